@@ -1,0 +1,150 @@
+"""A trained critic as plain float64 numbers: the one object that is certified, evaluated and saved."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from wdist.errors import SourceError
+from wdist.linalg.rounding import gamma
+from wdist.lipschitz.frozen_layers import Activated, Affine, FrozenLayer
+from wdist.measures.standardisation import Standardisation
+from wdist.result import LayerBound
+
+FORMAT = "wdist-critic-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Potentials:
+    """Values of a critic, and how far they may be from exact arithmetic."""
+
+    values: np.ndarray
+    """float64, shape (n,)."""
+    rounding: float
+    """No value is further from that of the exact function than this."""
+
+
+class FrozenCritic:
+    """x -> K * spread * network((x - shift) / spread), evaluated in float64.
+
+    Arguments:
+        layers: of the network, the last with one output.
+        standardisation: the shift and the spread, which are part of the function.
+        lipschitz: K, the Lipschitz constant that the critic was asked to have; potentials are in K times the units of the data.
+
+    References:
+        Higham (2002), Accuracy and stability of numerical algorithms, chapter 3 (the rounding analysis).
+    """
+
+    def __init__(self, layers: Sequence[FrozenLayer], standardisation: Standardisation, *, lipschitz: float = 1.0) -> None:
+        self.layers = tuple(layers)
+        self.standardisation = standardisation
+        self.lipschitz = lipschitz
+
+    @property
+    def dim(self) -> int:
+        """Number of coordinates of a sample."""
+        return len(self.standardisation.shift)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(layer.weight.numel() + layer.bias.numel() for layer in self.layers if isinstance(layer, Affine))
+
+    @cached_property
+    def bounds(self) -> tuple[LayerBound, ...]:
+        """Lipschitz bound of each layer, and of the scaling that follows them."""
+        scaling = LayerBound(layer="scale", bound=self.lipschitz, method="as stated")
+        return (*(layer.lipschitz() for layer in self.layers), scaling)
+
+    def potentials(self, x: Tensor) -> Tensor:
+        """Values at x, shape (n, dim), in the units of the data; a float64 tensor of shape (n,) on the CPU."""
+        return torch.from_numpy(self.evaluate(x).values)
+
+    def evaluate(self, x: Tensor) -> Potentials:
+        """Values at x with a bound for their rounding.
+
+        Arguments:
+            x: shape (n, dim), in the units of the data; taken as exact.
+        """
+        h = self.standardisation.apply(x.double())
+        norm = _largest_norm(h)
+        error = gamma(3) * norm
+        for layer, bound in zip(self.layers, self.bounds, strict=False):
+            error = bound.bound * error + layer.rounding(norm)
+            h = layer(h)
+            norm = _largest_norm(h)
+        factor = self.standardisation.spread * self.lipschitz
+        return Potentials(values=(h.squeeze(-1) * factor).cpu().numpy(), rounding=(error * (1 + 1e-9) + gamma(3) * norm) * factor)
+
+    def to(self, device: torch.device) -> "FrozenCritic":
+        """The same critic, evaluated on another device."""
+        layers = [
+            Affine(weight=layer.weight.to(device), bias=layer.bias.to(device)) if isinstance(layer, Affine) else layer
+            for layer in self.layers
+        ]
+        return FrozenCritic(layers, self.standardisation.to(device), lipschitz=self.lipschitz)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All numbers by name, as they are stored."""
+        tensors = {"shift": self.standardisation.shift.cpu()}
+        for position, layer in enumerate(self.layers):
+            if isinstance(layer, Affine):
+                tensors[f"layers.{position}.weight"] = layer.weight.cpu().contiguous()
+                tensors[f"layers.{position}.bias"] = layer.bias.cpu().contiguous()
+        return tensors
+
+    def description(self) -> str:
+        """What the tensors do not say, as JSON."""
+        names = [layer.name if isinstance(layer, Activated) else "affine" for layer in self.layers]
+        return json.dumps({"layers": names, "spread": self.standardisation.spread, "lipschitz": self.lipschitz})
+
+    def digest(self) -> str:
+        """SHA-256 of everything that the values depend on."""
+        digest = hashlib.sha256(self.description().encode())
+        for name, tensor in sorted(self.tensors().items()):
+            digest.update(name.encode())
+            digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()
+
+    def serialise(self, metadata: dict[str, str]) -> bytes:
+        """The critic as a safetensors file with ``metadata`` beside it."""
+        return save(self.tensors(), metadata={**metadata, "format": FORMAT, "critic": self.description()})
+
+    @classmethod
+    def load(cls, path: Path) -> tuple["FrozenCritic", dict[str, str]]:
+        """Reads a critic and its metadata.
+
+        Raises:
+            SourceError: the file is not a critic of wdist, or not whole.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name).double() for name in file.keys()}  # noqa: SIM118 (not a dict)
+        except (SafetensorError, OSError) as error:
+            raise SourceError(f"{path} cannot be read as a safetensors file ({error}); give a critic saved by --save-critic") from error
+        if metadata.get("format") != FORMAT:
+            raise SourceError(f"{path} is a safetensors file but not a critic of wdist; give one saved by --save-critic")
+        try:
+            description = json.loads(metadata["critic"])
+            layers: list[FrozenLayer] = [
+                Affine(weight=tensors[f"layers.{i}.weight"], bias=tensors[f"layers.{i}.bias"]) if name == "affine" else Activated(name=name)
+                for i, name in enumerate(description["layers"])
+            ]
+            standardisation = Standardisation(shift=tensors["shift"], spread=float(description["spread"]))
+            return cls(layers, standardisation, lipschitz=float(description["lipschitz"])), metadata
+        except (KeyError, ValueError, TypeError) as error:
+            raise SourceError(f"{path} is a damaged critic ({error}); save it again with --save-critic") from error
+
+
+def _largest_norm(h: Tensor) -> float:
+    return float(torch.linalg.vector_norm(h, dim=1).max()) * (1 + 1e-9) if h.numel() else 0.0

@@ -1,0 +1,15 @@
+"""GroupSort between orthonormal layers: every layer keeps the norm of the gradient, so slope 1 costs no bending.
+
+References:
+    Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.
+"""
+
+from wdist.critics.recipe import CriticRecipe
+from wdist.lipschitz.linear import OrthonormalLinear
+
+RECIPE = CriticRecipe(
+    name="groupsort-bjorck",
+    title="GroupSort, orthonormal weights",
+    linear=OrthonormalLinear,
+    activation="group-sort",
+)

@@ -1,0 +1,57 @@
+"""What a user may choose of a dense critic and its training; None means: chosen from the shape of the data."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from wdist.errors import UsageError
+
+OPTIMIZERS = ("muon", "adam", "aggmo")
+SCHEDULES = ("linear", "cosine", "step", "constant")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticSettings:
+    """Size of a critic and manner of its training."""
+
+    width: int | None = None
+    """Units of each hidden layer."""
+    depth: int | None = None
+    """Number of linear layers, the last (one output) included."""
+    group_size: int | None = None
+    """Units that are sorted together by GroupSort: 2 is MaxMin, the width FullSort; must divide the width."""
+    batch_size: int | None = None
+    """Samples of each side in one step."""
+    optimizer: str | None = None
+    """One of :data:`OPTIMIZERS`."""
+    learning_rate: float | None = None
+    """Of the weight matrices, in the optimiser's own units."""
+    schedule: str | None = None
+    """One of :data:`SCHEDULES`: what the learning rate does after its constant part."""
+    bjorck_order: int | None = None
+    """Order of the Björck iterations that keep the weights orthonormal."""
+    lipschitz: float | None = None
+    """K of the critic that is trained and saved; bounds are divided by it."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "group_size", "batch_size", "bjorck_order"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+        for name in ("learning_rate", "lipschitz"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise UsageError(f"--{name.replace('_', '-')} must be positive and finite, not {value}")
+        if self.depth is not None and self.depth < 2:
+            raise UsageError(f"--depth counts the linear layers and must be at least 2, not {self.depth}")
+        if self.bjorck_order is not None and self.bjorck_order > 4:
+            raise UsageError(f"--bjorck-order must be 1, 2, 3 or 4, not {self.bjorck_order}")
+        if self.optimizer is not None and self.optimizer not in OPTIMIZERS:
+            raise UsageError(f"--optimizer {self.optimizer!r} is unknown; choose one of {', '.join(OPTIMIZERS)}")
+        if self.schedule is not None and self.schedule not in SCHEDULES:
+            raise UsageError(f"--schedule {self.schedule!r} is unknown; choose one of {', '.join(SCHEDULES)}")
+        if self.width is not None and self.group_size is not None and self.width % self.group_size:
+            raise UsageError(f"--group-size {self.group_size} does not divide --width {self.width}; choose a divisor")
+
+    def filled(self, **defaults: Any) -> "CriticSettings":
+        """The same settings with each None among ``defaults`` replaced."""
+        return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})

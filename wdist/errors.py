@@ -1,0 +1,59 @@
+"""What can go wrong, in sentences that end with the way out, and the exit status that each becomes."""
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """Exit statuses of the command line; documented in the README and relied on by scripts."""
+
+    DONE = 0
+    GATE_FAILED = 1
+    BAD_INPUT = 2
+    INCONCLUSIVE = 3
+    NOT_CERTIFIED = 4
+    INTERNAL = 70
+    INTERRUPTED = 130
+
+
+class WdistError(Exception):
+    """Base of every error that is the user's to mend: one sentence, ending with the way out."""
+
+    exit_status: ExitStatus = ExitStatus.BAD_INPUT
+
+
+class UsageError(WdistError):
+    """Options that contradict each other or lie outside their range."""
+
+
+class SourceError(WdistError):
+    """A source that cannot be read, or holds what no distance can be computed from."""
+
+
+class TrustRequired(SourceError):
+    """A source that could run code when opened, given without ``--trust``."""
+
+
+class OutputError(WdistError):
+    """A file that cannot be written."""
+
+
+class DeviceError(WdistError):
+    """A device that was asked for and is not there."""
+
+
+class VerificationFailed(WdistError):
+    """A saved critic, a sample or a claimed number that does not agree with the others."""
+
+    exit_status = ExitStatus.NOT_CERTIFIED
+
+
+class TrainingDiverged(WdistError):
+    """Training produced values that are not finite before any bound was proved."""
+
+    exit_status = ExitStatus.NOT_CERTIFIED
+
+
+class CertificateError(WdistError):
+    """A critic whose Lipschitz constant cannot be bounded."""
+
+    exit_status = ExitStatus.NOT_CERTIFIED

@@ -1,0 +1,110 @@
+"""Activations that never stretch a distance, and what each does to the norm of a difference.
+
+Group ``j`` of a layer of C units with group size k holds the units j, j + C/k, j + 2C/k, ...: a group runs across contiguous
+slices, so that small groups are sorted by whole-slice comparisons. Which units share a group is a matter of naming, since the
+weights around the activation are dense.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wdist.errors import UsageError
+
+_COMPARATORS = {2: ((0, 1),), 4: ((0, 1), (2, 3), (0, 2), (1, 3), (1, 2))}
+"""Sorting networks: beyond size 4, torch.sort is faster, forward and backward (measured on CPU, batch 128 to 1024)."""
+
+
+class _SortingNetwork(torch.autograd.Function):
+    """Sorts across slices by comparators built from relu: min(a, b) = a - relu(a - b), max(a, b) = b + relu(a - b).
+
+    Differences are what the backward pass needs anyway, so nothing is stored twice. A comparator rounds by one unit in the last
+    place, which training does not mind; evaluation sorts exactly.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, group_size: int) -> Tensor:  # type: ignore[override]
+        slices = list(z.chunk(group_size, -1))
+        differences = []
+        for low, high in _COMPARATORS[group_size]:
+            difference = torch.relu(slices[low] - slices[high])
+            slices[low], slices[high] = slices[low] - difference, slices[high] + difference
+            differences.append(difference)
+        ctx.group_size = group_size
+        ctx.save_for_backward(*differences)
+        return torch.cat(slices, -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        slices = list(gradients[0].chunk(ctx.group_size, -1))
+        for (low, high), difference in zip(reversed(_COMPARATORS[ctx.group_size]), reversed(ctx.saved_tensors), strict=True):
+            moved = (slices[high] - slices[low]) * (difference > 0)
+            slices[low], slices[high] = slices[low] + moved, slices[high] - moved
+        return torch.cat(slices, -1), None
+
+
+def sort_groups(z: Tensor, group_size: int) -> Tensor:
+    """Sorts each group in ascending order, exactly.
+
+    Arguments:
+        z: pre-activations of shape (n, C), C a multiple of ``group_size``.
+        group_size: units in a group.
+    """
+    if group_size == z.shape[-1]:
+        return z.sort(-1).values
+    return z.unflatten(-1, (group_size, -1)).sort(-2).values.flatten(-2)
+
+
+def group_sort(z: Tensor, group_size: int) -> Tensor:
+    """GroupSort for training: as :func:`sort_groups`, faster and rounding by a unit in the last place for small groups.
+
+    References:
+        Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.1.
+        Chernodub & Nowicki (2016), Norm-preserving orthogonal permutation linear unit activation functions (group size 2).
+    """
+    if group_size in _COMPARATORS and group_size < z.shape[-1]:
+        return _SortingNetwork.apply(z, group_size)
+    return sort_groups(z, group_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activation:
+    """A function of a whole layer that is 1-Lipschitz in the Euclidean norm and rounds nothing when it is evaluated."""
+
+    name: str
+    """With its parameter, for example ``group-sort:16``; enough to build it again."""
+    train: Callable[[Tensor], Tensor]
+    """Differentiable and fast."""
+    evaluate: Callable[[Tensor], Tensor]
+    """Exact in floating point."""
+    bound: float
+    """Lipschitz bound in the Euclidean norm."""
+    reason: str
+    """Why the bound holds, in a word."""
+
+
+def activation(name: str) -> Activation:
+    """The activation of a name: ``group-sort:K``, ``relu``, ``abs`` or ``identity``.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    kind, _, parameter = name.partition(":")
+    if kind == "group-sort" and parameter.isdigit() and int(parameter) >= 1:
+        group_size = int(parameter)
+        return Activation(
+            name=name,
+            train=lambda z: group_sort(z, group_size),
+            evaluate=lambda z: sort_groups(z, group_size),
+            bound=1.0,
+            reason="permutation",
+        )
+    elementwise = {"relu": torch.relu, "abs": torch.abs, "identity": lambda z: z}
+    if name in elementwise:
+        return Activation(name=name, train=elementwise[name], evaluate=elementwise[name], bound=1.0, reason="slope at most 1")
+    raise UsageError(f"there is no activation {name!r}; choose group-sort:K, {', '.join(elementwise)}")
+
+

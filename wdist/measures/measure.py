@@ -1,0 +1,141 @@
+"""A measure: the samples of one source, split, with what is known of where they came from."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wdist.measures.minibatches import DrawnMinibatches, Minibatches, ShuffledMinibatches, StreamedMinibatches
+from wdist.measures.rows import ResidentRows, Rows, StreamedRows
+from wdist.measures.split import split
+from wdist.sources.memory import fits, free_memory
+from wdist.sources.source import EndlessSource, FiniteSource, Source, SourceInfo
+
+DRAWN_VALIDATION = 4096
+DRAWN_HELD_OUT = 20_000
+"""Draws of an endless source that choose and judge; together they are its sample set."""
+_SLAB_BYTES = 1 << 25
+_STREAM_SHARE = 16
+"""A stream's held-out rows, validation rows and pool take at most this part of the free memory each."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measure:
+    """One side of an estimation."""
+
+    info: SourceInfo
+    train: Minibatches
+    training_rows: ResidentRows | None
+    """The training split as a fixed set; None where it is streamed or drawn."""
+    validation: ResidentRows
+    held_out: ResidentRows
+    everything: Rows
+    """All samples of a finite source; the held-out draws of an endless one."""
+    digest: str | None
+    """SHA-256 of the stored samples; None for an endless source."""
+
+    def close(self) -> None:
+        """Ends what still reads beside."""
+        if isinstance(self.train, StreamedMinibatches):
+            self.train.close()
+
+
+def random_stream(seed: int, side: int, purpose: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator for one purpose of one side, independent of all others of the same seed."""
+    state = np.random.SeedSequence([seed, side, purpose]).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))
+
+
+def make_measure(source: Source, *, side: int, seed: int, device: torch.device, digest: str | None) -> Measure:
+    """Splits a source, before anything is fitted, and decides whether its samples are held, streamed or drawn.
+
+    Arguments:
+        source: finite and free of NaN and infinity, or endless.
+        side: 0 for A, 1 for B.
+        seed: of the split, the order of minibatches and the draws.
+        device: on which samples are held when they fit there.
+        digest: of the samples of a finite source.
+    """
+    if isinstance(source, EndlessSource):
+        return _drawn(source, side=side, seed=seed, device=device)
+    if fits(source.nbytes):
+        return _resident(source, side=side, seed=seed, device=device, digest=digest)
+    return _streamed(source, side=side, seed=seed, digest=digest)
+
+
+def training_dtype(stored: torch.dtype) -> torch.dtype:
+    """The type in which samples are standardised: float64 where float32 could not tell them apart."""
+    exact = (torch.uint8, torch.int8, torch.int16, torch.bool, torch.float16, torch.bfloat16, torch.float32)
+    return torch.float32 if stored in exact else torch.float64
+
+
+def _resident(source: FiniteSource, *, side: int, seed: int, device: torch.device, digest: str | None) -> Measure:
+    values = source.read(slice(0, source.count))
+    if device.type == "cuda" and values.nbytes <= torch.cuda.mem_get_info(device)[0] // 2:
+        values = values.to(device)
+    parts = split(source.count, seed=seed)
+
+    def part(numbers: np.ndarray) -> ResidentRows:
+        return ResidentRows(values=values, info=source.info, index=torch.from_numpy(numbers).to(values.device))
+
+    train = part(parts.train)
+    return Measure(
+        info=source.info,
+        train=ShuffledMinibatches(train, random_stream(seed, side, 0), training_dtype(values.dtype)),
+        training_rows=train,
+        validation=part(parts.validation),
+        held_out=part(parts.held_out),
+        everything=ResidentRows(values=values, info=source.info),
+        digest=digest,
+    )
+
+
+def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None) -> Measure:
+    row_bytes = max(1, source.nbytes // source.count)
+    # Gathered rows are handed out in float64, eight bytes a coordinate, batch by batch; held they are as stored.
+    most = max(64, free_memory() // _STREAM_SHARE // row_bytes)
+    parts = split(source.count, seed=seed, most_held=min(most, DRAWN_HELD_OUT))
+    slab_rows = max(64, _SLAB_BYTES // row_bytes)
+    kept: dict[str, list[Tensor]] = {"validation": [], "held_out": []}
+    stored: torch.dtype | None = None
+    for start, rows in source.slabs(slab_rows):
+        stored = rows.dtype
+        for name, gathered in kept.items():
+            numbers = getattr(parts, name)
+            low, high = np.searchsorted(numbers, (start, start + len(rows)))
+            gathered.append(rows[torch.from_numpy(numbers[low:high] - start)])
+    assert stored is not None, "a source has rows"
+    pool_slabs = max(2, min(8, free_memory() // _STREAM_SHARE // _SLAB_BYTES))
+    return Measure(
+        info=source.info,
+        train=StreamedMinibatches(
+            source,
+            parts.train,
+            random_stream(seed, side, 0),
+            training_dtype(stored),
+            slab_rows=slab_rows,
+            pool_slabs=pool_slabs,
+        ),
+        training_rows=None,
+        validation=ResidentRows(values=torch.cat(kept["validation"]), info=source.info),
+        held_out=ResidentRows(values=torch.cat(kept["held_out"]), info=source.info),
+        everything=StreamedRows(source=source),
+        digest=digest,
+    )
+
+
+def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device) -> Measure:
+    # Pools that are kept are drawn on the CPU, so that every machine judges on the same draws.
+    drawn = replace(source.info, scale=1.0, offset=0.0)  # draws are in the units of the source already
+    validation = source.draw(DRAWN_VALIDATION, random_stream(seed, side, 1))
+    held_out = ResidentRows(values=source.draw(DRAWN_HELD_OUT, random_stream(seed, side, 2)), info=drawn)
+    return Measure(
+        info=source.info,
+        train=DrawnMinibatches(source, random_stream(seed, side, 0, device)),
+        training_rows=None,
+        validation=ResidentRows(values=validation, info=drawn),
+        held_out=held_out,
+        everything=held_out,
+        digest=None,
+    )

@@ -1,0 +1,102 @@
+"""Two sources made ready to stand against each other: opened, surveyed, checked, split, standardised."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from wdist.measures.measure import Measure, make_measure
+from wdist.measures.rows import evenly
+from wdist.measures.standardisation import Standardisation
+from wdist.sources.comparable import check_comparable
+from wdist.sources.opening import open_source
+from wdist.sources.source import Access, FiniteSource, Source
+from wdist.sources.survey import Survey, finite_rows, survey
+
+_FIT_ROWS = 20_000
+"""Training samples of each side that the standardisation is fitted on."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pair:
+    """The two measures of one estimation."""
+
+    a: Measure
+    b: Measure
+    standardisation: Standardisation
+    participation: float
+    """Participation ratio of the training samples' covariance: about how many directions carry their variance."""
+    warnings: tuple[str, ...]
+
+    @property
+    def identical(self) -> bool:
+        """Both sides hold the same rows, so W1 between them is 0."""
+        return self.a.digest is not None and self.a.digest == self.b.digest
+
+    def close(self) -> None:
+        """Ends what still reads beside."""
+        self.a.close()
+        self.b.close()
+
+
+def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device) -> Pair:
+    """Opens both sides and prepares them.
+
+    Arguments:
+        a, b: addresses, tensors, arrays or open sources.
+        access: what opening may do.
+        seed: of splits and draws.
+        device: on which samples are held and drawn.
+
+    Raises:
+        SourceError: one side cannot be read, or the two cannot be compared.
+    """
+    (source_a, found_a), (source_b, found_b) = _surveyed(a, access), _surveyed(b, access)
+    warnings = list(check_comparable(source_a, source_b, _range(found_a), _range(found_b)))
+    measure_a = make_measure(source_a, side=0, seed=seed, device=device, digest=found_a.digest if found_a else None)
+    measure_b = make_measure(source_b, side=1, seed=seed, device=device, digest=found_b.digest if found_b else None)
+    fit_a, fit_b = (_training_sample(measure) for measure in (measure_a, measure_b))
+    pair = Pair(
+        a=measure_a,
+        b=measure_b,
+        standardisation=Standardisation.fit(fit_a, fit_b),
+        participation=_participation(torch.cat([fit_a, fit_b])),
+        warnings=tuple(warnings),
+    )
+    if pair.identical:
+        return Pair(**{**vars(pair), "warnings": (*warnings, "A and B hold the same rows, so W1 between the two sample sets is exactly 0")})
+    return pair
+
+
+def _surveyed(address: Any, access: Access) -> tuple[Source, Survey | None]:
+    source = open_source(address, access)
+    if not isinstance(source, FiniteSource):
+        return source, None
+    found = survey(source)
+    return finite_rows(source, found, access), found
+
+
+def _range(found: Survey | None) -> tuple[float, float] | None:
+    if found is None or found.minimum is None or found.maximum is None:
+        return None
+    return found.minimum, found.maximum
+
+
+def _training_sample(measure: Measure) -> torch.Tensor:
+    """Samples of the training split to fit on, float64, on the CPU; a fixed set is not advanced by being looked at."""
+    if measure.training_rows is not None:
+        return measure.training_rows.take(evenly(measure.training_rows.count, _FIT_ROWS).to(measure.training_rows.values.device)).cpu()
+    return measure.train.next(min(_FIT_ROWS, 4096)).double().cpu()
+
+
+def _participation(x: torch.Tensor) -> float:
+    r"""(tr C)^2 / tr C^2 of the covariance C, by the Gram matrix of at most 1000 samples."""
+    x = x[evenly(len(x), 1000)]
+    x = x - x.mean(0)
+    largest = float(x.abs().max())
+    if largest == 0:
+        return 1.0
+    G = (x / largest) @ (x / largest).mT
+    return float(G.diagonal().sum() ** 2 / G.square().sum())
+
+

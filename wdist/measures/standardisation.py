@@ -1,0 +1,43 @@
+"""One shift and one positive spread for both sides: what conditions the training, and is undone exactly in every bound."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Standardisation:
+    r"""x -> (x - shift) / spread, with W1(X, Y) = spread * W1 of the standardised sets.
+
+    A scale for each feature would change the ground metric and is not offered.
+    """
+
+    shift: Tensor
+    """float64, shape (dim,), in the units of the data."""
+    spread: float
+    """Root mean square distance from the shift, in the units of the data; positive."""
+
+    @classmethod
+    def fit(cls, a: Tensor, b: Tensor) -> Self:
+        """From training samples alone, shapes (n, dim) and (m, dim); both sides weigh the same.
+
+        A spread of zero (all samples in one point) becomes 1.
+        """
+        a, b = a.double(), b.double()
+        # Halved before they are added, and divided by the largest deviation before they are squared: 1e300 must not overflow.
+        shift = a.mean(0) / 2 + b.mean(0) / 2
+        largest = max(float((a - shift).abs().max()), float((b - shift).abs().max()))
+        if largest == 0:
+            return cls(shift=shift, spread=1.0)
+        square = sum(float(((side - shift) / largest).square().sum(1).mean()) for side in (a, b)) / 2
+        return cls(shift=shift, spread=largest * square**0.5)
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Standardises x, shape (n, dim), in its own precision."""
+        return (x - self.shift.to(x)) / self.spread
+
+    def to(self, device: torch.device) -> Self:
+        """The same, with the shift on another device."""
+        return type(self)(shift=self.shift.to(device), spread=self.spread)

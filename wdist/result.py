@@ -1,0 +1,168 @@
+"""What an estimation found: plain values, with the facts that follow from them as properties."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from wdist.critics.frozen import FrozenCritic
+    from wdist.sources.source import SourceInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesInterval:
+    """Bounds for W1 between the two empirical measures; no statistics are involved."""
+
+    lower: float
+    """Dual value of a certified critic on all samples, divided by its certificate, less the rounding of the evaluation."""
+    upper: float | None
+    """Cost of an explicit coupling of all samples; None where none was computed."""
+    exact: bool
+    """The coupling is optimal, so ``upper`` is W1 of the samples, up to rounding."""
+    upper_method: str | None
+    """How the coupling was found, in words, for example ``exact transport`` or ``blocks of exact transport``."""
+    n_a: int
+    n_b: int
+
+    @property
+    def gap(self) -> float | None:
+        """Upper less lower end."""
+        return None if self.upper is None else self.upper - self.lower
+
+    @property
+    def relative_gap(self) -> float | None:
+        """Gap as a share of the upper end; 0 where both ends are 0."""
+        if self.upper is None or self.gap is None:
+            return None
+        return self.gap / self.upper if self.upper > 0 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PopulationBound:
+    """Bounds for W1 between the distributions that the samples were drawn from, from samples that no choice depended on."""
+
+    estimate: float
+    """Held-out dual value divided by the certificate; its expectation is a lower bound."""
+    lower: float
+    """One-sided lower confidence bound."""
+    upper: float | None
+    confidence: float
+    """Stated for all bounds of one result together."""
+    jointly_with: int
+    """How many lower bounds share the error that ``confidence`` leaves; each takes an equal part."""
+    method: str
+    """``welch`` or ``empirical-bernstein``."""
+    n_a: int
+    n_b: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryPoint:
+    """One validation during training, in the units of the data."""
+
+    step: int
+    seconds: float
+    training: float
+    validation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerBound:
+    """One factor of a certificate."""
+
+    layer: str
+    """For example ``affine 256x784`` or ``group-sort 16``."""
+    bound: float
+    method: str
+    """How the bound was proved, for example ``gram`` or ``permutation``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticResult:
+    """One critic: how it was trained, its certificate, and the bounds that it proves."""
+
+    name: str
+    """``groupsort-bjorck``, ``relu-spectral``, ``relu-bjorck``, ..."""
+    samples: SamplesInterval
+    population: PopulationBound
+    training_value: float
+    """Dual value on the training split, in the units of the data; not a bound for the populations."""
+    lipschitz_bound: float
+    """The certificate: K from above for the frozen critic."""
+    certified: bool
+    layers: tuple[LayerBound, ...]
+    steps: int
+    seconds: float
+    parameters: int
+    settings: dict[str, str | int | float | None]
+    """What the critic was built and trained with, as shown to the user: width, depth, group size, batch size, ..."""
+    history: tuple[HistoryPoint, ...]
+    converged: bool
+    """The validation value rose by less than 1 % over the last quarter of the training."""
+    frozen: FrozenCritic
+    """The one object that was certified and evaluated, and is saved."""
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where a result was computed."""
+
+    wdist: str
+    python: str
+    torch: str
+    platform: str
+    device: str
+    threads: int
+    precision: str
+    """Of training and of the certificate, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """The answer to one ``wdist estimate``."""
+
+    command: str
+    """``estimate`` or ``synthetic``."""
+    critic: CriticResult
+    baselines: tuple[CriticResult, ...]
+    a: SourceInfo
+    b: SourceInfo
+    metric: str
+    seed: int
+    truth: float | None
+    """The known W1 of a synthetic pair, else None."""
+    seconds: float
+    environment: Environment
+    preview: tuple[Tensor, Tensor] | None
+    """At most 1000 held-out samples of each side, shape (n, dim), to draw beside a surface; None above two dimensions."""
+    warnings: tuple[str, ...] = field(default=())
+    interrupted: bool = False
+
+    @property
+    def samples(self) -> SamplesInterval:
+        """Interval for W1 between the two sample sets, by the main critic."""
+        return self.critic.samples
+
+    @property
+    def population(self) -> PopulationBound:
+        """Bounds for W1 between the two distributions, by the main critic."""
+        return self.critic.population
+
+    @property
+    def tightness(self) -> float | None:
+        """Held-out estimate as a share of the truth, where that is known."""
+        return None if not self.truth else self.population.estimate / self.truth
+
+    @property
+    def converged(self) -> bool:
+        """Whether the main critic had stopped improving when its budget ended."""
+        return self.critic.converged
+
+    @property
+    def certified(self) -> bool:
+        """Whether the main critic's bounds are proved."""
+        return self.critic.certified

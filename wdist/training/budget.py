@@ -1,0 +1,64 @@
+"""How long to train: steps, or seconds of wall-clock time."""
+
+import re
+import time
+from dataclasses import dataclass
+
+from wdist.errors import UsageError
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """A limit for the training of one critic: exactly one of the two fields is given."""
+
+    steps: int | None = None
+    """Optimiser steps; the same seed then gives the same digits on the same machine."""
+    seconds: float | None = None
+    """Wall-clock seconds; how many steps fit depends on the machine."""
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.seconds is None):
+            raise UsageError("a budget is either a number of steps or a length of time; give one of --steps and --budget")
+        if self.steps is not None and self.steps < 1:
+            raise UsageError(f"--steps must be at least 1, not {self.steps}")
+        if self.seconds is not None and not 0 < self.seconds < float("inf"):
+            raise UsageError(f"--budget must be a positive length of time, not {self.seconds} s")
+
+    def __str__(self) -> str:
+        return f"{self.steps} steps" if self.steps is not None else f"{self.seconds:g} s"
+
+    @classmethod
+    def parse(cls, text: str) -> "Budget":
+        """Reads a length of time such as ``90``, ``45s``, ``2m`` or ``1.5h``.
+
+        Raises:
+            UsageError: the text is none.
+        """
+        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([smh]?)\s*", text)
+        if match is None:
+            raise UsageError(f"--budget {text!r} is not a length of time; write it as 45s, 2m or 1h")
+        return cls(seconds=float(match[1]) * _UNITS[match[2]])
+
+    def start(self) -> "Clock":
+        """A clock that runs from now."""
+        return Clock(self)
+
+
+class Clock:
+    """How much of a budget is spent."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self._began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.perf_counter() - self._began
+
+    def fraction(self, step: int) -> float:
+        """Share of the budget that is spent when ``step`` steps are done, at most 1."""
+        spent = step / self.budget.steps if self.budget.steps is not None else self.seconds / (self.budget.seconds or 1.0)
+        return min(spent, 1.0)

@@ -1,0 +1,67 @@
+"""Size and training of a critic, chosen from the shape of the data where the user has not chosen."""
+
+from wdist.critics.recipe import CriticRecipe
+from wdist.critics.settings import CriticSettings
+from wdist.training.budget import Budget
+from wdist.training.optimizers import LEARNING_RATES
+
+GROUP_SIZE = 16
+DEPTH = 4
+BATCH_SIZE = 512
+
+
+def settle(recipe: CriticRecipe, settings: CriticSettings, *, dim: int, participation: float) -> CriticSettings:
+    """Fills in everything that the user left open.
+
+    A first layer narrower than the data caps the bound (a cone over a sphere in n dimensions loses a factor sqrt(width / n)), so
+    the width follows the number of directions that the data really has.
+
+    Arguments:
+        recipe: has a say in the optimiser.
+        settings: of the user.
+        dim: coordinates of a sample.
+        participation: about how many directions carry the variance of the training samples.
+    """
+    settings = recipe.settle(settings)
+    optimizer = settings.optimizer or "muon"
+    width = settings.width or _width(dim, participation, settings.group_size or GROUP_SIZE)
+    return settings.filled(
+        width=width,
+        depth=DEPTH,
+        group_size=GROUP_SIZE if width % GROUP_SIZE == 0 else _largest_divisor(width, GROUP_SIZE),
+        batch_size=BATCH_SIZE,
+        optimizer=optimizer,
+        learning_rate=LEARNING_RATES[optimizer],
+        schedule="linear",
+        bjorck_order=1,
+        lipschitz=1.0,
+    )
+
+
+def _width(dim: int, participation: float, multiple: int) -> int:
+    wanted = 64 if dim == 1 else 128 if dim <= 32 else 256
+    wanted = max(wanted, min(1024, 128 * -(-round(min(participation, dim)) // 128)))
+    return -(-wanted // multiple) * multiple
+
+
+def _largest_divisor(width: int, most: int) -> int:
+    return max(k for k in range(1, min(width, most) + 1) if width % k == 0)
+
+
+def default_budget(settings: CriticSettings, *, dim: int) -> Budget:
+    """A number of steps that takes about half a minute on two cores, from the sizes alone, so that it repeats on every machine.
+
+    Arguments:
+        settings: with nothing left open.
+        dim: coordinates of a sample.
+    """
+    width, depth, batch = settings.width or 0, settings.depth or 0, settings.batch_size or 0
+    weights = dim * width + (depth - 2) * width * width + width
+    # Forward and backward of both sides, the orthogonalised update (nine products on the smaller side) and a quarter retraction.
+    products = 12 * batch * weights + 20 * min(dim, width) * dim * width + 20 * (depth - 2) * width**3
+    sorting = 2 * batch * width * depth * 4000
+    return Budget(steps=max(200, min(1500, round(_FLOPS / (products + sorting)))))
+
+
+_FLOPS = 30 * 1.0e11
+"""In half a minute: fitted to measured steps on two cores."""
