@@ -121,6 +121,8 @@ def estimate(
         baselines=tuple(others),
         a=pair.a.info,
         b=pair.b.info,
+        digest_a=pair.a.digest,
+        digest_b=pair.b.digest,
         metric="l2",
         seed=seed,
         truth=truth,

@@ -131,6 +131,9 @@ class Estimate:
     baselines: tuple[CriticResult, ...]
     a: SourceInfo
     b: SourceInfo
+    digest_a: str | None
+    """SHA-256 of the stored samples of A; None where they are drawn."""
+    digest_b: str | None
     metric: str
     seed: int
     truth: float | None

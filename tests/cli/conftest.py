@@ -1,0 +1,77 @@
+"""The command line, run in this process: what a user types, and what comes back on stdout, on stderr and as exit status."""
+
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from wdist.cli.main import main
+
+_SPEC = importlib.util.spec_from_file_location("results_made_by_hand", Path(__file__).parent.parent / "report" / "conftest.py")
+results_made_by_hand = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(results_made_by_hand)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one sentence of an error; fails the test when there is more or less than that."""
+        errors = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1, self.err
+        assert "Traceback" not in self.err
+        return errors[0].removeprefix("error: ")
+
+
+@pytest.fixture
+def wdist(capsys, monkeypatch, tmp_path):
+    """Runs one command in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+    def run(*arguments):
+        capsys.readouterr()
+        status = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Answer(status, out, err)
+
+    return run
+
+
+@pytest.fixture
+def made_estimate():
+    """Makes a result by hand."""
+    return results_made_by_hand.make_estimate
+
+
+@pytest.fixture
+def made_critic():
+    """Makes the result of one critic by hand."""
+    return results_made_by_hand.make_critic
+
+
+@pytest.fixture
+def calls(monkeypatch, made_estimate):
+    """Puts a result made by hand in place of every estimation; collects how it was asked for.
+
+    ``calls.result`` may be set to another result, or to an exception that is raised instead.
+    """
+    recorded = SimpleNamespace(asked=[], result=made_estimate())
+
+    def estimate(a, b, **options):
+        recorded.asked.append({"a": a, "b": b, **options})
+        if isinstance(recorded.result, BaseException):
+            raise recorded.result
+        return recorded.result
+
+    monkeypatch.setitem(sys.modules, "wdist.estimation", SimpleNamespace(estimate=estimate))
+    return recorded

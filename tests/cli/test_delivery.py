@@ -1,0 +1,222 @@
+"""Where a result goes, and what happens when something is in the way."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from wdist.errors import ExitStatus, SourceError, TrainingDiverged
+
+
+def estimate_words(*more):
+    return ("estimate", "a.h5", "b.h5", *more)
+
+
+def test_stdout_carries_the_result_and_stderr_the_rest(wdist, calls, made_estimate):
+    calls.result = made_estimate(warnings=("A and B are the same file, so the bound is 0",))
+    answer = wdist(*estimate_words())
+    assert answer.status == 0
+    assert "0.98765 <= W1" in answer.out
+    assert "warning: A and B are the same file, so the bound is 0" in answer.err.splitlines()
+    assert "A and B are the same file" not in answer.out
+
+
+def test_without_a_terminal_the_result_is_plain_text_of_80_columns(wdist, calls):
+    answer = wdist(*estimate_words())
+    assert "\x1b" not in answer.out + answer.err
+    assert max(len(line) for line in answer.out.splitlines()) == 80
+
+
+def test_columns_widens_the_result(wdist, calls, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    assert max(len(line) for line in wdist(*estimate_words()).out.splitlines()) == 120
+
+
+def test_json_is_the_only_thing_on_stdout(wdist, calls, made_estimate):
+    calls.result = made_estimate(warnings=("careful",))
+    answer = wdist(*estimate_words("--json"))
+    document = json.loads(answer.out)
+    assert document["schema_version"] == "1"
+    assert document["warnings"] == ["careful"]
+
+
+def test_the_document_is_the_same_on_stdout_and_in_a_file(wdist, calls, tmp_path):
+    answer = wdist(*estimate_words("--json", "-o", "result.json"))
+    assert (tmp_path / "result.json").read_text() == answer.out
+    assert "note: result saved as result.json" in answer.err
+
+
+def test_a_figure_is_drawn(wdist, calls, tmp_path):
+    answer = wdist(*estimate_words("--plot", "result.png"))
+    assert answer.status == 0
+    assert (tmp_path / "result.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_quiet_leaves_warnings_and_drops_notes(wdist, calls, made_estimate):
+    calls.result = made_estimate(warnings=("careful",))
+    answer = wdist(*estimate_words("--quiet", "-o", "result.json"))
+    assert answer.err == "warning: careful\n"
+    assert "0.98765" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "way_out"),
+    [
+        ("-o", "missing/result.json", "mkdir -p"),
+        ("-o", ".", "is a directory"),
+        ("-o", "result.png", "--plot FILE"),
+        ("--plot", "result.gif", ".png, .svg or .pdf"),
+        ("--plot", "result", ".png, .svg or .pdf"),
+        ("--save-critic", "critic.pt", ".safetensors"),
+        ("--save-critic", "missing/critic.safetensors", "mkdir -p"),
+    ],
+)
+def test_an_unwritable_path_is_refused_before_the_training(wdist, calls, option, name, way_out):
+    answer = wdist(*estimate_words(option, name))
+    assert answer.status == 2
+    assert way_out in answer.error
+    assert not calls.asked
+
+
+@pytest.mark.parametrize("address", ["a.json", "a.json?limit=100", "a.json:key"])
+def test_an_input_is_never_overwritten(wdist, calls, tmp_path, address):
+    (tmp_path / "a.json").write_text("precious")
+    answer = wdist("estimate", address, "b.h5", "-o", "./a.json")
+    assert answer.status == 2
+    assert "would be overwritten" in answer.error
+    assert (tmp_path / "a.json").read_text() == "precious"
+
+
+def test_an_interrupted_result_is_printed_and_saved_with_status_130(wdist, calls, made_estimate, tmp_path):
+    calls.result = made_estimate(interrupted=True)
+    answer = wdist(*estimate_words("-o", "result.json"))
+    assert answer.status == ExitStatus.INTERRUPTED == 130
+    assert "0.98765 <= W1" in answer.out
+    assert json.loads((tmp_path / "result.json").read_text())["interrupted"] is True
+    assert "note: interrupted" in answer.err
+
+
+def test_an_interrupt_before_any_bound_says_so_with_status_130(wdist, calls):
+    calls.result = KeyboardInterrupt()
+    answer = wdist(*estimate_words())
+    assert (answer.status, answer.out) == (130, "")
+    assert answer.error == "interrupted before any bound was proved"
+
+
+def test_an_uncertified_result_has_status_4(wdist, calls, made_estimate, made_critic):
+    calls.result = made_estimate(critic=made_critic(certified=False))
+    answer = wdist(*estimate_words())
+    assert answer.status == 4
+    assert "not a bound" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(SourceError("a.h5 is empty; name another"), 2), (TrainingDiverged("nan; try a lower --learning-rate"), 4)],
+)
+def test_errors_of_the_library_become_sentences_and_statuses(wdist, calls, error, status):
+    calls.result = error
+    answer = wdist(*estimate_words())
+    assert (answer.status, answer.error, answer.out) == (status, str(error), "")
+
+
+def test_an_internal_error_has_status_70_and_a_traceback_only_when_asked_for(wdist, calls):
+    calls.result = ZeroDivisionError("division by zero")
+    answer = wdist(*estimate_words())
+    assert answer.status == 70
+    assert "--debug" in answer.error
+    debugged = wdist(*estimate_words("--debug"))
+    assert debugged.status == 70
+    assert "Traceback (most recent call last)" in debugged.err
+
+
+def test_control_characters_in_a_name_do_not_reach_the_terminal(wdist, calls):
+    calls.result = SourceError("a\x1b[31m.h5 is missing; name another")
+    assert r"a\x1b[31m.h5" in wdist(*estimate_words()).error
+
+
+def test_a_disk_that_fills_up_while_saving_loses_nothing_that_is_printed(wdist, calls, tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "result.json").write_text("old")
+    monkeypatch.setattr(os, "fsync", full)
+    answer = wdist(*estimate_words("-o", "result.json"))
+    assert answer.status == 2
+    assert "disk is full" in answer.error
+    assert "0.98765 <= W1" in answer.out
+    assert (tmp_path / "result.json").read_text() == "old"
+    assert os.listdir(tmp_path) == ["result.json"]
+
+
+def _program(tmp_path, *words):
+    """A script that runs the command line in a process of its own with a result made by hand."""
+    script = tmp_path / "program.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import importlib.util, sys
+            from types import SimpleNamespace
+            spec = importlib.util.spec_from_file_location("made", {str(_made_by_hand())!r})
+            made = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(made)
+            sys.modules["wdist.estimation"] = SimpleNamespace(estimate=lambda a, b, **options: made.make_estimate(16))
+            from wdist.cli.main import main
+            sys.exit(main({list(words)!r}))
+            """
+        )
+    )
+    return [sys.executable, str(script)]
+
+
+def _made_by_hand():
+    from pathlib import Path
+
+    return Path(__file__).parent.parent / "report" / "conftest.py"
+
+
+def _environment():
+    from pathlib import Path
+
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_behind_stdout_is_one_sentence_and_the_file_is_still_written(tmp_path):
+    words = estimate_words("--quiet", "-o", str(tmp_path / "result.json"))
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(
+            _program(tmp_path, *words), stdout=full, stderr=subprocess.PIPE, text=True, env=_environment(), timeout=60, check=False
+        )
+    assert process.returncode == 2
+    assert process.stderr.startswith("error: ")
+    assert len(process.stderr.splitlines()) == 1
+    assert json.loads((tmp_path / "result.json").read_text())["schema_version"] == "1"
+
+
+def test_a_reader_that_goes_away_is_no_error_and_the_file_is_still_written(tmp_path):
+    words = estimate_words("--quiet", "-o", str(tmp_path / "result.json"))
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.run(
+        _program(tmp_path, *words), stdout=writer, stderr=subprocess.PIPE, text=True, env=_environment(), timeout=60, check=False
+    )
+    os.close(writer)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert (tmp_path / "result.json").exists()
+
+
+def test_a_terminal_that_knows_no_unicode_still_shows_the_result(tmp_path):
+    process = subprocess.run(
+        _program(tmp_path, *estimate_words("--quiet")),
+        capture_output=True,
+        env={**_environment(), "PYTHONIOENCODING": "ascii", "LC_ALL": "C"},
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == 0
+    assert b"0.98765 <= W1" in process.stdout
+    assert b"####" in process.stdout

@@ -1,0 +1,18 @@
+"""``wdist schema`` publishes what ``--json`` gives."""
+
+import json
+
+
+def test_the_schema_is_printed(wdist):
+    answer = wdist("schema")
+    assert (answer.status, answer.err) == (0, "")
+    schema = json.loads(answer.out)
+    assert {"schema_version", "samples", "population", "truth", "critic", "baselines"} <= set(schema["required"])
+    assert schema["properties"]["schema_version"]["const"] == "1"
+
+
+def test_every_headline_number_is_explained(wdist):
+    definitions = json.loads(wdist("schema").out)["$defs"]
+    for part in ("SamplesDocument", "PopulationDocument"):
+        for name, fact in definitions[part]["properties"].items():
+            assert fact.get("description"), (part, name)

@@ -1,0 +1,96 @@
+"""Wrong words on the command line: one sentence with the way out, status 2, before anything slow begins."""
+
+import pytest
+
+WRONG = {
+    "unknown command": (["estmate", "a", "b"], "estimate"),
+    "unknown option": (["estimate", "a", "b", "--stps", "3"], "did you mean --steps?"),
+    "unknown option without a likeness": (["estimate", "a", "b", "--zzz"], "wdist estimate --help"),
+    "missing argument": (["estimate", "a"], "missing argument 'B'"),
+    "too many arguments": (["estimate", "a", "b", "c"], "wdist estimate --help"),
+    "steps that are no number": (["estimate", "a", "b", "--steps", "many"], "--steps"),
+    "no steps": (["estimate", "a", "b", "--steps", "0"], "--steps"),
+    "negative seed": (["estimate", "a", "b", "--seed", "-1"], "--seed"),
+    "option without its value": (["estimate", "a", "b", "--budget"], "--budget"),
+    "budget in no unit": (["estimate", "a", "b", "--budget", "soon"], "45s, 2m or 1h"),
+    "steps and budget": (["estimate", "a", "b", "--budget", "9s", "--steps", "9"], "give one of them"),
+    "confidence in per cent": (["estimate", "a", "b", "--confidence", "95"], "written 0.95"),
+    "no baseline named": (["estimate", "a", "b", "--baselines", ","], "none, default, all"),
+    "unknown optimiser": (["estimate", "a", "b", "--optimizer", "sgd"], "muon, adam, aggmo"),
+    "unknown schedule": (["estimate", "a", "b", "--schedule", "up"], "cosine"),
+    "group size that does not divide": (["estimate", "a", "b", "--width", "10", "--group-size", "3"], "choose a divisor"),
+    "depth of one": (["estimate", "a", "b", "--depth", "1"], "at least 2"),
+    "negative learning rate": (["estimate", "a", "b", "--learning-rate", "-1"], "positive"),
+    "no pair": (["synthetic"], "give exactly one of"),
+    "two pairs": (["synthetic", "--cones", "3", "--sphere", "8"], "--cones and --sphere name 2 pairs"),
+    "dimension of another pair": (["synthetic", "--cones", "3", "--dim", "4"], "leave it out"),
+    "shift of another pair": (["synthetic", "--gaussians", "scale", "--shift", "4"], "--shift belongs to --gaussians shift"),
+    "unknown gaussians": (["synthetic", "--gaussians", "turn"], "either shift or scale"),
+    "critic that is not there": (["verify", "missing.safetensors", "a", "b"], "--save-critic FILE"),
+}
+
+
+@pytest.mark.parametrize(("words", "way_out"), WRONG.values(), ids=WRONG)
+def test_wrong_words_get_one_sentence_and_status_2(wdist, calls, words, way_out):
+    answer = wdist(*words)
+    assert answer.status == 2
+    assert way_out in answer.error
+    assert answer.out == ""
+    assert len(answer.err.splitlines()) == 1
+    assert not calls.asked
+
+
+def test_options_reach_the_library(wdist, calls):
+    answer = wdist(
+        *("estimate", "a.h5", "b.h5", "--steps", 7, "--seed", 3, "--device", "cpu"),
+        *("--confidence", 0.9, "--ci", "empirical-bernstein", "--baselines", "linear,maxmin-bjorck"),
+        *("--width", 16, "--depth", 4, "--group-size", 4, "--batch-size", 32),
+        *("--optimizer", "adam", "--learning-rate", 0.5, "--schedule", "step", "--bjorck-order", 2, "--lipschitz", 10),
+        *("--drop-nonfinite", "--download", "--trust", "--quiet"),
+    )
+    assert answer.status == 0
+    (asked,) = calls.asked
+    assert (asked["a"], asked["b"]) == ("a.h5", "b.h5")
+    assert asked["budget"].steps == 7
+    assert (asked["seed"], asked["device"], asked["confidence"], asked["ci"]) == (3, "cpu", 0.9, "empirical-bernstein")
+    assert asked["baselines"] == ["linear", "maxmin-bjorck"]
+    settings = asked["settings"]
+    assert (settings.width, settings.depth, settings.group_size, settings.batch_size) == (16, 4, 4, 32)
+    assert (settings.optimizer, settings.learning_rate, settings.schedule) == ("adam", 0.5, "step")
+    assert (settings.bjorck_order, settings.lipschitz) == (2, 10)
+    access = asked["access"]
+    assert (access.trust, access.download, access.drop_nonfinite, access.seed) == (True, True, True, 3)
+
+
+def test_a_length_of_time_is_a_budget(wdist, calls):
+    wdist("estimate", "a.h5", "b.h5", "--budget", "2m")
+    assert calls.asked[0]["budget"].seconds == 120
+
+
+def test_without_options_the_library_decides(wdist, calls):
+    wdist("estimate", "a.h5", "b.h5")
+    (asked,) = calls.asked
+    assert asked["budget"] is None
+    assert asked["baselines"] == "default"
+    assert not any((asked["access"].trust, asked["access"].download, asked["access"].drop_nonfinite))
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "truth"),
+    [
+        (["--absolute-value"], "absolute-value", 1),
+        (["--cones", "3"], "cones", 1),
+        (["--sphere", "16"], "sphere", 1),
+        (["--gaussians", "shift", "--dim", "10", "--shift", "2.5"], "gaussian", 2.5),
+        (["--gaussians", "scale", "--dim", "4", "--scale", "3"], "gaussian", None),
+        (["--funnels", "4", "--dim", "2"], "funnel", None),
+    ],
+    ids=str,
+)
+def test_synthetic_pairs_come_with_their_truth(wdist, calls, words, name, truth):
+    answer = wdist("synthetic", *words)
+    assert answer.status == 0
+    (asked,) = calls.asked
+    assert asked["command"] == "synthetic"
+    assert name in asked["a"].info.address + asked["b"].info.address
+    assert asked["truth"] > 0 if truth is None else asked["truth"] == pytest.approx(truth)

@@ -1,0 +1,133 @@
+"""A result made by hand, so that reports are tested without training anything."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from wdist.result import (
+    CriticResult,
+    Environment,
+    Estimate,
+    HistoryPoint,
+    LayerBound,
+    PopulationBound,
+    SamplesInterval,
+)
+from wdist.sources.source import SourceInfo
+
+
+class Cones:
+    """Stands for a frozen critic: the lower envelope of cones, softened by a factor."""
+
+    def __init__(self, centres, slope=1.0):
+        self.centres = torch.tensor(centres, dtype=torch.float64)
+        self.dim = self.centres.shape[1]
+        self.parameters = 1234
+        self.slope = slope
+
+    def potentials(self, x):
+        return self.slope * torch.cdist(x.to(torch.float64), self.centres).min(dim=1).values
+
+
+def make_critic(
+    name="groupsort-bjorck", lower=0.98765, upper=1.01, *, exact=False, frozen=None, certified=True, steps=1200, final=0.99
+):
+    history = tuple(
+        HistoryPoint(
+            step=step, seconds=step / 40, training=final * (1 - 0.9 ** (step / 25)), validation=final * (1 - 0.92 ** (step / 25))
+        )
+        for step in range(0, steps + 1, 25)
+    )
+    return CriticResult(
+        name=name,
+        samples=SamplesInterval(lower=lower, upper=upper, exact=exact, upper_method="exact transport", n_a=5000, n_b=4000),
+        population=PopulationBound(
+            estimate=lower + 0.001,
+            lower=lower - 0.01,
+            upper=None,
+            confidence=0.95,
+            jointly_with=3,
+            method="welch",
+            n_a=1000,
+            n_b=800,
+        ),
+        training_value=lower + 0.01,
+        lipschitz_bound=1.0 + 2.3e-10,
+        certified=certified,
+        layers=(LayerBound(layer="affine 64x2", bound=1.0 + 2.3e-10, method="gram"),),
+        steps=steps,
+        seconds=30.123,
+        parameters=123456,
+        settings={
+            "width": 64,
+            "depth": 3,
+            "group_size": 8,
+            "batch_size": 256,
+            "optimizer": "muon",
+            "learning_rate": 0.02,
+            "cooldown": None,
+        },
+        history=history,
+        converged=True,
+        frozen=frozen or Cones([[0.0, 0.0]]),
+    )
+
+
+def make_estimate(dim=2, **changes):
+    centres = {1: [[0.0]], 2: [[-2.0, 0.0], [0.0, 0.0], [2.0, 0.0]]}.get(dim, [[0.0] * dim])
+    generator = torch.Generator().manual_seed(0)
+    centre = torch.tensor(centres)[torch.randint(len(centres), (300,), generator=generator)]
+    direction = torch.nn.functional.normalize(torch.randn(300, dim, generator=generator))
+    info = SourceInfo(
+        address=f"synthetic:cones?dim={dim}&side=a",
+        kind="synthetic",
+        event_shape=(dim,),
+        count=None,
+        dtype="float32",
+        units="as stored",
+    )
+    facts = {
+        "command": "estimate",
+        "critic": make_critic(frozen=Cones(centres)),
+        "baselines": (
+            make_critic("relu-spectral", 0.31234, frozen=Cones(centres, 0.3), final=0.35),
+            make_critic("relu-bjorck", 0.64321, frozen=Cones(centres, 0.6), final=0.66),
+        ),
+        "a": info,
+        "b": replace(info, address=f"synthetic:cones?dim={dim}&side=b"),
+        "metric": "l2",
+        "seed": 0,
+        "truth": 1.0,
+        "seconds": 95.2,
+        "environment": Environment(
+            wdist="0.1.0",
+            python="3.12.1",
+            torch="2.13.0",
+            platform="Linux",
+            device="cpu",
+            threads=2,
+            precision="float32 training, float64 certificate",
+        ),
+        "preview": (centre + direction, centre.clone()) if dim <= 2 else None,
+        "warnings": (),
+    }
+    return Estimate(**{**facts, **changes})
+
+
+@pytest.fixture
+def estimate():
+    """Three cones in the plane, with two baselines and a known truth."""
+    return make_estimate()
+
+
+@pytest.fixture
+def estimate_of():
+    """Makes an estimate in the given dimension, with the given fields changed."""
+    return make_estimate
+
+
+@pytest.fixture
+def critic_of():
+    """Makes one critic's result."""
+    return make_critic

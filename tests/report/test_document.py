@@ -1,0 +1,60 @@
+"""The JSON document that scripts rely on."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from wdist.report.document import EstimateDocument, schema, text
+
+
+@pytest.fixture
+def document(estimate):
+    return json.loads(text(EstimateDocument.of(estimate)))
+
+
+def test_the_headline_keys_are_those_that_are_promised(document):
+    promised = (
+        "schema_version command samples population truth tightness critic baselines metric a b seed converged environment warnings"
+    )
+    assert set(promised.split()) <= set(document)
+    assert document["schema_version"] == "1"
+    assert {"lower", "upper", "exact", "n_a", "n_b"} <= set(document["samples"])
+    assert {"estimate", "lower", "upper", "confidence", "method", "n_a", "n_b"} <= set(document["population"])
+    assert {"name", "lipschitz_bound", "certified", "steps", "seconds"} <= set(document["critic"])
+    assert {"name", "certified", "samples", "population"} <= set(document["baselines"][0])
+
+
+def test_numbers_keep_their_full_precision(document, estimate):
+    assert document["samples"]["lower"] == estimate.samples.lower
+    assert document["critic"]["lipschitz_bound"] == estimate.critic.lipschitz_bound
+
+
+def test_tightness_is_the_held_out_estimate_over_the_truth(document):
+    assert document["tightness"] == document["population"]["estimate"] / document["truth"]
+
+
+def test_what_is_not_a_number_becomes_null(estimate_of, critic_of):
+    document = text(EstimateDocument.of(estimate_of(critic=critic_of(upper=float("nan")), truth=None)))
+    parsed = json.loads(document)
+    assert parsed["samples"]["upper"] is None
+    assert parsed["truth"] is None
+    assert "NaN" not in document
+    assert "Infinity" not in document
+
+
+def test_warnings_are_in_the_document(estimate_of):
+    assert json.loads(text(EstimateDocument.of(estimate_of(warnings=("A and B are the same file",)))))["warnings"] == [
+        "A and B are the same file"
+    ]
+
+
+def test_the_document_obeys_the_published_schema(document):
+    published = json.loads(schema())
+    assert set(published["required"]) == set(document)
+    EstimateDocument.model_validate(document)
+
+
+def test_a_document_with_an_unknown_key_is_refused(document):
+    with pytest.raises(ValidationError):
+        EstimateDocument.model_validate({**document, "surprise": 1})

@@ -1,0 +1,57 @@
+"""What is printed is still proved."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wdist.report import numbers
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e100, max_value=1e100)
+
+
+@given(FINITE, st.integers(2, 8))
+def test_a_printed_lower_bound_is_never_above_the_value(value, digits):
+    assert Decimal(numbers.at_least(value, digits)) <= Decimal(value)
+
+
+@given(FINITE, st.integers(2, 8))
+def test_a_printed_upper_bound_is_never_below_the_value(value, digits):
+    assert Decimal(numbers.at_most(value, digits)) >= Decimal(value)
+
+
+@given(st.floats(min_value=1e-30, max_value=1e30), st.integers(2, 8))
+def test_rounding_loses_no_more_than_the_last_digit(value, digits):
+    shown = Decimal(numbers.nearest(value, digits))
+    assert abs(shown - Decimal(value)) <= Decimal(value) * Decimal(10) ** (1 - digits)
+
+
+@given(st.floats(min_value=1, max_value=100))
+def test_a_printed_certificate_is_never_below_the_bound(bound):
+    shown = numbers.certificate(bound)
+    one, plus, excess = shown.partition("+")
+    assert Decimal(one) + (Decimal(excess) if plus else 0) >= Decimal(bound)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.0, "0"), (1.0, "1.000"), (123456.7, "123400"), (1e30, "1.000e30"), (1.2345e-7, "1.234e-7"), (-0.5, "-0.5000")],
+)
+def test_lower_bounds_as_they_are_printed(value, shown):
+    assert numbers.at_least(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("n", "shown"), [(0, "0"), (999, "999"), (1000, "1k"), (67_234, "67.2k"), (999_999, "1M"), (1_050_000, "1.05M")]
+)
+def test_large_numbers_stay_short(n, shown):
+    assert numbers.compact(n) == shown
+    assert len(shown) <= 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.04, "0.0 s"), (9.96, "10 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s"), (4200, "1 h 10 min")]
+)
+def test_lengths_of_time_in_words(seconds, shown):
+    assert numbers.duration(seconds) == shown

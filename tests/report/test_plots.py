@@ -1,0 +1,48 @@
+"""Figures of a result."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wdist.report.plots import draw, figure_bytes
+
+MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
+
+
+@pytest.mark.parametrize("suffix", MAGIC)
+def test_the_suffix_says_what_is_written(estimate_of, suffix):
+    assert figure_bytes(estimate_of(16), suffix=suffix).startswith(MAGIC[suffix])
+
+
+@pytest.mark.parametrize("dim", [1, 2, 16])
+def test_a_figure_shows_something_and_stands_on_white(estimate_of, dim):
+    image = np.asarray(Image.open(io.BytesIO(figure_bytes(estimate_of(dim), suffix=".png"))).convert("L"))
+    assert image[0, 0] == 255
+    assert 0.005 < (image < 250).mean() < 0.9
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_every_critic_has_its_panel_with_its_value(estimate_of, dim):
+    titles = " ".join(axes.get_title() for axes in draw(estimate_of(dim)).axes)
+    for words in ("groupsort-bjorck", "held-out 0.9887", "relu-spectral", "held-out 0.3133", "relu-bjorck"):
+        assert words in titles
+
+
+def test_learning_curves_are_named_at_their_ends_and_stay_below_the_truth(estimate_of):
+    figure = draw(estimate_of(16))
+    labels = " ".join(text.get_text() for text in figure.axes[0].texts)
+    for words in ("groupsort-bjorck", "relu-spectral", "relu-bjorck", "true"):
+        assert words in labels
+
+
+def test_a_critic_without_history_or_upper_bound_is_no_obstacle(estimate_of, critic_of):
+    from dataclasses import replace
+
+    bare = replace(critic_of(upper=None), history=())
+    assert figure_bytes(estimate_of(16, critic=bare, baselines=(), truth=None), suffix=".png")
+
+
+def test_the_same_result_gives_the_same_file(estimate_of):
+    assert figure_bytes(estimate_of(16), suffix=".pdf") == figure_bytes(estimate_of(16), suffix=".pdf")

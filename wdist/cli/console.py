@@ -1,0 +1,73 @@
+"""The two streams of a command: results on stdout; progress, notes, warnings and errors on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TextIO
+
+NARROWEST = 72
+"""Columns that tables need; a narrower terminal wraps its lines."""
+
+
+class _StreamConsole(Console):
+    """A console that leaves a reader who went away (``| head``) to the command instead of ending the process itself."""
+
+    def on_broken_pipe(self) -> None:
+        raise
+
+
+def result_console() -> Console:
+    """For stdout: as wide as the terminal; 80 columns (or ``COLUMNS``) and no colours where there is none."""
+    return _stream_console(sys.stdout)
+
+
+def notes_console() -> Console:
+    """For stderr, in the same manner."""
+    return _stream_console(sys.stderr)
+
+
+def _stream_console(stream: TextIO) -> Console:
+    width = None if stream.isatty() else _columns()
+    console = _StreamConsole(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    if console.width < NARROWEST:
+        console = _StreamConsole(file=stream, width=NARROWEST, highlight=False, markup=False, emoji=False)
+    return console
+
+
+def _columns() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() and int(columns) > 0 else 80
+
+
+def complain(sentence: str) -> None:
+    """Prints one error on stderr, on one line however long it is, so that it can be searched and copied."""
+    _say("error", "bold red", sentence)
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """Prints warnings on stderr, a line each."""
+    for sentence in sentences:
+        _say("warning", "yellow", sentence)
+
+
+def note(sentence: str) -> None:
+    """Prints what the user should know, on stderr."""
+    _say("note", "cyan", sentence)
+
+
+def _say(kind: str, style: str, sentence: str) -> None:
+    line = Text.assemble((f"{kind}:", style), " ", printable(" ".join(sentence.split())))
+    notes_console().print(line, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """The same text with control characters written out, so that a file name cannot steer the terminal."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

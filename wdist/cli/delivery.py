@@ -1,0 +1,140 @@
+"""Where a result goes: stdout first, then the files that were asked for; each checked before the work begins."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wdist.errors import ExitStatus, OutputError, WdistError
+from wdist.report.output import CRITIC_SUFFIXES, PLOT_SUFFIXES, atomic_write, cannot_write, check_writable
+
+if TYPE_CHECKING:
+    from wdist.result import Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What the user wants to have of a result."""
+
+    json: bool = False
+    """The JSON document on stdout instead of text."""
+    output: Path | None = None
+    """File for the JSON document."""
+    plot: Path | None = None
+    save_critic: Path | None = None
+    quiet: bool = False
+
+    def check(self, *, inputs: Iterable[str] = ()) -> None:
+        """Makes sure before the work that everything can be written, and that no input would be overwritten.
+
+        Arguments:
+            inputs: addresses of the sources.
+
+        Raises:
+            OutputError: one sentence for the first file that cannot be written.
+        """
+        if self.output is not None:
+            if self.output.suffix.lower() in (*PLOT_SUFFIXES, *CRITIC_SUFFIXES):
+                option = "--plot" if self.output.suffix.lower() in PLOT_SUFFIXES else "--save-critic"
+                raise OutputError(f"-o {self.output} would hold the JSON document; ask for the other file with {option} FILE")
+            check_writable(self.output, option="-o")
+        if self.plot is not None:
+            check_writable(self.plot, option="--plot", suffixes=PLOT_SUFFIXES)
+        if self.save_critic is not None:
+            check_writable(self.save_critic, option="--save-critic", suffixes=CRITIC_SUFFIXES)
+        for file in self._files:
+            for address in inputs:
+                if _is_the_file_of(address, file):
+                    raise OutputError(f"{file} is one of the inputs and would be overwritten; name another file for the result")
+
+    def deliver(self, estimate: Estimate) -> ExitStatus:
+        """Prints a result, then saves it; whatever fails, the rest is still delivered.
+
+        Returns:
+            The exit status of the command.
+
+        Raises:
+            OutputError: some file could not be written; everything else was.
+            BrokenPipeError: the reader of stdout went away; the files were written.
+        """
+        from wdist.cli.console import note, warn
+
+        failures: list[WdistError | OSError] = []
+        for deliver in (self._print, self._write_document, self._save_critic, self._draw):
+            try:
+                deliver(estimate)
+            except (WdistError, OSError) as failure:
+                failures.append(failure)
+        warn(estimate.warnings)
+        if estimate.interrupted and not self.quiet:
+            note("interrupted; the bounds above are proved by the critic as it was then")
+        if failures:
+            warn(str(further) for further in failures[1:])
+            raise failures[0]
+        if estimate.interrupted:
+            return ExitStatus.INTERRUPTED
+        return ExitStatus.DONE if estimate.certified else ExitStatus.NOT_CERTIFIED
+
+    @property
+    def _files(self) -> list[Path]:
+        return [path for path in (self.output, self.plot, self.save_critic) if path is not None]
+
+    def _print(self, estimate: Estimate) -> None:
+        if self.json:
+            from wdist.report.document import EstimateDocument, text
+
+            sys.stdout.write(text(EstimateDocument.of(estimate)))
+        else:
+            from wdist.cli.console import result_console
+            from wdist.report.terminal import rendered
+
+            result_console().print(rendered(estimate))
+        sys.stdout.flush()
+
+    def _write_document(self, estimate: Estimate) -> None:
+        if self.output is not None:
+            from wdist.report.document import EstimateDocument, text
+
+            atomic_write(self.output, text(EstimateDocument.of(estimate)).encode())
+            self._tell_saved("result", self.output)
+
+    def _draw(self, estimate: Estimate) -> None:
+        if self.plot is not None:
+            from wdist.report.plots import figure_bytes
+
+            atomic_write(self.plot, figure_bytes(estimate, suffix=self.plot.suffix.lower()))
+            self._tell_saved("figure", self.plot)
+
+    def _save_critic(self, estimate: Estimate) -> None:
+        if self.save_critic is not None:
+            from wdist.verification import save_critic
+
+            _named(self.save_critic, lambda path: save_critic(estimate, path))
+            self._tell_saved("critic", self.save_critic)
+
+    def _tell_saved(self, what: str, path: Path) -> None:
+        if not self.quiet:
+            from wdist.cli.console import note
+
+            note(f"{what} saved as {path}")
+
+
+def _named(path: Path, write: Callable[[Path], None]) -> None:
+    """Writes a file; an error of the operating system becomes a sentence that names it."""
+    try:
+        write(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _is_the_file_of(address: str, file: Path) -> bool:
+    """Whether an address, less its options and the name of a part, is that very file."""
+    candidate = address.partition("?")[0]
+    for path in (candidate, candidate.rpartition(":")[0]):
+        if path and os.path.exists(path) and file.exists() and os.path.samefile(path, file):
+            return True
+    return False

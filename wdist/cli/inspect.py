@@ -1,0 +1,38 @@
+"""``wdist inspect ADDRESS``."""
+
+from typing import Annotated
+
+import typer
+
+from wdist.cli import options as opt
+from wdist.errors import ExitStatus
+
+
+def command(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="A source, as for wdist estimate.")],
+    drop_nonfinite: opt.DropNonfinite = False,
+    download: opt.Download = False,
+    trust: opt.Trust = False,
+    json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> int:
+    """Say what a source holds: kind, count, shape, range, missing values, duplicates; of a checkpoint its keys.
+
+    Example: wdist inspect 'generator.safetensors?factory=package.module:Generator'
+    """
+    import sys
+
+    from wdist.cli.console import result_console
+    from wdist.sources.inspection import inspect_source
+    from wdist.sources.source import Access
+
+    inspection = inspect_source(address, Access(trust=trust, download=download, drop_nonfinite=drop_nonfinite))
+    if json:
+        from wdist.report.document import facts_text
+
+        sys.stdout.write(facts_text(inspection, command="inspect"))
+    else:
+        from wdist.report.terminal import rendered_facts
+
+        result_console().print(rendered_facts(inspection))
+    return ExitStatus.DONE

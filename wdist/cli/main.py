@@ -1,0 +1,164 @@
+"""The ``wdist`` command: its subcommands, and the one place where errors become sentences and exit statuses."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any
+
+import typer
+
+from wdist.cli import doctor, estimate, inspect, schema, synthetic, verify
+from wdist.errors import ExitStatus, WdistError
+
+app = typer.Typer(
+    name="wdist",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 done; 2 wrong usage or bad input; 4 not certified; 70 internal error; 130 interrupted.",
+)
+app.command("estimate")(estimate.command)
+app.command("synthetic")(synthetic.command)
+app.command("verify")(verify.command)
+app.command("inspect")(inspect.command)
+app.command("schema")(schema.command)
+app.command("doctor")(doctor.command)
+
+# Typer keeps the class of its usage errors private; it is the base of the one that it shows.
+_TyperUsageError: type[Any] = typer.BadParameter.__mro__[1]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"wdist {version('wdist')}")
+        raise typer.Exit
+
+
+@app.callback()
+def wdist(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Certified bounds for the Wasserstein-1 distance between two sample sets."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Arguments:
+        arguments: what stands behind ``wdist``; by default those of this process.
+
+    Returns:
+        The exit status, an :class:`~wdist.errors.ExitStatus`.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    with _warnings_of_libraries(shown=debug):
+        try:
+            status = _run(arguments)
+            sys.stdout.flush()
+            return status
+        except KeyboardInterrupt:
+            _complain("interrupted before any bound was proved")
+            return ExitStatus.INTERRUPTED
+        except BrokenPipeError:
+            _discard_stdout()
+            return ExitStatus.DONE
+        except SystemExit as leaving:
+            # Typer leaves in this way when the reader of stdout has gone.
+            if not isinstance(leaving.__context__, BrokenPipeError):
+                raise
+            _discard_stdout()
+            return ExitStatus.DONE
+        except Exception as error:
+            if debug:
+                import traceback
+
+                traceback.print_exc()
+            return _explain(error, arguments)
+
+
+def _run(arguments: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal that lacks a character shows a question mark; that is no reason to lose a result.
+            stream.reconfigure(errors="replace")
+    returned = app(arguments, prog_name="wdist", standalone_mode=False)
+    if returned == ExitStatus.INTERRUPTED and not isinstance(returned, ExitStatus):
+        # Typer turns an interrupt into a plain 130; a command that kept its result says so itself and returns our own.
+        raise KeyboardInterrupt
+    return int(returned or ExitStatus.DONE)
+
+
+def _explain(error: Exception, arguments: list[str]) -> int:
+    """Says on stderr in one sentence what went wrong, and returns its exit status."""
+    if isinstance(error, WdistError):
+        _complain(str(error))
+        return error.exit_status
+    if isinstance(error, _TyperUsageError):
+        if not arguments:
+            print(error.format_message())
+            return ExitStatus.BAD_INPUT
+        _complain(_usage_sentence(error, arguments))
+        return ExitStatus.BAD_INPUT
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        _discard_stdout()
+        _complain("the disk is full; free some space, or write the result elsewhere")
+        return ExitStatus.BAD_INPUT
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        _complain("there is not enough memory; try fewer samples (?limit=10000), a smaller --batch-size or a smaller --width")
+        return ExitStatus.BAD_INPUT
+    _complain(f"internal error ({type(error).__name__}: {error}); please report it with the output of the same command and --debug")
+    return ExitStatus.INTERNAL
+
+
+def _usage_sentence(error: Any, arguments: list[str]) -> str:
+    """What was wrong with the words of the command line, and what was probably meant."""
+    command = error.ctx.command_path if error.ctx is not None else "wdist"
+    help_hint = f"`{command} --help` lists what there is"
+    unknown = getattr(error, "option_name", None)
+    if unknown is not None and hasattr(error, "possibilities"):
+        parameters = error.ctx.command.params if error.ctx is not None else []
+        known = [name for parameter in parameters for name in parameter.opts if name.startswith("--")]
+        meant = get_close_matches(str(unknown), known, n=1, cutoff=0.55)
+        return f"there is no option {unknown}; " + (f"did you mean {meant[0]}?" if meant else help_hint)
+    message = str(error.format_message()).replace("\n", " ").strip().rstrip(".")
+    return message[:1].lower() + message[1:] + (f"; {help_hint}" if not message.endswith("?") else "")
+
+
+def _complain(sentence: str) -> None:
+    from wdist.cli.console import complain
+
+    # The reader of stderr may be gone as well; the exit status still tells.
+    with contextlib.suppress(OSError):
+        complain(sentence)
+
+
+def _discard_stdout() -> None:
+    """Points stdout nowhere, so that what is still buffered fails silently when the interpreter ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _warnings_of_libraries(*, shown: bool) -> Iterator[None]:
+    """Keeps warnings meant for programmers off the user's terminal unless they are asked for."""
+    if shown or sys.warnoptions:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

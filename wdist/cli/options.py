@@ -1,0 +1,148 @@
+"""Options that several commands share, each declared once: its names, its type and its help."""
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from wdist.critics.settings import OPTIMIZERS, SCHEDULES
+
+_TRAINING = "Training"
+_CRITIC = "Critic (default: chosen from the shape of the data)"
+_RESULT = "Result"
+_SOURCES = "Sources"
+_OUTPUT = "Output"
+
+AddressA: TypeAlias = Annotated[
+    str,
+    typer.Argument(metavar="A", help="First source: a.h5, a.h5:/group/x, x.npz:key, images/, torchvision:MNIST?split=train, ..."),
+]
+AddressB: TypeAlias = Annotated[str, typer.Argument(metavar="B", help="Second source; it may be of another kind.")]
+
+Steps: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, rich_help_panel=_TRAINING, help="Train each critic for N steps. Default: chosen from the data."
+    ),
+]
+BudgetOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--budget", metavar="TIME", rich_help_panel=_TRAINING, help="Train each critic for this long instead: 45s, 2m, 1h."
+    ),
+]
+Seed: TypeAlias = Annotated[
+    int,
+    typer.Option(metavar="N", min=0, rich_help_panel=_TRAINING, help="Of every random choice: splits, weights, batches, draws."),
+]
+Device: TypeAlias = Annotated[
+    str, typer.Option(metavar="NAME", rich_help_panel=_TRAINING, help="Where to train: auto, cpu, cuda or cuda:1.")
+]
+BatchSize: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="N", rich_help_panel=_TRAINING, help="Samples of each side in one step.")
+]
+Optimizer: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="NAME", rich_help_panel=_TRAINING, help=f"One of {', '.join(OPTIMIZERS)}.")
+]
+LearningRate: TypeAlias = Annotated[
+    float | None, typer.Option(metavar="X", rich_help_panel=_TRAINING, help="Of the weights, in the optimiser's own units.")
+]
+Schedule: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", rich_help_panel=_TRAINING, help=f"How the learning rate falls: {', '.join(SCHEDULES)}."),
+]
+
+Width: TypeAlias = Annotated[int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Units of each hidden layer.")]
+Depth: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Number of linear layers, the last included.")
+]
+GroupSize: TypeAlias = Annotated[
+    int | None,
+    typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Units sorted together: 2 is MaxMin, the width is FullSort."),
+]
+BjorckOrder: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Order of the Björck iterations, 1 to 4.")
+]
+Lipschitz: TypeAlias = Annotated[
+    float | None,
+    typer.Option(metavar="K", rich_help_panel=_CRITIC, help="Lipschitz constant of the critic; bounds are divided by it."),
+]
+
+Baselines: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="WHICH",
+        rich_help_panel=_RESULT,
+        help="Other critics trained on the same budget, for comparison: none, default, all, or names with commas.",
+    ),
+]
+Confidence: TypeAlias = Annotated[
+    float, typer.Option(metavar="P", rich_help_panel=_RESULT, help="Of the bounds for the distributions, between 0 and 1.")
+]
+ConfidenceMethod: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--ci",
+        metavar="METHOD",
+        rich_help_panel=_RESULT,
+        help="welch (asymptotic), or empirical-bernstein (any number of samples, bounded data only).",
+    ),
+]
+
+DropNonfinite: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--drop-nonfinite",
+        metavar="",
+        rich_help_panel=_SOURCES,
+        help="Leave out rows with NaN or infinity instead of refusing them.",
+    ),
+]
+Download: TypeAlias = Annotated[
+    bool, typer.Option("--download", metavar="", rich_help_panel=_SOURCES, help="Let torchvision fetch a dataset that is missing.")
+]
+Trust: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        metavar="",
+        rich_help_panel=_SOURCES,
+        help="Let code that comes with a source run: factories, TorchScript, torch.export, ONNX.",
+    ),
+]
+
+Json: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--json", metavar="", rich_help_panel=_OUTPUT, help="Print one JSON document instead of text (its schema: wdist schema)."
+    ),
+]
+Output: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", rich_help_panel=_OUTPUT, help="Write the JSON document to FILE as well."),
+]
+Plot: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=_OUTPUT,
+        help="Draw the critics in one or two dimensions, learning curves otherwise: .png, .svg or .pdf.",
+    ),
+]
+SaveCritic: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=_OUTPUT,
+        help="Save the certified critic as .safetensors, for wdist verify.",
+    ),
+]
+Quiet: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", metavar="", rich_help_panel=_OUTPUT, help="No progress and no notes on stderr; warnings and errors stay."
+    ),
+]
+Debug: TypeAlias = Annotated[
+    bool, typer.Option("--debug", metavar="", rich_help_panel=_OUTPUT, help="Show the traceback when something fails.")
+]

@@ -1,0 +1,73 @@
+"""``wdist verify CRITIC A B``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wdist.cli import options as opt
+from wdist.errors import ExitStatus, SourceError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from wdist.verification import Verification
+
+
+def command(
+    critic: Annotated[Path, typer.Argument(metavar="CRITIC", help="A critic that --save-critic wrote, ending in .safetensors.")],
+    a: Annotated[str | None, typer.Argument(metavar="A", help="First source. Default: the address that was saved.")] = None,
+    b: Annotated[str | None, typer.Argument(metavar="B", help="Second source. Default: the address that was saved.")] = None,
+    device: opt.Device = "cpu",
+    drop_nonfinite: opt.DropNonfinite = False,
+    download: opt.Download = False,
+    trust: opt.Trust = False,
+    json: opt.Json = False,
+    output: opt.Output = None,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> int:
+    """Re-check a saved critic: certificate and bound from its weights, without training.
+
+    Says no, with exit status 4, when a weight, a sample or the claimed number was changed.
+
+    Example: wdist verify critic.safetensors a.h5 b.h5
+    """
+    import sys
+
+    from wdist.cli.console import notes_console, result_console
+    from wdist.report.output import atomic_write, check_writable
+    from wdist.report.progress import display_on
+    from wdist.training.observer import Stage
+
+    if not critic.is_file():
+        raise SourceError(f"there is no file {critic}; name a critic that `wdist estimate A B --save-critic FILE` wrote")
+    if output is not None:
+        check_writable(output, option="-o")
+    with display_on(notes_console(), quiet=quiet) as observer:
+        observer.notify(Stage(what="verifying"))
+        from wdist.sources.source import Access
+        from wdist.verification import verify
+
+        access = Access(trust=trust, download=download, drop_nonfinite=drop_nonfinite)
+        verification = verify(critic, a, b, access=access, device=device, observer=observer)
+    if json or output is not None:
+        from wdist.report.document import VerificationDocument, text
+
+        document = text(VerificationDocument.of(verification, critic=str(critic)))
+    if json:
+        sys.stdout.write(document)
+    else:
+        result_console().print(_rendered(verification))
+    sys.stdout.flush()
+    if output is not None:
+        atomic_write(output, document.encode())
+    return ExitStatus.DONE if verification.ok else ExitStatus.NOT_CERTIFIED
+
+
+def _rendered(verification: Verification) -> RenderableType:
+    from wdist.report.terminal import rendered_verification
+
+    return rendered_verification(verification)

@@ -1,0 +1,318 @@
+"""The JSON document of a result: a versioned schema that scripts may rely on."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+
+if TYPE_CHECKING:
+    from wdist.result import CriticResult, Estimate, HistoryPoint, PopulationBound, SamplesInterval
+    from wdist.sources.source import SourceInfo
+    from wdist.verification import Verification
+
+SCHEMA_VERSION = "1"
+
+
+def _null_unless_finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number: TypeAlias = Annotated[float | None, BeforeValidator(_null_unless_finite)]
+"""A number, or null where there is none; never NaN or infinity, which JSON does not have."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class SamplesDocument(_Part):
+    """Bounds for W1 between the two sets of samples themselves."""
+
+    lower: float = Field(description="Lower bound: dual value of the certified critic on all samples, divided by its certificate.")
+    upper: Number = Field(description="Upper bound: cost of an explicit coupling of all samples; null where none was computed.")
+    exact: bool = Field(description="Whether upper is the exact W1 of the samples, up to rounding.")
+    upper_method: str | None = Field(description="How the coupling was found.")
+    gap: Number = Field(description="upper - lower.")
+    relative_gap: Number = Field(description="(upper - lower) / upper.")
+    n_a: int = Field(description="Samples of A that were evaluated.")
+    n_b: int = Field(description="Samples of B that were evaluated.")
+
+    @classmethod
+    def of(cls, interval: SamplesInterval) -> SamplesDocument:
+        return cls(
+            lower=interval.lower,
+            upper=interval.upper,
+            exact=interval.exact,
+            upper_method=interval.upper_method,
+            gap=interval.gap,
+            relative_gap=interval.relative_gap,
+            n_a=interval.n_a,
+            n_b=interval.n_b,
+        )
+
+
+class PopulationDocument(_Part):
+    """Bounds for W1 between the distributions that the samples were drawn from."""
+
+    estimate: Number = Field(description="Held-out dual value divided by the certificate; its expectation is a lower bound.")
+    lower: Number = Field(description="One-sided lower confidence bound.")
+    upper: Number = Field(description="One-sided upper confidence bound; null where none was computed.")
+    confidence: float = Field(description="Stated for all bounds of this document together.")
+    jointly_with: int = Field(description="How many lower bounds share the error that the confidence leaves.")
+    method: str = Field(description="How the confidence bound was made: welch or empirical-bernstein.")
+    n_a: int = Field(description="Held-out samples of A.")
+    n_b: int = Field(description="Held-out samples of B.")
+
+    @classmethod
+    def of(cls, bound: PopulationBound) -> PopulationDocument:
+        return cls(
+            estimate=bound.estimate,
+            lower=bound.lower,
+            upper=bound.upper,
+            confidence=bound.confidence,
+            jointly_with=bound.jointly_with,
+            method=bound.method,
+            n_a=bound.n_a,
+            n_b=bound.n_b,
+        )
+
+
+class LayerDocument(_Part):
+    """One factor of a certificate."""
+
+    layer: str
+    bound: Number
+    method: str
+
+
+class HistoryDocument(_Part):
+    """One validation during training, in the units of the data."""
+
+    step: int
+    seconds: float
+    training: Number
+    validation: Number
+
+    @classmethod
+    def of(cls, point: HistoryPoint) -> HistoryDocument:
+        return cls(step=point.step, seconds=point.seconds, training=point.training, validation=point.validation)
+
+
+class CriticDocument(_Part):
+    """The critic that proves the headline bounds."""
+
+    name: str
+    lipschitz_bound: Number = Field(description="The certificate: an upper bound of the critic's Lipschitz constant.")
+    certified: bool = Field(description="Whether the bounds are proved; where false, no value of this critic is a bound.")
+    steps: int
+    seconds: float
+    parameters: int
+    training_value: Number = Field(description="Dual value on the training split; not a bound for the distributions.")
+    converged: bool
+    interrupted: bool
+    settings: dict[str, str | int | float | None]
+    layers: list[LayerDocument]
+    history: list[HistoryDocument]
+
+    @classmethod
+    def of(cls, critic: CriticResult) -> CriticDocument:
+        return cls(**_critic_facts(critic))
+
+
+class BaselineDocument(CriticDocument):
+    """Another critic, trained on the same split with the same budget, and its own bounds."""
+
+    samples: SamplesDocument
+    population: PopulationDocument
+
+    @classmethod
+    def of(cls, critic: CriticResult) -> BaselineDocument:
+        return cls(
+            **_critic_facts(critic),
+            samples=SamplesDocument.of(critic.samples),
+            population=PopulationDocument.of(critic.population),
+        )
+
+
+def _critic_facts(critic: CriticResult) -> dict[str, Any]:
+    return {
+        "name": critic.name,
+        "lipschitz_bound": critic.lipschitz_bound,
+        "certified": critic.certified,
+        "steps": critic.steps,
+        "seconds": critic.seconds,
+        "parameters": critic.parameters,
+        "training_value": critic.training_value,
+        "converged": critic.converged,
+        "interrupted": critic.interrupted,
+        "settings": {name: _null_unless_finite(value) for name, value in critic.settings.items()},
+        "layers": [LayerDocument(layer=factor.layer, bound=factor.bound, method=factor.method) for factor in critic.layers],
+        "history": [HistoryDocument.of(point) for point in critic.history],
+    }
+
+
+class SourceDocument(_Part):
+    """Where the samples of one side came from."""
+
+    address: str
+    kind: str
+    event_shape: list[int]
+    count: int | None = Field(description="Number of samples; null when they are drawn without end.")
+    dtype: str
+    scale: float = Field(description="Stored value * scale + offset = value in the units of the distance.")
+    offset: float
+    units: str
+    bounds: tuple[float, float] | None = Field(description="An interval that holds every coordinate for certain; null if unknown.")
+    dropped: int = Field(description="Rows left out because they were not finite.")
+    notes: list[str]
+
+    @classmethod
+    def of(cls, info: SourceInfo) -> SourceDocument:
+        return cls(
+            address=info.address,
+            kind=info.kind,
+            event_shape=list(info.event_shape),
+            count=info.count,
+            dtype=info.dtype,
+            scale=info.scale,
+            offset=info.offset,
+            units=info.units,
+            bounds=info.bounds,
+            dropped=info.dropped,
+            notes=list(info.notes),
+        )
+
+
+class EnvironmentDocument(_Part):
+    """Where the result was computed."""
+
+    wdist: str
+    python: str
+    torch: str
+    platform: str
+    device: str
+    threads: int
+    precision: str
+
+
+class EstimateDocument(_Part):
+    """The result of `wdist estimate` or `wdist synthetic`."""
+
+    schema_version: Literal["1"] = Field(description="Changes when a key changes its meaning or goes.")
+    command: str
+    samples: SamplesDocument
+    population: PopulationDocument
+    truth: Number = Field(description="The known W1 of a synthetic pair, else null.")
+    tightness: Number = Field(description="population.estimate / truth, else null.")
+    critic: CriticDocument
+    baselines: list[BaselineDocument]
+    metric: str
+    a: SourceDocument
+    b: SourceDocument
+    seed: int
+    converged: bool
+    interrupted: bool = Field(description="Whether the training was cut short; the bounds are valid all the same.")
+    seconds: float
+    environment: EnvironmentDocument
+    warnings: list[str]
+
+    @classmethod
+    def of(cls, estimate: Estimate) -> EstimateDocument:
+        environment = estimate.environment
+        return cls(
+            schema_version="1",
+            command=estimate.command,
+            samples=SamplesDocument.of(estimate.samples),
+            population=PopulationDocument.of(estimate.population),
+            truth=estimate.truth,
+            tightness=estimate.tightness,
+            critic=CriticDocument.of(estimate.critic),
+            baselines=[BaselineDocument.of(baseline) for baseline in estimate.baselines],
+            metric=estimate.metric,
+            a=SourceDocument.of(estimate.a),
+            b=SourceDocument.of(estimate.b),
+            seed=estimate.seed,
+            converged=estimate.converged,
+            interrupted=estimate.interrupted,
+            seconds=estimate.seconds,
+            environment=EnvironmentDocument(
+                wdist=environment.wdist,
+                python=environment.python,
+                torch=environment.torch,
+                platform=environment.platform,
+                device=environment.device,
+                threads=environment.threads,
+                precision=environment.precision,
+            ),
+            warnings=list(estimate.warnings),
+        )
+
+
+class FindingDocument(_Part):
+    """One thing that was checked."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+class VerificationDocument(_Part):
+    """The result of `wdist verify`."""
+
+    schema_version: Literal["1"]
+    command: Literal["verify"]
+    critic: str
+    ok: bool
+    lipschitz_bound: Number
+    claimed_lipschitz_bound: Number
+    lower: Number = Field(description="Lower bound for the samples, re-computed.")
+    claimed_lower: Number
+    population_lower: Number
+    claimed_population_lower: Number
+    findings: list[FindingDocument]
+
+    @classmethod
+    def of(cls, verification: Verification, *, critic: str) -> VerificationDocument:
+        return cls(
+            schema_version="1",
+            command="verify",
+            critic=critic,
+            ok=verification.ok,
+            lipschitz_bound=verification.lipschitz_bound,
+            claimed_lipschitz_bound=verification.claimed_lipschitz_bound,
+            lower=verification.lower,
+            claimed_lower=verification.claimed_lower,
+            population_lower=verification.population_lower,
+            claimed_population_lower=verification.claimed_population_lower,
+            findings=[
+                FindingDocument(what=finding.what, ok=finding.ok, detail=finding.detail) for finding in verification.findings
+            ],
+        )
+
+
+def text(document: BaseModel) -> str:
+    """A document as indented JSON that ends with a line feed; numbers at full precision."""
+    return json.dumps(document.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def facts_text(facts: Any, *, command: str) -> str:
+    """The fields of a dataclass as a JSON document, in the manner of :func:`text`."""
+    plain = TypeAdapter(type(facts)).dump_python(facts, mode="json")
+    document = {"schema_version": SCHEMA_VERSION, "command": command, **_without_nonfinite(plain)}
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _without_nonfinite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nonfinite(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_without_nonfinite(part) for part in value]
+    return _null_unless_finite(value)
+
+
+def schema() -> str:
+    """The JSON schema of :class:`EstimateDocument`, as indented JSON."""
+    return json.dumps(EstimateDocument.model_json_schema(mode="serialization"), indent=2) + "\n"

@@ -1,0 +1,86 @@
+"""Numbers as a reader sees them: lower bounds rounded down, upper bounds rounded up, so that what is printed is still proved."""
+
+import math
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+
+_FIXED_FROM, _FIXED_TO = -4, 7
+"""Decimal exponents between which numbers are written without a power of ten."""
+
+
+def at_least(value: float, digits: int = 4) -> str:
+    """A lower bound with ``digits`` significant digits, rounded down."""
+    return _rounded(value, digits, ROUND_FLOOR)
+
+
+def at_most(value: float, digits: int = 4) -> str:
+    """An upper bound with ``digits`` significant digits, rounded up."""
+    return _rounded(value, digits, ROUND_CEILING)
+
+
+def nearest(value: float, digits: int = 4) -> str:
+    """A value that is no bound, rounded to the nearest with ``digits`` significant digits."""
+    return _rounded(value, digits, ROUND_HALF_EVEN)
+
+
+def _rounded(value: float, digits: int, rounding: str) -> str:
+    if not math.isfinite(value):
+        return "none" if math.isnan(value) else ("infinite" if value > 0 else "-infinite")
+    if value == 0:
+        return "0"
+    exact = Decimal(value)
+    quantum = Decimal(1).scaleb(exact.adjusted() - digits + 1)
+    shown = (exact / quantum).to_integral_value(rounding=rounding)
+    if shown == 0:
+        return "0"
+    shown *= quantum
+    if _FIXED_FROM <= shown.adjusted() < _FIXED_TO:
+        return f"{shown:.{max(0, digits - 1 - exact.adjusted())}f}"
+    return f"{shown.normalize():.{digits - 1}e}".replace("e+", "e")
+
+
+def certificate(bound: float) -> str:
+    """A Lipschitz bound, rounded up; its excess over 1 is written out where it would vanish in the digits: ``1+2.3e-10``."""
+    excess = bound - 1
+    if 0 < excess < 1e-3:
+        return f"1+{_rounded(excess, 1, ROUND_CEILING)}" if excess < 1e-4 else at_most(bound, 5)
+    return "1" if excess == 0 else at_most(bound, 4)
+
+
+def percentage(share: float, digits: int = 1) -> str:
+    """A share of one as per cent, for example ``99.2 %``."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def level(confidence: float) -> str:
+    """A confidence as per cent with no more digits than it has: ``95 %``, ``99.9 %``."""
+    return f"{100 * confidence:.6g} %"
+
+
+def counted(n: int) -> str:
+    """A whole number with its thousands apart: ``60,000``."""
+    return f"{n:,}"
+
+
+def compact(n: int) -> str:
+    """A whole number in at most five characters: ``812``, ``67.2k``, ``1.05M``."""
+    for factor, suffix in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if n >= 0.9995 * factor:
+            return f"{n / factor:.3g}{suffix}"
+    return str(n)
+
+
+def duration(seconds: float) -> str:
+    """A length of time in words: ``0.8 s``, ``42 s``, ``2 min 05 s``, ``1 h 10 min``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def shape(event_shape: tuple[int, ...]) -> str:
+    """The shape of one sample: ``28x28``; ``1`` for a scalar."""
+    return "x".join(str(size) for size in event_shape) or "1"

@@ -1,0 +1,182 @@
+"""The grammar of addresses: ``path[:key][?option=value&...]``, ``torchvision:NAME?...`` and ``synthetic:NAME?...``."""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+from urllib.parse import unquote
+
+from wdist.errors import SourceError
+
+Scheme: TypeAlias = Literal["file", "torchvision", "synthetic"]
+
+_NAMED_SCHEMES: tuple[Scheme, ...] = ("torchvision", "synthetic")
+# Only these hold several arrays; a colon behind any other suffix belongs to the file's name.
+_KEYED_SUFFIXES = ("h5", "hdf5", "npy", "npz", "csv", "tsv", "pt", "pth", "safetensors")
+_WITH_KEY = re.compile(rf"(?P<path>.+?\.(?:{'|'.join(_KEYED_SUFFIXES)})):(?P<key>.+)", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """An address taken apart; what its options mean is the business of the source that it names."""
+
+    text: str
+    """As the user wrote it."""
+    scheme: Scheme
+    location: str
+    """A path, or the name of a dataset or distribution."""
+    key: str | None
+    """What stands behind the colon of a path: a dataset of an HDF5 file, an array of an archive."""
+    options: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def path(self) -> Path:
+        """The location as a path, with ``~`` expanded."""
+        return Path(self.location).expanduser()
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of the file's name in lower case, with its dot."""
+        return Path(self.location).suffix.lower()
+
+    @property
+    def bare(self) -> str:
+        """The address without its options."""
+        name = self.location if self.scheme == "file" else f"{self.scheme}:{self.location}"
+        return name if self.key is None else f"{name}:{self.key}"
+
+    def only(self, *known: str) -> None:
+        """Refuses options that the source does not know.
+
+        Raises:
+            SourceError: names the first such option and the known one that it resembles.
+        """
+        for option in self.options:
+            if option not in known:
+                way_out = suggestion(option, known, "its options are")
+                raise SourceError(f"{self.text}: {self.bare} has no option {option!r}; {way_out}")
+
+    def integer(self, option: str, default: int | None = None, *, least: int = 1) -> int:
+        """A whole number of at least ``least``.
+
+        Raises:
+            SourceError: the value is none, or it is missing and has no default.
+        """
+        text = self._text(option, default, "a whole number")
+        if not re.fullmatch(r"[+-]?\d{1,18}", text) or int(text) < least:
+            example = f"{option}={max(least, 10)}"
+            raise SourceError(f"{self.text}: {option}={text} is not a whole number of at least {least}; write {example}")
+        return int(text)
+
+    def number(self, option: str, default: float | None = None) -> float:
+        """A finite number.
+
+        Raises:
+            SourceError: the value is none, or it is missing and has no default.
+        """
+        text = self._text(option, default, "a number")
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise SourceError(f"{self.text}: {option}={text} is not a finite number; write for example {option}=1.5")
+        return value
+
+    def choice(self, option: str, choices: tuple[str, ...], default: str | None = None) -> str:
+        """One of several words.
+
+        Raises:
+            SourceError: the value is none of them, or it is missing and has no default.
+        """
+        text = self._text(option, default, f"one of {', '.join(choices)}")
+        if text not in choices:
+            raise SourceError(f"{self.text}: {option}={text} is unknown; {suggestion(text, choices, 'choose one of')}")
+        return text
+
+    def interval(self, option: str) -> tuple[float, float] | None:
+        """Two numbers ``low:high`` with low < high, or None where the option is missing.
+
+        Raises:
+            SourceError: the value is no such pair.
+        """
+        text = self.options.get(option)
+        if text is None:
+            return None
+        low, _, high = text.partition(":")
+        try:
+            ends = (float(low), float(high))
+        except ValueError:
+            ends = (math.nan, math.nan)
+        if not (ends[0] < ends[1] and math.isfinite(ends[1] - ends[0])):
+            raise SourceError(f"{self.text}: {option}={text} is not an interval; write for example {option}=0:255")
+        return ends
+
+    def _text(self, option: str, default: float | str | None, what: str) -> str:
+        if option in self.options:
+            return self.options[option]
+        if default is None:
+            sign = "&" if self.options else "?"
+            raise SourceError(f"{self.text} needs {what} for {option!r}; add it as {self.text}{sign}{option}=...")
+        return str(default)
+
+
+def suggestion(word: str, known: Iterable[str], otherwise: str) -> str:
+    """``did you mean 'x'?``, or ``otherwise`` followed by all known words where none is near."""
+    words = sorted(set(known))
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else f"{otherwise} {', '.join(words)}"
+
+
+def parse_address(text: str | Path) -> Address:
+    """Takes an address apart without opening anything.
+
+    A file whose whole name exists is that file, even with ``?`` or ``:`` in its name. Values of options may be percent-encoded.
+
+    Raises:
+        SourceError: the address is empty, or its options are not of the form ``option=value``.
+    """
+    text = str(text)
+    if not text.strip():
+        raise SourceError("an address is empty; name a file, a folder, torchvision:NAME or synthetic:NAME")
+    if "\0" in text:
+        raise SourceError(f"the address {text!r} holds a null character; name a file, a folder, torchvision:NAME or synthetic:NAME")
+    scheme: Scheme = "file"
+    rest = text
+    for named in _NAMED_SCHEMES:
+        if text.startswith(f"{named}:"):
+            scheme, rest = named, text[len(named) + 1 :]
+    if scheme == "file" and _exists(text):
+        return Address(text=text, scheme=scheme, location=text, key=None, options={})
+    location, _, query = rest.partition("?")
+    key: str | None = None
+    if scheme == "file" and not _exists(location) and (match := _WITH_KEY.fullmatch(location)):
+        location, key = match["path"], match["key"]
+    if not location:
+        raise SourceError(f"{text} names nothing; write a name or path before the options")
+    return Address(text=text, scheme=scheme, location=location, key=key, options=_options(text, query))
+
+
+def _exists(location: str) -> bool:
+    try:
+        return Path(location).expanduser().exists()
+    except (OSError, RuntimeError):  # a name too long for the file system, or an unknown user behind ~
+        return False
+
+
+def _options(text: str, query: str) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for part in filter(None, query.split("&")):
+        name, equals, value = part.partition("=")
+        if not equals or not name or not value:
+            raise SourceError(f"{text}: the option {part!r} has no value; write it as {name or 'option'}=value")
+        if name in options:
+            raise SourceError(f"{text}: the option {name!r} stands there twice; leave one of them out")
+        options[name] = unquote(value)
+    return options

@@ -1,0 +1,41 @@
+"""Arrays in files: which format reads which suffix."""
+
+from collections.abc import Callable
+
+from wdist.sources.address import Address
+from wdist.sources.h5 import open_h5
+from wdist.sources.npy import open_npy, open_npz
+from wdist.sources.safetensors_file import open_safetensors
+from wdist.sources.selection import OPTIONS as SELECTION
+from wdist.sources.selection import select
+from wdist.sources.source import Access, FiniteSource
+from wdist.sources.stored_array import ArraySource, StoredArray, describe
+from wdist.sources.text_table import open_table
+from wdist.sources.torch_file import open_torch_file
+from wdist.sources.units import OPTIONS as UNITS
+from wdist.sources.units import units_of
+
+FORMATS: dict[str, Callable[[Address], StoredArray]] = {
+    ".h5": open_h5,
+    ".hdf5": open_h5,
+    ".npy": open_npy,
+    ".npz": open_npz,
+    ".csv": open_table,
+    ".tsv": open_table,
+    ".pt": open_torch_file,
+    ".pth": open_torch_file,
+    ".safetensors": open_safetensors,
+}
+"""What opens a file, by its suffix in lower case."""
+
+
+def open_array(address: Address, access: Access) -> FiniteSource:
+    """The array that an address with a suffix of :data:`FORMATS` names.
+
+    Raises:
+        SourceError: it cannot be read as numbers.
+    """
+    address.only(*SELECTION, *UNITS)
+    array = FORMATS[address.suffix](address)
+    info = describe(array.shape, array.dtype, address.text, "array", units_of(array.dtype, address))
+    return select(ArraySource(array, info), address, access.seed)

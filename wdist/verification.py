@@ -1,0 +1,229 @@
+"""Critics as evidence: saved with the numbers that they prove, and checked again without training."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wdist.certificate import certify
+from wdist.critics.frozen import FrozenCritic
+from wdist.device import choose_device
+from wdist.errors import SourceError
+from wdist.measures.pairing import Pair, open_pair
+from wdist.result import CriticResult, Estimate
+from wdist.sources.source import Access
+from wdist.training.observer import Observer, Silent, Stage
+from wdist.trial import Judgement, Statement, judge
+
+CLAIM_VERSION = "1"
+_AGREEMENT = 1e-9
+"""Relative difference that another machine's order of summation may make; a claim beyond it was not computed from these numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What a saved critic says of itself and of the two sample sets."""
+
+    version: str
+    critic_digest: str
+    lipschitz_bound: float
+    samples_lower: float
+    population_lower: float
+    confidence: float
+    jointly_with: int
+    method: str
+    seed: int
+    a: str
+    b: str
+    digest_a: str | None
+    """Of the stored samples; None for an endless source."""
+    digest_b: str | None
+    event_shape: tuple[int, ...]
+
+    def to_json(self) -> str:
+        """One line that :meth:`from_json` reads."""
+        return json.dumps(vars(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Claim":
+        """Reads a claim.
+
+        Raises:
+            ValueError, TypeError: it is none.
+        """
+        fields = json.loads(text)
+        return cls(**{**fields, "event_shape": tuple(fields["event_shape"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was checked."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What a saved critic was found to prove."""
+
+    findings: tuple[Finding, ...]
+    a: str
+    b: str
+    lipschitz_bound: float
+    claimed_lipschitz_bound: float
+    lower: float
+    """For the two sample sets, computed anew from the weights and the samples."""
+    claimed_lower: float
+    population_lower: float
+    claimed_population_lower: float
+    confidence: float
+    endless: bool
+    """At least one side is drawn, so that its samples are those of the seed and not of a file."""
+
+    @property
+    def ok(self) -> bool:
+        """Nothing was found wrong."""
+        return all(finding.ok for finding in self.findings)
+
+
+def claim_of(result: CriticResult, estimate: Estimate) -> Claim:
+    """What ``result``, one critic of ``estimate``, is saved with."""
+    return Claim(
+        version=CLAIM_VERSION,
+        critic_digest=result.frozen.digest(),
+        lipschitz_bound=result.lipschitz_bound,
+        samples_lower=result.samples.lower,
+        population_lower=result.population.lower,
+        confidence=result.population.confidence,
+        jointly_with=result.population.jointly_with,
+        method=result.population.method,
+        seed=estimate.seed,
+        a=estimate.a.address,
+        b=estimate.b.address,
+        digest_a=estimate.digest_a,
+        digest_b=estimate.digest_b,
+        event_shape=estimate.a.event_shape,
+    )
+
+
+def serialise_critic(estimate: Estimate) -> bytes:
+    """The main critic of an estimate with its claim, as the bytes of a safetensors file."""
+    return estimate.critic.frozen.serialise({"claim": claim_of(estimate.critic, estimate).to_json()})
+
+
+def verify(
+    path: str | Path,
+    a: Any = None,
+    b: Any = None,
+    *,
+    access: Access | None = None,
+    device: str = "cpu",
+    observer: Observer | None = None,
+) -> Verification:
+    """Computes a saved critic's certificate and bounds anew from its weights and the samples; nothing is trained.
+
+    Arguments:
+        path: written by ``--save-critic``.
+        a, b: the two sources; the addresses that the critic was saved with where they are left out.
+        access: what opening the sources may do.
+        device: on which samples are drawn.
+        observer: is told how far the work is.
+
+    Raises:
+        SourceError: the critic or a source cannot be read, or they do not fit together.
+    """
+    observer = observer or Silent()
+    observer.notify(Stage(what="bounding the norms of the layers"))
+    frozen, metadata = FrozenCritic.load(Path(path))
+    try:
+        claim = Claim.from_json(metadata["claim"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise SourceError(f"{path} carries no readable claim; give a critic saved by --save-critic") from error
+    certificate = certify(frozen)
+    observer.notify(Stage(what="evaluating all samples"))
+    pair = open_pair(
+        claim.a if a is None else a,
+        claim.b if b is None else b,
+        access=access or Access(seed=claim.seed),
+        seed=claim.seed,
+        device=choose_device(device),
+    )
+    try:
+        if pair.a.info.dim != frozen.dim:
+            raise SourceError(
+                f"{path} takes samples of {frozen.dim} coordinates, but those of {pair.a.info.address} have {pair.a.info.dim}; "
+                f"give the two sources that it was trained on"
+            )
+        statement = Statement(confidence=claim.confidence, method=claim.method, bounds=claim.jointly_with)
+        judged = judge(frozen, certificate, pair, statement)
+    finally:
+        pair.close()
+    return Verification(
+        findings=(
+            *_weights(frozen, claim, certificate.lipschitz_bound),
+            *_samples(pair, claim),
+            *_numbers(judged, claim),
+        ),
+        a=pair.a.info.address,
+        b=pair.b.info.address,
+        lipschitz_bound=certificate.lipschitz_bound,
+        claimed_lipschitz_bound=claim.lipschitz_bound,
+        lower=judged.samples.lower,
+        claimed_lower=claim.samples_lower,
+        population_lower=judged.population.lower,
+        claimed_population_lower=claim.population_lower,
+        confidence=claim.confidence,
+        endless=pair.a.digest is None or pair.b.digest is None,
+    )
+
+
+def _weights(frozen: FrozenCritic, claim: Claim, bound: float) -> tuple[Finding, ...]:
+    same = frozen.digest() == claim.critic_digest
+    # Another machine's products round otherwise, within the margin that every bound contains; more means other weights.
+    holds = bound <= claim.lipschitz_bound * (1 + _AGREEMENT)
+    return (
+        Finding(what="weights", ok=same, detail="are those that were saved" if same else "were changed after they were saved"),
+        Finding(
+            what="certificate",
+            ok=holds,
+            detail=f"Lipschitz constant at most {bound:.12g}" + ("" if holds else f", above the claimed {claim.lipschitz_bound:.12g}"),
+        ),
+    )
+
+
+def _samples(pair: Pair, claim: Claim) -> tuple[Finding, ...]:
+    findings = []
+    for name, measure, digest in (("samples A", pair.a, claim.digest_a), ("samples B", pair.b, claim.digest_b)):
+        if measure.digest is None and digest is None:
+            findings.append(Finding(what=name, ok=True, detail="are drawn anew from the seed"))
+        else:
+            same = measure.digest == digest
+            detail = "are those that the claim was made for" if same else "are not those that the claim was made for"
+            findings.append(Finding(what=name, ok=same, detail=detail))
+    return tuple(findings)
+
+
+def _numbers(judged: Judgement, claim: Claim) -> tuple[Finding, ...]:
+    pairs = (
+        ("lower bound, samples", judged.samples.lower, claim.samples_lower),
+        ("lower bound, populations", judged.population.lower, claim.population_lower),
+    )
+    findings = []
+    for name, found, claimed in pairs:
+        agrees = math.isclose(found, claimed, rel_tol=_AGREEMENT, abs_tol=0.0) or found == claimed
+        findings.append(Finding(what=name, ok=agrees, detail=f"{found:.9g}" + ("" if agrees else f", not the claimed {claimed:.9g}")))
+    return tuple(findings)
+
+
+def save_critic(estimate: Estimate, path: str | Path) -> None:
+    """Saves the main critic of an estimate with what it proves, atomically.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from wdist.report.output import atomic_write
+
+    atomic_write(Path(path), serialise_critic(estimate))
