@@ -19,7 +19,7 @@ help:  ## list these targets
 
 demo: $(VENV)/.installed  ## make the environment and bound the distance between the two sample sets in samples/
 	@mkdir -p demo
-	$(BIN)/wdist estimate samples/digits-low.h5 samples/digits-high.h5 --budget 25s -o demo/estimate.json --plot demo/estimate.png
+	$(BIN)/wdist estimate samples/digits-low.h5 samples/digits-high.h5 -o demo/estimate.json --plot demo/estimate.png
 
 test: $(VENV)/.installed-test  ## make the environment and run the tests
 	$(ONE_THREAD) $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(PYTEST_FLAGS)

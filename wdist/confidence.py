@@ -70,13 +70,22 @@ def lower_confidence_bound(
     Raises:
         UsageError: the method is unknown, or needs a range that is not known.
     """
-    if method == "welch":
-        return welch(a, b, alpha)
-    if method == "empirical-bernstein":
-        if ranges[0] is None or ranges[1] is None:
-            raise UsageError(
-                "--ci empirical-bernstein needs values that are bounded by their type, such as uint8 images; use --ci welch, "
-                "or state the range of stored values in the address"
-            )
+    check_method(method, ranges)
+    if method == "empirical-bernstein" and ranges[0] is not None and ranges[1] is not None:
         return empirical_bernstein(a, b, alpha, (ranges[0], ranges[1]))
-    raise UsageError(f"--ci {method!r} is unknown; choose one of {', '.join(METHODS)}")
+    return welch(a, b, alpha)
+
+
+def check_method(method: str, ranges: tuple[float | None, float | None]) -> None:
+    """Refuses a method before anything is trained for it.
+
+    Raises:
+        UsageError: the method is unknown, or needs a range that is not known.
+    """
+    if method not in METHODS:
+        raise UsageError(f"--ci {method!r} is unknown; choose one of {', '.join(METHODS)}")
+    if method == "empirical-bernstein" and None in ranges:
+        raise UsageError(
+            "--ci empirical-bernstein needs values that are bounded by their type, such as uint8 images; use --ci welch, "
+            "or state the range of stored values in the address"
+        )

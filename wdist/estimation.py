@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
+from wdist.confidence import check_method
 from wdist.critics.catalogue import MAIN, baselines as named_baselines
 from wdist.critics.settings import CriticSettings
 from wdist.device import choose_device
 from wdist.errors import UsageError
 from wdist.measures.pairing import Pair, open_pair
-from wdist.measures.rows import Rows, gather
+from wdist.measures.rows import gather
 from wdist.primal import Coupling, Effort, upper_bound
 from wdist.provenance import environment
 from wdist.result import CriticResult, Estimate
@@ -20,9 +21,9 @@ from wdist.sources.memory import free_memory
 from wdist.sources.source import Access
 from wdist.training.budget import Budget
 from wdist.training.observer import Observer, Silent, Stage
-from wdist.trial import Statement, run_trial
+from wdist.trial import Statement, diameters, run_trial
 
-TRANSPORT_SECONDS = 30.0
+TRANSPORT_SECONDS = 20.0
 """That the upper bound may take, as predicted."""
 _PREVIEW_ROWS = 1000
 
@@ -84,6 +85,7 @@ def estimate(
     observer = observer or Silent()
     observer.notify(Stage(what="reading and checking the samples"))
     pair = open_pair(a, b, access=access or Access(seed=seed), seed=seed, device=chosen_device)
+    check_method(ci, diameters(pair))
     if pair.identical:
         recipes, chosen_budget = (MAIN,), Budget(steps=1)
     statement = Statement(confidence=confidence, method=ci, bounds=len(recipes))
@@ -143,16 +145,18 @@ def _budget(budget: Budget | str | None, steps: int | None) -> Budget | None:
 
 
 def _coupling(pair: Pair, seed: int, observer: Observer) -> Coupling | None:
-    """An upper end for the two sample sets, where they fit into memory; solved in standardised units, so that nothing overflows."""
+    """An upper end for the two sample sets, solved in standardised units, so that nothing overflows."""
     if pair.identical:
         return Coupling(cost=0.0, exact=True, method="A and B are the same")
-    sides: list[Rows] = [pair.a.everything, pair.b.everything]
-    nbytes = free_memory() // 2
-    if 2 * 8 * pair.a.info.dim * sum(side.count for side in sides) > nbytes:
-        return None
-    observer.notify(Stage(what=f"transport between {sides[0].count} and {sides[1].count} samples"))
-    x, y = (pair.standardisation.apply(gather(side).cpu()) for side in sides)
-    coupling = upper_bound(x, y, effort=Effort(seconds=TRANSPORT_SECONDS, nbytes=nbytes), seed=seed)
+    a, b = pair.a.everything, pair.b.everything
+    observer.notify(Stage(what=f"transport between {a.count} and {b.count} samples"))
+    coupling = upper_bound(
+        a,
+        b,
+        prepare=lambda x: pair.standardisation.apply(x.cpu()),
+        effort=Effort(seconds=TRANSPORT_SECONDS, nbytes=free_memory() // 2),
+        seed=seed,
+    )
     return coupling and replace(coupling, cost=coupling.cost * pair.standardisation.spread)
 
 

@@ -1,6 +1,7 @@
 """Upper bounds for W1 between two sample sets: the cost of an explicit coupling, optimal when that is affordable."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +9,17 @@ import ot
 import torch
 from torch import Tensor
 
+from wdist.linalg.rounding import UNIT_ROUNDOFF, gamma
+from wdist.measures.rows import Rows, gather
+
 BYTES_PER_PAIR = 64
 """Peak memory of POT's dense solver for one pair of samples: cost, plan and its arcs (measured: 57 at 3000 x 3000)."""
-BLOCK = 2000
-"""Samples of each side in one block, where all at once are too many."""
+LARGEST_BLOCK, SMALLEST_BLOCK = 2000, 50
+"""Samples of each side in one block, where all at once are too many: as large as time allows, since larger blocks are tighter."""
 _SLACK = 1e-9
 """Relative margin on a cost: sums of n products in float64 and masses that POT returns within 1e-12 are well inside."""
+_PREPARED = gamma(4)
+"""By which share of its norm ``prepare``, a shift and a scale, may displace a sample: W1 may be smaller than that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +45,12 @@ def predicted_seconds(n: int, m: int) -> float:
     return 0.8 * (n * m / 4e6) ** 1.25
 
 
-def upper_bound(x: Tensor, y: Tensor, *, effort: Effort, seed: int) -> Coupling | None:
-    """The cost of a coupling of all samples: optimal where memory and time allow, else blocks of optimal ones.
+def upper_bound(a: Rows, b: Rows, *, prepare: Callable[[Tensor], Tensor], effort: Effort, seed: int) -> Coupling | None:
+    """The cost of a coupling of all samples: optimal where memory and time allow, else made of blocks of optimal ones.
 
     Arguments:
-        x, y: all samples of each side, shapes (n, dim) and (m, dim), float64, of one scale that does not overflow when squared.
+        a, b: all samples of each side.
+        prepare: a shift and a scale that bring samples to where squares do not overflow; the cost is in its units.
         effort: predicted before anything is solved, and not exceeded by the prediction.
         seed: of the order in which blocks are formed.
 
@@ -54,27 +61,64 @@ def upper_bound(x: Tensor, y: Tensor, *, effort: Effort, seed: int) -> Coupling 
         Flamary et al. (2021), POT: Python optimal transport; Bonneel et al. (2011), Displacement interpolation using Lagrangian mass
         transport (the network simplex).
     """
-    n, m = len(x), len(y)
-    for points, others in ((x, y), (y, x)):
-        if bool((points == points[0]).all()):
-            cost = float(torch.linalg.vector_norm(others - points[0], dim=1).mean())
-            return Coupling(cost=cost * (1 + _SLACK), exact=True, method="one side is a single point")
-    if x.shape[1] == 1:
-        cost = ot.wasserstein_1d(x[:, 0].numpy(), y[:, 0].numpy(), p=1)
-        return Coupling(cost=float(cost) * (1 + _SLACK), exact=True, method="sorting, one dimension")
+    for points, others in ((a, b), (b, a)):
+        if (point := _single_point(points)) is not None:
+            there, total = prepare(point), 0.0
+            for batch in map(prepare, others.batches(4096)):
+                distance = float(torch.linalg.vector_norm(batch - there, dim=1).mean())
+                total += len(batch) * (distance * (1 + _SLACK) + _displaced(batch) + _displaced(there))
+            return Coupling(cost=total / others.count, exact=True, method="one side is a single point")
+    n, m = a.count, b.count
+    if a.span(0, 1, None).shape[1] == 1 and 64 * (n + m) <= effort.nbytes:
+        x, y = (prepare(gather(side)) for side in (a, b))
+        cost = _by_quantiles(x[:, 0].numpy(), y[:, 0].numpy()) * (1 + _SLACK) + _displaced(x) + _displaced(y)
+        return Coupling(cost=cost, exact=True, method="sorting, one dimension")
     if predicted_seconds(n, m) <= effort.seconds and n * m * BYTES_PER_PAIR <= effort.nbytes:
-        cost, optimal = _solve(x, y, None, None)
+        x, y = (prepare(gather(side)) for side in (a, b))
+        cost, optimal = _solve(x, y, np.full(n, 1 / n), np.full(m, 1 / m))
         return Coupling(cost=cost, exact=optimal, method="exact transport" if optimal else "transport, stopped early")
-    blocks = -(-max(n, m) // BLOCK)
-    if blocks * predicted_seconds(min(BLOCK, n), min(BLOCK, m)) > effort.seconds:
+    blocks = _affordable_blocks(n, m, effort.seconds)
+    if blocks is None:
         return None
-    return Coupling(cost=_blocks(x, y, blocks, seed), exact=False, method=f"{blocks} blocks of exact transport")
+    cost = _blocks(a, b, prepare, blocks, seed)
+    return Coupling(cost=cost, exact=False, method=f"{blocks} blocks of exact transport")
 
 
-def _solve(x: Tensor, y: Tensor, a: np.ndarray | None, b: np.ndarray | None) -> tuple[float, bool]:
-    """Cost of an optimal plan, its distances computed anew for the pairs that carry mass, and whether the solver finished."""
-    a = np.full(len(x), 1 / len(x)) if a is None else a
-    b = np.full(len(y), 1 / len(y)) if b is None else b
+def _single_point(rows: Rows) -> Tensor | None:
+    """The one point, shape (1, dim), that all samples are, or None."""
+    point = rows.span(0, 1, None)
+    return point if all(bool((batch == point).all()) for batch in rows.batches(4096)) else None
+
+
+def _displaced(x: Tensor, mass: np.ndarray | None = None) -> float:
+    """How far the rounding of ``prepare`` may have brought samples, on average: the cost between the true ones is off by that."""
+    norms = torch.linalg.vector_norm(x, dim=1)
+    return _PREPARED * float(norms.mean() if mass is None else norms @ torch.from_numpy(mass))
+
+
+def _by_quantiles(x: np.ndarray, y: np.ndarray) -> float:
+    """W1 on the line: both sets in ascending order, cut where either goes on to its next sample.
+
+    The cuts are whole numbers, in units of 1 / (n m): adding up 1 / n would misplace mass when the counts differ.
+    """
+    n, m = len(x), len(y)
+    cuts = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)
+    gaps = np.abs(np.sort(x)[(cuts - 1) // m] - np.sort(y)[(cuts - 1) // n])
+    return float(np.diff(cuts, prepend=0) @ gaps) / (n * m)
+
+
+def _affordable_blocks(n: int, m: int, seconds: float) -> int | None:
+    """The least number of blocks that time allows."""
+    blocks = -(-max(n, m) // LARGEST_BLOCK)
+    while blocks * predicted_seconds(-(-n // blocks), -(-m // blocks)) > seconds:
+        blocks = -(-blocks * 5 // 4)
+        if max(n, m) / blocks < SMALLEST_BLOCK:
+            return None
+    return blocks
+
+
+def _solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray) -> tuple[float, bool]:
+    """Cost of an optimal plan between masses a and b, its distances computed anew where mass moves; and whether it is optimal."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the log says the same, and decides
         plan, log = ot.emd(a, b, torch.cdist(x, y).numpy(), numItermax=100_000_000, log=True)
@@ -83,37 +127,35 @@ def _solve(x: Tensor, y: Tensor, a: np.ndarray | None, b: np.ndarray | None) -> 
     # cdist multiplies matrices and loses half of the digits of small distances; differences do not.
     distances = torch.linalg.vector_norm(x[rows] - y[columns], dim=1)
     # Mass that the plan misplaces by rounding could at worst travel the largest distance there is.
-    misplaced = np.abs(plan.sum(1) - a).sum() + np.abs(plan.sum(0) - b).sum()
+    misplaced = float(np.abs(plan.sum(1) - a).sum() + np.abs(plan.sum(0) - b).sum())
     diameter = 2 * float(max(torch.linalg.vector_norm(side - x[0], dim=1).max() for side in (x, y)))
-    return float(mass @ distances) * (1 + _SLACK) + float(misplaced) * diameter, log["warning"] is None
+    misplaced += 64 * UNIT_ROUNDOFF  # of the masses themselves, 1 / n is not a binary number, and of these sums
+    cost = float(mass @ distances) * (1 + _SLACK) + misplaced * diameter + _displaced(x, a) + _displaced(y, b)
+    return cost, log["warning"] is None
 
 
-def _blocks(x: Tensor, y: Tensor, blocks: int, seed: int) -> float:
-    """Cost of the coupling that keeps mass within blocks of equal mass, formed in random order.
+def _blocks(a: Rows, b: Rows, prepare: Callable[[Tensor], Tensor], blocks: int, seed: int) -> float:
+    """Cost of the coupling that keeps mass within blocks of equal mass.
 
     A sample that two blocks share is split between them, so that the marginals are met whatever the two counts.
     """
     generator = torch.Generator().manual_seed(seed)
-    x, y = (side[torch.randperm(len(side), generator=generator)] for side in (x, y))
-    return sum(_solve(*_block(x, k, blocks, y), *_masses(len(x), len(y), k, blocks))[0] for k in range(blocks)) / blocks
+    orders = [torch.randperm(side.count, generator=generator) for side in (a, b)]
+    total = 0.0
+    for k in range(blocks):
+        sides = [prepare(side.span(*_members(side.count, k, blocks), order)) for side, order in zip((a, b), orders, strict=True)]
+        total += _solve(*sides, _masses(a.count, k, blocks), _masses(b.count, k, blocks))[0]
+    return total / blocks
 
 
-def _block(x: Tensor, k: int, blocks: int, y: Tensor) -> tuple[Tensor, Tensor]:
-    return x[_members(len(x), k, blocks)], y[_members(len(y), k, blocks)]
+def _members(n: int, k: int, blocks: int) -> tuple[int, int]:
+    """First and end of the samples whose mass lies at least partly in the k-th of ``blocks`` equal shares."""
+    return k * n // blocks, -(-(k + 1) * n // blocks)
 
 
-def _members(n: int, k: int, blocks: int) -> slice:
-    """Samples whose mass lies at least partly in the k-th of ``blocks`` equal shares."""
-    return slice(k * n // blocks, -(-(k + 1) * n // blocks))
-
-
-def _masses(n: int, m: int, k: int, blocks: int) -> tuple[np.ndarray, np.ndarray]:
-    """Masses of the members of the k-th share, for both sides, each summing to 1."""
-    return _mass(n, k, blocks), _mass(m, k, blocks)
-
-
-def _mass(n: int, k: int, blocks: int) -> np.ndarray:
-    members = np.arange(n)[_members(n, k, blocks)]
+def _masses(n: int, k: int, blocks: int) -> np.ndarray:
+    """Masses of these samples as parts of the share, summing to 1."""
+    members = np.arange(*_members(n, k, blocks))
     # In units of 1 / (n * blocks), so that all is whole numbers: sample i covers [i * blocks, (i + 1) * blocks).
     low = np.maximum(members * blocks, k * n)
     high = np.minimum((members + 1) * blocks, (k + 1) * n)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wdist.certificate import certify
+from wdist.confidence import METHODS
 from wdist.critics.frozen import FrozenCritic
 from wdist.device import choose_device
 from wdist.errors import SourceError
@@ -40,6 +41,10 @@ class Claim:
     """Of the stored samples; None for an endless source."""
     digest_b: str | None
     event_shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not (0.5 <= self.confidence < 1 and self.jointly_with >= 1 and self.method in METHODS):
+            raise ValueError("what it says of its confidence has no meaning")
 
     def to_json(self) -> str:
         """One line that :meth:`from_json` reads."""
@@ -182,14 +187,14 @@ def verify(
 
 def _weights(frozen: FrozenCritic, claim: Claim, bound: float) -> tuple[Finding, ...]:
     same = frozen.digest() == claim.critic_digest
-    # Another machine's products round otherwise, within the margin that every bound contains; more means other weights.
-    holds = bound <= claim.lipschitz_bound * (1 + _AGREEMENT)
+    # Another machine's products round otherwise, within the margin that every bound contains; more means other weights or claims.
+    holds = math.isclose(bound, claim.lipschitz_bound, rel_tol=_AGREEMENT)
     return (
         Finding(what="weights", ok=same, detail="are those that were saved" if same else "were changed after they were saved"),
         Finding(
             what="certificate",
             ok=holds,
-            detail=f"Lipschitz constant at most {bound:.12g}" + ("" if holds else f", above the claimed {claim.lipschitz_bound:.12g}"),
+            detail=f"Lipschitz constant at most {bound:.12g}" + ("" if holds else f", not the claimed {claim.lipschitz_bound:.12g}"),
         ),
     )
 

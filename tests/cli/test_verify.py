@@ -63,3 +63,9 @@ def test_a_file_that_is_no_critic_is_refused_in_one_sentence(wdist, saved):
     answer = wdist("verify", "story.safetensors", "a.npy", "b.npy", "--quiet")
     assert answer.status == 2
     assert "story.safetensors" in answer.error
+
+
+def test_a_random_choice_of_rows_is_made_anew_with_the_seed_of_the_claim(wdist, saved):
+    estimated = wdist("estimate", "a.npy?limit=150", "b.npy", *TRAINING, "--seed", "3", "--save-critic", "limited.safetensors")
+    assert estimated.status == 0, estimated.err
+    assert wdist("verify", "limited.safetensors", "--quiet").status == 0

@@ -96,6 +96,8 @@ def make_estimate(dim=2, **changes):
         ),
         "a": info,
         "b": replace(info, address=f"synthetic:cones?dim={dim}&side=b"),
+        "digest_a": None,
+        "digest_b": None,
         "metric": "l2",
         "seed": 0,
         "truth": 1.0,

@@ -28,7 +28,7 @@ DIGITS = ("samples/digits-low.h5", "samples/digits-high.h5")
 @pytest.mark.parametrize(("maximum", "status", "word"), [("4", 0, "PASS"), ("0.5", 1, "FAIL"), ("2.2", 3, "INCONCLUSIVE")])
 def test_verdict_follows_from_the_two_bounds(check, maximum, status, word):
     """The exact distance of the two sets is 2.201; 60 steps prove more than 0.5 of it and less than 2.2."""
-    done = check(*DIGITS, maximum, "--steps", "60")
+    done = check(*DIGITS, maximum, "--steps", "60", "--width", "64")
     assert done.returncode == status, done.stderr
     assert done.stdout.startswith(word)
     assert len(done.stdout.splitlines()) == 1

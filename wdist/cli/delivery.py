@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wdist.errors import ExitStatus, OutputError, WdistError
-from wdist.report.output import CRITIC_SUFFIXES, PLOT_SUFFIXES, atomic_write, cannot_write, check_writable
+from wdist.report.output import CRITIC_SUFFIXES, PLOT_SUFFIXES, atomic_write, check_writable
 
 if TYPE_CHECKING:
     from wdist.result import Estimate
@@ -111,9 +111,9 @@ class Delivery:
 
     def _save_critic(self, estimate: Estimate) -> None:
         if self.save_critic is not None:
-            from wdist.verification import save_critic
+            from wdist.verification import serialise_critic
 
-            _named(self.save_critic, lambda path: save_critic(estimate, path))
+            atomic_write(self.save_critic, serialise_critic(estimate))
             self._tell_saved("critic", self.save_critic)
 
     def _tell_saved(self, what: str, path: Path) -> None:
@@ -121,14 +121,6 @@ class Delivery:
             from wdist.cli.console import note
 
             note(f"{what} saved as {path}")
-
-
-def _named(path: Path, write: Callable[[Path], None]) -> None:
-    """Writes a file; an error of the operating system becomes a sentence that names it."""
-    try:
-        write(path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
 
 
 def _is_the_file_of(address: str, file: Path) -> bool:

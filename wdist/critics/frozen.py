@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from wdist.errors import SourceError
+from wdist.errors import SourceError, UsageError
 from wdist.linalg.rounding import gamma
 from wdist.lipschitz.frozen_layers import Activated, Affine, FrozenLayer
 from wdist.measures.standardisation import Standardisation
@@ -83,15 +83,8 @@ class FrozenCritic:
             h = layer(h)
             norm = _largest_norm(h)
         factor = self.standardisation.spread * self.lipschitz
-        return Potentials(values=(h.squeeze(-1) * factor).cpu().numpy(), rounding=(error * (1 + 1e-9) + gamma(3) * norm) * factor)
-
-    def to(self, device: torch.device) -> "FrozenCritic":
-        """The same critic, evaluated on another device."""
-        layers = [
-            Affine(weight=layer.weight.to(device), bias=layer.bias.to(device)) if isinstance(layer, Affine) else layer
-            for layer in self.layers
-        ]
-        return FrozenCritic(layers, self.standardisation.to(device), lipschitz=self.lipschitz)
+        rounding = (error * (1 + 1e-9) + gamma(3) * norm) * factor + _SMALLEST * (norm + 1)
+        return Potentials(values=(h.squeeze(-1) * factor).cpu().numpy(), rounding=rounding)
 
     def tensors(self) -> dict[str, Tensor]:
         """All numbers by name, as they are stored."""
@@ -141,10 +134,39 @@ class FrozenCritic:
                 for i, name in enumerate(description["layers"])
             ]
             standardisation = Standardisation(shift=tensors["shift"], spread=float(description["spread"]))
-            return cls(layers, standardisation, lipschitz=float(description["lipschitz"])), metadata
-        except (KeyError, ValueError, TypeError) as error:
+            lipschitz = float(description["lipschitz"])
+            if not 0 < lipschitz < float("inf"):
+                raise ValueError(f"its Lipschitz constant is said to be {lipschitz}")
+            _check_shapes(layers, standardisation)
+            return cls(layers, standardisation, lipschitz=lipschitz), metadata
+        except (KeyError, ValueError, TypeError, UsageError) as error:
             raise SourceError(f"{path} is a damaged critic ({error}); save it again with --save-critic") from error
 
 
+_SMALLEST = 2.0**-1074
+"""By which a product may be off that is too small for float64's full precision."""
+
+
 def _largest_norm(h: Tensor) -> float:
-    return float(torch.linalg.vector_norm(h, dim=1).max()) * (1 + 1e-9) if h.numel() else 0.0
+    # 1e-140: the squares of smaller numbers vanish; with it, what underflows in a layer is below what its rounding counts anyway.
+    return float(torch.linalg.vector_norm(h, dim=1).max()) * (1 + 1e-9) + 1e-140 if h.numel() else 0.0
+
+
+def _check_shapes(layers: Sequence[FrozenLayer], standardisation: Standardisation) -> None:
+    """Refuses what broadcasting would make a function of a sample's position of: a shift or a bias for each row.
+
+    Raises:
+        ValueError: shapes do not follow each other, the critic has not one output, or a scale is not positive.
+    """
+    if standardisation.shift.ndim != 1 or not 0 < standardisation.spread < float("inf"):
+        raise ValueError("the standardisation is none")
+    size = len(standardisation.shift)
+    for layer in layers:
+        if isinstance(layer, Affine):
+            if layer.weight.ndim != 2 or layer.weight.shape[1] != size or layer.bias.shape != layer.weight.shape[:1]:
+                raise ValueError("the shapes of its layers do not follow each other")
+            size = len(layer.weight)
+        else:
+            layer.check(size)
+    if size != 1:
+        raise ValueError(f"it has {size} outputs")

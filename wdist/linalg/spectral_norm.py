@@ -57,8 +57,8 @@ def spectral_norm_bound(W: Tensor) -> float:
     largest = float(W.abs().max())
     if largest == 0:
         return 0.0
-    # A power of two, so that neither scaling nor undoing it rounds.
-    scale = 2.0 ** math.frexp(largest)[1]
+    # A power of two, so that neither scaling nor undoing it rounds; entries end within [-2, 2], so that 1e308 has one, too.
+    scale = 2.0 ** (math.frexp(largest)[1] - 1)
     # Entries that underflow when scaled change the norm by less than this.
     underflow = 2.0**-1022 * W.numel()
     W = W / scale
@@ -73,11 +73,12 @@ def spectral_norm_bound(W: Tensor) -> float:
         rows = W.shape[0]
         Q = torch.linalg.eigh(W @ W.mT).eigenvectors
         rotated = Q.mT @ W
-        product_error = gamma(rows) * float(torch.linalg.matrix_norm(Q)) * float(torch.linalg.matrix_norm(W)) * (1 + 1e-12)
+        product_error = gamma(rows) * float(torch.linalg.matrix_norm(Q)) * float(torch.linalg.matrix_norm(W)) * (1 + 1e-9)
         departure, _ = _gram_norm_bound(Q.mT.contiguous())
         if departure < 0.5:
             candidates.append((bound(rotated) + product_error) / math.sqrt(1 - departure) * (1 + 4 * UNIT_ROUNDOFF))
-    return (min(candidates) + underflow) * scale * (1 + 2 * UNIT_ROUNDOFF)
+    # The next number, because a product that is subnormal rounds by more than its relative share.
+    return math.nextafter((min(candidates) + underflow) * (1 + 4 * UNIT_ROUNDOFF) * scale, math.inf)
 
 
 def spectral_norm_estimate(W: Tensor, v: Tensor, *, iterations: int = 1) -> tuple[Tensor, Tensor]:

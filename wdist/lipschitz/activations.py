@@ -7,6 +7,7 @@ weights around the activation are dense.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,8 +15,31 @@ from torch import Tensor
 
 from wdist.errors import UsageError
 
-_COMPARATORS = {2: ((0, 1),), 4: ((0, 1), (2, 3), (0, 2), (1, 3), (1, 2))}
-"""Sorting networks: beyond size 4, torch.sort is faster, forward and backward (measured on CPU, batch 128 to 1024)."""
+_TRAINED_BY_NETWORK = (2, 4)
+"""Group sizes that train faster by a sorting network; beyond, torch.sort is faster, forward and backward (on CPU, batch 128-1024)."""
+_EVALUATED_BY_NETWORK = 32
+"""Largest group size that is evaluated faster by a sorting network, which stores nothing there."""
+
+
+@cache
+def comparators(n: int) -> tuple[tuple[int, int], ...]:
+    """Pairs (i, j), i < j, to compare and exchange in this order so that n values end sorted.
+
+    References:
+        Batcher (1968), Sorting networks and their applications; Knuth, The art of computer programming 3, algorithm 5.2.2 M.
+    """
+    pairs = []
+    top = 1 << max(0, (n - 1).bit_length() - 1)
+    p = top
+    while p > 0:
+        q, r, d = top, 0, p
+        while True:
+            pairs += [(i, i + d) for i in range(n - d) if i & p == r]
+            if q == p:
+                break
+            d, q, r = q - p, q >> 1, p
+        p >>= 1
+    return tuple(pairs)
 
 
 class _SortingNetwork(torch.autograd.Function):
@@ -29,7 +53,7 @@ class _SortingNetwork(torch.autograd.Function):
     def forward(ctx: Any, z: Tensor, group_size: int) -> Tensor:  # type: ignore[override]
         slices = list(z.chunk(group_size, -1))
         differences = []
-        for low, high in _COMPARATORS[group_size]:
+        for low, high in comparators(group_size):
             difference = torch.relu(slices[low] - slices[high])
             slices[low], slices[high] = slices[low] - difference, slices[high] + difference
             differences.append(difference)
@@ -40,7 +64,7 @@ class _SortingNetwork(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         slices = list(gradients[0].chunk(ctx.group_size, -1))
-        for (low, high), difference in zip(reversed(_COMPARATORS[ctx.group_size]), reversed(ctx.saved_tensors), strict=True):
+        for (low, high), difference in zip(reversed(comparators(ctx.group_size)), reversed(ctx.saved_tensors), strict=True):
             moved = (slices[high] - slices[low]) * (difference > 0)
             slices[low], slices[high] = slices[low] + moved, slices[high] - moved
         return torch.cat(slices, -1), None
@@ -55,6 +79,11 @@ def sort_groups(z: Tensor, group_size: int) -> Tensor:
     """
     if group_size == z.shape[-1]:
         return z.sort(-1).values
+    if group_size <= _EVALUATED_BY_NETWORK and not z.requires_grad:
+        slices = list(z.chunk(group_size, -1))
+        for low, high in comparators(group_size):
+            slices[low], slices[high] = torch.minimum(slices[low], slices[high]), torch.maximum(slices[low], slices[high])
+        return torch.cat(slices, -1)
     return z.unflatten(-1, (group_size, -1)).sort(-2).values.flatten(-2)
 
 
@@ -65,7 +94,7 @@ def group_sort(z: Tensor, group_size: int) -> Tensor:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.1.
         Chernodub & Nowicki (2016), Norm-preserving orthogonal permutation linear unit activation functions (group size 2).
     """
-    if group_size in _COMPARATORS and group_size < z.shape[-1]:
+    if group_size in _TRAINED_BY_NETWORK and group_size < z.shape[-1]:
         return _SortingNetwork.apply(z, group_size)
     return sort_groups(z, group_size)
 

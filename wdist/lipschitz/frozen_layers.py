@@ -53,5 +53,16 @@ class Activated:
         del norm
         return 0.0
 
+    def check(self, units: int) -> None:
+        """Whether the activation can follow a layer of ``units`` outputs.
+
+        Raises:
+            UsageError: there is no such activation.
+            ValueError: its groups do not divide the units.
+        """
+        kind, _, group_size = activation(self.name).name.partition(":")
+        if kind == "group-sort" and units % int(group_size):
+            raise ValueError(f"groups of {group_size} do not divide {units} units")
+
 
 FrozenLayer = Affine | Activated

@@ -16,8 +16,11 @@ DRAWN_VALIDATION = 4096
 DRAWN_HELD_OUT = 20_000
 """Draws of an endless source that choose and judge; together they are its sample set."""
 _SLAB_BYTES = 1 << 25
-_STREAM_SHARE = 16
-"""A stream's held-out rows, validation rows and pool take at most this part of the free memory each."""
+"""Read from a file at a time, where memory is plenty."""
+_SLAB_SHARE = 128
+"""A slab takes at most this part of the free memory, so that a shuffled pool of eight, and its copy, take an eighth."""
+_HELD_SHARE = 32
+"""A stream's held-out and validation rows take at most this part of the free memory each."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,11 +95,9 @@ def _resident(source: FiniteSource, *, side: int, seed: int, device: torch.devic
 
 
 def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None) -> Measure:
-    row_bytes = max(1, source.nbytes // source.count)
-    # Gathered rows are handed out in float64, eight bytes a coordinate, batch by batch; held they are as stored.
-    most = max(64, free_memory() // _STREAM_SHARE // row_bytes)
-    parts = split(source.count, seed=seed, most_held=min(most, DRAWN_HELD_OUT))
-    slab_rows = max(64, _SLAB_BYTES // row_bytes)
+    row_bytes, free = max(1, source.nbytes // source.count), free_memory()
+    parts = split(source.count, seed=seed, most_held=min(max(64, free // _HELD_SHARE // row_bytes), DRAWN_HELD_OUT))
+    slab_rows = max(64, min(_SLAB_BYTES, free // _SLAB_SHARE) // row_bytes)
     kept: dict[str, list[Tensor]] = {"validation": [], "held_out": []}
     stored: torch.dtype | None = None
     for start, rows in source.slabs(slab_rows):
@@ -106,16 +107,10 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None)
             low, high = np.searchsorted(numbers, (start, start + len(rows)))
             gathered.append(rows[torch.from_numpy(numbers[low:high] - start)])
     assert stored is not None, "a source has rows"
-    pool_slabs = max(2, min(8, free_memory() // _STREAM_SHARE // _SLAB_BYTES))
     return Measure(
         info=source.info,
         train=StreamedMinibatches(
-            source,
-            parts.train,
-            random_stream(seed, side, 0),
-            training_dtype(stored),
-            slab_rows=slab_rows,
-            pool_slabs=pool_slabs,
+            source, parts.train, random_stream(seed, side, 0), training_dtype(stored), slab_rows=slab_rows
         ),
         training_rows=None,
         validation=ResidentRows(values=torch.cat(kept["validation"]), info=source.info),

@@ -30,8 +30,9 @@ class Pair:
 
     @property
     def identical(self) -> bool:
-        """Both sides hold the same rows, so W1 between them is 0."""
-        return self.a.digest is not None and self.a.digest == self.b.digest
+        """Both sides hold the same rows in the same units, so W1 between them is 0."""
+        units = [(side.info.scale, side.info.offset, side.info.dropped) for side in (self.a, self.b)]
+        return self.a.digest is not None and self.a.digest == self.b.digest and units[0] == units[1]
 
     def close(self) -> None:
         """Ends what still reads beside."""

@@ -34,7 +34,11 @@ class Rows(Protocol):
         ...
 
     def batches(self, size: int) -> Iterator[Tensor]:
-        """All samples in a fixed order, float64, shape (at most size, dim), in the units of the source, on the CPU."""
+        """All samples in a fixed order, float64, shape (at most size, dim), in the units of the source."""
+        ...
+
+    def span(self, start: int, stop: int, order: Tensor | None) -> Tensor:
+        """The samples from ``start`` to ``stop`` of an order, float64; in their own order where it is None or they are streamed."""
         ...
 
 
@@ -58,7 +62,10 @@ class ResidentRows:
 
     def batches(self, size: int) -> Iterator[Tensor]:
         for start in range(0, self.count, size):
-            yield self.take(torch.arange(start, min(start + size, self.count)))
+            yield self.span(start, min(start + size, self.count), None)
+
+    def span(self, start: int, stop: int, order: Tensor | None) -> Tensor:
+        return self.take(torch.arange(start, stop) if order is None else order[start:stop])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,8 +79,12 @@ class StreamedRows:
         return self.source.count
 
     def batches(self, size: int) -> Iterator[Tensor]:
-        for _, rows in self.source.slabs(size):
-            yield in_units(rows, self.source.info)
+        for start in range(0, self.count, size):
+            yield self.span(start, min(start + size, self.count), None)
+
+    def span(self, start: int, stop: int, order: Tensor | None) -> Tensor:
+        del order  # rows of a file are read where they lie
+        return in_units(self.source.read(slice(start, stop)), self.source.info)
 
 
 def gather(rows: Rows, limit: int | None = None) -> Tensor:

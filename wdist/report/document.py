@@ -168,9 +168,10 @@ class SourceDocument(_Part):
     bounds: tuple[float, float] | None = Field(description="An interval that holds every coordinate for certain; null if unknown.")
     dropped: int = Field(description="Rows left out because they were not finite.")
     notes: list[str]
+    digest: str | None = Field(description="SHA-256 of the stored samples; null where they are drawn.")
 
     @classmethod
-    def of(cls, info: SourceInfo) -> SourceDocument:
+    def of(cls, info: SourceInfo, *, digest: str | None) -> SourceDocument:
         return cls(
             address=info.address,
             kind=info.kind,
@@ -183,6 +184,7 @@ class SourceDocument(_Part):
             bounds=info.bounds,
             dropped=info.dropped,
             notes=list(info.notes),
+            digest=digest,
         )
 
 
@@ -232,8 +234,8 @@ class EstimateDocument(_Part):
             critic=CriticDocument.of(estimate.critic),
             baselines=[BaselineDocument.of(baseline) for baseline in estimate.baselines],
             metric=estimate.metric,
-            a=SourceDocument.of(estimate.a),
-            b=SourceDocument.of(estimate.b),
+            a=SourceDocument.of(estimate.a, digest=estimate.digest_a),
+            b=SourceDocument.of(estimate.b, digest=estimate.digest_b),
             seed=estimate.seed,
             converged=estimate.converged,
             interrupted=estimate.interrupted,
@@ -272,6 +274,9 @@ class VerificationDocument(_Part):
     claimed_lower: Number
     population_lower: Number
     claimed_population_lower: Number
+    confidence: Number
+    a: str
+    b: str
     findings: list[FindingDocument]
 
     @classmethod
@@ -287,6 +292,9 @@ class VerificationDocument(_Part):
             claimed_lower=verification.claimed_lower,
             population_lower=verification.population_lower,
             claimed_population_lower=verification.claimed_population_lower,
+            confidence=verification.confidence,
+            a=verification.a,
+            b=verification.b,
             findings=[
                 FindingDocument(what=finding.what, ok=finding.ok, detail=finding.detail) for finding in verification.findings
             ],

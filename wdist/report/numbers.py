@@ -46,9 +46,9 @@ def certificate(bound: float) -> str:
     return "1" if excess == 0 else at_most(bound, 4)
 
 
-def percentage(share: float, digits: int = 1) -> str:
-    """A share of one as per cent, for example ``99.2 %``."""
-    return f"{100 * share:.{digits}f} %"
+def percentage(share: float, *, rounding: str = ROUND_HALF_EVEN) -> str:
+    """A share of one as per cent with one decimal, for example ``99.2 %``."""
+    return f"{Decimal(100 * share).quantize(Decimal('0.1'), rounding=rounding)} %"
 
 
 def level(confidence: float) -> str:

@@ -73,10 +73,10 @@ def atomic_write(path: Path, content: bytes) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise _cannot_write(path, error) from error
 
 
-def cannot_write(path: Path, error: OSError) -> OutputError:
+def _cannot_write(path: Path, error: OSError) -> OutputError:
     """The sentence for an error of the operating system while a file was written."""
     if error.errno in _FULL:
         return OutputError(f"{path} was not written, because the disk is full; free some space or name a file on another disk")

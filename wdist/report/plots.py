@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from wdist.report.numbers import at_least, at_most, nearest
+from wdist.report.numbers import at_least, at_most, level, nearest
 from wdist.report.terminal import METRICS
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ _GRID_POINTS = 161
 _DOTS = 300
 _COLUMNS = 4
 _DPI = 160
+_PANEL = 3.3
+"""Width of a panel in inches."""
+_ELEVATION, _AZIMUTH = 32, 62
 
 
 def figure_bytes(estimate: Estimate, *, suffix: str) -> bytes:
@@ -100,10 +103,12 @@ def _panel_grid(panels: int) -> tuple[int, int]:
 
 
 def _headline(estimate: Estimate) -> str:
-    bound = f"$W_1 \\geq$ {at_least(max(estimate.samples.lower, 0.0))} between the samples"
     if estimate.truth is not None:
-        bound += f";  true $W_1$ = {nearest(estimate.truth)}"
-    elif estimate.samples.upper is not None:
+        population = estimate.population
+        bound = f"$W_1 \\geq$ {at_least(max(population.lower, 0.0))} with {level(population.confidence)} confidence"
+        return f"{bound};  true $W_1$ = {nearest(estimate.truth)}"
+    bound = f"$W_1 \\geq$ {at_least(max(estimate.samples.lower, 0.0))} between the samples"
+    if estimate.samples.upper is not None:
         exact = estimate.samples.exact
         bound += f";  exact {nearest(estimate.samples.upper)}" if exact else f";  at most {at_most(estimate.samples.upper)}"
     return bound
@@ -159,29 +164,44 @@ def _surfaces(estimate: Estimate) -> Figure:
     heights = [_potentials(critic, grid, anchor=b).reshape(x.shape) for critic in critics]
     bottom, top = min(height.min() for height in heights), max(height.max() for height in heights)
     wide, deep = float(np.ptp(sides[0])), float(np.ptp(sides[1]))
-    columns = len(critics)
-    # A map takes a panel's width times its own aspect; the surface above it a fixed share.
-    map_height = min(max(deep / wide, 0.45), 1.2)
-    surface_height = 1.5 + 0.9 * map_height
-    figure = Figure(figsize=(3.3 * columns + 0.6, surface_height + 3.0 * map_height + 1.1), layout="constrained")
-    layout = figure.add_gridspec(2, columns, height_ratios=[surface_height, 3.0 * map_height])
+    tall = max(float(top - bottom), 0.25 * wide)
+    # A map takes a panel's width times its own aspect; a lone critic has its map beside its surface, several have theirs below.
+    map_height = 3.0 * min(max(deep / wide, 0.45), 1.2)
+    surface_height = max(1.5 + 0.3 * map_height, map_height) if len(critics) == 1 else 1.5 + 0.3 * map_height
+    if len(critics) == 1:
+        figure = Figure(figsize=(2 * _PANEL + 0.7, surface_height + 1.1), layout="constrained")
+        layout = figure.add_gridspec(1, 2)
+        places = [(layout[0, 0], layout[0, 1])]
+    else:
+        figure = Figure(figsize=(_PANEL * len(critics) + 0.6, surface_height + map_height + 1.1), layout="constrained")
+        layout = figure.add_gridspec(2, len(critics), height_ratios=[surface_height, map_height])
+        places = [(layout[0, i], layout[1, i]) for i in range(len(critics))]
     levels = MaxNLocator(nbins=18).tick_values(bottom, top)
     maps = []
     for i, (critic, height) in enumerate(zip(critics, heights, strict=True)):
-        solid: Any = figure.add_subplot(layout[0, i], projection="3d")
+        solid: Any = figure.add_subplot(places[i][0], projection="3d")
         mesh = {"rcount": 81, "ccount": 81, "linewidth": 0.12, "edgecolor": (1, 1, 1, 0.25), "antialiased": True}
         solid.plot_surface(x, y, height, cmap=SURFACE, vmin=bottom, vmax=top, clip_on=False, **mesh)
         solid.set_zlim(bottom, top)
         # Equal units along all three axes: a slope of 1 is seen as 45 degrees.
-        solid.set_box_aspect((wide, deep, max(float(top - bottom), 0.25 * wide)), zoom=1.75)
-        solid.view_init(elev=32, azim=-62)
+        solid.set_box_aspect((wide, deep, tall), zoom=_zoom(wide, deep, tall, surface_height))
+        solid.view_init(elev=_ELEVATION, azim=-_AZIMUTH)
         solid.set_axis_off()
         _title(solid, critic, main=critic is estimate.critic)
-        plane = figure.add_subplot(layout[1, i])
+        plane = figure.add_subplot(places[i][1])
         filled = plane.contourf(x, y, height, levels=levels, cmap=SURFACE)
-        plane.contour(x, y, height, levels=levels, colors="white", linewidths=0.35, alpha=0.6)
-        plane.plot(*a.T, ".", color=SIDE_A, markersize=3.2, alpha=0.75, markeredgewidth=0)
-        plane.plot(*b.T, "o", color=SIDE_B, markersize=3.6, alpha=0.75, markeredgewidth=0.5, markeredgecolor="white")
+        plane.contour(x, y, height, levels=levels, colors="white", linestyles="solid", linewidths=0.35, alpha=0.6)
+        for side, colour in ((a, SIDE_A), (b, SIDE_B)):
+            # A few points, each drawn many times, are worth a larger mark.
+            few = len(np.unique(side, axis=0)) <= 20
+            plane.plot(
+                *side.T,
+                "o",
+                color=colour,
+                markersize=4.5 if few else 2.2,
+                markeredgewidth=0.7 if few else 0,
+                markeredgecolor="white",
+            )
         plane.set_aspect("equal")
         plane.tick_params(length=0)
         for spine in plane.spines.values():
@@ -196,6 +216,15 @@ def _surfaces(estimate: Estimate) -> Figure:
     maps[0].set_xlabel("samples of A (orange) and of B (dark)", loc="left", fontsize=8.5)
     figure.suptitle(_headline(estimate), fontsize=12)
     return figure
+
+
+def _zoom(wide: float, deep: float, tall: float, panel_height: float) -> float:
+    """How far a box may be zoomed in until its outline, seen from our angle, fills a panel; calibrated by eye."""
+    up, round_ = np.radians(_ELEVATION), np.radians(_AZIMUTH)
+    across = wide * np.sin(round_) + deep * np.cos(round_)
+    high = tall * np.cos(up) + np.sin(up) * (wide * np.cos(round_) + deep * np.sin(round_))
+    fits = min(0.92 * _PANEL / across, 0.93 * panel_height / high)
+    return float(fits * np.sqrt(wide**2 + deep**2 + tall**2) / (0.885 * min(_PANEL, panel_height)))
 
 
 def _learning_curves(estimate: Estimate) -> Figure:
@@ -250,18 +279,24 @@ def _label_ends(axes: Axes, ends: list[tuple[float, str, str]], *, x: float) -> 
     """Names each curve at its right end, moved apart where ends lie close together."""
     bottom, top = axes.get_ylim()
     apart = 0.062 * (top - bottom)
-    placed = -np.inf
-    for height, words, colour in sorted(ends, key=lambda end: end[0]):
-        placed = max(height, placed + apart)
+    ends = sorted(ends, key=lambda end: end[0])
+    places = [height for height, _, _ in ends]
+    for _ in range(200):
+        for i in range(len(places) - 1):
+            overlap = apart - (places[i + 1] - places[i])
+            if overlap > 0:
+                places[i] -= overlap / 2
+                places[i + 1] += overlap / 2
+    for (height, words, colour), place in zip(ends, places, strict=True):
         axes.annotate(
             words,
             xy=(x, height),
-            xytext=(x * 1.025, placed),
+            xytext=(x * 1.03, place),
             color=colour,
             va="center",
             fontsize=9,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)},
         )
 
 

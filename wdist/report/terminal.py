@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
+from decimal import ROUND_FLOOR
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -64,7 +65,7 @@ def source_line(info: SourceInfo) -> Text:
     facts = [f"{amount} of shape {shape(info.event_shape)}", info.dtype]
     if info.units.startswith(info.dtype):
         facts[-1] = info.units
-    elif info.units not in ("as stored", ""):
+    elif info.units not in ("as stored", "of the definition", ""):
         facts.append(info.units)
     if info.dropped:
         facts.append(f"{counted(info.dropped)} rows that are not finite left out")
@@ -81,7 +82,7 @@ def _samples_line(samples: SamplesInterval) -> Text:
         line.append(" <= ").append(at_most(samples.upper, _DIGITS), style=_ACCENT)
     gap = f"    gap {nearest(samples.gap or 0.0, 3)}"
     if samples.relative_gap is not None:
-        gap += f" ({percentage(samples.relative_gap)})"
+        gap += f" ({_share(samples.relative_gap)})"
     return line.append(gap, style="dim")
 
 
@@ -94,12 +95,15 @@ def _population_line(population: PopulationBound) -> Text:
     )
 
 
+def _share(relative_gap: float) -> str:
+    return "under 0.1 %" if 0 < relative_gap < 0.0005 else percentage(relative_gap)
+
+
 def _truth_line(estimate: Estimate) -> Text:
     assert estimate.truth is not None
-    line = Text.assemble((nearest(estimate.truth, _DIGITS), _ACCENT), " = W1")
+    line = Text.assemble((nearest(estimate.truth, _DIGITS), _ACCENT), " = W1 of the populations")
     if estimate.tightness is not None:
-        line.append("    tightness ", style="dim").append(percentage(estimate.tightness), style="bold")
-        line.append(" (held-out estimate / truth)", style="dim")
+        line.append("    tightness ", style="dim").append(percentage(estimate.tightness, rounding=ROUND_FLOOR), style="bold")
     return line
 
 
@@ -131,7 +135,9 @@ def sentence(estimate: Estimate) -> str:
 
 def _units(estimate: Estimate) -> str:
     def worded(info: SourceInfo) -> str:
-        return "in the units of the data" if info.units in ("as stored", "") else f"in units of {info.units}"
+        if info.units in ("as stored", ""):
+            return "in the units of the data"
+        return f"in the units {info.units}" if info.units.startswith("of ") else f"in units of {info.units}"
 
     if estimate.a.units == estimate.b.units:
         return worded(estimate.a)
@@ -229,6 +235,8 @@ def remarks(estimate: Estimate) -> list[Text]:
         )
     if estimate.samples.upper is not None:
         reading += " Full bars reach the " + ("exact value." if estimate.samples.exact else "upper bound.")
+    if estimate.tightness is not None:
+        reading += " Tightness is the held-out estimate over the truth."
     settings = ", ".join(
         f"{name.replace('_', ' ')} {_setting(value)}" for name, value in estimate.critic.settings.items() if value is not None
     )
@@ -271,8 +279,7 @@ def rendered_verification(verification: Verification) -> RenderableType:
         ("samples W1 >=", verification.claimed_lower, verification.lower),
         ("populations W1 >=", verification.claimed_population_lower, verification.population_lower),
     ):
-        if claimed is not None or found is not None:
-            numbers.add_row(name, *("-" if value is None else _bound(value, 2 * _DIGITS) for value in (claimed, found)))
+        numbers.add_row(name, *(_bound(value, 2 * _DIGITS) for value in (claimed, found)))
     verdict = (
         Text.assemble(("verified: ", "bold green"), "weights, samples and claimed numbers agree.")
         if verification.ok

@@ -65,4 +65,4 @@ class ReorderedRows(FiniteSource):
 
 def permuted(rows: Tensor, event_shape: tuple[int, ...], order: tuple[int, ...]) -> Tensor:
     """Flattened samples of ``event_shape`` with their axes permuted, flattened again."""
-    return rows.reshape(len(rows), *event_shape).permute(0, *(axis + 1 for axis in order)).reshape(len(rows), -1)
+    return rows.reshape(len(rows), *event_shape).permute(0, *(axis + 1 for axis in order)).reshape(rows.shape)

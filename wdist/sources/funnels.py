@@ -12,6 +12,7 @@ References:
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ _OFFSET = 0.1
 _POWER = 8
 """A point at share t of its ray goes to share t ** 8."""
 _VALUES_AT_ONCE = 1 << 18
+_STREAM = 0x66756E6E656C
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,9 @@ class FunnelField:
     @classmethod
     def random(cls, dim: int, funnels: int, seed: int) -> "FunnelField":
         """a_k uniform in the box, b_k normal with standard deviation 0.1."""
-        generator = torch.Generator().manual_seed(seed)
+        # Another stream than that of a generator with this very seed: its first draws from the box would be the centres themselves.
+        state = np.random.SeedSequence([_STREAM, seed]).generate_state(1, np.uint64)[0]
+        generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
         centres = (2 * uniform01(funnels, dim, generator) - 1) * BOX
         offsets = torch.randn(funnels, generator=generator, dtype=torch.float64) * _OFFSET
         return cls(centres=centres, offsets=offsets)
@@ -106,6 +110,7 @@ class FunnelField:
         a, b = self.centres[own], self.offsets[own]
         distance = torch.linalg.vector_norm(y - a, dim=1).clamp_min(torch.finfo(torch.float64).tiny)
         e = (y - a) / distance.unsqueeze(1)
+        e[:, 0] = torch.where((e == 0).all(dim=1), 1.0, e[:, 0])  # a point on its centre lies on any ray
         # Funnel j takes over at |a + s e - a_j| + b_j = s + b; squared, with v = a - a_j and c = b - b_j, that is linear in s.
         c = b.unsqueeze(1) - self.offsets
         v_squared = self._squares()[own]

@@ -37,6 +37,8 @@ class GeneratorSource(EndlessSource):
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Draws ``n`` samples; equal generators give equal samples, even if the network draws noise of its own."""
+        if n == 0:
+            return self.draw(1, generator)[:0]
         latents = self.latent.draw(n, generator)
         seed = int(torch.randint(1 << 62, (), generator=generator, device=generator.device))
         samples = run_network(self._network, latents, seed)
@@ -89,10 +91,11 @@ def run_network(network: Network, latents: Tensor, seed: int) -> Tensor:
         torch.manual_seed(seed)
         parts = []
         for part in latents.split(batch):
-            full = part
             if network.batch is not None and len(part) < batch:
                 full = torch.cat([part, part[:1].expand(batch - len(part), *part.shape[1:])])
-            parts.append(_tensor(network.run(full))[: len(part)])
+                parts.append(_tensor(network.run(full))[: len(part)])
+            else:
+                parts.append(_tensor(network.run(part)))
     return torch.cat(parts)
 
 

@@ -149,8 +149,8 @@ def open_network(address: Address, access: Access, arguments: Mapping[str, str])
 def load_weights(address: Address) -> dict[str, Tensor]:
     """The tensors of a ``.safetensors`` or ``.pt`` file by name, without those around them; nothing is executed.
 
-    A checkpoint that holds the weights beside other things (optimiser, epoch) is searched for the one entry that is a state dict; a key
-    behind the path says which where there are several. The prefix ``module.`` of data-parallel training is taken off.
+    A checkpoint that holds the weights beside other things (optimiser, epoch) is searched for the one entry that is a state dict; a
+    key behind the path says which where there are several. The prefix ``module.`` of data-parallel training is taken off.
 
     Raises:
         SourceError: the file is damaged or holds no weights.
@@ -297,17 +297,22 @@ def _load(module: nn.Module, weights: dict[str, Tensor], address: Address) -> No
     try:
         keys = module.load_state_dict(weights, strict=False)
     except RuntimeError as error:
-        wrong = [line.strip().rstrip(".") for line in str(error).splitlines() if "size mismatch" in line]
-        what = wrong[0] if wrong else first_line(error)
-        raise SourceError(
-            f"{address}: the weights do not fit {address.options['factory']} ({what}); correct its options"
-        ) from error
+        there = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+        wrong = [name for name, value in weights.items() if name in there and there[name] != tuple(value.shape)]
+        sizes = f"{wrong[0]} is {_by(weights[wrong[0]].shape)} in the file and {_by(there[wrong[0]])} there" if wrong else None
+        what = sizes or first_line(error)
+        raise SourceError(f"{address.bare} does not fit {address.options['factory']} ({what}); correct its options") from error
     faults = [f"lacks {_some(keys.missing_keys)}"] if keys.missing_keys else []
     faults += [f"holds {_some(keys.unexpected_keys)} besides"] if keys.unexpected_keys else []
     if faults:
         raise SourceError(
-            f"{address.bare} does not fit {address.options['factory']}: it {' and '.join(faults)}; correct the factory or its options"
+            f"{address.bare} does not fit {address.options['factory']}: it {' and '.join(faults)}; "
+            f"correct the factory or its options"
         )
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a single value"
 
 
 def _some(names: list[str]) -> str:

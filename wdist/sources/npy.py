@@ -1,5 +1,6 @@
 """Numpy files: ``.npy``, memory-mapped, and ``.npz:key``, unpacked once its size is known to be bearable."""
 
+import math
 import zipfile
 import zlib
 from typing import IO
@@ -25,16 +26,28 @@ def open_npy(address: Address) -> StoredArray:
     name = address.location
     try:
         with address.path.open("rb") as file:
-            shape, _, dtype = _header(file, name)
+            shape, fortran, dtype = _header(file, name)
+            begin = file.tell()
         native = tensor_type(dtype, name)
-        mapped = np.load(address.path, mmap_mode="r", allow_pickle=False) if 0 not in shape else np.empty(shape, dtype)
+        row_bytes = math.prod(shape[1:]) * dtype.itemsize
+        if begin + math.prod(shape) * dtype.itemsize > address.path.stat().st_size:
+            raise SourceError(f"{name} is cut short: its header promises the shape {shape}; copy it again or save it again")
     except (ValueError, EOFError, OSError) as error:
         raise _broken(name, error) from error
 
     def read_rows(start: int, stop: int) -> Tensor:
-        return tensor_of(np.array(mapped[start:stop]), name)
+        if stop <= start:
+            return tensor_of(np.empty((0, *shape[1:]), dtype), name)
+        try:
+            if fortran:  # a row's values lie far apart
+                return tensor_of(np.array(np.load(address.path, mmap_mode="r", allow_pickle=False)[start:stop]), name)
+            # Only these rows are mapped: a map of the whole file may exceed a limit on the address space.
+            offset, part = begin + start * row_bytes, (stop - start, *shape[1:])
+            return tensor_of(np.array(np.memmap(address.path, dtype, mode="r", offset=offset, shape=part)), name)
+        except (ValueError, OSError) as error:
+            raise _broken(name, error) from error
 
-    return StoredArray(shape=tuple(mapped.shape), dtype=mapped.dtype.name, itemsize=native.itemsize, read_rows=read_rows)
+    return StoredArray(shape=shape, dtype=dtype.name, itemsize=native.itemsize, read_rows=read_rows)
 
 
 def open_npz(address: Address) -> StoredArray:
@@ -70,9 +83,7 @@ def _unpacked(file: IO[bytes], size: int, name: str) -> np.ndarray:
     """The array of an archive's member of ``size`` bytes; the member's own header is not believed beyond that."""
     shape, fortran, dtype = _header(file, name)
     tensor_type(dtype, name)
-    count = 1
-    for n in shape:
-        count *= n
+    count = math.prod(shape)
     if count * dtype.itemsize > size:
         raise SourceError(f"{name} claims the shape {shape} but is cut short; save it again")
     values = np.empty(count, dtype)

@@ -32,6 +32,10 @@ def open_safetensors(address: Address) -> StoredArray:
         shape = tuple(rows.get_shape())
         example = file.get_tensor(key) if not shape or 0 in shape else rows[0:1]
     except (SafetensorError, OSError) as error:
+        if "Cannot allocate memory" in str(error):
+            raise SourceError(
+                f"{address.location} is larger than the limit on memory allows to map; save it as .npy or .h5"
+            ) from error
         raise SourceError(f"{address.location} is damaged, cut short, or no safetensors file ({error}); save it again") from error
     readable = accepted(example, name)
 

@@ -6,7 +6,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -85,4 +84,5 @@ def is_torchscript(path: Path) -> bool:
 
 
 def _looks_like_weights(tensors: dict[str, Tensor]) -> bool:
-    return bool(np.mean([name.endswith((".weight", ".bias")) for name in tensors]) > 0.5)
+    named = [name for name in tensors if name.rpartition(".")[2] in ("weight", "bias")]
+    return len(named) > len(tensors) / 2

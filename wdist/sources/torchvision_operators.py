@@ -1,9 +1,9 @@
 """Imports torchvision where its compiled operators do not match torch.
 
-A torchvision that was built for another variant of torch (CUDA against CPU, say) cannot load its compiled library, and then stops
-at the registration of shape rules for operators that nobody defined: ``operator torchvision::nms does not exist``. Its datasets need
-none of them. So, only after an import has failed with exactly that error, the named operator is declared, without an implementation,
-and the import is tried again. A call of the operator still fails, as it would have.
+A torchvision that was built for another variant of torch (CUDA against CPU, say) cannot load its compiled library, and then
+stops at the registration of shape rules for operators that nobody defined: ``operator torchvision::nms does not exist``. Its
+datasets need none of them. So, only after an import has failed with exactly that error, the named operator is declared, without an
+implementation, and the import is tried again. A call of the operator still fails, as it would have.
 """
 
 import importlib

@@ -39,8 +39,8 @@ def settle(recipe: CriticRecipe, settings: CriticSettings, *, dim: int, particip
 
 
 def _width(dim: int, participation: float, multiple: int) -> int:
-    wanted = 64 if dim == 1 else 128 if dim <= 32 else 256
-    wanted = max(wanted, min(1024, 128 * -(-round(min(participation, dim)) // 128)))
+    directions = round(min(participation, dim))
+    wanted = max(128 if dim <= 32 else 256, min(1024, 128 * -(-directions // 128)))
     return -(-wanted // multiple) * multiple
 
 

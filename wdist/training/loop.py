@@ -31,8 +31,8 @@ class Trained:
 
     @property
     def best(self) -> float:
-        """Largest validation value."""
-        return max(point.validation for point in self.history)
+        """Largest validation value; nan before the first one."""
+        return max((point.validation for point in self.history), default=math.nan)
 
     @property
     def converged(self) -> bool:
@@ -62,7 +62,7 @@ def train(
 
     Arguments:
         critic: maps standardised samples (n, dim) to potentials (n,), and has ``constrain_``.
-        minibatch: gives standardised samples of A and B, the same number of each.
+        minibatch: gives standardised samples of A and B.
         validate: the dual value of the critic on the validation split, in units of the standardised data.
         budget: how long.
         optimizer, learning_rate, decay: see :mod:`wdist.training.optimizers`.

@@ -1,0 +1,82 @@
+"""The commands end to end, as a user types them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wdist.report.document import EstimateDocument
+
+TINY = ("--steps", "20", "--device", "cpu")
+
+
+def test_two_files_give_an_interval_with_baselines_beside_it(wdist, tmp_path):
+    generator = np.random.default_rng(0)
+    np.save(tmp_path / "a.npy", generator.normal(size=(300, 3)) + 2)
+    np.save(tmp_path / "b.npy", generator.normal(size=(300, 3)))
+    answer = wdist("estimate", "a.npy", "b.npy", *TINY, "--json", "--plot", "curves.svg", "--save-critic", "critic.safetensors")
+    assert answer.status == 0, answer.err
+    document = json.loads(answer.out)
+    EstimateDocument.model_validate(document)
+    assert 0 < document["samples"]["lower"] <= document["samples"]["upper"]
+    assert document["samples"]["exact"] is True
+    assert document["critic"]["lipschitz_bound"] < 1.001
+    assert [baseline["name"] for baseline in document["baselines"]] == ["relu-spectral", "relu-bjorck"]
+    assert document["population"]["jointly_with"] == 3
+    assert sorted(os.listdir(tmp_path)) == ["a.npy", "b.npy", "critic.safetensors", "curves.svg"]
+
+
+def test_the_same_command_gives_the_same_digits(wdist):
+    words = ("synthetic", "--gaussians", "shift", "--dim", "3", *TINY, "--baselines", "none", "--json", "--seed", "5")
+    first, second = (json.loads(wdist(*words).out) for _ in range(2))
+    assert first["samples"]["lower"] == second["samples"]["lower"]
+    assert first["population"] == second["population"]
+
+
+@pytest.mark.parametrize("pair", [("--absolute-value",), ("--cones", "2")], ids=str)
+def test_a_known_pair_shows_truth_and_tightness_and_is_drawn(wdist, tmp_path, pair):
+    answer = wdist("synthetic", *pair, *TINY, "--baselines", "none", "--plot", "surface.png", "-o", "result.json")
+    assert answer.status == 0, answer.err
+    document = json.loads((tmp_path / "result.json").read_text())
+    assert document["truth"] == 1
+    assert document["tightness"] == document["population"]["estimate"]
+    assert document["population"]["lower"] <= 1
+    assert "tightness" in answer.out
+    assert (tmp_path / "surface.png").stat().st_size > 10_000
+
+
+def test_the_parts_of_the_table_fit_80_columns_without_a_cut(wdist):
+    answer = wdist("synthetic", "--absolute-value", *TINY, "--quiet")
+    assert max(len(line) for line in answer.out.splitlines()) == 80
+    assert "…" not in answer.out
+    assert answer.err == ""
+
+
+def test_ctrl_c_ends_the_training_prints_and_saves_what_is_proved(tmp_path):
+    command = [sys.executable, "-m", "wdist", "synthetic", "--absolute-value", "--budget", "10m", "--baselines", "none"]
+    process = subprocess.Popen(
+        [*command, "--device", "cpu", "-o", "result.json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr:
+        if "training" in line:
+            break
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "<= W1" in out
+    assert "Traceback" not in err
+    document = json.loads((tmp_path / "result.json").read_text())
+    assert document["interrupted"] is True
+    assert document["samples"]["lower"] > 0
