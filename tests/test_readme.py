@@ -6,6 +6,7 @@ import shlex
 import pytest
 
 from tests.readme import README, REPOSITORY, printed, quotations, skeleton
+from wdist.sources.address import parse_address
 
 TEXT = README.read_text()
 QUOTATIONS = list(quotations(TEXT))
@@ -19,6 +20,13 @@ def commands():
         for line in block.replace("\\\n", " ").splitlines():
             if line.startswith("wdist "):
                 yield line.partition(" #")[0].strip()
+
+
+def addresses():
+    """The first column of the table of addresses."""
+    table = TEXT.partition("## Addresses")[2].partition("| Option")[0]
+    for row in re.findall(r"^\| (`.*)$", table, re.MULTILINE):
+        yield from re.findall(r"`([^`]+)`", row.partition(" | ")[0])
 
 
 def test_something_is_quoted():
@@ -55,6 +63,13 @@ def test_python_of_the_readme_runs(block, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "samples").symlink_to(REPOSITORY / "samples")
     exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+
+
+@pytest.mark.parametrize("address", list(addresses()))
+def test_addresses_are_of_the_grammar(address):
+    parsed = parse_address(address)
+    assert parsed.text == address
+    assert ("?" in address) == bool(parsed.options)
 
 
 def test_linked_files_exist():

@@ -85,12 +85,12 @@ def estimate(
     observer = observer or Silent()
     observer.notify(Stage(what="reading and checking the samples"))
     pair = open_pair(a, b, access=access or Access(seed=seed), seed=seed, device=chosen_device)
-    check_method(ci, diameters(pair))
     if pair.identical:
         recipes, chosen_budget = (MAIN,), Budget(steps=1)
     statement = Statement(confidence=confidence, method=ci, bounds=len(recipes))
     results: list[CriticResult] = []
     try:
+        check_method(ci, diameters(pair))
         for position, recipe in enumerate(recipes, start=1):
             results.append(
                 run_trial(

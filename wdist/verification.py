@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,8 @@ def verify(
     pair = open_pair(
         claim.a if a is None else a,
         claim.b if b is None else b,
-        access=access or Access(seed=claim.seed),
+        # Of the claim and not of the caller: the seed decides which rows ?limit= takes.
+        access=replace(access or Access(), seed=claim.seed),
         seed=claim.seed,
         device=choose_device(device),
     )

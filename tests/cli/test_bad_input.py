@@ -139,6 +139,11 @@ def test_different_event_shapes_are_both_named(refused):
     refused("wide.npy", "5", "4", "wide.npy", "good.npy")
 
 
+def test_constant_data(refused):
+    np.save("constant.npy", np.full((200, 4), 3.0, dtype=np.float32))
+    refused("constant.npy", "constant.npy")
+
+
 @pytest.mark.parametrize("n", [0, 1, 10])
 def test_too_few_samples(refused, n):
     np.save("few.npy", gaussian(20)[:n])

@@ -171,6 +171,12 @@ def test_unreadable_files_are_refused(tmp_path):
     refused(path, "cannot be read")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.npy")
+    refused(f"{tmp_path}/x.npy", "no regular file")
+
+
 class Bomb:
     """Unpickled, it creates a file."""
 

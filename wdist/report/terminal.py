@@ -81,7 +81,7 @@ def _samples_line(samples: SamplesInterval) -> Text:
     else:
         line.append(" <= ").append(at_most(samples.upper, _DIGITS), style=_ACCENT)
     gap = f"    gap {nearest(samples.gap or 0.0, 3)}"
-    if samples.relative_gap is not None:
+    if samples.relative_gap:
         gap += f" ({_share(samples.relative_gap)})"
     return line.append(gap, style="dim")
 
@@ -137,7 +137,7 @@ def _units(estimate: Estimate) -> str:
     def worded(info: SourceInfo) -> str:
         if info.units in ("as stored", ""):
             return "in the units of the data"
-        return f"in the units {info.units}" if info.units.startswith("of ") else f"in units of {info.units}"
+        return f"in the units {info.units}" if info.units.startswith("of ") else f"values {info.units}"
 
     if estimate.a.units == estimate.b.units:
         return worded(estimate.a)
@@ -257,6 +257,8 @@ def _setting(value: str | float | int) -> str:
 def _course(critic: CriticResult) -> str:
     if critic.interrupted:
         return "interrupted"
+    if critic.samples.gap == 0:
+        return "nothing is left to gain"
     return "converged" if critic.converged else "still rising when the budget ended, so a longer --budget may tighten the bound"
 
 

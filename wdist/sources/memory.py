@@ -7,6 +7,9 @@ import psutil
 
 _CGROUP = Path("/sys/fs/cgroup")
 _UNLIMITED = 1 << 60
+_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_VERSION_2 = ("memory.max", "memory.current", "inactive_file")
+"""Files of a control group that hold limit and usage, and the part of ``memory.stat`` that is cache."""
 
 
 def free_memory() -> int:
@@ -40,21 +43,33 @@ def _process_headroom() -> int:
 
 
 def _cgroup_headroom(root: Path) -> int:
-    """Bytes up to the limit of the control group (version 2) or of one that it stands in; a container's limit is one."""
+    """Bytes up to the limit of the control group or of one that it stands in; a container's limit is one."""
     try:
-        own = [line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")]
+        lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     except OSError:
         return _UNLIMITED
-    group = root / own[0].strip().lstrip("/") if own else root
-    return min((_group_headroom(path) for path in (group, *group.parents) if path.is_relative_to(root)), default=_UNLIMITED)
+    headroom = [_UNLIMITED]
+    for _, controllers, name in lines:
+        if controllers == "":
+            headroom += [_group_headroom(group, _VERSION_2) for group in _upwards(root, name)]
+        elif "memory" in controllers.split(","):
+            headroom += [_group_headroom(group, _VERSION_1) for group in _upwards(root / "memory", name)]
+    return min(headroom)
 
 
-def _group_headroom(group: Path) -> int:
+def _upwards(root: Path, name: str) -> list[Path]:
+    """A control group and all that it stands in; inside a container its name may lead nowhere, and the root is its own."""
+    group = root / name.lstrip("/")
+    return [path for path in (group, *group.parents) if path.is_relative_to(root)]
+
+
+def _group_headroom(group: Path, names: tuple[str, str, str]) -> int:
+    limit_name, usage_name, cache_name = names
     try:
-        limit = (group / "memory.max").read_text().strip()
-        current = int((group / "memory.current").read_text())
+        limit = (group / limit_name).read_text().strip()
+        usage = int((group / usage_name).read_text())
         statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):  # no such file at the root, or another version
         return _UNLIMITED
     # The file cache counts as used but is given back when asked for.
-    return _UNLIMITED if limit == "max" else int(limit) - current + int(statistics.get("inactive_file", 0))
+    return _UNLIMITED if limit == "max" else int(limit) - usage + int(statistics.get(cache_name, 0))

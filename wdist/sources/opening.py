@@ -72,8 +72,10 @@ def check_there(address: Address) -> None:
         if path.is_dir():
             next(path.iterdir(), None)
             return
+        if not path.is_file():  # a pipe would be read once and wait for ever
+            raise SourceError(f"{address.location} is no regular file; write its content to one first")
         with path.open("rb") as file:
-            if path.is_file() and not file.read(1):
+            if not file.read(1):
                 raise SourceError(f"{address.location} is empty (0 bytes); copy it again from where it came")
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error)

@@ -73,8 +73,8 @@ def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSo
     """The rows of a source that a distance can be computed from.
 
     Raises:
-        SourceError: some rows are not finite and dropping them was not asked for, fewer than :data:`MINIMUM_ROWS` are left, or
-            values lie outside the interval that the user declared.
+        SourceError: some rows are not finite and dropping them was not asked for, fewer than :data:`MINIMUM_ROWS` are left, whole
+            numbers are too large to be exact, or values lie outside the interval that the user declared.
     """
     info, bad = source.info, found.nonfinite
     if len(bad) and not access.drop_nonfinite:
@@ -87,6 +87,12 @@ def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSo
         source = SelectedRows(source, keep, notes=(note,), dropped=len(bad))
     if source.count < MINIMUM_ROWS:
         raise SourceError(f"{info.address} holds {source.count} usable samples; give at least {MINIMUM_ROWS}")
+    stored = [(end - info.offset) / info.scale for end in (found.minimum, found.maximum) if end is not None]
+    if info.dtype in ("int64", "uint64") and any(abs(end) >= 2**53 for end in stored):
+        raise SourceError(
+            f"{info.address}: whole numbers reach to {max(stored, key=abs):g}, where float64 no longer tells them apart; "
+            f"subtract an offset from both sides and save them again"
+        )
     if info.bounds is not None and found.minimum is not None and found.maximum is not None:
         low, high = info.bounds
         slack = 1e-9 * (high - low)

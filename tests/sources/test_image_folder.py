@@ -1,7 +1,4 @@
-"""Folders of images and datasets of torchvision."""
-
-import shutil
-import sys
+"""Folders of images."""
 
 import numpy as np
 import pytest
@@ -10,10 +7,8 @@ from PIL import Image
 
 from tests.sources.conftest import refused, write_images
 from wdist.errors import SourceError
-from wdist.sources import torchvision_operators
 from wdist.sources.opening import open_source
 from wdist.sources.source import Access
-from wdist.sources.torchvision_dataset import dataset_names
 
 
 def everything(source):
@@ -115,89 +110,6 @@ def test_an_image_that_unpacks_to_an_absurd_size_is_refused(tmp_path, monkeypatc
 )
 def test_bad_options_are_refused(option, words, tmp_path):
     refused(f"{write_images(tmp_path)}?{option}", words)
-
-
-def test_torchvision_says_itself_which_datasets_there_are():
-    assert {"MNIST", "CIFAR10", "FashionMNIST", "SVHN", "ImageFolder", "FakeData"} <= set(dataset_names())
-    refused("torchvision:mnist", "did you mean 'MNIST'")
-    refused("torchvision:MINST", "did you mean 'MNIST'")
-    refused("torchvision:Nothing", "there are")
-
-
-@pytest.mark.parametrize("name", ["MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "SVHN", "STL10", "CelebA", "Food101"])
-def test_a_missing_dataset_offers_the_download_and_does_not_start_it(name, tmp_path):
-    refused(f"torchvision:{name}?root={tmp_path}/none", "--download")
-
-
-@pytest.mark.parametrize(
-    ("address", "words"),
-    [
-        ("torchvision:MNIST?split=val", "choose one of test, train"),
-        ("torchvision:SVHN?split=val", "refuses these options"),
-        ("torchvision:MNIST?splt=train", "did you mean 'split'"),
-        ("torchvision:CocoDetection", "needs annFile"),
-        ("torchvision:FakeData?size=30&classes=77", "no sample is of class 77"),
-        ("torchvision:FakeData?size=30&classes=cat", "no class 'cat'"),
-        ("torchvision:FakeData?size=0", "empty dataset"),
-        ("torchvision:ImageFolder?root=/no/such/folder", "say where it lies with root="),
-    ],
-)
-def test_bad_torchvision_addresses_are_refused(address, words):
-    refused(address, words)
-
-
-def test_classes_are_chosen_by_number_or_name(tmp_path):
-    folder = write_images(tmp_path)
-    sources = [open_source(f"torchvision:ImageFolder?root={folder}&classes={classes}") for classes in ("1", "class1")]
-    assert [source.count for source in sources] == [12, 12]
-    assert torch.equal(everything(sources[0]), everything(sources[1]))
-    assert open_source(f"torchvision:ImageFolder?root={folder}&classes=0,1").count == 24
-
-
-def test_arguments_of_the_class_ride_in_the_address():
-    source = open_source("torchvision:FakeData?size=25&image_size=(3,4,6)&num_classes=3&limit=22")
-    assert (source.count, source.info.event_shape, source.info.kind) == (22, (4, 6, 3), "torchvision")
-
-
-def test_mnist_is_there_with_its_splits_and_classes(data):
-    train, test = (open_source(f"torchvision:MNIST?root={data}&split={split}") for split in ("train", "test"))
-    assert (train.count, test.count, train.info.event_shape) == (60_000, 10_000, (28, 28))
-    threes_and_eights = open_source(f"torchvision:MNIST?root={data}&classes=3,8")
-    assert threes_and_eights.count == 6131 + 5851
-    resized = open_source(f"torchvision:MNIST?root={data}&size=14&limit=5")
-    assert everything(resized).shape == (5, 196)
-
-
-def fake_torchvision(folder, body):
-    package = folder / "torchvision"
-    package.mkdir()
-    (package / "__init__.py").write_text(body)
-    (package / "datasets.py").write_text("__all__ = ()\n")
-
-
-@pytest.fixture
-def without_torchvision(monkeypatch, tmp_path):
-    """A place for another torchvision; the true one is back afterwards."""
-    kept = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "torchvision"}
-    for name in kept:
-        del sys.modules[name]
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield tmp_path
-    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-        del sys.modules[name]
-    sys.modules.update(kept)
-
-
-def test_another_failure_of_torchvision_is_reported_and_not_papered_over(without_torchvision):
-    fake_torchvision(without_torchvision, "raise RuntimeError('operator torchvision::roi_align does not exist')")
-    declared = len(torchvision_operators._declared)
-    with pytest.raises(SourceError, match=r"roi_align.*; install the version that belongs to torch"):
-        torchvision_operators.import_torchvision()
-    shutil.rmtree(without_torchvision / "torchvision")
-    sys.modules["torchvision"] = None
-    with pytest.raises(SourceError, match="pip install torchvision"):
-        torchvision_operators.import_torchvision()
-    assert len(torchvision_operators._declared) == declared
 
 
 def test_the_same_options_mean_the_same_in_two_runs(tmp_path):

@@ -1,0 +1,121 @@
+"""Activations: they never stretch a distance, and GroupSort only changes the order."""
+
+import pytest
+import torch
+
+from wdist.errors import UsageError
+from wdist.lipschitz.activations import activation, group_sort, sort_groups
+
+C = 32
+GROUP_SIZES = [1, 2, 4, 8, 16, C]
+NAMES = [*(f"group-sort:{k}" for k in GROUP_SIZES), "relu", "abs", "identity"]
+
+
+def groups(z, k):
+    """Unit j of group g lies at j C / k + g: shape (n, C / k, k)."""
+    return z.unflatten(-1, (k, z.shape[-1] // k)).mT
+
+
+@pytest.fixture
+def z(generator):
+    values = torch.randn(64, C, generator=generator, dtype=torch.float64)
+    values[:8] = values[:8].round()  # ties
+    values[8] = 0
+    return values
+
+
+@pytest.mark.parametrize("k", GROUP_SIZES)
+def test_evaluation_sorts_each_group_exactly(k, z):
+    assert torch.equal(groups(sort_groups(z, k), k), groups(z, k).sort(-1).values)
+
+
+@pytest.mark.parametrize("k", GROUP_SIZES)
+def test_training_differs_from_evaluation_by_rounding_alone(k, z):
+    torch.testing.assert_close(group_sort(z, k), sort_groups(z, k), rtol=0, atol=8 * torch.finfo(z.dtype).eps)
+    single = z.float()
+    torch.testing.assert_close(group_sort(single, k), sort_groups(single, k), rtol=0, atol=16 * torch.finfo(single.dtype).eps)
+
+
+@pytest.mark.parametrize("k", GROUP_SIZES)
+def test_group_sort_permutes_within_groups(k, z):
+    assert torch.equal(groups(sort_groups(z, k), k).sort(-1).values, groups(z, k).sort(-1).values)
+    torch.testing.assert_close(group_sort(z, k).norm(dim=1), z.norm(dim=1), rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("k", GROUP_SIZES)
+def test_gradient_is_that_of_sorting(k, z):
+    """Where no two units are equal; there the gradient is a permutation of the incoming one."""
+    z = z[9:].clone().requires_grad_()
+    incoming = torch.randn(z.shape, generator=torch.Generator().manual_seed(1), dtype=z.dtype)
+    (found,) = torch.autograd.grad(group_sort(z, k), z, incoming)
+    (expected,) = torch.autograd.grad(groups(z, k).sort(-1).values.mT.flatten(-2), z, incoming)
+    torch.testing.assert_close(found, expected, rtol=1e-14, atol=1e-14)
+    torch.testing.assert_close(groups(found, k).sort(-1).values, groups(incoming, k).sort(-1).values, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("k", GROUP_SIZES)
+def test_gradient_keeps_its_norm_or_loses_some_at_ties(k, z):
+    z = z[:9].clone().requires_grad_()
+    incoming = torch.randn(z.shape, generator=torch.Generator().manual_seed(1), dtype=z.dtype)
+    (found,) = torch.autograd.grad(group_sort(z, k), z, incoming)
+    assert bool((found.norm(dim=1) <= incoming.norm(dim=1) * (1 + 1e-14)).all())
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_gradient_of_the_sorting_network_by_finite_differences(k, generator):
+    z = torch.randn(3, 8, generator=generator, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: group_sort(z, k), (z,))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_homogeneous(name, z):
+    """phi(c z) = c phi(z) for c > 0; exactly for powers of two."""
+    this = activation(name)
+    for evaluate in (this.train, this.evaluate):
+        assert torch.equal(evaluate(4 * z), 4 * evaluate(z))
+        torch.testing.assert_close(evaluate(0.3 * z), 0.3 * evaluate(z))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_distance_is_stretched(name, generator):
+    this = activation(name)
+    x = torch.randn(500, C, generator=generator, dtype=torch.float64)
+    for step in (1e-8, 1e-2, 1.0, 100.0):
+        y = x + step * torch.randn(x.shape, generator=generator, dtype=torch.float64)
+        moved = (this.evaluate(x) - this.evaluate(y)).norm(dim=1)
+        assert bool((moved <= this.bound * (x - y).norm(dim=1) * (1 + 1e-14)).all())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_evaluation_rounds_nothing(name, z):
+    """Every value that comes out went in, up to its sign, or is zero: nothing is counted for the rounding of activations."""
+    inputs, outputs = z.abs().sort(-1).values, activation(name).evaluate(z).abs()
+    assert bool(((outputs.unsqueeze(-1) == inputs.unsqueeze(-2)).any(-1) | (outputs == 0)).all())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_activation_carries_the_name_that_builds_it_again(name):
+    assert activation(name).name == name
+
+
+@pytest.mark.parametrize("name", ["", "group-sort", "group-sort:", "group-sort:0", "group-sort:-2", "group-sort:two", "tanh", "relu:2"])
+def test_an_unknown_activation_is_refused(name):
+    with pytest.raises(UsageError, match="choose group-sort:K"):
+        activation(name)
+
+
+def consecutive(k):
+    """Positions of units such that our groups, which run across slices, lie side by side."""
+    return torch.arange(C).view(k, C // k).mT.flatten()
+
+
+@pytest.mark.parametrize("k", GROUP_SIZES)
+def test_agrees_with_torchlip(k, z):
+    torchlip = pytest.importorskip("deel.torchlip", reason="deel-torchlip is not installed")
+    torch.testing.assert_close(sort_groups(z, k)[:, consecutive(k)], torchlip.functional.group_sort(z[:, consecutive(k)], k))
+
+
+def test_groups_of_two_agree_with_orthogonium(z):
+    layers = pytest.importorskip("orthogonium.layers", reason="orthogonium is not installed")
+    larger, smaller = layers.MaxMin(axis=1)(z).chunk(2, dim=1)
+    assert torch.equal(sort_groups(z, 2), torch.cat([smaller, larger], dim=1))

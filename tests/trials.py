@@ -1,0 +1,80 @@
+"""Small trials for tests: a pair of sample sets, a few steps of training, and what came of it."""
+
+from typing import Any
+
+import numpy as np
+import ot
+import torch
+
+from wdist.critics.catalogue import RECIPES
+from wdist.critics.settings import CriticSettings
+from wdist.measures.pairing import Pair, open_pair
+from wdist.result import CriticResult
+from wdist.sources.source import Access
+from wdist.training.budget import Budget
+from wdist.training.observer import Silent
+from wdist.trial import Statement, run_trial
+
+CPU = torch.device("cpu")
+SMALL = CriticSettings(width=16, depth=3, group_size=4, batch_size=32)
+
+
+def pair_of(a: Any, b: Any, *, seed: int = 0) -> Pair:
+    """The two sides, opened and split."""
+    return open_pair(a, b, access=Access(seed=seed), seed=seed, device=CPU)
+
+
+def trial(
+    a: Any,
+    b: Any,
+    *,
+    name: str = "groupsort-bjorck",
+    steps: int = 10,
+    seed: int = 0,
+    settings: CriticSettings = SMALL,
+    statement: Statement = Statement(confidence=0.95, method="welch", bounds=1),
+) -> CriticResult:
+    """Trains and judges one critic of the catalogue."""
+    return judged(pair_of(a, b, seed=seed), name=name, steps=steps, seed=seed, settings=settings, statement=statement)
+
+
+def judged(
+    pair: Pair,
+    *,
+    name: str = "groupsort-bjorck",
+    steps: int = 10,
+    seed: int = 0,
+    settings: CriticSettings = SMALL,
+    statement: Statement = Statement(confidence=0.95, method="welch", bounds=1),
+    observer: Any = None,
+) -> CriticResult:
+    """As :func:`trial`, on a pair that is open already."""
+    try:
+        return run_trial(
+            RECIPES[name],
+            pair,
+            settings=settings,
+            budget=Budget(steps=steps),
+            statement=statement,
+            seed=seed,
+            device=CPU,
+            observer=observer or Silent(),
+        )
+    finally:
+        pair.close()
+
+
+def two_moons(n: int, m: int, dim: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Two sets that no linear critic tells apart well: a normal one and a bimodal one."""
+    random = np.random.default_rng(seed)
+    a, b = random.normal(size=(n, dim)), random.normal(size=(m, dim))
+    b[:, 0] += 2 * np.sign(b[:, 0])
+    return a, b
+
+
+def exact_w1(a: np.ndarray, b: np.ndarray) -> float:
+    """W1 of two sets by POT's network simplex, from distances that are computed by differences."""
+    a, b = (np.asarray(side, dtype=np.float64).reshape(len(side), -1) for side in (a, b))
+    scale = max(np.abs(a - a[0]).max(), np.abs(b - a[0]).max(), np.finfo(float).tiny)
+    distances = np.linalg.norm(a[:, None] / scale - b[None] / scale, axis=2)
+    return float(ot.emd2(np.full(len(a), 1 / len(a)), np.full(len(b), 1 / len(b)), distances, numItermax=10_000_000)) * scale
