@@ -47,9 +47,9 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     """Imports a public name from the module that defines it, on first use."""
     if name == "__version__":
-        from importlib.metadata import version
+        from wdist.version import package_version
 
-        return version("wdist")
+        return package_version()
     if name not in _HOME:
         raise AttributeError(f"module 'wdist' has no attribute {name!r}")
     from importlib import import_module

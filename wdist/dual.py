@@ -21,8 +21,11 @@ def evaluate(critic: FrozenCritic, batches: Iterable[Tensor]) -> Potentials:
 
 
 def exact_mean(values: np.ndarray) -> float:
-    """The mean with one rounding: the sum is exact (Shewchuk's algorithm, :func:`math.fsum`)."""
-    return math.fsum(values) / len(values)
+    """The mean of an exact sum (Shewchuk's algorithm, :func:`math.fsum`), rounded and divided."""
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:  # of the sum; a power of two takes no digit from such values
+        return math.fsum(values * 2.0**-64) / len(values) * 2.0**64
 
 
 def dual_value(a: Potentials, b: Potentials) -> float:

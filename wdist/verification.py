@@ -230,6 +230,6 @@ def save_critic(estimate: Estimate, path: str | Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    from wdist.report.output import atomic_write
+    from wdist.output import atomic_write
 
     atomic_write(Path(path), serialise_critic(estimate))

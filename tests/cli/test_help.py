@@ -46,6 +46,13 @@ def test_the_commands_are_listed(wdist):
         assert name in answer.out
 
 
+def test_the_version_is_printed(wdist):
+    import wdist as package
+
+    answer = wdist("--version")
+    assert (answer.status, answer.out, answer.err) == (0, f"wdist {package.__version__}\n", "")
+
+
 def test_without_a_command_the_help_is_shown_and_the_status_is_2(wdist):
     answer = wdist()
     assert answer.status == 2
@@ -84,5 +91,5 @@ def test_the_public_names_are_those_of_their_modules():
 def test_every_public_name_can_be_imported():
     import wdist as package
 
-    for name in set(package.__all__) - {"__version__"}:
+    for name in set(package.__all__):
         assert getattr(package, name) is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wdist.errors import ExitStatus, OutputError, WdistError
-from wdist.report.output import CRITIC_SUFFIXES, PLOT_SUFFIXES, atomic_write, check_writable
+from wdist.output import CRITIC_SUFFIXES, PLOT_SUFFIXES, atomic_write, check_writable
 
 if TYPE_CHECKING:
     from wdist.result import Estimate

@@ -10,6 +10,7 @@ from importlib import import_module
 
 from wdist.cli import options as opt
 from wdist.errors import ExitStatus
+from wdist.version import package_version
 
 REQUIRED = (
     ("numpy", "numpy"),
@@ -74,7 +75,7 @@ def _healthy(checks: list[Check]) -> bool:
 
 def _checks() -> list[Check]:
     checks = [
-        Check(what="wdist", ok=True, found=_version("wdist")),
+        Check(what="wdist", ok=True, found=package_version()),
         Check(what="python", ok=sys.version_info >= (3, 11), found=f"{platform.python_version()} ({sys.executable})"),
         Check(what="platform", ok=True, found=platform.platform()),
         *_torch_checks(),

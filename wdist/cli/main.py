@@ -15,6 +15,7 @@ import typer
 
 from wdist.cli import doctor, estimate, inspect, schema, synthetic, verify
 from wdist.errors import ExitStatus, WdistError
+from wdist.version import package_version
 
 app = typer.Typer(
     name="wdist",
@@ -38,16 +39,14 @@ _TyperUsageError: type[Any] = typer.BadParameter.__mro__[1]
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        print(f"wdist {version('wdist')}")
+        print(f"wdist {package_version()}")
         raise typer.Exit
 
 
 @app.callback()
 def wdist(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", metavar="", callback=_print_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
     """Certified bounds for the Wasserstein-1 distance between two sample sets."""
@@ -70,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return status
         except KeyboardInterrupt:
-            _complain("interrupted before any bound was proved")
+            _complain("interrupted before the result was there")
             return ExitStatus.INTERRUPTED
         except BrokenPipeError:
             _discard_stdout()

@@ -20,7 +20,10 @@ def command(
     absolute_value: Annotated[
         bool,
         typer.Option(
-            "--absolute-value", rich_help_panel=_PAIR, help="0 against -1 and 1 on the line; W1 = 1, the potential is |x|."
+            "--absolute-value",
+            metavar="",
+            rich_help_panel=_PAIR,
+            help="0 against -1 and 1 on the line; W1 = 1, the potential is |x|.",
         ),
     ] = False,
     cones: Annotated[
@@ -57,7 +60,7 @@ def command(
     ] = None,
     scale: Annotated[
         float | None,
-        typer.Option(metavar="X", rich_help_panel=_PAIR, help="Standard deviation of B in --gaussians scale. Default: 2."),
+        typer.Option(metavar="X", rich_help_panel=_PAIR, help="Width of A in --gaussians scale; that of B is 1. Default: 2."),
     ] = None,
     steps: opt.Steps = None,
     budget: opt.BudgetOption = None,

@@ -38,7 +38,7 @@ def command(
     import sys
 
     from wdist.cli.console import notes_console, result_console
-    from wdist.report.output import atomic_write, check_writable
+    from wdist.output import atomic_write, check_writable
     from wdist.report.progress import display_on
     from wdist.training.observer import Stage
 

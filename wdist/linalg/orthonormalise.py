@@ -171,9 +171,11 @@ def polar_factor(W: Tensor, *, tolerance: float = 1e-12, iterations: int = 200) 
 
 
 def polar_express(W: Tensor, *, steps: int = 3) -> Tensor:
-    """An approximate polar factor by a few optimal quintic steps: singular values end within about 0.3 of 1, never mind the start.
+    """An approximate polar factor by a few optimal quintic steps.
 
-    Good enough for the direction of an update, never for weights.
+    Singular values that are at least a thousandth of the Frobenius norm end in [0.1, 1.9] after three steps, within 0.15 of 1
+    after five, within 1e-8 of 1 after seven; smaller ones end smaller. Three are good enough for the direction of an update,
+    none of them for weights.
 
     Arguments:
         W: a matrix of shape (m, n), of any scale.

@@ -8,9 +8,9 @@ import torch
 from wdist.measures.measure import Measure, make_measure
 from wdist.measures.rows import evenly
 from wdist.measures.standardisation import Standardisation
-from wdist.sources.comparable import check_comparable
+from wdist.sources.comparable import check_comparable, drawn_range
 from wdist.sources.opening import open_source
-from wdist.sources.source import Access, FiniteSource, Source
+from wdist.sources.source import Access, EndlessSource, FiniteSource, Source
 from wdist.sources.survey import Survey, finite_rows, survey
 
 _FIT_ROWS = 20_000
@@ -53,7 +53,7 @@ def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device
         SourceError: one side cannot be read, or the two cannot be compared.
     """
     (source_a, found_a), (source_b, found_b) = _surveyed(a, access), _surveyed(b, access)
-    warnings = list(check_comparable(source_a, source_b, _range(found_a), _range(found_b)))
+    warnings = list(check_comparable(source_a, source_b, _range(source_a, found_a), _range(source_b, found_b)))
     measure_a = make_measure(source_a, side=0, seed=seed, device=device, digest=found_a.digest if found_a else None)
     measure_b = make_measure(source_b, side=1, seed=seed, device=device, digest=found_b.digest if found_b else None)
     fit_a, fit_b = (_training_sample(measure) for measure in (measure_a, measure_b))
@@ -77,10 +77,10 @@ def _surveyed(address: Any, access: Access) -> tuple[Source, Survey | None]:
     return finite_rows(source, found, access), found
 
 
-def _range(found: Survey | None) -> tuple[float, float] | None:
-    if found is None or found.minimum is None or found.maximum is None:
-        return None
-    return found.minimum, found.maximum
+def _range(source: Source, found: Survey | None) -> tuple[float, float] | None:
+    if isinstance(source, EndlessSource):
+        return drawn_range(source)
+    return None if found is None or found.minimum is None or found.maximum is None else (found.minimum, found.maximum)
 
 
 def _training_sample(measure: Measure) -> torch.Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wdist.errors import OutputError
-from wdist.report.output import atomic_write, check_writable
+from wdist.output import atomic_write, check_writable
 
 
 @contextmanager

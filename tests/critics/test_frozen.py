@@ -1,0 +1,204 @@
+"""The frozen critic: values within their stated rounding of the exact function, the same after saving, nothing accepted that is not one."""
+
+import json
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+from tests.trials import trial, two_moons
+
+from wdist.certificate import certify
+from wdist.critics.catalogue import RECIPES
+from wdist.critics.frozen import FORMAT, FrozenCritic
+from wdist.errors import CertificateError, SourceError
+from wdist.lipschitz.frozen_layers import Activated, Affine
+from wdist.measures.standardisation import Standardisation
+
+STANDARD = Standardisation(shift=torch.zeros(3, dtype=torch.float64), spread=1.0)
+
+
+def exact_values(critic, x):
+    """The function in 60 digits, written out once more from its description."""
+    with mpmath.workdps(60):
+        spread = mpmath.mpf(critic.standardisation.spread)
+        found = []
+        for row in x.tolist():
+            h = [(mpmath.mpf(v) - mpmath.mpf(s)) / spread for v, s in zip(row, critic.standardisation.shift.tolist(), strict=True)]
+            for layer in critic.layers:
+                if isinstance(layer, Affine):
+                    h = [
+                        mpmath.fdot(map(mpmath.mpf, weights), h) + mpmath.mpf(b)
+                        for weights, b in zip(layer.weight.tolist(), layer.bias.tolist(), strict=True)
+                    ]
+                elif layer.name == "relu":
+                    h = [max(v, mpmath.mpf(0)) for v in h]
+                else:
+                    k = int(layer.name.removeprefix("group-sort:"))
+                    groups = len(h) // k
+                    for g in range(groups):
+                        h[g::groups] = sorted(h[g::groups])
+            found.append(h[0] * spread * mpmath.mpf(critic.lipschitz))
+        return found
+
+
+DATA = {
+    "normal": (1.0, 0.0),
+    "offset 1e8": (1.0, 1e8),
+    "tiny": (1e-30, 0.0),
+    "huge": (1e30, 0.0),
+    "subnormal": (1e-315, 0.0),
+    "shifted tiny": (1e-12, 1.0),
+}
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("name", RECIPES)
+def test_values_are_within_the_stated_rounding_of_the_exact_function(name, data):
+    scale, offset = DATA[data]
+    a, b = (side * scale + offset for side in two_moons(60, 60, 3))
+    frozen = trial(a, b, name=name, steps=8).frozen
+    x = torch.from_numpy(a[:5])
+    found = frozen.evaluate(x)
+    with mpmath.workdps(60):
+        errors = [abs(mpmath.mpf(float(v)) - e) for v, e in zip(found.values, exact_values(frozen, x), strict=True)]
+        assert max(errors) <= found.rounding
+    # Stated too large, it would eat the bound; subnormal numbers have few digits.
+    assert found.rounding <= 1e-11 * scale or data == "subnormal"
+
+
+def test_rounding_covers_points_far_outside_and_points_at_the_shift(generator):
+    frozen = trial(*two_moons(60, 60, 3), steps=8).frozen
+    for x in (
+        torch.full((1, 3), 1e200, dtype=torch.float64),
+        frozen.standardisation.shift.unsqueeze(0),
+        frozen.standardisation.shift.unsqueeze(0) + 1e-300,
+    ):
+        found = frozen.evaluate(x)
+        with mpmath.workdps(400):
+            assert not np.isfinite(found.rounding) or abs(mpmath.mpf(float(found.values[0])) - exact_values(frozen, x)[0]) <= found.rounding
+
+
+def test_potentials_are_the_values_in_the_units_of_the_data():
+    a, b = two_moons(60, 60, 3)
+    frozen = trial(a, b).frozen
+    x = torch.from_numpy(a)
+    assert frozen.potentials(x).dtype == torch.float64
+    assert torch.equal(frozen.potentials(x), torch.from_numpy(frozen.evaluate(x).values))
+    assert frozen.potentials(x).shape == (60,)
+    assert frozen.potentials(x[:1]).shape == (1,)
+    assert torch.equal(frozen.potentials(x.float()), frozen.potentials(x.float().double())), "float32 is taken as exact"
+    assert (frozen.dim, frozen.parameters) == (3, 3 * 16 + 16 + 16 * 16 + 16 + 16 + 1)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_saving_and_loading_keeps_every_bit(name, tmp_path):
+    frozen = trial(*two_moons(60, 60, 3), name=name).frozen
+    path = tmp_path / "critic.safetensors"
+    path.write_bytes(frozen.serialise({"claim": "anything", "note": "ünïcode"}))
+    loaded, metadata = FrozenCritic.load(path)
+    assert metadata["claim"] == "anything" and metadata["note"] == "ünïcode"
+    assert loaded.digest() == frozen.digest()
+    for key, tensor in frozen.tensors().items():
+        assert torch.equal(loaded.tensors()[key], tensor)
+    assert certify(loaded) == certify(frozen)
+
+
+def small(**changes):
+    """A critic that is one: 3 -> 4 -> 1."""
+    tensors = {
+        "shift": torch.zeros(3, dtype=torch.float64),
+        "layers.0.weight": torch.eye(4, 3, dtype=torch.float64),
+        "layers.0.bias": torch.zeros(4, dtype=torch.float64),
+        "layers.2.weight": torch.ones(1, 4, dtype=torch.float64) / 2,
+        "layers.2.bias": torch.zeros(1, dtype=torch.float64),
+    }
+    description = {"layers": ["affine", "group-sort:2", "affine"], "spread": 1.0, "lipschitz": 1.0}
+    for key, value in changes.items():
+        if key in description:
+            description[key] = value
+        else:
+            tensors[key.replace("_", ".")] = value
+    return tensors, description
+
+
+def load(tmp_path, tensors, description, form=FORMAT):
+    path = tmp_path / "critic.safetensors"
+    path.write_bytes(save(tensors, metadata={"format": form, "critic": json.dumps(description)}))
+    return FrozenCritic.load(path)[0]
+
+
+def test_a_hand_made_critic_is_read(tmp_path):
+    critic = load(tmp_path, *small())
+    assert critic.potentials(torch.tensor([[3.0, -1.0, 2.0]])).tolist() == [2.0]
+    assert certify(critic).lipschitz_bound == pytest.approx(1, rel=1e-12)
+
+
+def zeros(*shape):
+    return torch.zeros(shape, dtype=torch.float64)
+
+
+FORGERIES = {
+    "a bias for each row": {"layers_0_bias": zeros(50, 4)},
+    "a bias for each row, last": {"layers_2_bias": zeros(50, 1)},
+    "a bias that is spread over all units": {"layers_0_bias": zeros(1)},
+    "a shift for each row": {"shift": zeros(3, 3)},
+    "a shift that is spread over all coordinates": {"shift": zeros(1)},
+    "shapes that do not follow": {"layers_2_weight": zeros(1, 5)},
+    "two outputs": {"layers_2_weight": zeros(2, 4), "layers_2_bias": zeros(2)},
+    "a weight with three axes": {"layers_0_weight": zeros(1, 4, 3)},
+    "no spread": {"spread": 0.0},
+    "a negative spread": {"spread": -1.0},
+    "spread nan": {"spread": float("nan")},
+    "no constant": {"lipschitz": 0.0},
+    "a negative constant": {"lipschitz": -1.0},
+    "an infinite constant": {"lipschitz": float("inf")},
+    "an unknown activation": {"layers": ["affine", "softplus", "affine"]},
+    "groups that do not divide": {"layers": ["affine", "group-sort:3", "affine"]},
+    "a missing layer": {"layers": ["affine", "group-sort:2", "affine", "affine"]},
+    "layers that are no list": {"layers": 3},
+    "a spread in words": {"spread": "wide"},
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_what_is_no_function_of_a_sample_is_refused(forgery, tmp_path):
+    """A bias for each row would make the potential depend on a sample's position, and prove what is false."""
+    with pytest.raises(SourceError, match="damaged critic.*save it again"):
+        load(tmp_path, *small(**FORGERIES[forgery]))
+
+
+def test_a_safetensors_file_of_another_kind_is_refused(tmp_path):
+    with pytest.raises(SourceError, match="not a critic of wdist"):
+        load(tmp_path, *small(), form="another")
+
+
+@pytest.mark.parametrize("length", [0, 5, 100, -1])
+def test_a_file_cut_short_is_refused(length, tmp_path):
+    tensors, description = small()
+    path = tmp_path / "critic.safetensors"
+    path.write_bytes(save(tensors, metadata={"format": FORMAT, "critic": json.dumps(description)})[:length])
+    with pytest.raises(SourceError, match="cannot be read as a safetensors file"):
+        FrozenCritic.load(path)
+
+
+def test_weights_that_are_not_finite_have_no_certificate(tmp_path):
+    with pytest.raises(CertificateError):
+        certify(load(tmp_path, *small(layers_0_weight=torch.full((4, 3), float("nan"), dtype=torch.float64))))
+
+
+def test_the_digest_covers_all_that_values_depend_on():
+    layers = [Affine(weight=torch.ones(1, 3, dtype=torch.float64), bias=zeros(1))]
+    reference = FrozenCritic(layers, STANDARD)
+    others = [
+        FrozenCritic([Affine(weight=layers[0].weight * (1 + 2**-52), bias=zeros(1))], STANDARD),
+        FrozenCritic([Affine(weight=layers[0].weight, bias=zeros(1) + 5e-324)], STANDARD),
+        FrozenCritic([*layers, Activated(name="relu")], STANDARD),
+        FrozenCritic(layers, Standardisation(shift=STANDARD.shift + 1e-300, spread=1.0)),
+        FrozenCritic(layers, Standardisation(shift=STANDARD.shift, spread=1 + 2**-52)),
+        FrozenCritic(layers, STANDARD, lipschitz=1 + 2**-52),
+    ]
+    digests = [critic.digest() for critic in (reference, *others)]
+    assert len(set(digests)) == len(digests)
+    assert FrozenCritic(layers, STANDARD).digest() == reference.digest()

@@ -1,0 +1,42 @@
+"""One shift, one spread, fitted on training rows, undone exactly."""
+
+import pytest
+import torch
+
+from wdist.measures.standardisation import Standardisation
+
+
+def test_it_centres_both_sides_and_gives_them_radius_1(generator):
+    a = torch.randn(300, 4, generator=generator, dtype=torch.float64) * 3 + 5
+    b = torch.randn(50, 4, generator=generator, dtype=torch.float64) - 2
+    fitted = Standardisation.fit(a, b)
+    x, y = fitted.apply(a), fitted.apply(b)
+    torch.testing.assert_close(x.mean(0) + y.mean(0), torch.zeros(4, dtype=torch.float64))
+    assert float(x.square().sum(1).mean() + y.square().sum(1).mean()) / 2 == pytest.approx(1)
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-300, 1e-30, 1e30, 1e300])
+def test_neither_large_nor_small_values_overflow(scale, generator):
+    a = torch.randn(30, 4, generator=generator, dtype=torch.float64)
+    fitted = Standardisation.fit(a * scale, (a + 1) * scale)
+    assert 0 < fitted.spread < float("inf")
+    x = fitted.apply(a * scale)
+    assert bool(torch.isfinite(x).all()) and 0.1 < float(x.square().sum(1).mean()) < 10
+
+
+def test_equivariance_under_powers_of_two_is_exact(generator):
+    a, b = torch.randn(2, 30, 4, generator=generator, dtype=torch.float64)
+    plain, scaled = Standardisation.fit(a, b), Standardisation.fit(a * 2**70, b * 2**70)
+    assert scaled.spread == plain.spread * 2**70 and torch.equal(scaled.shift, plain.shift * 2**70)
+    assert torch.equal(plain.apply(a), scaled.apply(a * 2**70))
+
+
+def test_one_point_has_spread_1():
+    fitted = Standardisation.fit(torch.full((5, 2), 7.0), torch.full((4, 2), 7.0))
+    assert fitted.spread == 1 and fitted.shift.tolist() == [7, 7]
+
+
+def test_samples_keep_their_precision():
+    fitted = Standardisation.fit(torch.zeros(3, 2), torch.ones(3, 2))
+    assert fitted.apply(torch.ones(1, 2)).dtype == torch.float32
+    assert fitted.apply(torch.ones(1, 2).double()).dtype == torch.float64

@@ -1,0 +1,86 @@
+"""Lower confidence bounds: the formulas, and how often they are wrong."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from wdist.confidence import METHODS, check_method, empirical_bernstein, lower_confidence_bound, welch
+from wdist.errors import UsageError
+
+
+@pytest.mark.parametrize("alpha", [0.001, 0.05, 0.3])
+@pytest.mark.parametrize("counts", [(2, 3), (10, 10), (7, 400)], ids=str)
+@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1.0, 1e30, 1e150])
+def test_welch_is_that_of_scipy(counts, alpha, scale):
+    random = np.random.default_rng(0)
+    a, b = random.normal(1, 2, counts[0]), random.normal(0, 0.3, counts[1])
+    reference = stats.ttest_ind(a, b, equal_var=False, alternative="greater").confidence_interval(1 - alpha).low
+    assert welch(a * scale, b * scale, alpha) == pytest.approx(reference * scale, rel=1e-9)
+
+
+def test_welch_without_variance_is_the_difference():
+    assert welch(np.ones(5), np.zeros(4), 0.05) == 1.0
+    assert welch(np.array([0.0, 2.0]), np.zeros(4), 0.05) < 1.0
+
+
+def test_welch_is_wrong_as_often_as_it_says():
+    """Exactly so for two normal samples of equal variance and size; 3 standard deviations of a binomial on both sides."""
+    random, runs, alpha = np.random.default_rng(1), 3000, 0.1
+    wrong = sum(welch(random.normal(1, 1, 12), random.normal(0, 1, 12), alpha) > 1 for _ in range(runs))
+    assert abs(wrong - alpha * runs) < 3 * math.sqrt(runs * alpha * (1 - alpha)) + 0.01 * runs
+
+
+def test_empirical_bernstein_is_the_stated_formula():
+    """Maurer & Pontil (2009), theorem 4, for each mean at alpha / 2."""
+    a, b, alpha = np.array([0.0, 1.0, 0.5, 0.5]), np.array([0.2, 0.4, 0.3]), 0.1
+    log = math.log(2 / 0.05)
+    expected = a.mean() - b.mean()
+    for values, n, extent in ((a, 4, 1.0), (b, 3, 2.0)):
+        pairs = [(x - y) ** 2 for i, x in enumerate(values) for y in values[i + 1 :]]
+        variance = sum(pairs) / (n * (n - 1))
+        expected -= math.sqrt(2 * variance * log / n) + 7 * extent * log / (3 * (n - 1))
+    assert empirical_bernstein(a, b, alpha, (1.0, 2.0)) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [5, 50, 2000])
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_empirical_bernstein_covers_what_welch_does_not(n, share):
+    """Rare values in bounded intervals: at every sample size the bound exceeds the truth at most as often as it says."""
+    random, runs, alpha = np.random.default_rng(2), 400, 0.1
+    draws = random.random((runs, 2, n)) < np.array([share, 0.2])[None, :, None]
+    wrong = sum(empirical_bernstein(*draw.astype(float), alpha, (1.0, 1.0)) > share - 0.2 for draw in draws)
+    assert wrong <= alpha * runs
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_more_confidence_and_fewer_samples_lower_the_bound(method):
+    random = np.random.default_rng(3)
+    a, b = random.random(400) + 1, random.random(300)
+
+    def bound(n, alpha):
+        return lower_confidence_bound(a[:n], b[:n], alpha=alpha, method=method, ranges=(1.0, 1.0))
+
+    assert bound(300, 0.01) < bound(300, 0.05) < bound(300, 0.5) <= a[:300].mean() - b[:300].mean()
+    assert bound(20, 0.05) < bound(300, 0.05)
+
+
+def test_methods_are_chosen_by_name():
+    a, b = np.array([1.0, 2.0, 4.0]), np.array([0.0, 0.5])
+    assert lower_confidence_bound(a, b, alpha=0.1, method="welch", ranges=(None, None)) == welch(a, b, 0.1)
+    found = lower_confidence_bound(a, b, alpha=0.1, method="empirical-bernstein", ranges=(4.0, 3.0))
+    assert found == empirical_bernstein(a, b, 0.1, (4.0, 3.0))
+
+
+def test_an_unknown_method_is_refused():
+    for refuse in (check_method, lambda name, ranges: lower_confidence_bound(np.ones(2), np.ones(2), alpha=0.1, method=name, ranges=ranges)):
+        with pytest.raises(UsageError, match="welch, empirical-bernstein"):
+            refuse("bootstrap", (1.0, 1.0))
+
+
+@pytest.mark.parametrize("ranges", [(None, None), (1.0, None), (None, 1.0)], ids=str)
+def test_empirical_bernstein_needs_both_ranges(ranges):
+    with pytest.raises(UsageError, match="use --ci welch"):
+        check_method("empirical-bernstein", ranges)
+    check_method("welch", ranges)
