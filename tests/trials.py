@@ -76,5 +76,5 @@ def exact_w1(a: np.ndarray, b: np.ndarray) -> float:
     """W1 of two sets by POT's network simplex, from distances that are computed by differences."""
     a, b = (np.asarray(side, dtype=np.float64).reshape(len(side), -1) for side in (a, b))
     scale = max(np.abs(a - a[0]).max(), np.abs(b - a[0]).max(), np.finfo(float).tiny)
-    distances = np.linalg.norm(a[:, None] / scale - b[None] / scale, axis=2)
+    distances = np.linalg.norm((a[:, None] - b[None]) / scale, axis=2)
     return float(ot.emd2(np.full(len(a), 1 / len(a)), np.full(len(b), 1 / len(b)), distances, numItermax=10_000_000)) * scale

@@ -110,6 +110,8 @@ def _by_quantiles(x: np.ndarray, y: np.ndarray) -> float:
 def _affordable_blocks(n: int, m: int, seconds: float) -> int | None:
     """The least number of blocks that time allows."""
     blocks = -(-max(n, m) // LARGEST_BLOCK)
+    if seconds <= 0:
+        return None
     while blocks * predicted_seconds(-(-n // blocks), -(-m // blocks)) > seconds:
         blocks = -(-blocks * 5 // 4)
         if max(n, m) / blocks < SMALLEST_BLOCK:

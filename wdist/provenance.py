@@ -1,11 +1,11 @@
 """Where a result was computed."""
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
 from wdist.result import Environment
+from wdist.version import package_version
 
 
 def environment(device: torch.device) -> Environment:
@@ -20,10 +20,3 @@ def environment(device: torch.device) -> Environment:
         precision="training float32; certificate and bounds float64",
     )
 
-
-def package_version() -> str:
-    """Of the installed package; ``unknown`` when it runs from a folder that was never installed."""
-    try:
-        return version("wdist")
-    except PackageNotFoundError:
-        return "unknown"

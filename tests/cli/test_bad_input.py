@@ -141,7 +141,9 @@ def test_different_event_shapes_are_both_named(refused):
 
 def test_constant_data(refused):
     np.save("constant.npy", np.full((200, 4), 3.0, dtype=np.float32))
-    refused("constant.npy", "constant.npy")
+    refused("constant.npy", "constant.npy", "synthetic:dirac?dim=4", against="constant.npy")
+    refused("constant.npy", "constant.npy", "synthetic:dirac?dim=4")
+    refused("good.npy", "constant.npy", against="constant.npy")
 
 
 @pytest.mark.parametrize("n", [0, 1, 10])

@@ -26,9 +26,9 @@ def test_neither_large_nor_small_values_overflow(scale, generator):
 
 def test_equivariance_under_powers_of_two_is_exact(generator):
     a, b = torch.randn(2, 30, 4, generator=generator, dtype=torch.float64)
-    plain, scaled = Standardisation.fit(a, b), Standardisation.fit(a * 2**70, b * 2**70)
-    assert scaled.spread == plain.spread * 2**70 and torch.equal(scaled.shift, plain.shift * 2**70)
-    assert torch.equal(plain.apply(a), scaled.apply(a * 2**70))
+    plain, scaled = Standardisation.fit(a, b), Standardisation.fit(a * 2.0**70, b * 2.0**70)
+    assert scaled.spread == plain.spread * 2.0**70 and torch.equal(scaled.shift, plain.shift * 2.0**70)
+    assert torch.equal(plain.apply(a), scaled.apply(a * 2.0**70))
 
 
 def test_one_point_has_spread_1():

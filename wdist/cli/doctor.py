@@ -102,7 +102,9 @@ def _torch_checks() -> list[Check]:
 
 def _torchvision_check() -> Check:
     try:
-        import_module("torchvision")
+        from wdist.sources.torchvision_operators import import_torchvision
+
+        import_torchvision()
     except Exception as error:
         # One that was built for another torch raises all kinds of errors at its import.
         remedy = f"only torchvision: addresses need it; install the one made for torch {_version('torch')}"

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from wdist.errors import SourceError
 from wdist.measures.measure import Measure, make_measure
 from wdist.measures.rows import evenly
 from wdist.measures.standardisation import Standardisation
@@ -53,7 +54,7 @@ def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device
         SourceError: one side cannot be read, or the two cannot be compared.
     """
     (source_a, found_a), (source_b, found_b) = _surveyed(a, access), _surveyed(b, access)
-    warnings = list(check_comparable(source_a, source_b, _range(source_a, found_a), _range(source_b, found_b)))
+    warnings = check_comparable(source_a, source_b, _range(source_a, found_a), _range(source_b, found_b))
     measure_a = make_measure(source_a, side=0, seed=seed, device=device, digest=found_a.digest if found_a else None)
     measure_b = make_measure(source_b, side=1, seed=seed, device=device, digest=found_b.digest if found_b else None)
     fit_a, fit_b = (_training_sample(measure) for measure in (measure_a, measure_b))
@@ -62,7 +63,7 @@ def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device
         b=measure_b,
         standardisation=Standardisation.fit(fit_a, fit_b),
         participation=_participation(torch.cat([fit_a, fit_b])),
-        warnings=tuple(warnings),
+        warnings=warnings,
     )
     if pair.identical:
         return Pair(**{**vars(pair), "warnings": (*warnings, "A and B hold the same rows, so W1 between the two sample sets is exactly 0")})
@@ -74,7 +75,13 @@ def _surveyed(address: Any, access: Access) -> tuple[Source, Survey | None]:
     if not isinstance(source, FiniteSource):
         return source, None
     found = survey(source)
-    return finite_rows(source, found, access), found
+    kept = finite_rows(source, found, access)
+    if found.constant:
+        raise SourceError(
+            f"all {kept.count} samples of {source.info.address} are equal, which looks like a failed export; give samples that vary, "
+            f"or synthetic:dirac?dim={source.info.dim} where a single point is meant"
+        )
+    return kept, found
 
 
 def _range(source: Source, found: Survey | None) -> tuple[float, float] | None:
@@ -91,13 +98,16 @@ def _training_sample(measure: Measure) -> torch.Tensor:
 
 
 def _participation(x: torch.Tensor) -> float:
-    r"""(tr C)^2 / tr C^2 of the covariance C, by the Gram matrix of at most 1000 samples."""
+    r"""(tr C)^2 / tr C^2 of the covariance C, by the Gram matrix of at most 1000 samples.
+
+    Products of a sample with itself are left out of tr C^2, which they would inflate when samples are few.
+    """
     x = x[evenly(len(x), 1000)]
     x = x - x.mean(0)
     largest = float(x.abs().max())
     if largest == 0:
         return 1.0
     G = (x / largest) @ (x / largest).mT
-    return float(G.diagonal().sum() ** 2 / G.square().sum())
-
-
+    own = G.diagonal()
+    others = float(G.square().sum() - own.square().sum()) / (len(x) * (len(x) - 1))
+    return min(float(own.mean()) ** 2 / others, float(x.shape[1])) if others > 0 else float(x.shape[1])

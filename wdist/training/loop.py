@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from wdist.errors import TrainingDiverged
 from wdist.result import HistoryPoint
-from wdist.training.budget import Budget
+from wdist.training.budget import Budget, Clock
 from wdist.training.observer import Observer, Progress
 from wdist.training.optimizers import make_optimizers, schedule
 
 VALIDATIONS = 40
 """In one training, evenly spread over its budget."""
+SECONDS_BETWEEN_VALIDATIONS = 2.0
+"""At most, where the budget is a time and the digits depend on the machine anyway."""
 CONSTRAIN_EVERY = 4
 """Steps between two retractions: the defect grows with the square of the steps' length, and one Björck step squares it again."""
 
@@ -41,6 +43,54 @@ class Trained:
             return False
         early = max(point.validation for point in self.history[: math.ceil(len(self.history) * 3 / 4)])
         return self.best - early <= 0.01 * abs(self.best)
+
+
+class _Course:
+    """Validations so far, and the weights of the best."""
+
+    def __init__(self, critic: nn.Module, validate: Callable[[nn.Module], float], unit: float, observer: Observer, name: str) -> None:
+        self._critic, self._validate, self._unit, self._observer, self._name = critic, validate, unit, observer, name
+        self._best, self._best_state = -math.inf, copy.deepcopy(critic.state_dict())
+        self._sum = torch.zeros((), device=next(critic.parameters()).device)
+        self._count = 0
+        self.history: list[HistoryPoint] = []
+
+    def add(self, dual: Tensor) -> None:
+        """Notes the dual value of one minibatch, without waiting for the device."""
+        self._sum += dual.detach()
+        self._count += 1
+
+    def validate(self, step: int, clock: Clock) -> bool:
+        """Validates the critic as it is now and keeps it if it is the best; False when its value is not finite."""
+        self._critic.constrain_(tightly=True)
+        self._critic.eval()
+        validation = self._validate(self._critic) * self._unit
+        self._critic.train()
+        training = float(self._sum) / max(self._count, 1) * self._unit
+        self._sum.zero_()
+        self._count = 0
+        if not math.isfinite(validation):
+            return False
+        if validation > self._best:
+            self._best, self._best_state = validation, copy.deepcopy(self._critic.state_dict())
+        self.history.append(HistoryPoint(step=step, seconds=clock.seconds, training=training, validation=validation))
+        self._observer.notify(
+            Progress(
+                critic=self._name,
+                step=step,
+                fraction=clock.fraction(step),
+                seconds=clock.seconds,
+                training=training,
+                validation=validation,
+                best=self._best,
+            )
+        )
+        return True
+
+    def restore_best(self) -> None:
+        """Puts the best weights back into the critic."""
+        self._critic.load_state_dict(self._best_state)
+        self._critic.eval()
 
 
 def train(
@@ -75,41 +125,24 @@ def train(
     """
     optimizers = make_optimizers(critic, name=optimizer, learning_rate=learning_rate)
     rates = [[group["lr"] for group in each.param_groups] for each in optimizers]
-    factor = schedule(decay)
-    history: list[HistoryPoint] = []
-    best, best_state = -math.inf, copy.deepcopy(critic.state_dict())
+    factor, pace = schedule(decay), _pace(budget)
+    course = _Course(critic, validate, unit, observer, name)
     clock, step, interrupted = budget.start(), 0, False
-    recent = torch.zeros((), device=next(critic.parameters()).device)
-    recent_steps = 0
     critic.train()
     try:
         while True:
             spent = clock.fraction(step)
-            if spent >= len(history) / VALIDATIONS or spent >= 1:
-                critic.constrain_(tightly=True)
-                critic.eval()
-                validation = validate(critic) * unit
-                critic.train()
-                training = float(recent) / max(recent_steps, 1) * unit
-                recent.zero_()
-                recent_steps = 0
-                if not math.isfinite(validation):
-                    if math.isfinite(best):
-                        break
-                    raise TrainingDiverged(f"{name} gave {validation} at step {step}; try a lower --learning-rate")
-                if validation > best:
-                    best, best_state = validation, copy.deepcopy(critic.state_dict())
-                history.append(HistoryPoint(step=step, seconds=clock.seconds, training=training, validation=validation))
-                observer.notify(
-                    Progress(
-                        critic=name, step=step, fraction=spent, seconds=clock.seconds, training=training, validation=validation, best=best
-                    )
-                )
+            if spent >= len(course.history) * pace or spent >= 1:
+                if not course.validate(step, clock):
+                    if course.history:
+                        break  # the best so far stands
+                    raise TrainingDiverged(f"{name} gave no finite value at step {step}; try a lower --learning-rate")
                 if spent >= 1:
                     break
             a, b = minibatch()
             potentials = critic(torch.cat([a, b]))
             dual = potentials[: len(a)].mean() - potentials[len(a) :].mean()
+            course.add(dual)
             for each in optimizers:
                 each.zero_grad(set_to_none=True)
             (-dual).backward()
@@ -117,14 +150,18 @@ def train(
                 for group, rate in zip(each.param_groups, initial, strict=True):
                     group["lr"] = rate * factor(spent)
                 each.step()
-            recent += dual.detach()
-            recent_steps += 1
             step += 1
             if step % CONSTRAIN_EVERY == 0:
                 critic.constrain_()
     except KeyboardInterrupt:
         interrupted = True
+        course.validate(step, clock)
     seconds = clock.seconds
-    critic.load_state_dict(best_state)
-    critic.eval()
-    return Trained(steps=step, seconds=seconds, history=tuple(history), interrupted=interrupted)
+    course.restore_best()
+    return Trained(steps=step, seconds=seconds, history=tuple(course.history), interrupted=interrupted)
+
+
+def _pace(budget: Budget) -> float:
+    """Share of the budget between two validations."""
+    pace = 1 / VALIDATIONS
+    return pace if budget.seconds is None else min(pace, SECONDS_BETWEEN_VALIDATIONS / budget.seconds)

@@ -1,0 +1,73 @@
+"""The second promise: population bounds exceed the true W1 no oftener than they say."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from tests.trials import judged, pair_of
+
+from wdist.critics.settings import CriticSettings
+from wdist.sources.in_memory import open_values
+from wdist.sources.units import Units
+from wdist.trial import Statement
+
+TINY = CriticSettings(width=8, depth=2, group_size=2, batch_size=32)
+
+
+def allowed(runs, alpha):
+    """Wrong bounds that a true share of alpha exceeds in one of a thousand such tests."""
+    return int(stats.binom.ppf(0.999, runs, alpha))
+
+
+def share_wrong(draw, truth, *, statement, runs, name="groupsort-bjorck", steps=15):
+    """How many bounds exceed the truth, and how large they are in the mean."""
+    lower = []
+    for seed in range(runs):
+        pair = pair_of(*draw(np.random.default_rng(seed)), seed=seed)
+        lower.append(judged(pair, name=name, seed=seed, steps=steps, settings=TINY, statement=statement).population.lower)
+    return sum(bound > truth for bound in lower), float(np.mean(lower))
+
+
+@pytest.mark.parametrize("counts", [(60, 60), (200, 90)], ids=str)
+def test_gaussian_shift_with_an_initial_critic_that_is_nearly_optimal(counts):
+    """In two dimensions a critic is nearly linear after a few steps, so that the bound stands at the truth and may fall on either side."""
+
+    def draw(random):
+        return random.normal(size=(counts[0], 2)) + [1.0, 0.0], random.normal(size=(counts[1], 2))
+
+    wrong, mean = share_wrong(draw, 1.0, statement=Statement(confidence=0.8, method="welch", bounds=1), runs=80)
+    assert wrong <= allowed(80, 0.2)
+    assert mean > 0.2, "bounds of 0 would pass every test"
+
+
+def test_the_bound_does_not_profit_from_overfitting():
+    """Both sides from one distribution, more steps than samples: the truth is 0, and almost every bound must be 0 as well."""
+
+    def draw(random):
+        return random.normal(size=(60, 6)), random.normal(size=(60, 6))
+
+    wrong, _ = share_wrong(draw, 0.0, statement=Statement(confidence=0.9, method="welch", bounds=1), runs=50, steps=40)
+    assert wrong <= allowed(50, 0.1)
+
+
+@pytest.mark.parametrize("n", [60, 1200])
+def test_empirical_bernstein_holds_for_rare_values(n):
+    """Bernoulli sides, where a held-out split may show no variance at all: valid at every sample size."""
+
+    def draw(random):
+        units = Units(bounds=(0.0, 1.0))
+        return [open_values((random.random((n, 1)) < p).astype(np.float64), units) for p in (0.9, 0.2)]
+
+    wrong, mean = share_wrong(draw, 0.7, statement=Statement(confidence=0.9, method="empirical-bernstein", bounds=1), runs=40)
+    assert wrong <= allowed(40, 0.1)
+    assert mean > 0.2 or n == 60
+
+
+def test_bounds_stated_together_share_the_error():
+    statement = Statement(confidence=0.95, method="welch", bounds=5)
+    assert statement.alpha == pytest.approx(0.01)
+    a, b = np.random.default_rng(0).normal(size=(2, 100, 2)) + [[[1.0]], [[0.0]]]
+    alone, together = (
+        judged(pair_of(a, b), settings=TINY, statement=Statement(confidence=0.95, method="welch", bounds=k)).population for k in (1, 5)
+    )
+    assert together.lower < alone.lower and together.estimate == alone.estimate
+    assert (together.jointly_with, together.confidence) == (5, 0.95)

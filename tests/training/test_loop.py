@@ -1,0 +1,212 @@
+"""The training loop: what it keeps, how it ends, and that it repeats."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from tests.trials import SMALL, judged, pair_of, trial, two_moons
+from torch import nn
+
+from wdist.critics.catalogue import RECIPES
+from wdist.errors import TrainingDiverged
+from wdist.linalg.orthonormalise import orthonormality_defect
+from wdist.training.budget import Budget
+from wdist.training.loop import VALIDATIONS, Trained, train
+from wdist.training.observer import CriticFinished, CriticStarted, Progress, Silent
+
+
+class Recorder:
+    """Keeps every event."""
+
+    def __init__(self):
+        self.events = []
+
+    def notify(self, event):
+        self.events.append(event)
+
+    def of(self, kind):
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class Slope(nn.Module):
+    """f(x) = w x: as small as a critic can be."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, 1))
+        self.bias = nn.Parameter(torch.zeros(1))
+        self.constrained = []
+
+    def forward(self, x):
+        return (x @ self.weight.mT + self.bias).squeeze(-1)
+
+    def constrain_(self, *, tightly=False):
+        self.constrained.append(tightly)
+
+
+def run(critic=None, *, minibatch=None, validate=None, budget=Budget(steps=100), observer=None, **options):
+    critic = critic or Slope()
+    defaults = {"optimizer": "adam", "learning_rate": 0.01, "decay": "constant", "unit": 1.0, "name": "slope", **options}
+    return critic, train(
+        critic,
+        minibatch=minibatch or (lambda: (torch.ones(4, 1), torch.zeros(4, 1))),
+        validate=validate or (lambda critic: float(critic.weight.detach())),
+        budget=budget,
+        observer=observer or Silent(),
+        **defaults,
+    )
+
+
+def test_it_maximises_the_dual_value():
+    critic, trained = run()
+    assert float(critic.weight.detach()) > 0.5
+    assert trained.steps == 100 and not trained.interrupted
+    assert [point.step for point in trained.history] == sorted({point.step for point in trained.history})
+    assert trained.history[0].step == 0 and trained.history[-1].step == 100
+
+
+@pytest.mark.parametrize("steps", [1, 3, 40, 41, 100, 1000])
+def test_validations_are_spread_evenly_whatever_the_budget(steps):
+    _, trained = run(budget=Budget(steps=steps))
+    assert len(trained.history) == min(steps, VALIDATIONS) + 1
+    gaps = np.diff([point.step for point in trained.history])
+    assert gaps.max() - gaps.min() <= 1
+
+
+def test_what_was_best_by_validation_is_kept():
+    """A validation that prefers the middle of the way."""
+    critic, trained = run(validate=lambda critic: -abs(float(critic.weight.detach()) - 0.3), learning_rate=0.02)
+    best = max(trained.history, key=lambda point: point.validation)
+    assert 0 < best.step < 100
+    assert -abs(float(critic.weight.detach()) - 0.3) == trained.best == best.validation
+
+
+def test_the_constraint_is_met_before_every_validation_and_in_between():
+    critic, trained = run(budget=Budget(steps=80))
+    assert critic.constrained.count(True) == len(trained.history)
+    assert critic.constrained.count(False) == 80 // 4
+
+
+def test_values_are_told_in_the_units_of_the_data():
+    observer = Recorder()
+    _, trained = run(unit=1e6, observer=observer)
+    progress = observer.of(Progress)
+    assert [event.validation for event in progress] == [point.validation for point in trained.history]
+    assert trained.best > 0.5e6 and progress[-1].training > 0.5e6
+    assert [event.best for event in progress] == list(np.maximum.accumulate([event.validation for event in progress]))
+    assert progress[0].fraction == 0 and progress[-1].fraction == 1
+    assert progress[0].seconds_left is None and progress[-1].seconds_left == 0
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 7, 50])
+def test_ctrl_c_ends_the_training_and_what_was_best_stands(after):
+    calls = []
+
+    def minibatch():
+        calls.append(None)
+        if len(calls) > after:
+            raise KeyboardInterrupt
+        return torch.ones(4, 1), torch.zeros(4, 1)
+
+    critic, trained = run(minibatch=minibatch)
+    assert trained.interrupted and trained.steps == after and not trained.converged
+    assert float(critic.weight.detach()) == trained.best
+
+
+def test_ctrl_c_before_anything_was_validated_leaves_the_first_weights():
+    def validate(critic):
+        raise KeyboardInterrupt
+
+    critic, trained = run(validate=validate)
+    assert trained.interrupted and trained.history == () and trained.steps == 0
+    assert float(critic.weight.detach()) == 0
+    assert not trained.converged
+    assert isinstance(trained.best, float)
+
+
+def test_a_training_that_diverges_at_once_is_an_error():
+    with pytest.raises(TrainingDiverged, match="slope gave nan at step 0; try a lower --learning-rate"):
+        run(validate=lambda critic: math.nan)
+
+
+def test_a_training_that_diverges_later_keeps_what_was_best():
+    critic, trained = run(validate=lambda critic: math.nan if float(critic.weight.detach()) > 0.4 else float(critic.weight.detach()))
+    assert 0 < float(critic.weight.detach()) <= 0.4
+    assert trained.steps < 100 and all(math.isfinite(point.validation) for point in trained.history)
+
+
+def test_a_minibatch_of_nan_does_not_spoil_what_was_best():
+    def minibatch():
+        calls.append(None)
+        return (torch.full((4, 1), math.nan) if len(calls) > 50 else torch.ones(4, 1)), torch.zeros(4, 1)
+
+    calls = []
+    critic, trained = run(minibatch=minibatch)
+    assert 0.3 < float(critic.weight.detach()) == trained.best
+
+
+def test_a_budget_in_seconds_is_kept():
+    _, trained = run(budget=Budget(seconds=0.3))
+    assert 0.3 <= trained.seconds < 1.5
+    assert trained.steps > 10 and trained.history[-1].seconds <= trained.seconds
+
+
+def test_convergence_is_a_last_quarter_without_gain():
+    def trained(*values):
+        points = run(budget=Budget(steps=1))[1].history
+        history = tuple(type(points[0])(step=i, seconds=0.0, training=0.0, validation=v) for i, v in enumerate(values))
+        return Trained(steps=len(values), seconds=0.0, history=history, interrupted=False)
+
+    assert trained(0, 1, 1, 1, 1, 1, 1, 1.005).converged
+    assert not trained(0, 1, 1, 1, 1, 1, 1, 1.2).converged
+    assert not trained(0, 1, 1).converged
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_same_seed_gives_the_same_digits(name):
+    a, b = two_moons(80, 60, 3)
+    first, again, other = (trial(a, b, name=name, seed=seed, steps=20) for seed in (0, 0, 1))
+    assert first.frozen.digest() == again.frozen.digest() != other.frozen.digest()
+    assert (first.samples, first.population) == (again.samples, again.population)
+    assert [(p.step, p.validation, p.training) for p in first.history] == [(p.step, p.validation, p.training) for p in again.history]
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "step", "constant"])
+@pytest.mark.parametrize("optimizer", ["muon", "adam", "aggmo"])
+def test_every_optimiser_and_schedule_brings_a_bound(optimizer, schedule):
+    a, b = two_moons(100, 100, 2)
+    result = trial(a, b, settings=SMALL.filled(optimizer=optimizer, schedule=schedule), steps=150)
+    assert result.population.estimate > 0.5
+    assert result.settings["optimizer"] == optimizer and result.settings["schedule"] == schedule
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_every_bjorck_order_keeps_weights_orthonormal(order, generator):
+    critic = RECIPES["groupsort-bjorck"].build(3, SMALL.filled(bjorck_order=order), generator)
+    x = torch.randn(2, 64, 3, generator=generator) + torch.tensor([[[0.0]], [[1.0]]])
+    train(
+        critic,
+        minibatch=lambda: (x[0], x[1]),
+        validate=lambda critic: 1.0,
+        budget=Budget(steps=60),
+        optimizer="muon",
+        learning_rate=0.05,
+        decay="constant",
+        unit=1.0,
+        observer=Silent(),
+        name="",
+    )
+    critic.constrain_(tightly=True)
+    assert max(float(orthonormality_defect(layer.weight.detach())) for layer in critic.layers) < 1e-5
+
+
+def test_events_tell_the_story_of_a_trial():
+    observer = Recorder()
+    result = judged(pair_of(*two_moons(60, 60, 2)), observer=observer)
+    started, finished = observer.of(CriticStarted), observer.of(CriticFinished)
+    assert (len(started), len(finished)) == (1, 1)
+    assert started[0].critic == finished[0].critic == "groupsort-bjorck" and started[0].budget == "10 steps"
+    assert finished[0].best == max(event.validation for event in observer.of(Progress))
+    assert finished[0].steps == result.steps == 10
+    assert observer.events[0] is started[0] and observer.events[-1] is finished[0]
