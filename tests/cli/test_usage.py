@@ -24,8 +24,8 @@ WRONG = {
     "no pair": (["synthetic"], "give exactly one of"),
     "two pairs": (["synthetic", "--cones", "3", "--sphere", "8"], "--cones and --sphere name 2 pairs"),
     "dimension of another pair": (["synthetic", "--cones", "3", "--dim", "4"], "leave it out"),
-    "shift of another pair": (["synthetic", "--gaussians", "scale", "--shift", "4"], "--shift belongs to --gaussians shift"),
-    "unknown gaussians": (["synthetic", "--gaussians", "turn"], "either shift or scale"),
+    "shift of another pair": (["synthetic", "--cones", "3", "--shift", "4"], "--shift belongs to --gaussians"),
+    "shift and scale": (["synthetic", "--gaussians", "--shift", "1", "--scale", "2"], "either --shift or --scale"),
     "critic that is not there": (["verify", "missing.safetensors", "a", "b"], "--save-critic FILE"),
 }
 
@@ -81,8 +81,8 @@ def test_without_options_the_library_decides(wdist, calls):
         (["--absolute-value"], "absolute-value", 1),
         (["--cones", "3"], "cones", 1),
         (["--sphere", "16"], "sphere", 1),
-        (["--gaussians", "shift", "--dim", "10", "--shift", "2.5"], "gaussian", 2.5),
-        (["--gaussians", "scale", "--dim", "4", "--scale", "3"], "gaussian", None),
+        (["--gaussians", "--dim", "10", "--shift", "2.5"], "gaussian", 2.5),
+        (["--gaussians", "--dim", "4", "--scale", "3"], "gaussian", None),
         (["--funnels", "4", "--dim", "2"], "funnel", None),
     ],
     ids=str,

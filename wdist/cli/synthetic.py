@@ -43,24 +43,25 @@ def command(
         typer.Option(metavar="N", min=1, rich_help_panel=_PAIR, help="Min-funnel pair with N funnels in --dim dimensions."),
     ] = None,
     gaussians: Annotated[
-        str | None,
+        bool,
         typer.Option(
-            metavar="shift|scale",
+            "--gaussians",
+            metavar="",
             rich_help_panel=_PAIR,
             help="Two Gaussians in --dim dimensions, one moved by --shift or widened by --scale.",
         ),
-    ] = None,
+    ] = False,
     dim: Annotated[
         int | None,
         typer.Option(metavar="DIM", min=1, rich_help_panel=_PAIR, help="Dimensions of --funnels and --gaussians. Default: 10."),
     ] = None,
     shift: Annotated[
         float | None,
-        typer.Option(metavar="X", rich_help_panel=_PAIR, help="Distance between the means of --gaussians shift. Default: 1."),
+        typer.Option(metavar="X", rich_help_panel=_PAIR, help="Distance between the means of --gaussians. Default: 1."),
     ] = None,
     scale: Annotated[
         float | None,
-        typer.Option(metavar="X", rich_help_panel=_PAIR, help="Width of A in --gaussians scale; that of B is 1. Default: 2."),
+        typer.Option(metavar="X", rich_help_panel=_PAIR, help="Width of A in --gaussians of one mean; that of B is 1."),
     ] = None,
     steps: opt.Steps = None,
     budget: opt.BudgetOption = None,
@@ -150,7 +151,7 @@ def _chosen_pair(
     cones: int | None,
     sphere: int | None,
     funnels: int | None,
-    gaussians: str | None,
+    gaussians: bool,
     dim: int | None,
     shift: float | None,
     scale: float | None,
@@ -165,18 +166,18 @@ def _chosen_pair(
         "--cones": cones,
         "--sphere": sphere,
         "--funnels": funnels,
-        "--gaussians": gaussians,
+        "--gaussians": gaussians or None,
     }
     chosen = [name for name, value in named.items() if value is not None]
     if len(chosen) != 1:
         problem = "no pair is named" if not chosen else f"{' and '.join(chosen)} name {len(chosen)} pairs"
         raise UsageError(f"{problem}; give exactly one of {', '.join(named)}, for example --cones 3")
-    if gaussians not in (None, "shift", "scale"):
-        raise UsageError(f"--gaussians is either shift or scale, not {gaussians!r}")
+    if shift is not None and scale is not None:
+        raise UsageError("the W1 of Gaussians that differ in mean and width is not known; give either --shift or --scale")
     belongs = {
-        "--dim": (dim, funnels is not None or gaussians is not None, "--funnels or --gaussians"),
-        "--shift": (shift, gaussians == "shift", "--gaussians shift"),
-        "--scale": (scale, gaussians == "scale", "--gaussians scale"),
+        "--dim": (dim, funnels is not None or gaussians, "--funnels or --gaussians"),
+        "--shift": (shift, gaussians, "--gaussians"),
+        "--scale": (scale, gaussians, "--gaussians"),
     }
     for name, (value, allowed, owner) in belongs.items():
         if value is not None and not allowed:
@@ -193,8 +194,8 @@ def _chosen_pair(
             return pairs.sphere(sphere)
         if funnels is not None:
             return pairs.funnels(dim or 10, funnels)
-        if gaussians == "shift":
-            return pairs.gaussian_shift(dim or 10, 1.0 if shift is None else shift)
-        return pairs.gaussian_scale(dim or 10, 2.0 if scale is None else scale)
+        if scale is not None:
+            return pairs.gaussian_scale(dim or 10, scale)
+        return pairs.gaussian_shift(dim or 10, 1.0 if shift is None else shift)
 
     return make
