@@ -28,14 +28,22 @@ def welch(a: np.ndarray, b: np.ndarray, alpha: float) -> float:
     References:
         Welch (1947), The generalization of Student's problem when several different population variances are involved.
     """
+    unit = _unit(a, b)
+    a, b = a / unit, b / unit
     variances = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
     total = variances.sum()
     difference = float(a.mean() - b.mean())
     if total == 0:
-        return difference
-    shares = variances / total  # before squaring, so that neither large nor small values overflow
+        return difference * unit
+    shares = variances / total  # before squaring, which could underflow
     freedom = 1 / float((shares**2 / np.array([len(a) - 1, len(b) - 1])).sum())
-    return difference - float(stats.t.ppf(1 - alpha, freedom)) * math.sqrt(total)
+    return (difference - float(stats.t.ppf(1 - alpha, freedom)) * math.sqrt(total)) * unit
+
+
+def _unit(a: np.ndarray, b: np.ndarray) -> float:
+    """A power of two near the largest value: squares of values in these units neither overflow nor vanish, and nothing is rounded."""
+    largest = max(float(np.abs(a).max()), float(np.abs(b).max()))
+    return 2.0 ** (math.frexp(largest)[1] - 1) if 0 < largest < math.inf else 1.0
 
 
 def empirical_bernstein(a: np.ndarray, b: np.ndarray, alpha: float, ranges: tuple[float, float]) -> float:
@@ -51,12 +59,14 @@ def empirical_bernstein(a: np.ndarray, b: np.ndarray, alpha: float, ranges: tupl
     References:
         Maurer & Pontil (2009), Empirical Bernstein bounds and sample variance penalization, theorem 4, arXiv:0907.3740.
     """
+    unit = _unit(a, b)
+    a, b = a / unit, b / unit
     bound = float(a.mean() - b.mean())
     log = math.log(2 / (alpha / 2))
     for values, extent in zip((a, b), ranges, strict=True):
         n = len(values)
-        bound -= math.sqrt(2 * float(values.var(ddof=1)) * log / n) + 7 * extent * log / (3 * (n - 1))
-    return bound
+        bound -= math.sqrt(2 * float(values.var(ddof=1)) * log / n) + 7 * (extent / unit) * log / (3 * (n - 1))
+    return bound * unit
 
 
 def lower_confidence_bound(

@@ -45,6 +45,10 @@ class Claim:
     def __post_init__(self) -> None:
         if not (0.5 <= self.confidence < 1 and self.jointly_with >= 1 and self.method in METHODS):
             raise ValueError("what it says of its confidence has no meaning")
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError("its seed is none")
+        for number in (self.lipschitz_bound, self.samples_lower, self.population_lower):
+            float(number)
 
     def to_json(self) -> str:
         """One line that :meth:`from_json` reads."""

@@ -191,3 +191,12 @@ def test_positions_are_spread_evenly(count, limit):
     assert len(positions) == min(count, limit)
     assert len(set(positions.tolist())) == len(positions)
     assert int(positions.min()) >= 0 and int(positions.max()) == count - 1
+
+
+def test_draws_of_large_samples_are_fewer_rather_than_beyond_memory(monkeypatch):
+    """As many on every machine, so that a saved critic is verified on the same ones."""
+    monkeypatch.setattr(measures, "DRAWN_COORDINATES", 100 * 1000)
+    drawn = measured("synthetic:gaussian?dim=100")
+    assert (drawn.held_out.count, drawn.validation.count) == (1000, 1000)
+    assert measured("synthetic:gaussian?dim=1000").held_out.count == 600
+    assert measured("synthetic:gaussian?dim=2").held_out.count == measures.DRAWN_HELD_OUT

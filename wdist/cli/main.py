@@ -17,6 +17,10 @@ from wdist.cli import doctor, estimate, inspect, schema, synthetic, verify
 from wdist.errors import ExitStatus, WdistError
 from wdist.version import package_version
 
+# Read when torch is first imported. Threads that spin while they wait make a step ten times slower as soon as another process
+# wants a core too, and sleeping ones cost next to nothing on an idle machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 app = typer.Typer(
     name="wdist",
     add_completion=False,

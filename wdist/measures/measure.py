@@ -14,7 +14,10 @@ from wdist.sources.source import EndlessSource, FiniteSource, Source, SourceInfo
 
 DRAWN_VALIDATION = 4096
 DRAWN_HELD_OUT = 20_000
-"""Draws of an endless source that choose and judge; together they are its sample set."""
+"""Draws of an endless source that choose and judge."""
+DRAWN_COORDINATES = 1 << 27
+"""That either may hold, 1 GB in float64: of samples beyond 6700 coordinates fewer are drawn, as many on every machine."""
+_LEAST_DRAWN = 600
 _SLAB_BYTES = 1 << 25
 """Read from a file at a time, where memory is plenty."""
 _SLAB_SHARE = 128
@@ -123,8 +126,9 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None)
 def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device) -> Measure:
     # Pools that are kept are drawn on the CPU, so that every machine judges on the same draws.
     drawn = replace(source.info, scale=1.0, offset=0.0)  # draws are in the units of the source already
-    validation = source.draw(DRAWN_VALIDATION, random_stream(seed, side, 1))
-    held_out = ResidentRows(values=source.draw(DRAWN_HELD_OUT, random_stream(seed, side, 2)), info=drawn)
+    affordable = max(_LEAST_DRAWN, DRAWN_COORDINATES // source.info.dim)
+    validation = source.draw(min(DRAWN_VALIDATION, affordable), random_stream(seed, side, 1))
+    held_out = ResidentRows(values=source.draw(min(DRAWN_HELD_OUT, affordable), random_stream(seed, side, 2)), info=drawn)
     return Measure(
         info=source.info,
         train=DrawnMinibatches(source, random_stream(seed, side, 0, device)),

@@ -155,7 +155,8 @@ def train(
                 critic.constrain_()
     except KeyboardInterrupt:
         interrupted = True
-        course.validate(step, clock)
+        if not course.history or course.history[-1].step < step:
+            course.validate(step, clock)
     seconds = clock.seconds
     course.restore_best()
     return Trained(steps=step, seconds=seconds, history=tuple(course.history), interrupted=interrupted)

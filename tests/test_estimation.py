@@ -1,0 +1,182 @@
+"""``estimate``: the whole story as one call."""
+
+import numpy as np
+import pytest
+import torch
+from tests.trials import SMALL, exact_w1, two_moons
+
+import wdist
+from wdist import estimation
+from wdist.critics.catalogue import RECIPES
+from wdist.errors import DeviceError, SourceError, UsageError
+from wdist.estimation import estimate
+from wdist.training.observer import CriticStarted, Progress, Stage
+
+FAST = {"settings": SMALL, "steps": 12}
+
+
+class Listener:
+    """Keeps every event, and may press Ctrl-C at one of them."""
+
+    def __init__(self, stop=None):
+        self.events, self.stop = [], stop
+
+    def notify(self, event):
+        self.events.append(event)
+        if self.stop and self.stop(event):
+            self.stop = None  # pressed once
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def sets():
+    return two_moons(90, 70, 2)
+
+
+def test_the_interval_holds_exact_transport_and_baselines_stand_beside_it(sets):
+    found = estimate(*sets, **FAST, baselines="all")
+    truth = exact_w1(*sets)
+    assert found.samples.exact and found.samples.upper == pytest.approx(truth, rel=1e-8)
+    assert {found.critic.name, *(other.name for other in found.baselines)} == set(RECIPES)
+    for critic in (found.critic, *found.baselines):
+        assert 0 < critic.samples.lower <= truth <= critic.samples.upper
+        assert critic.population.jointly_with == len(RECIPES) and critic.population.confidence == 0.95
+        assert critic.certified and critic.steps == 12
+    assert (found.samples, found.population) == (found.critic.samples, found.critic.population)
+
+
+@pytest.mark.parametrize("form", ["array", "tensor", "list", "path", "text", "float32"])
+def test_samples_come_in_every_form(form, sets, tmp_path):
+    forms = {
+        "array": lambda x, name: x,
+        "tensor": lambda x, name: torch.from_numpy(x).requires_grad_(),
+        "list": lambda x, name: x.tolist(),
+        "float32": lambda x, name: x.astype(np.float32),
+    }
+    if form in forms:
+        a, b = (forms[form](side, name) for side, name in zip(sets, "ab", strict=True))
+    else:
+        for side, name in zip(sets, "ab", strict=True):
+            np.save(tmp_path / f"{name}.npy", side)
+        a, b = (tmp_path / "a.npy", tmp_path / "b.npy") if form == "path" else (str(tmp_path / "a.npy"), str(tmp_path / "b.npy"))
+    found = wdist.estimate(a, b, **FAST, baselines="none")
+    reference = estimate(*sets, **FAST, baselines="none")
+    assert found.samples.lower == pytest.approx(reference.samples.lower, rel=1e-3 if form == "float32" else 1e-12)
+
+
+def test_the_same_seed_gives_the_same_result_and_another_seed_another(sets):
+    first, again, other = (estimate(*sets, **FAST, baselines="none", seed=seed) for seed in (3, 3, 4))
+    assert (first.samples, first.population) == (again.samples, again.population)
+    assert first.samples.lower != other.samples.lower and first.samples.upper == pytest.approx(other.samples.upper, rel=1e-9)
+    assert (first.digest_a, first.digest_b) == (other.digest_a, other.digest_b)
+
+
+def test_a_side_may_be_drawn_without_end(monkeypatch):
+    monkeypatch.setattr(estimation, "TRANSPORT_SECONDS", 1e-9)
+    found = estimate(
+        np.random.default_rng(0).normal(size=(100, 2)), "synthetic:gaussian?dim=2&shift=3", **FAST, baselines="none", truth=3.0
+    )
+    assert found.digest_a is not None and found.digest_b is None
+    assert found.tightness == found.population.estimate / 3.0
+
+
+def test_it_keeps_a_preview_of_held_out_samples_where_it_can_be_drawn(sets):
+    found = estimate(*sets, **FAST, baselines="none")
+    assert [tuple(side.shape) for side in found.preview] == [(15, 2), (12, 2)]
+    assert estimate(*two_moons(30, 30, 3), **FAST, baselines="none").preview is None
+
+
+def test_ctrl_c_in_the_main_training_keeps_what_is_proved(sets):
+    listener = Listener(stop=lambda event: isinstance(event, Progress) and event.step == 9)
+    found = estimate(*sets, **FAST, observer=listener)
+    assert found.interrupted and found.baselines == ()
+    assert found.critic.interrupted and found.critic.steps == 9
+    assert 0 < found.samples.lower <= exact_w1(*sets) and found.samples.upper is None
+
+
+def test_ctrl_c_at_the_very_first_step_still_gives_a_true_bound(sets):
+    found = estimate(*sets, **FAST, observer=Listener(stop=lambda event: isinstance(event, Progress)))
+    assert found.interrupted and 0 <= found.samples.lower <= exact_w1(*sets)
+
+
+def test_ctrl_c_in_a_baseline_keeps_the_main_result(sets):
+    listener = Listener(stop=lambda event: isinstance(event, Progress) and event.critic == "relu-bjorck")
+    found = estimate(*sets, **FAST, observer=listener)
+    assert found.interrupted and not found.critic.interrupted
+    assert [other.name for other in found.baselines] == ["relu-spectral", "relu-bjorck"]
+
+
+def test_ctrl_c_between_two_critics_or_in_transport_keeps_what_is_done(sets):
+    between = Listener(stop=lambda event: isinstance(event, CriticStarted) and event.position == 2)
+    found = estimate(*sets, **FAST, observer=between)
+    assert found.interrupted and found.baselines == () and found.samples.upper is None
+    transport = Listener(stop=lambda event: isinstance(event, Stage) and "transport" in event.what)
+    found = estimate(*sets, **FAST, observer=transport)
+    assert found.interrupted and len(found.baselines) == 2 and found.samples.upper is None
+
+
+def test_ctrl_c_before_any_training_ends_the_call(sets):
+    with pytest.raises(KeyboardInterrupt):
+        estimate(*sets, **FAST, observer=Listener(stop=lambda event: isinstance(event, CriticStarted)))
+
+
+def test_where_transport_is_not_affordable_blocks_stand_in(sets, monkeypatch):
+    monkeypatch.setattr(estimation, "free_memory", lambda: 0)
+    found = estimate(*sets, **FAST, baselines="none")
+    assert not found.samples.exact and "blocks" in found.samples.upper_method
+    assert found.samples.lower <= exact_w1(*sets) <= found.samples.upper * (1 + 1e-12)
+    monkeypatch.setattr(estimation, "TRANSPORT_SECONDS", 1e-9)
+    found = estimate(*sets, **FAST, baselines="none")
+    assert (found.samples.upper, found.samples.upper_method, found.samples.gap) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"confidence": 1.0}, "--confidence"),
+        ({"confidence": 0.4}, "--confidence"),
+        ({"confidence": float("nan")}, "--confidence"),
+        ({"budget": "2m"}, "exclude"),
+        ({"baselines": "best"}, "no baseline"),
+        ({"ci": "bootstrap"}, "--ci"),
+        ({"ci": "empirical-bernstein"}, "--ci welch"),
+        ({"steps": 0}, "--steps"),
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_trained(options, message, sets):
+    listener = Listener()
+    with pytest.raises(UsageError, match=message):
+        estimate(*sets, **{**FAST, "observer": listener, **options})
+    assert not any(isinstance(event, CriticStarted) for event in listener.events)
+
+
+@pytest.mark.parametrize("device", ["tpu9", "mps", "meta"])
+def test_a_device_that_cannot_be_used_is_refused(device, sets):
+    with pytest.raises(DeviceError, match="cpu"):
+        estimate(*sets, **FAST, device=device)
+
+
+@pytest.mark.parametrize(
+    ("a", "message"),
+    [
+        (np.full((30, 2), np.nan), "NaN"),
+        (np.zeros((5, 2)), "at least 20"),
+        (np.arange(90.0).reshape(30, 3), "same shape"),
+        (np.zeros((30, 2)), "all 30 samples"),
+        (np.zeros((30, 2), dtype=complex), "complex"),
+        (np.array(["a"] * 30), "strings"),
+    ],
+    ids=["nan", "too few", "another shape", "constant", "complex", "strings"],
+)
+def test_samples_that_cannot_be_compared_are_refused(a, message, sets):
+    with pytest.raises(SourceError, match=message):
+        estimate(a, sets[1], **FAST)
+
+
+def test_one_diverging_value_does_not_make_a_false_bound():
+    """A held-out sample so far away that its potential rounds by more than everything else."""
+    a, b = two_moons(60, 60, 2)
+    a[5] = 1e250
+    found = estimate(a, b, **FAST, baselines="none")
+    assert 0 <= found.samples.lower < float("inf") and found.samples.lower <= found.samples.upper
