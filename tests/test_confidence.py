@@ -77,7 +77,10 @@ def test_methods_are_chosen_by_name():
 
 
 def test_an_unknown_method_is_refused():
-    for refuse in (check_method, lambda name, ranges: lower_confidence_bound(np.ones(2), np.ones(2), alpha=0.1, method=name, ranges=ranges)):
+    for refuse in (
+        check_method,
+        lambda name, ranges: lower_confidence_bound(np.ones(2), np.ones(2), alpha=0.1, method=name, ranges=ranges),
+    ):
         with pytest.raises(UsageError, match="welch, empirical-bernstein"):
             refuse("bootstrap", (1.0, 1.0))
 

@@ -5,8 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from tests.trials import trial, two_moons
 
+from tests.trials import trial, two_moons
 from wdist.critics.frozen import Potentials
 from wdist.dual import dual_value, evaluate, exact_mean, lower_bound
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from tests.trials import CPU, SMALL, judged, pair_of, trial, two_moons
 
+from tests.trials import CPU, SMALL, judged, pair_of, trial, two_moons
 from wdist.certificate import certify
 from wdist.confidence import welch
 from wdist.critics.catalogue import RECIPES
@@ -55,7 +55,8 @@ def test_standardisation_is_fitted_on_training_rows_alone():
     for part in ("validation", "held_out"):
         a[getattr(split(120, seed=0), part)] += 50
     after = pair_of(a, b).standardisation
-    assert torch.equal(before.shift, after.shift) and before.spread == after.spread
+    assert torch.equal(before.shift, after.shift)
+    assert before.spread == after.spread
     a[split(120, seed=0).train[0]] += 50
     assert pair_of(a, b).standardisation.spread != before.spread
 
@@ -72,7 +73,8 @@ def test_the_budget_is_chosen_where_none_is_given_and_settings_are_told():
         device=CPU,
         observer=type("Deaf", (), {"notify": lambda self, event: None})(),
     )
-    assert result.settings["budget"] == "3 steps" and result.settings["width"] == 16
+    assert result.settings["budget"] == "3 steps"
+    assert result.settings["width"] == 16
     assert None not in result.settings.values()
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tests.trials import SMALL, two_moons
 
+from tests.trials import SMALL, two_moons
 from wdist.critics.frozen import FrozenCritic
 from wdist.errors import SourceError, WdistError
 from wdist.estimation import estimate
@@ -48,11 +48,13 @@ def wrong(verification):
 def test_an_untouched_critic_is_confirmed_with_the_same_numbers(evidence):
     folder, found = evidence
     checked = verify(folder / "critic.safetensors")
-    assert checked.ok and wrong(checked) == set()
+    assert checked.ok
+    assert wrong(checked) == set()
     assert checked.lower == checked.claimed_lower == found.samples.lower
     assert checked.population_lower == checked.claimed_population_lower == found.population.lower
     assert checked.lipschitz_bound == checked.claimed_lipschitz_bound == found.critic.lipschitz_bound
-    assert (checked.a, checked.b) == (str(folder / "a.npy"), str(folder / "b.npy")) and not checked.endless
+    assert (checked.a, checked.b) == (str(folder / "a.npy"), str(folder / "b.npy"))
+    assert not checked.endless
 
 
 def test_samples_may_be_handed_over_from_elsewhere(evidence):
@@ -65,7 +67,9 @@ def test_a_copy_that_was_saved_again_unchanged_is_confirmed(evidence, tmp_path):
     assert verify(tampered(evidence, tmp_path)).ok
 
 
-@pytest.mark.parametrize("name", ["layers.0.weight", "layers.2.weight", "layers.4.weight", "layers.0.bias", "layers.4.bias", "shift"])
+@pytest.mark.parametrize(
+    "name", ["layers.0.weight", "layers.2.weight", "layers.4.weight", "layers.0.bias", "layers.4.bias", "shift"]
+)
 def test_one_changed_number_of_the_critic_is_noticed(name, evidence, tmp_path):
     def change(tensors):
         values = tensors[name].flatten()
@@ -133,12 +137,12 @@ def test_a_changed_condition_of_the_claim_is_noticed(change, evidence, tmp_path)
     ids=str,
 )
 def test_a_claim_that_makes_no_sense_is_refused_or_denied(change, evidence, tmp_path):
+    path = tampered(evidence, tmp_path, claim=change)
     try:
-        checked = verify(tampered(evidence, tmp_path, claim=change))
+        denied = not verify(path).ok
     except WdistError as error:
-        assert len(str(error).splitlines()) == 1
-    else:
-        assert not checked.ok
+        denied = len(str(error).splitlines()) == 1
+    assert denied
 
 
 @pytest.mark.parametrize("side", ["a", "b"])
@@ -178,7 +182,8 @@ def test_drawn_samples_are_drawn_anew(tmp_path, monkeypatch):
     a, b = "synthetic:gaussian?dim=2&shift=1", "synthetic:gaussian?dim=2"
     save_critic(estimate(a, b, settings=SMALL, steps=20, baselines="none", seed=5), tmp_path / "critic.safetensors")
     checked = verify(tmp_path / "critic.safetensors")
-    assert checked.ok and checked.endless
+    assert checked.ok
+    assert checked.endless
     assert not verify(tmp_path / "critic.safetensors", "synthetic:gaussian?dim=2&shift=1.01", b).ok
 
 

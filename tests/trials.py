@@ -16,6 +16,7 @@ from wdist.training.observer import Silent
 from wdist.trial import Statement, run_trial
 
 CPU = torch.device("cpu")
+STATEMENT = Statement(confidence=0.95, method="welch", bounds=1)
 SMALL = CriticSettings(width=16, depth=3, group_size=4, batch_size=32)
 
 
@@ -32,7 +33,7 @@ def trial(
     steps: int = 10,
     seed: int = 0,
     settings: CriticSettings = SMALL,
-    statement: Statement = Statement(confidence=0.95, method="welch", bounds=1),
+    statement: Statement = STATEMENT,
 ) -> CriticResult:
     """Trains and judges one critic of the catalogue."""
     return judged(pair_of(a, b, seed=seed), name=name, steps=steps, seed=seed, settings=settings, statement=statement)
@@ -45,7 +46,7 @@ def judged(
     steps: int = 10,
     seed: int = 0,
     settings: CriticSettings = SMALL,
-    statement: Statement = Statement(confidence=0.95, method="welch", bounds=1),
+    statement: Statement = STATEMENT,
     observer: Any = None,
 ) -> CriticResult:
     """As :func:`trial`, on a pair that is open already."""

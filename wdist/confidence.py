@@ -41,7 +41,7 @@ def welch(a: np.ndarray, b: np.ndarray, alpha: float) -> float:
 
 
 def _unit(a: np.ndarray, b: np.ndarray) -> float:
-    """A power of two near the largest value: squares of values in these units neither overflow nor vanish, and nothing is rounded."""
+    """A power of two near the largest value: in such units squares neither overflow nor vanish, and nothing is rounded."""
     largest = max(float(np.abs(a).max()), float(np.abs(b).max()))
     return 2.0 ** (math.frexp(largest)[1] - 1) if 0 < largest < math.inf else 1.0
 
@@ -49,7 +49,9 @@ def _unit(a: np.ndarray, b: np.ndarray) -> float:
 def empirical_bernstein(a: np.ndarray, b: np.ndarray, alpha: float, ranges: tuple[float, float]) -> float:
     r"""Empirical Bernstein: for values in known intervals, valid at every sample size.
 
-    For each side, at half of the error, the mean is within :math:`\sqrt{2 s^2 \log(2 / \delta) / n} + 7 R \log(2 / \delta) / (3 (n - 1))`.
+    For each side, at half of the error, the mean is within
+
+    .. math:: \sqrt{2 s^2 \log(2 / \delta) / n} + 7 R \log(2 / \delta) / (3 (n - 1))
 
     Arguments:
         a, b: values of each side, shapes (n,) and (m,), at least two each.

@@ -22,5 +22,7 @@ def choose_device(name: str = "auto") -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise DeviceError(f"--device {name} was asked for, but this machine offers torch no GPU; use --device cpu or auto")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(f"--device {name} was asked for, but there are only {torch.cuda.device_count()} GPUs; use --device cuda:0")
+        raise DeviceError(
+            f"--device {name} was asked for, but there are only {torch.cuda.device_count()} GPUs; use --device cuda:0"
+        )
     return device

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from wdist.confidence import check_method
-from wdist.critics.catalogue import MAIN, baselines as named_baselines
+from wdist.critics.catalogue import MAIN
+from wdist.critics.catalogue import baselines as named_baselines
 from wdist.critics.settings import CriticSettings
 from wdist.device import choose_device
 from wdist.errors import UsageError
@@ -53,7 +54,7 @@ def estimate(
     The upper bound for the sample sets is the cost of an explicit coupling.
 
     Arguments:
-        a, b: two addresses (``a.h5``, ``synthetic:gaussian?dim=10``), tensors, arrays or open sources; samples along the first axis.
+        a, b: two addresses (``a.h5``, ``synthetic:gaussian?dim=10``), tensors, arrays or open sources; samples come first.
         settings: of critic and training; what is left open follows from the shape of the data.
         budget: for each critic: a :class:`~wdist.training.budget.Budget` or a length of time such as ``"2m"``.
         steps: for each critic, instead of a budget.

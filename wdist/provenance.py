@@ -19,4 +19,3 @@ def environment(device: torch.device) -> Environment:
         threads=torch.get_num_threads(),
         precision="training float32; certificate and bounds float64",
     )
-

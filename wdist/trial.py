@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wdist.certificate import Certificate, certify
 from wdist.confidence import lower_confidence_bound
+from wdist.critics.critic import Critic
 from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.critics.recipe import CriticRecipe
 from wdist.critics.settings import CriticSettings
@@ -101,7 +102,7 @@ def run_trial(
 
 
 def _train(
-    critic: nn.Module,
+    critic: Critic,
     pair: Pair,
     name: str,
     settings: CriticSettings,
@@ -125,7 +126,7 @@ def _train(
     validation_a, validation_b = chosen(pair.a.validation), chosen(pair.b.validation)
 
     @torch.no_grad()
-    def validate(critic: nn.Module) -> float:
+    def validate(critic: Critic) -> float:
         return float(critic(validation_a).mean() - critic(validation_b).mean())
 
     return train(
@@ -164,7 +165,8 @@ def judge(frozen: FrozenCritic, certificate: Certificate, pair: Pair, statement:
     all_a, all_b = (_evaluate(frozen, measure.everything) for measure in (pair.a, pair.b))
     held_a, held_b = (_part(frozen, measure.held_out, measure, whole) for measure, whole in ((pair.a, all_a), (pair.b, all_b)))
     seen_a, seen_b = (
-        _part(frozen, measure.training_rows or measure.validation, measure, whole) for measure, whole in ((pair.a, all_a), (pair.b, all_b))
+        _part(frozen, measure.training_rows or measure.validation, measure, whole)
+        for measure, whole in ((pair.a, all_a), (pair.b, all_b))
     )
     lower = lower_confidence_bound(
         held_a.values / K,

@@ -199,7 +199,7 @@ def _weights(frozen: FrozenCritic, claim: Claim, bound: float) -> tuple[Finding,
         Finding(
             what="certificate",
             ok=holds,
-            detail=f"Lipschitz constant at most {bound:.12g}" + ("" if holds else f", not the claimed {claim.lipschitz_bound:.12g}"),
+            detail=f"Lipschitz constant at most {bound!r}" + ("" if holds else f", not the claimed {claim.lipschitz_bound!r}"),
         ),
     )
 
@@ -224,7 +224,7 @@ def _numbers(judged: Judgement, claim: Claim) -> tuple[Finding, ...]:
     findings = []
     for name, found, claimed in pairs:
         agrees = math.isclose(found, claimed, rel_tol=_AGREEMENT, abs_tol=0.0) or found == claimed
-        findings.append(Finding(what=name, ok=agrees, detail=f"{found:.9g}" + ("" if agrees else f", not the claimed {claimed:.9g}")))
+        findings.append(Finding(what=name, ok=agrees, detail=f"{found!r}" + ("" if agrees else f", not the claimed {claimed!r}")))
     return tuple(findings)
 
 

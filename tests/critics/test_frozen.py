@@ -1,4 +1,4 @@
-"""The frozen critic: values within their stated rounding of the exact function, the same after saving, nothing accepted that is not one."""
+"""The frozen critic: values within their stated rounding of the exact function, the same after saving, and no forgery accepted."""
 
 import json
 
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
-from tests.trials import trial, two_moons
 
+from tests.trials import trial, two_moons
 from wdist.certificate import certify
 from wdist.critics.catalogue import RECIPES
 from wdist.critics.frozen import FORMAT, FrozenCritic
@@ -77,7 +77,10 @@ def test_rounding_covers_points_far_outside_and_points_at_the_shift(generator):
     ):
         found = frozen.evaluate(x)
         with mpmath.workdps(400):
-            assert not np.isfinite(found.rounding) or abs(mpmath.mpf(float(found.values[0])) - exact_values(frozen, x)[0]) <= found.rounding
+            assert (
+                not np.isfinite(found.rounding)
+                or abs(mpmath.mpf(float(found.values[0])) - exact_values(frozen, x)[0]) <= found.rounding
+            )
 
 
 def test_potentials_are_the_values_in_the_units_of_the_data():
@@ -98,7 +101,8 @@ def test_saving_and_loading_keeps_every_bit(name, tmp_path):
     path = tmp_path / "critic.safetensors"
     path.write_bytes(frozen.serialise({"claim": "anything", "note": "ünïcode"}))
     loaded, metadata = FrozenCritic.load(path)
-    assert metadata["claim"] == "anything" and metadata["note"] == "ünïcode"
+    assert metadata["claim"] == "anything"
+    assert metadata["note"] == "ünïcode"
     assert loaded.digest() == frozen.digest()
     for key, tensor in frozen.tensors().items():
         assert torch.equal(loaded.tensors()[key], tensor)
@@ -165,7 +169,7 @@ FORGERIES = {
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_what_is_no_function_of_a_sample_is_refused(forgery, tmp_path):
     """A bias for each row would make the potential depend on a sample's position, and prove what is false."""
-    with pytest.raises(SourceError, match="damaged critic.*save it again"):
+    with pytest.raises(SourceError, match=r"damaged critic.*save it again"):
         load(tmp_path, *small(**FORGERIES[forgery]))
 
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from tests.trials import SMALL, trial, two_moons
 
+from tests.trials import SMALL, trial, two_moons
 from wdist.certificate import certify
 from wdist.critics.catalogue import RECIPES
 from wdist.critics.frozen import FrozenCritic

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from tests.trials import SMALL, trial, two_moons
 
+from tests.trials import SMALL, trial, two_moons
 from wdist.critics.catalogue import RECIPES
 from wdist.estimation import estimate
 

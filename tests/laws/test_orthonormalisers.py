@@ -38,7 +38,8 @@ def test_singular_values_end_in_the_stated_band_and_vectors_stay(name, shape, co
     V = orthonormal_initial(shape[1], k, generator, torch.float64)
     W = (U * torch.logspace(0, -np.log10(condition), k, dtype=torch.float64)) @ V.mT
     found = orthonormalise(W.clone())
-    assert found.shape == W.shape and found.dtype == W.dtype
+    assert found.shape == W.shape
+    assert found.dtype == W.dtype
     values = np.linalg.svd(found.numpy(), compute_uv=False)
     assert np.abs(values - 1).max() <= band
     inner = U.mT @ found @ V  # diagonal with positive entries: the polar factor, or one that shares its singular vectors

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from scipy import stats
-from tests.trials import judged, pair_of
 
+from tests.trials import judged, pair_of
 from wdist.critics.settings import CriticSettings
 from wdist.sources.in_memory import open_values
 from wdist.sources.units import Units
@@ -29,10 +29,10 @@ def share_wrong(draw, truth, *, statement, runs, name="groupsort-bjorck", steps=
 
 @pytest.mark.parametrize("counts", [(60, 60), (200, 90)], ids=str)
 def test_gaussian_shift_with_an_initial_critic_that_is_nearly_optimal(counts):
-    """In two dimensions a critic is nearly linear after a few steps, so that the bound stands at the truth and may fall on either side."""
+    """In two dimensions a critic is nearly linear after a few steps: the bound is near the truth, on either side."""
 
     def draw(random):
-        return random.normal(size=(counts[0], 2)) + [1.0, 0.0], random.normal(size=(counts[1], 2))
+        return [*random.normal(size=(counts[0], 2)), 1.0, 0.0], random.normal(size=(counts[1], 2))
 
     wrong, mean = share_wrong(draw, 1.0, statement=Statement(confidence=0.8, method="welch", bounds=1), runs=80)
     assert wrong <= allowed(80, 0.2)
@@ -65,9 +65,11 @@ def test_empirical_bernstein_holds_for_rare_values(n):
 def test_bounds_stated_together_share_the_error():
     statement = Statement(confidence=0.95, method="welch", bounds=5)
     assert statement.alpha == pytest.approx(0.01)
-    a, b = np.random.default_rng(0).normal(size=(2, 100, 2)) + [[[1.0]], [[0.0]]]
+    a, b = [*np.random.default_rng(0).normal(size=(2, 100, 2)), [[1.0]], [[0.0]]]
     alone, together = (
-        judged(pair_of(a, b), settings=TINY, statement=Statement(confidence=0.95, method="welch", bounds=k)).population for k in (1, 5)
+        judged(pair_of(a, b), settings=TINY, statement=Statement(confidence=0.95, method="welch", bounds=k)).population
+        for k in (1, 5)
     )
-    assert together.lower < alone.lower and together.estimate == alone.estimate
+    assert together.lower < alone.lower
+    assert together.estimate == alone.estimate
     assert (together.jointly_with, together.confidence) == (5, 0.95)

@@ -3,15 +3,31 @@
 import numpy as np
 import pytest
 import torch
-from tests.trials import SMALL, exact_w1, judged, pair_of, trial
 
+from tests.trials import SMALL, exact_w1, judged, pair_of, trial
 from wdist.critics.catalogue import RECIPES
 from wdist.critics.settings import CriticSettings
 from wdist.estimation import estimate
 from wdist.measures.rows import gather
 
-KINDS = ["normal", "shifted", "duplicates", "few values", "nearly one point", "two nearly constant sides", "tiny", "huge", "offset", "heavy tails", "bytes",
-         "float32", "near copies", "outlier", "collinear", "one coordinate differs"]  # fmt: skip
+KINDS = [
+    "normal",
+    "shifted",
+    "duplicates",
+    "few values",
+    "nearly one point",
+    "two nearly constant sides",
+    "tiny",
+    "huge",
+    "offset",
+    "heavy tails",
+    "bytes",
+    "float32",
+    "near copies",
+    "outlier",
+    "collinear",
+    "one coordinate differs",
+]
 
 
 def sets(kind, random):
@@ -65,7 +81,9 @@ def test_no_critic_claims_more_than_exact_transport_of_the_same_samples(kind):
         random = np.random.default_rng([seed, KINDS.index(kind)])
         a, b = sets(kind, random)
         width = int(random.choice([4, 8, 16]))
-        settings = CriticSettings(width=width, depth=int(random.choice([2, 3])), group_size=int(random.choice([2, width])), batch_size=16)
+        settings = CriticSettings(
+            width=width, depth=int(random.choice([2, 3])), group_size=int(random.choice([2, width])), batch_size=16
+        )
         pair = pair_of(a, b, seed=seed)
         truth = exact_w1(gather(pair.a.everything).numpy(), gather(pair.b.everything).numpy())
         result = judged(pair, name=names[seed % len(names)], seed=seed, steps=int(random.integers(5, 30)), settings=settings)
@@ -98,7 +116,8 @@ def test_the_interval_of_an_estimate_holds_the_truth(kind):
         truth = exact_w1(*in_units)
         assert found.samples.lower <= truth
         assert found.samples.upper >= truth * (1 - 1e-12) - 1e-16 * max(np.abs(side - in_units[0][0]).max() for side in in_units)
-        assert found.samples.exact and found.samples.lower <= found.samples.upper
+        assert found.samples.exact
+        assert found.samples.lower <= found.samples.upper
 
 
 def test_equal_sets_are_at_distance_0_in_any_order():

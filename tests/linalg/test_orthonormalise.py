@@ -47,7 +47,9 @@ def test_gram_is_the_smaller_one(shape, generator):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_initial_weights_are_orthonormal(shape, dtype, generator):
     W = orthonormal_initial(*shape, generator, dtype)
-    assert W.shape == shape and W.dtype == dtype and W.is_contiguous()
+    assert W.shape == shape
+    assert W.dtype == dtype
+    assert W.is_contiguous()
     assert np.abs(singular_values(W) - 1).max() <= 8 * torch.finfo(dtype).eps
 
 
@@ -121,7 +123,9 @@ def test_parseval_step_is_the_stated_update(generator):
 
 def test_bjorck_keeps_a_zero_singular_value(generator):
     W = with_singular_values(4, 4, [1, 0.5, 0.5, 0], generator)
-    np.testing.assert_allclose(singular_values(bjorck(W, iterations=30)), [1, 1, 1, 0], atol=1e-10)  # rounding of the input grows by 1.5 an iteration
+    np.testing.assert_allclose(
+        singular_values(bjorck(W, iterations=30)), [1, 1, 1, 0], atol=1e-10
+    )  # rounding of the input grows by 1.5 an iteration
 
 
 def test_bjorck_is_differentiable(generator):
@@ -208,8 +212,10 @@ def test_polar_express_leaves_singular_values_near_1(shape, scale, generator):
     k = min(shape)
     W = with_singular_values(*shape, np.geomspace(0.01, 1, k), generator) * scale
     after_3, after_5, after_7 = (singular_values(polar_express(W, steps=steps)) for steps in (3, 5, 7))
-    assert 0.1 < after_3.min() and after_3.max() < 1.9
-    assert 0.85 < after_5.min() and after_5.max() < 1.15
+    assert 0.1 < after_3.min()
+    assert after_3.max() < 1.9
+    assert 0.85 < after_5.min()
+    assert after_5.max() < 1.15
     assert np.abs(after_7 - 1).max() < 1e-8
 
 

@@ -1,6 +1,7 @@
 """The spectral norm: proved from above for every matrix, estimated from below by power iteration."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import mpmath
 import numpy as np
@@ -133,7 +134,7 @@ def test_power_iteration_comes_from_below(name, generator):
         sigma, v = spectral_norm_estimate(W, v)
         estimates.append(float(sigma))
     assert max(estimates) <= exact * (1 + 1e-14)
-    assert all(b >= a * (1 - 1e-14) for a, b in zip(estimates, estimates[1:], strict=False))
+    assert all(b >= a * (1 - 1e-14) for a, b in pairwise(estimates))
     assert estimates[-1] >= 0.9 * exact
     assert float(torch.linalg.vector_norm(v)) == pytest.approx(1)
 

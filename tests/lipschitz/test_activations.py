@@ -98,7 +98,9 @@ def test_an_activation_carries_the_name_that_builds_it_again(name):
     assert activation(name).name == name
 
 
-@pytest.mark.parametrize("name", ["", "group-sort", "group-sort:", "group-sort:0", "group-sort:-2", "group-sort:two", "tanh", "relu:2"])
+@pytest.mark.parametrize(
+    "name", ["", "group-sort", "group-sort:", "group-sort:0", "group-sort:-2", "group-sort:two", "tanh", "relu:2"]
+)
 def test_an_unknown_activation_is_refused(name):
     with pytest.raises(UsageError, match="choose group-sort:K"):
         activation(name)

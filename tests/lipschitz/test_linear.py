@@ -64,7 +64,8 @@ def test_the_plain_weight_has_norm_1_in_float64(kind, shape, generator):
     with torch.no_grad():
         layer.weight.mul_(1.3).add_(0.2 * torch.randn(outputs, inputs, generator=generator))
     W = layer.plain_weight()
-    assert W.dtype == torch.float64 and not W.requires_grad
+    assert W.dtype == torch.float64
+    assert not W.requires_grad
     assert 1 - 1e-9 <= spectral_norm_bound(W) <= 1 + 1e-9
 
 

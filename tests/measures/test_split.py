@@ -13,7 +13,8 @@ def test_three_parts_are_disjoint_and_together_all(count, most_held):
     together = np.concatenate([parts.train, parts.validation, parts.held_out])
     assert sorted(together.tolist()) == list(range(count))
     for part in (parts.train, parts.validation, parts.held_out):
-        assert len(part) and bool((np.diff(part) > 0).all())
+        assert len(part)
+        assert bool((np.diff(part) > 0).all())
     if most_held is not None:
         assert max(len(parts.validation), len(parts.held_out)) <= most_held
     else:
@@ -22,7 +23,8 @@ def test_three_parts_are_disjoint_and_together_all(count, most_held):
 
 def test_it_is_a_function_of_count_and_seed():
     first, again, other, longer = split(100, seed=0), split(100, seed=0), split(100, seed=1), split(101, seed=0)
-    assert np.array_equal(first.held_out, again.held_out) and np.array_equal(first.train, again.train)
+    assert np.array_equal(first.held_out, again.held_out)
+    assert np.array_equal(first.train, again.train)
     assert not np.array_equal(first.held_out, other.held_out)
     assert not np.array_equal(first.held_out, longer.held_out)
 

@@ -53,7 +53,7 @@ def test_inspection_counts_sizes_and_modes_of_images(tmp_path):
 
 
 def test_inspection_of_an_endless_source_looks_at_draws():
-    found = inspect_source("synthetic:cones?side=b")
+    found = inspect_source("synthetic:cones?side=a")
     assert (found.samples, found.minimum, found.maximum, found.constant_features) == (None, -2.0, 2.0, 1)
 
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.trials import SMALL, judged, pair_of, trial, two_moons
 from torch import nn
 
+from tests.trials import SMALL, judged, pair_of, trial, two_moons
 from wdist.critics.catalogue import RECIPES
 from wdist.errors import TrainingDiverged
 from wdist.linalg.orthonormalise import orthonormality_defect
@@ -45,14 +45,14 @@ class Slope(nn.Module):
         self.constrained.append(tightly)
 
 
-def run(critic=None, *, minibatch=None, validate=None, budget=Budget(steps=100), observer=None, **options):
+def run(critic=None, *, minibatch=None, validate=None, budget=None, observer=None, **options):
     critic = critic or Slope()
     defaults = {"optimizer": "adam", "learning_rate": 0.01, "decay": "constant", "unit": 1.0, "name": "slope", **options}
     return critic, train(
         critic,
         minibatch=minibatch or (lambda: (torch.ones(4, 1), torch.zeros(4, 1))),
         validate=validate or (lambda critic: float(critic.weight.detach())),
-        budget=budget,
+        budget=budget or Budget(steps=100),
         observer=observer or Silent(),
         **defaults,
     )
@@ -61,9 +61,11 @@ def run(critic=None, *, minibatch=None, validate=None, budget=Budget(steps=100),
 def test_it_maximises_the_dual_value():
     critic, trained = run()
     assert float(critic.weight.detach()) > 0.5
-    assert trained.steps == 100 and not trained.interrupted
+    assert trained.steps == 100
+    assert not trained.interrupted
     assert [point.step for point in trained.history] == sorted({point.step for point in trained.history})
-    assert trained.history[0].step == 0 and trained.history[-1].step == 100
+    assert trained.history[0].step == 0
+    assert trained.history[-1].step == 100
 
 
 @pytest.mark.parametrize("steps", [1, 3, 40, 41, 100, 1000])
@@ -71,7 +73,8 @@ def test_validations_are_spread_evenly_whatever_the_budget(steps):
     _, trained = run(budget=Budget(steps=steps))
     assert abs(len(trained.history) - min(steps, VALIDATIONS) - 1) <= 1
     gaps = np.diff([point.step for point in trained.history])
-    assert gaps.min() >= 1 and gaps.max() <= steps / VALIDATIONS + 2
+    assert gaps.min() >= 1
+    assert gaps.max() <= steps / VALIDATIONS + 2
 
 
 def test_what_was_best_by_validation_is_kept():
@@ -93,10 +96,13 @@ def test_values_are_told_in_the_units_of_the_data():
     _, trained = run(unit=1e6, observer=observer)
     progress = observer.of(Progress)
     assert [event.validation for event in progress] == [point.validation for point in trained.history]
-    assert trained.best > 0.5e6 and progress[-1].training > 0.5e6
+    assert trained.best > 0.5e6
+    assert progress[-1].training > 0.5e6
     assert [event.best for event in progress] == list(np.maximum.accumulate([event.validation for event in progress]))
-    assert progress[0].fraction == 0 and progress[-1].fraction == 1
-    assert progress[0].seconds_left is None and progress[-1].seconds_left == 0
+    assert progress[0].fraction == 0
+    assert progress[-1].fraction == 1
+    assert progress[0].seconds_left is None
+    assert progress[-1].seconds_left == 0
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 7, 50])
@@ -110,7 +116,9 @@ def test_ctrl_c_ends_the_training_and_what_was_best_stands(after):
         return torch.ones(4, 1), torch.zeros(4, 1)
 
     critic, trained = run(minibatch=minibatch)
-    assert trained.interrupted and trained.steps == after and not trained.converged
+    assert trained.interrupted
+    assert trained.steps == after
+    assert not trained.converged
     assert float(critic.weight.detach()) == trained.best
 
 
@@ -123,7 +131,9 @@ def test_ctrl_c_in_the_first_validation_leaves_the_first_weights():
 
     calls = []
     critic, trained = run(validate=validate)
-    assert trained.interrupted and trained.steps == 0 and not trained.converged
+    assert trained.interrupted
+    assert trained.steps == 0
+    assert not trained.converged
     assert float(critic.weight.detach()) == 0 == trained.best
 
 
@@ -147,9 +157,12 @@ def test_a_training_that_diverges_at_once_is_an_error():
 
 
 def test_a_training_that_diverges_later_keeps_what_was_best():
-    critic, trained = run(validate=lambda critic: math.nan if float(critic.weight.detach()) > 0.4 else float(critic.weight.detach()))
+    critic, trained = run(
+        validate=lambda critic: math.nan if float(critic.weight.detach()) > 0.4 else float(critic.weight.detach())
+    )
     assert 0 < float(critic.weight.detach()) <= 0.4
-    assert trained.steps < 100 and all(math.isfinite(point.validation) for point in trained.history)
+    assert trained.steps < 100
+    assert all(math.isfinite(point.validation) for point in trained.history)
 
 
 def test_a_minibatch_of_nan_does_not_spoil_what_was_best():
@@ -165,7 +178,8 @@ def test_a_minibatch_of_nan_does_not_spoil_what_was_best():
 def test_a_budget_in_seconds_is_kept():
     _, trained = run(budget=Budget(seconds=0.3))
     assert 0.3 <= trained.seconds < 1.5
-    assert trained.steps > 10 and trained.history[-1].seconds <= trained.seconds
+    assert trained.steps > 10
+    assert trained.history[-1].seconds <= trained.seconds
 
 
 def test_convergence_is_a_last_quarter_without_gain():
@@ -185,7 +199,9 @@ def test_the_same_seed_gives_the_same_digits(name):
     first, again, other = (trial(a, b, name=name, seed=seed, steps=20) for seed in (0, 0, 1))
     assert first.frozen.digest() == again.frozen.digest() != other.frozen.digest()
     assert (first.samples, first.population) == (again.samples, again.population)
-    assert [(p.step, p.validation, p.training) for p in first.history] == [(p.step, p.validation, p.training) for p in again.history]
+    assert [(p.step, p.validation, p.training) for p in first.history] == [
+        (p.step, p.validation, p.training) for p in again.history
+    ]
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "step", "constant"])
@@ -194,7 +210,8 @@ def test_every_optimiser_and_schedule_brings_a_bound(optimizer, schedule):
     a, b = two_moons(100, 100, 2)
     result = trial(a, b, settings=SMALL.filled(optimizer=optimizer, schedule=schedule), steps=150)
     assert result.population.estimate > 0.5
-    assert result.settings["optimizer"] == optimizer and result.settings["schedule"] == schedule
+    assert result.settings["optimizer"] == optimizer
+    assert result.settings["schedule"] == schedule
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
@@ -222,7 +239,9 @@ def test_events_tell_the_story_of_a_trial():
     result = judged(pair_of(*two_moons(60, 60, 2)), observer=observer)
     started, finished = observer.of(CriticStarted), observer.of(CriticFinished)
     assert (len(started), len(finished)) == (1, 1)
-    assert started[0].critic == finished[0].critic == "groupsort-bjorck" and started[0].budget == "10 steps"
+    assert started[0].critic == finished[0].critic == "groupsort-bjorck"
+    assert started[0].budget == "10 steps"
     assert finished[0].best == max(event.validation for event in observer.of(Progress))
     assert finished[0].steps == result.steps == 10
-    assert observer.events[0] is started[0] and observer.events[-1] is finished[0]
+    assert observer.events[0] is started[0]
+    assert observer.events[-1] is finished[0]

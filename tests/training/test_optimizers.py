@@ -43,7 +43,8 @@ def test_muon_moves_all_directions_alike(shape, generator):
         parameter.grad = scale * torch.randn(*shape, generator=generator)
         optimizer.step()
         values = np.linalg.svd(parameter.detach().numpy(), compute_uv=False)
-        assert 0.1 * 0.05 <= values.min() and values.max() <= 1.9 * 0.05
+        assert 0.1 * 0.05 <= values.min()
+        assert values.max() <= 1.9 * 0.05
 
 
 def test_muon_moves_against_the_gradient_with_nesterov_momentum(generator):
@@ -77,7 +78,8 @@ def test_every_parameter_has_one_optimiser(name):
     groups = [group for each in make_optimizers(network, name=name, learning_rate=0.01) for group in each.param_groups]
     assert sorted(id(p) for group in groups for p in group["params"]) == sorted(map(id, network.parameters()))
     rates = {parameter.ndim: group["lr"] for group in groups for parameter in group["params"]}
-    assert rates[2] == 0.01 and rates[1] < 0.01
+    assert rates[2] == 0.01
+    assert rates[1] < 0.01
 
 
 def test_schedules_are_what_their_names_say():

@@ -124,13 +124,17 @@ class FrozenCritic:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name).double() for name in file.keys()}  # noqa: SIM118 (not a dict)
         except (SafetensorError, OSError) as error:
-            raise SourceError(f"{path} cannot be read as a safetensors file ({error}); give a critic saved by --save-critic") from error
+            raise SourceError(
+                f"{path} cannot be read as a safetensors file ({error}); give a critic saved by --save-critic"
+            ) from error
         if metadata.get("format") != FORMAT:
             raise SourceError(f"{path} is a safetensors file but not a critic of wdist; give one saved by --save-critic")
         try:
             description = json.loads(metadata["critic"])
             layers: list[FrozenLayer] = [
-                Affine(weight=tensors[f"layers.{i}.weight"], bias=tensors[f"layers.{i}.bias"]) if name == "affine" else Activated(name=name)
+                Affine(weight=tensors[f"layers.{i}.weight"], bias=tensors[f"layers.{i}.bias"])
+                if name == "affine"
+                else Activated(name=name)
                 for i, name in enumerate(description["layers"])
             ]
             standardisation = Standardisation(shift=tensors["shift"], spread=float(description["spread"]))

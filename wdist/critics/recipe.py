@@ -1,6 +1,7 @@
 """What makes one kind of critic: which linear layers, which activation, and what suits its training."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -54,6 +55,6 @@ class CriticRecipe:
         sizes = [dim, *[width] * (depth - 1), 1]
         layers: list[LipschitzLinear] = [
             self.linear(inputs, outputs, generator=generator, order=settings.bjorck_order or 1)
-            for inputs, outputs in zip(sizes, sizes[1:], strict=False)
+            for inputs, outputs in pairwise(sizes)
         ]
         return DenseCritic(layers, activation(name))

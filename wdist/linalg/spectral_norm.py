@@ -53,7 +53,9 @@ def spectral_norm_bound(W: Tensor) -> float:
     if W.shape[0] > W.shape[1]:
         W = W.mT
     if not bool(torch.isfinite(W).all()):
-        raise CertificateError("a weight matrix holds nan or infinity, so its norm has no bound; train again with a lower --learning-rate")
+        raise CertificateError(
+            "a weight matrix holds nan or infinity, so its norm has no bound; train again with a lower --learning-rate"
+        )
     largest = float(W.abs().max())
     if largest == 0:
         return 0.0

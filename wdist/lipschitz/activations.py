@@ -16,7 +16,7 @@ from torch import Tensor
 from wdist.errors import UsageError
 
 _TRAINED_BY_NETWORK = (2, 4)
-"""Group sizes that train faster by a sorting network; beyond, torch.sort is faster, forward and backward (on CPU, batch 128-1024)."""
+"""Group sizes that train faster by a sorting network; beyond, torch.sort is faster there and back (CPU, batch 128 to 1024)."""
 _EVALUATED_BY_NETWORK = 32
 """Largest group size that is evaluated faster by a sorting network, which stores nothing there."""
 
@@ -50,7 +50,7 @@ class _SortingNetwork(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, group_size: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, z: Tensor, group_size: int) -> Tensor:
         slices = list(z.chunk(group_size, -1))
         differences = []
         for low, high in comparators(group_size):
@@ -135,5 +135,3 @@ def activation(name: str) -> Activation:
     if name in elementwise:
         return Activation(name=name, train=elementwise[name], evaluate=elementwise[name], bound=1.0, reason="slope at most 1")
     raise UsageError(f"there is no activation {name!r}; choose group-sort:K, {', '.join(elementwise)}")
-
-

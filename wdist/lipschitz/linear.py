@@ -31,7 +31,7 @@ class _TangentLinear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, h: Tensor, W: Tensor, b: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, h: Tensor, W: Tensor, b: Tensor) -> Tensor:
         z = h @ W.mT
         ctx.save_for_backward(h, W, z)
         return z + b
@@ -41,9 +41,8 @@ class _TangentLinear(torch.autograd.Function):
         h, W, z = ctx.saved_tensors
         delta = gradients[0]
         outputs, inputs = W.shape
-        dense = h.shape[0] > min(outputs, inputs)
-        dh = delta @ W if ctx.needs_input_grad[0] or not dense else None
-        if dense:
+        if h.shape[0] > min(outputs, inputs):
+            dh = delta @ W if ctx.needs_input_grad[0] else None
             G = delta.mT @ h
             if outputs <= inputs:
                 S = G @ W.mT
@@ -51,7 +50,9 @@ class _TangentLinear(torch.autograd.Function):
             else:
                 S = W.mT @ G
                 G = torch.addmm(G, W, S + S.mT, alpha=-0.5)
-        elif outputs <= inputs:
+            return dh, G, delta.sum(0)
+        dh = delta @ W
+        if outputs <= inputs:
             G = delta.mT @ torch.addmm(h, z, W, alpha=-0.5)
             G = torch.addmm(G, z.mT, dh, alpha=-0.5)
         else:

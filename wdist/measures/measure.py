@@ -112,9 +112,7 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None)
     assert stored is not None, "a source has rows"
     return Measure(
         info=source.info,
-        train=StreamedMinibatches(
-            source, parts.train, random_stream(seed, side, 0), training_dtype(stored), slab_rows=slab_rows
-        ),
+        train=StreamedMinibatches(source, parts.train, random_stream(seed, side, 0), training_dtype(stored), slab_rows=slab_rows),
         training_rows=None,
         validation=ResidentRows(values=torch.cat(kept["validation"]), info=source.info),
         held_out=ResidentRows(values=torch.cat(kept["held_out"]), info=source.info),

@@ -66,7 +66,9 @@ def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device
         warnings=warnings,
     )
     if pair.identical:
-        return Pair(**{**vars(pair), "warnings": (*warnings, "A and B hold the same rows, so W1 between the two sample sets is exactly 0")})
+        return Pair(
+            **{**vars(pair), "warnings": (*warnings, "A and B hold the same rows, so W1 between the two sample sets is exactly 0")}
+        )
     return pair
 
 
@@ -78,7 +80,7 @@ def _surveyed(address: Any, access: Access) -> tuple[Source, Survey | None]:
     kept = finite_rows(source, found, access)
     if found.constant:
         raise SourceError(
-            f"all {kept.count} samples of {source.info.address} are equal, which looks like a failed export; give samples that vary, "
+            f"all {kept.count} samples of {source.info.address} are equal, which looks like a failed export; give others, "
             f"or synthetic:dirac?dim={source.info.dim} where a single point is meant"
         )
     return kept, found
@@ -93,7 +95,9 @@ def _range(source: Source, found: Survey | None) -> tuple[float, float] | None:
 def _training_sample(measure: Measure) -> torch.Tensor:
     """Samples of the training split to fit on, float64, on the CPU; a fixed set is not advanced by being looked at."""
     if measure.training_rows is not None:
-        return measure.training_rows.take(evenly(measure.training_rows.count, _FIT_ROWS).to(measure.training_rows.values.device)).cpu()
+        return measure.training_rows.take(
+            evenly(measure.training_rows.count, _FIT_ROWS).to(measure.training_rows.values.device)
+        ).cpu()
     return measure.train.next(min(_FIT_ROWS, 4096)).double().cpu()
 
 

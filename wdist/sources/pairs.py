@@ -68,12 +68,12 @@ def absolute_value() -> KnownPair:
 
 
 def cones(n: int = 3) -> KnownPair:
-    """Circles of radius 1 around ``n`` points, spaced 2 apart on a line of the plane, against these points: W1 = 1, ``n`` cones."""
+    """``n`` points, spaced 2 apart on a line of the plane, against circles of radius 1 around them: W1 = 1, ``n`` cones."""
     centres = _cone_centres(n)
 
     def potential(x: Tensor) -> Tensor:
         distances = torch.cdist(x.double(), centres.to(x.device), compute_mode="donot_use_mm_for_euclid_dist")
-        return distances.amin(dim=1)
+        return -distances.amin(dim=1)
 
     return KnownPair(
         name=f"cones-{n}",
@@ -238,17 +238,17 @@ def _cone_centres(n: int) -> Tensor:
 
 
 def _draw_cones(count: int, centres: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Points of the circles and their centres, each of shape (count, 2)."""
+    """Centres and points of the circles around them, each of shape (count, 2)."""
     which = torch.randint(0, len(centres), (count,), generator=generator, device=generator.device)
     points = centres.to(generator.device)[which]
     angle = 2 * torch.pi * torch.rand(count, generator=generator, device=generator.device, dtype=torch.float64)
-    return points + torch.stack([angle.cos(), angle.sin()], dim=1), points
+    return points, points + torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
 def _cone_side(n: int, side: str, address: str | None = None) -> EndlessSource:
     centres = _cone_centres(n)
     position = 0 if side == "a" else 1
-    reach = float(n - 1 + (side == "a"))
+    reach = float(n - 1 + (side == "b"))
     info = synthetic_info(address or f"synthetic:cones?n={n}&side={side}", 2, (-reach, reach))
     return Distribution(lambda count, generator: _draw_cones(count, centres, generator)[position], info)
 

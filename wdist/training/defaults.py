@@ -59,7 +59,7 @@ def default_budget(settings: CriticSettings, *, dim: int) -> Budget:
     # Forward and backward of both sides, the orthogonalised update (nine products on the smaller side) and a quarter retraction.
     products = 12 * batch * weights + 20 * min(dim, width) * dim * width + 20 * (depth - 2) * width**3
     sorting = 2 * batch * width * depth * 4000
-    return Budget(steps=max(200, min(1500, round(_FLOPS / (products + sorting)))))
+    return Budget(steps=max(200, min(2500, round(_FLOPS / (products + sorting)))))
 
 
 _FLOPS = 30 * 2.0e11

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from wdist.critics.critic import Critic
 from wdist.errors import TrainingDiverged
 from wdist.result import HistoryPoint
 from wdist.training.budget import Budget, Clock
@@ -48,7 +49,7 @@ class Trained:
 class _Course:
     """Validations so far, and the weights of the best."""
 
-    def __init__(self, critic: nn.Module, validate: Callable[[nn.Module], float], unit: float, observer: Observer, name: str) -> None:
+    def __init__(self, critic: Critic, validate: Callable[[Critic], float], unit: float, observer: Observer, name: str) -> None:
         self._critic, self._validate, self._unit, self._observer, self._name = critic, validate, unit, observer, name
         self._best, self._best_state = -math.inf, copy.deepcopy(critic.state_dict())
         self._sum = torch.zeros((), device=next(critic.parameters()).device)
@@ -94,10 +95,10 @@ class _Course:
 
 
 def train(
-    critic: nn.Module,
+    critic: Critic,
     *,
     minibatch: Callable[[], tuple[Tensor, Tensor]],
-    validate: Callable[[nn.Module], float],
+    validate: Callable[[Critic], float],
     budget: Budget,
     optimizer: str,
     learning_rate: float,
@@ -111,7 +112,7 @@ def train(
     Ctrl-C ends the training, not the program: what was best so far stands.
 
     Arguments:
-        critic: maps standardised samples (n, dim) to potentials (n,), and has ``constrain_``.
+        critic: in its first state.
         minibatch: gives standardised samples of A and B.
         validate: the dual value of the critic on the validation split, in units of the standardised data.
         budget: how long.

@@ -76,7 +76,7 @@ BIAS_LEARNING_RATE = 0.003
 
 
 def make_optimizers(critic: nn.Module, *, name: str, learning_rate: float) -> list[Optimizer]:
-    """Optimisers for all parameters of a critic: ``name`` for the weight matrices, Adam for what has one axis (AggMo keeps both)."""
+    """Optimisers for all parameters of a critic: ``name`` for weight matrices, Adam for what has one axis (AggMo takes both)."""
     matrices = [parameter for parameter in critic.parameters() if parameter.ndim == 2]
     vectors = [parameter for parameter in critic.parameters() if parameter.ndim != 2]
     if name == "aggmo":
