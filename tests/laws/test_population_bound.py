@@ -32,7 +32,7 @@ def test_gaussian_shift_with_an_initial_critic_that_is_nearly_optimal(counts):
     """In two dimensions a critic is nearly linear after a few steps: the bound is near the truth, on either side."""
 
     def draw(random):
-        return [*random.normal(size=(counts[0], 2)), 1.0, 0.0], random.normal(size=(counts[1], 2))
+        return random.normal([1.0, 0.0], size=(counts[0], 2)), random.normal(size=(counts[1], 2))
 
     wrong, mean = share_wrong(draw, 1.0, statement=Statement(confidence=0.8, method="welch", bounds=1), runs=80)
     assert wrong <= allowed(80, 0.2)
@@ -65,7 +65,7 @@ def test_empirical_bernstein_holds_for_rare_values(n):
 def test_bounds_stated_together_share_the_error():
     statement = Statement(confidence=0.95, method="welch", bounds=5)
     assert statement.alpha == pytest.approx(0.01)
-    a, b = [*np.random.default_rng(0).normal(size=(2, 100, 2)), [[1.0]], [[0.0]]]
+    a, b = np.random.default_rng(0).normal([[[1.0]], [[0.0]]], size=(2, 100, 2))
     alone, together = (
         judged(pair_of(a, b), settings=TINY, statement=Statement(confidence=0.95, method="welch", bounds=k)).population
         for k in (1, 5)

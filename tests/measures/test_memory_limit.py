@@ -11,7 +11,7 @@ import pytest
 from wdist.critics.settings import CriticSettings
 from wdist.estimation import estimate
 
-ROWS, DIM, BLOCK = 75_000, 1024, 3000
+ROWS, DIM, BLOCK = 100_000, 1024, 4000
 SETTINGS = {"width": 16, "depth": 2, "group_size": 2, "batch_size": 64}
 STEPS = 40
 
@@ -24,7 +24,7 @@ from wdist.measures import measure
 from wdist.sources.memory import free_memory
 
 torch.set_num_threads(1)
-limit = psutil.Process().memory_info().vms + 570 * 2**20
+limit = psutil.Process().memory_info().vms + 760 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 streamed, make = [], measure._streamed
 measure._streamed = lambda *arguments, **options: streamed.append(1) or make(*arguments, **options)
@@ -35,7 +35,7 @@ print(json.dumps([len(streamed), found.samples.lower, found.samples.n_a, found.p
 
 
 def write(path):
-    """300 MB, block by block; the mean of a sample is 0.1 in each coordinate."""
+    """400 MB, block by block; the mean of a sample is 0.1 in each coordinate."""
     block = np.random.default_rng(0).standard_normal((BLOCK, DIM), dtype=np.float32) + np.float32(0.1)
     if path.suffix == ".npy":
         values = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(ROWS, DIM))
