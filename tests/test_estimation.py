@@ -87,7 +87,7 @@ def test_a_side_may_be_drawn_without_end(monkeypatch):
 
 def test_it_keeps_a_preview_of_held_out_samples_where_it_can_be_drawn(sets):
     found = estimate(*sets, **FAST, baselines="none")
-    assert [tuple(side.shape) for side in found.preview] == [(15, 2), (12, 2)]
+    assert [tuple(side.shape) for side in found.preview] == [(30, 2), (23, 2)]
     assert estimate(*two_moons(30, 30, 3), **FAST, baselines="none").preview is None
 
 
@@ -196,3 +196,22 @@ def test_one_diverging_value_does_not_make_a_false_bound():
     found = estimate(a, b, **FAST, baselines="none")
     assert 0 <= found.samples.lower < float("inf")
     assert found.samples.lower <= found.samples.upper
+
+
+def test_few_held_out_samples_are_a_warning():
+    """With fewer than thirty the normal approximation says nothing certain, and the result says so."""
+    rng = np.random.default_rng(0)
+    found = estimate(rng.normal(size=(40, 2)), rng.normal(size=(400, 2)) + 1, **FAST, baselines="none")
+    assert [warning for warning in found.warnings if "held out" in warning and "of A" in warning]
+    assert not [warning for warning in found.warnings if "of B" in warning]
+
+
+def test_a_negative_seed_is_refused(sets):
+    with pytest.raises(UsageError, match="--seed"):
+        estimate(*sets, **{**FAST, "seed": -1})
+
+
+def test_values_without_room_for_distances_are_refused():
+    huge = np.random.default_rng(0).normal(size=(50, 2)) * 1e305
+    with pytest.raises(SourceError, match="too far"):
+        estimate(huge, huge + 1e305, **FAST)

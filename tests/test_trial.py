@@ -29,7 +29,7 @@ def test_numbers_are_those_of_the_frozen_critic_on_the_stated_samples():
     assert result.population.estimate == pytest.approx(held_a.mean() - held_b.mean(), rel=1e-9)
     assert result.population.lower == pytest.approx(max(0, welch(held_a, held_b, 0.05)), rel=1e-9)
     assert result.training_value == pytest.approx(train_a.mean() - train_b.mean(), rel=1e-9)
-    assert (result.samples.n_a, result.samples.n_b, result.population.n_a, result.population.n_b) == (120, 90, 20, 15)
+    assert (result.samples.n_a, result.samples.n_b, result.population.n_a, result.population.n_b) == (120, 90, 30, 30)
     assert result.parameters == frozen.parameters
     whole = [evaluate(frozen, [torch.from_numpy(side)]) for side in (a, b)]
     assert result.samples.lower == lower_bound(*whole, K)

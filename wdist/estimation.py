@@ -1,8 +1,10 @@
 """``estimate``: from two sources to bounds for the Wasserstein-1 distance between them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,11 +12,13 @@ import torch
 from wdist.confidence import check_method
 from wdist.critics.catalogue import MAIN
 from wdist.critics.catalogue import baselines as named_baselines
+from wdist.critics.recipe import CriticRecipe
 from wdist.critics.settings import CriticSettings
 from wdist.device import choose_device
 from wdist.errors import UsageError
 from wdist.measures.pairing import Pair, open_pair
 from wdist.measures.rows import gather
+from wdist.measures.split import ENOUGH_HELD_OUT
 from wdist.primal import Coupling, Effort, upper_bound
 from wdist.provenance import environment
 from wdist.result import CriticResult, Estimate
@@ -80,43 +84,33 @@ def estimate(
     began = time.perf_counter()
     if not 0.5 <= confidence < 1:
         raise UsageError(f"--confidence must be at least 0.5 and below 1, not {confidence}")
-    recipes = (MAIN, *named_baselines(baselines))
-    chosen_budget = _budget(budget, steps)
-    chosen_device = choose_device(device)
+    if seed < 0:
+        raise UsageError(f"--seed must not be negative, and {seed} is")
+    recipes, chosen_budget, chosen_device = (MAIN, *named_baselines(baselines)), _budget(budget, steps), choose_device(device)
     observer = observer or Silent()
     observer.notify(Stage(what="reading and checking the samples"))
-    pair = open_pair(a, b, access=access or Access(seed=seed), seed=seed, device=chosen_device)
-    if pair.identical:
-        recipes, chosen_budget = (MAIN,), Budget(steps=1)
-    statement = Statement(confidence=confidence, method=ci, bounds=len(recipes))
-    results: list[CriticResult] = []
-    try:
+    with closing(open_pair(a, b, access=access or Access(seed=seed), seed=seed, device=chosen_device)) as pair:
         check_method(ci, diameters(pair))
-        for position, recipe in enumerate(recipes, start=1):
-            results.append(
-                run_trial(
-                    recipe,
-                    pair,
-                    settings=settings or CriticSettings(),
-                    budget=chosen_budget,
-                    statement=statement,
-                    seed=seed,
-                    device=chosen_device,
-                    observer=observer,
-                    position=position,
-                    critics=len(recipes),
-                )
-            )
-            if results[-1].interrupted:
-                break
-        interrupted = results[-1].interrupted
-        coupling = None if interrupted else _coupling(pair, seed, observer)
-    except KeyboardInterrupt:
-        if not results:
-            raise
-        interrupted, coupling = True, None
-    finally:
-        pair.close()
+        if pair.identical:
+            recipes, chosen_budget = (MAIN,), Budget(steps=1)
+        trial = partial(
+            run_trial,
+            pair=pair,
+            settings=settings or CriticSettings(),
+            budget=chosen_budget,
+            statement=Statement(confidence=confidence, method=ci, bounds=len(recipes)),
+            seed=seed,
+            device=chosen_device,
+            observer=observer,
+            critics=len(recipes),
+        )
+        results, interrupted = _until_interrupted(trial, recipes)
+        coupling = None
+        if not interrupted:
+            try:
+                coupling = _coupling(pair, seed, observer)
+            except KeyboardInterrupt:
+                interrupted = True
     main, *others = (_with_upper_end(result, coupling) for result in results)
     return Estimate(
         command=command,
@@ -132,7 +126,7 @@ def estimate(
         seconds=time.perf_counter() - began,
         environment=environment(chosen_device),
         preview=_preview(pair),
-        warnings=pair.warnings,
+        warnings=(*pair.warnings, *_few_held_out(pair, ci)),
         interrupted=interrupted,
     )
 
@@ -143,6 +137,30 @@ def _budget(budget: Budget | str | None, steps: int | None) -> Budget | None:
     if steps is not None:
         return Budget(steps=steps)
     return Budget.parse(budget) if isinstance(budget, str) else budget
+
+
+def _until_interrupted(trial: Callable[..., CriticResult], recipes: Sequence[CriticRecipe]) -> tuple[list[CriticResult], bool]:
+    """One result for each recipe, or for those that were done when Ctrl-C came; and whether it came."""
+    results: list[CriticResult] = []
+    try:
+        for position, recipe in enumerate(recipes, start=1):
+            results.append(trial(recipe, position=position))
+            if results[-1].interrupted:
+                return results, True
+    except KeyboardInterrupt:
+        if not results:
+            raise
+        return results, True
+    return results, False
+
+
+def _few_held_out(pair: Pair, ci: str) -> Iterator[str]:
+    for name, measure in (("A", pair.a), ("B", pair.b)):
+        if ci == "welch" and measure.held_out.count < ENOUGH_HELD_OUT:
+            yield (
+                f"only {measure.held_out.count} samples of {name} were held out; the bound for the populations rests on the "
+                f"normal approximation of their mean and may be wrong more often than it says; give more samples"
+            )
 
 
 def _coupling(pair: Pair, seed: int, observer: Observer) -> Coupling | None:

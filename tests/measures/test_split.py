@@ -18,7 +18,8 @@ def test_three_parts_are_disjoint_and_together_all(count, most_held):
     if most_held is not None:
         assert max(len(parts.validation), len(parts.held_out)) <= most_held
     else:
-        assert len(parts.held_out) == len(parts.validation) == round(count / 6)
+        assert len(parts.validation) == round(count / 6)
+        assert len(parts.held_out) == max(round(count / 6), min(30, count // 3))
 
 
 def test_it_is_a_function_of_count_and_seed():
@@ -34,4 +35,4 @@ def test_the_parts_are_drawn_uniformly():
     times = np.zeros(30)
     for seed in range(600):
         times[split(30, seed=seed).held_out] += 1
-    assert abs(times / 600 - 5 / 30).max() < 4.5 * (5 / 30 * 25 / 30 / 600) ** 0.5
+    assert abs(times / 600 - 10 / 30).max() < 4.5 * (10 / 30 * 20 / 30 / 600) ** 0.5

@@ -73,9 +73,9 @@ class FrozenCritic:
         """Values at x with a bound for their rounding.
 
         Arguments:
-            x: shape (n, dim), in the units of the data; taken as exact.
+            x: shape (n, dim), on any device, in the units of the data; taken as exact.
         """
-        h = self.standardisation.apply(x.double())
+        h = self.standardisation.apply(x.cpu().double())
         norm = _largest_norm(h)
         error = gamma(3) * norm
         for layer, bound in zip(self.layers, self.bounds, strict=False):
@@ -84,7 +84,7 @@ class FrozenCritic:
             norm = _largest_norm(h)
         factor = self.standardisation.spread * self.lipschitz
         rounding = (error * (1 + 1e-9) + gamma(3) * norm) * factor + _SMALLEST * (norm + 1)
-        return Potentials(values=(h.squeeze(-1) * factor).cpu().numpy(), rounding=rounding)
+        return Potentials(values=(h.squeeze(-1) * factor).numpy(), rounding=rounding)
 
     def tensors(self) -> dict[str, Tensor]:
         """All numbers by name, as they are stored."""

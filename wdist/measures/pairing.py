@@ -16,6 +16,8 @@ from wdist.sources.survey import Survey, finite_rows, survey
 
 _FIT_ROWS = 20_000
 """Training samples of each side that the standardisation is fitted on."""
+_LARGEST = 1e300
+"""Values beyond this leave float64 no room for distances between samples."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,7 +58,11 @@ def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device
     (source_a, found_a), (source_b, found_b) = _surveyed(a, access), _surveyed(b, access)
     warnings = check_comparable(source_a, source_b, _range(source_a, found_a), _range(source_b, found_b))
     measure_a = make_measure(source_a, side=0, seed=seed, device=device, digest=found_a.digest if found_a else None)
-    measure_b = make_measure(source_b, side=1, seed=seed, device=device, digest=found_b.digest if found_b else None)
+    try:
+        measure_b = make_measure(source_b, side=1, seed=seed, device=device, digest=found_b.digest if found_b else None)
+    except BaseException:
+        measure_a.close()
+        raise
     fit_a, fit_b = (_training_sample(measure) for measure in (measure_a, measure_b))
     pair = Pair(
         a=measure_a,
@@ -77,6 +83,11 @@ def _surveyed(address: Any, access: Access) -> tuple[Source, Survey | None]:
     if not isinstance(source, FiniteSource):
         return source, None
     found = survey(source)
+    if found.minimum is not None and found.maximum is not None and max(-found.minimum, found.maximum) > _LARGEST:
+        raise SourceError(
+            f"{source.info.address} reaches from {found.minimum:g} to {found.maximum:g}, too far for differences in float64; "
+            f"divide both sides by one number and save them again"
+        )
     kept = finite_rows(source, found, access)
     if found.constant:
         raise SourceError(
