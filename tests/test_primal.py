@@ -9,6 +9,7 @@ import scipy.stats
 import torch
 
 from tests.trials import exact_w1
+from wdist.ground_metric import L2, METRICS
 from wdist.measures.rows import ResidentRows
 from wdist.primal import Effort, _affordable_blocks, _by_quantiles, _masses, _members, predicted_seconds, upper_bound
 from wdist.sources.in_memory import open_values
@@ -21,8 +22,8 @@ def rows(x):
     return ResidentRows(values=source.read(slice(0, source.count)), info=source.info)
 
 
-def bound(x, y, *, effort=PLENTY, prepare=lambda x: x, seed=0):
-    return upper_bound(rows(x), rows(y), prepare=prepare, effort=effort, seed=seed)
+def bound(x, y, *, effort=PLENTY, prepare=lambda x: x, seed=0, metric=L2):
+    return upper_bound(rows(x), rows(y), prepare=prepare, effort=effort, seed=seed, metric=metric)
 
 
 @pytest.mark.parametrize("counts", [(50, 50), (40, 61), (7, 300), (1, 5), (2, 2)], ids=str)
@@ -167,3 +168,18 @@ def test_distances_are_not_those_of_the_matrix_product():
     y = x + 1e-9
     assert bound(x, y).cost == pytest.approx(1e-9 * 30**0.5, rel=1e-3)
     assert bound(torch.from_numpy(x).float(), torch.from_numpy(y).float()).cost >= 0
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=str)
+@pytest.mark.parametrize("kind", ["whole", "blocks", "single point", "one dimension"])
+def test_every_metric_has_its_own_transport(metric, kind):
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(240, 4)), random.normal(size=(300, 4)) * [1, 2, 0.5, 3]
+    if kind == "single point":
+        y = np.repeat(y[:1], 20, axis=0)
+    if kind == "one dimension":
+        x, y = x[:, :1], y[:, :1]
+    effort = Effort(seconds=predicted_seconds(120, 150) * 2.5, nbytes=1 << 30) if kind == "blocks" else PLENTY
+    found, truth = bound(x, y, effort=effort, metric=metric), exact_w1(x, y, metric.p)
+    assert found.exact == (kind != "blocks")
+    assert truth <= found.cost <= truth * (1.5 if kind == "blocks" else 1 + 1e-8)

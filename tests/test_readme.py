@@ -6,6 +6,7 @@ import shlex
 import pytest
 
 from tests.readme import README, REPOSITORY, printed, quotations, skeleton
+from wdist.critics.catalogue import RECIPES
 from wdist.sources.address import parse_address
 
 TEXT = README.read_text()
@@ -70,6 +71,12 @@ def test_addresses_are_of_the_grammar(address):
     parsed = parse_address(address)
     assert parsed.text == address
     assert ("?" in address) == bool(parsed.options)
+
+
+def test_every_critic_is_in_the_table_and_nothing_else():
+    table = TEXT.partition("| Critic |")[2].partition("\n\n")[0]
+    named = [name for row in table.splitlines()[2:] for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    assert sorted(named) == sorted(RECIPES)
 
 
 def test_linked_files_exist():

@@ -7,7 +7,9 @@ import ot
 import torch
 
 from wdist.critics.catalogue import RECIPES
+from wdist.critics.recipe import CriticRecipe
 from wdist.critics.settings import CriticSettings
+from wdist.ground_metric import L2, GroundMetric
 from wdist.measures.pairing import Pair, open_pair
 from wdist.result import CriticResult
 from wdist.sources.source import Access
@@ -17,6 +19,8 @@ from wdist.trial import Statement, run_trial
 
 CPU = torch.device("cpu")
 STATEMENT = Statement(confidence=0.95, method="welch", bounds=1)
+TRAINED = [name for name, recipe in RECIPES.items() if isinstance(recipe, CriticRecipe)]
+"""Critics that are not of a closed form."""
 SMALL = CriticSettings(width=16, depth=3, group_size=4, batch_size=32)
 
 
@@ -34,9 +38,12 @@ def trial(
     seed: int = 0,
     settings: CriticSettings = SMALL,
     statement: Statement = STATEMENT,
+    metric: GroundMetric = L2,
 ) -> CriticResult:
     """Trains and judges one critic of the catalogue."""
-    return judged(pair_of(a, b, seed=seed), name=name, steps=steps, seed=seed, settings=settings, statement=statement)
+    return judged(
+        pair_of(a, b, seed=seed), name=name, steps=steps, seed=seed, settings=settings, statement=statement, metric=metric
+    )
 
 
 def judged(
@@ -48,6 +55,7 @@ def judged(
     settings: CriticSettings = SMALL,
     statement: Statement = STATEMENT,
     observer: Any = None,
+    metric: GroundMetric = L2,
 ) -> CriticResult:
     """As :func:`trial`, on a pair that is open already."""
     try:
@@ -60,6 +68,7 @@ def judged(
             seed=seed,
             device=CPU,
             observer=observer or Silent(),
+            metric=metric,
         )
     finally:
         pair.close()
@@ -73,9 +82,9 @@ def two_moons(n: int, m: int, dim: int, seed: int = 0) -> tuple[np.ndarray, np.n
     return a, b
 
 
-def exact_w1(a: np.ndarray, b: np.ndarray) -> float:
-    """W1 of two sets by POT's network simplex, from distances that are computed by differences."""
+def exact_w1(a: np.ndarray, b: np.ndarray, p: float = 2) -> float:
+    """W1 of two sets in the p-norm by POT's network simplex, from distances that are computed by differences."""
     a, b = (np.asarray(side, dtype=np.float64).reshape(len(side), -1) for side in (a, b))
     scale = max(np.abs(a - a[0]).max(), np.abs(b - a[0]).max(), np.finfo(float).tiny)
-    distances = np.linalg.norm((a[:, None] - b[None]) / scale, axis=2)
+    distances = np.linalg.norm((a[:, None] - b[None]) / scale, ord=p, axis=2)
     return float(ot.emd2(np.full(len(a), 1 / len(a)), np.full(len(b), 1 / len(b)), distances, numItermax=10_000_000)) * scale

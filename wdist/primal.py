@@ -9,6 +9,7 @@ import ot
 import torch
 from torch import Tensor
 
+from wdist.ground_metric import L2, GroundMetric
 from wdist.linalg.rounding import UNIT_ROUNDOFF, gamma
 from wdist.measures.rows import Rows, gather
 
@@ -45,7 +46,15 @@ def predicted_seconds(n: int, m: int) -> float:
     return 0.8 * (n * m / 4e6) ** 1.25
 
 
-def upper_bound(a: Rows, b: Rows, *, prepare: Callable[[Tensor], Tensor], effort: Effort, seed: int) -> Coupling | None:
+def upper_bound(
+    a: Rows,
+    b: Rows,
+    *,
+    prepare: Callable[[Tensor], Tensor],
+    effort: Effort,
+    seed: int,
+    metric: GroundMetric = L2,
+) -> Coupling | None:
     """The cost of a coupling of all samples: optimal where memory and time allow, else made of blocks of optimal ones.
 
     Arguments:
@@ -53,6 +62,7 @@ def upper_bound(a: Rows, b: Rows, *, prepare: Callable[[Tensor], Tensor], effort
         prepare: a shift and a scale that bring samples to where squares do not overflow; the cost is in its units.
         effort: predicted before anything is solved, and not exceeded by the prediction.
         seed: of the order in which blocks are formed.
+        metric: between samples.
 
     Returns:
         The coupling, or None where not even blocks are affordable.
@@ -65,22 +75,22 @@ def upper_bound(a: Rows, b: Rows, *, prepare: Callable[[Tensor], Tensor], effort
         if (point := _single_point(points)) is not None:
             there, total = prepare(point), 0.0
             for batch in map(prepare, others.batches(4096)):
-                distance = float(torch.linalg.vector_norm(batch - there, dim=1).mean())
-                total += len(batch) * (distance * (1 + _SLACK) + _displaced(batch) + _displaced(there))
+                distance = float(metric.norm(batch - there).mean())
+                total += len(batch) * (distance * (1 + _SLACK) + _displaced(batch, metric) + _displaced(there, metric))
             return Coupling(cost=total / others.count, exact=True, method="one side is a single point")
     n, m = a.count, b.count
     if a.span(0, 1, None).shape[1] == 1 and 64 * (n + m) <= effort.nbytes:
         x, y = (prepare(gather(side)) for side in (a, b))
-        cost = _by_quantiles(x[:, 0].numpy(), y[:, 0].numpy()) * (1 + _SLACK) + _displaced(x) + _displaced(y)
+        cost = _by_quantiles(x[:, 0].numpy(), y[:, 0].numpy()) * (1 + _SLACK) + _displaced(x, metric) + _displaced(y, metric)
         return Coupling(cost=cost, exact=True, method="sorting, one dimension")
     if predicted_seconds(n, m) <= effort.seconds and n * m * BYTES_PER_PAIR <= effort.nbytes:
         x, y = (prepare(gather(side)) for side in (a, b))
-        cost, optimal = _solve(x, y, np.full(n, 1 / n), np.full(m, 1 / m))
+        cost, optimal = _solve(x, y, np.full(n, 1 / n), np.full(m, 1 / m), metric)
         return Coupling(cost=cost, exact=optimal, method="exact transport" if optimal else "transport, stopped early")
     blocks = _affordable_blocks(n, m, effort.seconds)
     if blocks is None:
         return None
-    cost = _blocks(a, b, prepare, blocks, seed)
+    cost = _blocks(a, b, prepare, blocks, seed, metric)
     return Coupling(cost=cost, exact=False, method=f"{blocks} blocks of exact transport")
 
 
@@ -90,9 +100,9 @@ def _single_point(rows: Rows) -> Tensor | None:
     return point if all(bool((batch == point).all()) for batch in rows.batches(4096)) else None
 
 
-def _displaced(x: Tensor, mass: np.ndarray | None = None) -> float:
+def _displaced(x: Tensor, metric: GroundMetric, mass: np.ndarray | None = None) -> float:
     """How far the rounding of ``prepare`` may have brought samples, on average: the cost between the true ones is off by that."""
-    norms = torch.linalg.vector_norm(x, dim=1)
+    norms = metric.norm(x)
     return _PREPARED * float(norms.mean() if mass is None else norms @ torch.from_numpy(mass))
 
 
@@ -119,30 +129,32 @@ def _affordable_blocks(n: int, m: int, seconds: float) -> int | None:
     return blocks
 
 
-def _solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray) -> tuple[float, bool]:
+def _solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetric) -> tuple[float, bool]:
     """Cost of an optimal plan between masses a and b, its distances computed anew where mass moves; and whether it is optimal."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the log says the same, and decides
-        plan, log = ot.emd(a, b, _distances(x, y).numpy(), numItermax=100_000_000, log=True)
+        plan, log = ot.emd(a, b, _distances(x, y, metric).numpy(), numItermax=100_000_000, log=True)
     rows, columns = np.nonzero(plan)
     mass = torch.from_numpy(plan[rows, columns])
     # cdist multiplies matrices and loses half of the digits of small distances; differences do not.
-    distances = torch.linalg.vector_norm(x[rows] - y[columns], dim=1)
+    distances = metric.norm(x[rows] - y[columns])
     # Mass that the plan misplaces by rounding could at worst travel the largest distance there is.
     misplaced = float(np.abs(plan.sum(1) - a).sum() + np.abs(plan.sum(0) - b).sum())
-    diameter = 2 * float(max(torch.linalg.vector_norm(side - x[0], dim=1).max() for side in (x, y)))
+    diameter = 2 * float(max(metric.norm(side - x[0]).max() for side in (x, y)))
     misplaced += 64 * UNIT_ROUNDOFF  # of the masses themselves, 1 / n is not a binary number, and of these sums
-    cost = float(mass @ distances) * (1 + _SLACK) + misplaced * diameter + _displaced(x, a) + _displaced(y, b)
+    cost = float(mass @ distances) * (1 + _SLACK) + misplaced * diameter + _displaced(x, metric, a) + _displaced(y, metric, b)
     return cost, log["warning"] is None
 
 
-def _distances(x: Tensor, y: Tensor) -> Tensor:
-    """Euclidean distances of all pairs, shape (n, m); those of near pairs by differences.
+def _distances(x: Tensor, y: Tensor, metric: GroundMetric) -> Tensor:
+    """Distances of all pairs, shape (n, m); those of near pairs by differences.
 
-    A product of matrices, which is what cdist makes of it, loses the digits in which near points differ, and the plan between tight
-    clusters would be arbitrary.
+    A product of matrices, which is what cdist makes of Euclidean ones, loses the digits in which near points differ, and the plan
+    between tight clusters would be arbitrary.
     """
-    distances = torch.cdist(x, y)
+    distances = metric.pairwise(x, y)
+    if metric != L2:
+        return distances
     norms_x, norms_y = (torch.linalg.vector_norm(side, dim=1) for side in (x, y))
     for start in range(0, len(x), 256):
         part = distances[start : start + 256]
@@ -153,7 +165,7 @@ def _distances(x: Tensor, y: Tensor) -> Tensor:
     return distances
 
 
-def _blocks(a: Rows, b: Rows, prepare: Callable[[Tensor], Tensor], blocks: int, seed: int) -> float:
+def _blocks(a: Rows, b: Rows, prepare: Callable[[Tensor], Tensor], blocks: int, seed: int, metric: GroundMetric) -> float:
     """Cost of the coupling that keeps mass within blocks of equal mass.
 
     A sample that two blocks share is split between them, so that the marginals are met whatever the two counts.
@@ -163,7 +175,7 @@ def _blocks(a: Rows, b: Rows, prepare: Callable[[Tensor], Tensor], blocks: int, 
     total = 0.0
     for k in range(blocks):
         x, y = (prepare(side.span(*_members(side.count, k, blocks), order)) for side, order in zip((a, b), orders, strict=True))
-        total += _solve(x, y, _masses(a.count, k, blocks), _masses(b.count, k, blocks))[0]
+        total += _solve(x, y, _masses(a.count, k, blocks), _masses(b.count, k, blocks), metric)[0]
     return total / blocks
 
 

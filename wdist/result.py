@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -81,11 +82,49 @@ class LayerBound:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Repeats:
+    """What critics of one kind came to, trained with several seeds on one split.
+
+    Only the spread is taken from here: the bounds of a result are those of the first seed, which no outcome chose.
+    """
+
+    seeds: tuple[int, ...]
+    """The first is that of the result itself."""
+    estimates: tuple[float, ...]
+    """Held-out estimate of each seed."""
+    lowers: tuple[float, ...]
+    """Lower bound for the samples of each seed."""
+
+    def __post_init__(self) -> None:
+        assert len(self.seeds) == len(self.estimates) == len(self.lowers) > 0
+
+    @property
+    def estimate_mean(self) -> float:
+        return fmean(self.estimates)
+
+    @property
+    def estimate_deviation(self) -> float | None:
+        """Standard deviation of one seed's held-out estimate; None for a single seed."""
+        return stdev(self.estimates) if len(self.seeds) > 1 else None
+
+    @property
+    def lower_mean(self) -> float:
+        return fmean(self.lowers)
+
+    @property
+    def lower_deviation(self) -> float | None:
+        """Standard deviation of one seed's lower bound for the samples; None for a single seed."""
+        return stdev(self.lowers) if len(self.seeds) > 1 else None
+
+
+@dataclass(frozen=True, kw_only=True)
 class CriticResult:
     """One critic: how it was trained, its certificate, and the bounds that it proves."""
 
     name: str
     """``groupsort-bjorck``, ``relu-spectral``, ``relu-bjorck``, ..."""
+    title: str = ""
+    """The same in a few words."""
     samples: SamplesInterval
     population: PopulationBound
     training_value: float
@@ -104,6 +143,14 @@ class CriticResult:
     """The validation value rose by less than 1 % over the last quarter of the training."""
     frozen: FrozenCritic
     """The one object that was certified and evaluated, and is saved."""
+    bound_by_construction: bool = True
+    """The layers were kept from stretching in training. Where False, only the division by the certificate makes a bound."""
+    raw_value: float | None = None
+    """Held-out dual value, not divided by anything, of a critic without a constraint: NOT A BOUND."""
+    largest_slope: float | None = None
+    """Of the critic, found by a search: the Lipschitz constant from below."""
+    repeats: Repeats | None = None
+    """The same kind with further seeds, where that was asked for."""
     interrupted: bool = False
 
 
@@ -144,6 +191,8 @@ class Estimate:
     """At most 1000 held-out samples of each side, shape (n, dim), to draw beside a surface; None above two dimensions."""
     warnings: tuple[str, ...] = field(default=())
     interrupted: bool = False
+    comparison: bool = False
+    """The critics were named to be compared; ``critic`` is the one that proves most."""
 
     @property
     def samples(self) -> SamplesInterval:
@@ -164,6 +213,16 @@ class Estimate:
     def converged(self) -> bool:
         """Whether the main critic had stopped improving when its budget ended."""
         return self.critic.converged
+
+    @property
+    def critics(self) -> tuple[CriticResult, ...]:
+        """All critics, the main one first."""
+        return (self.critic, *self.baselines)
+
+    @property
+    def detailed(self) -> bool:
+        """Whether there is more to tell of each critic than fits one row: compared, repeated, or left without a constraint."""
+        return self.comparison or any(each.repeats or not each.bound_by_construction for each in self.critics)
 
     @property
     def certified(self) -> bool:

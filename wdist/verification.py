@@ -11,6 +11,7 @@ from wdist.confidence import METHODS
 from wdist.critics.frozen import FrozenCritic
 from wdist.device import choose_device
 from wdist.errors import SourceError
+from wdist.ground_metric import METRICS
 from wdist.measures.pairing import Pair, open_pair
 from wdist.result import CriticResult, Estimate
 from wdist.sources.source import Access
@@ -41,10 +42,13 @@ class Claim:
     """Of the stored samples; None for an endless source."""
     digest_b: str | None
     event_shape: tuple[int, ...]
+    metric: str = "l2"
 
     def __post_init__(self) -> None:
         if not (0.5 <= self.confidence < 1 and self.jointly_with >= 1 and self.method in METHODS):
             raise ValueError("what it says of its confidence has no meaning")
+        if self.metric not in METRICS:
+            raise ValueError("its ground metric is unknown")
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError("its seed is none")
         for number in (self.lipschitz_bound, self.samples_lower, self.population_lower):
@@ -115,6 +119,7 @@ def claim_of(result: CriticResult, estimate: Estimate) -> Claim:
         digest_a=estimate.digest_a,
         digest_b=estimate.digest_b,
         event_shape=estimate.a.event_shape,
+        metric=estimate.metric,
     )
 
 
@@ -151,7 +156,7 @@ def verify(
         claim = Claim.from_json(metadata["claim"])
     except (KeyError, ValueError, TypeError) as error:
         raise SourceError(f"{path} carries no readable claim; give a critic saved by --save-critic") from error
-    certificate = certify(frozen)
+    certificate = certify(frozen, METRICS[claim.metric])
     observer.notify(Stage(what="evaluating all samples"))
     pair = open_pair(
         claim.a if a is None else a,

@@ -16,6 +16,12 @@ WRONG = {
     "steps and budget": (["estimate", "a", "b", "--budget", "9s", "--steps", "9"], "give one of them"),
     "confidence in per cent": (["estimate", "a", "b", "--confidence", "95"], "written 0.95"),
     "no baseline named": (["estimate", "a", "b", "--baselines", ","], "none, default, all"),
+    "no critic named": (["estimate", "a", "b", "--critics", ","], "default, all"),
+    "critics and baselines": (["estimate", "a", "b", "--critics", "all", "--baselines", "none"], "give one of them"),
+    "no repeat": (["estimate", "a", "b", "--repeats", "0"], "--repeats"),
+    "beta beyond 1": (["estimate", "a", "b", "--beta", "1.5"], "at most 1"),
+    "no Björck iterations": (["estimate", "a", "b", "--bjorck-iterations", "0"], "at least 1"),
+    "known pair in another metric": (["synthetic", "--cones", "3", "--metric", "l1"], "leave --metric out"),
     "unknown optimiser": (["estimate", "a", "b", "--optimizer", "sgd"], "muon, adam, aggmo"),
     "unknown schedule": (["estimate", "a", "b", "--schedule", "up"], "cosine"),
     "group size that does not divide": (["estimate", "a", "b", "--width", "10", "--group-size", "3"], "choose a divisor"),
@@ -62,6 +68,29 @@ def test_options_reach_the_library(wdist, calls):
     assert (access.trust, access.download, access.drop_nonfinite, access.seed) == (True, True, True, 3)
 
 
+def test_options_of_a_comparison_reach_the_library(wdist, calls):
+    wdist("estimate", "a.h5", "b.h5", "--critics", "relu-bjorck, mean-difference", "--repeats", 3, "--metric", "linf", "--quiet")
+    (asked,) = calls.asked
+    assert (asked["critics"], asked["repeats"], asked["metric"]) == (["relu-bjorck", "mean-difference"], 3, "linf")
+
+
+def test_options_that_put_a_critic_together_reach_the_library(wdist, calls):
+    words = ("--activation", "leaky-relu:0.1", "--constraint", "bjorck-unrolled", "--bjorck-iterations", 20, "--beta", 0.25)
+    wdist("synthetic", "--cones", 2, *words, "--quiet")
+    settings = calls.asked[0]["settings"]
+    assert (settings.activation, settings.constraint) == ("leaky-relu:0.1", "bjorck-unrolled")
+    assert (settings.bjorck_iterations, settings.beta) == (20, 0.25)
+
+
+def test_estimate_and_synthetic_share_every_option_but_those_of_their_sources(wdist, calls):
+    wdist("estimate", "a.h5", "b.h5")
+    wdist("synthetic", "--cones", 3)
+    files, pair = calls.asked
+    assert set(files) - set(pair) == {"access"}
+    assert set(pair) - set(files) == {"truth", "command"}
+    assert all(files[name] == pair[name] for name in set(files) & set(pair) - {"a", "b", "observer"})
+
+
 def test_a_length_of_time_is_a_budget(wdist, calls):
     wdist("estimate", "a.h5", "b.h5", "--budget", "2m")
     assert calls.asked[0]["budget"].seconds == 120
@@ -71,7 +100,7 @@ def test_without_options_the_library_decides(wdist, calls):
     wdist("estimate", "a.h5", "b.h5")
     (asked,) = calls.asked
     assert asked["budget"] is None
-    assert asked["baselines"] == "default"
+    assert (asked["critics"], asked["baselines"], asked["repeats"], asked["metric"]) == (None, "default", 1, "l2")
     assert not any((asked["access"].trust, asked["access"].download, asked["access"].drop_nonfinite))
 
 

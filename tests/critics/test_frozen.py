@@ -8,15 +8,60 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from tests.trials import trial, two_moons
+from tests.trials import SMALL, trial, two_moons
 from wdist.certificate import certify
 from wdist.critics.catalogue import RECIPES
 from wdist.critics.frozen import FORMAT, FrozenCritic
 from wdist.errors import CertificateError, SourceError
-from wdist.lipschitz.frozen_layers import Activated, Affine
+from wdist.lipschitz.frozen_layers import Affine, activated
 from wdist.measures.standardisation import Standardisation
 
 STANDARD = Standardisation(shift=torch.zeros(3, dtype=torch.float64), spread=1.0)
+
+
+def exact_layer(layer, h):
+    """One layer in the precision of the context."""
+    kind, _, parameter = layer.kind.partition(":")
+    match kind:
+        case "affine":
+            return [
+                mpmath.fdot(map(mpmath.mpf, weights), h) + mpmath.mpf(b)
+                for weights, b in zip(layer.weight.tolist(), layer.bias.tolist(), strict=True)
+            ]
+        case "piecewise-linear":
+            return [exact_piece(layer.knots.tolist(), layer.slopes.tolist(), h[0])]
+        case "householder":
+            half = len(h) // 2
+            for j, (p, q) in enumerate(layer.normal.tolist()):
+                p, q = mpmath.mpf(p), mpmath.mpf(q)
+                beyond = 2 * min(p * h[j] + q * h[j + half], 0) / (p * p + q * q)
+                h[j], h[j + half] = h[j] - beyond * p, h[j + half] - beyond * q
+            return h
+        case "group-sort" | "maxout" | "full-sort" | "maxmin":
+            k = {"full-sort": len(h), "maxmin": 2}.get(kind) or int(parameter)
+            groups = len(h) // k
+            for g in range(groups):
+                h[g::groups] = sorted(h[g::groups])
+            return h[-groups:] if kind == "maxout" else h
+        case "leaky-relu":
+            return [max(v, 0) + mpmath.mpf(float(parameter)) * min(v, 0) for v in h]
+    functions = {
+        "relu": lambda v: max(v, mpmath.mpf(0)),
+        "abs": abs,
+        "tanh": mpmath.tanh,
+        "sigmoid": lambda v: 1 / (1 + mpmath.exp(-v)),
+        "identity": lambda v: v,
+    }
+    return [functions[kind](v) for v in h]
+
+
+def exact_piece(knots, slopes, t):
+    """The integral of the slopes from the first knot to t."""
+    knots, slopes = ([mpmath.mpf(v) for v in values] for values in (knots, slopes))
+    if t <= knots[0]:
+        return slopes[0] * (t - knots[0])
+    ends = [*knots[1:], mpmath.inf]
+    return mpmath.fsum(s * (min(t, end) - k) for k, end, s in zip(knots, ends, slopes[1:], strict=True) if k < t)
 
 
 def exact_values(critic, x):
@@ -27,18 +72,7 @@ def exact_values(critic, x):
         for row in x.tolist():
             h = [(mpmath.mpf(v) - mpmath.mpf(s)) / spread for v, s in zip(row, critic.standardisation.shift.tolist(), strict=True)]
             for layer in critic.layers:
-                if isinstance(layer, Affine):
-                    h = [
-                        mpmath.fdot(map(mpmath.mpf, weights), h) + mpmath.mpf(b)
-                        for weights, b in zip(layer.weight.tolist(), layer.bias.tolist(), strict=True)
-                    ]
-                elif layer.name == "relu":
-                    h = [max(v, mpmath.mpf(0)) for v in h]
-                else:
-                    k = int(layer.name.removeprefix("group-sort:"))
-                    groups = len(h) // k
-                    for g in range(groups):
-                        h[g::groups] = sorted(h[g::groups])
+                h = exact_layer(layer, h)
             found.append(h[0] * spread * mpmath.mpf(critic.lipschitz))
         return found
 
@@ -51,6 +85,20 @@ DATA = {
     "subnormal": (1e-315, 0.0),
     "shifted tiny": (1e-12, 1.0),
 }
+
+
+ACTIVATIONS = ["leaky-relu:0.1", "tanh", "sigmoid", "identity", "maxmin", "maxout:4"]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_values_are_within_the_stated_rounding_whatever_the_activation(activation):
+    a, b = two_moons(60, 60, 3)
+    frozen = trial(a, b, settings=SMALL.filled(activation=activation), steps=8).frozen
+    found = frozen.evaluate(torch.from_numpy(a[:8] * 30))
+    with mpmath.workdps(60):
+        exact = exact_values(frozen, torch.from_numpy(a[:8] * 30))
+        assert max(abs(mpmath.mpf(float(v)) - e) for v, e in zip(found.values, exact, strict=True)) <= found.rounding
+    assert found.rounding <= 1e-9
 
 
 @pytest.mark.parametrize("data", DATA)
@@ -166,11 +214,42 @@ FORGERIES = {
 }
 
 
+MIRRORS = {"layers": ["affine", "householder", "affine"]}
+FORGERIES |= {
+    "mirrors without their normals": MIRRORS,
+    "mirrors that are too few": {**MIRRORS, "layers_1_normal": torch.ones(1, 2, dtype=torch.float64)},
+    "a mirror without direction": {**MIRRORS, "layers_1_normal": zeros(2, 2)},
+    "a mirror that is no number": {**MIRRORS, "layers_1_normal": torch.full((2, 2), float("nan"), dtype=torch.float64)},
+    "maxout that leaves too few": {"layers": ["affine", "maxout:2", "affine"]},
+    "a share out of range": {"layers": ["affine", "leaky-relu:2", "affine"]},
+    "pieces without slopes": {"layers": ["affine", "group-sort:2", "affine", "piecewise-linear"], "layers_3_knots": zeros(1)},
+    "knots out of order": {
+        "layers": ["affine", "group-sort:2", "affine", "piecewise-linear"],
+        "layers_3_knots": torch.tensor([1.0, 0.0], dtype=torch.float64),
+        "layers_3_slopes": zeros(3),
+    },
+    "pieces of many units": {
+        "layers": ["affine", "piecewise-linear", "affine"],
+        "layers_1_knots": zeros(1),
+        "layers_1_slopes": zeros(2),
+    },
+    "a layer that is no name": {"layers": ["affine", 3, "affine"]},
+}
+
+
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_what_is_no_function_of_a_sample_is_refused(forgery, tmp_path):
     """A bias for each row would make the potential depend on a sample's position, and prove what is false."""
     with pytest.raises(SourceError, match=r"damaged critic.*save it again"):
         load(tmp_path, *small(**FORGERIES[forgery]))
+
+
+@pytest.mark.parametrize("activation", ["householder", "full-sort", "maxout:2", "leaky-relu:0.25", "tanh"])
+def test_every_kind_of_layer_is_read_again(activation, tmp_path):
+    frozen = trial(*two_moons(60, 60, 3), settings=SMALL.filled(activation=activation), steps=3).frozen
+    path = tmp_path / "critic.safetensors"
+    path.write_bytes(frozen.serialise({}))
+    assert FrozenCritic.load(path)[0].digest() == frozen.digest()
 
 
 def test_a_safetensors_file_of_another_kind_is_refused(tmp_path):
@@ -198,7 +277,7 @@ def test_the_digest_covers_all_that_values_depend_on():
     others = [
         FrozenCritic([Affine(weight=layers[0].weight * (1 + 2**-52), bias=zeros(1))], STANDARD),
         FrozenCritic([Affine(weight=layers[0].weight, bias=zeros(1) + 5e-324)], STANDARD),
-        FrozenCritic([*layers, Activated(name="relu")], STANDARD),
+        FrozenCritic([*layers, activated("relu")], STANDARD),
         FrozenCritic(layers, Standardisation(shift=STANDARD.shift + 1e-300, spread=1.0)),
         FrozenCritic(layers, Standardisation(shift=STANDARD.shift, spread=1 + 2**-52)),
         FrozenCritic(layers, STANDARD, lipschitz=1 + 2**-52),

@@ -86,7 +86,13 @@ def test_no_critic_claims_more_than_exact_transport_of_the_same_samples(kind):
         )
         pair = pair_of(a, b, seed=seed)
         truth = exact_w1(gather(pair.a.everything).numpy(), gather(pair.b.everything).numpy())
-        result = judged(pair, name=names[seed % len(names)], seed=seed, steps=int(random.integers(5, 30)), settings=settings)
+        result = judged(
+            pair,
+            name=names[(seed + 14 * KINDS.index(kind)) % len(names)],
+            seed=seed,
+            steps=int(random.integers(5, 30)),
+            settings=settings,
+        )
         assert 0 <= result.samples.lower <= truth
         proved = max(proved, result.samples.lower / truth)
     assert proved > 0.05, "bounds of 0 would pass every test"

@@ -7,6 +7,7 @@ import torch
 from wdist.errors import CertificateError
 from wdist.linalg.orthonormalise import (
     bjorck,
+    bjorck_product,
     gram,
     orthonormal_initial,
     orthonormality_defect,
@@ -223,3 +224,16 @@ def test_polar_express_of_zero_is_zero():
     """A gradient that vanishes moves nothing, and makes no nan."""
     for dtype in (torch.float32, torch.float64):
         assert torch.equal(polar_express(torch.zeros(3, 5, dtype=dtype)), torch.zeros(3, 5, dtype=dtype))
+
+
+@pytest.mark.parametrize("iterations", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("shape", [(6, 11), (11, 6), (8, 8)], ids=str)
+def test_products_with_vectors_agree_with_the_whole_matrix(shape, iterations, generator):
+    W = torch.randn(*shape, generator=generator, dtype=torch.float64)
+    W = W / safe_scale(W)
+    A = bjorck(W, iterations=iterations)
+    for v in (
+        torch.randn(shape[1], generator=generator, dtype=W.dtype),
+        torch.randn(shape[1], 3, generator=generator, dtype=W.dtype),
+    ):
+        torch.testing.assert_close(bjorck_product(W, v, iterations), A @ v, rtol=1e-11, atol=1e-11)

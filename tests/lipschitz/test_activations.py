@@ -1,14 +1,22 @@
 """Activations: they never stretch a distance, and GroupSort only changes the order."""
 
+import math
+
+import mpmath
 import pytest
 import torch
 
 from wdist.errors import UsageError
-from wdist.lipschitz.activations import activation, group_sort, sort_groups
+from wdist.lipschitz.activations import activation
+from wdist.lipschitz.group_sort import group_sort, sort_groups
 
 C = 32
 GROUP_SIZES = [1, 2, 4, 8, 16, C]
-NAMES = [*(f"group-sort:{k}" for k in GROUP_SIZES), "relu", "abs", "identity"]
+EXACT = [*(f"group-sort:{k}" for k in GROUP_SIZES), "maxmin", "full-sort", "relu", "abs", "identity", "maxout:2", "maxout:4"]
+HOMOGENEOUS = [*EXACT, "leaky-relu:0.1", "leaky-relu:0", "householder"]
+NAMES = [*HOMOGENEOUS, "tanh", "sigmoid"]
+ISOMETRIES = [*(f"group-sort:{k}" for k in GROUP_SIZES), "maxmin", "full-sort", "abs", "identity", "householder"]
+"""Their gradient keeps its Euclidean norm wherever they have one."""
 
 
 def groups(z, k):
@@ -67,7 +75,7 @@ def test_gradient_of_the_sorting_network_by_finite_differences(k, generator):
     assert torch.autograd.gradcheck(lambda z: group_sort(z, k), (z,))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", HOMOGENEOUS)
 def test_homogeneous(name, z):
     """phi(c z) = c phi(z) for c > 0; exactly for powers of two."""
     this = activation(name)
@@ -83,10 +91,76 @@ def test_no_distance_is_stretched(name, generator):
     for step in (1e-8, 1e-2, 1.0, 100.0):
         y = x + step * torch.randn(x.shape, generator=generator, dtype=torch.float64)
         moved = (this.evaluate(x) - this.evaluate(y)).norm(dim=1)
-        assert bool((moved <= this.bound * (x - y).norm(dim=1) * (1 + 1e-14)).all())
+        rounding = this.module(C).freeze().rounding(float(x.norm(dim=1).max()), C) * 2 if this.ulps else 0.0
+        assert bool((moved <= this.l2 * (x - y).norm(dim=1) * (1 + 1e-14) + rounding).all())
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_no_distance_is_stretched_in_the_maximum_norm(name, generator):
+    this = activation(name)
+    x = torch.randn(500, C, generator=generator, dtype=torch.float64)
+    for step in (1e-8, 1e-2, 1.0, 100.0):
+        y = x + step * torch.randn(x.shape, generator=generator, dtype=torch.float64)
+        moved = (this.evaluate(x) - this.evaluate(y)).abs().amax(1)
+        assert bool((moved <= this.linf * (x - y).abs().amax(1) * (1 + 1e-14) + 1e-15).all())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_module_does_in_training_what_is_frozen(name, z, generator):
+    """With angles away from where they start, where it has any."""
+    module = activation(name).module(C).double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    frozen = module.freeze()
+    assert frozen.check(C) == activation(name).outputs(C) == frozen(z).shape[1]
+    torch.testing.assert_close(module(z), frozen(z), rtol=1e-12, atol=1e-12)
+    assert frozen.lipschitz().bound == activation(name).l2
+    assert frozen.maximum(math.inf).bound == activation(name).linf
+
+
+@pytest.mark.parametrize("name", ISOMETRIES)
+def test_the_gradient_keeps_its_norm(name, z, generator):
+    z = z[9:].clone().requires_grad_()
+    incoming = torch.randn(z.shape, generator=generator, dtype=z.dtype)
+    (found,) = torch.autograd.grad(activation(name).module(C).double()(z), z, incoming)
+    torch.testing.assert_close(found.norm(dim=1), incoming.norm(dim=1), rtol=1e-6, atol=0)
+
+
+def test_householder_starts_as_maxmin(z):
+    started = activation("householder").module(C).double()(z)
+    torch.testing.assert_close(started, activation("maxmin").evaluate(z), rtol=1e-6, atol=1e-6)
+
+
+def test_householder_is_as_steep_in_the_maximum_norm_as_it_says():
+    mirror = activation("householder").module(2).double()
+    with torch.no_grad():
+        mirror.angle.fill_(math.pi / 8)
+    x = torch.tensor([[-2.0, -1.0]], dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(mirror, x).reshape(2, 2)
+    assert float(jacobian.abs().sum(1).max()) == pytest.approx(math.sqrt(2), rel=1e-6)
+
+
+def test_maxout_is_the_last_part_of_sorted_groups(z):
+    assert torch.equal(activation("maxout:4").evaluate(z), sort_groups(z, 4)[:, -C // 4 :])
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "leaky-relu:0.1"])
+def test_what_is_rounded_is_within_the_stated_units_of_the_last_place(name):
+    functions = {
+        "tanh": mpmath.tanh,
+        "sigmoid": lambda v: 1 / (1 + mpmath.exp(-v)),
+        "leaky-relu:0.1": lambda v: v if v > 0 else v * mpmath.mpf(0.1),
+    }
+    z = torch.cat([torch.linspace(-40, 40, 401), torch.logspace(-12, 0, 41), -torch.logspace(-12, 0, 41)]).double()
+    this = activation(name)
+    with mpmath.workdps(40):
+        for v, found in zip(z.tolist(), this.evaluate(z.unsqueeze(0))[0].tolist(), strict=True):
+            exact = functions[name](mpmath.mpf(v))
+            assert abs(mpmath.mpf(found) - exact) <= this.ulps * 2.0**-52 * abs(exact)
+
+
+@pytest.mark.parametrize("name", EXACT)
 def test_evaluation_rounds_nothing(name, z):
     """Every value that comes out went in, up to its sign, or is zero: nothing is counted for the rounding of activations."""
     inputs, outputs = z.abs().sort(-1).values, activation(name).evaluate(z).abs()
@@ -99,7 +173,22 @@ def test_an_activation_carries_the_name_that_builds_it_again(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "group-sort", "group-sort:", "group-sort:0", "group-sort:-2", "group-sort:two", "tanh", "relu:2"]
+    "name",
+    [
+        "",
+        "group-sort",
+        "group-sort:",
+        "group-sort:0",
+        "group-sort:-2",
+        "group-sort:two",
+        "softplus",
+        "relu:2",
+        "leaky-relu",
+        "leaky-relu:2",
+        "leaky-relu:nan",
+        "maxout",
+        "group-sort:²",
+    ],
 )
 def test_an_unknown_activation_is_refused(name):
     with pytest.raises(UsageError, match="choose group-sort:K"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from wdist.errors import UsageError
-from wdist.lipschitz.frozen_layers import Activated, Affine
+from wdist.lipschitz.frozen_layers import Affine, activated
 
 
 def affine(outputs, inputs, generator, scale=1.0):
@@ -26,7 +26,7 @@ def test_affine_is_within_its_stated_rounding_of_exact_rational_arithmetic(shape
             for weights, b in zip(layer.weight.tolist(), layer.bias.tolist(), strict=True)
         ]
         squares = sum((e - Fraction(v)) ** 2 for e, v in zip(exact, values, strict=True))
-        stated = layer.rounding(float(torch.tensor(row, dtype=torch.float64).norm()))
+        stated = layer.rounding(float(torch.tensor(row, dtype=torch.float64).norm()), shape[1])
         assert squares <= Fraction(stated) ** 2
         assert stated < 1e-12 * max(scale, 1)
 
@@ -39,15 +39,15 @@ def test_affine_is_bounded_by_its_spectral_norm(generator):
 
 
 def test_activations_are_bounded_by_1_and_round_nothing():
-    layer = Activated(name="group-sort:4")
+    layer = activated("group-sort:4")
     assert (layer.lipschitz().bound, layer.lipschitz().method) == (1.0, "permutation")
-    assert layer.rounding(1e300) == 0
+    assert layer.rounding(1e300, 8) == 0
 
 
 def test_an_activation_says_where_it_cannot_stand():
-    Activated(name="group-sort:4").check(8)
-    Activated(name="relu").check(7)
+    activated("group-sort:4").check(8)
+    activated("relu").check(7)
     with pytest.raises(ValueError, match="divide"):
-        Activated(name="group-sort:4").check(6)
+        activated("group-sort:4").check(6)
     with pytest.raises(UsageError):
-        Activated(name="softplus").check(6)
+        activated("softplus")

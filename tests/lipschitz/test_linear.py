@@ -1,12 +1,19 @@
 """Linear layers in training: the gradient is tangent, the weight stays where it belongs, the frozen weight has norm 1."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from wdist.linalg.orthonormalise import orthonormal_initial
+from wdist.errors import UsageError
+from wdist.linalg.induced_norms import to_maximum_norm_bound
+from wdist.linalg.orthonormalise import bjorck, orthonormal_initial, safe_scale
 from wdist.linalg.spectral_norm import spectral_norm_bound
-from wdist.lipschitz.linear import OrthonormalLinear, SpectralNormLinear, _TangentLinear
+from wdist.lipschitz.bjorck import OrthonormalLinear, _TangentLinear
+from wdist.lipschitz.constraints import CONSTRAINTS, constraint
+from wdist.lipschitz.linear import ConstraintOptions
+from wdist.lipschitz.spectral import SpectralNormLinear
 
 SHAPES = {"wide": (6, 15), "tall": (15, 6), "square": (9, 9), "one output": (1, 8), "one input": (8, 1)}
 ROWS = {"few rows": 3, "as many rows as the smaller side": None, "many rows": 64, "one row": 1}
@@ -56,13 +63,107 @@ def test_an_orthonormal_layer_starts_orthonormal_and_returns(shape, generator):
     assert np.abs(np.linalg.svd(layer.weight.detach().numpy(), compute_uv=False) - 1).max() < 1e-5
 
 
-@pytest.mark.parametrize("kind", [OrthonormalLinear, SpectralNormLinear])
+ORTHONORMAL = ["bjorck", "bjorck-unrolled", "cayley"]
+NORMED = [*ORTHONORMAL, "spectral", "parseval"]
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_layer_trains_and_freezes_to_what_it_evaluates(name, shape, generator):
+    """Once its constraint is met tightly; the seed is the generator's alone."""
+    outputs, inputs = SHAPES[shape]
+    layer, again = (constraint(name)(inputs, outputs, generator=torch.Generator().manual_seed(3)) for _ in range(2))
+    h = torch.randn(20, inputs, generator=generator)
+    torch.testing.assert_close(layer(h), again(h), rtol=0, atol=0)
+    layer(h).square().sum().backward()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            assert parameter.grad is not None
+            parameter.sub_(0.01 * parameter.grad)
+    for _ in range(10):
+        layer.constrain_()
+        layer.constrain_(tightly=True)
+    layer.eval()
+    W = layer.plain_weight()
+    assert W.dtype == torch.float64
+    assert not W.requires_grad
+    trained = layer.training_weight().detach().double()
+    torch.testing.assert_close(layer(h).detach().double(), h.double() @ trained.mT + layer.bias.detach(), rtol=1e-4, atol=1e-4)
+    scale = float((W * trained).sum() / W.square().sum())
+    torch.testing.assert_close(scale * W, trained, rtol=1e-4, atol=1e-4)
+    # What is drawn to its constraint, or projected into a ball, may be within it; frozen, it is brought to the edge.
+    assert (0.2 if name in ("linf", "parseval") else 0.999) < scale < 1.1
+
+
+@pytest.mark.parametrize("name", ORTHONORMAL)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_orthonormal_constraints_end_with_singular_values_of_1(name, shape, generator):
+    outputs, inputs = SHAPES[shape]
+    layer = constraint(name)(inputs, outputs, generator=generator)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    assert np.abs(np.linalg.svd(layer.plain_weight().numpy(), compute_uv=False) - 1).max() < 1e-6
+
+
+@pytest.mark.parametrize("options", [{"order": 2}, {"order": 4}, {"beta": 0.3}, {"scaling": "norms", "iterations": 15}], ids=str)
+def test_unrolled_iterations_obey_their_options_and_are_differentiated(options, generator):
+    layer = constraint("bjorck-unrolled")(7, 5, generator=generator, options=ConstraintOptions(**options)).double()
+    with torch.no_grad():
+        layer.weight.mul_(2.0).add_(0.1 * torch.randn(5, 7, generator=generator, dtype=torch.float64))
+    layer.constrain_(tightly=True)
+    W = layer.training_weight()
+    iterations = options.get("iterations", 3)
+    scale = safe_scale(layer.weight) if options.get("scaling") == "norms" else torch.linalg.matrix_norm(layer.weight, 2)
+    expected = bjorck(layer.weight / scale, order=options.get("order", 1), beta=options.get("beta", 0.5), iterations=iterations)
+    torch.testing.assert_close(W, expected, rtol=1e-4, atol=1e-4)
+    assert (layer.training_weight().sum().backward(), float(layer.weight.grad.norm()))[1] > 0
+
+
+def test_parseval_takes_one_step_of_equation_8(generator):
+    layer = constraint("parseval")(7, 5, generator=generator, options=ConstraintOptions(beta=0.2)).double()
+    with torch.no_grad():
+        layer.weight.mul_(1.2)
+    W = layer.weight.detach().clone()
+    layer.constrain_()
+    torch.testing.assert_close(layer.weight.detach(), 1.2 * W - 0.2 * W @ W.mT @ W, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("p", [1.0, 2.0, math.inf])
+def test_rows_stay_in_the_ball_of_the_dual_norm(p, first, generator):
+    layer = constraint("linf")(8, 5, generator=generator, options=ConstraintOptions(first=first, p=p))
+    norm = p if first else math.inf
+    assert to_maximum_norm_bound(layer.plain_weight(), norm) == pytest.approx(1, rel=1e-9)
+    with torch.no_grad():
+        layer.weight.mul_(3).add_(torch.randn(5, 8, generator=generator))
+    layer.constrain_()
+    assert to_maximum_norm_bound(layer.weight, norm) <= 1 + 1e-6
+    assert to_maximum_norm_bound(layer.plain_weight(), norm) == pytest.approx(1, rel=1e-12)
+
+
+def test_clipping_is_relative_to_the_inputs(generator):
+    for inputs, largest in ((512, 0.01), (64, 0.08)):
+        layer = constraint("clip")(inputs, 100, generator=generator)
+        with torch.no_grad():
+            layer.weight.mul_(100)
+        layer.constrain_()
+        assert float(layer.weight.detach().abs().max()) == pytest.approx(largest)
+
+
+def test_an_unknown_constraint_is_refused_with_the_names():
+    with pytest.raises(UsageError, match="'qr'; choose one of bjorck, "):
+        constraint("qr")
+
+
+@pytest.mark.parametrize("kind", [CONSTRAINTS[name] for name in NORMED])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_plain_weight_has_norm_1_in_float64(kind, shape, generator):
     outputs, inputs = SHAPES[shape]
     layer = kind(inputs, outputs, generator=generator)
     with torch.no_grad():
-        layer.weight.mul_(1.3).add_(0.2 * torch.randn(outputs, inputs, generator=generator))
+        for parameter in layer.parameters():
+            parameter.mul_(1.3).add_(0.2 * torch.randn(parameter.shape, generator=generator))
     W = layer.plain_weight()
     assert W.dtype == torch.float64
     assert not W.requires_grad

@@ -12,6 +12,7 @@ from wdist.result import (
     HistoryPoint,
     LayerBound,
     PopulationBound,
+    Repeats,
     SamplesInterval,
 )
 from wdist.sources.source import SourceInfo
@@ -115,6 +116,60 @@ def make_estimate(dim=2, **changes):
         "warnings": (),
     }
     return Estimate(**{**facts, **changes})
+
+
+def repeated(critic, spread):
+    """The same critic with two further seeds."""
+    offsets = (0.0, spread, -spread)
+    return replace(
+        critic,
+        repeats=Repeats(
+            seeds=(0, 1, 2),
+            estimates=tuple(critic.population.estimate + offset for offset in offsets),
+            lowers=tuple(critic.samples.lower + offset for offset in offsets),
+        ),
+    )
+
+
+def make_comparison(dim=2):
+    """Nine critics, two of them without a constraint, three seeds each."""
+    estimate = make_estimate(dim)
+    centres = estimate.critic.frozen.centres.tolist()
+    named = {
+        "relu-spectral": 0.3,
+        "relu-bjorck": 0.625,
+        "maxmin-bjorck": 0.8,
+        "groupsort-9-bjorck": 0.93,
+        "householder-bjorck": 0.94,
+        "mean-difference": 0.01,
+    }
+    others = [
+        repeated(make_critic(name, lower, frozen=Cones(centres, lower), final=lower), 0.0123) for name, lower in named.items()
+    ]
+    free = {"gradient-penalty-one-sided": 2.31234, "adversarial-lipschitz": 0.71234}
+    others += [
+        replace(
+            repeated(make_critic(name, 0.000123456, frozen=Cones(centres, 0.2), final=raw), 0.0000321),
+            bound_by_construction=False,
+            raw_value=raw,
+            largest_slope=1.41239,
+            lipschitz_bound=213.41,
+        )
+        for name, raw in free.items()
+    ]
+    return replace(estimate, critic=repeated(estimate.critic, 0.001), baselines=tuple(others), comparison=True)
+
+
+@pytest.fixture
+def comparison():
+    """The comparison in the plane."""
+    return make_comparison()
+
+
+@pytest.fixture
+def comparison_of():
+    """Makes a comparison in the given dimension."""
+    return make_comparison
 
 
 @pytest.fixture

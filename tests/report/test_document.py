@@ -58,3 +58,21 @@ def test_the_document_obeys_the_published_schema(document):
 def test_a_document_with_an_unknown_key_is_refused(document):
     with pytest.raises(ValidationError):
         EstimateDocument.model_validate({**document, "surprise": 1})
+
+
+def test_a_comparison_keeps_what_is_no_bound_apart_and_every_seed(comparison):
+    document = json.loads(text(EstimateDocument.of(comparison)))
+    assert document["comparison"] is True
+    critics = {critic["name"]: critic for critic in document["baselines"]}
+    free = critics["adversarial-lipschitz"]
+    assert (free["bound_by_construction"], free["raw_value"], free["largest_slope"]) == (False, 0.71234, 1.41239)
+    assert free["samples"]["lower"] == 0.000123456
+    bounded = critics["relu-bjorck"]
+    assert (bounded["bound_by_construction"], bounded["raw_value"], bounded["largest_slope"]) == (True, None, None)
+    assert bounded["repeats"]["seeds"] == [0, 1, 2]
+    assert bounded["repeats"]["lower_deviation"] == pytest.approx(0.0123)
+    assert bounded["repeats"]["estimates"][0] == bounded["population"]["estimate"]
+
+
+def test_the_schema_says_that_a_raw_value_is_no_bound():
+    assert "NOT A BOUND" in json.loads(schema())["$defs"]["CriticDocument"]["properties"]["raw_value"]["description"]

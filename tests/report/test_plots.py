@@ -46,3 +46,37 @@ def test_a_critic_without_history_or_upper_bound_is_no_obstacle(estimate_of, cri
 
 def test_the_same_result_gives_the_same_file(estimate_of):
     assert figure_bytes(estimate_of(16), suffix=".pdf") == figure_bytes(estimate_of(16), suffix=".pdf")
+
+
+def texts(figure):
+    """All words of a figure and its parts."""
+    from matplotlib.text import Text
+
+    return " ".join(found.get_text() for found in figure.findobj(Text))
+
+
+@pytest.mark.parametrize("dim", [1, 2, 16])
+def test_a_comparison_shows_bars_curves_and_each_critic(comparison_of, dim):
+    comparison = comparison_of(dim)
+    words = texts(draw(comparison))
+    for critic in comparison.critics:
+        assert words.count(critic.name) >= (2 if dim == 16 else 3)
+    assert "raw 2.312, not a bound" in words
+    assert "whisker" in words
+    assert figure_bytes(comparison, suffix=".png").startswith(MAGIC[".png"])
+
+
+def test_bars_are_in_the_order_of_the_table_and_as_long_as_their_bounds(comparison):
+    bars = draw(comparison).subfigs[0].axes[0].patches
+    lengths = [bar.get_width() for bar in bars]
+    assert lengths == sorted(lengths)
+    assert lengths[-1] == comparison.samples.lower
+
+
+def test_what_is_no_bound_does_not_set_the_scale(comparison):
+    from dataclasses import replace
+
+    wild = [replace(critic, raw_value=critic.raw_value and critic.raw_value * 1e6) for critic in comparison.baselines]
+    bars, curves = (area.axes[0] for area in draw(replace(comparison, baselines=tuple(wild))).subfigs[:2])
+    assert bars.get_xlim()[1] < 2
+    assert curves.get_ylim()[1] < 2

@@ -56,9 +56,9 @@ def test_without_a_terminal_a_critic_takes_five_plain_lines():
     lines = stream.getvalue().splitlines()
     assert len(lines) == 2 + 5
     assert "\x1b" not in stream.getvalue()
-    assert lines[1] == "groupsort-bjorck: training, 200 steps (1 of 2)"
+    assert lines[1] == "groupsort-bjorck: 200 steps (1 of 2)"
     assert "25%" in lines[2]
-    assert "validation bound" in lines[2]
+    assert "validation value" in lines[2]
     assert "done, 200 steps in 4.0 s" in lines[5]
 
 
@@ -79,7 +79,7 @@ def test_on_a_terminal_step_rate_time_left_bound_and_curve_are_shown():
     plain = io.StringIO()
     Console(file=plain, width=80).print(display.__rich__())
     text = plain.getvalue()
-    for part in ("groupsort-bjorck", "1 of 2", "step 148", "50 steps/s", "left", "validation bound", "best", "█", "▁"):
+    for part in ("groupsort-bjorck", "1 of 2", "step 148", "50 steps/s", "left", "validation value", "best", "█", "▁"):
         assert part in text
     assert max(len(line) for line in text.splitlines()) <= 80
 
@@ -99,3 +99,15 @@ def test_a_curve_is_as_wide_as_it_may_be_and_ends_with_the_last_value():
     assert len(long) == 8
     assert list(long) == sorted(long)
     assert long[-1] == "█"
+
+
+def test_of_many_critics_that_are_done_only_the_last_few_take_room():
+    display = LiveDisplay(Console(file=io.StringIO(), width=80))
+    for number in range(30):
+        display.notify(CriticFinished(critic=f"critic-{number}", steps=10, seconds=1.0, best=0.5, interrupted=False))
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(display)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 7
+    assert "24 before" in lines[0]
+    assert "critic-29" in lines[-1]

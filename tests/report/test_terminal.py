@@ -90,3 +90,51 @@ def test_an_address_cannot_paint_the_result(estimate_of):
     estimate = estimate_of()
     text = shown(estimate_of(a=replace(estimate.a, address="[bold red]a.h5[/]")))
     assert "[bold red]a.h5[/]" in text
+
+
+@pytest.mark.parametrize("width", [72, 80, 100, 120])
+def test_a_comparison_fits_and_cuts_no_number(comparison, width):
+    text = shown(comparison, width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "…" not in text
+    for critic in comparison.critics:
+        assert text.count(f"\n{critic.name} ") >= 2
+
+
+def test_a_name_longer_than_the_terminal_goes_on_in_the_next_line(comparison, critic_of):
+    from dataclasses import replace
+
+    long = critic_of("a-critic-with-a-name-that-nobody-should-ever-have-to-type-on-any-command-line")
+    text = shown(replace(comparison, baselines=(*comparison.baselines, long)), 72)
+    assert max(len(line) for line in text.splitlines()) <= 72
+    assert "0.9876" in text
+    assert "…" not in text
+
+
+def test_a_comparison_is_sorted_and_shows_the_spread_over_seeds(comparison):
+    text = shown(comparison)
+    first = text[text.index("what it proves") : text.index("how it came about")]
+    names = ["groupsort-bjorck", "householder-bjorck", "groupsort-9-bjorck", "relu-bjorck", "relu-spectral", "mean-difference"]
+    places = [first.index(f"\n{name} ") for name in names]
+    assert places == sorted(places)
+    assert re.search(r"relu-bjorck +0.6250 ±0.012 ", first)
+    assert "± is the standard deviation over 3 seeds" in " ".join(text.split())
+
+
+def test_values_without_a_constraint_are_called_no_bound_and_shown_with_their_slope_and_what_is_left(comparison):
+    text = shown(comparison)
+    last = text[text.index("no constraint") :]
+    assert "not a bound" in last
+    assert re.search(r"gradient-penalty-one-sided +2.312 +1.412 +213.5 +0.0001234", last)
+    assert "over K" in text
+
+
+def test_a_terminal_without_unicode_has_another_sign_for_plus_or_minus(comparison):
+    class Latin(io.StringIO):
+        encoding = "ascii"
+
+    stream = Latin()
+    Console(file=stream, width=80, highlight=False, markup=False).print(rendered(comparison))
+    table = stream.getvalue().partition("what it proves")[2].partition("K is the certificate")[0]
+    assert "+-0.012" in table
+    assert "±" not in table

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wdist.cli import options as opt
 from wdist.errors import ExitStatus, OutputError, WdistError
 from wdist.output import CRITIC_SUFFIXES, PLOT_SUFFIXES, atomic_write, check_writable
 
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
 class Delivery:
     """What the user wants to have of a result."""
 
-    json: bool = False
+    json: opt.Json = False
     """The JSON document on stdout instead of text."""
-    output: Path | None = None
+    output: opt.Output = None
     """File for the JSON document."""
-    plot: Path | None = None
-    save_critic: Path | None = None
-    quiet: bool = False
+    plot: opt.Plot = None
+    save_critic: opt.SaveCritic = None
+    quiet: opt.Quiet = False
+    debug: opt.Debug = False
+    """Read where errors are caught."""
 
     def check(self, *, inputs: Iterable[str] = ()) -> None:
         """Makes sure before the work that everything can be written, and that no input would be overwritten.

@@ -5,14 +5,15 @@ from typing import Annotated
 import typer
 
 from wdist.cli import options as opt
+from wdist.cli.expansion import expanded
+from wdist.cli.request import SourceOptions
 from wdist.errors import ExitStatus
 
 
+@expanded
 def command(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="A source, as for wdist estimate.")],
-    drop_nonfinite: opt.DropNonfinite = False,
-    download: opt.Download = False,
-    trust: opt.Trust = False,
+    sources: SourceOptions,
     json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> int:
@@ -24,9 +25,8 @@ def command(
 
     from wdist.cli.console import result_console
     from wdist.sources.inspection import inspect_source
-    from wdist.sources.source import Access
 
-    inspection = inspect_source(address, Access(trust=trust, download=download, drop_nonfinite=drop_nonfinite))
+    inspection = inspect_source(address, sources.access())
     if json:
         from wdist.report.document import facts_text
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wdist.cli import doctor, estimate, inspect, schema, synthetic, verify
+from wdist.cli import doctor, estimate, inspect, reproduce, schema, synthetic, verify
 from wdist.errors import ExitStatus, WdistError
 from wdist.version import package_version
 
@@ -34,6 +34,7 @@ app.command("estimate")(estimate.command)
 app.command("synthetic")(synthetic.command)
 app.command("verify")(verify.command)
 app.command("inspect")(inspect.command)
+app.command("reproduce")(reproduce.command)
 app.command("schema")(schema.command)
 app.command("doctor")(doctor.command)
 

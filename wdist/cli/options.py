@@ -35,6 +35,15 @@ Seed: TypeAlias = Annotated[
     int,
     typer.Option(metavar="N", min=0, rich_help_panel=_TRAINING, help="Of every random choice: splits, weights, batches, draws."),
 ]
+Repeats: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="R",
+        min=1,
+        rich_help_panel=_TRAINING,
+        help="Train with R seeds, the first being --seed, on one split, and show how far results differ.",
+    ),
+]
 Device: TypeAlias = Annotated[
     str, typer.Option(metavar="NAME", rich_help_panel=_TRAINING, help="Where to train: auto, cpu, cuda or cuda:1.")
 ]
@@ -56,18 +65,56 @@ Width: TypeAlias = Annotated[int | None, typer.Option(metavar="N", rich_help_pan
 Depth: TypeAlias = Annotated[
     int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Number of linear layers, the last included.")
 ]
+Activation: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=_CRITIC,
+        help="Between the layers: group-sort, maxmin, full-sort, relu, leaky-relu:0.1, abs, maxout, householder, tanh, sigmoid "
+        "or identity.",
+    ),
+]
 GroupSize: TypeAlias = Annotated[
     int | None,
     typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Units sorted together: 2 is MaxMin, the width is FullSort."),
 ]
+Constraint: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=_CRITIC,
+        help="Of the weights: bjorck, bjorck-unrolled, spectral, parseval, linf, cayley, clip or none.",
+    ),
+]
 BjorckOrder: TypeAlias = Annotated[
     int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Order of the Björck iterations, 1 to 4.")
+]
+BjorckIterations: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="How many Björck iterations, where they are unrolled.")
+]
+Beta: TypeAlias = Annotated[
+    float | None,
+    typer.Option(metavar="X", rich_help_panel=_CRITIC, help="Their step, or that of Parseval's retraction, up to 1."),
 ]
 Lipschitz: TypeAlias = Annotated[
     float | None,
     typer.Option(metavar="K", rich_help_panel=_CRITIC, help="Lipschitz constant of the critic; bounds are divided by it."),
 ]
 
+Metric: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", rich_help_panel=_RESULT, help="By which samples are apart: l2 (Euclidean), l1 or linf (largest difference)."
+    ),
+]
+Critics: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHICH",
+        rich_help_panel=_RESULT,
+        help="Compare critics on one split and one budget, and let the best make the bounds: default, all, or names with commas.",
+    ),
+]
 Baselines: TypeAlias = Annotated[
     str,
     typer.Option(
@@ -126,7 +173,7 @@ Plot: TypeAlias = Annotated[
     typer.Option(
         metavar="FILE",
         rich_help_panel=_OUTPUT,
-        help="Draw the critics in one or two dimensions, learning curves otherwise: .png, .svg or .pdf.",
+        help="Draw the critics in one or two dimensions, learning curves otherwise, and a comparison as bars: .png, .svg or .pdf.",
     ),
 ]
 SaveCritic: TypeAlias = Annotated[

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wdist.cli import options as opt
+from wdist.cli.expansion import expanded
+from wdist.cli.request import SourceOptions
 from wdist.errors import ExitStatus, SourceError
 
 if TYPE_CHECKING:
@@ -16,14 +18,14 @@ if TYPE_CHECKING:
     from wdist.verification import Verification
 
 
+@expanded
 def command(
     critic: Annotated[Path, typer.Argument(metavar="CRITIC", help="A critic that --save-critic wrote, ending in .safetensors.")],
     a: Annotated[str | None, typer.Argument(metavar="A", help="First source. Default: the address that was saved.")] = None,
     b: Annotated[str | None, typer.Argument(metavar="B", help="Second source. Default: the address that was saved.")] = None,
+    *,
     device: opt.Device = "cpu",
-    drop_nonfinite: opt.DropNonfinite = False,
-    download: opt.Download = False,
-    trust: opt.Trust = False,
+    sources: SourceOptions,
     json: opt.Json = False,
     output: opt.Output = None,
     quiet: opt.Quiet = False,
@@ -48,11 +50,9 @@ def command(
         check_writable(output, option="-o")
     with display_on(notes_console(), quiet=quiet) as observer:
         observer.notify(Stage(what="verifying"))
-        from wdist.sources.source import Access
         from wdist.verification import verify
 
-        access = Access(trust=trust, download=download, drop_nonfinite=drop_nonfinite)
-        verification = verify(critic, a, b, access=access, device=device, observer=observer)
+        verification = verify(critic, a, b, access=sources.access(), device=device, observer=observer)
     if json or output is not None:
         from wdist.report.document import VerificationDocument, text
 

@@ -11,6 +11,9 @@ from wdist.measures.standardisation import Standardisation
 class Critic(nn.Module, ABC):
     """A function from standardised samples to potentials, nearly 1-Lipschitz in training and provably so when frozen."""
 
+    constrain_every: int = 1
+    """Steps between two calls of :meth:`constrain_`."""
+
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Potentials, shape (n,), of standardised samples, shape (n, dim)."""

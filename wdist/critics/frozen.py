@@ -15,7 +15,8 @@ from torch import Tensor
 
 from wdist.errors import SourceError, UsageError
 from wdist.linalg.rounding import gamma
-from wdist.lipschitz.frozen_layers import Activated, Affine, FrozenLayer
+from wdist.lipschitz.frozen_layer import FrozenLayer
+from wdist.lipschitz.frozen_layers import read_layer
 from wdist.measures.standardisation import Standardisation
 from wdist.result import LayerBound
 
@@ -56,8 +57,8 @@ class FrozenCritic:
 
     @property
     def parameters(self) -> int:
-        """Number of weights and biases."""
-        return sum(layer.weight.numel() + layer.bias.numel() for layer in self.layers if isinstance(layer, Affine))
+        """How many numbers its layers hold: weights, biases and what an activation has learnt."""
+        return sum(tensor.numel() for layer in self.layers for tensor in layer.tensors().values())
 
     @cached_property
     def bounds(self) -> tuple[LayerBound, ...]:
@@ -79,7 +80,7 @@ class FrozenCritic:
         norm = _largest_norm(h)
         error = gamma(3) * norm
         for layer, bound in zip(self.layers, self.bounds, strict=False):
-            error = bound.bound * error + layer.rounding(norm)
+            error = bound.bound * error + layer.rounding(norm, h.shape[1])
             h = layer(h)
             norm = _largest_norm(h)
         factor = self.standardisation.spread * self.lipschitz
@@ -90,15 +91,14 @@ class FrozenCritic:
         """All numbers by name, as they are stored."""
         tensors = {"shift": self.standardisation.shift.cpu()}
         for position, layer in enumerate(self.layers):
-            if isinstance(layer, Affine):
-                tensors[f"layers.{position}.weight"] = layer.weight.cpu().contiguous()
-                tensors[f"layers.{position}.bias"] = layer.bias.cpu().contiguous()
+            for name, tensor in layer.tensors().items():
+                tensors[f"layers.{position}.{name}"] = tensor.cpu().contiguous()
         return tensors
 
     def description(self) -> str:
         """What the tensors do not say, as JSON."""
-        names = [layer.name if isinstance(layer, Activated) else "affine" for layer in self.layers]
-        return json.dumps({"layers": names, "spread": self.standardisation.spread, "lipschitz": self.lipschitz})
+        kinds = [layer.kind for layer in self.layers]
+        return json.dumps({"layers": kinds, "spread": self.standardisation.spread, "lipschitz": self.lipschitz})
 
     def digest(self) -> str:
         """SHA-256 of everything that the values depend on."""
@@ -131,20 +131,21 @@ class FrozenCritic:
             raise SourceError(f"{path} is a safetensors file but not a critic of wdist; give one saved by --save-critic")
         try:
             description = json.loads(metadata["critic"])
-            layers: list[FrozenLayer] = [
-                Affine(weight=tensors[f"layers.{i}.weight"], bias=tensors[f"layers.{i}.bias"])
-                if name == "affine"
-                else Activated(name=name)
-                for i, name in enumerate(description["layers"])
-            ]
+            layers = [read_layer(kind, _of_layer(tensors, i)) for i, kind in enumerate(description["layers"])]
             standardisation = Standardisation(shift=tensors["shift"], spread=float(description["spread"]))
             lipschitz = float(description["lipschitz"])
             if not 0 < lipschitz < float("inf"):
                 raise ValueError(f"its Lipschitz constant is said to be {lipschitz}")
             _check_shapes(layers, standardisation)
             return cls(layers, standardisation, lipschitz=lipschitz), metadata
-        except (KeyError, ValueError, TypeError, UsageError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, UsageError) as error:
             raise SourceError(f"{path} is a damaged critic ({error}); save it again with --save-critic") from error
+
+
+def _of_layer(tensors: dict[str, Tensor], position: int) -> dict[str, Tensor]:
+    """The numbers of one layer, by their own names."""
+    prefix = f"layers.{position}."
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 _SMALLEST = 2.0**-1074
@@ -166,11 +167,6 @@ def _check_shapes(layers: Sequence[FrozenLayer], standardisation: Standardisatio
         raise ValueError("the standardisation is none")
     size = len(standardisation.shift)
     for layer in layers:
-        if isinstance(layer, Affine):
-            if layer.weight.ndim != 2 or layer.weight.shape[1] != size or layer.bias.shape != layer.weight.shape[:1]:
-                raise ValueError("the shapes of its layers do not follow each other")
-            size = len(layer.weight)
-        else:
-            layer.check(size)
+        size = layer.check(size)
     if size != 1:
         raise ValueError(f"it has {size} outputs")

@@ -5,11 +5,10 @@ References:
 """
 
 from wdist.critics.recipe import CriticRecipe
-from wdist.lipschitz.linear import OrthonormalLinear
 
 RECIPE = CriticRecipe(
     name="groupsort-bjorck",
     title="GroupSort, orthonormal weights",
-    linear=OrthonormalLinear,
+    constraint="bjorck",
     activation="group-sort",
 )

@@ -5,12 +5,10 @@ References:
 """
 
 from wdist.critics.recipe import CriticRecipe
-from wdist.lipschitz.linear import SpectralNormLinear
 
 RECIPE = CriticRecipe(
     name="groupsort-spectral",
     title="GroupSort, spectral normalisation",
-    linear=SpectralNormLinear,
+    constraint="spectral",
     activation="group-sort",
-    optimizer="adam",
 )

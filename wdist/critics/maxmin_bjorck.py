@@ -6,12 +6,11 @@ References:
 """
 
 from wdist.critics.recipe import CriticRecipe
-from wdist.lipschitz.linear import OrthonormalLinear
 
 RECIPE = CriticRecipe(
     name="maxmin-bjorck",
     title="MaxMin, orthonormal weights",
-    linear=OrthonormalLinear,
+    constraint="bjorck",
     activation="group-sort",
     group_size=2,
 )

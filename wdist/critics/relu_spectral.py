@@ -5,12 +5,10 @@ References:
 """
 
 from wdist.critics.recipe import CriticRecipe
-from wdist.lipschitz.linear import SpectralNormLinear
 
 RECIPE = CriticRecipe(
     name="relu-spectral",
     title="ReLU, spectral normalisation",
-    linear=SpectralNormLinear,
+    constraint="spectral",
     activation="relu",
-    optimizer="adam",
 )

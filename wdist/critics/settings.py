@@ -7,6 +7,8 @@ from wdist.errors import UsageError
 
 OPTIMIZERS = ("muon", "adam", "aggmo")
 SCHEDULES = ("linear", "cosine", "step", "constant")
+PARTICULAR = ("group_size", "bjorck_order", "bjorck_iterations", "beta")
+"""Settings that make a difference to some kinds of critics only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +29,21 @@ class CriticSettings:
     """Of the weight matrices, in the optimiser's own units."""
     schedule: str | None = None
     """One of :data:`SCHEDULES`: what the learning rate does after its constant part."""
+    activation: str | None = None
+    """Name of an activation (``maxmin``, ``relu``, ``leaky-relu:0.1``), for a critic that is no kind of its own."""
+    constraint: str | None = None
+    """Name of what keeps the linear layers from stretching (``bjorck``, ``spectral``, ``none``), likewise."""
     bjorck_order: int | None = None
     """Order of the Björck iterations that keep the weights orthonormal."""
+    bjorck_iterations: int | None = None
+    """How many of them; None where the constraint decides."""
+    beta: float | None = None
+    """Step of first-order Björck iterations or of Parseval's retraction, in (0, 1]; None where the constraint decides."""
     lipschitz: float | None = None
     """K of the critic that is trained and saved; bounds are divided by it."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "group_size", "batch_size", "bjorck_order"):
+        for name in ("width", "depth", "group_size", "batch_size", "bjorck_order", "bjorck_iterations"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
@@ -45,6 +55,8 @@ class CriticSettings:
             raise UsageError(f"--depth counts the linear layers and must be at least 2, not {self.depth}")
         if self.bjorck_order is not None and self.bjorck_order > 4:
             raise UsageError(f"--bjorck-order must be 1, 2, 3 or 4, not {self.bjorck_order}")
+        if self.beta is not None and not 0 < self.beta <= 1:
+            raise UsageError(f"--beta must be above 0 and at most 1, not {self.beta}")
         if self.optimizer is not None and self.optimizer not in OPTIMIZERS:
             raise UsageError(f"--optimizer {self.optimizer!r} is unknown; choose one of {', '.join(OPTIMIZERS)}")
         if self.schedule is not None and self.schedule not in SCHEDULES:

@@ -1,137 +1,50 @@
-"""Activations that never stretch a distance, and what each does to the norm of a difference.
-
-Group ``j`` of a layer of C units with group size k holds the units j, j + C/k, j + 2C/k, ...: a group runs across contiguous
-slices, so that small groups are sorted by whole-slice comparisons. Which units share a group is a matter of naming, since the
-weights around the activation are dense.
-"""
+"""All activations by name. A new family is a file of its own and one line here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
-from typing import Any
-
-import torch
-from torch import Tensor
 
 from wdist.errors import UsageError
+from wdist.lipschitz import elementwise
+from wdist.lipschitz.activation import Activation
+from wdist.lipschitz.group_sort import full_sort_activation, group_sort_activation
+from wdist.lipschitz.householder import householder
+from wdist.lipschitz.maxout import maxout
 
-_TRAINED_BY_NETWORK = (2, 4)
-"""Group sizes that train faster by a sorting network; beyond, torch.sort is faster there and back (CPU, batch 128 to 1024)."""
-_EVALUATED_BY_NETWORK = 32
-"""Largest group size that is evaluated faster by a sorting network, which stores nothing there."""
+_PLAIN: dict[str, Callable[[], Activation]] = {
+    "maxmin": lambda: group_sort_activation(2, name="maxmin"),
+    "full-sort": full_sort_activation,
+    "relu": elementwise.relu,
+    "abs": elementwise.absolute_value,
+    "householder": householder,
+    "tanh": elementwise.tanh,
+    "sigmoid": elementwise.sigmoid,
+    "identity": elementwise.identity,
+}
+_GROUPED: dict[str, Callable[[int], Activation]] = {"group-sort": group_sort_activation, "maxout": maxout}
 
-
-@cache
-def comparators(n: int) -> tuple[tuple[int, int], ...]:
-    """Pairs (i, j), i < j, to compare and exchange in this order so that n values end sorted.
-
-    References:
-        Batcher (1968), Sorting networks and their applications; Knuth, The art of computer programming 3, algorithm 5.2.2 M.
-    """
-    pairs = []
-    top = 1 << max(0, (n - 1).bit_length() - 1)
-    p = top
-    while p > 0:
-        q, r, d = top, 0, p
-        while True:
-            pairs += [(i, i + d) for i in range(n - d) if i & p == r]
-            if q == p:
-                break
-            d, q, r = q - p, q >> 1, p
-        p >>= 1
-    return tuple(pairs)
-
-
-class _SortingNetwork(torch.autograd.Function):
-    """Sorts across slices by comparators built from relu: min(a, b) = a - relu(a - b), max(a, b) = b + relu(a - b).
-
-    Differences are what the backward pass needs anyway, so nothing is stored twice. A comparator rounds by one unit in the last
-    place, which training does not mind; evaluation sorts exactly.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, group_size: int) -> Tensor:
-        slices = list(z.chunk(group_size, -1))
-        differences = []
-        for low, high in comparators(group_size):
-            difference = torch.relu(slices[low] - slices[high])
-            slices[low], slices[high] = slices[low] - difference, slices[high] + difference
-            differences.append(difference)
-        ctx.group_size = group_size
-        ctx.save_for_backward(*differences)
-        return torch.cat(slices, -1)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        slices = list(gradients[0].chunk(ctx.group_size, -1))
-        for (low, high), difference in zip(reversed(comparators(ctx.group_size)), reversed(ctx.saved_tensors), strict=True):
-            moved = (slices[high] - slices[low]) * (difference > 0)
-            slices[low], slices[high] = slices[low] + moved, slices[high] - moved
-        return torch.cat(slices, -1), None
-
-
-def sort_groups(z: Tensor, group_size: int) -> Tensor:
-    """Sorts each group in ascending order, exactly.
-
-    Arguments:
-        z: pre-activations of shape (n, C), C a multiple of ``group_size``.
-        group_size: units in a group.
-    """
-    if group_size == z.shape[-1]:
-        return z.sort(-1).values
-    if group_size <= _EVALUATED_BY_NETWORK and not z.requires_grad:
-        slices = list(z.chunk(group_size, -1))
-        for low, high in comparators(group_size):
-            slices[low], slices[high] = torch.minimum(slices[low], slices[high]), torch.maximum(slices[low], slices[high])
-        return torch.cat(slices, -1)
-    return z.unflatten(-1, (group_size, -1)).sort(-2).values.flatten(-2)
-
-
-def group_sort(z: Tensor, group_size: int) -> Tensor:
-    """GroupSort for training: as :func:`sort_groups`, faster and rounding by a unit in the last place for small groups.
-
-    References:
-        Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.1.
-        Chernodub & Nowicki (2016), Norm-preserving orthogonal permutation linear unit activation functions (group size 2).
-    """
-    if group_size in _TRAINED_BY_NETWORK and group_size < z.shape[-1]:
-        return _SortingNetwork.apply(z, group_size)
-    return sort_groups(z, group_size)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Activation:
-    """A function of a whole layer that is 1-Lipschitz in the Euclidean norm and rounds nothing when it is evaluated."""
-
-    name: str
-    """With its parameter, for example ``group-sort:16``; enough to build it again."""
-    train: Callable[[Tensor], Tensor]
-    """Differentiable and fast."""
-    evaluate: Callable[[Tensor], Tensor]
-    """Exact in floating point."""
-    bound: float
-    """Lipschitz bound in the Euclidean norm."""
-    reason: str
-    """Why the bound holds, in a word."""
+ACTIVATIONS = ("group-sort:K", "maxmin", "full-sort", "relu", "leaky-relu:0.1", "abs", "maxout:K", *list(_PLAIN)[4:])
+"""As help texts list them; K is a number of units."""
 
 
 def activation(name: str) -> Activation:
-    """The activation of a name: ``group-sort:K``, ``relu``, ``abs`` or ``identity``.
+    """The activation of a name with its parameter, for example ``group-sort:16``, ``leaky-relu:0.1`` or ``abs``.
 
     Raises:
         UsageError: there is none of that name.
     """
     kind, _, parameter = name.partition(":")
-    if kind == "group-sort" and parameter.isdigit() and int(parameter) >= 1:
-        group_size = int(parameter)
-        return Activation(
-            name=name,
-            train=lambda z: group_sort(z, group_size),
-            evaluate=lambda z: sort_groups(z, group_size),
-            bound=1.0,
-            reason="permutation",
-        )
-    elementwise = {"relu": torch.relu, "abs": torch.abs, "identity": lambda z: z}
-    if name in elementwise:
-        return Activation(name=name, train=elementwise[name], evaluate=elementwise[name], bound=1.0, reason="slope at most 1")
-    raise UsageError(f"there is no activation {name!r}; choose group-sort:K, {', '.join(elementwise)}")
+    if name in _PLAIN:
+        return _PLAIN[name]()
+    if kind in _GROUPED and parameter.isdecimal() and parameter.isascii() and int(parameter) >= 1:
+        return _GROUPED[kind](int(parameter))
+    if kind == "leaky-relu" and (slope := _share(parameter)) is not None:
+        return elementwise.leaky_relu(slope, name)
+    raise UsageError(f"there is no activation {name!r}; choose {', '.join(ACTIVATIONS)}")
+
+
+def _share(text: str) -> float | None:
+    """A number in [0, 1], or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value <= 1 else None

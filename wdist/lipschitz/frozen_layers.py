@@ -1,18 +1,23 @@
-"""Layers of a frozen critic: plain numbers that can be evaluated in float64, bounded and stored."""
+"""Layers of a frozen critic that are not activations, and how each kind is read again."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from wdist.linalg.induced_norms import to_maximum_norm_bound
 from wdist.linalg.rounding import gamma
 from wdist.linalg.spectral_norm import spectral_norm_bound
+from wdist.lipschitz import householder, piecewise_linear
+from wdist.lipschitz.activation import Activated
 from wdist.lipschitz.activations import activation
+from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.result import LayerBound
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Affine:
+class Affine(FrozenLayer):
     """x -> W x + b."""
 
     weight: Tensor
@@ -20,49 +25,58 @@ class Affine:
     bias: Tensor
     """float64, shape (outputs,)."""
 
+    @property
+    def kind(self) -> str:
+        return "affine"
+
     def __call__(self, h: Tensor) -> Tensor:
         return torch.addmm(self.bias, h, self.weight.mT)
 
     def lipschitz(self) -> LayerBound:
-        rows, columns = self.weight.shape
-        return LayerBound(layer=f"affine {rows}x{columns}", bound=spectral_norm_bound(self.weight), method="gram, float64")
+        return LayerBound(layer=self._shape, bound=spectral_norm_bound(self.weight), method="gram, float64")
 
-    def rounding(self, norm: float) -> float:
-        """How far the computed output may be from W h + b of the same h, when the norm of h is at most ``norm``."""
-        inputs = self.weight.shape[1]
+    def maximum(self, p: float) -> LayerBound:
+        return LayerBound(layer=self._shape, bound=to_maximum_norm_bound(self.weight, p), method="rows, float64")
+
+    @property
+    def _shape(self) -> str:
+        rows, columns = self.weight.shape
+        return f"affine {rows}x{columns}"
+
+    def rounding(self, norm: float, units: int) -> float:
         frobenius, bias = float(torch.linalg.matrix_norm(self.weight)), float(torch.linalg.vector_norm(self.bias))
         # || |W| |h| || <= ||W||_F ||h||; the margin covers the rounding of the norms themselves.
-        return (1 + 1e-9) * gamma(inputs + 2) * (frobenius * norm + bias)
+        return (1 + 1e-9) * gamma(units + 2) * (frobenius * norm + bias)
+
+    def check(self, units: int) -> int:
+        if self.weight.ndim != 2 or self.weight.shape[1] != units or self.bias.shape != self.weight.shape[:1]:
+            raise ValueError("the shapes of its layers do not follow each other")
+        return len(self.weight)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"weight": self.weight, "bias": self.bias}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Activated:
-    """An activation, by name."""
+def activated(name: str) -> FrozenLayer:
+    """An activation without numbers of its own, by name.
 
-    name: str
-
-    def __call__(self, h: Tensor) -> Tensor:
-        return activation(self.name).evaluate(h)
-
-    def lipschitz(self) -> LayerBound:
-        this = activation(self.name)
-        return LayerBound(layer=this.name, bound=this.bound, method=this.reason)
-
-    def rounding(self, norm: float) -> float:
-        """0: sorting, maxima and signs round nothing."""
-        del norm
-        return 0.0
-
-    def check(self, units: int) -> None:
-        """Whether the activation can follow a layer of ``units`` outputs.
-
-        Raises:
-            UsageError: there is no such activation.
-            ValueError: its groups do not divide the units.
-        """
-        kind, _, group_size = activation(self.name).name.partition(":")
-        if kind == "group-sort" and units % int(group_size):
-            raise ValueError(f"groups of {group_size} do not divide {units} units")
+    Raises:
+        UsageError: there is none of that name.
+    """
+    return Activated(activation=activation(name))
 
 
-FrozenLayer = Affine | Activated
+def read_layer(kind: str, tensors: Mapping[str, Tensor]) -> FrozenLayer:
+    """A layer from its kind and its numbers, as :attr:`FrozenLayer.kind` and :meth:`FrozenLayer.tensors` gave them.
+
+    Raises:
+        KeyError, TypeError: a number is missing, or the kind is no text.
+        UsageError: there is no such kind.
+    """
+    if kind == "affine":
+        return Affine(weight=tensors["weight"], bias=tensors["bias"])
+    if kind == householder.KIND:
+        return householder.Mirrored(normal=tensors["normal"])
+    if kind == piecewise_linear.KIND:
+        return piecewise_linear.PiecewiseLinear(knots=tensors["knots"], slopes=tensors["slopes"])
+    return activated(kind)

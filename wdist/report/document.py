@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 if TYPE_CHECKING:
-    from wdist.result import CriticResult, Estimate, HistoryPoint, PopulationBound, SamplesInterval
+    from wdist.result import CriticResult, Estimate, HistoryPoint, PopulationBound, Repeats, SamplesInterval
     from wdist.sources.source import SourceInfo
     from wdist.verification import Verification
 
@@ -101,15 +101,46 @@ class HistoryDocument(_Part):
         return cls(step=point.step, seconds=point.seconds, training=point.training, validation=point.validation)
 
 
+class RepeatsDocument(_Part):
+    """What further seeds came to, on the same split; only the spread is taken from here."""
+
+    seeds: list[int] = Field(description="The first is that of the bounds.")
+    estimates: list[float] = Field(description="Held-out estimate of each seed.")
+    estimate_mean: float
+    estimate_deviation: Number = Field(description="Standard deviation of one seed's held-out estimate.")
+    lowers: list[float] = Field(description="Lower bound for the samples of each seed.")
+    lower_mean: float
+    lower_deviation: Number = Field(description="Standard deviation of one seed's lower bound for the samples.")
+
+    @classmethod
+    def of(cls, repeats: Repeats) -> RepeatsDocument:
+        return cls(
+            seeds=list(repeats.seeds),
+            estimates=list(repeats.estimates),
+            estimate_mean=repeats.estimate_mean,
+            estimate_deviation=repeats.estimate_deviation,
+            lowers=list(repeats.lowers),
+            lower_mean=repeats.lower_mean,
+            lower_deviation=repeats.lower_deviation,
+        )
+
+
 class CriticDocument(_Part):
     """The critic that proves the headline bounds."""
 
     name: str
+    title: str = Field(description="The name in a few words.")
     lipschitz_bound: Number = Field(description="The certificate: an upper bound of the critic's Lipschitz constant.")
     certified: bool = Field(description="Whether the bounds are proved; where false, no value of this critic is a bound.")
     steps: int
     seconds: float
     parameters: int
+    bound_by_construction: bool = Field(description="Whether the layers were kept from stretching in training.")
+    raw_value: Number = Field(
+        description="NOT A BOUND: held-out dual value before any division, of a critic that nothing constrained; null for others."
+    )
+    largest_slope: Number = Field(description="The critic's Lipschitz constant from below, by a search; null where none was made.")
+    repeats: RepeatsDocument | None = Field(description="Further seeds; null unless --repeats asked for them.")
     training_value: Number = Field(description="Dual value on the training split; not a bound for the distributions.")
     converged: bool
     interrupted: bool
@@ -140,6 +171,11 @@ class BaselineDocument(CriticDocument):
 def _critic_facts(critic: CriticResult) -> dict[str, Any]:
     return {
         "name": critic.name,
+        "title": critic.title,
+        "bound_by_construction": critic.bound_by_construction,
+        "raw_value": critic.raw_value,
+        "largest_slope": critic.largest_slope,
+        "repeats": critic.repeats and RepeatsDocument.of(critic.repeats),
         "lipschitz_bound": critic.lipschitz_bound,
         "certified": critic.certified,
         "steps": critic.steps,
@@ -210,8 +246,9 @@ class EstimateDocument(_Part):
     truth: Number = Field(description="The known W1 of a synthetic pair, else null.")
     tightness: Number = Field(description="population.estimate / truth, else null.")
     critic: CriticDocument
-    baselines: list[BaselineDocument]
-    metric: str
+    baselines: list[BaselineDocument] = Field(description="The other critics.")
+    comparison: bool = Field(description="Whether critics were named to be compared; then `critic` is the one that proves most.")
+    metric: str = Field(description="Ground metric: l2, l1 or linf.")
     a: SourceDocument
     b: SourceDocument
     seed: int
@@ -233,6 +270,7 @@ class EstimateDocument(_Part):
             tightness=estimate.tightness,
             critic=CriticDocument.of(estimate.critic),
             baselines=[BaselineDocument.of(baseline) for baseline in estimate.baselines],
+            comparison=estimate.comparison,
             metric=estimate.metric,
             a=SourceDocument.of(estimate.a, digest=estimate.digest_a),
             b=SourceDocument.of(estimate.b, digest=estimate.digest_b),

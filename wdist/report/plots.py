@@ -1,55 +1,37 @@
-"""A result as a figure: the critics themselves in one and two dimensions, learning curves otherwise."""
+"""A result as a figure: the critics themselves in one and two dimensions, learning curves otherwise; of a comparison also bars."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import matplotlib
 import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from wdist.report.look import DPI, FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SIDE_B, STYLE, SURFACE
 from wdist.report.numbers import at_least, at_most, level, nearest
 from wdist.report.terminal import METRICS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
     from numpy.typing import NDArray
 
     from wdist.result import CriticResult, Estimate
 
-INK, MUTED, FAINT = "#22313f", "#7a8793", "#d9dee3"
-MAIN = "#0b6e8e"
-OTHERS = ("#c8643c", "#8a6bb0", "#8f8f2f", "#b3477d", "#5b7f5b", "#6f6f6f")
-SIDE_A, SIDE_B = "#c8643c", "#22313f"
-SURFACE = LinearSegmentedColormap.from_list("potential", ["#0c2c47", "#0b6e8e", "#5fb3b3", "#cfe3cf", "#fbf6e4"])
-_STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9.5,
-    "text.color": INK,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": MUTED,
-    "axes.titlesize": 10.5,
-    "axes.titlecolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "lines.solid_capstyle": "round",
-    "svg.fonttype": "none",
-    "svg.hashsalt": "wdist",
-}
+    Area: TypeAlias = Figure | SubFigure
+
+_DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
+"""Where there are more critics than colours."""
 _GRID_POINTS = 161
 _DOTS = 300
 _COLUMNS = 4
-_DPI = 160
 _PANEL = 3.3
 """Width of a panel in inches."""
 _ELEVATION, _AZIMUTH = 32, 62
@@ -62,23 +44,43 @@ def figure_bytes(estimate: Estimate, *, suffix: str) -> bytes:
         estimate: what is drawn.
         suffix: ``.png``, ``.svg`` or ``.pdf``.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = draw(estimate)
         FigureCanvasAgg(figure)
         content = io.BytesIO()
         # No date inside, so that the same result gives the same file.
         undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
-        figure.savefig(content, format=suffix.removeprefix("."), dpi=_DPI, facecolor="white", metadata=undated)
+        figure.savefig(content, format=suffix.removeprefix("."), dpi=DPI, facecolor="white", metadata=undated)
     return content.getvalue()
 
 
+class Part(Protocol):
+    """One part of a figure."""
+
+    size: tuple[float, float]
+    """Width and height in inches that suit it."""
+
+    def draw_in(self, area: Area) -> None:
+        """Fills an area of about that size."""
+        ...
+
+
 def draw(estimate: Estimate) -> Figure:
-    """Functions where there is one dimension, surfaces where there are two, learning curves otherwise."""
-    if estimate.preview is not None and estimate.critic.frozen.dim == 1:
-        return _functions(estimate)
-    if estimate.preview is not None and estimate.critic.frozen.dim == 2:
-        return _surfaces(estimate)
-    return _learning_curves(estimate)
+    """Functions where there is one dimension, surfaces where there are two, learning curves otherwise; of a comparison all."""
+    pictures: dict[int, Callable[[Estimate], Part]] = {1: _Functions, 2: _Surfaces} if estimate.preview is not None else {}
+    picture = pictures.get(estimate.critic.frozen.dim)
+    parts: list[Part] = []
+    if estimate.detailed or picture is None:
+        parts += [_Bars(estimate), _LearningCurves(estimate)] if estimate.detailed else [_LearningCurves(estimate)]
+    if picture is not None:
+        parts.append(picture(estimate))
+    widths, heights = [part.size[0] for part in parts], [part.size[1] for part in parts]
+    figure = Figure(figsize=(max(widths), sum(heights) + 0.4 * (len(parts) > 1)), layout="constrained")
+    figure.suptitle(_headline(estimate), fontsize=12, **({"x": 0.02, "ha": "left"} if len(parts) > 1 or picture is None else {}))
+    areas: Any = [figure] if len(parts) == 1 else figure.subfigures(len(parts), 1, height_ratios=heights)
+    for part, area in zip(parts, areas, strict=True):
+        part.draw_in(area)
+    return figure
 
 
 def _critics(estimate: Estimate) -> list[CriticResult]:
@@ -88,6 +90,11 @@ def _critics(estimate: Estimate) -> list[CriticResult]:
 
 def _colours(estimate: Estimate) -> dict[str, str]:
     return {critic.name: OTHERS[i % len(OTHERS)] for i, critic in enumerate(estimate.baselines)} | {estimate.critic.name: MAIN}
+
+
+def _dashes(estimate: Estimate) -> dict[str, Any]:
+    others = {critic.name: _DASHES[i // len(OTHERS) % len(_DASHES)] for i, critic in enumerate(estimate.baselines)}
+    return others | {estimate.critic.name: _DASHES[0]}
 
 
 def _value(critic: CriticResult) -> str:
@@ -114,108 +121,126 @@ def _headline(estimate: Estimate) -> str:
     return bound
 
 
-def _functions(estimate: Estimate) -> Figure:
+class _Functions:
     """One panel a critic: its potential over the line, and where the samples of both sides lie."""
-    assert estimate.preview is not None
-    a, b = (_dots(side)[:, 0] for side in estimate.preview)
-    lowest, highest = min(a.min(), b.min()), max(a.max(), b.max())
-    margin = 0.2 * (highest - lowest) or 1.0
-    x = np.linspace(lowest - margin, highest + margin, 4 * _GRID_POINTS)
-    critics = _critics(estimate)
-    curves = {critic.name: _potentials(critic, x[:, None], anchor=b[:, None]) for critic in critics}
-    rows, columns = _panel_grid(len(critics))
-    figure = Figure(figsize=(max(2.75 * columns, 5.5), 2.7 * rows + 0.7), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    top = max(curve.max() for curve in curves.values())
-    bottom = min(curve.min() for curve in curves.values())
-    rug = bottom - 0.1 * (top - bottom)
-    for panel, critic in zip(axes.flat, critics, strict=False):
-        main = critic is estimate.critic
-        panel.plot(x, curves[critic.name], color=MAIN if main else _colours(estimate)[critic.name], linewidth=2.2)
-        for side, colour, height in ((a, SIDE_A, rug), (b, SIDE_B, rug - 0.07 * (top - bottom))):
-            panel.plot(side, np.full(side.shape, height), "|", color=colour, markersize=7, alpha=0.5)
-        _title(panel, critic, main=main)
-        panel.set_ylim(rug - 0.14 * (top - bottom), top + 0.08 * (top - bottom))
-        panel.grid(color=FAINT, linewidth=0.6)
-        panel.set_axisbelow(True)
-        panel.tick_params(length=0)
-    for unused in axes.flat[len(critics) :]:
-        unused.set_visible(False)
-    first = axes[0, 0]
-    first.set_ylabel("potential, mean 0 on B")
-    right = x[-1]
-    first.text(right, rug, "A ", color=SIDE_A, ha="right", va="center", fontsize=8.5, fontweight="bold")
-    first.text(right, rug - 0.07 * (top - bottom), "B ", color=SIDE_B, ha="right", va="center", fontsize=8.5, fontweight="bold")
-    figure.suptitle(_headline(estimate), fontsize=12)
-    return figure
+
+    def __init__(self, estimate: Estimate) -> None:
+        self._estimate = estimate
+        self._critics = _critics(estimate)
+        self._panels = _panel_grid(len(self._critics))
+        rows, columns = self._panels
+        self.size = (max(2.75 * columns, 5.5), 2.7 * rows + 0.7)
+
+    def draw_in(self, area: Area) -> None:
+        estimate = self._estimate
+        assert estimate.preview is not None
+        a, b = (_dots(side)[:, 0] for side in estimate.preview)
+        lowest, highest = min(a.min(), b.min()), max(a.max(), b.max())
+        margin = 0.2 * (highest - lowest) or 1.0
+        x = np.linspace(lowest - margin, highest + margin, 4 * _GRID_POINTS)
+        curves = {critic.name: _potentials(critic, x[:, None], anchor=b[:, None]) for critic in self._critics}
+        axes = area.subplots(*self._panels, sharex=True, sharey=True, squeeze=False)
+        top = max(curve.max() for curve in curves.values())
+        bottom = min(curve.min() for curve in curves.values())
+        rug = bottom - 0.1 * (top - bottom)
+        for panel, critic in zip(axes.flat, self._critics, strict=False):
+            main = critic is estimate.critic
+            panel.plot(x, curves[critic.name], color=MAIN if main else _colours(estimate)[critic.name], linewidth=2.2)
+            for side, colour, height in ((a, SIDE_A, rug), (b, SIDE_B, rug - 0.07 * (top - bottom))):
+                panel.plot(side, np.full(side.shape, height), "|", color=colour, markersize=7, alpha=0.5)
+            _title(panel, critic, main=main)
+            panel.set_ylim(rug - 0.14 * (top - bottom), top + 0.08 * (top - bottom))
+            panel.grid(color=FAINT, linewidth=0.6)
+            panel.set_axisbelow(True)
+            panel.tick_params(length=0)
+        for unused in axes.flat[len(self._critics) :]:
+            unused.set_visible(False)
+        first = axes[0, 0]
+        first.set_ylabel("potential, mean 0 on B")
+        right = x[-1]
+        first.text(right, rug, "A ", color=SIDE_A, ha="right", va="center", fontsize=8.5, fontweight="bold")
+        first.text(right, rug - 0.07 * (top - bottom), "B ", color=SIDE_B, ha="right", va="center", fontsize=8.5, fontweight="bold")
 
 
-def _surfaces(estimate: Estimate) -> Figure:
-    """Two panels a critic: its potential as a surface seen from the side, and from above with the samples of both sides."""
-    assert estimate.preview is not None
-    a, b = (_dots(side) for side in estimate.preview)
-    points = np.concatenate([a, b])
-    lowest, highest = points.min(axis=0), points.max(axis=0)
-    margin = 0.15 * float((highest - lowest).max()) or 1.0
-    sides = [np.linspace(lowest[i] - margin, highest[i] + margin, _GRID_POINTS) for i in range(2)]
-    x, y = np.meshgrid(*sides)
-    grid = np.stack([x.ravel(), y.ravel()], axis=1)
-    critics = _critics(estimate)
-    heights = [_potentials(critic, grid, anchor=b).reshape(x.shape) for critic in critics]
-    bottom, top = min(height.min() for height in heights), max(height.max() for height in heights)
-    wide, deep = float(np.ptp(sides[0])), float(np.ptp(sides[1]))
-    tall = max(float(top - bottom), 0.25 * wide)
-    # A map takes a panel's width times its own aspect; a lone critic has its map beside its surface, several have theirs below.
-    map_height = 3.0 * min(max(deep / wide, 0.45), 1.2)
-    surface_height = max(1.5 + 0.3 * map_height, map_height) if len(critics) == 1 else 1.5 + 0.3 * map_height
-    if len(critics) == 1:
-        figure = Figure(figsize=(2 * _PANEL + 0.7, surface_height + 1.1), layout="constrained")
-        layout = figure.add_gridspec(1, 2)
-        places = [(layout[0, 0], layout[0, 1])]
-    else:
-        figure = Figure(figsize=(_PANEL * len(critics) + 0.6, surface_height + map_height + 1.1), layout="constrained")
-        layout = figure.add_gridspec(2, len(critics), height_ratios=[surface_height, map_height])
-        places = [(layout[0, i], layout[1, i]) for i in range(len(critics))]
-    levels = MaxNLocator(nbins=18).tick_values(bottom, top)
-    maps = []
-    for i, (critic, height) in enumerate(zip(critics, heights, strict=True)):
-        solid: Any = figure.add_subplot(places[i][0], projection="3d")
-        mesh = {"rcount": 81, "ccount": 81, "linewidth": 0.12, "edgecolor": (1, 1, 1, 0.25), "antialiased": True}
-        solid.plot_surface(x, y, height, cmap=SURFACE, vmin=bottom, vmax=top, clip_on=False, **mesh)
-        solid.set_zlim(bottom, top)
-        # Equal units along all three axes: a slope of 1 is seen as 45 degrees.
-        solid.set_box_aspect((wide, deep, tall), zoom=_zoom(wide, deep, tall, surface_height))
-        solid.view_init(elev=_ELEVATION, azim=-_AZIMUTH)
-        solid.set_axis_off()
-        _title(solid, critic, main=critic is estimate.critic)
-        plane = figure.add_subplot(places[i][1])
-        filled = plane.contourf(x, y, height, levels=levels, cmap=SURFACE)
-        plane.contour(x, y, height, levels=levels, colors="white", linestyles="solid", linewidths=0.35, alpha=0.6)
-        for side, colour in ((a, SIDE_A), (b, SIDE_B)):
-            # A few points, each drawn many times, are worth a larger mark.
-            few = len(np.unique(side, axis=0)) <= 20
-            plane.plot(
-                *side.T,
-                "o",
-                color=colour,
-                markersize=4.5 if few else 2.2,
-                markeredgewidth=0.7 if few else 0,
-                markeredgecolor="white",
-            )
-        plane.set_aspect("equal")
-        plane.tick_params(length=0)
-        for spine in plane.spines.values():
-            spine.set_visible(False)
-        if i:
-            plane.set_yticklabels([])
-        maps.append(plane)
-    bar = figure.colorbar(filled, ax=maps, shrink=0.9, aspect=18, pad=0.015, ticks=MaxNLocator(nbins=5))
-    bar.set_label("potential, mean 0 on B")
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=0)
-    maps[0].set_xlabel("samples of A (orange) and of B (dark)", loc="left", fontsize=8.5)
-    figure.suptitle(_headline(estimate), fontsize=12)
-    return figure
+class _Surfaces:
+    """Two panels a critic: its potential as a surface seen from the side, and from above with the samples of both sides.
+
+    Where there are many, surfaces stand in several rows, and only the main critic is seen from above, in the last panel.
+    """
+
+    def __init__(self, estimate: Estimate) -> None:
+        assert estimate.preview is not None
+        self._estimate, self._critics = estimate, _critics(estimate)
+        self._dots = [_dots(side) for side in estimate.preview]
+        points = np.concatenate(self._dots)
+        lowest, highest = points.min(axis=0), points.max(axis=0)
+        margin = 0.15 * float((highest - lowest).max()) or 1.0
+        self._sides = [np.linspace(lowest[i] - margin, highest[i] + margin, _GRID_POINTS) for i in range(2)]
+        self._wide, self._deep = (float(np.ptp(side)) for side in self._sides)
+        n = len(self._critics)
+        # A map takes a panel's width times its own aspect; a lone critic has its map beside its surface, a few have theirs below.
+        map_height = 3.0 * min(max(self._deep / self._wide, 0.45), 1.2)
+        self._surface_height = max(1.5 + 0.3 * map_height, map_height if n == 1 else 0.0)
+        if n == 1:
+            self._columns, self._heights = 2, [self._surface_height]
+            self._maps = {0: (0, 1)}
+        elif n <= _COLUMNS:
+            self._columns, self._heights = n, [self._surface_height, map_height]
+            self._maps = {i: (1, i) for i in range(n)}
+        else:
+            rows, self._columns = _panel_grid(n + 1)
+            self._heights = [self._surface_height] * (rows - 1) + [max(self._surface_height, map_height)]
+            self._maps = {n - 1: divmod(n, self._columns)}
+        self.size = (_PANEL * self._columns + (0.7 if n == 1 else 0.6), sum(self._heights) + 1.1)
+
+    def draw_in(self, area: Area) -> None:
+        a, b = self._dots
+        x, y = np.meshgrid(*self._sides)
+        grid = np.stack([x.ravel(), y.ravel()], axis=1)
+        surfaces = [_potentials(critic, grid, anchor=b).reshape(x.shape) for critic in self._critics]
+        bottom, top = min(surface.min() for surface in surfaces), max(surface.max() for surface in surfaces)
+        wide, deep, tall = self._wide, self._deep, max(float(top - bottom), 0.25 * self._wide)
+        layout = area.add_gridspec(len(self._heights), self._columns, height_ratios=self._heights)
+        levels = MaxNLocator(nbins=18).tick_values(bottom, top)
+        maps: list[Axes] = []
+        for i, (critic, height) in enumerate(zip(self._critics, surfaces, strict=True)):
+            solid: Any = area.add_subplot(layout[divmod(i, self._columns)], projection="3d")
+            mesh = {"rcount": 81, "ccount": 81, "linewidth": 0.12, "edgecolor": (1, 1, 1, 0.25), "antialiased": True}
+            solid.plot_surface(x, y, height, cmap=SURFACE, vmin=bottom, vmax=top, clip_on=False, **mesh)
+            solid.set_zlim(bottom, top)
+            # Equal units along all three axes: a slope of 1 is seen as 45 degrees.
+            solid.set_box_aspect((wide, deep, tall), zoom=_zoom(wide, deep, tall, self._surface_height))
+            solid.view_init(elev=_ELEVATION, azim=-_AZIMUTH)
+            solid.set_axis_off()
+            _title(solid, critic, main=critic is self._estimate.critic)
+            if i not in self._maps:
+                continue
+            plane = area.add_subplot(layout[self._maps[i]])
+            filled = plane.contourf(x, y, height, levels=levels, cmap=SURFACE)
+            plane.contour(x, y, height, levels=levels, colors="white", linestyles="solid", linewidths=0.35, alpha=0.6)
+            for side, colour in ((a, SIDE_A), (b, SIDE_B)):
+                # A few points, each drawn many times, are worth a larger mark.
+                few = len(np.unique(side, axis=0)) <= 20
+                plane.plot(
+                    *side.T,
+                    "o",
+                    color=colour,
+                    markersize=4.5 if few else 2.2,
+                    markeredgewidth=0.7 if few else 0,
+                    markeredgecolor="white",
+                )
+            plane.set_aspect("equal")
+            plane.tick_params(length=0)
+            for spine in plane.spines.values():
+                spine.set_visible(False)
+            if maps:
+                plane.set_yticklabels([])
+            maps.append(plane)
+        bar = area.colorbar(filled, ax=maps, shrink=0.9, aspect=18, pad=0.015, ticks=MaxNLocator(nbins=5))
+        bar.set_label("potential, mean 0 on B")
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(length=0)
+        maps[0].set_xlabel("samples of A (orange) and of B (dark)", loc="left", fontsize=8.5)
 
 
 def _zoom(wide: float, deep: float, tall: float, panel_height: float) -> float:
@@ -227,42 +252,105 @@ def _zoom(wide: float, deep: float, tall: float, panel_height: float) -> float:
     return float(fits * np.sqrt(wide**2 + deep**2 + tall**2) / (0.885 * min(_PANEL, panel_height)))
 
 
-def _learning_curves(estimate: Estimate) -> Figure:
-    """The validation bound of every critic over its steps, under the upper bound or the truth."""
-    figure = Figure(figsize=(7.6, 4.3), layout="constrained")
-    axes = figure.add_subplot()
-    colours = _colours(estimate)
-    ends: list[tuple[float, str, str]] = []
-    last = 1
-    for critic in _critics(estimate):
-        main = critic is estimate.critic
-        steps = [point.step for point in critic.history]
-        values = [point.validation for point in critic.history]
-        if not steps:
-            continue
-        axes.plot(steps, values, color=colours[critic.name], linewidth=2.4 if main else 1.5, zorder=3 if main else 2)
-        ends.append((values[-1], critic.name if critic.certified else f"{critic.name}, not a bound", colours[critic.name]))
-        last = max(last, steps[-1])
-    reference = _reference(estimate)
-    if reference is not None:
-        height, words = reference
-        axes.axhline(height, color=INK, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
-        ends.append((height, words, INK))
-    values = [value for critic in _critics(estimate) for value in (point.validation for point in critic.history)]
-    if values:
-        # An early dive below zero would only squeeze what matters.
-        lowest, highest = min(0.0, float(np.quantile(values, 0.02))), max([*values] + [height for height, _, _ in ends])
-        axes.set_ylim(lowest - 0.03 * (highest - lowest), highest + 0.08 * (highest - lowest) or 1.0)
-    axes.set_xlim(0, last)
-    _label_ends(axes, ends, x=last)
-    axes.set_xlabel("step")
-    axes.set_ylabel(f"validation bound ({METRICS.get(estimate.metric, estimate.metric)})")
-    axes.grid(axis="y", color=FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0)
-    axes.spines["left"].set_visible(False)
-    figure.suptitle(_headline(estimate), fontsize=12, x=0.02, ha="left")
-    return figure
+class _Bars:
+    """A bar a critic, best on top: what it proves of the samples, and from where to where it is for the populations."""
+
+    def __init__(self, estimate: Estimate) -> None:
+        self._estimate = estimate
+        self._critics = sorted(estimate.critics, key=lambda critic: (critic.certified, critic.samples.lower))
+        self.size = (7.6, 0.27 * len(self._critics) + 1.1)
+
+    def draw_in(self, area: Area) -> None:
+        estimate = self._estimate
+        axes = area.add_subplot()
+        colours = _colours(estimate)
+        bounds = [max(critic.samples.lower, 0.0) if critic.certified else 0.0 for critic in self._critics]
+        reference = _reference(estimate)
+        estimates = [critic.population.estimate for critic in self._critics if critic.certified]
+        reach = 1.12 * max([*bounds, *estimates, reference[0] if reference else 0.0]) or 1.0
+        for place, (critic, bound) in enumerate(zip(self._critics, bounds, strict=True)):
+            axes.barh(place, bound, height=0.62, color=colours[critic.name], alpha=0.9 if critic is estimate.critic else 0.55)
+            if critic.certified:
+                ends = (max(critic.population.lower, 0.0), critic.population.estimate)
+                axes.plot(ends, (place, place), color=INK, linewidth=1.4, solid_capstyle="butt", zorder=4)
+                axes.plot(ends[0], place, "|", color=INK, markersize=7, markeredgewidth=1.4, zorder=4)
+                axes.plot(ends[1], place, "o", color=INK, markersize=3.2, zorder=4)
+            if critic.repeats is not None and critic.repeats.lower_deviation is not None:
+                spread: Any = {"xerr": critic.repeats.lower_deviation, "fmt": "none", "elinewidth": 0.9, "capsize": 2.5}
+                axes.errorbar(bound, place - 0.2, ecolor=colours[critic.name], zorder=3, **spread)
+            if critic.raw_value is not None:
+                inside = critic.raw_value <= reach
+                shown = max(critic.raw_value, 0.0) if inside else reach
+                axes.plot(shown, place, "D" if inside else ">", color="white", markeredgecolor=MUTED, markersize=4.5, zorder=5)
+                words = f"raw {nearest(critic.raw_value)}, not a bound"
+                left = shown > 0.55 * reach
+                place_of_words: Any = {"xytext": (-7 if left else 7, 0), "textcoords": "offset points", "va": "center"}
+                place_of_words["bbox"] = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
+                axes.annotate(words, (shown, place), color=MUTED, fontsize=8, ha="right" if left else "left", **place_of_words)
+        if reference is not None:
+            axes.axvline(reference[0], color=INK, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
+            axes.text(reference[0], len(self._critics) - 0.4, reference[1], fontsize=8.5, ha="center", va="bottom")
+        axes.set_yticks(range(len(self._critics)), [critic.name for critic in self._critics])
+        axes.get_yticklabels()[self._critics.index(estimate.critic)].set(fontweight="bold", color=MAIN)
+        axes.set_xlim(0, reach)
+        axes.set_ylim(-0.6, len(self._critics) - 0.4)
+        words = "bar: bound for the samples;  |—•: from the bound for the populations to the held-out estimate"
+        if any(critic.repeats for critic in self._critics):
+            words += "\nwhisker: standard deviation over seeds"
+        axes.set_xlabel(words, loc="left", fontsize=8.5)
+        axes.grid(axis="x", color=FAINT, linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.tick_params(length=0)
+        axes.spines["left"].set_visible(False)
+
+
+class _LearningCurves:
+    """The validation value of every critic over its steps, under the upper bound or the truth."""
+
+    def __init__(self, estimate: Estimate) -> None:
+        self._estimate = estimate
+        self._critics = [critic for critic in _critics(estimate) if critic.history and critic.steps]
+        self.size = (7.6, 4.3 + 0.22 * max(0, len(self._critics) - 8))
+
+    def draw_in(self, area: Area) -> None:
+        estimate = self._estimate
+        axes = area.add_subplot()
+        colours, dashes = _colours(estimate), _dashes(estimate)
+        ends: list[tuple[float, str, str]] = []
+        last = 1
+        for critic in self._critics:
+            main = critic is estimate.critic
+            steps = [point.step for point in critic.history]
+            values = [point.validation for point in critic.history]
+            width, style = 2.4 if main else 1.5, dashes[critic.name]
+            axes.plot(steps, values, color=colours[critic.name], linewidth=width, linestyle=style, zorder=3 if main else 2)
+            ends.append((values[-1], critic.name if _bounds(critic) else f"{critic.name}, not a bound", colours[critic.name]))
+            last = max(last, steps[-1])
+        reference = _reference(estimate)
+        if reference is not None:
+            height, words = reference
+            axes.axhline(height, color=INK, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
+            ends.append((height, words, INK))
+        # What is no bound may rise beyond all measure, and leaves the picture then.
+        bounding = [critic for critic in self._critics if _bounds(critic)] or self._critics
+        values = [value for critic in bounding for value in (point.validation for point in critic.history)]
+        if values:
+            # An early dive below zero would only squeeze what matters.
+            lowest, highest = min(0.0, float(np.quantile(values, 0.02))), max([*values] + ([reference[0]] if reference else []))
+            axes.set_ylim(lowest - 0.03 * (highest - lowest), highest + 0.08 * (highest - lowest) or 1.0)
+        axes.set_xlim(0, last)
+        _label_ends(axes, ends, x=last, apart=0.062 * 4.3 / self.size[1])
+        axes.set_xlabel("step")
+        axes.set_ylabel(f"validation value ({METRICS.get(estimate.metric, estimate.metric)})")
+        axes.grid(axis="y", color=FAINT, linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.tick_params(length=0)
+        axes.spines["left"].set_visible(False)
+
+
+def _bounds(critic: CriticResult) -> bool:
+    """Whether the critic's values in training are bounds already."""
+    return critic.certified and critic.bound_by_construction
 
 
 def _reference(estimate: Estimate) -> tuple[float, str] | None:
@@ -275,11 +363,11 @@ def _reference(estimate: Estimate) -> tuple[float, str] | None:
     return None
 
 
-def _label_ends(axes: Axes, ends: list[tuple[float, str, str]], *, x: float) -> None:
-    """Names each curve at its right end, moved apart where ends lie close together."""
+def _label_ends(axes: Axes, ends: list[tuple[float, str, str]], *, x: float, apart: float) -> None:
+    """Names each curve at its right end, moved apart (as a share of the height) where ends lie close together."""
     bottom, top = axes.get_ylim()
-    apart = 0.062 * (top - bottom)
-    ends = sorted(ends, key=lambda end: end[0])
+    apart *= top - bottom
+    ends = sorted((min(max(height, bottom), top), words, colour) for height, words, colour in ends)
     places = [height for height, _, _ in ends]
     for _ in range(200):
         for i in range(len(places) - 1):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _REFRESHES_PER_SECOND = 4
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 32
+_DONE_LINES = 6
+"""At most so many, since a block taller than the terminal would hide what is being trained."""
 _SPOKEN_QUARTERS = (0.25, 0.5, 0.75)
 
 
@@ -70,12 +72,12 @@ class PlainDisplay:
                 self._say(f"{event.what} ...")
             case CriticStarted():
                 self._quarters = list(_SPOKEN_QUARTERS)
-                self._say(f"{event.critic}: training, {event.budget} ({event.position} of {event.critics})")
+                self._say(f"{event.critic}: {event.budget} ({event.position} of {event.critics})")
             case Progress() if self._quarters and self._quarters[0] <= event.fraction < 1:
                 self._quarters = [quarter for quarter in self._quarters if quarter > event.fraction]
                 self._say(
                     f"{event.critic}: {event.fraction:.0%}, step {counted(event.step)}, {_rate(event)}, {_time_left(event)}; "
-                    f"validation bound {nearest(event.validation)}, best {nearest(event.best)}"
+                    f"validation value {nearest(event.validation)}, best {nearest(event.best)}"
                 )
             case CriticFinished():
                 self._say(f"{event.critic}: done, {_finished(event)}")
@@ -129,7 +131,9 @@ class LiveDisplay:
         self._live.stop()
 
     def __rich__(self) -> RenderableType:
-        lines: list[RenderableType] = [self._done_line(event) for event in self._done]
+        lines: list[RenderableType] = [self._done_line(event) for event in self._done[-_DONE_LINES:]]
+        if len(self._done) > _DONE_LINES:
+            lines.insert(0, Text(f"done  {len(self._done) - _DONE_LINES} before", style="dim"))
         if self._started is not None and self._stage is None:
             lines += self._training_lines(self._started, self._progress)
         elif self._stage is not None:
@@ -159,7 +163,7 @@ class LiveDisplay:
         blocks = "" if self._console.options.ascii_only else curve(self._validations, _CURVE_WIDTH)
         values.add_row(
             Text(blocks.ljust(_CURVE_WIDTH), style="cyan"),
-            Text.assemble("validation bound ", (nearest(progress.validation), "bold")),
+            Text.assemble("validation value ", (nearest(progress.validation), "bold")),
             Text.assemble(("best ", "dim"), nearest(progress.best)),
         )
         return [name, bar, values]
@@ -192,4 +196,4 @@ def _time_left(progress: Progress) -> str:
 
 def _finished(event: CriticFinished) -> str:
     ending = "interrupted after " if event.interrupted else ""
-    return f"{ending}{counted(event.steps)} steps in {duration(event.seconds)}, best validation bound {nearest(event.best)}"
+    return f"{ending}{counted(event.steps)} steps in {duration(event.seconds)}, best validation value {nearest(event.best)}"

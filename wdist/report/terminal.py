@@ -17,6 +17,8 @@ from rich.text import Text
 from wdist.report.numbers import at_least, at_most, certificate, compact, counted, duration, level, nearest, percentage, shape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from wdist.result import CriticResult, Estimate, PopulationBound, SamplesInterval
@@ -27,7 +29,6 @@ METRICS = {"l2": "Euclidean metric", "l1": "L1 metric", "linf": "L-infinity metr
 METHODS = {"welch": "Welch's t, asymptotic", "empirical-bernstein": "empirical Bernstein"}
 _DIGITS = 5
 _ACCENT = "bold cyan"
-_COLUMNS = ("held-out\nestimate", "popul.\n>=", "K\n<=", "steps\n", "time\n", "para-\nmeters")
 _NARROWEST_BAR, _WIDEST_BAR = 6, 32
 
 
@@ -145,62 +146,156 @@ def _units(estimate: Estimate) -> str:
 
 
 def critics_table(estimate: Estimate) -> RenderableType:
-    """The critic and its baselines, best first."""
-    return _CriticsTable(estimate)
+    """The critics, best first: in one table; where more is to be told of each, in one of bounds and one of how they came about."""
+    critics = sorted(estimate.critics, key=_goodness, reverse=True)
+    styles = ["bold" if critic is estimate.critic else "" for critic in critics]
+    accents = [_ACCENT if critic is estimate.critic else "" for critic in critics]
+    names = [critic.name for critic in critics]
+    lowers = [_spread(_bound(each.samples.lower), _lower_deviation(each)) if each.certified else "not a bound" for each in critics]
+    samples = _Column("samples\n>=", lowers, accents)
+    populations = [_bound(each.population.lower) if each.certified else "-" for each in critics]
+    estimates = [_spread(nearest(each.population.estimate), _estimate_deviation(each)) for each in critics]
+    K = _Column("K\n<=", [certificate(each.lipschitz_bound) if each.certified else "-" for each in critics])
+    effort = [
+        _Column("steps\n", [str(each.steps) for each in critics]),
+        _Column("time\n", [_short_duration(each.seconds) for each in critics]),
+        _Column("para-\nmeters", [compact(each.parameters) for each in critics]),
+    ]
+    bars = _Bars(estimate, critics)
+    if not estimate.detailed:
+        return _CriticsTable(
+            _Column("critic\n(one budget)", names, styles),
+            samples,
+            _Column("held-out\nestimate", estimates),
+            _Column("popul.\n>=", populations),
+            K,
+            *effort,
+            bars=bars,
+        )
+    parts: list[RenderableType] = [
+        _CriticsTable(
+            _Column("what it proves\n(best first)", names, styles),
+            samples,
+            _Column("popul.\n>=", populations),
+            _Column("valid\n", [_validity(each) for each in critics], left=True),
+            bars=bars,
+        ),
+        Text(""),
+        _CriticsTable(
+            _Column("how it came about\n(one budget)", names, styles),
+            _Column("training\nvalue", [nearest(each.training_value) for each in critics]),
+            _Column("held-out\nestimate", estimates),
+            K,
+            *effort,
+        ),
+    ]
+    free = [each for each in critics if not each.bound_by_construction]
+    if free:
+        parts += [Text(""), _free_critics_table(free)]
+    return Group(*parts)
+
+
+def _free_critics_table(critics: list[CriticResult]) -> RenderableType:
+    """Critics without a constraint: what one might take for a bound, why it is none, and what is left when it is made one."""
+    return _CriticsTable(
+        _Column("no constraint\n", [critic.name for critic in critics]),
+        _Column("raw value\nnot a bound", ["-" if each.raw_value is None else nearest(each.raw_value) for each in critics]),
+        _Column("slope\nfound", ["-" if each.largest_slope is None else at_least(each.largest_slope) for each in critics]),
+        _Column("K\n<=", [certificate(each.lipschitz_bound) for each in critics]),
+        _Column("certified\nsamples >=", [_bound(each.samples.lower) if each.certified else "-" for each in critics]),
+    )
+
+
+def _validity(critic: CriticResult) -> str:
+    if not critic.certified:
+        return "no"
+    return "yes" if critic.bound_by_construction else "over K"
+
+
+def _lower_deviation(critic: CriticResult) -> float | None:
+    return critic.repeats.lower_deviation if critic.repeats else None
+
+
+def _estimate_deviation(critic: CriticResult) -> float | None:
+    return critic.repeats.estimate_deviation if critic.repeats else None
+
+
+def _spread(value: str, deviation: float | None) -> str:
+    return value if deviation is None else f"{value} ±{nearest(deviation, 2)}"
+
+
+class _Column:
+    """Header and cells of a table, top to bottom."""
+
+    def __init__(self, header: str, cells: Sequence[str], styles: Sequence[str] = (), *, left: bool = False) -> None:
+        self.header, self.left = header, left
+        self._cells, self._styles = cells, styles or [""] * len(cells)
+
+    def cells(self, *, ascii_only: bool) -> list[Text]:
+        texts = [text.replace("±", "+-") for text in self._cells] if ascii_only else self._cells
+        return [Text(text, style=style) for text, style in zip(texts, self._styles, strict=True)]
+
+
+class _Bars:
+    """A bar for each critic, as long as its bound is of the largest one or of the upper bound."""
+
+    def __init__(self, estimate: Estimate, critics: Sequence[CriticResult]) -> None:
+        self._values = [max(each.samples.lower, 0.0) if each.certified else 0.0 for each in critics]
+        self._longest = max([*self._values, estimate.samples.upper or 0.0])
+        self._colours = ["cyan" if critic is estimate.critic else "bright_black" for critic in critics]
+
+    def cells(self, width: int, *, ascii_only: bool) -> list[RenderableType]:
+        shares = [min(value / self._longest, 1.0) if self._longest > 0 else 0.0 for value in self._values]
+        if ascii_only:  # blocks of eighths need UTF-8
+            return [Text("#" * round(share * width)) for share in shares]
+        return [
+            Bar(size=1.0, begin=0.0, end=share, width=width, color=colour)
+            for share, colour in zip(shares, self._colours, strict=True)
+        ]
 
 
 class _CriticsTable:
-    """A table whose bars take the columns that are left."""
+    """A table that fills its terminal: bars take the columns that are left; where none are, padding goes, then the last columns."""
 
-    def __init__(self, estimate: Estimate) -> None:
-        self._estimate = estimate
+    def __init__(self, *columns: _Column, bars: _Bars | None = None) -> None:
+        self._columns, self._bars = columns, bars
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        unbounded = options.update(max_width=10_000)
+        unbounded, ascii_only = options.update(max_width=10_000), options.ascii_only
 
-        def left_by(padding: int, columns: tuple[str, ...]) -> int:
-            return options.max_width - Measurement.get(console, unbounded, self._table(padding=padding, columns=columns)).maximum
+        def left_by(padding: int, columns: int) -> int:
+            table = self._table(padding=padding, columns=columns, ascii_only=ascii_only)
+            return options.max_width - Measurement.get(console, unbounded, table).maximum
 
-        for padding in (1, 0):
-            left = left_by(padding, _COLUMNS)
-            if left >= _NARROWEST_BAR + 1 + padding:
-                # Blocks of eighths need UTF-8; elsewhere bars are rows of number signs.
-                width = min(left - 1 - padding, _WIDEST_BAR)
-                yield self._table(padding=padding, columns=_COLUMNS, bar_width=width, blocks=not options.ascii_only)
-                return
-        for padding, columns in ((1, _COLUMNS), (0, _COLUMNS), (0, _COLUMNS[:-1]), (0, _COLUMNS[:-2])):
+        every = len(self._columns)
+        if self._bars is not None:
+            for padding in (1, 0):
+                width = min(left_by(padding, every) - 1 - padding, _WIDEST_BAR)
+                if width >= _NARROWEST_BAR:
+                    yield self._table(padding=padding, columns=every, ascii_only=ascii_only, bar_width=width)
+                    return
+        for padding, columns in ((1, every), *((0, columns) for columns in range(every, 1, -1))):
             if left_by(padding, columns) >= 0:
                 break
-        yield self._table(padding=padding, columns=columns)
+        yield self._table(padding=padding, columns=columns, ascii_only=ascii_only)
 
-    def _table(self, *, padding: int, columns: tuple[str, ...], bar_width: int = 0, blocks: bool = True) -> Table:
-        estimate = self._estimate
-        critics = sorted((estimate.critic, *estimate.baselines), key=_goodness, reverse=True)
-        longest = max([critic.samples.lower for critic in critics if critic.certified] + [estimate.samples.upper or 0.0])
+    def _table(self, *, padding: int, columns: int, ascii_only: bool, bar_width: int = 0) -> Table:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, padding, 0, 0), pad_edge=False, show_edge=False, header_style="dim")
-        table.add_column("critic\n(one budget)", no_wrap=True)
-        table.add_column("samples\n>=", justify="right", no_wrap=True)
-        if bar_width:
-            table.add_column("", no_wrap=True, min_width=bar_width)
-        for header in columns:
-            table.add_column(header, justify="right", no_wrap=True)
-        for critic in critics:
-            main = critic is estimate.critic
-            bar = [_bar(critic, longest, bar_width, blocks=blocks, main=main)] if bar_width else []
-            facts = (
-                nearest(critic.population.estimate),
-                _bound(critic.population.lower) if critic.certified else "-",
-                certificate(critic.lipschitz_bound) if critic.certified else "-",
-                str(critic.steps),
-                _short_duration(critic.seconds),
-                compact(critic.parameters),
+        cells: list[Sequence[RenderableType]] = []
+        for i, column in enumerate(self._columns[:columns]):
+            # A name too long for any terminal goes on in the next line; a number is never cut.
+            table.add_column(
+                column.header,
+                justify="left" if i == 0 or column.left else "right",
+                no_wrap=i > 0,
+                overflow="ellipsis" if i else "fold",
             )
-            table.add_row(
-                Text(critic.name, style="bold" if main else ""),
-                Text(_bound(critic.samples.lower) if critic.certified else "not a bound", style=_ACCENT if main else ""),
-                *bar,
-                *(Text(fact) for fact in facts[: len(columns)]),
-            )
+            cells.append(column.cells(ascii_only=ascii_only))
+            if i == 1 and bar_width and self._bars is not None:
+                table.add_column("", no_wrap=True, min_width=bar_width)
+                cells.append(self._bars.cells(bar_width, ascii_only=ascii_only))
+        for row in zip(*cells, strict=True):
+            table.add_row(*row)
         return table
 
 
@@ -211,14 +306,6 @@ def _bound(value: float, digits: int = 4) -> str:
 
 def _goodness(critic: CriticResult) -> tuple[bool, float]:
     return critic.certified, critic.samples.lower
-
-
-def _bar(critic: CriticResult, longest: float, width: int, *, blocks: bool, main: bool) -> RenderableType:
-    value = max(critic.samples.lower, 0.0) if critic.certified else 0.0
-    share = min(value / longest, 1.0) if longest > 0 else 0.0
-    if not blocks:
-        return Text("#" * round(share * width))
-    return Bar(size=1.0, begin=0.0, end=share, width=width, color="cyan" if main else "bright_black")
 
 
 def _short_duration(seconds: float) -> str:
@@ -237,6 +324,17 @@ def remarks(estimate: Estimate) -> list[Text]:
         reading += " Full bars reach the " + ("exact value." if estimate.samples.exact else "upper bound.")
     if estimate.tightness is not None:
         reading += " Tightness is the held-out estimate over the truth."
+    if any(not critic.bound_by_construction for critic in estimate.critics):
+        reading += (
+            " Where nothing constrains a critic, its raw value is no bound: a slope above 1 that was found shows it too large, "
+            "and only the division by K makes it valid."
+        )
+    repeats = max((critic.repeats for critic in estimate.critics if critic.repeats), key=lambda each: len(each.seeds), default=None)
+    if repeats is not None:
+        reading += (
+            f" ± is the standard deviation over {len(repeats.seeds)} seeds on this one split; all values are those of seed "
+            f"{repeats.seeds[0]}, the first."
+        )
     settings = ", ".join(
         f"{name.replace('_', ' ')} {_setting(value)}" for name, value in estimate.critic.settings.items() if value is not None
     )
@@ -257,6 +355,8 @@ def _setting(value: str | float | int) -> str:
 def _course(critic: CriticResult) -> str:
     if critic.interrupted:
         return "interrupted"
+    if critic.steps == 0:
+        return "follows from a formula"
     if critic.samples.gap == 0:
         return "nothing is left to gain"
     return "converged" if critic.converged else "still rising when the budget ended, so a longer --budget may tighten the bound"

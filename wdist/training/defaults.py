@@ -1,11 +1,11 @@
 """Size and training of a critic, chosen from the shape of the data where the user has not chosen."""
 
-from wdist.critics.recipe import CriticRecipe
+from wdist.critics.recipe import GROUP_SIZE, CriticRecipe
 from wdist.critics.settings import CriticSettings
+from wdist.lipschitz.constraints import constraint
 from wdist.training.budget import Budget
 from wdist.training.optimizers import LEARNING_RATES
 
-GROUP_SIZE = 16
 DEPTH = 4
 BATCH_SIZE = 512
 
@@ -22,8 +22,9 @@ def settle(recipe: CriticRecipe, settings: CriticSettings, *, dim: int, particip
         dim: coordinates of a sample.
         participation: about how many directions carry the variance of the training samples.
     """
+    recipe = recipe.chosen(settings)
     settings = recipe.settle(settings)
-    optimizer = settings.optimizer or "muon"
+    optimizer, weights = settings.optimizer or "muon", constraint(recipe.constraint)
     width = settings.width or _width(dim, participation, settings.group_size or GROUP_SIZE)
     return settings.filled(
         width=width,
@@ -34,6 +35,8 @@ def settle(recipe: CriticRecipe, settings: CriticSettings, *, dim: int, particip
         learning_rate=LEARNING_RATES[optimizer],
         schedule="linear",
         bjorck_order=1,
+        bjorck_iterations=weights.iterations,
+        beta=weights.beta,
         lipschitz=1.0,
     )
 

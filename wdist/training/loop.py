@@ -14,13 +14,12 @@ from wdist.result import HistoryPoint
 from wdist.training.budget import Budget, Clock
 from wdist.training.observer import Observer, Progress
 from wdist.training.optimizers import make_optimizers, schedule
+from wdist.training.penalties.penalty import Penalty
 
 VALIDATIONS = 40
 """In one training, evenly spread over its budget."""
 SECONDS_BETWEEN_VALIDATIONS = 2.0
 """At most, where the budget is a time and the digits depend on the machine anyway."""
-CONSTRAIN_EVERY = 4
-"""Steps between two retractions: the defect grows with the square of the steps' length, and one Björck step squares it again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +30,8 @@ class Trained:
     seconds: float
     history: tuple[HistoryPoint, ...]
     interrupted: bool
+    final: bool = False
+    """There was nothing to train: a closed form."""
 
     @property
     def best(self) -> float:
@@ -40,6 +41,8 @@ class Trained:
     @property
     def converged(self) -> bool:
         """The best validation value rose by less than 1 % in the last quarter of the training."""
+        if self.final:
+            return True
         if self.interrupted or len(self.history) < 4:
             return False
         early = max(point.validation for point in self.history[: math.ceil(len(self.history) * 3 / 4)])
@@ -106,6 +109,7 @@ def train(
     unit: float,
     observer: Observer,
     name: str,
+    penalty: Penalty | None = None,
 ) -> Trained:
     """Maximises the mean potential on A less that on B, and leaves the best critic by validation in ``critic``.
 
@@ -120,6 +124,7 @@ def train(
         unit: of the standardised data, in units of the data; for the observer.
         observer: is told of each validation.
         name: of the critic, for the observer.
+        penalty: is taken off the dual value of each minibatch before the step; ``validate`` takes off its own.
 
     Raises:
         TrainingDiverged: the first validation was not finite.
@@ -146,13 +151,13 @@ def train(
             course.add(dual)
             for each in optimizers:
                 each.zero_grad(set_to_none=True)
-            (-dual).backward()
+            (-dual if penalty is None else penalty(critic, a, b) - dual).backward()
             for each, initial in zip(optimizers, rates, strict=True):
                 for group, rate in zip(each.param_groups, initial, strict=True):
                     group["lr"] = rate * factor(spent)
                 each.step()
             step += 1
-            if step % CONSTRAIN_EVERY == 0:
+            if step % critic.constrain_every == 0:
                 critic.constrain_()
     except KeyboardInterrupt:
         interrupted = True

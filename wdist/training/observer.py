@@ -30,7 +30,10 @@ class Progress:
     training: float
     """Dual value on the last minibatches, in the units of the data; not a bound."""
     validation: float
-    """Dual value on the validation split, divided by the product of the layers' norms; in the units of the data."""
+    """Dual value on the validation split, less a penalty where there is one, in the units of the data.
+
+    A bound, up to the rounding of training, where the critic's constraint bounds its constant, and none elsewhere.
+    """
     best: float
     """Largest validation value so far."""
 

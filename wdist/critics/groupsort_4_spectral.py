@@ -1,0 +1,15 @@
+"""GroupSort with groups of four between layers divided by their spectral norm.
+
+References:
+    Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, table 2.
+"""
+
+from wdist.critics.recipe import CriticRecipe
+
+RECIPE = CriticRecipe(
+    name="groupsort-4-spectral",
+    title="GroupSort(4), spectral normalisation",
+    constraint="spectral",
+    activation="group-sort",
+    group_size=4,
+)

@@ -1,0 +1,60 @@
+"""The distance between two samples that W1 is measured in: the norm of their difference, for three norms."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from wdist.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroundMetric:
+    """d(x, y) = ||x - y||_p."""
+
+    name: str
+    """As users write it: ``l1``, ``l2`` or ``linf``."""
+    p: float
+    """1, 2 or infinity."""
+
+    @property
+    def dual(self) -> float:
+        """q with 1/p + 1/q = 1: a function with gradient g everywhere has the Lipschitz constant ||g||_q in this metric."""
+        return {1.0: math.inf, 2.0: 2.0, math.inf: 1.0}[self.p]
+
+    def diameter(self, low: float, high: float, dim: int) -> float:
+        """Of the box [low, high]^dim; a 1-Lipschitz function has no larger range there."""
+        return (high - low) * self.of_ones(dim)
+
+    def of_ones(self, dim: int) -> float:
+        """||(1, ..., 1)||_p."""
+        return {1.0: float(dim), 2.0: math.sqrt(dim), math.inf: 1.0}[self.p]
+
+    def norm(self, differences: Tensor) -> Tensor:
+        """Norm of each row, shape (n,), of a tensor of shape (n, dim)."""
+        return torch.linalg.vector_norm(differences, ord=self.p, dim=-1)
+
+    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
+        """Distances of all pairs, shape (n, m)."""
+        return torch.cdist(x, y, p=self.p)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+L1 = GroundMetric(name="l1", p=1.0)
+L2 = GroundMetric(name="l2", p=2.0)
+LINF = GroundMetric(name="linf", p=math.inf)
+METRICS = {metric.name: metric for metric in (L2, L1, LINF)}
+
+
+def ground_metric(name: str) -> GroundMetric:
+    """The metric of a name.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name not in METRICS:
+        raise UsageError(f"--metric {name!r} is unknown; choose one of {', '.join(METRICS)}")
+    return METRICS[name]

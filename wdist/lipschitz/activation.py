@@ -1,0 +1,106 @@
+"""What an activation states of itself, and how it stands in a critic that trains and in one that is frozen."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from wdist.linalg.rounding import UNIT_ROUNDOFF
+from wdist.lipschitz.frozen_layer import FrozenLayer
+from wdist.result import LayerBound
+
+
+class ActivationModule(nn.Module):
+    """An activation behind one layer of a critic in training."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Outputs, shape (n, units / divisor), of pre-activations, shape (n, units)."""
+        raise NotImplementedError
+
+    def freeze(self) -> FrozenLayer:
+        """The same as plain float64 numbers."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activation:
+    """A function of a whole layer with a known Lipschitz constant."""
+
+    name: str
+    """With its parameter, for example ``group-sort:16``; enough to build it again."""
+    train: Callable[[Tensor], Tensor]
+    """Differentiable and fast."""
+    evaluate: Callable[[Tensor], Tensor]
+    """In floating point within ``ulps`` of exact."""
+    l2: float
+    """Lipschitz bound in the Euclidean norm."""
+    linf: float
+    """Lipschitz bound in the maximum norm."""
+    reason: str
+    """Why the bounds hold, in a word."""
+    divisor: int = 1
+    """Inputs for one output."""
+    group: int = 1
+    """Must divide the units of the layer before."""
+    ulps: float = 0.0
+    """How far an output may be from the exact value, in units of its last place; 0 where evaluation only compares and moves."""
+    at_zero: float = 0.0
+    """Magnitude of an output where all inputs are 0."""
+    trained: "Callable[[int], ActivationModule] | None" = None
+    """Makes the module for so many units, where the activation has parameters of its own."""
+
+    def module(self, units: int) -> ActivationModule:
+        """The activation behind a layer of ``units`` outputs."""
+        return self.trained(units) if self.trained is not None else Stateless(self)
+
+    def outputs(self, units: int) -> int:
+        """How many numbers come out of ``units``."""
+        return units // self.divisor
+
+
+class Stateless(ActivationModule):
+    """An activation without parameters of its own."""
+
+    def __init__(self, activation: Activation) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.activation.train(z)
+
+    def freeze(self) -> FrozenLayer:
+        return Activated(activation=self.activation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activated(FrozenLayer):
+    """An activation in a frozen critic."""
+
+    activation: Activation
+
+    @property
+    def kind(self) -> str:
+        return self.activation.name
+
+    def __call__(self, h: Tensor) -> Tensor:
+        return self.activation.evaluate(h)
+
+    def lipschitz(self) -> LayerBound:
+        return LayerBound(layer=self.kind, bound=self.activation.l2, method=self.activation.reason)
+
+    def maximum(self, p: float) -> LayerBound:
+        del p  # no p-norm is smaller than the maximum norm
+        return LayerBound(layer=self.kind, bound=self.activation.linf, method=self.activation.reason)
+
+    def rounding(self, norm: float, units: int) -> float:
+        """0 for sorting, maxima and signs; else the outputs' last places: ||phi(h)|| <= ||phi(0)|| + L ||h||."""
+        if self.activation.ulps == 0:
+            return 0.0
+        largest = self.activation.at_zero * math.sqrt(units) + max(self.activation.l2, 1.0) * norm
+        return self.activation.ulps * 2 * UNIT_ROUNDOFF * largest * (1 + 1e-9)
+
+    def check(self, units: int) -> int:
+        if units % self.activation.group:
+            raise ValueError(f"{self.kind} acts on groups of {self.activation.group}, which do not divide {units} units")
+        return self.activation.outputs(units)

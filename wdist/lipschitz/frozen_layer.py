@@ -1,0 +1,49 @@
+"""What every layer of a frozen critic owes: plain numbers that can be evaluated in float64, bounded in two norms and stored."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+from wdist.result import LayerBound
+
+
+class FrozenLayer(ABC):
+    """One layer of a frozen critic."""
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """As it is stored: ``affine``, or the name of an activation with its parameter."""
+
+    @abstractmethod
+    def __call__(self, h: Tensor) -> Tensor:
+        """The outputs, shape (n, outputs), of h, float64, shape (n, inputs)."""
+
+    @abstractmethod
+    def lipschitz(self) -> LayerBound:
+        """A proved bound from the Euclidean norm to the Euclidean norm."""
+
+    @abstractmethod
+    def maximum(self, p: float) -> LayerBound:
+        """A proved bound from the p-norm, 1, 2 or infinity, to the maximum norm."""
+
+    @abstractmethod
+    def rounding(self, norm: float, units: int) -> float:
+        """How far, in the Euclidean norm, the computed output may be from the exact one of the same h.
+
+        Arguments:
+            norm: no row of h has a larger Euclidean norm.
+            units: entries of a row of h.
+        """
+
+    @abstractmethod
+    def check(self, units: int) -> int:
+        """How many outputs the layer has behind one of ``units`` outputs.
+
+        Raises:
+            ValueError: it cannot stand there.
+        """
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Its numbers by name."""
+        return {}

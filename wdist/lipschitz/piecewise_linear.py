@@ -1,0 +1,67 @@
+r"""A function of one number that is linear between knots, as exact transport on the line has one for its potential.
+
+The function is defined by its knots and slopes alone, with value 0 at the first knot:
+
+.. math:: f(t) = \int_{t_0}^t s(u)\, du
+
+so that its Lipschitz constant is the largest slope, whatever the values at the knots are rounded to.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from wdist.linalg.rounding import gamma
+from wdist.lipschitz.frozen_layer import FrozenLayer
+from wdist.result import LayerBound
+
+KIND = "piecewise-linear"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PiecewiseLinear(FrozenLayer):
+    """A layer of one unit."""
+
+    knots: Tensor
+    """float64, shape (k,), ascending, k >= 1."""
+    slopes: Tensor
+    """float64, shape (k + 1,): before the first knot, between two, behind the last."""
+
+    @property
+    def kind(self) -> str:
+        return KIND
+
+    @cached_property
+    def _values(self) -> Tensor:
+        rises = self.slopes[1:-1] * self.knots.diff()
+        return torch.cat([torch.zeros(1, dtype=torch.float64), rises.cumsum(0)])
+
+    def __call__(self, h: Tensor) -> Tensor:
+        interval = torch.searchsorted(self.knots, h)
+        knot = (interval - 1).clamp(min=0)
+        return self._values[knot] + self.slopes[interval] * (h - self.knots[knot])
+
+    def lipschitz(self) -> LayerBound:
+        return LayerBound(layer=f"{KIND}, {len(self.knots)} knots", bound=float(self.slopes.abs().max()), method="largest slope")
+
+    def maximum(self, p: float) -> LayerBound:
+        del p  # of one number all norms are the same
+        return self.lipschitz()
+
+    def rounding(self, norm: float, units: int) -> float:
+        """A sum over at most all knots, each rise at most slope times length; then one more product and sum."""
+        del units
+        reach = float(self.knots[-1] - self.knots[0]) + 2 * (norm + float(self.knots.abs().max()))
+        return (1 + 1e-9) * gamma(len(self.knots) + 8) * float(self.slopes.abs().max()) * reach
+
+    def check(self, units: int) -> int:
+        if units != 1 or self.knots.ndim != 1 or not len(self.knots) or self.slopes.shape != (len(self.knots) + 1,):
+            raise ValueError("a piecewise linear layer does not fit")
+        if not bool(torch.isfinite(self.knots).all() and torch.isfinite(self.slopes).all() and (self.knots.diff() >= 0).all()):
+            raise ValueError("the knots of a piecewise linear layer are not in order")
+        return 1
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"knots": self.knots, "slopes": self.slopes}

@@ -1,0 +1,42 @@
+"""Weights divided by their largest singular value, as power iteration estimates it.
+
+References:
+    Miyato, Kataoka, Koyama & Yoshida (2018), Spectral normalization for generative adversarial networks, arXiv:1802.05957.
+"""
+
+import torch
+from torch import Tensor
+
+from wdist.linalg.spectral_norm import spectral_norm_bound, spectral_norm_estimate
+from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
+
+
+class SpectralNormLinear(LipschitzLinear):
+    """A linear layer whose weight is divided by a power-iteration estimate of its spectral norm, through which gradients flow."""
+
+    constraint = "spectral"
+    title = "spectral normalisation"
+
+    def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator, options: ConstraintOptions | None = None) -> None:
+        super().__init__(inputs, outputs, generator=generator, options=options)
+        self.register_buffer("leading", torch.randn(inputs, generator=generator))
+        self.leading: Tensor
+
+    def training_weight(self) -> Tensor:
+        sigma, self.leading = spectral_norm_estimate(self.weight, self.leading, iterations=1 if self.training else 0)
+        return self.weight / sigma
+
+    @torch.no_grad()
+    def constrain_(self, *, tightly: bool = False) -> None:
+        """Brings the estimate up to date; only before an evaluation, since every forward pass does one iteration."""
+        if tightly:
+            _, self.leading = spectral_norm_estimate(self.weight, self.leading, iterations=20)
+
+    def plain_weight(self) -> Tensor:
+        """The weight divided by a proved bound of its norm."""
+        return divided_by_norm(self.weight.detach().double().cpu())
+
+
+def divided_by_norm(W: Tensor) -> Tensor:
+    """W, float64, over a proved bound of its spectral norm."""
+    return W / max(spectral_norm_bound(W), torch.finfo(torch.float64).tiny)
