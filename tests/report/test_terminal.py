@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -90,3 +91,12 @@ def test_an_address_cannot_paint_the_result(estimate_of):
     estimate = estimate_of()
     text = shown(estimate_of(a=replace(estimate.a, address="[bold red]a.h5[/]")))
     assert "[bold red]a.h5[/]" in text
+
+
+def test_a_baseline_cut_short_is_said_to_be_and_only_what_is_shown_is_counted(estimate_of, critic_of):
+    main = critic_of()
+    main = replace(main, population=replace(main.population, jointly_with=3))
+    cut = replace(critic_of("relu-spectral", 0.3), interrupted=True)
+    text = " ".join(shown(estimate_of(critic=main, baselines=(cut,), interrupted=True)).split())
+    assert "The 2 lower bounds for the populations hold together" in text
+    assert "relu-spectral: interrupted, before the budget was spent." in text

@@ -21,10 +21,10 @@ def checked_confidence(confidence: float) -> float:
     """The same confidence.
 
     Raises:
-        UsageError: it does not lie between 0 and 1.
+        UsageError: it is below 0.5, or not below 1.
     """
-    if not 0 < confidence < 1:
-        raise UsageError(f"--confidence must lie between 0 and 1, not {confidence:g}; 95 % is written 0.95")
+    if not 0.5 <= confidence < 1:
+        raise UsageError(f"--confidence must be at least 0.5 and below 1, not {confidence:g}; 95 % is written 0.95")
     return confidence
 
 

@@ -254,6 +254,7 @@ def _learning_curves(estimate: Estimate) -> Figure:
         lowest, highest = min(0.0, float(np.quantile(values, 0.02))), max([*values] + [height for height, _, _ in ends])
         axes.set_ylim(lowest - 0.03 * (highest - lowest), highest + 0.08 * (highest - lowest) or 1.0)
     axes.set_xlim(0, last)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 2.5, 5, 10], integer=True))
     _label_ends(axes, ends, x=last)
     axes.set_xlabel("step")
     axes.set_ylabel(f"validation bound ({METRICS.get(estimate.metric, estimate.metric)})")
