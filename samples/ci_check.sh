@@ -22,18 +22,22 @@ trap 'rm -f "$document"' EXIT
 
 "${PYTHON:-python3}" - "$document" "$max" <<'PYTHON'
 import json, sys
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 with open(sys.argv[1]) as file:
     samples = json.load(file)["samples"]
 maximum = float(sys.argv[2])
-lower, upper = samples["lower"], samples["upper"]
+lower, upper = max(samples["lower"], 0.0), samples["upper"]
+# Shown with four digits that are still proved: a lower bound rounded down, an upper one up.
+least = f"{Context(prec=4, rounding=ROUND_FLOOR).create_decimal(lower):g}"
+most = None if upper is None else f"{Context(prec=4, rounding=ROUND_CEILING).create_decimal(upper):g}"
 if lower > maximum:
-    print(f"FAIL: the sets are at least {lower:.4g} apart, which is more than {maximum:g}")
+    print(f"FAIL: the sets are at least {least} apart, which is more than {maximum:g}")
     sys.exit(1)
 if upper is not None and upper <= maximum:
-    print(f"PASS: the sets are at most {upper:.4g} apart, which is within {maximum:g}")
+    print(f"PASS: the sets are at most {most} apart, which is within {maximum:g}")
     sys.exit(0)
-between = f"{lower:.4g} and {upper:.4g}" if upper is not None else f"{lower:.4g} and an unknown upper bound"
+between = f"{least} and {most or 'an unknown upper bound'}"
 print(f"INCONCLUSIVE: the distance lies between {between}, and so does {maximum:g}; train for longer or move the limit")
 sys.exit(3)
 PYTHON

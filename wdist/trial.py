@@ -94,7 +94,7 @@ def run_trial(
     else:
         recipe = recipe.chosen(settings)
         settings = settle(recipe, settings, dim=pair.a.info.dim, participation=pair.participation)
-        budget = budget or default_budget(settings, dim=pair.a.info.dim)
+        budget = budget or default_budget(settings, dim=pair.a.info.dim, samples=_training_samples(pair))
         told = str(budget)
     observer.notify(CriticStarted(critic=recipe.name, position=position, critics=critics, budget=told))
     if isinstance(recipe, ClosedFormRecipe):
@@ -157,6 +157,11 @@ def _training_sample(measure: Measure, limit: int) -> Tensor:
 def _largest_slope(critic: FrozenCritic, pair: Pair, metric: GroundMetric, seed: int) -> float:
     a, b = (_training_sample(side, _SEARCHED_ROWS) for side in (pair.a, pair.b))
     return largest_slope(critic, a, b, metric=metric, generator=torch.Generator().manual_seed(seed))
+
+
+def _training_samples(pair: Pair) -> int | None:
+    """On the smaller side; None where both are streamed or drawn."""
+    return min((side.training_rows.count for side in (pair.a, pair.b) if side.training_rows is not None), default=None)
 
 
 def _train(

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def test_ctrl_c_ends_the_training_prints_and_saves_what_is_proved(tmp_path):
         text=True,
     )
     for line in process.stderr:
-        if "25%" in line:
+        if "%, step " in line:
             break
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -78,3 +79,21 @@ def test_ctrl_c_ends_the_training_prints_and_saves_what_is_proved(tmp_path):
     document = json.loads((tmp_path / "result.json").read_text())
     assert document["interrupted"] is True
     assert document["samples"]["lower"] > 0, document["critic"]["history"]
+
+
+def test_a_second_ctrl_c_leaves_without_a_traceback(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wdist", "synthetic", "--absolute-value", "--budget", "60s", "--device", "cpu"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr.readline()
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err

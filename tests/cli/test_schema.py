@@ -16,3 +16,15 @@ def test_every_headline_number_is_explained(wdist):
     for part in ("SamplesDocument", "PopulationDocument"):
         for name, fact in definitions[part]["properties"].items():
             assert fact.get("description"), (part, name)
+
+
+def test_the_document_of_verify_has_a_schema_too(wdist):
+    assert "findings" in json.loads(wdist("schema", "verify").out)["required"]
+    assert wdist("schema", "synthetic").out == wdist("schema").out
+
+
+def test_a_command_without_a_schema_is_named(wdist):
+    answer = wdist("schema", "inspect")
+    assert answer.status == 2
+    assert "'inspect'" in answer.error
+    assert "verify" in answer.error

@@ -69,3 +69,12 @@ def test_a_random_choice_of_rows_is_made_anew_with_the_seed_of_the_claim(wdist, 
     estimated = wdist("estimate", "a.npy?limit=150", "b.npy", *TRAINING, "--seed", "3", "--save-critic", "limited.safetensors")
     assert estimated.status == 0, estimated.err
     assert wdist("verify", "limited.safetensors", "--quiet").status == 0
+
+
+@pytest.mark.parametrize("precious", ["a.npy", "b.npy", "critic.safetensors"])
+def test_no_input_is_overwritten_by_the_result(wdist, saved, precious):
+    before = (saved / precious).read_bytes()
+    answer = wdist("verify", "critic.safetensors", "a.npy", "b.npy", "--quiet", "-o", precious)
+    assert answer.status == 2
+    assert f"{precious} is one of the inputs" in answer.error
+    assert (saved / precious).read_bytes() == before

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -85,7 +86,6 @@ def test_a_negative_lower_bound_is_shown_as_zero(estimate_of, critic_of):
 
 
 def test_an_address_cannot_paint_the_result(estimate_of):
-    from dataclasses import replace
 
     estimate = estimate_of()
     text = shown(estimate_of(a=replace(estimate.a, address="[bold red]a.h5[/]")))
@@ -102,7 +102,6 @@ def test_a_comparison_fits_and_cuts_no_number(comparison, width):
 
 
 def test_a_name_longer_than_the_terminal_goes_on_in_the_next_line(comparison, critic_of):
-    from dataclasses import replace
 
     long = critic_of("a-critic-with-a-name-that-nobody-should-ever-have-to-type-on-any-command-line")
     text = shown(replace(comparison, baselines=(*comparison.baselines, long)), 72)
@@ -138,3 +137,12 @@ def test_a_terminal_without_unicode_has_another_sign_for_plus_or_minus(compariso
     table = stream.getvalue().partition("what it proves")[2].partition("K is the certificate")[0]
     assert "+-0.012" in table
     assert "±" not in table
+
+
+def test_a_baseline_cut_short_is_said_to_be_and_only_what_is_shown_is_counted(estimate_of, critic_of):
+    main = critic_of()
+    main = replace(main, population=replace(main.population, jointly_with=3))
+    cut = replace(critic_of("relu-spectral", 0.3), interrupted=True)
+    text = " ".join(shown(estimate_of(critic=main, baselines=(cut,), interrupted=True)).split())
+    assert "The 2 lower bounds for the populations hold together" in text
+    assert "relu-spectral: interrupted, before the budget was spent." in text

@@ -341,3 +341,16 @@ def test_rows_that_select_nothing_are_refused(rows, tmp_path):
 @pytest.mark.parametrize("limit", ["0", "-3", "x", "1.5"])
 def test_a_limit_must_be_a_whole_number(limit, tmp_path):
     refused(f"{ARRAYS['npy'](tmp_path)}?limit={limit}", "limit=")
+
+
+def test_decimal_commas_are_recognised(tmp_path):
+    (tmp_path / "german.csv").write_text("0,5;1,5\n2,5;3,5\n")
+    refused(f"{tmp_path}/german.csv", "line 1 holds '5;1' where a number should stand; .*write 1.5 and not 1,5")
+
+
+def test_weights_inside_a_checkpoint_are_recognised(tmp_path):
+    weights = {"0.weight": torch.zeros(3, 2), "0.bias": torch.zeros(3)}
+    torch.save({"model": weights, "epoch": 3}, tmp_path / "checkpoint.pt")
+    refused(f"{tmp_path}/checkpoint.pt", r"weights of a network \(under model\); .*checkpoint\.pt\?factory=")
+    torch.save({"model": weights, "ema": weights}, tmp_path / "both.pt")
+    refused(f"{tmp_path}/both.pt", r"\(under model, ema\); .*both\.pt:model\?factory=")

@@ -49,10 +49,7 @@ class Delivery:
             check_writable(self.plot, option="--plot", suffixes=PLOT_SUFFIXES)
         if self.save_critic is not None:
             check_writable(self.save_critic, option="--save-critic", suffixes=CRITIC_SUFFIXES)
-        for file in self._files:
-            for address in inputs:
-                if _is_the_file_of(address, file):
-                    raise OutputError(f"{file} is one of the inputs and would be overwritten; name another file for the result")
+        check_no_input(self._files, inputs)
 
     def deliver(self, estimate: Estimate) -> ExitStatus:
         """Prints a result, then saves it; whatever fails, the rest is still delivered.
@@ -74,7 +71,7 @@ class Delivery:
                 failures.append(failure)
         warn(estimate.warnings)
         if estimate.interrupted and not self.quiet:
-            note("interrupted; the bounds above are proved by the critic as it was then")
+            note("interrupted; the bounds are proved all the same")
         if failures:
             warn(str(further) for further in failures[1:])
             raise failures[0]
@@ -124,6 +121,22 @@ class Delivery:
             from wdist.cli.console import note
 
             note(f"{what} saved as {path}")
+
+
+def check_no_input(files: Iterable[Path], inputs: Iterable[str]) -> None:
+    """Refuses to write a result over what it is computed from.
+
+    Arguments:
+        files: that will be written.
+        inputs: addresses that are read.
+
+    Raises:
+        OutputError: names the first such file.
+    """
+    addresses = list(inputs)
+    for file in files:
+        if any(_is_the_file_of(address, file) for address in addresses):
+            raise OutputError(f"{file} is one of the inputs and would be overwritten; name another file for the result")
 
 
 def _is_the_file_of(address: str, file: Path) -> bool:

@@ -94,7 +94,7 @@ def _torch_checks() -> list[Check]:
     cuda = torch.cuda.is_available()
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if cuda else []
     return [
-        Check(what="torch", ok=True, found=f"{torch.__version__}, {torch.get_num_threads()} threads on {os.cpu_count()} cores"),
+        Check(what="torch", ok=True, found=f"{torch.__version__}, threads: {torch.get_num_threads()}, cores: {os.cpu_count()}"),
         Check(what="device", ok=True, found=", ".join(devices) or "cpu; no CUDA device is visible", needed=False),
         _torchvision_check(),
     ]

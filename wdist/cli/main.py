@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -66,16 +67,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status, an :class:`~wdist.errors.ExitStatus`.
     """
+    process_is_ours = arguments is None
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        if process_is_ours:
+            # Ctrl-C once more, while the interpreter ends, would show a traceback and change the exit status.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _complain("interrupted before the result was there")
+        return ExitStatus.INTERRUPTED
+
+
+def _main(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     with _warnings_of_libraries(shown=debug):
         try:
             status = _run(arguments)
             sys.stdout.flush()
             return status
-        except KeyboardInterrupt:
-            _complain("interrupted before the result was there")
-            return ExitStatus.INTERRUPTED
         except BrokenPipeError:
             _discard_stdout()
             return ExitStatus.DONE
@@ -138,6 +148,7 @@ def _usage_sentence(error: Any, arguments: list[str]) -> str:
         meant = get_close_matches(str(unknown), known, n=1, cutoff=0.55)
         return f"there is no option {unknown}; " + (f"did you mean {meant[0]}?" if meant else help_hint)
     message = str(error.format_message()).replace("\n", " ").strip().rstrip(".")
+    message = message.replace(": Input should be", ": it should be")
     return message[:1].lower() + message[1:] + (f"; {help_hint}" if not message.endswith("?") else "")
 
 

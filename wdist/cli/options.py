@@ -124,7 +124,7 @@ Baselines: TypeAlias = Annotated[
     ),
 ]
 Confidence: TypeAlias = Annotated[
-    float, typer.Option(metavar="P", rich_help_panel=_RESULT, help="Of the bounds for the distributions, between 0 and 1.")
+    float, typer.Option(metavar="P", rich_help_panel=_RESULT, help="Of the bounds for the distributions, from 0.5 to below 1.")
 ]
 ConfidenceMethod: TypeAlias = Annotated[
     str,

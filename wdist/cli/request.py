@@ -45,8 +45,8 @@ class Request:
     ci: opt.ConfidenceMethod = "welch"
 
     def __post_init__(self) -> None:
-        if not 0 < self.confidence < 1:
-            raise UsageError(f"--confidence must lie between 0 and 1, not {self.confidence:g}; 95 % is written 0.95")
+        if not 0.5 <= self.confidence < 1:
+            raise UsageError(f"--confidence must be at least 0.5 and below 1, not {self.confidence:g}; 95 % is written 0.95")
         if self.critics is not None and self.baselines != "default":
             raise UsageError("--critics names all critics and --baselines those beside the main one; give one of them")
         # Each refuses what makes no sense when it is made.

@@ -1,14 +1,28 @@
 """``wdist schema``."""
 
+from typing import Annotated
+
+import typer
+
 from wdist.cli import options as opt
+from wdist.errors import ExitStatus, UsageError
 
 
-def command(debug: opt.Debug = False) -> int:
-    """Print the JSON schema of the documents that --json and -o give."""
+def command(
+    of: Annotated[
+        str, typer.Argument(metavar="[COMMAND]", help="One of estimate, synthetic (the same document) and verify.")
+    ] = "estimate",
+    debug: opt.Debug = False,
+) -> int:
+    """Print the JSON schema of the document that --json and -o give: that of estimate, unless another command is named.
+
+    Example: wdist schema verify
+    """
     import sys
 
-    from wdist.errors import ExitStatus
-    from wdist.report.document import schema
+    from wdist.report.document import DOCUMENTS, schema
 
-    sys.stdout.write(schema())
+    if of not in DOCUMENTS:
+        raise UsageError(f"the document of {of!r} has no published schema; name one of {', '.join(DOCUMENTS)}")
+    sys.stdout.write(schema(of))
     return ExitStatus.DONE

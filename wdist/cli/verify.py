@@ -40,6 +40,7 @@ def command(
     import sys
 
     from wdist.cli.console import notes_console, result_console
+    from wdist.cli.delivery import check_no_input
     from wdist.output import atomic_write, check_writable
     from wdist.report.progress import display_on
     from wdist.training.observer import Stage
@@ -48,6 +49,7 @@ def command(
         raise SourceError(f"there is no file {critic}; name a critic that `wdist estimate A B --save-critic FILE` wrote")
     if output is not None:
         check_writable(output, option="-o")
+        check_no_input([output], [str(critic), *(address for address in (a, b) if address is not None)])
     with display_on(notes_console(), quiet=quiet) as observer:
         observer.notify(Stage(what="verifying"))
         from wdist.verification import verify

@@ -359,6 +359,14 @@ def _without_nonfinite(value: Any) -> Any:
     return _null_unless_finite(value)
 
 
-def schema() -> str:
-    """The JSON schema of :class:`EstimateDocument`, as indented JSON."""
-    return json.dumps(EstimateDocument.model_json_schema(mode="serialization"), indent=2) + "\n"
+DOCUMENTS: dict[str, type[BaseModel]] = {
+    "estimate": EstimateDocument,
+    "synthetic": EstimateDocument,
+    "verify": VerificationDocument,
+}
+"""What each command gives that has a published schema."""
+
+
+def schema(command: str = "estimate") -> str:
+    """The JSON schema of the document that a command gives, one of :data:`DOCUMENTS`, as indented JSON."""
+    return json.dumps(DOCUMENTS[command].model_json_schema(mode="serialization"), indent=2) + "\n"

@@ -339,6 +339,7 @@ class _LearningCurves:
             lowest, highest = min(0.0, float(np.quantile(values, 0.02))), max([*values] + ([reference[0]] if reference else []))
             axes.set_ylim(lowest - 0.03 * (highest - lowest), highest + 0.08 * (highest - lowest) or 1.0)
         axes.set_xlim(0, last)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 2.5, 5, 10], integer=True))
         _label_ends(axes, ends, x=last, apart=0.062 * 4.3 / self.size[1])
         axes.set_xlabel("step")
         axes.set_ylabel(f"validation value ({METRICS.get(estimate.metric, estimate.metric)})")

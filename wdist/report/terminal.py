@@ -316,10 +316,10 @@ def remarks(estimate: Estimate) -> list[Text]:
     """How to read the table, how the critic was built, and what the sources noted; dim, a line or two each."""
     population = estimate.population
     reading = "K is the certificate, the critic's Lipschitz constant from above; every bound is divided by it."
-    if population.jointly_with > 1:
-        reading += (
-            f" The {population.jointly_with} lower bounds for the populations hold together at {level(population.confidence)}."
-        )
+    # After Ctrl-C fewer are shown than share the error.
+    shown = min(1 + len(estimate.baselines), population.jointly_with)
+    if shown > 1:
+        reading += f" The {shown} lower bounds for the populations hold together at {level(population.confidence)}."
     if estimate.samples.upper is not None:
         reading += " Full bars reach the " + ("exact value." if estimate.samples.exact else "upper bound.")
     if estimate.tightness is not None:
@@ -343,6 +343,9 @@ def remarks(estimate: Estimate) -> list[Text]:
         Text(f"{estimate.critic.name}: {settings}; {_course(estimate.critic)}.", style="dim"),
         Text(f"seed {estimate.seed}, {estimate.environment.device}, {duration(estimate.seconds)} in all.", style="dim"),
     ]
+    cut_short = [baseline.name for baseline in estimate.baselines if baseline.interrupted]
+    if cut_short:
+        lines.insert(2, Text(f"{', '.join(cut_short)}: interrupted, before the budget was spent.", style="dim"))
     for side, info in (("A", estimate.a), ("B", estimate.b)):
         lines += [Text(f"{side}: {note}", style="dim") for note in info.notes]
     return lines
@@ -409,7 +412,8 @@ def _fact(value: Any, name: str) -> str:
         case int():
             return counted(value)
         case float():
-            return nearest(value, 6)
+            shown = nearest(value, 6)
+            return shown.rstrip("0").rstrip(".") if "." in shown and "e" not in shown else shown
         case tuple() | list() if name.endswith("shape"):
             return shape(tuple(value))
         case tuple() | list():

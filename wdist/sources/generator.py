@@ -65,7 +65,7 @@ def open_generator(address: Address, access: Access) -> GeneratorSource:
     latent, output = _probed(network, wanted, address)
     stored = type_name(output.dtype)
     units = units_of(stored, address)
-    notes = (f"{network.what}, fed with {latent}" + ("" if wanted else ", as the network says"),)
+    notes = (f"{network.what}, fed with {latent}" + ("" if wanted else ", of the size that the network takes"),)
     shape = tuple(output.shape[1:])
     order = channel_order(shape, address)
     info = SourceInfo(

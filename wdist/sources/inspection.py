@@ -78,7 +78,7 @@ def inspect_source(address: str, access: Access = Access()) -> Inspection:
     except SourceError as error:
         if not contents:
             raise
-        return Inspection(address=parsed.text, kind=_closed_kind(parsed), contents=contents, missing=(str(error),))
+        return Inspection(address=parsed.text, kind=_closed_kind(parsed, contents), contents=contents, missing=(str(error),))
     return _inspected(source, access, contents)
 
 
@@ -144,10 +144,12 @@ def _repetitions(source: FiniteSource) -> tuple[int, int | None]:
     return source.count - len(np.unique(hashes)), None if constant is None else int(constant.sum())
 
 
-def _closed_kind(address: Address) -> str:
+def _closed_kind(address: Address, contents: tuple[str, ...]) -> str:
     if address.scheme == "file" and address.path.is_dir():
         return "image-folder"
-    return "checkpoint" if holds_model(address) or address.suffix in (".pt", ".pth", ".safetensors") else "several arrays"
+    if holds_model(address) or address.suffix in (".pt", ".pth", ".safetensors"):
+        return "checkpoint"
+    return "several arrays" if len(contents) > 1 else "array"
 
 
 def _contents(address: Address) -> tuple[str, ...]:

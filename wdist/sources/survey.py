@@ -77,6 +77,8 @@ def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSo
             numbers are too large to be exact, or values lie outside the interval that the user declared.
     """
     info, bad = source.info, found.nonfinite
+    if len(bad) == source.count:
+        raise SourceError(f"{info.address}: every row holds NaN or infinity; mend the data, or give another source")
     if len(bad) and not access.drop_nonfinite:
         rows = ", ".join(str(row) for row in bad[:5]) + (", ..." if len(bad) > 5 else "")
         which = f"row {rows} holds" if len(bad) == 1 else f"{len(bad)} of {source.count} rows ({rows}) hold"

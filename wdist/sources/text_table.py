@@ -126,6 +126,8 @@ def _complaint(address: Address, delimiter: str, header: bool) -> str | None:
             bad = next((field for field in fields if not _is_number(field)), None)
             if bad is not None:
                 what = f"holds {bad.strip()!r} where a number should stand" if bad.strip() else "has an empty cell"
+                if delimiter == "," and ";" in line:
+                    return f"{address.location} line {number} {what}; if its decimals have commas, write 1.5 and not 1,5"
                 return f"{address.location} line {number} {what}; give rows of numbers only"
             if columns is not None and len(fields) != columns:
                 lengths = f"{len(fields)} columns, the first row {columns}"

@@ -32,6 +32,12 @@ def open_torch_file(address: Address) -> StoredArray:
                 f"{address.location} holds the weights of a network ({len(tensors)} tensors); say how to build it: "
                 f"{address.location}?factory=package.module:Class, or name one tensor: {address.location}:{next(iter(tensors))}"
             )
+        nested = [str(key) for key, value in content.items() if isinstance(value, dict) and _looks_like_weights(value)]
+        if not tensors and nested:
+            raise SourceError(
+                f"{address.location} holds the weights of a network (under {', '.join(nested)}); say how to build it: "
+                f"{address.location}{':' + nested[0] if len(nested) > 1 else ''}?factory=package.module:Class"
+            )
         key = choose(list(tensors), address, "tensor")
         name, tensor = f"{address.location}:{key}", tensors[key]
     else:
@@ -83,6 +89,6 @@ def is_torchscript(path: Path) -> bool:
     return any(name.endswith("/constants.pkl") for name in members) and any("/code/" in name for name in members)
 
 
-def _looks_like_weights(tensors: dict[str, Tensor]) -> bool:
-    named = [name for name in tensors if name.rpartition(".")[2] in ("weight", "bias")]
+def _looks_like_weights(tensors: dict[str, Any]) -> bool:
+    named = [name for name in tensors if str(name).rpartition(".")[2] in ("weight", "bias")]
     return len(named) > len(tensors) / 2

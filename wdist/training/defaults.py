@@ -33,7 +33,7 @@ def settle(recipe: CriticRecipe, settings: CriticSettings, *, dim: int, particip
         batch_size=BATCH_SIZE,
         optimizer=optimizer,
         learning_rate=LEARNING_RATES[optimizer],
-        schedule="linear",
+        schedule="cosine",
         bjorck_order=1,
         bjorck_iterations=weights.iterations,
         beta=weights.beta,
@@ -50,20 +50,23 @@ def _largest_divisor(width: int, most: int) -> int:
     return max(k for k in range(1, min(width, most) + 1) if width % k == 0)
 
 
-def default_budget(settings: CriticSettings, *, dim: int) -> Budget:
+def default_budget(settings: CriticSettings, *, dim: int, samples: int | None) -> Budget:
     """A number of steps that takes about half a minute on two cores, from the sizes alone, so that it repeats on every machine.
 
     Arguments:
         settings: with nothing left open.
         dim: coordinates of a sample.
+        samples: that train on the smaller side, None where there is no end of them; a few hundred rounds through few samples are enough.
     """
     width, depth, batch = settings.width or 0, settings.depth or 0, settings.batch_size or 0
     weights = dim * width + (depth - 2) * width * width + width
     # Forward and backward of both sides, the orthogonalised update (nine products on the smaller side) and a quarter retraction.
     products = 12 * batch * weights + 20 * min(dim, width) * dim * width + 20 * (depth - 2) * width**3
     sorting = 2 * batch * width * depth * 4000
-    return Budget(steps=max(200, min(2500, round(_FLOPS / (products + sorting)))))
+    most = 2500 if samples is None else min(2500, max(300, _ROUNDS * samples // batch))
+    return Budget(steps=max(60, min(most, round(_FLOPS / (products + sorting)))))
 
 
+_ROUNDS = 400
 _FLOPS = 30 * 2.0e11
 """In half a minute: fitted to measured steps on two cores."""
