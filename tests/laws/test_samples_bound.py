@@ -109,7 +109,8 @@ def test_the_bound_is_a_bound_where_the_critic_reaches_the_truth(name):
         result = trial(a, b, name=name, seed=seed, steps=60)
         exact = np.linalg.norm(b.astype(np.longdouble) - a.astype(np.longdouble), axis=1).mean()
         assert np.longdouble(result.samples.lower) <= exact
-        assert result.samples.lower > 0.2 * exact
+        if result.bound_by_construction:  # elsewhere the bound is divided by the product of all norms
+            assert result.samples.lower > 0.2 * exact
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -203,6 +203,7 @@ def test_agrees_with_the_layer_of_torchlip(shape, generator):
     """Spectral normalisation, then Björck iterations of order 1, on the same raw weight."""
     torchlip = pytest.importorskip("deel.torchlip", reason="deel-torchlip is not installed")
     outputs, inputs = SHAPES[shape]
+    torch.manual_seed(0)  # of their initial weight and power iteration, which at times converges to another singular value
     theirs = torchlip.SpectralLinear(inputs, outputs, eps_spectral=1e-8, eps_bjorck=1e-8).double()
     raw = orthonormal_initial(outputs, inputs, generator, torch.float64)
     raw = raw @ torch.diag(torch.linspace(0.5, 2, inputs, dtype=torch.float64))

@@ -56,7 +56,7 @@ def default_budget(settings: CriticSettings, *, dim: int, samples: int | None) -
     Arguments:
         settings: with nothing left open.
         dim: coordinates of a sample.
-        samples: that train on the smaller side, None where there is no end of them; a few hundred rounds through few samples are enough.
+        samples: that train on the smaller side, None where there is no end of them; few need no more than some hundred rounds.
     """
     width, depth, batch = settings.width or 0, settings.depth or 0, settings.batch_size or 0
     weights = dim * width + (depth - 2) * width * width + width
