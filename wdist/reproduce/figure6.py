@@ -35,7 +35,7 @@ UNDEAD_SHARE = 0.10
 """"In the worst case, about 10% of units were undead, or active all of the time.\""""
 SPARSE_THRESHOLD, SPARSE_SHARE = 0.4, 0.0
 """Without a constraint there were "almost no units active when tau > 0.4"."""
-_ALMOST_NO = 0.1
+_ALMOST_NO = 0.05
 """Share of the units that counts as almost none."""
 CONSTANTS: tuple[float | None, ...] = (None, 100.0, LIPSCHITZ, 1.0, 0.1)
 """Lipschitz constants whose statistics are compared: those that the paper tried (H.4), and none."""
