@@ -31,7 +31,7 @@ def test_a_budget_is_one_of_the_two():
 
 
 def test_it_reads_back_in_words():
-    assert str(Budget(steps=1200)) == "1200 steps"
+    assert str(Budget(steps=1200)) == "1,200 steps"
     assert str(Budget(seconds=30)) == "30 s"
 
 

@@ -1,6 +1,7 @@
 """What an activation states of itself, and how it stands in a critic that trains and in one that is frozen."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,16 +12,16 @@ from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.result import LayerBound
 
 
-class ActivationModule(nn.Module):
+class ActivationModule(nn.Module, ABC):
     """An activation behind one layer of a critic in training."""
 
+    @abstractmethod
     def forward(self, z: Tensor) -> Tensor:
         """Outputs, shape (n, units / divisor), of pre-activations, shape (n, units)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def freeze(self) -> FrozenLayer:
         """The same as plain float64 numbers."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,10 +24,10 @@ class Budget:
         if self.steps is not None and self.steps < 1:
             raise UsageError(f"--steps must be at least 1, not {self.steps}")
         if self.seconds is not None and not 0 < self.seconds < float("inf"):
-            raise UsageError(f"--budget must be a positive length of time, not {self.seconds} s")
+            raise UsageError(f"--budget must be a positive length of time, not {self.seconds:g} s; write 45s, 2m or 1h")
 
     def __str__(self) -> str:
-        return f"{self.steps} steps" if self.steps is not None else f"{self.seconds:g} s"
+        return f"{self.steps:,} steps" if self.steps is not None else f"{self.seconds:g} s"
 
     @classmethod
     def parse(cls, text: str) -> "Budget":
