@@ -12,7 +12,7 @@ from wdist.sources.pairs import absolute_value, cones, funnels, gaussian_scale, 
 # name: pair, steps, share of the truth that these steps reach (with a margin of a few percent), batch size
 PAIRS = {
     "absolute value": (absolute_value, 60, 0.97),
-    "three cones": (lambda: cones(3), 400, 0.85),
+    "three cones": (lambda: cones(3), 1000, 0.93),
     "sphere in 16 dimensions": (lambda: sphere(16), 150, 0.93),
     "Gaussian shift": (lambda: gaussian_shift(10, 2.0), 60, 0.95),
     "Gaussian scale": (lambda: gaussian_scale(4, 3.0), 100, 0.93),

@@ -24,7 +24,7 @@ def test_powers_of_two_scale_every_digit(name, exponent):
 @pytest.mark.parametrize("factor", [1e-30, 0.3, 7.0, 1e30])
 def test_other_factors_scale_closely(factor):
     a, b = two_moons(150, 120, 3)
-    plain, scaled = (estimate(a * c, b * c, steps=20, baselines="none", settings=SMALL) for c in (1.0, factor))
+    plain, scaled = (estimate(a * c, b * c, steps=80, baselines="none", settings=SMALL) for c in (1.0, factor))
     assert scaled.samples.lower == pytest.approx(plain.samples.lower * factor, rel=0.02)
     assert scaled.samples.upper == pytest.approx(plain.samples.upper * factor, rel=1e-8)
     assert scaled.population.estimate == pytest.approx(plain.population.estimate * factor, rel=0.05)
@@ -33,7 +33,7 @@ def test_other_factors_scale_closely(factor):
 @pytest.mark.parametrize("shift", [1.0, -1e3, 1e8])
 def test_shifting_both_sides_changes_nothing(shift):
     a, b = two_moons(150, 120, 3)
-    plain, shifted = (estimate(a + t, b + t, steps=20, baselines="none", settings=SMALL) for t in (0.0, shift))
+    plain, shifted = (estimate(a + t, b + t, steps=80, baselines="none", settings=SMALL) for t in (0.0, shift))
     assert shifted.samples.lower == pytest.approx(plain.samples.lower, rel=0.02)
     assert shifted.samples.upper == pytest.approx(plain.samples.upper, rel=1e-6)
 
