@@ -6,7 +6,7 @@ import torch
 
 from tests.trials import CPU, SMALL, judged, pair_of, trial, two_moons
 from wdist.certificate import certify
-from wdist.confidence import welch
+from wdist.confidence.welch import welch
 from wdist.critics.catalogue import RECIPES
 from wdist.dual import dual_value, evaluate, lower_bound
 from wdist.errors import UsageError
@@ -105,7 +105,7 @@ def test_every_stored_type_gives_the_bound_of_its_values_in_float64(dtype):
 def test_samples_that_many_batches_are_needed_for_are_all_seen(monkeypatch):
     a, b = two_moons(150, 100, 3)
     whole = trial(a, b)
-    monkeypatch.setattr("wdist.trial._BATCH_NUMBERS", 2048)
+    monkeypatch.setattr("wdist.fitting._BATCH_NUMBERS", 2048)
     assert trial(a, b).samples.lower == pytest.approx(whole.samples.lower, rel=1e-12)
 
 
@@ -113,7 +113,7 @@ def test_judging_the_same_critic_again_gives_the_same_numbers():
     pair = pair_of(*two_moons(80, 80, 2))
     result = judged(pair)
     statement = Statement(confidence=0.95, method="welch", bounds=1)
-    again = judge(result.frozen, certify(result.frozen), pair_of(*two_moons(80, 80, 2)), statement)
+    again = judge(result.frozen, certify(result.frozen), pair_of(*two_moons(80, 80, 2)), statement, name=result.name)
     assert (again.samples, again.population, again.training_value) == (result.samples, result.population, result.training_value)
 
 

@@ -9,31 +9,32 @@ from typing import Any
 
 import torch
 
-from wdist.confidence import check_method
-from wdist.critics.catalogue import baselines as named_baselines
-from wdist.critics.catalogue import critics as named_critics
-from wdist.critics.catalogue import main as main_critic
-from wdist.critics.closed_form import ClosedFormRecipe
-from wdist.critics.recipe import CriticRecipe
-from wdist.critics.settings import PARTICULAR, CriticSettings
+from wdist.confidence.methods import resolve
+from wdist.critics.settings import CriticSettings
 from wdist.device import choose_device
+from wdist.ends import (
+    NO_ENDS,
+    POPULATION_SECONDS,
+    TRANSPORT_SECONDS,
+    Ends,
+    population_upper,
+    population_upper_is_planned,
+    samples_ends,
+)
+from wdist.entrants import AUTO, Entrant, check_buildable, enter
 from wdist.errors import CertificateError, TrainingDiverged, UsageError, WdistError
 from wdist.ground_metric import GroundMetric, ground_metric
 from wdist.measures.pairing import Pair, open_pair
 from wdist.measures.rows import gather
 from wdist.measures.split import ENOUGH_HELD_OUT
-from wdist.primal import Coupling, Effort, upper_bound
 from wdist.provenance import environment
 from wdist.result import CriticResult, Estimate, Repeats
-from wdist.sources.memory import free_memory
 from wdist.sources.source import Access
+from wdist.training import observer as events
 from wdist.training.budget import Budget
-from wdist.training.defaults import settle
 from wdist.training.observer import Observer, Silent, Stage
-from wdist.trial import Statement, diameters, run_trial
+from wdist.trial import Statement, diameters, run_trial, union_diameter
 
-TRANSPORT_SECONDS = 20.0
-"""That the upper bound for two sample sets may take, as predicted."""
 _PREVIEW_ROWS = 1000
 
 
@@ -44,12 +45,14 @@ def estimate(
     settings: CriticSettings | None = None,
     budget: Budget | str | None = None,
     steps: int | None = None,
+    critic: str = AUTO,
     critics: str | Sequence[str] | None = None,
     baselines: str | Sequence[str] = "default",
     metric: str = "l2",
     repeats: int = 1,
     confidence: float = 0.95,
-    ci: str = "welch",
+    ci: str = "auto",
+    tolerance: float | None = None,
     seed: int = 0,
     device: str = "auto",
     access: Access | None = None,
@@ -62,20 +65,25 @@ def estimate(
     A critic f with a proved Lipschitz constant K is trained to make E_A f - E_B f large; by Kantorovich-Rubinstein duality that
     difference over K is a lower bound for W1 whatever the training did. For the two sample sets it is evaluated on all samples and
     holds as it stands; for the distributions it is evaluated on samples that nothing was chosen by, and holds at ``confidence``.
-    The upper bound for the sample sets is the cost of an explicit coupling.
+    The upper bound for the sample sets is the cost of an explicit coupling; where that is optimal, its dual variables make a critic
+    that closes the gap from below. The upper bound for the distributions follows from couplings of independent blocks.
 
     Arguments:
         a, b: two addresses (``a.h5``, ``synthetic:gaussian?dim=10``), tensors, arrays or open sources; samples come first.
         settings: of critic and training; what is left open follows from the shape of the data.
         budget: for each critic: a :class:`~wdist.training.budget.Budget` or a length of time such as ``"2m"``.
         steps: for each critic, instead of a budget.
-        critics: ``default``, ``all``, or names: critics to be compared; the one that proves most makes the headline, and all bounds
-            hold together. None: the main critic, which ``activation`` and ``constraint`` of the settings may change, and baselines.
+        critic: which critic makes the headline: ``auto`` tries several kinds and chooses by the validation split; or a name of
+            :data:`wdist.critics.catalogue.RECIPES`. ``activation`` and ``constraint`` of the settings put a network together.
+        critics: ``default``, ``all``, or names: critics to be compared instead; the one that proves most makes the headline, and
+            all bounds hold together.
         baselines: ``none``, ``default``, ``all``, or names: critics trained beside the main one on the same budget.
         metric: by which samples are apart: ``l2``, ``l1`` or ``linf``.
         repeats: how many seeds, from ``seed`` on, each critic is trained with on the one split. The bounds are those of the first.
         confidence: of all population bounds of the result together.
-        ci: ``welch`` or ``empirical-bernstein``.
+        ci: ``auto``, ``welch``, ``empirical-bernstein`` or ``betting``; auto takes what suits what is known of the support.
+        tolerance: the gap between the ends for the sample sets, as a share of the upper one, that is wanted: transport then comes
+            first and may take as long as a critic.
         seed: of splits, draws, weights and minibatches.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         access: what opening the sources may do.
@@ -95,41 +103,57 @@ def estimate(
     began = time.perf_counter()
     if not 0.5 <= confidence < 1:
         raise UsageError(f"--confidence must be at least 0.5 and below 1, not {confidence}")
+    if tolerance is not None and not 0 < tolerance < 1:
+        raise UsageError(f"--tol is a share of the distance, such as 0.02, and must lie between 0 and 1, not be {tolerance}")
     if seed < 0:
         raise UsageError(f"--seed must not be negative, and {seed} is")
     if repeats < 1:
         raise UsageError(f"--repeats must be at least 1, not {repeats}")
     ground, chosen_budget, chosen_device = ground_metric(metric), _budget(budget, steps), choose_device(device)
-    entrants = _entrants(settings or CriticSettings(), critics, baselines, ground)
+    entrants = enter(settings or CriticSettings(), critic=critic, critics=critics, baselines=baselines, metric=ground)
     observer = observer or Silent()
     observer.notify(Stage(what="reading and checking the samples"))
     with closing(open_pair(a, b, access=access or Access(seed=seed), seed=seed, device=chosen_device)) as pair:
-        check_method(ci, diameters(pair, ground))
+        method, diameter = resolve(ci, diameters(pair, ground)), union_diameter(pair, ground)
+        if tolerance is not None and pair.a.digest is None and pair.b.digest is None:
+            raise UsageError(
+                "--tol closes the interval between two sample sets, and both sides are drawn without end; "
+                "leave it out, or save draws to files"
+            )
         if pair.identical:
             entrants, chosen_budget, repeats = entrants[:1], Budget(steps=1), 1
-        _check_buildable(entrants, pair, ground)
+        check_buildable(entrants, dim=pair.a.info.dim, participation=pair.participation, metric=ground)
+        patience = _patience(chosen_budget)
+        upper_planned = population_upper_is_planned(pair, diameter, seconds=patience)
+        statement = Statement(confidence=confidence, method=method, bounds=len(entrants) + upper_planned)
+        ends = _Course(pair, ground, seed=seed, observer=observer)
+        if tolerance is not None:
+            ends.couple(seconds=max(TRANSPORT_SECONDS, chosen_budget.seconds or 0.0 if chosen_budget else 0.0))
         trial = partial(
             run_trial,
             pair=pair,
             metric=ground,
             budget=chosen_budget,
-            statement=Statement(confidence=confidence, method=ci, bounds=len(entrants)),
+            statement=statement,
             device=chosen_device,
             observer=observer,
             critics=len(entrants) + (repeats - 1) * sum(entrant.trained for entrant in entrants),
         )
         indispensable = entrants[0] if critics is None else None
         trials = _until_interrupted(trial, entrants, seeds=range(seed, seed + repeats), indispensable=indispensable)
-        interrupted, coupling = trials.interrupted, None
+        interrupted = trials.interrupted
         if not interrupted:
             try:
-                coupling = _coupling(pair, ground, seed, observer)
+                ends.couple(seconds=TRANSPORT_SECONDS)
+                if upper_planned:
+                    ends.bound_population(alpha=statement.alpha, diameter=diameter, seconds=patience)
             except KeyboardInterrupt:
                 interrupted = True
-    results = [_with_upper_end(result, coupling) for result in trials.results()]
+    results = [ends.found.on(result) for result in trials.results()]
     main = max(results, key=_proved) if critics is not None else results[0]
     return Estimate(
         command=command,
+        samples=ends.found.tightest(results),
         critic=main,
         baselines=tuple(result for result in results if result is not main),
         a=pair.a.info,
@@ -142,10 +166,18 @@ def estimate(
         seconds=time.perf_counter() - began,
         environment=environment(chosen_device),
         preview=_preview(pair),
-        warnings=(*pair.warnings, *_few_held_out(pair, ci), *trials.failures),
+        warnings=(*pair.warnings, *_few_held_out(pair, method), *trials.failures),
         interrupted=interrupted,
         comparison=critics is not None,
+        tolerance=tolerance,
     )
+
+
+def _patience(budget: Budget | None) -> float:
+    """Seconds for the upper end of the populations: little where the user has little time for each critic."""
+    if budget is None or budget.seconds is None:
+        return POPULATION_SECONDS
+    return min(POPULATION_SECONDS, max(1.0, budget.seconds / 6))
 
 
 def _budget(budget: Budget | str | None, steps: int | None) -> Budget | None:
@@ -156,56 +188,38 @@ def _budget(budget: Budget | str | None, steps: int | None) -> Budget | None:
     return Budget.parse(budget) if isinstance(budget, str) else budget
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Entrant:
-    """One critic that takes part, with the settings that concern it."""
+class _Course:
+    """The ends that couplings prove, as they are found."""
 
-    recipe: CriticRecipe | ClosedFormRecipe
-    settings: CriticSettings
+    def __init__(self, pair: Pair, metric: GroundMetric, *, seed: int, observer: Observer) -> None:
+        self._pair, self._metric, self._seed, self._observer = pair, metric, seed, observer
+        self.found: Ends = NO_ENDS
+        self._coupled = False
 
-    @property
-    def trained(self) -> bool:
-        """Whether seeds make a difference."""
-        return isinstance(self.recipe, CriticRecipe)
+    def couple(self, *, seconds: float) -> None:
+        """Both ends for the sample sets, unless they are known already."""
+        if self._coupled:
+            return
+        a, b = self._pair.a.everything, self._pair.b.everything
+        self._observer.notify(Stage(what=f"transport between {a.count} and {b.count} samples"))
+        self.found = samples_ends(self._pair, self._metric, seed=self._seed, seconds=seconds)
+        self._coupled = True
+        if self.found.coupling is not None:
+            self._observer.notify(events.Ends(lower=self.found.lower, upper=self.found.coupling.cost))
 
-
-def _entrants(
-    settings: CriticSettings, critics: str | Sequence[str] | None, baselines: str | Sequence[str], metric: GroundMetric
-) -> tuple[_Entrant, ...]:
-    """The main critic first; a critic that the user put together stands beside baselines that are what their names say."""
-    parts = [f"--{name}" for name in ("activation", "constraint") if getattr(settings, name) is not None]
-    plain = replace(settings, activation=None, constraint=None)
-    if critics is None:
-        main = main_critic(metric).chosen(settings)
-        others = (_Entrant(recipe=recipe, settings=plain) for recipe in named_baselines(baselines, beside=main.name))
-        return _Entrant(recipe=main, settings=settings), *others
-    if baselines != "default":
-        raise UsageError("--critics names all critics and --baselines those beside the main one; give one of them")
-    if parts:
-        raise UsageError(
-            f"{' and '.join(parts)} put one critic together, and --critics names others that are complete; leave either out, "
-            f"or name the others with --baselines"
+    def bound_population(self, *, alpha: float, diameter: float | None, seconds: float) -> None:
+        """The upper end for the distributions, in about ``seconds``."""
+        self._observer.notify(Stage(what="transport between independent blocks of samples"))
+        upper = population_upper(
+            self._pair,
+            self._metric,
+            alpha=alpha,
+            diameter=diameter,
+            seed=self._seed,
+            whole=self.found.coupling,
+            seconds=seconds,
         )
-    return tuple(_Entrant(recipe=recipe, settings=plain) for recipe in named_critics(critics, metric))
-
-
-def _check_buildable(entrants: Sequence[_Entrant], pair: Pair, metric: GroundMetric) -> None:
-    """Builds each critic once before any is trained: what cannot be combined should not be found out after an hour.
-
-    Raises:
-        UsageError: the settings do not fit each other, or no critic has a use for one of them.
-    """
-    dim = pair.a.info.dim
-    for entrant in entrants:
-        # What is chosen from the shape of the data fits.
-        if entrant.settings != CriticSettings() and isinstance(entrant.recipe, CriticRecipe):
-            settings = settle(entrant.recipe, entrant.settings, dim=dim, participation=pair.participation)
-            entrant.recipe.build(dim, settings, torch.Generator().manual_seed(0), metric=metric)
-    recipes = [entrant.recipe for entrant in entrants if isinstance(entrant.recipe, CriticRecipe)]
-    for name in PARTICULAR:
-        if getattr(entrants[0].settings, name) is not None and not any(name in recipe.takes for recipe in recipes):
-            named = ", ".join(entrant.recipe.name for entrant in entrants)
-            raise UsageError(f"--{name.replace('_', '-')} makes no difference to {named}; leave it out, or choose another critic")
+        self.found = replace(self.found, population_upper=upper)
 
 
 @dataclass(kw_only=True)
@@ -231,7 +245,7 @@ class _Trials:
 
 
 def _until_interrupted(
-    trial: Callable[..., CriticResult], entrants: Sequence[_Entrant], *, seeds: Sequence[int], indispensable: _Entrant | None
+    trial: Callable[..., CriticResult], entrants: Sequence[Entrant], *, seeds: Sequence[int], indispensable: Entrant | None
 ) -> _Trials:
     """Trains each critic with the first seed, then each with the next, and so on, or as far as that went when Ctrl-C came.
 
@@ -246,6 +260,8 @@ def _until_interrupted(
     failure: WdistError | None = None
     try:
         for position, (seed, number, entrant) in enumerate(planned, start=1):
+            if number and 0 in first and first[0].name == entrant.recipe.name:
+                continue  # the main critic chose the very kind
             try:
                 result = trial(entrant.recipe, settings=entrant.settings, seed=seed, position=position)
             except (TrainingDiverged, CertificateError) as diverged:
@@ -281,32 +297,6 @@ def _few_held_out(pair: Pair, ci: str) -> Iterator[str]:
                 f"only {measure.held_out.count} samples of {name} were held out; the bound for the populations rests on the "
                 f"normal approximation of their mean and may be wrong more often than it says; give more samples"
             )
-
-
-def _coupling(pair: Pair, metric: GroundMetric, seed: int, observer: Observer) -> Coupling | None:
-    """An upper end for the two sample sets, solved in standardised units, so that nothing overflows."""
-    if pair.identical:
-        return Coupling(cost=0.0, exact=True, method="A and B are the same")
-    a, b = pair.a.everything, pair.b.everything
-    drawn = pair.a.digest is None and pair.b.digest is None
-    observer.notify(Stage(what=f"transport between {a.count} and {b.count} samples"))
-    coupling = upper_bound(
-        a,
-        b,
-        prepare=lambda x: pair.standardisation.apply(x.cpu()),
-        # Two sets of draws are nobody's samples: only an upper bound that costs nothing is worth stating.
-        effort=Effort(seconds=0.0 if drawn else TRANSPORT_SECONDS, nbytes=free_memory() // 2),
-        seed=seed,
-        metric=metric,
-    )
-    return coupling and replace(coupling, cost=coupling.cost * pair.standardisation.spread)
-
-
-def _with_upper_end(result: CriticResult, coupling: Coupling | None) -> CriticResult:
-    if coupling is None:
-        return result
-    samples = replace(result.samples, upper=coupling.cost, exact=coupling.exact, upper_method=coupling.method)
-    return replace(result, samples=samples)
 
 
 def _preview(pair: Pair) -> tuple[torch.Tensor, torch.Tensor] | None:

@@ -27,6 +27,8 @@ class SamplesInterval:
     """How the coupling was found, in words, for example ``exact transport`` or ``blocks of exact transport``."""
     n_a: int
     n_b: int
+    lower_method: str = ""
+    """What proves the lower end: the name of a critic, or ``c-transform of the optimal potentials``."""
 
     @property
     def gap(self) -> float | None:
@@ -50,14 +52,17 @@ class PopulationBound:
     lower: float
     """One-sided lower confidence bound."""
     upper: float | None
+    """One-sided upper confidence bound; None where none was computed."""
     confidence: float
     """Stated for all bounds of one result together."""
     jointly_with: int
-    """How many lower bounds share the error that ``confidence`` leaves; each takes an equal part."""
+    """How many bounds share the error that ``confidence`` leaves; each takes an equal part."""
     method: str
-    """``welch`` or ``empirical-bernstein``."""
+    """Of the lower bound: a name of :data:`wdist.confidence.methods.METHODS`."""
     n_a: int
     n_b: int
+    upper_method: str | None = None
+    """How the upper bound was found, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +123,18 @@ class Repeats:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One critic that was tried before one was chosen."""
+
+    name: str
+    validation: float
+    """Dual value on the validation split over the certificate, in the units of the data: what the choice was made by."""
+    seconds: float
+    steps: int
+    chosen: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class CriticResult:
     """One critic: how it was trained, its certificate, and the bounds that it proves."""
 
@@ -151,6 +168,8 @@ class CriticResult:
     """Of the critic, found by a search: the Lipschitz constant from below."""
     repeats: Repeats | None = None
     """The same kind with further seeds, where that was asked for."""
+    tried: tuple[Attempt, ...] = ()
+    """What it was chosen from, by the validation split; empty where the user named the critic."""
     interrupted: bool = False
 
 
@@ -174,6 +193,8 @@ class Estimate:
 
     command: str
     """``estimate`` or ``synthetic``."""
+    samples: SamplesInterval
+    """The tightest interval for W1 between the two sample sets: its ends may be proved by any critic and any coupling."""
     critic: CriticResult
     baselines: tuple[CriticResult, ...]
     a: SourceInfo
@@ -193,16 +214,19 @@ class Estimate:
     interrupted: bool = False
     comparison: bool = False
     """The critics were named to be compared; ``critic`` is the one that proves most."""
-
-    @property
-    def samples(self) -> SamplesInterval:
-        """Interval for W1 between the two sample sets, by the main critic."""
-        return self.critic.samples
+    tolerance: float | None = None
+    """The relative gap that was asked for."""
 
     @property
     def population(self) -> PopulationBound:
         """Bounds for W1 between the two distributions, by the main critic."""
         return self.critic.population
+
+    @property
+    def closed(self) -> bool:
+        """Whether the gap that was asked for is reached, between the sample sets."""
+        gap = self.samples.relative_gap
+        return self.tolerance is not None and gap is not None and gap <= self.tolerance
 
     @property
     def tightness(self) -> float | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wdist.certificate import certify
-from wdist.confidence import METHODS
+from wdist.confidence.methods import METHODS
 from wdist.critics.frozen import FrozenCritic
 from wdist.device import choose_device
 from wdist.errors import SourceError

@@ -40,7 +40,7 @@ def test_all_critics_fit_80_columns_a_document_and_a_figure(wdist, sets, tmp_pat
     EstimateDocument.model_validate(document)
     critics = [document["critic"], *document["baselines"]]
     assert {critic["name"] for critic in critics} == set(RECIPES)
-    assert document["population"]["jointly_with"] == len(RECIPES)
+    assert document["population"]["jointly_with"] == len(RECIPES) + (document["population"]["upper"] is not None)
     for critic in critics:
         assert critic["certified"]
         assert critic["title"]
@@ -71,8 +71,31 @@ def test_a_critic_put_together_heads_the_result(wdist, sets):
     assert [baseline["name"] for baseline in document["baselines"]] == ["relu-spectral"]
 
 
+def test_a_named_critic_makes_the_headline_and_nothing_else_is_tried(wdist, sets):
+    document = json.loads(wdist("estimate", *sets, "--critic", "mean-difference", "--baselines", "none", "--json").out)
+    assert document["critic"]["name"] == "mean-difference"
+    assert document["critic"]["tried"] == []
+    assert document["baselines"] == []
+
+
+def test_a_chosen_critic_is_shown_with_what_it_was_chosen_from(wdist, sets):
+    answer = wdist("estimate", *sets, "--steps", 6, "--device", "cpu", "--baselines", "none", "--quiet", "-o", "result.json")
+    assert answer.status == 0, answer.err
+    table = answer.out[answer.out.index("tried, and chosen") :]
+    for name in ("mean-difference", "groupsort-bjorck", "cones"):
+        assert f"\n{name} " in table
+    assert max(len(line) for line in answer.out.splitlines()) <= 80
+
+
+def test_a_gap_that_is_asked_for_is_reached_by_transport(wdist, sets):
+    answer = wdist("estimate", *sets, "--steps", 6, "--device", "cpu", "--baselines", "none", "--tol", "0.02", "-o", "result.json")
+    assert answer.status == 0, answer.err
+    assert "a gap of at most 2 % was asked for: reached" in answer.out
+    assert "<= W1 <= " in answer.err, "both ends are told on the way"
+
+
 def test_repeats_show_the_spread_and_keep_the_bounds(wdist, sets):
-    words = ("estimate", *sets, *TINY, "--baselines", "none")
+    words = ("estimate", *sets, *TINY, "--critic", "groupsort-bjorck", "--baselines", "none")
     once, thrice = json.loads(wdist(*words, "--json").out), json.loads(wdist(*words, "--json", "--repeats", 3).out)
     assert thrice["critic"]["repeats"]["seeds"] == [0, 1, 2]
     assert thrice["critic"]["repeats"]["lower_deviation"] > 0

@@ -27,8 +27,11 @@ def test_two_files_give_an_interval_with_baselines_beside_it(wdist, tmp_path):
     assert 0 < document["samples"]["lower"] <= document["samples"]["upper"]
     assert document["samples"]["exact"] is True
     assert document["critic"]["lipschitz_bound"] < 1.001
-    assert [baseline["name"] for baseline in document["baselines"]] == ["relu-spectral", "relu-bjorck"]
-    assert document["population"]["jointly_with"] == 3
+    assert [baseline["name"] for baseline in document["baselines"]] == ["groupsort-bjorck", "relu-spectral", "relu-bjorck"]
+    assert document["population"]["jointly_with"] == 5
+    assert document["population"]["lower"] <= document["population"]["upper"]
+    tried = [attempt for attempt in document["critic"]["tried"] if attempt["chosen"]]
+    assert [attempt["name"] for attempt in tried] == [document["critic"]["name"]]
     assert sorted(os.listdir(tmp_path)) == ["a.npy", "b.npy", "critic.safetensors", "curves.svg"]
 
 

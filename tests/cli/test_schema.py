@@ -23,6 +23,11 @@ def test_the_document_of_verify_has_a_schema_too(wdist):
     assert wdist("schema", "synthetic").out == wdist("schema").out
 
 
+def test_suites_and_reproductions_have_theirs(wdist):
+    assert {"tables", "findings", "machine", "commit"} <= set(json.loads(wdist("schema", "bench").out)["required"])
+    assert "comparisons" in json.loads(wdist("schema", "reproduce").out)["required"]
+
+
 def test_a_command_without_a_schema_is_named(wdist):
     answer = wdist("schema", "inspect")
     assert answer.status == 2

@@ -28,8 +28,8 @@ def test_an_honest_critic_is_verified_and_its_numbers_are_those_of_the_estimate(
     document = json.loads(answer.out)
     claimed = json.loads((saved / "result.json").read_text())
     assert document["ok"] is True
-    assert document["lower"] == pytest.approx(claimed["samples"]["lower"], rel=1e-9)
-    assert document["claimed_lower"] == claimed["samples"]["lower"]
+    assert document["lower"] == pytest.approx(claimed["critic"]["samples"]["lower"], rel=1e-9)
+    assert document["claimed_lower"] == claimed["critic"]["samples"]["lower"]
 
 
 def test_the_verdict_is_readable(wdist, saved):

@@ -28,6 +28,8 @@ def exact_layer(layer, h):
                 mpmath.fdot(map(mpmath.mpf, weights), h) + mpmath.mpf(b)
                 for weights, b in zip(layer.weight.tolist(), layer.bias.tolist(), strict=True)
             ]
+        case "cones":
+            return [min(exact_norm(h, a, parameter) + mpmath.mpf(b) for a, b in zip(*map(Tensor.tolist, layer.tensors().values())))]
         case "piecewise-linear":
             return [exact_piece(layer.knots.tolist(), layer.slopes.tolist(), h[0])]
         case "householder":
@@ -53,6 +55,12 @@ def exact_layer(layer, h):
         "identity": lambda v: v,
     }
     return [functions[kind](v) for v in h]
+
+
+def exact_norm(h, a, name):
+    """Distance between two points."""
+    differences = [v - mpmath.mpf(w) for v, w in zip(h, a, strict=True)]
+    return mpmath.norm(differences, {"l1": 1, "l2": 2, "linf": mpmath.inf}[name])
 
 
 def exact_piece(knots, slopes, t):

@@ -6,6 +6,7 @@ from tests.trials import TRAINED
 from wdist.critics.catalogue import DEFAULT_BASELINES, MAIN, RECIPES, baselines
 from wdist.critics.settings import CriticSettings
 from wdist.errors import UsageError
+from wdist.ground_metric import LINF
 from wdist.training.defaults import default_budget, settle
 from wdist.training.optimizers import LEARNING_RATES
 
@@ -45,7 +46,7 @@ def test_filling_keeps_what_was_chosen():
 @pytest.mark.parametrize("dim", [1, 2, 33, 784, 5000])
 def test_everything_left_open_is_settled(name, dim):
     settings = settle(RECIPES[name], CriticSettings(), dim=dim, participation=dim / 2)
-    assert None not in vars(settings).values()
+    assert [option for option, value in vars(settings).items() if value is None] == ["centres"], "networks have none"
     assert settings.width % settings.group_size == 0
     drawn, few = (default_budget(settings, dim=dim, samples=samples).steps for samples in (None, 100))
     assert drawn >= few >= 1
@@ -76,6 +77,9 @@ def test_a_width_that_groups_do_not_divide_is_refused_with_the_way_out(activatio
 def test_baselines_are_named_in_every_way():
     assert baselines("none") == baselines(()) == baselines("") == ()
     assert tuple(recipe.name for recipe in baselines("default")) == DEFAULT_BASELINES
+    assert [recipe.name for recipe in baselines("default", beside="auto")] == [MAIN.name, *DEFAULT_BASELINES]
+    assert [recipe.name for recipe in baselines("default", beside="auto", metric=LINF)] == ["linf-groupsort", *DEFAULT_BASELINES]
+    assert [recipe.name for recipe in baselines("default", beside="relu-bjorck")] == [MAIN.name, "relu-spectral"]
     assert {recipe.name for recipe in baselines("all")} == set(RECIPES) - {MAIN.name}
     assert [recipe.name for recipe in baselines("relu-bjorck, relu-spectral,relu-bjorck")] == ["relu-bjorck", "relu-spectral"]
     assert [recipe.name for recipe in baselines(["maxmin-bjorck"])] == ["maxmin-bjorck"]

@@ -49,17 +49,48 @@ def test_the_bound_does_not_profit_from_overfitting():
     assert wrong <= allowed(50, 0.1)
 
 
+@pytest.mark.parametrize("method", ["empirical-bernstein", "betting"])
 @pytest.mark.parametrize("n", [60, 1200])
-def test_empirical_bernstein_holds_for_rare_values(n):
+def test_bounds_for_bounded_values_hold_for_rare_ones(n, method):
     """Bernoulli sides, where a held-out split may show no variance at all: valid at every sample size."""
 
     def draw(random):
         units = Units(bounds=(0.0, 1.0))
         return [open_values((random.random((n, 1)) < p).astype(np.float64), units) for p in (0.9, 0.2)]
 
-    wrong, mean = share_wrong(draw, 0.7, statement=Statement(confidence=0.9, method="empirical-bernstein", bounds=1), runs=40)
+    wrong, mean = share_wrong(draw, 0.7, statement=Statement(confidence=0.9, method=method, bounds=1), runs=40)
     assert wrong <= allowed(40, 0.1)
-    assert mean > 0.2 or n == 60
+    assert mean > (0.2 if n > 60 else 0.0) or method == "empirical-bernstein"
+
+
+@pytest.mark.parametrize("diameter", [None, 2.0**0.5])
+def test_the_interval_for_the_populations_misses_the_truth_no_oftener_than_it_says(diameter):
+    """Both ends at once, at half the error each: from one sample set a critic's lower end and the blocks' upper end."""
+    from wdist.primal.coupling import Effort
+    from wdist.primal.population import population_upper_bound
+
+    truth, runs, wrong = 0.5, 60, 0
+    units = Units(bounds=None if diameter is None else (0.0, 1.0))
+    for seed in range(runs):
+        random = np.random.default_rng(seed)
+        a, b = random.random((90, 2)), random.random((90, 2))
+        a[:, 0], b[:, 0] = 0.5 + a[:, 0] / 2, b[:, 0] / 2
+        pair = pair_of(open_values(a, units), open_values(b, units), seed=seed)
+        upper = population_upper_bound(
+            pair.a.everything,
+            pair.b.everything,
+            prepare=lambda x: x,
+            alpha=0.1,
+            diameter=diameter,
+            effort=Effort(),
+            seed=seed,
+        )
+        method = "welch" if diameter is None else "betting"
+        statement = Statement(confidence=0.8, method=method, bounds=2)
+        lower = judged(pair, name="mean-difference", statement=statement).population.lower
+        assert lower < upper.value
+        wrong += not lower <= truth <= upper.value
+    assert wrong <= allowed(runs, 0.2)
 
 
 def test_bounds_stated_together_share_the_error():

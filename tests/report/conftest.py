@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from wdist.result import (
+    Attempt,
     CriticResult,
     Environment,
     Estimate,
@@ -115,7 +116,25 @@ def make_estimate(dim=2, **changes):
         "preview": (centre + direction, centre.clone()) if dim <= 2 else None,
         "warnings": (),
     }
-    return Estimate(**{**facts, **changes})
+    facts |= changes
+    critic = facts["critic"]
+    return Estimate(**{"samples": replace(critic.samples, lower_method=critic.name), **facts})
+
+
+def make_auto(dim=2):
+    """Cones, chosen from four that were tried; the c-transform closes the samples interval, blocks bound the populations."""
+    estimate = make_estimate(dim, truth=None, tolerance=0.02)
+    named = {"mean-difference": (0.011, 0.002, 0), "groupsort-bjorck": (0.941, 9.87, 812), "cones": (0.9861, 4.2, 1033)}
+    tried = tuple(
+        Attempt(name=name, validation=value, seconds=seconds, steps=steps, chosen=name == "cones")
+        for name, (value, seconds, steps) in {**named, "single-cone": (-0.2, 0.004, 0)}.items()
+    )
+    population = replace(
+        estimate.critic.population, upper=1.23456, upper_method="mean of 8 blocks of 500, Student's t", jointly_with=4
+    )
+    critic = replace(estimate.critic, name="cones", tried=tried, population=population)
+    samples = replace(critic.samples, lower=1.00876, lower_method="c-transform of the optimal potentials", exact=True)
+    return replace(estimate, critic=critic, samples=samples)
 
 
 def repeated(critic, spread):
@@ -170,6 +189,18 @@ def comparison():
 def comparison_of():
     """Makes a comparison in the given dimension."""
     return make_comparison
+
+
+@pytest.fixture
+def auto():
+    """A critic that was chosen from several, and a gap that was asked for."""
+    return make_auto()
+
+
+@pytest.fixture
+def auto_of():
+    """The same in the given dimension."""
+    return make_auto
 
 
 @pytest.fixture

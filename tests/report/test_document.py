@@ -5,7 +5,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from wdist.report.document import EstimateDocument, schema, text
+from wdist.report.document import EstimateDocument, text
+from wdist.report.schemas import schema
 
 
 @pytest.fixture
@@ -76,3 +77,22 @@ def test_a_comparison_keeps_what_is_no_bound_apart_and_every_seed(comparison):
 
 def test_the_schema_says_that_a_raw_value_is_no_bound():
     assert "NOT A BOUND" in json.loads(schema())["$defs"]["CriticDocument"]["properties"]["raw_value"]["description"]
+
+
+def test_the_result_keeps_the_tightest_ends_and_the_critic_its_own(auto):
+    document = json.loads(text(EstimateDocument.of(auto)))
+    assert document["samples"]["lower_method"] == "c-transform of the optimal potentials"
+    assert document["samples"]["lower"] == 1.00876
+    assert document["critic"]["samples"]["lower"] == 0.98765
+    assert document["population"]["upper"] == 1.23456
+    assert document["population"]["upper_method"] == "mean of 8 blocks of 500, Student's t"
+    assert (document["tolerance"], document["closed"]) == (0.02, True)
+
+
+def test_what_was_tried_is_in_the_document_in_the_order_of_the_trials(auto, document):
+    tried = json.loads(text(EstimateDocument.of(auto)))["critic"]["tried"]
+    assert [attempt["name"] for attempt in tried] == ["mean-difference", "groupsort-bjorck", "cones", "single-cone"]
+    assert [attempt["chosen"] for attempt in tried] == [False, False, True, False]
+    assert tried[2] == {"name": "cones", "validation": 0.9861, "seconds": 4.2, "steps": 1033, "chosen": True}
+    assert document["critic"]["tried"] == []
+    assert (document["tolerance"], document["closed"]) == (None, False)

@@ -80,3 +80,37 @@ def test_what_is_no_bound_does_not_set_the_scale(comparison):
     bars, curves = (area.axes[0] for area in draw(replace(comparison, baselines=tuple(wild))).subfigs[:2])
     assert bars.get_xlim()[1] < 2
     assert curves.get_ylim()[1] < 2
+
+
+@pytest.mark.parametrize("dim", [1, 2, 16])
+def test_what_was_tried_stands_below_the_picture(auto_of, dim):
+    auto = auto_of(dim)
+    words = texts(draw(auto))
+    for attempt in auto.critic.tried:
+        assert attempt.name in words
+    assert "0.9861, 4.2 s" in words
+    assert figure_bytes(auto, suffix=".png").startswith(MAGIC[".png"])
+
+
+def test_the_headline_of_a_known_pair_has_both_ends(auto):
+    from dataclasses import replace
+
+    assert r"0.9776 $\leq W_1 \leq$ 1.235 with 95 % confidence" in texts(draw(replace(auto, truth=1.0)))
+
+
+def test_what_was_chosen_from_several_stands_against_time(auto_of, estimate_of):
+    assert draw(auto_of(16)).subfigs[0].axes[0].get_xlabel() == "seconds of training"
+    assert draw(estimate_of(16)).axes[0].get_xlabel() == "step"
+
+
+def test_a_chosen_formula_is_a_level_line_beside_the_curves(auto_of):
+    from dataclasses import replace
+
+    auto = auto_of(16)
+    formula = replace(
+        auto.critic, name="mean-difference", steps=0, history=(replace(auto.critic.history[-1], step=0, seconds=0.0),)
+    )
+    axes = draw(replace(auto, critic=formula)).subfigs[0].axes[0]
+    assert "mean-difference" in [text.get_text() for text in axes.texts]
+    assert axes.get_ylim()[1] > formula.history[-1].validation
+    assert draw(replace(auto, critic=formula, baselines=()))

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from wdist.report.progress import LiveDisplay, PlainDisplay, QuietDisplay, curve, display_on
-from wdist.training.observer import CriticFinished, CriticStarted, Progress, Stage
+from wdist.training.observer import CriticFinished, CriticStarted, Ends, Progress, Stage
 
 
 def events(steps=200):
@@ -111,3 +111,38 @@ def test_of_many_critics_that_are_done_only_the_last_few_take_room():
     assert len(lines) == 7
     assert "24 before" in lines[0]
     assert "critic-29" in lines[-1]
+
+
+def test_the_ends_are_told_whenever_the_gap_has_narrowed_by_a_fifth():
+    stream = io.StringIO()
+    display = PlainDisplay(console_on(stream, terminal=False))
+    for lower, upper in ((0.5, None), (0.5, 1.0), (0.55, 1.0), (0.8, 1.0), (0.8, 0.99), (0.97, 0.99)):
+        display.notify(Ends(lower=lower, upper=upper))
+    assert stream.getvalue().splitlines() == [
+        "samples: 0.5000 <= W1 <= 1.000, gap 50.0 %",
+        "samples: 0.8000 <= W1 <= 1.000, gap 20.0 %",
+        "samples: 0.9699 <= W1 <= 0.9900, gap 2.0 %",
+    ]
+
+
+def test_on_a_terminal_both_ends_are_seen_closing_in_whatever_is_being_done():
+    display = LiveDisplay(console_on(io.StringIO(), terminal=True))
+    for lower, upper in ((0.0, None), (0.2, 2.0), (0.9, 1.5), (1.0, 1.1)):
+        display.notify(Ends(lower=lower, upper=upper))
+    display.notify(Stage(what="exact transport"))
+    plain = io.StringIO()
+    Console(file=plain, width=80).print(display.__rich__())
+    text = plain.getvalue()
+    assert "samples: 1.000 <= W1 <= 1.101, gap 9.1 %" in text
+    assert text.splitlines()[-1].startswith("█▄▂")
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_a_run_of_less_than_a_second_takes_two_lines():
+    stream = io.StringIO()
+    display = PlainDisplay(console_on(stream, terminal=False))
+    display.notify(CriticStarted(critic="cones", position=1, critics=1, budget="8 steps"))
+    for step in range(1, 9):
+        display.notify(Progress(critic="cones", step=step, fraction=step / 8, seconds=step / 10, training=1, validation=1, best=1))
+    display.notify(CriticFinished(critic="cones", steps=8, seconds=0.8, best=1.0, interrupted=False))
+    assert len(stream.getvalue().splitlines()) == 2

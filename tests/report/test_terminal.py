@@ -146,3 +146,53 @@ def test_a_baseline_cut_short_is_said_to_be_and_only_what_is_shown_is_counted(es
     text = " ".join(shown(estimate_of(critic=main, baselines=(cut,), interrupted=True)).split())
     assert "The 2 lower bounds for the populations hold together" in text
     assert "relu-spectral: interrupted, before the budget was spent." in text
+
+
+@pytest.mark.parametrize("width", [72, 80, 120])
+def test_a_chosen_critic_fits_and_cuts_nothing(auto, width):
+    text = shown(auto, width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "…" not in text
+
+
+def test_each_end_of_each_interval_says_what_proves_it(auto):
+    text = shown(auto, 120)
+    assert "1.0087 <= W1 = 1.0100" in text
+    assert re.search(r"from below: c-transform of the optimal potentials +│\n│ +from above: exact transport ", text)
+    assert "0.97765 <= W1 <= 1.2346" in text
+    assert re.search(r"from below: cones, Welch's t, asymptotic +│\n│ +from above: mean of 8 blocks of 500, Student's t ", text)
+    words = sentence(auto)
+    assert "at least 0.97765 and at most 1.2346 with 95 % confidence" in words
+    assert "above by mean of 8 blocks" in words
+
+
+def test_short_proofs_of_both_ends_share_a_line(estimate):
+    assert "from below: groupsort-bjorck; from above: exact transport" in shown(estimate)
+
+
+def test_all_bounds_for_the_populations_are_counted_together(auto):
+    assert "The 4 bounds for the populations hold together at 95 %." in " ".join(shown(auto).split())
+
+
+def test_the_gap_that_was_asked_for_is_said_to_be_reached_or_not(auto, estimate):
+    assert "a gap of at most 2 % was asked for: reached" in shown(auto)
+    wide = replace(auto, samples=replace(auto.samples, lower=0.9))
+    assert "a gap of at most 2 % was asked for: not reached" in shown(wide)
+    assert "asked for" not in shown(estimate)
+
+
+def test_what_was_tried_is_listed_best_first_and_the_chosen_one_is_marked(auto, estimate):
+    text = shown(auto)
+    table = text[text.index("tried, and chosen") :]
+    names = ["cones", "groupsort-bjorck", "mean-difference", "single-cone"]
+    places = [table.index(f"\n{name} ") for name in names]
+    assert places == sorted(places)
+    assert re.search(r"\ncones +0.9861 +█+ +chosen +1033 +4.2s", table)
+    assert table.count("chosen") == 3  # in the header, of one critic, and of the time that it took
+    assert "cones: chosen after 14 s of trying; width 64" in " ".join(table.split())
+    assert "tried" not in shown(estimate)
+
+
+def test_a_bound_of_nothing_tried_is_no_obstacle(auto):
+    nothing = replace(auto.critic, tried=tuple(replace(attempt, validation=-1.0) for attempt in auto.critic.tried))
+    assert "chosen" in shown(replace(auto, critic=nothing))

@@ -14,6 +14,8 @@ from wdist.linalg.orthonormalise import orthonormality_defect
 from wdist.training.budget import Budget
 from wdist.training.loop import VALIDATIONS, Trained, train
 from wdist.training.observer import CriticFinished, CriticStarted, Progress, Silent
+from wdist.training.optimizers import make_optimizers
+from wdist.training.step import TrainingStep
 
 
 class Recorder:
@@ -47,11 +49,12 @@ class Slope(nn.Module):
         self.constrained.append(tightly)
 
 
-def run(critic=None, *, minibatch=None, validate=None, budget=None, observer=None, **options):
+def run(critic=None, *, minibatch=None, validate=None, budget=None, observer=None, penalty=None, learning_rate=0.01, **options):
     critic = critic or Slope()
-    defaults = {"optimizer": "adam", "learning_rate": 0.01, "decay": "constant", "unit": 1.0, "name": "slope", **options}
+    defaults = {"decay": "constant", "unit": 1.0, "name": "slope", **options}
     return critic, train(
         critic,
+        ascend=TrainingStep(critic, make_optimizers(critic, name="adam", learning_rate=learning_rate), penalty=penalty),
         minibatch=minibatch or (lambda: (torch.ones(4, 1), torch.zeros(4, 1))),
         validate=validate or (lambda critic: float(critic.weight.detach())),
         budget=budget or Budget(steps=100),
@@ -222,11 +225,10 @@ def test_every_bjorck_order_keeps_weights_orthonormal(order, generator):
     x = torch.randn(2, 64, 3, generator=generator) + torch.tensor([[[0.0]], [[1.0]]])
     train(
         critic,
+        ascend=TrainingStep(critic, make_optimizers(critic, name="muon", learning_rate=0.05)),
         minibatch=lambda: (x[0], x[1]),
         validate=lambda critic: 1.0,
         budget=Budget(steps=60),
-        optimizer="muon",
-        learning_rate=0.05,
         decay="constant",
         unit=1.0,
         observer=Silent(),

@@ -1,11 +1,14 @@
 """Optimisers and schedules against their formulas."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from wdist.training.optimizers import LEARNING_RATES, AggMo, Muon, make_optimizers, schedule
+from wdist.training.optimizers import LEARNING_RATES, Adam, AggMo, Muon, make_optimizers, schedule
 
 
 def test_aggmo_is_the_stated_recursion(generator):
@@ -32,6 +35,41 @@ def test_aggmo_without_damping_is_gradient_descent(generator):
     parameter.sum().backward()
     optimizer.step()
     torch.testing.assert_close(parameter.detach(), expected)
+
+
+def test_adam_is_that_of_torch(generator):
+    start, target = torch.randn(2, 3, 4, generator=generator)
+    ours, theirs = start.clone().requires_grad_(), start.clone().requires_grad_()
+    optimizers = Adam([ours], lr=0.1), torch.optim.Adam([theirs], lr=0.1, betas=(0.9, 0.99))
+    for _ in range(25):
+        for parameter, optimizer in zip((ours, theirs), optimizers, strict=True):
+            optimizer.zero_grad()
+            (parameter - target).square().sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_gradients_are_forgotten_or_set_to_zero():
+    parameter = torch.ones(3, requires_grad=True)
+    optimizer = Adam([parameter], lr=0.1)
+    parameter.sum().backward()
+    optimizer.zero_grad(set_to_none=False)
+    assert torch.equal(parameter.grad, torch.zeros(3))
+    optimizer.zero_grad()
+    assert parameter.grad is None
+    optimizer.step()  # a parameter without a gradient stays
+    assert torch.equal(parameter.detach(), torch.ones(3))
+
+
+def test_training_does_not_import_the_compiler():
+    """It takes as long to import as torch itself."""
+    program = (
+        "import sys, torch; from wdist.training.optimizers import make_optimizers; "
+        "network = torch.nn.Linear(3, 2); network(torch.ones(1, 3)).sum().backward(); "
+        "[each.step() for name in ('muon', 'adam', 'aggmo') for each in make_optimizers(network, name=name, learning_rate=0.1)]; "
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (8, 40), (40, 8), (1, 9)], ids=str)

@@ -77,7 +77,8 @@ class Delivery:
             raise failures[0]
         if estimate.interrupted:
             return ExitStatus.INTERRUPTED
-        return ExitStatus.DONE if estimate.certified else ExitStatus.NOT_CERTIFIED
+        reached = estimate.tolerance is None or estimate.closed
+        return ExitStatus.DONE if estimate.certified and reached else ExitStatus.NOT_CERTIFIED
 
     @property
     def _files(self) -> list[Path]:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wdist.cli import doctor, estimate, inspect, reproduce, schema, synthetic, verify
+from wdist.cli import bench, doctor, estimate, inspect, reproduce, schema, synthetic, verify
 from wdist.errors import ExitStatus, WdistError
 from wdist.version import package_version
 
@@ -36,6 +36,7 @@ app.command("synthetic")(synthetic.command)
 app.command("verify")(verify.command)
 app.command("inspect")(inspect.command)
 app.command("reproduce")(reproduce.command)
+app.command("bench")(bench.command)
 app.command("schema")(schema.command)
 app.command("doctor")(doctor.command)
 

@@ -96,6 +96,9 @@ Beta: TypeAlias = Annotated[
     float | None,
     typer.Option(metavar="X", rich_help_panel=_CRITIC, help="Their step, or that of Parseval's retraction, up to 1."),
 ]
+Centres: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="How many cones a cone critic has.")
+]
 Lipschitz: TypeAlias = Annotated[
     float | None,
     typer.Option(metavar="K", rich_help_panel=_CRITIC, help="Lipschitz constant of the critic; bounds are divided by it."),
@@ -105,6 +108,15 @@ Metric: TypeAlias = Annotated[
     str,
     typer.Option(
         metavar="NAME", rich_help_panel=_RESULT, help="By which samples are apart: l2 (Euclidean), l1 or linf (largest difference)."
+    ),
+]
+Critic: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=_RESULT,
+        help="Which critic makes the bounds: auto (the best of several kinds by a validation split), groupsort-bjorck, cones, "
+        "c-transform, mean-difference, ...",
     ),
 ]
 Critics: TypeAlias = Annotated[
@@ -132,7 +144,18 @@ ConfidenceMethod: TypeAlias = Annotated[
         "--ci",
         metavar="METHOD",
         rich_help_panel=_RESULT,
-        help="welch (asymptotic), or empirical-bernstein (any number of samples, bounded data only).",
+        help="welch (asymptotic), empirical-bernstein or betting (both for any number of samples of bounded data), or auto: "
+        "betting where the range of the data is known, else welch.",
+    ),
+]
+Tolerance: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--tol",
+        metavar="X",
+        rich_help_panel=_RESULT,
+        help="Close the interval between the two sample sets to this share of its upper end, such as 0.02; exit status 4 if that "
+        "fails.",
     ),
 ]
 

@@ -37,16 +37,21 @@ class Request:
     bjorck_order: opt.BjorckOrder = None
     bjorck_iterations: opt.BjorckIterations = None
     beta: opt.Beta = None
+    centres: opt.Centres = None
     lipschitz: opt.Lipschitz = None
     metric: opt.Metric = "l2"
+    critic: opt.Critic = "auto"
     critics: opt.Critics = None
     baselines: opt.Baselines = "default"
     confidence: opt.Confidence = 0.95
-    ci: opt.ConfidenceMethod = "welch"
+    ci: opt.ConfidenceMethod = "auto"
+    tol: opt.Tolerance = None
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1:
             raise UsageError(f"--confidence must be at least 0.5 and below 1, not {self.confidence:g}; 95 % is written 0.95")
+        if self.tol is not None and not 0 < self.tol < 1:
+            raise UsageError(f"--tol must lie between 0 and 1, not be {self.tol:g}; 2 % of the distance is written 0.02")
         if self.critics is not None and self.baselines != "default":
             raise UsageError("--critics names all critics and --baselines those beside the main one; give one of them")
         # Each refuses what makes no sense when it is made.
@@ -67,12 +72,14 @@ class Request:
             b,
             settings=self._settings,
             budget=self._limit,
+            critic=self.critic,
             critics=self._names(self.critics, "--critics"),
             baselines=self._names(self.baselines, "--baselines") or "default",
             metric=self.metric,
             repeats=self.repeats,
             confidence=self.confidence,
             ci=self.ci,
+            tolerance=self.tol,
             seed=self.seed,
             device=self.device,
             observer=observer,

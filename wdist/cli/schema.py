@@ -10,7 +10,8 @@ from wdist.errors import ExitStatus, UsageError
 
 def command(
     of: Annotated[
-        str, typer.Argument(metavar="[COMMAND]", help="One of estimate, synthetic (the same document) and verify.")
+        str,
+        typer.Argument(metavar="[COMMAND]", help="One of estimate, synthetic (the same document), verify, reproduce and bench."),
     ] = "estimate",
     debug: opt.Debug = False,
 ) -> int:
@@ -20,7 +21,7 @@ def command(
     """
     import sys
 
-    from wdist.report.document import DOCUMENTS, schema
+    from wdist.report.schemas import DOCUMENTS, schema
 
     if of not in DOCUMENTS:
         raise UsageError(f"the document of {of!r} has no published schema; name one of {', '.join(DOCUMENTS)}")

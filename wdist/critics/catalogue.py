@@ -1,18 +1,20 @@
 """All critics by name. A new one is a file of its own and one line here."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 
-from wdist.critics import groupsort_bjorck, linf_groupsort
+from wdist.critics import c_transform, cones, groupsort_bjorck, linf_groupsort, max_sliced, mean_difference, radial, single_cone
 from wdist.critics.closed_form import ClosedFormRecipe
+from wdist.critics.cones import ConeRecipe
 from wdist.critics.recipe import CriticRecipe
 from wdist.errors import UsageError
 from wdist.ground_metric import L2, GroundMetric
 
-Recipe = CriticRecipe | ClosedFormRecipe
+Recipe = CriticRecipe | ConeRecipe | ClosedFormRecipe
 
 MAIN = groupsort_bjorck.RECIPE
-"""The critic whose bounds head the result in the Euclidean metric."""
+"""The network of the paper, for the Euclidean metric."""
 _KINDS = (
     "groupsort_bjorck",
     "relu_spectral",
@@ -39,8 +41,13 @@ _KINDS = (
     "lipschitz_penalty",
     "adversarial_lipschitz",
     "spectral_jacobian",
+    "cones",
     "mean_difference",
     "max_sliced",
+    "single_cone",
+    "radial",
+    "c_transform",
+    "c_transform_entropic",
 )
 """Modules beside this one, each with a ``RECIPE``, in the order in which tables list them."""
 
@@ -53,8 +60,36 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in map(_recipe, _KI
 DEFAULT_BASELINES = ("relu-spectral", "relu-bjorck")
 
 
+@dataclass(frozen=True, kw_only=True)
+class AutoRecipe:
+    """Several kinds, of which the best by the validation split is taken."""
+
+    name: str = "auto"
+    closed_forms: tuple[ClosedFormRecipe, ...]
+    trained: tuple[CriticRecipe | ConeRecipe, ...]
+
+
+def auto(metric: GroundMetric) -> AutoRecipe:
+    """What is tried where the user names no critic."""
+    closed_forms = (mean_difference.RECIPE, max_sliced.RECIPE, single_cone.RECIPE, radial.RECIPE, c_transform.RECIPE)
+    return AutoRecipe(closed_forms=closed_forms, trained=(cones.RECIPE, main(metric)))
+
+
+def critic(name: str, metric: GroundMetric) -> Recipe | AutoRecipe:
+    """The critic whose bounds are to head the result.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name == "auto":
+        return auto(metric)
+    if name not in RECIPES:
+        raise UsageError(f"--critic {name!r} is no critic; write auto, or one of {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
 def main(metric: GroundMetric) -> CriticRecipe:
-    """The critic whose bounds head the result where the user names none: in other metrics, one that is built for them."""
+    """The network of the paper that is trained where nothing else is said: in other metrics, one that is built for them."""
     return MAIN if metric == L2 else linf_groupsort.RECIPE
 
 
@@ -81,12 +116,13 @@ def critics(names: str | Sequence[str], metric: GroundMetric = L2) -> tuple[Reci
     return tuple(RECIPES[name] for name in dict.fromkeys(chosen))
 
 
-def baselines(names: str | Sequence[str], beside: str = MAIN.name) -> tuple[Recipe, ...]:
+def baselines(names: str | Sequence[str], beside: str = MAIN.name, metric: GroundMetric = L2) -> tuple[Recipe, ...]:
     """The critics to train beside the main one.
 
     Arguments:
         names: ``none``, ``default``, ``all``, or names, as a sequence or joined by commas.
         beside: the name of the main one, which is no baseline of its own.
+        metric: decides on the default: the network of the paper is shown beside any other.
 
     Raises:
         UsageError: there is no critic of a name.
@@ -97,7 +133,7 @@ def baselines(names: str | Sequence[str], beside: str = MAIN.name) -> tuple[Reci
     if names == "all":
         return tuple(others.values())
     if names == "default":
-        return tuple(others[name] for name in DEFAULT_BASELINES if name in others)
+        return tuple(others[name] for name in (main(metric).name, *DEFAULT_BASELINES) if name in others)
     chosen = [name.strip() for name in (names.split(",") if isinstance(names, str) else names)]
     for name in chosen:
         if name not in others:

@@ -12,15 +12,20 @@ class Critic(nn.Module, ABC):
     """A function from standardised samples to potentials, nearly 1-Lipschitz in training and provably so when frozen."""
 
     constrain_every: int = 1
-    """Steps between two calls of :meth:`constrain_`."""
+    """Steps between two calls of :meth:`constrain_`, at first."""
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Potentials, shape (n,), of standardised samples, shape (n, dim)."""
 
     @abstractmethod
-    def constrain_(self, *, tightly: bool = False) -> None:
-        """Brings the weights back to their constraint, after a step or, tightly, before an evaluation."""
+    def constrain_(self, *, tightly: bool = False) -> Tensor | None:
+        """Brings the weights back to their constraint, after a step or, tightly, before an evaluation.
+
+        Returns:
+            How far from it the worst layer was, a scalar on the device of the weights; None where that says nothing of how often
+            to come back.
+        """
 
     @abstractmethod
     def freeze(self, standardisation: Standardisation, *, lipschitz: float = 1.0) -> FrozenCritic:

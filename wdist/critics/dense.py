@@ -44,9 +44,10 @@ class DenseCritic(Critic):
             x = activation(layer(x))
         return last(x).squeeze(-1)
 
-    def constrain_(self, *, tightly: bool = False) -> None:
-        for layer in self._linear:
-            layer.constrain_(tightly=tightly)
+    def constrain_(self, *, tightly: bool = False) -> Tensor | None:
+        met = [layer.constrain_(tightly=tightly) for layer in self._linear]
+        measured = [defect for defect in met if defect is not None]
+        return torch.stack(measured).amax() if len(measured) == len(met) else None
 
     def freeze(self, standardisation: Standardisation, *, lipschitz: float = 1.0) -> FrozenCritic:
         frozen: list[FrozenLayer] = []

@@ -1,4 +1,4 @@
-"""What a user may choose of a dense critic and its training; None means: chosen from the shape of the data."""
+"""What a user may choose of a critic and its training; None means: chosen from the shape of the data."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,7 +7,7 @@ from wdist.errors import UsageError
 
 OPTIMIZERS = ("muon", "adam", "aggmo")
 SCHEDULES = ("linear", "cosine", "step", "constant")
-PARTICULAR = ("group_size", "bjorck_order", "bjorck_iterations", "beta")
+PARTICULAR = ("group_size", "bjorck_order", "bjorck_iterations", "beta", "centres")
 """Settings that make a difference to some kinds of critics only."""
 
 
@@ -39,11 +39,13 @@ class CriticSettings:
     """How many of them; None where the constraint decides."""
     beta: float | None = None
     """Step of first-order Björck iterations or of Parseval's retraction, in (0, 1]; None where the constraint decides."""
+    centres: int | None = None
+    """How many cones a cone critic has."""
     lipschitz: float | None = None
     """K of the critic that is trained and saved; bounds are divided by it."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "group_size", "batch_size", "bjorck_order", "bjorck_iterations"):
+        for name in ("width", "depth", "group_size", "batch_size", "bjorck_order", "bjorck_iterations", "centres"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")

@@ -21,6 +21,10 @@ POLAR_EXPRESS = (
     (1.8750014808534479, -1.2500016453999487, 0.3750001645474248),
 )
 """Coefficients (a, b, c) of the odd quintics a s + b s^3 + c s^5, in the order in which they are composed."""
+_SAFE_RADIUS, _SAFE_RADIUS_OF_HIGHER_ORDERS = 1.5, 1.4
+"""Spectral norms from which a Björck step surely leads back: below sqrt 3 at order 1, below sqrt 2 beyond."""
+_FEW_STEPS, _LONG = 3, 2
+"""Quintics, and sides' ratio, from which on iterating the Gram matrix alone is cheaper and still exact enough in float32."""
 
 
 def gram(W: Tensor) -> Tensor:
@@ -138,7 +142,7 @@ def _outer(W: Tensor, u: Tensor, k: int) -> Tensor:
     return 2.25 * once - 1.5 * twice + 0.25 * _outer(W, twice, k - 1)
 
 
-def retract_(W: Tensor, *, order: int = 1) -> None:
+def retract_(W: Tensor, *, order: int = 1) -> Tensor:
     r"""Moves a nearly orthonormal matrix back to the manifold, in place, without waiting for the device.
 
     One Björck step squares the defect, but diverges when a singular value exceeds sqrt 3. So W is first divided by a guard,
@@ -148,21 +152,37 @@ def retract_(W: Tensor, *, order: int = 1) -> None:
 
     The plain :math:`1 + \|E\|_F` would be far too large here: an optimiser that moves all n singular values by t makes it
     :math:`\sqrt n\, t`, and dividing by it at every step shrinks W to nothing. The second form lets a W that is small grow.
+    On a CPU, where looking costs nothing, the squares are left out when the plain form already shows that no guard is needed.
 
     Arguments:
         W: a matrix of shape (m, n) whose singular values are near 1.
         order: of the Björck step.
+
+    Returns:
+        The defect that W came with, as a root mean square over its singular values: about twice how far they are from 1. A scalar
+        tensor on the device of W.
     """
     E = _gram_less_identity(W)
+    norm = torch.linalg.matrix_norm(E)
+    radius = _SAFE_RADIUS if order == 1 else _SAFE_RADIUS_OF_HIGHER_ORDERS
+    if W.device.type == "cpu" and float(norm) <= radius * radius - 1:
+        W.copy_(_bjorck_step(W, E.neg_(), order))
+    else:
+        guard = (_norm_bound(E) / radius).clamp(min=1)
+        E.diagonal(dim1=-2, dim2=-1).add_(1)
+        Q = -E / guard.square()
+        Q.diagonal(dim1=-2, dim2=-1).add_(1)
+        W.copy_(_bjorck_step(W / guard, Q, order))
+    return norm / min(W.shape) ** 0.5
+
+
+def _norm_bound(E: Tensor) -> Tensor:
+    """Of the matrix whose smaller Gram matrix is I + E: its spectral norm from above, in exact arithmetic."""
     square = E @ E
     near = 1 + torch.linalg.matrix_norm(square).sqrt()
     square.add_(E, alpha=2).diagonal(dim1=-2, dim2=-1).add_(1)
     far = torch.linalg.matrix_norm(square).sqrt()
-    guard = (torch.minimum(near, far).sqrt() / (1.5 if order == 1 else 1.4)).clamp(min=1)
-    E.diagonal(dim1=-2, dim2=-1).add_(1)
-    Q = -E / guard.square()
-    Q.diagonal(dim1=-2, dim2=-1).add_(1)
-    W.copy_(_bjorck_step(W / guard, Q, order))
+    return torch.minimum(near, far).sqrt()
 
 
 def polar_factor(W: Tensor, *, tolerance: float = 1e-12, iterations: int = 200) -> Tensor:
@@ -215,10 +235,29 @@ def polar_express(W: Tensor, *, steps: int = 3) -> Tensor:
         Amsel, Persson, Musco & Gower (2025), The Polar Express, arXiv:2505.16932.
         Jordan et al. (2024), Muon: an optimizer for hidden layers in neural networks.
     """
-    flat = W.shape[-2] <= W.shape[-1]
     W = W / (torch.linalg.matrix_norm(W).clamp(min=torch.finfo(W.dtype).tiny) * 1.01)
+    flat = W.shape[-2] <= W.shape[-1]
+    if 1 < steps <= _FEW_STEPS and max(W.shape[-2:]) >= _LONG * min(W.shape[-2:]):
+        Q = _polar_polynomial(gram(W), steps)
+        return Q @ W if flat else W @ Q
     for a, b, c in POLAR_EXPRESS[:steps]:
         G = gram(W)
         P = torch.addmm(G, G, G, beta=b, alpha=c)
         W = torch.addmm(W, P, W, beta=a) if flat else torch.addmm(W, W, P, beta=a)
     return W
+
+
+def _polar_polynomial(G: Tensor, steps: int) -> Tensor:
+    """The composed quintics without their last factor W, as a function of its smaller Gram matrix: two long products in all.
+
+    Squares the condition, which a few steps in float32 bear.
+    """
+    composed = None
+    for step, (a, b, c) in enumerate(POLAR_EXPRESS[:steps], start=1):
+        P = torch.addmm(G, G, G, beta=b, alpha=c)
+        P.diagonal(dim1=-2, dim2=-1).add_(a)
+        composed = P if composed is None else P @ composed
+        if step < steps:
+            G = P @ G @ P
+    assert composed is not None, "there is a step"
+    return composed

@@ -63,6 +63,12 @@ class _TangentLinear(torch.autograd.Function):
         return dh, G, delta.sum(0)
 
 
+_TIGHT_ITERATIONS = 3
+"""Enough from any defect that training leaves."""
+_SMALL_DEFECT = 3e-4
+"""A step that met less than this has left nothing but float32 rounding, since it squares the defect."""
+
+
 class OrthonormalLinear(LipschitzLinear):
     """A linear layer whose weight stays on the manifold of orthonormal matrices.
 
@@ -76,7 +82,7 @@ class OrthonormalLinear(LipschitzLinear):
     title = "orthonormal weights"
     optimizer, learning_rate = "muon", 0.05
     constrain_every = 4
-    """The defect grows with the square of the steps' length, and one Björck step squares it again."""
+    """At first; then as the defect that is met asks for, see :class:`wdist.training.step.Cadence`."""
 
     def forward(self, h: Tensor) -> Tensor:
         return _TangentLinear.apply(h, self.weight, self.bias)
@@ -85,11 +91,15 @@ class OrthonormalLinear(LipschitzLinear):
         return self.weight
 
     @torch.no_grad()
-    def constrain_(self, *, tightly: bool = False) -> None:
-        """As many retractions as the options say, or three, which leave the defect at float32 rounding, before an evaluation."""
+    def constrain_(self, *, tightly: bool = False) -> Tensor:
+        """As many retractions as the options say, or, before an evaluation, what leaves the defect at float32 rounding."""
         iterations = self.options.iterations or self.iterations
-        for _ in range(max(3, iterations) if tightly else iterations):
-            retract_(self.weight, order=self.options.order)
+        met = last = retract_(self.weight, order=self.options.order)
+        for _ in range((max(_TIGHT_ITERATIONS, iterations) if tightly else iterations) - 1):
+            if last.device.type == "cpu" and float(last) < _SMALL_DEFECT:
+                break
+            last = retract_(self.weight, order=self.options.order)
+        return met
 
     def plain_weight(self) -> Tensor:
         """The nearest orthonormal matrix in float64, on the CPU."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from wdist.linalg.induced_norms import to_maximum_norm_bound
 from wdist.linalg.rounding import gamma
 from wdist.linalg.spectral_norm import spectral_norm_bound
-from wdist.lipschitz import householder, piecewise_linear
+from wdist.lipschitz import cones, householder, piecewise_linear
 from wdist.lipschitz.activation import Activated
 from wdist.lipschitz.activations import activation
 from wdist.lipschitz.frozen_layer import FrozenLayer
@@ -79,4 +79,6 @@ def read_layer(kind: str, tensors: Mapping[str, Tensor]) -> FrozenLayer:
         return householder.Mirrored(normal=tensors["normal"])
     if kind == piecewise_linear.KIND:
         return piecewise_linear.PiecewiseLinear(knots=tensors["knots"], slopes=tensors["slopes"])
+    if kind.startswith(f"{cones.KIND}:"):
+        return cones.read_cones(kind.partition(":")[2], tensors["centres"], tensors["offsets"])
     return activated(kind)

@@ -73,9 +73,14 @@ class LipschitzLinear(nn.Module, ABC):
     def forward(self, h: Tensor) -> Tensor:
         return nn.functional.linear(h, self.training_weight(), self.bias)
 
-    def constrain_(self, *, tightly: bool = False) -> None:
-        """Brings the parameters back to their constraint, after a step or, tightly, before an evaluation."""
+    def constrain_(self, *, tightly: bool = False) -> Tensor | None:
+        """Brings the parameters back to their constraint, after a step or, tightly, before an evaluation.
+
+        Returns:
+            How far from it they were, a scalar on their device, where the constraint may be met less often as that is small.
+        """
         del tightly
+        return None
 
     @abstractmethod
     def plain_weight(self) -> Tensor:

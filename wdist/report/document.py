@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 if TYPE_CHECKING:
-    from wdist.result import CriticResult, Estimate, HistoryPoint, PopulationBound, Repeats, SamplesInterval
+    from wdist.result import Attempt, CriticResult, Estimate, HistoryPoint, PopulationBound, Repeats, SamplesInterval
     from wdist.sources.source import SourceInfo
     from wdist.verification import Verification
 
@@ -31,7 +31,8 @@ class _Part(BaseModel):
 class SamplesDocument(_Part):
     """Bounds for W1 between the two sets of samples themselves."""
 
-    lower: float = Field(description="Lower bound: dual value of the certified critic on all samples, divided by its certificate.")
+    lower: float = Field(description="Lower bound: dual value of a certified critic on all samples, divided by its certificate.")
+    lower_method: str = Field(description="What proves the lower bound: a critic by its name, or optimal potentials.")
     upper: Number = Field(description="Upper bound: cost of an explicit coupling of all samples; null where none was computed.")
     exact: bool = Field(description="Whether upper is the exact W1 of the samples, up to rounding.")
     upper_method: str | None = Field(description="How the coupling was found.")
@@ -44,6 +45,7 @@ class SamplesDocument(_Part):
     def of(cls, interval: SamplesInterval) -> SamplesDocument:
         return cls(
             lower=interval.lower,
+            lower_method=interval.lower_method,
             upper=interval.upper,
             exact=interval.exact,
             upper_method=interval.upper_method,
@@ -60,9 +62,10 @@ class PopulationDocument(_Part):
     estimate: Number = Field(description="Held-out dual value divided by the certificate; its expectation is a lower bound.")
     lower: Number = Field(description="One-sided lower confidence bound.")
     upper: Number = Field(description="One-sided upper confidence bound; null where none was computed.")
+    upper_method: str | None = Field(description="How the upper bound was found.")
     confidence: float = Field(description="Stated for all bounds of this document together.")
-    jointly_with: int = Field(description="How many lower bounds share the error that the confidence leaves.")
-    method: str = Field(description="How the confidence bound was made: welch or empirical-bernstein.")
+    jointly_with: int = Field(description="How many bounds share the error that the confidence leaves.")
+    method: str = Field(description="How the lower confidence bound was made: betting, empirical-bernstein or welch.")
     n_a: int = Field(description="Held-out samples of A.")
     n_b: int = Field(description="Held-out samples of B.")
 
@@ -72,6 +75,7 @@ class PopulationDocument(_Part):
             estimate=bound.estimate,
             lower=bound.lower,
             upper=bound.upper,
+            upper_method=bound.upper_method,
             confidence=bound.confidence,
             jointly_with=bound.jointly_with,
             method=bound.method,
@@ -125,8 +129,24 @@ class RepeatsDocument(_Part):
         )
 
 
+class AttemptDocument(_Part):
+    """One critic that was tried before one was chosen."""
+
+    name: str
+    validation: Number = Field(
+        description="What the choice was made by: dual value on the validation split, divided by the certificate. Not a bound."
+    )
+    seconds: float
+    steps: int
+    chosen: bool
+
+    @classmethod
+    def of(cls, attempt: Attempt) -> AttemptDocument:
+        return cls(**vars(attempt))
+
+
 class CriticDocument(_Part):
-    """The critic that proves the headline bounds."""
+    """The main critic: that which was chosen, named, or proves most of those that were compared."""
 
     name: str
     title: str = Field(description="The name in a few words.")
@@ -135,6 +155,10 @@ class CriticDocument(_Part):
     steps: int
     seconds: float
     parameters: int
+    samples: SamplesDocument = Field(
+        description="The interval with this critic's own lower bound; that of the result may be tighter."
+    )
+    tried: list[AttemptDocument] = Field(description="What it was chosen from; empty where the user named the critic.")
     bound_by_construction: bool = Field(description="Whether the layers were kept from stretching in training.")
     raw_value: Number = Field(
         description="NOT A BOUND: held-out dual value before any division, of a critic that nothing constrained; null for others."
@@ -156,22 +180,19 @@ class CriticDocument(_Part):
 class BaselineDocument(CriticDocument):
     """Another critic, trained on the same split with the same budget, and its own bounds."""
 
-    samples: SamplesDocument
     population: PopulationDocument
 
     @classmethod
     def of(cls, critic: CriticResult) -> BaselineDocument:
-        return cls(
-            **_critic_facts(critic),
-            samples=SamplesDocument.of(critic.samples),
-            population=PopulationDocument.of(critic.population),
-        )
+        return cls(**_critic_facts(critic), population=PopulationDocument.of(critic.population))
 
 
 def _critic_facts(critic: CriticResult) -> dict[str, Any]:
     return {
         "name": critic.name,
         "title": critic.title,
+        "samples": SamplesDocument.of(critic.samples),
+        "tried": [AttemptDocument.of(attempt) for attempt in critic.tried],
         "bound_by_construction": critic.bound_by_construction,
         "raw_value": critic.raw_value,
         "largest_slope": critic.largest_slope,
@@ -245,6 +266,8 @@ class EstimateDocument(_Part):
     population: PopulationDocument
     truth: Number = Field(description="The known W1 of a synthetic pair, else null.")
     tightness: Number = Field(description="population.estimate / truth, else null.")
+    tolerance: Number = Field(description="The relative gap between the ends for the samples that --tol asked for, else null.")
+    closed: bool = Field(description="Whether it was reached; false where none was asked for.")
     critic: CriticDocument
     baselines: list[BaselineDocument] = Field(description="The other critics.")
     comparison: bool = Field(description="Whether critics were named to be compared; then `critic` is the one that proves most.")
@@ -268,6 +291,8 @@ class EstimateDocument(_Part):
             population=PopulationDocument.of(estimate.population),
             truth=estimate.truth,
             tightness=estimate.tightness,
+            tolerance=estimate.tolerance,
+            closed=estimate.closed,
             critic=CriticDocument.of(estimate.critic),
             baselines=[BaselineDocument.of(baseline) for baseline in estimate.baselines],
             comparison=estimate.comparison,
@@ -347,26 +372,14 @@ def text(document: BaseModel) -> str:
 def facts_text(facts: Any, *, command: str) -> str:
     """The fields of a dataclass as a JSON document, in the manner of :func:`text`."""
     plain = TypeAdapter(type(facts)).dump_python(facts, mode="json")
-    document = {"schema_version": SCHEMA_VERSION, "command": command, **_without_nonfinite(plain)}
+    document = {"schema_version": SCHEMA_VERSION, "command": command, **without_nonfinite(plain)}
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _without_nonfinite(value: Any) -> Any:
+def without_nonfinite(value: Any) -> Any:
+    """The same plain values with null in the place of what is not finite."""
     if isinstance(value, dict):
-        return {key: _without_nonfinite(part) for key, part in value.items()}
+        return {key: without_nonfinite(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_without_nonfinite(part) for part in value]
+        return [without_nonfinite(part) for part in value]
     return _null_unless_finite(value)
-
-
-DOCUMENTS: dict[str, type[BaseModel]] = {
-    "estimate": EstimateDocument,
-    "synthetic": EstimateDocument,
-    "verify": VerificationDocument,
-}
-"""What each command gives that has a published schema."""
-
-
-def schema(command: str = "estimate") -> str:
-    """The JSON schema of the document that a command gives, one of :data:`DOCUMENTS`, as indented JSON."""
-    return json.dumps(DOCUMENTS[command].model_json_schema(mode="serialization"), indent=2) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import matplotlib
@@ -17,13 +18,13 @@ from wdist.report.numbers import at_least, at_most, level, nearest
 from wdist.report.terminal import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
     from numpy.typing import NDArray
 
-    from wdist.result import CriticResult, Estimate
+    from wdist.result import Attempt, CriticResult, Estimate
 
     Area: TypeAlias = Figure | SubFigure
 
@@ -66,7 +67,10 @@ class Part(Protocol):
 
 
 def draw(estimate: Estimate) -> Figure:
-    """Functions where there is one dimension, surfaces where there are two, learning curves otherwise; of a comparison all."""
+    """Functions where there is one dimension, surfaces where there are two, learning curves otherwise; of a comparison all.
+
+    Below them, what a critic was chosen from.
+    """
     pictures: dict[int, Callable[[Estimate], Part]] = {1: _Functions, 2: _Surfaces} if estimate.preview is not None else {}
     picture = pictures.get(estimate.critic.frozen.dim)
     parts: list[Part] = []
@@ -74,6 +78,7 @@ def draw(estimate: Estimate) -> Figure:
         parts += [_Bars(estimate), _LearningCurves(estimate)] if estimate.detailed else [_LearningCurves(estimate)]
     if picture is not None:
         parts.append(picture(estimate))
+    parts += [_Tried(critic.tried) for critic in estimate.critics if critic.tried]
     widths, heights = [part.size[0] for part in parts], [part.size[1] for part in parts]
     figure = Figure(figsize=(max(widths), sum(heights) + 0.4 * (len(parts) > 1)), layout="constrained")
     figure.suptitle(_headline(estimate), fontsize=12, **({"x": 0.02, "ha": "left"} if len(parts) > 1 or picture is None else {}))
@@ -112,7 +117,10 @@ def _panel_grid(panels: int) -> tuple[int, int]:
 def _headline(estimate: Estimate) -> str:
     if estimate.truth is not None:
         population = estimate.population
-        bound = f"$W_1 \\geq$ {at_least(max(population.lower, 0.0))} with {level(population.confidence)} confidence"
+        bound = f"$W_1 \\geq$ {at_least(max(population.lower, 0.0))}"
+        if population.upper is not None:
+            bound = f"{at_least(max(population.lower, 0.0))} $\\leq W_1 \\leq$ {at_most(population.upper)}"
+        bound += f" with {level(population.confidence)} confidence"
         return f"{bound};  true $W_1$ = {nearest(estimate.truth)}"
     bound = f"$W_1 \\geq$ {at_least(max(estimate.samples.lower, 0.0))} between the samples"
     if estimate.samples.upper is not None:
@@ -304,6 +312,31 @@ class _Bars:
         axes.spines["left"].set_visible(False)
 
 
+class _Tried:
+    """A bar for each critic that was tried: what it reached on the validation split, the highest on top."""
+
+    def __init__(self, tried: Sequence[Attempt]) -> None:
+        self._tried = sorted(tried, key=lambda attempt: attempt.validation)
+        self.size = (7.6, 0.27 * len(tried) + 1.0)
+
+    def draw_in(self, area: Area) -> None:
+        axes = area.add_subplot()
+        for place, attempt in enumerate(self._tried):
+            colour = MAIN if attempt.chosen else MUTED
+            axes.barh(place, max(attempt.validation, 0.0), height=0.62, color=colour, alpha=0.9 if attempt.chosen else 0.4)
+            words = f" {nearest(attempt.validation)}, {attempt.seconds:.1f} s"
+            axes.text(max(attempt.validation, 0.0), place, words, color=colour, fontsize=8.5, va="center")
+        axes.set_yticks(range(len(self._tried)), [attempt.name for attempt in self._tried])
+        for label, attempt in zip(axes.get_yticklabels(), self._tried, strict=True):
+            if attempt.chosen:
+                label.set(fontweight="bold", color=MAIN)
+        axes.set_xlim(0, 1.16 * max(0.0, self._tried[-1].validation) or 1.0)
+        axes.set_ylim(-0.6, len(self._tried) - 0.4)
+        axes.set_xlabel("validation value and time of each critic that was tried", loc="left", fontsize=8.5)
+        axes.tick_params(length=0)
+        axes.spines["left"].set_visible(False)
+
+
 class _LearningCurves:
     """The validation value of every critic over its steps, under the upper bound or the truth."""
 
@@ -316,32 +349,44 @@ class _LearningCurves:
         estimate = self._estimate
         axes = area.add_subplot()
         colours, dashes = _colours(estimate), _dashes(estimate)
-        ends: list[tuple[float, str, str]] = []
-        last = 1
+        # Steps of unlike kinds cannot be compared; what was chosen from several stands against time.
+        by_time = any(critic.tried for critic in estimate.critics)
+        ends: list[_End] = []
+        last = 0.0
         for critic in self._critics:
             main = critic is estimate.critic
-            steps = [point.step for point in critic.history]
+            abscissae = [point.seconds if by_time else float(point.step) for point in critic.history]
             values = [point.validation for point in critic.history]
             width, style = 2.4 if main else 1.5, dashes[critic.name]
-            axes.plot(steps, values, color=colours[critic.name], linewidth=width, linestyle=style, zorder=3 if main else 2)
-            ends.append((values[-1], critic.name if _bounds(critic) else f"{critic.name}, not a bound", colours[critic.name]))
-            last = max(last, steps[-1])
+            axes.plot(abscissae, values, color=colours[critic.name], linewidth=width, linestyle=style, zorder=3 if main else 2)
+            words = critic.name if _bounds(critic) else f"{critic.name}, not a bound"
+            ends.append(_End(x=abscissae[-1], y=values[-1], words=words, colour=colours[critic.name]))
+            last = max(last, abscissae[-1])
+        last = last or 1.0
+        if estimate.critic.history and not estimate.critic.steps:
+            # It follows from a formula, and was there before any step of the others.
+            value = estimate.critic.history[-1].validation
+            axes.axhline(value, color=MAIN, linewidth=2.4, zorder=3)
+            ends.append(_End(x=last, y=value, words=estimate.critic.name, colour=MAIN))
         reference = _reference(estimate)
         if reference is not None:
             height, words = reference
             axes.axhline(height, color=INK, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
-            ends.append((height, words, INK))
+            ends.append(_End(x=last, y=height, words=words, colour=INK))
+        if estimate.truth is None and estimate.samples.upper is not None:
+            # Between its ends lies W1 of the samples, whichever critic proves the lower one.
+            axes.axhspan(estimate.samples.lower, estimate.samples.upper, color=FAINT, alpha=0.45, linewidth=0, zorder=0)
         # What is no bound may rise beyond all measure, and leaves the picture then.
-        bounding = [critic for critic in self._critics if _bounds(critic)] or self._critics
+        bounding = [critic for critic in (*self._critics, estimate.critic) if _bounds(critic)] or self._critics
         values = [value for critic in bounding for value in (point.validation for point in critic.history)]
         if values:
             # An early dive below zero would only squeeze what matters.
             lowest, highest = min(0.0, float(np.quantile(values, 0.02))), max([*values] + ([reference[0]] if reference else []))
             axes.set_ylim(lowest - 0.03 * (highest - lowest), highest + 0.08 * (highest - lowest) or 1.0)
         axes.set_xlim(0, last)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 2.5, 5, 10], integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 2.5, 5, 10], integer=not by_time))
         _label_ends(axes, ends, x=last, apart=0.062 * 4.3 / self.size[1])
-        axes.set_xlabel("step")
+        axes.set_xlabel("seconds of training" if by_time else "step")
         axes.set_ylabel(f"validation value ({METRICS.get(estimate.metric, estimate.metric)})")
         axes.grid(axis="y", color=FAINT, linewidth=0.6)
         axes.set_axisbelow(True)
@@ -364,28 +409,40 @@ def _reference(estimate: Estimate) -> tuple[float, str] | None:
     return None
 
 
-def _label_ends(axes: Axes, ends: list[tuple[float, str, str]], *, x: float, apart: float) -> None:
-    """Names each curve at its right end, moved apart (as a share of the height) where ends lie close together."""
+@dataclass(frozen=True, kw_only=True)
+class _End:
+    """Where a curve ends, and what it is called."""
+
+    x: float
+    y: float
+    words: str
+    colour: str
+
+
+def _label_ends(axes: Axes, ends: Sequence[_End], *, x: float, apart: float) -> None:
+    """Names each curve to the right of ``x``, moved apart (as a share of the height) where ends lie close together."""
     bottom, top = axes.get_ylim()
     apart *= top - bottom
-    ends = sorted((min(max(height, bottom), top), words, colour) for height, words, colour in ends)
-    places = [height for height, _, _ in ends]
+    heights = [min(max(end.y, bottom), top) for end in ends]
+    order = sorted(range(len(ends)), key=lambda i: heights[i])
+    places = [heights[i] for i in order]
     for _ in range(200):
         for i in range(len(places) - 1):
             overlap = apart - (places[i + 1] - places[i])
             if overlap > 0:
                 places[i] -= overlap / 2
                 places[i + 1] += overlap / 2
-    for (height, words, colour), place in zip(ends, places, strict=True):
+    for i, place in zip(order, places, strict=True):
+        end = ends[i]
         axes.annotate(
-            words,
-            xy=(x, height),
+            end.words,
+            xy=(end.x, heights[i]),
             xytext=(x * 1.03, place),
-            color=colour,
+            color=end.colour,
             va="center",
             fontsize=9,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)},
+            arrowprops={"arrowstyle": "-", "color": end.colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)},
         )
 
 

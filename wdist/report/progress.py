@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from wdist.report.numbers import counted, duration, nearest
-from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress, Stage
+from wdist.report.numbers import at_least, at_most, counted, duration, nearest, percentage
+from wdist.training.observer import CriticFinished, CriticStarted, Ends, Event, Progress, Stage
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -25,6 +25,10 @@ _CURVE_WIDTH = 32
 _DONE_LINES = 6
 """At most so many, since a block taller than the terminal would hide what is being trained."""
 _SPOKEN_QUARTERS = (0.25, 0.5, 0.75)
+_SPOKEN_SECONDS = 1.0
+"""Of training, that have to pass between two lines: many short runs would fill a log."""
+_SPOKEN_GAP = 0.8
+"""A gap is told again when it has fallen to this share of the one told last."""
 
 
 class Display(Protocol):
@@ -60,27 +64,33 @@ class QuietDisplay:
 
 
 class PlainDisplay:
-    """A line at the start of each critic, one at each quarter of its budget and one at its end."""
+    """A line at the start, at each quarter and at the end of a critic's training, and one whenever the gap has narrowed."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._quarters: list[float] = []
+        self._spoken_at = 0.0
+        self._gap = float("inf")
 
     def notify(self, event: Event) -> None:
         match event:
             case Stage():
                 self._say(f"{event.what} ...")
             case CriticStarted():
-                self._quarters = list(_SPOKEN_QUARTERS)
+                self._quarters, self._spoken_at = list(_SPOKEN_QUARTERS), 0.0
                 self._say(f"{event.critic}: {event.budget} ({event.position} of {event.critics})")
-            case Progress() if self._quarters and self._quarters[0] <= event.fraction < 1:
+            case Progress() if self._is_due(event):
                 self._quarters = [quarter for quarter in self._quarters if quarter > event.fraction]
+                self._spoken_at = event.seconds
                 self._say(
                     f"{event.critic}: {event.fraction:.0%}, step {counted(event.step)}, {_rate(event)}, {_time_left(event)}; "
                     f"validation value {nearest(event.validation)}, best {nearest(event.best)}"
                 )
             case CriticFinished():
                 self._say(f"{event.critic}: done, {_finished(event)}")
+            case Ends(relative_gap=gap) if gap is not None and gap < _SPOKEN_GAP * self._gap:
+                self._gap = gap
+                self._say(_ends(event))
             case _:
                 pass
 
@@ -89,6 +99,11 @@ class PlainDisplay:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         pass
+
+    def _is_due(self, event: Progress) -> bool:
+        """Whether a quarter of the budget has passed, and some time since the last line."""
+        passed = bool(self._quarters) and self._quarters[0] <= event.fraction < 1
+        return passed and event.seconds - self._spoken_at >= _SPOKEN_SECONDS
 
     def _say(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
@@ -107,6 +122,7 @@ class LiveDisplay:
         self._progress_arrived = 0.0
         self._validations: list[float] = []
         self._done: list[CriticFinished] = []
+        self._ends: list[Ends] = []
 
     def notify(self, event: Event) -> None:
         # The drawing thread may read between two assignments: each of them leaves a state that can be drawn.
@@ -122,6 +138,8 @@ class LiveDisplay:
             case CriticFinished():
                 self._done = [*self._done, event]
                 self._started = self._progress = None
+            case Ends():
+                self._ends = [*self._ends, event]
 
     def __enter__(self) -> Self:
         self._live.start(refresh=True)
@@ -139,7 +157,17 @@ class LiveDisplay:
         elif self._stage is not None:
             waiting = duration(time.perf_counter() - self._stage_began)
             lines.append(Text.assemble((f"{self._stage} ... ", "bold"), (waiting, "dim"), overflow="ellipsis", no_wrap=True))
+        if self._ends:
+            lines.append(self._ends_line(self._ends))
         return Group(*lines)
+
+    def _ends_line(self, ends: Sequence[Ends]) -> RenderableType:
+        line = Table.grid(padding=(0, 1))
+        gaps = [each.relative_gap for each in ends if each.relative_gap is not None]
+        # From 0 and not from the smallest: the eye is to see how much is left.
+        blocks = "" if self._console.options.ascii_only else curve(gaps, _CURVE_WIDTH, lowest=0.0)
+        line.add_row(Text(blocks.ljust(_CURVE_WIDTH), style="magenta"), Text(_ends(ends[-1]), overflow="ellipsis", no_wrap=True))
+        return line
 
     def _done_line(self, event: CriticFinished) -> Text:
         return Text.assemble(("done  ", "green"), event.critic, (f"  {_finished(event)}", "dim"), overflow="ellipsis", no_wrap=True)
@@ -169,17 +197,18 @@ class LiveDisplay:
         return [name, bar, values]
 
 
-def curve(values: Sequence[float], width: int) -> str:
+def curve(values: Sequence[float], width: int, *, lowest: float | None = None) -> str:
     """A small curve of block characters: the values from their smallest (lowest block) to their largest (full block).
 
     Arguments:
         values: in the order of time; finite.
         width: largest number of characters; longer series show the last value of equal stretches.
+        lowest: the value of the lowest block, where that is not the smallest value.
     """
     if not values:
         return ""
     shown = values if len(values) <= width else [values[(i + 1) * len(values) // width - 1] for i in range(width)]
-    lowest, highest = min(shown), max(shown)
+    lowest, highest = min(shown) if lowest is None else lowest, max(shown)
     if not highest > lowest:
         return _BLOCKS[len(_BLOCKS) // 2] * len(shown)
     top = len(_BLOCKS) - 1
@@ -192,6 +221,13 @@ def _rate(progress: Progress) -> str:
 
 def _time_left(progress: Progress) -> str:
     return "" if progress.seconds_left is None else f"{duration(progress.seconds_left)} left"
+
+
+def _ends(event: Ends) -> str:
+    lower = f"samples: {at_least(max(event.lower, 0.0))} <= W1"
+    if event.upper is None or event.relative_gap is None:
+        return lower
+    return f"{lower} <= {at_most(event.upper)}, gap {percentage(event.relative_gap)}"
 
 
 def _finished(event: CriticFinished) -> str:

@@ -26,15 +26,21 @@ if TYPE_CHECKING:
     from wdist.verification import Verification
 
 METRICS = {"l2": "Euclidean metric", "l1": "L1 metric", "linf": "L-infinity metric"}
-METHODS = {"welch": "Welch's t, asymptotic", "empirical-bernstein": "empirical Bernstein"}
+METHODS = {"welch": "Welch's t, asymptotic", "empirical-bernstein": "empirical Bernstein", "betting": "betting"}
+"""Of confidence, as a reader knows them."""
 _DIGITS = 5
 _ACCENT = "bold cyan"
 _NARROWEST_BAR, _WIDEST_BAR = 6, 32
+_PROOF_WIDTH = 60
+"""Characters in which both ends' proofs stand on one line."""
 
 
 def rendered(estimate: Estimate) -> RenderableType:
     """The whole result, for 72 columns and more."""
     parts: list[RenderableType] = [headline(estimate), Text(""), Text(sentence(estimate)), Text(""), critics_table(estimate)]
+    chosen = next((critic for critic in estimate.critics if critic.tried), None)
+    if chosen is not None:
+        parts += [Text(""), tried_table(chosen)]
     parts += [Text(""), *remarks(estimate)]
     return Group(*parts)
 
@@ -53,7 +59,13 @@ def headline(estimate: Estimate) -> RenderableType:
         )
     else:
         rows.add_row("samples", _samples_line(estimate.samples))
+        _add_proof(rows, estimate.samples.lower_method, estimate.samples.upper_method)
+        if estimate.tolerance is not None:
+            rows.add_row("", _tolerance_line(estimate, estimate.tolerance))
         rows.add_row("populations", _population_line(estimate.population))
+        if estimate.population.upper_method is not None:
+            method = METHODS.get(estimate.population.method, estimate.population.method)
+            _add_proof(rows, f"{estimate.critic.name}, {method}", estimate.population.upper_method)
     if estimate.truth is not None:
         rows.add_row("truth", _truth_line(estimate))
     title = "Wasserstein-1" + (", interrupted" if estimate.interrupted else "")
@@ -89,11 +101,26 @@ def _samples_line(samples: SamplesInterval) -> Text:
 
 def _population_line(population: PopulationBound) -> Text:
     line = Text.assemble((_bound(population.lower, _DIGITS), _ACCENT), " <= W1")
+    stated = f"at {level(population.confidence)}"
     if population.upper is not None:
         line.append(" <= ").append(at_most(population.upper, _DIGITS), style=_ACCENT)
-    return line.append(
-        f"    at {level(population.confidence)} confidence; held-out estimate {nearest(population.estimate, _DIGITS)}", style="dim"
-    )
+    else:
+        stated += " confidence"  # both ends leave no room for it on 80 columns; the sentence below says it
+    return line.append(f"    {stated}; held-out estimate {nearest(population.estimate, _DIGITS)}", style="dim")
+
+
+def _add_proof(rows: Table, below: str, above: str | None) -> None:
+    """What proves the two ends of the interval in the row above."""
+    ends = [f"{side}: {method}" for side, method in (("from below", below), ("from above", above)) if method]
+    if ends:
+        separator = "; " if sum(map(len, ends)) < _PROOF_WIDTH else "\n"
+        rows.add_row("", Text(separator.join(ends), style="dim"))
+
+
+def _tolerance_line(estimate: Estimate, tolerance: float) -> Text:
+    asked = f"a gap of at most {level(tolerance)} was asked for: "
+    answer = ("reached", "green") if estimate.closed else ("not reached", "yellow")
+    return Text.assemble((asked, "dim"), answer)
 
 
 def _share(relative_gap: float) -> str:
@@ -125,11 +152,13 @@ def sentence(estimate: Estimate) -> str:
     if samples.upper is not None and samples.exact:
         first += f"; its exact value is {nearest(samples.upper, _DIGITS)}"
     elif samples.upper is not None:
-        first += f" and at most {at_most(samples.upper, _DIGITS)} ({samples.upper_method})"
+        first += f" and at most {at_most(samples.upper, _DIGITS)}"
     second = f"between the distributions behind them it is at least {_bound(population.lower, _DIGITS)}"
     if population.upper is not None:
         second += f" and at most {at_most(population.upper, _DIGITS)}"
     method = METHODS.get(population.method, population.method)
+    if population.upper is not None and population.upper_method is not None:
+        method = f"below by {method}; above by {population.upper_method}"
     second += f" with {level(population.confidence)} confidence ({method}), from {held_out} held out of every choice"
     return f"{first}; {second}."
 
@@ -161,7 +190,9 @@ def critics_table(estimate: Estimate) -> RenderableType:
         _Column("time\n", [_short_duration(each.seconds) for each in critics]),
         _Column("para-\nmeters", [compact(each.parameters) for each in critics]),
     ]
-    bars = _Bars(estimate, critics)
+    bounds = [max(each.samples.lower, 0.0) if each.certified else 0.0 for each in critics]
+    main = [critic is estimate.critic for critic in critics]
+    bars = _Bars(bounds, reach=max([*bounds, estimate.samples.upper or 0.0]), accented=main)
     if not estimate.detailed:
         return _CriticsTable(
             _Column("critic\n(one budget)", names, styles),
@@ -193,6 +224,21 @@ def critics_table(estimate: Estimate) -> RenderableType:
     if free:
         parts += [Text(""), _free_critics_table(free)]
     return Group(*parts)
+
+
+def tried_table(critic: CriticResult) -> RenderableType:
+    """What a critic was chosen from, by the value on the validation split, the highest first."""
+    tried = sorted(critic.tried, key=lambda attempt: attempt.validation, reverse=True)
+    chosen = [attempt.chosen for attempt in tried]
+    values = [max(attempt.validation, 0.0) for attempt in tried]
+    return _CriticsTable(
+        _Column("tried, and chosen\nby validation", [each.name for each in tried], ["bold" if each else "" for each in chosen]),
+        _Column("validation\nvalue", [nearest(each.validation) for each in tried], [_ACCENT if each else "" for each in chosen]),
+        _Column("\n", ["chosen" if each else "" for each in chosen], left=True),
+        _Column("steps\n", [str(each.steps) for each in tried]),
+        _Column("time\n", [_short_duration(each.seconds) for each in tried]),
+        bars=_Bars(values, reach=max(values), accented=chosen),
+    )
 
 
 def _free_critics_table(critics: list[CriticResult]) -> RenderableType:
@@ -237,20 +283,24 @@ class _Column:
 
 
 class _Bars:
-    """A bar for each critic, as long as its bound is of the largest one or of the upper bound."""
+    """A bar for each row of a table.
 
-    def __init__(self, estimate: Estimate, critics: Sequence[CriticResult]) -> None:
-        self._values = [max(each.samples.lower, 0.0) if each.certified else 0.0 for each in critics]
-        self._longest = max([*self._values, estimate.samples.upper or 0.0])
-        self._colours = ["cyan" if critic is estimate.critic else "bright_black" for critic in critics]
+    Arguments:
+        values: none of them negative.
+        reach: the value of a full bar.
+        accented: for each, whether it is the one to look at.
+    """
+
+    def __init__(self, values: Sequence[float], *, reach: float, accented: Sequence[bool]) -> None:
+        self._shares = [min(value / reach, 1.0) if reach > 0 else 0.0 for value in values]
+        self._colours = ["cyan" if each else "bright_black" for each in accented]
 
     def cells(self, width: int, *, ascii_only: bool) -> list[RenderableType]:
-        shares = [min(value / self._longest, 1.0) if self._longest > 0 else 0.0 for value in self._values]
         if ascii_only:  # blocks of eighths need UTF-8
-            return [Text("#" * round(share * width)) for share in shares]
+            return [Text("#" * round(share * width)) for share in self._shares]
         return [
             Bar(size=1.0, begin=0.0, end=share, width=width, color=colour)
-            for share, colour in zip(shares, self._colours, strict=True)
+            for share, colour in zip(self._shares, self._colours, strict=True)
         ]
 
 
@@ -317,9 +367,10 @@ def remarks(estimate: Estimate) -> list[Text]:
     population = estimate.population
     reading = "K is the certificate, the critic's Lipschitz constant from above; every bound is divided by it."
     # After Ctrl-C fewer are shown than share the error.
-    shown = min(1 + len(estimate.baselines), population.jointly_with)
+    shown = min(1 + len(estimate.baselines) + (population.upper is not None), population.jointly_with)
     if shown > 1:
-        reading += f" The {shown} lower bounds for the populations hold together at {level(population.confidence)}."
+        bounds = "lower bounds" if population.upper is None else "bounds"
+        reading += f" The {shown} {bounds} for the populations hold together at {level(population.confidence)}."
     if estimate.samples.upper is not None:
         reading += " Full bars reach the " + ("exact value." if estimate.samples.exact else "upper bound.")
     if estimate.tightness is not None:
@@ -340,7 +391,7 @@ def remarks(estimate: Estimate) -> list[Text]:
     )
     lines = [
         Text(reading, style="dim"),
-        Text(f"{estimate.critic.name}: {settings}; {_course(estimate.critic)}.", style="dim"),
+        Text(f"{estimate.critic.name}: {_choice(estimate.critic)}{settings}; {_course(estimate.critic)}.", style="dim"),
         Text(f"seed {estimate.seed}, {estimate.environment.device}, {duration(estimate.seconds)} in all.", style="dim"),
     ]
     cut_short = [baseline.name for baseline in estimate.baselines if baseline.interrupted]
@@ -349,6 +400,12 @@ def remarks(estimate: Estimate) -> list[Text]:
     for side, info in (("A", estimate.a), ("B", estimate.b)):
         lines += [Text(f"{side}: {note}", style="dim") for note in info.notes]
     return lines
+
+
+def _choice(critic: CriticResult) -> str:
+    if not critic.tried:
+        return ""
+    return f"chosen after {duration(sum(attempt.seconds for attempt in critic.tried))} of trying; "
 
 
 def _setting(value: str | float | int) -> str:

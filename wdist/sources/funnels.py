@@ -74,7 +74,9 @@ class FunnelField:
         Returns:
             The centres (n, dim), the distances of ``y`` from them (n,), and the lengths of the rays (n,), which are no smaller.
         """
-        parts = [self.to(y.device)._rays(part) for part in self._parts(y)]
+        field = self.to(y.device)
+        nearness = field._nearness()
+        parts = [field._rays(part, nearness) for part in self._parts(y)]
         centres, distances, lengths = (torch.cat(column) for column in zip(*parts, strict=True))
         return centres, distances, lengths
 
@@ -104,22 +106,23 @@ class FunnelField:
     def _distances(self, x: Tensor) -> Tensor:
         return torch.cdist(x, self.centres, compute_mode="donot_use_mm_for_euclid_dist")
 
-    def _rays(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _rays(self, y: Tensor, nearness: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # The expanded square is fast, and wrong by rounding only: on the border of two cells it may choose either.
         own = (torch.cdist(y, self.centres, compute_mode="use_mm_for_euclid_dist") + self.offsets).argmin(dim=1)
         a, b = self.centres[own], self.offsets[own]
         distance = torch.linalg.vector_norm(y - a, dim=1).clamp_min(torch.finfo(torch.float64).tiny)
         e = (y - a) / distance.unsqueeze(1)
         e[:, 0] = torch.where((e == 0).all(dim=1), 1.0, e[:, 0])  # a point on its centre lies on any ray
-        # Funnel j takes over at |a + s e - a_j| + b_j = s + b; squared, with v = a - a_j and c = b - b_j, that is linear in s.
-        c = b.unsqueeze(1) - self.offsets
-        v_squared = self._squares()[own]
-        slope = c - ((e * a).sum(dim=1, keepdim=True) - e @ self.centres.T)
-        takeover = (v_squared - c * c) / (2 * slope)
-        takeover = torch.where(slope > 0, takeover, torch.inf).scatter_(1, own.unsqueeze(1), torch.inf).amin(dim=1)
+        # Funnel j takes over at |a + s e - a_j| + b_j = s + b; squared, with v = a - a_j and c = b - b_j, that is linear in s:
+        # s = (v^2 - c^2) / (2 slope), or never where the slope is not positive. The first takeover has the largest reciprocal.
+        slope = torch.addmm(-self.offsets, e, self.centres.T).add_((b - (e * a).sum(dim=1)).unsqueeze(1))
+        soonest = slope.mul_(nearness[own]).amax(dim=1)
+        takeover = torch.where(soonest > 0, soonest.reciprocal(), torch.inf)
         wall = torch.where(e == 0, torch.inf, (BOX * e.sign() - a) / e).amin(dim=1)
         return a, distance, torch.maximum(torch.minimum(takeover, wall), distance)
 
-    def _squares(self) -> Tensor:
-        """Squared distances between all centres, shape (funnels, funnels)."""
-        return self._distances(self.centres).square()
+    def _nearness(self) -> Tensor:
+        """2 / (v^2 - c^2) of all pairs of funnels, shape (funnels, funnels); 0 for a funnel and itself, or one that never shows."""
+        c = self.offsets.unsqueeze(1) - self.offsets
+        squares = self._distances(self.centres).square() - c.square()
+        return torch.where(squares > 0, 2 / squares, 0.0).fill_diagonal_(0.0)

@@ -41,6 +41,12 @@ class Budget:
             raise UsageError(f"--budget {text!r} is not a length of time; write it as 45s, 2m or 1h")
         return cls(seconds=float(match[1]) * _UNITS[match[2]])
 
+    def part(self, share: float) -> "Budget":
+        """A share of it, at least one step."""
+        if self.steps is not None:
+            return Budget(steps=max(1, round(self.steps * share)))
+        return Budget(seconds=(self.seconds or 0.0) * share)
+
     def start(self) -> "Clock":
         """A clock that runs from now."""
         return Clock(self)

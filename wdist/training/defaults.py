@@ -70,3 +70,22 @@ def default_budget(settings: CriticSettings, *, dim: int, samples: int | None) -
 _ROUNDS = 400
 _FLOPS = 30 * 2.0e11
 """In half a minute: fitted to measured steps on two cores."""
+
+
+def default_cone_budget(settings: CriticSettings, *, dim: int, samples: int | None) -> Budget:
+    """The same for the ascent of cones.
+
+    Arguments:
+        settings: with nothing left open.
+        dim: coordinates of a sample.
+        samples: that train on the smaller side, None where there is no end of them.
+    """
+    batch = min(settings.batch_size or 0, samples or settings.batch_size or 0)
+    # Of both sides: a product of matrices, some passes over all distances, and some over all samples.
+    work = 2 * batch * ((settings.centres or 0) * (2 * dim + 60) + 20 * dim)
+    return Budget(steps=max(60, min(_MOST_CONE_STEPS, round(_CONE_FLOPS / work))))
+
+
+_MOST_CONE_STEPS = 1000
+_CONE_FLOPS = 30 * 1e11
+"""In half a minute, likewise."""

@@ -13,8 +13,8 @@ from wdist.errors import TrainingDiverged
 from wdist.result import HistoryPoint
 from wdist.training.budget import Budget, Clock
 from wdist.training.observer import Observer, Progress
-from wdist.training.optimizers import make_optimizers, schedule
-from wdist.training.penalties.penalty import Penalty
+from wdist.training.optimizers import schedule
+from wdist.training.step import Ascent
 
 VALIDATIONS = 40
 """In one training, evenly spread over its budget."""
@@ -100,16 +100,14 @@ class _Course:
 def train(
     critic: Critic,
     *,
+    ascend: Ascent,
     minibatch: Callable[[], tuple[Tensor, Tensor]],
     validate: Callable[[Critic], float],
     budget: Budget,
-    optimizer: str,
-    learning_rate: float,
     decay: str,
     unit: float,
     observer: Observer,
     name: str,
-    penalty: Penalty | None = None,
 ) -> Trained:
     """Maximises the mean potential on A less that on B, and leaves the best critic by validation in ``critic``.
 
@@ -117,20 +115,18 @@ def train(
 
     Arguments:
         critic: in its first state.
+        ascend: makes one step with a minibatch and changes the critic.
         minibatch: gives standardised samples of A and B.
         validate: the dual value of the critic on the validation split, in units of the standardised data.
         budget: how long.
-        optimizer, learning_rate, decay: see :mod:`wdist.training.optimizers`.
+        decay: of the learning rate, see :func:`wdist.training.optimizers.schedule`.
         unit: of the standardised data, in units of the data; for the observer.
         observer: is told of each validation.
         name: of the critic, for the observer.
-        penalty: is taken off the dual value of each minibatch before the step; ``validate`` takes off its own.
 
     Raises:
         TrainingDiverged: the first validation was not finite.
     """
-    optimizers = make_optimizers(critic, name=optimizer, learning_rate=learning_rate)
-    rates = [[group["lr"] for group in each.param_groups] for each in optimizers]
     factor, pace = schedule(decay), _pace(budget)
     course = _Course(critic, validate, unit, observer, name)
     clock, step, interrupted = budget.start(), 0, False
@@ -145,20 +141,8 @@ def train(
                     raise TrainingDiverged(f"{name} gave no finite value at step {step}; try a lower --learning-rate")
                 if spent >= 1:
                     break
-            a, b = minibatch()
-            potentials = critic(torch.cat([a, b]))
-            dual = potentials[: len(a)].mean() - potentials[len(a) :].mean()
-            course.add(dual)
-            for each in optimizers:
-                each.zero_grad(set_to_none=True)
-            (-dual if penalty is None else penalty(critic, a, b) - dual).backward()
-            for each, initial in zip(optimizers, rates, strict=True):
-                for group, rate in zip(each.param_groups, initial, strict=True):
-                    group["lr"] = rate * factor(spent)
-                each.step()
+            course.add(ascend(*minibatch(), factor=factor(spent)))
             step += 1
-            if step % critic.constrain_every == 0:
-                critic.constrain_()
     except KeyboardInterrupt:
         interrupted = True
         if not course.history or course.history[-1].step < step:

@@ -66,7 +66,21 @@ class Stage:
     what: str
 
 
-Event = CriticStarted | Progress | CriticFinished | Stage
+@dataclass(frozen=True, kw_only=True)
+class Ends:
+    """The ends that are proved so far for W1 between the two sample sets, in the units of the data."""
+
+    lower: float
+    upper: float | None
+    """None as long as no coupling was computed."""
+
+    @property
+    def relative_gap(self) -> float | None:
+        """Gap as a share of the upper end; None without one."""
+        return None if not self.upper else (self.upper - self.lower) / self.upper
+
+
+Event = CriticStarted | Progress | CriticFinished | Stage | Ends
 
 
 class Observer(Protocol):

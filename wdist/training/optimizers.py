@@ -1,14 +1,108 @@
-"""Optimisers for critics: Muon on the manifold's tangent gradients, Adam, and aggregated momentum; and learning-rate schedules."""
+"""Optimisers for critics: Muon on the manifold's tangent gradients, Adam, and aggregated momentum; and learning-rate schedules.
+
+They look like those of torch.optim and do not derive from them: the first object of that base class imports torch's compiler, which
+takes as long as importing torch itself.
+"""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from wdist.linalg.orthonormalise import polar_express
+
+
+class Optimizing(Protocol):
+    """What a step of training asks of an optimiser; those of torch.optim answer it, too."""
+
+    param_groups: list[dict[str, Any]]
+    """Each with its ``params`` and its ``lr``, which may be changed between steps."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets gradients."""
+        ...
+
+    def step(self) -> Any:
+        """Moves parameters against their gradients."""
+        ...
+
+
+class Optimizer(ABC):
+    """Parameters in groups, and what is remembered of each.
+
+    Arguments:
+        params: parameters, or groups of them with settings of their own.
+        defaults: settings of all groups.
+    """
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        given = list(params)
+        groups = given if given and isinstance(given[0], dict) else [{"params": given}]
+        self.param_groups: list[dict[str, Any]] = [{**defaults, **group, "params": list(group["params"])} for group in groups]
+        self.state: dict[Tensor, dict[str, Any]] = {each: {} for group in self.param_groups for each in group["params"]}
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets gradients; or sets them to zero in place."""
+        for parameter in self.state:
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad.zero_()
+
+    @abstractmethod
+    def step(self) -> None:
+        """Moves parameters against their gradients."""
+
+
+class Adam(Optimizer):
+    r"""Adam with bias correction, all parameters of a group in one call.
+
+    .. math::
+        m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
+        \theta \leftarrow \theta - \gamma \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \varepsilon}
+
+    Arguments:
+        params: any parameters, all on one device.
+        lr: :math:`\gamma`.
+        betas, eps: see above.
+
+    References:
+        Kingma & Ba (2015), Adam: a method for stochastic optimization, arXiv:1412.6980.
+    """
+
+    def __init__(self, params: Iterable[Any], *, lr: float, betas: tuple[float, float] = (0.9, 0.99), eps: float = 1e-8) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
+        for parameter, state in self.state.items():
+            state["mean"], state["square"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+            state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not moved:
+                continue
+            states = [self.state[parameter] for parameter in moved]
+            steps = [state["step"] for state in states]
+            torch._foreach_add_(steps, 1)
+            torch._fused_adam_(
+                moved,
+                [parameter.grad for parameter in moved],
+                [state["mean"] for state in states],
+                [state["square"] for state in states],
+                [],
+                steps,
+                lr=group["lr"],
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                weight_decay=0.0,
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
 
 
 class Muon(Optimizer):
@@ -29,7 +123,7 @@ class Muon(Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:
         for group in self.param_groups:
             for parameter in group["params"]:
                 state = self.state[parameter]
@@ -37,7 +131,7 @@ class Muon(Optimizer):
                     state["momentum"] = torch.zeros_like(parameter)
                 buffer = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
                 update = parameter.grad.lerp(buffer, group["momentum"])
-                parameter.add_(polar_express(update), alpha=-group["lr"])
+                parameter.sub_(polar_express(update) * group["lr"])  # a rate may be a tensor, which alpha= may not
 
 
 class AggMo(Optimizer):
@@ -58,7 +152,7 @@ class AggMo(Optimizer):
         super().__init__(params, {"lr": lr, "betas": betas})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:
         for group in self.param_groups:
             for parameter in group["params"]:
                 state = self.state[parameter]
@@ -66,7 +160,7 @@ class AggMo(Optimizer):
                     state["velocities"] = [torch.zeros_like(parameter) for _ in group["betas"]]
                 for beta, velocity in zip(group["betas"], state["velocities"], strict=True):
                     velocity.mul_(beta).sub_(parameter.grad)
-                    parameter.add_(velocity, alpha=group["lr"] / len(group["betas"]))
+                    parameter.add_(velocity * (group["lr"] / len(group["betas"])))
 
 
 LEARNING_RATES = {"muon": 0.05, "adam": 0.003, "aggmo": 0.03}
@@ -81,11 +175,8 @@ def make_optimizers(critic: nn.Module, *, name: str, learning_rate: float) -> li
     vectors = [parameter for parameter in critic.parameters() if parameter.ndim != 2]
     if name == "aggmo":
         return [AggMo([{"params": matrices}, {"params": vectors, "lr": learning_rate / 10}], lr=learning_rate)]
-    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in critic.parameters())
-    biases = torch.optim.Adam(vectors, lr=BIAS_LEARNING_RATE, betas=(0.9, 0.99), fused=fused)
-    if name == "muon":
-        return [Muon(matrices, lr=learning_rate), biases]
-    return [torch.optim.Adam(matrices, lr=learning_rate, betas=(0.9, 0.99), fused=fused), biases]
+    biases = Adam(vectors, lr=BIAS_LEARNING_RATE)
+    return [Muon(matrices, lr=learning_rate) if name == "muon" else Adam(matrices, lr=learning_rate), biases]
 
 
 def schedule(name: str) -> Callable[[float], float]:

@@ -1,0 +1,208 @@
+"""How soon each scheme reaches a bound: the certified dual value on held-out samples that the paper's scheme ends with.
+
+Every other scheme trains with budgets that grow by six tenths, each from the start with its learning rate falling to 0, until one
+ends at or above that bound; the time of that training counts, and none that would take longer than the paper's is begun. What is
+compared is certified: plain float64 weights over their proved norms. Times are what the one thread has computed.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from wdist.bench.schemes import SCHEMES, Shape
+from wdist.certificate import certify
+from wdist.dual import dual_value, evaluate
+from wdist.errors import CertificateError
+from wdist.measures.rows import in_units
+from wdist.measures.standardisation import Standardisation
+from wdist.sources.opening import open_source
+from wdist.sources.pairs import KnownPair, cones, sphere
+from wdist.sources.source import Access, FiniteSource
+
+PAPER = "paper"
+CONTENDERS = ("muon", "adam", "torchlip", "cayley", "pogo", "landing")
+QUICK_CONTENDERS = ("muon", "adam", "torchlip")
+_FIRST_STEPS, _GROWTH = 8, 1.6
+_POOL, _HELD_OUT = 8192, 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Training and held-out samples of both sides, in the units of the data."""
+
+    train: tuple[Tensor, Tensor]
+    held_out: tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Race:
+    """A pair, a network, and how long the paper's scheme may take."""
+
+    name: str
+    samples: Callable[[int, Path | None], Samples]
+    """Seed, and where data sets are."""
+    shape: Shape
+    batch: int = 64
+    steps: int = 200
+    """Of the paper's scheme."""
+    learning_rates: Mapping[str, float] = field(default_factory=dict)
+    """Of schemes that reach more on this pair with another than their own."""
+    needs_data: bool = False
+    quick: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaceRow:
+    """One scheme on one pair."""
+
+    pair: str
+    shape: str
+    batch: int
+    scheme: str
+    title: str
+    bound: float
+    """Certified, on held-out samples, that the scheme ended with: median over seeds."""
+    target: float
+    """Of the paper's scheme: median over seeds."""
+    steps: float
+    seconds: float | None
+    """Until a training ended at the target or above; None where none did for some seed."""
+    sooner: float | None
+    """Times as soon as the paper's scheme: median over seeds."""
+    spread: float | None
+    """Half of how far the seeds are apart in that."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    bound: float
+    steps: int
+    seconds: float
+    reached: bool = True
+
+
+def _known(pair: Callable[[], KnownPair]) -> Callable[[int, Path | None], Samples]:
+    def samples(seed: int, data: Path | None) -> Samples:
+        del data
+        known, generator = pair(), torch.Generator().manual_seed(seed)
+        a, b = (side.draw(_POOL + _HELD_OUT, generator).double() for side in (known.a, known.b))
+        return Samples(train=(a[:_POOL], b[:_POOL]), held_out=(a[_POOL:], b[_POOL:]))
+
+    return samples
+
+
+def _mnist(seed: int, data: Path | None) -> Samples:
+    del seed  # the sets are what they are
+
+    def side(split: str, digit: int) -> Tensor:
+        source = open_source(f"torchvision:MNIST?split={split}&classes={digit}&root={data}", Access())
+        assert isinstance(source, FiniteSource)
+        return in_units(source.read(slice(0, source.count)), source.info)
+
+    return Samples(train=(side("train", 3), side("train", 8)), held_out=(side("test", 3), side("test", 8)))
+
+
+RACES = (
+    Race(
+        name="cones-3",
+        samples=_known(cones),
+        shape=Shape(inputs=2, width=256, depth=4, group_size=4),
+        learning_rates={"torchlip": 0.01, "adam": 0.01},
+        quick=True,
+    ),
+    Race(
+        name="sphere-128",
+        samples=_known(lambda: sphere(128)),
+        shape=Shape(inputs=128, width=256, depth=4, group_size=4),
+        learning_rates={"torchlip": 0.01, "adam": 0.01},
+        quick=True,
+    ),
+    Race(
+        name="MNIST 3 v 8",
+        samples=_mnist,
+        shape=Shape(inputs=784, width=256, depth=3, group_size=4),
+        steps=100,
+        needs_data=True,
+    ),
+)
+
+
+def run_race(
+    race: Race, contenders: Sequence[str], *, seeds: Sequence[int], data: Path | None, shorter: int = 1
+) -> Iterator[RaceRow]:
+    """Lets all schemes run.
+
+    Arguments:
+        race: pair and network.
+        contenders: beside the paper's scheme, all of them at hand.
+        seeds: of samples, weights and minibatches.
+        data: where data sets are.
+        shorter: how many times fewer steps the paper's scheme takes.
+
+    Raises:
+        SourceError: the data are not there.
+    """
+    sides = {seed: race.samples(seed, data) for seed in seeds}
+    steps = race.steps // shorter
+    targets = {seed: _train(race, PAPER, steps, seed, sides[seed]) for seed in seeds}
+    yield _row(race, PAPER, list(targets.values()), list(targets.values()))
+    for name in contenders:
+        runs = [_first_to_reach(race, name, seed, sides[seed], targets[seed]) for seed in seeds]
+        yield _row(race, name, runs, list(targets.values()))
+
+
+def _row(race: Race, name: str, runs: Sequence[_Run], targets: Sequence[_Run]) -> RaceRow:
+    reached = all(run.reached for run in runs)
+    sooner = [target.seconds / run.seconds for run, target in zip(runs, targets, strict=True)]
+    return RaceRow(
+        pair=race.name,
+        shape=str(race.shape),
+        batch=race.batch,
+        scheme=name,
+        title=SCHEMES[name].title,
+        bound=median(run.bound for run in runs),
+        target=median(target.bound for target in targets),
+        steps=median(run.steps for run in runs),
+        seconds=median(run.seconds for run in runs) if reached else None,
+        sooner=median(sooner) if reached else None,
+        spread=(max(sooner) - min(sooner)) / 2 if reached and len(sooner) > 1 else None,
+    )
+
+
+def _first_to_reach(race: Race, name: str, seed: int, samples: Samples, target: _Run) -> _Run:
+    steps = float(_FIRST_STEPS)
+    while True:
+        run = _train(race, name, math.ceil(steps), seed, samples)
+        if run.bound >= target.bound:
+            return run
+        if run.seconds * _GROWTH > target.seconds:
+            return _Run(bound=run.bound, steps=run.steps, seconds=run.seconds, reached=False)
+        steps *= _GROWTH
+
+
+def _train(race: Race, name: str, steps: int, seed: int, samples: Samples) -> _Run:
+    """Trains from the start and judges the frozen critic; only the training is timed."""
+    standardisation = Standardisation.fit(*samples.train)
+    a, b = (standardisation.apply(side).float() for side in samples.train)
+    generator = torch.Generator().manual_seed(seed)
+    training = SCHEMES[name].start(race.shape, seed=seed, learning_rate=race.learning_rates.get(name))
+    began = time.process_time()
+    for step in range(steps):
+        chosen_a, chosen_b = (side[torch.randint(len(side), (race.batch,), generator=generator)] for side in (a, b))
+        training.step(chosen_a, chosen_b, spent=step / steps)
+    seconds = time.process_time() - began
+    training.critic.eval()
+    training.critic.constrain_(tightly=True)
+    frozen = training.critic.freeze(standardisation)
+    try:
+        lipschitz_bound = certify(frozen).lipschitz_bound
+    except CertificateError:  # it diverged
+        return _Run(bound=-math.inf, steps=steps, seconds=seconds)
+    values = [evaluate(frozen, side.split(1024)) for side in samples.held_out]
+    return _Run(bound=dual_value(*values) / lipschitz_bound, steps=steps, seconds=seconds)

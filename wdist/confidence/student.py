@@ -1,0 +1,27 @@
+"""Student's t for one mean: asymptotic."""
+
+import math
+
+import numpy as np
+from scipy import stats
+
+from wdist.confidence.units import power_of_two
+
+
+def student_upper(values: np.ndarray, alpha: float) -> float:
+    r"""An upper confidence bound for the mean that all values share.
+
+    .. math:: \bar z + t_{1 - \alpha, n - 1}\, s / \sqrt n
+
+    Assumed: independent values, as many or as nearly normal as it takes for their mean to be about normal.
+
+    Arguments:
+        values: shape (n,), at least two.
+        alpha: probability that the bound may be wrong.
+
+    References:
+        Student (1908), The probable error of a mean.
+    """
+    unit = power_of_two(values)
+    z = values / unit
+    return (float(z.mean()) + float(stats.t.ppf(1 - alpha, len(z) - 1)) * float(z.std(ddof=1)) / math.sqrt(len(z))) * unit

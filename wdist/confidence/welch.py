@@ -1,0 +1,32 @@
+"""Welch's t: asymptotic."""
+
+import math
+
+import numpy as np
+from scipy import stats
+
+from wdist.confidence.units import power_of_two
+
+
+def welch(a: np.ndarray, b: np.ndarray, alpha: float) -> float:
+    r"""Welch's t: asymptotic, for finite variances.
+
+    .. math:: \bar a - \bar b - t_{1 - \alpha, \nu} \sqrt{s_a^2 / n + s_b^2 / m}
+
+    Arguments:
+        a, b: values of each side, shapes (n,) and (m,), at least two each.
+        alpha: probability that the bound may be wrong.
+
+    References:
+        Welch (1947), The generalization of Student's problem when several different population variances are involved.
+    """
+    unit = power_of_two(a, b)
+    a, b = a / unit, b / unit
+    variances = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
+    total = variances.sum()
+    difference = float(a.mean() - b.mean())
+    if total == 0:
+        return difference * unit
+    shares = variances / total  # before squaring, which could underflow
+    freedom = 1 / float((shares**2 / np.array([len(a) - 1, len(b) - 1])).sum())
+    return (difference - float(stats.t.ppf(1 - alpha, freedom)) * math.sqrt(total)) * unit

@@ -1,0 +1,23 @@
+"""The published schemas: what scripts may rely on of each command's document."""
+
+import json
+
+from pydantic import BaseModel
+
+from wdist.report.bench_document import BenchDocument
+from wdist.report.document import EstimateDocument, VerificationDocument
+from wdist.report.reproduction_document import ReproductionDocument
+
+DOCUMENTS: dict[str, type[BaseModel]] = {
+    "estimate": EstimateDocument,
+    "synthetic": EstimateDocument,
+    "verify": VerificationDocument,
+    "reproduce": ReproductionDocument,
+    "bench": BenchDocument,
+}
+"""What each command gives that has a published schema."""
+
+
+def schema(command: str = "estimate") -> str:
+    """The JSON schema of the document that a command gives, one of :data:`DOCUMENTS`, as indented JSON."""
+    return json.dumps(DOCUMENTS[command].model_json_schema(mode="serialization"), indent=2) + "\n"

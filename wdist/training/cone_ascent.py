@@ -1,0 +1,120 @@
+r"""How the centres of a cone critic move: assignment steps over large batches, as Lloyd's algorithm makes them.
+
+Each sample belongs to its lowest cone. With u the slope of that cone at the sample, the gradient of the dual value in a centre is
+the mean of u over the samples of the low side less that over the high side, which is taken per cell, not per sample, so that light
+cells learn as fast as heavy ones; and by hard assignment, since a soft minimum blurs the cells that many cones share. In high
+dimension a cell's own signal is far below the noise of a small batch.
+
+Steps are in units of the radius of a cell, the mean distance of its samples from the centre, so that one rate suits 2 and 128
+dimensions. Three corrections keep cones from dying, which is what ends such an ascent early (256 funnels in 128 dimensions, 150
+steps: 0.84 of the truth without them, 0.89 with the first two):
+
+- as a centre moves, its offset takes up the mean change of its values, so that its cell stays where it was;
+- at first, offsets also rise where a cell is too heavy and fall where it is too light;
+- a cone without a cell is set anew upon a sample, at the present value there, which changes nothing else.
+
+References:
+    Lloyd (1982), Least squares quantization in PCM (assignment and update).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from wdist.critics.cones import ConeCritic
+from wdist.ground_metric import GroundMetric
+
+_MOMENTUM = 0.9
+_OFFSET_RATE = 0.1
+"""Of an offset, in radii of its cell."""
+_BALANCE = 0.003
+"""How fast offsets even out the masses of cells, in radii a step."""
+_LEAST_MASS = 0.2
+"""Of an even share: lighter cells do not move faster."""
+_RESEED_EVERY, _LAST_RESEED = 5, 0.3
+"""Steps between two rounds; and the factor on the rate below which there are no more, so that the last ones can settle."""
+_DEPTH = 0.005
+"""In radii: how far a new cone lies below the present value at its tip."""
+
+
+class ConeAscent:
+    """One step after another for the centres and offsets of a cone critic.
+
+    Arguments:
+        critic: is changed.
+        rate: of the centres, in radii of their cells.
+    """
+
+    def __init__(self, critic: ConeCritic, *, rate: float) -> None:
+        self._critic, self._rate = critic, rate
+        self._drift = torch.zeros_like(critic.centres)
+        self._lift = torch.zeros_like(critic.offsets)
+        self._generator = torch.Generator().manual_seed(0)
+        self._steps = 0
+
+    @torch.no_grad()
+    def __call__(self, a: Tensor, b: Tensor, *, factor: float) -> Tensor:
+        """One step.
+
+        Arguments:
+            a, b: standardised samples of each side, shapes (n, dim) and (m, dim).
+            factor: on the rate; towards its end the balancing ends, too.
+
+        Returns:
+            The dual value before the step, a scalar.
+        """
+        critic = self._critic
+        high, low = (a, b) if critic.sign > 0 else (b, a)
+        (values_high, slopes_high, reach_high, mass_high) = self._cells(high)
+        (values_low, slopes_low, reach_low, mass_low) = self._cells(low)
+        dual = values_high.mean() - values_low.mean()
+        mass = (mass_high + mass_low) / 2
+        count = len(mass)
+        weight = mass.clamp(min=_LEAST_MASS / count)
+        # Each cone would be lowered on the low side and raised on the high one.
+        self._drift.lerp_((slopes_low - slopes_high) / weight.unsqueeze(1), 1 - _MOMENTUM)
+        self._lift.lerp_((mass_high - mass_low) / weight, 1 - _MOMENTUM)
+        radius = (reach_high + reach_low).sum() / 2
+        radii = torch.where(mass > 0, (reach_high + reach_low) / (2 * mass).clamp(min=1e-12), radius)
+        move = factor * self._rate * radii.unsqueeze(1) * self._drift
+        mean_slope = (slopes_high + slopes_low) / (2 * mass).clamp(min=1e-12).unsqueeze(1)
+        critic.centres.add_(move)
+        critic.offsets.add_((mean_slope * move).sum(1)).add_(factor * _OFFSET_RATE * radii * self._lift)
+        balance = _BALANCE * max(0.0, 2 * factor - 1)
+        critic.offsets.add_(balance * radii * torch.where(mass > 0, (mass * count).clamp(0.1, 10.0).log(), 0.0))
+        self._steps += 1
+        if self._steps % _RESEED_EVERY == 0 and factor > _LAST_RESEED:
+            self._reseed(mass, low, values_low, radius)
+        return dual
+
+    def _reseed(self, mass: Tensor, x: Tensor, values: Tensor, radius: Tensor) -> None:
+        """Sets each cone without a cell upon a sample, hardly below the value there: deeper it would take over what lies around."""
+        (dead,) = torch.nonzero(mass == 0, as_tuple=True)
+        chosen = torch.randint(len(x), (len(dead),), generator=self._generator).to(x.device)
+        self._critic.centres[dead] = x[chosen]
+        self._critic.offsets[dead] = values[chosen] - _DEPTH * radius
+        self._drift[dead] = 0
+        self._lift[dead] = 0
+
+    def _cells(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Values at x; and for each cone, as shares of all of x, the sums over its cell of slopes, of distances and of mass."""
+        critic = self._critic
+        values, own = critic.lowest(x)
+        differences = x - critic.centres[own]
+        distances = critic.metric.norm(differences)  # of near samples, the values have lost it
+        slopes = _slopes(differences, distances, critic.metric)
+        total = torch.zeros_like(critic.centres).index_add_(0, own, slopes)
+        mass = torch.bincount(own, minlength=len(critic.offsets)).to(values)
+        reach = torch.zeros_like(critic.offsets).index_add_(0, own, distances)
+        return values, total / len(x), reach / len(x), mass / len(x)
+
+
+def _slopes(differences: Tensor, distances: Tensor, metric: GroundMetric) -> Tensor:
+    """Gradients of the norm at ``differences``, whose norms are ``distances``."""
+    if metric.p == 1:
+        return differences.sign()
+    if math.isinf(metric.p):
+        largest = differences.abs().argmax(1, keepdim=True)
+        return torch.zeros_like(differences).scatter_(1, largest, differences.gather(1, largest).sign())
+    return differences / distances.clamp(min=1e-6).unsqueeze(1)
