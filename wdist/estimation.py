@@ -126,7 +126,7 @@ def estimate(
         patience = _patience(chosen_budget)
         upper_planned = population_upper_is_planned(pair, diameter, seconds=patience)
         statement = Statement(confidence=confidence, method=method, bounds=len(entrants) + upper_planned)
-        ends = _Course(pair, ground, seed=seed, observer=observer)
+        ends = _Couplings(pair, ground, seed=seed, observer=observer)
         if tolerance is not None:
             ends.couple(seconds=max(TRANSPORT_SECONDS, chosen_budget.seconds or 0.0 if chosen_budget else 0.0))
         trial = partial(
@@ -188,7 +188,7 @@ def _budget(budget: Budget | str | None, steps: int | None) -> Budget | None:
     return Budget.parse(budget) if isinstance(budget, str) else budget
 
 
-class _Course:
+class _Couplings:
     """The ends that couplings prove, as they are found."""
 
     def __init__(self, pair: Pair, metric: GroundMetric, *, seed: int, observer: Observer) -> None:

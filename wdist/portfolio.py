@@ -19,7 +19,7 @@ from wdist.result import Attempt
 from wdist.training.budget import Budget
 from wdist.training.observer import Observer
 
-QUICK_SHARE = 1 / 8
+QUICK_SHARE = 1 / 10
 """Of the budget, for the short run of each kind that is trained."""
 
 

@@ -29,7 +29,8 @@ def exact_layer(layer, h):
                 for weights, b in zip(layer.weight.tolist(), layer.bias.tolist(), strict=True)
             ]
         case "cones":
-            return [min(exact_norm(h, a, parameter) + mpmath.mpf(b) for a, b in zip(*map(Tensor.tolist, layer.tensors().values())))]
+            cones = zip(layer.centres.tolist(), layer.offsets.tolist(), strict=True)
+            return [min(exact_norm(h, tip, parameter) + mpmath.mpf(b) for tip, b in cones)]
         case "piecewise-linear":
             return [exact_piece(layer.knots.tolist(), layer.slopes.tolist(), h[0])]
         case "householder":
@@ -57,9 +58,9 @@ def exact_layer(layer, h):
     return [functions[kind](v) for v in h]
 
 
-def exact_norm(h, a, name):
+def exact_norm(h, tip, name):
     """Distance between two points."""
-    differences = [v - mpmath.mpf(w) for v, w in zip(h, a, strict=True)]
+    differences = [v - mpmath.mpf(w) for v, w in zip(h, tip, strict=True)]
     return mpmath.norm(differences, {"l1": 1, "l2": 2, "linf": mpmath.inf}[name])
 
 

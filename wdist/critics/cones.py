@@ -55,7 +55,7 @@ class ConeCritic(Critic):
         return lambda x: self.metric.pairwise(x, self.centres)
 
     def _euclidean(self) -> Callable[[Tensor], Tensor]:
-        """Distances by the expanded square, in one product: near a centre wrong by 1e-4 of the spread, which training alone sees."""
+        """Distances by the expanded square, in one product: near a centre wrong by 1e-4 of the spread, seen by training alone."""
         squares = self.centres.square().sum(1, keepdim=True)
         weights = torch.cat([-2 * self.centres, squares, torch.ones_like(squares)], 1).mT
 

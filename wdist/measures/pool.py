@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from wdist.measures.measure import Measure
@@ -25,7 +26,8 @@ class Pool:
         self._measure, self._prepare = measure, prepare
         self._whole = rows is not None and rows.count <= size
         self._size = size if rows is None else min(size, rows.count)
-        self._batches = [self._draw()]
+        # Not the next minibatch, which begins wherever an earlier training has left off.
+        self._batches = [prepare(rows.take(torch.arange(rows.count))) if rows is not None and self._whole else self._draw()]
         self._turn = 0
 
     @property
