@@ -35,6 +35,13 @@ def samples(repository):
 
 
 @pytest.fixture
+def no_transport(monkeypatch):
+    """No upper end: between many samples it takes longer than all the rest."""
+    monkeypatch.setattr("wdist.estimation.TRANSPORT_SECONDS", 1e-9)
+    monkeypatch.setattr("wdist.estimation.POPULATION_SECONDS", 1e-9)
+
+
+@pytest.fixture
 def generator():
     """A seeded source of randomness on the CPU."""
     return torch.Generator().manual_seed(0)

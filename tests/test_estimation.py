@@ -9,7 +9,7 @@ import torch
 
 import wdist
 from tests.trials import SMALL, exact_w1, two_moons
-from wdist import estimation
+from wdist import ends, estimation
 from wdist.critics.catalogue import RECIPES
 from wdist.critics.recipe import CriticRecipe
 from wdist.errors import DeviceError, SourceError, TrainingDiverged, UsageError
@@ -45,12 +45,16 @@ def test_the_interval_holds_exact_transport_and_baselines_stand_beside_it(sets):
     assert {found.critic.name, *(other.name for other in found.baselines)} == set(RECIPES)
     for critic in (found.critic, *found.baselines):
         assert 0 <= critic.samples.lower <= truth <= critic.samples.upper
-        assert critic.population.jointly_with == len(RECIPES)
+        assert critic.samples.lower_method == critic.name
+        assert critic.population.jointly_with == len(RECIPES) + 1, "the upper end has its share of the error too"
+        assert critic.population.upper > critic.population.lower
         assert critic.population.confidence == 0.95
         assert critic.certified
         assert critic.steps == (12 if isinstance(RECIPES[critic.name], CriticRecipe) else 0)
     assert found.samples.lower > 0
-    assert (found.samples, found.population) == (found.critic.samples, found.critic.population)
+    assert found.population == found.critic.population
+    assert found.samples.lower >= max(critic.samples.lower for critic in found.critics)
+    assert found.samples.lower == pytest.approx(truth, rel=1e-6), "the dual variables of exact transport close the gap"
 
 
 @pytest.mark.parametrize("form", ["array", "tensor", "list", "path", "text", "float32"])
@@ -80,8 +84,8 @@ def test_the_same_seed_gives_the_same_result_and_another_seed_another(sets):
     assert (first.digest_a, first.digest_b) == (other.digest_a, other.digest_b)
 
 
-def test_a_side_may_be_drawn_without_end(monkeypatch):
-    monkeypatch.setattr(estimation, "TRANSPORT_SECONDS", 1e-9)
+@pytest.mark.usefixtures("no_transport")
+def test_a_side_may_be_drawn_without_end():
     found = estimate(
         np.random.default_rng(0).normal(size=(100, 2)), "synthetic:gaussian?dim=2&shift=3", **FAST, baselines="none", truth=3.0
     )
@@ -140,10 +144,11 @@ def test_ctrl_c_before_any_training_ends_the_call(sets):
 
 
 def test_where_transport_is_not_affordable_blocks_stand_in(sets, monkeypatch):
-    monkeypatch.setattr(estimation, "free_memory", lambda: 0)
+    monkeypatch.setattr(ends, "free_memory", lambda: 0)
     found = estimate(*sets, **FAST, baselines="none")
     assert not found.samples.exact
     assert "blocks" in found.samples.upper_method
+    assert found.samples.lower_method == "groupsort-bjorck", "there are no dual variables of all samples"
     assert found.samples.lower <= exact_w1(*sets) <= found.samples.upper * (1 + 1e-12)
     monkeypatch.setattr(estimation, "TRANSPORT_SECONDS", 1e-9)
     found = estimate(*sets, **FAST, baselines="none")
@@ -184,7 +189,7 @@ def test_compared_critics_are_those_that_were_named_and_the_best_heads_the_resul
     assert comparison.comparison
     assert {critic.name for critic in comparison.critics} == set(NAMED)
     assert comparison.critic.samples.lower == max(critic.samples.lower for critic in comparison.critics)
-    assert all(critic.population.jointly_with == len(NAMED) for critic in comparison.critics)
+    assert all(critic.population.jointly_with == len(NAMED) + 1 for critic in comparison.critics)
 
 
 def test_repeats_give_the_spread_and_nothing_else(sets, comparison):
@@ -231,7 +236,7 @@ def test_a_critic_that_diverges_is_left_out_of_a_comparison_with_a_word(sets, mo
     monkeypatch.setattr(estimation, "run_trial", trial)
     found = estimate(*sets, **FAST, critics=NAMED)
     assert {critic.name for critic in found.critics} == set(NAMED) - {"relu-spectral"}
-    assert found.population.jointly_with == len(NAMED)
+    assert found.population.jointly_with == len(NAMED) + 1
     assert any("relu-spectral" in warning for warning in found.warnings)
     with pytest.raises(TrainingDiverged):
         estimate(*sets, **{**FAST, "settings": UNGROUPED}, critics=["relu-spectral"])
@@ -257,7 +262,7 @@ def test_a_critic_put_together_is_the_main_one_and_baselines_stay_what_they_are(
     assert [critic.name for critic in found.critics] == ["maxout-2-spectral", "relu-bjorck"]
     assert not found.comparison
     same = estimate(*sets, **{**FAST, "settings": replace(UNGROUPED, activation="relu", constraint="spectral")})
-    assert [critic.name for critic in same.critics] == ["relu-spectral", "relu-bjorck"]
+    assert [critic.name for critic in same.critics] == ["relu-spectral", "groupsort-bjorck", "relu-bjorck"]
     usual = estimate(*sets, **{**FAST, "settings": settings}, baselines="groupsort-bjorck")
     assert [critic.name for critic in usual.critics] == ["maxout-2-spectral", "groupsort-bjorck"]
 
@@ -279,7 +284,10 @@ def test_in_another_metric_the_main_critic_is_one_that_is_built_for_it(sets, met
         ({"repeats": 0}, "--repeats"),
         ({"metric": "l3"}, "--metric"),
         ({"settings": replace(SMALL, activation="swish")}, "activation"),
-        ({"settings": replace(SMALL, activation="relu")}, "--group-size makes no difference"),
+        ({"settings": replace(SMALL, activation="relu"), "baselines": "none"}, "--group-size makes no difference"),
+        ({"settings": replace(UNGROUPED, activation="relu"), "critic": "cones"}, "--activation makes no difference"),
+        ({"critic": "best"}, "no critic"),
+        ({"critic": "cones", "critics": "all"}, "give one of them"),
         ({"settings": replace(SMALL, beta=0.3)}, "--beta makes no difference"),
         ({"settings": replace(SMALL, activation="group-sort:3")}, "multiple of 3"),
     ],

@@ -87,7 +87,8 @@ def enter(
     return tuple(Entrant(recipe=recipe, settings=plain) for recipe in named_critics(critics, metric))
 
 
-_OF_A_NETWORK = ("activation", "constraint", "group_size", "bjorck_order", "bjorck_iterations", "beta")
+_PARTS = ("activation", "constraint")
+_OF_A_NETWORK = (*_PARTS, "group_size", "bjorck_order", "bjorck_iterations", "beta")
 _OF_TRAINING = ("width", "depth", "optimizer", "batch_size", "learning_rate", "schedule")
 
 
@@ -110,8 +111,10 @@ def check_buildable(entrants: Sequence[Entrant], *, dim: int, participation: flo
         for network in entrant.networks:
             settings = settle(network, entrant.settings, dim=dim, participation=participation)
             network.build(dim, settings, torch.Generator().manual_seed(0), metric=metric)
-    takes = set().union(*(_takes(kind) for entrant in entrants for kind in entrant.kinds))
-    for name in (*PARTICULAR, *_OF_TRAINING):
+    takes: set[str] = set().union(*(_takes(kind) for entrant in entrants for kind in entrant.kinds))
+    if entrants[0].networks:  # the others are what their names say
+        takes.update(_PARTS)
+    for name in (*_PARTS, *PARTICULAR, *_OF_TRAINING):
         if getattr(entrants[0].settings, name) is not None and name not in takes:
             named = ", ".join(entrant.recipe.name for entrant in entrants)
             raise UsageError(f"--{name.replace('_', '-')} makes no difference to {named}; leave it out, or choose another critic")

@@ -137,6 +137,7 @@ def estimate(
             statement=statement,
             device=chosen_device,
             observer=observer,
+            shelf={},
             critics=len(entrants) + (repeats - 1) * sum(entrant.trained for entrant in entrants),
         )
         indispensable = entrants[0] if critics is None else None

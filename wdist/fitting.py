@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from wdist.critics.blend import BlendRecipe
 from wdist.critics.catalogue import Recipe
 from wdist.critics.closed_form import ClosedFormRecipe
 from wdist.critics.cones import ConeRecipe
@@ -46,7 +47,7 @@ _SIGN_SHARE = 0.06
 class Fitted:
     """A critic as it came out of training, or of a formula."""
 
-    recipe: Recipe
+    recipe: Recipe | BlendRecipe
     """Its kind, with what was found out about it."""
     critic: FrozenCritic
     trained: Trained
@@ -54,6 +55,8 @@ class Fitted:
     """As shown to the user."""
     tried: tuple[Attempt, ...] = ()
     """What it was chosen from, where several kinds were tried."""
+    members: tuple["Fitted", ...] = ()
+    """The same critics themselves."""
     interrupted: bool = False
 
 

@@ -1,5 +1,6 @@
-"""Several kinds of critics on one budget: a short run of each, the rest to the best, and the choice by the validation split."""
+"""Several kinds of critics for one pair, and the choice between them by the validation split."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -7,20 +8,24 @@ from functools import partial
 import torch
 
 from wdist.certificate import certify
+from wdist.critics.blend import BlendRecipe, best_blend, blended
 from wdist.critics.catalogue import AutoRecipe, Recipe
 from wdist.critics.cones import ConeRecipe
+from wdist.critics.recipe import CriticRecipe
 from wdist.critics.settings import CriticSettings
 from wdist.dual import dual_value
 from wdist.errors import CertificateError, TrainingDiverged
-from wdist.fitting import Fitted, evaluate_rows, fit
+from wdist.fitting import Fitted, evaluate_rows, fit, training_sample
 from wdist.ground_metric import L2, GroundMetric
 from wdist.measures.pairing import Pair
 from wdist.result import Attempt
 from wdist.training.budget import Budget
 from wdist.training.observer import Observer
 
-QUICK_SHARE = 1 / 10
-"""Of the budget, for the short run of each kind that is trained."""
+QUICK_SHARES = {ConeRecipe: 0.1, CriticRecipe: 0.2}
+"""Of a length of time, for the first run of each kind: a network is slower to show what it can do."""
+_BLEND_NUMBERS = 1 << 23
+"""Coordinates of the training samples that decide how two critics are put together."""
 
 
 def choose(
@@ -38,13 +43,14 @@ def choose(
 ) -> Fitted:
     """The best critic by the validation split, of all kinds that ``auto`` names.
 
-    Closed forms cost next to nothing. Each kind that is trained has a short run, and the best of these the rest of the budget;
-    nothing is lost by that, since the short runs stay candidates. Where few samples stand against many dimensions, the difference
-    of the means beats every network on samples that neither has seen, and then it is chosen.
+    Closed forms cost next to nothing. A number of steps, or no budget at all, lets each kind train as long as it would alone. Of a
+    length of time each has a part first, and the best of these the rest; nothing is lost by that, since the first runs stay
+    candidates. Where few samples stand against many dimensions, the difference of the means beats every network on samples that
+    neither has seen, and then it is chosen.
 
     Arguments:
         auto: the kinds to try.
-        budget: of everything together, in seconds; or in steps, for the longest training alone; None for what suits the data.
+        budget: in seconds for everything together, or in steps for each; None for what suits the data.
         pair, settings, seed, device, observer, position, critics, metric: as for :func:`wdist.fitting.fit`.
 
     Raises:
@@ -61,14 +67,19 @@ def choose(
         critics=critics,
         metric=metric,
     )
+    in_parts = budget is not None and budget.seconds is not None
     trials = _Candidates(value=partial(_validation_value, pair=pair, metric=metric))
     for recipe in auto.closed_forms:
         trials.add(partial(find, recipe, settings=settings))
     for kind in auto.trained:
-        trials.add(partial(find, kind, settings=_settings_of(kind, settings), share=QUICK_SHARE))
-    if (leader := trials.leader) is not None:
-        spent = QUICK_SHARE * len(auto.trained) if budget is not None and budget.seconds is not None else 0.0
-        trials.add(partial(find, leader.recipe, settings=_settings_of(leader.recipe, settings), share=1 - spent))
+        share = QUICK_SHARES[type(kind)] if in_parts else 1.0
+        trials.add(partial(find, kind, settings=_settings_of(kind, settings), share=share))
+    if in_parts and (leader := trials.leader) is not None:
+        assert not isinstance(leader.recipe, BlendRecipe), "blends come last"
+        rest = 1 - sum(QUICK_SHARES[type(kind)] for kind in auto.trained)
+        trials.add(partial(find, leader.recipe, settings=_settings_of(leader.recipe, settings), share=rest))
+    if (best := trials.best_two()) is not None:
+        trials.add(partial(_together, *best, pair=pair))
     return trials.chosen()
 
 
@@ -119,6 +130,14 @@ class _Candidates:
         trained = [each for each in self._all if not each.fitted.trained.final]
         return max(trained, key=lambda each: each.validation).fitted if trained else None
 
+    def best_two(self) -> tuple[Fitted, Fitted] | None:
+        """The best of two different kinds."""
+        best_of_kind: dict[str, _Candidate] = {}
+        for each in sorted(self._all, key=lambda each: each.validation):
+            best_of_kind[each.fitted.recipe.name] = each
+        ranked = sorted(best_of_kind.values(), key=lambda each: each.validation, reverse=True)
+        return (ranked[0].fitted, ranked[1].fitted) if len(ranked) > 1 else None
+
     def chosen(self) -> Fitted:
         """The best, with the story of all."""
         if not self._all:
@@ -135,7 +154,24 @@ class _Candidates:
             )
             for each in self._all
         )
-        return replace(best.fitted, tried=tried, interrupted=self.interrupted)
+        members = tuple(each.fitted for each in self._all)
+        return replace(best.fitted, tried=tried, members=members, interrupted=self.interrupted)
+
+
+def _together(first: Fitted, second: Fitted, *, pair: Pair) -> Fitted:
+    """The maximum or minimum of two critics, whichever is worth more on the training split."""
+    a, b = (training_sample(side, _BLEND_NUMBERS // side.info.dim) for side in (pair.a, pair.b))
+    began = time.perf_counter()
+    unit = first.critic.standardisation.spread * first.critic.lipschitz
+    values = [(each.critic.potentials(a) / unit, each.critic.potentials(b) / unit) for each in (first, second)]
+    blend = best_blend(*values)
+    trained = replace(first.trained, steps=0, seconds=time.perf_counter() - began)
+    return Fitted(
+        recipe=BlendRecipe(name=f"{blend.how} of {first.recipe.name} and {second.recipe.name}"),
+        critic=blended(first.critic, second.critic, blend),
+        trained=trained,
+        settings=first.settings,
+    )
 
 
 def _validation_value(fitted: Fitted, *, pair: Pair, metric: GroundMetric) -> float:

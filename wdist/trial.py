@@ -11,7 +11,7 @@ from wdist.critics.catalogue import AutoRecipe, Recipe
 from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.critics.settings import CriticSettings
 from wdist.dual import dual_value, lower_bound
-from wdist.fitting import evaluate_rows, fit, training_sample
+from wdist.fitting import Fitted, evaluate_rows, fit, training_sample
 from wdist.ground_metric import L2, GroundMetric
 from wdist.measures.measure import Measure
 from wdist.measures.pairing import Pair
@@ -22,6 +22,8 @@ from wdist.slope import largest_slope
 from wdist.training.budget import Budget
 from wdist.training.observer import Observer
 
+Shelf = dict[tuple[str, int], Fitted]
+"""Critics by their names and seeds."""
 _SEARCHED_ROWS = 512
 """Of each side, from which the search for the largest slope starts."""
 
@@ -54,6 +56,7 @@ def run_trial(
     position: int = 1,
     critics: int = 1,
     metric: GroundMetric = L2,
+    shelf: Shelf | None = None,
 ) -> CriticResult:
     """Finds a critic on the training split, the best by the validation split, and judges it on the held-out one.
 
@@ -68,9 +71,12 @@ def run_trial(
         observer: is told of start, progress and end.
         position, critics: of this trial among those of one result, for the observer.
         metric: between samples.
+        shelf: critics of this pair that were trained before, on the same budget and with the same settings; gains those of this
+            trial.
     """
+    shelf = {} if shelf is None else shelf
     find = partial(fit, recipe) if not isinstance(recipe, AutoRecipe) else partial(choose, recipe)
-    found = find(
+    found = shelf.get((recipe.name, seed)) or find(
         pair,
         settings=settings,
         budget=budget,
@@ -81,13 +87,15 @@ def run_trial(
         critics=critics,
         metric=metric,
     )
-    recipe, trained = found.recipe, found.trained
+    if budget is None or budget.seconds is None:
+        shelf.update({(member.recipe.name, seed): member for member in found.members})
+    kind, trained = found.recipe, found.trained
     certificate = certify(found.critic, metric)
-    judged = judge(found.critic, certificate, pair, statement, name=recipe.name)
-    unbounded = not recipe.bound_by_construction
+    judged = judge(found.critic, certificate, pair, statement, name=kind.name)
+    unbounded = not kind.bound_by_construction
     return CriticResult(
-        name=recipe.name,
-        title=recipe.title,
+        name=kind.name,
+        title=kind.title,
         samples=judged.samples,
         population=judged.population,
         training_value=judged.training_value,
@@ -102,7 +110,7 @@ def run_trial(
         converged=trained.converged,
         frozen=found.critic,
         interrupted=found.interrupted,
-        bound_by_construction=recipe.bound_by_construction,
+        bound_by_construction=kind.bound_by_construction,
         raw_value=judged.held_out_value / found.critic.lipschitz if unbounded else None,
         largest_slope=_largest_slope(found.critic, pair, metric, seed) if unbounded else None,
         tried=found.tried,

@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from wdist import estimation
 from wdist.critics.settings import CriticSettings
 from wdist.estimation import estimate
 from wdist.sources.pairs import absolute_value, cones, funnels, gaussian_scale, gaussian_shift, sphere
@@ -21,17 +20,15 @@ PAIRS = {
 SETTINGS = CriticSettings(width=64, depth=3, batch_size=128)
 
 
-@pytest.fixture(autouse=True)
-def no_transport(monkeypatch):
-    """Between 20,000 draws of each side it takes longer than all the rest."""
-    monkeypatch.setattr(estimation, "TRANSPORT_SECONDS", 1e-9)
+pytestmark = pytest.mark.usefixtures("no_transport")
+NETWORK = "groupsort-bjorck"
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_the_truth_is_nearly_reached_and_not_exceeded(name):
     make, steps, share = PAIRS[name]
     pair = make()
-    found = estimate(pair.a, pair.b, settings=SETTINGS, steps=steps, baselines="none", truth=pair.w1)
+    found = estimate(pair.a, pair.b, critic=NETWORK, settings=SETTINGS, steps=steps, baselines="none", truth=pair.w1)
     population = found.population
     standard_error = (population.estimate - population.lower) / 1.6 if population.lower > 0 else 0.0
     allowed = pair.w1 + 4 * math.hypot(standard_error, pair.w1_error)
@@ -46,5 +43,5 @@ def test_relu_with_spectral_norm_stays_behind(name):
     """As in the paper: the gradient's norm is lost on the way."""
     make, steps, _ = PAIRS[name]
     pair = make()
-    found = estimate(pair.a, pair.b, settings=SETTINGS, steps=steps // 2, baselines=["relu-spectral"])
+    found = estimate(pair.a, pair.b, critic=NETWORK, settings=SETTINGS, steps=steps // 2, baselines=["relu-spectral"])
     assert found.baselines[0].population.estimate < 0.9 * found.population.estimate

@@ -73,6 +73,7 @@ def test_an_estimate_under_a_memory_limit_agrees_with_one_without(suffix, tmp_pa
     if suffix == ".h5":
         return  # the same rows
     monkeypatch.setattr("wdist.estimation.TRANSPORT_SECONDS", 1e-9)
+    monkeypatch.setattr("wdist.estimation.POPULATION_SECONDS", 1e-9)
     monkeypatch.setattr("wdist.measures.measure.fits", lambda nbytes: True)
     resident = estimate(path, other, settings=CriticSettings(**SETTINGS), steps=STEPS, baselines="none")
     # The weights begin alike and the minibatches differ, by a few percent after these steps; the standard deviation of a potential

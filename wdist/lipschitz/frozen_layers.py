@@ -9,7 +9,7 @@ from torch import Tensor
 from wdist.linalg.induced_norms import to_maximum_norm_bound
 from wdist.linalg.rounding import gamma
 from wdist.linalg.spectral_norm import spectral_norm_bound
-from wdist.lipschitz import cones, householder, piecewise_linear
+from wdist.lipschitz import cones, envelope, householder, piecewise_linear
 from wdist.lipschitz.activation import Activated
 from wdist.lipschitz.activations import activation
 from wdist.lipschitz.frozen_layer import FrozenLayer
@@ -81,4 +81,6 @@ def read_layer(kind: str, tensors: Mapping[str, Tensor]) -> FrozenLayer:
         return piecewise_linear.PiecewiseLinear(knots=tensors["knots"], slopes=tensors["slopes"])
     if kind.startswith(f"{cones.KIND}:"):
         return cones.read_cones(kind.partition(":")[2], tensors["centres"], tensors["offsets"])
+    if kind.partition(":")[0] in envelope.KINDS and ":" in kind:
+        return envelope.read_envelope(kind, tensors, read_layer)
     return activated(kind)

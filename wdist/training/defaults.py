@@ -82,10 +82,10 @@ def default_cone_budget(settings: CriticSettings, *, dim: int, samples: int | No
     """
     batch = min(settings.batch_size or 0, samples or settings.batch_size or 0)
     # Of both sides: a product of matrices, some passes over all distances, and some over all samples.
-    work = 2 * batch * ((settings.centres or 0) * (2 * dim + 60) + 20 * dim)
+    work = 2 * batch * ((settings.centres or 0) * (2 * dim + 300) + 20 * dim)
     return Budget(steps=max(60, min(_MOST_CONE_STEPS, round(_CONE_FLOPS / work))))
 
 
-_MOST_CONE_STEPS = 1000
+_MOST_CONE_STEPS = 500
 _CONE_FLOPS = 30 * 1e11
 """In half a minute, likewise."""

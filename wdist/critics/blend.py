@@ -1,0 +1,77 @@
+r"""Two critics put together: the maximum or the minimum of both, one of them raised by what suits the training samples.
+
+.. math:: f(x) = \max\bigl(f_1(x),\, f_2(x) + c\bigr)
+
+is 1-Lipschitz if both are, and worth more than either where each is right in a region of its own. The dual value on n + m samples
+is a piecewise linear function of c, and the best c is among the differences f_1(x) - f_2(x) of the samples.
+
+References:
+    McShane (1934), Extension of range of functions (maxima and minima of Lipschitz functions).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from wdist.critics.frozen import FrozenCritic
+from wdist.lipschitz.envelope import Envelope
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blend:
+    """How two critics are best put together."""
+
+    how: str
+    """``maximum`` or ``minimum``."""
+    constant: float
+    """Added to the second, in the units of the standardised data."""
+    value: float
+    """Dual value of both together on the samples that decided, in the same units."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlendRecipe:
+    """What two critics together are called."""
+
+    name: str
+    title: str = "two critics together"
+    bound_by_construction: bool = True
+
+
+def best_blend(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Blend:
+    """The way of putting two critics together that is worth most.
+
+    Arguments:
+        first, second: values of each critic on samples of A, shape (n,), and of B, shape (m,), float64.
+    """
+    return max((_best_minimum(first, second, sign) for sign in (1, -1)), key=lambda blend: blend.value)
+
+
+def _best_minimum(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], sign: int) -> Blend:
+    """With sign +1 the best minimum, with -1 the best maximum, which is the minimum of the negatives upside down."""
+    gaps = [sign * (f - g) for f, g in zip(first, second, strict=True)]
+    # min(f, g + c) = g + min(f - g, c): of the second summand, mean over A less mean over B, for all c at once.
+    levels = torch.cat(gaps).unique()
+    means = [_mean_of_minimum(gap, levels) for gap in gaps]
+    gains = sign * (means[0] - means[1])
+    best = int(gains.argmax())
+    value = float(second[0].mean() - second[1].mean() + gains[best])
+    return Blend(how="minimum" if sign > 0 else "maximum", constant=sign * float(levels[best]), value=value)
+
+
+def _mean_of_minimum(gap: Tensor, levels: Tensor) -> Tensor:
+    """The mean of min(gap, c) for each c of ``levels``, which ascend."""
+    ascending = gap.sort().values
+    sums = torch.cat([ascending.new_zeros(1), ascending.cumsum(0)])
+    below = torch.searchsorted(ascending, levels, right=True)
+    return (sums[below] + (len(gap) - below) * levels) / len(gap)
+
+
+def blended(first: FrozenCritic, second: FrozenCritic, blend: Blend) -> FrozenCritic:
+    """Both critics as one; they must share their standardisation and their Lipschitz constant."""
+    assert first.standardisation.spread == second.standardisation.spread
+    assert first.lipschitz == second.lipschitz
+    constants = torch.tensor([0.0, blend.constant], dtype=torch.float64)
+    layer = Envelope(how=blend.how, branches=[first.layers, second.layers], constants=constants)
+    return FrozenCritic([layer], first.standardisation, lipschitz=first.lipschitz)
