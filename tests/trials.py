@@ -20,7 +20,7 @@ from wdist.trial import Statement, run_trial
 CPU = torch.device("cpu")
 STATEMENT = Statement(confidence=0.95, method="welch", bounds=1)
 TRAINED = [name for name, recipe in RECIPES.items() if isinstance(recipe, CriticRecipe)]
-"""Critics that are not of a closed form."""
+"""Networks, which gradients train."""
 SMALL = CriticSettings(width=16, depth=3, group_size=4, batch_size=32)
 
 

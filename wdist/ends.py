@@ -23,6 +23,8 @@ TRANSPORT_SECONDS = 20.0
 """That the upper bound for two sample sets may take, as predicted."""
 POPULATION_SECONDS = 10.0
 """That the upper bound for the distributions may take, as predicted."""
+_COPIES = 3
+"""Of all samples in float64: gathered, standardised, and as centres."""
 CLOSING = "c-transform of the optimal potentials"
 
 
@@ -94,7 +96,8 @@ def samples_ends(pair: Pair, metric: GroundMetric, *, seed: int, seconds: float)
 def _closing_critic(pair: Pair, coupling: Coupling, metric: GroundMetric) -> FrozenCritic | None:
     """The critic that is worth as much on all samples as the optimal coupling costs; None where dual variables are not known."""
     standardisation = pair.standardisation.to(torch.device("cpu"))
-    if coupling.potentials is not None:
+    numbers = (pair.a.everything.count + pair.b.everything.count) * pair.a.info.dim
+    if coupling.potentials is not None and _COPIES * 8 * numbers <= free_memory() // 2:
         x, y = (gather(side.everything).cpu() for side in (pair.a, pair.b))
         return c_transform((x, y), coupling.potentials, standardisation, metric)
     if pair.a.info.dim == 1 and coupling.exact:

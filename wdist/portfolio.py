@@ -22,7 +22,7 @@ from wdist.result import Attempt
 from wdist.training.budget import Budget
 from wdist.training.observer import Observer
 
-QUICK_SHARES = {ConeRecipe: 0.1, CriticRecipe: 0.2}
+QUICK_SHARES = {ConeRecipe: 0.1, CriticRecipe: 0.15}
 """Of a length of time, for the first run of each kind: a network is slower to show what it can do."""
 _BLEND_NUMBERS = 1 << 23
 """Coordinates of the training samples that decide how two critics are put together."""

@@ -5,11 +5,13 @@ import pytest
 import torch
 
 from tests.trials import exact_w1, trial, two_moons
+from wdist.certificate import certify
 from wdist.critics.catalogue import RECIPES, critics
 from wdist.critics.max_sliced import potential_on_the_line
 from wdist.errors import UsageError
-from wdist.ground_metric import METRICS
+from wdist.ground_metric import L2, METRICS
 from wdist.measures.standardisation import Standardisation
+from wdist.sources.pairs import gaussian_scale, sphere
 
 AS_IT_IS = Standardisation(shift=torch.zeros(3, dtype=torch.float64), spread=1.0)
 
@@ -78,3 +80,58 @@ def test_a_recipe_is_changed_by_the_user_s_choices():
     kept = RECIPES["gradient-penalty"].chosen(CriticSettings(activation="abs"))
     assert (kept.name, kept.penalty) == ("abs-none-gradient-penalty", "gradient-penalty")
     assert not kept.bound_by_construction
+
+
+def sides_of(pair, count=1500):
+    """Fresh samples to fit a critic to, and others to judge it by."""
+    generator = torch.Generator().manual_seed(0)
+    return tuple(tuple(side.draw(count, generator).double() for side in (pair.a, pair.b)) for _ in range(2))
+
+
+def worth(critic, sides):
+    """Of a critic on other samples than it was fitted to, over its certificate."""
+    a, b = (critic.potentials(side) for side in sides)
+    return float(a.mean() - b.mean()) / certify(critic).lipschitz_bound
+
+
+@pytest.mark.parametrize("name", ["single-cone", "radial"])
+@pytest.mark.parametrize("pair", [gaussian_scale(10, 3.0), gaussian_scale(4, 0.4), sphere(8), sphere(64)], ids=str)
+def test_where_everything_moves_from_or_to_one_point_one_cone_is_the_whole_answer(name, pair):
+    """Whichever side lies further out. On samples that it has not seen, so only their noise stands between it and the truth."""
+    fitted_to, judged_by = sides_of(pair)
+    critic = RECIPES[name].fit(*fitted_to, Standardisation.fit(*fitted_to), L2)
+    assert worth(critic, judged_by) == pytest.approx(pair.w1, rel=0.06)
+    assert certify(critic).lipschitz_bound == pytest.approx(1, rel=1e-12)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=str)
+def test_the_best_function_of_a_distance_is_worth_at_least_the_distance_itself(metric):
+    """And neither is worth more than exact transport, in any metric."""
+    for seed in range(5):
+        a, b = (torch.from_numpy(side) for side in two_moons(70, 50, 3, seed))
+        value = {}
+        for name in ("single-cone", "radial"):
+            critic = RECIPES[name].fit(a, b, AS_IT_IS, metric)
+            value[name] = float(critic.potentials(a).mean() - critic.potentials(b).mean())
+        assert 0 <= value["single-cone"] <= value["radial"] * (1 + 1e-12)
+        assert value["radial"] <= exact_w1(a.numpy(), b.numpy(), metric.p)
+
+
+def test_a_shell_between_two_others_needs_a_function_of_the_distance_that_bends(generator):
+    """A at radii 1 and 5, B at radius 3: the mean distances agree, and W1 is 2."""
+    x = torch.randn(3, 600, 3, generator=generator, dtype=torch.float64)
+    x = x / x.norm(dim=2, keepdim=True) * torch.tensor([1.0, 5.0, 3.0], dtype=torch.float64)[:, None, None]
+    a, b = torch.cat([x[0], -x[0], x[1], -x[1]]), torch.cat([x[2], -x[2]])
+    one, bent = (RECIPES[name].fit(a, b, AS_IT_IS, L2) for name in ("single-cone", "radial"))
+    assert worth(one, (a, b)) < 0.3
+    assert worth(bent, (a, b)) == pytest.approx(2, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["single-cone", "radial"])
+@pytest.mark.parametrize("counts", [(1, 1), (1, 20), (2, 3)], ids=str)
+def test_a_cone_over_few_samples_or_equal_ones_is_no_obstacle(name, counts):
+    a, b = (torch.ones(n, 2, dtype=torch.float64) for n in counts)
+    for other, truth in ((b, 0.0), (b + 1, 2**0.5)):
+        critic = RECIPES[name].fit(a, other, Standardisation.fit(a, other), L2)
+        value = float(critic.potentials(a).mean() - critic.potentials(other).mean())
+        assert value == pytest.approx(truth, abs=1e-12)
