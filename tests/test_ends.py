@@ -76,7 +76,7 @@ def test_ties_and_outliers_do_not_lift_it_above_the_truth(kind, dim):
 def test_on_the_line_thousands_of_samples_are_no_obstacle():
     """There transport is a matter of sorting, and so is the critic that closes the gap."""
     random = np.random.default_rng(0)
-    pair, found = found_between(random.normal(size=(20_000, 1)), random.normal(size=(7001, 1)) ** 3, seconds=1.0)
+    _, found = found_between(random.normal(size=(20_000, 1)), random.normal(size=(7001, 1)) ** 3, seconds=1.0)
     assert found.coupling.exact
     assert found.coupling.cost * (1 - 1e-8) <= found.lower <= found.coupling.cost
     assert found.population_upper is None
@@ -141,9 +141,7 @@ def test_the_interval_that_was_asked_for_is_reached_whatever_the_critic(critic):
     a, b = two_moons(120, 90, 4)
     listener = Listener()
     settings = None if critic == "mean-difference" else SMALL
-    found = estimate(
-        a, b, critic=critic, settings=settings, steps=3, baselines="none", tolerance=1e-6, observer=listener
-    )
+    found = estimate(a, b, critic=critic, settings=settings, steps=3, baselines="none", tolerance=1e-6, observer=listener)
     assert found.closed
     assert found.tolerance == 1e-6
     assert found.samples.relative_gap <= 1e-6
@@ -173,14 +171,14 @@ def test_an_interval_that_stays_open_is_told_as_it_is(monkeypatch):
 
 @pytest.mark.parametrize("tolerance", [0.0, 1.0, -0.1, 2, float("nan")])
 def test_a_tolerance_that_is_no_share_is_refused(tolerance):
-    with pytest.raises(UsageError, match="--tol is a share of the distance, such as 0.02"):
+    with pytest.raises(UsageError, match=r"--tol is a share of the distance, such as 0\.02"):
         estimate(*two_moons(60, 60, 2), **FORMULA, tolerance=tolerance)
 
 
 def test_between_two_sides_without_end_there_is_nothing_to_close():
     endless = ("synthetic:gaussian?dim=2", "synthetic:gaussian?dim=2&shift=1")
     listener = Listener()
-    with pytest.raises(UsageError, match="--tol closes the interval between two sample sets.*save draws to files"):
+    with pytest.raises(UsageError, match=r"--tol closes the interval between two sample sets.*save draws to files"):
         estimate(*endless, **FORMULA, tolerance=0.1, observer=listener)
     assert not any(isinstance(event, CriticStarted) for event in listener.events)
 

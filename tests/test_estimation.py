@@ -11,6 +11,7 @@ import wdist
 from tests.trials import SMALL, exact_w1, two_moons
 from wdist import ends, estimation
 from wdist.critics.catalogue import RECIPES
+from wdist.critics.cones import ConeRecipe
 from wdist.critics.recipe import CriticRecipe
 from wdist.errors import DeviceError, SourceError, TrainingDiverged, UsageError
 from wdist.estimation import estimate
@@ -50,7 +51,10 @@ def test_the_interval_holds_exact_transport_and_baselines_stand_beside_it(sets):
         assert critic.population.upper > critic.population.lower
         assert critic.population.confidence == 0.95
         assert critic.certified
-        assert critic.steps == (12 if isinstance(RECIPES[critic.name], CriticRecipe) else 0)
+        if isinstance(RECIPES[critic.name], ConeRecipe):
+            assert 0 < critic.steps <= 12, "some of the steps have decided which way the cones point"
+        else:
+            assert critic.steps == (12 if isinstance(RECIPES[critic.name], CriticRecipe) else 0)
     assert found.samples.lower > 0
     assert found.population == found.critic.population
     assert found.samples.lower >= max(critic.samples.lower for critic in found.critics)

@@ -103,6 +103,19 @@ def test_a_sample_whose_square_is_too_large_has_a_value_or_a_rounding_that_says_
         assert math.isinf(found.rounding) or abs(mpmath.mpf(float(found.values[0])) - truth) <= found.rounding
 
 
+@pytest.mark.parametrize("where", ["all tips are one point", "a sample in the middle of all tips"])
+def test_more_ties_than_are_worth_picking_out_change_no_value(where, generator):
+    """A sphere and its centre, whichever of them the tips are."""
+    sphere = torch.randn(200, 6, generator=generator, dtype=torch.float64)
+    sphere = sphere / sphere.norm(dim=1, keepdim=True)
+    middle = torch.zeros(200, 6, dtype=torch.float64)
+    tips, others = (middle, sphere) if where == "all tips are one point" else (sphere, middle)
+    offsets = 1e-13 * torch.rand(200, generator=generator, dtype=torch.float64)
+    cones, x = Cones(centres=tips, offsets=offsets), torch.cat([others[:10], tips[:10], sphere[:5] * 0.3])
+    error, stated = worst(cones, x)
+    assert error <= stated < 1e-13
+
+
 def alone(*layers: FrozenLayer, dim=3):
     return FrozenCritic(layers, Standardisation(shift=torch.zeros(dim, dtype=torch.float64), spread=1.0))
 

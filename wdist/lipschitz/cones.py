@@ -22,6 +22,8 @@ from wdist.result import LayerBound
 KIND = "cones"
 _PAIRS_AT_ONCE = 1 << 21
 """Distances held at a time, 16 MB."""
+_CROWD = 32
+"""Cones that a product of matrices cannot tell apart at one sample."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,8 +62,15 @@ class Cones(FrozenLayer):
         least = above.amin(1, keepdim=True)
         below = squares.sub_(error).clamp_(min=0).sqrt_().add_(self.offsets)
         margin = 8 * UNIT_ROUNDOFF * (least.abs() + self.offsets.abs().max())
-        rows, cones = torch.nonzero(below <= least + margin, as_tuple=True)
+        candidates = below <= least + margin
         lowest = torch.full((len(h),), math.inf, dtype=h.dtype)
+        # Where all tips are one point, or a sample lies in the middle of all, to pick pairs costs more than to look at all of them.
+        (crowded,) = torch.nonzero(candidates.sum(1) > _CROWD, as_tuple=True)
+        if len(crowded):
+            distances = torch.cdist(h[crowded], self.centres, compute_mode="donot_use_mm_for_euclid_dist")
+            lowest[crowded] = (distances + self.offsets).amin(1)
+            candidates[crowded] = False
+        rows, cones = torch.nonzero(candidates, as_tuple=True)
         for some in torch.arange(len(rows)).split(max(1, _PAIRS_AT_ONCE // h.shape[1])):
             row, cone = rows[some], cones[some]
             values = torch.linalg.vector_norm(h[row] - self.centres[cone], dim=1) + self.offsets[cone]
