@@ -25,10 +25,17 @@ def check(repository, tmp_path):
 DIGITS = ("samples/digits-low.h5", "samples/digits-high.h5")
 
 
-@pytest.mark.parametrize(("maximum", "status", "word"), [("4", 0, "PASS"), ("0.5", 1, "FAIL"), ("2.2", 3, "INCONCLUSIVE")])
-def test_verdict_follows_from_the_two_bounds(check, maximum, status, word):
-    """The exact distance of the two sets is 2.201; 60 steps prove more than 0.5 of it and less than 2.2."""
-    done = check(*DIGITS, maximum, "--steps", "60", "--width", "64")
+DRAWS = ("synthetic:gaussian?dim=3&shift=1", "synthetic:gaussian?dim=3")
+
+
+@pytest.mark.parametrize(
+    ("sides", "maximum", "status", "word"),
+    [(DIGITS, "2.3", 0, "PASS"), (DIGITS, "2.2", 1, "FAIL"), (DRAWS, "1.5", 3, "INCONCLUSIVE")],
+    ids=["within", "beyond", "open"],
+)
+def test_verdict_follows_from_the_two_bounds(check, sides, maximum, status, word):
+    """The exact distance of the two sets of digits is 2.2011, which transport proves from both sides; draws have no upper bound."""
+    done = check(*sides, maximum, "--steps", "20", "--width", "64")
     assert done.returncode == status, done.stderr
     assert done.stdout.startswith(word)
     assert len(done.stdout.splitlines()) == 1

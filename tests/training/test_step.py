@@ -57,7 +57,7 @@ def test_the_factor_is_on_the_rates_of_the_start(sides):
 def test_weights_return_less_often_when_they_have_hardly_moved():
     cadence = Cadence(4)
     seen = []
-    for defect in (0.3, 0.01, 0.01, 0.01, 0.01, 0.01):
+    for defect in (0.3, 0.005, 0.005, 0.005, 0.005, 0.005):
         cadence.met(defect)
         seen.append(cadence.steps)
     assert seen == [4, 8, 16, 32, 32, 32]
