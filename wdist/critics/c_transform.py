@@ -68,8 +68,8 @@ def better_extension(
     (x, y), (u, v) = points, potentials
     # Constants that u and v differ by change no dual value; small offsets are rounded less.
     u, v = (side - side.mean() for side in (u, v))
-    upper: list[FrozenLayer] = [Cones(centres=y, offsets=-v, p=metric.p)]
-    lower: list[FrozenLayer] = [Cones(centres=x, offsets=-u, p=metric.p), _negative(x)]
+    upper: list[FrozenLayer] = [Cones.distinct(y, -v, p=metric.p)]
+    lower: list[FrozenLayer] = [Cones.distinct(x, -u, p=metric.p), _negative(x)]
     return max((upper, lower), key=lambda layers: _dual_value(layers, judged_on))
 
 

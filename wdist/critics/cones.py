@@ -73,7 +73,7 @@ class ConeCritic(Critic):
 
     def freeze(self, standardisation: Standardisation, *, lipschitz: float = 1.0) -> FrozenCritic:
         centres, offsets = (tensor.detach().double().cpu() for tensor in (self.centres, self.offsets))
-        layers: list[FrozenLayer] = [Cones(centres=centres, offsets=offsets, p=self.metric.p)]
+        layers: list[FrozenLayer] = [Cones.distinct(centres, offsets, p=self.metric.p)]
         if self.sign < 0:
             layers.append(upside_down())
         return FrozenCritic(layers, standardisation.to(torch.device("cpu")), lipschitz=lipschitz)

@@ -37,6 +37,13 @@ class Cones(FrozenLayer):
     p: float = 2.0
     """1, 2 or infinity."""
 
+    @classmethod
+    def distinct(cls, centres: Tensor, offsets: Tensor, *, p: float = 2.0) -> "Cones":
+        """The same function with one cone for each centre, the lowest, where several cones share theirs."""
+        points, which = torch.unique(centres, dim=0, return_inverse=True)
+        lowest = offsets.new_full((len(points),), math.inf).scatter_reduce_(0, which, offsets, "amin")
+        return cls(centres=points, offsets=lowest, p=p)
+
     @property
     def kind(self) -> str:
         return f"{KIND}:l{'inf' if math.isinf(self.p) else int(self.p)}"
@@ -67,8 +74,9 @@ class Cones(FrozenLayer):
         # Where all tips are one point, or a sample lies in the middle of all, to pick pairs costs more than to look at all of them.
         (crowded,) = torch.nonzero(candidates.sum(1) > _CROWD, as_tuple=True)
         if len(crowded):
-            distances = torch.cdist(h[crowded], self.centres, compute_mode="donot_use_mm_for_euclid_dist")
-            lowest[crowded] = (distances + self.offsets).amin(1)
+            points, which = torch.unique(h[crowded], dim=0, return_inverse=True)  # a point mass is many samples and one point
+            distances = torch.cdist(points, self.centres, compute_mode="donot_use_mm_for_euclid_dist")
+            lowest[crowded] = (distances + self.offsets).amin(1)[which]
             candidates[crowded] = False
         rows, cones = torch.nonzero(candidates, as_tuple=True)
         for some in torch.arange(len(rows)).split(max(1, _PAIRS_AT_ONCE // h.shape[1])):
