@@ -22,7 +22,7 @@ from wdist.lipschitz import group_sort_triton
 from wdist.lipschitz.activation import Activation
 
 _TRAINED_BY_NETWORK = 4
-"""Largest group size that surely trains faster by a sorting network: of 16, torch.sort takes two thirds of the time on two cores."""
+"""Largest group size that trains faster by a sorting network: of 16, torch.sort takes two thirds of the time on two cores."""
 _EVALUATED_BY_NETWORK = 32
 """Largest group size that is evaluated faster by a sorting network, which stores nothing there."""
 
