@@ -101,25 +101,15 @@ def estimate(
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 7.2.
     """
     began = time.perf_counter()
-    if not 0.5 <= confidence < 1:
-        raise UsageError(f"--confidence must be at least 0.5 and below 1, not {confidence}")
-    if tolerance is not None and not 0 < tolerance < 1:
-        raise UsageError(f"--tol is a share of the distance, such as 0.02, and must lie between 0 and 1, not be {tolerance}")
-    if seed < 0:
-        raise UsageError(f"--seed must not be negative, and {seed} is")
-    if repeats < 1:
-        raise UsageError(f"--repeats must be at least 1, not {repeats}")
+    _check_numbers(confidence=confidence, tolerance=tolerance, seed=seed, repeats=repeats)
     ground, chosen_budget, chosen_device = ground_metric(metric), _budget(budget, steps), choose_device(device)
     entrants = enter(settings or CriticSettings(), critic=critic, critics=critics, baselines=baselines, metric=ground)
     observer = observer or Silent()
     observer.notify(Stage(what="reading and checking the samples"))
     with closing(open_pair(a, b, access=access or Access(seed=seed), seed=seed, device=chosen_device)) as pair:
         method, diameter = resolve(ci, diameters(pair, ground)), union_diameter(pair, ground)
-        if tolerance is not None and pair.a.digest is None and pair.b.digest is None:
-            raise UsageError(
-                "--tol closes the interval between two sample sets, and both sides are drawn without end; "
-                "leave it out, or save draws to files"
-            )
+        if tolerance is not None:
+            _check_finite(pair)
         if pair.identical:
             entrants, chosen_budget, repeats = entrants[:1], Budget(steps=1), 1
         check_buildable(entrants, dim=pair.a.info.dim, participation=pair.participation, metric=ground)
@@ -172,6 +162,25 @@ def estimate(
         comparison=critics is not None,
         tolerance=tolerance,
     )
+
+
+def _check_numbers(*, confidence: float, tolerance: float | None, seed: int, repeats: int) -> None:
+    if not 0.5 <= confidence < 1:
+        raise UsageError(f"--confidence must be at least 0.5 and below 1, not {confidence}")
+    if tolerance is not None and not 0 < tolerance < 1:
+        raise UsageError(f"--tol is a share of the distance, such as 0.02, and must lie between 0 and 1, not be {tolerance}")
+    if seed < 0:
+        raise UsageError(f"--seed must not be negative, and {seed} is")
+    if repeats < 1:
+        raise UsageError(f"--repeats must be at least 1, not {repeats}")
+
+
+def _check_finite(pair: Pair) -> None:
+    if pair.a.digest is None and pair.b.digest is None:
+        raise UsageError(
+            "--tol closes the interval between two sample sets, and both sides are drawn without end; "
+            "leave it out, or save draws to files"
+        )
 
 
 def _patience(budget: Budget | None) -> float:
