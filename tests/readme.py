@@ -79,6 +79,11 @@ def skeleton(text: str) -> list[str]:
     return sorted(text.split())
 
 
+def whatever_was_chosen(text: str) -> str:
+    """What an output says whichever critic was chosen: all above the tables of critics, which differ with the steps of each."""
+    return re.sub(r"from below: [^,\u2502\n]+", "from below: a critic", text.partition("\ncritic ")[0])
+
+
 def main() -> None:
     """Runs every quoted command and writes what it prints now."""
     text = README.read_text()

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from tests.readme import README, REPOSITORY, printed, quotations, skeleton
+from tests.readme import README, REPOSITORY, printed, quotations, skeleton, whatever_was_chosen
 from wdist.critics.catalogue import RECIPES
 from wdist.sources.address import parse_address
 
@@ -46,8 +46,12 @@ def test_help_is_quoted_to_the_letter(quotation):
 @pytest.mark.parametrize("quotation", [q for q in QUOTATIONS if not q.exact], ids=lambda q: q.command)
 def test_results_are_quoted_up_to_their_digits(quotation, tmp_path):
     """The same words in the same order; the digits are those of another machine and, here, of fewer steps."""
-    now = quotation.rerun(["--steps", "40"], folder=tmp_path)
-    assert skeleton(quotation.text) == skeleton(now), "the output has changed: run `make readme`"
+    quoted, now = quotation.text, quotation.rerun(["--steps", "40"], folder=tmp_path)
+    if "--critics" not in quotation.command:
+        assert "tried, and chosen" in quoted
+        assert "tried, and chosen" in now
+        quoted, now = whatever_was_chosen(quoted), whatever_was_chosen(now)
+    assert skeleton(quoted) == skeleton(now), "the output has changed: run `make readme`"
 
 
 @pytest.mark.parametrize("command", list(commands()))

@@ -39,7 +39,8 @@ def entropic_potentials(x: Tensor, y: Tensor, metric: GroundMetric) -> tuple[Ten
     if epsilon == 0:
         return x.new_zeros(len(x)), x.new_zeros(len(y))
     masses = (np.full(len(side), 1 / len(side)) for side in (x, y))
-    _, log = ot.bregman.sinkhorn_log(*masses, distances, epsilon, numItermax=_ITERATIONS, log=True, warn=False)
+    with np.errstate(over="ignore"):  # POT exponentiates what it has found, too, and nobody reads that
+        _, log = ot.bregman.sinkhorn_log(*masses, distances, epsilon, numItermax=_ITERATIONS, log=True, warn=False)
     u, v = (torch.from_numpy(epsilon * np.asarray(log[name])) for name in ("log_u", "log_v"))
     return u, v
 
