@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from wdist.report.look import DPI, FAINT, INK, MAIN, MUTED, OTHERS, STYLE
+from wdist.report.figure_file import file_content
+from wdist.report.look import FAINT, INK, MAIN, MUTED, OTHERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,13 +32,7 @@ def bench_bytes(result: BenchResult, *, suffix: str) -> bytes:
         result: what is drawn.
         suffix: ``.png``, ``.svg`` or ``.pdf``.
     """
-    with matplotlib.rc_context(STYLE):
-        figure = draw_bench(result)
-        FigureCanvasAgg(figure)
-        content = io.BytesIO()
-        undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
-        figure.savefig(content, format=suffix.removeprefix("."), dpi=DPI, facecolor="white", metadata=undated)
-    return content.getvalue()
+    return file_content(lambda: draw_bench(result), suffix=suffix)
 
 
 def draw_bench(result: BenchResult) -> Figure:

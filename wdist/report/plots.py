@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import matplotlib
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from wdist.report.look import DPI, FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SIDE_B, STYLE, SURFACE
+from wdist.report.figure_file import file_content
+from wdist.report.look import FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SIDE_B, SURFACE
 from wdist.report.numbers import at_least, at_most, level, nearest
 from wdist.report.terminal import METRICS
 
@@ -45,14 +43,7 @@ def figure_bytes(estimate: Estimate, *, suffix: str) -> bytes:
         estimate: what is drawn.
         suffix: ``.png``, ``.svg`` or ``.pdf``.
     """
-    with matplotlib.rc_context(STYLE):
-        figure = draw(estimate)
-        FigureCanvasAgg(figure)
-        content = io.BytesIO()
-        # No date inside, so that the same result gives the same file.
-        undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
-        figure.savefig(content, format=suffix.removeprefix("."), dpi=DPI, facecolor="white", metadata=undated)
-    return content.getvalue()
+    return file_content(lambda: draw(estimate), suffix=suffix)
 
 
 class Part(Protocol):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from wdist.report.look import DPI, FAINT, INK, MAIN, OTHERS, SIDE_A, STYLE, SURFACE
+from wdist.report.figure_file import file_content
+from wdist.report.look import FAINT, INK, MAIN, OTHERS, SIDE_A, SURFACE
 from wdist.reproduce.reproduction import Curves, Surface
 
 if TYPE_CHECKING:
@@ -32,13 +30,7 @@ def reproduction_bytes(reproduction: Reproduction, *, suffix: str) -> bytes:
         reproduction: what is drawn.
         suffix: ``.png``, ``.svg`` or ``.pdf``.
     """
-    with matplotlib.rc_context(STYLE):
-        figure = draw_reproduction(reproduction)
-        FigureCanvasAgg(figure)
-        content = io.BytesIO()
-        undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
-        figure.savefig(content, format=suffix.removeprefix("."), dpi=DPI, facecolor="white", metadata=undated)
-    return content.getvalue()
+    return file_content(lambda: draw_reproduction(reproduction), suffix=suffix)
 
 
 def draw_reproduction(reproduction: Reproduction) -> Figure:
