@@ -17,5 +17,5 @@ def environment(device: torch.device) -> Environment:
         platform=platform.platform(),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {platform.machine()}",
         threads=torch.get_num_threads(),
-        precision="training float32; certificate and bounds float64",
+        precision=f"training float32{', products TF32' if device.type == 'cuda' else ''}; certificate and bounds float64",
     )

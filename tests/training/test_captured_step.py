@@ -5,7 +5,7 @@ import torch
 
 from wdist.critics.groupsort_bjorck import RECIPE
 from wdist.critics.settings import CriticSettings
-from wdist.training.captured_step import CapturedStep, cuda_graph
+from wdist.training.captured_step import CapturedStep, cuda_graph, training_step
 from wdist.training.optimizers import make_optimizers
 from wdist.training.step import TrainingStep
 
@@ -64,6 +64,33 @@ def test_a_minibatch_of_another_size_is_stepped_without_the_recording(generator)
     minibatches = [*batches(6, generator), *batches(1, generator, n=7), *batches(2, generator)]
     duals, _ = trained(CapturedStep, "adam", minibatches, record=recorder)
     assert duals == pytest.approx(trained(TrainingStep, "adam", minibatches)[0], rel=1e-4, abs=1e-5)
+
+
+def test_what_cannot_be_recorded_is_done_launch_by_launch(generator):
+    def refuse(work):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    minibatches = batches(12, generator)
+    captured = trained(CapturedStep, "muon", minibatches, record=refuse)
+    assert captured[0] == pytest.approx(trained(TrainingStep, "muon", minibatches)[0], rel=1e-4, abs=1e-5)
+
+
+def test_rough_products_end_with_the_step(generator):
+    before = torch.get_float32_matmul_precision()
+    seen = set()
+
+    def record(work):
+        seen.add(torch.get_float32_matmul_precision())
+        return work
+
+    trained(CapturedStep, "adam", batches(12, generator), record=record)
+    assert seen == {"high"}
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_on_a_cpu_steps_are_plain():
+    critic = RECIPE.build(5, SMALL, torch.Generator().manual_seed(0))
+    assert type(training_step(critic, make_optimizers(critic, name="adam", learning_rate=0.01))) is TrainingStep
 
 
 @pytest.mark.gpu

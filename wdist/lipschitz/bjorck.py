@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from wdist.linalg.orthonormalise import polar_factor, retract_
+from wdist.linalg.precision import float32_products
 from wdist.lipschitz.linear import LipschitzLinear
 
 
@@ -94,8 +95,14 @@ class OrthonormalLinear(LipschitzLinear):
     def constrain_(self, *, tightly: bool = False) -> Tensor:
         """As many retractions as the options say, or, before an evaluation, what leaves the defect at float32 rounding."""
         iterations = self.options.iterations or self.iterations
+        if not tightly:
+            return self._retract(iterations)
+        with float32_products():  # corrects what rougher ones have left
+            return self._retract(max(_TIGHT_ITERATIONS, iterations))
+
+    def _retract(self, iterations: int) -> Tensor:
         met = last = retract_(self.weight, order=self.options.order)
-        for _ in range((max(_TIGHT_ITERATIONS, iterations) if tightly else iterations) - 1):
+        for _ in range(iterations - 1):
             if last.device.type == "cpu" and float(last) < _SMALL_DEFECT:
                 break
             last = retract_(self.weight, order=self.options.order)

@@ -3,8 +3,9 @@
 Two graphs are captured, the step and the return to the constraint, since the cadence of returns follows what they meet. Samples and
 learning rates reach a graph by being written into tensors that it reads.
 
-Not yet timed, nor run on a GPU, and therefore not yet what training uses: what surrounds the capture is tested on a CPU, where a
-recording is just the work itself.
+A critic whose step cannot be captured (it looks at numbers on the host, say) is stepped launch by launch.
+
+Not yet timed, nor run on a GPU: what surrounds the capture is tested on a CPU, where a recording is just the work itself.
 
 References:
     The PyTorch manual, CUDA semantics, section CUDA graphs: whole-network capture, and why a few steps come before it.
@@ -16,7 +17,9 @@ import torch
 from torch import Tensor
 
 from wdist.critics.critic import Critic
+from wdist.linalg.precision import tf32_products
 from wdist.training.optimizers import Optimizing
+from wdist.training.penalties.penalty import Penalty
 from wdist.training.step import TrainingStep
 
 _WARM_UP = 3
@@ -39,8 +42,17 @@ def cuda_graph(work: Work) -> Work:
     return replay
 
 
+def training_step(critic: Critic, optimizers: Sequence[Optimizing], *, penalty: Penalty | None = None) -> TrainingStep:
+    """The step that suits the device of a critic: by graphs on a GPU, unless points of a penalty are drawn anew for each."""
+    if penalty is None and next(critic.parameters()).device.type == "cuda":
+        return CapturedStep(critic, optimizers)
+    return TrainingStep(critic, optimizers, penalty=penalty)
+
+
 class CapturedStep(TrainingStep):
     """A :class:`~wdist.training.step.TrainingStep` by graphs, for minibatches that are all of the shapes of the first one.
+
+    Products are those of TF32 where the GPU has it; what is evaluated is brought back to the constraint in float32 first.
 
     Arguments:
         critic: in training, on a GPU.
@@ -59,6 +71,10 @@ class CapturedStep(TrainingStep):
         self._moving: Work | None = None
         self._returning: Work | None = None
 
+    def __call__(self, a: Tensor, b: Tensor, *, factor: float) -> Tensor:
+        with tf32_products():
+            return super().__call__(a, b, factor=factor)
+
     def _set_rates(self, factor: float) -> None:
         for group, rate in self._rates:
             group["lr"].fill_(rate * factor)
@@ -75,7 +91,7 @@ class CapturedStep(TrainingStep):
         if self._taken <= _WARM_UP:
             return self._beside(lambda: super(CapturedStep, self)._move(held_a, held_b))
         if self._moving is None:
-            self._moving = self._record(lambda: super(CapturedStep, self)._move(held_a, held_b))
+            self._moving = self._recorded(lambda: super(CapturedStep, self)._move(held_a, held_b))
         dual = self._moving()
         assert dual is not None, "a step gives its dual value"
         return dual.clone()  # the next replay writes over it
@@ -84,8 +100,15 @@ class CapturedStep(TrainingStep):
         if self._taken <= _WARM_UP:
             return super()._return()
         if self._returning is None:
-            self._returning = self._record(super()._return)
+            self._returning = self._recorded(super()._return)
         return self._returning()
+
+    def _recorded(self, work: Work) -> Work:
+        """A recording; or the work itself where it cannot be recorded, which has then not been done yet."""
+        try:
+            return self._record(work)
+        except RuntimeError:
+            return work
 
     def _beside(self, work: Callable[[], Tensor]) -> Tensor:
         """Work on a stream of its own, as a capture will be."""
