@@ -1,8 +1,12 @@
 """How soon each scheme reaches a bound: the certified dual value on held-out samples that the paper's scheme ends with.
 
 Every other scheme trains with budgets that grow by six tenths, each from the start with its learning rate falling to 0, until one
-ends at or above that bound; the time of that training counts, and none that would take longer than the paper's is begun. What is
-compared is certified: plain float64 weights over their proved norms. Times are what the one thread has computed.
+ends at or above that bound, then with one budget between that and the last that was too short; the time of the shortest training
+that reached it counts, and none that would take longer than the paper's is begun. What is compared is certified: plain float64
+weights over their proved norms. Times are what the one thread has computed.
+
+Learning rates of a race are those that reached most of a grid (factors of 2 to 3, one seed, 60 and 180 steps): ours and the
+peers' alike.
 """
 
 import math
@@ -113,14 +117,14 @@ RACES = (
         name="cones-3",
         samples=_known(cones),
         shape=Shape(inputs=2, width=256, depth=4, group_size=4),
-        learning_rates={"torchlip": 0.01, "adam": 0.01},
+        learning_rates={"adam": 0.03},
         quick=True,
     ),
     Race(
         name="sphere-128",
         samples=_known(lambda: sphere(128)),
         shape=Shape(inputs=128, width=256, depth=4, group_size=4),
-        learning_rates={"torchlip": 0.01, "adam": 0.01},
+        learning_rates={"muon": 0.2, "torchlip": 0.01, "adam": 0.01},
         quick=True,
     ),
     Race(
@@ -128,6 +132,7 @@ RACES = (
         samples=_mnist,
         shape=Shape(inputs=784, width=256, depth=3, group_size=4),
         steps=100,
+        learning_rates={"muon": 0.2, "adam": 0.01},
         needs_data=True,
     ),
 )
@@ -180,7 +185,8 @@ def _first_to_reach(race: Race, name: str, seed: int, samples: Samples, target: 
     while True:
         run = _train(race, name, math.ceil(steps), seed, samples)
         if run.bound >= target.bound:
-            return run
+            shorter = _train(race, name, math.ceil(steps / _GROWTH**0.5), seed, samples)
+            return shorter if shorter.bound >= target.bound else run
         if run.seconds * _GROWTH > target.seconds:
             return _Run(bound=run.bound, steps=run.steps, seconds=run.seconds, reached=False)
         steps *= _GROWTH
