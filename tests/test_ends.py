@@ -91,7 +91,7 @@ def test_equal_sides_are_at_distance_0():
 def test_a_coupling_that_is_not_optimal_closes_nothing_and_none_at_all_says_nothing(monkeypatch):
     sides = two_moons(90, 70, 3)
     assert found_between(*sides, seconds=1e-9)[1] == NO_ENDS
-    monkeypatch.setattr(ends, "free_memory", lambda: 0)
+    monkeypatch.setattr(ends, "planned_memory", lambda: 0)
     pair, found = found_between(*sides)
     assert not found.coupling.exact
     assert found.coupling.cost >= truth_of(pair)
@@ -163,7 +163,7 @@ def test_without_a_tolerance_nothing_is_said_to_be_closed():
 
 
 def test_an_interval_that_stays_open_is_told_as_it_is(monkeypatch):
-    monkeypatch.setattr(ends, "free_memory", lambda: 0)
+    monkeypatch.setattr(ends, "planned_memory", lambda: 0)
     found = estimate(*two_moons(90, 70, 3), **FORMULA, tolerance=1e-6)
     assert not found.closed
     assert found.samples.relative_gap > 1e-6
@@ -189,3 +189,12 @@ def test_equal_sets_are_closed_at_once():
     assert found.closed
     assert (found.samples.lower, found.samples.upper) == (0, 0)
     assert torch.isfinite(torch.tensor(found.population.estimate))
+
+
+def test_a_lack_of_memory_that_may_change_digits_is_told(monkeypatch):
+    pair = pair_of(*two_moons(90, 70, 3))
+    assert list(ends.memory_warnings(pair)) == []
+    asked = []
+    monkeypatch.setattr(ends, "lacking_memory", lambda nbytes: asked.append(nbytes) or nbytes == 90 * 70 * 64)
+    assert list(ends.memory_warnings(pair)) == [ends.SHORT_OF_MEMORY]
+    assert len(asked) == 2

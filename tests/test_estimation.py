@@ -148,7 +148,7 @@ def test_ctrl_c_before_any_training_ends_the_call(sets):
 
 
 def test_where_transport_is_not_affordable_blocks_stand_in(sets, monkeypatch):
-    monkeypatch.setattr(ends, "free_memory", lambda: 0)
+    monkeypatch.setattr(ends, "planned_memory", lambda: 0)
     found = estimate(*sets, **FAST, baselines="none")
     assert not found.samples.exact
     assert "blocks" in found.samples.upper_method
@@ -232,10 +232,10 @@ def test_ctrl_c_in_a_repeat_keeps_what_is_proved_and_the_repeats_that_are_done(s
 def test_a_critic_that_diverges_is_left_out_of_a_comparison_with_a_word(sets, monkeypatch):
     real = estimation.run_trial
 
-    def trial(recipe, **options):
+    def trial(recipe, task, **options):
         if recipe.name == "relu-spectral":
             raise TrainingDiverged("relu-spectral gave no finite value at step 0; try a lower --learning-rate")
-        return real(recipe, **options)
+        return real(recipe, task, **options)
 
     monkeypatch.setattr(estimation, "run_trial", trial)
     found = estimate(*sets, **FAST, critics=NAMED)

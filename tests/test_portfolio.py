@@ -12,7 +12,7 @@ from wdist.critics.closed_form import ClosedFormRecipe
 from wdist.critics.settings import CriticSettings
 from wdist.dual import dual_value
 from wdist.errors import TrainingDiverged
-from wdist.fitting import evaluate_rows, fit
+from wdist.fitting import Task, evaluate_rows, fit
 from wdist.ground_metric import L2, METRICS
 from wdist.portfolio import choose
 from wdist.sources.pairs import cones, sphere
@@ -40,9 +40,8 @@ class Impatient:
 def chosen(a, b, *, steps=24, seconds=None, seed=0, settings=SMALL, observer=None, metric=L2, recipe=None):
     pair = pair_of(a, b, seed=seed)
     try:
-        return choose(
-            recipe or auto(metric),
-            pair,
+        task = Task(
+            pair=pair,
             settings=settings,
             budget=Budget(steps=steps) if seconds is None else Budget(seconds=seconds),
             seed=seed,
@@ -50,6 +49,7 @@ def chosen(a, b, *, steps=24, seconds=None, seed=0, settings=SMALL, observer=Non
             observer=observer or Silent(),
             metric=metric,
         )
+        return choose(recipe or auto(metric), task)
     finally:
         pair.close()
 
@@ -72,7 +72,8 @@ def test_the_choice_is_the_best_of_all_that_was_tried(metric):
     pair = pair_of(a, b)
     assert validation_value(found, pair, metric) == best.validation
     for recipe in auto(metric).closed_forms:
-        alone = fit(recipe, pair, settings=CriticSettings(), budget=None, seed=0, device=CPU, observer=Silent(), metric=metric)
+        task = Task(pair=pair, settings=CriticSettings(), budget=None, seed=0, device=CPU, observer=Silent(), metric=metric)
+        alone = fit(recipe, task)
         (told,) = [attempt.validation for attempt in found.tried if attempt.name == recipe.name]
         assert validation_value(alone, pair, metric) == told <= best.validation
 

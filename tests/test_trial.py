@@ -10,10 +10,12 @@ from wdist.confidence.welch import welch
 from wdist.critics.catalogue import RECIPES
 from wdist.dual import dual_value, evaluate, lower_bound
 from wdist.errors import UsageError
+from wdist.fitting import Task
 from wdist.measures.rows import gather
 from wdist.measures.split import split
 from wdist.sources.in_memory import open_values
 from wdist.training.budget import Budget
+from wdist.training.observer import Silent
 from wdist.trial import Statement, diameters, judge, run_trial
 
 
@@ -63,16 +65,8 @@ def test_standardisation_is_fitted_on_training_rows_alone():
 
 def test_the_budget_is_chosen_where_none_is_given_and_settings_are_told():
     a, b = two_moons(60, 60, 2)
-    result = run_trial(
-        RECIPES["groupsort-bjorck"],
-        pair_of(a, b),
-        settings=SMALL,
-        budget=Budget(steps=3),
-        statement=Statement(confidence=0.9, method="welch", bounds=1),
-        seed=0,
-        device=CPU,
-        observer=type("Deaf", (), {"notify": lambda self, event: None})(),
-    )
+    task = Task(pair=pair_of(a, b), settings=SMALL, budget=Budget(steps=3), seed=0, device=CPU, observer=Silent())
+    result = run_trial(RECIPES["groupsort-bjorck"], task, statement=Statement(confidence=0.9, method="welch", bounds=1))
     assert result.settings["budget"] == "3 steps"
     assert result.settings["width"] == 16
     assert None not in result.settings.values()

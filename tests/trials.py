@@ -9,6 +9,7 @@ import torch
 from wdist.critics.catalogue import RECIPES
 from wdist.critics.recipe import CriticRecipe
 from wdist.critics.settings import CriticSettings
+from wdist.fitting import Task
 from wdist.ground_metric import L2, GroundMetric
 from wdist.measures.pairing import Pair, open_pair
 from wdist.result import CriticResult
@@ -59,17 +60,16 @@ def judged(
 ) -> CriticResult:
     """As :func:`trial`, on a pair that is open already."""
     try:
-        return run_trial(
-            RECIPES[name],
-            pair,
+        task = Task(
+            pair=pair,
             settings=settings,
             budget=Budget(steps=steps),
-            statement=statement,
             seed=seed,
             device=CPU,
             observer=observer or Silent(),
             metric=metric,
         )
+        return run_trial(RECIPES[name], task, statement=statement)
     finally:
         pair.close()
 

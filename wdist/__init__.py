@@ -7,9 +7,12 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wdist.comparison import compare
     from wdist.critics.settings import CriticSettings
     from wdist.errors import WdistError
     from wdist.estimation import estimate
+    from wdist.gating.gate import GateResult, gate
+    from wdist.ranking import Comparison
     from wdist.result import Estimate
     from wdist.sources.opening import open_source
     from wdist.sources.source import Access
@@ -21,11 +24,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Access",
     "Budget",
+    "Comparison",
     "CriticSettings",
     "Estimate",
+    "GateResult",
     "WdistError",
     "__version__",
+    "compare",
     "estimate",
+    "gate",
     "open_source",
     "save_critic",
     "verify",
@@ -34,10 +41,14 @@ __all__ = [
 _HOME = {
     "Access": "wdist.sources.source",
     "Budget": "wdist.training.budget",
+    "Comparison": "wdist.ranking",
     "CriticSettings": "wdist.critics.settings",
     "Estimate": "wdist.result",
+    "GateResult": "wdist.gating.gate",
     "WdistError": "wdist.errors",
+    "compare": "wdist.comparison",
     "estimate": "wdist.estimation",
+    "gate": "wdist.gating.gate",
     "open_source": "wdist.sources.opening",
     "save_critic": "wdist.verification",
     "verify": "wdist.verification",

@@ -1,5 +1,6 @@
 """The ends of the intervals that no training makes: couplings from above, and the critic that optimal transport itself gives."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,11 +14,11 @@ from wdist.fitting import evaluate_rows
 from wdist.ground_metric import GroundMetric
 from wdist.measures.pairing import Pair
 from wdist.measures.rows import gather
-from wdist.primal.coupling import Coupling, Effort
+from wdist.primal.coupling import BYTES_PER_PAIR, Coupling, Effort, predicted_seconds
 from wdist.primal.population import PopulationUpper, population_upper_bound, population_upper_planned
 from wdist.primal.samples import upper_bound
 from wdist.result import CriticResult, SamplesInterval
-from wdist.sources.memory import free_memory
+from wdist.sources.memory import lacking_memory, planned_memory
 
 TRANSPORT_SECONDS = 20.0
 """That the upper bound for two sample sets may take, as predicted."""
@@ -25,6 +26,10 @@ POPULATION_SECONDS = 10.0
 """That the upper bound for the distributions may take, as predicted."""
 _COPIES = 3
 """Of all samples in float64: gathered, standardised, and as centres."""
+SHORT_OF_MEMORY = (
+    "other processes hold most of the memory, so that less of it was planned with than usually on this machine; all bounds hold, "
+    "but a run with more free memory may come to other digits"
+)
 CLOSING = "c-transform of the optimal potentials"
 
 
@@ -97,7 +102,7 @@ def _closing_critic(pair: Pair, coupling: Coupling, metric: GroundMetric) -> Fro
     """The critic that is worth as much on all samples as the optimal coupling costs; None where dual variables are not known."""
     standardisation = pair.standardisation.to(torch.device("cpu"))
     numbers = (pair.a.everything.count + pair.b.everything.count) * pair.a.info.dim
-    if coupling.potentials is not None and _COPIES * 8 * numbers <= free_memory() // 2:
+    if coupling.potentials is not None and _COPIES * 8 * numbers <= planned_memory():
         x, y = (gather(side.everything).cpu() for side in (pair.a, pair.b))
         return c_transform((x, y), coupling.potentials, standardisation, metric)
     if pair.a.info.dim == 1 and coupling.exact:
@@ -151,4 +156,14 @@ def population_upper(
 
 
 def _effort(seconds: float) -> Effort:
-    return Effort(seconds=seconds, nbytes=free_memory() // 2)
+    return Effort(seconds=seconds, nbytes=planned_memory())
+
+
+def memory_warnings(pair: Pair) -> Iterator[str]:
+    """Says that a run in more memory may come to other digits, where that is so."""
+    n, m = pair.a.everything.count, pair.b.everything.count
+    wanted = [_COPIES * 8 * (n + m) * pair.a.info.dim]
+    if predicted_seconds(n, m) <= TRANSPORT_SECONDS:
+        wanted.append(n * m * BYTES_PER_PAIR)
+    if any(map(lacking_memory, wanted)):
+        yield SHORT_OF_MEMORY

@@ -1,10 +1,9 @@
 """``estimate``: from two sources to bounds for the Wasserstein-1 distance between them."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -17,23 +16,26 @@ from wdist.ends import (
     POPULATION_SECONDS,
     TRANSPORT_SECONDS,
     Ends,
+    memory_warnings,
     population_upper,
     population_upper_is_planned,
     samples_ends,
 )
 from wdist.entrants import AUTO, Entrant, check_buildable, enter
 from wdist.errors import CertificateError, TrainingDiverged, UsageError, WdistError
+from wdist.fitting import Task
 from wdist.ground_metric import GroundMetric, ground_metric
 from wdist.measures.pairing import Pair, open_pair
 from wdist.measures.rows import gather
 from wdist.measures.split import ENOUGH_HELD_OUT
 from wdist.provenance import environment
 from wdist.result import CriticResult, Estimate, Repeats
+from wdist.sources.features_opening import open_features
 from wdist.sources.source import Access
 from wdist.training import observer as events
 from wdist.training.budget import Budget
 from wdist.training.observer import Observer, Silent, Stage
-from wdist.trial import Statement, diameters, run_trial, union_diameter
+from wdist.trial import Shelf, Statement, diameters, run_trial, union_diameter
 
 _PREVIEW_ROWS = 1000
 
@@ -53,9 +55,11 @@ def estimate(
     confidence: float = 0.95,
     ci: str = "auto",
     tolerance: float | None = None,
+    couplings: bool = True,
     seed: int = 0,
     device: str = "auto",
     access: Access | None = None,
+    features: Any = None,
     observer: Observer | None = None,
     truth: float | None = None,
     command: str = "estimate",
@@ -84,9 +88,12 @@ def estimate(
         ci: ``auto``, ``welch``, ``empirical-bernstein`` or ``betting``; auto takes what suits what is known of the support.
         tolerance: the gap between the ends for the sample sets, as a share of the upper one, that is wanted: transport then comes
             first and may take as long as a critic.
+        couplings: whether upper ends are sought at all; without them there is more left of the error for the lower one.
         seed: of splits, draws, weights and minibatches.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         access: what opening the sources may do.
+        features: the space that the distance is taken in, as for :func:`wdist.sources.features_opening.open_features`: a function
+            of a batch, ``module:function``, or ``resnet18?weights=FILE&layer=avgpool``; None for that of the samples.
         observer: is told how far the work is.
         truth: the known W1 of the two distributions, shown beside the bounds.
         command: the name of the caller, for the document.
@@ -105,8 +112,10 @@ def estimate(
     ground, chosen_budget, chosen_device = ground_metric(metric), _budget(budget, steps), choose_device(device)
     entrants = enter(settings or CriticSettings(), critic=critic, critics=critics, baselines=baselines, metric=ground)
     observer = observer or Silent()
-    observer.notify(Stage(what="reading and checking the samples"))
-    with closing(open_pair(a, b, access=access or Access(seed=seed), seed=seed, device=chosen_device)) as pair:
+    access = access or Access(seed=seed)
+    space = open_features(features, access, chosen_device)
+    observer.notify(Stage(what="reading and checking the samples" + ("" if space is None else ", and computing features")))
+    with closing(open_pair(a, b, access=access, seed=seed, device=chosen_device, features=space)) as pair:
         method, diameter = resolve(ci, diameters(pair, ground)), union_diameter(pair, ground)
         if tolerance is not None:
             _check_finite(pair)
@@ -114,26 +123,25 @@ def estimate(
             entrants, chosen_budget, repeats = entrants[:1], Budget(steps=1), 1
         check_buildable(entrants, dim=pair.a.info.dim, participation=pair.participation, metric=ground)
         patience = _patience(chosen_budget)
-        upper_planned = population_upper_is_planned(pair, diameter, seconds=patience)
+        upper_planned = couplings and population_upper_is_planned(pair, diameter, seconds=patience)
         statement = Statement(confidence=confidence, method=method, bounds=len(entrants) + upper_planned)
         ends = _Couplings(pair, ground, seed=seed, observer=observer)
         if tolerance is not None:
             ends.couple(seconds=max(TRANSPORT_SECONDS, chosen_budget.seconds or 0.0 if chosen_budget else 0.0))
-        trial = partial(
-            run_trial,
+        task = Task(
             pair=pair,
-            metric=ground,
+            settings=CriticSettings(),
             budget=chosen_budget,
-            statement=statement,
+            seed=seed,
             device=chosen_device,
             observer=observer,
-            shelf={},
+            metric=ground,
             critics=len(entrants) + (repeats - 1) * sum(entrant.trained for entrant in entrants),
         )
         indispensable = entrants[0] if critics is None else None
-        trials = _until_interrupted(trial, entrants, seeds=range(seed, seed + repeats), indispensable=indispensable)
+        trials = _until_interrupted(task, entrants, statement, repeats=repeats, indispensable=indispensable)
         interrupted = trials.interrupted
-        if not interrupted:
+        if couplings and not interrupted:
             try:
                 ends.couple(seconds=TRANSPORT_SECONDS)
                 if upper_planned:
@@ -157,10 +165,11 @@ def estimate(
         seconds=time.perf_counter() - began,
         environment=environment(chosen_device),
         preview=_preview(pair),
-        warnings=(*pair.warnings, *_few_held_out(pair, method), *trials.failures),
+        warnings=(*pair.warnings, *_few_held_out(pair, method), *memory_warnings(pair), *trials.failures),
         interrupted=interrupted,
         comparison=critics is not None,
         tolerance=tolerance,
+        features=None if space is None else replace(space.facts, dim=pair.a.info.dim),
     )
 
 
@@ -255,13 +264,18 @@ class _Trials:
 
 
 def _until_interrupted(
-    trial: Callable[..., CriticResult], entrants: Sequence[Entrant], *, seeds: Sequence[int], indispensable: Entrant | None
+    task: Task, entrants: Sequence[Entrant], statement: Statement, *, repeats: int, indispensable: Entrant | None
 ) -> _Trials:
     """Trains each critic with the first seed, then each with the next, and so on, or as far as that went when Ctrl-C came.
 
     Arguments:
+        task: with the first seed; settings are those of each entrant.
+        entrants: the critics.
+        statement: how population bounds are stated.
+        repeats: how many seeds.
         indispensable: whose divergence ends everything; another critic that diverges is only left out.
     """
+    seeds, shelf = range(task.seed, task.seed + repeats), Shelf()
     trials = _Trials(by_seed={seed: {} for seed in seeds}, failures=[])
     first = trials.by_seed[seeds[0]]
     planned = [
@@ -273,7 +287,8 @@ def _until_interrupted(
             if number and 0 in first and first[0].name == entrant.recipe.name:
                 continue  # the main critic chose the very kind
             try:
-                result = trial(entrant.recipe, settings=entrant.settings, seed=seed, position=position)
+                each = replace(task, settings=entrant.settings, seed=seed, position=position)
+                result = run_trial(entrant.recipe, each, statement=statement, shelf=shelf)
             except (TrainingDiverged, CertificateError) as diverged:
                 if entrant is indispensable and seed == seeds[0]:
                     raise

@@ -22,6 +22,7 @@ from wdist.measures.pool import Pool
 from wdist.measures.rows import ResidentRows, Rows, evenly
 from wdist.result import Attempt, HistoryPoint
 from wdist.training.budget import Budget
+from wdist.training.captured_step import training_step
 from wdist.training.cone_ascent import ConeAscent
 from wdist.training.defaults import default_budget, default_cone_budget, settle
 from wdist.training.loop import Trained, train
@@ -29,7 +30,6 @@ from wdist.training.observer import CriticFinished, CriticStarted, Observer
 from wdist.training.optimizers import make_optimizers
 from wdist.training.penalties.catalogue import penalty
 from wdist.training.penalties.penalty import Penalty
-from wdist.training.step import TrainingStep
 
 _VALIDATION_ROWS = 2048
 """Of each side, looked at in every validation of a network."""
@@ -60,43 +60,45 @@ class Fitted:
     interrupted: bool = False
 
 
-def fit(
-    recipe: Recipe,
-    pair: Pair,
-    *,
-    settings: CriticSettings,
-    budget: Budget | None,
-    seed: int,
-    device: torch.device,
-    observer: Observer,
-    position: int = 1,
-    critics: int = 1,
-    share: float = 1.0,
-    metric: GroundMetric = L2,
-) -> Fitted:
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a critic is to be found for, and by which means."""
+
+    pair: Pair
+    settings: CriticSettings
+    """Of the user; what is open is chosen from the shape of the data."""
+    budget: Budget | None
+    """Of the training; None for about half a minute."""
+    seed: int
+    """Of the weights."""
+    device: torch.device
+    """Of the training."""
+    observer: Observer
+    """Is told of start, progress and end."""
+    metric: GroundMetric = L2
+    """Between samples."""
+    position: int = 1
+    critics: int = 1
+    """Of this critic among those of one result, for the observer."""
+
+
+def fit(recipe: Recipe, task: Task, *, share: float = 1.0) -> Fitted:
     """Finds a critic on the training split; where it is trained, the best by the validation split is kept.
 
     Arguments:
         recipe: the kind of critic; one of a closed form is not trained and takes no step.
-        pair: the two measures.
-        settings: of the user; what is open is chosen from the shape of the data.
-        budget: of the training; None for about half a minute.
-        seed: of the weights.
-        device: of the training.
-        observer: is told of start, progress and end.
-        position, critics: of this critic among those of one result, for the observer.
+        task: for which pair, and by which means.
         share: of the budget that is this critic's.
-        metric: between samples.
 
     Raises:
         TrainingDiverged: nothing finite came of it.
     """
-    search = _Search(pair=pair, settings=settings, seed=seed, device=device, observer=observer, metric=metric)
+    observer, search = task.observer, _Search(task)
     if isinstance(recipe, CriticRecipe):
-        recipe = recipe.chosen(settings)
-    budget = search.budget(recipe, budget, share)
+        recipe = recipe.chosen(task.settings)
+    budget = search.budget(recipe, share)
     told = "no training" if budget is None else str(budget)
-    observer.notify(CriticStarted(critic=recipe.name, position=position, critics=critics, budget=told))
+    observer.notify(CriticStarted(critic=recipe.name, position=task.position, critics=task.critics, budget=told))
     if isinstance(recipe, ClosedFormRecipe):
         found = search.closed_form(recipe)
     else:
@@ -111,27 +113,23 @@ def fit(
     return replace(found, settings={**found.settings, "budget": told}, interrupted=trained.interrupted)
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Search:
-    """What all kinds of critics are found from."""
+    """The ways in which critics are found."""
 
-    pair: Pair
-    settings: CriticSettings
-    seed: int
-    device: torch.device
-    observer: Observer
-    metric: GroundMetric
+    def __init__(self, task: Task) -> None:
+        self._task, self._pair, self._settings, self._device = task, task.pair, task.settings, task.device
 
     @property
     def _dim(self) -> int:
-        return self.pair.a.info.dim
+        return self._pair.a.info.dim
 
-    def budget(self, recipe: Recipe, budget: Budget | None, share: float) -> Budget | None:
+    def budget(self, recipe: Recipe, share: float) -> Budget | None:
         """What this critic may take; None where there is nothing to train."""
         if isinstance(recipe, ClosedFormRecipe):
             return None
+        budget = self._task.budget
         if budget is None:
-            samples = training_samples(self.pair)
+            samples = training_samples(self._pair)
             settings = self._settle(recipe)
             of_kind = default_cone_budget if isinstance(recipe, ConeRecipe) else default_budget
             budget = of_kind(settings, dim=self._dim, samples=samples)
@@ -139,14 +137,14 @@ class _Search:
 
     def _settle(self, recipe: CriticRecipe | ConeRecipe) -> CriticSettings:
         if isinstance(recipe, ConeRecipe):
-            return recipe.settle(self.settings, dim=self._dim, samples=training_samples(self.pair))
-        return settle(recipe, self.settings, dim=self._dim, participation=self.pair.participation)
+            return recipe.settle(self._settings, dim=self._dim, samples=training_samples(self._pair))
+        return settle(recipe, self._settings, dim=self._dim, participation=self._pair.participation)
 
     def closed_form(self, recipe: ClosedFormRecipe) -> Fitted:
         """By a formula."""
-        lipschitz, began = self.settings.lipschitz or 1.0, time.perf_counter()
-        a, b = (training_sample(side, _FIT_NUMBERS // side.info.dim) for side in (self.pair.a, self.pair.b))
-        critic = recipe.fit(a, b, self.pair.standardisation.to(torch.device("cpu")), self.metric, lipschitz=lipschitz)
+        lipschitz, began = self._settings.lipschitz or 1.0, time.perf_counter()
+        a, b = (training_sample(side, _FIT_NUMBERS // side.info.dim) for side in (self._pair.a, self._pair.b))
+        critic = recipe.fit(a, b, self._pair.standardisation.to(torch.device("cpu")), self._task.metric, lipschitz=lipschitz)
         value = dual_value(*(evaluate(critic, [side]) for side in (a, b))) / lipschitz
         seconds = time.perf_counter() - began
         # One point of a history that is over at once; the training samples are all that it has seen.
@@ -156,8 +154,9 @@ class _Search:
 
     def network(self, recipe: CriticRecipe, budget: Budget) -> Fitted:
         """By gradients."""
-        settings, pair = self._settle(recipe), self.pair
-        critic = recipe.build(self._dim, settings, torch.Generator().manual_seed(self.seed), metric=self.metric).to(self.device)
+        settings, pair = self._settle(recipe), self._pair
+        generator, event_shape = torch.Generator().manual_seed(self._task.seed), self._pair.a.info.event_shape
+        critic = recipe.build(self._dim, settings, generator, metric=self._task.metric, event_shape=event_shape).to(self._device)
         batch_size = settings.batch_size or 0
 
         def minibatch(measure: Measure) -> Tensor:
@@ -167,7 +166,7 @@ class _Search:
         def make_penalty() -> Penalty | None:
             if recipe.penalty is None:
                 return None
-            return penalty(recipe.penalty, torch.Generator(self.device).manual_seed(self.seed))
+            return penalty(recipe.penalty, torch.Generator(self._device).manual_seed(self._task.seed))
 
         validation = self._validation(_VALIDATION_ROWS)
 
@@ -184,7 +183,7 @@ class _Search:
         trained = self._train(
             critic,
             name=recipe.name,
-            ascend=TrainingStep(critic, optimizers, penalty=make_penalty()),
+            ascend=training_step(critic, optimizers, penalty=make_penalty()),
             minibatch=lambda: (minibatch(pair.a), minibatch(pair.b)),
             validate=validate,
             budget=budget,
@@ -196,14 +195,14 @@ class _Search:
     def cones(self, recipe: ConeRecipe, budget: Budget) -> Fitted:
         """By assignment steps, first with both orientations where none is decided."""
         settings = self._settle(recipe)
-        a, b = (Pool(side, settings.batch_size or 0, self._standardised) for side in (self.pair.a, self.pair.b))
+        a, b = (Pool(side, settings.batch_size or 0, self._standardised) for side in (self._pair.a, self._pair.b))
         validation = self._validation(_CONE_VALIDATION_ROWS)
         told = {name: getattr(settings, name) for name in ("centres", "batch_size", "learning_rate", "schedule", "lipschitz")}
 
         def ascent(recipe: ConeRecipe, budget: Budget) -> tuple[Critic, Trained]:
-            generator = torch.Generator().manual_seed(self.seed)
+            generator = torch.Generator().manual_seed(self._task.seed)
             critic = recipe.build(
-                a.sample, b.sample, settings, generator, participation=self.pair.participation, metric=self.metric
+                a.sample, b.sample, settings, generator, participation=self._pair.participation, metric=self._task.metric
             )
             trained = self._train(
                 critic,
@@ -234,21 +233,21 @@ class _Search:
         return self._frozen(recipe, critic, trained, told)
 
     def _train(self, critic: Critic, *, name: str, **how: object) -> Trained:
-        return train(critic, unit=self.pair.standardisation.spread, observer=self.observer, name=name, **how)  # type: ignore[arg-type]
+        return train(critic, unit=self._pair.standardisation.spread, observer=self._task.observer, name=name, **how)  # type: ignore[arg-type]
 
     def _frozen(self, recipe: Recipe, critic: Critic, trained: Trained, settings: dict[str, str | int | float | None]) -> Fitted:
-        frozen = critic.freeze(self.pair.standardisation, lipschitz=self.settings.lipschitz or 1.0)
+        frozen = critic.freeze(self._pair.standardisation, lipschitz=self._settings.lipschitz or 1.0)
         return Fitted(recipe=recipe, critic=frozen, trained=trained, settings=settings)
 
     def _validation(self, limit: int) -> tuple[Tensor, Tensor]:
         def chosen(rows: ResidentRows) -> Tensor:
             return self._standardised(rows.take(evenly(rows.count, limit).to(rows.values.device)))
 
-        return chosen(self.pair.a.validation), chosen(self.pair.b.validation)
+        return chosen(self._pair.a.validation), chosen(self._pair.b.validation)
 
     def _standardised(self, x: Tensor) -> Tensor:
-        standardisation = self.pair.standardisation.to(self.device)
-        return standardisation.apply(x.to(self.device, non_blocking=True)).float()
+        standardisation = self._pair.standardisation.to(self._device)
+        return standardisation.apply(x.to(self._device, non_blocking=True)).float()
 
 
 def _dual(critic: Critic, a: Tensor, b: Tensor) -> float:

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-import torch
-
 from wdist.certificate import certify
 from wdist.critics.blend import BlendRecipe, best_blend, blended
 from wdist.critics.catalogue import AutoRecipe, Recipe
@@ -15,12 +13,9 @@ from wdist.critics.recipe import CriticRecipe
 from wdist.critics.settings import CriticSettings
 from wdist.dual import dual_value
 from wdist.errors import CertificateError, TrainingDiverged
-from wdist.fitting import Fitted, evaluate_rows, fit, training_sample
-from wdist.ground_metric import L2, GroundMetric
+from wdist.fitting import Fitted, Task, evaluate_rows, fit, training_sample
 from wdist.measures.pairing import Pair
 from wdist.result import Attempt
-from wdist.training.budget import Budget
-from wdist.training.observer import Observer
 
 QUICK_SHARES = {ConeRecipe: 0.1, CriticRecipe: 0.15}
 """Of a length of time, for the first run of each kind: a network is slower to show what it can do."""
@@ -28,19 +23,7 @@ _BLEND_NUMBERS = 1 << 23
 """Coordinates of the training samples that decide how two critics are put together."""
 
 
-def choose(
-    auto: AutoRecipe,
-    pair: Pair,
-    *,
-    settings: CriticSettings,
-    budget: Budget | None,
-    seed: int,
-    device: torch.device,
-    observer: Observer,
-    position: int = 1,
-    critics: int = 1,
-    metric: GroundMetric = L2,
-) -> Fitted:
+def choose(auto: AutoRecipe, task: Task) -> Fitted:
     """The best critic by the validation split, of all kinds that ``auto`` names.
 
     Closed forms cost next to nothing. A number of steps, or no budget at all, lets each kind train as long as it would alone. Of a
@@ -50,44 +33,32 @@ def choose(
 
     Arguments:
         auto: the kinds to try.
-        budget: in seconds for everything together, or in steps for each; None for what suits the data.
-        pair, settings, seed, device, observer, position, critics, metric: as for :func:`wdist.fitting.fit`.
+        task: its budget is in seconds for everything together, or in steps for each.
 
     Raises:
         TrainingDiverged: nothing finite came of any kind.
     """
-    find = partial(
-        fit,
-        pair=pair,
-        budget=budget,
-        seed=seed,
-        device=device,
-        observer=observer,
-        position=position,
-        critics=critics,
-        metric=metric,
-    )
-    in_parts = budget is not None and budget.seconds is not None
-    trials = _Candidates(value=partial(_validation_value, pair=pair, metric=metric))
+    in_parts = task.budget is not None and task.budget.seconds is not None
+    trials = _Candidates(value=partial(_validation_value, task=task))
     for recipe in auto.closed_forms:
-        trials.add(partial(find, recipe, settings=settings))
+        trials.add(partial(fit, recipe, task))
     for kind in auto.trained:
-        share = QUICK_SHARES[type(kind)] if in_parts else 1.0
-        trials.add(partial(find, kind, settings=_settings_of(kind, settings), share=share))
+        trials.add(partial(fit, kind, _task_of(kind, task), share=QUICK_SHARES[type(kind)] if in_parts else 1.0))
     if in_parts and (leader := trials.leader) is not None:
         assert not isinstance(leader.recipe, BlendRecipe), "blends come last"
         rest = 1 - sum(QUICK_SHARES[type(kind)] for kind in auto.trained)
-        trials.add(partial(find, leader.recipe, settings=_settings_of(leader.recipe, settings), share=rest))
+        trials.add(partial(fit, leader.recipe, _task_of(leader.recipe, task), share=rest))
     if (best := trials.best_two()) is not None:
-        trials.add(partial(_together, *best, pair=pair))
+        trials.add(partial(_together, *best, pair=task.pair))
     return trials.chosen()
 
 
-def _settings_of(kind: Recipe, settings: CriticSettings) -> CriticSettings:
-    """What concerns one kind: of cones their number; the rest is said of networks."""
+def _task_of(kind: Recipe, task: Task) -> Task:
+    """With the settings that concern one kind: of cones their number; the rest is said of networks."""
+    settings = task.settings
     if isinstance(kind, ConeRecipe):
-        return CriticSettings(centres=settings.centres, lipschitz=settings.lipschitz)
-    return replace(settings, centres=None)
+        return replace(task, settings=CriticSettings(centres=settings.centres, lipschitz=settings.lipschitz))
+    return replace(task, settings=replace(settings, centres=None))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,8 +145,8 @@ def _together(first: Fitted, second: Fitted, *, pair: Pair) -> Fitted:
     )
 
 
-def _validation_value(fitted: Fitted, *, pair: Pair, metric: GroundMetric) -> float:
+def _validation_value(fitted: Fitted, *, task: Task) -> float:
     """Dual value on the validation split over the certificate, in the units of the data."""
     critic = fitted.critic
-    a, b = (evaluate_rows(critic, side.validation) for side in (pair.a, pair.b))
-    return dual_value(a, b) / certify(critic, metric).lipschitz_bound
+    a, b = (evaluate_rows(critic, side.validation) for side in (task.pair.a, task.pair.b))
+    return dual_value(a, b) / certify(critic, task.metric).lipschitz_bound

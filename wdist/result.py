@@ -188,6 +188,20 @@ class Environment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Features:
+    """The space that distances are taken in, where it is not that of the samples."""
+
+    spec: str
+    """As the user wrote it."""
+    what: str
+    """The function in words."""
+    dim: int
+    """Features of one sample."""
+    digest: str | None
+    """SHA-256 of the file of weights, or of the file that the function is written in; None where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
     """The answer to one ``wdist estimate``."""
 
@@ -216,6 +230,8 @@ class Estimate:
     """The critics were named to be compared; ``critic`` is the one that proves most."""
     tolerance: float | None = None
     """The relative gap that was asked for."""
+    features: Features | None = None
+    """Of both sides, where all numbers of the result are of a feature space."""
 
     @property
     def population(self) -> PopulationBound:

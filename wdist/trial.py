@@ -1,7 +1,6 @@
 """One critic on one pair: train, freeze, certify, evaluate. Nothing here knows what kind of critic it is."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 
@@ -9,9 +8,8 @@ from wdist.certificate import Certificate, certify
 from wdist.confidence.methods import lower_confidence_bound
 from wdist.critics.catalogue import AutoRecipe, Recipe
 from wdist.critics.frozen import FrozenCritic, Potentials
-from wdist.critics.settings import CriticSettings
 from wdist.dual import dual_value, lower_bound
-from wdist.fitting import Fitted, evaluate_rows, fit, training_sample
+from wdist.fitting import Fitted, Task, evaluate_rows, fit, training_sample
 from wdist.ground_metric import L2, GroundMetric
 from wdist.measures.measure import Measure
 from wdist.measures.pairing import Pair
@@ -19,8 +17,6 @@ from wdist.measures.rows import ResidentRows
 from wdist.portfolio import choose
 from wdist.result import CriticResult, PopulationBound, SamplesInterval
 from wdist.slope import largest_slope
-from wdist.training.budget import Budget
-from wdist.training.observer import Observer
 
 Shelf = dict[tuple[str, int], Fitted]
 """Critics by their names and seeds."""
@@ -43,52 +39,22 @@ class Statement:
         return (1 - self.confidence) / self.bounds
 
 
-def run_trial(
-    recipe: Recipe | AutoRecipe,
-    pair: Pair,
-    *,
-    settings: CriticSettings,
-    budget: Budget | None,
-    statement: Statement,
-    seed: int,
-    device: torch.device,
-    observer: Observer,
-    position: int = 1,
-    critics: int = 1,
-    metric: GroundMetric = L2,
-    shelf: Shelf | None = None,
-) -> CriticResult:
+def run_trial(recipe: Recipe | AutoRecipe, task: Task, *, statement: Statement, shelf: Shelf | None = None) -> CriticResult:
     """Finds a critic on the training split, the best by the validation split, and judges it on the held-out one.
 
     Arguments:
         recipe: the kind of critic, or that several are to be tried.
-        pair: the two measures.
-        settings: of the user; what is open is chosen from the shape of the data.
-        budget: of the training; None for about half a minute.
+        task: for which pair, and by which means.
         statement: how population bounds are stated.
-        seed: of the weights.
-        device: of the training.
-        observer: is told of start, progress and end.
-        position, critics: of this trial among those of one result, for the observer.
-        metric: between samples.
         shelf: critics of this pair that were trained before, on the same budget and with the same settings; gains those of this
             trial.
     """
-    shelf = {} if shelf is None else shelf
-    find = partial(fit, recipe) if not isinstance(recipe, AutoRecipe) else partial(choose, recipe)
-    found = shelf.get((recipe.name, seed)) or find(
-        pair,
-        settings=settings,
-        budget=budget,
-        seed=seed,
-        device=device,
-        observer=observer,
-        position=position,
-        critics=critics,
-        metric=metric,
-    )
-    if budget is None or budget.seconds is None:
-        shelf.update({(member.recipe.name, seed): member for member in found.members})
+    pair, metric, shelf = task.pair, task.metric, {} if shelf is None else shelf
+    found = shelf.get((recipe.name, task.seed))
+    if found is None:
+        found = choose(recipe, task) if isinstance(recipe, AutoRecipe) else fit(recipe, task)
+    if task.budget is None or task.budget.seconds is None:
+        shelf.update({(member.recipe.name, task.seed): member for member in found.members})
     kind, trained = found.recipe, found.trained
     certificate = certify(found.critic, metric)
     judged = judge(found.critic, certificate, pair, statement, name=kind.name)
@@ -112,7 +78,7 @@ def run_trial(
         interrupted=found.interrupted,
         bound_by_construction=kind.bound_by_construction,
         raw_value=judged.held_out_value / found.critic.lipschitz if unbounded else None,
-        largest_slope=_largest_slope(found.critic, pair, metric, seed) if unbounded else None,
+        largest_slope=_largest_slope(found.critic, pair, metric, task.seed) if unbounded else None,
         tried=found.tried,
     )
 

@@ -14,6 +14,8 @@ from wdist.errors import SourceError
 from wdist.ground_metric import METRICS
 from wdist.measures.pairing import Pair, open_pair
 from wdist.result import CriticResult, Estimate
+from wdist.sources.features import FeatureSpace
+from wdist.sources.features_opening import open_features
 from wdist.sources.source import Access
 from wdist.training.observer import Observer, Silent, Stage
 from wdist.trial import Judgement, Statement, judge
@@ -43,6 +45,10 @@ class Claim:
     digest_b: str | None
     event_shape: tuple[int, ...]
     metric: str = "l2"
+    features: str | None = None
+    """The space that the samples were mapped to, as the user wrote it; None for their own."""
+    features_digest: str | None = None
+    """Of what it rests on: the file of weights, or that of the function."""
 
     def __post_init__(self) -> None:
         if not (0.5 <= self.confidence < 1 and self.jointly_with >= 1 and self.method in METHODS):
@@ -120,6 +126,8 @@ def claim_of(result: CriticResult, estimate: Estimate) -> Claim:
         digest_b=estimate.digest_b,
         event_shape=estimate.a.event_shape,
         metric=estimate.metric,
+        features=None if estimate.features is None else estimate.features.spec,
+        features_digest=None if estimate.features is None else estimate.features.digest,
     )
 
 
@@ -134,6 +142,7 @@ def verify(
     b: Any = None,
     *,
     access: Access | None = None,
+    features: Any = None,
     device: str = "cpu",
     observer: Observer | None = None,
 ) -> Verification:
@@ -143,6 +152,7 @@ def verify(
         path: written by ``--save-critic``.
         a, b: the two sources; the addresses that the critic was saved with where they are left out.
         access: what opening the sources may do.
+        features: the space that the claim speaks of, as for :func:`wdist.estimation.estimate`; by default as it was saved.
         device: on which samples are drawn.
         observer: is told how far the work is.
 
@@ -158,13 +168,16 @@ def verify(
         raise SourceError(f"{path} carries no readable claim; give a critic saved by --save-critic") from error
     certificate = certify(frozen, METRICS[claim.metric])
     observer.notify(Stage(what="evaluating all samples"))
+    # Of the claim and not of the caller: the seed decides which rows ?limit= takes.
+    access, chosen_device = replace(access or Access(), seed=claim.seed), choose_device(device)
+    space = open_features(claim.features if features is None else features, access, chosen_device)
     pair = open_pair(
         claim.a if a is None else a,
         claim.b if b is None else b,
-        # Of the claim and not of the caller: the seed decides which rows ?limit= takes.
-        access=replace(access or Access(), seed=claim.seed),
+        access=access,
         seed=claim.seed,
-        device=choose_device(device),
+        device=chosen_device,
+        features=space,
     )
     try:
         if pair.a.info.dim != frozen.dim:
@@ -179,6 +192,7 @@ def verify(
     return Verification(
         findings=(
             *_weights(frozen, claim, certificate.lipschitz_bound),
+            *_features(space, claim),
             *_samples(pair, claim),
             *_numbers(judged, claim),
         ),
@@ -207,6 +221,16 @@ def _weights(frozen: FrozenCritic, claim: Claim, bound: float) -> tuple[Finding,
             detail=f"Lipschitz constant at most {bound!r}" + ("" if holds else f", not the claimed {claim.lipschitz_bound!r}"),
         ),
     )
+
+
+def _features(space: FeatureSpace | None, claim: Claim) -> tuple[Finding, ...]:
+    if space is None and claim.features is None:
+        return ()
+    if space is None or claim.features is None:
+        return (Finding(what="features", ok=False, detail="are given, and the claim was made for the samples themselves"),)
+    same = space.facts.digest == claim.features_digest
+    detail = "of the function that the claim was made for" if same else "of another function, or its file was changed"
+    return (Finding(what="features", ok=same, detail=detail),)
 
 
 def _samples(pair: Pair, claim: Claim) -> tuple[Finding, ...]:

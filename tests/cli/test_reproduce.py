@@ -10,6 +10,7 @@ def test_the_list_shows_everything_with_its_times(wdist):
     assert answer.status == 0
     for name in (
         "table1",
+        "table2",
         "table3",
         "figure4",
         "figure5",
@@ -29,7 +30,7 @@ def test_the_list_shows_everything_with_its_times(wdist):
 def test_the_list_as_json(wdist):
     experiments = json.loads(wdist("reproduce", "list", "--json").out)["experiments"]
     assert {"what", "title", "source", "quick_seconds", "full_seconds"} == set(experiments[0])
-    assert len(experiments) == 11
+    assert len(experiments) == 12
 
 
 def test_a_figure_is_shown_saved_and_drawn(wdist, tmp_path):

@@ -28,6 +28,14 @@ def exact_layer(layer, h):
                 mpmath.fdot(map(mpmath.mpf, weights), h) + mpmath.mpf(b)
                 for weights, b in zip(layer.weight.tolist(), layer.bias.tolist(), strict=True)
             ]
+        case "convolution":
+            places = layer.patches.cut(torch.arange(1.0, len(h) + 1)[None]).long().tolist()  # 0 is the border
+            rows = [[h[place - 1] if place else mpmath.mpf(0) for place in patch] for patch in places]
+            weights = list(zip(layer.weight.tolist(), layer.bias.tolist(), strict=True))
+            return [mpmath.fdot(map(mpmath.mpf, w), row) + mpmath.mpf(b) for row in rows for w, b in weights]
+        case "patchwise":
+            size = len(h) // layer.count
+            return [v for k in range(layer.count) for v in exact_layer(layer.layer, h[k * size : (k + 1) * size])]
         case "cones":
             cones = zip(layer.centres.tolist(), layer.offsets.tolist(), strict=True)
             return [min(exact_norm(h, tip, parameter) + mpmath.mpf(b) for tip, b in cones)]

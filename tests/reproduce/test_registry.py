@@ -7,6 +7,7 @@ from wdist.reproduce.registry import EXPERIMENTS, experiment
 
 NAMES = (
     "table1",
+    "table2",
     "table3",
     "figure4",
     "figure5",

@@ -2,11 +2,11 @@
 
 from difflib import get_close_matches
 
-from wdist.bench import coverage, speed, tightness
+from wdist.bench import coverage, gates, ladder, speed, tightness
 from wdist.bench.bench import Bench
 from wdist.errors import UsageError
 
-BENCHES = {bench.name: bench for bench in (tightness.BENCH, coverage.BENCH, speed.BENCH)}
+BENCHES = {bench.name: bench for bench in (tightness.BENCH, coverage.BENCH, ladder.BENCH, gates.BENCH, speed.BENCH)}
 
 
 def bench(name: str) -> Bench:

@@ -21,7 +21,10 @@ LIST = "list"
 
 def command(
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="A suite: tightness, coverage or speed; or list, which shows all of them.")
+        str,
+        typer.Argument(
+            metavar="WHAT", help="A suite: tightness, coverage, ladder, gates or speed; or list, which shows all of them."
+        ),
     ],
     quick: Annotated[bool, typer.Option("--quick", metavar="", help="A few minutes: fewer rows, smaller sizes.")] = False,
     seeds: Annotated[

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wdist.cli import bench, doctor, estimate, inspect, reproduce, schema, synthetic, verify
+from wdist.cli import bench, compare, doctor, estimate, gan, gate, inspect, reproduce, schema, synthetic, verify
 from wdist.errors import ExitStatus, WdistError
 from wdist.version import package_version
 
@@ -29,10 +29,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit status: 0 done; 2 wrong usage or bad input; 4 not certified; 70 internal error; 130 interrupted.",
+    epilog="Exit status: 0 done or gate passed; 1 gate failed; 2 wrong usage or bad input; 3 gate inconclusive; 4 not certified; "
+    "70 internal error; 130 interrupted.",
 )
 app.command("estimate")(estimate.command)
 app.command("synthetic")(synthetic.command)
+app.command("compare")(compare.command)
+app.command("gate")(gate.command)
+app.add_typer(gan.app, name="gan")
 app.command("verify")(verify.command)
 app.command("inspect")(inspect.command)
 app.command("reproduce")(reproduce.command)

@@ -159,6 +159,16 @@ Tolerance: TypeAlias = Annotated[
     ),
 ]
 
+Features: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPACE",
+        rich_help_panel=_SOURCES,
+        help="Map both sides to features first, so that distances are between those: a function of a batch, module:function, or a "
+        "layer of a torchvision network, resnet18?weights=FILE&layer=avgpool.",
+    ),
+]
+
 DropNonfinite: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -169,7 +179,13 @@ DropNonfinite: TypeAlias = Annotated[
     ),
 ]
 Download: TypeAlias = Annotated[
-    bool, typer.Option("--download", metavar="", rich_help_panel=_SOURCES, help="Let torchvision fetch a dataset that is missing.")
+    bool,
+    typer.Option(
+        "--download",
+        metavar="",
+        rich_help_panel=_SOURCES,
+        help="Let torchvision fetch what is missing: datasets, weights of features.",
+    ),
 ]
 Trust: TypeAlias = Annotated[
     bool,
@@ -177,7 +193,7 @@ Trust: TypeAlias = Annotated[
         "--trust",
         metavar="",
         rich_help_panel=_SOURCES,
-        help="Let code that comes with a source run: factories, TorchScript, torch.export, ONNX.",
+        help="Let code that comes with a source run: factories, functions, TorchScript, torch.export, ONNX.",
     ),
 ]
 

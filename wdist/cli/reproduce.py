@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wdist.cli import options as opt
-from wdist.errors import ExitStatus, OutputError
+from wdist.errors import ExitStatus, OutputError, UsageError
 
 if TYPE_CHECKING:
     from wdist.reproduce.reproduction import Reproduction
@@ -20,12 +20,21 @@ LIST = "list"
 def command(
     what: Annotated[
         str,
-        typer.Argument(metavar="WHAT", help="A table or figure: table1, table3, figure4, ..., or list, which shows all of them."),
+        typer.Argument(metavar="WHAT", help="A table or figure: table1, table2, figure4, ..., or list, which shows all of them."),
     ],
     quick: Annotated[bool, typer.Option("--quick", metavar="", help="A few minutes: smaller sizes, fewer steps.")] = False,
     root: Annotated[
-        Path, typer.Option("--root", metavar="DIR", help="Where torchvision finds MNIST, for figure6 and figure16.")
+        Path, typer.Option("--root", metavar="DIR", help="Where torchvision finds its data sets, for table2, figure6 and figure16.")
     ] = Path("data"),
+    data: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=ADDRESS", help="Data of a column of table2 (mnist=..., cifar10=...) instead of torchvision's."),
+    ] = None,
+    generator: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=ADDRESS", help="Its generator, instead of one that is trained first (see wdist gan train)."),
+    ] = None,
+    trust: opt.Trust = False,
     download: opt.Download = False,
     seed: opt.Seed = 0,
     device: opt.Device = "auto",
@@ -63,11 +72,16 @@ def command(
     from wdist.reproduce.reproduction import Conditions
 
     chosen = experiment(what)
+    named = {"data": _by_name(data, "--data"), "generators": _by_name(generator, "--generator")}
+    if any(named.values()) and not chosen.takes_generators:
+        raise UsageError(f"--data and --generator make no difference to {chosen.name}; leave them out")
     if not quiet:
         note(_forecast(chosen.forecast(quick=quick, device=device), quick=quick, reducible=bool(chosen.reduced)))
     with display_on(notes_console(), quiet=quiet) as observer:
         reproduction = chosen.run(
-            Conditions(quick=quick, seed=seed, device=device, root=str(root), download=download, observer=observer)
+            Conditions(
+                quick=quick, seed=seed, device=device, root=str(root), download=download, trust=trust, observer=observer, **named
+            )
         )
     document = _document(reproduction)
     _print(reproduction, document, json=json)
@@ -82,6 +96,17 @@ def command(
             if path is not None:
                 note(f"{name} saved as {path}")
     return ExitStatus.DONE
+
+
+def _by_name(words: list[str] | None, option: str) -> dict[str, str]:
+    """``mnist=ADDRESS`` taken apart."""
+    named = {}
+    for word in words or []:
+        name, equals, address = word.partition("=")
+        if not (equals and name and address) or "/" in name:
+            raise UsageError(f"{option} {word} names no column; write {option} mnist=ADDRESS")
+        named[name] = address
+    return named
 
 
 def _forecast(seconds: float, *, quick: bool, reducible: bool) -> str:

@@ -46,6 +46,7 @@ class Request:
     confidence: opt.Confidence = 0.95
     ci: opt.ConfidenceMethod = "auto"
     tol: opt.Tolerance = None
+    features: opt.Features = None
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1:
@@ -67,24 +68,26 @@ class Request:
         """
         from wdist.estimation import estimate
 
-        return estimate(
-            a,
-            b,
-            settings=self._settings,
-            budget=self._limit,
-            critic=self.critic,
-            critics=self._names(self.critics, "--critics"),
-            baselines=self._names(self.baselines, "--baselines") or "default",
-            metric=self.metric,
-            repeats=self.repeats,
-            confidence=self.confidence,
-            ci=self.ci,
-            tolerance=self.tol,
-            seed=self.seed,
-            device=self.device,
-            observer=observer,
-            **facts,
-        )
+        return estimate(a, b, **self.arguments, observer=observer, **facts)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Those of :func:`wdist.estimation.estimate` that options decide."""
+        return {
+            "settings": self._settings,
+            "budget": self._limit,
+            "critic": self.critic,
+            "critics": self._names(self.critics, "--critics"),
+            "baselines": self._names(self.baselines, "--baselines") or "default",
+            "metric": self.metric,
+            "repeats": self.repeats,
+            "confidence": self.confidence,
+            "ci": self.ci,
+            "tolerance": self.tol,
+            "seed": self.seed,
+            "device": self.device,
+            "features": self.features,
+        }
 
     @property
     def _limit(self) -> Budget | None:

@@ -11,7 +11,10 @@ from wdist.errors import ExitStatus, UsageError
 def command(
     of: Annotated[
         str,
-        typer.Argument(metavar="[COMMAND]", help="One of estimate, synthetic (the same document), verify, reproduce and bench."),
+        typer.Argument(
+            metavar="[COMMAND]",
+            help="One of estimate, synthetic (the same document), compare, gate, gan, verify, reproduce, bench.",
+        ),
     ] = "estimate",
     debug: opt.Debug = False,
 ) -> int:

@@ -121,6 +121,8 @@ def command(pair: PairOptions, request: Request, delivery: Delivery) -> int:
 
     if request.metric != "l2" and not pair.absolute_value:
         raise UsageError("the W1 of this pair is known in the Euclidean metric only; leave --metric out")
+    if request.features is not None:
+        raise UsageError("the W1 of a built-in pair is not known between features; leave --features out, or use wdist estimate")
     delivery.check()
     with display_on(notes_console(), quiet=delivery.quiet) as observer:
         observer.notify(Stage(what="making the pair"))

@@ -25,6 +25,7 @@ def command(
     b: Annotated[str | None, typer.Argument(metavar="B", help="Second source. Default: the address that was saved.")] = None,
     *,
     device: opt.Device = "cpu",
+    features: opt.Features = None,
     sources: SourceOptions,
     json: opt.Json = False,
     output: opt.Output = None,
@@ -54,7 +55,7 @@ def command(
         observer.notify(Stage(what="verifying"))
         from wdist.verification import verify
 
-        verification = verify(critic, a, b, access=sources.access(), device=device, observer=observer)
+        verification = verify(critic, a, b, access=sources.access(), features=features, device=device, observer=observer)
     if json or output is not None:
         from wdist.report.document import VerificationDocument, text
 

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit  # scipy.stats takes a second to import
 
 from wdist.confidence.units import power_of_two
 
@@ -24,4 +24,4 @@ def student_upper(values: np.ndarray, alpha: float) -> float:
     """
     unit = power_of_two(values)
     z = values / unit
-    return (float(z.mean()) + float(stats.t.ppf(1 - alpha, len(z) - 1)) * float(z.std(ddof=1)) / math.sqrt(len(z))) * unit
+    return (float(z.mean()) + float(stdtrit(len(z) - 1, 1 - alpha)) * float(z.std(ddof=1)) / math.sqrt(len(z))) * unit

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit  # scipy.stats takes a second to import
 
 from wdist.confidence.units import power_of_two
 
@@ -29,4 +29,4 @@ def welch(a: np.ndarray, b: np.ndarray, alpha: float) -> float:
         return difference * unit
     shares = variances / total  # before squaring, which could underflow
     freedom = 1 / float((shares**2 / np.array([len(a) - 1, len(b) - 1])).sum())
-    return (difference - float(stats.t.ppf(1 - alpha, freedom)) * math.sqrt(total)) * unit
+    return (difference - float(stdtrit(freedom, 1 - alpha)) * math.sqrt(total)) * unit

@@ -18,7 +18,6 @@ References:
 import warnings
 
 import numpy as np
-import ot
 import torch
 from torch import Tensor
 
@@ -107,6 +106,8 @@ def set_apart(a: Tensor, b: Tensor, limit: int) -> tuple[tuple[Tensor, Tensor], 
 
 def exact_potentials(x: Tensor, y: Tensor, metric: GroundMetric) -> tuple[Tensor, Tensor]:
     """Dual variables of exact transport between samples of equal mass, shapes (n,) and (m,)."""
+    import ot  # here, because it takes more than a second: training begins without it
+
     masses = (np.full(len(side), 1 / len(side)) for side in (x, y))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # variables that are not optimal make a worse critic and no wrong one

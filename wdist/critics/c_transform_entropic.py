@@ -12,7 +12,6 @@ References:
 """
 
 import numpy as np
-import ot
 import torch
 from torch import Tensor
 
@@ -34,6 +33,8 @@ def _layers(a: Tensor, b: Tensor, metric: GroundMetric) -> list[FrozenLayer]:
 
 def entropic_potentials(x: Tensor, y: Tensor, metric: GroundMetric) -> tuple[Tensor, Tensor]:
     """Entropic dual variables between samples of equal mass, shapes (n,) and (m,)."""
+    import ot  # here, as for the exact ones
+
     distances = metric.pairwise(x, y).numpy()
     epsilon = _SHARE * float(distances.mean())
     if epsilon == 0:

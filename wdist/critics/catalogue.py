@@ -33,6 +33,7 @@ _KINDS = (
     "householder_bjorck",
     "groupsort_bjorck_unrolled",
     "groupsort_cayley",
+    "groupsort_conv",
     "parseval",
     "linf_groupsort",
     "weight_clipping",

@@ -23,6 +23,8 @@ from wdist.measures.rows import evenly
 _STARTS = 6
 """Random directions, beside the difference of the means and the coordinate that differs most."""
 _STEPS = 80
+_MOMENTS = (0.9, 0.999)
+"""Of Adam."""
 _SAMPLES = 2000
 """Of each side in the ascent; the potential is that of all."""
 
@@ -49,15 +51,18 @@ def _best_direction(a: Tensor, b: Tensor, metric: GroundMetric) -> Tensor:
     best = starts[int(distances(starts).argmax())]
     highest = float(distances(best.unsqueeze(0)))
     directions = torch.nn.functional.normalize(starts, dim=1).requires_grad_()
-    ascent = torch.optim.Adam([directions], lr=0.5 / a.shape[1] ** 0.5)
-    for _ in range(_STEPS):
+    mean, square = torch.zeros_like(directions), torch.zeros_like(directions)
+    for step in range(1, _STEPS + 1):
         values = distances(directions)
         leader = int(values.argmax())
         if float(values[leader].detach()) > highest:
             highest, best = float(values[leader].detach()), directions[leader].detach().clone()
-        ascent.zero_grad()
-        (-values.sum()).backward()
-        ascent.step()
+        (gradient,) = torch.autograd.grad(values.sum(), directions)
+        # Adam (Kingma & Ba, 2015) in the open: torch.optim imports torch's compiler, which takes longer than all the steps here.
+        mean.lerp_(gradient, 1 - _MOMENTS[0])
+        square.lerp_(gradient.square(), 1 - _MOMENTS[1])
+        m, v = mean / (1 - _MOMENTS[0] ** step), square / (1 - _MOMENTS[1] ** step)
+        directions.data.add_(m / (v.sqrt() + 1e-8), alpha=0.5 / a.shape[1] ** 0.5)
     return best / torch.linalg.vector_norm(best, ord=metric.dual)
 
 

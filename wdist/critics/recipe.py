@@ -1,9 +1,11 @@
 """What makes one kind of critic: which linear layers, which activation, and what suits its training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
+from wdist.critics.critic import Critic
 from wdist.critics.dense import DenseCritic
 from wdist.critics.settings import CriticSettings
 from wdist.errors import UsageError
@@ -21,7 +23,7 @@ _MAXOUT_GROUP_SIZE = 2
 
 @dataclass(frozen=True, kw_only=True)
 class CriticRecipe:
-    """One kind of dense critic; its file's docstring is its citation."""
+    """One kind of critic that is trained, a dense one; its file's docstring is its citation."""
 
     name: str
     """As users write it and results show it."""
@@ -104,7 +106,8 @@ class CriticRecipe:
         generator: torch.Generator,
         outputs: int = 1,
         metric: GroundMetric = L2,
-    ) -> DenseCritic:
+        event_shape: Sequence[int] | None = None,
+    ) -> Critic:
         """A critic with fresh weights.
 
         Arguments:
@@ -113,14 +116,31 @@ class CriticRecipe:
             generator: of the weights, on the CPU.
             outputs: 1 for a critic; a classifier has one for each class.
             metric: of the samples, which the first layer may be built for.
+            event_shape: of a sample, to which a dense critic pays no heed.
+
+        Raises:
+            UsageError: the units of a group do not divide the width, or two options exclude each other.
+        """
+        settings, function, kind, options = self.parts(settings, metric)
+        width, depth = settings.width or 0, settings.depth or 0
+        sizes = [(dim, width), *[(function.outputs(width), width)] * (depth - 2), (function.outputs(width), outputs)]
+        layers: list[LipschitzLinear] = [
+            kind(inputs, units, generator=generator, options=replace(options, first=position == 0))
+            for position, (inputs, units) in enumerate(sizes)
+        ]
+        return DenseCritic(layers, function)
+
+    def parts(
+        self, settings: CriticSettings, metric: GroundMetric
+    ) -> tuple[CriticSettings, Activation, type[LipschitzLinear], ConstraintOptions]:
+        """Settings with what the kind decides, the activation, the linear layers, and what these are told.
 
         Raises:
             UsageError: the units of a group do not divide the width, or two options exclude each other.
         """
         recipe = self.chosen(settings)
         settings = recipe.settle(settings)
-        width, depth = settings.width or 0, settings.depth or 0
-        function, kind = recipe._activation(settings), constraint(recipe.constraint)
+        width, function, kind = settings.width or 0, recipe._activation(settings), constraint(recipe.constraint)
         if width % function.group:
             raise UsageError(
                 f"--activation {function.name} takes groups of {function.group} units, which do not divide --width {width}; "
@@ -133,9 +153,4 @@ class CriticRecipe:
         options = ConstraintOptions(
             order=settings.bjorck_order or 1, iterations=settings.bjorck_iterations, beta=settings.beta, p=metric.p
         )
-        sizes = [(dim, width), *[(function.outputs(width), width)] * (depth - 2), (function.outputs(width), outputs)]
-        layers: list[LipschitzLinear] = [
-            kind(inputs, units, generator=generator, options=replace(options, first=position == 0))
-            for position, (inputs, units) in enumerate(sizes)
-        ]
-        return DenseCritic(layers, function)
+        return settings, function, kind, options

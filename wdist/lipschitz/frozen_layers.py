@@ -9,7 +9,7 @@ from torch import Tensor
 from wdist.linalg.induced_norms import to_maximum_norm_bound
 from wdist.linalg.rounding import gamma
 from wdist.linalg.spectral_norm import spectral_norm_bound
-from wdist.lipschitz import cones, envelope, householder, piecewise_linear
+from wdist.lipschitz import cones, conv_frozen, envelope, householder, piecewise_linear
 from wdist.lipschitz.activation import Activated
 from wdist.lipschitz.activations import activation
 from wdist.lipschitz.frozen_layer import FrozenLayer
@@ -79,6 +79,10 @@ def read_layer(kind: str, tensors: Mapping[str, Tensor]) -> FrozenLayer:
         return householder.Mirrored(normal=tensors["normal"])
     if kind == piecewise_linear.KIND:
         return piecewise_linear.PiecewiseLinear(knots=tensors["knots"], slopes=tensors["slopes"])
+    if kind.startswith(f"{conv_frozen.KIND}:"):
+        return conv_frozen.read_convolution(kind, tensors)
+    if kind.startswith(f"{conv_frozen.PATCHWISE}:"):
+        return conv_frozen.read_patchwise(kind, tensors, read_layer)
     if kind.startswith(f"{cones.KIND}:"):
         return cones.read_cones(kind.partition(":")[2], tensors["centres"], tensors["offsets"])
     if kind.partition(":")[0] in envelope.KINDS and ":" in kind:

@@ -9,7 +9,7 @@ from torch import Tensor
 from wdist.measures.minibatches import DrawnMinibatches, Minibatches, ShuffledMinibatches, StreamedMinibatches
 from wdist.measures.rows import ResidentRows, Rows, StreamedRows
 from wdist.measures.split import split
-from wdist.sources.memory import fits, free_memory
+from wdist.sources.memory import fits, planned_memory
 from wdist.sources.source import EndlessSource, FiniteSource, Source, SourceInfo
 
 DRAWN_VALIDATION = 4096
@@ -65,7 +65,8 @@ def make_measure(source: Source, *, side: int, seed: int, device: torch.device, 
     """
     if isinstance(source, EndlessSource):
         return _drawn(source, side=side, seed=seed, device=device)
-    if fits(source.nbytes):
+    # What is free may change from run to run, and a stream comes to other digits than a set in memory.
+    if fits(source.nbytes) and source.nbytes <= planned_memory():
         return _resident(source, side=side, seed=seed, device=device, digest=digest)
     return _streamed(source, side=side, seed=seed, digest=digest)
 
@@ -98,7 +99,7 @@ def _resident(source: FiniteSource, *, side: int, seed: int, device: torch.devic
 
 
 def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None) -> Measure:
-    row_bytes, free = max(1, source.nbytes // source.count), free_memory()
+    row_bytes, free = max(1, source.nbytes // source.count), 2 * planned_memory()
     parts = split(source.count, seed=seed, most_held=min(max(64, free // _HELD_SHARE // row_bytes), DRAWN_HELD_OUT))
     slab_rows = max(64, min(_SLAB_BYTES, free // _SLAB_SHARE) // row_bytes)
     kept: dict[str, list[Tensor]] = {"validation": [], "held_out": []}

@@ -9,7 +9,8 @@ from wdist.errors import SourceError
 from wdist.measures.measure import Measure, make_measure
 from wdist.measures.rows import evenly
 from wdist.measures.standardisation import Standardisation
-from wdist.sources.comparable import check_comparable, drawn_range
+from wdist.sources.comparable import check_comparable, check_scales, drawn_range
+from wdist.sources.features import Ends, FeatureDraws, FeatureRows, FeatureSpace, check_one_space
 from wdist.sources.opening import open_source
 from wdist.sources.source import Access, EndlessSource, FiniteSource, Source
 from wdist.sources.survey import Survey, finite_rows, survey
@@ -43,7 +44,7 @@ class Pair:
         self.b.close()
 
 
-def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device) -> Pair:
+def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device, features: FeatureSpace | None = None) -> Pair:
     """Opens both sides and prepares them.
 
     Arguments:
@@ -51,12 +52,20 @@ def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device
         access: what opening may do.
         seed: of splits and draws.
         device: on which samples are held and drawn.
+        features: the space that the samples are mapped to, if any; a side that lies there already stays.
 
     Raises:
         SourceError: one side cannot be read, or the two cannot be compared.
     """
-    (source_a, found_a), (source_b, found_b) = _surveyed(a, access), _surveyed(b, access)
-    warnings = check_comparable(source_a, source_b, _range(source_a, found_a), _range(source_b, found_b))
+    (source_a, found_a), (source_b, found_b) = surveyed(a, access), surveyed(b, access)
+    range_a, range_b = observed_range(source_a, found_a), observed_range(source_b, found_b)
+    if features is None:
+        warnings = check_comparable(source_a, source_b, range_a, range_b)
+    else:
+        warnings = check_scales(source_a, source_b, range_a, range_b)
+        source_a, found_a = _mapped(source_a, found_a, range_a, features, access)
+        source_b, found_b = _mapped(source_b, found_b, range_b, features, access)
+        check_one_space(source_a, source_b)
     measure_a = make_measure(source_a, side=0, seed=seed, device=device, digest=found_a.digest if found_a else None)
     try:
         measure_b = make_measure(source_b, side=1, seed=seed, device=device, digest=found_b.digest if found_b else None)
@@ -78,7 +87,12 @@ def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device
     return pair
 
 
-def _surveyed(address: Any, access: Access) -> tuple[Source, Survey | None]:
+def surveyed(address: Any, access: Access) -> tuple[Source, Survey | None]:
+    """An open source of usable rows, with what one pass over them found; None where they are drawn.
+
+    Raises:
+        SourceError: it cannot be read, or holds what no distance can be computed from.
+    """
     source = open_source(address, access)
     if not isinstance(source, FiniteSource):
         return source, None
@@ -90,14 +104,26 @@ def _surveyed(address: Any, access: Access) -> tuple[Source, Survey | None]:
         )
     kept = finite_rows(source, found, access)
     if found.constant:
+        what = "samples" if not isinstance(source, FeatureRows) else "rows of features"
         raise SourceError(
-            f"all {kept.count} samples of {source.info.address} are equal, which looks like a failed export; give others, "
+            f"all {kept.count} {what} of {source.info.address} are equal, which looks like a failed export; give others, "
             f"or synthetic:dirac?dim={source.info.dim} where a single point is meant"
         )
     return kept, found
 
 
-def _range(source: Source, found: Survey | None) -> tuple[float, float] | None:
+def _mapped(
+    source: Source, found: Survey | None, ends: Ends | None, features: FeatureSpace, access: Access
+) -> tuple[Source, Survey | None]:
+    """The features of a source, surveyed in their turn."""
+    mapped = features.of(source, ends)
+    return (source, found) if mapped is source else surveyed(mapped, access)
+
+
+def observed_range(source: Source, found: Survey | None) -> tuple[float, float] | None:
+    """The least and the greatest value, in the units of the source; None where nothing was observed."""
+    if isinstance(source, FeatureRows | FeatureDraws):
+        return None  # features of any range may meet
     if isinstance(source, EndlessSource):
         return drawn_range(source)
     return None if found is None or found.minimum is None or found.maximum is None else (found.minimum, found.maximum)

@@ -9,7 +9,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import ot
 import torch
 from torch import Tensor
 
@@ -59,6 +58,8 @@ def solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetr
         a, b: their masses, positive, shapes (n,) and (m,), with the same sum up to rounding.
         metric: between points.
     """
+    import ot  # here, because it takes more than a second: training begins without it
+
     distances = distances_between(x, y, metric).numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the log says the same, and decides

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 if TYPE_CHECKING:
-    from wdist.result import Attempt, CriticResult, Estimate, HistoryPoint, PopulationBound, Repeats, SamplesInterval
+    from wdist.result import Attempt, CriticResult, Estimate, Features, HistoryPoint, PopulationBound, Repeats, SamplesInterval
     from wdist.sources.source import SourceInfo
     from wdist.verification import Verification
 
@@ -245,6 +245,19 @@ class SourceDocument(_Part):
         )
 
 
+class FeaturesDocument(_Part):
+    """The feature space that both sides were mapped to."""
+
+    spec: str = Field(description="As the user wrote it.")
+    what: str = Field(description="The function in words.")
+    dim: int = Field(description="Features of one sample.")
+    digest: str | None = Field(description="SHA-256 of the file of weights, or of the file that the function is written in.")
+
+    @classmethod
+    def of(cls, features: Features | None) -> FeaturesDocument | None:
+        return None if features is None else cls(**vars(features))
+
+
 class EnvironmentDocument(_Part):
     """Where the result was computed."""
 
@@ -272,6 +285,7 @@ class EstimateDocument(_Part):
     baselines: list[BaselineDocument] = Field(description="The other critics.")
     comparison: bool = Field(description="Whether critics were named to be compared; then `critic` is the one that proves most.")
     metric: str = Field(description="Ground metric: l2, l1 or linf.")
+    features: FeaturesDocument | None = Field(description="The space that all distances are of; null for that of the samples.")
     a: SourceDocument
     b: SourceDocument
     seed: int
@@ -297,6 +311,7 @@ class EstimateDocument(_Part):
             baselines=[BaselineDocument.of(baseline) for baseline in estimate.baselines],
             comparison=estimate.comparison,
             metric=estimate.metric,
+            features=FeaturesDocument.of(estimate.features),
             a=SourceDocument.of(estimate.a, digest=estimate.digest_a),
             b=SourceDocument.of(estimate.b, digest=estimate.digest_b),
             seed=estimate.seed,

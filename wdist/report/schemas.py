@@ -5,12 +5,18 @@ import json
 from pydantic import BaseModel
 
 from wdist.report.bench_document import BenchDocument
+from wdist.report.comparison_document import ComparisonDocument
 from wdist.report.document import EstimateDocument, VerificationDocument
+from wdist.report.gan_document import GanDocument
+from wdist.report.gate_document import GateDocument
 from wdist.report.reproduction_document import ReproductionDocument
 
 DOCUMENTS: dict[str, type[BaseModel]] = {
     "estimate": EstimateDocument,
     "synthetic": EstimateDocument,
+    "compare": ComparisonDocument,
+    "gate": GateDocument,
+    "gan": GanDocument,
     "verify": VerificationDocument,
     "reproduce": ReproductionDocument,
     "bench": BenchDocument,

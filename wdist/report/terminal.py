@@ -52,6 +52,8 @@ def headline(estimate: Estimate) -> RenderableType:
     rows.add_column(overflow="fold")
     rows.add_row("A", source_line(estimate.a))
     rows.add_row("B", source_line(estimate.b))
+    if estimate.features is not None:
+        rows.add_row("features", Text(estimate.features.what))
     rows.add_row("", "")
     if not estimate.certified:
         rows.add_row(
@@ -139,16 +141,17 @@ def sentence(estimate: Estimate) -> str:
     """What is bounded, in which metric and units, at what confidence, from how many samples."""
     metric = METRICS.get(estimate.metric, estimate.metric)
     units = _units(estimate)
+    distance = "W1" if estimate.features is None else f"W1 in the space of the features {estimate.features.spec}"
     samples, population = estimate.samples, estimate.population
     drawn = "draws" if estimate.a.count is None and estimate.b.count is None else "samples"
     held_out = f"{counted(population.n_a)} of A and {counted(population.n_b)} of B"
     if not estimate.certified:
         return (
             f"The critic {estimate.critic.name} has no certificate, so its dual value on held-out samples ({held_out}) "
-            f"bounds nothing: it is not a bound for W1 ({metric}, {units})."
+            f"bounds nothing: it is not a bound for {distance} ({metric}, {units})."
         )
-    first = f"W1 ({metric}, {units}) between these {counted(samples.n_a)} {drawn} of A and {counted(samples.n_b)} of B is at least "
-    first += _bound(samples.lower, _DIGITS)
+    sets = f"these {counted(samples.n_a)} {drawn} of A and {counted(samples.n_b)} of B"
+    first = f"{distance} ({metric}, {units}) between {sets} is at least {_bound(samples.lower, _DIGITS)}"
     if samples.upper is not None and samples.exact:
         first += f"; its exact value is {nearest(samples.upper, _DIGITS)}"
     elif samples.upper is not None:

@@ -35,6 +35,8 @@ class Experiment:
     """Floating-point operations, as far as they decide the time; of the quick form if True."""
     reduced: tuple[str, ...] = ()
     """What the quick form makes smaller, a clause each."""
+    takes_generators: bool = False
+    """Whether data and generators of the user make a difference."""
 
     def forecast(self, *, quick: bool, device: str = "auto", rate: float | None = None) -> float:
         """Seconds that a form will take on this machine: good to a factor of about two.

@@ -14,6 +14,7 @@ from wdist.reproduce import (
     figure14,
     figure16,
     table1,
+    table2,
     table3,
 )
 from wdist.reproduce.experiment import Experiment
@@ -22,6 +23,7 @@ EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
         table1.EXPERIMENT,
+        table2.EXPERIMENT,
         table3.EXPERIMENT,
         figure4.EXPERIMENT,
         figure5.EXPERIMENT,

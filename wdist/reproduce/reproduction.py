@@ -1,5 +1,6 @@
 """What reproducing a table or figure of the paper gives: our numbers beside the paper's, and the curves to draw."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,12 @@ class Conditions:
     """Where torchvision finds its datasets."""
     download: bool = False
     """Whether torchvision may fetch one that is missing."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """Addresses of data by the name of their column, for an experiment that compares generators with them."""
+    generators: Mapping[str, str] = field(default_factory=dict)
+    """Addresses of generators, likewise."""
+    trust: bool = False
+    """Whether code that comes with them may run."""
     observer: Observer = field(default_factory=Silent)
 
 

@@ -24,7 +24,7 @@ def check_comparable(a: Source, b: Source, range_a: Range | None = None, range_b
         SourceError: the event shapes differ in more than flattening, or one side lies in 0..255 and the other in 0..1 or -1..1 and
             neither address says by ``range=`` that this is meant.
     """
-    return (*_check_shapes(a.info, b.info), *_check_ranges(a.info, b.info, range_a, range_b))
+    return (*_check_shapes(a.info, b.info), *check_scales(a, b, range_a, range_b))
 
 
 def drawn_range(source: EndlessSource, n: int = 256) -> Range | None:
@@ -52,7 +52,9 @@ def _check_shapes(a: SourceInfo, b: SourceInfo) -> tuple[str, ...]:
     raise SourceError(f"{shapes}, as many coordinates in another order; {way_out}")
 
 
-def _check_ranges(a: SourceInfo, b: SourceInfo, range_a: Range | None, range_b: Range | None) -> tuple[str, ...]:
+def check_scales(source_a: Source, source_b: Source, range_a: Range | None, range_b: Range | None) -> tuple[str, ...]:
+    """The part of :func:`check_comparable` that looks at ranges, whatever the shapes."""
+    a, b = source_a.info, source_b.info
     if range_a is None or range_b is None or _range_chosen(a) or _range_chosen(b):
         return ()
     for wide, wide_range, narrow, narrow_range in ((a, range_a, b, range_b), (b, range_b, a, range_a)):

@@ -1,6 +1,7 @@
 """How much memory a source may take: asked before anything large is read."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -22,6 +23,26 @@ def fits(nbytes: int) -> bool:
     return nbytes <= free_memory() // 2
 
 
+def all_memory() -> int:
+    """Bytes that this process could have if nothing else ran: the least of what the machine and the limits allow."""
+    limits = [psutil.virtual_memory().total, _process_limit(), *_cgroup_limits(_CGROUP)]
+    return max(0, min(limits))
+
+
+def planned_memory() -> int:
+    """Bytes that a plan may count on: a quarter of all there is, and never more than half of what is free.
+
+    Where a choice between two ways of computing changes digits it is made by this number, which is the same in every run on a
+    machine as long as half of its memory is free.
+    """
+    return min(all_memory() // 4, free_memory() // 2)
+
+
+def lacking_memory(nbytes: int) -> bool:
+    """Whether a plan that takes ``nbytes`` is given up only because other processes hold the memory at the moment."""
+    return planned_memory() < nbytes <= all_memory() // 4
+
+
 def size_text(nbytes: int) -> str:
     """``1.5 GB`` and the like."""
     size = float(nbytes)
@@ -32,29 +53,43 @@ def size_text(nbytes: int) -> str:
     return f"{size:.3g} PB"
 
 
-def _process_headroom() -> int:
-    """Bytes up to the limit of the address space (``ulimit -v``)."""
+def _process_limit() -> int:
+    """Bytes that the address space may have (``ulimit -v``)."""
     if sys.platform == "win32":
         return _UNLIMITED
     import resource
 
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return _UNLIMITED if limit == resource.RLIM_INFINITY else limit - psutil.Process().memory_info().vms
+    return _UNLIMITED if limit == resource.RLIM_INFINITY else limit
+
+
+def _process_headroom() -> int:
+    """Bytes up to the limit of the address space."""
+    limit = _process_limit()
+    return limit if limit == _UNLIMITED else limit - psutil.Process().memory_info().vms
 
 
 def _cgroup_headroom(root: Path) -> int:
     """Bytes up to the limit of the control group or of one that it stands in; a container's limit is one."""
+    return min((_group_headroom(group, names) for group, names in _groups(root)), default=_UNLIMITED)
+
+
+def _cgroup_limits(root: Path) -> list[int]:
+    """Those limits themselves."""
+    return [_group_limit(group, names) for group, names in _groups(root)]
+
+
+def _groups(root: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """The control groups that limit this process, and the names of their files."""
     try:
         lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     except OSError:
-        return _UNLIMITED
-    headroom = [_UNLIMITED]
+        return
     for _, controllers, name in lines:
         if controllers == "":
-            headroom += [_group_headroom(group, _VERSION_2) for group in _upwards(root, name)]
+            yield from ((group, _VERSION_2) for group in _upwards(root, name))
         elif "memory" in controllers.split(","):
-            headroom += [_group_headroom(group, _VERSION_1) for group in _upwards(root / "memory", name)]
-    return min(headroom)
+            yield from ((group, _VERSION_1) for group in _upwards(root / "memory", name))
 
 
 def _upwards(root: Path, name: str) -> list[Path]:
@@ -64,12 +99,20 @@ def _upwards(root: Path, name: str) -> list[Path]:
 
 
 def _group_headroom(group: Path, names: tuple[str, str, str]) -> int:
-    limit_name, usage_name, cache_name = names
+    _, usage_name, cache_name = names
     try:
-        limit = (group / limit_name).read_text().strip()
         usage = int((group / usage_name).read_text())
         statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):  # no such file at the root, or another version
         return _UNLIMITED
     # The file cache counts as used but is given back when asked for.
-    return _UNLIMITED if limit == "max" else int(limit) - usage + int(statistics.get(cache_name, 0))
+    limit = _group_limit(group, names)
+    return _UNLIMITED if limit == _UNLIMITED else limit - usage + int(statistics.get(cache_name, 0))
+
+
+def _group_limit(group: Path, names: tuple[str, str, str]) -> int:
+    try:
+        limit = (group / names[0]).read_text().strip()
+        return _UNLIMITED if limit == "max" else int(limit)
+    except (OSError, ValueError):
+        return _UNLIMITED

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from wdist.errors import SourceError, TrustRequired
 from wdist.sources.address import Address, suggestion
 from wdist.sources.latent import latent_shapes
+from wdist.sources.own_factories import OWN_FACTORIES
 from wdist.sources.source import Access
 from wdist.sources.torch_file import is_torchscript, load_data
 
@@ -114,7 +115,8 @@ def open_network(address: Address, access: Access, arguments: Mapping[str, str])
         SourceError: it cannot be opened, or weights and network do not fit each other.
     """
     if "factory" in address.options:
-        _need_trust(address, access, f"the factory {address.options['factory']} is code that would be imported and run")
+        if address.options["factory"] not in OWN_FACTORIES:
+            _need_trust(address, access, f"the factory {address.options['factory']} is code that would be imported and run")
         weights = load_weights(address)
         module = _built(address, arguments)
         _load(module, weights, address)
@@ -211,9 +213,11 @@ def _need_trust(address: Address, access: Access, why: str) -> None:
 
 def _built(address: Address, arguments: Mapping[str, str]) -> nn.Module:
     factory = address.options["factory"]
-    make = _imported(factory, address)
+    make = imported(
+        factory, said=f"{address}: factory={factory}", form="package.module:Class", example="factory=models.gan:Generator"
+    )
     try:
-        module = make(**{name: _literal(value) for name, value in arguments.items()})
+        module = make(**{name: literal(value) for name, value in arguments.items()})
     except TypeError as error:
         known = _parameters(make)
         unknown = [name for name in arguments if known and name not in known]
@@ -228,31 +232,39 @@ def _built(address: Address, arguments: Mapping[str, str]) -> nn.Module:
     return module
 
 
-def _imported(factory: str, address: Address) -> Any:
-    place, colon, name = factory.rpartition(":")
+def imported(text: str, *, said: str, form: str, example: str) -> Any:
+    """The class or function of ``module:name`` or ``file.py:name``; what it stands in is imported, so code runs.
+
+    Arguments:
+        text: of that form; modules of the present folder are found.
+        said: how an error begins.
+        form, example: of the text, for an error.
+
+    Raises:
+        SourceError: it cannot be imported, or is not there.
+    """
+    place, colon, name = text.rpartition(":")
     if not colon or not place or not name:
-        raise SourceError(
-            f"{address}: factory={factory} is not package.module:Class; write for example factory=models.gan:Generator"
-        )
+        raise SourceError(f"{said} is not {form}; write for example {example}")
     try:
         with _importable(Path.cwd()):
             module = _module_of_file(Path(place).expanduser()) if place.endswith(".py") else importlib.import_module(place)
     except ModuleNotFoundError as error:
         raise SourceError(
-            f"{address}: {place} cannot be imported ({error}); run wdist in the folder that holds it, or install the package"
+            f"{said}: {place} cannot be imported ({error}); run wdist in the folder that holds it, or install the package"
         ) from error
     except Exception as error:  # the user's code
         raise SourceError(
-            f"{address}: importing {place} failed ({type(error).__name__}: {first_line(error)}); mend the module"
+            f"{said}: importing {place} failed ({type(error).__name__}: {first_line(error)}); mend the module"
         ) from error
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
             public = [attribute for attribute in vars(module) if not attribute.startswith("_")]
-            raise SourceError(f"{address}: {place} has no {name!r}; {suggestion(name, public, 'it has')}")
+            raise SourceError(f"{said}: {place} has no {name!r}; {suggestion(name, public, 'it has')}")
         found = getattr(found, part)
     if not callable(found):
-        raise SourceError(f"{address}: {factory} is no class or function; name what builds the network")
+        raise SourceError(f"{said}: {text} is no class or function; name what can be called")
     return found
 
 
@@ -284,7 +296,8 @@ def _parameters(make: Any) -> list[str]:
         return []
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
+    """A Python literal, ``true`` / ``false`` / ``none`` among them, else the text itself."""
     if text.lower() in ("true", "false", "none"):
         return {"true": True, "false": False, "none": None}[text.lower()]
     try:

@@ -1,0 +1,224 @@
+"""Training a generator: what it leaves behind, that it can be interrupted and resumed to the same digits, what it proves."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+
+from wdist.errors import OutputError, SourceError, UsageError
+from wdist.gan.images import load_images
+from wdist.gan.player import Game
+from wdist.gan.settings import CRITICS, GanSettings
+from wdist.gan.training import train_gan
+from wdist.measures.measure import random_stream
+from wdist.sources.opening import open_source
+from wdist.sources.source import Access
+
+
+def same(one, other):
+    """Whether two state files hold the same numbers, bit by bit."""
+    one, other = (load_file(folder / "state.safetensors") for folder in (one, other))
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("critic", CRITICS)
+def test_a_training_that_was_resumed_is_the_same_as_one_without_a_break(critic, train, small, tmp_path):
+    train(tmp_path / "whole", small(critic=critic), steps=3)
+    train(tmp_path / "parts", small(critic=critic), steps=2)
+    assert not same(tmp_path / "whole", tmp_path / "parts")
+    result = train(tmp_path / "parts", resume=True, steps=3)
+    assert (result.resumed_at, result.steps, result.interrupted) == (2, 3, False)
+    assert same(tmp_path / "whole", tmp_path / "parts")
+    assert [each["step"] for each in result.measured] == [1, 2, 3]
+    weights = [(tmp_path / folder / "generator.safetensors").read_bytes() for folder in ("whole", "parts")]
+    assert weights[0] == weights[1]
+
+
+def test_ctrl_c_saves_what_a_resumption_needs(train, small, tmp_path):
+    def interrupt(checkpoint):
+        if checkpoint.step == 3:
+            raise KeyboardInterrupt
+
+    train(tmp_path / "whole", small(), steps=6)
+    result = train(tmp_path / "parts", small(), steps=6, observer=interrupt)
+    assert (result.interrupted, result.steps, result.exported) == (True, 3, None)
+    train(tmp_path / "parts", resume=True, steps=6)
+    assert same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_ctrl_c_waits_for_the_end_of_a_step(train, small, tmp_path):
+    """A signal, as the terminal sends it: the state that is saved is one between steps."""
+
+    def press(checkpoint):
+        if checkpoint.step == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    result = train(tmp_path / "parts", small(), steps=5, observer=press)
+    assert (result.interrupted, result.steps) == (True, 3)
+    assert signal.getsignal(signal.SIGINT) is before
+    train(tmp_path / "parts", resume=True, steps=5)
+    train(tmp_path / "whole", small(), steps=5)
+    assert same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_second_ctrl_c_does_not_wait_and_keeps_the_last_checkpoint(train, small, tmp_path, monkeypatch):
+    step = Game.step
+
+    def pressed_twice(game):
+        if game.steps == 2:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        step(game)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Game, "step", pressed_twice)
+        result = train(tmp_path / "parts", small(), steps=4)
+        assert (result.interrupted, [each["step"] for each in result.measured]) == (True, [1, 2])
+    assert train(tmp_path / "parts", resume=True, steps=3).resumed_at == 2
+    train(tmp_path / "whole", small(), steps=3)
+    assert same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_another_seed_is_another_training(train, small, tmp_path):
+    for seed in (0, 1):
+        train(tmp_path / str(seed), small(seed=seed), steps=1)
+    assert not same(tmp_path / "0", tmp_path / "1")
+    assert train(tmp_path / "1", resume=True, steps=2).steps == 2, "?limit= takes the same images again"
+
+
+def test_both_forms_of_a_checkpoint_draw_the_same_images(small, tmp_path):
+    """And sheets and numbered checkpoints lie beside them."""
+    result = train_gan(tmp_path / "run", small(), steps=4)
+    weights = open_source(result.generator)
+    program = open_source(result.exported, Access(trust=True))
+    drawn = [source.draw(7, torch.Generator().manual_seed(3)) for source in (weights, program)]
+    torch.testing.assert_close(drawn[0], drawn[1], rtol=1e-5, atol=1e-6)
+    assert float(drawn[0].std()) > 0
+    assert weights.info.event_shape == (8, 8)
+    for address in result.checkpoints:
+        assert open_source(address).draw(2, torch.Generator().manual_seed(0)).shape == (2, 64)
+    assert len(result.checkpoints) == 4
+    with Image.open(result.sheet) as sheet:
+        assert sheet.size == (10 * (32 + 2) + 2,) * 2  # ten by ten, enlarged four times, with gaps
+    assert len(list((tmp_path / "run").glob("samples-*.png"))) == 4
+
+
+def test_what_is_said_to_be_proved_is_below_the_exact_distance(train, small, tmp_path):
+    """Of the same images, by assignment; and the critic does prove something."""
+    settings = small(critic_width=32)
+    result = train(tmp_path / "run", settings, steps=12)
+    images = load_images(settings.data, Access()).spread_out(2048).numpy()
+    latents = torch.randn(len(images), settings.latent, generator=random_stream(settings.seed, 15, 0))
+    network = open_source(result.generator)._network
+    with torch.no_grad():
+        made = network.run(latents).flatten(1).double().numpy()
+    costs = cdist(images, made)
+    exact = float(np.mean(costs[linear_sum_assignment(costs)]))
+    assert result.compared == len(images) == 60
+    assert 0.2 * exact < result.measured[-1]["lower"] <= exact
+
+
+@pytest.mark.parametrize("critic", ["weight-clipping", "gradient-penalty"])
+def test_what_has_no_certificate_states_no_bound(critic, train, small, tmp_path):
+    assert {each["lower"] for each in train(tmp_path / "run", small(critic=critic), steps=2).measured} == {None}
+
+
+def test_the_generator_learns(samples):
+    """Fifty steps take a good part of the way from noise: the mean image comes near that of the digits."""
+    settings = GanSettings(data=f"{samples}/digits.h5", latent=8, width=8, critic_width=32, batch_size=32, learning_rate=3e-3)
+    images = load_images(settings.data, Access())
+    game, target = Game(settings, images, torch.device("cpu")), images.spread_out(2000).mean(0)
+    latents = torch.randn(500, 8, generator=torch.Generator().manual_seed(0))
+
+    def miss():
+        with torch.no_grad():
+            return float((game.averaged()(latents).flatten(1).double().mean(0) - target).norm())
+
+    before = miss()
+    for _ in range(50):
+        game.step()
+    assert miss() < 0.6 * before
+
+
+def test_colour_images_of_either_layout_are_learnt_from(train, small, tmp_path):
+    for shape in ((12, 3, 8, 8), (12, 8, 8, 3)):
+        file = tmp_path / f"{shape[1]}.npy"
+        np.save(file, np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+        result = train(tmp_path / f"run{shape[1]}", small(data=str(file)), steps=1)
+        assert open_source(result.generator).info.event_shape == result.event_shape == shape[1:]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("synthetic:sphere?dim=16", "no images"),
+        ("numbers.npy", "no images"),
+        ("raw.npy?range=raw", "from 0 to 255"),
+        ("missing.npy", "does not exist"),
+    ],
+)
+def test_what_is_no_image_in_the_unit_interval_is_refused(data, words, small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("numbers.npy", np.zeros((5, 64)))
+    np.save("raw.npy", np.full((5, 8, 8), 255, dtype=np.uint8) * np.arange(2, dtype=np.uint8).repeat(32).reshape(8, 8))
+    with pytest.raises((SourceError, UsageError), match=words):
+        train_gan("run", small(data=data), steps=1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_generator_is_no_data(train, small, tmp_path):
+    result = train(tmp_path / "run", small(), steps=1)
+    with pytest.raises(SourceError, match="draws without end"):
+        train_gan(tmp_path / "other", small(data=result.generator), steps=1)
+
+
+def test_a_folder_is_neither_overwritten_nor_resumed_as_another_training(train, small, tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(UsageError, match="nothing to resume"):
+        train(folder, resume=True, steps=1)
+    train(folder, small(), steps=2)
+    with pytest.raises(OutputError, match="--resume"):
+        train(folder, small(), steps=2)
+    with pytest.raises(UsageError, match="holds 2 steps already"):
+        train(folder, resume=True, steps=2)
+    with pytest.raises(UsageError, match="--latent 5 is not that of the training, 4"):
+        train(folder, resume=True, steps=3, changes={"latent": 5})
+    state = folder / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-9])
+    with pytest.raises(SourceError, match="no readable state"):
+        train(folder, resume=True, steps=3)
+
+
+def test_other_images_are_noticed(train, small, tmp_path):
+    file = tmp_path / "a.npy"
+    np.save(file, np.zeros((9, 8, 8), dtype=np.uint8))
+    train(tmp_path / "run", small(data=str(file)), steps=1)
+    np.save(file, np.full((9, 8, 8), 255, dtype=np.uint8))
+    with pytest.raises(SourceError, match="other images"):
+        train(tmp_path / "run", resume=True, steps=2)
+
+
+@pytest.mark.parametrize(
+    "change", [{"critic": "linear"}, {"latent": 0}, {"batch_size": 1}, {"learning_rate": -1.0}, {"critic_steps": 0}, {"seed": -1}]
+)
+def test_settings_outside_their_range_are_refused(change, small):
+    with pytest.raises(UsageError, match=f"--{next(iter(change)).replace('_', '-')}"):
+        small(**change)
+
+
+def test_the_state_tells_what_it_is_of(train, small, tmp_path):
+    from safetensors import safe_open
+
+    train(tmp_path / "run", small(), steps=1)
+    with safe_open(tmp_path / "run" / "state.safetensors", framework="pt") as file:
+        told = json.loads(file.metadata()["training"])
+    assert told["steps"] == 1
+    assert told["settings"]["latent"] == 4
+    assert len(told["digest"]) == 64

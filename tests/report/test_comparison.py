@@ -1,0 +1,154 @@
+"""A comparison as a reader sees it, in the terminal and in Markdown."""
+
+import csv
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from tests.comparisons import made_comparison, made_entry
+from wdist.report.comparison import interval_bar, rendered_comparison
+from wdist.report.comparison_document import ComparisonDocument
+from wdist.report.comparison_tables import COLUMNS, comma_separated, markdown
+from wdist.report.document import text
+from wdist.report.numbers import nearest
+
+FOUR = (
+    made_entry("late.h5", (0.3125, 0.4375, 1.0), (0.875, 0.875)),
+    made_entry("middle.h5", (1.21, 1.35, 1.9), (1.5, 1.6)),
+    made_entry("early.h5", (1.31, 1.41, 2.2), (2.1, 2.1)),
+    made_entry("broken.h5", (4.5, 4.6, None), (5.1, None), counts=(500, 90)),
+)
+
+
+def shown(comparison, width=80, **options):
+    stream = io.StringIO()
+    Console(file=stream, width=width, highlight=False, markup=False, **options).print(rendered_comparison(comparison))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [72, 80, 100, 120, 200])
+def test_no_line_is_wider_than_the_terminal_and_no_number_is_cut(width):
+    comparison = made_comparison(
+        *FOUR, made_entry("runs/of/a/very/long/name/that/nobody/types.safetensors", (1e-7, 2e-7, 123456.7))
+    )
+    lines = shown(comparison, width).splitlines()
+    assert max(len(line) for line in lines) <= width
+    assert "…" not in "".join(lines)
+    assert any("9.9999e-8" in line or "1.000e-7" in line or "9.999e-8" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_bars_stand_on_one_scale_beside_names_that_stay_whole(width):
+    lines = {
+        name: line
+        for line in shown(made_comparison(*FOUR), width).splitlines()
+        for name in ("late", "middle")
+        if "●" in line and name in line
+    }
+    assert "late.h5" in lines["late"]
+    assert lines["late"].index("●") < lines["middle"].index("●")
+    assert lines["late"].rindex("━") < lines["middle"].index("━")
+
+
+def test_the_order_that_is_claimed_is_said_and_what_is_left_open():
+    words = " ".join(shown(made_comparison(*FOUR), 200).split())
+    assert "claimed at 95 %: late.h5 < (middle.h5, early.h5) < broken.h5; what stands in parentheses is not separable" in words
+    assert "itself" not in words
+    assert "How many samples would separate them cannot be told of middle.h5 and early.h5: the estimates differ by less" in words
+    assert "certain: late.h5 < middle.h5 < early.h5 < broken.h5. They differ in size, 90 to 400" in words
+    assert "no bound; the 10 bounds for the distributions, over 5 results" in words
+    assert "Noise floor: two halves of the reference, 250 samples each, are 0.5000 apart" in words
+    assert "at most 0.7500 apart" in words
+
+
+def test_how_many_samples_would_decide_is_said_with_two_digits():
+    comparison = made_comparison(made_entry("a", (0.3, 0.4, 1.5)), made_entry("b", (1.3, 1.4, 2.7)))
+    words = " ".join(shown(comparison, 200).split())
+    (separation,) = comparison.separations
+    assert "Not separable: of the distributions no order can be claimed at 95 %" in words
+    assert f"{nearest(separation.times, 2)} times as many, might separate a and b: an estimate" in words
+    assert "of the order of magnitude and no bound" in words
+
+
+def test_a_claim_inside_a_group_is_not_lost():
+    chain = (made_entry("a", (0.0, 0.1, 0.5)), made_entry("b", (0.4, 0.5, 0.9)), made_entry("c", (0.6, 0.8, 1.2)))
+    assert "claimed at 95 %: a < c; the rest is not separable" in " ".join(shown(made_comparison(*chain), 200).split())
+
+
+def test_one_source_and_no_noise_floor_leave_whole_sentences():
+    words = " ".join(shown(made_comparison(FOUR[0], floor=None), 200).split())
+    assert "There is one source, so there is no order." in words
+    assert "Noise floor" not in words
+
+
+def test_what_is_missing_is_named():
+    words = shown(made_comparison(*FOUR[:2], left_out=("x", "y"), interrupted=True))
+    assert "There is no result of x, y." in words
+    assert "interrupted" in words
+
+
+@pytest.mark.parametrize(
+    "ends", [(0.0, 0.0, 1.0), (0.2, 0.5, 0.9), (0.5, -0.3, 2.0), (0.3, 0.99, None), (0.9, 1.4, 1.0), (0, 0, 0)]
+)
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_an_interval_bar_covers_its_ends_and_marks_its_estimate(ends, ascii_only):
+    lower, estimate, upper = ends
+    bar = interval_bar(*ends, reach=1.0, width=20, ascii_only=ascii_only)
+    assert len(bar) <= 20
+    assert bar.isascii() == ascii_only
+    mark = "o" if ascii_only else "●"
+    assert bar.index(mark) == min(max(int(estimate * 20), 0), 19 if upper is not None else 18)
+    line = bar.replace(mark, "=" if ascii_only else "━")
+    if lower < 0.9:
+        assert line.index("=" if ascii_only else "━") == min(int(lower * 20), bar.index(mark))
+    assert (upper is None) == line.endswith((">", "▶"))
+
+
+def test_without_unicode_everything_is_still_there():
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="replace")
+    Console(file=stream, width=100, highlight=False, markup=False).print(rendered_comparison(made_comparison(*FOUR)))
+    stream.seek(0)
+    text = stream.read()
+    assert "=" in text
+    assert "●" not in text
+
+
+def test_markdown_is_a_table_with_a_row_for_each_and_the_sentences():
+    told = markdown(made_comparison(*FOUR[:2], made_entry("odd|name_", (2.5, 2.6, 3))))
+    rows = [line for line in told.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + 4
+    assert len({len(row.replace("\\|", "").split("|")) for row in rows}) == 1
+    assert "odd\\|name\\_" in told
+    assert "| 1 | late.h5 | 0.4375 | 0.3125 to 1.000 | 0.8750 (exact) |" in told
+    assert "Order of the distributions, claimed at 95 %: late.h5 \\< middle.h5 \\<" in told
+    assert told.endswith("\n")
+
+
+def test_comma_separated_values_have_full_precision_and_nothing_where_there_is_none():
+    comparison = made_comparison(*FOUR)
+    rows = list(csv.DictReader(io.StringIO(comma_separated(comparison))))
+    assert [row["name"] for row in rows] == [entry.name for entry in comparison.entries]
+    assert tuple(rows[0]) == COLUMNS
+    for row, entry in zip(rows, comparison.entries, strict=True):
+        assert float(row["population_lower"]) == entry.population.lower
+        assert (row["population_upper"] == "") == (entry.population.upper is None)
+    assert [row["kind"] for row in rows] == ["source"] * 4 + ["noise floor"]
+    assert (rows[1]["first_place"], rows[1]["last_place"], rows[-1]["first_place"]) == ("2", "3", "")
+
+
+def test_the_document_says_the_same():
+    comparison = made_comparison(*FOUR)
+    document = json.loads(text(ComparisonDocument.of(comparison)))
+    assert (document["schema_version"], document["command"]) == ("1", "compare")
+    assert [entry["name"] for entry in document["ranking"]] == [entry.name for entry in comparison.ranking]
+    assert [(entry["first_place"], entry["last_place"]) for entry in document["ranking"]] == [(1, 1), (2, 3), (2, 3), (4, 4)]
+    assert document["population_order"]["groups"] == [["late.h5"], ["middle.h5", "early.h5"], ["broken.h5"]]
+    assert {"nearer": "late.h5", "farther": "middle.h5"} in document["population_order"]["claims"]
+    assert document["separations"][0]["times"] is None
+    assert document["separations"][0]["reason"]
+    assert document["ranking"][3]["population"]["upper"] is None
+    assert document["noise_floor"]["samples"]["n_a"] == 250
+    assert document["confidence"] == 0.95
+    assert document["ranking"][0]["critic"]["certified"] is True

@@ -1,0 +1,184 @@
+"""A verdict as text, Markdown, annotations, outputs and a test report; none of them lets an address break out of its place."""
+
+import io
+import json
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+from rich.console import Console
+
+from wdist.gating.gate import judged
+from wdist.gating.recorded import Recorded
+from wdist.gating.verdict import Interval, LowerMaximum, Maximum, NoWorse
+from wdist.report.document import EstimateDocument, text
+from wdist.report.gate import gate_markdown, rendered_gate
+from wdist.report.gate_document import GateDocument
+from wdist.report.gate_machines import github_annotations, github_outputs, junit
+from wdist.report.schemas import DOCUMENTS
+
+EVIL = "a|`<b>`%\r\n::error::x&\x1b[31m\x00.h5"
+
+
+@pytest.fixture
+def result_of(estimate_of):
+    """Makes a verdict on 0.97765 <= W1 <= 1.5 at 95 %."""
+
+    def make(*rules, on="population", address=None, upper=1.5, **facts):
+        estimate = estimate_of(truth=None)
+        population = replace(estimate.critic.population, upper=upper, upper_method="W1 of 4 independent blocks, asymptotic")
+        estimate = replace(estimate, critic=replace(estimate.critic, population=population))
+        if address is not None:
+            estimate = replace(estimate, a=replace(estimate.a, address=address), b=replace(estimate.b, address=address))
+        return judged(estimate, rules or (Maximum(value=2.0),), on=on, **facts)
+
+    return make
+
+
+@pytest.fixture
+def recorded():
+    return Recorded(
+        document="last.json",
+        command="gate",
+        source="yesterday.h5",
+        reference={},
+        metric="l2",
+        features=None,
+        population=Interval(on="population", lower=0.4, upper=0.5, confidence=0.95),
+        samples=Interval(on="samples", lower=0.4, upper=0.5),
+    )
+
+
+def printed(result, width=80, **console):
+    out = io.StringIO()
+    Console(file=out, width=width, highlight=False, markup=False, **console).print(rendered_gate(result))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("maximum", "word"), [(2.0, "PASS"), (0.5, "FAIL"), (1.2, "INCONCLUSIVE")])
+def test_the_verdict_comes_first_and_the_scale_shows_it(result_of, maximum, word):
+    lines = printed(result_of(Maximum(value=maximum))).splitlines()
+    assert lines[0].startswith(f"{word} W1 between the distributions behind A and B is ")
+    (proved,) = (line for line in lines if line.startswith("proved, populations"))
+    (limit,) = (line for line in lines if line.startswith("maximum "))
+    assert proved.rstrip().endswith("0.9776 to 1.500")
+    assert limit.rstrip().endswith(f"{maximum:g}")
+    bar, mark = [i for i, sign in enumerate(proved) if "\u2580" <= sign <= "\u259f"], limit.index("│")
+    assert {"PASS": mark > bar[-1], "FAIL": mark < bar[0], "INCONCLUSIVE": bar[0] < mark < bar[-1]}[word]
+
+
+@pytest.mark.parametrize("width", [72, 80, 120])
+def test_text_fits_its_width_with_and_without_unicode(result_of, recorded, width):
+    result = result_of(Maximum(value=1.2), NoWorse(before=recorded.population, tolerance=0.05), recorded=recorded)
+    shown = printed(result, width)
+    assert max(map(len, shown.splitlines())) <= width
+    for part in (
+        "FAIL of 2 things that were asked:",
+        "inconclusive W1 between",
+        "fail W1 between",
+        "baseline, passes within",
+        "baseline, fails above",
+        "last.json",
+        "yesterday.h5",
+        "--on population",
+        "at 90 %",
+    ):
+        assert part in " ".join(shown.split())
+    plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="replace")
+    Console(file=plain, width=width, highlight=False, markup=False).print(rendered_gate(result))
+    plain.seek(0)
+    assert "#####" in plain.read()
+
+
+def test_open_ends_and_samples_are_told_as_they_are(result_of):
+    shown = printed(result_of(LowerMaximum(value=3.0), upper=None))
+    assert "0.9776 or more" in shown
+    assert "nothing is proved" in shown
+    assert "both ends are certain" in printed(result_of(on="samples"))
+    assert "Training ended by the clock" in printed(result_of(timed=True))
+    assert "give the same digits" in printed(result_of())
+
+
+def test_the_document_is_that_of_the_estimate_with_the_verdict(result_of, recorded):
+    result = result_of(Maximum(value=1.2), NoWorse(before=recorded.population, tolerance=0.05), recorded=recorded)
+    document = json.loads(text(GateDocument.of_gate(result)))
+    estimate = json.loads(text(EstimateDocument.of(result.estimate)))
+    assert {name: document[name] for name in estimate} == estimate
+    assert (document["verdict"], document["on"], document["repeatable"]) == ("fail", "population", True)
+    assert document["verdict_confidence"] == pytest.approx(0.9)
+    assert [rule["asked"] for rule in document["rules"]] == ["max", "baseline"]
+    assert [rule["verdict"] for rule in document["rules"]] == ["inconclusive", "fail"]
+    assert document["rules"][0]["limit"] == 1.2
+    assert document["rules"][1]["fails_above"] == pytest.approx(0.525)
+    assert document["recorded"]["population"] == {"lower": 0.4, "upper": 0.5, "confidence": 0.95}
+    assert DOCUMENTS["gate"] is GateDocument
+
+
+def test_every_fact_of_the_verdict_is_explained():
+    properties = GateDocument.model_json_schema(mode="serialization")["properties"]
+    for name in ("verdict", "reason", "what_would_decide", "on", "verdict_confidence", "repeatable", "recorded"):
+        assert properties[name]["description"]
+
+
+def test_markdown_is_a_heading_a_sentence_and_a_table(result_of):
+    lines = gate_markdown(result_of()).splitlines()
+    assert lines[0] == "### wdist gate: pass"
+    assert lines[2].startswith("W1 between the distributions behind A and B is at most 1.500, within the maximum of 2")
+    (judged_row,) = (line for line in lines if "(judged)" in line)
+    assert judged_row.startswith("| W1 of the populations (judged) | 0.9776 ≤ W1 ≤ 1.500, at 95 %; held-out estimate ")
+    assert "*The critic" not in "\n".join(lines)
+    assert gate_markdown(result_of(Maximum(value=1.2))).count("\n*") == 1
+
+
+def test_an_address_cannot_leave_its_cell_its_line_or_its_element(result_of):
+    result = result_of(address=EVIL)
+    rows = [line for line in gate_markdown(result).splitlines() if line.startswith("| A") or line.startswith("| B")]
+    assert len(rows) == 2
+    for row in rows:
+        assert row.replace("\\|", "").count("|") == 3
+        assert row.count("`") == 2
+        assert "<b>" not in row
+        assert row.isprintable()
+    assert github_annotations(result).count("\n") == 1
+    assert all("=" in line for line in github_outputs(result).splitlines())
+    report = ElementTree.fromstring(junit(result))
+    assert "&" in report.find(".//testcase").get("name")
+
+
+def test_annotations_have_the_level_of_their_answer_and_escape_what_would_end_them(result_of, recorded):
+    result = result_of(Maximum(value=1.2), NoWorse(before=recorded.population, tolerance=0.05), recorded=recorded)
+    warning, error = github_annotations(result).splitlines()
+    assert warning.startswith("::warning title=wdist gate%3A inconclusive::W1 between")
+    assert error.startswith("::error title=wdist gate%3A fail::W1 between")
+    assert "5 %25 more" in error
+    assert github_annotations(result_of()).startswith("::notice title=wdist gate%3A pass::")
+
+
+def test_outputs_are_exact(result_of):
+    outputs = dict(line.split("=", 1) for line in github_outputs(result_of()).splitlines())
+    assert outputs["verdict"] == "pass"
+    assert float(outputs["upper"]) == 1.5
+    assert float(outputs["lower"]) == result_of().interval.lower
+    assert outputs["confidence"] == "0.95"
+    assert "upper=\n" in github_outputs(result_of(upper=None))
+
+
+@pytest.mark.parametrize(
+    ("maximum", "accept", "counted", "child"),
+    [
+        (2.0, False, None, None),
+        (0.5, False, "failures", "failure"),
+        (1.2, False, "errors", "error"),
+        (1.2, True, "skipped", "skipped"),
+    ],
+)
+def test_the_test_report_counts_what_did_not_pass(result_of, maximum, accept, counted, child):
+    suites = ElementTree.fromstring(junit(result_of(Maximum(value=maximum)), accept_inconclusive=accept).encode())
+    assert suites.tag == "testsuites"
+    for element in (suites, suites.find("testsuite")):
+        assert element.get("tests") == "1"
+        for name in ("failures", "errors", "skipped"):
+            assert element.get(name) == str(int(name == counted))
+    (case,) = suites.iter("testcase")
+    assert [each.tag for each in case] == [*([child] if child else []), "system-out"]
+    assert case.get("name").startswith(f"within the maximum of {maximum:g}, population: ")
