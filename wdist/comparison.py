@@ -55,7 +55,8 @@ def compare(
     what the interval leaves open is what the samples cannot tell. It takes no training, only a critic that follows from a formula.
 
     All bounds for the distributions, over all k results, hold together at ``confidence``: each result is stated at
-    1 - (1 - confidence) / k.
+    1 - (1 - confidence) / k. Like those of a single estimation they are of independent samples: a source that shares samples
+    with the reference, or was trained on them, keeps its certain bounds for the sample sets and loses the others.
 
     Arguments:
         reference: an address, a tensor, an array or an open source.

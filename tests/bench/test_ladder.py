@@ -8,7 +8,10 @@ import torch
 from tests.comparisons import made_comparison, made_entry
 from wdist.bench import ladder as module
 from wdist.bench.bench import Conditions, Skipped
-from wdist.bench.ladder import BENCH, LadderRow, OverheadRow, RungRow, TwinRow, conclude, most_by_chance, normal_ladders, rows_of
+from wdist.bench.ladder import BENCH, rows_of
+from wdist.bench.ladder_conclusion import conclude, most_by_chance
+from wdist.bench.ladder_rows import LadderRow, OverheadRow, RungRow, TwinRow
+from wdist.bench.ladder_sources import digit_generator, normal_ladders
 from wdist.measures.measure import random_stream
 
 
@@ -88,7 +91,7 @@ def test_more_wrong_claims_than_chance_allows_are_found_out():
 
 
 def test_the_generator_of_the_samples_is_drawn_from_without_its_code(samples):
-    images = module.digit_generator(samples / "digit_generator.safetensors")(40, torch.Generator().manual_seed(0))
+    images = digit_generator(samples / "digit_generator.safetensors")(40, torch.Generator().manual_seed(0))
     assert images.shape == (40, 8, 8)
     assert 0 <= float(images.min()) < 0.05 < 0.9 < float(images.max()) <= 1
 
@@ -99,7 +102,7 @@ def test_the_generator_is_that_of_its_module(samples):
 
     address = f"{samples}/digit_generator.safetensors?factory={samples}/digit_generator.py:DigitGenerator&latent=normal:16"
     drawn = open_source(address, Access(trust=True)).draw(8, torch.Generator().manual_seed(1)).reshape(8, 8, 8)
-    ours = module.digit_generator(samples / "digit_generator.safetensors")(8, torch.Generator().manual_seed(1))
+    ours = digit_generator(samples / "digit_generator.safetensors")(8, torch.Generator().manual_seed(1))
     assert torch.allclose(drawn.float(), ours, atol=1e-6)
 
 

@@ -35,7 +35,7 @@ def test_a_training_that_was_resumed_is_the_same_as_one_without_a_break(critic, 
     result = train(tmp_path / "parts", resume=True, steps=3)
     assert (result.resumed_at, result.steps, result.interrupted) == (2, 3, False)
     assert same(tmp_path / "whole", tmp_path / "parts")
-    assert [each["step"] for each in result.measured] == [1, 2, 3]
+    assert [each.step for each in result.measured] == [1, 2, 3]
     weights = [(tmp_path / folder / "generator.safetensors").read_bytes() for folder in ("whole", "parts")]
     assert weights[0] == weights[1]
 
@@ -80,7 +80,7 @@ def test_a_second_ctrl_c_does_not_wait_and_keeps_the_last_checkpoint(train, smal
     with monkeypatch.context() as patched:
         patched.setattr(Game, "step", pressed_twice)
         result = train(tmp_path / "parts", small(), steps=4)
-        assert (result.interrupted, [each["step"] for each in result.measured]) == (True, [1, 2])
+        assert (result.interrupted, [each.step for each in result.measured]) == (True, [1, 2])
     assert train(tmp_path / "parts", resume=True, steps=3).resumed_at == 2
     train(tmp_path / "whole", small(), steps=3)
     assert same(tmp_path / "whole", tmp_path / "parts")
@@ -122,12 +122,12 @@ def test_what_is_said_to_be_proved_is_below_the_exact_distance(train, small, tmp
     costs = cdist(images, made)
     exact = float(np.mean(costs[linear_sum_assignment(costs)]))
     assert result.compared == len(images) == 60
-    assert 0.2 * exact < result.measured[-1]["lower"] <= exact
+    assert 0.2 * exact < result.measured[-1].lower <= exact
 
 
 @pytest.mark.parametrize("critic", ["weight-clipping", "gradient-penalty"])
 def test_what_has_no_certificate_states_no_bound(critic, train, small, tmp_path):
-    assert {each["lower"] for each in train(tmp_path / "run", small(critic=critic), steps=2).measured} == {None}
+    assert {each.lower for each in train(tmp_path / "run", small(critic=critic), steps=2).measured} == {None}
 
 
 def test_the_generator_learns(samples):

@@ -7,133 +7,30 @@ claimed in no larger share of runs than the confidence leaves.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import combinations
-from pathlib import Path
 from statistics import fmean, stdev
 
-import torch
-from scipy import stats
-from torch import Tensor
-
-from wdist.bench.bench import Bench, BenchTable, Column, Conclusion, Conditions, Finding, Panel, Series, Skipped
+from wdist.bench.bench import Bench, BenchTable, Column, Conditions, Skipped
+from wdist.bench.ladder_conclusion import CONFIDENCE, conclude
+from wdist.bench.ladder_rows import LadderRow, OverheadRow, RungRow, TwinRow
+from wdist.bench.ladder_sources import Ladder, digit_ladders, normal_ladders
 from wdist.comparison import compare
 from wdist.estimation import estimate
 from wdist.measures.measure import random_stream
 from wdist.ranking import Comparison
 from wdist.training.observer import Stage
 
-CONFIDENCE = 0.95
 _RUNS = 50
 _SAMPLES, _QUICK_SAMPLES = 1000, 400
-_NOISE = 0.999
-"""How sure a count has to be that it is no accident."""
-_RIGHT = 0.95
-"""Share of runs in which estimates are to stand in the right order."""
-_OVERHEAD = 0.1
-_GENERATOR, _DIGITS = "digit_generator.safetensors", "digits.h5"
 _OVERHEAD_STEPS, _OVERHEAD_SOURCES = 100, 4
-
-Draw = Callable[[int, torch.Generator], Tensor]
-"""From a number and a generator to that many samples, shape (n, \\*event shape)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ladder:
-    """A reference and sources in the order of their distances from it."""
-
-    name: str
-    reference: Draw
-    rungs: tuple[Draw, ...]
-    labels: tuple[str, ...]
-    critic: str
-    truths: tuple[float, ...] | None = None
-    """The distances, where they are known."""
-    twins: bool = False
-    """The sources are draws of one distribution, so that no order is right."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LadderRow:
-    """One ladder, climbed many times."""
-
-    ladder: str
-    samples: int
-    """Of each source."""
-    rungs: int
-    runs: int
-    right: int
-    """Runs in which the estimates stand in the right order."""
-    samples_right: int
-    """Runs in which the distances of the sample sets do."""
-    claimed: int
-    """Pairs, over all runs, of which order is claimed."""
-    wrong: int
-    """Runs with a claim that is wrong."""
-
-    @property
-    def share_right(self) -> float:
-        return self.right / self.runs
-
-    @property
-    def share_samples_right(self) -> float:
-        return self.samples_right / self.runs
-
-    @property
-    def share_claimed(self) -> float:
-        return self.claimed / (self.runs * self.rungs * (self.rungs - 1) / 2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TwinRow:
-    """Two seeds of one source against a reference, many times."""
-
-    ladder: str
-    samples: int
-    runs: int
-    not_separable: int
-    """Runs in which no order is claimed, which is all that is right."""
-
-    @property
-    def share(self) -> float:
-        return self.not_separable / self.runs
-
-
-@dataclass(frozen=True, kw_only=True)
-class RungRow:
-    """One source of a ladder, over all runs."""
-
-    ladder: str
-    rung: str
-    place: int
-    truth: float | None
-    estimate: float
-    deviation: float
-    """Of one run's estimate."""
-    lower: float
-    """Mean."""
-    upper: float | None
-    """Mean; None where some run had none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OverheadRow:
-    """One comparison against as many estimations of their own."""
-
-    sources: int
-    together: float
-    """Seconds of computing, all threads together."""
-    apart: float
-
-    @property
-    def overhead(self) -> float:
-        return self.together / self.apart - 1
 
 
 def _measure(conditions: Conditions) -> Iterator[LadderRow | TwinRow | RungRow | OverheadRow | Skipped]:
     runs, n = _RUNS, _QUICK_SAMPLES if conditions.quick else _SAMPLES
-    ladders: list[Ladder | Skipped] = [*normal_ladders(), *_digit_ladders(conditions)]
+    ladders: list[Ladder | Skipped] = list(normal_ladders())
+    if not conditions.quick:
+        ladders += digit_ladders(conditions.data)
     for ladder in ladders:
         if not conditions.wanted(ladder.name):
             continue
@@ -145,96 +42,6 @@ def _measure(conditions: Conditions) -> Iterator[LadderRow | TwinRow | RungRow |
     if conditions.wanted("overhead"):
         conditions.observer.notify(Stage(what="overhead of a comparison"))
         yield overhead(n, seed=conditions.seeds[0])
-
-
-def normal_ladders() -> tuple[Ladder, ...]:
-    """Normal distributions of the plane, shifted: W1 is the length of the shift."""
-
-    def shifted(by: float) -> Draw:
-        return lambda n, random: torch.randn(n, 2, generator=random, dtype=torch.float64) + torch.tensor([by, 0.0])
-
-    shifts = (0.3, 1.0, 2.0, 3.5)
-    ladder = Ladder(
-        name="shifted normals",
-        reference=shifted(0.0),
-        rungs=tuple(shifted(by) for by in shifts),
-        labels=tuple(f"{by:g}" for by in shifts),
-        critic="mean-difference",
-        truths=shifts,
-    )
-    twins = Ladder(
-        name="one normal twice",
-        reference=shifted(0.0),
-        rungs=(shifted(1.0),) * 2,
-        labels=("1", "1"),
-        critic="mean-difference",
-        twins=True,
-    )
-    return ladder, twins
-
-
-def _digit_ladders(conditions: Conditions) -> Iterator[Ladder | Skipped]:
-    names = ("digit generator with noise", "two seeds of the digit generator")
-    if conditions.quick:
-        return
-    folder = conditions.data
-    if folder is None or not all((folder / file).is_file() for file in (_GENERATOR, _DIGITS)):
-        yield from (Skipped(name=name, reason=f"--data names no folder with {_GENERATOR} and {_DIGITS}") for name in names)
-        return
-    drawn, digits = digit_generator(folder / _GENERATOR), _digits(folder / _DIGITS)
-
-    def noisy(deviation: float) -> Draw:
-        def draw(n: int, random: torch.Generator) -> Tensor:
-            images = drawn(n, random)
-            return images + deviation * torch.randn(images.shape, generator=random)
-
-        return draw
-
-    noises = (0.0, 0.15, 0.25, 0.4)
-    yield Ladder(
-        name=names[0],
-        reference=lambda n, random: digits,
-        rungs=tuple(noisy(deviation) for deviation in noises),
-        labels=tuple(f"{deviation:g}" for deviation in noises),
-        critic="c-transform",
-    )
-    yield Ladder(
-        name=names[1],
-        reference=lambda n, random: digits,
-        rungs=(drawn, drawn),
-        labels=("one seed", "another"),
-        critic="c-transform",
-        twins=True,
-    )
-
-
-def _digits(path: Path) -> Tensor:
-    from wdist.sources.opening import open_source
-    from wdist.sources.source import FiniteSource
-
-    source = open_source(path)
-    assert isinstance(source, FiniteSource), "a file of samples"
-    return source.read(slice(0, source.count)).reshape(source.count, *source.info.event_shape)
-
-
-def digit_generator(path: Path) -> Draw:
-    """The generator of the sample folder, from its weights alone: no code of that folder runs.
-
-    Three linear layers with SiLU between and a sigmoid behind, from standard normal latents to images of 8 by 8 pixels.
-    """
-    from safetensors.torch import load_file
-
-    weights = load_file(path)
-    layers = sorted({name.rpartition(".")[0] for name in weights})
-
-    def draw(n: int, random: torch.Generator) -> Tensor:
-        h = torch.randn(n, weights[f"{layers[0]}.weight"].shape[1], generator=random)
-        for number, layer in enumerate(layers):
-            h = torch.nn.functional.linear(h, weights[f"{layer}.weight"], weights[f"{layer}.bias"])
-            h = torch.sigmoid(h) if number == len(layers) - 1 else torch.nn.functional.silu(h)
-        return h.reshape(n, 8, 8)
-
-    return draw
 
 
 def rows_of(ladder: Ladder, n: int, *, runs: int, seeds: Sequence[int] = (0,)) -> Iterator[LadderRow | TwinRow | RungRow]:
@@ -312,91 +119,6 @@ def overhead(n: int, *, seed: int, steps: int = _OVERHEAD_STEPS) -> OverheadRow:
     began = time.process_time()
     compare(draws[0], draws[1:], steps=steps)
     return OverheadRow(sources=_OVERHEAD_SOURCES, together=time.process_time() - began, apart=apart)
-
-
-def most_by_chance(runs: int) -> int:
-    """How many of so many runs may be wrong, but for one time in a thousand, if each is with probability 1 - confidence."""
-    return int(stats.binom.ppf(_NOISE, runs, 1 - CONFIDENCE))
-
-
-def conclude(rows: Sequence[LadderRow | TwinRow | RungRow | OverheadRow]) -> Conclusion:
-    """Whether ranks are right, claims are true, and twins are left alone."""
-    ladders = [row for row in rows if isinstance(row, LadderRow)]
-    twins = [row for row in rows if isinstance(row, TwinRow)]
-    findings = []
-    if ladders:
-        worst = min(ladders, key=lambda row: row.share_right)
-        findings.append(
-            Finding(
-                claim=f"The estimates stand in the right order in at least {_RIGHT:.0%} of runs.",
-                holds=all(row.share_right >= _RIGHT for row in ladders),
-                detail=f"at least {worst.share_right:.1%} of {worst.runs} runs: {worst.ladder}",
-            )
-        )
-        wrong = sum(row.wrong for row in ladders)
-        findings.append(
-            Finding(
-                claim=f"Order is claimed wrongly in no larger share of runs than {1 - CONFIDENCE:.0%}.",
-                holds=all(row.wrong <= most_by_chance(row.runs) for row in ladders),
-                detail=f"{wrong} of {sum(row.runs for row in ladders)} runs hold a wrong claim; order is claimed of "
-                f"{', '.join(f'{row.share_claimed:.1%} of pairs ({row.ladder})' for row in ladders)}",
-            )
-        )
-    if twins:
-        worst_twin = min(twins, key=lambda row: row.share)
-        findings.append(
-            Finding(
-                claim=f"Two seeds of one source come out not separable in at least {CONFIDENCE:.0%} of runs.",
-                holds=all(row.runs - row.not_separable <= most_by_chance(row.runs) for row in twins),
-                detail=f"at least {worst_twin.share:.1%} of {worst_twin.runs} runs: {worst_twin.ladder}",
-            )
-        )
-    findings += [
-        Finding(
-            claim=f"A comparison computes less than {_OVERHEAD:.0%} longer than its estimations would alone.",
-            holds=row.overhead < _OVERHEAD,
-            detail=f"{row.together:.1f} s against {row.apart:.1f} s for {row.sources} sources, {row.overhead:+.1%}",
-        )
-        for row in rows
-        if isinstance(row, OverheadRow)
-    ]
-    return Conclusion(
-        findings=tuple(findings),
-        panels=tuple(
-            _panel(row.ladder, [rung for rung in rows if isinstance(rung, RungRow) and rung.ladder == row.ladder])
-            for row in ladders
-        ),
-        remarks=(
-            f"Order is claimed where intervals of the distributions are disjoint, all at {CONFIDENCE:.0%} together; right by "
-            "samples is the order of the distances between the sample sets themselves.",
-        ),
-    )
-
-
-def _panel(ladder: str, rungs: Sequence[RungRow]) -> Panel:
-    """Estimates and ends of each rung."""
-    places = tuple(float(rung.place - 1) for rung in rungs)
-    series = [
-        Series(
-            name="held-out estimate",
-            x=places,
-            y=tuple(rung.estimate for rung in rungs),
-            errors=tuple(rung.deviation for rung in rungs),
-        ),
-        Series(name="lower end", x=places, y=tuple(rung.lower for rung in rungs), line=True),
-    ]
-    if all(rung.upper is not None for rung in rungs):
-        series.append(Series(name="upper end", x=places, y=tuple(rung.upper or 0.0 for rung in rungs), line=True))
-    if all(rung.truth is not None for rung in rungs):
-        series.append(Series(name="truth", x=places, y=tuple(rung.truth or 0.0 for rung in rungs), reference=True))
-    return Panel(
-        title=ladder,
-        x_label="rung: shift, or noise of each pixel",
-        y_label="W1, means over runs",
-        series=tuple(series),
-        ticks=tuple(rung.rung for rung in rungs),
-        bottom=0.0,
-    )
 
 
 BENCH = Bench(

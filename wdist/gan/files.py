@@ -20,6 +20,15 @@ STATE, FINAL, EXPORTED, SHEET = "state.safetensors", "generator.safetensors", "g
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What was noted of the generator at a checkpoint."""
+
+    step: int
+    lower: float | None
+    """W1 between some of the images and as many of the generator's is certainly not below; None without a certificate."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SavedState:
     """What a state file holds."""
 
@@ -28,8 +37,8 @@ class SavedState:
     """Of the images."""
     steps: int
     tensors: dict[str, Tensor]
-    measured: tuple[dict[str, float | int | None], ...]
-    """What was noted at each checkpoint so far."""
+    measured: tuple[Measured, ...]
+    """At each checkpoint so far."""
 
 
 def check_new(folder: Path) -> None:
@@ -77,9 +86,14 @@ def export_generator(path: Path, generator: nn.Module, latent: int) -> None:
     atomic_write(path, file.getvalue())
 
 
-def save_state(folder: Path, game: Game, digest: str, measured: tuple[dict[str, float | int | None], ...]) -> None:
+def save_state(folder: Path, game: Game, digest: str, measured: tuple[Measured, ...]) -> None:
     """Writes all that the next step depends on."""
-    told = {"settings": asdict(game.settings), "digest": digest, "steps": game.steps, "measured": list(measured)}
+    told = {
+        "settings": asdict(game.settings),
+        "digest": digest,
+        "steps": game.steps,
+        "measured": [asdict(each) for each in measured],
+    }
     atomic_write(folder / STATE, save(game.tensors(), metadata={"format": FORMAT, "training": json.dumps(told)}))
 
 
@@ -105,7 +119,7 @@ def load_state(folder: Path) -> SavedState:
             digest=str(told["digest"]),
             steps=int(told["steps"]),
             tensors=tensors,
-            measured=tuple(told["measured"]),
+            measured=tuple(Measured(**each) for each in told["measured"]),
         )
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, UsageError) as error:
         raise SourceError(f"{path} is no readable state of a training ({error}); start anew in another folder") from error

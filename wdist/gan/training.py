@@ -84,8 +84,8 @@ class GanResult:
     sheet: Path
     compared: int
     """Images of each side in the bounds of :attr:`measured`."""
-    measured: tuple[dict[str, float | int | None], ...]
-    """step and lower of each checkpoint, those before a resumption included."""
+    measured: tuple[files.Measured, ...]
+    """At each checkpoint, those before a resumption included."""
     checkpoints: tuple[str, ...]
     """Addresses of the numbered ones that this call wrote, in their order."""
     environment: Environment
@@ -192,7 +192,7 @@ class _Course:
                 f"the generator's weights became nan before step {game.steps}; try a lower --learning-rate in another folder"
             )
         lower = self._proved(generator)
-        self._measured = (*self._measured, {"step": game.steps, "lower": lower})
+        self._measured = (*self._measured, files.Measured(step=game.steps, lower=lower))
         path = self._folder / f"generator-{game.steps:06d}.safetensors"
         page = drawn(generator, self._latents(_SHOWN, _SHEET_SIDE))
         for weights, sheet in ((path, f"samples-{game.steps:06d}.png"), (self._folder / files.FINAL, files.SHEET)):

@@ -28,14 +28,14 @@ def rendered_gan(result: GanResult) -> Text:
     text.append(f"  {duration(result.seconds)}", style="dim")
     if result.resumed_at is not None:
         text.append(f", resumed at step {counted(result.resumed_at)}", style="dim")
-    proved = [(int(each["step"] or 0), each["lower"]) for each in result.measured if each["lower"] is not None]
+    proved = [(each.step, each.lower) for each in result.measured if each.lower is not None]
     if proved:
         step, lower = proved[-1]
         text.append(
             f"\nproved by the critic at step {counted(step)}: W1 between {counted(result.compared)} images and as many "
-            f"generated ones is at least {at_least(lower or 0.0)} (certain, for these samples; Euclidean, pixels in [0, 1])"
+            f"generated ones is at least {at_least(lower)} (certain, for these samples; Euclidean, pixels in [0, 1])"
         )
-        course = "  ".join(f"{counted(step)}: {at_least(lower or 0.0, 3)}" for step, lower in proved)
+        course = "  ".join(f"{counted(step)}: {at_least(lower, 3)}" for step, lower in proved)
         text.append(f"\nstep by step  {course}", style="dim")
     if result.interrupted:
         text.append("\ninterrupted; --resume goes on from here", style="yellow")

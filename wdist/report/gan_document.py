@@ -56,7 +56,7 @@ class GanDocument(_Part):
             interrupted=result.interrupted,
             resumed_at=result.resumed_at,
             compared=result.compared,
-            measured=[MeasuredDocument(**each) for each in result.measured],  # type: ignore[arg-type]
+            measured=[MeasuredDocument(**vars(each)) for each in result.measured],
             generator=result.generator,
             exported=result.exported,
             sheet=str(result.sheet),
