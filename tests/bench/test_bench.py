@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from wdist.bench.bench import Bench, BenchTable, Column, Conclusion, Conditions, Finding, Series, Skipped
+from wdist.bench.bench import Bench, BenchTable, Column, Conclusion, Conditions, Series, Skipped
 from wdist.bench.machine import commit, this_machine
 from wdist.bench.registry import BENCHES, bench
 from wdist.errors import UsageError
+from wdist.finding import Finding
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from wdist.bench.bench import BenchResult, BenchTable, Column, Conclusion, Finding, Panel, Series, Skipped
+from wdist.bench.bench import BenchResult, BenchTable, Column, Conclusion, Panel, Series, Skipped
 from wdist.bench.machine import Machine
+from wdist.finding import Finding
 from wdist.report.bench import rendered_bench
 from wdist.report.bench_document import BenchDocument
 from wdist.report.bench_plots import bench_bytes, draw_bench

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.sources.conftest import data
-from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Finding, Reproduction, Series, Surface
+from wdist.finding import Finding
+from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Reproduction, Series, Surface
 from wdist.result import Environment
 
 __all__ = ["data"]  # a fixture of the sources' tests that these share

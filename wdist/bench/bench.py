@@ -14,6 +14,7 @@ from typing import Any, Literal
 from wdist.bench.machine import Machine, commit, this_machine
 from wdist.device import choose_device
 from wdist.errors import UsageError
+from wdist.finding import Finding
 from wdist.provenance import environment
 from wdist.result import Environment
 from wdist.training.observer import Observer, Silent
@@ -71,16 +72,6 @@ class BenchTable:
     of: type
     columns: tuple[Column, ...]
     """The first names the row."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """A sentence that the measurements are held against, and whether it held."""
-
-    claim: str
-    holds: bool
-    detail: str
-    """What was found, with its number."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,11 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from wdist.bench.bench import Bench, BenchTable, Column, Conclusion, Conditions, Finding, Panel, Series
+from wdist.bench.bench import Bench, BenchTable, Column, Conclusion, Conditions, Panel, Series
 from wdist.bench.coverage_pairs import PAIRS, CoveragePair
 from wdist.certificate import certify
 from wdist.confidence.methods import METHODS, lower_confidence_bound
+from wdist.finding import Finding
 from wdist.measures.rows import ResidentRows
 from wdist.primal.coupling import Effort
 from wdist.primal.population import population_upper_bound

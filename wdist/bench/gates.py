@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from wdist.bench.bench import Bench, BenchTable, Column, Conclusion, Conditions, Finding, Panel, Series
+from wdist.bench.bench import Bench, BenchTable, Column, Conclusion, Conditions, Panel, Series
 from wdist.critics import mean_difference
 from wdist.critics.settings import CriticSettings
 from wdist.estimation import estimate
+from wdist.finding import Finding
 from wdist.gating.gate import interval_of
 from wdist.gating.verdict import Answer, Interval, Maximum, NoWorse, On, joint_confidence, judge
 from wdist.result import Estimate

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from scipy import stats
 
-from wdist.bench.bench import Conclusion, Finding, Panel, Series
+from wdist.bench.bench import Conclusion, Panel, Series
 from wdist.bench.ladder_rows import LadderRow, OverheadRow, RungRow, TwinRow
+from wdist.finding import Finding
 
 CONFIDENCE = 0.95
 _NOISE = 0.999

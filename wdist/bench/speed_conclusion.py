@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from wdist.bench.bench import Conclusion, Finding, Panel, Series
+from wdist.bench.bench import Conclusion, Panel, Series
 from wdist.bench.speed_costs import CostRow
 from wdist.bench.speed_races import PAPER, RaceRow
 from wdist.bench.speed_steps import FLOOR, FULL, StepRow
+from wdist.finding import Finding
 
 _NETWORK, _GROUP = "784-720-720-1", "9"
 _MOST = {("adam", 64): 2.3, ("adam", 512): 1.4, ("adam", 2048): 1.15, ("muon", 64): 5.0, ("muon", 512): 1.8, ("muon", 2048): 1.2}

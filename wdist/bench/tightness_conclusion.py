@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-from wdist.bench.bench import Conclusion, Finding, Panel, Series
+from wdist.bench.bench import Conclusion, Panel, Series
 from wdist.bench.tightness_pairs import SIZES
 from wdist.bench.tightness_rows import FiniteRow, KnownRow, Runs
+from wdist.finding import Finding
 
 _HIGHEST_SHOWN = 1.6
 """Minibatches overshoot without limit as the dimension grows."""

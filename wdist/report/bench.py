@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from wdist.bench.bench import Bench, BenchResult, BenchTable, Column, Finding
+    from wdist.bench.bench import Bench, BenchResult, BenchTable, Column
+    from wdist.finding import Finding
 
 _DIGITS = 4
 

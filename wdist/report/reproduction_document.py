@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from wdist.report.document import SCHEMA_VERSION, Number
 
 if TYPE_CHECKING:
+    from wdist.finding import Finding
     from wdist.reproduce.experiment import Experiment
-    from wdist.reproduce.reproduction import Comparison, Curves, Finding, Reproduction, Series, Surface
+    from wdist.reproduce.reproduction import Comparison, Curves, Reproduction, Series, Surface
 
 
 class _Part(BaseModel):

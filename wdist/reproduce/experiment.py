@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from wdist.device import choose_device
+from wdist.finding import Finding
 from wdist.provenance import environment
 from wdist.reproduce.forecast import machine_rate
-from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Finding, Reproduction, Surface
+from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Reproduction, Surface
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,10 @@ References:
 import torch
 from torch import Tensor
 
+from wdist.finding import Finding
 from wdist.linalg.orthonormalise import bjorck, safe_scale
 from wdist.reproduce.experiment import Experiment, Outcome
-from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Finding, Series
+from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Series
 
 PARSEVAL_BETA = 0.0003
 """Of the paper: "a common choice for Parseval networks"."""

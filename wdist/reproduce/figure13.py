@@ -6,10 +6,11 @@ References:
 
 import torch
 
+from wdist.finding import Finding
 from wdist.linalg.orthonormalise import bjorck
 from wdist.reproduce.experiment import Experiment, Outcome
 from wdist.reproduce.figure12 import PARSEVAL_BETA, SIZE, extremes, scalar_recursion, start_matrix
-from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Finding, Series
+from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Series
 
 ITERATIONS = 50
 """Of the paper."""

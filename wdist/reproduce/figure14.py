@@ -4,10 +4,11 @@ References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, figure 14, appendix B.2.
 """
 
+from wdist.finding import Finding
 from wdist.reproduce.dual_training import Trial, train_one
 from wdist.reproduce.experiment import Experiment, Outcome
 from wdist.reproduce.forecast import critic_operations
-from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Finding, Series
+from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Series
 from wdist.result import CriticResult
 from wdist.sources.pairs import sphere
 

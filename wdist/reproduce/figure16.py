@@ -7,6 +7,7 @@ References:
 
 import torch
 
+from wdist.finding import Finding
 from wdist.reproduce.classifier import (
     BATCH,
     HIDDEN_LAYERS,
@@ -24,7 +25,7 @@ from wdist.reproduce.classifier import (
 )
 from wdist.reproduce.experiment import Experiment, Outcome
 from wdist.reproduce.figure6 import LIPSCHITZ, histogram
-from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Finding, Series
+from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Series
 
 RANGES = {"ReLU": (4.0, 8.0), "GroupSort": (9.0, 10.0)}
 """"While the ReLU singular values are spread between 4-8 the GroupSort network concentrates the singular values in range 9-10.\""""

@@ -6,10 +6,11 @@ References:
 
 import torch
 
+from wdist.finding import Finding
 from wdist.reproduce.dual_training import TITLES, Trial, train_one
 from wdist.reproduce.experiment import Experiment, Outcome
 from wdist.reproduce.forecast import critic_operations
-from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Finding, Series
+from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Series
 from wdist.result import CriticResult
 from wdist.sources.pairs import absolute_value
 

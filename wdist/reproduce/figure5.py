@@ -7,10 +7,11 @@ References:
 import numpy as np
 import torch
 
+from wdist.finding import Finding
 from wdist.reproduce.dual_training import TITLES, Trial, train_one
 from wdist.reproduce.experiment import Experiment, Outcome
 from wdist.reproduce.forecast import critic_operations
-from wdist.reproduce.reproduction import Comparison, Conditions, Finding, Surface
+from wdist.reproduce.reproduction import Comparison, Conditions, Surface
 from wdist.result import CriticResult
 from wdist.sources.pairs import cones
 

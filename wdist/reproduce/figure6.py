@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from wdist.finding import Finding
 from wdist.reproduce.classifier import (
     BATCH,
     HIDDEN_LAYERS,
@@ -26,7 +27,7 @@ from wdist.reproduce.classifier import (
     train_classifier,
 )
 from wdist.reproduce.experiment import Experiment, Outcome
-from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Finding, Series
+from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Series
 
 LIPSCHITZ = 10.0
 RELU_LARGEST = 8.0

@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from wdist.finding import Finding
 from wdist.result import Environment
 from wdist.training.observer import Observer, Silent
 
@@ -53,16 +54,6 @@ class Comparison:
             return None
         low, high = self.paper if isinstance(self.paper, tuple) else (self.paper, self.paper)
         return self.ours - min(max(self.ours, low), high)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """A sentence of the paper, and whether it held here."""
-
-    claim: str
-    holds: bool
-    detail: str
-    """What was found, with its number."""
 
 
 @dataclass(frozen=True, kw_only=True)

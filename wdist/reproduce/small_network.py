@@ -11,9 +11,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from wdist.finding import Finding
 from wdist.reproduce.experiment import Outcome
 from wdist.reproduce.network import Network
-from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Finding, Series
+from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Series
 from wdist.training.observer import Stage
 from wdist.training.optimizers import make_optimizers, schedule
 

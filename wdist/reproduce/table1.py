@@ -6,10 +6,11 @@ References:
 
 from itertools import pairwise
 
+from wdist.finding import Finding
 from wdist.reproduce.dual_training import TITLES, Trial, train_one
 from wdist.reproduce.experiment import Experiment, Outcome
 from wdist.reproduce.forecast import critic_operations
-from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Finding, Series
+from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Series
 from wdist.sources.pairs import sphere
 
 DIMENSIONS = (128, 256, 512)

@@ -17,6 +17,7 @@ from wdist.critics.catalogue import RECIPES
 from wdist.critics.settings import CriticSettings
 from wdist.device import choose_device
 from wdist.errors import SourceError, UsageError
+from wdist.finding import Finding
 from wdist.fitting import Task
 from wdist.gan.settings import GanSettings
 from wdist.gan.training import STEPS as GAN_STEPS
@@ -24,7 +25,7 @@ from wdist.gan.training import train_gan
 from wdist.measures.pairing import Pair, open_pair
 from wdist.reproduce.experiment import Experiment, Outcome
 from wdist.reproduce.forecast import critic_operations
-from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Finding, Series
+from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Series
 from wdist.sources.opening import open_source
 from wdist.sources.source import Access
 from wdist.training.budget import Budget

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from wdist.device import choose_device
+from wdist.finding import Finding
 from wdist.linalg.orthonormalise import bjorck, bjorck_product, safe_scale
 from wdist.reproduce.experiment import Experiment, Outcome
-from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Finding, Series
+from wdist.reproduce.reproduction import Comparison, Conditions, Curves, Series
 from wdist.training.observer import Stage
 
 FULL_SECONDS = {1: 0.020, 2: 0.039, 3: 0.059, 5: 0.095, 10: 0.21}
