@@ -175,7 +175,7 @@ class Bench:
             WdistError: ``only`` lets nothing through, or a measurement failed.
             KeyboardInterrupt: before the first row was done.
         """
-        began = time.perf_counter()
+        began, state = time.perf_counter(), commit()  # of the code that runs, whatever is checked out meanwhile
         rows: list[Any] = []
         skipped: list[Skipped] = []
         interrupted = False
@@ -203,5 +203,5 @@ class Bench:
             interrupted=interrupted,
             machine=this_machine(),
             environment=environment(choose_device(conditions.device)),
-            commit=commit(),
+            commit=state,
         )
