@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -21,6 +21,8 @@ _TICK = 0.3
 """Inches that a named abscissa takes."""
 _MANY_LINES = 12
 """More than these are drawn thin."""
+Dash: TypeAlias = tuple[float, tuple[float, ...]]
+_DASHES: tuple[Dash, ...] = ((0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (10, 2)))
 _STRAIGHT_NAMES = 8
 """Characters of names, for each of at most a dozen, that stand below a panel without being turned."""
 
@@ -50,12 +52,12 @@ def draw_bench(result: BenchResult) -> Figure:
 
 
 def _draw(axes: Axes, panel: Panel) -> None:
-    colours = _colours(panel)
+    colours, dashes = _colours(panel), _dashes(panel)
     if panel.level is not None:
         axes.axhline(panel.level, color=INK, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
     thin = sum(series.line for series in panel.series) > _MANY_LINES
     for series in panel.series:
-        _draw_series(axes, series, colours[series.name], thin=thin)
+        _draw_series(axes, series, colours[series.name], dashes[series.name], thin=thin)
     axes.set_title(panel.title, loc="left")
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
@@ -73,16 +75,16 @@ def _draw(axes: Axes, panel: Panel) -> None:
     axes.grid(color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
-    handles = [_handle(series, colours[series.name]) for series in _first_of_each_name(panel)]
+    handles = [_handle(series, colours[series.name], dashes[series.name]) for series in _first_of_each_name(panel)]
     if len(handles) > 1:
         # Beside the panel, where it hides nothing.
         axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8, handlelength=1.6)
 
 
-def _draw_series(axes: Axes, series: Series, colour: str, *, thin: bool) -> None:
+def _draw_series(axes: Axes, series: Series, colour: str, dash: Dash, *, thin: bool) -> None:
     x, y = list(series.x), list(series.y)
     if series.line:
-        style = _line(series, colour) | ({"linewidth": 0.8} if thin else {})
+        style = _line(series, colour, dash) | ({"linewidth": 0.8} if thin else {})
         axes.plot(x, y, zorder=2 if series.reference else 3, **style)
         if len(x) == 1:
             axes.plot(x, y, "o", color=colour, markersize=4)
@@ -105,18 +107,29 @@ def _marks(series: Series, colour: str) -> dict[str, Any]:
     }
 
 
-def _line(series: Series, colour: str) -> dict[str, Any]:
+def _line(series: Series, colour: str, dash: Dash) -> dict[str, Any]:
     if series.reference:
-        return {"color": colour, "linewidth": 1.0, "alpha": 0.75, "linestyle": (0, (4, 2))}
+        return {"color": colour, "linewidth": 1.0, "alpha": 0.75, "linestyle": dash}
     return {"color": colour, "linewidth": 1.6}
 
 
-def _handle(series: Series, colour: str) -> Line2D:
-    return Line2D([], [], label=series.name, **(_line(series, colour) if series.line else _marks(series, colour)))
+def _handle(series: Series, colour: str, dash: Dash) -> Line2D:
+    return Line2D([], [], label=series.name, **(_line(series, colour, dash) if series.line else _marks(series, colour)))
 
 
 def _first_of_each_name(panel: Panel) -> list[Series]:
     return list({series.name: series for series in reversed(panel.series)}.values())[::-1]
+
+
+def _dashes(panel: Panel) -> dict[str, Dash]:
+    """Of lines for reference, whose two muted colours do not tell more than two of them apart."""
+    return {series.name: _DASHES[i // 2 % len(_DASHES)] for i, series in enumerate(_references(panel))} | {
+        series.name: _DASHES[0] for series in panel.series if not series.reference
+    }
+
+
+def _references(panel: Panel) -> list[Series]:
+    return [series for series in _first_of_each_name(panel) if series.reference]
 
 
 def _colours(panel: Panel) -> dict[str, str]:
@@ -128,8 +141,7 @@ def _colours(panel: Panel) -> dict[str, str]:
     results = [series.name for series in first if not series.reference]
     colours = {name: (MAIN, *OTHERS)[i % (1 + len(OTHERS))] for i, name in enumerate(results)}
     owners = {name.partition(",")[0]: colour for name, colour in reversed(colours.items())}
-    others = [series for series in first if series.reference]
-    for i, series in enumerate(others):
+    for i, series in enumerate(_references(panel)):
         muted = (INK, MUTED)[i % 2]
         colours[series.name] = owners.get(series.name.partition(",")[0], muted) if series.line else muted
     return colours
