@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from wdist.cli import options as opt
-from wdist.cli.delivery import check_no_input
+from wdist.cli.delivery import check_no_input, done_whatever_fails
 from wdist.cli.expansion import expanded
 from wdist.cli.request import Request, SourceOptions
-from wdist.errors import ExitStatus, OutputError, UsageError, WdistError
+from wdist.errors import ExitStatus, OutputError, UsageError
 from wdist.output import PLOT_SUFFIXES, atomic_write, check_writable
 
 if TYPE_CHECKING:
@@ -91,18 +92,11 @@ class CompareDelivery:
         """
         from wdist.cli.console import note, warn
 
-        failures: list[WdistError | OSError] = []
-        for deliver in (self._print, self._write, self._draw):
-            try:
-                deliver(comparison)
-            except (WdistError, OSError) as failure:
-                failures.append(failure)
+        raise_failures = done_whatever_fails(partial(deliver, comparison) for deliver in (self._print, self._write, self._draw))
         warn(comparison.warnings)
         if comparison.interrupted and not self.quiet:
             note("interrupted; what is shown is proved all the same")
-        if failures:
-            warn(str(further) for further in failures[1:])
-            raise failures[0]
+        raise_failures()
         if comparison.interrupted:
             return ExitStatus.INTERRUPTED
         return ExitStatus.NOT_CERTIFIED if comparison.left_out else ExitStatus.DONE

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,18 +64,13 @@ class Delivery:
         """
         from wdist.cli.console import note, warn
 
-        failures: list[WdistError | OSError] = []
-        for deliver in (self._print, self._write_document, self._save_critic, self._draw):
-            try:
-                deliver(estimate)
-            except (WdistError, OSError) as failure:
-                failures.append(failure)
+        raise_failures = done_whatever_fails(
+            partial(deliver, estimate) for deliver in (self._print, self._write_document, self._save_critic, self._draw)
+        )
         warn(estimate.warnings)
         if estimate.interrupted and not self.quiet:
             note("interrupted; the bounds are proved all the same")
-        if failures:
-            warn(str(further) for further in failures[1:])
-            raise failures[0]
+        raise_failures()
         if estimate.interrupted:
             return ExitStatus.INTERRUPTED
         reached = estimate.tolerance is None or estimate.closed
@@ -122,6 +118,32 @@ class Delivery:
             from wdist.cli.console import note
 
             note(f"{what} saved as {path}")
+
+
+def done_whatever_fails(deliveries: Iterable[Callable[[], None]]) -> Callable[[], None]:
+    """Delivers everything that can be delivered.
+
+    Arguments:
+        deliveries: each writes one thing.
+
+    Returns:
+        What raises the first failure, and warns of the others, once all else has been said; it does nothing if there was none.
+    """
+    failures: list[WdistError | OSError] = []
+    for deliver in deliveries:
+        try:
+            deliver()
+        except (WdistError, OSError) as failure:
+            failures.append(failure)
+
+    def raise_failures() -> None:
+        from wdist.cli.console import warn
+
+        if failures:
+            warn(str(further) for further in failures[1:])
+            raise failures[0]
+
+    return raise_failures
 
 
 def check_no_input(files: Iterable[Path], inputs: Iterable[str]) -> None:

@@ -8,16 +8,17 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from wdist.cli import options as opt
-from wdist.cli.delivery import check_no_input
+from wdist.cli.delivery import check_no_input, done_whatever_fails
 from wdist.cli.expansion import expanded
 from wdist.cli.request import Request, SourceOptions
-from wdist.errors import ExitStatus, OutputError, UsageError, WdistError
+from wdist.errors import ExitStatus, OutputError, UsageError
 from wdist.gating.verdict import SUBJECTS, check_asked, check_distance, check_tolerance
 from wdist.output import atomic_write, check_writable
 
@@ -187,20 +188,15 @@ class GateDelivery:
         """
         from wdist.cli.console import note, warn
 
-        failures: list[WdistError | OSError] = []
-        for deliver in (self._print, self._write_files, self._tell_github):
-            try:
-                deliver(result, question)
-            except (WdistError, OSError) as failure:
-                failures.append(failure)
+        raise_failures = done_whatever_fails(
+            partial(deliver, result, question) for deliver in (self._print, self._write_files, self._tell_github)
+        )
         warn(result.estimate.warnings)
         if result.timed and not self.quiet:
             note("--budget ends the training by the clock, so another run comes to other digits; --steps makes them repeat")
         if result.estimate.interrupted and not self.quiet:
             note("interrupted; the bounds are proved all the same, and the verdict follows from them")
-        if failures:
-            warn(str(further) for further in failures[1:])
-            raise failures[0]
+        raise_failures()
         return ExitStatus.INTERRUPTED if result.estimate.interrupted else question.accepts(result)
 
     def _print(self, result: GateResult, question: Question) -> None:

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wdist.critics.critic import Critic
 from wdist.critics.frozen import FrozenCritic
 from wdist.critics.recipe import CriticRecipe
 from wdist.critics.settings import CriticSettings
+from wdist.critics.stack import StackedCritic
 from wdist.ground_metric import L2, GroundMetric
-from wdist.lipschitz.activation import Activation, ActivationModule
+from wdist.lipschitz.activation import Activation
 from wdist.lipschitz.conv_frozen import Convolution, PatchWise
 from wdist.lipschitz.conv_patches import ImageShape, Patches
 from wdist.lipschitz.frozen_layer import FrozenLayer
@@ -27,7 +27,7 @@ _SMALLEST_GRID = 4
 _DEPTH = 5
 
 
-class ConvCritic(Critic):
+class ConvCritic(StackedCritic):
     """A stack of convolutions with an activation between them, from standardised flattened images to one potential.
 
     A fully connected layer is the convolution whose one patch is the whole image.
@@ -39,39 +39,22 @@ class ConvCritic(Critic):
     """
 
     def __init__(self, layers: Sequence[LipschitzLinear], patches: Sequence[Patches], activation: Activation) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
+        super().__init__(layers, activation)
         self.patches = tuple(patches)
-        self.activations = nn.ModuleList(activation.module(layer.outputs) for layer in layers[:-1])
-        self.activation = activation
-        self.constrain_every = max(layer.constrain_every for layer in layers)
-
-    @property
-    def _linear(self) -> list[LipschitzLinear]:
-        return cast(list[LipschitzLinear], list(self.layers))
-
-    @property
-    def _between(self) -> list[ActivationModule]:
-        return cast(list[ActivationModule], list(self.activations))
 
     def forward(self, x: Tensor) -> Tensor:
         n = len(x)
-        *hidden, last = zip(self._linear, self.patches, strict=True)
-        for (layer, patches), activation in zip(hidden, self._between, strict=True):
+        *hidden, last = zip(self.linear, self.patches, strict=True)
+        for (layer, patches), activation in zip(hidden, self.between, strict=True):
             x = activation(layer(_unit(patches.cut(x), patches))).reshape(n, -1)
         layer, patches = last
         return layer(_unit(patches.cut(x), patches)).squeeze(-1)
 
-    def constrain_(self, *, tightly: bool = False) -> Tensor | None:
-        met = [layer.constrain_(tightly=tightly) for layer in self._linear]
-        measured = [defect for defect in met if defect is not None]
-        return torch.stack(measured).amax() if len(measured) == len(met) else None
-
     def freeze(self, standardisation: Standardisation, *, lipschitz: float = 1.0) -> FrozenCritic:
         frozen: list[FrozenLayer] = []
-        for position, (layer, patches) in enumerate(zip(self._linear, self.patches, strict=True)):
+        for position, (layer, patches) in enumerate(zip(self.linear, self.patches, strict=True)):
             if position:
-                between = self._between[position - 1].freeze()
+                between = self.between[position - 1].freeze()
                 count = self.patches[position - 1].count
                 frozen.append(between if count == 1 else PatchWise(count=count, layer=between))
             weight, bias = layer.plain_weight() / patches.overlap**0.5, layer.bias.detach().double().cpu()
