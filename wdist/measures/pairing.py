@@ -77,7 +77,7 @@ def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device
         a=measure_a,
         b=measure_b,
         standardisation=Standardisation.fit(fit_a, fit_b),
-        participation=_participation(torch.cat([fit_a, fit_b])),
+        participation=_participation(_some_of_both(fit_a, fit_b)),
         warnings=warnings,
     )
     if pair.identical:
@@ -138,12 +138,17 @@ def _training_sample(measure: Measure) -> torch.Tensor:
     return measure.train.next(min(_FIT_ROWS, 4096)).double().cpu()
 
 
+def _some_of_both(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """At most 1000 rows spread evenly over both."""
+    chosen = evenly(len(a) + len(b), 1000)
+    return torch.cat([a[chosen[chosen < len(a)]], b[chosen[chosen >= len(a)] - len(a)]])
+
+
 def _participation(x: torch.Tensor) -> float:
-    r"""(tr C)^2 / tr C^2 of the covariance C, by the Gram matrix of at most 1000 samples.
+    r"""(tr C)^2 / tr C^2 of the covariance C, by the Gram matrix of few samples.
 
     Products of a sample with itself are left out of tr C^2, which they would inflate when samples are few.
     """
-    x = x[evenly(len(x), 1000)]
     x = x - x.mean(0)
     largest = float(x.abs().max())
     if largest == 0:

@@ -1,10 +1,13 @@
 """One shift and one positive spread for both sides: what conditions the training, and is undone exactly in every bound."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import Tensor
+
+_ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,10 +31,10 @@ class Standardisation:
         a, b = a.double(), b.double()
         # Halved before they are added, and divided by the largest deviation before they are squared: 1e300 must not overflow.
         shift = a.mean(0) / 2 + b.mean(0) / 2
-        largest = max(float((a - shift).abs().max()), float((b - shift).abs().max()))
+        largest = max(float(_of_rows(side, lambda x: (x - shift).abs().amax(1)).max()) for side in (a, b))
         if largest == 0:
             return cls(shift=shift, spread=1.0)
-        square = sum(float(((side - shift) / largest).square().sum(1).mean()) for side in (a, b)) / 2
+        square = sum(float(_of_rows(side, lambda x: ((x - shift) / largest).square().sum(1)).mean()) for side in (a, b)) / 2
         return cls(shift=shift, spread=largest * square**0.5)
 
     def apply(self, x: Tensor) -> Tensor:
@@ -41,3 +44,8 @@ class Standardisation:
     def to(self, device: torch.device) -> Self:
         """The same, with the shift on another device."""
         return type(self)(shift=self.shift.to(device), spread=self.spread)
+
+
+def _of_rows(x: Tensor, number: Callable[[Tensor], Tensor]) -> Tensor:
+    """One number of each row, some rows at a time: x may be large, and what the number comes from as large again."""
+    return torch.cat([number(rows) for rows in x.split(_ROWS_AT_ONCE)])

@@ -1,4 +1,4 @@
-"""Numpy files: ``.npy``, memory-mapped, and ``.npz:key``, unpacked once its size is known to be bearable."""
+"""Numpy files: ``.npy``, read as far as is asked for, and ``.npz:key``, unpacked once its size is known to be bearable."""
 
 import math
 import zipfile
@@ -41,9 +41,10 @@ def open_npy(address: Address) -> StoredArray:
         try:
             if fortran:  # a row's values lie far apart
                 return tensor_of(np.array(np.load(address.path, mmap_mode="r", allow_pickle=False)[start:stop]), name)
-            # Only these rows are mapped: a map of the whole file may exceed a limit on the address space.
-            offset, part = begin + start * row_bytes, (stop - start, *shape[1:])
-            return tensor_of(np.array(np.memmap(address.path, dtype, mode="r", offset=offset, shape=part)), name)
+            # Read and not mapped: pages of a map count as memory of the process beside the rows copied from them.
+            part = (stop - start, *shape[1:])
+            values = np.fromfile(address.path, dtype, count=math.prod(part), offset=begin + start * row_bytes)
+            return tensor_of(values.reshape(part), name)
         except (ValueError, OSError) as error:
             raise _broken(name, error) from error
 
