@@ -5,8 +5,8 @@ ends at or above that bound, then with one budget between that and the last that
 that reached it counts, and none that would take longer than the paper's is begun. What is compared is certified: plain float64
 weights over their proved norms. Times are what the one thread has computed.
 
-Learning rates of a race are those that reached most of a grid (factors of 2 to 3, one seed, 60 and 180 steps): ours and the
-peers' alike.
+Learning rates of a race are those that reached most of a grid, for ours (factors of about 2, one seed) and for torchlip (factors of
+3); the other schemes keep their own.
 """
 
 import math
