@@ -24,8 +24,11 @@ from wdist.critics import mean_difference
 from wdist.critics.settings import CriticSettings
 from wdist.estimation import estimate
 from wdist.finding import Finding
+from wdist.gating.answer import Answer
 from wdist.gating.gate import interval_of
-from wdist.gating.verdict import Answer, Interval, Maximum, NoWorse, On, joint_confidence, judge
+from wdist.gating.interval import Interval, On, joint_confidence
+from wdist.gating.rules import Maximum, NoWorse
+from wdist.gating.verdict import judge
 from wdist.result import Estimate
 from wdist.training.observer import Stage
 

@@ -81,7 +81,7 @@ def command(
 
     from wdist.bench.bench import Conditions
     from wdist.bench.registry import bench
-    from wdist.report.progress import display_on
+    from wdist.report.terminal.progress import display_on
 
     suite = bench(what)
     _check_takes(suite, budget=budget, data=data)
@@ -104,7 +104,7 @@ def command(
         if output is not None:
             atomic_write(output, document.encode())
         if plot is not None:
-            from wdist.report.bench_plots import bench_bytes
+            from wdist.report.figures.bench import bench_bytes
 
             atomic_write(plot, bench_bytes(result, suffix=plot.suffix.lower()))
     finally:
@@ -139,8 +139,8 @@ def _check_takes(suite: Bench, *, budget: str | None, data: Path | None) -> None
 
 
 def _document(result: BenchResult) -> str:
-    from wdist.report.bench_document import BenchDocument
-    from wdist.report.document import text
+    from wdist.report.documents.bench import BenchDocument
+    from wdist.report.documents.document import text
 
     return text(BenchDocument.of(result))
 
@@ -152,7 +152,7 @@ def _print(result: BenchResult, document: str, *, json: bool) -> None:
         sys.stdout.write(document)
     else:
         from wdist.cli.console import result_console
-        from wdist.report.bench import rendered_bench
+        from wdist.report.terminal.bench import rendered_bench
 
         result_console().print(rendered_bench(result))
     sys.stdout.flush()
@@ -164,13 +164,13 @@ def _list(*, json: bool) -> int:
     from wdist.bench.registry import BENCHES
 
     if json:
-        from wdist.report.bench_document import SuitesDocument
-        from wdist.report.document import text
+        from wdist.report.documents.bench import SuitesDocument
+        from wdist.report.documents.document import text
 
         sys.stdout.write(text(SuitesDocument.of(BENCHES.values())))
     else:
         from wdist.cli.console import result_console
-        from wdist.report.bench import rendered_benches
+        from wdist.report.terminal.bench import rendered_benches
 
         result_console().print(rendered_benches(BENCHES.values()))
     return ExitStatus.DONE

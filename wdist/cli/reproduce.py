@@ -67,7 +67,7 @@ def command(
     if what == LIST:
         return _list(json=json)
 
-    from wdist.report.progress import display_on
+    from wdist.report.terminal.progress import display_on
     from wdist.reproduce.registry import experiment
     from wdist.reproduce.reproduction import Conditions
 
@@ -88,7 +88,7 @@ def command(
     if output is not None:
         atomic_write(output, document.encode())
     if plot is not None:
-        from wdist.report.reproduction_plots import reproduction_bytes
+        from wdist.report.figures.reproduction import reproduction_bytes
 
         atomic_write(plot, reproduction_bytes(reproduction, suffix=plot.suffix.lower()))
     if not quiet:
@@ -118,8 +118,8 @@ def _forecast(seconds: float, *, quick: bool, reducible: bool) -> str:
 
 
 def _document(reproduction: Reproduction) -> str:
-    from wdist.report.document import text
-    from wdist.report.reproduction_document import ReproductionDocument
+    from wdist.report.documents.document import text
+    from wdist.report.documents.reproduction import ReproductionDocument
     from wdist.reproduce.reproduction import PAPER
 
     return text(ReproductionDocument.of(reproduction, paper=PAPER))
@@ -132,7 +132,7 @@ def _print(reproduction: Reproduction, document: str, *, json: bool) -> None:
         sys.stdout.write(document)
     else:
         from wdist.cli.console import result_console
-        from wdist.report.reproduction import rendered_reproduction
+        from wdist.report.terminal.reproduction import rendered_reproduction
         from wdist.reproduce.reproduction import PAPER
 
         result_console().print(rendered_reproduction(reproduction, paper=PAPER))
@@ -151,13 +151,13 @@ def _list(*, json: bool) -> int:
         (each, each.forecast(quick=True, rate=rate), each.forecast(quick=False, rate=rate)) for each in EXPERIMENTS.values()
     ]
     if json:
-        from wdist.report.document import text
-        from wdist.report.reproduction_document import CatalogueDocument
+        from wdist.report.documents.document import text
+        from wdist.report.documents.reproduction import CatalogueDocument
 
         sys.stdout.write(text(CatalogueDocument.of(experiments)))
     else:
         from wdist.cli.console import result_console
-        from wdist.report.reproduction import rendered_catalogue
+        from wdist.report.terminal.reproduction import rendered_catalogue
 
         result_console().print(rendered_catalogue(experiments))
     return ExitStatus.DONE

@@ -43,7 +43,7 @@ def command(
     from wdist.cli.console import notes_console, result_console
     from wdist.cli.delivery import check_no_input
     from wdist.output import atomic_write, check_writable
-    from wdist.report.progress import display_on
+    from wdist.report.terminal.progress import display_on
     from wdist.training.observer import Stage
 
     if not critic.is_file():
@@ -57,7 +57,8 @@ def command(
 
         verification = verify(critic, a, b, access=sources.access(), features=features, device=device, observer=observer)
     if json or output is not None:
-        from wdist.report.document import VerificationDocument, text
+        from wdist.report.documents.document import text
+        from wdist.report.documents.verification import VerificationDocument
 
         document = text(VerificationDocument.of(verification, critic=str(critic)))
     if json:
@@ -71,6 +72,6 @@ def command(
 
 
 def _rendered(verification: Verification) -> RenderableType:
-    from wdist.report.terminal import rendered_verification
+    from wdist.report.terminal.verification import rendered_verification
 
     return rendered_verification(verification)
