@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from wdist.cli import options as opt
-from wdist.cli.delivery import check_no_input, done_whatever_fails
+from wdist.cli.delivery import check_no_input, done_whatever_fails, tell_saved
 from wdist.cli.expansion import expanded
 from wdist.cli.request import Request, SourceOptions
 from wdist.errors import ExitStatus, OutputError, UsageError
@@ -138,9 +138,7 @@ class CompareDelivery:
 
     def _tell_saved(self, what: str, path: Path) -> None:
         if not self.quiet:
-            from wdist.cli.console import note
-
-            note(f"{what} saved as {path}")
+            tell_saved(what, path)
 
 
 def _document(comparison: Comparison) -> str:

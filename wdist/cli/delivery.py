@@ -117,9 +117,7 @@ class Delivery:
 
     def _tell_saved(self, what: str, path: Path) -> None:
         if not self.quiet:
-            from wdist.cli.console import note
-
-            note(f"{what} saved as {path}")
+            tell_saved(what, path)
 
 
 def done_whatever_fails(deliveries: Iterable[Callable[[], None]]) -> Callable[[], None]:
@@ -146,6 +144,13 @@ def done_whatever_fails(deliveries: Iterable[Callable[[], None]]) -> Callable[[]
             raise failures[0]
 
     return raise_failures
+
+
+def tell_saved(what: str, path: Path) -> None:
+    """A note that a file is there."""
+    from wdist.cli.console import note
+
+    note(f"{what} saved as {path}")
 
 
 def check_no_input(files: Iterable[Path], inputs: Iterable[str]) -> None:

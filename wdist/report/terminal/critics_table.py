@@ -25,12 +25,22 @@ def critics_table(estimate: Estimate) -> RenderableType:
     columns = _CriticColumns(critics, of=estimate)
     if not estimate.detailed:
         return FittedTable(
-            columns.names("critic\n(one budget)"), columns.lowers, columns.estimates, columns.populations, columns.K, *columns.effort, bars=columns.bars
+            columns.names("critic\n(one budget)"),
+            columns.lowers,
+            columns.estimates,
+            columns.populations,
+            columns.K,
+            *columns.effort,
+            bars=columns.bars,
         )
     parts: list[RenderableType] = [
-        FittedTable(columns.names("what it proves\n(best first)"), columns.lowers, columns.populations, columns.validity, bars=columns.bars),
+        FittedTable(
+            columns.names("what it proves\n(best first)"), columns.lowers, columns.populations, columns.validity, bars=columns.bars
+        ),
         Text(""),
-        FittedTable(columns.names("how it came about\n(one budget)"), columns.training_values, columns.estimates, columns.K, *columns.effort),
+        FittedTable(
+            columns.names("how it came about\n(one budget)"), columns.training_values, columns.estimates, columns.K, *columns.effort
+        ),
     ]
     free = [each for each in critics if not each.bound_by_construction]
     if free:
