@@ -1,8 +1,17 @@
-"""``python -m wdist``: the same as the ``wdist`` command."""
+"""The ``wdist`` command, also as ``python -m wdist``."""
 
 import sys
 
-from wdist.cli.main import main
+
+def main() -> int:
+    """Runs the command line; Ctrl-C while it is still being imported is told like any other."""
+    try:
+        from wdist.cli.main import main as command_line
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted before the result was there\n")
+        return 130
+    return command_line()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -269,3 +269,17 @@ def test_the_document_of_a_verification_survives_a_reader_that_goes_away(wdist, 
     monkeypatch.setattr(sys.stdout, "write", gone)
     wdist("verify", "critic.safetensors", "--json", "-o", "result.json")
     assert json.loads((tmp_path / "result.json").read_text())["ok"] is True
+
+
+def test_an_interrupt_during_the_imports_is_told_like_any_other(monkeypatch, capsys):
+    from wdist.__main__ import main
+
+    class Interrupted:
+        def find_spec(self, name, path, target=None):
+            if name == "wdist.cli.main":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "wdist.cli.main")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    assert main() == ExitStatus.INTERRUPTED
+    assert capsys.readouterr().err == "error: interrupted before the result was there\n"
