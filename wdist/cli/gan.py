@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wdist.cli import options as opt
-from wdist.errors import ExitStatus
+from wdist.cli.expansion import expanded
+from wdist.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
     from wdist.gan.training import Checkpoint, GanResult
@@ -23,38 +26,39 @@ def gan() -> None:
     """Train a generator of images, for wdist estimate and its siblings to judge."""
 
 
-@app.command("train")
-def train(
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for checkpoints, samples and state.")],
+@dataclass(frozen=True, kw_only=True)
+class GanRequest:
+    """What is trained on which images, and for how long; the critic, or the resumed state, decides what is left out."""
+
     data: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Images in [0, 1] to learn from: torchvision:MNIST?split=train, images/, a.h5, ..."),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", metavar="", help="Go on with the training in DIR, to more steps.")] = False,
+    ] = None
+    resume: Annotated[bool, typer.Option("--resume", metavar="", help="Go on with the training in DIR, to more steps.")] = False
     steps: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, rich_help_panel=_TRAINING, help="Steps of the generator, all in all. Default: 4000."),
-    ] = None,
+    ] = None
     budget: Annotated[
         str | None, typer.Option(metavar="TIME", rich_help_panel=_TRAINING, help="Train for this long instead: 45s, 2m, 1h.")
-    ] = None,
+    ] = None
     batch_size: Annotated[
         int | None,
         typer.Option(metavar="N", rich_help_panel=_TRAINING, help="Images of each side in one step. Default: 64."),
-    ] = None,
+    ] = None
     learning_rate: Annotated[
         float | None, typer.Option(metavar="X", rich_help_panel=_TRAINING, help="Of the generator. Default: what suits the critic.")
-    ] = None,
+    ] = None
     critic_learning_rate: Annotated[
         float | None, typer.Option(metavar="X", rich_help_panel=_TRAINING, help="Of the critic, likewise.")
-    ] = None,
+    ] = None
     seed: Annotated[
         int | None,
         typer.Option(
             metavar="N", min=0, callback=opt.check_seed, rich_help_panel=_TRAINING, help="Of every random choice. Default: 0."
         ),
-    ] = None,
-    device: opt.Device = "auto",
+    ] = None
+    device: opt.Device = "auto"
     critic: Annotated[
         str | None,
         typer.Option(
@@ -63,26 +67,60 @@ def train(
             help="What the generator plays against: groupsort-conv (the default) or groupsort, which prove a lower bound as they "
             "go; gradient-penalty or weight-clipping, which prove none.",
         ),
-    ] = None,
+    ] = None
     latent: Annotated[
         int | None, typer.Option(metavar="N", rich_help_panel=_SIZES, help="Size of the latent vector. Default: 64.")
-    ] = None,
+    ] = None
     width: Annotated[
         int | None,
         typer.Option(
             metavar="N", rich_help_panel=_SIZES, help="Channels of the generator's first convolution. Default: 32; papers: 128."
         ),
-    ] = None,
+    ] = None
     critic_width: Annotated[
         int | None,
         typer.Option(metavar="N", rich_help_panel=_SIZES, help="Units of the critic's dense layers. Default: 256; papers: 1024."),
-    ] = None,
+    ] = None
     critic_steps: Annotated[
         int | None,
         typer.Option(metavar="N", rich_help_panel=_SIZES, help="Of the critic for one of the generator. Default: what suits it."),
-    ] = None,
-    download: opt.Download = False,
-    trust: opt.Trust = False,
+    ] = None
+    download: opt.Download = False
+    trust: opt.Trust = False
+
+    def train(self, folder: Path, observer: Callable[[Checkpoint], None]) -> GanResult:
+        """The one call of the library.
+
+        Raises:
+            UsageError: there is nothing to train on, or the budget is no length of time.
+        """
+        from wdist.gan.settings import GanSettings
+        from wdist.gan.training import train_gan
+        from wdist.sources.source import Access
+        from wdist.training.budget import Budget
+
+        if self.data is None and not self.resume:
+            raise UsageError("a new training needs images; name them with --data ADDRESS")
+        budget = None if self.budget is None else Budget.parse(self.budget)
+        given = {each.name: value for each in fields(GanSettings) if (value := getattr(self, each.name)) is not None}
+        return train_gan(
+            folder,
+            None if self.resume else GanSettings(**given),
+            changes=given,
+            resume=self.resume,
+            steps=self.steps,
+            budget=budget,
+            device=self.device,
+            access=Access(trust=self.trust, download=self.download, seed=self.seed or 0),
+            observer=observer,
+        )
+
+
+@app.command("train")
+@expanded
+def train(
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for checkpoints, samples and state.")],
+    request: GanRequest,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
@@ -93,41 +131,9 @@ def train(
 
     Example: wdist gan train --data torchvision:MNIST?split=train -o run --steps 2000
     """
-    from wdist.errors import UsageError
-    from wdist.training.budget import Budget
-
-    given = {
-        "data": data, "critic": critic, "latent": latent, "width": width, "critic_width": critic_width,
-        "critic_steps": critic_steps, "batch_size": batch_size, "learning_rate": learning_rate,
-        "critic_learning_rate": critic_learning_rate, "seed": seed,
-    }  # fmt: skip
-    given = {name: value for name, value in given.items() if value is not None}
-    if data is None and not resume:
-        raise UsageError("a new training needs images; name them with --data ADDRESS")
-    limit = None if budget is None else Budget.parse(budget)  # refuses what is no length of time
-    result = _trained(
-        output, given, steps=steps, budget=limit, resume=resume, device=device, quiet=quiet, trust=trust, download=download
-    )
+    result = request.train(output, (lambda checkpoint: None) if quiet else _tell)
     _print(result, json=json)
     return ExitStatus.INTERRUPTED if result.interrupted else ExitStatus.DONE
-
-
-def _trained(
-    folder: Path, given: dict[str, Any], *, resume: bool, quiet: bool, trust: bool, download: bool, **how: Any
-) -> GanResult:
-    from wdist.gan.settings import GanSettings
-    from wdist.gan.training import train_gan
-    from wdist.sources.source import Access
-
-    return train_gan(
-        folder,
-        None if resume else GanSettings(**given),
-        changes=given,
-        resume=resume,
-        access=Access(trust=trust, download=download, seed=given.get("seed", 0)),
-        observer=(lambda checkpoint: None) if quiet else _tell,
-        **how,
-    )
 
 
 def _tell(checkpoint: Checkpoint) -> None:
