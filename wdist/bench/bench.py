@@ -40,13 +40,13 @@ class Conditions:
     observer: Observer = field(default_factory=Silent)
 
     def wanted(self, name: str) -> bool:
-        """Whether ``only`` lets a row of that name through."""
+        """Whether ``only`` selects the row of that name."""
         return not self.only or any(fnmatchcase(name, f"*{part}*") for part in self.only)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """A row that could not be measured here; a suite hands it over in the place of a row."""
+    """A row that could not be measured on this machine, yielded in its place."""
 
     name: str
     reason: str
@@ -58,10 +58,10 @@ class Column:
 
     header: str
     cell: Callable[[Any], Any]
-    """From a row to a value of the kind; None leaves the cell empty."""
+    """Maps a row to the value of its cell; None leaves the cell empty."""
     kind: Kind = "number"
     spread: Callable[[Any], float | None] | None = None
-    """From a row to the half width of what seeds differ by, shown behind the value."""
+    """Maps a row to half of the spread over seeds, which is shown behind the value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class BenchTable:
     title: str
     of: type
     columns: tuple[Column, ...]
-    """The first names the row."""
+    """The first column names the row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +82,13 @@ class Series:
     x: tuple[float, ...]
     y: tuple[float, ...]
     labels: tuple[str, ...] = ()
-    """Of the points, where there are not too many."""
+    """A label for each point; empty where there are too many to be read."""
     errors: tuple[float, ...] = ()
     """Half widths of their spread in y."""
     line: bool = False
-    """Points joined in their order."""
+    """Whether the points are joined by a line, in their order."""
     reference: bool = False
-    """Something to compare with rather than a result: drawn pale and open."""
+    """Whether this is something to compare results with; drawn pale, with open marks."""
 
     def __post_init__(self) -> None:
         if not len(self.x) == len(self.y) or any(len(each) not in (0, len(self.x)) for each in (self.labels, self.errors)):
@@ -106,12 +106,12 @@ class Panel:
     log_x: bool = False
     log_y: bool = False
     ticks: tuple[str, ...] = ()
-    """Names of the abscissae 0, 1, 2, ..., where they are no numbers."""
+    """Names of the abscissae 0, 1, 2, ..., where these stand for categories."""
     level: float | None = None
     """Height of a dashed line: the truth, the nominal error, a ratio of one."""
     bottom: float | None = None
     top: float | None = None
-    """Ends of the ordinate, where not all points need to be seen."""
+    """Limits of the ordinate, where it is not to follow from the points."""
 
 
 @dataclass(frozen=True, kw_only=True)

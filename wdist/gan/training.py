@@ -35,9 +35,9 @@ from wdist.sources.source import Access
 from wdist.training.budget import Budget, Clock
 
 STEPS = 4000
-"""Where neither steps nor a time is given."""
+"""Steps of a training for which neither steps nor a time is given."""
 CHECKPOINTS = 10
-"""In one training, evenly spread over its budget."""
+"""Checkpoints of one training, evenly spread over its budget."""
 COMPARED = 2048
 """Images of each side that a certified bound is stated for."""
 _SHOWN = 100
@@ -47,19 +47,20 @@ _EVALUATED = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """What is known of the generator after some steps."""
+    """The progress of a training at one of its checkpoints."""
 
     step: int
     fraction: float
-    """Of the budget that is spent."""
+    """Share of the budget that is spent."""
     seconds: float
-    """Since this call began."""
+    """Time since this call began."""
     rate: float
-    """Steps a second since then."""
+    """Steps per second since then."""
     seconds_left: float
-    """Until the budget ends, at that pace."""
+    """Time until the budget ends, at that rate."""
     lower: float | None
-    """W1 between :attr:`compared` images and as many of the generator's is certainly not below; None without a certificate."""
+    """A lower bound for W1 between :attr:`compared` images and as many generated ones, which holds for certain; None without a
+    certificate."""
     compared: int
     path: Path
     address: str
@@ -76,18 +77,18 @@ class GanResult:
     seconds: float
     interrupted: bool
     resumed_at: int | None
-    """The step that this call went on from; None where it began anew."""
+    """The step from which this call resumed; None where it started a new training."""
     generator: str
-    """Address of the last checkpoint, as every command takes it."""
+    """Address of the last checkpoint, which every command accepts as a source."""
     exported: str | None
-    """Address of the same as a program, which needs ``--trust``; None where the training was interrupted."""
+    """Address of the same generator as a program, which needs ``--trust``; None if the training was interrupted."""
     sheet: Path
     compared: int
     """Images of each side in the bounds of :attr:`measured`."""
     measured: tuple[files.Measured, ...]
-    """At each checkpoint, those before a resumption included."""
+    """One entry for each checkpoint, including those from before a resumption."""
     checkpoints: tuple[str, ...]
-    """Addresses of the numbered ones that this call wrote, in their order."""
+    """Addresses of the numbered checkpoints that this call wrote, in their order."""
     environment: Environment
 
 
@@ -147,7 +148,7 @@ def train_gan(
 
 
 class _Course:
-    """A training on its way, and what it has left behind so far."""
+    """A running training, and the checkpoints that it has written so far."""
 
     def __init__(
         self, game: Game, images: Images, folder: Path, observer: Callable[[Checkpoint], None], saved: files.SavedState | None
@@ -158,7 +159,7 @@ class _Course:
         self._written: list[str] = []
 
     def run(self, limit: Budget) -> GanResult:
-        """To the end of the budget, or to Ctrl-C."""
+        """Trains until the budget ends, or until Ctrl-C."""
         game, clock = self._game, limit.start()
         began_at, interrupted, between_steps, told = game.steps, False, True, -1
         due = math.floor(clock.fraction(game.steps) * CHECKPOINTS) + 1
@@ -184,7 +185,7 @@ class _Course:
         return self._finish(clock, interrupted=interrupted)
 
     def _checkpoint(self, clock: Clock, began_at: int) -> None:
-        """Writes weights, sheet and state, and tells of them."""
+        """Writes weights, sample sheet and state, and notifies the observer."""
         game = self._game
         generator = game.averaged()
         if not all(bool(torch.isfinite(tensor).all()) for tensor in generator.state_dict().values()):

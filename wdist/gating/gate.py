@@ -20,12 +20,12 @@ from wdist.training.budget import Budget
 from wdist.training.observer import Observer, Silent, Stage
 
 TOLERANCE = 0.05
-"""By which share W1 may have grown, where nothing else is said."""
+"""The default of ``--tolerance``: the share by which W1 may have grown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """One rule, and what came of it."""
+    """A rule with its verdict."""
 
     rule: Rule
     verdict: Verdict
@@ -36,18 +36,18 @@ class GateResult:
     """The answer to one ``wdist gate``."""
 
     verdict: Verdict
-    """On all rules together."""
+    """The verdict on all rules together."""
     judged: tuple[Judged, ...]
     on: On
     interval: Interval
-    """What was judged."""
+    """The interval that was judged."""
     confidence: float | None
-    """Of the verdict; None where it is certain."""
+    """The confidence of the verdict; None where it is certain."""
     estimate: Estimate
     recorded: Recorded | None
-    """The earlier result, where there is a rule about one."""
+    """The earlier result, if one of the rules compares with it."""
     timed: bool
-    """The training ended by the clock, so that another run comes to other digits."""
+    """Whether the training was limited by time, in which case another run gives other digits."""
 
     @property
     def answer(self) -> Answer:
@@ -62,7 +62,7 @@ class GateResult:
 
     @property
     def passed(self) -> bool:
-        """Whether it is proved that what was asked holds."""
+        """Whether all that was asked is proved."""
         return self.answer is Answer.PASS
 
 
@@ -130,10 +130,10 @@ def rules_of(
     tolerance: float | None,
     on: On,
 ) -> tuple[Rule, ...]:
-    """What the user asks, as rules.
+    """The rules that the options ask for.
 
     Raises:
-        UsageError: nothing is asked, a number is no distance, or two questions exclude each other.
+        UsageError: nothing is asked, a number cannot be a distance, or two options exclude each other.
     """
     check_asked(maximum=maximum, max_lower=max_lower, baseline=recorded is not None, tolerance=tolerance)
     rules: list[Rule] = []
@@ -149,14 +149,14 @@ def rules_of(
 def judged(
     found: Estimate, rules: tuple[Rule, ...], *, on: On, recorded: Recorded | None = None, timed: bool = False
 ) -> GateResult:
-    """What an estimate says to some rules.
+    """The result of judging an estimate by some rules.
 
     Arguments:
         found: the estimate.
         rules: at least one.
         on: which of its two intervals is judged.
         recorded: the earlier result that a rule is about.
-        timed: whether the training ended by the clock.
+        timed: whether the training was limited by time.
     """
     interval = interval_of(found, on)
     each = tuple(Judged(rule=rule, verdict=judge(rule, interval)) for rule in rules)
@@ -204,7 +204,7 @@ def _check_judgeable(sides: tuple[Source, Source], on: On) -> None:
 
 
 def _check_recorded(recorded: Recorded, reference: Source, *, on: On, options: dict[str, Any]) -> None:
-    """Before the training, as far as that is known: digests of features are not."""
+    """Compares with the baseline before anything is trained, as far as possible: digests of features are not known yet."""
     if options.get("features") is not None:
         return
     recorded.check_space(options.get("metric", "l2"), None)
