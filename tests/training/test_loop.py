@@ -12,7 +12,7 @@ from wdist.critics.catalogue import RECIPES
 from wdist.errors import TrainingDiverged
 from wdist.linalg.orthonormalise import orthonormality_defect
 from wdist.training.budget import Budget
-from wdist.training.loop import VALIDATIONS, Trained, train
+from wdist.training.loop import VALIDATIONS, Course, Trained, train
 from wdist.training.observer import CriticFinished, CriticStarted, Progress, Silent
 from wdist.training.optimizers import make_optimizers
 from wdist.training.step import TrainingStep
@@ -49,17 +49,26 @@ class Slope(nn.Module):
         self.constrained.append(tightly)
 
 
-def run(critic=None, *, minibatch=None, validate=None, budget=None, observer=None, penalty=None, learning_rate=0.01, **options):
+def run(
+    critic=None,
+    *,
+    minibatch=None,
+    validate=None,
+    budget=None,
+    observer=None,
+    penalty=None,
+    learning_rate=0.01,
+    decay="constant",
+    **options,
+):
     critic = critic or Slope()
-    defaults = {"decay": "constant", "unit": 1.0, "name": "slope", **options}
+    validate = validate or (lambda critic: float(critic.weight.detach()))
     return critic, train(
-        critic,
+        Course(critic, validate=validate, observer=observer or Silent(), **{"unit": 1.0, "name": "slope", **options}),
         ascend=TrainingStep(critic, make_optimizers(critic, name="adam", learning_rate=learning_rate), penalty=penalty),
         minibatch=minibatch or (lambda: (torch.ones(4, 1), torch.zeros(4, 1))),
-        validate=validate or (lambda critic: float(critic.weight.detach())),
         budget=budget or Budget(steps=100),
-        observer=observer or Silent(),
-        **defaults,
+        decay=decay,
     )
 
 
@@ -224,15 +233,11 @@ def test_every_bjorck_order_keeps_weights_orthonormal(order, generator):
     critic = RECIPES["groupsort-bjorck"].build(3, SMALL.filled(bjorck_order=order), generator)
     x = torch.randn(2, 64, 3, generator=generator) + torch.tensor([[[0.0]], [[1.0]]])
     train(
-        critic,
+        Course(critic, validate=lambda critic: 1.0, unit=1.0, observer=Silent(), name=""),
         ascend=TrainingStep(critic, make_optimizers(critic, name="muon", learning_rate=0.05)),
         minibatch=lambda: (x[0], x[1]),
-        validate=lambda critic: 1.0,
         budget=Budget(steps=60),
         decay="constant",
-        unit=1.0,
-        observer=Silent(),
-        name="",
     )
     critic.constrain_(tightly=True)
     assert max(float(orthonormality_defect(layer.weight.detach())) for layer in critic.layers) < 1e-5

@@ -111,7 +111,7 @@ class Muon(Optimizer):
     The update has spectral norm about ``lr`` whatever the width.
 
     Arguments:
-        params: matrices.
+        params: matrices, or as many of one shape along a leading axis.
         lr: spectral norm of one update.
         momentum: of the running sum of gradients; Nesterov's form.
 
@@ -169,10 +169,18 @@ BIAS_LEARNING_RATE = 0.003
 """Of biases by Adam, for standardised data, whose root mean square radius is 1."""
 
 
-def make_optimizers(critic: nn.Module, *, name: str, learning_rate: float) -> list[Optimizer]:
-    """Optimisers for all parameters of a critic: ``name`` for weight matrices, Adam for what has one axis (AggMo takes both)."""
-    matrices = [parameter for parameter in critic.parameters() if parameter.ndim == 2]
-    vectors = [parameter for parameter in critic.parameters() if parameter.ndim != 2]
+def make_optimizers(critic: nn.Module, *, name: str, learning_rate: float, side_by_side: bool = False) -> list[Optimizer]:
+    """Optimisers for all parameters of a critic: ``name`` for weight matrices, Adam for what has one axis (AggMo takes both).
+
+    Arguments:
+        critic: in training.
+        name: ``muon``, ``adam`` or ``aggmo``.
+        learning_rate: of the weight matrices.
+        side_by_side: its parameters are those of several critics and have one axis more, the first.
+    """
+    axes = 3 if side_by_side else 2
+    matrices = [parameter for parameter in critic.parameters() if parameter.ndim == axes]
+    vectors = [parameter for parameter in critic.parameters() if parameter.ndim != axes]
     if name == "aggmo":
         return [AggMo([{"params": matrices}, {"params": vectors, "lr": learning_rate / 10}], lr=learning_rate)]
     biases = Adam(vectors, lr=BIAS_LEARNING_RATE)
