@@ -11,10 +11,12 @@ from tests.trials import SMALL, judged, pair_of, trial, two_moons
 from wdist.critics.catalogue import RECIPES
 from wdist.errors import TrainingDiverged
 from wdist.linalg.orthonormalise import orthonormality_defect
+from wdist.training import loop
 from wdist.training.budget import Budget
 from wdist.training.loop import VALIDATIONS, Course, Trained, train
 from wdist.training.observer import CriticFinished, CriticStarted, Progress, Silent
 from wdist.training.optimizers import make_optimizers
+from wdist.training.readback import Readback
 from wdist.training.step import TrainingStep
 
 
@@ -97,6 +99,32 @@ def test_what_was_best_by_validation_is_kept():
     best = max(trained.history, key=lambda point: point.validation)
     assert 0 < best.step < 100
     assert -abs(float(critic.weight.detach()) - 0.3) == trained.best == best.validation
+
+
+@pytest.mark.parametrize("polls", [1, 3, 1000])
+def test_validations_that_arrive_late_are_noted_as_if_they_had_come_at_once(polls, monkeypatch):
+    """As on a GPU, which is some steps behind: what is kept are the weights that were validated, not those of the moment."""
+
+    class Late(Readback):
+        left = polls
+
+        @property
+        def arrived(self):
+            self.left -= 1
+            return self.left <= 0
+
+    def middle(critic):
+        return -abs(float(critic.weight.detach()) - 0.3)
+
+    at_once, trained = run(validate=middle, learning_rate=0.02)
+    monkeypatch.setattr(loop, "Readback", Late)
+    observer = Recorder()
+    late, found = run(validate=middle, learning_rate=0.02, observer=observer)
+    assert [(p.step, p.validation, p.training) for p in found.history] == [
+        (p.step, p.validation, p.training) for p in trained.history
+    ]
+    assert torch.equal(late.weight, at_once.weight)
+    assert [event.step for event in observer.of(Progress)] == [point.step for point in found.history]
 
 
 def test_the_constraint_is_met_before_every_validation_and_in_between():

@@ -85,13 +85,13 @@ class PreparedNetwork:
             name=self.recipe.name,
         )
 
-    def _validation(self) -> Callable[[Critic], float]:
+    def _validation(self) -> Callable[[Critic], Tensor]:
         samples = self.task.validation(_VALIDATION_ROWS)
         dual = dual_on(*samples)
 
-        def validate(critic: Critic) -> float:
+        def validate(critic: Critic) -> Tensor:
             price = self.penalty()  # anew, so that all validations look at the same points
-            return dual(critic) if price is None else dual(critic) - float(price(critic, *samples).detach())
+            return dual(critic) if price is None else dual(critic) - price(critic, *samples).detach()
 
         return validate
 

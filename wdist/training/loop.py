@@ -13,6 +13,7 @@ from wdist.result import HistoryPoint
 from wdist.training.budget import Budget, Clock
 from wdist.training.observer import Observer, Progress
 from wdist.training.optimizers import schedule
+from wdist.training.readback import Readback
 from wdist.training.step import Ascent
 
 VALIDATIONS = 40
@@ -48,8 +49,25 @@ class Trained:
         return self.best - early <= 0.01 * abs(self.best)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Validation:
+    """A validation whose numbers are on their way from the device."""
+
+    value: Readback
+    training: Readback
+    """Sum of the dual values of the minibatches since the one before."""
+    minibatches: int
+    state: dict[str, Tensor]
+    """Of the critic that was validated."""
+    step: int
+    seconds: float
+    fraction: float
+
+
 class Course:
     """The way of one critic through its training: validations so far, and the weights of the best.
+
+    Nothing here waits for the device but :meth:`settle` where it is told to: validations are begun, and noted once they have arrived.
 
     Arguments:
         critic: in its first state.
@@ -59,42 +77,68 @@ class Course:
         name: of the critic, for the observer.
     """
 
-    def __init__(self, critic: Critic, *, validate: Callable[[Critic], float], unit: float, observer: Observer, name: str) -> None:
+    def __init__(
+        self, critic: Critic, *, validate: Callable[[Critic], Tensor | float], unit: float, observer: Observer, name: str
+    ) -> None:
         self.critic, self.name = critic, name
         self._validate, self._unit, self._observer = validate, unit, observer
         self._best, self._best_state = -math.inf, self._state()
         self._sum = torch.zeros((), device=next(critic.parameters()).device)
         self._count = 0
+        self._begun: _Validation | None = None
+        self._finite = True
         self.history: list[HistoryPoint] = []
 
     def _state(self) -> dict[str, Tensor]:
         return {name: tensor.clone() for name, tensor in self.critic.state_dict().items()}
 
     def add(self, dual: Tensor) -> None:
-        """Notes the dual value of one minibatch, without waiting for the device."""
+        """Notes the dual value of one minibatch."""
         self._sum += dual.detach()
         self._count += 1
 
-    def validate(self, step: int, clock: Clock) -> bool:
-        """Validates the critic as it is now and keeps it if it is the best; False when its value is not finite."""
+    def validate(self, step: int, clock: Clock) -> None:
+        """Begins to validate the critic as it is now."""
+        self.settle(wait=True)
         self.critic.constrain_(tightly=True)
         self.critic.eval()
-        validation = self._validate(self.critic) * self._unit
+        value = self._validate(self.critic)
         self.critic.train()
-        training = float(self._sum) / max(self._count, 1) * self._unit
+        self._begun = _Validation(
+            value=Readback(torch.as_tensor(value, dtype=torch.float64)),
+            training=Readback(self._sum),
+            minibatches=max(self._count, 1),
+            state=self._state(),
+            step=step,
+            seconds=clock.seconds,
+            fraction=clock.fraction(step),
+        )
         self._sum.zero_()
         self._count = 0
-        if not math.isfinite(validation):
+
+    def settle(self, *, wait: bool = False) -> bool:
+        """Notes a validation that has arrived, and keeps its critic if it is the best; False once a value was not finite.
+
+        Arguments:
+            wait: for one that has not arrived yet.
+        """
+        begun = self._begun
+        if begun is None or not (wait or begun.value.arrived):
+            return self._finite
+        self._begun = None
+        validation, training = begun.value.read() * self._unit, begun.training.read() / begun.minibatches * self._unit
+        self._finite = self._finite and math.isfinite(validation)
+        if not self._finite:
             return False
         if validation > self._best:
-            self._best, self._best_state = validation, self._state()
-        self.history.append(HistoryPoint(step=step, seconds=clock.seconds, training=training, validation=validation))
+            self._best, self._best_state = validation, begun.state
+        self.history.append(HistoryPoint(step=begun.step, seconds=begun.seconds, training=training, validation=validation))
         self._observer.notify(
             Progress(
                 critic=self.name,
-                step=step,
-                fraction=clock.fraction(step),
-                seconds=clock.seconds,
+                step=begun.step,
+                fraction=begun.fraction,
+                seconds=begun.seconds,
                 training=training,
                 validation=validation,
                 best=self._best,
@@ -154,9 +198,11 @@ def train_together(
             spent = clock.fraction(step)
             if spent >= validations * pace or spent >= 1:
                 validations += 1
-                running = [course for course in running if course.validate(step, clock)]  # of another, the best so far stands
-                if not running or spent >= 1:
-                    break
+                for course in running:
+                    course.validate(step, clock)
+            running = [course for course in running if course.settle(wait=spent >= 1)]  # of another, the best so far stands
+            if not running or spent >= 1:
+                break
             duals = ascend(*minibatch(), factor=factor(spent))
             for course, dual in zip(courses, duals.reshape(-1), strict=True):
                 course.add(dual)
@@ -164,20 +210,22 @@ def train_together(
     except KeyboardInterrupt:
         interrupted = True
         for course in running:
+            course.settle(wait=True)
             if not course.history or course.history[-1].step < step:
                 course.validate(step, clock)
+                course.settle(wait=True)
     seconds = clock.seconds
     for course in courses:
         course.restore_best()
     return [Trained(steps=step, seconds=seconds, history=tuple(course.history), interrupted=interrupted) for course in courses]
 
 
-def dual_on(a: Tensor, b: Tensor) -> Callable[[Critic], float]:
-    """The dual value of a critic on standardised samples of each side."""
+def dual_on(a: Tensor, b: Tensor) -> Callable[[Critic], Tensor]:
+    """The dual value of a critic on standardised samples of each side, a scalar on their device."""
 
     @torch.no_grad()
-    def value(critic: Critic) -> float:
-        return float(critic(a).mean() - critic(b).mean())
+    def value(critic: Critic) -> Tensor:
+        return critic(a).mean() - critic(b).mean()
 
     return value
 
