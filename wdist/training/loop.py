@@ -67,7 +67,7 @@ class _Validation:
 class Course:
     """The way of one critic through its training: validations so far, and the weights of the best.
 
-    Nothing here waits for the device but :meth:`settle` where it is told to: validations are begun, and noted once they have arrived.
+    Nothing waits for the device but :meth:`settle` where it is told to: validations are begun, and noted once they have arrived.
 
     Arguments:
         critic: in its first state.
