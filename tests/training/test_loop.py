@@ -247,7 +247,7 @@ def test_the_same_seed_gives_the_same_digits(name):
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "step", "constant"])
-@pytest.mark.parametrize("optimizer", ["muon", "adam", "aggmo"])
+@pytest.mark.parametrize("optimizer", ["muon", "orthogonal-sgd", "adam", "aggmo"])
 def test_every_optimiser_and_schedule_brings_a_bound(optimizer, schedule):
     a, b = two_moons(100, 100, 2)
     result = trial(a, b, settings=SMALL.filled(optimizer=optimizer, schedule=schedule), steps=150)

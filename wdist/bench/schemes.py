@@ -62,6 +62,16 @@ class Shape:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Learning rates at the start of a training."""
+
+    weights: float
+    """In the units of the scheme's own optimiser."""
+    biases: float = BIAS_LEARNING_RATE
+    """By Adam, of every scheme."""
+
+
 class Training:
     """A critic in training by one scheme.
 
@@ -90,8 +100,8 @@ class Scheme:
     title: str
     learning_rate: float
     """Of the weights: what reached the largest bounds of those that were tried."""
-    begin: Callable[[Shape, float, torch.Generator], Training]
-    """Shape, learning rate, source of the initial weights."""
+    begin: Callable[[Shape, Rates, torch.Generator], Training]
+    """Shape, learning rates, source of the initial weights."""
     warm_up: int = 20
     """Steps after which one takes as long as any later one."""
     needs: str | None = None
@@ -110,9 +120,9 @@ class Scheme:
             return f"{self.title} is left out: {error}; pip install {self.package}"
         return None
 
-    def start(self, shape: Shape, *, seed: int, learning_rate: float | None = None) -> Training:
+    def start(self, shape: Shape, *, seed: int, rates: Rates | None = None) -> Training:
         """A critic with fresh weights and what trains it."""
-        return self.begin(shape, learning_rate or self.learning_rate, torch.Generator().manual_seed(seed))
+        return self.begin(shape, rates or Rates(weights=self.learning_rate), torch.Generator().manual_seed(seed))
 
 
 def _stack(
@@ -122,21 +132,25 @@ def _stack(
     return DenseCritic(layers, group_sort_activation(shape.group_size))
 
 
-def _ours(optimizer: str) -> Callable[[Shape, float, torch.Generator], Training]:
-    def begin(shape: Shape, learning_rate: float, generator: torch.Generator) -> Training:
+def _optimizers(critic: Critic, name: str, rates: Rates) -> list[Optimizer]:
+    return make_optimizers(critic, name=name, learning_rate=rates.weights, bias_learning_rate=rates.biases)
+
+
+def _ours(optimizer: str) -> Callable[[Shape, Rates, torch.Generator], Training]:
+    def begin(shape: Shape, rates: Rates, generator: torch.Generator) -> Training:
         settings = CriticSettings(width=shape.width, depth=shape.depth, group_size=shape.group_size, optimizer=optimizer)
         critic = RECIPE.build(shape.inputs, settings, generator)
-        return Training(critic, make_optimizers(critic, name=optimizer, learning_rate=learning_rate))
+        return Training(critic, _optimizers(critic, optimizer, rates))
 
     return begin
 
 
 def _parametrised(
     kind: type[LipschitzLinear], optimizer: str = "adam", *, apart: bool = False, options: ConstraintOptions | None = None
-) -> Callable[[Shape, float, torch.Generator], Training]:
-    def begin(shape: Shape, learning_rate: float, generator: torch.Generator) -> Training:
+) -> Callable[[Shape, Rates, torch.Generator], Training]:
+    def begin(shape: Shape, rates: Rates, generator: torch.Generator) -> Training:
         critic = _stack(kind, shape, generator, options)
-        return Training(critic, make_optimizers(critic, name=optimizer, learning_rate=learning_rate), apart=apart)
+        return Training(critic, _optimizers(critic, optimizer, rates), apart=apart)
 
     return begin
 
@@ -205,13 +219,13 @@ class Landing(Optimizer):
                 W.sub_(field @ W, alpha=group["lr"])
 
 
-def _by_itself(make: Callable[[list[Tensor], float], Sequence[Optimizing]]) -> Callable[[Shape, float, torch.Generator], Training]:
-    def begin(shape: Shape, learning_rate: float, generator: torch.Generator) -> Training:
+def _by_itself(make: Callable[[list[Tensor], float], Sequence[Optimizing]]) -> Callable[[Shape, Rates, torch.Generator], Training]:
+    def begin(shape: Shape, rates: Rates, generator: torch.Generator) -> Training:
         critic = _stack(_PlainlyOrthonormal, shape, generator)
         weights = [parameter for parameter in critic.parameters() if parameter.ndim == 2]
         biases = [parameter for parameter in critic.parameters() if parameter.ndim == 1]
-        adam = Adam(biases, lr=BIAS_LEARNING_RATE)
-        return Training(critic, [*make(cast(list[Tensor], weights), learning_rate), adam])
+        adam = Adam(biases, lr=rates.biases)
+        return Training(critic, [*make(cast(list[Tensor], weights), rates.weights), adam])
 
     return begin
 
@@ -235,6 +249,7 @@ SCHEMES = {
         ),
         Scheme(name="adam", title="wdist, Adam", learning_rate=0.003, begin=_ours("adam")),
         Scheme(name="muon", title="wdist, Muon", learning_rate=0.05, begin=_ours("muon")),
+        Scheme(name="orthogonal-sgd", title="wdist, orthogonal SGD", learning_rate=0.4, begin=_ours("orthogonal-sgd")),
         Scheme(
             name="floor-muon",
             title="no constraint, Muon",

@@ -20,7 +20,7 @@ from wdist.bench.speed_steps import StepCase, StepRow, time_steps
 from wdist.errors import SourceError
 from wdist.training.observer import Stage
 
-_OURS = ("floor", "adam", "muon", "floor-muon")
+_OURS = ("floor", "adam", "orthogonal-sgd", "muon", "floor-muon")
 _PEERS = ("torchlip", "cayley", "pogo", "landing")
 _TWO_PEERS = ("torchlip", "pogo")
 _ROUNDS, _FEW_ROUNDS, _MANY_SAMPLES = 5, 3, 1024

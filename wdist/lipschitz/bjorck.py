@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wdist.linalg.orthonormalise import add_product, polar_factor, retract_
+from wdist.linalg.orthonormalise import add_product, add_product_, polar_factor, retract_
 from wdist.linalg.precision import float32_products
 from wdist.lipschitz.linear import LipschitzLinear
+from wdist.lipschitz.polar_gradient import PolarTangentLinear
 
 
 class _TangentLinear(torch.autograd.Function):
@@ -35,25 +36,29 @@ class _TangentLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, W: Tensor, b: Tensor) -> Tensor:
+        if h.shape[-2] > min(W.shape[-2:]):
+            ctx.save_for_backward(h, W)
+            return add_product(b.unsqueeze(-2), h, W.mT)
         z = h @ W.mT
         ctx.save_for_backward(h, W, z)
         return z + b.unsqueeze(-2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        h, W, z = ctx.saved_tensors
+        h, W, *kept = ctx.saved_tensors
         delta = gradients[0]
         outputs, inputs = W.shape[-2:]
-        if h.shape[-2] > min(outputs, inputs):
+        if not kept:
             dh = delta @ W if ctx.needs_input_grad[0] else None
             G = delta.mT @ h
             if outputs <= inputs:
                 S = G @ W.mT
-                G = add_product(G, S + S.mT, W, alpha=-0.5)
+                G = add_product_(G, S + S.mT, W, alpha=-0.5)
             else:
                 S = W.mT @ G
-                G = add_product(G, W, S + S.mT, alpha=-0.5)
+                G = add_product_(G, W, S + S.mT, alpha=-0.5)
             return dh, G, delta.sum(-2)
+        z = kept[0]
         dh = delta @ W
         if outputs <= inputs:
             G = delta.mT @ add_product(h, z, W, alpha=-0.5)
@@ -86,8 +91,11 @@ class OrthonormalLinear(LipschitzLinear):
     """At first; then as the defect that is met asks for, see :class:`wdist.training.step.Cadence`."""
     side_by_side = True
 
+    polar_gradient = False
+    """Whether gradients come as polar factors, see :class:`wdist.training.optimizers.OrthogonalSGD`."""
+
     def forward(self, h: Tensor) -> Tensor:
-        return _TangentLinear.apply(h, self.weight, self.bias)
+        return (PolarTangentLinear if self.polar_gradient else _TangentLinear).apply(h, self.weight, self.bias)
 
     def training_weight(self) -> Tensor:
         return self.weight
