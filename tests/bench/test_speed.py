@@ -142,10 +142,10 @@ def test_what_fails_is_left_out_and_the_rest_goes_on(monkeypatch):
     assert [type(row) for row in rows] == [Skipped, Skipped]
 
 
-def step_row(scheme, batch, ratio, group="9", own=None):
+def step_row(scheme, batch, ratio, group="9", own=None, shape="784-720-720-1", share=0.5, precision="float32"):
     return StepRow(
         case="",
-        shape="784-720-720-1",
+        shape=shape,
         group=group,
         batch=batch,
         scheme=scheme,
@@ -154,7 +154,8 @@ def step_row(scheme, batch, ratio, group="9", own=None):
         ratio=ratio,
         ratios=(ratio,),
         own_ratio=own or ratio,
-        rate_share=0.5,
+        rate_share=share,
+        precision=precision,
     )
 
 
@@ -172,6 +173,24 @@ def race_row(scheme, seconds):
         sooner=None,
         spread=None,
     )
+
+
+@pytest.mark.parametrize(("share", "holds"), [(0.65, True), (0.55, False)])
+def test_a_gpu_is_held_to_its_product_rate(share, holds):
+    wide = {"shape": "3072-1024-1024-1024-1", "share": share}
+    rows = [step_row(name, 4096, 1.2, precision="TF32", **wide) for name in ("floor", "adam")]
+    (finding,) = conclude(rows).findings
+    assert finding.holds == holds
+    assert conclude([step_row("adam", 4096, 1.2, **wide)]).findings == ()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_steps_are_timed_on_a_gpu():
+    rows = list(
+        time_steps(StepCase(shape=SHAPE, batch=8), ["floor", "adam", "muon"], seeds=(0,), rounds=2, device=torch.device("cuda"))
+    )
+    assert {row.precision for row in rows} == {"TF32"}
+    assert all(row.ratio > 0 < row.rate_share for row in rows)
 
 
 def test_findings_hold_rows_against_what_was_asked_for():

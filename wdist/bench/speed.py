@@ -17,6 +17,7 @@ from wdist.bench.speed_costs import CostRow, measure_costs
 from wdist.bench.speed_races import CONTENDERS, PAPER, QUICK_CONTENDERS, RACES, RaceRow, run_race
 from wdist.bench.speed_side_by_side import SideBySideCase, SideBySideRow, time_side_by_side
 from wdist.bench.speed_steps import StepCase, StepRow, time_steps
+from wdist.device import choose_device
 from wdist.errors import SourceError
 from wdist.training.observer import Stage
 
@@ -86,7 +87,11 @@ def _steps(conditions: Conditions) -> Iterator[StepRow | Skipped]:
         missing |= absent
         conditions.observer.notify(Stage(what=f"steps of {case}"))
         yield from time_steps(
-            case, schemes, seeds=conditions.seeds, rounds=_FEW_ROUNDS if conditions.quick or case.batch > _MANY_SAMPLES else _ROUNDS
+            case,
+            schemes,
+            seeds=conditions.seeds,
+            rounds=_FEW_ROUNDS if conditions.quick or case.batch > _MANY_SAMPLES else _ROUNDS,
+            device=choose_device(conditions.device),
         )
     yield from (Skipped(name=name, reason=reason) for name, reason in missing.items())
 

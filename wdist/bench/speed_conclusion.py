@@ -17,6 +17,8 @@ _FULL_SORT = 2.0
 _LEAST = {("paper", 64): 80.0, ("paper", 512): 30.0, ("torchlip", 64): 8.0, ("torchlip", 512): 4.0}
 """Times a step of ours that theirs takes."""
 _OURS = ("adam", "orthogonal-sgd", "muon")
+_LEAST_SHARE = {("3072-1024-1024-1024-1", 4096): 0.6}
+"""Of the measured product rate that a step of ours reaches on a GPU."""
 _SOONER = {"paper": 50.0, "torchlip": 10.0}
 """Times as soon that ours reaches a bound."""
 
@@ -58,6 +60,14 @@ def _step_findings(rows: list[StepRow]) -> Iterator[Finding]:
                 f"with groups of {_GROUP}.",
                 holds=ratio <= _FULL_SORT * most,
                 detail=f"{ratio:.2f}",
+            )
+    for row in rows:
+        least_share = _LEAST_SHARE.get((row.shape, row.batch)) if row.precision == "TF32" and row.scheme in _OURS else None
+        if least_share is not None:
+            yield Finding(
+                claim=f"{row.title}: {row.shape} at batch {row.batch} runs at {least_share:.0%} or more of the TF32 product rate.",
+                holds=row.rate_share >= least_share,
+                detail=f"{row.rate_share:.0%}",
             )
     for (scheme, batch), least in _LEAST.items():
         theirs, ours = at.get((_NETWORK, _GROUP, batch, scheme)), at.get((_NETWORK, _GROUP, batch, "adam"))
