@@ -76,7 +76,7 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Check:
     """One thing that was checked."""
 
     what: str
@@ -88,7 +88,7 @@ class Finding:
 class Verification:
     """What a saved critic was found to prove."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[Check, ...]
     a: str
     b: str
     lipschitz_bound: float
@@ -209,13 +209,13 @@ def verify(
     )
 
 
-def _weights(frozen: FrozenCritic, claim: Claim, bound: float) -> tuple[Finding, ...]:
+def _weights(frozen: FrozenCritic, claim: Claim, bound: float) -> tuple[Check, ...]:
     same = frozen.digest() == claim.critic_digest
     # Another machine's products round otherwise, within the margin that every bound contains; more means other weights or claims.
     holds = math.isclose(bound, claim.lipschitz_bound, rel_tol=_AGREEMENT)
     return (
-        Finding(what="weights", ok=same, detail="are those that were saved" if same else "were changed after they were saved"),
-        Finding(
+        Check(what="weights", ok=same, detail="are those that were saved" if same else "were changed after they were saved"),
+        Check(
             what="certificate",
             ok=holds,
             detail=f"Lipschitz constant at most {bound!r}" + ("" if holds else f", not the claimed {claim.lipschitz_bound!r}"),
@@ -223,29 +223,29 @@ def _weights(frozen: FrozenCritic, claim: Claim, bound: float) -> tuple[Finding,
     )
 
 
-def _features(space: FeatureSpace | None, claim: Claim) -> tuple[Finding, ...]:
+def _features(space: FeatureSpace | None, claim: Claim) -> tuple[Check, ...]:
     if space is None and claim.features is None:
         return ()
     if space is None or claim.features is None:
-        return (Finding(what="features", ok=False, detail="are given, and the claim was made for the samples themselves"),)
+        return (Check(what="features", ok=False, detail="are given, and the claim was made for the samples themselves"),)
     same = space.facts.digest == claim.features_digest
     detail = "of the function that the claim was made for" if same else "of another function, or its file was changed"
-    return (Finding(what="features", ok=same, detail=detail),)
+    return (Check(what="features", ok=same, detail=detail),)
 
 
-def _samples(pair: Pair, claim: Claim) -> tuple[Finding, ...]:
+def _samples(pair: Pair, claim: Claim) -> tuple[Check, ...]:
     findings = []
     for name, measure, digest in (("samples A", pair.a, claim.digest_a), ("samples B", pair.b, claim.digest_b)):
         if measure.digest is None and digest is None:
-            findings.append(Finding(what=name, ok=True, detail="are drawn anew from the seed"))
+            findings.append(Check(what=name, ok=True, detail="are drawn anew from the seed"))
         else:
             same = measure.digest == digest
             detail = "are those that the claim was made for" if same else "are not those that the claim was made for"
-            findings.append(Finding(what=name, ok=same, detail=detail))
+            findings.append(Check(what=name, ok=same, detail=detail))
     return tuple(findings)
 
 
-def _numbers(judged: Judgement, claim: Claim) -> tuple[Finding, ...]:
+def _numbers(judged: Judgement, claim: Claim) -> tuple[Check, ...]:
     pairs = (
         ("lower bound, samples", judged.samples.lower, claim.samples_lower),
         ("lower bound, populations", judged.population.lower, claim.population_lower),
@@ -253,7 +253,7 @@ def _numbers(judged: Judgement, claim: Claim) -> tuple[Finding, ...]:
     findings = []
     for name, found, claimed in pairs:
         agrees = math.isclose(found, claimed, rel_tol=_AGREEMENT, abs_tol=0.0) or found == claimed
-        findings.append(Finding(what=name, ok=agrees, detail=f"{found!r}" + ("" if agrees else f", not the claimed {claimed!r}")))
+        findings.append(Check(what=name, ok=agrees, detail=f"{found!r}" + ("" if agrees else f", not the claimed {claimed!r}")))
     return tuple(findings)
 
 

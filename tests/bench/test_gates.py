@@ -9,7 +9,10 @@ import pytest
 from tests.trials import exact_w1
 from wdist.bench import gates
 from wdist.bench.bench import Conditions
-from wdist.bench.gates import BENCH, CASES, GROWTH, GateRow, conclude, regression_rows, rows_of
+from wdist.bench.gate_cases import CASES
+from wdist.bench.gate_conclusion import conclude
+from wdist.bench.gate_rows import GateRow
+from wdist.bench.gates import BENCH, GROWTH, regression_rows, rows_of
 from wdist.estimation import estimate
 
 

@@ -8,8 +8,9 @@ import torch
 from tests.comparisons import made_comparison, made_entry
 from wdist.bench import ladder as module
 from wdist.bench.bench import Conditions, Skipped
+from wdist.bench.chance import most_by_chance
 from wdist.bench.ladder import BENCH, rows_of
-from wdist.bench.ladder_conclusion import conclude, most_by_chance
+from wdist.bench.ladder_conclusion import CONFIDENCE, conclude
 from wdist.bench.ladder_rows import LadderRow, OverheadRow, RungRow, TwinRow
 from wdist.bench.ladder_sources import digit_generator, normal_ladders
 from wdist.measures.measure import random_stream
@@ -77,7 +78,7 @@ def test_more_wrong_claims_than_chance_allows_are_found_out():
     twin = TwinRow(ladder="t", samples=9, runs=50, not_separable=50)
     cheap = OverheadRow(sources=4, together=10.5, apart=10.0)
     assert all(finding.holds for finding in conclude([good, twin, cheap]).findings)
-    most = most_by_chance(50)
+    most = most_by_chance(50, 1 - CONFIDENCE)
     assert 2 < most < 12
     bad = [
         replace(good, wrong=most + 1),

@@ -17,8 +17,8 @@ from wdist.bench.tightness_pairs import FINITE, KNOWN, PUBLISHED
 from wdist.bench.tightness_rows import FiniteRow, KnownRow, Run
 from wdist.critics.frozen import FrozenCritic
 from wdist.errors import SourceError
-from wdist.report.bench_document import BenchDocument
-from wdist.report.document import text
+from wdist.report.documents.bench import BenchDocument
+from wdist.report.documents.document import text
 from wdist.result import Attempt, HistoryPoint
 from wdist.training.observer import CriticFinished, CriticStarted, Progress
 

@@ -9,7 +9,7 @@ import pytest
 from wdist.critics.catalogue import RECIPES
 from wdist.lipschitz.activations import ACTIVATIONS
 from wdist.lipschitz.constraints import CONSTRAINTS
-from wdist.report.document import EstimateDocument
+from wdist.report.documents.estimate import EstimateDocument
 
 TINY = ("--steps", "6", "--width", "16", "--depth", "3", "--batch-size", "32", "--device", "cpu")
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from wdist.report.document import EstimateDocument, text
+from wdist.report.documents.document import text
+from wdist.report.documents.estimate import EstimateDocument
 from wdist.result import Features
 
 CHEAP = ("--critic", "mean-difference", "--baselines", "none", "-q")

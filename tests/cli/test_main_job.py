@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wdist.report.document import EstimateDocument
+from wdist.report.documents.estimate import EstimateDocument
 
 TINY = ("--steps", "20", "--device", "cpu")
 

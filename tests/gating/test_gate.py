@@ -15,10 +15,11 @@ from wdist.critics.settings import CriticSettings
 from wdist.ends import SHORT_OF_MEMORY
 from wdist.errors import SourceError, UsageError
 from wdist.estimation import estimate
+from wdist.gating.answer import Answer
 from wdist.gating.gate import GateResult, gate, interval_of, judged
-from wdist.gating.verdict import Answer, Maximum
-from wdist.report.document import text
-from wdist.report.gate_document import GateDocument
+from wdist.gating.rules import Maximum
+from wdist.report.documents.document import text
+from wdist.report.documents.gate import GateDocument
 
 FORMULA = {"critic": "mean-difference"}
 DRAWS = "synthetic:gaussian?dim=3"
@@ -107,7 +108,7 @@ def test_a_regression_is_judged_against_a_document_of_the_same_reference(sets, t
 
 def test_what_compare_records_is_a_baseline(sets, tmp_path):
     from wdist.comparison import compare
-    from wdist.report.comparison_document import ComparisonDocument
+    from wdist.report.documents.comparison import ComparisonDocument
 
     a, b = sets
     path = tmp_path / "ranked.json"

@@ -9,18 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wdist.errors import ExitStatus, UsageError
-from wdist.gating.verdict import (
-    Answer,
-    Interval,
-    Limits,
-    LowerMaximum,
-    Maximum,
-    NoWorse,
-    check_asked,
-    joint_confidence,
-    judge,
-    together,
-)
+from wdist.gating.answer import Answer
+from wdist.gating.interval import Interval, joint_confidence
+from wdist.gating.rules import Limits, LowerMaximum, Maximum, NoWorse, check_asked
+from wdist.gating.verdict import judge, together
 
 PASS, FAIL, INCONCLUSIVE = Answer.PASS, Answer.FAIL, Answer.INCONCLUSIVE
 

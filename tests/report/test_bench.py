@@ -13,10 +13,10 @@ from rich.console import Console
 from wdist.bench.bench import BenchResult, BenchTable, Column, Conclusion, Panel, Series, Skipped
 from wdist.bench.machine import Machine
 from wdist.finding import Finding
-from wdist.report.bench import rendered_bench
-from wdist.report.bench_document import BenchDocument
-from wdist.report.bench_plots import bench_bytes, draw_bench
-from wdist.report.document import text
+from wdist.report.documents.bench import BenchDocument
+from wdist.report.documents.document import text
+from wdist.report.figures.bench import bench_bytes, draw_bench
+from wdist.report.terminal.bench import rendered_bench
 from wdist.result import Environment
 
 

@@ -8,11 +8,12 @@ import pytest
 from rich.console import Console
 
 from tests.comparisons import made_comparison, made_entry
-from wdist.report.comparison import interval_bar, rendered_comparison
-from wdist.report.comparison_document import ComparisonDocument
-from wdist.report.comparison_tables import COLUMNS, comma_separated, markdown
-from wdist.report.document import text
+from wdist.report.documents.comparison import ComparisonDocument
+from wdist.report.documents.document import text
+from wdist.report.exports.comparison_csv import COLUMNS, comma_separated
+from wdist.report.exports.comparison_markdown import markdown
 from wdist.report.numbers import nearest
+from wdist.report.terminal.comparison import interval_bar, rendered_comparison
 
 FOUR = (
     made_entry("late.h5", (0.3125, 0.4375, 1.0), (0.875, 0.875)),

@@ -5,8 +5,9 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from wdist.report.document import EstimateDocument, text
-from wdist.report.schemas import schema
+from wdist.report.documents.document import text
+from wdist.report.documents.estimate import EstimateDocument
+from wdist.report.documents.schemas import schema
 
 
 @pytest.fixture

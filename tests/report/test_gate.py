@@ -9,13 +9,17 @@ import pytest
 from rich.console import Console
 
 from wdist.gating.gate import judged
+from wdist.gating.interval import Interval
 from wdist.gating.recorded import Recorded
-from wdist.gating.verdict import Interval, LowerMaximum, Maximum, NoWorse
-from wdist.report.document import EstimateDocument, text
-from wdist.report.gate import gate_markdown, rendered_gate
-from wdist.report.gate_document import GateDocument
-from wdist.report.gate_machines import github_annotations, github_outputs, junit
-from wdist.report.schemas import DOCUMENTS
+from wdist.gating.rules import LowerMaximum, Maximum, NoWorse
+from wdist.report.documents.document import text
+from wdist.report.documents.estimate import EstimateDocument
+from wdist.report.documents.gate import GateDocument
+from wdist.report.documents.schemas import DOCUMENTS
+from wdist.report.exports.gate_markdown import gate_markdown
+from wdist.report.exports.github import github_annotations, github_outputs
+from wdist.report.exports.junit import junit
+from wdist.report.terminal.gate import rendered_gate
 
 EVIL = "a|`<b>`%\r\n::error::x&\x1b[31m\x00.h5"
 

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from wdist.report.progress import LiveDisplay, PlainDisplay, QuietDisplay, curve, display_on
+from wdist.report.terminal.progress import LiveDisplay, PlainDisplay, QuietDisplay, curve, display_on
 from wdist.training.observer import CriticFinished, CriticStarted, Ends, Progress, Stage
 
 

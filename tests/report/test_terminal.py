@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from wdist.report.terminal import rendered, sentence
+from wdist.report.estimate_sentence import sentence
+from wdist.report.terminal.estimate import rendered
 
 
 def shown(estimate, width=80):

@@ -6,10 +6,10 @@ import json
 import pytest
 from rich.console import Console
 
-from wdist.report.document import text
-from wdist.report.reproduction import rendered_reproduction
-from wdist.report.reproduction_document import ReproductionDocument
-from wdist.report.reproduction_plots import reproduction_bytes
+from wdist.report.documents.document import text
+from wdist.report.documents.reproduction import ReproductionDocument
+from wdist.report.figures.reproduction import reproduction_bytes
+from wdist.report.terminal.reproduction import rendered_reproduction
 from wdist.reproduce.reproduction import PAPER, Comparison, Curves, Series
 
 

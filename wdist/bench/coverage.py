@@ -12,10 +12,10 @@ from functools import partial
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
 
 from wdist.bench.bench import Bench, BenchTable, Column, Conclusion, Conditions, Panel, Series
+from wdist.bench.chance import most_by_chance
 from wdist.bench.coverage_pairs import PAIRS, CoveragePair
 from wdist.certificate import certify
 from wdist.confidence.methods import METHODS, lower_confidence_bound
@@ -32,8 +32,6 @@ LEVEL = 0.95
 _RUNS, _QUICK_RUNS, _QUICK_SIZES = 1000, 200, (10, 100)
 _ASYMPTOTIC = ("welch", "Student's t over blocks")
 _BOUNDED_UPPER = "McDiarmid or betting"
-_NOISE = 0.999
-"""How sure a count has to be that it is no accident."""
 _EFFORT = Effort(seconds=60.0, nbytes=1 << 30)
 
 
@@ -68,7 +66,7 @@ class CoverageRow:
     @property
     def holds(self) -> bool:
         """No oftener wrong than a bound that is wrong as often as it says is by chance, but for one time in a thousand."""
-        return self.wrong <= int(stats.binom.ppf(_NOISE, self.runs, 1 - LEVEL))
+        return self.wrong <= most_by_chance(self.runs, 1 - LEVEL)
 
     @property
     def share_of_truth(self) -> float | None:

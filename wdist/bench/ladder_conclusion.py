@@ -2,23 +2,15 @@
 
 from collections.abc import Sequence
 
-from scipy import stats
-
 from wdist.bench.bench import Conclusion, Panel, Series
+from wdist.bench.chance import most_by_chance
 from wdist.bench.ladder_rows import LadderRow, OverheadRow, RungRow, TwinRow
 from wdist.finding import Finding
 
 CONFIDENCE = 0.95
-_NOISE = 0.999
-"""How sure a count has to be that it is no accident."""
 _RIGHT = 0.95
 """Share of runs in which estimates are to stand in the right order."""
 _OVERHEAD = 0.1
-
-
-def most_by_chance(runs: int) -> int:
-    """How many of so many runs may be wrong, but for one time in a thousand, if each is with probability 1 - confidence."""
-    return int(stats.binom.ppf(_NOISE, runs, 1 - CONFIDENCE))
 
 
 def conclude(rows: Sequence[LadderRow | TwinRow | RungRow | OverheadRow]) -> Conclusion:
@@ -39,7 +31,7 @@ def conclude(rows: Sequence[LadderRow | TwinRow | RungRow | OverheadRow]) -> Con
         findings.append(
             Finding(
                 claim=f"Order is claimed wrongly in no larger share of runs than {1 - CONFIDENCE:.0%}.",
-                holds=all(row.wrong <= most_by_chance(row.runs) for row in ladders),
+                holds=all(row.wrong <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in ladders),
                 detail=f"{wrong} of {sum(row.runs for row in ladders)} runs hold a wrong claim; order is claimed of "
                 f"{', '.join(f'{row.share_claimed:.1%} of pairs ({row.ladder})' for row in ladders)}",
             )
@@ -49,7 +41,7 @@ def conclude(rows: Sequence[LadderRow | TwinRow | RungRow | OverheadRow]) -> Con
         findings.append(
             Finding(
                 claim=f"Two seeds of one source come out not separable in at least {CONFIDENCE:.0%} of runs.",
-                holds=all(row.runs - row.not_separable <= most_by_chance(row.runs) for row in twins),
+                holds=all(row.runs - row.not_separable <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in twins),
                 detail=f"at least {worst_twin.share:.1%} of {worst_twin.runs} runs: {worst_twin.ladder}",
             )
         )

@@ -4,10 +4,7 @@ Of a pair with known W1, tightness is measured on fresh rows of an optimal coupl
 certificate, as a share of how far they lead. No 1-Lipschitz function exceeds 1 there, and the noise of the draws cancels.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +13,7 @@ from torch import Tensor
 
 from wdist.bench import contrast
 from wdist.bench.bench import Bench, BenchTable, Column, Conditions, Skipped
+from wdist.bench.teller import Teller, seconds_of
 from wdist.bench.tightness_conclusion import conclude
 from wdist.bench.tightness_pairs import FINITE, KNOWN, SIZES, FiniteCase, KnownCase
 from wdist.bench.tightness_rows import FiniteRow, KnownRow, Run
@@ -25,8 +23,6 @@ from wdist.result import Attempt, CriticResult, Estimate
 from wdist.sources.opening import open_source
 from wdist.sources.pairs import KnownPair
 from wdist.sources.source import EndlessSource, FiniteSource
-from wdist.training.budget import Budget
-from wdist.training.observer import CriticFinished, CriticStarted, Ends, Event, Progress
 
 _QUICK_SIZES = (None, 2_000)
 _JUDGED_NUMBERS = 1 << 23
@@ -44,7 +40,7 @@ def _measure(conditions: Conditions) -> Iterator[KnownRow | FiniteRow | Skipped]
     known = [(case, size) for case in KNOWN for size in sizes if case.quick or not conditions.quick]
     known = [(case, size) for case, size in known if conditions.wanted(_named(case, size))]
     finite = [case for case in FINITE if (case.quick or not conditions.quick) and conditions.wanted(case.name)]
-    teller = _Teller(conditions, runs=(len(known) + len(finite)) * len(conditions.seeds))
+    teller = Teller(conditions, runs=(len(known) + len(finite)) * len(conditions.seeds))
     for case, size in known:
         yield from _known_row(case, size, conditions, teller)
     for each in finite:
@@ -59,7 +55,7 @@ def _named(case: KnownCase, size: int | None) -> str:
     return f"{case.name} {'endless' if size is None else f'{size // 1000}k'}"
 
 
-def _known_row(case: KnownCase, size: int | None, conditions: Conditions, teller: "_Teller") -> Iterator[KnownRow]:
+def _known_row(case: KnownCase, size: int | None, conditions: Conditions, teller: Teller) -> Iterator[KnownRow]:
     pair = case.make()
     x, y = _coupled(pair, case.dim)
 
@@ -75,7 +71,7 @@ def _known_row(case: KnownCase, size: int | None, conditions: Conditions, teller
             name=case.name,
             samples=size,
             dim=case.dim,
-            budget_seconds=_seconds(conditions.budget),
+            budget_seconds=seconds_of(conditions.budget),
             runs=runs,
             course=_course(results[0].critic, pair.w1),
             family=case.family,
@@ -92,7 +88,7 @@ def _known_row(case: KnownCase, size: int | None, conditions: Conditions, teller
         raise KeyboardInterrupt
 
 
-def _finite_row(case: FiniteCase, conditions: Conditions, teller: "_Teller") -> Iterator[FiniteRow]:
+def _finite_row(case: FiniteCase, conditions: Conditions, teller: Teller) -> Iterator[FiniteRow]:
     judged_on = "held-out split"
 
     def run(seed: int) -> tuple[Estimate, float]:
@@ -113,7 +109,7 @@ def _finite_row(case: FiniteCase, conditions: Conditions, teller: "_Teller") -> 
             name=case.name,
             samples=min(len(a), len(b)),
             dim=a.shape[1],
-            budget_seconds=_seconds(conditions.budget),
+            budget_seconds=seconds_of(conditions.budget),
             runs=runs,
             course=_course(results[0].critic, 1.0),
             judged_on=judged_on,
@@ -157,7 +153,7 @@ def _run(result: Estimate, seed: int, fresh: float) -> Run:
 
 
 def _estimate(
-    a: Any, b: Any, seed: int, conditions: Conditions, teller: "_Teller", *, name: str, truth: float | None = None
+    a: Any, b: Any, seed: int, conditions: Conditions, teller: Teller, *, name: str, truth: float | None = None
 ) -> Estimate:
     """As ``wdist estimate`` does it by default, without baselines.
 
@@ -247,10 +243,6 @@ def _only_attempt(critic: CriticResult) -> Attempt:
     return Attempt(name=critic.name, validation=value, seconds=critic.seconds, steps=critic.steps, chosen=True)
 
 
-def _seconds(budget: str | None) -> float | None:
-    return None if budget is None else Budget.parse(budget).seconds
-
-
 def _aim(case: KnownCase, size: int | None) -> float | None:
     """Share of the truth that is asked for."""
     if size is None:
@@ -258,37 +250,6 @@ def _aim(case: KnownCase, size: int | None) -> float | None:
     if size == 20_000 and case.family == "funnels" and case.dim <= 16:
         return 0.90
     return None
-
-
-class _Teller:
-    """Tells the runs of the suite as if each trained one critic, whatever an estimate tries."""
-
-    def __init__(self, conditions: Conditions, *, runs: int) -> None:
-        self._observer, self._runs, self._done = conditions.observer, runs, 0
-        self._budget = conditions.budget or "default budget"
-        self._seconds = _seconds(conditions.budget)
-        self._label, self._began, self._last = "", 0.0, 0.0
-        self._best, self._steps = 0.0, 0
-
-    @contextmanager
-    def run(self, label: str) -> Iterator["_Teller"]:
-        """One run; what is yielded listens to its estimate."""
-        self._done += 1
-        self._label, self._began, self._best, self._steps = label, time.perf_counter(), 0.0, 0
-        self._observer.notify(CriticStarted(critic=label, position=self._done, critics=self._runs, budget=self._budget))
-        yield self
-        seconds = time.perf_counter() - self._began
-        self._observer.notify(CriticFinished(critic=label, steps=self._steps, seconds=seconds, best=self._best, interrupted=False))
-
-    def notify(self, event: Event) -> None:
-        match event:
-            case Progress():
-                seconds = time.perf_counter() - self._began
-                fraction = event.fraction if self._seconds is None else min(seconds / self._seconds, 1.0)
-                self._best, self._steps = max(self._best, event.validation), max(self._steps, event.step)
-                self._observer.notify(replace(event, critic=self._label, fraction=fraction, seconds=seconds, best=self._best))
-            case Ends():
-                self._observer.notify(event)
 
 
 _PAIR = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from wdist.cli import options as opt
-from wdist.cli.delivery import check_no_input, done_whatever_fails
+from wdist.cli.delivery import check_no_input, done_whatever_fails, tell_saved
 from wdist.cli.expansion import expanded
 from wdist.cli.request import Request, SourceOptions
 from wdist.errors import ExitStatus, OutputError, UsageError
@@ -106,13 +106,14 @@ class CompareDelivery:
             sys.stdout.write(_document(comparison))
         else:
             from wdist.cli.console import result_console
-            from wdist.report.comparison import rendered_comparison
+            from wdist.report.terminal.comparison import rendered_comparison
 
             result_console().print(rendered_comparison(comparison))
         sys.stdout.flush()
 
     def _write(self, comparison: Comparison) -> None:
-        from wdist.report.comparison_tables import comma_separated, markdown
+        from wdist.report.exports.comparison_csv import comma_separated
+        from wdist.report.exports.comparison_markdown import markdown
 
         for path, made, what in (
             (self.output, _document, "result"),
@@ -125,26 +126,24 @@ class CompareDelivery:
 
     def _draw(self, comparison: Comparison) -> None:
         if self.plot is not None:
-            from wdist.report.comparison_plot import comparison_bytes
+            from wdist.report.figures.comparison import comparison_bytes
 
             atomic_write(self.plot, comparison_bytes(comparison, suffix=self.plot.suffix.lower()))
             self._tell_saved("figure", self.plot)
         if self.witness is not None and any(entry.witnesses for entry in comparison.ranking):
-            from wdist.report.contact_sheet import contact_sheet_bytes
+            from wdist.report.figures.contact_sheet import contact_sheet_bytes
 
             atomic_write(self.witness, contact_sheet_bytes(comparison, suffix=self.witness.suffix.lower()))
             self._tell_saved("contact sheet", self.witness)
 
     def _tell_saved(self, what: str, path: Path) -> None:
         if not self.quiet:
-            from wdist.cli.console import note
-
-            note(f"{what} saved as {path}")
+            tell_saved(what, path)
 
 
 def _document(comparison: Comparison) -> str:
-    from wdist.report.comparison_document import ComparisonDocument
-    from wdist.report.document import text
+    from wdist.report.documents.comparison import ComparisonDocument
+    from wdist.report.documents.document import text
 
     return text(ComparisonDocument.of(comparison))
 
@@ -168,7 +167,7 @@ def command(
     Example: wdist compare real.h5 early.h5 late.h5 --budget 1m --plot ranking.png
     """
     from wdist.cli.console import notes_console
-    from wdist.report.progress import display_on
+    from wdist.report.terminal.progress import display_on
 
     delivery.check(inputs=[reference, *ranked])
     named = None if names is None else [name.strip() for name in names.split(",")]

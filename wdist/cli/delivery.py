@@ -82,26 +82,28 @@ class Delivery:
 
     def _print(self, estimate: Estimate) -> None:
         if self.json:
-            from wdist.report.document import EstimateDocument, text
+            from wdist.report.documents.document import text
+            from wdist.report.documents.estimate import EstimateDocument
 
             sys.stdout.write(text(EstimateDocument.of(estimate)))
         else:
             from wdist.cli.console import result_console
-            from wdist.report.terminal import rendered
+            from wdist.report.terminal.estimate import rendered
 
             result_console().print(rendered(estimate))
         sys.stdout.flush()
 
     def _write_document(self, estimate: Estimate) -> None:
         if self.output is not None:
-            from wdist.report.document import EstimateDocument, text
+            from wdist.report.documents.document import text
+            from wdist.report.documents.estimate import EstimateDocument
 
             atomic_write(self.output, text(EstimateDocument.of(estimate)).encode())
             self._tell_saved("result", self.output)
 
     def _draw(self, estimate: Estimate) -> None:
         if self.plot is not None:
-            from wdist.report.plots import figure_bytes
+            from wdist.report.figures.estimate import figure_bytes
 
             atomic_write(self.plot, figure_bytes(estimate, suffix=self.plot.suffix.lower()))
             self._tell_saved("figure", self.plot)
@@ -115,9 +117,7 @@ class Delivery:
 
     def _tell_saved(self, what: str, path: Path) -> None:
         if not self.quiet:
-            from wdist.cli.console import note
-
-            note(f"{what} saved as {path}")
+            tell_saved(what, path)
 
 
 def done_whatever_fails(deliveries: Iterable[Callable[[], None]]) -> Callable[[], None]:
@@ -144,6 +144,13 @@ def done_whatever_fails(deliveries: Iterable[Callable[[], None]]) -> Callable[[]
             raise failures[0]
 
     return raise_failures
+
+
+def tell_saved(what: str, path: Path) -> None:
+    """A note that a file is there."""
+    from wdist.cli.console import note
+
+    note(f"{what} saved as {path}")
 
 
 def check_no_input(files: Iterable[Path], inputs: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ def command(a: opt.AddressA, b: opt.AddressB, request: Request, sources: SourceO
     Example: wdist estimate a.h5 b.h5 --budget 1m -o result.json --plot result.png
     """
     from wdist.cli.console import notes_console
-    from wdist.report.progress import display_on
+    from wdist.report.terminal.progress import display_on
     from wdist.training.observer import Stage
 
     delivery.check(inputs=(a, b))

@@ -129,7 +129,7 @@ def _trained(
 
 def _tell(checkpoint: Checkpoint) -> None:
     from wdist.cli.console import notes_console
-    from wdist.report.gan import line
+    from wdist.report.terminal.gan import line
 
     notes_console().print(line(checkpoint), soft_wrap=True)
 
@@ -138,13 +138,13 @@ def _print(result: GanResult, *, json: bool) -> None:
     import sys
 
     if json:
-        from wdist.report.document import text
-        from wdist.report.gan_document import GanDocument
+        from wdist.report.documents.document import text
+        from wdist.report.documents.gan import GanDocument
 
         sys.stdout.write(text(GanDocument.of(result)))
     else:
         from wdist.cli.console import result_console
-        from wdist.report.gan import addresses, rendered_gan
+        from wdist.report.terminal.gan import addresses, rendered_gan
 
         console = result_console()
         console.print(rendered_gan(result))

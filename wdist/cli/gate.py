@@ -19,7 +19,8 @@ from wdist.cli.delivery import check_no_input, done_whatever_fails
 from wdist.cli.expansion import expanded
 from wdist.cli.request import Request, SourceOptions
 from wdist.errors import ExitStatus, OutputError, UsageError
-from wdist.gating.verdict import SUBJECTS, check_asked, check_distance, check_tolerance
+from wdist.gating.interval import SUBJECTS
+from wdist.gating.rules import check_asked, check_distance, check_tolerance
 from wdist.output import atomic_write, check_writable
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class GateDelivery:
     def _print(self, result: GateResult, question: Question) -> None:
         if self._format == "text":
             from wdist.cli.console import result_console
-            from wdist.report.gate import rendered_gate
+            from wdist.report.terminal.gate import rendered_gate
 
             result_console().print(rendered_gate(result))
         else:
@@ -224,7 +225,7 @@ class GateDelivery:
                     note(f"{what} saved as {path}")
 
     def _tell_github(self, result: GateResult, question: Question) -> None:
-        from wdist.report.gate_machines import github_outputs
+        from wdist.report.exports.github import github_outputs
 
         contents = {_SUMMARY: _contents(result, question)["markdown"], _OUTPUTS: lambda: github_outputs(result)}
         for option, path in self._files():
@@ -236,10 +237,11 @@ class GateDelivery:
 
 def _contents(result: GateResult, question: Question) -> dict[str, Callable[[], str]]:
     """By format, what makes the text."""
-    from wdist.report.document import text
-    from wdist.report.gate import gate_markdown
-    from wdist.report.gate_document import GateDocument
-    from wdist.report.gate_machines import github_annotations, junit
+    from wdist.report.documents.document import text
+    from wdist.report.documents.gate import GateDocument
+    from wdist.report.exports.gate_markdown import gate_markdown
+    from wdist.report.exports.github import github_annotations
+    from wdist.report.exports.junit import junit
 
     return {
         "json": lambda: text(GateDocument.of_gate(result)),
@@ -265,7 +267,7 @@ def command(
     Example: wdist gate data.h5 tonight.h5 --max 1.5 --baseline last.json -o now.json
     """
     from wdist.cli.console import notes_console
-    from wdist.report.progress import display_on
+    from wdist.report.terminal.progress import display_on
 
     files = (a, b) if question.baseline is None else (a, b, question.baseline)
     delivery.check(inputs=files)

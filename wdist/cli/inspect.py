@@ -28,11 +28,11 @@ def command(
 
     inspection = inspect_source(address, sources.access())
     if json:
-        from wdist.report.document import facts_text
+        from wdist.report.documents.document import facts_text
 
         sys.stdout.write(facts_text(inspection, command="inspect"))
     else:
-        from wdist.report.terminal import rendered_facts
+        from wdist.report.terminal.facts import rendered_facts
 
         result_console().print(rendered_facts(inspection))
     return ExitStatus.DONE

@@ -2,52 +2,97 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wdist.cli import options as opt
-from wdist.errors import ExitStatus, OutputError, UsageError
+from wdist.cli.expansion import expanded
+from wdist.cli.measurement_delivery import MeasurementDelivery
+from wdist.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
-    from wdist.reproduce.reproduction import Reproduction
+    from rich.console import RenderableType
+
+    from wdist.reproduce.experiment import Experiment
+    from wdist.reproduce.reproduction import Conditions, Reproduction
+    from wdist.training.observer import Observer
 
 LIST = "list"
 """What stands in the place of a table or figure to see all of them."""
 
 
-def command(
-    what: Annotated[
-        str,
-        typer.Argument(metavar="WHAT", help="A table or figure: table1, table2, figure4, ..., or list, which shows all of them."),
-    ],
-    quick: Annotated[bool, typer.Option("--quick", metavar="", help="A few minutes: smaller sizes, fewer steps.")] = False,
+@dataclass(frozen=True, kw_only=True)
+class ReproduceRequest:
+    """In which form a table or figure is made again, and from which data."""
+
+    quick: Annotated[bool, typer.Option("--quick", metavar="", help="A few minutes: smaller sizes, fewer steps.")] = False
     root: Annotated[
         Path, typer.Option("--root", metavar="DIR", help="Where torchvision finds its data sets, for table2, figure6 and figure16.")
-    ] = Path("data"),
+    ] = Path("data")
     data: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=ADDRESS", help="Data of a column of table2 (mnist=..., cifar10=...) instead of torchvision's."),
-    ] = None,
+    ] = None
     generator: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=ADDRESS", help="Its generator, instead of one that is trained first (see wdist gan train)."),
-    ] = None,
-    trust: opt.Trust = False,
-    download: opt.Download = False,
-    seed: opt.Seed = 0,
-    device: opt.Device = "auto",
-    json: opt.Json = False,
-    output: opt.Output = None,
+    ] = None
+    trust: opt.Trust = False
+    download: opt.Download = False
+    seed: opt.Seed = 0
+    device: opt.Device = "auto"
+
+    def columns(self, chosen: Experiment) -> dict[str, dict[str, str]]:
+        """Data and generators, by the names of the columns that they are for.
+
+        Raises:
+            UsageError: they are named for an experiment that takes none, or not by column.
+        """
+        named = {"data": _by_name(self.data, "--data"), "generators": _by_name(self.generator, "--generator")}
+        if any(named.values()) and not chosen.takes_generators:
+            raise UsageError(f"--data and --generator make no difference to {chosen.name}; leave them out")
+        return named
+
+    def conditions(self, columns: dict[str, dict[str, str]], observer: Observer) -> Conditions:
+        """What an experiment is run under."""
+        from wdist.reproduce.reproduction import Conditions
+
+        return Conditions(
+            quick=self.quick,
+            seed=self.seed,
+            device=self.device,
+            root=str(self.root),
+            download=self.download,
+            trust=self.trust,
+            observer=observer,
+            **columns,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproduceDelivery(MeasurementDelivery):
+    """What the user wants to have of a reproduction."""
+
     plot: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE", rich_help_panel="Output", help="Draw what the paper draws, from our numbers: .png, .svg or .pdf."
         ),
-    ] = None,
-    quiet: opt.Quiet = False,
-    debug: opt.Debug = False,
+    ] = None
+
+
+@expanded
+def command(
+    what: Annotated[
+        str,
+        typer.Argument(metavar="WHAT", help="A table or figure: table1, table2, figure4, ..., or list, which shows all of them."),
+    ],
+    request: ReproduceRequest,
+    delivery: ReproduceDelivery,
 ) -> int:
     """Make a table or figure of the paper again, its own numbers beside ours.
 
@@ -56,45 +101,22 @@ def command(
     Example: wdist reproduce figure5 --quick --plot cones.png
     """
     from wdist.cli.console import note, notes_console
-    from wdist.output import PLOT_SUFFIXES, atomic_write, check_writable
 
-    if output is not None:
-        if output.suffix.lower() in PLOT_SUFFIXES:
-            raise OutputError(f"-o {output} would hold the JSON document; ask for the figure with --plot FILE")
-        check_writable(output, option="-o")
-    if plot is not None:
-        check_writable(plot, option="--plot", suffixes=PLOT_SUFFIXES)
+    delivery.check()
     if what == LIST:
-        return _list(json=json)
+        return _list(json=delivery.json)
 
-    from wdist.report.progress import display_on
+    from wdist.report.terminal.progress import display_on
     from wdist.reproduce.registry import experiment
-    from wdist.reproduce.reproduction import Conditions
 
     chosen = experiment(what)
-    named = {"data": _by_name(data, "--data"), "generators": _by_name(generator, "--generator")}
-    if any(named.values()) and not chosen.takes_generators:
-        raise UsageError(f"--data and --generator make no difference to {chosen.name}; leave them out")
-    if not quiet:
-        note(_forecast(chosen.forecast(quick=quick, device=device), quick=quick, reducible=bool(chosen.reduced)))
-    with display_on(notes_console(), quiet=quiet) as observer:
-        reproduction = chosen.run(
-            Conditions(
-                quick=quick, seed=seed, device=device, root=str(root), download=download, trust=trust, observer=observer, **named
-            )
-        )
-    document = _document(reproduction)
-    _print(reproduction, document, json=json)
-    if output is not None:
-        atomic_write(output, document.encode())
-    if plot is not None:
-        from wdist.report.reproduction_plots import reproduction_bytes
-
-        atomic_write(plot, reproduction_bytes(reproduction, suffix=plot.suffix.lower()))
-    if not quiet:
-        for name, path in (("result", output), ("figure", plot)):
-            if path is not None:
-                note(f"{name} saved as {path}")
+    columns = request.columns(chosen)
+    if not delivery.quiet:
+        seconds = chosen.forecast(quick=request.quick, device=request.device)
+        note(_forecast(seconds, quick=request.quick, reducible=bool(chosen.reduced)))
+    with display_on(notes_console(), quiet=delivery.quiet) as observer:
+        reproduction = chosen.run(request.conditions(columns, observer))
+    delivery.deliver(_Reproduced(reproduction))
     return ExitStatus.DONE
 
 
@@ -117,31 +139,32 @@ def _forecast(seconds: float, *, quick: bool, reducible: bool) -> str:
     return f"the full form will take about {duration(seconds)} on this machine; --quick makes a smaller one in a few minutes"
 
 
-def _document(reproduction: Reproduction) -> str:
-    from wdist.report.document import text
-    from wdist.report.reproduction_document import ReproductionDocument
-    from wdist.reproduce.reproduction import PAPER
+@dataclass(frozen=True)
+class _Reproduced:
+    """A reproduction in the forms that a user may want."""
 
-    return text(ReproductionDocument.of(reproduction, paper=PAPER))
+    reproduction: Reproduction
 
-
-def _print(reproduction: Reproduction, document: str, *, json: bool) -> None:
-    import sys
-
-    if json:
-        sys.stdout.write(document)
-    else:
-        from wdist.cli.console import result_console
-        from wdist.report.reproduction import rendered_reproduction
+    def document(self) -> str:
+        from wdist.report.documents.document import text
+        from wdist.report.documents.reproduction import ReproductionDocument
         from wdist.reproduce.reproduction import PAPER
 
-        result_console().print(rendered_reproduction(reproduction, paper=PAPER))
-    sys.stdout.flush()
+        return text(ReproductionDocument.of(self.reproduction, paper=PAPER))
+
+    def rendered(self) -> RenderableType:
+        from wdist.report.terminal.reproduction import rendered_reproduction
+        from wdist.reproduce.reproduction import PAPER
+
+        return rendered_reproduction(self.reproduction, paper=PAPER)
+
+    def figure(self, suffix: str) -> bytes:
+        from wdist.report.figures.reproduction import reproduction_bytes
+
+        return reproduction_bytes(self.reproduction, suffix=suffix)
 
 
 def _list(*, json: bool) -> int:
-    import sys
-
     from wdist.device import choose_device
     from wdist.reproduce.forecast import machine_rate
     from wdist.reproduce.registry import EXPERIMENTS
@@ -151,13 +174,13 @@ def _list(*, json: bool) -> int:
         (each, each.forecast(quick=True, rate=rate), each.forecast(quick=False, rate=rate)) for each in EXPERIMENTS.values()
     ]
     if json:
-        from wdist.report.document import text
-        from wdist.report.reproduction_document import CatalogueDocument
+        from wdist.report.documents.document import text
+        from wdist.report.documents.reproduction import CatalogueDocument
 
         sys.stdout.write(text(CatalogueDocument.of(experiments)))
     else:
         from wdist.cli.console import result_console
-        from wdist.report.reproduction import rendered_catalogue
+        from wdist.report.terminal.reproduction import rendered_catalogue
 
         result_console().print(rendered_catalogue(experiments))
     return ExitStatus.DONE

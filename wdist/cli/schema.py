@@ -24,7 +24,7 @@ def command(
     """
     import sys
 
-    from wdist.report.schemas import DOCUMENTS, schema
+    from wdist.report.documents.schemas import DOCUMENTS, schema
 
     if of not in DOCUMENTS:
         raise UsageError(f"the document of {of!r} has no published schema; name one of {', '.join(DOCUMENTS)}")

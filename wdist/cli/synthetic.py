@@ -116,7 +116,7 @@ def command(pair: PairOptions, request: Request, delivery: Delivery) -> int:
     Example: wdist synthetic --cones 3 --plot cones.png
     """
     from wdist.cli.console import notes_console
-    from wdist.report.progress import display_on
+    from wdist.report.terminal.progress import display_on
     from wdist.training.observer import Stage
 
     if request.metric != "l2" and not pair.absolute_value:

@@ -41,9 +41,9 @@ def command(
     import sys
 
     from wdist.cli.console import notes_console, result_console
-    from wdist.cli.delivery import check_no_input
+    from wdist.cli.delivery import check_no_input, done_whatever_fails
     from wdist.output import atomic_write, check_writable
-    from wdist.report.progress import display_on
+    from wdist.report.terminal.progress import display_on
     from wdist.training.observer import Stage
 
     if not critic.is_file():
@@ -56,21 +56,30 @@ def command(
         from wdist.verification import verify
 
         verification = verify(critic, a, b, access=sources.access(), features=features, device=device, observer=observer)
-    if json or output is not None:
-        from wdist.report.document import VerificationDocument, text
 
-        document = text(VerificationDocument.of(verification, critic=str(critic)))
-    if json:
-        sys.stdout.write(document)
-    else:
-        result_console().print(_rendered(verification))
-    sys.stdout.flush()
-    if output is not None:
-        atomic_write(output, document.encode())
+    def print_result() -> None:
+        if json:
+            sys.stdout.write(_document(verification, critic))
+        else:
+            result_console().print(_rendered(verification))
+        sys.stdout.flush()
+
+    def save_document() -> None:
+        if output is not None:
+            atomic_write(output, _document(verification, critic).encode())
+
+    done_whatever_fails((print_result, save_document))()
     return ExitStatus.DONE if verification.ok else ExitStatus.NOT_CERTIFIED
 
 
+def _document(verification: Verification, critic: Path) -> str:
+    from wdist.report.documents.document import text
+    from wdist.report.documents.verification import VerificationDocument
+
+    return text(VerificationDocument.of(verification, critic=str(critic)))
+
+
 def _rendered(verification: Verification) -> RenderableType:
-    from wdist.report.terminal import rendered_verification
+    from wdist.report.terminal.verification import rendered_verification
 
     return rendered_verification(verification)

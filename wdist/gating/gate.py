@@ -7,22 +7,11 @@ from typing import Any, get_args
 from wdist.ends import SHORT_OF_MEMORY
 from wdist.errors import UsageError
 from wdist.estimation import estimate
+from wdist.gating.answer import Answer
+from wdist.gating.interval import Interval, On, is_asymptotic, joint_confidence
 from wdist.gating.recorded import Recorded, read_recorded
-from wdist.gating.verdict import (
-    Answer,
-    Interval,
-    LowerMaximum,
-    Maximum,
-    NoWorse,
-    On,
-    Rule,
-    Verdict,
-    check_asked,
-    is_asymptotic,
-    joint_confidence,
-    judge,
-    together,
-)
+from wdist.gating.rules import LowerMaximum, Maximum, NoWorse, Rule, check_asked
+from wdist.gating.verdict import Verdict, judge, together
 from wdist.result import Estimate
 from wdist.sources.opening import open_source
 from wdist.sources.source import Access, EndlessSource, FiniteSource, Source

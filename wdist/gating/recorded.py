@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wdist.errors import SourceError, UsageError
-from wdist.gating.verdict import Interval, On, is_asymptotic
+from wdist.gating.interval import Interval, On, is_asymptotic
 from wdist.result import Features
 from wdist.sources.source import SourceInfo
 

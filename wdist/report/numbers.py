@@ -17,6 +17,11 @@ def at_most(value: float, digits: int = 4) -> str:
     return _rounded(value, digits, ROUND_CEILING)
 
 
+def lower_bound(value: float, digits: int = 4) -> str:
+    """A lower bound for W1, rounded down; a negative one says no more than that W1 is at least 0."""
+    return at_least(max(value, 0.0), digits)
+
+
 def nearest(value: float, digits: int = 4) -> str:
     """A value that is no bound, rounded to the nearest with ``digits`` significant digits."""
     return _rounded(value, digits, ROUND_HALF_EVEN)
@@ -79,6 +84,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def short_duration(seconds: float) -> str:
+    """A length of time in the cell of a table: ``1.2s``, ``340s``."""
+    return f"{seconds:.1f}s" if seconds < 99.95 else f"{seconds:.0f}s"
 
 
 def shape(event_shape: tuple[int, ...]) -> str:

@@ -1,0 +1,28 @@
+"""The limits of a gate, as they are shown beside what is proved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wdist.report.numbers import at_least, at_most
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wdist.gating.gate import GateResult
+
+NAMES = {"population": "populations", "samples": "samples"}
+"""Of the two estimands, in a table."""
+
+
+def marks(result: GateResult) -> Iterator[tuple[str, float, str]]:
+    """Label, place and number of each limit."""
+    for judged in result.judged:
+        limits = judged.rule.limits
+        if limits.passes_within == limits.fails_above and limits.fails_above is not None:
+            yield "maximum", limits.fails_above, f"{limits.fails_above:g}"
+            continue
+        if limits.passes_within is not None:
+            yield "baseline, passes within", limits.passes_within, f"{at_least(limits.passes_within)}"
+        if limits.fails_above is not None:
+            yield "baseline, fails above", limits.fails_above, f"{at_most(limits.fails_above)}"
