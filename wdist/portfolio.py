@@ -51,6 +51,8 @@ def choose(auto: AutoRecipe, task: Task) -> Fitted:
         assert not isinstance(leader.recipe, BlendRecipe), "blends come last"
         rest = 1 - sum(QUICK_SHARES[type(kind)] for kind in auto.trained)
         trials.add(partial(fit, leader.recipe, _task_of(leader.recipe, task), share=rest))
+    for recipe in auto.late_closed_forms:
+        trials.add(partial(fit, recipe, task))
     if (best := trials.best_two()) is not None:
         trials.add(partial(_together, *best, pair=task.pair))
     return trials.chosen()
