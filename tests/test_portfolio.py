@@ -12,7 +12,9 @@ from wdist.critics.closed_form import ClosedFormRecipe
 from wdist.critics.settings import CriticSettings
 from wdist.dual import dual_value
 from wdist.errors import TrainingDiverged
-from wdist.fitting import Task, evaluate_rows, fit
+from wdist.fitting.fit import fit
+from wdist.fitting.samples import evaluate_rows
+from wdist.fitting.task import Task
 from wdist.ground_metric import L2, METRICS
 from wdist.portfolio import choose
 from wdist.sources.pairs import cones, sphere

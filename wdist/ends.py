@@ -10,7 +10,7 @@ from wdist.critics.c_transform import c_transform
 from wdist.critics.frozen import FrozenCritic
 from wdist.critics.max_sliced import potential_on_the_line
 from wdist.dual import lower_bound
-from wdist.fitting import evaluate_rows
+from wdist.fitting.samples import evaluate_rows
 from wdist.ground_metric import GroundMetric
 from wdist.measures.pairing import Pair
 from wdist.measures.rows import gather

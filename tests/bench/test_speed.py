@@ -14,6 +14,7 @@ from wdist.bench.speed import BENCH, CASES
 from wdist.bench.speed_conclusion import conclude
 from wdist.bench.speed_costs import CostRow, measure_costs
 from wdist.bench.speed_races import RACES, Race, RaceRow, Samples, run_race
+from wdist.bench.speed_side_by_side import SideBySideCase, SideBySideRow, time_side_by_side
 from wdist.bench.speed_steps import StepCase, StepRow, time_steps
 from wdist.certificate import certify
 from wdist.errors import UsageError
@@ -96,6 +97,13 @@ def test_a_scheme_that_diverges_has_no_row(monkeypatch):
     assert "diverged" in rows[1].reason
 
 
+def test_critics_side_by_side_are_timed_against_the_same_ones_in_turn():
+    row = time_side_by_side(SideBySideCase(shape=SHAPE, batch=8), seeds=(0, 1), rounds=1)
+    assert (row.critics, len(row.ratios)) == (4, 2)
+    assert row.ratio > 0 < row.milliseconds
+    assert row.spread == pytest.approx(abs(row.ratios[0] - row.ratios[1]) / 2)
+
+
 def race(**changes):
     def samples(seed, data):
         a, b = (side.double() for side in two_sides(200))
@@ -115,7 +123,7 @@ def test_the_suite_is_made_of_rows_that_its_tables_know():
     assert len({str(case) for case in CASES}) >= 16
     assert all(case.schemes[0] == "floor" for case in CASES)
     assert all(each in SCHEMES for case in CASES for each in case.schemes)
-    assert {table.of for table in BENCH.tables} == {StepRow, RaceRow, CostRow}
+    assert {table.of for table in BENCH.tables} == {StepRow, SideBySideRow, RaceRow, CostRow}
     assert [each.name for each in RACES if each.needs_data] == ["MNIST 3 v 8"]
 
 

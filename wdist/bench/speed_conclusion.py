@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from wdist.bench.bench import Conclusion, Panel, Series
 from wdist.bench.speed_costs import CostRow
 from wdist.bench.speed_races import FOLLOWED, PAPER, RaceRow
+from wdist.bench.speed_side_by_side import SideBySideRow
 from wdist.bench.speed_steps import FLOOR, FULL, StepRow
 from wdist.finding import Finding
 
@@ -20,7 +21,7 @@ _SOONER = {"paper": 50.0, "torchlip": 10.0}
 """Times as soon that ours reaches a bound."""
 
 
-def conclude(rows: Sequence[StepRow | RaceRow | CostRow]) -> Conclusion:
+def conclude(rows: Sequence[StepRow | SideBySideRow | RaceRow | CostRow]) -> Conclusion:
     """Findings and figure."""
     steps = [row for row in rows if isinstance(row, StepRow)]
     races = [row for row in rows if isinstance(row, RaceRow)]

@@ -1,7 +1,8 @@
 r"""Matrices with singular values 1: how to start there, how to get there, how to stay there.
 
 A matrix of shape (m, n) is called orthonormal when its rows (m <= n) or its columns (m >= n) are. Every function works on the
-smaller Gram matrix and returns the shape, device and dtype that it was given.
+smaller Gram matrix and returns the shape, device and dtype that it was given; where matrices may be stacked along leading axes, the
+docstring says so.
 """
 
 import math
@@ -33,6 +34,11 @@ _FEW_STEPS, _LONG = 3, 2
 def gram(W: Tensor) -> Tensor:
     """The smaller of W W^T and W^T W."""
     return W @ W.mT if W.shape[-2] <= W.shape[-1] else W.mT @ W
+
+
+def add_product(C: Tensor, A: Tensor, B: Tensor, *, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
+    """beta C + alpha A B in one call, of matrices or of as many along a leading axis."""
+    return (torch.addmm if C.ndim == 2 else torch.baddbmm)(C, A, B, beta=beta, alpha=alpha)
 
 
 def orthonormality_defect(W: Tensor) -> Tensor:
@@ -146,7 +152,7 @@ def _outer(W: Tensor, u: Tensor, k: int) -> Tensor:
 
 
 def retract_(W: Tensor, *, order: int = 1) -> Tensor:
-    r"""Moves a nearly orthonormal matrix back to the manifold, in place, without waiting for the device.
+    r"""Moves nearly orthonormal matrices back to the manifold, in place, without waiting for the device.
 
     One Björck step squares the defect, but diverges when a singular value exceeds sqrt 5 (and turns the direction above sqrt 3).
     So W is first divided by a guard, an upper bound of its spectral norm over a safe radius where that exceeds 1: with E = G - I,
@@ -160,29 +166,31 @@ def retract_(W: Tensor, *, order: int = 1) -> Tensor:
     is only that the way back is safe, and half of the bound would still be.
 
     Arguments:
-        W: a matrix of shape (m, n) whose singular values are near 1.
+        W: a matrix of shape (m, n) whose singular values are near 1, or several of them, shape (k, m, n).
         order: of the Björck step.
 
     Returns:
         The defect that W came with, as a root mean square over its singular values: about twice how far they are from 1. A scalar
-        tensor on the device of W.
+        tensor on the device of W; of several matrices the largest.
     """
     E = _gram_less_identity(W)
     norm = torch.linalg.matrix_norm(E)
+    if norm.ndim:
+        norm = norm.amax()
     radius = _SAFE_RADIUS if order == 1 else _SAFE_RADIUS_OF_HIGHER_ORDERS
     if W.device.type == "cpu" and float(norm) <= radius * radius - 1:
         W.copy_(_bjorck_step(W, E.neg_(), order))
     else:
-        guard = (_norm_guard(E) / radius).clamp(min=1)
+        guard = (_norm_guard(E) / radius).clamp(min=1)[..., None, None]
         E.diagonal(dim1=-2, dim2=-1).add_(1)
         Q = -E / guard.square()
         Q.diagonal(dim1=-2, dim2=-1).add_(1)
         W.copy_(_bjorck_step(W / guard, Q, order))
-    return norm / min(W.shape) ** 0.5
+    return norm / min(W.shape[-2:]) ** 0.5
 
 
 def _norm_guard(E: Tensor) -> Tensor:
-    """About a bound from above for the spectral norm of the matrix whose smaller Gram matrix is I + E."""
+    """About a bound from above for the spectral norm of each matrix whose smaller Gram matrix is I + E."""
     X = _probes(E.shape[-1], E.dtype, E.device)
     Y = E @ X
     Z = E @ Y
@@ -234,29 +242,29 @@ def polar_factor(W: Tensor, *, tolerance: float = 1e-12, iterations: int = 200) 
 
 
 def polar_express(W: Tensor, *, steps: int = 3) -> Tensor:
-    """An approximate polar factor by a few optimal quintic steps.
+    """Approximate polar factors by a few optimal quintic steps.
 
     Singular values that are at least a thousandth of the Frobenius norm end in [0.1, 1.9] after three steps, within 0.15 of 1
     after five, within 1e-8 of 1 after seven; smaller ones end smaller. Three are good enough for the direction of an update,
     none of them for weights.
 
     Arguments:
-        W: a matrix of shape (m, n), of any scale.
+        W: a matrix of shape (m, n), of any scale, or several of them, shape (k, m, n).
         steps: how many quintics; each costs three matrix products on the smaller side.
 
     References:
         Amsel, Persson, Musco & Gower (2025), The Polar Express, arXiv:2505.16932.
         Jordan et al. (2024), Muon: an optimizer for hidden layers in neural networks.
     """
-    W = W / (torch.linalg.matrix_norm(W).clamp(min=torch.finfo(W.dtype).tiny) * 1.01)
+    W = W / (torch.linalg.matrix_norm(W, keepdim=True).clamp(min=torch.finfo(W.dtype).tiny) * 1.01)
     flat = W.shape[-2] <= W.shape[-1]
     if 1 < steps <= _FEW_STEPS and max(W.shape[-2:]) >= _LONG * min(W.shape[-2:]):
         Q = _polar_polynomial(gram(W), steps)
         return Q @ W if flat else W @ Q
     for a, b, c in POLAR_EXPRESS[:steps]:
         G = gram(W)
-        P = torch.addmm(G, G, G, beta=b, alpha=c)
-        W = torch.addmm(W, P, W, beta=a) if flat else torch.addmm(W, W, P, beta=a)
+        P = add_product(G, G, G, beta=b, alpha=c)
+        W = add_product(W, P, W, beta=a) if flat else add_product(W, W, P, beta=a)
     return W
 
 
@@ -267,7 +275,7 @@ def _polar_polynomial(G: Tensor, steps: int) -> Tensor:
     """
     composed = None
     for step, (a, b, c) in enumerate(POLAR_EXPRESS[:steps], start=1):
-        P = torch.addmm(G, G, G, beta=b, alpha=c)
+        P = add_product(G, G, G, beta=b, alpha=c)
         P.diagonal(dim1=-2, dim2=-1).add_(a)
         composed = P if composed is None else P @ composed
         if step < steps:

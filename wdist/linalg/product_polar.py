@@ -7,7 +7,7 @@ References:
 import torch
 from torch import Tensor
 
-from wdist.linalg.orthonormalise import POLAR_EXPRESS
+from wdist.linalg.orthonormalise import POLAR_EXPRESS, add_product
 
 STEPS = 3
 """Quintics that float32 bears on Gram matrices: with five, eigenvalues that rounding makes negative were seen to diverge."""
@@ -21,17 +21,17 @@ def product_polar(D: Tensor, H: Tensor) -> Tensor:
     size of G. The result agrees with :func:`wdist.linalg.orthonormalise.polar_express` of G.
 
     Arguments:
-        D, H: shapes (n, o) and (n, i), of any scale; n is best below o and i.
+        D, H: shapes (n, o) and (n, i), or several of either, of any scale; n is best below o and i.
     """
     tiny = torch.finfo(D.dtype).tiny
     A, B = D @ D.mT, H @ H.mT
-    norm = 1.01 * (A * B).sum().clamp(min=tiny).sqrt()  # of G, Frobenius
+    norm = 1.01 * (A * B).sum((-2, -1), keepdim=True).clamp(min=tiny).sqrt()  # of G, Frobenius
     A = A / norm / norm  # twice: the square of a small norm is 0
     composed = None
     for step, (a, b, c) in enumerate(POLAR_EXPRESS[:STEPS], start=1):
         M = B @ A
-        P = torch.addmm(M, M, M, beta=b, alpha=c)
-        P.diagonal().add_(a)
+        P = add_product(M, M, M, beta=b, alpha=c)
+        P.diagonal(dim1=-2, dim2=-1).add_(a)
         composed = P if composed is None else composed @ P
         if step < STEPS:
             A = P.mT @ A @ P

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wdist.linalg.orthonormalise import polar_express
+from wdist.linalg.orthonormalise import add_product, polar_express
 from wdist.linalg.product_polar import product_polar
 
 _FEW_ROWS = 2
@@ -30,33 +30,33 @@ class PolarTangentLinear(torch.autograd.Function):
     def forward(ctx: Any, h: Tensor, W: Tensor, b: Tensor) -> Tensor:
         z = h @ W.mT
         ctx.save_for_backward(h, W, z)
-        return z + b
+        return z + b.unsqueeze(-2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
         h, W, z = ctx.saved_tensors
         delta = gradients[0]
         dh = delta @ W if ctx.needs_input_grad[0] else None
-        return dh, _polar_tangent(delta, h, W, z), delta.sum(0)
+        return dh, _polar_tangent(delta, h, W, z), delta.sum(-2)
 
 
 def _polar_tangent(delta: Tensor, h: Tensor, W: Tensor, z: Tensor) -> Tensor:
-    outputs, inputs = W.shape
+    outputs, inputs = W.shape[-2:]
     side = min(outputs, inputs)
     if side == 1:
         U = _tangent(delta.mT @ h, W)
-        return U / torch.linalg.matrix_norm(U).clamp(min=torch.finfo(U.dtype).tiny)
-    if _FEW_ROWS * h.shape[0] > side:
+        return U / torch.linalg.matrix_norm(U, keepdim=True).clamp(min=torch.finfo(U.dtype).tiny)
+    if _FEW_ROWS * h.shape[-2] > side:
         return _tangent(polar_express(delta.mT @ h), W)
     D = product_polar(delta, h)
     DW = D @ W
-    U = D.mT @ torch.addmm(h, z, W, alpha=-0.5) if outputs <= inputs else torch.addmm(D, DW, W.mT, alpha=-0.5).mT @ h
-    return torch.addmm(U, z.mT, DW, alpha=-0.5)
+    U = D.mT @ add_product(h, z, W, alpha=-0.5) if outputs <= inputs else add_product(D, DW, W.mT, alpha=-0.5).mT @ h
+    return add_product(U, z.mT, DW, alpha=-0.5)
 
 
 def _tangent(G: Tensor, W: Tensor) -> Tensor:
-    if W.shape[0] <= W.shape[1]:
+    if W.shape[-2] <= W.shape[-1]:
         S = G @ W.mT
-        return torch.addmm(G, S + S.mT, W, alpha=-0.5)
+        return add_product(G, S + S.mT, W, alpha=-0.5)
     S = W.mT @ G
-    return torch.addmm(G, W, S + S.mT, alpha=-0.5)
+    return add_product(G, W, S + S.mT, alpha=-0.5)

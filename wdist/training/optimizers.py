@@ -112,7 +112,7 @@ class Muon(Optimizer):
     The update has spectral norm about ``lr`` whatever the width.
 
     Arguments:
-        params: matrices.
+        params: matrices, or as many of one shape along a leading axis.
         lr: spectral norm of one update.
         momentum: of the running sum of gradients; Nesterov's form.
 
@@ -157,13 +157,13 @@ class OrthogonalSGD(Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "polar": False})
 
     @classmethod
-    def of(cls, critic: nn.Module, *, lr: float) -> "OrthogonalSGD":
-        """For all matrices of a critic; its orthonormal layers are told to deliver polar factors."""
+    def of(cls, critic: nn.Module, matrices: Iterable[Tensor], *, lr: float) -> "OrthogonalSGD":
+        """For all ``matrices`` of a critic; its orthonormal layers are told to deliver polar factors."""
         layers = [module for module in critic.modules() if isinstance(module, OrthonormalLinear)]
         for layer in layers:
             layer.polar_gradient = True
         own = {layer.weight for layer in layers}
-        others = [parameter for parameter in critic.parameters() if parameter.ndim == 2 and parameter not in own]
+        others = [parameter for parameter in matrices if parameter not in own]
         return cls([{"params": [layer.weight for layer in layers], "polar": True}, {"params": others}], lr=lr)
 
     @torch.no_grad()
@@ -214,16 +214,30 @@ BIAS_LEARNING_RATE = 0.003
 
 
 def make_optimizers(
-    critic: nn.Module, *, name: str, learning_rate: float, bias_learning_rate: float = BIAS_LEARNING_RATE
+    critic: nn.Module,
+    *,
+    name: str,
+    learning_rate: float,
+    bias_learning_rate: float = BIAS_LEARNING_RATE,
+    side_by_side: bool = False,
 ) -> list[Optimizer]:
-    """Optimisers for all parameters of a critic: ``name`` for weight matrices, Adam for what has one axis (AggMo takes both)."""
-    matrices = [parameter for parameter in critic.parameters() if parameter.ndim == 2]
-    vectors = [parameter for parameter in critic.parameters() if parameter.ndim != 2]
+    """Optimisers for all parameters of a critic: ``name`` for weight matrices, Adam for what has one axis (AggMo takes both).
+
+    Arguments:
+        critic: in training.
+        name: ``muon``, ``orthogonal-sgd``, ``adam`` or ``aggmo``.
+        learning_rate: of the weight matrices.
+        bias_learning_rate: of what has one axis.
+        side_by_side: its parameters are those of several critics and have one axis more, the first.
+    """
+    axes = 3 if side_by_side else 2
+    matrices = [parameter for parameter in critic.parameters() if parameter.ndim == axes]
+    vectors = [parameter for parameter in critic.parameters() if parameter.ndim != axes]
     if name == "aggmo":
         return [AggMo([{"params": matrices}, {"params": vectors, "lr": learning_rate / 10}], lr=learning_rate)]
     biases = Adam(vectors, lr=bias_learning_rate)
     if name == "orthogonal-sgd":
-        return [OrthogonalSGD.of(critic, lr=learning_rate), biases]
+        return [OrthogonalSGD.of(critic, matrices, lr=learning_rate), biases]
     return [Muon(matrices, lr=learning_rate) if name == "muon" else Adam(matrices, lr=learning_rate), biases]
 
 
