@@ -43,7 +43,7 @@ def test_potentials_are_those_of_the_members(name, generator):
 
 
 @pytest.mark.parametrize("rows", [4, 40])
-@pytest.mark.parametrize("optimizer", ["muon", "adam", "aggmo"])
+@pytest.mark.parametrize("optimizer", ["muon", "orthogonal-sgd", "adam", "aggmo"])
 @pytest.mark.parametrize("name", FITTING)
 def test_steps_are_those_that_each_member_takes_alone(name, optimizer, rows, generator):
     """Few rows and many, since gradients are computed differently; and past the first return to the constraint."""
