@@ -205,8 +205,14 @@ def test_findings_hold_rows_against_what_was_asked_for():
 def test_a_race_is_won_by_as_much_as_was_asked_for_or_not():
     won = conclude([race_row("paper", 100.0), race_row("muon", 1.0), race_row("torchlip", 5.0)]).findings
     assert [finding.holds for finding in won] == [True, False]
-    never = conclude([race_row("paper", 100.0), race_row("muon", 1.0), race_row("torchlip", None)]).findings
-    assert [finding.holds for finding in never] == [True, True]
+
+
+@pytest.mark.parametrize(("ours", "holds"), [(1.0, True), (1.6, False)])
+def test_a_scheme_that_was_given_up_counts_with_the_time_that_it_was_followed(ours, holds):
+    """A quarter of the paper's time, over the growth of 1.6 from one training to the next."""
+    found = conclude([race_row("paper", 100.0), race_row("muon", ours), race_row("torchlip", None)]).findings
+    assert [finding.holds for finding in found] == [True, holds]
+    assert "more than 16 s" in found[1].detail
 
 
 def test_the_sooner_of_our_optimisers_counts():

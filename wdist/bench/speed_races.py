@@ -35,8 +35,10 @@ CONTENDERS = ("orthogonal-sgd", "muon", "adam", "torchlip", "cayley", "pogo", "l
 QUICK_CONTENDERS = ("orthogonal-sgd", "adam", "torchlip")
 _FIRST_STEPS, _GROWTH, _HALVINGS = 8, 1.6, 2
 """Halvings of the last growth, of its logarithm: the steps that are found are at most an eighth too many."""
-_WORTHWHILE = 4
-"""A scheme that has not reached the bound in a quarter of the time of the paper's scheme is not followed further."""
+_GIVEN_UP = 1 / 4
+"""Of the time of the paper's scheme: a training that would take longer is not begun."""
+FOLLOWED = _GIVEN_UP / _GROWTH
+"""Of the same: a scheme that has no time has trained at least that long without reaching the bound."""
 _POOL, _HELD_OUT = 8192, 4096
 
 
@@ -198,7 +200,7 @@ def _first_to_reach(race: Race, name: str, seed: int, samples: Samples, target: 
         run = _train(race, name, math.ceil(steps), seed, samples)
         if run.bound >= target.bound:
             break
-        if run.seconds * _GROWTH > target.seconds / _WORTHWHILE:
+        if run.seconds * _GROWTH > _GIVEN_UP * target.seconds:
             return replace(run, reached=False)
         steps, short = steps * _GROWTH, steps
     for _ in range(_HALVINGS):
