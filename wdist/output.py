@@ -26,6 +26,8 @@ def check_writable(path: Path, *, option: str, suffixes: Collection[str] = ()) -
     Raises:
         OutputError: the directory is missing or closed to us, the path is a directory or read-only, or its suffix is not supported.
     """
+    if str(path) == "-":
+        raise OutputError(f"{option} - would make a file of that name; name another file (--json prints the document)")
     if suffixes and path.suffix.lower() not in suffixes:
         raise OutputError(f"{option} {path}: the name must end in {_alternatives(suffixes)}")
     if path.is_dir():

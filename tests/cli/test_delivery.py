@@ -2,9 +2,11 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import pytest
 
@@ -220,3 +222,50 @@ def test_a_terminal_that_knows_no_unicode_still_shows_the_result(tmp_path):
     assert process.returncode == 0
     assert b"0.98765 <= W1" in process.stdout
     assert b"####" in process.stdout
+
+
+def test_control_characters_in_an_address_do_not_steer_the_terminal(wdist, calls, made_estimate):
+    estimate = made_estimate()
+    calls.result = replace(estimate, a=replace(estimate.a, address="a\x1b[2J\x07\x9b.h5"))
+    shown = wdist("estimate", "a", "b").out
+    assert "a\N{REPLACEMENT CHARACTER}[2J" in shown
+    assert not set(shown) & {"\x1b", "\x07", "\x9b"}
+
+
+def test_a_name_that_is_no_utf_8_is_escaped_in_the_document(wdist, calls, made_estimate, tmp_path):
+    address = os.fsdecode(b"n\xff.h5")
+    calls.result = replace(made_estimate(), a=replace(made_estimate().a, address=address))
+    answer = wdist("estimate", "a", "b", "--json", "-o", "result.json")
+    assert answer.status == 0, answer.err
+    assert json.loads(answer.out)["a"]["address"] == address
+    assert json.loads((tmp_path / "result.json").read_bytes())["a"]["address"] == address
+
+
+@pytest.mark.parametrize(
+    ("words", "status"), [("schema verify >&-", 0), ("schema verify 2>&-", 0), ("schema nope 2>&-", 2)], ids=str
+)
+def test_streams_that_the_caller_closed_are_no_error(tmp_path, words, status):
+    command = f"{shlex.quote(sys.executable)} -m wdist {words}"
+    answer = subprocess.run(
+        command, shell=True, cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert answer.returncode == status
+    assert ("$defs" in answer.stdout) == (words == "schema verify 2>&-")
+
+
+def test_the_document_of_a_verification_survives_a_reader_that_goes_away(wdist, monkeypatch, tmp_path):
+    import wdist.verification as verification
+
+    found = verification.Verification(
+        findings=(), a="a", b="b", lipschitz_bound=1.0, claimed_lipschitz_bound=1.0, lower=1.0, claimed_lower=1.0,
+        population_lower=1.0, claimed_population_lower=1.0, confidence=0.95, endless=False,
+    )  # fmt: skip
+    monkeypatch.setattr(verification, "verify", lambda *sides, **options: found)
+    (tmp_path / "critic.safetensors").touch()
+
+    def gone(text):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(sys.stdout, "write", gone)
+    wdist("verify", "critic.safetensors", "--json", "-o", "result.json")
+    assert json.loads((tmp_path / "result.json").read_text())["ok"] is True

@@ -11,6 +11,8 @@ WRONG = {
     "steps that are no number": (["estimate", "a", "b", "--steps", "many"], "--steps"),
     "no steps": (["estimate", "a", "b", "--steps", "0"], "--steps"),
     "negative seed": (["estimate", "a", "b", "--seed", "-1"], "--seed"),
+    "seed beyond all generators": (["estimate", "a", "b", "--seed", "99999999999999999999"], "at most"),
+    "seed of a suite beyond all generators": (["bench", "gates", "--seed", "99999999999999999999"], "at most"),
     "option without its value": (["estimate", "a", "b", "--budget"], "--budget"),
     "budget in no unit": (["estimate", "a", "b", "--budget", "soon"], "45s, 2m or 1h"),
     "steps and budget": (["estimate", "a", "b", "--budget", "9s", "--steps", "9"], "give one of them"),
@@ -32,6 +34,7 @@ WRONG = {
     "dimension of another pair": (["synthetic", "--cones", "3", "--dim", "4"], "leave it out"),
     "shift of another pair": (["synthetic", "--cones", "3", "--shift", "4"], "--shift belongs to --gaussians"),
     "shift and scale": (["synthetic", "--gaussians", "--shift", "1", "--scale", "2"], "either --shift or --scale"),
+    "the name of a stream": (["estimate", "a", "b", "-o", "-"], "--json"),
     "critic that is not there": (["verify", "missing.safetensors", "a", "b"], "--save-critic FILE"),
 }
 
@@ -123,3 +126,8 @@ def test_synthetic_pairs_come_with_their_truth(wdist, calls, words, name, truth)
     assert asked["command"] == "synthetic"
     assert name in asked["a"].info.address + asked["b"].info.address
     assert asked["truth"] > 0 if truth is None else asked["truth"] == pytest.approx(truth)
+
+
+def test_files_without_a_command_are_told_the_command(wdist, tmp_path):
+    (tmp_path / "a.csv").write_text("1\n")
+    assert "write wdist estimate A B" in wdist("a.csv", "b.csv").error

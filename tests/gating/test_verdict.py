@@ -200,3 +200,10 @@ def test_questions_that_exclude_each_other_are_refused():
 def test_limits_of_a_regression_are_rounded_away_from_what_is_claimed():
     limits = NoWorse(before=samples(1.0, 1.0), tolerance=0.1).limits
     assert limits == Limits(passes_within=math.nextafter(1.1, 0), fails_above=math.nextafter(1.1, 2))
+
+
+def test_a_limit_reads_as_the_number_that_was_asked_for():
+    """Cut to six digits it would lie below the bound that passes it."""
+    verdict = judge(Maximum(value=1.07312349), samples(0.5, 1.0731234))
+    assert verdict.answer is PASS
+    assert "at most 1.07312341, within the maximum of 1.07312349" in verdict.reason

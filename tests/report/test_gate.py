@@ -186,3 +186,11 @@ def test_the_test_report_counts_what_did_not_pass(result_of, maximum, accept, co
     (case,) = suites.iter("testcase")
     assert [each.tag for each in case] == [*([child] if child else []), "system-out"]
     assert case.get("name").startswith(f"within the maximum of {maximum:g}, population: ")
+
+
+def test_a_maximum_of_the_lower_end_is_called_a_maximum_and_shown_as_it_was_written(result_of):
+    result = result_of(LowerMaximum(value=0.1))
+    for shown in (printed(result), gate_markdown(result)):
+        assert "baseline" not in shown
+        assert "0.1001" not in shown
+        assert "maximum" in shown

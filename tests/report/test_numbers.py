@@ -55,3 +55,13 @@ def test_large_numbers_stay_short(n, shown):
 )
 def test_lengths_of_time_in_words(seconds, shown):
     assert numbers.duration(seconds) == shown
+
+
+@pytest.mark.parametrize(("confidence", "shown"), [(0.95, "95 %"), (0.999, "99.9 %"), (0.99999999, "99.999999 %"), (1.0, "100 %")])
+def test_only_certainty_reads_as_100_per_cent(confidence, shown):
+    assert numbers.level(confidence) == shown
+
+
+@given(st.floats(0.5, 1, exclude_max=True))
+def test_no_confidence_reads_as_certainty(confidence):
+    assert numbers.level(confidence) != "100 %"

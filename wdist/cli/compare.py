@@ -121,7 +121,7 @@ class CompareDelivery:
             (self.csv, comma_separated, "table"),
         ):
             if path is not None:
-                atomic_write(path, made(comparison).encode())
+                atomic_write(path, made(comparison).encode(errors="backslashreplace"))
                 self._tell_saved(what, path)
 
     def _draw(self, comparison: Comparison) -> None:

@@ -49,7 +49,10 @@ def train(
         float | None, typer.Option(metavar="X", rich_help_panel=_TRAINING, help="Of the critic, likewise.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(metavar="N", min=0, rich_help_panel=_TRAINING, help="Of every random choice. Default: 0.")
+        int | None,
+        typer.Option(
+            metavar="N", min=0, callback=opt.check_seed, rich_help_panel=_TRAINING, help="Of every random choice. Default: 0."
+        ),
     ] = None,
     device: opt.Device = "auto",
     critic: Annotated[

@@ -218,7 +218,7 @@ class GateDelivery:
             ("markdown", "summary", self.markdown),
         ):
             if path is not None:
-                atomic_write(path, contents[kind]().encode())
+                atomic_write(path, contents[kind]().encode(errors="backslashreplace"))
                 if not self.quiet:
                     from wdist.cli.console import note
 

@@ -73,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status, an :class:`~wdist.errors.ExitStatus`.
     """
     process_is_ours = arguments is None
+    _open_closed_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _main(arguments)
@@ -82,6 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         _complain("interrupted before the result was there")
         return ExitStatus.INTERRUPTED
+
+
+def _open_closed_streams() -> None:
+    """Points streams that the caller closed (``2>&-``) nowhere, and takes their numbers, which a data file would get else."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _main(arguments: list[str]) -> int:
@@ -152,7 +160,10 @@ def _usage_sentence(error: Any, arguments: list[str]) -> str:
         known = [name for parameter in parameters for name in parameter.opts if name.startswith("--")]
         meant = get_close_matches(str(unknown), known, n=1, cutoff=0.55)
         return f"there is no option {unknown}; " + (f"did you mean {meant[0]}?" if meant else help_hint)
-    message = str(error.format_message()).replace("\n", " ").strip().rstrip(".")
+    message = str(error.format_message())
+    if message.startswith("No such command") and os.path.exists(arguments[0].partition("?")[0]):
+        return f"{arguments[0]} is a file and no command; for the distance between two write wdist estimate A B"
+    message = message.replace("\n", " ").strip().rstrip(".")
     message = message.replace(": Input should be", ": it should be")
     return message[:1].lower() + message[1:] + (f"; {help_hint}" if not message.endswith("?") else "")
 

@@ -6,6 +6,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from wdist.critics.settings import OPTIMIZERS, SCHEDULES
+from wdist.errors import UsageError
 
 _TRAINING = "Training"
 _CRITIC = "Critic (default: chosen from the shape of the data)"
@@ -31,9 +32,30 @@ BudgetOption: TypeAlias = Annotated[
         "--budget", metavar="TIME", rich_help_panel=_TRAINING, help="Train each critic for this long instead: 45s, 2m, 1h."
     ),
 ]
+_LARGEST_SEED = 2**53 - 1
+"""Whole numbers up to here survive any reader of the JSON document, and leave room for the seeds that are derived from one."""
+
+
+def check_seed(seed: int | None) -> int | None:
+    """Refuses a seed that random generators cannot take.
+
+    Raises:
+        UsageError: it is too large.
+    """
+    if seed is not None and seed > _LARGEST_SEED:
+        raise UsageError(f"--seed {seed} is too large; give a whole number of at most {_LARGEST_SEED}")
+    return seed
+
+
 Seed: TypeAlias = Annotated[
     int,
-    typer.Option(metavar="N", min=0, rich_help_panel=_TRAINING, help="Of every random choice: splits, weights, batches, draws."),
+    typer.Option(
+        metavar="N",
+        min=0,
+        callback=check_seed,
+        rich_help_panel=_TRAINING,
+        help="Of every random choice: splits, weights, batches, draws.",
+    ),
 ]
 Repeats: TypeAlias = Annotated[
     int,

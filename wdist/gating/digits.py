@@ -8,6 +8,12 @@ _FIXED_FROM, _FIXED_TO = -4, 7
 """Decimal exponents between which numbers are written without a power of ten."""
 
 
+def exactly(value: float) -> str:
+    """With so many digits that it reads as the same number: a limit as the user wrote it."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
 def at_least(value: float, *, above: float | None = None) -> str:
     """Rounded down, with so many digits that it still shows to be above."""
     return _rounded(max(value, 0.0), ROUND_FLOOR, lambda shown: above is None or not value > above or shown > above)

@@ -1,5 +1,6 @@
 """The reason for an answer, in a sentence that names the estimand, the bound and the limit."""
 
+from wdist.confidence.level import per_cent
 from wdist.gating.answer import Answer
 from wdist.gating.digits import at_least, at_most
 from wdist.gating.interval import SUBJECTS, Interval, joint_confidence
@@ -51,4 +52,4 @@ def _surely(interval: Interval, before: Interval | None) -> str:
     if confidence is None:
         return "for certain"
     asymptotic = interval.asymptotic or (before is not None and before.asymptotic)
-    return f"with {100 * confidence:.6g} % confidence" + (" (asymptotic)" if asymptotic else "")
+    return f"with {per_cent(confidence)} confidence" + (" (asymptotic)" if asymptotic else "")

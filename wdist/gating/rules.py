@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from wdist.errors import UsageError
-from wdist.gating.digits import at_least, at_most
+from wdist.gating.digits import at_least, at_most, exactly
 from wdist.gating.interval import Interval
 
 Asked: TypeAlias = Literal["max", "max-lower", "baseline"]
@@ -76,7 +76,7 @@ class _Number:
 
     @property
     def wish(self) -> str:
-        return f"within the maximum of {self.value:g}"
+        return f"within the maximum of {exactly(self.value)}"
 
     @property
     def when_passed(self) -> str:
@@ -84,7 +84,7 @@ class _Number:
 
     @property
     def when_failed(self) -> str:
-        return f", which is more than the maximum of {self.value:g}"
+        return f", which is more than the maximum of {exactly(self.value)}"
 
 
 @dataclass(frozen=True, kw_only=True)

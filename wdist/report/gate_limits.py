@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wdist.gating.digits import exactly
 from wdist.report.numbers import at_least, at_most
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ NAMES = {"population": "populations", "samples": "samples"}
 def marks(result: GateResult) -> Iterator[tuple[str, float, str]]:
     """Label, place and number of each limit."""
     for judged in result.judged:
-        limits = judged.rule.limits
-        if limits.passes_within == limits.fails_above and limits.fails_above is not None:
-            yield "maximum", limits.fails_above, f"{limits.fails_above:g}"
+        limits, before = judged.rule.limits, judged.rule.before
+        if before is None and limits.fails_above is not None:
+            yield "maximum", limits.fails_above, exactly(limits.fails_above)
             continue
         if limits.passes_within is not None:
             yield "baseline, passes within", limits.passes_within, f"{at_least(limits.passes_within)}"

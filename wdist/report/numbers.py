@@ -3,6 +3,8 @@
 import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
+from wdist.confidence.level import per_cent
+
 _FIXED_FROM, _FIXED_TO = -4, 7
 """Decimal exponents between which numbers are written without a power of ten."""
 
@@ -58,7 +60,7 @@ def percentage(share: float, *, rounding: str = ROUND_HALF_EVEN) -> str:
 
 def level(confidence: float) -> str:
     """A confidence as per cent with no more digits than it has: ``95 %``, ``99.9 %``."""
-    return f"{100 * confidence:.6g} %"
+    return per_cent(confidence)
 
 
 def counted(n: int) -> str:

@@ -67,6 +67,8 @@ def check_there(address: Address) -> None:
     """
     path = address.path
     try:
+        if path.is_symlink() and not path.exists():
+            raise SourceError(f"{address.location} is a link to {path.readlink()}, which does not exist; mend the link")
         if not path.exists():
             raise SourceError(f"{address.location} does not exist; {_hint(address)}")
         if path.is_dir():

@@ -61,4 +61,6 @@ def without_nonfinite(value: Any) -> Any:
 
 
 def _as_json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    document = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # A file name that is no UTF-8 reaches Python with lone surrogates, which JSON can only hold as escapes.
+    return document.encode(errors="backslashreplace").decode()
