@@ -197,3 +197,13 @@ def test_what_is_no_critic_is_refused(evidence, tmp_path):
     path.write_bytes(FrozenCritic.load(folder / "critic.safetensors")[0].serialise({}))
     with pytest.raises(SourceError, match="no readable claim"):
         verify(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"version": "99"}, {"samples_lower": "0.7"}, {"a": 5}, {"seed": True}, {"jointly_with": 1.5}, {"lipschitz_bound": None}],
+    ids=str,
+)
+def test_a_claim_of_another_kind_is_refused_before_anything_is_read(change, evidence, tmp_path):
+    with pytest.raises(SourceError, match="no readable claim"):
+        verify(tampered(evidence, tmp_path, claim=change), tmp_path / "missing.npy", tmp_path / "missing.npy")

@@ -55,10 +55,15 @@ class Claim:
             raise ValueError("what it says of its confidence has no meaning")
         if self.metric not in METRICS:
             raise ValueError("its ground metric is unknown")
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError("its seed is none")
+        if self.version != CLAIM_VERSION:
+            raise ValueError("it was written by another version, whose numbers may mean something else")
+        if type(self.seed) is not int or self.seed < 0 or type(self.jointly_with) is not int:
+            raise ValueError("its seed, or its number of bounds, is none")
+        if not (isinstance(self.a, str) and isinstance(self.b, str)):
+            raise ValueError("its addresses are none")
         for number in (self.lipschitz_bound, self.samples_lower, self.population_lower):
-            float(number)
+            if type(number) not in (int, float):
+                raise ValueError("its bounds are no numbers")
 
     def to_json(self) -> str:
         """One line that :meth:`from_json` reads."""

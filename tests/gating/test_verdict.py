@@ -207,3 +207,7 @@ def test_a_limit_reads_as_the_number_that_was_asked_for():
     verdict = judge(Maximum(value=1.07312349), samples(0.5, 1.0731234))
     assert verdict.answer is PASS
     assert "at most 1.07312341, within the maximum of 1.07312349" in verdict.reason
+
+
+def test_a_fall_to_nothing_is_one_by_100_per_cent():
+    assert "must fall by 100 %" in judge(Maximum(value=0.0), samples(0.0, 1.0)).what_would_decide

@@ -61,3 +61,10 @@ def test_a_contact_sheet_has_two_strips_for_each_source():
     assert [title.partition(":")[0] for title in titles] == ["reference, against x", "x", "reference, against y", "y"]
     content = contact_sheet_bytes(made_comparison(*entries), suffix=".png")
     assert Image.open(io.BytesIO(content)).width > 1000
+
+
+@pytest.mark.parametrize("name", ["a$\\nosuch{$", "n\udcff.h5", "red\x1b[31m\n"], ids=["formula", "no UTF-8", "control characters"])
+def test_no_name_keeps_a_picture_from_being_drawn(name):
+    entry = made_entry(name, (0.1, 0.2, 1.0), images=torch.rand(5, 8, 8))
+    assert comparison_bytes(made_comparison(entry), suffix=".svg")
+    assert contact_sheet_bytes(made_comparison(entry), suffix=".svg")

@@ -45,7 +45,7 @@ def _more_samples_to_fail(interval: Interval, estimate: float, limit: float) -> 
 
 
 def _what_would_pass(rule: Rule, limit: float, upper: float, on: On) -> str:
-    way = f"To be {rule.wish}, the upper end must fall by {100 * (1 - limit / upper):.2g} %"
+    way = f"To be {rule.wish}, the upper end must fall by {_two_digits(100 * (1 - limit / upper))} %"
     if isinstance(rule, NoWorse):
         narrower = "more samples in both runs narrow all four ends"
         return f"{way}, or the baseline be known better: {narrower}" + (
@@ -57,6 +57,10 @@ def _what_would_pass(rule: Rule, limit: float, upper: float, on: On) -> str:
         else "more samples of both sides, with which it falls slowly in many dimensions"
     )
     return f"{way}, by {how}; a maximum of {at_most(upper)} would pass."
+
+
+def _two_digits(per_cent: float) -> str:
+    return f"{per_cent:.0f}" if per_cent >= 9.95 else f"{per_cent:.2g}"
 
 
 def _nearest(value: float) -> str:

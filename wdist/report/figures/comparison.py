@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wdist.report.comparison_sentences import place
+from wdist.report.figures.drawable import drawable
 from wdist.report.figures.figure_file import file_content
 from wdist.report.figures.look import FAINT, INK, MAIN, MUTED, OTHERS
 from wdist.report.names import METRICS
@@ -50,7 +51,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
         label.set(color=MUTED if entry is comparison.noise_floor else INK)
     axes.set_xlim(0, reach)
     axes.set_ylim(-0.6, len(entries) - 0.4)
-    space = "" if comparison.features is None else f", features {comparison.features.spec}"
+    space = "" if comparison.features is None else f", features {drawable(comparison.features.spec)}"
     metric = METRICS.get(comparison.metric, comparison.metric)
     axes.set_xlabel(f"$W_1$ from {_short(comparison.reference.address, 60)} ({metric}{space})", loc="left")
     axes.grid(axis="x", color=FAINT, linewidth=0.6)
@@ -98,5 +99,4 @@ def _explain(figure: Figure, comparison: Comparison) -> None:
 
 
 def _short(text: str, most: int = _NAME) -> str:
-    text = text.replace("$", r"\$")
-    return text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[-(most // 2) :]}"
+    return drawable(text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[-(most // 2) :]}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from wdist.report.figures.drawable import drawable
 from wdist.report.figures.figure_file import file_content
 from wdist.report.figures.look import INK, MUTED
 from wdist.report.numbers import nearest
@@ -110,5 +111,5 @@ def _brightness(comparison: Comparison) -> tuple[float, float]:
 def _draw(axes: Axes, strip: _Strip, *, low: float, high: float) -> None:
     shades = np.clip((strip.mosaic - low) / (high - low), 0.0, 1.0)
     axes.imshow(np.where(np.isnan(shades), 1.0, shades), interpolation="nearest")
-    axes.set_title(f"{strip.words}, {strip.range}", fontsize=8.5, loc="left", color=INK if strip.first else MUTED, pad=3)
+    axes.set_title(f"{drawable(strip.words)}, {strip.range}", fontsize=8.5, loc="left", color=INK if strip.first else MUTED, pad=3)
     axes.set_axis_off()

@@ -100,7 +100,8 @@ def remarks(result: GateResult) -> list[Text]:
     if result.confidence is None:
         judged = "The two sample sets were judged (--on samples): both ends are certain."
     else:
-        judged = f"The distributions were judged (--on population); both ends hold together at {level(result.confidence)}."
+        ends = "both ends" if result.recorded is None else "its ends and those of the baseline"
+        judged = f"The distributions were judged (--on population); {ends} hold together at {level(result.confidence)}."
     if result.recorded is not None:
         recorded = result.recorded
         judged += f" Baseline: {recorded.document}, {recorded.source} against the same reference."
