@@ -21,6 +21,7 @@ from wdist.measures.pairing import Pair
 from wdist.measures.pool import Pool
 from wdist.measures.rows import ResidentRows, Rows, evenly
 from wdist.result import Attempt, HistoryPoint
+from wdist.sources.memory import give_back_memory
 from wdist.training.budget import Budget
 from wdist.training.captured_step import training_step
 from wdist.training.cone_ascent import ConeAscent
@@ -33,10 +34,10 @@ from wdist.training.penalties.penalty import Penalty
 
 _VALIDATION_ROWS = 2048
 """Of each side, looked at in every validation of a network."""
-_CONE_VALIDATION_ROWS = 16_384
-"""The same for cones, which are cheap to evaluate and whose last few per cent are worth telling apart."""
-_FIT_ROWS, _FIT_NUMBERS = 20_000, 1 << 24
-"""Training samples of each side that a closed form follows from, and the coordinates that they may have together."""
+_CONE_VALIDATION_ROWS, _VALIDATION_NUMBERS = 16_384, 1 << 23
+"""The same for cones, which are cheap to evaluate and whose last few per cent are worth telling apart; and what they may hold."""
+_FIT_ROWS, _FIT_NUMBERS = 20_000, 1 << 23
+"""Training samples of each side that a closed form follows from, and the coordinates that they may have together, 64 MB."""
 _BATCH_NUMBERS = 1 << 18
 """Coordinates evaluated at a time: 2 MB in float64, which stays in the cache of one core."""
 _SIGN_SHARE = 0.06
@@ -105,6 +106,7 @@ def fit(recipe: Recipe, task: Task, *, share: float = 1.0) -> Fitted:
         assert budget is not None, "only closed forms have none"
         found = search.cones(recipe, budget) if isinstance(recipe, ConeRecipe) else search.network(recipe, budget)
     trained = found.trained
+    give_back_memory()
     observer.notify(
         CriticFinished(
             critic=recipe.name, steps=trained.steps, seconds=trained.seconds, best=trained.best, interrupted=trained.interrupted
@@ -143,9 +145,11 @@ class _Search:
     def closed_form(self, recipe: ClosedFormRecipe) -> Fitted:
         """By a formula."""
         lipschitz, began = self._settings.lipschitz or 1.0, time.perf_counter()
-        a, b = (training_sample(side, _FIT_NUMBERS // side.info.dim) for side in (self._pair.a, self._pair.b))
+        wanted = _FIT_ROWS if recipe.most_samples is None else recipe.most_samples(self._dim)
+        limit = min(wanted, _FIT_NUMBERS // self._dim)
+        a, b = (side.training_sample(max(1, limit), drawn=_FIT_ROWS) for side in (self._pair.a, self._pair.b))
         critic = recipe.fit(a, b, self._pair.standardisation.to(torch.device("cpu")), self._task.metric, lipschitz=lipschitz)
-        value = dual_value(*(evaluate(critic, [side]) for side in (a, b))) / lipschitz
+        value = dual_value(*(evaluate_rows(critic, side) for side in (a, b))) / lipschitz
         seconds = time.perf_counter() - began
         # One point of a history that is over at once; the training samples are all that it has seen.
         history = (HistoryPoint(step=0, seconds=seconds, training=value, validation=value),)
@@ -196,7 +200,7 @@ class _Search:
         """By assignment steps, first with both orientations where none is decided."""
         settings = self._settle(recipe)
         a, b = (Pool(side, settings.batch_size or 0, self._standardised) for side in (self._pair.a, self._pair.b))
-        validation = self._validation(_CONE_VALIDATION_ROWS)
+        validation = self._validation(max(_VALIDATION_ROWS, min(_CONE_VALIDATION_ROWS, _VALIDATION_NUMBERS // self._dim)))
         told = {name: getattr(settings, name) for name in ("centres", "batch_size", "learning_rate", "schedule", "lipschitz")}
 
         def ascent(recipe: ConeRecipe, budget: Budget) -> tuple[Critic, Trained]:
@@ -241,7 +245,9 @@ class _Search:
 
     def _validation(self, limit: int) -> tuple[Tensor, Tensor]:
         def chosen(rows: ResidentRows) -> Tensor:
-            return self._standardised(rows.take(evenly(rows.count, limit).to(rows.values.device)))
+            positions = evenly(rows.count, limit).to(rows.values.device)
+            some = replace(rows, index=positions if rows.index is None else rows.index[positions])
+            return self._pair.standardisation.to(self._device).of(some, torch.float32)
 
         return chosen(self._pair.a.validation), chosen(self._pair.b.validation)
 
@@ -254,12 +260,9 @@ def _dual(critic: Critic, a: Tensor, b: Tensor) -> float:
     return float(critic(a).mean() - critic(b).mean())
 
 
-def training_sample(measure: Measure, limit: int) -> Tensor:
-    """At most ``limit`` training samples, and no more than 20,000, float64, on the CPU, in the units of the data."""
-    rows = measure.training_rows
-    if rows is None:
-        return measure.train.next(min(limit, _FIT_ROWS)).double().cpu()
-    return rows.take(evenly(rows.count, min(limit, _FIT_ROWS)).to(rows.values.device)).cpu()
+def training_sample(measure: Measure, limit: int) -> ResidentRows:
+    """At most ``limit`` training samples, and no more than 20,000."""
+    return measure.training_sample(max(1, min(limit, _FIT_ROWS)))
 
 
 def training_samples(pair: Pair) -> int | None:
