@@ -5,10 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import torch
+from torch import Tensor
+
 from wdist.certificate import certify
 from wdist.critics.blend import BlendRecipe, best_blend, blended
 from wdist.critics.catalogue import AutoRecipe, Recipe
 from wdist.critics.cones import ConeRecipe
+from wdist.critics.frozen import FrozenCritic
 from wdist.critics.recipe import CriticRecipe
 from wdist.critics.settings import CriticSettings
 from wdist.dual import dual_value
@@ -17,6 +21,7 @@ from wdist.fitting.fit import fit, fit_ahead
 from wdist.fitting.samples import evaluate_rows, training_sample
 from wdist.fitting.task import Fitted, Task
 from wdist.measures.pairing import Pair
+from wdist.measures.rows import ResidentRows
 from wdist.result import Attempt
 
 QUICK_SHARES = {ConeRecipe: 0.1, CriticRecipe: 0.15}
@@ -158,7 +163,11 @@ def _together(first: Fitted, second: Fitted, *, pair: Pair) -> Fitted:
     a, b = (training_sample(side, _BLEND_NUMBERS // side.info.dim) for side in (pair.a, pair.b))
     began = time.perf_counter()
     unit = first.critic.standardisation.spread * first.critic.lipschitz
-    values = [(each.critic.potentials(a) / unit, each.critic.potentials(b) / unit) for each in (first, second)]
+
+    def potentials(critic: FrozenCritic, rows: ResidentRows) -> Tensor:
+        return torch.from_numpy(evaluate_rows(critic, rows).values) / unit
+
+    values = [(potentials(each.critic, a), potentials(each.critic, b)) for each in (first, second)]
     blend = best_blend(*values)
     trained = replace(first.trained, steps=0, seconds=time.perf_counter() - began)
     return Fitted(

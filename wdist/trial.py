@@ -16,7 +16,7 @@ from wdist.fitting.task import Task
 from wdist.ground_metric import L2, GroundMetric
 from wdist.measures.measure import Measure
 from wdist.measures.pairing import Pair
-from wdist.measures.rows import ResidentRows
+from wdist.measures.rows import ResidentRows, gather
 from wdist.portfolio import choose, choose_ahead
 from wdist.result import CriticResult, PopulationBound, SamplesInterval
 from wdist.slope import largest_slope
@@ -89,7 +89,7 @@ def run_trial(recipe: Recipe | AutoRecipe, task: Task, *, statement: Statement) 
 
 
 def _largest_slope(critic: FrozenCritic, pair: Pair, metric: GroundMetric, seed: int) -> float:
-    a, b = (training_sample(side, _SEARCHED_ROWS) for side in (pair.a, pair.b))
+    a, b = (gather(training_sample(side, _SEARCHED_ROWS)).cpu() for side in (pair.a, pair.b))
     return largest_slope(critic, a, b, metric=metric, generator=torch.Generator().manual_seed(seed))
 
 

@@ -2,8 +2,10 @@
 
 import math
 import subprocess
+import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -138,6 +140,7 @@ def test_what_fails_is_left_out_and_the_rest_goes_on(monkeypatch):
         raise subprocess.CalledProcessError(70, list(arguments))
 
     monkeypatch.setattr(speed_costs, "_start", failing)
+    monkeypatch.setattr(speed_costs, "_first_step", failing)
     rows = list(measure_costs(quick=True, seeds=(0,), wanted=lambda name: name in ("help", "start")))
     assert [type(row) for row in rows] == [Skipped, Skipped]
 
@@ -226,3 +229,32 @@ def test_costs_beyond_their_limit_are_found():
     assert not row.within
     assert not conclude([row]).findings[0].holds
     assert conclude([]).findings == ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a peak can be forgotten")
+def test_a_peak_that_is_forgotten_is_that_of_what_follows():
+    held = np.ones(1 << 25)
+    speed_costs._forget_peak()
+    del held
+    before = speed_costs._peak_bytes()
+    speed_costs._forget_peak()
+    assert speed_costs._peak_bytes() < before - (1 << 27)
+    more = np.ones(1 << 24)
+    assert speed_costs._peak_bytes() > before - (1 << 28) + more.nbytes // 2
+
+
+def test_the_start_is_timed_up_to_the_first_step_of_the_default_critic(monkeypatch, tmp_path):
+    """Which comes before the imports that take long and serve only what follows."""
+    unneeded = "any(name in sys.modules for name in ('ot', 'scipy.special', 'matplotlib'))"
+    script = speed_costs._FIRST_STEP.replace("os._exit(0)", f"import sys; os._exit({unneeded})")
+    monkeypatch.setattr(speed_costs, "_FIRST_STEP", script)
+    speed_costs._write_small(str(tmp_path))
+    wall, processor = speed_costs._first_step(str(tmp_path))
+    assert wall > 0
+    assert processor > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no pseudo-terminal")
+def test_the_display_is_timed_on_a_terminal(monkeypatch):
+    monkeypatch.setattr(speed_costs, "_DISPLAYED", "0.5s")
+    assert 0 < speed_costs._display_share(0) < 1

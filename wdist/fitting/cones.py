@@ -12,8 +12,8 @@ from wdist.training.cone_ascent import ConeAscent
 from wdist.training.defaults import default_cone_budget
 from wdist.training.loop import Course, Trained, dual_on, train
 
-_VALIDATION_ROWS = 16_384
-"""Of each side: cones are cheap to evaluate, and their last few per cent are worth telling apart."""
+_VALIDATION_ROWS, _LEAST_VALIDATION_ROWS, _VALIDATION_NUMBERS = 16_384, 2048, 1 << 23
+"""Of each side: cones are cheap to evaluate, and their last few per cent are worth telling apart; fewer of more coordinates."""
 _SIGN_SHARE = 0.06
 """Of the budget, for each of the two orientations, before one is chosen."""
 
@@ -34,7 +34,7 @@ def fit_cones(recipe: ConeRecipe, task: Task, settings: CriticSettings, budget: 
         budget: of all of it.
     """
     a, b = (Pool(side, settings.batch_size or 0, task.standardised) for side in (task.pair.a, task.pair.b))
-    validation = task.validation(_VALIDATION_ROWS)
+    validation = task.validation(max(_LEAST_VALIDATION_ROWS, min(_VALIDATION_ROWS, _VALIDATION_NUMBERS // task.dim)))
 
     def ascent(recipe: ConeRecipe, budget: Budget) -> tuple[Critic, Trained]:
         generator = torch.Generator().manual_seed(task.seed)

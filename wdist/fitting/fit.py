@@ -12,6 +12,7 @@ from wdist.fitting.closed_form import fit_closed_form
 from wdist.fitting.cones import fit_cones, plan_cones
 from wdist.fitting.network import fit_network, fit_side_by_side, plan_network, prepare_side_by_side
 from wdist.fitting.task import Fitted, Task
+from wdist.sources.memory import give_back_memory
 from wdist.training.observer import CriticFinished, CriticStarted
 
 
@@ -33,6 +34,7 @@ def fit(recipe: Recipe, task: Task, *, share: float = 1.0) -> Fitted:
     find, budget = _way(recipe, task, share)
     _tell_start(recipe, task, budget)
     found = find()
+    give_back_memory()
     _tell_end(found, task)
     return _concluded(found, budget)
 
@@ -69,6 +71,7 @@ def fit_ahead(recipe: Recipe, tasks: Sequence[Task], *, share: float = 1.0) -> N
     budget = (first.budget or plan_network(recipe, first)[1]).part(share)
     _tell_start(recipe, first, f"{budget}, {len(tasks)} at once")
     found = fit_side_by_side(prepared, budget if budget.seconds is None else budget.part(len(tasks)))
+    give_back_memory()
     if first_found := next(filter(None, found), None):
         _tell_end(first_found, first)
     for task, each in zip(tasks, found, strict=True):

@@ -1,24 +1,19 @@
 """Samples that closed forms follow from, and potentials of many samples."""
 
-from torch import Tensor
-
 from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.dual import evaluate
 from wdist.measures.measure import Measure
-from wdist.measures.rows import Rows, evenly
+from wdist.measures.rows import ResidentRows, Rows
 
-_FIT_ROWS = 20_000
+FIT_ROWS = 20_000
 """Training samples of each side that a closed form follows from, at most."""
 _BATCH_NUMBERS = 1 << 18
 """Coordinates evaluated at a time: 2 MB in float64, which stays in the cache of one core."""
 
 
-def training_sample(measure: Measure, limit: int) -> Tensor:
-    """At most ``limit`` training samples, and no more than 20,000, float64, on the CPU, in the units of the data."""
-    rows = measure.training_rows
-    if rows is None:
-        return measure.train.next(min(limit, _FIT_ROWS)).double().cpu()
-    return rows.take(evenly(rows.count, min(limit, _FIT_ROWS)).to(rows.values.device)).cpu()
+def training_sample(measure: Measure, limit: int) -> ResidentRows:
+    """At most ``limit`` training samples, and no more than 20,000."""
+    return measure.training_sample(max(1, min(limit, FIT_ROWS)))
 
 
 def evaluate_rows(critic: FrozenCritic, rows: Rows) -> Potentials:

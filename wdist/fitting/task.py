@@ -11,7 +11,7 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.critics.settings import CriticSettings
 from wdist.ground_metric import L2, GroundMetric
 from wdist.measures.pairing import Pair
-from wdist.measures.rows import ResidentRows, evenly
+from wdist.measures.rows import ResidentRows
 from wdist.result import Attempt
 from wdist.training.budget import Budget
 from wdist.training.loop import Trained
@@ -92,6 +92,6 @@ class Task:
         """At most ``limit`` standardised samples of the validation split of each side."""
 
         def chosen(rows: ResidentRows) -> Tensor:
-            return self.standardised(rows.take(evenly(rows.count, limit).to(rows.values.device)))
+            return self.pair.standardisation.to(self.device).of(rows.some(limit), torch.float32)
 
         return chosen(self.pair.a.validation), chosen(self.pair.b.validation)
