@@ -6,13 +6,25 @@ import numpy as np
 import pytest
 import torch
 
+from tests.trials import SMALL
 from wdist import comparison as module
 from wdist.comparison import compare
 from wdist.errors import SourceError, TrainingDiverged, UsageError
 from wdist.estimation import estimate
 from wdist.ranking import NOISE_FLOOR, Comparison
+from wdist.training.observer import CriticStarted
 
 QUICK = {"critic": "mean-difference"}
+
+
+class Listener:
+    """Keeps every event."""
+
+    def __init__(self):
+        self.events = []
+
+    def notify(self, event):
+        self.events.append(event)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +58,22 @@ def test_each_source_has_the_digits_of_an_estimation_of_its_own(sets, found):
         assert (alone.samples, alone.population) == (entry.samples, entry.population)
         assert alone.digest_a == found.digest
         assert alone.digest_b == entry.estimate.digest_b
+
+
+def test_networks_of_all_sources_may_train_side_by_side(sets, monkeypatch):
+    """As on a GPU: the same critics in fewer launches, so that only their last digits differ."""
+    reference, sources = sets
+    words = {"names": ["near", "middle", "far"], "critic": "groupsort-bjorck", "settings": SMALL, "steps": 60}
+    one_by_one = compare(reference, sources, **words)
+    monkeypatch.setattr(module, "_worth_training_ahead", lambda question, field: True)
+    listener = Listener()
+    together = compare(reference, sources, **words, observer=listener)
+    assert next(event.budget for event in listener.events if isinstance(event, CriticStarted)) == "60 steps, 3 at once"
+    assert [entry.name for entry in together.ranking] == ["near", "middle", "far"]
+    for entry, alone in zip(together.ranking, one_by_one.ranking, strict=True):
+        assert entry.estimate.critic.steps == 60
+        assert entry.samples.lower == pytest.approx(alone.samples.lower, rel=0.05)
+        assert entry.samples.upper == alone.samples.upper
 
 
 def test_all_bounds_share_one_error(found):
@@ -120,7 +148,7 @@ def test_bad_input_is_refused_before_anything_is_estimated(sets, monkeypatch, ch
     def never(*_, **__):
         raise AssertionError("estimated already")
 
-    monkeypatch.setattr(module, "estimate", never)
+    monkeypatch.setattr(module, "answer", never)
     reference, sources = sets
     arguments = {"sources": sources, **QUICK, **change}
     if isinstance(arguments["sources"], list) and len(arguments["sources"]) == 1:
@@ -143,7 +171,7 @@ def estimations(monkeypatch, found):
             return found.ranking[0].estimate
 
     made = Estimations()
-    monkeypatch.setattr(module, "estimate", made)
+    monkeypatch.setattr(module, "answer", made)
     return made
 
 
@@ -159,7 +187,7 @@ def test_ctrl_c_keeps_what_is_done_and_ends_the_rest(sets, estimations):
 
 
 def test_a_result_that_ctrl_c_cut_short_is_kept_and_ends_the_rest(sets, monkeypatch, found):
-    monkeypatch.setattr(module, "estimate", lambda *_, **__: replace(found.ranking[0].estimate, interrupted=True))
+    monkeypatch.setattr(module, "answer", lambda *_, **__: replace(found.ranking[0].estimate, interrupted=True))
     reference, sources = sets
     cut = compare(reference, sources, names=["a", "b", "c"], **QUICK)
     assert cut.interrupted

@@ -1,5 +1,7 @@
 """The choice among several kinds: the best by the validation split, and nothing that was tried is lost."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,9 @@ from wdist.critics.closed_form import ClosedFormRecipe
 from wdist.critics.settings import CriticSettings
 from wdist.dual import dual_value
 from wdist.errors import TrainingDiverged
-from wdist.fitting import Task, evaluate_rows, fit
+from wdist.fitting.fit import fit
+from wdist.fitting.samples import evaluate_rows
+from wdist.fitting.task import Task
 from wdist.ground_metric import L2, METRICS
 from wdist.portfolio import choose
 from wdist.sources.pairs import cones, sphere
@@ -20,7 +24,9 @@ from wdist.training.budget import Budget
 from wdist.training.observer import CriticStarted, Progress, Silent
 
 SMALL = CriticSettings(width=16, depth=3, batch_size=32)
-FORMULAS = tuple(recipe.name for recipe in auto(L2).closed_forms)
+AT_ONCE = tuple(recipe.name for recipe in auto(L2).closed_forms)
+LATE = tuple(recipe.name for recipe in auto(L2).late_closed_forms)
+FORMULAS = (*AT_ONCE, *LATE)
 TRAINED = tuple(recipe.name for recipe in auto(L2).trained)
 
 
@@ -64,14 +70,14 @@ def test_the_choice_is_the_best_of_all_that_was_tried(metric):
     """By the validation split, over the certificate; and each closed form alone comes to what the story says of it."""
     a, b = two_moons(150, 120, 3)
     found = chosen(a, b, metric=metric)
-    kinds = (*FORMULAS, *(recipe.name for recipe in auto(metric).trained))
+    kinds = tuple(recipe.name for recipe in auto(metric).kinds)
     assert tuple(attempt.name for attempt in found.tried[: len(kinds)]) == kinds
     best = max(found.tried, key=lambda attempt: attempt.validation)
     assert [attempt for attempt in found.tried if attempt.chosen] == [best]
     assert best.name == found.recipe.name
     pair = pair_of(a, b)
     assert validation_value(found, pair, metric) == best.validation
-    for recipe in auto(metric).closed_forms:
+    for recipe in (*auto(metric).closed_forms, *auto(metric).late_closed_forms):
         task = Task(pair=pair, settings=CriticSettings(), budget=None, seed=0, device=CPU, observer=Silent(), metric=metric)
         alone = fit(recipe, task)
         (told,) = [attempt.validation for attempt in found.tried if attempt.name == recipe.name]
@@ -84,7 +90,16 @@ def test_a_number_of_steps_is_what_each_kind_has_and_formulas_have_none():
     told = {event.critic: event.budget for event in listener.events if isinstance(event, CriticStarted)}
     assert told == {**dict.fromkeys(FORMULAS, "no training"), **dict.fromkeys(TRAINED, "40 steps")}
     assert {attempt.name: attempt.steps for attempt in found.tried}["groupsort-bjorck"] == 40
-    assert all(attempt.steps == 0 for attempt in found.tried[: len(FORMULAS)])
+    assert all(attempt.steps == 0 for attempt in found.tried if attempt.name in FORMULAS)
+
+
+def test_training_begins_before_the_formulas_that_take_long():
+    """Nobody waits for transport between samples before the first step."""
+    listener = Impatient(None)
+    chosen(*two_moons(150, 120, 3), observer=listener)
+    started = [event.critic for event in listener.events if isinstance(event, CriticStarted)]
+    assert started == [*AT_ONCE, *TRAINED, *LATE]
+    assert "c-transform" in LATE
 
 
 def test_of_a_length_of_time_each_kind_has_a_part_and_the_best_of_them_the_rest():
@@ -158,8 +173,9 @@ def test_ctrl_c_in_a_training_keeps_what_is_proved_and_tries_nothing_more(which)
     found = chosen(a, b, observer=observer, seconds=0.4)
     assert found.interrupted
     tried = [attempt.name for attempt in found.tried]
-    assert tried[: len(FORMULAS)] == list(FORMULAS)
-    assert len(tried) == len(FORMULAS) + (*TRAINED, "the longer run").index(which) + 1
+    assert tried[: len(AT_ONCE)] == list(AT_ONCE)
+    assert not set(tried) & set(LATE)
+    assert len(tried) == len(AT_ONCE) + (*TRAINED, "the longer run").index(which) + 1
     assert max(attempt.validation for attempt in found.tried) == next(t.validation for t in found.tried if t.chosen)
 
 
@@ -167,7 +183,7 @@ def test_ctrl_c_between_two_kinds_keeps_what_is_proved_too():
     stop = Impatient(lambda event: isinstance(event, CriticStarted) and event.critic == TRAINED[0])
     found = chosen(*two_moons(150, 120, 3), observer=stop)
     assert found.interrupted
-    assert [attempt.name for attempt in found.tried] == list(FORMULAS)
+    assert [attempt.name for attempt in found.tried] == list(AT_ONCE)
 
 
 def test_ctrl_c_before_anything_is_proved_ends_the_call():
@@ -221,7 +237,7 @@ def test_settings_reach_the_kinds_that_they_concern():
 
 
 def test_formulas_alone_are_a_choice(monkeypatch):
-    recipe = auto(L2).__class__(closed_forms=auto(L2).closed_forms, trained=())
+    recipe = replace(auto(L2), trained=())
     found = chosen(*two_moons(90, 90, 2), recipe=recipe)
     assert isinstance(found.recipe, ClosedFormRecipe)
     assert single({attempt.name for attempt in found.tried}) == set(FORMULAS)

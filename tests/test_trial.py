@@ -10,7 +10,7 @@ from wdist.confidence.welch import welch
 from wdist.critics.catalogue import RECIPES
 from wdist.dual import dual_value, evaluate, lower_bound
 from wdist.errors import UsageError
-from wdist.fitting import Task
+from wdist.fitting.task import Task
 from wdist.measures.rows import gather
 from wdist.measures.split import split
 from wdist.sources.in_memory import open_values
@@ -99,7 +99,7 @@ def test_every_stored_type_gives_the_bound_of_its_values_in_float64(dtype):
 def test_samples_that_many_batches_are_needed_for_are_all_seen(monkeypatch):
     a, b = two_moons(150, 100, 3)
     whole = trial(a, b)
-    monkeypatch.setattr("wdist.fitting._BATCH_NUMBERS", 2048)
+    monkeypatch.setattr("wdist.fitting.samples._BATCH_NUMBERS", 2048)
     assert trial(a, b).samples.lower == pytest.approx(whole.samples.lower, rel=1e-12)
 
 

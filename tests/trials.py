@@ -9,7 +9,7 @@ import torch
 from wdist.critics.catalogue import RECIPES
 from wdist.critics.recipe import CriticRecipe
 from wdist.critics.settings import CriticSettings
-from wdist.fitting import Task
+from wdist.fitting.task import Task
 from wdist.ground_metric import L2, GroundMetric
 from wdist.measures.pairing import Pair, open_pair
 from wdist.result import CriticResult

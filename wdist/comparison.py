@@ -2,29 +2,30 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from wdist.critics import mean_difference
 from wdist.critics.settings import CriticSettings
-from wdist.device import choose_device
-from wdist.entrants import AUTO, enter
+from wdist.entrants import AUTO, Entrant
 from wdist.errors import CertificateError, SourceError, TrainingDiverged, UsageError, WdistError
-from wdist.estimation import estimate
-from wdist.ground_metric import ground_metric
-from wdist.measures.pairing import observed_range, surveyed
+from wdist.estimation import answer
+from wdist.fitting.task import Shelf
+from wdist.measures.pairing import Pair, observed_range, surveyed
 from wdist.noise_floor import LEAST_ROWS, halves, measured_slope
 from wdist.provenance import environment
+from wdist.question import Question
 from wdist.ranking import NOISE_FLOOR, Comparison, Entry, short_names
 from wdist.result import Estimate
 from wdist.sources.comparable import check_comparable, check_scales
-from wdist.sources.features import FeatureSpace
-from wdist.sources.features_opening import open_features
-from wdist.sources.source import Access, Source
+from wdist.sources.memory import planned_memory
+from wdist.sources.source import Access, FiniteSource, Source
 from wdist.training.budget import Budget
-from wdist.training.observer import Observer, Silent, Stage
+from wdist.training.observer import Observer, Stage
+from wdist.trial import train_ahead
 from wdist.witnesses import Side, check_images, find_witnesses
 
 
@@ -76,43 +77,46 @@ def compare(
         WdistError: bad input, before anything is trained; or nothing came of any source.
         KeyboardInterrupt: before the first result was there.
     """
-    began = time.perf_counter()
-    if not 0.5 <= confidence < 1:
-        raise UsageError(f"--confidence must be at least 0.5 and below 1, not {confidence}")
-    access, observer, chosen_device = access or Access(seed=seed), observer or Silent(), choose_device(device)
-    ground, space = ground_metric(metric), open_features(features, access, chosen_device)
-    enter(settings or CriticSettings(), critic=critic, critics=None, baselines="none", metric=ground)  # refuses what makes no sense
-    observer.notify(Stage(what="reading and checking the sources"))
-    field = _open(reference, _several(sources), names=names, access=access, space=space, images=witnesses > 0)
-    two_halves = halves(field.reference.source, seed=seed)
-    few = () if two_halves else (f"the reference has too few samples for a noise floor, which takes {LEAST_ROWS}",)
-    results = len(field.sources) + (two_halves is not None)
-    judge = partial(
-        estimate,
-        metric=metric,
+    question = Question.of(
+        settings=settings,
+        budget=budget,
+        steps=steps,
+        critic=critic,
         baselines="none",
-        confidence=1 - (1 - confidence) / results,
+        metric=metric,
+        confidence=confidence,
         ci=ci,
         seed=seed,
         device=device,
         access=access,
+        features=features,
         observer=observer,
         command="compare",
     )
-    rank = partial(judge, field.reference.source, settings=settings, budget=budget, steps=steps, critic=critic, features=space)
+    observer = question.observer
+    observer.notify(Stage(what="reading and checking the sources"))
+    field = _open(reference, _several(sources), names=names, question=question, images=witnesses > 0)
+    two_halves = halves(field.reference.source, seed=seed)
+    few = () if two_halves else (f"the reference has too few samples for a noise floor, which takes {LEAST_ROWS}",)
+    results = len(field.sources) + (two_halves is not None)
+    question = replace(question, confidence=1 - (1 - confidence) / results)
     found = partial(find_witnesses, reference=field.reference, count=witnesses, seed=seed)
     rounds, floor = _Rounds(), _Rounds()
-    for position, (name, side) in enumerate(field.sources.items(), start=1):
-        if rounds.interrupted:
-            break
-        observer.notify(Stage(what=f"{name}, {position} of {len(field.sources)}"))
-        rounds.run(name, partial(rank, side.source), witnesses=partial(found, source=side) if witnesses else None)
+    with ExitStack() as held:
+        ready = _trained_ahead(question, field, held)
+        for position, (name, side) in enumerate(field.sources.items(), start=1):
+            if rounds.interrupted:
+                break
+            observer.notify(Stage(what=f"{name}, {position} of {len(field.sources)}"))
+            judge = partial(_judge, question, field.reference.source, side.source, ready=ready.get(name))
+            rounds.run(name, judge, witnesses=partial(found, source=side) if witnesses else None)
     rounds.check()
     slope = None
     if two_halves is not None and not rounds.interrupted:
         observer.notify(Stage(what="noise floor, the reference against itself"))
-        floor.run(NOISE_FLOOR, partial(judge, *two_halves, critic=mean_difference.RECIPE.name))
-        slope = None if floor.interrupted else measured_slope(*two_halves, metric=ground, seed=seed)
+        formula = Entrant(recipe=mean_difference.RECIPE, settings=CriticSettings())
+        floor.run(NOISE_FLOOR, partial(_judge, replace(question, entrants=(formula,), budget=None, space=None), *two_halves))
+        slope = None if floor.interrupted else measured_slope(*two_halves, metric=question.metric, seed=seed)
     first = rounds.done[0].estimate
     return Comparison(
         reference=first.a,
@@ -125,12 +129,52 @@ def compare(
         metric=metric,
         features=first.features,
         seed=seed,
-        seconds=time.perf_counter() - began,
-        environment=environment(chosen_device),
+        seconds=time.perf_counter() - question.began,
+        environment=environment(question.device),
         warnings=(*rounds.warnings(), *floor.warnings(), *field.told, *few),
         left_out=tuple(name for name in field.sources if name not in {entry.name for entry in rounds.done}),
         interrupted=rounds.interrupted or floor.interrupted,
     )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Ready:
+    """A pair that is open, with what has been trained for it."""
+
+    pair: Pair
+    shelf: Shelf
+
+
+def _judge(question: Question, reference: Source, source: Source, *, ready: _Ready | None = None) -> Estimate:
+    """One source against the reference."""
+    question = replace(question, began=time.perf_counter())
+    if ready is not None:
+        return answer(question, ready.pair, shelf=ready.shelf)
+    with closing(question.open(reference, source)) as pair:
+        return answer(question, pair)
+
+
+def _trained_ahead(question: Question, field: "_Field", held: ExitStack) -> dict[str, _Ready]:
+    """Pairs that stay open in ``held``, their networks trained side by side, where that is worth it."""
+    if not _worth_training_ahead(question, field):
+        return {}
+    ready: dict[str, _Ready] = {}
+    for name, side in field.sources.items():
+        with suppress(SourceError):  # is told of in its turn
+            ready[name] = _Ready(pair=held.enter_context(closing(question.open(field.reference.source, side.source))), shelf={})
+    (entrant,) = question.entrants
+    tasks = [question.task(each.pair, each.shelf) for each in ready.values() if not each.pair.identical]
+    train_ahead(entrant.recipe, [replace(task, settings=entrant.settings) for task in tasks])
+    return ready
+
+
+def _worth_training_ahead(question: Question, field: "_Field") -> bool:
+    """On a GPU, if all samples fit the memory at once: on a CPU little is gained, and each source keeps the digits of its own
+    estimation."""
+    sides = [field.reference.source, *(side.source for side in field.sources.values())]
+    copies = [len(field.sources), *[1] * len(field.sources)]
+    nbytes = sum(n * side.nbytes for n, side in zip(copies, sides, strict=True) if isinstance(side, FiniteSource))
+    return question.device.type == "cuda" and nbytes <= planned_memory()
 
 
 def _several(sources: Sequence[Any]) -> list[Any]:
@@ -155,8 +199,7 @@ def _open(
     sources: Sequence[Any],
     *,
     names: Sequence[str] | None,
-    access: Access,
-    space: FeatureSpace | None,
+    question: Question,
     images: bool,
 ) -> _Field:
     """Opens and checks everything, so that nothing wrong comes to light after the first training.
@@ -164,6 +207,7 @@ def _open(
     Raises:
         WdistError: a source cannot be read or compared with the reference, the names do not fit, or images were asked for.
     """
+    access, space = question.access, question.space
     first, found = surveyed(reference, access)
     reach = observed_range(first, found)
     if images:

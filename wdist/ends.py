@@ -10,10 +10,10 @@ from wdist.critics.c_transform import c_transform
 from wdist.critics.frozen import FrozenCritic
 from wdist.critics.max_sliced import potential_on_the_line
 from wdist.dual import lower_bound
-from wdist.fitting import evaluate_rows
+from wdist.fitting.samples import evaluate_rows
 from wdist.ground_metric import GroundMetric
 from wdist.measures.pairing import Pair
-from wdist.measures.rows import gather
+from wdist.measures.rows import ResidentRows, gather
 from wdist.primal.coupling import BYTES_PER_PAIR, Coupling, Effort, predicted_seconds
 from wdist.primal.population import PopulationUpper, population_upper_bound, population_upper_planned
 from wdist.primal.samples import upper_bound
@@ -26,6 +26,9 @@ POPULATION_SECONDS = 10.0
 """That the upper bound for the distributions may take, as predicted."""
 _COPIES = 3
 """Of all samples in float64: gathered, standardised, and as centres."""
+_LARGE, _BESIDE = 1 << 30, 8
+"""Where the samples in memory take so many bytes, couplings made of blocks may hold this part of that beside them; where they take
+less, a quarter of the machine's memory."""
 SHORT_OF_MEMORY = (
     "other processes hold most of the memory, so that less of it was planned with than usually on this machine; all bounds hold, "
     "but a run with more free memory may come to other digits"
@@ -84,7 +87,7 @@ def samples_ends(pair: Pair, metric: GroundMetric, *, seed: int, seconds: float)
         pair.b.everything,
         prepare=lambda x: pair.standardisation.apply(x.cpu()),
         # Two sets of draws are nobody's samples: only an upper bound that costs nothing is worth stating.
-        effort=_effort(0.0 if drawn else seconds),
+        effort=_effort(0.0 if drawn else seconds, pair),
         seed=seed,
         metric=metric,
     )
@@ -115,7 +118,7 @@ def population_upper_is_planned(pair: Pair, diameter: float | None, *, seconds: 
     """Whether :func:`population_upper` will state a bound, so that its share of the error can be set aside."""
     counts = (pair.a.everything.count, pair.b.everything.count)
     return not pair.identical and population_upper_planned(
-        *counts, pair.a.info.dim, effort=_effort(seconds), bounded=diameter is not None
+        *counts, pair.a.info.dim, effort=_effort(seconds, pair), bounded=diameter is not None
     )
 
 
@@ -147,7 +150,7 @@ def population_upper(
         prepare=lambda x: pair.standardisation.apply(x.cpu()),
         alpha=alpha,
         diameter=None if diameter is None else diameter / spread,
-        effort=_effort(seconds),
+        effort=_effort(seconds, pair),
         seed=seed,
         metric=metric,
         whole=whole and replace(whole, cost=whole.cost / spread),
@@ -155,8 +158,10 @@ def population_upper(
     return upper and replace(upper, value=upper.value * spread)
 
 
-def _effort(seconds: float) -> Effort:
-    return Effort(seconds=seconds, nbytes=planned_memory())
+def _effort(seconds: float, pair: Pair) -> Effort:
+    sides = (pair.a.everything, pair.b.everything)
+    held = sum(side.values.nbytes for side in sides if isinstance(side, ResidentRows))
+    return Effort(seconds=seconds, nbytes=planned_memory(), blocks_nbytes=held // _BESIDE if held >= _LARGE else None)
 
 
 def memory_warnings(pair: Pair) -> Iterator[str]:

@@ -36,7 +36,7 @@ class Entrant:
     def kinds(self) -> tuple[Recipe, ...]:
         """Its kind, or those that it chooses from."""
         if isinstance(self.recipe, AutoRecipe):
-            return (*self.recipe.closed_forms, *self.recipe.trained)
+            return self.recipe.kinds
         return (self.recipe,)
 
     @property

@@ -3,39 +3,29 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from wdist.confidence.methods import resolve
 from wdist.critics.settings import CriticSettings
-from wdist.device import choose_device
-from wdist.ends import (
-    NO_ENDS,
-    POPULATION_SECONDS,
-    TRANSPORT_SECONDS,
-    Ends,
-    memory_warnings,
-    population_upper,
-    population_upper_is_planned,
-    samples_ends,
-)
-from wdist.entrants import AUTO, Entrant, check_buildable, enter
-from wdist.errors import CertificateError, TrainingDiverged, UsageError, WdistError
-from wdist.fitting import Task
-from wdist.ground_metric import GroundMetric, ground_metric
-from wdist.measures.pairing import Pair, open_pair
+from wdist.ends import NO_ENDS, Ends, memory_warnings, population_upper, population_upper_is_planned, samples_ends
+from wdist.entrants import AUTO
+from wdist.fitting.task import Shelf
+from wdist.ground_metric import GroundMetric
+from wdist.measures.pairing import Pair
 from wdist.measures.rows import gather
 from wdist.measures.split import ENOUGH_HELD_OUT
 from wdist.provenance import environment
-from wdist.result import CriticResult, Estimate, Repeats
-from wdist.sources.features_opening import open_features
+from wdist.question import Question
+from wdist.result import CriticResult, Estimate
 from wdist.sources.source import Access
 from wdist.training import observer as events
 from wdist.training.budget import Budget
-from wdist.training.observer import Observer, Silent, Stage
-from wdist.trial import Shelf, Statement, diameters, run_trial, union_diameter
+from wdist.training.observer import Observer, Stage
+from wdist.trial import Statement, diameters, union_diameter
+from wdist.trials import run_trials
 
 _PREVIEW_ROWS = 1000
 
@@ -107,51 +97,64 @@ def estimate(
     References:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 7.2.
     """
-    began = time.perf_counter()
-    _check_numbers(confidence=confidence, tolerance=tolerance, seed=seed, repeats=repeats)
-    ground, chosen_budget, chosen_device = ground_metric(metric), _budget(budget, steps), choose_device(device)
-    entrants = enter(settings or CriticSettings(), critic=critic, critics=critics, baselines=baselines, metric=ground)
-    observer = observer or Silent()
-    access = access or Access(seed=seed)
-    space = open_features(features, access, chosen_device)
-    observer.notify(Stage(what="reading and checking the samples" + ("" if space is None else ", and computing features")))
-    with closing(open_pair(a, b, access=access, seed=seed, device=chosen_device, features=space)) as pair:
-        method, diameter = resolve(ci, diameters(pair, ground)), union_diameter(pair, ground)
-        if tolerance is not None:
-            _check_finite(pair)
-        if pair.identical:
-            entrants, chosen_budget, repeats = entrants[:1], Budget(steps=1), 1
-        check_buildable(entrants, dim=pair.a.info.dim, participation=pair.participation, metric=ground)
-        patience = _patience(chosen_budget)
-        upper_planned = couplings and population_upper_is_planned(pair, diameter, seconds=patience)
-        statement = Statement(confidence=confidence, method=method, bounds=len(entrants) + upper_planned)
-        ends = _Couplings(pair, ground, seed=seed, observer=observer)
-        if tolerance is not None:
-            ends.couple(seconds=max(TRANSPORT_SECONDS, chosen_budget.seconds or 0.0 if chosen_budget else 0.0))
-        task = Task(
-            pair=pair,
-            settings=CriticSettings(),
-            budget=chosen_budget,
-            seed=seed,
-            device=chosen_device,
-            observer=observer,
-            metric=ground,
-            critics=len(entrants) + (repeats - 1) * sum(entrant.trained for entrant in entrants),
-        )
-        indispensable = entrants[0] if critics is None else None
-        trials = _until_interrupted(task, entrants, statement, repeats=repeats, indispensable=indispensable)
-        interrupted = trials.interrupted
-        if couplings and not interrupted:
-            try:
-                ends.couple(seconds=TRANSPORT_SECONDS)
-                if upper_planned:
-                    ends.bound_population(alpha=statement.alpha, diameter=diameter, seconds=patience)
-            except KeyboardInterrupt:
-                interrupted = True
-    results = [ends.found.on(result) for result in trials.results()]
-    main = max(results, key=_proved) if critics is not None else results[0]
-    return Estimate(
+    question = Question.of(
+        settings=settings,
+        budget=budget,
+        steps=steps,
+        critic=critic,
+        critics=critics,
+        baselines=baselines,
+        metric=metric,
+        repeats=repeats,
+        confidence=confidence,
+        ci=ci,
+        tolerance=tolerance,
+        couplings=couplings,
+        seed=seed,
+        device=device,
+        access=access,
+        features=features,
+        observer=observer,
         command=command,
+    )
+    with closing(question.open(a, b)) as pair:
+        return answer(question, pair, truth=truth)
+
+
+def answer(question: Question, pair: Pair, *, shelf: Shelf | None = None, truth: float | None = None) -> Estimate:
+    """Bounds the distance between the two sides of a pair, as :func:`estimate` says.
+
+    Arguments:
+        question: what is asked.
+        pair: open.
+        shelf: critics of this pair that are trained already.
+        truth: the known W1 of the two distributions.
+
+    Raises:
+        WdistError: the settings do not fit the samples, or nothing was proved.
+    """
+    question = question.about(pair)
+    method, diameter = resolve(question.ci, diameters(pair, question.metric)), union_diameter(pair, question.metric)
+    upper_planned = question.couplings and population_upper_is_planned(pair, diameter, seconds=question.population_seconds)
+    bounds = len(question.entrants) + upper_planned
+    statement = Statement(confidence=question.confidence, method=method, bounds=bounds)
+    ends = _Couplings(pair, question.metric, seed=question.seed, observer=question.observer)
+    if question.tolerance is not None:
+        ends.couple(seconds=question.transport_seconds)
+    trials = run_trials(question, question.task(pair, shelf), statement)
+    interrupted = trials.interrupted
+    if question.couplings and not interrupted:
+        try:
+            ends.couple(seconds=question.transport_seconds)
+            if upper_planned:
+                ends.bound_population(alpha=statement.alpha, diameter=diameter, seconds=question.population_seconds)
+        except KeyboardInterrupt:
+            interrupted = True
+    results = [ends.found.on(result) for result in trials.results()]
+    main = max(results, key=_proved) if question.comparison else results[0]
+    space = question.space
+    return Estimate(
+        command=question.command,
         samples=ends.found.tightest(results),
         critic=main,
         baselines=tuple(result for result in results if result is not main),
@@ -159,52 +162,18 @@ def estimate(
         b=pair.b.info,
         digest_a=pair.a.digest,
         digest_b=pair.b.digest,
-        metric=ground.name,
-        seed=seed,
+        metric=question.metric.name,
+        seed=question.seed,
         truth=truth,
-        seconds=time.perf_counter() - began,
-        environment=environment(chosen_device),
+        seconds=time.perf_counter() - question.began,
+        environment=environment(question.device),
         preview=_preview(pair),
         warnings=(*pair.warnings, *_few_held_out(pair, method), *memory_warnings(pair), *trials.failures),
         interrupted=interrupted,
-        comparison=critics is not None,
-        tolerance=tolerance,
+        comparison=question.comparison,
+        tolerance=question.tolerance,
         features=None if space is None else replace(space.facts, dim=pair.a.info.dim),
     )
-
-
-def _check_numbers(*, confidence: float, tolerance: float | None, seed: int, repeats: int) -> None:
-    if not 0.5 <= confidence < 1:
-        raise UsageError(f"--confidence must be at least 0.5 and below 1, not {confidence}")
-    if tolerance is not None and not 0 < tolerance < 1:
-        raise UsageError(f"--tol is a share of the distance, such as 0.02, and must lie between 0 and 1, not be {tolerance}")
-    if seed < 0:
-        raise UsageError(f"--seed must not be negative, and {seed} is")
-    if repeats < 1:
-        raise UsageError(f"--repeats must be at least 1, not {repeats}")
-
-
-def _check_finite(pair: Pair) -> None:
-    if pair.a.digest is None and pair.b.digest is None:
-        raise UsageError(
-            "--tol closes the interval between two sample sets, and both sides are drawn without end; "
-            "leave it out, or save draws to files"
-        )
-
-
-def _patience(budget: Budget | None) -> float:
-    """Seconds for the upper end of the populations: little where the user has little time for each critic."""
-    if budget is None or budget.seconds is None:
-        return POPULATION_SECONDS
-    return min(POPULATION_SECONDS, max(1.0, budget.seconds / 6))
-
-
-def _budget(budget: Budget | str | None, steps: int | None) -> Budget | None:
-    if budget is not None and steps is not None:
-        raise UsageError("--steps and --budget exclude each other; give one of them")
-    if steps is not None:
-        return Budget(steps=steps)
-    return Budget.parse(budget) if isinstance(budget, str) else budget
 
 
 class _Couplings:
@@ -239,75 +208,6 @@ class _Couplings:
             seconds=seconds,
         )
         self.found = replace(self.found, population_upper=upper)
-
-
-@dataclass(kw_only=True)
-class _Trials:
-    """What the trainings came to, seed by seed."""
-
-    by_seed: dict[int, dict[int, CriticResult]]
-    """For each seed, results by the position of their critic."""
-    failures: list[str]
-    interrupted: bool = False
-
-    def results(self) -> Iterator[CriticResult]:
-        """Those of the first seed, with their repeats."""
-        seeds = list(self.by_seed)
-        for position, result in self.by_seed[seeds[0]].items():
-            done = {seed: found[position] for seed, found in self.by_seed.items() if position in found}
-            repeats = Repeats(
-                seeds=tuple(done),
-                estimates=tuple(each.population.estimate for each in done.values()),
-                lowers=tuple(each.samples.lower for each in done.values()),
-            )
-            yield replace(result, repeats=repeats) if len(done) > 1 else result
-
-
-def _until_interrupted(
-    task: Task, entrants: Sequence[Entrant], statement: Statement, *, repeats: int, indispensable: Entrant | None
-) -> _Trials:
-    """Trains each critic with the first seed, then each with the next, and so on, or as far as that went when Ctrl-C came.
-
-    Arguments:
-        task: with the first seed; settings are those of each entrant.
-        entrants: the critics.
-        statement: how population bounds are stated.
-        repeats: how many seeds.
-        indispensable: whose divergence ends everything; another critic that diverges is only left out.
-    """
-    seeds, shelf = range(task.seed, task.seed + repeats), Shelf()
-    trials = _Trials(by_seed={seed: {} for seed in seeds}, failures=[])
-    first = trials.by_seed[seeds[0]]
-    planned = [
-        (seed, number, entrant) for seed in seeds for number, entrant in enumerate(entrants) if seed == seeds[0] or entrant.trained
-    ]
-    failure: WdistError | None = None
-    try:
-        for position, (seed, number, entrant) in enumerate(planned, start=1):
-            if number and 0 in first and first[0].name == entrant.recipe.name:
-                continue  # the main critic chose the very kind
-            try:
-                each = replace(task, settings=entrant.settings, seed=seed, position=position)
-                result = run_trial(entrant.recipe, each, statement=statement, shelf=shelf)
-            except (TrainingDiverged, CertificateError) as diverged:
-                if entrant is indispensable and seed == seeds[0]:
-                    raise
-                failure = diverged
-                trials.failures.append(f"{entrant.recipe.name} with seed {seed} is left out: {diverged}")
-                continue
-            # Of a repeat that was cut short nothing can be said but that it was cut short.
-            if seed == seeds[0] or not result.interrupted:
-                trials.by_seed[seed][number] = result
-            if result.interrupted:
-                trials.interrupted = True
-                break
-    except KeyboardInterrupt:
-        if not first:
-            raise
-        trials.interrupted = True
-    if failure is not None and not first:
-        raise failure
-    return trials
 
 
 def _proved(result: CriticResult) -> tuple[bool, float, float]:

@@ -1,20 +1,27 @@
 """Several kinds of critics for one pair, and the choice between them by the validation split."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+
+import torch
+from torch import Tensor
 
 from wdist.certificate import certify
 from wdist.critics.blend import BlendRecipe, best_blend, blended
 from wdist.critics.catalogue import AutoRecipe, Recipe
 from wdist.critics.cones import ConeRecipe
+from wdist.critics.frozen import FrozenCritic
 from wdist.critics.recipe import CriticRecipe
 from wdist.critics.settings import CriticSettings
 from wdist.dual import dual_value
 from wdist.errors import CertificateError, TrainingDiverged
-from wdist.fitting import Fitted, Task, evaluate_rows, fit, training_sample
+from wdist.fitting.fit import fit, fit_ahead
+from wdist.fitting.samples import evaluate_rows, training_sample
+from wdist.fitting.task import Fitted, Task
 from wdist.measures.pairing import Pair
+from wdist.measures.rows import ResidentRows
 from wdist.result import Attempt
 
 QUICK_SHARES = {ConeRecipe: 0.1, CriticRecipe: 0.15}
@@ -38,19 +45,41 @@ def choose(auto: AutoRecipe, task: Task) -> Fitted:
     Raises:
         TrainingDiverged: nothing finite came of any kind.
     """
-    in_parts = task.budget is not None and task.budget.seconds is not None
+    in_parts = _in_parts(task)
     trials = _Candidates(value=partial(_validation_value, task=task))
     for recipe in auto.closed_forms:
         trials.add(partial(fit, recipe, task))
-    for kind in auto.trained:
-        trials.add(partial(fit, kind, _task_of(kind, task), share=QUICK_SHARES[type(kind)] if in_parts else 1.0))
+    # After Ctrl-C nothing more is trained than what was trained ahead.
+    for kind in auto.trained if not task.interrupted else [kind for kind in auto.trained if _is_ready(kind, task)]:
+        trials.add(partial(fit, kind, _task_of(kind, task), share=_first_share(kind, task)))
     if in_parts and (leader := trials.leader) is not None:
         assert not isinstance(leader.recipe, BlendRecipe), "blends come last"
         rest = 1 - sum(QUICK_SHARES[type(kind)] for kind in auto.trained)
         trials.add(partial(fit, leader.recipe, _task_of(leader.recipe, task), share=rest))
+    for recipe in auto.late_closed_forms:
+        trials.add(partial(fit, recipe, task))
     if (best := trials.best_two()) is not None:
         trials.add(partial(_together, *best, pair=task.pair))
     return trials.chosen()
+
+
+def choose_ahead(auto: AutoRecipe, tasks: Sequence[Task]) -> None:
+    """Trains the first networks of several choices side by side, for :func:`choose` to find on the shelves of ``tasks``."""
+    for kind in auto.trained:
+        fit_ahead(kind, [_task_of(kind, task) for task in tasks], share=_first_share(kind, tasks[0]))
+
+
+def _in_parts(task: Task) -> bool:
+    return task.budget is not None and task.budget.seconds is not None
+
+
+def _first_share(kind: Recipe, task: Task) -> float:
+    """Of the budget, for the first run of a kind."""
+    return QUICK_SHARES[type(kind)] if _in_parts(task) else 1.0
+
+
+def _is_ready(kind: Recipe, task: Task) -> bool:
+    return (kind.name, task.seed, _first_share(kind, task)) in task.shelf
 
 
 def _task_of(kind: Recipe, task: Task) -> Task:
@@ -134,7 +163,11 @@ def _together(first: Fitted, second: Fitted, *, pair: Pair) -> Fitted:
     a, b = (training_sample(side, _BLEND_NUMBERS // side.info.dim) for side in (pair.a, pair.b))
     began = time.perf_counter()
     unit = first.critic.standardisation.spread * first.critic.lipschitz
-    values = [(each.critic.potentials(a) / unit, each.critic.potentials(b) / unit) for each in (first, second)]
+
+    def potentials(critic: FrozenCritic, rows: ResidentRows) -> Tensor:
+        return torch.from_numpy(evaluate_rows(critic, rows).values) / unit
+
+    values = [(potentials(each.critic, a), potentials(each.critic, b)) for each in (first, second)]
     blend = best_blend(*values)
     trained = replace(first.trained, steps=0, seconds=time.perf_counter() - began)
     return Fitted(

@@ -1,5 +1,6 @@
 """One critic on one pair: train, freeze, certify, evaluate. Nothing here knows what kind of critic it is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,17 +10,17 @@ from wdist.confidence.methods import lower_confidence_bound
 from wdist.critics.catalogue import AutoRecipe, Recipe
 from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.dual import dual_value, lower_bound
-from wdist.fitting import Fitted, Task, evaluate_rows, fit, training_sample
+from wdist.fitting.fit import fit, fit_ahead
+from wdist.fitting.samples import evaluate_rows, training_sample
+from wdist.fitting.task import Task
 from wdist.ground_metric import L2, GroundMetric
 from wdist.measures.measure import Measure
 from wdist.measures.pairing import Pair
-from wdist.measures.rows import ResidentRows
-from wdist.portfolio import choose
+from wdist.measures.rows import ResidentRows, gather
+from wdist.portfolio import choose, choose_ahead
 from wdist.result import CriticResult, PopulationBound, SamplesInterval
 from wdist.slope import largest_slope
 
-Shelf = dict[tuple[str, int], Fitted]
-"""Critics by their names and seeds."""
 _SEARCHED_ROWS = 512
 """Of each side, from which the search for the largest slope starts."""
 
@@ -39,22 +40,26 @@ class Statement:
         return (1 - self.confidence) / self.bounds
 
 
-def run_trial(recipe: Recipe | AutoRecipe, task: Task, *, statement: Statement, shelf: Shelf | None = None) -> CriticResult:
+def train_ahead(recipe: Recipe | AutoRecipe, tasks: Sequence[Task]) -> None:
+    """Trains what can be trained side by side for several trials of one recipe, and leaves it on the shelves of their tasks."""
+    if isinstance(recipe, AutoRecipe):
+        choose_ahead(recipe, tasks)
+    else:
+        fit_ahead(recipe, tasks)
+
+
+def run_trial(recipe: Recipe | AutoRecipe, task: Task, *, statement: Statement) -> CriticResult:
     """Finds a critic on the training split, the best by the validation split, and judges it on the held-out one.
 
     Arguments:
         recipe: the kind of critic, or that several are to be tried.
-        task: for which pair, and by which means.
+        task: for which pair, and by which means; its shelf gains what is trained here with the whole budget.
         statement: how population bounds are stated.
-        shelf: critics of this pair that were trained before, on the same budget and with the same settings; gains those of this
-            trial.
     """
-    pair, metric, shelf = task.pair, task.metric, {} if shelf is None else shelf
-    found = shelf.get((recipe.name, task.seed))
-    if found is None:
-        found = choose(recipe, task) if isinstance(recipe, AutoRecipe) else fit(recipe, task)
+    pair, metric = task.pair, task.metric
+    found = choose(recipe, task) if isinstance(recipe, AutoRecipe) else fit(recipe, task)
     if task.budget is None or task.budget.seconds is None:
-        shelf.update({(member.recipe.name, task.seed): member for member in found.members})
+        task.shelf.update({(member.recipe.name, task.seed, 1.0): member for member in found.members})
     kind, trained = found.recipe, found.trained
     certificate = certify(found.critic, metric)
     judged = judge(found.critic, certificate, pair, statement, name=kind.name)
@@ -84,7 +89,7 @@ def run_trial(recipe: Recipe | AutoRecipe, task: Task, *, statement: Statement, 
 
 
 def _largest_slope(critic: FrozenCritic, pair: Pair, metric: GroundMetric, seed: int) -> float:
-    a, b = (training_sample(side, _SEARCHED_ROWS) for side in (pair.a, pair.b))
+    a, b = (gather(training_sample(side, _SEARCHED_ROWS)).cpu() for side in (pair.a, pair.b))
     return largest_slope(critic, a, b, metric=metric, generator=torch.Generator().manual_seed(seed))
 
 

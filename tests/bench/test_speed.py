@@ -2,8 +2,10 @@
 
 import math
 import subprocess
+import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +16,7 @@ from wdist.bench.speed import BENCH, CASES
 from wdist.bench.speed_conclusion import conclude
 from wdist.bench.speed_costs import CostRow, measure_costs
 from wdist.bench.speed_races import RACES, Race, RaceRow, Samples, run_race
+from wdist.bench.speed_side_by_side import SideBySideCase, SideBySideRow, time_side_by_side
 from wdist.bench.speed_steps import StepCase, StepRow, time_steps
 from wdist.certificate import certify
 from wdist.errors import UsageError
@@ -96,6 +99,13 @@ def test_a_scheme_that_diverges_has_no_row(monkeypatch):
     assert "diverged" in rows[1].reason
 
 
+def test_critics_side_by_side_are_timed_against_the_same_ones_in_turn():
+    row = time_side_by_side(SideBySideCase(shape=SHAPE, batch=8), seeds=(0, 1), rounds=1)
+    assert (row.critics, len(row.ratios)) == (4, 2)
+    assert row.ratio > 0 < row.milliseconds
+    assert row.spread == pytest.approx(abs(row.ratios[0] - row.ratios[1]) / 2)
+
+
 def race(**changes):
     def samples(seed, data):
         a, b = (side.double() for side in two_sides(200))
@@ -115,7 +125,7 @@ def test_the_suite_is_made_of_rows_that_its_tables_know():
     assert len({str(case) for case in CASES}) >= 16
     assert all(case.schemes[0] == "floor" for case in CASES)
     assert all(each in SCHEMES for case in CASES for each in case.schemes)
-    assert {table.of for table in BENCH.tables} == {StepRow, RaceRow, CostRow}
+    assert {table.of for table in BENCH.tables} == {StepRow, SideBySideRow, RaceRow, CostRow}
     assert [each.name for each in RACES if each.needs_data] == ["MNIST 3 v 8"]
 
 
@@ -130,14 +140,15 @@ def test_what_fails_is_left_out_and_the_rest_goes_on(monkeypatch):
         raise subprocess.CalledProcessError(70, list(arguments))
 
     monkeypatch.setattr(speed_costs, "_start", failing)
+    monkeypatch.setattr(speed_costs, "_first_step", failing)
     rows = list(measure_costs(quick=True, seeds=(0,), wanted=lambda name: name in ("help", "start")))
     assert [type(row) for row in rows] == [Skipped, Skipped]
 
 
-def step_row(scheme, batch, ratio, group="9", own=None):
+def step_row(scheme, batch, ratio, group="9", own=None, shape="784-720-720-1", share=0.5, precision="float32"):
     return StepRow(
         case="",
-        shape="784-720-720-1",
+        shape=shape,
         group=group,
         batch=batch,
         scheme=scheme,
@@ -146,7 +157,8 @@ def step_row(scheme, batch, ratio, group="9", own=None):
         ratio=ratio,
         ratios=(ratio,),
         own_ratio=own or ratio,
-        rate_share=0.5,
+        rate_share=share,
+        precision=precision,
     )
 
 
@@ -166,6 +178,24 @@ def race_row(scheme, seconds):
     )
 
 
+@pytest.mark.parametrize(("share", "holds"), [(0.65, True), (0.55, False)])
+def test_a_gpu_is_held_to_its_product_rate(share, holds):
+    wide = {"shape": "3072-1024-1024-1024-1", "share": share}
+    rows = [step_row(name, 4096, 1.2, precision="TF32", **wide) for name in ("floor", "adam")]
+    (finding,) = conclude(rows).findings
+    assert finding.holds == holds
+    assert conclude([step_row("adam", 4096, 1.2, **wide)]).findings == ()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_steps_are_timed_on_a_gpu():
+    rows = list(
+        time_steps(StepCase(shape=SHAPE, batch=8), ["floor", "adam", "muon"], seeds=(0,), rounds=2, device=torch.device("cuda"))
+    )
+    assert {row.precision for row in rows} == {"TF32"}
+    assert all(row.ratio > 0 < row.rate_share for row in rows)
+
+
 def test_findings_hold_rows_against_what_was_asked_for():
     rows = [step_row("floor", 64, 1.0), step_row("adam", 64, 2.2), step_row("muon", 64, 9.0, own=1.2), step_row("paper", 64, 400.0)]
     found = {finding.claim: finding for finding in conclude(rows).findings}
@@ -178,8 +208,14 @@ def test_findings_hold_rows_against_what_was_asked_for():
 def test_a_race_is_won_by_as_much_as_was_asked_for_or_not():
     won = conclude([race_row("paper", 100.0), race_row("muon", 1.0), race_row("torchlip", 5.0)]).findings
     assert [finding.holds for finding in won] == [True, False]
-    never = conclude([race_row("paper", 100.0), race_row("muon", 1.0), race_row("torchlip", None)]).findings
-    assert [finding.holds for finding in never] == [True, True]
+
+
+@pytest.mark.parametrize(("ours", "holds"), [(1.0, True), (1.6, False)])
+def test_a_scheme_that_was_given_up_counts_with_the_time_that_it_was_followed(ours, holds):
+    """A quarter of the paper's time, over the growth of 1.6 from one training to the next."""
+    found = conclude([race_row("paper", 100.0), race_row("muon", ours), race_row("torchlip", None)]).findings
+    assert [finding.holds for finding in found] == [True, holds]
+    assert "more than 16 s" in found[1].detail
 
 
 def test_the_sooner_of_our_optimisers_counts():
@@ -193,3 +229,32 @@ def test_costs_beyond_their_limit_are_found():
     assert not row.within
     assert not conclude([row]).findings[0].holds
     assert conclude([]).findings == ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a peak can be forgotten")
+def test_a_peak_that_is_forgotten_is_that_of_what_follows():
+    held = np.ones(1 << 25)
+    speed_costs._forget_peak()
+    del held
+    before = speed_costs._peak_bytes()
+    speed_costs._forget_peak()
+    assert speed_costs._peak_bytes() < before - (1 << 27)
+    more = np.ones(1 << 24)
+    assert speed_costs._peak_bytes() > before - (1 << 28) + more.nbytes // 2
+
+
+def test_the_start_is_timed_up_to_the_first_step_of_the_default_critic(monkeypatch, tmp_path):
+    """Which comes before the imports that take long and serve only what follows."""
+    unneeded = "any(name in sys.modules for name in ('ot', 'scipy.special', 'matplotlib'))"
+    script = speed_costs._FIRST_STEP.replace("os._exit(0)", f"import sys; os._exit({unneeded})")
+    monkeypatch.setattr(speed_costs, "_FIRST_STEP", script)
+    speed_costs._write_small(str(tmp_path))
+    wall, processor = speed_costs._first_step(str(tmp_path))
+    assert wall > 0
+    assert processor > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no pseudo-terminal")
+def test_the_display_is_timed_on_a_terminal(monkeypatch):
+    monkeypatch.setattr(speed_costs, "_DISPLAYED", "0.5s")
+    assert 0 < speed_costs._display_share(0) < 1

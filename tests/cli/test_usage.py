@@ -24,7 +24,7 @@ WRONG = {
     "beta beyond 1": (["estimate", "a", "b", "--beta", "1.5"], "at most 1"),
     "no Björck iterations": (["estimate", "a", "b", "--bjorck-iterations", "0"], "at least 1"),
     "known pair in another metric": (["synthetic", "--cones", "3", "--metric", "l1"], "leave --metric out"),
-    "unknown optimiser": (["estimate", "a", "b", "--optimizer", "sgd"], "muon, adam, aggmo"),
+    "unknown optimiser": (["estimate", "a", "b", "--optimizer", "sgd"], "muon, orthogonal-sgd, adam, aggmo"),
     "unknown schedule": (["estimate", "a", "b", "--schedule", "up"], "cosine"),
     "group size that does not divide": (["estimate", "a", "b", "--width", "10", "--group-size", "3"], "choose a divisor"),
     "depth of one": (["estimate", "a", "b", "--depth", "1"], "at least 2"),

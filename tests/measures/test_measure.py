@@ -212,3 +212,21 @@ def test_draws_of_large_samples_are_fewer_rather_than_beyond_memory(monkeypatch)
     assert (drawn.held_out.count, drawn.validation.count) == (1000, 1000)
     assert measured("synthetic:gaussian?dim=1000").held_out.count == 600
     assert measured("synthetic:gaussian?dim=2").held_out.count == measures.DRAWN_HELD_OUT
+
+
+def test_a_sample_of_a_fixed_training_split_is_no_copy_and_advances_nothing(stored):
+    path, _ = stored
+    held = measured(path)
+    expected = measured(path).train.next(7)
+    sample = held.training_sample(50)
+    assert sample.values.data_ptr() == held.everything.values.data_ptr()
+    assert sample.count == 50
+    assert set(identities(sample)) <= set(identities(held.training_rows))
+    assert torch.equal(held.train.next(7), expected)
+    assert held.training_sample(10**9).count == held.training_rows.count
+
+
+def test_a_sample_of_draws_is_the_next_of_them():
+    drawn, again = (measured("synthetic:gaussian?dim=2") for _ in range(2))
+    assert torch.equal(gather(drawn.training_sample(50)), again.train.next(50).double())
+    assert torch.equal(gather(drawn.training_sample(90, drawn=40)), again.train.next(40).double())

@@ -19,7 +19,7 @@ STEPS = 40
 SCRIPT = """
 import json, resource, sys
 import psutil, torch, ot, h5py, scipy.stats, safetensors.torch
-from wdist import estimation
+from wdist import estimation, question
 from wdist.critics.settings import CriticSettings
 from wdist.measures import measure
 from wdist.sources.memory import free_memory
@@ -31,7 +31,7 @@ streamed, make = [], measure._streamed
 measure._streamed = lambda *arguments, **options: streamed.append(1) or make(*arguments, **options)
 settings = CriticSettings(**json.loads(sys.argv[3]))
 # Transport has to keep to the limit as well, and a little of it shows whether it does.
-estimation.TRANSPORT_SECONDS = estimation.POPULATION_SECONDS = 2.0
+question.TRANSPORT_SECONDS = question.POPULATION_SECONDS = 2.0
 found = estimation.estimate(
     sys.argv[1], sys.argv[2], settings=settings, steps=int(sys.argv[4]), critic=sys.argv[5], baselines="none"
 )
@@ -76,8 +76,8 @@ def test_an_estimate_under_a_memory_limit_agrees_with_one_without(suffix, critic
     assert count == ROWS
     if suffix == ".h5":
         return  # the same rows
-    monkeypatch.setattr("wdist.estimation.TRANSPORT_SECONDS", 1e-9)
-    monkeypatch.setattr("wdist.estimation.POPULATION_SECONDS", 1e-9)
+    monkeypatch.setattr("wdist.question.TRANSPORT_SECONDS", 1e-9)
+    monkeypatch.setattr("wdist.question.POPULATION_SECONDS", 1e-9)
     monkeypatch.setattr("wdist.measures.measure.fits", lambda nbytes: True)
     resident = estimate(path, other, settings=CriticSettings(**SETTINGS), steps=STEPS, baselines="none")
     # The weights begin alike and the minibatches differ, by a few percent after these steps; the standard deviation of a potential

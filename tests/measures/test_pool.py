@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.trials import pair_of
+from wdist.measures import pool as pools
 from wdist.measures.pool import Pool
 from wdist.measures.split import split
 
@@ -74,3 +75,14 @@ def test_the_same_seed_draws_the_same_batches():
     streams = [torch.cat([pool.next() for _ in range(9)]) for pool in (first, again, other)]
     assert torch.equal(streams[0], streams[1])
     assert not torch.equal(streams[0], streams[2])
+
+
+def test_of_a_large_set_in_memory_fewer_batches_are_kept_beside_it(monkeypatch):
+    """As many draws, and as many steps with each; they only come round sooner."""
+    monkeypatch.setattr(pools, "_KEPT_NUMBERS", 3 * 16)
+    drawn = []
+    pool, _ = pool_of(16, prepare=lambda x: drawn.append(x) or x)
+    for steps in range(1, 31):
+        batch = pool.next()
+        assert any(batch is kept for kept in drawn[-3:])
+        assert len(drawn) == 1 + (steps - 1) // 3

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
+from wdist.measures import standardisation
+from wdist.measures.rows import ResidentRows
 from wdist.measures.standardisation import Standardisation
+from wdist.sources.source import SourceInfo
+
+AS_STORED = SourceInfo(address="<tensor>", kind="array", event_shape=(4,), count=300, dtype="float32")
 
 
 def test_it_centres_both_sides_and_gives_them_radius_1(generator):
@@ -43,3 +48,18 @@ def test_samples_keep_their_precision():
     fitted = Standardisation.fit(torch.zeros(3, 2), torch.ones(3, 2))
     assert fitted.apply(torch.ones(1, 2)).dtype == torch.float32
     assert fitted.apply(torch.ones(1, 2).double()).dtype == torch.float64
+
+
+def test_rows_piece_by_piece_come_to_the_same_as_all_at_once(generator, monkeypatch):
+    """Neither the fit nor what is standardised depends on how many rows are looked at together, up to the order of a sum."""
+    x = torch.randn(300, 4, generator=generator)
+    rows = ResidentRows(values=x, info=AS_STORED, index=torch.arange(0, 300, 2))
+    whole = Standardisation.fit(x[::2], x[1::2])
+    assert whole.spread == Standardisation.fit(rows, x[1::2]).spread
+    assert torch.equal(whole.of(rows), whole.apply(x[::2].double()))
+    assert torch.equal(whole.of(rows, torch.float32), whole.apply(x[::2].double()).float())
+    monkeypatch.setattr(standardisation, "_NUMBERS_AT_ONCE", 28)
+    pieces = Standardisation.fit(rows, x[1::2])
+    assert pieces.spread == pytest.approx(whole.spread, rel=1e-14)
+    torch.testing.assert_close(pieces.shift, whole.shift, rtol=1e-13, atol=1e-15)
+    assert torch.equal(whole.of(rows), whole.apply(x[::2].double()))

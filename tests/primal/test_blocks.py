@@ -151,3 +151,13 @@ def test_more_time_makes_larger_blocks_or_more_rounds(n, dim):
     ranks = [(work.size, work.rounds) for work in works if work is not None]
     assert ranks == sorted(ranks)
     assert works[-1] is not None
+
+
+def test_blocks_may_be_given_less_memory_than_a_whole_solution():
+    counts, seconds = (9000, 12_000), 10.0
+    work = affordable_work(*counts, 2, Effort(seconds=seconds, nbytes=1 << 30))
+    assert affordable_work(*counts, 2, Effort(seconds=seconds, nbytes=1 << 30, blocks_nbytes=1 << 40)) == work
+    less = affordable_work(*counts, 2, Effort(seconds=seconds, nbytes=1 << 30, blocks_nbytes=1 << 22))
+    assert work.parts == 1
+    assert less.parts > 1
+    assert less == affordable_work(*counts, 2, Effort(seconds=seconds, nbytes=1 << 22))

@@ -1,6 +1,10 @@
 """How much memory there is."""
 
+import platform
+
+import numpy as np
 import psutil
+import pytest
 
 from wdist.sources import memory
 
@@ -45,3 +49,15 @@ def test_all_memory_is_what_the_limits_leave(monkeypatch, tmp_path):
     assert memory._group_limit(tmp_path, memory._VERSION_2) == 700
     (tmp_path / "memory.max").write_text("max\n")
     assert memory._group_limit(tmp_path, memory._VERSION_2) > 1e15
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries return memory on their own")
+def test_freed_memory_is_given_back_to_the_system():
+    """Between pieces that stay, which is what keeps glibc from returning it."""
+    pieces = [np.ones(12_000) for _ in range(800)]  # of 96 kB: larger ones have pages of their own
+    kept = pieces[::100]
+    held = psutil.Process().memory_info().rss
+    del pieces
+    memory.give_back_memory()
+    assert psutil.Process().memory_info().rss < held - (1 << 25)
+    assert len(kept) == 8

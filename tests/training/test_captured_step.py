@@ -43,7 +43,7 @@ class Recorder:
         return replay
 
 
-@pytest.mark.parametrize("optimizer", ["muon", "adam", "aggmo"])
+@pytest.mark.parametrize("optimizer", ["muon", "orthogonal-sgd", "adam", "aggmo"])
 def test_it_trains_as_the_plain_step_does(optimizer, generator):
     minibatches = batches(24, generator)
     plain = trained(TrainingStep, optimizer, minibatches)

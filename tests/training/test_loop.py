@@ -11,10 +11,12 @@ from tests.trials import SMALL, judged, pair_of, trial, two_moons
 from wdist.critics.catalogue import RECIPES
 from wdist.errors import TrainingDiverged
 from wdist.linalg.orthonormalise import orthonormality_defect
+from wdist.training import loop
 from wdist.training.budget import Budget
-from wdist.training.loop import VALIDATIONS, Trained, train
+from wdist.training.loop import VALIDATIONS, Course, Trained, train
 from wdist.training.observer import CriticFinished, CriticStarted, Progress, Silent
 from wdist.training.optimizers import make_optimizers
+from wdist.training.readback import Readback
 from wdist.training.step import TrainingStep
 
 
@@ -49,17 +51,26 @@ class Slope(nn.Module):
         self.constrained.append(tightly)
 
 
-def run(critic=None, *, minibatch=None, validate=None, budget=None, observer=None, penalty=None, learning_rate=0.01, **options):
+def run(
+    critic=None,
+    *,
+    minibatch=None,
+    validate=None,
+    budget=None,
+    observer=None,
+    penalty=None,
+    learning_rate=0.01,
+    decay="constant",
+    **options,
+):
     critic = critic or Slope()
-    defaults = {"decay": "constant", "unit": 1.0, "name": "slope", **options}
+    validate = validate or (lambda critic: float(critic.weight.detach()))
     return critic, train(
-        critic,
+        Course(critic, validate=validate, observer=observer or Silent(), **{"unit": 1.0, "name": "slope", **options}),
         ascend=TrainingStep(critic, make_optimizers(critic, name="adam", learning_rate=learning_rate), penalty=penalty),
         minibatch=minibatch or (lambda: (torch.ones(4, 1), torch.zeros(4, 1))),
-        validate=validate or (lambda critic: float(critic.weight.detach())),
         budget=budget or Budget(steps=100),
-        observer=observer or Silent(),
-        **defaults,
+        decay=decay,
     )
 
 
@@ -88,6 +99,32 @@ def test_what_was_best_by_validation_is_kept():
     best = max(trained.history, key=lambda point: point.validation)
     assert 0 < best.step < 100
     assert -abs(float(critic.weight.detach()) - 0.3) == trained.best == best.validation
+
+
+@pytest.mark.parametrize("polls", [1, 3, 1000])
+def test_validations_that_arrive_late_are_noted_as_if_they_had_come_at_once(polls, monkeypatch):
+    """As on a GPU, which is some steps behind: what is kept are the weights that were validated, not those of the moment."""
+
+    class Late(Readback):
+        left = polls
+
+        @property
+        def arrived(self):
+            self.left -= 1
+            return self.left <= 0
+
+    def middle(critic):
+        return -abs(float(critic.weight.detach()) - 0.3)
+
+    at_once, trained = run(validate=middle, learning_rate=0.02)
+    monkeypatch.setattr(loop, "Readback", Late)
+    observer = Recorder()
+    late, found = run(validate=middle, learning_rate=0.02, observer=observer)
+    assert [(p.step, p.validation, p.training) for p in found.history] == [
+        (p.step, p.validation, p.training) for p in trained.history
+    ]
+    assert torch.equal(late.weight, at_once.weight)
+    assert [event.step for event in observer.of(Progress)] == [point.step for point in found.history]
 
 
 def test_the_constraint_is_met_before_every_validation_and_in_between():
@@ -210,7 +247,7 @@ def test_the_same_seed_gives_the_same_digits(name):
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "step", "constant"])
-@pytest.mark.parametrize("optimizer", ["muon", "adam", "aggmo"])
+@pytest.mark.parametrize("optimizer", ["muon", "orthogonal-sgd", "adam", "aggmo"])
 def test_every_optimiser_and_schedule_brings_a_bound(optimizer, schedule):
     a, b = two_moons(100, 100, 2)
     result = trial(a, b, settings=SMALL.filled(optimizer=optimizer, schedule=schedule), steps=150)
@@ -224,15 +261,11 @@ def test_every_bjorck_order_keeps_weights_orthonormal(order, generator):
     critic = RECIPES["groupsort-bjorck"].build(3, SMALL.filled(bjorck_order=order), generator)
     x = torch.randn(2, 64, 3, generator=generator) + torch.tensor([[[0.0]], [[1.0]]])
     train(
-        critic,
+        Course(critic, validate=lambda critic: 1.0, unit=1.0, observer=Silent(), name=""),
         ascend=TrainingStep(critic, make_optimizers(critic, name="muon", learning_rate=0.05)),
         minibatch=lambda: (x[0], x[1]),
-        validate=lambda critic: 1.0,
         budget=Budget(steps=60),
         decay="constant",
-        unit=1.0,
-        observer=Silent(),
-        name="",
     )
     critic.constrain_(tightly=True)
     assert max(float(orthonormality_defect(layer.weight.detach())) for layer in critic.layers) < 1e-5

@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from wdist.training.optimizers import LEARNING_RATES, Adam, AggMo, Muon, make_optimizers, schedule
+from wdist.linalg.orthonormalise import polar_express
+from wdist.lipschitz.bjorck import OrthonormalLinear
+from wdist.lipschitz.unconstrained import UnconstrainedLinear
+from wdist.training.optimizers import LEARNING_RATES, Adam, AggMo, Muon, OrthogonalSGD, make_optimizers, schedule
 
 
 def test_aggmo_is_the_stated_recursion(generator):
@@ -66,7 +69,8 @@ def test_training_does_not_import_the_compiler():
     program = (
         "import sys, torch; from wdist.training.optimizers import make_optimizers; "
         "network = torch.nn.Linear(3, 2); network(torch.ones(1, 3)).sum().backward(); "
-        "[each.step() for name in ('muon', 'adam', 'aggmo') for each in make_optimizers(network, name=name, learning_rate=0.1)]; "
+        "[each.step() for name in ('muon', 'orthogonal-sgd', 'adam', 'aggmo') "
+        "for each in make_optimizers(network, name=name, learning_rate=0.1)]; "
         "sys.exit('torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
@@ -126,3 +130,26 @@ def test_schedules_are_what_their_names_say():
     assert [schedule("linear")(s) for s in at] == [1, 1, 1, 0.5, 0]
     assert [schedule("step")(s) for s in at] == pytest.approx([1, 1, 0.1, 0.01, 0.01])
     assert [schedule("cosine")(s) for s in at] == pytest.approx([1, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5, 0])
+
+
+def test_orthogonal_sgd_moves_by_the_mean_of_polar_factors(generator):
+    """m <- 0.8 m + 0.2 U, W <- W - lr (0.8 m + 0.2 U), where U is the polar factor of the gradient, whoever makes it."""
+    start, gradient = torch.randn(2, 4, 6, generator=generator, dtype=torch.float64)
+    U = polar_express(gradient)
+    for polar in (True, False):
+        W = start.clone().requires_grad_()
+        optimizer = OrthogonalSGD([{"params": [W], "polar": polar}], lr=0.1)
+        for _ in range(2):
+            W.grad = (U if polar else gradient).clone()
+            optimizer.step()
+        torch.testing.assert_close(W.detach(), start - 0.1 * ((0.8 * 0.2 + 0.2) + (0.8 * 0.36 + 0.2)) * U)
+
+
+def test_orthogonal_sgd_asks_orthonormal_layers_for_polar_factors_and_makes_those_of_others(generator):
+    layers = [OrthonormalLinear(4, 4, generator=generator), UnconstrainedLinear(4, 1, generator=generator)]
+    ours = make_optimizers(nn.Sequential(*layers), name="orthogonal-sgd", learning_rate=0.1)[0]
+    assert layers[0].polar_gradient
+    assert [(group["polar"], *group["params"]) for group in ours.param_groups] == [
+        (True, layers[0].weight),
+        (False, layers[1].weight),
+    ]

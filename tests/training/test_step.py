@@ -25,7 +25,7 @@ def trained(sides, *, steps, apart=False, factor=1.0, optimizer="adam"):
     return critic, [float(step(*sides, factor=factor)) for _ in range(steps)]
 
 
-@pytest.mark.parametrize("optimizer", ["muon", "adam", "aggmo"])
+@pytest.mark.parametrize("optimizer", ["muon", "orthogonal-sgd", "adam", "aggmo"])
 def test_steps_raise_the_dual_value_and_keep_weights_near_the_manifold(optimizer, sides):
     critic, duals = trained(sides, steps=40, optimizer=optimizer)
     assert duals[-1] > duals[0]

@@ -27,13 +27,17 @@ from wdist.critics.dense import DenseCritic
 from wdist.critics.groupsort_bjorck import RECIPE
 from wdist.critics.settings import CriticSettings
 from wdist.errors import UsageError
+from wdist.linalg.precision import products_on
 from wdist.lipschitz.bjorck_unrolled import UnrolledBjorckLinear
 from wdist.lipschitz.cayley import CayleyLinear
 from wdist.lipschitz.group_sort import group_sort_activation
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
 from wdist.lipschitz.unconstrained import UnconstrainedLinear
+from wdist.training.captured_step import training_step
 from wdist.training.optimizers import BIAS_LEARNING_RATE, Adam, Optimizer, Optimizing, make_optimizers, schedule
 from wdist.training.step import TrainingStep
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,24 +66,46 @@ class Shape:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Learning rates at the start of a training."""
+
+    weights: float
+    """In the units of the scheme's own optimiser."""
+    biases: float = BIAS_LEARNING_RATE
+    """By Adam, of every scheme."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """From what a training starts."""
+
+    shape: Shape
+    rates: Rates
+    generator: torch.Generator
+    """Of the initial weights, on the CPU."""
+    device: torch.device
+
+
 class Training:
-    """A critic in training by one scheme.
+    """A critic in training by one scheme. On a GPU all schemes have the products of TF32.
 
     Arguments:
         critic: in its first state.
         optimizers: of all its parameters.
-        decay: of the learning rates, see :func:`wdist.training.optimizers.schedule`.
         apart: one forward pass for each side of a batch, as the paper's code has it, rather than one for both.
+        captured: on a GPU, steps are graphs, for which the optimisers take learning rates that are tensors.
     """
 
-    def __init__(self, critic: Critic, optimizers: Sequence[Optimizing], *, decay: str = "cosine", apart: bool = False) -> None:
-        self.critic = critic
-        self._step = TrainingStep(critic, optimizers, apart=apart)
-        self._factor = schedule(decay)
+    def __init__(self, critic: Critic, optimizers: Sequence[Optimizing], *, apart: bool = False, captured: bool = False) -> None:
+        self.critic, self._device = critic, next(critic.parameters()).device
+        self._step = training_step(critic, optimizers) if captured else TrainingStep(critic, optimizers, apart=apart)
+        self._factor = schedule("cosine")
 
     def step(self, a: Tensor, b: Tensor, spent: float = 0.0) -> None:
         """One step on a minibatch of each side, when ``spent`` of the budget is spent."""
-        self._step(a, b, factor=self._factor(spent))
+        with products_on(self._device):
+            self._step(a, b, factor=self._factor(spent))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +116,7 @@ class Scheme:
     title: str
     learning_rate: float
     """Of the weights: what reached the largest bounds of those that were tried."""
-    begin: Callable[[Shape, float, torch.Generator], Training]
-    """Shape, learning rate, source of the initial weights."""
+    begin: Callable[[Start], Training]
     warm_up: int = 20
     """Steps after which one takes as long as any later one."""
     needs: str | None = None
@@ -110,33 +135,42 @@ class Scheme:
             return f"{self.title} is left out: {error}; pip install {self.package}"
         return None
 
-    def start(self, shape: Shape, *, seed: int, learning_rate: float | None = None) -> Training:
+    def start(self, shape: Shape, *, seed: int, rates: Rates | None = None, device: torch.device = CPU) -> Training:
         """A critic with fresh weights and what trains it."""
-        return self.begin(shape, learning_rate or self.learning_rate, torch.Generator().manual_seed(seed))
+        rates, generator = rates or Rates(weights=self.learning_rate), torch.Generator().manual_seed(seed)
+        return self.begin(Start(shape=shape, rates=rates, generator=generator, device=device))
 
 
-def _stack(
-    kind: type[LipschitzLinear], shape: Shape, generator: torch.Generator, options: ConstraintOptions | None = None
-) -> DenseCritic:
-    layers = [kind(inputs, outputs, generator=generator, options=options) for inputs, outputs in shape.sizes]
-    return DenseCritic(layers, group_sort_activation(shape.group_size))
+def _stack(kind: type[LipschitzLinear], start: Start, options: ConstraintOptions | None = None) -> DenseCritic:
+    layers = [kind(inputs, outputs, generator=start.generator, options=options) for inputs, outputs in start.shape.sizes]
+    return DenseCritic(layers, group_sort_activation(start.shape.group_size)).to(start.device)
 
 
-def _ours(optimizer: str) -> Callable[[Shape, float, torch.Generator], Training]:
-    def begin(shape: Shape, learning_rate: float, generator: torch.Generator) -> Training:
+def _optimizers(critic: Critic, name: str, rates: Rates) -> list[Optimizer]:
+    return make_optimizers(critic, name=name, learning_rate=rates.weights, bias_learning_rate=rates.biases)
+
+
+def _ours(optimizer: str) -> Callable[[Start], Training]:
+    def begin(start: Start) -> Training:
+        shape = start.shape
         settings = CriticSettings(width=shape.width, depth=shape.depth, group_size=shape.group_size, optimizer=optimizer)
-        critic = RECIPE.build(shape.inputs, settings, generator)
-        return Training(critic, make_optimizers(critic, name=optimizer, learning_rate=learning_rate))
+        critic = RECIPE.build(shape.inputs, settings, start.generator).to(start.device)
+        return Training(critic, _optimizers(critic, optimizer, start.rates), captured=True)
 
     return begin
 
 
 def _parametrised(
-    kind: type[LipschitzLinear], optimizer: str = "adam", *, apart: bool = False, options: ConstraintOptions | None = None
-) -> Callable[[Shape, float, torch.Generator], Training]:
-    def begin(shape: Shape, learning_rate: float, generator: torch.Generator) -> Training:
-        critic = _stack(kind, shape, generator, options)
-        return Training(critic, make_optimizers(critic, name=optimizer, learning_rate=learning_rate), apart=apart)
+    kind: type[LipschitzLinear],
+    optimizer: str = "adam",
+    *,
+    apart: bool = False,
+    captured: bool = False,
+    options: ConstraintOptions | None = None,
+) -> Callable[[Start], Training]:
+    def begin(start: Start) -> Training:
+        critic = _stack(kind, start, options)
+        return Training(critic, _optimizers(critic, optimizer, start.rates), apart=apart, captured=captured)
 
     return begin
 
@@ -205,13 +239,13 @@ class Landing(Optimizer):
                 W.sub_(field @ W, alpha=group["lr"])
 
 
-def _by_itself(make: Callable[[list[Tensor], float], Sequence[Optimizing]]) -> Callable[[Shape, float, torch.Generator], Training]:
-    def begin(shape: Shape, learning_rate: float, generator: torch.Generator) -> Training:
-        critic = _stack(_PlainlyOrthonormal, shape, generator)
+def _by_itself(make: Callable[[list[Tensor], float], Sequence[Optimizing]]) -> Callable[[Start], Training]:
+    def begin(start: Start) -> Training:
+        critic = _stack(_PlainlyOrthonormal, start)
         weights = [parameter for parameter in critic.parameters() if parameter.ndim == 2]
         biases = [parameter for parameter in critic.parameters() if parameter.ndim == 1]
-        adam = Adam(biases, lr=BIAS_LEARNING_RATE)
-        return Training(critic, [*make(cast(list[Tensor], weights), learning_rate), adam])
+        adam = Adam(biases, lr=start.rates.biases)
+        return Training(critic, [*make(cast(list[Tensor], weights), start.rates.weights), adam])
 
     return begin
 
@@ -231,15 +265,19 @@ SCHEMES = {
     scheme.name: scheme
     for scheme in (
         Scheme(
-            name="floor", title="no constraint, Adam (the floor)", learning_rate=0.003, begin=_parametrised(UnconstrainedLinear)
+            name="floor",
+            title="no constraint, Adam (the floor)",
+            learning_rate=0.003,
+            begin=_parametrised(UnconstrainedLinear, captured=True),
         ),
         Scheme(name="adam", title="wdist, Adam", learning_rate=0.003, begin=_ours("adam")),
         Scheme(name="muon", title="wdist, Muon", learning_rate=0.05, begin=_ours("muon")),
+        Scheme(name="orthogonal-sgd", title="wdist, orthogonal SGD", learning_rate=0.4, begin=_ours("orthogonal-sgd")),
         Scheme(
             name="floor-muon",
             title="no constraint, Muon",
             learning_rate=0.05,
-            begin=_parametrised(UnconstrainedLinear, "muon"),
+            begin=_parametrised(UnconstrainedLinear, "muon", captured=True),
         ),
         Scheme(
             name="paper",

@@ -15,11 +15,13 @@ from wdist.bench.schemes import SCHEMES, Shape
 from wdist.bench.speed_conclusion import conclude
 from wdist.bench.speed_costs import CostRow, measure_costs
 from wdist.bench.speed_races import CONTENDERS, PAPER, QUICK_CONTENDERS, RACES, RaceRow, run_race
+from wdist.bench.speed_side_by_side import SideBySideCase, SideBySideRow, time_side_by_side
 from wdist.bench.speed_steps import StepCase, StepRow, time_steps
+from wdist.device import choose_device
 from wdist.errors import SourceError
 from wdist.training.observer import Stage
 
-_OURS = ("floor", "adam", "muon", "floor-muon")
+_OURS = ("floor", "adam", "orthogonal-sgd", "muon", "floor-muon")
 _PEERS = ("torchlip", "cayley", "pogo", "landing")
 _TWO_PEERS = ("torchlip", "pogo")
 _ROUNDS, _FEW_ROUNDS, _MANY_SAMPLES = 5, 3, 1024
@@ -46,9 +48,21 @@ CASES = (
 )
 
 
-def _measure(conditions: Conditions) -> Iterator[StepRow | RaceRow | CostRow | Skipped]:
+SIDE_BY_SIDE = tuple(
+    SideBySideCase(shape=shape, batch=batch, quick=batch == 64 and shape.width == 128)
+    for shape in (
+        Shape(inputs=2, width=128, depth=4, group_size=16),
+        Shape(inputs=64, width=256, depth=4, group_size=16),
+        _shape(9),
+    )
+    for batch in (64, 512)
+)
+
+
+def _measure(conditions: Conditions) -> Iterator[StepRow | SideBySideRow | RaceRow | CostRow | Skipped]:
     with _one_thread():
         yield from _steps(conditions)
+        yield from _several(conditions)
         yield from _races(conditions)
     yield from measure_costs(quick=conditions.quick, seeds=conditions.seeds, wanted=conditions.wanted)
 
@@ -73,9 +87,21 @@ def _steps(conditions: Conditions) -> Iterator[StepRow | Skipped]:
         missing |= absent
         conditions.observer.notify(Stage(what=f"steps of {case}"))
         yield from time_steps(
-            case, schemes, seeds=conditions.seeds, rounds=_FEW_ROUNDS if conditions.quick or case.batch > _MANY_SAMPLES else _ROUNDS
+            case,
+            schemes,
+            seeds=conditions.seeds,
+            rounds=_FEW_ROUNDS if conditions.quick or case.batch > _MANY_SAMPLES else _ROUNDS,
+            device=choose_device(conditions.device),
         )
     yield from (Skipped(name=name, reason=reason) for name, reason in missing.items())
+
+
+def _several(conditions: Conditions) -> Iterator[SideBySideRow]:
+    for case in SIDE_BY_SIDE:
+        if (conditions.quick and not case.quick) or not conditions.wanted(f"several {case}"):
+            continue
+        conditions.observer.notify(Stage(what=f"critics side by side, {case}"))
+        yield time_side_by_side(case, seeds=conditions.seeds, rounds=_FEW_ROUNDS if conditions.quick else _ROUNDS)
 
 
 def _races(conditions: Conditions) -> Iterator[RaceRow | Skipped]:
@@ -128,6 +154,17 @@ BENCH = Bench(
             ),
         ),
         BenchTable(
+            title="critics of one shape side by side, in times of one after the other",
+            of=SideBySideRow,
+            columns=(
+                Column(header="network", cell=lambda row: row.shape, kind="text"),
+                Column(header="batch", cell=lambda row: row.batch, kind="count"),
+                Column(header="critics", cell=lambda row: row.critics, kind="count"),
+                Column(header="milliseconds\nin turn", cell=lambda row: row.milliseconds),
+                Column(header="side by\nside", cell=lambda row: row.ratio, spread=lambda row: row.spread),
+            ),
+        ),
+        BenchTable(
             title="until a training ends at the bound of the paper's scheme",
             of=RaceRow,
             columns=(
@@ -154,7 +191,7 @@ BENCH = Bench(
     conclude=conclude,
     takes_data=True,
     reduced=(
-        f"1 of {len(CASES)} networks and batches",
+        f"1 of {len(CASES)} networks and batches, and of {len(SIDE_BY_SIDE)} for critics side by side",
         "1 seed instead of 3",
         "3 rounds instead of 5",
         "2 of 3 races, an eighth as long and with fewer schemes",

@@ -1,6 +1,9 @@
-"""How long one training step takes by each scheme, side by side: blocks of steps in turn, on one thread.
+"""How long one training step takes by each scheme: blocks of steps in turn, on one thread, or on a GPU.
 
-The time of the processor rather than of the clock leaves out what else the machine does; taking turns evens out the rest of it.
+The time of the processor rather than of the clock leaves out what else the machine does; taking turns evens out the rest of it. On
+a GPU the clock is read when the device has done what it was given; products there are those of TF32.
+
+Not yet run on a GPU.
 """
 
 import time
@@ -11,7 +14,8 @@ from statistics import median
 import torch
 
 from wdist.bench.bench import Skipped
-from wdist.bench.schemes import SCHEMES, Scheme, Shape, Training
+from wdist.bench.schemes import CPU, SCHEMES, Scheme, Shape, Training
+from wdist.linalg.precision import products_on
 
 FLOOR = "floor"
 FULL = "full"
@@ -62,6 +66,8 @@ class StepRow:
     """The same to the floor of the scheme's own optimiser."""
     rate_share: float
     """Of the measured rate of matrix products, counting only the products that no scheme can avoid."""
+    precision: str
+    """Of the products: ``float32`` or ``TF32``."""
 
     @property
     def spread(self) -> float | None:
@@ -72,11 +78,13 @@ class StepRow:
 class _Timed:
     """A training, samples to step on, and how many steps make a block."""
 
-    def __init__(self, scheme: Scheme, case: StepCase, seed: int) -> None:
-        self.training: Training = scheme.start(case.shape, seed=seed)
+    def __init__(self, scheme: Scheme, case: StepCase, seed: int, device: torch.device) -> None:
+        self.training: Training = scheme.start(case.shape, seed=seed, device=device)
+        self._device = device
         generator = torch.Generator().manual_seed(seed)
         # Two Gaussians; another batch at each step, since some schemes are fast only while nothing moves.
         pool = torch.randn(2, _POOL_BATCHES, case.batch, case.shape.inputs, generator=generator) / case.shape.inputs**0.5
+        pool = pool.to(device)
         self._a, self._b = pool[0], 0.8 * pool[1] + 0.02
         self._taken = 0
         self._run(scheme.warm_up)
@@ -85,12 +93,12 @@ class _Timed:
         self._steps = cycle * max(1, round(_BLOCK_SECONDS / seconds))
 
     def _run(self, steps: int) -> float:
-        began = time.process_time()
+        began = _now(self._device)
         for _ in range(steps):
             position = self._taken % _POOL_BATCHES
             self.training.step(self._a[position], self._b[position])
             self._taken += 1
-        return time.process_time() - began
+        return _now(self._device) - began
 
     def block(self) -> float:
         """Seconds of one step."""
@@ -102,7 +110,17 @@ class _Timed:
         return all(bool(torch.isfinite(parameter).all()) for parameter in self.training.critic.parameters())
 
 
-def time_steps(case: StepCase, schemes: Sequence[str], *, seeds: Sequence[int], rounds: int) -> Iterator[StepRow | Skipped]:
+def _now(device: torch.device) -> float:
+    """Seconds: of this process's computing, or, on a GPU, when all is done that it was given."""
+    if device.type != "cuda":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def time_steps(
+    case: StepCase, schemes: Sequence[str], *, seeds: Sequence[int], rounds: int, device: torch.device = CPU
+) -> Iterator[StepRow | Skipped]:
     """Times the steps of all schemes.
 
     Arguments:
@@ -110,6 +128,7 @@ def time_steps(case: StepCase, schemes: Sequence[str], *, seeds: Sequence[int], 
         schemes: by name, all of them at hand; the floor among them.
         seeds: of weights and samples.
         rounds: of one block for each scheme, for each seed.
+        device: of the training.
     """
     ratios: dict[str, list[float]] = {name: [] for name in schemes}
     own_ratios: dict[str, list[float]] = {name: [] for name in schemes}
@@ -117,10 +136,10 @@ def time_steps(case: StepCase, schemes: Sequence[str], *, seeds: Sequence[int], 
     rates: list[float] = []
     diverged: set[str] = set()
     for seed in seeds:
-        timed = {name: _Timed(SCHEMES[name], case, seed) for name in schemes}
+        timed = {name: _Timed(SCHEMES[name], case, seed, device) for name in schemes}
         taken: dict[str, list[float]] = {name: [] for name in schemes}
         for _ in range(rounds):
-            rates.append(product_rate(2 * case.batch, case.shape))
+            rates.append(product_rate(2 * case.batch, case.shape, device))
             for name, each in timed.items():
                 taken[name].append(each.block())
         diverged |= {name for name, each in timed.items() if not each.sound}
@@ -146,6 +165,7 @@ def time_steps(case: StepCase, schemes: Sequence[str], *, seeds: Sequence[int], 
             ratios=tuple(ratios[name]),
             own_ratio=median(own_ratios[name]),
             rate_share=case.shape.operations(2 * case.batch) / step / median(rates),
+            precision="TF32" if device.type == "cuda" else "float32",
         )
 
 
@@ -154,13 +174,14 @@ def _ratio(own: Sequence[float], floor: Sequence[float]) -> float:
     return median(mine / its for mine, its in zip(own, floor, strict=True))
 
 
-def product_rate(rows: int, shape: Shape) -> float:
-    """Operations a second of one float32 product of the size of the first layer's: the larger of a few."""
-    h, W = torch.randn(rows, shape.inputs), torch.randn(shape.width, shape.inputs)
+def product_rate(rows: int, shape: Shape, device: torch.device = CPU) -> float:
+    """Operations a second of one product of the size of the first layer's: the largest of a few."""
+    h, W = torch.randn(rows, shape.inputs, device=device), torch.randn(shape.width, shape.inputs, device=device)
     operations = 2.0 * rows * shape.inputs * shape.width
     best = 0.0
     for _ in range(4):
-        began = time.process_time()
-        torch.mm(h, W.mT)
-        best = max(best, operations / (time.process_time() - began))
+        began = _now(device)
+        with products_on(device):
+            torch.mm(h, W.mT)
+        best = max(best, operations / (_now(device) - began))
     return best

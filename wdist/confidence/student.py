@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from scipy.special import stdtrit  # scipy.stats takes a second to import
 
 from wdist.confidence.units import power_of_two
 
@@ -22,6 +21,8 @@ def student_upper(values: np.ndarray, alpha: float) -> float:
     References:
         Student (1908), The probable error of a mean.
     """
+    from scipy.special import stdtrit  # here, because it takes a quarter of a second: training begins without it
+
     unit = power_of_two(values)
     z = values / unit
     return (float(z.mean()) + float(stdtrit(len(z) - 1, 1 - alpha)) * float(z.std(ddof=1)) / math.sqrt(len(z))) * unit

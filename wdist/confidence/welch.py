@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from scipy.special import stdtrit  # scipy.stats takes a second to import
 
 from wdist.confidence.units import power_of_two
 
@@ -20,6 +19,8 @@ def welch(a: np.ndarray, b: np.ndarray, alpha: float) -> float:
     References:
         Welch (1947), The generalization of Student's problem when several different population variances are involved.
     """
+    from scipy.special import stdtrit  # here, because it takes a quarter of a second: training begins without it
+
     unit = power_of_two(a, b)
     a, b = a / unit, b / unit
     variances = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])

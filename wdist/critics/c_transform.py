@@ -30,8 +30,10 @@ from wdist.lipschitz.frozen_layers import Affine
 from wdist.measures.rows import evenly
 from wdist.measures.standardisation import Standardisation
 
-_POINTS = 2000
-"""Training samples of each side that dual variables are computed for: about a second."""
+_POINTS, _NUMBERS = 2000, 1 << 20
+"""Training samples of each side that dual variables are computed for, about a second; and the coordinates that they may have: in
+hundreds of dimensions more of them only cost memory, for there the potentials of samples are worth little on others."""
+_FEWEST = 200
 
 
 def c_transform(
@@ -86,8 +88,17 @@ def _dual_value(layers: list[FrozenLayer], sides: tuple[Tensor, Tensor]) -> floa
 
 
 def _layers(a: Tensor, b: Tensor, metric: GroundMetric) -> list[FrozenLayer]:
-    points, others = set_apart(a, b, _POINTS)
+    points, others = set_apart(a, b, _points(a.shape[1]))
     return better_extension(points, exact_potentials(*points, metric), metric, judged_on=others)
+
+
+def _points(dim: int) -> int:
+    return min(_POINTS, max(_FEWEST, _NUMBERS // dim))
+
+
+def _most_samples(dim: int) -> int:
+    """Those that are not made into cones tell which of the two forms to take."""
+    return 2 * _points(dim)
 
 
 def set_apart(a: Tensor, b: Tensor, limit: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -115,4 +126,4 @@ def exact_potentials(x: Tensor, y: Tensor, metric: GroundMetric) -> tuple[Tensor
     return torch.from_numpy(np.asarray(log["u"])), torch.from_numpy(np.asarray(log["v"]))
 
 
-RECIPE = ClosedFormRecipe(name="c-transform", title="c-transform of exact potentials", layers=_layers)
+RECIPE = ClosedFormRecipe(name="c-transform", title="c-transform of exact potentials", layers=_layers, most_samples=_most_samples)

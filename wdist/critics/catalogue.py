@@ -67,13 +67,25 @@ class AutoRecipe:
 
     name: str = "auto"
     closed_forms: tuple[ClosedFormRecipe, ...]
+    """Those that are there at once."""
     trained: tuple[CriticRecipe | ConeRecipe, ...]
+    late_closed_forms: tuple[ClosedFormRecipe, ...] = ()
+    """Those that nobody should have to wait for before the first step of a training."""
+
+    @property
+    def kinds(self) -> tuple[Recipe, ...]:
+        """All of them, in the order in which they are tried."""
+        return (*self.closed_forms, *self.trained, *self.late_closed_forms)
 
 
 def auto(metric: GroundMetric) -> AutoRecipe:
     """What is tried where the user names no critic."""
-    closed_forms = (mean_difference.RECIPE, max_sliced.RECIPE, single_cone.RECIPE, radial.RECIPE, c_transform.RECIPE)
-    return AutoRecipe(closed_forms=closed_forms, trained=(cones.RECIPE, main(metric)))
+    return AutoRecipe(
+        closed_forms=(mean_difference.RECIPE, max_sliced.RECIPE, single_cone.RECIPE, radial.RECIPE),
+        trained=(cones.RECIPE, main(metric)),
+        # The import of POT and transport between 2000 samples take one to three seconds.
+        late_closed_forms=(c_transform.RECIPE,),
+    )
 
 
 def critic(name: str, metric: GroundMetric) -> Recipe | AutoRecipe:

@@ -8,6 +8,7 @@ from torch import Tensor
 from wdist.critics.frozen import FrozenCritic
 from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.frozen_layer import FrozenLayer
+from wdist.measures.rows import Rows
 from wdist.measures.standardisation import Standardisation
 
 
@@ -21,21 +22,23 @@ class ClosedFormRecipe:
     """In a few words, for tables and help."""
     layers: Callable[[Tensor, Tensor, GroundMetric], list[FrozenLayer]]
     """From standardised training samples of A and B, float64, shapes (n, dim) and (m, dim), and the metric."""
+    most_samples: Callable[[int], int] | None = None
+    """From the dimension, of each side that it looks at; None for as many as there is room for."""
     bound_by_construction: bool = True
 
     def fit(
-        self, a: Tensor, b: Tensor, standardisation: Standardisation, metric: GroundMetric, *, lipschitz: float = 1.0
+        self, a: Tensor | Rows, b: Tensor | Rows, standardisation: Standardisation, metric: GroundMetric, *, lipschitz: float = 1.0
     ) -> FrozenCritic:
         """The critic.
 
         Arguments:
-            a, b: training samples in the units of the data, float64, on the CPU, shapes (n, dim) and (m, dim).
+            a, b: training samples in the units of the data; as tensors of shapes (n, dim) and (m, dim).
             standardisation: becomes a part of the critic.
             metric: in which its Lipschitz constant is 1.
             lipschitz: K of the frozen function.
         """
-        a, b = (standardisation.apply(side) for side in (a, b))
-        return FrozenCritic(self.layers(a, b, metric), standardisation, lipschitz=lipschitz)
+        layers = self.layers(standardisation.of(a), standardisation.of(b), metric)
+        return FrozenCritic(layers, standardisation, lipschitz=lipschitz)
 
 
 def steepest_direction(difference: Tensor, metric: GroundMetric) -> Tensor:

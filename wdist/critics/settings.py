@@ -5,7 +5,7 @@ from typing import Any
 
 from wdist.errors import UsageError
 
-OPTIMIZERS = ("muon", "adam", "aggmo")
+OPTIMIZERS = ("muon", "orthogonal-sgd", "adam", "aggmo")
 SCHEDULES = ("linear", "cosine", "step", "constant")
 PARTICULAR = ("group_size", "bjorck_order", "bjorck_iterations", "beta", "centres")
 """Settings that make a difference to some kinds of critics only."""

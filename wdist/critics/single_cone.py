@@ -18,6 +18,8 @@ from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.frozen_layer import FrozenLayer
 
+_ROWS_AT_ONCE, _COORDINATES_AT_ONCE = 1024, 64
+
 
 def _layers(a: Tensor, b: Tensor, metric: GroundMetric) -> list[FrozenLayer]:
     centre, gain = best_centre(a, b, metric)
@@ -27,10 +29,20 @@ def _layers(a: Tensor, b: Tensor, metric: GroundMetric) -> list[FrozenLayer]:
 
 def best_centre(a: Tensor, b: Tensor, metric: GroundMetric) -> tuple[Tensor, float]:
     """The middle that A and B differ most in their mean distance from, shape (dim,), and how much further away A is."""
-    middles = torch.stack([(a.mean(0) + b.mean(0)) / 2, a.mean(0), b.mean(0), a.median(0).values, b.median(0).values])
-    gains = metric.pairwise(a, middles).mean(0) - metric.pairwise(b, middles).mean(0)
+    middles = torch.stack([(a.mean(0) + b.mean(0)) / 2, a.mean(0), b.mean(0), _median(a), _median(b)])
+    gains = _mean_distances(a, middles, metric) - _mean_distances(b, middles, metric)
     best = int(gains.abs().argmax())
     return middles[best], float(gains[best])
+
+
+def _mean_distances(x: Tensor, centres: Tensor, metric: GroundMetric) -> Tensor:
+    """Of all of x from each centre, shape (centres,); some rows at a time, since a product of matrices may copy them."""
+    return torch.cat([metric.pairwise(part, centres) for part in x.split(_ROWS_AT_ONCE)]).mean(0)
+
+
+def _median(x: Tensor) -> Tensor:
+    """Of each coordinate, shape (dim,); some at a time, since their columns are copied."""
+    return torch.cat([part.median(0).values for part in x.split(_COORDINATES_AT_ONCE, dim=1)])
 
 
 RECIPE = ClosedFormRecipe(name="single-cone", title="one cone", layers=_layers)

@@ -1,10 +1,12 @@
 r"""Matrices with singular values 1: how to start there, how to get there, how to stay there.
 
 A matrix of shape (m, n) is called orthonormal when its rows (m <= n) or its columns (m >= n) are. Every function works on the
-smaller Gram matrix and returns the shape, device and dtype that it was given.
+smaller Gram matrix and returns the shape, device and dtype that it was given; where matrices may be stacked along leading axes, the
+docstring says so.
 """
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -23,6 +25,8 @@ POLAR_EXPRESS = (
 """Coefficients (a, b, c) of the odd quintics a s + b s^3 + c s^5, in the order in which they are composed."""
 _SAFE_RADIUS, _SAFE_RADIUS_OF_HIGHER_ORDERS = 1.5, 1.4
 """Spectral norms from which a Björck step surely leads back: below sqrt 3 at order 1, below sqrt 2 beyond."""
+_PROBES = 16
+"""Random vectors: the square of a norm comes out within a third or so, and the guard takes its fourth root."""
 _FEW_STEPS, _LONG = 3, 2
 """Quintics, and sides' ratio, from which on iterating the Gram matrix alone is cheaper and still exact enough in float32."""
 
@@ -30,6 +34,16 @@ _FEW_STEPS, _LONG = 3, 2
 def gram(W: Tensor) -> Tensor:
     """The smaller of W W^T and W^T W."""
     return W @ W.mT if W.shape[-2] <= W.shape[-1] else W.mT @ W
+
+
+def add_product(C: Tensor, A: Tensor, B: Tensor, *, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
+    """beta C + alpha A B in one call, of matrices or of as many along a leading axis."""
+    return (torch.addmm if C.ndim == 2 else torch.baddbmm)(C, A, B, beta=beta, alpha=alpha)
+
+
+def add_product_(C: Tensor, A: Tensor, B: Tensor, *, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
+    """The same in place."""
+    return (C.addmm_ if C.ndim == 2 else C.baddbmm_)(A, B, beta=beta, alpha=alpha)
 
 
 def orthonormality_defect(W: Tensor) -> Tensor:
@@ -143,46 +157,58 @@ def _outer(W: Tensor, u: Tensor, k: int) -> Tensor:
 
 
 def retract_(W: Tensor, *, order: int = 1) -> Tensor:
-    r"""Moves a nearly orthonormal matrix back to the manifold, in place, without waiting for the device.
+    r"""Moves nearly orthonormal matrices back to the manifold, in place, without waiting for the device.
 
-    One Björck step squares the defect, but diverges when a singular value exceeds sqrt 3. So W is first divided by a guard,
-    an upper bound of its spectral norm over a safe radius where that exceeds 1: with E = G - I,
+    One Björck step squares the defect, but diverges when a singular value exceeds sqrt 5 (and turns the direction above sqrt 3).
+    So W is first divided by a guard, an upper bound of its spectral norm over a safe radius where that exceeds 1: with E = G - I,
 
     .. math:: \|W\|_2^2 \le \min\big(1 + \|E^2\|_F^{1/2},\; \|(I + E)^2\|_F^{1/2}\big)
 
     The plain :math:`1 + \|E\|_F` would be far too large here: an optimiser that moves all n singular values by t makes it
     :math:`\sqrt n\, t`, and dividing by it at every step shrinks W to nothing. The second form lets a W that is small grow.
     On a CPU, where looking costs nothing, the squares are left out when the plain form already shows that no guard is needed.
+    Elsewhere their norms are estimated from products with a few random vectors, a tenth of the cost of a square: what is at stake
+    is only that the way back is safe, and half of the bound would still be.
 
     Arguments:
-        W: a matrix of shape (m, n) whose singular values are near 1.
+        W: a matrix of shape (m, n) whose singular values are near 1, or several of them, shape (k, m, n).
         order: of the Björck step.
 
     Returns:
         The defect that W came with, as a root mean square over its singular values: about twice how far they are from 1. A scalar
-        tensor on the device of W.
+        tensor on the device of W; of several matrices the largest.
     """
     E = _gram_less_identity(W)
     norm = torch.linalg.matrix_norm(E)
+    if norm.ndim:
+        norm = norm.amax()
     radius = _SAFE_RADIUS if order == 1 else _SAFE_RADIUS_OF_HIGHER_ORDERS
     if W.device.type == "cpu" and float(norm) <= radius * radius - 1:
         W.copy_(_bjorck_step(W, E.neg_(), order))
     else:
-        guard = (_norm_bound(E) / radius).clamp(min=1)
+        guard = (_norm_guard(E) / radius).clamp(min=1)[..., None, None]
         E.diagonal(dim1=-2, dim2=-1).add_(1)
         Q = -E / guard.square()
         Q.diagonal(dim1=-2, dim2=-1).add_(1)
         W.copy_(_bjorck_step(W / guard, Q, order))
-    return norm / min(W.shape) ** 0.5
+    return norm / min(W.shape[-2:]) ** 0.5
 
 
-def _norm_bound(E: Tensor) -> Tensor:
-    """Of the matrix whose smaller Gram matrix is I + E: its spectral norm from above, in exact arithmetic."""
-    square = E @ E
-    near = 1 + torch.linalg.matrix_norm(square).sqrt()
-    square.add_(E, alpha=2).diagonal(dim1=-2, dim2=-1).add_(1)
-    far = torch.linalg.matrix_norm(square).sqrt()
+def _norm_guard(E: Tensor) -> Tensor:
+    """About a bound from above for the spectral norm of each matrix whose smaller Gram matrix is I + E."""
+    X = _probes(E.shape[-1], E.dtype, E.device)
+    Y = E @ X
+    Z = E @ Y
+    near = 1 + torch.linalg.matrix_norm(Z).sqrt()
+    far = torch.linalg.matrix_norm(X + 2 * Y + Z).sqrt()
     return torch.minimum(near, far).sqrt()
+
+
+@cache
+def _probes(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Gaussian vectors as columns, scaled so that the mean of |A X|_F^2 is |A|_F^2; always the same, so that runs repeat."""
+    X = torch.randn(n, _PROBES, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return (X / _PROBES**0.5).to(device, dtype)
 
 
 def polar_factor(W: Tensor, *, tolerance: float = 1e-12, iterations: int = 200) -> Tensor:
@@ -221,29 +247,29 @@ def polar_factor(W: Tensor, *, tolerance: float = 1e-12, iterations: int = 200) 
 
 
 def polar_express(W: Tensor, *, steps: int = 3) -> Tensor:
-    """An approximate polar factor by a few optimal quintic steps.
+    """Approximate polar factors by a few optimal quintic steps.
 
     Singular values that are at least a thousandth of the Frobenius norm end in [0.1, 1.9] after three steps, within 0.15 of 1
     after five, within 1e-8 of 1 after seven; smaller ones end smaller. Three are good enough for the direction of an update,
     none of them for weights.
 
     Arguments:
-        W: a matrix of shape (m, n), of any scale.
+        W: a matrix of shape (m, n), of any scale, or several of them, shape (k, m, n).
         steps: how many quintics; each costs three matrix products on the smaller side.
 
     References:
         Amsel, Persson, Musco & Gower (2025), The Polar Express, arXiv:2505.16932.
         Jordan et al. (2024), Muon: an optimizer for hidden layers in neural networks.
     """
-    W = W / (torch.linalg.matrix_norm(W).clamp(min=torch.finfo(W.dtype).tiny) * 1.01)
+    W = W / (torch.linalg.matrix_norm(W, keepdim=True).clamp(min=torch.finfo(W.dtype).tiny) * 1.01)
     flat = W.shape[-2] <= W.shape[-1]
     if 1 < steps <= _FEW_STEPS and max(W.shape[-2:]) >= _LONG * min(W.shape[-2:]):
         Q = _polar_polynomial(gram(W), steps)
         return Q @ W if flat else W @ Q
     for a, b, c in POLAR_EXPRESS[:steps]:
         G = gram(W)
-        P = torch.addmm(G, G, G, beta=b, alpha=c)
-        W = torch.addmm(W, P, W, beta=a) if flat else torch.addmm(W, W, P, beta=a)
+        P = add_product(G, G, G, beta=b, alpha=c)
+        W = add_product(W, P, W, beta=a) if flat else add_product(W, W, P, beta=a)
     return W
 
 
@@ -254,7 +280,7 @@ def _polar_polynomial(G: Tensor, steps: int) -> Tensor:
     """
     composed = None
     for step, (a, b, c) in enumerate(POLAR_EXPRESS[:steps], start=1):
-        P = torch.addmm(G, G, G, beta=b, alpha=c)
+        P = add_product(G, G, G, beta=b, alpha=c)
         P.diagonal(dim1=-2, dim2=-1).add_(a)
         composed = P if composed is None else P @ composed
         if step < steps:

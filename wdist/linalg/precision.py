@@ -1,7 +1,7 @@
 """How precisely a GPU multiplies float32 matrices: by TF32, with ten bits of mantissa, or by float32 itself."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -11,6 +11,11 @@ def tf32_products() -> Iterator[None]:
     """Many times as fast where a GPU has TF32; for what a later step corrects: gradients, updates, the way back to a constraint."""
     with _products("high"):
         yield
+
+
+def products_on(device: torch.device) -> AbstractContextManager[None]:
+    """Those that training has on a device: by TF32 on a GPU, as they are elsewhere."""
+    return tf32_products() if device.type == "cuda" else nullcontext()
 
 
 @contextmanager

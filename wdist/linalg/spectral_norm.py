@@ -87,19 +87,26 @@ def spectral_norm_estimate(W: Tensor, v: Tensor, *, iterations: int = 1) -> tupl
     r"""Power iteration: an estimate of the spectral norm **from below**, and the vector to go on with.
 
     Arguments:
-        W: a matrix of shape (m, n).
-        v: a start vector of shape (n,) that is not orthogonal to the leading right singular vector.
+        W: a matrix of shape (m, n), or several of them, shape (k, m, n).
+        v: a start vector of shape (n,) that is not orthogonal to the leading right singular vector; of several matrices (k, n).
         iterations: how many; each costs two matrix-vector products.
 
     Returns:
-        The estimate :math:`\|W v\| / \|v\|`, a differentiable scalar at the last iterate, and that iterate, of norm 1.
+        The estimate :math:`\|W v\| / \|v\|`, a differentiable scalar at the last iterate (of several matrices shape (k,)), and that
+        iterate, of norm 1.
 
     References:
         Miyato, Kataoka, Koyama & Yoshida (2018), Spectral normalization for generative adversarial networks, arXiv:1802.05957.
     """
     with torch.no_grad():
         for _ in range(iterations):
-            u = torch.nn.functional.normalize(W @ v, dim=0)
-            v = torch.nn.functional.normalize(W.mT @ u, dim=0)
-        u = torch.nn.functional.normalize(W @ v, dim=0)
-    return u @ (W @ v), v
+            u = torch.nn.functional.normalize(_apply(W, v), dim=-1)
+            v = torch.nn.functional.normalize(_apply(W.mT, u), dim=-1)
+        u = torch.nn.functional.normalize(_apply(W, v), dim=-1)
+    product = _apply(W, v)
+    return u @ product if W.ndim == 2 else (u * product).sum(-1), v
+
+
+def _apply(W: Tensor, v: Tensor) -> Tensor:
+    """W v, of a matrix or of as many along a leading axis."""
+    return W @ v if W.ndim == 2 else (W @ v.unsqueeze(-1)).squeeze(-1)

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wdist.linalg.orthonormalise import polar_factor, retract_
+from wdist.linalg.orthonormalise import add_product, add_product_, polar_factor, retract_
 from wdist.linalg.precision import float32_products
 from wdist.lipschitz.linear import LipschitzLinear
+from wdist.lipschitz.polar_gradient import PolarTangentLinear
 
 
 class _TangentLinear(torch.autograd.Function):
@@ -35,33 +36,37 @@ class _TangentLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, W: Tensor, b: Tensor) -> Tensor:
+        if h.shape[-2] > min(W.shape[-2:]):
+            ctx.save_for_backward(h, W)
+            return add_product(b.unsqueeze(-2), h, W.mT)
         z = h @ W.mT
         ctx.save_for_backward(h, W, z)
-        return z + b
+        return z + b.unsqueeze(-2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        h, W, z = ctx.saved_tensors
+        h, W, *kept = ctx.saved_tensors
         delta = gradients[0]
-        outputs, inputs = W.shape
-        if h.shape[0] > min(outputs, inputs):
+        outputs, inputs = W.shape[-2:]
+        if not kept:
             dh = delta @ W if ctx.needs_input_grad[0] else None
             G = delta.mT @ h
             if outputs <= inputs:
                 S = G @ W.mT
-                G = torch.addmm(G, S + S.mT, W, alpha=-0.5)
+                G = add_product_(G, S + S.mT, W, alpha=-0.5)
             else:
                 S = W.mT @ G
-                G = torch.addmm(G, W, S + S.mT, alpha=-0.5)
-            return dh, G, delta.sum(0)
+                G = add_product_(G, W, S + S.mT, alpha=-0.5)
+            return dh, G, delta.sum(-2)
+        z = kept[0]
         dh = delta @ W
         if outputs <= inputs:
-            G = delta.mT @ torch.addmm(h, z, W, alpha=-0.5)
-            G = torch.addmm(G, z.mT, dh, alpha=-0.5)
+            G = delta.mT @ add_product(h, z, W, alpha=-0.5)
+            G = add_product(G, z.mT, dh, alpha=-0.5)
         else:
-            G = torch.addmm(delta, dh, W.mT, alpha=-0.5).mT @ h
-            G = torch.addmm(G, z.mT, dh, alpha=-0.5)
-        return dh, G, delta.sum(0)
+            G = add_product(delta, dh, W.mT, alpha=-0.5).mT @ h
+            G = add_product(G, z.mT, dh, alpha=-0.5)
+        return dh, G, delta.sum(-2)
 
 
 _TIGHT_ITERATIONS = 3
@@ -84,9 +89,13 @@ class OrthonormalLinear(LipschitzLinear):
     optimizer, learning_rate = "muon", 0.05
     constrain_every = 4
     """At first; then as the defect that is met asks for, see :class:`wdist.training.step.Cadence`."""
+    side_by_side = True
+
+    polar_gradient = False
+    """Whether gradients come as polar factors, see :class:`wdist.training.optimizers.OrthogonalSGD`."""
 
     def forward(self, h: Tensor) -> Tensor:
-        return _TangentLinear.apply(h, self.weight, self.bias)
+        return (PolarTangentLinear if self.polar_gradient else _TangentLinear).apply(h, self.weight, self.bias)
 
     def training_weight(self) -> Tensor:
         return self.weight

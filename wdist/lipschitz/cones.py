@@ -20,8 +20,8 @@ from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.result import LayerBound
 
 KIND = "cones"
-_PAIRS_AT_ONCE = 1 << 21
-"""Distances held at a time, 16 MB."""
+_PAIRS_AT_ONCE = 1 << 19
+"""Distances held at a time, 4 MB; there are half a dozen numbers of each."""
 _CROWD = 32
 """Cones that a product of matrices cannot tell apart at one sample."""
 

@@ -195,7 +195,7 @@ def group_sort(z: Tensor, group_size: int) -> Tensor:
     """GroupSort for training: as :func:`sort_groups`, faster and rounding by a few units in the last place for small groups.
 
     Arguments:
-        z: pre-activations of shape (n, C), C a multiple of ``group_size``.
+        z: pre-activations of shape (n, C), or (k, n, C) of critics side by side; C is a multiple of ``group_size``.
         group_size: units in a group.
 
     References:
@@ -207,7 +207,9 @@ def group_sort(z: Tensor, group_size: int) -> Tensor:
     if group_size == z.shape[-1]:
         return _sort_rows(z)
     if 2 <= group_size <= _TRAINED_BY_NETWORK:
-        return _SortingNetwork.apply(z, group_size)
+        return (
+            _SortingNetwork.apply(z, group_size) if z.ndim == 2 else _SortingNetwork.apply(z.flatten(0, 1), group_size).view_as(z)
+        )
     return sort_groups(z, group_size)
 
 

@@ -55,6 +55,8 @@ class LipschitzLinear(nn.Module, ABC):
     """Of its Björck steps, where the options say nothing."""
     constrain_every: ClassVar[int] = 1
     """Steps between two calls of :meth:`constrain_`."""
+    side_by_side: ClassVar[bool] = False
+    """It computes as well with the weights and biases of several layers along a leading axis, each with samples of its own."""
 
     def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator, options: ConstraintOptions | None = None) -> None:
         super().__init__()
@@ -71,7 +73,10 @@ class LipschitzLinear(nn.Module, ABC):
         """W as the forward pass uses it, shape (outputs, inputs), differentiable in the parameters."""
 
     def forward(self, h: Tensor) -> Tensor:
-        return nn.functional.linear(h, self.training_weight(), self.bias)
+        W = self.training_weight()
+        if W.ndim == 2:
+            return nn.functional.linear(h, W, self.bias)
+        return torch.baddbmm(self.bias.unsqueeze(-2), h, W.mT)
 
     def constrain_(self, *, tightly: bool = False) -> Tensor | None:
         """Brings the parameters back to their constraint, after a step or, tightly, before an evaluation.

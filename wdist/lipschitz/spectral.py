@@ -16,6 +16,7 @@ class SpectralNormLinear(LipschitzLinear):
 
     constraint = "spectral"
     title = "spectral normalisation"
+    side_by_side = True
 
     def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator, options: ConstraintOptions | None = None) -> None:
         super().__init__(inputs, outputs, generator=generator, options=options)
@@ -23,14 +24,16 @@ class SpectralNormLinear(LipschitzLinear):
         self.leading: Tensor
 
     def training_weight(self) -> Tensor:
-        sigma, self.leading = spectral_norm_estimate(self.weight, self.leading, iterations=1 if self.training else 0)
-        return self.weight / sigma
+        sigma, leading = spectral_norm_estimate(self.weight, self.leading, iterations=1 if self.training else 0)
+        if self.training:
+            self.leading.copy_(leading)
+        return self.weight / sigma[..., None, None]
 
     @torch.no_grad()
     def constrain_(self, *, tightly: bool = False) -> None:
         """Brings the estimate up to date; only before an evaluation, since every forward pass does one iteration."""
         if tightly:
-            _, self.leading = spectral_norm_estimate(self.weight, self.leading, iterations=20)
+            self.leading.copy_(spectral_norm_estimate(self.weight, self.leading, iterations=20)[1])
 
     def plain_weight(self) -> Tensor:
         """The weight divided by a proved bound of its norm."""

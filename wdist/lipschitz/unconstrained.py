@@ -12,6 +12,7 @@ class UnconstrainedLinear(LipschitzLinear):
     title = "no constraint"
     bounded = False
     learning_rate = 0.001
+    side_by_side = True
 
     def training_weight(self) -> Tensor:
         return self.weight

@@ -41,10 +41,27 @@ class Measure:
     digest: str | None
     """SHA-256 of the stored samples; None for an endless source."""
 
+    def training_sample(self, limit: int, *, drawn: int | None = None) -> ResidentRows:
+        """At most ``limit`` samples of the training split; a fixed set is neither advanced by being looked at nor copied.
+
+        Arguments:
+            limit: how many at most.
+            drawn: so many where they are the next of a stream or of draws, if that is less.
+        """
+        rows = self.training_rows
+        if rows is None:
+            values = self.train.next(limit if drawn is None else min(limit, drawn))
+            return ResidentRows(values=values.cpu(), info=_in_units_already(self.info))
+        return rows.some(limit)
+
     def close(self) -> None:
         """Ends what still reads beside."""
         if isinstance(self.train, StreamedMinibatches):
             self.train.close()
+
+
+def _in_units_already(info: SourceInfo) -> SourceInfo:
+    return replace(info, scale=1.0, offset=0.0)
 
 
 def random_stream(seed: int, side: int, purpose: int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -124,7 +141,7 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None)
 
 def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device) -> Measure:
     # Pools that are kept are drawn on the CPU, so that every machine judges on the same draws.
-    drawn = replace(source.info, scale=1.0, offset=0.0)  # draws are in the units of the source already
+    drawn = _in_units_already(source.info)
     affordable = max(_LEAST_DRAWN, DRAWN_COORDINATES // source.info.dim)
     validation = source.draw(min(DRAWN_VALIDATION, affordable), random_stream(seed, side, 1))
     held_out = ResidentRows(values=source.draw(min(DRAWN_HELD_OUT, affordable), random_stream(seed, side, 2)), info=drawn)

@@ -7,7 +7,7 @@ import torch
 
 from wdist.errors import SourceError
 from wdist.measures.measure import Measure, make_measure
-from wdist.measures.rows import evenly
+from wdist.measures.rows import ResidentRows, evenly
 from wdist.measures.standardisation import Standardisation
 from wdist.sources.comparable import check_comparable, check_scales, drawn_range
 from wdist.sources.features import Ends, FeatureDraws, FeatureRows, FeatureSpace, check_one_space
@@ -15,8 +15,8 @@ from wdist.sources.opening import open_source
 from wdist.sources.source import Access, EndlessSource, FiniteSource, Source
 from wdist.sources.survey import Survey, finite_rows, survey
 
-_FIT_ROWS = 20_000
-"""Training samples of each side that the standardisation is fitted on."""
+_FIT_ROWS, _FIT_DRAWN = 20_000, 4096
+"""Training samples of each side that the standardisation is fitted on; of a stream, or of draws, the latter."""
 _LARGEST = 1e300
 """Values beyond this leave float64 no room for distances between samples."""
 
@@ -72,7 +72,7 @@ def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device
     except BaseException:
         measure_a.close()
         raise
-    fit_a, fit_b = (_training_sample(measure) for measure in (measure_a, measure_b))
+    fit_a, fit_b = (measure.training_sample(_FIT_ROWS, drawn=_FIT_DRAWN) for measure in (measure_a, measure_b))
     pair = Pair(
         a=measure_a,
         b=measure_b,
@@ -129,19 +129,10 @@ def observed_range(source: Source, found: Survey | None) -> tuple[float, float] 
     return None if found is None or found.minimum is None or found.maximum is None else (found.minimum, found.maximum)
 
 
-def _training_sample(measure: Measure) -> torch.Tensor:
-    """Samples of the training split to fit on, float64, on the CPU; a fixed set is not advanced by being looked at."""
-    if measure.training_rows is not None:
-        return measure.training_rows.take(
-            evenly(measure.training_rows.count, _FIT_ROWS).to(measure.training_rows.values.device)
-        ).cpu()
-    return measure.train.next(min(_FIT_ROWS, 4096)).double().cpu()
-
-
-def _some_of_both(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """At most 1000 rows spread evenly over both."""
-    chosen = evenly(len(a) + len(b), 1000)
-    return torch.cat([a[chosen[chosen < len(a)]], b[chosen[chosen >= len(a)] - len(a)]])
+def _some_of_both(a: ResidentRows, b: ResidentRows) -> torch.Tensor:
+    """At most 1000 rows spread evenly over both, float64, on the CPU."""
+    chosen = evenly(a.count + b.count, 1000)
+    return torch.cat([a.take(chosen[chosen < a.count]).cpu(), b.take(chosen[chosen >= a.count] - a.count).cpu()])
 
 
 def _participation(x: torch.Tensor) -> float:

@@ -1,7 +1,7 @@
 """Rows to evaluate on: in memory or read in slabs, always handed out in float64 and in the units of the source."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -55,6 +55,11 @@ class ResidentRows:
     @property
     def count(self) -> int:
         return len(self.values) if self.index is None else len(self.index)
+
+    def some(self, limit: int) -> "ResidentRows":
+        """At most ``limit`` of them, spread evenly."""
+        positions = evenly(self.count, limit).to(self.values.device)
+        return replace(self, index=positions if self.index is None else self.index[positions])
 
     def take(self, positions: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
         """The rows at these positions among the chosen ones, in the units of the source."""

@@ -69,7 +69,7 @@ def affordable_work(n: int, m: int, dim: int, effort: Effort) -> Work | None:
     if effort.seconds <= 0:
         return None
     held = (n + m) * 8 * (_COPIES * dim + _COPIES * _DIRECTIONS)
-    parts = max(1, min(-(-held // max(effort.nbytes, 1)), max(n, m) // _LEAST_TOGETHER))
+    parts = max(1, min(-(-held // max(effort.of_blocks, 1)), max(n, m) // _LEAST_TOGETHER))
     seconds = effort.seconds - (n + m) * (_SORTED * _levels(n, m) + 2 * dim * _DIRECTIONS / _FLOPS)
     if seconds < 0:
         return None

@@ -27,6 +27,13 @@ class Effort:
 
     seconds: float = 30.0
     nbytes: int = 2 << 30
+    blocks_nbytes: int | None = None
+    """What a coupling made of blocks may hold, which loses little by being made of more parts; None for ``nbytes``."""
+
+    @property
+    def of_blocks(self) -> int:
+        """Bytes that a coupling made of blocks may hold."""
+        return self.nbytes if self.blocks_nbytes is None else min(self.nbytes, self.blocks_nbytes)
 
 
 def predicted_seconds(n: int, m: int) -> float:

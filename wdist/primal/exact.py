@@ -23,8 +23,8 @@ _GAP, _ROUNDED = 1e-7, 1e-12
 """Of an optimal plan, primal less dual value: as a share of the cost, and of the largest distance."""
 _FEW_NUMBERS = 1 << 21
 """Differences that are as soon computed as products."""
-_NUMBERS_AT_ONCE = 1 << 22
-"""Coordinates held at a time where differences are computed, 32 MB."""
+_NUMBERS_AT_ONCE = 1 << 20
+"""Coordinates held at a time where differences are computed, 8 MB."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -18,7 +18,7 @@ from wdist.critics.settings import CriticSettings
 from wdist.device import choose_device
 from wdist.errors import SourceError, UsageError
 from wdist.finding import Finding
-from wdist.fitting import Task
+from wdist.fitting.task import Task
 from wdist.gan.settings import GanSettings
 from wdist.gan.training import STEPS as GAN_STEPS
 from wdist.gan.training import train_gan

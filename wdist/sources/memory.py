@@ -1,5 +1,6 @@
 """How much memory a source may take: asked before anything large is read."""
 
+import ctypes
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,16 @@ def planned_memory() -> int:
     machine as long as half of its memory is free.
     """
     return min(all_memory() // 4, free_memory() // 2)
+
+
+def give_back_memory() -> None:
+    """Returns what was freed to the system, where the C library keeps it otherwise (glibc: ``malloc_trim``).
+
+    Between two trainings glibc may keep as much as the largest pieces of either took, which came to 10 % of a set of 2 GB.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def lacking_memory(nbytes: int) -> bool:

@@ -14,7 +14,8 @@ from wdist.sources.source import Access, FiniteSource
 
 MINIMUM_ROWS = 20
 """Fewer samples than this cannot be split into parts that train, choose and judge."""
-_BYTES_AT_ONCE = 1 << 25
+_BYTES_AT_ONCE = 1 << 23
+"""Of float64. The memory of much larger slabs would stay with the process, beside the samples."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,6 +68,7 @@ class CapturedStep(TrainingStep):
             group["lr"] = torch.full((), rate, device=device)
         self._sides: tuple[Tensor, Tensor] | None = None
         self._taken = 0
+        self._returned = False
         self._moving: Work | None = None
         self._returning: Work | None = None
 
@@ -97,7 +98,8 @@ class CapturedStep(TrainingStep):
         return dual.clone()  # the next replay writes over it
 
     def _return(self) -> Tensor | None:
-        if self._taken <= _WARM_UP:
+        if self._taken <= _WARM_UP or not self._returned:
+            self._returned = True  # what a return keeps for later ones was copied to the device
             return super()._return()
         if self._returning is None:
             self._returning = self._recorded(super()._return)

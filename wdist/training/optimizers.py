@@ -1,4 +1,4 @@
-"""Optimisers for critics: Muon on the manifold's tangent gradients, Adam, and aggregated momentum; and learning-rate schedules.
+"""Optimisers for critics: Muon on tangent gradients, means of orthogonalised gradients, Adam, aggregated momentum; schedules.
 
 They look like those of torch.optim and do not derive from them: the first object of that base class imports torch's compiler, which
 takes as long as importing torch itself.
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from wdist.linalg.orthonormalise import polar_express
+from wdist.lipschitz.bjorck import OrthonormalLinear
 
 
 class Optimizing(Protocol):
@@ -111,7 +112,7 @@ class Muon(Optimizer):
     The update has spectral norm about ``lr`` whatever the width.
 
     Arguments:
-        params: matrices.
+        params: matrices, or as many of one shape along a leading axis.
         lr: spectral norm of one update.
         momentum: of the running sum of gradients; Nesterov's form.
 
@@ -132,6 +133,49 @@ class Muon(Optimizer):
                 buffer = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
                 update = parameter.grad.lerp(buffer, group["momentum"])
                 parameter.sub_(polar_express(update) * group["lr"])  # a rate may be a tensor, which alpha= may not
+
+
+class OrthogonalSGD(Optimizer):
+    """Stochastic gradient descent with Nesterov's momentum on approximate polar factors of the gradients.
+
+    Muon orthogonalises the running mean, which has full rank, by nine products of the size of W in each step. The gradient of one
+    minibatch is a product of two matrices with few rows, so that layers of orthonormal weights make its polar factor at a small
+    price (:class:`wdist.lipschitz.polar_gradient.PolarTangentLinear`); the running mean comes afterwards. Polar factors that
+    disagree have a small mean, so that rates are some four times those of Muon.
+
+    Arguments:
+        params: matrices, or groups of them; of a group with ``polar`` true the gradients are polar factors already.
+        lr: spectral norm of an update if all gradients agreed.
+        momentum: of the running mean.
+
+    References:
+        Tuddenham, Prügel-Bennett & Hare (2022), Orthogonalising gradients to speed up neural network optimisation,
+            arXiv:2202.07052.
+    """
+
+    def __init__(self, params: Iterable[Any], *, lr: float, momentum: float = 0.8) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "polar": False})
+
+    @classmethod
+    def of(cls, critic: nn.Module, matrices: Iterable[Tensor], *, lr: float) -> "OrthogonalSGD":
+        """For the ``matrices`` of a critic; its orthonormal layers are told to deliver polar factors."""
+        layers = [module for module in critic.modules() if isinstance(module, OrthonormalLinear)]
+        for layer in layers:
+            layer.polar_gradient = True
+        own = {layer.weight for layer in layers}
+        others = [matrix for matrix in matrices if matrix not in own]
+        return cls([{"params": [layer.weight for layer in layers], "polar": True}, {"params": others}], lr=lr)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                gradient = parameter.grad if group["polar"] else polar_express(parameter.grad)
+                buffer = state["momentum"].lerp_(gradient, 1 - group["momentum"])
+                parameter.sub_(gradient.lerp(buffer, group["momentum"]).mul_(group["lr"]))
 
 
 class AggMo(Optimizer):
@@ -163,19 +207,37 @@ class AggMo(Optimizer):
                     parameter.add_(velocity * (group["lr"] / len(group["betas"])))
 
 
-LEARNING_RATES = {"muon": 0.05, "adam": 0.003, "aggmo": 0.03}
+LEARNING_RATES = {"muon": 0.05, "orthogonal-sgd": 0.4, "adam": 0.003, "aggmo": 0.03}
 """Of weight matrices, where the user names none."""
 BIAS_LEARNING_RATE = 0.003
 """Of biases by Adam, for standardised data, whose root mean square radius is 1."""
 
 
-def make_optimizers(critic: nn.Module, *, name: str, learning_rate: float) -> list[Optimizer]:
-    """Optimisers for all parameters of a critic: ``name`` for weight matrices, Adam for what has one axis (AggMo takes both)."""
-    matrices = [parameter for parameter in critic.parameters() if parameter.ndim == 2]
-    vectors = [parameter for parameter in critic.parameters() if parameter.ndim != 2]
+def make_optimizers(
+    critic: nn.Module,
+    *,
+    name: str,
+    learning_rate: float,
+    bias_learning_rate: float = BIAS_LEARNING_RATE,
+    side_by_side: bool = False,
+) -> list[Optimizer]:
+    """Optimisers for all parameters of a critic: ``name`` for weight matrices, Adam for what has one axis (AggMo takes both).
+
+    Arguments:
+        critic: in training.
+        name: ``muon``, ``orthogonal-sgd``, ``adam`` or ``aggmo``.
+        learning_rate: of the weight matrices.
+        bias_learning_rate: of what Adam takes beside them.
+        side_by_side: the parameters are those of several critics and have one axis more, the first.
+    """
+    axes = 3 if side_by_side else 2
+    matrices = [parameter for parameter in critic.parameters() if parameter.ndim == axes]
+    vectors = [parameter for parameter in critic.parameters() if parameter.ndim != axes]
     if name == "aggmo":
         return [AggMo([{"params": matrices}, {"params": vectors, "lr": learning_rate / 10}], lr=learning_rate)]
-    biases = Adam(vectors, lr=BIAS_LEARNING_RATE)
+    biases = Adam(vectors, lr=bias_learning_rate)
+    if name == "orthogonal-sgd":
+        return [OrthogonalSGD.of(critic, matrices, lr=learning_rate), biases]
     return [Muon(matrices, lr=learning_rate) if name == "muon" else Adam(matrices, lr=learning_rate), biases]
 
 

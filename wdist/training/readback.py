@@ -24,6 +24,11 @@ class Readback:
         else:
             self._value = value.clone()
 
+    @property
+    def arrived(self) -> bool:
+        """Reading would not wait."""
+        return self._copied is None or self._copied.query()
+
     def read(self) -> float:
         """The number."""
         if self._copied is not None:

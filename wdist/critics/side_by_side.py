@@ -1,0 +1,54 @@
+"""Critics of one architecture as one: their tensors have an axis more, so that each product of all of them is one launch.
+
+On a GPU, a product of small matrices takes less time than its launch, and many of them fit the device at once.
+
+References:
+    The PyTorch manual, torch.func, model ensembling: the same stacking of states, there for networks that are only evaluated.
+"""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from wdist.critics.critic import Critic
+from wdist.critics.dense import DenseCritic
+from wdist.lipschitz.activation import Stateless
+
+
+def fits_side_by_side(critic: Critic) -> bool:
+    """Whether all parts of a critic compute with a leading axis, too."""
+    return (
+        isinstance(critic, DenseCritic)
+        and all(layer.side_by_side for layer in critic.linear)
+        and all(isinstance(activation, Stateless) for activation in critic.between)
+    )
+
+
+def side_by_side(members: Sequence[Critic]) -> Critic:
+    """One critic that is all of ``members``: potentials of shape (k, n) from samples of shape (k, n, dim).
+
+    Their parameters and buffers become slices of its own: what is done to it in place is done to them, so that each of them can be
+    validated, and frozen, as if it had been trained alone.
+
+    Arguments:
+        members: of one architecture and on one device, each as :func:`fits_side_by_side` asks.
+    """
+    together = copy.deepcopy(members[0])
+    for path, module in together.named_modules():
+        theirs = [member.get_submodule(path) for member in members]
+        for name, _ in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(_gathered([getattr(each, name) for each in theirs])))
+        for name, _ in list(module.named_buffers(recurse=False)):
+            setattr(module, name, _gathered([getattr(each, name) for each in theirs]))
+    return together
+
+
+@torch.no_grad()
+def _gathered(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """All tensors in one, of which they are slices from now on."""
+    whole = torch.stack([tensor.data for tensor in tensors])
+    for tensor, part in zip(tensors, whole, strict=True):
+        tensor.data = part
+    return whole
