@@ -58,7 +58,7 @@ main(["estimate", "a.h5", "b.h5", "--quiet"])
 _DRAWN = """
 import os, sys, threading, time
 from wdist.cli.main import main
-from wdist.report.progress import LiveDisplay
+from wdist.report.terminal.progress import LiveDisplay
 
 def drawing():
     return sum(time.clock_gettime(time.pthread_getcpuclockid(thread.ident)) for thread in threads)
