@@ -249,9 +249,9 @@ def test_the_start_is_timed_up_to_the_first_step_of_the_default_critic(monkeypat
     script = speed_costs._FIRST_STEP.replace("os._exit(0)", f"import sys; os._exit({unneeded})")
     monkeypatch.setattr(speed_costs, "_FIRST_STEP", script)
     speed_costs._write_small(str(tmp_path))
-    wall, processor = speed_costs._first_step(str(tmp_path))
-    assert wall > 0
-    assert processor > 0
+    taken = speed_costs._first_step(str(tmp_path))
+    assert taken.wall > 0
+    assert taken.processor > 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no pseudo-terminal")

@@ -212,19 +212,30 @@ def _swallow(master: int) -> None:
             pass
 
 
-def _start(arguments: Sequence[str]) -> float:
-    """Seconds until a command is done."""
-    began = time.perf_counter()
+@dataclass(frozen=True, kw_only=True)
+class _Taken:
+    """Seconds of a process."""
+
+    processor: float
+    """On an idle machine what it takes; one that is busy does not stretch it."""
+    wall: float
+
+
+def _start(arguments: Sequence[str]) -> _Taken:
+    """Until a command is done."""
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", "wdist", *arguments], capture_output=True, check=True)
-    return time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return _Taken(processor=processor, wall=time.perf_counter() - began)
 
 
-def _first_step(folder: str) -> tuple[float, float]:
-    """Seconds from the start of a default estimate to the end of its first step of training, on the wall and of the processor."""
+def _first_step(folder: str) -> _Taken:
+    """From the start of a default estimate to the end of its first step of training."""
     began = time.time()
     command = [sys.executable, "-c", _FIRST_STEP]
     said = subprocess.run(command, capture_output=True, check=True, cwd=folder, env=_same_path(), text=True).stdout.split()
-    return float(said[0]) - began, float(said[1])
+    return _Taken(processor=float(said[1]), wall=float(said[0]) - began)
 
 
 def _same_path() -> dict[str, str]:
@@ -246,7 +257,7 @@ def measure_costs(*, quick: bool, seeds: Sequence[int], wanted: Callable[[str], 
         wanted: by name.
     """
     costs: dict[str, Callable[[], CostRow]] = {
-        "help": lambda: _repeated("help", "wdist --help", "s", _starts(["--help"]), limit=0.3),
+        "help": _help,
         "start": _first_steps,
         "evaluation": lambda: _evaluation(seeds[:1] if quick else seeds),
         "evaluation small": lambda: _evaluation_small(seeds[:1] if quick else seeds),
@@ -287,9 +298,18 @@ def _first_steps() -> CostRow:
         _write_small(folder)
         _first_step(folder)  # once to fill the disk's cache
         measured = [_first_step(folder) for _ in range(3)]
-    processor = median(seconds for _, seconds in measured)
-    what = f"the first step of a default estimate of two sets of {_SMALL[0]} ({processor:.1f} s of the processor)"
-    return _repeated("start", what, "s", [seconds for seconds, _ in measured], limit=3.0)
+    return _started("start", f"the first step of a default estimate of two sets of {_SMALL[0]}", measured, limit=3.0)
+
+
+def _help() -> CostRow:
+    _start(["--help"])  # as above
+    return _started("help", "wdist --help", [_start(["--help"]) for _ in range(3)], limit=0.3)
+
+
+def _started(name: str, what: str, measured: Sequence[_Taken], *, limit: float) -> CostRow:
+    wall = median(taken.wall for taken in measured)
+    values = [taken.processor for taken in measured]
+    return _repeated(name, f"{what} ({wall:.2g} s on the clock)", "s of processor", values, limit=limit)
 
 
 def _memory(name: str) -> CostRow:
@@ -310,11 +330,6 @@ def _write_small(folder: str) -> None:
     for name, side in zip(("a.h5", "b.h5"), _small_sides(), strict=True):
         with h5py.File(Path(folder) / name, "w") as file:
             file["images"] = side
-
-
-def _starts(arguments: Sequence[str]) -> list[float]:
-    _start(arguments)  # once to fill the disk's cache
-    return [_start(arguments) for _ in range(3)]
 
 
 def _repeated(name: str, what: str, unit: str, values: list[float], *, limit: float) -> CostRow:
