@@ -42,16 +42,16 @@ _SMALL = (900, 8, 8)
 _FIRST_STEP = """
 import os, time
 from wdist.cli.main import main
-from wdist import fitting
+from wdist.training import loop
 
-def train(critic, *, ascend, **how):
+def train(courses, *, ascend, **how):
     def first(*arguments, **options):
         float(ascend(*arguments, **options))
         print(time.time(), time.process_time(), flush=True)
         os._exit(0)
-    return real(critic, ascend=first, **how)
+    return real(courses, ascend=first, **how)
 
-real, fitting.train = fitting.train, train
+real, loop.train_together = loop.train_together, train
 main(["estimate", "a.h5", "b.h5", "--quiet"])
 """
 """The command as it is, but that it ends once the first step of a training is made."""

@@ -1,5 +1,7 @@
 """Envelopes of cones, found by assignment steps, first with both orientations where none is decided."""
 
+from dataclasses import replace
+
 import torch
 
 from wdist.critics.cones import ConeRecipe
@@ -36,6 +38,8 @@ def fit_cones(recipe: ConeRecipe, task: Task, settings: CriticSettings, budget: 
     a, b = (Pool(side, settings.batch_size or 0, task.standardised) for side in (task.pair.a, task.pair.b))
     validation = task.validation(max(_LEAST_VALIDATION_ROWS, min(_VALIDATION_ROWS, _VALIDATION_NUMBERS // task.dim)))
 
+    seconds = 0.0  # of all ascents: those of the orientation that is given up are a part of the search
+
     def ascent(recipe: ConeRecipe, budget: Budget) -> tuple[Critic, Trained]:
         generator = torch.Generator().manual_seed(task.seed)
         critic = recipe.build(a.sample, b.sample, settings, generator, participation=task.pair.participation, metric=task.metric)
@@ -53,12 +57,14 @@ def fit_cones(recipe: ConeRecipe, task: Task, settings: CriticSettings, budget: 
             budget=budget,
             decay=settings.schedule or "",
         )
+        nonlocal seconds
+        seconds += trained.seconds
         return critic, trained
 
     def found(recipe: ConeRecipe, critic: Critic, trained: Trained) -> Fitted:
         told = {name: getattr(settings, name) for name in ("centres", "batch_size", "learning_rate", "schedule", "lipschitz")}
         frozen = critic.freeze(task.pair.standardisation, lipschitz=task.lipschitz)
-        return Fitted(recipe=recipe, critic=frozen, trained=trained, settings=told)
+        return Fitted(recipe=recipe, critic=frozen, trained=replace(trained, seconds=seconds), settings=told)
 
     if recipe.sign is not None:
         return found(recipe, *ascent(recipe, budget))
