@@ -23,6 +23,11 @@ Kind = Literal["text", "number", "at least", "at most", "share", "seconds", "cou
 """How a cell is written: a text as it is; a number rounded to the nearest, down or up; a share of one as per cent; ..."""
 
 
+def half_range(values: Sequence[float]) -> float | None:
+    """Half of how far repeated measurements are apart; None of a single one."""
+    return (max(values) - min(values)) / 2 if len(values) > 1 else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
     """Under what a suite is measured."""

@@ -24,7 +24,7 @@ import h5py
 import numpy as np
 import torch
 
-from wdist.bench.bench import Skipped
+from wdist.bench.bench import Skipped, half_range
 from wdist.bench.schemes import SCHEMES, Shape
 from wdist.errors import WdistError
 from wdist.estimation import estimate
@@ -102,7 +102,7 @@ class CostRow:
     @property
     def spread(self) -> float | None:
         """Half of how far the measurements are apart."""
-        return (max(self.values) - min(self.values)) / 2 if len(self.values) > 1 else None
+        return half_range(self.values)
 
 
 def _peak_bytes() -> int:

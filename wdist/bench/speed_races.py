@@ -20,6 +20,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
+from wdist.bench.bench import half_range
 from wdist.bench.schemes import SCHEMES, Rates, Shape
 from wdist.certificate import certify
 from wdist.dual import dual_value, evaluate
@@ -191,7 +192,7 @@ def _row(race: Race, name: str, runs: Sequence[_Run], targets: Sequence[_Run]) -
         steps=median(run.steps for run in runs),
         seconds=median(run.seconds for run in runs) if reached else None,
         sooner=median(sooner) if reached else None,
-        spread=(max(sooner) - min(sooner)) / 2 if reached and len(sooner) > 1 else None,
+        spread=half_range(sooner) if reached else None,
     )
 
 

@@ -10,6 +10,7 @@ from statistics import median
 
 import torch
 
+from wdist.bench.bench import half_range
 from wdist.bench.schemes import Shape
 from wdist.critics.critic import Critic
 from wdist.critics.groupsort_bjorck import RECIPE
@@ -56,7 +57,7 @@ class SideBySideRow:
     @property
     def spread(self) -> float | None:
         """Half of how far the seeds are apart."""
-        return (max(self.ratios) - min(self.ratios)) / 2 if len(self.ratios) > 1 else None
+        return half_range(self.ratios)
 
 
 def time_side_by_side(case: SideBySideCase, *, seeds: Sequence[int], rounds: int) -> SideBySideRow:

@@ -13,7 +13,7 @@ from statistics import median
 
 import torch
 
-from wdist.bench.bench import Skipped
+from wdist.bench.bench import Skipped, half_range
 from wdist.bench.schemes import CPU, SCHEMES, Scheme, Shape, Training
 from wdist.linalg.precision import products_on
 
@@ -72,7 +72,7 @@ class StepRow:
     @property
     def spread(self) -> float | None:
         """Half of how far the seeds are apart."""
-        return (max(self.ratios) - min(self.ratios)) / 2 if len(self.ratios) > 1 else None
+        return half_range(self.ratios)
 
 
 class _Timed:
