@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from statistics import median
 
+from wdist.bench.bench import half_range
+
 AIMED_SECONDS = 120.0
 """Training time of a pair that the aims are stated for."""
 
@@ -56,7 +58,7 @@ class Runs:
     def spread(self) -> float | None:
         """Half the range over seeds; None for a single one."""
         values = [run.fresh for run in self.runs]
-        return (max(values) - min(values)) / 2 if len(values) > 1 else None
+        return half_range(values)
 
     @property
     def seconds(self) -> float:
