@@ -200,9 +200,9 @@ def test_a_lack_of_memory_that_may_change_digits_is_told(monkeypatch):
     assert len(asked) == 2
 
 
-def test_blocks_of_large_sets_hold_an_eighth_of_them_and_of_small_ones_what_the_machine_allows(monkeypatch):
+def test_blocks_of_large_sets_hold_a_small_part_of_them_and_of_small_ones_what_the_machine_allows(monkeypatch):
     a, b = two_moons(60, 40, 3)
     pair = pair_of(a, b)
     assert ends._effort(1.0, pair).blocks_nbytes is None
     monkeypatch.setattr(ends, "_LARGE", a.nbytes + b.nbytes)
-    assert ends._effort(1.0, pair).blocks_nbytes == (a.nbytes + b.nbytes) // 8
+    assert ends._effort(1.0, pair).blocks_nbytes == (a.nbytes + b.nbytes) // 24

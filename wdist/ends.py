@@ -26,9 +26,10 @@ POPULATION_SECONDS = 10.0
 """That the upper bound for the distributions may take, as predicted."""
 _COPIES = 3
 """Of all samples in float64: gathered, standardised, and as centres."""
-_LARGE, _BESIDE = 1 << 30, 8
-"""Where the samples in memory take so many bytes, couplings made of blocks may hold this part of that beside them; where they take
-less, a quarter of the machine's memory."""
+_LARGE, _BESIDE = 1 << 30, 24
+"""Where the samples in memory take so many bytes, couplings made of blocks may hold one part in so many of that beside them; where
+they take less, a quarter of the machine's memory. Of 2 GB, one in 24 instead of one in 8 lowered the peak from 1.32 to 1.22 of the
+samples and raised the upper end by 0.04 %."""
 SHORT_OF_MEMORY = (
     "other processes hold most of the memory, so that less of it was planned with than usually on this machine; all bounds hold, "
     "but a run with more free memory may come to other digits"
