@@ -108,7 +108,7 @@ class DrawnMinibatches:
     """Fresh draws of an endless source, made when they are asked for.
 
     On a GPU they are drawn there, and the host waits for none of them. On a CPU a draw is 4 to 7 % of a step of a network, which is
-    all that a thread drawing one minibatch ahead could save. On two cores that other work kept busy it cost 14 % more processor time
+    all that a thread drawing one minibatch ahead could save. On two cores busy with other work it cost 14 % more processor time
     and 6 % more time (100-dimensional normals, one thread; the same bits); on idle ones it was not tried. So there is none.
 
     Arguments:
