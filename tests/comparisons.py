@@ -5,8 +5,8 @@ from dataclasses import replace
 import torch
 
 from tests.report.conftest import make_critic, make_estimate
-from wdist.ranking import NOISE_FLOOR, Comparison, Entry
-from wdist.witnesses import Witnesses
+from wdist.comparison.ranking import NOISE_FLOOR, Comparison, Entry
+from wdist.comparison.witnesses import Witnesses
 
 
 def made_entry(name, population, samples=(1.0, 1.0), *, counts=(500, 400), images=None):

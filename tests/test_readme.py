@@ -7,7 +7,7 @@ import pytest
 
 from tests.readme import README, REPOSITORY, printed, quotations, skeleton, whatever_was_chosen
 from wdist.critics.catalogue import RECIPES
-from wdist.sources.address import parse_address
+from wdist.data.sources.address import parse_address
 
 TEXT = README.read_text()
 QUOTATIONS = list(quotations(TEXT))

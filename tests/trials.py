@@ -9,14 +9,14 @@ import torch
 from wdist.critics.catalogue import RECIPES
 from wdist.critics.recipe import CriticRecipe
 from wdist.critics.settings import CriticSettings
-from wdist.fitting.task import Task
+from wdist.data.pairing import Pair, open_pair
+from wdist.data.sources.source import Access
+from wdist.estimation.evaluation import Statement, run_trial
+from wdist.estimation.result import CriticResult
+from wdist.estimation.task import Task
 from wdist.ground_metric import L2, GroundMetric
-from wdist.measures.pairing import Pair, open_pair
-from wdist.result import CriticResult
-from wdist.sources.source import Access
 from wdist.training.budget import Budget
 from wdist.training.observer import Silent
-from wdist.trial import Statement, run_trial
 
 CPU = torch.device("cpu")
 STATEMENT = Statement(confidence=0.95, method="welch", bounds=1)

@@ -7,17 +7,17 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wdist.comparison import compare
+    from wdist.comparison.compare import compare
+    from wdist.comparison.ranking import Comparison
     from wdist.critics.settings import CriticSettings
+    from wdist.data.sources.opening import open_source
+    from wdist.data.sources.source import Access
     from wdist.errors import WdistError
-    from wdist.estimation import estimate
-    from wdist.gating.gate import GateResult, gate
-    from wdist.ranking import Comparison
-    from wdist.result import Estimate
-    from wdist.sources.opening import open_source
-    from wdist.sources.source import Access
+    from wdist.estimation.estimate import estimate
+    from wdist.estimation.result import Estimate
+    from wdist.estimation.verification import save_critic, verify
+    from wdist.gate.gate import GateResult, gate
     from wdist.training.budget import Budget
-    from wdist.verification import save_critic, verify
 
     __version__: str
 
@@ -39,26 +39,26 @@ __all__ = [
 ]
 
 _HOME = {
-    "Access": "wdist.sources.source",
+    "Access": "wdist.data.sources.source",
     "Budget": "wdist.training.budget",
-    "Comparison": "wdist.ranking",
+    "Comparison": "wdist.comparison.ranking",
     "CriticSettings": "wdist.critics.settings",
-    "Estimate": "wdist.result",
-    "GateResult": "wdist.gating.gate",
+    "Estimate": "wdist.estimation.result",
+    "GateResult": "wdist.gate.gate",
     "WdistError": "wdist.errors",
-    "compare": "wdist.comparison",
-    "estimate": "wdist.estimation",
-    "gate": "wdist.gating.gate",
-    "open_source": "wdist.sources.opening",
-    "save_critic": "wdist.verification",
-    "verify": "wdist.verification",
+    "compare": "wdist.comparison.compare",
+    "estimate": "wdist.estimation.estimate",
+    "gate": "wdist.gate.gate",
+    "open_source": "wdist.data.sources.opening",
+    "save_critic": "wdist.estimation.verification",
+    "verify": "wdist.estimation.verification",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Imports a public name from the module that defines it, on first use."""
     if name == "__version__":
-        from wdist.version import package_version
+        from wdist.environment import package_version
 
         return package_version()
     if name not in _HOME:

@@ -73,5 +73,5 @@ def calls(monkeypatch, made_estimate):
             raise recorded.result
         return recorded.result
 
-    monkeypatch.setitem(sys.modules, "wdist.estimation", SimpleNamespace(estimate=estimate))
+    monkeypatch.setitem(sys.modules, "wdist.estimation.estimate", SimpleNamespace(estimate=estimate))
     return recorded

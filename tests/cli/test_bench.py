@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from wdist.bench import registry
-from wdist.bench.bench import Bench, BenchTable, Column, Conclusion, Panel, Series
+from wdist.studies.bench import registry
+from wdist.studies.bench.bench import Bench, BenchTable, Column, Conclusion, Panel, Series
 from wdist.training.observer import Stage
 
 

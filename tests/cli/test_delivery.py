@@ -165,7 +165,7 @@ def _program(tmp_path, *words):
             spec = importlib.util.spec_from_file_location("made", {str(_made_by_hand())!r})
             made = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(made)
-            sys.modules["wdist.estimation"] = SimpleNamespace(estimate=lambda a, b, **options: made.make_estimate(16))
+            sys.modules["wdist.estimation.estimate"] = SimpleNamespace(estimate=lambda a, b, **options: made.make_estimate(16))
             from wdist.cli.main import main
             sys.exit(main({list(words)!r}))
             """
@@ -254,7 +254,7 @@ def test_streams_that_the_caller_closed_are_no_error(tmp_path, words, status):
 
 
 def test_the_document_of_a_verification_survives_a_reader_that_goes_away(wdist, monkeypatch, tmp_path):
-    import wdist.verification as verification
+    import wdist.estimation.verification as verification
 
     found = verification.Verification(
         findings=(), a="a", b="b", lipschitz_bound=1.0, claimed_lipschitz_bound=1.0, lower=1.0, claimed_lower=1.0,

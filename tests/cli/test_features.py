@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from wdist.estimation.result import Features
 from wdist.report.documents.document import text
 from wdist.report.documents.estimate import EstimateDocument
-from wdist.result import Features
 
 CHEAP = ("--critic", "mean-difference", "--baselines", "none", "-q")
 FACTS = Features(spec="embed.py:f", what="the function embed.py:f", dim=3, digest=None)

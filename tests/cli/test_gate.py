@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from wdist.gating import gate as gating
-from wdist.sources.opening import open_source
-from wdist.sources.survey import survey
+from wdist.data.sources.opening import open_source
+from wdist.data.survey import survey
+from wdist.gate import gate as gating
 
 ASKED = ("gate", "a.npy", "b.npy", "--max", "2")
 

@@ -77,7 +77,7 @@ def test_help_and_the_package_import_neither_torch_nor_anything_else_that_is_slo
 def test_the_public_names_are_those_of_their_modules():
     import wdist as package
     from wdist.errors import WdistError
-    from wdist.result import Estimate
+    from wdist.estimation.result import Estimate
     from wdist.training.budget import Budget
 
     assert package.Estimate is Estimate

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from tests.trials import exact_w1, two_moons
-from wdist.certificate import certify
+from wdist.bounds.certificate import certify
+from wdist.bounds.dual import evaluate, lower_bound
+from wdist.bounds.lipschitz_search import largest_slope
 from wdist.critics import c_transform, c_transform_entropic
 from wdist.critics.c_transform import better_extension, exact_potentials, set_apart
-from wdist.dual import evaluate, lower_bound
+from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import L2, METRICS
-from wdist.measures.standardisation import Standardisation
-from wdist.slope import largest_slope
 
 RECIPES = (c_transform.RECIPE, c_transform_entropic.RECIPE)
 

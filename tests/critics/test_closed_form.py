@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from tests.trials import exact_w1, trial, two_moons
-from wdist.certificate import certify
+from wdist.bounds.certificate import certify
 from wdist.critics.catalogue import RECIPES, critics
 from wdist.critics.max_sliced import potential_on_the_line
+from wdist.data.sources.pairs import gaussian_scale, sphere
+from wdist.data.standardisation import Standardisation
 from wdist.errors import UsageError
 from wdist.ground_metric import L2, METRICS
-from wdist.measures.standardisation import Standardisation
-from wdist.sources.pairs import gaussian_scale, sphere
 
 AS_IT_IS = Standardisation(shift=torch.zeros(3, dtype=torch.float64), spread=1.0)
 

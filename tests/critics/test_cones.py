@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from wdist.certificate import certify
+from wdist.bounds.certificate import certify
 from wdist.critics.cones import RECIPE, ConeCritic, upside_down
 from wdist.critics.settings import CriticSettings
+from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import METRICS
-from wdist.measures.standardisation import Standardisation
 
 SHIFTED = Standardisation(shift=torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64), spread=4.0)
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 
 import wdist
-from wdist.certificate import certify
+from wdist.bounds.certificate import certify
 from wdist.critics.catalogue import RECIPES
 from wdist.critics.conv import ConvCritic
 from wdist.critics.frozen import FrozenCritic
 from wdist.critics.settings import CriticSettings
+from wdist.data.standardisation import Standardisation
 from wdist.lipschitz.activations import activation
 from wdist.lipschitz.bjorck import OrthonormalLinear
 from wdist.lipschitz.conv_patches import ImageShape, Patches
-from wdist.measures.standardisation import Standardisation
 
 SHAPES = [(8, 8), (28, 28), (3, 10, 9), (12, 12, 3), (40,)]
 

@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import save
 
 from tests.trials import SMALL, trial, two_moons
-from wdist.certificate import certify
+from wdist.bounds.certificate import certify
 from wdist.critics.catalogue import RECIPES
 from wdist.critics.frozen import FORMAT, FrozenCritic
+from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError, SourceError
 from wdist.lipschitz.frozen_layers import Affine, activated
-from wdist.measures.standardisation import Standardisation
 
 STANDARD = Standardisation(shift=torch.zeros(3, dtype=torch.float64), spread=1.0)
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from wdist.certificate import certify
+from wdist.bounds.certificate import certify
+from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError
 from wdist.gan.critics import PLANS, make_opponent
 from wdist.gan.settings import CRITICS
-from wdist.measures.standardisation import Standardisation
 
 CPU = torch.device("cpu")
 AS_IT_IS = Standardisation(shift=torch.zeros(64, dtype=torch.float64), spread=1.0)

@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from wdist.data.sources.opening import open_source
 from wdist.errors import SourceError, TrustRequired, UsageError
 from wdist.gan.generators import image_generator, is_image, parse_shape
-from wdist.sources.opening import open_source
 
 FACTORY = "wdist.gan.generators:image_generator"
 
@@ -52,7 +52,7 @@ def test_the_factory_of_this_package_needs_no_trust(weights, generator):
     [
         "wdist.gan.generators:re.compile",
         "wdist.gan.generators:nn.Linear",
-        "wdist.output:Path",
+        "wdist.files:Path",
         "wdist.gan.generators:image_generator.__globals__",
     ],
 )

@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings, target
 from tests.trials import exact_w1, judged, pair_of
 from wdist.critics.catalogue import RECIPES
 from wdist.critics.settings import CriticSettings
+from wdist.data.rows import gather
 from wdist.errors import CertificateError, TrainingDiverged
 from wdist.ground_metric import METRICS
 from wdist.lipschitz.constraints import CONSTRAINTS
-from wdist.measures.rows import gather
 
 EXAMPLES = 150
 ACTIVATIONS = [

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tests.trials import SMALL, TRAINED, trial, two_moons
-from wdist.certificate import certify
+from wdist.bounds.certificate import certify
 from wdist.critics.catalogue import RECIPES
 from wdist.critics.frozen import FrozenCritic
-from wdist.measures.standardisation import Standardisation
+from wdist.data.standardisation import Standardisation
 
 DIM = 5
 

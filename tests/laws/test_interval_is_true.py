@@ -10,9 +10,9 @@ from tests.trials import exact_w1
 from wdist.critics.catalogue import RECIPES
 from wdist.critics.recipe import CriticRecipe
 from wdist.critics.settings import CriticSettings
-from wdist.estimation import estimate
-from wdist.result import Estimate
-from wdist.sources import pairs
+from wdist.data.sources import pairs
+from wdist.estimation.estimate import estimate
+from wdist.estimation.result import Estimate
 
 EXAMPLES = 40
 SMALL = CriticSettings(width=16, depth=3, batch_size=32)

@@ -5,7 +5,7 @@ import pytest
 
 from tests.trials import SMALL, trial, two_moons
 from wdist.critics.catalogue import RECIPES
-from wdist.estimation import estimate
+from wdist.estimation.estimate import estimate
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from wdist.linalg.orthonormalise import bjorck, orthonormal_initial, polar_express, polar_factor, retract_, safe_scale
+from wdist.lipschitz.linalg.orthonormalise import bjorck, orthonormal_initial, polar_express, polar_factor, retract_, safe_scale
 
 
 def _retracted(W):

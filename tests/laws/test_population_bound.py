@@ -6,9 +6,9 @@ from scipy import stats
 
 from tests.trials import judged, pair_of
 from wdist.critics.settings import CriticSettings
-from wdist.sources.in_memory import open_values
-from wdist.sources.units import Units
-from wdist.trial import Statement
+from wdist.data.sources.in_memory import open_values
+from wdist.data.sources.units import Units
+from wdist.estimation.evaluation import Statement
 
 TINY = CriticSettings(width=8, depth=2, group_size=2, batch_size=32)
 
@@ -66,8 +66,8 @@ def test_bounds_for_bounded_values_hold_for_rare_ones(n, method):
 @pytest.mark.parametrize("diameter", [None, 2.0**0.5])
 def test_the_interval_for_the_populations_misses_the_truth_no_oftener_than_it_says(diameter):
     """Both ends at once, at half the error each: from one sample set a critic's lower end and the blocks' upper end."""
-    from wdist.primal.coupling import Effort
-    from wdist.primal.population import population_upper_bound
+    from wdist.transport.coupling import Effort
+    from wdist.transport.population import population_upper_bound
 
     truth, runs, wrong = 0.5, 60, 0
     units = Units(bounds=None if diameter is None else (0.0, 1.0))

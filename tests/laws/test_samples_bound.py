@@ -7,8 +7,8 @@ import torch
 from tests.trials import SMALL, exact_w1, judged, pair_of, trial
 from wdist.critics.catalogue import RECIPES
 from wdist.critics.settings import CriticSettings
-from wdist.estimation import estimate
-from wdist.measures.rows import gather
+from wdist.data.rows import gather
+from wdist.estimation.estimate import estimate
 
 KINDS = [
     "normal",

@@ -6,14 +6,14 @@ import mpmath
 import pytest
 import torch
 
-from wdist.certificate import certify
+from wdist.bounds.certificate import certify
 from wdist.critics.frozen import FrozenCritic
+from wdist.data.standardisation import Standardisation
 from wdist.errors import SourceError
 from wdist.ground_metric import METRICS
 from wdist.lipschitz.cones import Cones, read_cones
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.frozen_layers import Affine, read_layer
-from wdist.measures.standardisation import Standardisation
 
 NORMS = (1.0, 2.0, math.inf)
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from wdist.errors import UsageError
-from wdist.linalg.orthonormalise import orthonormal_initial
 from wdist.lipschitz.activation import Activated
 from wdist.lipschitz.activations import activation
 from wdist.lipschitz.conv_frozen import Convolution, PatchWise
 from wdist.lipschitz.conv_patches import ImageShape, Patches
 from wdist.lipschitz.frozen_layers import read_layer
+from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial
 
 
 def image(channels, height, width, layout="chw"):

@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
-from wdist.certificate import certify
+from wdist.bounds.certificate import certify
 from wdist.critics.frozen import FrozenCritic
+from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import METRICS
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.envelope import KINDS, Envelope
 from wdist.lipschitz.frozen_layers import Affine, activated
-from wdist.measures.standardisation import Standardisation
 
 DIM = 3
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from wdist.errors import UsageError
-from wdist.linalg.induced_norms import to_maximum_norm_bound
-from wdist.linalg.orthonormalise import bjorck, orthonormal_initial, safe_scale
-from wdist.linalg.spectral_norm import spectral_norm_bound
 from wdist.lipschitz.bjorck import OrthonormalLinear, _TangentLinear
 from wdist.lipschitz.constraints import CONSTRAINTS, constraint
+from wdist.lipschitz.linalg.induced_norms import to_maximum_norm_bound
+from wdist.lipschitz.linalg.orthonormalise import bjorck, orthonormal_initial, safe_scale
+from wdist.lipschitz.linalg.spectral_norm import spectral_norm_bound
 from wdist.lipschitz.linear import ConstraintOptions
 from wdist.lipschitz.spectral import SpectralNormLinear
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from wdist.linalg.orthonormalise import polar_express
 from wdist.lipschitz.bjorck import OrthonormalLinear
+from wdist.lipschitz.linalg.orthonormalise import polar_express
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(12, 8), (8, 8), (8, 12)], ids=str)

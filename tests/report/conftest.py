@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from wdist.result import (
+from wdist.data.sources.source import SourceInfo
+from wdist.estimation.result import (
     Attempt,
     CriticResult,
     Environment,
@@ -16,7 +17,6 @@ from wdist.result import (
     Repeats,
     SamplesInterval,
 )
-from wdist.sources.source import SourceInfo
 
 
 class Cones:

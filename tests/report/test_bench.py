@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from wdist.bench.bench import BenchResult, BenchTable, Column, Conclusion, Panel, Series, Skipped
-from wdist.bench.machine import Machine
-from wdist.finding import Finding
+from wdist.estimation.result import Environment
 from wdist.report.documents.bench import BenchDocument
 from wdist.report.documents.document import text
-from wdist.report.figures.bench import bench_bytes, draw_bench
+from wdist.report.plots.bench import bench_bytes, draw_bench
 from wdist.report.terminal.bench import rendered_bench
-from wdist.result import Environment
+from wdist.studies.bench.bench import BenchResult, BenchTable, Column, Conclusion, Panel, Series, Skipped
+from wdist.studies.bench.machine import Machine
+from wdist.studies.claim_check import Finding
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,9 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from wdist.gating.gate import judged
-from wdist.gating.interval import Interval
-from wdist.gating.recorded import Recorded
-from wdist.gating.rules import LowerMaximum, Maximum, NoWorse
+from wdist.gate.baseline import Recorded
+from wdist.gate.gate import judged
+from wdist.gate.rules import Interval, LowerMaximum, Maximum, NoWorse
 from wdist.report.documents.document import text
 from wdist.report.documents.estimate import EstimateDocument
 from wdist.report.documents.gate import GateDocument

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wdist.report.figures.estimate import draw, figure_bytes
+from wdist.report.plots.estimate import draw, figure_bytes
 
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 

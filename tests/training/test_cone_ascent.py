@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from wdist.critics.cones import ConeCritic
+from wdist.data.sources.pairs import cones, funnels, sphere
 from wdist.ground_metric import METRICS
-from wdist.sources.pairs import cones, funnels, sphere
 from wdist.training.cone_ascent import ConeAscent
 
 L2 = METRICS["l2"]

@@ -10,7 +10,7 @@ from torch import nn
 from tests.trials import SMALL, judged, pair_of, trial, two_moons
 from wdist.critics.catalogue import RECIPES
 from wdist.errors import TrainingDiverged
-from wdist.linalg.orthonormalise import orthonormality_defect
+from wdist.lipschitz.linalg.orthonormalise import orthonormality_defect
 from wdist.training import loop
 from wdist.training.budget import Budget
 from wdist.training.loop import VALIDATIONS, Course, Trained, train

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from wdist.linalg.orthonormalise import polar_express
 from wdist.lipschitz.bjorck import OrthonormalLinear
+from wdist.lipschitz.linalg.orthonormalise import polar_express
 from wdist.lipschitz.unconstrained import UnconstrainedLinear
 from wdist.training.optimizers import LEARNING_RATES, Adam, AggMo, Muon, OrthogonalSGD, make_optimizers, schedule
 

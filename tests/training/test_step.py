@@ -5,7 +5,7 @@ import torch
 
 from wdist.critics.groupsort_bjorck import RECIPE
 from wdist.critics.settings import CriticSettings
-from wdist.linalg.orthonormalise import orthonormality_defect
+from wdist.lipschitz.linalg.orthonormalise import orthonormality_defect
 from wdist.training.optimizers import make_optimizers
 from wdist.training.readback import Readback
 from wdist.training.step import Cadence, TrainingStep

@@ -20,7 +20,7 @@ from wdist.errors import ExitStatus, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wdist.bench.bench import Bench, BenchResult, Conditions
+    from wdist.studies.bench.bench import Bench, BenchResult, Conditions
     from wdist.training.observer import Observer
 
 LIST = "list"
@@ -69,7 +69,7 @@ class BenchRequest:
 
     def conditions(self, suite: Bench, observer: Observer) -> Conditions:
         """Those of a suite, with its own seeds and budget where nothing else is asked for."""
-        from wdist.bench.bench import Conditions
+        from wdist.studies.bench.bench import Conditions
 
         count = self.seeds or (suite.quick_seeds if self.quick else suite.seeds)
         return Conditions(
@@ -116,8 +116,8 @@ def command(
     if what == LIST:
         return _list(json=delivery.json)
 
-    from wdist.bench.registry import bench
     from wdist.report.terminal.progress import display_on
+    from wdist.studies.bench.registry import bench
 
     suite = bench(what)
     _check_takes(suite, budget=request.budget, data=request.data)
@@ -165,13 +165,13 @@ class _Measured:
         return rendered_bench(self.result)
 
     def figure(self, suffix: str) -> bytes:
-        from wdist.report.figures.bench import bench_bytes
+        from wdist.report.plots.bench import bench_bytes
 
         return bench_bytes(self.result, suffix=suffix)
 
 
 def _list(*, json: bool) -> int:
-    from wdist.bench.registry import BENCHES
+    from wdist.studies.bench.registry import BENCHES
 
     if json:
         from wdist.report.documents.bench import SuitesDocument

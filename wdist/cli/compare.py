@@ -15,10 +15,10 @@ from wdist.cli.delivery import check_no_input, done_whatever_fails, tell_saved
 from wdist.cli.expansion import expanded
 from wdist.cli.request import Request, SourceOptions
 from wdist.errors import ExitStatus, OutputError, UsageError
-from wdist.output import PLOT_SUFFIXES, atomic_write, check_writable
+from wdist.files import PLOT_SUFFIXES, atomic_write, check_writable
 
 if TYPE_CHECKING:
-    from wdist.ranking import Comparison
+    from wdist.comparison.ranking import Comparison
 
 _WITNESSES = 16
 
@@ -126,12 +126,12 @@ class CompareDelivery:
 
     def _draw(self, comparison: Comparison) -> None:
         if self.plot is not None:
-            from wdist.report.figures.comparison import comparison_bytes
+            from wdist.report.plots.comparison import comparison_bytes
 
             atomic_write(self.plot, comparison_bytes(comparison, suffix=self.plot.suffix.lower()))
             self._tell_saved("figure", self.plot)
         if self.witness is not None and any(entry.witnesses for entry in comparison.ranking):
-            from wdist.report.figures.contact_sheet import contact_sheet_bytes
+            from wdist.report.plots.contact_sheet import contact_sheet_bytes
 
             atomic_write(self.witness, contact_sheet_bytes(comparison, suffix=self.witness.suffix.lower()))
             self._tell_saved("contact sheet", self.witness)
@@ -177,7 +177,7 @@ def command(
     for left_to_itself in ("critics", "baselines", "repeats", "tolerance"):
         del arguments[left_to_itself]
     with display_on(notes_console(), quiet=delivery.quiet) as observer:
-        from wdist.comparison import compare
+        from wdist.comparison.compare import compare
 
         comparison = compare(
             reference,

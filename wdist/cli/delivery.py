@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from wdist.cli import options as opt
 from wdist.errors import ExitStatus, OutputError, WdistError
-from wdist.output import CRITIC_SUFFIXES, PLOT_SUFFIXES, atomic_write, check_writable
+from wdist.files import CRITIC_SUFFIXES, PLOT_SUFFIXES, atomic_write, check_writable
 
 if TYPE_CHECKING:
-    from wdist.result import Estimate
+    from wdist.estimation.result import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +103,14 @@ class Delivery:
 
     def _draw(self, estimate: Estimate) -> None:
         if self.plot is not None:
-            from wdist.report.figures.estimate import figure_bytes
+            from wdist.report.plots.estimate import figure_bytes
 
             atomic_write(self.plot, figure_bytes(estimate, suffix=self.plot.suffix.lower()))
             self._tell_saved("figure", self.plot)
 
     def _save_critic(self, estimate: Estimate) -> None:
         if self.save_critic is not None:
-            from wdist.verification import serialise_critic
+            from wdist.estimation.verification import serialise_critic
 
             atomic_write(self.save_critic, serialise_critic(estimate))
             self._tell_saved("critic", self.save_critic)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from wdist.cli import options as opt
+from wdist.environment import package_version
 from wdist.errors import ExitStatus
-from wdist.version import package_version
 
 REQUIRED = (
     ("numpy", "numpy"),
@@ -102,7 +102,7 @@ def _torch_checks() -> list[Check]:
 
 def _torchvision_check() -> Check:
     try:
-        from wdist.sources.torchvision_operators import import_torchvision
+        from wdist.data.sources.torchvision_import import import_torchvision
 
         import_torchvision()
     except Exception as error:
@@ -114,7 +114,7 @@ def _torchvision_check() -> Check:
 
 def _memory_check() -> Check:
     try:
-        from wdist.sources.memory import free_memory, size_text
+        from wdist.data.memory import free_memory, size_text
     except Exception as error:
         return Check(what="memory", ok=False, found=f"cannot be asked ({_short(error)}); pip install psutil")
     free = free_memory()

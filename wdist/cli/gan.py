@@ -94,9 +94,9 @@ class GanRequest:
         Raises:
             UsageError: there is nothing to train on, or the budget is no length of time.
         """
+        from wdist.data.sources.source import Access
         from wdist.gan.settings import GanSettings
         from wdist.gan.training import train_gan
-        from wdist.sources.source import Access
         from wdist.training.budget import Budget
 
         if self.data is None and not self.resume:

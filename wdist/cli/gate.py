@@ -19,12 +19,11 @@ from wdist.cli.delivery import check_no_input, done_whatever_fails
 from wdist.cli.expansion import expanded
 from wdist.cli.request import Request, SourceOptions
 from wdist.errors import ExitStatus, OutputError, UsageError
-from wdist.gating.interval import SUBJECTS
-from wdist.gating.rules import check_asked, check_distance, check_tolerance
-from wdist.output import atomic_write, check_writable
+from wdist.files import atomic_write, check_writable
+from wdist.gate.rules import SUBJECTS, check_asked, check_distance, check_tolerance
 
 if TYPE_CHECKING:
-    from wdist.gating.gate import GateResult
+    from wdist.gate.gate import GateResult
 
 _QUESTION = "What is asked (--max-lower alone, or one or both of the others)"
 FORMATS = ("text", "json", "markdown", "github", "junit")
@@ -272,7 +271,7 @@ def command(
     files = (a, b) if question.baseline is None else (a, b, question.baseline)
     delivery.check(inputs=files)
     with display_on(notes_console(), quiet=delivery.quiet) as observer:
-        from wdist.gating.gate import gate
+        from wdist.gate.gate import gate
 
         asked: dict[str, Any] = {"maximum": question.max, "max_lower": question.max_lower}
         result = gate(

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from wdist.cli import bench, compare, doctor, estimate, gan, gate, inspect, reproduce, schema, synthetic, verify
+from wdist.environment import package_version
 from wdist.errors import ExitStatus, WdistError
-from wdist.version import package_version
 
 # Read when torch is first imported. Threads that spin while they wait make a step ten times slower as soon as another process
 # wants a core too, and sleeping ones cost next to nothing on an idle machine.

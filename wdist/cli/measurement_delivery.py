@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from wdist.cli import options as opt
 from wdist.cli.delivery import done_whatever_fails, tell_saved
 from wdist.errors import OutputError
-from wdist.output import PLOT_SUFFIXES, atomic_write, check_writable
+from wdist.files import PLOT_SUFFIXES, atomic_write, check_writable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

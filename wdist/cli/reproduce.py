@@ -17,8 +17,8 @@ from wdist.errors import ExitStatus, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wdist.reproduce.experiment import Experiment
-    from wdist.reproduce.reproduction import Conditions, Reproduction
+    from wdist.studies.reproduce.experiment import Experiment
+    from wdist.studies.reproduce.reproduction import Conditions, Reproduction
     from wdist.training.observer import Observer
 
 LIST = "list"
@@ -59,7 +59,7 @@ class ReproduceRequest:
 
     def conditions(self, columns: dict[str, dict[str, str]], observer: Observer) -> Conditions:
         """What an experiment is run under."""
-        from wdist.reproduce.reproduction import Conditions
+        from wdist.studies.reproduce.reproduction import Conditions
 
         return Conditions(
             quick=self.quick,
@@ -107,7 +107,7 @@ def command(
         return _list(json=delivery.json)
 
     from wdist.report.terminal.progress import display_on
-    from wdist.reproduce.registry import experiment
+    from wdist.studies.reproduce.registry import experiment
 
     chosen = experiment(what)
     columns = request.columns(chosen)
@@ -148,26 +148,26 @@ class _Reproduced:
     def document(self) -> str:
         from wdist.report.documents.document import text
         from wdist.report.documents.reproduction import ReproductionDocument
-        from wdist.reproduce.reproduction import PAPER
+        from wdist.studies.reproduce.reproduction import PAPER
 
         return text(ReproductionDocument.of(self.reproduction, paper=PAPER))
 
     def rendered(self) -> RenderableType:
         from wdist.report.terminal.reproduction import rendered_reproduction
-        from wdist.reproduce.reproduction import PAPER
+        from wdist.studies.reproduce.reproduction import PAPER
 
         return rendered_reproduction(self.reproduction, paper=PAPER)
 
     def figure(self, suffix: str) -> bytes:
-        from wdist.report.figures.reproduction import reproduction_bytes
+        from wdist.report.plots.reproduction import reproduction_bytes
 
         return reproduction_bytes(self.reproduction, suffix=suffix)
 
 
 def _list(*, json: bool) -> int:
-    from wdist.device import choose_device
-    from wdist.reproduce.forecast import machine_rate
-    from wdist.reproduce.registry import EXPERIMENTS
+    from wdist.environment import choose_device
+    from wdist.studies.reproduce.forecast import machine_rate
+    from wdist.studies.reproduce.registry import EXPERIMENTS
 
     rate = machine_rate(choose_device("cpu"))
     experiments = [

@@ -11,8 +11,8 @@ from wdist.errors import UsageError
 from wdist.training.budget import Budget
 
 if TYPE_CHECKING:
-    from wdist.result import Estimate
-    from wdist.sources.source import Access
+    from wdist.data.sources.source import Access
+    from wdist.estimation.result import Estimate
     from wdist.training.observer import Observer
 
 
@@ -62,17 +62,17 @@ class Request:
         """The one call of the library.
 
         Arguments:
-            a, b: as for :func:`wdist.estimation.estimate`.
+            a, b: as for :func:`wdist.estimation.estimate.estimate`.
             observer: is told how far the work is.
             facts: further arguments of the same function, which no option decides.
         """
-        from wdist.estimation import estimate
+        from wdist.estimation.estimate import estimate
 
         return estimate(a, b, **self.arguments, observer=observer, **facts)
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Those of :func:`wdist.estimation.estimate` that options decide."""
+        """Those of :func:`wdist.estimation.estimate.estimate` that options decide."""
         return {
             "settings": self._settings,
             "budget": self._limit,
@@ -123,6 +123,6 @@ class SourceOptions:
 
     def access(self, seed: int = 0) -> Access:
         """The same for the library."""
-        from wdist.sources.source import Access
+        from wdist.data.sources.source import Access
 
         return Access(trust=self.trust, download=self.download, drop_nonfinite=self.drop_nonfinite, seed=seed)

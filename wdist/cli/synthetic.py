@@ -13,7 +13,7 @@ from wdist.cli.request import Request
 from wdist.errors import UsageError
 
 if TYPE_CHECKING:
-    from wdist.sources.pairs import KnownPair
+    from wdist.data.sources.pairs import KnownPair
 
 _PAIR = "Pair (exactly one of the first five)"
 
@@ -94,7 +94,7 @@ class PairOptions:
 
     def make(self) -> KnownPair:
         """The pair."""
-        from wdist.sources import pairs
+        from wdist.data.sources import pairs
 
         if self.absolute_value:
             return pairs.absolute_value()

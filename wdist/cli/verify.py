@@ -15,7 +15,7 @@ from wdist.errors import ExitStatus, SourceError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wdist.verification import Verification
+    from wdist.estimation.verification import Verification
 
 
 @expanded
@@ -42,7 +42,7 @@ def command(
 
     from wdist.cli.console import notes_console, result_console
     from wdist.cli.delivery import check_no_input, done_whatever_fails
-    from wdist.output import atomic_write, check_writable
+    from wdist.files import atomic_write, check_writable
     from wdist.report.terminal.progress import display_on
     from wdist.training.observer import Stage
 
@@ -53,7 +53,7 @@ def command(
         check_no_input([output], [str(critic), *(address for address in (a, b) if address is not None)])
     with display_on(notes_console(), quiet=quiet) as observer:
         observer.notify(Stage(what="verifying"))
-        from wdist.verification import verify
+        from wdist.estimation.verification import verify
 
         verification = verify(critic, a, b, access=sources.access(), features=features, device=device, observer=observer)
 

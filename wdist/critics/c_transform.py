@@ -23,12 +23,12 @@ from torch import Tensor
 
 from wdist.critics.closed_form import ClosedFormRecipe
 from wdist.critics.frozen import FrozenCritic
+from wdist.data.rows import evenly
+from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.frozen_layers import Affine
-from wdist.measures.rows import evenly
-from wdist.measures.standardisation import Standardisation
 
 _POINTS, _NUMBERS = 2000, 1 << 20
 """Training samples of each side that dual variables are computed for, about a second; and the coordinates that they may have: in

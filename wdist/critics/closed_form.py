@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from wdist.critics.frozen import FrozenCritic
+from wdist.data.rows import Rows
+from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.frozen_layer import FrozenLayer
-from wdist.measures.rows import Rows
-from wdist.measures.standardisation import Standardisation
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from wdist.critics.critic import Critic
 from wdist.critics.frozen import FrozenCritic
 from wdist.critics.settings import CriticSettings
+from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import L2, GroundMetric
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.frozen_layers import Affine
-from wdist.measures.standardisation import Standardisation
 
 _VALUES_AT_ONCE = 1 << 17
 """Distances that stay in the cache of one core."""

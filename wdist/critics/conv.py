@@ -11,13 +11,13 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.critics.recipe import CriticRecipe
 from wdist.critics.settings import CriticSettings
 from wdist.critics.stack import StackedCritic
+from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import L2, GroundMetric
 from wdist.lipschitz.activation import Activation
 from wdist.lipschitz.conv_frozen import Convolution, PatchWise
 from wdist.lipschitz.conv_patches import ImageShape, Patches
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.linear import LipschitzLinear
-from wdist.measures.standardisation import Standardisation
 
 _PATCH = 2
 _CHANNEL_SHARE = 16

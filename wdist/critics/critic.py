@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from wdist.critics.frozen import FrozenCritic
-from wdist.measures.standardisation import Standardisation
+from wdist.data.standardisation import Standardisation
 
 
 class Critic(nn.Module, ABC):

@@ -5,9 +5,9 @@ from torch import Tensor
 
 from wdist.critics.frozen import FrozenCritic
 from wdist.critics.stack import StackedCritic
+from wdist.data.standardisation import Standardisation
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.frozen_layers import Affine
-from wdist.measures.standardisation import Standardisation
 
 
 class DenseCritic(StackedCritic):

@@ -13,12 +13,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from wdist.data.standardisation import Standardisation
 from wdist.errors import SourceError, UsageError
-from wdist.linalg.rounding import gamma
+from wdist.estimation.result import LayerBound
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.frozen_layers import read_layer
-from wdist.measures.standardisation import Standardisation
-from wdist.result import LayerBound
+from wdist.lipschitz.linalg.rounding import gamma
 
 FORMAT = "wdist-critic-1"
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from wdist.critics.closed_form import ClosedFormRecipe, steepest_direction
+from wdist.data.rows import evenly
 from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.frozen_layers import Affine
 from wdist.lipschitz.piecewise_linear import PiecewiseLinear
-from wdist.measures.rows import evenly
 
 _STARTS = 6
 """Random directions, beside the difference of the means and the coordinate that differs most."""

@@ -18,10 +18,10 @@ from wdist.critics.critic import Critic
 from wdist.critics.frozen import FrozenCritic
 from wdist.critics.recipe import CriticRecipe
 from wdist.critics.settings import CriticSettings
+from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError
 from wdist.gan.settings import GanSettings
 from wdist.lipschitz.conv_patches import ImageShape
-from wdist.measures.standardisation import Standardisation
 from wdist.training.optimizers import Adam, Optimizer, make_optimizers
 from wdist.training.penalties.catalogue import penalty
 from wdist.training.penalties.penalty import Penalty

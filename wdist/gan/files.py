@@ -11,9 +11,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from wdist.errors import OutputError, SourceError, UsageError
+from wdist.files import atomic_write, check_writable
 from wdist.gan.player import Game
 from wdist.gan.settings import GanSettings
-from wdist.output import atomic_write, check_writable
 
 FORMAT = "wdist-gan-1"
 STATE, FINAL, EXPORTED, SHEET = "state.safetensors", "generator.safetensors", "generator.pt2", "samples.png"

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from wdist.data.memory import fits, size_text
+from wdist.data.rows import ResidentRows, evenly
+from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import Access, EndlessSource
+from wdist.data.standardisation import Standardisation
 from wdist.errors import SourceError, UsageError
 from wdist.gan.generators import is_image
-from wdist.measures.rows import ResidentRows, evenly
-from wdist.measures.standardisation import Standardisation
-from wdist.sources.memory import fits, size_text
-from wdist.sources.opening import open_source
-from wdist.sources.source import Access, EndlessSource
 
 _LOOKED_AT = 20_000
 """Images that shift and spread follow from."""

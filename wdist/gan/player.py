@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from wdist.data.measure import random_stream
 from wdist.gan.critics import PLANS, Opponent, make_opponent
 from wdist.gan.generators import ImageGenerator, image_generator
 from wdist.gan.images import Images
 from wdist.gan.settings import GanSettings
-from wdist.measures.measure import random_stream
 from wdist.training.optimizers import Adam, Optimizer
 
 _LATENT_SIDE, _CALIBRATION_SIDE, _WEIGHTS_SIDE = 11, 12, 13

@@ -18,20 +18,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wdist.certificate import certify
-from wdist.device import choose_device
-from wdist.dual import evaluate, lower_bound
+from wdist.bounds.certificate import certify
+from wdist.bounds.dual import evaluate, lower_bound
+from wdist.data.measure import random_stream
+from wdist.data.sources.source import Access
+from wdist.environment import choose_device, environment
 from wdist.errors import SourceError, TrainingDiverged, UsageError
+from wdist.estimation.result import Environment
+from wdist.files import atomic_write
 from wdist.gan import files
 from wdist.gan.images import Images, load_images
 from wdist.gan.player import Game
 from wdist.gan.settings import GanSettings
 from wdist.gan.sheet import drawn
-from wdist.measures.measure import random_stream
-from wdist.output import atomic_write
-from wdist.provenance import environment
-from wdist.result import Environment
-from wdist.sources.source import Access
 from wdist.training.budget import Budget, Clock
 
 STEPS = 4000

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from wdist.linalg.rounding import UNIT_ROUNDOFF
+from wdist.estimation.result import LayerBound
 from wdist.lipschitz.frozen_layer import FrozenLayer
-from wdist.result import LayerBound
+from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF
 
 
 class ActivationModule(nn.Module, ABC):

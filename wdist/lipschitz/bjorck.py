@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wdist.linalg.orthonormalise import add_product, add_product_, polar_factor, retract_
-from wdist.linalg.precision import float32_products
+from wdist.lipschitz.linalg.orthonormalise import add_product, add_product_, polar_factor, retract_
+from wdist.lipschitz.linalg.precision import float32_products
 from wdist.lipschitz.linear import LipschitzLinear
 from wdist.lipschitz.polar_gradient import PolarTangentLinear
 

@@ -8,8 +8,8 @@ References:
 import torch
 from torch import Tensor
 
-from wdist.linalg.orthonormalise import bjorck, safe_scale
-from wdist.linalg.spectral_norm import spectral_norm_estimate
+from wdist.lipschitz.linalg.orthonormalise import bjorck, safe_scale
+from wdist.lipschitz.linalg.spectral_norm import spectral_norm_estimate
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
 from wdist.lipschitz.spectral import divided_by_norm
 

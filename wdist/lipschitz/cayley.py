@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.parametrizations import orthogonal
 
-from wdist.linalg.orthonormalise import orthonormal_initial, polar_factor
+from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial, polar_factor
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
 
 

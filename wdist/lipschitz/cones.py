@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdist.linalg.rounding import UNIT_ROUNDOFF, gamma
+from wdist.estimation.result import LayerBound
 from wdist.lipschitz.frozen_layer import FrozenLayer
-from wdist.result import LayerBound
+from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma
 
 KIND = "cones"
 _PAIRS_AT_ONCE = 1 << 19

@@ -17,9 +17,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from wdist.linalg.rounding import gamma
+from wdist.estimation.result import LayerBound
 from wdist.lipschitz.frozen_layer import FrozenLayer
-from wdist.result import LayerBound
+from wdist.lipschitz.linalg.rounding import gamma
 
 KINDS = ("maximum", "minimum", "mean")
 

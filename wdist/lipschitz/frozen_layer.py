@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
-from wdist.result import LayerBound
+from wdist.estimation.result import LayerBound
 
 
 class FrozenLayer(ABC):

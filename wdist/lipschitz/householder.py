@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from wdist.linalg.rounding import gamma
+from wdist.estimation.result import LayerBound
 from wdist.lipschitz.activation import Activation, ActivationModule
 from wdist.lipschitz.frozen_layer import FrozenLayer
-from wdist.result import LayerBound
+from wdist.lipschitz.linalg.rounding import gamma
 
 KIND = "householder"
 _MAXMIN_ANGLE = 3 * math.pi / 4

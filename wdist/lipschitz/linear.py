@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from wdist.linalg.orthonormalise import orthonormal_initial
+from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from wdist.linalg.induced_norms import to_maximum_norm_bound
-from wdist.linalg.projections import project_to_ball
+from wdist.lipschitz.linalg.induced_norms import project_to_ball, to_maximum_norm_bound
 from wdist.lipschitz.linear import LipschitzLinear
 
 _ON_ONE_ENTRY = 0.95

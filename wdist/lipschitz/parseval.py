@@ -11,7 +11,7 @@ References:
 import torch
 from torch import Tensor
 
-from wdist.linalg.orthonormalise import bjorck
+from wdist.lipschitz.linalg.orthonormalise import bjorck
 from wdist.lipschitz.linear import LipschitzLinear
 from wdist.lipschitz.spectral import divided_by_norm
 

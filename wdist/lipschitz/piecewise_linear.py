@@ -13,9 +13,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from wdist.linalg.rounding import gamma
+from wdist.estimation.result import LayerBound
 from wdist.lipschitz.frozen_layer import FrozenLayer
-from wdist.result import LayerBound
+from wdist.lipschitz.linalg.rounding import gamma
 
 KIND = "piecewise-linear"
 

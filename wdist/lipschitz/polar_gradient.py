@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wdist.linalg.orthonormalise import add_product, polar_express
-from wdist.linalg.product_polar import product_polar
+from wdist.lipschitz.linalg.orthonormalise import add_product, polar_express
+from wdist.lipschitz.linalg.product_polar import product_polar
 
 _FEW_ROWS = 2
 """Rows of a batch, times this, that may be as many as the smaller side of W: a dozen products of n x n against nine of W's size."""
@@ -21,7 +21,7 @@ class PolarTangentLinear(torch.autograd.Function):
     r"""z = h W^T + b, whose gradient for W is an approximate polar factor of the Euclidean one, projected to the tangent space.
 
     The gradient :math:`\delta^\top h` of a batch with few rows has the polar factor :math:`\delta'^\top h`
-    (:func:`wdist.linalg.product_polar.product_polar`), whose projection needs no product larger than the layer's own: that of
+    (:func:`wdist.lipschitz.linalg.product_polar.product_polar`), whose projection needs no product larger than the layer's own: that of
     :class:`wdist.lipschitz.bjorck.OrthonormalLinear`, with :math:`\delta'` in the place of :math:`\delta`. A single row or column
     is scaled to norm 1 after the projection.
     """

@@ -7,7 +7,7 @@ References:
 import torch
 from torch import Tensor
 
-from wdist.linalg.spectral_norm import spectral_norm_bound, spectral_norm_estimate
+from wdist.lipschitz.linalg.spectral_norm import spectral_norm_bound, spectral_norm_estimate
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
 
 

@@ -10,7 +10,7 @@ from wdist.report.numbers import at_most, counted, level, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from wdist.ranking import Claim, Comparison, Entry, Separation
+    from wdist.comparison.ranking import Claim, Comparison, Entry, Separation
 
 
 def sentences(comparison: Comparison) -> Iterator[str]:

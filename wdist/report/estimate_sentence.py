@@ -8,8 +8,8 @@ from wdist.report.names import METHODS, METRICS
 from wdist.report.numbers import at_most, counted, level, lower_bound, nearest
 
 if TYPE_CHECKING:
-    from wdist.result import Estimate
-    from wdist.sources.source import SourceInfo
+    from wdist.data.sources.source import SourceInfo
+    from wdist.estimation.result import Estimate
 
 _DIGITS = 5
 

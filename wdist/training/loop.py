@@ -9,7 +9,7 @@ from torch import Tensor
 
 from wdist.critics.critic import Critic
 from wdist.errors import TrainingDiverged
-from wdist.result import HistoryPoint
+from wdist.estimation.result import HistoryPoint
 from wdist.training.budget import Budget, Clock
 from wdist.training.observer import Observer, Progress
 from wdist.training.optimizers import schedule

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from wdist.linalg.orthonormalise import polar_express
 from wdist.lipschitz.bjorck import OrthonormalLinear
+from wdist.lipschitz.linalg.orthonormalise import polar_express
 
 
 class Optimizing(Protocol):

@@ -35,7 +35,7 @@ class Cadence:
         self._longest = 1 if first == 1 else _LONGEST
 
     def met(self, defect: float) -> None:
-        """Takes note of the defect that a return has met, as :func:`wdist.linalg.orthonormalise.retract_` measures it."""
+        """Takes note of the defect that a return has met, as :func:`wdist.lipschitz.linalg.orthonormalise.retract_` measures it."""
         if defect > _LARGE_DEFECT:
             self.steps = max(1, self.steps // 2)
         elif defect < _SMALL_DEFECT:

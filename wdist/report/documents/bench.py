@@ -13,7 +13,7 @@ from wdist.report.documents.verification import FindingDocument
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from wdist.bench.bench import Bench, BenchResult
+    from wdist.studies.bench.bench import Bench, BenchResult
 
 
 class RowsDocument(Document):

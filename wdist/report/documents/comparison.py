@@ -12,7 +12,7 @@ from wdist.report.documents.document import SCHEMA_VERSION, Document, Number
 from wdist.report.documents.source import EnvironmentDocument, FeaturesDocument, SourceDocument
 
 if TYPE_CHECKING:
-    from wdist.ranking import Comparison, Entry
+    from wdist.comparison.ranking import Comparison, Entry
 
 
 class EntryDocument(Document):

@@ -12,7 +12,7 @@ from wdist.report.documents.document import SCHEMA_VERSION, Document, Number
 from wdist.report.documents.source import EnvironmentDocument, FeaturesDocument, SourceDocument
 
 if TYPE_CHECKING:
-    from wdist.result import Estimate
+    from wdist.estimation.result import Estimate
 
 
 class EstimateDocument(Document):

@@ -9,8 +9,8 @@ from pydantic import Field
 from wdist.report.documents.document import SCHEMA_VERSION, Document, Number
 
 if TYPE_CHECKING:
-    from wdist.reproduce.experiment import Experiment
-    from wdist.reproduce.reproduction import Curves, Reproduction, Surface
+    from wdist.studies.reproduce.experiment import Experiment
+    from wdist.studies.reproduce.reproduction import Curves, Reproduction, Surface
 
 
 class ComparisonDocument(Document):

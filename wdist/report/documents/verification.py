@@ -9,7 +9,7 @@ from pydantic import Field
 from wdist.report.documents.document import SCHEMA_VERSION, Document, Number
 
 if TYPE_CHECKING:
-    from wdist.verification import Verification
+    from wdist.estimation.verification import Verification
 
 
 class FindingDocument(Document):

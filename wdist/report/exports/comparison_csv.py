@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wdist.ranking import Comparison
+    from wdist.comparison.ranking import Comparison
 
 COLUMNS = (
     "name",

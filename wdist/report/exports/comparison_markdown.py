@@ -8,7 +8,7 @@ from wdist.report.comparison_sentences import place, sentences
 from wdist.report.numbers import at_most, level, lower_bound, nearest
 
 if TYPE_CHECKING:
-    from wdist.ranking import Comparison, Entry
+    from wdist.comparison.ranking import Comparison, Entry
 
 
 def markdown(comparison: Comparison) -> str:

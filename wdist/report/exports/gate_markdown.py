@@ -9,8 +9,8 @@ from wdist.report.names import METRICS
 from wdist.report.numbers import at_most, certificate, counted, duration, level, lower_bound, nearest
 
 if TYPE_CHECKING:
-    from wdist.gating.gate import GateResult
-    from wdist.sources.source import SourceInfo
+    from wdist.data.sources.source import SourceInfo
+    from wdist.gate.gate import GateResult
 
 
 def gate_markdown(result: GateResult) -> str:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from wdist.report.exports.printable import one_line
 
 if TYPE_CHECKING:
-    from wdist.gating.gate import GateResult
+    from wdist.gate.gate import GateResult
 
 
 def junit(result: GateResult, *, accept_inconclusive: bool = False) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from wdist.bench.bench import Bench, BenchResult, BenchTable, Column
+    from wdist.studies.bench.bench import Bench, BenchResult, BenchTable, Column
 
 _DIGITS = 4
 

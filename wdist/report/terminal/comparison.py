@@ -19,7 +19,7 @@ from wdist.report.terminal.style import ACCENT, plain_table
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from wdist.ranking import Comparison
+    from wdist.comparison.ranking import Comparison
 
 _NAME_WIDTH = 26
 _NARROWEST_BAR, _WIDEST_BAR = 12, 60

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from wdist.result import CriticResult, Estimate
+    from wdist.estimation.result import CriticResult, Estimate
 
 
 def critics_table(estimate: Estimate) -> RenderableType:

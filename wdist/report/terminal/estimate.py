@@ -15,7 +15,7 @@ from wdist.report.terminal.remarks import remarks
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wdist.result import Estimate
+    from wdist.estimation.result import Estimate
 
 
 def rendered(estimate: Estimate) -> RenderableType:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from wdist.finding import Finding
+    from wdist.studies.claim_check import Finding
 
 
 def findings_table(findings: Sequence[Finding], *, header: str) -> Table:

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from wdist.ends import SHORT_OF_MEMORY
+from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
 from wdist.report.estimate_sentence import sentence
 from wdist.report.gate_limits import NAMES, marks
 from wdist.report.numbers import at_most, certificate, duration, level, lower_bound
@@ -18,8 +18,8 @@ from wdist.report.terminal.headline import headline
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from wdist.gating.gate import GateResult
-    from wdist.gating.interval import Interval
+    from wdist.gate.gate import GateResult
+    from wdist.gate.rules import Interval
 
 _STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 _COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}

@@ -17,8 +17,8 @@ from wdist.report.terminal.style import ACCENT
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wdist.result import Estimate, PopulationBound, SamplesInterval
-    from wdist.sources.source import SourceInfo
+    from wdist.data.sources.source import SourceInfo
+    from wdist.estimation.result import Estimate, PopulationBound, SamplesInterval
 
 _DIGITS = 5
 _PROOF_WIDTH = 60

@@ -9,7 +9,7 @@ from rich.text import Text
 from wdist.report.numbers import duration, level
 
 if TYPE_CHECKING:
-    from wdist.result import CriticResult, Estimate
+    from wdist.estimation.result import CriticResult, Estimate
 
 
 def remarks(estimate: Estimate) -> list[Text]:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from wdist.reproduce.experiment import Experiment
-    from wdist.reproduce.reproduction import Comparison, Reproduction
+    from wdist.studies.reproduce.experiment import Experiment
+    from wdist.studies.reproduce.reproduction import Comparison, Reproduction
 
 _DIGITS = 4
 

@@ -13,7 +13,7 @@ from wdist.report.terminal.style import plain_table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wdist.verification import Verification
+    from wdist.estimation.verification import Verification
 
 _DIGITS = 10
 """Of claimed and re-computed bounds: enough to see where they part."""

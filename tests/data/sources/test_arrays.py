@@ -1,0 +1,361 @@
+"""Array files: what they may hold, how little of them is read, and how they are refused."""
+
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.data.sources.conftest import ARRAYS, ROWS, refused
+from wdist.data.sources import npy
+from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import Access
+from wdist.data.tables import text_table
+
+
+def everything(source):
+    return source.read(slice(0, source.count))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"])
+def test_types_that_torch_computes_with_stay_as_they_are(dtype, tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(40).reshape(20, 2).astype(dtype))
+    source = open_source(tmp_path / "x.npy")
+    assert source.info.dtype == dtype
+    assert everything(source).dtype == getattr(torch, dtype)
+
+
+@pytest.mark.parametrize(("dtype", "read"), [("uint16", "int32"), ("uint32", "int64"), ("uint64", "float64"), (">i4", "int32")])
+def test_other_types_are_read_in_the_narrowest_that_holds_them(dtype, read, tmp_path):
+    values = np.array([[0, 1], [200, np.iinfo(dtype).max // 4 * 3]], dtype=dtype)
+    np.save(tmp_path / "x.npy", values)
+    rows = everything(open_source(tmp_path / "x.npy"))
+    assert rows.dtype == getattr(torch, read)
+    assert np.array_equal(rows.numpy().astype(np.float64), values.astype(np.float64))
+
+
+def test_tensors_and_arrays_are_sources_without_a_file():
+    values = torch.arange(60.0, requires_grad=True).reshape(20, 3)
+    source = open_source(values)
+    assert source.info.address == "<tensor>"
+    assert torch.equal(everything(source), values.detach())
+    assert open_source(values.detach().numpy()).info.address == "<array>"
+    assert open_source([[1, 2], [3, 4]]).info.event_shape == (2,)
+    assert open_source(source) is source
+
+
+def test_a_list_of_numbers_is_samples_of_one_coordinate():
+    source = open_source(np.arange(30.0))
+    assert (source.info.event_shape, source.info.dim, source.count) == ((), 1, 30)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.bfloat16])
+def test_tensor_types_beyond_numpy(dtype):
+    values = torch.arange(40).reshape(20, 2).to(dtype)
+    source = open_source(values)
+    assert source.info.dtype == str(dtype).removeprefix("torch.")
+    assert torch.equal(everything(source).double(), torch.arange(40).reshape(20, 2).double())
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.zeros((20, 2), dtype=complex), "complex"),
+        (torch.zeros(20, 2, dtype=torch.complex64), "complex"),
+        (torch.zeros(20, 2).to_sparse(), "sparse"),
+        (np.array(["a"] * 20), "strings"),
+        (np.array([object()] * 20), "objects"),
+        (np.zeros(20, dtype="datetime64[s]"), "dates"),
+        (np.zeros(20, dtype=[("a", float)]), "records"),
+        (np.ma.masked_array(np.zeros(20)), "masked"),
+        (np.float64(3.0), "single number"),
+        (torch.zeros(0, 3), "no values"),
+        (torch.zeros(20, 0), "no values"),
+        ([[1, 2], [3]], "array"),
+    ],
+)
+def test_values_that_are_no_samples_are_refused(values, words):
+    refused(values, words)
+
+
+def test_one_dataset_needs_no_name_and_several_are_listed(tmp_path):
+    with h5py.File(tmp_path / "one.h5", "w") as file:
+        file["deep/down/x"] = ROWS
+    assert open_source(tmp_path / "one.h5").count == 60
+    assert open_source(f"{tmp_path}/one.h5:deep").count == 60
+    ARRAYS["h5"](tmp_path)
+    refused(f"{tmp_path}/a.h5", r"a\.h5 holds 2 datasets \(group/x, labels\); name one: .*a\.h5:group/x")
+    refused(f"{tmp_path}/a.h5:lables", r"no dataset 'lables' \(it holds group/x, labels\)")
+    assert open_source(f"{tmp_path}/a.h5:packed").count == 60, "a soft link may be named"
+    refused(f"{ARRAYS['npz'](tmp_path)[:-2]}", r"holds 2 arrays \(x, y\)")
+    refused(f"{ARRAYS['npz'](tmp_path)[:-1]}z", r"no array 'z'")
+    refused(f"{ARRAYS['safetensors'](tmp_path)[:-2]}", "holds 2 tensors .*factory=")
+    refused(f"{ARRAYS['pt'](tmp_path)[:-1]}z", "no tensor 'z'")
+    refused(f"{ARRAYS['npy'](tmp_path)}:x", "leave out :x")
+
+
+def test_weights_of_a_network_ask_for_a_factory(tmp_path):
+    torch.save(torch.nn.Linear(3, 4).state_dict(), tmp_path / "net.pt")
+    refused(f"{tmp_path}/net.pt", "weights of a network.*factory=")
+
+
+@pytest.mark.parametrize("dtype", [h5py.string_dtype(), "S4", h5py.ref_dtype, np.complex64, h5py.vlen_dtype(np.float32)])
+def test_datasets_of_other_things_than_numbers_are_refused(dtype, tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", (20,), dtype=dtype)
+    refused(f"{tmp_path}/x.h5", "not numbers|complex")
+
+
+def test_empty_datasets_are_refused(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["nothing"] = h5py.Empty("f")
+        file["none"] = np.zeros((0, 3))
+        file["single"] = 3.0
+        file["gone"] = h5py.ExternalLink("missing.h5", "x")
+    refused(f"{tmp_path}/x.h5:nothing", "empty dataset")
+    refused(f"{tmp_path}/x.h5:none", "no values")
+    refused(f"{tmp_path}/x.h5:single", "single number")
+    refused(f"{tmp_path}/x.h5:gone", "no dataset 'gone'")
+    h5py.File(tmp_path / "empty.h5", "w").close()
+    refused(f"{tmp_path}/empty.h5", "holds no dataset")
+
+
+def test_an_external_dataset_is_read_where_it_lies(tmp_path):
+    ARRAYS["h5"](tmp_path)
+    with h5py.File(tmp_path / "link.h5", "w") as file:
+        file["there"] = h5py.ExternalLink("a.h5", "group/x")
+    assert open_source(f"{tmp_path}/link.h5:there").count == 60
+
+
+def path_of(address):
+    return Path(address if os.path.exists(address) else address.rpartition(":")[0])
+
+
+@pytest.mark.parametrize("name", ["h5", "npy", "npy-fortran", "npz", "pt", "pt-old", "safetensors"])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.97])
+def test_files_that_are_cut_short_are_refused(name, share, tmp_path):
+    path = path_of(address := ARRAYS[name](tmp_path))
+    content = path.read_bytes()
+    path.write_bytes(content[: max(1, int(share * len(content)))])
+    refused(address, path.name)
+
+
+@pytest.mark.parametrize("name", [*ARRAYS])
+@pytest.mark.parametrize("content", [b"", b"\x00\xff\xfe no such format \x80" * 50], ids=["empty", "foreign"])
+def test_empty_and_foreign_files_are_refused(name, content, tmp_path):
+    path = path_of(address := ARRAYS[name](tmp_path))
+    path.write_bytes(content)
+    refused(address, path.name)
+
+
+def test_missing_files_are_refused_with_the_name_that_was_meant(tmp_path):
+    ARRAYS["npy"](tmp_path)
+    refused(f"{tmp_path}/b.npy", "does not exist; did you mean 'a.npy'")
+    refused(f"{tmp_path}/zzzzzzzz", "does not exist; name a file")
+    (tmp_path / "gone.npy").symlink_to("moved-away.npy")
+    refused(f"{tmp_path}/gone.npy", "is a link to moved-away.npy, which does not exist")
+    (tmp_path / "round.npy").symlink_to("round.npy")
+    refused(f"{tmp_path}/round.npy", "is a link to round.npy")
+    refused("https://example.org/a.npy", "fetch it first")
+    refused("torchvison:MNIST", "did you mean 'torchvision:...'")
+    (tmp_path / "a.docx").write_text("x")
+    refused(f"{tmp_path}/a.docx", "suffix")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser may read everything")
+def test_unreadable_files_are_refused(tmp_path):
+    path = Path(ARRAYS["npy"](tmp_path))
+    path.chmod(0)
+    refused(path, "cannot be read")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.npy")
+    refused(f"{tmp_path}/x.npy", "no regular file")
+
+
+class Bomb:
+    """Unpickled, it creates a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("suffix", ["pt", "pth", "npy", "npz"])
+def test_a_pickle_that_would_run_code_is_refused_and_does_not(suffix, tmp_path):
+    bomb, path = Bomb(tmp_path / "exploded"), tmp_path / f"x.{suffix}"
+    if suffix == "npy":
+        np.save(path, np.array([bomb] * 20, dtype=object), allow_pickle=True)
+    elif suffix == "npz":
+        np.savez(path, x=np.array([bomb] * 20, dtype=object))
+    else:
+        torch.save({"x": bomb}, path)
+    refused(path, "code|objects")
+    path.write_bytes(pickle.dumps(bomb))
+    refused(path, path.name)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_whole_pickled_network_is_refused(tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "net.pt")
+    refused(f"{tmp_path}/net.pt", r"code \(torch\.nn\.modules\.linear\.Linear\)")
+
+
+def write_npz_claiming(path, shape, values):
+    np.save(path.with_suffix(".npy"), values)
+    raw = path.with_suffix(".npy").read_bytes()
+    old, new = str(values.shape).encode(), str(shape).encode()
+    header = raw[:128].replace(old, new).replace(b" " * (len(new) - len(old)) + b"\n", b"\n")
+    assert len(header) == 128
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", header + raw[128:])
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "x.npz", x=np.zeros((1000, 1000)))
+    monkeypatch.setattr(npy, "fits", lambda nbytes: nbytes < 1_000_000)
+    monkeypatch.setattr(npy, "_unpacked", None)
+    refused(f"{tmp_path}/x.npz", r"unpacks to 8 MB, more than half of .* free memory; save it as \.npy")
+
+
+def test_a_header_that_claims_more_than_the_archive_holds_is_not_believed(tmp_path):
+    write_npz_claiming(tmp_path / "x.npz", (10**12, 3), np.zeros((20, 3)))
+    refused(f"{tmp_path}/x.npz", r"claims the shape \(1000000000000, 3\) but is cut short")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\n1,2\n3,x\n", "line 3 holds 'x'"),
+        ("1,2\n3,\n", "line 2 has an empty cell"),
+        ("1,2\n3\n", "line 2 has 1 columns, the first row 2"),
+        ("1,2\n\n3,4,5\n", "line 3 has 3 columns"),
+        ("a,b\n", "header but no rows"),
+        ("\n\n", "no rows"),
+        ("1,x\n2,3\n", "line 1 holds 'x'"),
+    ],
+)
+def test_a_table_names_its_bad_line(text, words, tmp_path):
+    (tmp_path / "x.csv").write_text(text)
+    refused(f"{tmp_path}/x.csv", words)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1,2\n3,4\n", "a,b\n1,2\n3,4\n", "\ufeffa,b\r\n1,2\r\n\r\n3,4\r\n", '"a","b"\n"1","2"\n3,4', "1;2\n3;4\n", " 1 , 2 \n3e0,4.0"],
+    ids=["plain", "header", "windows", "quoted", "semicolon", "spaces"],
+)
+def test_tables_as_programs_write_them(text, tmp_path):
+    (tmp_path / "x.csv").write_text(text, encoding="utf-8", newline="")
+    assert everything(open_source(tmp_path / "x.csv")).tolist() == [[1, 2], [3, 4]]
+
+
+def test_a_table_too_large_for_memory_is_read_from_a_temporary_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_table, "fits", lambda nbytes: False)
+    monkeypatch.setattr(text_table, "_ROWS_AT_ONCE", 7)
+    source = open_source(ARRAYS["csv"](tmp_path))
+    assert np.array_equal(everything(source).numpy().astype(np.float32), ROWS.reshape(60, 6))
+
+
+STREAM = """
+import resource, sys
+import psutil
+from wdist.data.memory import fits
+from wdist.data.sources.opening import open_source
+from wdist.data.survey import survey
+
+limit = psutil.Process().memory_info().vms + 150_000_000
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+digests = set()
+for address in sys.argv[1:]:
+    source = open_source(address)
+    assert not fits(source.nbytes), "it must look too large to be loaded"
+    found = survey(source)
+    assert found.maximum == 7.0, found
+    digests.add(found.digest)
+print(len(digests))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit on memory is that of Linux")
+def test_a_file_larger_than_the_memory_is_read_in_pieces(tmp_path, repository):
+    """200 MB under a limit that leaves 150 MB."""
+    shape = (50_000, 1000)
+    values = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", dtype=np.float32, shape=shape)
+    values[-1, -1] = 7
+    del values
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", shape, dtype=np.float32, chunks=(1000, 1000), compression="gzip")[-1:, -1:] = 7
+    done = subprocess.run(
+        [sys.executable, "-c", STREAM, tmp_path / "x.npy", tmp_path / "x.h5"],
+        capture_output=True,
+        text=True,
+        cwd=repository,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+def test_rows_far_apart_are_not_bridged(tmp_path):
+    """Two rows at the ends of a file cost two small reads, not the whole file."""
+    address = ARRAYS["npy"](tmp_path)
+    source = open_source(address)
+    wide = torch.zeros(3000, 100_000 // 4)
+    save_file({"x": wide}, tmp_path / "wide.safetensors")
+    wide_source = open_source(f"{tmp_path}/wide.safetensors")
+    asked = []
+    original = wide_source._array.read_rows
+    object.__setattr__(wide_source._array, "read_rows", lambda a, b: (asked.append((a, b)), original(a, b))[1])
+    wide_source.read(np.array([0, 1, 2999]))
+    assert asked == [(0, 2), (2999, 3000)]
+    assert source.read(np.array([0, 59])).shape == (2, 6)
+
+
+def test_a_limit_is_a_seeded_sorted_choice_without_repetition(tmp_path):
+    address = f"{ARRAYS['npy'](tmp_path)}?limit=20"
+    chosen = [open_source(address, Access(seed=seed)).index for seed in (0, 0, 1)]
+    assert np.array_equal(chosen[0], chosen[1])
+    assert not np.array_equal(chosen[0], chosen[2])
+    assert (np.diff(chosen[0]) > 0).all()
+    assert open_source(f"{ARRAYS['npy'](tmp_path)}?limit=1000").count == 60
+
+
+def test_two_files_do_not_share_the_row_numbers_of_a_limit(tmp_path):
+    ARRAYS["npy"](tmp_path)
+    (tmp_path / "b.npy").write_bytes((tmp_path / "a.npy").read_bytes())
+    a, b = (open_source(f"{tmp_path}/{name}.npy?limit=20").index for name in "ab")
+    assert not np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("rows", ["5:5", "60:70", "x", "3", "9:2", "-5:3"])
+def test_rows_that_select_nothing_are_refused(rows, tmp_path):
+    refused(f"{ARRAYS['npy'](tmp_path)}?rows={rows}", "rows=")
+
+
+@pytest.mark.parametrize("limit", ["0", "-3", "x", "1.5"])
+def test_a_limit_must_be_a_whole_number(limit, tmp_path):
+    refused(f"{ARRAYS['npy'](tmp_path)}?limit={limit}", "limit=")
+
+
+def test_decimal_commas_are_recognised(tmp_path):
+    (tmp_path / "german.csv").write_text("0,5;1,5\n2,5;3,5\n")
+    refused(f"{tmp_path}/german.csv", "line 1 holds '5;1' where a number should stand; .*write 1.5 and not 1,5")
+
+
+def test_weights_inside_a_checkpoint_are_recognised(tmp_path):
+    weights = {"0.weight": torch.zeros(3, 2), "0.bias": torch.zeros(3)}
+    torch.save({"model": weights, "epoch": 3}, tmp_path / "checkpoint.pt")
+    refused(f"{tmp_path}/checkpoint.pt", r"weights of a network \(under model\); .*checkpoint\.pt\?factory=")
+    torch.save({"model": weights, "ema": weights}, tmp_path / "both.pt")
+    refused(f"{tmp_path}/both.pt", r"\(under model, ema\); .*both\.pt:model\?factory=")

@@ -1,0 +1,64 @@
+"""Whether two sources can stand against each other."""
+
+import numpy as np
+import pytest
+
+from tests.data.sources.conftest import write_convolutional
+from wdist.data.comparable import check_comparable, drawn_range
+from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import Access
+from wdist.errors import SourceError
+
+
+def bytes_file(folder):
+    np.save(folder / "b.npy", np.arange(256, dtype=np.uint8).reshape(32, 8))
+    return f"{folder}/b.npy"
+
+
+def of_shape(*shape, kind=np.float32):
+    return open_source(np.zeros((20, *shape), dtype=kind))
+
+
+def test_equal_shapes_are_compared_without_a_word():
+    for a, b in (((3,), (3,)), ((), (1,)), ((28, 28), (28, 28)), ((1, 28, 28), (28, 28)), ((28, 28, 1), (1, 28, 28))):
+        assert check_comparable(of_shape(*a), of_shape(*b)) == ()
+
+
+def test_a_flattened_shape_is_compared_with_a_word():
+    (warning,) = check_comparable(of_shape(28, 28), of_shape(784))
+    assert "(28, 28)" in warning
+    assert "(784,)" in warning
+
+
+@pytest.mark.parametrize(("a", "b"), [((3,), (4,)), ((28, 28), (32, 32)), ((), (2,)), ((4, 6), (6, 4)), ((3, 8, 8), (8, 8, 3))])
+def test_different_shapes_are_refused_and_both_named(a, b):
+    with pytest.raises(SourceError) as caught:
+        check_comparable(of_shape(*a), of_shape(*b))
+    assert str(a) in str(caught.value)
+    assert str(b) in str(caught.value)
+    assert ("?channels=last" in str(caught.value)) == (len(a) == 3)
+
+
+def test_ranges_that_look_like_two_scalings_are_refused_unless_one_is_chosen(tmp_path):
+    np.save(tmp_path / "wide.npy", np.zeros((20, 8)))
+    wide, narrow = open_source(tmp_path / "wide.npy"), open_source(bytes_file(tmp_path))
+    for pair in (((wide, narrow), (0, 255), (0, 1)), ((narrow, wide), (0.0, 1.0), (3.0, 254.0))):
+        with pytest.raises(SourceError, match=r"0\.\.255|3\.\.254"):
+            check_comparable(*pair[0], *pair[1:])
+    chosen = open_source(f"{tmp_path}/wide.npy?range=raw")
+    assert check_comparable(chosen, narrow, (0, 255), (0, 1)) == ()
+    assert check_comparable(wide, narrow, (-300, 255), (0, 1)) == ()
+    assert check_comparable(wide, narrow, (0, 255), None) == ()
+
+
+def test_images_in_two_conventions_are_compared_with_a_word():
+    images = of_shape(8, 8)
+    assert len(check_comparable(images, images, (-1, 1), (0, 1))) == 1
+    assert check_comparable(images, images, (0, 1), (0, 0.9)) == ()
+    assert check_comparable(of_shape(8), of_shape(8), (-1, 1), (0, 1)) == ()
+
+
+def test_the_range_of_a_generator_is_looked_at_and_that_of_a_distribution_is_not(tmp_path):
+    low, high = drawn_range(open_source(write_convolutional(tmp_path), Access(trust=True)))
+    assert 0 <= low < high <= 1
+    assert drawn_range(open_source("synthetic:gaussian?dim=2")) is None

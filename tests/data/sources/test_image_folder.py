@@ -1,0 +1,117 @@
+"""Folders of images."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.data.sources.conftest import refused, write_images
+from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import Access
+from wdist.errors import SourceError
+
+
+def everything(source):
+    return source.read(slice(0, source.count))
+
+
+def save(folder, name, array, mode=None):
+    folder.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(array)
+    (image if mode is None else image.convert(mode)).save(folder / name)
+
+
+def grey(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+
+
+def test_a_folder_is_searched_to_its_end_whatever_the_case_of_the_suffixes(tmp_path):
+    source = open_source(write_images(tmp_path))
+    assert source.count == 24
+    assert source.info.event_shape == (6, 5, 3)
+    assert source.info.bounds == (0.0, 1.0)
+    assert source.info.units == "uint8 scaled to [0, 1]"
+    first = tmp_path / "images" / "class0" / "0.png"
+    assert np.array_equal(everything(source)[0].numpy(), np.asarray(Image.open(first)).ravel())
+
+
+def test_linked_folders_are_followed_once(tmp_path):
+    write_images(tmp_path)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "there").symlink_to(tmp_path / "images")
+    (tmp_path / "images" / "back").symlink_to(tmp_path / "links")
+    assert open_source(f"{tmp_path}/links").count == 24
+
+
+@pytest.mark.parametrize("name", ["x.txt", None])
+def test_a_folder_without_images_is_refused(name, tmp_path):
+    (tmp_path / "folder").mkdir()
+    if name:
+        (tmp_path / "folder" / name).write_text("no image")
+    refused(f"{tmp_path}/folder", "holds no images")
+
+
+def test_mixed_sizes_are_counted_and_brought_together_on_request(tmp_path):
+    for number in range(5):
+        save(tmp_path / "m", f"{number}.png", grey(8, 8 + number % 2))
+    refused(f"{tmp_path}/m", r"2 sizes \(8x8: 3, 8x9: 2\); bring them together with \?size=8")
+    assert open_source(f"{tmp_path}/m?size=4").info.event_shape == (4, 4)
+    assert open_source(f"{tmp_path}/m?size=4x6").info.event_shape == (4, 6)
+
+
+def test_mixed_modes_are_counted_and_brought_together_on_request(tmp_path):
+    for number in range(5):
+        save(tmp_path / "m", f"{number}.png", grey(8, 8), "RGB" if number < 2 else "L")
+    refused(f"{tmp_path}/m", r"2 modes \(L: 3, RGB: 2\); bring them together with \?mode=RGB")
+    assert open_source(f"{tmp_path}/m?mode=RGB").info.event_shape == (8, 8, 3)
+    grey_source = open_source(f"{tmp_path}/m?mode=L")
+    assert everything(grey_source).unique(dim=0).shape[0] == 1, "the same picture in both modes"
+
+
+def test_resizing_is_antialiased(tmp_path):
+    """Stripes of one pixel become even grey; taking single pixels would keep black or white."""
+    stripes = np.tile(np.array([0, 255], dtype=np.uint8), (64, 32))
+    save(tmp_path / "s", "stripes.png", stripes)
+    values = everything(open_source(f"{tmp_path}/s?size=8"))
+    assert ((values > 100) & (values < 155)).all()
+
+
+@pytest.mark.parametrize(
+    ("mode", "shape"), [("1", (6, 5)), ("P", (6, 5, 3)), ("RGBA", (6, 5, 4)), ("LA", (6, 5, 2)), ("I;16", (6, 5))]
+)
+def test_modes_become_arrays_of_intensities(mode, shape, tmp_path):
+    for number in range(2):
+        (tmp_path / "m").mkdir(exist_ok=True)
+        pixels = grey(6, 5, number)
+        image = Image.fromarray(pixels.astype(np.uint16) * 200) if mode == "I;16" else Image.fromarray(pixels).convert(mode)
+        image.save(tmp_path / "m" / f"{number}.png")
+    source = open_source(f"{tmp_path}/m")
+    assert source.info.event_shape == shape
+    assert everything(source).shape == (2, np.prod(shape))
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", None])
+def test_a_damaged_image_is_named(content, tmp_path):
+    write_images(tmp_path)
+    path = tmp_path / "images" / "class0" / "99.png"
+    path.write_bytes(content if content is not None else (tmp_path / "images" / "class0" / "0.png").read_bytes()[:60])
+    with pytest.raises(SourceError, match=r"99\.png cannot be read as an image .*move it"):
+        everything(open_source(f"{tmp_path}/images"))
+
+
+def test_an_image_that_unpacks_to_an_absurd_size_is_refused(tmp_path, monkeypatch):
+    write_images(tmp_path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    refused(f"{tmp_path}/images", "cannot be read as an image")
+
+
+@pytest.mark.parametrize(
+    ("option", "words"), [("size=0", "size=0"), ("size=4x", "size=4x"), ("mode=XYZ", "mode=XYZ"), ("sise=3", "did you")]
+)
+def test_bad_options_are_refused(option, words, tmp_path):
+    refused(f"{write_images(tmp_path)}?{option}", words)
+
+
+def test_the_same_options_mean_the_same_in_two_runs(tmp_path):
+    address = f"{write_images(tmp_path)}?limit=20&size=4"
+    assert torch.equal(everything(open_source(address, Access(seed=1))), everything(open_source(address, Access(seed=1))))

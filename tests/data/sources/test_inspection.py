@@ -1,0 +1,66 @@
+"""What is there at an address."""
+
+import numpy as np
+import pytest
+
+from tests.data.sources.conftest import ARRAYS, write_convolutional, write_dense, write_images, write_torchscript
+from wdist.data.sources.inspection import inspect_source
+from wdist.data.sources.source import Access
+from wdist.errors import SourceError
+
+
+def test_inspection_of_an_array(tmp_path):
+    values = np.random.default_rng(0).normal(size=(40, 3))
+    values[5] = values[9] = values[1]
+    values[7, 0] = np.nan
+    values[:, 2] = 4
+    np.save(tmp_path / "x.npy", values)
+    found = inspect_source(f"{tmp_path}/x.npy")
+    assert (found.kind, found.samples, found.event_shape, found.dtype) == ("array", 40, (3,), "float64")
+    assert (found.nonfinite_rows, found.first_nonfinite, found.duplicate_rows, found.constant_features) == (1, (7,), 2, 1)
+    assert "--drop-nonfinite" in found.missing[0]
+
+
+@pytest.mark.parametrize("name", ["h5", "npz", "safetensors"])
+def test_inspection_lists_what_a_file_holds(name, tmp_path):
+    path = ARRAYS[name](tmp_path).rpartition(":")[0]
+    found = inspect_source(path)
+    assert len(found.contents) == 2
+    assert "60x2x3" in " ".join(found.contents)
+    assert "name one" in found.missing[0]
+
+
+def test_inspection_of_checkpoints_says_what_is_missing_to_use_them(tmp_path):
+    address = write_dense(tmp_path)
+    bare = inspect_source(f"{tmp_path}/dense.safetensors")
+    assert bare.kind == "checkpoint"
+    assert any(line.startswith("net.0.weight: 8x4") for line in bare.contents)
+    assert "factory=" in bare.missing[0]
+    assert "--trust" in inspect_source(address).missing[0]
+    assert "latent" not in inspect_source(address).missing[0]
+    opened = inspect_source(address, Access(trust=True))
+    assert (opened.kind, opened.missing, opened.event_shape) == ("generator", (), (2, 3))
+    wrong = inspect_source(address.replace("Dense", "Convolutional"), Access(trust=True))
+    assert "does not fit" in wrong.missing[0]
+    write_convolutional(tmp_path)
+    assert "G:net.0.weight: 5x3x6x6 float32" in inspect_source(f"{tmp_path}/conv.pt").contents
+    assert "--trust" in inspect_source(write_torchscript(tmp_path)).missing[0]
+
+
+def test_inspection_counts_sizes_and_modes_of_images(tmp_path):
+    found = inspect_source(write_images(tmp_path))
+    assert (found.kind, found.samples, found.contents) == ("image-folder", 24, ("6x5 RGB: 24 images",))
+
+
+def test_inspection_of_an_endless_source_looks_at_draws():
+    found = inspect_source("synthetic:cones?side=a")
+    assert (found.samples, found.minimum, found.maximum, found.constant_features) == (None, -2.0, 2.0, 1)
+
+
+@pytest.mark.parametrize("name", ["h5", "npy", "npz", "safetensors", "pt"])
+def test_inspection_of_a_damaged_file_is_refused(name, tmp_path):
+    address = ARRAYS[name](tmp_path)
+    path = tmp_path / f"a.{name}"
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(SourceError, match=f"a.{name}"):
+        inspect_source(address)

@@ -1,0 +1,63 @@
+"""How much memory there is."""
+
+import platform
+
+import numpy as np
+import psutil
+import pytest
+
+from wdist.data import memory
+
+
+def test_free_memory_is_the_least_of_all_limits(monkeypatch, tmp_path):
+    assert 0 < memory.free_memory() <= psutil.virtual_memory().total
+    monkeypatch.setattr(memory, "_process_headroom", lambda: 1000)
+    assert memory.free_memory() == 1000
+    assert memory.fits(500)
+    assert not memory.fits(501)
+
+
+def test_the_limit_of_a_control_group_counts_without_its_cache(tmp_path):
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 500\ninactive_file 150\n")
+    assert memory._group_headroom(tmp_path, memory._VERSION_2) == 450
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory._group_headroom(tmp_path, memory._VERSION_2) > 1e15
+    assert memory._group_headroom(tmp_path / "none", memory._VERSION_2) > 1e15
+
+
+def test_plans_count_on_the_same_memory_until_half_of_it_is_taken(monkeypatch):
+    monkeypatch.setattr(memory, "all_memory", lambda: 1000)
+    for free in (1000, 700, 500):
+        monkeypatch.setattr(memory, "free_memory", lambda free=free: free)
+        assert memory.planned_memory() == 250
+        assert not memory.lacking_memory(250)
+        assert not memory.lacking_memory(251), "too much for this machine at any time"
+    monkeypatch.setattr(memory, "free_memory", lambda: 300)
+    assert memory.planned_memory() == 150
+    assert not memory.lacking_memory(150)
+    assert memory.lacking_memory(151)
+    assert not memory.lacking_memory(251)
+
+
+def test_all_memory_is_what_the_limits_leave(monkeypatch, tmp_path):
+    assert memory.free_memory() <= memory.all_memory() <= psutil.virtual_memory().total
+    monkeypatch.setattr(memory, "_process_limit", lambda: 1000)
+    assert memory.all_memory() == 1000
+    (tmp_path / "memory.max").write_text("700\n")
+    assert memory._group_limit(tmp_path, memory._VERSION_2) == 700
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory._group_limit(tmp_path, memory._VERSION_2) > 1e15
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries return memory on their own")
+def test_freed_memory_is_given_back_to_the_system():
+    """Between pieces that stay, which is what keeps glibc from returning it."""
+    pieces = [np.ones(12_000) for _ in range(800)]  # of 96 kB: larger ones have pages of their own
+    kept = pieces[::100]
+    held = psutil.Process().memory_info().rss
+    del pieces
+    memory.give_back_memory()
+    assert psutil.Process().memory_info().rss < held - (1 << 25)
+    assert len(kept) == 8

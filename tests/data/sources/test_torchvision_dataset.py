@@ -1,0 +1,63 @@
+"""Datasets of torchvision by name."""
+
+import pytest
+import torch
+
+from tests.data.sources.conftest import refused, write_images
+from wdist.data.sources.opening import open_source
+from wdist.data.sources.torchvision_dataset import dataset_names
+
+
+def everything(source):
+    return source.read(slice(0, source.count))
+
+
+def test_torchvision_says_itself_which_datasets_there_are():
+    assert {"MNIST", "CIFAR10", "FashionMNIST", "SVHN", "ImageFolder", "FakeData"} <= set(dataset_names())
+    refused("torchvision:mnist", "did you mean 'MNIST'")
+    refused("torchvision:MINST", "did you mean 'MNIST'")
+    refused("torchvision:Nothing", "there are")
+
+
+@pytest.mark.parametrize("name", ["MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "SVHN", "STL10", "CelebA", "Food101"])
+def test_a_missing_dataset_offers_the_download_and_does_not_start_it(name, tmp_path):
+    refused(f"torchvision:{name}?root={tmp_path}/none", "--download")
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("torchvision:MNIST?split=val", "choose one of test, train"),
+        ("torchvision:SVHN?split=val", "refuses these options"),
+        ("torchvision:MNIST?splt=train", "did you mean 'split'"),
+        ("torchvision:CocoDetection", "needs annFile"),
+        ("torchvision:FakeData?size=30&classes=77", "no sample is of class 77"),
+        ("torchvision:FakeData?size=30&classes=cat", "no class 'cat'"),
+        ("torchvision:FakeData?size=0", "empty dataset"),
+        ("torchvision:ImageFolder?root=/no/such/folder", "say where it lies with root="),
+    ],
+)
+def test_bad_torchvision_addresses_are_refused(address, words):
+    refused(address, words)
+
+
+def test_classes_are_chosen_by_number_or_name(tmp_path):
+    folder = write_images(tmp_path)
+    sources = [open_source(f"torchvision:ImageFolder?root={folder}&classes={classes}") for classes in ("1", "class1")]
+    assert [source.count for source in sources] == [12, 12]
+    assert torch.equal(everything(sources[0]), everything(sources[1]))
+    assert open_source(f"torchvision:ImageFolder?root={folder}&classes=0,1").count == 24
+
+
+def test_arguments_of_the_class_ride_in_the_address():
+    source = open_source("torchvision:FakeData?size=25&image_size=(3,4,6)&num_classes=3&limit=22")
+    assert (source.count, source.info.event_shape, source.info.kind) == (22, (4, 6, 3), "torchvision")
+
+
+def test_mnist_is_there_with_its_splits_and_classes(data):
+    train, test = (open_source(f"torchvision:MNIST?root={data}&split={split}") for split in ("train", "test"))
+    assert (train.count, test.count, train.info.event_shape) == (60_000, 10_000, (28, 28))
+    threes_and_eights = open_source(f"torchvision:MNIST?root={data}&classes=3,8")
+    assert threes_and_eights.count == 6131 + 5851
+    resized = open_source(f"torchvision:MNIST?root={data}&size=14&limit=5")
+    assert everything(resized).shape == (5, 196)

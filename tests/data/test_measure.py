@@ -1,0 +1,232 @@
+"""Measures: held in memory, streamed from a file, or drawn; the same samples in the same parts."""
+
+import functools
+import operator
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trials import CPU, SMALL, judged, pair_of, trial, two_moons
+from wdist.data import measure as measures
+from wdist.data.measure import make_measure, random_stream, training_dtype
+from wdist.data.rows import evenly, gather
+from wdist.data.sources.opening import open_source
+from wdist.errors import SourceError
+
+
+@pytest.fixture
+def streaming(monkeypatch):
+    """Nothing fits into memory, and a slab is 64 rows."""
+    monkeypatch.setattr(measures, "fits", lambda nbytes: False)
+    monkeypatch.setattr(measures, "_SLAB_BYTES", 1)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A file of 1000 rows, each of which is known by its first coordinate."""
+    values = np.random.default_rng(0).normal(size=(1000, 3))
+    values[:, 0] = np.arange(1000)
+    np.save(tmp_path / "a.npy", values)
+    return tmp_path / "a.npy", values
+
+
+def measured(address, seed=0, side=0):
+    return make_measure(open_source(address), side=side, seed=seed, device=CPU, digest="x")
+
+
+def identities(rows):
+    return gather(rows)[:, 0].long().tolist()
+
+
+def readers():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("wdist-reader")]
+
+
+def test_parts_in_memory_are_disjoint_and_together_all(stored):
+    path, values = stored
+    held = measured(path)
+    parts = [identities(part) for part in (held.training_rows, held.validation, held.held_out)]
+    assert sorted(functools.reduce(operator.iadd, parts, [])) == list(range(1000))
+    assert torch.equal(gather(held.everything), torch.from_numpy(values))
+
+
+@pytest.mark.usefixtures("streaming")
+def test_a_stream_holds_the_same_samples_in_the_same_parts(stored, monkeypatch):
+    path, values = stored
+    stream = measured(path)
+    try:
+        monkeypatch.undo()
+        held = measured(path)
+        assert identities(stream.held_out) == identities(held.held_out)
+        assert identities(stream.validation) == identities(held.validation)
+        assert torch.equal(gather(stream.everything), torch.from_numpy(values))
+        seen = {int(x) for _ in range(40) for x in stream.train.next(100)[:, 0]}
+        assert seen == set(identities(held.training_rows)), "all of the training rows and none of the others"
+    finally:
+        stream.close()
+
+
+@pytest.mark.usefixtures("streaming")
+def test_an_epoch_of_a_stream_sees_every_training_row_once(stored):
+    path, _ = stored
+    stream = measured(path)
+    try:
+        train = sorted(set(range(1000)) - set(identities(stream.validation)) - set(identities(stream.held_out)))
+        first = stream.train.next(len(train))[:, 0].long().tolist()
+        assert len(set(first)) > 0.6 * len(train), "a pool of a few slabs is used up before it is filled again"
+        assert first != sorted(first)
+    finally:
+        stream.close()
+
+
+def test_an_epoch_in_memory_sees_every_training_row_once(stored):
+    path, _ = stored
+    held = measured(path)
+    count = held.training_rows.count
+    for _ in range(3):
+        assert sorted(held.train.next(count)[:, 0].long().tolist()) == sorted(identities(held.training_rows))
+    assert held.train.next(3 * count).shape == (3 * count, 3)
+
+
+@pytest.mark.usefixtures("streaming")
+def test_closing_ends_the_reading_thread(stored):
+    path, _ = stored
+    before = len(readers())
+    stream = measured(path)
+    stream.train.next(10)
+    assert len(readers()) == before + 1
+    stream.close()
+    assert len(readers()) == before
+
+
+@pytest.mark.usefixtures("streaming")
+def test_a_trial_on_streams_agrees_with_one_in_memory(tmp_path, monkeypatch):
+    """The same held-out samples and all of the samples; only the order of training differs."""
+    a, b = two_moons(600, 500, 2)
+    np.save(tmp_path / "a.npy", a)
+    np.save(tmp_path / "b.npy", b)
+    before = len(readers())
+    streamed = trial(tmp_path / "a.npy", tmp_path / "b.npy", steps=150)
+    assert len(readers()) == before
+    monkeypatch.undo()
+    held = trial(tmp_path / "a.npy", tmp_path / "b.npy", steps=150)
+    assert (streamed.samples.n_a, streamed.samples.n_b) == (600, 500)
+    assert (streamed.population.n_a, streamed.population.n_b) == (held.population.n_a, held.population.n_b)
+    assert streamed.samples.lower == pytest.approx(held.samples.lower, rel=0.1)
+    assert streamed.population.estimate == pytest.approx(held.population.estimate, rel=0.15)
+
+
+@pytest.mark.usefixtures("streaming")
+def test_a_file_that_breaks_while_it_is_streamed_is_an_error_and_leaves_no_thread(stored, monkeypatch):
+    path, _ = stored
+    before = len(readers())
+    pair = pair_of(path, path)
+
+    def broken(start):
+        raise SourceError("the disk is gone")
+
+    monkeypatch.setattr(pair.a.train, "_read", broken)
+    with pytest.raises(SourceError, match="the disk is gone"):
+        judged(pair, steps=500, settings=SMALL)
+    assert len(readers()) == before
+
+
+def test_both_sides_of_one_file_are_split_alike_and_known_as_identical(stored):
+    path, _ = stored
+    pair = pair_of(path, path)
+    assert pair.identical
+    assert "exactly 0" in pair.warnings[-1]
+    assert identities(pair.a.held_out) == identities(pair.b.held_out)
+
+
+@pytest.mark.parametrize("other", ["?range=raw", "?range=symmetric"])
+def test_one_file_in_two_units_is_not_identical(tmp_path, other):
+    """The digest is of stored bytes, which may stand for different values."""
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 256, (50, 2), dtype=np.uint8))
+    pair = pair_of(f"{tmp_path / 'a.npy'}?range=unit", f"{tmp_path / 'a.npy'}{other}")
+    assert pair.a.digest == pair.b.digest
+    assert not pair.identical
+
+
+def test_rows_of_bytes_are_handed_out_in_the_units_of_the_source():
+    stored = torch.arange(60, dtype=torch.uint8).reshape(30, 2)
+    pair = pair_of(stored, stored + 100)
+    torch.testing.assert_close(gather(pair.a.everything), stored.double() / 255)
+    for rows in (pair.a.held_out, pair.a.validation, pair.a.training_rows):
+        torch.testing.assert_close(gather(rows), stored[rows.index].double() / 255)
+    assert float(pair.a.train.next(20).max()) < 0.25
+
+
+def test_draws_are_kept_for_judging_and_fresh_for_training():
+    drawn, again, other_side = (measured("synthetic:gaussian?dim=2", side=side) for side in (0, 0, 1))
+    assert drawn.digest == "x" or drawn.digest is None
+    assert drawn.everything is drawn.held_out
+    assert drawn.training_rows is None
+    assert torch.equal(gather(drawn.held_out), gather(again.held_out))
+    assert not torch.equal(gather(drawn.held_out), gather(other_side.held_out))
+    assert torch.equal(drawn.train.next(5), again.train.next(5))
+    sets = [
+        {tuple(row) for row in rows.tolist()} for rows in (gather(drawn.held_out), gather(drawn.validation), drawn.train.next(2000))
+    ]
+    assert not (sets[0] & sets[1])
+    assert not (sets[0] & sets[2])
+    assert not (sets[1] & sets[2])
+
+
+def test_streams_of_random_numbers_are_independent_of_each_other():
+    states = {tuple(torch.rand(3, generator=random_stream(*key)).tolist()) for key in np.ndindex(3, 2, 3)}
+    assert len(states) == 18
+
+
+def test_whole_numbers_beyond_float64_are_refused():
+    """2^53 + 1 is no float64: the bound would be that of other samples."""
+    values = torch.arange(30).reshape(-1, 1) + 2**53
+    with pytest.raises(SourceError, match="subtract an offset"):
+        pair_of(values, values + 1)
+    with pytest.raises(SourceError, match="subtract an offset"):
+        pair_of(-values, values - 2**53)
+    pair_of(values - 2**52, values - 2**53)
+
+
+@pytest.mark.parametrize("stored", [torch.int32, torch.int64, torch.float64], ids=str)
+def test_training_keeps_digits_that_float32_has_not(stored):
+    assert training_dtype(stored) == torch.float64
+    assert training_dtype(torch.uint8) == training_dtype(torch.float32) == training_dtype(torch.float16) == torch.float32
+
+
+@pytest.mark.parametrize(("count", "limit"), [(1, 5), (10, 3), (10, 10), (7, 100), (10**6, 2048)])
+def test_positions_are_spread_evenly(count, limit):
+    positions = evenly(count, limit)
+    assert len(positions) == min(count, limit)
+    assert len(set(positions.tolist())) == len(positions)
+    assert int(positions.min()) >= 0
+    assert int(positions.max()) == count - 1
+
+
+def test_draws_of_large_samples_are_fewer_rather_than_beyond_memory(monkeypatch):
+    """As many on every machine, so that a saved critic is verified on the same ones."""
+    monkeypatch.setattr(measures, "DRAWN_COORDINATES", 100 * 1000)
+    drawn = measured("synthetic:gaussian?dim=100")
+    assert (drawn.held_out.count, drawn.validation.count) == (1000, 1000)
+    assert measured("synthetic:gaussian?dim=1000").held_out.count == 600
+    assert measured("synthetic:gaussian?dim=2").held_out.count == measures.DRAWN_HELD_OUT
+
+
+def test_a_sample_of_a_fixed_training_split_is_no_copy_and_advances_nothing(stored):
+    path, _ = stored
+    held = measured(path)
+    expected = measured(path).train.next(7)
+    sample = held.training_sample(50)
+    assert sample.values.data_ptr() == held.everything.values.data_ptr()
+    assert sample.count == 50
+    assert set(identities(sample)) <= set(identities(held.training_rows))
+    assert torch.equal(held.train.next(7), expected)
+    assert held.training_sample(10**9).count == held.training_rows.count
+
+
+def test_a_sample_of_draws_is_the_next_of_them():
+    drawn, again = (measured("synthetic:gaussian?dim=2") for _ in range(2))
+    assert torch.equal(gather(drawn.training_sample(50)), again.train.next(50).double())
+    assert torch.equal(gather(drawn.training_sample(90, drawn=40)), again.train.next(40).double())

@@ -1,0 +1,364 @@
+"""``estimate``: the whole story as one call."""
+
+from dataclasses import replace
+
+import numpy as np
+import ot
+import pytest
+import torch
+
+import wdist
+from tests.trials import SMALL, exact_w1, two_moons
+from wdist.critics.catalogue import RECIPES
+from wdist.critics.cones import ConeRecipe
+from wdist.critics.recipe import CriticRecipe
+from wdist.errors import DeviceError, SourceError, TrainingDiverged, UsageError
+from wdist.estimation.estimate import estimate
+from wdist.estimation.estimate import options as question
+from wdist.estimation.estimate import runs as trials
+from wdist.estimation.estimate import transport_bounds as ends
+from wdist.training.observer import CriticStarted, Progress, Stage
+
+FAST = {"settings": SMALL, "steps": 12}
+
+
+class Listener:
+    """Keeps every event, and may press Ctrl-C at one of them."""
+
+    def __init__(self, stop=None):
+        self.events, self.stop = [], stop
+
+    def notify(self, event):
+        self.events.append(event)
+        if self.stop and self.stop(event):
+            self.stop = None  # pressed once
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def sets():
+    return two_moons(90, 70, 2)
+
+
+def test_the_interval_holds_exact_transport_and_baselines_stand_beside_it(sets):
+    found = estimate(*sets, **FAST, baselines="all")
+    truth = exact_w1(*sets)
+    assert found.samples.exact
+    assert found.samples.upper == pytest.approx(truth, rel=1e-8)
+    assert {found.critic.name, *(other.name for other in found.baselines)} == set(RECIPES)
+    for critic in (found.critic, *found.baselines):
+        assert 0 <= critic.samples.lower <= truth <= critic.samples.upper
+        assert critic.samples.lower_method == critic.name
+        assert critic.population.jointly_with == len(RECIPES) + 1, "the upper end has its share of the error too"
+        assert critic.population.upper > critic.population.lower
+        assert critic.population.confidence == 0.95
+        assert critic.certified
+        if isinstance(RECIPES[critic.name], ConeRecipe):
+            assert 0 < critic.steps <= 12, "some of the steps have decided which way the cones point"
+        else:
+            assert critic.steps == (12 if isinstance(RECIPES[critic.name], CriticRecipe) else 0)
+    assert found.samples.lower > 0
+    assert found.population == found.critic.population
+    assert found.samples.lower >= max(critic.samples.lower for critic in found.critics)
+    assert found.samples.lower == pytest.approx(truth, rel=1e-6), "the dual variables of exact transport close the gap"
+
+
+@pytest.mark.parametrize("form", ["array", "tensor", "list", "path", "text", "float32"])
+def test_samples_come_in_every_form(form, sets, tmp_path):
+    forms = {
+        "array": lambda x, name: x,
+        "tensor": lambda x, name: torch.from_numpy(x).requires_grad_(),
+        "list": lambda x, name: x.tolist(),
+        "float32": lambda x, name: x.astype(np.float32),
+    }
+    if form in forms:
+        a, b = (forms[form](side, name) for side, name in zip(sets, "ab", strict=True))
+    else:
+        for side, name in zip(sets, "ab", strict=True):
+            np.save(tmp_path / f"{name}.npy", side)
+        a, b = (tmp_path / "a.npy", tmp_path / "b.npy") if form == "path" else (str(tmp_path / "a.npy"), str(tmp_path / "b.npy"))
+    found = wdist.estimate(a, b, **FAST, baselines="none")
+    reference = estimate(*sets, **FAST, baselines="none")
+    assert found.samples.lower == pytest.approx(reference.samples.lower, rel=1e-3 if form == "float32" else 1e-12)
+
+
+def test_the_same_seed_gives_the_same_result_and_another_seed_another(sets):
+    first, again, other = (estimate(*sets, **FAST, baselines="none", seed=seed) for seed in (3, 3, 4))
+    assert (first.samples, first.population) == (again.samples, again.population)
+    assert first.samples.lower != other.samples.lower
+    assert first.samples.upper == pytest.approx(other.samples.upper, rel=1e-9)
+    assert (first.digest_a, first.digest_b) == (other.digest_a, other.digest_b)
+
+
+@pytest.mark.usefixtures("no_transport")
+def test_a_side_may_be_drawn_without_end():
+    found = estimate(
+        np.random.default_rng(0).normal(size=(100, 2)), "synthetic:gaussian?dim=2&shift=3", **FAST, baselines="none", truth=3.0
+    )
+    assert found.digest_a is not None
+    assert found.digest_b is None
+    assert found.tightness == found.population.estimate / 3.0
+
+
+def test_it_keeps_a_preview_of_held_out_samples_where_it_can_be_drawn(sets):
+    found = estimate(*sets, **FAST, baselines="none")
+    assert [tuple(side.shape) for side in found.preview] == [(30, 2), (23, 2)]
+    assert estimate(*two_moons(30, 30, 3), **FAST, baselines="none").preview is None
+
+
+def test_ctrl_c_in_the_main_training_keeps_what_is_proved(sets):
+    listener = Listener(stop=lambda event: isinstance(event, Progress) and event.step == 9)
+    found = estimate(*sets, **FAST, observer=listener)
+    assert found.interrupted
+    assert found.baselines == ()
+    assert found.critic.interrupted
+    assert found.critic.steps == 9
+    assert 0 < found.samples.lower <= exact_w1(*sets)
+    assert found.samples.upper is None
+
+
+def test_ctrl_c_at_the_very_first_step_still_gives_a_true_bound(sets):
+    found = estimate(*sets, **FAST, observer=Listener(stop=lambda event: isinstance(event, Progress)))
+    assert found.interrupted
+    assert 0 <= found.samples.lower <= exact_w1(*sets)
+
+
+def test_ctrl_c_in_a_baseline_keeps_the_main_result(sets):
+    listener = Listener(stop=lambda event: isinstance(event, Progress) and event.critic == "relu-bjorck")
+    found = estimate(*sets, **FAST, observer=listener)
+    assert found.interrupted
+    assert not found.critic.interrupted
+    assert [other.name for other in found.baselines] == ["relu-spectral", "relu-bjorck"]
+
+
+def test_ctrl_c_between_two_critics_or_in_transport_keeps_what_is_done(sets):
+    between = Listener(stop=lambda event: isinstance(event, CriticStarted) and event.position == 2)
+    found = estimate(*sets, **FAST, observer=between)
+    assert found.interrupted
+    assert found.baselines == ()
+    assert found.samples.upper is None
+    transport = Listener(stop=lambda event: isinstance(event, Stage) and "transport" in event.what)
+    found = estimate(*sets, **FAST, observer=transport)
+    assert found.interrupted
+    assert len(found.baselines) == 2
+    assert found.samples.upper is None
+
+
+def test_ctrl_c_before_any_training_ends_the_call(sets):
+    with pytest.raises(KeyboardInterrupt):
+        estimate(*sets, **FAST, observer=Listener(stop=lambda event: isinstance(event, CriticStarted)))
+
+
+def test_where_transport_is_not_affordable_blocks_stand_in(sets, monkeypatch):
+    monkeypatch.setattr(ends, "planned_memory", lambda: 0)
+    found = estimate(*sets, **FAST, baselines="none")
+    assert not found.samples.exact
+    assert "blocks" in found.samples.upper_method
+    assert found.samples.lower_method == "groupsort-bjorck", "there are no dual variables of all samples"
+    assert found.samples.lower <= exact_w1(*sets) <= found.samples.upper * (1 + 1e-12)
+    monkeypatch.setattr(question, "TRANSPORT_SECONDS", 1e-9)
+    found = estimate(*sets, **FAST, baselines="none")
+    assert (found.samples.upper, found.samples.upper_method, found.samples.gap) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"confidence": 1.0}, "--confidence"),
+        ({"confidence": 0.4}, "--confidence"),
+        ({"confidence": float("nan")}, "--confidence"),
+        ({"budget": "2m"}, "exclude"),
+        ({"baselines": "best"}, "no baseline"),
+        ({"ci": "bootstrap"}, "--ci"),
+        ({"ci": "empirical-bernstein"}, "--ci welch"),
+        ({"steps": 0}, "--steps"),
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_trained(options, message, sets):
+    listener = Listener()
+    with pytest.raises(UsageError, match=message):
+        estimate(*sets, **{**FAST, "observer": listener, **options})
+    assert not any(isinstance(event, CriticStarted) for event in listener.events)
+
+
+UNGROUPED = replace(SMALL, group_size=None)
+NAMED = ("groupsort-bjorck", "relu-spectral", "mean-difference")
+
+
+@pytest.fixture(scope="module")
+def comparison(sets):
+    return estimate(*sets, **FAST, critics=NAMED, repeats=3)
+
+
+def test_compared_critics_are_those_that_were_named_and_the_best_heads_the_result(comparison):
+    assert comparison.comparison
+    assert {critic.name for critic in comparison.critics} == set(NAMED)
+    assert comparison.critic.samples.lower == max(critic.samples.lower for critic in comparison.critics)
+    assert all(critic.population.jointly_with == len(NAMED) + 1 for critic in comparison.critics)
+
+
+def test_repeats_give_the_spread_and_nothing_else(sets, comparison):
+    """The bounds are those of the first seed, as they would be without repeats; formulas have no seeds."""
+    once = {critic.name: critic for critic in estimate(*sets, **FAST, critics=NAMED).critics}
+    for critic in comparison.critics:
+        assert (critic.samples, critic.population) == (once[critic.name].samples, once[critic.name].population)
+        if critic.steps == 0:
+            assert critic.repeats is None
+            continue
+        assert critic.repeats.seeds == (0, 1, 2)
+        assert critic.repeats.lowers[0] == critic.samples.lower
+        assert critic.repeats.estimates[0] == critic.population.estimate
+        assert critic.repeats.lower_deviation == pytest.approx(np.std(critic.repeats.lowers, ddof=1))
+        assert critic.repeats.estimate_mean == pytest.approx(np.mean(critic.repeats.estimates))
+
+
+def test_repeats_are_counted_for_whoever_waits(sets):
+    listener = Listener()
+    estimate(*sets, **FAST, critics=NAMED, repeats=2, observer=listener)
+    started = [event for event in listener.events if isinstance(event, CriticStarted)]
+    assert [event.position for event in started] == [1, 2, 3, 4, 5]
+    assert {event.critics for event in started} == {5}
+
+
+def test_ctrl_c_in_a_repeat_keeps_what_is_proved_and_the_repeats_that_are_done(sets):
+    """Each critic has its further seeds together: those of the second are cut short in their training, and are left out."""
+
+    def in_the_fourth(event):
+        return (
+            isinstance(event, Progress) and event.step > 0 and sum(isinstance(each, CriticStarted) for each in listener.events) == 4
+        )
+
+    listener = Listener(stop=in_the_fourth)
+    found = estimate(*sets, **FAST, critics=NAMED[:2], repeats=3, observer=listener)
+    assert found.interrupted
+    repeats = {critic.name: critic.repeats for critic in found.critics}
+    assert repeats["groupsort-bjorck"].seeds == (0, 1, 2)
+    assert repeats["relu-spectral"] is None
+    assert not any(critic.interrupted for critic in found.critics)
+
+
+def test_a_critic_that_diverges_is_left_out_of_a_comparison_with_a_word(sets, monkeypatch):
+    real = trials.run_trial
+
+    def trial(recipe, task, **options):
+        if recipe.name == "relu-spectral":
+            raise TrainingDiverged("relu-spectral gave no finite value at step 0; try a lower --learning-rate")
+        return real(recipe, task, **options)
+
+    monkeypatch.setattr(trials, "run_trial", trial)
+    found = estimate(*sets, **FAST, critics=NAMED)
+    assert {critic.name for critic in found.critics} == set(NAMED) - {"relu-spectral"}
+    assert found.population.jointly_with == len(NAMED) + 1
+    assert any("relu-spectral" in warning for warning in found.warnings)
+    with pytest.raises(TrainingDiverged):
+        estimate(*sets, **{**FAST, "settings": UNGROUPED}, critics=["relu-spectral"])
+    with pytest.raises(TrainingDiverged):
+        estimate(*sets, **{**FAST, "settings": replace(UNGROUPED, activation="relu", constraint="spectral")}, baselines="none")
+
+
+@pytest.mark.parametrize("metric", ["l1", "linf"])
+def test_in_another_metric_the_interval_holds_exact_transport_in_that_metric(sets, metric):
+    a, b = sets
+    distances = np.linalg.norm(a[:, None] - b[None], ord={"l1": 1, "linf": np.inf}[metric], axis=2)
+    truth = float(ot.emd2(np.full(len(a), 1 / len(a)), np.full(len(b), 1 / len(b)), distances))
+    found = estimate(a, b, **FAST, metric=metric, critics=NAMED)
+    assert found.metric == metric
+    assert found.samples.upper == pytest.approx(truth, rel=1e-8)
+    for critic in found.critics:
+        assert 0 < critic.samples.lower <= truth
+
+
+def test_a_critic_put_together_is_the_main_one_and_baselines_stay_what_they_are(sets):
+    settings = replace(UNGROUPED, activation="maxout:2", constraint="spectral")
+    found = estimate(*sets, **{**FAST, "settings": settings}, baselines="relu-bjorck")
+    assert [critic.name for critic in found.critics] == ["maxout-2-spectral", "relu-bjorck"]
+    assert not found.comparison
+    same = estimate(*sets, **{**FAST, "settings": replace(UNGROUPED, activation="relu", constraint="spectral")})
+    assert [critic.name for critic in same.critics] == ["relu-spectral", "groupsort-bjorck", "relu-bjorck"]
+    usual = estimate(*sets, **{**FAST, "settings": settings}, baselines="groupsort-bjorck")
+    assert [critic.name for critic in usual.critics] == ["maxout-2-spectral", "groupsort-bjorck"]
+
+
+@pytest.mark.parametrize("metric", ["l1", "linf"])
+def test_in_another_metric_the_main_critic_is_one_that_is_built_for_it(sets, metric):
+    found = estimate(*sets, **FAST, metric=metric, baselines="groupsort-bjorck")
+    assert [critic.name for critic in found.critics] == ["linf-groupsort", "groupsort-bjorck"]
+    assert "linf-groupsort" in {critic.name for critic in estimate(*sets, **FAST, metric=metric, critics="default").critics}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"critics": "all", "baselines": "none"}, "give one of them"),
+        ({"critics": ()}, "--critics"),
+        ({"critics": "best"}, "no critic"),
+        ({"critics": "all", "settings": replace(SMALL, constraint="spectral")}, "--constraint"),
+        ({"repeats": 0}, "--repeats"),
+        ({"metric": "l3"}, "--metric"),
+        ({"settings": replace(SMALL, activation="swish")}, "activation"),
+        ({"settings": replace(SMALL, activation="relu"), "baselines": "none"}, "--group-size makes no difference"),
+        ({"settings": replace(UNGROUPED, activation="relu"), "critic": "cones"}, "--activation makes no difference"),
+        ({"critic": "best"}, "no critic"),
+        ({"critic": "cones", "critics": "all"}, "give one of them"),
+        ({"settings": replace(SMALL, beta=0.3)}, "--beta makes no difference"),
+        ({"settings": replace(SMALL, activation="group-sort:3")}, "multiple of 3"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_compared_or_combined_is_refused_before_anything_is_trained(options, message, sets):
+    listener = Listener()
+    with pytest.raises(UsageError, match=message):
+        estimate(*sets, **{**FAST, "observer": listener, **options})
+    assert not any(isinstance(event, CriticStarted) for event in listener.events)
+
+
+@pytest.mark.parametrize("device", ["tpu9", "mps", "meta"])
+def test_a_device_that_cannot_be_used_is_refused(device, sets):
+    with pytest.raises(DeviceError, match="cpu"):
+        estimate(*sets, **FAST, device=device)
+
+
+@pytest.mark.parametrize(
+    ("a", "message"),
+    [
+        (np.full((30, 2), np.nan), "NaN"),
+        (np.zeros((5, 2)), "at least 20"),
+        (np.arange(90.0).reshape(30, 3), "same shape"),
+        (np.zeros((30, 2)), "all 30 samples"),
+        (np.zeros((30, 2), dtype=complex), "complex"),
+        (np.array(["a"] * 30), "strings"),
+    ],
+    ids=["nan", "too few", "another shape", "constant", "complex", "strings"],
+)
+def test_samples_that_cannot_be_compared_are_refused(a, message, sets):
+    with pytest.raises(SourceError, match=message):
+        estimate(a, sets[1], **FAST)
+
+
+def test_one_diverging_value_does_not_make_a_false_bound():
+    """A held-out sample so far away that its potential rounds by more than everything else."""
+    a, b = two_moons(60, 60, 2)
+    a[5] = 1e250
+    found = estimate(a, b, **FAST, baselines="none")
+    assert 0 <= found.samples.lower < float("inf")
+    assert found.samples.lower <= found.samples.upper
+
+
+def test_few_held_out_samples_are_a_warning():
+    """With fewer than thirty the normal approximation says nothing certain, and the result says so."""
+    rng = np.random.default_rng(0)
+    found = estimate(rng.normal(size=(40, 2)), rng.normal(size=(400, 2)) + 1, **FAST, baselines="none")
+    assert [warning for warning in found.warnings if "held out" in warning and "of A" in warning]
+    assert not [warning for warning in found.warnings if "of B" in warning]
+
+
+def test_a_negative_seed_is_refused(sets):
+    with pytest.raises(UsageError, match="--seed"):
+        estimate(*sets, **{**FAST, "seed": -1})
+
+
+def test_values_without_room_for_distances_are_refused():
+    huge = np.random.default_rng(0).normal(size=(50, 2)) * 1e305
+    with pytest.raises(SourceError, match="too far"):
+        estimate(huge, huge + 1e305, **FAST)

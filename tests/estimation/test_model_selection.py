@@ -1,0 +1,256 @@
+"""The choice among several kinds: the best by the validation split, and nothing that was tried is lost."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trials import CPU, pair_of, two_moons
+from wdist.bounds.certificate import certify
+from wdist.bounds.dual import dual_value
+from wdist.critics.catalogue import auto
+from wdist.critics.closed_form import ClosedFormRecipe
+from wdist.critics.settings import CriticSettings
+from wdist.data.sources.pairs import cones, sphere
+from wdist.errors import TrainingDiverged
+from wdist.estimation.estimate import model_selection as portfolio
+from wdist.estimation.fit import fit
+from wdist.estimation.model_selection import choose
+from wdist.estimation.samples import evaluate_rows
+from wdist.estimation.task import Task
+from wdist.ground_metric import L2, METRICS
+from wdist.training.budget import Budget
+from wdist.training.observer import CriticStarted, Progress, Silent
+
+SMALL = CriticSettings(width=16, depth=3, batch_size=32)
+AT_ONCE = tuple(recipe.name for recipe in auto(L2).closed_forms)
+LATE = tuple(recipe.name for recipe in auto(L2).late_closed_forms)
+FORMULAS = (*AT_ONCE, *LATE)
+TRAINED = tuple(recipe.name for recipe in auto(L2).trained)
+
+
+class Impatient:
+    """Presses Ctrl-C once, at the first event of a kind."""
+
+    def __init__(self, stop):
+        self.stop, self.events = stop, []
+
+    def notify(self, event):
+        self.events.append(event)
+        if self.stop is not None and self.stop(event):
+            self.stop = None
+            raise KeyboardInterrupt
+
+
+def chosen(a, b, *, steps=24, seconds=None, seed=0, settings=SMALL, observer=None, metric=L2, recipe=None):
+    pair = pair_of(a, b, seed=seed)
+    try:
+        task = Task(
+            pair=pair,
+            settings=settings,
+            budget=Budget(steps=steps) if seconds is None else Budget(seconds=seconds),
+            seed=seed,
+            device=CPU,
+            observer=observer or Silent(),
+            metric=metric,
+        )
+        return choose(recipe or auto(metric), task)
+    finally:
+        pair.close()
+
+
+def validation_value(fitted, pair, metric=L2):
+    a, b = (evaluate_rows(fitted.critic, side.validation) for side in (pair.a, pair.b))
+    return dual_value(a, b) / certify(fitted.critic, metric).lipschitz_bound
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=str)
+def test_the_choice_is_the_best_of_all_that_was_tried(metric):
+    """By the validation split, over the certificate; and each closed form alone comes to what the story says of it."""
+    a, b = two_moons(150, 120, 3)
+    found = chosen(a, b, metric=metric)
+    kinds = tuple(recipe.name for recipe in auto(metric).kinds)
+    assert tuple(attempt.name for attempt in found.tried[: len(kinds)]) == kinds
+    best = max(found.tried, key=lambda attempt: attempt.validation)
+    assert [attempt for attempt in found.tried if attempt.chosen] == [best]
+    assert best.name == found.recipe.name
+    pair = pair_of(a, b)
+    assert validation_value(found, pair, metric) == best.validation
+    for recipe in (*auto(metric).closed_forms, *auto(metric).late_closed_forms):
+        task = Task(pair=pair, settings=CriticSettings(), budget=None, seed=0, device=CPU, observer=Silent(), metric=metric)
+        alone = fit(recipe, task)
+        (told,) = [attempt.validation for attempt in found.tried if attempt.name == recipe.name]
+        assert validation_value(alone, pair, metric) == told <= best.validation
+
+
+def test_a_number_of_steps_is_what_each_kind_has_and_formulas_have_none():
+    listener = Impatient(None)
+    found = chosen(*two_moons(150, 120, 3), steps=40, observer=listener)
+    told = {event.critic: event.budget for event in listener.events if isinstance(event, CriticStarted)}
+    assert told == {**dict.fromkeys(FORMULAS, "no training"), **dict.fromkeys(TRAINED, "40 steps")}
+    assert {attempt.name: attempt.steps for attempt in found.tried}["groupsort-bjorck"] == 40
+    assert all(attempt.steps == 0 for attempt in found.tried if attempt.name in FORMULAS)
+
+
+def test_training_begins_before_the_formulas_that_take_long():
+    """Nobody waits for transport between samples before the first step."""
+    listener = Impatient(None)
+    chosen(*two_moons(150, 120, 3), observer=listener)
+    started = [event.critic for event in listener.events if isinstance(event, CriticStarted)]
+    assert started == [*AT_ONCE, *TRAINED, *LATE]
+    assert "c-transform" in LATE
+
+
+def test_of_a_length_of_time_each_kind_has_a_part_and_the_best_of_them_the_rest():
+    listener = Impatient(None)
+    found = chosen(*two_moons(150, 120, 3), seconds=0.4, observer=listener)
+    started = [event for event in listener.events if isinstance(event, CriticStarted) and event.budget != "no training"]
+    assert [event.critic for event in started[:-1]] == list(TRAINED)
+    first = [attempt for attempt in found.tried if attempt.name in TRAINED][: len(TRAINED)]
+    assert started[-1].critic == max(first, key=lambda attempt: attempt.validation).name
+    parts = [float(event.budget.removesuffix(" s")) for event in started]
+    assert sum(parts) == pytest.approx(0.4)
+    assert parts[-1] > 2 * max(parts[:-1])
+
+
+def test_two_put_together_come_last_and_are_a_choice_like_any_other():
+    found = chosen(*two_moons(150, 120, 3))
+    *single, both = found.tried
+    best, second = sorted(single, key=lambda attempt: attempt.validation, reverse=True)[:2]
+    assert both.name in {f"{how} of {best.name} and {second.name}" for how in ("maximum", "minimum")}
+    assert both.steps == 0
+
+
+def test_a_shift_in_many_dimensions_from_few_samples_is_left_to_the_means():
+    """Whatever bends follows the noise of the training samples, and loses on others."""
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(120, 50)) + 1.5 / 50**0.5, random.normal(size=(120, 50))
+    assert chosen(a, b).recipe.name == "mean-difference"
+
+
+@pytest.mark.parametrize(
+    ("pair", "kinds"),
+    [(cones(3), {"cones", "c-transform"}), (sphere(8), {"radial", "single-cone", "cones"})],
+    ids=["cones", "sphere"],
+)
+def test_what_is_made_of_cones_is_left_to_cones(pair, kinds):
+    generator = torch.Generator().manual_seed(0)
+    a, b = (side.draw(1000, generator).numpy() for side in (pair.a, pair.b))
+    if (b == b[0]).all():
+        b = b + 1e-3 * np.random.default_rng(0).normal(size=b.shape)
+    found = chosen(a, b, steps=60)
+    assert found.recipe.name in kinds
+    assert validation_value(found, pair_of(a, b)) > 0.9 * pair.w1
+
+
+def test_the_same_seed_gives_the_same_digits_and_the_same_story():
+    a, b = two_moons(150, 120, 3)
+    first, again = chosen(a, b, seed=3), chosen(a, b, seed=3)
+    assert first.critic.digest() == again.critic.digest()
+
+    def story(found):
+        return [(attempt.name, attempt.validation, attempt.steps, attempt.chosen) for attempt in found.tried]
+
+    assert story(first) == story(again)
+    assert story(first) != story(chosen(a, b, seed=4))
+
+
+@pytest.mark.parametrize("which", [*TRAINED, "the longer run"])
+def test_ctrl_c_in_a_training_keeps_what_is_proved_and_tries_nothing_more(which):
+    """What has been tried stays a candidate, and so does the one that was cut short, with what it had."""
+    a, b = two_moons(150, 120, 3)
+    started = []
+
+    def stop(event):
+        if isinstance(event, CriticStarted) and event.budget != "no training":
+            started.append(event.critic)
+        if not isinstance(event, Progress):
+            return False
+        return len(started) == len(TRAINED) + 1 if which == "the longer run" else event.critic == which
+
+    observer = Impatient(stop)
+    found = chosen(a, b, observer=observer, seconds=0.4)
+    assert found.interrupted
+    tried = [attempt.name for attempt in found.tried]
+    assert tried[: len(AT_ONCE)] == list(AT_ONCE)
+    assert not set(tried) & set(LATE)
+    assert len(tried) == len(AT_ONCE) + (*TRAINED, "the longer run").index(which) + 1
+    assert max(attempt.validation for attempt in found.tried) == next(t.validation for t in found.tried if t.chosen)
+
+
+def test_ctrl_c_between_two_kinds_keeps_what_is_proved_too():
+    stop = Impatient(lambda event: isinstance(event, CriticStarted) and event.critic == TRAINED[0])
+    found = chosen(*two_moons(150, 120, 3), observer=stop)
+    assert found.interrupted
+    assert [attempt.name for attempt in found.tried] == list(AT_ONCE)
+
+
+def test_ctrl_c_before_anything_is_proved_ends_the_call():
+    with pytest.raises(KeyboardInterrupt):
+        chosen(*two_moons(60, 60, 2), observer=Impatient(lambda event: isinstance(event, CriticStarted)))
+
+
+def single(names):
+    """Those that are not put together from two."""
+    return {name for name in names if " of " not in name}
+
+
+def failing(names, real=fit):
+    def find(recipe, *arguments, **options):
+        if recipe.name in names:
+            raise TrainingDiverged(f"{recipe.name} gave no finite value at step 0; try a lower --learning-rate")
+        return real(recipe, *arguments, **options)
+
+    return find
+
+
+@pytest.mark.parametrize("names", [("groupsort-bjorck",), TRAINED, ("mean-difference", "cones"), FORMULAS], ids=str)
+def test_a_kind_that_diverges_is_left_out(names, monkeypatch):
+    monkeypatch.setattr(portfolio, "fit", failing(names))
+    found = chosen(*two_moons(150, 120, 3))
+    tried = {attempt.name for attempt in found.tried}
+    assert single(tried) == {*FORMULAS, *TRAINED} - set(names)
+    assert found.recipe.name in tried
+    assert not found.interrupted
+
+
+def test_where_all_diverge_the_reason_is_told(monkeypatch):
+    monkeypatch.setattr(portfolio, "fit", failing((*FORMULAS, *TRAINED)))
+    with pytest.raises(TrainingDiverged, match="try a lower --learning-rate"):
+        chosen(*two_moons(60, 60, 2))
+
+
+def test_settings_reach_the_kinds_that_they_concern():
+    """Cones have their own batches and rates; networks have no centres."""
+    asked = CriticSettings(width=16, depth=2, batch_size=24, learning_rate=0.03, centres=5, lipschitz=2.0)
+    told = {}
+    for recipe in auto(L2).trained:
+        one = chosen(*two_moons(150, 120, 3), settings=asked, recipe=auto(L2).__class__(closed_forms=(), trained=(recipe,)))
+        told[recipe.name] = one.settings
+        assert one.critic.lipschitz == 2.0
+    assert told["cones"]["centres"] == 5
+    assert told["cones"]["learning_rate"] != 0.03
+    assert told["groupsort-bjorck"]["width"] == 16
+    assert told["groupsort-bjorck"]["learning_rate"] == 0.03
+    assert "centres" not in told["groupsort-bjorck"]
+
+
+def test_formulas_alone_are_a_choice(monkeypatch):
+    recipe = replace(auto(L2), trained=())
+    found = chosen(*two_moons(90, 90, 2), recipe=recipe)
+    assert isinstance(found.recipe, ClosedFormRecipe)
+    assert single({attempt.name for attempt in found.tried}) == set(FORMULAS)
+
+
+def test_no_choice_depends_on_held_out_samples():
+    """Other held-out samples, the same story to the last digit."""
+    from wdist.data.split import split
+
+    a, b = two_moons(150, 120, 3)
+    plain = chosen(a, b)
+    changed = a.copy()
+    changed[split(150, seed=0).held_out] *= 5
+    again = chosen(changed, b)
+    assert again.critic.digest() == plain.critic.digest()
+    assert [t.validation for t in again.tried] == [t.validation for t in plain.tried]

@@ -1,0 +1,90 @@
+"""The simulation of coverage: known truths, honest counting, and bounds that hold."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from tests.trials import exact_w1
+from wdist.bounds.certificate import certify
+from wdist.studies.bench import coverage
+from wdist.studies.bench.bench import Conditions
+from wdist.studies.bench.coverage import BENCH, LEVEL, PAIRS, CoverageRow, _row, conclude, rows_of
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+def test_truths_are_those_of_many_samples(pair):
+    """The dual value of the optimal critic tends to W1; exact transport between samples is not far above it."""
+    random = np.random.default_rng(0)
+    a, b = (draw(random, (1, 200_000))[0] for draw in (pair.a, pair.b))
+    assert a.shape == b.shape == (200_000, pair.dim)
+    assert certify(pair.critic).lipschitz_bound == pytest.approx(1, rel=1e-12)
+    potentials = [pair.critic.potentials(torch.from_numpy(side)).numpy() for side in (a, b)]
+    dual = potentials[0].mean() - potentials[1].mean()
+    noise = math.hypot(*(values.std() / len(values) ** 0.5 for values in potentials))
+    assert abs(dual - pair.w1) < 5 * noise + 1e-12
+    if pair.diameter is not None:
+        low, high = pair.extremes
+        assert min(values.min() for values in potentials) >= low
+        assert max(values.max() for values in potentials) <= high
+        assert high - low <= pair.diameter
+        assert pair.w1 * 0.9 < exact_w1(a[:400], b[:400]) < pair.w1 * 1.2
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+def test_bounds_that_hold_at_every_sample_size_do(pair):
+    rows = list(rows_of(pair, 20, runs=40))
+    assert {row.end for row in rows} == {"lower", "upper"}
+    assert {row.method for row in rows if not row.asymptotic} == (
+        set() if pair.diameter is None else {"empirical-bernstein", "betting", "McDiarmid or betting"}
+    )
+    for row in rows:
+        assert (row.pair, row.samples, row.runs, row.w1) == (pair.name, 20, 40, pair.w1)
+        assert row.asymptotic or row.holds, row
+
+
+def test_welch_is_caught_where_a_rare_value_was_not_seen():
+    rare = next(pair for pair in PAIRS if "one of twenty" in pair.name)
+    (welch,) = (row for row in rows_of(rare, 10, runs=200) if row.method == "welch")
+    assert welch.share_wrong > 0.4
+    assert not welch.holds
+    findings = conclude([welch]).findings
+    assert len(findings) == 1
+    assert "1 of 1 cases exceed it" in findings[0].detail
+
+
+def test_ends_are_wrong_on_their_own_side():
+    bounds = np.array([0.5, 1.0, 1.0 + 1e-15, 1.5, 2.0])
+    pair = PAIRS[0]
+    assert pair.w1 == 1
+    assert _row(pair, 5, "lower", "welch", bounds).wrong == 2
+    assert _row(pair, 5, "upper", "betting", bounds).wrong == 1
+
+
+def row(wrong, *, method="betting", runs=1000):
+    return CoverageRow(
+        pair="p", samples=30, end="lower", method=method, asymptotic=method == "welch", runs=runs, wrong=wrong, w1=2.0, mean=1.0
+    )
+
+
+def test_as_often_as_stated_is_allowed_with_the_noise_of_counting_and_no_more():
+    most = int(stats.binom.ppf(0.999, 1000, 1 - LEVEL))
+    assert 50 < most < 80
+    assert row(most).holds
+    assert not row(most + 1).holds
+    assert row(50).noise == pytest.approx(2 * (0.05 * 0.95 / 1000) ** 0.5)
+    assert row(50).share_of_truth == 0.5
+    assert conclude([row(40)]).findings[0].holds
+    assert not conclude([row(40), row(100)]).findings[0].holds
+    assert conclude([]).findings == ()
+
+
+def test_names_choose_pairs(monkeypatch):
+    monkeypatch.setattr(coverage, "_QUICK_RUNS", 20)
+    rows = list(BENCH.measure(Conditions(quick=True, only=("Pareto",), seeds=(3,))))
+    assert {row.pair for row in rows} == {"Pareto of index 2.2, twice as far out"}
+    assert {row.samples for row in rows} == {10, 100}
+    assert all(row.runs == 20 for row in rows)
+    assert len(conclude(rows).panels) == 2

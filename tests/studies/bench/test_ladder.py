@@ -1,0 +1,129 @@
+"""The ladders: known truths, honest counting, and twins that are left alone."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.comparisons import made_comparison, made_entry
+from wdist.data.measure import random_stream
+from wdist.studies.bench import ladder as module
+from wdist.studies.bench.bench import Conditions, Skipped, most_by_chance
+from wdist.studies.bench.ladder import (
+    BENCH,
+    CONFIDENCE,
+    LadderRow,
+    OverheadRow,
+    RungRow,
+    TwinRow,
+    conclude,
+    digit_generator,
+    normal_ladders,
+    rows_of,
+)
+
+
+def test_a_ladder_of_shifted_normals_is_climbed_in_its_order():
+    found = list(rows_of(normal_ladders()[0], 200, runs=2))
+    (row,) = (each for each in found if isinstance(each, LadderRow))
+    assert (row.runs, row.rungs, row.right, row.samples_right, row.wrong) == (2, 4, 2, 2, 0)
+    assert 0 < row.share_claimed <= 1
+    rungs = [each for each in found if isinstance(each, RungRow)]
+    assert [rung.truth for rung in rungs] == [0.3, 1, 2, 3.5]
+    for rung in rungs[1:]:
+        assert rung.lower < rung.truth < rung.upper
+        assert rung.estimate == pytest.approx(rung.truth, abs=0.6)
+    assert len(conclude(found).panels) == 1
+
+
+def test_shifts_are_the_distances():
+    reference, *rungs = (normal_ladders()[0].reference, *normal_ladders()[0].rungs)
+    for rung, truth in zip(rungs, normal_ladders()[0].truths, strict=True):
+        drawn = [draw(50_000, random_stream(0, side, 0)).mean(0) for side, draw in enumerate((reference, rung))]
+        assert float((drawn[1] - drawn[0]).norm()) == pytest.approx(truth, abs=0.03)
+
+
+@pytest.fixture
+def climbed(monkeypatch):
+    """Comparisons made by hand, one after the other."""
+
+    def becomes(*comparisons):
+        waiting = list(comparisons)
+        monkeypatch.setattr(module, "_climbed", lambda *_, **__: waiting.pop(0))
+
+    return becomes
+
+
+def rungs(first, second, samples=((0.5, 0.5), (0.6, 0.6))):
+    return made_comparison(made_entry("1: 0", first, samples[0]), made_entry("2: 1", second, samples[1]))
+
+
+def test_right_claimed_and_wrong_are_counted_apart(climbed):
+    two = replace(normal_ladders()[0], labels=("0", "1"), truths=(0.0, 1.0))
+    climbed(
+        rungs((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)),  # right and claimed
+        rungs((0.1, 0.2, 0.9), (0.4, 0.5, 0.6)),  # right and not claimed
+        rungs((0.7, 0.8, 0.9), (0.4, 0.5, 0.6), ((0.6, 0.6), (0.5, 0.5))),  # wrong and claimed
+        rungs((0.1, 0.6, 0.9), (0.4, 0.5, None)),  # wrong and not claimed
+    )
+    row, first, second = rows_of(two, 10, runs=4)
+    assert (row.right, row.claimed, row.wrong, row.samples_right) == (2, 2, 1, 3)
+    assert row.share_claimed == 0.5
+    assert (first.rung, first.estimate, second.upper) == ("0", pytest.approx((0.2 + 0.2 + 0.8 + 0.6) / 4), None)
+
+
+def test_twins_are_right_where_no_order_is_claimed(climbed):
+    twins = normal_ladders()[1]
+    climbed(rungs((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)), rungs((0.1, 0.2, 0.5), (0.4, 0.5, 0.6)))
+    (row,) = rows_of(twins, 10, runs=2)
+    assert isinstance(row, TwinRow)
+    assert (row.not_separable, row.share) == (1, 0.5)
+
+
+def test_more_wrong_claims_than_chance_allows_are_found_out():
+    good = LadderRow(ladder="l", samples=9, rungs=3, runs=50, right=50, samples_right=50, claimed=99, wrong=0)
+    twin = TwinRow(ladder="t", samples=9, runs=50, not_separable=50)
+    cheap = OverheadRow(sources=4, together=10.5, apart=10.0)
+    assert all(finding.holds for finding in conclude([good, twin, cheap]).findings)
+    most = most_by_chance(50, 1 - CONFIDENCE)
+    assert 2 < most < 12
+    bad = [
+        replace(good, wrong=most + 1),
+        replace(good, right=40),
+        replace(twin, not_separable=49 - most),
+        replace(cheap, together=11.5),
+    ]
+    for row in bad:
+        assert not all(finding.holds for finding in conclude([row]).findings)
+    assert conclude([]).findings == ()
+
+
+def test_the_generator_of_the_samples_is_drawn_from_without_its_code(samples):
+    images = digit_generator(samples / "digit_generator.safetensors")(40, torch.Generator().manual_seed(0))
+    assert images.shape == (40, 8, 8)
+    assert 0 <= float(images.min()) < 0.05 < 0.9 < float(images.max()) <= 1
+
+
+def test_the_generator_is_that_of_its_module(samples):
+    from wdist.data.sources.opening import open_source
+    from wdist.data.sources.source import Access
+
+    address = f"{samples}/digit_generator.safetensors?factory={samples}/digit_generator.py:DigitGenerator&latent=normal:16"
+    drawn = open_source(address, Access(trust=True)).draw(8, torch.Generator().manual_seed(1)).reshape(8, 8, 8)
+    ours = digit_generator(samples / "digit_generator.safetensors")(8, torch.Generator().manual_seed(1))
+    assert torch.allclose(drawn.float(), ours, atol=1e-6)
+
+
+def test_without_data_the_digits_are_skipped_with_the_reason(monkeypatch):
+    monkeypatch.setattr(module, "normal_ladders", lambda: ())
+    rows = list(BENCH.measure(Conditions(only=("digit",))))
+    assert len(rows) == 2
+    assert all(isinstance(row, Skipped) and "--data" in row.reason for row in rows)
+    assert list(BENCH.measure(Conditions(quick=True, only=("digit",)))) == []
+
+
+def test_names_choose_ladders(monkeypatch):
+    monkeypatch.setattr(module, "_RUNS", 1)
+    monkeypatch.setattr(module, "_QUICK_SAMPLES", 60)
+    (row,) = BENCH.measure(Conditions(quick=True, only=("twice",)))
+    assert (row.ladder, row.runs, row.samples) == ("one normal twice", 1, 60)

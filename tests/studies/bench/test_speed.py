@@ -1,0 +1,260 @@
+"""The speed suite: every scheme trains to something certified, and findings follow from rows. No test looks at a clock."""
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from wdist.bounds.certificate import certify
+from wdist.data.standardisation import Standardisation
+from wdist.errors import UsageError
+from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial, orthonormality_defect
+from wdist.studies.bench import speed_costs
+from wdist.studies.bench.bench import Conditions, Skipped
+from wdist.studies.bench.schemes import SCHEMES, Landing, Shape, scheme
+from wdist.studies.bench.speed import BENCH, CASES
+from wdist.studies.bench.speed_conclusion import conclude
+from wdist.studies.bench.speed_costs import CostRow, measure_costs
+from wdist.studies.bench.speed_races import RACES, Race, RaceRow, Samples, run_race
+from wdist.studies.bench.speed_side_by_side import SideBySideCase, SideBySideRow, time_side_by_side
+from wdist.studies.bench.speed_steps import StepCase, StepRow, time_steps
+
+SHAPE = Shape(inputs=6, width=8, depth=3, group_size=4)
+AT_HAND = [name for name, each in SCHEMES.items() if each.missing is None and each.needs is None]
+PLAIN = Standardisation(shift=torch.zeros(6, dtype=torch.float64), spread=1.0)
+
+
+def two_sides(n=64):
+    x = torch.randn(2, n, 6, generator=torch.Generator().manual_seed(0))
+    return x[0], 0.4 * x[1] + 0.3
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("name", SCHEMES)
+def test_every_scheme_raises_a_certified_dual_value(name):
+    if SCHEMES[name].missing is not None:
+        pytest.skip("its package is not installed")
+    a, b = two_sides()
+    training = SCHEMES[name].start(SHAPE, seed=0)
+
+    def certified():
+        training.critic.eval()
+        training.critic.constrain_(tightly=True)
+        frozen = training.critic.freeze(PLAIN)
+        training.critic.train()
+        return float(frozen.potentials(a).mean() - frozen.potentials(b).mean()) / certify(frozen).lipschitz_bound
+
+    before = certified()
+    for step in range(40):
+        training.step(a, b, step / 40)
+    assert certified() > before
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (4, 9), (9, 4)], ids=str)
+def test_landing_stays_near_the_manifold_without_retraction(shape, generator):
+    W = torch.nn.Parameter(orthonormal_initial(*shape, generator))
+    optimizer = Landing([W], lr=0.05)
+    for _ in range(200):
+        W.grad = 0.1 * torch.randn(*shape, generator=generator)
+        optimizer.step()
+    assert float(orthonormality_defect(W.detach())) < 0.3
+
+
+def test_operations_are_those_of_the_products_that_cannot_be_avoided():
+    """Forward and weights for every layer, inputs for all but the first."""
+    assert Shape(inputs=784, width=720, depth=3, group_size=9).operations(10) == 20 * (2 * 784 * 720 + 3 * 720 * 720 + 3 * 720)
+
+
+def test_an_unknown_scheme_is_refused_with_the_names():
+    with pytest.raises(UsageError, match="choose among floor, adam, muon"):
+        scheme("fast")
+
+
+def test_a_package_that_is_not_installed_is_named_with_the_way_out():
+    absent = replace(SCHEMES["pogo"], needs="surely.not.installed")
+    assert absent.missing is not None
+    assert absent.missing.startswith("POGO is left out")
+    assert absent.missing.endswith("pip install pogo-torch")
+
+
+def test_every_timed_scheme_has_a_row_and_the_floor_is_one():
+    case = StepCase(shape=SHAPE, batch=8)
+    rows = list(time_steps(case, AT_HAND, seeds=(0, 1), rounds=2))
+    assert [row.scheme for row in rows] == AT_HAND
+    for row in rows:
+        assert len(row.ratios) == 2
+        assert row.milliseconds > 0 < row.rate_share
+        assert row.spread == pytest.approx(abs(row.ratios[0] - row.ratios[1]) / 2)
+    assert rows[0].ratio == rows[0].own_ratio == 1.0
+
+
+def test_a_scheme_that_diverges_has_no_row(monkeypatch):
+    monkeypatch.setitem(SCHEMES, "adam", replace(SCHEMES["adam"], learning_rate=math.inf))
+    rows = list(time_steps(StepCase(shape=SHAPE, batch=8), ["floor", "adam"], seeds=(0,), rounds=1))
+    assert isinstance(rows[1], Skipped)
+    assert "diverged" in rows[1].reason
+
+
+def test_critics_side_by_side_are_timed_against_the_same_ones_in_turn():
+    row = time_side_by_side(SideBySideCase(shape=SHAPE, batch=8), seeds=(0, 1), rounds=1)
+    assert (row.critics, len(row.ratios)) == (4, 2)
+    assert row.ratio > 0 < row.milliseconds
+    assert row.spread == pytest.approx(abs(row.ratios[0] - row.ratios[1]) / 2)
+
+
+def race(**changes):
+    def samples(seed, data):
+        a, b = (side.double() for side in two_sides(200))
+        return Samples(train=(a[:100], b[:100]), held_out=(a[100:], b[100:]))
+
+    return Race(**{"name": "two Gaussians", "samples": samples, "shape": SHAPE, "batch": 16, "steps": 12, **changes})
+
+
+def test_a_race_ends_at_the_bound_of_the_papers_scheme_or_says_that_it_did_not():
+    paper, muon = run_race(race(), ["muon"], seeds=(0,), data=None)
+    assert (paper.scheme, paper.sooner, paper.steps) == ("paper", 1.0, 12)
+    assert paper.bound == paper.target == muon.target > 0
+    assert (muon.seconds is None) == (muon.bound < muon.target)
+
+
+def test_the_suite_is_made_of_rows_that_its_tables_know():
+    assert len({str(case) for case in CASES}) >= 16
+    assert all(case.schemes[0] == "floor" for case in CASES)
+    assert all(each in SCHEMES for case in CASES for each in case.schemes)
+    assert {table.of for table in BENCH.tables} == {StepRow, SideBySideRow, RaceRow, CostRow}
+    assert [each.name for each in RACES if each.needs_data] == ["MNIST 3 v 8"]
+
+
+def test_a_race_without_its_data_is_skipped_with_the_way_out():
+    result = BENCH.run(Conditions(only=("MNIST",)))
+    assert result.rows == ()
+    assert "--data" in result.skipped[0].reason
+
+
+def test_what_fails_is_left_out_and_the_rest_goes_on(monkeypatch):
+    def failing(arguments):
+        raise subprocess.CalledProcessError(70, list(arguments))
+
+    monkeypatch.setattr(speed_costs, "_start", failing)
+    monkeypatch.setattr(speed_costs, "_first_step", failing)
+    rows = list(measure_costs(quick=True, seeds=(0,), wanted=lambda name: name in ("help", "start")))
+    assert [type(row) for row in rows] == [Skipped, Skipped]
+
+
+def step_row(scheme, batch, ratio, group="9", own=None, shape="784-720-720-1", share=0.5, precision="float32"):
+    return StepRow(
+        case="",
+        shape=shape,
+        group=group,
+        batch=batch,
+        scheme=scheme,
+        title=SCHEMES[scheme].title,
+        milliseconds=10 * ratio,
+        ratio=ratio,
+        ratios=(ratio,),
+        own_ratio=own or ratio,
+        rate_share=share,
+        precision=precision,
+    )
+
+
+def race_row(scheme, seconds):
+    return RaceRow(
+        pair="p",
+        shape="",
+        batch=64,
+        scheme=scheme,
+        title=SCHEMES[scheme].title,
+        bound=0.9,
+        target=0.9,
+        steps=10,
+        seconds=seconds,
+        sooner=None,
+        spread=None,
+    )
+
+
+@pytest.mark.parametrize(("share", "holds"), [(0.65, True), (0.55, False)])
+def test_a_gpu_is_held_to_its_product_rate(share, holds):
+    wide = {"shape": "3072-1024-1024-1024-1", "share": share}
+    rows = [step_row(name, 4096, 1.2, precision="TF32", **wide) for name in ("floor", "adam")]
+    (finding,) = conclude(rows).findings
+    assert finding.holds == holds
+    assert conclude([step_row("adam", 4096, 1.2, **wide)]).findings == ()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_steps_are_timed_on_a_gpu():
+    rows = list(
+        time_steps(StepCase(shape=SHAPE, batch=8), ["floor", "adam", "muon"], seeds=(0,), rounds=2, device=torch.device("cuda"))
+    )
+    assert {row.precision for row in rows} == {"TF32"}
+    assert all(row.ratio > 0 < row.rate_share for row in rows)
+
+
+def test_findings_hold_rows_against_what_was_asked_for():
+    rows = [step_row("floor", 64, 1.0), step_row("adam", 64, 2.2), step_row("muon", 64, 9.0, own=1.2), step_row("paper", 64, 400.0)]
+    found = {finding.claim: finding for finding in conclude(rows).findings}
+    assert [finding.holds for finding in found.values()] == [True, True, True]
+    assert any("9.00 of the floor with Adam" in finding.detail for finding in found.values())
+    late = conclude([step_row("floor", 64, 1.0), step_row("adam", 64, 2.5), step_row("adam", 64, 4.7, group="full")]).findings
+    assert [finding.holds for finding in late] == [False, False]
+
+
+def test_a_race_is_won_by_as_much_as_was_asked_for_or_not():
+    won = conclude([race_row("paper", 100.0), race_row("muon", 1.0), race_row("torchlip", 5.0)]).findings
+    assert [finding.holds for finding in won] == [True, False]
+
+
+@pytest.mark.parametrize(("ours", "holds"), [(1.0, True), (1.6, False)])
+def test_a_scheme_that_was_given_up_counts_with_the_time_that_it_was_followed(ours, holds):
+    """A quarter of the paper's time, over the growth of 1.6 from one training to the next."""
+    found = conclude([race_row("paper", 100.0), race_row("muon", ours), race_row("torchlip", None)]).findings
+    assert [finding.holds for finding in found] == [True, holds]
+    assert "more than 16 s" in found[1].detail
+
+
+def test_the_sooner_of_our_optimisers_counts():
+    found = conclude([race_row("paper", 100.0), race_row("muon", 4.0), race_row("adam", 1.0)]).findings
+    assert found[0].holds
+    assert "wdist, Adam" in found[0].detail
+
+
+def test_costs_beyond_their_limit_are_found():
+    row = CostRow(name="help", what="wdist --help", value=0.4, unit="s", limit=0.3)
+    assert not row.within
+    assert not conclude([row]).findings[0].holds
+    assert conclude([]).findings == ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a peak can be forgotten")
+def test_a_peak_that_is_forgotten_is_that_of_what_follows():
+    held = np.ones(1 << 25)
+    speed_costs._forget_peak()
+    del held
+    before = speed_costs._peak_bytes()
+    speed_costs._forget_peak()
+    assert speed_costs._peak_bytes() < before - (1 << 27)
+    more = np.ones(1 << 24)
+    assert speed_costs._peak_bytes() > before - (1 << 28) + more.nbytes // 2
+
+
+def test_the_start_is_timed_up_to_the_first_step_of_the_default_critic(monkeypatch, tmp_path):
+    """Which comes before the imports that take long and serve only what follows."""
+    unneeded = "any(name in sys.modules for name in ('ot', 'scipy.special', 'matplotlib'))"
+    script = speed_costs._FIRST_STEP.replace("os._exit(0)", f"import sys; os._exit({unneeded})")
+    monkeypatch.setattr(speed_costs, "_FIRST_STEP", script)
+    speed_costs._write_small(str(tmp_path))
+    taken = speed_costs._first_step(str(tmp_path))
+    assert taken.wall > 0
+    assert taken.processor > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no pseudo-terminal")
+def test_the_display_is_timed_on_a_terminal(monkeypatch):
+    monkeypatch.setattr(speed_costs, "_DISPLAYED", "0.5s")
+    assert 0 < speed_costs._display_share(0) < 1

@@ -1,0 +1,163 @@
+"""Couplings made of blocks: both marginals are met, every round costs less, and the cost is never below W1."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from tests.transport.rows import rows
+from tests.trials import exact_w1
+from wdist.ground_metric import L2
+from wdist.transport.blocks import _members, _units, affordable_work, block_coupling, couple
+from wdist.transport.coupling import Effort
+from wdist.transport.exact import carried, cost_above
+
+KINDS = ("plane", "many dimensions", "ties", "clusters")
+
+
+def sides(kind, counts, seed=0):
+    random = np.random.default_rng(seed)
+    dim = 12 if kind == "many dimensions" else 2
+    x, y = (random.normal(size=(n, dim)) + shift for n, shift in zip(counts, (0, 1), strict=True))
+    if kind == "ties":
+        x, y = x.round(), y.round()
+    if kind == "clusters":
+        x, y = (
+            np.array([[0.0, 0.0], [9.0, 9.0]])[random.integers(0, 2, n)] + 1e-6 * side
+            for n, side in zip(counts, (x, y), strict=True)
+        )
+    return x, y
+
+
+def plan_of(x, y, *, size, rounds, seed=0):
+    x, y = torch.from_numpy(x), torch.from_numpy(y)
+    units = np.full(len(x), len(y)), np.full(len(y), len(x))
+    return couple(x, y, *units, size=size, rounds=rounds, random=np.random.default_rng(seed), metric=L2)
+
+
+@pytest.mark.parametrize("counts", [(120, 120), (100, 161), (37, 400), (130, 55), (1, 70)], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rounds", [0, 4])
+def test_marginals_are_met_and_the_cost_is_not_below_w1(counts, kind, rounds):
+    x, y = sides(kind, counts)
+    plan = plan_of(x, y, size=30, rounds=rounds)
+    assert (plan.mass > 0).all()
+    for places, n in ((plan.rows, counts[0]), (plan.columns, counts[1])):
+        assert np.bincount(places, plan.mass, n) == pytest.approx(np.full(n, 1 / n), abs=1e-14)
+    cost = cost_above(*map(torch.from_numpy, (x, y)), *(np.full(n, 1 / n) for n in counts), plan, L2)
+    assert cost >= exact_w1(x, y) * (1 - 1e-12)
+
+
+@pytest.mark.parametrize("counts", [(240, 240), (200, 311)], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_round_costs_no_more_than_the_one_before(counts, kind):
+    x, y = sides(kind, counts)
+    costs = [carried(*map(torch.from_numpy, (x, y)), plan_of(x, y, size=40, rounds=rounds), L2) for rounds in range(7)]
+    assert all(later <= earlier * (1 + 1e-9) + 1e-12 for earlier, later in pairwise(costs))
+
+
+@pytest.mark.parametrize("kind", ["plane", "many dimensions"])
+def test_it_comes_near_the_optimum_where_blocks_at_random_do_not(kind):
+    counts = (600, 500)
+    x, y = sides(kind, counts)
+    random = np.random.default_rng(0)
+    orders = (np.array_split(random.permutation(n), 10) for n in counts)
+    at_random = np.mean([exact_w1(x[rows], y[columns]) for rows, columns in zip(*orders, strict=True)])
+    truth = exact_w1(x, y)
+    found = carried(*map(torch.from_numpy, (x, y)), plan_of(x, y, size=60, rounds=12), L2)
+    assert truth * (1 - 1e-12) <= found < 1.06 * truth
+    assert found - truth < (at_random - truth) / 3
+
+
+def test_one_block_of_everything_is_optimal():
+    x, y = sides("plane", (90, 70))
+    assert carried(*map(torch.from_numpy, (x, y)), plan_of(x, y, size=160, rounds=1), L2) == pytest.approx(exact_w1(x, y), rel=1e-9)
+
+
+@pytest.mark.parametrize("nbytes", [1 << 30, 1 << 18])
+@pytest.mark.parametrize("counts", [(5000, 5000), (4500, 6001)], ids=str)
+def test_what_does_not_fit_into_memory_is_divided_first(nbytes, counts):
+    x, y = sides("plane", counts)
+    found = block_coupling(rows(x), rows(y), prepare=lambda z: z, effort=Effort(seconds=0.5, nbytes=nbytes), seed=0, metric=L2)
+    work = affordable_work(*counts, 2, Effort(seconds=0.5, nbytes=nbytes))
+    assert (work.parts > 1) == (nbytes == 1 << 18)
+    assert not found.exact
+    assert 0.995 * 2**0.5 < found.cost < 1.25 * 2**0.5  # of the populations it is the shift
+
+
+@dataclass
+class Streamed:
+    """Rows that are read where they lie, and remember how many were asked for at once."""
+
+    values: torch.Tensor
+    most: int = 0
+
+    @property
+    def count(self):
+        return len(self.values)
+
+    def batches(self, size):
+        for start in range(0, self.count, size):
+            yield self.span(start, min(start + size, self.count), None)
+
+    def span(self, start, stop, order):
+        self.most = max(self.most, stop - start)
+        return self.values[start:stop]
+
+
+def test_streamed_rows_are_never_all_in_memory():
+    a, b = (Streamed(torch.from_numpy(side)) for side in sides("plane", (9000, 12_000)))
+    effort = Effort(seconds=1.0, nbytes=1 << 18)
+    assert block_coupling(a, b, prepare=lambda z: z, effort=effort, seed=0, metric=L2).cost < 1.3 * 2**0.5
+    parts = affordable_work(9000, 12_000, 2, effort).parts
+    assert parts > 2
+    assert max(a.most / 9000, b.most / 12_000) < 1 / parts + 0.01
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 17, 100, 101])
+@pytest.mark.parametrize("parts", [1, 2, 3, 7, 16])
+def test_units_of_parts_add_up_to_the_marginals(n, parts):
+    """Each part holds n units, and over all parts each sample the same number, in whole numbers."""
+    total = [Fraction(0)] * n
+    for k in range(parts):
+        first, end = _members(n, k, parts)
+        units = _units(n, k, parts)
+        assert 0 <= first < end <= n
+        assert len(units) == end - first
+        assert units.min() > 0
+        assert units.sum() == n
+        for sample, unit in zip(range(first, end), units, strict=True):
+            total[sample] += Fraction(int(unit), n * parts)
+    assert total == [Fraction(1, n)] * n
+
+
+def test_blocks_follow_from_the_seed():
+    x, y = sides("plane", (700, 700))
+    first, again, other = (
+        block_coupling(rows(x), rows(y), prepare=lambda z: z, effort=Effort(seconds=0.02), seed=seed, metric=L2).cost
+        for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+@pytest.mark.parametrize("n", [5000, 20_000, 10**6])
+@pytest.mark.parametrize("dim", [2, 784])
+def test_more_time_makes_larger_blocks_or_more_rounds(n, dim):
+    works = [affordable_work(n, n, dim, Effort(seconds=seconds)) for seconds in (0.0, 1e-4, 1.0, 10.0, 100.0, 1000.0)]
+    assert works[0] is works[1] is None
+    ranks = [(work.size, work.rounds) for work in works if work is not None]
+    assert ranks == sorted(ranks)
+    assert works[-1] is not None
+
+
+def test_blocks_may_be_given_less_memory_than_a_whole_solution():
+    counts, seconds = (9000, 12_000), 10.0
+    work = affordable_work(*counts, 2, Effort(seconds=seconds, nbytes=1 << 30))
+    assert affordable_work(*counts, 2, Effort(seconds=seconds, nbytes=1 << 30, blocks_nbytes=1 << 40)) == work
+    less = affordable_work(*counts, 2, Effort(seconds=seconds, nbytes=1 << 30, blocks_nbytes=1 << 22))
+    assert work.parts == 1
+    assert less.parts > 1
+    assert less == affordable_work(*counts, 2, Effort(seconds=seconds, nbytes=1 << 22))

@@ -1,0 +1,38 @@
+"""Exact transport: on the line in rational arithmetic, elsewhere by plans whose cost is certain."""
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trials import exact_w1
+from wdist.ground_metric import L2
+from wdist.transport.exact import Plan, by_quantiles, cost_above
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_in_one_dimension_it_is_exact_in_rational_arithmetic(seed):
+    random = np.random.default_rng(seed)
+    n, m = random.integers(1, 40, 2)
+    x, y = random.integers(-20, 20, n).astype(float), random.integers(-20, 20, m).astype(float)
+    points = sorted({*x.tolist(), *y.tolist()})
+    exact = sum(
+        abs(Fraction(int((x <= p).sum()), int(n)) - Fraction(int((y <= p).sum()), int(m))) * Fraction(q - p)
+        for p, q in pairwise(points)
+    )
+    assert by_quantiles(x, y) == pytest.approx(float(exact), rel=1e-14)
+
+
+def test_any_plan_is_charged_for_the_mass_that_it_misplaces():
+    """Plans that carry too little, too much, or from the wrong samples still cost at least W1."""
+    random = np.random.default_rng(0)
+    x, y = torch.from_numpy(random.normal(size=(30, 2))), torch.from_numpy(random.normal(size=(40, 2)))
+    a, b, truth = np.full(30, 1 / 30), np.full(40, 1 / 40), exact_w1(x.numpy(), y.numpy())
+    for entries in (1, 5, 200):
+        mass = random.random(entries)
+        plan = Plan(rows=random.integers(30, size=entries), columns=random.integers(40, size=entries), mass=mass / mass.sum())
+        assert cost_above(x, y, a, b, plan, L2) >= truth
+    half = Plan(rows=np.arange(30), columns=np.arange(30), mass=np.full(30, 1 / 60))
+    assert cost_above(x, y, a, b, half, L2) >= truth

@@ -1,0 +1,67 @@
+r"""A certificate: a number that the Lipschitz constant of a frozen critic certainly does not exceed.
+
+Composition multiplies Lipschitz bounds, so a certificate is the product of the bounds of the layers, each proved in float64 with
+its rounding counted (:mod:`wdist.linalg`). Nothing that is only estimated from below can enter. Two products are proved and the
+smaller counts:
+
+- Euclidean norms all the way, :math:`\|x\|_2 \le \|x\|_1` and :math:`\|x\|_2 \le \sqrt d\, \|x\|_\infty` for the other metrics;
+- from the metric's norm to the maximum norm in the first layer, and maximum norms from there, as in theorem 3 of the paper.
+
+References:
+    Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, sections 2.1 and 6.
+"""
+
+import math
+from dataclasses import dataclass
+
+from wdist.critics.frozen import FrozenCritic
+from wdist.errors import CertificateError
+from wdist.estimation.result import LayerBound
+from wdist.ground_metric import L2, LINF, GroundMetric
+from wdist.lipschitz.linalg.rounding import gamma
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """Lip(f) <= ``lipschitz_bound`` in the ground metric."""
+
+    lipschitz_bound: float
+    layers: tuple[LayerBound, ...]
+    """The factors of the smaller product."""
+    metric: GroundMetric = L2
+
+
+def certify(critic: FrozenCritic, metric: GroundMetric = L2) -> Certificate:
+    """Bounds the Lipschitz constant of a frozen critic from above, layer by layer.
+
+    Arguments:
+        critic: as it is evaluated and saved.
+        metric: between samples.
+
+    Raises:
+        CertificateError: a layer has no finite bound.
+    """
+    chains = (_euclidean(critic, metric), _maximum(critic, metric))
+    # Euclidean norms where both prove the same.
+    bound, layers = min(((_product(chain), chain) for chain in chains), key=lambda proof: proof[0])
+    if not math.isfinite(bound) or bound < 0:
+        raise CertificateError(f"the critic's Lipschitz bound is {bound}; train again with a lower --learning-rate")
+    return Certificate(lipschitz_bound=bound, layers=layers, metric=metric)
+
+
+def _product(layers: tuple[LayerBound, ...]) -> float:
+    product = math.prod(layer.bound for layer in layers) * (1 + gamma(len(layers) + 1))
+    return product if math.isfinite(product) else math.inf
+
+
+def _euclidean(critic: FrozenCritic, metric: GroundMetric) -> tuple[LayerBound, ...]:
+    if metric != LINF:
+        return critic.bounds
+    from_metric = math.nextafter(math.sqrt(critic.dim), math.inf)
+    return (LayerBound(layer="metric", bound=from_metric, method="square root of the dimension"), *critic.bounds)
+
+
+def _maximum(critic: FrozenCritic, metric: GroundMetric) -> tuple[LayerBound, ...]:
+    *_, scaling = critic.bounds
+    # Between layers, from the maximum norm to itself.
+    return (*(layer.maximum(math.inf if i else metric.p) for i, layer in enumerate(critic.layers)), scaling)

@@ -1,0 +1,79 @@
+"""The reference against itself: what samples of its size cannot tell, and how that falls with their number."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wdist.data.measure import random_stream
+from wdist.data.rows import ResidentRows, in_units
+from wdist.data.sources.in_memory import open_values
+from wdist.data.sources.selection import SelectedRows
+from wdist.data.sources.source import FiniteSource, Source
+from wdist.data.survey import MINIMUM_ROWS
+from wdist.ground_metric import GroundMetric
+from wdist.transport.coupling import Effort
+from wdist.transport.samples import upper_bound
+
+LEAST_ROWS = 2 * MINIMUM_ROWS
+"""That the reference needs to be halved."""
+_SLOPE_ROWS = 1000
+"""Of each of two halves, and a quarter of them, between which the slope is measured: transport takes some tenths of a second."""
+_SLOPES = (0.01, 0.5)
+"""W1 between samples of one distribution falls no faster than their number to the power of -1/2."""
+_EFFORT = Effort(seconds=5.0, nbytes=1 << 30)
+
+
+def halves(reference: Source, *, seed: int) -> tuple[Source, Source] | None:
+    """Two sources of independent samples of the one distribution; None where there are too few."""
+    if not isinstance(reference, FiniteSource):
+        return reference, reference  # the two sides draw from streams of their own
+    half = reference.count // 2
+    if reference.count < LEAST_ROWS:
+        return None
+    order = np.random.default_rng([seed, reference.count, 2]).permutation(reference.count)
+    first, second = (np.sort(part) for part in (order[:half], order[half : 2 * half]))
+    return SelectedRows(reference, first, notes=("a half of the reference",)), SelectedRows(
+        reference, second, notes=("the other half of the reference",)
+    )
+
+
+def measured_slope(a: Source, b: Source, *, metric: GroundMetric, seed: int) -> float | None:
+    r"""How fast W1 between samples of one distribution falls with their number n, as r in :math:`n^{-r}`.
+
+    Exact transport between up to 1000 samples of each half, and the mean of that between four disjoint quarters of them.
+
+    Arguments:
+        a, b: independent samples of one distribution, as many on each side.
+        metric: between samples.
+        seed: of draws.
+
+    Returns:
+        r, at most 1/2; None where it could not be measured.
+    """
+    x, y = (_some(source, side=side, seed=seed) for side, source in enumerate((a, b)))
+    quarter = min(len(x), len(y)) // 4
+    whole = _transport(x[: 4 * quarter], y[: 4 * quarter], metric)
+    parts = [_transport(x[k : k + quarter], y[k : k + quarter], metric) for k in range(0, 4 * quarter, quarter)]
+    if whole is None or not whole > 0 or any(part is None for part in parts):
+        return None
+    slope = math.log(sum(part for part in parts if part is not None) / 4 / whole) / math.log(4)
+    return min(slope, _SLOPES[1]) if math.isfinite(slope) and slope > _SLOPES[0] else None
+
+
+def _some(source: Source, *, side: int, seed: int) -> Tensor:
+    """Up to 1000 samples in the units of the source, in an order of chance, float64, on the CPU."""
+    stream = random_stream(seed, side, 4)
+    if not isinstance(source, FiniteSource):
+        return source.draw(_SLOPE_ROWS, stream).double().cpu()
+    chosen = torch.randperm(source.count, generator=stream)[:_SLOPE_ROWS].sort().values
+    rows = in_units(source.read(chosen.numpy()), source.info)
+    return rows[torch.randperm(len(rows), generator=stream)]
+
+
+def _transport(x: Tensor, y: Tensor, metric: GroundMetric) -> float | None:
+    """W1 between two sets of samples; None where transport was not solved."""
+    sides = [ResidentRows(values=side, info=open_values(side).info) for side in (x, y)]
+    coupling = upper_bound(sides[0], sides[1], prepare=lambda rows: rows, effort=_EFFORT, seed=0, metric=metric)
+    return coupling.cost if coupling is not None and coupling.exact and math.isfinite(coupling.cost) else None

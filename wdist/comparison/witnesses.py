@@ -1,0 +1,108 @@
+"""The samples of each side that a critic tells apart most clearly."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from wdist.critics.frozen import FrozenCritic
+from wdist.data.measure import random_stream
+from wdist.data.rows import in_units
+from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo
+from wdist.errors import UsageError
+
+_DRAWS = 4096
+"""Of an endless source, among which the most extreme are sought."""
+_BATCH_NUMBERS = 1 << 20
+_PURPOSE = 3
+"""Of the random stream: no draw that trained, chose or judged."""
+_CHANNELS = (1, 3)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Witnesses:
+    """The most extreme samples of each side, the most extreme first."""
+
+    reference: Tensor
+    """Those of the reference with the highest potentials: what the other side lacks most. Shape (k, \\*event shape), float64."""
+    reference_potentials: tuple[float, ...]
+    source: Tensor
+    """Those of the source with the lowest: what the reference has least of."""
+    source_potentials: tuple[float, ...]
+
+
+def check_images(info: SourceInfo) -> None:
+    """Refuses samples that cannot be shown as images.
+
+    Raises:
+        UsageError: they are neither gray (h, w), (1, h, w), (h, w, 1) nor red, green and blue (3, h, w), (h, w, 3).
+    """
+    if image_axes(info.event_shape) is None:
+        words = "x".join(map(str, info.event_shape)) or "1"
+        raise UsageError(f"--witness shows images, gray or RGB, and samples of {info.address} have the shape {words}; leave it out")
+
+
+def image_axes(event_shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The order that brings the axes of one sample to (height, width, channels) or (height, width); None if it is no image."""
+    if len(event_shape) == 2 and min(event_shape) > 1:
+        return 0, 1
+    if len(event_shape) != 3:
+        return None
+    if event_shape[0] in _CHANNELS:
+        return 1, 2, 0
+    return (0, 1, 2) if event_shape[2] in _CHANNELS else None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Side:
+    """One side of a comparison, as it is shown and as it is judged."""
+
+    images: Source
+    source: Source
+    """The same samples, in the space that the distance is taken in."""
+
+
+def find_witnesses(critic: FrozenCritic, reference: Side, source: Side, *, count: int, seed: int) -> Witnesses:
+    """Looks through all samples, or through draws that were not used before.
+
+    Arguments:
+        critic: its potential is large on the reference and small on the source.
+        reference, source: finite, or endless.
+        count: at most so many of each side.
+        seed: of the draws.
+    """
+    high, above = _extreme(critic, reference, count=count, sign=1, seed=seed, number=0)
+    low, below = _extreme(critic, source, count=count, sign=-1, seed=seed, number=1)
+    return Witnesses(reference=high, reference_potentials=above, source=low, source_potentials=below)
+
+
+def _extreme(
+    critic: FrozenCritic, side: Side, *, count: int, sign: int, seed: int, number: int
+) -> tuple[Tensor, tuple[float, ...]]:
+    """The samples with the highest values of ``sign`` times the potential, and their potentials."""
+    kept, values = torch.empty(0, side.images.info.dim), torch.empty(0, dtype=torch.float64)
+    for images, rows in _batches(side, seed=seed, number=number):
+        found = torch.cat([values, critic.potentials(rows)])
+        order = torch.argsort(found, descending=sign > 0, stable=True)[:count]
+        kept, values = torch.cat([kept, images])[order], found[order]
+    return kept.reshape(len(kept), *side.images.info.event_shape), tuple(values.tolist())
+
+
+def _batches(side: Side, *, seed: int, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Samples as they are shown and as they are judged, each in its units, float64, on the CPU, some at a time."""
+    size = max(1, _BATCH_NUMBERS // max(side.images.info.dim, side.source.info.dim))
+    if isinstance(side.images, FiniteSource):
+        assert isinstance(side.source, FiniteSource), "features of a finite source are as many"
+        for (_, images), (_, rows) in zip(side.images.slabs(size), side.source.slabs(size), strict=True):
+            yield in_units(images, side.images.info), in_units(rows, side.source.info)
+        return
+    assert isinstance(side.source, EndlessSource)
+    # Two generators of one seed draw the same samples, whatever is done to them afterwards.
+    streams = [random_stream(seed, number, _PURPOSE) for _ in range(2)]
+    for start in range(0, _DRAWS, size):
+        images, rows = (
+            each.draw(min(size, _DRAWS - start), stream).double().cpu()
+            for each, stream in zip((side.images, side.source), streams, strict=True)
+        )
+        yield images, rows

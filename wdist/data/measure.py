@@ -1,0 +1,156 @@
+"""A measure: the samples of one source, split, with what is known of where they came from."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wdist.data.memory import fits, planned_memory
+from wdist.data.minibatches import DrawnMinibatches, Minibatches, ShuffledMinibatches, StreamedMinibatches
+from wdist.data.rows import ResidentRows, Rows, StreamedRows
+from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo
+from wdist.data.split import split
+
+DRAWN_VALIDATION = 4096
+DRAWN_HELD_OUT = 20_000
+"""Draws of an endless source that choose and judge."""
+DRAWN_COORDINATES = 1 << 27
+"""That either may hold, 1 GB in float64: of samples beyond 6700 coordinates fewer are drawn, as many on every machine."""
+_LEAST_DRAWN = 600
+_SLAB_BYTES = 1 << 25
+"""Read from a file at a time, where memory is plenty."""
+_SLAB_SHARE = 128
+"""A slab takes at most this part of the free memory, so that a shuffled pool of eight, and its copy, take an eighth."""
+_HELD_SHARE = 32
+"""A stream's held-out and validation rows take at most this part of the free memory each."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measure:
+    """One side of an estimation."""
+
+    info: SourceInfo
+    train: Minibatches
+    training_rows: ResidentRows | None
+    """The training split as a fixed set; None where it is streamed or drawn."""
+    validation: ResidentRows
+    held_out: ResidentRows
+    everything: Rows
+    """All samples of a finite source; the held-out draws of an endless one."""
+    digest: str | None
+    """SHA-256 of the stored samples; None for an endless source."""
+
+    def training_sample(self, limit: int, *, drawn: int | None = None) -> ResidentRows:
+        """At most ``limit`` samples of the training split; a fixed set is neither advanced by being looked at nor copied.
+
+        Arguments:
+            limit: how many at most.
+            drawn: so many where they are the next of a stream or of draws, if that is less.
+        """
+        rows = self.training_rows
+        if rows is None:
+            values = self.train.next(limit if drawn is None else min(limit, drawn))
+            return ResidentRows(values=values.cpu(), info=_in_units_already(self.info))
+        return rows.some(limit)
+
+    def close(self) -> None:
+        """Ends what still reads beside."""
+        if isinstance(self.train, StreamedMinibatches):
+            self.train.close()
+
+
+def _in_units_already(info: SourceInfo) -> SourceInfo:
+    return replace(info, scale=1.0, offset=0.0)
+
+
+def random_stream(seed: int, side: int, purpose: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator for one purpose of one side, independent of all others of the same seed."""
+    state = np.random.SeedSequence([seed, side, purpose]).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))
+
+
+def make_measure(source: Source, *, side: int, seed: int, device: torch.device, digest: str | None) -> Measure:
+    """Splits a source, before anything is fitted, and decides whether its samples are held, streamed or drawn.
+
+    Arguments:
+        source: finite and free of NaN and infinity, or endless.
+        side: 0 for A, 1 for B.
+        seed: of the split, the order of minibatches and the draws.
+        device: on which samples are held when they fit there.
+        digest: of the samples of a finite source.
+    """
+    if isinstance(source, EndlessSource):
+        return _drawn(source, side=side, seed=seed, device=device)
+    # What is free may change from run to run, and a stream comes to other digits than a set in memory.
+    if fits(source.nbytes) and source.nbytes <= planned_memory():
+        return _resident(source, side=side, seed=seed, device=device, digest=digest)
+    return _streamed(source, side=side, seed=seed, digest=digest)
+
+
+def training_dtype(stored: torch.dtype) -> torch.dtype:
+    """The type in which samples are standardised: float64 where float32 could not tell them apart."""
+    exact = (torch.uint8, torch.int8, torch.int16, torch.bool, torch.float16, torch.bfloat16, torch.float32)
+    return torch.float32 if stored in exact else torch.float64
+
+
+def _resident(source: FiniteSource, *, side: int, seed: int, device: torch.device, digest: str | None) -> Measure:
+    values = source.read(slice(0, source.count))
+    if device.type == "cuda" and values.nbytes <= torch.cuda.mem_get_info(device)[0] // 2:
+        values = values.to(device)
+    parts = split(source.count, seed=seed)
+
+    def part(numbers: np.ndarray) -> ResidentRows:
+        return ResidentRows(values=values, info=source.info, index=torch.from_numpy(numbers).to(values.device))
+
+    train = part(parts.train)
+    return Measure(
+        info=source.info,
+        train=ShuffledMinibatches(train, random_stream(seed, side, 0), training_dtype(values.dtype)),
+        training_rows=train,
+        validation=part(parts.validation),
+        held_out=part(parts.held_out),
+        everything=ResidentRows(values=values, info=source.info),
+        digest=digest,
+    )
+
+
+def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None) -> Measure:
+    row_bytes, free = max(1, source.nbytes // source.count), 2 * planned_memory()
+    parts = split(source.count, seed=seed, most_held=min(max(64, free // _HELD_SHARE // row_bytes), DRAWN_HELD_OUT))
+    slab_rows = max(64, min(_SLAB_BYTES, free // _SLAB_SHARE) // row_bytes)
+    kept: dict[str, list[Tensor]] = {"validation": [], "held_out": []}
+    stored: torch.dtype | None = None
+    for start, rows in source.slabs(slab_rows):
+        stored = rows.dtype
+        for name, gathered in kept.items():
+            numbers = getattr(parts, name)
+            low, high = np.searchsorted(numbers, (start, start + len(rows)))
+            gathered.append(rows[torch.from_numpy(numbers[low:high] - start)])
+    assert stored is not None, "a source has rows"
+    return Measure(
+        info=source.info,
+        train=StreamedMinibatches(source, parts.train, random_stream(seed, side, 0), training_dtype(stored), slab_rows=slab_rows),
+        training_rows=None,
+        validation=ResidentRows(values=torch.cat(kept["validation"]), info=source.info),
+        held_out=ResidentRows(values=torch.cat(kept["held_out"]), info=source.info),
+        everything=StreamedRows(source=source),
+        digest=digest,
+    )
+
+
+def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device) -> Measure:
+    # Pools that are kept are drawn on the CPU, so that every machine judges on the same draws.
+    drawn = _in_units_already(source.info)
+    affordable = max(_LEAST_DRAWN, DRAWN_COORDINATES // source.info.dim)
+    validation = source.draw(min(DRAWN_VALIDATION, affordable), random_stream(seed, side, 1))
+    held_out = ResidentRows(values=source.draw(min(DRAWN_HELD_OUT, affordable), random_stream(seed, side, 2)), info=drawn)
+    return Measure(
+        info=source.info,
+        train=DrawnMinibatches(source, random_stream(seed, side, 0, device)),
+        training_rows=None,
+        validation=ResidentRows(values=validation, info=drawn),
+        held_out=held_out,
+        everything=held_out,
+        digest=None,
+    )

@@ -1,0 +1,238 @@
+"""What is there at an address, and what is missing to use it."""
+
+import zipfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.lib import format as npy_format
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from wdist.data.sources.address import Address, parse_address
+from wdist.data.sources.dtypes import type_name
+from wdist.data.sources.image_folder import image_headers, image_paths
+from wdist.data.sources.network_file import is_state_dict
+from wdist.data.sources.opening import check_there, holds_model, open_source
+from wdist.data.sources.source import Access, EndlessSource, FiniteSource, Source
+from wdist.data.sources.tensor_files import is_torchscript, load_data
+from wdist.data.survey import finite_rows, survey
+from wdist.errors import SourceError, TrustRequired
+
+DRAWS = 1000
+"""How many samples of an endless source are looked at."""
+_BYTES_AT_ONCE = 1 << 25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What is known of one source after all of it was read; None where that cannot be said."""
+
+    address: str
+    kind: str
+    """``array``, ``image-folder``, ``torchvision``, ``generator``, ``synthetic``, ``checkpoint`` or ``several arrays``."""
+    samples: int | None = None
+    """None where they are drawn without end."""
+    event_shape: tuple[int, ...] | None = None
+    dtype: str | None = None
+    """As stored."""
+    units: str | None = None
+    minimum: float | None = None
+    """Least value of the finite rows, in these units; of some draws where the source is endless."""
+    maximum: float | None = None
+    nonfinite_rows: int | None = None
+    """Rows that hold NaN or infinity."""
+    first_nonfinite: tuple[int, ...] = field(default=())
+    """Numbers of the first of them."""
+    duplicate_rows: int | None = None
+    """Rows that equal an earlier one."""
+    constant_features: int | None = None
+    """Coordinates that have the same value in all finite rows."""
+    megabytes: float | None = None
+    """In memory, in the stored type."""
+    digest: str | None = None
+    """SHA-256 of type, event shape and values."""
+    contents: tuple[str, ...] = field(default=())
+    """Arrays of a file, weights of a checkpoint, sizes and modes of images."""
+    notes: tuple[str, ...] = field(default=())
+    missing: tuple[str, ...] = field(default=())
+    """What has to be said or done before the source can be used, in sentences."""
+
+
+def inspect_source(address: str, access: Access = Access()) -> Inspection:
+    """Opens and reads a source as far as it can be.
+
+    Raises:
+        SourceError: nothing of it can be read.
+    """
+    parsed = parse_address(address)
+    contents = _contents(parsed)
+    try:
+        source = open_source(address, access)
+    except TrustRequired as error:
+        return Inspection(address=parsed.text, kind="generator", contents=contents, missing=(str(error),))
+    except SourceError as error:
+        if not contents:
+            raise
+        return Inspection(address=parsed.text, kind=_closed_kind(parsed, contents), contents=contents, missing=(str(error),))
+    return _inspected(source, access, contents)
+
+
+def _inspected(source: Source, access: Access, contents: tuple[str, ...]) -> Inspection:
+    info = source.info
+    if isinstance(source, EndlessSource):
+        rows = source.draw(DRAWS, torch.Generator().manual_seed(access.seed))
+        return Inspection(
+            address=info.address,
+            kind=info.kind,
+            event_shape=info.event_shape,
+            dtype=info.dtype,
+            units=info.units,
+            minimum=float(rows.min()),
+            maximum=float(rows.max()),
+            constant_features=int((rows == rows[0]).all(dim=0).sum()),
+            contents=contents,
+            notes=(*info.notes, f"drawn without end; range and constant features are those of {DRAWS} draws"),
+        )
+    found = survey(source)
+    missing: tuple[str, ...] = ()
+    try:
+        finite_rows(source, found, access)
+    except SourceError as error:
+        missing = (str(error),)
+    duplicates, constant_features = _repetitions(source)
+    return Inspection(
+        address=info.address,
+        kind=info.kind,
+        samples=info.count,
+        event_shape=info.event_shape,
+        dtype=info.dtype,
+        units=info.units,
+        minimum=found.minimum,
+        maximum=found.maximum,
+        nonfinite_rows=len(found.nonfinite),
+        first_nonfinite=tuple(int(row) for row in found.nonfinite[:5]),
+        duplicate_rows=duplicates,
+        constant_features=constant_features,
+        megabytes=source.nbytes / 1e6,
+        digest=found.digest,
+        contents=contents,
+        notes=info.notes,
+        missing=missing,
+    )
+
+
+def _repetitions(source: FiniteSource) -> tuple[int, int | None]:
+    """How many rows equal an earlier one, and how many coordinates never change over the finite rows."""
+    hashes = np.empty(source.count, dtype=np.int64)
+    first: Tensor | None = None
+    constant: Tensor | None = None
+    for start, rows in source.slabs(max(1, _BYTES_AT_ONCE // (8 * source.info.dim))):
+        plain = rows.contiguous().view(torch.uint8).numpy().reshape(len(rows), -1)
+        # Python's 64-bit hash: among ten million rows two different ones share theirs with a probability of 3e-6.
+        hashes[start : start + len(rows)] = [hash(row.tobytes()) for row in plain]
+        finite = rows[torch.isfinite(rows).all(dim=1)] if rows.is_floating_point() else rows
+        if not len(finite):
+            continue
+        first = finite[0].clone() if first is None else first
+        same = (finite == first).all(dim=0)
+        constant = same if constant is None else constant & same
+    return source.count - len(np.unique(hashes)), None if constant is None else int(constant.sum())
+
+
+def _closed_kind(address: Address, contents: tuple[str, ...]) -> str:
+    if address.scheme == "file" and address.path.is_dir():
+        return "image-folder"
+    if holds_model(address) or address.suffix in (".pt", ".pth", ".safetensors"):
+        return "checkpoint"
+    return "several arrays" if len(contents) > 1 else "array"
+
+
+def _contents(address: Address) -> tuple[str, ...]:
+    """A line for each thing inside a file or folder that holds several."""
+    if address.scheme != "file":
+        return ()
+    check_there(address)
+    if address.path.is_dir():
+        return _images(address)
+    readers = {".h5": _datasets, ".hdf5": _datasets, ".npz": _members, ".safetensors": _tensors, ".pt": _weights, ".pth": _weights}
+    reader = readers.get(address.suffix)
+    return () if reader is None else reader(address)
+
+
+def _line(name: str, shape: tuple[int, ...], dtype: Any) -> str:
+    return f"{name}: {'x'.join(map(str, shape)) or 'single value'} {dtype}"
+
+
+def _images(address: Address) -> tuple[str, ...]:
+    headers = image_headers(image_paths(address.path))
+    counts = Counter(f"{height}x{width} {mode}" for (height, width), mode in headers)
+    return tuple(f"{what}: {count} images" for what, count in counts.most_common())
+
+
+def _datasets(address: Address) -> tuple[str, ...]:
+    lines: list[str] = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            lines.append(_line(name, item.shape or (), item.dtype))
+
+    try:
+        with h5py.File(address.path, "r") as file:
+            file.visititems(visit)
+    except (OSError, RuntimeError):
+        return ()  # opening the source says why
+    return tuple(lines)
+
+
+def _members(address: Address) -> tuple[str, ...]:
+    lines = []
+    try:
+        with zipfile.ZipFile(address.path) as archive:
+            for member in archive.namelist():
+                if not member.endswith(".npy"):
+                    continue
+                with archive.open(member) as file:
+                    read = (
+                        npy_format.read_array_header_1_0
+                        if npy_format.read_magic(file) == (1, 0)
+                        else npy_format.read_array_header_2_0
+                    )
+                    shape, _, dtype = read(file)
+                lines.append(_line(member.removesuffix(".npy"), shape, dtype))
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError, RuntimeError):
+        return ()  # opening the source says why
+    return tuple(lines)
+
+
+def _tensors(address: Address) -> tuple[str, ...]:
+    try:
+        with safe_open(address.path, framework="pt", device="cpu") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
+            return tuple(_line(name, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items())
+    except (SafetensorError, OSError):
+        return ()  # opening the source says why
+
+
+def _weights(address: Address) -> tuple[str, ...]:
+    if is_torchscript(address.path):
+        return ()
+    content = load_data(address.path, address.location)
+    return tuple(_nested(content)) if isinstance(content, Mapping) else ()
+
+
+def _nested(content: Mapping[Any, Any], prefix: str = "") -> list[str]:
+    lines: list[str] = []
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Tensor):
+            lines.append(_line(name, tuple(value.shape), type_name(value.dtype)))
+        elif is_state_dict(value):
+            lines += _nested(value, f"{name}:")
+        else:
+            lines.append(f"{name}: {type(value).__name__}")
+    return lines

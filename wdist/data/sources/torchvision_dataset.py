@@ -1,0 +1,239 @@
+"""Datasets of torchvision by name: ``torchvision:MNIST?split=train&classes=3,8&root=data``.
+
+Which there are, and what they ask for, is read off torchvision itself.
+"""
+
+import ast
+import contextlib
+import inspect
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from wdist.data.sources import images
+from wdist.data.sources.address import Address, suggestion
+from wdist.data.sources.dtypes import type_name
+from wdist.data.sources.image_folder import open_images
+from wdist.data.sources.images import DecodedImages, ImageFormat, check_shape
+from wdist.data.sources.in_memory import open_values
+from wdist.data.sources.selection import OPTIONS as SELECTION
+from wdist.data.sources.selection import SelectedRows, select
+from wdist.data.sources.source import Access, FiniteSource
+from wdist.data.sources.stored_array import describe
+from wdist.data.sources.torchvision_import import import_torchvision
+from wdist.data.sources.units import OPTIONS as UNITS
+from wdist.data.sources.units import units_of
+from wdist.errors import SourceError
+
+DEFAULT_ROOT = "data"
+_NOT_IN_AN_ADDRESS = ("self", "transform", "target_transform", "transforms", "loader", "is_valid_file", "download")
+
+
+def open_torchvision(address: Address, access: Access) -> FiniteSource:
+    """A dataset of torchvision, by the name of its class there.
+
+    ``split=`` becomes the argument ``split``, or ``train=True`` / ``train=False`` where the class knows only that; ``classes=3,8``
+    keeps the samples with these labels, by number or by name; every other option is an argument of the class.
+
+    Raises:
+        SourceError: there is no such dataset or argument, its files are missing and may not be fetched, or its items are no images.
+    """
+    kind = _dataset_class(address)
+    arguments = _arguments(kind, address, access)
+    dataset = _made(kind, arguments, address, access)
+    positions = _chosen_classes(dataset, address)
+    source = _whole(dataset, address)
+    if positions is not None:
+        note = f"{len(positions)} of {source.count} samples are of the classes {address.options['classes']}"
+        source = SelectedRows(source, positions, notes=(note,))
+    if "split" not in address.options and "train" in arguments:
+        note = "the training part; ?split=test is the other"
+        source.info = replace(source.info, notes=(*source.info.notes, note))
+    return select(source, address, access.seed)
+
+
+def dataset_names() -> list[str]:
+    """Names of all datasets that the installed torchvision has."""
+    module = import_torchvision()
+    return sorted(name for name in module.__all__ if inspect.isclass(getattr(module, name, None)) and name != "VisionDataset")
+
+
+def _dataset_class(address: Address) -> Any:
+    names = dataset_names()
+    if address.location not in names:
+        lower = {name.lower(): name for name in names}
+        same = lower.get(address.location.lower())
+        way_out = f"did you mean {same!r}?" if same else suggestion(address.location, names, "there are")
+        raise SourceError(f"torchvision has no dataset {address.location!r}; {way_out}")
+    return getattr(import_torchvision(), address.location)
+
+
+def _arguments(kind: Any, address: Address, access: Access) -> dict[str, Any]:
+    """What the class is called with."""
+    parameters = {
+        name: parameter
+        for name, parameter in inspect.signature(kind.__init__).parameters.items()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
+    if any(p.kind == p.VAR_KEYWORD for p in inspect.signature(kind.__init__).parameters.values()):
+        # MNIST's relatives and ImageNet hand their further arguments on to the class that they are made from.
+        for parent in kind.__mro__[1:]:
+            if "__init__" in vars(parent):
+                parameters = {**inspect.signature(parent.__init__).parameters, **parameters}
+                break
+    own = [name for name in parameters if name not in _NOT_IN_AN_ADDRESS]
+    by_train = "split" not in parameters and "train" in parameters
+    resized = [option for option in images.OPTIONS if option not in own]
+    ours = [*SELECTION, *UNITS, *resized, "classes", *(["split"] if by_train else [])]
+    address.only(*ours, *own)
+    values = {name: _literal(value) for name, value in address.options.items() if name in own and name not in ("root", "split")}
+    if "split" in own and "split" in address.options:
+        values["split"] = address.options["split"]
+    if by_train and "train" not in values:
+        values["train"] = address.choice("split", ("train", "test"), "train") == "train"
+    if "root" in own:
+        values["root"] = str(Path(address.options.get("root", DEFAULT_ROOT)).expanduser())
+    if "download" in parameters:
+        values["download"] = access.download
+    missing = [name for name in own if parameters[name].default is inspect.Parameter.empty and name not in values]
+    if missing:
+        sign = "&" if address.options else "?"
+        raise SourceError(f"{address}: torchvision's {address.location} needs {' and '.join(missing)}; add {sign}{missing[0]}=...")
+    return values
+
+
+def _made(kind: Any, arguments: dict[str, Any], address: Address, access: Access) -> Any:
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # some datasets talk while they fetch
+            return kind(**arguments)
+    except ImportError as error:
+        raise SourceError(f"{address}: torchvision's {address.location} needs a further package ({error}); install it") from error
+    except (ValueError, TypeError, AssertionError) as error:
+        raise SourceError(f"{address}: torchvision refuses these options ({_first_line(error)}); correct the address") from error
+    except (RuntimeError, OSError) as error:
+        root = arguments.get("root", DEFAULT_ROOT)
+        if access.download and "download" in arguments:
+            raise SourceError(
+                f"{address}: fetching into {root} failed ({_first_line(error)}); try again, or fetch it by hand"
+            ) from error
+        fetch = ", or fetch it with --download" if "download" in arguments else ""
+        raise SourceError(
+            f"{address}: torchvision finds no complete {address.location} in {root} ({_first_line(error)}); "
+            f"say where it lies with root={fetch}"
+        ) from error
+
+
+def _whole(dataset: Any, address: Address) -> FiniteSource:
+    """All samples: at once where the dataset holds them as one array, else each when asked for."""
+    count = len(dataset)
+    if not count:
+        raise SourceError(f"{address} is an empty dataset; choose another split")
+    values = getattr(dataset, "data", None)
+    resized = any(option in address.options for option in _image_options(dataset))
+    if isinstance(values, Tensor | np.ndarray) and len(values) == count and values.ndim >= 2 and not resized:
+        stored = type_name(values.dtype) if isinstance(values, Tensor) else values.dtype.name
+        return open_values(values, units_of(stored, address), address=address.text, kind="torchvision")
+    pairs = getattr(dataset, "samples", None)
+    if (
+        isinstance(pairs, list)
+        and len(pairs) == count
+        and all(isinstance(pair, tuple) and Path(str(pair[0])).is_file() for pair in pairs[:1])
+    ):
+        whole = replace(address, options={name: value for name, value in address.options.items() if name not in SELECTION})
+        return open_images([Path(pair[0]) for pair in pairs], whole, Access(), kind="torchvision")
+    return _items(dataset, count, address)
+
+
+def _image_options(dataset: Any) -> list[str]:
+    """Those of our options for images that the class does not claim as its own arguments."""
+    own = inspect.signature(type(dataset).__init__).parameters
+    return [option for option in images.OPTIONS if option not in own]
+
+
+def _items(dataset: Any, count: int, address: Address) -> FiniteSource:
+    options = {name: value for name, value in address.options.items() if name in _image_options(dataset)}
+    wanted = ImageFormat.of(replace(address, options=options))
+
+    def values(position: int) -> np.ndarray:
+        item = dataset[position]
+        value = item[0] if isinstance(item, tuple | list) else item
+        if isinstance(value, Image.Image):
+            return wanted.pixels(value)
+        if isinstance(value, Tensor):
+            return value.numpy()
+        if isinstance(value, np.ndarray):
+            return value
+        raise SourceError(f"{address}: its samples are of type {type(value).__name__}, not images; choose a dataset of images")
+
+    first = values(0)
+    info = describe((count, *first.shape), first.dtype.name, address.text, "torchvision", units_of(first.dtype.name, address))
+
+    def load(position: int) -> np.ndarray:
+        return check_shape(values(position), first.shape, f"{address.text} sample {position}")
+
+    return DecodedImages(load, info, first.itemsize)
+
+
+def _chosen_classes(dataset: Any, address: Address) -> np.ndarray | None:
+    """Sorted positions of the samples with one of the labels in ``classes=``; None where the address names none."""
+    if "classes" not in address.options:
+        return None
+    labels = _labels(dataset, address)
+    names = [str(name) for name in getattr(dataset, "classes", [])]
+    numbers = [_class_number(word.strip(), names, address) for word in address.options["classes"].split(",")]
+    positions = np.flatnonzero(np.isin(labels, numbers))
+    absent = [number for number in numbers if not (labels == number).any()]
+    if absent:
+        there = ", ".join(str(n) for n in np.unique(labels)[:20])
+        raise SourceError(f"{address}: no sample is of class {absent[0]}; there are {there}")
+    return positions
+
+
+def _class_number(word: str, names: list[str], address: Address) -> int:
+    if word.lstrip("-").isdigit():
+        return int(word)
+    if word in names:
+        return names.index(word)
+    shown = ", ".join(names[:20]) if names else "numbers only"
+    raise SourceError(
+        f"{address}: there is no class {word!r}; {suggestion(word, names, 'there are') if names else f'there are {shown}'}"
+    )
+
+
+def _labels(dataset: Any, address: Address) -> np.ndarray:
+    for name in ("targets", "labels", "_labels", "y"):
+        values = getattr(dataset, name, None)
+        if values is not None and len(values) == len(dataset):
+            labels = np.asarray(values.cpu() if isinstance(values, Tensor) else values)
+            if labels.ndim == 1 and labels.dtype.kind in "iu":
+                return labels
+    labels = np.asarray([_label(dataset[position], address) for position in range(len(dataset))])
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise SourceError(f"{address}: its labels are not class numbers, so classes= cannot choose among them; leave it out")
+    return labels
+
+
+def _label(item: Any, address: Address) -> Any:
+    if not isinstance(item, tuple) or len(item) < 2:
+        raise SourceError(f"{address}: its samples have no labels, so classes= cannot choose among them; leave it out")
+    return item[1].item() if isinstance(item[1], torch.Tensor) and item[1].numel() == 1 else item[1]
+
+
+def _literal(text: str) -> Any:
+    """A Python literal, ``true`` / ``false`` among them, else the text itself."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__

@@ -1,0 +1,111 @@
+"""One pass over all rows: what is finite, how far the values reach, and a digest that names the data."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wdist.data.sources.dtypes import little_endian_bytes, type_name
+from wdist.data.sources.selection import SelectedRows
+from wdist.data.sources.source import Access, FiniteSource
+from wdist.errors import SourceError
+
+MINIMUM_ROWS = 20
+"""Fewer samples than this cannot be split into parts that train, choose and judge."""
+_BYTES_AT_ONCE = 1 << 23
+"""Of float64. The memory of much larger slabs would stay with the process, beside the samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What one pass over a finite source found."""
+
+    nonfinite: np.ndarray
+    """Sorted numbers of the rows that hold NaN or infinity."""
+    minimum: float | None
+    """Least value of the finite rows, in the units of the source; None where no row is finite."""
+    maximum: float | None
+    constant: bool
+    """All finite rows are equal."""
+    digest: str
+    """SHA-256 of type, event shape and all stored values, in hexadecimal."""
+
+
+def survey(source: FiniteSource) -> Survey:
+    """Reads a source once, in slabs.
+
+    Raises:
+        SourceError: the rows cannot be read.
+    """
+    info = source.info
+    digest: hashlib._Hash | None = None
+    nonfinite: list[np.ndarray] = []
+    low, high = np.inf, -np.inf
+    first: Tensor | None = None
+    constant = True
+    for start, rows in source.slabs(max(1, _BYTES_AT_ONCE // (8 * info.dim))):
+        if digest is None:
+            digest = hashlib.sha256(f"{type_name(rows.dtype)} {tuple(info.event_shape)}\n".encode())
+        digest.update(little_endian_bytes(rows))
+        if rows.is_floating_point():
+            finite = torch.isfinite(rows).all(dim=1)
+            if not finite.all():
+                nonfinite.append(start + torch.nonzero(~finite).flatten().numpy())
+                rows = rows[finite]
+        if not len(rows):
+            continue
+        low, high = min(low, float(rows.min())), max(high, float(rows.max()))
+        first = rows[:1].clone() if first is None else first
+        constant = constant and bool((rows == first).all())
+    assert digest is not None, "a source has rows"
+    found = first is not None
+    return Survey(
+        nonfinite=np.concatenate(nonfinite) if nonfinite else np.empty(0, dtype=np.int64),
+        minimum=low * info.scale + info.offset if found else None,
+        maximum=high * info.scale + info.offset if found else None,
+        constant=constant and found,
+        digest=digest.hexdigest(),
+    )
+
+
+def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSource:
+    """The rows of a source that a distance can be computed from.
+
+    Raises:
+        SourceError: some rows are not finite and dropping them was not asked for, fewer than :data:`MINIMUM_ROWS` are left, whole
+            numbers are too large to be exact, or values lie outside the interval that the user declared.
+    """
+    info, bad = source.info, found.nonfinite
+    if len(bad) == source.count:
+        raise SourceError(f"{info.address}: every row holds NaN or infinity; mend the data, or give another source")
+    if len(bad) and not access.drop_nonfinite:
+        rows = ", ".join(str(row) for row in bad[:5]) + (", ..." if len(bad) > 5 else "")
+        which = f"row {rows} holds" if len(bad) == 1 else f"{len(bad)} of {source.count} rows ({rows}) hold"
+        raise SourceError(f"{info.address}: {which} NaN or infinity; mend the data, or leave these rows out with --drop-nonfinite")
+    if len(bad):
+        keep = np.setdiff1d(np.arange(source.count), bad, assume_unique=True)
+        note = f"{len(bad)} rows with NaN or infinity were left out"
+        source = SelectedRows(source, keep, notes=(note,), dropped=len(bad))
+    if source.count < MINIMUM_ROWS:
+        raise SourceError(f"{info.address} holds {_samples(source.count)}; give at least {MINIMUM_ROWS}")
+    stored = [(end - info.offset) / info.scale for end in (found.minimum, found.maximum) if end is not None]
+    if info.dtype in ("int64", "uint64") and any(abs(end) >= 2**53 for end in stored):
+        raise SourceError(
+            f"{info.address}: whole numbers reach to {max(stored, key=abs):g}, where float64 no longer tells them apart; "
+            f"subtract an offset from both sides and save them again"
+        )
+    if info.bounds is not None and found.minimum is not None and found.maximum is not None:
+        low, high = info.bounds
+        slack = 1e-9 * (high - low)
+        if found.minimum < low - slack or found.maximum > high + slack:
+            raise SourceError(
+                f"{info.address}: values reach from {found.minimum:g} to {found.maximum:g}, outside of {low:g} to {high:g}, "
+                f"where stored= puts them; correct stored= in the address"
+            )
+    return source
+
+
+def _samples(count: int) -> str:
+    return "1 usable sample" if count == 1 else f"{count} usable samples"

@@ -1,0 +1,289 @@
+r"""Matrices with singular values 1: how to start there, how to get there, how to stay there.
+
+A matrix of shape (m, n) is called orthonormal when its rows (m <= n) or its columns (m >= n) are. Every function works on the
+smaller Gram matrix and returns the shape, device and dtype that it was given; where matrices may be stacked along leading axes, the
+docstring says so.
+"""
+
+import math
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from wdist.errors import CertificateError
+
+POLAR_EXPRESS = (
+    (8.28721201814563, -23.595886519098837, 17.300387312530933),
+    (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
+    (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
+    (3.3184196573706015, -2.488488024314874, 0.51004894012372),
+    (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
+    (1.891301407787398, -1.2679958271945868, 0.37680408948524835),
+    (1.8750014808534479, -1.2500016453999487, 0.3750001645474248),
+)
+"""Coefficients (a, b, c) of the odd quintics a s + b s^3 + c s^5, in the order in which they are composed."""
+_SAFE_RADIUS, _SAFE_RADIUS_OF_HIGHER_ORDERS = 1.5, 1.4
+"""Spectral norms from which a Björck step surely leads back: below sqrt 3 at order 1, below sqrt 2 beyond."""
+_PROBES = 16
+"""Random vectors: the square of a norm comes out within a third or so, and the guard takes its fourth root."""
+_FEW_STEPS, _LONG = 3, 2
+"""Quintics, and sides' ratio, from which on iterating the Gram matrix alone is cheaper and still exact enough in float32."""
+
+
+def gram(W: Tensor) -> Tensor:
+    """The smaller of W W^T and W^T W."""
+    return W @ W.mT if W.shape[-2] <= W.shape[-1] else W.mT @ W
+
+
+def add_product(C: Tensor, A: Tensor, B: Tensor, *, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
+    """beta C + alpha A B in one call, of matrices or of as many along a leading axis."""
+    return (torch.addmm if C.ndim == 2 else torch.baddbmm)(C, A, B, beta=beta, alpha=alpha)
+
+
+def add_product_(C: Tensor, A: Tensor, B: Tensor, *, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
+    """The same in place."""
+    return (C.addmm_ if C.ndim == 2 else C.baddbmm_)(A, B, beta=beta, alpha=alpha)
+
+
+def orthonormality_defect(W: Tensor) -> Tensor:
+    r"""Frobenius norm of the smaller Gram matrix less the identity, a scalar tensor.
+
+    The spectral norm of W is at most :math:`\sqrt{1 + \text{defect}}` in exact arithmetic.
+    """
+    return torch.linalg.matrix_norm(_gram_less_identity(W))
+
+
+def orthonormal_initial(rows: int, columns: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A Haar-distributed orthonormal matrix of shape (rows, columns), by QR with the signs of R's diagonal moved into Q."""
+    G = torch.randn(max(rows, columns), min(rows, columns), generator=generator, dtype=torch.float64, device=generator.device)
+    Q, R = torch.linalg.qr(G)
+    Q = Q * R.diagonal().sign()
+    return (Q if rows >= columns else Q.mT).to(dtype).contiguous()
+
+
+def safe_scale(W: Tensor) -> Tensor:
+    r"""A cheap bound from above for the spectral norm, in exact arithmetic: the smallest of three.
+
+    .. math:: \sqrt{m n}\, \max_{ij} |w_{ij}|, \quad \sqrt n\, \|W\|_1, \quad \sqrt m\, \|W\|_\infty
+
+    Dividing by it makes every singular value at most 1, which is enough for Björck iterations to converge. (The paper pairs the
+    square roots with the norms of its own layout of W; here :math:`\|W\|_1` is the largest column sum, :math:`\|W\|_\infty`
+    the largest row sum, and the sharper :math:`\sqrt{\|W\|_1 \|W\|_\infty}` is taken as well.)
+
+    References:
+        Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix B.3, equations 9-11.
+    """
+    m, n = W.shape[-2:]
+    magnitude = W.abs()
+    columns, rows = magnitude.sum(-2).amax(-1), magnitude.sum(-1).amax(-1)
+    candidates = (magnitude.amax((-2, -1)) * math.sqrt(m * n), columns * math.sqrt(n), rows * math.sqrt(m), (columns * rows).sqrt())
+    return torch.stack(candidates).amin(0)
+
+
+def bjorck(W: Tensor, *, order: int = 1, iterations: int = 15, beta: float = 0.5) -> Tensor:
+    r"""Moves every singular value of a matrix towards 1 by Björck iterations.
+
+    .. math:: W_{k+1} = W_k \Big(I + \tfrac12 Q_k + \dots + (-1)^p \tbinom{-1/2}{p} Q_k^p\Big), \qquad Q_k = I - W_k^\top W_k
+
+    At order 1 this is :math:`\tfrac32 W - \tfrac12 W W^\top W`; with another ``beta`` it is the Parseval update
+    :math:`(1 + \beta) W - \beta W W^\top W`. Converges to the polar factor when all singular values lie in (0, sqrt 3) at order 1
+    and beta 1/2, and for every order when they lie in (0, sqrt 2); a zero one stays zero. The result is nearly orthonormal, not
+    exactly: bounding its norm is the business of :func:`wdist.lipschitz.linalg.spectral_norm.spectral_norm_bound`. Differentiable.
+
+    Arguments:
+        W: a matrix of shape (m, n), scaled beforehand, for example by :func:`safe_scale`.
+        order: how many terms of the Taylor series of the polar decomposition, p.
+        iterations: how many; each costs order + 1 matrix products.
+        beta: weight of the correction, only at order 1.
+
+    Raises:
+        ValueError: the order is below 1, or beta is given with a higher one.
+
+    References:
+        Björck & Bowie (1971), An iterative algorithm for computing the best estimate of an orthogonal matrix.
+        Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, equations 2 and 8.
+    """
+    if order < 1 or (order > 1 and beta != 0.5):
+        raise ValueError("the order of Björck iterations is at least 1, and beta belongs to order 1")
+    for _ in range(iterations):
+        W = _bjorck_step(W, -_gram_less_identity(W), order, beta)
+    return W
+
+
+def _gram_less_identity(W: Tensor) -> Tensor:
+    G = gram(W)
+    G.diagonal(dim1=-2, dim2=-1).sub_(1)
+    return G
+
+
+def _bjorck_step(W: Tensor, Q: Tensor, order: int, beta: float = 0.5) -> Tensor:
+    """One iteration, given Q = I - G for the smaller Gram matrix G; p + 1 products at order p, by Horner's rule."""
+    coefficients = [2 * beta * math.prod((2 * i - 1) / (2 * i) for i in range(1, p + 1)) for p in range(1, order + 1)]
+    correction = coefficients[-1] * Q
+    for coefficient in reversed(coefficients[:-1]):
+        correction = Q @ correction + coefficient * Q
+    return W + (correction @ W if W.shape[-2] <= W.shape[-1] else W @ correction)
+
+
+def bjorck_product(W: Tensor, v: Tensor, iterations: int) -> Tensor:
+    r"""A v, where A is W after so many Björck iterations of order 1, by products of W with vectors alone.
+
+    With :math:`M_k = A_k A_k^\top` as an operator, :math:`A_{k+1} = \tfrac32 A_k - \tfrac12 M_k A_k` and
+    :math:`M_{k+1} u = \tfrac94 M_k u - \tfrac32 M_k^2 u + \tfrac14 M_k^3 u`, so that each operator is three of the one before:
+    :math:`O(3^k)` products in all. Agrees with :func:`bjorck` of order 1.
+
+    Arguments:
+        W: a matrix of shape (m, n), scaled so that its spectral norm is below sqrt 3.
+        v: vectors, shape (n,), or (n, count).
+        iterations: few; 5 already need some 240 products.
+
+    References:
+        Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix B.4.
+    """
+    product = W @ v
+    for k in range(iterations):
+        product = 1.5 * product - 0.5 * _outer(W, product, k)
+    return product
+
+
+def _outer(W: Tensor, u: Tensor, k: int) -> Tensor:
+    """A_k A_k^T u."""
+    if k == 0:
+        return W @ (W.mT @ u)
+    once = _outer(W, u, k - 1)
+    twice = _outer(W, once, k - 1)
+    return 2.25 * once - 1.5 * twice + 0.25 * _outer(W, twice, k - 1)
+
+
+def retract_(W: Tensor, *, order: int = 1) -> Tensor:
+    r"""Moves nearly orthonormal matrices back to the manifold, in place, without waiting for the device.
+
+    One Björck step squares the defect, but diverges when a singular value exceeds sqrt 5 (and turns the direction above sqrt 3).
+    So W is first divided by a guard, an upper bound of its spectral norm over a safe radius where that exceeds 1: with E = G - I,
+
+    .. math:: \|W\|_2^2 \le \min\big(1 + \|E^2\|_F^{1/2},\; \|(I + E)^2\|_F^{1/2}\big)
+
+    The plain :math:`1 + \|E\|_F` would be far too large here: an optimiser that moves all n singular values by t makes it
+    :math:`\sqrt n\, t`, and dividing by it at every step shrinks W to nothing. The second form lets a W that is small grow.
+    On a CPU, where looking costs nothing, the squares are left out when the plain form already shows that no guard is needed.
+    Elsewhere their norms are estimated from products with a few random vectors, a tenth of the cost of a square: what is at stake
+    is only that the way back is safe, and half of the bound would still be.
+
+    Arguments:
+        W: a matrix of shape (m, n) whose singular values are near 1, or several of them, shape (k, m, n).
+        order: of the Björck step.
+
+    Returns:
+        The defect that W came with, as a root mean square over its singular values: about twice how far they are from 1. A scalar
+        tensor on the device of W; of several matrices the largest.
+    """
+    E = _gram_less_identity(W)
+    norm = torch.linalg.matrix_norm(E)
+    if norm.ndim:
+        norm = norm.amax()
+    radius = _SAFE_RADIUS if order == 1 else _SAFE_RADIUS_OF_HIGHER_ORDERS
+    if W.device.type == "cpu" and float(norm) <= radius * radius - 1:
+        W.copy_(_bjorck_step(W, E.neg_(), order))
+    else:
+        guard = (_norm_guard(E) / radius).clamp(min=1)[..., None, None]
+        E.diagonal(dim1=-2, dim2=-1).add_(1)
+        Q = -E / guard.square()
+        Q.diagonal(dim1=-2, dim2=-1).add_(1)
+        W.copy_(_bjorck_step(W / guard, Q, order))
+    return norm / min(W.shape[-2:]) ** 0.5
+
+
+def _norm_guard(E: Tensor) -> Tensor:
+    """About a bound from above for the spectral norm of each matrix whose smaller Gram matrix is I + E."""
+    X = _probes(E.shape[-1], E.dtype, E.device)
+    Y = E @ X
+    Z = E @ Y
+    near = 1 + torch.linalg.matrix_norm(Z).sqrt()
+    far = torch.linalg.matrix_norm(X + 2 * Y + Z).sqrt()
+    return torch.minimum(near, far).sqrt()
+
+
+@cache
+def _probes(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Gaussian vectors as columns, scaled so that the mean of |A X|_F^2 is |A|_F^2; always the same, so that runs repeat."""
+    X = torch.randn(n, _PROBES, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return (X / _PROBES**0.5).to(device, dtype)
+
+
+def polar_factor(W: Tensor, *, tolerance: float = 1e-12, iterations: int = 200) -> Tensor:
+    r"""The nearest orthonormal matrix, in float64, by Newton-Schulz iterations until the defect is below ``tolerance``.
+
+    Far from the manifold the quintics of Polar Express come first; one small singular value costs a few more iterations.
+
+    Arguments:
+        W: a matrix of shape (m, n) of full rank.
+        tolerance: for :func:`orthonormality_defect`; float64 reaches about 1e-13 at width 1000.
+        iterations: after which an SVD takes over.
+
+    Raises:
+        CertificateError: W holds values that are not finite.
+
+    References:
+        Amsel, Persson, Musco & Gower (2025), The Polar Express, arXiv:2505.16932.
+    """
+    W = W.double()
+    if not bool(torch.isfinite(W).all()):
+        raise CertificateError("a weight matrix holds nan or infinity and cannot be orthonormalised; try a lower --learning-rate")
+    if float(orthonormality_defect(W)) > 0.5:
+        W = polar_express(W, steps=len(POLAR_EXPRESS))
+        W = W / safe_scale(W).clamp(min=1)
+    defect = float(orthonormality_defect(W))
+    for _ in range(iterations):
+        if defect <= tolerance:
+            return W
+        candidate = bjorck(W, iterations=1)
+        improved = float(orthonormality_defect(candidate))
+        if improved >= defect and defect < 1e-9:
+            return W  # the limit of float64 at this size
+        W, defect = candidate, improved
+    U, _, Vh = torch.linalg.svd(W, full_matrices=False)
+    return U @ Vh
+
+
+def polar_express(W: Tensor, *, steps: int = 3) -> Tensor:
+    """Approximate polar factors by a few optimal quintic steps.
+
+    Singular values that are at least a thousandth of the Frobenius norm end in [0.1, 1.9] after three steps, within 0.15 of 1
+    after five, within 1e-8 of 1 after seven; smaller ones end smaller. Three are good enough for the direction of an update,
+    none of them for weights.
+
+    Arguments:
+        W: a matrix of shape (m, n), of any scale, or several of them, shape (k, m, n).
+        steps: how many quintics; each costs three matrix products on the smaller side.
+
+    References:
+        Amsel, Persson, Musco & Gower (2025), The Polar Express, arXiv:2505.16932.
+        Jordan et al. (2024), Muon: an optimizer for hidden layers in neural networks.
+    """
+    W = W / (torch.linalg.matrix_norm(W, keepdim=True).clamp(min=torch.finfo(W.dtype).tiny) * 1.01)
+    flat = W.shape[-2] <= W.shape[-1]
+    if 1 < steps <= _FEW_STEPS and max(W.shape[-2:]) >= _LONG * min(W.shape[-2:]):
+        Q = _polar_polynomial(gram(W), steps)
+        return Q @ W if flat else W @ Q
+    for a, b, c in POLAR_EXPRESS[:steps]:
+        G = gram(W)
+        P = add_product(G, G, G, beta=b, alpha=c)
+        W = add_product(W, P, W, beta=a) if flat else add_product(W, W, P, beta=a)
+    return W
+
+
+def _polar_polynomial(G: Tensor, steps: int) -> Tensor:
+    """The composed quintics without their last factor W, as a function of its smaller Gram matrix: two long products in all.
+
+    Squares the condition, which a few steps in float32 bear.
+    """
+    composed = None
+    for step, (a, b, c) in enumerate(POLAR_EXPRESS[:steps], start=1):
+        P = add_product(G, G, G, beta=b, alpha=c)
+        P.diagonal(dim1=-2, dim2=-1).add_(a)
+        composed = P if composed is None else P @ composed
+        if step < steps:
+            G = P @ G @ P
+    assert composed is not None, "there is a step"
+    return composed

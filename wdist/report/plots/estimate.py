@@ -1,0 +1,92 @@
+"""An estimate as a figure: its critics as functions or surfaces, or their learning curves; a comparison also as bars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from matplotlib.figure import Figure
+
+from wdist.report.numbers import at_most, level, lower_bound, nearest
+from wdist.report.plots.critic_bars import CriticBars, TriedCritics
+from wdist.report.plots.figure import file_content
+from wdist.report.plots.functions import Functions
+from wdist.report.plots.learning_curves import LearningCurves
+from wdist.report.plots.surfaces import Surfaces
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, SubFigure
+
+    Area: TypeAlias = Figure | SubFigure
+    from collections.abc import Callable
+
+    from wdist.estimation.result import Estimate
+
+
+# MERGED report.figures.drawable: Names of files in a figure.
+
+
+def drawable(name: str) -> str:
+    """The same name where nothing of it is formula, and where characters that no font has are shown as a question mark."""
+    visible = "".join(character if character.isprintable() else "?" for character in name)
+    return visible.replace("$", r"\$")
+
+
+# MERGED report.figures.part: Parts of a figure: each knows the size that suits it, and fills the area that it is given.
+
+
+class Part(Protocol):
+    """One part of a figure."""
+
+    size: tuple[float, float]
+    """Width and height in inches that suit it."""
+
+    def draw_in(self, area: Area) -> None:
+        """Fills an area of about that size."""
+        ...
+
+
+def figure_bytes(estimate: Estimate, *, suffix: str) -> bytes:
+    """The figure as a file's content.
+
+    Arguments:
+        estimate: what is drawn.
+        suffix: ``.png``, ``.svg`` or ``.pdf``.
+    """
+    return file_content(lambda: draw(estimate), suffix=suffix)
+
+
+def draw(estimate: Estimate) -> Figure:
+    """Functions where there is one dimension, surfaces where there are two, learning curves otherwise; of a comparison all.
+
+    Below them, what a critic was chosen from.
+    """
+    pictures: dict[int, Callable[[Estimate], Part]] = {1: Functions, 2: Surfaces} if estimate.preview is not None else {}
+    picture = pictures.get(estimate.critic.frozen.dim)
+    parts: list[Part] = []
+    if estimate.detailed or picture is None:
+        parts += [CriticBars(estimate), LearningCurves(estimate)] if estimate.detailed else [LearningCurves(estimate)]
+    if picture is not None:
+        parts.append(picture(estimate))
+    parts += [TriedCritics(critic.tried) for critic in estimate.critics if critic.tried]
+    widths, heights = [part.size[0] for part in parts], [part.size[1] for part in parts]
+    figure = Figure(figsize=(max(widths), sum(heights) + 0.4 * (len(parts) > 1)), layout="constrained")
+    figure.suptitle(_headline(estimate), fontsize=12, **({"x": 0.02, "ha": "left"} if len(parts) > 1 or picture is None else {}))
+    areas: Any = [figure] if len(parts) == 1 else figure.subfigures(len(parts), 1, height_ratios=heights)
+    for part, area in zip(parts, areas, strict=True):
+        part.draw_in(area)
+    return figure
+
+
+def _headline(estimate: Estimate) -> str:
+    if estimate.truth is not None:
+        population = estimate.population
+        bound = f"$W_1 \\geq$ {lower_bound(population.lower)}"
+        if population.upper is not None:
+            bound = f"{lower_bound(population.lower)} $\\leq W_1 \\leq$ {at_most(population.upper)}"
+        bound += f" with {level(population.confidence)} confidence"
+        return f"{bound};  true $W_1$ = {nearest(estimate.truth)}"
+    bound = f"$W_1 \\geq$ {lower_bound(estimate.samples.lower)} between the samples"
+    if estimate.samples.upper is not None:
+        exact = estimate.samples.exact
+        bound += f";  exact {nearest(estimate.samples.upper)}" if exact else f";  at most {at_most(estimate.samples.upper)}"
+    return bound

@@ -1,0 +1,299 @@
+"""How tight the interval is: certified critics and couplings held against known truths, and against what others would say.
+
+Of a pair with known W1, tightness is measured on fresh rows of an optimal coupling: how far the critic falls along them, over its
+certificate, as a share of how far they lead. No 1-Lipschitz function exceeds 1 there, and the noise of the draws cancels.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wdist.data.sources.opening import open_source
+from wdist.data.sources.pairs import KnownPair
+from wdist.data.sources.source import EndlessSource, FiniteSource
+from wdist.errors import SourceError
+from wdist.estimation.estimate import estimate
+from wdist.estimation.result import Attempt, CriticResult, Estimate
+from wdist.studies.bench import contrast
+from wdist.studies.bench.bench import Bench, BenchTable, Column, Conditions, Skipped
+from wdist.studies.bench.progress import Teller, seconds_of
+from wdist.studies.bench.tightness_conclusion import FiniteRow, KnownRow, Run, conclude
+from wdist.studies.bench.tightness_pairs import FINITE, KNOWN, SIZES, FiniteCase, KnownCase
+
+_QUICK_SIZES = (None, 2_000)
+_JUDGED_NUMBERS = 1 << 23
+_LEAST_JUDGED, _MOST_JUDGED = 1 << 13, 1 << 17
+"""Fresh coupled rows: as many as these coordinates allow, within limits."""
+_CONTRAST_ROWS = 4_096
+_COURSE_POINTS = 40
+_AT_ONCE = 4_096
+_JUDGE = 7_919_000
+"""Seed of the rows that critics are judged by, which no estimate uses."""
+
+
+def _measure(conditions: Conditions) -> Iterator[KnownRow | FiniteRow | Skipped]:
+    sizes = _QUICK_SIZES if conditions.quick else SIZES
+    known = [(case, size) for case in KNOWN for size in sizes if case.quick or not conditions.quick]
+    known = [(case, size) for case, size in known if conditions.wanted(_named(case, size))]
+    finite = [case for case in FINITE if (case.quick or not conditions.quick) and conditions.wanted(case.name)]
+    teller = Teller(conditions, runs=(len(known) + len(finite)) * len(conditions.seeds))
+    for case, size in known:
+        yield from _known_row(case, size, conditions, teller)
+    for each in finite:
+        try:
+            yield from _finite_row(each, conditions, teller)
+        except SourceError as error:
+            yield Skipped(name=each.name, reason=str(error))
+
+
+def _named(case: KnownCase, size: int | None) -> str:
+    """What ``--only`` chooses by: ``cones-3 endless``, ``cones-3 2k``."""
+    return f"{case.name} {'endless' if size is None else f'{size // 1000}k'}"
+
+
+def _known_row(case: KnownCase, size: int | None, conditions: Conditions, teller: Teller) -> Iterator[KnownRow]:
+    pair = case.make()
+    x, y = _coupled(pair, case.dim)
+
+    def run(seed: int) -> tuple[Estimate, float]:
+        a, b = _sides(pair, size, seed)
+        result = _estimate(a, b, seed, conditions, teller, name=_named(case, size), truth=pair.w1)
+        return result, _fall(result.critic, x, y) / float(torch.linalg.vector_norm(x - y, dim=1).mean())
+
+    runs, results, interrupted = _over_seeds(run, conditions.seeds)
+    if runs:
+        a, b = (side.numpy() for side in _drawn(pair, size or _CONTRAST_ROWS, conditions.seeds[0]))
+        yield KnownRow(
+            name=case.name,
+            samples=size,
+            dim=case.dim,
+            budget_seconds=seconds_of(conditions.budget),
+            runs=runs,
+            course=_course(results[0].critic, pair.w1),
+            family=case.family,
+            truth=pair.w1,
+            truth_error=pair.w1_error,
+            published=case.published if size is None else None,
+            aim=_aim(case, size),
+            linear=contrast.linear_share(a, b, x.numpy(), y.numpy()),
+            single_cone=contrast.single_cone_share(a, b, x.numpy(), y.numpy()),
+            minibatch=contrast.minibatch_w1(a, b, seed=0) / pair.w1,
+            sinkhorn=contrast.sinkhorn_divergence(a, b, seed=0) / pair.w1,
+        )
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+def _finite_row(case: FiniteCase, conditions: Conditions, teller: Teller) -> Iterator[FiniteRow]:
+    judged_on = "held-out split"
+
+    def run(seed: int) -> tuple[Estimate, float]:
+        nonlocal judged_on
+        sets = case.open(conditions.data, seed)
+        result = _estimate(sets.a, sets.b, seed, conditions, teller, name=case.name)
+        if sets.fresh is None:
+            return result, result.population.estimate
+        judged_on = "fresh samples"
+        means = [_potentials(result.critic, torch.from_numpy(side)).mean() for side in sets.fresh]
+        return result, float(means[0] - means[1]) / result.critic.lipschitz_bound
+
+    runs, results, interrupted = _over_seeds(run, conditions.seeds)
+    if runs:
+        sets = case.open(conditions.data, conditions.seeds[0])
+        a, b = _values(sets.a), _values(sets.b)
+        yield FiniteRow(
+            name=case.name,
+            samples=min(len(a), len(b)),
+            dim=a.shape[1],
+            budget_seconds=seconds_of(conditions.budget),
+            runs=runs,
+            course=_course(results[0].critic, 1.0),
+            judged_on=judged_on,
+            aim=case.aim,
+            minibatch=contrast.minibatch_w1(a, b, seed=0),
+            sinkhorn=contrast.sinkhorn_divergence(a, b, seed=0),
+        )
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+def _over_seeds(run: Callable[[int], tuple[Estimate, float]], seeds: Sequence[int]) -> tuple[tuple[Run, ...], list[Estimate], bool]:
+    """The runs that are done, their estimates, and whether Ctrl-C came before the last."""
+    runs: list[Run] = []
+    results: list[Estimate] = []
+    try:
+        for seed in seeds:
+            result, fresh = run(seed)
+            results.append(result)
+            runs.append(_run(result, seed, fresh))
+    except KeyboardInterrupt:
+        return tuple(runs), results, True
+    return tuple(runs), results, False
+
+
+def _run(result: Estimate, seed: int, fresh: float) -> Run:
+    return Run(
+        seed=seed,
+        critic=result.critic.name,
+        fresh=fresh,
+        held_out=result.population.estimate,
+        samples_lower=result.samples.lower,
+        samples_upper=result.samples.upper,
+        exact=result.samples.exact,
+        population_lower=result.population.lower,
+        population_upper=result.population.upper,
+        certificate=result.critic.lipschitz_bound,
+        steps=result.critic.steps,
+        seconds=result.seconds,
+    )
+
+
+def _estimate(
+    a: Any, b: Any, seed: int, conditions: Conditions, teller: Teller, *, name: str, truth: float | None = None
+) -> Estimate:
+    """As ``wdist estimate`` does it by default, without baselines.
+
+    Raises:
+        KeyboardInterrupt: it was cut short.
+    """
+    with teller.run(f"{name}, seed {seed}") as observer:
+        result = estimate(
+            a,
+            b,
+            critic="auto",
+            budget=conditions.budget,
+            baselines="none",
+            seed=seed,
+            device=conditions.device,
+            observer=observer,
+            truth=truth,
+            command="bench",
+        )
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result
+
+
+def _coupled(pair: KnownPair, dim: int) -> tuple[Tensor, Tensor]:
+    """Fresh rows of an optimal coupling, both of shape (n, dim), float64."""
+    assert pair.coupled is not None, "every pair of the suite has one"
+    count = min(max(_JUDGED_NUMBERS // dim, _LEAST_JUDGED), _MOST_JUDGED)
+    return pair.coupled(count, torch.Generator().manual_seed(_JUDGE))
+
+
+def _sides(pair: KnownPair, size: int | None, seed: int) -> tuple[EndlessSource | Tensor, EndlessSource | Tensor]:
+    """What is handed to the estimate: the sources themselves, or samples of them."""
+    if size is None:
+        return pair.a, pair.b
+    a, b = _drawn(pair, size, seed)
+    # Many copies of one point are taken for a failed export; a point mass is the same drawn without end.
+    return pair.a if bool((a == a[0]).all()) else a, pair.b if bool((b == b[0]).all()) else b
+
+
+def _drawn(pair: KnownPair, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return pair.a.draw(count, generator), pair.b.draw(count, generator)
+
+
+def _fall(critic: CriticResult, x: Tensor, y: Tensor) -> float:
+    """Mean fall of the potential from x to y, over the certificate."""
+    return float((_potentials(critic, x) - _potentials(critic, y)).mean()) / critic.lipschitz_bound
+
+
+def _potentials(critic: CriticResult, x: Tensor) -> Tensor:
+    return torch.cat([critic.frozen.potentials(part.double()) for part in x.split(_AT_ONCE)])
+
+
+def _values(side: Any) -> np.ndarray:
+    """All samples of one side, shape (n, d), in the units of the estimate."""
+    if isinstance(side, np.ndarray):
+        return side
+    source = open_source(side)
+    assert isinstance(source, FiniteSource), "a finite set"
+    values = source.read(slice(0, source.count)).double() * source.info.scale + source.info.offset
+    return np.asarray(values.numpy())
+
+
+def _course(critic: CriticResult, unit: float) -> tuple[tuple[float, float], ...]:
+    """The best validation value so far against the seconds of all trainings so far, those that were not chosen included."""
+    points: list[tuple[float, float]] = []
+    passed, best = 0.0, 0.0
+
+    def reached(seconds: float, value: float) -> None:
+        nonlocal best
+        best = max(best, value)
+        points.append((seconds, best / unit))
+
+    for attempt in critic.tried or (_only_attempt(critic),):
+        if attempt.chosen:
+            for point in critic.history[:: -(-len(critic.history) // _COURSE_POINTS) or 1]:
+                reached(passed + point.seconds, point.validation)
+        passed += attempt.seconds
+        reached(passed, attempt.validation)
+    return tuple(points)
+
+
+def _only_attempt(critic: CriticResult) -> Attempt:
+    """What a critic that was not chosen from several came to."""
+    value = max((point.validation for point in critic.history), default=0.0)
+    return Attempt(name=critic.name, validation=value, seconds=critic.seconds, steps=critic.steps, chosen=True)
+
+
+def _aim(case: KnownCase, size: int | None) -> float | None:
+    """Share of the truth that is asked for."""
+    if size is None:
+        return case.aim
+    if size == 20_000 and case.family == "funnels" and case.dim <= 16:
+        return 0.90
+    return None
+
+
+_PAIR = (
+    Column(header="pair", cell=lambda row: row.name, kind="text"),
+    Column(header="samples", cell=lambda row: row.samples or "endless", kind="count"),
+)
+_INTERVAL = (
+    Column(header="samples\n>=", cell=lambda row: row.middle.samples_lower, kind="at least"),
+    Column(header="samples\n<=", cell=lambda row: row.middle.samples_upper, kind="at most"),
+    Column(header="gap", cell=lambda row: row.middle.gap, kind="share"),
+    Column(header="time", cell=lambda row: row.seconds, kind="seconds"),
+    Column(header="critic", cell=lambda row: row.critics, kind="text"),
+)
+
+BENCH = Bench(
+    name="tightness",
+    title="how much of the truth the certified interval reaches",
+    measure=_measure,
+    tables=(
+        BenchTable(
+            title="shares of the truth",
+            of=KnownRow,
+            columns=(
+                *_PAIR,
+                Column(header="tight-\nness", cell=lambda row: row.fresh, spread=lambda row: row.spread, kind="share"),
+                Column(header="pub-\nlished", cell=lambda row: row.published, kind="share"),
+                Column(header="linear", cell=lambda row: row.linear, kind="share"),
+                Column(header="mini-\nbatch", cell=lambda row: row.minibatch, kind="share"),
+                Column(header="Sink-\nhorn", cell=lambda row: row.sinkhorn, kind="share"),
+            ),
+        ),
+        BenchTable(title="intervals, of the seed in the middle", of=KnownRow, columns=(*_PAIR, *_INTERVAL)),
+        BenchTable(
+            title="finite sets",
+            of=FiniteRow,
+            columns=(
+                *_PAIR,
+                Column(header="fresh\nvalue", cell=lambda row: row.fresh, spread=lambda row: row.spread),
+                *_INTERVAL,
+            ),
+        ),
+    ),
+    conclude=conclude,
+    budget="2m",
+    quick_budget="5s",
+    takes_data=True,
+    reduced=("7 of 36 pairs, and 1 of 4 finite sets", "no files of 20,000 samples"),
+)

@@ -1,0 +1,74 @@
+"""Upper bounds for W1 between two sample sets: the cost of an explicit coupling, optimal when that is affordable."""
+
+from collections.abc import Callable
+
+import numpy as np
+from torch import Tensor
+
+from wdist.data.rows import Rows, gather
+from wdist.ground_metric import L2, GroundMetric
+from wdist.transport.blocks import affordable_work, block_coupling
+from wdist.transport.coupling import BYTES_PER_PAIR, Coupling, Effort, predicted_seconds
+from wdist.transport.exact import SLACK, by_quantiles, cost_above, displaced, solve
+
+
+def upper_bound(
+    a: Rows,
+    b: Rows,
+    *,
+    prepare: Callable[[Tensor], Tensor],
+    effort: Effort,
+    seed: int,
+    metric: GroundMetric = L2,
+) -> Coupling | None:
+    """The cost of a coupling of all samples: optimal where memory and time allow, else made of blocks of optimal ones.
+
+    Arguments:
+        a, b: all samples of each side.
+        prepare: a shift and a scale that bring samples to where squares do not overflow; cost and potentials are in its units.
+        effort: predicted before anything is solved, and not exceeded by the prediction.
+        seed: of the order in which blocks are formed.
+        metric: between samples.
+
+    Returns:
+        The coupling, or None where not even blocks are affordable.
+    """
+    for points, others in ((a, b), (b, a)):
+        if (point := _single_point(points)) is not None:
+            there, total = prepare(point), 0.0
+            for batch in map(prepare, others.batches(4096)):
+                distance = float(metric.norm(batch - there).mean())
+                total += len(batch) * (distance * (1 + SLACK) + displaced(batch, metric) + displaced(there, metric))
+            return Coupling(cost=total / others.count, exact=True, method="one side is a single point")
+    n, m = a.count, b.count
+    if a.span(0, 1, None).shape[1] == 1 and 64 * (n + m) <= effort.nbytes:
+        x, y = (prepare(gather(side)) for side in (a, b))
+        cost = by_quantiles(x[:, 0].numpy(), y[:, 0].numpy()) * (1 + SLACK) + displaced(x, metric) + displaced(y, metric)
+        return Coupling(cost=cost, exact=True, method="sorting, one dimension")
+    if _solvable(n, m, effort):
+        x, y = (prepare(gather(side)) for side in (a, b))
+        masses = np.full(n, 1 / n), np.full(m, 1 / m)
+        solution = solve(x, y, *masses, metric)
+        return Coupling(
+            cost=cost_above(x, y, *masses, solution.plan, metric),
+            exact=solution.optimal,
+            method="exact transport" if solution.optimal else "transport, stopped early",
+            potentials=solution.potentials,
+        )
+    return block_coupling(a, b, prepare=prepare, effort=effort, seed=seed, metric=metric)
+
+
+def affordable(n: int, m: int, dim: int, effort: Effort) -> bool:
+    """Whether :func:`upper_bound` will find a coupling of n and m samples, whatever they are."""
+    return _solvable(n, m, effort) or affordable_work(n, m, dim, effort) is not None
+
+
+def _solvable(n: int, m: int, effort: Effort) -> bool:
+    """Whether transport can be solved as a whole."""
+    return predicted_seconds(n, m) <= effort.seconds and n * m * BYTES_PER_PAIR <= effort.nbytes
+
+
+def _single_point(rows: Rows) -> Tensor | None:
+    """The one point, shape (1, dim), that all samples are, or None."""
+    point = rows.span(0, 1, None)
+    return point if all(bool((batch == point).all()) for batch in rows.batches(4096)) else None
