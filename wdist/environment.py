@@ -1,15 +1,35 @@
-"""Where a result was computed."""
+"""The environment of a run: the version of wdist, the device, the machine."""
+
+from __future__ import annotations
 
 import platform
-
-import torch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from wdist.errors import DeviceError
-from wdist.estimation.result import Environment
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where a result was computed."""
+
+    wdist: str
+    python: str
+    torch: str
+    platform: str
+    device: str
+    threads: int
+    precision: str
+    """Precision of training and of the certificate, in words."""
 
 
 def environment(device: torch.device) -> Environment:
-    """This machine and these versions."""
+    """Describes this machine and the versions in use."""
+    import torch
+
     return Environment(
         wdist=package_version(),
         python=platform.python_version(),
@@ -21,37 +41,8 @@ def environment(device: torch.device) -> Environment:
     )
 
 
-# MERGED device: The device that training runs on.
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """The device of a name; ``auto`` is the GPU where there is one.
-
-    Raises:
-        DeviceError: there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise DeviceError(f"--device {name!r} is no device; write auto, cpu, cuda or cuda:N") from error
-    if device.type not in ("cpu", "cuda"):
-        raise DeviceError(f"--device {name} cannot evaluate in float64; write auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise DeviceError(f"--device {name} was asked for, but this machine offers torch no GPU; use --device cpu or auto")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(
-            f"--device {name} was asked for, but there are only {torch.cuda.device_count()} GPUs; use --device cuda:0"
-        )
-    return device
-
-
-# MERGED version: Which wdist this is.
-
-
 def package_version() -> str:
-    """Of the installed package; ``unknown`` when it runs from a folder that was never installed."""
+    """Version of the installed package; ``unknown`` when it runs from a folder that was never installed."""
     # Imported here: it takes longer than everything else that `import wdist` does.
     from importlib.metadata import PackageNotFoundError, version
 
@@ -59,3 +50,28 @@ def package_version() -> str:
         return version("wdist")
     except PackageNotFoundError:
         return "unknown"
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Returns the device called ``name``; ``auto`` is the GPU where there is one.
+
+    Raises:
+        DeviceError: this machine has no such device.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"--device {name!r} is not a device; write auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"--device {name} cannot evaluate in float64; write auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(f"--device {name} was requested, but torch finds no GPU on this machine; use --device cpu or auto")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(
+            f"--device {name} was requested, but this machine has {torch.cuda.device_count()} GPUs; use --device cuda:0"
+        )
+    return device

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from wdist.estimation.result import Features
+from wdist.data.features.space import Features
 from wdist.report.documents.document import text
 from wdist.report.documents.estimate import EstimateDocument
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from wdist.comparison.compare import witnesses as module
+from wdist.comparison import witnesses as module
 from wdist.comparison.witnesses import Side, check_images, find_witnesses, image_axes
 from wdist.data.sources.opening import open_source
 from wdist.errors import UsageError

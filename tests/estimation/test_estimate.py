@@ -13,10 +13,10 @@ from wdist.critics.catalogue import RECIPES
 from wdist.critics.cones import ConeRecipe
 from wdist.critics.recipe import CriticRecipe
 from wdist.errors import DeviceError, SourceError, TrainingDiverged, UsageError
+from wdist.estimation import options as question
+from wdist.estimation import runs as trials
+from wdist.estimation import transport_bounds as ends
 from wdist.estimation.estimate import estimate
-from wdist.estimation.estimate import options as question
-from wdist.estimation.estimate import runs as trials
-from wdist.estimation.estimate import transport_bounds as ends
 from wdist.training.observer import CriticStarted, Progress, Stage
 
 FAST = {"settings": SMALL, "steps": 12}

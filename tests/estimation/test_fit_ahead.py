@@ -11,7 +11,7 @@ from wdist.bounds.certificate import certify
 from wdist.bounds.dual import dual_value
 from wdist.critics.catalogue import RECIPES, auto
 from wdist.critics.settings import CriticSettings
-from wdist.estimation.estimate import fit_network as network
+from wdist.estimation import fit_network as network
 from wdist.estimation.fit import fit, fit_ahead
 from wdist.estimation.model_selection import choose, choose_ahead
 from wdist.estimation.samples import evaluate_rows

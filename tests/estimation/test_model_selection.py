@@ -14,7 +14,7 @@ from wdist.critics.closed_form import ClosedFormRecipe
 from wdist.critics.settings import CriticSettings
 from wdist.data.sources.pairs import cones, sphere
 from wdist.errors import TrainingDiverged
-from wdist.estimation.estimate import model_selection as portfolio
+from wdist.estimation import model_selection as portfolio
 from wdist.estimation.fit import fit
 from wdist.estimation.model_selection import choose
 from wdist.estimation.samples import evaluate_rows

@@ -8,8 +8,8 @@ from tests.trials import exact_w1, pair_of, trial, two_moons
 from wdist.critics.settings import CriticSettings
 from wdist.data.rows import gather
 from wdist.errors import UsageError
+from wdist.estimation import transport_bounds as ends
 from wdist.estimation.estimate import estimate
-from wdist.estimation.estimate import transport_bounds as ends
 from wdist.estimation.transport_bounds import CLOSING, NO_ENDS, population_upper, population_upper_is_planned, samples_ends
 from wdist.ground_metric import L2, METRICS
 from wdist.training.observer import CriticStarted, Ends, Stage

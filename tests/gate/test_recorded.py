@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from wdist.data.features.space import Features
 from wdist.data.sources.source import SourceInfo
 from wdist.errors import SourceError, UsageError
-from wdist.estimation.result import Features
 from wdist.gate.baseline import read_recorded
 
 DIGEST = "ab" * 32

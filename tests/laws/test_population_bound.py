@@ -66,8 +66,8 @@ def test_bounds_for_bounded_values_hold_for_rare_ones(n, method):
 @pytest.mark.parametrize("diameter", [None, 2.0**0.5])
 def test_the_interval_for_the_populations_misses_the_truth_no_oftener_than_it_says(diameter):
     """Both ends at once, at half the error each: from one sample set a critic's lower end and the blocks' upper end."""
+    from wdist.estimation.population_upper import population_upper_bound
     from wdist.transport.coupling import Effort
-    from wdist.transport.population import population_upper_bound
 
     truth, runs, wrong = 0.5, 60, 0
     units = Units(bounds=None if diameter is None else (0.0, 1.0))

@@ -6,17 +6,10 @@ import pytest
 import torch
 
 from wdist.data.sources.source import SourceInfo
-from wdist.estimation.result import (
-    Attempt,
-    CriticResult,
-    Environment,
-    Estimate,
-    HistoryPoint,
-    LayerBound,
-    PopulationBound,
-    Repeats,
-    SamplesInterval,
-)
+from wdist.environment import Environment
+from wdist.estimation.result import Attempt, CriticResult, Estimate, PopulationBound, Repeats, SamplesInterval
+from wdist.lipschitz.frozen_layer import LayerBound
+from wdist.training.observer import HistoryPoint
 
 
 class Cones:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from wdist.estimation.result import Environment
+from wdist.environment import Environment
 from wdist.report.documents.bench import BenchDocument
 from wdist.report.documents.document import text
 from wdist.report.plots.bench import bench_bytes, draw_bench

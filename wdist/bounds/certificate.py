@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from wdist.critics.frozen import FrozenCritic
 from wdist.errors import CertificateError
-from wdist.estimation.result import LayerBound
 from wdist.ground_metric import L2, LINF, GroundMetric
+from wdist.lipschitz.frozen_layer import LayerBound
 from wdist.lipschitz.linalg.rounding import gamma
 
 

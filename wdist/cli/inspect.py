@@ -24,7 +24,7 @@ def command(
     import sys
 
     from wdist.cli.console import result_console
-    from wdist.data.sources.inspection import inspect_source
+    from wdist.data.inspection import inspect_source
 
     inspection = inspect_source(address, sources.access())
     if json:

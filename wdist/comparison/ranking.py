@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from wdist.comparison.witnesses import Witnesses
+    from wdist.data.features.space import Features
     from wdist.data.sources.source import SourceInfo
-    from wdist.estimation.result import Environment, Estimate, Features, PopulationBound, SamplesInterval
+    from wdist.environment import Environment
+    from wdist.estimation.result import Estimate, PopulationBound, SamplesInterval
 
 
 NOISE_FLOOR = "noise floor"

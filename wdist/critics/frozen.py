@@ -15,8 +15,7 @@ from torch import Tensor
 
 from wdist.data.standardisation import Standardisation
 from wdist.errors import SourceError, UsageError
-from wdist.estimation.result import LayerBound
-from wdist.lipschitz.frozen_layer import FrozenLayer
+from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
 from wdist.lipschitz.frozen_layers import read_layer
 from wdist.lipschitz.linalg.rounding import gamma
 

@@ -6,10 +6,10 @@ import torch
 
 from wdist.bounds.dual import dual_value
 from wdist.critics.closed_form import ClosedFormRecipe
-from wdist.estimation.result import HistoryPoint
 from wdist.estimation.samples import FIT_ROWS, evaluate_rows
 from wdist.estimation.task import Fitted, Task
 from wdist.training.loop import Trained
+from wdist.training.observer import HistoryPoint
 
 _FIT_NUMBERS = 1 << 23
 """Coordinates that the samples of each side may have together, 64 MB."""

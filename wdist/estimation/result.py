@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from wdist.critics.frozen import FrozenCritic
+    from wdist.data.features.space import Features
     from wdist.data.sources.source import SourceInfo
+    from wdist.environment import Environment
+    from wdist.lipschitz.frozen_layer import LayerBound
+    from wdist.training.observer import HistoryPoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,27 +67,6 @@ class PopulationBound:
     n_b: int
     upper_method: str | None = None
     """How the upper bound was found, in words."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HistoryPoint:
-    """One validation during training, in the units of the data."""
-
-    step: int
-    seconds: float
-    training: float
-    validation: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerBound:
-    """One factor of a certificate."""
-
-    layer: str
-    """For example ``affine 256x784`` or ``group-sort 16``."""
-    bound: float
-    method: str
-    """How the bound was proved, for example ``gram`` or ``permutation``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,34 +154,6 @@ class CriticResult:
     tried: tuple[Attempt, ...] = ()
     """What it was chosen from, by the validation split; empty where the user named the critic."""
     interrupted: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Environment:
-    """Where a result was computed."""
-
-    wdist: str
-    python: str
-    torch: str
-    platform: str
-    device: str
-    threads: int
-    precision: str
-    """Of training and of the certificate, in words."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Features:
-    """The space that distances are taken in, where it is not that of the samples."""
-
-    spec: str
-    """As the user wrote it."""
-    what: str
-    """The function in words."""
-    dim: int
-    """Features of one sample."""
-    digest: str | None
-    """SHA-256 of the file of weights, or of the file that the function is written in; None where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,11 @@ from wdist.critics.max_sliced import potential_on_the_line
 from wdist.data.memory import lacking_memory, planned_memory
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows, gather
+from wdist.estimation.population_upper import PopulationUpper, population_upper_bound, population_upper_planned
 from wdist.estimation.result import CriticResult, SamplesInterval
 from wdist.estimation.samples import evaluate_rows
 from wdist.ground_metric import GroundMetric
 from wdist.transport.coupling import BYTES_PER_PAIR, Coupling, Effort, predicted_seconds
-from wdist.transport.population import PopulationUpper, population_upper_bound, population_upper_planned
 from wdist.transport.samples import upper_bound
 
 TRANSPORT_SECONDS = 20.0

@@ -22,9 +22,8 @@ from wdist.bounds.certificate import certify
 from wdist.bounds.dual import evaluate, lower_bound
 from wdist.data.measure import random_stream
 from wdist.data.sources.source import Access
-from wdist.environment import choose_device, environment
+from wdist.environment import Environment, choose_device, environment
 from wdist.errors import SourceError, TrainingDiverged, UsageError
-from wdist.estimation.result import Environment
 from wdist.files import atomic_write
 from wdist.gan import files
 from wdist.gan.images import Images, load_images

@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from wdist.data.features.space import Features
 from wdist.data.sources.source import SourceInfo
 from wdist.errors import SourceError, UsageError
-from wdist.estimation.result import Features
 from wdist.gate.rules import Interval, On, is_asymptotic
 
 _COMMANDS = ("estimate", "synthetic", "compare", "gate")

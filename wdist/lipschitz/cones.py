@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdist.estimation.result import LayerBound
-from wdist.lipschitz.frozen_layer import FrozenLayer
+from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma
 
 KIND = "cones"

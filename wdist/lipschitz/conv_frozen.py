@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdist.estimation.result import LayerBound
 from wdist.lipschitz.conv_patches import Patches
-from wdist.lipschitz.frozen_layer import FrozenLayer
+from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
 from wdist.lipschitz.linalg.induced_norms import to_maximum_norm_bound
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma
 from wdist.lipschitz.linalg.spectral_norm import spectral_norm_bound

@@ -17,8 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from wdist.estimation.result import LayerBound
-from wdist.lipschitz.frozen_layer import FrozenLayer
+from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
 from wdist.lipschitz.linalg.rounding import gamma
 
 KINDS = ("maximum", "minimum", "mean")

@@ -1,10 +1,20 @@
 """What every layer of a frozen critic owes: plain numbers that can be evaluated in float64, bounded in two norms and stored."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from wdist.estimation.result import LayerBound
+
+@dataclass(frozen=True, kw_only=True)
+class LayerBound:
+    """One factor of a certificate."""
+
+    layer: str
+    """For example ``affine 256x784`` or ``group-sort 16``."""
+    bound: float
+    method: str
+    """How the bound was proved, for example ``gram`` or ``permutation``."""
 
 
 class FrozenLayer(ABC):

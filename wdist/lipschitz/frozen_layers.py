@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdist.estimation.result import LayerBound
 from wdist.lipschitz import cones, conv_frozen, envelope, householder, piecewise_linear
 from wdist.lipschitz.activation import Activated
 from wdist.lipschitz.activations import activation
-from wdist.lipschitz.frozen_layer import FrozenLayer
+from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
 from wdist.lipschitz.linalg.induced_norms import to_maximum_norm_bound
 from wdist.lipschitz.linalg.rounding import gamma
 from wdist.lipschitz.linalg.spectral_norm import spectral_norm_bound

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from wdist.estimation.result import LayerBound
 from wdist.lipschitz.activation import Activation, ActivationModule
-from wdist.lipschitz.frozen_layer import FrozenLayer
+from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
 from wdist.lipschitz.linalg.rounding import gamma
 
 KIND = "householder"

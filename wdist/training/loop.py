@@ -9,9 +9,8 @@ from torch import Tensor
 
 from wdist.critics.critic import Critic
 from wdist.errors import TrainingDiverged
-from wdist.estimation.result import HistoryPoint
 from wdist.training.budget import Budget, Clock
-from wdist.training.observer import Observer, Progress
+from wdist.training.observer import HistoryPoint, Observer, Progress
 from wdist.training.optimizers import schedule
 from wdist.training.readback import Readback
 from wdist.training.step import Ascent

@@ -83,6 +83,16 @@ class Ends:
 Event = CriticStarted | Progress | CriticFinished | Stage | Ends
 
 
+@dataclass(frozen=True, kw_only=True)
+class HistoryPoint:
+    """One validation during training, in the units of the data."""
+
+    step: int
+    seconds: float
+    training: float
+    validation: float
+
+
 class Observer(Protocol):
     """Listens to an estimation; must not change it."""
 

@@ -14,10 +14,9 @@ import torch
 from safetensors.torch import save_file
 
 from tests.data.sources.conftest import ARRAYS, ROWS, refused
-from wdist.data.sources import npy
+from wdist.data.sources import npy, text_table
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import Access
-from wdist.data.tables import text_table
 
 
 def everything(source):

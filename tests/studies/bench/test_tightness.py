@@ -11,7 +11,7 @@ import torch
 from tests.trials import SMALL, trial
 from wdist.critics.frozen import FrozenCritic
 from wdist.errors import SourceError
-from wdist.estimation.result import Attempt, HistoryPoint
+from wdist.estimation.result import Attempt
 from wdist.report.documents.bench import BenchDocument
 from wdist.report.documents.document import text
 from wdist.studies.bench import tightness
@@ -19,7 +19,7 @@ from wdist.studies.bench.bench import Conditions
 from wdist.studies.bench.tightness import BENCH
 from wdist.studies.bench.tightness_conclusion import FiniteRow, KnownRow, Run, conclude
 from wdist.studies.bench.tightness_pairs import FINITE, KNOWN, PUBLISHED
-from wdist.training.observer import CriticFinished, CriticStarted, Progress
+from wdist.training.observer import CriticFinished, CriticStarted, HistoryPoint, Progress
 
 
 def run_of(fresh, *, seed=0, **changes):

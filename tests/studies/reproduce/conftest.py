@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.data.sources.conftest import data
-from wdist.estimation.result import Environment
+from wdist.environment import Environment
 from wdist.studies.claim_check import Finding
 from wdist.studies.reproduce.reproduction import Comparison, Conditions, Curves, Reproduction, Series, Surface
 

@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 import torch
 
-from wdist.estimation.result import HistoryPoint
 from wdist.lipschitz.linalg.orthonormalise import bjorck
 from wdist.studies.reproduce import figure4, figure5, figure10, figure12, figure13, figure14, small_network, table1, table3
 from wdist.studies.reproduce.figure12 import scalar_recursion, start_matrix
 from wdist.studies.reproduce.small_network import look
+from wdist.training.observer import HistoryPoint
 
 
 def rows(outcome):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wdist.data.features.space import Ends, FeatureSpace, digest_of_file
+from wdist.data.features.space import Ends, Features, FeatureSpace, digest_of_file
 from wdist.data.sources.address import Address, parse_address, suggestion
 from wdist.data.sources.images import ImageFormat
 from wdist.data.sources.network_file import first_line, literal, load_weights
@@ -21,7 +21,6 @@ from wdist.data.sources.source import Access, SourceInfo
 from wdist.data.sources.stored_array import shape_text
 from wdist.data.sources.torchvision_import import import_torchvision
 from wdist.errors import SourceError
-from wdist.estimation.result import Features
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _OWN_OPTIONS = ("weights", "layer", "size", "normalise")

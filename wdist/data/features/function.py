@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wdist.data.features.space import Ends, FeatureSpace, digest_of_file
+from wdist.data.features.space import Ends, Features, FeatureSpace, digest_of_file
 from wdist.data.sources.network_file import imported
 from wdist.data.sources.source import SourceInfo
 from wdist.errors import SourceError
-from wdist.estimation.result import Features
 
 
 class FunctionSpace(FeatureSpace):

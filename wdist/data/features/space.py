@@ -12,7 +12,7 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,21 @@ from wdist.data.sources.dtypes import type_name
 from wdist.data.sources.source import EndlessSource, FiniteSource, RowIndex, Source, SourceInfo
 from wdist.data.sources.stored_array import shape_text
 from wdist.errors import SourceError
-from wdist.estimation.result import Features
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """The space that distances are taken in, where it is not that of the samples."""
+
+    spec: str
+    """As the user wrote it."""
+    what: str
+    """The function in words."""
+    dim: int
+    """Features of one sample."""
+    digest: str | None
+    """SHA-256 of the file of weights, or of the file that the function is written in; None where there is none."""
+
 
 Ends = tuple[float, float]
 """Least and greatest value of a source, in its units."""

@@ -10,9 +10,9 @@ from wdist.data.sources.selection import select
 from wdist.data.sources.source import Access, FiniteSource
 from wdist.data.sources.stored_array import ArraySource, StoredArray, describe
 from wdist.data.sources.tensor_files import open_safetensors, open_torch_file
+from wdist.data.sources.text_table import open_table
 from wdist.data.sources.units import OPTIONS as UNITS
 from wdist.data.sources.units import units_of
-from wdist.data.tables.text_table import open_table
 
 FORMATS: dict[str, Callable[[Address], StoredArray]] = {
     ".h5": open_h5,

@@ -13,9 +13,8 @@ from typing import Any, Literal
 
 from scipy import stats
 
-from wdist.environment import choose_device, environment
+from wdist.environment import Environment, choose_device, environment
 from wdist.errors import UsageError
-from wdist.estimation.result import Environment
 from wdist.studies.bench.machine import Machine, commit, this_machine
 from wdist.studies.claim_check import Finding
 from wdist.training.observer import Observer, Silent

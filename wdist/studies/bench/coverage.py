@@ -21,6 +21,7 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.data.rows import ResidentRows
 from wdist.data.sources.in_memory import open_values
 from wdist.data.standardisation import Standardisation
+from wdist.estimation.population_upper import population_upper_bound
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.frozen_layers import Affine
@@ -28,7 +29,6 @@ from wdist.studies.bench.bench import Bench, BenchTable, Column, Conclusion, Con
 from wdist.studies.claim_check import Finding
 from wdist.training.observer import Stage
 from wdist.transport.coupling import Effort
-from wdist.transport.population import population_upper_bound
 
 # MERGED bench.coverage_pairs: Pairs whose W1 is known in closed form, with a critic that was there before any sample: what confidence bounds are tried on.
 #

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from wdist.estimation.result import Environment
+from wdist.environment import Environment
 from wdist.studies.claim_check import Finding
 from wdist.training.observer import Observer, Silent
 

@@ -8,9 +8,9 @@ from scipy import stats
 
 from tests.transport.rows import rows
 from tests.trials import exact_w1
+from wdist.estimation.population_upper import _Block, population_upper_bound, population_upper_planned
 from wdist.ground_metric import L2, LINF
 from wdist.transport.coupling import Coupling, Effort
-from wdist.transport.population import _Block, population_upper_bound, population_upper_planned
 
 PLENTY = Effort(seconds=60, nbytes=1 << 30)
 
