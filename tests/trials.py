@@ -9,8 +9,8 @@ import torch
 from wdist.critics.catalogue import RECIPES
 from wdist.critics.recipe import CriticRecipe
 from wdist.critics.settings import CriticSettings
+from wdist.data.access import Access
 from wdist.data.pairing import Pair, open_pair
-from wdist.data.sources.source import Access
 from wdist.estimation.evaluation import Statement, run_trial
 from wdist.estimation.result import CriticResult
 from wdist.estimation.task import Task
@@ -27,7 +27,7 @@ SMALL = CriticSettings(width=16, depth=3, group_size=4, batch_size=32)
 
 def pair_of(a: Any, b: Any, *, seed: int = 0) -> Pair:
     """The two sides, opened and split."""
-    return open_pair(a, b, access=Access(seed=seed), seed=seed, device=CPU)
+    return open_pair(a, b, access=Access(), seed=seed, device=CPU)
 
 
 def trial(

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from wdist.comparison.compare import compare
     from wdist.comparison.ranking import Comparison
     from wdist.critics.settings import CriticSettings
+    from wdist.data.access import Access
     from wdist.data.sources.opening import open_source
-    from wdist.data.sources.source import Access
     from wdist.errors import WdistError
     from wdist.estimation.estimate import estimate
     from wdist.estimation.result import Estimate
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "Access": "wdist.data.sources.source",
+    "Access": "wdist.data.access",
     "Budget": "wdist.training.budget",
     "Comparison": "wdist.comparison.ranking",
     "CriticSettings": "wdist.critics.settings",

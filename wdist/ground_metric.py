@@ -1,12 +1,15 @@
 """The distance between two samples that W1 is measured in: the norm of their difference, for three norms."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from wdist.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +36,14 @@ class GroundMetric:
 
     def norm(self, differences: Tensor) -> Tensor:
         """Norm of each row, shape (n,), of a tensor of shape (n, dim)."""
+        import torch
+
         return torch.linalg.vector_norm(differences, ord=self.p, dim=-1)
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
         """Distances of all pairs, shape (n, m)."""
+        import torch
+
         return torch.cdist(x, y, p=self.p)
 
     def __str__(self) -> str:

@@ -68,7 +68,7 @@ def test_options_reach_the_library(wdist, calls):
     assert (settings.optimizer, settings.learning_rate, settings.schedule) == ("adam", 0.5, "step")
     assert (settings.bjorck_order, settings.lipschitz) == (2, 10)
     access = asked["access"]
-    assert (access.trust, access.download, access.drop_nonfinite, access.seed) == (True, True, True, 3)
+    assert (access.trust, access.download, access.drop_nonfinite) == (True, True, True)
 
 
 def test_options_of_a_comparison_reach_the_library(wdist, calls):

@@ -77,8 +77,8 @@ def test_an_estimate_under_a_memory_limit_agrees_with_one_without(suffix, critic
     assert count == ROWS
     if suffix == ".h5":
         return  # the same rows
-    monkeypatch.setattr("wdist.estimation.options.TRANSPORT_SECONDS", 1e-9)
-    monkeypatch.setattr("wdist.estimation.options.POPULATION_SECONDS", 1e-9)
+    monkeypatch.setattr("wdist.estimation.question.TRANSPORT_SECONDS", 1e-9)
+    monkeypatch.setattr("wdist.estimation.question.POPULATION_SECONDS", 1e-9)
     monkeypatch.setattr("wdist.data.measure.fits", lambda nbytes: True)
     resident = estimate(path, other, settings=CriticSettings(**SETTINGS), steps=STEPS, baselines="none")
     # The weights begin alike and the minibatches differ, by a few percent after these steps; the standard deviation of a potential

@@ -13,7 +13,7 @@ from wdist.critics.catalogue import RECIPES
 from wdist.critics.cones import ConeRecipe
 from wdist.critics.recipe import CriticRecipe
 from wdist.errors import DeviceError, SourceError, TrainingDiverged, UsageError
-from wdist.estimation import options as question
+from wdist.estimation import question as question
 from wdist.estimation import runs as trials
 from wdist.estimation import transport_bounds as ends
 from wdist.estimation.estimate import estimate

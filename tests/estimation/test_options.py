@@ -7,7 +7,7 @@ from wdist.critics.closed_form import ClosedFormRecipe
 from wdist.critics.cones import ConeRecipe
 from wdist.critics.settings import CriticSettings
 from wdist.errors import UsageError
-from wdist.estimation.options import check_buildable, enter
+from wdist.estimation.question import check_buildable, enter
 from wdist.ground_metric import L1, L2, LINF, METRICS
 
 NOTHING = CriticSettings()

@@ -12,7 +12,7 @@ from wdist.estimation import transport_bounds as ends
 from wdist.estimation.estimate import estimate
 from wdist.estimation.transport_bounds import CLOSING, NO_ENDS, population_upper, population_upper_is_planned, samples_ends
 from wdist.ground_metric import L2, METRICS
-from wdist.training.observer import CriticStarted, Ends, Stage
+from wdist.training.observer import CriticStarted, SamplesBounded, Stage
 
 FORMULA = {"critic": "mean-difference", "baselines": "none"}
 SMALL = CriticSettings(width=8, depth=2, batch_size=16)
@@ -149,8 +149,8 @@ def test_the_interval_that_was_asked_for_is_reached_whatever_the_critic(critic):
     assert found.samples.lower_method == CLOSING
     assert found.critic.samples.lower <= found.samples.lower
     kinds = [type(event) for event in listener.events]
-    assert kinds.index(Ends) < kinds.index(CriticStarted), "transport comes first, and tells what it proves"
-    (told,) = [event for event in listener.events if isinstance(event, Ends)]
+    assert kinds.index(SamplesBounded) < kinds.index(CriticStarted), "transport comes first, and tells what it proves"
+    (told,) = [event for event in listener.events if isinstance(event, SamplesBounded)]
     assert (told.lower, told.upper) == (found.samples.lower, found.samples.upper)
     assert sum("transport between" in event.what for event in listener.events if isinstance(event, Stage)) >= 1
 

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from wdist.data.access import Access
 from wdist.data.measure import random_stream
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import Access
 from wdist.errors import OutputError, SourceError, UsageError
 from wdist.gan.images import load_images
 from wdist.gan.player import Game

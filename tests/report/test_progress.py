@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from wdist.report.terminal.progress import LiveDisplay, PlainDisplay, QuietDisplay, curve, display_on
-from wdist.training.observer import CriticFinished, CriticStarted, Ends, Progress, Stage
+from wdist.training.observer import CriticFinished, CriticStarted, Progress, SamplesBounded, Stage
 
 
 def events(steps=200):
@@ -117,7 +117,7 @@ def test_the_ends_are_told_whenever_the_gap_has_narrowed_by_a_fifth():
     stream = io.StringIO()
     display = PlainDisplay(console_on(stream, terminal=False))
     for lower, upper in ((0.5, None), (0.5, 1.0), (0.55, 1.0), (0.8, 1.0), (0.8, 0.99), (0.97, 0.99)):
-        display.notify(Ends(lower=lower, upper=upper))
+        display.notify(SamplesBounded(lower=lower, upper=upper))
     assert stream.getvalue().splitlines() == [
         "samples: 0.5000 <= W1 <= 1.000, gap 50.0 %",
         "samples: 0.8000 <= W1 <= 1.000, gap 20.0 %",
@@ -128,7 +128,7 @@ def test_the_ends_are_told_whenever_the_gap_has_narrowed_by_a_fifth():
 def test_on_a_terminal_both_ends_are_seen_closing_in_whatever_is_being_done():
     display = LiveDisplay(console_on(io.StringIO(), terminal=True))
     for lower, upper in ((0.0, None), (0.2, 2.0), (0.9, 1.5), (1.0, 1.1)):
-        display.notify(Ends(lower=lower, upper=upper))
+        display.notify(SamplesBounded(lower=lower, upper=upper))
     display.notify(Stage(what="exact transport"))
     plain = io.StringIO()
     Console(file=plain, width=80).print(display.__rich__())

@@ -185,7 +185,7 @@ def command(
             **arguments,
             names=named,
             witnesses=0 if delivery.witness is None else _WITNESSES,
-            access=sources.access(request.seed),
+            access=sources.access(),
             observer=observer,
         )
     return delivery.deliver(comparison)

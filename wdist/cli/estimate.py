@@ -19,5 +19,5 @@ def command(a: opt.AddressA, b: opt.AddressB, request: Request, sources: SourceO
     delivery.check(inputs=(a, b))
     with display_on(notes_console(), quiet=delivery.quiet) as observer:
         observer.notify(Stage(what="opening the sources"))
-        result = request.estimate(a, b, access=sources.access(request.seed), observer=observer)
+        result = request.estimate(a, b, access=sources.access(), observer=observer)
     return delivery.deliver(result)

@@ -94,7 +94,7 @@ class GanRequest:
         Raises:
             UsageError: there is nothing to train on, or the budget is no length of time.
         """
-        from wdist.data.sources.source import Access
+        from wdist.data.access import Access
         from wdist.gan.settings import GanSettings
         from wdist.gan.training import train_gan
         from wdist.training.budget import Budget
@@ -111,7 +111,7 @@ class GanRequest:
             steps=self.steps,
             budget=budget,
             device=self.device,
-            access=Access(trust=self.trust, download=self.download, seed=self.seed or 0),
+            access=Access(trust=self.trust, download=self.download),
             observer=observer,
         )
 

@@ -281,7 +281,7 @@ def command(
             baseline=question.baseline,
             tolerance=question.share,
             on=question.on,  # type: ignore[arg-type]
-            access=sources.access(request.seed),
+            access=sources.access(),
             observer=observer,
             **request.arguments,
         )

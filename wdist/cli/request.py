@@ -11,7 +11,7 @@ from wdist.errors import UsageError
 from wdist.training.budget import Budget
 
 if TYPE_CHECKING:
-    from wdist.data.sources.source import Access
+    from wdist.data.access import Access
     from wdist.estimation.result import Estimate
     from wdist.training.observer import Observer
 
@@ -121,8 +121,8 @@ class SourceOptions:
     download: opt.Download = False
     trust: opt.Trust = False
 
-    def access(self, seed: int = 0) -> Access:
+    def access(self) -> Access:
         """The same for the library."""
-        from wdist.data.sources.source import Access
+        from wdist.data.access import Access
 
-        return Access(trust=self.trust, download=self.download, drop_nonfinite=self.drop_nonfinite, seed=seed)
+        return Access(trust=self.trust, download=self.download, drop_nonfinite=self.drop_nonfinite)

@@ -13,15 +13,16 @@ from wdist.comparison.ranking import NOISE_FLOOR, Comparison, Entry, short_names
 from wdist.comparison.witnesses import Side, check_images, find_witnesses
 from wdist.critics import mean_difference
 from wdist.critics.settings import CriticSettings
+from wdist.data.access import Access
 from wdist.data.comparable import check_comparable, check_scales
 from wdist.data.memory import planned_memory
 from wdist.data.pairing import Pair, observed_range, surveyed
-from wdist.data.sources.source import Access, FiniteSource, Source
+from wdist.data.sources.source import FiniteSource, Source
 from wdist.environment import environment
 from wdist.errors import CertificateError, SourceError, TrainingDiverged, UsageError, WdistError
 from wdist.estimation.estimate import answer
 from wdist.estimation.evaluation import train_ahead
-from wdist.estimation.options import AUTO, Entrant, Question
+from wdist.estimation.question import AUTO, Entrant, Question
 from wdist.estimation.result import Estimate
 from wdist.estimation.task import Shelf
 from wdist.training.budget import Budget
@@ -207,14 +208,14 @@ def _open(
         WdistError: a source cannot be read or compared with the reference, the names do not fit, or images were asked for.
     """
     access, space = question.access, question.space
-    first, found = surveyed(reference, access)
+    first, found = surveyed(reference, access, seed=question.seed)
     reach = observed_range(first, found)
     if images:
         check_images(first.info)
     opened: list[tuple[Source, Source]] = []
     told: list[str] = []
     for address in sources:
-        source, seen = surveyed(address, access)
+        source, seen = surveyed(address, access, seed=question.seed)
         ranges = reach, observed_range(source, seen)
         if space is None:
             check_comparable(first, source, *ranges)

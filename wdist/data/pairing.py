@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 
+from wdist.data.access import Access
 from wdist.data.comparable import check_comparable, check_scales, drawn_range
 from wdist.data.features.space import Ends, FeatureDraws, FeatureRows, FeatureSpace, check_one_space
 from wdist.data.measure import Measure, make_measure
 from wdist.data.rows import ResidentRows, evenly
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import Access, EndlessSource, FiniteSource, Source
+from wdist.data.sources.source import EndlessSource, FiniteSource, Source
 from wdist.data.standardisation import Standardisation
 from wdist.data.survey import Survey, finite_rows, survey
 from wdist.errors import SourceError
@@ -57,7 +58,7 @@ def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device
     Raises:
         SourceError: one side cannot be read, or the two cannot be compared.
     """
-    (source_a, found_a), (source_b, found_b) = surveyed(a, access), surveyed(b, access)
+    (source_a, found_a), (source_b, found_b) = surveyed(a, access, seed=seed), surveyed(b, access, seed=seed)
     range_a, range_b = observed_range(source_a, found_a), observed_range(source_b, found_b)
     if features is None:
         warnings = check_comparable(source_a, source_b, range_a, range_b)
@@ -87,13 +88,13 @@ def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device
     return pair
 
 
-def surveyed(address: Any, access: Access) -> tuple[Source, Survey | None]:
+def surveyed(address: Any, access: Access, *, seed: int = 0) -> tuple[Source, Survey | None]:
     """An open source of usable rows, with what one pass over them found; None where they are drawn.
 
     Raises:
         SourceError: it cannot be read, or holds what no distance can be computed from.
     """
-    source = open_source(address, access)
+    source = open_source(address, access, seed=seed)
     if not isinstance(source, FiniteSource):
         return source, None
     found = survey(source)

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wdist.data.access import Access
 from wdist.data.sources.dtypes import little_endian_bytes, type_name
 from wdist.data.sources.selection import SelectedRows
-from wdist.data.sources.source import Access, FiniteSource
+from wdist.data.sources.source import FiniteSource
 from wdist.errors import SourceError
 
 MINIMUM_ROWS = 20

@@ -10,13 +10,13 @@ import torch
 
 from wdist.bounds.confidence.methods import resolve
 from wdist.critics.settings import CriticSettings
+from wdist.data.access import Access
 from wdist.data.pairing import Pair
 from wdist.data.rows import gather
-from wdist.data.sources.source import Access
 from wdist.data.split import ENOUGH_HELD_OUT
 from wdist.environment import environment
 from wdist.estimation.evaluation import Statement, diameters, union_diameter
-from wdist.estimation.options import AUTO, Question
+from wdist.estimation.question import AUTO, Question
 from wdist.estimation.result import CriticResult, Estimate
 from wdist.estimation.runs import run_trials
 from wdist.estimation.task import Shelf
@@ -199,7 +199,7 @@ class _Couplings:
         self.found = samples_ends(self._pair, self._metric, seed=self._seed, seconds=seconds)
         self._coupled = True
         if self.found.coupling is not None:
-            self._observer.notify(events.Ends(lower=self.found.lower, upper=self.found.coupling.cost))
+            self._observer.notify(events.SamplesBounded(lower=self.found.lower, upper=self.found.coupling.cost))
 
     def bound_population(self, *, alpha: float, diameter: float | None, seconds: float) -> None:
         """The upper end for the distributions, in about ``seconds``."""

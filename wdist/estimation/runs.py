@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from wdist.errors import CertificateError, TrainingDiverged, WdistError
 from wdist.estimation.evaluation import Statement, run_trial, train_ahead
-from wdist.estimation.options import Entrant, Question
+from wdist.estimation.question import Entrant, Question
 from wdist.estimation.result import CriticResult, Repeats
 from wdist.estimation.task import Task
 

@@ -2,17 +2,17 @@
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wdist.bounds.certificate import certify
 from wdist.bounds.confidence.methods import METHODS
 from wdist.critics.frozen import FrozenCritic
+from wdist.data.access import Access
 from wdist.data.features.opening import open_features
 from wdist.data.features.space import FeatureSpace
 from wdist.data.pairing import Pair, open_pair
-from wdist.data.sources.source import Access
 from wdist.environment import choose_device
 from wdist.errors import SourceError
 from wdist.estimation.evaluation import Judgement, Statement, judge
@@ -173,8 +173,7 @@ def verify(
         raise SourceError(f"{path} carries no readable claim; give a critic saved by --save-critic") from error
     certificate = certify(frozen, METRICS[claim.metric])
     observer.notify(Stage(what="evaluating all samples"))
-    # Of the claim and not of the caller: the seed decides which rows ?limit= takes.
-    access, chosen_device = replace(access or Access(), seed=claim.seed), choose_device(device)
+    access, chosen_device = access or Access(), choose_device(device)
     space = open_features(claim.features if features is None else features, access, chosen_device)
     pair = open_pair(
         claim.a if a is None else a,

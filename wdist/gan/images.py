@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from wdist.data.access import Access
 from wdist.data.memory import fits, size_text
 from wdist.data.rows import ResidentRows, evenly
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import Access, EndlessSource
+from wdist.data.sources.source import EndlessSource
 from wdist.data.standardisation import Standardisation
 from wdist.errors import SourceError, UsageError
 from wdist.gan.generators import is_image
@@ -42,14 +43,14 @@ class Images:
         return self.rows.take(evenly(self.rows.count, n))
 
 
-def load_images(address: str, access: Access) -> Images:
+def load_images(address: str, access: Access, *, seed: int = 0) -> Images:
     """Reads the images of an address.
 
     Raises:
         SourceError: they cannot be read, are no images, or do not fit into memory.
         UsageError: their values do not lie in [0, 1].
     """
-    source = open_source(address, access)
+    source = open_source(address, access, seed=seed)
     shape = source.info.event_shape
     if not is_image(shape):
         sizes = "x".join(map(str, shape)) or "a single number"

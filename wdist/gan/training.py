@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from wdist.bounds.certificate import certify
 from wdist.bounds.dual import evaluate, lower_bound
+from wdist.data.access import Access
 from wdist.data.measure import random_stream
-from wdist.data.sources.source import Access
 from wdist.environment import Environment, choose_device, environment
 from wdist.errors import SourceError, TrainingDiverged, UsageError
 from wdist.files import atomic_write
@@ -115,7 +115,7 @@ def train_gan(
         resume: go on with the training in ``folder``.
         changes: settings that were asked for at a resumption; they must be those of the training.
         device: of the training.
-        access: what opening the images may do; its seed is that of the settings.
+        access: what opening the images may do.
         observer: is told of each checkpoint.
 
     Raises:
@@ -137,7 +137,7 @@ def train_gan(
     if saved is None:
         files.check_new(folder)
     # Which images ?limit= takes is a random choice of the training, too.
-    images = load_images(settings.data, replace(access, seed=settings.seed))
+    images = load_images(settings.data, access, seed=settings.seed)
     files.prepare(folder)
     game = Game(settings, images, chosen)
     if saved is not None:

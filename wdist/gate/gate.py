@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from wdist.data.access import Access
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import Access, EndlessSource, FiniteSource, Source
+from wdist.data.sources.source import EndlessSource, FiniteSource, Source
 from wdist.data.survey import survey
 from wdist.errors import UsageError
 from wdist.estimation.estimate import estimate
@@ -113,9 +114,9 @@ def gate(
         raise UsageError(f"--on {on} is unknown; write --on population or --on samples")
     recorded = baseline if baseline is None or isinstance(baseline, Recorded) else read_recorded(baseline)
     rules = rules_of(maximum=maximum, max_lower=max_lower, recorded=recorded, tolerance=tolerance, on=on)
-    access = options.pop("access", None) or Access(seed=options.get("seed", 0))
+    access, seed = options.pop("access", None) or Access(), options.get("seed", 0)
     observer.notify(Stage(what="opening the sources"))
-    sides = (open_source(a, access), open_source(b, access))
+    sides = (open_source(a, access, seed=seed), open_source(b, access, seed=seed))
     _check_judgeable(sides, on)
     if recorded is not None:
         _check_recorded(recorded, sides[0], on=on, options=options)

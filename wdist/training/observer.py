@@ -1,7 +1,26 @@
-"""What training tells while it runs, and the silent listener."""
+"""Events that report the progress of a command, and the observer that says nothing."""
 
 from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stage other than training begins, for example ``transport between 2000 and 2000 samples``."""
+
+    what: str
+    expected: float | None = None
+    """Seconds that it is expected to take; None where nothing can be said."""
+    after: float | None = None
+    """Seconds that everything after it is expected to take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageProgress:
+    """Progress of the current stage."""
+
+    fraction: float
+    """Share of the stage that is done, in [0, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -10,11 +29,15 @@ class CriticStarted:
 
     critic: str
     position: int
-    """1 for the first critic of this call."""
+    """1 for the first critic of this command."""
     critics: int
-    """How many critics this call trains."""
+    """How many critics this command trains."""
     budget: str
     """In words: ``1200 steps`` or ``30 s``."""
+    expected: float | None = None
+    """Seconds that its training is expected to take."""
+    after: float | None = None
+    """Seconds that everything after it is expected to take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +47,9 @@ class Progress:
     critic: str
     step: int
     fraction: float
-    """Of the budget that is spent, in [0, 1]."""
+    """Share of its budget that is spent, in [0, 1]."""
     seconds: float
-    """Since this critic's training began."""
+    """Seconds since its training began."""
     training: float
     """Dual value on the last minibatches, in the units of the data; not a bound."""
     validation: float
@@ -44,43 +67,33 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the budget ends, at the pace so far; None before anything can be said."""
+        """Seconds until its budget ends, at the pace so far; None before anything can be said."""
         return self.seconds * (1 - self.fraction) / self.fraction if self.fraction > 0 else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CriticFinished:
-    """Training of one critic ended."""
+    """A critic is found."""
 
     critic: str
     steps: int
     seconds: float
-    best: float
+    best: float | None
+    """Largest validation value of its training; None for a closed form, which has no training."""
     interrupted: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
-    """A piece of work other than training begins, for example ``exact transport between 2000 and 2000 samples``."""
-
-    what: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ends:
-    """The ends that are proved so far for W1 between the two sample sets, in the units of the data."""
+class SamplesBounded:
+    """Both bounds for W1 between the two sample sets, as far as they are proved, in the units of the data."""
 
     lower: float
-    upper: float | None
-    """None as long as no coupling was computed."""
+    upper: float
 
     @property
     def relative_gap(self) -> float | None:
-        """Gap as a share of the upper end; None without one."""
-        return None if not self.upper else (self.upper - self.lower) / self.upper
-
-
-Event = CriticStarted | Progress | CriticFinished | Stage | Ends
+        """Gap as a share of the upper bound; None where that is 0."""
+        return (self.upper - self.lower) / self.upper if self.upper else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +104,9 @@ class HistoryPoint:
     seconds: float
     training: float
     validation: float
+
+
+Event = Stage | StageProgress | CriticStarted | Progress | CriticFinished | SamplesBounded
 
 
 class Observer(Protocol):

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from wdist.data.access import Access
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import Access
 from wdist.errors import SourceError
 
 ROWS = np.random.default_rng(0).normal(size=(60, 2, 3)).astype(np.float32)
@@ -231,7 +231,7 @@ def opened(tmp_path):
     """Writes a source into a folder of its own and opens it, trusting it."""
 
     def write_and_open(write, seed=0):
-        return open_source(write(tmp_path), Access(trust=True, seed=seed))
+        return open_source(write(tmp_path), Access(trust=True), seed=seed)
 
     return write_and_open
 

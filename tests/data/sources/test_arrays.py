@@ -16,7 +16,6 @@ from safetensors.torch import save_file
 from tests.data.sources.conftest import ARRAYS, ROWS, refused
 from wdist.data.sources import npy, text_table
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import Access
 
 
 def everything(source):
@@ -323,7 +322,7 @@ def test_rows_far_apart_are_not_bridged(tmp_path):
 
 def test_a_limit_is_a_seeded_sorted_choice_without_repetition(tmp_path):
     address = f"{ARRAYS['npy'](tmp_path)}?limit=20"
-    chosen = [open_source(address, Access(seed=seed)).index for seed in (0, 0, 1)]
+    chosen = [open_source(address, seed=seed).index for seed in (0, 0, 1)]
     assert np.array_equal(chosen[0], chosen[1])
     assert not np.array_equal(chosen[0], chosen[2])
     assert (np.diff(chosen[0]) > 0).all()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.data.sources.conftest import write_convolutional
+from wdist.data.access import Access
 from wdist.data.comparable import check_comparable, drawn_range
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import Access
 from wdist.errors import SourceError
 
 

@@ -5,9 +5,9 @@ import shutil
 import pytest
 import torch
 
+from wdist.data.access import Access
 from wdist.data.features.opening import open_features
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import Access
 from wdist.data.sources.torchvision_import import import_torchvision
 from wdist.errors import SourceError
 

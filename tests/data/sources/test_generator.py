@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from tests.data.sources.conftest import FACTORY, GENERATORS, refused, write_convolutional, write_dense, write_torchscript
+from wdist.data.access import Access
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import Access
 from wdist.errors import TrustRequired
 
 TRUST = Access(trust=True)

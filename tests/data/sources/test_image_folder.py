@@ -7,7 +7,6 @@ from PIL import Image
 
 from tests.data.sources.conftest import refused, write_images
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import Access
 from wdist.errors import SourceError
 
 
@@ -114,4 +113,4 @@ def test_bad_options_are_refused(option, words, tmp_path):
 
 def test_the_same_options_mean_the_same_in_two_runs(tmp_path):
     address = f"{write_images(tmp_path)}?limit=20&size=4"
-    assert torch.equal(everything(open_source(address, Access(seed=1))), everything(open_source(address, Access(seed=1))))
+    assert torch.equal(everything(open_source(address, seed=1)), everything(open_source(address, seed=1)))

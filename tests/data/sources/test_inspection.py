@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.data.sources.conftest import ARRAYS, write_convolutional, write_dense, write_images, write_torchscript
+from wdist.data.access import Access
 from wdist.data.inspection import inspect_source
-from wdist.data.sources.source import Access
 from wdist.errors import SourceError
 
 

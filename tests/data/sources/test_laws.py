@@ -7,7 +7,7 @@ from scipy.stats import ks_2samp
 
 from tests.data.sources.conftest import ARRAYS, ENDLESS, FINITE, GENERATORS, ROWS
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import Access, FiniteSource
+from wdist.data.sources.source import FiniteSource
 from wdist.data.survey import survey
 
 
@@ -31,7 +31,7 @@ class TestFinite:
 
     def test_one_address_gives_the_same_rows_twice(self, write, tmp_path):
         address = write(tmp_path)
-        first, second = (open_source(address, Access(seed=3)) for _ in range(2))
+        first, second = (open_source(address, seed=3) for _ in range(2))
         assert torch.equal(everything(first), everything(second))
         assert first.info == second.info
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from wdist.data.access import Access
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import Access
 from wdist.data.survey import finite_rows, survey
 from wdist.errors import SourceError
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from tests.data.sources.conftest import refused
+from wdist.data.access import Access
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import Access
 from wdist.data.survey import finite_rows, survey
 from wdist.errors import SourceError
 

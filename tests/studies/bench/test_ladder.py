@@ -105,8 +105,8 @@ def test_the_generator_of_the_samples_is_drawn_from_without_its_code(samples):
 
 
 def test_the_generator_is_that_of_its_module(samples):
+    from wdist.data.access import Access
     from wdist.data.sources.opening import open_source
-    from wdist.data.sources.source import Access
 
     address = f"{samples}/digit_generator.safetensors?factory={samples}/digit_generator.py:DigitGenerator&latent=normal:16"
     drawn = open_source(address, Access(trust=True)).draw(8, torch.Generator().manual_seed(1)).reshape(8, 8, 8)

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wdist.data.access import Access
 from wdist.data.features.space import Ends, Features, FeatureSpace, digest_of_file
 from wdist.data.sources.address import Address, parse_address, suggestion
 from wdist.data.sources.images import ImageFormat
 from wdist.data.sources.network_file import first_line, literal, load_weights
-from wdist.data.sources.source import Access, SourceInfo
+from wdist.data.sources.source import SourceInfo
 from wdist.data.sources.stored_array import shape_text
 from wdist.data.sources.torchvision_import import import_torchvision
 from wdist.errors import SourceError

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
+from wdist.data.access import Access
 from wdist.data.features.function import FunctionSpace, imported_space
 from wdist.data.features.space import FeatureSpace
 from wdist.data.sources.address import parse_address
-from wdist.data.sources.source import Access
 from wdist.errors import SourceError, TrustRequired
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
+from wdist.data.access import Access
 from wdist.data.sources.address import Address
 from wdist.data.sources.h5 import open_h5
 from wdist.data.sources.npy import open_npy, open_npz
 from wdist.data.sources.selection import OPTIONS as SELECTION
-from wdist.data.sources.selection import select
-from wdist.data.sources.source import Access, FiniteSource
+from wdist.data.sources.source import FiniteSource
 from wdist.data.sources.stored_array import ArraySource, StoredArray, describe
 from wdist.data.sources.tensor_files import open_safetensors, open_torch_file
 from wdist.data.sources.text_table import open_table
@@ -37,4 +37,4 @@ def open_array(address: Address, access: Access) -> FiniteSource:
     address.only(*SELECTION, *UNITS)
     array = FORMATS[address.suffix](address)
     info = describe(array.shape, array.dtype, address.text, "array", units_of(array.dtype, address))
-    return select(ArraySource(array, info), address, access.seed)
+    return ArraySource(array, info)

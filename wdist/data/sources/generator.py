@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wdist.data.access import Access
 from wdist.data.sources.address import Address
 from wdist.data.sources.dtypes import type_name
 from wdist.data.sources.latent import Latent, alternatives, parse_latent
 from wdist.data.sources.network_file import Network, first_line, open_network
 from wdist.data.sources.selection import OPTIONS as AXES
 from wdist.data.sources.selection import channel_order, permuted
-from wdist.data.sources.source import Access, EndlessSource, SourceInfo
+from wdist.data.sources.source import EndlessSource, SourceInfo
 from wdist.data.sources.units import OPTIONS as UNITS
 from wdist.data.sources.units import Units, units_of
 from wdist.errors import SourceError

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from wdist.data.access import Access
 from wdist.data.sources import images
 from wdist.data.sources.address import Address
 from wdist.data.sources.images import DecodedImages, ImageFormat, bombs_are_errors, check_shape, check_uniform, effective_mode
 from wdist.data.sources.selection import OPTIONS as SELECTION
-from wdist.data.sources.selection import select
-from wdist.data.sources.source import Access, FiniteSource
+from wdist.data.sources.source import FiniteSource
 from wdist.data.sources.stored_array import describe
 from wdist.data.sources.units import OPTIONS as UNITS
 from wdist.data.sources.units import units_of
@@ -61,7 +61,7 @@ def open_images(paths: list[Path], address: Address, access: Access, *, kind: st
     source = DecodedImages(
         lambda position: check_shape(_pixels(paths[position], wanted), first.shape, str(paths[position])), info, first.itemsize
     )
-    return select(source, address, access.seed)
+    return source
 
 
 def image_paths(folder: Path) -> list[Path]:

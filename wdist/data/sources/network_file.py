@@ -21,9 +21,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from wdist.data.access import Access
 from wdist.data.sources.address import Address, suggestion
 from wdist.data.sources.latent import latent_shapes
-from wdist.data.sources.source import Access
 from wdist.data.sources.tensor_files import is_torchscript, load_data
 from wdist.errors import SourceError, TrustRequired
 

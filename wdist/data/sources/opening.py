@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from wdist.data.access import Access
 from wdist.data.sources.address import Address, parse_address, suggestion
 from wdist.data.sources.arrays import FORMATS, open_array
 from wdist.data.sources.in_memory import open_values
 from wdist.data.sources.pairs import open_synthetic
-from wdist.data.sources.source import Access, EndlessSource, FiniteSource, Source
+from wdist.data.sources.selection import select
+from wdist.data.sources.source import EndlessSource, FiniteSource, Source
 from wdist.data.sources.tensor_files import is_torchscript
 from wdist.errors import SourceError
 
@@ -15,7 +17,7 @@ MODEL_SUFFIXES = (".ts", ".pt2", ".onnx")
 """Files that hold a network's program beside its weights."""
 
 
-def open_source(address: Any, access: Access = Access()) -> Source:
+def open_source(address: Any, access: Access = Access(), *, seed: int = 0) -> Source:
     """Opens an address (text or path), a tensor, an array, or hands back a source that is open already.
 
     Nothing is read but what tells shape, type and number; a full pass is the business of :func:`wdist.data.survey.survey`.
@@ -27,27 +29,27 @@ def open_source(address: Any, access: Access = Access()) -> Source:
         return address
     if not isinstance(address, str | Path):
         return open_values(address)
-    return _open(parse_address(address), access)
+    return _open(parse_address(address), access, seed)
 
 
-def _open(address: Address, access: Access) -> Source:
+def _open(address: Address, access: Access, seed: int) -> Source:
     if address.scheme == "synthetic":
         return open_synthetic(address)
     if address.scheme == "torchvision":
         from wdist.data.sources.torchvision_dataset import open_torchvision
 
-        return open_torchvision(address, access)
+        return select(open_torchvision(address, access), address, seed)
     check_there(address)
     if address.path.is_dir():
         from wdist.data.sources.image_folder import open_image_folder
 
-        return open_image_folder(address, access)
+        return select(open_image_folder(address, access), address, seed)
     if holds_model(address):
         from wdist.data.sources.generator import open_generator
 
         return open_generator(address, access)
     if address.suffix in FORMATS:
-        return open_array(address, access)
+        return select(open_array(address, access), address, seed)
     way_out = suggestion(address.suffix, _suffixes(), "known are")
     raise SourceError(f"{address.location} has a suffix that says nothing of its format; {way_out}")
 

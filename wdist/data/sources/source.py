@@ -14,20 +14,6 @@ RowIndex: TypeAlias = slice | np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
-class Access:
-    """What the user has allowed a source to do when it is opened."""
-
-    trust: bool = False
-    """Code that comes with a source (TorchScript, ``.pt2``, ONNX, a factory) may run."""
-    download: bool = False
-    """A torchvision dataset that is missing may be fetched."""
-    drop_nonfinite: bool = False
-    """Rows with NaN or infinity are left out instead of being an error."""
-    seed: int = 0
-    """Of every random choice that opening makes (``?limit=``)."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class SourceInfo:
     """What is known of a source once it is open."""
 

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from wdist.data.access import Access
 from wdist.data.sources import images
 from wdist.data.sources.address import Address, suggestion
 from wdist.data.sources.dtypes import type_name
@@ -23,8 +24,8 @@ from wdist.data.sources.image_folder import open_images
 from wdist.data.sources.images import DecodedImages, ImageFormat, check_shape
 from wdist.data.sources.in_memory import open_values
 from wdist.data.sources.selection import OPTIONS as SELECTION
-from wdist.data.sources.selection import SelectedRows, select
-from wdist.data.sources.source import Access, FiniteSource
+from wdist.data.sources.selection import SelectedRows
+from wdist.data.sources.source import FiniteSource
 from wdist.data.sources.stored_array import describe
 from wdist.data.sources.torchvision_import import import_torchvision
 from wdist.data.sources.units import OPTIONS as UNITS
@@ -55,7 +56,7 @@ def open_torchvision(address: Address, access: Access) -> FiniteSource:
     if "split" not in address.options and "train" in arguments:
         note = "the training part; ?split=test is the other"
         source.info = replace(source.info, notes=(*source.info.notes, note))
-    return select(source, address, access.seed)
+    return source
 
 
 def dataset_names() -> list[str]:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wdist.report.numbers import at_most, counted, duration, lower_bound, nearest, percentage
-from wdist.training.observer import CriticFinished, CriticStarted, Ends, Event, Progress, Stage
+from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress, SamplesBounded, Stage
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -88,7 +88,7 @@ class PlainDisplay:
                 )
             case CriticFinished():
                 self._say(f"{event.critic}: done, {_finished(event)}")
-            case Ends(relative_gap=gap) if gap is not None and gap < _SPOKEN_GAP * self._gap:
+            case SamplesBounded(relative_gap=gap) if gap is not None and gap < _SPOKEN_GAP * self._gap:
                 self._gap = gap
                 self._say(_ends(event))
             case _:
@@ -122,7 +122,7 @@ class LiveDisplay:
         self._progress_arrived = 0.0
         self._validations: list[float] = []
         self._done: list[CriticFinished] = []
-        self._ends: list[Ends] = []
+        self._ends: list[SamplesBounded] = []
 
     def notify(self, event: Event) -> None:
         # The drawing thread may read between two assignments: each of them leaves a state that can be drawn.
@@ -138,7 +138,7 @@ class LiveDisplay:
             case CriticFinished():
                 self._done = [*self._done, event]
                 self._started = self._progress = None
-            case Ends():
+            case SamplesBounded():
                 self._ends = [*self._ends, event]
 
     def __enter__(self) -> Self:
@@ -161,7 +161,7 @@ class LiveDisplay:
             lines.append(self._ends_line(self._ends))
         return Group(*lines)
 
-    def _ends_line(self, ends: Sequence[Ends]) -> RenderableType:
+    def _ends_line(self, ends: Sequence[SamplesBounded]) -> RenderableType:
         line = Table.grid(padding=(0, 1))
         gaps = [each.relative_gap for each in ends if each.relative_gap is not None]
         # From 0 and not from the smallest: the eye is to see how much is left.
@@ -223,7 +223,7 @@ def _time_left(progress: Progress) -> str:
     return "" if progress.seconds_left is None else f"{duration(progress.seconds_left)} left"
 
 
-def _ends(event: Ends) -> str:
+def _ends(event: SamplesBounded) -> str:
     lower = f"samples: {lower_bound(event.lower)} <= W1"
     if event.upper is None or event.relative_gap is None:
         return lower

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from wdist.studies.bench.bench import Conditions
 from wdist.training.budget import Budget
-from wdist.training.observer import CriticFinished, CriticStarted, Ends, Event, Progress
+from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress, SamplesBounded
 
 
 class Teller:
@@ -37,7 +37,7 @@ class Teller:
                 fraction = event.fraction if self._seconds is None else min(seconds / self._seconds, 1.0)
                 self._best, self._steps = max(self._best, event.validation), max(self._steps, event.step)
                 self._observer.notify(replace(event, critic=self._label, fraction=fraction, seconds=seconds, best=self._best))
-            case Ends():
+            case SamplesBounded():
                 self._observer.notify(event)
 
 

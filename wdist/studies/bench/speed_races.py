@@ -22,10 +22,11 @@ from torch import Tensor
 
 from wdist.bounds.certificate import certify
 from wdist.bounds.dual import dual_value, evaluate
+from wdist.data.access import Access
 from wdist.data.rows import in_units
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.pairs import KnownPair, cones, sphere
-from wdist.data.sources.source import Access, FiniteSource
+from wdist.data.sources.source import FiniteSource
 from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError
 from wdist.studies.bench.bench import half_range

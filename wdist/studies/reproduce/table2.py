@@ -15,9 +15,9 @@ from pathlib import Path
 
 from wdist.critics.catalogue import RECIPES
 from wdist.critics.settings import CriticSettings
+from wdist.data.access import Access
 from wdist.data.pairing import Pair, open_pair
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import Access
 from wdist.environment import choose_device
 from wdist.errors import SourceError, UsageError
 from wdist.estimation.evaluation import Statement, run_trial
@@ -140,9 +140,9 @@ def _contests(conditions: Conditions) -> tuple[list[_Contest], list[str]]:
         contest = _contest(column, conditions)
         access = _access(contest, conditions)
         try:
-            open_source(contest.data, access)
+            open_source(contest.data, access, seed=conditions.seed)
             if contest.generator is not None:
-                open_source(contest.generator, access)
+                open_source(contest.generator, access, seed=conditions.seed)
             contests.append(contest)
         except SourceError as error:
             if column == "digits" or column in conditions.generators or column in conditions.data:
@@ -165,7 +165,7 @@ def _contest(column: str, conditions: Conditions) -> _Contest:
 
 
 def _access(contest: _Contest, conditions: Conditions) -> Access:
-    return Access(trust=contest.trust, download=conditions.download, seed=conditions.seed)
+    return Access(trust=contest.trust, download=conditions.download)
 
 
 @contextmanager
