@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from wdist.cli import options as opt
-from wdist.cli.delivery import done_whatever_fails, tell_saved
-from wdist.errors import OutputError
+from wdist.errors import OutputError, WdistError
 from wdist.files import PLOT_SUFFIXES, atomic_write, check_writable
 
 if TYPE_CHECKING:
@@ -64,7 +63,14 @@ class MeasurementDelivery:
             OutputError: some file could not be written; everything else was.
             BrokenPipeError: the reader of stdout went away; the files were written.
         """
-        done_whatever_fails(self._deliveries(measurement))()
+        failures: list[WdistError | OSError] = []
+        for deliver in self._deliveries(measurement):
+            try:
+                deliver()
+            except (WdistError, OSError) as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
 
     def _deliveries(self, measurement: Measurement) -> Iterator[Callable[[], None]]:
         yield partial(self._print, measurement)
@@ -86,4 +92,6 @@ class MeasurementDelivery:
     def _save(self, what: str, path: Path, content: Callable[[], bytes]) -> None:
         atomic_write(path, content())
         if not self.quiet:
-            tell_saved(what, path)
+            from wdist.cli.console import note
+
+            note(f"{what} saved as {path}")

@@ -1,18 +1,23 @@
 """Options that several commands share, each declared once: its names, its type and its help."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from wdist.critics.settings import OPTIMIZERS, SCHEDULES
+from wdist.critics.settings import OPTIMIZERS, SCHEDULES, CriticSettings
+from wdist.data.access import Access
 from wdist.errors import UsageError
+from wdist.estimation.options import EstimateOptions
 
 _TRAINING = "Training"
 _CRITIC = "Critic (default: chosen from the shape of the data)"
 _RESULT = "Result"
 _SOURCES = "Sources"
-_OUTPUT = "Output"
+OUTPUT = "Output"
 
 AddressA: TypeAlias = Annotated[
     str,
@@ -20,18 +25,6 @@ AddressA: TypeAlias = Annotated[
 ]
 AddressB: TypeAlias = Annotated[str, typer.Argument(metavar="B", help="Second source; it may be of another kind.")]
 
-Steps: TypeAlias = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", min=1, rich_help_panel=_TRAINING, help="Train each critic for N steps. Default: chosen from the data."
-    ),
-]
-BudgetOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--budget", metavar="TIME", rich_help_panel=_TRAINING, help="Train each critic for this long instead: 45s, 2m, 1h."
-    ),
-]
 _LARGEST_SEED = 2**53 - 1
 """Whole numbers up to here survive any reader of the JSON document, and leave room for the seeds that are derived from one."""
 
@@ -54,150 +47,19 @@ Seed: TypeAlias = Annotated[
         min=0,
         callback=check_seed,
         rich_help_panel=_TRAINING,
-        help="Of every random choice: splits, weights, batches, draws.",
-    ),
-]
-Repeats: TypeAlias = Annotated[
-    int,
-    typer.Option(
-        metavar="R",
-        min=1,
-        rich_help_panel=_TRAINING,
-        help="Train with R seeds, the first being --seed, on one split, and show how far results differ.",
+        help="Seed of every random choice: splits, weights, batches, draws.",
     ),
 ]
 Device: TypeAlias = Annotated[
     str, typer.Option(metavar="NAME", rich_help_panel=_TRAINING, help="Where to train: auto, cpu, cuda or cuda:1.")
 ]
-BatchSize: TypeAlias = Annotated[
-    int | None, typer.Option(metavar="N", rich_help_panel=_TRAINING, help="Samples of each side in one step.")
-]
-Optimizer: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="NAME", rich_help_panel=_TRAINING, help=f"One of {', '.join(OPTIMIZERS)}.")
-]
-LearningRate: TypeAlias = Annotated[
-    float | None, typer.Option(metavar="X", rich_help_panel=_TRAINING, help="Of the weights, in the optimiser's own units.")
-]
-Schedule: TypeAlias = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", rich_help_panel=_TRAINING, help=f"How the learning rate falls: {', '.join(SCHEDULES)}."),
-]
-
-Width: TypeAlias = Annotated[int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Units of each hidden layer.")]
-Depth: TypeAlias = Annotated[
-    int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Number of linear layers, the last included.")
-]
-Activation: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        rich_help_panel=_CRITIC,
-        help="Between the layers: group-sort, maxmin, full-sort, relu, leaky-relu:0.1, abs, maxout, householder, tanh, sigmoid "
-        "or identity.",
-    ),
-]
-GroupSize: TypeAlias = Annotated[
-    int | None,
-    typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Units sorted together: 2 is MaxMin, the width is FullSort."),
-]
-Constraint: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        rich_help_panel=_CRITIC,
-        help="Of the weights: bjorck, bjorck-unrolled, spectral, parseval, linf, cayley, clip or none.",
-    ),
-]
-BjorckOrder: TypeAlias = Annotated[
-    int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Order of the Björck iterations, 1 to 4.")
-]
-BjorckIterations: TypeAlias = Annotated[
-    int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="How many Björck iterations, where they are unrolled.")
-]
-Beta: TypeAlias = Annotated[
-    float | None,
-    typer.Option(metavar="X", rich_help_panel=_CRITIC, help="Their step, or that of Parseval's retraction, up to 1."),
-]
-Centres: TypeAlias = Annotated[
-    int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="How many cones a cone critic has.")
-]
-Lipschitz: TypeAlias = Annotated[
-    float | None,
-    typer.Option(metavar="K", rich_help_panel=_CRITIC, help="Lipschitz constant of the critic; bounds are divided by it."),
-]
-
-Metric: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME", rich_help_panel=_RESULT, help="By which samples are apart: l2 (Euclidean), l1 or linf (largest difference)."
-    ),
-]
-Critic: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        rich_help_panel=_RESULT,
-        help="Which critic makes the bounds: auto (the best of several kinds by a validation split), groupsort-bjorck, cones, "
-        "c-transform, mean-difference, ...",
-    ),
-]
-Critics: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="WHICH",
-        rich_help_panel=_RESULT,
-        help="Compare critics on one split and one budget, and let the best make the bounds: default, all, or names with commas.",
-    ),
-]
-Baselines: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        metavar="WHICH",
-        rich_help_panel=_RESULT,
-        help="Other critics trained on the same budget, for comparison: none, default, all, or names with commas.",
-    ),
-]
-Confidence: TypeAlias = Annotated[
-    float, typer.Option(metavar="P", rich_help_panel=_RESULT, help="Of the bounds for the distributions, from 0.5 to below 1.")
-]
-ConfidenceMethod: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--ci",
-        metavar="METHOD",
-        rich_help_panel=_RESULT,
-        help="welch (asymptotic), empirical-bernstein or betting (both for any number of samples of bounded data), or auto: "
-        "betting where the range of the data is known, else welch.",
-    ),
-]
-Tolerance: TypeAlias = Annotated[
-    float | None,
-    typer.Option(
-        "--tol",
-        metavar="X",
-        rich_help_panel=_RESULT,
-        help="Close the interval between the two sample sets to this share of its upper end, such as 0.02; exit status 4 if that "
-        "fails.",
-    ),
-]
-
 Features: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="SPACE",
         rich_help_panel=_SOURCES,
-        help="Map both sides to features first, so that distances are between those: a function of a batch, module:function, or a "
-        "layer of a torchvision network, resnet18?weights=FILE&layer=avgpool.",
-    ),
-]
-
-DropNonfinite: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--drop-nonfinite",
-        metavar="",
-        rich_help_panel=_SOURCES,
-        help="Leave out rows with NaN or infinity instead of refusing them.",
+        help="Measure distances between features of both sides: a function of a batch, module:function, or a layer of a torchvision "
+        "network, resnet18?weights=FILE&layer=avgpool.",
     ),
 ]
 Download: TypeAlias = Annotated[
@@ -206,7 +68,7 @@ Download: TypeAlias = Annotated[
         "--download",
         metavar="",
         rich_help_panel=_SOURCES,
-        help="Let torchvision fetch what is missing: datasets, weights of features.",
+        help="Let torchvision download missing data sets and weights.",
     ),
 ]
 Trust: TypeAlias = Annotated[
@@ -215,42 +77,220 @@ Trust: TypeAlias = Annotated[
         "--trust",
         metavar="",
         rich_help_panel=_SOURCES,
-        help="Let code that comes with a source run: factories, functions, TorchScript, torch.export, ONNX.",
+        help="Run code that comes with a source: factories, functions, TorchScript, torch.export, ONNX.",
     ),
 ]
-
 Json: TypeAlias = Annotated[
     bool,
-    typer.Option(
-        "--json", metavar="", rich_help_panel=_OUTPUT, help="Print one JSON document instead of text (its schema: wdist schema)."
-    ),
+    typer.Option("--json", metavar="", rich_help_panel=OUTPUT, help="Print one JSON document instead of text (wdist schema)."),
 ]
 Output: TypeAlias = Annotated[
     Path | None,
-    typer.Option("-o", "--output", metavar="FILE", rich_help_panel=_OUTPUT, help="Write the JSON document to FILE as well."),
+    typer.Option("-o", "--output", metavar="FILE", rich_help_panel=OUTPUT, help="Also write the JSON document to FILE."),
 ]
 Plot: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE",
-        rich_help_panel=_OUTPUT,
-        help="Draw the critics in one or two dimensions, learning curves otherwise, and a comparison as bars: .png, .svg or .pdf.",
-    ),
-]
-SaveCritic: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        rich_help_panel=_OUTPUT,
-        help="Save the certified critic as .safetensors, for wdist verify.",
-    ),
+    typer.Option(metavar="FILE", rich_help_panel=OUTPUT, help="Draw the result: .png, .svg or .pdf."),
 ]
 Quiet: TypeAlias = Annotated[
     bool,
-    typer.Option(
-        "--quiet", "-q", metavar="", rich_help_panel=_OUTPUT, help="No progress and no notes on stderr; warnings and errors stay."
-    ),
+    typer.Option("--quiet", "-q", metavar="", rich_help_panel=OUTPUT, help="Show no progress or notes, only warnings and errors."),
 ]
 Debug: TypeAlias = Annotated[
-    bool, typer.Option("--debug", metavar="", rich_help_panel=_OUTPUT, help="Show the traceback when something fails.")
+    bool, typer.Option("--debug", metavar="", rich_help_panel=OUTPUT, help="Show the traceback when something fails.")
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """Permissions for opening a source."""
+
+    drop_nonfinite: Annotated[
+        bool,
+        typer.Option(
+            "--drop-nonfinite",
+            metavar="",
+            rich_help_panel=_SOURCES,
+            help="Drop rows with NaN or infinity instead of refusing them.",
+        ),
+    ] = False
+    download: Download = False
+    trust: Trust = False
+
+    def access(self) -> Access:
+        """The same permissions for the library."""
+        return Access(trust=self.trust, download=self.download, drop_nonfinite=self.drop_nonfinite)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateFlags:
+    """Options of every estimate, as the command line shows them; the library validates them."""
+
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            rich_help_panel=_TRAINING,
+            help="Steps for the whole command: two thirds train the main critic, the rest the baselines. Default: chosen from the data.",
+        ),
+    ] = None
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            rich_help_panel=_TRAINING,
+            help="Time for the whole command, baselines and transport included: 45s, 2m, 1h.",
+        ),
+    ] = None
+    seed: Seed = 0
+    device: Device = "auto"
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", rich_help_panel=_TRAINING, help="Samples of each side in one step.")
+    ] = None
+    optimizer: Annotated[
+        str | None, typer.Option(metavar="NAME", rich_help_panel=_TRAINING, help=f"One of {', '.join(OPTIMIZERS)}.")
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(metavar="X", rich_help_panel=_TRAINING, help="Learning rate of the weights, in the units of the optimizer."),
+    ] = None
+    schedule: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", rich_help_panel=_TRAINING, help=f"Decay of the learning rate: {', '.join(SCHEDULES)}."),
+    ] = None
+    width: Annotated[int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Units of each hidden layer.")] = None
+    depth: Annotated[
+        int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Number of linear layers, including the last.")
+    ] = None
+    activation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=_CRITIC,
+            help="Activation between the layers: group-sort, maxmin, full-sort, relu, leaky-relu:0.1, abs, maxout, householder, tanh, "
+            "sigmoid or identity.",
+        ),
+    ] = None
+    group_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Units sorted together: 2 is MaxMin, the full width is FullSort."),
+    ] = None
+    constraint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=_CRITIC,
+            help="Constraint on the weights: bjorck, bjorck-unrolled, spectral, parseval, linf, cayley, clip or none.",
+        ),
+    ] = None
+    bjorck_order: Annotated[
+        int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Order of the Björck iterations, 1 to 4.")
+    ] = None
+    bjorck_iterations: Annotated[
+        int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Number of Björck iterations, where they are unrolled.")
+    ] = None
+    beta: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", rich_help_panel=_CRITIC, help="Step size of first-order Björck iterations or of Parseval's retraction, up to 1."
+        ),
+    ] = None
+    centres: Annotated[
+        int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Number of cones of a cone critic.")
+    ] = None
+    lipschitz: Annotated[
+        float | None,
+        typer.Option(metavar="K", rich_help_panel=_CRITIC, help="Lipschitz constant of the critic; bounds are divided by it."),
+    ] = None
+    metric: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", rich_help_panel=_RESULT, help="Ground metric: l2 (Euclidean), l1 or linf (largest difference)."
+        ),
+    ] = "l2"
+    critic: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=_RESULT,
+            help="Critic that provides the population bounds: auto (the best of several kinds on a validation split), "
+            "groupsort-bjorck, cones, c-transform, mean-difference, ...",
+        ),
+    ] = "auto"
+    confidence: Annotated[
+        float,
+        typer.Option(
+            metavar="P", rich_help_panel=_RESULT, help="Joint confidence of the population bounds, at least 0.5 and below 1."
+        ),
+    ] = 0.95
+    ci: Annotated[
+        str,
+        typer.Option(
+            "--ci",
+            metavar="METHOD",
+            rich_help_panel=_RESULT,
+            help="Confidence bound: welch (asymptotic), empirical-bernstein or betting (both for bounded data and any number of "
+            "samples), or auto: betting where the range of the data is known, else welch.",
+        ),
+    ] = "auto"
+    features: Features = None
+
+    def validated(self, access: Access = Access(), **more: Any) -> EstimateOptions:
+        """The options of the library.
+
+        Arguments:
+            access: permissions for the sources.
+            more: options that the command decides.
+
+        Raises:
+            UsageError: a value lies outside its range, or two options exclude each other.
+        """
+        settings = CriticSettings(**{each.name: getattr(self, each.name) for each in fields(CriticSettings)})
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        words = {name: value for name, value in own.items() if not hasattr(settings, name)}
+        if "tol" in words:
+            words["tolerance"] = words.pop("tol")
+        return EstimateOptions.validated(settings=settings, access=access, **{**words, **more})
+
+
+_CRITICS = typer.Option(
+    metavar="WHICH",
+    rich_help_panel=_RESULT,
+    help="Compare these critics on one split; the one that proves most provides the bounds: default, all, or names with commas.",
+)
+Critics: TypeAlias = Annotated[str | None, _CRITICS]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedCritics(EstimateFlags):
+    """Options of an estimate that shows several critics and seeds."""
+
+    repeats: Annotated[
+        int,
+        typer.Option(
+            metavar="R",
+            min=1,
+            rich_help_panel=_TRAINING,
+            help="Train each critic with R seeds, from --seed on, on one split, and show the spread.",
+        ),
+    ] = 1
+    critics: Critics = None
+    baselines: Annotated[
+        str,
+        typer.Option(
+            metavar="WHICH",
+            rich_help_panel=_RESULT,
+            help="Critics shown beside the main one: none, default, all, or names with commas.",
+        ),
+    ] = "default"
+    tol: Annotated[
+        float | None,
+        typer.Option(
+            "--tol",
+            metavar="X",
+            rich_help_panel=_RESULT,
+            help="Close the gap between the bounds for the two sample sets to this share of the upper one, such as 0.02; exit status 4 "
+            "if that fails.",
+        ),
+    ] = None

@@ -18,15 +18,15 @@ def command(
     ] = "estimate",
     debug: opt.Debug = False,
 ) -> int:
-    """Print the JSON schema of the document that --json and -o give: that of estimate, unless another command is named.
+    """Print the JSON schema of the document that a command gives with --json and -o. Default: estimate.
 
     Example: wdist schema verify
     """
     import sys
 
-    from wdist.report.documents.schemas import DOCUMENTS, schema
+    from wdist.report.documents.forms import schema, schemas
 
-    if of not in DOCUMENTS:
-        raise UsageError(f"the document of {of!r} has no published schema; name one of {', '.join(DOCUMENTS)}")
+    if of not in schemas():
+        raise UsageError(f"the document of {of!r} has no published schema; name one of {', '.join(schemas())}")
     sys.stdout.write(schema(of))
     return ExitStatus.DONE

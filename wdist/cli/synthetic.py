@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wdist.cli.delivery import Delivery
+from wdist.cli import options as opt
+from wdist.cli.estimate import delivered
 from wdist.cli.expansion import expanded
-from wdist.cli.request import Request
+from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _PAIR = "Pair (exactly one of the first five)"
 
 @dataclass(frozen=True, kw_only=True)
 class PairOptions:
-    """Which built-in pair."""
+    """Choice of a built-in pair."""
 
     absolute_value: Annotated[
         bool,
@@ -28,7 +29,7 @@ class PairOptions:
             "--absolute-value",
             metavar="",
             rich_help_panel=_PAIR,
-            help="0 against -1 and 1 on the line; W1 = 1, the potential is |x|.",
+            help="0 against -1 and 1 on the line; W1 = 1, with potential |x|.",
         ),
     ] = False
     cones: Annotated[
@@ -53,7 +54,7 @@ class PairOptions:
             "--gaussians",
             metavar="",
             rich_help_panel=_PAIR,
-            help="Two Gaussians in --dim dimensions, one moved by --shift or widened by --scale.",
+            help="Two Gaussians in --dim dimensions, one shifted by --shift or scaled by --scale.",
         ),
     ] = False
     dim: Annotated[
@@ -66,7 +67,7 @@ class PairOptions:
     ] = None
     scale: Annotated[
         float | None,
-        typer.Option(metavar="X", rich_help_panel=_PAIR, help="Width of A in --gaussians of one mean; that of B is 1."),
+        typer.Option(metavar="X", rich_help_panel=_PAIR, help="Standard deviation of A in --gaussians with equal means; that of B is 1."),
     ] = None
 
     def __post_init__(self) -> None:
@@ -82,7 +83,7 @@ class PairOptions:
             problem = "no pair is named" if not chosen else f"{' and '.join(chosen)} name {len(chosen)} pairs"
             raise UsageError(f"{problem}; give exactly one of {', '.join(named)}, for example --cones 3")
         if self.shift is not None and self.scale is not None:
-            raise UsageError("the W1 of Gaussians that differ in mean and width is not known; give either --shift or --scale")
+            raise UsageError("W1 of Gaussians that differ in both mean and scale is not known; give either --shift or --scale")
         belongs = {
             "--dim": (self.dim, self.funnels is not None or self.gaussians, "--funnels or --gaussians"),
             "--shift": (self.shift, self.gaussians, "--gaussians"),
@@ -93,7 +94,7 @@ class PairOptions:
                 raise UsageError(f"{name} belongs to {owner}, not to {chosen[0]}; leave it out")
 
     def make(self) -> KnownPair:
-        """The pair."""
+        """Makes the pair."""
         from wdist.data.sources import pairs
 
         if self.absolute_value:
@@ -110,22 +111,22 @@ class PairOptions:
 
 
 @expanded
-def command(pair: PairOptions, request: Request, delivery: Delivery) -> int:
-    """The same on a built-in pair with known W1: fresh samples without end, the truth beside the bound.
+def command(
+    pair: PairOptions, flags: opt.ComparedCritics, outputs: Annotated[Outputs, OutputOptions("estimate")]
+) -> int:
+    """Bound W1 of a built-in pair whose W1 is known, from fresh draws, and show the truth beside the bounds.
 
     Example: wdist synthetic --cones 3 --plot cones.png
     """
-    from wdist.cli.console import notes_console
-    from wdist.report.terminal.progress import display_on
-    from wdist.training.observer import Stage
+    if flags.metric != "l2" and not pair.absolute_value:
+        raise UsageError("W1 of this pair is known in the Euclidean metric only; leave --metric out")
+    if flags.features is not None:
+        raise UsageError("W1 of a built-in pair is not known between features; leave --features out, or use wdist estimate")
+    options = flags.validated()
+    outputs.check()
+    with outputs.observer() as observer:
+        from wdist.cli.library import run_estimate
 
-    if request.metric != "l2" and not pair.absolute_value:
-        raise UsageError("the W1 of this pair is known in the Euclidean metric only; leave --metric out")
-    if request.features is not None:
-        raise UsageError("the W1 of a built-in pair is not known between features; leave --features out, or use wdist estimate")
-    delivery.check()
-    with display_on(notes_console(), quiet=delivery.quiet) as observer:
-        observer.notify(Stage(what="making the pair"))
         known = pair.make()
-        result = request.estimate(known.a, known.b, observer=observer, truth=known.w1, command="synthetic")
-    return delivery.deliver(result)
+        result = run_estimate(known.a, known.b, options, observer=observer, truth=known.w1, command="synthetic")
+    return delivered(outputs, result)

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, TypeAdapter
 
 from wdist.report.documents.document import SCHEMA_VERSION, Document, without_nonfinite
-from wdist.report.documents.source import EnvironmentDocument
-from wdist.report.documents.verification import FindingDocument
+from wdist.report.documents.forms import FORMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wdist.studies.bench.bench import Bench, BenchResult
+
+
+FindingDocument: Any = FORMS.model("FindingDocument")
+EnvironmentDocument: Any = FORMS.model("EnvironmentDocument")
 
 
 class RowsDocument(Document):
