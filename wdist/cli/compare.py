@@ -18,7 +18,9 @@ def command(
         str,
         typer.Argument(metavar="REF", help="Reference that all others are compared with: a.h5, images/, torchvision:MNIST, ..."),
     ],
-    ranked: Annotated[list[str], typer.Argument(metavar="SOURCE", help="Sources to rank: generators, or any sources; one or more.")],
+    ranked: Annotated[
+        list[str], typer.Argument(metavar="SOURCE", help="Sources to rank: generators, or any sources; one or more.")
+    ],
     flags: opt.EstimateFlags,
     sources: opt.SourceOptions,
     outputs: Annotated[Outputs, OutputOptions("compare")],
@@ -33,7 +35,9 @@ def command(
     options = flags.validated(sources.access(), baselines="none")
     named = None if names is None else [name.strip() for name in names.split(",")]
     if named is not None and len(named) != len(ranked):
-        raise UsageError(f"--names has {len(named)} names for {len(ranked)} sources; give each source one name, separated by commas")
+        raise UsageError(
+            f"--names has {len(named)} names for {len(ranked)} sources; give each source one name, separated by commas"
+        )
     outputs.check(inputs=[reference, *ranked])
     witnesses = _WITNESSES if any(each.format.name == "witness" for each in outputs.files) else 0
     with outputs.observer() as observer:

@@ -48,10 +48,14 @@ class GanFlags:
         typer.Option(metavar="N", rich_help_panel=_TRAINING, help="Images of each side in one step. Default: 64."),
     ] = None
     learning_rate: Annotated[
-        float | None, typer.Option(metavar="X", rich_help_panel=_TRAINING, help="Learning rate of the generator. Default: what suits the critic.")
+        float | None,
+        typer.Option(
+            metavar="X", rich_help_panel=_TRAINING, help="Learning rate of the generator. Default: what suits the critic."
+        ),
     ] = None
     critic_learning_rate: Annotated[
-        float | None, typer.Option(metavar="X", rich_help_panel=_TRAINING, help="Learning rate of the critic. Default: what suits it.")
+        float | None,
+        typer.Option(metavar="X", rich_help_panel=_TRAINING, help="Learning rate of the critic. Default: what suits it."),
     ] = None
     seed: Annotated[
         int | None,
@@ -65,8 +69,8 @@ class GanFlags:
         typer.Option(
             metavar="NAME",
             rich_help_panel=_SIZES,
-            help="Critic that the generator plays against: groupsort-conv (the default) or groupsort, which prove a lower bound during "
-            "training, or gradient-penalty or weight-clipping, which prove none.",
+            help="Critic that the generator plays against: groupsort-conv (the default) or groupsort, which prove a lower bound "
+            "during training, or gradient-penalty or weight-clipping, which prove none.",
         ),
     ] = None
     latent: Annotated[
@@ -84,7 +88,9 @@ class GanFlags:
     ] = None
     critic_steps: Annotated[
         int | None,
-        typer.Option(metavar="N", rich_help_panel=_SIZES, help="Steps of the critic for each step of the generator. Default: what suits it."),
+        typer.Option(
+            metavar="N", rich_help_panel=_SIZES, help="Steps of the critic for each step of the generator. Default: what suits it."
+        ),
     ] = None
     download: opt.Download = False
     trust: opt.Trust = False

@@ -45,12 +45,13 @@ class RuleOptions:
         typer.Option(
             metavar="FILE",
             rich_help_panel=_RULES,
-            help="Earlier JSON document of gate, estimate or compare (compare.json:NAME) with the same A: pass if W1 is proved to have "
-            "grown by at most --tolerance, fail if by more.",
+            help="Earlier JSON document of gate, estimate or compare (compare.json:NAME) with the same A: pass if W1 is proved to "
+            "have grown by at most --tolerance, fail if by more.",
         ),
     ] = None
     tolerance: Annotated[
-        str | None, typer.Option(metavar="SHARE", rich_help_panel=_RULES, help="Growth allowed by --baseline: 5% or 0.05. Default: 5%.")
+        str | None,
+        typer.Option(metavar="SHARE", rich_help_panel=_RULES, help="Growth allowed by --baseline: 5% or 0.05. Default: 5%."),
     ] = None
     on: Annotated[
         str,

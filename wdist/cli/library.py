@@ -1,4 +1,4 @@
-"""TEMPORARY adapters from validated options to the library functions of today; replaced by run_estimate, run_comparison, run_gate."""
+"""Temporary adapters to the library functions of today, until run_estimate, run_comparison and run_gate exist."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def _arguments(options: EstimateOptions, *left_out: str) -> dict[str, Any]:
     return arguments
 
 
-def run_estimate(a: Any, b: Any, options: EstimateOptions, *, observer: Any = None, truth: Any = None, command: str = "estimate") -> Any:
+def run_estimate(
+    a: Any, b: Any, options: EstimateOptions, *, observer: Any = None, truth: Any = None, command: str = "estimate"
+) -> Any:
     """Temporary."""
     from wdist.estimation.estimate import estimate
 
@@ -47,9 +49,7 @@ class GateLimits:
     on: Literal["population", "samples"] = "population"
 
     def __post_init__(self) -> None:
-        check_asked(
-            maximum=self.maximum, max_lower=self.max_lower, baseline=self.baseline is not None, tolerance=self.tolerance
-        )
+        check_asked(maximum=self.maximum, max_lower=self.max_lower, baseline=self.baseline is not None, tolerance=self.tolerance)
         for option, value in (("--max", self.maximum), ("--max-lower", self.max_lower)):
             if value is not None:
                 check_distance(option, value)

@@ -58,8 +58,8 @@ Features: TypeAlias = Annotated[
     typer.Option(
         metavar="SPACE",
         rich_help_panel=_SOURCES,
-        help="Measure distances between features of both sides: a function of a batch, module:function, or a layer of a torchvision "
-        "network, resnet18?weights=FILE&layer=avgpool.",
+        help="Measure distances between features of both sides: a function of a batch, module:function, or a layer of a "
+        "torchvision network, resnet18?weights=FILE&layer=avgpool.",
     ),
 ]
 Download: TypeAlias = Annotated[
@@ -132,7 +132,8 @@ class EstimateFlags:
             metavar="N",
             min=1,
             rich_help_panel=_TRAINING,
-            help="Steps for the whole command: two thirds train the main critic, the rest the baselines. Default: chosen from the data.",
+            help="Steps of the whole command: two thirds train the main critic, the rest the baselines. Default: chosen from the "
+            "data.",
         ),
     ] = None
     budget: Annotated[
@@ -168,8 +169,8 @@ class EstimateFlags:
         typer.Option(
             metavar="NAME",
             rich_help_panel=_CRITIC,
-            help="Activation between the layers: group-sort, maxmin, full-sort, relu, leaky-relu:0.1, abs, maxout, householder, tanh, "
-            "sigmoid or identity.",
+            help="Activation between the layers: group-sort, maxmin, full-sort, relu, leaky-relu:0.1, abs, maxout, householder, "
+            "tanh, sigmoid or identity.",
         ),
     ] = None
     group_size: Annotated[
@@ -193,12 +194,14 @@ class EstimateFlags:
     beta: Annotated[
         float | None,
         typer.Option(
-            metavar="X", rich_help_panel=_CRITIC, help="Step size of first-order Björck iterations or of Parseval's retraction, up to 1."
+            metavar="X",
+            rich_help_panel=_CRITIC,
+            help="Step size of first-order Björck iterations or of Parseval's retraction, up to 1.",
         ),
     ] = None
-    centres: Annotated[
-        int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Number of cones of a cone critic.")
-    ] = None
+    centres: Annotated[int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Number of cones of a cone critic.")] = (
+        None
+    )
     lipschitz: Annotated[
         float | None,
         typer.Option(metavar="K", rich_help_panel=_CRITIC, help="Lipschitz constant of the critic; bounds are divided by it."),
@@ -290,7 +293,7 @@ class ComparedCritics(EstimateFlags):
             "--tol",
             metavar="X",
             rich_help_panel=_RESULT,
-            help="Close the gap between the bounds for the two sample sets to this share of the upper one, such as 0.02; exit status 4 "
-            "if that fails.",
+            help="Close the gap between the bounds for the two sample sets to this share of the upper one, such as 0.02; exit "
+            "status 4 if that fails.",
         ),
     ] = None

@@ -147,7 +147,7 @@ FORMATS = (
         renderers={
             "estimate": Renderer(
                 function="wdist.report.plots.estimate:figure_bytes",
-                help=f"Draw the critics (one or two dimensions) or their learning curves, and compared critics as bars: {_ENDINGS}.",
+                help=f"Draw the critics (in one or two dimensions) or learning curves, and compared critics as bars: {_ENDINGS}.",
                 takes=("suffix",),
             ),
             "compare": Renderer(
@@ -273,7 +273,9 @@ class Outputs:
             OutputError: one sentence for the first file that cannot be written.
         """
         for each in self.files:
-            other = next((form for form in FORMATS if each.path.suffix.lower() in form.suffixes and self.command in form.renderers), None)
+            other = next(
+                (form for form in FORMATS if each.path.suffix.lower() in form.suffixes and self.command in form.renderers), None
+            )
             if each.option == "-o" and other is not None:
                 raise OutputError(f"-o {each.path} would hold the JSON document; name the {other.what} with {other.option} FILE")
             check_writable(each.path, option=each.option, suffixes=each.format.suffixes)

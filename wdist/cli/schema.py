@@ -24,9 +24,9 @@ def command(
     """
     import sys
 
-    from wdist.report.documents.forms import schema, schemas
+    from wdist.report.documents.schemas import COMMANDS, schema
 
-    if of not in schemas():
-        raise UsageError(f"the document of {of!r} has no published schema; name one of {', '.join(schemas())}")
+    if of not in COMMANDS:
+        raise UsageError(f"the document of {of!r} has no published schema; name one of {', '.join(COMMANDS)}")
     sys.stdout.write(schema(of))
     return ExitStatus.DONE

@@ -67,7 +67,9 @@ class PairOptions:
     ] = None
     scale: Annotated[
         float | None,
-        typer.Option(metavar="X", rich_help_panel=_PAIR, help="Standard deviation of A in --gaussians with equal means; that of B is 1."),
+        typer.Option(
+            metavar="X", rich_help_panel=_PAIR, help="Standard deviation of A in --gaussians with equal means; that of B is 1."
+        ),
     ] = None
 
     def __post_init__(self) -> None:
@@ -111,9 +113,7 @@ class PairOptions:
 
 
 @expanded
-def command(
-    pair: PairOptions, flags: opt.ComparedCritics, outputs: Annotated[Outputs, OutputOptions("estimate")]
-) -> int:
+def command(pair: PairOptions, flags: opt.ComparedCritics, outputs: Annotated[Outputs, OutputOptions("estimate")]) -> int:
     """Bound W1 of a built-in pair whose W1 is known, from fresh draws, and show the truth beside the bounds.
 
     Example: wdist synthetic --cones 3 --plot cones.png

@@ -20,13 +20,19 @@ def at_most(value: float, digits: int = 4) -> str:
 
 
 def lower_bound(value: float, digits: int = 4) -> str:
-    """A lower bound for W1, rounded down; a negative one says no more than that W1 is at least 0."""
+    """A lower bound for W1, rounded down; a negative one only says that W1 is at least 0."""
     return at_least(max(value, 0.0), digits)
 
 
 def nearest(value: float, digits: int = 4) -> str:
-    """A value that is no bound, rounded to the nearest with ``digits`` significant digits."""
+    """A value that is not a bound, rounded to the nearest with ``digits`` significant digits."""
     return _rounded(value, digits, ROUND_HALF_EVEN)
+
+
+def exactly(value: float) -> str:
+    """As many digits as read back as the same number: a limit as the user wrote it."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def _rounded(value: float, digits: int, rounding: str) -> str:
@@ -54,7 +60,7 @@ def certificate(bound: float) -> str:
 
 
 def percentage(share: float, *, rounding: str = ROUND_HALF_EVEN) -> str:
-    """A share of one as per cent with one decimal, for example ``99.2 %``."""
+    """A share as per cent with one decimal, for example ``99.2 %``."""
     return f"{Decimal(100 * share).quantize(Decimal('0.1'), rounding=rounding)} %"
 
 
@@ -89,7 +95,7 @@ def duration(seconds: float) -> str:
 
 
 def short_duration(seconds: float) -> str:
-    """A length of time in the cell of a table: ``1.2s``, ``340s``."""
+    """A length of time in a table: ``1.2s``, ``340s``."""
     return f"{seconds:.1f}s" if seconds < 99.95 else f"{seconds:.0f}s"
 
 

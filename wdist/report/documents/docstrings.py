@@ -37,7 +37,7 @@ def attributes(path: str) -> dict[str, tuple[str, str]]:
 @cache
 def _parsed(module: str) -> ast.Module:
     spec = find_spec(module)
-    assert spec is not None and spec.loader is not None, f"there is no module {module}"
+    assert spec is not None, f"there is no module {module}"
     loader: _HasSource = spec.loader  # type: ignore[assignment]
     return ast.parse(loader.get_source(module) or "")
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
+from functools import partial
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self, TypeAlias, get_type_hints
 
@@ -82,19 +83,20 @@ class Forms:
                 value = given[key]
             else:
                 value = special.value(result) if special is not None and special.value is not None else getattr(result, key)
-            document[key] = self._plain(value, form.forms.get(key), lambda part, key=key: form.given[key](result, part), form, key)
+            more = partial(form.given[key], result) if key in form.given else _nothing_more
+            document[key] = self._plain(value, form.forms.get(key), more)
         return document
 
-    def _plain(self, value: Any, name: str | None, given: Callable[[Any], Mapping[str, Any]], form: Form, key: str) -> Any:
+    def _plain(self, value: Any, name: str | None, more: Callable[[Any], Mapping[str, Any]]) -> Any:
         """Plain values; dataclasses take their forms, and all their fields where they have none."""
         if isinstance(value, dict):
-            return {each: self._plain(part, name, given, form, key) for each, part in value.items()}
+            return {each: self._plain(part, name, more) for each, part in value.items()}
         if isinstance(value, list | tuple):
-            return [self._plain(part, name, given, form, key) for part in value]
+            return [self._plain(part, name, more) for part in value]
         if not is_dataclass(value):
             return plain(value)
         name = name or self._usual.get(f"{type(value).__module__}:{type(value).__qualname__}")
-        return plain(value) if name is None else self.document(value, name, **(given(value) if key in form.given else {}))
+        return plain(value) if name is None else self.document(value, name, **more(value))
 
     def model(self, name: str) -> type[BaseModel]:
         """The schema of a form as a class that validates documents."""
@@ -120,6 +122,10 @@ class Forms:
         needed = {word: self.model(name or form) for word, form in named.items() if word in re.findall(r"\w+", annotation)}
         holder = type("Holder", (), {"__annotations__": {"value": re.sub(r"\w+\.(?=\w)", "", annotation)}})  # no module names
         return get_type_hints(holder, localns={**_NAMES, **needed}, include_extras=True)["value"]
+
+
+def _nothing_more(value: Any) -> Mapping[str, Any]:
+    return {}
 
 
 def _as_json_says(description: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,9 @@ if TYPE_CHECKING:
     from wdist.comparison.ranking import Claim, Comparison, Entry
 
 _RESULT, _RANKING, _GATE = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gate"
-_VERSION = Key(type="Literal['1']", description="Changes when a key is removed or changes its meaning.", value=lambda _: SCHEMA_VERSION)
+_VERSION = Key(
+    type="Literal['1']", description="Changes when a key is removed or changes its meaning.", value=lambda _: SCHEMA_VERSION
+)
 _METRIC = Key(description="Ground metric: l2, l1 or linf.")
 _FEATURES = Key(description="The space that all distances are measured in; null for that of the samples.")
 _WORD = "Literal['pass', 'fail', 'inconclusive']"
@@ -93,8 +94,8 @@ FORMS = Forms(
     Form(
         name="CriticDocument",
         of=f"{_RESULT}:CriticResult",
-        keys="name title lipschitz_bound certified steps seconds parameters samples tried bound_by_construction raw_value largest_slope "
-        "repeats training_value converged interrupted settings layers history",
+        keys="name title lipschitz_bound certified steps seconds parameters samples tried bound_by_construction "
+        "raw_value largest_slope repeats training_value converged interrupted settings layers history",
         special={
             "lipschitz_bound": Key(type="Number"),
             "certified": Key(type="bool", description="The certificate is finite, so the bounds are proved; always true."),
@@ -113,8 +114,8 @@ FORMS = Forms(
         name="EstimateDocument",
         of=f"{_RESULT}:Estimate",
         title="The result of `wdist estimate` or `wdist synthetic`.",
-        keys="schema_version command samples population truth tightness tolerance closed critic baselines comparison metric features a b "
-        "seed converged interrupted seconds environment warnings",
+        keys="schema_version command samples population truth tightness tolerance closed critic baselines comparison "
+        "metric features a b seed converged interrupted seconds environment warnings",
         special={
             "schema_version": _VERSION,
             "baselines": Key(description="The other critics."),
@@ -169,8 +170,8 @@ FORMS = Forms(
         name="ComparisonDocument",
         of=f"{_RANKING}:Comparison",
         title="The result of `wdist compare`.",
-        keys="schema_version command reference ranking noise_floor population_order samples_order separations slope confidence results "
-        "bounds metric features seed left_out interrupted seconds environment warnings",
+        keys="schema_version command reference ranking noise_floor population_order samples_order separations slope "
+        "confidence results bounds metric features seed left_out interrupted seconds environment warnings",
         special={
             "schema_version": _VERSION,
             "command": _command("compare"),
@@ -243,10 +244,11 @@ FORMS = Forms(
     Form(
         name="GateDocument",
         of=f"{_GATE}.gate:GateResult",
-        title="The result of `wdist gate`: an estimate, and what follows from it for the rules. The same inputs, seed and machine give "
-        "the same document except for the times, unless `repeatable` is false. On another machine, bounds proved by transport agree to "
-        "about nine digits and those of a trained critic to a few; they are as valid. A verdict differs only where a limit lies between "
-        "two such bounds, and then one of the two verdicts is inconclusive.",
+        title="The result of `wdist gate`: an estimate, and what follows from it for the rules. The same inputs, seed "
+        "and machine give the same document except for the times, unless `repeatable` is false. On another "
+        "machine, bounds proved by transport agree to about nine digits and those of a trained critic to a few; "
+        "they are as valid. A verdict differs only where a limit lies between two such bounds, and then one of "
+        "the two verdicts is inconclusive.",
         base="EstimateDocument",
         base_of=lambda result: result.estimate,
         keys="verdict reason what_would_decide on verdict_confidence rules recorded repeatable",
@@ -271,7 +273,7 @@ FORMS = Forms(
             ),
             "verdict_confidence": Key(
                 type="Number",
-                description="Confidence of the verdict; with --baseline the errors of both results add up. Null where it is certain.",
+                description="Confidence of the verdict; with --baseline the errors of both results add up. Null if certain.",
                 value=lambda result: result.confidence,
             ),
             "rules": Key(type="list[RuleDocument]", description="Each rule with its verdict.", value=lambda result: result.judged),
@@ -288,7 +290,7 @@ FORMS = Forms(
         keys="step lower",
         special={
             "lower": Key(
-                description="Certain lower bound for W1 between `compared` images and as many generated ones; null without a certificate."
+                description="Certain lower bound for W1 between `compared` images and as many generated ones; null if none."
             )
         },
     ),
@@ -296,8 +298,8 @@ FORMS = Forms(
         name="GanDocument",
         of="wdist.gan.training:GanResult",
         title="The result of `wdist gan train`.",
-        keys="schema_version command settings event_shape steps seconds interrupted resumed_at compared measured generator exported sheet "
-        "checkpoints environment",
+        keys="schema_version command settings event_shape steps seconds interrupted resumed_at compared measured "
+        "generator exported sheet checkpoints environment",
         special={
             "schema_version": _VERSION,
             "command": _command("gan train"),
@@ -311,8 +313,8 @@ FORMS = Forms(
         name="VerificationDocument",
         of="wdist.estimation.verification:Verification",
         title="The result of `wdist verify`.",
-        keys="schema_version command critic ok lipschitz_bound claimed_lipschitz_bound lower claimed_lower population_lower "
-        "claimed_population_lower confidence a b findings",
+        keys="schema_version command critic ok lipschitz_bound claimed_lipschitz_bound lower claimed_lower "
+        "population_lower claimed_population_lower confidence a b findings",
         special={
             "schema_version": _VERSION,
             "command": _command("verify"),
@@ -356,17 +358,3 @@ def document(result: Any, command: str, **given: Any) -> dict[str, Any]:
 def document_text(result: Any, *, command: str, **given: Any) -> str:
     """The same as indented JSON."""
     return text(document(result, command, **given))
-
-
-def schemas() -> dict[str, Any]:
-    """Pydantic models of all published documents, by command."""
-    from wdist.report.documents.bench import BenchDocument
-    from wdist.report.documents.reproduction import ReproductionDocument
-
-    models = {command: FORMS.model(name) for command, name in PUBLISHED.items()}
-    return {**models, "reproduce": ReproductionDocument, "bench": BenchDocument}
-
-
-def schema(command: str = "estimate") -> str:
-    """JSON schema of the document of a command, one of :func:`schemas`, as indented JSON."""
-    return json.dumps(schemas()[command].model_json_schema(mode="serialization"), indent=2) + "\n"

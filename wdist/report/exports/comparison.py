@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from wdist.report.comparison_sentences import place, sentences
+from wdist.report.comparison_sentences import place, sentences, verdict
 from wdist.report.numbers import at_most, level, lower_bound, nearest
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ COLUMNS = (
     "steps",
     "seconds",
 )
-"""Of the comma-separated form, in their order."""
+"""Columns of the comma-separated values, in their order."""
 
 
 def comma_separated(comparison: Comparison) -> str:
-    """A row for each source in the order of the ranking, then the noise floor; numbers at full precision, empty where none."""
+    """A row for each source in the order of the ranking, then the noise floor; numbers at full precision, missing ones empty."""
     table = io.StringIO()
     writer = csv.DictWriter(table, fieldnames=COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -74,7 +74,7 @@ def comma_separated(comparison: Comparison) -> str:
 
 
 def markdown(comparison: Comparison) -> str:
-    """A heading, a table and the sentences; ends with a line feed."""
+    """A heading, the verdict, a table and the sentences; ends with a line feed."""
     headers = (
         "place",
         "source",
@@ -85,6 +85,8 @@ def markdown(comparison: Comparison) -> str:
     lines = [
         f"### Wasserstein-1 from `{comparison.reference.address}`",
         "",
+        f"**{_escaped(verdict(comparison))}.**",
+        "",
         _row(headers),
         _row(("--:", ":--", "--:", ":-:", ":-:")),
         *(_row(_cells(comparison, entry)) for entry in comparison.entries),
@@ -93,7 +95,7 @@ def markdown(comparison: Comparison) -> str:
     for sentence in sentences(comparison):
         lines += [_escaped(sentence), ""]
     if comparison.left_out:
-        lines += [_escaped(f"There is no result of {', '.join(comparison.left_out)}."), ""]
+        lines += [_escaped(f"No result for {', '.join(comparison.left_out)}."), ""]
     return "\n".join(lines)
 
 
@@ -117,7 +119,7 @@ def _row(cells: tuple[str, ...]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """The same words where bars divide cells and signs begin markup."""
+    """Text with the signs of Markdown escaped."""
     for sign in ("\\", "|", "*", "_", "<", "`"):
         text = text.replace(sign, "\\" + sign)
     return " ".join(text.split())

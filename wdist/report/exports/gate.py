@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from wdist.report.gate_limits import NAMES, marks
-from wdist.report.names import METRICS
 from wdist.report.numbers import at_most, certificate, counted, duration, level, lower_bound, nearest
+from wdist.report.sentences import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ _LEVELS = {"pass": "notice", "fail": "error", "inconclusive": "warning"}
 
 
 def gate_markdown(result: GateResult) -> str:
-    """A heading, the reason, what would decide, and a table; ends with a line feed."""
+    """A heading, the reason, what would decide, and a table, for the summary of a job; ends with a line feed."""
     verdict, estimate = result.verdict, result.estimate
     lines = [f"### wdist gate: {result.answer.value}", "", _plain(verdict.reason), ""]
     if verdict.what_would_decide is not None:
@@ -66,18 +66,18 @@ def _source(info: SourceInfo) -> str:
 
 
 def _code(text: str) -> str:
-    """As code in a cell of a table, whatever is in it."""
+    """Code in a cell of a table, whatever it holds."""
     return "`" + _plain(text).replace("`", "'") + "`"
 
 
 def _plain(text: str) -> str:
-    """On one line, with nothing that would end a cell or hide from the eye."""
+    """One line without characters that would end a cell or hide from the eye."""
     shown = "".join(character if character.isprintable() else " " for character in text)
     return shown.replace("|", "\\|").replace("<", "&lt;") if "|" in shown or "<" in shown else shown
 
 
 def github_annotations(result: GateResult) -> str:
-    """A line for each rule, which the page of a job shows: ``::error title=...::...`` and the like.
+    """One annotation for each rule, which the page of a job shows: ``::error title=...::...``.
 
     References:
         GitHub Docs, Workflow commands for GitHub Actions.
@@ -92,7 +92,7 @@ def github_annotations(result: GateResult) -> str:
 
 
 def github_outputs(result: GateResult) -> str:
-    """Lines ``name=value`` that later steps of a job read: verdict, on, lower, upper, confidence and reason; none spans lines."""
+    """Lines ``name=value`` that later steps of a job read: verdict, on, lower, upper, confidence and reason."""
     interval = result.interval
     values = {
         "verdict": result.answer.value,
@@ -118,11 +118,11 @@ def _with_escapes(text: str, signs: Mapping[str, str]) -> str:
 
 
 def junit(result: GateResult, *, accept_inconclusive: bool = False) -> str:
-    """A test report: a case for each rule; one that is not decided is an error, or skipped where that is accepted.
+    """A test report with one case for each rule; an undecided rule is an error, or skipped where that is accepted.
 
     Arguments:
         result: the verdict.
-        accept_inconclusive: whether an open question is no error.
+        accept_inconclusive: counts an undecided rule as skipped instead of as an error.
     """
     estimate, answers = result.estimate, [judged.verdict.answer.value for judged in result.judged]
     counts = {
@@ -153,5 +153,5 @@ def junit(result: GateResult, *, accept_inconclusive: bool = False) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Without characters that end a line, or that XML does not allow."""
+    """One line without characters that XML does not allow."""
     return "".join(character if character.isprintable() else " " for character in text)

@@ -1,4 +1,4 @@
-"""The facts about a source or a machine as text: the fields of a dataclass, a line each."""
+"""Facts about a source or a machine as text, a line each."""
 
 from __future__ import annotations
 
@@ -23,6 +23,18 @@ def rendered_facts(facts: Any) -> RenderableType:
         value = getattr(facts, fact.name)
         if value is not None and value != ():
             table.add_row(fact.name.replace("_", " "), Text(_fact(value, fact.name)))
+    return table
+
+
+def rendered_checks(diagnosis: Any) -> RenderableType:
+    """The checks of a machine, a line each."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in diagnosis.checks:
+        missing = Text("NO", style="red") if check.needed else Text("no", style="dim")
+        table.add_row(Text("ok", style="green") if check.ok else missing, check.what, Text(check.found))
     return table
 
 

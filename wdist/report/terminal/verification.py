@@ -1,4 +1,4 @@
-"""A saved critic that was checked again, as text: the findings, the numbers, the verdict."""
+"""A verification as text: the verdict, what was checked, and the numbers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from wdist.estimation.verification import Verification
 
 _DIGITS = 10
-"""Of claimed and re-computed bounds: enough to see where they part."""
+"""Digits of claimed and recomputed bounds: enough to see where they differ."""
 
 
 def rendered_verification(verification: Verification) -> RenderableType:
-    """What was re-computed from a saved critic, finding by finding, and the verdict."""
+    """The verdict, each finding, and the claimed and recomputed numbers."""
     table = plain_table()
     table.add_column("checked")
     table.add_column("", no_wrap=True)
@@ -29,7 +29,7 @@ def rendered_verification(verification: Verification) -> RenderableType:
         answer = Text("yes", style="green") if finding.ok else Text("NO", style="bold red")
         table.add_row(Text(finding.what), answer, Text(finding.detail))
     numbers = plain_table()
-    for header in ("", "claimed", "re-computed"):
+    for header in ("", "claimed", "recomputed"):
         numbers.add_column(header, justify="right" if header else "left", no_wrap=True)
     numbers.add_row(
         "certificate K <=", certificate(verification.claimed_lipschitz_bound), certificate(verification.lipschitz_bound)
@@ -44,4 +44,4 @@ def rendered_verification(verification: Verification) -> RenderableType:
         if verification.ok
         else Text.assemble(("NOT VERIFIED: ", "bold red"), "the claim does not follow from these weights and samples.")
     )
-    return Group(table, Text(""), numbers, Text(""), verdict)
+    return Group(verdict, Text(""), table, Text(""), numbers)

@@ -1,0 +1,23 @@
+"""Published JSON schemas of the documents of all commands."""
+
+import json
+
+from pydantic import BaseModel
+
+from wdist.report.documents.bench import BenchDocument
+from wdist.report.documents.forms import FORMS, PUBLISHED
+from wdist.report.documents.reproduction import ReproductionDocument
+
+COMMANDS = (*PUBLISHED, "reproduce", "bench")
+"""Commands with a published schema."""
+
+
+def model(command: str) -> type[BaseModel]:
+    """Pydantic model that validates the documents of a command, one of :data:`COMMANDS`."""
+    studies: dict[str, type[BaseModel]] = {"reproduce": ReproductionDocument, "bench": BenchDocument}
+    return studies[command] if command in studies else FORMS.model(PUBLISHED[command])
+
+
+def schema(command: str = "estimate") -> str:
+    """JSON schema of the documents of a command, one of :data:`COMMANDS`, as indented JSON."""
+    return json.dumps(model(command).model_json_schema(mode="serialization"), indent=2) + "\n"
