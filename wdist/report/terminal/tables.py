@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
 
+_NARROW = 12
+"""Largest width of columns that fold, before the last columns go."""
+
 
 class Column:
     """Header and cells of a table, top to bottom.
@@ -93,7 +96,7 @@ class LengthBars:
 
 
 class FittedTable:
-    """A table that fills its terminal: without room for bars, padding goes first, then the last columns.
+    """A table that fills its terminal: without room for bars, padding goes first, then folding columns narrow, then the last columns go.
 
     Arguments:
         columns: the first is folded where even two columns are too wide.
@@ -107,8 +110,8 @@ class FittedTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         unbounded, ascii_only = options.update(max_width=10_000), options.ascii_only
 
-        def left_by(padding: int, columns: int) -> int:
-            table = self._table(padding=padding, columns=columns, ascii_only=ascii_only)
+        def left_by(padding: int, columns: int, narrowed: bool = False) -> int:
+            table = self._table(padding=padding, columns=columns, ascii_only=ascii_only, narrowed=narrowed)
             return options.max_width - Measurement.get(console, unbounded, table).maximum
 
         every = len(self._columns)
@@ -119,15 +122,12 @@ class FittedTable:
                 if width >= self._bars.narrowest:
                     yield self._table(padding=padding, columns=every, ascii_only=ascii_only, bar_width=width)
                     return
-        for padding, columns in (
-            *((padding, every) for padding in paddings),
-            *((1, columns) for columns in range(every - 1, 1, -1)),
-        ):
-            if left_by(padding, columns) >= 0:
-                break
-        yield self._table(padding=padding, columns=columns, ascii_only=ascii_only)
+        attempts = [(padding, every, False) for padding in paddings] + [(1, every, True)]
+        attempts += [(1, columns, True) for columns in range(every - 1, 1, -1)]
+        padding, columns, narrowed = next((each for each in attempts if left_by(*each) >= 0), attempts[-1])
+        yield self._table(padding=padding, columns=columns, ascii_only=ascii_only, narrowed=narrowed)
 
-    def _table(self, *, padding: int, columns: int, ascii_only: bool, bar_width: int = 0) -> Table:
+    def _table(self, *, padding: int, columns: int, ascii_only: bool, bar_width: int = 0, narrowed: bool = False) -> Table:
         table = plain_table(padding)
         cells: list[Sequence[RenderableType]] = []
         for i, column in enumerate(self._columns[:columns]):
@@ -138,7 +138,7 @@ class FittedTable:
                 justify="left" if i == 0 or column.left else "right",
                 no_wrap=not folds,
                 overflow="fold" if folds else "ellipsis",
-                max_width=column.most,
+                max_width=min(column.most, _NARROW) if narrowed and column.most is not None else column.most,
             )
             cells.append(column.cells(ascii_only=ascii_only))
             if self._bars is not None and bar_width and i == self._bars.after:
