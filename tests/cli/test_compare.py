@@ -71,7 +71,7 @@ def test_the_same_command_gives_the_same_digits(wdist, files):
         (("real.npy", "late.npy", "--plot", "r.txt"), "must end in"),
         (("real.npy", "late.npy", "--witness", "no/w.png"), "there is no directory"),
         (("real.npy", "late.npy", "--csv", "late.npy"), "would be overwritten"),
-        (("real.npy", "late.npy", "--csv", "r.x", "--markdown", "r.x"), "two of the files"),
+        (("real.npy", "late.npy", "--csv", "r.x", "--markdown", "r.x"), "--markdown and --csv name the same file"),
         (("real.npy", "late.npy", "--baselines", "all"), "there is no option --baselines"),
         (("real.npy", "late.npy", "--repeats", "3"), "there is no option --repeats"),
         (("real.npy", "late.npy", "--critic", "grupsort"), "is no critic"),
@@ -92,7 +92,7 @@ def comparison(monkeypatch):
 
     def becomes(**changes):
         made = made_comparison(made_entry("a", (0.1, 0.2, 0.5)), made_entry("b", (1.1, 1.2, 1.5)), **changes)
-        monkeypatch.setattr("wdist.comparison.compare.compare", lambda *_, **__: made)
+        monkeypatch.setattr("wdist.cli.library.run_comparison", lambda *_, **__: made)
 
     return becomes
 
@@ -101,7 +101,7 @@ def test_after_ctrl_c_what_is_done_is_shown_and_saved(wdist, files, comparison, 
     comparison(interrupted=True, left_out=("c",))
     answer = wdist("compare", *files, "-o", "r.json")
     assert answer.status == 130
-    assert "There is no result of c." in answer.out
+    assert "No result for c." in answer.out
     assert "interrupted; what is shown is proved all the same" in answer.err
     assert json.loads((tmp_path / "r.json").read_text())["interrupted"] is True
 
@@ -117,7 +117,7 @@ def test_ctrl_c_before_anything_is_there_says_so(wdist, files, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("wdist.comparison.compare.compare", interrupted)
+    monkeypatch.setattr("wdist.cli.library.run_comparison", interrupted)
     answer = wdist("compare", *files)
     assert answer.status == 130
     assert answer.out == ""
