@@ -36,61 +36,37 @@ class GanFlags:
         typer.Option(metavar="ADDRESS", help="Images in [0, 1] to learn from: torchvision:MNIST?split=train, images/, a.h5, ..."),
     ] = None
     resume: Annotated[bool, typer.Option("--resume", metavar="", help="Continue the training in DIR, to more steps.")] = False
-    steps: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, rich_help_panel=_TRAINING, help="Steps of the generator in total. Default: 4000."),
-    ] = None
-    budget: Annotated[
-        str | None, typer.Option(metavar="TIME", rich_help_panel=_TRAINING, help="Train for this long instead: 45s, 2m, 1h.")
-    ] = None
-    batch_size: Annotated[
-        int | None,
-        typer.Option(metavar="N", rich_help_panel=_TRAINING, help="Images of each side in one step. Default: 64."),
-    ] = None
+    steps: Annotated[int | None, opt.option(_TRAINING, "N", "Steps of the generator in total. Default: 4000.", min=1)] = None
+    budget: Annotated[str | None, opt.option(_TRAINING, "TIME", "Train for this long instead: 45s, 2m, 1h.")] = None
+    batch_size: Annotated[int | None, opt.option(_TRAINING, "N", "Images of each side in one step. Default: 64.")] = None
     learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X", rich_help_panel=_TRAINING, help="Learning rate of the generator. Default: what suits the critic."
-        ),
+        float | None, opt.option(_TRAINING, "X", "Learning rate of the generator. Default: what suits the critic.")
     ] = None
     critic_learning_rate: Annotated[
-        float | None,
-        typer.Option(metavar="X", rich_help_panel=_TRAINING, help="Learning rate of the critic. Default: what suits it."),
+        float | None, opt.option(_TRAINING, "X", "Learning rate of the critic. Default: what suits it.")
     ] = None
     seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=0, callback=opt.check_seed, rich_help_panel=_TRAINING, help="Seed of every random choice. Default: 0."
-        ),
+        int | None, opt.option(_TRAINING, "N", "Seed of every random choice. Default: 0.", min=0, callback=opt.check_seed)
     ] = None
     device: opt.Device = "auto"
     critic: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            rich_help_panel=_SIZES,
-            help="Critic that the generator plays against: groupsort-conv (the default) or groupsort, which prove a lower bound "
-            "during training, or gradient-penalty or weight-clipping, which prove none.",
+        opt.option(
+            _SIZES,
+            "NAME",
+            "Critic that the generator plays against: groupsort-conv (the default) or groupsort, which prove a lower "
+            "bound during training, or gradient-penalty or weight-clipping, which prove none.",
         ),
     ] = None
-    latent: Annotated[
-        int | None, typer.Option(metavar="N", rich_help_panel=_SIZES, help="Size of the latent vector. Default: 64.")
-    ] = None
+    latent: Annotated[int | None, opt.option(_SIZES, "N", "Size of the latent vector. Default: 64.")] = None
     width: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", rich_help_panel=_SIZES, help="Channels of the generator's first convolution. Default: 32; papers: 128."
-        ),
+        int | None, opt.option(_SIZES, "N", "Channels of the generator's first convolution. Default: 32; papers: 128.")
     ] = None
     critic_width: Annotated[
-        int | None,
-        typer.Option(metavar="N", rich_help_panel=_SIZES, help="Units of the critic's dense layers. Default: 256; papers: 1024."),
+        int | None, opt.option(_SIZES, "N", "Units of the critic's dense layers. Default: 256; papers: 1024.")
     ] = None
     critic_steps: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", rich_help_panel=_SIZES, help="Steps of the critic for each step of the generator. Default: what suits it."
-        ),
+        int | None, opt.option(_SIZES, "N", "Steps of the critic for each step of the generator. Default: what suits it.")
     ] = None
     download: opt.Download = False
     trust: opt.Trust = False

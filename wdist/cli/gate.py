@@ -26,46 +26,32 @@ class RuleOptions:
 
     max: Annotated[
         float | None,
-        typer.Option(
-            metavar="T",
-            rich_help_panel=_RULES,
-            help="Pass if W1 is proved to be at most T, fail if it is proved to be more; otherwise inconclusive.",
-        ),
+        opt.option(_RULES, "T", "Pass if W1 is proved to be at most T, fail if it is proved to be more; otherwise inconclusive."),
     ] = None
     max_lower: Annotated[
         float | None,
-        typer.Option(
-            metavar="T",
-            rich_help_panel=_RULES,
-            help="Fail if the lower bound is above T; never pass. Cheaper, because no upper bound is computed.",
-        ),
+        opt.option(_RULES, "T", "Fail if the lower bound is above T; never pass. Cheaper, because no upper bound is computed."),
     ] = None
     baseline: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE",
-            rich_help_panel=_RULES,
-            help="Earlier JSON document of gate, estimate or compare (compare.json:NAME) with the same A: pass if W1 is proved to "
-            "have grown by at most --tolerance, fail if by more.",
+        opt.option(
+            _RULES,
+            "FILE",
+            "Earlier JSON document of gate, estimate or compare (compare.json:NAME) with the same A: pass if W1 is "
+            "proved to have grown by at most --tolerance, fail if by more.",
         ),
     ] = None
-    tolerance: Annotated[
-        str | None,
-        typer.Option(metavar="SHARE", rich_help_panel=_RULES, help="Growth allowed by --baseline: 5% or 0.05. Default: 5%."),
-    ] = None
+    tolerance: Annotated[str | None, opt.option(_RULES, "SHARE", "Growth allowed by --baseline: 5% or 0.05. Default: 5%.")] = None
     on: Annotated[
         str,
-        typer.Option(
-            metavar="WHICH",
-            rich_help_panel=_RULES,
-            help="Judge the distributions behind the samples (population, at --confidence) or the two sets (samples, for certain).",
+        opt.option(
+            _RULES,
+            "WHICH",
+            "Judge the distributions behind the samples (population, at --confidence) or the two sets (samples, for certain).",
         ),
     ] = "population"
     accept_inconclusive: Annotated[
-        bool,
-        typer.Option(
-            "--accept-inconclusive", metavar="", rich_help_panel=_RULES, help="Exit with 0 instead of 3 if nothing is proved."
-        ),
+        bool, opt.option(_RULES, "", "Exit with 0 instead of 3 if nothing is proved.", "--accept-inconclusive")
     ] = False
 
     def limits(self) -> GateLimits:
@@ -103,10 +89,8 @@ class GateFlags(opt.EstimateFlags):
     critics: opt.Critics = None
     baselines: Annotated[
         str | None,
-        typer.Option(
-            metavar="WHICH",
-            rich_help_panel="Result",
-            help="Critics trained beside the main one: none, default, all, or names with commas. Default: none.",
+        opt.option(
+            "Result", "WHICH", "Critics trained beside the main one: none, default, all, or names with commas. Default: none."
         ),
     ] = None
 

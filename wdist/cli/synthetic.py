@@ -24,52 +24,23 @@ class PairOptions:
     """Choice of a built-in pair."""
 
     absolute_value: Annotated[
-        bool,
-        typer.Option(
-            "--absolute-value",
-            metavar="",
-            rich_help_panel=_PAIR,
-            help="0 against -1 and 1 on the line; W1 = 1, with potential |x|.",
-        ),
+        bool, opt.option(_PAIR, "", "0 against -1 and 1 on the line; W1 = 1, with potential |x|.", "--absolute-value")
     ] = False
     cones: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, rich_help_panel=_PAIR, help="N points of the plane against unit circles around them; W1 = 1."
-        ),
+        int | None, opt.option(_PAIR, "N", "N points of the plane against unit circles around them; W1 = 1.", min=1)
     ] = None
     sphere: Annotated[
-        int | None,
-        typer.Option(
-            metavar="DIM", min=1, rich_help_panel=_PAIR, help="The origin against the unit sphere in DIM dimensions; W1 = 1."
-        ),
+        int | None, opt.option(_PAIR, "DIM", "The origin against the unit sphere in DIM dimensions; W1 = 1.", min=1)
     ] = None
-    funnels: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, rich_help_panel=_PAIR, help="Min-funnel pair with N funnels in --dim dimensions."),
-    ] = None
+    funnels: Annotated[int | None, opt.option(_PAIR, "N", "Min-funnel pair with N funnels in --dim dimensions.", min=1)] = None
     gaussians: Annotated[
         bool,
-        typer.Option(
-            "--gaussians",
-            metavar="",
-            rich_help_panel=_PAIR,
-            help="Two Gaussians in --dim dimensions, one shifted by --shift or scaled by --scale.",
-        ),
+        opt.option(_PAIR, "", "Two Gaussians in --dim dimensions, one shifted by --shift or scaled by --scale.", "--gaussians"),
     ] = False
-    dim: Annotated[
-        int | None,
-        typer.Option(metavar="DIM", min=1, rich_help_panel=_PAIR, help="Dimensions of --funnels and --gaussians. Default: 10."),
-    ] = None
-    shift: Annotated[
-        float | None,
-        typer.Option(metavar="X", rich_help_panel=_PAIR, help="Distance between the means of --gaussians. Default: 1."),
-    ] = None
+    dim: Annotated[int | None, opt.option(_PAIR, "DIM", "Dimensions of --funnels and --gaussians. Default: 10.", min=1)] = None
+    shift: Annotated[float | None, opt.option(_PAIR, "X", "Distance between the means of --gaussians. Default: 1.")] = None
     scale: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X", rich_help_panel=_PAIR, help="Standard deviation of A in --gaussians with equal means; that of B is 1."
-        ),
+        float | None, opt.option(_PAIR, "X", "Standard deviation of A in --gaussians with equal means; that of B is 1.")
     ] = None
 
     def __post_init__(self) -> None:

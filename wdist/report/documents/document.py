@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from functools import partial
+from operator import attrgetter
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self, TypeAlias, get_type_hints
 
@@ -19,19 +20,23 @@ from wdist.report.documents.docstrings import attributes
 SCHEMA_VERSION = "1"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Key:
-    """A key that is no attribute of the result, or whose attribute needs another type or description."""
+    """A key that is not an attribute of the result, or whose attribute needs another type or description."""
 
     type: str = ""
     """Annotation; by default that of the attribute."""
     description: str = ""
     """By default the docstring of the attribute."""
-    value: Callable[[Any], Any] | None = None
-    """Computes the value from the result; by default the attribute of the same name, or what the enclosing form gives."""
+    value: str | Callable[[Any], Any] | None = None
+    """Path of attributes, or a function of the result; by default the attribute itself, or what the enclosing form gives."""
+
+    def of(self, result: Any, name: str) -> Any:
+        """The value of a result."""
+        return self.value(result) if callable(self.value) else attrgetter(self.value or name)(result)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Form:
     """The document of one class of results: its keys, in order, which are the published contract."""
 
@@ -40,13 +45,15 @@ class Form:
     of: str
     """The class, as ``package.module:Class``; it is not imported."""
     keys: str
-    """Attributes and added keys, separated by spaces."""
+    """Attributes and other keys, separated by spaces."""
     title: str = ""
     """Description of the whole; by default the first line of the docstring of the class."""
     base: str | None = None
     """Form whose keys come first."""
     base_of: Callable[[Any], Any] = lambda result: result
     """Finds the result that the base form is for."""
+    nullable: str = ""
+    """Keys whose numbers may be none."""
     special: Mapping[str, Key] = field(default_factory=dict)
     """Keys that are not simply attributes."""
     forms: Mapping[str, str] = field(default_factory=dict)
@@ -78,11 +85,7 @@ class Forms:
         form = self._named[name]
         document = {} if form.base is None else self.document(form.base_of(result), form.base)
         for key in form.keys.split():
-            special = form.special.get(key)
-            if key in given:
-                value = given[key]
-            else:
-                value = special.value(result) if special is not None and special.value is not None else getattr(result, key)
+            value = given[key] if key in given else form.special.get(key, Key()).of(result, key)
             more = partial(form.given[key], result) if key in form.given else _nothing_more
             document[key] = self._plain(value, form.forms.get(key), more)
         return document
@@ -111,7 +114,8 @@ class Forms:
             special = form.special.get(key, Key())
             annotation, description = described.get(key, ("Any", ""))
             words = special.description or _as_json_says(description)
-            types[key] = (self._type(special.type or annotation, form.forms.get(key)), Field(description=words or None))
+            kind = "Number" if key in form.nullable.split() else special.type or annotation
+            types[key] = (self._type(kind, form.forms.get(key)), Field(description=words or None))
         base = Document if form.base is None else self.model(form.base)
         return create_model(form.name, __base__=base, __doc__=form.title or described[""][1], **types)
 

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from wdist.report.documents.document import SCHEMA_VERSION, Form, Forms, Key, facts, text
 
 if TYPE_CHECKING:
-    from wdist.comparison.ranking import Claim, Comparison, Entry
+    from wdist.comparison.ranking import Comparison, Entry
 
 _RESULT, _RANKING, _GATE = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gate"
-_VERSION = Key(
-    type="Literal['1']", description="Changes when a key is removed or changes its meaning.", value=lambda _: SCHEMA_VERSION
-)
+_VERSION = Key("Literal['1']", "Changes when a key is removed or changes its meaning.", lambda _: SCHEMA_VERSION)
 _METRIC = Key(description="Ground metric: l2, l1 or linf.")
 _FEATURES = Key(description="The space that all distances are measured in; null for that of the samples.")
 _WORD = "Literal['pass', 'fail', 'inconclusive']"
 
 
 def _command(name: str) -> Key:
-    return Key(type=f"Literal[{name!r}]", value=lambda _: name)
+    return Key(f"Literal[{name!r}]", value=lambda _: name)
 
 
-def _order(claims: Sequence[Claim], groups: Sequence[Sequence[str]]) -> dict[str, Any]:
-    return {"claims": [vars(claim) for claim in claims], "groups": groups}
+def _population_order(comparison: Comparison) -> dict[str, Any]:
+    return {"claims": comparison.population_order, "groups": comparison.groups}
+
+
+def _samples_order(comparison: Comparison) -> dict[str, Any]:
+    return {"claims": comparison.samples_order, "groups": comparison.samples_groups}
+
+
+def _of_rule(name: str) -> Callable[[Any], Any]:
+    return lambda judged: getattr(judged.rule, name, None)
 
 
 def _places(comparison: Comparison, entry: Entry) -> dict[str, int]:
@@ -33,89 +39,83 @@ def _places(comparison: Comparison, entry: Entry) -> dict[str, int]:
 
 FORMS = Forms(
     Form(
-        name="SourceDocument",
-        of="wdist.data.sources.source:SourceInfo",
+        "SourceDocument",
+        "wdist.data.sources.source:SourceInfo",
+        "address kind event_shape count dtype scale offset units bounds dropped notes digest",
         title="Where the samples of one side came from.",
-        keys="address kind event_shape count dtype scale offset units bounds dropped notes digest",
-        special={"digest": Key(type="str | None", description="SHA-256 of the stored samples; null where they are drawn.")},
+        special={"digest": Key("str | None", "SHA-256 of the stored samples; null where they are drawn.")},
     ),
-    Form(name="FeaturesDocument", of="wdist.data.features.space:Features", keys="spec what dim digest"),
+    Form("FeaturesDocument", "wdist.data.features.space:Features", "spec what dim digest"),
+    Form("EnvironmentDocument", "wdist.environment:Environment", "wdist python torch platform device threads precision"),
     Form(
-        name="EnvironmentDocument",
-        of="wdist.environment:Environment",
-        keys="wdist python torch platform device threads precision",
-    ),
-    Form(
-        name="SamplesDocument",
-        of=f"{_RESULT}:SamplesInterval",
+        "SamplesDocument",
+        f"{_RESULT}:SamplesInterval",
+        "lower lower_method upper exact upper_method gap relative_gap n_a n_b",
         title="Bounds for W1 between the two sets of samples themselves.",
-        keys="lower lower_method upper exact upper_method gap relative_gap n_a n_b",
         special={
             "n_a": Key(description="Samples of A that were evaluated."),
             "n_b": Key(description="Samples of B that were evaluated."),
         },
     ),
     Form(
-        name="PopulationDocument",
-        of=f"{_RESULT}:PopulationBound",
+        "PopulationDocument",
+        f"{_RESULT}:PopulationBound",
+        "estimate lower upper upper_method confidence jointly_with method n_a n_b",
         title="Bounds for W1 between the distributions that the samples were drawn from.",
-        keys="estimate lower upper upper_method confidence jointly_with method n_a n_b",
+        nullable="estimate lower",
         special={
-            "estimate": Key(type="Number"),
-            "lower": Key(type="Number"),
             "method": Key(description="Method of the lower confidence bound: betting, empirical-bernstein or welch."),
             "n_a": Key(description="Held-out samples of A."),
             "n_b": Key(description="Held-out samples of B."),
         },
     ),
     Form(
-        name="LayerDocument",
-        of="wdist.lipschitz.frozen_layer:LayerBound",
-        keys="layer bound method",
-        special={"bound": Key(type="Number")},
+        "LayerDocument",
+        "wdist.lipschitz.frozen_layer:LayerBound",
+        "layer bound method",
+        nullable="bound",
     ),
     Form(
-        name="HistoryDocument",
-        of="wdist.training.observer:HistoryPoint",
-        keys="step seconds training validation",
-        special={"training": Key(type="Number"), "validation": Key(type="Number")},
+        "HistoryDocument",
+        "wdist.training.observer:HistoryPoint",
+        "step seconds training validation",
+        nullable="training validation",
     ),
     Form(
-        name="RepeatsDocument",
-        of=f"{_RESULT}:Repeats",
-        keys="seeds estimates estimate_mean estimate_deviation lowers lower_mean lower_deviation",
+        "RepeatsDocument",
+        f"{_RESULT}:Repeats",
+        "seeds estimates estimate_mean estimate_deviation lowers lower_mean lower_deviation",
     ),
     Form(
-        name="AttemptDocument",
-        of=f"{_RESULT}:Attempt",
-        keys="name validation seconds steps chosen",
-        special={"validation": Key(type="Number")},
+        "AttemptDocument",
+        f"{_RESULT}:Attempt",
+        "name validation seconds steps chosen",
+        nullable="validation",
     ),
     Form(
-        name="CriticDocument",
-        of=f"{_RESULT}:CriticResult",
-        keys="name title lipschitz_bound certified steps seconds parameters samples tried bound_by_construction "
+        "CriticDocument",
+        f"{_RESULT}:CriticResult",
+        "name title lipschitz_bound certified steps seconds parameters samples tried bound_by_construction "
         "raw_value largest_slope repeats training_value converged interrupted settings layers history",
+        nullable="lipschitz_bound training_value",
         special={
-            "lipschitz_bound": Key(type="Number"),
-            "certified": Key(type="bool", description="The certificate is finite, so the bounds are proved; always true."),
+            "certified": Key("bool", "The certificate is finite, so the bounds are proved; always true."),
             "samples": Key(description="The interval with this critic's own lower bound; that of the result may be tighter."),
-            "training_value": Key(type="Number"),
         },
     ),
     Form(
-        name="BaselineDocument",
-        of=f"{_RESULT}:CriticResult",
+        "BaselineDocument",
+        f"{_RESULT}:CriticResult",
+        "population",
         title="Another critic, trained on the same split, and its own bounds.",
         base="CriticDocument",
-        keys="population",
     ),
     Form(
-        name="EstimateDocument",
-        of=f"{_RESULT}:Estimate",
-        title="The result of `wdist estimate` or `wdist synthetic`.",
-        keys="schema_version command samples population truth tightness tolerance closed critic baselines comparison "
+        "EstimateDocument",
+        f"{_RESULT}:Estimate",
+        "schema_version command samples population truth tightness tolerance closed critic baselines comparison "
         "metric features a b seed converged interrupted seconds environment warnings",
+        title="The result of `wdist estimate` or `wdist synthetic`.",
         special={
             "schema_version": _VERSION,
             "baselines": Key(description="The other critics."),
@@ -124,68 +124,55 @@ FORMS = Forms(
             "features": _FEATURES,
         },
         forms={"baselines": "BaselineDocument"},
-        given={
-            "a": lambda estimate, _: {"digest": estimate.digest_a},
-            "b": lambda estimate, _: {"digest": estimate.digest_b},
-        },
+        given={"a": lambda estimate, _: {"digest": estimate.digest_a}, "b": lambda estimate, _: {"digest": estimate.digest_b}},
     ),
     Form(
-        name="EntryDocument",
-        of=f"{_RANKING}:Entry",
+        "EntryDocument",
+        f"{_RANKING}:Entry",
+        "name source samples population critic interrupted seconds",
         title="One source against the reference, which is A throughout.",
-        keys="name source samples population critic interrupted seconds",
         special={
-            "critic": Key(type="CriticResult", value=lambda entry: entry.estimate.critic),
-            "interrupted": Key(type="bool", value=lambda entry: entry.estimate.interrupted),
-            "seconds": Key(type="float", value=lambda entry: entry.estimate.seconds),
+            "critic": Key("CriticResult", value="estimate.critic"),
+            "interrupted": Key("bool", value="estimate.interrupted"),
+            "seconds": Key("float", value="estimate.seconds"),
         },
         given={"source": lambda entry, _: {"digest": entry.estimate.digest_b}},
     ),
     Form(
-        name="RankedDocument",
-        of=f"{_RANKING}:Entry",
+        "RankedDocument",
+        f"{_RANKING}:Entry",
+        "first_place last_place",
         title="A source with the places that it may have.",
         base="EntryDocument",
-        keys="first_place last_place",
         special={
-            "first_place": Key(type="int", description="The best place that the claims leave it, from 1 on."),
-            "last_place": Key(type="int", description="The worst one; the same where its place is decided."),
+            "first_place": Key("int", "The best place that the claims leave it, from 1 on."),
+            "last_place": Key("int", "The worst one; the same where its place is decided."),
         },
     ),
-    Form(name="ClaimDocument", of=f"{_RANKING}:Claim", keys="nearer farther"),
+    Form("ClaimDocument", f"{_RANKING}:Claim", "nearer farther"),
     Form(
-        name="OrderDocument",
-        of=f"{_RANKING}:Comparison",
+        "OrderDocument",
+        f"{_RANKING}:Comparison",
+        "claims groups",
         title="The order that is claimed.",
-        keys="claims groups",
         special={
-            "claims": Key(type="list[ClaimDocument]", description="All pairs whose intervals are disjoint."),
-            "groups": Key(
-                type="list[list[str]]", description="Every source of a group is nearer than every source of the next group."
-            ),
+            "claims": Key("list[ClaimDocument]", "All pairs whose intervals are disjoint."),
+            "groups": Key("list[list[str]]", "Every source of a group is nearer than every source of the next group."),
         },
     ),
-    Form(name="SeparationDocument", of=f"{_RANKING}:Separation", keys="nearer farther times samples reason"),
+    Form("SeparationDocument", f"{_RANKING}:Separation", "nearer farther times samples reason"),
     Form(
-        name="ComparisonDocument",
-        of=f"{_RANKING}:Comparison",
-        title="The result of `wdist compare`.",
-        keys="schema_version command reference ranking noise_floor population_order samples_order separations slope "
+        "ComparisonDocument",
+        f"{_RANKING}:Comparison",
+        "schema_version command reference ranking noise_floor population_order samples_order separations slope "
         "confidence results bounds metric features seed left_out interrupted seconds environment warnings",
+        title="The result of `wdist compare`.",
         special={
             "schema_version": _VERSION,
             "command": _command("compare"),
             "noise_floor": Key(description="The reference against itself; null where it was not found."),
-            "population_order": Key(
-                type="OrderDocument",
-                description="Claimed of the distributions, at the joint confidence.",
-                value=lambda comparison: _order(comparison.population_order, comparison.groups),
-            ),
-            "samples_order": Key(
-                type="OrderDocument",
-                description="Certain of the sample sets, which may differ in size.",
-                value=lambda comparison: _order(comparison.samples_order, comparison.samples_groups),
-            ),
+            "population_order": Key("OrderDocument", "Claimed of the distributions, at the joint confidence.", _population_order),
+            "samples_order": Key("OrderDocument", "Certain of the sample sets, which may differ in size.", _samples_order),
             "metric": _METRIC,
             "features": _FEATURES,
         },
@@ -193,57 +180,42 @@ FORMS = Forms(
         given={"reference": lambda comparison, _: {"digest": comparison.digest}, "ranking": _places},
     ),
     Form(
-        name="RuleDocument",
-        of=f"{_GATE}.gate:Judged",
+        "RuleDocument",
+        f"{_GATE}.gate:Judged",
+        "asked limit tolerance passes_within fails_above verdict reason what_would_decide",
         title="One rule, and its verdict.",
-        keys="asked limit tolerance passes_within fails_above verdict reason what_would_decide",
         special={
-            "asked": Key(
-                type="Literal['max', 'max-lower', 'baseline']",
-                description="The option that states the rule.",
-                value=lambda judged: judged.rule.asked,
-            ),
-            "limit": Key(
-                type="Number",
-                description="The number behind --max or --max-lower; null for --baseline.",
-                value=lambda judged: getattr(judged.rule, "value", None),
-            ),
+            "asked": Key("Literal['max', 'max-lower', 'baseline']", "The option that states the rule.", "rule.asked"),
+            "limit": Key("Number", "The number behind --max or --max-lower; null for --baseline.", _of_rule("value")),
             "tolerance": Key(
-                type="Number",
-                description="The share by which W1 may have grown since the baseline; null elsewhere.",
-                value=lambda judged: getattr(judged.rule, "tolerance", None),
+                "Number", "The share by which W1 may have grown since the baseline; null elsewhere.", _of_rule("tolerance")
             ),
             "passes_within": Key(
-                type="Number",
-                description="An upper bound of at most this passes; null where nothing passes.",
-                value=lambda judged: judged.rule.limits.passes_within,
+                "Number", "An upper bound up to this passes; null where nothing passes.", "rule.limits.passes_within"
             ),
-            "fails_above": Key(
-                type="Number",
-                description="A lower bound above this fails; null where nothing fails.",
-                value=lambda judged: judged.rule.limits.fails_above,
-            ),
-            "verdict": Key(type=_WORD, value=lambda judged: judged.verdict.answer),
-            "reason": Key(type="str", value=lambda judged: judged.verdict.reason),
-            "what_would_decide": Key(type="str | None", value=lambda judged: judged.verdict.what_would_decide),
+            "fails_above": Key("Number", "A lower bound above this fails; null where nothing fails.", "rule.limits.fails_above"),
+            "verdict": Key(_WORD, value="verdict.answer"),
+            "reason": Key("str", value="verdict.reason"),
+            "what_would_decide": Key("str | None", value="verdict.what_would_decide"),
         },
     ),
     Form(
-        name="IntervalDocument",
-        of=f"{_GATE}.rules:Interval",
-        keys="lower upper confidence",
+        "IntervalDocument",
+        f"{_GATE}.rules:Interval",
+        "lower upper confidence",
         special={"confidence": Key(description="Null for sample sets, where both bounds are certain.")},
     ),
     Form(
-        name="RecordedDocument",
-        of=f"{_GATE}.baseline:Recorded",
+        "RecordedDocument",
+        f"{_GATE}.baseline:Recorded",
+        "document command source population samples",
         title="The earlier result that --baseline named.",
-        keys="document command source population samples",
         special={"document": Key(description="The file, as the user wrote it.")},
     ),
     Form(
-        name="GateDocument",
-        of=f"{_GATE}.gate:GateResult",
+        "GateDocument",
+        f"{_GATE}.gate:GateResult",
+        "verdict reason what_would_decide on verdict_confidence rules recorded repeatable",
         title="The result of `wdist gate`: an estimate, and what follows from it for the rules. The same inputs, seed "
         "and machine give the same document except for the times, unless `repeatable` is false. On another "
         "machine, bounds proved by transport agree to about nine digits and those of a trained critic to a few; "
@@ -251,43 +223,24 @@ FORMS = Forms(
         "the two verdicts is inconclusive.",
         base="EstimateDocument",
         base_of=lambda result: result.estimate,
-        keys="verdict reason what_would_decide on verdict_confidence rules recorded repeatable",
         special={
-            "verdict": Key(
-                type=_WORD,
-                description="The verdict on all rules together: fail if one fails, pass if all pass.",
-                value=lambda result: result.answer,
-            ),
-            "reason": Key(
-                type="str",
-                description="A sentence for each rule; it names what was judged.",
-                value=lambda result: result.verdict.reason,
-            ),
-            "what_would_decide": Key(
-                type="str | None",
-                description="What would decide an inconclusive verdict; null where it is decided.",
-                value=lambda result: result.verdict.what_would_decide,
-            ),
-            "on": Key(
-                type="Literal['population', 'samples']", description="Which of the two intervals of this document was judged."
-            ),
+            "verdict": Key(_WORD, "The verdict on all rules together: fail if one fails, pass if all pass.", "answer"),
+            "reason": Key("str", "A sentence for each rule; it names what was judged.", "verdict.reason"),
+            "what_would_decide": Key("str | None", "What would decide it; null where it is decided.", "verdict.what_would_decide"),
+            "on": Key("Literal['population', 'samples']", "Which of the two intervals of this document was judged."),
             "verdict_confidence": Key(
-                type="Number",
-                description="Confidence of the verdict; with --baseline the errors of both results add up. Null if certain.",
-                value=lambda result: result.confidence,
+                "Number", "Confidence of the verdict; the error of a baseline adds to it. Null if certain.", "confidence"
             ),
-            "rules": Key(type="list[RuleDocument]", description="Each rule with its verdict.", value=lambda result: result.judged),
+            "rules": Key("list[RuleDocument]", "Each rule with its verdict.", "judged"),
             "recorded": Key(description="The result that W1 was compared with; null without --baseline."),
-            "repeatable": Key(
-                description="Another run on this machine gives the same digits; false where --budget limits the time."
-            ),
+            "repeatable": Key(description="Another run on this machine gives the same digits; false under --budget."),
         },
     ),
     Form(
-        name="MeasuredDocument",
-        of="wdist.gan.files:Measured",
+        "MeasuredDocument",
+        "wdist.gan.files:Measured",
+        "step lower",
         title="A checkpoint.",
-        keys="step lower",
         special={
             "lower": Key(
                 description="Certain lower bound for W1 between `compared` images and as many generated ones; null if none."
@@ -295,38 +248,30 @@ FORMS = Forms(
         },
     ),
     Form(
-        name="GanDocument",
-        of="wdist.gan.training:GanResult",
-        title="The result of `wdist gan train`.",
-        keys="schema_version command settings event_shape steps seconds interrupted resumed_at compared measured "
+        "GanDocument",
+        "wdist.gan.training:GanResult",
+        "schema_version command settings event_shape steps seconds interrupted resumed_at compared measured "
         "generator exported sheet checkpoints environment",
+        title="The result of `wdist gan train`.",
         special={
             "schema_version": _VERSION,
             "command": _command("gan train"),
-            "settings": Key(type="dict[str, Any]", description="Settings of the training; null where the critic decides."),
+            "settings": Key("dict[str, Any]", "Settings of the training; null where the critic decides."),
         },
     ),
+    Form("FindingDocument", "wdist.estimation.verification:Check", "what ok detail", title="One thing that was checked."),
     Form(
-        name="FindingDocument", of="wdist.estimation.verification:Check", title="One thing that was checked.", keys="what ok detail"
-    ),
-    Form(
-        name="VerificationDocument",
-        of="wdist.estimation.verification:Verification",
-        title="The result of `wdist verify`.",
-        keys="schema_version command critic ok lipschitz_bound claimed_lipschitz_bound lower claimed_lower "
+        "VerificationDocument",
+        "wdist.estimation.verification:Verification",
+        "schema_version command critic ok lipschitz_bound claimed_lipschitz_bound lower claimed_lower "
         "population_lower claimed_population_lower confidence a b findings",
+        title="The result of `wdist verify`.",
+        nullable="lipschitz_bound claimed_lipschitz_bound lower claimed_lower population_lower claimed_population_lower confidence",
         special={
             "schema_version": _VERSION,
             "command": _command("verify"),
-            "critic": Key(type="str", description="The file that was checked."),
-            **{
-                name: Key(type="Number")
-                for name in (
-                    *("lipschitz_bound", "claimed_lipschitz_bound", "claimed_lower", "population_lower"),
-                    *("claimed_population_lower", "confidence"),
-                )
-            },
-            "lower": Key(type="Number", description="Lower bound for the samples, computed again."),
+            "critic": Key("str", "The file that was checked."),
+            "lower": Key(description="Lower bound for the samples, computed again."),
         },
     ),
 )

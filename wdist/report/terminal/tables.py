@@ -96,7 +96,7 @@ class LengthBars:
 
 
 class FittedTable:
-    """A table that fills its terminal: without room for bars, padding goes first, then folding columns narrow, then the last columns go.
+    """A table that fits its terminal: without room for bars, padding goes, then folding columns narrow, then the last columns go.
 
     Arguments:
         columns: the first is folded where even two columns are too wide.
