@@ -59,7 +59,7 @@ class _CriticColumns:
         self._main = [critic is of.critic for critic in critics]
 
     def names(self, header: str) -> Column:
-        return Column(header, [each.name for each in self._critics], ["bold" if main else "" for main in self._main])
+        return Column(header, [each.name for each in self._critics], ["bold" if main else "" for main in self._main], most=40)
 
     @property
     def lowers(self) -> Column:
@@ -113,7 +113,9 @@ def tried_table(critic: CriticResult) -> RenderableType:
     chosen = [attempt.chosen for attempt in tried]
     values = [max(attempt.validation, 0.0) for attempt in tried]
     return FittedTable(
-        Column("tried, and chosen\nby validation", [each.name for each in tried], ["bold" if each else "" for each in chosen]),
+        Column(
+            "tried, and chosen\nby validation", [each.name for each in tried], ["bold" if each else "" for each in chosen], most=40
+        ),
         Column("validation\nvalue", [nearest(each.validation) for each in tried], [ACCENT if each else "" for each in chosen]),
         Column("\n", ["chosen" if each else "" for each in chosen], left=True),
         Column("\nsteps", [str(each.steps) for each in tried]),

@@ -44,9 +44,12 @@ def intervals(estimate: Estimate) -> RenderableType:
     rows = facts_grid()
     rows.add_row("samples", _samples_line(samples))
     rows.add_row("populations", _population_line(population))
-    by_critic = f"{estimate.critic.name}, {METHODS.get(population.method, population.method)}"
-    rows.add_row("lower ends", _proof(samples.lower_method, by_critic))
-    rows.add_row("upper ends", _proof(samples.upper_method, population.upper_method))
+    name, method = estimate.critic.name, METHODS.get(population.method, population.method)
+    lower = f"{name}; {method}" if samples.lower_method == name else f"{samples.lower_method}; {name}, {method}"
+    rows.add_row("lower ends", Text(lower, style="dim"))
+    upper = "; ".join(each for each in (samples.upper_method, population.upper_method) if each)
+    if upper:
+        rows.add_row("upper ends", Text(upper, style="dim"))
     if estimate.tolerance is not None:
         asked = f"at most {level(estimate.tolerance)} was requested: "
         rows.add_row("gap", Text.assemble((asked, "dim"), ("reached", "green") if estimate.closed else ("not reached", "yellow")))
@@ -94,10 +97,6 @@ def _population_line(population: PopulationBound) -> Text:
         line.append(" <= ").append(at_most(population.upper, DIGITS), style=ACCENT)
     stated = f"  at {level(population.confidence)}; held-out estimate {nearest(population.estimate, DIGITS)}"
     return line.append(stated, style="dim")
-
-
-def _proof(samples: str | None, population: str | None) -> Text:
-    return Text("; ".join(dict.fromkeys(each for each in (samples, population) if each)) or "none", style="dim")
 
 
 def _share(relative_gap: float) -> str:

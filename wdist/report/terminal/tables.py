@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
 
-_NARROW = 12
-"""Largest width of columns that fold, before the last columns go."""
+_NARROWED = (24, 18)
+"""Largest widths of columns that fold, before the last columns go."""
 
 
 class Column:
@@ -110,8 +110,8 @@ class FittedTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         unbounded, ascii_only = options.update(max_width=10_000), options.ascii_only
 
-        def left_by(padding: int, columns: int, narrowed: bool = False) -> int:
-            table = self._table(padding=padding, columns=columns, ascii_only=ascii_only, narrowed=narrowed)
+        def left_by(padding: int, columns: int, widest: int | None = None) -> int:
+            table = self._table(padding=padding, columns=columns, ascii_only=ascii_only, widest=widest)
             return options.max_width - Measurement.get(console, unbounded, table).maximum
 
         every = len(self._columns)
@@ -122,12 +122,18 @@ class FittedTable:
                 if width >= self._bars.narrowest:
                     yield self._table(padding=padding, columns=every, ascii_only=ascii_only, bar_width=width)
                     return
-        attempts = [(padding, every, False) for padding in paddings] + [(1, every, True)]
-        attempts += [(1, columns, True) for columns in range(every - 1, 1, -1)]
-        padding, columns, narrowed = next((each for each in attempts if left_by(*each) >= 0), attempts[-1])
-        yield self._table(padding=padding, columns=columns, ascii_only=ascii_only, narrowed=narrowed)
+        narrow, narrower = _NARROWED
+        attempts = [
+            *((padding, every, None) for padding in paddings),
+            (1, every, narrow),
+            (1, every, narrower),
+            (0, every, narrower),
+        ]
+        attempts += [(1, columns, narrower) for columns in range(every - 1, 1, -1)]
+        padding, columns, widest = next((each for each in attempts if left_by(*each) >= 0), attempts[-1])
+        yield self._table(padding=padding, columns=columns, ascii_only=ascii_only, widest=widest)
 
-    def _table(self, *, padding: int, columns: int, ascii_only: bool, bar_width: int = 0, narrowed: bool = False) -> Table:
+    def _table(self, *, padding: int, columns: int, ascii_only: bool, bar_width: int = 0, widest: int | None = None) -> Table:
         table = plain_table(padding)
         cells: list[Sequence[RenderableType]] = []
         for i, column in enumerate(self._columns[:columns]):
@@ -138,7 +144,7 @@ class FittedTable:
                 justify="left" if i == 0 or column.left else "right",
                 no_wrap=not folds,
                 overflow="fold" if folds else "ellipsis",
-                max_width=min(column.most, _NARROW) if narrowed and column.most is not None else column.most,
+                max_width=min(column.most, widest) if widest and column.most else column.most,
             )
             cells.append(column.cells(ascii_only=ascii_only))
             if self._bars is not None and bar_width and i == self._bars.after:
