@@ -1,7 +1,6 @@
 """The command line, run in this process: what a user types, and what comes back on stdout, on stderr and as exit status."""
 
 import importlib.util
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,5 +72,5 @@ def calls(monkeypatch, made_estimate):
             raise recorded.result
         return recorded.result
 
-    monkeypatch.setitem(sys.modules, "wdist.cli.library", SimpleNamespace(run_estimate=run_estimate))
+    monkeypatch.setattr("wdist.cli.library.run_estimate", run_estimate)
     return recorded

@@ -7,10 +7,13 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 
+from wdist.cli.outputs import FORMATS, Format, OutputOptions, Renderer
 from wdist.errors import ExitStatus, SourceError, TrainingDiverged
+from wdist.report.sentences import verdict
 
 
 def estimate_words(*more):
@@ -161,6 +164,37 @@ def test_a_disk_that_fills_up_while_saving_loses_nothing_that_is_printed(wdist, 
     assert "0.98765 <= W1" in answer.out
     assert (tmp_path / "result.json").read_text() == "old"
     assert os.listdir(tmp_path) == ["result.json"]
+
+
+@pytest.mark.parametrize(
+    ("form", "renderer"),
+    [pytest.param(form, each, id=f"{form.name} {command}") for form in FORMATS for command, each in form.renderers.items()],
+)
+def test_every_renderer_of_the_table_is_there_and_every_option_has_help(form, renderer):
+    module, _, name = renderer.function.partition(":")
+    assert callable(getattr(import_module(module if module.startswith("wdist.") else f"wdist.report.{module}"), name))
+    assert bool(form.option) <= bool(renderer.help)
+
+
+def test_a_new_format_is_one_line_and_every_command_with_a_renderer_offers_it(monkeypatch, tmp_path, made_estimate):
+    monkeypatch.setattr("wdist.report.sentences.shout", lambda estimate: verdict(estimate).upper(), raising=False)
+    loud = Format(name="loud", option="--loud", what="verdict", renderers={"estimate": Renderer("sentences:shout", "Shout.")})
+    monkeypatch.setattr("wdist.cli.outputs.FORMATS", (*FORMATS, loud))
+    options = OutputOptions("estimate")
+    assert "loud" in [each.name for each in options.parameters()]
+    assert "loud" not in [each.name for each in OutputOptions("gate").parameters()]
+    outputs = options.made(json=False, debug=False, quiet=True, loud=tmp_path / "a.txt")
+    outputs.check()
+    outputs.deliver(made_estimate())
+    assert (tmp_path / "a.txt").read_text().startswith("A AND B DIFFER")
+
+
+def test_no_two_files_are_the_same(wdist, calls):
+    assert wdist(*estimate_words("--plot", "x.png", "-o", "x.JSON")).status == 0
+    answer = wdist("gate", "a", "b", "--max", 1, "--junit", "x.xml", "--markdown", "./x.xml")
+    assert answer.status == 2
+    assert "--markdown and --junit name the same file" in answer.error
+    assert not calls.asked[1:]
 
 
 def _program(tmp_path, *words):

@@ -114,12 +114,12 @@ SAMPLES = "lower lower_method upper exact upper_method gap relative_gap n_a n_b"
 POPULATION = "estimate lower upper upper_method confidence jointly_with method n_a n_b"
 ENVIRONMENT = "wdist python torch platform device threads precision"
 CRITIC = (
-    "name title lipschitz_bound certified steps seconds parameters samples tried bound_by_construction raw_value largest_slope repeats "
-    "training_value converged interrupted settings layers history"
+    "name title lipschitz_bound certified steps seconds parameters samples tried bound_by_construction raw_value largest_slope "
+    "repeats training_value converged interrupted settings layers history"
 )
 ESTIMATE = (
-    "schema_version command samples population truth tightness tolerance closed critic baselines comparison metric features a b seed "
-    "converged interrupted seconds environment warnings"
+    "schema_version command samples population truth tightness tolerance closed critic baselines comparison metric features a b "
+    "seed converged interrupted seconds environment warnings"
 )
 ENTRY = "name source samples population critic interrupted seconds"
 KEYS = {
@@ -139,8 +139,8 @@ KEYS = {
         "baselines.population": POPULATION,
     },
     "compare": {
-        "": "schema_version command reference ranking noise_floor population_order samples_order separations slope confidence results "
-        "bounds metric features seed left_out interrupted seconds environment warnings",
+        "": "schema_version command reference ranking noise_floor population_order samples_order separations slope confidence "
+        "results bounds metric features seed left_out interrupted seconds environment warnings",
         "reference": SOURCE,
         "ranking": f"{ENTRY} first_place last_place",
         "ranking.source": SOURCE,
@@ -160,8 +160,8 @@ KEYS = {
         "recorded.population": "lower upper confidence",
     },
     "gan": {
-        "": "schema_version command settings event_shape steps seconds interrupted resumed_at compared measured generator exported sheet "
-        "checkpoints environment",
+        "": "schema_version command settings event_shape steps seconds interrupted resumed_at compared measured generator exported "
+        "sheet checkpoints environment",
         "settings": "data critic latent width critic_width critic_steps batch_size learning_rate critic_learning_rate seed",
         "measured": "step lower",
         "environment": ENVIRONMENT,

@@ -117,7 +117,8 @@ def test_a_comparison_fits_and_cuts_no_number(comparison, width):
     assert max(len(line) for line in text.splitlines()) <= width
     assert "…" not in text
     for critic in comparison.critics:
-        assert text.count(f"\n{critic.name} ") >= 2
+        start = critic.name if width >= 72 else critic.name[:15]  # narrow columns fold long names
+        assert text.count(f"\n{start}") >= 2
 
 
 def test_a_name_longer_than_the_terminal_goes_on_in_the_next_line(comparison, critic_of):

@@ -22,12 +22,15 @@ from wdist.files import CRITIC_SUFFIXES, PLOT_SUFFIXES, atomic_write, check_writ
 _ENDINGS = ".png, .svg or .pdf"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Renderer:
-    """How one kind of result becomes one format."""
+    """Function that renders the results of one command in one format."""
 
     function: str
-    """As ``package.module:function``, imported when it is needed; takes the result and returns text, bytes, or None for no file."""
+    """As ``module:function``, in the package ``wdist.report`` unless another is named; imported when it is needed.
+
+    Takes the result and returns a renderable, text, bytes, or None for no file.
+    """
     help: str = ""
     """Help of the option that names the file."""
     takes: tuple[str, ...] = ()
@@ -55,27 +58,25 @@ class Format:
         return self.option.removeprefix("--").replace("-", "_")
 
 
-def _document(command: str, *takes: str) -> Renderer:
-    return Renderer(
-        function="wdist.report.documents.forms:document_text",
-        help="Also write the JSON document to FILE.",
-        takes=("command", *takes),
-    )
+def _document(*takes: str) -> Renderer:
+    return Renderer("documents.forms:document_text", "Also write the JSON document to FILE.", ("command", *takes))
 
 
-_SUMMARY = Renderer(function="wdist.report.exports.gate:gate_markdown", help="Also write a summary in Markdown to FILE.")
+_SUMMARY = Renderer("exports.gate:gate_markdown", "Also write a summary in Markdown to FILE.")
+_CURVES = f"Draw the critics (in one or two dimensions) or learning curves, and compared critics as bars: {_ENDINGS}."
+_WITNESSES = f"Draw the images that each critic separates most clearly: {_ENDINGS}."
 
 FORMATS = (
     Format(
         name="text",
         renderers={
-            "estimate": Renderer(function="wdist.report.terminal.estimate:rendered"),
-            "compare": Renderer(function="wdist.report.terminal.comparison:rendered_comparison"),
-            "gate": Renderer(function="wdist.report.terminal.gate:rendered_gate"),
-            "verify": Renderer(function="wdist.report.terminal.verification:rendered_verification"),
-            "gan": Renderer(function="wdist.report.terminal.gan:rendered_gan"),
-            "inspect": Renderer(function="wdist.report.terminal.facts:rendered_facts"),
-            "doctor": Renderer(function="wdist.report.terminal.facts:rendered_checks"),
+            "estimate": Renderer("terminal.estimate:rendered"),
+            "compare": Renderer("terminal.comparison:rendered_comparison"),
+            "gate": Renderer("terminal.gate:rendered_gate"),
+            "verify": Renderer("terminal.facts:rendered_verification"),
+            "gan": Renderer("terminal.gan:rendered_gan"),
+            "inspect": Renderer("terminal.facts:rendered_facts"),
+            "doctor": Renderer("terminal.facts:rendered_checks"),
         },
     ),
     Format(
@@ -83,8 +84,8 @@ FORMATS = (
         option="--output",
         what="result",
         renderers={
-            **{command: _document(command) for command in ("estimate", "compare", "gate", "inspect", "doctor", "gan")},
-            "verify": _document("verify", "critic"),
+            **dict.fromkeys(("estimate", "compare", "gate", "inspect", "doctor", "gan"), _document()),
+            "verify": _document("critic"),
         },
     ),
     Format(
@@ -92,9 +93,7 @@ FORMATS = (
         option="--markdown",
         what="Markdown",
         renderers={
-            "compare": Renderer(
-                function="wdist.report.exports.comparison:markdown", help="Also write the table and the text in Markdown to FILE."
-            ),
+            "compare": Renderer("exports.comparison:markdown", "Also write the table and the text in Markdown to FILE."),
             "gate": _SUMMARY,
         },
     ),
@@ -102,31 +101,17 @@ FORMATS = (
         name="csv",
         option="--csv",
         what="table",
-        renderers={
-            "compare": Renderer(
-                function="wdist.report.exports.comparison:comma_separated", help="Also write one CSV row for each source to FILE."
-            )
-        },
+        renderers={"compare": Renderer("exports.comparison:comma_separated", "Also write one CSV row for each source to FILE.")},
     ),
     Format(
         name="junit",
         option="--junit",
         what="test report",
-        renderers={
-            "gate": Renderer(
-                function="wdist.report.exports.gate:junit",
-                help="Also write a JUnit test report to FILE.",
-                takes=("accept_inconclusive",),
-            )
-        },
+        renderers={"gate": Renderer("exports.gate:junit", "Also write a JUnit test report to FILE.", ("accept_inconclusive",))},
     ),
-    Format(name="github", renderers={"gate": Renderer(function="wdist.report.exports.gate:github_annotations")}),
+    Format(name="github", renderers={"gate": Renderer("exports.gate:github_annotations")}),
     Format(name="summary", variable="GITHUB_STEP_SUMMARY", renderers={"gate": _SUMMARY}),
-    Format(
-        name="outputs",
-        variable="GITHUB_OUTPUT",
-        renderers={"gate": Renderer(function="wdist.report.exports.gate:github_outputs")},
-    ),
+    Format(name="outputs", variable="GITHUB_OUTPUT", renderers={"gate": Renderer("exports.gate:github_outputs")}),
     Format(
         name="critic",
         option="--save-critic",
@@ -134,8 +119,7 @@ FORMATS = (
         suffixes=CRITIC_SUFFIXES,
         renderers={
             "estimate": Renderer(
-                function="wdist.estimation.verification:serialise_critic",
-                help="Save the certified critic as .safetensors, for wdist verify.",
+                "wdist.estimation.verification:serialise_critic", "Save the certified critic for wdist verify: .safetensors."
             )
         },
     ),
@@ -145,16 +129,8 @@ FORMATS = (
         what="figure",
         suffixes=PLOT_SUFFIXES,
         renderers={
-            "estimate": Renderer(
-                function="wdist.report.plots.estimate:figure_bytes",
-                help=f"Draw the critics (in one or two dimensions) or learning curves, and compared critics as bars: {_ENDINGS}.",
-                takes=("suffix",),
-            ),
-            "compare": Renderer(
-                function="wdist.report.plots.comparison:comparison_bytes",
-                help=f"Draw all intervals on one scale: {_ENDINGS}.",
-                takes=("suffix",),
-            ),
+            "estimate": Renderer("plots.estimate:figure_bytes", _CURVES, ("suffix",)),
+            "compare": Renderer("plots.comparison:comparison_bytes", f"Draw all intervals on one scale: {_ENDINGS}.", ("suffix",)),
         },
     ),
     Format(
@@ -162,13 +138,7 @@ FORMATS = (
         option="--witness",
         what="contact sheet",
         suffixes=PLOT_SUFFIXES,
-        renderers={
-            "compare": Renderer(
-                function="wdist.report.plots.contact_sheet:contact_sheet_bytes",
-                help=f"Draw the images that each critic separates most clearly: {_ENDINGS}.",
-                takes=("suffix",),
-            )
-        },
+        renderers={"compare": Renderer("plots.contact_sheet:contact_sheet_bytes", _WITNESSES, ("suffix",))},
     ),
 )
 """All formats; files are written in this order."""
@@ -243,7 +213,7 @@ class File:
 
     @property
     def option(self) -> str:
-        """What named the file, as the user knows it."""
+        """Option or environment variable that named the file."""
         if self.format.variable:
             return f"${self.format.variable}"
         return "-o" if self.format.option == "--output" else self.format.option
@@ -256,7 +226,7 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """What a command prints and which files it writes."""
+    """Printed format and files of one run of a command."""
 
     command: str
     printed: Format
@@ -357,6 +327,7 @@ class Outputs:
     def _rendered(self, format: Format, result: Any, given: Mapping[str, Any]) -> Any:
         renderer = format.renderers[self.command]
         module, _, name = renderer.function.partition(":")
+        module = module if module.startswith("wdist.") else f"wdist.report.{module}"
         known = {"command": self.command, **given}
         return getattr(import_module(module), name)(result, **{each: known[each] for each in renderer.takes})
 

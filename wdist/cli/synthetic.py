@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from wdist.cli import options as opt
 from wdist.cli.estimate import delivered
 from wdist.cli.expansion import expanded

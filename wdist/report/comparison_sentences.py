@@ -33,7 +33,7 @@ def verdict(comparison: Comparison) -> str:
 
 
 def sentences(comparison: Comparison) -> Iterator[str]:
-    """What is bounded, what is left open, the order of the sample sets, and the noise floor."""
+    """Metric and confidence, pairs that are not separable, the order of the sample sets, and the noise floor."""
     yield _stated(comparison)
     yield from (_would_separate(each) for each in comparison.separations if each.times is not None)
     reasons = dict.fromkeys(each.reason for each in comparison.separations if each.times is None)

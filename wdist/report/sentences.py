@@ -18,7 +18,7 @@ DIGITS = 5
 
 
 def verdict(estimate: Estimate) -> str:
-    """What an estimate proves, in plain words."""
+    """The conclusion of an estimate, in plain words."""
     samples, population = estimate.samples, estimate.population
     if estimate.digest_a is not None and estimate.digest_a == estimate.digest_b:
         return "A and B are the same samples: W1 is 0"

@@ -161,7 +161,7 @@ class Surfaces:
 
 
 def _zoom(wide: float, deep: float, tall: float, panel_height: float) -> float:
-    """How far a box may be zoomed in until its outline, seen from our angle, fills a panel; calibrated by eye."""
+    """Zoom at which the outline of a box, seen from our angle, fills a panel; calibrated by eye."""
     up, round_ = np.radians(_ELEVATION), np.radians(_AZIMUTH)
     across = wide * np.sin(round_) + deep * np.cos(round_)
     high = tall * np.cos(up) + np.sin(up) * (wide * np.cos(round_) + deep * np.sin(round_))

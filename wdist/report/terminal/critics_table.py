@@ -108,7 +108,7 @@ class _CriticColumns:
 
 
 def tried_table(critic: CriticResult) -> RenderableType:
-    """What a critic was chosen from, by the value on the validation split, the highest first."""
+    """Candidates that a critic was chosen from, the highest validation value first."""
     tried = sorted(critic.tried, key=lambda attempt: attempt.validation, reverse=True)
     chosen = [attempt.chosen for attempt in tried]
     values = [max(attempt.validation, 0.0) for attempt in tried]

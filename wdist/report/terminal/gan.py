@@ -24,7 +24,7 @@ def line(checkpoint: Checkpoint) -> Text:
 
 
 def rendered_gan(result: GanResult) -> RenderableType:
-    """What was trained, what is proved about it, and the addresses."""
+    """The training, the bounds that it proved, and the addresses."""
     return Group(_summary(result), Text(""), _addresses(result))
 
 
@@ -50,7 +50,7 @@ def _summary(result: GanResult) -> Text:
 
 
 def _addresses(result: GanResult) -> Text:
-    """What to paste, quoted for a shell, a line each; the lines are never broken."""
+    """Addresses to paste, quoted for a shell, a line each; the lines are never broken."""
     rows = [("generator", shlex.quote(result.generator)), ("samples", shlex.quote(str(result.sheet)))]
     if result.exported is not None:
         rows.insert(1, ("program", f"{shlex.quote(result.exported)}  (--trust)"))

@@ -59,7 +59,7 @@ def _verdict_lines(result: GateResult) -> RenderableType:
 
 
 class _Scale:
-    """What is proved and the limits, one above the other on one scale from 0."""
+    """The proved interval and the limits, one above the other on one scale from 0."""
 
     def __init__(self, result: GateResult) -> None:
         self._result = result
@@ -105,7 +105,7 @@ def _ends(interval: Interval) -> str:
 
 
 def _judgement(result: GateResult) -> Iterator[str]:
-    """What was judged, against what, and whether it repeats."""
+    """Remarks on the interval that was judged, the baseline, and repeatability."""
     if result.confidence is None:
         judged = "The two sample sets were judged (--on samples): both ends are certain."
     else:

@@ -60,7 +60,7 @@ class Bars(Protocol):
     widest: int
 
     def header(self, width: int) -> str:
-        """Of the bars."""
+        """Header above the bars."""
         ...
 
     def cells(self, width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
