@@ -8,7 +8,7 @@ def main() -> int:
     try:
         from wdist.cli.main import main as command_line
     except KeyboardInterrupt:
-        sys.stderr.write("error: interrupted before the result was there\n")
+        sys.stderr.write("error: interrupted before there was a result\n")
         return 130
     return command_line()
 

@@ -121,7 +121,7 @@ def test_ctrl_c_before_anything_is_there_says_so(wdist, files, monkeypatch):
     answer = wdist("compare", *files)
     assert answer.status == 130
     assert answer.out == ""
-    assert "interrupted before the result was there" in answer.error
+    assert "interrupted before there was a result" in answer.error
 
 
 def test_a_disk_that_is_full_for_one_file_does_not_lose_the_others(wdist, files, comparison, monkeypatch, tmp_path):

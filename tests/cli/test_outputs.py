@@ -115,7 +115,7 @@ def test_an_interrupt_before_any_bound_says_so_with_status_130(wdist, calls):
     calls.result = KeyboardInterrupt()
     answer = wdist(*estimate_words())
     assert (answer.status, answer.out) == (130, "")
-    assert answer.error == "interrupted before the result was there"
+    assert answer.error == "interrupted before there was a result"
 
 
 def test_a_gap_that_was_asked_for_and_not_reached_has_status_4(wdist, calls, made_estimate):
@@ -325,4 +325,4 @@ def test_an_interrupt_during_the_imports_is_told_like_any_other(monkeypatch, cap
     monkeypatch.delitem(sys.modules, "wdist.cli.main")
     monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
     assert main() == ExitStatus.INTERRUPTED
-    assert capsys.readouterr().err == "error: interrupted before the result was there\n"
+    assert capsys.readouterr().err == "error: interrupted before there was a result\n"

@@ -17,8 +17,7 @@ from wdist.estimation.estimate import estimate
 from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
 from wdist.gate.gate import GateResult, gate, interval_of, judged
 from wdist.gate.rules import Answer, Maximum
-from wdist.report.documents.document import text
-from wdist.report.documents.gate import GateDocument
+from wdist.report.documents.forms import document_text
 
 FORMULA = {"critic": "mean-difference"}
 DRAWS = "synthetic:gaussian?dim=3"
@@ -35,7 +34,7 @@ def sets():
 
 
 def record(path, result):
-    path.write_text(text(GateDocument.of_gate(result)))
+    path.write_text(document_text(result, command="gate"))
     return path
 
 
@@ -107,11 +106,11 @@ def test_a_regression_is_judged_against_a_document_of_the_same_reference(sets, t
 
 def test_what_compare_records_is_a_baseline(sets, tmp_path):
     from wdist.comparison.compare import compare
-    from wdist.report.documents.comparison import ComparisonDocument
 
     a, b = sets
     path = tmp_path / "ranked.json"
-    path.write_text(text(ComparisonDocument.of(compare(a, [b, moved(b, 3)], names=["near", "far"], critic="mean-difference"))))
+    ranked = compare(a, [b, moved(b, 3)], names=["near", "far"], critic="mean-difference")
+    path.write_text(document_text(ranked, command="compare"))
     assert gate(a, moved(b, 1), baseline=f"{path}:near", on="samples", **FORMULA).answer is Answer.FAIL
     assert gate(a, moved(b, 1), baseline=f"{path}:far", on="samples", **FORMULA).answer is Answer.PASS
 
@@ -181,7 +180,7 @@ def digits_again(a, b):
     """Prints the document of a gate that tries every kind of critic."""
     settings = CriticSettings(width=16, depth=2, batch_size=64)
     result = gate(a, b, maximum=1.0, settings=settings, steps=8)
-    sys.stdout.write(text(GateDocument.of_gate(result)))
+    sys.stdout.write(document_text(result, command="gate"))
 
 
 def without_times(document):

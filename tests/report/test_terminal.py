@@ -81,7 +81,7 @@ def test_the_verdict_comes_first_in_plain_words(estimate, estimate_of, critic_of
 
 def test_six_lines_come_before_the_critics(estimate):
     lines = shown(estimate, 100).splitlines()
-    assert [line.split("  ")[0] for line in lines[2:7]] == ["samples", "populations", "lower ends", "upper ends", "truth"]
+    assert [line.split("  ")[0] for line in lines[2:7]] == ["samples", "populations", "lower bounds", "upper bounds", "truth"]
     assert lines[7].strip() == ""
     assert lines[9].startswith("critic ")
 
@@ -179,8 +179,8 @@ def test_each_end_of_each_interval_says_what_proves_it(auto):
     text = shown(auto, 120)
     assert "1.0087 <= W1 = 1.0100" in text
     assert "0.97765 <= W1 <= 1.2346" in text
-    assert re.search(r"lower ends +c-transform of the optimal potentials; cones, Welch's t, asymptotic\s*\n", text)
-    assert re.search(r"upper ends +exact transport; mean of 8 blocks of 500, Student's t\s*\n", text)
+    assert re.search(r"lower bounds +c-transform of the optimal potentials; cones, Welch's t, asymptotic\s*\n", text)
+    assert re.search(r"upper bounds +exact transport; mean of 8 blocks of 500, Student's t\s*\n", text)
 
 
 def test_all_bounds_for_the_populations_are_counted_together(auto):

@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Ctrl-C once more, while the interpreter ends, would show a traceback and change the exit status.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
-        _complain("interrupted before the result was there")
+        _complain("interrupted before there was a result")
         return ExitStatus.INTERRUPTED
 
 

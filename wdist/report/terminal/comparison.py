@@ -139,5 +139,5 @@ def _circumstances(comparison: Comparison) -> Iterator[str]:
         yield f"No result for {', '.join(comparison.left_out)}."
     unsettled = [entry.name for entry in comparison.ranking if not entry.estimate.converged]
     if unsettled:
-        yield f"Still rising when the budget ended, so a longer --budget may tighten the lower ends: {', '.join(unsettled)}."
+        yield f"Still rising when the budget ended, so a longer --budget may tighten the lower bounds: {', '.join(unsettled)}."
     yield f"seed {comparison.seed}, {comparison.environment.device}, {duration(comparison.seconds)} in total."

@@ -46,10 +46,10 @@ def intervals(estimate: Estimate) -> RenderableType:
     rows.add_row("populations", _population_line(population))
     name, method = estimate.critic.name, METHODS.get(population.method, population.method)
     lower = f"{name}; {method}" if samples.lower_method == name else f"{samples.lower_method}; {name}, {method}"
-    rows.add_row("lower ends", Text(lower, style="dim"))
+    rows.add_row("lower bounds", Text(lower, style="dim"))
     upper = "; ".join(each for each in (samples.upper_method, population.upper_method) if each)
     if upper:
-        rows.add_row("upper ends", Text(upper, style="dim"))
+        rows.add_row("upper bounds", Text(upper, style="dim"))
     if estimate.tolerance is not None:
         asked = f"at most {level(estimate.tolerance)} was requested: "
         rows.add_row("gap", Text.assemble((asked, "dim"), ("reached", "green") if estimate.closed else ("not reached", "yellow")))

@@ -107,9 +107,9 @@ def _ends(interval: Interval) -> str:
 def _judgement(result: GateResult) -> Iterator[str]:
     """Remarks on the interval that was judged, the baseline, and repeatability."""
     if result.confidence is None:
-        judged = "The two sample sets were judged (--on samples): both ends are certain."
+        judged = "The two sample sets were judged (--on samples): both bounds are certain."
     else:
-        ends = "both ends" if result.recorded is None else "its ends and those of the baseline"
+        ends = "both bounds" if result.recorded is None else "its bounds and those of the baseline"
         judged = f"The distributions were judged (--on population); {ends} hold together at {level(result.confidence)}."
     if result.recorded is not None:
         judged += f" Baseline: {result.recorded.document}, {result.recorded.source} against the same reference."
