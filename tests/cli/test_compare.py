@@ -74,7 +74,7 @@ def test_the_same_command_gives_the_same_digits(wdist, files):
         (("real.npy", "late.npy", "--csv", "r.x", "--markdown", "r.x"), "--markdown and --csv name the same file"),
         (("real.npy", "late.npy", "--baselines", "all"), "there is no option --baselines"),
         (("real.npy", "late.npy", "--repeats", "3"), "there is no option --repeats"),
-        (("real.npy", "late.npy", "--critic", "grupsort"), "is no critic"),
+        (("real.npy", "late.npy", "--critic", "grupsort"), "--critic 'grupsort' is no"),
         (("real.npy", "late.npy", "--steps", "5", "--budget", "1s"), "give one of them"),
         (("real.npy", "late.npy", "--confidence", "0.2"), "--confidence"),
     ],

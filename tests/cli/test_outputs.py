@@ -208,7 +208,8 @@ def _program(tmp_path, *words):
             spec = importlib.util.spec_from_file_location("made", {str(_made_by_hand())!r})
             made = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(made)
-            sys.modules["wdist.cli.library"] = SimpleNamespace(run_estimate=lambda *sides, **more: made.make_estimate(16))
+            fake = SimpleNamespace(run_estimate=lambda *sides, **more: made.make_estimate(16))
+            sys.modules["wdist.cli.library"] = sys.modules["wdist.estimation.estimate"] = fake
             from wdist.cli.main import main
             sys.exit(main({list(words)!r}))
             """
