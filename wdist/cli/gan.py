@@ -37,7 +37,7 @@ class GanFlags:
     ] = None
     resume: Annotated[bool, typer.Option("--resume", metavar="", help="Continue the training in DIR, to more steps.")] = False
     steps: Annotated[int | None, opt.option(_TRAINING, "N", "Steps of the generator in total. Default: 4000.", min=1)] = None
-    budget: Annotated[str | None, opt.option(_TRAINING, "TIME", "Train for this long instead: 45s, 2m, 1h.")] = None
+    budget: Annotated[str | None, opt.option(_TRAINING, "TIME", "Training time, instead of --steps: 45s, 2m, 1h.")] = None
     batch_size: Annotated[int | None, opt.option(_TRAINING, "N", "Images of each side in one step. Default: 64.")] = None
     learning_rate: Annotated[
         float | None, opt.option(_TRAINING, "X", "Learning rate of the generator. Default: what suits the critic.")

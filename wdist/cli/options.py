@@ -91,17 +91,9 @@ class EstimateFlags:
     """Options of every estimate, as the command line shows them; the library validates them."""
 
     steps: Annotated[
-        int | None,
-        option(
-            _TRAINING,
-            "N",
-            "Steps of the whole command: two thirds train the main critic, the rest the baselines. Default: chosen from the data.",
-            min=1,
-        ),
+        int | None, option(_TRAINING, "N", "Training steps of the whole command. Default: chosen from the data.", min=1)
     ] = None
-    budget: Annotated[
-        str | None, option(_TRAINING, "TIME", "Time for the whole command, baselines and transport included: 45s, 2m, 1h.")
-    ] = None
+    budget: Annotated[str | None, option(_TRAINING, "TIME", "Time for the whole command, transport included: 45s, 2m, 1h.")] = None
     seed: Seed = 0
     device: Device = "auto"
     batch_size: Annotated[int | None, option(_TRAINING, "N", "Samples of each side in one step.")] = None
@@ -192,6 +184,18 @@ Critics: TypeAlias = Annotated[str | None, _CRITICS]
 class ComparedCritics(EstimateFlags):
     """Options of an estimate that shows several critics and seeds."""
 
+    steps: Annotated[
+        int | None,
+        option(
+            _TRAINING,
+            "N",
+            "Steps of the whole command: two thirds train the main critic, the rest the baselines. Default: chosen from the data.",
+            min=1,
+        ),
+    ] = None
+    budget: Annotated[
+        str | None, option(_TRAINING, "TIME", "Time for the whole command, baselines and transport included: 45s, 2m, 1h.")
+    ] = None
     repeats: Annotated[
         int, option(_TRAINING, "R", "Train each critic with R seeds, from --seed on, on one split, and show the spread.", min=1)
     ] = 1

@@ -12,7 +12,7 @@ def command(
     of: Annotated[
         str,
         typer.Argument(
-            metavar="[COMMAND]",
+            metavar="COMMAND",
             help="One of estimate, synthetic (the same document), compare, gate, gan, verify, reproduce, bench.",
         ),
     ] = "estimate",

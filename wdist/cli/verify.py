@@ -17,7 +17,7 @@ def command(
     a: Annotated[str | None, typer.Argument(metavar="A", help="First source. Default: the address that was saved.")] = None,
     b: Annotated[str | None, typer.Argument(metavar="B", help="Second source. Default: the address that was saved.")] = None,
     *,
-    device: opt.Device = "cpu",
+    device: Annotated[str, opt.option("Sources", "NAME", "Where to draw samples: auto, cpu, cuda or cuda:1.")] = "cpu",
     features: opt.Features = None,
     sources: opt.SourceOptions,
     outputs: Annotated[Outputs, OutputOptions("verify")],
