@@ -58,8 +58,8 @@ class Format:
         return self.option.removeprefix("--").replace("-", "_")
 
 
-def _document(*takes: str) -> Renderer:
-    return Renderer("documents.forms:document_text", "Also write the JSON document to FILE.", ("command", *takes))
+def _document(*takes: str, function: str = "documents.forms:document_text") -> Renderer:
+    return Renderer(function, "Also write the JSON document to FILE.", ("command", *takes))
 
 
 _SUMMARY = Renderer("exports.gate:gate_markdown", "Also write a summary in Markdown to FILE.")

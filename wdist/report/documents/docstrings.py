@@ -24,7 +24,8 @@ def attributes(path: str) -> dict[str, tuple[str, str]]:
     """
     module, _, name = path.partition(":")
     tree = _parsed(module)
-    (found,) = (each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == name)
+    found = next((each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == name), None)
+    assert found is not None, f"{module} has no class {name}; the table of documents names another place"
     known: dict[str, tuple[str, str]] = {}
     for base in found.bases:
         if isinstance(base, ast.Name) and any(isinstance(each, ast.ClassDef) and each.name == base.id for each in tree.body):
