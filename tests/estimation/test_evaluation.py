@@ -13,7 +13,7 @@ from wdist.data.rows import gather
 from wdist.data.sources.in_memory import open_values
 from wdist.data.split import split
 from wdist.errors import UsageError
-from wdist.estimation.evaluation import Statement, diameters, judge, run_trial
+from wdist.estimation.evaluation import ErrorBudget, diameters, judge, run_trial
 from wdist.estimation.task import Task
 from wdist.training.budget import Budget
 from wdist.training.observer import Silent
@@ -66,7 +66,7 @@ def test_standardisation_is_fitted_on_training_rows_alone():
 def test_the_budget_is_chosen_where_none_is_given_and_settings_are_told():
     a, b = two_moons(60, 60, 2)
     task = Task(pair=pair_of(a, b), settings=SMALL, budget=Budget(steps=3), seed=0, device=CPU, observer=Silent())
-    result = run_trial(RECIPES["groupsort-bjorck"], task, statement=Statement(confidence=0.9, method="welch", bounds=1))
+    result = run_trial(RECIPES["groupsort-bjorck"], task, errors=ErrorBudget(confidence=0.9, method="welch"))
     assert result.settings["budget"] == "3 steps"
     assert result.settings["width"] == 16
     assert None not in result.settings.values()
@@ -77,12 +77,12 @@ def test_empirical_bernstein_takes_its_ranges_from_the_type():
     random = np.random.default_rng(0)
     images = [torch.from_numpy(random.integers(low, low + 100, (600, 3, 3), dtype=np.uint8)) for low in (0, 150)]
     assert diameters(pair_of(*images)) == (3.0, 3.0)
-    statement = Statement(confidence=0.9, method="empirical-bernstein", bounds=1)
-    bernstein, student = trial(*images, statement=statement, steps=60), trial(*images, steps=60)
+    statement = ErrorBudget(confidence=0.9, method="empirical-bernstein")
+    bernstein, student = trial(*images, errors=statement, steps=60), trial(*images, steps=60)
     assert bernstein.population.method == "empirical-bernstein"
     assert bernstein.population.lower < student.population.lower
     with pytest.raises(UsageError, match="use --ci welch"):
-        trial(*two_moons(60, 60, 2), statement=statement)
+        trial(*two_moons(60, 60, 2), errors=statement)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.float16, torch.float32, torch.float64], ids=str)
@@ -106,7 +106,7 @@ def test_samples_that_many_batches_are_needed_for_are_all_seen(monkeypatch):
 def test_judging_the_same_critic_again_gives_the_same_numbers():
     pair = pair_of(*two_moons(80, 80, 2))
     result = judged(pair)
-    statement = Statement(confidence=0.95, method="welch", bounds=1)
+    statement = ErrorBudget(confidence=0.95, method="welch")
     again = judge(result.frozen, certify(result.frozen), pair_of(*two_moons(80, 80, 2)), statement, name=result.name)
     assert (again.samples, again.population, again.training_value) == (result.samples, result.population, result.training_value)
 

@@ -30,15 +30,6 @@ class Blend:
     """Dual value of both together on the samples that decided, in the same units."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class BlendRecipe:
-    """What two critics together are called."""
-
-    name: str
-    title: str = "two critics together"
-    bound_by_construction: bool = True
-
-
 def best_blend(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Blend:
     """The way of putting two critics together that is worth most.
 

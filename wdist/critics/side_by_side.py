@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from wdist.critics.critic import Critic
-from wdist.critics.dense import DenseCritic
+from wdist.critics.networks import DenseCritic
 from wdist.lipschitz.activation import Stateless
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
@@ -131,7 +132,6 @@ class CriticResult:
     """Dual value on the training split, in the units of the data; not a bound for the populations."""
     lipschitz_bound: float
     """The certificate: K from above for the frozen critic."""
-    certified: bool
     layers: tuple[LayerBound, ...]
     steps: int
     seconds: float
@@ -154,6 +154,11 @@ class CriticResult:
     tried: tuple[Attempt, ...] = ()
     """What it was chosen from, by the validation split; empty where the user named the critic."""
     interrupted: bool = False
+
+    @property
+    def certified(self) -> bool:
+        """Whether its Lipschitz constant is bounded; a critic without a finite certificate is an error before there is a result."""
+        return math.isfinite(self.lipschitz_bound)
 
 
 @dataclass(frozen=True, kw_only=True)

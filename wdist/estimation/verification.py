@@ -15,7 +15,7 @@ from wdist.data.features.space import FeatureSpace
 from wdist.data.pairing import Pair, open_pair
 from wdist.environment import choose_device
 from wdist.errors import SourceError
-from wdist.estimation.evaluation import Judgement, Statement, judge
+from wdist.estimation.evaluation import ErrorBudget, Judgement, judge
 from wdist.estimation.result import CriticResult, Estimate
 from wdist.ground_metric import METRICS
 from wdist.training.observer import Observer, Silent, Stage
@@ -189,8 +189,8 @@ def verify(
                 f"{path} takes samples of {frozen.dim} coordinates, but those of {pair.a.info.address} have {pair.a.info.dim}; "
                 f"give the two sources that it was trained on"
             )
-        statement = Statement(confidence=claim.confidence, method=claim.method, bounds=claim.jointly_with)
-        judged = judge(frozen, certificate, pair, statement)
+        errors = ErrorBudget(confidence=claim.confidence, method=claim.method, lower_bounds=claim.jointly_with)
+        judged = judge(frozen, certificate, pair, errors)
     finally:
         pair.close()
     return Verification(
