@@ -162,7 +162,8 @@ def test_potentials_are_the_values_in_the_units_of_the_data():
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_saving_and_loading_keeps_every_bit(name, tmp_path):
-    frozen = trial(*two_moons(60, 60, 3), name=name).frozen
+    a, b = two_moons(60, 60, 3)
+    frozen = trial(a, b, name=name).frozen
     path = tmp_path / "critic.safetensors"
     path.write_bytes(frozen.serialise({"claim": "anything", "note": "ünïcode"}))
     loaded, metadata = FrozenCritic.load(path)
@@ -172,6 +173,69 @@ def test_saving_and_loading_keeps_every_bit(name, tmp_path):
     for key, tensor in frozen.tensors().items():
         assert torch.equal(loaded.tensors()[key], tensor)
     assert certify(loaded) == certify(frozen)
+    for x in (a, b, a[:1]):
+        found, expected = (critic.evaluate(torch.from_numpy(x)) for critic in (loaded, frozen))
+        assert np.array_equal(found.values, expected.values)
+        assert found.rounding == expected.rounding
+
+
+def misaligned(tensor):
+    """The same numbers 8 bytes behind the start of a buffer, as in a file."""
+    buffer = torch.empty(tensor.numel() + 8, dtype=torch.float64)
+    start = next(i for i in range(1, 9) if buffer[i:].data_ptr() % 64 == 8)
+    return buffer[start : start + tensor.numel()].view(tensor.shape).copy_(tensor)
+
+
+def sliced(tensor):
+    """The same numbers as every other one of a larger tensor."""
+    larger = torch.full((*tensor.shape[:-1], 2 * tensor.shape[-1]), float("nan"), dtype=torch.float64)
+    larger[..., ::2] = tensor
+    return larger[..., ::2]
+
+
+LAYOUTS = {
+    "transposed": lambda tensor: tensor.mT.contiguous().mT if tensor.ndim == 2 else tensor,
+    "misaligned": misaligned,
+    "sliced": sliced,
+    "another stride between rows": lambda tensor: tensor.as_strided(tensor.shape, (1, 1)) if tensor.shape == (1, 21) else tensor,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_values_depend_on_the_numbers_and_not_on_their_layout(layout, generator):
+    """To the last bit: sizes at which a matrix product sums in another order where it finds its operands laid out otherwise."""
+    sizes = [(37, 29), (37,), (21, 37), (21,), (1, 21), (1,), (29,), (50, 29)]
+    *numbers, shift, x = [torch.randn(size, generator=generator, dtype=torch.float64) for size in sizes]
+
+    def critic(change):
+        affine = [Affine(weight=change(numbers[i]), bias=change(numbers[i + 1])) for i in (0, 2, 4)]
+        layers = [affine[0], activated("abs"), affine[1], activated("relu"), affine[2]]
+        return FrozenCritic(layers, Standardisation(shift=change(shift), spread=1.7))
+
+    plain, other = critic(lambda tensor: tensor), critic(LAYOUTS[layout])
+    assert torch.equal(other.potentials(x), plain.potentials(x))
+    assert torch.equal(plain.potentials(LAYOUTS[layout](x)), plain.potentials(x))
+    assert certify(other) == certify(plain)
+    assert other.digest() == plain.digest()
+
+
+def test_a_frozen_critic_outlives_changes_of_what_it_was_made_from():
+    weight, bias, shift = torch.ones(1, 3, dtype=torch.float64), zeros(1), zeros(3)
+    frozen = FrozenCritic([Affine(weight=weight, bias=bias)], Standardisation(shift=shift, spread=1.0))
+    before = frozen.digest()
+    for tensor in (weight, bias, shift):
+        tensor += 1
+    assert frozen.digest() == before
+
+
+def test_a_loaded_critic_outlives_its_file(tmp_path):
+    path = tmp_path / "critic.safetensors"
+    critic = load(tmp_path, *small())
+    before = critic.digest()
+    with path.open("r+b") as file:
+        file.seek(-8, 2)
+        file.write(b"\xff" * 8)
+    assert critic.digest() == before
 
 
 def small(**changes):

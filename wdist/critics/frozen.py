@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from wdist.data.standardisation import Standardisation
 from wdist.errors import SourceError, UsageError
-from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
+from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound, owned
 from wdist.lipschitz.frozen_layers import read_layer
 from wdist.lipschitz.linalg.rounding import gamma
 
@@ -35,6 +35,9 @@ class Potentials:
 class FrozenCritic:
     """x -> K * spread * network((x - shift) / spread), evaluated in float64.
 
+    It owns its numbers, all in one layout (:func:`wdist.lipschitz.frozen_layer.owned`), so that the saved and the loaded critic
+    give the same bits on the same machine with the same number of threads.
+
     Arguments:
         layers: of the network, the last with one output.
         standardisation: the shift and the spread, which are part of the function.
@@ -46,7 +49,7 @@ class FrozenCritic:
 
     def __init__(self, layers: Sequence[FrozenLayer], standardisation: Standardisation, *, lipschitz: float = 1.0) -> None:
         self.layers = tuple(layers)
-        self.standardisation = standardisation
+        self.standardisation = replace(standardisation, shift=owned(standardisation.shift))
         self.lipschitz = lipschitz
 
     @property
@@ -75,7 +78,7 @@ class FrozenCritic:
         Arguments:
             x: shape (n, dim), on any device, in the units of the data; taken as exact.
         """
-        h = self.standardisation.apply(x.cpu().double())
+        h = self.standardisation.apply(x.cpu().double().contiguous())
         norm = _largest_norm(h)
         error = gamma(3) * norm
         for layer, bound in zip(self.layers, self.bounds, strict=False):
@@ -88,10 +91,10 @@ class FrozenCritic:
 
     def tensors(self) -> dict[str, Tensor]:
         """All numbers by name, as they are stored."""
-        tensors = {"shift": self.standardisation.shift.cpu()}
+        tensors = {"shift": self.standardisation.shift}
         for position, layer in enumerate(self.layers):
             for name, tensor in layer.tensors().items():
-                tensors[f"layers.{position}.{name}"] = tensor.cpu().contiguous()
+                tensors[f"layers.{position}.{name}"] = tensor
         return tensors
 
     def description(self) -> str:
@@ -121,7 +124,7 @@ class FrozenCritic:
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name).double() for name in file.keys()}  # noqa: SIM118 (not a dict)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         except (SafetensorError, OSError) as error:
             raise SourceError(
                 f"{path} cannot be read as a safetensors file ({error}); give a critic saved by --save-critic"
