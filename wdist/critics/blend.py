@@ -16,6 +16,7 @@ from torch import Tensor
 
 from wdist.critics.frozen import FrozenCritic
 from wdist.lipschitz.envelope import Envelope
+from wdist.lipschitz.linalg.rounding import best_up_to_rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,8 @@ def best_blend(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> B
     Arguments:
         first, second: values of each critic on samples of A, shape (n,), and of B, shape (m,), float64.
     """
-    return max((_best_minimum(first, second, sign) for sign in (1, -1)), key=lambda blend: blend.value)
+    blends = [_best_minimum(first, second, sign) for sign in (1, -1)]
+    return best_up_to_rounding(blends, lambda blend: blend.value)
 
 
 def _best_minimum(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], sign: int) -> Blend:

@@ -27,6 +27,7 @@ from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.frozen_layers import Affine
+from wdist.lipschitz.linalg.rounding import best_up_to_rounding
 
 _POINTS, _NUMBERS = 2000, 1 << 20
 """Training samples of each side to solve for, about a second, and how many coordinates they may have together: in hundreds of
@@ -73,7 +74,7 @@ def better_extension(
     u, v = (side - side.mean() for side in (u, v))
     upper: list[FrozenLayer] = [Cones.distinct(y, -v, p=metric.p)]
     lower: list[FrozenLayer] = [Cones.distinct(x, -u, p=metric.p), _negative(x)]
-    return max((upper, lower), key=lambda layers: _dual_value(layers, judged_on))
+    return best_up_to_rounding((upper, lower), lambda layers: _dual_value(layers, judged_on))
 
 
 def _negative(like: Tensor) -> Affine:

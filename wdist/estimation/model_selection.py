@@ -21,6 +21,7 @@ from wdist.estimation.evaluation import evaluate_rows, training_sample
 from wdist.estimation.requested import RequestedCritic
 from wdist.estimation.result import Attempt
 from wdist.ground_metric import GroundMetric
+from wdist.lipschitz.linalg.rounding import best_up_to_rounding
 from wdist.training.budget import Budget
 from wdist.training.kind import CriticSpec, TrainedCritic, TrainingJob, with_budget
 from wdist.training.loop import TrainingOutcome
@@ -140,7 +141,7 @@ class _Search:
     def prolong(self, budget: Budget) -> None:
         """Trains the kind of the best trained candidate once more, with the rest of the budget."""
         trained = [each for each in self._candidates if each.spec is not None and each.spec.budget is not None]
-        if trained and (leader := max(trained, key=lambda each: each.validation).spec) is not None:
+        if trained and (leader := _best(trained).spec) is not None:
             (found,) = fit(leader, [self._job], budget, self._agenda)
             self.add(found, leader)
 
@@ -148,12 +149,12 @@ class _Search:
         """The best candidate, the best two combined included."""
         if not self._candidates:
             return self._failure
-        best_of_kind = {each.critic.name: each for each in sorted(self._candidates, key=lambda each: each.validation)}
-        ranked = sorted(best_of_kind.values(), key=lambda each: each.validation, reverse=True)
-        fitted = tuple(each.critic for each in ranked)
-        if len(ranked) > 1 and not self._job.interruption.requested:
-            self.add(_combined(ranked[0].critic, ranked[1].critic, pair=self._job.pair), None)
-        best = max(self._candidates, key=lambda each: each.validation)
+        fitted = tuple(each.critic for each in sorted(self._candidates, key=lambda each: each.validation, reverse=True))
+        first = _best(self._candidates)
+        others = [each for each in self._candidates if each.critic.name != first.critic.name]
+        if others and not self._job.interruption.requested:
+            self.add(_combined(first.critic, _best(others).critic, pair=self._job.pair), None)
+        best = _best(self._candidates)
         tried = tuple(
             Attempt(
                 name=each.critic.name,
@@ -165,6 +166,11 @@ class _Search:
             for each in self._candidates
         )
         return Selection(critic=best.critic, tried=tried, fitted=fitted)
+
+
+def _best(candidates: Sequence[_Candidate]) -> _Candidate:
+    """The candidate with the largest validation value; among equal ones, the first that was tried."""
+    return best_up_to_rounding(candidates, lambda each: each.validation)
 
 
 def validation_value(critic: FrozenCritic, pair: Pair, metric: GroundMetric) -> float:
