@@ -37,8 +37,8 @@ def samples(repository):
 @pytest.fixture
 def no_transport(monkeypatch):
     """No upper end: between many samples it takes longer than all the rest."""
-    monkeypatch.setattr("wdist.estimation.question.TRANSPORT_SECONDS", 1e-9)
-    monkeypatch.setattr("wdist.estimation.question.POPULATION_SECONDS", 1e-9)
+    monkeypatch.setattr("wdist.estimation.run.TRANSPORT_SECONDS", 1e-9)
+    monkeypatch.setattr("wdist.estimation.run.POPULATION_SECONDS", 1e-9)
 
 
 @pytest.fixture

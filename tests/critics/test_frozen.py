@@ -1,6 +1,7 @@
 """The frozen critic: values within their stated rounding of the exact function, the same after saving, and no forgery accepted."""
 
 import json
+from dataclasses import replace
 
 import mpmath
 import numpy as np
@@ -10,11 +11,11 @@ from safetensors.torch import save
 
 from tests.trials import SMALL, trial, two_moons
 from wdist.bounds.certificate import certify
-from wdist.critics.catalogue import RECIPES
 from wdist.critics.frozen import FORMAT, FrozenCritic
 from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError, SourceError
 from wdist.lipschitz.frozen_layers import Affine, activated
+from wdist.training.catalogue import CATALOGUE
 
 STANDARD = Standardisation(shift=torch.zeros(3, dtype=torch.float64), spread=1.0)
 
@@ -110,7 +111,7 @@ ACTIVATIONS = ["leaky-relu:0.1", "tanh", "sigmoid", "identity", "maxmin", "maxou
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_values_are_within_the_stated_rounding_whatever_the_activation(activation):
     a, b = two_moons(60, 60, 3)
-    frozen = trial(a, b, settings=SMALL.filled(activation=activation), steps=8).frozen
+    frozen = trial(a, b, settings=replace(SMALL, activation=activation), steps=8).frozen
     found = frozen.evaluate(torch.from_numpy(a[:8] * 30))
     with mpmath.workdps(60):
         exact = exact_values(frozen, torch.from_numpy(a[:8] * 30))
@@ -119,7 +120,7 @@ def test_values_are_within_the_stated_rounding_whatever_the_activation(activatio
 
 
 @pytest.mark.parametrize("data", DATA)
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", CATALOGUE)
 def test_values_are_within_the_stated_rounding_of_the_exact_function(name, data):
     scale, offset = DATA[data]
     a, b = (side * scale + offset for side in two_moons(60, 60, 3))
@@ -160,7 +161,7 @@ def test_potentials_are_the_values_in_the_units_of_the_data():
     assert (frozen.dim, frozen.parameters) == (3, 3 * 16 + 16 + 16 * 16 + 16 + 16 + 1)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", CATALOGUE)
 def test_saving_and_loading_keeps_every_bit(name, tmp_path):
     a, b = two_moons(60, 60, 3)
     frozen = trial(a, b, name=name).frozen
@@ -327,7 +328,7 @@ def test_what_is_no_function_of_a_sample_is_refused(forgery, tmp_path):
 
 @pytest.mark.parametrize("activation", ["householder", "full-sort", "maxout:2", "leaky-relu:0.25", "tanh"])
 def test_every_kind_of_layer_is_read_again(activation, tmp_path):
-    frozen = trial(*two_moons(60, 60, 3), settings=SMALL.filled(activation=activation), steps=3).frozen
+    frozen = trial(*two_moons(60, 60, 3), settings=replace(SMALL, activation=activation), steps=3).frozen
     path = tmp_path / "critic.safetensors"
     path.write_bytes(frozen.serialise({}))
     assert FrozenCritic.load(path)[0].digest() == frozen.digest()

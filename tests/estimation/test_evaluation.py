@@ -1,22 +1,19 @@
-"""One trial: no choice depends on the held-out split, and what is judged is what was certified."""
+"""Evaluation: no choice depends on the held-out split, and what is judged is what was certified."""
 
 import numpy as np
 import pytest
 import torch
 
-from tests.trials import CPU, SMALL, judged, pair_of, trial, two_moons
+from tests.trials import SMALL, judged, pair_of, trial, two_moons
 from wdist.bounds.certificate import certify
 from wdist.bounds.confidence.asymptotic import welch
 from wdist.bounds.dual import dual_value, evaluate, lower_bound
-from wdist.critics.catalogue import RECIPES
 from wdist.data.rows import gather
 from wdist.data.sources.in_memory import open_values
 from wdist.data.split import split
 from wdist.errors import UsageError
-from wdist.estimation.evaluation import ErrorBudget, diameters, judge, run_trial
-from wdist.estimation.task import Task
-from wdist.training.budget import Budget
-from wdist.training.observer import Silent
+from wdist.estimation.estimate import estimate
+from wdist.estimation.evaluation import ErrorBudget, diameters, judge
 
 
 def test_numbers_are_those_of_the_frozen_critic_on_the_stated_samples():
@@ -63,10 +60,8 @@ def test_standardisation_is_fitted_on_training_rows_alone():
     assert pair_of(a, b).standardisation.spread != before.spread
 
 
-def test_the_budget_is_chosen_where_none_is_given_and_settings_are_told():
-    a, b = two_moons(60, 60, 2)
-    task = Task(pair=pair_of(a, b), settings=SMALL, budget=Budget(steps=3), seed=0, device=CPU, observer=Silent())
-    result = run_trial(RECIPES["groupsort-bjorck"], task, errors=ErrorBudget(confidence=0.9, method="welch"))
+def test_settings_are_told_with_the_budget():
+    result = estimate(*two_moons(60, 60, 2), critic="groupsort-bjorck", baselines="none", settings=SMALL, steps=3).critic
     assert result.settings["budget"] == "3 steps"
     assert result.settings["width"] == 16
     assert None not in result.settings.values()
@@ -99,7 +94,7 @@ def test_every_stored_type_gives_the_bound_of_its_values_in_float64(dtype):
 def test_samples_that_many_batches_are_needed_for_are_all_seen(monkeypatch):
     a, b = two_moons(150, 100, 3)
     whole = trial(a, b)
-    monkeypatch.setattr("wdist.estimation.samples._BATCH_NUMBERS", 2048)
+    monkeypatch.setattr("wdist.estimation.evaluation._BATCH_NUMBERS", 2048)
     assert trial(a, b).samples.lower == pytest.approx(whole.samples.lower, rel=1e-12)
 
 

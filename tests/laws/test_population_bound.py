@@ -18,12 +18,12 @@ def allowed(runs, alpha):
     return int(stats.binom.ppf(0.999, runs, alpha))
 
 
-def share_wrong(draw, truth, *, statement, runs, name="groupsort-bjorck", steps=15):
+def share_wrong(draw, truth, *, errors, runs, name="groupsort-bjorck", steps=15):
     """How many bounds exceed the truth, and how large they are in the mean."""
     lower = []
     for seed in range(runs):
         pair = pair_of(*draw(np.random.default_rng(seed)), seed=seed)
-        lower.append(judged(pair, name=name, seed=seed, steps=steps, settings=TINY, errors=statement).population.lower)
+        lower.append(judged(pair, name=name, seed=seed, steps=steps, settings=TINY, errors=errors).population.lower)
     return sum(bound > truth for bound in lower), float(np.mean(lower))
 
 
@@ -86,19 +86,19 @@ def test_the_interval_for_the_populations_misses_the_truth_no_oftener_than_it_sa
             seed=seed,
         )
         method = "welch" if diameter is None else "betting"
-        statement = ErrorBudget(confidence=0.8, method=method, bounds=2)
-        lower = judged(pair, name="mean-difference", errors=statement).population.lower
+        errors = ErrorBudget(confidence=0.8, method=method, lower_bounds=2)
+        lower = judged(pair, name="mean-difference", errors=errors).population.lower
         assert lower < upper.value
         wrong += not lower <= truth <= upper.value
     assert wrong <= allowed(runs, 0.2)
 
 
 def test_bounds_stated_together_share_the_error():
-    statement = ErrorBudget(confidence=0.95, method="welch", bounds=5)
-    assert statement.alpha == pytest.approx(0.01)
+    errors = ErrorBudget(confidence=0.95, method="welch", lower_bounds=5)
+    assert errors.alpha == pytest.approx(0.01)
     a, b = np.random.default_rng(0).normal([[[1.0]], [[0.0]]], size=(2, 100, 2))
     alone, together = (
-        judged(pair_of(a, b), settings=TINY, errors=ErrorBudget(confidence=0.95, method="welch", bounds=k)).population
+        judged(pair_of(a, b), settings=TINY, errors=ErrorBudget(confidence=0.95, method="welch", lower_bounds=k)).population
         for k in (1, 5)
     )
     assert together.lower < alone.lower

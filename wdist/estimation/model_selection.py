@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -107,13 +107,14 @@ def fit(
         budget: for each job; None for the default.
         agenda: announces the critic.
     """
-    if jobs[0].interruption.requested:
-        return [None] * len(jobs)
     own = None if spec.budget is None else budget or spec.budget
-    text = "no training" if own is None else str(own) + (f", {len(jobs)} seeds" if len(jobs) > 1 else "")
-    agenda.critic(spec.kind.name, text, spec.expected_seconds(own) * len(jobs))
-    shared = own if own is None or own.seconds is None else own.part(len(jobs))
-    found = jobs[0].interruption.attempt(partial(spec.kind.fit_together, spec, jobs, shared)) or []
+
+    def announced() -> list[Any]:
+        text = "no training" if own is None else str(own) + (f", {len(jobs)} seeds" if len(jobs) > 1 else "")
+        agenda.critic(spec.kind.name, text, spec.expected_seconds(own) * len(jobs))
+        return spec.kind.fit_together(spec, jobs, own if own is None or own.seconds is None else own.part(len(jobs)))
+
+    found = jobs[0].interruption.attempt(announced) or []
     give_back_memory()
     fitted = [with_budget(each, own) if isinstance(each, TrainedCritic) else each for each in found]
     if first := next((each for each in fitted if isinstance(each, TrainedCritic)), None):
