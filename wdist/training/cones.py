@@ -20,9 +20,9 @@ _SMALLEST_BATCH, _LARGEST_BATCH, _BATCH_NUMBERS = 1 << 14, 1 << 16, 1 << 23
 _RATE = 0.5
 """Step in mean distances of a sample from its centre, for a unit of gradient."""
 _LEAST_REACH, _WHOLE_REACH = 0.3, 8.0
-"""Where the first centres lie between the mean (0) and a sample (1), at least; and up to how many dimensions they lie on the sample."""
+"""First centres lie at least this far from the mean towards a sample; and on the sample up to this many dimensions."""
 _VALIDATION_ROWS, _LEAST_VALIDATION_ROWS, _VALIDATION_NUMBERS = 16_384, 2048, 1 << 23
-"""Samples of each side: cones are cheap to evaluate, and their last few per cent are worth telling apart; fewer in more dimensions."""
+"""Validation samples of each side: cones are cheap to evaluate; fewer in more dimensions."""
 _SIGN_SHARE = 0.06
 """Share of the budget for each orientation before one is chosen."""
 _MOST_STEPS, _FLOPS_A_SECOND, _SECONDS = 300, 1e11, 15.0

@@ -110,11 +110,9 @@ class TrainedCritic:
     critic: FrozenCritic
     outcome: TrainingOutcome
     settings: dict[str, str | int | float | None]
-    """As shown to the user."""
+    """Settings as shown to the user."""
     bound_by_construction: bool = True
     """Whether its constraint alone bounds the Lipschitz constant."""
-    budget: str = ""
-    """As shown to the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +120,9 @@ class CriticKind(ABC):
     """One kind of critic: a row of the catalogue."""
 
     name: str
-    """As users write it and results show it."""
+    """Name, as users write it and results show it."""
     title: str
-    """In a few words, for tables and help."""
+    """The same in a few words, for tables and help."""
     source: str
     """Citation."""
 
@@ -200,4 +198,4 @@ class CriticKind(ABC):
 def with_budget(trained: TrainedCritic, budget: Budget | None) -> TrainedCritic:
     """The same critic, its budget among the settings that are shown."""
     text = "no training" if budget is None else str(budget)
-    return replace(trained, budget=text, settings={**trained.settings, "budget": text})
+    return replace(trained, settings={**trained.settings, "budget": text})
