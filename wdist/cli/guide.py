@@ -43,7 +43,7 @@ _TEX = (
 
 
 def command(
-    topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="A page, such as gates. Default: the index.")] = None,
+    topic: Annotated[str | None, typer.Argument(metavar="TOPIC", help="A page, such as gates. Default: the index.")] = None,
     list_topics: Annotated[bool, typer.Option("--list", metavar="", help="List the topics, one to a line.")] = False,
     debug: opt.Debug = False,
 ) -> int:
