@@ -35,8 +35,8 @@ reformat: $(VENV)/.installed-lint  ## let ruff rewrite the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-readme: $(VENV)/.installed-test  ## regenerate what the README quotes
-	$(BIN)/python tests/readme.py
+readme: $(VENV)/.installed-test  ## regenerate the output that the README and the guide quote
+	$(BIN)/python tests/quotations.py
 
 clean:  ## remove the environment, caches and what the demo wrote
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

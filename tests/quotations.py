@@ -1,8 +1,8 @@
-"""What the README quotes: found, run again, and put back (``make readme``).
+"""Quoted output of the README and of the guide: found, run again, and put back (``make readme``).
 
-A quoted output stands between two comments, of which the first names the command:
+A quoted output stands between two comments. The first names the command, and may keep the first lines only:
 
-    <!-- output of: wdist estimate a.h5 b.h5 -->
+    <!-- output of: wdist estimate a.h5 b.h5 | head -6 -->
     ...
     <!-- end of output -->
 """
@@ -18,17 +18,22 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
+GUIDE = REPOSITORY / "wdist" / "guide"
+PAGES = (README, *sorted(GUIDE.glob("*.md")))
+"""All files that may quote output."""
 QUOTED = re.compile(r"<!-- output of: (?P<command>wdist .*?) -->\n(?P<text>.*?)<!-- end of output -->\n", re.DOTALL)
-_WIDTH = 1400
-"""Pixels of a figure in the README."""
+COLUMNS = 80
+"""Width of quoted output, which fits every terminal that shows the guide."""
 WRITING_OPTIONS = ("--plot", "--output", "-o", "--save-critic")
+_FIGURE_PIXELS = 1400
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quotation:
-    """A command, and what the README says that it prints."""
+    """A command, and the output that a page quotes."""
 
     command: str
+    """As the comment says, with ``| head -N`` if only the first lines are quoted."""
     text: str
 
     @property
@@ -36,25 +41,43 @@ class Quotation:
         """Help is quoted to the letter; results differ in their digits from machine to machine."""
         return self.command.endswith("--help")
 
+    @property
+    def run(self) -> str:
+        """The command without ``| head -N``."""
+        return self.command.partition(" | head -")[0]
+
+    @property
+    def lines(self) -> int | None:
+        """How many lines are quoted; None for all."""
+        count = self.command.partition(" | head -")[2]
+        return int(count) if count else None
+
     def rerun(self, extra: Sequence[str] = (), *, folder: Path | None = None) -> str:
-        """What the command prints now, as the README quotes it.
+        """The block that quotes what the command prints now.
 
         Arguments:
             extra: further options.
             folder: where files that the command writes go instead of where it says.
         """
-        arguments = shlex.split(self.command)[1:]
+        arguments = shlex.split(self.run)[1:]
         if folder is not None:
             for i, option in enumerate(arguments[:-1]):
                 if option in WRITING_OPTIONS:
                     arguments[i + 1] = str(folder / Path(arguments[i + 1]).name)
-        return f"```text\n$ {self.command}\n{printed([*arguments, *extra])}\n```\n"
+        return self.block(printed([*arguments, *extra]))
+
+    def block(self, output: str) -> str:
+        """The block that quotes an output; dots stand for lines that are left out."""
+        lines = output.splitlines()
+        if self.lines is not None and len(lines) > self.lines:
+            lines = [*lines[: self.lines], "..."]
+        return "\n".join(["```text", f"$ {self.run}", *lines, "```", ""])
 
 
 def printed(arguments: Sequence[str]) -> str:
-    """The standard output of ``wdist`` with these arguments, without colours, 100 columns wide."""
+    """The standard output of ``wdist`` with these arguments, without colours, :data:`COLUMNS` wide."""
     environment = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "PYTEST_ADDOPTS")}
-    environment |= {"NO_COLOR": "1", "COLUMNS": "100", "TERMINAL_WIDTH": "100"}
+    environment |= {"NO_COLOR": "1", "COLUMNS": str(COLUMNS), "TERMINAL_WIDTH": str(COLUMNS)}
     command = [sys.executable, "-m", "wdist", *arguments]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
@@ -63,13 +86,13 @@ def printed(arguments: Sequence[str]) -> str:
 
 
 def quotations(text: str) -> Iterator[Quotation]:
-    """All quoted outputs, in the order of the README."""
+    """All quoted outputs of a page, in order."""
     for match in QUOTED.finditer(text):
         yield Quotation(command=match["command"], text=match["text"])
 
 
 def skeleton(text: str) -> list[str]:
-    """The words of an output in alphabetical order: without digits, rules and spacing, and without what may turn out either way.
+    """Words of an output in alphabetical order: without digits, rules and spacing, and without what may turn out either way.
 
     Critics stand in the order of their bounds, and a training has settled or not; both change with the digits.
     """
@@ -82,33 +105,36 @@ def skeleton(text: str) -> list[str]:
 
 
 def whatever_was_chosen(text: str) -> str:
-    """What an output says whichever critic was chosen: all above the tables of critics, which differ with the steps of each."""
+    """The part of an output that does not depend on the chosen critic: all above the tables of critics."""
     return re.sub(r"from below: [^,\u2502\n]+", "from below: a critic", text.partition("\ncritic ")[0])
 
 
-def main() -> None:
-    """Runs every quoted command and writes what it prints now."""
-    text = README.read_text()
-    for quotation in quotations(text):
-        sys.stderr.write(f"{quotation.command}\n")
-        text = text.replace(
-            f"<!-- output of: {quotation.command} -->\n{quotation.text}",
-            f"<!-- output of: {quotation.command} -->\n{quotation.rerun()}",
-        )
-        for figure in re.findall(r"--plot (\S+\.png)", quotation.command):
-            shrink(REPOSITORY / figure)
-    README.write_text(text)
+def main(names: Sequence[str] = ()) -> None:
+    """Runs every quoted command and writes what it prints now.
+
+    Arguments:
+        names: files to update; all of them by default.
+    """
+    for page in map(Path, names) if names else PAGES:
+        text = page.read_text()
+        for quotation in quotations(text):
+            sys.stderr.write(f"{page.name}: {quotation.command}\n")
+            comment = f"<!-- output of: {quotation.command} -->\n"
+            text = text.replace(comment + quotation.text, comment + quotation.rerun())
+            for figure in re.findall(r"--plot (\S+\.png)", quotation.command):
+                shrink(REPOSITORY / figure)
+        page.write_text(text)
 
 
 def shrink(figure: Path) -> None:
-    """Keeps as much of a figure as a page shows, in 256 colours, rare ones among them: a fifth of the bytes in every clone."""
+    """Reduces a figure to what a page shows, in 256 colours, rare ones among them: a fifth of the bytes in every clone."""
     from PIL import Image
 
     with Image.open(figure) as image:
         shown = image.convert("RGB")
-    shown.thumbnail((_WIDTH, shown.height), Image.Resampling.LANCZOS)
+    shown.thumbnail((_FIGURE_PIXELS, shown.height), Image.Resampling.LANCZOS)
     shown.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(figure, optimize=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
