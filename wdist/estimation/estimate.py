@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from wdist.data.rows import gather
 from wdist.data.split import ENOUGH_HELD_OUT
 from wdist.environment import environment
 from wdist.estimation.evaluation import Statement, diameters, union_diameter
+from wdist.estimation.options import EstimateOptions
 from wdist.estimation.question import AUTO, Question
 from wdist.estimation.result import CriticResult, Estimate
 from wdist.estimation.runs import run_trials
@@ -125,6 +126,21 @@ def estimate(
     )
     with closing(question.open(a, b)) as pair:
         return answer(question, pair, truth=truth)
+
+
+def run_estimate(
+    a: Any,
+    b: Any,
+    options: EstimateOptions,
+    *,
+    observer: Observer | None = None,
+    truth: float | None = None,
+    command: str = "estimate",
+) -> Estimate:
+    """Estimates with validated options; arguments, result and errors as for :func:`estimate`."""
+    return estimate(
+        a, b, **{each.name: getattr(options, each.name) for each in fields(options)}, observer=observer, truth=truth, command=command
+    )
 
 
 def answer(question: Question, pair: Pair, *, shelf: Shelf | None = None, truth: float | None = None) -> Estimate:

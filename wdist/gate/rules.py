@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from wdist.errors import ExitStatus, UsageError
-from wdist.gate.digits import at_least, at_most, exactly
+from wdist.bounds.digits import at_least, at_most, exactly
 
 # MERGED gating.interval: What is proved of one W1: two ends, and the confidence at which they hold.
 

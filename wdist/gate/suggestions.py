@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from wdist.gate.digits import at_most
+from wdist.bounds.digits import at_most
 from wdist.gate.rules import Interval, LowerMaximum, NoWorse, On, Rule
 
 _MOST_TIMES = 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wdist.gate.digits import exactly
+from wdist.bounds.digits import exactly
 from wdist.report.numbers import at_least, at_most
 
 if TYPE_CHECKING:
