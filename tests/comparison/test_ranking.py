@@ -82,9 +82,9 @@ def test_the_number_of_samples_closes_the_rule_it_is_made_by():
 @pytest.mark.parametrize(
     ("near", "far", "slope", "words"),
     [
-        ((0.3, 0.4, None), (1.3, 1.4, 2), 0.2, "no upper end"),
+        ((0.3, 0.4, None), (1.3, 1.4, 2), 0.2, "no upper bound"),
         ((0.3, 0.4, 1.5), (1.3, 1.4, 2), None, "could not be measured"),
-        ((0.0, -0.1, 0.9), (0.0, 0.1, 0.9), 0.2, "not told apart from the reference"),
+        ((0.0, -0.1, 0.9), (0.0, 0.1, 0.9), 0.2, "not separated from the reference"),
         ((0.3, 0.4, 1.5), (0.4, 0.5, 1.5), 0.2, "less than their errors"),
         ((0.0, 0.05, 0.3), (0.1, 0.14, 1.5), 0.2, None),
         ((0.3, 0.4, 1.5), (0.7, 0.8, 1.5), 0.02, f"{MOST_TIMES:,.0f} times"),
