@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wdist.errors import ExitStatus, UsageError
-from wdist.gate.rules import Answer, Interval, Limits, LowerMaximum, Maximum, NoWorse, check_asked, joint_confidence
+from wdist.gate.rules import Answer, GateLimits, Interval, Limits, LowerMaximum, Maximum, NoWorse, joint_confidence
 from wdist.gate.verdict import judge, together
 
 PASS, FAIL, INCONCLUSIVE = Answer.PASS, Answer.FAIL, Answer.INCONCLUSIVE
@@ -136,9 +136,9 @@ def test_what_would_decide_is_said_of_open_questions_only():
     toward_fail = judge(Maximum(value=1.5), population(1.0, 3.0, estimate=2.0)).what_would_decide
     # The lower end, 1 below the estimate, has to come within 0.5 of it: four times the samples.
     assert "about 4.0 times as many samples should make it fail" in toward_fail
-    assert "a maximum of 3.000 would pass" in toward_fail
+    assert "A maximum of 3.000 would pass" in toward_fail
     toward_pass = judge(Maximum(value=1.5), population(0.5, 3.0, estimate=1.0, converged=False)).what_would_decide
-    assert "the upper end must fall by 50 %" in toward_pass
+    assert "the upper bound must fall by 50 %" in toward_pass
     assert "--budget" in toward_pass
     assert "none was affordable" in judge(Maximum(value=1.5), samples(1.0, None)).what_would_decide
     assert "over 1000 times" in judge(Maximum(value=1.5), population(1.0, 3.0, estimate=1.5001)).what_would_decide
@@ -182,17 +182,52 @@ def test_what_is_no_distance_or_no_share_is_refused(value):
         NoWorse(before=samples(1, 2), tolerance=value)
 
 
-def test_questions_that_exclude_each_other_are_refused():
-    nothing = {"maximum": None, "max_lower": None, "baseline": False, "tolerance": None}
-    for asked, words in (
-        ({}, "nothing is asked"),
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({}, "there is no limit to check"),
         ({"tolerance": 0.1, "maximum": 1.0}, "since --baseline"),
         ({"max_lower": 1.0, "maximum": 1.0}, "which --max needs"),
-        ({"max_lower": 1.0, "baseline": True}, "which --baseline needs"),
-    ):
-        with pytest.raises(UsageError, match=words):
-            check_asked(**{**nothing, **asked})
-    check_asked(**{**nothing, "maximum": 1.0, "baseline": True, "tolerance": 0.1})
+        ({"max_lower": 1.0, "baseline": "last.json"}, "which --baseline needs"),
+        ({"maximum": -1.0}, "--max is a distance"),
+        ({"max_lower": math.nan}, "--max-lower is a distance"),
+        ({"baseline": "last.json", "tolerance": -0.1}, "--tolerance is a share"),
+        ({"maximum": 1.0, "on": "both"}, "--on both is unknown"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(asked, words):
+    with pytest.raises(UsageError, match=words):
+        GateLimits(**asked)
+
+
+def test_limits_may_be_a_maximum_and_a_baseline_together():
+    assert GateLimits(maximum=1.0, baseline="last.json", tolerance=0.1).on == "population"
+
+
+def test_sentences_about_growth_are_plain_english():
+    rule = NoWorse(before=samples(1.0, 2.0), tolerance=0.05)
+    told = [judge(rule, samples(*now)).reason for now in ((2.5, 3.0), (0.5, 1.0), (1.0, 1.5))]
+    assert told == [
+        "W1 between the two sample sets is at least 2.500 and was at most 2.000 in the baseline, so it grew by more than 5 %, "
+        "for certain.",
+        "W1 between the two sample sets is at most 1.000 and was at least 1.000 in the baseline, so it grew by at most 5 %, "
+        "for certain.",
+        "W1 between the two sample sets is between 1.000 and 1.500, for certain, and was between 1.000 and 2.000 in the baseline. "
+        "This leaves open whether it is at most 5 % above the baseline.",
+    ]
+
+
+def test_a_baseline_whose_lower_bound_says_nothing_passes_only_what_is_zero():
+    rule = NoWorse(before=population(-0.5, 1.0), tolerance=0.05)
+    assert judge(rule, population(0.0, 0.0)).answer is PASS
+    assert "must fall by 100 %" in judge(rule, population(0.0, 1e-9)).what_would_decide
+
+
+def test_what_cannot_fail_is_not_told_how_to_fail():
+    """An upper bound below the limit leaves no room for a longer training."""
+    rule = NoWorse(before=samples(1.0, 2.0), tolerance=0.05)
+    assert "--budget" not in judge(rule, samples(1.0, 1.5, converged=False)).what_would_decide
+    assert "--budget" in judge(rule, samples(1.0, 2.5, converged=False)).what_would_decide
 
 
 def test_limits_of_a_regression_are_rounded_away_from_what_is_claimed():

@@ -1,74 +1,31 @@
-"""What may be asked of an interval: a maximum, a maximum of its lower end, or no growth since an earlier result.
+"""Rules of a gate: W1 within a maximum, its lower bound within a maximum, or no growth since an earlier result.
 
-A rule comes down to two limits. It also has the words in which its answers are told: how the sentence goes on behind the bound
-that decided, and what is known besides.
+A rule comes down to two limits: an upper bound within the one passes, a lower bound above the other fails.
 """
 
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Literal, Protocol, TypeAlias
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol, TypeAlias, get_args
 
-from wdist.errors import ExitStatus, UsageError
 from wdist.bounds.digits import at_least, at_most, exactly
-
-# MERGED gating.interval: What is proved of one W1: two ends, and the confidence at which they hold.
+from wdist.errors import ExitStatus, UsageError
 
 On: TypeAlias = Literal["population", "samples"]
 """The estimand that is judged: W1 of the distributions or W1 of the two sample sets."""
+Asked: TypeAlias = Literal["max", "max-lower", "baseline"]
+"""Option of the command line that sets a rule, without its dashes."""
 SUBJECTS: dict[On, str] = {
     "population": "W1 between the distributions behind A and B",
     "samples": "W1 between the two sample sets",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """What is proved of one W1, in the units of the data."""
-
-    on: On
-    lower: float
-    upper: float | None
-    """None where no upper bound was computed."""
-    confidence: float | None = None
-    """At which both ends hold together; None for sample sets, where both hold for certain."""
-    estimate: float | None = None
-    """The held-out estimate, which the lower end approaches as the number of samples grows."""
-    asymptotic: bool = False
-    """Whether one of the ends is only asymptotically valid."""
-    no_upper: str = "none was affordable for so many samples: try fewer of both, ?limit=5000"
-    """Why there is no upper end, and what to do about it, as the rest of a sentence."""
-    converged: bool = True
-    """Whether the training had converged; a longer one would hardly raise the lower end."""
-
-    @property
-    def contradictory(self) -> bool:
-        """Whether the ends cross, so that one of them is wrong; possible only where they hold at some confidence."""
-        return self.upper is not None and self.upper < self.lower
-
-
-def joint_confidence(interval: Interval, before: Interval) -> float | None:
-    """The confidence at which two results hold together: their errors add up. None where both are certain."""
-    if interval.confidence is None or before.confidence is None:
-        return None
-    return max(0.0, interval.confidence + before.confidence - 1)
-
-
-def is_asymptotic(method: str, upper_method: str | None) -> bool:
-    """Whether one of the two methods is only asymptotically valid.
-
-    Arguments:
-        method: that of the lower bound.
-        upper_method: that of the upper bound, in words; None without one.
-    """
-    return method == "welch" or "asymptotic" in (upper_method or "")
-
-
-# MERGED gating.answer: The three answers of a gate.
+TOLERANCE = 0.05
+"""Default share by which W1 may have grown since the baseline."""
 
 
 class Answer(StrEnum):
-    """What a gate says."""
+    """Verdict of a gate in one word."""
 
     PASS = "pass"
     FAIL = "fail"
@@ -84,53 +41,123 @@ class Answer(StrEnum):
         }[self]
 
 
-Asked: TypeAlias = Literal["max", "max-lower", "baseline"]
-"""The option that asks, less its dashes."""
+@dataclass(frozen=True, kw_only=True)
+class GateLimits:
+    """Limits that a gate holds W1 against, validated when made."""
+
+    maximum: float | None = None
+    """Passes if the upper bound is at most this, fails if the lower bound exceeds it."""
+    max_lower: float | None = None
+    """Fails if the lower bound exceeds this and proves nothing otherwise; cheaper, because no upper bound is computed."""
+    baseline: str | Path | None = None
+    """JSON document of an earlier result for the same reference, which W1 is compared with."""
+    tolerance: float | None = None
+    """Share by which W1 may have grown since the baseline; None for :data:`TOLERANCE`."""
+    on: On = "population"
+    """Estimand that is judged."""
+
+    def __post_init__(self) -> None:
+        if self.on not in get_args(On):
+            raise UsageError(f"--on {self.on} is unknown; write --on population or --on samples")
+        if self.tolerance is not None and self.baseline is None:
+            raise UsageError("--tolerance is how much W1 may have grown since --baseline; name a baseline, or leave it out")
+        if self.max_lower is not None and (self.maximum is not None or self.baseline is not None):
+            other = "--max" if self.maximum is not None else "--baseline"
+            raise UsageError(f"--max-lower computes no upper bound, which {other} needs to pass; give one of the two")
+        if self.maximum is None and self.max_lower is None and self.baseline is None:
+            raise UsageError("there is no limit to check; give --max T, --max-lower T or --baseline FILE")
+        _check_distance("--max", self.maximum)
+        _check_distance("--max-lower", self.max_lower)
+        _check_tolerance(self.tolerance)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """Proved bounds of one W1, in the units of the data."""
+
+    on: On
+    lower: float
+    upper: float | None
+    """None if no upper bound was computed."""
+    confidence: float | None = None
+    """Confidence at which both bounds hold together; None for sample sets, where they are certain."""
+    estimate: float | None = None
+    """Held-out estimate, which the lower bound approaches as the number of samples grows."""
+    asymptotic: bool = False
+    """One of the bounds is only asymptotically valid."""
+    no_upper: str = "none was affordable for so many samples: try fewer on both sides, ?limit=5000"
+    """Reason for a missing upper bound and what to do about it, as a clause."""
+    trained: bool = True
+    """A critic was trained for the lower bound."""
+    converged: bool = True
+    """The training had converged, so that a longer one would hardly raise the lower bound."""
+
+    @property
+    def contradictory(self) -> bool:
+        """The bounds cross, so that one of them is wrong; possible only where they hold at some confidence."""
+        return self.upper is not None and self.upper < self.lower
+
+
+def joint_confidence(interval: Interval, before: Interval) -> float | None:
+    """Confidence at which two results hold together: their errors add up. None if both are certain."""
+    if interval.confidence is None or before.confidence is None:
+        return None
+    return max(0.0, interval.confidence + before.confidence - 1)
+
+
+def is_asymptotic(method: str, upper_method: str | None) -> bool:
+    """Returns whether one of the two methods is only asymptotically valid.
+
+    Arguments:
+        method: method of the lower bound.
+        upper_method: method of the upper bound, in words; None without one.
+    """
+    return method == "welch" or "asymptotic" in (upper_method or "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a rule comes down to."""
+    """Limits that a rule comes down to."""
 
     passes_within: float | None
-    """An upper end of at most this passes; None where nothing does."""
+    """An upper bound of at most this passes; None if the rule can only fail."""
     fails_above: float | None
-    """A lower end of more than this fails; None where nothing does."""
+    """A lower bound above this fails; None if the rule can only pass."""
 
 
 class Rule(Protocol):
-    """What is asked of an interval."""
+    """A requirement on W1, with the clauses in which its verdict is explained."""
 
     asked: ClassVar[Asked]
 
     @property
     def limits(self) -> Limits:
-        """Of this rule."""
+        """Limits for the two bounds."""
         ...
 
     @property
-    def wish(self) -> str:
-        """What W1 is to be: ``within the maximum of 1.5``."""
+    def requirement(self) -> str:
+        """Complement of "W1 is to be": ``within the maximum of 1.5``."""
         ...
 
     @property
     def before(self) -> Interval | None:
-        """An earlier result that the rule rests on, whose error adds to that of the interval; None where it rests on a number."""
+        """Earlier result that the rule rests on, whose error adds to that of the interval; None if it rests on a number."""
         ...
 
     @property
     def known_before(self) -> str:
-        """How a sentence goes on behind what is known now."""
+        """Clause about the earlier result, which follows what is known now."""
         ...
 
     @property
     def when_passed(self) -> str:
-        """How a sentence goes on behind an upper end that passes."""
+        """Clause that follows an upper bound that passes."""
         ...
 
     @property
     def when_failed(self) -> str:
-        """How a sentence goes on behind a lower end that fails."""
+        """Clause that follows a lower bound that fails."""
         ...
 
 
@@ -138,21 +165,17 @@ class Rule(Protocol):
 class _Number:
     """A rule whose limit is a number."""
 
-    asked: ClassVar[Asked]
     before: ClassVar[None] = None
     known_before: ClassVar[str] = ""
     value: float
 
-    def __post_init__(self) -> None:
-        check_distance(f"--{self.asked}", self.value)
-
     @property
-    def wish(self) -> str:
+    def requirement(self) -> str:
         return f"within the maximum of {exactly(self.value)}"
 
     @property
     def when_passed(self) -> str:
-        return f", {self.wish}"
+        return f", {self.requirement}"
 
     @property
     def when_failed(self) -> str:
@@ -165,6 +188,9 @@ class Maximum(_Number):
 
     asked: ClassVar[Asked] = "max"
 
+    def __post_init__(self) -> None:
+        _check_distance("--max", self.value)
+
     @property
     def limits(self) -> Limits:
         return Limits(passes_within=self.value, fails_above=self.value)
@@ -172,9 +198,12 @@ class Maximum(_Number):
 
 @dataclass(frozen=True, kw_only=True)
 class LowerMaximum(_Number):
-    """What is proved of W1 from below is to be at most ``value``: can fail, and proves nothing otherwise."""
+    """The lower bound of W1 is to be at most ``value``: this can fail, and otherwise proves nothing."""
 
     asked: ClassVar[Asked] = "max-lower"
+
+    def __post_init__(self) -> None:
+        _check_distance("--max-lower", self.value)
 
     @property
     def limits(self) -> Limits:
@@ -183,87 +212,59 @@ class LowerMaximum(_Number):
 
 @dataclass(frozen=True, kw_only=True)
 class NoWorse:
-    """W1 is to be at most ``1 + tolerance`` times what it was, of which only an interval is known."""
+    """W1 is to be at most ``1 + tolerance`` times its earlier value, which is known by its bounds."""
 
     asked: ClassVar[Asked] = "baseline"
     before: Interval
     tolerance: float
 
     def __post_init__(self) -> None:
-        check_tolerance(self.tolerance)
+        _check_tolerance(self.tolerance)
 
     @property
     def limits(self) -> Limits:
-        # Each is rounded to the side on which nothing is claimed that does not follow.
+        # Rounded towards claiming less.
         factor, upper = 1 + self.tolerance, self.before.upper
         return Limits(
-            passes_within=math.nextafter(factor * self.before.lower, 0.0),
+            passes_within=math.nextafter(factor * max(self.before.lower, 0.0), 0.0),
             fails_above=None if upper is None else math.nextafter(factor * upper, math.inf),
         )
 
     @property
-    def wish(self) -> str:
-        return f"at most {self._share} more than the baseline"
+    def requirement(self) -> str:
+        return f"at most {self._share} above the baseline"
 
     @property
     def known_before(self) -> str:
-        lower, upper = at_least(self.before.lower), self.before.upper
-        was = f"at least {lower}" if upper is None else f"between {lower} and {at_most(upper)}"
+        upper = self.before.upper
+        was = f"at least {self._least}" if upper is None else f"between {self._least} and {at_most(upper)}"
         return f", and was {was} in the baseline"
 
     @property
     def when_passed(self) -> str:
-        was = at_least(self.before.lower)
-        return f" and was at least {was} in the baseline, so it is at most {self._share} more than it was"
+        return f" and was at least {self._least} in the baseline, so it grew by at most {self._share}"
 
     @property
     def when_failed(self) -> str:
         assert self.before.upper is not None, "nothing fails without it"
-        was = at_most(self.before.upper)
-        return f" and was at most {was} in the baseline, so it is more than {self._share} more than it was"
+        return f" and was at most {at_most(self.before.upper)} in the baseline, so it grew by more than {self._share}"
+
+    @property
+    def _least(self) -> str:
+        return at_least(max(self.before.lower, 0.0))
 
     @property
     def _share(self) -> str:
         return f"{100 * self.tolerance:g} %"
 
 
-def check_tolerance(value: float) -> None:
-    """Refuses what is no share.
-
-    Raises:
-        UsageError: it is negative, infinite or no number.
-    """
-    if not 0 <= value < math.inf:
-        raise UsageError(f"--tolerance is a share of at least 0, such as 5% or 0.05, not {value:g}; write --tolerance 5%")
-
-
-def check_asked(*, maximum: float | None, max_lower: float | None, baseline: bool, tolerance: float | None) -> None:
-    """Makes sure that something is asked, and nothing that excludes something else.
-
-    Arguments:
-        maximum, max_lower: of the user, None where they are not given.
-        baseline: whether there is an earlier result.
-        tolerance: share by which W1 may have grown since.
-
-    Raises:
-        UsageError: says what does not fit.
-    """
-    if tolerance is not None and not baseline:
-        raise UsageError("--tolerance is how much W1 may have grown since --baseline; give one, or leave it out")
-    if max_lower is not None and (maximum is not None or baseline):
-        other = "--max" if maximum is not None else "--baseline"
-        raise UsageError(f"--max-lower computes no upper bound, which {other} needs to pass; give one of the two")
-    if maximum is None and max_lower is None and not baseline:
-        raise UsageError("nothing is asked of W1; give --max T, --max-lower T or --baseline FILE")
-
-
-def check_distance(option: str, value: float) -> None:
-    """Refuses what is no distance.
-
-    Raises:
-        UsageError: the value of that option is negative, infinite or no number.
-    """
-    if not 0 <= value < math.inf:
+def _check_distance(option: str, value: float | None) -> None:
+    if value is not None and not 0 <= value < math.inf:
         raise UsageError(
             f"{option} is a distance in the units of the data, a number of at least 0, not {value:g}; write {option} 1.5"
         )
+
+
+def _check_tolerance(value: float | None) -> None:
+    if value is not None and not 0 <= value < math.inf:
+        raise UsageError(f"--tolerance is a share of at least 0, such as 5% or 0.05, not {value:g}; write --tolerance 5%")

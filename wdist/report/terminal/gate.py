@@ -46,7 +46,7 @@ def _verdict_line(result: GateResult) -> RenderableType:
         for judged in each:
             answer = judged.verdict.answer.value
             lines.add_row(Text(answer, style=_STYLES[answer]), Text(judged.verdict.reason))
-    for way in result.verdict.ways_out:
+    for way in result.verdict.suggestions:
         lines.add_row("", Text(way, style="dim"))
     return lines
 
@@ -114,6 +114,8 @@ def remarks(result: GateResult) -> list[Text]:
             style="dim",
         )
     )
+    if result.training_note is not None:
+        lines.append(Text(result.training_note, style="dim"))
     lines.append(Text(_repeats(result), style="dim"))
     return lines
 
