@@ -15,8 +15,8 @@ from wdist.data.access import Access
 from wdist.data.measure import random_stream
 from wdist.data.sources.opening import open_source
 from wdist.errors import OutputError, SourceError, UsageError
+from wdist.gan.game import Game
 from wdist.gan.images import load_images
-from wdist.gan.player import Game
 from wdist.gan.settings import CRITICS, GanSettings
 from wdist.gan.training import train_gan
 
@@ -52,38 +52,66 @@ def test_ctrl_c_saves_what_a_resumption_needs(train, small, tmp_path):
     assert same(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_ctrl_c_waits_for_the_end_of_a_step(train, small, tmp_path):
-    """A signal, as the terminal sends it: the state that is saved is one between steps."""
+@pytest.fixture
+def presses(monkeypatch):
+    """Sends signals in the middle of the third step of a game: the critic has been trained and the generator has not."""
+    step = Game._generator_step
 
-    def press(checkpoint):
-        if checkpoint.step == 2:
-            signal.raise_signal(signal.SIGINT)
+    def send(*numbers):
+        def interrupted(game, stream):
+            if game.steps == 2:
+                for number in numbers:
+                    signal.raise_signal(number)
+            step(game, stream)
 
-    before = signal.getsignal(signal.SIGINT)
-    result = train(tmp_path / "parts", small(), steps=5, observer=press)
-    assert (result.interrupted, result.steps) == (True, 3)
-    assert signal.getsignal(signal.SIGINT) is before
-    train(tmp_path / "parts", resume=True, steps=5)
+        monkeypatch.setattr(Game, "_generator_step", interrupted)
+
+    return send
+
+
+@pytest.fixture
+def terminated():
+    """SIGTERM raises KeyboardInterrupt, as in the command line."""
+
+    def raise_interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, raise_interrupt)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_end_of_a_step(number, train, small, tmp_path, presses, terminated):
+    """So that the state that is saved is one between steps."""
     train(tmp_path / "whole", small(), steps=5)
+    before = signal.getsignal(number)
+    presses(number)
+    result = train(tmp_path / "parts", small(), steps=5)
+    assert (result.interrupted, result.steps, [each.step for each in result.measured]) == (True, 3, [1, 2, 3])
+    assert signal.getsignal(number) is before
+    presses()
+    train(tmp_path / "parts", resume=True, steps=5)
     assert same(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_a_second_ctrl_c_does_not_wait_and_keeps_the_last_checkpoint(train, small, tmp_path, monkeypatch):
-    step = Game.step
-
-    def pressed_twice(game):
-        if game.steps == 2:
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
-        step(game)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Game, "step", pressed_twice)
-        result = train(tmp_path / "parts", small(), steps=4)
-        assert (result.interrupted, [each.step for each in result.measured]) == (True, [1, 2])
-    assert train(tmp_path / "parts", resume=True, steps=3).resumed_at == 2
+def test_a_second_ctrl_c_does_not_wait_and_keeps_the_last_checkpoint(train, small, tmp_path, presses):
     train(tmp_path / "whole", small(), steps=3)
+    presses(signal.SIGINT, signal.SIGINT)
+    result = train(tmp_path / "parts", small(), steps=4)
+    assert (result.interrupted, [each.step for each in result.measured]) == (True, [1, 2])
+    presses()
+    assert train(tmp_path / "parts", resume=True, steps=3).resumed_at == 2
     assert same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_an_interruption_in_the_first_step_leaves_nothing(train, small, tmp_path, monkeypatch):
+    def interrupted(game):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Game, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", small(), steps=2)
 
 
 def test_another_seed_is_another_training(train, small, tmp_path):
@@ -158,9 +186,9 @@ def test_colour_images_of_either_layout_are_learnt_from(train, small, tmp_path):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ("synthetic:sphere?dim=16", "no images"),
-        ("numbers.npy", "no images"),
-        ("raw.npy?range=raw", "from 0 to 255"),
+        ("synthetic:sphere?dim=16", "are not images"),
+        ("numbers.npy", "are not images"),
+        ("raw.npy?range=raw", "range from 0 to 255"),
         ("missing.npy", "does not exist"),
     ],
 )
@@ -186,13 +214,13 @@ def test_a_folder_is_neither_overwritten_nor_resumed_as_another_training(train, 
     train(folder, small(), steps=2)
     with pytest.raises(OutputError, match="--resume"):
         train(folder, small(), steps=2)
-    with pytest.raises(UsageError, match="holds 2 steps already"):
+    with pytest.raises(UsageError, match="already holds 2 steps"):
         train(folder, resume=True, steps=2)
-    with pytest.raises(UsageError, match="--latent 5 is not that of the training, 4"):
+    with pytest.raises(UsageError, match="--latent 5 differs from the training's 4"):
         train(folder, resume=True, steps=3, changes={"latent": 5})
     state = folder / "state.safetensors"
     state.write_bytes(state.read_bytes()[:-9])
-    with pytest.raises(SourceError, match="no readable state"):
+    with pytest.raises(SourceError, match="is not a readable state"):
         train(folder, resume=True, steps=3)
 
 
