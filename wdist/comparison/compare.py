@@ -1,12 +1,12 @@
 """``compare``: several sources ranked by their distance from one reference."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any, TypeVar, Unpack
+from typing import Any, Unpack
 
 from wdist.comparison.noise_floor import LEAST_ROWS, halves, measured_slope
 from wdist.comparison.ranking import NOISE_FLOOR, Comparison, Entry, short_names
@@ -24,8 +24,6 @@ from wdist.estimation.options import DEFAULT, NONE, EstimateArguments, EstimateO
 from wdist.ground_metric import ground_metric
 from wdist.interruption import Interruption
 from wdist.training.observer import CriticStarted, Event, Observer, Silent, Stage
-
-T = TypeVar("T")
 
 
 def compare(
@@ -101,7 +99,8 @@ def run_comparison(
     if two_halves is not None:
         closed = replace(one, critic="mean-difference", settings=CriticSettings(), tolerance=None, features=None)
         floor = rounds.judge(NOISE_FLOOR, "noise floor, the reference against itself", *two_halves, closed)
-        slope = rounds.attempt(partial(measured_slope, *two_halves, metric=ground_metric(options.metric), seed=options.seed))
+        measure = partial(measured_slope, *two_halves, metric=ground_metric(options.metric), seed=options.seed)
+        slope = rounds.interruption.attempt(measure)
     first = ranking[0].estimate
     return Comparison(
         reference=first.a,
@@ -118,7 +117,7 @@ def run_comparison(
         environment=first.environment,
         warnings=(*rounds.warnings(), *warnings),
         left_out=tuple(name for name in field if name not in {entry.name for entry in ranking}),
-        interrupted=rounds.interrupted,
+        interrupted=rounds.interruption.requested,
     )
 
 
@@ -210,40 +209,32 @@ class _Rounds:
 
     def __init__(self, observer: Observer, *, sources: int, seconds: float | None) -> None:
         self._observer, self._left, self._seconds = observer, sources, seconds
-        self._interruption = Interruption()
+        self.interruption = Interruption()
         self._done: dict[str, Entry] = {}
         self._failures: dict[str, WdistError] = {}
 
-    @property
-    def interrupted(self) -> bool:
-        return self._interruption.requested
-
-    def attempt(self, work: Callable[[], T]) -> T | None:
-        """Runs ``work`` unless the user asked to stop; None if the user does so meanwhile."""
-        return self._interruption.attempt(work)
-
     def judge(self, name: str, what: str, a: Source, b: Source, options: EstimateOptions) -> Entry | None:
         """Estimates one result; None if it fails or the user asked to stop."""
-        if self.interrupted:
+        if self.interruption.requested:
             return None
         self._observer.notify(Stage(what=what))
         self._left = max(0, self._left - 1)
         observer = _WithLaterSources(self._observer, seconds=self._expected_later())
         try:
-            estimate = self.attempt(partial(run_estimate, a, b, options, observer=observer, command="compare"))
+            estimate = self.interruption.attempt(partial(run_estimate, a, b, options, observer=observer, command="compare"))
         except (TrainingDiverged, CertificateError, SourceError) as failure:
             self._failures[name] = failure
             return None
         if estimate is None:
             return None
-        self._interruption.requested = estimate.interrupted
+        self.interruption.requested = estimate.interrupted
         self._done[name] = Entry(name=name, estimate=estimate)
         return self._done[name]
 
     def add_witnesses(self, entry: Entry, reference: Side, source: Side, *, count: int, seed: int) -> None:
         """Keeps the samples that the critic of a result tells apart most clearly."""
         critic = entry.estimate.critic.frozen
-        found = self.attempt(partial(find_witnesses, critic, reference, source, count=count, seed=seed))
+        found = self.interruption.attempt(partial(find_witnesses, critic, reference, source, count=count, seed=seed))
         self._done[entry.name] = replace(entry, witnesses=found)
 
     def entries(self) -> tuple[Entry, ...]:

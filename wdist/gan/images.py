@@ -62,7 +62,7 @@ def load_images(address: str, access: Access, *, seed: int = 0) -> Images:
     if not is_image(shape):
         sizes = "x".join(map(str, shape)) or "1"
         raise SourceError(
-            f"{address}: samples of shape {sizes} are not images; give a source of shape 28x28, 3x32x32 or 32x32x3, at most 512 wide"
+            f"{address}: samples of shape {sizes} are not images; give images of shape 28x28, 3x32x32 or 32x32x3, at most 512 wide"
         )
     if isinstance(source, EndlessSource):
         raise SourceError(f"{address} draws without end; a generator learns from a fixed set of images, so give a file or a folder")

@@ -45,17 +45,15 @@ class Checkpoint:
     step: int
     fraction: float
     """Share of the budget that is used up."""
-    seconds: float
-    """Seconds since this call began."""
     rate: float
-    """Steps a second since then."""
+    """Steps a second since this call began."""
     seconds_left: float
     """Seconds until the budget ends, at that rate."""
     lower: float | None
     """Certain lower bound of W1 between :attr:`compared` images and equally many generated ones; None without a certificate."""
     compared: int
-    path: Path
     address: str
+    """Address of the checkpoint, which every command accepts as a source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,23 +198,21 @@ class _Training:
             sheet = image_sheet(generator(self._latents(_SHOWN, _SHEET_SIDE)))
         path = files.save_checkpoint(self._folder, game.steps, generator, sheet)
         files.save_state(self._folder, game, self._images.digest, self._measured)
-        self._written.append(self._address(path))
-        self._observer(self._progress(path, lower))
+        self._written.append(files.address(path, game.settings, self._images.event_shape))
+        self._observer(self._progress(lower))
 
-    def _progress(self, path: Path, lower: float | None) -> Checkpoint:
+    def _progress(self, lower: float | None) -> Checkpoint:
         game, seconds, budget = self._game, self._clock.seconds, self._clock.budget
         rate = (game.steps - self._began_at) / max(seconds, 1e-9)
         left = (budget.seconds or 0.0) - seconds if budget.steps is None else (budget.steps - game.steps) / max(rate, 1e-9)
         return Checkpoint(
             step=game.steps,
             fraction=self._clock.fraction(game.steps),
-            seconds=seconds,
             rate=rate,
             seconds_left=max(0.0, left),
             lower=lower,
             compared=self._compared,
-            path=path,
-            address=self._address(path),
+            address=self._written[-1],
         )
 
     def _lower_bound(self, generator: nn.Module) -> float | None:
@@ -239,9 +235,6 @@ class _Training:
         settings = self._game.settings
         return torch.randn(n, settings.latent, generator=random_stream(settings.seed, side, 0))
 
-    def _address(self, path: Path) -> str:
-        return files.address(path, self._game.settings, self._images.event_shape)
-
     def _result(self, *, interrupted: bool) -> GanResult:
         game, folder, seconds = self._game, self._folder, self._clock.seconds
         exported = None if interrupted else folder / files.EXPORTED
@@ -255,7 +248,7 @@ class _Training:
             seconds=seconds,
             interrupted=interrupted,
             resumed_at=self._resumed_at,
-            generator=self._address(folder / files.FINAL),
+            generator=files.address(folder / files.FINAL, game.settings, self._images.event_shape),
             exported=None if exported is None else str(exported),
             sheet=folder / files.SHEET,
             compared=self._compared,

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, TypeAlias, get_args
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 from wdist.bounds.digits import at_least, at_most, exactly
 from wdist.errors import ExitStatus, UsageError
@@ -125,49 +125,17 @@ class Limits:
     """A lower bound above this fails; None if the rule can only pass."""
 
 
-class Rule(Protocol):
-    """A requirement on W1, with the clauses in which its verdict is explained."""
-
-    asked: ClassVar[Asked]
-
-    @property
-    def limits(self) -> Limits:
-        """Limits for the two bounds."""
-        ...
-
-    @property
-    def requirement(self) -> str:
-        """Complement of "W1 is to be": ``within the maximum of 1.5``."""
-        ...
-
-    @property
-    def before(self) -> Interval | None:
-        """Earlier result that the rule rests on, whose error adds to that of the interval; None if it rests on a number."""
-        ...
-
-    @property
-    def known_before(self) -> str:
-        """Clause about the earlier result, which follows what is known now."""
-        ...
-
-    @property
-    def when_passed(self) -> str:
-        """Clause that follows an upper bound that passes."""
-        ...
-
-    @property
-    def when_failed(self) -> str:
-        """Clause that follows a lower bound that fails."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Number:
     """A rule whose limit is a number."""
 
+    asked: ClassVar[Asked]
     before: ClassVar[None] = None
     known_before: ClassVar[str] = ""
     value: float
+
+    def __post_init__(self) -> None:
+        _check_distance(f"--{self.asked}", self.value)
 
     @property
     def requirement(self) -> str:
@@ -188,9 +156,6 @@ class Maximum(_Number):
 
     asked: ClassVar[Asked] = "max"
 
-    def __post_init__(self) -> None:
-        _check_distance("--max", self.value)
-
     @property
     def limits(self) -> Limits:
         return Limits(passes_within=self.value, fails_above=self.value)
@@ -201,9 +166,6 @@ class LowerMaximum(_Number):
     """The lower bound of W1 is to be at most ``value``: this can fail, and otherwise proves nothing."""
 
     asked: ClassVar[Asked] = "max-lower"
-
-    def __post_init__(self) -> None:
-        _check_distance("--max-lower", self.value)
 
     @property
     def limits(self) -> Limits:
@@ -256,6 +218,15 @@ class NoWorse:
     @property
     def _share(self) -> str:
         return f"{100 * self.tolerance:g} %"
+
+
+Rule: TypeAlias = Maximum | LowerMaximum | NoWorse
+"""A requirement on W1.
+
+Every rule has ``limits`` for the two bounds, a ``requirement`` that completes "W1 is to be ...", the earlier interval ``before``
+that it rests on (None if it rests on a number), and three clauses for its sentences: ``known_before`` follows what is known now,
+``when_passed`` follows an upper bound that passes, and ``when_failed`` a lower bound that fails.
+"""
 
 
 def _check_distance(option: str, value: float | None) -> None:
