@@ -20,6 +20,7 @@ from wdist.gate.gate import GateResult, gate, judged, run_gate
 from wdist.gate.rules import Answer, GateLimits, Maximum, NoWorse
 from wdist.report.documents.document import text
 from wdist.report.documents.gate import GateDocument
+from wdist.training.observer import Stage
 
 FORMULA = {"critic": "mean-difference"}
 DRAWS = "synthetic:gaussian?dim=3"
@@ -70,14 +71,22 @@ def test_on_the_distributions_both_ends_are_judged_at_the_confidence(sets):
     assert judged(result.estimate, (Maximum(value=population.lower * 0.999),), on="population").answer is Answer.FAIL
 
 
-def test_a_one_sided_gate_computes_no_coupling_and_leaves_the_whole_error_to_its_bound(sets, monkeypatch):
-    def transport(*arguments, **options):
-        raise AssertionError("no upper end was asked for")
+class Stages:
+    """Keeps what every stage is about."""
 
-    two_sided = estimate(*sets, baselines="none", **FORMULA)
-    for name in ("samples_ends", "population_upper"):
-        monkeypatch.setattr(f"wdist.estimation.estimate.{name}", transport)
-    result = gate(*sets, max_lower=1.0, **FORMULA)
+    def __init__(self):
+        self.told = []
+
+    def notify(self, event):
+        self.told += [event.what] if isinstance(event, Stage) else []
+
+
+def test_a_one_sided_gate_computes_no_coupling_and_leaves_the_whole_error_to_its_bound(sets):
+    all_stages, stages = Stages(), Stages()
+    two_sided = gate(*sets, maximum=1.0, **FORMULA, observer=all_stages).estimate
+    result = gate(*sets, max_lower=1.0, **FORMULA, observer=stages)
+    assert any("transport" in told for told in all_stages.told)
+    assert not any("transport" in told for told in stages.told)
     assert result.answer is Answer.FAIL
     assert (result.estimate.population.upper, result.estimate.samples.upper) == (None, None)
     assert two_sided.population.jointly_with == 2
