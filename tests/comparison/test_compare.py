@@ -1,4 +1,4 @@
-"""``compare``: the same reference for all, the digits of single estimations, one error for everything, and what Ctrl-C leaves."""
+"""``compare``: one reference, the digits of single estimates, one shared error, and partial results after Ctrl-C."""
 
 from dataclasses import replace
 
@@ -51,7 +51,7 @@ def test_the_nearest_comes_first_and_order_is_claimed(found):
     assert not found.interrupted
 
 
-def test_each_source_has_the_digits_of_an_estimation_of_its_own(sets, found):
+def test_each_source_has_the_digits_of_its_own_estimate(sets, found):
     """The reference's split follows from its count and the seed alone, whoever stands against it."""
     reference, sources = sets
     for entry, source in zip(found.ranking, sources, strict=True):
@@ -71,7 +71,7 @@ def test_each_source_has_an_equal_part_of_the_budget(sets):
         assert (alone.samples, alone.population) == (entry.samples, entry.population)
 
 
-def test_rows_that_are_dropped_leave_the_digits_and_digests_of_a_single_estimation(sets):
+def test_dropped_rows_leave_the_digits_and_digests_of_a_single_estimate(sets):
     reference, (near, *_) = sets
     holed = reference.copy()
     holed[7] = np.nan
@@ -127,7 +127,7 @@ def test_the_reference_itself_and_one_source_twice_are_not_separable(sets):
     assert all(separation.times is None for separation in found.separations)
 
 
-def test_one_source_alone_has_a_place_of_its_own(sets):
+def test_a_single_source_has_the_first_place(sets):
     reference, (near, *_) = sets
     found = compare(reference, [near], **QUICK)
     (only,) = found.ranking
@@ -136,7 +136,7 @@ def test_one_source_alone_has_a_place_of_its_own(sets):
     assert found.separations == ()
 
 
-def test_endless_sources_stand_against_one_set_of_draws(no_transport):
+def test_endless_sources_are_compared_with_one_set_of_draws(no_transport):
     near, far = ("synthetic:gaussian?dim=2&shift=1", "synthetic:gaussian?dim=2&shift=3")
     found = compare("synthetic:gaussian?dim=2", [far, near], **QUICK)
     assert [entry.name for entry in found.ranking] == [near, far]

@@ -1,4 +1,4 @@
-"""Training a generator: what it leaves behind, that it can be interrupted and resumed to the same digits, what it proves."""
+"""Training a generator: its files, its lower bounds, and interruptions that are resumed to the same digits."""
 
 import json
 import signal
@@ -28,7 +28,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("critic", CRITICS)
-def test_a_training_that_was_resumed_is_the_same_as_one_without_a_break(critic, train, small, tmp_path):
+def test_a_resumed_training_is_the_same_as_an_uninterrupted_one(critic, train, small, tmp_path):
     train(tmp_path / "whole", small(critic=critic), steps=3)
     train(tmp_path / "parts", small(critic=critic), steps=2)
     assert not same(tmp_path / "whole", tmp_path / "parts")
@@ -138,7 +138,7 @@ def test_both_forms_of_a_checkpoint_draw_the_same_images(small, tmp_path):
     assert len(list((tmp_path / "run").glob("samples-*.png"))) == 4
 
 
-def test_what_is_said_to_be_proved_is_below_the_exact_distance(train, small, tmp_path):
+def test_the_lower_bound_is_below_the_exact_distance(train, small, tmp_path):
     """Of the same images, by assignment; and the critic does prove something."""
     settings = small(critic_width=32)
     result = train(tmp_path / "run", settings, steps=12)
@@ -154,7 +154,7 @@ def test_what_is_said_to_be_proved_is_below_the_exact_distance(train, small, tmp
 
 
 @pytest.mark.parametrize("critic", ["weight-clipping", "gradient-penalty"])
-def test_what_has_no_certificate_states_no_bound(critic, train, small, tmp_path):
+def test_critics_without_a_certificate_state_no_bound(critic, train, small, tmp_path):
     assert {each.lower for each in train(tmp_path / "run", small(critic=critic), steps=2).measured} == {None}
 
 
@@ -192,7 +192,7 @@ def test_colour_images_of_either_layout_are_learnt_from(train, small, tmp_path):
         ("missing.npy", "does not exist"),
     ],
 )
-def test_what_is_no_image_in_the_unit_interval_is_refused(data, words, small, tmp_path, monkeypatch):
+def test_data_other_than_images_in_the_unit_interval_are_refused(data, words, small, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("numbers.npy", np.zeros((5, 64)))
     np.save("raw.npy", np.full((5, 8, 8), 255, dtype=np.uint8) * np.arange(2, dtype=np.uint8).repeat(32).reshape(8, 8))
@@ -201,13 +201,13 @@ def test_what_is_no_image_in_the_unit_interval_is_refused(data, words, small, tm
     assert not (tmp_path / "run").exists()
 
 
-def test_a_generator_is_no_data(train, small, tmp_path):
+def test_a_generator_cannot_learn_from_a_generator(train, small, tmp_path):
     result = train(tmp_path / "run", small(), steps=1)
     with pytest.raises(SourceError, match="draws without end"):
         train_gan(tmp_path / "other", small(data=result.generator), steps=1)
 
 
-def test_a_folder_is_neither_overwritten_nor_resumed_as_another_training(train, small, tmp_path):
+def test_a_folder_is_not_overwritten_or_resumed_as_another_training(train, small, tmp_path):
     folder = tmp_path / "run"
     with pytest.raises(UsageError, match="nothing to resume"):
         train(folder, resume=True, steps=1)
@@ -241,7 +241,7 @@ def test_settings_outside_their_range_are_refused(change, small):
         small(**change)
 
 
-def test_the_state_tells_what_it_is_of(train, small, tmp_path):
+def test_the_state_describes_its_training(train, small, tmp_path):
     from safetensors import safe_open
 
     train(tmp_path / "run", small(), steps=1)

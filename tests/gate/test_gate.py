@@ -1,4 +1,4 @@
-"""A gate on real sets: its verdict follows from one estimate, repeats to the digit, and needs no more work than its question."""
+"""A gate on real sets: its verdict follows from one estimate, repeats to the digit, and takes no needless work."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def test_on_samples_exact_transport_decides_for_certain(sets, factor, answer):
     assert result.estimate.baselines == ()
 
 
-def test_on_the_distributions_both_ends_are_judged_at_the_confidence(sets):
+def test_both_bounds_for_the_distributions_are_judged_at_the_confidence(sets):
     result = gate(*sets, maximum=2.0, confidence=0.9, **FORMULA)
     population = result.estimate.population
     assert (result.interval.lower, result.interval.upper) == (population.lower, population.upper)
@@ -189,7 +189,7 @@ def test_draws_can_be_gated_and_compared_with_what_was_recorded_of_them(tmp_path
     assert again.recorded.population.upper is None
 
 
-def test_the_same_samples_on_both_sides_say_nothing_of_distributions(sets):
+def test_the_same_samples_on_both_sides_say_nothing_about_distributions(sets):
     a, _ = sets
     assert gate(a, a, maximum=0.0, on="samples").answer is Answer.PASS
     result = gate(a, a, maximum=1.0)
@@ -197,14 +197,14 @@ def test_the_same_samples_on_both_sides_say_nothing_of_distributions(sets):
     assert "the same samples on both sides say nothing about two distributions" in result.verdict.what_would_decide
 
 
-def test_what_ctrl_c_left_open_is_told(sets):
+def test_a_question_that_ctrl_c_left_open_says_so(sets):
     found = replace(estimate(*sets, baselines="none", couplings=False, **FORMULA), interrupted=True)
     (verdict,) = (each.verdict for each in judged(found, (Maximum(value=9.0),), on="population").judged)
     assert verdict.answer is Answer.INCONCLUSIVE
     assert "interrupted before it was computed" in verdict.what_would_decide
 
 
-def test_a_budget_of_time_or_a_lack_of_memory_is_told_to_end_repeatability(sets):
+def test_a_budget_of_time_or_a_lack_of_memory_ends_repeatability(sets):
     result = gate(*sets, maximum=1.0, **FORMULA)
     assert result.repeatable
     assert gate(*sets, maximum=1.0, **FORMULA, steps=3).repeatable

@@ -1,4 +1,4 @@
-"""An earlier result is read from the documents of three commands, and only one of the same reference is compared with."""
+"""Baselines are read from the documents of three commands, and must have the same reference."""
 
 import json
 from dataclasses import replace

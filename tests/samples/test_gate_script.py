@@ -39,7 +39,7 @@ def gate(repository, environment):
     return run
 
 
-def test_what_passes_is_accepted_and_what_comes_after_is_held_against_it(gate, tmp_path):
+def test_a_candidate_that_passes_becomes_the_baseline_of_the_next(gate, tmp_path):
     """All digits are nearer to those from 0 to 4 than those from 5 to 9 are, which are within the limit, but no more within 5 %."""
     accepted = tmp_path / "accepted.json"
     first = gate(LOW, ALL, "3", accepted, *CERTAIN)
