@@ -182,10 +182,11 @@ def _open(
         else:
             warnings += check_scales(usable[0], rows, ranges[0], ranges[-1])
     chosen = _names(names, [source.info.address for source in given[1:]])
-    opened = []
-    for source, rows, values in zip(given, usable, ranges, strict=True):
-        mapped = None if options.features is None else options.features.of(rows, values)
-        opened.append(_Opened(given=mapped or source, side=Side(images=rows, source=mapped or rows)))
+    if options.features is None:
+        judged = usable
+    else:
+        given = judged = [options.features.of(rows, values) for rows, values in zip(usable, ranges, strict=True)]
+    opened = [_Opened(given=a, side=Side(images=b, source=c)) for a, b, c in zip(given, usable, judged, strict=True)]
     return opened[0], dict(zip(chosen, opened[1:], strict=True)), warnings
 
 
@@ -270,6 +271,5 @@ class _WithLaterSources:
 
     def notify(self, event: Event) -> None:
         if isinstance(event, Stage | CriticStarted):
-            known = event.after is not None and self._seconds is not None
-            event = replace(event, after=(event.after or 0.0) + (self._seconds or 0.0) if known else None)
+            event = replace(event, after=None if event.after is None or self._seconds is None else event.after + self._seconds)
         self._observer.notify(event)
