@@ -139,7 +139,12 @@ def run_estimate(
 ) -> Estimate:
     """Estimates with validated options; arguments, result and errors as for :func:`estimate`."""
     return estimate(
-        a, b, **{each.name: getattr(options, each.name) for each in fields(options)}, observer=observer, truth=truth, command=command
+        a,
+        b,
+        **{each.name: getattr(options, each.name) for each in fields(options)},
+        observer=observer,
+        truth=truth,
+        command=command,
     )
 
 
