@@ -72,5 +72,5 @@ def calls(monkeypatch, made_estimate):
             raise recorded.result
         return recorded.result
 
-    monkeypatch.setattr("wdist.cli.library.run_estimate", run_estimate)
+    monkeypatch.setattr("wdist.estimation.estimate.run_estimate", run_estimate)
     return recorded

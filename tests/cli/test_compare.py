@@ -92,7 +92,7 @@ def comparison(monkeypatch):
 
     def becomes(**changes):
         made = made_comparison(made_entry("a", (0.1, 0.2, 0.5)), made_entry("b", (1.1, 1.2, 1.5)), **changes)
-        monkeypatch.setattr("wdist.cli.library.run_comparison", lambda *_, **__: made)
+        monkeypatch.setattr("wdist.comparison.compare.run_comparison", lambda *_, **__: made)
 
     return becomes
 
@@ -117,7 +117,7 @@ def test_ctrl_c_before_anything_is_there_says_so(wdist, files, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("wdist.cli.library.run_comparison", interrupted)
+    monkeypatch.setattr("wdist.comparison.compare.run_comparison", interrupted)
     answer = wdist("compare", *files)
     assert answer.status == 130
     assert answer.out == ""

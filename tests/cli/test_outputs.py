@@ -209,7 +209,7 @@ def _program(tmp_path, *words):
             made = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(made)
             fake = SimpleNamespace(run_estimate=lambda *sides, **more: made.make_estimate(16))
-            sys.modules["wdist.cli.library"] = sys.modules["wdist.estimation.estimate"] = fake
+            sys.modules["wdist.estimation.estimate"] = fake
             from wdist.cli.main import main
             sys.exit(main({list(words)!r}))
             """

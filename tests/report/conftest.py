@@ -47,7 +47,6 @@ def make_critic(name="groupsort-bjorck", lower=0.98765, upper=1.01, *, exact=Fal
         ),
         training_value=lower + 0.01,
         lipschitz_bound=1.0 + 2.3e-10,
-        certified=True,
         layers=(LayerBound(layer="affine 64x2", bound=1.0 + 2.3e-10, method="gram"),),
         steps=steps,
         seconds=30.123,

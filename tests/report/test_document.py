@@ -11,9 +11,9 @@ from wdist.estimation.verification import Check, Verification
 from wdist.gan.files import Measured
 from wdist.gan.settings import GanSettings
 from wdist.gan.training import GanResult
-from wdist.gate.baseline import Recorded
-from wdist.gate.gate import judged
-from wdist.gate.rules import Interval, Maximum, NoWorse
+from wdist.gates.baseline import Recorded
+from wdist.gates.gate import judged
+from wdist.gates.rules import Interval, Maximum, NoWorse
 from wdist.report.documents.document import text
 from wdist.report.documents.forms import document as document_of
 from wdist.report.documents.forms import document_text

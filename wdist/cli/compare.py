@@ -41,7 +41,7 @@ def command(
     outputs.check(inputs=[reference, *ranked])
     witnesses = _WITNESSES if any(each.format.name == "witness" for each in outputs.files) else 0
     with outputs.observer() as observer:
-        from wdist.cli.library import run_comparison
+        from wdist.comparison.compare import run_comparison
 
         comparison = run_comparison(reference, ranked, options, names=named, witnesses=witnesses, observer=observer)
     notes = ["interrupted; what is shown is proved all the same"] if comparison.interrupted else []

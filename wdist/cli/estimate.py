@@ -23,7 +23,7 @@ def command(
     options = flags.validated(sources.access())
     outputs.check(inputs=(a, b))
     with outputs.observer() as observer:
-        from wdist.cli.library import run_estimate
+        from wdist.estimation.estimate import run_estimate
 
         result = run_estimate(a, b, options, observer=observer)
     return delivered(outputs, result)

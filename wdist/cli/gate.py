@@ -14,8 +14,8 @@ from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
-    from wdist.cli.library import GateLimits
     from wdist.estimation.options import EstimateOptions
+    from wdist.gates.rules import GateLimits
 
 _RULES = "Rules (--max-lower alone, or one or both of --max and --baseline)"
 
@@ -60,7 +60,7 @@ class RuleOptions:
         Raises:
             UsageError: there is no limit, a number is out of its range, or two limits exclude each other.
         """
-        from wdist.cli.library import GateLimits
+        from wdist.gates.rules import GateLimits
 
         on: Any = self.on
         return GateLimits(
@@ -118,7 +118,7 @@ def command(
     limits, options = rules.limits(), flags.validated(sources.access())
     outputs.check(inputs=(a, b) if rules.baseline is None else (a, b, rules.baseline))
     with outputs.observer() as observer:
-        from wdist.cli.library import run_gate
+        from wdist.gates.gate import run_gate
 
         result = run_gate(a, b, options, limits, observer=observer)
     estimate, notes = result.estimate, []

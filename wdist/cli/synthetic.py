@@ -94,7 +94,7 @@ def command(pair: PairOptions, flags: opt.ComparedCritics, outputs: Annotated[Ou
     options = flags.validated()
     outputs.check()
     with outputs.observer() as observer:
-        from wdist.cli.library import run_estimate
+        from wdist.estimation.estimate import run_estimate
 
         known = pair.make()
         result = run_estimate(known.a, known.b, options, observer=observer, truth=known.w1, command="synthetic")

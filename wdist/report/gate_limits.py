@@ -9,7 +9,7 @@ from wdist.report.numbers import at_least, at_most, exactly
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wdist.gate.gate import GateResult
+    from wdist.gates.gate import GateResult
 
 NAMES = {"population": "populations", "samples": "samples"}
 """The two estimands, in a table."""

@@ -10,7 +10,7 @@ from wdist.report.documents.document import SCHEMA_VERSION, Form, Forms, Key, fa
 if TYPE_CHECKING:
     from wdist.comparison.ranking import Comparison, Entry
 
-_RESULT, _RANKING, _GATE = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gate"
+_RESULT, _RANKING, _GATE = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gates"
 _VERSION = Key("Literal['1']", "Changes when a key is removed or changes its meaning.", lambda _: SCHEMA_VERSION)
 _METRIC = Key(description="Ground metric: l2, l1 or linf.")
 _FEATURES = Key(description="The space that all distances are measured in; null for that of the samples.")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from wdist.data.sources.source import SourceInfo
-    from wdist.gate.gate import GateResult
+    from wdist.gates.gate import GateResult
 
 _LEVELS = {"pass": "notice", "fail": "error", "inconclusive": "warning"}
 
@@ -136,9 +136,9 @@ def junit(result: GateResult, *, accept_inconclusive: bool = False) -> str:
     suite = ElementTree.SubElement(suites, "testsuite", attributes)
     for judged in result.judged:
         verdict, sides = judged.verdict, f"{estimate.b.address} against {estimate.a.address}"
-        name = f"{judged.rule.wish}, {result.on}: {sides}"
+        name = f"{judged.rule.requirement}, {result.on}: {sides}"
         case = ElementTree.SubElement(
-            suite, "testcase", {"classname": "wdist.gate", "name": _one_line(name), "time": f"{estimate.seconds:.3f}"}
+            suite, "testcase", {"classname": "wdist.gates", "name": _one_line(name), "time": f"{estimate.seconds:.3f}"}
         )
         message = _one_line(" ".join(filter(None, (verdict.reason, verdict.what_would_decide))))
         kind = verdict.answer.value

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from wdist.gate.gate import GateResult
-    from wdist.gate.rules import Interval
+    from wdist.gates.gate import GateResult
+    from wdist.gates.rules import Interval
 
 _STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 _COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
@@ -53,7 +53,7 @@ def _verdict_lines(result: GateResult) -> RenderableType:
         for judged in each:
             answer = judged.verdict.answer.value
             lines.add_row(Text(answer, style=_STYLES[answer]), Text(judged.verdict.reason))
-    for way in result.verdict.ways_out:
+    for way in result.verdict.suggestions:
         lines.add_row("", Text(way, style="dim"))
     return lines
 
@@ -114,6 +114,8 @@ def _judgement(result: GateResult) -> Iterator[str]:
     if result.recorded is not None:
         judged += f" Baseline: {result.recorded.document}, {result.recorded.source} against the same reference."
     yield judged
+    if result.training_note is not None:
+        yield result.training_note
     if result.timed:
         yield "The training was limited by time: another run gives other digits. With --steps they repeat."
     elif SHORT_OF_MEMORY in result.estimate.warnings:

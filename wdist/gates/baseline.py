@@ -1,0 +1,189 @@
+"""Earlier results, read from their JSON documents as the baseline of a gate."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from wdist.data.features.space import Features
+from wdist.data.sources.source import SourceInfo
+from wdist.errors import SourceError, UsageError
+from wdist.gates.rules import Interval, On, is_asymptotic
+
+_COMMANDS = ("estimate", "synthetic", "compare", "gate")
+_SCHEMA_VERSION = "1"
+_WAY_OUT = "record one with `wdist gate A B -o FILE`, or with estimate or compare"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """Earlier result for one source against the reference."""
+
+    document: str
+    """Address that it was read from, as the user wrote it."""
+    command: str
+    source: str
+    """Address of the source."""
+    reference: Mapping[str, Any]
+    """Description of the reference in the document."""
+    metric: str
+    features: Mapping[str, Any] | None
+    population: Interval
+    samples: Interval
+
+    def interval(self, on: On) -> Interval:
+        """Returns the interval of one of the two estimands."""
+        return self.population if on == "population" else self.samples
+
+    def check_reference(self, info: SourceInfo, digest: str | None) -> None:
+        """Makes sure that the reference is the same.
+
+        Arguments:
+            info: describes the reference now.
+            digest: digest of its samples; None for draws.
+
+        Raises:
+            SourceError: the reference is another one, or it cannot be checked.
+        """
+        then = self.reference
+        if digest is None or then["digest"] is None:
+            if (
+                digest is None
+                and then["digest"] is None
+                and info.kind == then["kind"] == "synthetic"
+                and info.address == then["address"]
+            ):
+                return
+            raise SourceError(
+                f"A ({info.address}) cannot be checked against the reference of {self.document} ({then['address']}), because "
+                f"endless draws have no digest; save some to a file and give that file as A in both runs"
+            )
+        if digest != then["digest"]:
+            raise SourceError(
+                f"the reference of {self.document} held other samples: {then['address']} with digest {then['digest'][:12]}..., "
+                f"and A is now {info.address} with {digest[:12]}...; give the same reference as A, or {_WAY_OUT}"
+            )
+        for fact in ("scale", "offset", "dropped"):
+            if getattr(info, fact) != then[fact]:
+                raise SourceError(
+                    f"the reference of {self.document} was read with {fact} {then[fact]:g}, and now with {getattr(info, fact):g}; "
+                    f"read it in the same way, or {_WAY_OUT}"
+                )
+
+    def check_space(self, metric: str, features: Features | None) -> None:
+        """Makes sure that distances are measured in the same way.
+
+        Arguments:
+            metric: ground metric now.
+            features: feature space now.
+
+        Raises:
+            UsageError: one of them differs.
+        """
+        if metric != self.metric:
+            raise UsageError(f"{self.document} was recorded with --metric {self.metric}, not {metric}; give the same metric")
+        now = None if features is None else (features.what, features.dim, features.digest)
+        then = None if self.features is None else tuple(self.features.get(name) for name in ("what", "dim", "digest"))
+        if now != then:
+            spaces = ["the samples themselves" if each is None else f"features by {each[0]}" for each in (then, now)]
+            raise UsageError(
+                f"{self.document} holds distances between {spaces[0]}, and this run measures them between {spaces[1]}"
+                + (" with another digest" if spaces[0] == spaces[1] else "")
+                + "; give the same --features"
+            )
+
+
+def read_recorded(address: str | Path) -> Recorded:
+    """Reads the document of ``wdist estimate``, ``compare`` or ``gate``.
+
+    Arguments:
+        address: a file; for a comparison of several sources ``FILE:NAME``.
+
+    Raises:
+        SourceError: the file cannot be read, holds something else, or has another schema version.
+        UsageError: the name is missing or is not ranked.
+    """
+    text = str(address)
+    path, name = _file_and_name(text)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a JSON document"
+        raise SourceError(f"--baseline {path} cannot be read ({reason}); {_WAY_OUT}") from error
+    if not isinstance(document, dict) or document.get("command") not in _COMMANDS or "schema_version" not in document:
+        raise SourceError(f"--baseline {path} is not a result of wdist estimate, compare or gate; {_WAY_OUT}")
+    if document["schema_version"] != _SCHEMA_VERSION:
+        raise SourceError(
+            f"--baseline {path} has schema version {document['schema_version']}; this wdist reads {_SCHEMA_VERSION}; {_WAY_OUT}"
+        )
+    try:
+        return _from_comparison(document, text, name) if "ranking" in document else _from_estimate(document, text, name)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceError(f"--baseline {path} is not as wdist wrote it ({error}); {_WAY_OUT}") from error
+
+
+def _file_and_name(text: str) -> tuple[Path, str | None]:
+    if not Path(text).expanduser().exists() and ".json:" in text:
+        file, _, name = text.rpartition(".json:")
+        return Path(f"{file}.json").expanduser(), name
+    return Path(text).expanduser(), None
+
+
+def _from_estimate(document: dict[str, Any], text: str, name: str | None) -> Recorded:
+    if name is not None:
+        raise UsageError(f"--baseline {text} names a source, but only the result of compare ranks several; leave {name!r} out")
+    return _recorded(document, text, reference=document["a"], source=document["b"]["address"], result=document)
+
+
+def _from_comparison(document: dict[str, Any], text: str, name: str | None) -> Recorded:
+    entries = {str(entry["name"]): entry for entry in document["ranking"]}
+    if name is None and len(entries) == 1:
+        name = next(iter(entries))
+    if name is None:
+        raise UsageError(
+            f"--baseline {text} ranks {len(entries)} sources; name one of {', '.join(entries)}: {text}:{next(iter(entries))}"
+        )
+    if name not in entries:
+        near = get_close_matches(name, entries, n=1)
+        raise UsageError(
+            f"--baseline {text}: {name!r} is not ranked; "
+            + (f"did you mean {near[0]!r}?" if near else f"name one of {', '.join(entries)}")
+        )
+    entry = entries[name]
+    source = entry.get("source") or entry.get("b") or {}
+    return _recorded(document, text, reference=document["reference"], source=source.get("address", name), result=entry)
+
+
+def _recorded(document: dict[str, Any], text: str, *, reference: dict[str, Any], source: str, result: dict[str, Any]) -> Recorded:
+    population, samples = result["population"], result["samples"]
+    for fact in ("address", "kind", "digest", "scale", "offset", "dropped"):
+        _ = reference[fact]
+    return Recorded(
+        document=text,
+        command=document["command"],
+        source=source,
+        reference=reference,
+        metric=document["metric"],
+        features=document.get("features"),
+        population=Interval(
+            on="population",
+            lower=_number(population["lower"]),
+            upper=_number_or_none(population["upper"]),
+            confidence=_number(population["confidence"]),
+            asymptotic=is_asymptotic(str(population["method"]), population["upper_method"]),
+        ),
+        samples=Interval(on="samples", lower=_number(samples["lower"]), upper=_number_or_none(samples["upper"])),
+    )
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} instead of a number")
+    return float(value)
+
+
+def _number_or_none(value: Any) -> float | None:
+    return None if value is None else _number(value)
