@@ -19,8 +19,8 @@ STEPS = 40
 SCRIPT = """
 import json, resource, sys
 import psutil, torch, ot, h5py, scipy.stats, safetensors.torch
-from wdist.estimation.estimate import estimate as estimation
-from wdist.estimation.estimate import options as question
+from wdist.estimation import question
+from wdist.estimation.estimate import estimate
 from wdist.critics.settings import CriticSettings
 from wdist.data import measure
 from wdist.data.memory import free_memory
@@ -31,9 +31,9 @@ resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 streamed, make = [], measure._streamed
 measure._streamed = lambda *arguments, **options: streamed.append(1) or make(*arguments, **options)
 settings = CriticSettings(**json.loads(sys.argv[3]))
-# Transport has to keep to the limit as well, and a little of it shows whether it does.
+# Transport must respect the limit too, and a little of it suffices to show that.
 question.TRANSPORT_SECONDS = question.POPULATION_SECONDS = 2.0
-found = estimation.estimate(
+found = estimate(
     sys.argv[1], sys.argv[2], settings=settings, steps=int(sys.argv[4]), critic=sys.argv[5], baselines="none"
 )
 print(json.dumps([len(streamed), found.samples.lower, found.samples.n_a, found.population.estimate, found.population.n_a]))

@@ -10,7 +10,7 @@ from wdist.bounds.confidence.asymptotic import welch
 from wdist.bounds.dual import dual_value, evaluate, lower_bound
 from wdist.critics.catalogue import RECIPES
 from wdist.data.rows import gather
-from wdist.data.sources.in_memory import open_values
+from wdist.data.sources.arrays import open_values
 from wdist.data.split import split
 from wdist.errors import UsageError
 from wdist.estimation.evaluation import Statement, diameters, judge, run_trial

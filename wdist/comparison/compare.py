@@ -14,9 +14,8 @@ from wdist.comparison.witnesses import Side, check_images, find_witnesses
 from wdist.critics import mean_difference
 from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
-from wdist.data.comparable import check_comparable, check_scales
 from wdist.data.memory import planned_memory
-from wdist.data.pairing import Pair, observed_range, surveyed
+from wdist.data.pairing import Pair, check_comparable, check_scales, observed_range, surveyed
 from wdist.data.sources.source import FiniteSource, Source
 from wdist.environment import environment
 from wdist.errors import CertificateError, SourceError, TrainingDiverged, UsageError, WdistError

@@ -83,11 +83,11 @@ def test_the_result_names_layer_weights_and_their_digest(spec, folder):
         ("resnet18", "needs weights"),
         ("resnet18?weights=missing.pt", "there is no file missing.pt"),
         ("resnet19?weights=resnet.pt", "did you mean 'resnet"),
-        ("resnet34?weights=resnet.pt", "does not hold weights of resnet34"),
+        ("resnet34?weights=resnet.pt", "does not fit resnet34 .it lacks"),
         ("resnet18?weights=resnet.pt&layer=avgpol", "did you mean 'avgpool'"),
         ("resnet18?weights=resnet.pt&layer=nothing", "for example one of conv1, bn1"),
         ("resnet18?weights=resnet.pt&sise=32", "did you mean 'size'"),
-        ("resnet18?weights=resnet.pt&size=big", "size=big is no size"),
+        ("resnet18?weights=resnet.pt&size=big", "size=big is not an image size"),
         ("resnet18?weights=resnet.pt&normalise=yes", "normalise=yes is unknown"),
     ],
 )
@@ -122,7 +122,7 @@ def test_nothing_is_fetched_unless_it_is_asked_for(folder, tmp_path, monkeypatch
         (torch.rand(30, 10), "takes images"),
         (torch.rand(30, 5, 8, 8), "takes images"),
         (torch.rand(30, 4, 8, 8), "mode=RGB"),
-        (2 * torch.rand(30, 8, 8) - 1, r"values in \[0, 1\], and those of <tensor> reach from -"),
+        (2 * torch.rand(30, 8, 8) - 1, r"values in \[0, 1\], but those of <tensor> range from -"),
     ],
 )
 def test_samples_that_are_no_images_in_the_unit_interval_are_refused(spec, samples, sentence):

@@ -32,7 +32,7 @@ def without_torchvision(monkeypatch, tmp_path):
 def test_another_failure_of_torchvision_is_reported_and_not_papered_over(without_torchvision):
     fake_torchvision(without_torchvision, "raise RuntimeError('operator torchvision::roi_align does not exist')")
     declared = len(torchvision_operators._declared)
-    with pytest.raises(SourceError, match=r"roi_align.*; install the version that belongs to torch"):
+    with pytest.raises(SourceError, match=r"roi_align.*; install the version that matches torch"):
         torchvision_operators.import_torchvision()
     shutil.rmtree(without_torchvision / "torchvision")
     sys.modules["torchvision"] = None
