@@ -71,6 +71,25 @@ def test_an_early_layer_is_flattened_and_values_may_stay_in_the_unit_interval(sp
     assert torch.allclose(found, by_hand, rtol=1e-3, atol=1e-5)
 
 
+@torch.no_grad()
+def test_a_layer_inside_a_block_of_torchvision_is_reached(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = import_torchvision("torchvision.models").mobilenet_v2(weights=None, width_mult=0.1).eval()
+    torch.save(network.state_dict(), "mobile.pt")
+    space = open_features("mobilenet_v2?weights=mobile.pt&width_mult=0.1&layer=features.0.1&normalise=none")
+    found = space.of(open_source(GREY), (0.0, 1.0)).read(slice(0, 24))
+    first = network.features[0]
+    by_hand = first[1](first[0](GREY.unsqueeze(1).expand(-1, 3, -1, -1))).flatten(1)
+    assert torch.allclose(found, by_hand, rtol=1e-3, atol=1e-5)
+
+
+def test_a_network_that_computes_with_its_first_weights_is_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = import_torchvision("torchvision.models").regnet_y_400mf(weights=None)
+    torch.save(network.state_dict(), "regnet.pt")
+    assert open_features("regnet_y_400mf?weights=regnet.pt&size=32").of(open_source(GREY), (0.0, 1.0)).info.dim == 440
+
+
 def test_the_result_names_layer_weights_and_their_digest(spec, folder):
     facts = open_features(f"{spec}&layer=avgpool&size=16").facts
     assert facts.what == "layer avgpool of resnet18 with the weights resnet.pt, images resized to 16x16"

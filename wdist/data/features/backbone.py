@@ -27,14 +27,15 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _OWN_OPTIONS = ("weights", "layer", "size", "normalise")
 _OVERSHOOT = 0.1
 """Images in [0, 1] may leave that interval by this much, as interpolated and generated ones do."""
-_OUTPUT = "features"
 
 
 class BackboneSpace(FeatureSpace):
     """Outputs of one layer of a network for images.
 
     Arguments:
-        network: returns the layer's output as ``features``.
+        network: of torchvision.
+        layer: a module of the network.
+        takes_input: takes the layer's input instead of its output.
         size: height and width that images are resized to; None keeps them.
         normalised: shifts and scales values by ImageNet's mean and deviation.
         facts: for results.
@@ -44,10 +45,19 @@ class BackboneSpace(FeatureSpace):
     way_out = "add &size=224 if the images are too small for it, or choose another network"
 
     def __init__(
-        self, network: nn.Module, *, size: tuple[int, int] | None, normalised: bool, facts: Features, device: torch.device
+        self,
+        network: nn.Module,
+        layer: nn.Module,
+        *,
+        takes_input: bool,
+        size: tuple[int, int] | None,
+        normalised: bool,
+        facts: Features,
+        device: torch.device,
     ) -> None:
         super().__init__(facts, device)
-        self._network, self._size, self._normalised = network.eval().to(device), size, normalised
+        self._network, self._layer, self._takes_input = network.eval().to(device), layer, takes_input
+        self._size, self._normalised = size, normalised
         self._shift, self._deviation = (torch.tensor(values, device=device).reshape(3, 1, 1) for values in (_MEAN, _DEVIATION))
 
     def preparation(self, info: SourceInfo, ends: Ends | None) -> Callable[[Tensor], Tensor]:
@@ -65,7 +75,22 @@ class BackboneSpace(FeatureSpace):
         return prepared
 
     def run(self, x: Tensor) -> Any:
-        return self._network(x)[_OUTPUT]
+        # torchvision's create_feature_extractor does not look inside torchvision's own blocks (those of MobileNet, for example), and
+        # takes one layer for another if their names end in numbers (ln_1 and ln_2 of vision transformers).
+        found: list[Any] = []
+
+        def keep(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            found.append(inputs[0] if self._takes_input else output)
+            raise _LayerReached
+
+        handle = self._layer.register_forward_hook(keep)
+        try:
+            self._network(x)
+        except _LayerReached:
+            return found[0]
+        finally:
+            handle.remove()
+        raise SourceError(f"--features {self.name}: the network does not use this layer in evaluation; name another layer=")
 
     def _unit(self, info: SourceInfo, ends: Ends | None) -> Ends:
         """The interval in the units of the source that is mapped to [0, 1]."""
@@ -78,6 +103,10 @@ class BackboneSpace(FeatureSpace):
             f"--features {self.name} takes images with values in [0, 1]{seen}; "
             f"state their range in the address, for example ?stored=-1:1&range=unit"
         )
+
+
+class _LayerReached(Exception):
+    """Ends a forward pass once the layer's output is known."""
 
 
 def open_backbone(address: Address, access: Access, device: torch.device) -> BackboneSpace:
@@ -100,8 +129,7 @@ def open_backbone(address: Address, access: Access, device: torch.device) -> Bac
     normalised = address.choice("normalise", ("imagenet", "none"), "imagenet") == "imagenet"
     size = ImageFormat.of(replace(address, options={k: v for k, v in address.options.items() if k == "size"})).size
     arguments = {name: literal(value) for name, value in address.options.items() if name not in _OWN_OPTIONS}
-    with torch.device("meta"):  # the weights are replaced at once
-        network = _made(address, arguments, models)
+    network = _made(address, arguments, models)
     file, trained_for = _weights_file(address, access, models)
     network = _with_weights(address, network, file, arguments, models)
     size = size or trained_for
@@ -114,7 +142,15 @@ def open_backbone(address: Address, access: Access, device: torch.device) -> Bac
         dim=0,
         digest=digest_of_file(file.path),
     )
-    return BackboneSpace(_up_to(network, layer, address), size=size, normalised=normalised, facts=facts, device=device)
+    return BackboneSpace(
+        network,
+        _layer(network, layer, address),
+        takes_input=layer is None,
+        size=size,
+        normalised=normalised,
+        facts=facts,
+        device=device,
+    )
 
 
 def _weights_file(address: Address, access: Access, models: Any) -> tuple[Address, tuple[int, int] | None]:
@@ -163,16 +199,20 @@ def _with_weights(address: Address, network: nn.Module, file: Address, arguments
     if last is not None and f"{last[0]}.weight" in weights and "num_classes" not in arguments:
         classes = len(weights[f"{last[0]}.weight"])
         if classes != last[1].out_features:
-            with torch.device("meta"):
-                network = _made(address, {**arguments, "num_classes": classes}, models)
+            network = _made(address, {**arguments, "num_classes": classes}, models)
     misfit = f"--features {address}: {file} does not fit {address.location}"
     fill(network, weights, misfit, "give weights of this network", assign=True)
     return network.requires_grad_(False).float()
 
 
 def _made(address: Address, arguments: Mapping[str, Any], models: Any) -> nn.Module:
+    """The network with weights that are replaced at once."""
     try:
-        return models.get_model(address.location, weights=None, **arguments)
+        try:
+            with torch.device("meta"):
+                return models.get_model(address.location, weights=None, **arguments)
+        except NotImplementedError:  # some networks compute with their first weights
+            return models.get_model(address.location, weights=None, **arguments)
     except TypeError as error:
         known = [*_OWN_OPTIONS, *inspect.signature(models.get_model_builder(address.location)).parameters]
         unknown = next((name for name in arguments if name not in known), None)
@@ -182,28 +222,17 @@ def _made(address: Address, arguments: Mapping[str, Any], models: Any) -> nn.Mod
         raise SourceError(f"--features {address}: torchvision refuses these options ({first_line(error)}); correct them") from error
 
 
-def _up_to(network: nn.Module, layer: str | None, address: Address) -> nn.Module:
-    """The part of a network up to a layer, by default up to the input of its last linear layer."""
+def _layer(network: nn.Module, layer: str | None, address: Address) -> nn.Module:
+    """The module of a name, by default the last linear layer."""
+    modules = dict(network.named_modules())
     last = _last_linear(network)
     children = f"for example one of {', '.join(name for name, _ in network.named_children())}"
-    if layer is None:
-        if last is None:
-            raise SourceError(f"--features {address}: the network has no linear layer at its end; name a layer, {children}")
-        layer = last[0]
-        network.set_submodule(layer, nn.Identity())
-    modules = [name for name, _ in network.named_modules()]
-    if layer not in modules:
-        raise SourceError(f"--features {address}: the network has no layer {layer!r}; {near_miss(layer, modules) or children}")
-    extraction = import_torchvision("torchvision.models.feature_extraction")
-    try:
-        # The graph of training may differ; only that of evaluation is used.
-        return extraction.create_feature_extractor(
-            network, train_return_nodes={}, eval_return_nodes={layer: _OUTPUT}, suppress_diff_warning=True
-        )
-    except Exception as error:  # tracing runs the network's code
-        raise SourceError(
-            f"--features {address}: torchvision cannot extract layer {layer} ({first_line(error)}); name another layer= or network"
-        ) from error
+    if layer is None and last is None:
+        raise SourceError(f"--features {address}: the network has no linear layer at its end; name a layer, {children}")
+    name = layer or (last[0] if last else "")
+    if name not in modules:
+        raise SourceError(f"--features {address}: the network has no layer {name!r}; {near_miss(name, modules) or children}")
+    return modules[name]
 
 
 def _last_linear(network: nn.Module) -> tuple[str, nn.Linear] | None:
