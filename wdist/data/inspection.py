@@ -3,7 +3,7 @@
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h5py
@@ -86,34 +86,33 @@ def inspect_source(address: str, access: Access = Access()) -> Inspection:
 
 def _inspected(source: Source, access: Access, contents: tuple[str, ...]) -> Inspection:
     info = source.info
-    if isinstance(source, EndlessSource):
-        rows = source.draw(DRAWS, torch.Generator().manual_seed(0))
-        return Inspection(
-            address=info.address,
-            kind=info.kind,
-            event_shape=info.event_shape,
-            dtype=info.dtype,
-            units=info.units,
-            minimum=float(rows.min()),
-            maximum=float(rows.max()),
-            constant_features=int((rows == rows[0]).all(dim=0).sum()),
-            contents=contents,
-            notes=(*info.notes, f"drawn without end; range and constant features come from {DRAWS} draws"),
-        )
-    found = survey(source)
-    missing: tuple[str, ...] = ()
-    try:
-        finite_rows(source, found, access)
-    except SourceError as error:
-        missing = (str(error),)
-    duplicates, constant_features = _repetitions(source)
-    return Inspection(
+    facts = Inspection(
         address=info.address,
         kind=info.kind,
         samples=info.count,
         event_shape=info.event_shape,
         dtype=info.dtype,
         units=info.units,
+        contents=contents,
+        notes=info.notes,
+    )
+    if isinstance(source, EndlessSource):
+        rows = source.draw(DRAWS, torch.Generator().manual_seed(0))
+        return replace(
+            facts,
+            minimum=float(rows.min()),
+            maximum=float(rows.max()),
+            constant_features=int((rows == rows[0]).all(dim=0).sum()),
+            notes=(*info.notes, f"drawn without end; range and constant features come from {DRAWS} draws"),
+        )
+    found = survey(source)
+    try:
+        finite_rows(source, found, access)
+    except SourceError as error:
+        facts = replace(facts, missing=(str(error),))
+    duplicates, constant_features = _repetitions(source)
+    return replace(
+        facts,
         minimum=found.minimum,
         maximum=found.maximum,
         nonfinite_rows=len(found.nonfinite),
@@ -122,9 +121,6 @@ def _inspected(source: Source, access: Access, contents: tuple[str, ...]) -> Ins
         constant_features=constant_features,
         megabytes=source.nbytes / 1e6,
         digest=found.digest,
-        contents=contents,
-        notes=info.notes,
-        missing=missing,
     )
 
 
@@ -160,59 +156,46 @@ def _contents(address: Address) -> tuple[str, ...]:
         return ()
     check_there(address)
     if address.path.is_dir():
-        return _images(address)
+        counts = Counter(f"{height}x{width} {mode}" for (height, width), mode in image_headers(image_paths(address.path)))
+        return tuple(f"{what}: {count} images" for what, count in counts.most_common())
     readers = {".h5": _datasets, ".hdf5": _datasets, ".npz": _members, ".safetensors": _tensors, ".pt": _weights, ".pth": _weights}
-    reader = readers.get(address.suffix)
-    return () if reader is None else reader(address)
+    try:
+        return tuple(readers[address.suffix](address)) if address.suffix in readers else ()
+    except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile, SafetensorError):
+        return ()  # opening the source explains the error
 
 
 def _line(name: str, shape: tuple[int, ...], dtype: Any) -> str:
     return f"{name}: {'x'.join(map(str, shape)) or 'single value'} {dtype}"
 
 
-def _images(address: Address) -> tuple[str, ...]:
-    headers = image_headers(image_paths(address.path))
-    counts = Counter(f"{height}x{width} {mode}" for (height, width), mode in headers)
-    return tuple(f"{what}: {count} images" for what, count in counts.most_common())
+def _datasets(address: Address) -> list[str]:
+    with h5py.File(address.path, "r") as file:
+        return [_line(name, item.shape or (), item.dtype) for name, item in datasets(file).items()]
 
 
-def _datasets(address: Address) -> tuple[str, ...]:
-    try:
-        with h5py.File(address.path, "r") as file:
-            return tuple(_line(name, item.shape or (), item.dtype) for name, item in datasets(file).items())
-    except (OSError, RuntimeError):
-        return ()  # opening the source explains the error
-
-
-def _members(address: Address) -> tuple[str, ...]:
+def _members(address: Address) -> list[str]:
     lines = []
-    try:
-        with zipfile.ZipFile(address.path) as archive:
-            for member in archive.namelist():
-                if not member.endswith(".npy"):
-                    continue
+    with zipfile.ZipFile(address.path) as archive:
+        for member in archive.namelist():
+            if member.endswith(".npy"):
                 with archive.open(member) as file:
                     shape, _, dtype = read_header(file)
                 lines.append(_line(member.removesuffix(".npy"), shape, dtype))
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError, RuntimeError):
-        return ()  # opening the source explains the error
-    return tuple(lines)
+    return lines
 
 
-def _tensors(address: Address) -> tuple[str, ...]:
-    try:
-        with safe_open(address.path, framework="pt", device="cpu") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
-            return tuple(_line(name, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items())
-    except (SafetensorError, OSError):
-        return ()  # opening the source explains the error
+def _tensors(address: Address) -> list[str]:
+    with safe_open(address.path, framework="pt", device="cpu") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - the file is not a mapping
+        return [_line(name, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()]
 
 
-def _weights(address: Address) -> tuple[str, ...]:
+def _weights(address: Address) -> list[str]:
     if is_torchscript(address.path):
-        return ()
+        return []
     content = load_data(address.path, address.location)
-    return tuple(_nested(content)) if isinstance(content, Mapping) else ()
+    return _nested(content) if isinstance(content, Mapping) else []
 
 
 def _nested(content: Mapping[Any, Any], prefix: str = "") -> list[str]:

@@ -30,16 +30,9 @@ _OVERSHOOT = 0.1
 
 
 class BackboneSpace(FeatureSpace):
-    """Outputs of one layer of a network for images.
+    """Outputs of one layer of a torchvision network for images; by default the input of its last linear layer.
 
-    Arguments:
-        network: of torchvision.
-        layer: a module of the network.
-        takes_input: takes the layer's input instead of its output.
-        size: height and width that images are resized to; None keeps them.
-        normalised: shifts and scales values by ImageNet's mean and deviation.
-        facts: for results.
-        device: runs the network.
+    Images are resized to ``size`` and, if ``normalised``, shifted and scaled by ImageNet's mean and deviation.
     """
 
     way_out = "add &size=224 if the images are too small for it, or choose another network"
@@ -47,16 +40,16 @@ class BackboneSpace(FeatureSpace):
     def __init__(
         self,
         network: nn.Module,
-        layer: nn.Module,
+        layer: str | None,
         *,
-        takes_input: bool,
         size: tuple[int, int] | None,
         normalised: bool,
         facts: Features,
         device: torch.device,
     ) -> None:
         super().__init__(facts, device)
-        self._network, self._layer, self._takes_input = network.eval().to(device), layer, takes_input
+        self._network = network.eval().to(device)
+        self._layer, self._takes_input = _layer(network, layer, facts.spec), layer is None
         self._size, self._normalised = size, normalised
         self._shift, self._deviation = (torch.tensor(values, device=device).reshape(3, 1, 1) for values in (_MEAN, _DEVIATION))
 
@@ -75,8 +68,8 @@ class BackboneSpace(FeatureSpace):
         return prepared
 
     def run(self, x: Tensor) -> Any:
-        # torchvision's create_feature_extractor does not look inside torchvision's own blocks (those of MobileNet, for example), and
-        # takes one layer for another if their names end in numbers (ln_1 and ln_2 of vision transformers).
+        # torchvision's create_feature_extractor does not look inside torchvision's own blocks (those of MobileNet, for example),
+        # and confuses layers whose names end in numbers (ln_1 and ln_2 of vision transformers).
         found: list[Any] = []
 
         def keep(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -142,15 +135,7 @@ def open_backbone(address: Address, access: Access, device: torch.device) -> Bac
         dim=0,
         digest=digest_of_file(file.path),
     )
-    return BackboneSpace(
-        network,
-        _layer(network, layer, address),
-        takes_input=layer is None,
-        size=size,
-        normalised=normalised,
-        facts=facts,
-        device=device,
-    )
+    return BackboneSpace(network, layer, size=size, normalised=normalised, facts=facts, device=device)
 
 
 def _weights_file(address: Address, access: Access, models: Any) -> tuple[Address, tuple[int, int] | None]:
@@ -222,16 +207,16 @@ def _made(address: Address, arguments: Mapping[str, Any], models: Any) -> nn.Mod
         raise SourceError(f"--features {address}: torchvision refuses these options ({first_line(error)}); correct them") from error
 
 
-def _layer(network: nn.Module, layer: str | None, address: Address) -> nn.Module:
+def _layer(network: nn.Module, layer: str | None, spec: str) -> nn.Module:
     """The module of a name, by default the last linear layer."""
     modules = dict(network.named_modules())
     last = _last_linear(network)
     children = f"for example one of {', '.join(name for name, _ in network.named_children())}"
     if layer is None and last is None:
-        raise SourceError(f"--features {address}: the network has no linear layer at its end; name a layer, {children}")
+        raise SourceError(f"--features {spec}: the network has no linear layer at its end; name a layer, {children}")
     name = layer or (last[0] if last else "")
     if name not in modules:
-        raise SourceError(f"--features {address}: the network has no layer {name!r}; {near_miss(name, modules) or children}")
+        raise SourceError(f"--features {spec}: the network has no layer {name!r}; {near_miss(name, modules) or children}")
     return modules[name]
 
 

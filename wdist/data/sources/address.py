@@ -22,7 +22,10 @@ _WITH_KEY = re.compile(rf"(?P<path>.+?\.(?:{'|'.join(_KEYED_SUFFIXES)})):(?P<key
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """A parsed address; the source that it names interprets the options."""
+    """A parsed address; the source that it names interprets the options.
+
+    Methods that read an option raise :class:`SourceError` if its value is malformed, or missing without a default.
+    """
 
     text: str
     """As the user wrote it."""
@@ -58,22 +61,14 @@ class Address:
         return "&" if self.options else "?"
 
     def only(self, *known: str) -> None:
-        """Refuses unknown options.
-
-        Raises:
-            SourceError: names the first unknown option and the known one that it resembles.
-        """
+        """Refuses unknown options."""
         for option in self.options:
             if option not in known:
                 way_out = suggestion(option, known, "its options are")
                 raise SourceError(f"{self.text}: {self.bare} has no option {option!r}; {way_out}")
 
     def integer(self, option: str, default: int | None = None, *, least: int = 1) -> int:
-        """An option's value as a whole number of at least ``least``.
-
-        Raises:
-            SourceError: the value is not such a number, or it is missing and has no default.
-        """
+        """An option's value as a whole number of at least ``least``."""
         text = self._text(option, default, "a whole number")
         if not re.fullmatch(r"[+-]?\d{1,18}", text) or int(text) < least:
             example = f"{option}={max(least, 10)}"
@@ -81,11 +76,7 @@ class Address:
         return int(text)
 
     def number(self, option: str, default: float | None = None) -> float:
-        """An option's value as a finite number.
-
-        Raises:
-            SourceError: the value is not such a number, or it is missing and has no default.
-        """
+        """An option's value as a finite number."""
         text = self._text(option, default, "a number")
         try:
             value = float(text)
@@ -96,22 +87,14 @@ class Address:
         return value
 
     def choice(self, option: str, choices: tuple[str, ...], default: str | None = None) -> str:
-        """An option's value, one of several words.
-
-        Raises:
-            SourceError: the value is another word, or it is missing and has no default.
-        """
+        """An option's value, one of several words."""
         text = self._text(option, default, f"one of {', '.join(choices)}")
         if text not in choices:
             raise SourceError(f"{self.text}: {option}={text} is unknown; {suggestion(text, choices, 'choose one of')}")
         return text
 
     def interval(self, option: str) -> tuple[float, float] | None:
-        """An option's value ``low:high`` as two numbers with low < high; None if the option is missing.
-
-        Raises:
-            SourceError: the value is not such a pair.
-        """
+        """An option's value ``low:high`` as two numbers with low < high; None if the option is missing."""
         text = self.options.get(option)
         if text is None:
             return None

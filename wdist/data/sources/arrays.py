@@ -1,4 +1,7 @@
-"""Arrays, stored in a file or passed in Python, and the types in which their values become tensors."""
+"""Arrays, stored in a file or passed in Python, and the types in which their values become tensors.
+
+Values that are not real numbers, and arrays without samples, raise :class:`SourceError`.
+"""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -141,11 +144,7 @@ def _array(values: Any, name: str) -> np.ndarray:
 def describe(
     array_shape: tuple[int, ...], dtype: str, address: str, kind: str, units: Units, notes: tuple[str, ...] = ()
 ) -> SourceInfo:
-    """Description of an array whose first axis counts the samples; an array of shape (n,) contains n numbers.
-
-    Raises:
-        SourceError: the array has no first axis, no rows, or rows without coordinates.
-    """
+    """Description of an array whose first axis counts the samples; an array of shape (n,) contains n numbers."""
     if not array_shape:
         raise SourceError(f"{address} holds a single number, not samples; give an array whose first axis counts the samples")
     if 0 in array_shape:
@@ -170,21 +169,13 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 
 def check_no_key(address: Address) -> None:
-    """Refuses a key after a file that holds a single array.
-
-    Raises:
-        SourceError: the address has a key.
-    """
+    """Refuses a key after a file that holds a single array."""
     if address.key is not None:
         raise SourceError(f"{address}: {address.location} holds a single unnamed array; leave out :{address.key}")
 
 
 def choose(names: list[str], address: Address, what: str) -> str:
-    """The name of the array that an address means.
-
-    Raises:
-        SourceError: the file has no such array, or has several and the address names none; lists them.
-    """
+    """The name of the array that an address means."""
     shown = shortened(names)
     if not names:
         raise SourceError(f"{address.location} holds no {what}; give a file that does")
@@ -204,11 +195,7 @@ def shortened(names: list[str], most: int = 12) -> str:
 
 
 def tensor_type(dtype: np.dtype, name: str) -> np.dtype:
-    """The native numpy type in which values of a stored type reach a tensor: the narrowest that torch computes with.
-
-    Raises:
-        SourceError: values of this type are not real numbers.
-    """
+    """The native numpy type in which values of a stored type reach a tensor: the narrowest that torch computes with."""
     if dtype.kind == "c":
         raise SourceError(f"{name} holds complex numbers ({dtype}); {_COMPLEX}")
     if dtype.kind in _NOT_NUMBERS:
@@ -221,21 +208,13 @@ def tensor_type(dtype: np.dtype, name: str) -> np.dtype:
 
 
 def tensor_of(array: np.ndarray, name: str) -> Tensor:
-    """A tensor with the values of a numpy array in their native type; shares memory if the array is writable.
-
-    Raises:
-        SourceError: the values are not real numbers.
-    """
+    """A tensor with the values of a numpy array in their native type; shares memory if the array is writable."""
     array = np.ascontiguousarray(array, dtype=tensor_type(array.dtype, name)).reshape(array.shape)
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def accepted(tensor: Tensor, name: str) -> Tensor:
-    """The tensor on the CPU, without gradient, in a type that torch computes with.
-
-    Raises:
-        SourceError: the values are not real numbers, or the tensor is sparse.
-    """
+    """The tensor on the CPU, without gradient, in a type that torch computes with."""
     if tensor.is_sparse or tensor.layout != torch.strided:
         raise SourceError(f"{name} is a sparse tensor; pass its dense form, x.to_dense()")
     if tensor.is_complex():

@@ -45,11 +45,7 @@ class Latent:
 
 
 def parse_latent(text: str, address: str) -> Latent:
-    """Parses ``kind:size`` or ``kind:64x1x1``; a size alone means normal.
-
-    Raises:
-        SourceError: the text has another form.
-    """
+    """Parses ``kind:size`` or ``kind:64x1x1``; a size alone means normal."""
     kind, colon, shape = text.partition(":")
     if not colon:
         kind, shape = "normal", text
@@ -66,12 +62,7 @@ def parse_latent(text: str, address: str) -> Latent:
 class GeneratorSource(EndlessSource):
     """A network in evaluation mode, without gradients, fed with random latents.
 
-    Arguments:
-        network: maps latents to samples.
-        latent: what it is fed.
-        info: the description.
-        units: of its output.
-        order: permutation of the axes of one output into the event shape; None if they stay.
+    ``order`` permutes the axes of one output into the event shape.
     """
 
     def __init__(self, network: Network, latent: Latent, info: SourceInfo, units: Units, order: tuple[int, ...] | None) -> None:

@@ -1,10 +1,11 @@
 """Image files and folders: pixels are decoded on demand, every image into an array of the same shape."""
 
+import contextlib
 import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +33,6 @@ SUFFIXES = frozenset(
 _MODES = ("L", "LA", "RGB", "RGBA", "I", "F")
 _PLAIN = {"1": "L", "P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "La": "LA", "RGBa": "RGBA"}
 """Modes whose stored values are not intensities, and the mode that shows the same image in intensities."""
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning)
-"""Errors of PIL for a damaged image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +46,7 @@ class ImageFormat:
 
     @classmethod
     def of(cls, address: Address) -> "ImageFormat":
-        """Reads the options ``size=32``, ``size=32x48`` (height x width) and ``mode=RGB``.
-
-        Raises:
-            SourceError: an option is malformed.
-        """
+        """Reads the options ``size=32``, ``size=32x48`` (height x width) and ``mode=RGB``."""
         mode = address.choice("mode", _MODES) if "mode" in address.options else None
         text = address.options.get("size")
         if text is None:
@@ -72,13 +67,7 @@ class ImageFormat:
 
 
 class DecodedImages(FiniteSource):
-    """Images behind a function that loads one by its position.
-
-    Arguments:
-        load: returns an array of the event shape, or raises :class:`SourceError` naming the image.
-        info: the description.
-        itemsize: bytes of one value.
-    """
+    """Images behind a function that loads one by its position, as an array of the event shape."""
 
     def __init__(self, load: Callable[[int], np.ndarray], info: SourceInfo, itemsize: int) -> None:
         self.info = info
@@ -112,11 +101,7 @@ def open_image_folder(address: Address) -> FiniteSource:
 
 
 def open_images(paths: list[Path], address: Address, *, kind: str) -> FiniteSource:
-    """A source of image files; their headers are read at once, their pixels on demand.
-
-    Raises:
-        SourceError: as :func:`open_image_folder`.
-    """
+    """A source of image files; their headers are read at once, their pixels on demand."""
     wanted = ImageFormat.of(address)
     headers = image_headers(paths)
     size, mode = _uniform(address.bare, (size for size, _ in headers), (mode for _, mode in headers), wanted)
@@ -152,11 +137,7 @@ def image_paths(folder: Path) -> list[Path]:
 
 
 def image_headers(paths: list[Path]) -> list[tuple[tuple[int, int], str]]:
-    """((height, width), mode) of each image, read without decoding pixels.
-
-    Raises:
-        SourceError: a file is not an image, despite its suffix.
-    """
+    """((height, width), mode) of each image, read without decoding pixels."""
     with _bombs_are_errors():
         return [_header(path) for path in paths]
 
@@ -169,11 +150,7 @@ def effective_mode(image: Image.Image) -> str:
 
 
 def check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
-    """Returns the array if it has the shape of the first image.
-
-    Raises:
-        SourceError: it has another shape.
-    """
+    """Returns the array if it has the shape of the first image, and refuses it otherwise."""
     if array.shape != shape:
         shapes = f"{shape_text(array.shape)}, the first image {shape_text(shape)}"
         raise SourceError(f"{name} has the shape {shapes}; make them alike with ?size=32 or ?mode=RGB")
@@ -202,22 +179,20 @@ def _bombs_are_errors() -> warnings.catch_warnings:
 
 
 def _header(path: Path) -> tuple[tuple[int, int], str]:
-    try:
-        with Image.open(path) as image:
-            return (image.height, image.width), effective_mode(image)
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
+    with _reading(path), Image.open(path) as image:
+        return (image.height, image.width), effective_mode(image)
 
 
 def _pixels(path: Path, wanted: ImageFormat) -> np.ndarray:
+    with _reading(path), Image.open(path) as image, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Palette images with Transparency")
+        return wanted.pixels(image)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        with Image.open(path) as image, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Palette images with Transparency")
-            return wanted.pixels(image)
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> SourceError:
-    reason = "empty" if path.is_file() and path.stat().st_size == 0 else first_line(error)
-    return SourceError(f"{path} cannot be read as an image ({reason}); repair it or move it out of the folder")
+        yield
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        reason = "empty" if path.is_file() and path.stat().st_size == 0 else first_line(error)
+        raise SourceError(f"{path} cannot be read as an image ({reason}); repair it or move it out of the folder") from error

@@ -4,13 +4,14 @@ Every format except plain weights contains code, and a factory is code: nothing 
 """
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import inspect
 import sys
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,87 +36,22 @@ _SHAPE_NAMES = ("latent_shape", "z_shape", "noise_shape")
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
-class Network(ABC):
+@dataclass(frozen=True, kw_only=True)
+class Network:
     """A function from latents to samples, independent of how it was stored."""
 
     what: str
     """Its kind in words, for example ``TorchScript``."""
     latent_shapes: tuple[tuple[int, ...], ...]
     """Possible shapes of one latent, the most likely first; empty if the file does not say."""
+    run: Callable[[Tensor], Any]
+    """The output for latents of shape (n, \\*latent shape), on their device."""
     batch: int | None = None
     """The only batch size that it accepts; None if it accepts any."""
 
-    @abstractmethod
-    def run(self, z: Tensor) -> Any:
-        """The output for latents of shape (n, \\*latent shape), on their device."""
-
-
-class ModuleNetwork(Network):
-    """A module of torch, in evaluation mode."""
-
-    def __init__(self, module: nn.Module, what: str) -> None:
-        self.what = what
-        self.module = module.eval()
-        self.latent_shapes = _latent_shapes(module)
-
-    def run(self, z: Tensor) -> Any:
-        return self.module.to(z.device)(z)
-
-
-class ExportedNetwork(Network):
-    """A program of ``torch.export``, which fixes mode, device and perhaps batch size."""
-
-    what = "torch.export"
-
-    def __init__(self, program: torch.export.ExportedProgram, name: str) -> None:
-        inputs = set(program.graph_signature.user_inputs)
-        shapes = [tuple(node.meta["val"].shape) for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs]
-        _check_one_input(shapes, name)
-        self.batch = shapes[0][0] if isinstance(shapes[0][0], int) else None
-        self.latent_shapes = (tuple(int(n) for n in shapes[0][1:]),)
-        self._program = program
-        self._modules: dict[torch.device, nn.Module] = {}
-
-    def run(self, z: Tensor) -> Any:
-        if z.device not in self._modules:
-            from torch.export.passes import move_to_device_pass
-
-            self._modules[z.device] = move_to_device_pass(self._program, z.device).module()
-        return self._modules[z.device](z)
-
-
-class OnnxNetwork(Network):
-    """An ONNX graph, run by onnxruntime on the CPU."""
-
-    what = "ONNX"
-
-    def __init__(self, session: Any, name: str) -> None:
-        inputs = session.get_inputs()
-        _check_one_input([tuple(each.shape) for each in inputs], name)
-        batch, *shape = inputs[0].shape
-        self.batch = batch if isinstance(batch, int) and batch > 0 else None
-        self.latent_shapes = (tuple(shape),) if all(isinstance(n, int) and n > 0 for n in shape) else ()
-        self._session = session
-        self._input = inputs[0].name
-        self._type = {"tensor(double)": np.float64, "tensor(float16)": np.float16}.get(inputs[0].type, np.float32)
-
-    def run(self, z: Tensor) -> Any:
-        output = self._session.run(None, {self._input: z.cpu().numpy().astype(self._type)})[0]
-        return torch.from_numpy(np.array(output)).to(z.device)
-
-
-def _check_one_input(shapes: list[tuple[Any, ...]], name: str) -> None:
-    if len(shapes) != 1 or len(shapes[0]) < 2:
-        raise SourceError(f"{name} takes {len(shapes)} inputs, not one batch of latents; export a network of one input (n, size)")
-
 
 def open_network(address: Address, access: Access, arguments: Mapping[str, str]) -> Network:
-    """Opens the network that an address names.
-
-    Arguments:
-        address: a file of weights with ``factory=``, or a program.
-        access: permissions.
-        arguments: the factory's arguments, as text.
+    """Opens a program, or a file of weights with ``factory=``, which is called with ``arguments``.
 
     Raises:
         TrustRequired: opening it would run code and the user has not allowed that.
@@ -128,30 +64,88 @@ def open_network(address: Address, access: Access, arguments: Mapping[str, str])
         weights = load_weights(address)
         module = _built(address, arguments)
         fill(module, weights, f"{address.bare} does not fit {factory}", "correct the factory or its options")
-        return ModuleNetwork(module, f"weights of {factory}")
+        return _of_module(module, f"weights of {factory}")
     if arguments:
         option = next(iter(arguments))
         raise SourceError(f"{address}: {address.bare} has no option {option!r}; arguments need a factory=package.module:Class")
     if address.suffix == ".onnx":
         _need_trust(address, access, "an ONNX file can contain custom operators")
-        return OnnxNetwork(_onnx_session(address), address.location)
+        return _of_onnx(address)
     if address.suffix == ".pt2":
         _need_trust(address, access, "a torch.export file holds a program")
-        try:
-            return ExportedNetwork(torch.export.load(address.path), address.location)
-        except SourceError:
-            raise
-        except Exception as error:  # any error of unpacking a damaged program
-            raise _unreadable(address, "torch.export file", error, "export it again") from error
+        with _reading(address, "torch.export file"):
+            return _of_export(torch.export.load(address.path), address.location)
     if not is_torchscript(address.path):
         raise SourceError(f"{address.location} is not a TorchScript archive; save the network again with torch.jit.save")
     _need_trust(address, access, "a TorchScript file holds a program")
+    with _reading(address, "TorchScript archive"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return _of_module(torch.jit.load(address.path, map_location="cpu"), "TorchScript")
+
+
+def _of_module(module: nn.Module, what: str) -> Network:
+    module.eval()
+    return Network(what=what, latent_shapes=_latent_shapes(module), run=lambda z: module.to(z.device)(z))
+
+
+def _of_export(program: torch.export.ExportedProgram, name: str) -> Network:
+    """A program of ``torch.export``, which fixes mode, device and perhaps batch size."""
+    from torch.export.passes import move_to_device_pass
+
+    inputs = set(program.graph_signature.user_inputs)
+    shapes = [tuple(node.meta["val"].shape) for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs]
+    _check_one_input(shapes, name)
+    batch, *shape = shapes[0]
+    on_device = functools.cache(lambda device: move_to_device_pass(program, device).module())
+    return Network(
+        what="torch.export",
+        latent_shapes=(tuple(int(n) for n in shape),),
+        run=lambda z: on_device(z.device)(z),
+        batch=batch if isinstance(batch, int) else None,
+    )
+
+
+def _of_onnx(address: Address) -> Network:
+    """An ONNX graph, run by onnxruntime on the CPU."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return ModuleNetwork(torch.jit.load(address.path, map_location="cpu"), "TorchScript")
-    except (RuntimeError, ValueError) as error:
-        raise _unreadable(address, "TorchScript archive", error, "save it again") from error
+        import onnxruntime
+    except ImportError as error:
+        raise SourceError(f'{address.location} needs onnxruntime; install it: pip install "wdist[onnx]"') from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    with _reading(address, "ONNX file"):
+        session = onnxruntime.InferenceSession(str(address.path), options, providers=["CPUExecutionProvider"])
+    inputs = session.get_inputs()
+    _check_one_input([tuple(each.shape) for each in inputs], address.location)
+    batch, *shape = inputs[0].shape
+    dtype = {"tensor(double)": np.float64, "tensor(float16)": np.float16}.get(inputs[0].type, np.float32)
+
+    def run(z: Tensor) -> Tensor:
+        output = session.run(None, {inputs[0].name: z.cpu().numpy().astype(dtype)})[0]
+        return torch.from_numpy(np.array(output)).to(z.device)
+
+    return Network(
+        what="ONNX",
+        latent_shapes=(tuple(shape),) if all(isinstance(n, int) and n > 0 for n in shape) else (),
+        run=run,
+        batch=batch if isinstance(batch, int) and batch > 0 else None,
+    )
+
+
+def _check_one_input(shapes: list[tuple[Any, ...]], name: str) -> None:
+    if len(shapes) != 1 or len(shapes[0]) < 2:
+        raise SourceError(f"{name} takes {len(shapes)} inputs, not one batch of latents; export a network of one input (n, size)")
+
+
+@contextlib.contextmanager
+def _reading(address: Address, kind: str) -> Iterator[None]:
+    """Turns every error of unpacking a damaged program into a sentence."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except Exception as error:
+        raise SourceError(f"{address.location} is not a readable {kind} ({first_line(error)}); export it again") from error
 
 
 def load_weights(address: Address) -> dict[str, Tensor]:
@@ -190,17 +184,9 @@ def is_state_dict(value: Any) -> bool:
 
 
 def fill(module: nn.Module, weights: dict[str, Tensor], misfit: str, way_out: str, *, assign: bool = False) -> None:
-    """Loads weights into a module.
+    """Loads weights into a module, or raises an error of the form ``misfit (reason); way_out``.
 
-    Arguments:
-        module: may be on the meta device if ``assign`` is set.
-        weights: by name.
-        misfit: beginning of an error.
-        way_out: end of an error.
-        assign: replaces the parameters instead of copying into them.
-
-    Raises:
-        SourceError: names or shapes of weights and module differ.
+    ``assign`` replaces the parameters instead of copying into them, as a module on the meta device needs.
     """
     try:
         keys = module.load_state_dict(weights, strict=False, assign=assign)
@@ -218,14 +204,7 @@ def fill(module: nn.Module, weights: dict[str, Tensor], misfit: str, way_out: st
 def imported(text: str, *, said: str, form: str, example: str) -> Any:
     """Imports the class or function of ``module:name`` or ``file.py:name``, which runs the code of its module.
 
-    Arguments:
-        text: has that form; modules in the current folder are found.
-        said: beginning of an error.
-        form: the expected form, for an error.
-        example: of that form, for an error.
-
-    Raises:
-        SourceError: it cannot be imported, or does not exist.
+    Modules in the current folder are found. Errors begin with ``said`` and quote ``form`` and ``example``.
     """
     place, colon, name = text.rpartition(":")
     if not colon or not place or not name:
@@ -328,23 +307,6 @@ def _by(shape: tuple[int, ...]) -> str:
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-
-
-def _unreadable(address: Address, kind: str, error: Exception, way_out: str) -> SourceError:
-    return SourceError(f"{address.location} is not a readable {kind} ({first_line(error)}); {way_out}")
-
-
-def _onnx_session(address: Address) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise SourceError(f'{address.location} needs onnxruntime; install it: pip install "wdist[onnx]"') from error
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(str(address.path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has one exception class per status code
-        raise _unreadable(address, "ONNX file", error, "export it again") from error
 
 
 def _latent_shapes(network: nn.Module) -> tuple[tuple[int, ...], ...]:

@@ -25,14 +25,7 @@ _RAYS_COST = 1 << 25
 
 
 class Distribution(EndlessSource):
-    """Independent draws in float64, so that known facts hold up to its rounding and not that of float32.
-
-    Arguments:
-        draw: maps a number of samples and a generator to a tensor of shape (n, dim) on the generator's device.
-        address: of the distribution.
-        dim: number of coordinates.
-        bounds: an interval that contains every coordinate, if there is one.
-    """
+    """Independent draws in float64, so that known facts hold up to its rounding and not that of float32."""
 
     def __init__(
         self, draw: Callable[[int, torch.Generator], Tensor], address: str, dim: int, bounds: tuple[float, float] | None = None
@@ -216,25 +209,17 @@ def gaussian_scale(dim: int, scale: float) -> KnownPair:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Family:
-    """A name after ``synthetic:`` with its options."""
-
-    options: tuple[str, ...]
-    build: Callable[[Address], EndlessSource]
-
-
 def open_synthetic(address: Address) -> EndlessSource:
     """Opens a plain distribution, or one side of a pair: ``synthetic:cones?n=3&side=a``.
 
     Raises:
         SourceError: the name or an option is unknown or out of range.
     """
-    family = FAMILIES.get(address.location)
-    if family is None:
+    if address.location not in FAMILIES:
         raise SourceError(f"{address} is not a known distribution; {suggestion(address.location, FAMILIES, 'choose one of')}")
-    address.only(*family.options)
-    return family.build(address)
+    options, build = FAMILIES[address.location]
+    address.only(*options)
+    return build(address)
 
 
 def _open_gaussian(address: Address) -> EndlessSource:
@@ -245,40 +230,27 @@ def _open_uniform(address: Address) -> EndlessSource:
     return _uniform(_dimension(address), address.number("low", 0.0), address.number("high", 1.0), address.text)
 
 
-def _open_dirac(address: Address) -> EndlessSource:
-    return _dirac(_dimension(address), address.text, address.number("at", 0.0))
-
-
 def _open_sphere(address: Address) -> EndlessSource:
     dim, side = _dimension(address), address.choice("side", ("a", "b"), "a")
     radius = address.number("radius", 1.0)
     return _sphere(dim, address.text, radius) if side == "a" else _dirac(dim, address.text)
 
 
-def _open_absolute_value(address: Address) -> EndlessSource:
-    return _signs(address.text) if _side(address) == "a" else _dirac(1, address.text)
-
-
-def _open_cones(address: Address) -> EndlessSource:
-    return _cone_side(address.integer("n", 3), _side(address), address.text)
-
-
 def _open_funnels(address: Address) -> EndlessSource:
-    seed = address.integer("seed", 0, least=0)
-    field = FunnelField.random(_dimension(address), address.integer("funnels"), seed)
+    field = FunnelField.random(_dimension(address), address.integer("funnels"), address.integer("seed", 0, least=0))
     return _funnel_side(field, _side(address), address.text)
 
 
-FAMILIES: Mapping[str, Family] = {
-    "gaussian": Family(options=("dim", "shift", "scale"), build=_open_gaussian),
-    "uniform": Family(options=("dim", "low", "high"), build=_open_uniform),
-    "dirac": Family(options=("dim", "at"), build=_open_dirac),
-    "sphere": Family(options=("dim", "radius", "side"), build=_open_sphere),
-    "absolute-value": Family(options=("side",), build=_open_absolute_value),
-    "cones": Family(options=("n", "side"), build=_open_cones),
-    "funnels": Family(options=("dim", "funnels", "seed", "side"), build=_open_funnels),
+FAMILIES: Mapping[str, tuple[tuple[str, ...], Callable[[Address], EndlessSource]]] = {
+    "gaussian": (("dim", "shift", "scale"), _open_gaussian),
+    "uniform": (("dim", "low", "high"), _open_uniform),
+    "dirac": (("dim", "at"), lambda address: _dirac(_dimension(address), address.text, address.number("at", 0.0))),
+    "sphere": (("dim", "radius", "side"), _open_sphere),
+    "absolute-value": (("side",), lambda address: _signs(address.text) if _side(address) == "a" else _dirac(1, address.text)),
+    "cones": (("n", "side"), lambda address: _cone_side(address.integer("n", 3), _side(address), address.text)),
+    "funnels": (("dim", "funnels", "seed", "side"), _open_funnels),
 }
-"""Every name after ``synthetic:``."""
+"""Every name after ``synthetic:``, with its options."""
 
 
 def _dimension(address: Address) -> int:
