@@ -46,11 +46,10 @@ class Pair:
 
 
 def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device, features: FeatureSpace | None = None) -> Pair:
-    """Opens both sides and prepares them.
+    """Opens and prepares both sides, each an address, a tensor, an array or an open source.
 
     Arguments:
-        a: address, tensor, array or open source.
-        b: the same for the other side.
+        a, b: the sides.
         access: permissions.
         seed: for splits and draws.
         device: holds samples and draws them.
@@ -139,16 +138,9 @@ def drawn_range(source: EndlessSource, n: int = 256) -> Ends | None:
 
 
 def check_comparable(a: Source, b: Source, range_a: Ends | None = None, range_b: Ends | None = None) -> tuple[str, ...]:
-    """Refuses two sources whose samples are not points of one space, or clearly have different units.
+    """Refuses two sources whose samples are not points of one space, or clearly have different units; returns warnings.
 
-    Arguments:
-        a: one source.
-        b: the other source.
-        range_a: observed range of ``a``; None if nothing was observed, as for synthetic sources.
-        range_b: observed range of ``b``.
-
-    Returns:
-        Warnings, each a sentence.
+    A range is the observed one of a source, or None if nothing was observed.
 
     Raises:
         SourceError: the event shapes differ by more than flattening, or one side is in 0..255 and the other in 0..1 or -1..1 and

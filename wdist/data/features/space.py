@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from wdist.data.memory import fits, planned_memory
+from wdist.data.rows import in_units
 from wdist.data.sources.arrays import shape_text, type_name
 from wdist.data.sources.source import EndlessSource, FiniteSource, RowIndex, Source, SourceInfo
 from wdist.errors import SourceError, first_line
@@ -74,12 +75,7 @@ class FeatureSpace(ABC):
     def preparation(self, info: SourceInfo, ends: Ends | None) -> Callable[[Tensor], Tensor]:
         """A function that turns samples of one source into input of :meth:`run`.
 
-        Arguments:
-            info: of the source.
-            ends: the observed range of its values; None if nothing was observed.
-
-        Returns:
-            A function of a float32 tensor of shape (n, \\*event_shape), in the units of the source.
+        It takes float32 of shape (n, \\*event_shape), in the units of the source. ``ends`` is the observed range of its values.
 
         Raises:
             SourceError: the space does not accept samples of this shape or range.
@@ -92,9 +88,7 @@ class FeatureSpace(ABC):
     def of(self, source: Source, ends: Ends | None = None) -> "FeatureRows | FeatureDraws":
         """The features of a source: held in memory if they fit, else computed as rows are read or drawn.
 
-        Arguments:
-            source: finite without NaN or infinity, or endless; one that is in this space already is returned as it is.
-            ends: the observed range of its values.
+        A source that is already in this space is returned as it is. ``ends`` is the observed range of its values.
 
         Raises:
             SourceError: the function does not accept the samples, or does not return features.
@@ -107,7 +101,7 @@ class FeatureSpace(ABC):
         return FeatureRows(self, source, prepare) if isinstance(source, FiniteSource) else FeatureDraws(self, source, prepare)
 
     def features(self, rows: Tensor, info: SourceInfo, prepare: Callable[[Tensor], Tensor]) -> Tensor:
-        """Features of some samples, computed batch by batch.
+        """Features of samples, computed batch by batch.
 
         Arguments:
             rows: shape (n, dim), in the units of the source; not empty.
@@ -116,9 +110,6 @@ class FeatureSpace(ABC):
 
         Returns:
             float32, shape (n, d), on the device of ``rows``.
-
-        Raises:
-            SourceError: the function fails, or does not return one row of finite numbers per sample.
         """
         size = max(_LEAST_AT_ONCE, min(_MOST_AT_ONCE, _NUMBERS_AT_ONCE // max(1, info.dim)))
         parts = []
@@ -128,11 +119,7 @@ class FeatureSpace(ABC):
         return torch.cat(parts)
 
     def check_alone(self, rows: Tensor, info: SourceInfo, prepare: Callable[[Tensor], Tensor]) -> int:
-        """Checks that the features of a sample do not depend on its batch, and returns their number.
-
-        Raises:
-            SourceError: they do, or as :meth:`features`.
-        """
+        """Checks that the features of a sample do not depend on its batch, and returns their number."""
         together = self.features(rows, info, prepare)
         half = max(1, len(rows) // 2)
         apart = torch.cat([self.features(part, info, prepare) for part in rows.split(half)])
@@ -177,11 +164,7 @@ def digest_of_file(path: Path) -> str:
 
 
 def check_one_space(a: Source, b: Source) -> None:
-    """Refuses two sources with different numbers of features.
-
-    Raises:
-        SourceError: names both.
-    """
+    """Refuses two sources with different numbers of features."""
     if a.info.dim != b.info.dim:
         raise SourceError(
             f"a sample of {a.info.address} has {a.info.dim} features and one of {b.info.address} {b.info.dim}; "
@@ -238,10 +221,8 @@ class FeatureRows(FiniteSource):
         return self._in_units(self._source.read(rows))
 
     def _in_units(self, rows: Tensor) -> Tensor:
-        info = self._source.info
         # Integers in [0, 255] are exact in float32; float64 is rounded only after it is scaled.
-        rows = rows.to(torch.float64 if rows.dtype == torch.float64 else torch.float32)
-        return rows if (info.scale, info.offset) == (1.0, 0.0) else rows * info.scale + info.offset
+        return in_units(rows, self._source.info, torch.float64 if rows.dtype == torch.float64 else torch.float32)
 
     def _mapped(self, samples: Tensor) -> Tensor:
         return self.space.features(samples, self._source.info, self._prepare)

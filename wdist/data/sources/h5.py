@@ -16,9 +16,6 @@ def open_h5(address: Address) -> StoredArray:
     """One dataset of an HDF5 file, read in contiguous pieces.
 
     The file is opened anew for each piece, so it is never locked against a writer.
-
-    Raises:
-        SourceError: the file is not HDF5, is cut short, or the address does not name one numeric dataset.
     """
     path = address.path
     with _opened(path, address) as file:

@@ -88,11 +88,7 @@ class DecodedImages(FiniteSource):
 
 
 def open_image_folder(address: Address) -> FiniteSource:
-    """All images below a folder, in the order of their paths; hidden files and other kinds of files are skipped.
-
-    Raises:
-        SourceError: there is no image, one cannot be read, or they differ in size or mode and the address chooses neither.
-    """
+    """All images below a folder, in the order of their paths; hidden files and other kinds of files are skipped."""
     address.only(*SELECTION_OPTIONS, *UNIT_OPTIONS, *IMAGE_OPTIONS)
     paths = image_paths(address.path)
     if not paths:

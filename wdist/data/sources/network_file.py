@@ -153,9 +153,6 @@ def load_weights(address: Address) -> dict[str, Tensor]:
 
     A checkpoint may hold the weights beside other entries (optimiser, epoch): its only state dict is used, or the one that the
     address names by its key. The prefix ``module.`` of data-parallel training is removed.
-
-    Raises:
-        SourceError: the file is damaged or holds no weights.
     """
     if address.suffix == ".safetensors":
         try:

@@ -16,11 +16,7 @@ from wdist.errors import SourceError, first_line
 
 
 def open_npy(address: Address) -> StoredArray:
-    """The array of a ``.npy`` file; only the requested rows are read.
-
-    Raises:
-        SourceError: the file is cut short, is not ``.npy``, or does not hold numbers.
-    """
+    """The array of a ``.npy`` file; only the requested rows are read."""
     check_no_key(address)
     name = address.location
     try:
@@ -55,9 +51,6 @@ def open_npz(address: Address) -> StoredArray:
 
     The size that the archive declares is compared with the free memory before anything is unpacked, and the array's own header may
     not claim more than that: a small archive cannot fill the memory.
-
-    Raises:
-        SourceError: the archive is damaged, has no such array, or the array does not fit into memory.
     """
     try:
         with zipfile.ZipFile(address.path) as archive:

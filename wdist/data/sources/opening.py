@@ -1,4 +1,7 @@
-"""Opens sources: dispatch from an address, a tensor or an array."""
+"""Opens sources: dispatch from an address, a tensor or an array.
+
+Every opener in this package raises :class:`SourceError` with a way out if there is nothing to read, or if it is not samples.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -84,11 +87,7 @@ def holds_model(address: Address) -> bool:
 
 
 def check_there(address: Address) -> None:
-    """Refuses a file that is missing, unreadable or empty.
-
-    Raises:
-        SourceError: says which.
-    """
+    """Refuses a file that is missing, unreadable or empty."""
     path = address.path
     try:
         if path.is_symlink() and not path.exists():

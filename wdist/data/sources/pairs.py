@@ -210,11 +210,7 @@ def gaussian_scale(dim: int, scale: float) -> KnownPair:
 
 
 def open_synthetic(address: Address) -> EndlessSource:
-    """Opens a plain distribution, or one side of a pair: ``synthetic:cones?n=3&side=a``.
-
-    Raises:
-        SourceError: the name or an option is unknown or out of range.
-    """
+    """Opens a plain distribution, or one side of a pair: ``synthetic:cones?n=3&side=a``."""
     if address.location not in FAMILIES:
         raise SourceError(f"{address} is not a known distribution; {suggestion(address.location, FAMILIES, 'choose one of')}")
     options, build = FAMILIES[address.location]

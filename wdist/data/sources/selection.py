@@ -19,14 +19,7 @@ _MOST_CHANNELS = 4
 
 
 class SelectedRows(FiniteSource):
-    """Rows of another source, in their order there.
-
-    Arguments:
-        source: the other source.
-        index: sorted distinct row numbers of ``source``.
-        notes: added to those of ``source``.
-        dropped: number of rows left out because they were not finite.
-    """
+    """Rows of another source at sorted distinct positions; ``dropped`` counts rows left out because they were not finite."""
 
     def __init__(self, source: FiniteSource, index: np.ndarray, *, notes: tuple[str, ...] = (), dropped: int = 0) -> None:
         self.info = replace(source.info, count=len(index), notes=source.info.notes + notes, dropped=source.info.dropped + dropped)
@@ -67,9 +60,6 @@ def select(source: FiniteSource, address: Address, seed: int) -> FiniteSource:
     """Applies the options ``channels=first|last``, ``rows=start:stop`` and ``limit=n``, a random choice without replacement.
 
     The choice depends on ``seed`` and the address: the same address gives the same rows, and two files do not share row numbers.
-
-    Raises:
-        SourceError: the options are malformed or select nothing.
     """
     order = channel_order(source.info.event_shape, address)
     if order is not None:
@@ -101,9 +91,6 @@ def channel_order(event_shape: tuple[int, ...], address: Address) -> tuple[int, 
     """The permutation of the axes of one sample that ``channels=first|last`` asks for; None if they stay.
 
     The channels are the first or last axis, whichever has at most 4 entries.
-
-    Raises:
-        SourceError: the address asks for it, but both axes or neither could hold the channels.
     """
     if "channels" not in address.options:
         return None

@@ -16,11 +16,7 @@ from wdist.errors import SourceError, first_line
 
 
 def open_torch_file(address: Address) -> StoredArray:
-    """One tensor of a ``.pt`` file, mapped into memory where the format allows.
-
-    Raises:
-        SourceError: the file is damaged, would have to run code, or has no such tensor.
-    """
+    """One tensor of a ``.pt`` file, mapped into memory where the format allows."""
     content = load_data(address.path, address.location)
     if isinstance(content, Tensor):
         check_no_key(address)
@@ -46,11 +42,7 @@ def open_torch_file(address: Address) -> StoredArray:
 
 
 def load_data(path: Path, name: str) -> Any:
-    """Loads tensors and plain containers from a ``.pt`` file with ``torch.load(weights_only=True)``; nothing is executed.
-
-    Raises:
-        SourceError: the file is damaged, or holds more than data.
-    """
+    """Loads tensors and plain containers from a ``.pt`` file with ``torch.load(weights_only=True)``; nothing is executed."""
     try:
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
@@ -86,11 +78,7 @@ def _looks_like_weights(tensors: dict[str, Any]) -> bool:
 
 
 def open_safetensors(address: Address) -> StoredArray:
-    """One tensor of a ``.safetensors`` file; only the requested rows are read.
-
-    Raises:
-        SourceError: the file is damaged, or has no such tensor.
-    """
+    """One tensor of a ``.safetensors`` file; only the requested rows are read."""
     try:
         file = safe_open(address.path, framework="pt", device="cpu")
         names = list(file.keys())

@@ -24,9 +24,6 @@ def open_table(address: Address) -> StoredArray:
     """All rows of a table as float64, shape (n, columns).
 
     The table is parsed once. If it could take more than half of the free memory, it is parsed into an unnamed temporary file.
-
-    Raises:
-        SourceError: names the line that is not a row of numbers, or has another length than the first.
     """
     check_no_key(address)
     name = address.location

@@ -33,10 +33,6 @@ def open_torchvision(address: Address, access: Access) -> FiniteSource:
 
     ``split=`` becomes the argument ``split``, or ``train=True`` / ``train=False`` if the class has only that; ``classes=3,8`` keeps
     the samples with these labels, by number or by name; every other option is an argument of the class.
-
-    Raises:
-        SourceError: there is no such dataset or argument, its files are missing and may not be downloaded, or its items are not
-            images.
     """
     kind = _dataset_class(address)
     arguments = _arguments(kind, address, access)

@@ -25,11 +25,7 @@ _declared: list[torch.library.Library] = []
 
 
 def import_torchvision(module: str = "torchvision.datasets") -> ModuleType:
-    """Imports a module of torchvision.
-
-    Raises:
-        SourceError: torchvision is not installed, or its import fails for another reason.
-    """
+    """Imports a module of torchvision."""
     way_out = f"install the version that matches torch {torch.__version__}"
     for _ in range(len(_SCHEMAS) + 1):
         try:
