@@ -42,12 +42,7 @@ class Measure:
     """SHA-256 of the stored samples; None for an endless source."""
 
     def training_sample(self, limit: int, *, drawn: int | None = None) -> ResidentRows:
-        """At most ``limit`` samples of the training split; a fixed set is neither copied nor advanced.
-
-        Arguments:
-            limit: largest number of samples.
-            drawn: a smaller limit for the next samples of a stream or of draws.
-        """
+        """At most ``limit`` samples of the training split; of a stream or of draws, the next ones and at most ``drawn``."""
         rows = self.training_rows
         if rows is None:
             values = self.train.next(limit if drawn is None else min(limit, drawn))
@@ -82,7 +77,7 @@ def make_measure(source: Source, *, side: int, seed: int, device: torch.device, 
     """
     if isinstance(source, EndlessSource):
         return _drawn(source, side=side, seed=seed, device=device)
-    # The second rule repeats from run to run, which matters because a stream leads to other digits than a set in memory.
+    # The free memory varies from run to run, the planned memory rarely; a stream leads to other digits than a set in memory.
     if fits(source.nbytes) and source.nbytes <= planned_memory():
         return _resident(source, side=side, seed=seed, device=device, digest=digest)
     return _streamed(source, side=side, seed=seed, digest=digest)

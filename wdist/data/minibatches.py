@@ -20,13 +20,7 @@ class Minibatches(Protocol):
 
 
 class ShuffledMinibatches:
-    """Rows in memory, in a new random order for each pass.
-
-    Arguments:
-        rows: the training rows.
-        generator: for the orders, on the CPU.
-        dtype: of the samples.
-    """
+    """Rows in memory, in a new random order for each pass; the generator is on the CPU."""
 
     def __init__(self, rows: ResidentRows, generator: torch.Generator, dtype: torch.dtype) -> None:
         self._rows, self._generator, self._dtype = rows, generator, dtype
@@ -42,15 +36,8 @@ class ShuffledMinibatches:
 class StreamedMinibatches:
     """Rows of a file: contiguous slabs in random order fill a pool, and minibatches are taken from the shuffled pool.
 
-    While a pool is used, a thread reads the next slab.
-
-    Arguments:
-        source: rows on disk.
-        train: sorted numbers of the training rows.
-        generator: for the orders, on the CPU.
-        dtype: of the samples.
-        slab_rows: rows per slab.
-        pool_slabs: slabs per pool.
+    While a pool is used, a thread reads the next slab. ``train`` holds the sorted numbers of the training rows; the generator is on
+    the CPU.
     """
 
     def __init__(
@@ -108,10 +95,6 @@ class DrawnMinibatches:
     """Fresh draws of an endless source, on the generator's device.
 
     No thread draws ahead: a draw takes 4 to 7 % of a step on a CPU, and a GPU draws without making the host wait.
-
-    Arguments:
-        source: the endless source.
-        generator: for the draws.
     """
 
     def __init__(self, source: EndlessSource, generator: torch.Generator) -> None:

@@ -17,10 +17,7 @@ _FRESH_EVERY = 3
 class Pool:
     """All training samples if they fit into one batch; otherwise several large batches in turn, the oldest replaced regularly.
 
-    Arguments:
-        measure: one side.
-        size: samples per batch.
-        prepare: transforms samples in the units of the source.
+    A batch holds ``size`` samples; ``prepare`` transforms them from the units of the source.
     """
 
     def __init__(self, measure: Measure, size: int, prepare: Callable[[Tensor], Tensor]) -> None:

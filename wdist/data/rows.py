@@ -12,13 +12,7 @@ from wdist.data.sources.source import FiniteSource, SourceInfo
 
 
 def in_units(rows: Tensor, info: SourceInfo, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Converts stored values to the units of the source.
-
-    Arguments:
-        rows: shape (n, dim), stored type.
-        info: holds scale and offset.
-        dtype: of the result; bounds need float64.
-    """
+    """Converts stored values to the units of the source; bounds need float64."""
     rows = rows.to(dtype)
     if info.scale != 1.0:
         rows = rows * info.scale

@@ -20,12 +20,9 @@ class Split:
 
 
 def split(count: int, *, seed: int, most_held: int | None = None) -> Split:
-    """Draws a random split, which depends only on the count and the seed, so that identical sets are split alike.
+    """Draws a random split of ``count`` rows, which depends only on count and seed, so that identical sets are split alike.
 
-    Arguments:
-        count: number of rows.
-        seed: for the permutation.
-        most_held: most rows each for validation and held-out, which a stream keeps in memory; the rest is for training.
+    Validation and held-out parts have at most ``most_held`` rows each, because a stream keeps them in memory.
     """
     order = np.random.default_rng([seed, count]).permutation(count)
     limit = count if most_held is None else most_held

@@ -122,7 +122,7 @@ def test_what_does_not_fit_is_refused(change, words, tmp_path):
 def test_missing_keys_are_named(tmp_path):
     write_dense(tmp_path)
     save_file({"net.0.weight": torch.zeros(8, 4), "extra": torch.zeros(1)}, tmp_path / "few.safetensors")
-    words = r"lacks net\.0\.bias, net\.3\.weight, net\.3\.bias and holds extra besides"
+    words = r"lacks net\.0\.bias, net\.3\.weight, net\.3\.bias and has the unexpected extra"
     refused(f"{tmp_path}/few.safetensors?factory={tmp_path}/nets.py:Dense", words, TRUST)
 
 

@@ -61,11 +61,8 @@ def open_features(features: Any, access: Access = Access(), device: torch.device
 class FunctionSpace(FeatureSpace):
     """Outputs of a function for samples in the units of their source.
 
-    Arguments:
-        function: maps float32 of shape (n, \\*event_shape) to (n, d), or to (n, ...), which is flattened; a module is put into
-            evaluation mode.
-        name: for results.
-        device: holds the input tensors; a module is moved there.
+    It maps float32 of shape (n, \\*event_shape) to (n, d), or to (n, ...), which is flattened. A module is moved to the device and
+    put into evaluation mode.
     """
 
     def __init__(self, function: Callable[[Tensor], Any], *, name: str, device: torch.device) -> None:

@@ -56,10 +56,7 @@ class StoredArray:
     def of(cls, tensor: Tensor, dtype: str) -> "StoredArray":
         """An array that was read or mapped as a whole; ``dtype`` is the stored type."""
         return cls(
-            shape=tuple(tensor.shape),
-            dtype=dtype,
-            itemsize=tensor.element_size(),
-            read_rows=lambda start, stop: tensor[start:stop],
+            shape=tuple(tensor.shape), dtype=dtype, itemsize=tensor.element_size(), read_rows=lambda start, stop: tensor[start:stop]
         )
 
 

@@ -193,7 +193,7 @@ def fill(module: nn.Module, weights: dict[str, Tensor], misfit: str, way_out: st
         sizes = f"{wrong} is {_by(weights[wrong].shape)} in the file but {_by(there[wrong])} in the network" if wrong else None
         raise SourceError(f"{misfit} ({sizes or first_line(error)}); {way_out}") from error
     faults = [f"lacks {_some(keys.missing_keys)}"] if keys.missing_keys else []
-    faults += [f"holds {_some(keys.unexpected_keys)} besides"] if keys.unexpected_keys else []
+    faults += [f"has the unexpected {_some(keys.unexpected_keys)}"] if keys.unexpected_keys else []
     if faults:
         raise SourceError(f"{misfit} (it {' and '.join(faults)}); {way_out}")
 

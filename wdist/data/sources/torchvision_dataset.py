@@ -66,18 +66,13 @@ def _dataset_class(address: Address) -> Any:
 
 def _arguments(kind: Any, address: Address, access: Access) -> dict[str, Any]:
     """Keyword arguments for the class."""
-    parameters = {
-        name: parameter
-        for name, parameter in inspect.signature(kind.__init__).parameters.items()
-        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    }
-    if any(p.kind == p.VAR_KEYWORD for p in inspect.signature(kind.__init__).parameters.values()):
+    parameters = dict(inspect.signature(kind.__init__).parameters)
+    if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):
         # Relatives of MNIST, and ImageNet, pass further arguments on to their parent class.
-        for parent in kind.__mro__[1:]:
-            if "__init__" in vars(parent):
-                parameters = {**inspect.signature(parent.__init__).parameters, **parameters}
-                break
-    own = [name for name in parameters if name not in _NOT_IN_AN_ADDRESS]
+        parent = next(each for each in kind.__mro__[1:] if "__init__" in vars(each))
+        parameters = {**inspect.signature(parent.__init__).parameters, **parameters}
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    own = [name for name, each in parameters.items() if name not in _NOT_IN_AN_ADDRESS and each.kind not in variadic]
     by_train = "split" not in parameters and "train" in parameters
     resized = [option for option in IMAGE_OPTIONS if option not in own]
     ours = [*SELECTION_OPTIONS, *UNIT_OPTIONS, *resized, "classes", *(["split"] if by_train else [])]
