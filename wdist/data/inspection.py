@@ -62,7 +62,7 @@ class Inspection:
     """Arrays of a file, weights of a checkpoint, sizes and modes of images."""
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    """What the source still needs to be used, in sentences."""
+    """Steps that remain before the source can be used, in sentences."""
 
 
 def inspect_source(address: str, access: Access = Access()) -> Inspection:

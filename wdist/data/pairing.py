@@ -167,7 +167,7 @@ def _check_shapes(a: SourceInfo, b: SourceInfo) -> tuple[str, ...]:
 
 
 def check_scales(source_a: Source, source_b: Source, range_a: Ends | None, range_b: Ends | None) -> tuple[str, ...]:
-    """Checks ranges as :func:`check_comparable` does, whatever the shapes."""
+    """Checks the ranges of two sources of any shape, as :func:`check_comparable` does."""
     a, b = source_a.info, source_b.info
     if range_a is None or range_b is None or _range_chosen(a) or _range_chosen(b):
         return ()

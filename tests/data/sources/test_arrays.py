@@ -320,32 +320,6 @@ def test_rows_far_apart_are_not_bridged(tmp_path):
     assert source.read(np.array([0, 59])).shape == (2, 6)
 
 
-def test_a_limit_is_a_seeded_sorted_choice_without_repetition(tmp_path):
-    address = f"{ARRAYS['npy'](tmp_path)}?limit=20"
-    chosen = [open_source(address, seed=seed).index for seed in (0, 0, 1)]
-    assert np.array_equal(chosen[0], chosen[1])
-    assert not np.array_equal(chosen[0], chosen[2])
-    assert (np.diff(chosen[0]) > 0).all()
-    assert open_source(f"{ARRAYS['npy'](tmp_path)}?limit=1000").count == 60
-
-
-def test_two_files_do_not_share_the_row_numbers_of_a_limit(tmp_path):
-    ARRAYS["npy"](tmp_path)
-    (tmp_path / "b.npy").write_bytes((tmp_path / "a.npy").read_bytes())
-    a, b = (open_source(f"{tmp_path}/{name}.npy?limit=20").index for name in "ab")
-    assert not np.array_equal(a, b)
-
-
-@pytest.mark.parametrize("rows", ["5:5", "60:70", "x", "3", "9:2", "-5:3"])
-def test_rows_that_select_nothing_are_refused(rows, tmp_path):
-    refused(f"{ARRAYS['npy'](tmp_path)}?rows={rows}", "rows=")
-
-
-@pytest.mark.parametrize("limit", ["0", "-3", "x", "1.5"])
-def test_a_limit_must_be_a_whole_number(limit, tmp_path):
-    refused(f"{ARRAYS['npy'](tmp_path)}?limit={limit}", "limit=")
-
-
 def test_decimal_commas_are_recognised(tmp_path):
     (tmp_path / "german.csv").write_text("0,5;1,5\n2,5;3,5\n")
     refused(f"{tmp_path}/german.csv", "line 1 holds '5;1' instead of a number; .*write 1.5 and not 1,5")

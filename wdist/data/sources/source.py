@@ -39,7 +39,7 @@ class SourceInfo:
     """Stored value * scale + offset = value in the units of the distance."""
     offset: float = 0.0
     units: str = "as stored"
-    """Those units in words, for example ``uint8 scaled to [0, 1]``."""
+    """The units in words, for example ``uint8 scaled to [0, 1]``."""
     bounds: tuple[float, float] | None = None
     """An interval in those units that contains every coordinate, guaranteed by the type and not by observation."""
     dropped: int = 0

@@ -35,14 +35,14 @@ def network(folder):
 
 @pytest.fixture
 def spec(folder, monkeypatch):
-    """What is written behind --features, in the folder of the weights."""
+    """The value of --features, in the folder of the weights."""
     monkeypatch.chdir(folder)
     return "resnet18?weights=resnet.pt"
 
 
 @torch.no_grad()
 def up_to_pooling(network, images):
-    """What the last layer of resnet18 is fed, by hand."""
+    """The input of the last layer of resnet18, by hand."""
     x = network.maxpool(network.relu(network.bn1(network.conv1((images - MEAN) / DEVIATION))))
     x = network.layer4(network.layer3(network.layer2(network.layer1(x))))
     return network.avgpool(x).flatten(1)

@@ -1,4 +1,4 @@
-"""Whether two sources can stand against each other."""
+"""Checks that two sources can be compared."""
 
 import numpy as np
 import pytest
