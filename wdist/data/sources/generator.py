@@ -66,11 +66,8 @@ class GeneratorSource(EndlessSource):
     """
 
     def __init__(self, network: Network, latent: Latent, info: SourceInfo, units: Units, order: tuple[int, ...] | None) -> None:
-        self.info = info
-        self.latent = latent
-        self._network = network
-        self._units = units
-        self._order = order
+        self.info, self.latent = info, latent
+        self._network, self._units, self._order = network, units, order
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Draws ``n`` samples; equal generators give equal samples, even if the network draws noise itself."""
@@ -138,13 +135,11 @@ def run_network(network: Network, latents: Tensor, seed: int) -> Tensor:
 
 def _probed(network: Network, wanted: Latent | None, address: Address) -> tuple[Latent, Tensor]:
     """The latent that the network accepts, and its output for a few draws of it."""
-    candidates = [Latent(kind=wanted.kind, shape=shape) for shape in alternatives(wanted.shape)] if wanted else []
-    if wanted is None:
-        candidates = [Latent(kind="normal", shape=shape) for shape in network.latent_shapes]
+    shapes = alternatives(wanted.shape) if wanted else network.latent_shapes
+    candidates = [Latent(kind=wanted.kind if wanted else "normal", shape=shape) for shape in shapes]
     if not candidates:
-        raise SourceError(
-            f"{address}: the size of the network's latent is unknown; add {address.sign}latent=normal:64, with its size"
-        )
+        unknown = "the size of the network's latent is unknown"
+        raise SourceError(f"{address}: {unknown}; add {address.sign}latent=normal:64, with its size")
     failure: Exception | None = None
     for latent in candidates:
         z = latent.draw(_PROBE, torch.Generator().manual_seed(0))

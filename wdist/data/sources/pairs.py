@@ -53,14 +53,15 @@ def _gaussian(dim: int, shift: float, scale: float, address: str) -> Distributio
     return Distribution(lambda n, generator: _normal(n, dim, generator) * scale + mean, address, dim)
 
 
-def _uniform(dim: int, low: float, high: float, address: str) -> Distribution:
+def _uniform(address: Address) -> Distribution:
+    dim, low, high = _dimension(address), address.number("low", 0.0), address.number("high", 1.0)
     if not low < high:
         raise SourceError(f"{address} needs low < high, not {low:g} and {high:g}; swap or change them")
 
     def draw(n: int, generator: torch.Generator) -> Tensor:
         return low + (high - low) * torch.rand(n, dim, generator=generator, device=generator.device, dtype=torch.float64)
 
-    return Distribution(draw, address, dim, (low, high))
+    return Distribution(draw, address.text, dim, (low, high))
 
 
 def _dirac(dim: int, address: str, at: float = 0.0) -> Distribution:
@@ -170,19 +171,13 @@ def gaussian_shift(dim: int, shift: float) -> KnownPair:
     if not math.isfinite(shift):
         raise SourceError(f"the shift of a Gaussian pair must be finite, not {shift}; choose for example 1")
     sign = math.copysign(1.0, shift)
-    offset = shift / dim**0.5
-
-    def coupled(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        y = _normal(n, dim, generator)
-        return y + offset, y
-
     return KnownPair(
         name=f"gaussian-shift-{shift:g}-dim-{dim}",
         a=_gaussian(dim, shift, 1.0, f"synthetic:gaussian?dim={dim}&shift={shift:g}"),
         b=_gaussian(dim, 0.0, 1.0, f"synthetic:gaussian?dim={dim}"),
         w1=abs(shift),
         potential=lambda x: sign * x.double().sum(dim=1) / dim**0.5,
-        coupled=coupled,
+        coupled=_coupled_gaussians(dim, shift, 1.0),
     )
 
 
@@ -194,19 +189,22 @@ def gaussian_scale(dim: int, scale: float) -> KnownPair:
         raise SourceError(f"the scale of a Gaussian pair must be positive and finite, not {scale}; choose for example 2")
     sign = math.copysign(1.0, scale - 1)
     mean_norm = math.sqrt(2) * math.exp(math.lgamma((dim + 1) / 2) - math.lgamma(dim / 2))
-
-    def coupled(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        y = _normal(n, dim, generator)
-        return y * scale, y
-
     return KnownPair(
         name=f"gaussian-scale-{scale:g}-dim-{dim}",
         a=_gaussian(dim, 0.0, scale, f"synthetic:gaussian?dim={dim}&scale={scale:g}"),
         b=_gaussian(dim, 0.0, 1.0, f"synthetic:gaussian?dim={dim}"),
         w1=abs(scale - 1) * mean_norm,
         potential=lambda x: sign * _norm(x),
-        coupled=coupled,
+        coupled=_coupled_gaussians(dim, 0.0, scale),
     )
+
+
+def _coupled_gaussians(dim: int, shift: float, scale: float) -> Callable[[int, torch.Generator], tuple[Tensor, Tensor]]:
+    def coupled(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        y = _normal(n, dim, generator)
+        return y * scale + shift / dim**0.5, y
+
+    return coupled
 
 
 def open_synthetic(address: Address) -> EndlessSource:
@@ -222,10 +220,6 @@ def _open_gaussian(address: Address) -> EndlessSource:
     return _gaussian(_dimension(address), address.number("shift", 0.0), address.number("scale", 1.0), address.text)
 
 
-def _open_uniform(address: Address) -> EndlessSource:
-    return _uniform(_dimension(address), address.number("low", 0.0), address.number("high", 1.0), address.text)
-
-
 def _open_sphere(address: Address) -> EndlessSource:
     dim, side = _dimension(address), address.choice("side", ("a", "b"), "a")
     radius = address.number("radius", 1.0)
@@ -239,7 +233,7 @@ def _open_funnels(address: Address) -> EndlessSource:
 
 FAMILIES: Mapping[str, tuple[tuple[str, ...], Callable[[Address], EndlessSource]]] = {
     "gaussian": (("dim", "shift", "scale"), _open_gaussian),
-    "uniform": (("dim", "low", "high"), _open_uniform),
+    "uniform": (("dim", "low", "high"), _uniform),
     "dirac": (("dim", "at"), lambda address: _dirac(_dimension(address), address.text, address.number("at", 0.0))),
     "sphere": (("dim", "radius", "side"), _open_sphere),
     "absolute-value": (("side",), lambda address: _signs(address.text) if _side(address) == "a" else _dirac(1, address.text)),
