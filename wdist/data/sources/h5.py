@@ -59,7 +59,7 @@ def _opened(path: Path, address: Address) -> h5py.File:
         if "truncated" in str(error):
             raise SourceError(f"{address.location} is cut short; copy it again from its origin") from error
         if "signature not found" in str(error):
-            raise SourceError(f"{address.location} is not an HDF5 file; give it the suffix of its format") from error
+            raise SourceError(f"{address.location} is not an HDF5 file; rename it with the suffix of its actual format") from error
         reason = first_line(error)
         raise SourceError(
             f"{address.location} cannot be opened as HDF5 ({reason}); copy it again, or fix its permissions"
