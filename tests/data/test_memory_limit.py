@@ -19,7 +19,7 @@ STEPS = 40
 SCRIPT = """
 import json, resource, sys
 import psutil, torch, ot, h5py, scipy.stats, safetensors.torch
-from wdist.estimation import question
+from wdist.estimation import run
 from wdist.estimation.estimate import estimate
 from wdist.critics.settings import CriticSettings
 from wdist.data import measure
@@ -32,7 +32,7 @@ streamed, make = [], measure._streamed
 measure._streamed = lambda *arguments, **options: streamed.append(1) or make(*arguments, **options)
 settings = CriticSettings(**json.loads(sys.argv[3]))
 # Transport must respect the limit too, and a little of it suffices to show that.
-question.TRANSPORT_SECONDS = question.POPULATION_SECONDS = 2.0
+run.TRANSPORT_SECONDS = run.POPULATION_SECONDS = 2.0
 found = estimate(
     sys.argv[1], sys.argv[2], settings=settings, steps=int(sys.argv[4]), critic=sys.argv[5], baselines="none"
 )
@@ -77,8 +77,8 @@ def test_an_estimate_under_a_memory_limit_agrees_with_one_without(suffix, critic
     assert count == ROWS
     if suffix == ".h5":
         return  # the same rows
-    monkeypatch.setattr("wdist.estimation.question.TRANSPORT_SECONDS", 1e-9)
-    monkeypatch.setattr("wdist.estimation.question.POPULATION_SECONDS", 1e-9)
+    monkeypatch.setattr("wdist.estimation.run.TRANSPORT_SECONDS", 1e-9)
+    monkeypatch.setattr("wdist.estimation.run.POPULATION_SECONDS", 1e-9)
     monkeypatch.setattr("wdist.data.measure.fits", lambda nbytes: True)
     resident = estimate(path, other, settings=CriticSettings(**SETTINGS), steps=STEPS, baselines="none")
     # The weights begin alike and the minibatches differ, by a few percent after these steps; the standard deviation of a potential
