@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wdist.lipschitz import group_sort_triton
 from wdist.lipschitz.activation import Activation
 
 _TRAINED_BY_NETWORK = 4
@@ -202,8 +201,6 @@ def group_sort(z: Tensor, group_size: int) -> Tensor:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.1.
         Chernodub & Nowicki (2016), Norm-preserving orthogonal permutation linear unit activation functions (group size 2).
     """
-    if group_sort_triton.available(z, group_size):
-        return group_sort_triton.group_sort_fused(z, group_size)
     if group_size == z.shape[-1]:
         return _sort_rows(z)
     if 2 <= group_size <= _TRAINED_BY_NETWORK:
