@@ -191,7 +191,7 @@ def test_an_activation_carries_the_name_that_builds_it_again(name):
     ],
 )
 def test_an_unknown_activation_is_refused(name):
-    with pytest.raises(UsageError, match="choose group-sort:K"):
+    with pytest.raises(UsageError, match="choose one of group-sort:K"):
         activation(name)
 
 

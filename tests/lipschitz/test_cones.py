@@ -11,7 +11,7 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.data.standardisation import Standardisation
 from wdist.errors import SourceError
 from wdist.ground_metric import METRICS
-from wdist.lipschitz.cones import Cones, read_cones
+from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.frozen_layers import Affine, read_layer
 
@@ -192,4 +192,4 @@ def test_other_norms_and_missing_numbers_are_refused():
     for kind, tensors in (("cones:l3", {"centres": zeros, "offsets": zeros[:, 0]}), ("cones:l2", {"centres": zeros})):
         with pytest.raises(KeyError):
             read_layer(kind, tensors)
-    assert read_cones("linf", zeros, zeros[:, 0]).kind == "cones:linf"
+    assert read_layer("cones:linf", {"centres": zeros, "offsets": zeros[:, 0]}).p == math.inf

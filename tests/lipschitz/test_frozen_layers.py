@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from wdist.errors import UsageError
-from wdist.lipschitz.frozen_layers import Affine, activated
+from wdist.lipschitz.frozen_layers import Affine, activated, read_layer
 
 
 def affine(outputs, inputs, generator, scale=1.0):
@@ -51,3 +51,10 @@ def test_an_activation_says_where_it_cannot_stand():
         activated("group-sort:4").check(6)
     with pytest.raises(UsageError):
         activated("softplus")
+
+
+@pytest.mark.parametrize("kind", ["affine:2", "householder:", "cones:l2:", "maximum", "patchwise:relu", "softplus"])
+def test_a_kind_that_no_layer_has_is_refused(kind):
+    numbers = dict.fromkeys(("weight", "bias", "normal", "centres", "offsets", "constants"), torch.zeros(2, 2, dtype=torch.float64))
+    with pytest.raises((KeyError, ValueError, UsageError)):
+        read_layer(kind, numbers)

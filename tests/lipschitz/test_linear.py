@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from wdist.errors import UsageError
-from wdist.lipschitz.bjorck import OrthonormalLinear, _TangentLinear
+from wdist.lipschitz.bjorck import OrthonormalLinear
 from wdist.lipschitz.constraints import CONSTRAINTS, constraint
-from wdist.lipschitz.linalg.induced_norms import to_maximum_norm_bound
+from wdist.lipschitz.linalg.norms import spectral_norm_bound, to_maximum_norm_bound
 from wdist.lipschitz.linalg.orthonormalise import bjorck, orthonormal_initial, safe_scale
-from wdist.lipschitz.linalg.spectral_norm import spectral_norm_bound
 from wdist.lipschitz.linear import ConstraintOptions
 from wdist.lipschitz.spectral import SpectralNormLinear
+from wdist.lipschitz.tangent_gradient import TangentLinear
 
 SHAPES = {"wide": (6, 15), "tall": (15, 6), "square": (9, 9), "one output": (1, 8), "one input": (8, 1)}
 ROWS = {"few rows": 3, "as many rows as the smaller side": None, "many rows": 64, "one row": 1}
@@ -39,7 +39,7 @@ def test_weight_gradient_is_the_tangent_projection_of_the_euclidean_one(shape, r
     h = torch.randn(n, inputs, generator=generator, dtype=torch.float64).requires_grad_(input_has_gradient)
     incoming = torch.randn(n, outputs, generator=generator, dtype=torch.float64)
     plain = torch.nn.functional.linear(h, W, b)
-    z = _TangentLinear.apply(h, W, b)
+    z = TangentLinear.apply(h, W, b)
     torch.testing.assert_close(z, plain, rtol=1e-14, atol=1e-14)
     wanted = (h, W, b) if input_has_gradient else (W, b)
     *to_input, dW, db = torch.autograd.grad(z, wanted, incoming)

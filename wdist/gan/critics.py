@@ -21,7 +21,7 @@ from wdist.critics.settings import CriticSettings
 from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError
 from wdist.gan.settings import GanSettings
-from wdist.lipschitz.conv_patches import ImageShape
+from wdist.lipschitz.convolution import ImageShape
 from wdist.training.optimizers import Adam, Optimizer, make_optimizers
 from wdist.training.penalties.catalogue import penalty
 from wdist.training.penalties.penalty import Penalty

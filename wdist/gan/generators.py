@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from wdist.errors import UsageError
-from wdist.lipschitz.conv_patches import CHANNELS, ImageShape
+from wdist.lipschitz.convolution import CHANNELS, ImageShape
 
 FULL_WIDTH = 128
 """Channels of the widest convolution, as the sources have them for MNIST."""

@@ -1,86 +1,33 @@
-"""Weights that stay on the manifold of orthonormal matrices: tangent gradients, and a Björck step as the way back.
+"""Orthonormal weights by Björck iterations: a weight kept on the manifold, and the paper's own scheme, unrolled iterations.
 
 References:
     Björck & Bowie (1971), An iterative algorithm for computing the best estimate of an orthogonal matrix.
-    Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.2.1.
+    Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.2.1 and appendices B.3 and B.4.
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from wdist.lipschitz.linalg.orthonormalise import add_product, add_product_, polar_factor, retract_
-from wdist.lipschitz.linalg.precision import float32_products
-from wdist.lipschitz.linear import LipschitzLinear
-from wdist.lipschitz.polar_gradient import PolarTangentLinear
+from wdist.lipschitz.linalg.norms import divided_by_norm, spectral_norm_estimate
+from wdist.lipschitz.linalg.orthonormalise import bjorck, polar_factor, retract_, safe_scale
+from wdist.lipschitz.linalg.rounding import float32_products
+from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
+from wdist.lipschitz.tangent_gradient import PolarTangentLinear, TangentLinear
 
-
-class _TangentLinear(torch.autograd.Function):
-    r"""z = h W^T + b, whose gradient for W is already projected to the tangent space of orthonormal matrices.
-
-    With :math:`G = \delta^\top h` the Euclidean gradient, the projection is :math:`G - \mathrm{sym}(G W^\top) W` where
-    :math:`W W^\top = I`, and :math:`G - W\, \mathrm{sym}(W^\top G)` where :math:`W^\top W = I`. Written out with
-    :math:`\delta W` (which back-propagation needs anyway) it is, in the two cases,
-
-    .. math::
-        \delta^\top (h - \tfrac12 z W) - \tfrac12 z^\top \delta W, \qquad
-        (\delta - \tfrac12 \delta W W^\top)^\top h - \tfrac12 z^\top \delta W,
-
-    two or three products of the size of the layer's own. The dense form is cheaper once the batch has more rows than the smaller
-    side of W.
-
-    References:
-        Absil, Mahony & Sepulchre (2008), Optimization algorithms on matrix manifolds, section 3.6.1.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, h: Tensor, W: Tensor, b: Tensor) -> Tensor:
-        if h.shape[-2] > min(W.shape[-2:]):
-            ctx.save_for_backward(h, W)
-            return add_product(b.unsqueeze(-2), h, W.mT)
-        z = h @ W.mT
-        ctx.save_for_backward(h, W, z)
-        return z + b.unsqueeze(-2)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        h, W, *kept = ctx.saved_tensors
-        delta = gradients[0]
-        outputs, inputs = W.shape[-2:]
-        if not kept:
-            dh = delta @ W if ctx.needs_input_grad[0] else None
-            G = delta.mT @ h
-            if outputs <= inputs:
-                S = G @ W.mT
-                G = add_product_(G, S + S.mT, W, alpha=-0.5)
-            else:
-                S = W.mT @ G
-                G = add_product_(G, W, S + S.mT, alpha=-0.5)
-            return dh, G, delta.sum(-2)
-        z = kept[0]
-        dh = delta @ W
-        if outputs <= inputs:
-            G = delta.mT @ add_product(h, z, W, alpha=-0.5)
-            G = add_product(G, z.mT, dh, alpha=-0.5)
-        else:
-            G = add_product(delta, dh, W.mT, alpha=-0.5).mT @ h
-            G = add_product(G, z.mT, dh, alpha=-0.5)
-        return dh, G, delta.sum(-2)
-
-
-_TIGHT_ITERATIONS = 3
-"""Enough from any defect that training leaves."""
+_TIGHT_RETRACTIONS = 3
+"""Enough for any defect that training leaves."""
 _SMALL_DEFECT = 3e-4
-"""A step that met less than this has left nothing but float32 rounding, since it squares the defect."""
+"""A retraction squares the defect, so one that starts below this leaves only float32 rounding."""
+_TIGHT_UNROLLED = 30
+"""Unrolled iterations before an evaluation; the paper takes 15 or more at the end of training."""
 
 
 class OrthonormalLinear(LipschitzLinear):
     """A linear layer whose weight stays on the manifold of orthonormal matrices.
 
-    The gradient is tangent (:class:`_TangentLinear`), the optimiser steps along it, and :meth:`constrain_` brings the weight back
-    by one Björck step. Nothing is differentiated through iterations: at an orthonormal W the derivative of a Björck step *is* the
-    tangent projection.
+    The gradient is tangent (:class:`~wdist.lipschitz.tangent_gradient.TangentLinear`), the optimiser steps along it, and
+    :meth:`constrain_` retracts the weight by one Björck step. Nothing is differentiated through iterations: at an orthonormal W
+    the derivative of a Björck step *is* the tangent projection.
     """
 
     constraint = "bjorck"
@@ -88,26 +35,26 @@ class OrthonormalLinear(LipschitzLinear):
     title = "orthonormal weights"
     optimizer, learning_rate = "muon", 0.05
     constrain_every = 4
-    """At first; then as the defect that is met asks for, see :class:`wdist.training.step.Cadence`."""
+    """Initial interval; training then adapts it to the defect, see :class:`wdist.training.step.Cadence`."""
     side_by_side = True
 
     polar_gradient = False
-    """Whether gradients come as polar factors, see :class:`wdist.training.optimizers.OrthogonalSGD`."""
+    """Return gradients as polar factors, see :class:`wdist.training.optimizers.OrthogonalSGD`."""
 
     def forward(self, h: Tensor) -> Tensor:
-        return (PolarTangentLinear if self.polar_gradient else _TangentLinear).apply(h, self.weight, self.bias)
+        return (PolarTangentLinear if self.polar_gradient else TangentLinear).apply(h, self.weight, self.bias)
 
     def training_weight(self) -> Tensor:
         return self.weight
 
     @torch.no_grad()
     def constrain_(self, *, tightly: bool = False) -> Tensor:
-        """As many retractions as the options say, or, before an evaluation, what leaves the defect at float32 rounding."""
+        """Retracts as often as the options say or, before an evaluation, until only float32 rounding is left."""
         iterations = self.options.iterations or self.iterations
         if not tightly:
             return self._retract(iterations)
-        with float32_products():  # corrects what rougher ones have left
-            return self._retract(max(_TIGHT_ITERATIONS, iterations))
+        with float32_products():  # removes the error of less precise products
+            return self._retract(max(_TIGHT_RETRACTIONS, iterations))
 
     def _retract(self, iterations: int) -> Tensor:
         met = last = retract_(self.weight, order=self.options.order)
@@ -120,3 +67,50 @@ class OrthonormalLinear(LipschitzLinear):
     def plain_weight(self) -> Tensor:
         """The nearest orthonormal matrix in float64, on the CPU."""
         return polar_factor(self.weight.detach().double().cpu())
+
+
+class UnrolledBjorckLinear(LipschitzLinear):
+    """A linear layer with W = Björck iterations of (parameter / scale), differentiated in every forward pass.
+
+    The scale is a power-iteration estimate of the spectral norm, which may be too small, but the iterations converge up to sqrt 3
+    (order 1) or sqrt 2 times it; or it is the smallest of the norms of equations 9 to 11, which is safe but needs about five times
+    as many iterations.
+    """
+
+    constraint = "bjorck-unrolled"
+    takes = frozenset({"bjorck_order", "bjorck_iterations", "beta"})
+    title = "orthonormal weights by unrolled iterations"
+    learning_rate = 0.01
+    iterations = 3
+
+    def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator, options: ConstraintOptions | None = None) -> None:
+        super().__init__(inputs, outputs, generator=generator, options=options)
+        self.register_buffer("leading", torch.randn(inputs, generator=generator))
+        self.leading: Tensor
+
+    def _scaled(self, W: Tensor) -> Tensor:
+        if self.options.scaling == "norms":
+            return W / safe_scale(W)
+        sigma, self.leading = spectral_norm_estimate(W, self.leading.to(W), iterations=1 if self.training else 0)
+        return W / sigma
+
+    def _iterated(self, W: Tensor, iterations: int) -> Tensor:
+        order = self.options.order
+        beta = self.options.beta if self.options.beta is not None and order == 1 else self.beta
+        return bjorck(W, order=order, iterations=iterations, beta=beta)
+
+    def training_weight(self) -> Tensor:
+        iterations = (self.options.iterations or self.iterations) if self.training else _TIGHT_UNROLLED
+        return self._iterated(self._scaled(self.weight), iterations)
+
+    @torch.no_grad()
+    def constrain_(self, *, tightly: bool = False) -> None:
+        """Refines the estimate of the spectral norm where it is the scale."""
+        if tightly and self.options.scaling == "spectral":
+            _, self.leading = spectral_norm_estimate(self.weight, self.leading, iterations=20)
+
+    @torch.no_grad()
+    def plain_weight(self) -> Tensor:
+        """The iterations of an evaluation in float64, divided by a proved bound on the norm of the result."""
+        W = self.weight.detach().double().cpu()
+        return divided_by_norm(self._iterated(W / safe_scale(W), _TIGHT_UNROLLED))

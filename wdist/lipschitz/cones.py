@@ -1,9 +1,9 @@
-r"""A minimum of cones, the layer that McShane's extension is made of.
+r"""A minimum of cones: McShane's extension as a layer.
 
 .. math:: f(x) = \min_j \left( \|x - a_j\|_p + b_j \right)
 
-Each cone is 1-Lipschitz in the p-norm by the triangle inequality, and so is their minimum; its slope is 1 wherever the nearest cone
-is unique and x is not its tip. No rounding of the centres or offsets can change that.
+Each cone is 1-Lipschitz in the p-norm by the triangle inequality, and so is their minimum; its slope is 1 wherever the lowest cone
+is unique and x is not its tip. Rounding the centres or offsets does not change that.
 
 References:
     McShane (1934), Extension of range of functions, theorem 1.
@@ -18,11 +18,10 @@ from torch import Tensor
 from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma
 
-KIND = "cones"
 _PAIRS_AT_ONCE = 1 << 19
-"""Distances held at a time, 4 MB; there are half a dozen numbers of each."""
+"""Distances in memory at a time, 4 MB for each of half a dozen arrays."""
 _CROWD = 32
-"""Cones that a product of matrices cannot tell apart at one sample."""
+"""Most cones that are compared one by one where a matrix product cannot tell which is lowest at a sample."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,14 +37,14 @@ class Cones(FrozenLayer):
 
     @classmethod
     def distinct(cls, centres: Tensor, offsets: Tensor, *, p: float = 2.0) -> "Cones":
-        """The same function with one cone for each centre, the lowest, where several cones share theirs."""
+        """The same function with only the lowest cone at each centre."""
         points, which = torch.unique(centres, dim=0, return_inverse=True)
         lowest = offsets.new_full((len(points),), math.inf).scatter_reduce_(0, which, offsets, "amin")
         return cls(centres=points, offsets=lowest, p=p)
 
     @property
     def kind(self) -> str:
-        return f"{KIND}:l{'inf' if math.isinf(self.p) else int(self.p)}"
+        return f"cones:l{'inf' if math.isinf(self.p) else int(self.p)}"
 
     def __call__(self, h: Tensor) -> Tensor:
         least = self._least_euclidean if self.p == 2 else self._least
@@ -56,7 +55,7 @@ class Cones(FrozenLayer):
         return (torch.cdist(h, self.centres, p=self.p) + self.offsets).amin(1)
 
     def _least_euclidean(self, h: Tensor) -> Tensor:
-        """By a product of matrices where that decides which cone is lowest, by differences among those that it cannot tell apart.
+        """The minimum by a matrix product where that decides which cone is lowest, and by differences among the other candidates.
 
         The expanded square :math:`|x|^2 + |a|^2 - 2 x \\cdot a` is fast but loses the digits of small distances.
         """
@@ -70,10 +69,10 @@ class Cones(FrozenLayer):
         margin = 8 * UNIT_ROUNDOFF * (least.abs() + self.offsets.abs().max())
         candidates = below <= least + margin
         lowest = torch.full((len(h),), math.inf, dtype=h.dtype)
-        # Where all tips are one point, or a sample lies in the middle of all, to pick pairs costs more than to look at all of them.
+        # If all tips are one point, or a sample is equally far from all, selecting pairs costs more than computing all of them.
         (crowded,) = torch.nonzero(candidates.sum(1) > _CROWD, as_tuple=True)
         if len(crowded):
-            points, which = torch.unique(h[crowded], dim=0, return_inverse=True)  # a point mass is many samples and one point
+            points, which = torch.unique(h[crowded], dim=0, return_inverse=True)  # a point mass is many samples at one point
             distances = torch.cdist(points, self.centres, compute_mode="donot_use_mm_for_euclid_dist")
             lowest[crowded] = (distances + self.offsets).amin(1)[which]
             candidates[crowded] = False
@@ -103,18 +102,18 @@ class Cones(FrozenLayer):
         return f"{len(self.centres)} cones in {self._inputs} dimensions"
 
     def rounding(self, norm: float, units: int) -> float:
-        """Of differences, of their norm and of one sum, at the farthest cone there is."""
+        """The rounding of differences, of their norm and of one sum, at the farthest cone."""
         farthest = norm + float(torch.linalg.vector_norm(self.centres, dim=1).max())
         stretch = math.sqrt(units) if self.p == 1 else 1.0
         return (1 + 1e-9) * (gamma(units + 8) * stretch * farthest + 2 * UNIT_ROUNDOFF * float(self.offsets.abs().max()))
 
     def check(self, units: int) -> int:
         if self.centres.ndim != 2 or self.centres.shape[1] != units or not len(self.centres):
-            raise ValueError("the centres of its cones do not fit the samples")
+            raise ValueError("the centres of its cones do not match the dimension of the samples")
         if self.offsets.shape != self.centres.shape[:1]:
-            raise ValueError("its cones and their offsets are not as many")
+            raise ValueError("its cones have more or fewer centres than offsets")
         if not bool(torch.isfinite(self.centres).all() and torch.isfinite(self.offsets).all()):
-            raise ValueError("its cones are not finite")
+            raise ValueError("its cones hold values that are not finite")
         return 1
 
     def tensors(self) -> dict[str, Tensor]:
@@ -122,15 +121,6 @@ class Cones(FrozenLayer):
 
 
 def _root_above(square: int) -> float:
-    """The square root of a whole number, from above."""
+    """The square root of a whole number, rounded up."""
     root = math.isqrt(square)
     return float(root) if root * root == square else math.nextafter(math.sqrt(square), math.inf)
-
-
-def read_cones(norm: str, centres: Tensor, offsets: Tensor) -> Cones:
-    """Cones of the norm that :attr:`Cones.kind` names: ``l1``, ``l2`` or ``linf``.
-
-    Raises:
-        KeyError: there is no such norm.
-    """
-    return Cones(centres=centres, offsets=offsets, p={"l1": 1.0, "l2": 2.0, "linf": math.inf}[norm])

@@ -1,4 +1,4 @@
-"""What every layer of a frozen critic owes: plain numbers that can be evaluated in float64, bounded in two norms and stored."""
+"""Layers of a frozen critic: plain numbers that can be evaluated in float64, bounded in two norms and stored."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class LayerBound:
     """For example ``affine 256x784`` or ``group-sort 16``."""
     bound: float
     method: str
-    """How the bound was proved, for example ``gram`` or ``permutation``."""
+    """The proof of the bound, for example ``gram`` or ``permutation``."""
 
 
 class FrozenLayer(ABC):
@@ -23,11 +23,11 @@ class FrozenLayer(ABC):
     @property
     @abstractmethod
     def kind(self) -> str:
-        """As it is stored: ``affine``, or the name of an activation with its parameter."""
+        """The name under which it is stored: ``affine``, or an activation with its parameter."""
 
     @abstractmethod
     def __call__(self, h: Tensor) -> Tensor:
-        """The outputs, shape (n, outputs), of h, float64, shape (n, inputs)."""
+        """Outputs, shape (n, outputs), for h, float64, shape (n, inputs)."""
 
     @abstractmethod
     def lipschitz(self) -> LayerBound:
@@ -39,19 +39,19 @@ class FrozenLayer(ABC):
 
     @abstractmethod
     def rounding(self, norm: float, units: int) -> float:
-        """How far, in the Euclidean norm, the computed output may be from the exact one of the same h.
+        """A bound for the Euclidean distance between the computed output and the exact one for the same h.
 
         Arguments:
             norm: no row of h has a larger Euclidean norm.
-            units: entries of a row of h.
+            units: entries in a row of h.
         """
 
     @abstractmethod
     def check(self, units: int) -> int:
-        """How many outputs the layer has behind one of ``units`` outputs.
+        """The number of outputs for ``units`` inputs.
 
         Raises:
-            ValueError: it cannot stand there.
+            ValueError: the layer does not fit that many inputs, or its numbers are invalid.
         """
 
     def tensors(self) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
-"""GroupSort: each group of units in ascending order, a permutation, which keeps every norm of the gradient.
+"""GroupSort: each group of units sorted in ascending order, a permutation, which preserves every norm of the gradient.
 
 Group ``j`` of a layer of C units with group size k holds the units j, j + C/k, j + 2C/k, ...: a group runs across contiguous
-slices, so that small groups are sorted by whole-slice comparisons. Which units share a group is a matter of naming, since the
-weights around the activation are dense.
+slices, so that comparisons of whole slices sort small groups. The weights around the activation are dense, so it does not matter
+which units share a group.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.1.
@@ -21,14 +21,14 @@ from torch import Tensor
 from wdist.lipschitz.activation import Activation
 
 _TRAINED_BY_NETWORK = 4
-"""Largest group size that trains faster by a sorting network: of 16, torch.sort takes two thirds of the time on two cores."""
+"""Largest group size for which a sorting network trains faster than ``torch.sort``."""
 _EVALUATED_BY_NETWORK = 32
-"""Largest group size that is evaluated faster by a sorting network, which stores nothing there."""
+"""Largest group size for which a sorting network, which then stores nothing, evaluates faster."""
 
 
 @cache
 def _steps(n: int) -> tuple[tuple[tuple[int, int], ...], ...]:
-    """Pairs (i, j), i < j, to compare and exchange so that n values end sorted; those of one step are disjoint and equally apart.
+    """Pairs (i, j), i < j, whose comparison and exchange sorts n values; those of one step are disjoint and equally far apart.
 
     References:
         Batcher (1968), Sorting networks and their applications; Knuth, The art of computer programming 3, algorithm 5.2.2 M.
@@ -48,31 +48,26 @@ def _steps(n: int) -> tuple[tuple[tuple[int, int], ...], ...]:
 
 
 def comparators(n: int) -> tuple[tuple[int, int], ...]:
-    """Pairs (i, j), i < j, to compare and exchange in this order so that n values end sorted."""
+    """Pairs (i, j), i < j, whose comparison and exchange in this order sorts n values."""
     return tuple(pair for step in _steps(n) for pair in step)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Exchange:
-    """Comparators of one step of the network that one pair of strided views covers: runs of units, equally spaced."""
+    """Comparators of one step that one pair of strided views covers: equally spaced runs of units."""
 
     low: int
-    """First unit of a group that is compared."""
+    """First unit of a group to compare."""
     high: int
-    """The one that it is compared with."""
+    """The unit to compare it with."""
     run: int
     """Units in a row."""
     runs: int
     spacing: int
     """Units from one run to the next."""
 
-    @property
-    def count(self) -> int:
-        """Comparators."""
-        return self.run * self.runs
-
     def views(self, z: Tensor, group_size: int) -> tuple[Tensor, Tensor]:
-        """What is compared with what, in place: two views of contiguous z, shape (n, runs, run * groups)."""
+        """The two sides of the comparisons: views of contiguous z, shape (n, runs, run * groups)."""
         rows, units = z.shape
         groups = units // group_size
         shape, strides = (rows, self.runs, self.run * groups), (units, self.spacing * groups, 1)
@@ -81,7 +76,7 @@ class _Exchange:
 
 @cache
 def _exchanges(n: int) -> tuple[_Exchange, ...]:
-    """The comparators of Batcher's network, gathered: one whole-array operation costs less than many on slices."""
+    """The comparators of Batcher's network, combined: one operation on an array costs less than many on slices."""
     found: list[_Exchange] = []
     for pairs in _steps(n):
         distance = pairs[0][1] - pairs[0][0]
@@ -105,8 +100,8 @@ def _exchanges(n: int) -> tuple[_Exchange, ...]:
 class _SortingNetwork(torch.autograd.Function):
     """Sorts across slices by comparators built from relu: d = relu(a - b), min(a, b) = a - d, max(a, b) = b + d.
 
-    The differences d are what the backward pass needs anyway, so nothing is stored twice. A comparator rounds by one unit in the
-    last place, which training does not mind; evaluation sorts exactly.
+    The backward pass needs the differences d anyway, so nothing is stored twice. A comparator rounds by one unit in the last place,
+    which does not matter in training; evaluation sorts exactly.
     """
 
     @staticmethod
@@ -129,7 +124,7 @@ class _SortingNetwork(torch.autograd.Function):
 
 
 class _Exchanged(torch.autograd.Function):
-    """The permutation that a sorting network came to, or its inverse, applied to a gradient: linear, and its own derivative."""
+    """The permutation found by a sorting network, or its inverse, applied to a gradient: linear, and its own derivative."""
 
     @staticmethod
     def forward(ctx: Any, g: Tensor, group_size: int, inverse: bool, *differences: Tensor) -> Tensor:
@@ -139,7 +134,7 @@ class _Exchanged(torch.autograd.Function):
         decided = list(zip(_exchanges(group_size), differences, strict=True))
         for exchange, difference in reversed(decided) if inverse else decided:
             low, high = exchange.views(g, group_size)
-            # What backward of relu does: a vectorised multiplication by [d > 0], many times as fast as by a boolean mask.
+            # The backward pass of relu: a vectorised multiplication by [d > 0], many times faster than by a boolean mask.
             moved = torch.ops.aten.threshold_backward(high - low, difference, 0)
             low.add_(moved)
             high.sub_(moved)
@@ -152,7 +147,7 @@ class _Exchanged(torch.autograd.Function):
 
 
 class _Ordered(torch.autograd.Function):
-    """Takes entries by positions that are a permutation, whose backward pass puts each back where it was."""
+    """Gathers entries by a permutation of positions; the backward pass scatters them back."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, positions: Tensor, inverse: bool) -> Tensor:
@@ -169,7 +164,7 @@ def _sort_rows(z: Tensor) -> Tensor:
     """Each row in ascending order; for training."""
     if z.device.type != "cpu":
         return z.sort(-1).values
-    # numpy sorts long rows with vector instructions, in a third of torch's time.
+    # numpy sorts long rows with vector instructions and is faster than torch.
     return _Ordered.apply(z, torch.from_numpy(np.argsort(z.detach().numpy(), axis=-1)), False)
 
 
@@ -177,7 +172,7 @@ def sort_groups(z: Tensor, group_size: int) -> Tensor:
     """Sorts each group in ascending order, exactly.
 
     Arguments:
-        z: pre-activations of shape (n, C), C a multiple of ``group_size``.
+        z: pre-activations, shape (n, C), where C is a multiple of ``group_size``.
         group_size: units in a group.
     """
     if group_size == z.shape[-1]:
@@ -191,15 +186,11 @@ def sort_groups(z: Tensor, group_size: int) -> Tensor:
 
 
 def group_sort(z: Tensor, group_size: int) -> Tensor:
-    """GroupSort for training: as :func:`sort_groups`, faster and rounding by a few units in the last place for small groups.
+    """GroupSort for training: :func:`sort_groups`, but faster; for small groups it rounds by a few units in the last place.
 
     Arguments:
-        z: pre-activations of shape (n, C), or (k, n, C) of critics side by side; C is a multiple of ``group_size``.
+        z: pre-activations, shape (n, C), or (k, n, C) for critics side by side, where C is a multiple of ``group_size``.
         group_size: units in a group.
-
-    References:
-        Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.1.
-        Chernodub & Nowicki (2016), Norm-preserving orthogonal permutation linear unit activation functions (group size 2).
     """
     if group_size == z.shape[-1]:
         return _sort_rows(z)
@@ -211,7 +202,7 @@ def group_sort(z: Tensor, group_size: int) -> Tensor:
 
 
 def group_sort_activation(group_size: int, name: str | None = None) -> Activation:
-    """GroupSort with groups of ``group_size`` units, which must divide those of the layer."""
+    """GroupSort with groups of ``group_size`` units, which must divide the units of the layer."""
     return Activation(
         name=name or f"group-sort:{group_size}",
         train=lambda z: group_sort(z, group_size),
@@ -225,7 +216,6 @@ def group_sort_activation(group_size: int, name: str | None = None) -> Activatio
 
 def full_sort_activation() -> Activation:
     """GroupSort with the whole layer as one group."""
-
     return Activation(
         name="full-sort", train=_sort_rows, evaluate=lambda z: z.sort(-1).values, l2=1.0, linf=1.0, reason="permutation"
     )

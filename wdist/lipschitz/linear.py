@@ -1,4 +1,4 @@
-"""What every kind of linear layer owes: to train under its constraint, and to freeze to a plain float64 matrix."""
+"""Linear layers with a constraint on the weight: the interface for training and freezing, and the options."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial
 
 @dataclass(frozen=True, kw_only=True)
 class ConstraintOptions:
-    """What the constraints may be told; each takes what concerns it."""
+    """Options of all constraints; each constraint reads those that concern it."""
 
     order: int = 1
-    """Of Björck iterations, 1 to 4."""
+    """Order of the Björck iterations, 1 to 4."""
     iterations: int | None = None
-    """Björck iterations in each forward pass (unrolled) or retractions at a time; None for as many as the constraint prefers."""
+    """Björck iterations in a forward pass (unrolled) or per retraction; None for the constraint's default."""
     beta: float | None = None
-    """Weight of the correction in equation 8 of the paper; None for what the constraint prefers, 1/2 for Björck."""
+    """Weight of the correction in equation 8 of the paper; None for the constraint's default, 1/2 for Björck."""
     scaling: str = "spectral"
-    """What the unrolled iterations divide by first: ``norms`` (equations 9-11 of the paper) or ``spectral``, which is faster."""
+    """Divisor before unrolled iterations: ``norms`` (equations 9-11 of the paper) or ``spectral``, which is faster."""
     first: bool = False
-    """The layer takes the samples themselves, and so their metric."""
+    """The layer takes the samples themselves, and therefore their metric."""
     p: float = 2.0
-    """Of that metric: 1, 2 or infinity."""
+    """The metric's norm: 1, 2 or infinity."""
     clip: float = 0.01
-    """Largest magnitude of a weight of a layer of 512 inputs; others in inverse proportion to their inputs."""
+    """Largest magnitude of a weight in a layer of 512 inputs, inversely proportional to the number of inputs."""
 
 
 class LipschitzLinear(nn.Module, ABC):
@@ -35,28 +35,28 @@ class LipschitzLinear(nn.Module, ABC):
 
     Arguments:
         inputs, outputs: sizes.
-        generator: of the initial weight, on the CPU.
-        options: of the constraint.
+        generator: source of the initial weight, on the CPU.
+        options: options of the constraint.
     """
 
     constraint: ClassVar[str]
-    """Its name."""
+    """Name of the constraint."""
     title: ClassVar[str]
-    """In a few words, for tables."""
+    """Short description for tables."""
     takes: ClassVar[frozenset[str]] = frozenset()
-    """Which of the settings ``bjorck_order``, ``bjorck_iterations`` and ``beta`` make a difference."""
+    """The settings among ``bjorck_order``, ``bjorck_iterations`` and ``beta`` that the constraint uses."""
     bounded: ClassVar[bool] = True
-    """The frozen weight has norm 1, in the norms that the constraint is about."""
+    """The frozen weight has norm 1 in the norms that the constraint concerns."""
     optimizer: ClassVar[str] = "adam"
     learning_rate: ClassVar[float] = 0.003
-    """What suits the constraint where the user names nothing."""
+    """Default optimiser and learning rate."""
     iterations: ClassVar[int] = 1
     beta: ClassVar[float] = 0.5
-    """Of its Björck steps, where the options say nothing."""
+    """Defaults of the options of the same names."""
     constrain_every: ClassVar[int] = 1
     """Steps between two calls of :meth:`constrain_`."""
     side_by_side: ClassVar[bool] = False
-    """It computes as well with the weights and biases of several layers along a leading axis, each with samples of its own."""
+    """The layer accepts weights and biases of several layers stacked along a leading axis, each with its own samples."""
 
     def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator, options: ConstraintOptions | None = None) -> None:
         super().__init__()
@@ -79,10 +79,11 @@ class LipschitzLinear(nn.Module, ABC):
         return torch.baddbmm(self.bias.unsqueeze(-2), h, W.mT)
 
     def constrain_(self, *, tightly: bool = False) -> Tensor | None:
-        """Brings the parameters back to their constraint, after a step or, tightly, before an evaluation.
+        """Returns the parameters to the constraint after a step or, tightly, before an evaluation.
 
         Returns:
-            How far from it they were, a scalar on their device, where the constraint may be met less often as that is small.
+            Their distance from the constraint before the call, a scalar on their device, where a small distance allows fewer
+            calls; None elsewhere.
         """
         del tightly
         return None

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from wdist.critics.critic import Critic
-from wdist.lipschitz.linalg.precision import tf32_products
+from wdist.lipschitz.linalg.rounding import tf32_products
 from wdist.training.optimizers import Optimizing
 from wdist.training.penalties.penalty import Penalty
 from wdist.training.step import TrainingStep

@@ -6,8 +6,7 @@ import torch
 from wdist.errors import UsageError
 from wdist.lipschitz.activation import Activated
 from wdist.lipschitz.activations import activation
-from wdist.lipschitz.conv_frozen import Convolution, PatchWise
-from wdist.lipschitz.conv_patches import ImageShape, Patches
+from wdist.lipschitz.convolution import Convolution, ImageShape, Patches, PatchWise
 from wdist.lipschitz.frozen_layers import read_layer
 from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial
 
@@ -106,7 +105,7 @@ def test_a_layer_is_read_as_it_was_written(patches, generator):
 
 def test_a_layer_that_cannot_stand_there_is_refused(generator):
     layer = convolution(PATCHES[0], 4, generator)
-    with pytest.raises(ValueError, match="do not follow"):
+    with pytest.raises(ValueError, match="do not match"):
         layer.check(35)
     with pytest.raises(ValueError, match="4 patches"):
         PatchWise(count=4, layer=Activated(activation=activation("relu"))).check(6)

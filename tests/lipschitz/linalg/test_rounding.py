@@ -1,9 +1,9 @@
-"""Settings of products hold inside and not after, whatever happens inside."""
+"""Rounding: the constants of the literature, and precisions of products that hold inside a block and not after."""
 
 import pytest
 import torch
 
-from wdist.lipschitz.linalg.precision import float32_products, tf32_products
+from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, float32_products, gamma, tf32_products
 
 
 @pytest.mark.parametrize(("setting", "inside"), [(tf32_products, "high"), (float32_products, "highest")])
@@ -23,3 +23,10 @@ def test_they_hold_inside_and_not_after(setting, inside):
 def test_the_inner_one_counts():
     with tf32_products(), float32_products():
         assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_gamma_is_that_of_the_literature():
+    assert UNIT_ROUNDOFF == 2.0**-53
+    assert gamma(0) == 0
+    assert gamma(100) == pytest.approx(100 * 2.0**-53, rel=1e-12)
+    assert gamma(100) > 100 * 2.0**-53

@@ -1,5 +1,6 @@
-"""The spectral norm: proved from above for every matrix, estimated from below by power iteration."""
+"""Operator norms: the spectral and the maximum norm proved from above for every matrix, and estimated from below."""
 
+import math
 from fractions import Fraction
 from itertools import pairwise
 
@@ -10,9 +11,8 @@ import scipy.linalg
 import torch
 
 from wdist.errors import CertificateError
+from wdist.lipschitz.linalg.norms import spectral_norm_bound, spectral_norm_estimate, to_maximum_norm_bound
 from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial
-from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma
-from wdist.lipschitz.linalg.spectral_norm import spectral_norm_bound, spectral_norm_estimate
 
 SCALES = [1.0, 1e150, 1e-150, 1e-310, 3.0, 2.0**-1030]
 
@@ -117,13 +117,6 @@ def test_bound_refuses_what_is_not_finite(value):
         spectral_norm_bound(torch.tensor([[1.0, value]]))
 
 
-def test_gamma_is_that_of_the_literature():
-    assert UNIT_ROUNDOFF == 2.0**-53
-    assert gamma(0) == 0
-    assert gamma(100) == pytest.approx(100 * 2.0**-53, rel=1e-12)
-    assert gamma(100) > 100 * 2.0**-53
-
-
 @pytest.mark.parametrize("name", adversaries())
 def test_power_iteration_comes_from_below(name, generator):
     W = adversaries()[name]
@@ -152,3 +145,35 @@ def test_zero_iterations_leave_the_vector(generator):
     v = torch.randn(6, generator=generator)
     _, after = spectral_norm_estimate(torch.randn(4, 6, generator=generator), v, iterations=0)
     assert torch.equal(after, v)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-20, 1.0, 1e20, 1e300])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (20, 5)], ids=str)
+@pytest.mark.parametrize("p", [1, 2, math.inf])
+def test_maximum_norm_bound_is_just_above_rational_arithmetic(p, shape, scale, generator):
+    W = scale * torch.randn(*shape, generator=generator, dtype=torch.float64)
+    bound = Fraction(to_maximum_norm_bound(W, p))
+    rows = [[abs(Fraction(w)) for w in row] for row in W.tolist()]
+    if p == 2:
+        exact = max(sum(w * w for w in row) for row in rows)
+        assert exact <= bound**2 <= exact * (1 + Fraction(1, 10**12))
+    else:
+        exact = max(max(row) if p == 1 else sum(row) for row in rows)
+        assert exact <= bound <= exact * (1 + Fraction(1, 10**12))
+
+
+@pytest.mark.parametrize("p", [1, 2, math.inf])
+def test_maximum_norm_bound_of_extremes(p):
+    assert to_maximum_norm_bound(torch.zeros(3, 2), p) == 0
+    assert to_maximum_norm_bound(torch.tensor([[5e-324]], dtype=torch.float64), p) >= 5e-324
+    for wrong in (math.nan, math.inf):
+        with pytest.raises(CertificateError):
+            to_maximum_norm_bound(torch.tensor([[wrong, 1.0]]), p)
+
+
+@pytest.mark.parametrize("p", [1, 2, math.inf])
+def test_no_vector_is_stretched_beyond_the_maximum_norm_bound(p, generator):
+    W = torch.randn(6, 11, generator=generator, dtype=torch.float64)
+    x = torch.randn(2000, 11, generator=generator, dtype=torch.float64)
+    ratio = (x @ W.mT).abs().amax(1) / torch.linalg.vector_norm(x, ord=p, dim=1)
+    assert float(ratio.max()) <= to_maximum_norm_bound(W, p)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from wdist.lipschitz.linalg.induced_norms import project_to_ball, project_to_l1_ball, project_to_simplex
+from wdist.lipschitz.maximum_norm import project_to_ball, project_to_l1_ball, project_to_simplex
 
 
 @pytest.fixture
