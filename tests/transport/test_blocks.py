@@ -12,8 +12,7 @@ from tests.transport.rows import rows
 from tests.trials import exact_w1
 from wdist.ground_metric import L2
 from wdist.transport.blocks import _members, _units, affordable_work, block_coupling, couple
-from wdist.transport.coupling import Effort
-from wdist.transport.exact import carried, cost_above
+from wdist.transport.coupling import Effort, carried, cost_above
 
 KINDS = ("plane", "many dimensions", "ties", "clusters")
 

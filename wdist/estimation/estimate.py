@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from wdist.bounds.confidence.methods import resolve
+from wdist.bounds.confidence import resolve
 from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
 from wdist.data.pairing import Pair

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from wdist.bounds.certificate import Certificate, certify
-from wdist.bounds.confidence.methods import lower_confidence_bound
+from wdist.bounds.confidence import lower_confidence_bound
 from wdist.bounds.dual import dual_value, lower_bound
 from wdist.bounds.lipschitz_search import largest_slope
 from wdist.critics.catalogue import AutoRecipe, Recipe

@@ -62,7 +62,7 @@ class PopulationBound:
     jointly_with: int
     """How many bounds share the error that ``confidence`` leaves; each takes an equal part."""
     method: str
-    """Of the lower bound: a name of :data:`wdist.bounds.confidence.methods.METHODS`."""
+    """Of the lower bound: a name of :data:`wdist.bounds.confidence.METHODS`."""
     n_a: int
     n_b: int
     upper_method: str | None = None

@@ -7,7 +7,7 @@ one of the two answers would be wrong, and then only if the end that it rests on
 
 from dataclasses import dataclass
 
-from wdist.bounds.confidence.level import per_cent
+from wdist.bounds.confidence import per_cent
 from wdist.gate.digits import at_least, at_most
 from wdist.gate.rules import SUBJECTS, Answer, Interval, Limits, LowerMaximum, Rule, joint_confidence
 from wdist.gate.suggestions import ways_out

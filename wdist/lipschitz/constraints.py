@@ -3,11 +3,10 @@
 from wdist.errors import UsageError
 from wdist.lipschitz.bjorck import OrthonormalLinear, UnrolledBjorckLinear
 from wdist.lipschitz.cayley import CayleyLinear
-from wdist.lipschitz.linear import LipschitzLinear
+from wdist.lipschitz.linear import ClippedLinear, LipschitzLinear, UnconstrainedLinear
 from wdist.lipschitz.maximum_norm import MaximumNormLinear
 from wdist.lipschitz.parseval import ParsevalLinear
 from wdist.lipschitz.spectral import SpectralNormLinear
-from wdist.lipschitz.unconstrained import ClippedLinear, UnconstrainedLinear
 
 CONSTRAINTS: dict[str, type[LipschitzLinear]] = {
     layer.constraint: layer

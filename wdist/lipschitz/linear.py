@@ -1,4 +1,4 @@
-"""Linear layers with a constraint on the weight: the interface for training and freezing, and the options."""
+"""Linear layers with a constraint on the weight: their interface and options, and the layers that leave the norm unbounded."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial
+
+_CLIPPED_INPUTS = 512
+"""Layer size for which the source states its clipping constant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,3 +94,47 @@ class LipschitzLinear(nn.Module, ABC):
     @abstractmethod
     def plain_weight(self) -> Tensor:
         """W in float64 on the CPU with the constraint met to the last digits."""
+
+
+class UnconstrainedLinear(LipschitzLinear):
+    """A linear layer of any norm, for critics trained with a penalty."""
+
+    constraint = "none"
+    title = "no constraint"
+    bounded = False
+    learning_rate = 0.001
+    side_by_side = True
+
+    def training_weight(self) -> Tensor:
+        return self.weight
+
+    def plain_weight(self) -> Tensor:
+        return self.weight.detach().double().cpu()
+
+
+class ClippedLinear(UnconstrainedLinear):
+    """A linear layer whose weights are clipped after each step, which bounds its norm far too loosely to be useful.
+
+    The source clips layers of 512 units at 0.01. A unit passes on at most the constant times its number of inputs, so the
+    constant is inversely proportional to the inputs of a layer. Biases do not affect the slope and are not clipped.
+
+    References:
+        Arjovsky, Chintala & Bottou (2017), Wasserstein GAN, arXiv:1701.07875.
+    """
+
+    constraint = "clip"
+    title = "weight clipping"
+    side_by_side = False
+
+    @property
+    def largest(self) -> float:
+        """Largest magnitude of a weight."""
+        return self.options.clip * _CLIPPED_INPUTS / self.inputs
+
+    def _initial(self, generator: torch.Generator) -> Tensor:
+        return super()._initial(generator).clamp(-self.largest, self.largest)
+
+    @torch.no_grad()
+    def constrain_(self, *, tightly: bool = False) -> None:
+        del tightly
+        self.weight.clamp_(-self.largest, self.largest)

@@ -3,7 +3,7 @@
 import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
-from wdist.bounds.confidence.level import per_cent
+from wdist.bounds.confidence import per_cent
 
 _FIXED_FROM, _FIXED_TO = -4, 7
 """Decimal exponents between which numbers are written without a power of ten."""

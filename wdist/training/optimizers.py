@@ -140,7 +140,7 @@ class OrthogonalSGD(Optimizer):
 
     Muon orthogonalises the running mean, which has full rank, by nine products of the size of W in each step. The gradient of one
     minibatch is a product of two matrices with few rows, so that layers of orthonormal weights make its polar factor at a small
-    price (:class:`wdist.lipschitz.tangent_gradient.PolarTangentLinear`); the running mean comes afterwards. Polar factors that
+    price (:class:`wdist.lipschitz.bjorck.PolarTangentLinear`); the running mean comes afterwards. Polar factors that
     disagree have a small mean, so that rates are some four times those of Muon.
 
     Arguments:

@@ -31,8 +31,7 @@ from wdist.lipschitz.bjorck import UnrolledBjorckLinear
 from wdist.lipschitz.cayley import CayleyLinear
 from wdist.lipschitz.group_sort import group_sort_activation
 from wdist.lipschitz.linalg.rounding import products_on
-from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
-from wdist.lipschitz.unconstrained import UnconstrainedLinear
+from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear, UnconstrainedLinear
 from wdist.training.captured_step import training_step
 from wdist.training.optimizers import BIAS_LEARNING_RATE, Adam, Optimizer, Optimizing, make_optimizers, schedule
 from wdist.training.step import TrainingStep

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wdist.bounds.confidence.asymptotic import welch
-from wdist.bounds.confidence.betting import _MOST_AT_STAKE, _PRIOR, betting, lower_mean
-from wdist.bounds.confidence.bounded import empirical_bernstein
+from wdist.bounds.betting import _LARGEST_STAKE, _PRIOR, betting, lower_mean
+from wdist.bounds.confidence import empirical_bernstein, welch
 
 
 def allowed(runs, alpha):
@@ -24,7 +23,7 @@ def wealth(z, floors, alpha, extent, m):
         variance = ((_PRIOR * extent) ** 2 + ((before - before.mean()) ** 2).sum() if i else (_PRIOR * extent) ** 2) / (i + 1)
         stake = math.sqrt(2 * math.log(1 / alpha) / (len(z) * variance))
         if m > floors[i]:
-            stake = min(stake, _MOST_AT_STAKE / (m - floors[i]))
+            stake = min(stake, _LARGEST_STAKE / (m - floors[i]))
         capital *= 1 + stake * (z[i] - m)
         most = max(most, capital)
     return most

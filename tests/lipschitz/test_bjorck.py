@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from wdist.lipschitz.bjorck import OrthonormalLinear
+from wdist.lipschitz.bjorck import OrthonormalLinear, product_polar
 from wdist.lipschitz.linalg.orthonormalise import polar_express
-from wdist.lipschitz.tangent_gradient import product_polar
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(12, 8), (8, 8), (8, 12)], ids=str)

@@ -9,7 +9,7 @@ import torch
 
 from tests.trials import exact_w1
 from wdist.ground_metric import L2
-from wdist.transport.exact import Plan, by_quantiles, cost_above
+from wdist.transport.coupling import Plan, by_quantiles, cost_above
 
 
 @pytest.mark.parametrize("seed", range(20))
