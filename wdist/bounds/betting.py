@@ -8,8 +8,8 @@ A gambler who believes that the mean exceeds m stakes a share of the capital on 
 If the mean is m or less, the capital is a nonnegative supermartingale and reaches 1 / alpha with probability at most alpha (Ville).
 It falls as m grows, so the bound is the largest m for which the capital ever reached 1 / alpha.
 
-Assumptions: the values are independent, have the same mean, and each has a known floor :math:`\ell_i`; a bet may use all earlier
-values. Values are used in the given order, which must not depend on them.
+Assumptions: the values are independent, have the same mean, and each has a known floor :math:`\ell_i`; their order does not depend
+on them. A bet may use all earlier values.
 
 Departures from the source: it bets on each of two sides with half of the error probability; we bet on differences of one value of
 each side (for the longer side, a mean of several), which costs :math:`\sqrt{2 \log(1 / \alpha)}` standard errors of the difference
@@ -17,7 +17,8 @@ instead of :math:`\sqrt{2 \log(2 / \alpha)}` of each. It knows the interval that
 :math:`\ell_i` is the largest value so far minus that length.
 
 References:
-    Waudby-Smith & Ramdas (2024), Estimating means of bounded random variables by betting, sections 4 and 5, arXiv:2010.09686.
+    Waudby-Smith & Ramdas (2024), Estimating means of bounded random variables by betting, theorem 3 and sections 4 and 5,
+        arXiv:2010.09686.
     Ville (1939), Étude critique de la notion de collectif.
 """
 
@@ -28,11 +29,9 @@ import numpy as np
 _UNIT_ROUNDOFF = float(np.finfo(np.float64).eps) / 2
 _LARGEST_STAKE = 0.9
 """c: largest share of the capital in one bet. The source takes 1/2 or 3/4; more helps with few samples and a wide range."""
-_PRIOR = 0.1
-"""Standard deviation assumed before the first value, as a share of the range; it counts as one value."""
+_PRIOR = 0.1  # standard deviation assumed before the first value, as a share of the range; it counts as one value
 _HALVINGS = 40
-_SMALLEST_VARIANCE = 2.0**-200
-"""In units of the values."""
+_SMALLEST_VARIANCE = 2.0**-200  # in units of the values
 
 
 def betting(a: np.ndarray, b: np.ndarray, alpha: float, ranges: tuple[float, float], apart: float | None = None) -> float:
@@ -43,9 +42,6 @@ def betting(a: np.ndarray, b: np.ndarray, alpha: float, ranges: tuple[float, flo
         alpha: probability that the bound is wrong.
         ranges: length of an interval that holds all values of each side; its position may be unknown.
         apart: the largest distance between values of ``a`` and ``b``; None if only the ranges are known.
-
-    References:
-        Waudby-Smith & Ramdas (2024), theorem 3, arXiv:2010.09686.
     """
     groups = min(len(a), len(b))
     z = _means(a, groups) - _means(b, groups)
@@ -125,9 +121,6 @@ def _deviations_before(z: np.ndarray, extent: float) -> np.ndarray:
 
 
 def power_of_two(*values: np.ndarray) -> float:
-    """A power of two near the largest magnitude, which divides without rounding; 1 if all values are 0 or one is not finite.
-
-    In this unit, squares neither overflow nor vanish.
-    """
+    """A power of two near the largest magnitude, by which values are divided without rounding; 1 if that is 0 or not finite."""
     largest = max(float(np.abs(part).max(initial=0.0)) for part in values)
     return 2.0 ** (math.frexp(largest)[1] - 1) if 0 < largest < math.inf else 1.0

@@ -34,10 +34,6 @@ class Certificate:
 def certify(critic: FrozenCritic, metric: GroundMetric = L2) -> Certificate:
     """Bounds the Lipschitz constant of a frozen critic from above, layer by layer.
 
-    Arguments:
-        critic: the critic as it is evaluated and saved.
-        metric: the ground metric.
-
     Raises:
         CertificateError: a layer has no finite bound.
     """

@@ -17,13 +17,9 @@ Ranges = tuple[float | None, float | None]
 
 
 def welch(a: np.ndarray, b: np.ndarray, alpha: float) -> float:
-    r"""Welch's t: asymptotic, for finite variances.
+    r"""Welch's t: asymptotic, for at least two values of each side with finite variances.
 
     .. math:: \bar a - \bar b - t_{1 - \alpha, \nu} \sqrt{s_a^2 / n + s_b^2 / m}
-
-    Arguments:
-        a, b: values of each side, shapes (n,) and (m,), at least two each.
-        alpha: probability that the bound is wrong.
 
     References:
         Welch (1947), The generalization of Student's problem when several different population variances are involved.
@@ -47,11 +43,7 @@ def student_upper(values: np.ndarray, alpha: float) -> float:
 
     .. math:: \bar z + t_{1 - \alpha, n - 1}\, s / \sqrt n
 
-    Assumes independent values, numerous enough or near enough to normal for their mean to be about normal.
-
-    Arguments:
-        values: shape (n,), at least two.
-        alpha: probability that the bound is wrong.
+    Assumes at least two independent values, numerous enough or near enough to normal for their mean to be about normal.
 
     References:
         Student (1908), The probable error of a mean.
@@ -64,16 +56,11 @@ def student_upper(values: np.ndarray, alpha: float) -> float:
 
 
 def empirical_bernstein(a: np.ndarray, b: np.ndarray, alpha: float, ranges: tuple[float, float]) -> float:
-    r"""Empirical Bernstein: valid at every sample size, for values in intervals of known length.
+    r"""Empirical Bernstein: valid at every sample size, for at least two values of each side in intervals of known length.
 
     For each side, with half of the error probability, the mean is within
 
     .. math:: \sqrt{2 s^2 \log(2 / \delta) / n} + 7 R \log(2 / \delta) / (3 (n - 1))
-
-    Arguments:
-        a, b: values of each side, shapes (n,) and (m,), at least two each.
-        alpha: probability that the bound is wrong.
-        ranges: length of an interval that holds all values of each side.
 
     References:
         Maurer & Pontil (2009), Empirical Bernstein bounds and sample variance penalization, theorem 4, arXiv:0907.3740.
@@ -89,17 +76,12 @@ def empirical_bernstein(a: np.ndarray, b: np.ndarray, alpha: float, ranges: tupl
 
 
 def bounded_differences(n: int, m: int, diameter: float, alpha: float) -> float:
-    r"""McDiarmid's inequality: W1 of two empirical measures falls below its mean by more than this with probability at most alpha.
+    r"""McDiarmid's inequality: W1 of two empirical measures falls further below its mean with probability at most alpha.
 
     .. math:: D \sqrt{\tfrac12 \log(1 / \alpha)\, (1 / n + 1 / m)}
 
-    Assumes n and m independent samples, any two of them within a distance D. Replacing one sample of A changes W1 by at most D / n,
-    one of B by at most D / m. The same holds for the mean of W1 over disjoint blocks of equal counts, n and m in total.
-
-    Arguments:
-        n, m: samples of each side.
-        diameter: D.
-        alpha: probability that W1 falls by more.
+    Assumes n and m independent samples, any two of them within the diameter D. Replacing one sample of A changes W1 by at most
+    D / n, one of B by at most D / m. The same holds for the mean of W1 over disjoint blocks of equal counts, n and m in total.
 
     References:
         McDiarmid (1989), On the method of bounded differences, lemma 1.2.

@@ -39,14 +39,10 @@ def dual_value(a: Potentials, b: Potentials) -> float:
 
 
 def lower_bound(a: Potentials, b: Potentials, lipschitz_bound: float) -> float:
-    """A proved lower bound for W1 between the two empirical measures.
+    """A proved lower bound for W1 between two empirical measures from the potentials of all samples and the certificate, K > 0.
 
     The dual value minus all rounding (of the potentials, the two means and this computation), divided by the certificate, and at
     least 0. Every rounding is taken at its worst, so that comparisons need no tolerance.
-
-    Arguments:
-        a, b: potentials of all samples of each side.
-        lipschitz_bound: the certificate of the critic, K > 0.
     """
     mean_a, mean_b = exact_mean(a.values), exact_mean(b.values)
     # Each mean rounds twice, their difference once.

@@ -7,10 +7,8 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.ground_metric import L2, GroundMetric
 
 _ROUNDS = 20
-_KEPT = 32
-"""Points kept for the next round."""
-_TRIES = 8
-"""Steps tried from each point."""
+_KEPT = 32  # points kept for the next round
+_TRIES = 8  # steps tried from each point
 
 
 def largest_slope(critic: FrozenCritic, a: Tensor, b: Tensor, *, generator: torch.Generator, metric: GroundMetric = L2) -> float:
@@ -19,10 +17,8 @@ def largest_slope(critic: FrozenCritic, a: Tensor, b: Tensor, *, generator: torc
     Gradients of a piecewise linear network do not point to steeper pieces, so the climb tries random steps, shorter in every round.
 
     Arguments:
-        critic: any frozen critic.
         a, b: samples in the units of the data, float64, shapes (n, dim) and (m, dim).
         generator: source of the steps, on the CPU.
-        metric: the ground metric; the slope is the dual norm of the gradient.
     """
     count = min(len(a), len(b))
     share = torch.rand(count, 1, generator=generator, dtype=torch.float64)

@@ -12,44 +12,38 @@ from torch import Tensor
 
 from wdist.lipschitz.linalg.norms import divided_by_norm, spectral_norm_estimate
 from wdist.lipschitz.linalg.orthonormalise import (
-    POLAR_EXPRESS,
     add_product,
     add_product_,
     bjorck,
     polar_express,
     polar_factor,
+    quintic_factor,
     retract_,
     safe_scale,
 )
 from wdist.lipschitz.linalg.rounding import float32_products
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
 
-_TIGHT_RETRACTIONS = 3
-"""Enough for any defect that training leaves."""
-_SMALL_DEFECT = 3e-4
-"""A retraction squares the defect, so one that starts below this leaves only float32 rounding."""
-_TIGHT_UNROLLED = 30
-"""Unrolled iterations before an evaluation; the paper takes 15 or more at the end of training."""
-_FEW_ROWS = 2
-"""The batch has few rows if this many times as many do not exceed the smaller side of W."""
-_PRODUCT_STEPS = 3
-"""Quintics that float32 tolerates on Gram matrices; five can diverge, since rounding makes eigenvalues negative."""
+_TIGHT_RETRACTIONS = 3  # enough for any defect that training leaves
+_SMALL_DEFECT = 3e-4  # a retraction squares the defect, so one that starts below this leaves only float32 rounding
+_TIGHT_UNROLLED = 30  # unrolled iterations before an evaluation; the paper takes 15 or more at the end of training
+_FEW_ROWS = 2  # a batch has few rows if twice as many do not exceed the smaller side of W
+_PRODUCT_STEPS = 3  # quintics that float32 tolerates on Gram matrices; five can diverge, since rounding makes eigenvalues negative
 
 
 class OrthonormalLinear(LipschitzLinear):
     """A linear layer whose weight stays on the manifold of orthonormal matrices.
 
-    The gradient is tangent (:class:`TangentLinear`), the optimiser steps along it, and
-    :meth:`constrain_` retracts the weight by one Björck step. Nothing is differentiated through iterations: at an orthonormal W
-    the derivative of a Björck step *is* the tangent projection.
+    The gradient is tangent (:class:`TangentLinear`), the optimiser steps along it, and :meth:`constrain_` retracts the weight by a
+    Björck step. Nothing is differentiated through iterations: at an orthonormal W the derivative of a Björck step *is* the tangent
+    projection.
     """
 
     constraint = "bjorck"
     takes = frozenset({"bjorck_order", "bjorck_iterations"})
     title = "orthonormal weights"
     optimizer, learning_rate = "muon", 0.05
-    constrain_every = 4
-    """Initial interval; training then adapts it to the defect, see :class:`wdist.training.step.Cadence`."""
+    constrain_every = 4  # at first; then wdist.training.step.Cadence adapts it to the defect
     side_by_side = True
 
     polar_gradient = False
@@ -57,9 +51,6 @@ class OrthonormalLinear(LipschitzLinear):
 
     def forward(self, h: Tensor) -> Tensor:
         return (PolarTangentLinear if self.polar_gradient else TangentLinear).apply(h, self.weight, self.bias)
-
-    def training_weight(self) -> Tensor:
-        return self.weight
 
     @torch.no_grad()
     def constrain_(self, *, tightly: bool = False) -> Tensor:
@@ -238,13 +229,9 @@ def product_polar(D: Tensor, H: Tensor) -> Tensor:
     A, B = D @ D.mT, H @ H.mT
     norm = 1.01 * (A * B).sum((-2, -1), keepdim=True).clamp(min=tiny).sqrt()  # Frobenius norm of G
     A = A / norm / norm  # in two steps, because the square of a small norm underflows
-    composed = None
-    for step, (a, b, c) in enumerate(POLAR_EXPRESS[:_PRODUCT_STEPS], start=1):
-        M = B @ A
-        P = add_product(M, M, M, beta=b, alpha=c)
-        P.diagonal(dim1=-2, dim2=-1).add_(a)
-        composed = P if composed is None else composed @ P
-        if step < _PRODUCT_STEPS:
-            A = P.mT @ A @ P
-    assert composed is not None, "there is at least one step"
+    composed = P = quintic_factor(B @ A, 0)
+    for step in range(1, _PRODUCT_STEPS):
+        A = P.mT @ A @ P
+        P = quintic_factor(B @ A, step)
+        composed = composed @ P
     return (composed / norm).mT @ D

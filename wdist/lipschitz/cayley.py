@@ -27,9 +27,6 @@ class CayleyLinear(LipschitzLinear):
             orthogonal(self, "weight", orthogonal_map="cayley")
             self.weight = orthonormal_initial(outputs, inputs, generator)  # type: ignore[assignment]
 
-    def training_weight(self) -> Tensor:
-        return self.weight
-
     def plain_weight(self) -> Tensor:
         """The nearest orthonormal matrix in float64."""
         return polar_factor(self.weight.detach().double().cpu())

@@ -18,10 +18,8 @@ from torch import Tensor
 from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma
 
-_PAIRS_AT_ONCE = 1 << 19
-"""Distances in memory at a time, 4 MB for each of half a dozen arrays."""
-_CROWD = 32
-"""Most cones that are compared one by one where a matrix product cannot tell which is lowest at a sample."""
+_PAIRS_AT_ONCE = 1 << 19  # distances in memory at a time, 4 MB for each of half a dozen arrays
+_CROWD = 32  # most cones that are compared one by one where a matrix product cannot tell which is lowest at a sample
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,9 +113,6 @@ class Cones(FrozenLayer):
         if not bool(torch.isfinite(self.centres).all() and torch.isfinite(self.offsets).all()):
             raise ValueError("its cones hold values that are not finite")
         return 1
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"centres": self.centres, "offsets": self.offsets}
 
 
 def _root_above(square: int) -> float:

@@ -54,7 +54,6 @@ class ImageShape:
 
     @property
     def dim(self) -> int:
-        """Coordinates of a flattened image."""
         return self.channels * self.height * self.width
 
     @classmethod
@@ -130,35 +129,24 @@ class Patches:
         return ImageShape(channels=channels, height=self.grid[0], width=self.grid[1], layout="hwc")
 
     def cut(self, h: Tensor) -> Tensor:
-        """All patches of flattened images.
-
-        Arguments:
-            h: shape (n, dim of the image), any floating type; differentiable.
-
-        Returns:
-            Shape (n * count, size): the patches of the first image row by row, then those of the next.
-        """
+        """All patches, shape (n * count, size), row by row and image by image, of flattened images, shape (n, dim)."""
         image = self.image
         if image.layout == "chw":
             h = h.reshape(-1, image.channels, image.height, image.width).permute(0, 2, 3, 1)
         else:
             h = h.reshape(-1, image.height, image.width, image.channels)
-        (top, left), (below, right) = self.before, self._after
+        rows, columns = self.grid
+        (top, left), sizes = self.before, (image.height, image.width)
+        below, right = (
+            (g - 1) * s + k - p - n for g, s, k, p, n in zip(self.grid, self.stride, self.kernel, self.before, sizes, strict=True)
+        )
         if top or left or below or right:
             h = nn.functional.pad(h, (0, 0, left, right, top, below))
-        rows, columns = self.grid
         if self.stride == self.kernel:  # equivalent to unfolding, whose gradient is slower
             h = h.reshape(-1, rows, self.kernel[0], columns, self.kernel[1], image.channels).permute(0, 1, 3, 5, 2, 4)
         else:
             h = h.unfold(1, self.kernel[0], self.stride[0]).unfold(2, self.kernel[1], self.stride[1])
         return h.reshape(-1, self.size)
-
-    @property
-    def _after(self) -> tuple[int, int]:
-        sizes = (self.image.height, self.image.width)
-        return tuple(
-            (g - 1) * s + k - p - n for g, s, k, p, n in zip(self.grid, self.stride, self.kernel, self.before, sizes, strict=True)
-        )  # type: ignore[return-value]
 
     def __str__(self) -> str:
         """Height, width and channels, layout, kernel, stride and border, as in ``28x28x1:chw:2x2:2x2:0x0``."""
@@ -229,9 +217,6 @@ class Convolution(FrozenLayer):
         if not shapes_follow or self.bias.shape != self.weight.shape[:1]:
             raise ValueError("the shapes of its layers do not match")
         return self.patches.count * len(self.weight)
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"weight": self.weight, "bias": self.bias}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,7 +1,7 @@
 """Layers of a frozen critic: plain numbers that can be evaluated in float64, bounded in two norms and stored."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from torch import Tensor
 
@@ -17,6 +17,7 @@ class LayerBound:
     """The proof of the bound, for example ``gram`` or ``permutation``."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FrozenLayer(ABC):
     """One layer of a frozen critic."""
 
@@ -56,4 +57,4 @@ class FrozenLayer(ABC):
 
     def tensors(self) -> dict[str, Tensor]:
         """Its numbers by name."""
-        return {}
+        return {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)}

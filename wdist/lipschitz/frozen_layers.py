@@ -58,9 +58,6 @@ class Affine(FrozenLayer):
             raise ValueError("the shapes of its layers do not match")
         return len(self.weight)
 
-    def tensors(self) -> dict[str, Tensor]:
-        return {"weight": self.weight, "bias": self.bias}
-
 
 def activated(name: str) -> FrozenLayer:
     """The named activation as a frozen layer, if it has no numbers of its own.

@@ -20,50 +20,42 @@ from torch import Tensor
 
 from wdist.lipschitz.activation import Activation
 
-_TRAINED_BY_NETWORK = 4
-"""Largest group size for which a sorting network trains faster than ``torch.sort``."""
 _EVALUATED_BY_NETWORK = 32
-"""Largest group size for which a sorting network, which then stores nothing, evaluates faster."""
+"""Largest group size for which a sorting network, which then stores nothing, evaluates faster than ``torch.sort``."""
 
 
 @cache
-def _steps(n: int) -> tuple[tuple[tuple[int, int], ...], ...]:
-    """Pairs (i, j), i < j, whose comparison and exchange sorts n values; those of one step are disjoint and equally far apart.
+def comparators(n: int) -> tuple[tuple[int, int], ...]:
+    """Pairs (i, j), i < j, whose comparison and exchange in this order sorts n values.
 
     References:
         Batcher (1968), Sorting networks and their applications; Knuth, The art of computer programming 3, algorithm 5.2.2 M.
     """
-    steps = []
+    pairs: list[tuple[int, int]] = []
     top = 1 << max(0, (n - 1).bit_length() - 1)
     p = top
     while p > 0:
         q, r, d = top, 0, p
         while True:
-            steps.append(tuple((i, i + d) for i in range(n - d) if i & p == r))
+            pairs += [(i, i + d) for i in range(n - d) if i & p == r]
             if q == p:
                 break
             d, q, r = q - p, q >> 1, p
         p >>= 1
-    return tuple(step for step in steps if step)
+    return tuple(pairs)
 
 
-def comparators(n: int) -> tuple[tuple[int, int], ...]:
-    """Pairs (i, j), i < j, whose comparison and exchange in this order sorts n values."""
-    return tuple(pair for step in _steps(n) for pair in step)
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Exchange:
-    """Comparators of one step that one pair of strided views covers: equally spaced runs of units."""
+    """Comparators of one step of a sorting network that one pair of strided views covers: equally spaced runs of units."""
 
     low: int
-    """First unit of a group to compare."""
     high: int
-    """The unit to compare it with."""
-    run: int
+    """First units of a group to compare with each other."""
+    run: int = 1
     """Units in a row."""
-    runs: int
-    spacing: int
+    runs: int = 1
+    spacing: int = 1
     """Units from one run to the next."""
 
     def views(self, z: Tensor, group_size: int) -> tuple[Tensor, Tensor]:
@@ -74,27 +66,12 @@ class _Exchange:
         return z.as_strided(shape, strides, self.low * groups), z.as_strided(shape, strides, self.high * groups)
 
 
-@cache
-def _exchanges(n: int) -> tuple[_Exchange, ...]:
-    """The comparators of Batcher's network, combined: one operation on an array costs less than many on slices."""
-    found: list[_Exchange] = []
-    for pairs in _steps(n):
-        distance = pairs[0][1] - pairs[0][0]
-        runs: list[list[int]] = []
-        for low, _ in pairs:
-            if runs and runs[-1][0] + runs[-1][1] == low:
-                runs[-1][1] += 1
-            else:
-                runs.append([low, 1])
-        while runs:
-            low, run = runs[0]
-            spacing = runs[1][0] - low if len(runs) > 1 else n
-            alike = 1
-            while alike < len(runs) and runs[alike] == [low + alike * spacing, run]:
-                alike += 1
-            found.append(_Exchange(low=low, high=low + distance, run=run, runs=alike, spacing=spacing))
-            runs = runs[alike:]
-    return tuple(found)
+_TRAINING_NETWORKS = {
+    2: (_Exchange(0, 1),),
+    3: (_Exchange(0, 2), _Exchange(0, 1), _Exchange(1, 2)),
+    4: (_Exchange(0, 2, run=2), _Exchange(0, 1, runs=2, spacing=2), _Exchange(1, 2)),
+}
+"""Batcher's networks for the group sizes that they train faster than ``torch.sort``."""
 
 
 class _SortingNetwork(torch.autograd.Function):
@@ -108,7 +85,7 @@ class _SortingNetwork(torch.autograd.Function):
     def forward(ctx: Any, z: Tensor, group_size: int) -> Tensor:
         z = z.clone(memory_format=torch.contiguous_format)
         differences = []
-        for exchange in _exchanges(group_size):
+        for exchange in _TRAINING_NETWORKS[group_size]:
             low, high = exchange.views(z, group_size)
             difference = (low - high).relu_()
             low.sub_(difference)
@@ -131,7 +108,7 @@ class _Exchanged(torch.autograd.Function):
         ctx.group_size, ctx.inverse = group_size, inverse
         ctx.save_for_backward(*differences)
         g = g.clone(memory_format=torch.contiguous_format)
-        decided = list(zip(_exchanges(group_size), differences, strict=True))
+        decided = list(zip(_TRAINING_NETWORKS[group_size], differences, strict=True))
         for exchange, difference in reversed(decided) if inverse else decided:
             low, high = exchange.views(g, group_size)
             # The backward pass of relu: a vectorised multiplication by [d > 0], many times faster than by a boolean mask.
@@ -169,12 +146,7 @@ def _sort_rows(z: Tensor) -> Tensor:
 
 
 def sort_groups(z: Tensor, group_size: int) -> Tensor:
-    """Sorts each group in ascending order, exactly.
-
-    Arguments:
-        z: pre-activations, shape (n, C), where C is a multiple of ``group_size``.
-        group_size: units in a group.
-    """
+    """Sorts each group of ``group_size`` pre-activations, shape (n, C), in ascending order, exactly."""
     if group_size == z.shape[-1]:
         return z.sort(-1).values
     if group_size <= _EVALUATED_BY_NETWORK and not z.requires_grad:
@@ -188,16 +160,12 @@ def sort_groups(z: Tensor, group_size: int) -> Tensor:
 def group_sort(z: Tensor, group_size: int) -> Tensor:
     """GroupSort for training: :func:`sort_groups`, but faster; for small groups it rounds by a few units in the last place.
 
-    Arguments:
-        z: pre-activations, shape (n, C), or (k, n, C) for critics side by side, where C is a multiple of ``group_size``.
-        group_size: units in a group.
+    Pre-activations have shape (n, C), or (k, n, C) for critics side by side.
     """
     if group_size == z.shape[-1]:
         return _sort_rows(z)
-    if 2 <= group_size <= _TRAINED_BY_NETWORK:
-        return (
-            _SortingNetwork.apply(z, group_size) if z.ndim == 2 else _SortingNetwork.apply(z.flatten(0, 1), group_size).view_as(z)
-        )
+    if group_size in _TRAINING_NETWORKS:
+        return _SortingNetwork.apply(z.flatten(0, -2), group_size).view_as(z)
     return sort_groups(z, group_size)
 
 

@@ -22,8 +22,7 @@ from wdist.lipschitz.linalg.rounding import gamma
 KIND = "householder"
 _MAXMIN_ANGLE = 3 * math.pi / 4
 """The angle of v = (-1, 1) / sqrt 2, which exchanges a pair if its first unit is larger, so that it ends in ascending order."""
-_MAXIMUM_NORM_BOUND = 1.4142135623730952
-"""Just above sqrt 2, the largest row sum |cos| + |sin| of a mirror."""
+_MAXIMUM_NORM_BOUND = 1.4142135623730952  # just above sqrt 2, the largest row sum |cos| + |sin| of a mirror
 
 
 def mirror(z: Tensor, v: Tensor) -> Tensor:
@@ -46,11 +45,14 @@ class Householder(ActivationModule):
         self.angle = nn.Parameter(torch.full((units // 2,), _MAXMIN_ANGLE))
 
     def forward(self, z: Tensor) -> Tensor:
-        return mirror(z, torch.stack([self.angle.cos(), self.angle.sin()], 1))
+        return mirror(z, _normals(self.angle))
 
     def freeze(self) -> FrozenLayer:
-        angle = self.angle.detach().double().cpu()
-        return Mirrored(normal=torch.stack([angle.cos(), angle.sin()], 1))
+        return Mirrored(normal=_normals(self.angle.detach().double().cpu()))
+
+
+def _normals(angle: Tensor) -> Tensor:
+    return torch.stack([angle.cos(), angle.sin()], 1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,17 +89,12 @@ class Mirrored(FrozenLayer):
             raise ValueError("a mirror of its activation has no direction")
         return units
 
-    def tensors(self) -> dict[str, Tensor]:
-        return {"normal": self.normal}
-
 
 def householder() -> Activation:
     """One mirror for each pair of units."""
 
     def as_maxmin(z: Tensor) -> Tensor:
-        half = z.shape[-1] // 2
-        angle = torch.full((half,), _MAXMIN_ANGLE, dtype=z.dtype, device=z.device)
-        return mirror(z, torch.stack([angle.cos(), angle.sin()], 1))
+        return mirror(z, _normals(z.new_full((z.shape[-1] // 2,), _MAXMIN_ANGLE)))
 
     return Activation(
         name=KIND,

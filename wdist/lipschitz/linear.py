@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial
 
-_CLIPPED_INPUTS = 512
-"""Layer size for which the source states its clipping constant."""
+_CLIPPED_INPUTS = 512  # layer size for which the source states its clipping constant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +21,7 @@ class ConstraintOptions:
     iterations: int | None = None
     """Björck iterations in a forward pass (unrolled) or per retraction; None for the constraint's default."""
     beta: float | None = None
-    """Weight of the correction in equation 8 of the paper; None for the constraint's default, 1/2 for Björck."""
+    """Weight of the correction in equation 8 of the paper; None for the constraint's default."""
     scaling: str = "spectral"
     """Divisor before unrolled iterations: ``norms`` (equations 9-11 of the paper) or ``spectral``, which is faster."""
     first: bool = False
@@ -37,15 +36,12 @@ class LipschitzLinear(nn.Module, ABC):
     """h -> W h + b with a constraint on W.
 
     Arguments:
-        inputs, outputs: sizes.
         generator: source of the initial weight, on the CPU.
-        options: options of the constraint.
     """
 
     constraint: ClassVar[str]
-    """Name of the constraint."""
     title: ClassVar[str]
-    """Short description for tables."""
+    """Name and short description of the constraint."""
     takes: ClassVar[frozenset[str]] = frozenset()
     """The settings among ``bjorck_order``, ``bjorck_iterations`` and ``beta`` that the constraint uses."""
     bounded: ClassVar[bool] = True
@@ -71,9 +67,9 @@ class LipschitzLinear(nn.Module, ABC):
     def _initial(self, generator: torch.Generator) -> Tensor:
         return orthonormal_initial(self.outputs, self.inputs, generator)
 
-    @abstractmethod
     def training_weight(self) -> Tensor:
         """W as the forward pass uses it, shape (outputs, inputs), differentiable in the parameters."""
+        return self.weight
 
     def forward(self, h: Tensor) -> Tensor:
         W = self.training_weight()
@@ -82,11 +78,10 @@ class LipschitzLinear(nn.Module, ABC):
         return torch.baddbmm(self.bias.unsqueeze(-2), h, W.mT)
 
     def constrain_(self, *, tightly: bool = False) -> Tensor | None:
-        """Returns the parameters to the constraint after a step or, tightly, before an evaluation.
+        """Moves the parameters back to the constraint after a step or, tightly, before an evaluation.
 
         Returns:
-            Their distance from the constraint before the call, a scalar on their device, where a small distance allows fewer
-            calls; None elsewhere.
+            Their defect before the call, a scalar on their device, if a small one allows fewer calls; otherwise None.
         """
         del tightly
         return None
@@ -104,9 +99,6 @@ class UnconstrainedLinear(LipschitzLinear):
     bounded = False
     learning_rate = 0.001
     side_by_side = True
-
-    def training_weight(self) -> Tensor:
-        return self.weight
 
     def plain_weight(self) -> Tensor:
         return self.weight.detach().double().cpu()

@@ -5,7 +5,6 @@ with sorting activations are universal for 1-Lipschitz functions in every p-norm
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, theorem 3, section 4.2.2 and appendix C.
-    Condat (2016), Fast projection onto the simplex and the l1 ball.
 """
 
 import math
@@ -16,8 +15,7 @@ from torch import Tensor
 from wdist.lipschitz.linalg.norms import to_maximum_norm_bound
 from wdist.lipschitz.linear import LipschitzLinear
 
-_ON_ONE_ENTRY = 0.95
-"""Share of a row's initial norm that lies on one entry."""
+_ON_ONE_ENTRY = 0.95  # share of a row's initial norm that lies on one entry
 
 
 class MaximumNormLinear(LipschitzLinear):
@@ -48,9 +46,6 @@ class MaximumNormLinear(LipschitzLinear):
             rows = torch.arange(self.outputs)
             W[rows, chosen] += _ON_ONE_ENTRY * W[rows, chosen].sign()
         return W / torch.linalg.vector_norm(W, ord=self._q, dim=1, keepdim=True)
-
-    def training_weight(self) -> Tensor:
-        return self.weight
 
     @torch.no_grad()
     def constrain_(self, *, tightly: bool = False) -> None:
@@ -83,9 +78,6 @@ def project_to_l1_ball(Y: Tensor) -> Tensor:
 
 def project_to_simplex(Y: Tensor) -> Tensor:
     r"""The nearest point of the unit simplex to each row: :math:`\max(y - \tau, 0)` with a threshold found by sorting.
-
-    Arguments:
-        Y: shape (m, n).
 
     References:
         Condat (2016), Fast projection onto the simplex and the l1 ball, algorithm 1.

@@ -27,9 +27,6 @@ class ParsevalLinear(LipschitzLinear):
     title = "Parseval weights"
     beta = 0.1
 
-    def training_weight(self) -> Tensor:
-        return self.weight
-
     @torch.no_grad()
     def constrain_(self, *, tightly: bool = False) -> None:
         """Takes one step of equation 8; none before an evaluation, which judges the weights as they are in training."""

@@ -61,6 +61,3 @@ class PiecewiseLinear(FrozenLayer):
         if not bool(torch.isfinite(self.knots).all() and torch.isfinite(self.slopes).all() and (self.knots.diff() >= 0).all()):
             raise ValueError("the knots of its piecewise linear layer are not in ascending order, or not finite")
         return 1
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"knots": self.knots, "slopes": self.slopes}

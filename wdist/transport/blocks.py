@@ -25,24 +25,15 @@ from wdist.data.rows import Rows
 from wdist.ground_metric import GroundMetric
 from wdist.transport.coupling import Coupling, Effort, Plan, carried, cost_above, predicted_seconds, solve
 
-_SIZES = (1000, 500, 250, 100, 50)
-"""Entries in a group, which limits the samples of each side in a block."""
-_ENOUGH_ROUNDS, _MOST_ROUNDS = 5, 40
-"""With fewer rounds, smaller blocks gain more in the same time."""
-_DIRECTIONS = 16
-"""Directions drawn for each round; each bisection takes one of them."""
-_LEAF = 4
-"""Approximate number of samples in a leaf."""
-_FLOPS = 5e9
-"""Floating-point operations per second of matrix products on one core."""
-_OVERHEAD = 1e-3
-"""Seconds per block besides the simplex."""
-_SORTED = 4e-7
-"""Seconds per sample and level of the tree."""
-_COPIES = 4
-"""Copies of the samples, and of their positions along the directions, in memory at a time."""
-_LEAST_TOGETHER = 2000
-"""Samples of the larger side in one part, however little memory there is."""
+_SIZES = (1000, 500, 250, 100, 50)  # entries in a group, which limits the samples of each side in a block
+_ENOUGH_ROUNDS, _MOST_ROUNDS = 5, 40  # with fewer rounds, smaller blocks gain more in the same time
+_DIRECTIONS = 16  # directions drawn for each round; each bisection takes one of them
+_LEAF = 4  # approximate number of samples in a leaf
+_FLOPS = 5e9  # floating-point operations per second of matrix products on one core
+_OVERHEAD = 1e-3  # seconds per block besides the simplex
+_SORTED = 4e-7  # seconds per sample and level of the tree
+_COPIES = 4  # copies of the samples, and of their positions along the directions, in memory at a time
+_LEAST_TOGETHER = 2000  # samples of the larger side in one part, however little memory there is
 _NEGLIGIBLE = 1e-13
 """Share of the mass of one sample below which an entry is dropped: rounding leaves such entries, and the bound charges the loss."""
 
@@ -56,7 +47,7 @@ class Work:
     size: int
     """Samples of each side in a block."""
     rounds: int
-    """Rounds of improvement; with none, the coupling is the tree alone."""
+    """Rounds of improvement; without any, the coupling is the tree."""
 
 
 def affordable_work(n: int, m: int, dim: int, effort: Effort) -> Work | None:
@@ -92,12 +83,7 @@ def block_coupling(
 ) -> Coupling | None:
     """A coupling of all samples that never compares all pairs; None if even a tree is not affordable.
 
-    Arguments:
-        a, b: all samples of each side.
-        prepare: a shift and a scale; the cost is in its units.
-        effort: limit for the predicted time and memory.
-        seed: seed of the order of the samples and of the directions.
-        metric: the ground metric.
+    Arguments are those of :func:`wdist.transport.samples.upper_bound`.
     """
     work = affordable_work(a.count, b.count, a.span(0, 1, None).shape[1], effort)
     if work is None:
@@ -146,10 +132,7 @@ def couple(
     Arguments:
         x, y: points, float64, shapes (n, dim) and (m, dim).
         units_x, units_y: their masses, positive whole numbers with the same sum, shapes (n,) and (m,); the plan's total is 1.
-        size: largest number of points of each side in a block.
-        rounds: rounds of improvement.
-        random: source of the directions.
-        metric: the ground metric.
+        size, rounds: as in :class:`Work`.
     """
     along_x, along_y = _projections(x, y, random)
     directions = random.integers(_DIRECTIONS, size=_levels(len(x), len(y)))
@@ -183,12 +166,7 @@ def _projections(x: Tensor, y: Tensor, random: np.random.Generator) -> tuple[np.
 
 
 def _tree_order(along: list[np.ndarray], units: np.ndarray) -> np.ndarray:
-    """Points in the order of the leaves of a tree: halved by mass along the first direction, each half along the second, and so on.
-
-    Arguments:
-        along: for each level, positions of the points along its direction, shape (n,).
-        units: their masses, positive whole numbers, shape (n,).
-    """
+    """Points in the order of the leaves of a tree, each of whose levels halves them by mass along one direction."""
     order = np.argsort(along[0], kind="stable")
     for level in range(1, len(along)):
         begins = units[order].cumsum() - units[order]

@@ -18,10 +18,8 @@ _PREPARED = gamma(4)
 """Largest displacement of a sample by rounding a shift and a scale, as a share of its norm; W1 may be smaller than that."""
 _GAP, _ROUNDED = 1e-7, 1e-12
 """Accepted difference of primal and dual value for an optimal plan, as a share of the cost and of the largest distance."""
-_FEW_NUMBERS = 1 << 21
-"""Most coordinates for which differences are as fast as products."""
-_NUMBERS_AT_ONCE = 1 << 20
-"""Coordinates in memory at a time where differences are computed, 8 MB."""
+_FEW_NUMBERS = 1 << 21  # most coordinates for which differences are as fast as products
+_NUMBERS_AT_ONCE = 1 << 20  # coordinates in memory at a time where differences are computed, 8 MB
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,9 +60,8 @@ class Plan:
     """Mass moved from samples of A to samples of B."""
 
     rows: np.ndarray
-    """Positions in A, shape (k,)."""
     columns: np.ndarray
-    """Positions in B, shape (k,)."""
+    """Positions in A and in B, shape (k,)."""
     mass: np.ndarray
     """Masses, positive, shape (k,)."""
 
@@ -81,12 +78,7 @@ class Solution:
 
 
 def solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetric) -> Solution:
-    """An optimal plan between masses at points.
-
-    Arguments:
-        x, y: points, float64, shapes (n, dim) and (m, dim).
-        a, b: their masses, positive, shapes (n,) and (m,), with the same sum up to rounding.
-        metric: the ground metric.
+    """An optimal plan between positive masses a, b at points x, y, float64; the masses have the same sum up to rounding.
 
     References:
         Flamary et al. (2021), POT: Python optimal transport.

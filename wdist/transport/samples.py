@@ -30,17 +30,13 @@ def upper_bound(
     seed: int,
     metric: GroundMetric = L2,
 ) -> Coupling | None:
-    """The cost of a coupling of all samples: optimal if memory and time allow, otherwise made of optimal blocks.
+    """A coupling of all samples, optimal if memory and time allow, otherwise made of optimal blocks; None if neither is affordable.
 
     Arguments:
         a, b: all samples of each side.
         prepare: a shift and a scale after which squares do not overflow; cost and potentials are in its units.
         effort: limit for the predicted time and memory.
         seed: seed of the order in which blocks are formed.
-        metric: the ground metric.
-
-    Returns:
-        The coupling, or None if even blocks are not affordable.
     """
     for points, others in ((a, b), (b, a)):
         if (point := _single_point(points)) is not None:

@@ -19,11 +19,7 @@ def spectral_norm_bound(W: Tensor) -> float:
     from below by its own Gram matrix. All products are in float64 with their rounding counted, so the bound does not rely on the
     eigensolver.
 
-    Arguments:
-        W: a matrix of shape (m, n).
-
-    Returns:
-        The bound; relative excess about 1e-13 times the size for orthonormal matrices, 1e-11 for others.
+    The relative excess is about 1e-13 times the size for orthonormal matrices, 1e-11 for others.
 
     Raises:
         CertificateError: W holds values that are not finite.
@@ -97,11 +93,7 @@ def divided_by_norm(W: Tensor) -> Tensor:
 def to_maximum_norm_bound(W: Tensor, p: float) -> float:
     r"""A number that the norm of W from the p-norm to the maximum norm never exceeds, rounding included.
 
-    .. math:: \|W\|_{p \to \infty} = \max_i \|w_i\|_q, \qquad \tfrac1p + \tfrac1q = 1
-
-    Arguments:
-        W: a matrix of shape (m, n).
-        p: 1, 2 or infinity.
+    .. math:: \|W\|_{p \to \infty} = \max_i \|w_i\|_q, \qquad \tfrac1p + \tfrac1q = 1, \qquad p \in \{1, 2, \infty\}
 
     Raises:
         CertificateError: W holds values that are not finite.

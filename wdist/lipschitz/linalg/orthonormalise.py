@@ -24,14 +24,11 @@ POLAR_EXPRESS = (
 """Coefficients (a, b, c) of the odd quintics a s + b s^3 + c s^5, in the order of composition."""
 _SAFE_RADIUS, _SAFE_RADIUS_OF_HIGHER_ORDERS = 1.5, 1.4
 """Spectral norms from which a Björck step converges: below sqrt 3 at order 1, below sqrt 2 at higher orders."""
-_PROBES = 16
-"""Random vectors: they estimate the square of a norm within about a third, and the guard takes its fourth root."""
+_PROBES = 16  # random vectors: they estimate the square of a norm within about a third, and the guard takes its fourth root
 _FEW_STEPS, _LONG = 3, 2
 """Most quintics and least ratio of the sides for which iterating on the Gram matrix is cheaper and accurate enough in float32."""
-_DEFECT_TOLERANCE = 1e-12
-"""Defect at which a polar factor is accepted; float64 reaches about 1e-13 at width 1000."""
-_MOST_ITERATIONS = 200
-"""Newton-Schulz iterations after which an SVD takes over."""
+_DEFECT_TOLERANCE = 1e-12  # defect at which a polar factor is accepted; float64 reaches about 1e-13 at width 1000
+_MOST_ITERATIONS = 200  # Newton-Schulz iterations after which an SVD takes over
 
 
 def gram(W: Tensor) -> Tensor:
@@ -90,9 +87,9 @@ def bjorck(W: Tensor, *, order: int = 1, iterations: int = 15, beta: float = 0.5
     .. math:: W_{k+1} = W_k \Big(I + \tfrac12 Q_k + \dots + (-1)^p \tbinom{-1/2}{p} Q_k^p\Big), \qquad Q_k = I - W_k^\top W_k
 
     At order 1 this is :math:`\tfrac32 W - \tfrac12 W W^\top W`; with another ``beta`` it is the Parseval update
-    :math:`(1 + \beta) W - \beta W W^\top W`. Converges to the polar factor when all singular values lie in (0, sqrt 3) at order 1
-    and beta 1/2, and for every order when they lie in (0, sqrt 2); a zero one stays zero. The result is only nearly
-    orthonormal: :func:`wdist.lipschitz.linalg.norms.spectral_norm_bound` bounds its norm. Differentiable.
+    :math:`(1 + \beta) W - \beta W W^\top W`. Converges to the polar factor if all singular values lie in (0, sqrt 3) at order 1 and
+    beta 1/2, and at every order if they lie in (0, sqrt 2); a zero one stays zero. The result is only nearly orthonormal:
+    :func:`wdist.lipschitz.linalg.norms.spectral_norm_bound` bounds its norm. Differentiable.
 
     Arguments:
         W: a matrix of shape (m, n), scaled beforehand, for example by :func:`safe_scale`.
@@ -134,12 +131,11 @@ def bjorck_product(W: Tensor, v: Tensor, iterations: int) -> Tensor:
 
     With :math:`M_k = A_k A_k^\top` as an operator, :math:`A_{k+1} = \tfrac32 A_k - \tfrac12 M_k A_k` and
     :math:`M_{k+1} u = \tfrac94 M_k u - \tfrac32 M_k^2 u + \tfrac14 M_k^3 u`, so each operator takes three applications of the
-    one before, :math:`O(3^k)` products in all. Agrees with :func:`bjorck` of order 1.
+    one before, :math:`O(3^k)` products in all: some 240 for 5 iterations.
 
     Arguments:
         W: a matrix of shape (m, n), scaled so that its spectral norm is below sqrt 3.
         v: vectors, shape (n,) or (n, count).
-        iterations: number of iterations; 5 already need some 240 products.
 
     References:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix B.4.
@@ -170,16 +166,15 @@ def retract_(W: Tensor, *, order: int = 1) -> Tensor:
     The plain :math:`1 + \|E\|_F` would be far too large here: if an optimiser moves all n singular values by t, it is
     :math:`\sqrt n\, t`, and dividing by it at every step would shrink W to nothing. The second form lets a small W grow. On a
     CPU, where reading a value is free, the squares are skipped if the plain form already shows that no guard is needed. Elsewhere
-    products with a few random vectors estimate their norms at a tenth of the cost of a square; the guard only has to make the
-    retraction safe, and half of the bound would still do so.
+    products with a few random vectors estimate their norms at a tenth of the cost of a square; half of the bound would still do.
 
     Arguments:
         W: a matrix of shape (m, n) whose singular values are near 1, or several, shape (k, m, n).
         order: order of the Björck step.
 
     Returns:
-        The defect before the call as a root mean square over the singular values, about twice their distance from 1. A scalar
-        tensor on the device of W; the largest one of several matrices.
+        The root mean square over the singular values of the defect before the call, about twice their distance from 1: a scalar
+        tensor on the device of W, the largest of several matrices.
     """
     E = _gram_less_identity(W)
     norm = torch.linalg.matrix_norm(E)
@@ -215,12 +210,10 @@ def _probes(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def polar_factor(W: Tensor) -> Tensor:
-    """The nearest orthonormal matrix, in float64, by Newton-Schulz iterations until the defect is negligible.
+    """The orthonormal matrix nearest to W, in float64, by Newton-Schulz iterations until the defect is negligible.
 
-    Far from the manifold, the quintics of Polar Express come first; a small singular value costs a few more iterations.
-
-    Arguments:
-        W: a matrix of shape (m, n). If it lacks full rank, the result is some orthonormal matrix.
+    Far from the manifold, the quintics of Polar Express come first; a small singular value costs a few more iterations. If W lacks
+    full rank, the result is some orthonormal matrix.
 
     Raises:
         CertificateError: W holds values that are not finite.
@@ -279,12 +272,17 @@ def _polar_polynomial(G: Tensor, steps: int) -> Tensor:
 
     This squares the condition number, which a few steps in float32 tolerate.
     """
-    composed = None
-    for step, (a, b, c) in enumerate(POLAR_EXPRESS[:steps], start=1):
-        P = add_product(G, G, G, beta=b, alpha=c)
-        P.diagonal(dim1=-2, dim2=-1).add_(a)
-        composed = P if composed is None else P @ composed
-        if step < steps:
-            G = P @ G @ P
-    assert composed is not None, "there is at least one step"
+    composed = P = quintic_factor(G, 0)
+    for step in range(1, steps):
+        G = P @ G @ P
+        P = quintic_factor(G, step)
+        composed = P @ composed
     return composed
+
+
+def quintic_factor(G: Tensor, step: int) -> Tensor:
+    """a I + b G + c G^2 with the coefficients of a step of Polar Express."""
+    a, b, c = POLAR_EXPRESS[step]
+    P = add_product(G, G, G, beta=b, alpha=c)
+    P.diagonal(dim1=-2, dim2=-1).add_(a)
+    return P
