@@ -45,15 +45,15 @@ class Cones(FrozenLayer):
         return f"cones:l{'inf' if math.isinf(self.p) else int(self.p)}"
 
     def __call__(self, h: Tensor) -> Tensor:
-        least = self._least_euclidean if self.p == 2 else self._least
+        lowest = self._lowest_euclidean if self.p == 2 else self._lowest
         parts = h.split(max(1, _PAIRS_AT_ONCE // len(self.centres)))
-        return torch.cat([least(part) for part in parts]).unsqueeze(1) if len(h) else h.new_zeros(0, 1)
+        return torch.cat([lowest(part) for part in parts]).unsqueeze(1) if len(h) else h.new_zeros(0, 1)
 
-    def _least(self, h: Tensor) -> Tensor:
+    def _lowest(self, h: Tensor) -> Tensor:
         return (torch.cdist(h, self.centres, p=self.p) + self.offsets).amin(1)
 
-    def _least_euclidean(self, h: Tensor) -> Tensor:
-        """The minimum by a matrix product where that decides which cone is lowest, and by differences among the other candidates.
+    def _lowest_euclidean(self, h: Tensor) -> Tensor:
+        """The minimum: a matrix product selects the candidates for the lowest cone, differences decide among them.
 
         The expanded square :math:`|x|^2 + |a|^2 - 2 x \\cdot a` is fast but loses the digits of small distances.
         """
@@ -82,22 +82,18 @@ class Cones(FrozenLayer):
         return lowest
 
     def lipschitz(self) -> LayerBound:
-        stretch = self._inputs if self.p == 1 else 1
+        stretch = self.centres.shape[1] if self.p == 1 else 1
         return LayerBound(layer=self._shape, bound=_root_above(stretch), method="triangle inequality")
 
     def maximum(self, p: float) -> LayerBound:
         # ||v||_1 <= sqrt(d) ||v||_2 <= d ||v||_inf, and ||v||_q <= ||v||_p for q >= p; as squares.
         powers = {1.0: 0, 2.0: 1, math.inf: 2}
-        stretch = self._inputs ** max(0, powers[p] - powers[self.p])
+        stretch = self.centres.shape[1] ** max(0, powers[p] - powers[self.p])
         return LayerBound(layer=self._shape, bound=_root_above(stretch), method="triangle inequality")
 
     @property
-    def _inputs(self) -> int:
-        return self.centres.shape[1]
-
-    @property
     def _shape(self) -> str:
-        return f"{len(self.centres)} cones in {self._inputs} dimensions"
+        return f"{len(self.centres)} cones in {self.centres.shape[1]} dimensions"
 
     def rounding(self, norm: float, units: int) -> float:
         """The rounding of differences, of their norm and of one sum, at the farthest cone."""

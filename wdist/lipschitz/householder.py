@@ -19,19 +19,13 @@ from wdist.lipschitz.activation import Activation, ActivationModule
 from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
 from wdist.lipschitz.linalg.rounding import gamma
 
-KIND = "householder"
 _MAXMIN_ANGLE = 3 * math.pi / 4
 """The angle of v = (-1, 1) / sqrt 2, which exchanges a pair if its first unit is larger, so that it ends in ascending order."""
 _MAXIMUM_NORM_BOUND = 1.4142135623730952  # just above sqrt 2, the largest row sum |cos| + |sin| of a mirror
 
 
 def mirror(z: Tensor, v: Tensor) -> Tensor:
-    """Mirrors units j and j + C/2 at the line orthogonal to v if they lie beyond it.
-
-    Arguments:
-        z: shape (n, C), C even.
-        v: shape (C/2, 2), of any nonzero length.
-    """
+    """Mirrors units j and j + C/2 of z, shape (n, C), if they lie beyond the line orthogonal to v, shape (C/2, 2), nonzero."""
     first, second = z.chunk(2, -1)
     beyond = 2 * (first * v[:, 0] + second * v[:, 1]).clamp(max=0) / v.square().sum(1)
     return torch.cat([first - beyond * v[:, 0], second - beyond * v[:, 1]], -1)
@@ -64,17 +58,17 @@ class Mirrored(FrozenLayer):
 
     @property
     def kind(self) -> str:
-        return KIND
+        return "householder"
 
     def __call__(self, h: Tensor) -> Tensor:
         return mirror(h, self.normal)
 
     def lipschitz(self) -> LayerBound:
-        return LayerBound(layer=KIND, bound=1.0, method="mirrors")
+        return LayerBound(layer=self.kind, bound=1.0, method="mirrors")
 
     def maximum(self, p: float) -> LayerBound:
         del p
-        return LayerBound(layer=KIND, bound=_MAXIMUM_NORM_BOUND, method="mirrors")
+        return LayerBound(layer=self.kind, bound=_MAXIMUM_NORM_BOUND, method="mirrors")
 
     def rounding(self, norm: float, units: int) -> float:
         """The mirrored part is at most 2 ||h||; its factors round at most twelve times, the difference once."""
@@ -97,7 +91,7 @@ def householder() -> Activation:
         return mirror(z, _normals(z.new_full((z.shape[-1] // 2,), _MAXMIN_ANGLE)))
 
     return Activation(
-        name=KIND,
+        name="householder",
         train=as_maxmin,
         evaluate=as_maxmin,
         l2=1.0,

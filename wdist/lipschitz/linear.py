@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial
 
-_CLIPPED_INPUTS = 512  # layer size for which the source states its clipping constant
+_CLIP, _CLIPPED_INPUTS = 0.01, 512  # the clipping constant of the source, and the size of its layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,6 @@ class ConstraintOptions:
     """The layer takes the samples themselves, and therefore their metric."""
     p: float = 2.0
     """The metric's norm: 1, 2 or infinity."""
-    clip: float = 0.01
-    """Largest magnitude of a weight in a layer of 512 inputs, inversely proportional to the number of inputs."""
 
 
 class LipschitzLinear(nn.Module, ABC):
@@ -107,8 +105,8 @@ class UnconstrainedLinear(LipschitzLinear):
 class ClippedLinear(UnconstrainedLinear):
     """A linear layer whose weights are clipped after each step, which bounds its norm far too loosely to be useful.
 
-    The source clips layers of 512 units at 0.01. A unit passes on at most the constant times its number of inputs, so the
-    constant is inversely proportional to the inputs of a layer. Biases do not affect the slope and are not clipped.
+    A unit passes on at most the constant times its number of inputs, so the constant is inversely proportional to the inputs of a
+    layer. Biases do not affect the slope and are not clipped.
 
     References:
         Arjovsky, Chintala & Bottou (2017), Wasserstein GAN, arXiv:1701.07875.
@@ -121,7 +119,7 @@ class ClippedLinear(UnconstrainedLinear):
     @property
     def largest(self) -> float:
         """Largest magnitude of a weight."""
-        return self.options.clip * _CLIPPED_INPUTS / self.inputs
+        return _CLIP * _CLIPPED_INPUTS / self.inputs
 
     def _initial(self, generator: torch.Generator) -> Tensor:
         return super()._initial(generator).clamp(-self.largest, self.largest)

@@ -41,9 +41,8 @@ class PiecewiseLinear(FrozenLayer):
         return self._values[knot] + self.slopes[interval] * (h - self.knots[knot])
 
     def lipschitz(self) -> LayerBound:
-        return LayerBound(
-            layer=f"{self.kind}, {len(self.knots)} knots", bound=float(self.slopes.abs().max()), method="largest slope"
-        )
+        name = f"{self.kind}, {len(self.knots)} knots"
+        return LayerBound(layer=name, bound=float(self.slopes.abs().max()), method="largest slope")
 
     def maximum(self, p: float) -> LayerBound:
         del p  # all norms of one number are equal

@@ -57,8 +57,9 @@ def affordable_work(n: int, m: int, dim: int, effort: Effort) -> Work | None:
     """
     if effort.seconds <= 0:
         return None
-    held = (n + m) * 8 * (_COPIES * dim + _COPIES * _DIRECTIONS)
-    parts = max(1, min(-(-held // max(effort.of_blocks, 1)), max(n, m) // _LEAST_TOGETHER))
+    held = (n + m) * 8 * _COPIES * (dim + _DIRECTIONS)
+    nbytes = effort.nbytes if effort.blocks_nbytes is None else min(effort.nbytes, effort.blocks_nbytes)
+    parts = max(1, min(-(-held // max(nbytes, 1)), max(n, m) // _LEAST_TOGETHER))
     seconds = effort.seconds - (n + m) * (_SORTED * _levels(n, m) + 2 * dim * _DIRECTIONS / _FLOPS)
     if seconds < 0:
         return None
@@ -212,7 +213,7 @@ def _improved(x: Tensor, y: Tensor, plan: Plan, group: np.ndarray, metric: Groun
     mass = plan.mass[group]
     share = float(mass.sum())
     from_rows, to_columns = np.bincount(at_row, mass) / share, np.bincount(at_column, mass) / share
-    better = solve(x[rows], y[columns], from_rows, to_columns, metric).plan
+    better = solve(x[rows], y[columns], from_rows, to_columns, metric)
     kept = better.mass * share > _NEGLIGIBLE / max(len(x), len(y))
     return Plan(rows=rows[better.rows[kept]], columns=columns[better.columns[kept]], mass=better.mass[kept] * share)
 

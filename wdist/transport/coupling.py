@@ -42,12 +42,7 @@ class Effort:
     seconds: float = 30.0
     nbytes: int = 2 << 30
     blocks_nbytes: int | None = None
-    """Memory for a coupling made of blocks, which loses little if it has more parts; None for ``nbytes``."""
-
-    @property
-    def of_blocks(self) -> int:
-        """Bytes for a coupling made of blocks."""
-        return self.nbytes if self.blocks_nbytes is None else min(self.nbytes, self.blocks_nbytes)
+    """Smaller limit for a coupling made of blocks, which loses little if it has more parts."""
 
 
 def predicted_seconds(n: int, m: int) -> float:
@@ -64,20 +59,13 @@ class Plan:
     """Positions in A and in B, shape (k,)."""
     mass: np.ndarray
     """Masses, positive, shape (k,)."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Solution:
-    """The result of the network simplex."""
-
-    plan: Plan
-    potentials: tuple[Tensor, Tensor]
-    """Dual variables u, shape (n,), and v, shape (m,)."""
-    optimal: bool
+    potentials: tuple[Tensor, Tensor] | None = None
+    """Dual variables u, shape (n,), and v, shape (m,), if a solver found the plan."""
+    optimal: bool = False
     """The solver reports it and the dual variables confirm it: shifted until u_i + v_j <= c_ij, their value is the cost."""
 
 
-def solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetric) -> Solution:
+def solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetric) -> Plan:
     """An optimal plan between positive masses a, b at points x, y, float64; the masses have the same sum up to rounding.
 
     References:
@@ -93,19 +81,12 @@ def solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetr
     rows, columns = np.nonzero(matrix)
     mass, u, v = matrix[rows, columns], np.asarray(log["u"]), np.asarray(log["v"])
     # Distances come from differences where points are near, elsewhere from a matrix product, with nine correct digits.
-    violation = max(0.0, max(float((part_u + v - part).max()) for part_u, part in _slabs(u[:, None], distances)))
+    slabs = (slice(start, start + 256) for start in range(0, len(u), 256))
+    violation = max(0.0, max(float((u[slab, None] + v - distances[slab]).max()) for slab in slabs))
     gap = float(mass @ distances[rows, columns]) - (float(u @ a + v @ b) - violation * float(a.sum()))
     confirmed = gap <= _GAP * float(mass @ distances[rows, columns]) + _ROUNDED * float(distances.max()) * float(a.sum())
-    return Solution(
-        plan=Plan(rows=rows, columns=columns, mass=mass),
-        potentials=(torch.from_numpy(u), torch.from_numpy(v)),
-        optimal=log["warning"] is None and confirmed,
-    )
-
-
-def _slabs(*matrices: np.ndarray, rows: int = 256) -> list[tuple[np.ndarray, ...]]:
-    """Matching blocks of a few rows of each matrix."""
-    return [tuple(each[start : start + rows] for each in matrices) for start in range(0, len(matrices[0]), rows)]
+    potentials = torch.from_numpy(u), torch.from_numpy(v)
+    return Plan(rows=rows, columns=columns, mass=mass, potentials=potentials, optimal=log["warning"] is None and confirmed)
 
 
 def carried(x: Tensor, y: Tensor, plan: Plan, metric: GroundMetric) -> float:

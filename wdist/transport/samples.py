@@ -22,13 +22,7 @@ from wdist.transport.coupling import (
 
 
 def upper_bound(
-    a: Rows,
-    b: Rows,
-    *,
-    prepare: Callable[[Tensor], Tensor],
-    effort: Effort,
-    seed: int,
-    metric: GroundMetric = L2,
+    a: Rows, b: Rows, *, prepare: Callable[[Tensor], Tensor], effort: Effort, seed: int, metric: GroundMetric = L2
 ) -> Coupling | None:
     """A coupling of all samples, optimal if memory and time allow, otherwise made of optimal blocks; None if neither is affordable.
 
@@ -53,12 +47,12 @@ def upper_bound(
     if _solvable(n, m, effort):
         x, y = (prepare(gather(side)) for side in (a, b))
         masses = np.full(n, 1 / n), np.full(m, 1 / m)
-        solution = solve(x, y, *masses, metric)
+        plan = solve(x, y, *masses, metric)
         return Coupling(
-            cost=cost_above(x, y, *masses, solution.plan, metric),
-            exact=solution.optimal,
-            method="exact transport" if solution.optimal else "transport, stopped early",
-            potentials=solution.potentials,
+            cost=cost_above(x, y, *masses, plan, metric),
+            exact=plan.optimal,
+            method="exact transport" if plan.optimal else "transport, stopped early",
+            potentials=plan.potentials,
         )
     return block_coupling(a, b, prepare=prepare, effort=effort, seed=seed, metric=metric)
 
