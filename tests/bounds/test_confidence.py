@@ -1,4 +1,4 @@
-"""Confidence bounds: the formulas, how often they are wrong, and what all methods have in common."""
+"""Confidence bounds: their formulas, their error rates, and the laws of all methods."""
 
 import math
 
@@ -23,7 +23,7 @@ from wdist.errors import UsageError
 @pytest.mark.parametrize("alpha", [0.001, 0.05, 0.3])
 @pytest.mark.parametrize("counts", [(2, 3), (10, 10), (7, 400)], ids=str)
 @pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e-30, 1.0, 1e30, 1e200, 1e300])
-def test_welch_is_that_of_scipy(counts, alpha, scale):
+def test_welch_agrees_with_scipy(counts, alpha, scale):
     random = np.random.default_rng(0)
     a, b = random.normal(1, 2, counts[0]), random.normal(0, 0.3, counts[1])
     reference = stats.ttest_ind(a, b, equal_var=False, alternative="greater").confidence_interval(1 - alpha).low
@@ -35,22 +35,22 @@ def test_welch_without_variance_is_the_difference():
     assert welch(np.array([0.0, 2.0]), np.zeros(4), 0.05) < 1.0
 
 
-def test_welch_is_wrong_as_often_as_it_says():
-    """Exactly so for two normal samples of equal variance and size; 3 standard deviations of a binomial on both sides."""
+def test_welch_is_wrong_as_often_as_it_states():
+    """Exact for two normal samples of equal variance and size; within 3 standard deviations of a binomial on both sides."""
     random, runs, alpha = np.random.default_rng(1), 3000, 0.1
     wrong = sum(welch(random.normal(1, 1, 12), random.normal(0, 1, 12), alpha) > 1 for _ in range(runs))
     assert abs(wrong - alpha * runs) < 3 * math.sqrt(runs * alpha * (1 - alpha)) + 0.01 * runs
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
-def test_student_is_that_of_scipy(scale):
+def test_student_agrees_with_scipy(scale):
     values = np.random.default_rng(0).normal(1, 2, 9)
     reference = stats.ttest_1samp(values, 0, alternative="less").confidence_interval(0.95).high
     assert student_upper(values * scale, 0.05) / scale == pytest.approx(reference, rel=1e-12)
 
 
 @pytest.mark.parametrize("n", [2, 4, 8])
-def test_student_is_wrong_as_often_as_it_says_for_normal_values(n):
+def test_student_is_wrong_as_often_as_it_states_for_normal_values(n):
     draws = np.random.default_rng(1).normal(size=(4000, n))
     wrong = sum(student_upper(values, 0.1) < 0 for values in draws)
     assert abs(wrong - 400) < 4 * (4000 * 0.1 * 0.9) ** 0.5
@@ -62,7 +62,7 @@ def test_student_bounds_equal_values_by_themselves():
 
 
 def test_empirical_bernstein_is_the_stated_formula():
-    """Maurer & Pontil (2009), theorem 4, for each mean at alpha / 2."""
+    """Maurer & Pontil (2009), theorem 4, at alpha / 2 for each mean."""
     a, b, alpha = np.array([0.0, 1.0, 0.5, 0.5]), np.array([0.2, 0.4, 0.3]), 0.1
     log = math.log(2 / 0.05)
     expected = a.mean() - b.mean()
@@ -79,7 +79,7 @@ def test_empirical_bernstein_is_the_stated_formula():
 @pytest.mark.parametrize("n", [5, 50, 2000])
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
 def test_empirical_bernstein_covers_what_welch_does_not(n, share):
-    """Rare values in bounded intervals: at every sample size the bound exceeds the truth at most as often as it says."""
+    """Rare values in bounded intervals: at every sample size the bound exceeds the truth no more often than it states."""
     random, runs, alpha = np.random.default_rng(2), 400, 0.1
     draws = random.random((runs, 2, n)) < np.array([share, 0.2])[None, :, None]
     wrong = sum(empirical_bernstein(*draw.astype(float), alpha, (1.0, 1.0)) > share - 0.2 for draw in draws)
@@ -92,7 +92,7 @@ def test_bounded_differences_is_the_stated_formula():
 
 @pytest.mark.parametrize("n", [3, 30])
 def test_w1_of_samples_falls_no_further_below_its_mean(n):
-    """Bernoulli sides far apart: W1 is the difference of the shares, as far from normal as values in an interval can be."""
+    """Bernoulli sides far apart: W1 is the difference of the shares, as far from normal as bounded values can be."""
     random = np.random.default_rng(0)
     a, b = random.binomial(n, 0.5, 20_000) / n, np.zeros(20_000)
     margin = bounded_differences(n, n, 1.0, 0.1)
@@ -120,7 +120,7 @@ def test_methods_are_chosen_by_name():
     assert found == betting(a, b, 0.1, (4.0, 3.0), 5.0)
 
 
-def test_auto_is_betting_where_both_ranges_are_known_and_welch_elsewhere():
+def test_auto_is_betting_if_both_ranges_are_known_and_welch_otherwise():
     assert resolve("auto", (1.0, 2.0)) == "betting"
     assert resolve("auto", (None, 2.0)) == resolve("auto", (1.0, None)) == resolve("auto", (None, None)) == "welch"
     for method in METHODS:

@@ -1,4 +1,4 @@
-"""Maxima and minima of functions: their values and slopes, and that they can be stored."""
+"""Envelopes: values, slopes and rounding of maxima and minima, and reading them back."""
 
 import math
 
@@ -71,8 +71,8 @@ def test_its_certificate_is_the_largest_of_its_branches(how, branches):
 
 
 @pytest.mark.parametrize("how", KINDS)
-def test_rounding_covers_what_half_as_many_digits_would_show(how, branches, generator):
-    """Against the same function with every sample moved by one unit in the last place, which no rounding bound may be below."""
+def test_rounding_covers_the_change_by_one_unit_in_the_last_place(how, branches, generator):
+    """Compared with the function at samples moved by one unit in the last place, a change that every rounding bound must cover."""
     critic = FrozenCritic([made(how, branches)], Standardisation(shift=torch.zeros(DIM, dtype=torch.float64), spread=1.0))
     x = 1e3 * torch.randn(200, DIM, generator=generator, dtype=torch.float64)
     found = critic.evaluate(x)

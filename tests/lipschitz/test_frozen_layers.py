@@ -1,4 +1,4 @@
-"""Layers of a frozen critic: their bound, and how far rounding may bring them from their formula."""
+"""Layers of a frozen critic: their bounds, their rounding and their stored kinds."""
 
 from fractions import Fraction
 
@@ -44,7 +44,7 @@ def test_activations_are_bounded_by_1_and_round_nothing():
     assert layer.rounding(1e300, 8) == 0
 
 
-def test_an_activation_says_where_it_cannot_stand():
+def test_an_activation_refuses_units_that_its_groups_do_not_divide():
     activated("group-sort:4").check(8)
     activated("relu").check(7)
     with pytest.raises(ValueError, match="divide"):
@@ -54,7 +54,7 @@ def test_an_activation_says_where_it_cannot_stand():
 
 
 @pytest.mark.parametrize("kind", ["affine:2", "householder:", "cones:l2:", "maximum", "patchwise:relu", "softplus"])
-def test_a_kind_that_no_layer_has_is_refused(kind):
+def test_an_unknown_kind_is_refused(kind):
     numbers = dict.fromkeys(("weight", "bias", "normal", "centres", "offsets", "constants"), torch.zeros(2, 2, dtype=torch.float64))
     with pytest.raises((KeyError, ValueError, UsageError)):
         read_layer(kind, numbers)

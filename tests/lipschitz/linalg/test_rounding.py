@@ -1,4 +1,4 @@
-"""Rounding: the constants of the literature, and precisions of products that hold inside a block and not after."""
+"""Rounding: constants as in the literature, and precisions of products that hold only inside a block."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, float32_products, gam
 
 
 @pytest.mark.parametrize(("setting", "inside"), [(tf32_products, "high"), (float32_products, "highest")])
-def test_they_hold_inside_and_not_after(setting, inside):
+def test_a_precision_holds_inside_and_not_after(setting, inside):
     before = torch.get_float32_matmul_precision()
 
     def fail_inside():
@@ -20,12 +20,12 @@ def test_they_hold_inside_and_not_after(setting, inside):
     assert torch.get_float32_matmul_precision() == before
 
 
-def test_the_inner_one_counts():
+def test_the_inner_precision_counts():
     with tf32_products(), float32_products():
         assert torch.get_float32_matmul_precision() == "highest"
 
 
-def test_gamma_is_that_of_the_literature():
+def test_gamma_agrees_with_the_literature():
     assert UNIT_ROUNDOFF == 2.0**-53
     assert gamma(0) == 0
     assert gamma(100) == pytest.approx(100 * 2.0**-53, rel=1e-12)
