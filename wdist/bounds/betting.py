@@ -27,8 +27,7 @@ import math
 import numpy as np
 
 _UNIT_ROUNDOFF = float(np.finfo(np.float64).eps) / 2
-_LARGEST_STAKE = 0.9
-"""c: largest share of the capital in one bet. The source takes 1/2 or 3/4; more helps with few samples and a wide range."""
+_LARGEST_STAKE = 0.9  # c; the source takes 1/2 or 3/4, but more helps with few samples and a wide range
 _PRIOR = 0.1  # standard deviation assumed before the first value, as a share of the range; it counts as one value
 _HALVINGS = 40
 _SMALLEST_VARIANCE = 2.0**-200  # in units of the values
@@ -67,8 +66,7 @@ def lower_mean(z: np.ndarray, floors: np.ndarray, alpha: float, extent: float) -
         alpha: probability that the bound is wrong.
         extent: approximate range of the values; it affects the sharpness of the bound, not its validity.
 
-    Returns:
-        The bound; minus infinity if no floor is known.
+    The bound is minus infinity if no floor is known.
     """
     threshold = math.log(1 / alpha)
     unit = power_of_two(z - z[0], np.array(extent))
@@ -108,7 +106,6 @@ def _highest_before(values: np.ndarray, groups: int) -> np.ndarray:
 
 
 def _starts(n: int, groups: int) -> np.ndarray:
-    """Position of the first value of each group."""
     return np.arange(groups) * n // groups
 
 

@@ -37,8 +37,7 @@ def certify(critic: FrozenCritic, metric: GroundMetric = L2) -> Certificate:
     Raises:
         CertificateError: a layer has no finite bound.
     """
-    chains = (_euclidean(critic, metric), _maximum(critic, metric))
-    # min prefers Euclidean norms if both products are equal.
+    chains = (_euclidean(critic, metric), _maximum(critic, metric))  # min prefers the first if both products are equal
     bound, layers = min(((_product(chain), chain) for chain in chains), key=lambda proof: proof[0])
     if not math.isfinite(bound) or bound < 0:
         raise CertificateError(f"the critic's Lipschitz bound is {bound}; train again with a lower --learning-rate")

@@ -16,8 +16,7 @@ from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF
 
 def evaluate(critic: FrozenCritic, batches: Iterable[Tensor]) -> Potentials:
     """Potentials of all samples, batch by batch, with the rounding of the worst batch."""
-    # One growing block: thousands of small arrays between the large ones of the layers would fragment the heap.
-    values, rounding = array("d"), 0.0
+    values, rounding = array("d"), 0.0  # one growing block: thousands of small arrays would fragment the heap
     for batch in batches:
         part = critic.evaluate(batch)
         values.frombytes(part.values.tobytes())

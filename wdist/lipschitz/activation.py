@@ -30,13 +30,11 @@ class Activation:
     name: str
     """Name with parameter, for example ``group-sort:16``; it suffices to build the activation again."""
     train: Callable[[Tensor], Tensor]
-    """Differentiable and fast."""
     evaluate: Callable[[Tensor], Tensor]
-    """Exact within ``ulps`` in floating point."""
+    """For training, differentiable and fast, and for evaluation, exact within ``ulps`` in floating point."""
     l2: float
-    """Lipschitz bound in the Euclidean norm."""
     linf: float
-    """Lipschitz bound in the maximum norm."""
+    """Lipschitz bounds in the Euclidean and in the maximum norm."""
     reason: str
     """The proof of the bounds in a word."""
     divisor: int = 1

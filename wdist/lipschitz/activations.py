@@ -1,4 +1,4 @@
-"""Activations by name: a table, and those that need no file of their own, because they are elementwise or take a maximum.
+"""Activations by name: the table, and the activations that need no file of their own, elementwise ones and maxout.
 
 The steepest slope of an elementwise function is its Lipschitz constant in every norm.
 
@@ -6,8 +6,8 @@ References:
     Nair & Hinton (2010), Rectified linear units improve restricted Boltzmann machines (ReLU).
     Maas, Hannun & Ng (2013), Rectifier nonlinearities improve neural network acoustic models (leaky ReLU).
     Goodfellow, Warde-Farley, Mirza, Courville & Bengio (2013), Maxout networks, arXiv:1302.4389.
-    Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, sections 3 and 4.1 (no monotone one preserves the
-        norm of the gradient, but the absolute value does).
+    Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, sections 3 and 4.1 (the absolute value
+        preserves the norm of the gradient, no monotone elementwise function does).
 """
 
 from collections.abc import Callable
@@ -21,8 +21,7 @@ from wdist.lipschitz.activation import Activation
 from wdist.lipschitz.group_sort import full_sort_activation, group_sort_activation
 from wdist.lipschitz.householder import householder
 
-_TRANSCENDENTAL_ULPS = 4.0
-"""Allowance for torch's float64 tanh and sigmoid, whose vectorised exponentials are stated to be within 1."""
+_TRANSCENDENTAL_ULPS = 4.0  # for torch's float64 tanh and sigmoid, whose vectorised exponentials are stated to be within 1
 
 
 def _elementwise(
@@ -42,10 +41,7 @@ def _leaky_relu(parameter: str) -> Activation:
 
 
 def _maxout(group_size: int) -> Activation:
-    """The largest unit of each group; groups run across contiguous slices, as in GroupSort.
-
-    |max x - max y| <= max |x - y| <= ||x - y||_2 within each group.
-    """
+    """The largest unit of each group, as in GroupSort: |max x - max y| <= max |x - y| <= ||x - y||_2 within each group."""
 
     def largest(z: Tensor) -> Tensor:
         return z.unflatten(-1, (group_size, -1)).amax(-2)

@@ -70,7 +70,6 @@ class OrthonormalLinear(LipschitzLinear):
         return met
 
     def plain_weight(self) -> Tensor:
-        """The nearest orthonormal matrix in float64, on the CPU."""
         return polar_factor(self.weight.detach().double().cpu())
 
 
@@ -219,8 +218,7 @@ def product_polar(D: Tensor, H: Tensor) -> Tensor:
     :math:`B = H H^\top` have only n rows. Three quintics of Polar Express therefore cost a dozen products of n x n matrices,
     whatever the size of G. The result agrees with :func:`~wdist.lipschitz.linalg.orthonormalise.polar_express` of G.
 
-    Arguments:
-        D, H: shapes (n, o) and (n, i), of any scale, or stacked along a leading axis; n should be below o and i.
+    D and H have shapes (n, o) and (n, i), n below o and i, and any scale; they may be stacked along a leading axis.
 
     References:
         Amsel, Persson, Musco & Gower (2025), The Polar Express, arXiv:2505.16932.

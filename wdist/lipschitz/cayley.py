@@ -28,5 +28,4 @@ class CayleyLinear(LipschitzLinear):
             self.weight = orthonormal_initial(outputs, inputs, generator)  # type: ignore[assignment]
 
     def plain_weight(self) -> Tensor:
-        """The nearest orthonormal matrix in float64."""
         return polar_factor(self.weight.detach().double().cpu())

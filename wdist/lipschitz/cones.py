@@ -27,9 +27,8 @@ class Cones(FrozenLayer):
     """x -> min_j (||x - a_j||_p + b_j), one output."""
 
     centres: Tensor
-    """float64, shape (cones, inputs)."""
     offsets: Tensor
-    """float64, shape (cones,)."""
+    """float64, shapes (cones, inputs) and (cones,)."""
     p: float = 2.0
     """1, 2 or infinity."""
 

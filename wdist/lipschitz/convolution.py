@@ -58,10 +58,7 @@ class ImageShape:
 
     @classmethod
     def of_event(cls, event_shape: Sequence[int]) -> "ImageShape":
-        """The image shape of a sample.
-
-        Shapes (h, w), (c, h, w) and (h, w, c) with 1, 3 or 4 channels are images; any other is a single row of pixels.
-        """
+        """The image of a sample of shape (h, w), (c, h, w) or (h, w, c), with 1, 3 or 4 channels; else a single row of pixels."""
         match tuple(event_shape):
             case (height, width):
                 return cls(channels=1, height=height, width=width, layout="chw")
@@ -93,10 +90,7 @@ class Patches:
 
     @classmethod
     def apart(cls, image: ImageShape, size: int, *, offset: bool = False) -> "Patches":
-        """Disjoint patches of ``size`` pixels; ``offset`` shifts their borders by half a patch.
-
-        An axis shorter than a patch has one patch.
-        """
+        """Disjoint patches of ``size`` pixels a side, or a whole shorter axis; ``offset`` shifts their borders by half a patch."""
         kernel = (min(size, image.height), min(size, image.width))
         before = (kernel[0] // 2, kernel[1] // 2) if offset else (0, 0)
         return cls(image=image, kernel=kernel, stride=kernel, before=before)
@@ -121,7 +115,6 @@ class Patches:
 
     @property
     def count(self) -> int:
-        """The number of patches of an image."""
         return self.grid[0] * self.grid[1]
 
     def outputs(self, channels: int) -> ImageShape:

@@ -40,12 +40,7 @@ class FrozenLayer(ABC):
 
     @abstractmethod
     def rounding(self, norm: float, units: int) -> float:
-        """A bound for the Euclidean distance between the computed output and the exact one for the same h.
-
-        Arguments:
-            norm: no row of h has a larger Euclidean norm.
-            units: entries in a row of h.
-        """
+        """A bound for the Euclidean distance of computed and exact outputs, for rows of ``units`` entries and at most this norm."""
 
     @abstractmethod
     def check(self, units: int) -> int:

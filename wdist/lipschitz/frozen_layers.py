@@ -26,9 +26,8 @@ class Affine(FrozenLayer):
     """x -> W x + b."""
 
     weight: Tensor
-    """float64, shape (outputs, inputs)."""
     bias: Tensor
-    """float64, shape (outputs,)."""
+    """float64, shapes (outputs, inputs) and (outputs,)."""
 
     @property
     def kind(self) -> str:
@@ -60,11 +59,7 @@ class Affine(FrozenLayer):
 
 
 def activated(name: str) -> FrozenLayer:
-    """The named activation as a frozen layer, if it has no numbers of its own.
-
-    Raises:
-        UsageError: the name is unknown.
-    """
+    """The named activation as a frozen layer, if it has no numbers of its own."""
     return Activated(activation=activation(name))
 
 

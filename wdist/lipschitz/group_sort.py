@@ -20,8 +20,7 @@ from torch import Tensor
 
 from wdist.lipschitz.activation import Activation
 
-_EVALUATED_BY_NETWORK = 32
-"""Largest group size for which a sorting network, which then stores nothing, evaluates faster than ``torch.sort``."""
+_EVALUATED_BY_NETWORK = 32  # largest group size for which a sorting network evaluates faster than torch.sort
 
 
 @cache

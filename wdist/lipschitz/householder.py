@@ -19,8 +19,7 @@ from wdist.lipschitz.activation import Activation, ActivationModule
 from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
 from wdist.lipschitz.linalg.rounding import gamma
 
-_MAXMIN_ANGLE = 3 * math.pi / 4
-"""The angle of v = (-1, 1) / sqrt 2, which exchanges a pair if its first unit is larger, so that it ends in ascending order."""
+_MAXMIN_ANGLE = 3 * math.pi / 4  # v = (-1, 1) / sqrt 2 exchanges a pair if its first unit is larger
 _MAXIMUM_NORM_BOUND = 1.4142135623730952  # just above sqrt 2, the largest row sum |cos| + |sin| of a mirror
 
 
@@ -71,9 +70,8 @@ class Mirrored(FrozenLayer):
         return LayerBound(layer=self.kind, bound=_MAXIMUM_NORM_BOUND, method="mirrors")
 
     def rounding(self, norm: float, units: int) -> float:
-        """The mirrored part is at most 2 ||h||; its factors round at most twelve times, the difference once."""
         del units
-        return gamma(32) * norm
+        return gamma(32) * norm  # the mirrored part is at most 2 ||h||; its factors round at most twelve times, the difference once
 
     def check(self, units: int) -> int:
         if self.normal.shape != (units // 2, 2) or units % 2:

@@ -25,17 +25,12 @@ class ConstraintOptions:
     scaling: str = "spectral"
     """Divisor before unrolled iterations: ``norms`` (equations 9-11 of the paper) or ``spectral``, which is faster."""
     first: bool = False
-    """The layer takes the samples themselves, and therefore their metric."""
     p: float = 2.0
-    """The metric's norm: 1, 2 or infinity."""
+    """The layer takes the samples themselves, and therefore their norm: 1, 2 or infinity."""
 
 
 class LipschitzLinear(nn.Module, ABC):
-    """h -> W h + b with a constraint on W.
-
-    Arguments:
-        generator: source of the initial weight, on the CPU.
-    """
+    """h -> W h + b with a constraint on W; a generator on the CPU draws the initial weight."""
 
     constraint: ClassVar[str]
     title: ClassVar[str]
@@ -78,8 +73,7 @@ class LipschitzLinear(nn.Module, ABC):
     def constrain_(self, *, tightly: bool = False) -> Tensor | None:
         """Moves the parameters back to the constraint after a step or, tightly, before an evaluation.
 
-        Returns:
-            Their defect before the call, a scalar on their device, if a small one allows fewer calls; otherwise None.
+        Returns their defect before the call, a scalar on their device, if a small one allows fewer calls.
         """
         del tightly
         return None

@@ -27,7 +27,6 @@ class MaximumNormLinear(LipschitzLinear):
 
     @property
     def _p(self) -> float:
-        """The norm of the inputs."""
         return self.options.p if self.options.first else math.inf
 
     @property

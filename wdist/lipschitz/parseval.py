@@ -36,5 +36,4 @@ class ParsevalLinear(LipschitzLinear):
         self.weight.copy_(bjorck(self.weight, iterations=1, beta=beta))
 
     def plain_weight(self) -> Tensor:
-        """The weight divided by a proved bound on its norm."""
         return divided_by_norm(self.weight.detach().double().cpu())

@@ -36,5 +36,4 @@ class SpectralNormLinear(LipschitzLinear):
             self.leading.copy_(spectral_norm_estimate(self.weight, self.leading, iterations=20)[1])
 
     def plain_weight(self) -> Tensor:
-        """The weight divided by a proved bound on its norm."""
         return divided_by_norm(self.weight.detach().double().cpu())

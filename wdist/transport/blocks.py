@@ -34,8 +34,7 @@ _OVERHEAD = 1e-3  # seconds per block besides the simplex
 _SORTED = 4e-7  # seconds per sample and level of the tree
 _COPIES = 4  # copies of the samples, and of their positions along the directions, in memory at a time
 _LEAST_TOGETHER = 2000  # samples of the larger side in one part, however little memory there is
-_NEGLIGIBLE = 1e-13
-"""Share of the mass of one sample below which an entry is dropped: rounding leaves such entries, and the bound charges the loss."""
+_NEGLIGIBLE = 1e-13  # share of a sample's mass below which an entry, left by rounding, is dropped; the bound charges the loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +50,7 @@ class Work:
 
 
 def affordable_work(n: int, m: int, dim: int, effort: Effort) -> Work | None:
-    """The sizes that time and memory allow; None if even a tree is not affordable.
-
-    They depend on the counts alone, so the same samples always have the same bound.
-    """
+    """The sizes that time and memory allow, from the counts alone; None if even a tree is not affordable."""
     if effort.seconds <= 0:
         return None
     held = (n + m) * 8 * _COPIES * (dim + _DIRECTIONS)
@@ -82,10 +78,7 @@ def _round_seconds(n: int, dim: int, size: int) -> float:
 def block_coupling(
     a: Rows, b: Rows, *, prepare: Callable[[Tensor], Tensor], effort: Effort, seed: int, metric: GroundMetric
 ) -> Coupling | None:
-    """A coupling of all samples that never compares all pairs; None if even a tree is not affordable.
-
-    Arguments are those of :func:`wdist.transport.samples.upper_bound`.
-    """
+    """As :func:`wdist.transport.samples.upper_bound`, but never compares all pairs."""
     work = affordable_work(a.count, b.count, a.span(0, 1, None).shape[1], effort)
     if work is None:
         return None
@@ -109,11 +102,8 @@ def _members(n: int, k: int, parts: int) -> tuple[int, int]:
 
 
 def _units(n: int, k: int, parts: int) -> np.ndarray:
-    """Masses of these samples, whole numbers with sum n: sample i covers [i * parts, (i + 1) * parts).
-
-    A sample between two shares is split, so that the marginals are exact for all counts.
-    """
-    members = np.arange(*_members(n, k, parts))
+    """Masses of these samples, whole numbers with sum n; a sample between two shares is split, so the marginals are exact."""
+    members = np.arange(*_members(n, k, parts))  # sample i covers [i * parts, (i + 1) * parts)
     return np.minimum((members + 1) * parts, (k + 1) * n) - np.maximum(members * parts, k * n)
 
 

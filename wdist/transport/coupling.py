@@ -14,10 +14,8 @@ BYTES_PER_PAIR = 64
 """Peak memory of POT's dense solver per pair of samples, for costs, plan and arcs."""
 SLACK = 1e-9
 """Relative margin on a cost; it covers sums of n products in float64 and masses that POT returns within 1e-12."""
-_PREPARED = gamma(4)
-"""Largest displacement of a sample by rounding a shift and a scale, as a share of its norm; W1 may be smaller than that."""
-_GAP, _ROUNDED = 1e-7, 1e-12
-"""Accepted difference of primal and dual value for an optimal plan, as a share of the cost and of the largest distance."""
+_PREPARED = gamma(4)  # displacement of a sample by rounding a shift and a scale, as a share of its norm; W1 may be smaller
+_GAP, _ROUNDED = 1e-7, 1e-12  # duality gap of an optimal plan, as a share of the cost and of the largest distance
 _FEW_NUMBERS = 1 << 21  # most coordinates for which differences are as fast as products
 _NUMBERS_AT_ONCE = 1 << 20  # coordinates in memory at a time where differences are computed, 8 MB
 

@@ -63,7 +63,6 @@ def affordable(n: int, m: int, dim: int, effort: Effort) -> bool:
 
 
 def _solvable(n: int, m: int, effort: Effort) -> bool:
-    """True if transport can be solved as a whole."""
     return predicted_seconds(n, m) <= effort.seconds and n * m * BYTES_PER_PAIR <= effort.nbytes
 
 

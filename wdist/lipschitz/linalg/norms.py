@@ -119,11 +119,9 @@ def spectral_norm_estimate(W: Tensor, v: Tensor, *, iterations: int = 1) -> tupl
     Arguments:
         W: a matrix of shape (m, n), or several, shape (k, m, n).
         v: a start vector of shape (n,) that is not orthogonal to the leading right singular vector; (k, n) for several matrices.
-        iterations: number of iterations, two matrix-vector products each.
 
     Returns:
-        The estimate :math:`\|W v\| / \|v\|`, a scalar differentiable at the last iterate (shape (k,) for several matrices), and
-        that iterate, of norm 1.
+        The estimate :math:`\|W v\| / \|v\|`, a scalar or shape (k,), differentiable at the last iterate; that iterate, of norm 1.
 
     References:
         Miyato, Kataoka, Koyama & Yoshida (2018), Spectral normalization for generative adversarial networks, arXiv:1802.05957.

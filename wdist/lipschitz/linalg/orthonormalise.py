@@ -22,8 +22,8 @@ POLAR_EXPRESS = (
     (1.8750014808534479, -1.2500016453999487, 0.3750001645474248),
 )
 """Coefficients (a, b, c) of the odd quintics a s + b s^3 + c s^5, in the order of composition."""
+# Spectral norms from which a Björck step converges: below sqrt 3 at order 1, below sqrt 2 at higher orders.
 _SAFE_RADIUS, _SAFE_RADIUS_OF_HIGHER_ORDERS = 1.5, 1.4
-"""Spectral norms from which a Björck step converges: below sqrt 3 at order 1, below sqrt 2 at higher orders."""
 _PROBES = 16  # random vectors: they estimate the square of a norm within about a third, and the guard takes its fourth root
 _FEW_STEPS, _LONG = 3, 2
 """Most quintics and least ratio of the sides for which iterating on the Gram matrix is cheaper and accurate enough in float32."""
@@ -131,11 +131,8 @@ def bjorck_product(W: Tensor, v: Tensor, iterations: int) -> Tensor:
 
     With :math:`M_k = A_k A_k^\top` as an operator, :math:`A_{k+1} = \tfrac32 A_k - \tfrac12 M_k A_k` and
     :math:`M_{k+1} u = \tfrac94 M_k u - \tfrac32 M_k^2 u + \tfrac14 M_k^3 u`, so each operator takes three applications of the
-    one before, :math:`O(3^k)` products in all: some 240 for 5 iterations.
-
-    Arguments:
-        W: a matrix of shape (m, n), scaled so that its spectral norm is below sqrt 3.
-        v: vectors, shape (n,) or (n, count).
+    one before, :math:`O(3^k)` products in all: some 240 for 5 iterations. W has a spectral norm below sqrt 3, and v shape (n,) or
+    (n, count).
 
     References:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix B.4.
@@ -168,9 +165,7 @@ def retract_(W: Tensor, *, order: int = 1) -> Tensor:
     CPU, where reading a value is free, the squares are skipped if the plain form already shows that no guard is needed. Elsewhere
     products with a few random vectors estimate their norms at a tenth of the cost of a square; half of the bound would still do.
 
-    Arguments:
-        W: a matrix of shape (m, n) whose singular values are near 1, or several, shape (k, m, n).
-        order: order of the Björck step.
+    W is a matrix of shape (m, n) whose singular values are near 1, or several, shape (k, m, n).
 
     Returns:
         The root mean square over the singular values of the defect before the call, about twice their distance from 1: a scalar
@@ -247,9 +242,7 @@ def polar_express(W: Tensor, *, steps: int = 3) -> Tensor:
     and within 1e-8 of 1 after seven; smaller ones end smaller. Three steps suffice for the direction of an update; weights need
     :func:`polar_factor`.
 
-    Arguments:
-        W: a matrix of shape (m, n), of any scale, or several, shape (k, m, n).
-        steps: number of quintics, three matrix products on the smaller side each.
+    W is a matrix of shape (m, n), of any scale, or several, shape (k, m, n). A step costs three products on the smaller side.
 
     References:
         Amsel, Persson, Musco & Gower (2025), The Polar Express, arXiv:2505.16932.
