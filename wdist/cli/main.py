@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wdist.cli import bench, compare, doctor, estimate, gan, gate, inspect, reproduce, schema, synthetic, verify
+from wdist.cli import bench, compare, doctor, estimate, gan, gate, guide, inspect, reproduce, schema, synthetic, verify
 from wdist.environment import package_version
 from wdist.errors import ExitStatus, WdistError
 
@@ -43,6 +43,7 @@ app.command("reproduce")(reproduce.command)
 app.command("bench")(bench.command)
 app.command("schema")(schema.command)
 app.command("doctor")(doctor.command)
+app.command("guide")(guide.command)
 
 # Typer keeps the class of its usage errors private; it is the base of the one that it shows.
 _TyperUsageError: type[Any] = typer.BadParameter.__mro__[1]

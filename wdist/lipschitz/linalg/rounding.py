@@ -1,12 +1,15 @@
-"""Rounding: how far float64 sums and products can be from exact ones, and how precisely a GPU multiplies float32 matrices."""
+"""Rounding: bounds for float64 sums and products, choices that it must not decide, and the precision of float32 products."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TypeVar
 
 import torch
 
+T = TypeVar("T")
 UNIT_ROUNDOFF = torch.finfo(torch.float64).eps / 2
 """u of IEEE float64, round to nearest."""
+_TIE = 1e-9  # relative difference of equal values, above that due to rounding and the slack of a certificate
 
 
 def gamma(k: int) -> float:
@@ -16,6 +19,19 @@ def gamma(k: int) -> float:
         Higham (2002), Accuracy and stability of numerical algorithms, section 3.1.
     """
     return k * UNIT_ROUNDOFF / (1 - k * UNIT_ROUNDOFF)
+
+
+def best_up_to_rounding(candidates: Sequence[T], value: Callable[[T], float]) -> T:
+    """The candidate with the largest value, or the first of several whose values differ by no more than rounding.
+
+    Candidates are often equal in exact arithmetic: for a shift in many dimensions the best projection is the difference of the
+    means. Rounding depends on the processor, but the choice must not.
+    """
+    best = candidates[0]
+    for each in candidates[1:]:
+        if value(each) > value(best) + _TIE * abs(value(best)):
+            best = each
+    return best
 
 
 @contextmanager
