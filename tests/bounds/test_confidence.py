@@ -12,7 +12,6 @@ from wdist.bounds.confidence import (
     bounded_differences,
     empirical_bernstein,
     lower_confidence_bound,
-    per_cent,
     resolve,
     student_upper,
     welch,
@@ -154,12 +153,3 @@ def test_bounds_for_bounded_values_need_both_ranges(method, ranges):
         resolve(method, ranges)
     resolve("welch", ranges)
     resolve("auto", ranges)
-
-
-@pytest.mark.parametrize(
-    ("confidence", "words"),
-    [(0.95, "95 %"), (0.999, "99.9 %"), (1 - 1e-9, "99.9999999 %"), (1.0, "100 %"), (2 / 3, "66.6667 %")],
-    ids=str,
-)
-def test_a_confidence_level_below_1_never_reads_as_100_per_cent(confidence, words):
-    assert per_cent(confidence) == words

@@ -135,12 +135,3 @@ def resolve(method: str, ranges: Ranges) -> str:
             "use --ci welch, or state the range of stored values in the address"
         )
     return method
-
-
-def per_cent(confidence: float) -> str:
-    """A confidence level in words: 0.95 is ``95 %``, and a level below 1 never reads as 100 %."""
-    for digits in range(6, 17):
-        shown = f"{100 * confidence:.{digits}g}"
-        if confidence >= 1 or float(shown) < 100:
-            break
-    return f"{shown} %"
