@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 import torch
 
-from wdist.bounds.confidence.methods import resolve
+from wdist.bounds.confidence import resolve
 from wdist.data.pairing import Pair, open_pair
 from wdist.data.rows import gather
 from wdist.data.split import ENOUGH_HELD_OUT
