@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from wdist.bounds.certificate import certify
-from wdist.bounds.confidence.methods import METHODS, lower_confidence_bound
+from wdist.bounds.confidence import METHODS, lower_confidence_bound
 from wdist.critics.frozen import FrozenCritic
 from wdist.data.rows import ResidentRows
 from wdist.data.sources.arrays import open_values

@@ -27,12 +27,11 @@ from wdist.critics.dense import DenseCritic
 from wdist.critics.groupsort_bjorck import RECIPE
 from wdist.critics.settings import CriticSettings
 from wdist.errors import UsageError
-from wdist.lipschitz.bjorck_unrolled import UnrolledBjorckLinear
+from wdist.lipschitz.bjorck import UnrolledBjorckLinear
 from wdist.lipschitz.cayley import CayleyLinear
 from wdist.lipschitz.group_sort import group_sort_activation
-from wdist.lipschitz.linalg.precision import products_on
-from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
-from wdist.lipschitz.unconstrained import UnconstrainedLinear
+from wdist.lipschitz.linalg.rounding import products_on
+from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear, UnconstrainedLinear
 from wdist.training.captured_step import training_step
 from wdist.training.optimizers import BIAS_LEARNING_RATE, Adam, Optimizer, Optimizing, make_optimizers, schedule
 from wdist.training.step import TrainingStep

@@ -13,7 +13,7 @@ from statistics import median
 
 import torch
 
-from wdist.lipschitz.linalg.precision import products_on
+from wdist.lipschitz.linalg.rounding import products_on
 from wdist.studies.bench.bench import Skipped, half_range
 from wdist.studies.bench.schemes import CPU, SCHEMES, Scheme, Shape, Training
 
