@@ -12,8 +12,8 @@ import torch
 
 from wdist.critics.critic import Critic
 from wdist.critics.groupsort_bjorck import RECIPE
+from wdist.critics.networks import side_by_side
 from wdist.critics.settings import CriticSettings
-from wdist.critics.side_by_side import side_by_side
 from wdist.studies.bench.bench import half_range
 from wdist.studies.bench.schemes import Shape
 from wdist.training.optimizers import make_optimizers
