@@ -180,11 +180,16 @@ DEFAULT_BASELINES = ("relu-spectral", "relu-bjorck")
 _AUTOMATIC = ("mean-difference", "max-sliced", "single-cone", "radial", "cones")
 
 
-def main_network(metric: GroundMetric = L2) -> NetworkKind:
-    """The network of the paper; for other metrics, the one that is built for them."""
-    kind = CATALOGUE["groupsort-bjorck" if metric == L2 else "linf-groupsort"]
+def network(name: str) -> NetworkKind:
+    """The network of a name."""
+    kind = CATALOGUE[name]
     assert isinstance(kind, NetworkKind)
     return kind
+
+
+def main_network(metric: GroundMetric = L2) -> NetworkKind:
+    """The network of the paper; for other metrics, the one that is built for them."""
+    return network("groupsort-bjorck" if metric == L2 else "linf-groupsort")
 
 
 def automatic(metric: GroundMetric = L2) -> tuple[CriticKind, ...]:

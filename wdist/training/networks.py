@@ -165,6 +165,9 @@ class NetworkKind(CriticKind):
         grouped = self.activation in ("group-sort", "maxout")
         return activation(f"{self.activation}:{settings.group_size or GROUP_SIZE}" if grouped else self.activation)
 
+    def check(self, spec: CriticSpec, shape: DataShape) -> None:
+        self.build(spec, shape, torch.Generator().manual_seed(0))
+
     def build(self, spec: CriticSpec, shape: DataShape, generator: torch.Generator) -> StackedCritic:
         """Builds the network of a specification with fresh weights; ``generator`` is on the CPU."""
         return self.architecture(self.plan(spec.settings, shape, spec.metric), generator)
