@@ -4,12 +4,11 @@ import json
 
 from pydantic import BaseModel
 
-from wdist.report.documents.bench import BenchDocument
 from wdist.report.documents.comparison import ComparisonDocument
 from wdist.report.documents.estimate import EstimateDocument
 from wdist.report.documents.gan import GanDocument
 from wdist.report.documents.gate import GateDocument
-from wdist.report.documents.reproduction import ReproductionDocument
+from wdist.report.documents.study import BenchDocument, ReproductionDocument
 from wdist.report.documents.verification import VerificationDocument
 
 DOCUMENTS: dict[str, type[BaseModel]] = {

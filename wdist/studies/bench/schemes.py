@@ -1,7 +1,7 @@
-"""Ways to train the same critic: ours, the floor below every one of them, the paper's, and those of other packages.
+"""Schemes that train the same critic: ours, the floor below all of them, the paper's, and those of other packages.
 
-Every scheme trains the same layers with the same group sort (ours, so that nobody is slow for its activation), Adam for biases,
-and float32. What a scheme needs and does not find is said in a sentence, and its rows are left out.
+Every scheme trains the same layers with the same group sort (ours, so that none is slow because of its activation), Adam for
+biases, and float32. A scheme whose package is missing says so in a sentence, and its rows are left out.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.2.1: iterations that are differentiated.
@@ -24,18 +24,14 @@ from torch import Tensor, nn
 
 from wdist.critics.critic import Critic
 from wdist.critics.dense import DenseCritic
-from wdist.critics.groupsort_bjorck import RECIPE
 from wdist.critics.settings import CriticSettings
-from wdist.errors import UsageError
 from wdist.lipschitz.bjorck_unrolled import UnrolledBjorckLinear
 from wdist.lipschitz.cayley import CayleyLinear
 from wdist.lipschitz.group_sort import group_sort_activation
-from wdist.lipschitz.linalg.precision import products_on
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
 from wdist.lipschitz.unconstrained import UnconstrainedLinear
-from wdist.training.captured_step import training_step
-from wdist.training.optimizers import BIAS_LEARNING_RATE, Adam, Optimizer, Optimizing, make_optimizers, schedule
-from wdist.training.step import TrainingStep
+from wdist.studies.dual_training import DualTraining, bias_optimizer, groupsort_critic, optimizers_of
+from wdist.training.optimizers import BIAS_LEARNING_RATE, Optimizer, Optimizing
 
 CPU = torch.device("cpu")
 
@@ -60,7 +56,7 @@ class Shape:
         return tuple(pairwise(widths))
 
     def operations(self, rows: int) -> float:
-        """Of the products that no scheme can avoid: forward, and backward to the weights and to all inputs but the samples."""
+        """Operations of the unavoidable products: forward, and backward to the weights and to all inputs but the samples."""
         return (
             2.0 * rows * sum(inputs * outputs * (2 if not position else 3) for position, (inputs, outputs) in enumerate(self.sizes))
         )
@@ -73,39 +69,18 @@ class Rates:
     weights: float
     """In the units of the scheme's own optimiser."""
     biases: float = BIAS_LEARNING_RATE
-    """By Adam, of every scheme."""
+    """For Adam, in every scheme."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """From what a training starts."""
+    """Shape, rates and first state of a training."""
 
     shape: Shape
     rates: Rates
     generator: torch.Generator
-    """Of the initial weights, on the CPU."""
+    """Draws the initial weights, on the CPU."""
     device: torch.device
-
-
-class Training:
-    """A critic in training by one scheme. On a GPU all schemes have the products of TF32.
-
-    Arguments:
-        critic: in its first state.
-        optimizers: of all its parameters.
-        apart: one forward pass for each side of a batch, as the paper's code has it, rather than one for both.
-        captured: on a GPU, steps are graphs, for which the optimisers take learning rates that are tensors.
-    """
-
-    def __init__(self, critic: Critic, optimizers: Sequence[Optimizing], *, apart: bool = False, captured: bool = False) -> None:
-        self.critic, self._device = critic, next(critic.parameters()).device
-        self._step = training_step(critic, optimizers) if captured else TrainingStep(critic, optimizers, apart=apart)
-        self._factor = schedule("cosine")
-
-    def step(self, a: Tensor, b: Tensor, spent: float = 0.0) -> None:
-        """One step on a minibatch of each side, when ``spent`` of the budget is spent."""
-        with products_on(self._device):
-            self._step(a, b, factor=self._factor(spent))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,18 +90,18 @@ class Scheme:
     name: str
     title: str
     learning_rate: float
-    """Of the weights: what reached the largest bounds of those that were tried."""
-    begin: Callable[[Start], Training]
+    """For the weights: the one with the largest bounds among those tried."""
+    begin: Callable[[Start], DualTraining]
     warm_up: int = 20
-    """Steps after which one takes as long as any later one."""
+    """Steps before their time is steady."""
     needs: str | None = None
-    """A module of another package."""
+    """Module of another package."""
     package: str = ""
-    """Its name, to install it by."""
+    """Name by which that package is installed."""
 
     @property
     def missing(self) -> str | None:
-        """Why the scheme cannot be tried here, or None."""
+        """The reason why the scheme cannot run here, or None."""
         if self.needs is None:
             return None
         try:
@@ -135,8 +110,8 @@ class Scheme:
             return f"{self.title} is left out: {error}; pip install {self.package}"
         return None
 
-    def start(self, shape: Shape, *, seed: int, rates: Rates | None = None, device: torch.device = CPU) -> Training:
-        """A critic with fresh weights and what trains it."""
+    def start(self, shape: Shape, *, seed: int, rates: Rates | None = None, device: torch.device = CPU) -> DualTraining:
+        """Starts the training of a critic with fresh weights."""
         rates, generator = rates or Rates(weights=self.learning_rate), torch.Generator().manual_seed(seed)
         return self.begin(Start(shape=shape, rates=rates, generator=generator, device=device))
 
@@ -146,16 +121,16 @@ def _stack(kind: type[LipschitzLinear], start: Start, options: ConstraintOptions
     return DenseCritic(layers, group_sort_activation(start.shape.group_size)).to(start.device)
 
 
-def _optimizers(critic: Critic, name: str, rates: Rates) -> list[Optimizer]:
-    return make_optimizers(critic, name=name, learning_rate=rates.weights, bias_learning_rate=rates.biases)
+def _optimizers(critic: Critic, name: str, rates: Rates) -> list[Optimizing]:
+    return optimizers_of(critic, name, weights=rates.weights, biases=rates.biases)
 
 
-def _ours(optimizer: str) -> Callable[[Start], Training]:
-    def begin(start: Start) -> Training:
+def _ours(optimizer: str) -> Callable[[Start], DualTraining]:
+    def begin(start: Start) -> DualTraining:
         shape = start.shape
         settings = CriticSettings(width=shape.width, depth=shape.depth, group_size=shape.group_size, optimizer=optimizer)
-        critic = RECIPE.build(shape.inputs, settings, start.generator).to(start.device)
-        return Training(critic, _optimizers(critic, optimizer, start.rates), captured=True)
+        critic = groupsort_critic(shape.inputs, settings, start.generator).to(start.device)
+        return DualTraining(critic, _optimizers(critic, optimizer, start.rates))
 
     return begin
 
@@ -165,18 +140,17 @@ def _parametrised(
     optimizer: str = "adam",
     *,
     apart: bool = False,
-    captured: bool = False,
     options: ConstraintOptions | None = None,
-) -> Callable[[Start], Training]:
-    def begin(start: Start) -> Training:
+) -> Callable[[Start], DualTraining]:
+    def begin(start: Start) -> DualTraining:
         critic = _stack(kind, start, options)
-        return Training(critic, _optimizers(critic, optimizer, start.rates), apart=apart, captured=captured)
+        return DualTraining(critic, _optimizers(critic, optimizer, start.rates), apart=apart)
 
     return begin
 
 
 class _PlainlyOrthonormal(UnconstrainedLinear):
-    """A plain weight that an optimiser keeps near the manifold by itself, orthonormal at the start."""
+    """A plain weight, orthonormal at the start, that its optimiser keeps near the manifold."""
 
     def _initial(self, generator: torch.Generator) -> Tensor:
         return LipschitzLinear._initial(self, generator)
@@ -239,13 +213,12 @@ class Landing(Optimizer):
                 W.sub_(field @ W, alpha=group["lr"])
 
 
-def _by_itself(make: Callable[[list[Tensor], float], Sequence[Optimizing]]) -> Callable[[Start], Training]:
-    def begin(start: Start) -> Training:
+def _by_itself(make: Callable[[list[Tensor], float], Sequence[Optimizing]]) -> Callable[[Start], DualTraining]:
+    def begin(start: Start) -> DualTraining:
         critic = _stack(_PlainlyOrthonormal, start)
-        weights = [parameter for parameter in critic.parameters() if parameter.ndim == 2]
-        biases = [parameter for parameter in critic.parameters() if parameter.ndim == 1]
-        adam = Adam(biases, lr=start.rates.biases)
-        return Training(critic, [*make(cast(list[Tensor], weights), start.rates.weights), adam])
+        weights: list[Tensor] = [parameter for parameter in critic.parameters() if parameter.ndim == 2]
+        biases: list[Tensor] = [parameter for parameter in critic.parameters() if parameter.ndim == 1]
+        return DualTraining(critic, [*make(weights, start.rates.weights), bias_optimizer(biases, start.rates.biases)])
 
     return begin
 
@@ -268,7 +241,7 @@ SCHEMES = {
             name="floor",
             title="no constraint, Adam (the floor)",
             learning_rate=0.003,
-            begin=_parametrised(UnconstrainedLinear, captured=True),
+            begin=_parametrised(UnconstrainedLinear),
         ),
         Scheme(name="adam", title="wdist, Adam", learning_rate=0.003, begin=_ours("adam")),
         Scheme(name="muon", title="wdist, Muon", learning_rate=0.05, begin=_ours("muon")),
@@ -277,11 +250,11 @@ SCHEMES = {
             name="floor-muon",
             title="no constraint, Muon",
             learning_rate=0.05,
-            begin=_parametrised(UnconstrainedLinear, "muon", captured=True),
+            begin=_parametrised(UnconstrainedLinear, "muon"),
         ),
         Scheme(
             name="paper",
-            title="27 differentiated iterations a side (the paper)",
+            title="27 differentiated iterations per side (the paper)",
             learning_rate=0.02,
             warm_up=1,  # each takes as long as the first
             begin=_parametrised(UnrolledBjorckLinear, apart=True, options=ConstraintOptions(iterations=27, scaling="norms")),
@@ -304,14 +277,3 @@ SCHEMES = {
         ),
     )
 }
-
-
-def scheme(name: str) -> Scheme:
-    """The scheme of a name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if name not in SCHEMES:
-        raise UsageError(f"there is no scheme {name!r} to time; choose among {', '.join(SCHEMES)}")
-    return SCHEMES[name]
