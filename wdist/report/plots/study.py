@@ -87,7 +87,8 @@ def _draw(axes: Axes, panel: Panel, *, beside: bool) -> None:
         if series.errors:
             errors: Any = {"fmt": "none", "elinewidth": 1.0, "capsize": 2.5, "zorder": 3}
             axes.errorbar(series.x, series.y, yerr=list(series.errors), ecolor=style["color"], **errors)
-        axes.plot(series.x, series.y, zorder=2 if series.reference else 4, **style)
+        order = (2 if series.reference else 5) if series.marks else (4 if series.reference else 3)
+        axes.plot(series.x, series.y, zorder=order, **style)
     axes.set_title(panel.title, loc="left" if beside else "center")
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
