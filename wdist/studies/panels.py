@@ -1,5 +1,6 @@
 """Panels of a study's figure: series over an axis, and functions of the plane."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,39 @@ class Series:
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y) or len(self.errors) not in (0, len(self.x)):
             raise ValueError(f"series {self.name!r}: x has {len(self.x)} values, y {len(self.y)} and errors {len(self.errors)}")
+
+
+def series_of(
+    rows: Iterable[Any],
+    *,
+    name: Callable[[Any], str],
+    x: Callable[[Any], float],
+    y: Callable[[Any], float],
+    errors: Callable[[Any], float | None] = lambda row: None,
+    marks: bool = False,
+    reference: Callable[[Any], bool] = lambda row: False,
+) -> tuple[Series, ...]:
+    """A series for each name among some rows, with its points in the order of the rows.
+
+    Arguments:
+        rows: rows of a study.
+        name, x, y, errors, reference: map a row to what :class:`Series` has; a missing error counts as 0.
+        marks: whether points stand alone.
+    """
+    groups: dict[str, list[Any]] = {}
+    for row in rows:
+        groups.setdefault(name(row), []).append(row)
+    return tuple(
+        Series(
+            name=each,
+            x=tuple(float(x(row)) for row in group),
+            y=tuple(float(y(row)) for row in group),
+            errors=tuple(errors(row) or 0.0 for row in group) if any(map(errors, group)) else (),
+            marks=marks,
+            reference=reference(group[0]),
+        )
+        for each, group in groups.items()
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

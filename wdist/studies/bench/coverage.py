@@ -28,7 +28,7 @@ from wdist.estimation.population_upper import population_upper_bound
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.frozen_layers import Affine
-from wdist.studies.panels import Panel, Series
+from wdist.studies.panels import Panel, series_of
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, most_by_chance
 from wdist.training.observer import Stage
 from wdist.transport.coupling import Effort
@@ -58,87 +58,65 @@ class CoveragePair:
         return FrozenCritic(self.layers, Standardisation(shift=torch.zeros(self.dim, dtype=torch.float64), spread=1.0))
 
 
-def _first_coordinate(dim: int) -> tuple[FrozenLayer, ...]:
-    return (Affine(weight=torch.eye(1, dim, dtype=torch.float64), bias=torch.zeros(1, dtype=torch.float64)),)
-
-
-def _from_origin(dim: int) -> tuple[FrozenLayer, ...]:
-    return (Cones(centres=torch.zeros(1, dim, dtype=torch.float64), offsets=torch.zeros(1, dtype=torch.float64)),)
-
-
-def _shifted(draw: Draw, dim: int) -> Draw:
-    return lambda random, counts: draw(random, counts) + np.eye(1, dim)[0]
-
-
-def _translation(name: str, draw: Draw, dim: int) -> CoveragePair:
-    return CoveragePair(name=name, a=_shifted(draw, dim), b=draw, dim=dim, w1=1.0, layers=_first_coordinate(dim))
-
-
 def _normal(dim: int) -> Draw:
     return lambda random, counts: random.standard_normal((*counts, dim))
 
 
-_PARETO = 2.2
-"""Index: the variance is finite, the third moment is not."""
+def _student(random: np.random.Generator, counts: tuple[int, int]) -> np.ndarray:
+    return random.standard_t(3, (*counts, 2))
 
 
 def _pareto(scale: float) -> Draw:
     return lambda random, counts: scale * (1 + random.pareto(_PARETO, (*counts, 1)))
 
 
-_RARE = 0.05
+def _ones(random: np.random.Generator, counts: tuple[int, int]) -> np.ndarray:
+    return np.ones((*counts, 1))
 
 
 def _rare(random: np.random.Generator, counts: tuple[int, int]) -> np.ndarray:
     return (random.random((*counts, 1)) < _RARE).astype(np.float64)
 
 
+def _uniform(dim: int, change: Callable[[np.ndarray], np.ndarray] = lambda x: x) -> Draw:
+    return lambda random, counts: change(random.random((*counts, dim)))
+
+
+def _pair(
+    name: str, a: Draw, b: Draw, w1: float, *, dim: int = 1, diameter: float | None = None, radial: bool = False
+) -> CoveragePair:
+    """A pair whose optimal critic is the first coordinate or the distance from the origin, with the diameter as its range."""
+    origin, zero = torch.zeros(1, dim, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    layer = Cones(centres=origin, offsets=zero) if radial else Affine(weight=torch.eye(1, dim, dtype=torch.float64), bias=zero)
+    extremes = (0.0, diameter or 0.0)
+    return CoveragePair(name=name, a=a, b=b, dim=dim, w1=w1, layers=(layer,), diameter=diameter, extremes=extremes)
+
+
+def _translation(name: str, draw: Draw, dim: int) -> CoveragePair:
+    return _pair(name, lambda random, counts: draw(random, counts) + np.eye(1, dim)[0], draw, 1.0, dim=dim)
+
+
+_PARETO = 2.2
+"""Index: the variance is finite, the third moment is not."""
+_RARE = 0.05
 _MEAN_RADIUS = (math.sqrt(2) + math.log(1 + math.sqrt(2))) / 3
 """Mean distance of the unit square's points from one of its corners."""
 
 PAIRS = (
     _translation("normal, shifted, 10 dimensions", _normal(10), 10),
-    CoveragePair(
-        name="the same normal twice, 3 dimensions", a=_normal(3), b=_normal(3), dim=3, w1=0.0, layers=_first_coordinate(3)
-    ),
-    _translation("Student's t with 3 degrees, shifted, 2 dimensions", lambda random, n: random.standard_t(3, (*n, 2)), 2),
-    CoveragePair(
-        name="Pareto of index 2.2, twice as far out",
-        a=_pareto(2.0),
-        b=_pareto(1.0),
-        dim=1,
-        w1=_PARETO / (_PARETO - 1),
-        layers=_first_coordinate(1),
-    ),
-    CoveragePair(
-        name="1 against 0, or 1 in one of twenty",
-        a=lambda random, counts: np.ones((*counts, 1)),
-        b=_rare,
-        dim=1,
-        w1=1 - _RARE,
-        layers=_first_coordinate(1),
-        diameter=1.0,
-        extremes=(0.0, 1.0),
-    ),
-    CoveragePair(
-        name="uniform numbers and their squares",
-        a=lambda random, counts: random.random((*counts, 1)),
-        b=lambda random, counts: random.random((*counts, 1)) ** 2,
-        dim=1,
-        w1=1 / 6,
-        layers=_first_coordinate(1),
-        diameter=1.0,
-        extremes=(0.0, 1.0),
-    ),
-    CoveragePair(
-        name="the unit square and its half",
-        a=lambda random, counts: random.random((*counts, 2)),
-        b=lambda random, counts: random.random((*counts, 2)) / 2,
+    _pair("the same normal twice, 3 dimensions", _normal(3), _normal(3), 0.0, dim=3),
+    _translation("Student's t with 3 degrees, shifted, 2 dimensions", _student, 2),
+    _pair("Pareto of index 2.2, twice as far out", _pareto(2.0), _pareto(1.0), _PARETO / (_PARETO - 1)),
+    _pair("1 against 0, or 1 in one of twenty", _ones, _rare, 1 - _RARE, diameter=1.0),
+    _pair("uniform numbers and their squares", _uniform(1), _uniform(1, np.square), 1 / 6, diameter=1.0),
+    _pair(
+        "the unit square and its half",
+        _uniform(2),
+        _uniform(2, lambda x: x / 2),
+        _MEAN_RADIUS / 2,
         dim=2,
-        w1=_MEAN_RADIUS / 2,
-        layers=_from_origin(2),
         diameter=math.sqrt(2),
-        extremes=(0.0, math.sqrt(2)),
+        radial=True,
     ),
 )
 
@@ -299,7 +277,7 @@ def conclude(rows: Sequence[CoverageRow]) -> Conclusion:
     noise = max((row.noise for row in rows), default=0.0)
     return Conclusion(
         checks=tuple(checks),
-        panels=tuple(_panel(end, [row for row in rows if row.end == end]) for end in ("lower", "upper")) if rows else (),
+        panels=tuple(_panel(end, rows) for end in ("lower", "upper")) if rows else (),
         remarks=(f"Each bound is stated at {LEVEL:.0%}; two standard deviations of chance are {noise:.1%} of the runs.",),
     )
 
@@ -308,28 +286,17 @@ def _described(row: CoverageRow) -> str:
     return f"{row.method}, {row.samples} samples, {row.pair}"
 
 
-def _panel(end: str, rows: list[CoverageRow]) -> Panel:
+def _panel(end: str, rows: Sequence[CoverageRow]) -> Panel:
     """The share of wrong runs over the sample size, for each method on each pair."""
-    lines: dict[str, list[CoverageRow]] = {}
-    for row in rows:
-        lines.setdefault(f"{row.method}, {row.pair}", []).append(row)
-    return Panel(
-        title=f"{end} bounds",
-        x_label="samples per side",
-        y_label="share of wrong runs",
-        log_x=True,
-        level=1 - LEVEL,
-        bottom=0.0,
-        series=tuple(
-            Series(
-                name=name,
-                x=tuple(float(row.samples) for row in line),
-                y=tuple(row.share_wrong for row in line),
-                reference=line[0].asymptotic,
-            )
-            for name, line in lines.items()
-        ),
+    series = series_of(
+        (row for row in rows if row.end == end),
+        name=lambda row: f"{row.method}, {row.pair}",
+        x=lambda row: row.samples,
+        y=lambda row: row.share_wrong,
+        reference=lambda row: row.asymptotic,
     )
+    title, y_label = f"{end} bounds", "share of wrong runs"
+    return Panel(title=title, x_label="samples per side", y_label=y_label, series=series, log_x=True, level=1 - LEVEL, bottom=0.0)
 
 
 STUDIES = (

@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,7 +25,7 @@ from wdist.estimation.result import Estimate
 from wdist.gate.gate import interval_of
 from wdist.gate.rules import Answer, Interval, Maximum, NoWorse, On, joint_confidence
 from wdist.gate.verdict import judge
-from wdist.studies.panels import Panel, Series
+from wdist.studies.panels import Panel, series_of
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, complete, most_by_chance
 from wdist.training.observer import Stage
 
@@ -74,32 +75,19 @@ def _few_against_many(random: np.random.Generator, n: int) -> Sides:
     return a, np.concatenate([b, b])
 
 
-_TRAINED = (
-    ("critic", "groupsort-bjorck"),
-    ("steps", 20),
-    ("settings", CriticSettings(width=16, depth=2, batch_size=64)),
-)
+_TRAINED = (("critic", "groupsort-bjorck"), ("steps", 20), ("settings", CriticSettings(width=16, depth=2, batch_size=64)))
 
+_SHIFTED = math.sqrt(4) * 40 / 255
 CASES = (
     GateCase(name="normal, shifted, plane", draw=_normal(2, 100), w1=1.0, samples=100),
     GateCase(name="normal, shifted, plane", draw=_normal(2, 1000), w1=1.0, samples=1000),
     GateCase(name="normal, shifted, plane, trained critic", draw=_normal(2, 100), w1=1.0, samples=100, options=_TRAINED),
     GateCase(name="normal, shifted, 10 dimensions", draw=_normal(10, 300), w1=1.0, samples=300),
-    GateCase(name="bytes in the plane, shifted", draw=lambda random: _greys(random, 300), w1=100 / 255, samples=300),
-    GateCase(name="black and white, shares 0.8 and 0.3", draw=lambda random: _coins(random, 1000), w1=0.5, samples=1000),
+    GateCase(name="bytes in the plane, shifted", draw=partial(_greys, n=300), w1=100 / 255, samples=300),
+    GateCase(name="black and white, shares 0.8 and 0.3", draw=partial(_coins, n=1000), w1=0.5, samples=1000),
+    GateCase(name="a set and itself moved, 8 dimensions", draw=partial(_moved, n=100), w1=_SHIFTED, samples=100, on="samples"),
     GateCase(
-        name="a set and itself moved, 8 dimensions",
-        draw=lambda random: _moved(random, 100),
-        w1=math.sqrt(4) * 40 / 255,
-        samples=100,
-        on="samples",
-    ),
-    GateCase(
-        name="a set and itself moved and doubled",
-        draw=lambda random: _few_against_many(random, 100),
-        w1=math.sqrt(4) * 40 / 255,
-        samples=100,
-        on="samples",
+        name="a set and itself moved and doubled", draw=partial(_few_against_many, n=100), w1=_SHIFTED, samples=100, on="samples"
     ),
 )
 
@@ -282,25 +270,15 @@ def _sum(rows: Sequence[GateRow], count: str) -> int:
 
 def _panel(title: str, rows: Sequence[GateRow], share: Callable[[GateRow], float]) -> Panel:
     """A share of the gates of each case over the limit."""
-    lines: dict[str, list[GateRow]] = {}
-    for row in sorted(rows, key=lambda row: row.limit):
-        lines.setdefault(f"{row.case}, {row.samples}", []).append(row)
-    return Panel(
-        title=title,
-        x_label="limit over the truth",
-        y_label="share of gates",
-        level=1 - CONFIDENCE if title == "wrong" else None,
-        bottom=0.0,
-        series=tuple(
-            Series(
-                name=name,
-                x=tuple(row.limit for row in line),
-                y=tuple(share(row) for row in line),
-                reference=line[0].on == "samples",
-            )
-            for name, line in lines.items()
-        ),
+    series = series_of(
+        sorted(rows, key=lambda row: row.limit),
+        name=lambda row: f"{row.case}, {row.samples}",
+        x=lambda row: row.limit,
+        y=share,
+        reference=lambda row: row.on == "samples",
     )
+    level = 1 - CONFIDENCE if title == "wrong" else None
+    return Panel(title=title, x_label="limit over the truth", y_label="share of gates", level=level, bottom=0.0, series=series)
 
 
 STUDIES = (

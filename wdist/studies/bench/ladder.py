@@ -9,6 +9,7 @@ claimed no more often than the confidence allows.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean, stdev
@@ -23,7 +24,7 @@ from wdist.data.measure import random_stream
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource
 from wdist.estimation.estimate import estimate
-from wdist.studies.panels import Panel, Series
+from wdist.studies.panels import Panel, series_of
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable, complete, most_by_chance
 from wdist.training.observer import Stage
 
@@ -55,23 +56,10 @@ def normal_ladders() -> tuple[Ladder, ...]:
         return lambda n, random: torch.randn(n, 2, generator=random, dtype=torch.float64) + torch.tensor([by, 0.0])
 
     shifts = (0.3, 1.0, 2.0, 3.5)
-    ladder = Ladder(
-        name="shifted normals",
-        reference=shifted(0.0),
-        rungs=tuple(shifted(by) for by in shifts),
-        labels=tuple(f"{by:g}" for by in shifts),
-        critic="mean-difference",
-        truths=shifts,
-    )
-    twins = Ladder(
-        name="one normal twice",
-        reference=shifted(0.0),
-        rungs=(shifted(1.0),) * 2,
-        labels=("1", "1"),
-        critic="mean-difference",
-        twins=True,
-    )
-    return ladder, twins
+    labels, rungs = tuple(f"{by:g}" for by in shifts), tuple(shifted(by) for by in shifts)
+    make = partial(Ladder, reference=shifted(0.0), critic="mean-difference")
+    ladder = make(name="shifted normals", rungs=rungs, labels=labels, truths=shifts)
+    return ladder, make(name="one normal twice", rungs=(shifted(1.0),) * 2, labels=("1", "1"), twins=True)
 
 
 def digit_ladders(folder: Path | None) -> Iterator[Ladder | Skipped]:
@@ -94,21 +82,10 @@ def digit_ladders(folder: Path | None) -> Iterator[Ladder | Skipped]:
         return draw
 
     noises = (0.0, 0.15, 0.25, 0.4)
-    yield Ladder(
-        name=names[0],
-        reference=lambda n, random: digits,
-        rungs=tuple(noisy(deviation) for deviation in noises),
-        labels=tuple(f"{deviation:g}" for deviation in noises),
-        critic="c-transform",
-    )
-    yield Ladder(
-        name=names[1],
-        reference=lambda n, random: digits,
-        rungs=(drawn, drawn),
-        labels=("one seed", "another"),
-        critic="c-transform",
-        twins=True,
-    )
+    labels, rungs = tuple(f"{deviation:g}" for deviation in noises), tuple(noisy(deviation) for deviation in noises)
+    make = partial(Ladder, reference=lambda n, random: digits, critic="c-transform")
+    yield make(name=names[0], rungs=rungs, labels=labels)
+    yield make(name=names[1], rungs=(drawn, drawn), labels=("one seed", "another"), twins=True)
 
 
 def _digits(path: Path) -> Tensor:
@@ -152,14 +129,6 @@ class LadderRow:
     """Pairs, over all runs, whose order is claimed."""
     wrong: int
     """Runs with a wrong claim."""
-
-    @property
-    def share_right(self) -> float:
-        return self.right / self.runs
-
-    @property
-    def share_samples_right(self) -> float:
-        return self.samples_right / self.runs
 
     @property
     def share_claimed(self) -> float:
@@ -352,16 +321,15 @@ def conclude(rows: Sequence[LadderRow | TwinRow | RungRow | OverheadRow]) -> Con
 
 def _panel(ladder: str, rungs: Sequence[RungRow]) -> Panel:
     """Estimate and bounds of each rung."""
-    places = tuple(float(rung.place - 1) for rung in rungs)
-    estimates, deviations = tuple(rung.estimate for rung in rungs), tuple(rung.deviation for rung in rungs)
+    draw = partial(series_of, rungs, x=lambda rung: rung.place - 1)
     series = [
-        Series(name="lower bound", x=places, y=tuple(rung.lower for rung in rungs)),
-        Series(name="held-out estimate", x=places, y=estimates, errors=deviations, marks=True),
+        *draw(name=lambda rung: "lower bound", y=lambda rung: rung.lower),
+        *draw(name=lambda rung: "held-out estimate", y=lambda rung: rung.estimate, errors=lambda rung: rung.deviation, marks=True),
     ]
     if all(rung.upper is not None for rung in rungs):
-        series.insert(0, Series(name="upper bound", x=places, y=tuple(rung.upper or 0.0 for rung in rungs)))
+        series += draw(name=lambda rung: "upper bound", y=lambda rung: rung.upper)
     if all(rung.truth is not None for rung in rungs):
-        series.append(Series(name="truth", x=places, y=tuple(rung.truth or 0.0 for rung in rungs), marks=True, reference=True))
+        series += draw(name=lambda rung: "truth", y=lambda rung: rung.truth, marks=True, reference=lambda rung: True)
     return Panel(
         title=ladder,
         x_label="rung: shift, or noise of each pixel",
@@ -381,8 +349,8 @@ _TABLES = (
             Column(header="samples", cell=lambda row: row.samples, kind="count"),
             Column(header="rungs", cell=lambda row: row.rungs, kind="count"),
             Column(header="runs", cell=lambda row: row.runs, kind="count"),
-            Column(header="right\norder", cell=lambda row: row.share_right, kind="share"),
-            Column(header="right by\nsamples", cell=lambda row: row.share_samples_right, kind="share"),
+            Column(header="right\norder", cell=lambda row: row.right / row.runs, kind="share"),
+            Column(header="right by\nsamples", cell=lambda row: row.samples_right / row.runs, kind="share"),
             Column(header="pairs\nclaimed", cell=lambda row: row.share_claimed, kind="share"),
             Column(header="runs with a\nwrong claim", cell=lambda row: row.wrong, kind="count"),
         ),

@@ -136,11 +136,7 @@ def _ours(optimizer: str) -> Callable[[Start], DualTraining]:
 
 
 def _parametrised(
-    kind: type[LipschitzLinear],
-    optimizer: str = "adam",
-    *,
-    apart: bool = False,
-    options: ConstraintOptions | None = None,
+    kind: type[LipschitzLinear], optimizer: str = "adam", *, apart: bool = False, options: ConstraintOptions | None = None
 ) -> Callable[[Start], DualTraining]:
     def begin(start: Start) -> DualTraining:
         critic = _stack(kind, start, options)
@@ -238,19 +234,13 @@ SCHEMES = {
     scheme.name: scheme
     for scheme in (
         Scheme(
-            name="floor",
-            title="no constraint, Adam (the floor)",
-            learning_rate=0.003,
-            begin=_parametrised(UnconstrainedLinear),
+            name="floor", title="no constraint, Adam (the floor)", learning_rate=0.003, begin=_parametrised(UnconstrainedLinear)
         ),
         Scheme(name="adam", title="wdist, Adam", learning_rate=0.003, begin=_ours("adam")),
         Scheme(name="muon", title="wdist, Muon", learning_rate=0.05, begin=_ours("muon")),
         Scheme(name="orthogonal-sgd", title="wdist, orthogonal SGD", learning_rate=0.4, begin=_ours("orthogonal-sgd")),
         Scheme(
-            name="floor-muon",
-            title="no constraint, Muon",
-            learning_rate=0.05,
-            begin=_parametrised(UnconstrainedLinear, "muon"),
+            name="floor-muon", title="no constraint, Muon", learning_rate=0.05, begin=_parametrised(UnconstrainedLinear, "muon")
         ),
         Scheme(
             name="paper",

@@ -15,7 +15,7 @@ from wdist.studies.bench.schemes import SCHEMES, Shape
 from wdist.studies.bench.speed_costs import CostRow, measure_costs
 from wdist.studies.bench.speed_races import CONTENDERS, PAPER, QUICK_CONTENDERS, RACES, RaceRow, run_race
 from wdist.studies.bench.speed_steps import FLOOR, SideBySideCase, SideBySideRow, StepCase, StepRow, time_side_by_side, time_steps
-from wdist.studies.panels import Panel, Series
+from wdist.studies.panels import Panel, series_of
 from wdist.studies.study import Column, Conclusion, Conditions, Skipped, Study, StudyTable
 from wdist.training.observer import Stage
 
@@ -114,11 +114,7 @@ def _races(conditions: Conditions) -> Iterator[RaceRow | Skipped]:
         conditions.observer.notify(Stage(what=f"race on {race.name}"))
         try:
             yield from run_race(
-                race,
-                contenders,
-                seeds=conditions.seeds,
-                data=conditions.data,
-                shorter=_QUICK_SHORTER if conditions.quick else 1,
+                race, contenders, seeds=conditions.seeds, data=conditions.data, shorter=_QUICK_SHORTER if conditions.quick else 1
             )
         except SourceError as error:
             yield Skipped(name=f"race {race.name}", reason=str(error))
@@ -148,50 +144,34 @@ def conclude(rows: Sequence[StepRow | SideBySideRow | RaceRow | CostRow]) -> Con
 
 
 def _step_panels(rows: list[StepRow]) -> Iterator[Panel]:
-    """A step of each scheme over the batch size, for each network whose peers were timed."""
+    """A step of each scheme over the batch size, for each network on which the paper's scheme was timed."""
     for network in dict.fromkeys((row.shape, row.group) for row in rows if row.scheme == PAPER):
-        lines: dict[str, list[StepRow]] = {}
-        for row in sorted(rows, key=lambda row: row.batch):
-            if (row.shape, row.group) == network and row.scheme != FLOOR:
-                lines.setdefault(row.scheme, []).append(row)
-        yield Panel(
-            title=f"one step of {network[0]}, groups of {network[1]}",
-            x_label="samples per side in a batch",
-            y_label="times the step without a constraint",
-            series=tuple(
-                Series(
-                    name=line[0].title,
-                    x=tuple(float(row.batch) for row in line),
-                    y=tuple(row.ratio for row in line),
-                    errors=tuple(row.spread or 0.0 for row in line),
-                    reference=scheme not in _OURS,
-                )
-                for scheme, line in lines.items()
-            ),
-            log_x=True,
-            log_y=True,
-            level=1.0,
+        series = series_of(
+            sorted((row for row in rows if (row.shape, row.group) == network and row.scheme != FLOOR), key=lambda row: row.batch),
+            name=lambda row: row.title,
+            x=lambda row: row.batch,
+            y=lambda row: row.ratio,
+            errors=lambda row: row.spread,
+            reference=lambda row: row.scheme not in _OURS,
         )
+        title, y_label = f"one step of {network[0]}, groups of {network[1]}", "times the step without a constraint"
+        x_label = "samples per side in a batch"
+        yield Panel(title=title, x_label=x_label, y_label=y_label, series=series, log_x=True, log_y=True, level=1.0)
 
 
 def _race_panels(rows: list[RaceRow]) -> Iterator[Panel]:
-    pairs = list(dict.fromkeys(row.pair for row in rows))
-    series = []
-    for scheme in sorted({row.scheme for row in rows if row.scheme != PAPER}):
-        own = [row for row in rows if row.scheme == scheme and row.sooner is not None]
-        if own:
-            x, y = tuple(float(pairs.index(row.pair)) for row in own), tuple(row.sooner or 0.0 for row in own)
-            series.append(Series(name=own[0].title, x=x, y=y, marks=True, reference=scheme not in _OURS))
+    pairs = tuple(dict.fromkeys(row.pair for row in rows))
+    series = series_of(
+        sorted((row for row in rows if row.scheme != PAPER and row.sooner is not None), key=lambda row: row.scheme),
+        name=lambda row: row.title,
+        x=lambda row: pairs.index(row.pair),
+        y=lambda row: row.sooner,
+        marks=True,
+        reference=lambda row: row.scheme not in _OURS,
+    )
     if series:
-        yield Panel(
-            title="until the bound of the paper's scheme",
-            x_label="",
-            y_label="speed-up over the paper's scheme",
-            series=tuple(series),
-            log_y=True,
-            ticks=tuple(pairs),
-            level=1.0,
-        )
+        title, y_label = "until the bound of the paper's scheme", "speed-up over the paper's scheme"
+        yield Panel(title=title, x_label="", y_label=y_label, series=series, log_y=True, ticks=pairs, level=1.0)
 
 
 _TABLES = (

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
-from wdist.studies.bench.tightness_pairs import SIZES
-from wdist.studies.panels import Panel, Series
+from wdist.studies.panels import Panel, Series, series_of
 from wdist.studies.study import ClaimCheck, Conclusion, half_range
 
 
@@ -159,50 +159,55 @@ def _most_misses(runs: int) -> int:
 
 
 def _tightness_panel(known: list[KnownRow]) -> Panel:
-    names = list(dict.fromkeys(row.name for row in known))
-
-    def place(rows: Sequence[KnownRow]) -> tuple[float, ...]:
-        return tuple(float(names.index(row.name)) for row in rows)
-
-    series = []
-    for size in reversed(SIZES):
-        if rows := [row for row in known if row.samples == size]:
-            name = "endless samples" if size is None else f"{size:,} samples"
-            y, errors = tuple(row.fresh for row in rows), tuple(row.spread or 0.0 for row in rows)
-            series.append(Series(name=name, x=place(rows), y=y, errors=errors, marks=True))
-    if published := [row for row in known if row.published is not None]:
-        y = tuple(row.published or 0.0 for row in published)
-        series.append(Series(name="published GroupSort", x=place(published), y=y, marks=True, reference=True))
-    last = list({row.name: row for row in known}.values())
-    y = tuple(row.minibatch for row in last)
-    series.append(Series(name="minibatch W1, no bound", x=place(last), y=y, marks=True, reference=True))
+    names = tuple(dict.fromkeys(row.name for row in known))
+    draw = partial(series_of, x=lambda row: names.index(row.name), marks=True)
+    smallest_first = sorted(known, key=lambda row: row.samples or math.inf)
     return Panel(
         title="tightness: the certified critic's share of the truth",
         x_label="",
         y_label="share of the truth",
-        series=tuple(series),
-        ticks=tuple(names),
+        series=(
+            *draw(smallest_first, name=_source, y=lambda row: row.fresh, errors=lambda row: row.spread),
+            *draw(
+                [row for row in known if row.published is not None],
+                name=lambda row: "published GroupSort",
+                y=lambda row: row.published,
+                reference=lambda row: True,
+            ),
+            *draw(
+                {row.name: row for row in known}.values(),
+                name=lambda row: "minibatch W1, no bound",
+                y=lambda row: row.minibatch,
+                reference=lambda row: True,
+            ),
+        ),
+        ticks=names,
         level=1.0,
         bottom=0.0,
         top=_HIGHEST_SHOWN,
     )
 
 
+def _source(row: KnownRow) -> str:
+    return "endless samples" if row.samples is None else f"{row.samples:,} samples"
+
+
 def _course_panel(known: list[KnownRow]) -> Panel:
+    series = tuple(
+        Series(
+            name=f"{row.family}, {'endless' if row.samples is None else 'from files'}",
+            x=tuple(seconds for seconds, _ in row.course),
+            y=tuple(share for _, share in row.course),
+            reference=row.samples is not None,
+        )
+        for row in known
+        if len(row.course) > 1
+    )
     return Panel(
         title="tightness over time",
         x_label="seconds of training",
         y_label="best validation value, share",
-        series=tuple(
-            Series(
-                name=f"{row.family}, {'endless' if row.samples is None else 'from files'}",
-                x=tuple(seconds for seconds, _ in row.course),
-                y=tuple(share for _, share in row.course),
-                reference=row.samples is not None,
-            )
-            for row in known
-            if len(row.course) > 1
-        ),
+        series=series,
         log_x=True,
         level=1.0,
         bottom=0.0,

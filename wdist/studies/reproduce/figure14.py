@@ -83,9 +83,7 @@ def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
 
 def _history(title: str, result: CriticResult) -> Series:
     return Series(
-        name=title,
-        x=tuple(float(point.step) for point in result.history),
-        y=tuple(point.validation for point in result.history),
+        name=title, x=tuple(float(point.step) for point in result.history), y=tuple(point.validation for point in result.history)
     )
 
 

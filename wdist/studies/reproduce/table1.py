@@ -107,9 +107,7 @@ def _checks(found: dict[Cell, float], columns: list[tuple[int, int]]) -> tuple[C
             for activation, missed in behind.items()
         ),
         ClaimCheck(
-            claim="No certified value exceeds the truth, 1.",
-            holds=highest <= TRUTH,
-            detail=f"the largest is {highest:.6f}",
+            claim="No certified value exceeds the truth, 1.", holds=highest <= TRUTH, detail=f"the largest is {highest:.6f}"
         ),
     )
 
