@@ -35,7 +35,6 @@ def suite(monkeypatch):
     made = Study(
         name="nothing",
         title="nothing at all",
-        group="bench",
         seeds=3,
         measure=measure,
         tables=(

@@ -63,13 +63,10 @@ HERE = {
     ),
     "commit": "0123456789ab+",
 }
-SUITE = Study(
-    name="suite", title="a suite", group="bench", measure=lambda conditions: iter(()), tables=(TABLE,), reduced=("fewer rows",)
-)
+SUITE = Study(name="suite", title="a suite", measure=lambda conditions: iter(()), tables=(TABLE,), reduced=("fewer rows",))
 FIGURE = Study(
     name="figure99",
     title="Everything at once",
-    group="reproduce",
     source="figure 99, appendix Z",
     measure=lambda conditions: iter(()),
     reduced=("10 steps instead of 1000",),

@@ -51,7 +51,6 @@ def suite(measure):
     return Study(
         name="suite",
         title="a suite",
-        group="bench",
         measure=measure,
         conclude=lambda rows: Conclusion(checks=(ClaimCheck(claim="There are rows.", holds=bool(rows), detail=str(len(rows))),)),
         tables=(StudyTable(title="rows", of=Row, columns=(Column(header="name", cell=lambda row: row.name, kind="text"),)),),

@@ -183,13 +183,14 @@ class StudyOutputs:
             BrokenPipeError: the reader of stdout went away; the files were written.
         """
         from wdist.report.documents.document import text
-        from wdist.report.documents.study import BenchDocument, ReproductionDocument
+        from wdist.report.documents.study import BenchDocument, ReproductionDocument, StudyDocument
         from wdist.report.terminal.study import rendered_study
 
-        document = {"bench": BenchDocument, "reproduce": ReproductionDocument}[result.study.group].of
-        deliveries = [partial(self.show, lambda: document(result), lambda: rendered_study(result))]
+        kinds: dict[str, type[StudyDocument]] = {"bench": BenchDocument, "reproduce": ReproductionDocument}
+        document = partial(kinds[result.study.group].of, result)
+        deliveries = [partial(self.show, document, partial(rendered_study, result))]
         if self.output is not None:
-            deliveries.append(partial(self._save, "result", self.output, lambda: text(document(result)).encode()))
+            deliveries.append(partial(self._save, "result", self.output, lambda: text(document()).encode()))
         if self.plot is not None:
             deliveries.append(partial(self._save, "figure", self.plot, partial(_figure, result, self.plot)))
         done_whatever_fails(deliveries)()

@@ -23,7 +23,6 @@ from wdist.training.observer import Observer, Silent
 PAPER = "Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, arXiv:1811.05381"
 
 Group = Literal["bench", "reproduce"]
-"""The command that a study belongs to."""
 Kind = Literal["text", "number", "at least", "at most", "share", "seconds", "count", "yes or no"]
 """How a cell is written: text as it is; a number rounded to the nearest, down or up; a share as a percentage; ..."""
 
@@ -177,9 +176,8 @@ class Study:
 
     name: str
     title: str
-    group: Group
     source: str = ""
-    """Place in the paper, with its appendix; empty for a measurement of our own."""
+    """Place in the paper, with its appendix; empty for a suite of ``wdist bench``."""
     measure: Callable[[Conditions], Iterator[Any]]
     """Yields rows of the types of ``tables`` (of :class:`Comparison` in a reproduction) or :class:`Skipped`, each as soon as it is
     measured, and a :class:`Conclusion` where it needs more than the rows."""
@@ -198,6 +196,11 @@ class Study:
     """Floating-point operations that decide the time; of the quick form if True."""
     reduced: tuple[str, ...] = ()
     """What the quick form makes smaller, a clause each."""
+
+    @property
+    def group(self) -> Group:
+        """The command that the study belongs to."""
+        return "reproduce" if self.source else "bench"
 
     def forecast(self, *, quick: bool, device: str = "auto", rate: float | None = None) -> float | None:
         """Predicts the seconds of a form on this machine, to a factor of about two; None where there is nothing to go by.

@@ -26,10 +26,8 @@ def test_truths_are_those_of_many_samples(pair):
     noise = math.hypot(*(values.std() / len(values) ** 0.5 for values in potentials))
     assert abs(dual - pair.w1) < 5 * noise + 1e-12
     if pair.diameter is not None:
-        low, high = pair.extremes
-        assert min(values.min() for values in potentials) >= low
-        assert max(values.max() for values in potentials) <= high
-        assert high - low <= pair.diameter
+        assert min(values.min() for values in potentials) >= 0
+        assert max(values.max() for values in potentials) <= pair.diameter
         assert pair.w1 * 0.9 < exact_w1(a[:400], b[:400]) < pair.w1 * 1.2
 
 

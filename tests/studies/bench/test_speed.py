@@ -128,11 +128,10 @@ def test_a_race_without_its_data_is_skipped_with_the_way_out():
 
 
 def test_what_fails_is_left_out_and_the_rest_goes_on(monkeypatch):
-    def failing(arguments):
+    def failing(arguments, **options):
         raise subprocess.CalledProcessError(70, list(arguments))
 
-    monkeypatch.setattr(speed_costs, "_start", failing)
-    monkeypatch.setattr(speed_costs, "_first_step", failing)
+    monkeypatch.setattr(subprocess, "run", failing)
     rows = list(measure_costs(quick=True, seeds=(0,), wanted=lambda name: name in ("help", "start")))
     assert [type(row) for row in rows] == [Skipped, Skipped]
 
@@ -205,15 +204,13 @@ def test_a_peak_that_is_forgotten_is_that_of_what_follows():
     assert speed_costs._peak_bytes() > before - (1 << 28) + more.nbytes // 2
 
 
-def test_the_start_is_timed_up_to_the_first_gradient_of_the_default_critic(monkeypatch, tmp_path):
+def test_the_start_is_timed_up_to_the_first_gradient_of_the_default_critic(monkeypatch):
     """Which comes before the imports that take long and serve only what follows."""
     unneeded = "any(name in sys.modules for name in ('ot', 'scipy.special', 'matplotlib'))"
-    script = speed_costs._FIRST_STEP.replace("os._exit(0)", f"import sys; os._exit({unneeded})")
-    monkeypatch.setattr(speed_costs, "_FIRST_STEP", script)
-    speed_costs._write_small(str(tmp_path))
-    taken = speed_costs._first_step(str(tmp_path))
-    assert taken.wall > 0
-    assert taken.processor > 0
+    script = speed_costs._FIRST_GRADIENT.replace("os._exit(0)", f"import sys; os._exit({unneeded})")
+    monkeypatch.setattr(speed_costs, "_FIRST_GRADIENT", script)
+    monkeypatch.setattr(speed_costs, "_REPETITIONS", 1)
+    assert min(speed_costs._first_gradient_seconds()) > 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no pseudo-terminal")

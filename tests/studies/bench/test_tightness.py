@@ -191,7 +191,7 @@ def test_the_course_counts_the_time_of_what_was_not_chosen_and_never_falls():
 
     points = [HistoryPoint(step=i, seconds=i, training=0.0, validation=value) for i, value in ((0, 0.1), (1, 1.2), (2, 1.0))]
     critic = SimpleNamespace(
-        history=points, tried=(attempt("line", 0.4, 1.0), attempt("cones", 1.2, 2.0), attempt("last", 0.9, 5.0))
+        history=points, seconds=8.0, tried=(attempt("line", 0.4, 1.0), attempt("cones", 1.2, 2.0), attempt("last", 0.9, 5.0))
     )
     assert tightness._course(critic, 2.0) == ((1.0, 0.2), (1.0, 0.2), (2.0, 0.6), (3.0, 0.6), (3.0, 0.6), (8.0, 0.6))
     alone = SimpleNamespace(history=points[:2], tried=(), name="cones", seconds=1.0, steps=1)

@@ -49,9 +49,7 @@ class CoveragePair:
     layers: tuple[FrozenLayer, ...]
     """Layers of the critic, on unstandardised samples."""
     diameter: float | None = None
-    """Diameter of the union of both supports; None where it is unbounded or treated as unknown."""
-    extremes: tuple[float, float] = (0.0, 0.0)
-    """Lowest and highest value of the critic on the support, where that is bounded."""
+    """Diameter of the union of both supports, which the critic maps to [0, diameter]; None where it is unbounded."""
 
     @property
     def critic(self) -> FrozenCritic:
@@ -88,8 +86,7 @@ def _pair(
     """A pair whose optimal critic is the first coordinate or the distance from the origin, with the diameter as its range."""
     origin, zero = torch.zeros(1, dim, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     layer = Cones(centres=origin, offsets=zero) if radial else Affine(weight=torch.eye(1, dim, dtype=torch.float64), bias=zero)
-    extremes = (0.0, diameter or 0.0)
-    return CoveragePair(name=name, a=a, b=b, dim=dim, w1=w1, layers=(layer,), diameter=diameter, extremes=extremes)
+    return CoveragePair(name=name, a=a, b=b, dim=dim, w1=w1, layers=(layer,), diameter=diameter)
 
 
 def _translation(name: str, draw: Draw, dim: int) -> CoveragePair:
@@ -179,14 +176,7 @@ def _measure(conditions: Conditions) -> Iterator[CoverageRow]:
 
 
 def rows_of(pair: CoveragePair, n: int, *, runs: int, seeds: Sequence[int] = (0,)) -> Iterator[CoverageRow]:
-    """Both bounds by all methods that apply to a pair.
-
-    Arguments:
-        pair: of known W1.
-        n: samples per side.
-        runs: draws with each seed.
-        seeds: seeds of the draws.
-    """
+    """Both bounds by all methods that apply to a pair."""
     draws = [np.random.default_rng([seed, n]) for seed in seeds]
     sides = [np.concatenate([draw(random, (runs, n)) for random in draws]) for draw in (pair.a, pair.b)]
     for method, bound in _lower_methods(pair).items():
@@ -217,7 +207,7 @@ def _row(pair: CoveragePair, n: int, end: str, method: str, bounds: np.ndarray) 
 
 def _lower_methods(pair: CoveragePair) -> dict[str, Callable[[np.ndarray, np.ndarray], float]]:
     """Method -> function from the potentials of each side to the bound."""
-    known = None if pair.diameter is None else pair.extremes[1] - pair.extremes[0]
+    known = pair.diameter
     return {
         method: partial(lower_confidence_bound, alpha=1 - LEVEL, method=method, ranges=(known, known), apart=known)
         for method in METHODS
@@ -303,7 +293,6 @@ STUDIES = (
     Study(
         name="coverage",
         title="How often population bounds are wrong",
-        group="bench",
         measure=_measure,
         conclude=conclude,
         tables=(

@@ -153,14 +153,7 @@ def _measure(conditions: Conditions) -> Iterator[GateRow]:
 
 
 def rows_of(case: GateCase, *, runs: int, seeds: Sequence[int] = (0,), limits: Sequence[float] = LIMITS) -> Iterator[GateRow]:
-    """All limits of one case.
-
-    Arguments:
-        case: of known W1.
-        runs: draws with each seed.
-        seeds: seeds of the draws.
-        limits: limits over the truth.
-    """
+    """All limits of one case."""
     intervals = []
     for seed in seeds:
         random = np.random.default_rng([seed, case.samples])
@@ -183,13 +176,7 @@ def rows_of(case: GateCase, *, runs: int, seeds: Sequence[int] = (0,), limits: S
 
 
 def regression_rows(*, runs: int, seeds: Sequence[int] = (0,), growth: Sequence[float] = GROWTH) -> Iterator[GateRow]:
-    """Gates against an earlier result of the same reference, whose W1 was 1.
-
-    Arguments:
-        runs: draws with each seed.
-        seeds: seeds of the draws.
-        growth: W1 over that of the baseline.
-    """
+    """Gates against an earlier result of the same reference, whose W1 was 1; ``growth`` is W1 now."""
     answers: dict[float, Counter[Answer]] = {each: Counter() for each in growth}
     stated = 0.0
     for seed in seeds:
@@ -285,7 +272,6 @@ STUDIES = (
     Study(
         name="gates",
         title="How often a gate is wrong or inconclusive",
-        group="bench",
         measure=_measure,
         conclude=conclude,
         tables=(

@@ -63,11 +63,7 @@ def normal_ladders() -> tuple[Ladder, ...]:
 
 
 def digit_ladders(folder: Path | None) -> Iterator[Ladder | Skipped]:
-    """The generator of ``samples/`` against the digits that it was trained on, with growing noise, and with two seeds.
-
-    Arguments:
-        folder: holds weights and digits; without them both ladders are skipped.
-    """
+    """The generator of ``samples/`` against its training digits, with growing noise, and with two seeds; skipped without files."""
     names = ("digit generator with noise", "two seeds of the digit generator")
     if folder is None or not all((folder / file).is_file() for file in (_GENERATOR, _DIGITS)):
         yield from (Skipped(name=name, reason=f"needs {_GENERATOR} and {_DIGITS}; name their folder with --data") for name in names)
@@ -184,7 +180,7 @@ class OverheadRow:
 CONFIDENCE = 0.95
 _RUNS = 50
 _SAMPLES, _QUICK_SAMPLES = 1000, 400
-_OVERHEAD_STEPS, _OVERHEAD_SOURCES = 100, 4
+_OVERHEAD_STEPS = 100
 
 
 def _measure(conditions: Conditions) -> Iterator[LadderRow | TwinRow | RungRow | OverheadRow | Skipped]:
@@ -206,14 +202,7 @@ def _measure(conditions: Conditions) -> Iterator[LadderRow | TwinRow | RungRow |
 
 
 def rows_of(ladder: Ladder, n: int, *, runs: int, seeds: Sequence[int] = (0,)) -> Iterator[LadderRow | TwinRow | RungRow]:
-    """All comparisons of a ladder.
-
-    Arguments:
-        ladder: reference and sources.
-        n: samples per side.
-        runs: draws with each seed.
-        seeds: seeds of the draws.
-    """
+    """All comparisons of a ladder."""
     names = [f"{place}: {label}" for place, label in enumerate(ladder.labels, start=1)]
     found = [_compared(ladder, names, n, seed=1000 * seed + run) for seed in seeds for run in range(runs)]
     if ladder.twins:
@@ -228,20 +217,23 @@ def rows_of(ladder: Ladder, n: int, *, runs: int, seeds: Sequence[int] = (0,)) -
         rungs=len(names),
         runs=len(found),
         right=sum([entry.name for entry in comparison.ranking] == names for comparison in found),
-        samples_right=sum(_by_samples(comparison) == names for comparison in found),
+        samples_right=sum(
+            [entry.name for entry in sorted(comparison.ranking, key=lambda entry: entry.samples.lower)] == names
+            for comparison in found
+        ),
         claimed=sum(map(len, claims)),
         wrong=sum(not claimed <= known for claimed in claims),
     )
     yield from _rungs(ladder, names, found)
 
 
+def _drawn(ladder: Ladder, n: int, seed: int) -> list[Tensor]:
+    return [draw(n, random_stream(seed, side, 5)) for side, draw in enumerate((ladder.reference, *ladder.rungs))]
+
+
 def _compared(ladder: Ladder, names: Sequence[str], n: int, *, seed: int) -> Comparison:
-    draws = [draw(n, random_stream(seed, side, 5)) for side, draw in enumerate((ladder.reference, *ladder.rungs))]
+    draws = _drawn(ladder, n, seed)
     return complete(compare(draws[0], draws[1:], names=names, critic=ladder.critic, confidence=CONFIDENCE, seed=seed))
-
-
-def _by_samples(comparison: Comparison) -> list[str]:
-    return [entry.name for entry in sorted(comparison.ranking, key=lambda entry: entry.samples.lower)]
 
 
 def _rungs(ladder: Ladder, names: Sequence[str], found: Sequence[Comparison]) -> Iterator[RungRow]:
@@ -262,15 +254,8 @@ def _rungs(ladder: Ladder, names: Sequence[str], found: Sequence[Comparison]) ->
 
 
 def overhead(n: int, *, seed: int, steps: int = _OVERHEAD_STEPS) -> OverheadRow:
-    """Processor time of one comparison of four sources against four estimates, each with all kinds of critics.
-
-    Arguments:
-        n: samples per side.
-        seed: seed of the draws.
-        steps: training of each critic.
-    """
-    ladder = normal_ladders()[0]
-    draws = [draw(n, random_stream(seed, side, 5)) for side, draw in enumerate((ladder.reference, *ladder.rungs))]
+    """Processor time of one comparison of four sources against four estimates, each with all kinds of critics."""
+    draws = _drawn(normal_ladders()[0], n, seed)
     compare(draws[0], draws[1:2], steps=1)  # imports and caches count for neither
 
     began = time.process_time()
@@ -279,7 +264,7 @@ def overhead(n: int, *, seed: int, steps: int = _OVERHEAD_STEPS) -> OverheadRow:
     apart = time.process_time() - began
     began = time.process_time()
     complete(compare(draws[0], draws[1:], steps=steps))
-    return OverheadRow(sources=_OVERHEAD_SOURCES, together=time.process_time() - began, apart=apart)
+    return OverheadRow(sources=len(draws) - 1, together=time.process_time() - began, apart=apart)
 
 
 def conclude(rows: Sequence[LadderRow | TwinRow | RungRow | OverheadRow]) -> Conclusion:
@@ -393,7 +378,6 @@ STUDIES = (
     Study(
         name="ladder",
         title="How often sources of known order are ranked correctly",
-        group="bench",
         measure=_measure,
         conclude=conclude,
         tables=_TABLES,

@@ -226,7 +226,6 @@ STUDIES = (
     Study(
         name="speed",
         title="Cost of a training step, of a bound and of a whole run",
-        group="bench",
         measure=_measure,
         conclude=conclude,
         tables=_TABLES,

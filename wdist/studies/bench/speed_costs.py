@@ -37,16 +37,17 @@ _ARRAY_BYTES = 2 << 30
 _ARRAY_DIM = 1024
 _DISPLAYED = "10s"
 _ARRAY_STEPS = 24
+_REPETITIONS = 3
 _SMALL = (900, 8, 8)
 """Each side of small data: as many images of 8 x 8 pixels as in ``samples/``."""
-_FIRST_STEP = """
+_FIRST_GRADIENT = """
 import os, time
 from wdist.cli.main import main
 import torch
 
 def backward(loss, *arguments, **options):
     real(loss, *arguments, **options)
-    print(time.time(), time.process_time(), flush=True)
+    print(time.process_time(), flush=True)
     os._exit(0)
 
 real, torch.Tensor.backward = torch.Tensor.backward, backward
@@ -111,14 +112,14 @@ def _forget_peak() -> None:
         _CLEAR.write_text("5")
 
 
-def _in_a_child(work: Callable[..., float], *arguments: object) -> float:
-    """The value of ``work`` in a fresh process."""
+def _in_a_child(work: Callable[..., float], *arguments: object) -> list[float]:
+    """The one value of ``work`` in a fresh process."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(work, *arguments).result()
+        return [pool.submit(work, *arguments).result()]
 
 
 def _step_memory(name: str) -> float:
-    """Bytes by which a few steps of a scheme raise the peak of a process that holds the samples already."""
+    """Megabytes by which a few steps of a scheme raise the peak of a process that holds the samples already."""
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(_MEMORY_BATCH, _MEMORY_SHAPE.inputs, generator=generator) for _ in range(2))
@@ -130,7 +131,7 @@ def _step_memory(name: str) -> float:
     training = SCHEMES[name].start(_MEMORY_SHAPE, seed=0)
     for _ in range(_MEMORY_STEPS):
         training.step(a, b)
-    return float(_peak_bytes() - before)
+    return (_peak_bytes() - before) / 2**20
 
 
 def _array_memory(folder: str) -> float:
@@ -171,13 +172,21 @@ class _Stopwatch:
                 self.ended = time.perf_counter()
 
 
-def _evaluation_share(a: Any, b: Any, *, seed: int) -> float:
-    """Share of everything but training between the first critic and the transport of one default run."""
-    watch = _Stopwatch()
-    complete(estimate(a, b, baselines="none", seed=seed, observer=watch))
-    assert watch.began is not None, "a default run has a critic"
-    seconds = (watch.ended or time.perf_counter()) - watch.began
-    return (seconds - watch.training) / seconds
+def _evaluation_shares(sides: Callable[[int], tuple[Any, Any]], seeds: Sequence[int]) -> list[float]:
+    """Share of everything but training between the first critic and the transport of a default run, for each seed."""
+    found = []
+    for seed in seeds:
+        watch = _Stopwatch()
+        complete(estimate(*sides(seed), baselines="none", seed=seed, observer=watch))
+        assert watch.began is not None, "a default run has a critic"
+        seconds = (watch.ended or time.perf_counter()) - watch.began
+        found.append((seconds - watch.training) / seconds)
+    return found
+
+
+def _normal_sides(seed: int) -> tuple[Any, Any]:
+    pair = gaussian_shift(100, 1.0)
+    return pair.a, pair.b
 
 
 def _display_share(seed: int) -> float:
@@ -204,30 +213,26 @@ def _swallow(master: int) -> None:
             pass
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Taken:
-    """Seconds of a process."""
-
-    processor: float
-    """Independent of other work on the machine."""
-    wall: float
-
-
-def _start(arguments: Sequence[str]) -> _Taken:
-    """Time of a whole command."""
-    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "wdist", *arguments], capture_output=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return _Taken(processor=processor, wall=time.perf_counter() - began)
+def _help_seconds() -> list[float]:
+    """Processor seconds of ``wdist --help``, of several runs after the one that fills the disk's cache."""
+    found = []
+    for _ in range(1 + _REPETITIONS):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "wdist", "--help"], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return found[1:]
 
 
-def _first_step(folder: str) -> _Taken:
-    """Time from the start of a default estimate to its first gradient."""
-    began = time.time()
-    command = [sys.executable, "-c", _FIRST_STEP]
-    said = subprocess.run(command, capture_output=True, check=True, cwd=folder, env=_same_path(), text=True).stdout.split()
-    return _Taken(processor=float(said[1]), wall=float(said[0]) - began)
+def _first_gradient_seconds() -> list[float]:
+    """Processor seconds from the start of a default estimate to its first gradient, likewise."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, side in zip(("a.h5", "b.h5"), _small_sides(), strict=True):
+            with h5py.File(Path(folder) / name, "w") as file:
+                file["images"] = side
+        command = [sys.executable, "-c", _FIRST_GRADIENT]
+        how: Any = {"capture_output": True, "check": True, "cwd": folder, "env": _same_path(), "text": True}
+        return [float(subprocess.run(command, **how).stdout) for _ in range(1 + _REPETITIONS)][1:]
 
 
 def _same_path() -> dict[str, str]:
@@ -241,88 +246,48 @@ def _small_sides(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measure_costs(*, quick: bool, seeds: Sequence[int], wanted: Callable[[str], bool]) -> Iterator[CostRow | Skipped]:
-    """Measures the selected costs, the cheap ones first; one that fails is left out, and the rest goes on.
-
-    Arguments:
-        quick: leaves out measurements of minutes.
-        seeds: one repetition each.
-        wanted: selects costs by name.
-    """
-    costs: dict[str, Callable[[], CostRow]] = {
-        "help": _help,
-        "start": _first_steps,
-        "evaluation": lambda: _evaluation(seeds[:1] if quick else seeds),
-        "evaluation small": lambda: _evaluation_small(seeds[:1] if quick else seeds),
-        "display": lambda: _display(seeds[:1] if quick else seeds),
-        **{f"memory {name}": partial(_memory, name) for name in _MEMORY_SCHEMES if SCHEMES[name].missing is None},
-    }
-    if not quick:
-        costs["memory array"] = _arrays
-    for name, measure in costs.items():
-        if wanted(name):
+    """Measures the selected costs, the cheap ones first; one that fails is left out, and the rest goes on."""
+    for cost in _costs(quick=quick, seeds=seeds[:1] if quick else seeds):
+        if wanted(cost.name):
             try:
-                yield measure()
+                values = cost.measure()
+                yield CostRow(name=cost.name, what=cost.what, value=median(values), unit=cost.unit, values=tuple(values))
             except (WdistError, OSError, subprocess.SubprocessError) as error:
-                yield Skipped(name=name, reason=str(error))
+                yield Skipped(name=cost.name, reason=str(error))
 
 
-def _evaluation(seeds: Sequence[int]) -> CostRow:
-    pair = gaussian_shift(100, 1.0)
-    shares = [_evaluation_share(pair.a, pair.b, seed=seed) for seed in seeds]
-    what = "freezing, certificate and evaluation in a default run on normals of 100 dimensions"
-    return _repeated("evaluation", what, "of the time", shares)
+@dataclass(frozen=True, kw_only=True)
+class _Cost:
+    name: str
+    what: str
+    unit: str
+    measure: Callable[[], Sequence[float]]
 
 
-def _evaluation_small(seeds: Sequence[int]) -> CostRow:
-    shares = [_evaluation_share(*_small_sides(seed), seed=seed) for seed in seeds]
-    what = f"the same on two sets of {_SMALL[0]} in {_SMALL[1] * _SMALL[2]} dimensions"
-    return _repeated("evaluation small", what, "of the time", shares)
+def _costs(*, quick: bool, seeds: Sequence[int]) -> Iterator[_Cost]:
+    """All costs; the quick form leaves out measurements of minutes."""
+    yield _Cost(name="help", what="wdist --help", unit="s of processor", measure=_help_seconds)
+    start = f"the first gradient of a default estimate from two sets of {_SMALL[0]}"
+    yield _Cost(name="start", what=start, unit="s of processor", measure=_first_gradient_seconds)
+    evaluation = "freezing, certificate and evaluation in a default run"
+    for name, what, sides in (
+        ("evaluation", "on normals of 100 dimensions", _normal_sides),
+        ("evaluation small", f"on two sets of {_SMALL[0]} in {_SMALL[1] * _SMALL[2]} dimensions", _small_sides),
+    ):
+        shares = partial(_evaluation_shares, sides, seeds)
+        yield _Cost(name=name, what=f"{evaluation} {what}", unit="of the time", measure=shares)
+    display = f"the live display of a default run of {_DISPLAYED}"
+    yield _Cost(name="display", what=display, unit="of one core", measure=lambda: [_display_share(seed) for seed in seeds])
+    for name in _MEMORY_SCHEMES:
+        if SCHEMES[name].missing is None:
+            what = f"memory of a step at {_MEMORY_SHAPE}, batch {_MEMORY_BATCH}: {SCHEMES[name].title}"
+            yield _Cost(name=f"memory {name}", what=what, unit="MB", measure=partial(_in_a_child, _step_memory, name))
+    if not quick:
+        what = f"peak memory of an estimate from {_ARRAY_BYTES / 2**30:g} GB of samples: {_ARRAY_STEPS} steps, no transport"
+        yield _Cost(name="memory array", what=what, unit="times the samples", measure=_array_peak)
 
 
-def _display(seeds: Sequence[int]) -> CostRow:
-    what = f"the live display of a default run of {_DISPLAYED}"
-    shares = [_display_share(seed) for seed in seeds]
-    return _repeated("display", what, "of one core", shares)
-
-
-def _first_steps() -> CostRow:
-    with tempfile.TemporaryDirectory() as folder:
-        _write_small(folder)
-        _first_step(folder)  # once to fill the disk's cache
-        measured = [_first_step(folder) for _ in range(3)]
-    return _started("start", f"the first gradient of a default estimate from two sets of {_SMALL[0]}", measured)
-
-
-def _help() -> CostRow:
-    _start(["--help"])  # as above
-    return _started("help", "wdist --help", [_start(["--help"]) for _ in range(3)])
-
-
-def _started(name: str, what: str, measured: Sequence[_Taken]) -> CostRow:
-    wall = median(taken.wall for taken in measured)
-    values = [taken.processor for taken in measured]
-    return _repeated(name, f"{what} ({wall:.2g} s of wall-clock time)", "s of processor", values)
-
-
-def _memory(name: str) -> CostRow:
-    what = f"memory of a step at {_MEMORY_SHAPE}, batch {_MEMORY_BATCH}: {SCHEMES[name].title}"
-    return CostRow(name=f"memory {name}", what=what, value=_in_a_child(_step_memory, name) / 2**20, unit="MB")
-
-
-def _arrays() -> CostRow:
+def _array_peak() -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         _write_arrays(folder, _ARRAY_BYTES)
-        peak = _in_a_child(_array_memory, folder)
-    size = f"{_ARRAY_BYTES / 2**30:g} GB of samples"
-    what = f"peak memory of an estimate from {size}: {_ARRAY_STEPS} steps, no transport"
-    return CostRow(name="memory array", what=what, value=peak, unit="times the samples")
-
-
-def _write_small(folder: str) -> None:
-    for name, side in zip(("a.h5", "b.h5"), _small_sides(), strict=True):
-        with h5py.File(Path(folder) / name, "w") as file:
-            file["images"] = side
-
-
-def _repeated(name: str, what: str, unit: str, values: list[float]) -> CostRow:
-    return CostRow(name=name, what=what, value=median(values), unit=unit, values=tuple(values))
+        return _in_a_child(_array_memory, folder)

@@ -154,14 +154,7 @@ RACES = (
 def run_race(
     race: Race, contenders: Sequence[str], *, seeds: Sequence[int], data: Path | None, shorter: int = 1
 ) -> Iterator[RaceRow]:
-    """Runs all schemes.
-
-    Arguments:
-        race: pair and network.
-        contenders: available schemes beside the paper's.
-        seeds: seeds of samples, weights and minibatches.
-        data: folder of data sets.
-        shorter: divides the steps of the paper's scheme.
+    """Runs the paper's scheme, whose steps ``shorter`` divides, and all contenders.
 
     Raises:
         SourceError: the data are missing.

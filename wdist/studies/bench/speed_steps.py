@@ -123,15 +123,7 @@ def _now(device: torch.device) -> float:
 def time_steps(
     case: StepCase, schemes: Sequence[str], *, seeds: Sequence[int], rounds: int, device: torch.device = CPU
 ) -> Iterator[StepRow | Skipped]:
-    """Times the steps of all schemes.
-
-    Arguments:
-        case: network and batch.
-        schemes: names of available schemes, the floor among them.
-        seeds: seeds of weights and samples.
-        rounds: rounds with each seed, of one block for each scheme.
-        device: where to train.
-    """
+    """Times the steps of available schemes, the floor among them, in rounds of one block each, for every seed."""
     ratios: dict[str, list[float]] = {name: [] for name in schemes}
     own_ratios: dict[str, list[float]] = {name: [] for name in schemes}
     seconds: dict[str, list[float]] = {name: [] for name in schemes}
@@ -226,13 +218,7 @@ class SideBySideRow:
 
 
 def time_side_by_side(case: SideBySideCase, *, seeds: Sequence[int], rounds: int) -> SideBySideRow:
-    """Times both ways to train several critics.
-
-    Arguments:
-        case: shape, batch and optimiser.
-        seeds: seeds of samples and weights.
-        rounds: rounds with each seed, of one block for each way.
-    """
+    """Times both ways to train several critics in rounds of one block each, for every seed."""
     ratios, seconds = [], []
     for seed in seeds:
         alone, together = _ways(case, seed)

@@ -17,7 +17,7 @@ from wdist.data.sources.pairs import KnownPair
 from wdist.data.sources.source import EndlessSource, FiniteSource
 from wdist.errors import SourceError
 from wdist.estimation.estimate import estimate
-from wdist.estimation.result import Attempt, CriticResult, Estimate
+from wdist.estimation.result import CriticResult, Estimate
 from wdist.studies.bench import contrast
 from wdist.studies.bench.tightness_pairs import FINITE, KNOWN, SIZES, FiniteCase, KnownCase
 from wdist.studies.bench.tightness_rows import FiniteRow, KnownRow, Run, conclude
@@ -210,19 +210,15 @@ def _course(critic: CriticResult, unit: float) -> tuple[tuple[float, float], ...
         best = max(best, value)
         points.append((seconds, best / unit))
 
-    for attempt in critic.tried or (_only_attempt(critic),):
-        if attempt.chosen:
+    tried = [(attempt.chosen, attempt.seconds, attempt.validation) for attempt in critic.tried]
+    alone = (True, critic.seconds, max((point.validation for point in critic.history), default=0.0))
+    for chosen, seconds, validation in tried or [alone]:
+        if chosen:
             for point in critic.history[:: -(-len(critic.history) // _COURSE_POINTS) or 1]:
                 reached(passed + point.seconds, point.validation)
-        passed += attempt.seconds
-        reached(passed, attempt.validation)
+        passed += seconds
+        reached(passed, validation)
     return tuple(points)
-
-
-def _only_attempt(critic: CriticResult) -> Attempt:
-    """The one attempt of a critic that was not selected from several."""
-    value = max((point.validation for point in critic.history), default=0.0)
-    return Attempt(name=critic.name, validation=value, seconds=critic.seconds, steps=critic.steps, chosen=True)
 
 
 _PAIR = (
@@ -241,7 +237,6 @@ STUDIES = (
     Study(
         name="tightness",
         title="How much of the truth the certified interval reaches",
-        group="bench",
         measure=_measure,
         conclude=conclude,
         tables=(

@@ -139,7 +139,6 @@ STUDIES = (
     Study(
         name="figure12",
         title="Convergence of Björck at beta = 0.0003",
-        group="reproduce",
         source="figure 12, appendix B.1",
         measure=_over_iterations,
         operations=lambda quick: ITERATIONS * 4.0 * SIZE**3 * 2,
@@ -147,7 +146,6 @@ STUDIES = (
     Study(
         name="figure13",
         title="Convergence of Björck for different beta",
-        group="reproduce",
         source="figure 13, appendix B.1",
         measure=_over_beta,
         operations=lambda quick: (_BETAS + len(_SHOWN)) * FEW_ITERATIONS * 4.0 * SIZE**3 * 4,

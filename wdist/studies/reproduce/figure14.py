@@ -120,7 +120,6 @@ STUDIES = (
     Study(
         name="figure14",
         title="Björck against spectral normalisation over training",
-        group="reproduce",
         source="figure 14, appendix B.2",
         measure=_measure,
         operations=lambda quick: sum(critic.operations(dim) for (_, dim), critic in _critics(quick).items()),

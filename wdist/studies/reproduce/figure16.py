@@ -97,7 +97,6 @@ STUDIES = (
     Study(
         name="figure16",
         title="Jacobian singular values on MNIST",
-        group="reproduce",
         source="figure 16, appendix G.3",
         measure=_measure,
         operations=lambda quick: classifier.operations(quick, classifiers=2, jacobians=2),

@@ -11,10 +11,9 @@ import torch
 from wdist.data.sources.pairs import absolute_value
 from wdist.estimation.result import CriticResult
 from wdist.studies.panels import Panel, Series
-from wdist.studies.reproduce.paper_critic import TITLES, PaperCritic, trained
+from wdist.studies.reproduce.paper_critic import TITLES, PaperCritic, trained, truth_check
 from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study
 
-TRUTH = 1.0
 HIDDEN_LAYERS, WIDTH = 3, 128
 """From the paper."""
 NOT_PRESERVING = ("relu", "tanh", "maxout:2")
@@ -49,22 +48,14 @@ def _curve(result: CriticResult) -> Series:
 
 
 def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
-    pair, found = absolute_value(), {}
-    for activation, result in trained(_critics(conditions.quick), lambda _: pair, conditions):
+    critics, pair, found = _critics(conditions.quick), absolute_value(), {}
+    for activation, result in trained(critics, lambda _: pair, conditions):
         found[activation] = result
         yield Comparison(row=TITLES[activation], column="objective value", ours=result.population.estimate)
     values = {activation: result.population.estimate for activation, result in found.items()}
     target = Series(name="|x|", x=(-1.5, 0.0, 1.5), y=(1.5, 0.0, 1.5), reference=True)
     yield Conclusion(
-        settings={
-            "hidden layers": HIDDEN_LAYERS,
-            "width": WIDTH,
-            "optimizer": "aggmo",
-            "steps": _QUICK_STEPS if conditions.quick else _STEPS,
-            "batch size": _BATCH,
-            "constraint": "bjorck",
-            "truth": TRUTH,
-        },
+        settings={"hidden layers": HIDDEN_LAYERS, **critics["relu"].facts},
         checks=(
             ClaimCheck(
                 claim="Activations that do not preserve gradient norm cannot approximate the absolute value.",
@@ -76,11 +67,7 @@ def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
                 holds=all(values[activation] >= _TOUCHES for activation in PRESERVING),
                 detail=", ".join(f"{TITLES[activation]} {values[activation]:.3f}" for activation in PRESERVING),
             ),
-            ClaimCheck(
-                claim="No certified value exceeds the truth, 1.",
-                holds=max(values.values()) <= TRUTH,
-                detail=f"the largest is {max(values.values()):.6f}",
-            ),
+            truth_check("certified value", values.values()),
         ),
         panels=tuple(
             Panel(
@@ -99,7 +86,6 @@ STUDIES = (
     Study(
         name="figure4",
         title="Approximating the absolute value",
-        group="reproduce",
         source="figure 4, section 7.1.1, appendix H.1",
         measure=_measure,
         operations=lambda quick: sum(critic.operations(1) for critic in _critics(quick).values()),

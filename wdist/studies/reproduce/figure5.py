@@ -12,10 +12,9 @@ import torch
 from wdist.data.sources.pairs import cones
 from wdist.estimation.result import CriticResult
 from wdist.studies.panels import Surface
-from wdist.studies.reproduce.paper_critic import TITLES, PaperCritic, trained
+from wdist.studies.reproduce.paper_critic import TITLES, TRUTH, PaperCritic, trained, truth_check
 from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study
 
-TRUTH = 1.0
 HIDDEN_LAYERS, WIDTH = 3, 312
 """From the paper."""
 PEAKS = ((-2.0, 0.0), (0.0, 0.0), (2.0, 0.0))
@@ -74,19 +73,9 @@ def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
     for activation in _BEST:
         for (x, y), height in zip(PEAKS, peaks[activation], strict=True):
             yield Comparison(row=TITLES[activation], column=f"height of the peak at ({x:g}, {y:g})", ours=height, paper=TRUTH)
-    largest = max(result.population.lower for result in found.values())
     best = max(_BEST, key=lambda activation: values[activation])
-    first = critics[_WORST[0]]
     yield Conclusion(
-        settings={
-            "hidden layers": HIDDEN_LAYERS,
-            "width": first.width,
-            "optimizer": first.optimizer,
-            "steps": first.steps,
-            "batch size": first.batch_size,
-            "constraint": "bjorck",
-            "truth": TRUTH,
-        },
+        settings={"hidden layers": HIDDEN_LAYERS, **critics["relu"].facts},
         checks=(
             ClaimCheck(
                 claim="Networks that do not preserve gradient norm distort the shape of the function.",
@@ -98,11 +87,7 @@ def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
                 holds=min(peaks[best]) >= _TOUCHES,
                 detail=f"{TITLES[best]}: heights {', '.join(f'{height:.3f}' for height in peaks[best])}; the optimum has 1",
             ),
-            ClaimCheck(
-                claim="No lower confidence bound exceeds the truth, 1.",
-                holds=largest <= TRUTH,
-                detail=f"the largest is {largest:.6f}",
-            ),
+            truth_check("lower confidence bound", (result.population.lower for result in found.values())),
         ),
         panels=tuple(_surface(result, activation, values[activation]) for activation, result in found.items()),
         remarks=("The paper shows objective values in its picture only, not in its text; the truth is 1.",),
@@ -113,7 +98,6 @@ STUDIES = (
     Study(
         name="figure5",
         title="Approximating three circular cones",
-        group="reproduce",
         source="figure 5, section 7.1.1, appendix H.1",
         measure=_measure,
         operations=lambda quick: sum(critic.operations(2) for critic in _critics(quick).values()),

@@ -180,7 +180,6 @@ STUDIES = (
     Study(
         name="figure6",
         title="Jacobian spectral norms and activation statistics on MNIST",
-        group="reproduce",
         source="figure 6, section 7.1.2, appendix H.4",
         measure=_measure,
         operations=lambda quick: classifier.operations(quick, classifiers=len(CONSTANTS) + 1, jacobians=2),

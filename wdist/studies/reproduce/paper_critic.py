@@ -1,6 +1,6 @@
 """Critics of the paper's synthetic experiments, each trained by ``estimate`` on a pair with known W1."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ from wdist.estimation.estimate import estimate
 from wdist.estimation.result import CriticResult
 from wdist.studies.dual_training import critic_operations
 from wdist.studies.progress import SuiteProgress
-from wdist.studies.study import Conditions, complete
+from wdist.studies.study import ClaimCheck, Conditions, complete
 
 TITLES = {
     "relu": "ReLU",
@@ -21,6 +21,8 @@ TITLES = {
     "full-sort": "FullSort",
 }
 """Activations as the paper writes them."""
+TRUTH = 1.0
+"""W1 of all pairs of these experiments."""
 Key = TypeVar("Key")
 
 
@@ -55,12 +57,22 @@ class PaperCritic:
             schedule=self.schedule,
         )
 
+    @property
+    def facts(self) -> dict[str, str | int | float]:
+        """Settings that the critics of an experiment share."""
+        return {
+            "width": self.width,
+            "optimizer": self.optimizer,
+            "steps": self.steps,
+            "batch size": self.batch_size,
+            "constraint": self.constraint,
+            "truth": TRUTH,
+        }
+
     def operations(self, dim: int) -> float:
         """Operations of its training on samples of that dimension."""
-        muon = self.optimizer == "muon"
-        return critic_operations(
-            dim=dim, width=self.width, depth=self.depth, batch=2 * self.batch_size, steps=self.steps, muon=muon
-        )
+        muon, batch = self.optimizer == "muon", 2 * self.batch_size
+        return critic_operations(dim=dim, width=self.width, depth=self.depth, batch=batch, steps=self.steps, muon=muon)
 
 
 def trained(
@@ -93,3 +105,9 @@ def trained(
                 command="reproduce",
             )
         yield key, complete(result).critic
+
+
+def truth_check(what: str, values: Iterable[float]) -> ClaimCheck:
+    """Checks that no value of some kind exceeds the truth."""
+    largest = max(values)
+    return ClaimCheck(claim=f"No {what} exceeds the truth, 1.", holds=largest <= TRUTH, detail=f"the largest is {largest:.6f}")

@@ -148,7 +148,6 @@ STUDIES = (
     Study(
         name="figure10",
         title="Pre-activations and activations for the absolute value",
-        group="reproduce",
         source="figure 10, appendix A.1",
         measure=partial(look, ABSOLUTE_VALUE),
         operations=lambda quick: ABSOLUTE_VALUE.operations,
@@ -156,7 +155,6 @@ STUDIES = (
     Study(
         name="figure11",
         title="Pre-activations and activations for the letter W",
-        group="reproduce",
         source="figure 11, appendix A.1",
         measure=partial(look, LETTER_W),
         operations=lambda quick: LETTER_W.operations,

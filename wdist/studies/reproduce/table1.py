@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from wdist.data.sources.pairs import sphere
 from wdist.studies.panels import Panel, Series
-from wdist.studies.reproduce.paper_critic import TITLES, PaperCritic, trained
+from wdist.studies.reproduce.paper_critic import TITLES, PaperCritic, trained, truth_check
 from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study
 
 DIMENSIONS = (128, 256, 512)
@@ -23,7 +23,6 @@ VALUES = {
     "full-sort": {(128, 3): 1.00, (128, 7): 1.00, (256, 3): 1.00, (256, 7): 1.00, (512, 3): 1.00, (512, 7): 1.00},
 }
 """Table 1: activation -> (dimension, depth) -> dual value; the truth is 1."""
-TRUTH = 1.0
 _ROUNDING = 0.005
 """Rounding of the paper's two decimals."""
 _NOISE = 0.01
@@ -53,21 +52,15 @@ def _critics(quick: bool) -> dict[Cell, PaperCritic]:
 
 
 def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
+    critics = _critics(conditions.quick)
     found: dict[Cell, float] = {}
-    for (activation, dim, depth), result in trained(_critics(conditions.quick), lambda cell: sphere(cell[1]), conditions):
+    for (activation, dim, depth), result in trained(critics, lambda cell: sphere(cell[1]), conditions):
         value = found[activation, dim, depth] = result.population.estimate
         paper = VALUES[activation][dim, depth]
         yield Comparison(row=TITLES[activation], column=f"dimension {dim}, depth {depth}", ours=value, paper=paper)
     columns = list(dict.fromkeys((dim, depth) for _, dim, depth in found))
     yield Conclusion(
-        settings={
-            "width": _QUICK_WIDTH if conditions.quick else _WIDTH,
-            "steps": _QUICK_STEPS if conditions.quick else _STEPS,
-            "batch size": _QUICK_BATCH if conditions.quick else _BATCH,
-            "optimizer": "muon",
-            "constraint": "bjorck",
-            "truth": TRUTH,
-        },
+        settings=next(iter(critics.values())).facts,
         checks=_checks(found, columns),
         panels=(_panel(found, columns),),
         remarks=(
@@ -89,7 +82,6 @@ def _checks(found: dict[Cell, float], columns: list[tuple[int, int]]) -> tuple[C
         activation: [column for column in columns if found[activation, *column] < VALUES[activation][column] - _ROUNDING]
         for activation in ("maxmin", "full-sort")
     }
-    highest = max(found.values())
     return (
         ClaimCheck(
             claim="The order of the activations: ReLU, Maxout, MaxMin, FullSort.",
@@ -106,9 +98,7 @@ def _checks(found: dict[Cell, float], columns: list[tuple[int, int]]) -> tuple[C
             )
             for activation, missed in behind.items()
         ),
-        ClaimCheck(
-            claim="No certified value exceeds the truth, 1.", holds=highest <= TRUTH, detail=f"the largest is {highest:.6f}"
-        ),
+        truth_check("certified value", found.values()),
     )
 
 
@@ -136,7 +126,6 @@ STUDIES = (
     Study(
         name="table1",
         title="Effect of problem dimensionality",
-        group="reproduce",
         source="table 1, section 7.1.1, appendix H.1",
         measure=_measure,
         operations=lambda quick: sum(critic.operations(dim) for (_, dim, _), critic in _critics(quick).items()),

@@ -157,9 +157,9 @@ def _contests(conditions: Conditions) -> tuple[list[_Contest], list[str]]:
 
 def _contest(column: str, conditions: Conditions) -> _Contest:
     if column == "digits":
-        data, generator = _samples()
+        data, drawer = _samples()
         access = Access(trust=True, download=conditions.download)  # the code comes with this very checkout
-        return _Contest(column=column, data=data, generator=generator, words="from samples/", access=access)
+        return _Contest(column=column, data=data, generator=drawer, words="from samples/", access=access)
     generator = conditions.generators.get(column)
     return _Contest(
         column=column,
@@ -174,7 +174,9 @@ def _trained(contest: _Contest, folder: Path, conditions: Conditions) -> str:
     """The address of a generator that is trained now."""
     conditions.observer.notify(Stage(what=f"training a generator on {TITLES[contest.column]}, {GAN_STEPS} steps"))
     settings = GanSettings(data=contest.data, seed=conditions.seed)
-    return complete(train_gan(folder / contest.column, settings, device=conditions.device, access=contest.access)).generator
+    result = complete(train_gan(folder / contest.column, settings, device=conditions.device, access=contest.access))
+    assert result.generator is not None, "a complete training leaves a generator"
+    return result.generator
 
 
 def _samples() -> tuple[str, str]:
@@ -296,7 +298,6 @@ STUDIES = (
     Study(
         name="table2",
         title="W1 between generators and their data",
-        group="reproduce",
         source="table 2, section 7.2, appendix H.2",
         measure=_measure,
         operations=_operations,

@@ -102,7 +102,6 @@ STUDIES = (
     Study(
         name="table3",
         title="Runtime of matrix-vector Björck",
-        group="reproduce",
         source="table 3, appendix B.4",
         measure=_measure,
         operations=_operations,
