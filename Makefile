@@ -7,8 +7,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 TORCH := $(shell sed -n 's/^pinned = .*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 JOBS ?= 2
-# One thread a worker: on small tensors more threads only wait for each other.
-ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg
+# One thread per worker: on small tensors more threads only wait for each other. `make test THREADS=4` asks for more.
+THREADS ?= 1
+TEST_ENVIRONMENT := OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) MPLBACKEND=Agg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -22,7 +23,7 @@ demo: $(VENV)/.installed  ## make the environment and bound the distance between
 	$(BIN)/wdist estimate samples/digits-low.h5 samples/digits-high.h5 -o demo/estimate.json --plot demo/estimate.png
 
 test: $(VENV)/.installed-test  ## make the environment and run the tests
-	$(ONE_THREAD) $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(PYTEST_FLAGS)
+	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(PYTEST_FLAGS)
 
 lint: $(VENV)/.installed-lint  ## ruff, mypy, import-linter
 	$(BIN)/ruff format --check .
@@ -34,8 +35,8 @@ reformat: $(VENV)/.installed-lint  ## let ruff rewrite the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-readme: $(VENV)/.installed-test  ## regenerate what the README quotes
-	$(BIN)/python tests/readme.py
+readme: $(VENV)/.installed-test  ## regenerate the output that the README and the guide quote
+	$(BIN)/python tests/quotations.py
 
 clean:  ## remove the environment, caches and what the demo wrote
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

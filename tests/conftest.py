@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-# Tests run side by side, one process a core; more threads in each would only wait for each other. Set before torch is imported,
-# so that subprocesses inherit it.
+# Tests run side by side, one process per core; more threads in each would only wait for each other, unless the environment asks
+# for them. Set before torch is imported, so that subprocesses inherit it.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -14,7 +14,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import torch
 from hypothesis import settings
 
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 # The same examples in every run, and no deadline: the first call of a function may compile, load or wait for the other worker.
 settings.register_profile("wdist", derandomize=True, deadline=None, database=None)
 settings.load_profile("wdist")
@@ -37,8 +37,8 @@ def samples(repository):
 @pytest.fixture
 def no_transport(monkeypatch):
     """No upper end: between many samples it takes longer than all the rest."""
-    monkeypatch.setattr("wdist.estimation.question.TRANSPORT_SECONDS", 1e-9)
-    monkeypatch.setattr("wdist.estimation.question.POPULATION_SECONDS", 1e-9)
+    monkeypatch.setattr("wdist.estimation.run.TRANSPORT_SECONDS", 1e-9)
+    monkeypatch.setattr("wdist.estimation.run.POPULATION_SECONDS", 1e-9)
 
 
 @pytest.fixture

@@ -6,21 +6,22 @@ import numpy as np
 import ot
 import torch
 
-from wdist.critics.catalogue import RECIPES
-from wdist.critics.recipe import CriticRecipe
+from wdist.critics.networks import StackedCritic
 from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
 from wdist.data.pairing import Pair, open_pair
-from wdist.estimation.evaluation import Statement, run_trial
+from wdist.estimation.evaluation import ErrorBudget, evaluate_critic
 from wdist.estimation.result import CriticResult
-from wdist.estimation.task import Task
 from wdist.ground_metric import L2, GroundMetric
 from wdist.training.budget import Budget
+from wdist.training.catalogue import CATALOGUE
+from wdist.training.kind import DataShape, TrainingJob
+from wdist.training.networks import NetworkKind
 from wdist.training.observer import Silent
 
 CPU = torch.device("cpu")
-STATEMENT = Statement(confidence=0.95, method="welch", bounds=1)
-TRAINED = [name for name, recipe in RECIPES.items() if isinstance(recipe, CriticRecipe)]
+ERRORS = ErrorBudget(confidence=0.95, method="welch")
+TRAINED = [name for name, kind in CATALOGUE.items() if isinstance(kind, NetworkKind)]
 """Networks, which gradients train."""
 SMALL = CriticSettings(width=16, depth=3, group_size=4, batch_size=32)
 
@@ -38,13 +39,11 @@ def trial(
     steps: int = 10,
     seed: int = 0,
     settings: CriticSettings = SMALL,
-    statement: Statement = STATEMENT,
+    errors: ErrorBudget = ERRORS,
     metric: GroundMetric = L2,
 ) -> CriticResult:
-    """Trains and judges one critic of the catalogue."""
-    return judged(
-        pair_of(a, b, seed=seed), name=name, steps=steps, seed=seed, settings=settings, statement=statement, metric=metric
-    )
+    """Trains and evaluates one critic of the catalogue."""
+    return judged(pair_of(a, b, seed=seed), name=name, steps=steps, seed=seed, settings=settings, errors=errors, metric=metric)
 
 
 def judged(
@@ -54,24 +53,42 @@ def judged(
     steps: int = 10,
     seed: int = 0,
     settings: CriticSettings = SMALL,
-    statement: Statement = STATEMENT,
+    errors: ErrorBudget = ERRORS,
     observer: Any = None,
     metric: GroundMetric = L2,
 ) -> CriticResult:
     """As :func:`trial`, on a pair that is open already."""
     try:
-        task = Task(
-            pair=pair,
-            settings=settings,
-            budget=Budget(steps=steps),
-            seed=seed,
-            device=CPU,
-            observer=observer or Silent(),
-            metric=metric,
-        )
-        return run_trial(RECIPES[name], task, statement=statement)
+        spec = CATALOGUE[name].resolve(settings, DataShape.of(pair), metric)
+        job = TrainingJob(pair=pair, seed=seed, device=CPU, observer=observer or Silent())
+        trained = spec.fit(job, None if spec.budget is None else Budget(steps=steps))
+        return evaluate_critic(trained, pair, errors, metric=metric, seed=seed)
     finally:
         pair.close()
+
+
+def shape_of(
+    dim: int, *, event_shape: tuple[int, ...] | None = None, samples: int | None = None, directions: float = 3
+) -> DataShape:
+    """What settings follow from, made up."""
+    return DataShape(event_shape=event_shape or (dim,), dim=dim, participation=min(directions, dim), samples=samples)
+
+
+def network(
+    name: str,
+    dim: int,
+    settings: CriticSettings,
+    generator: torch.Generator,
+    *,
+    event_shape: tuple[int, ...] | None = None,
+    metric: GroundMetric = L2,
+) -> StackedCritic:
+    """A network of the catalogue with fresh weights."""
+    shape, kind = shape_of(dim, event_shape=event_shape), CATALOGUE[name]
+    assert isinstance(kind, NetworkKind)
+    spec = kind.resolve(settings, shape, metric)
+    assert isinstance(spec.kind, NetworkKind)
+    return spec.kind.build(spec, shape, generator)
 
 
 def two_moons(n: int, m: int, dim: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,10 @@
-"""What can go wrong, in sentences that end with the way out, and the exit status that each becomes."""
+"""Errors in sentences that end with the way out, and the exit status of each."""
 
 from enum import IntEnum
 
 
 class ExitStatus(IntEnum):
-    """Exit statuses of the command line; documented in the README and relied on by scripts."""
+    """Exit statuses of the command line, which scripts rely on."""
 
     DONE = 0
     GATE_FAILED = 1
@@ -16,7 +16,7 @@ class ExitStatus(IntEnum):
 
 
 class WdistError(Exception):
-    """Base of every error that is the user's to mend: one sentence, ending with the way out."""
+    """Base of every error that the user can fix: one sentence, ending with the way out."""
 
     exit_status: ExitStatus = ExitStatus.BAD_INPUT
 
@@ -26,7 +26,7 @@ class UsageError(WdistError):
 
 
 class SourceError(WdistError):
-    """A source that cannot be read, or holds what no distance can be computed from."""
+    """A source that cannot be read, or whose content has no distances."""
 
 
 class TrustRequired(SourceError):
@@ -38,7 +38,7 @@ class OutputError(WdistError):
 
 
 class DeviceError(WdistError):
-    """A device that was asked for and is not there."""
+    """A requested device that is not available."""
 
 
 class VerificationFailed(WdistError):

@@ -1,4 +1,4 @@
-"""The distance between two samples that W1 is measured in: the norm of their difference, for three norms."""
+"""Ground metrics: the norm of the difference of two samples, for three norms."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class GroundMetric:
         return {1.0: math.inf, 2.0: 2.0, math.inf: 1.0}[self.p]
 
     def diameter(self, low: float, high: float, dim: int) -> float:
-        """Of the box [low, high]^dim; a 1-Lipschitz function has no larger range there."""
+        """Diameter of the box [low, high]^dim; a 1-Lipschitz function has no larger range there."""
         return (high - low) * self.of_ones(dim)
 
     def of_ones(self, dim: int) -> float:
@@ -57,10 +57,10 @@ METRICS = {metric.name: metric for metric in (L2, L1, LINF)}
 
 
 def ground_metric(name: str) -> GroundMetric:
-    """The metric of a name.
+    """Returns the metric of a name.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: the name is unknown.
     """
     if name not in METRICS:
         raise UsageError(f"--metric {name!r} is unknown; choose one of {', '.join(METRICS)}")

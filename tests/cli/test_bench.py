@@ -2,7 +2,9 @@
 
 import json
 import signal
+import sys
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,18 +55,19 @@ def suite(monkeypatch):
         budget="2m",
         quick_budget="5s",
     )
-    monkeypatch.setattr(registry, "studies", lambda group: {"nothing": made})
+    monkeypatch.setitem(registry.MODULES, "bench", {"nothing": "nothing"})
+    monkeypatch.setitem(sys.modules, "wdist.studies.bench.nothing", SimpleNamespace(STUDIES=(made,)))
     return asked
 
 
 def test_the_list_shows_every_suite(wdist):
     answer = wdist("bench", "list")
     assert answer.status == 0
-    for name in registry.studies("bench"):
+    for name in registry.MODULES["bench"]:
         assert name in answer.out
     assert max(len(line) for line in answer.out.splitlines()) <= 80
     suites = json.loads(wdist("bench", "list", "--json").out)["suites"]
-    assert [each["what"] for each in suites] == list(registry.studies("bench"))
+    assert [each["what"] for each in suites] == list(registry.MODULES["bench"])
 
 
 def test_a_suite_is_shown_saved_and_drawn(wdist, suite, tmp_path):

@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pytest
 
-from wdist.critics.catalogue import RECIPES
 from wdist.lipschitz.activations import ACTIVATIONS
 from wdist.lipschitz.constraints import CONSTRAINTS
 from wdist.report.documents.estimate import EstimateDocument
+from wdist.training.catalogue import CATALOGUE
 
 TINY = ("--steps", "6", "--width", "16", "--depth", "3", "--batch-size", "32", "--device", "cpu")
 
@@ -39,8 +39,8 @@ def test_all_critics_fit_80_columns_a_document_and_a_figure(wdist, sets, tmp_pat
     document = json.loads((tmp_path / "all.json").read_text())
     EstimateDocument.model_validate(document)
     critics = [document["critic"], *document["baselines"]]
-    assert {critic["name"] for critic in critics} == set(RECIPES)
-    assert document["population"]["jointly_with"] == len(RECIPES) + (document["population"]["upper"] is not None)
+    assert {critic["name"] for critic in critics} == set(CATALOGUE)
+    assert document["population"]["jointly_with"] == len(CATALOGUE) + (document["population"]["upper"] is not None)
     for critic in critics:
         assert critic["certified"]
         assert critic["title"]

@@ -8,12 +8,13 @@ from tests.trials import exact_w1, two_moons
 from wdist.bounds.certificate import certify
 from wdist.bounds.dual import evaluate, lower_bound
 from wdist.bounds.lipschitz_search import largest_slope
-from wdist.critics import c_transform, c_transform_entropic
+from wdist.critics import c_transform
 from wdist.critics.c_transform import better_extension, exact_potentials, set_apart
 from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import L2, METRICS
+from wdist.training.catalogue import CATALOGUE
 
-RECIPES = (c_transform.RECIPE, c_transform_entropic.RECIPE)
+KINDS = (CATALOGUE["c-transform"], CATALOGUE["c-transform-entropic"])
 
 
 def sides(n=60, m=45, dim=3):
@@ -61,11 +62,11 @@ def test_the_better_form_is_taken(swap, generator):
     assert float(h_a.mean() - h_b.mean()) == pytest.approx(1.0, abs=1e-12)
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("metric", METRICS.values(), ids=str)
-def test_a_fitted_one_is_certified_and_worth_something(recipe, metric, generator):
+def test_a_fitted_one_is_certified_and_worth_something(kind, metric, generator):
     a, b = sides(300, 240)
-    critic = recipe.fit(a, b, Standardisation.fit(a, b), metric)
+    critic = kind.critic(a, b, Standardisation.fit(a, b), metric)
     bound = certify(critic, metric).lipschitz_bound
     assert bound == pytest.approx(1, rel=1e-12)
     assert largest_slope(critic, a[:50], b[:50], metric=metric, generator=generator) <= bound
@@ -73,12 +74,12 @@ def test_a_fitted_one_is_certified_and_worth_something(recipe, metric, generator
     assert 0.6 * truth < lower_bound(evaluate(critic, [a]), evaluate(critic, [b]), bound) <= truth
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("counts", [(1, 1), (1, 20), (2, 3)], ids=str)
-def test_few_samples_and_equal_ones_are_no_obstacle(recipe, counts):
+def test_few_samples_and_equal_ones_are_no_obstacle(kind, counts):
     a, b = (torch.ones(n, 2, dtype=torch.float64) for n in counts)
     for other in (b, b + 1):
-        critic = recipe.fit(a, other, Standardisation.fit(a, other), L2)
+        critic = kind.critic(a, other, Standardisation.fit(a, other), L2)
         value = float(critic.potentials(a).mean() - critic.potentials(other).mean())
         assert value == pytest.approx(0 if other is b else 2**0.5, abs=1e-12)
 

@@ -6,12 +6,11 @@ import torch
 
 from tests.trials import exact_w1, trial, two_moons
 from wdist.bounds.certificate import certify
-from wdist.critics.catalogue import RECIPES, critics
 from wdist.critics.max_sliced import potential_on_the_line
 from wdist.data.sources.pairs import gaussian_scale, sphere
 from wdist.data.standardisation import Standardisation
-from wdist.errors import UsageError
 from wdist.ground_metric import L2, METRICS
+from wdist.training.catalogue import CATALOGUE
 
 AS_IT_IS = Standardisation(shift=torch.zeros(3, dtype=torch.float64), spread=1.0)
 
@@ -20,7 +19,7 @@ AS_IT_IS = Standardisation(shift=torch.zeros(3, dtype=torch.float64), spread=1.0
 def test_the_mean_difference_has_the_length_of_the_difference_of_the_means(metric):
     a, b = (torch.from_numpy(side) for side in two_moons(70, 50, 3))
     b = b + torch.tensor([1.0, -2.0, 0.5])
-    critic = RECIPES["mean-difference"].fit(a, b, AS_IT_IS, metric)
+    critic = CATALOGUE["mean-difference"].critic(a, b, AS_IT_IS, metric)
     value = float(critic.potentials(a).mean() - critic.potentials(b).mean())
     assert value == pytest.approx(float(metric.norm(a.mean(0) - b.mean(0))), rel=1e-12)
 
@@ -46,7 +45,7 @@ def test_the_best_line_is_at_least_any_random_one_and_the_means(metric, generato
     a, b = (torch.from_numpy(side) for side in two_moons(80, 80, 3))
     value = {}
     for name in ("max-sliced", "mean-difference"):
-        critic = RECIPES[name].fit(a, b, AS_IT_IS, metric)
+        critic = CATALOGUE[name].critic(a, b, AS_IT_IS, metric)
         value[name] = float(critic.potentials(a).mean() - critic.potentials(b).mean())
     w = torch.randn(300, 3, generator=generator, dtype=torch.float64)
     w = w / torch.linalg.vector_norm(w, ord=metric.dual, dim=1, keepdim=True)
@@ -59,27 +58,7 @@ def test_on_the_line_nothing_is_missing():
     a, b = random.normal(size=(300, 1)), 1 + random.normal(size=(300, 1)) * 2
     result = trial(a, b, name="max-sliced")
     assert result.training_value > 0.9 * exact_w1(a, b)
-    assert (result.steps, result.settings["budget"], result.converged) == (0, "no training", True)
-
-
-def test_critics_are_named_in_every_way():
-    assert [recipe.name for recipe in critics("default")] == ["groupsort-bjorck", "relu-spectral", "relu-bjorck"]
-    assert {recipe.name for recipe in critics("all")} == set(RECIPES)
-    assert [recipe.name for recipe in critics("max-sliced, parseval,max-sliced")] == ["max-sliced", "parseval"]
-    for wrong in ("nothing", ["parseval", "x"], ()):
-        with pytest.raises(UsageError, match="groupsort-bjorck"):
-            critics(wrong)
-
-
-def test_a_recipe_is_changed_by_the_user_s_choices():
-    from wdist.critics.settings import CriticSettings
-
-    recipe = RECIPES["relu-spectral"].chosen(CriticSettings(activation="maxout:4", constraint="parseval"))
-    assert (recipe.name, recipe.activation, recipe.constraint) == ("maxout-4-parseval", "maxout:4", "parseval")
-    assert RECIPES["relu-spectral"].chosen(CriticSettings(activation="relu")) is RECIPES["relu-spectral"]
-    kept = RECIPES["gradient-penalty"].chosen(CriticSettings(activation="abs"))
-    assert (kept.name, kept.penalty) == ("abs-none-gradient-penalty", "gradient-penalty")
-    assert not kept.bound_by_construction
+    assert (result.steps, result.converged, result.history) == (0, True, ())
 
 
 def sides_of(pair, count=1500):
@@ -99,7 +78,7 @@ def worth(critic, sides):
 def test_where_everything_moves_from_or_to_one_point_one_cone_is_the_whole_answer(name, pair):
     """Whichever side lies further out. On samples that it has not seen, so only their noise stands between it and the truth."""
     fitted_to, judged_by = sides_of(pair)
-    critic = RECIPES[name].fit(*fitted_to, Standardisation.fit(*fitted_to), L2)
+    critic = CATALOGUE[name].critic(*fitted_to, Standardisation.fit(*fitted_to), L2)
     assert worth(critic, judged_by) == pytest.approx(pair.w1, rel=0.06)
     assert certify(critic).lipschitz_bound == pytest.approx(1, rel=1e-12)
 
@@ -111,7 +90,7 @@ def test_the_best_function_of_a_distance_is_worth_at_least_the_distance_itself(m
         a, b = (torch.from_numpy(side) for side in two_moons(70, 50, 3, seed))
         value = {}
         for name in ("single-cone", "radial"):
-            critic = RECIPES[name].fit(a, b, AS_IT_IS, metric)
+            critic = CATALOGUE[name].critic(a, b, AS_IT_IS, metric)
             value[name] = float(critic.potentials(a).mean() - critic.potentials(b).mean())
         assert 0 <= value["single-cone"] <= value["radial"] * (1 + 1e-12)
         assert value["radial"] <= exact_w1(a.numpy(), b.numpy(), metric.p)
@@ -122,7 +101,7 @@ def test_a_shell_between_two_others_needs_a_function_of_the_distance_that_bends(
     x = torch.randn(3, 600, 3, generator=generator, dtype=torch.float64)
     x = x / x.norm(dim=2, keepdim=True) * torch.tensor([1.0, 5.0, 3.0], dtype=torch.float64)[:, None, None]
     a, b = torch.cat([x[0], -x[0], x[1], -x[1]]), torch.cat([x[2], -x[2]])
-    one, bent = (RECIPES[name].fit(a, b, AS_IT_IS, L2) for name in ("single-cone", "radial"))
+    one, bent = (CATALOGUE[name].critic(a, b, AS_IT_IS, L2) for name in ("single-cone", "radial"))
     assert worth(one, (a, b)) < 0.3
     assert worth(bent, (a, b)) == pytest.approx(2, rel=0.05)
 
@@ -132,6 +111,6 @@ def test_a_shell_between_two_others_needs_a_function_of_the_distance_that_bends(
 def test_a_cone_over_few_samples_or_equal_ones_is_no_obstacle(name, counts):
     a, b = (torch.ones(n, 2, dtype=torch.float64) for n in counts)
     for other, truth in ((b, 0.0), (b + 1, 2**0.5)):
-        critic = RECIPES[name].fit(a, other, Standardisation.fit(a, other), L2)
+        critic = CATALOGUE[name].critic(a, other, Standardisation.fit(a, other), L2)
         value = float(critic.potentials(a).mean() - critic.potentials(other).mean())
         assert value == pytest.approx(truth, abs=1e-12)

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from wdist.bounds.certificate import certify
-from wdist.critics.cones import RECIPE, ConeCritic, upside_down
-from wdist.critics.settings import CriticSettings
+from wdist.critics.cones import ConeCritic, negation
 from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import METRICS
 
@@ -47,9 +46,9 @@ def test_freezing_keeps_the_function_that_was_trained(metric, sign, lipschitz, g
     assert certify(frozen, metric).lipschitz_bound == pytest.approx(lipschitz, rel=1e-12)
 
 
-def test_upside_down_is_exactly_that():
+def test_negation_is_exact():
     h = torch.tensor([[1.5], [-0.0], [1e-320]], dtype=torch.float64)
-    assert torch.equal(upside_down()(h), -h)
+    assert torch.equal(negation()(h), -h)
 
 
 def test_nothing_is_to_be_constrained_and_nothing_is_left_to_autograd(generator):
@@ -58,36 +57,3 @@ def test_nothing_is_to_be_constrained_and_nothing_is_left_to_autograd(generator)
     assert critic.constrain_(tightly=True) is None
     assert torch.equal(critic.centres, before)
     assert not any(parameter.requires_grad for parameter in critic.parameters())
-
-
-@pytest.mark.parametrize("dim", [1, 2, 33, 784, 5000])
-@pytest.mark.parametrize("samples", [None, 12, 3000, 10**6])
-def test_everything_that_concerns_cones_is_settled(dim, samples):
-    """Few samples feed few cones, and in more dimensions they are looked at more at a time, as far as memory goes."""
-    settings = RECIPE.settle(CriticSettings(), dim=dim, samples=samples)
-    for name in ("centres", "batch_size", "learning_rate", "schedule", "lipschitz"):
-        assert getattr(settings, name) is not None
-    assert settings.batch_size * dim <= 1 << 24
-    fewer = RECIPE.settle(CriticSettings(), dim=dim, samples=10)
-    assert fewer.centres <= settings.centres
-    asked = CriticSettings(centres=7, batch_size=11, learning_rate=0.1, schedule="cosine", lipschitz=2.0)
-    assert RECIPE.settle(asked, dim=dim, samples=samples) == asked
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_centres_are_samples_of_the_side_that_is_to_lie_low(sign, generator):
-    """In few dimensions at their place, in many on the way to the middle; the same seed takes the same ones."""
-    a, b = torch.randn(50, 3, generator=generator), torch.randn(40, 3, generator=generator) + 9
-    settings = RECIPE.settle(CriticSettings(centres=25), dim=3, samples=40)
-
-    def build(participation, seed=0):
-        return RECIPE.signed(sign).build(a, b, settings, torch.Generator().manual_seed(seed), participation=participation)
-
-    near, far = build(3.0), build(1000.0)
-    low = b if sign > 0 else a
-    assert near.sign == sign
-    assert all(bool((low == centre).all(1).any()) for centre in near.centres)
-    assert not near.offsets.any()
-    assert float(far.centres.norm(dim=1).mean()) < 0.5 * float(near.centres.norm(dim=1).mean())
-    assert torch.equal(near.centres, build(3.0).centres)
-    assert not torch.equal(near.centres, build(3.0, seed=1).centres)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import wdist
+from tests.trials import network
 from wdist.bounds.certificate import certify
-from wdist.critics.catalogue import RECIPES
 from wdist.critics.conv import ConvCritic
 from wdist.critics.frozen import FrozenCritic
 from wdist.critics.settings import CriticSettings
@@ -23,7 +23,7 @@ SHAPES = [(8, 8), (28, 28), (3, 10, 9), (12, 12, 3), (40,)]
 def built(event_shape, generator, **settings):
     dim = math.prod(event_shape)
     chosen = CriticSettings(**{"width": 32, "group_size": 4, **settings})
-    return RECIPES["groupsort-conv"].build(dim, chosen, generator, event_shape=event_shape)
+    return network("groupsort-conv", dim, chosen, generator, event_shape=event_shape)
 
 
 def frozen(critic, dim):

@@ -1,6 +1,7 @@
 """The frozen critic: values within their stated rounding of the exact function, the same after saving, and no forgery accepted."""
 
 import json
+from dataclasses import replace
 
 import mpmath
 import numpy as np
@@ -10,11 +11,11 @@ from safetensors.torch import save
 
 from tests.trials import SMALL, trial, two_moons
 from wdist.bounds.certificate import certify
-from wdist.critics.catalogue import RECIPES
 from wdist.critics.frozen import FORMAT, FrozenCritic
 from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError, SourceError
 from wdist.lipschitz.frozen_layers import Affine, activated
+from wdist.training.catalogue import CATALOGUE
 
 STANDARD = Standardisation(shift=torch.zeros(3, dtype=torch.float64), spread=1.0)
 
@@ -110,7 +111,7 @@ ACTIVATIONS = ["leaky-relu:0.1", "tanh", "sigmoid", "identity", "maxmin", "maxou
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_values_are_within_the_stated_rounding_whatever_the_activation(activation):
     a, b = two_moons(60, 60, 3)
-    frozen = trial(a, b, settings=SMALL.filled(activation=activation), steps=8).frozen
+    frozen = trial(a, b, settings=replace(SMALL, activation=activation), steps=8).frozen
     found = frozen.evaluate(torch.from_numpy(a[:8] * 30))
     with mpmath.workdps(60):
         exact = exact_values(frozen, torch.from_numpy(a[:8] * 30))
@@ -119,7 +120,7 @@ def test_values_are_within_the_stated_rounding_whatever_the_activation(activatio
 
 
 @pytest.mark.parametrize("data", DATA)
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", CATALOGUE)
 def test_values_are_within_the_stated_rounding_of_the_exact_function(name, data):
     scale, offset = DATA[data]
     a, b = (side * scale + offset for side in two_moons(60, 60, 3))
@@ -160,9 +161,10 @@ def test_potentials_are_the_values_in_the_units_of_the_data():
     assert (frozen.dim, frozen.parameters) == (3, 3 * 16 + 16 + 16 * 16 + 16 + 16 + 1)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", CATALOGUE)
 def test_saving_and_loading_keeps_every_bit(name, tmp_path):
-    frozen = trial(*two_moons(60, 60, 3), name=name).frozen
+    a, b = two_moons(60, 60, 3)
+    frozen = trial(a, b, name=name).frozen
     path = tmp_path / "critic.safetensors"
     path.write_bytes(frozen.serialise({"claim": "anything", "note": "ünïcode"}))
     loaded, metadata = FrozenCritic.load(path)
@@ -172,6 +174,69 @@ def test_saving_and_loading_keeps_every_bit(name, tmp_path):
     for key, tensor in frozen.tensors().items():
         assert torch.equal(loaded.tensors()[key], tensor)
     assert certify(loaded) == certify(frozen)
+    for x in (a, b, a[:1]):
+        found, expected = (critic.evaluate(torch.from_numpy(x)) for critic in (loaded, frozen))
+        assert np.array_equal(found.values, expected.values)
+        assert found.rounding == expected.rounding
+
+
+def misaligned(tensor):
+    """The same numbers 8 bytes behind the start of a buffer, as in a file."""
+    buffer = torch.empty(tensor.numel() + 8, dtype=torch.float64)
+    start = next(i for i in range(1, 9) if buffer[i:].data_ptr() % 64 == 8)
+    return buffer[start : start + tensor.numel()].view(tensor.shape).copy_(tensor)
+
+
+def sliced(tensor):
+    """The same numbers as every other one of a larger tensor."""
+    larger = torch.full((*tensor.shape[:-1], 2 * tensor.shape[-1]), float("nan"), dtype=torch.float64)
+    larger[..., ::2] = tensor
+    return larger[..., ::2]
+
+
+LAYOUTS = {
+    "transposed": lambda tensor: tensor.mT.contiguous().mT if tensor.ndim == 2 else tensor,
+    "misaligned": misaligned,
+    "sliced": sliced,
+    "another stride between rows": lambda tensor: tensor.as_strided(tensor.shape, (1, 1)) if tensor.shape == (1, 21) else tensor,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_values_depend_on_the_numbers_and_not_on_their_layout(layout, generator):
+    """To the last bit: sizes at which a matrix product sums in another order where it finds its operands laid out otherwise."""
+    sizes = [(37, 29), (37,), (21, 37), (21,), (1, 21), (1,), (29,), (50, 29)]
+    *numbers, shift, x = [torch.randn(size, generator=generator, dtype=torch.float64) for size in sizes]
+
+    def critic(change):
+        affine = [Affine(weight=change(numbers[i]), bias=change(numbers[i + 1])) for i in (0, 2, 4)]
+        layers = [affine[0], activated("abs"), affine[1], activated("relu"), affine[2]]
+        return FrozenCritic(layers, Standardisation(shift=change(shift), spread=1.7))
+
+    plain, other = critic(lambda tensor: tensor), critic(LAYOUTS[layout])
+    assert torch.equal(other.potentials(x), plain.potentials(x))
+    assert torch.equal(plain.potentials(LAYOUTS[layout](x)), plain.potentials(x))
+    assert certify(other) == certify(plain)
+    assert other.digest() == plain.digest()
+
+
+def test_a_frozen_critic_outlives_changes_of_what_it_was_made_from():
+    weight, bias, shift = torch.ones(1, 3, dtype=torch.float64), zeros(1), zeros(3)
+    frozen = FrozenCritic([Affine(weight=weight, bias=bias)], Standardisation(shift=shift, spread=1.0))
+    before = frozen.digest()
+    for tensor in (weight, bias, shift):
+        tensor += 1
+    assert frozen.digest() == before
+
+
+def test_a_loaded_critic_outlives_its_file(tmp_path):
+    path = tmp_path / "critic.safetensors"
+    critic = load(tmp_path, *small())
+    before = critic.digest()
+    with path.open("r+b") as file:
+        file.seek(-8, 2)
+        file.write(b"\xff" * 8)
+    assert critic.digest() == before
 
 
 def small(**changes):
@@ -263,7 +328,7 @@ def test_what_is_no_function_of_a_sample_is_refused(forgery, tmp_path):
 
 @pytest.mark.parametrize("activation", ["householder", "full-sort", "maxout:2", "leaky-relu:0.25", "tanh"])
 def test_every_kind_of_layer_is_read_again(activation, tmp_path):
-    frozen = trial(*two_moons(60, 60, 3), settings=SMALL.filled(activation=activation), steps=3).frozen
+    frozen = trial(*two_moons(60, 60, 3), settings=replace(SMALL, activation=activation), steps=3).frozen
     path = tmp_path / "critic.safetensors"
     path.write_bytes(frozen.serialise({}))
     assert FrozenCritic.load(path)[0].digest() == frozen.digest()

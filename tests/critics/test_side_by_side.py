@@ -1,12 +1,12 @@
 """Critics side by side are the critics that they are made of: the same potentials and steps, and weights that they share."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from tests.trials import SMALL, TRAINED
-from wdist.critics.catalogue import RECIPES
+from tests.trials import SMALL, TRAINED, network
 from wdist.critics.side_by_side import fits_side_by_side, side_by_side
-from wdist.training.captured_step import CapturedStep
 from wdist.training.optimizers import make_optimizers
 from wdist.training.step import TrainingStep
 
@@ -16,8 +16,8 @@ DIM = 6
 
 def members(name, **settings):
     """In float64, in which rounding cannot be taken for a difference."""
-    chosen = SMALL.filled(width=18 if "9" in name else 16, **settings)
-    return [RECIPES[name].build(DIM, chosen, torch.Generator().manual_seed(seed)).double() for seed in SEEDS]
+    chosen = replace(SMALL, **settings)
+    return [network(name, DIM, chosen, torch.Generator().manual_seed(seed)).double() for seed in SEEDS]
 
 
 FITTING = [name for name in TRAINED if name != "groupsort-conv" and fits_side_by_side(members(name)[0])]
@@ -83,13 +83,3 @@ def test_one_that_is_not_finite_leaves_the_others_as_they_are(generator):
     assert not bool(torch.isfinite(spoilt[1].layers[0].weight).any())
     for number in (0, 2):
         torch.testing.assert_close(spoilt[number].state_dict(), whole[number].state_dict(), rtol=1e-6, atol=1e-9)
-
-
-def test_a_captured_step_takes_them_as_the_plain_one_does(generator):
-    a, b = sides(generator)
-    found = []
-    for kind, options in ((TrainingStep, {}), (CapturedStep, {"record": lambda work: work})):
-        together = side_by_side(members("groupsort-bjorck"))
-        step = kind(together, make_optimizers(together, name="adam", learning_rate=0.01, side_by_side=True), **options)
-        found.append(torch.stack([step(a, b, factor=1.0) for _ in range(12)]))
-    torch.testing.assert_close(*found, rtol=1e-6, atol=1e-9)

@@ -9,14 +9,11 @@ import torch
 
 import wdist
 from tests.trials import SMALL, exact_w1, two_moons
-from wdist.critics.catalogue import RECIPES
-from wdist.critics.cones import ConeRecipe
-from wdist.critics.recipe import CriticRecipe
 from wdist.errors import DeviceError, SourceError, TrainingDiverged, UsageError
-from wdist.estimation import question as question
-from wdist.estimation import runs as trials
-from wdist.estimation import transport_bounds as ends
+from wdist.estimation import run, transport_bounds
 from wdist.estimation.estimate import estimate
+from wdist.training import networks
+from wdist.training.catalogue import CATALOGUE
 from wdist.training.observer import CriticStarted, Progress, Stage
 
 FAST = {"settings": SMALL, "steps": 12}
@@ -45,18 +42,16 @@ def test_the_interval_holds_exact_transport_and_baselines_stand_beside_it(sets):
     truth = exact_w1(*sets)
     assert found.samples.exact
     assert found.samples.upper == pytest.approx(truth, rel=1e-8)
-    assert {found.critic.name, *(other.name for other in found.baselines)} == set(RECIPES)
+    assert {found.critic.name, *(other.name for other in found.baselines)} == set(CATALOGUE)
     for critic in (found.critic, *found.baselines):
         assert 0 <= critic.samples.lower <= truth <= critic.samples.upper
         assert critic.samples.lower_method == critic.name
-        assert critic.population.jointly_with == len(RECIPES) + 1, "the upper end has its share of the error too"
+        assert critic.population.jointly_with == len(CATALOGUE) + 1, "the upper end has its share of the error too"
         assert critic.population.upper > critic.population.lower
         assert critic.population.confidence == 0.95
         assert critic.certified
-        if isinstance(RECIPES[critic.name], ConeRecipe):
-            assert 0 < critic.steps <= 12, "some of the steps have decided which way the cones point"
-        else:
-            assert critic.steps == (12 if isinstance(RECIPES[critic.name], CriticRecipe) else 0)
+        assert (critic.steps > 0) == CATALOGUE[critic.name].trained
+    assert sum(critic.steps for critic in found.critics) <= 12 + len(CATALOGUE), "each takes at least one step"
     assert found.samples.lower > 0
     assert found.population == found.critic.population
     assert found.samples.lower >= max(critic.samples.lower for critic in found.critics)
@@ -107,56 +102,92 @@ def test_it_keeps_a_preview_of_held_out_samples_where_it_can_be_drawn(sets):
 
 
 def test_ctrl_c_in_the_main_training_keeps_what_is_proved(sets):
-    listener = Listener(stop=lambda event: isinstance(event, Progress) and event.step == 9)
-    found = estimate(*sets, **FAST, observer=listener)
+    """Transport between the samples comes first, so both of their bounds stand."""
+    listener = Listener(stop=lambda event: isinstance(event, Progress) and event.step == 4)
+    found = estimate(*sets, **FAST, critic="groupsort-bjorck", observer=listener)
     assert found.interrupted
     assert found.baselines == ()
     assert found.critic.interrupted
-    assert found.critic.steps == 9
-    assert 0 < found.samples.lower <= exact_w1(*sets)
-    assert found.samples.upper is None
+    assert found.critic.steps == 4
+    assert 0 < found.critic.samples.lower <= exact_w1(*sets)
+    assert found.samples.upper == pytest.approx(exact_w1(*sets), rel=1e-8)
+    assert found.population.upper is None
 
 
 def test_ctrl_c_at_the_very_first_step_still_gives_a_true_bound(sets):
     found = estimate(*sets, **FAST, observer=Listener(stop=lambda event: isinstance(event, Progress)))
     assert found.interrupted
-    assert 0 <= found.samples.lower <= exact_w1(*sets)
+    assert 0 <= found.critic.samples.lower <= exact_w1(*sets)
 
 
 def test_ctrl_c_in_a_baseline_keeps_the_main_result(sets):
     listener = Listener(stop=lambda event: isinstance(event, Progress) and event.critic == "relu-bjorck")
-    found = estimate(*sets, **FAST, observer=listener)
+    found = estimate(*sets, **FAST, critic="groupsort-bjorck", observer=listener)
     assert found.interrupted
     assert not found.critic.interrupted
     assert [other.name for other in found.baselines] == ["relu-spectral", "relu-bjorck"]
 
 
-def test_ctrl_c_between_two_critics_or_in_transport_keeps_what_is_done(sets):
+def test_ctrl_c_between_two_critics_or_in_the_last_transport_keeps_what_is_done(sets):
     between = Listener(stop=lambda event: isinstance(event, CriticStarted) and event.position == 2)
-    found = estimate(*sets, **FAST, observer=between)
+    found = estimate(*sets, **FAST, critic="groupsort-bjorck", observer=between)
     assert found.interrupted
     assert found.baselines == ()
-    assert found.samples.upper is None
-    transport = Listener(stop=lambda event: isinstance(event, Stage) and "transport" in event.what)
-    found = estimate(*sets, **FAST, observer=transport)
+    blocks = Listener(stop=lambda event: isinstance(event, Stage) and "blocks" in event.what)
+    found = estimate(*sets, **FAST, critic="groupsort-bjorck", observer=blocks)
     assert found.interrupted
     assert len(found.baselines) == 2
-    assert found.samples.upper is None
+    assert found.population.upper is None
 
 
-def test_ctrl_c_before_any_training_ends_the_call(sets):
+@pytest.mark.parametrize("kind", [CriticStarted, Stage])
+def test_ctrl_c_before_any_critic_is_found_ends_the_call(sets, kind):
     with pytest.raises(KeyboardInterrupt):
-        estimate(*sets, **FAST, observer=Listener(stop=lambda event: isinstance(event, CriticStarted)))
+        estimate(*sets, **FAST, observer=Listener(stop=lambda event: isinstance(event, kind)))
+
+
+@pytest.mark.parametrize("baselines", ["default", "none"])
+def test_steps_bound_the_whole_command(sets, baselines):
+    """Two thirds of them train the main critic, the rest its baselines; what was tried on the way is a baseline for nothing."""
+    named = estimate(*sets, settings=SMALL, steps=60, critic="groupsort-bjorck", baselines=baselines)
+    steps = {critic.name: critic.steps for critic in named.critics}
+    expected = {"groupsort-bjorck": 60} if baselines == "none" else {"groupsort-bjorck": 40, "relu-spectral": 10, "relu-bjorck": 10}
+    assert steps == expected
+    chosen = estimate(*sets, settings=SMALL, steps=60, baselines=baselines)
+    tried = {attempt.name: attempt.steps for attempt in chosen.critic.tried}
+    others = [critic.steps for critic in chosen.baselines if critic.name not in tried]
+    assert sum(tried.values()) + sum(others) <= 60
+    assert "groupsort-bjorck" in {critic.name for critic in chosen.critics} | set(tried)
+
+
+def test_a_length_of_time_bounds_the_whole_command(sets):
+    estimate(*sets, **{**FAST, "steps": 3})  # whatever is imported late
+    found = estimate(*sets, settings=SMALL, budget="3s")
+    assert 1 < found.seconds < 6
+    assert len(found.critics) >= 3
+
+
+def test_the_time_left_is_told_with_every_stage(sets):
+    listener = Listener()
+    estimate(*sets, **FAST, observer=listener)
+    told = [event for event in listener.events if isinstance(event, Stage | CriticStarted)]
+    assert all(event.after is not None for event in told)
+    started = [event for event in told if isinstance(event, CriticStarted)]
+    assert [event.position for event in started] == list(range(1, len(started) + 1))
+    assert {event.critics for event in started} == {len(started)}
+    after = [event.after for event in started]
+    assert after == sorted(after, reverse=True)
+    assert told[-1].after == pytest.approx(0)
 
 
 def test_where_transport_is_not_affordable_blocks_stand_in(sets, monkeypatch):
-    monkeypatch.setattr(ends, "planned_memory", lambda: 0)
+    monkeypatch.setattr(transport_bounds, "planned_memory", lambda: 0)
     found = estimate(*sets, **FAST, baselines="none")
     assert not found.samples.exact
     assert "blocks" in found.samples.upper_method
     assert found.samples.lower_method == "groupsort-bjorck", "there are no dual variables of all samples"
     assert found.samples.lower <= exact_w1(*sets) <= found.samples.upper * (1 + 1e-12)
-    monkeypatch.setattr(question, "TRANSPORT_SECONDS", 1e-9)
+    monkeypatch.setattr(run, "TRANSPORT_SECONDS", 1e-9)
     found = estimate(*sets, **FAST, baselines="none")
     assert (found.samples.upper, found.samples.upper_method, found.samples.gap) == (None, None, None)
 
@@ -167,8 +198,8 @@ def test_where_transport_is_not_affordable_blocks_stand_in(sets, monkeypatch):
         ({"confidence": 1.0}, "--confidence"),
         ({"confidence": 0.4}, "--confidence"),
         ({"confidence": float("nan")}, "--confidence"),
-        ({"budget": "2m"}, "exclude"),
-        ({"baselines": "best"}, "no baseline"),
+        ({"budget": "2m"}, "both limit the run"),
+        ({"baselines": "best"}, "is not a critic"),
         ({"ci": "bootstrap"}, "--ci"),
         ({"ci": "empirical-bernstein"}, "--ci welch"),
         ({"steps": 0}, "--steps"),
@@ -239,14 +270,14 @@ def test_ctrl_c_in_a_repeat_keeps_what_is_proved_and_the_repeats_that_are_done(s
 
 
 def test_a_critic_that_diverges_is_left_out_of_a_comparison_with_a_word(sets, monkeypatch):
-    real = trials.run_trial
+    real = networks.NetworkKind.fit
 
-    def trial(recipe, task, **options):
-        if recipe.name == "relu-spectral":
+    def fit(self, spec, job, budget):
+        if self.name == "relu-spectral":
             raise TrainingDiverged("relu-spectral gave no finite value at step 0; try a lower --learning-rate")
-        return real(recipe, task, **options)
+        return real(self, spec, job, budget)
 
-    monkeypatch.setattr(trials, "run_trial", trial)
+    monkeypatch.setattr(networks.NetworkKind, "fit", fit)
     found = estimate(*sets, **FAST, critics=NAMED)
     assert {critic.name for critic in found.critics} == set(NAMED) - {"relu-spectral"}
     assert found.population.jointly_with == len(NAMED) + 1
@@ -292,14 +323,14 @@ def test_in_another_metric_the_main_critic_is_one_that_is_built_for_it(sets, met
     [
         ({"critics": "all", "baselines": "none"}, "give one of them"),
         ({"critics": ()}, "--critics"),
-        ({"critics": "best"}, "no critic"),
+        ({"critics": "best"}, "is not a critic"),
         ({"critics": "all", "settings": replace(SMALL, constraint="spectral")}, "--constraint"),
         ({"repeats": 0}, "--repeats"),
         ({"metric": "l3"}, "--metric"),
         ({"settings": replace(SMALL, activation="swish")}, "activation"),
         ({"settings": replace(SMALL, activation="relu"), "baselines": "none"}, "--group-size makes no difference"),
         ({"settings": replace(UNGROUPED, activation="relu"), "critic": "cones"}, "--activation makes no difference"),
-        ({"critic": "best"}, "no critic"),
+        ({"critic": "best"}, "is not a critic"),
         ({"critic": "cones", "critics": "all"}, "give one of them"),
         ({"settings": replace(SMALL, beta=0.3)}, "--beta makes no difference"),
         ({"settings": replace(SMALL, activation="group-sort:3")}, "multiple of 3"),

@@ -1,22 +1,19 @@
-"""One trial: no choice depends on the held-out split, and what is judged is what was certified."""
+"""Evaluation: no choice depends on the held-out split, and what is judged is what was certified."""
 
 import numpy as np
 import pytest
 import torch
 
-from tests.trials import CPU, SMALL, judged, pair_of, trial, two_moons
+from tests.trials import SMALL, judged, pair_of, trial, two_moons
 from wdist.bounds.certificate import certify
 from wdist.bounds.confidence.asymptotic import welch
 from wdist.bounds.dual import dual_value, evaluate, lower_bound
-from wdist.critics.catalogue import RECIPES
 from wdist.data.rows import gather
 from wdist.data.sources.in_memory import open_values
 from wdist.data.split import split
 from wdist.errors import UsageError
-from wdist.estimation.evaluation import Statement, diameters, judge, run_trial
-from wdist.estimation.task import Task
-from wdist.training.budget import Budget
-from wdist.training.observer import Silent
+from wdist.estimation.estimate import estimate
+from wdist.estimation.evaluation import ErrorBudget, diameters, judge
 
 
 def test_numbers_are_those_of_the_frozen_critic_on_the_stated_samples():
@@ -63,10 +60,8 @@ def test_standardisation_is_fitted_on_training_rows_alone():
     assert pair_of(a, b).standardisation.spread != before.spread
 
 
-def test_the_budget_is_chosen_where_none_is_given_and_settings_are_told():
-    a, b = two_moons(60, 60, 2)
-    task = Task(pair=pair_of(a, b), settings=SMALL, budget=Budget(steps=3), seed=0, device=CPU, observer=Silent())
-    result = run_trial(RECIPES["groupsort-bjorck"], task, statement=Statement(confidence=0.9, method="welch", bounds=1))
+def test_settings_are_told_with_the_budget():
+    result = estimate(*two_moons(60, 60, 2), critic="groupsort-bjorck", baselines="none", settings=SMALL, steps=3).critic
     assert result.settings["budget"] == "3 steps"
     assert result.settings["width"] == 16
     assert None not in result.settings.values()
@@ -77,12 +72,12 @@ def test_empirical_bernstein_takes_its_ranges_from_the_type():
     random = np.random.default_rng(0)
     images = [torch.from_numpy(random.integers(low, low + 100, (600, 3, 3), dtype=np.uint8)) for low in (0, 150)]
     assert diameters(pair_of(*images)) == (3.0, 3.0)
-    statement = Statement(confidence=0.9, method="empirical-bernstein", bounds=1)
-    bernstein, student = trial(*images, statement=statement, steps=60), trial(*images, steps=60)
+    statement = ErrorBudget(confidence=0.9, method="empirical-bernstein")
+    bernstein, student = trial(*images, errors=statement, steps=60), trial(*images, steps=60)
     assert bernstein.population.method == "empirical-bernstein"
     assert bernstein.population.lower < student.population.lower
     with pytest.raises(UsageError, match="use --ci welch"):
-        trial(*two_moons(60, 60, 2), statement=statement)
+        trial(*two_moons(60, 60, 2), errors=statement)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.float16, torch.float32, torch.float64], ids=str)
@@ -99,14 +94,14 @@ def test_every_stored_type_gives_the_bound_of_its_values_in_float64(dtype):
 def test_samples_that_many_batches_are_needed_for_are_all_seen(monkeypatch):
     a, b = two_moons(150, 100, 3)
     whole = trial(a, b)
-    monkeypatch.setattr("wdist.estimation.samples._BATCH_NUMBERS", 2048)
+    monkeypatch.setattr("wdist.estimation.evaluation._BATCH_NUMBERS", 2048)
     assert trial(a, b).samples.lower == pytest.approx(whole.samples.lower, rel=1e-12)
 
 
 def test_judging_the_same_critic_again_gives_the_same_numbers():
     pair = pair_of(*two_moons(80, 80, 2))
     result = judged(pair)
-    statement = Statement(confidence=0.95, method="welch", bounds=1)
+    statement = ErrorBudget(confidence=0.95, method="welch")
     again = judge(result.frozen, certify(result.frozen), pair_of(*two_moons(80, 80, 2)), statement, name=result.name)
     assert (again.samples, again.population, again.training_value) == (result.samples, result.population, result.training_value)
 

@@ -10,7 +10,13 @@ from wdist.data.rows import gather
 from wdist.errors import UsageError
 from wdist.estimation import transport_bounds as ends
 from wdist.estimation.estimate import estimate
-from wdist.estimation.transport_bounds import CLOSING, NO_ENDS, population_upper, population_upper_is_planned, samples_ends
+from wdist.estimation.transport_bounds import (
+    CLOSING,
+    TransportBounds,
+    population_upper,
+    population_upper_is_planned,
+    transport_bounds,
+)
 from wdist.ground_metric import L2, METRICS
 from wdist.training.observer import CriticStarted, SamplesBounded, Stage
 
@@ -28,7 +34,7 @@ class Listener:
 
 def found_between(a, b, *, metric=L2, seconds=20.0, seed=0):
     pair = pair_of(a, b, seed=seed)
-    return pair, samples_ends(pair, metric, seed=seed, seconds=seconds)
+    return pair, transport_bounds(pair, metric, seed=seed, seconds=seconds)
 
 
 def truth_of(pair, metric=L2):
@@ -90,7 +96,7 @@ def test_equal_sides_are_at_distance_0():
 
 def test_a_coupling_that_is_not_optimal_closes_nothing_and_none_at_all_says_nothing(monkeypatch):
     sides = two_moons(90, 70, 3)
-    assert found_between(*sides, seconds=1e-9)[1] == NO_ENDS
+    assert found_between(*sides, seconds=1e-9)[1] == TransportBounds()
     monkeypatch.setattr(ends, "planned_memory", lambda: 0)
     pair, found = found_between(*sides)
     assert not found.coupling.exact
@@ -106,7 +112,7 @@ def test_the_tightest_interval_takes_each_end_from_whoever_proves_most():
     joined = found.tightest([weak, strong])
     assert joined.lower == found.lower > strong.samples.lower
     assert (joined.lower_method, joined.upper, joined.exact) == (CLOSING, found.coupling.cost, True)
-    without = NO_ENDS.tightest([weak, strong])
+    without = TransportBounds().tightest([weak, strong])
     assert without == strong.samples
     assert (without.lower_method, without.upper) == ("cones", None)
     own = found.on(strong)
@@ -171,7 +177,7 @@ def test_an_interval_that_stays_open_is_told_as_it_is(monkeypatch):
 
 @pytest.mark.parametrize("tolerance", [0.0, 1.0, -0.1, 2, float("nan")])
 def test_a_tolerance_that_is_no_share_is_refused(tolerance):
-    with pytest.raises(UsageError, match=r"--tol is a share of the distance, such as 0\.02"):
+    with pytest.raises(UsageError, match=r"--tol must lie between 0 and 1"):
         estimate(*two_moons(60, 60, 2), **FORMULA, tolerance=tolerance)
 
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings, target
 
 from tests.trials import exact_w1, judged, pair_of
-from wdist.critics.catalogue import RECIPES
 from wdist.critics.settings import CriticSettings
 from wdist.data.rows import gather
 from wdist.errors import CertificateError, TrainingDiverged
 from wdist.ground_metric import METRICS
 from wdist.lipschitz.constraints import CONSTRAINTS
+from wdist.training.catalogue import CATALOGUE
 
 EXAMPLES = 150
 ACTIVATIONS = [
@@ -52,7 +52,7 @@ def sample_sets(draw):
 def architectures(draw):
     """Any critic of the catalogue as it is, or one with another activation and another constraint."""
     chosen = draw(st.booleans())
-    return draw(st.sampled_from(sorted(RECIPES))), CriticSettings(
+    return draw(st.sampled_from(sorted(CATALOGUE))), CriticSettings(
         width=draw(st.sampled_from([4, 8, 12])),
         depth=draw(st.integers(2, 4)),
         group_size=draw(st.sampled_from([1, 2, 4])),
@@ -86,7 +86,7 @@ def test_no_certified_value_is_above_exact_transport(sides, critic, metric, step
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=str)
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", CATALOGUE)
 def test_the_bound_is_worth_something_in_every_metric(name, metric):
     """A shift along the diagonal in three dimensions: of a bound of 0 the law above would be true as well."""
     random = np.random.default_rng(5)

@@ -1,29 +1,25 @@
 """What every critic of the catalogue owes: a certificate that no pair of points contradicts."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from tests.trials import SMALL, TRAINED, trial, two_moons
+from tests.trials import SMALL, TRAINED, network, trial, two_moons
 from wdist.bounds.certificate import certify
-from wdist.critics.catalogue import RECIPES
 from wdist.critics.frozen import FrozenCritic
 from wdist.data.standardisation import Standardisation
+from wdist.training.catalogue import CATALOGUE
 
 DIM = 5
 
 
-@pytest.fixture(scope="module", params=RECIPES, ids=str)
+@pytest.fixture(scope="module", params=CATALOGUE, ids=str)
 def result(request):
     """Of each critic after a few steps of training."""
     a, b = two_moons(200, 160, DIM)
     return trial(a, b, name=request.param, steps=40)
-
-
-def fitting(name):
-    """The small settings, with a width that the groups of a kind divide."""
-    return RECIPES[name].settle(SMALL)
 
 
 def value(critic, x):
@@ -100,7 +96,7 @@ def test_certificate_is_of_the_object_that_was_evaluated(result):
 @pytest.mark.parametrize("name", TRAINED)
 def test_freezing_keeps_the_function_that_was_trained(name, generator):
     """To float32, once the constraint is met."""
-    critic = RECIPES[name].build(DIM, fitting(name), generator)
+    critic = network(name, DIM, SMALL, generator)
     for _ in range(5):
         critic.constrain_(tightly=True)
     critic.eval()
@@ -115,18 +111,17 @@ def test_weights_follow_from_the_seed(name):
     """Two builds from one seed are one critic; another seed gives another."""
     standardisation = Standardisation(shift=torch.zeros(DIM, dtype=torch.float64), spread=1.0)
     digests = [
-        RECIPES[name].build(DIM, fitting(name), torch.Generator().manual_seed(seed)).freeze(standardisation).digest()
-        for seed in (1, 1, 2)
+        network(name, DIM, SMALL, torch.Generator().manual_seed(seed)).freeze(standardisation).digest() for seed in (1, 1, 2)
     ]
     assert digests[0] == digests[1] != digests[2]
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", CATALOGUE)
 @pytest.mark.parametrize("lipschitz", [0.25, 3.0])
 def test_a_critic_with_another_constant_proves_the_same(name, lipschitz):
     """Bounds are divided by K, so K is a matter of the saved function alone."""
     a, b = two_moons(80, 80, 3)
-    settings = SMALL.filled(lipschitz=lipschitz)
+    settings = replace(SMALL, lipschitz=lipschitz)
     plain, scaled = trial(a, b, name=name), trial(a, b, name=name, settings=settings)
     assert scaled.lipschitz_bound == pytest.approx(lipschitz * plain.lipschitz_bound, rel=1e-9)
     assert scaled.raw_value == (plain.raw_value and pytest.approx(plain.raw_value, rel=1e-9))

@@ -6,13 +6,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from tests.trials import exact_w1
-from wdist.critics.catalogue import RECIPES
-from wdist.critics.recipe import CriticRecipe
+from tests.trials import TRAINED, exact_w1
 from wdist.critics.settings import CriticSettings
 from wdist.data.sources import pairs
 from wdist.estimation.estimate import estimate
 from wdist.estimation.result import Estimate
+from wdist.training.catalogue import CATALOGUE
 
 EXAMPLES = 40
 SMALL = CriticSettings(width=16, depth=3, batch_size=32)
@@ -62,14 +61,14 @@ def test_the_interval_is_true_where_the_critic_is_chosen(sides, steps, seed):
     check(estimate(a, b, critic="auto", settings=SMALL, steps=steps, baselines="none", seed=seed), a, b)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", CATALOGUE)
 @settings(
     max_examples=4, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 )
 @given(sides=drawn_pairs(), steps=st.integers(1, 20), seed=st.integers(0, 1000))
 def test_the_interval_is_true_of_each_kind(name, sides, steps, seed):
     a, b = sides
-    small = SMALL if isinstance(RECIPES[name], CriticRecipe) else None
+    small = SMALL if name in TRAINED else None
     check(estimate(a, b, critic=name, settings=small, steps=steps, baselines="none", seed=seed), a, b)
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from tests.trials import SMALL, trial, two_moons
-from wdist.critics.catalogue import RECIPES
 from wdist.estimation.estimate import estimate
+from wdist.training.catalogue import CATALOGUE
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", CATALOGUE)
 @pytest.mark.parametrize("exponent", [-300, -20, 3, 200])
 def test_powers_of_two_scale_every_digit(name, exponent):
     a, b = two_moons(70, 90, 3)

@@ -8,7 +8,7 @@ from tests.trials import judged, pair_of
 from wdist.critics.settings import CriticSettings
 from wdist.data.sources.in_memory import open_values
 from wdist.data.sources.units import Units
-from wdist.estimation.evaluation import Statement
+from wdist.estimation.evaluation import ErrorBudget
 
 TINY = CriticSettings(width=8, depth=2, group_size=2, batch_size=32)
 
@@ -18,12 +18,12 @@ def allowed(runs, alpha):
     return int(stats.binom.ppf(0.999, runs, alpha))
 
 
-def share_wrong(draw, truth, *, statement, runs, name="groupsort-bjorck", steps=15):
+def share_wrong(draw, truth, *, errors, runs, name="groupsort-bjorck", steps=15):
     """How many bounds exceed the truth, and how large they are in the mean."""
     lower = []
     for seed in range(runs):
         pair = pair_of(*draw(np.random.default_rng(seed)), seed=seed)
-        lower.append(judged(pair, name=name, seed=seed, steps=steps, settings=TINY, statement=statement).population.lower)
+        lower.append(judged(pair, name=name, seed=seed, steps=steps, settings=TINY, errors=errors).population.lower)
     return sum(bound > truth for bound in lower), float(np.mean(lower))
 
 
@@ -34,7 +34,7 @@ def test_gaussian_shift_with_an_initial_critic_that_is_nearly_optimal(counts):
     def draw(random):
         return random.normal([1.0, 0.0], size=(counts[0], 2)), random.normal(size=(counts[1], 2))
 
-    wrong, mean = share_wrong(draw, 1.0, statement=Statement(confidence=0.8, method="welch", bounds=1), runs=80)
+    wrong, mean = share_wrong(draw, 1.0, errors=ErrorBudget(confidence=0.8, method="welch"), runs=80)
     assert wrong <= allowed(80, 0.2)
     assert mean > 0.2, "bounds of 0 would pass every test"
 
@@ -45,7 +45,7 @@ def test_the_bound_does_not_profit_from_overfitting():
     def draw(random):
         return random.normal(size=(60, 6)), random.normal(size=(60, 6))
 
-    wrong, _ = share_wrong(draw, 0.0, statement=Statement(confidence=0.9, method="welch", bounds=1), runs=50, steps=40)
+    wrong, _ = share_wrong(draw, 0.0, errors=ErrorBudget(confidence=0.9, method="welch"), runs=50, steps=40)
     assert wrong <= allowed(50, 0.1)
 
 
@@ -58,7 +58,7 @@ def test_bounds_for_bounded_values_hold_for_rare_ones(n, method):
         units = Units(bounds=(0.0, 1.0))
         return [open_values((random.random((n, 1)) < p).astype(np.float64), units) for p in (0.9, 0.2)]
 
-    wrong, mean = share_wrong(draw, 0.7, statement=Statement(confidence=0.9, method=method, bounds=1), runs=40)
+    wrong, mean = share_wrong(draw, 0.7, errors=ErrorBudget(confidence=0.9, method=method), runs=40)
     assert wrong <= allowed(40, 0.1)
     assert mean > (0.2 if n > 60 else 0.0) or method == "empirical-bernstein"
 
@@ -86,19 +86,19 @@ def test_the_interval_for_the_populations_misses_the_truth_no_oftener_than_it_sa
             seed=seed,
         )
         method = "welch" if diameter is None else "betting"
-        statement = Statement(confidence=0.8, method=method, bounds=2)
-        lower = judged(pair, name="mean-difference", statement=statement).population.lower
+        errors = ErrorBudget(confidence=0.8, method=method, lower_bounds=2)
+        lower = judged(pair, name="mean-difference", errors=errors).population.lower
         assert lower < upper.value
         wrong += not lower <= truth <= upper.value
     assert wrong <= allowed(runs, 0.2)
 
 
 def test_bounds_stated_together_share_the_error():
-    statement = Statement(confidence=0.95, method="welch", bounds=5)
-    assert statement.alpha == pytest.approx(0.01)
+    errors = ErrorBudget(confidence=0.95, method="welch", lower_bounds=5)
+    assert errors.alpha == pytest.approx(0.01)
     a, b = np.random.default_rng(0).normal([[[1.0]], [[0.0]]], size=(2, 100, 2))
     alone, together = (
-        judged(pair_of(a, b), settings=TINY, statement=Statement(confidence=0.95, method="welch", bounds=k)).population
+        judged(pair_of(a, b), settings=TINY, errors=ErrorBudget(confidence=0.95, method="welch", lower_bounds=k)).population
         for k in (1, 5)
     )
     assert together.lower < alone.lower

@@ -1,20 +1,22 @@
 """The training loop: what it keeps, how it ends, and that it repeats."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from tests.trials import SMALL, judged, pair_of, trial, two_moons
-from wdist.critics.catalogue import RECIPES
+from tests.trials import SMALL, network, trial, two_moons
 from wdist.errors import TrainingDiverged
+from wdist.interruption import Interruption
 from wdist.lipschitz.linalg.orthonormalise import orthonormality_defect
 from wdist.training import loop
 from wdist.training.budget import Budget
-from wdist.training.loop import VALIDATIONS, Course, Trained, train
-from wdist.training.observer import CriticFinished, CriticStarted, Progress, Silent
+from wdist.training.catalogue import CATALOGUE
+from wdist.training.loop import VALIDATIONS, TrainingOutcome, TrainingRun, train
+from wdist.training.observer import Progress, Silent
 from wdist.training.optimizers import make_optimizers
 from wdist.training.readback import Readback
 from wdist.training.step import TrainingStep
@@ -66,11 +68,12 @@ def run(
     critic = critic or Slope()
     validate = validate or (lambda critic: float(critic.weight.detach()))
     return critic, train(
-        Course(critic, validate=validate, observer=observer or Silent(), **{"unit": 1.0, "name": "slope", **options}),
+        TrainingRun(critic, validate=validate, observer=observer or Silent(), **{"unit": 1.0, "name": "slope", **options}),
         ascend=TrainingStep(critic, make_optimizers(critic, name="adam", learning_rate=learning_rate), penalty=penalty),
         minibatch=minibatch or (lambda: (torch.ones(4, 1), torch.zeros(4, 1))),
         budget=budget or Budget(steps=100),
         decay=decay,
+        interruption=Interruption(),
     )
 
 
@@ -228,14 +231,14 @@ def test_convergence_is_a_last_quarter_without_gain():
     def trained(*values):
         points = run(budget=Budget(steps=1))[1].history
         history = tuple(type(points[0])(step=i, seconds=0.0, training=0.0, validation=v) for i, v in enumerate(values))
-        return Trained(steps=len(values), seconds=0.0, history=history, interrupted=False)
+        return TrainingOutcome(steps=len(values), seconds=0.0, history=history, interrupted=False)
 
     assert trained(0, 1, 1, 1, 1, 1, 1, 1.005).converged
     assert not trained(0, 1, 1, 1, 1, 1, 1, 1.2).converged
     assert not trained(0, 1, 1).converged
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", CATALOGUE)
 def test_the_same_seed_gives_the_same_digits(name):
     a, b = two_moons(80, 60, 3)
     first, again, other = (trial(a, b, name=name, seed=seed, steps=20) for seed in (0, 0, 1))
@@ -250,7 +253,7 @@ def test_the_same_seed_gives_the_same_digits(name):
 @pytest.mark.parametrize("optimizer", ["muon", "orthogonal-sgd", "adam", "aggmo"])
 def test_every_optimiser_and_schedule_brings_a_bound(optimizer, schedule):
     a, b = two_moons(100, 100, 2)
-    result = trial(a, b, settings=SMALL.filled(optimizer=optimizer, schedule=schedule), steps=150)
+    result = trial(a, b, settings=replace(SMALL, optimizer=optimizer, schedule=schedule), steps=150)
     assert result.population.estimate > 0.5
     assert result.settings["optimizer"] == optimizer
     assert result.settings["schedule"] == schedule
@@ -258,27 +261,15 @@ def test_every_optimiser_and_schedule_brings_a_bound(optimizer, schedule):
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_every_bjorck_order_keeps_weights_orthonormal(order, generator):
-    critic = RECIPES["groupsort-bjorck"].build(3, SMALL.filled(bjorck_order=order), generator)
+    critic = network("groupsort-bjorck", 3, replace(SMALL, bjorck_order=order), generator)
     x = torch.randn(2, 64, 3, generator=generator) + torch.tensor([[[0.0]], [[1.0]]])
     train(
-        Course(critic, validate=lambda critic: 1.0, unit=1.0, observer=Silent(), name=""),
+        TrainingRun(critic, validate=lambda critic: 1.0, unit=1.0, observer=Silent(), name=""),
         ascend=TrainingStep(critic, make_optimizers(critic, name="muon", learning_rate=0.05)),
         minibatch=lambda: (x[0], x[1]),
         budget=Budget(steps=60),
         decay="constant",
+        interruption=Interruption(),
     )
     critic.constrain_(tightly=True)
     assert max(float(orthonormality_defect(layer.weight.detach())) for layer in critic.layers) < 1e-5
-
-
-def test_events_tell_the_story_of_a_trial():
-    observer = Recorder()
-    result = judged(pair_of(*two_moons(60, 60, 2)), observer=observer)
-    started, finished = observer.of(CriticStarted), observer.of(CriticFinished)
-    assert (len(started), len(finished)) == (1, 1)
-    assert started[0].critic == finished[0].critic == "groupsort-bjorck"
-    assert started[0].budget == "10 steps"
-    assert finished[0].best == max(event.validation for event in observer.of(Progress))
-    assert finished[0].steps == result.steps == 10
-    assert observer.events[0] is started[0]
-    assert observer.events[-1] is finished[0]

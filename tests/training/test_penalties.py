@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from wdist.training.penalties.catalogue import PENALTIES, penalty
+from wdist.training.penalties import PENALTIES, penalty
 
 DIM = 4
 

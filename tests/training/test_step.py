@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from wdist.critics.groupsort_bjorck import RECIPE
+from tests.trials import network
 from wdist.critics.settings import CriticSettings
 from wdist.lipschitz.linalg.orthonormalise import orthonormality_defect
 from wdist.training.optimizers import make_optimizers
@@ -20,7 +20,7 @@ def sides(generator):
 
 
 def trained(sides, *, steps, apart=False, factor=1.0, optimizer="adam"):
-    critic = RECIPE.build(5, SMALL, torch.Generator().manual_seed(0))
+    critic = network("groupsort-bjorck", 5, SMALL, torch.Generator().manual_seed(0))
     step = TrainingStep(critic, make_optimizers(critic, name=optimizer, learning_rate=0.01), apart=apart)
     return critic, [float(step(*sides, factor=factor)) for _ in range(steps)]
 
@@ -46,7 +46,7 @@ def test_one_forward_pass_for_both_sides_is_as_good_as_two(sides):
 
 def test_the_factor_is_on_the_rates_of_the_start(sides):
     """Not on those of the step before, which would compound."""
-    critic = RECIPE.build(5, SMALL, torch.Generator().manual_seed(0))
+    critic = network("groupsort-bjorck", 5, SMALL, torch.Generator().manual_seed(0))
     optimizers = make_optimizers(critic, name="adam", learning_rate=0.01)
     step = TrainingStep(critic, optimizers)
     for factor in (0.5, 0.5, 0.25):

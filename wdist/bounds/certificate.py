@@ -1,7 +1,7 @@
 r"""A certificate: a number that the Lipschitz constant of a frozen critic certainly does not exceed.
 
 Composition multiplies Lipschitz bounds, so a certificate is the product of the bounds of the layers, each proved in float64 with
-its rounding counted (:mod:`wdist.linalg`). Nothing that is only estimated from below can enter. Two products are proved and the
+its rounding counted (:mod:`wdist.lipschitz.linalg`). Nothing that is only estimated from below can enter. Two products are proved and the
 smaller counts:
 
 - Euclidean norms all the way, :math:`\|x\|_2 \le \|x\|_1` and :math:`\|x\|_2 \le \sqrt d\, \|x\|_\infty` for the other metrics;

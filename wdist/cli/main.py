@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wdist.cli import compare, doctor, estimate, gan, gate, inspect, schema, studies, synthetic, verify
+from wdist.cli import compare, doctor, estimate, gan, gate, guide, inspect, schema, studies, synthetic, verify
 from wdist.environment import package_version
 from wdist.errors import ExitStatus, WdistError
 
@@ -43,6 +43,7 @@ app.command("reproduce")(studies.reproduce)
 app.command("bench")(studies.bench)
 app.command("schema")(schema.command)
 app.command("doctor")(doctor.command)
+app.command("guide")(guide.command)
 
 # Typer keeps the class of its usage errors private; it is the base of the one that it shows.
 _TyperUsageError: type[Any] = typer.BadParameter.__mro__[1]

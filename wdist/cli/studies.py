@@ -251,7 +251,7 @@ def bench(
         from wdist.report.documents.study import SuitesDocument
         from wdist.report.terminal.study import rendered_suites
 
-        suites = registry.studies("bench").values()
+        suites = registry.studies("bench")
         outputs.show(lambda: SuitesDocument.of(suites), lambda: rendered_suites(suites))
         return ExitStatus.DONE
     return _run(registry.study("bench", what), request, outputs)
@@ -284,7 +284,7 @@ def reproduce(
         rate = machine_rate(choose_device("cpu"))
         forecasts = [
             (study, study.forecast(quick=True, rate=rate) or 0.0, study.forecast(quick=False, rate=rate) or 0.0)
-            for study in registry.studies("reproduce").values()
+            for study in registry.studies("reproduce")
         ]
         outputs.show(lambda: CatalogueDocument.of(forecasts), lambda: rendered_reproductions(forecasts))
         return ExitStatus.DONE

@@ -1,9 +1,9 @@
-r"""Two critics put together: the maximum or the minimum of both, one of them raised by what suits the training samples.
+r"""Combinations of two critics: their maximum or minimum, one of them shifted by the best constant.
 
 .. math:: f(x) = \max\bigl(f_1(x),\, f_2(x) + c\bigr)
 
-is 1-Lipschitz if both are, and worth more than either where each is right in a region of its own. The dual value on n + m samples
-is a piecewise linear function of c, and the best c is among the differences f_1(x) - f_2(x) of the samples.
+is 1-Lipschitz if both are, and better than either where each is right in a region of its own. The dual value on n + m samples is a
+piecewise linear function of c, and the best c is one of the differences f_1(x) - f_2(x) of the samples.
 
 References:
     McShane (1934), Extension of range of functions (maxima and minima of Lipschitz functions).
@@ -16,40 +16,33 @@ from torch import Tensor
 
 from wdist.critics.frozen import FrozenCritic
 from wdist.lipschitz.envelope import Envelope
+from wdist.lipschitz.linalg.rounding import best_up_to_rounding
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blend:
-    """How two critics are best put together."""
+    """The best combination of two critics."""
 
     how: str
     """``maximum`` or ``minimum``."""
     constant: float
-    """Added to the second, in the units of the standardised data."""
+    """Constant added to the second, in standardised units."""
     value: float
-    """Dual value of both together on the samples that decided, in the same units."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlendRecipe:
-    """What two critics together are called."""
-
-    name: str
-    title: str = "two critics together"
-    bound_by_construction: bool = True
+    """Dual value of the combination on the samples that decided, in the same units."""
 
 
 def best_blend(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Blend:
-    """The way of putting two critics together that is worth most.
+    """Finds the combination of two critics with the largest dual value.
 
     Arguments:
         first, second: values of each critic on samples of A, shape (n,), and of B, shape (m,), float64.
     """
-    return max((_best_minimum(first, second, sign) for sign in (1, -1)), key=lambda blend: blend.value)
+    blends = [_best_minimum(first, second, sign) for sign in (1, -1)]
+    return best_up_to_rounding(blends, lambda blend: blend.value)
 
 
 def _best_minimum(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], sign: int) -> Blend:
-    """With sign +1 the best minimum, with -1 the best maximum, which is the minimum of the negatives upside down."""
+    """The best minimum for sign +1; for -1 the best maximum, the negative of a minimum of negatives."""
     gaps = [sign * (f - g) for f, g in zip(first, second, strict=True)]
     # min(f, g + c) = g + min(f - g, c): of the second summand, mean over A less mean over B, for all c at once.
     levels = torch.cat(gaps).unique()
@@ -69,7 +62,7 @@ def _mean_of_minimum(gap: Tensor, levels: Tensor) -> Tensor:
 
 
 def blended(first: FrozenCritic, second: FrozenCritic, blend: Blend) -> FrozenCritic:
-    """Both critics as one; they must share their standardisation and their Lipschitz constant."""
+    """Combines two critics that share their standardisation and their Lipschitz constant."""
     assert first.standardisation.spread == second.standardisation.spread
     assert first.lipschitz == second.lipschitz
     constants = torch.tensor([0.0, blend.constant], dtype=torch.float64)

@@ -1,13 +1,12 @@
-r"""The c-transform of optimal dual variables: on the samples that it is made from, nothing is missing.
+r"""The c-transform of dual variables: on the samples that they were solved for, it attains W1.
 
-Exact transport between samples x_i and y_j has dual variables with :math:`u_i + v_j \le d(x_i, y_j)` whose means add up to W1. Each
+Exact transport between samples x_i and y_j has dual variables with :math:`u_i + v_j \le d(x_i, y_j)` whose means add up to W1. Either
 side extends to all points (McShane),
 
 .. math:: f(x) = \min_j \bigl( d(x, y_j) - v_j \bigr) \qquad \text{or} \qquad f(x) = \max_i \bigl( u_i - d(x, x_i) \bigr),
 
-1-Lipschitz whatever the variables are, with f(x_i) >= u_i and f(y_j) <= -v_j where they are feasible: the dual value on these
-samples is W1. The first form is above every other extension and the second below. On other samples both lose, more in more
-dimensions, and seldom alike.
+which is 1-Lipschitz for any variables, with f(x_i) >= u_i and f(y_j) <= -v_j where they are feasible: the dual value on these samples is
+W1. The first form is the largest extension and the second the smallest. On other samples both lose, the more so in more dimensions.
 
 References:
     Kantorovich & Rubinstein (1958), On a space of completely additive functions.
@@ -21,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wdist.critics.closed_form import ClosedFormRecipe
 from wdist.critics.frozen import FrozenCritic
 from wdist.data.rows import evenly
 from wdist.data.standardisation import Standardisation
@@ -29,11 +27,16 @@ from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.frozen_layers import Affine
+from wdist.lipschitz.linalg.rounding import best_up_to_rounding
 
 _POINTS, _NUMBERS = 2000, 1 << 20
-"""Training samples of each side that dual variables are computed for, about a second; and the coordinates that they may have: in
-hundreds of dimensions more of them only cost memory, for there the potentials of samples are worth little on others."""
+"""Training samples of each side to solve for, about a second, and how many coordinates they may have together: in hundreds of
+dimensions, potentials of samples are worth little on others."""
 _FEWEST = 200
+_ENTROPIC_POINTS, _ITERATIONS = 800, 50
+"""Samples of each side, and iterations of Sinkhorn's algorithm: a few seconds."""
+_EPSILON_SHARE = 0.02
+"""epsilon as a share of the mean distance between the sides."""
 
 
 def c_transform(
@@ -44,7 +47,7 @@ def c_transform(
     *,
     lipschitz: float = 1.0,
 ) -> FrozenCritic:
-    """The critic that dual variables extend to, in the form that is worth more on their own points.
+    """Extends dual variables to a critic, in the form with the larger dual value on their own points.
 
     Arguments:
         points: x, shape (n, dim), and y, shape (m, dim), float64, on the CPU, in the units of the data.
@@ -67,11 +70,11 @@ def better_extension(
 ) -> list[FrozenLayer]:
     """Layers of the form with the larger dual value on ``judged_on``, all in standardised units."""
     (x, y), (u, v) = points, potentials
-    # Constants that u and v differ by change no dual value; small offsets are rounded less.
+    # Adding a constant changes no dual value, and small offsets are rounded less.
     u, v = (side - side.mean() for side in (u, v))
     upper: list[FrozenLayer] = [Cones.distinct(y, -v, p=metric.p)]
     lower: list[FrozenLayer] = [Cones.distinct(x, -u, p=metric.p), _negative(x)]
-    return max((upper, lower), key=lambda layers: _dual_value(layers, judged_on))
+    return best_up_to_rounding((upper, lower), lambda layers: _dual_value(layers, judged_on))
 
 
 def _negative(like: Tensor) -> Affine:
@@ -87,7 +90,8 @@ def _dual_value(layers: list[FrozenLayer], sides: tuple[Tensor, Tensor]) -> floa
     return means[0] - means[1]
 
 
-def _layers(a: Tensor, b: Tensor, metric: GroundMetric) -> list[FrozenLayer]:
+def exact_extension(a: Tensor, b: Tensor, metric: GroundMetric) -> list[FrozenLayer]:
+    """Layers that extend exact dual variables of some training samples; arguments as for ``mean_difference``."""
     points, others = set_apart(a, b, _points(a.shape[1]))
     return better_extension(points, exact_potentials(*points, metric), metric, judged_on=others)
 
@@ -96,15 +100,15 @@ def _points(dim: int) -> int:
     return min(_POINTS, max(_FEWEST, _NUMBERS // dim))
 
 
-def _most_samples(dim: int) -> int:
-    """Those that are not made into cones tell which of the two forms to take."""
+def most_samples(dim: int) -> int:
+    """Number of training samples of each side to use; those that do not become cones decide between the two forms."""
     return 2 * _points(dim)
 
 
 def set_apart(a: Tensor, b: Tensor, limit: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """At most ``limit`` samples of each side, and the others; on the samples that it is made from, either form is worth W1.
+    """At most ``limit`` samples of each side, and the others, which can tell the two forms apart.
 
-    Of single samples there are no others: they stand on both sides.
+    A single sample stands in both parts.
     """
     points, others = [], []
     for side in (a, b):
@@ -116,14 +120,41 @@ def set_apart(a: Tensor, b: Tensor, limit: int) -> tuple[tuple[Tensor, Tensor], 
 
 
 def exact_potentials(x: Tensor, y: Tensor, metric: GroundMetric) -> tuple[Tensor, Tensor]:
-    """Dual variables of exact transport between samples of equal mass, shapes (n,) and (m,)."""
-    import ot  # here, because it takes more than a second: training begins without it
+    """Dual variables of exact transport between samples of equal mass, shapes (n,) and (m,), by POT's network simplex."""
+    import ot  # imported here because it takes more than a second
 
     masses = (np.full(len(side), 1 / len(side)) for side in (x, y))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # variables that are not optimal make a worse critic and no wrong one
+        warnings.simplefilter("ignore")  # variables that are not optimal give a looser bound, never a wrong one
         log = ot.emd(*masses, metric.pairwise(x, y).numpy(), numItermax=10_000_000, log=True)[1]
     return torch.from_numpy(np.asarray(log["u"])), torch.from_numpy(np.asarray(log["v"]))
 
 
-RECIPE = ClosedFormRecipe(name="c-transform", title="c-transform of exact potentials", layers=_layers, most_samples=_most_samples)
+def entropic_extension(a: Tensor, b: Tensor, metric: GroundMetric) -> list[FrozenLayer]:
+    r"""Layers that extend entropic dual variables, which average over the samples within about epsilon.
+
+    .. math:: \min_\pi\ \langle \pi, d \rangle + \varepsilon\, \mathrm{KL}(\pi \,\|\, a \otimes b)
+
+    The result is 1-Lipschitz whether or not the iterations have converged.
+
+    References:
+        Cuturi (2013), Sinkhorn distances: lightspeed computation of optimal transport, arXiv:1306.0895.
+        Schmitzer (2019), Stabilized sparse scaling algorithms for entropy regularized transport problems (the log domain).
+    """
+    points, others = set_apart(a, b, _ENTROPIC_POINTS)
+    return better_extension(points, entropic_potentials(*points, metric), metric, judged_on=others)
+
+
+def entropic_potentials(x: Tensor, y: Tensor, metric: GroundMetric) -> tuple[Tensor, Tensor]:
+    """Entropic dual variables between samples of equal mass, shapes (n,) and (m,)."""
+    import ot  # as above
+
+    distances = metric.pairwise(x, y).numpy()
+    epsilon = _EPSILON_SHARE * float(distances.mean())
+    if epsilon == 0:
+        return x.new_zeros(len(x)), x.new_zeros(len(y))
+    masses = (np.full(len(side), 1 / len(side)) for side in (x, y))
+    with np.errstate(over="ignore"):  # POT also exponentiates its potentials; that result is not used
+        _, log = ot.bregman.sinkhorn_log(*masses, distances, epsilon, numItermax=_ITERATIONS, log=True, warn=False)
+    u, v = (torch.from_numpy(epsilon * np.asarray(log[name])) for name in ("log_u", "log_v"))
+    return u, v

@@ -1,18 +1,20 @@
-"""A convolutional critic: orthonormal convolutions, then fully connected layers, sorted in groups between them."""
+"""Convolutional critics: orthonormal convolutions of patches that lie apart, then fully connected layers.
+
+The source orthonormalises the unfolded kernels of overlapping convolutions, whose norm can reach the square root of the number of
+patches that share a pixel; with patches that lie apart it is 1. Every second convolution moves their borders by half a patch.
+
+References:
+    Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4 and appendix H.3.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from wdist.critics.critic import Critic
 from wdist.critics.frozen import FrozenCritic
-from wdist.critics.recipe import CriticRecipe
-from wdist.critics.settings import CriticSettings
-from wdist.critics.stack import StackedCritic
+from wdist.critics.networks import NetworkPlan, StackedCritic
 from wdist.data.standardisation import Standardisation
-from wdist.ground_metric import L2, GroundMetric
 from wdist.lipschitz.activation import Activation
 from wdist.lipschitz.conv_frozen import Convolution, PatchWise
 from wdist.lipschitz.conv_patches import ImageShape, Patches
@@ -21,10 +23,9 @@ from wdist.lipschitz.linear import LipschitzLinear
 
 _PATCH = 2
 _CHANNEL_SHARE = 16
-"""Units of the fully connected layer for each channel of the first convolution."""
+"""Units of a fully connected layer for each channel of the first convolution."""
 _SMALLEST_GRID = 4
-"""Convolutions stop at so many rows and columns; what is left is taken as a whole."""
-_DEPTH = 5
+"""Convolutions stop at this many rows and columns; fully connected layers take the rest."""
 
 
 class ConvCritic(StackedCritic):
@@ -67,51 +68,27 @@ def _unit(rows: Tensor, patches: Patches) -> Tensor:
     return rows if patches.overlap == 1 else rows / patches.overlap**0.5
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConvRecipe(CriticRecipe):
-    """One kind of convolutional critic; ``width`` are the units of its fully connected layer."""
+def convolutional(plan: NetworkPlan, generator: torch.Generator) -> ConvCritic:
+    """Builds a convolutional critic; ``width`` counts the units of its fully connected layers.
 
-    def settle(self, settings: CriticSettings) -> CriticSettings:
-        return super().settle(settings.filled(depth=_DEPTH))
+    Raises:
+        UsageError: samples of this shape are not images.
+    """
+    image = ImageShape.of_event(plan.event_shape)
+    layers: list[LipschitzLinear] = []
+    stack: list[Patches] = []
 
-    def build(
-        self,
-        dim: int,
-        settings: CriticSettings,
-        generator: torch.Generator,
-        outputs: int = 1,
-        metric: GroundMetric = L2,
-        event_shape: Sequence[int] | None = None,
-    ) -> Critic:
-        """A critic with fresh weights.
+    def add(patches: Patches, units: int) -> ImageShape:
+        layers.append(plan.linear(patches.size, units, generator, first=not layers))
+        stack.append(patches)
+        return patches.outputs(plan.activation.outputs(units))
 
-        Arguments:
-            dim: coordinates of a sample.
-            settings: with width, depth, group size and Björck order filled in.
-            generator: of the weights, on the CPU.
-            outputs: of the last layer.
-            metric: of the samples, which the first layer may be built for.
-            event_shape: of a sample; without it, a row of pixels.
-
-        Raises:
-            UsageError: the units of a group do not divide the width, or two options exclude each other.
-        """
-        settings, function, kind, options = self.parts(settings, metric)
-        width, depth = settings.width or 0, settings.depth or 0
-        image = ImageShape.of_event((dim,) if event_shape is None else event_shape)
-        layers: list[LipschitzLinear] = []
-        stack: list[Patches] = []
-
-        def add(patches: Patches, units: int) -> ImageShape:
-            layers.append(kind(patches.size, units, generator=generator, options=replace(options, first=not layers)))
-            stack.append(patches)
-            return patches.outputs(function.outputs(units))
-
-        channels = -(-max(1, width // _CHANNEL_SHARE) // function.group) * function.group
-        for position in range(depth - 2):
-            if max(image.height, image.width) <= _SMALLEST_GRID:
-                break
-            image = add(Patches.apart(image, _PATCH, offset=position % 2 == 1), channels << position)
-        for units in (*[width] * (depth - 1 - len(layers)), outputs):
-            image = add(Patches.apart(image, max(image.height, image.width)), units)
-        return ConvCritic(layers, stack, function)
+    group = plan.activation.group
+    channels = -(-max(1, plan.width // _CHANNEL_SHARE) // group) * group
+    for position in range(plan.depth - 2):
+        if max(image.height, image.width) <= _SMALLEST_GRID:
+            break
+        image = add(Patches.apart(image, _PATCH, offset=position % 2 == 1), channels << position)
+    for units in (*[plan.width] * (plan.depth - 1 - len(layers)), plan.outputs):
+        image = add(Patches.apart(image, max(image.height, image.width)), units)
+    return ConvCritic(layers, stack, plan.activation)

@@ -1,4 +1,4 @@
-"""What training asks of a critic, whatever its construction."""
+"""The interface of a critic in training."""
 
 from abc import ABC, abstractmethod
 
@@ -9,7 +9,7 @@ from wdist.data.standardisation import Standardisation
 
 
 class Critic(nn.Module, ABC):
-    """A function from standardised samples to potentials, nearly 1-Lipschitz in training and provably so when frozen."""
+    """A function from standardised samples to potentials, nearly 1-Lipschitz in training and provably so once frozen."""
 
     constrain_every: int = 1
     """Steps between two calls of :meth:`constrain_`, at first."""
@@ -20,18 +20,17 @@ class Critic(nn.Module, ABC):
 
     @abstractmethod
     def constrain_(self, *, tightly: bool = False) -> Tensor | None:
-        """Brings the weights back to their constraint, after a step or, tightly, before an evaluation.
+        """Returns the weights to their constraint, after a step or, tightly, before an evaluation.
 
         Returns:
-            How far from it the worst layer was, a scalar on the device of the weights; None where that says nothing of how often
-            to come back.
+            The defect of the worst layer, a scalar on the device of the weights; None if that does not tell how often to return.
         """
 
     @abstractmethod
     def freeze(self, standardisation: Standardisation, *, lipschitz: float = 1.0) -> FrozenCritic:
-        """Plain weights in float64 with the constraint met to the last digits.
+        """Makes plain float64 weights that meet the constraint to the last digits.
 
         Arguments:
-            standardisation: what the critic was trained behind.
+            standardisation: of the samples that the critic was trained on.
             lipschitz: K of the frozen function.
         """

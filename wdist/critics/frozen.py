@@ -1,9 +1,9 @@
-"""A trained critic as plain float64 numbers: the one object that is certified, evaluated and saved."""
+"""Frozen critics: plain float64 numbers, the one object that is certified, evaluated and saved."""
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from wdist.data.standardisation import Standardisation
 from wdist.errors import SourceError, UsageError
-from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
+from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound, owned
 from wdist.lipschitz.frozen_layers import read_layer
 from wdist.lipschitz.linalg.rounding import gamma
 
@@ -24,16 +24,19 @@ FORMAT = "wdist-critic-1"
 
 @dataclass(frozen=True, kw_only=True)
 class Potentials:
-    """Values of a critic, and how far they may be from exact arithmetic."""
+    """Values of a critic, with a bound for their rounding."""
 
     values: np.ndarray
     """float64, shape (n,)."""
     rounding: float
-    """No value is further from that of the exact function than this."""
+    """No value differs from that of the exact function by more than this."""
 
 
 class FrozenCritic:
     """x -> K * spread * network((x - shift) / spread), evaluated in float64.
+
+    It owns its numbers, all in one layout (:func:`wdist.lipschitz.frozen_layer.owned`), so that the saved and the loaded critic
+    give the same bits on the same machine with the same number of threads.
 
     Arguments:
         layers: of the network, the last with one output.
@@ -46,7 +49,7 @@ class FrozenCritic:
 
     def __init__(self, layers: Sequence[FrozenLayer], standardisation: Standardisation, *, lipschitz: float = 1.0) -> None:
         self.layers = tuple(layers)
-        self.standardisation = standardisation
+        self.standardisation = replace(standardisation, shift=owned(standardisation.shift))
         self.lipschitz = lipschitz
 
     @property
@@ -56,7 +59,7 @@ class FrozenCritic:
 
     @property
     def parameters(self) -> int:
-        """How many numbers its layers hold: weights, biases and what an activation has learnt."""
+        """Number of parameters: weights, biases, and those of activations that learn."""
         return sum(tensor.numel() for layer in self.layers for tensor in layer.tensors().values())
 
     @cached_property
@@ -75,7 +78,7 @@ class FrozenCritic:
         Arguments:
             x: shape (n, dim), on any device, in the units of the data; taken as exact.
         """
-        h = self.standardisation.apply(x.cpu().double())
+        h = self.standardisation.apply(x.cpu().double().contiguous())
         norm = _largest_norm(h)
         error = gamma(3) * norm
         for layer, bound in zip(self.layers, self.bounds, strict=False):
@@ -88,14 +91,14 @@ class FrozenCritic:
 
     def tensors(self) -> dict[str, Tensor]:
         """All numbers by name, as they are stored."""
-        tensors = {"shift": self.standardisation.shift.cpu()}
+        tensors = {"shift": self.standardisation.shift}
         for position, layer in enumerate(self.layers):
             for name, tensor in layer.tensors().items():
-                tensors[f"layers.{position}.{name}"] = tensor.cpu().contiguous()
+                tensors[f"layers.{position}.{name}"] = tensor
         return tensors
 
     def description(self) -> str:
-        """What the tensors do not say, as JSON."""
+        """Everything but the tensors, as JSON."""
         kinds = [layer.kind for layer in self.layers]
         return json.dumps({"layers": kinds, "spread": self.standardisation.spread, "lipschitz": self.lipschitz})
 
@@ -121,13 +124,13 @@ class FrozenCritic:
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name).double() for name in file.keys()}  # noqa: SIM118 (not a dict)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         except (SafetensorError, OSError) as error:
             raise SourceError(
                 f"{path} cannot be read as a safetensors file ({error}); give a critic saved by --save-critic"
             ) from error
         if metadata.get("format") != FORMAT:
-            raise SourceError(f"{path} is a safetensors file but not a critic of wdist; give one saved by --save-critic")
+            raise SourceError(f"{path} is a safetensors file, but not a critic of wdist; give one saved by --save-critic")
         try:
             description = json.loads(metadata["critic"])
             layers = [read_layer(kind, _of_layer(tensors, i)) for i, kind in enumerate(description["layers"])]
@@ -148,22 +151,22 @@ def _of_layer(tensors: dict[str, Tensor], position: int) -> dict[str, Tensor]:
 
 
 _SMALLEST = 2.0**-1074
-"""By which a product may be off that is too small for float64's full precision."""
+"""Largest rounding error of a product that underflows."""
 
 
 def _largest_norm(h: Tensor) -> float:
-    # 1e-140: the squares of smaller numbers vanish; with it, what underflows in a layer is below what its rounding counts anyway.
+    # 1e-140: squares of smaller numbers vanish; with it, underflow in a layer stays below the rounding that is counted anyway.
     return float(torch.linalg.vector_norm(h, dim=1).max()) * (1 + 1e-9) + 1e-140 if h.numel() else 0.0
 
 
 def _check_shapes(layers: Sequence[FrozenLayer], standardisation: Standardisation) -> None:
-    """Refuses what broadcasting would make a function of a sample's position of: a shift or a bias for each row.
+    """Checks that shapes follow each other: a shift or a bias for each row would broadcast, and depend on a sample's position.
 
     Raises:
         ValueError: shapes do not follow each other, the critic has not one output, or a scale is not positive.
     """
     if standardisation.shift.ndim != 1 or not 0 < standardisation.spread < float("inf"):
-        raise ValueError("the standardisation is none")
+        raise ValueError("its standardisation is not one")
     size = len(standardisation.shift)
     for layer in layers:
         size = layer.check(size)

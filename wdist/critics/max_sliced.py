@@ -1,9 +1,9 @@
-r"""Max-sliced W1: the direction along which the two sets are furthest apart, and the exact potential on that line.
+r"""Max-sliced W1: the direction along which the two sets lie farthest apart, and the exact potential on that line.
 
 .. math:: W_1(P, Q) \ge \max_{\|w\|_q = 1} W_1(w^\top x, w^\top y)
 
-since a projection with dual norm 1 never stretches a distance. The direction is found by subgradient ascent on the training samples
-from several starts. On a line the potential is known: its slope at t is the sign of :math:`F_Q(t) - F_P(t)`.
+since a projection of dual norm 1 never stretches a distance. Subgradient ascent on the training samples, from several starts, finds the
+direction. On a line the potential is known: its slope at t is the sign of :math:`F_Q(t) - F_P(t)`.
 
 References:
     Deshpande et al. (2019), Max-sliced Wasserstein distance and its use for GANs, arXiv:1904.05877.
@@ -13,7 +13,7 @@ References:
 import torch
 from torch import Tensor
 
-from wdist.critics.closed_form import ClosedFormRecipe, steepest_direction
+from wdist.critics.mean_difference import steepest_direction
 from wdist.data.rows import evenly
 from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.frozen_layer import FrozenLayer
@@ -21,26 +21,26 @@ from wdist.lipschitz.frozen_layers import Affine
 from wdist.lipschitz.piecewise_linear import PiecewiseLinear
 
 _STARTS = 6
-"""Random directions, beside the difference of the means and the coordinate that differs most."""
+"""Random directions, in addition to the difference of the means and the coordinate that differs most."""
 _STEPS = 80
 _MOMENTS = (0.9, 0.999)
-"""Of Adam."""
+"""Momentum coefficients of Adam."""
 _SAMPLES = 2000
-"""Of each side in the ascent; the potential is that of all."""
+"""Samples of each side that the ascent sees; the potential follows from all of them."""
 
 
-def _layers(a: Tensor, b: Tensor, metric: GroundMetric) -> list[FrozenLayer]:
+def max_sliced(a: Tensor, b: Tensor, metric: GroundMetric) -> list[FrozenLayer]:
+    """Layers of the best projection and of the exact potential on it; arguments as for ``mean_difference``."""
     w = _best_direction(a, b, metric)
     return [Affine(weight=w.unsqueeze(0), bias=w.new_zeros(1)), potential_on_the_line(a @ w, b @ w)]
 
 
 def _best_direction(a: Tensor, b: Tensor, metric: GroundMetric) -> Tensor:
-    """Of dual norm 1, shape (dim,)."""
     count = min(len(a), len(b), _SAMPLES)
     a, b = a[evenly(len(a), count)], b[evenly(len(b), count)]
 
     def distances(directions: Tensor) -> Tensor:
-        """W1 along each direction, brought to dual norm 1; as many samples on either side, so sorting couples them."""
+        """W1 along each direction, scaled to dual norm 1; both sides have equally many samples, so sorting couples them."""
         directions = directions / torch.linalg.vector_norm(directions, ord=metric.dual, dim=1, keepdim=True)
         return (sorted_columns(a @ directions.mT) - sorted_columns(b @ directions.mT)).abs().mean(0)
 
@@ -58,7 +58,7 @@ def _best_direction(a: Tensor, b: Tensor, metric: GroundMetric) -> Tensor:
         if float(values[leader].detach()) > highest:
             highest, best = float(values[leader].detach()), directions[leader].detach().clone()
         (gradient,) = torch.autograd.grad(values.sum(), directions)
-        # Adam (Kingma & Ba, 2015) in the open: torch.optim imports torch's compiler, which takes longer than all the steps here.
+        # Adam (Kingma & Ba, 2015) written out: torch.optim imports torch's compiler, which takes longer than all the steps here.
         mean.lerp_(gradient, 1 - _MOMENTS[0])
         square.lerp_(gradient.square(), 1 - _MOMENTS[1])
         m, v = mean / (1 - _MOMENTS[0] ** step), square / (1 - _MOMENTS[1] ** step)
@@ -67,19 +67,19 @@ def _best_direction(a: Tensor, b: Tensor, metric: GroundMetric) -> Tensor:
 
 
 def sorted_columns(x: Tensor) -> Tensor:
-    """Each column in ascending order."""
+    """Sorts each column in ascending order."""
     return x.sort(0).values
 
 
 def potential_on_the_line(x: Tensor, y: Tensor) -> PiecewiseLinear:
-    """The optimal potential between two sets of numbers: slope +1 where more of x than of y lies above, else -1.
+    """The optimal potential between two sets of numbers: slope +1 where a larger share of x than of y lies above, else -1.
 
     Arguments:
         x, y: float64, shapes (n,) and (m,).
     """
     places = torch.cat([x, y]).unique()
     below_x, below_y = (torch.searchsorted(side.sort().values, places, right=True) for side in (x, y))
-    # In whole numbers: F_Q - F_P times n m. Behind a place and up to the next one.
+    # In integers: (F_Q - F_P) n m, from each place up to the next one.
     ahead = (below_y * len(x) - below_x * len(y)).sign().double()
     ahead = torch.where(ahead == 0, 1.0, ahead)
     slopes = torch.cat([ahead[:1], ahead])
@@ -87,6 +87,3 @@ def potential_on_the_line(x: Tensor, y: Tensor) -> PiecewiseLinear:
     if not len(turns):
         turns = torch.zeros(1, dtype=torch.int64)
     return PiecewiseLinear(knots=places[turns], slopes=torch.cat([slopes[:1], slopes[turns + 1]]))
-
-
-RECIPE = ClosedFormRecipe(name="max-sliced", title="best projection on a line", layers=_layers)

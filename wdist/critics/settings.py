@@ -1,19 +1,16 @@
-"""What a user may choose of a critic and its training; None means: chosen from the shape of the data."""
+"""Settings of a critic and its training; None leaves a choice to the shape of the data."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from wdist.errors import UsageError
 
 OPTIMIZERS = ("muon", "orthogonal-sgd", "adam", "aggmo")
 SCHEDULES = ("linear", "cosine", "step", "constant")
-PARTICULAR = ("group_size", "bjorck_order", "bjorck_iterations", "beta", "centres")
-"""Settings that make a difference to some kinds of critics only."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CriticSettings:
-    """Size of a critic and manner of its training."""
+    """Size of a critic, and how it is trained."""
 
     width: int | None = None
     """Units of each hidden layer."""
@@ -26,23 +23,23 @@ class CriticSettings:
     optimizer: str | None = None
     """One of :data:`OPTIMIZERS`."""
     learning_rate: float | None = None
-    """Of the weight matrices, in the optimiser's own units."""
+    """Learning rate of the weight matrices, in the optimiser's own units."""
     schedule: str | None = None
-    """One of :data:`SCHEDULES`: what the learning rate does after its constant part."""
+    """One of :data:`SCHEDULES`: how the learning rate falls."""
     activation: str | None = None
-    """Name of an activation (``maxmin``, ``relu``, ``leaky-relu:0.1``), for a critic that is no kind of its own."""
+    """Name of an activation (``maxmin``, ``relu``, ``leaky-relu:0.1``), for a network that is not in the catalogue."""
     constraint: str | None = None
-    """Name of what keeps the linear layers from stretching (``bjorck``, ``spectral``, ``none``), likewise."""
+    """Name of the constraint on the linear layers (``bjorck``, ``spectral``, ``none``), likewise."""
     bjorck_order: int | None = None
-    """Order of the Björck iterations that keep the weights orthonormal."""
+    """Order of the Björck iterations, 1 to 4."""
     bjorck_iterations: int | None = None
-    """How many of them; None where the constraint decides."""
+    """Number of Björck iterations; None leaves it to the constraint."""
     beta: float | None = None
-    """Step of first-order Björck iterations or of Parseval's retraction, in (0, 1]; None where the constraint decides."""
+    """Step of first-order Björck iterations or of Parseval's retraction, in (0, 1]; None leaves it to the constraint."""
     centres: int | None = None
-    """How many cones a cone critic has."""
+    """Number of cones of a cone critic."""
     lipschitz: float | None = None
-    """K of the critic that is trained and saved; bounds are divided by it."""
+    """Lipschitz constant K of the saved critic; bounds are divided by it."""
 
     def __post_init__(self) -> None:
         for name in ("width", "depth", "group_size", "batch_size", "bjorck_order", "bjorck_iterations", "centres"):
@@ -65,7 +62,3 @@ class CriticSettings:
             raise UsageError(f"--schedule {self.schedule!r} is unknown; choose one of {', '.join(SCHEDULES)}")
         if self.width is not None and self.group_size is not None and self.width % self.group_size:
             raise UsageError(f"--group-size {self.group_size} does not divide --width {self.width}; choose a divisor")
-
-    def filled(self, **defaults: Any) -> "CriticSettings":
-        """The same settings with each None among ``defaults`` replaced."""
-        return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})

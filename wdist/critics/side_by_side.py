@@ -1,6 +1,6 @@
-"""Critics of one architecture as one: their tensors have an axis more, so that each product of all of them is one launch.
+"""Critics side by side: several of one architecture as one network whose tensors have a leading axis.
 
-On a GPU, a product of small matrices takes less time than its launch, and many of them fit the device at once.
+One product then serves all of them. On a GPU, a product of small matrices takes less time than its launch.
 
 References:
     The PyTorch manual, torch.func, model ensembling: the same stacking of states, there for networks that are only evaluated.
@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from wdist.critics.critic import Critic
-from wdist.critics.dense import DenseCritic
+from wdist.critics.networks import DenseCritic
 from wdist.lipschitz.activation import Stateless
 
 
 def fits_side_by_side(critic: Critic) -> bool:
-    """Whether all parts of a critic compute with a leading axis, too."""
+    """Tells whether all parts of a critic can compute with a leading axis."""
     return (
         isinstance(critic, DenseCritic)
         and all(layer.side_by_side for layer in critic.linear)
@@ -27,10 +27,10 @@ def fits_side_by_side(critic: Critic) -> bool:
 
 
 def side_by_side(members: Sequence[Critic]) -> Critic:
-    """One critic that is all of ``members``: potentials of shape (k, n) from samples of shape (k, n, dim).
+    """Stacks ``members`` into one critic: potentials of shape (k, n) from samples of shape (k, n, dim).
 
-    Their parameters and buffers become slices of its own: what is done to it in place is done to them, so that each of them can be
-    validated, and frozen, as if it had been trained alone.
+    Their parameters and buffers become slices of its own: changes in place reach them, so that each can be validated and frozen as if it
+    had been trained alone.
 
     Arguments:
         members: of one architecture and on one device, each as :func:`fits_side_by_side` asks.
@@ -47,7 +47,7 @@ def side_by_side(members: Sequence[Critic]) -> Critic:
 
 @torch.no_grad()
 def _gathered(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-    """All tensors in one, of which they are slices from now on."""
+    """Stacks tensors, which become slices of the result."""
     whole = torch.stack([tensor.data for tensor in tensors])
     for tensor, part in zip(tensors, whole, strict=True):
         tensor.data = part

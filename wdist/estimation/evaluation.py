@@ -1,91 +1,101 @@
-"""One critic on one pair: train, freeze, certify, evaluate. Nothing here knows what kind of critic it is."""
+"""Evaluation: what a frozen critic proves about the samples, and about the populations from samples that no choice depended on."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from wdist.bounds.certificate import Certificate, certify
 from wdist.bounds.confidence.methods import lower_confidence_bound
-from wdist.bounds.dual import dual_value, lower_bound
+from wdist.bounds.dual import dual_value, evaluate, lower_bound
 from wdist.bounds.lipschitz_search import largest_slope
-from wdist.critics.catalogue import AutoRecipe, Recipe
 from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.data.measure import Measure
 from wdist.data.pairing import Pair
-from wdist.data.rows import ResidentRows, gather
-from wdist.estimation.fit import fit, fit_ahead
-from wdist.estimation.model_selection import choose, choose_ahead
-from wdist.estimation.result import CriticResult, PopulationBound, SamplesInterval
-from wdist.estimation.samples import evaluate_rows, training_sample
-from wdist.estimation.task import Task
+from wdist.data.rows import ResidentRows, Rows, gather
+from wdist.estimation.result import Attempt, CriticResult, PopulationBound, SamplesInterval
 from wdist.ground_metric import L2, GroundMetric
+from wdist.training.closed_forms import FIT_ROWS
+from wdist.training.kind import TrainedCritic
 
 _SEARCHED_ROWS = 512
-"""Of each side, from which the search for the largest slope starts."""
+"""Samples of each side from which the search for the largest slope starts."""
+_BATCH_NUMBERS = 1 << 18
+"""Coordinates evaluated at a time: 2 MB in float64, which stays in the cache of one core."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Statement:
-    """What the population bounds of one result claim together."""
+class ErrorBudget:
+    """Confidence level shared by all population bounds of a result."""
 
     confidence: float
     method: str
-    bounds: int
-    """How many of them share the error."""
+    """Name of the lower confidence bound: a key of :data:`wdist.bounds.confidence.methods.METHODS`."""
+    lower_bounds: int = 1
+    """Number of critics whose lower bounds are stated."""
+    upper_bound: bool = False
+    """Whether an upper bound is stated, too."""
+
+    @property
+    def bounds(self) -> int:
+        """Number of bounds that share the error."""
+        return self.lower_bounds + self.upper_bound
 
     @property
     def alpha(self) -> float:
-        """Error of each."""
+        """Error of each bound."""
         return (1 - self.confidence) / self.bounds
 
 
-def train_ahead(recipe: Recipe | AutoRecipe, tasks: Sequence[Task]) -> None:
-    """Trains what can be trained side by side for several trials of one recipe, and leaves it on the shelves of their tasks."""
-    if isinstance(recipe, AutoRecipe):
-        choose_ahead(recipe, tasks)
-    else:
-        fit_ahead(recipe, tasks)
-
-
-def run_trial(recipe: Recipe | AutoRecipe, task: Task, *, statement: Statement) -> CriticResult:
-    """Finds a critic on the training split, the best by the validation split, and judges it on the held-out one.
+def evaluate_critic(
+    trained: TrainedCritic, pair: Pair, errors: ErrorBudget, *, metric: GroundMetric, seed: int, tried: tuple[Attempt, ...] = ()
+) -> CriticResult:
+    """Certifies a trained critic and evaluates it on all samples and on the held-out ones.
 
     Arguments:
-        recipe: the kind of critic, or that several are to be tried.
-        task: for which pair, and by which means; its shelf gains what is trained here with the whole budget.
-        statement: how population bounds are stated.
+        trained: the critic, fixed before the held-out samples are looked at.
+        pair: the two measures.
+        errors: shared by the population bounds.
+        metric: of the bounds.
+        seed: of the search for the largest slope, which is made for critics that nothing constrains.
+        tried: what the critic was chosen from.
+
+    Raises:
+        CertificateError: its Lipschitz constant cannot be bounded.
     """
-    pair, metric = task.pair, task.metric
-    found = choose(recipe, task) if isinstance(recipe, AutoRecipe) else fit(recipe, task)
-    if task.budget is None or task.budget.seconds is None:
-        task.shelf.update({(member.recipe.name, task.seed, 1.0): member for member in found.members})
-    kind, trained = found.recipe, found.trained
-    certificate = certify(found.critic, metric)
-    judged = judge(found.critic, certificate, pair, statement, name=kind.name)
-    unbounded = not kind.bound_by_construction
+    certificate = certify(trained.critic, metric)
+    judged = judge(trained.critic, certificate, pair, errors, name=trained.name)
+    outcome, unbounded = trained.outcome, not trained.bound_by_construction
     return CriticResult(
-        name=kind.name,
-        title=kind.title,
+        name=trained.name,
+        title=trained.title,
         samples=judged.samples,
         population=judged.population,
         training_value=judged.training_value,
         lipschitz_bound=certificate.lipschitz_bound,
-        certified=True,
         layers=certificate.layers,
-        steps=trained.steps,
-        seconds=trained.seconds,
-        parameters=found.critic.parameters,
-        settings=found.settings,
-        history=trained.history,
-        converged=trained.converged,
-        frozen=found.critic,
-        interrupted=found.interrupted,
-        bound_by_construction=kind.bound_by_construction,
-        raw_value=judged.held_out_value / found.critic.lipschitz if unbounded else None,
-        largest_slope=_largest_slope(found.critic, pair, metric, task.seed) if unbounded else None,
-        tried=found.tried,
+        steps=outcome.steps,
+        seconds=outcome.seconds,
+        parameters=trained.critic.parameters,
+        settings=trained.settings,
+        history=outcome.history,
+        converged=outcome.converged,
+        frozen=trained.critic,
+        interrupted=outcome.interrupted,
+        bound_by_construction=trained.bound_by_construction,
+        raw_value=judged.held_out_value / trained.critic.lipschitz if unbounded else None,
+        largest_slope=_largest_slope(trained.critic, pair, metric, seed) if unbounded else None,
+        tried=tried,
     )
+
+
+def training_sample(measure: Measure, limit: int) -> ResidentRows:
+    """At most ``limit`` training samples, and no more than 20,000."""
+    return measure.training_sample(max(1, min(limit, FIT_ROWS)))
+
+
+def evaluate_rows(critic: FrozenCritic, rows: Rows) -> Potentials:
+    """Potentials of all of ``rows``, in batches that suit the critic."""
+    return evaluate(critic, rows.batches(max(1, _BATCH_NUMBERS // max(critic.dim, 256))))
 
 
 def _largest_slope(critic: FrozenCritic, pair: Pair, metric: GroundMetric, seed: int) -> float:
@@ -95,24 +105,24 @@ def _largest_slope(critic: FrozenCritic, pair: Pair, metric: GroundMetric, seed:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What one certified critic proves of one pair."""
+    """Bounds that one certified critic proves for one pair."""
 
     samples: SamplesInterval
     population: PopulationBound
     training_value: float
     held_out_value: float
-    """Held-out dual value, divided by nothing."""
+    """Held-out dual value, not divided by the certificate."""
 
 
-def judge(frozen: FrozenCritic, certificate: Certificate, pair: Pair, statement: Statement, *, name: str = "") -> Judgement:
-    """Evaluates a frozen critic on all samples and on those that no choice has depended on.
+def judge(frozen: FrozenCritic, certificate: Certificate, pair: Pair, errors: ErrorBudget, *, name: str = "") -> Judgement:
+    """Evaluates a frozen critic on all samples, and on the held-out ones that no choice depended on.
 
     Arguments:
         frozen: the critic, fixed before the held-out samples are looked at.
         certificate: of the same object, in the metric of the bounds.
         pair: the two measures.
-        statement: how population bounds are stated.
-        name: of the critic, as what proves the lower end.
+        errors: shared by the population bounds.
+        name: of the critic, which proves the lower bound.
     """
     K = certificate.lipschitz_bound
     all_a, all_b = (evaluate_rows(frozen, measure.everything) for measure in (pair.a, pair.b))
@@ -124,8 +134,8 @@ def judge(frozen: FrozenCritic, certificate: Certificate, pair: Pair, statement:
     lower = lower_confidence_bound(
         held_a.values / K,
         held_b.values / K,
-        alpha=statement.alpha,
-        method=statement.method,
+        alpha=errors.alpha,
+        method=errors.method,
         ranges=_ranges(diameters(pair, certificate.metric), 2 * max(held_a.rounding, held_b.rounding) / K),
         apart=_widened(union_diameter(pair, certificate.metric), (held_a.rounding + held_b.rounding) / K),
     )
@@ -143,9 +153,9 @@ def judge(frozen: FrozenCritic, certificate: Certificate, pair: Pair, statement:
             estimate=dual_value(held_a, held_b) / K,
             lower=max(0.0, lower - (held_a.rounding + held_b.rounding) / K),
             upper=None,
-            confidence=statement.confidence,
-            jointly_with=statement.bounds,
-            method=statement.method,
+            confidence=errors.confidence,
+            jointly_with=errors.bounds,
+            method=errors.method,
             n_a=len(held_a.values),
             n_b=len(held_b.values),
         ),
@@ -155,7 +165,7 @@ def judge(frozen: FrozenCritic, certificate: Certificate, pair: Pair, statement:
 
 
 def _part(frozen: FrozenCritic, rows: ResidentRows, measure: Measure, whole: Potentials) -> Potentials:
-    """Potentials of a part of the samples: looked up where it is a part of all in memory, else evaluated."""
+    """Potentials of a part of the samples: looked up if all of them are in memory, otherwise evaluated."""
     if rows is measure.everything:
         return whole
     if isinstance(measure.everything, ResidentRows) and rows.values is measure.everything.values and rows.index is not None:
@@ -164,12 +174,12 @@ def _part(frozen: FrozenCritic, rows: ResidentRows, measure: Measure, whole: Pot
 
 
 def diameters(pair: Pair, metric: GroundMetric = L2) -> tuple[float | None, float | None]:
-    """Of the two supports, where the type of the samples bounds them: a 1-Lipschitz function has no larger range."""
+    """Diameters of the two supports, where the type of the samples bounds them: a 1-Lipschitz function has no larger range."""
     return _diameter(pair.a, metric), _diameter(pair.b, metric)
 
 
 def _ranges(diameters: tuple[float | None, float | None], rounding: float) -> tuple[float | None, float | None]:
-    """Of the values as they were computed, from what a 1-Lipschitz function may reach."""
+    """Ranges of the values as computed, from the range of a 1-Lipschitz function."""
     return _widened(diameters[0], rounding), _widened(diameters[1], rounding)
 
 
@@ -178,7 +188,7 @@ def _widened(diameter: float | None, rounding: float) -> float | None:
 
 
 def union_diameter(pair: Pair, metric: GroundMetric = L2) -> float | None:
-    """Of the union of the two supports, where the type of the samples bounds both."""
+    """Diameter of the union of the two supports, where the type of the samples bounds both."""
     if pair.a.info.bounds is None or pair.b.info.bounds is None:
         return None
     (low_a, high_a), (low_b, high_b) = pair.a.info.bounds, pair.b.info.bounds

@@ -1,167 +1,189 @@
-"""Several kinds of critics for one pair, and the choice between them by the validation split."""
+"""Model selection: fits the critics of a request, and chooses among several kinds by the validation split."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from wdist.bounds.certificate import certify
 from wdist.bounds.dual import dual_value
-from wdist.critics.blend import BlendRecipe, best_blend, blended
-from wdist.critics.catalogue import AutoRecipe, Recipe
-from wdist.critics.cones import ConeRecipe
+from wdist.critics.blend import best_blend, blended
 from wdist.critics.frozen import FrozenCritic
-from wdist.critics.recipe import CriticRecipe
-from wdist.critics.settings import CriticSettings
+from wdist.data.memory import give_back_memory
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows
-from wdist.errors import CertificateError, TrainingDiverged
-from wdist.estimation.fit import fit, fit_ahead
+from wdist.errors import WdistError
+from wdist.estimation.agenda import Agenda
+from wdist.estimation.evaluation import evaluate_rows, training_sample
+from wdist.estimation.requested import RequestedCritic
 from wdist.estimation.result import Attempt
-from wdist.estimation.samples import evaluate_rows, training_sample
-from wdist.estimation.task import Fitted, Task
+from wdist.ground_metric import GroundMetric
+from wdist.lipschitz.linalg.rounding import best_up_to_rounding
+from wdist.training.budget import Budget
+from wdist.training.kind import CriticSpec, TrainedCritic, TrainingJob, with_budget
+from wdist.training.loop import TrainingOutcome
 
-QUICK_SHARES = {ConeRecipe: 0.1, CriticRecipe: 0.15}
-"""Of a length of time, for the first run of each kind: a network is slower to show what it can do."""
 _BLEND_NUMBERS = 1 << 23
-"""Coordinates of the training samples that decide how two critics are put together."""
+"""Coordinates of the training samples that decide how two critics are combined."""
 
 
-def choose(auto: AutoRecipe, task: Task) -> Fitted:
-    """The best critic by the validation split, of all kinds that ``auto`` names.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Selection:
+    """The critic that was chosen, and what it was chosen from."""
 
-    Closed forms cost next to nothing. A number of steps, or no budget at all, lets each kind train as long as it would alone. Of a
-    length of time each has a part first, and the best of these the rest; nothing is lost by that, since the first runs stay
-    candidates. Where few samples stand against many dimensions, the difference of the means beats every network on samples that
-    neither has seen, and then it is chosen.
-
-    Arguments:
-        auto: the kinds to try.
-        task: its budget is in seconds for everything together, or in steps for each.
-
-    Raises:
-        TrainingDiverged: nothing finite came of any kind.
-    """
-    in_parts = _in_parts(task)
-    trials = _Candidates(value=partial(_validation_value, task=task))
-    for recipe in auto.closed_forms:
-        trials.add(partial(fit, recipe, task))
-    # After Ctrl-C nothing more is trained than what was trained ahead.
-    for kind in auto.trained if not task.interrupted else [kind for kind in auto.trained if _is_ready(kind, task)]:
-        trials.add(partial(fit, kind, _task_of(kind, task), share=_first_share(kind, task)))
-    if in_parts and (leader := trials.leader) is not None:
-        assert not isinstance(leader.recipe, BlendRecipe), "blends come last"
-        rest = 1 - sum(QUICK_SHARES[type(kind)] for kind in auto.trained)
-        trials.add(partial(fit, leader.recipe, _task_of(leader.recipe, task), share=rest))
-    for recipe in auto.late_closed_forms:
-        trials.add(partial(fit, recipe, task))
-    if (best := trials.best_two()) is not None:
-        trials.add(partial(_together, *best, pair=task.pair))
-    return trials.chosen()
-
-
-def choose_ahead(auto: AutoRecipe, tasks: Sequence[Task]) -> None:
-    """Trains the first networks of several choices side by side, for :func:`choose` to find on the shelves of ``tasks``."""
-    for kind in auto.trained:
-        fit_ahead(kind, [_task_of(kind, task) for task in tasks], share=_first_share(kind, tasks[0]))
-
-
-def _in_parts(task: Task) -> bool:
-    return task.budget is not None and task.budget.seconds is not None
-
-
-def _first_share(kind: Recipe, task: Task) -> float:
-    """Of the budget, for the first run of a kind."""
-    return QUICK_SHARES[type(kind)] if _in_parts(task) else 1.0
-
-
-def _is_ready(kind: Recipe, task: Task) -> bool:
-    return (kind.name, task.seed, _first_share(kind, task)) in task.shelf
-
-
-def _task_of(kind: Recipe, task: Task) -> Task:
-    """With the settings that concern one kind: of cones their number; the rest is said of networks."""
-    settings = task.settings
-    if isinstance(kind, ConeRecipe):
-        return replace(task, settings=CriticSettings(centres=settings.centres, lipschitz=settings.lipschitz))
-    return replace(task, settings=replace(settings, centres=None))
+    critic: TrainedCritic
+    tried: tuple[Attempt, ...] = ()
+    """Empty where the user named the critic."""
+    fitted: tuple[TrainedCritic, ...] = ()
+    """All critics that were fitted on the way."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Candidate:
-    fitted: Fitted
+    critic: TrainedCritic
+    spec: CriticSpec | None
+    """None for a combination of two others."""
     validation: float
+    """Dual value on the validation split divided by the certificate, in the units of the data."""
 
 
-class _Candidates:
-    """What has been tried so far.
+def select_critics(
+    requested: RequestedCritic, jobs: Sequence[TrainingJob], budget: Budget | None, agenda: Agenda
+) -> list[Selection | WdistError | None]:
+    """Fits a requested critic for each job, and chooses where there is a choice.
+
+    Steps are divided among the kinds that are trained. Of a length of time, each kind first takes a small part, and the best one the
+    rest; nothing is lost, because the first runs stay candidates. Where samples are few and dimensions many, a closed form beats every
+    network on the validation split, and is then chosen.
 
     Arguments:
-        value: of a critic on the validation split.
+        requested: one specification, or several to choose from.
+        jobs: one for each seed.
+        budget: for each job; None for the defaults.
+        agenda: announces each critic.
+
+    Returns:
+        For each job its selection, the error if nothing finite came of it, or None if it was interrupted before.
     """
+    if len(requested.specs) == 1:
+        (spec,) = requested.specs
+        fitted = fit(spec, jobs, budget, agenda)
+        return [Selection(critic=each, fitted=(each,)) if isinstance(each, TrainedCritic) else each for each in fitted]
+    searches = [_Search(job, requested.specs[0].metric, agenda) for job in jobs]
+    quick = sum(spec.kind.quick_share for spec in requested.specs)
+    timed = budget is not None and budget.seconds is not None
+    early = [spec for spec in requested.specs if not spec.kind.slow_to_start]
+    for spec in early:
+        part = None if budget is None or spec.budget is None else budget.part(spec.kind.quick_share / (1.0 if timed else quick))
+        for search, found in zip(searches, fit(spec, jobs, part, agenda), strict=True):
+            search.add(found, spec)
+    if budget is not None and timed:
+        for search in searches:
+            search.prolong(budget.part(1 - quick))
+    for spec in (spec for spec in requested.specs if spec.kind.slow_to_start):
+        for search, found in zip(searches, fit(spec, jobs, None, agenda), strict=True):
+            search.add(found, spec)
+    return [search.choose() for search in searches]
 
-    def __init__(self, value: Callable[[Fitted], float]) -> None:
-        self._value = value
-        self._all: list[_Candidate] = []
-        self._failure: TrainingDiverged | CertificateError | None = None
-        self.interrupted = False
 
-    def add(self, find: Callable[[], Fitted]) -> None:
-        """Tries one more, unless Ctrl-C has come; one that diverges is left out."""
-        if self.interrupted:
-            return
-        try:
-            fitted = find()
-            self._all.append(_Candidate(fitted=fitted, validation=self._value(fitted)))
-            self.interrupted = fitted.trained.interrupted
-        except (TrainingDiverged, CertificateError) as failure:
-            self._failure = failure
-        except KeyboardInterrupt:
-            if not self._all:
-                raise
-            self.interrupted = True
+def expected_seconds(requested: RequestedCritic, budget: Budget | None) -> float:
+    """Time that fitting a requested critic is expected to take, roughly."""
+    if budget is not None and budget.seconds is not None:
+        return budget.seconds
+    return sum(spec.expected_seconds(budget) for spec in requested.specs)
 
-    @property
-    def leader(self) -> Fitted | None:
-        """The best of those that training longer may improve."""
-        trained = [each for each in self._all if not each.fitted.trained.final]
-        return max(trained, key=lambda each: each.validation).fitted if trained else None
 
-    def best_two(self) -> tuple[Fitted, Fitted] | None:
-        """The best of two different kinds."""
-        best_of_kind: dict[str, _Candidate] = {}
-        for each in sorted(self._all, key=lambda each: each.validation):
-            best_of_kind[each.fitted.recipe.name] = each
-        ranked = sorted(best_of_kind.values(), key=lambda each: each.validation, reverse=True)
-        return (ranked[0].fitted, ranked[1].fitted) if len(ranked) > 1 else None
+def fit(
+    spec: CriticSpec, jobs: Sequence[TrainingJob], budget: Budget | None, agenda: Agenda
+) -> list[TrainedCritic | WdistError | None]:
+    """Fits one critic for each job, and announces it.
 
-    def chosen(self) -> Fitted:
-        """The best, with the story of all."""
-        if not self._all:
-            assert self._failure is not None, "something was tried"
-            raise self._failure
-        best = max(self._all, key=lambda each: each.validation)
+    Arguments:
+        spec: of the critic.
+        jobs: one for each seed.
+        budget: for each job; None for the default.
+        agenda: announces the critic.
+    """
+    own = None if spec.budget is None else budget or spec.budget
+
+    def announced() -> list[Any]:
+        text = "no training" if own is None else str(own) + (f", {len(jobs)} seeds" if len(jobs) > 1 else "")
+        agenda.critic(spec.kind.name, text, spec.expected_seconds(own) * len(jobs))
+        return spec.kind.fit_together(spec, jobs, own if own is None or own.seconds is None else own.part(len(jobs)))
+
+    found = jobs[0].interruption.attempt(announced) or []
+    give_back_memory()
+    fitted = [with_budget(each, own) if isinstance(each, TrainedCritic) else each for each in found]
+    if first := next((each for each in fitted if isinstance(each, TrainedCritic)), None):
+        outcome = first.outcome
+        agenda.found(first.name, steps=outcome.steps, seconds=outcome.seconds, best=outcome.best, interrupted=outcome.interrupted)
+    return [*fitted, *[None] * (len(jobs) - len(fitted))]
+
+
+class _Search:
+    """The candidates of one job so far."""
+
+    def __init__(self, job: TrainingJob, metric: GroundMetric, agenda: Agenda) -> None:
+        self._job, self._metric, self._agenda = job, metric, agenda
+        self._candidates: list[_Candidate] = []
+        self._failure: WdistError | None = None
+
+    def add(self, found: TrainedCritic | WdistError | None, spec: CriticSpec | None) -> None:
+        """Records a critic; one that diverged is left out."""
+        if isinstance(found, TrainedCritic):
+            value = validation_value(found.critic, self._job.pair, self._metric)
+            self._candidates.append(_Candidate(critic=found, spec=spec, validation=value))
+        elif found is not None:
+            self._failure = found
+
+    def prolong(self, budget: Budget) -> None:
+        """Trains the kind of the best trained candidate once more, with the rest of the budget."""
+        trained = [each for each in self._candidates if each.spec is not None and each.spec.budget is not None]
+        if trained and (leader := _best(trained).spec) is not None:
+            (found,) = fit(leader, [self._job], budget, self._agenda)
+            self.add(found, leader)
+
+    def choose(self) -> Selection | WdistError | None:
+        """The best candidate, the best two combined included."""
+        if not self._candidates:
+            return self._failure
+        fitted = tuple(each.critic for each in sorted(self._candidates, key=lambda each: each.validation, reverse=True))
+        first = _best(self._candidates)
+        others = [each for each in self._candidates if each.critic.name != first.critic.name]
+        if others and not self._job.interruption.requested:
+            self.add(_combined(first.critic, _best(others).critic, pair=self._job.pair), None)
+        best = _best(self._candidates)
         tried = tuple(
             Attempt(
-                name=each.fitted.recipe.name,
+                name=each.critic.name,
                 validation=each.validation,
-                seconds=each.fitted.trained.seconds,
-                steps=each.fitted.trained.steps,
+                seconds=each.critic.outcome.seconds,
+                steps=each.critic.outcome.steps,
                 chosen=each is best,
             )
-            for each in self._all
+            for each in self._candidates
         )
-        members = tuple(each.fitted for each in self._all)
-        return replace(best.fitted, tried=tried, members=members, interrupted=self.interrupted)
+        return Selection(critic=best.critic, tried=tried, fitted=fitted)
 
 
-def _together(first: Fitted, second: Fitted, *, pair: Pair) -> Fitted:
-    """The maximum or minimum of two critics, whichever is worth more on the training split."""
-    a, b = (training_sample(side, _BLEND_NUMBERS // side.info.dim) for side in (pair.a, pair.b))
+def _best(candidates: Sequence[_Candidate]) -> _Candidate:
+    """The candidate with the largest validation value; among equal ones, the first that was tried."""
+    return best_up_to_rounding(candidates, lambda each: each.validation)
+
+
+def validation_value(critic: FrozenCritic, pair: Pair, metric: GroundMetric) -> float:
+    """Dual value on the validation split divided by the certificate, in the units of the data."""
+    a, b = (evaluate_rows(critic, side.validation) for side in (pair.a, pair.b))
+    return dual_value(a, b) / certify(critic, metric).lipschitz_bound
+
+
+def _combined(first: TrainedCritic, second: TrainedCritic, *, pair: Pair) -> TrainedCritic:
+    """The maximum or minimum of two critics, whichever has the larger dual value on the training split."""
     began = time.perf_counter()
+    a, b = (training_sample(side, _BLEND_NUMBERS // side.info.dim) for side in (pair.a, pair.b))
     unit = first.critic.standardisation.spread * first.critic.lipschitz
 
     def potentials(critic: FrozenCritic, rows: ResidentRows) -> Tensor:
@@ -169,17 +191,10 @@ def _together(first: Fitted, second: Fitted, *, pair: Pair) -> Fitted:
 
     values = [(potentials(each.critic, a), potentials(each.critic, b)) for each in (first, second)]
     blend = best_blend(*values)
-    trained = replace(first.trained, steps=0, seconds=time.perf_counter() - began)
-    return Fitted(
-        recipe=BlendRecipe(name=f"{blend.how} of {first.recipe.name} and {second.recipe.name}"),
+    return replace(
+        first,
+        name=f"{blend.how} of {first.name} and {second.name}",
+        title="two critics combined",
         critic=blended(first.critic, second.critic, blend),
-        trained=trained,
-        settings=first.settings,
+        outcome=TrainingOutcome(steps=0, seconds=time.perf_counter() - began, history=first.outcome.history, interrupted=False),
     )
-
-
-def _validation_value(fitted: Fitted, *, task: Task) -> float:
-    """Dual value on the validation split over the certificate, in the units of the data."""
-    critic = fitted.critic
-    a, b = (evaluate_rows(critic, side.validation) for side in (task.pair.a, task.pair.b))
-    return dual_value(a, b) / certify(critic, task.metric).lipschitz_bound

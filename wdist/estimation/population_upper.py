@@ -1,18 +1,18 @@
-r"""Upper confidence bounds for W1 between two distributions, from independent samples of them.
+r"""Upper confidence bounds for W1 between two populations, from independent samples of them.
 
 W1 is a supremum of linear functionals, hence jointly convex, hence
 
 .. math:: \mathbb{E}\, W_1(P_n, Q_m) \ge W_1(P, Q):
 
-W1 between blocks of samples is biased upward, and an upper confidence bound for its mean is one for W1 of the distributions. So is
-that of the cost of any coupling of each block. No critic takes part, so all samples may, those that trained one included.
+W1 between blocks of samples is biased upward, so an upper confidence bound for its mean is one for W1 between the populations. The
+same holds for the cost of any coupling of each block. No critic is involved, so all samples may be used, training samples included.
 
-Over k blocks the bound is a confidence bound for a mean: Student's t where nothing is known of the support (asymptotic), betting
-where its diameter is. The spread of the mean hardly depends on k, the bias falls with the size of the blocks: few, large ones.
-Where the diameter is known, McDiarmid's inequality bounds the mean from a single block of everything too, and the smaller of the
-two bounds holds at the sum of their errors.
+Over k blocks this is a confidence bound for a mean: Student's t if nothing is known about the support (asymptotic), betting if its
+diameter is known. The spread of the mean hardly depends on k, and the bias falls with the size of the blocks: few, large blocks are
+best. If the diameter is known, McDiarmid's inequality also bounds the mean from a single block of all samples, and the smaller of
+the two bounds holds at the sum of their errors.
 
-How many blocks there are follows from counts alone; no value of a sample has a part in it.
+The number of blocks follows from counts alone, never from values.
 
 References:
     Villani (2009), Optimal transport: old and new, theorem 4.8 (convexity).
@@ -37,34 +37,34 @@ from wdist.transport.coupling import Coupling, Effort
 from wdist.transport.samples import affordable, upper_bound
 
 _FLAT, _BLOCKS_FLAT, _BLOCKS = 3, 8, 4
-"""For Student's t: 8 blocks up to 3 dimensions, 4 beyond. At 95 % its quantile is 1.9 or 2.4 and would be 1.6 for any number of
-blocks; the bias, which smaller blocks pay, grows with the dimension."""
+"""For Student's t: 8 blocks up to 3 dimensions, 4 beyond. More blocks have a smaller quantile but a larger bias, which grows with the
+dimension."""
 _LEAST_SAMPLES = 2
-"""Of each side in a block."""
+"""Samples of each side in a block."""
 _MOST_BOUNDED_BLOCKS = 400
-"""For betting, which pays for the diameter once a block, so that more of them are better in few dimensions."""
+"""For betting, which pays for the diameter once a block, so that more blocks are better in few dimensions."""
 _ROUNDED = 1 + 1e-6
-"""A diameter in prepared units, and the cost of a coupling, are rounded by far less."""
+"""Covers the rounding of a diameter in prepared units and of a coupling's cost, which is far smaller."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PopulationUpper:
-    """An upper confidence bound for W1 of the two distributions."""
+    """An upper confidence bound for W1 between the two populations."""
 
     value: float
-    """In the units of ``prepare``."""
+    """The bound, in the units of ``prepare``."""
     method: str
-    """In words: from how many blocks, by which bound, and what that assumes."""
+    """In words: number of blocks, confidence bound, and what that assumes."""
 
 
 def population_upper_planned(n: int, m: int, dim: int, *, effort: Effort, bounded: bool) -> bool:
-    """Whether :func:`population_upper_bound` will state a bound; known beforehand, so that errors can be shared.
+    """Whether :func:`population_upper_bound` will state a bound; known in advance, so that errors can be shared.
 
     Arguments:
         n, m: samples of each side.
         dim: their coordinates.
-        effort: as it will be given.
-        bounded: the diameter of the support is known.
+        effort: limit of the computation.
+        bounded: whether the diameter of the support is known.
     """
     if bounded:
         return affordable(n, m, dim, _part(effort, 2))
@@ -84,18 +84,17 @@ def population_upper_bound(
     metric: GroundMetric = L2,
     whole: Coupling | None = None,
 ) -> PopulationUpper | None:
-    """A number that W1 between the distributions exceeds with probability at most alpha.
+    """Computes a number that W1 between the populations exceeds with probability at most alpha.
 
     Arguments:
-        a, b: independent samples of each side, all there are.
+        a, b: all samples of each side, independent.
         prepare: a shift and a scale; the bound is in its units.
         alpha: probability that the bound may be wrong.
-        diameter: largest distance between two points of the union of both supports, in the units of ``prepare``; None where it is
-            not known.
-        effort: predicted, and not exceeded by the prediction.
+        diameter: largest distance between two points of the union of both supports, in the units of ``prepare``; None if unknown.
+        effort: limit of the computation, as predicted.
         seed: of the blocks.
         metric: between samples.
-        whole: a coupling of all samples in the same units, where one was found already.
+        whole: a coupling of all samples in the same units, if one is known already.
 
     Returns:
         The bound, or None where :func:`population_upper_planned` says so.
@@ -107,7 +106,7 @@ def population_upper_bound(
     orders = [torch.from_numpy(random.permutation(rows.count)) for rows in (a, b)]
 
     def costs(blocks: int, effort: Effort) -> np.ndarray:
-        """Of couplings of disjoint blocks, each with as many samples as the others."""
+        """Costs of couplings of disjoint blocks of equal size."""
         found = []
         for number in range(blocks):
             x, y = (_Block(rows=rows, order=order, number=number, of=blocks) for rows, order in zip((a, b), orders, strict=True))
@@ -138,12 +137,12 @@ def _part(effort: Effort, parts: int) -> Effort:
 
 
 def _unbounded_blocks(n: int, m: int, dim: int) -> int:
-    """How many blocks Student's t looks at; too few of them are none."""
+    """Number of blocks for Student's t."""
     return min(_BLOCKS_FLAT if dim <= _FLAT else _BLOCKS, n // _LEAST_SAMPLES, m // _LEAST_SAMPLES)
 
 
 def _bounded_blocks(n: int, m: int, dim: int, alpha: float, effort: Effort) -> int:
-    """How many blocks betting looks at; 0 for none.
+    """Number of blocks for betting; 0 for none.
 
     With fewer than about sqrt(n log(1 / alpha)) blocks it cannot be sharper than McDiarmid's inequality, whatever the values.
     """
@@ -156,7 +155,7 @@ def _bounded_blocks(n: int, m: int, dim: int, alpha: float, effort: Effort) -> i
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Block:
-    """Some rows of others, chosen by an order: those of one of several disjoint blocks of the same size."""
+    """One of several disjoint blocks of equal size, chosen by an order of the rows."""
 
     rows: Rows
     order: Tensor

@@ -1,7 +1,8 @@
-"""What an estimation found: plain values, with the facts that follow from them as properties."""
+"""Results of an estimate: plain values, with derived facts as properties."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
@@ -22,26 +23,26 @@ class SamplesInterval:
     """Bounds for W1 between the two empirical measures; no statistics are involved."""
 
     lower: float
-    """Dual value of a certified critic on all samples, divided by its certificate, less the rounding of the evaluation."""
+    """Dual value of a certified critic on all samples, divided by its certificate, minus the rounding of the evaluation."""
     upper: float | None
-    """Cost of an explicit coupling of all samples; None where none was computed."""
+    """Cost of an explicit coupling of all samples; None if none was computed."""
     exact: bool
-    """The coupling is optimal, so ``upper`` is W1 of the samples, up to rounding."""
+    """Whether the coupling is optimal, so that ``upper`` is W1 of the samples, up to rounding."""
     upper_method: str | None
-    """How the coupling was found, in words, for example ``exact transport`` or ``blocks of exact transport``."""
+    """Method of the upper bound in words, for example ``exact transport`` or ``blocks of exact transport``."""
     n_a: int
     n_b: int
     lower_method: str = ""
-    """What proves the lower end: the name of a critic, or ``c-transform of the optimal potentials``."""
+    """Proof of the lower bound: the name of a critic, or ``c-transform of the optimal potentials``."""
 
     @property
     def gap(self) -> float | None:
-        """Upper less lower end."""
+        """Upper bound minus lower bound."""
         return None if self.upper is None else self.upper - self.lower
 
     @property
     def relative_gap(self) -> float | None:
-        """Gap as a share of the upper end; 0 where both ends are 0."""
+        """Gap as a share of the upper bound; 0 if both are 0."""
         if self.upper is None or self.gap is None:
             return None
         return self.gap / self.upper if self.upper > 0 else 0.0
@@ -49,35 +50,35 @@ class SamplesInterval:
 
 @dataclass(frozen=True, kw_only=True)
 class PopulationBound:
-    """Bounds for W1 between the distributions that the samples were drawn from, from samples that no choice depended on."""
+    """Bounds for W1 between the populations that the samples were drawn from, from held-out samples."""
 
     estimate: float
     """Held-out dual value divided by the certificate; its expectation is a lower bound."""
     lower: float
     """One-sided lower confidence bound."""
     upper: float | None
-    """One-sided upper confidence bound; None where none was computed."""
+    """One-sided upper confidence bound; None if none was computed."""
     confidence: float
-    """Stated for all bounds of one result together."""
+    """Confidence that all bounds of the result hold together."""
     jointly_with: int
-    """How many bounds share the error that ``confidence`` leaves; each takes an equal part."""
+    """Number of bounds that share the error equally."""
     method: str
-    """Of the lower bound: a name of :data:`wdist.bounds.confidence.methods.METHODS`."""
+    """Method of the lower bound: a key of :data:`wdist.bounds.confidence.methods.METHODS`."""
     n_a: int
     n_b: int
     upper_method: str | None = None
-    """How the upper bound was found, in words."""
+    """Method of the upper bound in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Repeats:
-    """What critics of one kind came to, trained with several seeds on one split.
+    """Outcomes of one kind of critic, trained with several seeds on one split.
 
-    Only the spread is taken from here: the bounds of a result are those of the first seed, which no outcome chose.
+    They show the spread only: the bounds of a result are those of the first seed, which no outcome chose.
     """
 
     seeds: tuple[int, ...]
-    """The first is that of the result itself."""
+    """Seeds; the first is that of the result itself."""
     estimates: tuple[float, ...]
     """Held-out estimate of each seed."""
     lowers: tuple[float, ...]
@@ -111,7 +112,7 @@ class Attempt:
 
     name: str
     validation: float
-    """Dual value on the validation split over the certificate, in the units of the data: what the choice was made by."""
+    """Dual value on the validation split divided by the certificate, in the units of the data: the criterion of the choice."""
     seconds: float
     steps: int
     chosen: bool
@@ -119,94 +120,98 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True)
 class CriticResult:
-    """One critic: how it was trained, its certificate, and the bounds that it proves."""
+    """One critic: its training, its certificate, and the bounds that it proves."""
 
     name: str
     """``groupsort-bjorck``, ``relu-spectral``, ``relu-bjorck``, ..."""
     title: str = ""
-    """The same in a few words."""
+    """The name in a few words."""
     samples: SamplesInterval
     population: PopulationBound
     training_value: float
     """Dual value on the training split, in the units of the data; not a bound for the populations."""
     lipschitz_bound: float
     """The certificate: K from above for the frozen critic."""
-    certified: bool
     layers: tuple[LayerBound, ...]
     steps: int
     seconds: float
     parameters: int
     settings: dict[str, str | int | float | None]
-    """What the critic was built and trained with, as shown to the user: width, depth, group size, batch size, ..."""
+    """Settings as shown to the user: width, depth, group size, batch size, ..."""
     history: tuple[HistoryPoint, ...]
     converged: bool
-    """The validation value rose by less than 1 % over the last quarter of the training."""
+    """Whether the validation value rose by less than 1 % over the last quarter of the training."""
     frozen: FrozenCritic
     """The one object that was certified and evaluated, and is saved."""
     bound_by_construction: bool = True
-    """The layers were kept from stretching in training. Where False, only the division by the certificate makes a bound."""
+    """Whether a constraint kept the layers from stretching; otherwise only division by the certificate makes a bound."""
     raw_value: float | None = None
     """Held-out dual value, not divided by anything, of a critic without a constraint: NOT A BOUND."""
     largest_slope: float | None = None
-    """Of the critic, found by a search: the Lipschitz constant from below."""
+    """Largest slope that a search found: an estimate of the Lipschitz constant from below."""
     repeats: Repeats | None = None
-    """The same kind with further seeds, where that was asked for."""
+    """The same kind with further seeds; None unless requested."""
     tried: tuple[Attempt, ...] = ()
-    """What it was chosen from, by the validation split; empty where the user named the critic."""
+    """Candidates of the choice by the validation split; empty if the user named the critic."""
     interrupted: bool = False
+
+    @property
+    def certified(self) -> bool:
+        """Whether its Lipschitz constant is bounded; a critic without a finite certificate is an error before there is a result."""
+        return math.isfinite(self.lipschitz_bound)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """The answer to one ``wdist estimate``."""
+    """Result of ``wdist estimate``."""
 
     command: str
     """``estimate`` or ``synthetic``."""
     samples: SamplesInterval
-    """The tightest interval for W1 between the two sample sets: its ends may be proved by any critic and any coupling."""
+    """Tightest interval for W1 between the two sample sets, proved by any critic and any coupling."""
     critic: CriticResult
     baselines: tuple[CriticResult, ...]
     a: SourceInfo
     b: SourceInfo
     digest_a: str | None
-    """SHA-256 of the stored samples of A; None where they are drawn."""
+    """SHA-256 of the stored samples of A; None if they are drawn."""
     digest_b: str | None
     metric: str
     seed: int
     truth: float | None
-    """The known W1 of a synthetic pair, else None."""
+    """Known W1 of a synthetic pair; otherwise None."""
     seconds: float
     environment: Environment
     preview: tuple[Tensor, Tensor] | None
-    """At most 1000 held-out samples of each side, shape (n, dim), to draw beside a surface; None above two dimensions."""
+    """At most 1000 held-out samples of each side, shape (n, dim), for plots; None above two dimensions."""
     warnings: tuple[str, ...] = field(default=())
     interrupted: bool = False
     comparison: bool = False
-    """The critics were named to be compared; ``critic`` is the one that proves most."""
+    """Whether critics were named to be compared; then ``critic`` is the one that proves most."""
     tolerance: float | None = None
-    """The relative gap that was asked for."""
+    """Requested relative gap."""
     features: Features | None = None
-    """Of both sides, where all numbers of the result are of a feature space."""
+    """Feature space that all numbers are measured in; None for that of the samples."""
 
     @property
     def population(self) -> PopulationBound:
-        """Bounds for W1 between the two distributions, by the main critic."""
+        """Bounds for W1 between the populations, by the main critic."""
         return self.critic.population
 
     @property
     def closed(self) -> bool:
-        """Whether the gap that was asked for is reached, between the sample sets."""
+        """Whether the requested gap between the bounds for the samples is reached."""
         gap = self.samples.relative_gap
         return self.tolerance is not None and gap is not None and gap <= self.tolerance
 
     @property
     def tightness(self) -> float | None:
-        """Held-out estimate as a share of the truth, where that is known."""
+        """Held-out estimate as a share of the truth; None if that is not known."""
         return None if not self.truth else self.population.estimate / self.truth
 
     @property
     def converged(self) -> bool:
-        """Whether the main critic had stopped improving when its budget ended."""
+        """Whether the main critic had stopped improving by the end of its budget."""
         return self.critic.converged
 
     @property
@@ -216,10 +221,10 @@ class Estimate:
 
     @property
     def detailed(self) -> bool:
-        """Whether there is more to tell of each critic than fits one row: compared, repeated, or left without a constraint."""
+        """Whether each critic needs more than one row: compared, repeated, or without a constraint."""
         return self.comparison or any(each.repeats or not each.bound_by_construction for each in self.critics)
 
     @property
     def certified(self) -> bool:
-        """Whether the main critic's bounds are proved."""
+        """Whether the bounds of the main critic are proved."""
         return self.critic.certified

@@ -1,4 +1,4 @@
-"""The ends of the intervals that no training makes: couplings from above, and the critic that optimal transport itself gives."""
+"""Bounds from transport: couplings from above, and from below the critic that optimal dual variables extend to."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,50 +13,47 @@ from wdist.critics.max_sliced import potential_on_the_line
 from wdist.data.memory import lacking_memory, planned_memory
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows, gather
+from wdist.estimation.evaluation import evaluate_rows
 from wdist.estimation.population_upper import PopulationUpper, population_upper_bound, population_upper_planned
 from wdist.estimation.result import CriticResult, SamplesInterval
-from wdist.estimation.samples import evaluate_rows
 from wdist.ground_metric import GroundMetric
 from wdist.transport.coupling import BYTES_PER_PAIR, Coupling, Effort, predicted_seconds
 from wdist.transport.samples import upper_bound
 
 TRANSPORT_SECONDS = 20.0
-"""That the upper bound for two sample sets may take, as predicted."""
+"""Predicted time that the upper bound for the samples may take."""
 POPULATION_SECONDS = 10.0
-"""That the upper bound for the distributions may take, as predicted."""
+"""Predicted time that the upper bound for the populations may take."""
 _COPIES = 3
-"""Of all samples in float64: gathered, standardised, and as centres."""
+"""Copies of all samples in float64: gathered, standardised, and as centres."""
 _LARGE, _BESIDE = 1 << 30, 24
-"""Where the samples in memory take so many bytes, couplings made of blocks may hold one part in so many of that beside them; where
-they take less, a quarter of the machine's memory. Of 2 GB, one in 24 instead of one in 8 lowered the peak from 1.32 to 1.22 of the
-samples and raised the upper end by 0.04 %."""
+"""From so many bytes of samples in memory on, block couplings may hold one 24th of that in addition; below, a quarter of the memory."""
 SHORT_OF_MEMORY = (
-    "other processes hold most of the memory, so that less of it was planned with than usually on this machine; all bounds hold, "
-    "but a run with more free memory may come to other digits"
+    "other processes hold most of the memory, so the run planned with less of it than usual; all bounds hold, but their digits may "
+    "differ from those of a run with more free memory"
 )
 CLOSING = "c-transform of the optimal potentials"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ends:
-    """What couplings prove of one pair."""
+class TransportBounds:
+    """Bounds that couplings prove for one pair, in the units of the data."""
 
-    coupling: Coupling | None
-    """Of all samples, in the units of the data."""
-    lower: float
-    """By the critic that the optimal dual variables extend to; 0 where there is none."""
-    population_upper: PopulationUpper | None
-    """In the units of the data."""
+    coupling: Coupling | None = None
+    """Coupling of all samples; None where none was computed."""
+    lower: float = 0.0
+    """Lower bound by the critic that the optimal dual variables extend to; 0 where they are not known."""
+    population_upper: PopulationUpper | None = None
 
     def on(self, result: CriticResult) -> CriticResult:
-        """One critic's result with the upper ends."""
+        """One critic's result with the upper bounds."""
         population = result.population
         if self.population_upper is not None:
             population = replace(population, upper=self.population_upper.value, upper_method=self.population_upper.method)
         return replace(result, samples=self._capped(result.samples), population=population)
 
     def tightest(self, results: list[CriticResult]) -> SamplesInterval:
-        """The interval for the two sample sets that follows from everything together."""
+        """The tightest interval for the samples that all critics and couplings prove together."""
         best = max((result.samples for result in results), key=lambda interval: interval.lower)
         if self.lower > best.lower:
             best = replace(best, lower=self.lower, lower_method=CLOSING)
@@ -68,42 +65,39 @@ class Ends:
         return replace(samples, upper=self.coupling.cost, exact=self.coupling.exact, upper_method=self.coupling.method)
 
 
-NO_ENDS = Ends(coupling=None, lower=0.0, population_upper=None)
-
-
-def samples_ends(pair: Pair, metric: GroundMetric, *, seed: int, seconds: float) -> Ends:
-    """A coupling of all samples, solved in standardised units so that nothing overflows, and the critic that closes the gap to it.
+def transport_bounds(pair: Pair, metric: GroundMetric, *, seed: int, seconds: float) -> TransportBounds:
+    """Couples all samples, in standardised units so that nothing overflows, and evaluates the critic of optimal dual variables.
 
     Arguments:
         pair: the two measures.
         metric: between samples.
         seed: of the order in which blocks are formed.
-        seconds: that it may take, as predicted.
+        seconds: predicted time that it may take.
     """
     if pair.identical:
-        return replace(NO_ENDS, coupling=Coupling(cost=0.0, exact=True, method="A and B are the same"))
+        return TransportBounds(coupling=Coupling(cost=0.0, exact=True, method="A and B are the same"))
     spread, drawn = pair.standardisation.spread, pair.a.digest is None and pair.b.digest is None
     coupling = upper_bound(
         pair.a.everything,
         pair.b.everything,
         prepare=lambda x: pair.standardisation.apply(x.cpu()),
-        # Two sets of draws are nobody's samples: only an upper bound that costs nothing is worth stating.
+        # Two sets of draws are nobody's samples: an upper bound for them is worth stating only if it costs nothing.
         effort=_effort(0.0 if drawn else seconds, pair),
         seed=seed,
         metric=metric,
     )
     if coupling is None:
-        return NO_ENDS
+        return TransportBounds()
     critic = _closing_critic(pair, coupling, metric)
     coupling = replace(coupling, cost=coupling.cost * spread, potentials=None)
     if critic is None:
-        return replace(NO_ENDS, coupling=coupling)
+        return TransportBounds(coupling=coupling)
     a, b = (evaluate_rows(critic, side.everything) for side in (pair.a, pair.b))
-    return replace(NO_ENDS, coupling=coupling, lower=lower_bound(a, b, certify(critic, metric).lipschitz_bound))
+    return TransportBounds(coupling=coupling, lower=lower_bound(a, b, certify(critic, metric).lipschitz_bound))
 
 
 def _closing_critic(pair: Pair, coupling: Coupling, metric: GroundMetric) -> FrozenCritic | None:
-    """The critic that is worth as much on all samples as the optimal coupling costs; None where dual variables are not known."""
+    """The critic whose dual value on all samples is the cost of the optimal coupling; None where its dual variables are not known."""
     standardisation = pair.standardisation.to(torch.device("cpu"))
     numbers = (pair.a.everything.count + pair.b.everything.count) * pair.a.info.dim
     if coupling.potentials is not None and _COPIES * 8 * numbers <= planned_memory():
@@ -116,7 +110,7 @@ def _closing_critic(pair: Pair, coupling: Coupling, metric: GroundMetric) -> Fro
 
 
 def population_upper_is_planned(pair: Pair, diameter: float | None, *, seconds: float = POPULATION_SECONDS) -> bool:
-    """Whether :func:`population_upper` will state a bound, so that its share of the error can be set aside."""
+    """Whether :func:`population_upper` will state a bound, so that a share of the error can be reserved for it."""
     counts = (pair.a.everything.count, pair.b.everything.count)
     return not pair.identical and population_upper_planned(
         *counts, pair.a.info.dim, effort=_effort(seconds, pair), bounded=diameter is not None
@@ -133,16 +127,16 @@ def population_upper(
     whole: Coupling | None,
     seconds: float = POPULATION_SECONDS,
 ) -> PopulationUpper | None:
-    """An upper confidence bound for W1 of the distributions.
+    """Computes an upper confidence bound for W1 between the populations.
 
     Arguments:
         pair: the two measures.
         metric: between samples.
         alpha: probability that it may be wrong.
-        diameter: of the union of both supports in the units of the data, where it is known.
+        diameter: of the union of both supports, in the units of the data; None where it is not known.
         seed: of the blocks.
-        whole: a coupling of all samples, in the units of the data, where there is one.
-        seconds: that it may take, as predicted.
+        whole: a coupling of all samples, in the units of the data, if there is one.
+        seconds: predicted time that it may take.
     """
     spread = pair.standardisation.spread
     upper = population_upper_bound(
@@ -166,7 +160,7 @@ def _effort(seconds: float, pair: Pair) -> Effort:
 
 
 def memory_warnings(pair: Pair) -> Iterator[str]:
-    """Says that a run in more memory may come to other digits, where that is so."""
+    """Warns where a run with more free memory may come to other digits."""
     n, m = pair.a.everything.count, pair.b.everything.count
     wanted = [_COPIES * 8 * (n + m) * pair.a.info.dim]
     if predicted_seconds(n, m) <= TRANSPORT_SECONDS:

@@ -1,4 +1,4 @@
-"""Critics as evidence: saved with the numbers that they prove, and checked again without training."""
+"""Verification: critics saved with the numbers that they prove, and checked again without training."""
 
 import json
 import math
@@ -15,19 +15,19 @@ from wdist.data.features.space import FeatureSpace
 from wdist.data.pairing import Pair, open_pair
 from wdist.environment import choose_device
 from wdist.errors import SourceError
-from wdist.estimation.evaluation import Judgement, Statement, judge
+from wdist.estimation.evaluation import ErrorBudget, Judgement, judge
 from wdist.estimation.result import CriticResult, Estimate
 from wdist.ground_metric import METRICS
 from wdist.training.observer import Observer, Silent, Stage
 
 CLAIM_VERSION = "1"
 _AGREEMENT = 1e-9
-"""Relative difference that another machine's order of summation may make; a claim beyond it was not computed from these numbers."""
+"""Relative difference that another order of summation may cause; a claim beyond it was not computed from these numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """What a saved critic says of itself and of the two sample sets."""
+    """Claims of a saved critic about itself and the two sample sets."""
 
     version: str
     critic_digest: str
@@ -41,29 +41,29 @@ class Claim:
     a: str
     b: str
     digest_a: str | None
-    """Of the stored samples; None for an endless source."""
+    """Digest of the stored samples; None for an endless source."""
     digest_b: str | None
     event_shape: tuple[int, ...]
     metric: str = "l2"
     features: str | None = None
-    """The space that the samples were mapped to, as the user wrote it; None for their own."""
+    """Feature space, as the user wrote it; None for that of the samples."""
     features_digest: str | None = None
-    """Of what it rests on: the file of weights, or that of the function."""
+    """Digest of the file of weights, or of the file of the function."""
 
     def __post_init__(self) -> None:
         if not (0.5 <= self.confidence < 1 and self.jointly_with >= 1 and self.method in METHODS):
-            raise ValueError("what it says of its confidence has no meaning")
+            raise ValueError("its confidence is not one")
         if self.metric not in METRICS:
             raise ValueError("its ground metric is unknown")
         if self.version != CLAIM_VERSION:
-            raise ValueError("it was written by another version, whose numbers may mean something else")
+            raise ValueError(f"it has version {self.version}; this wdist reads {CLAIM_VERSION}")
         if type(self.seed) is not int or self.seed < 0 or type(self.jointly_with) is not int:
-            raise ValueError("its seed, or its number of bounds, is none")
+            raise ValueError("its seed or its number of bounds is not a whole number")
         if not (isinstance(self.a, str) and isinstance(self.b, str)):
-            raise ValueError("its addresses are none")
+            raise ValueError("its addresses are not text")
         for number in (self.lipschitz_bound, self.samples_lower, self.population_lower):
             if type(number) not in (int, float):
-                raise ValueError("its bounds are no numbers")
+                raise ValueError("its bounds are not numbers")
 
     def to_json(self) -> str:
         """One line that :meth:`from_json` reads."""
@@ -74,7 +74,7 @@ class Claim:
         """Reads a claim.
 
         Raises:
-            ValueError, TypeError: it is none.
+            ValueError, TypeError: the text is not a claim.
         """
         fields = json.loads(text)
         return cls(**{**fields, "event_shape": tuple(fields["event_shape"])})
@@ -82,7 +82,7 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was checked."""
+    """One check and its outcome."""
 
     what: str
     ok: bool
@@ -91,7 +91,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What a saved critic was found to prove."""
+    """Outcome of checking a saved critic."""
 
     findings: tuple[Check, ...]
     a: str
@@ -99,22 +99,22 @@ class Verification:
     lipschitz_bound: float
     claimed_lipschitz_bound: float
     lower: float
-    """For the two sample sets, computed anew from the weights and the samples."""
+    """Lower bound for the samples, recomputed from the weights and the samples."""
     claimed_lower: float
     population_lower: float
     claimed_population_lower: float
     confidence: float
     endless: bool
-    """At least one side is drawn, so that its samples are those of the seed and not of a file."""
+    """Whether a side is drawn, so that its samples come from the seed and not from a file."""
 
     @property
     def ok(self) -> bool:
-        """Nothing was found wrong."""
+        """Whether every check passed."""
         return all(finding.ok for finding in self.findings)
 
 
 def claim_of(result: CriticResult, estimate: Estimate) -> Claim:
-    """What ``result``, one critic of ``estimate``, is saved with."""
+    """Makes the claim that ``result``, one critic of ``estimate``, is saved with."""
     return Claim(
         version=CLAIM_VERSION,
         critic_digest=result.frozen.digest(),
@@ -151,15 +151,15 @@ def verify(
     device: str = "cpu",
     observer: Observer | None = None,
 ) -> Verification:
-    """Computes a saved critic's certificate and bounds anew from its weights and the samples; nothing is trained.
+    """Recomputes the certificate and the bounds of a saved critic from its weights and the samples, without training.
 
     Arguments:
         path: written by ``--save-critic``.
-        a, b: the two sources; the addresses that the critic was saved with where they are left out.
-        access: what opening the sources may do.
-        features: the space that the claim speaks of, as for :func:`wdist.estimation.estimate.estimate`; by default as it was saved.
-        device: on which samples are drawn.
-        observer: is told how far the work is.
+        a, b: the two sources; by default the addresses that the critic was saved with.
+        access: permissions for opening the sources.
+        features: feature space of the claim, as for :func:`wdist.estimation.estimate.estimate`; by default as saved.
+        device: that samples are drawn on.
+        observer: is told about progress.
 
     Raises:
         SourceError: the critic or a source cannot be read, or they do not fit together.
@@ -170,7 +170,7 @@ def verify(
     try:
         claim = Claim.from_json(metadata["claim"])
     except (KeyError, ValueError, TypeError) as error:
-        raise SourceError(f"{path} carries no readable claim; give a critic saved by --save-critic") from error
+        raise SourceError(f"{path} carries no readable claim ({error}); give a critic saved by --save-critic") from error
     certificate = certify(frozen, METRICS[claim.metric])
     observer.notify(Stage(what="evaluating all samples"))
     access, chosen_device = access or Access(), choose_device(device)
@@ -187,10 +187,10 @@ def verify(
         if pair.a.info.dim != frozen.dim:
             raise SourceError(
                 f"{path} takes samples of {frozen.dim} coordinates, but those of {pair.a.info.address} have {pair.a.info.dim}; "
-                f"give the two sources that it was trained on"
+                f"give the sources it was trained on"
             )
-        statement = Statement(confidence=claim.confidence, method=claim.method, bounds=claim.jointly_with)
-        judged = judge(frozen, certificate, pair, statement)
+        errors = ErrorBudget(confidence=claim.confidence, method=claim.method, lower_bounds=claim.jointly_with)
+        judged = judge(frozen, certificate, pair, errors)
     finally:
         pair.close()
     return Verification(
@@ -215,10 +215,10 @@ def verify(
 
 def _weights(frozen: FrozenCritic, claim: Claim, bound: float) -> tuple[Check, ...]:
     same = frozen.digest() == claim.critic_digest
-    # Another machine's products round otherwise, within the margin that every bound contains; more means other weights or claims.
+    # Products on another machine round differently, within the margin of every bound; more means other weights or claims.
     holds = math.isclose(bound, claim.lipschitz_bound, rel_tol=_AGREEMENT)
     return (
-        Check(what="weights", ok=same, detail="are those that were saved" if same else "were changed after they were saved"),
+        Check(what="weights", ok=same, detail="as saved" if same else "changed after they were saved"),
         Check(
             what="certificate",
             ok=holds,
@@ -231,9 +231,11 @@ def _features(space: FeatureSpace | None, claim: Claim) -> tuple[Check, ...]:
     if space is None and claim.features is None:
         return ()
     if space is None or claim.features is None:
-        return (Check(what="features", ok=False, detail="are given, and the claim was made for the samples themselves"),)
+        return (
+            Check(what="features", ok=False, detail="given on one side only: the claim and this check are about different spaces"),
+        )
     same = space.facts.digest == claim.features_digest
-    detail = "of the function that the claim was made for" if same else "of another function, or its file was changed"
+    detail = "of the claimed function" if same else "of another function, or its file changed"
     return (Check(what="features", ok=same, detail=detail),)
 
 
@@ -241,10 +243,10 @@ def _samples(pair: Pair, claim: Claim) -> tuple[Check, ...]:
     findings = []
     for name, measure, digest in (("samples A", pair.a, claim.digest_a), ("samples B", pair.b, claim.digest_b)):
         if measure.digest is None and digest is None:
-            findings.append(Check(what=name, ok=True, detail="are drawn anew from the seed"))
+            findings.append(Check(what=name, ok=True, detail="drawn again from the seed"))
         else:
             same = measure.digest == digest
-            detail = "are those that the claim was made for" if same else "are not those that the claim was made for"
+            detail = "as claimed" if same else "not those of the claim"
             findings.append(Check(what=name, ok=same, detail=detail))
     return tuple(findings)
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -17,8 +18,22 @@ class LayerBound:
     """How the bound was proved, for example ``gram`` or ``permutation``."""
 
 
+def owned(tensor: Tensor) -> Tensor:
+    """A float64 copy on the CPU, in fresh, aligned memory and row-major order.
+
+    The order in which a matrix product sums depends on strides and on the alignment of memory, so a critic gives the same bits
+    before it is saved and after it is loaded only in one layout. The copy also outlives the file or the parameter it was made from.
+    """
+    return torch.empty(tensor.shape, dtype=torch.float64, device="cpu").copy_(tensor.detach())
+
+
 class FrozenLayer(ABC):
-    """One layer of a frozen critic."""
+    """One layer of a frozen critic: a dataclass whose tensors are copied by :func:`owned` when it is made."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                object.__setattr__(self, name, owned(value))  # the dataclasses are frozen
 
     @property
     @abstractmethod

@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from wdist.critics.critic import Critic
-from wdist.critics.groupsort_bjorck import RECIPE
-from wdist.critics.settings import CriticSettings
 from wdist.critics.side_by_side import side_by_side
 from wdist.lipschitz.linalg.precision import products_on
 from wdist.training.optimizers import Adam, Optimizing, make_optimizers, schedule
@@ -36,11 +33,6 @@ class DualTraining:
         """Takes one step on a minibatch of each side, when the share ``spent`` of the budget is spent."""
         with products_on(self._device):
             self._step(a, b, factor=self._factor(spent))
-
-
-def groupsort_critic(inputs: int, settings: CriticSettings, generator: torch.Generator) -> Critic:
-    """The default network of the catalogue with fresh weights, on the CPU."""
-    return RECIPE.build(inputs, settings, generator)
 
 
 def optimizers_of(critic: Critic, name: str, *, weights: float, biases: float) -> list[Optimizing]:

@@ -1,4 +1,4 @@
-"""How long to train: steps, or seconds of wall-clock time."""
+"""Budgets: a number of steps, or a length of time."""
 
 import re
 import time
@@ -11,12 +11,12 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """A limit for the training of one critic: exactly one of the two fields is given."""
+    """A limit on work: exactly one of the two fields is given."""
 
     steps: int | None = None
     """Optimiser steps; the same seed then gives the same digits on the same machine."""
     seconds: float | None = None
-    """Wall-clock seconds; how many steps fit depends on the machine."""
+    """Seconds of wall-clock time; the number of steps depends on the machine."""
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.seconds is None):
@@ -34,7 +34,7 @@ class Budget:
         """Reads a length of time such as ``90``, ``45s``, ``2m`` or ``1.5h``.
 
         Raises:
-            UsageError: the text is none.
+            UsageError: the text is not a length of time.
         """
         match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([smh]?)\s*", text)
         if match is None:
@@ -48,12 +48,12 @@ class Budget:
         return Budget(seconds=(self.seconds or 0.0) * share)
 
     def start(self) -> "Clock":
-        """A clock that runs from now."""
+        """Starts a clock."""
         return Clock(self)
 
 
 class Clock:
-    """How much of a budget is spent."""
+    """Measures how much of a budget is spent."""
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
@@ -61,7 +61,7 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """Seconds since the start."""
         return time.perf_counter() - self._began
 
     def fraction(self, step: int) -> float:

@@ -1,17 +1,16 @@
-r"""How the centres of a cone critic move: assignment steps over large batches, as Lloyd's algorithm makes them.
+r"""Training of cone critics: assignment steps over large batches, as in Lloyd's algorithm.
 
 Each sample belongs to its lowest cone. With u the slope of that cone at the sample, the gradient of the dual value in a centre is
-the mean of u over the samples of the low side less that over the high side, which is taken per cell, not per sample, so that light
-cells learn as fast as heavy ones; and by hard assignment, since a soft minimum blurs the cells that many cones share. In high
-dimension a cell's own signal is far below the noise of a small batch.
+the mean of u over the samples of the low side minus that over the high side. It is normalised by the mass of the cell, so that light
+cells learn as fast as heavy ones, and uses hard assignment, because a soft minimum blurs cells that many cones share. In many
+dimensions the signal of a cell is far below the noise of a small batch.
 
 Steps are in units of the radius of a cell, the mean distance of its samples from the centre, so that one rate suits 2 and 128
-dimensions. Three corrections keep cones from dying, which is what ends such an ascent early (256 funnels in 128 dimensions, 150
-steps: 0.84 of the truth without them, 0.89 with the first two):
+dimensions. Three corrections keep cones from dying, which would end the ascent early:
 
-- as a centre moves, its offset takes up the mean change of its values, so that its cell stays where it was;
+- as a centre moves, its offset compensates for the mean change of its values, so that its cell stays in place;
 - at first, offsets also rise where a cell is too heavy and fall where it is too light;
-- a cone without a cell is set anew upon a sample, at the present value there, which changes nothing else.
+- a cone without a cell is moved onto a sample, at the present value there, which changes nothing else.
 
 References:
     Lloyd (1982), Least squares quantization in PCM (assignment and update).
@@ -27,15 +26,15 @@ from wdist.ground_metric import GroundMetric
 
 _MOMENTUM = 0.9
 _OFFSET_RATE = 0.1
-"""Of an offset, in radii of its cell."""
+"""Learning rate of an offset, in radii of its cell."""
 _BALANCE = 0.003
-"""How fast offsets even out the masses of cells, in radii a step."""
+"""Rate at which offsets balance the masses of cells, in radii a step."""
 _LEAST_MASS = 0.2
-"""Of an even share: lighter cells do not move faster."""
+"""Smallest mass to normalise by, as a part of an even share."""
 _RESEED_EVERY, _LAST_RESEED = 5, 0.3
-"""Steps between two rounds; and the factor on the rate below which there are no more, so that the last ones can settle."""
+"""Steps between two rounds, and the factor on the rate below which there are no more, so that the last ones can settle."""
 _DEPTH = 0.005
-"""In radii: how far a new cone lies below the present value at its tip."""
+"""Depth of a new cone below the present value at its tip, in radii."""
 
 
 class ConeAscent:

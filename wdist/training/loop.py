@@ -1,4 +1,4 @@
-"""The training loop: minibatches, dual value, step, constraint; the best critic by validation is kept."""
+"""The training loop: minibatch, step, constraint; the weights with the best validation value are kept."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from wdist.critics.critic import Critic
 from wdist.errors import TrainingDiverged
+from wdist.interruption import Interruption
 from wdist.training.budget import Budget, Clock
 from wdist.training.observer import HistoryPoint, Observer, Progress
 from wdist.training.optimizers import schedule
@@ -16,33 +17,33 @@ from wdist.training.readback import Readback
 from wdist.training.step import Ascent
 
 VALIDATIONS = 40
-"""In one training, evenly spread over its budget."""
+"""Validations in one training, evenly spread over its budget."""
 SECONDS_BETWEEN_VALIDATIONS = 2.0
-"""At most, where the budget is a time and the digits depend on the machine anyway."""
+"""Longest pause between two validations, where the budget is a length of time."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
-    """What a training came to; the critic itself holds the best weights."""
+class TrainingOutcome:
+    """Outcome of one training; the critic itself holds the best weights."""
 
     steps: int
     seconds: float
     history: tuple[HistoryPoint, ...]
     interrupted: bool
-    final: bool = False
-    """There was nothing to train: a closed form."""
 
     @property
-    def best(self) -> float:
-        """Largest validation value; nan before the first one."""
-        return max((point.validation for point in self.history), default=math.nan)
+    def best(self) -> float | None:
+        """Largest validation value; None for a closed form, which has no training."""
+        return max((point.validation for point in self.history), default=None)
 
     @property
     def converged(self) -> bool:
-        """The best validation value rose by less than 1 % in the last quarter of the training."""
-        if self.final:
+        """Whether the best validation value rose by less than 1 % in the last quarter of the training."""
+        if self.interrupted:
+            return False
+        if self.steps == 0:
             return True
-        if self.interrupted or len(self.history) < 4:
+        if self.best is None or len(self.history) < 4:
             return False
         early = max(point.validation for point in self.history[: math.ceil(len(self.history) * 3 / 4)])
         return self.best - early <= 0.01 * abs(self.best)
@@ -50,26 +51,26 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class _Validation:
-    """A validation whose numbers are on their way from the device."""
+    """A validation whose numbers have not arrived from the device yet."""
 
     value: Readback
     training: Readback
-    """Sum of the dual values of the minibatches since the one before."""
+    """Sum of the dual values of the minibatches since the previous one."""
     minibatches: int
     state: dict[str, Tensor]
-    """Of the critic that was validated."""
+    """State of the critic that was validated."""
     step: int
     seconds: float
     fraction: float
 
 
-class Course:
-    """The way of one critic through its training: validations so far, and the weights of the best.
+class TrainingRun:
+    """One critic in training: its validations so far, and the weights of the best.
 
-    Nothing waits for the device but :meth:`settle` where it is told to: validations are begun, and noted once they have arrived.
+    Only :meth:`settle` waits for the device, where it is told to: validations are started, and recorded once they have arrived.
 
     Arguments:
-        critic: in its first state.
+        critic: in its initial state.
         validate: the dual value of the critic on the validation split, in units of the standardised data.
         unit: of the standardised data, in units of the data.
         observer: is told of each validation.
@@ -92,12 +93,12 @@ class Course:
         return {name: tensor.clone() for name, tensor in self.critic.state_dict().items()}
 
     def add(self, dual: Tensor) -> None:
-        """Notes the dual value of one minibatch."""
+        """Records the dual value of one minibatch."""
         self._sum += dual.detach()
         self._count += 1
 
     def validate(self, step: int, clock: Clock) -> None:
-        """Begins to validate the critic as it is now."""
+        """Starts to validate the critic as it is now."""
         self.settle(wait=True)
         self.critic.constrain_(tightly=True)
         self.critic.eval()
@@ -116,10 +117,10 @@ class Course:
         self._count = 0
 
     def settle(self, *, wait: bool = False) -> bool:
-        """Notes a validation that has arrived, and keeps its critic if it is the best; False once a value was not finite.
+        """Records a validation that has arrived, and keeps its weights if they are the best; False once a value was not finite.
 
         Arguments:
-            wait: for one that has not arrived yet.
+            wait: whether to wait for a validation that has not arrived yet.
         """
         begun = self._begun
         if begun is None or not (wait or begun.value.arrived):
@@ -151,76 +152,117 @@ class Course:
         self.critic.eval()
 
 
-def train(course: Course, *, ascend: Ascent, minibatch: Callable[[], tuple[Tensor, Tensor]], budget: Budget, decay: str) -> Trained:
-    """Maximises the mean potential on A less that on B, and leaves the best critic by validation in the critic of ``course``.
+def train(
+    run: TrainingRun,
+    *,
+    ascend: Ascent,
+    minibatch: Callable[[], tuple[Tensor, Tensor]],
+    budget: Budget,
+    decay: str,
+    interruption: Interruption,
+) -> TrainingOutcome:
+    """Maximises the dual value, and leaves the weights with the best validation value in the critic.
 
-    Ctrl-C ends the training, not the program: what was best so far stands.
+    Ctrl-C ends the training, not the program: the best weights so far stand.
 
     Arguments:
-        course: of the critic.
+        run: of the critic.
         ascend: makes one step with a minibatch and changes the critic.
         minibatch: gives standardised samples of A and B.
-        budget: how long.
+        budget: of the training.
         decay: of the learning rate, see :func:`wdist.training.optimizers.schedule`.
+        interruption: is told of Ctrl-C.
 
     Raises:
-        TrainingDiverged: the first validation was not finite.
+        TrainingDiverged: the first validation value was not finite.
     """
-    (trained,) = train_together([course], ascend=ascend, minibatch=minibatch, budget=budget, decay=decay)
-    if not trained.history:
-        raise TrainingDiverged(f"{course.name} gave no finite value at step {trained.steps}; try a lower --learning-rate")
-    return trained
+    (outcome,) = train_together([run], ascend=ascend, minibatch=minibatch, budget=budget, decay=decay, interruption=interruption)
+    if not outcome.history:
+        raise TrainingDiverged(f"{run.name} gave no finite value at step {outcome.steps}; try a lower --learning-rate")
+    return outcome
 
 
 def train_together(
-    courses: Sequence[Course], *, ascend: Ascent, minibatch: Callable[[], tuple[Tensor, Tensor]], budget: Budget, decay: str
-) -> list[Trained]:
-    """The same for several critics that every step changes at once; one that has diverged does not hold up the others.
+    runs: Sequence[TrainingRun],
+    *,
+    ascend: Ascent,
+    minibatch: Callable[[], tuple[Tensor, Tensor]],
+    budget: Budget,
+    decay: str,
+    interruption: Interruption,
+) -> list[TrainingOutcome]:
+    """Trains several critics that every step changes at once; one that diverges does not hold up the others.
 
     Arguments:
-        courses: of the critics.
+        runs: of the critics.
         ascend: makes one step with a minibatch and changes all critics; gives the dual value of each, shape (k,).
         minibatch: gives standardised samples of A and B.
         budget: of all of them together.
         decay: of the learning rate.
+        interruption: is told of Ctrl-C.
 
     Returns:
-        What the training of each came to; without a history where already its first value was not finite.
+        The outcome of each; without a history if already its first validation value was not finite.
     """
-    factor, pace = schedule(decay), _pace(budget)
-    clock, step, validations, interrupted = budget.start(), 0, 0, False
-    running = list(courses)
-    for course in courses:
-        course.critic.train()
-    try:
+    loop = _Loop(runs, ascend=ascend, minibatch=minibatch, clock=budget.start(), decay=decay)
+    interruption.attempt(loop.run)
+    if interruption.requested:
+        loop.validate_last()
+    seconds = loop.clock.seconds
+    for run in runs:
+        run.restore_best()
+    return [
+        TrainingOutcome(steps=loop.step, seconds=seconds, history=tuple(run.history), interrupted=interruption.requested)
+        for run in runs
+    ]
+
+
+class _Loop:
+    """Steps and validations until the budget is spent; it can be left at any point."""
+
+    def __init__(
+        self,
+        runs: Sequence[TrainingRun],
+        *,
+        ascend: Ascent,
+        minibatch: Callable[[], tuple[Tensor, Tensor]],
+        clock: Clock,
+        decay: str,
+    ) -> None:
+        self._runs, self._running = runs, list(runs)
+        self._ascend, self._minibatch = ascend, minibatch
+        self._factor, self._pace = schedule(decay), _pace(clock.budget)
+        self.clock, self.step = clock, 0
+
+    def run(self) -> None:
+        validations = 0
+        for run in self._runs:
+            run.critic.train()
         while True:
-            spent = clock.fraction(step)
-            if spent >= validations * pace or spent >= 1:
+            spent = self.clock.fraction(self.step)
+            if spent >= validations * self._pace or spent >= 1:
                 validations += 1
-                for course in running:
-                    course.validate(step, clock)
-            running = [course for course in running if course.settle(wait=spent >= 1)]  # of another, the best so far stands
-            if not running or spent >= 1:
-                break
-            duals = ascend(*minibatch(), factor=factor(spent))
-            for course, dual in zip(courses, duals.reshape(-1), strict=True):
-                course.add(dual)
-            step += 1
-    except KeyboardInterrupt:
-        interrupted = True
-        for course in running:
-            course.settle(wait=True)
-            if not course.history or course.history[-1].step < step:
-                course.validate(step, clock)
-                course.settle(wait=True)
-    seconds = clock.seconds
-    for course in courses:
-        course.restore_best()
-    return [Trained(steps=step, seconds=seconds, history=tuple(course.history), interrupted=interrupted) for course in courses]
+                for run in self._running:
+                    run.validate(self.step, self.clock)
+            self._running = [run for run in self._running if run.settle(wait=spent >= 1)]
+            if not self._running or spent >= 1:
+                return
+            duals = self._ascend(*self._minibatch(), factor=self._factor(spent))
+            for run, dual in zip(self._runs, duals.reshape(-1), strict=True):
+                run.add(dual)
+            self.step += 1
+
+    def validate_last(self) -> None:
+        """Validates the present weights once more, after an interruption."""
+        for run in self._running:
+            run.settle(wait=True)
+            if not run.history or run.history[-1].step < self.step:
+                run.validate(self.step, self.clock)
+                run.settle(wait=True)
 
 
 def dual_on(a: Tensor, b: Tensor) -> Callable[[Critic], Tensor]:
-    """The dual value of a critic on standardised samples of each side, a scalar on their device."""
+    """Returns a function that gives the dual value of a critic on these standardised samples, a scalar on their device."""
 
     @torch.no_grad()
     def value(critic: Critic) -> Tensor:

@@ -1,7 +1,7 @@
 """Optimisers for critics: Muon on tangent gradients, means of orthogonalised gradients, Adam, aggregated momentum; schedules.
 
-They look like those of torch.optim and do not derive from them: the first object of that base class imports torch's compiler, which
-takes as long as importing torch itself.
+They have the interface of torch.optim but do not derive from it: its base class imports torch's compiler, which takes as long as
+importing torch itself.
 """
 
 import math
@@ -17,13 +17,13 @@ from wdist.lipschitz.linalg.orthonormalise import polar_express
 
 
 class Optimizing(Protocol):
-    """What a step of training asks of an optimiser; those of torch.optim answer it, too."""
+    """The interface of an optimiser in training; those of torch.optim have it, too."""
 
     param_groups: list[dict[str, Any]]
     """Each with its ``params`` and its ``lr``, which may be changed between steps."""
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets gradients."""
+        """Clears the gradients."""
         ...
 
     def step(self) -> Any:
@@ -32,7 +32,7 @@ class Optimizing(Protocol):
 
 
 class Optimizer(ABC):
-    """Parameters in groups, and what is remembered of each.
+    """Groups of parameters, with the state of each.
 
     Arguments:
         params: parameters, or groups of them with settings of their own.
@@ -46,7 +46,7 @@ class Optimizer(ABC):
         self.state: dict[Tensor, dict[str, Any]] = {each: {} for group in self.param_groups for each in group["params"]}
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets gradients; or sets them to zero in place."""
+        """Clears the gradients, or sets them to zero in place."""
         for parameter in self.state:
             if set_to_none:
                 parameter.grad = None
@@ -107,7 +107,7 @@ class Adam(Optimizer):
 
 
 class Muon(Optimizer):
-    """Momentum whose every update is replaced by its approximate polar factor, so that it turns all directions alike.
+    """Momentum whose updates are replaced by their approximate polar factors, which have equal length in all directions.
 
     The update has spectral norm about ``lr`` whatever the width.
 
@@ -139,12 +139,11 @@ class OrthogonalSGD(Optimizer):
     """Stochastic gradient descent with Nesterov's momentum on approximate polar factors of the gradients.
 
     Muon orthogonalises the running mean, which has full rank, by nine products of the size of W in each step. The gradient of one
-    minibatch is a product of two matrices with few rows, so that layers of orthonormal weights make its polar factor at a small
-    price (:class:`wdist.lipschitz.polar_gradient.PolarTangentLinear`); the running mean comes afterwards. Polar factors that
-    disagree have a small mean, so that rates are some four times those of Muon.
+    minibatch is a product of two matrices with few rows, so layers of orthonormal weights compute its polar factor cheaply; the running
+    mean comes afterwards. Polar factors that disagree have a small mean, so rates are about four times those of Muon.
 
     Arguments:
-        params: matrices, or groups of them; of a group with ``polar`` true the gradients are polar factors already.
+        params: matrices, or groups of them; in a group with ``polar`` true the gradients are polar factors already.
         lr: spectral norm of an update if all gradients agreed.
         momentum: of the running mean.
 
@@ -158,7 +157,7 @@ class OrthogonalSGD(Optimizer):
 
     @classmethod
     def of(cls, critic: nn.Module, matrices: Iterable[Tensor], *, lr: float) -> "OrthogonalSGD":
-        """For the ``matrices`` of a critic; its orthonormal layers are told to deliver polar factors."""
+        """Makes one for the ``matrices`` of a critic; its orthonormal layers then deliver polar factors."""
         layers = [module for module in critic.modules() if isinstance(module, OrthonormalLinear)]
         for layer in layers:
             layer.polar_gradient = True
@@ -208,9 +207,9 @@ class AggMo(Optimizer):
 
 
 LEARNING_RATES = {"muon": 0.05, "orthogonal-sgd": 0.4, "adam": 0.003, "aggmo": 0.03}
-"""Of weight matrices, where the user names none."""
+"""Default learning rates of weight matrices."""
 BIAS_LEARNING_RATE = 0.003
-"""Of biases by Adam, for standardised data, whose root mean square radius is 1."""
+"""Learning rate of biases by Adam, for standardised data, whose root mean square radius is 1."""
 
 
 def make_optimizers(
@@ -221,14 +220,14 @@ def make_optimizers(
     bias_learning_rate: float = BIAS_LEARNING_RATE,
     side_by_side: bool = False,
 ) -> list[Optimizer]:
-    """Optimisers for all parameters of a critic: ``name`` for weight matrices, Adam for what has one axis (AggMo takes both).
+    """Makes optimisers for all parameters of a critic: ``name`` for weight matrices, Adam for vectors (AggMo takes both).
 
     Arguments:
         critic: in training.
         name: ``muon``, ``orthogonal-sgd``, ``adam`` or ``aggmo``.
         learning_rate: of the weight matrices.
-        bias_learning_rate: of what Adam takes beside them.
-        side_by_side: the parameters are those of several critics and have one axis more, the first.
+        bias_learning_rate: of the parameters that Adam takes.
+        side_by_side: whether the parameters have a leading axis of several critics.
     """
     axes = 3 if side_by_side else 2
     matrices = [parameter for parameter in critic.parameters() if parameter.ndim == axes]
@@ -242,9 +241,9 @@ def make_optimizers(
 
 
 def schedule(name: str) -> Callable[[float], float]:
-    """The factor on the learning rate as a function of the share of the budget that is spent, both in [0, 1].
+    """Returns the factor on the learning rate as a function of the spent share of the budget, both in [0, 1].
 
-    ``linear`` and ``step`` are constant for half of the budget; then the one falls to 0 in a line, the other by 10 at 1/2 and 3/4.
+    ``linear`` and ``step`` are constant for half of the budget; then the former falls linearly to 0, the latter tenfold at 1/2 and 3/4.
     """
     return {
         "constant": lambda spent: 1.0,

@@ -1,4 +1,4 @@
-"""Numbers on their way from the device: asked for early, read late, so that neither side waits for the other."""
+"""Numbers copied from the device: requested early, read late, so that neither side waits for the other."""
 
 import torch
 from torch import Tensor
@@ -7,8 +7,7 @@ from torch import Tensor
 class Readback:
     """A scalar that is copied to the host while the device goes on.
 
-    Reading waits for what the device had to do up to the copy and for nothing that was given to it since; on a CPU the number is
-    there at once.
+    Reading waits for the device's work up to the copy, but for nothing queued since; on a CPU the number is there at once.
 
     Arguments:
         value: a scalar tensor.
@@ -26,11 +25,11 @@ class Readback:
 
     @property
     def arrived(self) -> bool:
-        """Reading would not wait."""
+        """Whether reading would not wait."""
         return self._copied is None or self._copied.query()
 
     def read(self) -> float:
-        """The number."""
+        """Returns the number."""
         if self._copied is not None:
             self._copied.synchronize()
         return float(self._value)

@@ -8,26 +8,31 @@ from torch import Tensor
 
 from wdist.critics.critic import Critic
 from wdist.training.optimizers import Optimizing
-from wdist.training.penalties.penalty import Penalty
+from wdist.training.penalties import Penalty
 from wdist.training.readback import Readback
+
+_SMALL_DEFECT, _LARGE_DEFECT = 0.01, 1.0
+"""Defects between which the cadence stays. A small defect of 0.1 instead of 0.01 cost 2 % of the bound on three cones and saved no time
+worth it."""
+_LONGEST = 32
 
 
 class Ascent(Protocol):
-    """One step after another that raises the dual value of a critic, whatever its kind."""
+    """Raises the dual value of a critic, step by step."""
 
     def __call__(self, a: Tensor, b: Tensor, *, factor: float) -> Tensor:
-        """A step with standardised samples of A and B, at ``factor`` times the learning rate; gives the dual value before it."""
+        """Makes a step with standardised samples of A and B at ``factor`` times the learning rate; returns the dual value before it."""
         ...
 
 
 class Cadence:
-    """How many steps lie between two returns to the constraint, from the defect that each of them meets.
+    """Number of steps between two returns to the constraint, adapted to the defect that each return meets.
 
     Steps become short as the learning rate falls, and weights then stay near the constraint by themselves; at large rates they may
-    leave it sooner than was thought.
+    leave it sooner than expected.
 
     Arguments:
-        first: steps until the first return. Where it is 1, each step returns, whatever it meets.
+        first: steps until the first return. If it is 1, every step returns, whatever it meets.
     """
 
     def __init__(self, first: int) -> None:
@@ -35,29 +40,21 @@ class Cadence:
         self._longest = 1 if first == 1 else _LONGEST
 
     def met(self, defect: float) -> None:
-        """Takes note of the defect that a return has met, as :func:`wdist.lipschitz.linalg.orthonormalise.retract_` measures it."""
+        """Records the defect that a return met, as :func:`wdist.lipschitz.linalg.orthonormalise.retract_` measures it."""
         if defect > _LARGE_DEFECT:
             self.steps = max(1, self.steps // 2)
         elif defect < _SMALL_DEFECT:
             self.steps = min(self._longest, 2 * self.steps)
 
 
-_SMALL_DEFECT, _LARGE_DEFECT = 0.01, 1.0
-"""Between them the cadence stays. A small defect of 0.1 instead of 0.01 cost 2 % of the bound on three cones (1000 steps, 2 seeds:
-0.927 and 0.948 against 0.947 and 0.970; with a return every four steps 0.950 and 0.971) and saved no time worth it, nor did 0.03
-(800 steps of Adam, 0.945 against 0.969, a tenth of the time saved); defects of 0.8,
-which Adam's first steps leave on wide layers, cost nothing that more returns would win."""
-_LONGEST = 32
-
-
 class TrainingStep:
-    """Raises the mean potential on A less that on B.
+    """Raises the mean potential on A minus the mean potential on B.
 
     Arguments:
         critic: in training; or several of them as one, see :mod:`wdist.critics.side_by_side`.
-        optimizers: of all its parameters; their learning rates are those at the start, which ``factor`` multiplies.
-        penalty: is taken off the dual value before the step.
-        apart: one forward pass for each side rather than one for both; only slower, for comparison with code that does so.
+        optimizers: of all its parameters; their learning rates are the initial ones, which ``factor`` multiplies.
+        penalty: subtracted from the dual value before the step.
+        apart: one forward pass for each side instead of one for both; slower, for comparison with code that does so.
     """
 
     def __init__(
@@ -70,47 +67,35 @@ class TrainingStep:
         self._defect: Readback | None = None
 
     def __call__(self, a: Tensor, b: Tensor, *, factor: float) -> Tensor:
-        """One step.
+        """Makes one step.
 
         Arguments:
             a, b: standardised samples of each side, shapes (n, dim) and (m, dim); of k critics as one (k, n, dim) and (k, m, dim).
-            factor: on the learning rates.
+            factor: multiplies the learning rates.
 
         Returns:
-            The dual value of the minibatch before the step, a scalar on the device (of several critics one each, shape (k,)),
+            The dual value of the minibatch before the step, a scalar on the device (for several critics one each, shape (k,)),
             without waiting for it.
         """
-        self._set_rates(factor)
-        dual = self._move(a, b)
-        self._since_constrained += 1
-        if self._since_constrained >= self._cadence.steps:
-            self._constrain()
-        return dual
-
-    def _set_rates(self, factor: float) -> None:
         for group, rate in self._rates:
             group["lr"] = rate * factor
-
-    def _move(self, a: Tensor, b: Tensor) -> Tensor:
-        """Gradient and update; the dual value before them."""
         for optimizer in self._optimizers:
             optimizer.zero_grad(set_to_none=True)
         dual = self._dual(a, b)
-        total = dual.sum()  # critics side by side share no weight, so that each has the gradient of its own
+        total = dual.sum()  # critics side by side share no weight, so each has the gradient of its own
         (-total if self._penalty is None else self._penalty(self._critic, a, b) - total).backward()
         for optimizer in self._optimizers:
             optimizer.step()
+        self._since_constrained += 1
+        if self._since_constrained >= self._cadence.steps:
+            self._constrain()
         return dual.detach()
 
-    def _return(self) -> Tensor | None:
-        """Back to the constraint; the defect that was met there, where it is measured."""
-        return self._critic.constrain_()
-
     def _constrain(self) -> None:
-        """A return, and how soon the next. What the last one met is looked at only now, when it has long arrived."""
+        """Returns to the constraint. The defect of the previous return is read only now, when it has long arrived."""
         if self._defect is not None:
             self._cadence.met(self._defect.read())
-        defect = self._return()
+        defect = self._critic.constrain_()
         self._defect = None if defect is None else Readback(defect)
         self._since_constrained = 0
 

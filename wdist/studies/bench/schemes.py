@@ -23,14 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from wdist.critics.critic import Critic
-from wdist.critics.dense import DenseCritic
-from wdist.critics.settings import CriticSettings
+from wdist.critics.networks import DenseCritic
+from wdist.lipschitz.bjorck import OrthonormalLinear
 from wdist.lipschitz.bjorck_unrolled import UnrolledBjorckLinear
 from wdist.lipschitz.cayley import CayleyLinear
 from wdist.lipschitz.group_sort import group_sort_activation
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
 from wdist.lipschitz.unconstrained import UnconstrainedLinear
-from wdist.studies.dual_training import DualTraining, bias_optimizer, groupsort_critic, optimizers_of
+from wdist.studies.dual_training import DualTraining, bias_optimizer, optimizers_of
 from wdist.training.optimizers import BIAS_LEARNING_RATE, Optimizer, Optimizing
 
 CPU = torch.device("cpu")
@@ -116,23 +116,20 @@ class Scheme:
         return self.begin(Start(shape=shape, rates=rates, generator=generator, device=device))
 
 
+def stack(
+    kind: type[LipschitzLinear], shape: Shape, generator: torch.Generator, options: ConstraintOptions | None = None
+) -> DenseCritic:
+    """A critic with fresh weights of one constraint, on the CPU."""
+    layers = [kind(inputs, outputs, generator=generator, options=options) for inputs, outputs in shape.sizes]
+    return DenseCritic(layers, group_sort_activation(shape.group_size))
+
+
 def _stack(kind: type[LipschitzLinear], start: Start, options: ConstraintOptions | None = None) -> DenseCritic:
-    layers = [kind(inputs, outputs, generator=start.generator, options=options) for inputs, outputs in start.shape.sizes]
-    return DenseCritic(layers, group_sort_activation(start.shape.group_size)).to(start.device)
+    return stack(kind, start.shape, start.generator, options).to(start.device)
 
 
 def _optimizers(critic: Critic, name: str, rates: Rates) -> list[Optimizing]:
     return optimizers_of(critic, name, weights=rates.weights, biases=rates.biases)
-
-
-def _ours(optimizer: str) -> Callable[[Start], DualTraining]:
-    def begin(start: Start) -> DualTraining:
-        shape = start.shape
-        settings = CriticSettings(width=shape.width, depth=shape.depth, group_size=shape.group_size, optimizer=optimizer)
-        critic = groupsort_critic(shape.inputs, settings, start.generator).to(start.device)
-        return DualTraining(critic, _optimizers(critic, optimizer, start.rates))
-
-    return begin
 
 
 def _parametrised(
@@ -236,9 +233,14 @@ SCHEMES = {
         Scheme(
             name="floor", title="no constraint, Adam (the floor)", learning_rate=0.003, begin=_parametrised(UnconstrainedLinear)
         ),
-        Scheme(name="adam", title="wdist, Adam", learning_rate=0.003, begin=_ours("adam")),
-        Scheme(name="muon", title="wdist, Muon", learning_rate=0.05, begin=_ours("muon")),
-        Scheme(name="orthogonal-sgd", title="wdist, orthogonal SGD", learning_rate=0.4, begin=_ours("orthogonal-sgd")),
+        Scheme(name="adam", title="wdist, Adam", learning_rate=0.003, begin=_parametrised(OrthonormalLinear)),
+        Scheme(name="muon", title="wdist, Muon", learning_rate=0.05, begin=_parametrised(OrthonormalLinear, "muon")),
+        Scheme(
+            name="orthogonal-sgd",
+            title="wdist, orthogonal SGD",
+            learning_rate=0.4,
+            begin=_parametrised(OrthonormalLinear, "orthogonal-sgd"),
+        ),
         Scheme(
             name="floor-muon", title="no constraint, Muon", learning_rate=0.05, begin=_parametrised(UnconstrainedLinear, "muon")
         ),

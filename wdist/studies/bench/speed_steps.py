@@ -11,10 +11,10 @@ from statistics import median
 
 import torch
 
-from wdist.critics.settings import CriticSettings
+from wdist.lipschitz.bjorck import OrthonormalLinear
 from wdist.lipschitz.linalg.precision import products_on
-from wdist.studies.bench.schemes import CPU, SCHEMES, Scheme, Shape
-from wdist.studies.dual_training import groupsort_critic, trained_in_turn, trained_side_by_side
+from wdist.studies.bench.schemes import CPU, SCHEMES, Scheme, Shape, stack
+from wdist.studies.dual_training import trained_in_turn, trained_side_by_side
 from wdist.studies.study import Skipped, half_range
 
 FLOOR = "floor"
@@ -244,10 +244,9 @@ def _ways(case: SideBySideCase, seed: int) -> tuple[Callable[[], None], Callable
     generator = torch.Generator().manual_seed(seed)
     a, b = torch.randn(2, _CRITICS, case.batch, case.shape.inputs, generator=generator) / case.shape.inputs**0.5
     b = 0.8 * b + 0.02
-    settings = CriticSettings(width=case.shape.width, depth=case.shape.depth, group_size=case.shape.group_size)
     alone, together = (
         [
-            groupsort_critic(case.shape.inputs, settings, torch.Generator().manual_seed(_CRITICS * seed + number))
+            stack(OrthonormalLinear, case.shape, torch.Generator().manual_seed(_CRITICS * seed + number))
             for number in range(_CRITICS)
         ]
         for _ in range(2)

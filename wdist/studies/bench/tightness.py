@@ -155,7 +155,6 @@ def _estimate(
             device=conditions.device,
             observer=observer,
             truth=truth,
-            command="bench",
         )
     return complete(result)
 

@@ -102,7 +102,6 @@ def trained(
                 device=conditions.device,
                 observer=observer,
                 truth=sides.w1,
-                command="reproduce",
             )
         yield key, complete(result).critic
 

@@ -212,7 +212,6 @@ def _bound(
                 device=conditions.device,
                 access=contest.access,
                 observer=observer,
-                command="reproduce",
             )
         values.append(complete(result).population.estimate)
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan

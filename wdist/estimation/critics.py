@@ -1,0 +1,147 @@
+"""The critics of a result: fitted with the first seed and then with the others, selected and evaluated."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from wdist.data.pairing import Pair
+from wdist.errors import CertificateError, TrainingDiverged, WdistError
+from wdist.estimation.evaluation import ErrorBudget, evaluate_critic
+from wdist.estimation.model_selection import Selection, expected_seconds, select_critics
+from wdist.estimation.requested import RequestedCritic, budgets
+from wdist.estimation.result import CriticResult, Repeats
+from wdist.estimation.run import Run
+from wdist.training.budget import Budget
+from wdist.training.kind import TrainingJob
+
+Row = list[CriticResult | WdistError | None]
+"""Results of one requested critic, one for each seed; None where it was left out or interrupted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundCritics:
+    """Results of the requested critics."""
+
+    results: tuple[CriticResult, ...]
+    """With the first seed, in the order of the request; a baseline of the kind that the main critic chose is left out."""
+    left_out: tuple[str, ...]
+    """Sentences about critics that diverged."""
+
+
+def find_critics(
+    requested: Sequence[RequestedCritic], pair: Pair, errors: ErrorBudget, run: Run, *, reserved: float
+) -> FoundCritics:
+    """Fits, selects and evaluates critics, or as many as there was time for before an interruption.
+
+    The first seed runs alone, so that its digits do not depend on the number of repeats; the others run side by side where they can.
+
+    Arguments:
+        requested: the main critic first.
+        pair: open.
+        errors: shared by the population bounds.
+        run: the estimate under way.
+        reserved: seconds to keep for what follows.
+
+    Raises:
+        WdistError: the only critic that was asked for diverged, or all of them did.
+        KeyboardInterrupt: before anything was proved.
+    """
+    options, search = run.options, _Search(requested, pair, errors, run)
+    shares = budgets(requested, options, seconds=run.training_seconds(reserved=reserved))
+    for each, share in zip(requested, shares, strict=True):
+        if not requested[0].covers(each):
+            times, announced = (options.repeats, min(options.repeats, 2)) if each.trained else (1, 1)
+            run.agenda.plan(times * expected_seconds(each, share), critics=announced * len(each.specs))
+    rows = search.with_seeds([options.seed], shares)
+    found = [row[0] for row in rows]
+    failures = [_failure(each, options.seed, result) for each, result in zip(requested, found, strict=False)]
+    results = {number: result for number, result in enumerate(found) if isinstance(result, CriticResult)}
+    if isinstance(found[0], WdistError) and (options.critics is None or not results):
+        raise found[0]
+    if not results:
+        raise KeyboardInterrupt
+    seeds = range(options.seed + 1, options.seed + options.repeats)
+    if seeds and not run.interruption.requested:
+        for number, row in enumerate(search.with_seeds(seeds, shares)):
+            failures += [_failure(requested[number], seed, result) for seed, result in zip(seeds, row, strict=True)]
+            if number in results:
+                results[number] = _repeated(results[number], options.seed, seeds, row)
+    return FoundCritics(results=tuple(results.values()), left_out=tuple(filter(None, failures)))
+
+
+class _Search:
+    """The search for all critics of one pair."""
+
+    def __init__(self, requested: Sequence[RequestedCritic], pair: Pair, errors: ErrorBudget, run: Run) -> None:
+        self._requested, self._pair, self._errors, self._run = requested, pair, errors, run
+
+    def with_seeds(self, seeds: Sequence[int], shares: Sequence[Budget | None]) -> list[Row]:
+        """Results of each requested critic with some seeds; shorter after an interruption."""
+        jobs = [
+            TrainingJob(
+                pair=self._pair,
+                seed=seed,
+                device=self._run.device,
+                observer=self._run.agenda.observer,
+                interruption=self._run.interruption,
+            )
+            for seed in seeds
+        ]
+        rows: list[Row] = []
+        chosen: list[Selection | WdistError | None] = [None] * len(jobs)
+        for number, (each, share) in enumerate(zip(self._requested, shares, strict=True)):
+            if not each.trained and self._run.options.seed not in seeds:
+                rows.append([None] * len(jobs))  # another seed gives the same
+                continue
+            found = self._run.interruption.attempt(partial(self._select, each, jobs, share, chosen))
+            if found is None:
+                break
+            chosen = chosen if number else found
+            rows.append([self._evaluated(selection, job) for selection, job in zip(found, jobs, strict=True)])
+        return rows or [[None]]
+
+    def _select(
+        self,
+        requested: RequestedCritic,
+        jobs: Sequence[TrainingJob],
+        share: Budget | None,
+        main: Sequence[Selection | WdistError | None],
+    ) -> list[Selection | WdistError | None]:
+        """Selects one critic for each job; one that was fitted while the main critic was chosen is not fitted again."""
+        selections = [each for each in main if isinstance(each, Selection)]
+        if selections and any(each.critic.name == requested.name for each in selections):
+            return [None] * len(jobs)  # the main critic is of this very kind
+        ready = [next((critic for critic in each.fitted if critic.name == requested.name), None) for each in selections]
+        if ready and all(ready):
+            return [Selection(critic=critic) for critic in ready if critic is not None]
+        return select_critics(requested, jobs, share, self._run.agenda)
+
+    def _evaluated(self, selection: Selection | WdistError | None, job: TrainingJob) -> CriticResult | WdistError | None:
+        if not isinstance(selection, Selection):
+            return selection
+        if job.interruption.requested and job.seed != self._run.options.seed:
+            return None  # a repeat that was cut short says nothing
+        try:
+            return evaluate_critic(
+                selection.critic, self._pair, self._errors, metric=self._run.metric, seed=job.seed, tried=selection.tried
+            )
+        except (TrainingDiverged, CertificateError) as error:
+            return error
+
+
+def _failure(requested: RequestedCritic, seed: int, result: CriticResult | WdistError | None) -> str:
+    return f"{requested.name} with seed {seed} is left out: {result}" if isinstance(result, WdistError) else ""
+
+
+def _repeated(result: CriticResult, first: int, seeds: Sequence[int], row: Row) -> CriticResult:
+    """The result of the first seed with the spread over all of them."""
+    others = {seed: each for seed, each in zip(seeds, row, strict=True) if isinstance(each, CriticResult)}
+    if not others:
+        return result
+    done = {first: result, **others}
+    repeats = Repeats(
+        seeds=tuple(done),
+        estimates=tuple(each.population.estimate for each in done.values()),
+        lowers=tuple(each.samples.lower for each in done.values()),
+    )
+    return replace(result, repeats=repeats)

@@ -1,0 +1,156 @@
+"""Critics that a result is to hold: the options resolved for one pair of sources."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+
+from wdist.critics.settings import CriticSettings
+from wdist.data.pairing import Pair
+from wdist.errors import UsageError
+from wdist.estimation.options import ALL, AUTO, DEFAULT, NONE, EstimateOptions
+from wdist.ground_metric import GroundMetric, ground_metric
+from wdist.training.budget import Budget
+from wdist.training.catalogue import CATALOGUE, automatic, default_critics, main_network, named
+from wdist.training.kind import CriticKind, CriticSpec, DataShape
+from wdist.training.networks import NetworkKind
+
+_ASSEMBLING = ("activation", "constraint", "group_size", "bjorck_order", "bjorck_iterations", "beta")
+"""Settings that describe a network: whoever gives one wants that network."""
+_BASELINE_SHARE = 1 / 3
+"""Share of the budget for all baselines together."""
+_DEFAULT_BASELINE_SHARE = 0.5
+"""Share of its default budget that a baseline takes, so that the usual ones take a third of the time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestedCritic:
+    """One critic of the result: a specification, or several to choose from by their validation values."""
+
+    name: str
+    """Name of the critic, or ``auto``."""
+    specs: tuple[CriticSpec, ...]
+
+    @property
+    def trained(self) -> bool:
+        """Whether seeds and budgets make a difference."""
+        return any(spec.budget is not None for spec in self.specs)
+
+    def covers(self, other: "RequestedCritic") -> bool:
+        """Whether fitting this one fits the other, too."""
+        return len(self.specs) > 1 and other.name in {spec.kind.name for spec in self.specs}
+
+
+def requested_critics(options: EstimateOptions, pair: Pair) -> tuple[RequestedCritic, ...]:
+    """Resolves the critics of a result for an open pair, the main one first.
+
+    Raises:
+        UsageError: a name is unknown, settings do not fit each other or the data, or a setting makes no difference to any critic.
+    """
+    metric, shape = ground_metric(options.metric), DataShape.of(pair)
+    plain = replace(options.settings, activation=None, constraint=None)
+    if options.critics is not None:
+        kinds = _named_critics(options.critics, metric)
+        requested = tuple(_resolved(kind.name, (kind,), plain, shape, metric) for kind in kinds)
+    else:
+        name, choices = _main_critic(options, metric)
+        main = _resolved(name, choices, options.settings, shape, metric)
+        others = _named_baselines(options.baselines, main, metric)
+        requested = (main, *(_resolved(kind.name, (kind,), plain, shape, metric) for kind in others))
+    _check_settings(options.settings, requested)
+    _check_buildable(options.settings, requested, shape)
+    return requested[:1] if pair.identical else requested
+
+
+def _main_critic(options: EstimateOptions, metric: GroundMetric) -> tuple[str, tuple[CriticKind, ...]]:
+    assembled = any(getattr(options.settings, name) is not None for name in _ASSEMBLING)
+    if options.critic == AUTO:
+        return (main_network(metric).name, (main_network(metric),)) if assembled else (AUTO, automatic(metric))
+    if options.critic not in CATALOGUE:
+        raise UsageError(f"--critic {options.critic!r} is not a critic; write auto, or one of {', '.join(CATALOGUE)}")
+    return options.critic, (CATALOGUE[options.critic],)
+
+
+def _named_critics(names: str | tuple[str, ...], metric: GroundMetric) -> tuple[CriticKind, ...]:
+    if names == ALL:
+        return tuple(CATALOGUE.values())
+    return named(default_critics(metric) if names == DEFAULT else names, "--critics")
+
+
+def _named_baselines(names: str | tuple[str, ...], main: RequestedCritic, metric: GroundMetric) -> tuple[CriticKind, ...]:
+    own = main.specs[0].kind.name if len(main.specs) == 1 else ""
+    if names == NONE:
+        return ()
+    if names in (ALL, DEFAULT):
+        chosen = tuple(CATALOGUE) if names == ALL else default_critics(metric)
+        return named([name for name in chosen if name != own], "--baselines")
+    if own in names:
+        raise UsageError(f"--baselines {own!r} is the main critic already; leave it out")
+    return named(names, "--baselines")
+
+
+def _resolved(
+    name: str, kinds: Sequence[CriticKind], settings: CriticSettings, shape: DataShape, metric: GroundMetric
+) -> RequestedCritic:
+    specs = tuple(kind.resolve(_settings_of(kind, kinds, settings), shape, metric) for kind in kinds)
+    return RequestedCritic(name=specs[0].kind.name if len(specs) == 1 else name, specs=specs)
+
+
+def _settings_of(kind: CriticKind, kinds: Sequence[CriticKind], settings: CriticSettings) -> CriticSettings:
+    """The settings that concern one of several kinds: sizes and rates of training describe the network among them."""
+    if len(kinds) == 1 or "width" in kind.accepts:
+        return settings
+    return CriticSettings(centres=settings.centres, lipschitz=settings.lipschitz)
+
+
+def _check_settings(settings: CriticSettings, requested: Sequence[RequestedCritic]) -> None:
+    accepted: set[str] = set().union(*(spec.kind.accepts for each in requested for spec in each.specs))
+    for name in (each.name for each in fields(settings)):
+        if getattr(settings, name) is not None and name not in accepted | {"lipschitz"}:
+            named_critics = ", ".join(each.name for each in requested)
+            raise UsageError(
+                f"--{name.replace('_', '-')} makes no difference to {named_critics}; leave it out, or choose another critic"
+            )
+
+
+def _check_buildable(settings: CriticSettings, requested: Sequence[RequestedCritic], shape: DataShape) -> None:
+    """Builds each network once before any is trained: a layer that cannot be built should not surface after an hour."""
+    if settings == CriticSettings():
+        return  # settings that follow from the data fit
+    for spec in (spec for each in requested for spec in each.specs):
+        if isinstance(spec.kind, NetworkKind):
+            spec.kind.build(spec, shape, torch.Generator().manual_seed(0))
+
+
+def budgets(requested: Sequence[RequestedCritic], options: EstimateOptions, *, seconds: float | None) -> list[Budget | None]:
+    """Divides the budget of the command among its critics, for one seed each.
+
+    The main critic takes two thirds of it and the baselines that still have to be trained share the rest; critics to compare have
+    equal parts.
+
+    Arguments:
+        requested: the main critic first.
+        options: of the command.
+        seconds: left for training, if the budget is a length of time.
+
+    Returns:
+        A budget for each critic; None for its own default.
+    """
+    main, *others = requested
+    new = [each for each in others if each.trained and not main.covers(each)]
+    if options.budget is None:
+        if options.critics is not None:
+            return [None] * len(requested)
+        return [None, *(_part(each.specs[0].budget, _DEFAULT_BASELINE_SHARE) for each in others)]
+    whole = options.budget if seconds is None else Budget(seconds=max(seconds, 0.1))
+    whole = whole.part(1 / options.repeats)
+    if options.critics is not None:
+        return [whole.part(1 / max(1, sum(each.trained for each in requested)))] * len(requested)
+    if not main.trained:
+        return [whole, *[whole.part(1 / max(1, len(new)))] * len(others)]
+    first = whole.part(1 - _BASELINE_SHARE) if new else whole
+    return [first, *[whole.part(_BASELINE_SHARE / max(1, len(new)))] * len(others)]
+
+
+def _part(budget: Budget | None, share: float) -> Budget | None:
+    return None if budget is None else budget.part(share)

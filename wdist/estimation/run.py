@@ -1,0 +1,81 @@
+"""One estimate under way: its options resolved for this machine, its clock, its agenda, and its interruption."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from wdist.data.features.opening import open_features
+from wdist.data.features.space import FeatureSpace
+from wdist.environment import choose_device
+from wdist.estimation.agenda import Agenda
+from wdist.estimation.options import EstimateOptions
+from wdist.estimation.transport_bounds import POPULATION_SECONDS, TRANSPORT_SECONDS
+from wdist.ground_metric import GroundMetric, ground_metric
+from wdist.interruption import Interruption
+from wdist.training.observer import Observer, Silent
+
+_TRANSPORT_SHARE, _CLOSING_SHARE, _POPULATION_SHARE = 1 / 4, 1 / 2, 1 / 6
+"""Shares of a length of time for transport between the samples (the second if a gap is to be closed), and between blocks of them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """Everything that the stages of one estimate share."""
+
+    options: EstimateOptions
+    metric: GroundMetric
+    device: torch.device
+    space: FeatureSpace | None
+    """Feature space that distances are measured in; None for that of the samples."""
+    agenda: Agenda
+    interruption: Interruption
+    began: float
+    """Time of the start, on the clock of :func:`time.perf_counter`."""
+
+    @classmethod
+    def start(cls, options: EstimateOptions, observer: Observer | None) -> "Run":
+        """Resolves options for this machine.
+
+        Raises:
+            WdistError: the device or the features are not available.
+        """
+        began, device = time.perf_counter(), choose_device(options.device)
+        return cls(
+            options=options,
+            metric=ground_metric(options.metric),
+            device=device,
+            space=open_features(options.features, options.access, device),
+            agenda=Agenda(observer or Silent()),
+            interruption=Interruption(),
+            began=began,
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start."""
+        return time.perf_counter() - self.began
+
+    @property
+    def transport_seconds(self) -> float:
+        """Predicted time that transport between the samples may take."""
+        if self._limit is None:
+            return TRANSPORT_SECONDS
+        if self.options.tolerance is not None:
+            return max(TRANSPORT_SECONDS, _CLOSING_SHARE * self._limit)
+        return min(TRANSPORT_SECONDS, _TRANSPORT_SHARE * self._limit)
+
+    @property
+    def population_seconds(self) -> float:
+        """Predicted time that the upper bound for the populations may take."""
+        if self._limit is None:
+            return POPULATION_SECONDS
+        return min(POPULATION_SECONDS, max(1.0, _POPULATION_SHARE * self._limit))
+
+    def training_seconds(self, *, reserved: float) -> float | None:
+        """Time left for training if the budget is a length of time; ``reserved`` seconds are kept for what follows."""
+        return None if self._limit is None else self._limit - self.seconds - reserved
+
+    @property
+    def _limit(self) -> float | None:
+        return None if self.options.budget is None else self.options.budget.seconds

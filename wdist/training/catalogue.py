@@ -1,0 +1,213 @@
+"""The catalogue of critics: a row for each, with its citation. A setting is a row; an idea is a file of its own and a row."""
+
+from collections.abc import Sequence
+
+from wdist.critics import c_transform, radial
+from wdist.critics.conv import convolutional
+from wdist.critics.max_sliced import max_sliced
+from wdist.critics.mean_difference import mean_difference
+from wdist.errors import UsageError
+from wdist.ground_metric import L2, GroundMetric
+from wdist.training.closed_forms import ClosedFormKind
+from wdist.training.cones import ConeKind
+from wdist.training.kind import CriticKind
+from wdist.training.networks import NetworkKind
+
+_PAPER = "Anil, Lucas & Grosse 2019, Sorting out Lipschitz function approximation"
+_SPECTRAL = "Miyato, Kataoka, Koyama & Yoshida 2018, Spectral normalization for generative adversarial networks, arXiv:1802.05957"
+_MAXOUT = f"Goodfellow et al. 2013, Maxout networks, arXiv:1302.4389; {_PAPER}, table 2"
+_KANTOROVICH = "McShane 1934, Extension of range of functions"
+
+
+def _network(name: str, title: str, constraint: str, activation: str, source: str, **others: object) -> NetworkKind:
+    return NetworkKind(name=name, title=title, constraint=constraint, activation=activation, source=source, **others)  # type: ignore[arg-type]
+
+
+_KINDS: tuple[CriticKind, ...] = (
+    # The network of the paper: every layer preserves the norm of the gradient.
+    _network("groupsort-bjorck", "GroupSort, orthonormal weights", "bjorck", "group-sort", f"{_PAPER}, section 4"),
+    # ReLU: a unit that is off loses the gradient. With spectral normalisation, the critic of most Wasserstein GANs.
+    _network("relu-spectral", "ReLU, spectral normalisation", "spectral", "relu", _SPECTRAL),
+    _network("relu-bjorck", "ReLU, orthonormal weights", "bjorck", "relu", f"{_PAPER}, section 3 and table 2"),
+    # Other activations of table 2. Maxout passes the gradient to one unit of each pair.
+    _network("maxout-spectral", "Maxout, spectral normalisation", "spectral", "maxout", _MAXOUT, group_size=2),
+    _network("maxout-bjorck", "Maxout, orthonormal weights", "bjorck", "maxout", _MAXOUT, group_size=2),
+    _network("maxmin-spectral", "MaxMin, spectral normalisation", "spectral", "group-sort", f"{_PAPER}, table 2", group_size=2),
+    _network(
+        "maxmin-bjorck",
+        "MaxMin, orthonormal weights",
+        "bjorck",
+        "group-sort",
+        f"Chernodub & Nowicki 2016, Norm-preserving orthogonal permutation linear unit activations, arXiv:1604.02313; {_PAPER}, section 4.1",
+        group_size=2,
+    ),
+    _network(
+        "groupsort-4-spectral", "GroupSort(4), spectral normalisation", "spectral", "group-sort", f"{_PAPER}, table 2", group_size=4
+    ),
+    _network("groupsort-4-bjorck", "GroupSort(4), orthonormal weights", "bjorck", "group-sort", f"{_PAPER}, table 2", group_size=4),
+    _network(
+        "groupsort-9-spectral", "GroupSort(9), spectral normalisation", "spectral", "group-sort", f"{_PAPER}, table 2", group_size=9
+    ),
+    _network("groupsort-9-bjorck", "GroupSort(9), orthonormal weights", "bjorck", "group-sort", f"{_PAPER}, table 2", group_size=9),
+    _network("groupsort-spectral", "GroupSort, spectral normalisation", "spectral", "group-sort", f"{_PAPER}, appendix B.2"),
+    _network("fullsort-bjorck", "FullSort, orthonormal weights", "bjorck", "full-sort", f"{_PAPER}, section 4.1 and table 1"),
+    _network("abs-bjorck", "absolute value, orthonormal weights", "bjorck", "abs", f"{_PAPER}, section 4.1 and appendix A.3"),
+    # MaxMin whose mirrors are learnt.
+    _network(
+        "householder-bjorck",
+        "Householder, orthonormal weights",
+        "bjorck",
+        "householder",
+        "Singla, Singla & Feizi 2022, Improved deterministic l2 robustness on CIFAR-10 and CIFAR-100, arXiv:2108.04062",
+        group_size=2,
+    ),
+    # Other ways to orthonormal weights: differentiated iterations as in the paper, torch's own parametrisation, retraction by a step.
+    _network(
+        "groupsort-bjorck-unrolled", "GroupSort, unrolled Björck", "bjorck-unrolled", "group-sort", f"{_PAPER}, section 4.2.1"
+    ),
+    _network(
+        "groupsort-cayley",
+        "GroupSort, Cayley transform",
+        "cayley",
+        "group-sort",
+        "Lezcano-Casado & Martínez-Rubio 2019, Cheap orthogonal constraints in neural networks, arXiv:1901.08428",
+    ),
+    _network(
+        "groupsort-conv",
+        "GroupSort, orthonormal convolutions",
+        "bjorck",
+        "group-sort",
+        f"{_PAPER}, section 4 and appendix H.3",
+        architecture=convolutional,
+        depth=5,
+    ),
+    _network(
+        "parseval",
+        "GroupSort, Parseval weights",
+        "parseval",
+        "group-sort",
+        f"Cisse et al. 2017, Parseval networks: improving robustness to adversarial examples, arXiv:1704.08847; {_PAPER}, appendix B.1",
+    ),
+    # The first layer maps the metric of the samples to the maximum norm, in which the others have norm 1.
+    _network("linf-groupsort", "GroupSort, maximum norms", "linf", "group-sort", f"{_PAPER}, theorem 3 and section 4.2.2"),
+    # No constraint that bounds the constant: clipped or penalised.
+    _network(
+        "weight-clipping",
+        "ReLU, weight clipping",
+        "clip",
+        "relu",
+        "Arjovsky, Chintala & Bottou 2017, Wasserstein GAN, arXiv:1701.07875",
+    ),
+    _network(
+        "gradient-penalty",
+        "ReLU, gradient penalty",
+        "none",
+        "relu",
+        "Gulrajani et al. 2017, Improved training of Wasserstein GANs, arXiv:1704.00028",
+        penalty="gradient-penalty",
+    ),
+    _network(
+        "gradient-penalty-one-sided",
+        "ReLU, one-sided gradient penalty",
+        "none",
+        "relu",
+        "Petzka, Fischer & Lukovnikov 2018, On the regularization of Wasserstein GANs, arXiv:1709.08894",
+        penalty="gradient-penalty-one-sided",
+    ),
+    _network(
+        "lipschitz-penalty",
+        "ReLU, Lipschitz penalty",
+        "none",
+        "relu",
+        "Petzka, Fischer & Lukovnikov 2018, On the regularization of Wasserstein GANs, arXiv:1709.08894",
+        penalty="lipschitz-penalty",
+    ),
+    _network(
+        "adversarial-lipschitz",
+        "ReLU, adversarial Lipschitz",
+        "none",
+        "relu",
+        "Terjék 2020, Adversarial Lipschitz regularization, arXiv:1907.05681",
+        penalty="adversarial-lipschitz",
+    ),
+    _network("spectral-jacobian", "ReLU, spectral Jacobian", "none", "relu", f"{_PAPER}, appendix F", penalty="spectral-jacobian"),
+    ConeKind(
+        name="cones",
+        title="envelope of cones",
+        source=f"{_KANTOROVICH}; Korotin, Kolesov & Burnaev 2022, Kantorovich strikes back!, arXiv:2206.07767",
+    ),
+    # Closed forms: what every trained critic must beat.
+    ClosedFormKind(
+        name="mean-difference",
+        title="difference of the means",
+        source="Villani 2009, Optimal transport: old and new, chapter 6",
+        formula=mean_difference,
+    ),
+    ClosedFormKind(
+        name="max-sliced",
+        title="best projection on a line",
+        source="Deshpande et al. 2019, Max-sliced Wasserstein distance and its use for GANs, arXiv:1904.05877",
+        formula=max_sliced,
+        seconds=0.3,
+    ),
+    ClosedFormKind(name="single-cone", title="one cone", source=f"{_PAPER}, section 7.1", formula=radial.single_cone),
+    ClosedFormKind(
+        name="radial",
+        title="best function of the distance from a point",
+        source="Villani 2003, Topics in optimal transportation, section 2.2",
+        formula=radial.radial,
+    ),
+    ClosedFormKind(
+        name="c-transform",
+        title="c-transform of exact potentials",
+        source=_KANTOROVICH,
+        formula=c_transform.exact_extension,
+        most_samples=c_transform.most_samples,
+        seconds=2.5,
+    ),
+    ClosedFormKind(
+        name="c-transform-entropic",
+        title="c-transform of entropic potentials",
+        source="Cuturi 2013, Sinkhorn distances: lightspeed computation of optimal transport, arXiv:1306.0895",
+        formula=c_transform.entropic_extension,
+        seconds=2.5,
+    ),
+)
+
+CATALOGUE: dict[str, CriticKind] = {kind.name: kind for kind in _KINDS}
+"""All critics by name, in the order in which tables list them."""
+DEFAULT_BASELINES = ("relu-spectral", "relu-bjorck")
+_AUTOMATIC = ("mean-difference", "max-sliced", "single-cone", "radial", "cones")
+
+
+def main_network(metric: GroundMetric = L2) -> NetworkKind:
+    """The network of the paper; for other metrics, the one that is built for them."""
+    kind = CATALOGUE["groupsort-bjorck" if metric == L2 else "linf-groupsort"]
+    assert isinstance(kind, NetworkKind)
+    return kind
+
+
+def automatic(metric: GroundMetric = L2) -> tuple[CriticKind, ...]:
+    """The kinds that ``--critic auto`` chooses from, in the order in which they are tried."""
+    return (*(CATALOGUE[name] for name in _AUTOMATIC), main_network(metric), CATALOGUE["c-transform"])
+
+
+def default_critics(metric: GroundMetric = L2) -> tuple[str, ...]:
+    """Names of the paper's network and its ReLU baselines."""
+    return (main_network(metric).name, *DEFAULT_BASELINES)
+
+
+def named(names: Sequence[str], option: str) -> tuple[CriticKind, ...]:
+    """The kinds of some names, each once.
+
+    Arguments:
+        names: keys of :data:`CATALOGUE`.
+        option: that listed them, for the message.
+
+    Raises:
+        UsageError: a name is unknown.
+    """
+    for name in names:
+        if name not in CATALOGUE:
+            raise UsageError(f"{option} {name!r} is not a critic; choose among {', '.join(CATALOGUE)}")
+    return tuple(CATALOGUE[name] for name in dict.fromkeys(names))

@@ -1,0 +1,79 @@
+"""Critics that follow from a formula, without training."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from wdist.critics.frozen import FrozenCritic
+from wdist.critics.settings import CriticSettings
+from wdist.data.rows import Rows
+from wdist.data.standardisation import Standardisation
+from wdist.ground_metric import L2, GroundMetric
+from wdist.lipschitz.frozen_layer import FrozenLayer
+from wdist.training.budget import Budget
+from wdist.training.kind import CriticKind, CriticSpec, DataShape, TrainedCritic, TrainingJob
+from wdist.training.loop import TrainingOutcome
+
+FIT_ROWS = 20_000
+"""Training samples of each side that a closed form uses, at most."""
+_FIT_NUMBERS = 1 << 23
+"""Coordinates that the samples of each side may have together, 64 MB."""
+
+Formula = Callable[[Tensor, Tensor, GroundMetric], list[FrozenLayer]]
+"""From standardised training samples of A and B, float64, shapes (n, dim) and (m, dim), and the metric to the layers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClosedFormKind(CriticKind):
+    """A critic that a formula gives."""
+
+    formula: Formula
+    most_samples: Callable[[int], int] | None = None
+    """From the dimension, the number of training samples of each side to use; None for as many as fit."""
+    seconds: float = 0.0
+    """Time that it takes, roughly."""
+
+    @property
+    def accepts(self) -> frozenset[str]:
+        return frozenset({"lipschitz"})
+
+    @property
+    def trained(self) -> bool:
+        return False
+
+    @property
+    def slow_to_start(self) -> bool:
+        return self.seconds > 1
+
+    def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> CriticSpec:
+        del shape
+        own = CriticSettings(lipschitz=settings.lipschitz or 1.0)
+        return CriticSpec(kind=self, settings=own, metric=metric, budget=None, seconds=self.seconds)
+
+    def fit(self, spec: CriticSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
+        del budget
+        began, dim = time.perf_counter(), job.pair.a.info.dim
+        wanted = FIT_ROWS if self.most_samples is None else self.most_samples(dim)
+        limit = max(1, min(wanted, _FIT_NUMBERS // dim))
+        a, b = (side.training_sample(limit, drawn=FIT_ROWS) for side in (job.pair.a, job.pair.b))
+        standardisation = job.pair.standardisation.to(torch.device("cpu"))
+        critic = self.critic(a, b, standardisation, spec.metric, lipschitz=spec.settings.lipschitz or 1.0)
+        outcome = TrainingOutcome(steps=0, seconds=time.perf_counter() - began, history=(), interrupted=False)
+        return TrainedCritic(name=self.name, title=self.title, critic=critic, outcome=outcome, settings=self.shown(spec.settings))
+
+    def critic(
+        self, a: Tensor | Rows, b: Tensor | Rows, standardisation: Standardisation, metric: GroundMetric, *, lipschitz: float = 1.0
+    ) -> FrozenCritic:
+        """Evaluates the formula.
+
+        Arguments:
+            a, b: training samples in the units of the data; as tensors of shapes (n, dim) and (m, dim).
+            standardisation: becomes part of the critic.
+            metric: in which its Lipschitz constant is 1.
+            lipschitz: K of the frozen function.
+        """
+        layers = self.formula(standardisation.of(a), standardisation.of(b), metric)
+        return FrozenCritic(layers, standardisation, lipschitz=lipschitz)

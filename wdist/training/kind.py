@@ -1,0 +1,201 @@
+"""Kinds of critics: what each accepts, how its settings follow from the data, and how it is fitted."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from wdist.critics.frozen import FrozenCritic
+from wdist.critics.settings import CriticSettings
+from wdist.data.pairing import Pair
+from wdist.data.rows import ResidentRows
+from wdist.errors import CertificateError, TrainingDiverged
+from wdist.ground_metric import L2, GroundMetric
+from wdist.interruption import Interruption
+from wdist.training.budget import Budget
+from wdist.training.loop import TrainingOutcome
+from wdist.training.observer import Observer, Silent
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataShape:
+    """Facts about a pair that settings follow from."""
+
+    event_shape: tuple[int, ...]
+    """Shape of one sample."""
+    dim: int
+    """Coordinates of a sample."""
+    participation: float
+    """About how many directions carry the variance of the training samples."""
+    samples: int | None
+    """Training samples on the smaller side; None where both are streamed or drawn."""
+
+    @classmethod
+    def of(cls, pair: Pair) -> DataShape:
+        """Reads the facts off an open pair."""
+        sides = (pair.a, pair.b)
+        return cls(
+            event_shape=pair.a.info.event_shape,
+            dim=pair.a.info.dim,
+            participation=pair.participation,
+            samples=min((side.training_rows.count for side in sides if side.training_rows is not None), default=None),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingJob:
+    """One pair and one seed to fit a critic with."""
+
+    pair: Pair
+    seed: int
+    device: torch.device
+    observer: Observer = field(default_factory=Silent)
+    interruption: Interruption = field(default_factory=Interruption)
+
+    def standardised(self, x: Tensor) -> Tensor:
+        """Samples as critics in training see them: standardised, float32, on the device.
+
+        Arguments:
+            x: samples in the units of the data, shape (n, dim).
+        """
+        standardisation = self.pair.standardisation.to(self.device)
+        return standardisation.apply(x.to(self.device, non_blocking=True)).float()
+
+    def validation(self, limit: int) -> tuple[Tensor, Tensor]:
+        """At most ``limit`` standardised samples of the validation split of each side."""
+
+        def chosen(rows: ResidentRows) -> Tensor:
+            return self.pair.standardisation.to(self.device).of(rows.some(limit), torch.float32)
+
+        return chosen(self.pair.a.validation), chosen(self.pair.b.validation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticSpec:
+    """A kind of critic with all its settings final."""
+
+    kind: CriticKind
+    settings: CriticSettings
+    metric: GroundMetric
+    budget: Budget | None
+    """Default budget; None for a closed form, which takes no steps."""
+    seconds: float = 0.0
+    """Time that the default budget takes on two cores, roughly."""
+
+    def expected_seconds(self, budget: Budget | None) -> float:
+        """Time that fitting within a budget is expected to take on two cores, roughly."""
+        if self.budget is None or self.budget.steps is None or budget is None:
+            return self.seconds
+        return budget.seconds if budget.steps is None else self.seconds * budget.steps / self.budget.steps  # type: ignore[return-value]
+
+    def fit(self, job: TrainingJob, budget: Budget | None = None) -> TrainedCritic:
+        """Fits one critic on the training split; the weights with the best validation value are kept.
+
+        Raises:
+            TrainingDiverged: its first validation value was not finite.
+        """
+        return self.kind.fit(self, job, budget or self.budget)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainedCritic:
+    """A frozen critic with the story of its training."""
+
+    name: str
+    title: str
+    critic: FrozenCritic
+    outcome: TrainingOutcome
+    settings: dict[str, str | int | float | None]
+    """Settings as shown to the user."""
+    bound_by_construction: bool = True
+    """Whether its constraint alone bounds the Lipschitz constant."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticKind(ABC):
+    """One kind of critic: a row of the catalogue."""
+
+    name: str
+    """Name, as users write it and results show it."""
+    title: str
+    """The same in a few words, for tables and help."""
+    source: str
+    """Citation."""
+
+    @property
+    @abstractmethod
+    def accepts(self) -> frozenset[str]:
+        """Names of the :class:`~wdist.critics.settings.CriticSettings` that make a difference to it."""
+
+    @property
+    def trained(self) -> bool:
+        """Whether it takes steps, so that seeds and budgets make a difference."""
+        return True
+
+    @property
+    def quick_share(self) -> float:
+        """Share of a length of time for its first run, where several kinds are tried."""
+        return 0.0
+
+    @property
+    def slow_to_start(self) -> bool:
+        """Whether it comes after the trainings, where several kinds are tried."""
+        return False
+
+    @property
+    def bound_by_construction(self) -> bool:
+        """Whether its constraint alone bounds the Lipschitz constant; otherwise only division by the certificate makes a bound."""
+        return True
+
+    @abstractmethod
+    def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> CriticSpec:
+        """Chooses whatever the user left open.
+
+        Raises:
+            UsageError: the settings do not fit each other or the data.
+        """
+
+    @abstractmethod
+    def fit(self, spec: CriticSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
+        """Fits one critic.
+
+        Arguments:
+            spec: made by :meth:`resolve`.
+            job: the pair and the seed.
+            budget: None for a closed form.
+
+        Raises:
+            TrainingDiverged: its first validation value was not finite.
+        """
+
+    def fit_together(
+        self, spec: CriticSpec, jobs: Sequence[TrainingJob], budget: Budget | None
+    ) -> list[TrainedCritic | TrainingDiverged | CertificateError]:
+        """Fits one critic for each job, side by side where the kind can; the error stands in the place of one that diverged.
+
+        A budget in steps is that of each; a length of time is shared.
+        """
+        each = budget if budget is None or budget.seconds is None else budget.part(1 / len(jobs))
+        fitted: list[TrainedCritic | TrainingDiverged | CertificateError] = []
+        for job in jobs:
+            if job.interruption.requested and fitted:
+                break
+            try:
+                fitted.append(self.fit(spec, job, each))
+            except (TrainingDiverged, CertificateError) as error:
+                fitted.append(error)
+        return fitted
+
+    def shown(self, settings: CriticSettings) -> dict[str, str | int | float | None]:
+        """The settings that concern it, for the user."""
+        return {name: value for name, value in vars(settings).items() if name in self.accepts or name == "lipschitz"}
+
+
+def with_budget(trained: TrainedCritic, budget: Budget | None) -> TrainedCritic:
+    """The same critic, its budget among the settings that are shown."""
+    text = "no training" if budget is None else str(budget)
+    return replace(trained, settings={**trained.settings, "budget": text})

@@ -1,0 +1,299 @@
+"""Networks as kinds of critics: settings that follow from the data, and the fit by gradients, alone or side by side."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from wdist.critics.critic import Critic
+from wdist.critics.networks import Architecture, NetworkPlan, StackedCritic, dense
+from wdist.critics.settings import CriticSettings
+from wdist.critics.side_by_side import fits_side_by_side, side_by_side
+from wdist.data.measure import Measure
+from wdist.errors import CertificateError, TrainingDiverged, UsageError
+from wdist.ground_metric import L2, GroundMetric
+from wdist.lipschitz.activation import Activation
+from wdist.lipschitz.activations import activation
+from wdist.lipschitz.constraints import constraint
+from wdist.lipschitz.linear import ConstraintOptions
+from wdist.training.budget import Budget
+from wdist.training.kind import CriticKind, CriticSpec, DataShape, TrainedCritic, TrainingJob
+from wdist.training.loop import TrainingOutcome, TrainingRun, dual_on, train, train_together
+from wdist.training.observer import Observer, Silent
+from wdist.training.optimizers import LEARNING_RATES, Optimizer, make_optimizers
+from wdist.training.penalties import Penalty, penalty
+from wdist.training.step import TrainingStep
+
+GROUP_SIZE, BATCH_SIZE = 16, 512
+_MAXOUT_GROUP_SIZE = 2
+"""Larger groups leave few units."""
+_VALIDATION_ROWS = 2048
+"""Samples of each side in every validation."""
+_ROUNDS = 400
+"""Passes over few samples, at most."""
+_FLOPS_A_SECOND, _SECONDS = 2.0e11, 30.0
+"""Speed of two cores, fitted to measured steps; and the time of a default training."""
+_SETTINGS = frozenset(
+    {"width", "depth", "batch_size", "optimizer", "learning_rate", "schedule", "activation", "constraint", "lipschitz"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkKind(CriticKind):
+    """A network that gradients train."""
+
+    constraint: str
+    """Constraint on the weights: a name of :data:`wdist.lipschitz.constraints.CONSTRAINTS`."""
+    activation: str
+    """Name of the activation; ``group-sort`` and ``maxout`` are completed by the group size."""
+    group_size: int | None = None
+    """Fixed by the kind, whatever the settings say; the width is rounded up to a multiple of it."""
+    optimizer: str | None = None
+    """Optimiser if the user names none; None for what suits the constraint."""
+    learning_rate: float | None = None
+    penalty: str | None = None
+    """Penalty on the training objective: a name of :data:`wdist.training.penalties.PENALTIES`."""
+    architecture: Architecture = dense
+    depth: int = 4
+    """Default number of linear layers."""
+
+    @property
+    def bound_by_construction(self) -> bool:
+        return constraint(self.constraint).bounded
+
+    @property
+    def accepts(self) -> frozenset[str]:
+        grouped = self.activation in ("group-sort", "maxout") and self.group_size is None
+        return _SETTINGS | constraint(self.constraint).takes | ({"group_size"} if grouped else set())
+
+    @property
+    def quick_share(self) -> float:
+        return 0.15  # a network is slower to show what it can do than cones
+
+    def assembled(self, settings: CriticSettings) -> "NetworkKind":
+        """The kind with the activation and the constraint that the user chose in place of its own.
+
+        Raises:
+            UsageError: the activation or the constraint is unknown.
+        """
+        if settings.activation in (None, self.activation) and settings.constraint in (None, self.constraint):
+            return self
+        function, weights = settings.activation or self.activation, settings.constraint or self.constraint
+        own = weights == self.constraint
+        return replace(
+            self,
+            name="-".join(filter(None, (function.replace(":", "-"), weights, self.penalty))),
+            title=f"{function}, {constraint(weights).title}" + (f", {self.penalty.replace('-', ' ')}" if self.penalty else ""),
+            constraint=weights,
+            activation=function,
+            group_size=self.group_size if settings.activation is None else None,
+            optimizer=self.optimizer if own else None,
+            learning_rate=self.learning_rate if own else None,
+        )
+
+    def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> CriticSpec:
+        kind = self.assembled(settings)
+        final = kind._final(settings, shape)
+        kind.plan(final, shape, metric)  # refuses what cannot be combined
+        seconds = _seconds_a_step(final, shape.dim)
+        most = 2500 if shape.samples is None else min(2500, max(300, _ROUNDS * shape.samples // (final.batch_size or 1)))
+        steps = max(60, min(most, round(_SECONDS / seconds)))
+        return CriticSpec(kind=kind, settings=final, metric=metric, budget=Budget(steps=steps), seconds=steps * seconds)
+
+    def _final(self, settings: CriticSettings, shape: DataShape) -> CriticSettings:
+        """Fills in whatever the user left open.
+
+        A first layer narrower than the data caps the bound (a cone over a sphere in n dimensions loses a factor sqrt(width / n)), so
+        the width follows the number of directions that carry the variance.
+        """
+        weights = constraint(self.constraint)
+        preferred = self.optimizer or weights.optimizer
+        optimizer = settings.optimizer or preferred
+        rate = (self.learning_rate or weights.learning_rate) if optimizer == preferred else None
+        group_size = self.group_size or settings.group_size or (_MAXOUT_GROUP_SIZE if self.activation == "maxout" else None)
+        width = settings.width or _width(shape, group_size or GROUP_SIZE)
+        if self.group_size:
+            # The width of a comparison follows a kind whose group size is fixed, rather than fail.
+            width = -(-width // self.group_size) * self.group_size
+        return CriticSettings(
+            width=width,
+            depth=settings.depth or self.depth,
+            group_size=group_size or _largest_divisor(width, GROUP_SIZE),
+            batch_size=settings.batch_size or BATCH_SIZE,
+            optimizer=optimizer,
+            learning_rate=settings.learning_rate or rate or LEARNING_RATES[optimizer],
+            schedule=settings.schedule or "cosine",
+            activation=self.activation,
+            constraint=self.constraint,
+            bjorck_order=settings.bjorck_order or 1,
+            bjorck_iterations=settings.bjorck_iterations or weights.iterations,
+            beta=settings.beta or weights.beta,
+            lipschitz=settings.lipschitz or 1.0,
+        )
+
+    def plan(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2, *, outputs: int = 1) -> NetworkPlan:
+        """Plans the network of final settings.
+
+        Raises:
+            UsageError: the units of a group do not divide the width, or two options exclude each other.
+        """
+        function, layer = self._activation(settings), constraint(self.constraint)
+        width = settings.width or 0
+        if width % function.group:
+            raise UsageError(
+                f"--group-size {function.group} does not divide --width {width}; choose a divisor"
+                if function.name == f"group-sort:{settings.group_size}"
+                else f"--activation {function.name} takes groups of {function.group} units, which do not divide --width {width}; "
+                f"choose a multiple of {function.group}, or another --group-size"
+            )
+        if "beta" in layer.takes and (settings.bjorck_order or 1) > 1 and settings.beta not in (None, layer.beta):
+            raise UsageError("--beta belongs to Björck iterations of order 1; leave out either --beta or --bjorck-order")
+        return NetworkPlan(
+            event_shape=shape.event_shape,
+            dim=shape.dim,
+            width=width,
+            depth=settings.depth or self.depth,
+            layer=layer,
+            options=ConstraintOptions(
+                order=settings.bjorck_order or 1, iterations=settings.bjorck_iterations, beta=settings.beta, p=metric.p
+            ),
+            activation=function,
+            outputs=outputs,
+        )
+
+    def _activation(self, settings: CriticSettings) -> Activation:
+        grouped = self.activation in ("group-sort", "maxout")
+        return activation(f"{self.activation}:{settings.group_size or GROUP_SIZE}" if grouped else self.activation)
+
+    def build(self, spec: CriticSpec, shape: DataShape, generator: torch.Generator) -> StackedCritic:
+        """Builds the network of a specification with fresh weights; ``generator`` is on the CPU."""
+        return self.architecture(self.plan(spec.settings, shape, spec.metric), generator)
+
+    def fit(self, spec: CriticSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
+        fit = _NetworkFit(self, spec, job)
+        outcome = train(
+            fit.run(job.observer),
+            ascend=TrainingStep(fit.critic, fit.optimizers(fit.critic), penalty=fit.penalty()),
+            minibatch=fit.minibatch,
+            budget=budget or spec.budget or Budget(steps=1),
+            decay=spec.settings.schedule or "",
+            interruption=job.interruption,
+        )
+        return fit.trained(outcome)
+
+    def fit_together(
+        self, spec: CriticSpec, jobs: Sequence[TrainingJob], budget: Budget | None
+    ) -> list[TrainedCritic | TrainingDiverged | CertificateError]:
+        """Trains all critics as one network whose tensors have a leading axis, if this architecture allows it.
+
+        Each takes the steps that it would take alone, but for rounding and for the times of its retractions, which follow the critic
+        that strays farthest from its constraint.
+        """
+        fits = [_NetworkFit(self, spec, job) for job in jobs]
+        stackable = self.penalty is None and all(fits_side_by_side(fit.critic) for fit in fits)
+        if len(jobs) < 2 or not stackable or len({fit.batch_sizes for fit in fits}) > 1:
+            return super().fit_together(spec, jobs, budget)
+        first, together = fits[0], side_by_side([fit.critic for fit in fits])
+        outcomes = train_together(
+            [fit.run(fit.job.observer if fit is first else Silent()) for fit in fits],
+            ascend=TrainingStep(together, first.optimizers(together, side_by_side=True)),
+            minibatch=lambda: _stacked([fit.minibatch() for fit in fits]),
+            budget=budget or spec.budget or Budget(steps=1),
+            decay=spec.settings.schedule or "",
+            interruption=first.job.interruption,
+        )
+        return [
+            fit.trained(outcome)
+            if outcome.history
+            else TrainingDiverged(f"{self.name} gave no finite value; try a lower --learning-rate")
+            for fit, outcome in zip(fits, outcomes, strict=True)
+        ]
+
+
+class _NetworkFit:
+    """One network in training, with its samples, its optimisers and its validation."""
+
+    def __init__(self, kind: NetworkKind, spec: CriticSpec, job: TrainingJob) -> None:
+        self.kind, self.spec, self.job = kind, spec, job
+        generator = torch.Generator().manual_seed(job.seed)
+        self.critic = kind.build(spec, DataShape.of(job.pair), generator).to(job.device)
+
+    @property
+    def batch_sizes(self) -> tuple[int, int]:
+        """Samples of each side in a minibatch: no more than there are."""
+
+        def size(measure: Measure) -> int:
+            wanted, rows = self.spec.settings.batch_size or 0, measure.training_rows
+            return wanted if rows is None else min(wanted, rows.count)
+
+        return size(self.job.pair.a), size(self.job.pair.b)
+
+    def minibatch(self) -> tuple[Tensor, Tensor]:
+        """Standardised training samples of each side."""
+        sides = zip((self.job.pair.a, self.job.pair.b), self.batch_sizes, strict=True)
+        a, b = (self.job.standardised(measure.train.next(n)) for measure, n in sides)
+        return a, b
+
+    def penalty(self) -> Penalty | None:
+        """A fresh penalty, which draws the same points as any other of this network."""
+        if self.kind.penalty is None:
+            return None
+        return penalty(self.kind.penalty, torch.Generator(self.job.device).manual_seed(self.job.seed))
+
+    def optimizers(self, critic: Critic, *, side_by_side: bool = False) -> list[Optimizer]:
+        """Optimisers of all parameters of ``critic``."""
+        settings = self.spec.settings
+        return make_optimizers(
+            critic, name=settings.optimizer or "", learning_rate=settings.learning_rate or 0.0, side_by_side=side_by_side
+        )
+
+    def run(self, observer: Observer) -> TrainingRun:
+        """The training run of this critic."""
+        spread = self.job.pair.standardisation.spread
+        return TrainingRun(self.critic, validate=self._validation(), unit=spread, observer=observer, name=self.kind.name)
+
+    def _validation(self) -> Callable[[Critic], Tensor]:
+        samples = self.job.validation(_VALIDATION_ROWS)
+        dual = dual_on(*samples)
+
+        def validate(critic: Critic) -> Tensor:
+            price = self.penalty()  # made anew, so that all validations look at the same points
+            return dual(critic) if price is None else dual(critic) - price(critic, *samples).detach()
+
+        return validate
+
+    def trained(self, outcome: TrainingOutcome) -> TrainedCritic:
+        """The critic after its training, frozen."""
+        return TrainedCritic(
+            name=self.kind.name,
+            title=self.kind.title,
+            critic=self.critic.freeze(self.job.pair.standardisation, lipschitz=self.spec.settings.lipschitz or 1.0),
+            outcome=outcome,
+            settings=self.kind.shown(self.spec.settings),
+            bound_by_construction=self.kind.bound_by_construction,
+        )
+
+
+def _stacked(minibatches: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    a, b = (torch.stack(side) for side in zip(*minibatches, strict=True))
+    return a, b
+
+
+def _width(shape: DataShape, multiple: int) -> int:
+    wanted = max(128 if shape.dim <= 32 else 256, min(1024, 128 * round(min(shape.participation, shape.dim) / 128)))
+    return -(-wanted // multiple) * multiple
+
+
+def _largest_divisor(width: int, most: int) -> int:
+    return max(k for k in range(1, min(width, most) + 1) if width % k == 0)
+
+
+def _seconds_a_step(settings: CriticSettings, dim: int) -> float:
+    """Time of a step on two cores, roughly."""
+    width, depth, batch = settings.width or 0, settings.depth or 0, settings.batch_size or 0
+    weights = dim * width + (depth - 2) * width * width + width
+    # Forward and backward passes of both sides, the orthogonalised update (nine products on the smaller side), a quarter retraction.
+    products = 12 * batch * weights + 20 * min(dim, width) * dim * width + 20 * (depth - 2) * width**3
+    sorting = 2 * batch * width * depth * 4000
+    return (products + sorting) / _FLOPS_A_SECOND

@@ -1,0 +1,168 @@
+r"""Penalties: the price of slopes above 1 at the points where they are looked for, which bounds the slope nowhere."""
+
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+_WEIGHT = 10.0
+"""Weight of every penalty, as in the sources."""
+_SHORTEST, _LONGEST = 0.01, 1.0
+"""Lengths of the perturbations, drawn evenly on a logarithmic scale."""
+_STEP = 0.1
+"""xi, the step of the finite difference."""
+
+
+class Penalty(Protocol):
+    """A price that is subtracted from the dual value of one minibatch."""
+
+    def __call__(self, critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+        """The price, a differentiable scalar, at standardised samples of A and B, shapes (n, dim) and (m, dim)."""
+        ...
+
+
+PenaltyFactory = Callable[[torch.Generator], Penalty]
+"""Makes a penalty that draws its random numbers from a generator on the samples' device."""
+
+
+def gradient_penalty(generator: torch.Generator) -> Penalty:
+    r"""Two-sided gradient penalty on points between the samples of A and B, :math:`\mathbb{E} (\|\nabla f\| - 1)^2`.
+
+    It also punishes slopes below 1, which an optimal critic has nowhere along transport but may have elsewhere.
+
+    References:
+        Gulrajani, Ahmed, Arjovsky, Dumoulin & Courville (2017), Improved training of Wasserstein GANs, arXiv:1704.00028.
+    """
+
+    def penalty(critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+        return _WEIGHT * (_slopes(critic, _between(a, b, generator)) - 1).square().mean()
+
+    return penalty
+
+
+def one_sided_gradient_penalty(generator: torch.Generator) -> Penalty:
+    r"""One-sided gradient penalty, :math:`\mathbb{E} \max(\|\nabla f\| - 1, 0)^2`: slopes below 1 cost nothing.
+
+    References:
+        Petzka, Fischer & Lukovnikov (2018), On the regularization of Wasserstein GANs, arXiv:1709.08894.
+    """
+
+    def penalty(critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+        return _WEIGHT * _excess(_slopes(critic, _between(a, b, generator)))
+
+    return penalty
+
+
+def lipschitz_penalty(generator: torch.Generator) -> Penalty:
+    r"""Slope between a sample of A and one of B, :math:`\mathbb{E} \max(|f(x) - f(y)| / \|x - y\| - 1, 0)^2`.
+
+    It needs no second derivatives, but distant pairs say little about the slope between them. It uses as many pairs as the smaller side
+    has samples.
+
+    References:
+        Petzka, Fischer & Lukovnikov (2018), On the regularization of Wasserstein GANs, arXiv:1709.08894.
+    """
+    del generator  # minibatches are in random order already
+
+    def penalty(critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+        count = min(len(a), len(b))
+        of_a, of_b = critic(torch.cat([a[:count], b[:count]])).chunk(2)
+        distance = torch.linalg.vector_norm(a[:count] - b[:count], dim=1).clamp(min=1e-6)
+        return _WEIGHT * _excess((of_a - of_b).abs() / distance)
+
+    return penalty
+
+
+def adversarial_lipschitz_penalty(generator: torch.Generator) -> Penalty:
+    r"""Slope at the samples in the direction in which the critic changes most.
+
+    .. math:: \mathbb{E} \max\Big(\frac{|f(x) - f(x + r)|}{\|r\|} - 1, 0\Big), \qquad r = \epsilon \frac{d}{\|d\|}
+
+    The direction d maximises :math:`|f(x) - f(x + r)|` to second order at 0; one step of power iteration on its Hessian, by finite
+    differences, is the gradient at :math:`x + \xi d_0` for a random d_0. Lengths are in standardised units, where samples have a root
+    mean square distance of 1 from their mean; the source draws them from [0.1, 10] for images of norm about 30.
+
+    References:
+        Terjék (2020), Adversarial Lipschitz regularization, arXiv:1907.05681.
+        Miyato, Maeda, Koyama & Ishii (2018), Virtual adversarial training, arXiv:1704.03976 (the power iteration).
+    """
+
+    def penalty(critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+        x = torch.cat([a, b])
+        start = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        r = (_STEP * nn.functional.normalize(start, dim=1)).requires_grad_()
+        # Its own graph: the direction is a constant of the penalty.
+        (direction,) = torch.autograd.grad((critic(x) - critic(x + r)).abs().sum(), r)
+        share = torch.rand(len(x), 1, generator=generator, device=x.device, dtype=x.dtype)
+        length = _SHORTEST * torch.exp(share * math.log(_LONGEST / _SHORTEST))
+        moved = x + length * nn.functional.normalize(direction, dim=1)
+        slope = (critic(x) - critic(moved)).abs() / length.squeeze(1)
+        return _WEIGHT * (slope - 1).clamp(min=0).mean()
+
+    return penalty
+
+
+def spectral_jacobian_penalty(generator: torch.Generator) -> Penalty:
+    r"""Largest singular value of the critic's Jacobian at the samples, by power iteration from batch to batch.
+
+    Algorithm 2 of the source: with u from the batch before, :math:`g = u^\top J`, :math:`v = g / \|g\|`, and :math:`h = J v` as the
+    derivative of :math:`v^\top g` by u, so that reverse mode does both products; :math:`u^\top h` approaches the largest singular value.
+    The source adds a multiple of it to the loss of a classifier. A dual value is homogeneous, as that term is, so their difference would
+    have its maximum at 0 or at infinity: here only the excess over 1 is penalised, squared.
+
+    References:
+        Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix F.
+    """
+    state: dict[str, Tensor] = {}
+
+    def penalty(critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+        x = torch.cat([a, b]).requires_grad_()
+        outputs = critic(x).reshape(len(x), -1)
+        if "u" not in state or state["u"].shape != outputs.shape:
+            start = torch.randn(outputs.shape, generator=generator, device=x.device, dtype=x.dtype)
+            state["u"] = nn.functional.normalize(start, dim=1)
+        u = state["u"].requires_grad_()
+        (g,) = torch.autograd.grad((u * outputs).sum(), x, create_graph=True)
+        v = nn.functional.normalize(g.detach(), dim=1)
+        (h,) = torch.autograd.grad((v * g).sum(), u, create_graph=True)
+        state["u"] = nn.functional.normalize(h.detach(), dim=1)
+        return _WEIGHT * _excess((state["u"] * h).sum(1))
+
+    return penalty
+
+
+def _slopes(critic: nn.Module, x: Tensor) -> Tensor:
+    """Euclidean norm of the critic's gradient at each x, shape (n,), differentiable in the critic's parameters."""
+    x = x.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+    # The square root has no slope at 0, where a critic is flat.
+    return (gradient.square().sum(1) + 1e-12).sqrt()
+
+
+def _between(a: Tensor, b: Tensor, generator: torch.Generator) -> Tensor:
+    """A random point between each sample of A and one of B, shape (min(n, m), dim)."""
+    count = min(len(a), len(b))
+    share = torch.rand(count, 1, generator=generator, device=a.device, dtype=a.dtype)
+    return share * a[:count] + (1 - share) * b[:count]
+
+
+def _excess(slope: Tensor) -> Tensor:
+    """Mean square of the excess over 1."""
+    return (slope - 1).clamp(min=0).square().mean()
+
+
+PENALTIES: dict[str, PenaltyFactory] = {
+    "gradient-penalty": gradient_penalty,
+    "gradient-penalty-one-sided": one_sided_gradient_penalty,
+    "lipschitz-penalty": lipschitz_penalty,
+    "adversarial-lipschitz": adversarial_lipschitz_penalty,
+    "spectral-jacobian": spectral_jacobian_penalty,
+}
+"""All penalties by name; a new one is a function and a row."""
+
+
+def penalty(name: str, generator: torch.Generator) -> Penalty:
+    """Makes the penalty of a name, which draws from ``generator``, on the device of the samples."""
+    return PENALTIES[name](generator)
