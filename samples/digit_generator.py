@@ -1,4 +1,4 @@
-"""A small generator of digits; its weights are in ``digit_generator.safetensors``, and ``make_samples.py`` trained them."""
+"""A small generator of digits; ``make_samples.py`` trained its weights in ``digit_generator.safetensors``."""
 
 import torch
 from torch import Tensor, nn
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 class DigitGenerator(nn.Module):
     """Maps a latent vector to an image of 8 by 8 pixels in [0, 1].
 
-    It is the decoder of a variational auto-encoder: with standard normal latent vectors the images look like digits.
+    It is the decoder of a variational autoencoder: standard normal latent vectors give images that look like digits.
 
     Arguments:
         latent: size of the latent vector.
-        width: units of each of the two hidden layers.
+        width: units of each hidden layer.
     """
 
     def __init__(self, latent: int = 16, width: int = 192) -> None:
@@ -21,5 +21,5 @@ class DigitGenerator(nn.Module):
         )  # fmt: skip
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images of shape (n, 8, 8) from latent vectors of shape (n, latent)."""
+        """Returns images of shape (n, 8, 8) for latent vectors of shape (n, latent)."""
         return torch.sigmoid(self.layers(z)).unflatten(-1, (8, 8))

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# A job for continuous integration: is a candidate near enough to the data, and no worse than the last one that was accepted?
+# A job for continuous integration: is a candidate near enough to the data, and no worse than the last accepted one?
 #
 #     samples/gate.sh DATA CANDIDATE MAX ACCEPTED [options of wdist gate]
-#     samples/gate.sh data.h5 tonight.h5 1.5 accepted.json --on samples --critic mean-difference
+#     samples/gate.sh data.h5 tonight.h5 1.5 accepted.json --on samples
 #
-# ACCEPTED is the document of the last candidate that passed. Where there is none yet, MAX alone decides; with one, W1 may also
-# have grown by no more than TOLERANCE (5 % unless that variable says otherwise). A candidate that passes takes its place.
+# ACCEPTED is the JSON document of the last candidate that passed. Without it, only MAX decides; with it, W1 must not have grown by
+# more than TOLERANCE either (an environment variable, 5% by default). A candidate that passes replaces it.
 #
-# Exit status, that of wdist gate: 0 passed, 1 failed, 3 neither is proved, 2 and others if something was wrong.
+# Exit status of wdist gate: 0 passed, 1 failed, 3 neither is proved, 2 or another if something went wrong.
 set -eu
 
 if [ $# -lt 4 ]; then
@@ -23,12 +23,12 @@ if [ -f "$accepted" ]; then
 fi
 format=text
 if [ -n "${GITHUB_ACTIONS:-}" ]; then
-    format=github  # annotations on the page of the job, and its summary
+    format=github  # annotations and a summary on the page of the job
 fi
 document=$(mktemp "$accepted.XXXXXX")
 trap 'rm -f "$document"' EXIT
 
-# An empty array is an error under set -u in the bash of macOS.
+# In the bash of macOS, set -u makes an empty array an error.
 "${WDIST:-wdist}" gate "$data" "$candidate" --max "$max" ${baseline[@]+"${baseline[@]}"} \
     --format "$format" --quiet -o "$document" "$@"
 

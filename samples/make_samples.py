@@ -1,9 +1,9 @@
 """Makes the sample sets and the generator in this folder from the digits that come with scikit-learn.
 
     python samples/make_samples.py                   writes beside this script, in about half a minute
-    python samples/make_samples.py --out elsewhere   leaves the files that are here alone
+    python samples/make_samples.py --out elsewhere   writes to another folder
 
-The sample sets come out the same everywhere; the weights of the generator depend, by rounding, on the machine.
+The sample sets are the same on every machine; the weights of the generator differ by rounding.
 """
 
 import argparse
@@ -23,27 +23,27 @@ LATENT = 16
 
 
 def images_and_labels() -> tuple[np.ndarray, np.ndarray]:
-    """The 1797 digits: images of shape (n, 8, 8) in float32, and their labels.
+    """Returns the 1797 digits: images of shape (n, 8, 8) in float32, and their labels.
 
-    Pixels are stored by scikit-learn as 0 ... 16. Divided by 16 they are multiples of 1/16 in [0, 1], which float32 holds exactly.
+    scikit-learn stores pixels as 0 to 16. Divided by 16 they are multiples of 1/16 in [0, 1], which float32 holds exactly.
     """
     digits = load_digits()
     return (digits.images / 16).astype(np.float32), digits.target
 
 
 def write_images(path: Path, images: np.ndarray) -> None:
-    """Writes one dataset, ``images``, without times of day, so that equal images make equal files."""
+    """Writes one dataset, ``images``, without timestamps, so that equal images make equal files."""
     with h5py.File(path, "w") as file:
         file.create_dataset("images", data=images, compression="gzip", shuffle=True, track_times=False)
 
 
 def trained_generator(images: np.ndarray, *, epochs: int, seed: int) -> DigitGenerator:
-    """Trains a variational auto-encoder (Kingma & Welling 2014) and keeps its decoder.
+    """Trains a variational autoencoder (Kingma & Welling 2014) and returns its decoder.
 
     Arguments:
         images: shape (n, 8, 8), values in [0, 1].
         epochs: passes over the images.
-        seed: of the initial weights, the order of the images and the noise.
+        seed: seed of the initial weights, the order of the images and the noise.
     """
     torch.manual_seed(seed)
     x = torch.from_numpy(images)
@@ -61,7 +61,7 @@ def trained_generator(images: np.ndarray, *, epochs: int, seed: int) -> DigitGen
 
 
 def negative_evidence_bound(encoder: nn.Module, decoder: nn.Module, x: Tensor, noise: float = 0.15) -> Tensor:
-    """Minus the evidence lower bound, a mean over images, for pixels with Gaussian noise of standard deviation ``noise``."""
+    """Returns minus the evidence lower bound, averaged over images, for Gaussian pixel noise of standard deviation ``noise``."""
     mean, log_variance = encoder(x).chunk(2, dim=-1)
     z = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
     divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
@@ -72,7 +72,7 @@ def negative_evidence_bound(encoder: nn.Module, decoder: nn.Module, x: Tensor, n
 def main() -> None:
     """Writes the three sample sets and the weights of the generator."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder to write to (default: that of this script)")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder to write to (default: beside this script)")
     parser.add_argument("--epochs", type=int, default=400, help="passes over the digits when training the generator")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

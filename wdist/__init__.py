@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from wdist.estimation.estimate import estimate
     from wdist.estimation.result import Estimate
     from wdist.estimation.verification import save_critic, verify
-    from wdist.gate.gate import GateResult, gate
+    from wdist.gates.gate import GateResult, gate
     from wdist.training.budget import Budget
 
     __version__: str
@@ -44,11 +44,11 @@ _HOME = {
     "Comparison": "wdist.comparison.ranking",
     "CriticSettings": "wdist.critics.settings",
     "Estimate": "wdist.estimation.result",
-    "GateResult": "wdist.gate.gate",
+    "GateResult": "wdist.gates.gate",
     "WdistError": "wdist.errors",
     "compare": "wdist.comparison.compare",
     "estimate": "wdist.estimation.estimate",
-    "gate": "wdist.gate.gate",
+    "gate": "wdist.gates.gate",
     "open_source": "wdist.data.sources.opening",
     "save_critic": "wdist.estimation.verification",
     "verify": "wdist.estimation.verification",

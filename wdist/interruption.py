@@ -1,6 +1,10 @@
 """Interruption by Ctrl-C or SIGTERM: one policy for all work that can hand out a partial result."""
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -25,3 +29,33 @@ class Interruption:
         except KeyboardInterrupt:
             self.requested = True
             return None
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[None]:
+    """Lets a block finish before Ctrl-C or SIGTERM interrupts it; a second signal interrupts at once.
+
+    For work whose state is whole only at its end, such as a training step or a file. Only signals that already have a Python
+    handler are deferred, and only in the main thread, which alone receives them.
+
+    Raises:
+        KeyboardInterrupt: at the end of the block, if a signal came meanwhile.
+    """
+    received: list[int] = []
+
+    def defer(number: int, frame: FrameType | None) -> None:
+        del frame
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+
+    handled = [number for number in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(number))]
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    previous = {number: signal.signal(number, defer) for number in handled if in_main_thread}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if received:
+        raise KeyboardInterrupt

@@ -51,7 +51,7 @@ def test_resuming_takes_what_is_in_the_folder_and_says_so(wdist, samples):
         (("--data", "{digits}", "-o", "run", "--critic", "linear"), "choose one of groupsort-conv"),
         (("--data", "{digits}", "-o", "run", "--budget", "soon"), "not a length of time"),
         (("--data", "{digits}", "-o", "run", "--steps", "2", "--budget", "2s"), "give one of them"),
-        (("--data", "synthetic:sphere?dim=9", "-o", "run"), "no images"),
+        (("--data", "synthetic:sphere?dim=9", "-o", "run"), "not images"),
         (("--data", "{digits}", "-o", "run", "--latnet", "3"), "did you mean --latent?"),
     ],
 )

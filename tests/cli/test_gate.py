@@ -10,7 +10,7 @@ import pytest
 
 from wdist.data.sources.opening import open_source
 from wdist.data.survey import survey
-from wdist.gate import gate as gating
+from wdist.gates import gate as gating
 
 ASKED = ("gate", "a.npy", "b.npy", "--max", "2")
 
@@ -25,11 +25,11 @@ def estimated(monkeypatch, made_estimate, tmp_path):
     population = replace(found.critic.population, upper=1.5, upper_method="blocks")
     recorded = SimpleNamespace(asked=[], result=replace(found, critic=replace(found.critic, population=population)))
 
-    def estimate(a, b, **options):
+    def run_estimate(a, b, options, **facts):
         recorded.asked.append(options)
         return recorded.result
 
-    monkeypatch.setattr(gating, "estimate", estimate)
+    monkeypatch.setattr(gating, "run_estimate", run_estimate)
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     monkeypatch.delenv("GITHUB_OUTPUT", raising=False)
     return recorded
@@ -52,25 +52,23 @@ def test_a_one_sided_gate_never_passes(wdist, estimated):
     answer = wdist("gate", "a.npy", "b.npy", "--max-lower", "3")
     assert answer.status == 3
     assert "nothing is proved" in " ".join(answer.out.split())
-    assert estimated.asked[-1]["couplings"] is False
+    assert estimated.asked[-1].couplings is False
     assert wdist("gate", "a.npy", "b.npy", "--max-lower", "0.5").status == 1
     wdist(*ASKED)
-    assert estimated.asked[-1]["couplings"] is True
+    assert estimated.asked[-1].couplings is True
 
 
 def test_options_of_the_estimation_reach_it(wdist, estimated):
     wdist(*ASKED, "--steps", "7", "--seed", "3", "--metric", "l1", "--confidence", "0.9", "--critic", "cones")
     asked = estimated.asked[-1]
-    assert asked["budget"].steps == 7
-    assert [asked[name] for name in ("seed", "metric", "confidence", "critic")] == [3, "l1", 0.9, "cones"]
-    assert asked["baselines"] == "none"
-    assert asked["access"].seed == 3
+    assert asked.budget.steps == 7
+    assert (asked.seed, asked.metric, asked.confidence, asked.critic, asked.baselines) == (3, "l1", 0.9, "cones", "none")
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "nothing is asked of W1"),
+        ((), "there is no limit to check"),
         (("--max", "-1"), "--max is a distance"),
         (("--max", "nan"), "--max is a distance"),
         (("--max-lower", "inf"), "--max-lower is a distance"),

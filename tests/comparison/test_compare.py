@@ -1,4 +1,4 @@
-"""``compare``: the same reference for all, the digits of single estimations, one error for everything, and what Ctrl-C leaves."""
+"""``compare``: one reference, the digits of single estimates, one shared error, and partial results after Ctrl-C."""
 
 from dataclasses import replace
 
@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from tests.trials import SMALL
+from wdist.comparison import compare as module
 from wdist.comparison.compare import compare
-from wdist.comparison.compare import compare as module
 from wdist.comparison.ranking import NOISE_FLOOR, Comparison
+from wdist.data.access import Access
 from wdist.errors import SourceError, TrainingDiverged, UsageError
 from wdist.estimation.estimate import estimate
-from wdist.training.observer import CriticStarted
+from wdist.training.observer import Stage
 
 QUICK = {"critic": "mean-difference"}
 
@@ -50,7 +51,7 @@ def test_the_nearest_comes_first_and_order_is_claimed(found):
     assert not found.interrupted
 
 
-def test_each_source_has_the_digits_of_an_estimation_of_its_own(sets, found):
+def test_each_source_has_the_digits_of_its_own_estimate(sets, found):
     """The reference's split follows from its count and the seed alone, whoever stands against it."""
     reference, sources = sets
     for entry, source in zip(found.ranking, sources, strict=True):
@@ -60,20 +61,42 @@ def test_each_source_has_the_digits_of_an_estimation_of_its_own(sets, found):
         assert alone.digest_b == entry.estimate.digest_b
 
 
-def test_networks_of_all_sources_may_train_side_by_side(sets, monkeypatch):
-    """As on a GPU: the same critics in fewer launches, so that only their last digits differ."""
+def test_each_source_has_an_equal_part_of_the_budget(sets):
+    reference, (near, far, _) = sets
+    words = {"critic": "groupsort-bjorck", "settings": SMALL}
+    found = compare(reference, [near, far], names=["near", "far"], **words, steps=40)
+    for entry, source in zip(found.ranking, (near, far), strict=True):
+        alone = estimate(reference, source, baselines="none", confidence=1 - 0.05 / 3, **words, steps=20)
+        assert entry.estimate.critic.steps == 20
+        assert (alone.samples, alone.population) == (entry.samples, entry.population)
+
+
+def test_dropped_rows_leave_the_digits_and_digests_of_a_single_estimate(sets):
+    reference, (near, *_) = sets
+    holed = reference.copy()
+    holed[7] = np.nan
+    access = Access(drop_nonfinite=True)
+    found = compare(holed, [near], access=access, **QUICK)
+    alone = estimate(holed, near, baselines="none", access=access, confidence=1 - 0.05 / 2, **QUICK)
+    (entry,) = found.ranking
+    assert (alone.samples, alone.population) == (entry.samples, entry.population)
+    assert (alone.digest_a, alone.a.dropped) == (found.digest, found.reference.dropped)
+    assert found.noise_floor.samples.n_a == 119
+
+
+def test_the_time_left_includes_the_sources_still_to_come(sets, monkeypatch, found):
+    """Each event of an estimate knows what comes after it there; the comparison adds its other sources."""
+
+    def estimated(*_, observer, **__):
+        observer.notify(Stage(what="training", expected=2.0, after=1.0))
+        return replace(found.ranking[0].estimate, seconds=3.0)
+
+    monkeypatch.setattr(module, "run_estimate", estimated)
     reference, sources = sets
-    words = {"names": ["near", "middle", "far"], "critic": "groupsort-bjorck", "settings": SMALL, "steps": 60}
-    one_by_one = compare(reference, sources, **words)
-    monkeypatch.setattr(module, "_worth_training_ahead", lambda question, field: True)
-    listener = Listener()
-    together = compare(reference, sources, **words, observer=listener)
-    assert next(event.budget for event in listener.events if isinstance(event, CriticStarted)) == "60 steps, 3 at once"
-    assert [entry.name for entry in together.ranking] == ["near", "middle", "far"]
-    for entry, alone in zip(together.ranking, one_by_one.ranking, strict=True):
-        assert entry.estimate.critic.steps == 60
-        assert entry.samples.lower == pytest.approx(alone.samples.lower, rel=0.05)
-        assert entry.samples.upper == alone.samples.upper
+    for limits, after in (({}, [None, 4.0, 1.0, 1.0]), ({"budget": "40s"}, [21.0, 11.0, 1.0, 1.0])):
+        listener = Listener()
+        compare(reference, sources, **limits, **QUICK, observer=listener)
+        assert [event.after for event in listener.events if event.what == "training"] == after
 
 
 def test_all_bounds_share_one_error(found):
@@ -104,7 +127,7 @@ def test_the_reference_itself_and_one_source_twice_are_not_separable(sets):
     assert all(separation.times is None for separation in found.separations)
 
 
-def test_one_source_alone_has_a_place_of_its_own(sets):
+def test_a_single_source_has_the_first_place(sets):
     reference, (near, *_) = sets
     found = compare(reference, [near], **QUICK)
     (only,) = found.ranking
@@ -113,7 +136,7 @@ def test_one_source_alone_has_a_place_of_its_own(sets):
     assert found.separations == ()
 
 
-def test_endless_sources_stand_against_one_set_of_draws(no_transport):
+def test_endless_sources_are_compared_with_one_set_of_draws(no_transport):
     near, far = ("synthetic:gaussian?dim=2&shift=1", "synthetic:gaussian?dim=2&shift=3")
     found = compare("synthetic:gaussian?dim=2", [far, near], **QUICK)
     assert [entry.name for entry in found.ranking] == [near, far]
@@ -141,20 +164,29 @@ def test_a_small_reference_has_no_noise_floor_and_says_so(sets):
         ({"names": ["one", "two", NOISE_FLOOR]}, NOISE_FLOOR),
         ({"witnesses": 3}, "--witness shows images"),
         ({"confidence": 1.5}, "--confidence"),
-        ({"critic": "no-such"}, "is no critic"),
+        ({"critics": "all", "critic": "auto"}, "takes no --critics"),
+        ({"baselines": "all"}, "takes no --baselines"),
+        ({"repeats": 2}, "takes no --repeats"),
+        ({"no_such": 2}, "unknown option no_such"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_estimated(sets, monkeypatch, change, words):
     def never(*_, **__):
         raise AssertionError("estimated already")
 
-    monkeypatch.setattr(module, "answer", never)
+    monkeypatch.setattr(module, "run_estimate", never)
     reference, sources = sets
     arguments = {"sources": sources, **QUICK, **change}
     if isinstance(arguments["sources"], list) and len(arguments["sources"]) == 1:
         arguments["sources"] = [*sources, *arguments["sources"]]  # the bad one is the last
     with pytest.raises((SourceError, UsageError), match=words):
         compare(reference, **arguments)
+
+
+def test_an_unknown_critic_is_refused(sets):
+    reference, sources = sets
+    with pytest.raises(UsageError, match="no-such"):
+        compare(reference, sources, critic="no-such")
 
 
 @pytest.fixture
@@ -171,7 +203,7 @@ def estimations(monkeypatch, found):
             return found.ranking[0].estimate
 
     made = Estimations()
-    monkeypatch.setattr(module, "answer", made)
+    monkeypatch.setattr(module, "run_estimate", made)
     return made
 
 
@@ -187,7 +219,7 @@ def test_ctrl_c_keeps_what_is_done_and_ends_the_rest(sets, estimations):
 
 
 def test_a_result_that_ctrl_c_cut_short_is_kept_and_ends_the_rest(sets, monkeypatch, found):
-    monkeypatch.setattr(module, "answer", lambda *_, **__: replace(found.ranking[0].estimate, interrupted=True))
+    monkeypatch.setattr(module, "run_estimate", lambda *_, **__: replace(found.ranking[0].estimate, interrupted=True))
     reference, sources = sets
     cut = compare(reference, sources, names=["a", "b", "c"], **QUICK)
     assert cut.interrupted

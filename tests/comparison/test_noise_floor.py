@@ -1,4 +1,4 @@
-"""Two halves of one reference, and how fast they come closer to each other."""
+"""Two halves of a reference, and the rate at which their distance falls."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_too_few_samples_have_no_halves():
     assert halves(open_source(np.arange(LEAST_ROWS - 1.0)), seed=0) is None
 
 
-def test_an_endless_reference_stands_against_itself():
+def test_an_endless_reference_is_compared_with_itself():
     reference = open_source("synthetic:gaussian?dim=2")
     first, second = halves(reference, seed=0)
     assert isinstance(first, EndlessSource)
@@ -42,6 +42,6 @@ def test_the_slope_is_about_that_of_theory(dim, low, high):
     assert low <= measured_slope(reference, reference, metric=L2, seed=0) <= high
 
 
-def test_of_points_that_do_not_spread_no_slope_is_measured():
+def test_equal_points_have_no_slope():
     same = open_source(torch.ones(100, 2))
     assert measured_slope(*halves(same, seed=0), metric=L2, seed=0) is None

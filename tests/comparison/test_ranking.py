@@ -1,4 +1,4 @@
-"""What follows from intervals: which order is claimed, which places are left, and how many samples would decide."""
+"""Orders, places and sample sizes that follow from intervals."""
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +19,7 @@ def test_order_is_claimed_where_intervals_are_disjoint_and_nowhere_else():
     assert found.population_order == (Claim(nearer="near", farther="far"),)
 
 
-def test_without_an_upper_end_a_source_may_be_farther_than_another_but_not_nearer():
+def test_without_an_upper_bound_a_source_may_be_farther_than_another_but_not_nearer():
     found = made_comparison(made_entry("bounded", (0.1, 0.2, 1.0)), made_entry("open", (1.5, 1.6, None)))
     assert claims(found.population_order) == {("bounded", "open")}
 
@@ -34,7 +34,7 @@ def test_places_are_those_that_the_claims_leave():
     assert ("a", "c") in claims(found.population_order)
 
 
-def test_what_is_certain_of_the_samples_is_told_apart_from_what_is_claimed_of_the_distributions():
+def test_certain_orders_of_samples_are_separate_from_claimed_orders_of_distributions():
     first, second = made_entry("first", (0, 0.1, 2), (1.2, 1.3)), made_entry("second", (0, 0.2, 2), (1.0, 1.1), counts=(500, 90))
     found = made_comparison(first, second)
     assert found.population_order == ()
@@ -82,15 +82,15 @@ def test_the_number_of_samples_closes_the_rule_it_is_made_by():
 @pytest.mark.parametrize(
     ("near", "far", "slope", "words"),
     [
-        ((0.3, 0.4, None), (1.3, 1.4, 2), 0.2, "no upper end"),
+        ((0.3, 0.4, None), (1.3, 1.4, 2), 0.2, "no upper bound"),
         ((0.3, 0.4, 1.5), (1.3, 1.4, 2), None, "could not be measured"),
-        ((0.0, -0.1, 0.9), (0.0, 0.1, 0.9), 0.2, "not told apart from the reference"),
+        ((0.0, -0.1, 0.9), (0.0, 0.1, 0.9), 0.2, "not separated from the reference"),
         ((0.3, 0.4, 1.5), (0.4, 0.5, 1.5), 0.2, "less than their errors"),
         ((0.0, 0.05, 0.3), (0.1, 0.14, 1.5), 0.2, None),
         ((0.3, 0.4, 1.5), (0.7, 0.8, 1.5), 0.02, f"{MOST_TIMES:,.0f} times"),
     ],
 )
-def test_where_the_number_cannot_be_told_it_is_not(near, far, slope, words):
+def test_a_number_that_cannot_be_estimated_has_a_reason(near, far, slope, words):
     times, reason = times_to_separate(bounds(*near), bounds(*far), slope=slope)
     assert (times is None) == (reason is not None)
     assert reason is None if words is None else words in reason
@@ -118,6 +118,6 @@ def test_only_neighbours_that_are_not_separable_are_asked_about_and_samples_are_
         (("<tensor>", "<tensor>"), ("<tensor>", "<tensor> (2)")),
     ],
 )
-def test_names_are_as_short_as_tells_all_apart(addresses, names):
+def test_names_are_the_shortest_that_differ(addresses, names):
     assert short_names(addresses) == (addresses if names is None else names)
     assert len(set(short_names(addresses))) == len(addresses)

@@ -1,4 +1,4 @@
-"""The samples that a critic tells apart most clearly."""
+"""Witnesses: the samples that a critic tells apart most clearly."""
 
 import pytest
 import torch
@@ -69,7 +69,7 @@ def test_draws_are_those_of_the_seed_and_as_many_as_asked_for():
         ((2, 3, 4, 5), None),
     ],
 )
-def test_what_an_image_is(shape, axes):
+def test_images_are_recognised_by_their_shape(shape, axes):
     assert image_axes(shape) == axes
     info = open_source(torch.zeros(20, *shape)).info
     if axes is None:

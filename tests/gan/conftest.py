@@ -2,7 +2,7 @@
 
 import pytest
 
-from wdist.gan import player, training
+from wdist.gan import game, training
 from wdist.gan.settings import GanSettings
 from wdist.gan.training import train_gan
 
@@ -22,6 +22,6 @@ def small(samples):
 @pytest.fixture
 def train(monkeypatch):
     """Trains without exporting, which takes longer than the rest."""
-    monkeypatch.setattr(player, "_CALIBRATION_BATCHES", 2)
+    monkeypatch.setattr(game, "_CALIBRATION_BATCHES", 2)
     monkeypatch.setattr(training.files, "export_generator", lambda path, generator, latent: None)
     return train_gan

@@ -21,7 +21,7 @@ def test_images_have_the_shape_of_the_data_and_lie_in_the_unit_interval(shape, g
 
 
 @pytest.mark.parametrize("shape", ["28", "28x0", "7x32x32", "3x3", "ax28", "1000x1000", ""])
-def test_what_is_no_shape_of_an_image_is_refused(shape):
+def test_other_shapes_than_those_of_images_are_refused(shape):
     with pytest.raises(UsageError, match="write 28x28"):
         image_generator(shape)
 
@@ -29,7 +29,7 @@ def test_what_is_no_shape_of_an_image_is_refused(shape):
 @pytest.mark.parametrize(
     ("event_shape", "image"), [((28, 28), True), ((3, 32, 32), True), ((64,), False), ((7, 9, 9), False), ((), False)]
 )
-def test_images_are_told_from_other_samples(event_shape, image):
+def test_images_are_distinguished_from_other_samples(event_shape, image):
     assert is_image(event_shape) is image
 
 

@@ -1,4 +1,4 @@
-"""Training a generator: what it leaves behind, that it can be interrupted and resumed to the same digits, what it proves."""
+"""Training a generator: its files, its lower bounds, and interruptions that are resumed to the same digits."""
 
 import json
 import signal
@@ -15,8 +15,8 @@ from wdist.data.access import Access
 from wdist.data.measure import random_stream
 from wdist.data.sources.opening import open_source
 from wdist.errors import OutputError, SourceError, UsageError
+from wdist.gan.game import Game
 from wdist.gan.images import load_images
-from wdist.gan.player import Game
 from wdist.gan.settings import CRITICS, GanSettings
 from wdist.gan.training import train_gan
 
@@ -28,7 +28,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("critic", CRITICS)
-def test_a_training_that_was_resumed_is_the_same_as_one_without_a_break(critic, train, small, tmp_path):
+def test_a_resumed_training_is_the_same_as_an_uninterrupted_one(critic, train, small, tmp_path):
     train(tmp_path / "whole", small(critic=critic), steps=3)
     train(tmp_path / "parts", small(critic=critic), steps=2)
     assert not same(tmp_path / "whole", tmp_path / "parts")
@@ -52,38 +52,66 @@ def test_ctrl_c_saves_what_a_resumption_needs(train, small, tmp_path):
     assert same(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_ctrl_c_waits_for_the_end_of_a_step(train, small, tmp_path):
-    """A signal, as the terminal sends it: the state that is saved is one between steps."""
+@pytest.fixture
+def presses(monkeypatch):
+    """Sends signals in the middle of the third step of a game: the critic has been trained and the generator has not."""
+    step = Game._generator_step
 
-    def press(checkpoint):
-        if checkpoint.step == 2:
-            signal.raise_signal(signal.SIGINT)
+    def send(*numbers):
+        def interrupted(game, stream):
+            if game.steps == 2:
+                for number in numbers:
+                    signal.raise_signal(number)
+            step(game, stream)
 
-    before = signal.getsignal(signal.SIGINT)
-    result = train(tmp_path / "parts", small(), steps=5, observer=press)
-    assert (result.interrupted, result.steps) == (True, 3)
-    assert signal.getsignal(signal.SIGINT) is before
-    train(tmp_path / "parts", resume=True, steps=5)
+        monkeypatch.setattr(Game, "_generator_step", interrupted)
+
+    return send
+
+
+@pytest.fixture
+def terminated():
+    """SIGTERM raises KeyboardInterrupt, as in the command line."""
+
+    def raise_interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, raise_interrupt)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_end_of_a_step(number, train, small, tmp_path, presses, terminated):
+    """So that the state that is saved is one between steps."""
     train(tmp_path / "whole", small(), steps=5)
+    before = signal.getsignal(number)
+    presses(number)
+    result = train(tmp_path / "parts", small(), steps=5)
+    assert (result.interrupted, result.steps, [each.step for each in result.measured]) == (True, 3, [1, 2, 3])
+    assert signal.getsignal(number) is before
+    presses()
+    train(tmp_path / "parts", resume=True, steps=5)
     assert same(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_a_second_ctrl_c_does_not_wait_and_keeps_the_last_checkpoint(train, small, tmp_path, monkeypatch):
-    step = Game.step
-
-    def pressed_twice(game):
-        if game.steps == 2:
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
-        step(game)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Game, "step", pressed_twice)
-        result = train(tmp_path / "parts", small(), steps=4)
-        assert (result.interrupted, [each.step for each in result.measured]) == (True, [1, 2])
-    assert train(tmp_path / "parts", resume=True, steps=3).resumed_at == 2
+def test_a_second_ctrl_c_does_not_wait_and_keeps_the_last_checkpoint(train, small, tmp_path, presses):
     train(tmp_path / "whole", small(), steps=3)
+    presses(signal.SIGINT, signal.SIGINT)
+    result = train(tmp_path / "parts", small(), steps=4)
+    assert (result.interrupted, [each.step for each in result.measured]) == (True, [1, 2])
+    presses()
+    assert train(tmp_path / "parts", resume=True, steps=3).resumed_at == 2
     assert same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_an_interruption_in_the_first_step_leaves_nothing(train, small, tmp_path, monkeypatch):
+    def interrupted(game):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Game, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", small(), steps=2)
 
 
 def test_another_seed_is_another_training(train, small, tmp_path):
@@ -110,7 +138,7 @@ def test_both_forms_of_a_checkpoint_draw_the_same_images(small, tmp_path):
     assert len(list((tmp_path / "run").glob("samples-*.png"))) == 4
 
 
-def test_what_is_said_to_be_proved_is_below_the_exact_distance(train, small, tmp_path):
+def test_the_lower_bound_is_below_the_exact_distance(train, small, tmp_path):
     """Of the same images, by assignment; and the critic does prove something."""
     settings = small(critic_width=32)
     result = train(tmp_path / "run", settings, steps=12)
@@ -126,7 +154,7 @@ def test_what_is_said_to_be_proved_is_below_the_exact_distance(train, small, tmp
 
 
 @pytest.mark.parametrize("critic", ["weight-clipping", "gradient-penalty"])
-def test_what_has_no_certificate_states_no_bound(critic, train, small, tmp_path):
+def test_critics_without_a_certificate_state_no_bound(critic, train, small, tmp_path):
     assert {each.lower for each in train(tmp_path / "run", small(critic=critic), steps=2).measured} == {None}
 
 
@@ -158,13 +186,13 @@ def test_colour_images_of_either_layout_are_learnt_from(train, small, tmp_path):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ("synthetic:sphere?dim=16", "no images"),
-        ("numbers.npy", "no images"),
-        ("raw.npy?range=raw", "from 0 to 255"),
+        ("synthetic:sphere?dim=16", "are not images"),
+        ("numbers.npy", "are not images"),
+        ("raw.npy?range=raw", "range from 0 to 255"),
         ("missing.npy", "does not exist"),
     ],
 )
-def test_what_is_no_image_in_the_unit_interval_is_refused(data, words, small, tmp_path, monkeypatch):
+def test_data_other_than_images_in_the_unit_interval_are_refused(data, words, small, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("numbers.npy", np.zeros((5, 64)))
     np.save("raw.npy", np.full((5, 8, 8), 255, dtype=np.uint8) * np.arange(2, dtype=np.uint8).repeat(32).reshape(8, 8))
@@ -173,26 +201,26 @@ def test_what_is_no_image_in_the_unit_interval_is_refused(data, words, small, tm
     assert not (tmp_path / "run").exists()
 
 
-def test_a_generator_is_no_data(train, small, tmp_path):
+def test_a_generator_cannot_learn_from_a_generator(train, small, tmp_path):
     result = train(tmp_path / "run", small(), steps=1)
     with pytest.raises(SourceError, match="draws without end"):
         train_gan(tmp_path / "other", small(data=result.generator), steps=1)
 
 
-def test_a_folder_is_neither_overwritten_nor_resumed_as_another_training(train, small, tmp_path):
+def test_a_folder_is_not_overwritten_or_resumed_as_another_training(train, small, tmp_path):
     folder = tmp_path / "run"
     with pytest.raises(UsageError, match="nothing to resume"):
         train(folder, resume=True, steps=1)
     train(folder, small(), steps=2)
     with pytest.raises(OutputError, match="--resume"):
         train(folder, small(), steps=2)
-    with pytest.raises(UsageError, match="holds 2 steps already"):
+    with pytest.raises(UsageError, match="already holds 2 steps"):
         train(folder, resume=True, steps=2)
-    with pytest.raises(UsageError, match="--latent 5 is not that of the training, 4"):
+    with pytest.raises(UsageError, match="--latent 5 differs from the training's 4"):
         train(folder, resume=True, steps=3, changes={"latent": 5})
     state = folder / "state.safetensors"
     state.write_bytes(state.read_bytes()[:-9])
-    with pytest.raises(SourceError, match="no readable state"):
+    with pytest.raises(SourceError, match="is not a readable state"):
         train(folder, resume=True, steps=3)
 
 
@@ -213,7 +241,7 @@ def test_settings_outside_their_range_are_refused(change, small):
         small(**change)
 
 
-def test_the_state_tells_what_it_is_of(train, small, tmp_path):
+def test_the_state_describes_its_training(train, small, tmp_path):
     from safetensors import safe_open
 
     train(tmp_path / "run", small(), steps=1)

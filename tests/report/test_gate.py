@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from wdist.gate.baseline import Recorded
-from wdist.gate.gate import judged
-from wdist.gate.rules import Interval, LowerMaximum, Maximum, NoWorse
+from wdist.gates.baseline import Recorded
+from wdist.gates.gate import judged
+from wdist.gates.rules import Interval, LowerMaximum, Maximum, NoWorse
 from wdist.report.documents.document import text
 from wdist.report.documents.estimate import EstimateDocument
 from wdist.report.documents.gate import GateDocument
@@ -153,7 +153,7 @@ def test_annotations_have_the_level_of_their_answer_and_escape_what_would_end_th
     warning, error = github_annotations(result).splitlines()
     assert warning.startswith("::warning title=wdist gate%3A inconclusive::W1 between")
     assert error.startswith("::error title=wdist gate%3A fail::W1 between")
-    assert "5 %25 more" in error
+    assert "by more than 5 %25" in error
     assert github_annotations(result_of()).startswith("::notice title=wdist gate%3A pass::")
 
 

@@ -1,4 +1,4 @@
-"""The sample sets hold what samples/README.md says, and the script that stands beside them makes them."""
+"""The sample sets hold what samples/README.md says, and the script beside them makes them."""
 
 import subprocess
 import sys

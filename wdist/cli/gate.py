@@ -20,10 +20,10 @@ from wdist.cli.expansion import expanded
 from wdist.cli.request import Request, SourceOptions
 from wdist.errors import ExitStatus, OutputError, UsageError
 from wdist.files import atomic_write, check_writable
-from wdist.gate.rules import SUBJECTS, check_asked, check_distance, check_tolerance
+from wdist.gates.rules import GateLimits
 
 if TYPE_CHECKING:
-    from wdist.gate.gate import GateResult
+    from wdist.gates.gate import GateResult
 
 _QUESTION = "What is asked (--max-lower alone, or one or both of the others)"
 FORMATS = ("text", "json", "markdown", "github", "junit")
@@ -78,14 +78,18 @@ class Question:
     ] = False
 
     def __post_init__(self) -> None:
-        check_asked(maximum=self.max, max_lower=self.max_lower, baseline=self.baseline is not None, tolerance=self.share)
-        for option, value in (("--max", self.max), ("--max-lower", self.max_lower)):
-            if value is not None:
-                check_distance(option, value)
-        if self.share is not None:
-            check_tolerance(self.share)
-        if self.on not in SUBJECTS:
-            raise UsageError(f"--on {self.on} is unknown; write --on population or --on samples")
+        _ = self.limits
+
+    @property
+    def limits(self) -> GateLimits:
+        """Limits for W1."""
+        return GateLimits(
+            maximum=self.max,
+            max_lower=self.max_lower,
+            baseline=self.baseline,
+            tolerance=self.share,
+            on=self.on,  # type: ignore[arg-type]
+        )
 
     @property
     def share(self) -> float | None:
@@ -271,18 +275,9 @@ def command(
     files = (a, b) if question.baseline is None else (a, b, question.baseline)
     delivery.check(inputs=files)
     with display_on(notes_console(), quiet=delivery.quiet) as observer:
-        from wdist.gate.gate import gate
+        from wdist.estimation.options import EstimateOptions
+        from wdist.gates.gate import run_gate
 
-        asked: dict[str, Any] = {"maximum": question.max, "max_lower": question.max_lower}
-        result = gate(
-            a,
-            b,
-            **asked,
-            baseline=question.baseline,
-            tolerance=question.share,
-            on=question.on,  # type: ignore[arg-type]
-            access=sources.access(),
-            observer=observer,
-            **request.arguments,
-        )
+        options = EstimateOptions.validated(access=sources.access(), **request.arguments)
+        result = run_gate(a, b, options, question.limits, observer=observer)
     return delivery.deliver(result, question)

@@ -1,32 +1,29 @@
-"""``compare``: several sources ranked against one reference, all judged in one manner."""
+"""``compare``: several sources ranked by their distance from one reference."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, Unpack
 
 from wdist.comparison.noise_floor import LEAST_ROWS, halves, measured_slope
 from wdist.comparison.ranking import NOISE_FLOOR, Comparison, Entry, short_names
 from wdist.comparison.witnesses import Side, check_images, find_witnesses
-from wdist.critics import mean_difference
 from wdist.critics.settings import CriticSettings
-from wdist.data.access import Access
 from wdist.data.comparable import check_comparable, check_scales
-from wdist.data.memory import planned_memory
-from wdist.data.pairing import Pair, observed_range, surveyed
-from wdist.data.sources.source import FiniteSource, Source
-from wdist.environment import environment
+from wdist.data.features.opening import open_features
+from wdist.data.pairing import observed_range, surveyed
+from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import Source
+from wdist.environment import choose_device
 from wdist.errors import CertificateError, SourceError, TrainingDiverged, UsageError, WdistError
-from wdist.estimation.estimate import answer
-from wdist.estimation.evaluation import train_ahead
-from wdist.estimation.question import AUTO, Entrant, Question
-from wdist.estimation.result import Estimate
-from wdist.estimation.task import Shelf
-from wdist.training.budget import Budget
-from wdist.training.observer import Observer, Stage
+from wdist.estimation.estimate import run_estimate
+from wdist.estimation.options import DEFAULT, NONE, EstimateArguments, EstimateOptions
+from wdist.ground_metric import ground_metric
+from wdist.interruption import Interruption
+from wdist.training.observer import CriticStarted, Event, Observer, Silent, Stage
 
 
 def compare(
@@ -35,241 +32,244 @@ def compare(
     *,
     names: Sequence[str] | None = None,
     witnesses: int = 0,
-    settings: CriticSettings | None = None,
-    budget: Budget | str | None = None,
-    steps: int | None = None,
-    critic: str = AUTO,
-    metric: str = "l2",
-    confidence: float = 0.95,
-    ci: str = "auto",
-    seed: int = 0,
-    device: str = "auto",
-    access: Access | None = None,
-    features: Any = None,
     observer: Observer | None = None,
+    **arguments: Unpack[EstimateArguments],
 ) -> Comparison:
     r"""Ranks sources by their Wasserstein-1 distance from a reference.
 
-    The reference is opened once, and its split follows from its number of samples and the seed alone: each source stands against
-    the same samples, with the same budget and the same seed. Beside them stands the noise floor, the reference against itself: two
-    disjoint halves of a finite one, two streams of draws of an endless one. The distance between the distributions is 0 there, and
-    what the interval leaves open is what the samples cannot tell. It takes no training, only a critic that follows from a formula.
+    Every source is judged against the same samples of the reference, with the same seed and an equal part of the budget; its result
+    has the digits of its own :func:`wdist.estimate` at the confidence below. The noise floor shows what the number of samples alone
+    cannot resolve: it is the reference against itself, either two disjoint halves of a finite one or two streams of draws. The
+    distance between the two distributions is 0 there. It needs no training, because its critic is a closed form.
 
     All bounds for the distributions, over all k results, hold together at ``confidence``: each result is stated at
-    1 - (1 - confidence) / k. Like those of a single estimation they are of independent samples: a source that shares samples
-    with the reference, or was trained on them, keeps its certain bounds for the sample sets and loses the others.
+    1 - (1 - confidence) / k (Bonferroni). Like those of a single estimate they assume independent samples. A source that shares
+    samples with the reference, or was trained on them, keeps its certain bounds for the sample sets and loses the others.
 
     Arguments:
         reference: an address, a tensor, an array or an open source.
-        sources: what is ranked, likewise; at least one.
-        names: what the sources are called in the result; by default the shortest parts of their addresses that tell them apart.
-        witnesses: how many samples of each side are kept to which the critic of a source gives the most extreme potentials; only
-            of images.
-        settings, budget, steps, critic, metric, ci, seed, device, access, features: as for :func:`wdist.estimation.estimate.estimate`.
-        confidence: of all population bounds of the comparison together.
-        observer: is told how far the work is.
+        sources: the sources to rank, in the same forms; at least one.
+        names: names of the sources in the result; by default the shortest parts of their addresses that differ.
+        witnesses: number of samples kept of each side to which a source's critic gives the most extreme potentials; images only.
+        observer: receives the progress.
+        arguments: options of :class:`~wdist.estimation.options.EstimateOptions`. The budget bounds the whole comparison and
+            ``confidence`` belongs to all its population bounds together. Each source is judged by one critic, so ``critics``,
+            ``baselines`` and ``repeats`` are refused.
 
     Returns:
-        The comparison, in the units of the data. After Ctrl-C: what is proved so far, with ``interrupted`` set. A source whose
-        training diverged is left out, with a warning.
+        The comparison, in the units of the data. After Ctrl-C it holds what was proved by then, with ``interrupted`` set. A source
+        whose training diverged is left out, with a warning.
 
     Raises:
-        WdistError: bad input, before anything is trained; or nothing came of any source.
-        KeyboardInterrupt: before the first result was there.
+        WdistError: bad input, before anything is trained, or no source gave a result.
+        KeyboardInterrupt: the user interrupted before the first result.
     """
-    question = Question.of(
-        settings=settings,
-        budget=budget,
-        steps=steps,
-        critic=critic,
-        baselines="none",
-        metric=metric,
-        confidence=confidence,
-        ci=ci,
-        seed=seed,
-        device=device,
-        access=access,
-        features=features,
-        observer=observer,
-        command="compare",
-    )
-    observer = question.observer
+    options = EstimateOptions.validated(**arguments)
+    return run_comparison(reference, sources, options, names=names, witnesses=witnesses, observer=observer)
+
+
+def run_comparison(
+    reference: Any,
+    sources: Sequence[Any],
+    options: EstimateOptions,
+    *,
+    names: Sequence[str] | None = None,
+    witnesses: int = 0,
+    observer: Observer | None = None,
+) -> Comparison:
+    """Compares with validated options; arguments, result and errors as for :func:`compare`."""
+    began = time.perf_counter()
+    observer = observer or Silent()
+    _check_options(options)
     observer.notify(Stage(what="reading and checking the sources"))
-    field = _open(reference, _several(sources), names=names, question=question, images=witnesses > 0)
-    two_halves = halves(field.reference.source, seed=seed)
-    few = () if two_halves else (f"the reference has too few samples for a noise floor, which takes {LEAST_ROWS}",)
-    results = len(field.sources) + (two_halves is not None)
-    question = replace(question, confidence=1 - (1 - confidence) / results)
-    found = partial(find_witnesses, reference=field.reference, count=witnesses, seed=seed)
-    rounds, floor = _Rounds(), _Rounds()
-    with ExitStack() as held:
-        ready = _trained_ahead(question, field, held)
-        for position, (name, side) in enumerate(field.sources.items(), start=1):
-            if rounds.interrupted:
-                break
-            observer.notify(Stage(what=f"{name}, {position} of {len(field.sources)}"))
-            judge = partial(_judge, question, field.reference.source, side.source, ready=ready.get(name))
-            rounds.run(name, judge, witnesses=partial(found, source=side) if witnesses else None)
-    rounds.check()
-    slope = None
-    if two_halves is not None and not rounds.interrupted:
-        observer.notify(Stage(what="noise floor, the reference against itself"))
-        formula = Entrant(recipe=mean_difference.RECIPE, settings=CriticSettings())
-        floor.run(NOISE_FLOOR, partial(_judge, replace(question, entrants=(formula,), budget=None, space=None), *two_halves))
-        slope = None if floor.interrupted else measured_slope(*two_halves, metric=question.metric, seed=seed)
-    first = rounds.done[0].estimate
+    options = replace(options, features=open_features(options.features, options.access, choose_device(options.device)))
+    reference, field, warnings = _open(reference, _listed(sources), names, options, images=witnesses > 0)
+    two_halves = halves(reference.side.source, seed=options.seed)
+    if two_halves is None:
+        warnings += (f"the reference has too few samples for a noise floor, which needs at least {LEAST_ROWS}",)
+    results = len(field) + (two_halves is not None)
+    one = _options_of_one(options, sources=len(field), results=results)
+    rounds = _Rounds(observer, sources=len(field), seconds=None if one.budget is None else one.budget.seconds)
+    for position, (name, source) in enumerate(field.items(), start=1):
+        entry = rounds.judge(name, f"{name}, {position} of {len(field)}", reference.given, source.given, one)
+        if entry is not None and witnesses:
+            rounds.add_witnesses(entry, reference.side, source.side, count=witnesses, seed=options.seed)
+    ranking = rounds.entries()
+    floor, slope = None, None
+    if two_halves is not None:
+        closed = replace(one, critic="mean-difference", settings=CriticSettings(), tolerance=None, features=None)
+        floor = rounds.judge(NOISE_FLOOR, "noise floor, the reference against itself", *two_halves, closed)
+        measure = partial(measured_slope, *two_halves, metric=ground_metric(options.metric), seed=options.seed)
+        slope = rounds.interruption.attempt(measure)
+    first = ranking[0].estimate
     return Comparison(
         reference=first.a,
         digest=first.digest_a,
-        ranking=tuple(sorted(rounds.done, key=lambda entry: entry.population.estimate)),
-        noise_floor=floor.done[0] if floor.done else None,
-        confidence=confidence,
+        ranking=tuple(sorted(ranking, key=lambda entry: entry.population.estimate)),
+        noise_floor=floor,
+        confidence=options.confidence,
         results=results,
         slope=slope,
-        metric=metric,
+        metric=options.metric,
         features=first.features,
-        seed=seed,
-        seconds=time.perf_counter() - question.began,
-        environment=environment(question.device),
-        warnings=(*rounds.warnings(), *floor.warnings(), *field.told, *few),
-        left_out=tuple(name for name in field.sources if name not in {entry.name for entry in rounds.done}),
-        interrupted=rounds.interrupted or floor.interrupted,
+        seed=options.seed,
+        seconds=time.perf_counter() - began,
+        environment=first.environment,
+        warnings=(*rounds.warnings(), *warnings),
+        left_out=tuple(name for name in field if name not in {entry.name for entry in ranking}),
+        interrupted=rounds.interruption.requested,
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Ready:
-    """A pair that is open, with what has been trained for it."""
-
-    pair: Pair
-    shelf: Shelf
-
-
-def _judge(question: Question, reference: Source, source: Source, *, ready: _Ready | None = None) -> Estimate:
-    """One source against the reference."""
-    question = replace(question, began=time.perf_counter())
-    if ready is not None:
-        return answer(question, ready.pair, shelf=ready.shelf)
-    with closing(question.open(reference, source)) as pair:
-        return answer(question, pair)
+def _check_options(options: EstimateOptions) -> None:
+    given = (
+        ("critics", options.critics is not None),
+        ("baselines", options.baselines not in (DEFAULT, NONE)),
+        ("repeats", options.repeats > 1),
+    )
+    for name, refused in given:
+        if refused:
+            raise UsageError(f"a comparison judges each source by one critic, so it takes no --{name}; leave it out")
 
 
-def _trained_ahead(question: Question, field: "_Field", held: ExitStack) -> dict[str, _Ready]:
-    """Pairs that stay open in ``held``, their networks trained side by side, where that is worth it."""
-    if not _worth_training_ahead(question, field):
-        return {}
-    ready: dict[str, _Ready] = {}
-    for name, side in field.sources.items():
-        with suppress(SourceError):  # is told of in its turn
-            ready[name] = _Ready(pair=held.enter_context(closing(question.open(field.reference.source, side.source))), shelf={})
-    (entrant,) = question.entrants
-    tasks = [question.task(each.pair, each.shelf) for each in ready.values() if not each.pair.identical]
-    train_ahead(entrant.recipe, [replace(task, settings=entrant.settings) for task in tasks])
-    return ready
+def _options_of_one(options: EstimateOptions, *, sources: int, results: int) -> EstimateOptions:
+    """Options of one result: equal parts of the error and of the budget."""
+    budget = options.budget
+    if budget is not None:
+        # The noise floor takes time, but no steps.
+        budget = budget.part(1 / (results if budget.steps is None else sources))
+    return replace(options, budget=budget, confidence=1 - (1 - options.confidence) / results, baselines=NONE)
 
 
-def _worth_training_ahead(question: Question, field: "_Field") -> bool:
-    """On a GPU, if all samples fit the memory at once: on a CPU little is gained, and each source keeps the digits of its own
-    estimation."""
-    sides = [field.reference.source, *(side.source for side in field.sources.values())]
-    copies = [len(field.sources), *[1] * len(field.sources)]
-    nbytes = sum(n * side.nbytes for n, side in zip(copies, sides, strict=True) if isinstance(side, FiniteSource))
-    return question.device.type == "cuda" and nbytes <= planned_memory()
-
-
-def _several(sources: Sequence[Any]) -> list[Any]:
-    several = [sources] if isinstance(sources, str | Path) else list(sources)
-    if not several:
-        raise UsageError("there is nothing to compare with the reference; name at least one source behind it")
-    return several
+def _listed(sources: Sequence[Any]) -> list[Any]:
+    listed = [sources] if isinstance(sources, str | Path) else list(sources)
+    if not listed:
+        raise UsageError("there is nothing to compare with the reference; name at least one source after it")
+    return listed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Field:
-    """All sides, each opened and looked through, in the order in which they were named."""
+class _Opened:
+    """A side of the comparison, opened and checked."""
 
-    reference: Side
-    sources: dict[str, Side]
-    told: tuple[str, ...]
-    """What no estimation will warn of again."""
+    given: Source
+    """Source that is handed to the estimate: surveyed there again, so that digests are those of a single estimate."""
+    side: Side
 
 
 def _open(
-    reference: Any,
-    sources: Sequence[Any],
-    *,
-    names: Sequence[str] | None,
-    question: Question,
-    images: bool,
-) -> _Field:
-    """Opens and checks everything, so that nothing wrong comes to light after the first training.
+    reference: Any, sources: Sequence[Any], names: Sequence[str] | None, options: EstimateOptions, *, images: bool
+) -> tuple[_Opened, dict[str, _Opened], tuple[str, ...]]:
+    """Opens and checks everything, so that bad input is found before the first training.
+
+    Returns:
+        The reference, the sources by name in the order given, and the warnings that no estimate repeats.
 
     Raises:
-        WdistError: a source cannot be read or compared with the reference, the names do not fit, or images were asked for.
+        WdistError: a source cannot be read or compared with the reference, the names do not fit, or witnesses are not images.
     """
-    access, space = question.access, question.space
-    first, found = surveyed(reference, access, seed=question.seed)
-    reach = observed_range(first, found)
-    if images:
-        check_images(first.info)
-    opened: list[tuple[Source, Source]] = []
-    told: list[str] = []
-    for address in sources:
-        source, seen = surveyed(address, access, seed=question.seed)
-        ranges = reach, observed_range(source, seen)
-        if space is None:
-            check_comparable(first, source, *ranges)
-        else:
-            told += check_scales(first, source, *ranges)
+    given = [open_source(address, options.access, seed=options.seed) for address in (reference, *sources)]
+    usable, ranges = [], []
+    warnings: tuple[str, ...] = ()
+    for source in given:
+        rows, found = surveyed(source, options.access)
+        usable.append(rows)
+        ranges.append(observed_range(rows, found))
         if images:
-            check_images(source.info)
-        opened.append((source, source if space is None else space.of(source, ranges[1])))
-    chosen = short_names([source.info.address for source, _ in opened]) if names is None else tuple(names)
-    if len(chosen) != len(opened):
-        raise UsageError(f"there are {len(chosen)} names for {len(opened)} sources; give each source one name")
+            check_images(rows.info)
+        if options.features is None:
+            check_comparable(usable[0], rows, ranges[0], ranges[-1])
+        else:
+            warnings += check_scales(usable[0], rows, ranges[0], ranges[-1])
+    chosen = _names(names, [source.info.address for source in given[1:]])
+    if options.features is None:
+        judged = usable
+    else:
+        given = judged = [options.features.of(rows, values) for rows, values in zip(usable, ranges, strict=True)]
+    opened = [_Opened(given=a, side=Side(images=b, source=c)) for a, b, c in zip(given, usable, judged, strict=True)]
+    return opened[0], dict(zip(chosen, opened[1:], strict=True)), warnings
+
+
+def _names(names: Sequence[str] | None, addresses: Sequence[str]) -> tuple[str, ...]:
+    chosen = short_names(addresses) if names is None else tuple(names)
+    if len(chosen) != len(addresses):
+        raise UsageError(f"there are {len(chosen)} names for {len(addresses)} sources; give each source one name")
     if len({*chosen, NOISE_FLOOR}) != len(chosen) + 1 or not all(chosen):
         raise UsageError(f"names must not be empty, must differ, and none may be {NOISE_FLOOR!r}: {', '.join(chosen)}")
-    return _Field(
-        reference=Side(images=first, source=first if space is None else space.of(first, reach)),
-        sources={name: Side(images=shown, source=judged) for name, (shown, judged) in zip(chosen, opened, strict=True)},
-        told=tuple(told),
-    )
+    return chosen
 
 
 class _Rounds:
-    """Results as they come, or the reasons why they do not."""
+    """One result after another until the user asks to stop; a source that fails is left out with its reason.
 
-    def __init__(self) -> None:
-        self.done: list[Entry] = []
-        self.interrupted = False
+    Arguments:
+        observer: receives the progress of every result.
+        sources: number of sources, whose estimates take about the same time.
+        seconds: time for each of them, where the user limited it.
+    """
+
+    def __init__(self, observer: Observer, *, sources: int, seconds: float | None) -> None:
+        self._observer, self._left, self._seconds = observer, sources, seconds
+        self.interruption = Interruption()
+        self._done: dict[str, Entry] = {}
         self._failures: dict[str, WdistError] = {}
 
-    def run(self, name: str, result: Callable[[], Estimate], *, witnesses: Callable[..., Any] | None = None) -> None:
-        """One result, unless Ctrl-C has come; what is proved when it comes is kept."""
-        if self.interrupted:
-            return
+    def judge(self, name: str, what: str, a: Source, b: Source, options: EstimateOptions) -> Entry | None:
+        """Estimates one result; None if it fails or the user asked to stop."""
+        if self.interruption.requested:
+            return None
+        self._observer.notify(Stage(what=what))
+        self._left = max(0, self._left - 1)
+        observer = _WithLaterSources(self._observer, seconds=self._expected_later())
         try:
-            found = result()
-            self.interrupted = found.interrupted
-            self.done.append(Entry(name=name, estimate=found))
-            if witnesses is not None:
-                self.done[-1] = Entry(name=name, estimate=found, witnesses=witnesses(found.critic.frozen))
+            estimate = self.interruption.attempt(partial(run_estimate, a, b, options, observer=observer, command="compare"))
         except (TrainingDiverged, CertificateError, SourceError) as failure:
             self._failures[name] = failure
-        except KeyboardInterrupt:
-            self.interrupted = True
+            return None
+        if estimate is None:
+            return None
+        self.interruption.requested = estimate.interrupted
+        self._done[name] = Entry(name=name, estimate=estimate)
+        return self._done[name]
 
-    def check(self) -> None:
-        """Refuses to go on with nothing.
+    def add_witnesses(self, entry: Entry, reference: Side, source: Side, *, count: int, seed: int) -> None:
+        """Keeps the samples that the critic of a result tells apart most clearly."""
+        critic = entry.estimate.critic.frozen
+        found = self.interruption.attempt(partial(find_witnesses, critic, reference, source, count=count, seed=seed))
+        self._done[entry.name] = replace(entry, witnesses=found)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Results so far.
 
         Raises:
-            WdistError: what went wrong first; KeyboardInterrupt: Ctrl-C came before anything was there.
+            WdistError: the first failure, if nothing succeeded; KeyboardInterrupt: the user interrupted before that.
         """
-        if not self.done:
+        if not self._done:
             raise next(iter(self._failures.values()), KeyboardInterrupt())
+        return tuple(self._done.values())
 
     def warnings(self) -> Iterator[str]:
-        """Of all results, with the names of their sources, and the reasons of those that are missing."""
-        for entry in self.done:
+        """Warnings of all results, with the names of their sources, and the reasons for missing ones."""
+        for entry in self._done.values():
             yield from (f"{entry.name}: {warning}" for warning in entry.estimate.warnings)
         yield from (f"{name} is left out: {failure}" for name, failure in self._failures.items())
+
+    def _expected_later(self) -> float | None:
+        """Seconds that the sources after this one are expected to take; None before the first is done."""
+        seconds = [entry.estimate.seconds for entry in self._done.values()]
+        each = self._seconds if self._seconds is not None else fmean(seconds) if seconds else None
+        if self._left == 0:
+            return 0.0
+        return None if each is None else self._left * each
+
+
+class _WithLaterSources:
+    """Passes on the events of one estimate; what comes after it includes the sources still to be estimated."""
+
+    def __init__(self, observer: Observer, *, seconds: float | None) -> None:
+        self._observer, self._seconds = observer, seconds
+
+    def notify(self, event: Event) -> None:
+        if isinstance(event, Stage | CriticStarted):
+            event = replace(event, after=None if event.after is None or self._seconds is None else event.after + self._seconds)
+        self._observer.notify(event)

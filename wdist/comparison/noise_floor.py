@@ -1,4 +1,4 @@
-"""The reference against itself: what samples of its size cannot tell, and how that falls with their number."""
+"""The reference against itself: the distance that its number of samples cannot resolve, and how it falls with that number."""
 
 import math
 
@@ -17,16 +17,16 @@ from wdist.transport.coupling import Effort
 from wdist.transport.samples import upper_bound
 
 LEAST_ROWS = 2 * MINIMUM_ROWS
-"""That the reference needs to be halved."""
+"""Samples that the reference needs to be halved."""
 _SLOPE_ROWS = 1000
-"""Of each of two halves, and a quarter of them, between which the slope is measured: transport takes some tenths of a second."""
+"""Samples of each half between which the slope is measured: transport then takes some tenths of a second."""
 _SLOPES = (0.01, 0.5)
-"""W1 between samples of one distribution falls no faster than their number to the power of -1/2."""
+"""Range of measured slopes; W1 between samples of one distribution falls no faster than n^(-1/2)."""
 _EFFORT = Effort(seconds=5.0, nbytes=1 << 30)
 
 
 def halves(reference: Source, *, seed: int) -> tuple[Source, Source] | None:
-    """Two sources of independent samples of the one distribution; None where there are too few."""
+    """Returns two sources of independent samples of the same distribution; None if there are too few."""
     if not isinstance(reference, FiniteSource):
         return reference, reference  # the two sides draw from streams of their own
     half = reference.count // 2
@@ -40,19 +40,19 @@ def halves(reference: Source, *, seed: int) -> tuple[Source, Source] | None:
 
 
 def measured_slope(a: Source, b: Source, *, metric: GroundMetric, seed: int) -> float | None:
-    r"""How fast W1 between samples of one distribution falls with their number n, as r in :math:`n^{-r}`.
+    r"""Measures the r in :math:`n^{-r}`, the rate at which W1 between n samples of one distribution falls.
 
-    Exact transport between up to 1000 samples of each half, and the mean of that between four disjoint quarters of them.
+    Compares the exact W1 between up to 1000 samples of each half with its mean over four disjoint quarters of them.
 
     Arguments:
-        a, b: independent samples of one distribution, as many on each side.
-        metric: between samples.
+        a, b: independent samples of one distribution, equally many.
+        metric: ground metric.
         seed: of draws.
 
     Returns:
-        r, at most 1/2; None where it could not be measured.
+        r, at most 1/2; None if it could not be measured.
     """
-    x, y = (_some(source, side=side, seed=seed) for side, source in enumerate((a, b)))
+    x, y = (_sample(source, side=side, seed=seed) for side, source in enumerate((a, b)))
     quarter = min(len(x), len(y)) // 4
     whole = _transport(x[: 4 * quarter], y[: 4 * quarter], metric)
     parts = [_transport(x[k : k + quarter], y[k : k + quarter], metric) for k in range(0, 4 * quarter, quarter)]
@@ -62,8 +62,8 @@ def measured_slope(a: Source, b: Source, *, metric: GroundMetric, seed: int) -> 
     return min(slope, _SLOPES[1]) if math.isfinite(slope) and slope > _SLOPES[0] else None
 
 
-def _some(source: Source, *, side: int, seed: int) -> Tensor:
-    """Up to 1000 samples in the units of the source, in an order of chance, float64, on the CPU."""
+def _sample(source: Source, *, side: int, seed: int) -> Tensor:
+    """Returns up to 1000 samples in random order, in the units of the source, float64, on the CPU."""
     stream = random_stream(seed, side, 4)
     if not isinstance(source, FiniteSource):
         return source.draw(_SLOPE_ROWS, stream).double().cpu()
@@ -73,7 +73,7 @@ def _some(source: Source, *, side: int, seed: int) -> Tensor:
 
 
 def _transport(x: Tensor, y: Tensor, metric: GroundMetric) -> float | None:
-    """W1 between two sets of samples; None where transport was not solved."""
+    """Returns W1 between two sets of samples; None if transport was not solved."""
     sides = [ResidentRows(values=side, info=open_values(side).info) for side in (x, y)]
     coupling = upper_bound(sides[0], sides[1], prepare=lambda rows: rows, effort=_EFFORT, seed=0, metric=metric)
     return coupling.cost if coupling is not None and coupling.exact and math.isfinite(coupling.cost) else None

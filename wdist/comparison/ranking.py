@@ -1,8 +1,8 @@
-r"""What a comparison of several sources with one reference found, and the order that follows from it.
+r"""Result of a comparison of several sources with one reference, and the order that follows from it.
 
-The order that a table is sorted by is that of the held-out estimates, which are no bounds. Order is *claimed* of two sources only
-where their intervals are disjoint: of the two sample sets for certain, of the distributions at the joint confidence of all bounds
-(Bonferroni: each result has an equal part of the error, and each bound an equal part of that of its result).
+The ranking is sorted by held-out estimates, which are not bounds. An order of two sources is *claimed* only where their intervals
+are disjoint: for the sample sets with certainty, for the distributions at the joint confidence of all bounds (Bonferroni: results
+share the error equally, and so do the bounds of each result).
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 NOISE_FLOOR = "noise floor"
-"""What the reference against itself is called."""
+"""Name of the reference against itself."""
 MOST_TIMES = 1e4
-"""A number of samples is not estimated beyond so many times those that there are: a slope does not reach that far."""
+"""Largest factor by which the number of samples is extrapolated; a measured slope does not reach further."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One source beside the reference."""
+    """One source and its distance from the reference."""
 
     name: str
     estimate: Estimate
-    """With the reference as A and the source as B."""
+    """Estimate with the reference as A and the source as B."""
     witnesses: Witnesses | None = None
 
     @property
@@ -52,7 +52,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """That one source is nearer to the reference than another."""
+    """Claim that one source is nearer to the reference than another."""
 
     nearer: str
     farther: str
@@ -60,17 +60,17 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Separation:
-    """About how many samples would make the intervals of two neighbours disjoint: an estimate and not a bound."""
+    """Approximate number of samples that would make the intervals of two neighbours disjoint; not a bound."""
 
     nearer: str
-    """By its estimate."""
+    """Source with the smaller estimate."""
     farther: str
     times: float | None
-    """As many times the samples that there are; None where it cannot be told."""
+    """Factor by which the number of samples would have to grow; None if it cannot be estimated."""
     samples: int | None
-    """That many times the samples of the largest side that is not drawn without end."""
+    """That factor times the samples of the largest finite side."""
     reason: str | None
-    """Why it cannot be told, as the rest of a sentence."""
+    """Reason why it cannot be estimated, as a clause."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,26 +79,26 @@ class Comparison:
 
     reference: SourceInfo
     digest: str | None
-    """SHA-256 of the stored samples of the reference; None where they are drawn."""
+    """SHA-256 of the stored samples of the reference; None for draws."""
     ranking: tuple[Entry, ...]
-    """By held-out estimate, the nearest first."""
+    """Sources sorted by held-out estimate, nearest first."""
     noise_floor: Entry | None
-    """Two disjoint halves of the reference, or two streams of draws: the distributions behind them are the same."""
+    """Result for two disjoint halves of the reference, or two streams of draws, which have the same distribution."""
     confidence: float
-    """Of all bounds for the distributions together."""
+    """Confidence at which all bounds for the distributions hold together."""
     results: int
-    """How many results share the error: one for each source, and the noise floor."""
+    """Number of results that share the error: one for each source, and the noise floor."""
     slope: float | None
-    """W1 between two halves of the reference falls about as their size to the power of minus this; measured; None if it was not."""
+    """Measured r such that W1 between two halves of the reference falls about as n^(-r); None if it was not measured."""
     metric: str
     features: Features | None
-    """The space that all distances are taken in; None for that of the samples."""
+    """Space that all distances are measured in; None for that of the samples."""
     seed: int
     seconds: float
     environment: Environment
     warnings: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-    """Names of the sources that there is no result of: they failed, or Ctrl-C came before."""
+    """Names of the sources without a result, because they failed or the user interrupted."""
     interrupted: bool = False
 
     @property
@@ -108,22 +108,22 @@ class Comparison:
 
     @property
     def bounds(self) -> int:
-        """How many bounds for the distributions hold together."""
+        """Number of bounds for the distributions that hold together."""
         return sum(entry.population.jointly_with for entry in self.entries)
 
     @cached_property
     def population_order(self) -> tuple[Claim, ...]:
-        """What may be said of the distributions, at the joint confidence."""
+        """Claims about the distributions, at the joint confidence."""
         return self._order(lambda entry: entry.population.lower, lambda entry: entry.population.upper)
 
     @cached_property
     def samples_order(self) -> tuple[Claim, ...]:
-        """What is certain of the sample sets. Sets of unlike sizes stand unlike far from the reference for that alone."""
+        """Claims about the sample sets, which are certain; a set's size alone already affects its distance."""
         return self._order(lambda entry: entry.samples.lower, lambda entry: entry.samples.upper)
 
     @property
     def equal_counts(self) -> bool:
-        """Whether all sources were judged by as many samples."""
+        """All sources were judged by equally many samples."""
         return len({entry.samples.n_b for entry in self.ranking}) <= 1
 
     def _order(self, lower: Callable[[Entry], float], upper: Callable[[Entry], float | None]) -> tuple[Claim, ...]:
@@ -135,24 +135,24 @@ class Comparison:
         )
 
     def places(self, entry: Entry) -> tuple[int, int]:
-        """The first and the last place that a source may have among the distributions, by what is claimed of others."""
+        """First and last place that the claims leave a source among the distributions."""
         nearer = sum(claim.farther == entry.name for claim in self.population_order)
         farther = sum(claim.nearer == entry.name for claim in self.population_order)
         return 1 + nearer, len(self.ranking) - farther
 
     @cached_property
     def groups(self) -> tuple[tuple[str, ...], ...]:
-        """Runs of the ranking that no claim divides: every source of one is nearer than every source of the next."""
+        """Parts of the ranking that no claims divide: every source of a group is nearer than every source of the next."""
         return _undivided([entry.name for entry in self.ranking], self.population_order)
 
     @cached_property
     def samples_groups(self) -> tuple[tuple[str, ...], ...]:
-        """The same of the sample sets, in the order of their lower ends."""
+        """The same for the sample sets, in the order of their lower bounds."""
         return _undivided([entry.name for entry in sorted(self.ranking, key=lambda entry: entry.samples.lower)], self.samples_order)
 
     @cached_property
     def separations(self) -> tuple[Separation, ...]:
-        """For neighbours of the ranking that are not separable, about how many samples would separate them."""
+        """Approximate number of samples that would separate each pair of neighbours that is not separable."""
         claimed = {(claim.nearer, claim.farther) for claim in self.population_order}
         return tuple(
             self._separation(near, far)
@@ -163,14 +163,14 @@ class Comparison:
     def _separation(self, near: Entry, far: Entry) -> Separation:
         times, reason = times_to_separate(near.population, far.population, slope=self.slope)
         counts = [(near.samples.n_a, near.estimate.a.count), *((each.samples.n_b, each.source.count) for each in (near, far))]
-        # More draws of an endless source are not the user's to give.
+        # The user cannot add samples to an endless source.
         most = max((n for n, count in counts if count is not None), default=max(n for n, _ in counts))
         samples = None if times is None else math.ceil(times * most)
         return Separation(nearer=near.name, farther=far.name, times=times, samples=samples, reason=reason)
 
 
 def _undivided(names: list[str], claims: Sequence[Claim]) -> tuple[tuple[str, ...], ...]:
-    """Runs of ``names``, of which no cut leaves only claimed pairs across it."""
+    """Returns parts of ``names`` between the cuts that only claimed pairs cross."""
     claimed = {(claim.nearer, claim.farther) for claim in claims}
     groups: list[tuple[str, ...]] = []
     start = 0
@@ -182,29 +182,30 @@ def _undivided(names: list[str], claims: Sequence[Claim]) -> tuple[tuple[str, ..
 
 
 def times_to_separate(near: PopulationBound, far: PopulationBound, *, slope: float | None) -> tuple[float | None, str | None]:
-    r"""About how many times as many samples would bring the upper end of one source below the lower end of another.
+    r"""Estimates by which factor the number of samples must grow for the upper bound of one source to fall below the lower bound
+    of another.
 
-    With m times the samples a lower end l is taken to rise to :math:`e - (e - l) m^{-1/2}` and an upper end u to fall to
-    :math:`e + (u - e) m^{-r}`, where e is the held-out estimate. It stands for W1 here and is not above it in expectation, so the
-    number is too small where critics are slack; the slope r is that of two samples of one distribution, the slowest there is, so it
-    is too large where distributions are far apart. An estimate, then, of its order of magnitude.
+    With m times the samples, a lower bound l is assumed to rise to :math:`e - (e - l) m^{-1/2}` and an upper bound u to fall to
+    :math:`e + (u - e) m^{-r}`, where e is the held-out estimate. In expectation e does not exceed W1, for which it stands here, so
+    the factor is too small where critics are slack. The slope r is that of two samples of one distribution, the slowest there is,
+    so the factor is too large where distributions are far apart. It is an estimate of the order of magnitude.
 
     Arguments:
-        near, far: of the two sources, ordered by their estimates.
+        near, far: bounds of the two sources, ordered by their estimates.
         slope: r > 0.
 
     Returns:
-        The number m, or None with the reason why it cannot be told.
+        The factor m, or None with the reason why it cannot be estimated.
     """
     if near.upper is None:
-        return None, "there is no upper end"
+        return None, "there is no upper bound"
     if slope is None:
-        return None, "how fast upper ends fall could not be measured"
+        return None, "the rate at which upper bounds fall could not be measured"
     if far.lower <= 0:
-        return None, "the farther one is not told apart from the reference"
+        return None, "the farther source is not separated from the reference"
     distance = max(near.estimate, 0.0)
     apart, below, above = far.estimate - distance, far.estimate - far.lower, near.upper - distance
-    # A lower end of 0 says nothing of the error of its estimate; that of the other then stands for both.
+    # A lower bound of 0 says nothing about the error of its estimate, so the other error stands for both.
     if apart <= math.hypot(near.estimate - near.lower if near.lower > 0 else below, below):
         return None, "the estimates differ by less than their errors"
 
@@ -212,7 +213,7 @@ def times_to_separate(near: PopulationBound, far: PopulationBound, *, slope: flo
         return max(below, 0.0) * times**-0.5 + max(above, 0.0) * times**-slope - apart
 
     if open_by(MOST_TIMES) >= 0:
-        return None, f"by the rule more than {MOST_TIMES:,.0f} times as many, and it does not reach that far"
+        return None, f"it would take more than {MOST_TIMES:,.0f} times as many, too many to extrapolate"
     low, high = 0.0, math.log(MOST_TIMES)
     for _ in range(60):
         middle = (low + high) / 2
@@ -221,7 +222,7 @@ def times_to_separate(near: PopulationBound, far: PopulationBound, *, slope: flo
 
 
 def short_names(addresses: Sequence[str]) -> tuple[str, ...]:
-    """A name for each address, as short as tells all apart; what occurs again gets a number behind it."""
+    """Returns the shortest distinct name for each address; repeated addresses are numbered."""
     distinct = len(set(addresses))
     candidates = ([_file(address) for address in addresses], [address.partition("?")[0] for address in addresses])
     chosen = next((names for names in candidates if len(set(names)) == distinct), list(addresses))
@@ -234,6 +235,6 @@ def short_names(addresses: Sequence[str]) -> tuple[str, ...]:
 
 
 def _file(address: str) -> str:
-    """The last part of a path, without options; the whole where there is no path."""
+    """Returns the last part of a path without its options, or the whole address if it has no path."""
     location = address.partition("?")[0].rstrip("/")
     return location.rpartition("/")[2] or location

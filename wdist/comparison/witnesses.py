@@ -1,4 +1,4 @@
-"""The samples of each side that a critic tells apart most clearly."""
+"""Witnesses: the samples of each side that a critic tells apart most clearly."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from wdist.data.sources.source import EndlessSource, FiniteSource, Source, Sourc
 from wdist.errors import UsageError
 
 _DRAWS = 4096
-"""Of an endless source, among which the most extreme are sought."""
+"""Draws of an endless source among which the most extreme are found."""
 _BATCH_NUMBERS = 1 << 20
 _PURPOSE = 3
-"""Of the random stream: no draw that trained, chose or judged."""
+"""Purpose of the random stream, so that no draw has trained, selected or evaluated the critic."""
 _CHANNELS = (1, 3)
 
 
@@ -25,10 +25,10 @@ class Witnesses:
     """The most extreme samples of each side, the most extreme first."""
 
     reference: Tensor
-    """Those of the reference with the highest potentials: what the other side lacks most. Shape (k, \\*event shape), float64."""
+    """Samples of the reference with the highest potentials, which the other side lacks most: shape (k, \\*event shape), float64."""
     reference_potentials: tuple[float, ...]
     source: Tensor
-    """Those of the source with the lowest: what the reference has least of."""
+    """Samples of the source with the lowest potentials, which the reference lacks most."""
     source_potentials: tuple[float, ...]
 
 
@@ -36,15 +36,15 @@ def check_images(info: SourceInfo) -> None:
     """Refuses samples that cannot be shown as images.
 
     Raises:
-        UsageError: they are neither gray (h, w), (1, h, w), (h, w, 1) nor red, green and blue (3, h, w), (h, w, 3).
+        UsageError: they are neither gray, of shape (h, w), (1, h, w) or (h, w, 1), nor RGB, of shape (3, h, w) or (h, w, 3).
     """
     if image_axes(info.event_shape) is None:
         words = "x".join(map(str, info.event_shape)) or "1"
-        raise UsageError(f"--witness shows images, gray or RGB, and samples of {info.address} have the shape {words}; leave it out")
+        raise UsageError(f"--witness shows images, gray or RGB, but samples of {info.address} have the shape {words}; leave it out")
 
 
 def image_axes(event_shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The order that brings the axes of one sample to (height, width, channels) or (height, width); None if it is no image."""
+    """Returns the order that brings the axes of a sample to (height, width[, channels]); None if it is not an image."""
     if len(event_shape) == 2 and min(event_shape) > 1:
         return 0, 1
     if len(event_shape) != 3:
@@ -56,21 +56,21 @@ def image_axes(event_shape: tuple[int, ...]) -> tuple[int, ...] | None:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Side:
-    """One side of a comparison, as it is shown and as it is judged."""
+    """One side of a comparison, as shown and as judged."""
 
     images: Source
     source: Source
-    """The same samples, in the space that the distance is taken in."""
+    """The same samples, in the space that distances are measured in."""
 
 
 def find_witnesses(critic: FrozenCritic, reference: Side, source: Side, *, count: int, seed: int) -> Witnesses:
-    """Looks through all samples, or through draws that were not used before.
+    """Searches all samples, or draws that were not used before.
 
     Arguments:
-        critic: its potential is large on the reference and small on the source.
+        critic: has large potentials on the reference and small ones on the source.
         reference, source: finite, or endless.
-        count: at most so many of each side.
-        seed: of the draws.
+        count: maximum number for each side.
+        seed: seed of the draws.
     """
     high, above = _extreme(critic, reference, count=count, sign=1, seed=seed, number=0)
     low, below = _extreme(critic, source, count=count, sign=-1, seed=seed, number=1)
@@ -80,7 +80,7 @@ def find_witnesses(critic: FrozenCritic, reference: Side, source: Side, *, count
 def _extreme(
     critic: FrozenCritic, side: Side, *, count: int, sign: int, seed: int, number: int
 ) -> tuple[Tensor, tuple[float, ...]]:
-    """The samples with the highest values of ``sign`` times the potential, and their potentials."""
+    """Returns the samples with the highest values of ``sign`` times the potential, and their potentials."""
     kept, values = torch.empty(0, side.images.info.dim), torch.empty(0, dtype=torch.float64)
     for images, rows in _batches(side, seed=seed, number=number):
         found = torch.cat([values, critic.potentials(rows)])
@@ -90,7 +90,7 @@ def _extreme(
 
 
 def _batches(side: Side, *, seed: int, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Samples as they are shown and as they are judged, each in its units, float64, on the CPU, some at a time."""
+    """Yields batches of samples as shown and as judged, each in its units, float64, on the CPU."""
     size = max(1, _BATCH_NUMBERS // max(side.images.info.dim, side.source.info.dim))
     if isinstance(side.images, FiniteSource):
         assert isinstance(side.source, FiniteSource), "features of a finite source are as many"
@@ -98,7 +98,7 @@ def _batches(side: Side, *, seed: int, number: int) -> Iterator[tuple[Tensor, Te
             yield in_units(images, side.images.info), in_units(rows, side.source.info)
         return
     assert isinstance(side.source, EndlessSource)
-    # Two generators of one seed draw the same samples, whatever is done to them afterwards.
+    # Two generators with the same seed draw the same samples for both forms.
     streams = [random_stream(seed, number, _PURPOSE) for _ in range(2)]
     for start in range(0, _DRAWS, size):
         images, rows = (

@@ -1,4 +1,4 @@
-"""Critics that generators are trained against: two of the literature, which nothing bounds, and two that are 1-Lipschitz.
+"""Critics that generators are trained against: two from the literature without a certificate, and two that are 1-Lipschitz.
 
 References:
     Arjovsky, Chintala & Bottou (2017), Wasserstein GAN, arXiv:1701.07875 (weight clipping).
@@ -13,52 +13,30 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from wdist.critics.catalogue import RECIPES
 from wdist.critics.critic import Critic
 from wdist.critics.frozen import FrozenCritic
-from wdist.critics.recipe import CriticRecipe
 from wdist.critics.settings import CriticSettings
 from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError
-from wdist.gan.settings import GanSettings
+from wdist.gan.settings import CRITICS, GanSettings
 from wdist.lipschitz.conv_patches import ImageShape
+from wdist.training.catalogue import CATALOGUE
+from wdist.training.kind import DataShape
+from wdist.training.networks import NetworkKind
 from wdist.training.optimizers import Adam, Optimizer, make_optimizers
-from wdist.training.penalties.catalogue import penalty
-from wdist.training.penalties.penalty import Penalty
 
 _CLIP = 0.01
-"""Of the source, for every parameter."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What suits a critic where the settings say nothing."""
-
-    critic_steps: int
-    critic_learning_rate: float
-    learning_rate: float
-    """Of the generator."""
-    certified: bool
-    """It is 1-Lipschitz, so that it proves a lower bound."""
-
-
-PLANS = {
-    "weight-clipping": Plan(critic_steps=5, critic_learning_rate=5e-4, learning_rate=5e-4, certified=False),
-    "gradient-penalty": Plan(critic_steps=5, critic_learning_rate=5e-4, learning_rate=5e-4, certified=False),
-    "groupsort": Plan(critic_steps=2, critic_learning_rate=0.02, learning_rate=5e-4, certified=True),
-    "groupsort-conv": Plan(critic_steps=2, critic_learning_rate=0.02, learning_rate=5e-4, certified=True),
-}
-"""The sources of the first two have rates of 5e-5 and 1e-4 for a hundred thousand steps; with these a few hundred show digits."""
+"""Largest magnitude of a parameter, as in the paper."""
 
 
 class PlainConvCritic(Critic):
-    """Two convolutions and two fully connected layers with leaky ReLU, from flattened images; nothing bounds its slope.
+    """Two convolutions and two fully connected layers with leaky ReLU, for flattened images; its slope is not bounded.
 
     Arguments:
-        image: shape of one image.
+        image: shape of an image.
         width: units of the fully connected layer; an eighth of them are the channels of the second convolution.
-        generator: of the weights, on the CPU.
-        clip: magnitude that no parameter exceeds; None for no limit.
+        generator: draws the weights, on the CPU.
+        clip: largest magnitude of a parameter; None for no limit.
     """
 
     def __init__(self, image: ImageShape, *, width: int, generator: torch.Generator, clip: float | None) -> None:
@@ -88,14 +66,14 @@ class PlainConvCritic(Critic):
 
     @torch.no_grad()
     def constrain_(self, *, tightly: bool = False) -> None:
-        """Clips, where there is a limit."""
+        """Clips the parameters if there is a limit."""
         del tightly
         if self.clip is not None:
             for parameter in self.parameters():
                 parameter.clamp_(-self.clip, self.clip)
 
     def freeze(self, standardisation: Standardisation, *, lipschitz: float = 1.0) -> FrozenCritic:
-        """There is nothing to freeze.
+        """Refuses: the critic has no certificate.
 
         Raises:
             CertificateError: always.
@@ -104,50 +82,49 @@ class PlainConvCritic(Critic):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opponent:
-    """A critic with all that its training needs."""
+class TrainableCritic:
+    """A critic with everything that its training needs."""
 
-    critic: Critic
+    network: Critic
     optimizers: Sequence[Optimizer]
     steps: int
-    """For each step of the generator."""
+    """Steps for each step of the generator."""
     penalised: bool
+    """A gradient penalty is subtracted from its dual value."""
     certified: bool
 
-    def price(self, generator: torch.Generator) -> Penalty | None:
-        """What is taken off its dual value, with its randomness from ``generator``; None for nothing."""
-        return penalty("gradient-penalty", generator) if self.penalised else None
 
-
-def make_opponent(settings: GanSettings, event_shape: tuple[int, ...], device: torch.device) -> Opponent:
-    """The critic of some settings with fresh weights."""
-    plan, generator = PLANS[settings.critic], torch.Generator().manual_seed(settings.seed)
-    rate = settings.critic_learning_rate or plan.critic_learning_rate
-    critic: Critic
+def make_critic(settings: GanSettings, event_shape: tuple[int, ...], device: torch.device) -> TrainableCritic:
+    """Builds the critic of some settings with fresh weights."""
+    defaults, generator = CRITICS[settings.critic], torch.Generator().manual_seed(settings.seed)
+    rate = settings.critic_learning_rate or defaults.critic_learning_rate
+    network: Critic
     optimizers: Sequence[Optimizer]
-    if plan.certified:
-        critic = _certified(settings, event_shape, generator).to(device)
-        optimizers = make_optimizers(critic, name="muon", learning_rate=rate)
+    if defaults.certified:
+        network = _certified(settings, event_shape, generator).to(device)
+        optimizers = make_optimizers(network, name="muon", learning_rate=rate)
     else:
         clip = _CLIP if settings.critic == "weight-clipping" else None
         image = ImageShape.of_event(event_shape)
-        critic = PlainConvCritic(image, width=settings.critic_width, generator=generator, clip=clip).to(device)
-        # Without momentum, as both sources: RMSProp is Adam without it.
-        optimizers = [Adam(critic.parameters(), lr=rate, betas=(0.0, 0.9))]
-    return Opponent(
-        critic=critic,
+        network = PlainConvCritic(image, width=settings.critic_width, generator=generator, clip=clip).to(device)
+        # Without momentum, as in both papers: RMSProp is Adam without it.
+        optimizers = [Adam(network.parameters(), lr=rate, betas=(0.0, 0.9))]
+    return TrainableCritic(
+        network=network,
         optimizers=optimizers,
-        steps=settings.critic_steps or plan.critic_steps,
+        steps=settings.critic_steps or defaults.critic_steps,
         penalised=settings.critic == "gradient-penalty",
-        certified=plan.certified,
+        certified=defaults.certified,
     )
 
 
 def _certified(settings: GanSettings, event_shape: tuple[int, ...], generator: torch.Generator) -> Critic:
-    """MaxMin between orthonormal layers, as appendix H.3 has it."""
-    recipe = RECIPES["groupsort-conv" if settings.critic == "groupsort-conv" else "groupsort-bjorck"]
-    assert isinstance(recipe, CriticRecipe)
+    """Builds MaxMin activations between orthonormal layers, as in appendix H.3."""
+    kind = CATALOGUE["groupsort-conv" if settings.critic == "groupsort-conv" else "groupsort-bjorck"]
+    assert isinstance(kind, NetworkKind)
     width = -(-settings.critic_width // 2) * 2  # pairs are sorted
-    chosen = CriticSettings(activation="maxmin", width=width).filled(depth=4 if settings.critic == "groupsort" else None)
     dim = int(torch.Size(event_shape).numel())
-    return recipe.build(dim, chosen, generator, event_shape=event_shape)
+    shape = DataShape(event_shape=event_shape, dim=dim, participation=float(dim), samples=None)
+    spec = kind.resolve(CriticSettings(activation="maxmin", width=width), shape)
+    assert isinstance(spec.kind, NetworkKind)
+    return spec.kind.build(spec, shape, generator)

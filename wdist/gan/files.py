@@ -1,4 +1,4 @@
-"""The folder of a training: checkpoints that ``wdist estimate`` reads, sheets of samples, and the state that resuming needs."""
+"""Folder of a training: checkpoints that ``wdist estimate`` reads, sheets of samples, and the state for resuming."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from wdist.errors import OutputError, SourceError, UsageError
 from wdist.files import atomic_write, check_writable
-from wdist.gan.player import Game
+from wdist.gan.game import Game
 from wdist.gan.settings import GanSettings
 
 FORMAT = "wdist-gan-1"
@@ -21,64 +21,75 @@ STATE, FINAL, EXPORTED, SHEET = "state.safetensors", "generator.safetensors", "g
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What was noted of the generator at a checkpoint."""
+    """Measurement of the generator at a checkpoint."""
 
     step: int
     lower: float | None
-    """W1 between some of the images and as many of the generator's is certainly not below; None without a certificate."""
+    """Certain lower bound of W1 between some of the images and equally many generated ones; None without a certificate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SavedState:
-    """What a state file holds."""
+    """Content of a state file."""
 
     settings: GanSettings
     digest: str
-    """Of the images."""
+    """Digest of the images."""
     steps: int
     tensors: dict[str, Tensor]
     measured: tuple[Measured, ...]
-    """At each checkpoint so far."""
+    """One measurement for each checkpoint so far."""
 
 
 def check_new(folder: Path) -> None:
     """Refuses the folder of another training.
 
     Raises:
-        OutputError: it holds one already, or is none.
+        OutputError: it already holds a training, or is not a folder.
     """
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"-o {folder} is a file; name a folder")
     if (folder / STATE).exists():
-        raise OutputError(f"-o {folder} holds a training already; go on with it by --resume, or name another folder")
+        raise OutputError(f"-o {folder} already holds a training; continue it with --resume, or name another folder")
 
 
 def prepare(folder: Path) -> None:
-    """Makes the folder where it is not there, before anything is computed for it.
+    """Makes sure, before anything is computed, that the folder exists and can be written to.
 
     Raises:
-        OutputError: it cannot be made, or not be written to.
+        OutputError: it cannot be created or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"-o {folder} cannot be made ({(error.strerror or str(error)).lower()}); name another folder") from error
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"-o {folder} cannot be created ({reason}); name another folder") from error
     check_writable(folder / STATE, option="-o")
 
 
 def address(path: Path, settings: GanSettings, event_shape: tuple[int, ...]) -> str:
-    """The address of a checkpoint, for every command that reads a source."""
+    """Returns the address of a checkpoint, which every command reads as a source."""
     shape = "x".join(map(str, event_shape))
     return f"{path}?factory=wdist.gan.generators:image_generator&shape={shape}&inputs={settings.latent}&width={settings.width}"
 
 
-def save_generator(path: Path, generator: nn.Module) -> None:
-    """Writes the weights of a generator in evaluation mode."""
-    atomic_write(path, save({name: tensor.contiguous() for name, tensor in generator.state_dict().items()}))
+def save_checkpoint(folder: Path, step: int, generator: nn.Module, sheet: bytes) -> Path:
+    """Writes the weights of a generator in evaluation mode and a sheet of its samples, numbered and as the latest ones.
+
+    Returns:
+        The numbered file of weights.
+    """
+    weights = save({name: tensor.contiguous() for name, tensor in generator.state_dict().items()})
+    path = folder / f"generator-{step:06d}.safetensors"
+    atomic_write(path, weights)
+    atomic_write(folder / f"samples-{step:06d}.png", sheet)
+    atomic_write(folder / FINAL, weights)
+    atomic_write(folder / SHEET, sheet)
+    return path
 
 
 def export_generator(path: Path, generator: nn.Module, latent: int) -> None:
-    """Writes a generator as a program of ``torch.export`` that takes any number of latents."""
+    """Writes a generator as a ``torch.export`` program that takes any number of latents."""
     batch = torch.export.Dim("batch", min=1, max=1 << 20)
     program = torch.export.export(generator, (torch.zeros(4, latent),), dynamic_shapes=({0: batch},))
     file = io.BytesIO()
@@ -87,21 +98,21 @@ def export_generator(path: Path, generator: nn.Module, latent: int) -> None:
 
 
 def save_state(folder: Path, game: Game, digest: str, measured: tuple[Measured, ...]) -> None:
-    """Writes all that the next step depends on."""
-    told = {
+    """Writes everything that the next step depends on."""
+    training = {
         "settings": asdict(game.settings),
         "digest": digest,
         "steps": game.steps,
         "measured": [asdict(each) for each in measured],
     }
-    atomic_write(folder / STATE, save(game.tensors(), metadata={"format": FORMAT, "training": json.dumps(told)}))
+    atomic_write(folder / STATE, save(game.tensors(), metadata={"format": FORMAT, "training": json.dumps(training)}))
 
 
 def load_state(folder: Path) -> SavedState:
     """Reads the state of a training.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no state.
         SourceError: the file is damaged or of another kind.
     """
     path = folder / STATE
@@ -112,14 +123,14 @@ def load_state(folder: Path) -> SavedState:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         if metadata.get("format") != FORMAT:
-            raise ValueError("it is of another kind")
-        told = json.loads(metadata["training"])
+            raise ValueError("it has another format")
+        training = json.loads(metadata["training"])
         return SavedState(
-            settings=GanSettings(**told["settings"]),
-            digest=str(told["digest"]),
-            steps=int(told["steps"]),
+            settings=GanSettings(**training["settings"]),
+            digest=str(training["digest"]),
+            steps=int(training["steps"]),
             tensors=tensors,
-            measured=tuple(Measured(**each) for each in told["measured"]),
+            measured=tuple(Measured(**each) for each in training["measured"]),
         )
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, UsageError) as error:
-        raise SourceError(f"{path} is no readable state of a training ({error}); start anew in another folder") from error
+        raise SourceError(f"{path} is not a readable state of a training ({error}); start again in another folder") from error

@@ -1,4 +1,4 @@
-"""Generators of images: transposed convolutions from a latent vector, of the size of DCGAN and InfoGAN.
+"""Generators of images: transposed convolutions from a latent vector, similar in size to DCGAN and InfoGAN.
 
 References:
     Radford, Metz & Chintala (2016), Unsupervised representation learning with deep convolutional generative adversarial networks,
@@ -14,22 +14,20 @@ from torch import Tensor, nn
 from wdist.errors import UsageError
 from wdist.lipschitz.conv_patches import CHANNELS, ImageShape
 
-FULL_WIDTH = 128
-"""Channels of the widest convolution, as the sources have them for MNIST."""
 _UNITS_PER_CHANNEL = 8
-"""Of the fully connected layer: 1024 at full width."""
+"""Units of the fully connected layer for each channel of the widest convolution, as in the papers: 1024 for 128."""
 _LARGEST_START = 8
-"""Rows and columns, at most, of the image that the convolutions begin with."""
+"""Most rows and columns of the image that the convolutions begin with."""
 
 
 class ImageGenerator(nn.Module):
     """Maps latent vectors to images in [0, 1].
 
     Two fully connected layers make a small image, and each transposed convolution doubles it; where the size cannot be halved so
-    often, the image is cut out of a larger one. Batch normalisation as in the sources; in evaluation it is a fixed map.
+    often, the image is cut out of a larger one. Batch normalisation as in the papers; in evaluation mode it is a fixed map.
 
     Arguments:
-        image: shape of one image.
+        image: shape of an image.
         latent: size of the latent vector.
         width: channels of the first convolution; they are halved at each doubling.
     """
@@ -58,7 +56,7 @@ class ImageGenerator(nn.Module):
         self.convolutions = nn.Sequential(*layers)
 
     def initialise_(self, generator: torch.Generator) -> None:
-        """Fresh weights from ``generator``, on the CPU: normal with the deviation that keeps the scale behind a ReLU."""
+        """Draws fresh normal weights from ``generator``, on the CPU, with the deviation that keeps the scale through a ReLU."""
         with torch.no_grad():
             for module in self.modules():
                 if isinstance(module, nn.Linear | nn.ConvTranspose2d):
@@ -68,7 +66,7 @@ class ImageGenerator(nn.Module):
                         module.bias.zero_()
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images of shape (n, \\*event shape), in the layout of the data, from latents of shape (n, latent)."""
+        """Returns images of shape (n, \\*event shape), in the layout of the data, for latents of shape (n, latent)."""
         small = self.dense(z).unflatten(1, (self.width, *self.start))
         images = torch.sigmoid(self.convolutions(small))[:, :, : self.image.height, : self.image.width]
         if self.image.layout == "hwc":
@@ -77,7 +75,7 @@ class ImageGenerator(nn.Module):
 
 
 class _Gray(nn.Module):
-    """Gray images without their axis of channels."""
+    """Gray images without their channel axis."""
 
     def __init__(self, network: ImageGenerator) -> None:
         super().__init__()
@@ -89,20 +87,20 @@ class _Gray(nn.Module):
 
 
 def image_generator(shape: str = "28x28", inputs: int = 64, width: int = 64) -> nn.Module:
-    """The factory of an address: ``generator.safetensors?factory=wdist.gan.generators:image_generator&shape=28x28``.
+    """Factory named by an address: ``generator.safetensors?factory=wdist.gan.generators:image_generator&shape=28x28``.
 
     Arguments:
-        shape: of one image, as the data have it: ``28x28``, ``3x32x32`` or ``32x32x3``.
+        shape: shape of an image in the layout of the data: ``28x28``, ``3x32x32`` or ``32x32x3``.
         inputs: size of the latent vector.
         width: channels of the first convolution.
 
     Raises:
-        UsageError: no such generator can be made.
+        UsageError: a size is out of range, or the shape is not that of an image.
     """
     event_shape = parse_shape(str(shape))
     for name, value, most in (("inputs", inputs, 65_536), ("width", width, 4096)):
         if not isinstance(value, int) or not 1 <= value <= most:
-            raise UsageError(f"{name}={value} is no size of a generator; give a whole number from 1 to {most}")
+            raise UsageError(f"{name}={value} is not a size of a generator; give a whole number from 1 to {most}")
     network = ImageGenerator(ImageShape.of_event(event_shape), latent=inputs, width=width)
     return _Gray(network) if len(event_shape) == 2 else network
 
@@ -111,16 +109,16 @@ def parse_shape(text: str) -> tuple[int, ...]:
     """Reads ``28x28`` or ``3x32x32``.
 
     Raises:
-        UsageError: the text is no shape of an image.
+        UsageError: the text is not the shape of an image.
     """
     sizes = tuple(int(size) for size in text.split("x")) if re.fullmatch(r"[1-9]\d{0,3}(x[1-9]\d{0,3}){1,2}", text) else ()
     if not is_image(sizes):
-        raise UsageError(f"shape={text} is no shape of an image; write 28x28, 3x32x32 or 32x32x3")
+        raise UsageError(f"shape={text} is not the shape of an image; write 28x28, 3x32x32 or 32x32x3")
     return sizes
 
 
 def is_image(event_shape: tuple[int, ...]) -> bool:
-    """Whether samples of a shape are images that a generator can make: with 1, 3 or 4 channels, from 4 to 512 pixels wide."""
+    """Returns whether a generator can make samples of a shape: images with 1, 3 or 4 channels, from 4 to 512 pixels wide."""
     image = ImageShape.of_event(event_shape)
     of_known_form = len(event_shape) == 2 or (len(event_shape) == 3 and image.channels in CHANNELS and image.height > 1)
     return of_known_form and min(image.height, image.width) >= 4 and max(image.height, image.width) <= 512

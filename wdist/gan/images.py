@@ -1,9 +1,12 @@
-"""The images that a generator learns from, in memory."""
+"""Images that a generator learns from, in memory, and sheets that show images at a glance."""
 
 import hashlib
+import io
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from wdist.data.access import Access
@@ -15,9 +18,13 @@ from wdist.data.standardisation import Standardisation
 from wdist.errors import SourceError, UsageError
 from wdist.gan.generators import is_image
 
-_LOOKED_AT = 20_000
-"""Images that shift and spread follow from."""
+_FIT_IMAGES = 20_000
+"""Images that the standardisation is fitted on."""
 _ROUNDING = 1e-6
+_SHOWN_PIXELS = 28
+"""Smaller images are enlarged on a sheet."""
+_COLUMNS = 10
+_GAP = 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,15 +38,15 @@ class Images:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """Of one image."""
+        """Shape of an image."""
         return self.rows.info.event_shape
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """``n`` images with replacement, float32, shape (n, dim), in [0, 1]."""
+        """Draws ``n`` images with replacement, float32, shape (n, dim), in [0, 1]."""
         return self.rows.take(torch.randint(self.rows.count, (n,), generator=generator), torch.float32)
 
     def spread_out(self, n: int) -> Tensor:
-        """At most ``n`` images evenly over the source, float64, shape (n, dim)."""
+        """Returns at most ``n`` images, evenly spread over the source, float64, shape (n, dim)."""
         return self.rows.take(evenly(self.rows.count, n))
 
 
@@ -47,26 +54,60 @@ def load_images(address: str, access: Access, *, seed: int = 0) -> Images:
     """Reads the images of an address.
 
     Raises:
-        SourceError: they cannot be read, are no images, or do not fit into memory.
+        SourceError: they cannot be read, are not images, or do not fit into memory.
         UsageError: their values do not lie in [0, 1].
     """
     source = open_source(address, access, seed=seed)
     shape = source.info.event_shape
     if not is_image(shape):
-        sizes = "x".join(map(str, shape)) or "a single number"
+        sizes = "x".join(map(str, shape)) or "1"
         raise SourceError(
-            f"{address}: its samples ({sizes}) are no images; give a source of shape 28x28, 3x32x32 or 32x32x3, at most 512 wide"
+            f"{address}: samples of shape {sizes} are not images; give images of shape 28x28, 3x32x32 or 32x32x3, at most 512 wide"
         )
     if isinstance(source, EndlessSource):
         raise SourceError(f"{address} draws without end; a generator learns from a fixed set of images, so give a file or a folder")
     if not fits(source.nbytes):
         raise SourceError(f"{address} holds {size_text(source.nbytes)}, too much for memory; take a part with ?limit=50000")
     rows = ResidentRows(values=source.read(slice(0, source.count)), info=source.info)
-    seen = rows.take(evenly(rows.count, _LOOKED_AT))
+    seen = rows.take(evenly(rows.count, _FIT_IMAGES))
     low, high = float(seen.min()), float(seen.max())
     if not (-_ROUNDING <= low and high <= 1 + _ROUNDING):
         raise UsageError(
-            f"{address}: its values reach from {low:g} to {high:g}; a generator makes images in [0, 1], so scale them to that"
+            f"{address}: its values range from {low:g} to {high:g}; a generator makes images in [0, 1], so scale them to that"
         )
     digest = hashlib.sha256(rows.values.contiguous().numpy().tobytes()).hexdigest()
     return Images(rows=rows, standardisation=Standardisation.fit(seen, seen), digest=digest)
+
+
+def image_sheet(images: Tensor) -> bytes:
+    """Arranges images row by row on a white page.
+
+    Arguments:
+        images: shape (n, h, w), (n, c, h, w) or (n, h, w, c), in [0, 1]; a fourth channel is left out.
+
+    Returns:
+        Content of a PNG file.
+    """
+    pixels = _as_rgb(images)
+    factor = -(-_SHOWN_PIXELS // pixels.shape[1])
+    pixels = pixels.repeat(factor, axis=1).repeat(factor, axis=2)
+    n, height, width, _ = pixels.shape
+    rows = -(-n // _COLUMNS)
+    page = np.full((rows * (height + _GAP) + _GAP, _COLUMNS * (width + _GAP) + _GAP, 3), 255, dtype=np.uint8)
+    for position, image in enumerate(pixels):
+        row, column = divmod(position, _COLUMNS)
+        top, left = row * (height + _GAP) + _GAP, column * (width + _GAP) + _GAP
+        page[top : top + height, left : left + width] = image
+    file = io.BytesIO()
+    Image.fromarray(page).save(file, format="PNG", optimize=True)
+    return file.getvalue()
+
+
+def _as_rgb(images: Tensor) -> np.ndarray:
+    """Returns uint8 of shape (n, h, w, 3)."""
+    if images.ndim == 3:
+        images = images.unsqueeze(-1)
+    elif images.shape[1] in (1, 3, 4) and images.shape[-1] not in (1, 3, 4):
+        images = images.permute(0, 2, 3, 1)
+    images = images[..., :3].expand(-1, -1, -1, 3) if images.shape[-1] == 1 else images[..., :3]
+    return (images.clamp(0, 1) * 255).round().byte().numpy()

@@ -6,11 +6,7 @@ References:
 """
 
 import math
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,18 +20,17 @@ from wdist.data.access import Access
 from wdist.data.measure import random_stream
 from wdist.environment import Environment, choose_device, environment
 from wdist.errors import SourceError, TrainingDiverged, UsageError
-from wdist.files import atomic_write
 from wdist.gan import files
-from wdist.gan.images import Images, load_images
-from wdist.gan.player import Game
+from wdist.gan.game import Game
+from wdist.gan.images import Images, image_sheet, load_images
 from wdist.gan.settings import GanSettings
-from wdist.gan.sheet import drawn
-from wdist.training.budget import Budget, Clock
+from wdist.interruption import Interruption, deferred_interrupts
+from wdist.training.budget import Budget
 
 STEPS = 4000
-"""Steps of a training for which neither steps nor a time is given."""
+"""Steps of a training without a budget."""
 CHECKPOINTS = 10
-"""Checkpoints of one training, evenly spread over its budget."""
+"""Checkpoints of a training, evenly spread over its budget."""
 COMPARED = 2048
 """Images of each side that a certified bound is stated for."""
 _SHOWN = 100
@@ -45,28 +40,25 @@ _EVALUATED = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """The progress of a training at one of its checkpoints."""
+    """Progress of a training at a checkpoint."""
 
     step: int
     fraction: float
-    """Share of the budget that is spent."""
-    seconds: float
-    """Time since this call began."""
+    """Share of the budget that is used up."""
     rate: float
-    """Steps per second since then."""
+    """Steps a second since this call began."""
     seconds_left: float
-    """Time until the budget ends, at that rate."""
+    """Seconds until the budget ends, at that rate."""
     lower: float | None
-    """A lower bound for W1 between :attr:`compared` images and as many generated ones, which holds for certain; None without a
-    certificate."""
+    """Certain lower bound of W1 between :attr:`compared` images and equally many generated ones; None without a certificate."""
     compared: int
-    path: Path
     address: str
+    """Address of the checkpoint, which every command accepts as a source."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GanResult:
-    """A trained generator in its folder."""
+    """Trained generator in its folder."""
 
     settings: GanSettings
     folder: Path
@@ -75,18 +67,18 @@ class GanResult:
     seconds: float
     interrupted: bool
     resumed_at: int | None
-    """The step from which this call resumed; None where it started a new training."""
+    """Step from which this call resumed; None for a new training."""
     generator: str
     """Address of the last checkpoint, which every command accepts as a source."""
     exported: str | None
-    """Address of the same generator as a program, which needs ``--trust``; None if the training was interrupted."""
+    """Path of the same generator as a program, which needs ``--trust``; None if the training was interrupted."""
     sheet: Path
     compared: int
     """Images of each side in the bounds of :attr:`measured`."""
     measured: tuple[files.Measured, ...]
-    """One entry for each checkpoint, including those from before a resumption."""
+    """One measurement for each checkpoint, including those from before a resumption."""
     checkpoints: tuple[str, ...]
-    """Addresses of the numbered checkpoints that this call wrote, in their order."""
+    """Addresses of the numbered checkpoints that this call wrote, in order."""
     environment: Environment
 
 
@@ -105,129 +97,135 @@ def train_gan(
     """Trains a generator against a critic and leaves its checkpoints in a folder.
 
     The same settings and steps give the same weights on one machine, however often the training is interrupted and resumed. Ctrl-C
-    ends it after the step in hand and saves what a resumption needs.
+    ends the training after the current step and saves the state for resuming.
 
     Arguments:
-        folder: for all files.
-        settings: of a new training; a resumed one has its own.
-        steps: of the generator, those before a resumption included.
-        budget: a length of time instead, from now.
-        resume: go on with the training in ``folder``.
-        changes: settings that were asked for at a resumption; they must be those of the training.
-        device: of the training.
-        access: what opening the images may do.
-        observer: is told of each checkpoint.
+        folder: folder for all files.
+        settings: settings of a new training; a resumed one has its own.
+        steps: steps of the generator, including those before a resumption.
+        budget: a length of time instead, from now on.
+        resume: continue the training in ``folder``.
+        changes: settings that the user asked for when resuming; they must be those of the training.
+        device: device of the training.
+        access: permissions for opening the images.
+        observer: receives each checkpoint.
 
     Raises:
         UsageError: options contradict each other or the training that is resumed.
-        OutputError: the folder cannot be written to, or holds a training already.
+        OutputError: the folder cannot be written to, or already holds a training.
         SourceError: the images cannot be read.
-        TrainingDiverged: weights became nan or infinite; the last checkpoint stands.
+        TrainingDiverged: weights became nan or infinite; the last checkpoint is kept.
+        KeyboardInterrupt: the user interrupted before there was anything to save.
     """
     folder, chosen = Path(folder).expanduser(), choose_device(device)
     limit = _limit(steps, budget)
-    saved = files.load_state(folder) if resume else None
-    if saved is not None:
-        _check_agrees(saved.settings, changes or {})
-        settings = saved.settings
-        if limit.steps is not None and limit.steps <= saved.steps:
-            raise UsageError(f"-o {folder} holds {saved.steps:,} steps already; ask for more with --steps {2 * saved.steps}")
-    if settings is None:
-        raise UsageError("a new training needs images; name them with --data ADDRESS")
+    saved = _resumed(folder, limit, changes or {}) if resume else None
     if saved is None:
         files.check_new(folder)
-    # Which images ?limit= takes is a random choice of the training, too.
+    else:
+        settings = saved.settings
+    if settings is None:
+        raise UsageError("a new training needs images; name them with --data ADDRESS")
+    # The rows that ?limit= takes are a random choice of the training, too.
     images = load_images(settings.data, access, seed=settings.seed)
     files.prepare(folder)
     game = Game(settings, images, chosen)
     if saved is not None:
         _restore(game, saved, images, folder)
-    return _Course(game, images, folder, observer, saved).run(limit)
+    return _Training(game, images, folder, limit, observer, saved).run()
 
 
-class _Course:
-    """A running training, and the checkpoints that it has written so far."""
+class _Training:
+    """A running training and the checkpoints that it has written so far."""
 
     def __init__(
-        self, game: Game, images: Images, folder: Path, observer: Callable[[Checkpoint], None], saved: files.SavedState | None
+        self,
+        game: Game,
+        images: Images,
+        folder: Path,
+        limit: Budget,
+        observer: Callable[[Checkpoint], None],
+        saved: files.SavedState | None,
     ) -> None:
         self._game, self._images, self._folder, self._observer = game, images, folder, observer
+        self._clock, self._began_at = limit.start(), game.steps
+        self._due = self._checkpoints_passed() + 1
+        self._stepping = False
+        """A step is under way, so that the state is no state between steps."""
+        self._reached: int | None = None
+        """Step of the last checkpoint."""
         self._resumed_at = None if saved is None else saved.steps
         self._measured = () if saved is None else saved.measured
         self._written: list[str] = []
 
-    def run(self, limit: Budget) -> GanResult:
-        """Trains until the budget ends, or until Ctrl-C."""
-        game, clock = self._game, limit.start()
-        began_at, interrupted, between_steps, told = game.steps, False, True, -1
-        due = math.floor(clock.fraction(game.steps) * CHECKPOINTS) + 1
-        with _postponed() as asked_to_stop:
-            try:
-                while clock.fraction(game.steps) < 1:
-                    between_steps = False
-                    game.step()
-                    between_steps = True
-                    spent = clock.fraction(game.steps)
-                    if asked_to_stop():
-                        raise KeyboardInterrupt
-                    if spent >= due / CHECKPOINTS or spent >= 1:
-                        due, told = math.floor(spent * CHECKPOINTS) + 1, game.steps
-                        self._checkpoint(clock, began_at)
-            except KeyboardInterrupt:
-                interrupted = True
-                # A second Ctrl-C does not wait for the step; what it leaves is no state to go on from.
-                if between_steps and told != game.steps:
-                    self._checkpoint(clock, began_at)
-                if not self._written:
-                    raise
-        return self._finish(clock, interrupted=interrupted)
+    def run(self) -> GanResult:
+        """Trains until the budget ends or the user interrupts."""
+        interruption = Interruption()
+        interruption.attempt(self._train)
+        if self._reached != self._game.steps and not self._stepping:
+            self._checkpoint()
+        if not self._written:
+            raise KeyboardInterrupt
+        return self._result(interrupted=interruption.requested)
 
-    def _checkpoint(self, clock: Clock, began_at: int) -> None:
+    def _train(self) -> None:
+        """Takes steps and writes the checkpoints that are due; an interruption waits for the end of both."""
+        while self._clock.fraction(self._game.steps) < 1:
+            with deferred_interrupts():
+                self._stepping = True
+                self._game.step()
+                self._stepping = False
+                passed = self._checkpoints_passed()
+                if passed >= self._due:
+                    self._due = passed + 1
+                    self._checkpoint()
+
+    def _checkpoints_passed(self) -> int:
+        return math.floor(self._clock.fraction(self._game.steps) * CHECKPOINTS)
+
+    def _checkpoint(self) -> None:
         """Writes weights, sample sheet and state, and notifies the observer."""
         game = self._game
+        self._reached = game.steps
         generator = game.averaged()
         if not all(bool(torch.isfinite(tensor).all()) for tensor in generator.state_dict().values()):
             raise TrainingDiverged(
                 f"the generator's weights became nan before step {game.steps}; try a lower --learning-rate in another folder"
             )
-        lower = self._proved(generator)
+        lower = self._lower_bound(generator)
         self._measured = (*self._measured, files.Measured(step=game.steps, lower=lower))
-        path = self._folder / f"generator-{game.steps:06d}.safetensors"
-        page = drawn(generator, self._latents(_SHOWN, _SHEET_SIDE))
-        for weights, sheet in ((path, f"samples-{game.steps:06d}.png"), (self._folder / files.FINAL, files.SHEET)):
-            files.save_generator(weights, generator)
-            atomic_write(self._folder / sheet, page)
+        with torch.no_grad():
+            sheet = image_sheet(generator(self._latents(_SHOWN, _SHEET_SIDE)))
+        path = files.save_checkpoint(self._folder, game.steps, generator, sheet)
         files.save_state(self._folder, game, self._images.digest, self._measured)
-        address = self._address(path)
-        self._written.append(address)
-        seconds, budget = clock.seconds, clock.budget
-        rate = (game.steps - began_at) / max(seconds, 1e-9)
+        self._written.append(files.address(path, game.settings, self._images.event_shape))
+        self._observer(self._progress(lower))
+
+    def _progress(self, lower: float | None) -> Checkpoint:
+        game, seconds, budget = self._game, self._clock.seconds, self._clock.budget
+        rate = (game.steps - self._began_at) / max(seconds, 1e-9)
         left = (budget.seconds or 0.0) - seconds if budget.steps is None else (budget.steps - game.steps) / max(rate, 1e-9)
-        self._observer(
-            Checkpoint(
-                step=game.steps,
-                fraction=clock.fraction(game.steps),
-                seconds=seconds,
-                rate=rate,
-                seconds_left=max(0.0, left),
-                lower=lower,
-                compared=self._compared,
-                path=path,
-                address=address,
-            )
+        return Checkpoint(
+            step=game.steps,
+            fraction=self._clock.fraction(game.steps),
+            rate=rate,
+            seconds_left=max(0.0, left),
+            lower=lower,
+            compared=self._compared,
+            address=self._written[-1],
         )
 
-    def _proved(self, generator: nn.Module) -> float | None:
-        """The lower bound for some images and as many of the generator's, in the units of the data."""
-        game = self._game
-        if not game.opponent.certified:
+    def _lower_bound(self, generator: nn.Module) -> float | None:
+        """Returns the certain bound for some images and equally many generated ones, in the units of the data."""
+        critic = self._game.critic
+        if not critic.certified:
             return None
-        critic = game.opponent.critic.freeze(self._images.standardisation)
+        frozen = critic.network.freeze(self._images.standardisation)
         a = self._images.spread_out(COMPARED)
         with torch.no_grad():
             b = generator(self._latents(len(a), _COMPARED_SIDE)).flatten(1).double()
-        bound = certify(critic).lipschitz_bound
-        return lower_bound(evaluate(critic, a.split(_EVALUATED)), evaluate(critic, b.split(_EVALUATED)), bound)
+        bound = certify(frozen).lipschitz_bound
+        return lower_bound(evaluate(frozen, a.split(_EVALUATED)), evaluate(frozen, b.split(_EVALUATED)), bound)
 
     @property
     def _compared(self) -> int:
@@ -237,15 +235,10 @@ class _Course:
         settings = self._game.settings
         return torch.randn(n, settings.latent, generator=random_stream(settings.seed, side, 0))
 
-    def _address(self, path: Path) -> str:
-        return files.address(path, self._game.settings, self._images.event_shape)
-
-    def _finish(self, clock: Clock, *, interrupted: bool) -> GanResult:
-        game, folder = self._game, self._folder
-        seconds = clock.seconds
-        exported = None
-        if not interrupted:
-            exported = folder / files.EXPORTED
+    def _result(self, *, interrupted: bool) -> GanResult:
+        game, folder, seconds = self._game, self._folder, self._clock.seconds
+        exported = None if interrupted else folder / files.EXPORTED
+        if exported is not None:
             files.export_generator(exported, game.averaged(), game.settings.latent)
         return GanResult(
             settings=game.settings,
@@ -255,7 +248,7 @@ class _Course:
             seconds=seconds,
             interrupted=interrupted,
             resumed_at=self._resumed_at,
-            generator=self._address(folder / files.FINAL),
+            generator=files.address(folder / files.FINAL, game.settings, self._images.event_shape),
             exported=None if exported is None else str(exported),
             sheet=folder / files.SHEET,
             compared=self._compared,
@@ -273,18 +266,21 @@ def _limit(steps: int | None, budget: Budget | str | None) -> Budget:
     return budget or Budget(steps=STEPS if steps is None else steps)
 
 
-def _check_agrees(settings: GanSettings, changes: dict[str, Any]) -> None:
-    """Refuses a resumption that would be another training.
+def _resumed(folder: Path, limit: Budget, changes: dict[str, Any]) -> files.SavedState:
+    """Reads the state of a training that is to be resumed.
 
     Raises:
-        UsageError: names the first option that differs.
+        UsageError: there is nothing to resume, nothing left to do, or a setting differs.
     """
-    for name, value in asdict(replace(settings, **changes)).items():
-        if name in changes and value != getattr(settings, name):
+    saved = files.load_state(folder)
+    for name, value in asdict(replace(saved.settings, **changes)).items():
+        then = getattr(saved.settings, name)
+        if name in changes and value != then:
             option = f"--{name.replace('_', '-')}"
-            raise UsageError(
-                f"{option} {value} is not that of the training, {getattr(settings, name)}; leave it out, or start in another folder"
-            )
+            raise UsageError(f"{option} {value} differs from the training's {then}; leave it out, or start in another folder")
+    if limit.steps is not None and limit.steps <= saved.steps:
+        raise UsageError(f"-o {folder} already holds {saved.steps:,} steps; ask for more with --steps {2 * saved.steps}")
+    return saved
 
 
 def _restore(game: Game, saved: files.SavedState, images: Images, folder: Path) -> None:
@@ -295,28 +291,4 @@ def _restore(game: Game, saved: files.SavedState, images: Images, folder: Path) 
     try:
         game.load_(saved.tensors, saved.steps)
     except (KeyError, ValueError) as error:
-        raise SourceError(f"{folder / files.STATE} is no state of this training ({error}); start anew in another folder") from error
-
-
-@contextmanager
-def _postponed() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C waits for the end of a step, so that the state that is saved is one between steps; a second one does not wait.
-
-    Gives what says whether it was pressed. Elsewhere than in the main thread, to which signals come, nothing is changed.
-    """
-    pressed: list[float] = []
-
-    def on_interrupt(number: int, frame: object) -> None:
-        del number, frame
-        pressed.append(time.perf_counter())
-        if len(pressed) > 1:
-            raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, before)
+        raise SourceError(f"{folder / files.STATE} does not fit this training ({error}); start again in another folder") from error

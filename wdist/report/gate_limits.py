@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wdist.gate.digits import exactly
+from wdist.bounds.digits import exactly
 from wdist.report.numbers import at_least, at_most
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wdist.gate.gate import GateResult
+    from wdist.gates.gate import GateResult
 
 NAMES = {"population": "populations", "samples": "samples"}
 """Of the two estimands, in a table."""

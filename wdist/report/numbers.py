@@ -1,22 +1,11 @@
 """Numbers as a reader sees them: lower bounds rounded down, upper bounds rounded up, so that what is printed is still proved."""
 
-import math
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 
-from wdist.bounds.confidence.level import per_cent
-
-_FIXED_FROM, _FIXED_TO = -4, 7
-"""Decimal exponents between which numbers are written without a power of ten."""
-
-
-def at_least(value: float, digits: int = 4) -> str:
-    """A lower bound with ``digits`` significant digits, rounded down."""
-    return _rounded(value, digits, ROUND_FLOOR)
-
-
-def at_most(value: float, digits: int = 4) -> str:
-    """An upper bound with ``digits`` significant digits, rounded up."""
-    return _rounded(value, digits, ROUND_CEILING)
+from wdist.bounds.digits import at_least as at_least
+from wdist.bounds.digits import at_most as at_most
+from wdist.bounds.digits import nearest as nearest
+from wdist.bounds.digits import per_cent, rounded
 
 
 def lower_bound(value: float, digits: int = 4) -> str:
@@ -24,32 +13,11 @@ def lower_bound(value: float, digits: int = 4) -> str:
     return at_least(max(value, 0.0), digits)
 
 
-def nearest(value: float, digits: int = 4) -> str:
-    """A value that is no bound, rounded to the nearest with ``digits`` significant digits."""
-    return _rounded(value, digits, ROUND_HALF_EVEN)
-
-
-def _rounded(value: float, digits: int, rounding: str) -> str:
-    if not math.isfinite(value):
-        return "none" if math.isnan(value) else ("infinite" if value > 0 else "-infinite")
-    if value == 0:
-        return "0"
-    exact = Decimal(value)
-    quantum = Decimal(1).scaleb(exact.adjusted() - digits + 1)
-    shown = (exact / quantum).to_integral_value(rounding=rounding)
-    if shown == 0:
-        return "0"
-    shown *= quantum
-    if _FIXED_FROM <= shown.adjusted() < _FIXED_TO:
-        return f"{shown:.{max(0, digits - 1 - exact.adjusted())}f}"
-    return f"{shown.normalize():.{digits - 1}e}".replace("e+", "e")
-
-
 def certificate(bound: float) -> str:
     """A Lipschitz bound, rounded up; its excess over 1 is written out where it would vanish in the digits: ``1+2.3e-10``."""
     excess = bound - 1
     if 0 < excess < 1e-3:
-        return f"1+{_rounded(excess, 1, ROUND_CEILING)}" if excess < 1e-4 else at_most(bound, 5)
+        return f"1+{rounded(excess, 1, ROUND_CEILING)}" if excess < 1e-4 else at_most(bound, 5)
     return "1" if excess == 0 else at_most(bound, 4)
 
 

@@ -10,7 +10,7 @@ from wdist.report.documents.document import Document, Number
 from wdist.report.documents.estimate import EstimateDocument
 
 if TYPE_CHECKING:
-    from wdist.gate.gate import GateResult, Judged
+    from wdist.gates.gate import GateResult, Judged
 
 Word = Literal["pass", "fail", "inconclusive"]
 

@@ -10,7 +10,7 @@ from wdist.report.numbers import at_most, certificate, counted, duration, level,
 
 if TYPE_CHECKING:
     from wdist.data.sources.source import SourceInfo
-    from wdist.gate.gate import GateResult
+    from wdist.gates.gate import GateResult
 
 
 def gate_markdown(result: GateResult) -> str:

@@ -9,7 +9,7 @@ from wdist.report.exports.printable import one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from wdist.gate.gate import GateResult
+    from wdist.gates.gate import GateResult
 
 _LEVELS = {"pass": "notice", "fail": "error", "inconclusive": "warning"}
 

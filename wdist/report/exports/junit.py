@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from wdist.report.exports.printable import one_line
 
 if TYPE_CHECKING:
-    from wdist.gate.gate import GateResult
+    from wdist.gates.gate import GateResult
 
 
 def junit(result: GateResult, *, accept_inconclusive: bool = False) -> str:
@@ -30,7 +30,7 @@ def junit(result: GateResult, *, accept_inconclusive: bool = False) -> str:
     suite = ElementTree.SubElement(suites, "testsuite", attributes)
     for judged in result.judged:
         verdict, sides = judged.verdict, f"{estimate.b.address} against {estimate.a.address}"
-        name = f"{judged.rule.wish}, {result.on}: {sides}"
+        name = f"{judged.rule.requirement}, {result.on}: {sides}"
         case = ElementTree.SubElement(
             suite, "testcase", {"classname": "wdist.gate", "name": one_line(name), "time": f"{estimate.seconds:.3f}"}
         )

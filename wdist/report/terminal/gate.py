@@ -18,8 +18,8 @@ from wdist.report.terminal.headline import headline
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from wdist.gate.gate import GateResult
-    from wdist.gate.rules import Interval
+    from wdist.gates.gate import GateResult
+    from wdist.gates.rules import Interval
 
 _STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 _COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
@@ -46,7 +46,7 @@ def _verdict_line(result: GateResult) -> RenderableType:
         for judged in each:
             answer = judged.verdict.answer.value
             lines.add_row(Text(answer, style=_STYLES[answer]), Text(judged.verdict.reason))
-    for way in result.verdict.ways_out:
+    for way in result.verdict.suggestions:
         lines.add_row("", Text(way, style="dim"))
     return lines
 
@@ -114,6 +114,8 @@ def remarks(result: GateResult) -> list[Text]:
             style="dim",
         )
     )
+    if result.training_note is not None:
+        lines.append(Text(result.training_note, style="dim"))
     lines.append(Text(_repeats(result), style="dim"))
     return lines
 

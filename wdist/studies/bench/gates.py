@@ -22,9 +22,9 @@ import numpy as np
 from wdist.critics.settings import CriticSettings
 from wdist.estimation.estimate import estimate
 from wdist.estimation.result import Estimate
-from wdist.gate.gate import interval_of
-from wdist.gate.rules import Answer, Interval, Maximum, NoWorse, On, joint_confidence
-from wdist.gate.verdict import judge
+from wdist.gates.gate import interval_of
+from wdist.gates.rules import Answer, Interval, Maximum, NoWorse, On, joint_confidence
+from wdist.gates.verdict import judge
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, complete, most_by_chance
 from wdist.training.observer import Stage

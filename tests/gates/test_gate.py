@@ -1,4 +1,4 @@
-"""A gate on real sets: its verdict follows from one estimate, repeats to the digit, and needs no more work than its question."""
+"""A gate on real sets: its verdict follows from one estimate, repeats to the digit, and takes no needless work."""
 
 import json
 import os
@@ -14,11 +14,13 @@ from tests.trials import exact_w1
 from wdist.critics.settings import CriticSettings
 from wdist.errors import SourceError, UsageError
 from wdist.estimation.estimate import estimate
+from wdist.estimation.options import EstimateOptions
 from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
-from wdist.gate.gate import GateResult, gate, interval_of, judged
-from wdist.gate.rules import Answer, Maximum
+from wdist.gates.gate import GateResult, gate, judged, run_gate
+from wdist.gates.rules import Answer, GateLimits, Maximum, NoWorse
 from wdist.report.documents.document import text
 from wdist.report.documents.gate import GateDocument
+from wdist.training.observer import Stage
 
 FORMULA = {"critic": "mean-difference"}
 DRAWS = "synthetic:gaussian?dim=3"
@@ -39,9 +41,13 @@ def record(path, result):
     return path
 
 
-def test_the_gate_of_the_package_is_this_one():
-    assert wdist.gate is gate
+def test_the_gate_of_the_package_is_this_one_whatever_was_imported_before(sets, monkeypatch):
+    """The name of the function is also that of a package, which takes its place once it is imported."""
     assert wdist.GateResult is GateResult
+    result = wdist.gate(*sets, maximum=9.0, on="samples")
+    assert isinstance(result, GateResult)
+    monkeypatch.delattr(wdist, "gate")
+    assert wdist.gate is gate
 
 
 @pytest.mark.parametrize(("factor", "answer"), [(0.99, Answer.FAIL), (1.01, Answer.PASS)])
@@ -54,7 +60,7 @@ def test_on_samples_exact_transport_decides_for_certain(sets, factor, answer):
     assert result.estimate.baselines == ()
 
 
-def test_on_the_distributions_both_ends_are_judged_at_the_confidence(sets):
+def test_both_bounds_for_the_distributions_are_judged_at_the_confidence(sets):
     result = gate(*sets, maximum=2.0, confidence=0.9, **FORMULA)
     population = result.estimate.population
     assert (result.interval.lower, result.interval.upper) == (population.lower, population.upper)
@@ -65,14 +71,22 @@ def test_on_the_distributions_both_ends_are_judged_at_the_confidence(sets):
     assert judged(result.estimate, (Maximum(value=population.lower * 0.999),), on="population").answer is Answer.FAIL
 
 
-def test_a_one_sided_gate_computes_no_coupling_and_leaves_the_whole_error_to_its_bound(sets, monkeypatch):
-    def transport(*arguments, **options):
-        raise AssertionError("no upper end was asked for")
+class Stages:
+    """Keeps what every stage is about."""
 
-    two_sided = estimate(*sets, baselines="none", **FORMULA)
-    for name in ("samples_ends", "population_upper"):
-        monkeypatch.setattr(f"wdist.estimation.{name}", transport)
-    result = gate(*sets, max_lower=1.0, **FORMULA)
+    def __init__(self):
+        self.told = []
+
+    def notify(self, event):
+        self.told += [event.what] if isinstance(event, Stage) else []
+
+
+def test_a_one_sided_gate_computes_no_coupling_and_leaves_the_whole_error_to_its_bound(sets):
+    all_stages, stages = Stages(), Stages()
+    two_sided = gate(*sets, maximum=1.0, **FORMULA, observer=all_stages).estimate
+    result = gate(*sets, max_lower=1.0, **FORMULA, observer=stages)
+    assert any("transport" in told for told in all_stages.told)
+    assert not any("transport" in told for told in stages.told)
     assert result.answer is Answer.FAIL
     assert (result.estimate.population.upper, result.estimate.samples.upper) == (None, None)
     assert two_sided.population.jointly_with == 2
@@ -81,10 +95,41 @@ def test_a_one_sided_gate_computes_no_coupling_and_leaves_the_whole_error_to_its
     assert gate(*sets, max_lower=3.0, **FORMULA).answer is Answer.INCONCLUSIVE
 
 
-def test_a_critic_without_a_certificate_proves_nothing_from_below(sets):
-    found = estimate(*sets, baselines="none", **FORMULA)
-    found = replace(found, critic=replace(found.critic, certified=False))
-    assert interval_of(found, "population").lower == interval_of(found, "samples").lower == 0
+def test_sample_sets_are_judged_without_training_unless_a_critic_is_described(sets):
+    """Transport proves both bounds; a one-sided gate computes none, so that its verdict depends on the critic."""
+    quick = {"steps": 3, "settings": None}
+    result = gate(*sets, maximum=9.0, on="samples", **quick)
+    assert result.estimate.critic.name == "mean-difference"
+    assert result.training_note.startswith("No critic was trained")
+    assert result.answer is Answer.PASS
+    for described in (
+        {"on": "samples", "critic": "groupsort-bjorck"},
+        {"on": "samples", "settings": CriticSettings(width=16, depth=2)},
+        {"on": "population", "settings": CriticSettings(width=16, depth=2)},
+    ):
+        result = gate(*sets, maximum=9.0, **{**quick, **described})
+        assert result.training_note is None
+        assert result.estimate.critic.name != "mean-difference" or result.estimate.critic.tried
+    one_sided = gate(*sets, max_lower=9.0, on="samples", steps=3, settings=None)
+    assert one_sided.training_note is None
+    assert one_sided.estimate.critic.tried
+
+
+def test_an_open_question_about_samples_suggests_a_critic(sets):
+    found = estimate(*sets, baselines="none", couplings=False, **FORMULA)
+    result = judged(found, (Maximum(value=9.0),), on="samples", trained=False)
+    assert "No critic was trained: one named with --critic may raise the lower bound." in result.verdict.suggestions
+
+
+@pytest.mark.parametrize("on", ["population", "samples"])
+def test_limits_become_rules_with_the_default_tolerance(sets, tmp_path, on):
+    a, b = sets
+    last = record(tmp_path / "last.json", gate(a, b, maximum=5.0, on="samples"))
+    options = EstimateOptions.validated(baselines="none", **FORMULA)
+    rules = [each.rule for each in run_gate(a, b, options, GateLimits(maximum=3.0, baseline=last, on=on)).judged]
+    assert rules[0] == Maximum(value=3.0)
+    assert isinstance(rules[1], NoWorse)
+    assert (rules[1].tolerance, rules[1].before.on) == (0.05, on)
 
 
 def test_a_regression_is_judged_against_a_document_of_the_same_reference(sets, tmp_path):
@@ -123,14 +168,14 @@ def test_another_reference_is_refused_before_anything_is_trained(sets, tmp_path,
     def trained(*arguments, **options):
         raise AssertionError("the reference was to be checked first")
 
-    monkeypatch.setattr("wdist.gate.gate.estimate", trained)
+    monkeypatch.setattr("wdist.gates.gate.run_estimate", trained)
     with pytest.raises(SourceError, match="held other samples"):
         gate(a[:-1], b, baseline=last)
     with pytest.raises(UsageError, match="both sides are drawn without end"):
         gate(DRAWS, f"{DRAWS}&shift=1", maximum=1.0, on="samples")
     with pytest.raises(UsageError, match="--on sample is unknown"):
         gate(a, b, maximum=1.0, on="sample")
-    with pytest.raises(UsageError, match="nothing is asked"):
+    with pytest.raises(UsageError, match="there is no limit to check"):
         gate(a, b)
 
 
@@ -144,22 +189,22 @@ def test_draws_can_be_gated_and_compared_with_what_was_recorded_of_them(tmp_path
     assert again.recorded.population.upper is None
 
 
-def test_the_same_samples_on_both_sides_say_nothing_of_distributions(sets):
+def test_the_same_samples_on_both_sides_say_nothing_about_distributions(sets):
     a, _ = sets
     assert gate(a, a, maximum=0.0, on="samples").answer is Answer.PASS
     result = gate(a, a, maximum=1.0)
     assert result.answer is Answer.INCONCLUSIVE
-    assert "the same samples on both sides say nothing of two distributions" in result.verdict.what_would_decide
+    assert "the same samples on both sides say nothing about two distributions" in result.verdict.what_would_decide
 
 
-def test_what_ctrl_c_left_open_is_told(sets):
+def test_a_question_that_ctrl_c_left_open_says_so(sets):
     found = replace(estimate(*sets, baselines="none", couplings=False, **FORMULA), interrupted=True)
     (verdict,) = (each.verdict for each in judged(found, (Maximum(value=9.0),), on="population").judged)
     assert verdict.answer is Answer.INCONCLUSIVE
-    assert "interrupted before there was one" in verdict.what_would_decide
+    assert "interrupted before it was computed" in verdict.what_would_decide
 
 
-def test_a_budget_of_time_or_a_lack_of_memory_is_told_to_end_repeatability(sets):
+def test_a_budget_of_time_or_a_lack_of_memory_ends_repeatability(sets):
     result = gate(*sets, maximum=1.0, **FORMULA)
     assert result.repeatable
     assert gate(*sets, maximum=1.0, **FORMULA, steps=3).repeatable
@@ -172,7 +217,7 @@ def test_a_budget_of_time_or_a_lack_of_memory_is_told_to_end_repeatability(sets)
 SCRIPT = """
 import sys
 import numpy as np
-from tests.gating.test_gate import digits_again
+from tests.gate.test_gate import digits_again
 digits_again(*sys.argv[1:])
 """
 

@@ -1,4 +1,4 @@
-"""An earlier result, read from its JSON document: what a regression is held against."""
+"""Earlier results, read from their JSON documents as the baseline of a gate."""
 
 import json
 import math
@@ -11,41 +11,42 @@ from typing import Any
 from wdist.data.features.space import Features
 from wdist.data.sources.source import SourceInfo
 from wdist.errors import SourceError, UsageError
-from wdist.gate.rules import Interval, On, is_asymptotic
+from wdist.gates.rules import Interval, On, is_asymptotic
 
 _COMMANDS = ("estimate", "synthetic", "compare", "gate")
-_WAY_OUT = "record one with `wdist gate A B -o FILE`, or estimate, or compare"
+_SCHEMA_VERSION = "1"
+_WAY_OUT = "record one with `wdist gate A B -o FILE`, or with estimate or compare"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """What an earlier run found of one source against the reference."""
+    """Earlier result for one source against the reference."""
 
     document: str
-    """Where it was read from, as the user wrote it."""
+    """Address that it was read from, as the user wrote it."""
     command: str
     source: str
-    """Address of what stood against the reference then."""
+    """Address of the source."""
     reference: Mapping[str, Any]
-    """The reference as its document describes it."""
+    """Description of the reference in the document."""
     metric: str
     features: Mapping[str, Any] | None
     population: Interval
     samples: Interval
 
     def interval(self, on: On) -> Interval:
-        """That of one of the two estimands."""
+        """Returns the interval of one of the two estimands."""
         return self.population if on == "population" else self.samples
 
     def check_reference(self, info: SourceInfo, digest: str | None) -> None:
-        """Makes sure that the reference is the same as then.
+        """Makes sure that the reference is the same.
 
         Arguments:
-            info: of the reference now.
-            digest: of its samples; None where they are drawn.
+            info: describes the reference now.
+            digest: digest of its samples; None for draws.
 
         Raises:
-            SourceError: it is another, or cannot be known to be the same.
+            SourceError: the reference is another one, or it cannot be checked.
         """
         then = self.reference
         if digest is None or then["digest"] is None:
@@ -57,30 +58,30 @@ class Recorded:
             ):
                 return
             raise SourceError(
-                f"A, {info.address}, cannot be checked to be the reference of {self.document}, {then['address']}, because samples "
-                f"are drawn without end and have no digest; save some to a file and make that file A in both runs"
+                f"A ({info.address}) cannot be checked against the reference of {self.document} ({then['address']}), because "
+                f"endless draws have no digest; save some to a file and give that file as A in both runs"
             )
         if digest != then["digest"]:
             raise SourceError(
-                f"the reference of {self.document} held other samples: {then['address']} with digest {then['digest'][:12]}..., and "
-                f"A is now {info.address} with {digest[:12]}...; give the same reference as A, or {_WAY_OUT}"
+                f"the reference of {self.document} held other samples: {then['address']} with digest {then['digest'][:12]}..., "
+                f"and A is now {info.address} with {digest[:12]}...; give the same reference as A, or {_WAY_OUT}"
             )
         for fact in ("scale", "offset", "dropped"):
             if getattr(info, fact) != then[fact]:
                 raise SourceError(
                     f"the reference of {self.document} was read with {fact} {then[fact]:g}, and now with {getattr(info, fact):g}; "
-                    f"read it in the same manner, or {_WAY_OUT}"
+                    f"read it in the same way, or {_WAY_OUT}"
                 )
 
     def check_space(self, metric: str, features: Features | None) -> None:
-        """Makes sure that distances are of the same kind as then.
+        """Makes sure that distances are measured in the same way.
 
         Arguments:
-            metric: now.
-            features: the space that both sides are mapped to now.
+            metric: ground metric now.
+            features: feature space now.
 
         Raises:
-            UsageError: says which differs.
+            UsageError: one of them differs.
         """
         if metric != self.metric:
             raise UsageError(f"{self.document} was recorded with --metric {self.metric}, not {metric}; give the same metric")
@@ -89,7 +90,7 @@ class Recorded:
         if now != then:
             spaces = ["the samples themselves" if each is None else f"features by {each[0]}" for each in (then, now)]
             raise UsageError(
-                f"{self.document} was recorded between {spaces[0]} and this is between {spaces[1]}"
+                f"{self.document} holds distances between {spaces[0]}, and this run measures them between {spaces[1]}"
                 + (" with another digest" if spaces[0] == spaces[1] else "")
                 + "; give the same --features"
             )
@@ -99,41 +100,45 @@ def read_recorded(address: str | Path) -> Recorded:
     """Reads the document of ``wdist estimate``, ``compare`` or ``gate``.
 
     Arguments:
-        address: a file, behind its name a colon and one of the ranked names where a comparison holds several.
+        address: a file; for a comparison of several sources ``FILE:NAME``.
 
     Raises:
-        SourceError: the file cannot be read, or holds something else.
-        UsageError: the name is missing, or not ranked.
+        SourceError: the file cannot be read, holds something else, or has another schema version.
+        UsageError: the name is missing or is not ranked.
     """
     text = str(address)
-    path, name = _taken_apart(text)
+    path, name = _file_and_name(text)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or "it is no JSON document"
+        reason = getattr(error, "strerror", None) or "it is not a JSON document"
         raise SourceError(f"--baseline {path} cannot be read ({reason}); {_WAY_OUT}") from error
-    if not isinstance(document, dict) or document.get("command") not in _COMMANDS or document.get("schema_version") != "1":
-        raise SourceError(f"--baseline {path} is no document of wdist estimate, compare or gate; {_WAY_OUT}")
+    if not isinstance(document, dict) or document.get("command") not in _COMMANDS or "schema_version" not in document:
+        raise SourceError(f"--baseline {path} is not a result of wdist estimate, compare or gate; {_WAY_OUT}")
+    if document["schema_version"] != _SCHEMA_VERSION:
+        raise SourceError(
+            f"--baseline {path} has schema version {document['schema_version']}; this wdist reads {_SCHEMA_VERSION}; {_WAY_OUT}"
+        )
     try:
-        return _of_comparison(document, text, name) if "ranking" in document else _of_estimate(document, text, name)
+        return _from_comparison(document, text, name) if "ranking" in document else _from_estimate(document, text, name)
     except (KeyError, TypeError, ValueError) as error:
-        raise SourceError(f"--baseline {path} lacks what is compared ({error}), as if it was edited; {_WAY_OUT}") from error
+        raise SourceError(f"--baseline {path} is not as wdist wrote it ({error}); {_WAY_OUT}") from error
 
 
-def _taken_apart(text: str) -> tuple[Path, str | None]:
+def _file_and_name(text: str) -> tuple[Path, str | None]:
     if not Path(text).expanduser().exists() and ".json:" in text:
         file, _, name = text.rpartition(".json:")
         return Path(f"{file}.json").expanduser(), name
     return Path(text).expanduser(), None
 
 
-def _of_estimate(document: dict[str, Any], text: str, name: str | None) -> Recorded:
+def _from_estimate(document: dict[str, Any], text: str, name: str | None) -> Recorded:
     if name is not None:
-        raise UsageError(f"--baseline {text} names a part, and only the document of a comparison has parts; leave {name!r} out")
+        raise UsageError(f"--baseline {text} names a source, but only the result of compare ranks several; leave {name!r} out")
     return _recorded(document, text, reference=document["a"], source=document["b"]["address"], result=document)
 
 
-def _of_comparison(document: dict[str, Any], text: str, name: str | None) -> Recorded:
+def _from_comparison(document: dict[str, Any], text: str, name: str | None) -> Recorded:
     entries = {str(entry["name"]): entry for entry in document["ranking"]}
     if name is None and len(entries) == 1:
         name = next(iter(entries))
@@ -144,7 +149,7 @@ def _of_comparison(document: dict[str, Any], text: str, name: str | None) -> Rec
     if name not in entries:
         near = get_close_matches(name, entries, n=1)
         raise UsageError(
-            f"--baseline {text}: no {name!r} is ranked; "
+            f"--baseline {text}: {name!r} is not ranked; "
             + (f"did you mean {near[0]!r}?" if near else f"name one of {', '.join(entries)}")
         )
     entry = entries[name]
@@ -176,7 +181,7 @@ def _recorded(document: dict[str, Any], text: str, *, reference: dict[str, Any],
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{value!r} instead of a number")
     return float(value)
 
 

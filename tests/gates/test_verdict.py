@@ -1,4 +1,4 @@
-"""Three answers: a pass is proved by an upper end, a fail by a lower one, and everything else is open."""
+"""Three answers: an upper bound proves a pass, a lower bound a fail, and everything else is open."""
 
 import math
 import re
@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wdist.errors import ExitStatus, UsageError
-from wdist.gate.rules import Answer, Interval, Limits, LowerMaximum, Maximum, NoWorse, check_asked, joint_confidence
-from wdist.gate.verdict import judge, together
+from wdist.gates.rules import Answer, GateLimits, Interval, Limits, LowerMaximum, Maximum, NoWorse, joint_confidence
+from wdist.gates.verdict import judge, together
 
 PASS, FAIL, INCONCLUSIVE = Answer.PASS, Answer.FAIL, Answer.INCONCLUSIVE
 
@@ -49,7 +49,7 @@ intervals = st.tuples(numbers, numbers).map(sorted)
 
 
 @given(intervals, numbers, numbers)
-def test_no_answer_is_wrong_where_the_ends_are_right(ends, share, limit):
+def test_no_answer_is_wrong_if_the_bounds_are_right(ends, share, limit):
     """Whatever W1 between the ends is."""
     lower, upper = ends
     w1 = min(max(lower, share), upper)
@@ -66,7 +66,7 @@ def test_a_lower_bound_alone_never_passes(lower, limit):
 
 
 @given(intervals, intervals, st.floats(0, 2), st.floats(0, 1), st.floats(0, 1))
-def test_no_answer_to_a_regression_is_wrong_where_all_four_ends_are_right(before, now, tolerance, at_before, at_now):
+def test_no_answer_to_a_regression_is_wrong_if_all_four_bounds_are_right(before, now, tolerance, at_before, at_now):
     then, w1 = (min(max(low + at * (high - low), low), high) for (low, high), at in ((before, at_before), (now, at_now)))
     answer = judge(NoWorse(before=samples(*before), tolerance=tolerance), samples(*now)).answer
     if answer is PASS:
@@ -79,11 +79,11 @@ def test_no_answer_to_a_regression_is_wrong_where_all_four_ends_are_right(before
     ("now", "answer"),
     [((0.5, 1.0), PASS), ((1.0, 1.04), PASS), ((1.0, 1.2), INCONCLUSIVE), ((2.09, 3.0), INCONCLUSIVE), ((2.2, 3.0), FAIL)],
 )
-def test_a_regression_is_held_against_the_near_end_to_pass_and_the_far_end_to_fail(now, answer):
+def test_a_regression_passes_by_the_lower_bound_of_the_baseline_and_fails_by_its_upper_bound(now, answer):
     assert judge(NoWorse(before=samples(1.0, 2.0), tolerance=0.05), samples(*now)).answer is answer
 
 
-def test_a_baseline_without_an_upper_end_cannot_fail_anything():
+def test_a_baseline_without_an_upper_bound_cannot_fail_anything():
     rule = NoWorse(before=population(1.0, None), tolerance=0.05)
     assert rule.limits.fails_above is None
     assert judge(rule, population(1e9, None)).answer is INCONCLUSIVE
@@ -130,15 +130,15 @@ def test_numbers_in_a_reason_show_what_they_prove(bound, limit):
         assert limit < shown <= bound
 
 
-def test_what_would_decide_is_said_of_open_questions_only():
+def test_only_open_questions_have_suggestions():
     assert judge(Maximum(value=3.0), population(1.0, 2.0)).what_would_decide is None
     assert judge(Maximum(value=0.5), population(1.0, 2.0)).what_would_decide is None
     toward_fail = judge(Maximum(value=1.5), population(1.0, 3.0, estimate=2.0)).what_would_decide
     # The lower end, 1 below the estimate, has to come within 0.5 of it: four times the samples.
     assert "about 4.0 times as many samples should make it fail" in toward_fail
-    assert "a maximum of 3.000 would pass" in toward_fail
+    assert "A maximum of 3.000 would pass" in toward_fail
     toward_pass = judge(Maximum(value=1.5), population(0.5, 3.0, estimate=1.0, converged=False)).what_would_decide
-    assert "the upper end must fall by 50 %" in toward_pass
+    assert "the upper bound must fall by 50 %" in toward_pass
     assert "--budget" in toward_pass
     assert "none was affordable" in judge(Maximum(value=1.5), samples(1.0, None)).what_would_decide
     assert "over 1000 times" in judge(Maximum(value=1.5), population(1.0, 3.0, estimate=1.5001)).what_would_decide
@@ -155,7 +155,7 @@ def test_what_would_decide_is_said_of_open_questions_only():
         ((PASS,), PASS),
     ],
 )
-def test_several_rules_come_to_the_worst_of_their_answers(answers, answer):
+def test_several_rules_give_the_worst_of_their_answers(answers, answer):
     limit = {PASS: 3.0, INCONCLUSIVE: 1.5, FAIL: 0.5}
     verdicts = tuple(judge(Maximum(value=limit[each]), samples(1.0, 2.0)) for each in answers)
     verdict = together(verdicts)
@@ -173,7 +173,7 @@ def test_each_answer_has_its_exit_status():
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
-def test_what_is_no_distance_or_no_share_is_refused(value):
+def test_numbers_that_are_no_distance_or_share_are_refused(value):
     with pytest.raises(UsageError, match="--max is a distance"):
         Maximum(value=value)
     with pytest.raises(UsageError, match="--max-lower is a distance"):
@@ -182,17 +182,52 @@ def test_what_is_no_distance_or_no_share_is_refused(value):
         NoWorse(before=samples(1, 2), tolerance=value)
 
 
-def test_questions_that_exclude_each_other_are_refused():
-    nothing = {"maximum": None, "max_lower": None, "baseline": False, "tolerance": None}
-    for asked, words in (
-        ({}, "nothing is asked"),
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({}, "there is no limit to check"),
         ({"tolerance": 0.1, "maximum": 1.0}, "since --baseline"),
         ({"max_lower": 1.0, "maximum": 1.0}, "which --max needs"),
-        ({"max_lower": 1.0, "baseline": True}, "which --baseline needs"),
-    ):
-        with pytest.raises(UsageError, match=words):
-            check_asked(**{**nothing, **asked})
-    check_asked(**{**nothing, "maximum": 1.0, "baseline": True, "tolerance": 0.1})
+        ({"max_lower": 1.0, "baseline": "last.json"}, "which --baseline needs"),
+        ({"maximum": -1.0}, "--max is a distance"),
+        ({"max_lower": math.nan}, "--max-lower is a distance"),
+        ({"baseline": "last.json", "tolerance": -0.1}, "--tolerance is a share"),
+        ({"maximum": 1.0, "on": "both"}, "--on both is unknown"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(asked, words):
+    with pytest.raises(UsageError, match=words):
+        GateLimits(**asked)
+
+
+def test_limits_may_be_a_maximum_and_a_baseline_together():
+    assert GateLimits(maximum=1.0, baseline="last.json", tolerance=0.1).on == "population"
+
+
+def test_sentences_about_growth_are_plain_english():
+    rule = NoWorse(before=samples(1.0, 2.0), tolerance=0.05)
+    told = [judge(rule, samples(*now)).reason for now in ((2.5, 3.0), (0.5, 1.0), (1.0, 1.5))]
+    assert told == [
+        "W1 between the two sample sets is at least 2.500 and was at most 2.000 in the baseline, so it grew by more than 5 %, "
+        "for certain.",
+        "W1 between the two sample sets is at most 1.000 and was at least 1.000 in the baseline, so it grew by at most 5 %, "
+        "for certain.",
+        "W1 between the two sample sets is between 1.000 and 1.500, for certain, and was between 1.000 and 2.000 in the baseline. "
+        "This leaves open whether it is at most 5 % above the baseline.",
+    ]
+
+
+def test_a_baseline_whose_lower_bound_says_nothing_passes_only_what_is_zero():
+    rule = NoWorse(before=population(-0.5, 1.0), tolerance=0.05)
+    assert judge(rule, population(0.0, 0.0)).answer is PASS
+    assert "must fall by 100 %" in judge(rule, population(0.0, 1e-9)).what_would_decide
+
+
+def test_a_rule_that_cannot_fail_does_not_suggest_how():
+    """An upper bound below the limit leaves no room for a longer training."""
+    rule = NoWorse(before=samples(1.0, 2.0), tolerance=0.05)
+    assert "--budget" not in judge(rule, samples(1.0, 1.5, converged=False)).what_would_decide
+    assert "--budget" in judge(rule, samples(1.0, 2.5, converged=False)).what_would_decide
 
 
 def test_limits_of_a_regression_are_rounded_away_from_what_is_claimed():
@@ -207,5 +242,5 @@ def test_a_limit_reads_as_the_number_that_was_asked_for():
     assert "at most 1.07312341, within the maximum of 1.07312349" in verdict.reason
 
 
-def test_a_fall_to_nothing_is_one_by_100_per_cent():
+def test_a_fall_to_zero_is_a_fall_by_100_per_cent():
     assert "must fall by 100 %" in judge(Maximum(value=0.0), samples(0.0, 1.0)).what_would_decide

@@ -1,4 +1,4 @@
-"""An earlier result is read from the documents of three commands, and only one of the same reference is compared with."""
+"""Baselines are read from the documents of three commands, and must have the same reference."""
 
 import json
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 from wdist.data.features.space import Features
 from wdist.data.sources.source import SourceInfo
 from wdist.errors import SourceError, UsageError
-from wdist.gate.baseline import read_recorded
+from wdist.gates.baseline import read_recorded
 
 DIGEST = "ab" * 32
 INFO = SourceInfo(address="data.h5", kind="array", event_shape=(2,), count=100, dtype="float32")
@@ -65,21 +65,21 @@ def test_a_comparison_is_read_by_the_names_that_it_ranks(write):
     with pytest.raises(UsageError, match="did you mean 'early'"):
         read_recorded(f"{path}:earli")
     assert read_recorded(write({**COMPARISON, "ranking": COMPARISON["ranking"][:1]})).source == "late"
-    with pytest.raises(UsageError, match="only the document of a comparison has parts"):
+    with pytest.raises(UsageError, match="only the result of compare ranks several"):
         read_recorded(f"{write(ESTIMATE)}:late")
 
 
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ("{", "it is no JSON document"),
-        ("[1]", "no document of wdist"),
-        ({**ESTIMATE, "command": "verify"}, "no document of wdist"),
-        ({**ESTIMATE, "schema_version": "2"}, "no document of wdist"),
-        ({**ESTIMATE, "a": {"address": "data.h5"}}, "lacks what is compared"),
-        ({**ESTIMATE, "samples": None}, "lacks what is compared"),
-        ({**ESTIMATE, "samples": {"lower": "1", "upper": 2}}, "lacks what is compared"),
-        ('{"schema_version": "1", "command": "gate", "population": {"lower": NaN}}', "lacks what is compared"),
+        ("{", "it is not a JSON document"),
+        ("[1]", "is not a result of wdist"),
+        ({**ESTIMATE, "command": "verify"}, "is not a result of wdist"),
+        ({**ESTIMATE, "schema_version": "0"}, "has schema version 0; this wdist reads 1"),
+        ({**ESTIMATE, "a": {"address": "data.h5"}}, "is not as wdist wrote it"),
+        ({**ESTIMATE, "samples": None}, "is not as wdist wrote it"),
+        ({**ESTIMATE, "samples": {"lower": "1", "upper": 2}}, "is not as wdist wrote it"),
+        ('{"schema_version": "1", "command": "gate", "population": {"lower": NaN}}', "is not as wdist wrote it"),
     ],
 )
 def test_other_files_are_refused_in_one_sentence(write, document, words):
@@ -102,7 +102,7 @@ def test_the_reference_must_be_the_same(write):
         recorded.check_reference(INFO, "cd" * 32)
     with pytest.raises(SourceError, match="was read with scale 1, and now with 2"):
         recorded.check_reference(replace(INFO, scale=2.0), DIGEST)
-    with pytest.raises(SourceError, match="drawn without end"):
+    with pytest.raises(SourceError, match="endless draws have no digest"):
         recorded.check_reference(INFO, None)
 
 
@@ -112,7 +112,7 @@ def test_draws_are_known_to_be_the_same_only_where_their_address_defines_them(wr
     info = replace(INFO, address="synthetic:sphere?dim=3", kind="synthetic")
     recorded.check_reference(info, None)
     for other in (replace(info, address="synthetic:sphere?dim=4"), replace(info, kind="generator"), INFO):
-        with pytest.raises(SourceError, match="cannot be checked"):
+        with pytest.raises(SourceError, match="cannot be checked against"):
             recorded.check_reference(other, None)
 
 
@@ -122,7 +122,7 @@ def test_metric_and_features_must_be_the_same(write):
     with pytest.raises(UsageError, match="--metric l2, not l1"):
         recorded.check_space("l1", None)
     features = Features(spec="m:f", what="m:f", dim=3, digest="00")
-    with pytest.raises(UsageError, match="between the samples themselves and this is between features by m:f"):
+    with pytest.raises(UsageError, match="between the samples themselves, and this run measures them between features by m:f"):
         recorded.check_space("l2", features)
     with_features = read_recorded(write({**ESTIMATE, "features": vars(features)}))
     with_features.check_space("l2", features)

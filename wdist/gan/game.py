@@ -1,4 +1,4 @@
-"""The state of a training, and its one step: some steps of the critic, then one of the generator."""
+"""The game of a generator against a critic: its state and its step, some steps of the critic and one of the generator."""
 
 import copy
 from collections.abc import Iterator
@@ -7,30 +7,31 @@ import torch
 from torch import Tensor, nn
 
 from wdist.data.measure import random_stream
-from wdist.gan.critics import PLANS, Opponent, make_opponent
+from wdist.gan.critics import make_critic
 from wdist.gan.generators import ImageGenerator, image_generator
 from wdist.gan.images import Images
-from wdist.gan.settings import GanSettings
+from wdist.gan.settings import CRITICS, GanSettings
 from wdist.training.optimizers import Adam, Optimizer
+from wdist.training.penalties import penalty
 
 _LATENT_SIDE, _CALIBRATION_SIDE, _WEIGHTS_SIDE = 11, 12, 13
-"""Streams of random numbers that no other part of the project draws from."""
+"""Random streams that nothing else in wdist draws from."""
 _DECAY = 0.999
-"""Of the average of the generator's weights."""
+"""Decay of the average of the generator's weights."""
 _BETAS = (0.5, 0.99)
-"""Of the generator's Adam; the first as DCGAN has it."""
+"""Betas of the generator's Adam; the first as in DCGAN."""
 _CALIBRATION_BATCHES = 20
 
 
 class Game:
     """Generator and critic, their optimisers, and the running average of the generator's weights.
 
-    Every step draws from a stream of its own, so that the state is all that a resumed training needs.
+    Every step draws from its own random stream, so that a resumed training needs nothing but this state.
 
     Arguments:
-        settings: of the training.
-        images: that the generator is to imitate.
-        device: of the training.
+        settings: settings of the training.
+        images: images that the generator learns to imitate.
+        device: device of the training.
     """
 
     def __init__(self, settings: GanSettings, images: Images, device: torch.device) -> None:
@@ -42,56 +43,54 @@ class Game:
                 module.initialise_(random_stream(settings.seed, _WEIGHTS_SIDE, 0))
         self.generator = generator.to(device)
         self.average = copy.deepcopy(self.generator)
-        self.opponent: Opponent = make_opponent(settings, images.event_shape, device)
-        rate = settings.learning_rate or PLANS[settings.critic].learning_rate
+        self.critic = make_critic(settings, images.event_shape, device)
+        rate = settings.learning_rate or CRITICS[settings.critic].learning_rate
         self._optimizer = Adam(self.generator.parameters(), lr=rate, betas=_BETAS)
         self._standardisation = images.standardisation.to(device)
         self.steps = 0
 
     def step(self) -> None:
-        """One step of the generator after those of the critic."""
+        """Trains the critic for its steps, then the generator for one."""
         stream = random_stream(self.settings.seed, _LATENT_SIDE, self.steps)
         self.generator.train()
-        for _ in range(self.opponent.steps):
+        for _ in range(self.critic.steps):
             self._critic_step(stream)
         self._generator_step(stream)
         self.steps += 1
 
     def _critic_step(self, stream: torch.Generator) -> None:
-        """Raises the mean potential on the images less that on the generator's."""
-        critic, n = self.opponent.critic, self.settings.batch_size
+        """Raises the mean potential of the images minus that of the generated ones."""
+        critic, n = self.critic.network, self.settings.batch_size
         a = self._standardised(self._images.draw(n, stream).to(self._device))
         with torch.no_grad():
             b = self._made(self._latents(n, stream))
-        for optimizer in self.opponent.optimizers:
+        for optimizer in self.critic.optimizers:
             optimizer.zero_grad()
         potentials = critic(torch.cat([a, b]))
         loss = potentials[n:].mean() - potentials[:n].mean()
-        if self.opponent.penalised:
-            price = self.opponent.price(self._on_device(stream))
-            assert price is not None
-            loss = loss + price(critic, a, b)
+        if self.critic.penalised:
+            loss = loss + penalty("gradient-penalty", self._on_device(stream))(critic, a, b)
         loss.backward()
-        for optimizer in self.opponent.optimizers:
+        for optimizer in self.critic.optimizers:
             optimizer.step()
         critic.constrain_()
 
     def _generator_step(self, stream: torch.Generator) -> None:
-        """Raises the mean potential on the generator's images."""
-        for parameter in self.opponent.critic.parameters():
+        """Raises the mean potential of the generated images."""
+        for parameter in self.critic.network.parameters():
             parameter.requires_grad_(False)
         self._optimizer.zero_grad()
-        (-self.opponent.critic(self._made(self._latents(self.settings.batch_size, stream))).mean()).backward()
+        (-self.critic.network(self._made(self._latents(self.settings.batch_size, stream))).mean()).backward()
         self._optimizer.step()
-        for parameter in self.opponent.critic.parameters():
+        for parameter in self.critic.network.parameters():
             parameter.requires_grad_(True)
-        # A mean of few weights at first, of the last thousand later.
+        # The mean of few weights at first, of about the last thousand later.
         share = 1 - min(_DECAY, (1 + self.steps) / (10 + self.steps))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), share)
 
     def averaged(self) -> nn.Module:
-        """The generator of averaged weights, in evaluation mode on the CPU, its normalisation measured anew for them."""
+        """Returns the generator with averaged weights, its batch statistics measured anew, in evaluation mode on the CPU."""
         network = copy.deepcopy(self.average)
         layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
         for layer in layers:
@@ -105,14 +104,14 @@ class Game:
         return network.eval().cpu()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that the next step depends on, by name, on the CPU."""
+        """Returns everything that the next step depends on, by name, on the CPU."""
         return {name: tensor.detach().cpu().contiguous() for name, tensor in self._named()}
 
     def load_(self, tensors: dict[str, Tensor], steps: int) -> None:
-        """Goes on from :meth:`tensors` of a game of the same settings.
+        """Restores :meth:`tensors` of a game with the same settings.
 
         Raises:
-            KeyError, ValueError: they are of another.
+            KeyError, ValueError: the settings differ.
         """
         with torch.no_grad():
             for name, tensor in self._named():
@@ -122,10 +121,10 @@ class Game:
         self.steps = steps
 
     def _named(self) -> Iterator[tuple[str, Tensor]]:
-        for part, module in (("generator", self.generator), ("average", self.average), ("critic", self.opponent.critic)):
+        for part, module in (("generator", self.generator), ("average", self.average), ("critic", self.critic.network)):
             for name, tensor in module.state_dict().items():
                 yield f"{part}.{name}", tensor
-        for position, optimizer in enumerate([self._optimizer, *self.opponent.optimizers]):
+        for position, optimizer in enumerate([self._optimizer, *self.critic.optimizers]):
             for index, state in enumerate(_states(optimizer)):
                 for name, tensor in state.items():
                     yield f"optimizer.{position}.{index}.{name}", tensor
@@ -140,14 +139,14 @@ class Game:
         return self._standardisation.apply(x)
 
     def _on_device(self, stream: torch.Generator) -> torch.Generator:
-        """A stream on the device that goes on where this one is; the same one on the CPU."""
+        """Returns a stream on the device that is seeded by this one; this one on the CPU."""
         if self._device.type == "cpu":
             return stream
         return torch.Generator(self._device).manual_seed(int(torch.randint(1 << 62, (), generator=stream)))
 
 
 def _states(optimizer: Optimizer) -> Iterator[dict[str, Tensor]]:
-    """What is remembered of each parameter, in their order; Muon's, which begins with the first step, begins here with zeros."""
+    """Yields the optimiser state of each parameter; Muon's momentum, which it makes at the first step, starts here as zeros."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             state = optimizer.state[parameter]

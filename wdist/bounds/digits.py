@@ -1,0 +1,65 @@
+"""Decimal digits of bounds: lower bounds rounded down, upper bounds rounded up, so that what is shown is still proved."""
+
+import math
+from collections.abc import Callable
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+
+_ENOUGH = 18
+"""Significant digits beyond which every float64 differs from its neighbours."""
+_FIXED_FROM, _FIXED_TO = -4, 7
+"""Decimal exponents between which numbers are written without a power of ten."""
+
+
+def at_least(value: float, digits: int = 4, *, above: float | None = None) -> str:
+    """A lower bound rounded down to ``digits`` significant digits, or to more where it would no longer exceed ``above``."""
+    return _shown(value, digits, ROUND_FLOOR, lambda shown: above is None or not value > above or shown > above)
+
+
+def at_most(value: float, digits: int = 4, *, within: float | None = None) -> str:
+    """An upper bound rounded up to ``digits`` significant digits, or to more where it would no longer lie within ``within``."""
+    return _shown(value, digits, ROUND_CEILING, lambda shown: within is None or not value <= within or shown <= within)
+
+
+def nearest(value: float, digits: int = 4) -> str:
+    """A value that is no bound, rounded to the nearest with ``digits`` significant digits."""
+    return rounded(value, digits, ROUND_HALF_EVEN)
+
+
+def exactly(value: float) -> str:
+    """A limit as the user wrote it: enough digits to read back the same number."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
+def per_cent(confidence: float) -> str:
+    """A confidence in per cent: no more digits than it has, but enough that only certainty reads as 100 %.
+
+    Arguments:
+        confidence: a share of one, such as 0.95, which is shown as ``95 %``.
+    """
+    for digits in range(6, 17):
+        shown = f"{100 * confidence:.{digits}g}"
+        if confidence >= 1 or float(shown) < 100:
+            break
+    return f"{shown} %"
+
+
+def rounded(value: float, digits: int, rounding: str) -> str:
+    """A number with ``digits`` significant digits, rounded as :mod:`decimal` names it; words for nan and infinity."""
+    if not math.isfinite(value):
+        return "none" if math.isnan(value) else ("infinite" if value > 0 else "-infinite")
+    if value == 0:
+        return "0"
+    exact = Decimal(value)
+    shown = exact.quantize(Decimal(1).scaleb(exact.adjusted() - digits + 1), rounding=rounding)
+    if _FIXED_FROM <= shown.adjusted() < _FIXED_TO:
+        return f"{shown:.{max(0, digits - 1 - exact.adjusted())}f}"
+    return f"{shown.normalize():.{digits - 1}e}".replace("e+", "e")
+
+
+def _shown(value: float, digits: int, rounding: str, shows: Callable[[float], bool]) -> str:
+    text = rounded(value, digits, rounding)
+    while math.isfinite(value) and digits < _ENOUGH and not shows(float(text)):
+        digits += 1
+        text = rounded(value, digits, rounding)
+    return text

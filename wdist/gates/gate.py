@@ -1,0 +1,224 @@
+"""``gate``: a verdict on two sources, from one estimate and the limits for W1."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from wdist.critics.settings import CriticSettings
+from wdist.data.pairing import surveyed
+from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import EndlessSource, Source
+from wdist.errors import UsageError
+from wdist.estimation.estimate import run_estimate
+from wdist.estimation.options import AUTO, NONE, EstimateOptions
+from wdist.estimation.result import Estimate
+from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
+from wdist.gates.baseline import Recorded, read_recorded
+from wdist.gates.rules import (
+    TOLERANCE,
+    Answer,
+    GateLimits,
+    Interval,
+    LowerMaximum,
+    Maximum,
+    NoWorse,
+    On,
+    Rule,
+    is_asymptotic,
+    joint_confidence,
+)
+from wdist.gates.verdict import Verdict, judge, together
+from wdist.training.observer import Observer, Silent, Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A rule with its verdict."""
+
+    rule: Rule
+    verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateResult:
+    """Result of one ``wdist gate``."""
+
+    verdict: Verdict
+    """Verdict on all rules together."""
+    judged: tuple[Judged, ...]
+    on: On
+    interval: Interval
+    """Interval that was judged."""
+    confidence: float | None
+    """Confidence of the verdict; None if it is certain."""
+    estimate: Estimate
+    recorded: Recorded | None
+    """Earlier result, if one of the rules compares with it."""
+    timed: bool
+    """The training was limited by time, so that another run gives other digits."""
+
+    @property
+    def answer(self) -> Answer:
+        """Pass, fail or inconclusive."""
+        return self.verdict.answer
+
+    @property
+    def repeatable(self) -> bool:
+        """The same inputs and seed give these digits again on this machine; a GPU sums in any order."""
+        on_cpu = self.estimate.environment.device.startswith("cpu")
+        return not self.timed and on_cpu and SHORT_OF_MEMORY not in self.estimate.warnings
+
+    @property
+    def passed(self) -> bool:
+        """Everything required is proved."""
+        return self.answer is Answer.PASS
+
+    @property
+    def training_note(self) -> str | None:
+        """Sentence that says why no critic was trained; None if one was."""
+        if self.interval.trained:
+            return None
+        return "No critic was trained, because transport decides about sample sets; --critic NAME trains one."
+
+
+def gate(
+    a: Any,
+    b: Any,
+    *,
+    maximum: float | None = None,
+    max_lower: float | None = None,
+    baseline: str | Path | None = None,
+    tolerance: float | None = None,
+    on: On = "population",
+    observer: Observer | None = None,
+    **arguments: Any,
+) -> GateResult:
+    """Judges whether two sources are near enough: pass, fail, or inconclusive if neither is proved.
+
+    Arguments:
+        a: the reference: an address, a tensor, an array or an open source.
+        b: the source to judge, in the same forms.
+        maximum, max_lower, baseline, tolerance, on: limits, as in :class:`~wdist.gates.rules.GateLimits`.
+        observer: receives the progress.
+        arguments: options of :class:`~wdist.estimation.options.EstimateOptions`, except for its ``tolerance``. Baselines are not
+            trained unless they are named. Without a budget of time, the same inputs, seed and machine give the same digits.
+
+    Returns:
+        The verdict, with the estimate that it rests on. After Ctrl-C it rests on what was proved by then.
+
+    Raises:
+        WdistError: bad input, or another reference than that of the baseline, before anything is trained.
+    """
+    limits = GateLimits(maximum=maximum, max_lower=max_lower, baseline=baseline, tolerance=tolerance, on=on)
+    if arguments.get("critics") is None:
+        arguments = {"baselines": NONE, **arguments}
+    return run_gate(a, b, EstimateOptions.validated(**arguments), limits, observer=observer)
+
+
+def run_gate(a: Any, b: Any, options: EstimateOptions, limits: GateLimits, *, observer: Observer | None = None) -> GateResult:
+    """Judges with validated options and limits; arguments, result and errors as for :func:`gate`.
+
+    Sample sets are judged without training, unless the options name or describe a critic: transport proves both bounds. A gate with
+    ``max_lower`` computes no transport and always trains.
+    """
+    observer = observer or Silent()
+    recorded = None if limits.baseline is None else read_recorded(limits.baseline)
+    rules = _rules(limits, recorded)
+    observer.notify(Stage(what="opening the sources"))
+    sides = (open_source(a, options.access, seed=options.seed), open_source(b, options.access, seed=options.seed))
+    if limits.on == "samples" and all(isinstance(side, EndlessSource) for side in sides):
+        raise UsageError(
+            "--on samples judges two sets of samples, and both sides are drawn without end; leave it out, or save draws"
+        )
+    if recorded is not None:
+        _check_recorded(recorded, sides[0], options)
+    untrained = (
+        limits.on == "samples"
+        and limits.max_lower is None
+        and (options.critic, options.critics, options.settings) == (AUTO, None, CriticSettings())
+    )
+    if untrained:
+        options = replace(options, critic="mean-difference")
+    options = replace(options, couplings=options.couplings and limits.max_lower is None)
+    found = run_estimate(*sides, options, observer=observer, command="gate")
+    if recorded is not None:
+        recorded.check_reference(found.a, found.digest_a)
+        recorded.check_space(found.metric, found.features)
+    timed = options.budget is not None and options.budget.seconds is not None
+    return judged(found, rules, on=limits.on, recorded=recorded, timed=timed, trained=not untrained)
+
+
+def judged(
+    found: Estimate,
+    rules: tuple[Rule, ...],
+    *,
+    on: On,
+    recorded: Recorded | None = None,
+    timed: bool = False,
+    trained: bool = True,
+) -> GateResult:
+    """Judges an estimate by some rules.
+
+    Arguments:
+        found: the estimate.
+        rules: at least one.
+        on: which of its two intervals is judged.
+        recorded: the earlier result that a rule is about.
+        timed: the training was limited by time.
+        trained: a critic was trained.
+    """
+    interval = replace(interval_of(found, on), trained=trained)
+    each = tuple(Judged(rule=rule, verdict=judge(rule, interval)) for rule in rules)
+    return GateResult(
+        verdict=together(tuple(one.verdict for one in each)),
+        judged=each,
+        on=on,
+        interval=interval,
+        confidence=interval.confidence if recorded is None else joint_confidence(interval, recorded.interval(on)),
+        estimate=found,
+        recorded=recorded,
+        timed=timed,
+    )
+
+
+def interval_of(found: Estimate, on: On) -> Interval:
+    """Returns one of the two intervals of an estimate."""
+    facts: dict[str, Any] = {"on": on, "converged": found.converged}
+    if found.interrupted:
+        facts["no_upper"] = "the run was interrupted before it was computed: let it finish"
+    elif on == "population" and found.digest_a is not None and found.digest_a == found.digest_b:
+        facts["no_upper"] = (
+            "the same samples on both sides say nothing about two distributions: give independent ones, or --on samples"
+        )
+    if on == "samples":
+        return Interval(lower=max(found.samples.lower, 0.0), upper=found.samples.upper, **facts)
+    bound = found.population
+    return Interval(
+        lower=max(bound.lower, 0.0),
+        upper=bound.upper,
+        confidence=bound.confidence,
+        estimate=bound.estimate,
+        asymptotic=is_asymptotic(bound.method, bound.upper_method),
+        **facts,
+    )
+
+
+def _rules(limits: GateLimits, recorded: Recorded | None) -> tuple[Rule, ...]:
+    rules: list[Rule] = []
+    if limits.maximum is not None:
+        rules.append(Maximum(value=limits.maximum))
+    if limits.max_lower is not None:
+        rules.append(LowerMaximum(value=limits.max_lower))
+    if recorded is not None:
+        tolerance = TOLERANCE if limits.tolerance is None else limits.tolerance
+        rules.append(NoWorse(before=recorded.interval(limits.on), tolerance=tolerance))
+    return tuple(rules)
+
+
+def _check_recorded(recorded: Recorded, reference: Source, options: EstimateOptions) -> None:
+    """Compares with the baseline before anything is trained, as far as possible: digests of features are not known yet."""
+    if options.features is not None:
+        return
+    recorded.check_space(options.metric, None)
+    usable, found = surveyed(reference, options.access)
+    recorded.check_reference(usable.info, None if found is None else found.digest)

@@ -1,0 +1,241 @@
+"""Rules of a gate: W1 within a maximum, its lower bound within a maximum, or no growth since an earlier result.
+
+A rule comes down to two limits: an upper bound within the one passes, a lower bound above the other fails.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar, Literal, TypeAlias, get_args
+
+from wdist.bounds.digits import at_least, at_most, exactly
+from wdist.errors import ExitStatus, UsageError
+
+On: TypeAlias = Literal["population", "samples"]
+"""The estimand that is judged: W1 of the distributions or W1 of the two sample sets."""
+Asked: TypeAlias = Literal["max", "max-lower", "baseline"]
+"""Option of the command line that sets a rule, without its dashes."""
+SUBJECTS: dict[On, str] = {
+    "population": "W1 between the distributions behind A and B",
+    "samples": "W1 between the two sample sets",
+}
+TOLERANCE = 0.05
+"""Default share by which W1 may have grown since the baseline."""
+
+
+class Answer(StrEnum):
+    """Verdict of a gate in one word."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """0, 1 and 3."""
+        return {
+            Answer.PASS: ExitStatus.DONE,
+            Answer.FAIL: ExitStatus.GATE_FAILED,
+            Answer.INCONCLUSIVE: ExitStatus.INCONCLUSIVE,
+        }[self]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateLimits:
+    """Limits that a gate holds W1 against, validated when made."""
+
+    maximum: float | None = None
+    """Passes if the upper bound is at most this, fails if the lower bound exceeds it."""
+    max_lower: float | None = None
+    """Fails if the lower bound exceeds this and proves nothing otherwise; cheaper, because no upper bound is computed."""
+    baseline: str | Path | None = None
+    """JSON document of an earlier result for the same reference, which W1 is compared with."""
+    tolerance: float | None = None
+    """Share by which W1 may have grown since the baseline; None for :data:`TOLERANCE`."""
+    on: On = "population"
+    """Estimand that is judged."""
+
+    def __post_init__(self) -> None:
+        if self.on not in get_args(On):
+            raise UsageError(f"--on {self.on} is unknown; write --on population or --on samples")
+        if self.tolerance is not None and self.baseline is None:
+            raise UsageError("--tolerance is how much W1 may have grown since --baseline; name a baseline, or leave it out")
+        if self.max_lower is not None and (self.maximum is not None or self.baseline is not None):
+            other = "--max" if self.maximum is not None else "--baseline"
+            raise UsageError(f"--max-lower computes no upper bound, which {other} needs to pass; give one of the two")
+        if self.maximum is None and self.max_lower is None and self.baseline is None:
+            raise UsageError("there is no limit to check; give --max T, --max-lower T or --baseline FILE")
+        _check_distance("--max", self.maximum)
+        _check_distance("--max-lower", self.max_lower)
+        _check_tolerance(self.tolerance)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """Proved bounds of one W1, in the units of the data."""
+
+    on: On
+    lower: float
+    upper: float | None
+    """None if no upper bound was computed."""
+    confidence: float | None = None
+    """Confidence at which both bounds hold together; None for sample sets, where they are certain."""
+    estimate: float | None = None
+    """Held-out estimate, which the lower bound approaches as the number of samples grows."""
+    asymptotic: bool = False
+    """One of the bounds is only asymptotically valid."""
+    no_upper: str = "none was affordable for so many samples: try fewer on both sides, ?limit=5000"
+    """Reason for a missing upper bound and what to do about it, as a clause."""
+    trained: bool = True
+    """A critic was trained for the lower bound."""
+    converged: bool = True
+    """The training had converged, so that a longer one would hardly raise the lower bound."""
+
+    @property
+    def contradictory(self) -> bool:
+        """The bounds cross, so that one of them is wrong; possible only where they hold at some confidence."""
+        return self.upper is not None and self.upper < self.lower
+
+
+def joint_confidence(interval: Interval, before: Interval) -> float | None:
+    """Confidence at which two results hold together: their errors add up. None if both are certain."""
+    if interval.confidence is None or before.confidence is None:
+        return None
+    return max(0.0, interval.confidence + before.confidence - 1)
+
+
+def is_asymptotic(method: str, upper_method: str | None) -> bool:
+    """Returns whether one of the two methods is only asymptotically valid.
+
+    Arguments:
+        method: method of the lower bound.
+        upper_method: method of the upper bound, in words; None without one.
+    """
+    return method == "welch" or "asymptotic" in (upper_method or "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Limits that a rule comes down to."""
+
+    passes_within: float | None
+    """An upper bound of at most this passes; None if the rule can only fail."""
+    fails_above: float | None
+    """A lower bound above this fails; None if the rule can only pass."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Number:
+    """A rule whose limit is a number."""
+
+    asked: ClassVar[Asked]
+    before: ClassVar[None] = None
+    known_before: ClassVar[str] = ""
+    value: float
+
+    def __post_init__(self) -> None:
+        _check_distance(f"--{self.asked}", self.value)
+
+    @property
+    def requirement(self) -> str:
+        return f"within the maximum of {exactly(self.value)}"
+
+    @property
+    def when_passed(self) -> str:
+        return f", {self.requirement}"
+
+    @property
+    def when_failed(self) -> str:
+        return f", which is more than the maximum of {exactly(self.value)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maximum(_Number):
+    """W1 is to be at most ``value``."""
+
+    asked: ClassVar[Asked] = "max"
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(passes_within=self.value, fails_above=self.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowerMaximum(_Number):
+    """The lower bound of W1 is to be at most ``value``: this can fail, and otherwise proves nothing."""
+
+    asked: ClassVar[Asked] = "max-lower"
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(passes_within=None, fails_above=self.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoWorse:
+    """W1 is to be at most ``1 + tolerance`` times its earlier value, which is known by its bounds."""
+
+    asked: ClassVar[Asked] = "baseline"
+    before: Interval
+    tolerance: float
+
+    def __post_init__(self) -> None:
+        _check_tolerance(self.tolerance)
+
+    @property
+    def limits(self) -> Limits:
+        # Rounded towards claiming less.
+        factor, upper = 1 + self.tolerance, self.before.upper
+        return Limits(
+            passes_within=math.nextafter(factor * max(self.before.lower, 0.0), 0.0),
+            fails_above=None if upper is None else math.nextafter(factor * upper, math.inf),
+        )
+
+    @property
+    def requirement(self) -> str:
+        return f"at most {self._share} above the baseline"
+
+    @property
+    def known_before(self) -> str:
+        upper = self.before.upper
+        was = f"at least {self._least}" if upper is None else f"between {self._least} and {at_most(upper)}"
+        return f", and was {was} in the baseline"
+
+    @property
+    def when_passed(self) -> str:
+        return f" and was at least {self._least} in the baseline, so it grew by at most {self._share}"
+
+    @property
+    def when_failed(self) -> str:
+        assert self.before.upper is not None, "nothing fails without it"
+        return f" and was at most {at_most(self.before.upper)} in the baseline, so it grew by more than {self._share}"
+
+    @property
+    def _least(self) -> str:
+        return at_least(max(self.before.lower, 0.0))
+
+    @property
+    def _share(self) -> str:
+        return f"{100 * self.tolerance:g} %"
+
+
+Rule: TypeAlias = Maximum | LowerMaximum | NoWorse
+"""A requirement on W1.
+
+Every rule has ``limits`` for the two bounds, a ``requirement`` that completes "W1 is to be ...", the earlier interval ``before``
+that it rests on (None if it rests on a number), and three clauses for its sentences: ``known_before`` follows what is known now,
+``when_passed`` follows an upper bound that passes, and ``when_failed`` a lower bound that fails.
+"""
+
+
+def _check_distance(option: str, value: float | None) -> None:
+    if value is not None and not 0 <= value < math.inf:
+        raise UsageError(
+            f"{option} is a distance in the units of the data, a number of at least 0, not {value:g}; write {option} 1.5"
+        )
+
+
+def _check_tolerance(value: float | None) -> None:
+    if value is not None and not 0 <= value < math.inf:
+        raise UsageError(f"--tolerance is a share of at least 0, such as 5% or 0.05, not {value:g}; write --tolerance 5%")

@@ -1,0 +1,148 @@
+"""Verdicts from proved bounds: pass, fail, or inconclusive, with the reason and with suggestions for an open question.
+
+Everything here is a pure function of numbers. A rule comes down to two limits: it passes if the upper bound lies within the one,
+and fails if the lower bound exceeds the other. A lower bound can fail a gate and never pass it. Whatever the true W1 is, only one
+of the two answers would be wrong, and only if the bound that it rests on is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from wdist.bounds.digits import at_least, at_most, nearest, per_cent
+from wdist.gates.rules import SUBJECTS, Answer, Interval, Limits, On, Rule, joint_confidence
+
+_MOST_TIMES = 1000
+"""Largest factor for the number of samples that is worth suggesting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """An answer with its explanation."""
+
+    answer: Answer
+    reason: str
+    """Sentence that names the estimand, the bound and the limit."""
+    suggestions: tuple[str, ...] = ()
+    """Sentences that say what would decide an open question."""
+
+    @property
+    def what_would_decide(self) -> str | None:
+        """The suggestions in one paragraph; None if the answer is pass or fail."""
+        return " ".join(self.suggestions) or None
+
+
+def judge(rule: Rule, interval: Interval) -> Verdict:
+    """Applies a rule to the proved bounds of the W1 that is judged."""
+    answer = _answer(rule.limits, interval)
+    return Verdict(
+        answer=answer,
+        reason=_reason(rule, interval, answer),
+        suggestions=tuple(_suggestions(rule, interval)) if answer is Answer.INCONCLUSIVE else (),
+    )
+
+
+def together(verdicts: tuple[Verdict, ...]) -> Verdict:
+    """Combines verdicts on bounds that hold together: fails if one fails, passes if all pass.
+
+    Arguments:
+        verdicts: at least one.
+    """
+    answers = [each.answer for each in verdicts]
+    answer = next(answer for answer in (Answer.FAIL, Answer.INCONCLUSIVE, Answer.PASS) if answer in answers)
+    suggestions = dict.fromkeys(each for verdict in verdicts for each in verdict.suggestions)
+    return Verdict(
+        answer=answer,
+        reason=" ".join(each.reason for each in verdicts),
+        suggestions=tuple(suggestions) if answer is Answer.INCONCLUSIVE else (),
+    )
+
+
+def _answer(limits: Limits, interval: Interval) -> Answer:
+    if interval.contradictory:
+        return Answer.INCONCLUSIVE
+    if limits.fails_above is not None and interval.lower > limits.fails_above:
+        return Answer.FAIL
+    if limits.passes_within is not None and interval.upper is not None and interval.upper <= limits.passes_within:
+        return Answer.PASS
+    return Answer.INCONCLUSIVE
+
+
+def _reason(rule: Rule, interval: Interval, answer: Answer) -> str:
+    subject, surely = SUBJECTS[interval.on], _surely(interval, rule.before)
+    if answer is Answer.FAIL:
+        bound = at_least(interval.lower, above=rule.limits.fails_above)
+        return f"{subject} is at least {bound}{rule.when_failed}, {surely}."
+    if answer is Answer.PASS:
+        assert interval.upper is not None, "nothing passes without it"
+        return f"{subject} is at most {at_most(interval.upper, within=rule.limits.passes_within)}{rule.when_passed}, {surely}."
+    if interval.contradictory:
+        assert interval.upper is not None, "a contradiction has two bounds"
+        return (
+            f"{subject} would be at least {at_least(interval.lower)} and at most {at_most(interval.upper)}: one of the two bounds "
+            f"is wrong, which may happen because they hold {_surely(interval, None)}."
+        )
+    known = f"at least {at_least(interval.lower)}, {surely}"
+    if rule.limits.passes_within is None:
+        return f"{subject} is {known}: nothing is proved, because a lower bound {rule.requirement} does not limit W1 from above."
+    if interval.upper is None:
+        known += ", and no upper bound was computed"
+    else:
+        known = f"between {at_least(interval.lower)} and {at_most(interval.upper)}, {surely}"
+    return f"{subject} is {known}{rule.known_before}. This leaves open whether it is {rule.requirement}."
+
+
+def _surely(interval: Interval, before: Interval | None) -> str:
+    confidence = interval.confidence if before is None else joint_confidence(interval, before)
+    if confidence is None:
+        return "for certain"
+    asymptotic = interval.asymptotic or (before is not None and before.asymptotic)
+    return f"with {per_cent(confidence)} confidence" + (" (asymptotic)" if asymptotic else "")
+
+
+def _suggestions(rule: Rule, interval: Interval) -> Iterator[str]:
+    """Says in a sentence or two what would decide a rule that neither passes nor fails."""
+    limits = rule.limits
+    if interval.contradictory:
+        yield "More samples, or another --seed for the split, would show which one."
+        return
+    if limits.passes_within is None:
+        yield "To prove that W1 is within the limit, give --max instead, which also computes an upper bound."
+        return
+    if limits.fails_above is not None and (interval.upper is None or interval.upper > limits.fails_above):
+        yield from _what_would_fail(interval, limits.fails_above)
+    if interval.upper is None:
+        yield f"Only an upper bound can pass the gate, and {interval.no_upper}."
+    else:
+        yield _what_would_pass(rule, limits.passes_within, interval.upper, interval.on)
+
+
+def _what_would_fail(interval: Interval, limit: float) -> Iterator[str]:
+    if interval.estimate is not None and interval.estimate > limit:
+        # The lower bound approaches the estimate as n^(-1/2): a rule of thumb, not a bound.
+        times = ((interval.estimate - interval.lower) / (interval.estimate - limit)) ** 2
+        above = f"The held-out estimate, {nearest(interval.estimate)}, exceeds {nearest(limit)}"
+        if times > _MOST_TIMES:
+            yield f"{above}, but so narrowly that a fail would take over {_MOST_TIMES} times as many samples."
+        else:
+            shown = f"{times:.1f}" if times < 10 else f"{times:.0f}"
+            yield f"{above}: about {shown} times as many samples should make it fail (an estimate, not a bound)."
+    elif not interval.trained:
+        yield "No critic was trained: one named with --critic may raise the lower bound."
+    elif not interval.converged:
+        yield "The critic was still improving when its training ended: a longer --budget or more --steps may raise the lower bound."
+
+
+def _what_would_pass(rule: Rule, limit: float, upper: float, on: On) -> str:
+    fall = f"To pass, the upper bound must fall by {_two_digits(100 * (1 - max(limit, 0.0) / upper))} %"
+    if rule.before is not None:
+        other = "" if on == "samples" else ", and --on samples compares the sets themselves"
+        return f"{fall} or the baseline must be known better: more samples in both runs narrow all four bounds{other}."
+    if on == "samples":
+        how = "an optimal coupling may lower it, but may be too costly for so many samples (try ?limit=5000 on both sides)"
+    else:
+        how = "more samples of both sides lower it, though slowly in many dimensions"
+    return f"{fall}: {how}. A maximum of {at_most(upper)} would pass."
+
+
+def _two_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 9.95 else f"{value:.2g}"
