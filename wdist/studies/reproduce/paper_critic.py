@@ -98,6 +98,7 @@ def trained(
                 settings=critic.settings,
                 steps=critic.steps,
                 baselines="none",
+                couplings=False,
                 seed=conditions.seed,
                 device=conditions.device,
                 observer=observer,
