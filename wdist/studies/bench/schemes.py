@@ -22,7 +22,6 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from wdist.critics.critic import Critic
 from wdist.critics.networks import DenseCritic
 from wdist.lipschitz.bjorck import OrthonormalLinear
 from wdist.lipschitz.bjorck_unrolled import UnrolledBjorckLinear
@@ -52,14 +51,12 @@ class Shape:
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
         """Inputs and outputs of each layer."""
-        widths = (self.inputs, *[self.width] * (self.depth - 1), 1)
-        return tuple(pairwise(widths))
+        return tuple(pairwise((self.inputs, *[self.width] * (self.depth - 1), 1)))
 
     def operations(self, rows: int) -> float:
         """Operations of the unavoidable products: forward, and backward to the weights and to all inputs but the samples."""
-        return (
-            2.0 * rows * sum(inputs * outputs * (2 if not position else 3) for position, (inputs, outputs) in enumerate(self.sizes))
-        )
+        (first, *others) = (inputs * outputs for inputs, outputs in self.sizes)
+        return 2.0 * rows * (2 * first + 3 * sum(others))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,15 +69,12 @@ class Rates:
     """For Adam, in every scheme."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """Shape, rates and first state of a training."""
-
-    shape: Shape
-    rates: Rates
-    generator: torch.Generator
-    """Draws the initial weights, on the CPU."""
-    device: torch.device
+def stack(
+    kind: type[LipschitzLinear], shape: Shape, generator: torch.Generator, options: ConstraintOptions | None = None
+) -> DenseCritic:
+    """A critic with fresh weights of one constraint, on the CPU."""
+    layers = [kind(inputs, outputs, generator=generator, options=options) for inputs, outputs in shape.sizes]
+    return DenseCritic(layers, group_sort_activation(shape.group_size))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +85,12 @@ class Scheme:
     title: str
     learning_rate: float
     """For the weights: the one with the largest bounds among those tried."""
-    begin: Callable[[Start], DualTraining]
+    layer: type[LipschitzLinear]
+    optimizer: str | Callable[[list[Tensor], float], Sequence[Optimizing]] = "adam"
+    """Name of an optimiser of wdist, or maps weights and a learning rate to others."""
+    options: ConstraintOptions | None = None
+    apart: bool = False
+    """One forward pass for each side of a batch."""
     warm_up: int = 20
     """Steps before their time is steady."""
     needs: str | None = None
@@ -112,34 +111,15 @@ class Scheme:
 
     def start(self, shape: Shape, *, seed: int, rates: Rates | None = None, device: torch.device = CPU) -> DualTraining:
         """Starts the training of a critic with fresh weights."""
-        rates, generator = rates or Rates(weights=self.learning_rate), torch.Generator().manual_seed(seed)
-        return self.begin(Start(shape=shape, rates=rates, generator=generator, device=device))
-
-
-def stack(
-    kind: type[LipschitzLinear], shape: Shape, generator: torch.Generator, options: ConstraintOptions | None = None
-) -> DenseCritic:
-    """A critic with fresh weights of one constraint, on the CPU."""
-    layers = [kind(inputs, outputs, generator=generator, options=options) for inputs, outputs in shape.sizes]
-    return DenseCritic(layers, group_sort_activation(shape.group_size))
-
-
-def _stack(kind: type[LipschitzLinear], start: Start, options: ConstraintOptions | None = None) -> DenseCritic:
-    return stack(kind, start.shape, start.generator, options).to(start.device)
-
-
-def _optimizers(critic: Critic, name: str, rates: Rates) -> list[Optimizing]:
-    return optimizers_of(critic, name, weights=rates.weights, biases=rates.biases)
-
-
-def _parametrised(
-    kind: type[LipschitzLinear], optimizer: str = "adam", *, apart: bool = False, options: ConstraintOptions | None = None
-) -> Callable[[Start], DualTraining]:
-    def begin(start: Start) -> DualTraining:
-        critic = _stack(kind, start, options)
-        return DualTraining(critic, _optimizers(critic, optimizer, start.rates), apart=apart)
-
-    return begin
+        rates = rates or Rates(weights=self.learning_rate)
+        critic = stack(self.layer, shape, torch.Generator().manual_seed(seed), self.options).to(device)
+        if isinstance(self.optimizer, str):
+            optimizers = optimizers_of(critic, self.optimizer, weights=rates.weights, biases=rates.biases)
+        else:
+            weights: list[Tensor] = [parameter for parameter in critic.parameters() if parameter.ndim == 2]
+            biases: list[Tensor] = [parameter for parameter in critic.parameters() if parameter.ndim == 1]
+            optimizers = [*self.optimizer(weights, rates.weights), bias_optimizer(biases, rates.biases)]
+        return DualTraining(critic, optimizers, apart=self.apart)
 
 
 class _PlainlyOrthonormal(UnconstrainedLinear):
@@ -206,14 +186,8 @@ class Landing(Optimizer):
                 W.sub_(field @ W, alpha=group["lr"])
 
 
-def _by_itself(make: Callable[[list[Tensor], float], Sequence[Optimizing]]) -> Callable[[Start], DualTraining]:
-    def begin(start: Start) -> DualTraining:
-        critic = _stack(_PlainlyOrthonormal, start)
-        weights: list[Tensor] = [parameter for parameter in critic.parameters() if parameter.ndim == 2]
-        biases: list[Tensor] = [parameter for parameter in critic.parameters() if parameter.ndim == 1]
-        return DualTraining(critic, [*make(weights, start.rates.weights), bias_optimizer(biases, start.rates.biases)])
-
-    return begin
+def _landing(weights: list[Tensor], learning_rate: float) -> list[Optimizing]:
+    return [Landing(weights, lr=learning_rate)]
 
 
 def _pogo(weights: list[Tensor], learning_rate: float) -> list[Optimizing]:
@@ -227,45 +201,45 @@ def _pogo(weights: list[Tensor], learning_rate: float) -> list[Optimizing]:
     return [optimizer(chosen, rows) for chosen, rows in ((flat, True), (tall, False)) if chosen]
 
 
-SCHEMES = {
-    scheme.name: scheme
-    for scheme in (
-        Scheme(
-            name="floor", title="no constraint, Adam (the floor)", learning_rate=0.003, begin=_parametrised(UnconstrainedLinear)
-        ),
-        Scheme(name="adam", title="wdist, Adam", learning_rate=0.003, begin=_parametrised(OrthonormalLinear)),
-        Scheme(name="muon", title="wdist, Muon", learning_rate=0.05, begin=_parametrised(OrthonormalLinear, "muon")),
-        Scheme(
-            name="orthogonal-sgd",
-            title="wdist, orthogonal SGD",
-            learning_rate=0.4,
-            begin=_parametrised(OrthonormalLinear, "orthogonal-sgd"),
-        ),
-        Scheme(
-            name="floor-muon", title="no constraint, Muon", learning_rate=0.05, begin=_parametrised(UnconstrainedLinear, "muon")
-        ),
-        Scheme(
-            name="paper",
-            title="27 differentiated iterations per side (the paper)",
-            learning_rate=0.02,
-            warm_up=1,  # each takes as long as the first
-            begin=_parametrised(UnrolledBjorckLinear, apart=True, options=ConstraintOptions(iterations=27, scaling="norms")),
-        ),
-        Scheme(
-            name="torchlip",
-            title="torchlip",
-            learning_rate=0.003,  # at 0.01 it diverges on wide layers
-            begin=_parametrised(_TorchlipLinear),
-            needs="deel.torchlip",
-            package="deel-torchlip",
-        ),
-        Scheme(name="cayley", title="torch's orthogonal (Cayley)", learning_rate=0.01, begin=_parametrised(CayleyLinear)),
-        Scheme(name="pogo", title="POGO", learning_rate=0.5, begin=_by_itself(_pogo), needs="pogo", package="pogo-torch"),
-        Scheme(
-            name="landing",
-            title="Landing",
-            learning_rate=0.3,
-            begin=_by_itself(lambda weights, learning_rate: [Landing(weights, lr=learning_rate)]),
-        ),
-    )
-}
+_SCHEMES = (
+    Scheme(name="floor", title="no constraint, Adam (the floor)", learning_rate=0.003, layer=UnconstrainedLinear),
+    Scheme(name="adam", title="wdist, Adam", learning_rate=0.003, layer=OrthonormalLinear),
+    Scheme(name="muon", title="wdist, Muon", learning_rate=0.05, layer=OrthonormalLinear, optimizer="muon"),
+    Scheme(
+        name="orthogonal-sgd",
+        title="wdist, orthogonal SGD",
+        learning_rate=0.4,
+        layer=OrthonormalLinear,
+        optimizer="orthogonal-sgd",
+    ),
+    Scheme(name="floor-muon", title="no constraint, Muon", learning_rate=0.05, layer=UnconstrainedLinear, optimizer="muon"),
+    Scheme(
+        name="paper",
+        title="27 differentiated iterations per side (the paper)",
+        learning_rate=0.02,
+        layer=UnrolledBjorckLinear,
+        options=ConstraintOptions(iterations=27, scaling="norms"),
+        apart=True,
+        warm_up=1,  # each takes as long as the first
+    ),
+    Scheme(
+        name="torchlip",
+        title="torchlip",
+        learning_rate=0.003,  # at 0.01 it diverges on wide layers
+        layer=_TorchlipLinear,
+        needs="deel.torchlip",
+        package="deel-torchlip",
+    ),
+    Scheme(name="cayley", title="torch's orthogonal (Cayley)", learning_rate=0.01, layer=CayleyLinear),
+    Scheme(
+        name="pogo",
+        title="POGO",
+        learning_rate=0.5,
+        layer=_PlainlyOrthonormal,
+        optimizer=_pogo,
+        needs="pogo",
+        package="pogo-torch",
+    ),
+    Scheme(name="landing", title="Landing", learning_rate=0.3, layer=_PlainlyOrthonormal, optimizer=_landing),
+)
+SCHEMES = {scheme.name: scheme for scheme in _SCHEMES}
