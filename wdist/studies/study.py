@@ -275,6 +275,11 @@ def half_range(values: Sequence[float]) -> float | None:
     return (max(values) - min(values)) / 2 if len(values) > 1 else None
 
 
+def percent(share: float, digits: int = 1) -> str:
+    """A share as a percentage in running text."""
+    return f"{100 * share:.{digits}f} %"
+
+
 _NOISE = 0.999
 """Probability with which chance stays below :func:`most_by_chance`."""
 

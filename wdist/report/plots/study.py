@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -130,18 +131,17 @@ def _styles(panel: Panel) -> list[dict[str, Any]]:
     colours = {name: OTHERS[i % len(OTHERS)] for i, name in enumerate(results)} | {name: MAIN for name in results[-1:]}
     owners = {name.partition(",")[0]: colour for name, colour in reversed(colours.items())}
     thin = len(panel.series) > _MANY_LINES
-    styles, references = [], 0
+    styles, used = [], Counter[str]()
     for series in first:
         if not series.reference:
             styles.append(_result_style(series, colours[series.name], thin=thin))
             continue
-        colour, dash = (INK, MUTED)[references % 2], _DASHES[references // 2 % len(_DASHES)]
-        references += 1
-        if series.marks:
-            styles.append(_marks("D", 4.5, colour, "white"))
-        else:
-            colour = owners.get(series.name.partition(",")[0], colour)
-            styles.append({"color": colour, "linewidth": 0.8 if thin else 1.2, "linestyle": dash})
+        muted = (INK, MUTED)[used.total() % 2]
+        colour = muted if series.marks else owners.get(series.name.partition(",")[0], muted)
+        dash = _DASHES[used[colour] % len(_DASHES)]
+        used[colour] += 1
+        line = {"color": colour, "linewidth": 0.8 if thin else 1.2, "linestyle": dash}
+        styles.append(_marks("D", 4.5, colour, "white") if series.marks else line)
     return styles
 
 

@@ -29,7 +29,7 @@ from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.frozen_layers import Affine
 from wdist.studies.panels import Panel, series_of
-from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, most_by_chance
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, most_by_chance, percent
 from wdist.training.observer import Stage
 from wdist.transport.coupling import Effort
 
@@ -250,7 +250,8 @@ def conclude(rows: Sequence[CoverageRow]) -> Conclusion:
             ClaimCheck(
                 claim="Bounds that hold at every sample size are wrong no more often than stated.",
                 holds=all(row.holds for row in finite),
-                detail=f"at most {worst.share_wrong:.1%} of {worst.runs} runs against {1 - LEVEL:.0%}: {_described(worst)}",
+                detail=f"at most {percent(worst.share_wrong)} of {worst.runs} runs against {percent(1 - LEVEL, 0)}: "
+                f"{_described(worst)}",
             )
         )
     if asymptotic:
@@ -260,7 +261,7 @@ def conclude(rows: Sequence[CoverageRow]) -> Conclusion:
             ClaimCheck(
                 claim="Asymptotic bounds are wrong no more often than stated where samples are many and tails light.",
                 holds=not any(row.samples >= max(SIZES) and "normal" in row.pair for row in above),
-                detail=f"{len(above)} of {len(asymptotic)} cases exceed the level, at worst {worst.share_wrong:.1%} of runs: "
+                detail=f"{len(above)} of {len(asymptotic)} cases exceed the level, at worst {percent(worst.share_wrong)} of runs: "
                 f"{_described(worst)}",
             )
         )
@@ -268,7 +269,9 @@ def conclude(rows: Sequence[CoverageRow]) -> Conclusion:
     return Conclusion(
         checks=tuple(checks),
         panels=tuple(_panel(end, rows) for end in ("lower", "upper")) if rows else (),
-        remarks=(f"Each bound is stated at {LEVEL:.0%}; two standard deviations of chance are {noise:.1%} of the runs.",),
+        remarks=(
+            f"Each bound is stated at {percent(LEVEL, 0)}; two standard deviations of chance are {percent(noise)} of the runs.",
+        ),
     )
 
 
@@ -297,7 +300,7 @@ STUDIES = (
         conclude=conclude,
         tables=(
             StudyTable(
-                title=f"wrong bounds, stated at {LEVEL:.0%}",
+                title=f"wrong bounds, stated at {percent(LEVEL, 0)}",
                 of=CoverageRow,
                 columns=(
                     Column(header="pair", cell=lambda row: row.pair, kind="text"),

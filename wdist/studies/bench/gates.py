@@ -26,7 +26,7 @@ from wdist.gates.gate import interval_of
 from wdist.gates.rules import Answer, Interval, Maximum, NoWorse, On, joint_confidence
 from wdist.gates.verdict import judge
 from wdist.studies.panels import Panel, series_of
-from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, complete, most_by_chance
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, complete, most_by_chance, percent
 from wdist.training.observer import Stage
 
 _CLOSED_FORM = (("critic", "mean-difference"),)
@@ -229,8 +229,9 @@ def conclude(rows: Sequence[GateRow]) -> Conclusion:
             ClaimCheck(
                 claim="Verdicts on populations are wrong no more often than their confidence allows.",
                 holds=all(row.holds for row in uncertain),
-                detail=f"{_sum(uncertain, 'wrong'):,} of {_sum(uncertain, 'runs'):,} in all; at worst {worst.share_wrong:.1%} of "
-                f"{worst.runs} against {worst.stated:.0%}: {worst.case}, limit {worst.limit:.3g} of the truth",
+                detail=f"{_sum(uncertain, 'wrong'):,} of {_sum(uncertain, 'runs'):,} in all; at worst "
+                f"{percent(worst.share_wrong)} of {worst.runs} against {percent(worst.stated, 0)}: {worst.case}, limit "
+                f"{worst.limit:.3g} of the truth",
             )
         )
     if certain:
@@ -245,8 +246,8 @@ def conclude(rows: Sequence[GateRow]) -> Conclusion:
             _panel("wrong", rows, lambda row: row.share_wrong),
         ),
         remarks=(
-            f"Inconclusive over all limits: {inconclusive:.0%}. Below the truth a fail is right, otherwise a pass.",
-            f"Stated error: {1 - CONFIDENCE:.0%} for a maximum, that of both results for a baseline, 0 on sample sets.",
+            f"Inconclusive over all limits: {percent(inconclusive, 0)}. Below the truth a fail is right, otherwise a pass.",
+            f"Stated error: {percent(1 - CONFIDENCE, 0)} for a maximum, that of both results for a baseline, 0 on sample sets.",
         ),
     )
 

@@ -25,7 +25,18 @@ from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource
 from wdist.estimation.estimate import estimate
 from wdist.studies.panels import Panel, series_of
-from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable, complete, most_by_chance
+from wdist.studies.study import (
+    ClaimCheck,
+    Column,
+    Conclusion,
+    Conditions,
+    Skipped,
+    Study,
+    StudyTable,
+    complete,
+    most_by_chance,
+    percent,
+)
 from wdist.training.observer import Stage
 
 _GENERATOR, _DIGITS = "digit_generator.safetensors", "digits.h5"
@@ -276,19 +287,19 @@ def conclude(rows: Sequence[LadderRow | TwinRow | RungRow | OverheadRow]) -> Con
         wrong, runs = sum(row.wrong for row in ladders), sum(row.runs for row in ladders)
         checks.append(
             ClaimCheck(
-                claim=f"A wrong order is claimed in at most {1 - CONFIDENCE:.0%} of runs.",
+                claim=f"A wrong order is claimed in at most {percent(1 - CONFIDENCE, 0)} of runs.",
                 holds=all(row.wrong <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in ladders),
                 detail=f"{wrong} of {runs} runs claim a wrong order; an order is claimed for "
-                f"{', '.join(f'{row.share_claimed:.1%} of pairs ({row.ladder})' for row in ladders)}",
+                f"{', '.join(f'{percent(row.share_claimed)} of pairs ({row.ladder})' for row in ladders)}",
             )
         )
     if twins:
         worst = min(twins, key=lambda row: row.share)
         checks.append(
             ClaimCheck(
-                claim=f"Two seeds of one source are not separable in at least {CONFIDENCE:.0%} of runs.",
+                claim=f"Two seeds of one source are not separable in at least {percent(CONFIDENCE, 0)} of runs.",
                 holds=all(row.runs - row.not_separable <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in twins),
-                detail=f"at least {worst.share:.1%} of {worst.runs} runs: {worst.ladder}",
+                detail=f"at least {percent(worst.share)} of {worst.runs} runs: {worst.ladder}",
             )
         )
     return Conclusion(
@@ -298,8 +309,8 @@ def conclude(rows: Sequence[LadderRow | TwinRow | RungRow | OverheadRow]) -> Con
             for row in ladders
         ),
         remarks=(
-            f"An order is claimed where population intervals are disjoint, all at {CONFIDENCE:.0%} together; the order by samples "
-            "is that of the distances between the sample sets.",
+            f"An order is claimed where population intervals are disjoint, all at {percent(CONFIDENCE, 0)} together; the order by "
+            "samples is that of the distances between the sample sets.",
         ),
     )
 
@@ -312,7 +323,7 @@ def _panel(ladder: str, rungs: Sequence[RungRow]) -> Panel:
         *draw(name=lambda rung: "held-out estimate", y=lambda rung: rung.estimate, errors=lambda rung: rung.deviation, marks=True),
     ]
     if all(rung.upper is not None for rung in rungs):
-        series += draw(name=lambda rung: "upper bound", y=lambda rung: rung.upper)
+        series[:0] = draw(name=lambda rung: "upper bound", y=lambda rung: rung.upper)
     if all(rung.truth is not None for rung in rungs):
         series += draw(name=lambda rung: "truth", y=lambda rung: rung.truth, marks=True, reference=lambda rung: True)
     return Panel(

@@ -23,7 +23,7 @@ from wdist.gan.training import train_gan
 from wdist.studies.dual_training import critic_operations
 from wdist.studies.panels import Panel, Series
 from wdist.studies.progress import SuiteProgress
-from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study, complete
+from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study, complete, percent
 from wdist.training.observer import Stage
 
 CRITICS = {
@@ -241,7 +241,9 @@ def _checks(column: str, values: Values) -> Iterator[ClaimCheck]:
         detail="all five" if not behind else f"not {', '.join(CRITICS[name] for name in behind)}",
     )
     ratio, paper = _ratio(values), RATIOS.get(column)
-    much, counts = ("above", "") if paper is None else (f"about {paper} times", f" ({_SHARE:.0%} of the paper's ratio counts)")
+    much, counts = (
+        ("above", "") if paper is None else (f"about {paper} times", f" ({percent(_SHARE, 0)} of the paper's ratio counts)")
+    )
     yield ClaimCheck(
         claim=f"{title}: the bound of GroupSort with Björck is {much} that of ReLU with spectral normalisation.",
         holds=ratio > 1 + _NOISE if paper is None else ratio >= _SHARE * paper,
