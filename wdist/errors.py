@@ -57,3 +57,9 @@ class CertificateError(WdistError):
     """A critic whose Lipschitz constant cannot be bounded."""
 
     exit_status = ExitStatus.NOT_CERTIFIED
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message without its full stop, or the error's type if the message is empty."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

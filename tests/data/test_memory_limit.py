@@ -19,8 +19,8 @@ STEPS = 40
 SCRIPT = """
 import json, resource, sys
 import psutil, torch, ot, h5py, scipy.stats, safetensors.torch
-from wdist.estimation.estimate import estimate as estimation
-from wdist.estimation.estimate import options as question
+from wdist.estimation import run
+from wdist.estimation.estimate import estimate
 from wdist.critics.settings import CriticSettings
 from wdist.data import measure
 from wdist.data.memory import free_memory
@@ -31,9 +31,9 @@ resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 streamed, make = [], measure._streamed
 measure._streamed = lambda *arguments, **options: streamed.append(1) or make(*arguments, **options)
 settings = CriticSettings(**json.loads(sys.argv[3]))
-# Transport has to keep to the limit as well, and a little of it shows whether it does.
-question.TRANSPORT_SECONDS = question.POPULATION_SECONDS = 2.0
-found = estimation.estimate(
+# Transport must respect the limit too, and a little of it suffices to show that.
+run.TRANSPORT_SECONDS = run.POPULATION_SECONDS = 2.0
+found = estimate(
     sys.argv[1], sys.argv[2], settings=settings, steps=int(sys.argv[4]), critic=sys.argv[5], baselines="none"
 )
 print(json.dumps([len(streamed), found.samples.lower, found.samples.n_a, found.population.estimate, found.population.n_a]))
@@ -77,8 +77,8 @@ def test_an_estimate_under_a_memory_limit_agrees_with_one_without(suffix, critic
     assert count == ROWS
     if suffix == ".h5":
         return  # the same rows
-    monkeypatch.setattr("wdist.estimation.question.TRANSPORT_SECONDS", 1e-9)
-    monkeypatch.setattr("wdist.estimation.question.POPULATION_SECONDS", 1e-9)
+    monkeypatch.setattr("wdist.estimation.run.TRANSPORT_SECONDS", 1e-9)
+    monkeypatch.setattr("wdist.estimation.run.POPULATION_SECONDS", 1e-9)
     monkeypatch.setattr("wdist.data.measure.fits", lambda nbytes: True)
     resident = estimate(path, other, settings=CriticSettings(**SETTINGS), steps=STEPS, baselines="none")
     # The weights begin alike and the minibatches differ, by a few percent after these steps; the standard deviation of a potential

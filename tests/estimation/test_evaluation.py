@@ -9,7 +9,7 @@ from wdist.bounds.certificate import certify
 from wdist.bounds.confidence.asymptotic import welch
 from wdist.bounds.dual import dual_value, evaluate, lower_bound
 from wdist.data.rows import gather
-from wdist.data.sources.in_memory import open_values
+from wdist.data.sources.arrays import open_values
 from wdist.data.split import split
 from wdist.errors import UsageError
 from wdist.estimation.estimate import estimate

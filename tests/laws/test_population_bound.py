@@ -6,8 +6,8 @@ from scipy import stats
 
 from tests.trials import judged, pair_of
 from wdist.critics.settings import CriticSettings
-from wdist.data.sources.in_memory import open_values
-from wdist.data.sources.units import Units
+from wdist.data.sources.arrays import open_values
+from wdist.data.sources.source import Units
 from wdist.estimation.evaluation import ErrorBudget
 
 TINY = CriticSettings(width=8, depth=2, group_size=2, batch_size=32)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from wdist.data.rows import ResidentRows
-from wdist.data.sources.in_memory import open_values
+from wdist.data.sources.arrays import open_values
 
 
 def rows(x: Any) -> ResidentRows:

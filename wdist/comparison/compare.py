@@ -12,9 +12,8 @@ from wdist.comparison.noise_floor import LEAST_ROWS, halves, measured_slope
 from wdist.comparison.ranking import NOISE_FLOOR, Comparison, Entry, short_names
 from wdist.comparison.witnesses import Side, check_images, find_witnesses
 from wdist.critics.settings import CriticSettings
-from wdist.data.comparable import check_comparable, check_scales
 from wdist.data.features.opening import open_features
-from wdist.data.pairing import observed_range, surveyed
+from wdist.data.pairing import check_comparable, check_scales, observed_range, surveyed
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import Source
 from wdist.environment import choose_device

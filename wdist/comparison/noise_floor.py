@@ -8,7 +8,7 @@ from torch import Tensor
 
 from wdist.data.measure import random_stream
 from wdist.data.rows import ResidentRows, in_units
-from wdist.data.sources.in_memory import open_values
+from wdist.data.sources.arrays import open_values
 from wdist.data.sources.selection import SelectedRows
 from wdist.data.sources.source import FiniteSource, Source
 from wdist.data.survey import MINIMUM_ROWS

@@ -8,8 +8,8 @@ class Access:
     """Permissions that the user grants for opening a source."""
 
     trust: bool = False
-    """Code that comes with a source (TorchScript, ``.pt2``, ONNX, a factory) may run."""
+    """Allows running code that comes with a source (TorchScript, ``.pt2``, ONNX, a factory)."""
     download: bool = False
-    """torchvision may download a data set, or weights, that are missing."""
+    """Allows torchvision to download a missing data set or missing weights."""
     drop_nonfinite: bool = False
-    """Rows with NaN or infinity are left out instead of being an error."""
+    """Drops rows with NaN or infinity, which are an error otherwise."""

@@ -1,23 +1,24 @@
-"""What is there at an address, and what is missing to use it."""
+"""Inspection of a source: its content, and what it still needs to be used."""
 
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h5py
 import numpy as np
 import torch
-from numpy.lib import format as npy_format
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from wdist.data.access import Access
 from wdist.data.sources.address import Address, parse_address
-from wdist.data.sources.dtypes import type_name
-from wdist.data.sources.image_folder import image_headers, image_paths
+from wdist.data.sources.arrays import type_name
+from wdist.data.sources.h5 import datasets
+from wdist.data.sources.images import image_headers, image_paths
 from wdist.data.sources.network_file import is_state_dict
+from wdist.data.sources.npy import read_header
 from wdist.data.sources.opening import check_there, holds_model, open_source
 from wdist.data.sources.source import EndlessSource, FiniteSource, Source
 from wdist.data.sources.tensor_files import is_torchscript, load_data
@@ -25,47 +26,47 @@ from wdist.data.survey import finite_rows, survey
 from wdist.errors import SourceError, TrustRequired
 
 DRAWS = 1000
-"""How many samples of an endless source are looked at."""
+"""Samples of an endless source that are inspected."""
 _BYTES_AT_ONCE = 1 << 25
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What is known of one source after all of it was read; None where that cannot be said."""
+    """Facts about one source after reading all of it; None for unknown ones."""
 
     address: str
     kind: str
     """``array``, ``image-folder``, ``torchvision``, ``generator``, ``synthetic``, ``checkpoint`` or ``several arrays``."""
     samples: int | None = None
-    """None where they are drawn without end."""
+    """None if the source draws without end."""
     event_shape: tuple[int, ...] | None = None
     dtype: str | None = None
-    """As stored."""
+    """Stored type."""
     units: str | None = None
     minimum: float | None = None
-    """Least value of the finite rows, in these units; of some draws where the source is endless."""
+    """Smallest value of the finite rows, or of some draws of an endless source, in these units."""
     maximum: float | None = None
     nonfinite_rows: int | None = None
-    """Rows that hold NaN or infinity."""
-    first_nonfinite: tuple[int, ...] = field(default=())
-    """Numbers of the first of them."""
+    """Number of rows with NaN or infinity."""
+    first_nonfinite: tuple[int, ...] = ()
+    """Numbers of the first such rows."""
     duplicate_rows: int | None = None
-    """Rows that equal an earlier one."""
+    """Number of rows that equal an earlier one."""
     constant_features: int | None = None
-    """Coordinates that have the same value in all finite rows."""
+    """Number of coordinates with the same value in all finite rows."""
     megabytes: float | None = None
-    """In memory, in the stored type."""
+    """Size in memory, in the stored type."""
     digest: str | None = None
     """SHA-256 of type, event shape and values."""
-    contents: tuple[str, ...] = field(default=())
+    contents: tuple[str, ...] = ()
     """Arrays of a file, weights of a checkpoint, sizes and modes of images."""
-    notes: tuple[str, ...] = field(default=())
-    missing: tuple[str, ...] = field(default=())
-    """What has to be said or done before the source can be used, in sentences."""
+    notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Steps that remain before the source can be used, in sentences."""
 
 
 def inspect_source(address: str, access: Access = Access()) -> Inspection:
-    """Opens and reads a source as far as it can be.
+    """Opens and reads a source as far as possible.
 
     Raises:
         SourceError: nothing of it can be read.
@@ -85,34 +86,33 @@ def inspect_source(address: str, access: Access = Access()) -> Inspection:
 
 def _inspected(source: Source, access: Access, contents: tuple[str, ...]) -> Inspection:
     info = source.info
-    if isinstance(source, EndlessSource):
-        rows = source.draw(DRAWS, torch.Generator().manual_seed(0))
-        return Inspection(
-            address=info.address,
-            kind=info.kind,
-            event_shape=info.event_shape,
-            dtype=info.dtype,
-            units=info.units,
-            minimum=float(rows.min()),
-            maximum=float(rows.max()),
-            constant_features=int((rows == rows[0]).all(dim=0).sum()),
-            contents=contents,
-            notes=(*info.notes, f"drawn without end; range and constant features are those of {DRAWS} draws"),
-        )
-    found = survey(source)
-    missing: tuple[str, ...] = ()
-    try:
-        finite_rows(source, found, access)
-    except SourceError as error:
-        missing = (str(error),)
-    duplicates, constant_features = _repetitions(source)
-    return Inspection(
+    facts = Inspection(
         address=info.address,
         kind=info.kind,
         samples=info.count,
         event_shape=info.event_shape,
         dtype=info.dtype,
         units=info.units,
+        contents=contents,
+        notes=info.notes,
+    )
+    if isinstance(source, EndlessSource):
+        rows = source.draw(DRAWS, torch.Generator().manual_seed(0))
+        return replace(
+            facts,
+            minimum=float(rows.min()),
+            maximum=float(rows.max()),
+            constant_features=int((rows == rows[0]).all(dim=0).sum()),
+            notes=(*info.notes, f"drawn without end; range and constant features come from {DRAWS} draws"),
+        )
+    found = survey(source)
+    try:
+        finite_rows(source, found, access)
+    except SourceError as error:
+        facts = replace(facts, missing=(str(error),))
+    duplicates, constant_features = _repetitions(source)
+    return replace(
+        facts,
         minimum=found.minimum,
         maximum=found.maximum,
         nonfinite_rows=len(found.nonfinite),
@@ -121,20 +121,17 @@ def _inspected(source: Source, access: Access, contents: tuple[str, ...]) -> Ins
         constant_features=constant_features,
         megabytes=source.nbytes / 1e6,
         digest=found.digest,
-        contents=contents,
-        notes=info.notes,
-        missing=missing,
     )
 
 
 def _repetitions(source: FiniteSource) -> tuple[int, int | None]:
-    """How many rows equal an earlier one, and how many coordinates never change over the finite rows."""
+    """Number of rows that equal an earlier one, and of coordinates that are constant over the finite rows."""
     hashes = np.empty(source.count, dtype=np.int64)
     first: Tensor | None = None
     constant: Tensor | None = None
     for start, rows in source.slabs(max(1, _BYTES_AT_ONCE // (8 * source.info.dim))):
         plain = rows.contiguous().view(torch.uint8).numpy().reshape(len(rows), -1)
-        # Python's 64-bit hash: among ten million rows two different ones share theirs with a probability of 3e-6.
+        # Python's 64-bit hash: the probability that two of ten million different rows share it is 3e-6.
         hashes[start : start + len(rows)] = [hash(row.tobytes()) for row in plain]
         finite = rows[torch.isfinite(rows).all(dim=1)] if rows.is_floating_point() else rows
         if not len(finite):
@@ -154,76 +151,51 @@ def _closed_kind(address: Address, contents: tuple[str, ...]) -> str:
 
 
 def _contents(address: Address) -> tuple[str, ...]:
-    """A line for each thing inside a file or folder that holds several."""
+    """A line for each item in a file or folder that can hold several."""
     if address.scheme != "file":
         return ()
     check_there(address)
     if address.path.is_dir():
-        return _images(address)
+        counts = Counter(f"{height}x{width} {mode}" for (height, width), mode in image_headers(image_paths(address.path)))
+        return tuple(f"{what}: {count} images" for what, count in counts.most_common())
     readers = {".h5": _datasets, ".hdf5": _datasets, ".npz": _members, ".safetensors": _tensors, ".pt": _weights, ".pth": _weights}
-    reader = readers.get(address.suffix)
-    return () if reader is None else reader(address)
+    try:
+        return tuple(readers[address.suffix](address)) if address.suffix in readers else ()
+    except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile, SafetensorError):
+        return ()  # opening the source explains the error
 
 
 def _line(name: str, shape: tuple[int, ...], dtype: Any) -> str:
     return f"{name}: {'x'.join(map(str, shape)) or 'single value'} {dtype}"
 
 
-def _images(address: Address) -> tuple[str, ...]:
-    headers = image_headers(image_paths(address.path))
-    counts = Counter(f"{height}x{width} {mode}" for (height, width), mode in headers)
-    return tuple(f"{what}: {count} images" for what, count in counts.most_common())
+def _datasets(address: Address) -> list[str]:
+    with h5py.File(address.path, "r") as file:
+        return [_line(name, item.shape or (), item.dtype) for name, item in datasets(file).items()]
 
 
-def _datasets(address: Address) -> tuple[str, ...]:
-    lines: list[str] = []
-
-    def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            lines.append(_line(name, item.shape or (), item.dtype))
-
-    try:
-        with h5py.File(address.path, "r") as file:
-            file.visititems(visit)
-    except (OSError, RuntimeError):
-        return ()  # opening the source says why
-    return tuple(lines)
-
-
-def _members(address: Address) -> tuple[str, ...]:
+def _members(address: Address) -> list[str]:
     lines = []
-    try:
-        with zipfile.ZipFile(address.path) as archive:
-            for member in archive.namelist():
-                if not member.endswith(".npy"):
-                    continue
+    with zipfile.ZipFile(address.path) as archive:
+        for member in archive.namelist():
+            if member.endswith(".npy"):
                 with archive.open(member) as file:
-                    read = (
-                        npy_format.read_array_header_1_0
-                        if npy_format.read_magic(file) == (1, 0)
-                        else npy_format.read_array_header_2_0
-                    )
-                    shape, _, dtype = read(file)
+                    shape, _, dtype = read_header(file)
                 lines.append(_line(member.removesuffix(".npy"), shape, dtype))
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError, RuntimeError):
-        return ()  # opening the source says why
-    return tuple(lines)
+    return lines
 
 
-def _tensors(address: Address) -> tuple[str, ...]:
-    try:
-        with safe_open(address.path, framework="pt", device="cpu") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
-            return tuple(_line(name, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items())
-    except (SafetensorError, OSError):
-        return ()  # opening the source says why
+def _tensors(address: Address) -> list[str]:
+    with safe_open(address.path, framework="pt", device="cpu") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - the file is not a mapping
+        return [_line(name, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()]
 
 
-def _weights(address: Address) -> tuple[str, ...]:
+def _weights(address: Address) -> list[str]:
     if is_torchscript(address.path):
-        return ()
+        return []
     content = load_data(address.path, address.location)
-    return tuple(_nested(content)) if isinstance(content, Mapping) else ()
+    return _nested(content) if isinstance(content, Mapping) else []
 
 
 def _nested(content: Mapping[Any, Any], prefix: str = "") -> list[str]:

@@ -1,4 +1,4 @@
-"""A measure: the samples of one source, split, with what is known of where they came from."""
+"""Measures: the split samples of one source, with their origin."""
 
 from dataclasses import dataclass, replace
 
@@ -14,16 +14,16 @@ from wdist.data.split import split
 
 DRAWN_VALIDATION = 4096
 DRAWN_HELD_OUT = 20_000
-"""Draws of an endless source that choose and judge."""
+"""Validation and held-out draws of an endless source."""
 DRAWN_COORDINATES = 1 << 27
-"""That either may hold, 1 GB in float64: of samples beyond 6700 coordinates fewer are drawn, as many on every machine."""
+"""Most coordinates of either, 1 GB in float64: above 6700 coordinates a sample, fewer are drawn, equally many on every machine."""
 _LEAST_DRAWN = 600
 _SLAB_BYTES = 1 << 25
-"""Read from a file at a time, where memory is plenty."""
+"""Largest piece read from a file at a time."""
 _SLAB_SHARE = 128
-"""A slab takes at most this part of the free memory, so that a shuffled pool of eight, and its copy, take an eighth."""
+"""A slab takes at most 1/128 of the free memory, so that a pool of eight and its shuffled copy take an eighth."""
 _HELD_SHARE = 32
-"""A stream's held-out and validation rows take at most this part of the free memory each."""
+"""A stream's held-out and validation rows each take at most 1/32 of the free memory."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,7 +33,7 @@ class Measure:
     info: SourceInfo
     train: Minibatches
     training_rows: ResidentRows | None
-    """The training split as a fixed set; None where it is streamed or drawn."""
+    """The training split as a fixed set; None if it is streamed or drawn."""
     validation: ResidentRows
     held_out: ResidentRows
     everything: Rows
@@ -42,12 +42,7 @@ class Measure:
     """SHA-256 of the stored samples; None for an endless source."""
 
     def training_sample(self, limit: int, *, drawn: int | None = None) -> ResidentRows:
-        """At most ``limit`` samples of the training split; a fixed set is neither advanced by being looked at nor copied.
-
-        Arguments:
-            limit: how many at most.
-            drawn: so many where they are the next of a stream or of draws, if that is less.
-        """
+        """At most ``limit`` samples of the training split; of a stream or of draws, the next ones and at most ``drawn``."""
         rows = self.training_rows
         if rows is None:
             values = self.train.next(limit if drawn is None else min(limit, drawn))
@@ -55,7 +50,7 @@ class Measure:
         return rows.some(limit)
 
     def close(self) -> None:
-        """Ends what still reads beside."""
+        """Ends background reading."""
         if isinstance(self.train, StreamedMinibatches):
             self.train.close()
 
@@ -71,25 +66,25 @@ def random_stream(seed: int, side: int, purpose: int, device: torch.device | str
 
 
 def make_measure(source: Source, *, side: int, seed: int, device: torch.device, digest: str | None) -> Measure:
-    """Splits a source, before anything is fitted, and decides whether its samples are held, streamed or drawn.
+    """Splits a source before anything is fitted, and decides to hold, stream or draw its samples.
 
     Arguments:
-        source: finite and free of NaN and infinity, or endless.
+        source: finite without NaN and infinity, or endless.
         side: 0 for A, 1 for B.
-        seed: of the split, the order of minibatches and the draws.
-        device: on which samples are held when they fit there.
+        seed: for the split, the order of minibatches and the draws.
+        device: holds the samples if they fit there.
         digest: of the samples of a finite source.
     """
     if isinstance(source, EndlessSource):
         return _drawn(source, side=side, seed=seed, device=device)
-    # What is free may change from run to run, and a stream comes to other digits than a set in memory.
+    # The free memory varies from run to run, the planned memory rarely; a stream leads to other digits than a set in memory.
     if fits(source.nbytes) and source.nbytes <= planned_memory():
         return _resident(source, side=side, seed=seed, device=device, digest=digest)
     return _streamed(source, side=side, seed=seed, digest=digest)
 
 
 def training_dtype(stored: torch.dtype) -> torch.dtype:
-    """The type in which samples are standardised: float64 where float32 could not tell them apart."""
+    """The type in which samples are standardised: float64 if float32 cannot represent them exactly."""
     exact = (torch.uint8, torch.int8, torch.int16, torch.bool, torch.float16, torch.bfloat16, torch.float32)
     return torch.float32 if stored in exact else torch.float64
 
@@ -140,7 +135,7 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None)
 
 
 def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device) -> Measure:
-    # Pools that are kept are drawn on the CPU, so that every machine judges on the same draws.
+    # Drawn on the CPU, so that validation and held-out draws are the same on every machine.
     drawn = _in_units_already(source.info)
     affordable = max(_LEAST_DRAWN, DRAWN_COORDINATES // source.info.dim)
     validation = source.draw(min(DRAWN_VALIDATION, affordable), random_stream(seed, side, 1))

@@ -1,4 +1,4 @@
-"""Minibatches without end: from memory, from a file in slabs, or drawn."""
+"""Endless minibatches: from memory, from a file in slabs, or drawn."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
@@ -12,21 +12,15 @@ from wdist.data.sources.source import EndlessSource, FiniteSource
 
 
 class Minibatches(Protocol):
-    """Training samples, as many as are asked for."""
+    """An endless sequence of training samples."""
 
     def next(self, n: int) -> Tensor:
-        """``n`` samples, shape (n, dim), floating point, in the units of the source."""
+        """The next ``n`` samples, shape (n, dim), floating point, in the units of the source."""
         ...
 
 
 class ShuffledMinibatches:
-    """Rows in memory, in a new random order each time that all have been seen.
-
-    Arguments:
-        rows: the training rows.
-        generator: of the orders, on the CPU.
-        dtype: of the samples.
-    """
+    """Rows in memory, in a new random order for each pass; the generator is on the CPU."""
 
     def __init__(self, rows: ResidentRows, generator: torch.Generator, dtype: torch.dtype) -> None:
         self._rows, self._generator, self._dtype = rows, generator, dtype
@@ -40,17 +34,10 @@ class ShuffledMinibatches:
 
 
 class StreamedMinibatches:
-    """Rows of a file: contiguous slabs in random order fill a pool, minibatches are drawn from the shuffled pool.
+    """Rows of a file: contiguous slabs in random order fill a pool, and minibatches are taken from the shuffled pool.
 
-    While a pool is used, the next slab is read in a thread beside.
-
-    Arguments:
-        source: rows on disk.
-        train: sorted numbers of the rows that may be used.
-        generator: of the orders, on the CPU.
-        dtype: of the samples.
-        slab_rows: read at once.
-        pool_slabs: together in one pool.
+    While a pool is used, a thread reads the next slab. ``train`` holds the sorted numbers of the training rows; the generator is on
+    the CPU.
     """
 
     def __init__(
@@ -84,7 +71,7 @@ class StreamedMinibatches:
 
     def _refill(self) -> None:
         slabs = [self._pool[self._used :]] if len(self._pool) else []
-        self._pool = torch.empty(0)  # so that the old pool is not held beside the new one
+        self._pool = torch.empty(0)  # frees the old pool before the new one is built
         for _ in range(self._pool_slabs):
             slabs.append(self._ahead.result())
             self._ahead = self._reader.submit(self._read, self._next_start())
@@ -105,15 +92,9 @@ class StreamedMinibatches:
 
 
 class DrawnMinibatches:
-    """Fresh draws of an endless source, made when they are asked for.
+    """Fresh draws of an endless source, on the generator's device.
 
-    On a GPU they are drawn there, and the host waits for none of them. On a CPU a draw is 4 to 7 % of a step of a network, which is
-    all that a thread drawing one minibatch ahead could save. On two cores busy with other work it cost 14 % more processor time
-    and 6 % more time (100-dimensional normals, one thread; the same bits); on idle ones it was not tried. So there is none.
-
-    Arguments:
-        source: draws on the generator's device.
-        generator: of the draws.
+    No thread draws ahead: a draw takes 4 to 7 % of a step on a CPU, and a GPU draws without making the host wait.
     """
 
     def __init__(self, source: EndlessSource, generator: torch.Generator) -> None:

@@ -1,25 +1,25 @@
-"""Two sources made ready to stand against each other: opened, surveyed, checked, split, standardised."""
+"""Pairs of comparable sources: opened, surveyed, checked, split and standardised."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from wdist.data.access import Access
-from wdist.data.comparable import check_comparable, check_scales, drawn_range
 from wdist.data.features.space import Ends, FeatureDraws, FeatureRows, FeatureSpace, check_one_space
 from wdist.data.measure import Measure, make_measure
 from wdist.data.rows import ResidentRows, evenly
+from wdist.data.sources.arrays import shape_text
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import EndlessSource, FiniteSource, Source
+from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo
 from wdist.data.standardisation import Standardisation
 from wdist.data.survey import Survey, finite_rows, survey
 from wdist.errors import SourceError
 
 _FIT_ROWS, _FIT_DRAWN = 20_000, 4096
-"""Training samples of each side that the standardisation is fitted on; of a stream, or of draws, the latter."""
+"""Training samples of each side for fitting the standardisation; the latter from a stream or draws."""
 _LARGEST = 1e300
-"""Values beyond this leave float64 no room for distances between samples."""
+"""Largest magnitude that leaves room in float64 for distances between samples."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,25 +35,25 @@ class Pair:
 
     @property
     def identical(self) -> bool:
-        """Both sides hold the same rows in the same units, so W1 between them is 0."""
+        """True if both sides hold the same rows in the same units, so that W1 between them is 0."""
         units = [(side.info.scale, side.info.offset, side.info.dropped) for side in (self.a, self.b)]
         return self.a.digest is not None and self.a.digest == self.b.digest and units[0] == units[1]
 
     def close(self) -> None:
-        """Ends what still reads beside."""
+        """Ends background reading."""
         self.a.close()
         self.b.close()
 
 
 def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device, features: FeatureSpace | None = None) -> Pair:
-    """Opens both sides and prepares them.
+    """Opens and prepares both sides, each an address, a tensor, an array or an open source.
 
     Arguments:
-        a, b: addresses, tensors, arrays or open sources.
-        access: what opening may do.
-        seed: of splits and draws.
-        device: on which samples are held and drawn.
-        features: the space that the samples are mapped to, if any; a side that lies there already stays.
+        a, b: the sides.
+        access: permissions.
+        seed: for splits and draws.
+        device: holds samples and draws them.
+        features: the space that the samples are mapped to, if any; a side that is already there stays as it is.
 
     Raises:
         SourceError: one side cannot be read, or the two cannot be compared.
@@ -82,17 +82,16 @@ def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device
         warnings=warnings,
     )
     if pair.identical:
-        return Pair(
-            **{**vars(pair), "warnings": (*warnings, "A and B hold the same rows, so W1 between the two sample sets is exactly 0")}
-        )
+        same = "A and B hold the same rows, so W1 between the two sample sets is exactly 0"
+        return replace(pair, warnings=(*warnings, same))
     return pair
 
 
 def surveyed(address: Any, access: Access, *, seed: int = 0) -> tuple[Source, Survey | None]:
-    """An open source of usable rows, with what one pass over them found; None where they are drawn.
+    """An open source of usable rows and the survey of its rows; no survey if they are drawn.
 
     Raises:
-        SourceError: it cannot be read, or holds what no distance can be computed from.
+        SourceError: it cannot be read, or no distance can be computed from its rows.
     """
     source = open_source(address, access, seed=seed)
     if not isinstance(source, FiniteSource):
@@ -100,15 +99,15 @@ def surveyed(address: Any, access: Access, *, seed: int = 0) -> tuple[Source, Su
     found = survey(source)
     if found.minimum is not None and found.maximum is not None and max(-found.minimum, found.maximum) > _LARGEST:
         raise SourceError(
-            f"{source.info.address} reaches from {found.minimum:g} to {found.maximum:g}, too far for differences in float64; "
-            f"divide both sides by one number and save them again"
+            f"{source.info.address} ranges from {found.minimum:g} to {found.maximum:g}, too far for differences in float64; "
+            f"divide both sides by the same number and save them again"
         )
     kept = finite_rows(source, found, access)
     if found.constant:
         what = "samples" if not isinstance(source, FeatureRows) else "rows of features"
         raise SourceError(
             f"all {kept.count} {what} of {source.info.address} are equal, which looks like a failed export; give others, "
-            f"or synthetic:dirac?dim={source.info.dim} where a single point is meant"
+            f"or synthetic:dirac?dim={source.info.dim} for a single point"
         )
     return kept, found
 
@@ -116,18 +115,100 @@ def surveyed(address: Any, access: Access, *, seed: int = 0) -> tuple[Source, Su
 def _mapped(
     source: Source, found: Survey | None, ends: Ends | None, features: FeatureSpace, access: Access
 ) -> tuple[Source, Survey | None]:
-    """The features of a source, surveyed in their turn."""
+    """The features of a source and their survey."""
     mapped = features.of(source, ends)
     return (source, found) if mapped is source else surveyed(mapped, access)
 
 
-def observed_range(source: Source, found: Survey | None) -> tuple[float, float] | None:
-    """The least and the greatest value, in the units of the source; None where nothing was observed."""
+def observed_range(source: Source, found: Survey | None) -> Ends | None:
+    """Smallest and largest observed value, in the units of the source; None for features and synthetic sources."""
     if isinstance(source, FeatureRows | FeatureDraws):
-        return None  # features of any range may meet
+        return None  # features of any range may be compared
     if isinstance(source, EndlessSource):
         return drawn_range(source)
     return None if found is None or found.minimum is None or found.maximum is None else (found.minimum, found.maximum)
+
+
+def drawn_range(source: EndlessSource, n: int = 256) -> Ends | None:
+    """Range of a few draws of a generator; None for a synthetic source, whose definition fixes its scale."""
+    if source.info.kind == "synthetic":
+        return None
+    rows = source.draw(n, torch.Generator().manual_seed(0))
+    return float(rows.min()), float(rows.max())
+
+
+def check_comparable(a: Source, b: Source, range_a: Ends | None = None, range_b: Ends | None = None) -> tuple[str, ...]:
+    """Refuses two sources whose samples are not points of one space, or clearly have different units; returns warnings.
+
+    A range is the observed one of a source, or None if nothing was observed.
+
+    Raises:
+        SourceError: the event shapes differ by more than flattening, or one side is in 0..255 and the other in 0..1 or -1..1 and
+            neither address has ``range=``.
+    """
+    return (*_check_shapes(a.info, b.info), *check_scales(a, b, range_a, range_b))
+
+
+def _check_shapes(a: SourceInfo, b: SourceInfo) -> tuple[str, ...]:
+    if a.event_shape == b.event_shape:
+        return ()
+    shapes = f"{a.address} has samples of shape {shape_text(a.event_shape)}, {b.address} of shape {shape_text(b.event_shape)}"
+    if a.dim != b.dim:
+        raise SourceError(f"{shapes}; give two sources whose samples have the same shape")
+    # An axis of length 1 does not change the order: (1, 28, 28), (28, 28) and (28, 28, 1) are the same images.
+    kept_a, kept_b = (tuple(n for n in info.event_shape if n != 1) for info in (a, b))
+    if kept_a == kept_b:
+        return ()
+    if min(len(kept_a), len(kept_b)) == 1:
+        return (f"{shapes}; they are compared flattened, row by row",)
+    colours = sorted(kept_a) == sorted(kept_b) and len(kept_a) == 3
+    way_out = "move the channels with ?channels=last or ?channels=first" if colours else "bring the axes into the same order"
+    raise SourceError(f"{shapes}, the same number of coordinates in another order; {way_out}")
+
+
+def check_scales(source_a: Source, source_b: Source, range_a: Ends | None, range_b: Ends | None) -> tuple[str, ...]:
+    """Checks the ranges of two sources of any shape, as :func:`check_comparable` does."""
+    a, b = source_a.info, source_b.info
+    if range_a is None or range_b is None or _range_chosen(a) or _range_chosen(b):
+        return ()
+    for wide, wide_range, narrow, narrow_range in ((a, range_a, b, range_b), (b, range_b, a, range_a)):
+        if _looks_like_bytes(wide_range) and _looks_like_unit(narrow_range):
+            ranges = f"{wide.address} is in {_interval(wide_range)} and {narrow.address} in {_interval(narrow_range)}"
+            raise SourceError(
+                f"{ranges}, which looks like two scalings of the same data; "
+                f"rescale the first with ?stored=0:255&range=unit, or confirm the difference with ?range=raw"
+            )
+    images = min(len(a.event_shape), len(b.event_shape)) >= 2
+    units = _looks_like_unit(range_a) and _looks_like_unit(range_b)
+    if images and units and _looks_symmetric(range_a) != _looks_symmetric(range_b):
+        former, latter = (a, b) if _looks_symmetric(range_a) else (b, a)
+        return (
+            f"{former.address} looks like images in -1..1, {latter.address} like images in 0..1; "
+            f"if this is not intended, add ?stored=-1:1&range=unit to the former",
+        )
+    return ()
+
+
+def _interval(ends: Ends) -> str:
+    return f"{ends[0]:g}..{ends[1]:g}"
+
+
+def _range_chosen(info: SourceInfo) -> bool:
+    _, _, query = info.address.partition("?")
+    return any(part.startswith("range=") for part in query.split("&"))
+
+
+def _looks_like_bytes(ends: Ends) -> bool:
+    """True within 0..255 and far above any overshoot of an image in [0, 1]."""
+    return ends[0] >= -0.5 and 20 < ends[1] <= 255.5
+
+
+def _looks_like_unit(ends: Ends) -> bool:
+    return ends[0] >= -1.1 and ends[0] < ends[1] <= 1.1
+
+
+def _looks_symmetric(ends: Ends) -> bool:
+    return ends[0] < -0.2
 
 
 def _some_of_both(a: ResidentRows, b: ResidentRows) -> torch.Tensor:
@@ -137,9 +218,9 @@ def _some_of_both(a: ResidentRows, b: ResidentRows) -> torch.Tensor:
 
 
 def _participation(x: torch.Tensor) -> float:
-    r"""(tr C)^2 / tr C^2 of the covariance C, by the Gram matrix of few samples.
+    r"""(tr C)^2 / tr C^2 of the covariance C, from the Gram matrix of few samples.
 
-    Products of a sample with itself are left out of tr C^2, which they would inflate when samples are few.
+    tr C^2 leaves out the product of each sample with itself, which would inflate it for few samples.
     """
     x = x - x.mean(0)
     largest = float(x.abs().max())

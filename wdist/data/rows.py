@@ -1,4 +1,4 @@
-"""Rows to evaluate on: in memory or read in slabs, always handed out in float64 and in the units of the source."""
+"""Rows for evaluation: in memory or read in slabs, and always returned in float64 and in the units of the source."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,13 +12,7 @@ from wdist.data.sources.source import FiniteSource, SourceInfo
 
 
 def in_units(rows: Tensor, info: SourceInfo, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Stored values as values in the units of the source.
-
-    Arguments:
-        rows: shape (n, dim), stored type.
-        info: holds scale and offset.
-        dtype: of the result; float64 is what bounds are computed from.
-    """
+    """Converts stored values to the units of the source; bounds need float64."""
     rows = rows.to(dtype)
     if info.scale != 1.0:
         rows = rows * info.scale
@@ -38,31 +32,31 @@ class Rows(Protocol):
         ...
 
     def span(self, start: int, stop: int, order: Tensor | None) -> Tensor:
-        """The samples from ``start`` to ``stop`` of an order, float64; in their own order where it is None or they are streamed."""
+        """Samples ``start`` to ``stop`` of an order, float64; in stored order if it is None or they are streamed."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ResidentRows:
-    """Some rows of a tensor, chosen by position and gathered batch by batch: no copy is held."""
+    """Rows of a tensor, chosen by position and gathered batch by batch without a copy."""
 
     values: Tensor
     """Stored type, shape (total, dim)."""
     info: SourceInfo
     index: Tensor | None = None
-    """Positions, int64; None for all."""
+    """Positions, int64; None for all rows."""
 
     @property
     def count(self) -> int:
         return len(self.values) if self.index is None else len(self.index)
 
     def some(self, limit: int) -> "ResidentRows":
-        """At most ``limit`` of them, spread evenly."""
+        """At most ``limit`` of the rows, spread evenly."""
         positions = evenly(self.count, limit).to(self.values.device)
         return replace(self, index=positions if self.index is None else self.index[positions])
 
     def take(self, positions: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-        """The rows at these positions among the chosen ones, in the units of the source."""
+        """The rows at these positions, in the units of the source."""
         return in_units(self.values[positions if self.index is None else self.index[positions]], self.info, dtype)
 
     def batches(self, size: int) -> Iterator[Tensor]:
@@ -88,7 +82,7 @@ class StreamedRows:
             yield self.span(start, min(start + size, self.count), None)
 
     def span(self, start: int, stop: int, order: Tensor | None) -> Tensor:
-        del order  # rows of a file are read where they lie
+        del order  # rows of a file are read in stored order
         return in_units(self.source.read(slice(start, stop)), self.source.info)
 
 

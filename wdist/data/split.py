@@ -1,4 +1,4 @@
-"""Which samples train, which choose, and which judge: decided before anything is fitted."""
+"""Split of the samples into training, validation and held-out parts, decided before anything is fitted."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ import numpy as np
 VALIDATION_SHARE = 1 / 6
 HELD_OUT_SHARE = 1 / 6
 ENOUGH_HELD_OUT = 30
-"""Samples of a side below which the normal approximation of its mean is not to be trusted; up to a third of few samples judge."""
+"""Fewest held-out samples of a side for a reliable normal approximation of their mean; they are at most a third of all samples."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split:
-    """Three disjoint sets of row numbers that together are all; each is sorted."""
+    """Three disjoint sorted sets of row numbers that cover all rows."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -20,12 +20,9 @@ class Split:
 
 
 def split(count: int, *, seed: int, most_held: int | None = None) -> Split:
-    """A random split, a function of the count and the seed alone, so that two identical sets are split alike.
+    """Draws a random split of ``count`` rows, which depends only on count and seed, so that identical sets are split alike.
 
-    Arguments:
-        count: number of rows.
-        seed: of the permutation.
-        most_held: at most so many rows each for validation and held-out (a stream keeps them in memory); the rest trains.
+    Validation and held-out parts have at most ``most_held`` rows each, because a stream keeps them in memory.
     """
     order = np.random.default_rng([seed, count]).permutation(count)
     limit = count if most_held is None else most_held

@@ -1,28 +1,23 @@
-"""One shift and one positive spread for both sides: what conditions the training, and is undone exactly in every bound."""
-
-from __future__ import annotations
+"""Standardisation by one shift and one positive spread for both sides; every bound undoes it exactly."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from wdist.data.rows import Rows
-
+from wdist.data.rows import Rows
 
 _NUMBERS_AT_ONCE = 1 << 19
-"""Coordinates held at a time where a set is gone through, 4 MB in float64: sets may be large, and of larger pieces the allocator
-keeps some for good (16 MB at a time left 5 % of a set of 2 GB behind)."""
+"""Coordinates per piece of a large set, 4 MB in float64; the allocator would keep some larger pieces for good."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Standardisation:
     r"""x -> (x - shift) / spread, with W1(X, Y) = spread * W1 of the standardised sets.
 
-    A scale for each feature would change the ground metric and is not offered.
+    A separate scale for each feature would change the ground metric.
     """
 
     shift: Tensor
@@ -32,11 +27,11 @@ class Standardisation:
 
     @classmethod
     def fit(cls, a: Tensor | Rows, b: Tensor | Rows) -> Self:
-        """From training samples alone, shapes (n, dim) and (m, dim); both sides weigh the same.
+        """Fits training samples of shapes (n, dim) and (m, dim) with equal weight for both sides.
 
-        A spread of zero (all samples in one point) becomes 1.
+        A spread of zero (all samples are one point) becomes 1.
         """
-        # Halved before they are added, and divided by the largest deviation before they are squared: 1e300 must not overflow.
+        # Values up to 1e300 must not overflow: halve before adding, and divide by the largest deviation before squaring.
         shift = _mean(a) / 2 + _mean(b) / 2
         largest = max(float(_of_rows(side, lambda x: (x - shift).abs_().amax(1)).max()) for side in (a, b))
         if largest == 0:
@@ -49,7 +44,7 @@ class Standardisation:
         return (x - self.shift.to(x)).div_(self.spread)
 
     def of(self, rows: Tensor | Rows, dtype: torch.dtype = torch.float64) -> Tensor:
-        """All of ``rows`` standardised, shape (n, dim), on the device of the shift: no other copy of them is held meanwhile."""
+        """Standardises all rows piece by piece, without a second copy; shape (n, dim), on the device of the shift."""
         standardised = self.shift.new_empty((_count(rows), len(self.shift)), dtype=dtype)
         start = 0
         for part in _parts(rows):
@@ -58,7 +53,7 @@ class Standardisation:
         return standardised
 
     def to(self, device: torch.device) -> Self:
-        """The same, with the shift on another device."""
+        """Copies the shift to a device."""
         return type(self)(shift=self.shift.to(device), spread=self.spread)
 
 
@@ -67,7 +62,7 @@ def _count(x: Tensor | Rows) -> int:
 
 
 def _parts(x: Tensor | Rows) -> Iterator[Tensor]:
-    """All rows in order, float64, some at a time: x may be large, and what is computed from it as large again."""
+    """All rows in order, float64, a few at a time: x may be large, and results computed from it equally large."""
     dim = x.shape[1] if isinstance(x, Tensor) else x.span(0, 1, None).shape[1]
     size = max(1, _NUMBERS_AT_ONCE // dim)
     if isinstance(x, Tensor):
@@ -77,7 +72,7 @@ def _parts(x: Tensor | Rows) -> Iterator[Tensor]:
 
 
 def _mean(x: Tensor | Rows) -> Tensor:
-    """Of all rows, shape (dim,), on the CPU."""
+    """Mean of all rows, shape (dim,), on the CPU."""
     total: Tensor | None = None
     for part in _parts(x):
         one = part.sum(0).cpu()
@@ -87,5 +82,4 @@ def _mean(x: Tensor | Rows) -> Tensor:
 
 
 def _of_rows(x: Tensor | Rows, number: Callable[[Tensor], Tensor]) -> Tensor:
-    """One number of each row."""
     return torch.cat([number(part.cpu()) for part in _parts(x)])

@@ -1,4 +1,4 @@
-"""One pass over all rows: what is finite, how far the values reach, and a digest that names the data."""
+"""Survey of all rows in one pass: rows that are not finite, the range of values, and a digest that identifies the data."""
 
 import hashlib
 from dataclasses import dataclass
@@ -8,28 +8,28 @@ import torch
 from torch import Tensor
 
 from wdist.data.access import Access
-from wdist.data.sources.dtypes import little_endian_bytes, type_name
+from wdist.data.sources.arrays import little_endian_bytes, type_name
 from wdist.data.sources.selection import SelectedRows
 from wdist.data.sources.source import FiniteSource
 from wdist.errors import SourceError
 
 MINIMUM_ROWS = 20
-"""Fewer samples than this cannot be split into parts that train, choose and judge."""
+"""Fewest samples that can be split into training, validation and held-out parts."""
 _BYTES_AT_ONCE = 1 << 23
-"""Of float64. The memory of much larger slabs would stay with the process, beside the samples."""
+"""Size of a slab in float64; the process would keep the memory of much larger slabs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What one pass over a finite source found."""
+    """Result of one pass over a finite source."""
 
     nonfinite: np.ndarray
-    """Sorted numbers of the rows that hold NaN or infinity."""
+    """Sorted numbers of the rows with NaN or infinity."""
     minimum: float | None
-    """Least value of the finite rows, in the units of the source; None where no row is finite."""
+    """Smallest value of the finite rows, in the units of the source; None if no row is finite."""
     maximum: float | None
     constant: bool
-    """All finite rows are equal."""
+    """True if all finite rows are equal."""
     digest: str
     """SHA-256 of type, event shape and all stored values, in hexadecimal."""
 
@@ -72,19 +72,19 @@ def survey(source: FiniteSource) -> Survey:
 
 
 def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSource:
-    """The rows of a source that a distance can be computed from.
+    """The rows of a source that a distance can be computed from: those without NaN and infinity.
 
     Raises:
-        SourceError: some rows are not finite and dropping them was not asked for, fewer than :data:`MINIMUM_ROWS` are left, whole
-            numbers are too large to be exact, or values lie outside the interval that the user declared.
+        SourceError: some rows are not finite and ``drop_nonfinite`` is not set, fewer than :data:`MINIMUM_ROWS` are left, integers
+            are too large to be exact, or values are outside the interval that the user declared.
     """
     info, bad = source.info, found.nonfinite
     if len(bad) == source.count:
-        raise SourceError(f"{info.address}: every row holds NaN or infinity; mend the data, or give another source")
+        raise SourceError(f"{info.address}: every row holds NaN or infinity; fix the data, or give another source")
     if len(bad) and not access.drop_nonfinite:
         rows = ", ".join(str(row) for row in bad[:5]) + (", ..." if len(bad) > 5 else "")
         which = f"row {rows} holds" if len(bad) == 1 else f"{len(bad)} of {source.count} rows ({rows}) hold"
-        raise SourceError(f"{info.address}: {which} NaN or infinity; mend the data, or leave these rows out with --drop-nonfinite")
+        raise SourceError(f"{info.address}: {which} NaN or infinity; fix the data, or drop these rows with --drop-nonfinite")
     if len(bad):
         keep = np.setdiff1d(np.arange(source.count), bad, assume_unique=True)
         note = f"{len(bad)} rows with NaN or infinity were left out"
@@ -94,7 +94,7 @@ def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSo
     stored = [(end - info.offset) / info.scale for end in (found.minimum, found.maximum) if end is not None]
     if info.dtype in ("int64", "uint64") and any(abs(end) >= 2**53 for end in stored):
         raise SourceError(
-            f"{info.address}: whole numbers reach to {max(stored, key=abs):g}, where float64 no longer tells them apart; "
+            f"{info.address}: integers reach {max(stored, key=abs):g}, where float64 cannot distinguish neighbours; "
             f"subtract an offset from both sides and save them again"
         )
     if info.bounds is not None and found.minimum is not None and found.maximum is not None:
@@ -102,8 +102,8 @@ def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSo
         slack = 1e-9 * (high - low)
         if found.minimum < low - slack or found.maximum > high + slack:
             raise SourceError(
-                f"{info.address}: values reach from {found.minimum:g} to {found.maximum:g}, outside of {low:g} to {high:g}, "
-                f"where stored= puts them; correct stored= in the address"
+                f"{info.address}: values range from {found.minimum:g} to {found.maximum:g}, outside of {low:g} to {high:g} "
+                f"as declared by stored=; correct stored= in the address"
             )
     return source
 

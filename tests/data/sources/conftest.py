@@ -16,7 +16,7 @@ from wdist.data.sources.opening import open_source
 from wdist.errors import SourceError
 
 ROWS = np.random.default_rng(0).normal(size=(60, 2, 3)).astype(np.float32)
-"""What every array file holds; tables hold it flattened."""
+"""The content of every array file; tables hold it flattened."""
 
 FACTORY = '''
 import torch

@@ -99,15 +99,15 @@ def test_of_two_state_dicts_one_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("Dense", "Convolutional"), "net.0.bias is 8 in the file and 3 there"),
-        (("Dense", "Dense&hidden=9"), "net.0.bias is 8 in the file and 9 there"),
+        (("Dense", "Convolutional"), "net.0.bias is 8 in the file but 3 in the network"),
+        (("Dense", "Dense&hidden=9"), "net.0.bias is 8 in the file but 9 in the network"),
         (("Dense", "Dense&hiden=9"), "did you mean 'hidden'"),
         (("Dense", "Dense&hidden=many"), "failed|cannot be called"),
         (("Dense", "Dens"), "has no 'Dens'; did you mean 'Dense'"),
         (("nets.py", "nots.py"), "cannot be imported"),
         (("nets.py:Dense", "no.such.package:Dense"), "cannot be imported"),
         (("nets.py:Dense", "nets"), "not package.module:Class"),
-        (("Dense", "not_a_module"), "made a int"),
+        (("Dense", "not_a_module"), "returned a int"),
         (("Dense", "FACTORY"), "has no 'FACTORY'"),
         (("Dense", "Dense&latent=normal:7"), "failed on latents normal:7 .*seems to take 4"),
         (("Dense", "Dense&latent=norml:4"), "did you mean 'normal'"),
@@ -122,7 +122,7 @@ def test_what_does_not_fit_is_refused(change, words, tmp_path):
 def test_missing_keys_are_named(tmp_path):
     write_dense(tmp_path)
     save_file({"net.0.weight": torch.zeros(8, 4), "extra": torch.zeros(1)}, tmp_path / "few.safetensors")
-    words = r"lacks net\.0\.bias, net\.3\.weight, net\.3\.bias and holds extra besides"
+    words = r"lacks net\.0\.bias, net\.3\.weight, net\.3\.bias and has the unexpected extra"
     refused(f"{tmp_path}/few.safetensors?factory={tmp_path}/nets.py:Dense", words, TRUST)
 
 
@@ -135,7 +135,7 @@ def test_an_output_that_is_not_finite_is_refused(tmp_path):
 
 def test_a_network_that_mixes_its_batch_up_is_refused(tmp_path):
     torch.jit.script(torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Flatten(0))).save(str(tmp_path / "flat.ts"))
-    refused(f"{tmp_path}/flat.ts", "one sample a latent", TRUST)
+    refused(f"{tmp_path}/flat.ts", "one sample per latent", TRUST)
 
 
 def test_a_network_that_says_nothing_of_its_latent_asks_for_it(tmp_path):

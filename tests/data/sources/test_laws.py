@@ -1,4 +1,4 @@
-"""What every source obeys, whatever it is read from."""
+"""Laws that every source obeys."""
 
 import numpy as np
 import pytest

@@ -171,7 +171,7 @@ def test_pairs_out_of_range_are_refused(make):
         ("synthetic:sphere?dim=3&radius=0", "positive radius"),
         ("synthetic:cones?n=3", "one of a, b for 'side'"),
         ("synthetic:cones?n=3&side=c", "choose one of a, b"),
-        ("synthetic:dirac?dim=99999999999", "more than can be drawn"),
+        ("synthetic:dirac?dim=99999999999", "too large to draw"),
     ],
 )
 def test_bad_synthetic_addresses_are_refused(address, words):

@@ -1,11 +1,11 @@
-"""Feature spaces: one function applied to the samples of both sides, so that distances are those between their features.
+"""Feature spaces: one function maps the samples of both sides, and distances are taken between their features.
 
-The function is fixed beforehand and sees one sample at a time, so that features of independent samples are independent, and every
-bound holds in the feature space as it would hold between the samples. It bounds nothing in the space of the samples themselves.
+The function is fixed beforehand and sees one sample at a time. Features of independent samples are therefore independent, and every
+bound holds in the feature space as it would between samples. It bounds nothing in the space of the samples themselves.
 
 References:
-    Heusel et al. (2017), GANs trained by a two time-scale update rule converge to a local Nash equilibrium, arXiv:1706.08500, where
-    distances between generators and data are taken between the features of a network.
+    Heusel et al. (2017), GANs trained by a two time-scale update rule converge to a local Nash equilibrium, arXiv:1706.08500,
+    where distances between generators and data are taken between the features of a network.
 """
 
 import hashlib
@@ -21,43 +21,46 @@ import torch
 from torch import Tensor
 
 from wdist.data.memory import fits, planned_memory
-from wdist.data.sources.dtypes import type_name
+from wdist.data.rows import in_units
+from wdist.data.sources.arrays import shape_text, type_name
 from wdist.data.sources.source import EndlessSource, FiniteSource, RowIndex, Source, SourceInfo
-from wdist.data.sources.stored_array import shape_text
-from wdist.errors import SourceError
+from wdist.errors import SourceError, first_line
+
+Ends = tuple[float, float]
+"""Smallest and largest value of a source, in its units."""
+_PROBE = 16
+_NUMBERS_AT_ONCE = 1 << 22
+"""Input coordinates per call of the function."""
+_BYTES_AT_ONCE = 1 << 25
+_LEAST_AT_ONCE, _MOST_AT_ONCE = 16, 512
+_AGREEMENT = 1e-3
+"""Tolerance for features of the same sample in two batches, relative to the largest: rounding depends on the batch, but less."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """The space that distances are taken in, where it is not that of the samples."""
+    """The feature space of a result."""
 
     spec: str
     """As the user wrote it."""
     what: str
     """The function in words."""
     dim: int
-    """Features of one sample."""
+    """Features per sample."""
     digest: str | None
-    """SHA-256 of the file of weights, or of the file that the function is written in; None where there is none."""
-
-
-Ends = tuple[float, float]
-"""Least and greatest value of a source, in its units."""
-_PROBE = 16
-_NUMBERS_AT_ONCE = 1 << 22
-"""Input coordinates in one call of the function."""
-_LEAST_AT_ONCE, _MOST_AT_ONCE = 16, 512
-_AGREEMENT = 1e-3
-"""Of features in two batches, as a share of the largest: products of other shapes round otherwise, but not by so much."""
+    """SHA-256 of the file of weights, or of the file that defines the function; None without such a file."""
 
 
 class FeatureSpace(ABC):
     """A function from samples to features, opened once and applied to both sides.
 
     Arguments:
-        facts: what results say of it; the number of features is found when it is applied.
-        device: on which it runs.
+        facts: its description for results; the number of features is known only once it is applied.
+        device: runs the function.
     """
+
+    way_out = "fix the function, which takes a float32 tensor of shape (n, *event_shape)"
+    """End of the error if the function fails."""
 
     def __init__(self, facts: Features, device: torch.device) -> None:
         self.facts = facts
@@ -70,17 +73,12 @@ class FeatureSpace(ABC):
 
     @abstractmethod
     def preparation(self, info: SourceInfo, ends: Ends | None) -> Callable[[Tensor], Tensor]:
-        """What turns samples of one source into what the function takes.
+        """A function that turns samples of one source into input of :meth:`run`.
 
-        Arguments:
-            info: of the source.
-            ends: between which its values were seen; None where nothing was looked at.
-
-        Returns:
-            A function of a float32 tensor of shape (n, \\*event_shape), in the units of the source.
+        It takes float32 of shape (n, \\*event_shape), in the units of the source. ``ends`` is the observed range of its values.
 
         Raises:
-            SourceError: the function cannot take samples of this shape or range.
+            SourceError: the space does not accept samples of this shape or range.
         """
 
     @abstractmethod
@@ -88,24 +86,22 @@ class FeatureSpace(ABC):
         """Features of prepared samples, as the user's function returns them."""
 
     def of(self, source: Source, ends: Ends | None = None) -> "FeatureRows | FeatureDraws":
-        """The features of a source: in memory where they fit there, else computed as rows are read or drawn.
+        """The features of a source: held in memory if they fit, else computed as rows are read or drawn.
 
-        Arguments:
-            source: finite without NaN or infinity, or endless; one that lies in this space already is handed back.
-            ends: between which its values were seen.
+        A source that is already in this space is returned as it is. ``ends`` is the observed range of its values.
 
         Raises:
-            SourceError: the function cannot take the samples, or its output is no features.
+            SourceError: the function does not accept the samples, or does not return features.
         """
         if isinstance(source, FeatureRows | FeatureDraws):
             if source.space is self:
                 return source
-            raise SourceError(f"{source.info.address} lies in the feature space {source.space.name} already; open it anew")
+            raise SourceError(f"{source.info.address} is already in the feature space {source.space.name}; open it again")
         prepare = self.preparation(source.info, ends)
         return FeatureRows(self, source, prepare) if isinstance(source, FiniteSource) else FeatureDraws(self, source, prepare)
 
     def features(self, rows: Tensor, info: SourceInfo, prepare: Callable[[Tensor], Tensor]) -> Tensor:
-        """Features of some samples, one batch after the other.
+        """Features of samples, computed batch by batch.
 
         Arguments:
             rows: shape (n, dim), in the units of the source; not empty.
@@ -114,9 +110,6 @@ class FeatureSpace(ABC):
 
         Returns:
             float32, shape (n, d), on the device of ``rows``.
-
-        Raises:
-            SourceError: the function fails, or its output is not one row of finite numbers a sample.
         """
         size = max(_LEAST_AT_ONCE, min(_MOST_AT_ONCE, _NUMBERS_AT_ONCE // max(1, info.dim)))
         parts = []
@@ -126,17 +119,13 @@ class FeatureSpace(ABC):
         return torch.cat(parts)
 
     def check_alone(self, rows: Tensor, info: SourceInfo, prepare: Callable[[Tensor], Tensor]) -> int:
-        """How many features a sample has.
-
-        Raises:
-            SourceError: as :meth:`features`, or those of a sample depend on the batch that it stands in.
-        """
+        """Checks that the features of a sample do not depend on its batch, and returns their number."""
         together = self.features(rows, info, prepare)
         half = max(1, len(rows) // 2)
         apart = torch.cat([self.features(part, info, prepare) for part in rows.split(half)])
         if float((together - apart).abs().max()) > _AGREEMENT * max(float(together.abs().max()), 1e-30):
             raise SourceError(
-                f"the features {self.name} of one sample depend on the batch that it stands in, or on chance; "
+                f"the features {self.name} of one sample depend on the other samples of its batch, or on chance; "
                 f"put the network into evaluation mode with .eval()"
             )
         return together.shape[1]
@@ -148,14 +137,9 @@ class FeatureSpace(ABC):
         except SourceError:
             raise
         except Exception as error:  # the user's function
-            reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "no message"
-            shapes = f"of shape {shape_text(tuple(batch.shape[1:]))} from {info.address}"
-            raise SourceError(
-                f"the features {self.name} fail on samples {shapes} ({type(error).__name__}: {reason}); {self.way_out}"
-            ) from error
-
-    way_out = "mend the function, which takes a float32 tensor of shape (n, *event_shape)"
-    """Said when the function fails."""
+            reason = f"{type(error).__name__}: {first_line(error) if str(error).strip() else 'no message'}"
+            shapes = f"samples of shape {shape_text(tuple(batch.shape[1:]))} from {info.address}"
+            raise SourceError(f"the features {self.name} fail on {shapes} ({reason}); {self.way_out}") from error
 
     def _checked(self, output: Any, count: int, info: SourceInfo) -> Tensor:
         if not isinstance(output, Tensor):
@@ -169,7 +153,7 @@ class FeatureSpace(ABC):
             raise SourceError(f"the features {self.name} are complex numbers ({type_name(output.dtype)}); return real ones")
         rows = output.reshape(count, -1).to(torch.float32)
         if not bool(torch.isfinite(rows).all()):
-            raise SourceError(f"the features {self.name} of {info.address} hold NaN or infinity; mend the function or its weights")
+            raise SourceError(f"the features {self.name} of {info.address} hold NaN or infinity; fix the function or its weights")
         return rows
 
 
@@ -179,8 +163,16 @@ def digest_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def described(info: SourceInfo, space: FeatureSpace, dim: int) -> SourceInfo:
-    """A source's description with features in the place of samples."""
+def check_one_space(a: Source, b: Source) -> None:
+    """Refuses two sources with different numbers of features."""
+    if a.info.dim != b.info.dim:
+        raise SourceError(
+            f"a sample of {a.info.address} has {a.info.dim} features and one of {b.info.address} {b.info.dim}; "
+            f"give samples of the same shape (resize images with ?size=), or name another function"
+        )
+
+
+def _described(info: SourceInfo, space: FeatureSpace, dim: int) -> SourceInfo:
     return replace(
         info,
         event_shape=(dim,),
@@ -188,33 +180,20 @@ def described(info: SourceInfo, space: FeatureSpace, dim: int) -> SourceInfo:
         scale=1.0,
         offset=0.0,
         units="of the features",
-        bounds=None,  # a function's range follows from no type
+        bounds=None,  # no type bounds the range of a function
         notes=(*info.notes, f"{dim} features of each sample of shape {shape_text(info.event_shape)}, {info.dtype}: {space.name}"),
     )
 
 
-def check_one_space(a: Source, b: Source) -> None:
-    """Refuses features of two sources that are not as many numbers.
-
-    Raises:
-        SourceError: says of which samples they were made.
-    """
-    if a.info.dim != b.info.dim:
-        raise SourceError(
-            f"a sample of {a.info.address} has {a.info.dim} features and one of {b.info.address} {b.info.dim}; "
-            f"bring the samples of both to one shape, images with ?size=, or name another function"
-        )
-
-
 class FeatureRows(FiniteSource):
-    """Features of a finite source; computed once where they fit into memory, else whenever rows are read."""
+    """Features of a finite source; computed once if they fit into memory, else whenever rows are read."""
 
     def __init__(self, space: FeatureSpace, source: FiniteSource, prepare: Callable[[Tensor], Tensor]) -> None:
         self.space = space
         self._source, self._prepare = source, prepare
         dim = space.check_alone(self._samples(slice(0, min(_PROBE, source.count))), source.info, prepare)
-        self.info = described(source.info, space, dim)
-        # As a measure decides: a stream would come to other digits.
+        self.info = _described(source.info, space, dim)
+        # The same rule as for a measure, because a stream leads to other digits.
         self._held = self._computed() if fits(self.nbytes) and self.nbytes <= planned_memory() else None
 
     @property
@@ -228,13 +207,13 @@ class FeatureRows(FiniteSource):
         return self._mapped(samples) if len(samples) else torch.empty(0, self.info.dim)
 
     def slabs(self, rows_per_slab: int) -> Iterator[tuple[int, Tensor]]:
-        # Rows of features may be small where those of the samples are large.
-        limit = max(1, (1 << 25) // (8 * self._source.info.dim)) if self._held is None else rows_per_slab
+        # Samples may be much larger than their features.
+        limit = max(1, _BYTES_AT_ONCE // (8 * self._source.info.dim)) if self._held is None else rows_per_slab
         return super().slabs(min(rows_per_slab, limit))
 
     def _computed(self) -> Tensor:
         held = torch.empty(self.count, self.info.dim)
-        for start, rows in self._source.slabs(max(_MOST_AT_ONCE, (1 << 25) // (8 * self._source.info.dim))):
+        for start, rows in self._source.slabs(max(_MOST_AT_ONCE, _BYTES_AT_ONCE // (8 * self._source.info.dim))):
             held[start : start + len(rows)] = self._mapped(self._in_units(rows))
         return held
 
@@ -242,10 +221,8 @@ class FeatureRows(FiniteSource):
         return self._in_units(self._source.read(rows))
 
     def _in_units(self, rows: Tensor) -> Tensor:
-        info = self._source.info
-        # Whole numbers in [0, 255] stay exact in float32; float64 is rounded only after it is scaled.
-        rows = rows.to(torch.float64 if rows.dtype == torch.float64 else torch.float32)
-        return rows if (info.scale, info.offset) == (1.0, 0.0) else rows * info.scale + info.offset
+        # Integers in [0, 255] are exact in float32; float64 is rounded only after it is scaled.
+        return in_units(rows, self._source.info, torch.float64 if rows.dtype == torch.float64 else torch.float32)
 
     def _mapped(self, samples: Tensor) -> Tensor:
         return self.space.features(samples, self._source.info, self._prepare)
@@ -258,7 +235,7 @@ class FeatureDraws(EndlessSource):
         self.space = space
         self._source, self._prepare = source, prepare
         probe = source.draw(_PROBE, torch.Generator().manual_seed(0))
-        self.info = described(source.info, space, space.check_alone(probe, source.info, prepare))
+        self.info = _described(source.info, space, space.check_alone(probe, source.info, prepare))
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         if n == 0:

@@ -1,27 +1,31 @@
 """The grammar of addresses: ``path[:key][?option=value&...]``, ``torchvision:NAME?...`` and ``synthetic:NAME?...``."""
 
+import ast
 import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote
 
 from wdist.errors import SourceError
 
 Scheme: TypeAlias = Literal["file", "torchvision", "synthetic"]
 
-_NAMED_SCHEMES: tuple[Scheme, ...] = ("torchvision", "synthetic")
-# Only these hold several arrays; a colon behind any other suffix belongs to the file's name.
+NAMED_SCHEMES: tuple[Scheme, ...] = ("torchvision", "synthetic")
+# Only these formats hold several arrays; after any other suffix, a colon belongs to the file's name.
 _KEYED_SUFFIXES = ("h5", "hdf5", "npy", "npz", "csv", "tsv", "pt", "pth", "safetensors")
 _WITH_KEY = re.compile(rf"(?P<path>.+?\.(?:{'|'.join(_KEYED_SUFFIXES)})):(?P<key>.+)", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """An address taken apart; what its options mean is the business of the source that it names."""
+    """A parsed address; the source that it names interprets the options.
+
+    Methods that read an option raise :class:`SourceError` if its value is malformed, or missing without a default.
+    """
 
     text: str
     """As the user wrote it."""
@@ -29,7 +33,7 @@ class Address:
     location: str
     """A path, or the name of a dataset or distribution."""
     key: str | None
-    """What stands behind the colon of a path: a dataset of an HDF5 file, an array of an archive."""
+    """The name after the colon: a dataset of an HDF5 file, an array of an archive."""
     options: Mapping[str, str]
 
     def __str__(self) -> str:
@@ -42,7 +46,7 @@ class Address:
 
     @property
     def suffix(self) -> str:
-        """Suffix of the file's name in lower case, with its dot."""
+        """The file's suffix in lower case, with its dot."""
         return Path(self.location).suffix.lower()
 
     @property
@@ -51,23 +55,20 @@ class Address:
         name = self.location if self.scheme == "file" else f"{self.scheme}:{self.location}"
         return name if self.key is None else f"{name}:{self.key}"
 
-    def only(self, *known: str) -> None:
-        """Refuses options that the source does not know.
+    @property
+    def sign(self) -> str:
+        """The character that introduces one more option: ``?`` or ``&``."""
+        return "&" if self.options else "?"
 
-        Raises:
-            SourceError: names the first such option and the known one that it resembles.
-        """
+    def only(self, *known: str) -> None:
+        """Refuses unknown options."""
         for option in self.options:
             if option not in known:
                 way_out = suggestion(option, known, "its options are")
                 raise SourceError(f"{self.text}: {self.bare} has no option {option!r}; {way_out}")
 
     def integer(self, option: str, default: int | None = None, *, least: int = 1) -> int:
-        """A whole number of at least ``least``.
-
-        Raises:
-            SourceError: the value is none, or it is missing and has no default.
-        """
+        """An option's value as a whole number of at least ``least``."""
         text = self._text(option, default, "a whole number")
         if not re.fullmatch(r"[+-]?\d{1,18}", text) or int(text) < least:
             example = f"{option}={max(least, 10)}"
@@ -75,11 +76,7 @@ class Address:
         return int(text)
 
     def number(self, option: str, default: float | None = None) -> float:
-        """A finite number.
-
-        Raises:
-            SourceError: the value is none, or it is missing and has no default.
-        """
+        """An option's value as a finite number."""
         text = self._text(option, default, "a number")
         try:
             value = float(text)
@@ -90,22 +87,14 @@ class Address:
         return value
 
     def choice(self, option: str, choices: tuple[str, ...], default: str | None = None) -> str:
-        """One of several words.
-
-        Raises:
-            SourceError: the value is none of them, or it is missing and has no default.
-        """
+        """An option's value, one of several words."""
         text = self._text(option, default, f"one of {', '.join(choices)}")
         if text not in choices:
             raise SourceError(f"{self.text}: {option}={text} is unknown; {suggestion(text, choices, 'choose one of')}")
         return text
 
     def interval(self, option: str) -> tuple[float, float] | None:
-        """Two numbers ``low:high`` with low < high, or None where the option is missing.
-
-        Raises:
-            SourceError: the value is no such pair.
-        """
+        """An option's value ``low:high`` as two numbers with low < high; None if the option is missing."""
         text = self.options.get(option)
         if text is None:
             return None
@@ -122,34 +111,51 @@ class Address:
         if option in self.options:
             return self.options[option]
         if default is None:
-            sign = "&" if self.options else "?"
-            raise SourceError(f"{self.text} needs {what} for {option!r}; add it as {self.text}{sign}{option}=...")
+            raise SourceError(f"{self.text} needs {what} for {option!r}; add it as {self.text}{self.sign}{option}=...")
         return str(default)
 
 
 def suggestion(word: str, known: Iterable[str], otherwise: str) -> str:
-    """``did you mean 'x'?``, or ``otherwise`` followed by all known words where none is near."""
+    """``did you mean 'x'?``, or ``otherwise`` followed by all known words if none is close."""
     words = sorted(set(known))
-    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"{otherwise} {', '.join(words)}"
+    return near_miss(word, words) or f"{otherwise} {', '.join(words)}"
+
+
+def near_miss(word: str, known: Iterable[str]) -> str | None:
+    """``did you mean 'x'?``, or None if no known word is close."""
+    near = difflib.get_close_matches(word, sorted(set(known)), n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else None
+
+
+def literal(text: str) -> Any:
+    """The Python literal that a text spells, including ``true``, ``false`` and ``none``; any other text stays a string."""
+    if text.lower() in ("true", "false", "none"):
+        return {"true": True, "false": False, "none": None}[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
 
 
 def parse_address(text: str | Path) -> Address:
-    """Takes an address apart without opening anything.
+    """Parses an address without opening anything.
 
-    A file whose whole name exists is that file, even with ``?`` or ``:`` in its name. Values of options may be percent-encoded.
+    If a file of the whole name exists, the address means that file, even with ``?`` or ``:`` in its name. Option values may be
+    percent-encoded.
 
     Raises:
-        SourceError: the address is empty, or its options are not of the form ``option=value``.
+        SourceError: the address is empty, or its options do not have the form ``option=value``.
     """
     text = str(text)
     if not text.strip():
         raise SourceError("an address is empty; name a file, a folder, torchvision:NAME or synthetic:NAME")
     if "\0" in text:
-        raise SourceError(f"the address {text!r} holds a null character; name a file, a folder, torchvision:NAME or synthetic:NAME")
+        raise SourceError(
+            f"the address {text!r} contains a null character; name a file, a folder, torchvision:NAME or synthetic:NAME"
+        )
     scheme: Scheme = "file"
     rest = text
-    for named in _NAMED_SCHEMES:
+    for named in NAMED_SCHEMES:
         if text.startswith(f"{named}:"):
             scheme, rest = named, text[len(named) + 1 :]
     if scheme == "file" and _exists(text):
@@ -166,7 +172,7 @@ def parse_address(text: str | Path) -> Address:
 def _exists(location: str) -> bool:
     try:
         return Path(location).expanduser().exists()
-    except (OSError, RuntimeError):  # a name too long for the file system, or an unknown user behind ~
+    except (OSError, RuntimeError):  # the name is too long for the file system, or ~ names an unknown user
         return False
 
 
@@ -177,6 +183,6 @@ def _options(text: str, query: str) -> dict[str, str]:
         if not equals or not name or not value:
             raise SourceError(f"{text}: the option {part!r} has no value; write it as {name or 'option'}=value")
         if name in options:
-            raise SourceError(f"{text}: the option {name!r} stands there twice; leave one of them out")
+            raise SourceError(f"{text}: the option {name!r} is given twice; leave one out")
         options[name] = unquote(value)
     return options

@@ -1,40 +1,236 @@
-"""Arrays in files: which format reads which suffix."""
+"""Arrays, stored in a file or passed in Python, and the types in which their values become tensors.
 
-from collections.abc import Callable
+Values that are not real numbers, and arrays without samples, raise :class:`SourceError`.
+"""
 
-from wdist.data.access import Access
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
 from wdist.data.sources.address import Address
-from wdist.data.sources.h5 import open_h5
-from wdist.data.sources.npy import open_npy, open_npz
-from wdist.data.sources.selection import OPTIONS as SELECTION
-from wdist.data.sources.source import FiniteSource
-from wdist.data.sources.stored_array import ArraySource, StoredArray, describe
-from wdist.data.sources.tensor_files import open_safetensors, open_torch_file
-from wdist.data.sources.text_table import open_table
-from wdist.data.sources.units import OPTIONS as UNITS
-from wdist.data.sources.units import units_of
+from wdist.data.sources.source import FiniteSource, RowIndex, SourceInfo, Units, units_of
+from wdist.errors import SourceError, first_line
 
-FORMATS: dict[str, Callable[[Address], StoredArray]] = {
-    ".h5": open_h5,
-    ".hdf5": open_h5,
-    ".npy": open_npy,
-    ".npz": open_npz,
-    ".csv": open_table,
-    ".tsv": open_table,
-    ".pt": open_torch_file,
-    ".pth": open_torch_file,
-    ".safetensors": open_safetensors,
+_BYTES_BRIDGED = 1 << 16
+"""Rows closer together than this are read in one piece: skipping the bytes between them costs more than reading them."""
+_BYTES_AT_ONCE = 1 << 26
+_TENSOR_TYPES = frozenset(
+    {
+        torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
+        torch.float16, torch.bfloat16, torch.float32, torch.float64,
+    }
+)  # fmt: skip
+# torch stores these types but supports few operations on them.
+_WIDER = {torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.float64}
+_WIDER_NUMPY = {"uint16": np.int32, "uint32": np.int64, "uint64": np.float64}
+_NOT_NUMBERS = {
+    "O": "Python objects",
+    "V": "records",
+    "m": "time spans",
+    "M": "dates",
+    "S": "strings",
+    "U": "strings",
+    "T": "strings",
 }
-"""What opens a file, by its suffix in lower case."""
+_COMPLEX = "save the real and imaginary parts as separate coordinates"
 
 
-def open_array(address: Address, access: Access) -> FiniteSource:
-    """The array that an address with a suffix of :data:`FORMATS` names.
+@dataclass(frozen=True, kw_only=True)
+class StoredArray:
+    """An array in a file, as its format describes it."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    """Stored type."""
+    itemsize: int
+    """Bytes of one value once it is read."""
+    read_rows: Callable[[int, int], Tensor]
+    """Maps (start, stop) to the rows between them, of shape (stop - start, \\*event_shape)."""
+
+    @classmethod
+    def of(cls, tensor: Tensor, dtype: str) -> "StoredArray":
+        """An array that was read or mapped as a whole; ``dtype`` is the stored type."""
+        return cls(
+            shape=tuple(tensor.shape), dtype=dtype, itemsize=tensor.element_size(), read_rows=lambda start, stop: tensor[start:stop]
+        )
+
+
+class ArraySource(FiniteSource):
+    """Rows of a :class:`StoredArray`."""
+
+    def __init__(self, array: StoredArray, info: SourceInfo) -> None:
+        self.info = info
+        self._array = array
+
+    @property
+    def nbytes(self) -> int:
+        return self.count * self.info.dim * self._array.itemsize
+
+    def read(self, rows: RowIndex) -> Tensor:
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(self.count)
+            assert step == 1, "rows are read in order"
+            return self._block(start, max(start, stop))
+        pieces = [self._block(int(run[0]), int(run[-1]) + 1)[torch.from_numpy(run - run[0])] for run in self._runs(rows)]
+        return torch.cat(pieces) if pieces else self._block(0, 0)
+
+    def _block(self, start: int, stop: int) -> Tensor:
+        return self._array.read_rows(start, stop).reshape(stop - start, self.info.dim)
+
+    def _runs(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Splits sorted row numbers where a gap is too wide to read across, or a piece would become too large."""
+        rows = np.asarray(rows, dtype=np.int64)
+        if not len(rows):
+            return
+        row_bytes = max(1, self.info.dim * self._array.itemsize)
+        gaps = np.diff(rows) > max(1, _BYTES_BRIDGED // row_bytes)
+        pieces = np.diff(rows // max(1, _BYTES_AT_ONCE // row_bytes)) > 0
+        yield from np.split(rows, np.flatnonzero(gaps | pieces) + 1)
+
+
+class InMemory(FiniteSource):
+    """Rows in memory."""
+
+    def __init__(self, values: Tensor, info: SourceInfo) -> None:
+        self.info = info
+        self._rows = values.reshape(info.count or 0, info.dim)
+
+    @property
+    def nbytes(self) -> int:
+        return self._rows.nbytes
+
+    def read(self, rows: RowIndex) -> Tensor:
+        return self._rows[rows if isinstance(rows, slice) else torch.from_numpy(np.asarray(rows, dtype=np.int64))]
+
+
+def open_values(values: Any, units: Units | None = None, *, address: str | None = None, kind: str = "array") -> InMemory:
+    """Makes a source of a tensor, an array, or anything that numpy can turn into an array.
+
+    Arguments:
+        values: the first axis counts the samples; further axes are the event shape.
+        units: by default uint8 is scaled to [0, 1] and other types keep their values.
 
     Raises:
-        SourceError: it cannot be read as numbers.
+        SourceError: the values are not numbers, or there are none.
     """
-    address.only(*SELECTION, *UNITS)
-    array = FORMATS[address.suffix](address)
-    info = describe(array.shape, array.dtype, address.text, "array", units_of(array.dtype, address))
-    return ArraySource(array, info)
+    name = address or ("<tensor>" if isinstance(values, Tensor) else "<array>")
+    if isinstance(values, Tensor):
+        stored, tensor = type_name(values.dtype), accepted(values, name)
+    else:
+        array = _array(values, name)
+        stored, tensor = array.dtype.name, tensor_of(array, name)
+    info = describe(tuple(tensor.shape), stored, name, kind, units_of(stored) if units is None else units)
+    return InMemory(tensor.contiguous(), info)
+
+
+def _array(values: Any, name: str) -> np.ndarray:
+    if isinstance(values, np.ma.MaskedArray):
+        raise SourceError(f"{name} is a masked array; fill or drop the masked values first, for example x.filled(nan)")
+    try:
+        return np.asarray(values)
+    except Exception as error:
+        reason = first_line(error)
+        raise SourceError(f"{name} cannot be read as an array ({reason}); pass a tensor, an array, or an address") from error
+
+
+def describe(
+    array_shape: tuple[int, ...], dtype: str, address: str, kind: str, units: Units, notes: tuple[str, ...] = ()
+) -> SourceInfo:
+    """Description of an array whose first axis counts the samples; an array of shape (n,) contains n numbers."""
+    if not array_shape:
+        raise SourceError(f"{address} holds a single number, not samples; give an array whose first axis counts the samples")
+    if 0 in array_shape:
+        raise SourceError(f"{address} holds no values (its shape is {shape_text(array_shape)}); give an array with samples")
+    return SourceInfo(
+        address=address,
+        kind=kind,
+        event_shape=tuple(array_shape[1:]),
+        count=array_shape[0],
+        dtype=dtype,
+        scale=units.scale,
+        offset=units.offset,
+        units=units.words,
+        bounds=units.bounds,
+        notes=units.notes + notes,
+    )
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as ``(28, 28)``; that of a single number is ``()``."""
+    return str(tuple(int(n) for n in shape))
+
+
+def check_no_key(address: Address) -> None:
+    """Refuses a key after a file that holds a single array."""
+    if address.key is not None:
+        raise SourceError(f"{address}: {address.location} holds a single unnamed array; leave out :{address.key}")
+
+
+def choose(names: list[str], address: Address, what: str) -> str:
+    """The name of the array that an address means."""
+    shown = shortened(names)
+    if not names:
+        raise SourceError(f"{address.location} holds no {what}; give a file that does")
+    if address.key is not None and address.key in names:
+        return address.key
+    if address.key is not None:
+        example = f"{address.location}:{names[0]}"
+        raise SourceError(f"{address.location} has no {what} {address.key!r} (it holds {shown}); name one of these: {example}")
+    if len(names) > 1:
+        raise SourceError(f"{address.location} holds {len(names)} {what}s ({shown}); name one: {address.location}:{names[0]}")
+    return names[0]
+
+
+def shortened(names: list[str], most: int = 12) -> str:
+    """The first names, separated by commas."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def tensor_type(dtype: np.dtype, name: str) -> np.dtype:
+    """The native numpy type in which values of a stored type reach a tensor: the narrowest that torch computes with."""
+    if dtype.kind == "c":
+        raise SourceError(f"{name} holds complex numbers ({dtype}); {_COMPLEX}")
+    if dtype.kind in _NOT_NUMBERS:
+        raise SourceError(f"{name} holds {_NOT_NUMBERS[dtype.kind]} ({dtype}), not numbers; save it as a plain numeric array")
+    if dtype.name in _WIDER_NUMPY:
+        return np.dtype(_WIDER_NUMPY[dtype.name])
+    if dtype.kind == "f" and dtype.itemsize > 8:
+        return np.dtype(np.float64)
+    return np.dtype(dtype.name)
+
+
+def tensor_of(array: np.ndarray, name: str) -> Tensor:
+    """A tensor with the values of a numpy array in their native type; shares memory if the array is writable."""
+    array = np.ascontiguousarray(array, dtype=tensor_type(array.dtype, name)).reshape(array.shape)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def accepted(tensor: Tensor, name: str) -> Tensor:
+    """The tensor on the CPU, without gradient, in a type that torch computes with."""
+    if tensor.is_sparse or tensor.layout != torch.strided:
+        raise SourceError(f"{name} is a sparse tensor; pass its dense form, x.to_dense()")
+    if tensor.is_complex():
+        raise SourceError(f"{name} holds complex numbers ({type_name(tensor.dtype)}); {_COMPLEX}")
+    if tensor.is_quantized or tensor.dtype not in _TENSOR_TYPES | _WIDER.keys():
+        raise SourceError(
+            f"{name} has the type {type_name(tensor.dtype)}, which does not hold plain numbers; convert it to float32"
+        )
+    return tensor.detach().to(device="cpu", dtype=_WIDER.get(tensor.dtype, tensor.dtype))
+
+
+def type_name(dtype: torch.dtype) -> str:
+    """``float32`` for ``torch.float32``."""
+    return str(dtype).removeprefix("torch.")
+
+
+def little_endian_bytes(tensor: Tensor) -> bytes:
+    """Bytes of a contiguous CPU tensor, the same on every machine."""
+    array = tensor.contiguous().view(torch.uint8).numpy() if tensor.numel() else np.empty(0, dtype=np.uint8)
+    if sys.byteorder == "big":
+        array = array.reshape(-1, tensor.element_size())[:, ::-1].copy()
+    return array.tobytes()

@@ -1,4 +1,4 @@
-r"""Pairs with a min-funnel potential, whose W1 is known in every dimension.
+r"""Min-funnels: a potential whose transport, and so whose W1, is known in every dimension.
 
 .. math:: u(x) = \min_k \left( \|x - a_k\| + b_k \right)
 
@@ -16,20 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wdist.data.sources.synthetic import uniform01
-
 BOX = 2.5
-"""The domain is [-BOX, BOX]^dim, and so is the law of the centres."""
+"""The domain is [-BOX, BOX]^dim; the centres are uniform in it."""
 _OFFSET = 0.1
 _POWER = 8
-"""A point at share t of its ray goes to share t ** 8."""
+"""Transport moves a point at share t of its ray to share t ** 8."""
 _VALUES_AT_ONCE = 1 << 18
 _STREAM = 0x66756E6E656C
 
 
 @dataclass(frozen=True, kw_only=True)
 class FunnelField:
-    """The centres a_k and offsets b_k of a min-funnel."""
+    """Centres a_k and offsets b_k of a min-funnel."""
 
     centres: Tensor
     """Shape (funnels, dim), float64."""
@@ -38,11 +36,11 @@ class FunnelField:
 
     @classmethod
     def random(cls, dim: int, funnels: int, seed: int) -> "FunnelField":
-        """a_k uniform in the box, b_k normal with standard deviation 0.1."""
-        # Another stream than that of a generator with this very seed: its first draws from the box would be the centres themselves.
+        """Draws a_k uniformly from the box and b_k from a normal distribution with standard deviation 0.1."""
+        # A stream of its own: the first draws of a generator with this very seed would be the centres themselves.
         state = np.random.SeedSequence([_STREAM, seed]).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
-        centres = (2 * uniform01(funnels, dim, generator) - 1) * BOX
+        centres = _uniform_box(funnels, dim, generator)
         offsets = torch.randn(funnels, generator=generator, dtype=torch.float64) * _OFFSET
         return cls(centres=centres, offsets=offsets)
 
@@ -55,7 +53,7 @@ class FunnelField:
         return self.centres.shape[0]
 
     def to(self, device: torch.device) -> "FunnelField":
-        """The same field on a device."""
+        """Copies the field to a device."""
         return FunnelField(centres=self.centres.to(device), offsets=self.offsets.to(device))
 
     def potential(self, x: Tensor) -> Tensor:
@@ -66,7 +64,7 @@ class FunnelField:
         return torch.cat(pieces) if pieces else x.new_zeros(0, dtype=torch.float64)
 
     def rays(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """For each point, the ray from its funnel's centre through it, up to where another funnel takes over or the box ends.
+        """The ray of each point: from its funnel's centre through it, up to where another funnel takes over or the box ends.
 
         Arguments:
             y: points of the box, shape (n, dim), float64.
@@ -81,24 +79,24 @@ class FunnelField:
         return centres, distances, lengths
 
     def pull(self, y: Tensor) -> Tensor:
-        """Where transport takes points of the box: to share t^8 of their ray, from share t."""
+        """Transports points of the box from share t of their ray to share t^8."""
         centres, distances, lengths = self.rays(y)
         t = distances / lengths
         return centres + (y - centres) * (t ** (_POWER - 1)).unsqueeze(1)  # t^8 * length / distance = t^7
 
     def draw_box(self, n: int, generator: torch.Generator) -> Tensor:
-        """Uniform points of the box, shape (n, dim), float64, on the generator's device."""
-        return (2 * uniform01(n, self.dim, generator) - 1) * BOX
+        """Draws uniform points of the box, shape (n, dim), float64, on the generator's device."""
+        return _uniform_box(n, self.dim, generator)
 
     def transport_cost(self, n: int, generator: torch.Generator) -> tuple[float, float]:
-        r"""W1 of the pair by ``n`` rays, and the standard error of that.
+        r"""Estimates W1 of the pair from ``n`` rays; returns it with its standard error.
 
-        The points of a cell are uniform, so along a ray of length L the density at share t is :math:`D t^{D-1}`, and the mean way
-        along it is :math:`L (D/(D+1) - D/(D+8))`, without sampling t.
+        The points of a cell are uniform, so along a ray of length L the density at share t is :math:`D t^{D-1}`, and the mean
+        distance moved along it is :math:`L (D/(D+1) - D/(D+8))`, without sampling t.
         """
         _, _, lengths = self.rays(self.draw_box(n, generator))
-        way = lengths * (self.dim / (self.dim + 1) - self.dim / (self.dim + _POWER))
-        return float(way.mean()), float(way.std() / n**0.5)
+        moved = lengths * (self.dim / (self.dim + 1) - self.dim / (self.dim + _POWER))
+        return float(moved.mean()), float(moved.std() / n**0.5)
 
     def _parts(self, x: Tensor) -> Iterator[Tensor]:
         return iter(x.split(max(1, _VALUES_AT_ONCE // max(self.funnels, self.dim))))
@@ -107,7 +105,7 @@ class FunnelField:
         return torch.cdist(x, self.centres, compute_mode="donot_use_mm_for_euclid_dist")
 
     def _rays(self, y: Tensor, nearness: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # The expanded square is fast, and wrong by rounding only: on the border of two cells it may choose either.
+        # The expanded square is fast, and its rounding errors only matter on the border of two cells, where either is right.
         own = (torch.cdist(y, self.centres, compute_mode="use_mm_for_euclid_dist") + self.offsets).argmin(dim=1)
         a, b = self.centres[own], self.offsets[own]
         distance = torch.linalg.vector_norm(y - a, dim=1).clamp_min(torch.finfo(torch.float64).tiny)
@@ -122,7 +120,11 @@ class FunnelField:
         return a, distance, torch.maximum(torch.minimum(takeover, wall), distance)
 
     def _nearness(self) -> Tensor:
-        """2 / (v^2 - c^2) of all pairs of funnels, shape (funnels, funnels); 0 for a funnel and itself, or one that never shows."""
+        """2 / (v^2 - c^2) of all pairs of funnels, shape (funnels, funnels); 0 on the diagonal and for funnels that never show."""
         c = self.offsets.unsqueeze(1) - self.offsets
         squares = self._distances(self.centres).square() - c.square()
         return torch.where(squares > 0, 2 / squares, 0.0).fill_diagonal_(0.0)
+
+
+def _uniform_box(n: int, dim: int, generator: torch.Generator) -> Tensor:
+    return (2 * torch.rand(n, dim, generator=generator, device=generator.device, dtype=torch.float64) - 1) * BOX

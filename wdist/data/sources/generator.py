@@ -1,43 +1,76 @@
-"""Generators: networks that turn latents into samples, drawn without end."""
+"""Generators: networks that turn latents such as ``normal:64`` or ``uniform:64x1x1`` into samples."""
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from wdist.data.access import Access
-from wdist.data.sources.address import Address
-from wdist.data.sources.dtypes import type_name
-from wdist.data.sources.latent import Latent, alternatives, parse_latent
-from wdist.data.sources.network_file import Network, first_line, open_network
-from wdist.data.sources.selection import OPTIONS as AXES
-from wdist.data.sources.selection import channel_order, permuted
-from wdist.data.sources.source import EndlessSource, SourceInfo
-from wdist.data.sources.units import OPTIONS as UNITS
-from wdist.data.sources.units import Units, units_of
-from wdist.errors import SourceError
+from wdist.data.sources.address import Address, suggestion
+from wdist.data.sources.arrays import type_name
+from wdist.data.sources.network_file import Network, alternatives, open_network
+from wdist.data.sources.selection import SELECTION_OPTIONS, channel_order, permuted
+from wdist.data.sources.source import UNIT_OPTIONS, EndlessSource, SourceInfo, Units, units_of
+from wdist.errors import SourceError, first_line
 
-_OWN_OPTIONS = ("factory", "latent", *UNITS, *AXES)
+LATENT_KINDS = ("normal", "uniform", "uniform01")
+"""Standard normal; uniform in [-1, 1]; uniform in [0, 1]."""
+_OWN_OPTIONS = ("factory", "latent", *UNIT_OPTIONS, *SELECTION_OPTIONS)
 _PROBE = 16
 _SAMPLES_AT_ONCE = 512
 
 
-class GeneratorSource(EndlessSource):
-    """A network in evaluation mode, without gradients, fed with latents of its law."""
+@dataclass(frozen=True, kw_only=True)
+class Latent:
+    """Distribution and shape of a generator's input."""
 
-    def __init__(self, network: Network, latent: Latent, info: SourceInfo, units: Units, order: tuple[int, ...] | None) -> None:
-        """``order``: how the axes of one output are permuted into the event shape; None where they stay."""
-        self.info = info
-        self.latent = latent
-        self._network = network
-        self._units = units
-        self._order = order
+    kind: str
+    shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{'x'.join(map(str, self.shape))}"
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draws ``n`` samples; equal generators give equal samples, even if the network draws noise of its own."""
+        """Draws latents of shape (n, \\*shape), float32, on the generator's device."""
+        shape = (n, *self.shape)
+        if self.kind == "normal":
+            return torch.randn(shape, generator=generator, device=generator.device)
+        values = torch.rand(shape, generator=generator, device=generator.device)
+        return values if self.kind == "uniform01" else 2 * values - 1
+
+
+def parse_latent(text: str, address: str) -> Latent:
+    """Parses ``kind:size`` or ``kind:64x1x1``; a size alone means normal."""
+    kind, colon, shape = text.partition(":")
+    if not colon:
+        kind, shape = "normal", text
+    if kind not in LATENT_KINDS:
+        raise SourceError(f"{address}: latent={text} has an unknown kind; {suggestion(kind, LATENT_KINDS, 'choose one of')}")
+    if not re.fullmatch(r"[1-9]\d{0,8}(x[1-9]\d{0,8})*", shape):
+        raise SourceError(f"{address}: latent={text} has no size; write for example latent={kind}:64 or latent={kind}:64x1x1")
+    sizes = tuple(int(size) for size in shape.split("x"))
+    if math.prod(sizes) > 100_000_000:
+        raise SourceError(f"{address}: latent={text} is too large for any network; correct the size")
+    return Latent(kind=kind, shape=sizes)
+
+
+class GeneratorSource(EndlessSource):
+    """A network in evaluation mode, without gradients, fed with random latents.
+
+    ``order`` permutes the axes of one output into the event shape.
+    """
+
+    def __init__(self, network: Network, latent: Latent, info: SourceInfo, units: Units, order: tuple[int, ...] | None) -> None:
+        self.info, self.latent = info, latent
+        self._network, self._units, self._order = network, units, order
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draws ``n`` samples; equal generators give equal samples, even if the network draws noise itself."""
         if n == 0:
             return self.draw(1, generator)[:0]
         latents = self.latent.draw(n, generator)
@@ -51,10 +84,10 @@ class GeneratorSource(EndlessSource):
 
 
 def open_generator(address: Address, access: Access) -> GeneratorSource:
-    """A generator from ``gen.safetensors?factory=package.module:Class&latent=normal:64``, TorchScript, ``.pt2`` or ``.onnx``.
+    """Opens a generator: ``gen.safetensors?factory=package.module:Class&latent=normal:64``, TorchScript, ``.pt2`` or ``.onnx``.
 
-    Options other than ``latent``, ``range``, ``stored`` and ``channels`` are arguments of the factory. One probing batch checks
-    that latents of this shape are taken and that what comes out is one finite sample a latent.
+    Options other than ``latent``, ``range``, ``stored`` and ``channels`` are arguments of the factory. A probe checks that the
+    network accepts latents of this shape and returns one finite sample per latent.
 
     Raises:
         TrustRequired: opening it would run code and the user has not allowed that.
@@ -66,7 +99,7 @@ def open_generator(address: Address, access: Access) -> GeneratorSource:
     latent, output = _probed(network, wanted, address)
     stored = type_name(output.dtype)
     units = units_of(stored, address)
-    notes = (f"{network.what}, fed with {latent}" + ("" if wanted else ", of the size that the network takes"),)
+    notes = (f"{network.what}, fed with {latent}" + ("" if wanted else ", the size that the network takes"),)
     shape = tuple(output.shape[1:])
     order = channel_order(shape, address)
     info = SourceInfo(
@@ -76,7 +109,7 @@ def open_generator(address: Address, access: Access) -> GeneratorSource:
         count=None,
         dtype=stored,
         units=units.words,
-        # A declared interval is the user's word; nothing holds a network to it, and not all that it draws is looked at.
+        # Nothing enforces a declared interval, and only some draws are checked.
         bounds=units.bounds if stored in ("uint8", "bool") else None,
         notes=units.notes + notes,
     )
@@ -85,7 +118,7 @@ def open_generator(address: Address, access: Access) -> GeneratorSource:
 
 @torch.no_grad()
 def run_network(network: Network, latents: Tensor, seed: int) -> Tensor:
-    """The network's samples for all latents, in batches that it takes; noise of its own follows from ``seed``."""
+    """The network's samples for all latents, in batches that it accepts; ``seed`` determines the noise that it draws itself."""
     batch = network.batch or _SAMPLES_AT_ONCE
     devices = [latents.device] if latents.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
@@ -101,13 +134,12 @@ def run_network(network: Network, latents: Tensor, seed: int) -> Tensor:
 
 
 def _probed(network: Network, wanted: Latent | None, address: Address) -> tuple[Latent, Tensor]:
-    """The latent that the network takes, and its output for a few of them."""
-    candidates = [Latent(kind=wanted.kind, shape=shape) for shape in alternatives(wanted.shape)] if wanted else []
-    if wanted is None:
-        candidates = [Latent(kind="normal", shape=shape) for shape in network.latent_shapes]
+    """The latent that the network accepts, and its output for a few draws of it."""
+    shapes = alternatives(wanted.shape) if wanted else network.latent_shapes
+    candidates = [Latent(kind=wanted.kind if wanted else "normal", shape=shape) for shape in shapes]
     if not candidates:
-        sign = "&" if address.options else "?"
-        raise SourceError(f"{address}: nothing in the network says what it is fed with; add {sign}latent=normal:64, with its size")
+        unknown = "the size of the network's latent is unknown"
+        raise SourceError(f"{address}: {unknown}; add {address.sign}latent=normal:64, with its size")
     failure: Exception | None = None
     for latent in candidates:
         z = latent.draw(_PROBE, torch.Generator().manual_seed(0))
@@ -123,23 +155,23 @@ def _probed(network: Network, wanted: Latent | None, address: Address) -> tuple[
     hint = f" (the network seems to take {seems})" if seems else ""
     reason = f"{type(failure).__name__}: {first_line(failure)}"
     failed = f"{address}: the network failed on latents {candidates[0]} ({reason})"
-    raise SourceError(f"{failed}; give its latent=kind:size{hint}") from failure
+    raise SourceError(f"{failed}; correct its latent=kind:size{hint}") from failure
 
 
 def _check(output: Tensor, address: Address) -> None:
     if output.ndim < 1 or len(output) != _PROBE:
         raise SourceError(
             f"{address}: the network turned {_PROBE} latents into an output of shape {tuple(output.shape)}; "
-            f"it must give one sample a latent, along the first axis"
+            f"change it to return one sample per latent, along the first axis"
         )
     if output.is_complex() or math.prod(output.shape) == 0:
-        raise SourceError(f"{address}: the network's output holds no real numbers; give a network that generates samples")
+        raise SourceError(f"{address}: the network's output does not hold real numbers; give a network that generates samples")
     if not torch.isfinite(output).all():
         raise SourceError(f"{address}: the network's output holds NaN or infinity; check its weights and its latent")
 
 
 def _tensor(output: Any) -> Tensor:
-    """The samples in what a network returns: a tensor, or the first tensor of a tuple, a mapping or an output object."""
+    """The samples in a network's output: the tensor itself, or the first tensor of a tuple, a mapping or an output object."""
     if isinstance(output, Tensor):
         return output
     if dataclasses.is_dataclass(output) and not isinstance(output, type):

@@ -8,18 +8,14 @@ import torch
 from torch import Tensor
 
 from wdist.data.sources.address import Address
-from wdist.data.sources.dtypes import tensor_of, tensor_type
-from wdist.data.sources.stored_array import StoredArray, choose
-from wdist.errors import SourceError
+from wdist.data.sources.arrays import StoredArray, choose, tensor_of, tensor_type
+from wdist.errors import SourceError, first_line
 
 
 def open_h5(address: Address) -> StoredArray:
     """One dataset of an HDF5 file, read in contiguous pieces.
 
-    The file is opened for each piece: nothing stays open, and a writer is not locked out.
-
-    Raises:
-        SourceError: the file is not HDF5, or cut short, or the address does not name one numeric dataset.
+    The file is opened anew for each piece, so it is never locked against a writer.
     """
     path = address.path
     with _opened(path, address) as file:
@@ -34,24 +30,26 @@ def open_h5(address: Address) -> StoredArray:
         native = tensor_type(dtype, full_name)
 
     def read_rows(start: int, stop: int) -> Tensor:
+        if stop <= start:
+            return torch.empty((0, *shape[1:]), dtype=getattr(torch, native.name))
         with _opened(path, address) as file:
             try:
                 dataset = file[name]
                 if dataset.shape != shape:
-                    raise SourceError(f"{full_name} was changed while it was read; start again when nothing writes to it")
-                return tensor_of(dataset[start:stop], full_name) if stop > start else _no_rows(shape, native.name)
+                    raise SourceError(f"{full_name} changed while it was read; start again when nothing writes to it")
+                return tensor_of(dataset[start:stop], full_name)
             except (OSError, KeyError) as error:
-                reason = _first_line(error)
+                reason = first_line(error)
                 raise SourceError(f"{full_name} cannot be read from row {start} on ({reason}); copy the file again") from error
 
     return StoredArray(shape=shape, dtype=dtype.name, itemsize=native.itemsize, read_rows=read_rows)
 
 
-def dataset_names(file: h5py.File) -> list[str]:
-    """Names of all datasets, in the order of the file, without the leading slash."""
-    names: list[str] = []
-    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    return names
+def datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """All datasets in the order of the file, by name without the leading slash."""
+    found: dict[str, h5py.Dataset] = {}
+    file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+    return found
 
 
 def _opened(path: Path, address: Address) -> h5py.File:
@@ -59,17 +57,19 @@ def _opened(path: Path, address: Address) -> h5py.File:
         return h5py.File(path, "r")
     except OSError as error:
         if "truncated" in str(error):
-            raise SourceError(f"{address.location} is cut short; copy it again from where it came") from error
+            raise SourceError(f"{address.location} is cut short; copy it again from its origin") from error
         if "signature not found" in str(error):
-            raise SourceError(f"{address.location} is not an HDF5 file; give it the suffix of its format") from error
-        reason = _first_line(error)
-        raise SourceError(f"{address.location} cannot be opened as HDF5 ({reason}); copy it again, or mend its rights") from error
+            raise SourceError(f"{address.location} is not an HDF5 file; rename it with the suffix of its actual format") from error
+        reason = first_line(error)
+        raise SourceError(
+            f"{address.location} cannot be opened as HDF5 ({reason}); copy it again, or fix its permissions"
+        ) from error
 
 
 def _name(file: h5py.File, address: Address) -> str:
-    """The dataset that is meant; a name that is given may also be a soft or external link."""
+    """The dataset that the address means; an explicit name may also be a soft or external link."""
     key = None if address.key is None else address.key.strip("/")
-    names = dataset_names(file)
+    names = list(datasets(file))
     if key is None:
         return choose(names, address, "dataset")
     try:
@@ -82,11 +82,3 @@ def _name(file: h5py.File, address: Address) -> str:
     if isinstance(item, h5py.Group) and inside:
         return choose(inside, replace(address, key=None), "dataset")
     return choose(names, address, "dataset")
-
-
-def _no_rows(shape: tuple[int, ...], dtype: str) -> Tensor:
-    return torch.empty((0, *shape[1:]), dtype=getattr(torch, dtype))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip("'\"").splitlines()[0] if str(error) else type(error).__name__

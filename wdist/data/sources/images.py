@@ -1,10 +1,13 @@
-"""Images that are decoded when asked for, each into an array of the same shape."""
+"""Image files and folders: pixels are decoded on demand, every image into an array of the same shape."""
 
+import contextlib
+import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,59 +15,61 @@ from PIL import Image
 from torch import Tensor
 
 from wdist.data.sources.address import Address
-from wdist.data.sources.dtypes import tensor_of
-from wdist.data.sources.source import FiniteSource, RowIndex, SourceInfo
-from wdist.data.sources.stored_array import shape_text
-from wdist.errors import SourceError
+from wdist.data.sources.arrays import describe, shape_text, shortened, tensor_of
+from wdist.data.sources.selection import SELECTION_OPTIONS
+from wdist.data.sources.source import UNIT_OPTIONS, FiniteSource, RowIndex, SourceInfo, units_of
+from wdist.errors import SourceError, first_line
 
-OPTIONS = ("size", "mode")
-"""Options of an address that speak of images."""
+IMAGE_OPTIONS = ("size", "mode")
+"""The options of an address that :class:`ImageFormat` reads."""
+SUFFIXES = frozenset(
+    {
+        ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff",
+        ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".ico", ".avif",
+    }
+)  # fmt: skip
+"""Suffixes of image files, in lower case."""
 
 _MODES = ("L", "LA", "RGB", "RGBA", "I", "F")
 _PLAIN = {"1": "L", "P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "La": "LA", "RGBa": "RGBA"}
-"""Modes whose stored values are no intensities, and the mode that shows the same image in intensities."""
+"""Modes whose stored values are not intensities, and the mode that shows the same image in intensities."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFormat:
-    """What every image is brought to before it is compared."""
+    """The size and mode that every image is converted to."""
 
     size: tuple[int, int] | None = None
-    """Height and width; None keeps what is stored."""
+    """Height and width; None keeps the stored size."""
     mode: str | None = None
-    """A mode of PIL; None keeps what is stored, palettes resolved."""
+    """A mode of PIL; None keeps the stored mode, with palettes resolved."""
 
     @classmethod
     def of(cls, address: Address) -> "ImageFormat":
-        """From the options ``size=32``, ``size=32x48`` (height x width) and ``mode=RGB``.
-
-        Raises:
-            SourceError: an option is malformed.
-        """
+        """Reads the options ``size=32``, ``size=32x48`` (height x width) and ``mode=RGB``."""
         mode = address.choice("mode", _MODES) if "mode" in address.options else None
         text = address.options.get("size")
         if text is None:
             return cls(mode=mode)
         match = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", text)
         if match is None:
-            raise SourceError(f"{address}: size={text} is no size of an image; write size=32, or size=32x48 for height x width")
+            raise SourceError(f"{address}: size={text} is not an image size; write size=32, or size=32x48 for height x width")
         return cls(size=(int(match[1]), int(match[2] or match[1])), mode=mode)
 
     def pixels(self, image: Image.Image) -> np.ndarray:
-        """Values of an image of shape (h, w) or (h, w, channels)."""
+        """Values of an image, of shape (h, w) or (h, w, channels)."""
         mode = self.mode or effective_mode(image)
         image = image if image.mode == mode else image.convert(mode)
         if self.size is not None and image.size != self.size[::-1]:
-            # PIL widens the filter's support when it shrinks: no aliasing, unlike an interpolation at the new pixels alone.
+            # PIL widens the filter when it shrinks an image, which avoids aliasing.
             image = image.resize(self.size[::-1], Image.Resampling.BICUBIC)
         return np.asarray(image)
 
 
 class DecodedImages(FiniteSource):
-    """Images behind a function that fetches one by its position."""
+    """Images behind a function that loads one by its position, as an array of the event shape."""
 
     def __init__(self, load: Callable[[int], np.ndarray], info: SourceInfo, itemsize: int) -> None:
-        """``load`` gives an array of the event shape, or raises :class:`SourceError` naming the image."""
         self.info = info
         self._load = load
         self._itemsize = itemsize
@@ -75,58 +80,115 @@ class DecodedImages(FiniteSource):
 
     def read(self, rows: RowIndex) -> Tensor:
         positions = range(*rows.indices(self.count)) if isinstance(rows, slice) else [int(row) for row in rows]
-        with bombs_are_errors():
+        with _bombs_are_errors():
             arrays = [self._load(position) for position in positions]
         if not arrays:
             return self.read(slice(0, 1))[:0]
         return torch.stack([tensor_of(array, self.info.address) for array in arrays]).reshape(len(arrays), self.info.dim)
 
 
+def open_image_folder(address: Address) -> FiniteSource:
+    """All images below a folder, in the order of their paths; hidden files and other kinds of files are skipped."""
+    address.only(*SELECTION_OPTIONS, *UNIT_OPTIONS, *IMAGE_OPTIONS)
+    paths = image_paths(address.path)
+    if not paths:
+        raise SourceError(f"{address.location} holds no images (no .png, .jpg, .bmp, .webp, .tif, ...); name another folder")
+    return open_images(paths, address, kind="image-folder")
+
+
+def open_images(paths: list[Path], address: Address, *, kind: str) -> FiniteSource:
+    """A source of image files; their headers are read at once, their pixels on demand."""
+    wanted = ImageFormat.of(address)
+    headers = image_headers(paths)
+    size, mode = _uniform(address.bare, (size for size, _ in headers), (mode for _, mode in headers), wanted)
+    with _bombs_are_errors():
+        first = _pixels(paths[0], wanted)
+    units = units_of(first.dtype.name, address)
+    notes: tuple[str, ...] = ()
+    if wanted.size is not None:
+        notes += (f"images are resized to {size[0]}x{size[1]} by bicubic filtering with antialiasing",)
+    if any(mode != header_mode for _, header_mode in headers):
+        notes += (f"images are converted to mode {mode}",)
+    info = describe((len(paths), *first.shape), first.dtype.name, address.text, kind, units, notes)
+
+    def load(position: int) -> np.ndarray:
+        return check_shape(_pixels(paths[position], wanted), first.shape, str(paths[position]))
+
+    return DecodedImages(load, info, first.itemsize)
+
+
+def image_paths(folder: Path) -> list[Path]:
+    """Paths of all images below a folder, sorted; links to folders are followed, and each folder is visited once."""
+    found: list[Path] = []
+    visited: set[str] = set()
+    for directory, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(directory)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(directory, name) for name in files if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES]
+    return sorted(found)
+
+
+def image_headers(paths: list[Path]) -> list[tuple[tuple[int, int], str]]:
+    """((height, width), mode) of each image, read without decoding pixels."""
+    with _bombs_are_errors():
+        return [_header(path) for path in paths]
+
+
 def effective_mode(image: Image.Image) -> str:
-    """The mode in which an image is compared when the address names none."""
+    """The mode in which an image is compared if the address names none."""
     if image.mode == "P" and "transparency" in image.info:
         return "RGBA"
     return _PLAIN.get(image.mode, image.mode)
 
 
-def bombs_are_errors() -> warnings.catch_warnings:
-    """A context in which an image that unpacks to an absurd size is an error, not a warning."""
-    return warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning)
-
-
-def check_uniform(
-    name: str, sizes: Iterable[tuple[int, int]], modes: Iterable[str], wanted: ImageFormat
-) -> tuple[tuple[int, int], str]:
-    """The one size (height, width) and mode of all images.
-
-    Raises:
-        SourceError: there are several, and ``wanted`` chooses none; counts them.
-    """
-    size_counts, mode_counts = Counter(sizes), Counter(modes)
-    complaints, ways_out = [], []
-    if wanted.size is None and len(size_counts) > 1:
-        complaints.append(f"{len(size_counts)} sizes ({_listed({f'{h}x{w}': n for (h, w), n in size_counts.most_common()})})")
-        ways_out.append(f"size={min(size_counts.most_common(1)[0][0])}")
-    if wanted.mode is None and len(mode_counts) > 1:
-        complaints.append(f"{len(mode_counts)} modes ({_listed(dict(mode_counts.most_common()))})")
-        ways_out.append("mode=RGB" if "RGB" in mode_counts or "RGBA" in mode_counts else "mode=L")
-    if complaints:
-        raise SourceError(f"{name} holds images of {' and '.join(complaints)}; bring them together with ?{'&'.join(ways_out)}")
-    return wanted.size or next(iter(size_counts)), wanted.mode or next(iter(mode_counts))
-
-
 def check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
-    """The array, if it is of the shape that all others are.
-
-    Raises:
-        SourceError: it is not.
-    """
+    """Returns the array if it has the shape of the first image, and refuses it otherwise."""
     if array.shape != shape:
         shapes = f"{shape_text(array.shape)}, the first image {shape_text(shape)}"
-        raise SourceError(f"{name} has the shape {shapes}; bring them together with ?size=32 or ?mode=RGB")
+        raise SourceError(f"{name} has the shape {shapes}; make them alike with ?size=32 or ?mode=RGB")
     return array
 
 
-def _listed(counts: dict[str, int]) -> str:
-    shown = [f"{what}: {n}" for what, n in list(counts.items())[:5]]
-    return ", ".join(shown) + (", ..." if len(counts) > 5 else "")
+def _uniform(name: str, sizes: Iterable[tuple[int, int]], modes: Iterable[str], wanted: ImageFormat) -> tuple[tuple[int, int], str]:
+    """The common size (height, width) and mode of all images, unless ``wanted`` chooses them."""
+    size_counts, mode_counts = Counter(sizes), Counter(modes)
+    complaints, ways_out = [], []
+    if wanted.size is None and len(size_counts) > 1:
+        listed = shortened([f"{h}x{w}: {n}" for (h, w), n in size_counts.most_common()], 5)
+        complaints.append(f"{len(size_counts)} sizes ({listed})")
+        ways_out.append(f"size={min(size_counts.most_common(1)[0][0])}")
+    if wanted.mode is None and len(mode_counts) > 1:
+        complaints.append(f"{len(mode_counts)} modes ({shortened([f'{mode}: {n}' for mode, n in mode_counts.most_common()], 5)})")
+        ways_out.append("mode=RGB" if "RGB" in mode_counts or "RGBA" in mode_counts else "mode=L")
+    if complaints:
+        raise SourceError(f"{name} holds images of {' and '.join(complaints)}; make them alike with ?{'&'.join(ways_out)}")
+    return wanted.size or next(iter(size_counts)), wanted.mode or next(iter(mode_counts))
+
+
+def _bombs_are_errors() -> warnings.catch_warnings:
+    """A context in which an image of absurd unpacked size is an error, not a warning."""
+    return warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning)
+
+
+def _header(path: Path) -> tuple[tuple[int, int], str]:
+    with _reading(path), Image.open(path) as image:
+        return (image.height, image.width), effective_mode(image)
+
+
+def _pixels(path: Path, wanted: ImageFormat) -> np.ndarray:
+    with _reading(path), Image.open(path) as image, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Palette images with Transparency")
+        return wanted.pixels(image)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        reason = "empty" if path.is_file() and path.stat().st_size == 0 else first_line(error)
+        raise SourceError(f"{path} cannot be read as an image ({reason}); repair it or move it out of the folder") from error

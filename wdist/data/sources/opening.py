@@ -1,29 +1,48 @@
-"""From an address, a tensor or an array to an open source: dispatch only."""
+"""Opens sources: dispatch from an address, a tensor or an array.
 
+Every opener in this package raises :class:`SourceError` with a way out if there is nothing to read, or if it is not samples.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from wdist.data.access import Access
-from wdist.data.sources.address import Address, parse_address, suggestion
-from wdist.data.sources.arrays import FORMATS, open_array
-from wdist.data.sources.in_memory import open_values
+from wdist.data.sources.address import NAMED_SCHEMES, Address, near_miss, parse_address, suggestion
+from wdist.data.sources.arrays import ArraySource, StoredArray, describe, open_values
+from wdist.data.sources.h5 import open_h5
+from wdist.data.sources.npy import open_npy, open_npz
 from wdist.data.sources.pairs import open_synthetic
-from wdist.data.sources.selection import select
-from wdist.data.sources.source import EndlessSource, FiniteSource, Source
-from wdist.data.sources.tensor_files import is_torchscript
+from wdist.data.sources.selection import SELECTION_OPTIONS, select
+from wdist.data.sources.source import UNIT_OPTIONS, EndlessSource, FiniteSource, Source, units_of
+from wdist.data.sources.tensor_files import is_torchscript, open_safetensors, open_torch_file
+from wdist.data.sources.text_table import open_table
 from wdist.errors import SourceError
 
+ARRAY_FORMATS: dict[str, Callable[[Address], StoredArray]] = {
+    ".h5": open_h5,
+    ".hdf5": open_h5,
+    ".npy": open_npy,
+    ".npz": open_npz,
+    ".csv": open_table,
+    ".tsv": open_table,
+    ".pt": open_torch_file,
+    ".pth": open_torch_file,
+    ".safetensors": open_safetensors,
+}
+"""Readers of array files by suffix."""
 MODEL_SUFFIXES = (".ts", ".pt2", ".onnx")
-"""Files that hold a network's program beside its weights."""
+"""Suffixes of files that hold a network's program and its weights."""
 
 
 def open_source(address: Any, access: Access = Access(), *, seed: int = 0) -> Source:
-    """Opens an address (text or path), a tensor, an array, or hands back a source that is open already.
+    """Opens an address (text or path), a tensor or an array; returns a source that is already open as it is.
 
-    Nothing is read but what tells shape, type and number; a full pass is the business of :func:`wdist.data.survey.survey`.
+    Reads only what determines shape, type and number of samples; :func:`wdist.data.survey.survey` reads all rows.
 
     Raises:
-        SourceError: there is nothing, or nothing to compute a distance from; TrustRequired: opening it would run code.
+        SourceError: nothing can be read there, or it does not hold samples.
+        TrustRequired: opening it would run code.
     """
     if isinstance(address, FiniteSource | EndlessSource):
         return address
@@ -41,63 +60,59 @@ def _open(address: Address, access: Access, seed: int) -> Source:
         return select(open_torchvision(address, access), address, seed)
     check_there(address)
     if address.path.is_dir():
-        from wdist.data.sources.image_folder import open_image_folder
+        from wdist.data.sources.images import open_image_folder
 
-        return select(open_image_folder(address, access), address, seed)
+        return select(open_image_folder(address), address, seed)
     if holds_model(address):
         from wdist.data.sources.generator import open_generator
 
         return open_generator(address, access)
-    if address.suffix in FORMATS:
-        return select(open_array(address, access), address, seed)
-    way_out = suggestion(address.suffix, _suffixes(), "known are")
-    raise SourceError(f"{address.location} has a suffix that says nothing of its format; {way_out}")
+    if address.suffix in ARRAY_FORMATS:
+        return select(_open_array(address), address, seed)
+    way_out = suggestion(address.suffix, (*ARRAY_FORMATS, *MODEL_SUFFIXES), "known suffixes are")
+    raise SourceError(f"{address.location} has an unknown suffix, so its format is unclear; {way_out}")
+
+
+def _open_array(address: Address) -> FiniteSource:
+    address.only(*SELECTION_OPTIONS, *UNIT_OPTIONS)
+    array = ARRAY_FORMATS[address.suffix](address)
+    return ArraySource(array, describe(array.shape, array.dtype, address.text, "array", units_of(array.dtype, address)))
 
 
 def holds_model(address: Address) -> bool:
-    """Whether the address means a generator: its suffix, its options or its content say so."""
+    """True if the address means a generator, by its suffix, its options or its content."""
     if address.suffix in MODEL_SUFFIXES or "factory" in address.options:
         return True
     return address.suffix in (".pt", ".pth") and is_torchscript(address.path)
 
 
 def check_there(address: Address) -> None:
-    """Refuses a file that is missing, not readable or empty.
-
-    Raises:
-        SourceError: says which.
-    """
+    """Refuses a file that is missing, unreadable or empty."""
     path = address.path
     try:
         if path.is_symlink() and not path.exists():
-            raise SourceError(f"{address.location} is a link to {path.readlink()}, which does not exist; mend the link")
+            raise SourceError(f"{address.location} is a link to {path.readlink()}, which does not exist; fix the link")
         if not path.exists():
             raise SourceError(f"{address.location} does not exist; {_hint(address)}")
         if path.is_dir():
             next(path.iterdir(), None)
             return
-        if not path.is_file():  # a pipe would be read once and wait for ever
-            raise SourceError(f"{address.location} is no regular file; write its content to one first")
+        if not path.is_file():  # a pipe can be read only once, and might block forever
+            raise SourceError(f"{address.location} is not a regular file; save its content to one first")
         with path.open("rb") as file:
             if not file.read(1):
-                raise SourceError(f"{address.location} is empty (0 bytes); copy it again from where it came")
+                raise SourceError(f"{address.location} is empty (0 bytes); copy it again from its origin")
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError(f"{address.location} cannot be read ({reason}); mend its rights or name another file") from error
+        raise SourceError(f"{address.location} cannot be read ({reason}); fix its permissions or name another file") from error
 
 
 def _hint(address: Address) -> str:
     word, colon, _ = address.location.partition(":")
-    schemes = ("torchvision", "synthetic")
-    if colon and (near := suggestion(word, schemes, "")).startswith("did"):
+    if colon and (near := near_miss(word, NAMED_SCHEMES)):
         return near.replace("'?", ":...'?")
     if "://" in address.location:
-        return "only files on this machine are read, so fetch it first"
+        return "only local files can be read, so download it first"
     parent = address.path.parent
     names = [path.name for path in parent.iterdir()] if parent.is_dir() else []
-    near = suggestion(address.path.name, names, "")
-    return near if near.startswith("did") else "name a file, a folder, torchvision:NAME or synthetic:NAME"
-
-
-def _suffixes() -> tuple[str, ...]:
-    return (*FORMATS, *MODEL_SUFFIXES)
+    return near_miss(address.path.name, names) or "name a file, a folder, torchvision:NAME or synthetic:NAME"

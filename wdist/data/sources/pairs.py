@@ -1,6 +1,6 @@
-r"""Pairs of distributions whose W1 is known.
+r"""Synthetic distributions, and pairs of them whose W1 is known.
 
-Of each pair, ``a`` is the side on which the potential is larger: E_a f - E_b f = W1.
+In each pair, ``a`` is the side with the larger mean potential: E_a f - E_b f = W1.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 7.1 and appendix H.1: absolute value, cones,
@@ -15,25 +15,68 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdist.data.sources.address import Address
+from wdist.data.sources.address import Address, suggestion
 from wdist.data.sources.funnels import BOX, FunnelField
-from wdist.data.sources.source import EndlessSource
-from wdist.data.sources.synthetic import (
-    PLAIN,
-    Distribution,
-    Family,
-    build_synthetic,
-    dimension,
-    dirac,
-    directions,
-    gaussian,
-    synthetic_info,
-)
-from wdist.data.sources.synthetic import sphere as sphere_distribution
+from wdist.data.sources.source import EndlessSource, SourceInfo
 from wdist.errors import SourceError
 
 _RAYS_COST = 1 << 25
-"""Rays * (funnels + dimension) that the truth of a funnel pair may take: less than a second."""
+"""Rays * (funnels + dimension) spent on the true W1 of a funnel pair: less than a second."""
+
+
+class Distribution(EndlessSource):
+    """Independent draws in float64, so that known facts hold up to its rounding and not that of float32."""
+
+    def __init__(
+        self, draw: Callable[[int, torch.Generator], Tensor], address: str, dim: int, bounds: tuple[float, float] | None = None
+    ) -> None:
+        self.info = SourceInfo(
+            address=address,
+            kind="synthetic",
+            event_shape=(dim,),
+            count=None,
+            dtype="float64",
+            units="of the definition",
+            bounds=bounds,
+        )
+        self._draw = draw
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        return self._draw(n, generator)
+
+
+def _gaussian(dim: int, shift: float, scale: float, address: str) -> Distribution:
+    """N(mu, scale^2 I) with \\|mu\\| = ``\\|shift\\|``, spread equally over all coordinates."""
+    if scale <= 0:
+        raise SourceError(f"{address} needs a positive scale, not {scale:g}; for a single point write synthetic:dirac")
+    mean = shift / dim**0.5
+    return Distribution(lambda n, generator: _normal(n, dim, generator) * scale + mean, address, dim)
+
+
+def _uniform(address: Address) -> Distribution:
+    dim, low, high = _dimension(address), address.number("low", 0.0), address.number("high", 1.0)
+    if not low < high:
+        raise SourceError(f"{address} needs low < high, not {low:g} and {high:g}; swap or change them")
+
+    def draw(n: int, generator: torch.Generator) -> Tensor:
+        return low + (high - low) * torch.rand(n, dim, generator=generator, device=generator.device, dtype=torch.float64)
+
+    return Distribution(draw, address.text, dim, (low, high))
+
+
+def _dirac(dim: int, address: str, at: float = 0.0) -> Distribution:
+    """All mass in the point (at, ..., at)."""
+
+    def draw(n: int, generator: torch.Generator) -> Tensor:
+        return torch.full((n, dim), at, dtype=torch.float64, device=generator.device)
+
+    return Distribution(draw, address, dim, (at, at))
+
+
+def _sphere(dim: int, address: str, radius: float = 1.0) -> Distribution:
+    if radius <= 0:
+        raise SourceError(f"{address} needs a positive radius, not {radius:g}; for a single point write synthetic:dirac")
+    return Distribution(lambda n, generator: radius * _directions(n, dim, generator), address, dim, (-radius, radius))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +88,7 @@ class KnownPair:
     b: EndlessSource
     w1: float
     w1_error: float = 0.0
-    """Standard error of ``w1`` where it is an average over many draws; 0 for a closed form."""
+    """Standard error of ``w1`` if it is an average over many draws; 0 for a closed form."""
     potential: Callable[[Tensor], Tensor] | None = None
     """An optimal 1-Lipschitz f, from (n, dim) to (n,) in float64: E_a f - E_b f = w1."""
     coupled: Callable[[int, torch.Generator], tuple[Tensor, Tensor]] | None = None
@@ -59,8 +102,8 @@ def absolute_value() -> KnownPair:
     """(delta_-1 + delta_1) / 2 against the Dirac at 0: W1 = 1, potential \\|x\\|."""
     return KnownPair(
         name="absolute-value",
-        a=_signs(),
-        b=dirac(1, address="synthetic:absolute-value?side=b"),
+        a=_signs("synthetic:absolute-value?side=a"),
+        b=_dirac(1, "synthetic:absolute-value?side=b"),
         w1=1.0,
         potential=_norm,
         coupled=lambda n, generator: _with_zero(_draw_signs(n, generator)),
@@ -77,8 +120,8 @@ def cones(n: int = 3) -> KnownPair:
 
     return KnownPair(
         name=f"cones-{n}",
-        a=_cone_side(n, "a"),
-        b=_cone_side(n, "b"),
+        a=_cone_side(n, "a", f"synthetic:cones?n={n}&side=a"),
+        b=_cone_side(n, "b", f"synthetic:cones?n={n}&side=b"),
         w1=1.0,
         potential=potential,
         coupled=lambda count, generator: _draw_cones(count, centres, generator),
@@ -90,21 +133,22 @@ def sphere(dim: int) -> KnownPair:
     _check("sphere", "dim", dim)
     return KnownPair(
         name=f"sphere-{dim}",
-        a=sphere_distribution(dim, address=f"synthetic:sphere?dim={dim}&side=a"),
-        b=dirac(dim, address=f"synthetic:sphere?dim={dim}&side=b"),
+        a=_sphere(dim, f"synthetic:sphere?dim={dim}&side=a"),
+        b=_dirac(dim, f"synthetic:sphere?dim={dim}&side=b"),
         w1=1.0,
         potential=_norm,
-        coupled=lambda n, generator: _with_zero(directions(n, dim, generator)),
+        coupled=lambda n, generator: _with_zero(_directions(n, dim, generator)),
     )
 
 
 def funnels(dim: int, funnels: int, seed: int = 0) -> KnownPair:
-    """The uniform box (a) against its points pulled towards the centres of their funnels (b); the truth by averaging over rays."""
+    """The uniform box (a) against its points pulled towards the centres of their funnels (b); W1 is an average over rays."""
     _check("funnels", "dim", dim)
     _check("funnels", "funnels", funnels)
     field = FunnelField.random(dim, funnels, seed)
     rays = min(max(_RAYS_COST // (funnels + dim), 1 << 14), 1 << 19)
     w1, w1_error = field.transport_cost(rays, torch.Generator().manual_seed(seed + 1))
+    address = f"synthetic:funnels?dim={dim}&funnels={funnels}&seed={seed}"
 
     def coupled(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         y = field.draw_box(n, generator)
@@ -112,8 +156,8 @@ def funnels(dim: int, funnels: int, seed: int = 0) -> KnownPair:
 
     return KnownPair(
         name=f"funnels-{funnels}-dim-{dim}",
-        a=_funnel_side(field, seed, "a"),
-        b=_funnel_side(field, seed, "b"),
+        a=_funnel_side(field, "a", f"{address}&side=a"),
+        b=_funnel_side(field, "b", f"{address}&side=b"),
         w1=w1,
         w1_error=w1_error,
         potential=field.potential,
@@ -122,24 +166,18 @@ def funnels(dim: int, funnels: int, seed: int = 0) -> KnownPair:
 
 
 def gaussian_shift(dim: int, shift: float) -> KnownPair:
-    """N(mu, I) with \\|mu\\| = ``shift`` against N(0, I): W1 = \\|shift\\|, potential linear."""
+    """N(mu, I) with \\|mu\\| = ``\\|shift\\|`` against N(0, I): W1 = \\|shift\\|, potential linear."""
     _check("gaussians", "dim", dim)
     if not math.isfinite(shift):
         raise SourceError(f"the shift of a Gaussian pair must be finite, not {shift}; choose for example 1")
     sign = math.copysign(1.0, shift)
-    offset = shift / dim**0.5
-
-    def coupled(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        y = torch.randn(n, dim, generator=generator, device=generator.device, dtype=torch.float64)
-        return y + offset, y
-
     return KnownPair(
         name=f"gaussian-shift-{shift:g}-dim-{dim}",
-        a=gaussian(dim, shift, address=f"synthetic:gaussian?dim={dim}&shift={shift:g}"),
-        b=gaussian(dim, address=f"synthetic:gaussian?dim={dim}"),
+        a=_gaussian(dim, shift, 1.0, f"synthetic:gaussian?dim={dim}&shift={shift:g}"),
+        b=_gaussian(dim, 0.0, 1.0, f"synthetic:gaussian?dim={dim}"),
         w1=abs(shift),
         potential=lambda x: sign * x.double().sum(dim=1) / dim**0.5,
-        coupled=coupled,
+        coupled=_coupled_gaussians(dim, shift, 1.0),
     )
 
 
@@ -151,58 +189,65 @@ def gaussian_scale(dim: int, scale: float) -> KnownPair:
         raise SourceError(f"the scale of a Gaussian pair must be positive and finite, not {scale}; choose for example 2")
     sign = math.copysign(1.0, scale - 1)
     mean_norm = math.sqrt(2) * math.exp(math.lgamma((dim + 1) / 2) - math.lgamma(dim / 2))
-
-    def coupled(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        y = torch.randn(n, dim, generator=generator, device=generator.device, dtype=torch.float64)
-        return y * scale, y
-
     return KnownPair(
         name=f"gaussian-scale-{scale:g}-dim-{dim}",
-        a=gaussian(dim, 0.0, scale, address=f"synthetic:gaussian?dim={dim}&scale={scale:g}"),
-        b=gaussian(dim, address=f"synthetic:gaussian?dim={dim}"),
+        a=_gaussian(dim, 0.0, scale, f"synthetic:gaussian?dim={dim}&scale={scale:g}"),
+        b=_gaussian(dim, 0.0, 1.0, f"synthetic:gaussian?dim={dim}"),
         w1=abs(scale - 1) * mean_norm,
         potential=lambda x: sign * _norm(x),
-        coupled=coupled,
+        coupled=_coupled_gaussians(dim, 0.0, scale),
     )
 
 
+def _coupled_gaussians(dim: int, shift: float, scale: float) -> Callable[[int, torch.Generator], tuple[Tensor, Tensor]]:
+    def coupled(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        y = _normal(n, dim, generator)
+        return y * scale + shift / dim**0.5, y
+
+    return coupled
+
+
 def open_synthetic(address: Address) -> EndlessSource:
-    """A plain distribution, or one side of a pair: ``synthetic:cones?n=3&side=a``.
-
-    Raises:
-        SourceError: the name or an option is unknown or out of its range.
-    """
-    return build_synthetic(address, FAMILIES)
-
-
-def _open_absolute_value(address: Address) -> EndlessSource:
-    return _signs(address.text) if _side(address) == "a" else dirac(1, address=address.text)
+    """Opens a plain distribution, or one side of a pair: ``synthetic:cones?n=3&side=a``."""
+    if address.location not in FAMILIES:
+        raise SourceError(f"{address} is not a known distribution; {suggestion(address.location, FAMILIES, 'choose one of')}")
+    options, build = FAMILIES[address.location]
+    address.only(*options)
+    return build(address)
 
 
-def _open_cones(address: Address) -> EndlessSource:
-    return _cone_side(address.integer("n", 3), _side(address), address.text)
+def _open_gaussian(address: Address) -> EndlessSource:
+    return _gaussian(_dimension(address), address.number("shift", 0.0), address.number("scale", 1.0), address.text)
 
 
 def _open_sphere(address: Address) -> EndlessSource:
-    dim, side = dimension(address), address.choice("side", ("a", "b"), "a")
+    dim, side = _dimension(address), address.choice("side", ("a", "b"), "a")
     radius = address.number("radius", 1.0)
-    return sphere_distribution(dim, radius, address=address.text) if side == "a" else dirac(dim, address=address.text)
+    return _sphere(dim, address.text, radius) if side == "a" else _dirac(dim, address.text)
 
 
 def _open_funnels(address: Address) -> EndlessSource:
-    seed = address.integer("seed", 0, least=0)
-    field = FunnelField.random(dimension(address), address.integer("funnels"), seed)
-    return _funnel_side(field, seed, _side(address), address.text)
+    field = FunnelField.random(_dimension(address), address.integer("funnels"), address.integer("seed", 0, least=0))
+    return _funnel_side(field, _side(address), address.text)
 
 
-FAMILIES: Mapping[str, Family] = {
-    **PLAIN,
-    "sphere": Family(options=("dim", "radius", "side"), build=_open_sphere),
-    "absolute-value": Family(options=("side",), build=_open_absolute_value),
-    "cones": Family(options=("n", "side"), build=_open_cones),
-    "funnels": Family(options=("dim", "funnels", "seed", "side"), build=_open_funnels),
+FAMILIES: Mapping[str, tuple[tuple[str, ...], Callable[[Address], EndlessSource]]] = {
+    "gaussian": (("dim", "shift", "scale"), _open_gaussian),
+    "uniform": (("dim", "low", "high"), _uniform),
+    "dirac": (("dim", "at"), lambda address: _dirac(_dimension(address), address.text, address.number("at", 0.0))),
+    "sphere": (("dim", "radius", "side"), _open_sphere),
+    "absolute-value": (("side",), lambda address: _signs(address.text) if _side(address) == "a" else _dirac(1, address.text)),
+    "cones": (("n", "side"), lambda address: _cone_side(address.integer("n", 3), _side(address), address.text)),
+    "funnels": (("dim", "funnels", "seed", "side"), _open_funnels),
 }
-"""All that can stand behind ``synthetic:``."""
+"""Every name after ``synthetic:``, with its options."""
+
+
+def _dimension(address: Address) -> int:
+    dim = address.integer("dim")
+    if dim > 10_000_000:
+        raise SourceError(f"{address}: dim={dim} is too large to draw; choose at most 10000000")
+    return dim
 
 
 def _side(address: Address) -> str:
@@ -222,8 +267,18 @@ def _with_zero(x: Tensor) -> tuple[Tensor, Tensor]:
     return x, torch.zeros_like(x)
 
 
-def _signs(address: str = "synthetic:absolute-value?side=a") -> EndlessSource:
-    return Distribution(_draw_signs, synthetic_info(address, 1, (-1.0, 1.0)))
+def _normal(n: int, dim: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(n, dim, generator=generator, device=generator.device, dtype=torch.float64)
+
+
+def _directions(n: int, dim: int, generator: torch.Generator) -> Tensor:
+    """Uniform points of the unit sphere, shape (n, dim)."""
+    z = _normal(n, dim, generator)
+    return z / torch.linalg.vector_norm(z, dim=1, keepdim=True)
+
+
+def _signs(address: str) -> Distribution:
+    return Distribution(_draw_signs, address, 1, (-1.0, 1.0))
 
 
 def _draw_signs(n: int, generator: torch.Generator) -> Tensor:
@@ -245,17 +300,14 @@ def _draw_cones(count: int, centres: Tensor, generator: torch.Generator) -> tupl
     return points, points + torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
-def _cone_side(n: int, side: str, address: str | None = None) -> EndlessSource:
+def _cone_side(n: int, side: str, address: str) -> Distribution:
     centres = _cone_centres(n)
     position = 0 if side == "a" else 1
     reach = float(n - 1 + (side == "b"))
-    info = synthetic_info(address or f"synthetic:cones?n={n}&side={side}", 2, (-reach, reach))
-    return Distribution(lambda count, generator: _draw_cones(count, centres, generator)[position], info)
+    return Distribution(lambda count, generator: _draw_cones(count, centres, generator)[position], address, 2, (-reach, reach))
 
 
-def _funnel_side(field: FunnelField, seed: int, side: str, address: str | None = None) -> EndlessSource:
-    name = address or f"synthetic:funnels?dim={field.dim}&funnels={field.funnels}&seed={seed}&side={side}"
-    info = synthetic_info(name, field.dim, (-BOX, BOX))
+def _funnel_side(field: FunnelField, side: str, address: str) -> Distribution:
     if side == "a":
-        return Distribution(field.draw_box, info)
-    return Distribution(lambda n, generator: field.pull(field.draw_box(n, generator)), info)
+        return Distribution(field.draw_box, address, field.dim, (-BOX, BOX))
+    return Distribution(lambda n, generator: field.pull(field.draw_box(n, generator)), address, field.dim, (-BOX, BOX))

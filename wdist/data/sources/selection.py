@@ -1,4 +1,4 @@
-"""Some rows of a source: ``?rows=0:5000``, ``?limit=10000``, or those that are finite."""
+"""Parts and order of a source: ``?rows=0:5000``, ``?limit=10000``, ``?channels=first``, or the rows that are finite."""
 
 import re
 import zlib
@@ -8,19 +8,20 @@ import numpy as np
 from torch import Tensor
 
 from wdist.data.sources.address import Address
+from wdist.data.sources.arrays import shape_text
 from wdist.data.sources.source import FiniteSource, RowIndex
-from wdist.data.sources.stored_array import shape_text
 from wdist.errors import SourceError
 
-OPTIONS = ("rows", "limit", "channels")
-"""Options of an address that :func:`select` heeds."""
+SELECTION_OPTIONS = ("rows", "limit", "channels")
+"""The options of an address that :func:`select` reads."""
+_ORDERS = {"first": (2, 0, 1), "last": (1, 2, 0)}
+_MOST_CHANNELS = 4
 
 
 class SelectedRows(FiniteSource):
-    """Rows of another source, in their order there."""
+    """Rows of another source at sorted distinct positions; ``dropped`` counts rows left out because they were not finite."""
 
     def __init__(self, source: FiniteSource, index: np.ndarray, *, notes: tuple[str, ...] = (), dropped: int = 0) -> None:
-        """``index``: sorted distinct row numbers of ``source``."""
         self.info = replace(source.info, count=len(index), notes=source.info.notes + notes, dropped=source.info.dropped + dropped)
         self.source = source
         self.index = index
@@ -38,15 +39,31 @@ class SelectedRows(FiniteSource):
         return self.source.read(self.index[rows])
 
 
+class ReorderedRows(FiniteSource):
+    """Rows of another source with the axes of each sample permuted."""
+
+    def __init__(self, source: FiniteSource, order: tuple[int, ...]) -> None:
+        shape = source.info.event_shape
+        self.info = replace(source.info, event_shape=tuple(shape[axis] for axis in order))
+        self.source = source
+        self._order = order
+
+    @property
+    def nbytes(self) -> int:
+        return self.source.nbytes
+
+    def read(self, rows: RowIndex) -> Tensor:
+        return permuted(self.source.read(rows), self.source.info.event_shape, self._order)
+
+
 def select(source: FiniteSource, address: Address, seed: int) -> FiniteSource:
-    """Applies the options ``rows=start:stop``, ``limit=n``, a random choice without replacement, and ``channels=first|last``.
+    """Applies the options ``channels=first|last``, ``rows=start:stop`` and ``limit=n``, a random choice without replacement.
 
-    The choice follows from ``seed`` and the address: the same address gives the same rows, two files do not share row numbers.
-
-    Raises:
-        SourceError: the options are malformed or select nothing.
+    The choice depends on ``seed`` and the address: the same address gives the same rows, and two files do not share row numbers.
     """
-    source = with_channels(source, address)
+    order = channel_order(source.info.event_shape, address)
+    if order is not None:
+        source = ReorderedRows(source, order)
     if "rows" in address.options:
         start, stop = _interval(address, source.count)
         source = SelectedRows(source, np.arange(start, stop), notes=(f"rows {start} to {stop - 1} of {source.count}",))
@@ -70,20 +87,10 @@ def _interval(address: Address, count: int) -> tuple[int, int]:
     return start, stop
 
 
-# MERGED sources.axes: The order of an image's axes: ``?channels=first`` or ``?channels=last`` moves the colours there.
-
-
-_ORDERS = {"first": (2, 0, 1), "last": (1, 2, 0)}
-_MOST_CHANNELS = 4
-
-
 def channel_order(event_shape: tuple[int, ...], address: Address) -> tuple[int, ...] | None:
-    """How the axes of one sample are to be permuted; None where they stay.
+    """The permutation of the axes of one sample that ``channels=first|last`` asks for; None if they stay.
 
-    The channels are the axis of at most 4 that is first or last.
-
-    Raises:
-        SourceError: the address asks for it and the samples are no images with channels, or may be read in both ways.
+    The channels are the first or last axis, whichever has at most 4 entries.
     """
     if "channels" not in address.options:
         return None
@@ -97,33 +104,6 @@ def channel_order(event_shape: tuple[int, ...], address: Address) -> tuple[int, 
     )
 
 
-def with_channels(source: FiniteSource, address: Address) -> FiniteSource:
-    """The source with its channels where the address wants them.
-
-    Raises:
-        SourceError: as :func:`channel_order`.
-    """
-    order = channel_order(source.info.event_shape, address)
-    return source if order is None else ReorderedRows(source, order)
-
-
-class ReorderedRows(FiniteSource):
-    """Rows of another source with their axes permuted."""
-
-    def __init__(self, source: FiniteSource, order: tuple[int, ...]) -> None:
-        shape = source.info.event_shape
-        self.info = replace(source.info, event_shape=tuple(shape[axis] for axis in order))
-        self.source = source
-        self._order = order
-
-    @property
-    def nbytes(self) -> int:
-        return self.source.nbytes
-
-    def read(self, rows: RowIndex) -> Tensor:
-        return permuted(self.source.read(rows), self.source.info.event_shape, self._order)
-
-
 def permuted(rows: Tensor, event_shape: tuple[int, ...], order: tuple[int, ...]) -> Tensor:
-    """Flattened samples of ``event_shape`` with their axes permuted, flattened again."""
+    """Permutes the axes of flattened samples of ``event_shape`` and flattens them again."""
     return rows.reshape(len(rows), *event_shape).permute(0, *(axis + 1 for axis in order)).reshape(rows.shape)

@@ -1,43 +1,51 @@
-"""What every source offers: a description of itself, and rows to read or draws to make."""
+"""Sources: a description, units, and rows to read or samples to draw."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from wdist.data.sources.address import Address
+from wdist.errors import SourceError
+
 RowIndex: TypeAlias = slice | np.ndarray
 """Rows of a finite source: a slice with step 1, or a sorted array of distinct row numbers."""
+
+UNIT_OPTIONS = ("range", "stored")
+"""The options of an address that :func:`units_of` reads."""
+_TARGETS = {"unit": (0.0, 1.0), "symmetric": (-1.0, 1.0)}
+_RANGE_OF_TYPE = {"uint8": (0.0, 255.0), "bool": (0.0, 1.0)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceInfo:
-    """What is known of a source once it is open."""
+    """Description of an open source."""
 
     address: str
-    """As the user wrote it, or ``<tensor>`` / ``<array>`` for values that were handed over in Python."""
+    """As the user wrote it, or ``<tensor>`` / ``<array>`` for values passed in Python."""
     kind: str
     """``array``, ``image-folder``, ``torchvision``, ``generator`` or ``synthetic``."""
     event_shape: tuple[int, ...]
     """Shape of one sample; critics see it flattened."""
     count: int | None
-    """Number of samples; None when they are drawn without end."""
+    """Number of samples; None if the source draws without end."""
     dtype: str
-    """As stored, for example ``uint8``."""
+    """Stored type, for example ``uint8``."""
     scale: float = 1.0
-    """Stored value * scale + offset = value in the units in which the distance is stated."""
+    """Stored value * scale + offset = value in the units of the distance."""
     offset: float = 0.0
     units: str = "as stored"
-    """Those units in words, for example ``uint8 scaled to [0, 1]``."""
+    """The units in words, for example ``uint8 scaled to [0, 1]``."""
     bounds: tuple[float, float] | None = None
-    """An interval in those units that holds every coordinate for certain, by type and not by observation."""
+    """An interval in those units that contains every coordinate, guaranteed by the type and not by observation."""
     dropped: int = 0
-    """Rows left out because they were not finite."""
-    notes: tuple[str, ...] = field(default=())
-    """What the user should know of how the source was read."""
+    """Number of rows left out because they were not finite."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user on how the source was read."""
 
     @property
     def dim(self) -> int:
@@ -52,6 +60,7 @@ class FiniteSource(ABC):
 
     @property
     def count(self) -> int:
+        """Number of rows."""
         assert self.info.count is not None
         return self.info.count
 
@@ -62,23 +71,23 @@ class FiniteSource(ABC):
 
     @abstractmethod
     def read(self, rows: RowIndex) -> Tensor:
-        """Rows in their stored type, flattened.
+        """Reads rows in their stored type, flattened.
 
         Returns:
-            A tensor of shape (number of rows, :attr:`SourceInfo.dim`) on the CPU. It may share memory with the source: read-only.
+            A tensor of shape (number of rows, :attr:`SourceInfo.dim`) on the CPU. Read-only: it may share memory with the source.
 
         Raises:
             SourceError: the rows cannot be read.
         """
 
     def slabs(self, rows_per_slab: int) -> Iterator[tuple[int, Tensor]]:
-        """All rows in order, as (position of the first row, rows) with at most ``rows_per_slab`` rows each."""
+        """Yields all rows in order, as (position of the first row, rows) with at most ``rows_per_slab`` rows each."""
         for start in range(0, self.count, rows_per_slab):
             yield start, self.read(slice(start, min(start + rows_per_slab, self.count)))
 
 
 class EndlessSource(ABC):
-    """Draws without end, reproducible from the generator that is handed in."""
+    """Draws without end, reproducible from a generator that the caller passes."""
 
     info: SourceInfo
 
@@ -92,3 +101,45 @@ class EndlessSource(ABC):
 
 
 Source: TypeAlias = FiniteSource | EndlessSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Units:
+    """A map from stored values to the units of the distance: stored value * scale + offset."""
+
+    scale: float = 1.0
+    offset: float = 0.0
+    words: str = "as stored"
+    bounds: tuple[float, float] | None = None
+    """An interval that contains every value, by type or as the user declared."""
+    notes: tuple[str, ...] = ()
+
+
+def units_of(dtype: str, address: Address | None = None) -> Units:
+    """Units of values stored as ``dtype``, with the options ``range`` and ``stored`` of an address.
+
+    uint8 is scaled from 0..255 to [0, 1] unless ``range=raw`` or ``range=symmetric`` says otherwise. Other types keep their values.
+    To scale them, the user states their interval as ``stored=low:high``, because neither the type nor a few samples reveal it.
+
+    Raises:
+        SourceError: ``range`` asks to scale a type whose range is unknown.
+    """
+    wanted = None if address is None or "range" not in address.options else address.choice("range", ("raw", *_TARGETS))
+    declared = None if address is None else address.interval("stored")
+    stored = declared or _RANGE_OF_TYPE.get(dtype)
+    notes: tuple[str, ...] = ()
+    if wanted is None and dtype == "uint8":
+        wanted, notes = "unit", ("uint8 values are scaled from 0..255 to [0, 1]; ?range=raw keeps them",)
+    if wanted is None or wanted == "raw":
+        return Units(bounds=stored)
+    if stored is None:
+        raise SourceError(
+            f"{address}: range={wanted} cannot scale {dtype} values, because their type does not fix their range; "
+            f"add &stored=0:255 (or the range that they have), or leave out range="
+        )
+    low, high = _TARGETS[wanted]
+    scale = (high - low) / (stored[1] - stored[0])
+    words = f"{dtype} scaled from {stored[0]:g}..{stored[1]:g} to [{low:g}, {high:g}]"
+    if dtype == "uint8" and declared is None:
+        words = f"uint8 scaled to [{low:g}, {high:g}]"
+    return Units(scale=scale, offset=low - stored[0] * scale, words=words, bounds=(low, high), notes=notes)

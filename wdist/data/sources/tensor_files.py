@@ -1,4 +1,4 @@
-"""Tensors in ``.pt`` and ``.pth`` files: a tensor, or a dict of them with ``a.pt:key``; read as data, never run."""
+"""Tensors in files: ``a.pt``, ``a.pt:key``, ``a.safetensors:key``; read as data, never run."""
 
 import pickle
 import re
@@ -11,17 +11,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from wdist.data.sources.address import Address
-from wdist.data.sources.dtypes import accepted, type_name
-from wdist.data.sources.stored_array import StoredArray, check_no_key, choose
-from wdist.errors import SourceError
+from wdist.data.sources.arrays import StoredArray, accepted, check_no_key, choose, shortened, type_name
+from wdist.errors import SourceError, first_line
 
 
 def open_torch_file(address: Address) -> StoredArray:
-    """One tensor of a ``.pt`` file, mapped into memory where the format allows.
-
-    Raises:
-        SourceError: the file is damaged, would have to run code, or the address names no tensor of it.
-    """
+    """One tensor of a ``.pt`` file, mapped into memory where the format allows."""
     content = load_data(address.path, address.location)
     if isinstance(content, Tensor):
         check_no_key(address)
@@ -43,19 +38,11 @@ def open_torch_file(address: Address) -> StoredArray:
         name, tensor = f"{address.location}:{key}", tensors[key]
     else:
         raise SourceError(f"{address.location} holds a {type(content).__name__}, not a tensor; save a tensor or a dict of tensors")
-    dtype = type_name(tensor.dtype)
-    tensor = accepted(tensor, name)
-    return StoredArray(
-        shape=tuple(tensor.shape), dtype=dtype, itemsize=tensor.element_size(), read_rows=lambda start, stop: tensor[start:stop]
-    )
+    return StoredArray.of(accepted(tensor, name), type_name(tensor.dtype))
 
 
 def load_data(path: Path, name: str) -> Any:
-    """The content of a ``.pt`` file by ``torch.load(weights_only=True)``: tensors and plain containers; nothing is executed.
-
-    Raises:
-        SourceError: the file is damaged, or holds more than data.
-    """
+    """Loads tensors and plain containers from a ``.pt`` file with ``torch.load(weights_only=True)``; nothing is executed."""
     try:
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
@@ -65,28 +52,23 @@ def load_data(path: Path, name: str) -> Any:
             found = re.search(r"GLOBAL ([\w.]+)", str(error))
             what = f"code ({found[1]})" if found else "more than tensors"
             raise SourceError(
-                f"{name} is a pickle with {what}, which could run anything when opened and was refused; "
+                f"{name} is a pickle with {what}, which could run anything when opened, so it was refused; "
                 f"save the tensors alone: torch.save(x, path) or safetensors"
             ) from None
     except SourceError:
         raise
-    except Exception as error:  # torch raises whatever its parsers meet in a damaged file
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise SourceError(f"{name} is damaged, cut short, or no file of torch.save ({reason}); save it again") from error
-
-
-def archive_members(path: Path) -> tuple[str, ...]:
-    """Names inside a zip archive; empty where the file is none."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return tuple(archive.namelist())
-    except (zipfile.BadZipFile, OSError):
-        return ()
+    except Exception as error:  # torch passes on every error of its parsers
+        reason = first_line(error)[:200]
+        raise SourceError(f"{name} is damaged, cut short, or not a file of torch.save ({reason}); save it again") from error
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether the file is an archive of ``torch.jit.save``: it holds source code beside the weights."""
-    members = archive_members(path)
+    """True for an archive of ``torch.jit.save``, which holds source code beside the weights."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return False
     return any(name.endswith("/constants.pkl") for name in members) and any("/code/" in name for name in members)
 
 
@@ -95,22 +77,14 @@ def _looks_like_weights(tensors: dict[str, Any]) -> bool:
     return len(named) > len(tensors) / 2
 
 
-# MERGED sources.safetensors_file: Tensors in ``.safetensors`` files: ``a.safetensors:key``.
-
-
 def open_safetensors(address: Address) -> StoredArray:
-    """One tensor of a ``.safetensors`` file; only the rows that are asked for are read.
-
-    Raises:
-        SourceError: the file is damaged, or the address names no tensor of it.
-    """
+    """One tensor of a ``.safetensors`` file; only the requested rows are read."""
     try:
         file = safe_open(address.path, framework="pt", device="cpu")
         names = list(file.keys())
         if address.key is None and len(names) > 1:
-            shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
             raise SourceError(
-                f"{address.location} holds {len(names)} tensors ({shown}); "
+                f"{address.location} holds {len(names)} tensors ({shortened(names)}); "
                 f"name one: {address.location}:{names[0]}, "
                 f"or say how to build the network: {address.location}?factory=package.module:Class"
             )
@@ -121,10 +95,8 @@ def open_safetensors(address: Address) -> StoredArray:
         example = file.get_tensor(key) if not shape or 0 in shape else rows[0:1]
     except (SafetensorError, OSError) as error:
         if "Cannot allocate memory" in str(error):
-            raise SourceError(
-                f"{address.location} is larger than the limit on memory allows to map; save it as .npy or .h5"
-            ) from error
-        raise SourceError(f"{address.location} is damaged, cut short, or no safetensors file ({error}); save it again") from error
+            raise SourceError(f"{address.location} exceeds the limit on memory when mapped; save it as .npy or .h5") from error
+        raise damaged_safetensors(address, error) from error
     readable = accepted(example, name)
 
     def read_rows(start: int, stop: int) -> Tensor:
@@ -133,3 +105,8 @@ def open_safetensors(address: Address) -> StoredArray:
         return accepted(rows[start:stop], name)
 
     return StoredArray(shape=shape, dtype=type_name(example.dtype), itemsize=readable.element_size(), read_rows=read_rows)
+
+
+def damaged_safetensors(address: Address, error: Exception) -> SourceError:
+    """The error for a file that safetensors cannot read."""
+    return SourceError(f"{address.location} is damaged, cut short, or not a safetensors file ({first_line(error)}); save it again")

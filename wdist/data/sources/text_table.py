@@ -1,4 +1,4 @@
-"""Tables of numbers as text: ``.csv`` and ``.tsv``, with or without a header."""
+"""Text tables of numbers: ``.csv`` and ``.tsv``, with or without a header."""
 
 import csv
 import itertools
@@ -12,22 +12,18 @@ from torch import Tensor
 
 from wdist.data.memory import fits
 from wdist.data.sources.address import Address
-from wdist.data.sources.dtypes import tensor_of
-from wdist.data.sources.stored_array import StoredArray, check_no_key
+from wdist.data.sources.arrays import StoredArray, check_no_key, tensor_of
 from wdist.errors import SourceError
 
 _ROWS_AT_ONCE = 1 << 16
 _BYTES_A_VALUE = 2
-"""Least bytes of one value and its separator: bounds what a file can become."""
+"""Fewest bytes of one value and its separator, which bounds the size of the parsed table."""
 
 
 def open_table(address: Address) -> StoredArray:
     """All rows of a table as float64, shape (n, columns).
 
-    Parsed once. What could take more than half of the free memory is parsed into an unnamed temporary file and read from there.
-
-    Raises:
-        SourceError: names the line that is no row of numbers, or of another length than the first.
+    The table is parsed once. If it could take more than half of the free memory, it is parsed into an unnamed temporary file.
     """
     check_no_key(address)
     name = address.location
@@ -52,13 +48,13 @@ def open_table(address: Address) -> StoredArray:
 
 
 def _layout(file: TextIO, address: Address) -> tuple[str, bool]:
-    """Delimiter and whether the first line is a header."""
+    """The delimiter, and True if the first line is a header."""
     first = next((line for line in file if line.strip()), "")
     if not first:
         raise SourceError(f"{address.location} holds no rows; give a table of numbers")
     delimiter = "\t" if address.suffix == ".tsv" else ";" if "," not in first and ";" in first else ","
     fields = next(csv.reader([first], delimiter=delimiter))
-    # A first line with a number among words is a bad row, not a header; one of words only is one.
+    # A first line with a number among words is a bad row, not a header.
     return delimiter, not any(_is_number(field) for field in fields)
 
 
@@ -101,7 +97,7 @@ def _loaded(file: TextIO, delimiter: str, name: str) -> np.ndarray:
 
 
 def _spooled(file: TextIO, delimiter: str, name: str) -> np.ndarray:
-    spool = tempfile.TemporaryFile()  # noqa: SIM115 - the mapping below keeps it; unnamed, it goes with the process
+    spool = tempfile.TemporaryFile()  # noqa: SIM115 - the mapping below keeps it open; it is unnamed and disappears with the process
     count, columns = 0, 0
     for block in _blocks(file, delimiter, name):
         count, columns = count + len(block), block.shape[1]
@@ -113,7 +109,7 @@ def _spooled(file: TextIO, delimiter: str, name: str) -> np.ndarray:
 
 
 def _complaint(address: Address, delimiter: str, header: bool) -> str | None:
-    """What is wrong with the first bad line, in a sentence."""
+    """A sentence on the first bad line."""
     columns: int | None = None
     with address.path.open(encoding="utf-8-sig", newline="") as file:
         for number, line in enumerate(file, start=1):
@@ -125,9 +121,9 @@ def _complaint(address: Address, delimiter: str, header: bool) -> str | None:
             fields = next(csv.reader([line], delimiter=delimiter))
             bad = next((field for field in fields if not _is_number(field)), None)
             if bad is not None:
-                what = f"holds {bad.strip()!r} where a number should stand" if bad.strip() else "has an empty cell"
+                what = f"holds {bad.strip()!r} instead of a number" if bad.strip() else "has an empty cell"
                 if delimiter == "," and ";" in line:
-                    return f"{address.location} line {number} {what}; if its decimals have commas, write 1.5 and not 1,5"
+                    return f"{address.location} line {number} {what}; if it uses decimal commas, write 1.5 and not 1,5"
                 return f"{address.location} line {number} {what}; give rows of numbers only"
             if columns is not None and len(fields) != columns:
                 lengths = f"{len(fields)} columns, the first row {columns}"

@@ -1,9 +1,8 @@
 """Datasets of torchvision by name: ``torchvision:MNIST?split=train&classes=3,8&root=data``.
 
-Which there are, and what they ask for, is read off torchvision itself.
+Their names and arguments come from the installed torchvision.
 """
 
-import ast
 import contextlib
 import inspect
 import sys
@@ -17,33 +16,23 @@ from PIL import Image
 from torch import Tensor
 
 from wdist.data.access import Access
-from wdist.data.sources import images
-from wdist.data.sources.address import Address, suggestion
-from wdist.data.sources.dtypes import type_name
-from wdist.data.sources.image_folder import open_images
-from wdist.data.sources.images import DecodedImages, ImageFormat, check_shape
-from wdist.data.sources.in_memory import open_values
-from wdist.data.sources.selection import OPTIONS as SELECTION
-from wdist.data.sources.selection import SelectedRows
-from wdist.data.sources.source import FiniteSource
-from wdist.data.sources.stored_array import describe
+from wdist.data.sources.address import Address, literal, near_miss, suggestion
+from wdist.data.sources.arrays import describe, open_values, shortened, type_name
+from wdist.data.sources.images import IMAGE_OPTIONS, DecodedImages, ImageFormat, check_shape, open_images
+from wdist.data.sources.selection import SELECTION_OPTIONS, SelectedRows
+from wdist.data.sources.source import UNIT_OPTIONS, FiniteSource, units_of
 from wdist.data.sources.torchvision_import import import_torchvision
-from wdist.data.sources.units import OPTIONS as UNITS
-from wdist.data.sources.units import units_of
-from wdist.errors import SourceError
+from wdist.errors import SourceError, first_line
 
 DEFAULT_ROOT = "data"
 _NOT_IN_AN_ADDRESS = ("self", "transform", "target_transform", "transforms", "loader", "is_valid_file", "download")
 
 
 def open_torchvision(address: Address, access: Access) -> FiniteSource:
-    """A dataset of torchvision, by the name of its class there.
+    """Opens a dataset of torchvision by the name of its class.
 
-    ``split=`` becomes the argument ``split``, or ``train=True`` / ``train=False`` where the class knows only that; ``classes=3,8``
-    keeps the samples with these labels, by number or by name; every other option is an argument of the class.
-
-    Raises:
-        SourceError: there is no such dataset or argument, its files are missing and may not be fetched, or its items are no images.
+    ``split=`` becomes the argument ``split``, or ``train=True`` / ``train=False`` if the class has only that; ``classes=3,8`` keeps
+    the samples with these labels, by number or by name; every other option is an argument of the class.
     """
     kind = _dataset_class(address)
     arguments = _arguments(kind, address, access)
@@ -51,16 +40,16 @@ def open_torchvision(address: Address, access: Access) -> FiniteSource:
     positions = _chosen_classes(dataset, address)
     source = _whole(dataset, address)
     if positions is not None:
-        note = f"{len(positions)} of {source.count} samples are of the classes {address.options['classes']}"
+        note = f"{len(positions)} of {source.count} samples have the classes {address.options['classes']}"
         source = SelectedRows(source, positions, notes=(note,))
     if "split" not in address.options and "train" in arguments:
-        note = "the training part; ?split=test is the other"
+        note = "the training part; ?split=test selects the test part"
         source.info = replace(source.info, notes=(*source.info.notes, note))
     return source
 
 
 def dataset_names() -> list[str]:
-    """Names of all datasets that the installed torchvision has."""
+    """Names of all datasets of the installed torchvision."""
     module = import_torchvision()
     return sorted(name for name in module.__all__ if inspect.isclass(getattr(module, name, None)) and name != "VisionDataset")
 
@@ -70,30 +59,25 @@ def _dataset_class(address: Address) -> Any:
     if address.location not in names:
         lower = {name.lower(): name for name in names}
         same = lower.get(address.location.lower())
-        way_out = f"did you mean {same!r}?" if same else suggestion(address.location, names, "there are")
+        way_out = f"did you mean {same!r}?" if same else suggestion(address.location, names, "choose one of")
         raise SourceError(f"torchvision has no dataset {address.location!r}; {way_out}")
     return getattr(import_torchvision(), address.location)
 
 
 def _arguments(kind: Any, address: Address, access: Access) -> dict[str, Any]:
-    """What the class is called with."""
-    parameters = {
-        name: parameter
-        for name, parameter in inspect.signature(kind.__init__).parameters.items()
-        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    }
-    if any(p.kind == p.VAR_KEYWORD for p in inspect.signature(kind.__init__).parameters.values()):
-        # MNIST's relatives and ImageNet hand their further arguments on to the class that they are made from.
-        for parent in kind.__mro__[1:]:
-            if "__init__" in vars(parent):
-                parameters = {**inspect.signature(parent.__init__).parameters, **parameters}
-                break
-    own = [name for name in parameters if name not in _NOT_IN_AN_ADDRESS]
+    """Keyword arguments for the class."""
+    parameters = dict(inspect.signature(kind.__init__).parameters)
+    if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):
+        # Relatives of MNIST, and ImageNet, pass further arguments on to their parent class.
+        parent = next(each for each in kind.__mro__[1:] if "__init__" in vars(each))
+        parameters = {**inspect.signature(parent.__init__).parameters, **parameters}
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    own = [name for name, each in parameters.items() if name not in _NOT_IN_AN_ADDRESS and each.kind not in variadic]
     by_train = "split" not in parameters and "train" in parameters
-    resized = [option for option in images.OPTIONS if option not in own]
-    ours = [*SELECTION, *UNITS, *resized, "classes", *(["split"] if by_train else [])]
+    resized = [option for option in IMAGE_OPTIONS if option not in own]
+    ours = [*SELECTION_OPTIONS, *UNIT_OPTIONS, *resized, "classes", *(["split"] if by_train else [])]
     address.only(*ours, *own)
-    values = {name: _literal(value) for name, value in address.options.items() if name in own and name not in ("root", "split")}
+    values = {name: literal(value) for name, value in address.options.items() if name in own and name not in ("root", "split")}
     if "split" in own and "split" in address.options:
         values["split"] = address.options["split"]
     if by_train and "train" not in values:
@@ -104,34 +88,34 @@ def _arguments(kind: Any, address: Address, access: Access) -> dict[str, Any]:
         values["download"] = access.download
     missing = [name for name in own if parameters[name].default is inspect.Parameter.empty and name not in values]
     if missing:
-        sign = "&" if address.options else "?"
-        raise SourceError(f"{address}: torchvision's {address.location} needs {' and '.join(missing)}; add {sign}{missing[0]}=...")
+        what = f"torchvision's {address.location} needs {' and '.join(missing)}"
+        raise SourceError(f"{address}: {what}; add {address.sign}{missing[0]}=...")
     return values
 
 
 def _made(kind: Any, arguments: dict[str, Any], address: Address, access: Access) -> Any:
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # some datasets talk while they fetch
+        with contextlib.redirect_stdout(sys.stderr):  # some datasets print while they download
             return kind(**arguments)
     except ImportError as error:
-        raise SourceError(f"{address}: torchvision's {address.location} needs a further package ({error}); install it") from error
+        raise SourceError(f"{address}: torchvision's {address.location} needs another package ({error}); install it") from error
     except (ValueError, TypeError, AssertionError) as error:
-        raise SourceError(f"{address}: torchvision refuses these options ({_first_line(error)}); correct the address") from error
+        raise SourceError(f"{address}: torchvision refuses these options ({first_line(error)}); correct the address") from error
     except (RuntimeError, OSError) as error:
         root = arguments.get("root", DEFAULT_ROOT)
         if access.download and "download" in arguments:
             raise SourceError(
-                f"{address}: fetching into {root} failed ({_first_line(error)}); try again, or fetch it by hand"
+                f"{address}: the download to {root} failed ({first_line(error)}); try again, or download it by hand"
             ) from error
-        fetch = ", or fetch it with --download" if "download" in arguments else ""
+        download = ", or download it with --download" if "download" in arguments else ""
         raise SourceError(
-            f"{address}: torchvision finds no complete {address.location} in {root} ({_first_line(error)}); "
-            f"say where it lies with root={fetch}"
+            f"{address}: torchvision finds no complete {address.location} in {root} ({first_line(error)}); "
+            f"name its folder with root={download}"
         ) from error
 
 
 def _whole(dataset: Any, address: Address) -> FiniteSource:
-    """All samples: at once where the dataset holds them as one array, else each when asked for."""
+    """All samples: from one array if the dataset holds them so, else decoded on demand."""
     count = len(dataset)
     if not count:
         raise SourceError(f"{address} is an empty dataset; choose another split")
@@ -146,15 +130,15 @@ def _whole(dataset: Any, address: Address) -> FiniteSource:
         and len(pairs) == count
         and all(isinstance(pair, tuple) and Path(str(pair[0])).is_file() for pair in pairs[:1])
     ):
-        whole = replace(address, options={name: value for name, value in address.options.items() if name not in SELECTION})
-        return open_images([Path(pair[0]) for pair in pairs], whole, Access(), kind="torchvision")
+        whole = replace(address, options={name: value for name, value in address.options.items() if name not in SELECTION_OPTIONS})
+        return open_images([Path(pair[0]) for pair in pairs], whole, kind="torchvision")
     return _items(dataset, count, address)
 
 
 def _image_options(dataset: Any) -> list[str]:
-    """Those of our options for images that the class does not claim as its own arguments."""
+    """The image options that are not arguments of the class."""
     own = inspect.signature(type(dataset).__init__).parameters
-    return [option for option in images.OPTIONS if option not in own]
+    return [option for option in IMAGE_OPTIONS if option not in own]
 
 
 def _items(dataset: Any, count: int, address: Address) -> FiniteSource:
@@ -182,7 +166,7 @@ def _items(dataset: Any, count: int, address: Address) -> FiniteSource:
 
 
 def _chosen_classes(dataset: Any, address: Address) -> np.ndarray | None:
-    """Sorted positions of the samples with one of the labels in ``classes=``; None where the address names none."""
+    """Sorted positions of the samples with one of the labels in ``classes=``; None without that option."""
     if "classes" not in address.options:
         return None
     labels = _labels(dataset, address)
@@ -192,7 +176,7 @@ def _chosen_classes(dataset: Any, address: Address) -> np.ndarray | None:
     absent = [number for number in numbers if not (labels == number).any()]
     if absent:
         there = ", ".join(str(n) for n in np.unique(labels)[:20])
-        raise SourceError(f"{address}: no sample is of class {absent[0]}; there are {there}")
+        raise SourceError(f"{address}: no sample has the class {absent[0]}; choose among {there}")
     return positions
 
 
@@ -201,10 +185,8 @@ def _class_number(word: str, names: list[str], address: Address) -> int:
         return int(word)
     if word in names:
         return names.index(word)
-    shown = ", ".join(names[:20]) if names else "numbers only"
-    raise SourceError(
-        f"{address}: there is no class {word!r}; {suggestion(word, names, 'there are') if names else f'there are {shown}'}"
-    )
+    way_out = near_miss(word, names) or (f"choose among {shortened(names, 20)}" if names else "choose classes by number")
+    raise SourceError(f"{address}: there is no class {word!r}; {way_out}")
 
 
 def _labels(dataset: Any, address: Address) -> np.ndarray:
@@ -224,17 +206,3 @@ def _label(item: Any, address: Address) -> Any:
     if not isinstance(item, tuple) or len(item) < 2:
         raise SourceError(f"{address}: its samples have no labels, so classes= cannot choose among them; leave it out")
     return item[1].item() if isinstance(item[1], torch.Tensor) and item[1].numel() == 1 else item[1]
-
-
-def _literal(text: str) -> Any:
-    """A Python literal, ``true`` / ``false`` among them, else the text itself."""
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return text
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__

@@ -1,9 +1,9 @@
-"""Imports torchvision where its compiled operators do not match torch.
+"""Imports torchvision even if its compiled operators do not match torch.
 
-A torchvision that was built for another variant of torch (CUDA against CPU, say) cannot load its compiled library, and then
-stops at the registration of shape rules for operators that nobody defined: ``operator torchvision::nms does not exist``. Its
-datasets need none of them. So, only after an import has failed with exactly that error, the named operator is declared, without an
-implementation, and the import is tried again. A call of the operator still fails, as it would have.
+A torchvision built for another variant of torch (CUDA against CPU, say) cannot load its compiled library. Its import then fails
+when it registers shape rules for operators that nobody defined: ``operator torchvision::nms does not exist``. The datasets and
+networks used here need none of them. So, after an import has failed with exactly that error, the named operator is declared without
+an implementation and the import is repeated. Calling the operator still fails, as it would have.
 """
 
 import importlib
@@ -25,11 +25,8 @@ _declared: list[torch.library.Library] = []
 
 
 def import_torchvision(module: str = "torchvision.datasets") -> ModuleType:
-    """A module of torchvision.
-
-    Raises:
-        SourceError: torchvision is not installed, or fails to import for another reason than the above.
-    """
+    """Imports a module of torchvision."""
+    way_out = f"install the version that matches torch {torch.__version__}"
     for _ in range(len(_SCHEMAS) + 1):
         try:
             return importlib.import_module(module)
@@ -38,15 +35,13 @@ def import_torchvision(module: str = "torchvision.datasets") -> ModuleType:
         except RuntimeError as error:
             found = _MISSING.search(str(error))
             if found is None or found[1] not in _SCHEMAS:
-                raise SourceError(
-                    f"torchvision cannot be imported ({error}); install the version that belongs to torch {torch.__version__}"
-                ) from error
+                raise SourceError(f"torchvision cannot be imported ({error}); {way_out}") from error
             _declare(found[1])
-    raise SourceError(f"torchvision cannot be imported; install the version that belongs to torch {torch.__version__}")
+    raise SourceError(f"torchvision cannot be imported; {way_out}")
 
 
 def _declare(operator: str) -> None:
-    # Half-imported modules would be taken for whole ones.
+    # A repeated import would accept half-imported modules as complete.
     for name in [name for name in sys.modules if name == "torchvision" or name.startswith("torchvision.")]:
         del sys.modules[name]
     library = torch.library.Library("torchvision", "FRAGMENT")

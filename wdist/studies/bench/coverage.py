@@ -22,7 +22,7 @@ from wdist.bounds.certificate import certify
 from wdist.bounds.confidence.methods import METHODS, lower_confidence_bound
 from wdist.critics.frozen import FrozenCritic
 from wdist.data.rows import ResidentRows
-from wdist.data.sources.in_memory import open_values
+from wdist.data.sources.arrays import open_values
 from wdist.data.standardisation import Standardisation
 from wdist.estimation.population_upper import population_upper_bound
 from wdist.lipschitz.cones import Cones

@@ -1,4 +1,4 @@
-"""What is there at an address."""
+"""Inspection of sources of every kind."""
 
 import numpy as np
 import pytest

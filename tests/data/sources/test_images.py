@@ -53,7 +53,7 @@ def test_a_folder_without_images_is_refused(name, tmp_path):
 def test_mixed_sizes_are_counted_and_brought_together_on_request(tmp_path):
     for number in range(5):
         save(tmp_path / "m", f"{number}.png", grey(8, 8 + number % 2))
-    refused(f"{tmp_path}/m", r"2 sizes \(8x8: 3, 8x9: 2\); bring them together with \?size=8")
+    refused(f"{tmp_path}/m", r"2 sizes \(8x8: 3, 8x9: 2\); make them alike with \?size=8")
     assert open_source(f"{tmp_path}/m?size=4").info.event_shape == (4, 4)
     assert open_source(f"{tmp_path}/m?size=4x6").info.event_shape == (4, 6)
 
@@ -61,7 +61,7 @@ def test_mixed_sizes_are_counted_and_brought_together_on_request(tmp_path):
 def test_mixed_modes_are_counted_and_brought_together_on_request(tmp_path):
     for number in range(5):
         save(tmp_path / "m", f"{number}.png", grey(8, 8), "RGB" if number < 2 else "L")
-    refused(f"{tmp_path}/m", r"2 modes \(L: 3, RGB: 2\); bring them together with \?mode=RGB")
+    refused(f"{tmp_path}/m", r"2 modes \(L: 3, RGB: 2\); make them alike with \?mode=RGB")
     assert open_source(f"{tmp_path}/m?mode=RGB").info.event_shape == (8, 8, 3)
     grey_source = open_source(f"{tmp_path}/m?mode=L")
     assert everything(grey_source).unique(dim=0).shape[0] == 1, "the same picture in both modes"

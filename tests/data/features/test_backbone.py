@@ -35,14 +35,14 @@ def network(folder):
 
 @pytest.fixture
 def spec(folder, monkeypatch):
-    """What is written behind --features, in the folder of the weights."""
+    """The value of --features, in the folder of the weights."""
     monkeypatch.chdir(folder)
     return "resnet18?weights=resnet.pt"
 
 
 @torch.no_grad()
 def up_to_pooling(network, images):
-    """What the last layer of resnet18 is fed, by hand."""
+    """The input of the last layer of resnet18, by hand."""
     x = network.maxpool(network.relu(network.bn1(network.conv1((images - MEAN) / DEVIATION))))
     x = network.layer4(network.layer3(network.layer2(network.layer1(x))))
     return network.avgpool(x).flatten(1)
@@ -71,6 +71,25 @@ def test_an_early_layer_is_flattened_and_values_may_stay_in_the_unit_interval(sp
     assert torch.allclose(found, by_hand, rtol=1e-3, atol=1e-5)
 
 
+@torch.no_grad()
+def test_a_layer_inside_a_block_of_torchvision_is_reached(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = import_torchvision("torchvision.models").mobilenet_v2(weights=None, width_mult=0.1).eval()
+    torch.save(network.state_dict(), "mobile.pt")
+    space = open_features("mobilenet_v2?weights=mobile.pt&width_mult=0.1&layer=features.0.1&normalise=none")
+    found = space.of(open_source(GREY), (0.0, 1.0)).read(slice(0, 24))
+    first = network.features[0]
+    by_hand = first[1](first[0](GREY.unsqueeze(1).expand(-1, 3, -1, -1))).flatten(1)
+    assert torch.allclose(found, by_hand, rtol=1e-3, atol=1e-5)
+
+
+def test_a_network_that_computes_with_its_first_weights_is_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = import_torchvision("torchvision.models").regnet_y_400mf(weights=None)
+    torch.save(network.state_dict(), "regnet.pt")
+    assert open_features("regnet_y_400mf?weights=regnet.pt&size=32").of(open_source(GREY), (0.0, 1.0)).info.dim == 440
+
+
 def test_the_result_names_layer_weights_and_their_digest(spec, folder):
     facts = open_features(f"{spec}&layer=avgpool&size=16").facts
     assert facts.what == "layer avgpool of resnet18 with the weights resnet.pt, images resized to 16x16"
@@ -83,11 +102,11 @@ def test_the_result_names_layer_weights_and_their_digest(spec, folder):
         ("resnet18", "needs weights"),
         ("resnet18?weights=missing.pt", "there is no file missing.pt"),
         ("resnet19?weights=resnet.pt", "did you mean 'resnet"),
-        ("resnet34?weights=resnet.pt", "does not hold weights of resnet34"),
+        ("resnet34?weights=resnet.pt", "does not fit resnet34 .it lacks"),
         ("resnet18?weights=resnet.pt&layer=avgpol", "did you mean 'avgpool'"),
         ("resnet18?weights=resnet.pt&layer=nothing", "for example one of conv1, bn1"),
         ("resnet18?weights=resnet.pt&sise=32", "did you mean 'size'"),
-        ("resnet18?weights=resnet.pt&size=big", "size=big is no size"),
+        ("resnet18?weights=resnet.pt&size=big", "size=big is not an image size"),
         ("resnet18?weights=resnet.pt&normalise=yes", "normalise=yes is unknown"),
     ],
 )
@@ -122,7 +141,7 @@ def test_nothing_is_fetched_unless_it_is_asked_for(folder, tmp_path, monkeypatch
         (torch.rand(30, 10), "takes images"),
         (torch.rand(30, 5, 8, 8), "takes images"),
         (torch.rand(30, 4, 8, 8), "mode=RGB"),
-        (2 * torch.rand(30, 8, 8) - 1, r"values in \[0, 1\], and those of <tensor> reach from -"),
+        (2 * torch.rand(30, 8, 8) - 1, r"values in \[0, 1\], but those of <tensor> range from -"),
     ],
 )
 def test_samples_that_are_no_images_in_the_unit_interval_are_refused(spec, samples, sentence):

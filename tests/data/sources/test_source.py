@@ -1,4 +1,4 @@
-"""From stored values to units."""
+"""Units of stored values."""
 
 import numpy as np
 import pytest

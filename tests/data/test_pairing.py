@@ -1,11 +1,11 @@
-"""Whether two sources can stand against each other."""
+"""Checks that two sources can be compared."""
 
 import numpy as np
 import pytest
 
 from tests.data.sources.conftest import write_convolutional
 from wdist.data.access import Access
-from wdist.data.comparable import check_comparable, drawn_range
+from wdist.data.pairing import check_comparable, drawn_range
 from wdist.data.sources.opening import open_source
 from wdist.errors import SourceError
 

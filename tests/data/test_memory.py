@@ -1,4 +1,4 @@
-"""How much memory there is."""
+"""Free memory under the limits of machine, process and control group."""
 
 import platform
 
