@@ -17,7 +17,7 @@ from wdist.studies.bench.schemes import SCHEMES, Landing, Shape
 from wdist.studies.bench.speed import CASES, STUDIES, conclude
 from wdist.studies.bench.speed_costs import CostRow, measure_costs
 from wdist.studies.bench.speed_races import RACES, Race, RaceRow, Samples, run_race
-from wdist.studies.bench.speed_steps import SideBySideCase, SideBySideRow, StepCase, StepRow, time_side_by_side, time_steps
+from wdist.studies.bench.speed_steps import SideBySideRow, StepCase, StepRow, time_side_by_side, time_steps
 from wdist.studies.study import Conditions, Skipped
 
 SHAPE = Shape(inputs=6, width=8, depth=3, group_size=4)
@@ -92,7 +92,7 @@ def test_a_scheme_that_diverges_has_no_row(monkeypatch):
 
 
 def test_critics_side_by_side_are_timed_against_the_same_ones_in_turn():
-    row = time_side_by_side(SideBySideCase(shape=SHAPE, batch=8), seeds=(0, 1), rounds=1)
+    row = time_side_by_side(StepCase(shape=SHAPE, batch=8), seeds=(0, 1), rounds=1)
     assert (row.critics, len(row.ratios)) == (4, 2)
     assert row.ratio > 0 < row.milliseconds
     assert row.spread == pytest.approx(abs(row.ratios[0] - row.ratios[1]) / 2)

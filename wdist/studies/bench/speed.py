@@ -14,7 +14,7 @@ from wdist.errors import SourceError
 from wdist.studies.bench.schemes import SCHEMES, Shape
 from wdist.studies.bench.speed_costs import CostRow, measure_costs
 from wdist.studies.bench.speed_races import CONTENDERS, PAPER, QUICK_CONTENDERS, RACES, RaceRow, run_race
-from wdist.studies.bench.speed_steps import FLOOR, SideBySideCase, SideBySideRow, StepCase, StepRow, time_side_by_side, time_steps
+from wdist.studies.bench.speed_steps import FLOOR, SideBySideRow, StepCase, StepRow, time_side_by_side, time_steps
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.study import Column, Conclusion, Conditions, Skipped, Study, StudyTable
 from wdist.training.observer import Stage
@@ -48,7 +48,7 @@ CASES = (
 
 
 SIDE_BY_SIDE = tuple(
-    SideBySideCase(shape=shape, batch=batch, quick=batch == 64 and shape.width == 128)
+    StepCase(shape=shape, batch=batch, quick=batch == 64 and shape.width == 128)
     for shape in (
         Shape(inputs=2, width=128, depth=4, group_size=16),
         Shape(inputs=64, width=256, depth=4, group_size=16),

@@ -25,19 +25,20 @@ _POOL_BATCHES = 8
 _BLOCK_SECONDS = 0.05
 """Shortest block, in whole cycles of the constraint."""
 _CRITICS = 4
+_SIDE_BY_SIDE_OPTIMIZER = ("muon", 0.02)
 _SIDE_BY_SIDE_WARM_UP, _SIDE_BY_SIDE_BLOCK_SECONDS = 8, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepCase:
-    """One network and batch that every scheme steps."""
+    """A network and a batch size."""
 
     shape: Shape
     batch: int
     """Samples per side."""
     quick: bool = False
     schemes: tuple[str, ...] = ("floor", "adam", "muon", "floor-muon", "paper", "torchlip", "cayley", "pogo", "landing")
-    """Names of the schemes; the floor comes first."""
+    """Names of the schemes that are timed; the floor comes first."""
 
     @property
     def group(self) -> str:
@@ -182,21 +183,6 @@ def product_rate(rows: int, shape: Shape, device: torch.device = CPU) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SideBySideCase:
-    """A shape, a batch size and an optimiser."""
-
-    shape: Shape
-    batch: int
-    """Samples per side for each critic."""
-    optimizer: str = "muon"
-    learning_rate: float = 0.02
-    quick: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.shape} group {self.shape.group_size} batch {self.batch}"
-
-
-@dataclass(frozen=True, kw_only=True)
 class SideBySideRow:
     """Several critics side by side, against the same critics one after the other."""
 
@@ -217,7 +203,7 @@ class SideBySideRow:
         return half_range(self.ratios)
 
 
-def time_side_by_side(case: SideBySideCase, *, seeds: Sequence[int], rounds: int) -> SideBySideRow:
+def time_side_by_side(case: StepCase, *, seeds: Sequence[int], rounds: int) -> SideBySideRow:
     """Times both ways to train several critics in rounds of one block each, for every seed."""
     ratios, seconds = [], []
     for seed in seeds:
@@ -239,7 +225,7 @@ def time_side_by_side(case: SideBySideCase, *, seeds: Sequence[int], rounds: int
     )
 
 
-def _ways(case: SideBySideCase, seed: int) -> tuple[Callable[[], None], Callable[[], None]]:
+def _ways(case: StepCase, seed: int) -> tuple[Callable[[], None], Callable[[], None]]:
     """One step of all critics, one after the other; and side by side."""
     generator = torch.Generator().manual_seed(seed)
     a, b = torch.randn(2, _CRITICS, case.batch, case.shape.inputs, generator=generator) / case.shape.inputs**0.5
@@ -251,8 +237,8 @@ def _ways(case: SideBySideCase, seed: int) -> tuple[Callable[[], None], Callable
         ]
         for _ in range(2)
     )
-    in_turn = trained_in_turn(alone, case.optimizer, case.learning_rate)
-    whole = trained_side_by_side(together, case.optimizer, case.learning_rate)
+    in_turn = trained_in_turn(alone, *_SIDE_BY_SIDE_OPTIMIZER)
+    whole = trained_side_by_side(together, *_SIDE_BY_SIDE_OPTIMIZER)
 
     def one_after_the_other() -> None:
         for training, own_a, own_b in zip(in_turn, a, b, strict=True):

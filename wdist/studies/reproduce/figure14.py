@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from wdist.data.sources.pairs import sphere
 from wdist.estimation.result import CriticResult
-from wdist.studies.panels import Panel, Series
+from wdist.studies.panels import Panel, series_of
 from wdist.studies.reproduce.paper_critic import PaperCritic, trained
 from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study
 
@@ -69,7 +69,12 @@ def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
                 title=f"dimension {dim}",
                 x_label="step",
                 y_label="validation dual value",
-                series=tuple(_history(title, found[constraint, dim]) for constraint, title in _TITLES.items()),
+                series=series_of(
+                    ((constraint, point) for constraint in _TITLES for point in found[constraint, dim].history),
+                    name=lambda each: _TITLES[each[0]],
+                    x=lambda each: each[1].step,
+                    y=lambda each: each[1].validation,
+                ),
             )
             for dim in DIMENSIONS
         ),
@@ -78,12 +83,6 @@ def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
             "The paper's Björck layers iterate in every forward pass; ours follow tangent gradients and return to the constraint "
             "every few steps, which reaches the same orthonormal weights.",
         ),
-    )
-
-
-def _history(title: str, result: CriticResult) -> Series:
-    return Series(
-        name=title, x=tuple(float(point.step) for point in result.history), y=tuple(point.validation for point in result.history)
     )
 
 

@@ -5,11 +5,12 @@ References:
 """
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from typing import TypeAlias
 
 from wdist.data.sources.pairs import sphere
-from wdist.studies.panels import Panel, Series
+from wdist.studies.panels import Panel, series_of
 from wdist.studies.reproduce.paper_critic import TITLES, PaperCritic, trained, truth_check
 from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study
 
@@ -104,22 +105,21 @@ def _checks(found: dict[Cell, float], columns: list[tuple[int, int]]) -> tuple[C
 
 def _panel(found: dict[Cell, float], columns: list[tuple[int, int]]) -> Panel:
     """Ours and the paper's, for each activation, over the columns of the table."""
-    x = tuple(range(len(columns)))
-    series = []
-    for activation, title in ((activation, TITLES[activation]) for activation in VALUES):
-        ours, paper = ([row[column] for column in columns] for row in (_row(found, activation), VALUES[activation]))
-        series += [Series(name=title, x=x, y=tuple(ours)), Series(name=f"{title}, paper", x=x, y=tuple(paper), reference=True)]
+    draw = partial(series_of, found, x=lambda cell: columns.index(cell[1:]))
     return Panel(
         title="dual value of the certified critic; the truth is 1",
         x_label="dimension, depth",
         ticks=tuple(f"{dim}, {depth}" for dim, depth in columns),
         y_label="dual value",
-        series=tuple(series),
+        series=(
+            *draw(name=lambda cell: TITLES[cell[0]], y=found.__getitem__),
+            *draw(
+                name=lambda cell: f"{TITLES[cell[0]]}, paper",
+                y=lambda cell: VALUES[cell[0]][cell[1:]],
+                reference=lambda cell: True,
+            ),
+        ),
     )
-
-
-def _row(found: dict[Cell, float], activation: str) -> dict[tuple[int, int], float]:
-    return {(dim, depth): value for (name, dim, depth), value in found.items() if name == activation}
 
 
 STUDIES = (
