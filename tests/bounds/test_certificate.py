@@ -1,4 +1,4 @@
-"""The certificate: a product of proved bounds, of the frozen object, and never of an estimate from below."""
+"""The certificate: a product of proved bounds of the frozen critic."""
 
 import math
 
@@ -30,12 +30,12 @@ def test_it_multiplies_the_layers_bounds_from_above():
     assert certificate.lipschitz_bound >= math.prod(layer.bound for layer in certificate.layers)
 
 
-def test_the_spread_of_the_data_cancels_and_the_constant_of_the_critic_counts():
+def test_the_spread_of_the_data_cancels_and_the_lipschitz_setting_counts():
     assert certify(FrozenCritic([LAST], STANDARD)).lipschitz_bound == pytest.approx(1, rel=1e-12)
     assert certify(FrozenCritic([LAST], STANDARD, lipschitz=5.0)).lipschitz_bound == pytest.approx(5, rel=1e-12)
 
 
-def test_a_critic_that_is_constant_has_constant_0():
+def test_a_constant_critic_has_lipschitz_constant_0():
     assert certify(FrozenCritic([diagonal(0, 0), LAST], STANDARD)).lipschitz_bound == 0
 
 
@@ -47,7 +47,7 @@ def test_without_a_finite_bound_there_is_no_certificate(value):
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=str)
 def test_the_smaller_of_two_proofs_counts_in_every_metric(metric, generator):
-    """Euclidean norms all the way, or the metric's norm to the maximum norm and maximum norms from there."""
+    """Euclidean norms throughout, or the metric's norm to the maximum norm and then maximum norms."""
     W, V = (torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((6, 2), (1, 6)))
     critic = FrozenCritic(
         [Affine(weight=W, bias=torch.zeros(6)), activated("relu"), Affine(weight=V, bias=torch.zeros(1))],
@@ -84,7 +84,7 @@ def test_no_pair_of_points_contradicts_the_certificate_in_its_metric(metric, gen
 
 
 def test_a_network_of_rows_of_norm_1_is_certified_by_its_rows():
-    """Theorem 3: Euclidean norms would lose a factor for every layer."""
+    """Theorem 3; Euclidean norms would lose a factor for every layer."""
     spread_out = Affine(weight=torch.full((4, 4), 0.25, dtype=torch.float64), bias=torch.zeros(4, dtype=torch.float64))
     same = Affine(weight=torch.tensor([[1.0, 0, 0, 0]] * 4, dtype=torch.float64), bias=torch.zeros(4, dtype=torch.float64))
     first = Affine(weight=torch.tensor([[0.6, 0.8]] * 4, dtype=torch.float64), bias=torch.zeros(4, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""The lower bound from potentials: whatever rounding did, it is below what exact arithmetic would give."""
+"""The lower bound from potentials never exceeds that of exact arithmetic."""
 
 from fractions import Fraction
 
@@ -21,7 +21,7 @@ def exact(values):
 
 @pytest.mark.parametrize("seed", range(50))
 def test_the_bound_never_exceeds_the_exact_quotient(seed):
-    """Against rational arithmetic, for offsets that cancel and scales from 1e-320 to 1e300."""
+    """Compared with rational arithmetic, for offsets that cancel and scales from 1e-320 to 1e300."""
     random = np.random.default_rng(seed)
     scale = float(random.choice([1e-320, 1e-300, 1e-30, 1e-3, 1.0, 1e5, 1e30, 1e300]))
     offset = scale * float(random.choice([0, 1, 1e3, 1e7, -1e7]))
@@ -36,7 +36,7 @@ def test_the_bound_never_exceeds_the_exact_quotient(seed):
     assert 0 <= found
     assert Fraction(found) <= max(certain, 0)
     given_away = Fraction(1e-14) * (abs(exact(a)) + abs(exact(b))) / Fraction(K) + Fraction(1e-315)
-    assert Fraction(found) >= certain - given_away, "it gives no more away than rounding"
+    assert Fraction(found) >= certain - given_away, "it loses no more than rounding"
 
 
 def test_the_mean_is_rounded_once():
@@ -66,7 +66,7 @@ def test_the_dual_value_is_the_difference_of_means():
     ],
     ids=["negative", "equal", "drowned in rounding", "rounding inf", "rounding nan", "nan", "constant critic", "K nan"],
 )
-def test_where_nothing_is_proved_the_bound_is_0(a, b, rounding, K):
+def test_the_bound_is_0_if_nothing_is_proved(a, b, rounding, K):
     assert lower_bound(potentials(a, rounding), potentials(b), K) == 0.0
 
 

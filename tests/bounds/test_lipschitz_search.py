@@ -1,4 +1,4 @@
-"""The search for the largest slope: from below, and close where the steep part is not tiny."""
+"""The search for the largest slope: from below, and close to it unless the steep part is tiny."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def test_a_linear_critic_has_the_dual_norm_of_its_weights(metric, generator):
 
 
 def test_a_climb_finds_what_lies_outside_the_samples(generator):
-    """max(0, x - 1) + max(0, y - 1): steepest where no sample is."""
+    """max(0, x - 1) + max(0, y - 1) is steepest away from all samples."""
     layers = [affine([[1.0, 0.0], [0.0, 1.0]], [-1.0, -1.0]), activated("relu"), affine([[1.0, 1.0]])]
     critic = FrozenCritic(layers, Standardisation(shift=torch.zeros(2, dtype=torch.float64), spread=1.0))
     a, b = 0.4 * torch.randn(2, 50, 2, generator=generator).double().clamp(-2, 2)

@@ -15,7 +15,7 @@ from wdist.critics.settings import CriticSettings
 from wdist.data.standardisation import Standardisation
 from wdist.lipschitz.activations import activation
 from wdist.lipschitz.bjorck import OrthonormalLinear
-from wdist.lipschitz.conv_patches import ImageShape, Patches
+from wdist.lipschitz.convolution import ImageShape, Patches
 
 SHAPES = [(8, 8), (28, 28), (3, 10, 9), (12, 12, 3), (40,)]
 

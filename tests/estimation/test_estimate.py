@@ -219,7 +219,7 @@ NAMED = ("groupsort-bjorck", "relu-spectral", "mean-difference")
 
 @pytest.fixture(scope="module")
 def comparison(sets):
-    return estimate(*sets, **FAST, critics=NAMED, repeats=3)
+    return estimate(*sets, settings=SMALL, steps=72, critics=NAMED, repeats=3)
 
 
 def test_compared_critics_are_those_that_were_named_and_the_best_heads_the_result(comparison):
@@ -231,7 +231,7 @@ def test_compared_critics_are_those_that_were_named_and_the_best_heads_the_resul
 
 def test_repeats_give_the_spread_and_nothing_else(sets, comparison):
     """The bounds are those of the first seed, as they would be without repeats; formulas have no seeds."""
-    once = {critic.name: critic for critic in estimate(*sets, **FAST, critics=NAMED).critics}
+    once = {critic.name: critic for critic in estimate(*sets, settings=SMALL, steps=24, critics=NAMED).critics}
     for critic in comparison.critics:
         assert (critic.samples, critic.population) == (once[critic.name].samples, once[critic.name].population)
         if critic.steps == 0:
@@ -293,7 +293,7 @@ def test_in_another_metric_the_interval_holds_exact_transport_in_that_metric(set
     a, b = sets
     distances = np.linalg.norm(a[:, None] - b[None], ord={"l1": 1, "linf": np.inf}[metric], axis=2)
     truth = float(ot.emd2(np.full(len(a), 1 / len(a)), np.full(len(b), 1 / len(b)), distances))
-    found = estimate(a, b, **FAST, metric=metric, critics=NAMED)
+    found = estimate(a, b, **{**FAST, "steps": 60}, metric=metric, critics=NAMED)
     assert found.metric == metric
     assert found.samples.upper == pytest.approx(truth, rel=1e-8)
     for critic in found.critics:

@@ -6,7 +6,7 @@ import torch
 
 from tests.trials import SMALL, judged, pair_of, trial, two_moons
 from wdist.bounds.certificate import certify
-from wdist.bounds.confidence.asymptotic import welch
+from wdist.bounds.confidence import welch
 from wdist.bounds.dual import dual_value, evaluate, lower_bound
 from wdist.data.rows import gather
 from wdist.data.sources.arrays import open_values

@@ -1,4 +1,4 @@
-"""What every orthonormaliser owes: singular values in its stated band, the singular vectors kept."""
+"""Laws of every orthonormaliser: singular values in its stated band, unchanged singular vectors."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ ORTHONORMALISERS = {
     "polar express, 5 steps": (lambda W: polar_express(W, steps=5), 0.15),
     "polar express, 7 steps": (lambda W: polar_express(W, steps=7), 1e-8),
 }
-"""Each with how far from 1 its singular values may end."""
+"""Each with the largest distance of its final singular values from 1."""
 
 SHAPES = [(12, 12), (7, 30), (30, 7), (1, 20), (20, 1), (1, 1)]
 CONDITIONS = [1.0, 10.0, 300.0]

@@ -1,4 +1,4 @@
-"""Activations: they never stretch a distance, and GroupSort only changes the order."""
+"""Activations: they never stretch a distance, and GroupSort is a permutation."""
 
 import math
 
@@ -16,7 +16,7 @@ EXACT = [*(f"group-sort:{k}" for k in GROUP_SIZES), "maxmin", "full-sort", "relu
 HOMOGENEOUS = [*EXACT, "leaky-relu:0.1", "leaky-relu:0", "householder"]
 NAMES = [*HOMOGENEOUS, "tanh", "sigmoid"]
 ISOMETRIES = [*(f"group-sort:{k}" for k in GROUP_SIZES), "maxmin", "full-sort", "abs", "identity", "householder"]
-"""Their gradient keeps its Euclidean norm wherever they have one."""
+"""Activations whose gradient, where it exists, preserves the Euclidean norm."""
 
 
 def groups(z, k):
@@ -52,7 +52,7 @@ def test_group_sort_permutes_within_groups(k, z):
 
 @pytest.mark.parametrize("k", GROUP_SIZES)
 def test_gradient_is_that_of_sorting(k, z):
-    """Where no two units are equal; there the gradient is a permutation of the incoming one."""
+    """Away from ties, where the gradient is a permutation of the incoming one."""
     z = z[9:].clone().requires_grad_()
     incoming = torch.randn(z.shape, generator=torch.Generator().manual_seed(1), dtype=z.dtype)
     (found,) = torch.autograd.grad(group_sort(z, k), z, incoming)
@@ -106,8 +106,8 @@ def test_no_distance_is_stretched_in_the_maximum_norm(name, generator):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_module_does_in_training_what_is_frozen(name, z, generator):
-    """With angles away from where they start, where it has any."""
+def test_its_module_agrees_with_its_frozen_layer(name, z, generator):
+    """With angles other than the initial ones, if it has any."""
     module = activation(name).module(C).double()
     with torch.no_grad():
         for parameter in module.parameters():
@@ -132,7 +132,7 @@ def test_householder_starts_as_maxmin(z):
     torch.testing.assert_close(started, activation("maxmin").evaluate(z), rtol=1e-6, atol=1e-6)
 
 
-def test_householder_is_as_steep_in_the_maximum_norm_as_it_says():
+def test_householder_attains_its_bound_in_the_maximum_norm():
     mirror = activation("householder").module(2).double()
     with torch.no_grad():
         mirror.angle.fill_(math.pi / 8)
@@ -146,7 +146,7 @@ def test_maxout_is_the_last_part_of_sorted_groups(z):
 
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "leaky-relu:0.1"])
-def test_what_is_rounded_is_within_the_stated_units_of_the_last_place(name):
+def test_rounding_is_within_the_stated_units_in_the_last_place(name):
     functions = {
         "tanh": mpmath.tanh,
         "sigmoid": lambda v: 1 / (1 + mpmath.exp(-v)),
@@ -161,14 +161,14 @@ def test_what_is_rounded_is_within_the_stated_units_of_the_last_place(name):
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_evaluation_rounds_nothing(name, z):
-    """Every value that comes out went in, up to its sign, or is zero: nothing is counted for the rounding of activations."""
+def test_evaluation_does_not_round(name, z):
+    """Every output is an input up to its sign, or zero, so activations need no allowance for rounding."""
     inputs, outputs = z.abs().sort(-1).values, activation(name).evaluate(z).abs()
     assert bool(((outputs.unsqueeze(-1) == inputs.unsqueeze(-2)).any(-1) | (outputs == 0)).all())
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_activation_carries_the_name_that_builds_it_again(name):
+def test_the_name_of_an_activation_builds_it_again(name):
     assert activation(name).name == name
 
 
@@ -191,12 +191,12 @@ def test_an_activation_carries_the_name_that_builds_it_again(name):
     ],
 )
 def test_an_unknown_activation_is_refused(name):
-    with pytest.raises(UsageError, match="choose group-sort:K"):
+    with pytest.raises(UsageError, match="choose one of group-sort:K"):
         activation(name)
 
 
 def consecutive(k):
-    """Positions of units such that our groups, which run across slices, lie side by side."""
+    """Positions of units that place our groups, which run across slices, side by side."""
     return torch.arange(C).view(k, C // k).mT.flatten()
 
 

@@ -1,4 +1,4 @@
-"""Cones: the minimum that they are, to the last digits that they state, and no steeper than their certificate."""
+"""Cones: values within the stated rounding of the minimum, and slopes within the certificate."""
 
 import math
 
@@ -11,7 +11,7 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.data.standardisation import Standardisation
 from wdist.errors import SourceError
 from wdist.ground_metric import METRICS
-from wdist.lipschitz.cones import Cones, read_cones
+from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.frozen_layers import Affine, read_layer
 
@@ -25,7 +25,7 @@ def drawn(p, count=40, dim=3, scale=1.0, seed=0):
 
 
 def places(cones):
-    """At the tips, hardly beside them, between two of them, among them and far away."""
+    """Samples at the tips, very close to them, between two of them, among them and far away."""
     generator = torch.Generator().manual_seed(1)
     tips, count = cones.centres[:8], 8
     noise = torch.randn(tips.shape, generator=generator, dtype=torch.float64)
@@ -47,7 +47,7 @@ def exact(cones, x):
 
 
 def worst(cones, x):
-    """How far the computed values are from the exact ones, and how far they may be."""
+    """The largest error of the computed values, and the stated bound."""
     stated = cones.rounding(float(torch.linalg.vector_norm(x, dim=1).max()) * (1 + 1e-12), x.shape[1])
     with mpmath.workdps(60):
         errors = [abs(mpmath.mpf(v) - e) for v, e in zip(cones(x).squeeze(1).tolist(), exact(cones, x), strict=True)]
@@ -65,8 +65,8 @@ def test_values_are_those_of_the_definition_up_to_the_stated_rounding(p, scale):
 
 
 @pytest.mark.parametrize("p", NORMS)
-def test_nearly_equal_cones_are_told_apart_as_far_as_float64_does(p):
-    """The lowest by 1e-14, and cones that are equal at every sample: near ties, where a product of matrices knows nothing."""
+def test_nearly_equal_cones_are_distinguished_to_float64_precision(p):
+    """One cone is lowest by 1e-14, or all are equal at every sample: near ties that a matrix product cannot resolve."""
     generator = torch.Generator().manual_seed(2)
     x = torch.randn(20, 5, generator=generator, dtype=torch.float64) + 1000
     step = 1e-14 * torch.arange(30, dtype=torch.float64)
@@ -75,13 +75,13 @@ def test_nearly_equal_cones_are_told_apart_as_far_as_float64_does(p):
     for cones in (same, apart):
         error, stated = worst(cones, x)
         assert error <= stated
-        assert error <= 1e-12, "differences of nearby samples are exact, and their digits are not to be lost"
+        assert error <= 1e-12, "differences of nearby samples are exact, so no digits may be lost"
         error, _ = worst(cones, x[:1])
         assert error <= 1e-16
 
 
 def test_the_lowest_cone_is_found_among_thousands(generator):
-    """In parts, so that few distances are held at a time."""
+    """In parts, so that few distances are in memory at a time."""
     centres = torch.randn(3000, 7, generator=generator, dtype=torch.float64)
     offsets = torch.randn(3000, generator=generator, dtype=torch.float64)
     x = torch.cat([torch.randn(1500, 7, generator=generator, dtype=torch.float64), centres[:500]])
@@ -94,7 +94,7 @@ def test_the_lowest_cone_is_found_among_thousands(generator):
 
 @pytest.mark.parametrize("p", NORMS)
 @pytest.mark.parametrize("size", [1e150, 1e200, 1e300])
-def test_a_sample_whose_square_is_too_large_has_a_value_or_a_rounding_that_says_nothing(p, size):
+def test_a_sample_whose_square_overflows_has_a_valid_value_or_infinite_rounding(p, size):
     critic = alone(drawn(p))
     x = torch.full((1, 3), size, dtype=torch.float64)
     found = critic.evaluate(x)
@@ -104,8 +104,8 @@ def test_a_sample_whose_square_is_too_large_has_a_value_or_a_rounding_that_says_
 
 
 @pytest.mark.parametrize("where", ["all tips are one point", "a sample in the middle of all tips"])
-def test_more_ties_than_are_worth_picking_out_change_no_value(where, generator):
-    """A sphere and its centre, whichever of them the tips are."""
+def test_many_ties_change_no_value(where, generator):
+    """The tips lie on a sphere and the samples at its centre, or the other way round."""
     sphere = torch.randn(200, 6, generator=generator, dtype=torch.float64)
     sphere = sphere / sphere.norm(dim=1, keepdim=True)
     middle = torch.zeros(200, 6, dtype=torch.float64)
@@ -123,7 +123,7 @@ def alone(*layers: FrozenLayer, dim=3):
 @pytest.mark.parametrize("metric", METRICS.values(), ids=str)
 @pytest.mark.parametrize("p", NORMS)
 def test_the_certificate_is_not_below_any_observed_slope(p, metric, generator):
-    """In the norm of the cones and in every other; nor is it above the steepest slope there is by more than rounding."""
+    """In the norm of the cones and in every other; and some slope attains it up to rounding."""
     cones = drawn(p)
     critic = alone(cones)
     bound = certify(critic, metric).lipschitz_bound
@@ -138,10 +138,10 @@ def test_the_certificate_is_not_below_any_observed_slope(p, metric, generator):
             reach = metric.norm((x + way) - x).numpy() * (1 + 1e-15)
             assert (rise <= bound * reach).all()
             steepest = max(steepest, float((rise / reach).max()))
-    assert steepest >= bound * (1 - 1e-6), "the certificate is the smallest that is true"
+    assert steepest >= bound * (1 - 1e-6), "the certificate is the smallest valid one"
 
 
-def test_turned_upside_down_or_stacked_the_certificate_holds(generator):
+def test_the_certificate_holds_for_negated_and_stacked_cones(generator):
     line = Cones(centres=torch.tensor([[0.0], [4.0]], dtype=torch.float64), offsets=torch.tensor([0.0, 1.0], dtype=torch.float64))
     minus = Affine(weight=-torch.ones(1, 1, dtype=torch.float64), bias=torch.zeros(1, dtype=torch.float64))
     for layers in ((drawn(2.0), minus), (drawn(2.0), line, minus)):
@@ -192,4 +192,4 @@ def test_other_norms_and_missing_numbers_are_refused():
     for kind, tensors in (("cones:l3", {"centres": zeros, "offsets": zeros[:, 0]}), ("cones:l2", {"centres": zeros})):
         with pytest.raises(KeyError):
             read_layer(kind, tensors)
-    assert read_cones("linf", zeros, zeros[:, 0]).kind == "cones:linf"
+    assert read_layer("cones:linf", {"centres": zeros, "offsets": zeros[:, 0]}).p == math.inf

@@ -1,4 +1,4 @@
-"""Layers of a frozen critic: their bound, and how far rounding may bring them from their formula."""
+"""Layers of a frozen critic: their bounds, their rounding and their stored kinds."""
 
 from fractions import Fraction
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from wdist.errors import UsageError
-from wdist.lipschitz.frozen_layers import Affine, activated
+from wdist.lipschitz.frozen_layers import Affine, activated, read_layer
 
 
 def affine(outputs, inputs, generator, scale=1.0):
@@ -44,10 +44,17 @@ def test_activations_are_bounded_by_1_and_round_nothing():
     assert layer.rounding(1e300, 8) == 0
 
 
-def test_an_activation_says_where_it_cannot_stand():
+def test_an_activation_refuses_units_that_its_groups_do_not_divide():
     activated("group-sort:4").check(8)
     activated("relu").check(7)
     with pytest.raises(ValueError, match="divide"):
         activated("group-sort:4").check(6)
     with pytest.raises(UsageError):
         activated("softplus")
+
+
+@pytest.mark.parametrize("kind", ["affine:2", "householder:", "cones:l2:", "maximum", "patchwise:relu", "softplus"])
+def test_an_unknown_kind_is_refused(kind):
+    numbers = dict.fromkeys(("weight", "bias", "normal", "centres", "offsets", "constants"), torch.zeros(2, 2, dtype=torch.float64))
+    with pytest.raises((KeyError, ValueError, UsageError)):
+        read_layer(kind, numbers)

@@ -1,4 +1,4 @@
-"""The sorting network behind GroupSort: sorts whatever comes, for every size of group, forwards and backwards."""
+"""GroupSort: sorting for every group size, with the right first and second derivatives."""
 
 from itertools import product
 
@@ -12,7 +12,7 @@ SIZES = [2, 3, 4, 5, 7, 8, 9, 12, 15, 16]
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 7, 8, 9, 11])
 def test_the_network_sorts_every_sequence_of_zeros_and_ones(n):
-    """The 0-1 principle (Knuth, The art of computer programming 3, theorem 5.3.4 Z): then it sorts everything."""
+    """By the 0-1 principle (Knuth, The art of computer programming 3, theorem 5.3.4 Z) it then sorts every sequence."""
     for values in product((0, 1), repeat=n):
         held = list(values)
         for low, high in comparators(n):
@@ -30,7 +30,7 @@ def test_training_sorts_as_evaluation_does(k, rows, generator):
 
 
 @pytest.mark.parametrize("k", SIZES)
-def test_the_gradient_goes_back_where_the_values_came_from(k, generator):
+def test_the_gradient_returns_to_where_the_values_came_from(k, generator):
     z = torch.randn(11, 5 * k, generator=generator, dtype=torch.float64, requires_grad=True)
     incoming = torch.randn(11, 5 * k, generator=generator, dtype=torch.float64)
     (found,) = torch.autograd.grad(group_sort(z, k), z, incoming)
@@ -39,8 +39,8 @@ def test_the_gradient_goes_back_where_the_values_came_from(k, generator):
 
 
 @pytest.mark.parametrize("k", [3, 4, 9, 20])
-def test_derivatives_of_derivatives_are_right(k, generator):
-    """Penalties of the gradient need them; 20 is the whole layer."""
+def test_second_derivatives_agree_with_finite_differences(k, generator):
+    """Gradient penalties need them; 20 is the whole layer."""
     z = torch.randn(3, 20 if k in (4, 20) else 2 * k, generator=generator, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: group_sort(x, k), z)
     assert torch.autograd.gradgradcheck(lambda x: group_sort(x, k).square(), z)

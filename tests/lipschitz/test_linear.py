@@ -1,4 +1,4 @@
-"""Linear layers in training: the gradient is tangent, the weight stays where it belongs, the frozen weight has norm 1."""
+"""Linear layers: tangent gradients, weights that keep their constraint, frozen weights of norm 1."""
 
 import math
 
@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from wdist.errors import UsageError
-from wdist.lipschitz.bjorck import OrthonormalLinear, _TangentLinear
+from wdist.lipschitz.bjorck import OrthonormalLinear, TangentLinear
 from wdist.lipschitz.constraints import CONSTRAINTS, constraint
-from wdist.lipschitz.linalg.induced_norms import to_maximum_norm_bound
+from wdist.lipschitz.linalg.norms import spectral_norm_bound, to_maximum_norm_bound
 from wdist.lipschitz.linalg.orthonormalise import bjorck, orthonormal_initial, safe_scale
-from wdist.lipschitz.linalg.spectral_norm import spectral_norm_bound
 from wdist.lipschitz.linear import ConstraintOptions
 from wdist.lipschitz.spectral import SpectralNormLinear
 
@@ -39,7 +38,7 @@ def test_weight_gradient_is_the_tangent_projection_of_the_euclidean_one(shape, r
     h = torch.randn(n, inputs, generator=generator, dtype=torch.float64).requires_grad_(input_has_gradient)
     incoming = torch.randn(n, outputs, generator=generator, dtype=torch.float64)
     plain = torch.nn.functional.linear(h, W, b)
-    z = _TangentLinear.apply(h, W, b)
+    z = TangentLinear.apply(h, W, b)
     torch.testing.assert_close(z, plain, rtol=1e-14, atol=1e-14)
     wanted = (h, W, b) if input_has_gradient else (W, b)
     *to_input, dW, db = torch.autograd.grad(z, wanted, incoming)
@@ -50,11 +49,11 @@ def test_weight_gradient_is_the_tangent_projection_of_the_euclidean_one(shape, r
         torch.testing.assert_close(found, expected)
     moved = W.detach() + 1e-7 * dW / float(dW.norm().clamp(min=1e-3))
     gram = moved @ moved.mT if outputs <= inputs else moved.mT @ moved
-    assert float((gram - torch.eye(len(gram))).abs().max()) < 1e-13  # tangent: the manifold is left at second order only
+    assert float((gram - torch.eye(len(gram))).abs().max()) < 1e-13  # a tangent step leaves the manifold only at second order
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_an_orthonormal_layer_starts_orthonormal_and_returns(shape, generator):
+def test_an_orthonormal_layer_returns_to_the_manifold(shape, generator):
     outputs, inputs = SHAPES[shape]
     layer = OrthonormalLinear(inputs, outputs, generator=generator)
     with torch.no_grad():
@@ -70,7 +69,7 @@ NORMED = [*ORTHONORMAL, "spectral", "parseval"]
 @pytest.mark.parametrize("name", CONSTRAINTS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_layer_trains_and_freezes_to_what_it_evaluates(name, shape, generator):
-    """Once its constraint is met tightly; the seed is the generator's alone."""
+    """After its constraint is met tightly; only the generator determines the initial weight."""
     outputs, inputs = SHAPES[shape]
     layer, again = (constraint(name)(inputs, outputs, generator=torch.Generator().manual_seed(3)) for _ in range(2))
     h = torch.randn(20, inputs, generator=generator)
@@ -91,7 +90,7 @@ def test_a_layer_trains_and_freezes_to_what_it_evaluates(name, shape, generator)
     torch.testing.assert_close(layer(h).detach().double(), h.double() @ trained.mT + layer.bias.detach(), rtol=1e-4, atol=1e-4)
     scale = float((W * trained).sum() / W.square().sum())
     torch.testing.assert_close(scale * W, trained, rtol=1e-4, atol=1e-4)
-    # What is drawn to its constraint, or projected into a ball, may be within it; frozen, it is brought to the edge.
+    # A weight pulled towards its constraint or projected into a ball may lie inside; freezing scales it to the boundary.
     assert (0.2 if name in ("linf", "parseval") else 0.999) < scale < 1.1
 
 
@@ -107,7 +106,7 @@ def test_orthonormal_constraints_end_with_singular_values_of_1(name, shape, gene
 
 
 @pytest.mark.parametrize("options", [{"order": 2}, {"order": 4}, {"beta": 0.3}, {"scaling": "norms", "iterations": 15}], ids=str)
-def test_unrolled_iterations_obey_their_options_and_are_differentiated(options, generator):
+def test_unrolled_iterations_follow_their_options_and_are_differentiated(options, generator):
     layer = constraint("bjorck-unrolled")(7, 5, generator=generator, options=ConstraintOptions(**options)).double()
     with torch.no_grad():
         layer.weight.mul_(2.0).add_(0.1 * torch.randn(5, 7, generator=generator, dtype=torch.float64))
@@ -186,7 +185,7 @@ def test_a_spectral_layer_divides_by_its_estimate_and_gradients_flow_through_it(
     assert float((gradient * weight).sum().abs()) < 1e-9 * float(gradient.norm() * weight.norm())
 
 
-def test_a_spectral_layer_iterates_in_training_alone(generator):
+def test_a_spectral_layer_iterates_only_in_training(generator):
     layer = SpectralNormLinear(7, 5, generator=generator)
     h = torch.randn(4, 7, generator=generator)
     before = layer.leading.clone()
@@ -203,7 +202,7 @@ def test_agrees_with_the_layer_of_torchlip(shape, generator):
     """Spectral normalisation, then Björck iterations of order 1, on the same raw weight."""
     torchlip = pytest.importorskip("deel.torchlip", reason="deel-torchlip is not installed")
     outputs, inputs = SHAPES[shape]
-    torch.manual_seed(0)  # of their initial weight and power iteration, which at times converges to another singular value
+    torch.manual_seed(0)  # for their initial weight and power iteration, which sometimes converges to another singular value
     theirs = torchlip.SpectralLinear(inputs, outputs, eps_spectral=1e-8, eps_bjorck=1e-8).double()
     raw = orthonormal_initial(outputs, inputs, generator, torch.float64)
     raw = raw @ torch.diag(torch.linspace(0.5, 2, inputs, dtype=torch.float64))

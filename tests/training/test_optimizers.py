@@ -10,7 +10,7 @@ from torch import nn
 
 from wdist.lipschitz.bjorck import OrthonormalLinear
 from wdist.lipschitz.linalg.orthonormalise import polar_express
-from wdist.lipschitz.unconstrained import UnconstrainedLinear
+from wdist.lipschitz.linear import UnconstrainedLinear
 from wdist.training.optimizers import LEARNING_RATES, Adam, AggMo, Muon, OrthogonalSGD, make_optimizers, schedule
 
 

@@ -1,4 +1,4 @@
-"""Samples of an array as rows."""
+"""Rows made of arrays."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The upper end for two sample sets: the cost of a coupling that meets both marginals, optimal where it says so."""
+"""Upper bounds for two sample sets: the cost of a coupling, optimal if it says so."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from wdist.transport.samples import affordable, upper_bound
 
 PLENTY = Effort(seconds=60, nbytes=1 << 30)
 IN_BLOCKS = Effort(seconds=0.3, nbytes=0)
-"""Memory for nothing as a whole."""
+"""Too little memory for a solution of the whole."""
 
 
 def bound(x, y, *, effort=PLENTY, prepare=lambda x: x, seed=0, metric=L2):
@@ -22,7 +22,7 @@ def bound(x, y, *, effort=PLENTY, prepare=lambda x: x, seed=0, metric=L2):
 
 @pytest.mark.parametrize("counts", [(50, 50), (40, 61), (7, 300), (1, 5), (2, 2)], ids=str)
 @pytest.mark.parametrize("kind", ["normal", "ties", "offset 1e8"])
-def test_in_one_dimension_it_is_that_of_scipy(counts, kind):
+def test_in_one_dimension_it_agrees_with_scipy(counts, kind):
     random = np.random.default_rng(0)
     x, y = (random.normal(size=(n, 1)) + shift for n, shift in zip(counts, (0, 0.3), strict=True))
     if kind == "ties":
@@ -38,7 +38,7 @@ def test_in_one_dimension_it_is_that_of_scipy(counts, kind):
 
 @pytest.mark.parametrize("counts", [(40, 40), (30, 77), (2, 50)], ids=str)
 @pytest.mark.parametrize("dim", [2, 3, 40])
-def test_elsewhere_it_is_that_of_pot(counts, dim):
+def test_in_more_dimensions_it_agrees_with_pot(counts, dim):
     random = np.random.default_rng(0)
     x, y = random.normal(size=(counts[0], dim)), random.normal(size=(counts[1], dim)) + 0.5
     found = bound(x, y)
@@ -63,8 +63,8 @@ def test_two_equal_points_are_at_distance_0():
 
 @pytest.mark.parametrize("dim", [1, 2])
 @pytest.mark.parametrize("step", [1e-9, 1e-12, 1e-14])
-def test_it_is_not_below_the_truth_where_standardising_rounds(dim, step):
-    """Sets that lie much nearer to each other than their own extent: what preparing rounds is as large as W1 itself."""
+def test_it_is_not_below_the_truth_if_standardisation_rounds(dim, step):
+    """Sets much closer to each other than their extent: the rounding of the preparation is as large as W1."""
     random = np.random.default_rng(0)
     x = random.normal(size=(40, dim))
     y = x + step * np.abs(random.normal(size=x.shape))
@@ -74,8 +74,8 @@ def test_it_is_not_below_the_truth_where_standardising_rounds(dim, step):
 
 
 @pytest.mark.parametrize("radius", [1e-6, 1e-9, 1e-12])
-def test_it_is_optimal_within_clusters_that_are_tight(radius):
-    """Products of matrices do not tell such points apart; W1 is of the order of the radius."""
+def test_it_is_optimal_within_tight_clusters(radius):
+    """Matrix products do not distinguish such points; W1 is of the order of the radius."""
     random = np.random.default_rng(0)
     centres = random.normal(size=(2, 30))[random.integers(0, 2, 80)]
     x, y = (centres + radius * random.normal(size=centres.shape) for _ in range(2))
@@ -84,7 +84,7 @@ def test_it_is_optimal_within_clusters_that_are_tight(radius):
     assert found.cost == pytest.approx(exact_w1(x, y), rel=1e-6 + 1e-14 / radius)
 
 
-def test_where_nothing_is_affordable_there_is_no_bound():
+def test_without_an_affordable_coupling_there_is_no_bound():
     random = np.random.default_rng(0)
     assert bound(random.normal(size=(400, 2)), random.normal(size=(400, 2)), effort=Effort(seconds=1e-9, nbytes=0)) is None
 
@@ -95,8 +95,8 @@ def test_the_order_of_the_sides_does_not_matter():
     assert bound(x, y).cost == pytest.approx(bound(y, x).cost, rel=1e-9)
 
 
-def test_distances_are_not_those_of_the_matrix_product():
-    """|x|^2 + |y|^2 - 2 x y loses half of the digits; the cost of the plan is computed from differences."""
+def test_distances_do_not_come_from_the_matrix_product():
+    """|x|^2 + |y|^2 - 2 x y loses half of the digits, so differences give the cost of the plan."""
     random = np.random.default_rng(0)
     x = random.normal(size=(60, 30))
     y = x + 1e-9
@@ -121,7 +121,7 @@ def test_every_metric_has_its_own_transport(metric, kind):
 
 @pytest.mark.parametrize("counts", [(40, 40), (30, 77)], ids=str)
 @pytest.mark.parametrize("metric", METRICS.values(), ids=str)
-def test_the_dual_variables_of_an_optimal_plan_are_feasible_and_worth_its_cost(counts, metric):
+def test_the_dual_variables_of_an_optimal_plan_are_feasible_and_attain_its_cost(counts, metric):
     random = np.random.default_rng(0)
     x, y = random.normal(size=(counts[0], 3)), random.normal(size=(counts[1], 3)) + 0.5
     found = bound(x, y, metric=metric)
@@ -131,7 +131,7 @@ def test_the_dual_variables_of_an_optimal_plan_are_feasible_and_worth_its_cost(c
     assert float(u.mean() + v.mean()) == pytest.approx(found.cost, rel=1e-8)
 
 
-def test_only_a_plan_that_was_solved_as_a_whole_has_dual_variables():
+def test_only_a_plan_solved_as_a_whole_has_dual_variables():
     random = np.random.default_rng(0)
     x, y = random.normal(size=(300, 2)), random.normal(size=(300, 2))
     assert bound(x, y).potentials is not None
@@ -140,7 +140,7 @@ def test_only_a_plan_that_was_solved_as_a_whole_has_dual_variables():
 
 
 def test_a_solver_that_stops_early_is_not_believed(monkeypatch):
-    """Dual variables that do not confirm the plan leave an upper bound that does not claim to be exact."""
+    """If the dual variables do not confirm the plan, the upper bound does not claim to be exact."""
     import ot
 
     solve = ot.emd
@@ -159,6 +159,6 @@ def test_a_solver_that_stops_early_is_not_believed(monkeypatch):
 
 @pytest.mark.parametrize("counts", [(50, 60), (4000, 3000), (10**6, 10**6), (10**9, 10**9)], ids=str)
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 20.0])
-def test_what_is_affordable_is_known_from_counts(counts, seconds):
+def test_the_counts_determine_what_is_affordable(counts, seconds):
     effort = Effort(seconds=seconds)
     assert affordable(*counts, 10, effort) == (predicted_seconds(*counts) <= seconds or (seconds == 20 and max(counts) < 10**9))

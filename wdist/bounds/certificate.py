@@ -1,11 +1,11 @@
-r"""A certificate: a number that the Lipschitz constant of a frozen critic certainly does not exceed.
+r"""Certificates: proved upper bounds for the Lipschitz constant of a frozen critic.
 
 Composition multiplies Lipschitz bounds, so a certificate is the product of the bounds of the layers, each proved in float64 with
-its rounding counted (:mod:`wdist.lipschitz.linalg`). Nothing that is only estimated from below can enter. Two products are proved and the
-smaller counts:
+its rounding counted (:mod:`wdist.lipschitz.linalg.norms`). Estimates from below never enter. The smaller of two products counts:
 
-- Euclidean norms all the way, :math:`\|x\|_2 \le \|x\|_1` and :math:`\|x\|_2 \le \sqrt d\, \|x\|_\infty` for the other metrics;
-- from the metric's norm to the maximum norm in the first layer, and maximum norms from there, as in theorem 3 of the paper.
+- Euclidean norms throughout, with :math:`\|x\|_2 \le \|x\|_1` and :math:`\|x\|_2 \le \sqrt d\, \|x\|_\infty` for the other
+  metrics;
+- from the metric's norm to the maximum norm in the first layer, then maximum norms, as in theorem 3 of the paper.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, sections 2.1 and 6.
@@ -34,15 +34,10 @@ class Certificate:
 def certify(critic: FrozenCritic, metric: GroundMetric = L2) -> Certificate:
     """Bounds the Lipschitz constant of a frozen critic from above, layer by layer.
 
-    Arguments:
-        critic: as it is evaluated and saved.
-        metric: between samples.
-
     Raises:
         CertificateError: a layer has no finite bound.
     """
-    chains = (_euclidean(critic, metric), _maximum(critic, metric))
-    # Euclidean norms where both prove the same.
+    chains = (_euclidean(critic, metric), _maximum(critic, metric))  # min prefers the first if both products are equal
     bound, layers = min(((_product(chain), chain) for chain in chains), key=lambda proof: proof[0])
     if not math.isfinite(bound) or bound < 0:
         raise CertificateError(f"the critic's Lipschitz bound is {bound}; train again with a lower --learning-rate")
@@ -63,5 +58,4 @@ def _euclidean(critic: FrozenCritic, metric: GroundMetric) -> tuple[LayerBound, 
 
 def _maximum(critic: FrozenCritic, metric: GroundMetric) -> tuple[LayerBound, ...]:
     *_, scaling = critic.bounds
-    # Between layers, from the maximum norm to itself.
     return (*(layer.maximum(math.inf if i else metric.p) for i, layer in enumerate(critic.layers)), scaling)

@@ -1,6 +1,6 @@
-"""The dual value of a frozen critic, and the lower bound for W1 that follows from it and its certificate.
+"""Dual values of a frozen critic, and the lower bound for W1 that they and its certificate prove.
 
-Kantorovich and Rubinstein: W1(P, Q) >= (E_P f - E_Q f) / K for every f with Lip(f) <= K, whatever the training did.
+By Kantorovich-Rubinstein duality, W1(P, Q) >= (E_P f - E_Q f) / K for every f with Lip(f) <= K, however f was trained.
 """
 
 import math
@@ -15,10 +15,8 @@ from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF
 
 
 def evaluate(critic: FrozenCritic, batches: Iterable[Tensor]) -> Potentials:
-    """Potentials of all samples, batch by batch; the rounding is that of the worst batch."""
-    # In one growing block: thousands of small arrays between the large ones of the layers would leave holes in the heap, which came
-    # to 40 % of a set of 2 GB.
-    values, rounding = array("d"), 0.0
+    """Potentials of all samples, batch by batch, with the rounding of the worst batch."""
+    values, rounding = array("d"), 0.0  # one growing block: thousands of small arrays would fragment the heap
     for batch in batches:
         part = critic.evaluate(batch)
         values.frombytes(part.values.tobytes())
@@ -27,27 +25,23 @@ def evaluate(critic: FrozenCritic, batches: Iterable[Tensor]) -> Potentials:
 
 
 def exact_mean(values: np.ndarray) -> float:
-    """The mean of an exact sum (Shewchuk's algorithm, :func:`math.fsum`), rounded and divided."""
+    """The exact sum (Shewchuk's algorithm, :func:`math.fsum`), rounded once and divided."""
     try:
         return math.fsum(values) / len(values)
-    except OverflowError:  # of the sum; a power of two takes no digit from such values
+    except OverflowError:  # a power of two scales such values without rounding
         return math.fsum(values * 2.0**-64) / len(values) * 2.0**64
 
 
 def dual_value(a: Potentials, b: Potentials) -> float:
-    """Mean potential on A less mean potential on B, in the units of the potentials."""
+    """Mean potential on A minus mean potential on B, in the units of the potentials."""
     return exact_mean(a.values) - exact_mean(b.values)
 
 
 def lower_bound(a: Potentials, b: Potentials, lipschitz_bound: float) -> float:
-    """A number that W1 between the two empirical measures certainly is not below.
+    """A proved lower bound for W1 between two empirical measures from the potentials of all samples and the certificate, K > 0.
 
-    The dual value less all rounding (of the potentials, of the two means and of this very computation), divided by the
-    certificate, and never below 0. The worst case of each rounding is taken, so that no tolerance is needed to compare.
-
-    Arguments:
-        a, b: potentials of all samples of each side.
-        lipschitz_bound: the certificate of the critic, K > 0.
+    The dual value minus all rounding (of the potentials, the two means and this computation), divided by the certificate, and at
+    least 0. Every rounding is taken at its worst, so that comparisons need no tolerance.
     """
     mean_a, mean_b = exact_mean(a.values), exact_mean(b.values)
     # Each mean rounds twice, their difference once.

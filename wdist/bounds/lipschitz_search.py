@@ -1,4 +1,4 @@
-"""The largest slope that a search finds: the Lipschitz constant of a critic **from below**. Never part of a certificate."""
+"""A search for the largest slope of a critic: its Lipschitz constant **from below**, never part of a certificate."""
 
 import torch
 from torch import Tensor
@@ -7,23 +7,18 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.ground_metric import L2, GroundMetric
 
 _ROUNDS = 20
-_KEPT = 32
-"""Points that each round goes on from."""
-_TRIES = 8
-"""Steps that are tried from each."""
+_KEPT = 32  # points kept for the next round
+_TRIES = 8  # steps tried from each point
 
 
 def largest_slope(critic: FrozenCritic, a: Tensor, b: Tensor, *, generator: torch.Generator, metric: GroundMetric = L2) -> float:
-    """The largest dual norm of the gradient over the samples, points between them, and where a hill climb from there leads.
+    """The largest dual norm of the gradient at the samples, at points between them, and along a hill climb from there.
 
-    Gradients of a network that is linear in pieces say nothing of where a steeper piece begins, so the climb tries random steps,
-    shorter in every round.
+    Gradients of a piecewise linear network do not point to steeper pieces, so the climb tries random steps, shorter in every round.
 
     Arguments:
-        critic: any.
         a, b: samples in the units of the data, float64, shapes (n, dim) and (m, dim).
-        generator: on the CPU.
-        metric: between samples; a gradient's dual norm is the slope.
+        generator: source of the steps, on the CPU.
     """
     count = min(len(a), len(b))
     share = torch.rand(count, 1, generator=generator, dtype=torch.float64)
@@ -40,7 +35,7 @@ def largest_slope(critic: FrozenCritic, a: Tensor, b: Tensor, *, generator: torc
 
 
 def _slopes(critic: FrozenCritic, x: Tensor, metric: GroundMetric) -> Tensor:
-    """Dual norm of the gradient at each x, shape (n,)."""
+    """Dual norms of the gradients at x, shape (n,)."""
     h = critic.standardisation.apply(x).requires_grad_()
     z = h
     for layer in critic.layers:

@@ -16,8 +16,7 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.critics.networks import NetworkPlan, StackedCritic
 from wdist.data.standardisation import Standardisation
 from wdist.lipschitz.activation import Activation
-from wdist.lipschitz.conv_frozen import Convolution, PatchWise
-from wdist.lipschitz.conv_patches import ImageShape, Patches
+from wdist.lipschitz.convolution import Convolution, ImageShape, Patches, PatchWise
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.linear import LipschitzLinear
 

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from typing import Any, Unpack
 
 import torch
 
-from wdist.bounds.confidence.methods import resolve
+from wdist.bounds.confidence import resolve
 from wdist.data.pairing import Pair, open_pair
 from wdist.data.rows import gather
 from wdist.data.split import ENOUGH_HELD_OUT
@@ -17,6 +16,7 @@ from wdist.errors import UsageError
 from wdist.estimation.critics import FoundCritics, find_critics
 from wdist.estimation.evaluation import ErrorBudget, diameters, union_diameter
 from wdist.estimation.options import EstimateArguments, EstimateOptions
+from wdist.estimation.population_upper import PopulationUpper
 from wdist.estimation.requested import RequestedCritic, requested_critics
 from wdist.estimation.result import CriticResult, Estimate
 from wdist.estimation.run import Run
@@ -149,10 +149,10 @@ def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget,
     """Adds the upper bound for the populations, if one was planned and there was no interruption."""
     if not errors.upper_bound:
         return bounds
-    run.agenda.stage("transport between independent blocks of samples", run.population_seconds / 2)
-    upper = run.interruption.attempt(
-        partial(
-            population_upper,
+
+    def bounded() -> PopulationUpper | None:
+        run.agenda.stage("transport between independent blocks of samples", run.population_seconds / 2)
+        return population_upper(
             pair,
             run.metric,
             alpha=errors.alpha,
@@ -161,8 +161,8 @@ def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget,
             whole=bounds.coupling,
             seconds=run.population_seconds,
         )
-    )
-    return replace(bounds, population_upper=upper)
+
+    return replace(bounds, population_upper=run.interruption.attempt(bounded))
 
 
 def _concluded(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from wdist.bounds.certificate import Certificate, certify
-from wdist.bounds.confidence.methods import lower_confidence_bound
+from wdist.bounds.confidence import lower_confidence_bound
 from wdist.bounds.dual import dual_value, evaluate, lower_bound
 from wdist.bounds.lipschitz_search import largest_slope
 from wdist.critics.frozen import FrozenCritic, Potentials
@@ -29,7 +29,7 @@ class ErrorBudget:
 
     confidence: float
     method: str
-    """Name of the lower confidence bound: a key of :data:`wdist.bounds.confidence.methods.METHODS`."""
+    """Name of the lower confidence bound: a key of :data:`wdist.bounds.confidence.METHODS`."""
     lower_bounds: int = 1
     """Number of critics whose lower bounds are stated."""
     upper_bound: bool = False

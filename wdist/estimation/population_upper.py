@@ -28,9 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wdist.bounds.confidence.asymptotic import student_upper
-from wdist.bounds.confidence.betting import lower_mean
-from wdist.bounds.confidence.bounded import bounded_differences
+from wdist.bounds.betting import lower_mean
+from wdist.bounds.confidence import bounded_differences, student_upper
 from wdist.data.rows import Rows
 from wdist.ground_metric import L2, GroundMetric
 from wdist.transport.coupling import Coupling, Effort

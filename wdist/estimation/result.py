@@ -63,7 +63,7 @@ class PopulationBound:
     jointly_with: int
     """Number of bounds that share the error equally."""
     method: str
-    """Method of the lower bound: a key of :data:`wdist.bounds.confidence.methods.METHODS`."""
+    """Method of the lower bound: one of :data:`wdist.bounds.confidence.METHODS`."""
     n_a: int
     n_b: int
     upper_method: str | None = None

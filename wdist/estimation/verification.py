@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wdist.bounds.certificate import certify
-from wdist.bounds.confidence.methods import METHODS
+from wdist.bounds.confidence import METHODS
 from wdist.critics.frozen import FrozenCritic
 from wdist.data.access import Access
 from wdist.data.features.opening import open_features

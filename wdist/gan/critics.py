@@ -19,7 +19,7 @@ from wdist.critics.settings import CriticSettings
 from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError
 from wdist.gan.settings import CRITICS, GanSettings
-from wdist.lipschitz.conv_patches import ImageShape
+from wdist.lipschitz.convolution import ImageShape
 from wdist.training.catalogue import CATALOGUE
 from wdist.training.kind import DataShape
 from wdist.training.networks import NetworkKind

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from wdist.errors import UsageError
-from wdist.lipschitz.conv_patches import CHANNELS, ImageShape
+from wdist.lipschitz.convolution import CHANNELS, ImageShape
 
 _UNITS_PER_CHANNEL = 8
 """Units of the fully connected layer for each channel of the widest convolution, as in the papers: 1024 for 128."""

@@ -1,4 +1,4 @@
-"""What an activation states of itself, and how it stands in a critic that trains and in one that is frozen."""
+"""Activations: their stated properties, and their modules in training and in a frozen critic."""
 
 import math
 from abc import ABC, abstractmethod
@@ -16,11 +16,11 @@ class ActivationModule(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z: Tensor) -> Tensor:
-        """Outputs, shape (n, units / divisor), of pre-activations, shape (n, units)."""
+        """Outputs, shape (n, units / divisor), for pre-activations, shape (n, units)."""
 
     @abstractmethod
     def freeze(self) -> FrozenLayer:
-        """The same as plain float64 numbers."""
+        """The same activation as plain float64 numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,34 +28,32 @@ class Activation:
     """A function of a whole layer with a known Lipschitz constant."""
 
     name: str
-    """With its parameter, for example ``group-sort:16``; enough to build it again."""
+    """Name with parameter, for example ``group-sort:16``; it suffices to build the activation again."""
     train: Callable[[Tensor], Tensor]
-    """Differentiable and fast."""
     evaluate: Callable[[Tensor], Tensor]
-    """In floating point within ``ulps`` of exact."""
+    """For training, differentiable and fast, and for evaluation, exact within ``ulps`` in floating point."""
     l2: float
-    """Lipschitz bound in the Euclidean norm."""
     linf: float
-    """Lipschitz bound in the maximum norm."""
+    """Lipschitz bounds in the Euclidean and in the maximum norm."""
     reason: str
-    """Why the bounds hold, in a word."""
+    """The proof of the bounds in a word."""
     divisor: int = 1
     """Inputs for one output."""
     group: int = 1
     """Must divide the units of the layer before."""
     ulps: float = 0.0
-    """How far an output may be from the exact value, in units of its last place; 0 where evaluation only compares and moves."""
+    """Largest error of an output in units of its last place; 0 if evaluation only compares and moves."""
     at_zero: float = 0.0
     """Magnitude of an output where all inputs are 0."""
     trained: "Callable[[int], ActivationModule] | None" = None
-    """Makes the module for so many units, where the activation has parameters of its own."""
+    """Makes the module for a number of units if the activation has parameters of its own."""
 
     def module(self, units: int) -> ActivationModule:
         """The activation behind a layer of ``units`` outputs."""
         return self.trained(units) if self.trained is not None else Stateless(self)
 
     def outputs(self, units: int) -> int:
-        """How many numbers come out of ``units``."""
+        """The number of outputs for ``units`` inputs."""
         return units // self.divisor
 
 
@@ -94,7 +92,7 @@ class Activated(FrozenLayer):
         return LayerBound(layer=self.kind, bound=self.activation.linf, method=self.activation.reason)
 
     def rounding(self, norm: float, units: int) -> float:
-        """0 for sorting, maxima and signs; else the outputs' last places: ||phi(h)|| <= ||phi(0)|| + L ||h||."""
+        """0 for sorting, maxima and signs; otherwise the last places of the outputs: ||phi(h)|| <= ||phi(0)|| + L ||h||."""
         if self.activation.ulps == 0:
             return 0.0
         largest = self.activation.at_zero * math.sqrt(units) + max(self.activation.l2, 1.0) * norm

@@ -1,4 +1,4 @@
-"""Orthonormal weights by torch's own parametrisation, the Cayley transform: a cross-check of the Björck layers.
+"""Orthonormal weights by torch's Cayley parametrisation: a cross-check of the Björck layers.
 
 References:
     Lezcano-Casado & Martínez-Rubio (2019), Cheap orthogonal constraints in neural networks, arXiv:1901.08428.
@@ -14,22 +14,18 @@ from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
 
 
 class CayleyLinear(LipschitzLinear):
-    """A linear layer whose weight is a function of an unconstrained parameter and orthonormal for each of its values."""
+    """A linear layer whose weight is orthonormal for every value of an unconstrained parameter."""
 
     constraint = "cayley"
     title = "orthonormal weights by the Cayley transform"
 
     def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator, options: ConstraintOptions | None = None) -> None:
         super().__init__(inputs, outputs, generator=generator, options=options)
-        # Registering and assigning complete a weight that is not square by draws from the global generator.
+        # Registering and assigning complete a non-square weight with draws from the global generator.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
             orthogonal(self, "weight", orthogonal_map="cayley")
             self.weight = orthonormal_initial(outputs, inputs, generator)  # type: ignore[assignment]
 
-    def training_weight(self) -> Tensor:
-        return self.weight
-
     def plain_weight(self) -> Tensor:
-        """The nearest orthonormal matrix in float64."""
         return polar_factor(self.weight.detach().double().cpu())

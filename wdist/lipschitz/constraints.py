@@ -1,15 +1,12 @@
-"""All constraints on weights by name. A new one is a file of its own and one line here."""
+"""Constraints on weights by name. To add one, write a file for its layer and add the layer here."""
 
 from wdist.errors import UsageError
-from wdist.lipschitz.bjorck import OrthonormalLinear
-from wdist.lipschitz.bjorck_unrolled import UnrolledBjorckLinear
+from wdist.lipschitz.bjorck import OrthonormalLinear, UnrolledBjorckLinear
 from wdist.lipschitz.cayley import CayleyLinear
-from wdist.lipschitz.clip import ClippedLinear
-from wdist.lipschitz.linear import LipschitzLinear
+from wdist.lipschitz.linear import ClippedLinear, LipschitzLinear, UnconstrainedLinear
 from wdist.lipschitz.maximum_norm import MaximumNormLinear
 from wdist.lipschitz.parseval import ParsevalLinear
 from wdist.lipschitz.spectral import SpectralNormLinear
-from wdist.lipschitz.unconstrained import UnconstrainedLinear
 
 CONSTRAINTS: dict[str, type[LipschitzLinear]] = {
     layer.constraint: layer
@@ -27,11 +24,11 @@ CONSTRAINTS: dict[str, type[LipschitzLinear]] = {
 
 
 def constraint(name: str) -> type[LipschitzLinear]:
-    """The linear layer that keeps the constraint of a name.
+    """The linear layer with the named constraint.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: the name is unknown.
     """
     if name not in CONSTRAINTS:
-        raise UsageError(f"there is no constraint {name!r}; choose one of {', '.join(CONSTRAINTS)}")
+        raise UsageError(f"unknown constraint {name!r}; choose one of {', '.join(CONSTRAINTS)}")
     return CONSTRAINTS[name]

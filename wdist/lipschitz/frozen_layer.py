@@ -1,7 +1,7 @@
-"""What every layer of a frozen critic owes: plain numbers that can be evaluated in float64, bounded in two norms and stored."""
+"""Layers of a frozen critic: plain numbers that can be evaluated in float64, bounded in two norms and stored."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -15,18 +15,19 @@ class LayerBound:
     """For example ``affine 256x784`` or ``group-sort 16``."""
     bound: float
     method: str
-    """How the bound was proved, for example ``gram`` or ``permutation``."""
+    """The proof of the bound, for example ``gram`` or ``permutation``."""
 
 
 def owned(tensor: Tensor) -> Tensor:
     """A float64 copy on the CPU, in fresh, aligned memory and row-major order.
 
     The order in which a matrix product sums depends on strides and on the alignment of memory, so a critic gives the same bits
-    before it is saved and after it is loaded only in one layout. The copy also outlives the file or the parameter it was made from.
+    before it is saved and after it is loaded only in one layout. The copy also outlives the file or parameter that it comes from.
     """
     return torch.empty(tensor.shape, dtype=torch.float64, device="cpu").copy_(tensor.detach())
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FrozenLayer(ABC):
     """One layer of a frozen critic: a dataclass whose tensors are copied by :func:`owned` when it is made."""
 
@@ -38,11 +39,11 @@ class FrozenLayer(ABC):
     @property
     @abstractmethod
     def kind(self) -> str:
-        """As it is stored: ``affine``, or the name of an activation with its parameter."""
+        """The name under which it is stored: ``affine``, or an activation with its parameter."""
 
     @abstractmethod
     def __call__(self, h: Tensor) -> Tensor:
-        """The outputs, shape (n, outputs), of h, float64, shape (n, inputs)."""
+        """Outputs, shape (n, outputs), for h, float64, shape (n, inputs)."""
 
     @abstractmethod
     def lipschitz(self) -> LayerBound:
@@ -54,21 +55,16 @@ class FrozenLayer(ABC):
 
     @abstractmethod
     def rounding(self, norm: float, units: int) -> float:
-        """How far, in the Euclidean norm, the computed output may be from the exact one of the same h.
-
-        Arguments:
-            norm: no row of h has a larger Euclidean norm.
-            units: entries of a row of h.
-        """
+        """A bound for the Euclidean distance of computed and exact outputs, for rows of ``units`` entries and at most this norm."""
 
     @abstractmethod
     def check(self, units: int) -> int:
-        """How many outputs the layer has behind one of ``units`` outputs.
+        """The number of outputs for ``units`` inputs.
 
         Raises:
-            ValueError: it cannot stand there.
+            ValueError: the layer does not fit that many inputs, or its numbers are invalid.
         """
 
     def tensors(self) -> dict[str, Tensor]:
         """Its numbers by name."""
-        return {}
+        return {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)}

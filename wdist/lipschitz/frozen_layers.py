@@ -1,18 +1,24 @@
-"""Layers of a frozen critic that are not activations, and how each kind is read again."""
+"""Stored layers: the affine layer, and a table that reads every kind of frozen layer back."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from wdist.lipschitz import cones, conv_frozen, envelope, householder, piecewise_linear
+from wdist.ground_metric import METRICS
 from wdist.lipschitz.activation import Activated
 from wdist.lipschitz.activations import activation
+from wdist.lipschitz.cones import Cones
+from wdist.lipschitz.convolution import Convolution, Patches, PatchWise
+from wdist.lipschitz.envelope import Envelope
 from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
-from wdist.lipschitz.linalg.induced_norms import to_maximum_norm_bound
+from wdist.lipschitz.householder import Mirrored
+from wdist.lipschitz.linalg.norms import spectral_norm_bound, to_maximum_norm_bound
 from wdist.lipschitz.linalg.rounding import gamma
-from wdist.lipschitz.linalg.spectral_norm import spectral_norm_bound
+from wdist.lipschitz.piecewise_linear import PiecewiseLinear
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -20,9 +26,8 @@ class Affine(FrozenLayer):
     """x -> W x + b."""
 
     weight: Tensor
-    """float64, shape (outputs, inputs)."""
     bias: Tensor
-    """float64, shape (outputs,)."""
+    """float64, shapes (outputs, inputs) and (outputs,)."""
 
     @property
     def kind(self) -> str:
@@ -49,41 +54,58 @@ class Affine(FrozenLayer):
 
     def check(self, units: int) -> int:
         if self.weight.ndim != 2 or self.weight.shape[1] != units or self.bias.shape != self.weight.shape[:1]:
-            raise ValueError("the shapes of its layers do not follow each other")
+            raise ValueError("the shapes of its layers do not match")
         return len(self.weight)
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"weight": self.weight, "bias": self.bias}
 
 
 def activated(name: str) -> FrozenLayer:
-    """An activation without numbers of its own, by name.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
+    """The named activation as a frozen layer, if it has no numbers of its own."""
     return Activated(activation=activation(name))
 
 
 def read_layer(kind: str, tensors: Mapping[str, Tensor]) -> FrozenLayer:
-    """A layer from its kind and its numbers, as :attr:`FrozenLayer.kind` and :meth:`FrozenLayer.tensors` gave them.
+    """The layer that :attr:`FrozenLayer.kind` and :meth:`FrozenLayer.tensors` describe.
 
     Raises:
-        KeyError, TypeError: a number is missing, or the kind is no text.
-        UsageError: there is no such kind.
+        KeyError, TypeError, AttributeError: a number is missing, or the kind is not text.
+        ValueError, UsageError: the kind is unknown.
     """
-    if kind == "affine":
-        return Affine(weight=tensors["weight"], bias=tensors["bias"])
-    if kind == householder.KIND:
-        return householder.Mirrored(normal=tensors["normal"])
-    if kind == piecewise_linear.KIND:
-        return piecewise_linear.PiecewiseLinear(knots=tensors["knots"], slopes=tensors["slopes"])
-    if kind.startswith(f"{conv_frozen.KIND}:"):
-        return conv_frozen.read_convolution(kind, tensors)
-    if kind.startswith(f"{conv_frozen.PATCHWISE}:"):
-        return conv_frozen.read_patchwise(kind, tensors, read_layer)
-    if kind.startswith(f"{cones.KIND}:"):
-        return cones.read_cones(kind.partition(":")[2], tensors["centres"], tensors["offsets"])
-    if kind.partition(":")[0] in envelope.KINDS and ":" in kind:
-        return envelope.read_envelope(kind, tensors, read_layer)
-    return activated(kind)
+    name, _, details = kind.partition(":")
+    if name not in _READERS:
+        return activated(kind)
+    layer = _READERS[name](details, tensors)
+    if layer.kind != kind:
+        raise ValueError(f"unknown kind of layer: {kind}")
+    return layer
+
+
+def _read_patchwise(details: str, tensors: Mapping[str, Tensor]) -> PatchWise:
+    count, _, inner = details.partition(":")
+    return PatchWise(count=int(count), layer=read_layer(inner, tensors))
+
+
+def _read_envelope(how: str, details: str, tensors: Mapping[str, Tensor]) -> Envelope:
+    branches = [
+        [read_layer(kind, _inside(tensors, f"{branch}.{position}.")) for position, kind in enumerate(kinds)]
+        for branch, kinds in enumerate(json.loads(details))
+    ]
+    return Envelope(how=how, branches=branches, constants=tensors["constants"])
+
+
+def _inside(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+_READERS: dict[str, Callable[[str, Mapping[str, Tensor]], FrozenLayer]] = {
+    "affine": lambda _, tensors: Affine(weight=tensors["weight"], bias=tensors["bias"]),
+    "householder": lambda _, tensors: Mirrored(normal=tensors["normal"]),
+    "piecewise-linear": lambda _, tensors: PiecewiseLinear(knots=tensors["knots"], slopes=tensors["slopes"]),
+    "cones": lambda norm, tensors: Cones(centres=tensors["centres"], offsets=tensors["offsets"], p=METRICS[norm].p),
+    "convolution": lambda patches, tensors: Convolution(
+        patches=Patches.parse(patches), weight=tensors["weight"], bias=tensors["bias"]
+    ),
+    "patchwise": _read_patchwise,
+    "maximum": partial(_read_envelope, "maximum"),
+    "minimum": partial(_read_envelope, "minimum"),
+}
+"""Reads each kind of frozen layer except plain activations, from what follows the colon in its kind and from its numbers."""

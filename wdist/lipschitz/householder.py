@@ -1,9 +1,9 @@
-r"""Householder activations: each pair of units is mirrored where it lies on one side of a line through 0 that is learnt.
+r"""Householder activations: each pair of units is mirrored if it lies on one side of a learnt line through 0.
 
 .. math:: \sigma_v(z) = z - 2 \min(v^\top z, 0)\, v / (v^\top v)
 
-A continuous function that is an isometry on either side, so it keeps the gradient's Euclidean norm; MaxMin is the case in which
-every line is the diagonal.
+The function is continuous and an isometry on either side, so it preserves the Euclidean norm of the gradient. In MaxMin every line
+is the diagonal.
 
 References:
     Singla, Singla & Feizi (2022), Improved deterministic l2 robustness on CIFAR-10 and CIFAR-100, arXiv:2108.04062.
@@ -19,92 +19,81 @@ from wdist.lipschitz.activation import Activation, ActivationModule
 from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
 from wdist.lipschitz.linalg.rounding import gamma
 
-KIND = "householder"
-_MAXMIN_ANGLE = 3 * math.pi / 4
-"""Of v = (-1, 1) / sqrt 2: the pair is exchanged where its first unit is the larger, so that it ends in ascending order."""
-_MOST_IN_MAXIMUM_NORM = 1.4142135623730952
-"""Above sqrt 2, the largest sum over a row of a mirror's magnitudes |cos| + |sin|."""
+_MAXMIN_ANGLE = 3 * math.pi / 4  # v = (-1, 1) / sqrt 2 exchanges a pair if its first unit is larger
+_MAXIMUM_NORM_BOUND = 1.4142135623730952  # just above sqrt 2, the largest row sum |cos| + |sin| of a mirror
 
 
 def mirror(z: Tensor, v: Tensor) -> Tensor:
-    """Mirrors unit j and unit j + C/2 at the line orthogonal to v where they lie beyond it.
-
-    Arguments:
-        z: shape (n, C), C even.
-        v: shape (C/2, 2), of any length but 0.
-    """
+    """Mirrors units j and j + C/2 of z, shape (n, C), if they lie beyond the line orthogonal to v, shape (C/2, 2), nonzero."""
     first, second = z.chunk(2, -1)
     beyond = 2 * (first * v[:, 0] + second * v[:, 1]).clamp(max=0) / v.square().sum(1)
     return torch.cat([first - beyond * v[:, 0], second - beyond * v[:, 1]], -1)
 
 
 class Householder(ActivationModule):
-    """Mirrors whose angles are trained; they start as MaxMin."""
+    """Mirrors with trained angles; they start as MaxMin."""
 
     def __init__(self, units: int) -> None:
         super().__init__()
         self.angle = nn.Parameter(torch.full((units // 2,), _MAXMIN_ANGLE))
 
     def forward(self, z: Tensor) -> Tensor:
-        return mirror(z, torch.stack([self.angle.cos(), self.angle.sin()], 1))
+        return mirror(z, _normals(self.angle))
 
     def freeze(self) -> FrozenLayer:
-        angle = self.angle.detach().double().cpu()
-        return Mirrored(normal=torch.stack([angle.cos(), angle.sin()], 1))
+        return Mirrored(normal=_normals(self.angle.detach().double().cpu()))
+
+
+def _normals(angle: Tensor) -> Tensor:
+    return torch.stack([angle.cos(), angle.sin()], 1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Mirrored(FrozenLayer):
-    """A Householder activation in a frozen critic; a mirror is an isometry whatever the length of its normal."""
+    """A Householder activation in a frozen critic; a mirror is an isometry for any length of its normal."""
 
     normal: Tensor
     """float64, shape (units / 2, 2)."""
 
     @property
     def kind(self) -> str:
-        return KIND
+        return "householder"
 
     def __call__(self, h: Tensor) -> Tensor:
         return mirror(h, self.normal)
 
     def lipschitz(self) -> LayerBound:
-        return LayerBound(layer=KIND, bound=1.0, method="mirrors")
+        return LayerBound(layer=self.kind, bound=1.0, method="mirrors")
 
     def maximum(self, p: float) -> LayerBound:
         del p
-        return LayerBound(layer=KIND, bound=_MOST_IN_MAXIMUM_NORM, method="mirrors")
+        return LayerBound(layer=self.kind, bound=_MAXIMUM_NORM_BOUND, method="mirrors")
 
     def rounding(self, norm: float, units: int) -> float:
-        """The mirrored part is at most 2 ||h||, its factors round twelve times at most, the difference once."""
         del units
-        return gamma(32) * norm
+        return gamma(32) * norm  # the mirrored part is at most 2 ||h||; its factors round at most twelve times, the difference once
 
     def check(self, units: int) -> int:
         if self.normal.shape != (units // 2, 2) or units % 2:
-            raise ValueError("the mirrors of an activation do not fit its units")
+            raise ValueError("the number of mirrors does not match the units of its activation")
         squares = self.normal.square().sum(1)
         if not bool(((squares > 0.25) & (squares < 4)).all()):
-            raise ValueError("a mirror of an activation has no direction")
+            raise ValueError("a mirror of its activation has no direction")
         return units
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"normal": self.normal}
 
 
 def householder() -> Activation:
     """One mirror for each pair of units."""
 
     def as_maxmin(z: Tensor) -> Tensor:
-        half = z.shape[-1] // 2
-        angle = torch.full((half,), _MAXMIN_ANGLE, dtype=z.dtype, device=z.device)
-        return mirror(z, torch.stack([angle.cos(), angle.sin()], 1))
+        return mirror(z, _normals(z.new_full((z.shape[-1] // 2,), _MAXMIN_ANGLE)))
 
     return Activation(
-        name=KIND,
+        name="householder",
         train=as_maxmin,
         evaluate=as_maxmin,
         l2=1.0,
-        linf=_MOST_IN_MAXIMUM_NORM,
+        linf=_MAXIMUM_NORM_BOUND,
         reason="mirrors",
         group=2,
         ulps=32.0,

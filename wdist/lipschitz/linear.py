@@ -1,4 +1,4 @@
-"""What every kind of linear layer owes: to train under its constraint, and to freeze to a plain float64 matrix."""
+"""Linear layers with a constraint on the weight: their interface and options, and the layers that leave the norm unbounded."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -9,54 +9,46 @@ from torch import Tensor, nn
 
 from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial
 
+_CLIP, _CLIPPED_INPUTS = 0.01, 512  # the clipping constant of the source, and the size of its layers
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConstraintOptions:
-    """What the constraints may be told; each takes what concerns it."""
+    """Options of all constraints; each constraint reads those that concern it."""
 
     order: int = 1
-    """Of Björck iterations, 1 to 4."""
+    """Order of the Björck iterations, 1 to 4."""
     iterations: int | None = None
-    """Björck iterations in each forward pass (unrolled) or retractions at a time; None for as many as the constraint prefers."""
+    """Björck iterations in a forward pass (unrolled) or per retraction; None for the constraint's default."""
     beta: float | None = None
-    """Weight of the correction in equation 8 of the paper; None for what the constraint prefers, 1/2 for Björck."""
+    """Weight of the correction in equation 8 of the paper; None for the constraint's default."""
     scaling: str = "spectral"
-    """What the unrolled iterations divide by first: ``norms`` (equations 9-11 of the paper) or ``spectral``, which is faster."""
+    """Divisor before unrolled iterations: ``norms`` (equations 9-11 of the paper) or ``spectral``, which is faster."""
     first: bool = False
-    """The layer takes the samples themselves, and so their metric."""
     p: float = 2.0
-    """Of that metric: 1, 2 or infinity."""
-    clip: float = 0.01
-    """Largest magnitude of a weight of a layer of 512 inputs; others in inverse proportion to their inputs."""
+    """The layer takes the samples themselves, and therefore their norm: 1, 2 or infinity."""
 
 
 class LipschitzLinear(nn.Module, ABC):
-    """h -> W h + b with a constraint on W.
-
-    Arguments:
-        inputs, outputs: sizes.
-        generator: of the initial weight, on the CPU.
-        options: of the constraint.
-    """
+    """h -> W h + b with a constraint on W; a generator on the CPU draws the initial weight."""
 
     constraint: ClassVar[str]
-    """Its name."""
     title: ClassVar[str]
-    """In a few words, for tables."""
+    """Name and short description of the constraint."""
     takes: ClassVar[frozenset[str]] = frozenset()
-    """Which of the settings ``bjorck_order``, ``bjorck_iterations`` and ``beta`` make a difference."""
+    """The settings among ``bjorck_order``, ``bjorck_iterations`` and ``beta`` that the constraint uses."""
     bounded: ClassVar[bool] = True
-    """The frozen weight has norm 1, in the norms that the constraint is about."""
+    """The frozen weight has norm 1 in the norms that the constraint concerns."""
     optimizer: ClassVar[str] = "adam"
     learning_rate: ClassVar[float] = 0.003
-    """What suits the constraint where the user names nothing."""
+    """Default optimiser and learning rate."""
     iterations: ClassVar[int] = 1
     beta: ClassVar[float] = 0.5
-    """Of its Björck steps, where the options say nothing."""
+    """Defaults of the options of the same names."""
     constrain_every: ClassVar[int] = 1
     """Steps between two calls of :meth:`constrain_`."""
     side_by_side: ClassVar[bool] = False
-    """It computes as well with the weights and biases of several layers along a leading axis, each with samples of its own."""
+    """The layer accepts weights and biases of several layers stacked along a leading axis, each with its own samples."""
 
     def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator, options: ConstraintOptions | None = None) -> None:
         super().__init__()
@@ -68,9 +60,9 @@ class LipschitzLinear(nn.Module, ABC):
     def _initial(self, generator: torch.Generator) -> Tensor:
         return orthonormal_initial(self.outputs, self.inputs, generator)
 
-    @abstractmethod
     def training_weight(self) -> Tensor:
         """W as the forward pass uses it, shape (outputs, inputs), differentiable in the parameters."""
+        return self.weight
 
     def forward(self, h: Tensor) -> Tensor:
         W = self.training_weight()
@@ -79,10 +71,9 @@ class LipschitzLinear(nn.Module, ABC):
         return torch.baddbmm(self.bias.unsqueeze(-2), h, W.mT)
 
     def constrain_(self, *, tightly: bool = False) -> Tensor | None:
-        """Brings the parameters back to their constraint, after a step or, tightly, before an evaluation.
+        """Moves the parameters back to the constraint after a step or, tightly, before an evaluation.
 
-        Returns:
-            How far from it they were, a scalar on their device, where the constraint may be met less often as that is small.
+        Returns their defect before the call, a scalar on their device, if a small one allows fewer calls.
         """
         del tightly
         return None
@@ -90,3 +81,44 @@ class LipschitzLinear(nn.Module, ABC):
     @abstractmethod
     def plain_weight(self) -> Tensor:
         """W in float64 on the CPU with the constraint met to the last digits."""
+
+
+class UnconstrainedLinear(LipschitzLinear):
+    """A linear layer of any norm, for critics trained with a penalty."""
+
+    constraint = "none"
+    title = "no constraint"
+    bounded = False
+    learning_rate = 0.001
+    side_by_side = True
+
+    def plain_weight(self) -> Tensor:
+        return self.weight.detach().double().cpu()
+
+
+class ClippedLinear(UnconstrainedLinear):
+    """A linear layer whose weights are clipped after each step, which bounds its norm far too loosely to be useful.
+
+    A unit passes on at most the constant times its number of inputs, so the constant is inversely proportional to the inputs of a
+    layer. Biases do not affect the slope and are not clipped.
+
+    References:
+        Arjovsky, Chintala & Bottou (2017), Wasserstein GAN, arXiv:1701.07875.
+    """
+
+    constraint = "clip"
+    title = "weight clipping"
+    side_by_side = False
+
+    @property
+    def largest(self) -> float:
+        """Largest magnitude of a weight."""
+        return _CLIP * _CLIPPED_INPUTS / self.inputs
+
+    def _initial(self, generator: torch.Generator) -> Tensor:
+        return super()._initial(generator).clamp(-self.largest, self.largest)
+
+    @torch.no_grad()
+    def constrain_(self, *, tightly: bool = False) -> None:
+        del tightly
+        self.weight.clamp_(-self.largest, self.largest)

@@ -11,34 +11,29 @@ References:
 import torch
 from torch import Tensor
 
+from wdist.lipschitz.linalg.norms import divided_by_norm
 from wdist.lipschitz.linalg.orthonormalise import bjorck
 from wdist.lipschitz.linear import LipschitzLinear
-from wdist.lipschitz.spectral import divided_by_norm
 
 
 class ParsevalLinear(LipschitzLinear):
-    """A linear layer that is drawn towards the manifold and may be away from it; frozen, it is divided by its norm.
+    """A linear layer pulled towards the orthonormal matrices without reaching them; when frozen, it is divided by its norm.
 
-    The source takes beta from 0.0001 to 0.003, which this learning rate would outrun; 1/2 would be a whole Björck step.
+    The source takes beta from 0.0001 to 0.003, which cannot keep up with this learning rate; 1/2 would be a full Björck step.
     """
 
     constraint = "parseval"
     takes = frozenset({"beta"})
     title = "Parseval weights"
-    learning_rate = 0.003
     beta = 0.1
-
-    def training_weight(self) -> Tensor:
-        return self.weight
 
     @torch.no_grad()
     def constrain_(self, *, tightly: bool = False) -> None:
-        """One step of equation 8; before an evaluation none more, since the weights in training are what is judged."""
+        """Takes one step of equation 8; none before an evaluation, which judges the weights as they are in training."""
         if tightly:
             return
         beta = self.beta if self.options.beta is None else self.options.beta
         self.weight.copy_(bjorck(self.weight, iterations=1, beta=beta))
 
     def plain_weight(self) -> Tensor:
-        """The weight over a proved bound of its norm."""
         return divided_by_norm(self.weight.detach().double().cpu())

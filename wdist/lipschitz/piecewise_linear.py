@@ -1,10 +1,10 @@
-r"""A function of one number that is linear between knots, as exact transport on the line has one for its potential.
+r"""Piecewise linear functions of one number, such as the potentials of exact transport on the line.
 
-The function is defined by its knots and slopes alone, with value 0 at the first knot:
+The knots and slopes alone define the function, which is 0 at the first knot:
 
 .. math:: f(t) = \int_{t_0}^t s(u)\, du
 
-so that its Lipschitz constant is the largest slope, whatever the values at the knots are rounded to.
+Its Lipschitz constant is therefore the largest slope, however the values at the knots are rounded.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,6 @@ from torch import Tensor
 from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
 from wdist.lipschitz.linalg.rounding import gamma
 
-KIND = "piecewise-linear"
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PiecewiseLinear(FrozenLayer):
@@ -26,11 +24,11 @@ class PiecewiseLinear(FrozenLayer):
     knots: Tensor
     """float64, shape (k,), ascending, k >= 1."""
     slopes: Tensor
-    """float64, shape (k + 1,): before the first knot, between two, behind the last."""
+    """float64, shape (k + 1,): before the first knot, between neighbours, and after the last."""
 
     @property
     def kind(self) -> str:
-        return KIND
+        return "piecewise-linear"
 
     @cached_property
     def _values(self) -> Tensor:
@@ -43,24 +41,22 @@ class PiecewiseLinear(FrozenLayer):
         return self._values[knot] + self.slopes[interval] * (h - self.knots[knot])
 
     def lipschitz(self) -> LayerBound:
-        return LayerBound(layer=f"{KIND}, {len(self.knots)} knots", bound=float(self.slopes.abs().max()), method="largest slope")
+        name = f"{self.kind}, {len(self.knots)} knots"
+        return LayerBound(layer=name, bound=float(self.slopes.abs().max()), method="largest slope")
 
     def maximum(self, p: float) -> LayerBound:
-        del p  # of one number all norms are the same
+        del p  # all norms of one number are equal
         return self.lipschitz()
 
     def rounding(self, norm: float, units: int) -> float:
-        """A sum over at most all knots, each rise at most slope times length; then one more product and sum."""
+        """A sum over all knots at most, each rise at most slope times length, then one more product and sum."""
         del units
         reach = float(self.knots[-1] - self.knots[0]) + 2 * (norm + float(self.knots.abs().max()))
         return (1 + 1e-9) * gamma(len(self.knots) + 8) * float(self.slopes.abs().max()) * reach
 
     def check(self, units: int) -> int:
         if units != 1 or self.knots.ndim != 1 or not len(self.knots) or self.slopes.shape != (len(self.knots) + 1,):
-            raise ValueError("a piecewise linear layer does not fit")
+            raise ValueError("the shapes of its piecewise linear layer do not match")
         if not bool(torch.isfinite(self.knots).all() and torch.isfinite(self.slopes).all() and (self.knots.diff() >= 0).all()):
-            raise ValueError("the knots of a piecewise linear layer are not in order")
+            raise ValueError("the knots of its piecewise linear layer are not in ascending order, or not finite")
         return 1
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"knots": self.knots, "slopes": self.slopes}

@@ -1,4 +1,4 @@
-"""Weights divided by their largest singular value, as power iteration estimates it.
+"""Spectral normalisation: weights divided by a power-iteration estimate of their largest singular value.
 
 References:
     Miyato, Kataoka, Koyama & Yoshida (2018), Spectral normalization for generative adversarial networks, arXiv:1802.05957.
@@ -7,12 +7,12 @@ References:
 import torch
 from torch import Tensor
 
-from wdist.lipschitz.linalg.spectral_norm import spectral_norm_bound, spectral_norm_estimate
+from wdist.lipschitz.linalg.norms import divided_by_norm, spectral_norm_estimate
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
 
 
 class SpectralNormLinear(LipschitzLinear):
-    """A linear layer whose weight is divided by a power-iteration estimate of its spectral norm, through which gradients flow."""
+    """A linear layer whose weight is divided by an estimate of its spectral norm; gradients flow through the estimate."""
 
     constraint = "spectral"
     title = "spectral normalisation"
@@ -31,15 +31,9 @@ class SpectralNormLinear(LipschitzLinear):
 
     @torch.no_grad()
     def constrain_(self, *, tightly: bool = False) -> None:
-        """Brings the estimate up to date; only before an evaluation, since every forward pass does one iteration."""
+        """Refines the estimate before an evaluation; in training every forward pass does one iteration."""
         if tightly:
             self.leading.copy_(spectral_norm_estimate(self.weight, self.leading, iterations=20)[1])
 
     def plain_weight(self) -> Tensor:
-        """The weight divided by a proved bound of its norm."""
         return divided_by_norm(self.weight.detach().double().cpu())
-
-
-def divided_by_norm(W: Tensor) -> Tensor:
-    """W, float64, over a proved bound of its spectral norm."""
-    return W / max(spectral_norm_bound(W), torch.finfo(torch.float64).tiny)

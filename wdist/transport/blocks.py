@@ -1,12 +1,11 @@
-r"""A coupling of many samples, made of exact transport in blocks that are small enough, and improved block by block.
+"""Couplings of many samples: a tree of halves, improved by exact transport in small blocks.
 
-It begins with a tree: both sides are halved by mass along one direction, the difference of two samples drawn at random, their
-halves along another, and so on, and the leaves of one side are coupled with those of the other, in order. Then the plan is
-improved: what it carries, pair by pair, is grouped, and transport between the two ends of each group is solved exactly. Pairs are
-grouped either with their neighbours, by bisection of their middles along other directions, or at random, which on the plane moves
-mass over long ways at once; the one that gained more when it was last tried is tried next. The marginals are kept and no step costs
-more than what it replaces, so that the cost falls from round to round. Blocks of independent samples, which are the usual estimate,
-cost as much as W1 of so few samples.
+The tree halves both sides by mass along one direction, the difference of two random samples, then each half along another, and so
+on; the leaves of both sides are coupled in order. Then the plan is improved: its entries are grouped, and transport between the two
+ends of each group is solved exactly. Groups are either neighbours, found by bisecting the midpoints of the entries along other
+directions, or random, which in the plane moves mass far at once; the kind that last gained more comes next. The marginals stay the
+same and no step increases the cost, so it falls from round to round. The usual estimate, blocks of independent samples, costs as
+much as W1 of such small samples.
 
 References:
     Genest, Bonneel, Nivoliers & Coeurjolly (2025), BSP-OT: sparse transport plans between discrete measures in loglinear time (the
@@ -24,52 +23,39 @@ from torch import Tensor
 
 from wdist.data.rows import Rows
 from wdist.ground_metric import GroundMetric
-from wdist.transport.coupling import Coupling, Effort, predicted_seconds
-from wdist.transport.exact import Plan, carried, cost_above, solve
+from wdist.transport.coupling import Coupling, Effort, Plan, carried, cost_above, predicted_seconds, solve
 
-_SIZES = (1000, 500, 250, 100, 50)
-"""Pairs in a group, hence at most so many samples of each side in a block."""
-_ENOUGH_ROUNDS, _MOST_ROUNDS = 5, 40
-"""With fewer rounds, smaller blocks get further in the same time."""
-_DIRECTIONS = 16
-"""Drawn for each round; each bisection takes one of them."""
-_LEAF = 4
-"""Samples at which halving ends, about."""
-_FLOPS = 5e9
-"""Of products of matrices on one core, a second."""
-_OVERHEAD = 1e-3
-"""Seconds of a block beside the simplex."""
-_SORTED = 4e-7
-"""Seconds of one sample on one level of the tree."""
-_COPIES = 4
-"""Of the samples, and of their places along the directions, that are in memory at a time."""
-_LEAST_TOGETHER = 2000
-"""Samples of either side that are coupled with each other, however little memory there is."""
-_NEGLIGIBLE = 1e-13
-"""Share of the mass of one sample below which a part of it is dropped: rounding leaves such parts, and their absence is charged."""
+_SIZES = (1000, 500, 250, 100, 50)  # entries in a group, which limits the samples of each side in a block
+_ENOUGH_ROUNDS, _MOST_ROUNDS = 5, 40  # with fewer rounds, smaller blocks gain more in the same time
+_DIRECTIONS = 16  # directions drawn for each round; each bisection takes one of them
+_LEAF = 4  # approximate number of samples in a leaf
+_FLOPS = 5e9  # floating-point operations per second of matrix products on one core
+_OVERHEAD = 1e-3  # seconds per block besides the simplex
+_SORTED = 4e-7  # seconds per sample and level of the tree
+_COPIES = 4  # copies of the samples, and of their positions along the directions, in memory at a time
+_LEAST_TOGETHER = 2000  # samples of the larger side in one part, however little memory there is
+_NEGLIGIBLE = 1e-13  # share of a sample's mass below which an entry, left by rounding, is dropped; the bound charges the loss
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """How a coupling is made of blocks."""
+    """Sizes of a coupling made of blocks."""
 
     parts: int
-    """Into which all samples are divided before anything else, since no more of them fit into memory."""
+    """Parts of all samples that are coupled separately to fit into memory."""
     size: int
     """Samples of each side in a block."""
     rounds: int
-    """Of improvement; without any the tree is all there is."""
+    """Rounds of improvement; without any, the coupling is the tree."""
 
 
 def affordable_work(n: int, m: int, dim: int, effort: Effort) -> Work | None:
-    """What time and memory allow; None where not even a tree is affordable.
-
-    It follows from the counts alone, so that the same samples always have the same bound.
-    """
+    """The sizes that time and memory allow, from the counts alone; None if even a tree is not affordable."""
     if effort.seconds <= 0:
         return None
-    held = (n + m) * 8 * (_COPIES * dim + _COPIES * _DIRECTIONS)
-    parts = max(1, min(-(-held // max(effort.of_blocks, 1)), max(n, m) // _LEAST_TOGETHER))
+    held = (n + m) * 8 * _COPIES * (dim + _DIRECTIONS)
+    nbytes = effort.nbytes if effort.blocks_nbytes is None else min(effort.nbytes, effort.blocks_nbytes)
+    parts = max(1, min(-(-held // max(nbytes, 1)), max(n, m) // _LEAST_TOGETHER))
     seconds = effort.seconds - (n + m) * (_SORTED * _levels(n, m) + 2 * dim * _DIRECTIONS / _FLOPS)
     if seconds < 0:
         return None
@@ -92,15 +78,7 @@ def _round_seconds(n: int, dim: int, size: int) -> float:
 def block_coupling(
     a: Rows, b: Rows, *, prepare: Callable[[Tensor], Tensor], effort: Effort, seed: int, metric: GroundMetric
 ) -> Coupling | None:
-    """A coupling of all samples, none of which is ever held against all others.
-
-    Arguments:
-        a, b: all samples of each side.
-        prepare: a shift and a scale; the cost is in its units.
-        effort: predicted, and not exceeded by the prediction.
-        seed: of the order of the samples and of the directions.
-        metric: between samples.
-    """
+    """As :func:`wdist.transport.samples.upper_bound`, but never compares all pairs."""
     work = affordable_work(a.count, b.count, a.span(0, 1, None).shape[1], effort)
     if work is None:
         return None
@@ -119,16 +97,13 @@ def block_coupling(
 
 
 def _members(n: int, k: int, parts: int) -> tuple[int, int]:
-    """First and end of the samples whose mass lies at least partly in the k-th of ``parts`` equal shares."""
+    """First and end of the samples with at least some mass in the k-th of ``parts`` equal shares."""
     return k * n // parts, -(-(k + 1) * n // parts)
 
 
 def _units(n: int, k: int, parts: int) -> np.ndarray:
-    """Masses of these samples, whole numbers that sum to n: sample i of all covers [i * parts, (i + 1) * parts).
-
-    A sample that two shares have in common is split between them, so that the marginals are met exactly whatever the counts.
-    """
-    members = np.arange(*_members(n, k, parts))
+    """Masses of these samples, whole numbers with sum n; a sample between two shares is split, so the marginals are exact."""
+    members = np.arange(*_members(n, k, parts))  # sample i covers [i * parts, (i + 1) * parts)
     return np.minimum((members + 1) * parts, (k + 1) * n) - np.maximum(members * parts, k * n)
 
 
@@ -148,10 +123,7 @@ def couple(
     Arguments:
         x, y: points, float64, shapes (n, dim) and (m, dim).
         units_x, units_y: their masses, positive whole numbers with the same sum, shapes (n,) and (m,); the plan's total is 1.
-        size: points of each side in one block, at most.
-        rounds: of improvement.
-        random: where directions come from.
-        metric: between points.
+        size, rounds: as in :class:`Work`.
     """
     along_x, along_y = _projections(x, y, random)
     directions = random.integers(_DIRECTIONS, size=_levels(len(x), len(y)))
@@ -172,9 +144,9 @@ def couple(
 
 
 def _projections(x: Tensor, y: Tensor, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Both sides along some directions, shapes (directions, n) and (directions, m).
+    """Both sides projected onto some directions, shapes (directions, n) and (directions, m).
 
-    Differences of samples vary most where the samples do; directions at random would mostly miss that.
+    Directions are differences of samples, which vary where the samples vary; isotropic ones would mostly miss that.
     """
     ends = []
     for _ in range(2):
@@ -185,12 +157,7 @@ def _projections(x: Tensor, y: Tensor, random: np.random.Generator) -> tuple[np.
 
 
 def _tree_order(along: list[np.ndarray], units: np.ndarray) -> np.ndarray:
-    """Points in the order of the leaves of a tree: halved by mass along the first direction, each half along the second, and so on.
-
-    Arguments:
-        along: for each level, points along its direction, shape (n,).
-        units: their masses, positive whole numbers, shape (n,).
-    """
+    """Points in the order of the leaves of a tree, each of whose levels halves them by mass along one direction."""
     order = np.argsort(along[0], kind="stable")
     for level in range(1, len(along)):
         begins = units[order].cumsum() - units[order]
@@ -200,7 +167,7 @@ def _tree_order(along: list[np.ndarray], units: np.ndarray) -> np.ndarray:
 
 
 def _by_quantiles(order_x: np.ndarray, units_x: np.ndarray, order_y: np.ndarray, units_y: np.ndarray) -> Plan:
-    """The plan that goes through both orders side by side; masses are whole numbers, so that the marginals are met exactly."""
+    """The plan that goes through both orders in parallel; masses are whole numbers, so the marginals are exact."""
     reached_x, reached_y = units_x[order_x].cumsum(), units_y[order_y].cumsum()
     cuts = np.union1d(reached_x, reached_y)
     return Plan(
@@ -211,7 +178,7 @@ def _by_quantiles(order_x: np.ndarray, units_x: np.ndarray, order_y: np.ndarray,
 
 
 def _neighbours(middles: np.ndarray, size: int, random: np.random.Generator) -> Iterator[np.ndarray]:
-    """Positions of a plan's entries, at most ``size`` together, by bisection of their middles, shape (directions, entries)."""
+    """Groups of at most ``size`` entries of a plan, by bisection of their midpoints, shape (directions, entries)."""
     pending = [np.arange(middles.shape[1])]
     while pending:
         group = pending.pop()
@@ -224,35 +191,21 @@ def _neighbours(middles: np.ndarray, size: int, random: np.random.Generator) -> 
 
 
 def _scattered(middles: np.ndarray, size: int, random: np.random.Generator) -> Iterator[np.ndarray]:
-    """Positions of a plan's entries, at most ``size`` together, at random."""
+    """Random groups of at most ``size`` entries of a plan."""
     order = random.permutation(middles.shape[1])
     yield from np.array_split(order, -(-len(order) // size))
 
 
 def _improved(x: Tensor, y: Tensor, plan: Plan, group: np.ndarray, metric: GroundMetric) -> Plan:
-    """What these entries carry, from the same samples to the same samples, at the least cost."""
+    """The optimal plan with the marginals of these entries."""
     rows, at_row = np.unique(plan.rows[group], return_inverse=True)
     columns, at_column = np.unique(plan.columns[group], return_inverse=True)
     mass = plan.mass[group]
     share = float(mass.sum())
     from_rows, to_columns = np.bincount(at_row, mass) / share, np.bincount(at_column, mass) / share
-    return _solved(x, y, rows, columns, from_rows, to_columns, share, metric)
-
-
-def _solved(
-    x: Tensor,
-    y: Tensor,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    a: np.ndarray,
-    b: np.ndarray,
-    share: float,
-    metric: GroundMetric,
-) -> Plan:
-    """The optimal plan of one block, whose masses sum to 1 and are ``share`` of all."""
-    plan = solve(x[rows], y[columns], a, b, metric).plan
-    kept = plan.mass * share > _NEGLIGIBLE / max(len(x), len(y))
-    return Plan(rows=rows[plan.rows[kept]], columns=columns[plan.columns[kept]], mass=plan.mass[kept] * share)
+    better = solve(x[rows], y[columns], from_rows, to_columns, metric)
+    kept = better.mass * share > _NEGLIGIBLE / max(len(x), len(y))
+    return Plan(rows=rows[better.rows[kept]], columns=columns[better.columns[kept]], mass=better.mass[kept] * share)
 
 
 def _joined(plans: list[Plan]) -> Plan:

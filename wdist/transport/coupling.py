@@ -1,41 +1,154 @@
-"""A coupling between two sample sets, and what finding one may take."""
+"""Couplings of weighted points: optimal ones, by POT's network simplex or by sorting, and proved upper bounds for their cost."""
 
+import warnings
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from wdist.ground_metric import L2, GroundMetric
+from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma
+
 BYTES_PER_PAIR = 64
-"""Peak memory of POT's dense solver for one pair of samples: cost, plan and its arcs (measured: 57 at 3000 x 3000)."""
+"""Peak memory of POT's dense solver per pair of samples, for costs, plan and arcs."""
+SLACK = 1e-9
+"""Relative margin on a cost; it covers sums of n products in float64 and masses that POT returns within 1e-12."""
+_PREPARED = gamma(4)  # displacement of a sample by rounding a shift and a scale, as a share of its norm; W1 may be smaller
+_GAP, _ROUNDED = 1e-7, 1e-12  # duality gap of an optimal plan, as a share of the cost and of the largest distance
+_FEW_NUMBERS = 1 << 21  # most coordinates for which differences are as fast as products
+_NUMBERS_AT_ONCE = 1 << 20  # coordinates in memory at a time where differences are computed, 8 MB
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Coupling:
-    """A plan's cost: W1 of the two sample sets is certainly not above it."""
+    """The cost of a plan: a proved upper bound for W1 of the two sample sets."""
 
     cost: float
     exact: bool
     """The plan is optimal, so the cost is W1 up to rounding."""
     method: str
     potentials: tuple[Tensor, Tensor] | None = None
-    """Dual variables u, shape (n,), and v, shape (m,), of an optimal plan, float64, as the solver had them (in standardised units):
-    u_i + v_j <= d(x_i, y_j), and their means add up to W1, up to rounding. None where it was not solved as a whole."""
+    """Dual variables u, shape (n,), and v, shape (m,), of an optimal plan, float64, in the standardised units of the solver:
+    u_i + v_j <= d(x_i, y_j), and their means add up to W1, up to rounding. None unless transport was solved as a whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """What an upper bound may take."""
+    """Time and memory for an upper bound."""
 
     seconds: float = 30.0
     nbytes: int = 2 << 30
     blocks_nbytes: int | None = None
-    """What a coupling made of blocks may hold, which loses little by being made of more parts; None for ``nbytes``."""
-
-    @property
-    def of_blocks(self) -> int:
-        """Bytes that a coupling made of blocks may hold."""
-        return self.nbytes if self.blocks_nbytes is None else min(self.nbytes, self.blocks_nbytes)
+    """Smaller limit for a coupling made of blocks, which loses little if it has more parts."""
 
 
 def predicted_seconds(n: int, m: int) -> float:
-    """Of exact transport between n and m samples by POT's network simplex on one core (fitted: 500..5000 in 2..784 dimensions)."""
+    """Predicted time of exact transport between n and m samples by POT on one core, fitted for 500 to 5000 samples."""
     return 0.8 * (n * m / 4e6) ** 1.25
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """Mass moved from samples of A to samples of B."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+    """Positions in A and in B, shape (k,)."""
+    mass: np.ndarray
+    """Masses, positive, shape (k,)."""
+    potentials: tuple[Tensor, Tensor] | None = None
+    """Dual variables u, shape (n,), and v, shape (m,), if a solver found the plan."""
+    optimal: bool = False
+    """The solver reports it and the dual variables confirm it: shifted until u_i + v_j <= c_ij, their value is the cost."""
+
+
+def solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetric) -> Plan:
+    """An optimal plan between positive masses a, b at points x, y, float64; the masses have the same sum up to rounding.
+
+    References:
+        Flamary et al. (2021), POT: Python optimal transport.
+        Bonneel et al. (2011), Displacement interpolation using Lagrangian mass transport (the network simplex).
+    """
+    import ot  # imported late, because it takes more than a second
+
+    distances = distances_between(x, y, metric).numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the log says the same and is checked below
+        matrix, log = ot.emd(a, b, distances, numItermax=100_000_000, log=True)
+    rows, columns = np.nonzero(matrix)
+    mass, u, v = matrix[rows, columns], np.asarray(log["u"]), np.asarray(log["v"])
+    # Distances come from differences where points are near, elsewhere from a matrix product, with nine correct digits.
+    slabs = (slice(start, start + 256) for start in range(0, len(u), 256))
+    violation = max(0.0, max(float((u[slab, None] + v - distances[slab]).max()) for slab in slabs))
+    gap = float(mass @ distances[rows, columns]) - (float(u @ a + v @ b) - violation * float(a.sum()))
+    confirmed = gap <= _GAP * float(mass @ distances[rows, columns]) + _ROUNDED * float(distances.max()) * float(a.sum())
+    potentials = torch.from_numpy(u), torch.from_numpy(v)
+    return Plan(rows=rows, columns=columns, mass=mass, potentials=potentials, optimal=log["warning"] is None and confirmed)
+
+
+def carried(x: Tensor, y: Tensor, plan: Plan, metric: GroundMetric) -> float:
+    """The computed cost of a plan between points x, shape (n, dim), and y, shape (m, dim): the sum of mass times distance."""
+    step, total = max(1, _NUMBERS_AT_ONCE // x.shape[1]), 0.0
+    for start in range(0, len(plan.rows), step):
+        part = slice(start, start + step)
+        total += float(torch.from_numpy(plan.mass[part]) @ metric.norm(x[plan.rows[part]] - y[plan.columns[part]]))
+    return total
+
+
+def cost_above(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, plan: Plan, metric: GroundMetric) -> float:
+    """A proved upper bound for W1 between masses a at x and b at y, each with sum 1, from any plan.
+
+    Distances are recomputed from differences. The bound charges the largest distance for mass that the plan misplaces, by rounding
+    or otherwise, and for points the displacement that rounding a shift and a scale may have caused.
+    """
+    misplaced, most = 0.0, 0
+    for places, wanted in ((plan.rows, a), (plan.columns, b)):
+        misplaced += float(np.abs(np.bincount(places, plan.mass, len(wanted)) - wanted).sum())
+        most = max(most, int(np.bincount(places).max()))
+    misplaced += (64 + most) * UNIT_ROUNDOFF  # the rounding of the masses, since 1 / n is not a binary number, and of these sums
+    diameter = 2 * float(max(_farthest(side, x[:1], metric) for side in (x, y)))
+    return carried(x, y, plan, metric) * (1 + SLACK) + misplaced * diameter + displaced(x, metric, a) + displaced(y, metric, b)
+
+
+def _farthest(points: Tensor, point: Tensor, metric: GroundMetric) -> float:
+    parts = points.split(max(1, _NUMBERS_AT_ONCE // points.shape[1]))
+    return max(float(metric.norm(part - point).max()) for part in parts)
+
+
+def displaced(x: Tensor, metric: GroundMetric, mass: np.ndarray | None = None) -> float:
+    """The largest error of the cost due to rounding a shift and a scale: the mean displacement of the samples."""
+    norms = metric.norm(x)
+    return _PREPARED * float(norms.mean() if mass is None else norms @ torch.from_numpy(mass))
+
+
+def distances_between(x: Tensor, y: Tensor, metric: GroundMetric) -> Tensor:
+    """Distances of all pairs, shape (n, m), computed from differences for near pairs, or for all pairs if they are few.
+
+    The matrix product that cdist uses for Euclidean distances loses the digits in which near points differ, and the plan between
+    tight clusters would be arbitrary.
+    """
+    if metric != L2:
+        return metric.pairwise(x, y)
+    if len(x) * len(y) * x.shape[1] <= _FEW_NUMBERS:
+        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+    distances = metric.pairwise(x, y)
+    norms_x, norms_y = (torch.linalg.vector_norm(side, dim=1) for side in (x, y))
+    for start in range(0, len(x), 256):
+        part = distances[start : start + 256]
+        rows, columns = torch.nonzero(part < 1e-3 * (norms_x[start : start + 256, None] + norms_y), as_tuple=True)
+        for some in torch.arange(len(rows)).split(max(1, (1 << 20) // x.shape[1])):
+            difference = x[start + rows[some]] - y[columns[some]]
+            part[rows[some], columns[some]] = torch.linalg.vector_norm(difference, dim=1)
+    return distances
+
+
+def by_quantiles(x: np.ndarray, y: np.ndarray) -> float:
+    """W1 on the line: both sets in ascending order, cut wherever one of them moves on to its next sample.
+
+    The cuts are whole numbers in units of 1 / (n m), because sums of 1 / n would misplace mass if the counts differ.
+    """
+    n, m = len(x), len(y)
+    cuts = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)
+    gaps = np.abs(np.sort(x)[(cuts - 1) // m] - np.sort(y)[(cuts - 1) // n])
+    return float(np.diff(cuts, prepend=0) @ gaps) / (n * m)

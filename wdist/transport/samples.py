@@ -1,4 +1,4 @@
-"""Upper bounds for W1 between two sample sets: the cost of an explicit coupling, optimal when that is affordable."""
+"""Upper bounds for W1 between two sample sets: the cost of an explicit coupling, optimal if affordable."""
 
 from collections.abc import Callable
 
@@ -8,30 +8,29 @@ from torch import Tensor
 from wdist.data.rows import Rows, gather
 from wdist.ground_metric import L2, GroundMetric
 from wdist.transport.blocks import affordable_work, block_coupling
-from wdist.transport.coupling import BYTES_PER_PAIR, Coupling, Effort, predicted_seconds
-from wdist.transport.exact import SLACK, by_quantiles, cost_above, displaced, solve
+from wdist.transport.coupling import (
+    BYTES_PER_PAIR,
+    SLACK,
+    Coupling,
+    Effort,
+    by_quantiles,
+    cost_above,
+    displaced,
+    predicted_seconds,
+    solve,
+)
 
 
 def upper_bound(
-    a: Rows,
-    b: Rows,
-    *,
-    prepare: Callable[[Tensor], Tensor],
-    effort: Effort,
-    seed: int,
-    metric: GroundMetric = L2,
+    a: Rows, b: Rows, *, prepare: Callable[[Tensor], Tensor], effort: Effort, seed: int, metric: GroundMetric = L2
 ) -> Coupling | None:
-    """The cost of a coupling of all samples: optimal where memory and time allow, else made of blocks of optimal ones.
+    """A coupling of all samples, optimal if memory and time allow, otherwise made of optimal blocks; None if neither is affordable.
 
     Arguments:
         a, b: all samples of each side.
-        prepare: a shift and a scale that bring samples to where squares do not overflow; cost and potentials are in its units.
-        effort: predicted before anything is solved, and not exceeded by the prediction.
-        seed: of the order in which blocks are formed.
-        metric: between samples.
-
-    Returns:
-        The coupling, or None where not even blocks are affordable.
+        prepare: a shift and a scale after which squares do not overflow; cost and potentials are in its units.
+        effort: limit for the predicted time and memory.
+        seed: seed of the order in which blocks are formed.
     """
     for points, others in ((a, b), (b, a)):
         if (point := _single_point(points)) is not None:
@@ -48,27 +47,26 @@ def upper_bound(
     if _solvable(n, m, effort):
         x, y = (prepare(gather(side)) for side in (a, b))
         masses = np.full(n, 1 / n), np.full(m, 1 / m)
-        solution = solve(x, y, *masses, metric)
+        plan = solve(x, y, *masses, metric)
         return Coupling(
-            cost=cost_above(x, y, *masses, solution.plan, metric),
-            exact=solution.optimal,
-            method="exact transport" if solution.optimal else "transport, stopped early",
-            potentials=solution.potentials,
+            cost=cost_above(x, y, *masses, plan, metric),
+            exact=plan.optimal,
+            method="exact transport" if plan.optimal else "transport, stopped early",
+            potentials=plan.potentials,
         )
     return block_coupling(a, b, prepare=prepare, effort=effort, seed=seed, metric=metric)
 
 
 def affordable(n: int, m: int, dim: int, effort: Effort) -> bool:
-    """Whether :func:`upper_bound` will find a coupling of n and m samples, whatever they are."""
+    """True if :func:`upper_bound` finds a coupling of any n and m samples."""
     return _solvable(n, m, effort) or affordable_work(n, m, dim, effort) is not None
 
 
 def _solvable(n: int, m: int, effort: Effort) -> bool:
-    """Whether transport can be solved as a whole."""
     return predicted_seconds(n, m) <= effort.seconds and n * m * BYTES_PER_PAIR <= effort.nbytes
 
 
 def _single_point(rows: Rows) -> Tensor | None:
-    """The one point, shape (1, dim), that all samples are, or None."""
+    """The point, shape (1, dim), that all samples equal, or None."""
     point = rows.span(0, 1, None)
     return point if all(bool((batch == point).all()) for batch in rows.batches(4096)) else None

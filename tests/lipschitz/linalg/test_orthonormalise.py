@@ -1,4 +1,4 @@
-"""Orthonormalisers: where singular values end, from wherever they start."""
+"""Orthonormalisers: the final singular values for any initial ones."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def singular_values(W):
 
 
 def polar_by_svd(W):
-    """numpy's: U V^T."""
+    """U V^T from numpy's singular value decomposition."""
     U, _, Vh = np.linalg.svd(W.double().numpy(), full_matrices=False)
     return torch.from_numpy(U @ Vh)
 
@@ -55,7 +55,7 @@ def test_initial_weights_are_orthonormal(shape, dtype, generator):
 
 
 def test_initial_weights_are_a_function_of_the_generator_and_uniform():
-    """Haar: the mean of an entry is 0 and its square 1 / n, with no preference for a sign, which a bare QR has."""
+    """For Haar matrices the mean of an entry is 0 and that of its square 1 / n; a plain QR prefers a sign."""
     draws = torch.stack([orthonormal_initial(3, 3, torch.Generator().manual_seed(seed), torch.float64) for seed in range(600)])
     assert torch.equal(draws[7], orthonormal_initial(3, 3, torch.Generator().manual_seed(7), torch.float64))
     deviation = 4 * (1 / 3 / 600) ** 0.5
@@ -126,7 +126,7 @@ def test_bjorck_keeps_a_zero_singular_value(generator):
     W = with_singular_values(4, 4, [1, 0.5, 0.5, 0], generator)
     np.testing.assert_allclose(
         singular_values(bjorck(W, iterations=30)), [1, 1, 1, 0], atol=1e-10
-    )  # rounding of the input grows by 1.5 an iteration
+    )  # rounding of the input grows by a factor of 1.5 per iteration
 
 
 def test_bjorck_is_differentiable(generator):
@@ -145,14 +145,14 @@ def test_bjorck_refuses_an_order_below_1_and_beta_elsewhere():
 @pytest.mark.parametrize("noise", [0.2, 0.5, 1.0])
 @pytest.mark.parametrize("shape", [(16, 16), (8, 40), (40, 8), (1, 12), (12, 1)], ids=str)
 def test_retraction_neither_shrinks_nor_explodes_under_many_steps(shape, noise, order):
-    """Steps of a spectral norm that an optimiser takes, and far beyond, with one retraction each."""
+    """Steps of the size that an optimiser takes, and far larger ones, with one retraction each."""
     generator = torch.Generator().manual_seed(17)
     W = orthonormal_initial(*shape, generator)
     for _ in range(60):
         W += noise * orthonormal_initial(*shape, generator)
         retract_(W, order=order)
         values = singular_values(W)
-        # A step that cancels a direction leaves it small; it grows again, and nothing ever leaves (0, sqrt 3).
+        # A step that cancels a direction leaves it small; it grows again, and no singular value leaves (0, sqrt 3).
         assert values.max() < 1.5
         assert np.isfinite(values).all()
     for _ in range(12):
@@ -161,7 +161,7 @@ def test_retraction_neither_shrinks_nor_explodes_under_many_steps(shape, noise, 
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
-def test_retraction_keeps_what_is_orthonormal_and_stays_in_a_band_after_a_small_step(order, generator):
+def test_retraction_keeps_an_orthonormal_matrix_and_stays_in_a_band_after_a_small_step(order, generator):
     W = orthonormal_initial(24, 48, generator, torch.float64)
     kept = W.clone()
     retract_(kept, order=order)
@@ -172,7 +172,7 @@ def test_retraction_keeps_what_is_orthonormal_and_stays_in_a_band_after_a_small_
 
 
 @pytest.mark.parametrize("factor", [1e-2, 0.3, 1.6, 3.0, 30.0])
-def test_retraction_finds_back_from_a_wrong_scale(factor, generator):
+def test_retraction_recovers_from_a_wrong_scale(factor, generator):
     W = factor * orthonormal_initial(10, 14, generator, torch.float64)
     for _ in range(40):
         retract_(W)
@@ -181,7 +181,7 @@ def test_retraction_finds_back_from_a_wrong_scale(factor, generator):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("condition", [1.5, 1e3, 1e8])
-def test_polar_factor_is_that_of_the_svd(shape, condition, generator):
+def test_polar_factor_agrees_with_the_svd(shape, condition, generator):
     k = min(shape)
     W = with_singular_values(*shape, np.geomspace(1 / condition, 1, k), generator)
     found = polar_factor(W)
@@ -221,7 +221,7 @@ def test_polar_express_leaves_singular_values_near_1(shape, scale, generator):
 
 
 def test_polar_express_of_zero_is_zero():
-    """A gradient that vanishes moves nothing, and makes no nan."""
+    """A zero gradient moves nothing and produces no nan."""
     for dtype in (torch.float32, torch.float64):
         assert torch.equal(polar_express(torch.zeros(3, 5, dtype=dtype)), torch.zeros(3, 5, dtype=dtype))
 

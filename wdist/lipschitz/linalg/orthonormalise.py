@@ -1,8 +1,7 @@
-r"""Matrices with singular values 1: how to start there, how to get there, how to stay there.
+r"""Matrices with singular values 1: random ones, iterations that lead to them, and retractions.
 
-A matrix of shape (m, n) is called orthonormal when its rows (m <= n) or its columns (m >= n) are. Every function works on the
-smaller Gram matrix and returns the shape, device and dtype that it was given; where matrices may be stacked along leading axes, the
-docstring says so.
+A matrix of shape (m, n) is orthonormal if its rows (m <= n) or its columns (m >= n) are. Every function works on the smaller Gram
+matrix and preserves shape, device and dtype. Docstrings say where matrices may be stacked along leading axes.
 """
 
 import math
@@ -22,32 +21,33 @@ POLAR_EXPRESS = (
     (1.891301407787398, -1.2679958271945868, 0.37680408948524835),
     (1.8750014808534479, -1.2500016453999487, 0.3750001645474248),
 )
-"""Coefficients (a, b, c) of the odd quintics a s + b s^3 + c s^5, in the order in which they are composed."""
+"""Coefficients (a, b, c) of the odd quintics a s + b s^3 + c s^5, in the order of composition."""
+# Spectral norms from which a Björck step converges: below sqrt 3 at order 1, below sqrt 2 at higher orders.
 _SAFE_RADIUS, _SAFE_RADIUS_OF_HIGHER_ORDERS = 1.5, 1.4
-"""Spectral norms from which a Björck step surely leads back: below sqrt 3 at order 1, below sqrt 2 beyond."""
-_PROBES = 16
-"""Random vectors: the square of a norm comes out within a third or so, and the guard takes its fourth root."""
+_PROBES = 16  # random vectors: they estimate the square of a norm within about a third, and the guard takes its fourth root
 _FEW_STEPS, _LONG = 3, 2
-"""Quintics, and sides' ratio, from which on iterating the Gram matrix alone is cheaper and still exact enough in float32."""
+"""Most quintics and least ratio of the sides for which iterating on the Gram matrix is cheaper and accurate enough in float32."""
+_DEFECT_TOLERANCE = 1e-12  # defect at which a polar factor is accepted; float64 reaches about 1e-13 at width 1000
+_MOST_ITERATIONS = 200  # Newton-Schulz iterations after which an SVD takes over
 
 
 def gram(W: Tensor) -> Tensor:
-    """The smaller of W W^T and W^T W."""
+    """The smaller of W W^T and W^T W, for one or several matrices."""
     return W @ W.mT if W.shape[-2] <= W.shape[-1] else W.mT @ W
 
 
 def add_product(C: Tensor, A: Tensor, B: Tensor, *, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
-    """beta C + alpha A B in one call, of matrices or of as many along a leading axis."""
+    """beta C + alpha A B in one call, for matrices or stacks along one leading axis."""
     return (torch.addmm if C.ndim == 2 else torch.baddbmm)(C, A, B, beta=beta, alpha=alpha)
 
 
 def add_product_(C: Tensor, A: Tensor, B: Tensor, *, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
-    """The same in place."""
+    """:func:`add_product` in place."""
     return (C.addmm_ if C.ndim == 2 else C.baddbmm_)(A, B, beta=beta, alpha=alpha)
 
 
 def orthonormality_defect(W: Tensor) -> Tensor:
-    r"""Frobenius norm of the smaller Gram matrix less the identity, a scalar tensor.
+    r"""Frobenius norm of the smaller Gram matrix minus the identity, a scalar tensor.
 
     The spectral norm of W is at most :math:`\sqrt{1 + \text{defect}}` in exact arithmetic.
     """
@@ -63,13 +63,13 @@ def orthonormal_initial(rows: int, columns: int, generator: torch.Generator, dty
 
 
 def safe_scale(W: Tensor) -> Tensor:
-    r"""A cheap bound from above for the spectral norm, in exact arithmetic: the smallest of three.
+    r"""A cheap upper bound for the spectral norm, in exact arithmetic: the smallest of the paper's three and a sharper one.
 
     .. math:: \sqrt{m n}\, \max_{ij} |w_{ij}|, \quad \sqrt n\, \|W\|_1, \quad \sqrt m\, \|W\|_\infty
 
-    Dividing by it makes every singular value at most 1, which is enough for Björck iterations to converge. (The paper pairs the
-    square roots with the norms of its own layout of W; here :math:`\|W\|_1` is the largest column sum, :math:`\|W\|_\infty`
-    the largest row sum, and the sharper :math:`\sqrt{\|W\|_1 \|W\|_\infty}` is taken as well.)
+    Dividing by it makes every singular value at most 1, enough for Björck iterations to converge. Departures from the source: it
+    pairs the square roots with the norms of its own layout of W; here :math:`\|W\|_1` is the largest column sum and
+    :math:`\|W\|_\infty` the largest row sum. The sharper one is :math:`\sqrt{\|W\|_1 \|W\|_\infty}`.
 
     References:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix B.3, equations 9-11.
@@ -87,25 +87,25 @@ def bjorck(W: Tensor, *, order: int = 1, iterations: int = 15, beta: float = 0.5
     .. math:: W_{k+1} = W_k \Big(I + \tfrac12 Q_k + \dots + (-1)^p \tbinom{-1/2}{p} Q_k^p\Big), \qquad Q_k = I - W_k^\top W_k
 
     At order 1 this is :math:`\tfrac32 W - \tfrac12 W W^\top W`; with another ``beta`` it is the Parseval update
-    :math:`(1 + \beta) W - \beta W W^\top W`. Converges to the polar factor when all singular values lie in (0, sqrt 3) at order 1
-    and beta 1/2, and for every order when they lie in (0, sqrt 2); a zero one stays zero. The result is nearly orthonormal, not
-    exactly: bounding its norm is the business of :func:`wdist.lipschitz.linalg.spectral_norm.spectral_norm_bound`. Differentiable.
+    :math:`(1 + \beta) W - \beta W W^\top W`. Converges to the polar factor if all singular values lie in (0, sqrt 3) at order 1 and
+    beta 1/2, and at every order if they lie in (0, sqrt 2); a zero one stays zero. The result is only nearly orthonormal:
+    :func:`wdist.lipschitz.linalg.norms.spectral_norm_bound` bounds its norm. Differentiable.
 
     Arguments:
         W: a matrix of shape (m, n), scaled beforehand, for example by :func:`safe_scale`.
-        order: how many terms of the Taylor series of the polar decomposition, p.
-        iterations: how many; each costs order + 1 matrix products.
+        order: p, the number of terms of the Taylor series of the polar decomposition.
+        iterations: number of iterations, order + 1 matrix products each.
         beta: weight of the correction, only at order 1.
 
     Raises:
-        ValueError: the order is below 1, or beta is given with a higher one.
+        ValueError: the order is below 1, or beta is set at a higher order.
 
     References:
         Björck & Bowie (1971), An iterative algorithm for computing the best estimate of an orthogonal matrix.
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, equations 2 and 8.
     """
     if order < 1 or (order > 1 and beta != 0.5):
-        raise ValueError("the order of Björck iterations is at least 1, and beta belongs to order 1")
+        raise ValueError("the order of Björck iterations must be at least 1, and only order 1 takes beta")
     for _ in range(iterations):
         W = _bjorck_step(W, -_gram_less_identity(W), order, beta)
     return W
@@ -127,16 +127,12 @@ def _bjorck_step(W: Tensor, Q: Tensor, order: int, beta: float = 0.5) -> Tensor:
 
 
 def bjorck_product(W: Tensor, v: Tensor, iterations: int) -> Tensor:
-    r"""A v, where A is W after so many Björck iterations of order 1, by products of W with vectors alone.
+    r"""A v, where A is W after some Björck iterations of order 1, computed from products of W with vectors alone.
 
     With :math:`M_k = A_k A_k^\top` as an operator, :math:`A_{k+1} = \tfrac32 A_k - \tfrac12 M_k A_k` and
-    :math:`M_{k+1} u = \tfrac94 M_k u - \tfrac32 M_k^2 u + \tfrac14 M_k^3 u`, so that each operator is three of the one before:
-    :math:`O(3^k)` products in all. Agrees with :func:`bjorck` of order 1.
-
-    Arguments:
-        W: a matrix of shape (m, n), scaled so that its spectral norm is below sqrt 3.
-        v: vectors, shape (n,), or (n, count).
-        iterations: few; 5 already need some 240 products.
+    :math:`M_{k+1} u = \tfrac94 M_k u - \tfrac32 M_k^2 u + \tfrac14 M_k^3 u`, so each operator takes three applications of the
+    one before, :math:`O(3^k)` products in all: some 240 for 5 iterations. W has a spectral norm below sqrt 3, and v shape (n,) or
+    (n, count).
 
     References:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix B.4.
@@ -157,26 +153,23 @@ def _outer(W: Tensor, u: Tensor, k: int) -> Tensor:
 
 
 def retract_(W: Tensor, *, order: int = 1) -> Tensor:
-    r"""Moves nearly orthonormal matrices back to the manifold, in place, without waiting for the device.
+    r"""Retracts nearly orthonormal matrices to the manifold, in place, without waiting for the device.
 
-    One Björck step squares the defect, but diverges when a singular value exceeds sqrt 5 (and turns the direction above sqrt 3).
-    So W is first divided by a guard, an upper bound of its spectral norm over a safe radius where that exceeds 1: with E = G - I,
+    One Björck step squares the defect, but diverges when a singular value exceeds sqrt 5 (and reverses the direction above sqrt 3).
+    So W is first divided by a guard: an upper bound on its spectral norm over a safe radius, if that exceeds 1. With E = G - I,
 
     .. math:: \|W\|_2^2 \le \min\big(1 + \|E^2\|_F^{1/2},\; \|(I + E)^2\|_F^{1/2}\big)
 
-    The plain :math:`1 + \|E\|_F` would be far too large here: an optimiser that moves all n singular values by t makes it
-    :math:`\sqrt n\, t`, and dividing by it at every step shrinks W to nothing. The second form lets a W that is small grow.
-    On a CPU, where looking costs nothing, the squares are left out when the plain form already shows that no guard is needed.
-    Elsewhere their norms are estimated from products with a few random vectors, a tenth of the cost of a square: what is at stake
-    is only that the way back is safe, and half of the bound would still be.
+    The plain :math:`1 + \|E\|_F` would be far too large here: if an optimiser moves all n singular values by t, it is
+    :math:`\sqrt n\, t`, and dividing by it at every step would shrink W to nothing. The second form lets a small W grow. On a
+    CPU, where reading a value is free, the squares are skipped if the plain form already shows that no guard is needed. Elsewhere
+    products with a few random vectors estimate their norms at a tenth of the cost of a square; half of the bound would still do.
 
-    Arguments:
-        W: a matrix of shape (m, n) whose singular values are near 1, or several of them, shape (k, m, n).
-        order: of the Björck step.
+    W is a matrix of shape (m, n) whose singular values are near 1, or several, shape (k, m, n).
 
     Returns:
-        The defect that W came with, as a root mean square over its singular values: about twice how far they are from 1. A scalar
-        tensor on the device of W; of several matrices the largest.
+        The root mean square over the singular values of the defect before the call, about twice their distance from 1: a scalar
+        tensor on the device of W, the largest of several matrices.
     """
     E = _gram_less_identity(W)
     norm = torch.linalg.matrix_norm(E)
@@ -195,7 +188,7 @@ def retract_(W: Tensor, *, order: int = 1) -> Tensor:
 
 
 def _norm_guard(E: Tensor) -> Tensor:
-    """About a bound from above for the spectral norm of each matrix whose smaller Gram matrix is I + E."""
+    """An estimated upper bound for the spectral norm of each matrix whose smaller Gram matrix is I + E."""
     X = _probes(E.shape[-1], E.dtype, E.device)
     Y = E @ X
     Z = E @ Y
@@ -206,20 +199,16 @@ def _norm_guard(E: Tensor) -> Tensor:
 
 @cache
 def _probes(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Gaussian vectors as columns, scaled so that the mean of |A X|_F^2 is |A|_F^2; always the same, so that runs repeat."""
+    """Gaussian columns, scaled so that the mean of |A X|_F^2 is |A|_F^2; always the same, for reproducible runs."""
     X = torch.randn(n, _PROBES, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return (X / _PROBES**0.5).to(device, dtype)
 
 
-def polar_factor(W: Tensor, *, tolerance: float = 1e-12, iterations: int = 200) -> Tensor:
-    r"""The nearest orthonormal matrix, in float64, by Newton-Schulz iterations until the defect is below ``tolerance``.
+def polar_factor(W: Tensor) -> Tensor:
+    """The orthonormal matrix nearest to W, in float64, by Newton-Schulz iterations until the defect is negligible.
 
-    Far from the manifold the quintics of Polar Express come first; one small singular value costs a few more iterations.
-
-    Arguments:
-        W: a matrix of shape (m, n) of full rank.
-        tolerance: for :func:`orthonormality_defect`; float64 reaches about 1e-13 at width 1000.
-        iterations: after which an SVD takes over.
+    Far from the manifold, the quintics of Polar Express come first; a small singular value costs a few more iterations. If W lacks
+    full rank, the result is some orthonormal matrix.
 
     Raises:
         CertificateError: W holds values that are not finite.
@@ -234,8 +223,8 @@ def polar_factor(W: Tensor, *, tolerance: float = 1e-12, iterations: int = 200) 
         W = polar_express(W, steps=len(POLAR_EXPRESS))
         W = W / safe_scale(W).clamp(min=1)
     defect = float(orthonormality_defect(W))
-    for _ in range(iterations):
-        if defect <= tolerance:
+    for _ in range(_MOST_ITERATIONS):
+        if defect <= _DEFECT_TOLERANCE:
             return W
         candidate = bjorck(W, iterations=1)
         improved = float(orthonormality_defect(candidate))
@@ -249,13 +238,11 @@ def polar_factor(W: Tensor, *, tolerance: float = 1e-12, iterations: int = 200) 
 def polar_express(W: Tensor, *, steps: int = 3) -> Tensor:
     """Approximate polar factors by a few optimal quintic steps.
 
-    Singular values that are at least a thousandth of the Frobenius norm end in [0.1, 1.9] after three steps, within 0.15 of 1
-    after five, within 1e-8 of 1 after seven; smaller ones end smaller. Three are good enough for the direction of an update,
-    none of them for weights.
+    Singular values of at least a thousandth of the Frobenius norm end in [0.1, 1.9] after three steps, within 0.15 of 1 after five
+    and within 1e-8 of 1 after seven; smaller ones end smaller. Three steps suffice for the direction of an update; weights need
+    :func:`polar_factor`.
 
-    Arguments:
-        W: a matrix of shape (m, n), of any scale, or several of them, shape (k, m, n).
-        steps: how many quintics; each costs three matrix products on the smaller side.
+    W is a matrix of shape (m, n), of any scale, or several, shape (k, m, n). A step costs three products on the smaller side.
 
     References:
         Amsel, Persson, Musco & Gower (2025), The Polar Express, arXiv:2505.16932.
@@ -276,14 +263,19 @@ def polar_express(W: Tensor, *, steps: int = 3) -> Tensor:
 def _polar_polynomial(G: Tensor, steps: int) -> Tensor:
     """The composed quintics without their last factor W, as a function of its smaller Gram matrix: two long products in all.
 
-    Squares the condition, which a few steps in float32 bear.
+    This squares the condition number, which a few steps in float32 tolerate.
     """
-    composed = None
-    for step, (a, b, c) in enumerate(POLAR_EXPRESS[:steps], start=1):
-        P = add_product(G, G, G, beta=b, alpha=c)
-        P.diagonal(dim1=-2, dim2=-1).add_(a)
-        composed = P if composed is None else P @ composed
-        if step < steps:
-            G = P @ G @ P
-    assert composed is not None, "there is a step"
+    composed = P = quintic_factor(G, 0)
+    for step in range(1, steps):
+        G = P @ G @ P
+        P = quintic_factor(G, step)
+        composed = P @ composed
     return composed
+
+
+def quintic_factor(G: Tensor, step: int) -> Tensor:
+    """a I + b G + c G^2 with the coefficients of a step of Polar Express."""
+    a, b, c = POLAR_EXPRESS[step]
+    P = add_product(G, G, G, beta=b, alpha=c)
+    P.diagonal(dim1=-2, dim2=-1).add_(a)
+    return P

@@ -1,6 +1,7 @@
-"""How far floating-point sums and products can be from the exact ones."""
+"""Rounding: bounds for float64 sums and products, choices that it must not decide, and the precision of float32 products."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
 import torch
@@ -8,8 +9,7 @@ import torch
 T = TypeVar("T")
 UNIT_ROUNDOFF = torch.finfo(torch.float64).eps / 2
 """u of IEEE float64, round to nearest."""
-_TIE = 1e-9
-"""Relative difference that counts as none: above what rounding, and the slack of a certificate, makes of equal values."""
+_TIE = 1e-9  # relative difference of equal values, above that due to rounding and the slack of a certificate
 
 
 def gamma(k: int) -> float:
@@ -22,13 +22,42 @@ def gamma(k: int) -> float:
 
 
 def best_up_to_rounding(candidates: Sequence[T], value: Callable[[T], float]) -> T:
-    """The candidate of the largest value; of those that differ by no more than rounding, the first.
+    """The candidate with the largest value, or the first of several whose values differ by no more than rounding.
 
-    Values that are equal in exact arithmetic are common: on a shift in many dimensions the best projection is the difference of the
-    means. Which of them rounds up depends on the processor, and the choice must not.
+    Candidates are often equal in exact arithmetic: for a shift in many dimensions the best projection is the difference of the
+    means. Rounding depends on the processor, but the choice must not.
     """
     best = candidates[0]
     for each in candidates[1:]:
         if value(each) > value(best) + _TIE * abs(value(best)):
             best = each
     return best
+
+
+@contextmanager
+def tf32_products() -> Iterator[None]:
+    """Multiplies by TF32, with ten bits of mantissa, where a GPU has it: for results that a later step corrects."""
+    with _products("high"):
+        yield
+
+
+@contextmanager
+def float32_products() -> Iterator[None]:
+    """Multiplies in full float32."""
+    with _products("highest"):
+        yield
+
+
+def products_on(device: torch.device) -> AbstractContextManager[None]:
+    """The products of training: TF32 on a GPU, unchanged elsewhere."""
+    return tf32_products() if device.type == "cuda" else nullcontext()
+
+
+@contextmanager
+def _products(precision: str) -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from wdist.bounds.certificate import certify
-from wdist.bounds.confidence.methods import METHODS, lower_confidence_bound
+from wdist.bounds.confidence import METHODS, lower_confidence_bound
 from wdist.critics.frozen import FrozenCritic
 from wdist.data.rows import ResidentRows
 from wdist.data.sources.arrays import open_values

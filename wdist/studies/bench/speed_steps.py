@@ -12,7 +12,7 @@ from statistics import median
 import torch
 
 from wdist.lipschitz.bjorck import OrthonormalLinear
-from wdist.lipschitz.linalg.precision import products_on
+from wdist.lipschitz.linalg.rounding import products_on
 from wdist.studies.bench.schemes import CPU, SCHEMES, Scheme, Shape, stack
 from wdist.studies.dual_training import trained_in_turn, trained_side_by_side
 from wdist.studies.study import Skipped, half_range

@@ -1,4 +1,4 @@
-"""Patches of images: which pixels they hold, and what that says of the norm of a convolution."""
+"""Convolutions: the pixels of their patches, and the norm that follows."""
 
 import pytest
 import torch
@@ -6,8 +6,7 @@ import torch
 from wdist.errors import UsageError
 from wdist.lipschitz.activation import Activated
 from wdist.lipschitz.activations import activation
-from wdist.lipschitz.conv_frozen import Convolution, PatchWise
-from wdist.lipschitz.conv_patches import ImageShape, Patches
+from wdist.lipschitz.convolution import Convolution, ImageShape, Patches, PatchWise
 from wdist.lipschitz.frozen_layers import read_layer
 from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial
 
@@ -49,8 +48,8 @@ def test_every_pixel_is_in_a_patch_and_none_in_more_than_the_overlap(patches):
 
 
 @pytest.mark.parametrize("patches", PATCHES, ids=str)
-def test_patches_are_those_of_torch(patches, generator):
-    """The same as ``unfold``, once the border is there."""
+def test_patches_agree_with_torch(patches, generator):
+    """They equal ``unfold`` of the padded image."""
     shape = patches.image
     x = torch.randn(3, shape.dim, generator=generator)
     pixels = x.reshape(3, shape.height, shape.width, shape.channels).permute(0, 3, 1, 2)
@@ -70,12 +69,12 @@ def test_the_bound_dominates_the_norm_of_the_whole_matrix(patches, orthonormal, 
     largest, bound = float(torch.linalg.svdvals(whole)[0]), layer.lipschitz().bound
     assert largest <= bound
     if patches.overlap == 1 and patches.image.dim >= patches.size and (0, 0) == patches.before:
-        assert bound <= largest * (1 + 1e-9), "patches that lie apart cost nothing"
+        assert bound <= largest * (1 + 1e-9), "disjoint patches cost nothing"
     for p, norm in ((1, whole.abs().max()), (2, whole.norm(dim=1).max()), (float("inf"), whole.abs().sum(1).max())):
         assert float(norm) <= layer.maximum(p).bound * (1 + 1e-15)
 
 
-def test_an_orthonormal_convolution_of_patches_apart_keeps_every_norm(generator):
+def test_an_orthonormal_convolution_of_disjoint_patches_preserves_every_norm(generator):
     patches = Patches.apart(image(2, 8, 6), 2, offset=True)
     layer = convolution(patches, 10, generator)  # more outputs than a patch has coordinates
     singular = torch.linalg.svdvals(matrix(layer, patches.image.dim))
@@ -83,7 +82,7 @@ def test_an_orthonormal_convolution_of_patches_apart_keeps_every_norm(generator)
 
 
 def test_overlapping_patches_need_the_factor(generator):
-    """Without the square root of the overlap the bound would be wrong: constant images reach it inside."""
+    """The bound without the square root of the overlap would be wrong: constant images attain it in their interior."""
     patches = Patches(image=image(1, 40, 40), kernel=(2, 2), stride=(1, 1))
     weight = torch.full((1, 4), 0.5, dtype=torch.float64)
     layer = Convolution(patches=patches, weight=weight, bias=torch.zeros(1, dtype=torch.float64))
@@ -104,9 +103,9 @@ def test_a_layer_is_read_as_it_was_written(patches, generator):
         assert again.check(h.shape[1]) == each(h).shape[1]
 
 
-def test_a_layer_that_cannot_stand_there_is_refused(generator):
+def test_a_layer_that_does_not_fit_is_refused(generator):
     layer = convolution(PATCHES[0], 4, generator)
-    with pytest.raises(ValueError, match="do not follow"):
+    with pytest.raises(ValueError, match="do not match"):
         layer.check(35)
     with pytest.raises(ValueError, match="4 patches"):
         PatchWise(count=4, layer=Activated(activation=activation("relu"))).check(6)
@@ -117,7 +116,7 @@ def test_a_layer_that_cannot_stand_there_is_refused(generator):
 @pytest.mark.parametrize(
     "text", ["", "28x28", "6x6x1:chw:2x2:3x3:0x0", "6x6x1:whc:2x2:2x2:0x0", "0x6x1:chw:2x2:2x2:0x0", "6x6x1:chw:2x2:2x2:2x0"]
 )
-def test_what_are_no_patches_is_refused(text):
+def test_text_that_does_not_describe_patches_is_refused(text):
     with pytest.raises(UsageError):
         Patches.parse(text)
 
@@ -134,5 +133,5 @@ def test_what_are_no_patches_is_refused(text):
         ((), image(1, 1, 1)),
     ],
 )
-def test_samples_are_images_where_their_shape_says_so(event_shape, expected):
+def test_the_shape_of_samples_says_if_they_are_images(event_shape, expected):
     assert ImageShape.of_event(event_shape) == expected

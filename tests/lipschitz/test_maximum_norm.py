@@ -1,4 +1,4 @@
-"""Projections onto balls: inside, no further away than any other point, and doing nothing to what is inside already."""
+"""Projections onto balls: inside, nearest, and the identity on the ball."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from wdist.lipschitz.linalg.induced_norms import project_to_ball, project_to_l1_ball, project_to_simplex
+from wdist.lipschitz.maximum_norm import project_to_ball, project_to_l1_ball, project_to_simplex
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def test_the_projection_is_in_the_ball_and_nearest(q, Y, generator):
         assert float(((Y - p) * (corner - p)).sum(1).max()) <= 1e-9
 
 
-def test_the_simplex_by_a_solver(Y):
-    """Against a general optimiser."""
+def test_the_projection_onto_the_simplex_agrees_with_a_solver(Y):
+    """Compared with a general optimiser."""
     for y in Y[5:30:5].numpy():
         found = project_to_simplex(torch.from_numpy(y))
         solved = minimize(
@@ -50,7 +50,7 @@ def test_the_simplex_by_a_solver(Y):
         assert float((found - torch.from_numpy(y)).norm()) <= np.linalg.norm(solved.x - y) * (1 + 1e-5)
 
 
-def test_signs_and_order_stay(Y):
+def test_the_projection_keeps_signs_and_does_not_grow(Y):
     p = project_to_l1_ball(Y)
     assert bool((p * Y >= 0).all())
     assert bool((p.abs() <= Y.abs()).all())

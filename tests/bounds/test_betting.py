@@ -1,4 +1,4 @@
-"""Betting: the wealth that the docstring defines, and bounds that are wrong no oftener than they say."""
+"""Betting: capital as defined, and bounds that are wrong no more often than they state."""
 
 import math
 
@@ -6,25 +6,24 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wdist.bounds.confidence.asymptotic import welch
-from wdist.bounds.confidence.betting import _MOST_AT_STAKE, _PRIOR, betting, lower_mean
-from wdist.bounds.confidence.bounded import empirical_bernstein
+from wdist.bounds.betting import _LARGEST_STAKE, _PRIOR, betting, lower_mean
+from wdist.bounds.confidence import empirical_bernstein, welch
 
 
 def allowed(runs, alpha):
-    """Wrong bounds that a true share of alpha exceeds in one of a thousand such tests."""
+    """The count of wrong bounds that a true error rate of alpha exceeds in one of a thousand such tests."""
     return int(stats.binom.ppf(0.999, runs, alpha))
 
 
 def wealth(z, floors, alpha, extent, m):
-    """The largest capital that a gambler ever holds who bets that the mean exceeds m, one value after the other."""
+    """The largest capital that a gambler ever holds who bets on one value after the other that the mean exceeds m."""
     capital = most = 1.0
     for i in range(len(z)):
         before = z[:i]
         variance = ((_PRIOR * extent) ** 2 + ((before - before.mean()) ** 2).sum() if i else (_PRIOR * extent) ** 2) / (i + 1)
         stake = math.sqrt(2 * math.log(1 / alpha) / (len(z) * variance))
         if m > floors[i]:
-            stake = min(stake, _MOST_AT_STAKE / (m - floors[i]))
+            stake = min(stake, _LARGEST_STAKE / (m - floors[i]))
         capital *= 1 + stake * (z[i] - m)
         most = max(most, capital)
     return most
@@ -32,7 +31,7 @@ def wealth(z, floors, alpha, extent, m):
 
 @pytest.mark.parametrize("alpha", [0.01, 0.1])
 @pytest.mark.parametrize("seed", range(10))
-def test_the_bound_is_where_the_largest_capital_was_enough(seed, alpha):
+def test_the_bound_is_the_largest_mean_that_the_capital_refutes(seed, alpha):
     random = np.random.default_rng(seed)
     z, floor = random.beta(*random.uniform(0.3, 4, 2), int(random.integers(20, 80))), -float(random.random())
     floors = np.full(len(z), floor)
@@ -42,8 +41,8 @@ def test_the_bound_is_where_the_largest_capital_was_enough(seed, alpha):
     assert wealth(z, floors, alpha, 1 - floor, max(bound, floor) + 1e-9) <= 1 / alpha
 
 
-def test_capital_falls_as_the_mean_that_is_bet_against_rises():
-    """Else the bound would not be where the set of all refuted means ends."""
+def test_capital_decreases_in_the_mean():
+    """Otherwise the bound would not be the end of the set of refuted means."""
     random = np.random.default_rng(0)
     z, floors = random.random(50), -random.random(50)
     capital = [wealth(z, floors, 0.05, 1.5, m) for m in np.linspace(0, 1, 60)]
@@ -53,7 +52,7 @@ def test_capital_falls_as_the_mean_that_is_bet_against_rises():
 @pytest.mark.parametrize("counts", [(10, 10), (50, 20), (200, 333)], ids=str)
 @pytest.mark.parametrize("kind", ["rare", "rare on the other side", "even", "skewed"])
 @pytest.mark.parametrize("apart", [None, 1.0])
-def test_it_is_wrong_no_oftener_than_it_says(counts, kind, apart):
+def test_it_is_wrong_no_more_often_than_it_states(counts, kind, apart):
     random, runs, alpha = np.random.default_rng(5), 300, 0.1
     draws = {
         "rare": (lambda n: (random.random(n) < 0.02) * 1.0, lambda n: np.zeros(n), 0.02),
@@ -67,7 +66,7 @@ def test_it_is_wrong_no_oftener_than_it_says(counts, kind, apart):
 
 
 @pytest.mark.parametrize("counts", [(2000, 2000), (1000, 3000)], ids=str)
-def test_it_is_much_nearer_to_welch_than_empirical_bernstein_is(counts):
+def test_it_is_much_closer_to_welch_than_empirical_bernstein(counts):
     random = np.random.default_rng(6)
     a, b = random.random(counts[0]) * 0.5 + 0.5, random.random(counts[1])
     difference = a.mean() - b.mean()
@@ -77,7 +76,7 @@ def test_it_is_much_nearer_to_welch_than_empirical_bernstein_is(counts):
     assert margins[0] < margins[1] < 1.6 * margins[0] < margins[2]
 
 
-def test_to_know_how_far_the_sides_are_apart_helps():
+def test_a_known_distance_between_the_sides_sharpens_it():
     random = np.random.default_rng(7)
     a, b = random.normal(5, 1, 100), random.normal(0, 1, 80)
     assert betting(a, b, 0.05, (28.0, 28.0)) < betting(a, b, 0.05, (28.0, 28.0), 28.0)
@@ -85,21 +84,21 @@ def test_to_know_how_far_the_sides_are_apart_helps():
 
 @pytest.mark.parametrize("a", [[1.0], [1.0, 1.0, 1.0]], ids=str)
 @pytest.mark.parametrize("b", [[0.0], [0.0, 0.0]], ids=str)
-def test_from_next_to_nothing_it_still_says_what_is_certain(a, b):
-    """The largest value is at most a range above the mean."""
+def test_from_very_few_values_it_still_states_what_is_certain(a, b):
+    """The mean is at most a range below the largest value."""
     bound = betting(np.array(a), np.array(b), 0.05, (1.0, 2.0))
     assert 1 - 1 - 2 - 1e-12 <= bound <= 1
     assert betting(np.array(a), np.array(b), 0.05, (0.0, 0.0)) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-30, 1e30, 1e290])
-def test_it_knows_no_units(scale):
+def test_it_does_not_depend_on_units(scale):
     random = np.random.default_rng(8)
     a, b = random.random(60), random.random(40)
     assert betting(a * scale, b * scale, 0.1, (scale, scale)) / scale == pytest.approx(betting(a, b, 0.1, (1.0, 1.0)), rel=1e-9)
 
 
-def test_many_values_are_no_burden():
+def test_many_values_are_handled():
     random = np.random.default_rng(9)
     a, b = random.random(100_000), random.random(130_000)
     assert -0.02 < betting(a, b, 0.05, (1.0, 1.0)) < 0.01

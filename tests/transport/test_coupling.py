@@ -1,4 +1,4 @@
-"""Exact transport: on the line in rational arithmetic, elsewhere by plans whose cost is certain."""
+"""Couplings: exact on the line, and proved bounds for the cost of any plan."""
 
 from fractions import Fraction
 from itertools import pairwise
@@ -9,7 +9,7 @@ import torch
 
 from tests.trials import exact_w1
 from wdist.ground_metric import L2
-from wdist.transport.exact import Plan, by_quantiles, cost_above
+from wdist.transport.coupling import Plan, by_quantiles, cost_above
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -26,7 +26,7 @@ def test_in_one_dimension_it_is_exact_in_rational_arithmetic(seed):
 
 
 def test_any_plan_is_charged_for_the_mass_that_it_misplaces():
-    """Plans that carry too little, too much, or from the wrong samples still cost at least W1."""
+    """Plans that move too little, too much, or the wrong samples still cost at least W1."""
     random = np.random.default_rng(0)
     x, y = torch.from_numpy(random.normal(size=(30, 2))), torch.from_numpy(random.normal(size=(40, 2)))
     a, b, truth = np.full(30, 1 / 30), np.full(40, 1 / 40), exact_w1(x.numpy(), y.numpy())

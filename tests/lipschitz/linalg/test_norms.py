@@ -1,5 +1,6 @@
-"""The spectral norm: proved from above for every matrix, estimated from below by power iteration."""
+"""Operator norms: the spectral and the maximum norm proved from above for every matrix, and estimated from below."""
 
+import math
 from fractions import Fraction
 from itertools import pairwise
 
@@ -10,15 +11,14 @@ import scipy.linalg
 import torch
 
 from wdist.errors import CertificateError
+from wdist.lipschitz.linalg.norms import spectral_norm_bound, spectral_norm_estimate, to_maximum_norm_bound
 from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial
-from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma
-from wdist.lipschitz.linalg.spectral_norm import spectral_norm_bound, spectral_norm_estimate
 
 SCALES = [1.0, 1e150, 1e-150, 1e-310, 3.0, 2.0**-1030]
 
 
 def exact_norm(W):
-    """The largest singular value to 60 digits, of the float64 entries as they are."""
+    """The largest singular value of the float64 entries to 60 digits."""
     with mpmath.workdps(60):
         A = mpmath.matrix([[mpmath.mpf(float(value)) for value in row] for row in W])
         smaller = A * A.T if A.rows <= A.cols else A.T * A
@@ -26,10 +26,10 @@ def exact_norm(W):
 
 
 def assert_is_bound(found, exact, excess):
-    """exact <= found <= exact (1 + excess), compared without rounding either."""
+    """exact <= found <= exact (1 + excess), compared without rounding."""
     with mpmath.workdps(60):
         assert exact <= mpmath.mpf(found)
-        # 1e-323: where the number itself is subnormal, float64 has no finer grid.
+        # 1e-323: the grid of subnormal numbers in float64 is no finer.
         assert mpmath.mpf(found) <= exact * (1 + excess) + mpmath.mpf("1e-322")
 
 
@@ -92,20 +92,20 @@ def test_bound_of_rotated_integers(seed):
 
 
 def test_bound_of_wide_orthonormal_weights_is_close_to_1(generator):
-    """As frozen critics have them: the excess is that of rounding alone."""
+    """Frozen critics have such weights; the excess is due to rounding alone."""
     for shape in ((256, 784), (512, 128), (300, 300)):
         found = spectral_norm_bound(orthonormal_initial(*shape, generator, torch.float64))
         assert 1 - 1e-14 <= found <= 1 + 2e-11
 
 
-def test_bound_holds_for_huge_values_or_says_infinity():
-    """Up to the largest numbers there are; a norm that float64 cannot hold has no finite bound."""
+def test_bound_of_huge_values_holds_or_is_infinite():
+    """Up to the largest float64 numbers; a norm beyond them has no finite bound."""
     assert spectral_norm_bound(torch.tensor([[1.7e308]], dtype=torch.float64)) >= 1.7e308
     assert spectral_norm_bound(torch.full((2, 2), 1.7e308, dtype=torch.float64)) == float("inf")
     assert spectral_norm_bound(torch.tensor([[5e-324]], dtype=torch.float64)) >= 5e-324
 
 
-def test_bound_of_zero_is_zero_and_of_other_types_that_of_their_values(generator):
+def test_bound_of_zero_is_zero_and_does_not_depend_on_the_type(generator):
     assert spectral_norm_bound(torch.zeros(3, 4)) == 0
     W = torch.randn(5, 6, generator=generator)
     assert spectral_norm_bound(W) == spectral_norm_bound(W.double()) == spectral_norm_bound(W.clone().requires_grad_())
@@ -117,15 +117,8 @@ def test_bound_refuses_what_is_not_finite(value):
         spectral_norm_bound(torch.tensor([[1.0, value]]))
 
 
-def test_gamma_is_that_of_the_literature():
-    assert UNIT_ROUNDOFF == 2.0**-53
-    assert gamma(0) == 0
-    assert gamma(100) == pytest.approx(100 * 2.0**-53, rel=1e-12)
-    assert gamma(100) > 100 * 2.0**-53
-
-
 @pytest.mark.parametrize("name", adversaries())
-def test_power_iteration_comes_from_below(name, generator):
+def test_power_iteration_estimates_from_below(name, generator):
     W = adversaries()[name]
     v = torch.randn(W.shape[1], generator=generator, dtype=torch.float64)
     exact = float(exact_norm(W))
@@ -152,3 +145,35 @@ def test_zero_iterations_leave_the_vector(generator):
     v = torch.randn(6, generator=generator)
     _, after = spectral_norm_estimate(torch.randn(4, 6, generator=generator), v, iterations=0)
     assert torch.equal(after, v)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-20, 1.0, 1e20, 1e300])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (20, 5)], ids=str)
+@pytest.mark.parametrize("p", [1, 2, math.inf])
+def test_maximum_norm_bound_is_just_above_rational_arithmetic(p, shape, scale, generator):
+    W = scale * torch.randn(*shape, generator=generator, dtype=torch.float64)
+    bound = Fraction(to_maximum_norm_bound(W, p))
+    rows = [[abs(Fraction(w)) for w in row] for row in W.tolist()]
+    if p == 2:
+        exact = max(sum(w * w for w in row) for row in rows)
+        assert exact <= bound**2 <= exact * (1 + Fraction(1, 10**12))
+    else:
+        exact = max(max(row) if p == 1 else sum(row) for row in rows)
+        assert exact <= bound <= exact * (1 + Fraction(1, 10**12))
+
+
+@pytest.mark.parametrize("p", [1, 2, math.inf])
+def test_maximum_norm_bound_of_extremes(p):
+    assert to_maximum_norm_bound(torch.zeros(3, 2), p) == 0
+    assert to_maximum_norm_bound(torch.tensor([[5e-324]], dtype=torch.float64), p) >= 5e-324
+    for wrong in (math.nan, math.inf):
+        with pytest.raises(CertificateError):
+            to_maximum_norm_bound(torch.tensor([[wrong, 1.0]]), p)
+
+
+@pytest.mark.parametrize("p", [1, 2, math.inf])
+def test_no_vector_is_stretched_beyond_the_maximum_norm_bound(p, generator):
+    W = torch.randn(6, 11, generator=generator, dtype=torch.float64)
+    x = torch.randn(2000, 11, generator=generator, dtype=torch.float64)
+    ratio = (x @ W.mT).abs().amax(1) / torch.linalg.vector_norm(x, ord=p, dim=1)
+    assert float(ratio.max()) <= to_maximum_norm_bound(W, p)

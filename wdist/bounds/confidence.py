@@ -1,0 +1,137 @@
+r"""Confidence bounds for means, and lower bounds for the difference of two means by the name of their method.
+
+All are one-sided: with independent a_1..a_n and b_1..b_m, a lower bound exceeds E a - E b with probability at most alpha. Welch's
+and Student's t are asymptotic; the others are valid at every sample size, for values in intervals of known length.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from wdist.bounds.betting import betting, power_of_two
+from wdist.errors import UsageError
+
+Ranges = tuple[float | None, float | None]
+"""Length of an interval that holds all values of each side; None where it is unknown."""
+
+
+def welch(a: np.ndarray, b: np.ndarray, alpha: float) -> float:
+    r"""Welch's t: asymptotic, for at least two values of each side with finite variances.
+
+    .. math:: \bar a - \bar b - t_{1 - \alpha, \nu} \sqrt{s_a^2 / n + s_b^2 / m}
+
+    References:
+        Welch (1947), The generalization of Student's problem when several different population variances are involved.
+    """
+    from scipy.special import stdtrit  # imported late, because it takes a quarter of a second
+
+    unit = power_of_two(a, b)
+    a, b = a / unit, b / unit
+    variances = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
+    total = variances.sum()
+    difference = float(a.mean() - b.mean())
+    if total == 0:
+        return difference * unit
+    shares = variances / total  # before squaring, which could underflow
+    freedom = 1 / float((shares**2 / np.array([len(a) - 1, len(b) - 1])).sum())
+    return (difference - float(stdtrit(freedom, 1 - alpha)) * math.sqrt(total)) * unit
+
+
+def student_upper(values: np.ndarray, alpha: float) -> float:
+    r"""Student's t: an asymptotic upper confidence bound for the common mean of all values.
+
+    .. math:: \bar z + t_{1 - \alpha, n - 1}\, s / \sqrt n
+
+    Assumes at least two independent values, numerous enough or near enough to normal for their mean to be about normal.
+
+    References:
+        Student (1908), The probable error of a mean.
+    """
+    from scipy.special import stdtrit  # imported late, because it takes a quarter of a second
+
+    unit = power_of_two(values)
+    z = values / unit
+    return (float(z.mean()) + float(stdtrit(len(z) - 1, 1 - alpha)) * float(z.std(ddof=1)) / math.sqrt(len(z))) * unit
+
+
+def empirical_bernstein(a: np.ndarray, b: np.ndarray, alpha: float, ranges: tuple[float, float]) -> float:
+    r"""Empirical Bernstein: valid at every sample size, for at least two values of each side in intervals of known length.
+
+    For each side, with half of the error probability, the mean is within
+
+    .. math:: \sqrt{2 s^2 \log(2 / \delta) / n} + 7 R \log(2 / \delta) / (3 (n - 1))
+
+    References:
+        Maurer & Pontil (2009), Empirical Bernstein bounds and sample variance penalization, theorem 4, arXiv:0907.3740.
+    """
+    unit = power_of_two(a, b)
+    a, b = a / unit, b / unit
+    bound = float(a.mean() - b.mean())
+    log = math.log(2 / (alpha / 2))
+    for values, extent in zip((a, b), ranges, strict=True):
+        n = len(values)
+        bound -= math.sqrt(2 * float(values.var(ddof=1)) * log / n) + 7 * (extent / unit) * log / (3 * (n - 1))
+    return bound * unit
+
+
+def bounded_differences(n: int, m: int, diameter: float, alpha: float) -> float:
+    r"""McDiarmid's inequality: W1 of two empirical measures falls further below its mean with probability at most alpha.
+
+    .. math:: D \sqrt{\tfrac12 \log(1 / \alpha)\, (1 / n + 1 / m)}
+
+    Assumes n and m independent samples, any two of them within the diameter D. Replacing one sample of A changes W1 by at most
+    D / n, one of B by at most D / m. The same holds for the mean of W1 over disjoint blocks of equal counts, n and m in total.
+
+    References:
+        McDiarmid (1989), On the method of bounded differences, lemma 1.2.
+    """
+    return diameter * math.sqrt(math.log(1 / alpha) * (1 / n + 1 / m) / 2)
+
+
+AUTO = "auto"
+_ASYMPTOTIC: dict[str, Callable[[np.ndarray, np.ndarray, float], float]] = {"welch": welch}
+_BOUNDED: dict[str, Callable[[np.ndarray, np.ndarray, float, tuple[float, float], float | None], float]] = {
+    "empirical-bernstein": lambda a, b, alpha, ranges, apart: empirical_bernstein(a, b, alpha, ranges),
+    "betting": betting,
+}
+METHODS = (*_ASYMPTOTIC, *_BOUNDED)
+
+
+def lower_confidence_bound(
+    a: np.ndarray, b: np.ndarray, *, alpha: float, method: str, ranges: Ranges, apart: float | None = None
+) -> float:
+    """A lower confidence bound for E a - E b.
+
+    Arguments:
+        a, b: values of each side, shapes (n,) and (m,), at least two each, in an order that does not depend on them.
+        alpha: probability that the bound is wrong.
+        method: one of :data:`METHODS`, or ``auto``.
+        ranges: known ranges of the values of each side, their rounding included.
+        apart: the largest distance between values of different sides, if known; it sharpens betting.
+
+    Raises:
+        UsageError: the method is unknown, or needs a range that is unknown.
+    """
+    method = resolve(method, ranges)
+    if ranges[0] is None or ranges[1] is None or method in _ASYMPTOTIC:
+        return _ASYMPTOTIC[method](a, b, alpha)
+    return _BOUNDED[method](a, b, alpha, (ranges[0], ranges[1]), apart)
+
+
+def resolve(method: str, ranges: Ranges) -> str:
+    """The method that applies: ``auto`` is betting if both ranges are known, else Welch's t.
+
+    Raises:
+        UsageError: the method is unknown, or needs a range that is unknown.
+    """
+    if method == AUTO:
+        return "welch" if None in ranges else "betting"
+    if method not in METHODS:
+        raise UsageError(f"--ci {method!r} is unknown; choose one of {AUTO}, {', '.join(METHODS)}")
+    if method in _BOUNDED and None in ranges:
+        raise UsageError(
+            f"--ci {method} needs values that their type bounds, such as uint8 images; "
+            "use --ci welch, or state the range of stored values in the address"
+        )
+    return method

@@ -1,0 +1,245 @@
+r"""Convolutions: one matrix applied to all patches of an image, with a proved norm.
+
+A convolution applies the same matrix W to every patch of an image, kernel by kernel pixels in size and a stride apart. Let R be the
+map from an image to all its patches. A coordinate lies in at most ``overlap`` patches, so
+:math:`\|R x\|^2 \le \mathrm{overlap}\, \|x\|^2` and
+
+.. math:: \|\text{convolution}\|_2 \le \sqrt{\mathrm{overlap}}\; \|W\|_2, \qquad
+    \mathrm{overlap} = \lceil k_h / s_h \rceil \lceil k_w / s_w \rceil .
+
+If the stride equals the kernel, R only moves coordinates (zeros surround an image whose size is not a multiple of it) and the bound
+is the norm itself: the convolution with an orthonormal W is orthonormal.
+
+References:
+    Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix H.3 (the use).
+    Tsuzuku, Sato & Sugiyama (2018), Lipschitz-margin training, arXiv:1802.04034, appendix (the bound by repetitions).
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from wdist.errors import UsageError
+from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
+from wdist.lipschitz.linalg.norms import spectral_norm_bound, to_maximum_norm_bound
+from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma
+
+LAYOUTS = ("chw", "hwc")
+"""Orders of the coordinates of a flattened image: channel by channel, or pixel by pixel."""
+CHANNELS = (1, 3, 4)
+"""Numbers of channels that mark an axis of a stored image as its channels."""
+_SIZE = r"(\d{1,6})"
+_WRITTEN = re.compile(rf"{_SIZE}x{_SIZE}x{_SIZE}:(chw|hwc):{_SIZE}x{_SIZE}:{_SIZE}x{_SIZE}:{_SIZE}x{_SIZE}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageShape:
+    """The shape and layout of a flattened image."""
+
+    channels: int
+    height: int
+    width: int
+    layout: str
+
+    def __post_init__(self) -> None:
+        if min(self.channels, self.height, self.width) < 1 or self.layout not in LAYOUTS:
+            raise UsageError(
+                f"{self.channels} channels of {self.height}x{self.width} pixels in layout {self.layout!r} are not an image; "
+                f"give positive sizes and one of {', '.join(LAYOUTS)}"
+            )
+
+    @property
+    def dim(self) -> int:
+        return self.channels * self.height * self.width
+
+    @classmethod
+    def of_event(cls, event_shape: Sequence[int]) -> "ImageShape":
+        """The image of a sample of shape (h, w), (c, h, w) or (h, w, c), with 1, 3 or 4 channels; else a single row of pixels."""
+        match tuple(event_shape):
+            case (height, width):
+                return cls(channels=1, height=height, width=width, layout="chw")
+            case (channels, height, width) if channels in CHANNELS:
+                return cls(channels=channels, height=height, width=width, layout="chw")
+            case (height, width, channels) if channels in CHANNELS:
+                return cls(channels=channels, height=height, width=width, layout="hwc")
+            case other:
+                return cls(channels=1, height=1, width=int(torch.Size(other).numel()), layout="chw")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patches:
+    """The patches of an image with a border of zeros, starting at the top left."""
+
+    image: ImageShape
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    before: tuple[int, int] = (0, 0)
+    """Rows of zeros above and columns of zeros to the left."""
+
+    def __post_init__(self) -> None:
+        for k, s, p in zip(self.kernel, self.stride, self.before, strict=True):
+            if not 1 <= s <= k or not 0 <= p < k:
+                raise UsageError(
+                    f"patches {self.kernel} with stride {self.stride} and border {self.before} do not cover the image; "
+                    "neither the stride nor the border may exceed the patch"
+                )
+
+    @classmethod
+    def apart(cls, image: ImageShape, size: int, *, offset: bool = False) -> "Patches":
+        """Disjoint patches of ``size`` pixels a side, or a whole shorter axis; ``offset`` shifts their borders by half a patch."""
+        kernel = (min(size, image.height), min(size, image.width))
+        before = (kernel[0] // 2, kernel[1] // 2) if offset else (0, 0)
+        return cls(image=image, kernel=kernel, stride=kernel, before=before)
+
+    @property
+    def size(self) -> int:
+        """Coordinates of a patch."""
+        return self.image.channels * self.kernel[0] * self.kernel[1]
+
+    @property
+    def overlap(self) -> int:
+        """The largest number of patches that share a pixel."""
+        return -(-self.kernel[0] // self.stride[0]) * -(-self.kernel[1] // self.stride[1])
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches, enough to cover every pixel."""
+        sizes = (self.image.height, self.image.width)
+        return tuple(
+            1 + -(-max(0, n + p - k) // s) for n, p, k, s in zip(sizes, self.before, self.kernel, self.stride, strict=True)
+        )  # type: ignore[return-value]
+
+    @property
+    def count(self) -> int:
+        return self.grid[0] * self.grid[1]
+
+    def outputs(self, channels: int) -> ImageShape:
+        """The image that a convolution with ``channels`` outputs produces."""
+        return ImageShape(channels=channels, height=self.grid[0], width=self.grid[1], layout="hwc")
+
+    def cut(self, h: Tensor) -> Tensor:
+        """All patches, shape (n * count, size), row by row and image by image, of flattened images, shape (n, dim)."""
+        image = self.image
+        if image.layout == "chw":
+            h = h.reshape(-1, image.channels, image.height, image.width).permute(0, 2, 3, 1)
+        else:
+            h = h.reshape(-1, image.height, image.width, image.channels)
+        rows, columns = self.grid
+        (top, left), sizes = self.before, (image.height, image.width)
+        below, right = (
+            (g - 1) * s + k - p - n for g, s, k, p, n in zip(self.grid, self.stride, self.kernel, self.before, sizes, strict=True)
+        )
+        if top or left or below or right:
+            h = nn.functional.pad(h, (0, 0, left, right, top, below))
+        if self.stride == self.kernel:  # equivalent to unfolding, whose gradient is slower
+            h = h.reshape(-1, rows, self.kernel[0], columns, self.kernel[1], image.channels).permute(0, 1, 3, 5, 2, 4)
+        else:
+            h = h.unfold(1, self.kernel[0], self.stride[0]).unfold(2, self.kernel[1], self.stride[1])
+        return h.reshape(-1, self.size)
+
+    def __str__(self) -> str:
+        """Height, width and channels, layout, kernel, stride and border, as in ``28x28x1:chw:2x2:2x2:0x0``."""
+        image = self.image
+        pairs = (f"{a}x{b}" for a, b in (self.kernel, self.stride, self.before))
+        return f"{image.height}x{image.width}x{image.channels}:{image.layout}:{':'.join(pairs)}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Patches":
+        """The patches that :meth:`__str__` describes.
+
+        Raises:
+            UsageError: the text does not describe patches.
+        """
+        match = _WRITTEN.fullmatch(text)
+        if match is None:
+            raise UsageError(f"{text!r} does not describe patches; write them like 28x28x1:chw:2x2:2x2:0x0")
+        height, width, channels, *sizes = (int(match[i]) for i in (1, 2, 3, 5, 6, 7, 8, 9, 10))
+        image = ImageShape(channels=channels, height=height, width=width, layout=match[4])
+        return cls(image=image, kernel=(sizes[0], sizes[1]), stride=(sizes[2], sizes[3]), before=(sizes[4], sizes[5]))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Convolution(FrozenLayer):
+    """x -> W p + b for every patch p of x; outputs pixel by pixel, channels innermost."""
+
+    patches: Patches
+    weight: Tensor
+    """float64, shape (outputs, size of a patch), the latter ordered by channel, row and column."""
+    bias: Tensor
+    """float64, shape (outputs,)."""
+
+    @property
+    def kind(self) -> str:
+        return f"convolution:{self.patches}"
+
+    def __call__(self, h: Tensor) -> Tensor:
+        return torch.addmm(self.bias, self.patches.cut(h), self.weight.mT).reshape(len(h), -1)
+
+    def lipschitz(self) -> LayerBound:
+        """The norm of the matrix times the square root of the overlap."""
+        overlap = self.patches.overlap
+        norm = spectral_norm_bound(self.weight)
+        if overlap == 1:
+            return LayerBound(layer=self._shape, bound=norm, method="gram, float64; patches apart")
+        # Root and product round once each.
+        bound = math.nextafter(norm * math.sqrt(overlap) * (1 + 4 * UNIT_ROUNDOFF), math.inf)
+        return LayerBound(layer=self._shape, bound=bound, method=f"gram, float64; {overlap} patches share a pixel")
+
+    def maximum(self, p: float) -> LayerBound:
+        """The bound of the matrix: no patch has a larger p-norm than its image."""
+        return LayerBound(layer=self._shape, bound=to_maximum_norm_bound(self.weight, p), method="rows, float64")
+
+    @property
+    def _shape(self) -> str:
+        rows, columns = self.weight.shape
+        return f"convolution {rows}x{columns} on {self.patches.count} patches"
+
+    def rounding(self, norm: float, units: int) -> float:
+        del units  # a patch has fewer
+        frobenius, bias = float(torch.linalg.matrix_norm(self.weight)), float(torch.linalg.vector_norm(self.bias))
+        # Patch by patch || |W| |p| || <= ||W||_F ||p||; over all patches these add up as squares.
+        patches, overlap = math.sqrt(self.patches.count), math.sqrt(self.patches.overlap)
+        return (1 + 1e-9) * gamma(self.patches.size + 2) * (frobenius * overlap * norm + patches * bias)
+
+    def check(self, units: int) -> int:
+        shapes_follow = self.weight.ndim == 2 and self.weight.shape[1] == self.patches.size and units == self.patches.image.dim
+        if not shapes_follow or self.bias.shape != self.weight.shape[:1]:
+            raise ValueError("the shapes of its layers do not match")
+        return self.patches.count * len(self.weight)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PatchWise(FrozenLayer):
+    """The same layer applied to the outputs of each patch."""
+
+    count: int
+    """Number of patches."""
+    layer: FrozenLayer
+
+    @property
+    def kind(self) -> str:
+        return f"patchwise:{self.count}:{self.layer.kind}"
+
+    def __call__(self, h: Tensor) -> Tensor:
+        return self.layer(h.reshape(len(h) * self.count, -1)).reshape(len(h), -1)
+
+    def lipschitz(self) -> LayerBound:
+        return self.layer.lipschitz()  # squares add up patch by patch
+
+    def maximum(self, p: float) -> LayerBound:
+        return self.layer.maximum(p)  # no patch has a larger p-norm than the whole
+
+    def rounding(self, norm: float, units: int) -> float:
+        return (1 + 1e-9) * math.sqrt(self.count) * self.layer.rounding(norm, units // self.count)
+
+    def check(self, units: int) -> int:
+        if self.count < 1 or units % self.count:
+            raise ValueError(f"{units} units do not divide into {self.count} patches")
+        return self.count * self.layer.check(units // self.count)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return self.layer.tensors()
