@@ -4,11 +4,11 @@ import sys
 
 
 def main() -> int:
-    """Runs the command line; Ctrl-C while it is still being imported is told like any other."""
+    """Runs the command line; Ctrl-C while it is still being imported is reported like any other."""
     try:
         from wdist.cli.main import main as command_line
     except KeyboardInterrupt:
-        sys.stderr.write("error: interrupted before the result was there\n")
+        sys.stderr.write("error: interrupted before there was a result\n")
         return 130
     return command_line()
 

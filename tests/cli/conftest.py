@@ -1,7 +1,6 @@
 """The command line, run in this process: what a user types, and what comes back on stdout, on stderr and as exit status."""
 
 import importlib.util
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -67,11 +66,11 @@ def calls(monkeypatch, made_estimate):
     """
     recorded = SimpleNamespace(asked=[], result=made_estimate())
 
-    def estimate(a, b, **options):
-        recorded.asked.append({"a": a, "b": b, **options})
+    def run_estimate(a, b, options, **more):
+        recorded.asked.append(SimpleNamespace(a=a, b=b, options=options, truth=more.get("truth"), command=more.get("command")))
         if isinstance(recorded.result, BaseException):
             raise recorded.result
         return recorded.result
 
-    monkeypatch.setitem(sys.modules, "wdist.estimation.estimate", SimpleNamespace(estimate=estimate))
+    monkeypatch.setattr("wdist.estimation.estimate.run_estimate", run_estimate)
     return recorded

@@ -71,10 +71,10 @@ def test_the_same_command_gives_the_same_digits(wdist, files):
         (("real.npy", "late.npy", "--plot", "r.txt"), "must end in"),
         (("real.npy", "late.npy", "--witness", "no/w.png"), "there is no directory"),
         (("real.npy", "late.npy", "--csv", "late.npy"), "would be overwritten"),
-        (("real.npy", "late.npy", "--csv", "r.x", "--markdown", "r.x"), "two of the files"),
+        (("real.npy", "late.npy", "--csv", "r.x", "--markdown", "r.x"), "--markdown and --csv name the same file"),
         (("real.npy", "late.npy", "--baselines", "all"), "there is no option --baselines"),
         (("real.npy", "late.npy", "--repeats", "3"), "there is no option --repeats"),
-        (("real.npy", "late.npy", "--critic", "grupsort"), "is no critic"),
+        (("real.npy", "late.npy", "--critic", "grupsort"), "--critic 'grupsort' is no"),
         (("real.npy", "late.npy", "--steps", "5", "--budget", "1s"), "give one of them"),
         (("real.npy", "late.npy", "--confidence", "0.2"), "--confidence"),
     ],
@@ -92,7 +92,7 @@ def comparison(monkeypatch):
 
     def becomes(**changes):
         made = made_comparison(made_entry("a", (0.1, 0.2, 0.5)), made_entry("b", (1.1, 1.2, 1.5)), **changes)
-        monkeypatch.setattr("wdist.comparison.compare.compare", lambda *_, **__: made)
+        monkeypatch.setattr("wdist.comparison.compare.run_comparison", lambda *_, **__: made)
 
     return becomes
 
@@ -101,7 +101,7 @@ def test_after_ctrl_c_what_is_done_is_shown_and_saved(wdist, files, comparison, 
     comparison(interrupted=True, left_out=("c",))
     answer = wdist("compare", *files, "-o", "r.json")
     assert answer.status == 130
-    assert "There is no result of c." in answer.out
+    assert "No result for c." in answer.out
     assert "interrupted; what is shown is proved all the same" in answer.err
     assert json.loads((tmp_path / "r.json").read_text())["interrupted"] is True
 
@@ -117,11 +117,11 @@ def test_ctrl_c_before_anything_is_there_says_so(wdist, files, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("wdist.comparison.compare.compare", interrupted)
+    monkeypatch.setattr("wdist.comparison.compare.run_comparison", interrupted)
     answer = wdist("compare", *files)
     assert answer.status == 130
     assert answer.out == ""
-    assert "interrupted before the result was there" in answer.error
+    assert "interrupted before there was a result" in answer.error
 
 
 def test_a_disk_that_is_full_for_one_file_does_not_lose_the_others(wdist, files, comparison, monkeypatch, tmp_path):

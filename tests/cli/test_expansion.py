@@ -1,6 +1,7 @@
 """Dataclasses as groups of options."""
 
 from dataclasses import dataclass
+from inspect import Parameter
 from typing import Annotated
 
 import pytest
@@ -58,6 +59,33 @@ def test_what_the_group_refuses_never_reaches_the_command(run):
     result, seen = run("a", "--width", "13")
     assert isinstance(result.exception, ValueError)
     assert seen == ()
+
+
+class Halves:
+    """A group that is no dataclass: one option, and the object that it makes."""
+
+    def parameters(self):
+        option = Annotated[int, typer.Option(help="Twice the object.")]
+        return [Parameter("twice", Parameter.KEYWORD_ONLY, default=8, annotation=option)]
+
+    def made(self, *, twice):
+        return twice / 2
+
+
+def test_a_group_may_make_its_object_in_its_own_way():
+    seen = []
+
+    @expanded
+    def command(half: Annotated[float, Halves()]) -> int:
+        """Say something."""
+        seen.append(half)
+        return 0
+
+    app = typer.Typer(add_completion=False)
+    app.command()(command)
+    for words in ([], ["--twice", "5"]):
+        CliRunner().invoke(app, words)
+    assert seen == [4.0, 2.5]
 
 
 def test_help_shows_fields_and_not_the_group(run):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from wdist.data.features.space import Features
-from wdist.report.documents.document import text
-from wdist.report.documents.estimate import EstimateDocument
+from wdist.report.documents.forms import document_text
 
 CHEAP = ("--critic", "mean-difference", "--baselines", "none", "-q")
 FACTS = Features(spec="embed.py:f", what="the function embed.py:f", dim=3, digest=None)
@@ -64,11 +63,11 @@ def test_a_built_in_pair_has_no_feature_space(wdist):
 
 def test_the_library_is_told(wdist, calls, sets):
     wdist("estimate", "a.npy", "b.npy", "--features", "embed.py:f", *CHEAP)
-    assert calls.asked[0]["features"] == "embed.py:f"
+    assert calls.asked[0].options.features == "embed.py:f"
 
 
 def test_a_document_carries_the_space(made_estimate):
     from dataclasses import replace
 
-    document = json.loads(text(EstimateDocument.of(replace(made_estimate(), features=FACTS))))
+    document = json.loads(document_text(replace(made_estimate(), features=FACTS), command="estimate"))
     assert document["features"] == {"spec": "embed.py:f", "what": "the function embed.py:f", "dim": 3, "digest": None}

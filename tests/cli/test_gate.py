@@ -76,14 +76,14 @@ def test_options_of_the_estimation_reach_it(wdist, estimated):
         (("--max-lower", "1", "--baseline", "x.json"), "which --baseline needs"),
         (("--max", "1", "--tolerance", "5%"), "--tolerance is how much W1 may have grown since --baseline"),
         (("--baseline", "x.json", "--tolerance", "5"), "would be 500 %; write 5%"),
-        (("--baseline", "x.json", "--tolerance", "a bit"), "'a bit' is no share"),
+        (("--baseline", "x.json", "--tolerance", "a bit"), "'a bit' is not a share"),
         (("--baseline", "x.json", "--tolerance=-3%"), "--tolerance is a share of at least 0"),
         (("--baseline", "absent.json"), "absent.json cannot be read"),
         (("--max", "1", "--on", "both"), "--on both is unknown"),
         (("--max", "1", "--format", "mardown"), "did you mean markdown"),
-        (("--max", "1", "--json", "--format", "junit"), "--json is the same as --format json"),
+        (("--max", "1", "--json", "--format", "junit"), "--json prints JSON and --format junit something else"),
         (("--max", "1", "--junit", "no/such/folder.xml"), "there is no directory"),
-        (("--max", "1", "-o", "x", "--markdown", "x"), "name the same file"),
+        (("--max", "1", "-o", "x", "--markdown", "x"), "-o and --markdown name the same file"),
         (("--max", "1", "-o", "a.npy"), "is one of the inputs"),
         (("--max", "1", "--tol", "0.1"), "there is no option --tol"),
     ],
@@ -144,7 +144,7 @@ def test_github_gets_a_summary_and_outputs_behind_those_of_other_steps(wdist, es
 def test_a_time_is_told_not_to_repeat(wdist, estimated):
     answer = wdist(*ASKED, "--budget", "1s", "--json")
     assert json.loads(answer.out)["repeatable"] is False
-    assert "another run comes to other digits" in answer.err
+    assert "another run gives other digits" in answer.err
     assert json.loads(wdist(*ASKED, "--json").out)["repeatable"] is True
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wdist.report.documents.estimate import EstimateDocument
+from wdist.report.documents.schemas import model
 
 TINY = ("--steps", "20", "--device", "cpu")
 
@@ -23,7 +23,7 @@ def test_two_files_give_an_interval_with_baselines_beside_it(wdist, tmp_path):
     answer = wdist("estimate", "a.npy", "b.npy", *TINY, "--json", "--plot", "curves.svg", "--save-critic", "critic.safetensors")
     assert answer.status == 0, answer.err
     document = json.loads(answer.out)
-    EstimateDocument.model_validate(document)
+    model("estimate").model_validate(document)
     assert 0 < document["samples"]["lower"] <= document["samples"]["upper"]
     assert document["samples"]["exact"] is True
     assert document["critic"]["lipschitz_bound"] < 1.001
@@ -56,12 +56,13 @@ def test_a_known_pair_shows_truth_and_tightness_and_is_drawn(wdist, tmp_path, pa
 
 def test_the_parts_of_the_table_fit_80_columns_without_a_cut(wdist):
     answer = wdist("synthetic", "--absolute-value", *TINY, "--quiet")
-    assert max(len(line) for line in answer.out.splitlines()) == 80
+    assert max(len(line) for line in answer.out.splitlines()) <= 80
     assert "…" not in answer.out
     assert answer.err == ""
 
 
-def test_ctrl_c_ends_the_training_prints_and_saves_what_is_proved(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_ctrl_c_and_a_time_limit_end_the_training_print_and_save_what_is_proved(tmp_path, number):
     command = [sys.executable, "-m", "wdist", "synthetic", "--absolute-value", "--budget", "16s", "--baselines", "none"]
     process = subprocess.Popen(
         [*command, "--device", "cpu", "-o", "result.json"],
@@ -74,7 +75,7 @@ def test_ctrl_c_ends_the_training_prints_and_saves_what_is_proved(tmp_path):
     for line in process.stderr:
         if "%, step " in line:
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "<= W1" in out

@@ -59,28 +59,33 @@ def test_options_reach_the_library(wdist, calls):
     )
     assert answer.status == 0
     (asked,) = calls.asked
-    assert (asked["a"], asked["b"]) == ("a.h5", "b.h5")
-    assert asked["budget"].steps == 7
-    assert (asked["seed"], asked["device"], asked["confidence"], asked["ci"]) == (3, "cpu", 0.9, "empirical-bernstein")
-    assert asked["baselines"] == ["linear", "maxmin-bjorck"]
-    settings = asked["settings"]
+    assert (asked.a, asked.b) == ("a.h5", "b.h5")
+    assert asked.options.budget.steps == 7
+    assert (asked.options.seed, asked.options.device, asked.options.confidence, asked.options.ci) == (
+        3,
+        "cpu",
+        0.9,
+        "empirical-bernstein",
+    )
+    assert asked.options.baselines == ("linear", "maxmin-bjorck")
+    settings = asked.options.settings
     assert (settings.width, settings.depth, settings.group_size, settings.batch_size) == (16, 4, 4, 32)
     assert (settings.optimizer, settings.learning_rate, settings.schedule) == ("adam", 0.5, "step")
     assert (settings.bjorck_order, settings.lipschitz) == (2, 10)
-    access = asked["access"]
+    access = asked.options.access
     assert (access.trust, access.download, access.drop_nonfinite) == (True, True, True)
 
 
 def test_options_of_a_comparison_reach_the_library(wdist, calls):
     wdist("estimate", "a.h5", "b.h5", "--critics", "relu-bjorck, mean-difference", "--repeats", 3, "--metric", "linf", "--quiet")
     (asked,) = calls.asked
-    assert (asked["critics"], asked["repeats"], asked["metric"]) == (["relu-bjorck", "mean-difference"], 3, "linf")
+    assert (asked.options.critics, asked.options.repeats, asked.options.metric) == (("relu-bjorck", "mean-difference"), 3, "linf")
 
 
 def test_options_that_put_a_critic_together_reach_the_library(wdist, calls):
     words = ("--activation", "leaky-relu:0.1", "--constraint", "bjorck-unrolled", "--bjorck-iterations", 20, "--beta", 0.25)
     wdist("synthetic", "--cones", 2, *words, "--quiet")
-    settings = calls.asked[0]["settings"]
+    settings = calls.asked[0].options.settings
     assert (settings.activation, settings.constraint) == ("leaky-relu:0.1", "bjorck-unrolled")
     assert (settings.bjorck_iterations, settings.beta) == (20, 0.25)
 
@@ -89,22 +94,27 @@ def test_estimate_and_synthetic_share_every_option_but_those_of_their_sources(wd
     wdist("estimate", "a.h5", "b.h5")
     wdist("synthetic", "--cones", 3)
     files, pair = calls.asked
-    assert set(files) - set(pair) == {"access"}
-    assert set(pair) - set(files) == {"truth", "command"}
-    assert all(files[name] == pair[name] for name in set(files) & set(pair) - {"a", "b", "observer"})
+    assert files.options == pair.options
+    assert (files.truth, pair.truth) == (None, 1)
+    assert (files.command, pair.command) == (None, "synthetic")
 
 
 def test_a_length_of_time_is_a_budget(wdist, calls):
     wdist("estimate", "a.h5", "b.h5", "--budget", "2m")
-    assert calls.asked[0]["budget"].seconds == 120
+    assert calls.asked[0].options.budget.seconds == 120
 
 
 def test_without_options_the_library_decides(wdist, calls):
     wdist("estimate", "a.h5", "b.h5")
     (asked,) = calls.asked
-    assert asked["budget"] is None
-    assert (asked["critics"], asked["baselines"], asked["repeats"], asked["metric"]) == (None, "default", 1, "l2")
-    assert not any((asked["access"].trust, asked["access"].download, asked["access"].drop_nonfinite))
+    assert asked.options.budget is None
+    assert (asked.options.critics, asked.options.baselines, asked.options.repeats, asked.options.metric) == (
+        None,
+        "default",
+        1,
+        "l2",
+    )
+    assert not any((asked.options.access.trust, asked.options.access.download, asked.options.access.drop_nonfinite))
 
 
 @pytest.mark.parametrize(
@@ -123,9 +133,9 @@ def test_synthetic_pairs_come_with_their_truth(wdist, calls, words, name, truth)
     answer = wdist("synthetic", *words)
     assert answer.status == 0
     (asked,) = calls.asked
-    assert asked["command"] == "synthetic"
-    assert name in asked["a"].info.address + asked["b"].info.address
-    assert asked["truth"] > 0 if truth is None else asked["truth"] == pytest.approx(truth)
+    assert asked.command == "synthetic"
+    assert name in asked.a.info.address + asked.b.info.address
+    assert asked.truth > 0 if truth is None else asked.truth == pytest.approx(truth)
 
 
 def test_files_without_a_command_are_told_the_command(wdist, tmp_path):

@@ -18,8 +18,7 @@ from wdist.estimation.options import EstimateOptions
 from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
 from wdist.gates.gate import GateResult, gate, judged, run_gate
 from wdist.gates.rules import Answer, GateLimits, Maximum, NoWorse
-from wdist.report.documents.document import text
-from wdist.report.documents.gate import GateDocument
+from wdist.report.documents.forms import document_text
 from wdist.training.observer import Stage
 
 FORMULA = {"critic": "mean-difference"}
@@ -37,7 +36,7 @@ def sets():
 
 
 def record(path, result):
-    path.write_text(text(GateDocument.of_gate(result)))
+    path.write_text(document_text(result, command="gate"))
     return path
 
 
@@ -152,11 +151,11 @@ def test_a_regression_is_judged_against_a_document_of_the_same_reference(sets, t
 
 def test_what_compare_records_is_a_baseline(sets, tmp_path):
     from wdist.comparison.compare import compare
-    from wdist.report.documents.comparison import ComparisonDocument
 
     a, b = sets
     path = tmp_path / "ranked.json"
-    path.write_text(text(ComparisonDocument.of(compare(a, [b, moved(b, 3)], names=["near", "far"], critic="mean-difference"))))
+    ranked = compare(a, [b, moved(b, 3)], names=["near", "far"], critic="mean-difference")
+    path.write_text(document_text(ranked, command="compare"))
     assert gate(a, moved(b, 1), baseline=f"{path}:near", on="samples", **FORMULA).answer is Answer.FAIL
     assert gate(a, moved(b, 1), baseline=f"{path}:far", on="samples", **FORMULA).answer is Answer.PASS
 
@@ -226,7 +225,7 @@ def digits_again(a, b):
     """Prints the document of a gate that tries every kind of critic."""
     settings = CriticSettings(width=16, depth=2, batch_size=64)
     result = gate(a, b, maximum=1.0, settings=settings, steps=8)
-    sys.stdout.write(text(GateDocument.of_gate(result)))
+    sys.stdout.write(document_text(result, command="gate"))
 
 
 def without_times(document):

@@ -25,9 +25,7 @@ class Cones:
         return self.slope * torch.cdist(x.to(torch.float64), self.centres).min(dim=1).values
 
 
-def make_critic(
-    name="groupsort-bjorck", lower=0.98765, upper=1.01, *, exact=False, frozen=None, certified=True, steps=1200, final=0.99
-):
+def make_critic(name="groupsort-bjorck", lower=0.98765, upper=1.01, *, exact=False, frozen=None, steps=1200, final=0.99):
     history = tuple(
         HistoryPoint(
             step=step, seconds=step / 40, training=final * (1 - 0.9 ** (step / 25)), validation=final * (1 - 0.92 ** (step / 25))
@@ -49,7 +47,6 @@ def make_critic(
         ),
         training_value=lower + 0.01,
         lipschitz_bound=1.0 + 2.3e-10,
-        certified=certified,
         layers=(LayerBound(layer="affine 64x2", bound=1.0 + 2.3e-10, method="gram"),),
         steps=steps,
         seconds=30.123,

@@ -8,10 +8,8 @@ import pytest
 from rich.console import Console
 
 from tests.comparisons import made_comparison, made_entry
-from wdist.report.documents.comparison import ComparisonDocument
-from wdist.report.documents.document import text
-from wdist.report.exports.comparison_csv import COLUMNS, comma_separated
-from wdist.report.exports.comparison_markdown import markdown
+from wdist.report.documents.forms import document_text
+from wdist.report.exports.comparison import COLUMNS, comma_separated, markdown
 from wdist.report.numbers import nearest
 from wdist.report.terminal.comparison import interval_bar, rendered_comparison
 
@@ -29,7 +27,7 @@ def shown(comparison, width=80, **options):
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("width", [72, 80, 100, 120, 200])
+@pytest.mark.parametrize("width", [45, 72, 80, 100, 120, 200])
 def test_no_line_is_wider_than_the_terminal_and_no_number_is_cut(width):
     comparison = made_comparison(
         *FOUR, made_entry("runs/of/a/very/long/name/that/nobody/types.safetensors", (1e-7, 2e-7, 123456.7))
@@ -55,38 +53,41 @@ def test_bars_stand_on_one_scale_beside_names_that_stay_whole(width):
 
 def test_the_order_that_is_claimed_is_said_and_what_is_left_open():
     words = " ".join(shown(made_comparison(*FOUR), 200).split())
-    assert "claimed at 95 %: late.h5 < (middle.h5, early.h5) < broken.h5; what stands in parentheses is not separable" in words
+    proved = (
+        "Proved order, nearest first, with 95 % confidence: late.h5 < (middle.h5, early.h5) < broken.h5; sources in parentheses are"
+    )
+    assert words.startswith(f"{proved} not separable.")
     assert "itself" not in words
-    assert "How many samples would separate them cannot be told of middle.h5 and early.h5: the estimates differ by less" in words
-    assert "certain: late.h5 < middle.h5 < early.h5 < broken.h5. They differ in size, 90 to 400" in words
-    assert "no bound; the 10 bounds for the distributions, over 5 results" in words
+    assert "No estimate of the sample size needed to separate middle.h5 and early.h5: the estimates differ by less" in words
+    assert "themselves: late.h5 < middle.h5 < early.h5 < broken.h5. They differ in size, from 90 to 400" in words
+    assert "which is not a bound. The 10 bounds for the distributions, over 5 results" in words
     assert "Noise floor: two halves of the reference, 250 samples each, are 0.5000 apart" in words
-    assert "at most 0.7500 apart" in words
+    assert "the upper bound for them is 0.7500" in words
 
 
 def test_how_many_samples_would_decide_is_said_with_two_digits():
     comparison = made_comparison(made_entry("a", (0.3, 0.4, 1.5)), made_entry("b", (1.3, 1.4, 2.7)))
     words = " ".join(shown(comparison, 200).split())
     (separation,) = comparison.separations
-    assert "Not separable: of the distributions no order can be claimed at 95 %" in words
-    assert f"{nearest(separation.times, 2)} times as many, might separate a and b: an estimate" in words
-    assert "of the order of magnitude and no bound" in words
+    assert words.startswith("No order is proved at this sample size: all intervals overlap.")
+    assert f"{nearest(separation.times, 2)} times as many, might separate a and b: an order" in words
+    assert "of magnitude, not a bound" in words
 
 
 def test_a_claim_inside_a_group_is_not_lost():
     chain = (made_entry("a", (0.0, 0.1, 0.5)), made_entry("b", (0.4, 0.5, 0.9)), made_entry("c", (0.6, 0.8, 1.2)))
-    assert "claimed at 95 %: a < c; the rest is not separable" in " ".join(shown(made_comparison(*chain), 200).split())
+    assert "Proved with 95 % confidence: a < c; the rest is not separable" in " ".join(shown(made_comparison(*chain), 200).split())
 
 
 def test_one_source_and_no_noise_floor_leave_whole_sentences():
     words = " ".join(shown(made_comparison(FOUR[0], floor=None), 200).split())
-    assert "There is one source, so there is no order." in words
+    assert words.startswith("late.h5 differs from the reference: W1 is at least 0.31250, with 95 % confidence.")
     assert "Noise floor" not in words
 
 
 def test_what_is_missing_is_named():
     words = shown(made_comparison(*FOUR[:2], left_out=("x", "y"), interrupted=True))
-    assert "There is no result of x, y." in words
+    assert "No result for x, y." in words
     assert "interrupted" in words
 
 
@@ -123,7 +124,7 @@ def test_markdown_is_a_table_with_a_row_for_each_and_the_sentences():
     assert len({len(row.replace("\\|", "").split("|")) for row in rows}) == 1
     assert "odd\\|name\\_" in told
     assert "| 1 | late.h5 | 0.4375 | 0.3125 to 1.000 | 0.8750 (exact) |" in told
-    assert "Order of the distributions, claimed at 95 %: late.h5 \\< middle.h5 \\<" in told
+    assert "**Proved order, nearest first, with 95 % confidence: late.h5 \\< middle.h5 \\<" in told
     assert told.endswith("\n")
 
 
@@ -141,7 +142,7 @@ def test_comma_separated_values_have_full_precision_and_nothing_where_there_is_n
 
 def test_the_document_says_the_same():
     comparison = made_comparison(*FOUR)
-    document = json.loads(text(ComparisonDocument.of(comparison)))
+    document = json.loads(document_text(comparison, command="compare"))
     assert (document["schema_version"], document["command"]) == ("1", "compare")
     assert [entry["name"] for entry in document["ranking"]] == [entry.name for entry in comparison.ranking]
     assert [(entry["first_place"], entry["last_place"]) for entry in document["ranking"]] == [(1, 1), (2, 3), (2, 3), (4, 4)]

@@ -1,18 +1,28 @@
 """The JSON document that scripts rely on."""
 
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from tests.comparisons import made_comparison, made_entry
+from wdist.estimation.verification import Check, Verification
+from wdist.gan.files import Measured
+from wdist.gan.settings import GanSettings
+from wdist.gan.training import GanResult
+from wdist.gates.baseline import Recorded
+from wdist.gates.gate import judged
+from wdist.gates.rules import Interval, Maximum, NoWorse
 from wdist.report.documents.document import text
-from wdist.report.documents.estimate import EstimateDocument
-from wdist.report.documents.schemas import schema
+from wdist.report.documents.forms import document as document_of
+from wdist.report.documents.forms import document_text
+from wdist.report.documents.schemas import COMMANDS, model, schema
 
 
 @pytest.fixture
 def document(estimate):
-    return json.loads(text(EstimateDocument.of(estimate)))
+    return json.loads(document_text(estimate, command="estimate"))
 
 
 def test_the_headline_keys_are_those_that_are_promised(document):
@@ -37,7 +47,7 @@ def test_tightness_is_the_held_out_estimate_over_the_truth(document):
 
 
 def test_what_is_not_a_number_becomes_null(estimate_of, critic_of):
-    document = text(EstimateDocument.of(estimate_of(critic=critic_of(upper=float("nan")), truth=None)))
+    document = document_text(estimate_of(critic=critic_of(upper=float("nan")), truth=None), command="estimate")
     parsed = json.loads(document)
     assert parsed["samples"]["upper"] is None
     assert parsed["truth"] is None
@@ -46,7 +56,7 @@ def test_what_is_not_a_number_becomes_null(estimate_of, critic_of):
 
 
 def test_warnings_are_in_the_document(estimate_of):
-    assert json.loads(text(EstimateDocument.of(estimate_of(warnings=("A and B are the same file",)))))["warnings"] == [
+    assert json.loads(document_text(estimate_of(warnings=("A and B are the same file",)), command="estimate"))["warnings"] == [
         "A and B are the same file"
     ]
 
@@ -54,16 +64,16 @@ def test_warnings_are_in_the_document(estimate_of):
 def test_the_document_obeys_the_published_schema(document):
     published = json.loads(schema())
     assert set(published["required"]) == set(document)
-    EstimateDocument.model_validate(document)
+    model("estimate").model_validate(document)
 
 
 def test_a_document_with_an_unknown_key_is_refused(document):
     with pytest.raises(ValidationError):
-        EstimateDocument.model_validate({**document, "surprise": 1})
+        model("estimate").model_validate({**document, "surprise": 1})
 
 
 def test_a_comparison_keeps_what_is_no_bound_apart_and_every_seed(comparison):
-    document = json.loads(text(EstimateDocument.of(comparison)))
+    document = json.loads(document_text(comparison, command="estimate"))
     assert document["comparison"] is True
     critics = {critic["name"]: critic for critic in document["baselines"]}
     free = critics["adversarial-lipschitz"]
@@ -81,7 +91,7 @@ def test_the_schema_says_that_a_raw_value_is_no_bound():
 
 
 def test_the_result_keeps_the_tightest_ends_and_the_critic_its_own(auto):
-    document = json.loads(text(EstimateDocument.of(auto)))
+    document = json.loads(document_text(auto, command="estimate"))
     assert document["samples"]["lower_method"] == "c-transform of the optimal potentials"
     assert document["samples"]["lower"] == 1.00876
     assert document["critic"]["samples"]["lower"] == 0.98765
@@ -91,9 +101,148 @@ def test_the_result_keeps_the_tightest_ends_and_the_critic_its_own(auto):
 
 
 def test_what_was_tried_is_in_the_document_in_the_order_of_the_trials(auto, document):
-    tried = json.loads(text(EstimateDocument.of(auto)))["critic"]["tried"]
+    tried = json.loads(document_text(auto, command="estimate"))["critic"]["tried"]
     assert [attempt["name"] for attempt in tried] == ["mean-difference", "groupsort-bjorck", "cones", "single-cone"]
     assert [attempt["chosen"] for attempt in tried] == [False, False, True, False]
     assert tried[2] == {"name": "cones", "validation": 0.9861, "seconds": 4.2, "steps": 1033, "chosen": True}
     assert document["critic"]["tried"] == []
     assert (document["tolerance"], document["closed"]) == (None, False)
+
+
+SOURCE = "address kind event_shape count dtype scale offset units bounds dropped notes digest"
+SAMPLES = "lower lower_method upper exact upper_method gap relative_gap n_a n_b"
+POPULATION = "estimate lower upper upper_method confidence jointly_with method n_a n_b"
+ENVIRONMENT = "wdist python torch platform device threads precision"
+CRITIC = (
+    "name title lipschitz_bound certified steps seconds parameters samples tried bound_by_construction raw_value largest_slope "
+    "repeats training_value converged interrupted settings layers history"
+)
+ESTIMATE = (
+    "schema_version command samples population truth tightness tolerance closed critic baselines comparison metric features a b "
+    "seed converged interrupted seconds environment warnings"
+)
+ENTRY = "name source samples population critic interrupted seconds"
+KEYS = {
+    "estimate": {
+        "": ESTIMATE,
+        "a": SOURCE,
+        "b": SOURCE,
+        "samples": SAMPLES,
+        "population": POPULATION,
+        "environment": ENVIRONMENT,
+        "critic": CRITIC,
+        "critic.samples": SAMPLES,
+        "critic.layers": "layer bound method",
+        "critic.history": "step seconds training validation",
+        "critic.repeats": "seeds estimates estimate_mean estimate_deviation lowers lower_mean lower_deviation",
+        "baselines": f"{CRITIC} population",
+        "baselines.population": POPULATION,
+    },
+    "compare": {
+        "": "schema_version command reference ranking noise_floor population_order samples_order separations slope confidence "
+        "results bounds metric features seed left_out interrupted seconds environment warnings",
+        "reference": SOURCE,
+        "ranking": f"{ENTRY} first_place last_place",
+        "ranking.source": SOURCE,
+        "ranking.critic": CRITIC,
+        "ranking.population": POPULATION,
+        "noise_floor": ENTRY,
+        "population_order": "claims groups",
+        "population_order.claims": "nearer farther",
+        "samples_order": "claims groups",
+        "separations": "nearer farther times samples reason",
+    },
+    "gate": {
+        "": f"{ESTIMATE} verdict reason what_would_decide on verdict_confidence rules recorded repeatable",
+        "a": SOURCE,
+        "rules": "asked limit tolerance passes_within fails_above verdict reason what_would_decide",
+        "recorded": "document command source population samples",
+        "recorded.population": "lower upper confidence",
+    },
+    "gan": {
+        "": "schema_version command settings event_shape steps seconds interrupted resumed_at compared measured generator exported "
+        "sheet checkpoints environment",
+        "settings": "data critic latent width critic_width critic_steps batch_size learning_rate critic_learning_rate seed",
+        "measured": "step lower",
+        "environment": ENVIRONMENT,
+    },
+    "verify": {
+        "": "schema_version command critic ok lipschitz_bound claimed_lipschitz_bound lower claimed_lower population_lower "
+        "claimed_population_lower confidence a b findings",
+        "findings": "what ok detail",
+    },
+}
+"""Every object of every document, in the order of its keys: what scripts rely on."""
+
+
+@pytest.fixture
+def documents(comparison, estimate_of):
+    """A document of each command, of results made by hand; some of their numbers are none."""
+    ranked = made_comparison(
+        made_entry("a", (0.3, 0.4, 1.0), (0.9, 0.9)), made_entry("b", (1.2, 1.4, 1.9)), made_entry("c", (1.3, 1.5, None), (1, None))
+    )
+    before = Interval(on="population", lower=0.4, upper=0.5, confidence=0.95)
+    recorded = Recorded(
+        document="last.json",
+        command="gate",
+        source="x",
+        reference={},
+        metric="l2",
+        features=None,
+        population=before,
+        samples=before,
+    )
+    rules = (Maximum(value=1.2), NoWorse(before=before, tolerance=0.05))
+    trained = GanResult(
+        settings=GanSettings(data="images"), folder=Path("run"), event_shape=(1, 8, 8), steps=3, seconds=1.0, interrupted=False,
+        resumed_at=None, generator="g", exported=None, sheet=Path("run/s.png"), compared=5, checkpoints=("x",),
+        measured=(Measured(step=1, lower=None), Measured(step=2, lower=0.3)), environment=comparison.environment,
+    )  # fmt: skip
+    verified = Verification(
+        findings=(Check(what="weights", ok=True, detail="same"),), a="a", b="b", lipschitz_bound=1.0, claimed_lipschitz_bound=1.0,
+        lower=0.2, claimed_lower=0.2, population_lower=float("nan"), claimed_population_lower=0.1, confidence=0.95, endless=False,
+    )  # fmt: skip
+    return {
+        "estimate": document_of(comparison, "estimate"),
+        "compare": document_of(ranked, "compare"),
+        "gate": document_of(judged(estimate_of(), rules, on="population", recorded=recorded), "gate"),
+        "gan": document_of(trained, "gan"),
+        "verify": document_of(verified, "verify", critic="critic.safetensors"),
+    }
+
+
+@pytest.mark.parametrize(("command", "place"), [(command, place) for command, places in KEYS.items() for place in places])
+def test_every_object_keeps_its_keys(documents, command, place):
+    found = documents[command]
+    for key in place.split(".") if place else ():
+        found = found[key]
+        found = found[0] if isinstance(found, list) else found
+    assert list(found) == KEYS[command][place].split()
+
+
+@pytest.mark.parametrize("command", KEYS)
+def test_every_document_obeys_its_schema_and_holds_nothing_but_json(documents, command):
+    document = json.loads(text(documents[command]))
+    assert document == json.loads(model(command).model_validate(document).model_dump_json())
+    assert set(json.loads(schema(command))["required"]) == set(document)
+
+
+def test_a_number_that_is_none_is_null(documents):
+    assert documents["verify"]["population_lower"] is None
+    assert documents["gan"]["measured"][0]["lower"] is None
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_that_promises_a_schema_has_one(command):
+    assert json.loads(schema(command))["properties"]["command"]
+
+
+@pytest.mark.parametrize(
+    ("definition", "key"), [("SamplesDocument", "lower"), ("AttemptDocument", "validation"), ("Repeats", "seeds")]
+)
+def test_descriptions_come_from_the_results_and_are_worded_for_json(definition, key):
+    definitions = json.loads(schema())["$defs"]
+    (found,) = (facts for name, facts in definitions.items() if name.startswith(definition))
+    words = found["properties"][key]["description"]
+    assert len(words) > 10
+    assert not {"None", "True", "``"} & set(words.replace("``", " `` ").split())

@@ -1,12 +1,13 @@
 """What is seen while critics train."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from wdist.report.terminal.progress import LiveDisplay, PlainDisplay, QuietDisplay, curve, display_on
-from wdist.training.observer import CriticFinished, CriticStarted, Progress, SamplesBounded, Stage
+from wdist.report.terminal.progress import LiveDisplay, PlainDisplay, QuietDisplay, TotalTime, curve, display_on
+from wdist.training.observer import CriticFinished, CriticStarted, Progress, SamplesBounded, Stage, StageProgress
 
 
 def events(steps=200):
@@ -79,7 +80,7 @@ def test_on_a_terminal_step_rate_time_left_bound_and_curve_are_shown():
     plain = io.StringIO()
     Console(file=plain, width=80).print(display.__rich__())
     text = plain.getvalue()
-    for part in ("groupsort-bjorck", "1 of 2", "step 148", "50 steps/s", "left", "validation value", "best", "█", "▁"):
+    for part in ("groupsort-bjorck", "1 of 2", "step 148", "50 steps/s", "elapsed", "validation value", "best", "█", "▁"):
         assert part in text
     assert max(len(line) for line in text.splitlines()) <= 80
 
@@ -108,34 +109,84 @@ def test_of_many_critics_that_are_done_only_the_last_few_take_room():
     stream = io.StringIO()
     Console(file=stream, width=80).print(display)
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 7 + 2
     assert "24 before" in lines[0]
-    assert "critic-29" in lines[-1]
+    assert "critic-29" in lines[-3]
 
 
-def test_the_ends_are_told_whenever_the_gap_has_narrowed_by_a_fifth():
+def test_the_bounds_for_the_samples_are_shown_in_a_log_and_on_a_terminal():
+    event = SamplesBounded(lower=1.0, upper=1.1)
     stream = io.StringIO()
-    display = PlainDisplay(console_on(stream, terminal=False))
-    for lower, upper in ((0.5, None), (0.5, 1.0), (0.55, 1.0), (0.8, 1.0), (0.8, 0.99), (0.97, 0.99)):
-        display.notify(SamplesBounded(lower=lower, upper=upper))
-    assert stream.getvalue().splitlines() == [
-        "samples: 0.5000 <= W1 <= 1.000, gap 50.0 %",
-        "samples: 0.8000 <= W1 <= 1.000, gap 20.0 %",
-        "samples: 0.9699 <= W1 <= 0.9900, gap 2.0 %",
-    ]
-
-
-def test_on_a_terminal_both_ends_are_seen_closing_in_whatever_is_being_done():
+    PlainDisplay(console_on(stream, terminal=False)).notify(event)
+    assert stream.getvalue() == "samples: 1.000 <= W1 <= 1.101, gap 9.1 %\n"
     display = LiveDisplay(console_on(io.StringIO(), terminal=True))
-    for lower, upper in ((0.0, None), (0.2, 2.0), (0.9, 1.5), (1.0, 1.1)):
-        display.notify(SamplesBounded(lower=lower, upper=upper))
+    display.notify(event)
     display.notify(Stage(what="exact transport"))
+    assert "samples: 1.000 <= W1 <= 1.101, gap 9.1 %" in drawn(display)
+
+
+def drawn(display, width=80):
     plain = io.StringIO()
-    Console(file=plain, width=80).print(display.__rich__())
-    text = plain.getvalue()
-    assert "samples: 1.000 <= W1 <= 1.101, gap 9.1 %" in text
-    assert text.splitlines()[-1].startswith("█▄▂")
-    assert max(len(line) for line in text.splitlines()) <= 80
+    Console(file=plain, width=width).print(display)
+    return plain.getvalue()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that a test moves."""
+    now = SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr("wdist.report.terminal.progress.time", SimpleNamespace(perf_counter=lambda: now.seconds))
+    return now
+
+
+def test_the_time_left_is_that_of_the_whole_command(clock):
+    left = TotalTime()
+    assert (left.left, str(left)) == (None, "0.0 s elapsed")
+    left.notify(Stage(what="reading", expected=4.0, after=60.0))
+    assert left.left == 64
+    clock.seconds += 1
+    left.notify(StageProgress(fraction=0.5))
+    assert left.left == 61, "as much of the stage is left as is done, and all that follows"
+    clock.seconds += 1
+    left.notify(CriticStarted(critic="c", position=1, critics=2, budget="9 s", expected=20.0, after=40.0))
+    clock.seconds += 5
+    assert left.left == 55
+    left.notify(Progress(critic="c", step=10, fraction=0.25, seconds=6, training=1, validation=1, best=1))
+    assert left.left == 18 + 40
+    assert left.fraction == pytest.approx(7 / 65)
+    assert str(left) == "about 58 s left"
+    clock.seconds += 1000
+    assert left.left == 40, "what follows is never forgotten"
+
+
+def test_without_a_forecast_only_the_elapsed_time_is_shown(clock):
+    left = TotalTime()
+    left.notify(CriticStarted(critic="c", position=1, critics=2, budget="9 s", expected=20.0))
+    clock.seconds += 65
+    left.notify(Progress(critic="c", step=10, fraction=0.25, seconds=6, training=1, validation=1, best=1))
+    assert (left.left, left.fraction, str(left)) == (None, None, "1 min 05 s elapsed")
+
+
+@pytest.mark.parametrize("width", [45, 80, 120])
+def test_one_bar_shows_the_whole_command_at_any_width(clock, width):
+    display = LiveDisplay(Console(file=io.StringIO(), width=width))
+    display.notify(
+        CriticStarted(critic="a-critic-with-a-long-name", position=1, critics=2, budget="200 steps", expected=20, after=40)
+    )
+    clock.seconds += 10
+    display.notify(Progress(critic="c", step=1234, fraction=0.5, seconds=10, training=1, validation=1.23456, best=1.23456))
+    lines = drawn(display, width).splitlines()
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= width
+    assert "17% about 50 s left" in lines[-1]
+
+
+def test_a_closed_form_has_no_best_validation_value():
+    stream = io.StringIO()
+    PlainDisplay(console_on(stream, terminal=False)).notify(
+        CriticFinished(critic="mean-difference", steps=0, seconds=0.1, best=None, interrupted=False)
+    )
+    assert stream.getvalue() == "mean-difference: done, 0.1 s\n"
 
 
 def test_a_run_of_less_than_a_second_takes_two_lines():

@@ -17,22 +17,18 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleOptions, RenderableType
 
-NARROWEST = 72
-"""Columns that tables need; a narrower terminal wraps its lines."""
-
-
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""All but tab and line feed."""
+"""Control characters except tab and line feed."""
 
 
 class _StreamConsole(Console):
-    """A console that leaves a reader who went away (``| head``) to the command instead of ending the process itself."""
+    """A console that lets the command handle a reader who went away (``| head``) instead of ending the process."""
 
     def on_broken_pipe(self) -> None:
         raise
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """Without the control characters of names, which could steer the terminal."""
+        """Replaces control characters in names, which could steer the terminal."""
         for segment in super().render(renderable, options):
             if segment.control is None and _CONTROL.search(segment.text):
                 segment = segment._replace(text=_CONTROL.sub("\N{REPLACEMENT CHARACTER}", segment.text))
@@ -40,21 +36,18 @@ class _StreamConsole(Console):
 
 
 def result_console() -> Console:
-    """For stdout: as wide as the terminal; 80 columns (or ``COLUMNS``) and no colours where there is none."""
+    """Console on stdout: as wide as the terminal; 80 columns (or ``COLUMNS``) and no colours elsewhere."""
     return _stream_console(sys.stdout)
 
 
 def notes_console() -> Console:
-    """For stderr, in the same manner."""
+    """Console on stderr, likewise."""
     return _stream_console(sys.stderr)
 
 
 def _stream_console(stream: TextIO) -> Console:
     width = None if stream.isatty() else _columns()
-    console = _StreamConsole(file=stream, width=width, highlight=False, markup=False, emoji=False)
-    if console.width < NARROWEST:
-        console = _StreamConsole(file=stream, width=NARROWEST, highlight=False, markup=False, emoji=False)
-    return console
+    return _StreamConsole(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def _columns() -> int:
@@ -84,5 +77,5 @@ def _say(kind: str, style: str, sentence: str) -> None:
 
 
 def printable(text: str) -> str:
-    """The same text with control characters written out, so that a file name cannot steer the terminal."""
+    """Writes control characters out, so that a file name cannot steer the terminal."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

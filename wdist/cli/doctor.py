@@ -1,4 +1,4 @@
-"""``wdist doctor``: this machine, as far as it matters here."""
+"""``wdist doctor``: checks that this machine has what wdist needs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import platform
 import sys
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Annotated
 
-from wdist.cli import options as opt
+from wdist.cli.expansion import expanded
+from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.environment import package_version
 from wdist.errors import ExitStatus
 
@@ -31,46 +33,31 @@ class Check:
 
     what: str
     ok: bool
-    found: str
     needed: bool = True
-    """Whether wdist cannot do its work without it."""
+    """wdist cannot work without it."""
+    found: str
 
 
-def command(json: opt.Json = False, debug: opt.Debug = False) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """State of this machine."""
+
+    ok: bool
+    """Nothing that wdist needs is missing or broken."""
+    checks: tuple[Check, ...]
+
+
+@expanded
+def command(outputs: Annotated[Outputs, OutputOptions("doctor")]) -> int:
     """Report on this machine: Python, torch, device, threads, memory, optional extras.
 
-    Exit status 2 when something that wdist needs is missing or broken.
+    Exit status 2 if something that wdist needs is missing or broken.
     """
-    from wdist.cli.console import result_console
-
-    checks = _checks()
-    if json:
-        import json as json_format
-
-        lines = [{"what": check.what, "ok": check.ok, "needed": check.needed, "found": check.found} for check in checks]
-        document = {"schema_version": "1", "command": "doctor", "ok": _healthy(checks), "checks": lines}
-        print(json_format.dumps(document, indent=2))
-    else:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True)
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column(overflow="fold")
-        for check in checks:
-            sign = (
-                Text("ok", style="green")
-                if check.ok
-                else Text("NO" if check.needed else "no", style="red" if check.needed else "dim")
-            )
-            table.add_row(sign, check.what, Text(check.found))
-        result_console().print(table)
-    return ExitStatus.DONE if _healthy(checks) else ExitStatus.BAD_INPUT
-
-
-def _healthy(checks: list[Check]) -> bool:
-    return all(check.ok for check in checks if check.needed)
+    outputs.check()
+    checks = tuple(_checks())
+    diagnosis = Diagnosis(ok=all(check.ok for check in checks if check.needed), checks=checks)
+    outputs.deliver(diagnosis)
+    return ExitStatus.DONE if diagnosis.ok else ExitStatus.BAD_INPUT
 
 
 def _checks() -> list[Check]:
@@ -106,7 +93,7 @@ def _torchvision_check() -> Check:
 
         import_torchvision()
     except Exception as error:
-        # One that was built for another torch raises all kinds of errors at its import.
+        # A torchvision built for another torch raises all kinds of errors when it is imported.
         remedy = f"only torchvision: addresses need it; install the one made for torch {_version('torch')}"
         return Check(what="torchvision", ok=False, found=f"cannot be imported ({_short(error)}); {remedy}", needed=False)
     return Check(what="torchvision", ok=True, found=_version("torchvision"), needed=False)
@@ -116,9 +103,9 @@ def _memory_check() -> Check:
     try:
         from wdist.data.memory import free_memory, size_text
     except Exception as error:
-        return Check(what="memory", ok=False, found=f"cannot be asked ({_short(error)}); pip install psutil")
+        return Check(what="memory", ok=False, found=f"cannot be measured ({_short(error)}); pip install psutil")
     free = free_memory()
-    return Check(what="memory", ok=True, found=f"{size_text(free)} free; larger files than half of that are streamed")
+    return Check(what="memory", ok=True, found=f"{size_text(free)} free; files larger than half of that are streamed")
 
 
 def _import_check(module: str, package: str) -> Check:
@@ -133,7 +120,7 @@ def _optional_check(module: str, package: str, purpose: str, remedy: str) -> Che
     try:
         import_module(module)
     except Exception:
-        return Check(what=package, ok=False, found=f"not there; only needed for {purpose}: {remedy}", needed=False)
+        return Check(what=package, ok=False, found=f"not installed; needed only for {purpose}: {remedy}", needed=False)
     return Check(what=package, ok=True, found=f"{_version(package)}, for {purpose}", needed=False)
 
 

@@ -1,23 +1,38 @@
 """``wdist estimate A B``."""
 
+from typing import Annotated, Any
+
 from wdist.cli import options as opt
-from wdist.cli.delivery import Delivery
 from wdist.cli.expansion import expanded
-from wdist.cli.request import Request, SourceOptions
+from wdist.cli.outputs import OutputOptions, Outputs
+from wdist.errors import ExitStatus
 
 
 @expanded
-def command(a: opt.AddressA, b: opt.AddressB, request: Request, sources: SourceOptions, delivery: Delivery) -> int:
-    """Bound W1 between two sample sets, and between what they were drawn from.
+def command(
+    a: opt.AddressA,
+    b: opt.AddressB,
+    flags: opt.ComparedCritics,
+    sources: opt.SourceOptions,
+    outputs: Annotated[Outputs, OutputOptions("estimate")],
+) -> int:
+    """Bound W1 between two sample sets, and between the distributions that they were drawn from.
 
     Example: wdist estimate a.h5 b.h5 --budget 1m -o result.json --plot result.png
     """
-    from wdist.cli.console import notes_console
-    from wdist.report.terminal.progress import display_on
-    from wdist.training.observer import Stage
+    options = flags.validated(sources.access())
+    outputs.check(inputs=(a, b))
+    with outputs.observer() as observer:
+        from wdist.estimation.estimate import run_estimate
 
-    delivery.check(inputs=(a, b))
-    with display_on(notes_console(), quiet=delivery.quiet) as observer:
-        observer.notify(Stage(what="opening the sources"))
-        result = request.estimate(a, b, access=sources.access(), observer=observer)
-    return delivery.deliver(result)
+        result = run_estimate(a, b, options, observer=observer)
+    return delivered(outputs, result)
+
+
+def delivered(outputs: Outputs, result: Any) -> ExitStatus:
+    """Delivers an estimate and returns the exit status of the command."""
+    notes = ["interrupted; the bounds are proved all the same"] if result.interrupted else []
+    outputs.deliver(result, warnings=result.warnings, notes=notes)
+    if result.interrupted:
+        return ExitStatus.INTERRUPTED
+    return ExitStatus.DONE if result.tolerance is None or result.closed else ExitStatus.NOT_CERTIFIED

@@ -1,51 +1,86 @@
-"""Groups of options: a command takes a dataclass, and the command line shows its fields."""
+"""Groups of options: a command takes one object, and the command line shows its options."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import MISSING, Field, fields, is_dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
-from typing import Any, get_type_hints
+from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hints
+
+
+class Group(Protocol):
+    """Options that a command takes as one object: stands in ``Annotated[Class, group]``."""
+
+    def parameters(self) -> Sequence[inspect.Parameter]:
+        """The options, as keyword-only parameters that typer understands."""
+        ...
+
+    def made(self, **values: Any) -> Any:
+        """The object, from the values of the options.
+
+        Raises:
+            UsageError: they make no sense together.
+        """
+        ...
 
 
 def expanded(command: Callable[..., int]) -> Callable[..., int]:
-    """The same command with each parameter whose type is a dataclass replaced by the fields of that dataclass.
+    """Replaces each parameter of a command that stands for a group of options by those options.
 
-    So options that several commands share are declared once, with their defaults, and arrive together; what the dataclass refuses
-    when it is made is refused before the command begins.
+    So options that several commands share are declared once, with their defaults, and arrive together; what a group refuses is
+    refused before the command begins.
 
     Arguments:
-        command: its dataclasses have fields that typer understands, all with plain defaults.
+        command: annotated with dataclasses, whose fields are options, or with ``Annotated[Class, group]``.
     """
     signature = inspect.signature(command, eval_str=True)
-    groups: dict[str, Any] = {
-        name: parameter.annotation for name, parameter in signature.parameters.items() if is_dataclass(parameter.annotation)
-    }
-    parameters = []
+    groups: dict[str, Group] = {}
+    parameters: list[inspect.Parameter] = []
     for name, parameter in signature.parameters.items():
-        parameters += _parameters_of(groups[name]) if name in groups else [_by_name(parameter)]
+        group = _group(parameter.annotation)
+        if group is None:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        else:
+            groups[name] = group
+            parameters += group.parameters()
 
     @wraps(command)
-    def with_fields(**values: Any) -> int:
-        made = {name: group(**{each.name: values.pop(each.name) for each in fields(group)}) for name, group in groups.items()}
+    def with_options(**values: Any) -> int:
+        made = {
+            name: group.made(**{each.name: values.pop(each.name) for each in group.parameters()}) for name, group in groups.items()
+        }
         return command(**values, **made)
 
-    with_fields.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    return with_fields
+    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return with_options
 
 
-def _parameters_of(group: Any) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return [
-        inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=_default(each), annotation=hints[each.name])
-        for each in fields(group)
-    ]
+def _group(annotation: Any) -> Group | None:
+    if is_dataclass(annotation):
+        return _Fields(annotation)
+    if get_origin(annotation) is Annotated:
+        return next((each for each in get_args(annotation)[1:] if hasattr(each, "parameters") and hasattr(each, "made")), None)
+    return None
 
 
-def _default(field: Field[Any]) -> Any:
-    return inspect.Parameter.empty if field.default is MISSING else field.default
+class _Fields:
+    """The fields of a dataclass as options."""
 
+    def __init__(self, group: Any) -> None:
+        self._group = group
 
-def _by_name(parameter: inspect.Parameter) -> inspect.Parameter:
-    return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+    def parameters(self) -> list[inspect.Parameter]:
+        hints = get_type_hints(self._group, include_extras=True)
+        return [
+            inspect.Parameter(
+                each.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if each.default is MISSING else each.default,
+                annotation=hints[each.name],
+            )
+            for each in fields(self._group)
+        ]
+
+    def made(self, **values: Any) -> Any:
+        return self._group(**values)

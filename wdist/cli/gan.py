@@ -11,88 +11,71 @@ import typer
 
 from wdist.cli import options as opt
 from wdist.cli.expansion import expanded
+from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
     from wdist.gan.training import Checkpoint, GanResult
 
-app = typer.Typer(help="Train a generator of images, for wdist estimate and its siblings to judge.", no_args_is_help=True)
+app = typer.Typer(help="Train generators of images that the other commands can judge.", no_args_is_help=True)
 
-_TRAINING, _SIZES, _OUTPUT = "Training", "Networks", "Output"
+_TRAINING, _SIZES = "Training", "Networks"
 
 
 @app.callback()
 def gan() -> None:
-    """Train a generator of images, for wdist estimate and its siblings to judge."""
+    """Train generators of images that the other commands can judge."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class GanRequest:
-    """What is trained on which images, and for how long; the critic, or the resumed state, decides what is left out."""
+class GanFlags:
+    """Options of a training; the critic, or the resumed state, decides those that are left out."""
 
     data: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Images in [0, 1] to learn from: torchvision:MNIST?split=train, images/, a.h5, ..."),
     ] = None
-    resume: Annotated[bool, typer.Option("--resume", metavar="", help="Go on with the training in DIR, to more steps.")] = False
-    steps: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, rich_help_panel=_TRAINING, help="Steps of the generator, all in all. Default: 4000."),
-    ] = None
-    budget: Annotated[
-        str | None, typer.Option(metavar="TIME", rich_help_panel=_TRAINING, help="Train for this long instead: 45s, 2m, 1h.")
-    ] = None
-    batch_size: Annotated[
-        int | None,
-        typer.Option(metavar="N", rich_help_panel=_TRAINING, help="Images of each side in one step. Default: 64."),
-    ] = None
+    resume: Annotated[bool, typer.Option("--resume", metavar="", help="Continue the training in DIR, to more steps.")] = False
+    steps: Annotated[int | None, opt.option(_TRAINING, "N", "Steps of the generator in total. Default: 4000.", min=1)] = None
+    budget: Annotated[str | None, opt.option(_TRAINING, "TIME", "Training time, instead of --steps: 45s, 2m, 1h.")] = None
+    batch_size: Annotated[int | None, opt.option(_TRAINING, "N", "Images of each side in one step. Default: 64.")] = None
     learning_rate: Annotated[
-        float | None, typer.Option(metavar="X", rich_help_panel=_TRAINING, help="Of the generator. Default: what suits the critic.")
+        float | None, opt.option(_TRAINING, "X", "Learning rate of the generator. Default: what suits the critic.")
     ] = None
     critic_learning_rate: Annotated[
-        float | None, typer.Option(metavar="X", rich_help_panel=_TRAINING, help="Of the critic, likewise.")
+        float | None, opt.option(_TRAINING, "X", "Learning rate of the critic. Default: what suits it.")
     ] = None
     seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=0, callback=opt.check_seed, rich_help_panel=_TRAINING, help="Of every random choice. Default: 0."
-        ),
+        int | None, opt.option(_TRAINING, "N", "Seed of every random choice. Default: 0.", min=0, callback=opt.check_seed)
     ] = None
     device: opt.Device = "auto"
     critic: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            rich_help_panel=_SIZES,
-            help="What the generator plays against: groupsort-conv (the default) or groupsort, which prove a lower bound as they "
-            "go; gradient-penalty or weight-clipping, which prove none.",
+        opt.option(
+            _SIZES,
+            "NAME",
+            "Critic that the generator plays against: groupsort-conv (the default) or groupsort, which prove a lower "
+            "bound during training, or gradient-penalty or weight-clipping, which prove none.",
         ),
     ] = None
-    latent: Annotated[
-        int | None, typer.Option(metavar="N", rich_help_panel=_SIZES, help="Size of the latent vector. Default: 64.")
-    ] = None
+    latent: Annotated[int | None, opt.option(_SIZES, "N", "Size of the latent vector. Default: 64.")] = None
     width: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", rich_help_panel=_SIZES, help="Channels of the generator's first convolution. Default: 32; papers: 128."
-        ),
+        int | None, opt.option(_SIZES, "N", "Channels of the generator's first convolution. Default: 32; papers: 128.")
     ] = None
     critic_width: Annotated[
-        int | None,
-        typer.Option(metavar="N", rich_help_panel=_SIZES, help="Units of the critic's dense layers. Default: 256; papers: 1024."),
+        int | None, opt.option(_SIZES, "N", "Units of the critic's dense layers. Default: 256; papers: 1024.")
     ] = None
     critic_steps: Annotated[
-        int | None,
-        typer.Option(metavar="N", rich_help_panel=_SIZES, help="Of the critic for one of the generator. Default: what suits it."),
+        int | None, opt.option(_SIZES, "N", "Steps of the critic for each step of the generator. Default: what suits it.")
     ] = None
     download: opt.Download = False
     trust: opt.Trust = False
 
     def train(self, folder: Path, observer: Callable[[Checkpoint], None]) -> GanResult:
-        """The one call of the library.
+        """Calls the library.
 
         Raises:
-            UsageError: there is nothing to train on, or the budget is no length of time.
+            UsageError: there are no images to train on, or the budget is not a length of time.
         """
         from wdist.data.access import Access
         from wdist.gan.settings import GanSettings
@@ -120,43 +103,22 @@ class GanRequest:
 @expanded
 def train(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for checkpoints, samples and state.")],
-    request: GanRequest,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    debug: opt.Debug = False,
+    request: GanFlags,
+    outputs: Annotated[Outputs, OutputOptions("gan", files=False)],
 ) -> int:
     """Train a Wasserstein GAN and leave checkpoints that every command reads as a source.
 
-    Ctrl-C saves the state; --resume goes on from it, to the same digits as without a break.
+    Ctrl-C saves the state; --resume continues from it and gives the same digits as an uninterrupted training.
 
     Example: wdist gan train --data torchvision:MNIST?split=train -o run --steps 2000
     """
-    result = request.train(output, (lambda checkpoint: None) if quiet else _tell)
-    _print(result, json=json)
+    result = request.train(output, (lambda checkpoint: None) if outputs.quiet else _report)
+    outputs.deliver(result)
     return ExitStatus.INTERRUPTED if result.interrupted else ExitStatus.DONE
 
 
-def _tell(checkpoint: Checkpoint) -> None:
+def _report(checkpoint: Checkpoint) -> None:
     from wdist.cli.console import notes_console
     from wdist.report.terminal.gan import line
 
     notes_console().print(line(checkpoint), soft_wrap=True)
-
-
-def _print(result: GanResult, *, json: bool) -> None:
-    import sys
-
-    if json:
-        from wdist.report.documents.document import text
-        from wdist.report.documents.gan import GanDocument
-
-        sys.stdout.write(text(GanDocument.of(result)))
-    else:
-        from wdist.cli.console import result_console
-        from wdist.report.terminal.gan import addresses, rendered_gan
-
-        console = result_console()
-        console.print(rendered_gan(result))
-        console.print()
-        console.print(addresses(result), soft_wrap=True)
-    sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The ``wdist`` command: its subcommands, and the one place where errors become sentences and exit statuses."""
+"""The ``wdist`` command: its subcommands, and the one place where signals and errors become sentences and exit statuses."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from wdist.cli import compare, doctor, estimate, gan, gate, guide, inspect, sche
 from wdist.environment import package_version
 from wdist.errors import ExitStatus, WdistError
 
-# Read when torch is first imported. Threads that spin while they wait make a step ten times slower as soon as another process
-# wants a core too, and sleeping ones cost next to nothing on an idle machine.
+# Read when torch is first imported. Threads that spin while they wait slow a step down tenfold once another process wants a core.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
@@ -68,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Arguments:
-        arguments: what stands behind ``wdist``; by default those of this process.
+        arguments: those after ``wdist``; by default those of this process.
 
     Returns:
         The exit status, an :class:`~wdist.errors.ExitStatus`.
@@ -77,17 +76,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _open_closed_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _main(arguments)
+        with _sigterm_as_ctrl_c():
+            return _main(arguments)
     except KeyboardInterrupt:
         if process_is_ours:
             # Ctrl-C once more, while the interpreter ends, would show a traceback and change the exit status.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _complain("interrupted before the result was there")
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+        _complain("interrupted before there was a result")
         return ExitStatus.INTERRUPTED
 
 
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Lets a time limit that ends the process keep what is proved, as Ctrl-C does."""
+    try:
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    except ValueError:  # only the main thread receives signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _open_closed_streams() -> None:
-    """Points streams that the caller closed (``2>&-``) nowhere, and takes their numbers, which a data file would get else."""
+    """Points streams that the caller closed (``2>&-``) nowhere, so that no data file gets their descriptors."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
@@ -120,7 +135,7 @@ def _main(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # A terminal that lacks a character shows a question mark; that is no reason to lose a result.
+            # A terminal that lacks a character shows a question mark instead of losing the result.
             stream.reconfigure(errors="replace")
     returned = app(arguments, prog_name="wdist", standalone_mode=False)
     if returned == ExitStatus.INTERRUPTED and not isinstance(returned, ExitStatus):
@@ -152,9 +167,9 @@ def _explain(error: Exception, arguments: list[str]) -> int:
 
 
 def _usage_sentence(error: Any, arguments: list[str]) -> str:
-    """What was wrong with the words of the command line, and what was probably meant."""
+    """Says what is wrong with the command line, and what was probably meant."""
     command = error.ctx.command_path if error.ctx is not None else "wdist"
-    help_hint = f"`{command} --help` lists what there is"
+    help_hint = f"`{command} --help` lists all options"
     unknown = getattr(error, "option_name", None)
     if unknown is not None and hasattr(error, "possibilities"):
         parameters = error.ctx.command.params if error.ctx is not None else []
@@ -163,7 +178,7 @@ def _usage_sentence(error: Any, arguments: list[str]) -> str:
         return f"there is no option {unknown}; " + (f"did you mean {meant[0]}?" if meant else help_hint)
     message = str(error.format_message())
     if message.startswith("No such command") and os.path.exists(arguments[0].partition("?")[0]):
-        return f"{arguments[0]} is a file and no command; for the distance between two write wdist estimate A B"
+        return f"{arguments[0]} is a file, not a command; to compare two files, write wdist estimate A B"
     message = message.replace("\n", " ").strip().rstrip(".")
     message = message.replace(": Input should be", ": it should be")
     return message[:1].lower() + message[1:] + (f"; {help_hint}" if not message.endswith("?") else "")

@@ -1,18 +1,29 @@
 """Options that several commands share, each declared once: its names, its type and its help."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from wdist.critics.settings import OPTIMIZERS, SCHEDULES
+from wdist.critics.settings import OPTIMIZERS, SCHEDULES, CriticSettings
+from wdist.data.access import Access
 from wdist.errors import UsageError
+from wdist.estimation.options import EstimateOptions
 
 _TRAINING = "Training"
 _CRITIC = "Critic (default: chosen from the shape of the data)"
 _RESULT = "Result"
 _SOURCES = "Sources"
-_OUTPUT = "Output"
+OUTPUT = "Output"
+
+
+def option(panel: str, metavar: str, help: str, *names: str, **more: Any) -> Any:
+    """Declares an option in a panel of the help; a flag has no ``metavar``."""
+    return typer.Option(*names, metavar=metavar, rich_help_panel=panel, help=help, **more)
+
 
 AddressA: TypeAlias = Annotated[
     str,
@@ -20,18 +31,6 @@ AddressA: TypeAlias = Annotated[
 ]
 AddressB: TypeAlias = Annotated[str, typer.Argument(metavar="B", help="Second source; it may be of another kind.")]
 
-Steps: TypeAlias = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", min=1, rich_help_panel=_TRAINING, help="Train each critic for N steps. Default: chosen from the data."
-    ),
-]
-BudgetOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--budget", metavar="TIME", rich_help_panel=_TRAINING, help="Train each critic for this long instead: 45s, 2m, 1h."
-    ),
-]
 _LARGEST_SEED = 2**53 - 1
 """Whole numbers up to here survive any reader of the JSON document, and leave room for the seeds that are derived from one."""
 
@@ -48,209 +47,169 @@ def check_seed(seed: int | None) -> int | None:
 
 
 Seed: TypeAlias = Annotated[
-    int,
-    typer.Option(
-        metavar="N",
-        min=0,
-        callback=check_seed,
-        rich_help_panel=_TRAINING,
-        help="Of every random choice: splits, weights, batches, draws.",
-    ),
+    int, option(_TRAINING, "N", "Seed of every random choice: splits, weights, batches, draws.", min=0, callback=check_seed)
 ]
-Repeats: TypeAlias = Annotated[
-    int,
-    typer.Option(
-        metavar="R",
-        min=1,
-        rich_help_panel=_TRAINING,
-        help="Train with R seeds, the first being --seed, on one split, and show how far results differ.",
-    ),
-]
-Device: TypeAlias = Annotated[
-    str, typer.Option(metavar="NAME", rich_help_panel=_TRAINING, help="Where to train: auto, cpu, cuda or cuda:1.")
-]
-BatchSize: TypeAlias = Annotated[
-    int | None, typer.Option(metavar="N", rich_help_panel=_TRAINING, help="Samples of each side in one step.")
-]
-Optimizer: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="NAME", rich_help_panel=_TRAINING, help=f"One of {', '.join(OPTIMIZERS)}.")
-]
-LearningRate: TypeAlias = Annotated[
-    float | None, typer.Option(metavar="X", rich_help_panel=_TRAINING, help="Of the weights, in the optimiser's own units.")
-]
-Schedule: TypeAlias = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", rich_help_panel=_TRAINING, help=f"How the learning rate falls: {', '.join(SCHEDULES)}."),
-]
-
-Width: TypeAlias = Annotated[int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Units of each hidden layer.")]
-Depth: TypeAlias = Annotated[
-    int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Number of linear layers, the last included.")
-]
-Activation: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        rich_help_panel=_CRITIC,
-        help="Between the layers: group-sort, maxmin, full-sort, relu, leaky-relu:0.1, abs, maxout, householder, tanh, sigmoid "
-        "or identity.",
-    ),
-]
-GroupSize: TypeAlias = Annotated[
-    int | None,
-    typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Units sorted together: 2 is MaxMin, the width is FullSort."),
-]
-Constraint: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        rich_help_panel=_CRITIC,
-        help="Of the weights: bjorck, bjorck-unrolled, spectral, parseval, linf, cayley, clip or none.",
-    ),
-]
-BjorckOrder: TypeAlias = Annotated[
-    int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="Order of the Björck iterations, 1 to 4.")
-]
-BjorckIterations: TypeAlias = Annotated[
-    int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="How many Björck iterations, where they are unrolled.")
-]
-Beta: TypeAlias = Annotated[
-    float | None,
-    typer.Option(metavar="X", rich_help_panel=_CRITIC, help="Their step, or that of Parseval's retraction, up to 1."),
-]
-Centres: TypeAlias = Annotated[
-    int | None, typer.Option(metavar="N", rich_help_panel=_CRITIC, help="How many cones a cone critic has.")
-]
-Lipschitz: TypeAlias = Annotated[
-    float | None,
-    typer.Option(metavar="K", rich_help_panel=_CRITIC, help="Lipschitz constant of the critic; bounds are divided by it."),
-]
-
-Metric: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME", rich_help_panel=_RESULT, help="By which samples are apart: l2 (Euclidean), l1 or linf (largest difference)."
-    ),
-]
-Critic: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        rich_help_panel=_RESULT,
-        help="Which critic makes the bounds: auto (the best of several kinds by a validation split), groupsort-bjorck, cones, "
-        "c-transform, mean-difference, ...",
-    ),
-]
-Critics: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="WHICH",
-        rich_help_panel=_RESULT,
-        help="Compare critics on one split and one budget, and let the best make the bounds: default, all, or names with commas.",
-    ),
-]
-Baselines: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        metavar="WHICH",
-        rich_help_panel=_RESULT,
-        help="Other critics trained on the same budget, for comparison: none, default, all, or names with commas.",
-    ),
-]
-Confidence: TypeAlias = Annotated[
-    float, typer.Option(metavar="P", rich_help_panel=_RESULT, help="Of the bounds for the distributions, from 0.5 to below 1.")
-]
-ConfidenceMethod: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--ci",
-        metavar="METHOD",
-        rich_help_panel=_RESULT,
-        help="welch (asymptotic), empirical-bernstein or betting (both for any number of samples of bounded data), or auto: "
-        "betting where the range of the data is known, else welch.",
-    ),
-]
-Tolerance: TypeAlias = Annotated[
-    float | None,
-    typer.Option(
-        "--tol",
-        metavar="X",
-        rich_help_panel=_RESULT,
-        help="Close the interval between the two sample sets to this share of its upper end, such as 0.02; exit status 4 if that "
-        "fails.",
-    ),
-]
-
+Device: TypeAlias = Annotated[str, option(_TRAINING, "NAME", "Where to train: auto, cpu, cuda or cuda:1.")]
 Features: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        metavar="SPACE",
-        rich_help_panel=_SOURCES,
-        help="Map both sides to features first, so that distances are between those: a function of a batch, module:function, or a "
-        "layer of a torchvision network, resnet18?weights=FILE&layer=avgpool.",
+    option(
+        _SOURCES,
+        "SPACE",
+        "Measure distances between features of both sides: a function of a batch, module:function, or a layer of "
+        "a torchvision network, resnet18?weights=FILE&layer=avgpool.",
     ),
 ]
-
-DropNonfinite: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--drop-nonfinite",
-        metavar="",
-        rich_help_panel=_SOURCES,
-        help="Leave out rows with NaN or infinity instead of refusing them.",
-    ),
-]
-Download: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--download",
-        metavar="",
-        rich_help_panel=_SOURCES,
-        help="Let torchvision fetch what is missing: datasets, weights of features.",
-    ),
-]
+Download: TypeAlias = Annotated[bool, option(_SOURCES, "", "Let torchvision download missing data sets and weights.", "--download")]
 Trust: TypeAlias = Annotated[
     bool,
-    typer.Option(
-        "--trust",
-        metavar="",
-        rich_help_panel=_SOURCES,
-        help="Let code that comes with a source run: factories, functions, TorchScript, torch.export, ONNX.",
-    ),
+    option(_SOURCES, "", "Run code that comes with a source: factories, functions, TorchScript, torch.export, ONNX.", "--trust"),
 ]
+Json: TypeAlias = Annotated[bool, option(OUTPUT, "", "Print one JSON document instead of text (wdist schema).", "--json")]
+Output: TypeAlias = Annotated[Path | None, option(OUTPUT, "FILE", "Also write the JSON document to FILE.", "-o", "--output")]
+Plot: TypeAlias = Annotated[Path | None, option(OUTPUT, "FILE", "Draw the result: .png, .svg or .pdf.")]
+Quiet: TypeAlias = Annotated[bool, option(OUTPUT, "", "Show no progress or notes, only warnings and errors.", "--quiet", "-q")]
+Debug: TypeAlias = Annotated[bool, option(OUTPUT, "", "Show the traceback when something fails.", "--debug")]
 
-Json: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--json", metavar="", rich_help_panel=_OUTPUT, help="Print one JSON document instead of text (its schema: wdist schema)."
-    ),
-]
-Output: TypeAlias = Annotated[
-    Path | None,
-    typer.Option("-o", "--output", metavar="FILE", rich_help_panel=_OUTPUT, help="Write the JSON document to FILE as well."),
-]
-Plot: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        rich_help_panel=_OUTPUT,
-        help="Draw the critics in one or two dimensions, learning curves otherwise, and a comparison as bars: .png, .svg or .pdf.",
-    ),
-]
-SaveCritic: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        rich_help_panel=_OUTPUT,
-        help="Save the certified critic as .safetensors, for wdist verify.",
-    ),
-]
-Quiet: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--quiet", "-q", metavar="", rich_help_panel=_OUTPUT, help="No progress and no notes on stderr; warnings and errors stay."
-    ),
-]
-Debug: TypeAlias = Annotated[
-    bool, typer.Option("--debug", metavar="", rich_help_panel=_OUTPUT, help="Show the traceback when something fails.")
-]
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """Permissions for opening a source."""
+
+    drop_nonfinite: Annotated[
+        bool, option(_SOURCES, "", "Drop rows with NaN or infinity instead of refusing them.", "--drop-nonfinite")
+    ] = False
+    download: Download = False
+    trust: Trust = False
+
+    def access(self) -> Access:
+        """The same permissions for the library."""
+        return Access(trust=self.trust, download=self.download, drop_nonfinite=self.drop_nonfinite)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateFlags:
+    """Options of every estimate, as the command line shows them; the library validates them."""
+
+    steps: Annotated[
+        int | None, option(_TRAINING, "N", "Training steps of the whole command. Default: chosen from the data.", min=1)
+    ] = None
+    budget: Annotated[str | None, option(_TRAINING, "TIME", "Time for the whole command, transport included: 45s, 2m, 1h.")] = None
+    seed: Seed = 0
+    device: Device = "auto"
+    batch_size: Annotated[int | None, option(_TRAINING, "N", "Samples of each side in one step.")] = None
+    optimizer: Annotated[str | None, option(_TRAINING, "NAME", f"One of {', '.join(OPTIMIZERS)}.")] = None
+    learning_rate: Annotated[
+        float | None, option(_TRAINING, "X", "Learning rate of the weights, in the units of the optimizer.")
+    ] = None
+    schedule: Annotated[str | None, option(_TRAINING, "NAME", f"Decay of the learning rate: {', '.join(SCHEDULES)}.")] = None
+    width: Annotated[int | None, option(_CRITIC, "N", "Units of each hidden layer.")] = None
+    depth: Annotated[int | None, option(_CRITIC, "N", "Number of linear layers, including the last.")] = None
+    activation: Annotated[
+        str | None,
+        option(
+            _CRITIC,
+            "NAME",
+            "Activation between the layers: group-sort, maxmin, full-sort, relu, leaky-relu:0.1, abs, maxout, "
+            "householder, tanh, sigmoid or identity.",
+        ),
+    ] = None
+    group_size: Annotated[int | None, option(_CRITIC, "N", "Units sorted together: 2 is MaxMin, the full width is FullSort.")] = (
+        None
+    )
+    constraint: Annotated[
+        str | None,
+        option(
+            _CRITIC, "NAME", "Constraint on the weights: bjorck, bjorck-unrolled, spectral, parseval, linf, cayley, clip or none."
+        ),
+    ] = None
+    bjorck_order: Annotated[int | None, option(_CRITIC, "N", "Order of the Björck iterations, 1 to 4.")] = None
+    bjorck_iterations: Annotated[int | None, option(_CRITIC, "N", "Number of Björck iterations, where they are unrolled.")] = None
+    beta: Annotated[
+        float | None, option(_CRITIC, "X", "Step size of first-order Björck iterations or of Parseval's retraction, up to 1.")
+    ] = None
+    centres: Annotated[int | None, option(_CRITIC, "N", "Number of cones of a cone critic.")] = None
+    lipschitz: Annotated[float | None, option(_CRITIC, "K", "Lipschitz constant of the critic; bounds are divided by it.")] = None
+    metric: Annotated[str, option(_RESULT, "NAME", "Ground metric: l2 (Euclidean), l1 or linf (largest difference).")] = "l2"
+    critic: Annotated[
+        str,
+        option(
+            _RESULT,
+            "NAME",
+            "Critic that provides the population bounds: auto (the best of several kinds on a validation split), "
+            "groupsort-bjorck, cones, c-transform, mean-difference, ...",
+        ),
+    ] = "auto"
+    confidence: Annotated[float, option(_RESULT, "P", "Joint confidence of the population bounds, at least 0.5 and below 1.")] = (
+        0.95
+    )
+    ci: Annotated[
+        str,
+        option(
+            _RESULT,
+            "METHOD",
+            "Confidence bound: welch (asymptotic), empirical-bernstein or betting (both for bounded data and any "
+            "number of samples), or auto: betting where the range of the data is known, else welch.",
+            "--ci",
+        ),
+    ] = "auto"
+    features: Features = None
+
+    def validated(self, access: Access = Access(), **more: Any) -> EstimateOptions:
+        """The options of the library.
+
+        Arguments:
+            access: permissions for the sources.
+            more: options that the command decides.
+
+        Raises:
+            UsageError: a value lies outside its range, or two options exclude each other.
+        """
+        settings = CriticSettings(**{each.name: getattr(self, each.name) for each in fields(CriticSettings)})
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        words = {name: value for name, value in own.items() if not hasattr(settings, name)}
+        if "tol" in words:
+            words["tolerance"] = words.pop("tol")
+        return EstimateOptions.validated(settings=settings, access=access, **{**words, **more})
+
+
+_CRITICS = option(
+    _RESULT,
+    "WHICH",
+    "Compare these critics on one split; the one that proves most provides the bounds: default, all, or names with commas.",
+)
+Critics: TypeAlias = Annotated[str | None, _CRITICS]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedCritics(EstimateFlags):
+    """Options of an estimate that shows several critics and seeds."""
+
+    steps: Annotated[
+        int | None,
+        option(
+            _TRAINING,
+            "N",
+            "Steps of the whole command: two thirds train the main critic, the rest the baselines. Default: chosen from the data.",
+            min=1,
+        ),
+    ] = None
+    budget: Annotated[
+        str | None, option(_TRAINING, "TIME", "Time for the whole command, baselines and transport included: 45s, 2m, 1h.")
+    ] = None
+    repeats: Annotated[
+        int, option(_TRAINING, "R", "Train each critic with R seeds, from --seed on, on one split, and show the spread.", min=1)
+    ] = 1
+    critics: Critics = None
+    baselines: Annotated[
+        str, option(_RESULT, "WHICH", "Critics shown beside the main one: none, default, all, or names with commas.")
+    ] = "default"
+    tol: Annotated[
+        float | None,
+        option(
+            _RESULT,
+            "X",
+            "Close the gap between the bounds for the two sample sets to this share of the upper one, such as 0.02; "
+            "exit status 4 if that fails.",
+            "--tol",
+        ),
+    ] = None

@@ -12,21 +12,21 @@ def command(
     of: Annotated[
         str,
         typer.Argument(
-            metavar="[COMMAND]",
+            metavar="COMMAND",
             help="One of estimate, synthetic (the same document), compare, gate, gan, verify, reproduce, bench.",
         ),
     ] = "estimate",
     debug: opt.Debug = False,
 ) -> int:
-    """Print the JSON schema of the document that --json and -o give: that of estimate, unless another command is named.
+    """Print the JSON schema of the document that a command gives with --json and -o. Default: estimate.
 
     Example: wdist schema verify
     """
     import sys
 
-    from wdist.report.documents.schemas import DOCUMENTS, schema
+    from wdist.report.documents.schemas import COMMANDS, schema
 
-    if of not in DOCUMENTS:
-        raise UsageError(f"the document of {of!r} has no published schema; name one of {', '.join(DOCUMENTS)}")
+    if of not in COMMANDS:
+        raise UsageError(f"the document of {of!r} has no published schema; name one of {', '.join(COMMANDS)}")
     sys.stdout.write(schema(of))
     return ExitStatus.DONE

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from wdist.cli import options as opt
-from wdist.cli.delivery import done_whatever_fails, tell_saved
 from wdist.cli.expansion import expanded
-from wdist.errors import ExitStatus, OutputError, UsageError
-from wdist.files import PLOT_SUFFIXES, atomic_write, check_writable
+from wdist.cli.outputs import OutputOptions, Outputs
+from wdist.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from wdist.report.documents.document import Document
-    from wdist.studies.study import Conditions, Study, StudyResult
+    from wdist.studies.study import Conditions, Study
 
 LIST = "list"
 """The name that lists all studies of a command."""
-_OUTPUT = "Output"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,82 +144,6 @@ def _by_column(words: list[str] | None, option: str) -> dict[str, str]:
     return named
 
 
-@dataclass(frozen=True, kw_only=True)
-class StudyOutputs:
-    """Outputs of a study: a table or its JSON document on stdout, the document and a figure in files."""
-
-    json: opt.Json = False
-    output: opt.Output = None
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", rich_help_panel=_OUTPUT, help="Draw the results: .png, .svg or .pdf.")
-    ] = None
-    quiet: opt.Quiet = False
-    debug: opt.Debug = False
-
-    def check(self) -> None:
-        """Makes sure before the work that everything can be written.
-
-        Raises:
-            OutputError: one sentence for the first file that cannot be written.
-        """
-        if self.output is not None:
-            if self.output.suffix.lower() in PLOT_SUFFIXES:
-                raise OutputError(f"-o {self.output} would hold the JSON document; ask for the figure with --plot FILE")
-            check_writable(self.output, option="-o")
-        if self.plot is not None:
-            check_writable(self.plot, option="--plot", suffixes=PLOT_SUFFIXES)
-
-    def deliver(self, result: StudyResult) -> ExitStatus:
-        """Prints and saves a result; whatever fails, the rest is still delivered.
-
-        Raises:
-            OutputError: some file could not be written; everything else was.
-            BrokenPipeError: the reader of stdout went away; the files were written.
-        """
-        from wdist.report.documents.document import text
-        from wdist.report.documents.study import BenchDocument, ReproductionDocument, StudyDocument
-        from wdist.report.terminal.study import rendered_study
-
-        kinds: dict[str, type[StudyDocument]] = {"bench": BenchDocument, "reproduce": ReproductionDocument}
-        document = partial(kinds[result.study.group].of, result)
-        deliveries = [partial(self.show, document, partial(rendered_study, result))]
-        if self.output is not None:
-            deliveries.append(partial(self._save, "result", self.output, lambda: text(document()).encode()))
-        if self.plot is not None:
-            deliveries.append(partial(self._save, "figure", self.plot, partial(_figure, result, self.plot)))
-        done_whatever_fails(deliveries)()
-        if not result.interrupted:
-            return ExitStatus.DONE
-        if not self.quiet:
-            from wdist.cli.console import note
-
-            note(f"interrupted after {len(result.rows)} rows, which are kept")
-        return ExitStatus.INTERRUPTED
-
-    def show(self, document: Callable[[], Document], rendered: Callable[[], RenderableType]) -> None:
-        """Prints the document or the text on stdout."""
-        if self.json:
-            from wdist.report.documents.document import text
-
-            sys.stdout.write(text(document()))
-        else:
-            from wdist.cli.console import result_console
-
-            result_console().print(rendered())
-        sys.stdout.flush()
-
-    def _save(self, what: str, path: Path, content: Callable[[], bytes]) -> None:
-        atomic_write(path, content())
-        if not self.quiet:
-            tell_saved(what, path)
-
-
-def _figure(result: StudyResult, path: Path) -> bytes:
-    from wdist.report.plots.study import study_bytes
-
-    return study_bytes(result, suffix=path.suffix.lower())
-
-
 @expanded
 def bench(
     what: Annotated[
@@ -235,7 +153,7 @@ def bench(
         ),
     ],
     request: BenchRequest,
-    outputs: StudyOutputs,
+    outputs: Annotated[Outputs, OutputOptions("bench")],
 ) -> int:
     """Measure wdist on this machine: how tight intervals are, how often they are right, how fast a step is.
 
@@ -252,7 +170,7 @@ def bench(
         from wdist.report.terminal.study import rendered_suites
 
         suites = registry.studies("bench")
-        outputs.show(lambda: SuitesDocument.of(suites), lambda: rendered_suites(suites))
+        _show(outputs, SuitesDocument.of(suites), rendered_suites(suites))
         return ExitStatus.DONE
     return _run(registry.study("bench", what), request, outputs)
 
@@ -264,7 +182,7 @@ def reproduce(
         typer.Argument(metavar="NAME", help="A table or figure: table1, table2, figure4, ..., or list, which shows all of them."),
     ],
     request: ReproduceRequest,
-    outputs: StudyOutputs,
+    outputs: Annotated[Outputs, OutputOptions("reproduce")],
 ) -> int:
     """Reproduce a table or figure of the paper, with its numbers beside ours.
 
@@ -286,15 +204,26 @@ def reproduce(
             (study, study.forecast(quick=True, rate=rate) or 0.0, study.forecast(quick=False, rate=rate) or 0.0)
             for study in registry.studies("reproduce")
         ]
-        outputs.show(lambda: CatalogueDocument.of(forecasts), lambda: rendered_reproductions(forecasts))
+        _show(outputs, CatalogueDocument.of(forecasts), rendered_reproductions(forecasts))
         return ExitStatus.DONE
     return _run(registry.study("reproduce", what), request, outputs)
 
 
-def _run(study: Study, request: BenchRequest | ReproduceRequest, outputs: StudyOutputs) -> ExitStatus:
-    from wdist.cli.console import note, notes_console
+def _show(outputs: Outputs, document: Document, rendered: RenderableType) -> None:
+    """Prints a list in the format that the user asked for."""
+    if outputs.printed.name == "json":
+        from wdist.report.documents.document import text
+
+        sys.stdout.write(text(document))
+    else:
+        from wdist.cli.console import result_console
+
+        result_console().print(rendered)
+
+
+def _run(study: Study, request: BenchRequest | ReproduceRequest, outputs: Outputs) -> ExitStatus:
+    from wdist.cli.console import note
     from wdist.report.numbers import duration
-    from wdist.report.terminal.progress import display_on
 
     request.conditions(study)
     seconds = None if outputs.quiet else study.forecast(quick=request.quick, device=request.device)
@@ -302,16 +231,8 @@ def _run(study: Study, request: BenchRequest | ReproduceRequest, outputs: StudyO
         took = f"about {duration(seconds)}"
         full = not request.quick and study.reduced
         note(f"the full form takes {took} on this machine; --quick takes a few minutes" if full else f"this takes {took}")
-    with display_on(notes_console(), quiet=outputs.quiet) as observer, _terminated_like_ctrl_c():
+    with outputs.observer() as observer:
         result = study.run(request.conditions(study, observer=observer))
-    return outputs.deliver(result)
-
-
-@contextmanager
-def _terminated_like_ctrl_c() -> Iterator[None]:
-    """A time limit that ends the command keeps its rows as well."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    interrupted = [f"interrupted after {len(result.rows)} rows, which are kept"] if result.interrupted else []
+    outputs.deliver(result, notes=interrupted)
+    return ExitStatus.INTERRUPTED if result.interrupted else ExitStatus.DONE

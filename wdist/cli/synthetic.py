@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from wdist.cli.delivery import Delivery
+from wdist.cli import options as opt
+from wdist.cli.estimate import delivered
 from wdist.cli.expansion import expanded
-from wdist.cli.request import Request
+from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,53 +19,26 @@ _PAIR = "Pair (exactly one of the first five)"
 
 @dataclass(frozen=True, kw_only=True)
 class PairOptions:
-    """Which built-in pair."""
+    """Choice of a built-in pair."""
 
     absolute_value: Annotated[
-        bool,
-        typer.Option(
-            "--absolute-value",
-            metavar="",
-            rich_help_panel=_PAIR,
-            help="0 against -1 and 1 on the line; W1 = 1, the potential is |x|.",
-        ),
+        bool, opt.option(_PAIR, "", "0 against -1 and 1 on the line; W1 = 1, with potential |x|.", "--absolute-value")
     ] = False
     cones: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, rich_help_panel=_PAIR, help="N points of the plane against unit circles around them; W1 = 1."
-        ),
+        int | None, opt.option(_PAIR, "N", "N points of the plane against unit circles around them; W1 = 1.", min=1)
     ] = None
     sphere: Annotated[
-        int | None,
-        typer.Option(
-            metavar="DIM", min=1, rich_help_panel=_PAIR, help="The origin against the unit sphere in DIM dimensions; W1 = 1."
-        ),
+        int | None, opt.option(_PAIR, "DIM", "The origin against the unit sphere in DIM dimensions; W1 = 1.", min=1)
     ] = None
-    funnels: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, rich_help_panel=_PAIR, help="Min-funnel pair with N funnels in --dim dimensions."),
-    ] = None
+    funnels: Annotated[int | None, opt.option(_PAIR, "N", "Min-funnel pair with N funnels in --dim dimensions.", min=1)] = None
     gaussians: Annotated[
         bool,
-        typer.Option(
-            "--gaussians",
-            metavar="",
-            rich_help_panel=_PAIR,
-            help="Two Gaussians in --dim dimensions, one moved by --shift or widened by --scale.",
-        ),
+        opt.option(_PAIR, "", "Two Gaussians in --dim dimensions, one shifted by --shift or scaled by --scale.", "--gaussians"),
     ] = False
-    dim: Annotated[
-        int | None,
-        typer.Option(metavar="DIM", min=1, rich_help_panel=_PAIR, help="Dimensions of --funnels and --gaussians. Default: 10."),
-    ] = None
-    shift: Annotated[
-        float | None,
-        typer.Option(metavar="X", rich_help_panel=_PAIR, help="Distance between the means of --gaussians. Default: 1."),
-    ] = None
+    dim: Annotated[int | None, opt.option(_PAIR, "DIM", "Dimensions of --funnels and --gaussians. Default: 10.", min=1)] = None
+    shift: Annotated[float | None, opt.option(_PAIR, "X", "Distance between the means of --gaussians. Default: 1.")] = None
     scale: Annotated[
-        float | None,
-        typer.Option(metavar="X", rich_help_panel=_PAIR, help="Width of A in --gaussians of one mean; that of B is 1."),
+        float | None, opt.option(_PAIR, "X", "Standard deviation of A in --gaussians with equal means; that of B is 1.")
     ] = None
 
     def __post_init__(self) -> None:
@@ -82,7 +54,7 @@ class PairOptions:
             problem = "no pair is named" if not chosen else f"{' and '.join(chosen)} name {len(chosen)} pairs"
             raise UsageError(f"{problem}; give exactly one of {', '.join(named)}, for example --cones 3")
         if self.shift is not None and self.scale is not None:
-            raise UsageError("the W1 of Gaussians that differ in mean and width is not known; give either --shift or --scale")
+            raise UsageError("W1 of Gaussians that differ in both mean and scale is not known; give either --shift or --scale")
         belongs = {
             "--dim": (self.dim, self.funnels is not None or self.gaussians, "--funnels or --gaussians"),
             "--shift": (self.shift, self.gaussians, "--gaussians"),
@@ -93,7 +65,7 @@ class PairOptions:
                 raise UsageError(f"{name} belongs to {owner}, not to {chosen[0]}; leave it out")
 
     def make(self) -> KnownPair:
-        """The pair."""
+        """Makes the pair."""
         from wdist.data.sources import pairs
 
         if self.absolute_value:
@@ -110,22 +82,20 @@ class PairOptions:
 
 
 @expanded
-def command(pair: PairOptions, request: Request, delivery: Delivery) -> int:
-    """The same on a built-in pair with known W1: fresh samples without end, the truth beside the bound.
+def command(pair: PairOptions, flags: opt.ComparedCritics, outputs: Annotated[Outputs, OutputOptions("estimate")]) -> int:
+    """Bound W1 of a built-in pair whose W1 is known, from fresh draws, and show the truth beside the bounds.
 
     Example: wdist synthetic --cones 3 --plot cones.png
     """
-    from wdist.cli.console import notes_console
-    from wdist.report.terminal.progress import display_on
-    from wdist.training.observer import Stage
+    if flags.metric != "l2" and not pair.absolute_value:
+        raise UsageError("W1 of this pair is known in the Euclidean metric only; leave --metric out")
+    if flags.features is not None:
+        raise UsageError("W1 of a built-in pair is not known between features; leave --features out, or use wdist estimate")
+    options = flags.validated()
+    outputs.check()
+    with outputs.observer() as observer:
+        from wdist.estimation.estimate import run_estimate
 
-    if request.metric != "l2" and not pair.absolute_value:
-        raise UsageError("the W1 of this pair is known in the Euclidean metric only; leave --metric out")
-    if request.features is not None:
-        raise UsageError("the W1 of a built-in pair is not known between features; leave --features out, or use wdist estimate")
-    delivery.check()
-    with display_on(notes_console(), quiet=delivery.quiet) as observer:
-        observer.notify(Stage(what="making the pair"))
         known = pair.make()
-        result = request.estimate(known.a, known.b, observer=observer, truth=known.w1, command="synthetic")
-    return delivery.deliver(result)
+        result = run_estimate(known.a, known.b, options, observer=observer, truth=known.w1, command="synthetic")
+    return delivered(outputs, result)

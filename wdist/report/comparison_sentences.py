@@ -1,11 +1,11 @@
-"""What a comparison says, in sentences: for the terminal and for Markdown."""
+"""Sentences about a comparison, for the terminal and for Markdown."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wdist.report.names import METRICS
-from wdist.report.numbers import at_most, counted, level, nearest
+from wdist.report.numbers import at_most, counted, level, lower_bound, nearest
+from wdist.report.sentences import DIGITS, METRICS, units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -13,22 +13,40 @@ if TYPE_CHECKING:
     from wdist.comparison.ranking import Claim, Comparison, Entry, Separation
 
 
+def verdict(comparison: Comparison) -> str:
+    """The order of the distributions that is proved, in plain words."""
+    confidence = f"with {level(comparison.confidence)} confidence"
+    if len(comparison.ranking) == 1:
+        (entry,) = comparison.ranking
+        if entry.population.lower > 0:
+            apart = lower_bound(entry.population.lower, DIGITS)
+            return f"{entry.name} differs from the reference: W1 is at least {apart}, {confidence}"
+        return f"No difference between {entry.name} and the reference is proved at this sample size"
+    claims, groups = comparison.population_order, comparison.groups
+    if not claims:
+        return "No order is proved at this sample size: all intervals overlap"
+    inside = _inside(groups, claims)
+    if len(groups) == 1:
+        return f"Proved {confidence}: {inside}; the rest is not separable"
+    told = f"Proved order, nearest first, {confidence}: {order(groups)}" + (f"; and {inside}" if inside else "")
+    return told + ("" if all(len(group) == 1 for group in groups) else "; sources in parentheses are not separable")
+
+
 def sentences(comparison: Comparison) -> Iterator[str]:
-    """What is bounded, which order is claimed of the distributions and of the sample sets, and what is left open."""
+    """Metric and confidence, pairs that are not separable, the order of the sample sets, and the noise floor."""
     yield _stated(comparison)
-    yield _of_distributions(comparison)
     yield from (_would_separate(each) for each in comparison.separations if each.times is not None)
     reasons = dict.fromkeys(each.reason for each in comparison.separations if each.times is None)
     for reason in reasons:
         pairs = [f"{each.nearer} and {each.farther}" for each in comparison.separations if each.reason == reason]
-        yield f"How many samples would separate them cannot be told of {'; '.join(pairs)}: {reason}."
-    yield _of_samples(comparison)
+        yield f"No estimate of the sample size needed to separate {'; '.join(pairs)}: {reason}."
+    yield _about_samples(comparison)
     if comparison.noise_floor is not None:
         yield _floor(comparison.noise_floor)
 
 
 def place(comparison: Comparison, entry: Entry) -> str:
-    """The places that a source may have: ``1``, or ``2-3`` where nothing decides; nothing for the noise floor."""
+    """The places that a source may have: ``1``, or ``2-3`` where nothing decides; empty for the noise floor."""
     if entry is comparison.noise_floor:
         return ""
     first, last = comparison.places(entry)
@@ -45,32 +63,10 @@ def _stated(comparison: Comparison) -> str:
     metric = METRICS.get(comparison.metric, comparison.metric)
     one_set = "samples" if comparison.reference.count is not None else "draws"
     return (
-        f"W1{space} ({metric}, {_units(comparison)}) from {comparison.reference.address}, the same {one_set} of it for all. Ranked "
-        f"by held-out estimate, which is no bound; the {comparison.bounds} bounds for the distributions, over {comparison.results} "
-        f"results with an equal part of the error each, hold together at {level(comparison.confidence)} confidence."
+        f"W1{space} ({metric}, {units(comparison.reference)}) from {comparison.reference.address}, with the same {one_set} of it "
+        f"for every source. Sources are ranked by held-out estimate, which is not a bound. The {comparison.bounds} bounds for the "
+        f"distributions, over {comparison.results} results, hold together at {level(comparison.confidence)} confidence."
     )
-
-
-def _units(comparison: Comparison) -> str:
-    units = comparison.reference.units
-    if units in ("as stored", ""):
-        return "in the units of the data"
-    return f"in the units {units}" if units.startswith("of ") else f"values {units}"
-
-
-def _of_distributions(comparison: Comparison) -> str:
-    confidence = level(comparison.confidence)
-    groups = comparison.groups
-    if len(comparison.ranking) == 1:
-        return "There is one source, so there is no order."
-    if not comparison.population_order:
-        return f"Not separable: of the distributions no order can be claimed at {confidence}, since every two intervals overlap."
-    inside = _inside(groups, comparison.population_order)
-    if len(groups) == 1:
-        return f"Order of the distributions, claimed at {confidence}: {inside}; the rest is not separable."
-    told = f"Order of the distributions, claimed at {confidence}: {order(groups)}"
-    told += f"; and {inside}" if inside else ""
-    return told + ("." if all(len(group) == 1 for group in groups) else "; what stands in parentheses is not separable.")
 
 
 def _inside(groups: Sequence[Sequence[str]], claims: Sequence[Claim]) -> str:
@@ -84,33 +80,33 @@ def _would_separate(separation: Separation) -> str:
     assert separation.samples is not None
     return (
         f"About {counted(_rounded(separation.samples))} samples of each side, {nearest(separation.times, 2)} times as many, might "
-        f"separate {separation.nearer} and {separation.farther}: an estimate of the order of magnitude and no bound."
+        f"separate {separation.nearer} and {separation.farther}: an order of magnitude, not a bound."
     )
 
 
 def _rounded(count: int) -> int:
-    """To two digits: an estimate is not known better."""
+    """Two digits: an estimate is not known better."""
     unit = 10 ** max(0, len(str(count)) - 2)
     return -(-count // unit) * unit
 
 
-def _of_samples(comparison: Comparison) -> str:
+def _about_samples(comparison: Comparison) -> str:
     if len(comparison.ranking) == 1:
         entry = comparison.ranking[0]
         return f"The sample sets themselves hold {counted(entry.samples.n_a)} and {counted(entry.samples.n_b)} samples."
     if not comparison.samples_order:
-        told = "Of the sample sets themselves no order is certain"
+        told = "No order of the sample sets themselves is certain"
     else:
         groups = comparison.samples_groups
         shown = order(groups) if len(groups) > 1 else ""
         inside = _inside(groups, comparison.samples_order)
-        told = f"Order of the sample sets themselves, certain: {' and '.join(part for part in (shown, inside) if part)}"
+        told = f"Certain order of the sample sets themselves: {' and '.join(part for part in (shown, inside) if part)}"
     if comparison.equal_counts:
         return told + "."
     counts = sorted({entry.samples.n_b for entry in comparison.ranking})
     return (
-        f"{told}. They differ in size, {counted(counts[0])} to {counted(counts[-1])}, and fewer samples lie farther from the "
-        f"reference for that alone, so this says nothing of what they were drawn from."
+        f"{told}. They differ in size, from {counted(counts[0])} to {counted(counts[-1])}, and smaller sets lie farther from the "
+        f"reference for that reason alone, so this says nothing about their distributions."
     )
 
 
@@ -121,10 +117,10 @@ def _floor(floor: Entry) -> str:
     shown = f"{nearest(apart)} apart" if samples.exact else f"at least {nearest(apart)} apart"
     if not samples.exact and samples.upper is not None:
         shown = f"at most {at_most(apart)} apart"
-    told = f"Noise floor: two {what} of the reference, {counted(samples.n_a)} samples each, are {shown}"
+    told = f"Noise floor: two {what} of the reference, {counted(samples.n_a)} samples each, are {shown}."
     if population.upper is not None:
         told += (
-            f"; all that they prove of their distributions, which are the same, is that these are at most "
-            f"{at_most(population.upper)} apart. Upper ends of that size come from the number of samples, not from a distance"
+            f" Their distributions are the same, yet the upper bound for them is {at_most(population.upper)}: upper bounds of that "
+            f"size reflect the number of samples, not a difference."
         )
-    return told + "."
+    return told

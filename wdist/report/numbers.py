@@ -4,12 +4,13 @@ from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 
 from wdist.bounds.digits import at_least as at_least
 from wdist.bounds.digits import at_most as at_most
+from wdist.bounds.digits import exactly as exactly
 from wdist.bounds.digits import nearest as nearest
 from wdist.bounds.digits import per_cent, rounded
 
 
 def lower_bound(value: float, digits: int = 4) -> str:
-    """A lower bound for W1, rounded down; a negative one says no more than that W1 is at least 0."""
+    """A lower bound for W1, rounded down; a negative one only says that W1 is at least 0."""
     return at_least(max(value, 0.0), digits)
 
 

@@ -1,29 +1,22 @@
-"""The published schemas: what scripts may rely on of each command's document."""
+"""Published JSON schemas of the documents of all commands."""
 
 import json
 
 from pydantic import BaseModel
 
-from wdist.report.documents.comparison import ComparisonDocument
-from wdist.report.documents.estimate import EstimateDocument
-from wdist.report.documents.gan import GanDocument
-from wdist.report.documents.gate import GateDocument
+from wdist.report.documents.forms import FORMS, PUBLISHED
 from wdist.report.documents.study import BenchDocument, ReproductionDocument
-from wdist.report.documents.verification import VerificationDocument
 
-DOCUMENTS: dict[str, type[BaseModel]] = {
-    "estimate": EstimateDocument,
-    "synthetic": EstimateDocument,
-    "compare": ComparisonDocument,
-    "gate": GateDocument,
-    "gan": GanDocument,
-    "verify": VerificationDocument,
-    "reproduce": ReproductionDocument,
-    "bench": BenchDocument,
-}
-"""What each command gives that has a published schema."""
+COMMANDS = (*PUBLISHED, "reproduce", "bench")
+"""Commands with a published schema."""
+
+
+def model(command: str) -> type[BaseModel]:
+    """Pydantic model that validates the documents of a command, one of :data:`COMMANDS`."""
+    studies: dict[str, type[BaseModel]] = {"reproduce": ReproductionDocument, "bench": BenchDocument}
+    return studies[command] if command in studies else FORMS.model(PUBLISHED[command])
 
 
 def schema(command: str = "estimate") -> str:
-    """The JSON schema of the document that a command gives, one of :data:`DOCUMENTS`, as indented JSON."""
-    return json.dumps(DOCUMENTS[command].model_json_schema(mode="serialization"), indent=2) + "\n"
+    """JSON schema of the documents of a command, one of :data:`COMMANDS`, as indented JSON."""
+    return json.dumps(model(command).model_json_schema(mode="serialization"), indent=2) + "\n"

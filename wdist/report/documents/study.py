@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
-from wdist.report.documents.document import SCHEMA_VERSION, Document, Number, without_nonfinite
-from wdist.report.documents.source import EnvironmentDocument
+from wdist.report.documents.document import SCHEMA_VERSION, Document, Number, plain, text
+from wdist.report.documents.forms import FORMS
 from wdist.studies.study import PAPER
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from wdist.studies.panels import Panel, Surface
     from wdist.studies.study import Study, StudyResult
+
+
+EnvironmentDocument: Any = FORMS.model("EnvironmentDocument")
 
 
 class MachineDocument(Document):
@@ -97,7 +100,7 @@ class BenchDocument(StudyDocument):
             seeds=result.conditions.seeds,
             budget=result.conditions.budget,
             tables=[
-                RowsDocument(kind=kind.__name__, title=title, rows=[_plain(row) for row in result.rows if type(row) is kind])
+                RowsDocument(kind=kind.__name__, title=title, rows=[plain(row) for row in result.rows if type(row) is kind])
                 for kind, title in reversed(titles.items())
             ],
             findings=[CheckDocument(what=check.claim, ok=check.holds, detail=check.detail) for check in result.conclusion.checks],
@@ -230,6 +233,7 @@ class CatalogueDocument(Document):
         return cls(experiments=experiments, **fields)
 
 
-def _plain(row: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = without_nonfinite(TypeAdapter(type(row)).dump_python(row, mode="json"))
-    return plain
+def study_text(result: StudyResult) -> str:
+    """The document of a study as JSON."""
+    kinds: dict[str, type[StudyDocument]] = {"bench": BenchDocument, "reproduce": ReproductionDocument}
+    return text(kinds[result.study.group].of(result))

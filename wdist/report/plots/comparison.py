@@ -1,4 +1,4 @@
-"""A comparison as a picture: the intervals of all sources on one scale, the nearest on top, over the noise floor."""
+"""Comparisons as figures: the intervals of all sources on one scale, the nearest on top, over the noise floor."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wdist.report.comparison_sentences import place
-from wdist.report.names import METRICS
 from wdist.report.numbers import level
-from wdist.report.plots.estimate import drawable
-from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, file_content
+from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, drawable, file_content
+from wdist.report.sentences import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _NAME = 34
-"""Characters of a name; the rest is left out in the middle."""
+"""Most characters of a name; the middle of a longer one is left out."""
 _SAMPLES = OTHERS[0]
 
 
@@ -35,7 +34,7 @@ def comparison_bytes(comparison: Comparison, *, suffix: str) -> bytes:
 
 
 def draw_comparison(comparison: Comparison) -> Figure:
-    """A row for each source and one for the noise floor."""
+    """One row for each source and one for the noise floor."""
     entries = comparison.entries[::-1]
     figure = Figure(figsize=(7.6, 0.46 * len(entries) + 1.75), layout="constrained")
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""Samples side by side: for each source, the images that its critic tells apart from the others most clearly."""
+"""Contact sheets: for each source, the images that its critic separates most clearly from the reference."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 
 from wdist.comparison.witnesses import image_axes
 from wdist.report.numbers import nearest
-from wdist.report.plots.estimate import drawable
-from wdist.report.plots.figure import INK, MUTED, file_content
+from wdist.report.plots.figure import INK, MUTED, drawable, file_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,13 +28,15 @@ _GUTTER = 0.08
 """Between two images, as a share of their width."""
 
 
-def contact_sheet_bytes(comparison: Comparison, *, suffix: str) -> bytes:
-    """The sheet as a file's content.
+def contact_sheet_bytes(comparison: Comparison, *, suffix: str) -> bytes | None:
+    """The sheet as a file's content; None if the comparison has no witnesses.
 
     Arguments:
-        comparison: with witnesses, of images.
+        comparison: of images.
         suffix: ``.png``, ``.svg`` or ``.pdf``.
     """
+    if not any(entry.witnesses for entry in comparison.ranking):
+        return None
     return file_content(lambda: draw_contact_sheet(comparison), suffix=suffix)
 
 
@@ -47,7 +48,7 @@ def draw_contact_sheet(comparison: Comparison) -> Figure:
     inches = (_WIDTH - 0.2) * height / width
     figure = Figure(figsize=(_WIDTH, len(strips) * (inches + 0.3) + 0.75), layout="constrained")
     figure.suptitle(
-        "Samples with the most extreme potentials (up to a constant), the most extreme on the left", fontsize=11, x=0.02, ha="left"
+        "Samples with the most extreme potentials (up to a constant), the most extreme first", fontsize=11, x=0.02, ha="left"
     )
     low, high = _brightness(comparison)
     for axes, strip in zip(figure.subplots(len(strips), 1, squeeze=False).flat, strips, strict=True):

@@ -1,48 +1,22 @@
-"""An estimate as a figure: its critics as functions or surfaces, or their learning curves; a comparison also as bars."""
+"""An estimate as a figure: its critics as functions or surfaces, or their learning curves; compared critics also as bars."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
 from wdist.report.numbers import at_most, level, lower_bound, nearest
 from wdist.report.plots.critic_bars import CriticBars, TriedCritics
 from wdist.report.plots.figure import file_content
-from wdist.report.plots.functions import Functions
 from wdist.report.plots.learning_curves import LearningCurves
-from wdist.report.plots.surfaces import Surfaces
+from wdist.report.plots.potentials import Functions, Surfaces
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure, SubFigure
-
-    Area: TypeAlias = Figure | SubFigure
     from collections.abc import Callable
 
     from wdist.estimation.result import Estimate
-
-
-# MERGED report.figures.drawable: Names of files in a figure.
-
-
-def drawable(name: str) -> str:
-    """The same name where nothing of it is formula, and where characters that no font has are shown as a question mark."""
-    visible = "".join(character if character.isprintable() else "?" for character in name)
-    return visible.replace("$", r"\$")
-
-
-# MERGED report.figures.part: Parts of a figure: each knows the size that suits it, and fills the area that it is given.
-
-
-class Part(Protocol):
-    """One part of a figure."""
-
-    size: tuple[float, float]
-    """Width and height in inches that suit it."""
-
-    def draw_in(self, area: Area) -> None:
-        """Fills an area of about that size."""
-        ...
+    from wdist.report.plots.figure import Part
 
 
 def figure_bytes(estimate: Estimate, *, suffix: str) -> bytes:
@@ -56,7 +30,7 @@ def figure_bytes(estimate: Estimate, *, suffix: str) -> bytes:
 
 
 def draw(estimate: Estimate) -> Figure:
-    """Functions where there is one dimension, surfaces where there are two, learning curves otherwise; of a comparison all.
+    """Functions in one dimension, surfaces in two, learning curves otherwise, and bars where critics are compared.
 
     Below them, what a critic was chosen from.
     """
@@ -85,8 +59,9 @@ def _headline(estimate: Estimate) -> str:
             bound = f"{lower_bound(population.lower)} $\\leq W_1 \\leq$ {at_most(population.upper)}"
         bound += f" with {level(population.confidence)} confidence"
         return f"{bound};  true $W_1$ = {nearest(estimate.truth)}"
-    bound = f"$W_1 \\geq$ {lower_bound(estimate.samples.lower)} between the samples"
-    if estimate.samples.upper is not None:
-        exact = estimate.samples.exact
-        bound += f";  exact {nearest(estimate.samples.upper)}" if exact else f";  at most {at_most(estimate.samples.upper)}"
-    return bound
+    lower, upper = lower_bound(estimate.samples.lower), estimate.samples.upper
+    if upper is None:
+        return f"$W_1 \\geq$ {lower} between the samples"
+    if estimate.samples.exact:
+        return f"$W_1$ = {nearest(upper)} between the samples"
+    return f"{lower} $\\leq W_1 \\leq$ {at_most(upper)} between the samples"

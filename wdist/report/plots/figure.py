@@ -1,10 +1,10 @@
-"""A figure as the content of a file."""
+"""Figures as files: their look, the parts they are made of, and how critics are told apart in them."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,11 +15,11 @@ from wdist.report.numbers import at_most, nearest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
 
     from wdist.estimation.result import CriticResult, Estimate
 
-
-# MERGED report.figures.look: What all figures look like: colours, type, resolution.
+    Area: TypeAlias = Figure | SubFigure
 
 INK, MUTED, FAINT = "#22313f", "#7a8793", "#d9dee3"
 MAIN = "#0b6e8e"
@@ -47,13 +47,27 @@ STYLE: Any = {
 }
 DPI = 160
 
-
-# MERGED report.figures.encoding: How the critics of an estimate are told apart in its figures: their order, colours, dashes and titles.
-
 _DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
-"""Where there are more critics than colours."""
+"""Used once there are more critics than colours."""
 LIMIT: Any = {"color": INK, "linewidth": 1.0, "linestyle": (0, (4, 3)), "zorder": 1}
 """The line of the truth, or of the upper bound."""
+
+
+class Part(Protocol):
+    """One part of a figure: knows the size that suits it, and fills the area that it is given."""
+
+    size: tuple[float, float]
+    """Width and height in inches."""
+
+    def draw_in(self, area: Area) -> None:
+        """Fills an area of about that size."""
+        ...
+
+
+def drawable(name: str) -> str:
+    """A name in which nothing is read as a formula, and characters without a glyph are question marks."""
+    visible = "".join(character if character.isprintable() else "?" for character in name)
+    return visible.replace("$", r"\$")
 
 
 def critics_in_order(estimate: Estimate) -> list[CriticResult]:
@@ -62,25 +76,24 @@ def critics_in_order(estimate: Estimate) -> list[CriticResult]:
 
 
 def colours(estimate: Estimate) -> dict[str, str]:
-    """Of each critic, by its name."""
+    """Colour of each critic, by name."""
     return {critic.name: OTHERS[i % len(OTHERS)] for i, critic in enumerate(estimate.baselines)} | {estimate.critic.name: MAIN}
 
 
 def dashes(estimate: Estimate) -> dict[str, Any]:
-    """Of each critic's line, by its name."""
+    """Line style of each critic, by name."""
     others = {critic.name: _DASHES[i // len(OTHERS) % len(_DASHES)] for i, critic in enumerate(estimate.baselines)}
     return others | {estimate.critic.name: _DASHES[0]}
 
 
 def add_title(axes: Axes, critic: CriticResult, *, main: bool) -> None:
-    """A panel's critic, with its objective value as it is named everywhere."""
-    value = nearest(critic.population.estimate)
-    told = f"held-out {value}" if critic.certified else f"{value}, not a bound"
+    """Names the critic of a panel, with its held-out estimate."""
+    told = f"held-out {nearest(critic.population.estimate)}"
     axes.set_title(f"{critic.name}\n{told}", fontweight="bold" if main else "normal", color=MAIN if main else INK)
 
 
 def reference(estimate: Estimate) -> tuple[float, str] | None:
-    """What the critics are held against, and its name: the truth, else the upper bound for the samples."""
+    """The value to compare critics with, and its name: the truth, else the upper bound for the samples."""
     if estimate.truth is not None:
         return estimate.truth, f"true $W_1$, {nearest(estimate.truth)}"
     if estimate.samples.upper is not None:
@@ -91,17 +104,17 @@ def reference(estimate: Estimate) -> tuple[float, str] | None:
 
 
 def panel_grid(panels: int, *, columns: int) -> tuple[int, int]:
-    """Rows and columns of so many panels, at most ``columns`` in a row."""
+    """Rows and columns for a number of panels, at most ``columns`` in a row."""
     columns = min(panels, columns)
     return -(-panels // columns), columns
 
 
 _UNDATED: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-"""No date inside, so that the same result gives the same file."""
+"""No date, so that the same result gives the same file."""
 
 
 def file_content(draw: Callable[[], Figure], *, suffix: str) -> bytes:
-    """Draws in the house's style and returns the file.
+    """Draws a figure in the common style and returns the file.
 
     Arguments:
         draw: makes the figure.

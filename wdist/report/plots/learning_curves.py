@@ -1,4 +1,4 @@
-"""How the critics of an estimate came along in their training."""
+"""Learning curves: the validation value of each critic during its training."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from wdist.report.names import METRICS
 from wdist.report.plots.figure import FAINT, INK, LIMIT, MAIN, colours, critics_in_order, dashes, reference
+from wdist.report.sentences import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from wdist.estimation.result import CriticResult, Estimate
-    from wdist.report.plots.estimate import Area
+    from wdist.report.plots.figure import Area
 
 
 class LearningCurves:
@@ -27,7 +27,7 @@ class LearningCurves:
         self._estimate = estimate
         self._critics = [critic for critic in critics_in_order(estimate) if critic.history and critic.steps]
         self.size = (7.6, 4.3 + 0.22 * max(0, len(self._critics) - 8))
-        # Steps of unlike kinds cannot be compared; what was chosen from several stands against time.
+        # Steps of different kinds of critics cannot be compared; a critic chosen from several is shown over time.
         self._by_time = any(critic.tried for critic in estimate.critics)
 
     def draw_in(self, area: Area) -> None:
@@ -35,9 +35,8 @@ class LearningCurves:
         axes = area.add_subplot()
         ends = self._draw_curves(axes)
         last = max((end.x for end in ends), default=0.0) or 1.0
-        if estimate.critic.history and not estimate.critic.steps:
-            # It follows from a formula, and was there before any step of the others.
-            value = estimate.critic.history[-1].validation
+        value = _level(estimate.critic)
+        if value is not None:
             axes.axhline(value, color=MAIN, linewidth=2.4, zorder=3)
             ends.append(CurveEnd(x=last, y=value, words=estimate.critic.name, colour=MAIN))
         limit = reference(estimate)
@@ -67,31 +66,32 @@ class LearningCurves:
             values = [point.validation for point in critic.history]
             width, style = 2.4 if main else 1.5, dash[critic.name]
             axes.plot(abscissae, values, color=colour[critic.name], linewidth=width, linestyle=style, zorder=3 if main else 2)
-            words = critic.name if _bounds(critic) else f"{critic.name}, not a bound"
+            words = critic.name if critic.bound_by_construction else f"{critic.name}, not a bound"
             ends.append(CurveEnd(x=abscissae[-1], y=values[-1], words=words, colour=colour[critic.name]))
         return ends
 
     def _set_height(self, axes: Axes, limits: list[float]) -> None:
-        """What is no bound may rise beyond all measure, and leaves the picture then."""
-        bounding = [critic for critic in (*self._critics, self._estimate.critic) if _bounds(critic)] or self._critics
+        """Values that are not bounds may rise far above the others, and then leave the picture."""
+        bounding = [critic for critic in (*self._critics, self._estimate.critic) if critic.bound_by_construction] or self._critics
         values = [value for critic in bounding for value in (point.validation for point in critic.history)]
+        values += [level for level in [_level(self._estimate.critic)] if level is not None]
         if values:
             # An early dive below zero would only squeeze what matters.
             lowest, highest = min(0.0, float(np.quantile(values, 0.02))), max([*values, *limits])
             axes.set_ylim(lowest - 0.03 * (highest - lowest), highest + 0.08 * (highest - lowest) or 1.0)
 
 
-def _bounds(critic: CriticResult) -> bool:
-    """Whether the critic's values in training are bounds already."""
-    return critic.certified and critic.bound_by_construction
-
-
-# MERGED report.figures.curve_names: The names of curves, at their right ends and apart from one another.
+def _level(critic: CriticResult) -> float | None:
+    """Validation value of a critic that follows from a formula, and so has no curve."""
+    if critic.steps:
+        return None
+    values = [attempt.validation for attempt in critic.tried if attempt.chosen]
+    return next(iter([*values, *(point.validation for point in critic.history[-1:])]), None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CurveEnd:
-    """Where a curve ends, and what it is called."""
+    """End of a curve, and its name."""
 
     x: float
     y: float

@@ -1,28 +1,187 @@
-"""An estimate as text: the interval, what it means in one sentence, and the critics side by side."""
+"""An estimate as text: the verdict, the intervals with what proves them, the critics side by side, and dim remarks."""
 
 from __future__ import annotations
 
+from decimal import ROUND_FLOOR
 from typing import TYPE_CHECKING
 
 from rich.console import Group
+from rich.table import Table
 from rich.text import Text
 
-from wdist.report.estimate_sentence import sentence
+from wdist.report.numbers import at_most, counted, duration, level, lower_bound, nearest, percentage, shape
+from wdist.report.sentences import DIGITS, METHODS, METRICS, held_out, units, verdict
 from wdist.report.terminal.critics_table import critics_table, tried_table
-from wdist.report.terminal.headline import headline
-from wdist.report.terminal.remarks import remarks
+from wdist.report.terminal.style import ACCENT
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wdist.estimation.result import Estimate
+    from wdist.data.sources.source import SourceInfo
+    from wdist.estimation.result import CriticResult, Estimate, PopulationBound, SamplesInterval
 
 
 def rendered(estimate: Estimate) -> RenderableType:
-    """The whole result, for 72 columns and more."""
-    parts: list[RenderableType] = [headline(estimate), Text(""), Text(sentence(estimate)), Text(""), critics_table(estimate)]
+    """The whole result."""
+    heading = Text(f"{verdict(estimate)}.", style="bold")
+    if estimate.interrupted:
+        heading.append(" (interrupted)", style="yellow")
+    return Group(heading, Text(""), *body(estimate), *remarks(estimate))
+
+
+def body(estimate: Estimate) -> list[RenderableType]:
+    """The intervals, the critics, and what the main one was chosen from."""
+    parts: list[RenderableType] = [intervals(estimate), Text(""), critics_table(estimate), Text("")]
     chosen = next((critic for critic in estimate.critics if critic.tried), None)
     if chosen is not None:
-        parts += [Text(""), tried_table(chosen)]
-    parts += [Text(""), *remarks(estimate)]
-    return Group(*parts)
+        parts += [tried_table(chosen), Text("")]
+    return parts
+
+
+def intervals(estimate: Estimate) -> RenderableType:
+    """Both intervals, what proves their ends, and the truth where it is known."""
+    samples, population = estimate.samples, estimate.population
+    rows = facts_grid()
+    rows.add_row("samples", _samples_line(samples))
+    rows.add_row("populations", _population_line(population))
+    name, method = estimate.critic.name, METHODS.get(population.method, population.method)
+    lower = f"{name}; {method}" if samples.lower_method == name else f"{samples.lower_method}; {name}, {method}"
+    rows.add_row("lower bounds", Text(lower, style="dim"))
+    upper = "; ".join(each for each in (samples.upper_method, population.upper_method) if each)
+    if upper:
+        rows.add_row("upper bounds", Text(upper, style="dim"))
+    if estimate.tolerance is not None:
+        asked = f"at most {level(estimate.tolerance)} was requested: "
+        rows.add_row("gap", Text.assemble((asked, "dim"), ("reached", "green") if estimate.closed else ("not reached", "yellow")))
+    if estimate.truth is not None:
+        rows.add_row("truth", _truth_line(estimate))
+    return rows
+
+
+def facts_grid() -> Table:
+    """An empty table of named facts."""
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(overflow="fold")
+    return rows
+
+
+def source_line(info: SourceInfo) -> Text:
+    """One source: its address, how much it holds, and in which units."""
+    amount = "endless draws" if info.count is None else f"{counted(info.count)} samples"
+    facts = [f"{amount} of shape {shape(info.event_shape)}", info.dtype]
+    if info.units.startswith(info.dtype):
+        facts[-1] = info.units
+    elif info.units not in ("as stored", "of the definition", ""):
+        facts.append(info.units)
+    if info.dropped:
+        facts.append(f"{counted(info.dropped)} rows that are not finite left out")
+    return Text.assemble((info.address, "bold"), "  ", (", ".join(facts), "dim"))
+
+
+def _samples_line(samples: SamplesInterval) -> Text:
+    line = Text.assemble((lower_bound(samples.lower, DIGITS), ACCENT), " <= W1")
+    if samples.upper is None:
+        return line.append("  no upper bound was computed", style="dim")
+    if samples.exact:
+        line.append(" = ").append(nearest(samples.upper, DIGITS), style=ACCENT)
+    else:
+        line.append(" <= ").append(at_most(samples.upper, DIGITS), style=ACCENT)
+    gap = f"  gap {nearest(samples.gap or 0.0, 3)}" + (f" ({_share(samples.relative_gap)})" if samples.relative_gap else "")
+    return line.append(gap, style="dim")
+
+
+def _population_line(population: PopulationBound) -> Text:
+    line = Text.assemble((lower_bound(population.lower, DIGITS), ACCENT), " <= W1")
+    if population.upper is not None:
+        line.append(" <= ").append(at_most(population.upper, DIGITS), style=ACCENT)
+    stated = f"  at {level(population.confidence)}; held-out estimate {nearest(population.estimate, DIGITS)}"
+    return line.append(stated, style="dim")
+
+
+def _share(relative_gap: float) -> str:
+    return "under 0.1 %" if 0 < relative_gap < 0.0005 else percentage(relative_gap)
+
+
+def _truth_line(estimate: Estimate) -> Text:
+    assert estimate.truth is not None
+    line = Text.assemble((nearest(estimate.truth, DIGITS), ACCENT), " = W1 of the populations")
+    if estimate.tightness is not None:
+        line.append("  tightness ", style="dim").append(percentage(estimate.tightness, rounding=ROUND_FLOOR), style="bold")
+    return line
+
+
+def remarks(estimate: Estimate) -> list[RenderableType]:
+    """The sources, how to read the tables, how the critic was trained, and what the sources noted."""
+    metric = METRICS.get(estimate.metric, estimate.metric)
+    facts = facts_grid()
+    facts.add_row("A", source_line(estimate.a))
+    facts.add_row("B", source_line(estimate.b))
+    if estimate.features is not None:
+        facts.add_row("features", Text(f"W1 in the space of the features {estimate.features.spec}, {estimate.features.what}"))
+    facts.add_row("metric", Text(f"{metric.removesuffix(' metric')}, {units(estimate.a, estimate.b)}"))
+    main = estimate.critic
+    lines = [_reading(estimate), f"{main.name}: {_settings(main)}; {_ending(main)}."]
+    cut_short = [baseline.name for baseline in estimate.baselines if baseline.interrupted]
+    if cut_short:
+        lines.append(f"{', '.join(cut_short)}: interrupted before the budget was spent.")
+    lines.append(f"seed {estimate.seed}, {estimate.environment.device}, {duration(estimate.seconds)} in total.")
+    lines += [f"{side}: {note}" for side, info, _ in _sides(estimate) for note in info.notes]
+    return [facts, Text(""), *(Text(line, style="dim") for line in lines)]
+
+
+def _reading(estimate: Estimate) -> str:
+    population = estimate.population
+    reading = "K is the certificate, an upper bound of the critic's Lipschitz constant; every bound is divided by it."
+    # After an interruption fewer bounds are shown than share the error.
+    shown = min(len(estimate.critics) + (population.upper is not None), population.jointly_with)
+    bounds = "lower bounds" if population.upper is None else "bounds"
+    holding = (
+        f"The {shown} {bounds} for the populations hold together" if shown > 1 else "The lower bound for the populations holds"
+    )
+    reading += f" {holding} at {level(population.confidence)} confidence, {held_out(population)}."
+    drawn = [f"{counted(n)} draws of {side}" for side, info, n in _sides(estimate) if info.count != n]
+    if drawn:
+        reading += f" The samples are {' and '.join(drawn)}."
+    if estimate.samples.upper is not None:
+        reading += " Full bars reach the " + ("exact value." if estimate.samples.exact else "upper bound.")
+    if estimate.tightness is not None:
+        reading += " Tightness is the held-out estimate divided by the truth."
+    if any(not critic.bound_by_construction for critic in estimate.critics):
+        reading += (
+            " Without a constraint a raw value is not a bound: a slope above 1 shows that it is too large, and only division by K "
+            "makes it valid."
+        )
+    repeats = max((critic.repeats for critic in estimate.critics if critic.repeats), key=lambda each: len(each.seeds), default=None)
+    if repeats is not None:
+        reading += (
+            f" ± is the standard deviation over {len(repeats.seeds)} seeds on this one split; all values are those of the first, "
+            f"seed {repeats.seeds[0]}."
+        )
+    return reading
+
+
+def _sides(estimate: Estimate) -> tuple[tuple[str, SourceInfo, int], ...]:
+    return ("A", estimate.a, estimate.samples.n_a), ("B", estimate.b, estimate.samples.n_b)
+
+
+def _settings(critic: CriticResult) -> str:
+    settings = ", ".join(_setting(name, value) for name, value in critic.settings.items() if value is not None)
+    if not critic.tried:
+        return settings
+    spent = duration(sum(attempt.seconds for attempt in critic.tried))
+    return f"chosen from {len(critic.tried)} critics in {spent}; {settings}"
+
+
+def _setting(name: str, value: str | float | int) -> str:
+    return f"{name.replace('_', ' ')} {f'{value:.3g}' if isinstance(value, float) else value}"
+
+
+def _ending(critic: CriticResult) -> str:
+    if critic.interrupted:
+        return "interrupted"
+    if critic.steps == 0:
+        return "follows from a formula"
+    if critic.samples.gap == 0:
+        return "nothing is left to gain"
+    return "converged" if critic.converged else "still rising when the budget ended: a longer --budget may tighten the bound"

@@ -1,17 +1,24 @@
-"""The facts about a source or a machine as text: the fields of a dataclass, a line each."""
+"""Facts as text, a line each: about a source, a machine, or a saved critic that was verified."""
 
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from wdist.report.numbers import counted, nearest, shape
+from wdist.report.numbers import certificate, counted, lower_bound, nearest, shape
+from wdist.report.terminal.style import plain_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from wdist.estimation.verification import Verification
+
+_DIGITS = 10
+"""Digits of claimed and recomputed bounds: enough to see where they differ."""
 
 
 def rendered_facts(facts: Any) -> RenderableType:
@@ -24,6 +31,46 @@ def rendered_facts(facts: Any) -> RenderableType:
         if value is not None and value != ():
             table.add_row(fact.name.replace("_", " "), Text(_fact(value, fact.name)))
     return table
+
+
+def rendered_checks(diagnosis: Any) -> RenderableType:
+    """The checks of a machine, a line each."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in diagnosis.checks:
+        missing = Text("NO", style="red") if check.needed else Text("no", style="dim")
+        table.add_row(Text("ok", style="green") if check.ok else missing, check.what, Text(check.found))
+    return table
+
+
+def rendered_verification(verification: Verification) -> RenderableType:
+    """The verdict, each finding, and the claimed and recomputed numbers."""
+    table = plain_table()
+    table.add_column("checked")
+    table.add_column("", no_wrap=True)
+    table.add_column("finding", overflow="fold")
+    for finding in verification.findings:
+        answer = Text("yes", style="green") if finding.ok else Text("NO", style="bold red")
+        table.add_row(Text(finding.what), answer, Text(finding.detail))
+    numbers = plain_table()
+    for header in ("", "claimed", "recomputed"):
+        numbers.add_column(header, justify="right" if header else "left", no_wrap=True)
+    numbers.add_row(
+        "certificate K <=", certificate(verification.claimed_lipschitz_bound), certificate(verification.lipschitz_bound)
+    )
+    for name, claimed, found in (
+        ("samples W1 >=", verification.claimed_lower, verification.lower),
+        ("populations W1 >=", verification.claimed_population_lower, verification.population_lower),
+    ):
+        numbers.add_row(name, *(lower_bound(value, _DIGITS) for value in (claimed, found)))
+    verdict = (
+        Text.assemble(("verified: ", "bold green"), "weights, samples and claimed numbers agree.")
+        if verification.ok
+        else Text.assemble(("NOT VERIFIED: ", "bold red"), "the claim does not follow from these weights and samples.")
+    )
+    return Group(verdict, Text(""), table, Text(""), numbers)
 
 
 def _fact(value: Any, name: str) -> str:

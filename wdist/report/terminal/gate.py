@@ -1,4 +1,4 @@
-"""A verdict as text: the answer first, then what it rests on."""
+"""Verdicts as text: the answer first, then what it rests on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
-from wdist.report.estimate_sentence import sentence
 from wdist.report.gate_limits import NAMES, marks
-from wdist.report.numbers import at_most, certificate, duration, level, lower_bound
-from wdist.report.terminal.headline import headline
+from wdist.report.numbers import at_most, level, lower_bound
+from wdist.report.terminal import estimate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from wdist.gates.gate import GateResult
@@ -24,17 +25,23 @@ if TYPE_CHECKING:
 _STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 _COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 _BEYOND = 1.08
-"""A scale ends so far behind its largest number."""
+"""End of a scale, as a multiple of its largest number."""
 
 
 def rendered_gate(result: GateResult) -> RenderableType:
-    """The verdict first, then what it rests on, for 72 columns and more."""
-    parts: list[RenderableType] = [_verdict_line(result), Text(""), _Scale(result), Text(""), headline(result.estimate), Text("")]
-    parts += [Text(sentence(result.estimate)), Text("")]
-    return Group(*parts, *remarks(result))
+    """The verdict, the limits on a scale, and the estimate that it rests on."""
+    return Group(
+        _verdict_lines(result),
+        Text(""),
+        _Scale(result),
+        Text(""),
+        *estimate.body(result.estimate),
+        *estimate.remarks(result.estimate),
+        *(Text(line, style="dim") for line in _judgement(result)),
+    )
 
 
-def _verdict_line(result: GateResult) -> RenderableType:
+def _verdict_lines(result: GateResult) -> RenderableType:
     lines = Table.grid(padding=(0, 1))
     lines.add_column(no_wrap=True)
     lines.add_column(overflow="fold")
@@ -42,7 +49,7 @@ def _verdict_line(result: GateResult) -> RenderableType:
     if len(each) == 1:
         lines.add_row(Text(whole.upper(), style=_STYLES[whole]), Text(each[0].verdict.reason))
     else:
-        lines.add_row(Text(whole.upper(), style=_STYLES[whole]), Text(f"of {len(each)} things that were asked:"))
+        lines.add_row(Text(whole.upper(), style=_STYLES[whole]), Text(f"on {len(each)} rules together:"))
         for judged in each:
             answer = judged.verdict.answer.value
             lines.add_row(Text(answer, style=_STYLES[answer]), Text(judged.verdict.reason))
@@ -52,7 +59,7 @@ def _verdict_line(result: GateResult) -> RenderableType:
 
 
 class _Scale:
-    """What is proved and what was asked, one above the other on one scale from 0."""
+    """The proved interval and the limits, one above the other on one scale from 0."""
 
     def __init__(self, result: GateResult) -> None:
         self._result = result
@@ -66,13 +73,16 @@ class _Scale:
         labels = [f"proved, {NAMES[self._result.on]}", *(label for label, _, _ in self._marks)]
         values = [_ends(self._result.interval), *(shown for _, _, shown in self._marks)]
         width = options.max_width - max(map(len, labels)) - max(map(len, values)) - 4
-        if width < 12:
-            return
         grid = Table.grid(padding=(0, 2))
-        for no_wrap in (True, True, True):
-            grid.add_column(no_wrap=no_wrap)
+        if width < 12:
+            for label, value in zip(labels, values, strict=True):
+                grid.add_row(Text(label, style="dim"), Text(value))
+            yield grid
+            return
+        for _ in range(3):
+            grid.add_column(no_wrap=True)
         grid.add_row(Text(labels[0], style="dim"), self._bar(width, ascii_only=options.ascii_only), Text(values[0]))
-        for (label, number, shown), _ in zip(self._marks, labels[1:], strict=True):
+        for label, number, shown in self._marks:
             place = min(width - 1, round(number / self._reach * width))
             mark = Text(" " * place + ("|" if options.ascii_only else "│"), style="bold")
             grid.add_row(Text(label, style="dim"), mark, Text(shown))
@@ -94,37 +104,23 @@ def _ends(interval: Interval) -> str:
     return f"{below} or more" if interval.upper is None else f"{below} to {at_most(interval.upper)}"
 
 
-def remarks(result: GateResult) -> list[Text]:
-    """What was judged, against what, and whether it repeats; dim, a line or two each."""
-    lines = []
+def _judgement(result: GateResult) -> Iterator[str]:
+    """Remarks on the interval that was judged, the baseline, and repeatability."""
     if result.confidence is None:
-        judged = "The two sample sets were judged (--on samples): both ends are certain."
+        judged = "The two sample sets were judged (--on samples): both bounds are certain."
     else:
-        ends = "both ends" if result.recorded is None else "its ends and those of the baseline"
+        ends = "both bounds" if result.recorded is None else "its bounds and those of the baseline"
         judged = f"The distributions were judged (--on population); {ends} hold together at {level(result.confidence)}."
     if result.recorded is not None:
-        recorded = result.recorded
-        judged += f" Baseline: {recorded.document}, {recorded.source} against the same reference."
-    lines.append(Text(judged, style="dim"))
-    critic, estimate = result.estimate.critic, result.estimate
-    lines.append(
-        Text(
-            f"critic {critic.name}, K <= {certificate(critic.lipschitz_bound)}, {critic.steps} steps; seed {estimate.seed}, "
-            f"{estimate.environment.device}, {duration(estimate.seconds)} in all.",
-            style="dim",
-        )
-    )
+        judged += f" Baseline: {result.recorded.document}, {result.recorded.source} against the same reference."
+    yield judged
     if result.training_note is not None:
-        lines.append(Text(result.training_note, style="dim"))
-    lines.append(Text(_repeats(result), style="dim"))
-    return lines
-
-
-def _repeats(result: GateResult) -> str:
+        yield result.training_note
     if result.timed:
-        return "Training ended by the clock: another run comes to other digits. Give --steps for digits that repeat."
-    if SHORT_OF_MEMORY in result.estimate.warnings:
-        return "Memory was short: a run with more of it free may come to other digits."
-    if not result.repeatable:
-        return "A GPU adds up in any order: another run may come to other digits. Give --device cpu for digits that repeat."
-    return "The same inputs, seed and machine give the same digits."
+        yield "The training was limited by time: another run gives other digits. With --steps they repeat."
+    elif SHORT_OF_MEMORY in result.estimate.warnings:
+        yield "Memory was short: a run with more free memory may give other digits."
+    elif not result.repeatable:
+        yield "A GPU sums in any order: another run may give other digits. With --device cpu they repeat."
+    else:
+        yield "The same inputs, seed and machine give the same digits."

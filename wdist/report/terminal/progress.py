@@ -1,4 +1,4 @@
-"""What is seen while critics train: a live display on a terminal, a few plain lines elsewhere; never on stdout."""
+"""Progress of a command: a live display on a terminal, a few plain lines elsewhere; never on stdout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wdist.report.numbers import at_most, counted, duration, lower_bound, nearest, percentage
-from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress, SamplesBounded, Stage
+from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress, SamplesBounded, Stage, StageProgress
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -23,12 +23,10 @@ _REFRESHES_PER_SECOND = 4
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 32
 _DONE_LINES = 6
-"""At most so many, since a block taller than the terminal would hide what is being trained."""
+"""Most lines for finished critics: a block taller than the terminal would hide what is being trained."""
 _SPOKEN_QUARTERS = (0.25, 0.5, 0.75)
 _SPOKEN_SECONDS = 1.0
-"""Of training, that have to pass between two lines: many short runs would fill a log."""
-_SPOKEN_GAP = 0.8
-"""A gap is told again when it has fallen to this share of the one told last."""
+"""Seconds of training between two plain lines, since many short runs would fill a log."""
 
 
 class Display(Protocol):
@@ -50,6 +48,51 @@ def display_on(console: Console, *, quiet: bool = False) -> Display:
     return LiveDisplay(console) if lives else PlainDisplay(console)
 
 
+class TotalTime:
+    """Time that the whole command has taken and, where it is known, still needs."""
+
+    def __init__(self) -> None:
+        self._began = self._part_began = self._since = time.perf_counter()
+        self._left: float | None = None
+        self._after: float | None = None
+
+    def notify(self, event: Event) -> None:
+        """Takes note of a forecast or of progress."""
+        now = time.perf_counter()
+        match event:
+            case Stage(expected=expected, after=after) | CriticStarted(expected=expected, after=after):
+                self._part_began = self._since = now
+                self._left, self._after = expected, after
+            case StageProgress(fraction=fraction) if fraction > 0:
+                self._left, self._since = (now - self._part_began) * (1 - fraction) / fraction, now
+            case Progress(seconds_left=left) if left is not None:
+                self._left, self._since = left, now
+            case _:
+                pass
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the command began."""
+        return time.perf_counter() - self._began
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the command ends; None where nobody can say."""
+        if self._left is None or self._after is None:
+            return None
+        return max(0.0, self._left - (time.perf_counter() - self._since)) + self._after
+
+    @property
+    def fraction(self) -> float | None:
+        """Share of the command that is done."""
+        left = self.left
+        return None if left is None else self.elapsed / max(self.elapsed + left, 1e-9)
+
+    def __str__(self) -> str:
+        left = self.left
+        return f"{duration(self.elapsed)} elapsed" if left is None else f"about {duration(left)} left"
+
+
 class QuietDisplay:
     """Says nothing."""
 
@@ -63,45 +106,41 @@ class QuietDisplay:
         pass
 
 
-class PlainDisplay:
-    """A line at the start, at each quarter and at the end of a critic's training, and one whenever the gap has narrowed."""
+class PlainDisplay(QuietDisplay):
+    """One line when a stage or a critic begins, at each quarter of a training, and when a critic or the samples are done."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._time = TotalTime()
         self._quarters: list[float] = []
         self._spoken_at = 0.0
-        self._gap = float("inf")
 
     def notify(self, event: Event) -> None:
+        self._time.notify(event)
         match event:
             case Stage():
-                self._say(f"{event.what} ...")
+                left = "" if self._time.left is None else f" ({self._time})"
+                self._say(f"{event.what} ...{left}")
             case CriticStarted():
                 self._quarters, self._spoken_at = list(_SPOKEN_QUARTERS), 0.0
-                self._say(f"{event.critic}: {event.budget} ({event.position} of {event.critics})")
+                left = "" if self._time.left is None else f", {self._time}"
+                self._say(f"{event.critic}: {event.budget} ({event.position} of {event.critics}{left})")
             case Progress() if self._is_due(event):
                 self._quarters = [quarter for quarter in self._quarters if quarter > event.fraction]
                 self._spoken_at = event.seconds
                 self._say(
-                    f"{event.critic}: {event.fraction:.0%}, step {counted(event.step)}, {_rate(event)}, {_time_left(event)}; "
+                    f"{event.critic}: {event.fraction:.0%}, step {counted(event.step)}, {_rate(event)}, {self._time}; "
                     f"validation value {nearest(event.validation)}, best {nearest(event.best)}"
                 )
             case CriticFinished():
                 self._say(f"{event.critic}: done, {_finished(event)}")
-            case SamplesBounded(relative_gap=gap) if gap is not None and gap < _SPOKEN_GAP * self._gap:
-                self._gap = gap
-                self._say(_ends(event))
+            case SamplesBounded():
+                self._say(_bounds(event))
             case _:
                 pass
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        pass
-
     def _is_due(self, event: Progress) -> bool:
-        """Whether a quarter of the budget has passed, and some time since the last line."""
+        """Tells if a quarter of the budget has passed, and some time since the last line."""
         passed = bool(self._quarters) and self._quarters[0] <= event.fraction < 1
         return passed and event.seconds - self._spoken_at >= _SPOKEN_SECONDS
 
@@ -115,31 +154,33 @@ class LiveDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(self, console=console, refresh_per_second=_REFRESHES_PER_SECOND, transient=True)
-        self._stage: str | None = None
-        self._stage_began = time.perf_counter()
+        self._time = TotalTime()
+        self._stage: str | None = "starting"
         self._started: CriticStarted | None = None
         self._progress: Progress | None = None
-        self._progress_arrived = 0.0
         self._validations: list[float] = []
         self._done: list[CriticFinished] = []
-        self._ends: list[SamplesBounded] = []
+        self._bounds: SamplesBounded | None = None
 
     def notify(self, event: Event) -> None:
         # The drawing thread may read between two assignments: each of them leaves a state that can be drawn.
+        self._time.notify(event)
         match event:
             case Stage():
-                self._stage_began, self._stage = time.perf_counter(), event.what
+                self._stage = event.what
             case CriticStarted():
                 self._progress, self._validations = None, []
                 self._started, self._stage = event, None
             case Progress():
                 self._validations = [*self._validations, event.validation]
-                self._progress_arrived, self._progress = time.perf_counter(), event
+                self._progress = event
             case CriticFinished():
                 self._done = [*self._done, event]
                 self._started = self._progress = None
             case SamplesBounded():
-                self._ends = [*self._ends, event]
+                self._bounds = event
+            case _:
+                pass
 
     def __enter__(self) -> Self:
         self._live.start(refresh=True)
@@ -149,66 +190,65 @@ class LiveDisplay:
         self._live.stop()
 
     def __rich__(self) -> RenderableType:
-        lines: list[RenderableType] = [self._done_line(event) for event in self._done[-_DONE_LINES:]]
+        lines: list[RenderableType] = [
+            _line(("done  ", "green"), event.critic, (f"  {_finished(event)}", "dim")) for event in self._done[-_DONE_LINES:]
+        ]
         if len(self._done) > _DONE_LINES:
             lines.insert(0, Text(f"done  {len(self._done) - _DONE_LINES} before", style="dim"))
-        if self._started is not None and self._stage is None:
-            lines += self._training_lines(self._started, self._progress)
+        if self._bounds is not None:
+            lines.append(_line(_bounds(self._bounds)))
+        started, progress = self._started, self._progress
+        if started is not None and self._stage is None:
+            lines += self._training_lines(started, progress)
         elif self._stage is not None:
-            waiting = duration(time.perf_counter() - self._stage_began)
-            lines.append(Text.assemble((f"{self._stage} ... ", "bold"), (waiting, "dim"), overflow="ellipsis", no_wrap=True))
-        if self._ends:
-            lines.append(self._ends_line(self._ends))
-        return Group(*lines)
+            lines.append(_line((f"{self._stage} ...", "bold")))
+        return Group(*lines, self._total_line())
 
-    def _ends_line(self, ends: Sequence[SamplesBounded]) -> RenderableType:
+    @property
+    def _width(self) -> int:
+        return max(8, min(_CURVE_WIDTH, self._console.width - 44))
+
+    def _total_line(self) -> RenderableType:
+        fraction = self._time.fraction
+        if fraction is None:
+            return Text(str(self._time), style="dim")
         line = Table.grid(padding=(0, 1))
-        gaps = [each.relative_gap for each in ends if each.relative_gap is not None]
-        # From 0 and not from the smallest: the eye is to see how much is left.
-        blocks = "" if self._console.options.ascii_only else curve(gaps, _CURVE_WIDTH, lowest=0.0)
-        line.add_row(Text(blocks.ljust(_CURVE_WIDTH), style="magenta"), Text(_ends(ends[-1]), overflow="ellipsis", no_wrap=True))
+        bar = ProgressBar(total=1.0, completed=fraction, width=self._width)
+        line.add_row(bar, Text(f"{fraction:4.0%}"), Text(str(self._time), style="dim"))
         return line
 
-    def _done_line(self, event: CriticFinished) -> Text:
-        return Text.assemble(("done  ", "green"), event.critic, (f"  {_finished(event)}", "dim"), overflow="ellipsis", no_wrap=True)
-
     def _training_lines(self, started: CriticStarted, progress: Progress | None) -> list[RenderableType]:
-        name = Text.assemble((started.critic, "bold"), (f"  {started.position} of {started.critics}, {started.budget}", "dim"))
+        name = _line((started.critic, "bold"), (f"  {started.position} of {started.critics}, {started.budget}", "dim"))
         if progress is None:
-            return [name, Text("first steps ...", style="dim")]
-        left = progress.seconds_left
-        if left is not None:
-            left = max(0.0, left - (time.perf_counter() - self._progress_arrived))
-        bar = Table.grid(padding=(0, 1))
-        bar.add_row(
-            ProgressBar(total=1.0, completed=progress.fraction, width=_CURVE_WIDTH),
-            Text(f"{progress.fraction:4.0%}"),
-            Text(f"step {counted(progress.step)}"),
-            Text(_rate(progress), style="dim"),
-            Text("" if left is None else f"{duration(left)} left", style="dim"),
-        )
-        values = Table.grid(padding=(0, 1))
-        blocks = "" if self._console.options.ascii_only else curve(self._validations, _CURVE_WIDTH)
-        values.add_row(
-            Text(blocks.ljust(_CURVE_WIDTH), style="cyan"),
-            Text.assemble("validation value ", (nearest(progress.validation), "bold")),
-            Text.assemble(("best ", "dim"), nearest(progress.best)),
-        )
-        return [name, bar, values]
+            return [name]
+        blocks = "" if self._console.options.ascii_only else curve(self._validations, self._width)
+        return [
+            name.append(f"; step {counted(progress.step)}, {_rate(progress)}", style="dim"),
+            _line(
+                (blocks.ljust(self._width), "cyan"),
+                " validation value ",
+                (nearest(progress.validation), "bold"),
+                (" best ", "dim"),
+                nearest(progress.best),
+            ),
+        ]
 
 
-def curve(values: Sequence[float], width: int, *, lowest: float | None = None) -> str:
+def _line(*parts: str | tuple[str, str]) -> Text:
+    return Text.assemble(*parts, overflow="ellipsis", no_wrap=True)
+
+
+def curve(values: Sequence[float], width: int) -> str:
     """A small curve of block characters: the values from their smallest (lowest block) to their largest (full block).
 
     Arguments:
         values: in the order of time; finite.
         width: largest number of characters; longer series show the last value of equal stretches.
-        lowest: the value of the lowest block, where that is not the smallest value.
     """
     if not values:
         return ""
     shown = values if len(values) <= width else [values[(i + 1) * len(values) // width - 1] for i in range(width)]
-    lowest, highest = min(shown) if lowest is None else lowest, max(shown)
+    lowest, highest = min(shown), max(shown)
     if not highest > lowest:
         return _BLOCKS[len(_BLOCKS) // 2] * len(shown)
     top = len(_BLOCKS) - 1
@@ -219,17 +259,14 @@ def _rate(progress: Progress) -> str:
     return f"{progress.rate:.3g} steps/s" if progress.rate < 1000 else f"{progress.rate:,.0f} steps/s"
 
 
-def _time_left(progress: Progress) -> str:
-    return "" if progress.seconds_left is None else f"{duration(progress.seconds_left)} left"
-
-
-def _ends(event: SamplesBounded) -> str:
-    lower = f"samples: {lower_bound(event.lower)} <= W1"
-    if event.upper is None or event.relative_gap is None:
-        return lower
-    return f"{lower} <= {at_most(event.upper)}, gap {percentage(event.relative_gap)}"
+def _bounds(event: SamplesBounded) -> str:
+    gap = "" if event.relative_gap is None else f", gap {percentage(event.relative_gap)}"
+    return f"samples: {lower_bound(event.lower)} <= W1 <= {at_most(event.upper)}{gap}"
 
 
 def _finished(event: CriticFinished) -> str:
+    best = "" if event.best is None else f", best validation value {nearest(event.best)}"
     ending = "interrupted after " if event.interrupted else ""
-    return f"{ending}{counted(event.steps)} steps in {duration(event.seconds)}, best validation value {nearest(event.best)}"
+    if not event.steps:
+        return f"{ending}{duration(event.seconds)}{best}"
+    return f"{ending}{counted(event.steps)} steps in {duration(event.seconds)}{best}"

@@ -1,10 +1,10 @@
-"""How all tables on a terminal look."""
+"""Look of all tables on a terminal."""
 
 from rich import box
 from rich.table import Table
 
 ACCENT = "bold cyan"
-"""Of the numbers to look at first."""
+"""Style of the numbers to look at first."""
 
 
 def plain_table(padding: int = 1) -> Table:

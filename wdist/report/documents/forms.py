@@ -1,0 +1,305 @@
+"""The published documents: which keys each class of results is written with. Scripts rely on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from wdist.report.documents.document import SCHEMA_VERSION, Form, Forms, Key, facts, text
+
+if TYPE_CHECKING:
+    from wdist.comparison.ranking import Comparison, Entry
+
+_RESULT, _RANKING, _GATE = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gates"
+_VERSION = Key("Literal['1']", "Changes when a key is removed or changes its meaning.", lambda _: SCHEMA_VERSION)
+_METRIC = Key(description="Ground metric: l2, l1 or linf.")
+_FEATURES = Key(description="The space that all distances are measured in; null for that of the samples.")
+_WORD = "Literal['pass', 'fail', 'inconclusive']"
+
+
+def _command(name: str) -> Key:
+    return Key(f"Literal[{name!r}]", value=lambda _: name)
+
+
+def _population_order(comparison: Comparison) -> dict[str, Any]:
+    return {"claims": comparison.population_order, "groups": comparison.groups}
+
+
+def _samples_order(comparison: Comparison) -> dict[str, Any]:
+    return {"claims": comparison.samples_order, "groups": comparison.samples_groups}
+
+
+def _of_rule(name: str) -> Callable[[Any], Any]:
+    return lambda judged: getattr(judged.rule, name, None)
+
+
+def _places(comparison: Comparison, entry: Entry) -> dict[str, int]:
+    return dict(zip(("first_place", "last_place"), comparison.places(entry), strict=True))
+
+
+FORMS = Forms(
+    Form(
+        "SourceDocument",
+        "wdist.data.sources.source:SourceInfo",
+        "address kind event_shape count dtype scale offset units bounds dropped notes digest",
+        title="Where the samples of one side came from.",
+        special={"digest": Key("str | None", "SHA-256 of the stored samples; null where they are drawn.")},
+    ),
+    Form("FeaturesDocument", "wdist.data.features.space:Features", "spec what dim digest"),
+    Form("EnvironmentDocument", "wdist.environment:Environment", "wdist python torch platform device threads precision"),
+    Form(
+        "SamplesDocument",
+        f"{_RESULT}:SamplesInterval",
+        "lower lower_method upper exact upper_method gap relative_gap n_a n_b",
+        title="Bounds for W1 between the two sets of samples themselves.",
+        special={
+            "n_a": Key(description="Samples of A that were evaluated."),
+            "n_b": Key(description="Samples of B that were evaluated."),
+        },
+    ),
+    Form(
+        "PopulationDocument",
+        f"{_RESULT}:PopulationBound",
+        "estimate lower upper upper_method confidence jointly_with method n_a n_b",
+        title="Bounds for W1 between the distributions that the samples were drawn from.",
+        nullable="estimate lower",
+        special={
+            "method": Key(description="Method of the lower confidence bound: betting, empirical-bernstein or welch."),
+            "n_a": Key(description="Held-out samples of A."),
+            "n_b": Key(description="Held-out samples of B."),
+        },
+    ),
+    Form(
+        "LayerDocument",
+        "wdist.lipschitz.frozen_layer:LayerBound",
+        "layer bound method",
+        nullable="bound",
+    ),
+    Form(
+        "HistoryDocument",
+        "wdist.training.observer:HistoryPoint",
+        "step seconds training validation",
+        nullable="training validation",
+    ),
+    Form(
+        "RepeatsDocument",
+        f"{_RESULT}:Repeats",
+        "seeds estimates estimate_mean estimate_deviation lowers lower_mean lower_deviation",
+    ),
+    Form(
+        "AttemptDocument",
+        f"{_RESULT}:Attempt",
+        "name validation seconds steps chosen",
+        nullable="validation",
+    ),
+    Form(
+        "CriticDocument",
+        f"{_RESULT}:CriticResult",
+        "name title lipschitz_bound certified steps seconds parameters samples tried bound_by_construction "
+        "raw_value largest_slope repeats training_value converged interrupted settings layers history",
+        nullable="lipschitz_bound training_value",
+        special={
+            "certified": Key("bool", "The certificate is finite, so the bounds are proved; always true."),
+            "samples": Key(description="The interval with this critic's own lower bound; that of the result may be tighter."),
+        },
+    ),
+    Form(
+        "BaselineDocument",
+        f"{_RESULT}:CriticResult",
+        "population",
+        title="Another critic, trained on the same split, and its own bounds.",
+        base="CriticDocument",
+    ),
+    Form(
+        "EstimateDocument",
+        f"{_RESULT}:Estimate",
+        "schema_version command samples population truth tightness tolerance closed critic baselines comparison "
+        "metric features a b seed converged interrupted seconds environment warnings",
+        title="The result of `wdist estimate` or `wdist synthetic`.",
+        special={
+            "schema_version": _VERSION,
+            "baselines": Key(description="The other critics."),
+            "interrupted": Key(description="The run was cut short; the bounds are valid all the same."),
+            "metric": _METRIC,
+            "features": _FEATURES,
+        },
+        forms={"baselines": "BaselineDocument"},
+        given={"a": lambda estimate, _: {"digest": estimate.digest_a}, "b": lambda estimate, _: {"digest": estimate.digest_b}},
+    ),
+    Form(
+        "EntryDocument",
+        f"{_RANKING}:Entry",
+        "name source samples population critic interrupted seconds",
+        title="One source against the reference, which is A throughout.",
+        special={
+            "critic": Key("CriticResult", value="estimate.critic"),
+            "interrupted": Key("bool", value="estimate.interrupted"),
+            "seconds": Key("float", value="estimate.seconds"),
+        },
+        given={"source": lambda entry, _: {"digest": entry.estimate.digest_b}},
+    ),
+    Form(
+        "RankedDocument",
+        f"{_RANKING}:Entry",
+        "first_place last_place",
+        title="A source with the places that it may have.",
+        base="EntryDocument",
+        special={
+            "first_place": Key("int", "The best place that the claims leave it, from 1 on."),
+            "last_place": Key("int", "The worst one; the same where its place is decided."),
+        },
+    ),
+    Form("ClaimDocument", f"{_RANKING}:Claim", "nearer farther"),
+    Form(
+        "OrderDocument",
+        f"{_RANKING}:Comparison",
+        "claims groups",
+        title="The order that is claimed.",
+        special={
+            "claims": Key("list[ClaimDocument]", "All pairs whose intervals are disjoint."),
+            "groups": Key("list[list[str]]", "Every source of a group is nearer than every source of the next group."),
+        },
+    ),
+    Form("SeparationDocument", f"{_RANKING}:Separation", "nearer farther times samples reason"),
+    Form(
+        "ComparisonDocument",
+        f"{_RANKING}:Comparison",
+        "schema_version command reference ranking noise_floor population_order samples_order separations slope "
+        "confidence results bounds metric features seed left_out interrupted seconds environment warnings",
+        title="The result of `wdist compare`.",
+        special={
+            "schema_version": _VERSION,
+            "command": _command("compare"),
+            "noise_floor": Key(description="The reference against itself; null where it was not found."),
+            "population_order": Key("OrderDocument", "Claimed of the distributions, at the joint confidence.", _population_order),
+            "samples_order": Key("OrderDocument", "Certain of the sample sets, which may differ in size.", _samples_order),
+            "metric": _METRIC,
+            "features": _FEATURES,
+        },
+        forms={"ranking": "RankedDocument"},
+        given={"reference": lambda comparison, _: {"digest": comparison.digest}, "ranking": _places},
+    ),
+    Form(
+        "RuleDocument",
+        f"{_GATE}.gate:Judged",
+        "asked limit tolerance passes_within fails_above verdict reason what_would_decide",
+        title="One rule, and its verdict.",
+        special={
+            "asked": Key("Literal['max', 'max-lower', 'baseline']", "The option that states the rule.", "rule.asked"),
+            "limit": Key("Number", "The number behind --max or --max-lower; null for --baseline.", _of_rule("value")),
+            "tolerance": Key(
+                "Number", "The share by which W1 may have grown since the baseline; null elsewhere.", _of_rule("tolerance")
+            ),
+            "passes_within": Key(
+                "Number", "An upper bound up to this passes; null where nothing passes.", "rule.limits.passes_within"
+            ),
+            "fails_above": Key("Number", "A lower bound above this fails; null where nothing fails.", "rule.limits.fails_above"),
+            "verdict": Key(_WORD, value="verdict.answer"),
+            "reason": Key("str", value="verdict.reason"),
+            "what_would_decide": Key("str | None", value="verdict.what_would_decide"),
+        },
+    ),
+    Form(
+        "IntervalDocument",
+        f"{_GATE}.rules:Interval",
+        "lower upper confidence",
+        special={"confidence": Key(description="Null for sample sets, where both bounds are certain.")},
+    ),
+    Form(
+        "RecordedDocument",
+        f"{_GATE}.baseline:Recorded",
+        "document command source population samples",
+        title="The earlier result that --baseline named.",
+        special={"document": Key(description="The file, as the user wrote it.")},
+    ),
+    Form(
+        "GateDocument",
+        f"{_GATE}.gate:GateResult",
+        "verdict reason what_would_decide on verdict_confidence rules recorded repeatable",
+        title="The result of `wdist gate`: an estimate, and what follows from it for the rules. The same inputs, seed "
+        "and machine give the same document except for the times, unless `repeatable` is false. On another "
+        "machine, bounds proved by transport agree to about nine digits and those of a trained critic to a few; "
+        "they are as valid. A verdict differs only where a limit lies between two such bounds, and then one of "
+        "the two verdicts is inconclusive.",
+        base="EstimateDocument",
+        base_of=lambda result: result.estimate,
+        special={
+            "verdict": Key(_WORD, "The verdict on all rules together: fail if one fails, pass if all pass.", "answer"),
+            "reason": Key("str", "A sentence for each rule; it names what was judged.", "verdict.reason"),
+            "what_would_decide": Key("str | None", "What would decide it; null where it is decided.", "verdict.what_would_decide"),
+            "on": Key("Literal['population', 'samples']", "Which of the two intervals of this document was judged."),
+            "verdict_confidence": Key(
+                "Number", "Confidence of the verdict; the error of a baseline adds to it. Null if certain.", "confidence"
+            ),
+            "rules": Key("list[RuleDocument]", "Each rule with its verdict.", "judged"),
+            "recorded": Key(description="The result that W1 was compared with; null without --baseline."),
+            "repeatable": Key(description="Another run on this machine gives the same digits; false under --budget."),
+        },
+    ),
+    Form(
+        "MeasuredDocument",
+        "wdist.gan.files:Measured",
+        "step lower",
+        title="A checkpoint.",
+        special={
+            "lower": Key(
+                description="Certain lower bound for W1 between `compared` images and as many generated ones; null if none."
+            )
+        },
+    ),
+    Form(
+        "GanDocument",
+        "wdist.gan.training:GanResult",
+        "schema_version command settings event_shape steps seconds interrupted resumed_at compared measured "
+        "generator exported sheet checkpoints environment",
+        title="The result of `wdist gan train`.",
+        special={
+            "schema_version": _VERSION,
+            "command": _command("gan train"),
+            "settings": Key("dict[str, Any]", "Settings of the training; null where the critic decides."),
+        },
+    ),
+    Form("FindingDocument", "wdist.estimation.verification:Check", "what ok detail", title="One thing that was checked."),
+    Form(
+        "VerificationDocument",
+        "wdist.estimation.verification:Verification",
+        "schema_version command critic ok lipschitz_bound claimed_lipschitz_bound lower claimed_lower "
+        "population_lower claimed_population_lower confidence a b findings",
+        title="The result of `wdist verify`.",
+        nullable="lipschitz_bound claimed_lipschitz_bound lower claimed_lower population_lower claimed_population_lower confidence",
+        special={
+            "schema_version": _VERSION,
+            "command": _command("verify"),
+            "critic": Key("str", "The file that was checked."),
+            "lower": Key(description="Lower bound for the samples, computed again."),
+        },
+    ),
+)
+
+PUBLISHED = {
+    "estimate": "EstimateDocument",
+    "synthetic": "EstimateDocument",
+    "compare": "ComparisonDocument",
+    "gate": "GateDocument",
+    "gan": "GanDocument",
+    "verify": "VerificationDocument",
+}
+"""Form of the document of each command."""
+
+
+def document(result: Any, command: str, **given: Any) -> dict[str, Any]:
+    """The document of a result, as plain values; all fields of the result where the command has no published form.
+
+    Arguments:
+        result: of the library function behind the command.
+        command: a key of :data:`PUBLISHED`, or the name of another command.
+        given: values that the result does not know.
+    """
+    if command not in PUBLISHED:
+        return facts(result, command=command)
+    return FORMS.document(result, PUBLISHED[command], **given)
+
+
+def document_text(result: Any, *, command: str, **given: Any) -> str:
+    """The same as indented JSON."""
+    return text(document(result, command, **given))

@@ -1,0 +1,125 @@
+"""Comparisons as files: Markdown with a table and the sentences, and comma-separated values."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+from wdist.report.comparison_sentences import place, sentences, verdict
+from wdist.report.numbers import at_most, level, lower_bound, nearest
+
+if TYPE_CHECKING:
+    from wdist.comparison.ranking import Comparison, Entry
+
+COLUMNS = (
+    "name",
+    "kind",
+    "address",
+    "first_place",
+    "last_place",
+    "population_estimate",
+    "population_lower",
+    "population_upper",
+    "confidence",
+    "held_out_reference",
+    "held_out_source",
+    "samples_lower",
+    "samples_upper",
+    "samples_exact",
+    "n_reference",
+    "n_source",
+    "critic",
+    "lipschitz_bound",
+    "steps",
+    "seconds",
+)
+"""Columns of the comma-separated values, in their order."""
+
+
+def comma_separated(comparison: Comparison) -> str:
+    """A row for each source in the order of the ranking, then the noise floor; numbers at full precision, missing ones empty."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, fieldnames=COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for entry in comparison.entries:
+        ranked = entry is not comparison.noise_floor
+        first, last = comparison.places(entry) if ranked else (None, None)
+        samples, population, critic = entry.samples, entry.population, entry.estimate.critic
+        writer.writerow(
+            {
+                "name": entry.name,
+                "kind": "source" if ranked else "noise floor",
+                "address": entry.source.address,
+                "first_place": first,
+                "last_place": last,
+                "population_estimate": population.estimate,
+                "population_lower": population.lower,
+                "population_upper": population.upper,
+                "confidence": comparison.confidence,
+                "held_out_reference": population.n_a,
+                "held_out_source": population.n_b,
+                "samples_lower": samples.lower,
+                "samples_upper": samples.upper,
+                "samples_exact": "true" if samples.exact else "false",
+                "n_reference": samples.n_a,
+                "n_source": samples.n_b,
+                "critic": critic.name,
+                "lipschitz_bound": critic.lipschitz_bound,
+                "steps": critic.steps,
+                "seconds": entry.estimate.seconds,
+            }
+        )
+    return table.getvalue()
+
+
+def markdown(comparison: Comparison) -> str:
+    """A heading, the verdict, a table and the sentences; ends with a line feed."""
+    headers = (
+        "place",
+        "source",
+        "held-out estimate",
+        f"W1 of the distributions, {level(comparison.confidence)}",
+        "W1 of the samples",
+    )
+    lines = [
+        f"### Wasserstein-1 from `{comparison.reference.address}`",
+        "",
+        f"**{_escaped(verdict(comparison))}.**",
+        "",
+        _row(headers),
+        _row(("--:", ":--", "--:", ":-:", ":-:")),
+        *(_row(_cells(comparison, entry)) for entry in comparison.entries),
+        "",
+    ]
+    for sentence in sentences(comparison):
+        lines += [_escaped(sentence), ""]
+    if comparison.left_out:
+        lines += [_escaped(f"No result for {', '.join(comparison.left_out)}."), ""]
+    return "\n".join(lines)
+
+
+def _cells(comparison: Comparison, entry: Entry) -> tuple[str, ...]:
+    population, samples = entry.population, entry.samples
+    if samples.exact and samples.upper is not None:
+        between = f"{nearest(samples.upper)} (exact)"
+    else:
+        between = _interval(samples.lower, samples.upper)
+    name = f"_{_escaped(entry.name)}_" if entry is comparison.noise_floor else _escaped(entry.name)
+    return place(comparison, entry), name, nearest(population.estimate), _interval(population.lower, population.upper), between
+
+
+def _interval(lower: float, upper: float | None) -> str:
+    below = lower_bound(lower)
+    return f"at least {below}" if upper is None else f"{below} to {at_most(upper)}"
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _escaped(text: str) -> str:
+    """Text with the signs of Markdown escaped."""
+    for sign in ("\\", "|", "*", "_", "<", "`"):
+        text = text.replace(sign, "\\" + sign)
+    return " ".join(text.split())

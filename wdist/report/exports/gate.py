@@ -1,0 +1,157 @@
+"""Verdicts as files: Markdown for the summary of a job, GitHub annotations and outputs, and a JUnit test report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from wdist.report.gate_limits import NAMES, marks
+from wdist.report.numbers import at_most, certificate, counted, duration, level, lower_bound, nearest
+from wdist.report.sentences import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wdist.data.sources.source import SourceInfo
+    from wdist.gates.gate import GateResult
+
+_LEVELS = {"pass": "notice", "fail": "error", "inconclusive": "warning"}
+
+
+def gate_markdown(result: GateResult) -> str:
+    """A heading, the reason, what would decide, and a table, for the summary of a job; ends with a line feed."""
+    verdict, estimate = result.verdict, result.estimate
+    lines = [f"### wdist gate: {result.answer.value}", "", _plain(verdict.reason), ""]
+    if verdict.what_would_decide is not None:
+        lines += [f"*{_plain(verdict.what_would_decide)}*", ""]
+    lines += ["| | |", "|---|---|", f"| A, the reference | {_source(estimate.a)} |", f"| B | {_source(estimate.b)} |"]
+    for on in ("population", "samples"):
+        judged = " (judged)" if result.on == on else ""
+        lines.append(f"| W1 of the {NAMES[on]}{judged} | {_interval(result, on)} |")
+    for label, _, shown in marks(result):
+        lines.append(f"| {label} | {shown} |")
+    if result.recorded is not None:
+        lines.append(f"| baseline | {_code(result.recorded.document)}: {_code(result.recorded.source)} |")
+    critic, environment = estimate.critic, estimate.environment
+    metric = METRICS.get(estimate.metric, estimate.metric)
+    if estimate.features is not None:
+        metric += f", between features {_code(estimate.features.spec)}"
+    lines += [
+        f"| metric | {metric} |",
+        f"| critic | {critic.name}, K ≤ {certificate(critic.lipschitz_bound)}, {critic.steps} steps |",
+        f"| run | seed {estimate.seed}, {_plain(environment.device)}, wdist {environment.wdist}, {duration(estimate.seconds)} |",
+    ]
+    lines += [f"\n> {_plain(warning)}" for warning in estimate.warnings]
+    return "\n".join(lines) + "\n"
+
+
+def _interval(result: GateResult, on: str) -> str:
+    if on == "samples":
+        found = result.estimate.samples
+        lower, upper, surely = found.lower, found.upper, "for certain"
+    else:
+        bound = result.estimate.population
+        lower, upper, surely = (
+            bound.lower,
+            bound.upper,
+            f"at {level(bound.confidence)}; held-out estimate {nearest(bound.estimate)}",
+        )
+    known = f"{lower_bound(lower)} ≤ W1" + ("" if upper is None else f" ≤ {at_most(upper)}")
+    return f"{known}, {surely}"
+
+
+def _source(info: SourceInfo) -> str:
+    amount = "endless draws" if info.count is None else f"{counted(info.count)} samples"
+    return f"{_code(info.address)}, {amount}"
+
+
+def _code(text: str) -> str:
+    """Code in a cell of a table, whatever it holds."""
+    return "`" + _plain(text).replace("`", "'") + "`"
+
+
+def _plain(text: str) -> str:
+    """One line without characters that would end a cell or hide from the eye."""
+    shown = "".join(character if character.isprintable() else " " for character in text)
+    return shown.replace("|", "\\|").replace("<", "&lt;") if "|" in shown or "<" in shown else shown
+
+
+def github_annotations(result: GateResult) -> str:
+    """One annotation for each rule, which the page of a job shows: ``::error title=...::...``.
+
+    References:
+        GitHub Docs, Workflow commands for GitHub Actions.
+    """
+    lines = []
+    for judged in result.judged:
+        verdict = judged.verdict
+        message = " ".join(filter(None, (verdict.reason, verdict.what_would_decide)))
+        title = _property(f"wdist gate: {verdict.answer.value}")
+        lines.append(f"::{_LEVELS[verdict.answer.value]} title={title}::{_data(message)}")
+    return "\n".join(lines) + "\n"
+
+
+def github_outputs(result: GateResult) -> str:
+    """Lines ``name=value`` that later steps of a job read: verdict, on, lower, upper, confidence and reason."""
+    interval = result.interval
+    values = {
+        "verdict": result.answer.value,
+        "on": result.on,
+        "lower": repr(interval.lower),
+        "upper": "" if interval.upper is None else repr(interval.upper),
+        "confidence": "" if result.confidence is None else repr(result.confidence),
+        "reason": _one_line(result.verdict.reason),
+    }
+    return "".join(f"{name}={value}\n" for name, value in values.items())
+
+
+def _data(text: str) -> str:
+    return _with_escapes(text, {"%": "%25", "\r": "%0D", "\n": "%0A"})
+
+
+def _property(text: str) -> str:
+    return _with_escapes(text, {"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
+
+
+def _with_escapes(text: str, signs: Mapping[str, str]) -> str:
+    return "".join(signs.get(character, character) for character in text)
+
+
+def junit(result: GateResult, *, accept_inconclusive: bool = False) -> str:
+    """A test report with one case for each rule; an undecided rule is an error, or skipped where that is accepted.
+
+    Arguments:
+        result: the verdict.
+        accept_inconclusive: counts an undecided rule as skipped instead of as an error.
+    """
+    estimate, answers = result.estimate, [judged.verdict.answer.value for judged in result.judged]
+    counts = {
+        "tests": len(answers),
+        "failures": answers.count("fail"),
+        "errors": 0 if accept_inconclusive else answers.count("inconclusive"),
+        "skipped": answers.count("inconclusive") if accept_inconclusive else 0,
+    }
+    attributes = {"name": "wdist gate", **{name: str(count) for name, count in counts.items()}, "time": f"{estimate.seconds:.3f}"}
+    suites = ElementTree.Element("testsuites", attributes)
+    suite = ElementTree.SubElement(suites, "testsuite", attributes)
+    for judged in result.judged:
+        verdict, sides = judged.verdict, f"{estimate.b.address} against {estimate.a.address}"
+        name = f"{judged.rule.requirement}, {result.on}: {sides}"
+        case = ElementTree.SubElement(
+            suite, "testcase", {"classname": "wdist.gates", "name": _one_line(name), "time": f"{estimate.seconds:.3f}"}
+        )
+        message = _one_line(" ".join(filter(None, (verdict.reason, verdict.what_would_decide))))
+        kind = verdict.answer.value
+        if kind == "fail":
+            ElementTree.SubElement(case, "failure", {"type": kind, "message": message})
+        elif kind == "inconclusive":
+            tag = "skipped" if accept_inconclusive else "error"
+            ElementTree.SubElement(case, tag, {"type": kind, "message": message})
+        ElementTree.SubElement(case, "system-out").text = message
+    ElementTree.indent(suites)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
+
+
+def _one_line(text: str) -> str:
+    """One line without characters that XML does not allow."""
+    return "".join(character if character.isprintable() else " " for character in text)

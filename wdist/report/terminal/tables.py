@@ -1,0 +1,155 @@
+"""Tables that fit their terminal: bars take the spare columns, and the last columns go where there is no room for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from rich.bar import Bar
+from rich.measure import Measurement
+from rich.text import Text
+
+from wdist.report.terminal.style import plain_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.table import Table
+
+_NARROWED = (24, 18)
+"""Largest widths of columns that fold, before the last columns go."""
+
+
+class Column:
+    """Header and cells of a table, top to bottom.
+
+    Arguments:
+        header: of one or two lines.
+        cells: texts, or plain words.
+        styles: of the cells.
+        left: aligns the cells on the left.
+        most: largest width; longer cells are folded.
+    """
+
+    def __init__(
+        self,
+        header: str,
+        cells: Sequence[str | Text],
+        styles: Sequence[str] = (),
+        *,
+        left: bool = False,
+        most: int | None = None,
+    ) -> None:
+        self.header, self.left, self.most = header, left, most
+        self._cells, self._styles = cells, styles or [""] * len(cells)
+
+    def cells(self, *, ascii_only: bool) -> list[Text]:
+        shown = [
+            Text(cell, style=style) if isinstance(cell, str) else cell
+            for cell, style in zip(self._cells, self._styles, strict=True)
+        ]
+        return [Text(text.plain.replace("±", "+-"), style=text.style) if ascii_only else text for text in shown]
+
+
+class Bars(Protocol):
+    """A bar for each row of a table."""
+
+    after: int
+    """The column that the bars follow."""
+    narrowest: int
+    widest: int
+
+    def header(self, width: int) -> str:
+        """Header above the bars."""
+        ...
+
+    def cells(self, width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
+        """The bars, at most ``width`` characters wide."""
+        ...
+
+
+class LengthBars:
+    """Bars whose lengths are values.
+
+    Arguments:
+        values: not negative.
+        reach: the value of a full bar.
+        accented: for each bar, if it is the one to look at.
+    """
+
+    after, narrowest, widest = 1, 6, 32
+
+    def __init__(self, values: Sequence[float], *, reach: float, accented: Sequence[bool]) -> None:
+        self._shares = [min(value / reach, 1.0) if reach > 0 else 0.0 for value in values]
+        self._colours = ["cyan" if each else "bright_black" for each in accented]
+
+    def header(self, width: int) -> str:
+        return ""
+
+    def cells(self, width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
+        if ascii_only:  # blocks of eighths need UTF-8
+            return [Text("#" * round(share * width)) for share in self._shares]
+        return [
+            Bar(size=1.0, begin=0.0, end=share, width=width, color=colour)
+            for share, colour in zip(self._shares, self._colours, strict=True)
+        ]
+
+
+class FittedTable:
+    """A table that fits its terminal: without room for bars, padding goes, then folding columns narrow, then the last columns go.
+
+    Arguments:
+        columns: the first is folded where even two columns are too wide.
+        bars: optional.
+        padding: columns between cells.
+    """
+
+    def __init__(self, *columns: Column, bars: Bars | None = None, padding: int = 1) -> None:
+        self._columns, self._bars, self._padding = columns, bars, padding
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        unbounded, ascii_only = options.update(max_width=10_000), options.ascii_only
+
+        def left_by(padding: int, columns: int, widest: int | None = None) -> int:
+            table = self._table(padding=padding, columns=columns, ascii_only=ascii_only, widest=widest)
+            return options.max_width - Measurement.get(console, unbounded, table).maximum
+
+        every = len(self._columns)
+        paddings = range(self._padding, -1, -1)
+        if self._bars is not None:
+            for padding in paddings:
+                width = min(left_by(padding, every) - 1 - padding, self._bars.widest)
+                if width >= self._bars.narrowest:
+                    yield self._table(padding=padding, columns=every, ascii_only=ascii_only, bar_width=width)
+                    return
+        narrow, narrower = _NARROWED
+        attempts = [
+            *((padding, every, None) for padding in paddings),
+            (1, every, narrow),
+            (1, every, narrower),
+            (0, every, narrower),
+        ]
+        attempts += [(1, columns, narrower) for columns in range(every - 1, 1, -1)]
+        padding, columns, widest = next((each for each in attempts if left_by(*each) >= 0), attempts[-1])
+        yield self._table(padding=padding, columns=columns, ascii_only=ascii_only, widest=widest)
+
+    def _table(self, *, padding: int, columns: int, ascii_only: bool, bar_width: int = 0, widest: int | None = None) -> Table:
+        table = plain_table(padding)
+        cells: list[Sequence[RenderableType]] = []
+        for i, column in enumerate(self._columns[:columns]):
+            # A name too long for any terminal continues on the next line; a number is never cut.
+            folds = i == 0 or column.most is not None
+            table.add_column(
+                column.header,
+                justify="left" if i == 0 or column.left else "right",
+                no_wrap=not folds,
+                overflow="fold" if folds else "ellipsis",
+                max_width=min(column.most, widest) if widest and column.most else column.most,
+            )
+            cells.append(column.cells(ascii_only=ascii_only))
+            if self._bars is not None and bar_width and i == self._bars.after:
+                table.add_column(self._bars.header(bar_width), no_wrap=True, min_width=bar_width)
+                cells.append(self._bars.cells(bar_width, ascii_only=ascii_only))
+        for row in zip(*cells, strict=True):
+            table.add_row(*row)
+        return table
