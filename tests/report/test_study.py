@@ -11,8 +11,8 @@ from PIL import Image
 from rich.console import Console
 
 from wdist.environment import Environment
-from wdist.report.documents.document import text
-from wdist.report.documents.study import BenchDocument, ReproductionDocument
+from wdist.report.documents.forms import document_text
+from wdist.report.documents.schemas import model
 from wdist.report.plots.study import draw_study, study_bytes
 from wdist.report.terminal.study import rendered_study
 from wdist.studies.machine import Machine
@@ -20,9 +20,9 @@ from wdist.studies.panels import Panel, Series, Surface
 from wdist.studies.study import (
     ClaimCheck,
     Column,
-    Comparison,
     Conclusion,
     Conditions,
+    ReproducedNumber,
     Skipped,
     Study,
     StudyResult,
@@ -135,10 +135,10 @@ def reproduction():
         study=FIGURE,
         conditions=Conditions(quick=True),
         rows=(
-            Comparison(row="MaxMin", column="dimension 2", ours=0.91, paper=0.95),
-            Comparison(row="MaxMin", column="dimension 3", ours=0.99, paper=0.90),
-            Comparison(row="ReLU", column="spread", ours=5.0, paper=(4.0, 8.0)),
-            Comparison(row="ReLU", column="dimension 3", ours=0.5),
+            ReproducedNumber(row="MaxMin", column="dimension 2", ours=0.91, paper=0.95),
+            ReproducedNumber(row="MaxMin", column="dimension 3", ours=0.99, paper=0.90),
+            ReproducedNumber(row="ReLU", column="spread", ours=5.0, paper=(4.0, 8.0)),
+            ReproducedNumber(row="ReLU", column="dimension 3", ours=0.5),
         ),
         conclusion=Conclusion(
             settings={"width": 16, "optimizer": "adam"},
@@ -200,7 +200,7 @@ def test_cells_are_written_as_their_kind_asks(result):
 
 def test_what_is_no_number_is_none_and_null(result):
     assert "none" in shown(result)
-    document = text(BenchDocument.of(result))
+    document = document_text(result, command="bench")
     assert json.loads(document)["tables"][0]["rows"][2]["share"] is None
     assert "NaN" not in document
 
@@ -220,8 +220,8 @@ def test_an_interrupted_run_says_so(result):
 
 
 def test_the_document_holds_every_row_with_its_kind(result):
-    document = json.loads(text(BenchDocument.of(result)))
-    BenchDocument.model_validate(document)
+    document = json.loads(document_text(result, command="bench"))
+    model("bench").model_validate(document)
     assert (document["command"], document["what"], document["commit"]) == ("bench", "suite", "0123456789ab+")
     (table,) = document["tables"]
     assert (table["kind"], table["title"]) == ("Row", "everything at once")
@@ -231,7 +231,7 @@ def test_the_document_holds_every_row_with_its_kind(result):
 
 def test_two_tables_of_one_kind_give_their_rows_once(result):
     twice = replace(SUITE, tables=(TABLE, replace(TABLE, title="again")))
-    document = json.loads(text(BenchDocument.of(replace(result, study=twice))))
+    document = json.loads(document_text(replace(result, study=twice), command="bench"))
     assert [table["title"] for table in document["tables"]] == ["everything at once"]
 
 
@@ -279,7 +279,7 @@ def test_the_text_says_by_how_much_we_differ_what_was_reduced_and_what_did_not_h
 
 
 def test_columns_without_cells_are_left_out(reproduction):
-    alone = replace(reproduction, rows=(Comparison(row="slope", ours=1.0),))
+    alone = replace(reproduction, rows=(ReproducedNumber(row="slope", ours=1.0),))
     assert "ours - paper" in shown(reproduction)
     assert "ours - paper" not in shown(alone)
     assert "The paper states no number" in shown(alone)
@@ -297,8 +297,8 @@ def test_the_full_form_says_nothing_of_reductions(reproduction):
 
 
 def test_the_document_of_a_reproduction_holds_both_numbers_and_their_difference(reproduction, surface):
-    document = json.loads(text(ReproductionDocument.of(with_panels(reproduction, *reproduction.conclusion.panels, surface))))
-    ReproductionDocument.model_validate(document)
+    document = json.loads(document_text(with_panels(reproduction, *reproduction.conclusion.panels, surface), command="reproduce"))
+    model("reproduce").model_validate(document)
     assert document["schema_version"] == "1"
     assert (document["command"], document["what"], document["quick"]) == ("reproduce", "figure99", True)
     assert document["comparisons"][0]["difference"] == pytest.approx(-0.04)
@@ -310,7 +310,7 @@ def test_the_document_of_a_reproduction_holds_both_numbers_and_their_difference(
 
 
 def test_documents_keep_the_keys_that_scripts_rely_on(result, reproduction):
-    suite, figure = json.loads(text(BenchDocument.of(result))), json.loads(text(ReproductionDocument.of(reproduction)))
+    suite, figure = json.loads(document_text(result, command="bench")), json.loads(document_text(reproduction, command="reproduce"))
     both = {"schema_version", "command", "what", "title", "quick", "reduced", "remarks", "findings", "seconds", "environment"}
     assert both | {"seeds", "budget", "tables", "skipped", "interrupted", "machine", "commit"} <= suite.keys()
     assert both | {"source", "paper", "seed", "settings", "comparisons", "panels", "full_seconds"} <= figure.keys()

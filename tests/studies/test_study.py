@@ -14,9 +14,9 @@ from wdist.studies.registry import studies, study
 from wdist.studies.study import (
     ClaimCheck,
     Column,
-    Comparison,
     Conclusion,
     Conditions,
+    ReproducedNumber,
     Skipped,
     Study,
     StudyTable,
@@ -170,12 +170,16 @@ def test_without_a_budget_the_time_left_follows_from_the_runs_so_far():
     [(0.91, 0.95, -0.04), (5.0, (4.0, 8.0), 0.0), (9.0, (4.0, 8.0), 1.0), (3.5, (4.0, 8.0), -0.5), (1.0, None, None)],
 )
 def test_the_difference_is_ours_less_the_papers_and_0_inside_a_range(ours, paper, difference):
-    found = Comparison(row="", ours=ours, paper=paper).difference
+    found = ReproducedNumber(row="", ours=ours, paper=paper).difference
     assert found == (None if difference is None else pytest.approx(difference))
 
 
 def test_the_largest_difference_is_found_whatever_its_sign():
-    rows = (Comparison(row="a", ours=1.0, paper=1.2), Comparison(row="b", ours=1.0, paper=0.9), Comparison(row="c", ours=9.0))
+    rows = (
+        ReproducedNumber(row="a", ours=1.0, paper=1.2),
+        ReproducedNumber(row="b", ours=1.0, paper=0.9),
+        ReproducedNumber(row="c", ours=9.0),
+    )
     result = suite(lambda conditions: iter(rows)).run(Conditions())
     assert result.largest_difference.row == "a"
     assert replace(result, rows=rows[2:]).largest_difference is None

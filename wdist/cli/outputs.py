@@ -58,11 +58,8 @@ class Format:
         return self.option.removeprefix("--").replace("-", "_")
 
 
-_DOCUMENT = "Also write the JSON document to FILE."
-
-
 def _document(*takes: str, function: str = "documents.forms:document_text") -> Renderer:
-    return Renderer(function, _DOCUMENT, ("command", *takes))
+    return Renderer(function, "Also write the JSON document to FILE.", ("command", *takes))
 
 
 _SUMMARY = Renderer("exports.gate:gate_markdown", "Also write a summary in Markdown to FILE.")
@@ -88,9 +85,8 @@ FORMATS = (
         option="--output",
         what="result",
         renderers={
-            **dict.fromkeys(("estimate", "compare", "gate", "inspect", "doctor", "gan"), _document()),
+            **dict.fromkeys(("estimate", "compare", "gate", "inspect", "doctor", "gan", "bench", "reproduce"), _document()),
             "verify": _document("critic"),
-            **dict.fromkeys(("bench", "reproduce"), Renderer("documents.study:study_text", _DOCUMENT)),
         },
     ),
     Format(

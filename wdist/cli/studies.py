@@ -17,7 +17,6 @@ from wdist.errors import ExitStatus, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wdist.report.documents.document import Document
     from wdist.studies.study import Conditions, Study
 
 LIST = "list"
@@ -166,11 +165,11 @@ def bench(
     from wdist.studies import registry
 
     if what == LIST:
-        from wdist.report.documents.study import SuitesDocument
+        from wdist.report.documents.forms import FORMS
         from wdist.report.terminal.study import rendered_suites
 
         suites = registry.studies("bench")
-        _show(outputs, SuitesDocument.of(suites), rendered_suites(suites))
+        _show(outputs, {"suites": [FORMS.document(each, "SuiteDocument") for each in suites]}, rendered_suites(suites))
         return ExitStatus.DONE
     return _run(registry.study("bench", what), request, outputs)
 
@@ -195,7 +194,7 @@ def reproduce(
 
     if what == LIST:
         from wdist.environment import choose_device
-        from wdist.report.documents.study import CatalogueDocument
+        from wdist.report.documents.forms import FORMS
         from wdist.report.terminal.study import rendered_reproductions
         from wdist.studies.machine import machine_rate
 
@@ -204,17 +203,20 @@ def reproduce(
             (study, study.forecast(quick=True, rate=rate) or 0.0, study.forecast(quick=False, rate=rate) or 0.0)
             for study in registry.studies("reproduce")
         ]
-        _show(outputs, CatalogueDocument.of(forecasts), rendered_reproductions(forecasts))
+        experiments = [
+            FORMS.document(each, "ExperimentDocument", quick_seconds=quick, full_seconds=full) for each, quick, full in forecasts
+        ]
+        _show(outputs, {"experiments": experiments}, rendered_reproductions(forecasts))
         return ExitStatus.DONE
     return _run(registry.study("reproduce", what), request, outputs)
 
 
-def _show(outputs: Outputs, document: Document, rendered: RenderableType) -> None:
+def _show(outputs: Outputs, document: dict[str, Any], rendered: RenderableType) -> None:
     """Prints a list in the format that the user asked for."""
     if outputs.printed.name == "json":
-        from wdist.report.documents.document import text
+        from wdist.report.documents.document import SCHEMA_VERSION, text
 
-        sys.stdout.write(text(document))
+        sys.stdout.write(text({"schema_version": SCHEMA_VERSION, "command": outputs.command, **document}))
     else:
         from wdist.cli.console import result_console
 

@@ -64,7 +64,7 @@ class Conditions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class ReproducedNumber:
     """One number of ours beside the paper's: a row of a reproduction."""
 
     row: str
@@ -142,6 +142,17 @@ def _no_conclusion(rows: Sequence[Any]) -> Conclusion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudyRows:
+    """Rows of one type."""
+
+    kind: str
+    """The type of the rows."""
+    title: str
+    rows: tuple[Any, ...]
+    """Rows with the keys of their type; None where there is no number."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyResult:
     """Rows of a study and what follows from them."""
 
@@ -164,7 +175,21 @@ class StudyResult:
         return self.study.reduced if self.conditions.quick else ()
 
     @property
-    def largest_difference(self) -> Comparison | None:
+    def tables(self) -> tuple[StudyRows, ...]:
+        """All rows by type; two tables of one type give them once, under the first title."""
+        titles = {table.of: table.title for table in reversed(self.study.tables)}
+        return tuple(
+            StudyRows(kind=kind.__name__, title=title, rows=tuple(row for row in self.rows if type(row) is kind))
+            for kind, title in reversed(titles.items())
+        )
+
+    @property
+    def paper(self) -> str:
+        """Citation of the reproduced paper."""
+        return PAPER
+
+    @property
+    def largest_difference(self) -> ReproducedNumber | None:
         """The comparison that is farthest from the paper; None where the paper states no number."""
         compared = [row for row in self.rows if getattr(row, "difference", None) is not None]
         return max(compared, key=lambda row: abs(row.difference), default=None)
@@ -179,8 +204,8 @@ class Study:
     source: str = ""
     """Place in the paper, with its appendix; empty for a suite of ``wdist bench``."""
     measure: Callable[[Conditions], Iterator[Any]]
-    """Yields rows of the types of ``tables`` (of :class:`Comparison` in a reproduction) or :class:`Skipped`, each as soon as it is
-    measured, and a :class:`Conclusion` where it needs more than the rows."""
+    """Yields rows of the types of ``tables`` (of :class:`ReproducedNumber` in a reproduction) or :class:`Skipped`, each as soon as
+    it is measured, and a :class:`Conclusion` where it needs more than the rows."""
     conclude: Callable[[Sequence[Any]], Conclusion] = _no_conclusion
     """Maps the rows, possibly not all or none, to a conclusion where none is yielded."""
     tables: tuple[StudyTable, ...] = ()

@@ -12,8 +12,8 @@ from tests.trials import SMALL, trial
 from wdist.critics.frozen import FrozenCritic
 from wdist.errors import SourceError
 from wdist.estimation.result import Attempt
-from wdist.report.documents.document import text
-from wdist.report.documents.study import BenchDocument
+from wdist.report.documents.forms import document_text
+from wdist.report.documents.schemas import model
 from wdist.studies.bench import tightness
 from wdist.studies.bench.tightness_pairs import FINITE, KNOWN, PUBLISHED
 from wdist.studies.bench.tightness_rows import FiniteRow, KnownRow, Run, conclude
@@ -123,7 +123,7 @@ def test_a_pair_is_measured_with_every_seed_and_held_against_the_rest(quickly):
     for row in result.rows:
         assert 0 < row.fresh <= 1
         assert row.minibatch > 0.9
-    BenchDocument.model_validate(json.loads(text(BenchDocument.of(result))))
+    model("bench").model_validate(json.loads(document_text(result, command="bench")))
 
 
 def test_a_point_mass_is_drawn_without_end_since_a_file_of_copies_is_refused(quickly):

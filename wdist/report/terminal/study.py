@@ -11,7 +11,7 @@ from rich.text import Text
 
 from wdist.report.numbers import at_least, at_most, counted, duration, nearest, percentage, short_duration
 from wdist.report.terminal.style import plain_table
-from wdist.studies.study import PAPER, Column, Comparison, StudyTable
+from wdist.studies.study import PAPER, Column, ReproducedNumber, StudyTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -167,14 +167,14 @@ def _with_unit(value: float, unit: str) -> str:
     return f"{nearest(value, _DIGITS)} {unit}".rstrip()
 
 
-def _papers(row: Comparison) -> str | None:
+def _papers(row: ReproducedNumber) -> str | None:
     if isinstance(row.paper, tuple):
         low, high = row.paper
         return f"{nearest(low, _DIGITS)} to {_with_unit(high, row.unit)}"
     return None if row.paper is None else _with_unit(row.paper, row.unit)
 
 
-def _difference(row: Comparison) -> str | None:
+def _difference(row: ReproducedNumber) -> str | None:
     if row.difference is None:
         return None
     if 0 < abs(row.difference) < 5e-5:
@@ -192,7 +192,7 @@ def _closeness(result: StudyResult) -> str:
 
 _COMPARISONS = StudyTable(
     title="",
-    of=Comparison,
+    of=ReproducedNumber,
     columns=(
         Column(header="", cell=lambda row: row.row, kind="text"),
         Column(header="", cell=lambda row: row.column, kind="text"),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from wdist.lipschitz.linalg.orthonormalise import bjorck, safe_scale
 from wdist.studies.panels import Panel, Series
-from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 PARSEVAL_BETA = 0.0003
 """From the paper: "a common choice for Parseval networks"."""
@@ -64,7 +64,7 @@ def _series(x: list[float], looks: list[tuple[float, float]]) -> tuple[Series, .
     )
 
 
-def _over_iterations(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
+def _over_iterations(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     W = start_matrix(conditions.seed)
     sigma, looks = torch.linalg.svdvals(W), [extremes(W)]
     for _ in range(_BETWEEN, ITERATIONS + 1, _BETWEEN):
@@ -72,7 +72,7 @@ def _over_iterations(conditions: Conditions) -> Iterator[Comparison | Conclusion
         looks.append(extremes(W))
     for k in (0, 1_000, 10_000, 20_000, ITERATIONS):
         for name, value in zip(("largest", "smallest"), looks[k // _BETWEEN], strict=True):
-            yield Comparison(row=f"{name} singular value", column=f"after {k:,} iterations", ours=value)
+            yield ReproducedNumber(row=f"{name} singular value", column=f"after {k:,} iterations", ours=value)
     expected = scalar_recursion(sigma, beta=PARSEVAL_BETA, iterations=ITERATIONS)
     arrival = next((_BETWEEN * i for i, (_, smallest) in enumerate(looks) if smallest >= _ORTHONORMAL), None)
     arrived = f"after {arrival:,}" if arrival is not None else f"not within {ITERATIONS:,}"
@@ -99,14 +99,14 @@ def _over_iterations(conditions: Conditions) -> Iterator[Comparison | Conclusion
     )
 
 
-def _over_beta(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
+def _over_beta(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     W = start_matrix(conditions.seed)
     grid = torch.logspace(math.log10(PARSEVAL_BETA), math.log10(LARGEST_BETA), _BETAS)
     betas = sorted({*_SHOWN, *(float(beta) for beta in grid[1:-1])})
     found = {beta: extremes(bjorck(W, iterations=FEW_ITERATIONS, beta=beta)) for beta in betas}
     for beta in _SHOWN:
         for name, value in zip(("largest", "smallest"), found[beta], strict=True):
-            yield Comparison(row=f"{name} singular value", column=f"beta {beta:g}", ours=value)
+            yield ReproducedNumber(row=f"{name} singular value", column=f"beta {beta:g}", ours=value)
     sigma, deviation = torch.linalg.svdvals(W), 0.0
     for beta, (largest, smallest) in found.items():
         expected = scalar_recursion(sigma, beta=beta, iterations=FEW_ITERATIONS)

@@ -10,7 +10,7 @@ from wdist.data.sources.pairs import sphere
 from wdist.estimation.result import CriticResult
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.reproduce.paper_critic import PaperCritic, trained
-from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 DIMENSIONS = (128, 256, 512)
 LEARNING_RATES = {"spectral": 0.0033, "bjorck": 0.01}
@@ -47,12 +47,12 @@ def steps_to(result: CriticResult, value: float) -> int | None:
     return next((point.step for point in result.history if point.validation >= value), None)
 
 
-def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
+def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     found = {}
     for (constraint, dim), result in trained(_critics(conditions.quick), lambda key: sphere(key[1]), conditions):
         found[constraint, dim] = result
         column = f"dimension {dim}, end of training"
-        yield Comparison(row=_TITLES[constraint], column=column, ours=result.population.estimate)
+        yield ReproducedNumber(row=_TITLES[constraint], column=column, ours=result.population.estimate)
     yield Conclusion(
         settings={
             "width": WIDTH,

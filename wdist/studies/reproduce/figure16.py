@@ -13,7 +13,7 @@ from torch import Tensor
 from wdist.studies.panels import Panel
 from wdist.studies.reproduce import classifier
 from wdist.studies.reproduce.classifier import LIPSCHITZ
-from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 RANGES = {"ReLU": (4.0, 8.0), "GroupSort": (9.0, 10.0)}
 """"While the ReLU singular values are spread between 4-8 the GroupSort network concentrates the singular values in range 9-10.\""""
@@ -24,7 +24,7 @@ _MOST_VALUES = 500_000
 """Values that are enough for quantiles, of which torch takes 2^24 at most."""
 
 
-def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
+def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     data, test = (classifier.digits(conditions, train=train) for train in (True, False))
     looked_at = data.images[: classifier.QUICK_IMAGES] if conditions.quick else data.images
     values, widths, accuracies = {}, {}, {}
@@ -37,7 +37,7 @@ def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
         found, accuracies[name] = _quantiles(values[name]), trained.accuracy
         widths[name] = found[-1] - found[0]
         for quantile, value in zip(_QUANTILES, found, strict=True):
-            yield Comparison(row=name, column=f"{quantile:.0%} quantile", ours=value, paper=RANGES[name])
+            yield ReproducedNumber(row=name, column=f"{quantile:.0%} quantile", ours=value, paper=RANGES[name])
     yield Conclusion(
         settings={**classifier.settings_of(conditions, accuracies), "learning rate": classifier.LEARNING_RATES["bjorck"]},
         checks=_checks(values, widths),

@@ -12,7 +12,7 @@ from wdist.data.sources.pairs import absolute_value
 from wdist.estimation.result import CriticResult
 from wdist.studies.panels import Panel, Series
 from wdist.studies.reproduce.paper_critic import TITLES, PaperCritic, trained, truth_check
-from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 HIDDEN_LAYERS, WIDTH = 3, 128
 """From the paper."""
@@ -47,11 +47,11 @@ def _curve(result: CriticResult) -> Series:
     return Series(name="critic", x=tuple(x.tolist()), y=tuple(values.tolist()))
 
 
-def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
+def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     critics, pair, found = _critics(conditions.quick), absolute_value(), {}
     for activation, result in trained(critics, lambda _: pair, conditions):
         found[activation] = result
-        yield Comparison(row=TITLES[activation], column="objective value", ours=result.population.estimate)
+        yield ReproducedNumber(row=TITLES[activation], column="objective value", ours=result.population.estimate)
     values = {activation: result.population.estimate for activation, result in found.items()}
     target = Series(name="|x|", x=(-1.5, 0.0, 1.5), y=(1.5, 0.0, 1.5), reference=True)
     yield Conclusion(

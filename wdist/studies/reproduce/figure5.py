@@ -13,7 +13,7 @@ from wdist.data.sources.pairs import cones
 from wdist.estimation.result import CriticResult
 from wdist.studies.panels import Surface
 from wdist.studies.reproduce.paper_critic import TITLES, TRUTH, PaperCritic, trained, truth_check
-from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 HIDDEN_LAYERS, WIDTH = 3, 312
 """From the paper."""
@@ -63,16 +63,16 @@ def _surface(result: CriticResult, activation: str, value: float) -> Surface:
     return Surface(title=f"{TITLES[activation]}: {value:.3f}", x=x, y=y, z=z - z.min(), peaks=PEAKS, main=activation in _BEST)
 
 
-def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
+def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     critics, pair, found = _critics(conditions.quick), cones(3), {}
     for activation, result in trained(critics, lambda _: pair, conditions):
         found[activation] = result
-        yield Comparison(row=TITLES[activation], column="objective value", ours=result.population.estimate)
+        yield ReproducedNumber(row=TITLES[activation], column="objective value", ours=result.population.estimate)
     values = {activation: result.population.estimate for activation, result in found.items()}
     peaks = {activation: heights(result) for activation, result in found.items()}
     for activation in _BEST:
         for (x, y), height in zip(PEAKS, peaks[activation], strict=True):
-            yield Comparison(row=TITLES[activation], column=f"height of the peak at ({x:g}, {y:g})", ours=height, paper=TRUTH)
+            yield ReproducedNumber(row=TITLES[activation], column=f"height of the peak at ({x:g}, {y:g})", ours=height, paper=TRUTH)
     best = max(_BEST, key=lambda activation: values[activation])
     yield Conclusion(
         settings={"hidden layers": HIDDEN_LAYERS, **critics["relu"].facts},

@@ -14,7 +14,7 @@ from torch import Tensor
 from wdist.studies.panels import Panel, Series
 from wdist.studies.reproduce import classifier
 from wdist.studies.reproduce.classifier import LIPSCHITZ, Classifier
-from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 RELU_LARGEST = 8.0
 """"The observed Lipschitz constant was actually closer to 8 than 10.\""""
@@ -62,7 +62,7 @@ class _Trained:
         return {name: float(values.median()) for name, values in self.norms.items()}
 
 
-def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
+def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     trained = _train(conditions)
     accuracies = {f"ReLU {_name(lipschitz)}": each.accuracy for lipschitz, each in trained.relu.items()}
     accuracies[f"GroupSort {_name(LIPSCHITZ)}"] = trained.sort.accuracy
@@ -103,19 +103,19 @@ def _train(conditions: Conditions) -> _Trained:
     )
 
 
-def _comparisons(trained: _Trained) -> Iterator[Comparison]:
+def _comparisons(trained: _Trained) -> Iterator[ReproducedNumber]:
     for name, paper in (("ReLU", RELU_LARGEST), ("GroupSort", None)):
         row = f"{name}, 10-Lipschitz"
-        yield Comparison(row=row, column="largest Jacobian norm", ours=trained.largest[name], paper=paper)
-        yield Comparison(row=row, column="median Jacobian norm", ours=trained.median[name])
-    yield Comparison(
+        yield ReproducedNumber(row=row, column="largest Jacobian norm", ours=trained.largest[name], paper=paper)
+        yield ReproducedNumber(row=row, column="median Jacobian norm", ours=trained.median[name])
+    yield ReproducedNumber(
         row="ReLU, no constraint",
         column=f"share of units active at more than {SPARSE_THRESHOLD:.0%} of images",
         ours=trained.active(None),
         paper=SPARSE_SHARE,
     )
     undead = max(trained.undead.values())
-    yield Comparison(row="ReLU, worst case", column="share of units always active", ours=undead, paper=UNDEAD_SHARE)
+    yield ReproducedNumber(row="ReLU, worst case", column="share of units always active", ours=undead, paper=UNDEAD_SHARE)
 
 
 def _checks(trained: _Trained) -> tuple[ClaimCheck, ...]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from wdist.studies.panels import Panel, Series
 from wdist.studies.reproduce.network import Network
-from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 from wdist.training.observer import Stage
 
 _POINTS = 401
@@ -87,7 +87,7 @@ def _squared_error(network: Network, x: Tensor, y: Tensor) -> Tensor:
     return (network(x)[:, 0] - y).square().mean()
 
 
-def look(problem: SmallFit, conditions: Conditions) -> Iterator[Comparison | Conclusion]:
+def look(problem: SmallFit, conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     """The network's units as functions of its input, and how well the whole follows the target."""
     network, _ = fit(problem, conditions)
     x = torch.linspace(-_REACH, _REACH, _POINTS, dtype=torch.float64)
@@ -97,9 +97,9 @@ def look(problem: SmallFit, conditions: Conditions) -> Iterator[Comparison | Con
     steep = float((slopes >= _SLOPE).double().mean())
     deviation = float((output - target).abs().max())
     steepest = float(slopes.max())
-    yield Comparison(row="largest error", ours=deviation)
-    yield Comparison(row=f"share of the line with slope at least {_SLOPE}", ours=steep)
-    yield Comparison(row="steepest slope", ours=steepest, paper=1.0)
+    yield ReproducedNumber(row="largest error", ours=deviation)
+    yield ReproducedNumber(row=f"share of the line with slope at least {_SLOPE}", ours=steep)
+    yield ReproducedNumber(row="steepest slope", ours=steepest, paper=1.0)
     yield Conclusion(
         settings={
             "hidden units": " and ".join(map(str, problem.hidden)),

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from wdist.data.sources.pairs import sphere
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.reproduce.paper_critic import TITLES, PaperCritic, trained, truth_check
-from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 DIMENSIONS = (128, 256, 512)
 DEPTHS = (3, 7)
@@ -52,13 +52,13 @@ def _critics(quick: bool) -> dict[Cell, PaperCritic]:
     }
 
 
-def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
+def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     critics = _critics(conditions.quick)
     found: dict[Cell, float] = {}
     for (activation, dim, depth), result in trained(critics, lambda cell: sphere(cell[1]), conditions):
         value = found[activation, dim, depth] = result.population.estimate
         paper = VALUES[activation][dim, depth]
-        yield Comparison(row=TITLES[activation], column=f"dimension {dim}, depth {depth}", ours=value, paper=paper)
+        yield ReproducedNumber(row=TITLES[activation], column=f"dimension {dim}, depth {depth}", ours=value, paper=paper)
     columns = list(dict.fromkeys((dim, depth) for _, dim, depth in found))
     yield Conclusion(
         settings=next(iter(critics.values())).facts,

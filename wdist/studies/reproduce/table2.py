@@ -23,7 +23,7 @@ from wdist.gan.training import train_gan
 from wdist.studies.dual_training import critic_operations
 from wdist.studies.panels import Panel, Series
 from wdist.studies.progress import SuiteProgress
-from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study, complete, percent
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study, complete, percent
 from wdist.training.observer import Stage
 
 CRITICS = {
@@ -95,7 +95,7 @@ class _Contest:
     access: Access
 
 
-def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
+def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     sizes = _QUICK if conditions.quick else _FULL
     contests, skipped = _contests(conditions)
     progress = SuiteProgress(conditions, runs=len(contests) * len(CRITICS) * sizes.seeds)
@@ -109,7 +109,7 @@ def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
                 yield from _rows(contest.column, name, *values[name])
         column, ratio = contest.column, _ratio(values)
         row = "GroupSort, Björck / ReLU, spectral"
-        yield Comparison(row=row, column=TITLES[column], ours=ratio, paper=RATIOS.get(column), unit="x")
+        yield ReproducedNumber(row=row, column=TITLES[column], ours=ratio, paper=RATIOS.get(column), unit="x")
     yield Conclusion(
         settings={**vars(sizes), **{f"{TITLES[contest.column]} generator": contest.words for contest in contests}},
         checks=tuple(check for column, values in found.items() for check in _checks(column, values)),
@@ -210,12 +210,12 @@ def _bound(
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan
 
 
-def _rows(column: str, name: str, mean: float, spread: float) -> Iterator[Comparison]:
+def _rows(column: str, name: str, mean: float, spread: float) -> Iterator[ReproducedNumber]:
     position, title = list(CRITICS).index(name), TITLES[column]
     paper, paper_spread = (VALUES[column][position], SPREADS[column][position]) if column in VALUES else (None, None)
-    yield Comparison(row=CRITICS[name], column=title, ours=mean, paper=paper)
+    yield ReproducedNumber(row=CRITICS[name], column=title, ours=mean, paper=paper)
     if not math.isnan(spread):
-        yield Comparison(row=CRITICS[name], column=f"{title}, ±", ours=spread, paper=paper_spread)
+        yield ReproducedNumber(row=CRITICS[name], column=f"{title}, ±", ours=spread, paper=paper_spread)
 
 
 def _ratio(values: Values) -> float:

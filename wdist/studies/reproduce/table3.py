@@ -14,7 +14,7 @@ from torch import Tensor
 from wdist.environment import choose_device
 from wdist.lipschitz.linalg.orthonormalise import bjorck, bjorck_product, safe_scale
 from wdist.studies.panels import Panel, Series
-from wdist.studies.study import ClaimCheck, Comparison, Conclusion, Conditions, Study
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 from wdist.training.observer import Stage
 
 FULL_SECONDS = {1: 0.020, 2: 0.039, 3: 0.059, 5: 0.095, 10: 0.21}
@@ -29,7 +29,7 @@ _QUICK_SIZE = 500
 _QUICK_RUNS = 2
 
 
-def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
+def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     size, runs = (_QUICK_SIZE, _QUICK_RUNS) if conditions.quick else (SIZE, RUNS)
     device = choose_device(conditions.device)
     generator = torch.Generator().manual_seed(conditions.seed)
@@ -50,9 +50,9 @@ def _measure(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
         full_seconds, product_seconds = _seconds(whole, runs), _seconds(product, runs)
         speedups[k] = full_seconds / product_seconds
         column = f"{k} iterations" if k > 1 else "1 iteration"
-        yield Comparison(row="whole matrix", column=column, ours=full_seconds, paper=FULL_SECONDS[k], unit="s")
-        yield Comparison(row="matrix-vector", column=column, ours=product_seconds, paper=PRODUCT_SECONDS[k], unit="s")
-        yield Comparison(row="speed-up", column=column, ours=speedups[k], paper=SPEEDUP[k], unit="x")
+        yield ReproducedNumber(row="whole matrix", column=column, ours=full_seconds, paper=FULL_SECONDS[k], unit="s")
+        yield ReproducedNumber(row="matrix-vector", column=column, ours=product_seconds, paper=PRODUCT_SECONDS[k], unit="s")
+        yield ReproducedNumber(row="speed-up", column=column, ours=speedups[k], paper=SPEEDUP[k], unit="x")
     yield Conclusion(
         settings={"matrix": f"{size} x {size}, float32, scaled by equations 9-11", "runs": runs, "vectors": 1},
         checks=(
