@@ -13,7 +13,7 @@ TEST_ENVIRONMENT := OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) OPENBL
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint reformat readme clean
+.PHONY: help demo test test-portable lint reformat readme clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ demo: $(VENV)/.installed  ## make the environment and bound the distance between
 
 test: $(VENV)/.installed-test  ## make the environment and run the tests
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(PYTEST_FLAGS)
+
+test-portable: $(VENV)/.installed-test  ## run the laws and the critics' tests once more, as on a processor without vector extensions
+	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE $(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal \
+		tests/laws tests/critics tests/estimation/test_model_selection.py
 
 lint: $(VENV)/.installed-lint  ## ruff, mypy, import-linter
 	$(BIN)/ruff format --check .

@@ -98,15 +98,16 @@ def skeleton(text: str) -> list[str]:
     """
     text = re.sub(r"[\u2500-\u259f|]+", " ", text)  # box drawing and block elements
     text = re.sub(r"\s+", " ", text)
-    text = re.sub(r"still rising when the budget ended, so a longer --budget may tighten the bound", "converged", text)
+    text = re.sub(r"still rising when the budget ended: a longer --budget may tighten the bound", "converged", text)
     text = re.sub(r"[-+]?\d[\d.,]*(e[-+]?\d+)?", "0", text)
     text = re.sub(r"0( min 0 s|s| s| min)\b", "0 s", text.replace("00", "0"))
     return sorted(text.split())
 
 
 def whatever_was_chosen(text: str) -> str:
-    """The part of an output that does not depend on the chosen critic: all above the tables of critics."""
-    return re.sub(r"from below: [^,\u2502\n]+", "from below: a critic", text.partition("\ncritic ")[0])
+    """The part of an output that does not depend on the chosen critic: the verdict, the intervals and the truth."""
+    above, _, below = text.partition("\nlower bounds ")
+    return "\n".join([above, *re.findall(r"\ntruth .*", below)])
 
 
 def main(names: Sequence[str] = ()) -> None:

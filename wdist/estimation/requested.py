@@ -105,6 +105,8 @@ def _settings_of(kind: CriticKind, kinds: Sequence[CriticKind], settings: Critic
 
 def _check_settings(settings: CriticSettings, requested: Sequence[RequestedCritic]) -> None:
     accepted: set[str] = set().union(*(spec.kind.accepts for each in requested for spec in each.specs))
+    main: set[str] = set().union(*(spec.kind.accepts for spec in requested[0].specs))
+    accepted -= {"activation", "constraint"} - main  # baselines are what their names say
     for name in (each.name for each in fields(settings)):
         if getattr(settings, name) is not None and name not in accepted | {"lipschitz"}:
             named_critics = ", ".join(each.name for each in requested)
