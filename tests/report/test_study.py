@@ -268,6 +268,7 @@ def test_the_text_says_by_how_much_we_differ_what_was_reduced_and_what_did_not_h
         "+0.09",
         "-0.04",
         "4.000 to 8.000",
+        "not stated",
         "The largest difference from the paper is +0.09",
         "NO",
         "--quick: 10 steps instead of 1000.",

@@ -109,10 +109,12 @@ class Column:
 
     header: str
     cell: Callable[[Any], Any]
-    """Maps a row to the value of its cell; None leaves the cell empty."""
+    """Maps a row to the value of its cell; None for an empty cell."""
     kind: Kind = "number"
     spread: Callable[[Any], float | None] | None = None
     """Maps a row to half of the spread over seeds, shown behind the value."""
+    empty: str = ""
+    """Text of an empty cell; a column of empty cells is left out."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -98,7 +98,7 @@ def _table(table: StudyTable, rows: Sequence[Any]) -> Table:
 def _cell(column: Column, row: Any) -> str:
     value = column.cell(row)
     if value is None:
-        return ""
+        return column.empty
     if isinstance(value, float) and not math.isfinite(value):
         return nearest(value)
     spread = column.spread(row) if column.spread is not None else None
@@ -197,7 +197,7 @@ _COMPARISONS = StudyTable(
         Column(header="", cell=lambda row: row.row, kind="text"),
         Column(header="", cell=lambda row: row.column, kind="text"),
         Column(header="ours", cell=lambda row: _with_unit(row.ours, row.unit)),
-        Column(header="paper", cell=_papers),
+        Column(header="paper", cell=_papers, empty="not stated"),
         Column(header="ours - paper", cell=_difference),
     ),
 )
