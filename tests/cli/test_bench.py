@@ -2,12 +2,15 @@
 
 import json
 import signal
+import sys
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 
-from wdist.studies.bench import registry
-from wdist.studies.bench.bench import Bench, BenchTable, Column, Conclusion, Panel, Series
+from wdist.studies import registry
+from wdist.studies.panels import Panel, Series
+from wdist.studies.study import Column, Conclusion, Study, StudyTable
 from wdist.training.observer import Stage
 
 
@@ -31,12 +34,13 @@ def suite(monkeypatch):
             if number == 1 and "row-1" in conditions.only:
                 signal.raise_signal(signal.SIGTERM if conditions.device == "cpu" else signal.SIGINT)
 
-    made = Bench(
+    made = Study(
         name="nothing",
         title="nothing at all",
+        seeds=3,
         measure=measure,
         tables=(
-            BenchTable(
+            StudyTable(
                 title="rows",
                 of=Row,
                 columns=(
@@ -51,18 +55,19 @@ def suite(monkeypatch):
         budget="2m",
         quick_budget="5s",
     )
-    monkeypatch.setattr(registry, "BENCHES", {"nothing": made})
+    monkeypatch.setitem(registry.MODULES, "bench", {"nothing": "nothing"})
+    monkeypatch.setitem(sys.modules, "wdist.studies.bench.nothing", SimpleNamespace(STUDIES=(made,)))
     return asked
 
 
 def test_the_list_shows_every_suite(wdist):
     answer = wdist("bench", "list")
     assert answer.status == 0
-    for name in registry.BENCHES:
+    for name in registry.MODULES["bench"]:
         assert name in answer.out
     assert max(len(line) for line in answer.out.splitlines()) <= 80
     suites = json.loads(wdist("bench", "list", "--json").out)["suites"]
-    assert [each["what"] for each in suites] == list(registry.BENCHES)
+    assert [each["what"] for each in suites] == list(registry.MODULES["bench"])
 
 
 def test_a_suite_is_shown_saved_and_drawn(wdist, suite, tmp_path):
@@ -112,8 +117,8 @@ def test_an_end_from_outside_keeps_the_rows_that_are_done(wdist, suite, tmp_path
         (("nothing", "-o", "no/such/x.json"), "there is no directory"),
         (("nothing", "--budget", "soon"), "45s, 2m or 1h"),
         (("nothing", "--data", "nowhere"), "is no folder"),
-        (("nothing", "--data", "."), "--data makes no difference to nothing"),
-        (("nothing", "--only", "zebras"), "names nothing of nothing"),
+        (("nothing", "--data", "."), "--data has no effect on nothing"),
+        (("nothing", "--only", "zebras"), "matches no row of nothing"),
         (("nothing", "--qick"), "did you mean --quick?"),
     ],
 )

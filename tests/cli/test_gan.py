@@ -72,4 +72,4 @@ def test_the_help_fits_80_columns_and_shows_an_example(wdist):
 
 def test_generators_of_table_2_are_named_by_column(wdist):
     assert "--generator mnist=ADDRESS" in wdist("reproduce", "table2", "--generator", "g.safetensors").error
-    assert "make no difference to figure13" in wdist("reproduce", "figure13", "--data", "mnist=a.h5").error
+    assert "have no effect on figure13" in wdist("reproduce", "figure13", "--data", "mnist=a.h5").error

@@ -38,7 +38,7 @@ def test_a_figure_is_shown_saved_and_drawn(wdist, tmp_path):
     assert answer.status == 0
     assert "figure13" in answer.out
     assert "singular value" in answer.out
-    assert "this will take about" in answer.err
+    assert "this takes about" in answer.err
     assert json.loads((tmp_path / "result.json").read_text())["what"] == "figure13"
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wdist.cli import bench, compare, doctor, estimate, gan, gate, guide, inspect, reproduce, schema, synthetic, verify
+from wdist.cli import compare, doctor, estimate, gan, gate, guide, inspect, schema, studies, synthetic, verify
 from wdist.environment import package_version
 from wdist.errors import ExitStatus, WdistError
 
@@ -38,8 +38,8 @@ app.command("gate")(gate.command)
 app.add_typer(gan.app, name="gan")
 app.command("verify")(verify.command)
 app.command("inspect")(inspect.command)
-app.command("reproduce")(reproduce.command)
-app.command("bench")(bench.command)
+app.command("reproduce")(studies.reproduce)
+app.command("bench")(studies.bench)
 app.command("schema")(schema.command)
 app.command("doctor")(doctor.command)
 app.command("guide")(guide.command)

@@ -77,6 +77,7 @@ FORMATS = (
             "gan": Renderer("terminal.gan:rendered_gan"),
             "inspect": Renderer("terminal.facts:rendered_facts"),
             "doctor": Renderer("terminal.facts:rendered_checks"),
+            **dict.fromkeys(("bench", "reproduce"), Renderer("terminal.study:rendered_study")),
         },
     ),
     Format(
@@ -84,7 +85,7 @@ FORMATS = (
         option="--output",
         what="result",
         renderers={
-            **dict.fromkeys(("estimate", "compare", "gate", "inspect", "doctor", "gan"), _document()),
+            **dict.fromkeys(("estimate", "compare", "gate", "inspect", "doctor", "gan", "bench", "reproduce"), _document()),
             "verify": _document("critic"),
         },
     ),
@@ -131,6 +132,9 @@ FORMATS = (
         renderers={
             "estimate": Renderer("plots.estimate:figure_bytes", _CURVES, ("suffix",)),
             "compare": Renderer("plots.comparison:comparison_bytes", f"Draw all intervals on one scale: {_ENDINGS}.", ("suffix",)),
+            **dict.fromkeys(
+                ("bench", "reproduce"), Renderer("plots.study:study_bytes", f"Draw the results: {_ENDINGS}.", ("suffix",))
+            ),
         },
     ),
     Format(

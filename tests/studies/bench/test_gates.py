@@ -9,8 +9,8 @@ import pytest
 from tests.trials import exact_w1
 from wdist.estimation.estimate import estimate
 from wdist.studies.bench import gates
-from wdist.studies.bench.bench import Conditions
-from wdist.studies.bench.gates import BENCH, CASES, GROWTH, GateRow, conclude, regression_rows, rows_of
+from wdist.studies.bench.gates import CASES, GROWTH, STUDIES, GateRow, conclude, regression_rows, rows_of
+from wdist.studies.study import Conditions
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.on == "samples"], ids=lambda case: case.name)
@@ -81,10 +81,10 @@ def test_as_often_as_stated_is_allowed_with_the_noise_of_counting_and_on_samples
     assert row(0, on="samples").holds
     assert not row(1, on="samples", passed=199).holds
     good = conclude([row(2, passed=150), row(0, on="samples")])
-    assert [finding.holds for finding in good.findings] == [True, True, False], "a quarter is open far from the truth"
+    assert [check.holds for check in good.checks] == [True, True]
     bad = conclude([row(30, passed=170), row(1, on="samples", passed=199)])
-    assert [finding.holds for finding in bad.findings] == [False, False, True]
-    assert conclude([]).findings == ()
+    assert [check.holds for check in bad.checks] == [False, False]
+    assert conclude([]).checks == ()
     assert row(0, passed=150).share_inconclusive == 0.25
 
 
@@ -97,7 +97,7 @@ def test_ctrl_c_ends_the_suite_and_not_one_estimation_only(monkeypatch):
 
 def test_names_choose_cases(monkeypatch):
     monkeypatch.setattr(gates, "_QUICK_RUNS", 2)
-    rows = list(BENCH.measure(Conditions(quick=True, only=("doubled",), seeds=(3,))))
+    rows = list(STUDIES[0].measure(Conditions(quick=True, only=("doubled",), seeds=(3,))))
     assert {row.case for row in rows} == {"a set and itself moved and doubled"}
     assert [row.limit for row in rows] == list(gates.LIMITS)
     assert all(row.runs == 2 for row in rows)

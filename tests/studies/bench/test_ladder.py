@@ -8,10 +8,9 @@ import torch
 from tests.comparisons import made_comparison, made_entry
 from wdist.data.measure import random_stream
 from wdist.studies.bench import ladder as module
-from wdist.studies.bench.bench import Conditions, Skipped, most_by_chance
 from wdist.studies.bench.ladder import (
-    BENCH,
     CONFIDENCE,
+    STUDIES,
     LadderRow,
     OverheadRow,
     RungRow,
@@ -21,6 +20,7 @@ from wdist.studies.bench.ladder import (
     normal_ladders,
     rows_of,
 )
+from wdist.studies.study import Conditions, Skipped, most_by_chance
 
 
 def test_a_ladder_of_shifted_normals_is_climbed_in_its_order():
@@ -49,7 +49,7 @@ def climbed(monkeypatch):
 
     def becomes(*comparisons):
         waiting = list(comparisons)
-        monkeypatch.setattr(module, "_climbed", lambda *_, **__: waiting.pop(0))
+        monkeypatch.setattr(module, "_compared", lambda *_, **__: waiting.pop(0))
 
     return becomes
 
@@ -83,19 +83,13 @@ def test_twins_are_right_where_no_order_is_claimed(climbed):
 def test_more_wrong_claims_than_chance_allows_are_found_out():
     good = LadderRow(ladder="l", samples=9, rungs=3, runs=50, right=50, samples_right=50, claimed=99, wrong=0)
     twin = TwinRow(ladder="t", samples=9, runs=50, not_separable=50)
-    cheap = OverheadRow(sources=4, together=10.5, apart=10.0)
-    assert all(finding.holds for finding in conclude([good, twin, cheap]).findings)
+    assert all(check.holds for check in conclude([good, twin]).checks)
+    assert OverheadRow(sources=4, together=10.5, apart=10.0).overhead == pytest.approx(0.05)
     most = most_by_chance(50, 1 - CONFIDENCE)
     assert 2 < most < 12
-    bad = [
-        replace(good, wrong=most + 1),
-        replace(good, right=40),
-        replace(twin, not_separable=49 - most),
-        replace(cheap, together=11.5),
-    ]
-    for row in bad:
-        assert not all(finding.holds for finding in conclude([row]).findings)
-    assert conclude([]).findings == ()
+    for row in (replace(good, wrong=most + 1), replace(twin, not_separable=49 - most)):
+        assert not all(check.holds for check in conclude([row]).checks)
+    assert conclude([]).checks == ()
 
 
 def test_the_generator_of_the_samples_is_drawn_from_without_its_code(samples):
@@ -116,14 +110,14 @@ def test_the_generator_is_that_of_its_module(samples):
 
 def test_without_data_the_digits_are_skipped_with_the_reason(monkeypatch):
     monkeypatch.setattr(module, "normal_ladders", lambda: ())
-    rows = list(BENCH.measure(Conditions(only=("digit",))))
+    rows = list(STUDIES[0].measure(Conditions(only=("digit",))))
     assert len(rows) == 2
     assert all(isinstance(row, Skipped) and "--data" in row.reason for row in rows)
-    assert list(BENCH.measure(Conditions(quick=True, only=("digit",)))) == []
+    assert list(STUDIES[0].measure(Conditions(quick=True, only=("digit",)))) == []
 
 
 def test_names_choose_ladders(monkeypatch):
     monkeypatch.setattr(module, "_RUNS", 1)
     monkeypatch.setattr(module, "_QUICK_SAMPLES", 60)
-    (row,) = BENCH.measure(Conditions(quick=True, only=("twice",)))
+    (row,) = STUDIES[0].measure(Conditions(quick=True, only=("twice",)))
     assert (row.ladder, row.runs, row.samples) == ("one normal twice", 1, 60)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from wdist.errors import SourceError
-from wdist.studies.reproduce import classifier, figure6, figure16
+from wdist.studies.registry import study
+from wdist.studies.reproduce import classifier
 from wdist.studies.reproduce.classifier import Digits, active_shares, digits, jacobian_singular_values, train_classifier
 from wdist.studies.reproduce.network import FrozenNetwork, Network
 
@@ -71,15 +72,15 @@ def test_a_classifier_learns_and_keeps_its_constraint(tiny, blobs, conditions, l
         assert float(jacobian_singular_values(found.network, blobs.images[:20]).max()) <= lipschitz * (1 + 1e-4)
 
 
-@pytest.mark.parametrize("module", [figure6, figure16], ids=["figure6", "figure16"])
-def test_the_figures_say_what_the_paper_says_and_what_was_found(tiny, blobs, conditions, module, monkeypatch):
-    monkeypatch.setattr(module, "digits", lambda conditions, train: blobs)
-    outcome = module.EXPERIMENT.conduct(conditions)
-    assert any(comparison.paper is not None for comparison in outcome.comparisons)
-    assert any("10-Lipschitz" in panel.title for panel in outcome.panels)
-    for panel in outcome.panels:
+@pytest.mark.parametrize("name", ["figure6", "figure16"])
+def test_the_figures_say_what_the_paper_says_and_what_was_found(tiny, blobs, conditions, name, monkeypatch):
+    monkeypatch.setattr(classifier, "digits", lambda conditions, train: blobs)
+    result = study("reproduce", name).run(conditions)
+    assert any(comparison.paper is not None for comparison in result.rows)
+    assert any("10-Lipschitz" in panel.title for panel in result.conclusion.panels)
+    for panel in result.conclusion.panels:
         for series in panel.series:
-            if panel.steps:
+            if panel.bins:
                 assert sum(series.y) == pytest.approx(1, abs=1e-5)
             else:
                 assert list(series.y) == sorted(series.y, reverse=True)
@@ -87,10 +88,10 @@ def test_the_figures_say_what_the_paper_says_and_what_was_found(tiny, blobs, con
 
 def test_mnist_that_is_missing_is_asked_for_with_its_option(conditions, tmp_path):
     with pytest.raises(SourceError, match="--root DIR"):
-        digits(dataclasses.replace(conditions, root=str(tmp_path)), train=True)
+        digits(dataclasses.replace(conditions, data=tmp_path), train=True)
 
 
 def test_mnist_is_read_with_its_labels(conditions, data):
-    found = digits(dataclasses.replace(conditions, root=str(data)), train=False)
+    found = digits(dataclasses.replace(conditions, data=data), train=False)
     assert (found.images.shape, found.labels.shape) == ((10_000, 784), (10_000,))
     assert (float(found.images.min()), float(found.images.max())) == (0.0, 1.0)

@@ -6,19 +6,19 @@ import pytest
 import torch
 
 from wdist.lipschitz.linalg.orthonormalise import bjorck
-from wdist.studies.reproduce import figure4, figure5, figure10, figure12, figure13, figure14, small_network, table1, table3
-from wdist.studies.reproduce.figure12 import scalar_recursion, start_matrix
-from wdist.studies.reproduce.small_network import look
-from wdist.training.observer import HistoryPoint
+from wdist.studies.registry import study
+from wdist.studies.reproduce import bjorck_convergence, figure4, figure5, figure14, small_network, table1, table3
+from wdist.studies.reproduce.bjorck_convergence import scalar_recursion, start_matrix
+from wdist.training.observer import CriticStarted, HistoryPoint, Progress
 
 
-def rows(outcome):
-    return {(comparison.row, comparison.column): comparison for comparison in outcome.comparisons}
+def rows(result):
+    return {(comparison.row, comparison.column): comparison for comparison in result.rows}
 
 
-def held(outcome, beginning):
-    (finding,) = [finding for finding in outcome.findings if finding.claim.startswith(beginning)]
-    return finding.holds
+def held(result, beginning):
+    (check,) = [check for check in result.conclusion.checks if check.claim.startswith(beginning)]
+    return check.holds
 
 
 @pytest.mark.parametrize("beta", [0.0003, 0.1, 0.5])
@@ -29,28 +29,28 @@ def test_singular_values_follow_the_scalar_recursion(beta):
 
 
 def test_figure_12_converges_slowly_and_by_equation_8(conditions, monkeypatch):
-    monkeypatch.setattr(figure12, "SIZE", 24)
-    outcome = figure12.EXPERIMENT.conduct(conditions)
-    assert all(finding.holds for finding in outcome.findings)
-    assert rows(outcome)["smallest singular value", "after 10,000 iterations"].ours < 0.1
+    monkeypatch.setattr(bjorck_convergence, "SIZE", 24)
+    result = study("reproduce", "figure12").run(conditions)
+    assert all(check.holds for check in result.conclusion.checks)
+    assert rows(result)["smallest singular value", "after 10,000 iterations"].ours < 0.1
 
 
 def test_figure_13_is_orthonormal_at_one_half_only(conditions):
-    outcome = figure13.EXPERIMENT.conduct(conditions)
-    assert all(finding.holds for finding in outcome.findings)
-    (panel,) = outcome.panels
+    result = study("reproduce", "figure13").run(conditions)
+    assert all(check.holds for check in result.conclusion.checks)
+    (panel,) = result.conclusion.panels
     largest, smallest = panel.series
     assert largest.x == smallest.x
-    assert (largest.x[0], largest.x[-1]) == (figure12.PARSEVAL_BETA, figure13.LARGEST_BETA)
+    assert (largest.x[0], largest.x[-1]) == (bjorck_convergence.PARSEVAL_BETA, bjorck_convergence.LARGEST_BETA)
     assert all(low <= high for low, high in zip(smallest.y, largest.y, strict=True))
 
 
 def test_table_3_compares_two_ways_to_one_product(conditions, monkeypatch):
     monkeypatch.setattr(table3, "_QUICK_SIZE", 12)
     monkeypatch.setattr(table3, "_QUICK_RUNS", 1)
-    outcome = table3.EXPERIMENT.conduct(conditions)
-    assert held(outcome, "Both forms compute the same product")
-    found = rows(outcome)
+    result = study("reproduce", "table3").run(conditions)
+    assert held(result, "Both forms compute the same product")
+    found = rows(result)
     for k in table3.SPEEDUP:
         column = "1 iteration" if k == 1 else f"{k} iterations"
         whole, product, speedup = (found[row, column] for row in ("whole matrix", "matrix-vector", "speed-up"))
@@ -59,26 +59,25 @@ def test_table_3_compares_two_ways_to_one_product(conditions, monkeypatch):
 
 
 def test_small_networks_learn_the_absolute_value_with_slope_1(conditions):
-    outcome = look(figure10.PROBLEM, conditions)
-    assert all(finding.holds for finding in outcome.findings)
-    assert [panel.title for panel in outcome.panels] == ["pre-activations", "activations", "output"]
+    result = study("reproduce", "figure10").run(conditions)
+    assert all(check.holds for check in result.conclusion.checks)
+    assert [panel.title for panel in result.conclusion.panels] == ["pre-activations", "activations", "output"]
 
 
 def test_the_best_of_several_starts_is_kept(conditions, monkeypatch):
     monkeypatch.setattr(small_network, "_POINTS", 21)
-    errors = [
-        small_network.fit(dataclasses.replace(figure10.PROBLEM, steps=5, restarts=restarts), conditions)[1] for restarts in (1, 4)
-    ]
+    problem = dataclasses.replace(small_network.ABSOLUTE_VALUE, steps=5)
+    errors = [small_network.fit(dataclasses.replace(problem, restarts=restarts), conditions)[1] for restarts in (1, 4)]
     assert errors[1] <= errors[0]
 
 
 def test_figure_4_bounds_every_activation_by_the_truth(conditions, monkeypatch):
     monkeypatch.setattr(figure4, "_QUICK_STEPS", 4)
     monkeypatch.setattr(figure4, "WIDTH", 8)
-    outcome = figure4.EXPERIMENT.conduct(conditions)
-    assert held(outcome, "No certified value exceeds the truth")
-    assert len(outcome.panels) == len(outcome.comparisons) == 6
-    for panel in outcome.panels:
+    result = study("reproduce", "figure4").run(conditions)
+    assert held(result, "No certified value exceeds the truth")
+    assert len(result.conclusion.panels) == len(result.rows) == 6
+    for panel in result.conclusion.panels:
         curve = panel.series[-1]
         assert curve.y[len(curve.y) // 2] == 0
         assert all(abs(y) <= abs(x) * (1 + 1e-9) for x, y in zip(curve.x, curve.y, strict=True))
@@ -87,20 +86,20 @@ def test_figure_4_bounds_every_activation_by_the_truth(conditions, monkeypatch):
 def test_figure_5_draws_a_surface_for_every_activation(conditions, monkeypatch):
     monkeypatch.setattr(figure5, "_QUICK_STEPS", 4)
     monkeypatch.setattr(figure5, "_QUICK_WIDTH", 8)
-    outcome = figure5.EXPERIMENT.conduct(conditions)
-    assert held(outcome, "No lower confidence bound exceeds the truth")
-    assert [panel.z.shape for panel in outcome.panels] == [(51, 101)] * 4
-    assert max(comparison.ours for comparison in outcome.comparisons if "height" in comparison.column) <= 1 + 1e-9
+    result = study("reproduce", "figure5").run(conditions)
+    assert held(result, "No lower confidence bound exceeds the truth")
+    assert [panel.z.shape for panel in result.conclusion.panels] == [(51, 101)] * 4
+    assert max(comparison.ours for comparison in result.rows if "height" in comparison.column) <= 1 + 1e-9
 
 
 def test_figure_14_compares_both_constraints_in_every_dimension(conditions, monkeypatch):
     monkeypatch.setattr(figure14, "_QUICK_STEPS", 4)
     monkeypatch.setattr(figure14, "WIDTH", 8)
     monkeypatch.setattr(figure14, "DIMENSIONS", (4, 8))
-    outcome = figure14.EXPERIMENT.conduct(conditions)
-    assert len(outcome.comparisons) == 4
-    assert [panel.title for panel in outcome.panels] == ["dimension 4", "dimension 8"]
-    assert {series.name for panel in outcome.panels for series in panel.series} == {"Björck", "spectral norm"}
+    result = study("reproduce", "figure14").run(conditions)
+    assert len(result.rows) == 4
+    assert [panel.title for panel in result.conclusion.panels] == ["dimension 4", "dimension 8"]
+    assert {series.name for panel in result.conclusion.panels for series in panel.series} == {"Björck", "spectral norm"}
 
 
 def test_the_first_step_that_reaches_a_value_is_found():
@@ -118,9 +117,9 @@ def test_table_1_has_all_activations_beside_the_papers_values(conditions, monkey
     monkeypatch.setattr(table1, "_QUICK_DIMENSIONS", (128,))
     monkeypatch.setattr(table1, "DEPTHS", (3,))
     monkeypatch.setattr(table1, "_QUICK_WIDTH", 16)
-    outcome = table1.EXPERIMENT.conduct(conditions)
-    assert held(outcome, "No certified value exceeds the truth")
-    assert {(comparison.row, comparison.column): comparison.paper for comparison in outcome.comparisons} == {
+    result = study("reproduce", "table1").run(conditions)
+    assert held(result, "No certified value exceeds the truth")
+    assert {(comparison.row, comparison.column): comparison.paper for comparison in result.rows} == {
         ("ReLU", "dimension 128, depth 3"): 0.51,
         ("Maxout", "dimension 128, depth 3"): 0.66,
         ("MaxMin", "dimension 128, depth 3"): 0.87,
@@ -128,13 +127,18 @@ def test_table_1_has_all_activations_beside_the_papers_values(conditions, monkey
     }
 
 
-def test_an_interrupt_ends_the_whole_experiment(conditions, monkeypatch):
+def test_an_interrupt_keeps_the_critics_that_are_done(conditions, monkeypatch):
     monkeypatch.setattr(figure4, "WIDTH", 8)
+    monkeypatch.setattr(figure4, "_QUICK_STEPS", 4)
+    started = []
 
     def stop(event):
-        if type(event).__name__ == "Progress":
+        started.extend([event] if isinstance(event, CriticStarted) else [])
+        if len(started) == 3 and isinstance(event, Progress):
             raise KeyboardInterrupt
 
     observer = type("Stopping", (), {"notify": staticmethod(stop)})()
-    with pytest.raises(KeyboardInterrupt):
-        figure4.EXPERIMENT.conduct(dataclasses.replace(conditions, observer=observer))
+    result = study("reproduce", "figure4").run(dataclasses.replace(conditions, observer=observer))
+    assert result.interrupted
+    assert [row.row for row in result.rows] == ["ReLU", "tanh"]
+    assert result.conclusion.panels == ()

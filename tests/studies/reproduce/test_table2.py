@@ -1,14 +1,18 @@
 """Table 2, at sizes that take a second or two: the ten critics between data and a frozen generator."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from safetensors.torch import save_file
 
-from wdist.critics.catalogue import RECIPES
 from wdist.errors import SourceError, TrustRequired, UsageError
 from wdist.gan.generators import image_generator
 from wdist.studies.reproduce import table2
-from wdist.studies.reproduce.reproduction import Conditions
+from wdist.studies.study import Conditions
+from wdist.training.catalogue import CATALOGUE
+
+(STUDY,) = table2.STUDIES
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +39,7 @@ def address(folder):
 
 def test_the_numbers_are_the_papers():
     """Every row names a critic of the catalogue; the ratios are those of the rows."""
-    assert set(table2.CRITICS) <= set(RECIPES)
+    assert set(table2.CRITICS) <= set(CATALOGUE)
     rows = list(table2.CRITICS)
     for column, ratio in table2.RATIOS.items():
         values = dict(zip(rows, table2.VALUES[column], strict=True))
@@ -46,23 +50,23 @@ def test_the_numbers_are_the_papers():
 
 
 def test_the_quick_form_takes_the_generator_of_the_samples():
-    outcome = table2.EXPERIMENT.conduct(Conditions(quick=True, device="cpu"))
-    assert {comparison.column for comparison in outcome.comparisons} == {"digits", "digits, ±"}
-    assert len(outcome.comparisons) == 2 * 10 + 1
-    assert all(comparison.paper is None for comparison in outcome.comparisons)
-    assert outcome.settings["digits generator"] == "that of samples/"
-    assert [len(series.y) for panel in outcome.panels for series in panel.series] == [5, 5]
+    result = STUDY.run(Conditions(quick=True, device="cpu"))
+    assert {comparison.column for comparison in result.rows} == {"digits", "digits, ±"}
+    assert len(result.rows) == 2 * 10 + 1
+    assert all(comparison.paper is None for comparison in result.rows)
+    assert result.conclusion.settings["digits generator"] == "from samples/"
+    assert [len(series.y) for panel in result.conclusion.panels for series in panel.series] == [5, 5]
 
 
 def test_a_generator_that_is_named_is_taken_and_missing_data_are_said(folder):
-    outcome = table2.EXPERIMENT.conduct(Conditions(device="cpu", root=str(folder), generators={"mnist": address(folder)}))
-    compared = {(comparison.row, comparison.column): comparison for comparison in outcome.comparisons}
+    result = STUDY.run(Conditions(device="cpu", data=folder, generators={"mnist": address(folder)}))
+    compared = {(comparison.row, comparison.column): comparison for comparison in result.rows}
     assert compared["ReLU, spectral", "MNIST"].paper == 0.95
     assert compared["GroupSort(9), Björck", "MNIST, ±"].paper == 0.01
     assert compared["GroupSort, Björck / ReLU, spectral", "MNIST"].paper == 2.4
     assert compared["ReLU, Björck", "MNIST"].ours > 0
     assert compared["ReLU, Björck", "MNIST, ±"].ours > 0, "two seeds are two critics"
-    assert len(outcome.findings) == 3
+    assert len(result.conclusion.checks) == 3
 
 
 def test_without_a_generator_one_is_trained_and_columns_without_data_are_left_out(folder, monkeypatch):
@@ -73,25 +77,25 @@ def test_without_a_generator_one_is_trained_and_columns_without_data_are_left_ou
         return type("Result", (), {"interrupted": False, "generator": address(folder)})
 
     monkeypatch.setattr(table2, "train_gan", train)
-    outcome = table2.EXPERIMENT.conduct(Conditions(device="cpu", root=str(folder)))
+    result = STUDY.run(Conditions(device="cpu", data=folder))
     assert trained == [f"{folder}/mnist.npy"]
-    assert {comparison.column for comparison in outcome.comparisons} == {"MNIST", "MNIST, ±"}
-    assert any(remark.startswith("CIFAR10 was left out") for remark in outcome.remarks)
+    assert {comparison.column for comparison in result.rows} == {"MNIST", "MNIST, ±"}
+    assert any(remark.startswith("CIFAR10 was left out") for remark in result.conclusion.remarks)
 
 
 @pytest.mark.parametrize(
     ("conditions", "error", "words"),
     [
-        ({"root": "nowhere"}, SourceError, "--root DIR"),
-        ({"data": {"svhn": "a.npy"}}, UsageError, "no column 'svhn'"),
-        ({"data": {"mnist": "missing.npy"}}, SourceError, "does not exist"),
+        ({"data": Path("nowhere")}, SourceError, "--root DIR"),
+        ({"sources": {"svhn": "a.npy"}}, UsageError, "no column 'svhn'"),
+        ({"sources": {"mnist": "missing.npy"}}, SourceError, "does not exist"),
         ({"generators": {"mnist": "{folder}/g.safetensors?factory=os:getcwd"}}, TrustRequired, "--trust"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(folder, conditions, error, words):
     named = {
-        name: value if isinstance(value, str) else {k: v.format(folder=folder) for k, v in value.items()}
+        name: value if isinstance(value, Path) else {k: v.format(folder=folder) for k, v in value.items()}
         for name, value in conditions.items()
     }
     with pytest.raises(error, match=words):
-        table2.EXPERIMENT.conduct(Conditions(device="cpu", **{"root": str(folder), **named}))
+        STUDY.run(Conditions(device="cpu", **{"data": folder, **named}))

@@ -11,7 +11,7 @@ from enum import Enum
 from functools import partial
 from operator import attrgetter
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, Self, TypeAlias, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
@@ -173,20 +173,9 @@ def _null_unless_finite(value: Any) -> Any:
 Number: TypeAlias = Annotated[float | None, BeforeValidator(_null_unless_finite)]
 """A number, or null where there is none; never NaN or infinity, which JSON does not have."""
 _NAMES = {"Number": Number, "Literal": Literal, "Any": Any, "Path": str}
-without_nonfinite = plain
 
 
 class Document(BaseModel):
     """A document, or an object inside one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, from_attributes=True)
-
-    @classmethod
-    def of(cls, result: Any, /, **fields: Any) -> Self:
-        """The document of a result.
-
-        Arguments:
-            result: has an attribute for each field that is not given by keyword.
-            fields: those that it lacks, or that are told in another manner.
-        """
-        return cls(**{name: getattr(result, name) for name in cls.model_fields if name not in fields}, **fields)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -37,6 +37,22 @@ def _places(comparison: Comparison, entry: Entry) -> dict[str, int]:
     return dict(zip(("first_place", "last_place"), comparison.places(entry), strict=True))
 
 
+def _of_surface(name: str) -> Callable[[Any], Any]:
+    return lambda panel: getattr(panel, name).tolist() if hasattr(panel, "z") else None
+
+
+_STUDY = "wdist.studies.study"
+_STUDY_KEYS = {
+    "schema_version": _VERSION,
+    "what": Key("str", "Name of the study.", "study.name"),
+    "title": Key("str", value="study.title"),
+    "quick": Key("bool", value="conditions.quick"),
+    "reduced": Key("list[str]", "What --quick made smaller."),
+    "remarks": Key("list[str]", value="conclusion.remarks"),
+    "interrupted": Key("bool", "Whether rows are missing because the run was cut short."),
+    "commit": Key("str | None", "Commit of the checkout, with + where files differed from it; null outside one."),
+}
+
 FORMS = Forms(
     Form(
         "SourceDocument",
@@ -274,6 +290,83 @@ FORMS = Forms(
             "lower": Key(description="Lower bound for the samples, computed again."),
         },
     ),
+    Form("MachineDocument", "wdist.studies.machine:Machine", "processor cores memory"),
+    Form("SkippedDocument", f"{_STUDY}:Skipped", "name reason", title="A row that could not be measured."),
+    Form("RowsDocument", f"{_STUDY}:StudyRows", "kind title rows"),
+    Form(
+        "CheckDocument",
+        f"{_STUDY}:ClaimCheck",
+        "what ok detail",
+        special={"what": Key("str", "The statement.", "claim"), "ok": Key("bool", "Whether the rows support it.", "holds")},
+    ),
+    Form("StatementDocument", f"{_STUDY}:ClaimCheck", "claim holds detail"),
+    Form(
+        "BenchDocument",
+        f"{_STUDY}:StudyResult",
+        "schema_version command what title quick reduced seeds budget tables skipped findings remarks interrupted "
+        "seconds machine environment commit",
+        title="The result of `wdist bench`.",
+        special={
+            **_STUDY_KEYS,
+            "command": _command("bench"),
+            "seeds": Key("list[int]", value="conditions.seeds"),
+            "budget": Key("str | None", "Training time of one pair; null where the suite has no use for one.", "conditions.budget"),
+            "findings": Key("list[CheckDocument]", "Claims that were checked.", "conclusion.checks"),
+        },
+        forms={"findings": "CheckDocument"},
+    ),
+    Form(
+        "NumberDocument",
+        f"{_STUDY}:ReproducedNumber",
+        "row column ours paper difference unit",
+        nullable="ours difference",
+    ),
+    Form("SeriesDocument", "wdist.studies.panels:Series", "name x y"),
+    Form(
+        "PanelDocument",
+        "wdist.studies.panels:Panel",
+        "title x_label y_label series x y z",
+        title="One panel of the figure: curves, or a function of the plane; keys of the other kind are null.",
+        special={
+            "x_label": Key("str | None", value=lambda panel: getattr(panel, "x_label", None)),
+            "y_label": Key("str | None", value=lambda panel: getattr(panel, "y_label", None)),
+            "series": Key("list[Series] | None", value=lambda panel: getattr(panel, "series", None)),
+            "x": Key("list[Number] | None", value=_of_surface("x")),
+            "y": Key("list[Number] | None", value=_of_surface("y")),
+            "z": Key("list[list[Number]] | None", "Rows of values, one row for each y.", _of_surface("z")),
+        },
+    ),
+    Form(
+        "ReproductionDocument",
+        f"{_STUDY}:StudyResult",
+        "schema_version command what title source paper quick seed reduced settings comparisons skipped findings panels "
+        "remarks interrupted seconds full_seconds machine environment commit",
+        title="The result of `wdist reproduce`.",
+        special={
+            **_STUDY_KEYS,
+            "command": _command("reproduce"),
+            "source": Key("str", "Place in the paper.", "study.source"),
+            "seed": Key("int", value="conditions.seed"),
+            "settings": Key("dict[str, str | int | float]", value="conclusion.settings"),
+            "comparisons": Key("list[NumberDocument]", "Our numbers beside the paper's.", "rows"),
+            "findings": Key("list[StatementDocument]", "Statements of the paper, and whether they hold here.", "conclusion.checks"),
+            "panels": Key("list[PanelDocument]", "Panels of the figure.", "conclusion.panels"),
+            "full_seconds": Key("float", "Predicted time of the full form on this machine."),
+        },
+        forms={"findings": "StatementDocument", "panels": "PanelDocument"},
+    ),
+    Form(
+        "SuiteDocument",
+        f"{_STUDY}:Study",
+        "what title seeds quick_seeds budget quick_budget",
+        special={"what": Key("str", value="name")},
+    ),
+    Form(
+        "ExperimentDocument",
+        f"{_STUDY}:Study",
+        "what title source quick_seconds full_seconds",
+        special={"what": Key("str", value="name")},
+    ),
 )
 
 PUBLISHED = {
@@ -283,6 +376,8 @@ PUBLISHED = {
     "gate": "GateDocument",
     "gan": "GanDocument",
     "verify": "VerificationDocument",
+    "reproduce": "ReproductionDocument",
+    "bench": "BenchDocument",
 }
 """Form of the document of each command."""
 

@@ -4,18 +4,15 @@ import json
 
 from pydantic import BaseModel
 
-from wdist.report.documents.bench import BenchDocument
 from wdist.report.documents.forms import FORMS, PUBLISHED
-from wdist.report.documents.reproduction import ReproductionDocument
 
-COMMANDS = (*PUBLISHED, "reproduce", "bench")
+COMMANDS = tuple(PUBLISHED)
 """Commands with a published schema."""
 
 
 def model(command: str) -> type[BaseModel]:
     """Pydantic model that validates the documents of a command, one of :data:`COMMANDS`."""
-    studies: dict[str, type[BaseModel]] = {"reproduce": ReproductionDocument, "bench": BenchDocument}
-    return studies[command] if command in studies else FORMS.model(PUBLISHED[command])
+    return FORMS.model(PUBLISHED[command])
 
 
 def schema(command: str = "estimate") -> str:

@@ -1,4 +1,4 @@
-r"""What others would say of the same samples: none of these is a bound for the populations, and the first is always too large.
+r"""Other estimates from the same samples, for contrast: none is a bound for the populations, and minibatch W1 is always too large.
 
 References:
     Fatras, Zine, Flamary, Gribonval & Courty (2020), Learning with minibatch Wasserstein: asymptotic and gradient properties.
@@ -15,15 +15,15 @@ import ot
 _MINIBATCH, _MINIBATCHES = 64, 32
 _SINKHORN_ROWS = 400
 _REGULARISATION = 0.05
-"""Of the Sinkhorn plans, as a share of the mean distance."""
+"""Regularisation of the Sinkhorn plans, as a share of the mean distance."""
 
 
 def minibatch_w1(a: np.ndarray, b: np.ndarray, *, seed: int) -> float:
-    """Mean exact W1 of minibatches of 64 a side: its expectation is above W1 of the populations, the more so in high dimension.
+    """Mean exact W1 of minibatches of 64 per side: its expectation exceeds W1 of the populations, most in high dimension.
 
     Arguments:
         a, b: samples, shapes (n, d) and (m, d); minibatches are drawn from them without replacement.
-        seed: of the minibatches.
+        seed: seed of the minibatches.
     """
     random = np.random.default_rng(seed)
     costs = []
@@ -34,11 +34,11 @@ def minibatch_w1(a: np.ndarray, b: np.ndarray, *, seed: int) -> float:
 
 
 def sinkhorn_divergence(a: np.ndarray, b: np.ndarray, *, seed: int) -> float:
-    """Cost of the entropic plan between at most 400 samples a side, less the mean of those of each side with itself.
+    """Cost of the entropic plan between at most 400 samples per side, minus the mean cost of each side with itself.
 
     Arguments:
         a, b: samples, shapes (n, d) and (m, d).
-        seed: of the choice among them.
+        seed: seed of the choice among them.
     """
     random = np.random.default_rng(seed)
     x, y = (_some(side, _SINKHORN_ROWS, random) for side in (a, b))
@@ -52,7 +52,7 @@ def _entropic_cost(x: np.ndarray, y: np.ndarray, regularisation: float) -> float
     distances = ot.dist(x, y, metric="euclidean")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a contrast need not have converged to the last digit
-        # Not in the log domain, which takes fifty times as long: exp(-20) of a mean distance is far from the end of float64.
+        # The log domain takes fifty times as long, and exp(-20) of a mean distance is far above the smallest float64.
         plan = ot.sinkhorn([], [], distances, regularisation, method="sinkhorn", numItermax=500)
     return float((plan * distances).sum())
 
@@ -63,10 +63,10 @@ def _some(side: np.ndarray, count: int, random: np.random.Generator) -> np.ndarr
 
 
 def linear_share(a: np.ndarray, b: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
-    """Share of the way along a coupling that the linear critic of two sample sets falls, the least that a critic should reach.
+    """Tightness of the linear critic of two sample sets: its mean fall along a coupling over the mean length.
 
     Arguments:
-        a, b: the samples that it follows from, shapes (n, d) and (m, d).
+        a, b: the samples that determine it, shapes (n, d) and (m, d).
         x, y: coupled rows, both of shape (k, d).
     """
     direction = a.mean(0) - b.mean(0)
@@ -75,10 +75,10 @@ def linear_share(a: np.ndarray, b: np.ndarray, x: np.ndarray, y: np.ndarray) -> 
 
 
 def single_cone_share(a: np.ndarray, b: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
-    """The same of one cone of either sign around the mean of all samples."""
+    """Tightness of one cone of either sign around the mean of all samples, likewise."""
     centre = (a.mean(0) + b.mean(0)) / 2
     fall = np.linalg.norm(x - centre, axis=1) - np.linalg.norm(y - centre, axis=1)
-    # Its sign follows from the samples, not from the rows that it is judged by.
+    # Its sign follows from the samples, not from the rows that evaluate it.
     rises = np.linalg.norm(a - centre, axis=1).mean() >= np.linalg.norm(b - centre, axis=1).mean()
     return _share(fall if rises else -fall, x, y)
 

@@ -1,14 +1,15 @@
-"""How often ``compare`` ranks sources of known order rightly, how often it claims an order, and how often wrongly.
+"""Ladders: how often ``compare`` ranks sources of known order correctly, and how often it claims an order, rightly or wrongly.
 
-A ladder is a reference and sources ever farther from it: shifted normal distributions, whose distances are known, and a trained
-generator with growing noise on what it draws. All samples are drawn anew for each run. The estimates give an order in every run;
-an order of the distributions is claimed only of those pairs whose intervals are disjoint, and of two seeds of one source it may be
-claimed in no larger share of runs than the confidence leaves.
+A ladder is a reference and sources at growing distances from it: shifted normal distributions, whose distances are known, and a
+trained generator with growing noise on its images. All samples are drawn anew for each run. The estimates give an order in every
+run; an order of the populations is claimed only for pairs whose intervals are disjoint, and for two seeds of one source it may be
+claimed no more often than the confidence allows.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean, stdev
@@ -23,16 +24,25 @@ from wdist.data.measure import random_stream
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource
 from wdist.estimation.estimate import estimate
-from wdist.studies.bench.bench import Bench, BenchTable, Column, Conclusion, Conditions, Panel, Series, Skipped, most_by_chance
-from wdist.studies.claim_check import Finding
+from wdist.studies.panels import Panel, series_of
+from wdist.studies.study import (
+    ClaimCheck,
+    Column,
+    Conclusion,
+    Conditions,
+    Skipped,
+    Study,
+    StudyTable,
+    complete,
+    most_by_chance,
+    percent,
+)
 from wdist.training.observer import Stage
-
-# MERGED bench.ladder_sources: Ladders: a reference, and sources whose order by their distance from it is known.
 
 _GENERATOR, _DIGITS = "digit_generator.safetensors", "digits.h5"
 
 Draw = Callable[[int, torch.Generator], Tensor]
-"""From a number and a generator to that many samples, shape (n, \\*event shape)."""
+"""Maps a number and a generator to that many samples, shape (n, \\*event shape)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +57,7 @@ class Ladder:
     truths: tuple[float, ...] | None = None
     """The distances, where they are known."""
     twins: bool = False
-    """The sources are draws of one distribution, so that no order is right."""
+    """Whether the sources are draws of one distribution, so that no order is right."""
 
 
 def normal_ladders() -> tuple[Ladder, ...]:
@@ -57,34 +67,17 @@ def normal_ladders() -> tuple[Ladder, ...]:
         return lambda n, random: torch.randn(n, 2, generator=random, dtype=torch.float64) + torch.tensor([by, 0.0])
 
     shifts = (0.3, 1.0, 2.0, 3.5)
-    ladder = Ladder(
-        name="shifted normals",
-        reference=shifted(0.0),
-        rungs=tuple(shifted(by) for by in shifts),
-        labels=tuple(f"{by:g}" for by in shifts),
-        critic="mean-difference",
-        truths=shifts,
-    )
-    twins = Ladder(
-        name="one normal twice",
-        reference=shifted(0.0),
-        rungs=(shifted(1.0),) * 2,
-        labels=("1", "1"),
-        critic="mean-difference",
-        twins=True,
-    )
-    return ladder, twins
+    labels, rungs = tuple(f"{by:g}" for by in shifts), tuple(shifted(by) for by in shifts)
+    make = partial(Ladder, reference=shifted(0.0), critic="mean-difference")
+    ladder = make(name="shifted normals", rungs=rungs, labels=labels, truths=shifts)
+    return ladder, make(name="one normal twice", rungs=(shifted(1.0),) * 2, labels=("1", "1"), twins=True)
 
 
 def digit_ladders(folder: Path | None) -> Iterator[Ladder | Skipped]:
-    """The generator of the sample folder against the digits that it was trained on, with growing noise, and with two seeds.
-
-    Arguments:
-        folder: that holds weights and digits; without them both are skipped.
-    """
+    """The generator of ``samples/`` against its training digits, with growing noise, and with two seeds; skipped without files."""
     names = ("digit generator with noise", "two seeds of the digit generator")
     if folder is None or not all((folder / file).is_file() for file in (_GENERATOR, _DIGITS)):
-        yield from (Skipped(name=name, reason=f"--data names no folder with {_GENERATOR} and {_DIGITS}") for name in names)
+        yield from (Skipped(name=name, reason=f"needs {_GENERATOR} and {_DIGITS}; name their folder with --data") for name in names)
         return
     drawn, digits = digit_generator(folder / _GENERATOR), _digits(folder / _DIGITS)
 
@@ -96,21 +89,10 @@ def digit_ladders(folder: Path | None) -> Iterator[Ladder | Skipped]:
         return draw
 
     noises = (0.0, 0.15, 0.25, 0.4)
-    yield Ladder(
-        name=names[0],
-        reference=lambda n, random: digits,
-        rungs=tuple(noisy(deviation) for deviation in noises),
-        labels=tuple(f"{deviation:g}" for deviation in noises),
-        critic="c-transform",
-    )
-    yield Ladder(
-        name=names[1],
-        reference=lambda n, random: digits,
-        rungs=(drawn, drawn),
-        labels=("one seed", "another"),
-        critic="c-transform",
-        twins=True,
-    )
+    labels, rungs = tuple(f"{deviation:g}" for deviation in noises), tuple(noisy(deviation) for deviation in noises)
+    make = partial(Ladder, reference=lambda n, random: digits, critic="c-transform")
+    yield make(name=names[0], rungs=rungs, labels=labels)
+    yield make(name=names[1], rungs=(drawn, drawn), labels=("one seed", "another"), twins=True)
 
 
 def _digits(path: Path) -> Tensor:
@@ -120,7 +102,7 @@ def _digits(path: Path) -> Tensor:
 
 
 def digit_generator(path: Path) -> Draw:
-    """The generator of the sample folder, from its weights alone: no code of that folder runs.
+    """The generator of ``samples/``, from its weights alone: no code of that folder runs.
 
     Three linear layers with SiLU between and a sigmoid behind, from standard normal latents to images of 8 by 8 pixels.
     """
@@ -137,34 +119,23 @@ def digit_generator(path: Path) -> Draw:
     return draw
 
 
-# MERGED bench.ladder_rows: What is measured of a ladder.
-
-
 @dataclass(frozen=True, kw_only=True)
 class LadderRow:
-    """One ladder, climbed many times."""
+    """All comparisons of one ladder."""
 
     ladder: str
     samples: int
-    """Of each source."""
+    """Per source."""
     rungs: int
     runs: int
     right: int
-    """Runs in which the estimates stand in the right order."""
+    """Runs in which the estimates are in the right order."""
     samples_right: int
-    """Runs in which the distances of the sample sets do."""
+    """Runs in which the distances of the sample sets are."""
     claimed: int
-    """Pairs, over all runs, of which order is claimed."""
+    """Pairs, over all runs, whose order is claimed."""
     wrong: int
-    """Runs with a claim that is wrong."""
-
-    @property
-    def share_right(self) -> float:
-        return self.right / self.runs
-
-    @property
-    def share_samples_right(self) -> float:
-        return self.samples_right / self.runs
+    """Runs with a wrong claim."""
 
     @property
     def share_claimed(self) -> float:
@@ -173,13 +144,13 @@ class LadderRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TwinRow:
-    """Two seeds of one source against a reference, many times."""
+    """All comparisons of two seeds of one source."""
 
     ladder: str
     samples: int
     runs: int
     not_separable: int
-    """Runs in which no order is claimed, which is all that is right."""
+    """Runs that claim no order, as they should."""
 
     @property
     def share(self) -> float:
@@ -196,20 +167,20 @@ class RungRow:
     truth: float | None
     estimate: float
     deviation: float
-    """Of one run's estimate."""
+    """Standard deviation of the estimate over runs."""
     lower: float
-    """Mean."""
+    """Mean lower bound."""
     upper: float | None
-    """Mean; None where some run had none."""
+    """Mean upper bound; None where some run had none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OverheadRow:
-    """One comparison against as many estimations of their own."""
+    """One comparison against an estimate of each of its sources."""
 
     sources: int
     together: float
-    """Seconds of computing, all threads together."""
+    """Processor seconds, all threads together."""
     apart: float
 
     @property
@@ -217,97 +188,10 @@ class OverheadRow:
         return self.together / self.apart - 1
 
 
-# MERGED bench.ladder_conclusion: What follows from the ladders: whether ranks are right, claims are true, and twins are left alone.
-
 CONFIDENCE = 0.95
-_RIGHT = 0.95
-"""Share of runs in which estimates are to stand in the right order."""
-_OVERHEAD = 0.1
-
-
-def conclude(rows: Sequence[LadderRow | TwinRow | RungRow | OverheadRow]) -> Conclusion:
-    """Whether ranks are right, claims are true, and twins are left alone."""
-    ladders = [row for row in rows if isinstance(row, LadderRow)]
-    twins = [row for row in rows if isinstance(row, TwinRow)]
-    findings = []
-    if ladders:
-        worst = min(ladders, key=lambda row: row.share_right)
-        findings.append(
-            Finding(
-                claim=f"The estimates stand in the right order in at least {_RIGHT:.0%} of runs.",
-                holds=all(row.share_right >= _RIGHT for row in ladders),
-                detail=f"at least {worst.share_right:.1%} of {worst.runs} runs: {worst.ladder}",
-            )
-        )
-        wrong = sum(row.wrong for row in ladders)
-        findings.append(
-            Finding(
-                claim=f"Order is claimed wrongly in no larger share of runs than {1 - CONFIDENCE:.0%}.",
-                holds=all(row.wrong <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in ladders),
-                detail=f"{wrong} of {sum(row.runs for row in ladders)} runs hold a wrong claim; order is claimed of "
-                f"{', '.join(f'{row.share_claimed:.1%} of pairs ({row.ladder})' for row in ladders)}",
-            )
-        )
-    if twins:
-        worst_twin = min(twins, key=lambda row: row.share)
-        findings.append(
-            Finding(
-                claim=f"Two seeds of one source come out not separable in at least {CONFIDENCE:.0%} of runs.",
-                holds=all(row.runs - row.not_separable <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in twins),
-                detail=f"at least {worst_twin.share:.1%} of {worst_twin.runs} runs: {worst_twin.ladder}",
-            )
-        )
-    findings += [
-        Finding(
-            claim=f"A comparison computes less than {_OVERHEAD:.0%} longer than its estimations would alone.",
-            holds=row.overhead < _OVERHEAD,
-            detail=f"{row.together:.1f} s against {row.apart:.1f} s for {row.sources} sources, {row.overhead:+.1%}",
-        )
-        for row in rows
-        if isinstance(row, OverheadRow)
-    ]
-    return Conclusion(
-        findings=tuple(findings),
-        panels=tuple(
-            _panel(row.ladder, [rung for rung in rows if isinstance(rung, RungRow) and rung.ladder == row.ladder])
-            for row in ladders
-        ),
-        remarks=(
-            f"Order is claimed where intervals of the distributions are disjoint, all at {CONFIDENCE:.0%} together; right by "
-            "samples is the order of the distances between the sample sets themselves.",
-        ),
-    )
-
-
-def _panel(ladder: str, rungs: Sequence[RungRow]) -> Panel:
-    """Estimates and ends of each rung."""
-    places = tuple(float(rung.place - 1) for rung in rungs)
-    series = [
-        Series(
-            name="held-out estimate",
-            x=places,
-            y=tuple(rung.estimate for rung in rungs),
-            errors=tuple(rung.deviation for rung in rungs),
-        ),
-        Series(name="lower end", x=places, y=tuple(rung.lower for rung in rungs), line=True),
-    ]
-    if all(rung.upper is not None for rung in rungs):
-        series.append(Series(name="upper end", x=places, y=tuple(rung.upper or 0.0 for rung in rungs), line=True))
-    if all(rung.truth is not None for rung in rungs):
-        series.append(Series(name="truth", x=places, y=tuple(rung.truth or 0.0 for rung in rungs), reference=True))
-    return Panel(
-        title=ladder,
-        x_label="rung: shift, or noise of each pixel",
-        y_label="W1, means over runs",
-        series=tuple(series),
-        ticks=tuple(rung.rung for rung in rungs),
-        bottom=0.0,
-    )
-
-
 _RUNS = 50
 _SAMPLES, _QUICK_SAMPLES = 1000, 400
-_OVERHEAD_STEPS, _OVERHEAD_SOURCES = 100, 4
+_OVERHEAD_STEPS = 100
 
 
 def _measure(conditions: Conditions) -> Iterator[LadderRow | TwinRow | RungRow | OverheadRow | Skipped]:
@@ -329,16 +213,9 @@ def _measure(conditions: Conditions) -> Iterator[LadderRow | TwinRow | RungRow |
 
 
 def rows_of(ladder: Ladder, n: int, *, runs: int, seeds: Sequence[int] = (0,)) -> Iterator[LadderRow | TwinRow | RungRow]:
-    """A ladder climbed ``runs`` times with each seed.
-
-    Arguments:
-        ladder: what is compared.
-        n: samples of each side.
-        runs: how often they are drawn with each seed.
-        seeds: of the draws.
-    """
+    """All comparisons of a ladder."""
     names = [f"{place}: {label}" for place, label in enumerate(ladder.labels, start=1)]
-    found = [_climbed(ladder, names, n, seed=1000 * seed + run) for seed in seeds for run in range(runs)]
+    found = [_compared(ladder, names, n, seed=1000 * seed + run) for seed in seeds for run in range(runs)]
     if ladder.twins:
         separate = sum(bool(comparison.population_order) for comparison in found)
         yield TwinRow(ladder=ladder.name, samples=n, runs=len(found), not_separable=len(found) - separate)
@@ -351,20 +228,23 @@ def rows_of(ladder: Ladder, n: int, *, runs: int, seeds: Sequence[int] = (0,)) -
         rungs=len(names),
         runs=len(found),
         right=sum([entry.name for entry in comparison.ranking] == names for comparison in found),
-        samples_right=sum(_by_samples(comparison) == names for comparison in found),
+        samples_right=sum(
+            [entry.name for entry in sorted(comparison.ranking, key=lambda entry: entry.samples.lower)] == names
+            for comparison in found
+        ),
         claimed=sum(map(len, claims)),
         wrong=sum(not claimed <= known for claimed in claims),
     )
     yield from _rungs(ladder, names, found)
 
 
-def _climbed(ladder: Ladder, names: Sequence[str], n: int, *, seed: int) -> Comparison:
-    draws = [draw(n, random_stream(seed, side, 5)) for side, draw in enumerate((ladder.reference, *ladder.rungs))]
-    return compare(draws[0], draws[1:], names=names, critic=ladder.critic, confidence=CONFIDENCE, seed=seed)
+def _drawn(ladder: Ladder, n: int, seed: int) -> list[Tensor]:
+    return [draw(n, random_stream(seed, side, 5)) for side, draw in enumerate((ladder.reference, *ladder.rungs))]
 
 
-def _by_samples(comparison: Comparison) -> list[str]:
-    return [entry.name for entry in sorted(comparison.ranking, key=lambda entry: entry.samples.lower)]
+def _compared(ladder: Ladder, names: Sequence[str], n: int, *, seed: int) -> Comparison:
+    draws = _drawn(ladder, n, seed)
+    return complete(compare(draws[0], draws[1:], names=names, critic=ladder.critic, confidence=CONFIDENCE, seed=seed))
 
 
 def _rungs(ladder: Ladder, names: Sequence[str], found: Sequence[Comparison]) -> Iterator[RungRow]:
@@ -385,80 +265,134 @@ def _rungs(ladder: Ladder, names: Sequence[str], found: Sequence[Comparison]) ->
 
 
 def overhead(n: int, *, seed: int, steps: int = _OVERHEAD_STEPS) -> OverheadRow:
-    """One comparison of four sources against four estimations, each with all kinds of critics, by the time that they compute.
-
-    Arguments:
-        n: samples of each side.
-        seed: of the draws.
-        steps: of each critic that is trained.
-    """
-    ladder = normal_ladders()[0]
-    draws = [draw(n, random_stream(seed, side, 5)) for side, draw in enumerate((ladder.reference, *ladder.rungs))]
-    compare(draws[0], draws[1:2], steps=1)  # what is imported, compiled or cached once counts for neither
+    """Processor time of one comparison of four sources against four estimates, each with all kinds of critics."""
+    draws = _drawn(normal_ladders()[0], n, seed)
+    compare(draws[0], draws[1:2], steps=1)  # imports and caches count for neither
 
     began = time.process_time()
     for source in draws[1:]:
-        estimate(draws[0], source, baselines="none", steps=steps)
+        complete(estimate(draws[0], source, baselines="none", steps=steps))
     apart = time.process_time() - began
     began = time.process_time()
-    compare(draws[0], draws[1:], steps=steps)
-    return OverheadRow(sources=_OVERHEAD_SOURCES, together=time.process_time() - began, apart=apart)
+    complete(compare(draws[0], draws[1:], steps=steps))
+    return OverheadRow(sources=len(draws) - 1, together=time.process_time() - began, apart=apart)
 
 
-BENCH = Bench(
-    name="ladder",
-    title="How often sources of known order are ranked rightly",
-    measure=_measure,
-    tables=(
-        BenchTable(
-            title="ladders: sources of known order",
-            of=LadderRow,
-            columns=(
-                Column(header="ladder", cell=lambda row: row.ladder, kind="text"),
-                Column(header="samples", cell=lambda row: row.samples, kind="count"),
-                Column(header="rungs", cell=lambda row: row.rungs, kind="count"),
-                Column(header="runs", cell=lambda row: row.runs, kind="count"),
-                Column(header="right\norder", cell=lambda row: row.share_right, kind="share"),
-                Column(header="right by\nsamples", cell=lambda row: row.share_samples_right, kind="share"),
-                Column(header="pairs\nclaimed", cell=lambda row: row.share_claimed, kind="share"),
-                Column(header="runs with a\nwrong claim", cell=lambda row: row.wrong, kind="count"),
-            ),
+def conclude(rows: Sequence[LadderRow | TwinRow | RungRow | OverheadRow]) -> Conclusion:
+    """Checks whether claims of order keep their level."""
+    ladders = [row for row in rows if isinstance(row, LadderRow)]
+    twins = [row for row in rows if isinstance(row, TwinRow)]
+    checks = []
+    if ladders:
+        wrong, runs = sum(row.wrong for row in ladders), sum(row.runs for row in ladders)
+        checks.append(
+            ClaimCheck(
+                claim=f"A wrong order is claimed in at most {percent(1 - CONFIDENCE, 0)} of runs.",
+                holds=all(row.wrong <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in ladders),
+                detail=f"{wrong} of {runs} runs claim a wrong order; an order is claimed for "
+                f"{', '.join(f'{percent(row.share_claimed)} of pairs ({row.ladder})' for row in ladders)}",
+            )
+        )
+    if twins:
+        worst = min(twins, key=lambda row: row.share)
+        checks.append(
+            ClaimCheck(
+                claim=f"Two seeds of one source are not separable in at least {percent(CONFIDENCE, 0)} of runs.",
+                holds=all(row.runs - row.not_separable <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in twins),
+                detail=f"at least {percent(worst.share)} of {worst.runs} runs: {worst.ladder}",
+            )
+        )
+    return Conclusion(
+        checks=tuple(checks),
+        panels=tuple(
+            _panel(row.ladder, [rung for rung in rows if isinstance(rung, RungRow) and rung.ladder == row.ladder])
+            for row in ladders
         ),
-        BenchTable(
-            title="two seeds of one source",
-            of=TwinRow,
-            columns=(
-                Column(header="sources", cell=lambda row: row.ladder, kind="text"),
-                Column(header="samples", cell=lambda row: row.samples, kind="count"),
-                Column(header="runs", cell=lambda row: row.runs, kind="count"),
-                Column(header="not\nseparable", cell=lambda row: row.share, kind="share"),
-            ),
+        remarks=(
+            f"An order is claimed where population intervals are disjoint, all at {percent(CONFIDENCE, 0)} together; the order by "
+            "samples is that of the distances between the sample sets.",
         ),
-        BenchTable(
-            title="the rungs, means over runs",
-            of=RungRow,
-            columns=(
-                Column(header="ladder", cell=lambda row: row.ladder, kind="text"),
-                Column(header="rung", cell=lambda row: row.rung, kind="text"),
-                Column(header="truth", cell=lambda row: row.truth),
-                Column(header="held-out\nestimate", cell=lambda row: row.estimate, spread=lambda row: row.deviation),
-                Column(header="distrib.\n>=", cell=lambda row: row.lower, kind="at least"),
-                Column(header="\n<=", cell=lambda row: row.upper, kind="at most"),
-            ),
-        ),
-        BenchTable(
-            title="what a comparison costs beside its estimations",
-            of=OverheadRow,
-            columns=(
-                Column(header="sources", cell=lambda row: row.sources, kind="count"),
-                Column(header="together", cell=lambda row: row.together, kind="seconds"),
-                Column(header="apart", cell=lambda row: row.apart, kind="seconds"),
-                Column(header="overhead", cell=lambda row: row.overhead, kind="share"),
-            ),
+    )
+
+
+def _panel(ladder: str, rungs: Sequence[RungRow]) -> Panel:
+    """Estimate and bounds of each rung."""
+    draw = partial(series_of, rungs, x=lambda rung: rung.place - 1)
+    series = [
+        *draw(name=lambda rung: "lower bound", y=lambda rung: rung.lower),
+        *draw(name=lambda rung: "held-out estimate", y=lambda rung: rung.estimate, errors=lambda rung: rung.deviation, marks=True),
+    ]
+    if all(rung.upper is not None for rung in rungs):
+        series[:0] = draw(name=lambda rung: "upper bound", y=lambda rung: rung.upper)
+    if all(rung.truth is not None for rung in rungs):
+        series += draw(name=lambda rung: "truth", y=lambda rung: rung.truth, marks=True, reference=lambda rung: True)
+    return Panel(
+        title=ladder,
+        x_label="rung: shift, or noise of each pixel",
+        y_label="W1, means over runs",
+        series=tuple(series),
+        ticks=tuple(rung.rung for rung in rungs),
+        bottom=0.0,
+    )
+
+
+_TABLES = (
+    StudyTable(
+        title="ladders: sources of known order",
+        of=LadderRow,
+        columns=(
+            Column(header="ladder", cell=lambda row: row.ladder, kind="text"),
+            Column(header="samples", cell=lambda row: row.samples, kind="count"),
+            Column(header="rungs", cell=lambda row: row.rungs, kind="count"),
+            Column(header="runs", cell=lambda row: row.runs, kind="count"),
+            Column(header="right\norder", cell=lambda row: row.right / row.runs, kind="share"),
+            Column(header="right by\nsamples", cell=lambda row: row.samples_right / row.runs, kind="share"),
+            Column(header="pairs\nclaimed", cell=lambda row: row.share_claimed, kind="share"),
+            Column(header="runs with a\nwrong claim", cell=lambda row: row.wrong, kind="count"),
         ),
     ),
-    conclude=conclude,
-    seeds=1,
-    takes_data=True,
-    reduced=(f"{_QUICK_SAMPLES} samples instead of {_SAMPLES}", "no digits"),
+    StudyTable(
+        title="two seeds of one source",
+        of=TwinRow,
+        columns=(
+            Column(header="sources", cell=lambda row: row.ladder, kind="text"),
+            Column(header="samples", cell=lambda row: row.samples, kind="count"),
+            Column(header="runs", cell=lambda row: row.runs, kind="count"),
+            Column(header="not\nseparable", cell=lambda row: row.share, kind="share"),
+        ),
+    ),
+    StudyTable(
+        title="rungs, means over runs",
+        of=RungRow,
+        columns=(
+            Column(header="ladder", cell=lambda row: row.ladder, kind="text"),
+            Column(header="rung", cell=lambda row: row.rung, kind="text"),
+            Column(header="truth", cell=lambda row: row.truth),
+            Column(header="held-out\nestimate", cell=lambda row: row.estimate, spread=lambda row: row.deviation),
+            Column(header="population\n>=", cell=lambda row: row.lower, kind="at least"),
+            Column(header="\n<=", cell=lambda row: row.upper, kind="at most"),
+        ),
+    ),
+    StudyTable(
+        title="time of one comparison against separate estimates",
+        of=OverheadRow,
+        columns=(
+            Column(header="sources", cell=lambda row: row.sources, kind="count"),
+            Column(header="together", cell=lambda row: row.together, kind="seconds"),
+            Column(header="apart", cell=lambda row: row.apart, kind="seconds"),
+            Column(header="overhead", cell=lambda row: row.overhead, kind="share"),
+        ),
+    ),
+)
+
+STUDIES = (
+    Study(
+        name="ladder",
+        title="How often sources of known order are ranked correctly",
+        measure=_measure,
+        conclude=conclude,
+        tables=_TABLES,
+        takes_data=True,
+        reduced=(f"{_QUICK_SAMPLES} samples instead of {_SAMPLES}", "no digits"),
+    ),
 )

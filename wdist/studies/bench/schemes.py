@@ -1,7 +1,7 @@
-"""Ways to train the same critic: ours, the floor below every one of them, the paper's, and those of other packages.
+"""Schemes that train the same critic: ours, the floor below all of them, the paper's, and those of other packages.
 
-Every scheme trains the same layers with the same group sort (ours, so that nobody is slow for its activation), Adam for biases,
-and float32. What a scheme needs and does not find is said in a sentence, and its rows are left out.
+Every scheme trains the same layers with the same group sort (ours, so that none is slow because of its activation), Adam for
+biases, and float32. A scheme whose package is missing says so in a sentence, and its rows are left out.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.2.1: iterations that are differentiated.
@@ -22,19 +22,13 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from wdist.critics.critic import Critic
-from wdist.critics.dense import DenseCritic
-from wdist.critics.groupsort_bjorck import RECIPE
-from wdist.critics.settings import CriticSettings
-from wdist.errors import UsageError
-from wdist.lipschitz.bjorck import UnrolledBjorckLinear
+from wdist.critics.networks import DenseCritic
+from wdist.lipschitz.bjorck import OrthonormalLinear, UnrolledBjorckLinear
 from wdist.lipschitz.cayley import CayleyLinear
 from wdist.lipschitz.group_sort import group_sort_activation
-from wdist.lipschitz.linalg.rounding import products_on
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear, UnconstrainedLinear
-from wdist.training.captured_step import training_step
-from wdist.training.optimizers import BIAS_LEARNING_RATE, Adam, Optimizer, Optimizing, make_optimizers, schedule
-from wdist.training.step import TrainingStep
+from wdist.studies.dual_training import DualTraining, bias_optimizer, optimizers_of
+from wdist.training.optimizers import BIAS_LEARNING_RATE, Optimizer, Optimizing
 
 CPU = torch.device("cpu")
 
@@ -55,14 +49,12 @@ class Shape:
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
         """Inputs and outputs of each layer."""
-        widths = (self.inputs, *[self.width] * (self.depth - 1), 1)
-        return tuple(pairwise(widths))
+        return tuple(pairwise((self.inputs, *[self.width] * (self.depth - 1), 1)))
 
     def operations(self, rows: int) -> float:
-        """Of the products that no scheme can avoid: forward, and backward to the weights and to all inputs but the samples."""
-        return (
-            2.0 * rows * sum(inputs * outputs * (2 if not position else 3) for position, (inputs, outputs) in enumerate(self.sizes))
-        )
+        """Operations of the unavoidable products: forward, and backward to the weights and to all inputs but the samples."""
+        (first, *others) = (inputs * outputs for inputs, outputs in self.sizes)
+        return 2.0 * rows * (2 * first + 3 * sum(others))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,39 +64,15 @@ class Rates:
     weights: float
     """In the units of the scheme's own optimiser."""
     biases: float = BIAS_LEARNING_RATE
-    """By Adam, of every scheme."""
+    """For Adam, in every scheme."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """From what a training starts."""
-
-    shape: Shape
-    rates: Rates
-    generator: torch.Generator
-    """Of the initial weights, on the CPU."""
-    device: torch.device
-
-
-class Training:
-    """A critic in training by one scheme. On a GPU all schemes have the products of TF32.
-
-    Arguments:
-        critic: in its first state.
-        optimizers: of all its parameters.
-        apart: one forward pass for each side of a batch, as the paper's code has it, rather than one for both.
-        captured: on a GPU, steps are graphs, for which the optimisers take learning rates that are tensors.
-    """
-
-    def __init__(self, critic: Critic, optimizers: Sequence[Optimizing], *, apart: bool = False, captured: bool = False) -> None:
-        self.critic, self._device = critic, next(critic.parameters()).device
-        self._step = training_step(critic, optimizers) if captured else TrainingStep(critic, optimizers, apart=apart)
-        self._factor = schedule("cosine")
-
-    def step(self, a: Tensor, b: Tensor, spent: float = 0.0) -> None:
-        """One step on a minibatch of each side, when ``spent`` of the budget is spent."""
-        with products_on(self._device):
-            self._step(a, b, factor=self._factor(spent))
+def stack(
+    kind: type[LipschitzLinear], shape: Shape, generator: torch.Generator, options: ConstraintOptions | None = None
+) -> DenseCritic:
+    """A critic with fresh weights of one constraint, on the CPU."""
+    layers = [kind(inputs, outputs, generator=generator, options=options) for inputs, outputs in shape.sizes]
+    return DenseCritic(layers, group_sort_activation(shape.group_size))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,18 +82,23 @@ class Scheme:
     name: str
     title: str
     learning_rate: float
-    """Of the weights: what reached the largest bounds of those that were tried."""
-    begin: Callable[[Start], Training]
+    """For the weights: the one with the largest bounds among those tried."""
+    layer: type[LipschitzLinear]
+    optimizer: str | Callable[[list[Tensor], float], Sequence[Optimizing]] = "adam"
+    """Name of an optimiser of wdist, or maps weights and a learning rate to others."""
+    options: ConstraintOptions | None = None
+    apart: bool = False
+    """One forward pass for each side of a batch."""
     warm_up: int = 20
-    """Steps after which one takes as long as any later one."""
+    """Steps before their time is steady."""
     needs: str | None = None
-    """A module of another package."""
+    """Module of another package."""
     package: str = ""
-    """Its name, to install it by."""
+    """Name by which that package is installed."""
 
     @property
     def missing(self) -> str | None:
-        """Why the scheme cannot be tried here, or None."""
+        """The reason why the scheme cannot run here, or None."""
         if self.needs is None:
             return None
         try:
@@ -134,48 +107,21 @@ class Scheme:
             return f"{self.title} is left out: {error}; pip install {self.package}"
         return None
 
-    def start(self, shape: Shape, *, seed: int, rates: Rates | None = None, device: torch.device = CPU) -> Training:
-        """A critic with fresh weights and what trains it."""
-        rates, generator = rates or Rates(weights=self.learning_rate), torch.Generator().manual_seed(seed)
-        return self.begin(Start(shape=shape, rates=rates, generator=generator, device=device))
-
-
-def _stack(kind: type[LipschitzLinear], start: Start, options: ConstraintOptions | None = None) -> DenseCritic:
-    layers = [kind(inputs, outputs, generator=start.generator, options=options) for inputs, outputs in start.shape.sizes]
-    return DenseCritic(layers, group_sort_activation(start.shape.group_size)).to(start.device)
-
-
-def _optimizers(critic: Critic, name: str, rates: Rates) -> list[Optimizer]:
-    return make_optimizers(critic, name=name, learning_rate=rates.weights, bias_learning_rate=rates.biases)
-
-
-def _ours(optimizer: str) -> Callable[[Start], Training]:
-    def begin(start: Start) -> Training:
-        shape = start.shape
-        settings = CriticSettings(width=shape.width, depth=shape.depth, group_size=shape.group_size, optimizer=optimizer)
-        critic = RECIPE.build(shape.inputs, settings, start.generator).to(start.device)
-        return Training(critic, _optimizers(critic, optimizer, start.rates), captured=True)
-
-    return begin
-
-
-def _parametrised(
-    kind: type[LipschitzLinear],
-    optimizer: str = "adam",
-    *,
-    apart: bool = False,
-    captured: bool = False,
-    options: ConstraintOptions | None = None,
-) -> Callable[[Start], Training]:
-    def begin(start: Start) -> Training:
-        critic = _stack(kind, start, options)
-        return Training(critic, _optimizers(critic, optimizer, start.rates), apart=apart, captured=captured)
-
-    return begin
+    def start(self, shape: Shape, *, seed: int, rates: Rates | None = None, device: torch.device = CPU) -> DualTraining:
+        """Starts the training of a critic with fresh weights."""
+        rates = rates or Rates(weights=self.learning_rate)
+        critic = stack(self.layer, shape, torch.Generator().manual_seed(seed), self.options).to(device)
+        if isinstance(self.optimizer, str):
+            optimizers = optimizers_of(critic, self.optimizer, weights=rates.weights, biases=rates.biases)
+        else:
+            weights: list[Tensor] = [parameter for parameter in critic.parameters() if parameter.ndim == 2]
+            biases: list[Tensor] = [parameter for parameter in critic.parameters() if parameter.ndim == 1]
+            optimizers = [*self.optimizer(weights, rates.weights), bias_optimizer(biases, rates.biases)]
+        return DualTraining(critic, optimizers, apart=self.apart)
 
 
 class _PlainlyOrthonormal(UnconstrainedLinear):
-    """A plain weight that an optimiser keeps near the manifold by itself, orthonormal at the start."""
+    """A plain weight, orthonormal at the start, that its optimiser keeps near the manifold."""
 
     def _initial(self, generator: torch.Generator) -> Tensor:
         return LipschitzLinear._initial(self, generator)
@@ -238,15 +184,8 @@ class Landing(Optimizer):
                 W.sub_(field @ W, alpha=group["lr"])
 
 
-def _by_itself(make: Callable[[list[Tensor], float], Sequence[Optimizing]]) -> Callable[[Start], Training]:
-    def begin(start: Start) -> Training:
-        critic = _stack(_PlainlyOrthonormal, start)
-        weights = [parameter for parameter in critic.parameters() if parameter.ndim == 2]
-        biases = [parameter for parameter in critic.parameters() if parameter.ndim == 1]
-        adam = Adam(biases, lr=start.rates.biases)
-        return Training(critic, [*make(cast(list[Tensor], weights), start.rates.weights), adam])
-
-    return begin
+def _landing(weights: list[Tensor], learning_rate: float) -> list[Optimizing]:
+    return [Landing(weights, lr=learning_rate)]
 
 
 def _pogo(weights: list[Tensor], learning_rate: float) -> list[Optimizing]:
@@ -260,57 +199,45 @@ def _pogo(weights: list[Tensor], learning_rate: float) -> list[Optimizing]:
     return [optimizer(chosen, rows) for chosen, rows in ((flat, True), (tall, False)) if chosen]
 
 
-SCHEMES = {
-    scheme.name: scheme
-    for scheme in (
-        Scheme(
-            name="floor",
-            title="no constraint, Adam (the floor)",
-            learning_rate=0.003,
-            begin=_parametrised(UnconstrainedLinear, captured=True),
-        ),
-        Scheme(name="adam", title="wdist, Adam", learning_rate=0.003, begin=_ours("adam")),
-        Scheme(name="muon", title="wdist, Muon", learning_rate=0.05, begin=_ours("muon")),
-        Scheme(name="orthogonal-sgd", title="wdist, orthogonal SGD", learning_rate=0.4, begin=_ours("orthogonal-sgd")),
-        Scheme(
-            name="floor-muon",
-            title="no constraint, Muon",
-            learning_rate=0.05,
-            begin=_parametrised(UnconstrainedLinear, "muon", captured=True),
-        ),
-        Scheme(
-            name="paper",
-            title="27 differentiated iterations a side (the paper)",
-            learning_rate=0.02,
-            warm_up=1,  # each takes as long as the first
-            begin=_parametrised(UnrolledBjorckLinear, apart=True, options=ConstraintOptions(iterations=27, scaling="norms")),
-        ),
-        Scheme(
-            name="torchlip",
-            title="torchlip",
-            learning_rate=0.003,  # at 0.01 it diverges on wide layers
-            begin=_parametrised(_TorchlipLinear),
-            needs="deel.torchlip",
-            package="deel-torchlip",
-        ),
-        Scheme(name="cayley", title="torch's orthogonal (Cayley)", learning_rate=0.01, begin=_parametrised(CayleyLinear)),
-        Scheme(name="pogo", title="POGO", learning_rate=0.5, begin=_by_itself(_pogo), needs="pogo", package="pogo-torch"),
-        Scheme(
-            name="landing",
-            title="Landing",
-            learning_rate=0.3,
-            begin=_by_itself(lambda weights, learning_rate: [Landing(weights, lr=learning_rate)]),
-        ),
-    )
-}
-
-
-def scheme(name: str) -> Scheme:
-    """The scheme of a name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if name not in SCHEMES:
-        raise UsageError(f"there is no scheme {name!r} to time; choose among {', '.join(SCHEMES)}")
-    return SCHEMES[name]
+_SCHEMES = (
+    Scheme(name="floor", title="no constraint, Adam (the floor)", learning_rate=0.003, layer=UnconstrainedLinear),
+    Scheme(name="adam", title="wdist, Adam", learning_rate=0.003, layer=OrthonormalLinear),
+    Scheme(name="muon", title="wdist, Muon", learning_rate=0.05, layer=OrthonormalLinear, optimizer="muon"),
+    Scheme(
+        name="orthogonal-sgd",
+        title="wdist, orthogonal SGD",
+        learning_rate=0.4,
+        layer=OrthonormalLinear,
+        optimizer="orthogonal-sgd",
+    ),
+    Scheme(name="floor-muon", title="no constraint, Muon", learning_rate=0.05, layer=UnconstrainedLinear, optimizer="muon"),
+    Scheme(
+        name="paper",
+        title="27 differentiated iterations per side (the paper)",
+        learning_rate=0.02,
+        layer=UnrolledBjorckLinear,
+        options=ConstraintOptions(iterations=27, scaling="norms"),
+        apart=True,
+        warm_up=1,  # each takes as long as the first
+    ),
+    Scheme(
+        name="torchlip",
+        title="torchlip",
+        learning_rate=0.003,  # at 0.01 it diverges on wide layers
+        layer=_TorchlipLinear,
+        needs="deel.torchlip",
+        package="deel-torchlip",
+    ),
+    Scheme(name="cayley", title="torch's orthogonal (Cayley)", learning_rate=0.01, layer=CayleyLinear),
+    Scheme(
+        name="pogo",
+        title="POGO",
+        learning_rate=0.5,
+        layer=_PlainlyOrthonormal,
+        optimizer=_pogo,
+        needs="pogo",
+        package="pogo-torch",
+    ),
+    Scheme(name="landing", title="Landing", learning_rate=0.3, layer=_PlainlyOrthonormal, optimizer=_landing),
+)
+SCHEMES = {scheme.name: scheme for scheme in _SCHEMES}

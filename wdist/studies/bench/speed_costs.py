@@ -1,6 +1,6 @@
-"""What a whole estimate costs beside the products of its training: start, certificate and evaluation, display, memory.
+"""Costs of a whole estimate beside the products of its training: start, certificate and evaluation, display, memory.
 
-Memory is what the operating system says of a process of its own, at its largest.
+Memory is the peak that the operating system reports for a separate process.
 """
 
 import os
@@ -27,8 +27,8 @@ import torch
 from wdist.data.sources.pairs import gaussian_shift
 from wdist.errors import WdistError
 from wdist.estimation.estimate import estimate
-from wdist.studies.bench.bench import Skipped, half_range
 from wdist.studies.bench.schemes import SCHEMES, Shape
+from wdist.studies.study import Skipped, complete, half_range
 from wdist.training.observer import CriticFinished, CriticStarted, Event, Stage
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -37,76 +37,69 @@ _ARRAY_BYTES = 2 << 30
 _ARRAY_DIM = 1024
 _DISPLAYED = "10s"
 _ARRAY_STEPS = 24
+_REPETITIONS = 3
 _SMALL = (900, 8, 8)
-"""Each side of small data: as many images of 8 x 8 pixels as in the samples that the project ships."""
-_FIRST_STEP = """
+"""Each side of small data: as many images of 8 x 8 pixels as in ``samples/``."""
+_FIRST_GRADIENT = """
 import os, time
 from wdist.cli.main import main
-from wdist.training import loop
+import torch
 
-def train(courses, *, ascend, **how):
-    def first(*arguments, **options):
-        float(ascend(*arguments, **options))
-        print(time.time(), time.process_time(), flush=True)
-        os._exit(0)
-    return real(courses, ascend=first, **how)
+def backward(loss, *arguments, **options):
+    real(loss, *arguments, **options)
+    print(time.process_time(), flush=True)
+    os._exit(0)
 
-real, loop.train_together = loop.train_together, train
+real, torch.Tensor.backward = torch.Tensor.backward, backward
 main(["estimate", "a.h5", "b.h5", "--quiet"])
 """
-"""The command as it is, but that it ends once the first step of a training is made."""
+"""The command, which ends once it has its first gradient."""
 _DRAWN = """
 import os, sys, threading, time
+from rich.live import Live
 from wdist.cli.main import main
-from wdist.report.terminal.progress import LiveDisplay
 
 def drawing():
     return sum(time.clock_gettime(time.pthread_getcpuclockid(thread.ident)) for thread in threads)
 
-def entering(display):
+def starting(live, *arguments, **options):
     before = threading.enumerate()
-    enter(display)
+    start(live, *arguments, **options)
     threads.extend(thread for thread in threading.enumerate() if thread not in before)
     began.extend([drawing(), time.perf_counter()])
-    return display
 
-def leaving(display, *why):
+def stopping(live):
     os.write(1, str((drawing() - began[0]) / (time.perf_counter() - began[1])).encode())  # print goes to the display
     os._exit(0 if threads else 1)
 
 threads, began = [], []
-enter, LiveDisplay.__enter__, LiveDisplay.__exit__ = LiveDisplay.__enter__, entering, leaving
+start, Live.start, Live.stop = Live.start, starting, stopping
 main(["synthetic", "--gaussians", "--dim", "100", "--baselines", "none", *sys.argv[1:]])
 """
-"""The command as it is on a terminal, but that it says what the drawing took and ends."""
+"""The command on a terminal, which ends with its live display and prints the share of time that drawing took."""
 _MEMORY_SHAPE, _MEMORY_BATCH, _MEMORY_STEPS = Shape(inputs=784, width=720, depth=3, group_size=9), 512, 5
 _MEMORY_SCHEMES = ("floor", "adam", "muon", "paper", "torchlip")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CostRow:
-    """One cost, and what it was to stay within."""
+    """One cost."""
 
     name: str
     what: str
     value: float
     unit: str
-    limit: float | None = None
     values: tuple[float, ...] = ()
-    """Of repeated measurements, where there are some."""
-
-    @property
-    def within(self) -> bool | None:
-        return None if self.limit is None else self.value <= self.limit
+    """Repeated measurements, where there are some."""
 
     @property
     def spread(self) -> float | None:
-        """Half of how far the measurements are apart."""
+        """Half the range of the measurements."""
         return half_range(self.values)
 
 
 def _peak_bytes() -> int:
-    """Largest memory that this process has held so far, or since :func:`_forget_peak`."""
+    """Peak memory of this process so far, or since :func:`_forget_peak`."""
     try:
         return next(int(line.split()[1]) * 1024 for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     except (OSError, StopIteration):
@@ -114,19 +107,19 @@ def _peak_bytes() -> int:
 
 
 def _forget_peak() -> None:
-    """Sets the largest memory so far to what is held now, where the system can (Linux); elsewhere imports may hide what follows."""
+    """Lowers the peak to the memory held now, where the system can (Linux); elsewhere imports may hide later peaks."""
     with suppress(OSError):
         _CLEAR.write_text("5")
 
 
-def _in_a_child(work: Callable[..., float], *arguments: object) -> float:
-    """What ``work`` returns in a fresh process."""
+def _in_a_child(work: Callable[..., float], *arguments: object) -> list[float]:
+    """The one value of ``work`` in a fresh process."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(work, *arguments).result()
+        return [pool.submit(work, *arguments).result()]
 
 
 def _step_memory(name: str) -> float:
-    """Bytes by which a few steps of a scheme raise the peak of a process that holds the samples already."""
+    """Megabytes by which a few steps of a scheme raise the peak of a process that holds the samples already."""
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(_MEMORY_BATCH, _MEMORY_SHAPE.inputs, generator=generator) for _ in range(2))
@@ -138,11 +131,11 @@ def _step_memory(name: str) -> float:
     training = SCHEMES[name].start(_MEMORY_SHAPE, seed=0)
     for _ in range(_MEMORY_STEPS):
         training.step(a, b)
-    return float(_peak_bytes() - before)
+    return (_peak_bytes() - before) / 2**20
 
 
 def _array_memory(folder: str) -> float:
-    """Peak of a process that estimates from two stored arrays by the default critic, in units of their size together."""
+    """Peak memory of a process that estimates from two stored arrays by the default critic, over their total size."""
     torch.set_num_threads(1)
     a, b = (Path(folder) / name for name in ("a.npy", "b.npy"))
     estimate(a, b, steps=_ARRAY_STEPS, baselines="none", couplings=False)
@@ -150,7 +143,7 @@ def _array_memory(folder: str) -> float:
 
 
 def _write_arrays(folder: str, nbytes: int) -> None:
-    """Two arrays of float32 that are ``nbytes`` together, written slab by slab."""
+    """Writes two arrays of float32 of ``nbytes`` in total, slab by slab."""
     rows, generator = nbytes // 2 // (4 * _ARRAY_DIM), np.random.default_rng(0)
     for shift, name in enumerate(("a.npy", "b.npy")):
         array = np.lib.format.open_memmap(Path(folder) / name, mode="w+", dtype=np.float32, shape=(rows, _ARRAY_DIM))
@@ -161,12 +154,12 @@ def _write_arrays(folder: str, nbytes: int) -> None:
 
 
 class _Stopwatch:
-    """Notes when critics began and ended, and how much of that was training."""
+    """Times critics, and the training inside them."""
 
     def __init__(self) -> None:
         self.began: float | None = None
         self.ended: float | None = None
-        """When something else came after the last critic."""
+        """The start of the stage after the last critic."""
         self.training = 0.0
 
     def notify(self, event: Event) -> None:
@@ -179,20 +172,28 @@ class _Stopwatch:
                 self.ended = time.perf_counter()
 
 
-def _evaluation_share(a: Any, b: Any, *, seed: int) -> float:
-    """Of one default run: all but the training itself between the first critic and the transport, as a share."""
-    watch = _Stopwatch()
-    estimate(a, b, baselines="none", seed=seed, observer=watch)
-    assert watch.began is not None, "a default run has a critic"
-    seconds = (watch.ended or time.perf_counter()) - watch.began
-    return (seconds - watch.training) / seconds
+def _evaluation_shares(sides: Callable[[int], tuple[Any, Any]], seeds: Sequence[int]) -> list[float]:
+    """Share of everything but training between the first critic and the transport of a default run, for each seed."""
+    found = []
+    for seed in seeds:
+        watch = _Stopwatch()
+        complete(estimate(*sides(seed), baselines="none", seed=seed, observer=watch))
+        assert watch.began is not None, "a default run has a critic"
+        seconds = (watch.ended or time.perf_counter()) - watch.began
+        found.append((seconds - watch.training) / seconds)
+    return found
+
+
+def _normal_sides(seed: int) -> tuple[Any, Any]:
+    pair = gaussian_shift(100, 1.0)
+    return pair.a, pair.b
 
 
 def _display_share(seed: int) -> float:
-    """Processor time of the thread that draws the live display, as a share of the time of the run that it shows.
+    """Processor time of the thread that draws the live display, as a share of the time of that run.
 
-    Of one and the same run: the difference between one with and one without a display is lost in what runs differ by. And of one
-    core, so that it would be at most this much longer if it had only one.
+    The difference between a run with and one without a display would be lost in the noise between runs. With a single core the run
+    would take at most this much longer.
     """
     master, terminal = os.openpty()
     threading.Thread(target=_swallow, args=(master,), daemon=True).start()
@@ -206,40 +207,36 @@ def _display_share(seed: int) -> float:
 
 
 def _swallow(master: int) -> None:
-    """Reads what is written to a terminal until it is closed, as a terminal does."""
+    """Reads from a pseudo-terminal until it is closed, as a terminal does."""
     with suppress(OSError), open(master, "rb", buffering=0) as stream:
         while stream.read(1 << 16):
             pass
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Taken:
-    """Seconds of a process."""
-
-    processor: float
-    """On an idle machine what it takes; one that is busy does not stretch it."""
-    wall: float
-
-
-def _start(arguments: Sequence[str]) -> _Taken:
-    """Until a command is done."""
-    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "wdist", *arguments], capture_output=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return _Taken(processor=processor, wall=time.perf_counter() - began)
+def _help_seconds() -> list[float]:
+    """Processor seconds of ``wdist --help``, of several runs after the one that fills the disk's cache."""
+    found = []
+    for _ in range(1 + _REPETITIONS):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "wdist", "--help"], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return found[1:]
 
 
-def _first_step(folder: str) -> _Taken:
-    """From the start of a default estimate to the end of its first step of training."""
-    began = time.time()
-    command = [sys.executable, "-c", _FIRST_STEP]
-    said = subprocess.run(command, capture_output=True, check=True, cwd=folder, env=_same_path(), text=True).stdout.split()
-    return _Taken(processor=float(said[1]), wall=float(said[0]) - began)
+def _first_gradient_seconds() -> list[float]:
+    """Processor seconds from the start of a default estimate to its first gradient, likewise."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, side in zip(("a.h5", "b.h5"), _small_sides(), strict=True):
+            with h5py.File(Path(folder) / name, "w") as file:
+                file["images"] = side
+        command = [sys.executable, "-c", _FIRST_GRADIENT]
+        how: Any = {"capture_output": True, "check": True, "cwd": folder, "env": _same_path(), "text": True}
+        return [float(subprocess.run(command, **how).stdout) for _ in range(1 + _REPETITIONS)][1:]
 
 
 def _same_path() -> dict[str, str]:
-    """Variables with which a process elsewhere imports what this one does."""
+    """Environment with which a process in another folder imports the same modules."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
 
 
@@ -249,88 +246,48 @@ def _small_sides(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measure_costs(*, quick: bool, seeds: Sequence[int], wanted: Callable[[str], bool]) -> Iterator[CostRow | Skipped]:
-    """Measures what is wanted, the cheap ones first; what fails is left out, and the rest goes on.
-
-    Arguments:
-        quick: leaves out what takes minutes.
-        seeds: one repetition each.
-        wanted: by name.
-    """
-    costs: dict[str, Callable[[], CostRow]] = {
-        "help": _help,
-        "start": _first_steps,
-        "evaluation": lambda: _evaluation(seeds[:1] if quick else seeds),
-        "evaluation small": lambda: _evaluation_small(seeds[:1] if quick else seeds),
-        "display": lambda: _display(seeds[:1] if quick else seeds),
-        **{f"memory {name}": partial(_memory, name) for name in _MEMORY_SCHEMES if SCHEMES[name].missing is None},
-    }
-    if not quick:
-        costs["memory array"] = _arrays
-    for name, measure in costs.items():
-        if wanted(name):
+    """Measures the selected costs, the cheap ones first; one that fails is left out, and the rest goes on."""
+    for cost in _costs(quick=quick, seeds=seeds[:1] if quick else seeds):
+        if wanted(cost.name):
             try:
-                yield measure()
+                values = cost.measure()
+                yield CostRow(name=cost.name, what=cost.what, value=median(values), unit=cost.unit, values=tuple(values))
             except (WdistError, OSError, subprocess.SubprocessError) as error:
-                yield Skipped(name=name, reason=str(error))
+                yield Skipped(name=cost.name, reason=str(error))
 
 
-def _evaluation(seeds: Sequence[int]) -> CostRow:
-    pair = gaussian_shift(100, 1.0)
-    shares = [_evaluation_share(pair.a, pair.b, seed=seed) for seed in seeds]
-    what = "freezing, certificate and evaluation, of a default run on normals of 100 dimensions"
-    return _repeated("evaluation", what, "of the time", shares, limit=0.05)
+@dataclass(frozen=True, kw_only=True)
+class _Cost:
+    name: str
+    what: str
+    unit: str
+    measure: Callable[[], Sequence[float]]
 
 
-def _evaluation_small(seeds: Sequence[int]) -> CostRow:
-    shares = [_evaluation_share(*_small_sides(seed), seed=seed) for seed in seeds]
-    what = f"the same on two sets of {_SMALL[0]} in {_SMALL[1] * _SMALL[2]} dimensions"
-    return _repeated("evaluation small", what, "of the time", shares, limit=0.05)
+def _costs(*, quick: bool, seeds: Sequence[int]) -> Iterator[_Cost]:
+    """All costs; the quick form leaves out measurements of minutes."""
+    yield _Cost(name="help", what="wdist --help", unit="s of processor", measure=_help_seconds)
+    start = f"the first gradient of a default estimate from two sets of {_SMALL[0]}"
+    yield _Cost(name="start", what=start, unit="s of processor", measure=_first_gradient_seconds)
+    evaluation = "freezing, certificate and evaluation in a default run"
+    for name, what, sides in (
+        ("evaluation", "on normals of 100 dimensions", _normal_sides),
+        ("evaluation small", f"on two sets of {_SMALL[0]} in {_SMALL[1] * _SMALL[2]} dimensions", _small_sides),
+    ):
+        shares = partial(_evaluation_shares, sides, seeds)
+        yield _Cost(name=name, what=f"{evaluation} {what}", unit="of the time", measure=shares)
+    display = f"the live display of a default run of {_DISPLAYED}"
+    yield _Cost(name="display", what=display, unit="of one core", measure=lambda: [_display_share(seed) for seed in seeds])
+    for name in _MEMORY_SCHEMES:
+        if SCHEMES[name].missing is None:
+            what = f"memory of a step at {_MEMORY_SHAPE}, batch {_MEMORY_BATCH}: {SCHEMES[name].title}"
+            yield _Cost(name=f"memory {name}", what=what, unit="MB", measure=partial(_in_a_child, _step_memory, name))
+    if not quick:
+        what = f"peak memory of an estimate from {_ARRAY_BYTES / 2**30:g} GB of samples: {_ARRAY_STEPS} steps, no transport"
+        yield _Cost(name="memory array", what=what, unit="times the samples", measure=_array_peak)
 
 
-def _display(seeds: Sequence[int]) -> CostRow:
-    what = f"the live display, of a default run of {_DISPLAYED} a critic"
-    shares = [_display_share(seed) for seed in seeds]
-    return _repeated("display", what, "of one core", shares, limit=0.02)
-
-
-def _first_steps() -> CostRow:
-    with tempfile.TemporaryDirectory() as folder:
-        _write_small(folder)
-        _first_step(folder)  # once to fill the disk's cache
-        measured = [_first_step(folder) for _ in range(3)]
-    return _started("start", f"the first step of a default estimate of two sets of {_SMALL[0]}", measured, limit=3.0)
-
-
-def _help() -> CostRow:
-    _start(["--help"])  # as above
-    return _started("help", "wdist --help", [_start(["--help"]) for _ in range(3)], limit=0.3)
-
-
-def _started(name: str, what: str, measured: Sequence[_Taken], *, limit: float) -> CostRow:
-    wall = median(taken.wall for taken in measured)
-    values = [taken.processor for taken in measured]
-    return _repeated(name, f"{what} ({wall:.2g} s on the clock)", "s of processor", values, limit=limit)
-
-
-def _memory(name: str) -> CostRow:
-    what = f"memory of a step at {_MEMORY_SHAPE}, batch {_MEMORY_BATCH}: {SCHEMES[name].title}"
-    return CostRow(name=f"memory {name}", what=what, value=_in_a_child(_step_memory, name) / 2**20, unit="MB")
-
-
-def _arrays() -> CostRow:
+def _array_peak() -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         _write_arrays(folder, _ARRAY_BYTES)
-        peak = _in_a_child(_array_memory, folder)
-    size = f"{_ARRAY_BYTES / 2**30:g} GB of samples"
-    what = f"peak memory of an estimate from {size}: {_ARRAY_STEPS} steps of each kind of auto, no transport"
-    return CostRow(name="memory array", what=what, value=peak, unit="times the samples", limit=1.3)
-
-
-def _write_small(folder: str) -> None:
-    for name, side in zip(("a.h5", "b.h5"), _small_sides(), strict=True):
-        with h5py.File(Path(folder) / name, "w") as file:
-            file["images"] = side
-
-
-def _repeated(name: str, what: str, unit: str, values: list[float], *, limit: float) -> CostRow:
-    return CostRow(name=name, what=what, value=median(values), unit=unit, limit=limit, values=tuple(values))
+        return _in_a_child(_array_memory, folder)

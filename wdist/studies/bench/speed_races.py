@@ -1,13 +1,11 @@
-"""How soon each scheme reaches a bound: the certified dual value on held-out samples that the paper's scheme ends with.
+"""Races: how soon each scheme reaches the certified dual value on held-out samples that the paper's scheme ends with.
 
-Every other scheme trains with budgets that grow by six tenths, each from the start with its learning rate falling to 0, until one
-ends at or above that bound, then with two budgets more that halve the last growth; the time of the shortest training that reached
-the bound counts. What is compared is certified: plain float64 weights over their proved norms. Times are what the one thread has
-computed. Networks and batch are those of the suite's steps.
+Every other scheme trains with budgets that grow by 60 %, each from the start with its learning rate falling to 0, until one ends at
+or above that bound, then with two more budgets that halve the last growth; the time of the shortest training that reached the bound
+counts. The compared bounds are certified: plain float64 weights over their proved norms. Times are processor times of one thread.
 
-Learning rates are those that reached most in 50 steps (of the paper's scheme: in 20 to 60) with seed 0, in factors of 2 to 3 about
-each scheme's own, of all schemes alike; but torchlip's 0.009 on three cones, which reached more than 0.003 there, diverged in
-longer runs. The rate of biases is 0.003, and 0.01 on three cones, where both were tried.
+Learning rates are the best of 50 steps with seed 0 (20 to 60 steps for the paper's scheme), tried in factors of 2 to 3 around each
+scheme's own in the same way for all schemes; but torchlip's 0.009 on three cones diverged in longer runs, so it has 0.003 there.
 """
 
 import math
@@ -29,19 +27,17 @@ from wdist.data.sources.pairs import KnownPair, cones, sphere
 from wdist.data.sources.source import FiniteSource
 from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError
-from wdist.studies.bench.bench import half_range
 from wdist.studies.bench.schemes import SCHEMES, Rates, Shape
+from wdist.studies.study import half_range
 from wdist.training.optimizers import BIAS_LEARNING_RATE
 
 PAPER = "paper"
 CONTENDERS = ("orthogonal-sgd", "muon", "adam", "torchlip", "cayley", "pogo", "landing")
 QUICK_CONTENDERS = ("orthogonal-sgd", "adam", "torchlip")
 _FIRST_STEPS, _GROWTH, _HALVINGS = 8, 1.6, 2
-"""Halvings of the last growth, of its logarithm: the steps that are found are at most an eighth too many."""
+"""Halvings of the logarithm of the last growth: the steps found are at most an eighth too many."""
 _GIVEN_UP = 1 / 4
-"""Of the time of the paper's scheme: a training that would take longer is not begun."""
-FOLLOWED = _GIVEN_UP / _GROWTH
-"""Of the same: a scheme that has no time has trained at least that long without reaching the bound."""
+"""Share of the time of the paper's scheme: a longer training is not begun."""
 _POOL, _HELD_OUT = 8192, 4096
 
 
@@ -55,17 +51,17 @@ class Samples:
 
 @dataclass(frozen=True, kw_only=True)
 class Race:
-    """A pair, a network, and how long the paper's scheme may take."""
+    """A pair, a network, and the steps of the paper's scheme."""
 
     name: str
     samples: Callable[[int, Path | None], Samples]
-    """Seed, and where data sets are."""
+    """Maps a seed and the folder of data sets to samples."""
     shape: Shape
     batch: int = 64
     steps: int = 50
-    """Of the paper's scheme."""
+    """Steps of the paper's scheme."""
     rates: Mapping[str, Rates] = field(default_factory=dict)
-    """Of schemes that reach more on this pair with others than their own."""
+    """Learning rates of schemes that do better on this pair with others than their own."""
     needs_data: bool = False
     quick: bool = False
 
@@ -80,16 +76,16 @@ class RaceRow:
     scheme: str
     title: str
     bound: float
-    """Certified, on held-out samples, that the scheme ended with: median over seeds."""
+    """Certified bound on held-out samples at the end: median over seeds."""
     target: float
-    """Of the paper's scheme: median over seeds."""
+    """Bound of the paper's scheme: median over seeds."""
     steps: float
     seconds: float | None
-    """Until a training ended at the target or above; None where none did for some seed."""
+    """Time until a training ended at the target or above; None where none did for some seed."""
     sooner: float | None
-    """Times as soon as the paper's scheme: median over seeds."""
+    """Speed-up over the paper's scheme: median over seeds."""
     spread: float | None
-    """Half of how far the seeds are apart in that."""
+    """Half the range of the speed-up over seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,17 +154,10 @@ RACES = (
 def run_race(
     race: Race, contenders: Sequence[str], *, seeds: Sequence[int], data: Path | None, shorter: int = 1
 ) -> Iterator[RaceRow]:
-    """Lets all schemes run.
-
-    Arguments:
-        race: pair and network.
-        contenders: beside the paper's scheme, all of them at hand.
-        seeds: of samples, weights and minibatches.
-        data: where data sets are.
-        shorter: how many times fewer steps the paper's scheme takes.
+    """Runs the paper's scheme, whose steps ``shorter`` divides, and all contenders.
 
     Raises:
-        SourceError: the data are not there.
+        SourceError: the data are missing.
     """
     sides = {seed: race.samples(seed, data) for seed in seeds}
     steps = race.steps // shorter
@@ -216,7 +205,7 @@ def _first_to_reach(race: Race, name: str, seed: int, samples: Samples, target: 
 
 
 def _train(race: Race, name: str, steps: int, seed: int, samples: Samples) -> _Run:
-    """Trains from the start and judges the frozen critic; only the training is timed."""
+    """Trains from the start and evaluates the frozen critic; only the training is timed."""
     standardisation = Standardisation.fit(*samples.train)
     a, b = (standardisation.apply(side).float() for side in samples.train)
     generator = torch.Generator().manual_seed(seed)

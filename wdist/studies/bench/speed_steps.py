@@ -1,41 +1,44 @@
-"""How long one training step takes by each scheme: blocks of steps in turn, on one thread, or on a GPU.
+"""Times of one training step: by each scheme, and of several critics side by side, as ``--repeats`` trains them.
 
-The time of the processor rather than of the clock leaves out what else the machine does; taking turns evens out the rest of it. On
-a GPU the clock is read when the device has done what it was given; products there are those of TF32.
-
-Not yet run on a GPU.
+Blocks of steps are taken in turn, on one thread. Processor time rather than wall-clock time leaves out other work on the machine;
+taking turns evens out the rest of it. On a GPU the clock is read when the device is done; its products are those of TF32.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 import torch
 
+from wdist.lipschitz.bjorck import OrthonormalLinear
 from wdist.lipschitz.linalg.rounding import products_on
-from wdist.studies.bench.bench import Skipped, half_range
-from wdist.studies.bench.schemes import CPU, SCHEMES, Scheme, Shape, Training
+from wdist.studies.bench.schemes import CPU, SCHEMES, Scheme, Shape, stack
+from wdist.studies.dual_training import trained_in_turn, trained_side_by_side
+from wdist.studies.study import Skipped, half_range
 
 FLOOR = "floor"
 FULL = "full"
 _FLOORS = {"muon": "floor-muon"}
-"""Of schemes whose optimiser is not Adam."""
+"""Floors of schemes whose optimiser is not Adam."""
 _POOL_BATCHES = 8
 _BLOCK_SECONDS = 0.05
-"""A block lasts at least this long, in whole cycles of the constraint."""
+"""Shortest block, in whole cycles of the constraint."""
+_CRITICS = 4
+_SIDE_BY_SIDE_OPTIMIZER = ("muon", 0.02)
+_SIDE_BY_SIDE_WARM_UP, _SIDE_BY_SIDE_BLOCK_SECONDS = 8, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepCase:
-    """One network and batch that every scheme steps."""
+    """A network and a batch size."""
 
     shape: Shape
     batch: int
-    """Samples of each side."""
+    """Samples per side."""
     quick: bool = False
     schemes: tuple[str, ...] = ("floor", "adam", "muon", "floor-muon", "paper", "torchlip", "cayley", "pogo", "landing")
-    """By name; the floor comes first."""
+    """Names of the schemes that are timed; the floor comes first."""
 
     @property
     def group(self) -> str:
@@ -52,37 +55,37 @@ class StepRow:
     case: str
     shape: str
     group: str
-    """Units that are sorted together, or ``full``."""
+    """Number of units that are sorted together, or ``full``."""
     batch: int
     scheme: str
     title: str
     milliseconds: float
-    """Of a step: median over all blocks."""
+    """Time of a step: median over all blocks."""
     ratio: float
-    """To the floor in the same round: median over the rounds of a seed, then over seeds."""
+    """Time over that of the floor in the same round: median over the rounds of a seed, then over seeds."""
     ratios: tuple[float, ...]
-    """Of each seed."""
+    """The ratio of each seed."""
     own_ratio: float
-    """The same to the floor of the scheme's own optimiser."""
+    """The same over the floor of the scheme's own optimiser."""
     rate_share: float
-    """Of the measured rate of matrix products, counting only the products that no scheme can avoid."""
+    """Share of the measured rate of matrix products, counting only unavoidable products."""
     precision: str
-    """Of the products: ``float32`` or ``TF32``."""
+    """Precision of the products: ``float32`` or ``TF32``."""
 
     @property
     def spread(self) -> float | None:
-        """Half of how far the seeds are apart."""
+        """Half the range over seeds."""
         return half_range(self.ratios)
 
 
 class _Timed:
-    """A training, samples to step on, and how many steps make a block."""
+    """A training, samples for its steps, and the number of steps in a block."""
 
     def __init__(self, scheme: Scheme, case: StepCase, seed: int, device: torch.device) -> None:
-        self.training: Training = scheme.start(case.shape, seed=seed, device=device)
+        self.training = scheme.start(case.shape, seed=seed, device=device)
         self._device = device
         generator = torch.Generator().manual_seed(seed)
-        # Two Gaussians; another batch at each step, since some schemes are fast only while nothing moves.
+        # Two Gaussians; another batch at each step, because some schemes are fast only while nothing moves.
         pool = torch.randn(2, _POOL_BATCHES, case.batch, case.shape.inputs, generator=generator) / case.shape.inputs**0.5
         pool = pool.to(device)
         self._a, self._b = pool[0], 0.8 * pool[1] + 0.02
@@ -106,12 +109,12 @@ class _Timed:
 
     @property
     def sound(self) -> bool:
-        """Whether all weights are finite: what has diverged is fast for nothing."""
+        """Whether all weights are finite; steps of a diverged training do not count."""
         return all(bool(torch.isfinite(parameter).all()) for parameter in self.training.critic.parameters())
 
 
 def _now(device: torch.device) -> float:
-    """Seconds: of this process's computing, or, on a GPU, when all is done that it was given."""
+    """Processor seconds of this process; on a GPU wall-clock seconds, once the device is done."""
     if device.type != "cuda":
         return time.process_time()
     torch.cuda.synchronize(device)
@@ -121,15 +124,7 @@ def _now(device: torch.device) -> float:
 def time_steps(
     case: StepCase, schemes: Sequence[str], *, seeds: Sequence[int], rounds: int, device: torch.device = CPU
 ) -> Iterator[StepRow | Skipped]:
-    """Times the steps of all schemes.
-
-    Arguments:
-        case: network and batch.
-        schemes: by name, all of them at hand; the floor among them.
-        seeds: of weights and samples.
-        rounds: of one block for each scheme, for each seed.
-        device: of the training.
-    """
+    """Times the steps of available schemes, the floor among them, in rounds of one block each, for every seed."""
     ratios: dict[str, list[float]] = {name: [] for name in schemes}
     own_ratios: dict[str, list[float]] = {name: [] for name in schemes}
     seconds: dict[str, list[float]] = {name: [] for name in schemes}
@@ -175,7 +170,7 @@ def _ratio(own: Sequence[float], floor: Sequence[float]) -> float:
 
 
 def product_rate(rows: int, shape: Shape, device: torch.device = CPU) -> float:
-    """Operations a second of one product of the size of the first layer's: the largest of a few."""
+    """Operations per second of one product of the size of the first layer's: the largest of a few."""
     h, W = torch.randn(rows, shape.inputs, device=device), torch.randn(shape.width, shape.inputs, device=device)
     operations = 2.0 * rows * shape.inputs * shape.width
     best = 0.0
@@ -185,3 +180,76 @@ def product_rate(rows: int, shape: Shape, device: torch.device = CPU) -> float:
             torch.mm(h, W.mT)
         best = max(best, operations / (_now(device) - began))
     return best
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideBySideRow:
+    """Several critics side by side, against the same critics one after the other."""
+
+    case: str
+    shape: str
+    batch: int
+    critics: int
+    milliseconds: float
+    """Time of one step of all critics, one after the other: median over rounds and seeds."""
+    ratio: float
+    """Time side by side over that: median over the rounds of a seed, then over seeds."""
+    ratios: tuple[float, ...]
+    """The ratio of each seed."""
+
+    @property
+    def spread(self) -> float | None:
+        """Half the range over seeds."""
+        return half_range(self.ratios)
+
+
+def time_side_by_side(case: StepCase, *, seeds: Sequence[int], rounds: int) -> SideBySideRow:
+    """Times both ways to train several critics in rounds of one block each, for every seed."""
+    ratios, seconds = [], []
+    for seed in seeds:
+        alone, together = _ways(case, seed)
+        for each in (alone, together):
+            _timed(each, _SIDE_BY_SIDE_WARM_UP)
+        count = max(1, round(_SIDE_BY_SIDE_BLOCK_SECONDS / _timed(alone, 1)))
+        taken = [(_timed(alone, count), _timed(together, count)) for _ in range(rounds)]
+        ratios.append(median(whole / single for single, whole in taken))
+        seconds += [single / count for single, _ in taken]
+    return SideBySideRow(
+        case=str(case),
+        shape=str(case.shape),
+        batch=case.batch,
+        critics=_CRITICS,
+        milliseconds=1e3 * median(seconds),
+        ratio=median(ratios),
+        ratios=tuple(ratios),
+    )
+
+
+def _ways(case: StepCase, seed: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    """One step of all critics, one after the other; and side by side."""
+    generator = torch.Generator().manual_seed(seed)
+    a, b = torch.randn(2, _CRITICS, case.batch, case.shape.inputs, generator=generator) / case.shape.inputs**0.5
+    b = 0.8 * b + 0.02
+    alone, together = (
+        [
+            stack(OrthonormalLinear, case.shape, torch.Generator().manual_seed(_CRITICS * seed + number))
+            for number in range(_CRITICS)
+        ]
+        for _ in range(2)
+    )
+    in_turn = trained_in_turn(alone, *_SIDE_BY_SIDE_OPTIMIZER)
+    whole = trained_side_by_side(together, *_SIDE_BY_SIDE_OPTIMIZER)
+
+    def one_after_the_other() -> None:
+        for training, own_a, own_b in zip(in_turn, a, b, strict=True):
+            training.step(own_a, own_b)
+
+    return one_after_the_other, lambda: whole.step(a, b)
+
+
+def _timed(step: Callable[[], None], count: int) -> float:
+    """Processor seconds of that many steps."""
+    began = time.process_time()
+    for _ in range(count):
+        step()
+    return time.process_time() - began

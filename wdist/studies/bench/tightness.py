@@ -1,10 +1,11 @@
-"""How tight the interval is: certified critics and couplings held against known truths, and against what others would say.
+"""Tightness: certified critics and couplings against known truths and other estimates.
 
-Of a pair with known W1, tightness is measured on fresh rows of an optimal coupling: how far the critic falls along them, over its
-certificate, as a share of how far they lead. No 1-Lipschitz function exceeds 1 there, and the noise of the draws cancels.
+On a pair with known W1, tightness is measured on fresh rows of an optimal coupling: the mean fall of the critic along them over its
+certificate and over their mean length. No 1-Lipschitz function exceeds 1 there, and the noise of the draws cancels.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,22 +17,22 @@ from wdist.data.sources.pairs import KnownPair
 from wdist.data.sources.source import EndlessSource, FiniteSource
 from wdist.errors import SourceError
 from wdist.estimation.estimate import estimate
-from wdist.estimation.result import Attempt, CriticResult, Estimate
+from wdist.estimation.result import CriticResult, Estimate
 from wdist.studies.bench import contrast
-from wdist.studies.bench.bench import Bench, BenchTable, Column, Conditions, Skipped
-from wdist.studies.bench.progress import Teller, seconds_of
-from wdist.studies.bench.tightness_conclusion import FiniteRow, KnownRow, Run, conclude
 from wdist.studies.bench.tightness_pairs import FINITE, KNOWN, SIZES, FiniteCase, KnownCase
+from wdist.studies.bench.tightness_rows import FiniteRow, KnownRow, Run, conclude
+from wdist.studies.progress import SuiteProgress, seconds_of
+from wdist.studies.study import Column, Conditions, Skipped, Study, StudyTable, complete
 
 _QUICK_SIZES = (None, 2_000)
 _JUDGED_NUMBERS = 1 << 23
 _LEAST_JUDGED, _MOST_JUDGED = 1 << 13, 1 << 17
-"""Fresh coupled rows: as many as these coordinates allow, within limits."""
+"""Number of fresh coupled rows: as many as fit in these coordinates, within limits."""
 _CONTRAST_ROWS = 4_096
 _COURSE_POINTS = 40
 _AT_ONCE = 4_096
 _JUDGE = 7_919_000
-"""Seed of the rows that critics are judged by, which no estimate uses."""
+"""Seed of the rows that evaluate critics; no estimate uses it."""
 
 
 def _measure(conditions: Conditions) -> Iterator[KnownRow | FiniteRow | Skipped]:
@@ -39,69 +40,64 @@ def _measure(conditions: Conditions) -> Iterator[KnownRow | FiniteRow | Skipped]
     known = [(case, size) for case in KNOWN for size in sizes if case.quick or not conditions.quick]
     known = [(case, size) for case, size in known if conditions.wanted(_named(case, size))]
     finite = [case for case in FINITE if (case.quick or not conditions.quick) and conditions.wanted(case.name)]
-    teller = Teller(conditions, runs=(len(known) + len(finite)) * len(conditions.seeds))
+    progress = SuiteProgress(conditions, runs=(len(known) + len(finite)) * len(conditions.seeds))
     for case, size in known:
-        yield from _known_row(case, size, conditions, teller)
+        yield from _known_row(case, size, conditions, progress)
     for each in finite:
         try:
-            yield from _finite_row(each, conditions, teller)
+            yield from _finite_row(each, conditions, progress)
         except SourceError as error:
             yield Skipped(name=each.name, reason=str(error))
 
 
 def _named(case: KnownCase, size: int | None) -> str:
-    """What ``--only`` chooses by: ``cones-3 endless``, ``cones-3 2k``."""
+    """The name that ``--only`` selects by: ``cones-3 endless``, ``cones-3 2k``."""
     return f"{case.name} {'endless' if size is None else f'{size // 1000}k'}"
 
 
-def _known_row(case: KnownCase, size: int | None, conditions: Conditions, teller: Teller) -> Iterator[KnownRow]:
+def _known_row(case: KnownCase, size: int | None, conditions: Conditions, progress: SuiteProgress) -> Iterator[KnownRow]:
     pair = case.make()
     x, y = _coupled(pair, case.dim)
 
     def run(seed: int) -> tuple[Estimate, float]:
         a, b = _sides(pair, size, seed)
-        result = _estimate(a, b, seed, conditions, teller, name=_named(case, size), truth=pair.w1)
+        result = _estimate(a, b, seed, conditions, progress, name=_named(case, size), truth=pair.w1)
         return result, _fall(result.critic, x, y) / float(torch.linalg.vector_norm(x - y, dim=1).mean())
 
-    runs, results, interrupted = _over_seeds(run, conditions.seeds)
-    if runs:
+    if found := _over_seeds(run, conditions):
         a, b = (side.numpy() for side in _drawn(pair, size or _CONTRAST_ROWS, conditions.seeds[0]))
         yield KnownRow(
             name=case.name,
             samples=size,
             dim=case.dim,
             budget_seconds=seconds_of(conditions.budget),
-            runs=runs,
-            course=_course(results[0].critic, pair.w1),
+            runs=tuple(run for run, _ in found),
+            course=_course(found[0][1].critic, pair.w1),
             family=case.family,
             truth=pair.w1,
             truth_error=pair.w1_error,
             published=case.published if size is None else None,
-            aim=_aim(case, size),
             linear=contrast.linear_share(a, b, x.numpy(), y.numpy()),
             single_cone=contrast.single_cone_share(a, b, x.numpy(), y.numpy()),
             minibatch=contrast.minibatch_w1(a, b, seed=0) / pair.w1,
             sinkhorn=contrast.sinkhorn_divergence(a, b, seed=0) / pair.w1,
         )
-    if interrupted:
-        raise KeyboardInterrupt
 
 
-def _finite_row(case: FiniteCase, conditions: Conditions, teller: Teller) -> Iterator[FiniteRow]:
+def _finite_row(case: FiniteCase, conditions: Conditions, progress: SuiteProgress) -> Iterator[FiniteRow]:
     judged_on = "held-out split"
 
     def run(seed: int) -> tuple[Estimate, float]:
         nonlocal judged_on
         sets = case.open(conditions.data, seed)
-        result = _estimate(sets.a, sets.b, seed, conditions, teller, name=case.name)
+        result = _estimate(sets.a, sets.b, seed, conditions, progress, name=case.name)
         if sets.fresh is None:
             return result, result.population.estimate
         judged_on = "fresh samples"
         means = [_potentials(result.critic, torch.from_numpy(side)).mean() for side in sets.fresh]
         return result, float(means[0] - means[1]) / result.critic.lipschitz_bound
 
-    runs, results, interrupted = _over_seeds(run, conditions.seeds)
-    if runs:
+    if found := _over_seeds(run, conditions):
         sets = case.open(conditions.data, conditions.seeds[0])
         a, b = _values(sets.a), _values(sets.b)
         yield FiniteRow(
@@ -109,29 +105,22 @@ def _finite_row(case: FiniteCase, conditions: Conditions, teller: Teller) -> Ite
             samples=min(len(a), len(b)),
             dim=a.shape[1],
             budget_seconds=seconds_of(conditions.budget),
-            runs=runs,
-            course=_course(results[0].critic, 1.0),
+            runs=tuple(run for run, _ in found),
+            course=_course(found[0][1].critic, 1.0),
             judged_on=judged_on,
-            aim=case.aim,
             minibatch=contrast.minibatch_w1(a, b, seed=0),
             sinkhorn=contrast.sinkhorn_divergence(a, b, seed=0),
         )
-    if interrupted:
-        raise KeyboardInterrupt
 
 
-def _over_seeds(run: Callable[[int], tuple[Estimate, float]], seeds: Sequence[int]) -> tuple[tuple[Run, ...], list[Estimate], bool]:
-    """The runs that are done, their estimates, and whether Ctrl-C came before the last."""
-    runs: list[Run] = []
-    results: list[Estimate] = []
-    try:
-        for seed in seeds:
-            result, fresh = run(seed)
-            results.append(result)
-            runs.append(_run(result, seed, fresh))
-    except KeyboardInterrupt:
-        return tuple(runs), results, True
-    return tuple(runs), results, False
+def _over_seeds(run: Callable[[int], tuple[Estimate, float]], conditions: Conditions) -> list[tuple[Run, Estimate]]:
+    """The runs of a row and their estimates; those done by then if the user stops the study."""
+    found = []
+    for seed in conditions.seeds:
+        done = conditions.interruption.attempt(partial(run, seed))
+        if done is not None:
+            found.append((_run(done[0], seed, done[1]), done[0]))
+    return found
 
 
 def _run(result: Estimate, seed: int, fresh: float) -> Run:
@@ -152,14 +141,10 @@ def _run(result: Estimate, seed: int, fresh: float) -> Run:
 
 
 def _estimate(
-    a: Any, b: Any, seed: int, conditions: Conditions, teller: Teller, *, name: str, truth: float | None = None
+    a: Any, b: Any, seed: int, conditions: Conditions, progress: SuiteProgress, *, name: str, truth: float | None = None
 ) -> Estimate:
-    """As ``wdist estimate`` does it by default, without baselines.
-
-    Raises:
-        KeyboardInterrupt: it was cut short.
-    """
-    with teller.run(f"{name}, seed {seed}") as observer:
+    """A default ``wdist estimate`` without baselines."""
+    with progress.run(f"{name}, seed {seed}") as observer:
         result = estimate(
             a,
             b,
@@ -170,26 +155,23 @@ def _estimate(
             device=conditions.device,
             observer=observer,
             truth=truth,
-            command="bench",
         )
-    if result.interrupted:
-        raise KeyboardInterrupt
-    return result
+    return complete(result)
 
 
 def _coupled(pair: KnownPair, dim: int) -> tuple[Tensor, Tensor]:
     """Fresh rows of an optimal coupling, both of shape (n, dim), float64."""
-    assert pair.coupled is not None, "every pair of the suite has one"
+    assert pair.coupled is not None, "every pair of the study has one"
     count = min(max(_JUDGED_NUMBERS // dim, _LEAST_JUDGED), _MOST_JUDGED)
     return pair.coupled(count, torch.Generator().manual_seed(_JUDGE))
 
 
 def _sides(pair: KnownPair, size: int | None, seed: int) -> tuple[EndlessSource | Tensor, EndlessSource | Tensor]:
-    """What is handed to the estimate: the sources themselves, or samples of them."""
+    """The two sides of the estimate: the sources themselves, or samples of them."""
     if size is None:
         return pair.a, pair.b
     a, b = _drawn(pair, size, seed)
-    # Many copies of one point are taken for a failed export; a point mass is the same drawn without end.
+    # An estimate refuses many copies of one point as a failed export; a point mass is the same drawn without end.
     return pair.a if bool((a == a[0]).all()) else a, pair.b if bool((b == b[0]).all()) else b
 
 
@@ -218,7 +200,7 @@ def _values(side: Any) -> np.ndarray:
 
 
 def _course(critic: CriticResult, unit: float) -> tuple[tuple[float, float], ...]:
-    """The best validation value so far against the seconds of all trainings so far, those that were not chosen included."""
+    """Seconds of all trainings so far, unselected ones included, and the best validation value so far."""
     points: list[tuple[float, float]] = []
     passed, best = 0.0, 0.0
 
@@ -227,28 +209,15 @@ def _course(critic: CriticResult, unit: float) -> tuple[tuple[float, float], ...
         best = max(best, value)
         points.append((seconds, best / unit))
 
-    for attempt in critic.tried or (_only_attempt(critic),):
-        if attempt.chosen:
+    tried = [(attempt.chosen, attempt.seconds, attempt.validation) for attempt in critic.tried]
+    alone = (True, critic.seconds, max((point.validation for point in critic.history), default=0.0))
+    for chosen, seconds, validation in tried or [alone]:
+        if chosen:
             for point in critic.history[:: -(-len(critic.history) // _COURSE_POINTS) or 1]:
                 reached(passed + point.seconds, point.validation)
-        passed += attempt.seconds
-        reached(passed, attempt.validation)
+        passed += seconds
+        reached(passed, validation)
     return tuple(points)
-
-
-def _only_attempt(critic: CriticResult) -> Attempt:
-    """What a critic that was not chosen from several came to."""
-    value = max((point.validation for point in critic.history), default=0.0)
-    return Attempt(name=critic.name, validation=value, seconds=critic.seconds, steps=critic.steps, chosen=True)
-
-
-def _aim(case: KnownCase, size: int | None) -> float | None:
-    """Share of the truth that is asked for."""
-    if size is None:
-        return case.aim
-    if size == 20_000 and case.family == "funnels" and case.dim <= 16:
-        return 0.90
-    return None
 
 
 _PAIR = (
@@ -263,37 +232,40 @@ _INTERVAL = (
     Column(header="critic", cell=lambda row: row.critics, kind="text"),
 )
 
-BENCH = Bench(
-    name="tightness",
-    title="how much of the truth the certified interval reaches",
-    measure=_measure,
-    tables=(
-        BenchTable(
-            title="shares of the truth",
-            of=KnownRow,
-            columns=(
-                *_PAIR,
-                Column(header="tight-\nness", cell=lambda row: row.fresh, spread=lambda row: row.spread, kind="share"),
-                Column(header="pub-\nlished", cell=lambda row: row.published, kind="share"),
-                Column(header="linear", cell=lambda row: row.linear, kind="share"),
-                Column(header="mini-\nbatch", cell=lambda row: row.minibatch, kind="share"),
-                Column(header="Sink-\nhorn", cell=lambda row: row.sinkhorn, kind="share"),
+STUDIES = (
+    Study(
+        name="tightness",
+        title="How much of the truth the certified interval reaches",
+        measure=_measure,
+        conclude=conclude,
+        tables=(
+            StudyTable(
+                title="shares of the truth",
+                of=KnownRow,
+                columns=(
+                    *_PAIR,
+                    Column(header="tight-\nness", cell=lambda row: row.fresh, spread=lambda row: row.spread, kind="share"),
+                    Column(header="pub-\nlished", cell=lambda row: row.published, kind="share"),
+                    Column(header="linear", cell=lambda row: row.linear, kind="share"),
+                    Column(header="mini-\nbatch", cell=lambda row: row.minibatch, kind="share"),
+                    Column(header="Sink-\nhorn", cell=lambda row: row.sinkhorn, kind="share"),
+                ),
+            ),
+            StudyTable(title="intervals of the seed of median tightness", of=KnownRow, columns=(*_PAIR, *_INTERVAL)),
+            StudyTable(
+                title="finite sets",
+                of=FiniteRow,
+                columns=(
+                    *_PAIR,
+                    Column(header="fresh\nvalue", cell=lambda row: row.fresh, spread=lambda row: row.spread),
+                    *_INTERVAL,
+                ),
             ),
         ),
-        BenchTable(title="intervals, of the seed in the middle", of=KnownRow, columns=(*_PAIR, *_INTERVAL)),
-        BenchTable(
-            title="finite sets",
-            of=FiniteRow,
-            columns=(
-                *_PAIR,
-                Column(header="fresh\nvalue", cell=lambda row: row.fresh, spread=lambda row: row.spread),
-                *_INTERVAL,
-            ),
-        ),
+        seeds=3,
+        budget="2m",
+        quick_budget="5s",
+        takes_data=True,
+        reduced=("7 of 36 pairs, and 1 of 4 finite sets", "no files of 20,000 samples"),
     ),
-    conclude=conclude,
-    budget="2m",
-    quick_budget="5s",
-    takes_data=True,
-    reduced=("7 of 36 pairs, and 1 of 4 finite sets", "no files of 20,000 samples"),
 )

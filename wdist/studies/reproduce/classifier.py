@@ -1,4 +1,4 @@
-"""Classifiers of MNIST with a given Lipschitz constant, trained here, and what can be seen in them.
+"""Classifiers of MNIST with a given Lipschitz constant: their training, Jacobians and active units.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 7.1.2, appendices G.1, G.3 and H.4.
@@ -13,26 +13,29 @@ from torch import Tensor, nn
 from wdist.data.sources.torchvision_import import import_torchvision
 from wdist.environment import choose_device
 from wdist.errors import SourceError, TrainingDiverged
-from wdist.studies.reproduce.forecast import critic_operations
+from wdist.studies.dual_training import critic_operations
+from wdist.studies.panels import Series
 from wdist.studies.reproduce.network import FrozenNetwork, Network
-from wdist.studies.reproduce.reproduction import Conditions
+from wdist.studies.study import Conditions
 from wdist.training.observer import Stage
-from wdist.training.optimizers import make_optimizers, schedule
 
 HIDDEN_LAYERS, WIDTH = 3, 1024
-"""Of the paper (H.5; G.1 says "a 3-layer fully connected network with 1024 hidden units in each layer")."""
+"""From the paper (H.5; G.1 says "a 3-layer fully connected network with 1024 hidden units in each layer")."""
+LIPSCHITZ = 10.0
+"""Constant of the classifiers whose Jacobians figures 6 and 16 show."""
 PIXELS, CLASSES = 784, 10
 STEPS, BATCH = 3000, 256
 QUICK_WIDTH, QUICK_STEPS, QUICK_IMAGES = 256, 500, 4000
 REDUCED = (
     f"width {QUICK_WIDTH} instead of {WIDTH}",
     f"{QUICK_STEPS} steps instead of {STEPS}",
-    f"the first {QUICK_IMAGES} training images looked at instead of all",
+    f"Jacobians at the first {QUICK_IMAGES} training images instead of all",
 )
 LEARNING_RATES = {"bjorck": 0.003, "none": 0.01}
-"""Of Adam; the paper states none for this task. Without a constraint 0.001 leaves most units active, 0.01 few, as in the paper."""
+"""For Adam; the paper states none. Without a constraint 0.001 leaves most units active, 0.01 few, as in the paper."""
 _SLAB = 500
 """Images whose Jacobians are computed at a time."""
+_BINS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +58,14 @@ def digits(conditions: Conditions, *, train: bool) -> Digits:
     """MNIST by torchvision.
 
     Raises:
-        SourceError: it is not there and may not be fetched.
+        SourceError: it is missing and may not be downloaded.
     """
+    folder = conditions.data or "data"
     try:
-        dataset = import_torchvision().MNIST(conditions.root, train=train, download=conditions.download)
+        dataset = import_torchvision().MNIST(str(folder), train=train, download=conditions.download)
     except (RuntimeError, OSError) as error:
         raise SourceError(
-            f"torchvision finds no complete MNIST in {conditions.root}; say where it lies with --root DIR, "
-            "or fetch it with --download"
+            f"torchvision finds no complete MNIST in {folder}; name its folder with --root DIR, or fetch it with --download"
         ) from error
     return Digits(images=dataset.data.flatten(1).float() / 255, labels=dataset.targets)
 
@@ -70,15 +73,15 @@ def digits(conditions: Conditions, *, train: bool) -> Digits:
 def train_classifier(
     data: Digits, test: Digits, *, activation: str, lipschitz: float | None, conditions: Conditions, label: str
 ) -> Classifier:
-    """A fully connected classifier, by cross-entropy and Adam.
+    """Trains a fully connected classifier by cross-entropy and Adam.
 
     Arguments:
-        data: to learn from.
-        test: for the accuracy.
+        data: training images.
+        test: images that the accuracy is measured on.
         activation: by name.
         lipschitz: its Lipschitz constant, by orthonormal weights and a factor on the output; None for no constraint.
         conditions: quick or full, seed, device, observer.
-        label: for the observer.
+        label: its name while it trains.
 
     Raises:
         TrainingDiverged: the loss was not finite.
@@ -97,26 +100,15 @@ def train_classifier(
     if lipschitz is None:
         _start_as_usual(network, torch.Generator().manual_seed(conditions.seed))
     images, labels = data.images.to(device), data.labels.to(device)
-    order = torch.Generator().manual_seed(conditions.seed)
-    optimizers = make_optimizers(network, name="adam", learning_rate=LEARNING_RATES[constraint])
-    rates = [[group["lr"] for group in each.param_groups] for each in optimizers]
-    decay = schedule("linear")
-    loss = torch.zeros((), device=device)
-    for step, rows in zip(range(steps), _minibatches(len(images), order), strict=False):
-        rows = rows.to(device)
-        loss = nn.functional.cross_entropy(network(images[rows]), labels[rows])
-        for each, initial in zip(optimizers, rates, strict=True):
-            each.zero_grad(set_to_none=True)
-            for group, rate in zip(each.param_groups, initial, strict=True):
-                group["lr"] = rate * decay(step / steps)
-        loss.backward()
-        for each in optimizers:
-            each.step()
-        if step % network.constrain_every == network.constrain_every - 1:
-            network.constrain_()
+    minibatches = _minibatches(len(images), torch.Generator().manual_seed(conditions.seed))
+
+    def cross_entropy() -> Tensor:
+        rows = next(minibatches).to(device)
+        return nn.functional.cross_entropy(network(images[rows]), labels[rows])
+
+    loss = network.minimise_(cross_entropy, steps=steps, learning_rate=LEARNING_RATES[constraint])
     if not bool(torch.isfinite(loss)):
-        raise TrainingDiverged(f"the classifier {label} has a loss that is not finite; try another --seed")
-    network.constrain_(tightly=True)
+        raise TrainingDiverged(f"the loss of classifier {label} is not finite; try another --seed")
     frozen = network.freeze().to(device, torch.float32)
     with torch.no_grad():
         predicted = torch.cat([frozen(part.to(device)).argmax(1).cpu() for part in test.images.split(_SLAB)])
@@ -133,7 +125,7 @@ def _start_as_usual(network: Network, generator: torch.Generator) -> None:
 
 
 def _minibatches(count: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Epoch after epoch, each in a new order."""
+    """Rows of minibatches, epoch after epoch, each in a new order."""
     while True:
         yield from torch.randperm(count, generator=generator).split(BATCH)
 
@@ -163,18 +155,38 @@ def jacobian_singular_values(network: FrozenNetwork, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def active_shares(network: FrozenNetwork, images: Tensor) -> Tensor:
-    """For every hidden unit of the network the share of images at which its activation is positive, float64, on the CPU."""
+    """The share of images at which each hidden unit is positive, float64, on the CPU."""
     device = network.weights[0][0].device
     counts: list[Tensor] = []
     for part in images.split(_SLAB):
         _, trace = network.traced(part.to(device))
-        positive = torch.cat([(h > 0).sum(0) for _, h in trace]).double().cpu()
-        counts.append(positive)
+        counts.append(torch.cat([(h > 0).sum(0) for _, h in trace]).double().cpu())
     return torch.stack(counts).sum(0) / len(images)
 
 
+def histogram(name: str, singular_values: Tensor) -> Series:
+    """The share of singular values in each of 40 bins, for a panel of ``bins``; the share behind the last edge is 0."""
+    values, high = singular_values.flatten(), 1.05 * LIPSCHITZ
+    counts = torch.histc(values, bins=_BINS, min=0.0, max=high) / values.numel()
+    return Series(name=name, x=tuple(torch.linspace(0.0, high, _BINS + 1).tolist()), y=(*counts.tolist(), 0.0))
+
+
+def settings_of(conditions: Conditions, accuracies: dict[str, float]) -> dict[str, str | int | float]:
+    """Settings of a figure, with the test accuracy of each classifier by its name."""
+    return {
+        "hidden layers": HIDDEN_LAYERS,
+        "width": QUICK_WIDTH if conditions.quick else WIDTH,
+        "steps": QUICK_STEPS if conditions.quick else STEPS,
+        "batch size": BATCH,
+        "optimizer": "adam",
+        "GroupSort": "group size 2",
+        "constraint": "bjorck",
+        "test accuracy": "; ".join(f"{name} {100 * accuracy:.1f} %" for name, accuracy in accuracies.items()),
+    }
+
+
 def operations(quick: bool, classifiers: int, jacobians: int) -> float:
-    """Of so many trainings, and of the Jacobians of so many of them."""
+    """Operations of that many trainings and of the Jacobians of that many classifiers."""
     width, steps = (QUICK_WIDTH, QUICK_STEPS) if quick else (WIDTH, STEPS)
     images = QUICK_IMAGES if quick else 60_000
     depth = HIDDEN_LAYERS + 1

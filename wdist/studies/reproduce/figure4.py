@@ -1,22 +1,21 @@
-"""Figure 4: the absolute value by critics with different activations.
+"""Figure 4: critics with different activations approximate the absolute value.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, figure 4, section 7.1.1, appendix H.1.
 """
 
+from collections.abc import Iterator
+
 import torch
 
 from wdist.data.sources.pairs import absolute_value
 from wdist.estimation.result import CriticResult
-from wdist.studies.claim_check import Finding
-from wdist.studies.reproduce.dual_training import TITLES, Trial, train_one
-from wdist.studies.reproduce.experiment import Experiment, Outcome
-from wdist.studies.reproduce.forecast import critic_operations
-from wdist.studies.reproduce.reproduction import Comparison, Conditions, Curves, Series
+from wdist.studies.panels import Panel, Series
+from wdist.studies.reproduce.paper_critic import TITLES, PaperCritic, trained, truth_check
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
-TRUTH = 1.0
 HIDDEN_LAYERS, WIDTH = 3, 128
-"""Of the paper."""
+"""From the paper."""
 NOT_PRESERVING = ("relu", "tanh", "maxout:2")
 """Activations that do not preserve the norm of gradients."""
 PRESERVING = ("abs", "maxmin", "full-sort")
@@ -25,9 +24,9 @@ _BATCH, _STEPS, _QUICK_STEPS = 256, 3000, 400
 _POINTS = 401
 
 
-def _trials(quick: bool) -> dict[str, Trial]:
+def _critics(quick: bool) -> dict[str, PaperCritic]:
     return {
-        activation: Trial(
+        activation: PaperCritic(
             label=TITLES[activation],
             activation=activation,
             width=WIDTH,
@@ -41,53 +40,37 @@ def _trials(quick: bool) -> dict[str, Trial]:
 
 
 def _curve(result: CriticResult) -> Series:
-    """The critic over the line, divided by its certificate, with the value at 0 moved to 0."""
+    """The critic over the line, divided by its certificate, shifted to 0 at 0."""
     x = torch.linspace(-1.5, 1.5, _POINTS, dtype=torch.float64)
     values = result.frozen.potentials(x[:, None]) / result.lipschitz_bound
     values = values - values[_POINTS // 2]
     return Series(name="critic", x=tuple(x.tolist()), y=tuple(values.tolist()))
 
 
-def _conduct(conditions: Conditions) -> Outcome:
-    trials, pair = _trials(conditions.quick), absolute_value()
-    found = {
-        activation: train_one(pair, trial, conditions, position=position, trials=len(trials))
-        for position, (activation, trial) in enumerate(trials.items(), start=1)
-    }
+def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
+    critics, pair, found = _critics(conditions.quick), absolute_value(), {}
+    for activation, result in trained(critics, lambda _: pair, conditions):
+        found[activation] = result
+        yield ReproducedNumber(row=TITLES[activation], column="objective value", ours=result.population.estimate)
     values = {activation: result.population.estimate for activation, result in found.items()}
-    target = Series(name="|x|", x=(-1.5, 0.0, 1.5), y=(1.5, 0.0, 1.5), dashed=True)
-    return Outcome(
-        settings={
-            "hidden layers": HIDDEN_LAYERS,
-            "width": WIDTH,
-            "optimizer": "aggmo",
-            "steps": _QUICK_STEPS if conditions.quick else _STEPS,
-            "batch size": _BATCH,
-            "constraint": "bjorck",
-            "truth": TRUTH,
-        },
-        comparisons=tuple(
-            Comparison(row=TITLES[activation], column="objective value", ours=value) for activation, value in values.items()
-        ),
-        findings=(
-            Finding(
-                claim="Activations that do not preserve gradient norm are incapable of approximating the absolute value.",
+    target = Series(name="|x|", x=(-1.5, 0.0, 1.5), y=(1.5, 0.0, 1.5), reference=True)
+    yield Conclusion(
+        settings={"hidden layers": HIDDEN_LAYERS, **critics["relu"].facts},
+        checks=(
+            ClaimCheck(
+                claim="Activations that do not preserve gradient norm cannot approximate the absolute value.",
                 holds=all(values[activation] < _TOUCHES for activation in NOT_PRESERVING),
                 detail=", ".join(f"{TITLES[activation]} {values[activation]:.3f}" for activation in NOT_PRESERVING),
             ),
-            Finding(
-                claim="Those that preserve it approximate it.",
+            ClaimCheck(
+                claim="Activations that preserve it can.",
                 holds=all(values[activation] >= _TOUCHES for activation in PRESERVING),
                 detail=", ".join(f"{TITLES[activation]} {values[activation]:.3f}" for activation in PRESERVING),
             ),
-            Finding(
-                claim="No certified value exceeds the truth, 1.",
-                holds=max(values.values()) <= TRUTH,
-                detail=f"the largest is {max(values.values()):.6f}",
-            ),
+            truth_check("certified value", values.values()),
         ),
         panels=tuple(
-            Curves(
+            Panel(
                 title=f"{TITLES[activation]}: {values[activation]:.3f}",
                 x_label="x",
                 y_label="potential, 0 at 0",
@@ -95,18 +78,17 @@ def _conduct(conditions: Conditions) -> Outcome:
             )
             for activation, result in found.items()
         ),
-        remarks=("The paper's objective values stand in its picture only, not in its text; the truth is 1.",),
+        remarks=("The paper shows objective values in its picture only, not in its text; the truth is 1.",),
     )
 
 
-EXPERIMENT = Experiment(
-    name="figure4",
-    title="Approximating the absolute value",
-    source="figure 4, section 7.1.1, appendix H.1",
-    conduct=_conduct,
-    operations=lambda quick: sum(
-        critic_operations(dim=1, width=WIDTH, depth=trial.depth, batch=2 * _BATCH, steps=trial.steps, muon=False)
-        for trial in _trials(quick).values()
+STUDIES = (
+    Study(
+        name="figure4",
+        title="Approximating the absolute value",
+        source="figure 4, section 7.1.1, appendix H.1",
+        measure=_measure,
+        operations=lambda quick: sum(critic.operations(1) for critic in _critics(quick).values()),
+        reduced=(f"{_QUICK_STEPS} steps instead of {_STEPS}",),
     ),
-    reduced=(f"{_QUICK_STEPS} steps instead of {_STEPS}",),
 )

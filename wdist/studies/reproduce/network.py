@@ -1,6 +1,6 @@
 """Fully connected networks with any number of outputs, in training and frozen, whose hidden units can be looked at."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,6 +11,7 @@ from wdist.lipschitz.activation import Activation
 from wdist.lipschitz.activations import activation as named_activation
 from wdist.lipschitz.constraints import constraint as named_constraint
 from wdist.lipschitz.linear import ConstraintOptions
+from wdist.studies.dual_training import Descent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +22,10 @@ class FrozenNetwork:
     """Matrix and bias of each layer."""
     activation: Activation
     scale: float = 1.0
-    """On the output: the Lipschitz constant where every layer has norm 1."""
+    """Factor on the output: the Lipschitz constant where every layer has norm 1."""
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "FrozenNetwork":
-        """The same elsewhere or in another precision."""
+        """The same network elsewhere or in another precision."""
         weights = tuple((W.to(device, dtype), b.to(device, dtype)) for W, b in self.weights)
         return FrozenNetwork(weights=weights, activation=self.activation, scale=self.scale)
 
@@ -49,7 +50,7 @@ class Network(nn.Module):
         sizes: of input, hidden layers and output.
         activation, constraint: by name.
         generator: of the weights, on the CPU.
-        scale: on the output.
+        scale: factor on the output.
     """
 
     def __init__(
@@ -68,13 +69,28 @@ class Network(nn.Module):
             x = self.activation.train(layer(x))
         return self.scale * last(x)
 
-    @property
-    def constrain_every(self) -> int:
-        """Steps between two calls of :meth:`constrain_`."""
-        return max(1, int(self.linear[0].constrain_every))
+    def minimise_(self, loss: Callable[[], Tensor], *, steps: int, learning_rate: float) -> Tensor:
+        """Trains the network, which ends tightly on its constraint.
 
-    def constrain_(self, *, tightly: bool = False) -> None:
-        """Brings every weight back to its constraint, in place."""
+        Arguments:
+            loss: computes a scalar from the network, for every step anew.
+            steps: number of updates.
+            learning_rate: of the weights.
+
+        Returns:
+            The loss before the last update.
+        """
+        descent, value = Descent(self, learning_rate=learning_rate), torch.zeros(())
+        every = max(1, int(self.linear[0].constrain_every))
+        for step in range(steps):
+            value = loss()
+            descent.step(value, spent=step / steps)
+            if step % every == every - 1:
+                self._constrain_()
+        self._constrain_(tightly=True)
+        return value.detach()
+
+    def _constrain_(self, *, tightly: bool = False) -> None:
         for layer in self.linear:
             layer.constrain_(tightly=tightly)
 

@@ -1,25 +1,27 @@
-"""GroupSort networks small enough to be looked at unit by unit.
+"""Figures 10 and 11: inside GroupSort networks small enough to be looked at unit by unit.
+
+Figure 10 approximates the absolute value with one hidden layer of two units, figure 11 a curve like the letter W with two hidden
+layers of four units.
 
 References:
-    Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix A.1.
+    Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, figures 10 and 11, appendix A.1.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from wdist.studies.claim_check import Finding
-from wdist.studies.reproduce.experiment import Outcome
+from wdist.studies.panels import Panel, Series
 from wdist.studies.reproduce.network import Network
-from wdist.studies.reproduce.reproduction import Comparison, Conditions, Curves, Series
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 from wdist.training.observer import Stage
-from wdist.training.optimizers import make_optimizers, schedule
 
-ACTIVATION = "maxmin"
 _POINTS = 401
+_REACH = 2.0
+"""Networks are fitted from -2 to 2."""
 _SLOPE = 0.99
 """Steepness that counts as slope 1."""
 _SHARE = 0.95
@@ -31,23 +33,33 @@ _GOOD_ENOUGH = 1e-5
 
 @dataclass(frozen=True, kw_only=True)
 class SmallFit:
-    """A function of the line and the network that is to learn it."""
+    """A function of the line and the network that learns it."""
 
     target: Callable[[Tensor], Tensor]
     target_name: str
-    reach: float
-    """The line from -reach to reach."""
     hidden: tuple[int, ...]
     steps: int
     learning_rate: float
     """Of Adam on the weights."""
     restarts: int
-    """At most so many trainings from different weights, of which the best is shown: nets this small get stuck."""
+    """Trainings from different weights, at most; the best is shown, because networks this small get stuck."""
+
+    @property
+    def operations(self) -> float:
+        """Operations of all starts; layers this small cost their calls only."""
+        return self.restarts * self.steps * 1e7 * (len(self.hidden) + 1)
+
+
+ABSOLUTE_VALUE = SmallFit(target=torch.abs, target_name="the absolute value", hidden=(2,), steps=400, learning_rate=0.1, restarts=4)
+LETTER_W = SmallFit(
+    target=lambda x: (x.abs() - 1).abs(), target_name="the letter W", hidden=(4, 4), steps=1500, learning_rate=0.01, restarts=10
+)
+"""||x| - 1|: slope 1 almost everywhere, feet at -1 and 1."""
 
 
 def fit(problem: SmallFit, conditions: Conditions) -> tuple[Network, float]:
     """The best of several networks with orthonormal weights, by mean squared error, and that error."""
-    x = torch.linspace(-problem.reach, problem.reach, _POINTS)[:, None]
+    x = torch.linspace(-_REACH, _REACH, _POINTS)[:, None]
     y = problem.target(x[:, 0])
     best: tuple[float, Network] | None = None
     conditions.observer.notify(
@@ -56,11 +68,13 @@ def fit(problem: SmallFit, conditions: Conditions) -> tuple[Network, float]:
     for restart in range(problem.restarts):
         network = Network(
             (1, *problem.hidden, 1),
-            activation=ACTIVATION,
+            activation="maxmin",
             constraint="bjorck",
             generator=torch.Generator().manual_seed(1000 * conditions.seed + restart),
         )
-        error = _train(network, x, y, steps=problem.steps, learning_rate=problem.learning_rate)
+        squared_error = partial(_squared_error, network, x, y)
+        network.minimise_(squared_error, steps=problem.steps, learning_rate=problem.learning_rate)
+        error = float(squared_error().detach())
         if best is None or error < best[0]:
             best = (error, network)
         if error < _GOOD_ENOUGH:
@@ -69,63 +83,24 @@ def fit(problem: SmallFit, conditions: Conditions) -> tuple[Network, float]:
     return best[1], best[0]
 
 
-def _train(network: Network, x: Tensor, y: Tensor, *, steps: int, learning_rate: float) -> float:
-    optimizers = make_optimizers(network, name="adam", learning_rate=learning_rate)
-    rates = [[group["lr"] for group in each.param_groups] for each in optimizers]
-    decay = schedule("linear")
-    for step in range(steps):
-        loss = (network(x)[:, 0] - y).square().mean()
-        for each, initial in zip(optimizers, rates, strict=True):
-            each.zero_grad(set_to_none=True)
-            for group, rate in zip(each.param_groups, initial, strict=True):
-                group["lr"] = rate * decay(step / steps)
-        loss.backward()
-        for each in optimizers:
-            each.step()
-        if step % network.constrain_every == network.constrain_every - 1:
-            network.constrain_()
-    network.constrain_(tightly=True)
-    with torch.no_grad():
-        return float((network(x)[:, 0] - y).square().mean())
+def _squared_error(network: Network, x: Tensor, y: Tensor) -> Tensor:
+    return (network(x)[:, 0] - y).square().mean()
 
 
-def look(problem: SmallFit, conditions: Conditions) -> Outcome:
+def look(problem: SmallFit, conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     """The network's units as functions of its input, and how well the whole follows the target."""
     network, _ = fit(problem, conditions)
-    frozen = network.freeze()
-    x = torch.linspace(-problem.reach, problem.reach, _POINTS, dtype=torch.float64)
-    y, trace = frozen.traced(x[:, None])
+    x = torch.linspace(-_REACH, _REACH, _POINTS, dtype=torch.float64)
+    y, trace = network.freeze().traced(x[:, None])
     output, target = y[:, 0], problem.target(x)
     slopes = (output.diff() / x.diff()).abs()
     steep = float((slopes >= _SLOPE).double().mean())
     deviation = float((output - target).abs().max())
     steepest = float(slopes.max())
-    layers = len(trace)
-    panels = [
-        Curves(
-            title=f"{what}, layer {number}" if layers > 1 else what,
-            x_label="x",
-            y_label="unit",
-            series=tuple(
-                Series(name=f"unit {unit + 1}", x=tuple(x.tolist()), y=tuple(values[:, unit].tolist()))
-                for unit in range(values.shape[1])
-            ),
-        )
-        for number, pair in enumerate(trace, start=1)
-        for what, values in zip(("pre-activations", "activations"), pair, strict=True)
-    ]
-    panels.append(
-        Curves(
-            title="output",
-            x_label="x",
-            y_label="f(x)",
-            series=(
-                Series(name="network", x=tuple(x.tolist()), y=tuple(output.tolist())),
-                Series(name=problem.target_name, x=tuple(x.tolist()), y=tuple(target.tolist()), dashed=True),
-            ),
-        )
-    )
-    return Outcome(
+    yield ReproducedNumber(row="largest error", ours=deviation)
+    yield ReproducedNumber(row=f"share of the line with slope at least {_SLOPE}", ours=steep)
+    yield ReproducedNumber(row="steepest slope", ours=steepest, paper=1.0)
+    yield Conclusion(
         settings={
             "hidden units": " and ".join(map(str, problem.hidden)),
             "activation": "GroupSort(2)",
@@ -135,37 +110,53 @@ def look(problem: SmallFit, conditions: Conditions) -> Outcome:
             "steps": problem.steps,
             "starts": f"at most {problem.restarts}",
         },
-        comparisons=(
-            Comparison(row="largest distance from the target", ours=deviation),
-            Comparison(row=f"share of the line with slope at least {_SLOPE}", ours=steep),
-            Comparison(row="steepest slope", ours=steepest, paper=1.0),
-        ),
-        findings=(
-            Finding(
+        checks=(
+            ClaimCheck(
                 claim=f"The network approximates {problem.target_name}.",
                 holds=deviation <= _ACCURATE,
-                detail=f"it is never farther than {deviation:.2g} from it",
+                detail=f"the largest error is {deviation:.2g}",
             ),
-            Finding(
+            ClaimCheck(
                 claim="Its slope is 1 almost everywhere.",
                 holds=steep >= _SHARE and steepest <= 1 + 1e-9,
                 detail=f"at least {_SLOPE} on {100 * steep:.1f} % of the line, nowhere above {steepest:.6f}",
             ),
-            Finding(
-                claim="The activations of each group are its pre-activations, sorted.",
-                holds=all(_same_values(*pair) for pair in trace),
-                detail=f"in all {layers} hidden layers, at every x" if layers > 1 else "at every x",
+            ClaimCheck(
+                claim="The activations of each group are its sorted pre-activations.",
+                holds=all(torch.equal(before.sort(1).values, after.sort(1).values) for before, after in trace),
+                detail=f"in all {len(trace)} hidden layers, at every x" if len(trace) > 1 else "at every x",
             ),
         ),
-        panels=tuple(panels),
+        panels=tuple(_panels(problem, x, trace, output)),
         remarks=("The paper states no numbers for this figure, nor how the network was fitted; ours minimises the squared error.",),
     )
 
 
-def _same_values(before: Tensor, after: Tensor) -> bool:
-    return bool(torch.equal(before.sort(1).values, after.sort(1).values))
+def _panels(problem: SmallFit, x: Tensor, trace: list[tuple[Tensor, Tensor]], output: Tensor) -> Iterator[Panel]:
+    line = tuple(x.tolist())
+    for number, pair in enumerate(trace, start=1):
+        for what, values in zip(("pre-activations", "activations"), pair, strict=True):
+            units = tuple(Series(name=f"unit {i + 1}", x=line, y=tuple(values[:, i].tolist())) for i in range(values.shape[1]))
+            title = f"{what}, layer {number}" if len(trace) > 1 else what
+            yield Panel(title=title, x_label="x", y_label="unit", series=units)
+    target = Series(name=problem.target_name, x=line, y=tuple(problem.target(x).tolist()), reference=True)
+    ours = Series(name="network", x=line, y=tuple(output.tolist()))
+    yield Panel(title="output", x_label="x", y_label="f(x)", series=(ours, target))
 
 
-def operations(problem: SmallFit) -> float:
-    """Of all starts; such small layers cost their calls only."""
-    return problem.restarts * problem.steps * 1e7 * sum(1 for _ in pairwise((1, *problem.hidden, 1)))
+STUDIES = (
+    Study(
+        name="figure10",
+        title="Pre-activations and activations for the absolute value",
+        source="figure 10, appendix A.1",
+        measure=partial(look, ABSOLUTE_VALUE),
+        operations=lambda quick: ABSOLUTE_VALUE.operations,
+    ),
+    Study(
+        name="figure11",
+        title="Pre-activations and activations for the letter W",
+        source="figure 11, appendix A.1",
+        measure=partial(look, LETTER_W),
+        operations=lambda quick: LETTER_W.operations,
+    ),
+)

@@ -4,15 +4,15 @@ References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, table 1, section 7.1.1, appendix H.1.
 """
 
+from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from typing import TypeAlias
 
 from wdist.data.sources.pairs import sphere
-from wdist.studies.claim_check import Finding
-from wdist.studies.reproduce.dual_training import TITLES, Trial, train_one
-from wdist.studies.reproduce.experiment import Experiment, Outcome
-from wdist.studies.reproduce.forecast import critic_operations
-from wdist.studies.reproduce.reproduction import Comparison, Conditions, Curves, Series
+from wdist.studies.panels import Panel, series_of
+from wdist.studies.reproduce.paper_critic import TITLES, PaperCritic, trained, truth_check
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 DIMENSIONS = (128, 256, 512)
 DEPTHS = (3, 7)
@@ -24,20 +24,20 @@ VALUES = {
     "full-sort": {(128, 3): 1.00, (128, 7): 1.00, (256, 3): 1.00, (256, 7): 1.00, (512, 3): 1.00, (512, 7): 1.00},
 }
 """Table 1: activation -> (dimension, depth) -> dual value; the truth is 1."""
-TRUTH = 1.0
 _ROUNDING = 0.005
-"""Of the paper's two decimals."""
+"""Rounding of the paper's two decimals."""
 _NOISE = 0.01
-"""By which two trainings may differ before they are said to be in another order."""
+"""Difference of two trainings above which their order counts."""
 _WIDTH, _BATCH, _STEPS = 512, 512, 600
 _QUICK_DIMENSIONS, _QUICK_WIDTH, _QUICK_BATCH, _QUICK_STEPS = (128, 256), 320, 256, 150
 
+Cell: TypeAlias = tuple[str, int, int]
+"""Activation, dimension, depth."""
 
-def _trials(quick: bool) -> dict[tuple[str, int, int], Trial]:
-    """(activation, dimension, depth) -> critic."""
-    dimensions = _QUICK_DIMENSIONS if quick else DIMENSIONS
+
+def _critics(quick: bool) -> dict[Cell, PaperCritic]:
     return {
-        (activation, dim, depth): Trial(
+        (activation, dim, depth): PaperCritic(
             label=f"{TITLES[activation]}, dimension {dim}, depth {depth}",
             activation=activation,
             width=_QUICK_WIDTH if quick else _WIDTH,
@@ -46,135 +46,94 @@ def _trials(quick: bool) -> dict[tuple[str, int, int], Trial]:
             optimizer="muon",
             steps=_QUICK_STEPS if quick else _STEPS,
         )
-        for dim in dimensions
-        for depth in DEPTHS
         for activation in VALUES
+        for dim in (_QUICK_DIMENSIONS if quick else DIMENSIONS)
+        for depth in DEPTHS
     }
 
 
-Values: TypeAlias = dict[tuple[str, int, int], float]
-"""(activation, dimension, depth) -> held-out value over the certificate."""
-
-
-def _conduct(conditions: Conditions) -> Outcome:
-    trials = _trials(conditions.quick)
-    pairs = {dim: sphere(dim) for dim in dict.fromkeys(dim for _, dim, _ in trials)}
-    found: Values = {
-        (activation, dim, depth): train_one(
-            pairs[dim], trial, conditions, position=position, trials=len(trials)
-        ).population.estimate
-        for position, ((activation, dim, depth), trial) in enumerate(trials.items(), start=1)
-    }
-    columns = list(dict.fromkeys((dim, depth) for _, dim, depth in trials))
-    return Outcome(
-        settings={
-            "width": _QUICK_WIDTH if conditions.quick else _WIDTH,
-            "steps": _QUICK_STEPS if conditions.quick else _STEPS,
-            "batch size": _QUICK_BATCH if conditions.quick else _BATCH,
-            "optimizer": "muon",
-            "constraint": "bjorck",
-            "truth": TRUTH,
-        },
-        comparisons=tuple(
-            Comparison(
-                row=TITLES[activation],
-                column=f"dimension {dim}, depth {depth}",
-                ours=found[activation, dim, depth],
-                paper=VALUES[activation][dim, depth],
-            )
-            for activation in VALUES
-            for dim, depth in columns
-        ),
-        findings=_findings(found, columns),
+def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
+    critics = _critics(conditions.quick)
+    found: dict[Cell, float] = {}
+    for (activation, dim, depth), result in trained(critics, lambda cell: sphere(cell[1]), conditions):
+        value = found[activation, dim, depth] = result.population.estimate
+        paper = VALUES[activation][dim, depth]
+        yield ReproducedNumber(row=TITLES[activation], column=f"dimension {dim}, depth {depth}", ours=value, paper=paper)
+    columns = list(dict.fromkeys((dim, depth) for _, dim, depth in found))
+    yield Conclusion(
+        settings=next(iter(critics.values())).facts,
+        checks=_checks(found, columns),
         panels=(_panel(found, columns),),
         remarks=(
-            "The paper states neither width, steps nor batch size of this table, and used AggMo; ours are above. Depth counts the "
+            "The paper states neither width, steps nor batch size of this table, and used AggMo; ours are below. Depth counts the "
             "hidden layers.",
             "Ours are held-out values of frozen critics divided by their certificates.",
         ),
     )
 
 
-def _findings(found: Values, columns: list[tuple[int, int]]) -> tuple[Finding, ...]:
-    order = list(VALUES)
+def _checks(found: dict[Cell, float], columns: list[tuple[int, int]]) -> tuple[ClaimCheck, ...]:
     disordered = [
         f"{TITLES[worse]} above {TITLES[better]} at dimension {dim}, depth {depth}"
         for dim, depth in columns
-        for worse, better in pairwise(order)
+        for worse, better in pairwise(VALUES)
         if found[worse, dim, depth] > found[better, dim, depth] + _NOISE
     ]
     behind = {
         activation: [column for column in columns if found[activation, *column] < VALUES[activation][column] - _ROUNDING]
         for activation in ("maxmin", "full-sort")
     }
-    highest = max(found.values())
     return (
-        Finding(
+        ClaimCheck(
             claim="The order of the activations: ReLU, Maxout, MaxMin, FullSort.",
             holds=not disordered,
             detail="the same in every column" if not disordered else "; ".join(disordered),
         ),
         *(
-            Finding(
+            ClaimCheck(
                 claim=f"{TITLES[activation]} reaches the paper's values.",
-                holds=not columns_behind,
-                detail="in every column" if not columns_behind else "not at " + _names(columns_behind),
+                holds=not missed,
+                detail="not at " + "; ".join(f"dimension {dim}, depth {depth}" for dim, depth in missed)
+                if missed
+                else "in every column",
             )
-            for activation, columns_behind in behind.items()
+            for activation, missed in behind.items()
         ),
-        Finding(
-            claim="No certified value exceeds the truth, 1.",
-            holds=highest <= TRUTH,
-            detail=f"the largest is {highest:.6f}",
-        ),
+        truth_check("certified value", found.values()),
     )
 
 
-def _panel(found: Values, columns: list[tuple[int, int]]) -> Curves:
+def _panel(found: dict[Cell, float], columns: list[tuple[int, int]]) -> Panel:
     """Ours and the paper's, for each activation, over the columns of the table."""
-    x = tuple(range(len(columns)))
-    return Curves(
+    draw = partial(series_of, found, x=lambda cell: columns.index(cell[1:]))
+    return Panel(
         title="dual value of the certified critic; the truth is 1",
         x_label="dimension, depth",
         ticks=tuple(f"{dim}, {depth}" for dim, depth in columns),
         y_label="dual value",
-        series=tuple(
-            series
-            for activation in VALUES
-            for series in (
-                Series(name=TITLES[activation], x=x, y=tuple(found[activation, *column] for column in columns)),
-                Series(
-                    name=f"{TITLES[activation]}, paper",
-                    x=x,
-                    y=tuple(VALUES[activation][column] for column in columns),
-                    dashed=True,
-                ),
-            )
+        series=(
+            *draw(name=lambda cell: TITLES[cell[0]], y=found.__getitem__),
+            *draw(
+                name=lambda cell: f"{TITLES[cell[0]]}, paper",
+                y=lambda cell: VALUES[cell[0]][cell[1:]],
+                reference=lambda cell: True,
+            ),
         ),
     )
 
 
-def _names(columns: list[tuple[int, int]]) -> str:
-    return "; ".join(f"dimension {dim}, depth {depth}" for dim, depth in columns)
-
-
-def _operations(quick: bool) -> float:
-    return sum(
-        critic_operations(dim=dim, width=trial.width, depth=trial.depth, batch=2 * trial.batch_size, steps=trial.steps)
-        for (_, dim, depth), trial in _trials(quick).items()
-    )
-
-
-EXPERIMENT = Experiment(
-    name="table1",
-    title="Effect of problem dimensionality",
-    source="table 1, section 7.1.1, appendix H.1",
-    conduct=_conduct,
-    operations=_operations,
-    reduced=(
-        f"dimensions {' and '.join(map(str, _QUICK_DIMENSIONS))} only",
-        f"width {_QUICK_WIDTH} instead of {_WIDTH}",
-        f"{_QUICK_STEPS} steps instead of {_STEPS}",
-        f"batch size {_QUICK_BATCH} instead of {_BATCH}",
+STUDIES = (
+    Study(
+        name="table1",
+        title="Effect of problem dimensionality",
+        source="table 1, section 7.1.1, appendix H.1",
+        measure=_measure,
+        operations=lambda quick: sum(critic.operations(dim) for (_, dim, _), critic in _critics(quick).items()),
+        reduced=(
+            f"dimensions {' and '.join(map(str, _QUICK_DIMENSIONS))} only",
+            f"width {_QUICK_WIDTH} instead of {_WIDTH}",
+            f"{_QUICK_STEPS} steps instead of {_STEPS}",
+            f"batch size {_QUICK_BATCH} instead of {_BATCH}",
+        ),
     ),
 )

@@ -1,0 +1,240 @@
+"""``wdist bench NAME`` and ``wdist reproduce NAME``: studies of wdist on this machine, and the paper's tables and figures."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wdist.cli import options as opt
+from wdist.cli.expansion import expanded
+from wdist.cli.outputs import OutputOptions, Outputs
+from wdist.errors import ExitStatus, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from wdist.studies.study import Conditions, Study
+
+LIST = "list"
+"""The name that lists all studies of a command."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchRequest:
+    """Conditions of a suite."""
+
+    quick: Annotated[bool, typer.Option("--quick", metavar="", help="A few minutes: fewer rows, smaller sizes.")] = False
+    seeds: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Number of seeds, starting with --seed. Default: the suite's own.")
+    ] = None
+    budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Training time of each pair: 45s, 2m, 1h. Default: the suite's own.")
+    ] = None
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Only rows whose names contain one of these, separated by commas; * matches anything: funnels*endless.",
+        ),
+    ] = None
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of data sets, such as torchvision's MNIST; without it, rows that need it are skipped."
+        ),
+    ] = None
+    seed: opt.Seed = 0
+    device: opt.Device = "auto"
+
+    def check(self) -> None:
+        """Refuses values that no suite accepts.
+
+        Raises:
+            UsageError: the budget is no length of time, or the folder of data does not exist.
+        """
+        from wdist.training.budget import Budget
+
+        if self.budget is not None:
+            Budget.parse(self.budget)
+        if self.data is not None and not self.data.is_dir():
+            raise UsageError(f"--data {self.data} is no folder; name the one that holds the data sets, or leave it out")
+
+    def conditions(self, study: Study, **shared: Any) -> Conditions:
+        """Conditions of a suite, with its own seeds and budget unless the user gives others.
+
+        Raises:
+            UsageError: an option has no effect on the suite.
+        """
+        from wdist.studies.study import Conditions
+
+        if self.budget is not None and study.budget is None:
+            raise UsageError(f"--budget has no effect on {study.name}; leave it out")
+        if self.data is not None and not study.takes_data:
+            raise UsageError(f"--data has no effect on {study.name}; leave it out")
+        count = self.seeds or (study.quick_seeds if self.quick else study.seeds)
+        return Conditions(
+            quick=self.quick,
+            seeds=tuple(range(self.seed, self.seed + count)),
+            budget=self.budget or (study.quick_budget if self.quick else study.budget),
+            only=tuple(part.strip() for part in (self.only or "").split(",") if part.strip()),
+            data=self.data,
+            device=self.device,
+            **shared,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproduceRequest:
+    """Conditions of a table or figure."""
+
+    quick: Annotated[bool, typer.Option("--quick", metavar="", help="A few minutes: smaller sizes, fewer steps.")] = False
+    root: Annotated[
+        Path, typer.Option("--root", metavar="DIR", help="Folder of torchvision's data sets, for table2, figure6 and figure16.")
+    ] = Path("data")
+    data: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=ADDRESS", help="Data for a column of table2 (mnist=..., cifar10=...) instead of torchvision's."),
+    ] = None
+    generator: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=ADDRESS", help="Its generator, instead of one that is trained first (see wdist gan train)."),
+    ] = None
+    trust: opt.Trust = False
+    download: opt.Download = False
+    seed: opt.Seed = 0
+    device: opt.Device = "auto"
+
+    def conditions(self, study: Study, **shared: Any) -> Conditions:
+        """Conditions of a table or figure.
+
+        Raises:
+            UsageError: data or generators are named without their column, or have no effect.
+        """
+        from wdist.studies.study import Conditions
+
+        sources, generators = _by_column(self.data, "--data"), _by_column(self.generator, "--generator")
+        if (sources or generators) and not study.takes_data:
+            raise UsageError(f"--data and --generator have no effect on {study.name}; leave them out")
+        return Conditions(
+            quick=self.quick,
+            seeds=(self.seed,),
+            device=self.device,
+            data=self.root,
+            download=self.download,
+            trust=self.trust,
+            sources=sources,
+            generators=generators,
+            **shared,
+        )
+
+
+def _by_column(words: list[str] | None, option: str) -> dict[str, str]:
+    """Addresses by column, from words like ``mnist=ADDRESS``."""
+    named = {}
+    for word in words or []:
+        name, equals, address = word.partition("=")
+        if not (equals and name and address) or "/" in name:
+            raise UsageError(f"{option} {word} names no column; write {option} mnist=ADDRESS")
+        named[name] = address
+    return named
+
+
+@expanded
+def bench(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A suite: tightness, coverage, ladder, gates or speed; or list, which shows all of them."
+        ),
+    ],
+    request: BenchRequest,
+    outputs: Annotated[Outputs, OutputOptions("bench")],
+) -> int:
+    """Measure wdist on this machine: how tight intervals are, how often they are right, how fast a step is.
+
+    Ctrl-C, or a time limit, keeps the rows that are done; the exit status is then 130.
+
+    Example: wdist bench tightness --quick --plot tightness.png
+    """
+    outputs.check()
+    request.check()
+    from wdist.studies import registry
+
+    if what == LIST:
+        from wdist.report.documents.forms import FORMS
+        from wdist.report.terminal.study import rendered_suites
+
+        suites = registry.studies("bench")
+        _show(outputs, {"suites": [FORMS.document(each, "SuiteDocument") for each in suites]}, rendered_suites(suites))
+        return ExitStatus.DONE
+    return _run(registry.study("bench", what), request, outputs)
+
+
+@expanded
+def reproduce(
+    what: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A table or figure: table1, table2, figure4, ..., or list, which shows all of them."),
+    ],
+    request: ReproduceRequest,
+    outputs: Annotated[Outputs, OutputOptions("reproduce")],
+) -> int:
+    """Reproduce a table or figure of the paper, with its numbers beside ours.
+
+    The full form follows the paper's settings and first says how long it will take.
+
+    Example: wdist reproduce figure5 --quick --plot cones.png
+    """
+    outputs.check()
+    from wdist.studies import registry
+
+    if what == LIST:
+        from wdist.environment import choose_device
+        from wdist.report.documents.forms import FORMS
+        from wdist.report.terminal.study import rendered_reproductions
+        from wdist.studies.machine import machine_rate
+
+        rate = machine_rate(choose_device("cpu"))
+        forecasts = [
+            (study, study.forecast(quick=True, rate=rate) or 0.0, study.forecast(quick=False, rate=rate) or 0.0)
+            for study in registry.studies("reproduce")
+        ]
+        experiments = [
+            FORMS.document(each, "ExperimentDocument", quick_seconds=quick, full_seconds=full) for each, quick, full in forecasts
+        ]
+        _show(outputs, {"experiments": experiments}, rendered_reproductions(forecasts))
+        return ExitStatus.DONE
+    return _run(registry.study("reproduce", what), request, outputs)
+
+
+def _show(outputs: Outputs, document: dict[str, Any], rendered: RenderableType) -> None:
+    """Prints a list in the format that the user asked for."""
+    if outputs.printed.name == "json":
+        from wdist.report.documents.document import SCHEMA_VERSION, text
+
+        sys.stdout.write(text({"schema_version": SCHEMA_VERSION, "command": outputs.command, **document}))
+    else:
+        from wdist.cli.console import result_console
+
+        result_console().print(rendered)
+
+
+def _run(study: Study, request: BenchRequest | ReproduceRequest, outputs: Outputs) -> ExitStatus:
+    from wdist.cli.console import note
+    from wdist.report.numbers import duration
+
+    request.conditions(study)
+    seconds = None if outputs.quiet else study.forecast(quick=request.quick, device=request.device)
+    if seconds is not None:
+        took = f"about {duration(seconds)}"
+        full = not request.quick and study.reduced
+        note(f"the full form takes {took} on this machine; --quick takes a few minutes" if full else f"this takes {took}")
+    with outputs.observer() as observer:
+        result = study.run(request.conditions(study, observer=observer))
+    interrupted = [f"interrupted after {len(result.rows)} rows, which are kept"] if result.interrupted else []
+    outputs.deliver(result, notes=interrupted)
+    return ExitStatus.INTERRUPTED if result.interrupted else ExitStatus.DONE

@@ -1,0 +1,196 @@
+"""A study as a picture: panels of points, curves and histograms, or surfaces above their maps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SURFACE, file_content
+from wdist.studies.panels import Panel, Surface
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from wdist.studies.panels import Series
+    from wdist.studies.study import StudyResult
+
+
+_WIDTH, _WIDEST, _HEIGHT = 7.6, 13.0, 3.6
+"""Inches of panels above each other, which named abscissae may widen."""
+_TICK = 0.3
+"""Inches of a named abscissa."""
+_COLUMNS, _SMALL_WIDTH, _SMALL_HEIGHT = 3, 3.5, 2.9
+"""Grid of more than two panels, in inches of each."""
+_MANY_LINES = 12
+"""Number of lines above which they are thin."""
+_FEW_POINTS = 8
+"""Number of points up to which a line has marks."""
+Dash: TypeAlias = tuple[float, tuple[float, ...]]
+_DASHES: tuple[Dash, ...] = ((0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (10, 2)))
+_STRAIGHT_NAMES = 8
+"""Characters of names, for each of at most a dozen, that fit below a panel without being turned."""
+_ELEVATION, _AZIMUTH = 32, 62
+
+
+def study_bytes(result: StudyResult, *, suffix: str) -> bytes:
+    """The figure as a file's content.
+
+    Arguments:
+        result: rows and panels of a study.
+        suffix: ``.png``, ``.svg`` or ``.pdf``.
+    """
+    return file_content(lambda: draw_study(result), suffix=suffix)
+
+
+def draw_study(result: StudyResult) -> Figure:
+    """Panels, one above the other or in a grid; surfaces above their maps."""
+    surfaces = [panel for panel in result.conclusion.panels if isinstance(panel, Surface)]
+    panels = [panel for panel in result.conclusion.panels if isinstance(panel, Panel)]
+    figure = _surfaces(surfaces) if surfaces else _panels(panels)
+    form = "  (quick form)" if result.reduced else ""
+    figure.suptitle(f"{result.study.name}: {result.study.title}{form}", fontsize=12, x=0.02, ha="left")
+    return figure
+
+
+def _panels(panels: list[Panel]) -> Figure:
+    columns = _COLUMNS if len(panels) > 2 else 1
+    rows = max(-(-len(panels) // columns), 1)
+    names = max((len(panel.ticks) for panel in panels), default=0)
+    wide = min(max(_WIDTH, 2.6 + _TICK * names), _WIDEST), _HEIGHT * rows + 0.5
+    figure = Figure(
+        figsize=wide if columns == 1 else (_SMALL_WIDTH * columns + 0.4, _SMALL_HEIGHT * rows + 0.6), layout="constrained"
+    )
+    if panels:
+        places = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for axes, panel in zip(places, panels, strict=False):
+            _draw(axes, panel, beside=columns == 1 or len(panel.series) > 4)
+        for unused in places[len(panels) :]:
+            unused.set_visible(False)
+    return figure
+
+
+def _draw(axes: Axes, panel: Panel, *, beside: bool) -> None:
+    """Draws one panel, with its legend inside it or beside it, where it hides nothing."""
+    styles = {series.name: style for series, style in zip(_first_of_each_name(panel), _styles(panel), strict=True)}
+    if panel.level is not None:
+        axes.axhline(panel.level, color=INK, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
+    for series in panel.series:
+        style = styles[series.name]
+        if panel.bins:
+            axes.stairs(series.y[:-1], series.x, fill=True, alpha=0.35, color=style["color"])
+            axes.stairs(series.y[:-1], series.x, color=style["color"], linewidth=1.2)
+            continue
+        if series.errors:
+            errors: Any = {"fmt": "none", "elinewidth": 1.0, "capsize": 2.5, "zorder": 3}
+            axes.errorbar(series.x, series.y, yerr=list(series.errors), ecolor=style["color"], **errors)
+        order = (2 if series.reference else 5) if series.marks else (4 if series.reference else 3)
+        axes.plot(series.x, series.y, zorder=order, **style)
+    axes.set_title(panel.title, loc="left" if beside else "center")
+    axes.set_xlabel(panel.x_label)
+    axes.set_ylabel(panel.y_label)
+    if panel.log_x:
+        axes.set_xscale("log")
+    if panel.log_y:
+        axes.set_yscale("log")
+    if panel.ticks:
+        _name_ticks(axes, panel.ticks)
+    if panel.bottom is not None or panel.top is not None:
+        axes.set_ylim(bottom=panel.bottom, top=panel.top)
+    axes.grid(color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+    if len(styles) > 1:
+        handles = [Line2D([], [], label=name, **style) for name, style in styles.items()]
+        place: Any = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)} if beside else {}
+        axes.legend(handles=handles, framealpha=0.8, edgecolor="none", fontsize=8, handlelength=1.6, **place)
+
+
+def _name_ticks(axes: Axes, names: tuple[str, ...]) -> None:
+    turned = len(names) > 12 or sum(map(len, names)) > _STRAIGHT_NAMES * 12
+    turn: Any = {"rotation": 50, "ha": "right", "rotation_mode": "anchor"} if turned else {}
+    axes.set_xticks(range(len(names)), names, **turn)
+    axes.set_xlim(-0.6, len(names) - 0.4)
+
+
+def _first_of_each_name(panel: Panel) -> list[Series]:
+    return list({series.name: series for series in reversed(panel.series)}.values())[::-1]
+
+
+def _styles(panel: Panel) -> list[dict[str, Any]]:
+    """Style of each name. The last result has the main colour.
+
+    A reference line has the colour of the result whose name begins like its own, up to a comma; reference points are muted.
+    """
+    first = _first_of_each_name(panel)
+    results = [series.name for series in first if not series.reference]
+    colours = {name: OTHERS[i % len(OTHERS)] for i, name in enumerate(results)} | {name: MAIN for name in results[-1:]}
+    owners = {name.partition(",")[0]: colour for name, colour in reversed(colours.items())}
+    thin = len(panel.series) > _MANY_LINES
+    styles, used = [], Counter[str]()
+    for series in first:
+        if not series.reference:
+            styles.append(_result_style(series, colours[series.name], thin=thin))
+            continue
+        muted = (INK, MUTED)[used.total() % 2]
+        colour = muted if series.marks else owners.get(series.name.partition(",")[0], muted)
+        dash = _DASHES[used[colour] % len(_DASHES)]
+        used[colour] += 1
+        line = {"color": colour, "linewidth": 0.8 if thin else 1.2, "linestyle": dash}
+        styles.append(_marks("D", 4.5, colour, "white") if series.marks else line)
+    return styles
+
+
+def _result_style(series: Series, colour: str, *, thin: bool) -> dict[str, Any]:
+    if series.marks:
+        return _marks("o", 5.5, colour, colour)
+    mark = {"marker": "o", "markersize": 4} if len(series.x) <= _FEW_POINTS and not thin else {}
+    return {"color": colour, "linewidth": 0.8 if thin else 1.8, **mark}
+
+
+def _marks(marker: str, size: float, colour: str, face: str) -> dict[str, Any]:
+    return {"linestyle": "none", "marker": marker, "markersize": size, "color": colour, "markerfacecolor": face}
+
+
+def _surfaces(panels: list[Surface]) -> Figure:
+    """Two panels for each surface: seen from the side, and from above with its marked points."""
+    wide, deep = float(np.ptp(panels[0].x)), float(np.ptp(panels[0].y))
+    top = max(float(panel.z.max()) for panel in panels)
+    map_height = _SMALL_WIDTH * min(max(deep / wide, 0.3), 1.2)
+    figure = Figure(figsize=(_SMALL_WIDTH * len(panels) + 0.6, 2.0 + map_height + 0.9), layout="constrained")
+    layout = figure.add_gridspec(2, len(panels), height_ratios=[2.0, map_height])
+    levels = MaxNLocator(nbins=18).tick_values(0.0, top)
+    maps = []
+    for i, panel in enumerate(panels):
+        x, y = np.meshgrid(panel.x, panel.y)
+        solid: Any = figure.add_subplot(layout[0, i], projection="3d")
+        mesh = {"rcount": 61, "ccount": 121, "linewidth": 0.12, "edgecolor": (1, 1, 1, 0.25), "antialiased": True}
+        solid.plot_surface(x, y, panel.z, cmap=SURFACE, vmin=0.0, vmax=top, clip_on=False, **mesh)
+        solid.set_zlim(0.0, top)
+        # Equal units along all three axes: a slope of 1 is seen as 45 degrees.
+        solid.set_box_aspect((wide, deep, top), zoom=1.75)
+        solid.view_init(elev=_ELEVATION, azim=-_AZIMUTH)
+        solid.set_axis_off()
+        solid.set_title(panel.title, fontweight="bold" if panel.main else "normal", color=MAIN if panel.main else INK)
+        plane = figure.add_subplot(layout[1, i])
+        filled = plane.contourf(x, y, panel.z, levels=levels, cmap=SURFACE)
+        plane.contour(x, y, panel.z, levels=levels, colors="white", linestyles="solid", linewidths=0.35, alpha=0.6)
+        for peak in panel.peaks:
+            plane.plot(*peak, "o", color=SIDE_A, markersize=4.5, markeredgewidth=0.7, markeredgecolor="white")
+        plane.set_aspect("equal")
+        plane.tick_params(length=0)
+        for spine in plane.spines.values():
+            spine.set_visible(False)
+        if i:
+            plane.set_yticklabels([])
+        maps.append(plane)
+    bar = figure.colorbar(filled, ax=maps, shrink=0.9, aspect=14, pad=0.015, ticks=MaxNLocator(nbins=4))
+    bar.set_label("potential")
+    outline: Any = bar.outline
+    outline.set_visible(False)
+    bar.ax.tick_params(length=0)
+    return figure

@@ -1,0 +1,203 @@
+"""A study as text: its tables, the claims that were checked, and the machine that it ran on."""
+
+from __future__ import annotations
+
+import math
+from decimal import ROUND_FLOOR
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.text import Text
+
+from wdist.report.numbers import at_least, at_most, counted, duration, nearest, percentage, short_duration
+from wdist.report.terminal.style import plain_table
+from wdist.studies.study import PAPER, Column, ReproducedNumber, StudyTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from wdist.studies.study import ClaimCheck, Study, StudyResult
+
+_DIGITS = 4
+
+
+def rendered_study(result: StudyResult) -> RenderableType:
+    """The whole result, for 72 columns and more."""
+    study, form = result.study, "quick form" if result.conditions.quick else "full form"
+    heading = Text.assemble((f"{study.name}: {study.title}", "bold"), (f"  {', '.join(filter(None, (study.source, form)))}", "dim"))
+    parts: list[RenderableType] = [heading]
+    if study.source:
+        parts.append(Text(PAPER, style="dim"))
+    if result.interrupted:
+        parts.append(Text("interrupted: only the completed rows are shown", style="yellow"))
+    for table in study.tables or (_COMPARISONS,):
+        rows = [row for row in result.rows if type(row) is table.of]
+        if rows:
+            parts += [Text(""), *([Text(table.title, style="bold")] if table.title else []), _table(table, rows)]
+    if result.skipped:
+        parts += [
+            Text(""),
+            *(Text.assemble((f"{each.name}: ", "bold"), ("skipped: ", "yellow"), each.reason) for each in result.skipped),
+        ]
+    if study.source:
+        parts += [Text(""), Text(_closeness(result))]
+    if result.conclusion.checks:
+        parts += [Text(""), _checks_table(result.conclusion.checks, header="claim of the paper" if study.source else "claim")]
+    return Group(*parts, Text(""), *(Text(line, style="dim") for line in (*result.conclusion.remarks, *_circumstances(result))))
+
+
+def rendered_suites(suites: Iterable[Study]) -> RenderableType:
+    """All suites of ``wdist bench``."""
+    table = plain_table()
+    table.add_column("name", no_wrap=True, style="bold")
+    table.add_column("measures", overflow="fold")
+    table.add_column("--quick")
+    for study in suites:
+        table.add_row(study.name, Text(study.title), Text("; ".join(study.reduced)))
+    return table
+
+
+def rendered_reproductions(forecasts: Iterable[tuple[Study, float, float]]) -> RenderableType:
+    """All tables and figures of ``wdist reproduce``.
+
+    Arguments:
+        forecasts: each with the seconds of its quick and of its full form on this machine.
+    """
+    table = plain_table()
+    table.add_column("name", no_wrap=True, style="bold")
+    table.add_column("title")
+    table.add_column("in the paper")
+    table.add_column("--quick", justify="right", no_wrap=True)
+    table.add_column("full", justify="right", no_wrap=True)
+    for study, quick, full in forecasts:
+        table.add_row(study.name, study.title, study.source, duration(quick), duration(full))
+    return Group(table, Text(""), Text("Times are predicted for this machine, to a factor of about two.", style="dim"))
+
+
+def _table(table: StudyTable, rows: Sequence[Any]) -> Table:
+    shown = plain_table()
+    columns = [column for column in table.columns if any(column.cell(row) not in (None, "") for row in rows)]
+    lines = max(column.header.count("\n") for column in columns)
+    for column in columns:
+        text = column.kind == "text"
+        # Headers stand on their rule, whatever their height.
+        header = "\n" * (lines - column.header.count("\n")) + column.header
+        shown.add_column(header, justify="left" if text else "right", no_wrap=not text, overflow="fold")
+    previous = None
+    for row in rows:
+        cells = [_cell(column, row) for column in columns]
+        # A name is printed once for the rows that share it.
+        name, previous = ("" if cells[0] == previous else cells[0]), cells[0]
+        shown.add_row(Text(name, style="bold"), *map(Text, cells[1:]))
+    return shown
+
+
+def _cell(column: Column, row: Any) -> str:
+    value = column.cell(row)
+    if value is None:
+        return column.empty
+    if isinstance(value, float) and not math.isfinite(value):
+        return nearest(value)
+    spread = column.spread(row) if column.spread is not None else None
+    if column.kind == "share":
+        # A share of the truth, rounded down so that less than 100 % never reads as 100 %.
+        shown = percentage(value, rounding=ROUND_FLOOR)
+        return shown if spread is None else f"{shown} ±{100 * spread:.1f}"
+    shown = _written(column, value)
+    return shown if spread is None else f"{shown} ±{nearest(spread, 2)}"
+
+
+def _written(column: Column, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    match column.kind:
+        case "at least":
+            return at_least(value, _DIGITS)
+        case "at most":
+            return at_most(value, _DIGITS)
+        case "seconds":
+            return short_duration(value)
+        case "count":
+            return counted(value)
+        case "yes or no":
+            return "yes" if value else "no"
+        case _:
+            return nearest(value, _DIGITS) if isinstance(value, float) else str(value)
+
+
+def _checks_table(checks: Sequence[ClaimCheck], *, header: str) -> Table:
+    table = plain_table()
+    table.add_column(header, overflow="fold")
+    table.add_column("holds", no_wrap=True)
+    table.add_column("measured here", overflow="fold")
+    for check in checks:
+        answer = Text("yes", style="green") if check.holds else Text("NO", style="bold red")
+        table.add_row(Text(check.claim), answer, Text(check.detail))
+    return table
+
+
+def _circumstances(result: StudyResult) -> list[str]:
+    machine, environment, conditions = result.machine, result.environment, result.conditions
+    lines = []
+    if result.conclusion.settings:
+        settings = ", ".join(f"{name} {value}" for name, value in result.conclusion.settings.items())
+        lines.append(f"{settings[:1].upper()}{settings[1:]}.")
+    if result.reduced:
+        lines.append(f"--quick: {'; '.join(result.reduced)}.")
+    elif conditions.quick:
+        lines.append("--quick changes nothing here: the full form is as quick.")
+    made_by = f"wdist {environment.wdist}" + (f" at {result.commit}" if result.commit else "")
+    lines.append(
+        f"{machine.processor}, {machine.cores} cores ({environment.threads} used), {machine.memory / 2**30:.0f} GiB; "
+        f"{environment.device}; torch {environment.torch}; {made_by}."
+    )
+    seeds = ", ".join(map(str, conditions.seeds))
+    taken = f"Seed {seeds}" if len(conditions.seeds) == 1 else f"Seeds {seeds}"
+    taken += f", {conditions.budget} per pair" if conditions.budget else ""
+    taken += f"; {duration(result.seconds)} in all"
+    if result.reduced and result.full_seconds is not None:
+        taken += f"; the full form takes about {duration(result.full_seconds)} on this machine"
+    return [*lines, f"{taken}."]
+
+
+def _with_unit(value: float, unit: str) -> str:
+    return f"{nearest(value, _DIGITS)} {unit}".rstrip()
+
+
+def _papers(row: ReproducedNumber) -> str | None:
+    if isinstance(row.paper, tuple):
+        low, high = row.paper
+        return f"{nearest(low, _DIGITS)} to {_with_unit(high, row.unit)}"
+    return None if row.paper is None else _with_unit(row.paper, row.unit)
+
+
+def _difference(row: ReproducedNumber) -> str | None:
+    if row.difference is None:
+        return None
+    if 0 < abs(row.difference) < 5e-5:
+        return "less than 0.0001"
+    return ("+" if row.difference > 0 else "") + (_with_unit(row.difference, row.unit) if row.difference else "0")
+
+
+def _closeness(result: StudyResult) -> str:
+    farthest = result.largest_difference
+    if farthest is None:
+        return "The paper states no number to compare with."
+    where = f"{farthest.row}, {farthest.column}" if farthest.column else farthest.row
+    return f"The largest difference from the paper is {_difference(farthest)} ({where})."
+
+
+_COMPARISONS = StudyTable(
+    title="",
+    of=ReproducedNumber,
+    columns=(
+        Column(header="", cell=lambda row: row.row, kind="text"),
+        Column(header="", cell=lambda row: row.column, kind="text"),
+        Column(header="ours", cell=lambda row: _with_unit(row.ours, row.unit)),
+        Column(header="paper", cell=_papers, empty="not stated"),
+        Column(header="ours - paper", cell=_difference),
+    ),
+)

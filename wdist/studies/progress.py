@@ -1,0 +1,65 @@
+"""Progress of a study that trains many critics."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from wdist.studies.study import Conditions
+from wdist.training.budget import Budget
+from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress, SamplesBounded
+
+
+class SuiteProgress:
+    """Reports every run of a study as the training of one critic, whatever an estimate tries inside it.
+
+    Arguments:
+        conditions: budget and observer.
+        runs: how many there will be.
+    """
+
+    def __init__(self, conditions: Conditions, *, runs: int) -> None:
+        self._observer, self._runs, self._done, self._spent = conditions.observer, runs, 0, 0.0
+        self._budget, self._seconds = conditions.budget, seconds_of(conditions.budget)
+        self._label, self._began, self._best, self._steps = "", 0.0, 0.0, 0
+
+    @contextmanager
+    def run(self, label: str, *, steps: int | None = None) -> Iterator["SuiteProgress"]:
+        """One run; the yielded object observes its estimate.
+
+        Arguments:
+            label: its name.
+            steps: length of its training, where no budget bounds it.
+        """
+        expected = self._seconds or (self._spent / self._done if self._done else None)
+        self._done += 1
+        self._label, self._began, self._best, self._steps = label, time.perf_counter(), 0.0, 0
+        self._observer.notify(
+            CriticStarted(
+                critic=label,
+                position=self._done,
+                critics=self._runs,
+                budget=self._budget or ("default budget" if steps is None else f"{steps} steps"),
+                expected=expected,
+                after=None if expected is None else expected * (self._runs - self._done),
+            )
+        )
+        yield self
+        seconds = time.perf_counter() - self._began
+        self._spent += seconds
+        self._observer.notify(CriticFinished(critic=label, steps=self._steps, seconds=seconds, best=self._best, interrupted=False))
+
+    def notify(self, event: Event) -> None:
+        match event:
+            case Progress():
+                seconds = time.perf_counter() - self._began
+                fraction = event.fraction if self._seconds is None else min(seconds / self._seconds, 1.0)
+                self._best, self._steps = max(self._best, event.validation), max(self._steps, event.step)
+                self._observer.notify(replace(event, critic=self._label, fraction=fraction, seconds=seconds, best=self._best))
+            case SamplesBounded():
+                self._observer.notify(event)
+
+
+def seconds_of(budget: str | None) -> float | None:
+    """Length of a budget in seconds; None where there is none."""
+    return None if budget is None else Budget.parse(budget).seconds

@@ -1,0 +1,316 @@
+"""Studies: measurements of wdist on this machine, and tables and figures of the paper made again.
+
+A study is a :class:`Study` in a module of its own and one line in :mod:`wdist.studies.registry`. It yields its rows as soon as they
+are measured, so that a run that is cut short keeps what is done.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+from scipy import stats
+
+from wdist.environment import Environment, choose_device, environment
+from wdist.errors import UsageError
+from wdist.interruption import Interruption
+from wdist.studies.machine import Machine, commit, machine_rate, this_machine
+from wdist.studies.panels import Panel, Surface
+from wdist.training.observer import Observer, Silent
+
+PAPER = "Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, arXiv:1811.05381"
+
+Group = Literal["bench", "reproduce"]
+Kind = Literal["text", "number", "at least", "at most", "share", "seconds", "count", "yes or no"]
+"""How a cell is written: text as it is; a number rounded to the nearest, down or up; a share as a percentage; ..."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """Options of one run of a study."""
+
+    quick: bool = False
+    """A few minutes instead of the published sizes."""
+    seeds: tuple[int, ...] = (0,)
+    budget: str | None = None
+    """Training time of one pair, such as ``2m``; None where the study has no use for one."""
+    only: tuple[str, ...] = ()
+    """Parts of row names, with ``*`` as a wildcard; other rows are left out. Empty: all rows."""
+    data: Path | None = None
+    """Folder with data sets that do not come with wdist."""
+    download: bool = False
+    """Whether torchvision may download a data set that is missing there."""
+    trust: bool = False
+    """Whether code that comes with sources may run."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Addresses of the user's own data, by the column of the table that they replace."""
+    generators: Mapping[str, str] = field(default_factory=dict)
+    """Addresses of the user's own generators, likewise."""
+    device: str = "auto"
+    observer: Observer = field(default_factory=Silent)
+    interruption: Interruption = field(default_factory=Interruption)
+    """Shared by everything that runs under these conditions and can keep a part of its results."""
+
+    @property
+    def seed(self) -> int:
+        """The first seed."""
+        return self.seeds[0]
+
+    def wanted(self, name: str) -> bool:
+        """Whether ``only`` selects the row of that name."""
+        return not self.only or any(fnmatchcase(name, f"*{part}*") for part in self.only)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproducedNumber:
+    """One number of ours beside the paper's: a row of a reproduction."""
+
+    row: str
+    """For example ``MaxMin``."""
+    column: str = ""
+    """For example ``dimension 128, depth 3``."""
+    ours: float
+    paper: float | tuple[float, float] | None = None
+    """A number, the two ends of a range, or None where the paper states none."""
+    unit: str = ""
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus the paper's; to the nearer end of a range, and 0 inside it. None where the paper states no number."""
+        if self.paper is None:
+            return None
+        low, high = self.paper if isinstance(self.paper, tuple) else (self.paper, self.paper)
+        return self.ours - min(max(self.ours, low), high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """A row that could not be measured here, yielded in its place."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimCheck:
+    """A statement, and whether the measurements support it."""
+
+    claim: str
+    holds: bool
+    detail: str
+    """The measured numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a table."""
+
+    header: str
+    cell: Callable[[Any], Any]
+    """Maps a row to the value of its cell; None for an empty cell."""
+    kind: Kind = "number"
+    spread: Callable[[Any], float | None] | None = None
+    """Maps a row to half of the spread over seeds, shown behind the value."""
+    empty: str = ""
+    """Text of an empty cell; a column of empty cells is left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyTable:
+    """A table of all rows of one type."""
+
+    title: str
+    of: type
+    columns: tuple[Column, ...]
+    """The first one names the row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """Claims, figure and remarks that follow from the rows."""
+
+    checks: tuple[ClaimCheck, ...] = ()
+    panels: tuple[Panel | Surface, ...] = ()
+    remarks: tuple[str, ...] = ()
+    """How to read the tables, and where we depart from the paper; a sentence each."""
+    settings: Mapping[str, str | int | float] = field(default_factory=dict)
+    """Sizes and settings of a reproduction."""
+
+
+def _no_conclusion(rows: Sequence[Any]) -> Conclusion:
+    return Conclusion()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRows:
+    """Rows of one type."""
+
+    kind: str
+    """The type of the rows."""
+    title: str
+    rows: tuple[Any, ...]
+    """Rows with the keys of their type; None where there is no number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResult:
+    """Rows of a study and what follows from them."""
+
+    study: "Study"
+    conditions: Conditions
+    rows: tuple[Any, ...]
+    skipped: tuple[Skipped, ...] = ()
+    conclusion: Conclusion = Conclusion()
+    seconds: float
+    full_seconds: float | None = None
+    """Predicted time of the full form on this machine; None where the study makes no prediction."""
+    interrupted: bool = False
+    machine: Machine
+    environment: Environment
+    commit: str | None
+
+    @property
+    def reduced(self) -> tuple[str, ...]:
+        """What ``--quick`` made smaller, a clause each; empty in the full form."""
+        return self.study.reduced if self.conditions.quick else ()
+
+    @property
+    def tables(self) -> tuple[StudyRows, ...]:
+        """All rows by type; two tables of one type give them once, under the first title."""
+        titles = {table.of: table.title for table in reversed(self.study.tables)}
+        return tuple(
+            StudyRows(kind=kind.__name__, title=title, rows=tuple(row for row in self.rows if type(row) is kind))
+            for kind, title in reversed(titles.items())
+        )
+
+    @property
+    def paper(self) -> str:
+        """Citation of the reproduced paper."""
+        return PAPER
+
+    @property
+    def largest_difference(self) -> ReproducedNumber | None:
+        """The comparison that is farthest from the paper; None where the paper states no number."""
+        compared = [row for row in self.rows if getattr(row, "difference", None) is not None]
+        return max(compared, key=lambda row: abs(row.difference), default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A measurement, with its quick and its full form."""
+
+    name: str
+    title: str
+    source: str = ""
+    """Place in the paper, with its appendix; empty for a suite of ``wdist bench``."""
+    measure: Callable[[Conditions], Iterator[Any]]
+    """Yields rows of the types of ``tables`` (of :class:`ReproducedNumber` in a reproduction) or :class:`Skipped`, each as soon as
+    it is measured, and a :class:`Conclusion` where it needs more than the rows."""
+    conclude: Callable[[Sequence[Any]], Conclusion] = _no_conclusion
+    """Maps the rows, possibly not all or none, to a conclusion where none is yielded."""
+    tables: tuple[StudyTable, ...] = ()
+    seeds: int = 1
+    """Number of seeds of the full form."""
+    quick_seeds: int = 1
+    budget: str | None = None
+    """Training time of one pair in the full form; None where the study has no use for one."""
+    quick_budget: str | None = None
+    takes_data: bool = False
+    """Whether data that the user names make a difference."""
+    operations: Callable[[bool], float] | None = None
+    """Floating-point operations that decide the time; of the quick form if True."""
+    reduced: tuple[str, ...] = ()
+    """What the quick form makes smaller, a clause each."""
+
+    @property
+    def group(self) -> Group:
+        """The command that the study belongs to."""
+        return "reproduce" if self.source else "bench"
+
+    def forecast(self, *, quick: bool, device: str = "auto", rate: float | None = None) -> float | None:
+        """Predicts the seconds of a form on this machine, to a factor of about two; None where there is nothing to go by.
+
+        Arguments:
+            quick: the quick form rather than the full one.
+            device: where critics are trained.
+            rate: operations per second, if measured already.
+        """
+        if self.operations is None:
+            return None
+        return self.operations(quick) / (rate or machine_rate(choose_device(device)))
+
+    def run(self, conditions: Conditions) -> StudyResult:
+        """Measures the rows, or as many as are done when the user stops the run.
+
+        Raises:
+            WdistError: ``only`` selects nothing, data are missing, or a measurement failed.
+            KeyboardInterrupt: the user stopped it before the first row was done.
+        """
+        began, state = time.perf_counter(), commit()  # the code that runs, whatever is checked out meanwhile
+        full_seconds = self.forecast(quick=False, device=conditions.device)
+        waiting = self.measure(conditions)
+        found: list[Any] = []
+        while (part := conditions.interruption.attempt(lambda: next(waiting, None))) is not None:
+            found.append(part)
+        skipped = tuple(part for part in found if isinstance(part, Skipped))
+        concluded = [part for part in found if isinstance(part, Conclusion)]
+        rows = tuple(part for part in found if not isinstance(part, Skipped | Conclusion))
+        if conditions.interruption.requested and not rows:
+            raise KeyboardInterrupt
+        if not found and conditions.only:
+            raise UsageError(f"--only {','.join(conditions.only)} matches no row of {self.name}; leave it out to see all names")
+        return StudyResult(
+            study=self,
+            conditions=conditions,
+            rows=rows,
+            skipped=skipped,
+            conclusion=concluded[0] if concluded else self.conclude(rows),
+            seconds=time.perf_counter() - began,
+            full_seconds=full_seconds,
+            interrupted=conditions.interruption.requested,
+            machine=this_machine(),
+            environment=environment(choose_device(conditions.device)),
+            commit=state,
+        )
+
+
+class _Interruptible(Protocol):
+    @property
+    def interrupted(self) -> bool: ...
+
+
+R = TypeVar("R", bound=_Interruptible)
+
+
+def complete(result: R) -> R:
+    """Passes on a result that was not cut short.
+
+    Estimates survive Ctrl-C with the bounds that are proved by then; a study counts complete results only.
+
+    Raises:
+        KeyboardInterrupt: the result was cut short, so the study is to stop.
+    """
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result
+
+
+def half_range(values: Sequence[float]) -> float | None:
+    """Half the range of repeated measurements; None for a single one."""
+    return (max(values) - min(values)) / 2 if len(values) > 1 else None
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share as a percentage in running text."""
+    return f"{100 * share:.{digits}f} %"
+
+
+_NOISE = 0.999
+"""Probability with which chance stays below :func:`most_by_chance`."""
+
+
+def most_by_chance(runs: int, error: float) -> int:
+    """Number of wrong runs that chance exceeds in one of a thousand studies, if a run is wrong with probability ``error``."""
+    return int(stats.binom.ppf(_NOISE, runs, error))
