@@ -159,7 +159,7 @@ class CriticKind(ABC):
             UsageError: the settings do not fit each other or the data.
         """
 
-    def check(self, spec: CriticSpec, shape: DataShape) -> None:
+    def check(self, spec: CriticSpec, shape: DataShape) -> None:  # noqa: B027 (most kinds have nothing to check)
         """Makes sure, before anything is trained, that a specification can be built.
 
         Raises:
