@@ -10,12 +10,11 @@ from torch import Tensor
 
 from wdist.ground_metric import METRICS
 from wdist.lipschitz.activation import Activated
-from wdist.lipschitz.activations import activation
+from wdist.lipschitz.activations import Mirrored, activation
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.convolution import Convolution, Patches, PatchWise
 from wdist.lipschitz.envelope import Envelope
 from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
-from wdist.lipschitz.householder import Mirrored
 from wdist.lipschitz.linalg.norms import spectral_norm_bound, to_maximum_norm_bound
 from wdist.lipschitz.linalg.rounding import gamma
 from wdist.lipschitz.piecewise_linear import PiecewiseLinear

@@ -20,7 +20,7 @@ from wdist.data.sources.arrays import shape_text
 from wdist.data.sources.images import ImageFormat
 from wdist.data.sources.network_file import fill, load_weights
 from wdist.data.sources.source import SourceInfo
-from wdist.data.sources.torchvision_import import import_torchvision
+from wdist.data.sources.torchvision_dataset import import_torchvision
 from wdist.errors import SourceError, first_line
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

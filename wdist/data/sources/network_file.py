@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from wdist.data.access import Access
 from wdist.data.sources.address import Address, literal, suggestion
-from wdist.data.sources.tensor_files import damaged_safetensors, is_torchscript, load_data
+from wdist.data.sources.array_files import damaged_safetensors, is_torchscript, load_data
 from wdist.errors import SourceError, TrustRequired, first_line
 
 # Factories of this package are installed code, so they need no ``--trust``. Only these exact names qualify, because

@@ -28,7 +28,7 @@ from wdist.critics.groupsort_bjorck import RECIPE
 from wdist.critics.settings import CriticSettings
 from wdist.errors import UsageError
 from wdist.lipschitz.bjorck import UnrolledBjorckLinear
-from wdist.lipschitz.cayley import CayleyLinear
+from wdist.lipschitz.constraints import CayleyLinear
 from wdist.lipschitz.group_sort import group_sort_activation
 from wdist.lipschitz.linalg.rounding import products_on
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear, UnconstrainedLinear
