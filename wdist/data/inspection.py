@@ -64,11 +64,7 @@ class Inspection:
 
 
 def inspect_source(address: str, access: Access = Access()) -> Inspection:
-    """Opens and reads a source as far as possible.
-
-    Raises:
-        SourceError: nothing of it can be read.
-    """
+    """Opens and reads a source as far as possible; SourceError if nothing of it can be read."""
     parsed = parse_address(address)
     contents = _contents(parsed)
     try:

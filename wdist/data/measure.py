@@ -105,15 +105,7 @@ def random_stream(seed: int, side: int, purpose: int, device: torch.device | str
 
 
 def make_measure(source: Source, *, side: int, seed: int, device: torch.device, digest: str | None) -> Measure:
-    """Splits a source before anything is fitted, and decides to hold, stream or draw its samples.
-
-    Arguments:
-        source: finite without NaN and infinity, or endless.
-        side: 0 for A, 1 for B.
-        seed: for the split, the order of minibatches and the draws.
-        device: holds the samples if they fit there.
-        digest: of the samples of a finite source.
-    """
+    """Splits a source, endless or of finite values, and decides to hold, stream or draw its samples; side 0 is A, 1 is B."""
     if isinstance(source, EndlessSource):
         return _drawn(source, side=side, seed=seed, device=device)
     # The free memory varies from run to run, the planned memory rarely; a stream leads to other digits than a set in memory.

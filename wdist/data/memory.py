@@ -33,8 +33,8 @@ def all_memory() -> int:
 def planned_memory() -> int:
     """Bytes that a plan may use: a quarter of all memory, but at most half of the free memory.
 
-    Every choice of an algorithm that changes digits depends on this number, which is the same in every run on a machine as long as
-    half of its memory is free.
+    Every choice of an algorithm that changes digits depends on it, because it is the same in every run while half of the memory is
+    free.
     """
     return min(all_memory() // 4, free_memory() // 2)
 

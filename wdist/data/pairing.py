@@ -46,14 +46,7 @@ class Pair:
 
 
 def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device, features: FeatureSpace | None = None) -> Pair:
-    """Opens and prepares both sides, each an address, a tensor, an array or an open source.
-
-    Arguments:
-        a, b: the sides.
-        access: permissions.
-        seed: for splits and draws.
-        device: holds samples and draws them.
-        features: the space that the samples are mapped to, if any; a side that is already there stays as it is.
+    """Opens and prepares both sides, each an address, a tensor, an array or an open source, and maps them to ``features``, if any.
 
     Raises:
         SourceError: one side cannot be read, or the two cannot be compared.
@@ -88,11 +81,7 @@ def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device
 
 
 def surveyed(address: Any, access: Access, *, seed: int = 0) -> tuple[Source, Survey | None]:
-    """An open source of usable rows and the survey of its rows; no survey if they are drawn.
-
-    Raises:
-        SourceError: it cannot be read, or no distance can be computed from its rows.
-    """
+    """An open source of rows from which a distance can be computed, and the survey of its rows; no survey if they are drawn."""
     source = open_source(address, access, seed=seed)
     if not isinstance(source, FiniteSource):
         return source, None
@@ -140,11 +129,8 @@ def drawn_range(source: EndlessSource, n: int = 256) -> Ends | None:
 def check_comparable(a: Source, b: Source, range_a: Ends | None = None, range_b: Ends | None = None) -> tuple[str, ...]:
     """Refuses two sources whose samples are not points of one space, or clearly have different units; returns warnings.
 
-    A range is the observed one of a source, or None if nothing was observed.
-
-    Raises:
-        SourceError: the event shapes differ by more than flattening, or one side is in 0..255 and the other in 0..1 or -1..1 and
-            neither address has ``range=``.
+    A range is the observed one of a source, or None if nothing was observed. Event shapes may differ by flattening; one side in
+    0..255 and the other in 0..1 or -1..1 is refused unless an address has ``range=``.
     """
     return (*_check_shapes(a.info, b.info), *check_scales(a, b, range_a, range_b))
 
@@ -218,10 +204,7 @@ def _some_of_both(a: ResidentRows, b: ResidentRows) -> torch.Tensor:
 
 
 def _participation(x: torch.Tensor) -> float:
-    r"""(tr C)^2 / tr C^2 of the covariance C, from the Gram matrix of few samples.
-
-    tr C^2 leaves out the product of each sample with itself, which would inflate it for few samples.
-    """
+    """(tr C)^2 / tr C^2 of the covariance C, by the Gram matrix without its diagonal, which would inflate it for few samples."""
     x = x - x.mean(0)
     largest = float(x.abs().max())
     if largest == 0:

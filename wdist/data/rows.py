@@ -185,10 +185,7 @@ class StreamedMinibatches:
 
 
 class DrawnMinibatches:
-    """Fresh draws of an endless source, on the generator's device.
-
-    No thread draws ahead: a draw takes 4 to 7 % of a step on a CPU, and a GPU draws without making the host wait.
-    """
+    """Fresh draws of an endless source, on the generator's device; drawing ahead in a thread would save only 4 to 7 % of a step."""
 
     def __init__(self, source: EndlessSource, generator: torch.Generator) -> None:
         self._source, self._generator = source, generator

@@ -27,10 +27,7 @@ class Standardisation:
 
     @classmethod
     def fit(cls, a: Tensor | Rows, b: Tensor | Rows) -> Self:
-        """Fits training samples of shapes (n, dim) and (m, dim) with equal weight for both sides.
-
-        A spread of zero (all samples are one point) becomes 1.
-        """
+        """Fits training samples of shapes (n, dim) and (m, dim) with equal weight for both sides; a spread of zero becomes 1."""
         # Values up to 1e300 must not overflow: halve before adding, and divide by the largest deviation before squaring.
         shift = _mean(a) / 2 + _mean(b) / 2
         largest = max(float(_of_rows(side, lambda x: (x - shift).abs_().amax(1)).max()) for side in (a, b))

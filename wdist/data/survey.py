@@ -35,11 +35,7 @@ class Survey:
 
 
 def survey(source: FiniteSource) -> Survey:
-    """Reads a source once, in slabs.
-
-    Raises:
-        SourceError: the rows cannot be read.
-    """
+    """Reads a source once, in slabs."""
     info = source.info
     digest: hashlib._Hash | None = None
     nonfinite: list[np.ndarray] = []
@@ -74,9 +70,8 @@ def survey(source: FiniteSource) -> Survey:
 def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSource:
     """The rows of a source that a distance can be computed from: those without NaN and infinity.
 
-    Raises:
-        SourceError: some rows are not finite and ``drop_nonfinite`` is not set, fewer than :data:`MINIMUM_ROWS` are left, integers
-            are too large to be exact, or values are outside the interval that the user declared.
+    Refused: nonfinite rows without ``drop_nonfinite``, fewer than :data:`MINIMUM_ROWS`, integers too large to be exact, and values
+    outside the interval that the user declared.
     """
     info, bad = source.info, found.nonfinite
     if len(bad) == source.count:

@@ -149,11 +149,7 @@ class Patches:
 
     @classmethod
     def parse(cls, text: str) -> "Patches":
-        """The patches that :meth:`__str__` describes.
-
-        Raises:
-            UsageError: the text does not describe patches.
-        """
+        """The patches that :meth:`__str__` describes; UsageError if the text does not describe patches."""
         match = _WRITTEN.fullmatch(text)
         if match is None:
             raise UsageError(f"{text!r} does not describe patches; write them like 28x28x1:chw:2x2:2x2:0x0")

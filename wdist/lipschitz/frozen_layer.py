@@ -59,11 +59,7 @@ class FrozenLayer(ABC):
 
     @abstractmethod
     def check(self, units: int) -> int:
-        """The number of outputs for ``units`` inputs.
-
-        Raises:
-            ValueError: the layer does not fit that many inputs, or its numbers are invalid.
-        """
+        """The number of outputs for ``units`` inputs; ValueError if the layer does not fit them or its numbers are invalid."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Its numbers by name."""

@@ -54,11 +54,7 @@ def open_npy(address: Address) -> StoredArray:
 
 
 def open_npz(address: Address) -> StoredArray:
-    """One array of an ``.npz`` archive.
-
-    The size that the archive declares is compared with the free memory before anything is unpacked, and the array's own header may
-    not claim more than that: a small archive cannot fill the memory.
-    """
+    """One array of an ``.npz`` archive, whose declared size is compared with the free memory before anything is unpacked."""
     try:
         with zipfile.ZipFile(address.path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")}
@@ -81,11 +77,7 @@ def open_npz(address: Address) -> StoredArray:
 
 
 def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, Fortran order and type of an array, from the header of a ``.npy`` file.
-
-    Raises:
-        ValueError: the header is damaged, or written in an unknown version of the format.
-    """
+    """Shape, Fortran order and type of an array, from the header of a ``.npy`` file; ValueError if it is damaged or unknown."""
     version = npy_format.read_magic(file)
     if version not in ((1, 0), (2, 0), (3, 0)):
         raise ValueError(f"unknown version {version} of the .npy format")

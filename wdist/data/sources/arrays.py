@@ -109,14 +109,9 @@ class InMemory(FiniteSource):
 
 
 def open_values(values: Any, units: Units | None = None, *, address: str | None = None, kind: str = "array") -> InMemory:
-    """Makes a source of a tensor, an array, or anything that numpy can turn into an array.
+    """Makes a source of a tensor, an array, or anything that numpy can turn into an array; its first axis counts the samples.
 
-    Arguments:
-        values: the first axis counts the samples; further axes are the event shape.
-        units: by default uint8 is scaled to [0, 1] and other types keep their values.
-
-    Raises:
-        SourceError: the values are not numbers, or there are none.
+    By default uint8 is scaled to [0, 1] and other types keep their values.
     """
     name = address or ("<tensor>" if isinstance(values, Tensor) else "<array>")
     if isinstance(values, Tensor):

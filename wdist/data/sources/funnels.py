@@ -66,11 +66,8 @@ class FunnelField:
     def rays(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The ray of each point: from its funnel's centre through it, up to where another funnel takes over or the box ends.
 
-        Arguments:
-            y: points of the box, shape (n, dim), float64.
-
-        Returns:
-            The centres (n, dim), the distances of ``y`` from them (n,), and the lengths of the rays (n,), which are no smaller.
+        For points of shape (n, dim), returns the centres (n, dim), the distances of the points from them (n,), and the lengths of
+        the rays (n,), which are no smaller.
         """
         field = self.to(y.device)
         nearness = field._nearness()

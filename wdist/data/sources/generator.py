@@ -60,10 +60,7 @@ def parse_latent(text: str, address: str) -> Latent:
 
 
 class GeneratorSource(EndlessSource):
-    """A network in evaluation mode, without gradients, fed with random latents.
-
-    ``order`` permutes the axes of one output into the event shape.
-    """
+    """A network in evaluation mode fed with random latents; ``order`` permutes the axes of one output into the event shape."""
 
     def __init__(self, network: Network, latent: Latent, info: SourceInfo, units: Units, order: tuple[int, ...] | None) -> None:
         self.info, self.latent = info, latent
@@ -88,10 +85,6 @@ def open_generator(address: Address, access: Access) -> GeneratorSource:
 
     Options other than ``latent``, ``range``, ``stored`` and ``channels`` are arguments of the factory. A probe checks that the
     network accepts latents of this shape and returns one finite sample per latent.
-
-    Raises:
-        TrustRequired: opening it would run code and the user has not allowed that.
-        SourceError: it cannot be opened, the latent is unknown, or the probe fails.
     """
     wanted = parse_latent(address.options["latent"], address.text) if "latent" in address.options else None
     arguments = {name: value for name, value in address.options.items() if name not in _OWN_OPTIONS}

@@ -51,12 +51,7 @@ class Network:
 
 
 def open_network(address: Address, access: Access, arguments: Mapping[str, str]) -> Network:
-    """Opens a program, or a file of weights with ``factory=``, which is called with ``arguments``.
-
-    Raises:
-        TrustRequired: opening it would run code and the user has not allowed that.
-        SourceError: it cannot be opened, or weights and network do not match.
-    """
+    """Opens a program, or a file of weights with ``factory=``, which is called with ``arguments``; both need ``access.trust``."""
     if "factory" in address.options:
         factory = address.options["factory"]
         if factory not in OWN_FACTORIES:
@@ -181,10 +176,7 @@ def is_state_dict(value: Any) -> bool:
 
 
 def fill(module: nn.Module, weights: dict[str, Tensor], misfit: str, way_out: str, *, assign: bool = False) -> None:
-    """Loads weights into a module, or raises an error of the form ``misfit (reason); way_out``.
-
-    ``assign`` replaces the parameters instead of copying into them, as a module on the meta device needs.
-    """
+    """Loads weights into a module (``assign`` if it is on the meta device), or raises an error ``misfit (reason); way_out``."""
     try:
         keys = module.load_state_dict(weights, strict=False, assign=assign)
     except RuntimeError as error:
@@ -199,9 +191,9 @@ def fill(module: nn.Module, weights: dict[str, Tensor], misfit: str, way_out: st
 
 
 def imported(text: str, *, said: str, form: str, example: str) -> Any:
-    """Imports the class or function of ``module:name`` or ``file.py:name``, which runs the code of its module.
+    """Imports the class or function of ``module:name`` or ``file.py:name``, also from the current folder, which runs its code.
 
-    Modules in the current folder are found. Errors begin with ``said`` and quote ``form`` and ``example``.
+    Errors begin with ``said`` and quote ``form`` and ``example``.
     """
     place, colon, name = text.rpartition(":")
     if not colon or not place or not name:

@@ -88,10 +88,7 @@ def _interval(address: Address, count: int) -> tuple[int, int]:
 
 
 def channel_order(event_shape: tuple[int, ...], address: Address) -> tuple[int, ...] | None:
-    """The permutation of the axes of one sample that ``channels=first|last`` asks for; None if they stay.
-
-    The channels are the first or last axis, whichever has at most 4 entries.
-    """
+    """The permutation of axes for ``channels=first|last``, or None; the channels are the outer axis with at most 4 entries."""
     if "channels" not in address.options:
         return None
     wanted = address.choice("channels", tuple(_ORDERS))

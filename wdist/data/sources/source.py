@@ -71,13 +71,9 @@ class FiniteSource(ABC):
 
     @abstractmethod
     def read(self, rows: RowIndex) -> Tensor:
-        """Reads rows in their stored type, flattened.
+        """Reads rows in their stored type, flattened, as a tensor of shape (number of rows, :attr:`SourceInfo.dim`) on the CPU.
 
-        Returns:
-            A tensor of shape (number of rows, :attr:`SourceInfo.dim`) on the CPU. Read-only: it may share memory with the source.
-
-        Raises:
-            SourceError: the rows cannot be read.
+        Read-only: it may share memory with the source.
         """
 
     def slabs(self, rows_per_slab: int) -> Iterator[tuple[int, Tensor]]:
@@ -93,11 +89,7 @@ class EndlessSource(ABC):
 
     @abstractmethod
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draws ``n`` independent samples, flattened.
-
-        Returns:
-            A floating-point tensor of shape (n, :attr:`SourceInfo.dim`) on the generator's device, in the units of the source.
-        """
+        """Draws ``n`` independent samples, floating point, shape (n, dim), in the source's units, on the generator's device."""
 
 
 Source: TypeAlias = FiniteSource | EndlessSource
@@ -120,9 +112,6 @@ def units_of(dtype: str, address: Address | None = None) -> Units:
 
     uint8 is scaled from 0..255 to [0, 1] unless ``range=raw`` or ``range=symmetric`` says otherwise. Other types keep their values.
     To scale them, the user states their interval as ``stored=low:high``, because neither the type nor a few samples reveal it.
-
-    Raises:
-        SourceError: ``range`` asks to scale a type whose range is unknown.
     """
     wanted = None if address is None or "range" not in address.options else address.choice("range", ("raw", *_TARGETS))
     declared = None if address is None else address.interval("stored")

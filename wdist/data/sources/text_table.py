@@ -21,10 +21,7 @@ _BYTES_A_VALUE = 2
 
 
 def open_table(address: Address) -> StoredArray:
-    """All rows of a table as float64, shape (n, columns).
-
-    The table is parsed once. If it could take more than half of the free memory, it is parsed into an unnamed temporary file.
-    """
+    """All rows of a table as float64, shape (n, columns); parsed into a temporary file if they may not fit into memory."""
     check_no_key(address)
     name = address.location
     largest = address.path.stat().st_size // _BYTES_A_VALUE * 8

@@ -207,14 +207,8 @@ def _probes(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 def polar_factor(W: Tensor) -> Tensor:
     """The orthonormal matrix nearest to W, in float64, by Newton-Schulz iterations until the defect is negligible.
 
-    Far from the manifold, the quintics of Polar Express come first; a small singular value costs a few more iterations. If W lacks
-    full rank, the result is some orthonormal matrix.
-
-    Raises:
-        CertificateError: W holds values that are not finite.
-
-    References:
-        Amsel, Persson, Musco & Gower (2025), The Polar Express, arXiv:2505.16932.
+    Far from the manifold, the quintics of Polar Express (:func:`polar_express`) come first; a small singular value costs a few more
+    iterations. If W lacks full rank, the result is some orthonormal matrix. CertificateError if W is not finite.
     """
     W = W.double()
     if not bool(torch.isfinite(W).all()):
@@ -236,13 +230,11 @@ def polar_factor(W: Tensor) -> Tensor:
 
 
 def polar_express(W: Tensor, *, steps: int = 3) -> Tensor:
-    """Approximate polar factors by a few optimal quintic steps.
+    """Approximate polar factors of matrices of any scale, shape (m, n) or (k, m, n), by a few optimal quintic steps.
 
     Singular values of at least a thousandth of the Frobenius norm end in [0.1, 1.9] after three steps, within 0.15 of 1 after five
     and within 1e-8 of 1 after seven; smaller ones end smaller. Three steps suffice for the direction of an update; weights need
-    :func:`polar_factor`.
-
-    W is a matrix of shape (m, n), of any scale, or several, shape (k, m, n). A step costs three products on the smaller side.
+    :func:`polar_factor`. A step costs three products on the smaller side.
 
     References:
         Amsel, Persson, Musco & Gower (2025), The Polar Express, arXiv:2505.16932.
@@ -261,10 +253,7 @@ def polar_express(W: Tensor, *, steps: int = 3) -> Tensor:
 
 
 def _polar_polynomial(G: Tensor, steps: int) -> Tensor:
-    """The composed quintics without their last factor W, as a function of its smaller Gram matrix: two long products in all.
-
-    This squares the condition number, which a few steps in float32 tolerate.
-    """
+    """The composed quintics without their last factor W, from its smaller Gram matrix, whose condition suits few steps only."""
     composed = P = quintic_factor(G, 0)
     for step in range(1, steps):
         G = P @ G @ P

@@ -24,8 +24,7 @@ def gamma(k: int) -> float:
 def best_up_to_rounding(candidates: Sequence[T], value: Callable[[T], float]) -> T:
     """The candidate with the largest value, or the first of several whose values differ by no more than rounding.
 
-    Candidates are often equal in exact arithmetic: for a shift in many dimensions the best projection is the difference of the
-    means. Rounding depends on the processor, but the choice must not.
+    Candidates are often equal in exact arithmetic; rounding depends on the processor, but the choice must not.
     """
     best = candidates[0]
     for each in candidates[1:]:
