@@ -16,7 +16,8 @@ _VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 
 def free_memory() -> int:
     """Bytes that this process may still allocate, by the machine, the process limit and the control group."""
-    return max(0, min(psutil.virtual_memory().available, _process_headroom(), _cgroup_headroom(_CGROUP)))
+    groups = (_group_headroom(group, names) for group, names in _groups(_CGROUP))
+    return max(0, min(psutil.virtual_memory().available, _process_headroom(), *groups))
 
 
 def fits(nbytes: int) -> bool:
@@ -26,8 +27,8 @@ def fits(nbytes: int) -> bool:
 
 def all_memory() -> int:
     """Bytes that this process could allocate if nothing else ran."""
-    limits = [psutil.virtual_memory().total, _process_limit(), *_cgroup_limits(_CGROUP)]
-    return max(0, min(limits))
+    groups = (_group_limit(group, names) for group, names in _groups(_CGROUP))
+    return max(0, min(psutil.virtual_memory().total, _process_limit(), *groups))
 
 
 def planned_memory() -> int:
@@ -76,17 +77,8 @@ def _process_headroom() -> int:
     return limit if limit == _UNLIMITED else limit - psutil.Process().memory_info().vms
 
 
-def _cgroup_headroom(root: Path) -> int:
-    """Bytes left by the control group and its ancestors, such as the limit of a container."""
-    return min((_group_headroom(group, names) for group, names in _groups(root)), default=_UNLIMITED)
-
-
-def _cgroup_limits(root: Path) -> list[int]:
-    return [_group_limit(group, names) for group, names in _groups(root)]
-
-
 def _groups(root: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
-    """Control groups that limit this process, with the names of their files."""
+    """Control groups that limit this process, such as those of a container, with the names of their files."""
     try:
         lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     except OSError:

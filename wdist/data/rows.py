@@ -11,6 +11,8 @@ from torch import Tensor
 
 from wdist.data.sources.source import EndlessSource, FiniteSource, SourceInfo
 
+_POOL_SLABS = 8
+
 
 def in_units(rows: Tensor, info: SourceInfo, dtype: torch.dtype = torch.float64) -> Tensor:
     """Converts stored values to the units of the source; bounds need float64."""
@@ -26,19 +28,18 @@ class Rows(Protocol):
     @property
     def count(self) -> int:
         """Number of samples."""
-        ...
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """All samples in a fixed order, float64, shape (at most size, dim), in the units of the source."""
-        ...
+        for start in range(0, self.count, size):
+            yield self.span(start, min(start + size, self.count), None)
 
     def span(self, start: int, stop: int, order: Tensor | None) -> Tensor:
         """Samples ``start`` to ``stop`` of an order, float64; in stored order if it is None or they are streamed."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ResidentRows:
+class ResidentRows(Rows):
     """Rows of a tensor, chosen by position and gathered batch by batch without a copy."""
 
     values: Tensor
@@ -60,16 +61,12 @@ class ResidentRows:
         """The rows at these positions, in the units of the source."""
         return in_units(self.values[positions if self.index is None else self.index[positions]], self.info, dtype)
 
-    def batches(self, size: int) -> Iterator[Tensor]:
-        for start in range(0, self.count, size):
-            yield self.span(start, min(start + size, self.count), None)
-
     def span(self, start: int, stop: int, order: Tensor | None) -> Tensor:
         return self.take(torch.arange(start, stop) if order is None else order[start:stop])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class StreamedRows:
+class StreamedRows(Rows):
     """All rows of a source that does not fit into memory, read in contiguous slabs."""
 
     source: FiniteSource
@@ -78,26 +75,15 @@ class StreamedRows:
     def count(self) -> int:
         return self.source.count
 
-    def batches(self, size: int) -> Iterator[Tensor]:
-        for start in range(0, self.count, size):
-            yield self.span(start, min(start + size, self.count), None)
-
     def span(self, start: int, stop: int, order: Tensor | None) -> Tensor:
-        del order  # rows of a file are read in stored order
+        # Rows of a file are read in stored order.
         return in_units(self.source.read(slice(start, stop)), self.source.info)
 
 
 def gather(rows: Rows, limit: int | None = None) -> Tensor:
     """The first ``limit`` samples as one tensor, float64, shape (n, dim)."""
     limit = rows.count if limit is None else min(limit, rows.count)
-    parts: list[Tensor] = []
-    held = 0
-    for batch in rows.batches(4096):
-        parts.append(batch[: limit - held])
-        held += len(parts[-1])
-        if held >= limit:
-            break
-    return torch.cat(parts)
+    return torch.cat([rows.span(start, min(start + 4096, limit), None) for start in range(0, limit, 4096)])
 
 
 def evenly(count: int, limit: int) -> Tensor:
@@ -110,7 +96,6 @@ class Minibatches(Protocol):
 
     def next(self, n: int) -> Tensor:
         """The next ``n`` samples, shape (n, dim), floating point, in the units of the source."""
-        ...
 
 
 class ShuffledMinibatches:
@@ -134,17 +119,10 @@ class StreamedMinibatches:
     """
 
     def __init__(
-        self,
-        source: FiniteSource,
-        train: np.ndarray,
-        generator: torch.Generator,
-        dtype: torch.dtype,
-        *,
-        slab_rows: int,
-        pool_slabs: int = 8,
+        self, source: FiniteSource, train: np.ndarray, generator: torch.Generator, dtype: torch.dtype, *, slab_rows: int
     ) -> None:
         self._source, self._train, self._generator, self._dtype = source, train, generator, dtype
-        self._slab_rows, self._pool_slabs = slab_rows, pool_slabs
+        self._slab_rows = slab_rows
         self._starts: list[int] = []
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="wdist-reader")
         self._ahead: Future[Tensor] = self._reader.submit(self._read, self._next_start())
@@ -165,7 +143,7 @@ class StreamedMinibatches:
     def _refill(self) -> None:
         slabs = [self._pool[self._used :]] if len(self._pool) else []
         self._pool = torch.empty(0)  # frees the old pool before the new one is built
-        for _ in range(self._pool_slabs):
+        for _ in range(_POOL_SLABS):
             slabs.append(self._ahead.result())
             self._ahead = self._reader.submit(self._read, self._next_start())
         pool = torch.cat(slabs)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Self
 
 import torch
@@ -70,12 +71,7 @@ def _parts(x: Tensor | Rows) -> Iterator[Tensor]:
 
 def _mean(x: Tensor | Rows) -> Tensor:
     """Mean of all rows, shape (dim,), on the CPU."""
-    total: Tensor | None = None
-    for part in _parts(x):
-        one = part.sum(0).cpu()
-        total = one if total is None else total + one
-    assert total is not None, "a side has rows"
-    return total / _count(x)
+    return reduce(torch.add, (part.sum(0).cpu() for part in _parts(x))) / _count(x)
 
 
 def _of_rows(x: Tensor | Rows, number: Callable[[Tensor], Tensor]) -> Tensor:

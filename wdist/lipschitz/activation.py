@@ -88,7 +88,7 @@ class Activated(FrozenLayer):
         return LayerBound(layer=self.kind, bound=self.activation.l2, method=self.activation.reason)
 
     def maximum(self, p: float) -> LayerBound:
-        del p  # no p-norm is smaller than the maximum norm
+        # No p-norm is smaller than the maximum norm.
         return LayerBound(layer=self.kind, bound=self.activation.linf, method=self.activation.reason)
 
     def rounding(self, norm: float, units: int) -> float:

@@ -118,11 +118,9 @@ class Mirrored(FrozenLayer):
         return LayerBound(layer=self.kind, bound=1.0, method="mirrors")
 
     def maximum(self, p: float) -> LayerBound:
-        del p
         return LayerBound(layer=self.kind, bound=_MAXIMUM_NORM_BOUND, method="mirrors")
 
     def rounding(self, norm: float, units: int) -> float:
-        del units
         return gamma(32) * norm  # the mirrored part is at most 2 ||h||; its factors round at most twelve times, the difference once
 
     def check(self, units: int) -> int:

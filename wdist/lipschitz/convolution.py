@@ -195,7 +195,6 @@ class Convolution(FrozenLayer):
         return f"convolution {rows}x{columns} on {self.patches.count} patches"
 
     def rounding(self, norm: float, units: int) -> float:
-        del units  # a patch has fewer
         frobenius, bias = float(torch.linalg.matrix_norm(self.weight)), float(torch.linalg.vector_norm(self.bias))
         # Patch by patch || |W| |p| || <= ||W||_F ||p||; over all patches these add up as squares.
         patches, overlap = math.sqrt(self.patches.count), math.sqrt(self.patches.overlap)

@@ -75,7 +75,6 @@ class LipschitzLinear(nn.Module, ABC):
 
         Returns their defect before the call, a scalar on their device, if a small one allows fewer calls.
         """
-        del tightly
         return None
 
     @abstractmethod
@@ -120,5 +119,4 @@ class ClippedLinear(UnconstrainedLinear):
 
     @torch.no_grad()
     def constrain_(self, *, tightly: bool = False) -> None:
-        del tightly
         self.weight.clamp_(-self.largest, self.largest)

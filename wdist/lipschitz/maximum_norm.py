@@ -49,7 +49,6 @@ class MaximumNormLinear(LipschitzLinear):
     @torch.no_grad()
     def constrain_(self, *, tightly: bool = False) -> None:
         """Projects each row onto the ball and scales it to the sphere: a shorter row would only lose slope."""
-        del tightly
         W = project_to_ball(self.weight, self._q)
         self.weight.copy_(W / torch.linalg.vector_norm(W, ord=self._q, dim=1, keepdim=True).clamp(min=1e-6))
 

@@ -94,8 +94,7 @@ def _broken(name: str, error: Exception) -> SourceError:
 
 def open_h5(address: Address) -> StoredArray:
     """One dataset of an HDF5 file; the file is opened anew for each piece, so it is never locked against a writer."""
-    path = address.path
-    with _opened(path, address) as file:
+    with _opened(address) as file:
         name = _name(file, address)
         dataset = file[name]
         full_name = f"{address.location}:{name}"
@@ -109,7 +108,7 @@ def open_h5(address: Address) -> StoredArray:
     def read_rows(start: int, stop: int) -> Tensor:
         if stop <= start:
             return torch.empty((0, *shape[1:]), dtype=getattr(torch, native.name))
-        with _opened(path, address) as file:
+        with _opened(address) as file:
             try:
                 dataset = file[name]
                 if dataset.shape != shape:
@@ -129,9 +128,9 @@ def datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
     return found
 
 
-def _opened(path: Path, address: Address) -> h5py.File:
+def _opened(address: Address) -> h5py.File:
     try:
-        return h5py.File(path, "r")
+        return h5py.File(address.path, "r")
     except OSError as error:
         if "truncated" in str(error):
             raise SourceError(f"{address.location} is cut short; copy it again from its origin") from error

@@ -28,15 +28,7 @@ _TENSOR_TYPES = frozenset(
 # torch stores these types but supports few operations on them.
 _WIDER = {torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.float64}
 _WIDER_NUMPY = {"uint16": np.int32, "uint32": np.int64, "uint64": np.float64}
-_NOT_NUMBERS = {
-    "O": "Python objects",
-    "V": "records",
-    "m": "time spans",
-    "M": "dates",
-    "S": "strings",
-    "U": "strings",
-    "T": "strings",
-}
+_NOT_NUMBERS = {"O": "Python objects", "V": "records", "m": "time spans", "M": "dates", **dict.fromkeys("SUT", "strings")}
 _COMPLEX = "save the real and imaginary parts as separate coordinates"
 
 

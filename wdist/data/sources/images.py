@@ -134,8 +134,12 @@ def image_paths(folder: Path) -> list[Path]:
 
 def image_headers(paths: list[Path]) -> list[tuple[tuple[int, int], str]]:
     """((height, width), mode) of each image, read without decoding pixels."""
+    headers = []
     with _bombs_are_errors():
-        return [_header(path) for path in paths]
+        for path in paths:
+            with _reading(path), Image.open(path) as image:
+                headers.append(((image.height, image.width), effective_mode(image)))
+    return headers
 
 
 def effective_mode(image: Image.Image) -> str:
@@ -172,11 +176,6 @@ def _uniform(name: str, sizes: Iterable[tuple[int, int]], modes: Iterable[str], 
 def _bombs_are_errors() -> warnings.catch_warnings:
     """A context in which an image of absurd unpacked size is an error, not a warning."""
     return warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning)
-
-
-def _header(path: Path) -> tuple[tuple[int, int], str]:
-    with _reading(path), Image.open(path) as image:
-        return (image.height, image.width), effective_mode(image)
 
 
 def _pixels(path: Path, wanted: ImageFormat) -> np.ndarray:

@@ -29,9 +29,10 @@ def open_table(address: Address) -> StoredArray:
         with address.path.open(encoding="utf-8-sig", newline="") as file:
             delimiter, header = _layout(file, address)
             file.seek(0)
-            if header:
-                _skip_header(file)
-            rows = _loaded(file, delimiter, name) if fits(2 * largest) else _spooled(file, delimiter, name)
+            while header and not file.readline().strip():
+                pass
+            blocks = _blocks(file, delimiter, name)
+            rows = np.concatenate(list(blocks)) if fits(2 * largest) else _spooled(blocks)
     except UnicodeDecodeError as error:
         raise SourceError(f"{name} is not UTF-8 text; save it as a plain table of numbers") from error
     except (ValueError, OverflowError) as error:
@@ -53,11 +54,6 @@ def _layout(file: TextIO, address: Address) -> tuple[str, bool]:
     fields = next(csv.reader([first], delimiter=delimiter))
     # A first line with a number among words is a bad row, not a header.
     return delimiter, not any(_is_number(field) for field in fields)
-
-
-def _skip_header(file: TextIO) -> None:
-    while not file.readline().strip():
-        pass
 
 
 def _is_number(field: str) -> bool:
@@ -89,14 +85,10 @@ def _blocks(file: TextIO, delimiter: str, name: str) -> Iterator[np.ndarray]:
         raise SourceError(f"{name} holds a header but no rows; give a table of numbers")
 
 
-def _loaded(file: TextIO, delimiter: str, name: str) -> np.ndarray:
-    return np.concatenate(list(_blocks(file, delimiter, name)))
-
-
-def _spooled(file: TextIO, delimiter: str, name: str) -> np.ndarray:
+def _spooled(blocks: Iterator[np.ndarray]) -> np.ndarray:
     spool = tempfile.TemporaryFile()  # noqa: SIM115 - the mapping below keeps it open; it is unnamed and disappears with the process
     count, columns = 0, 0
-    for block in _blocks(file, delimiter, name):
+    for block in blocks:
         count, columns = count + len(block), block.shape[1]
         spool.write(block.tobytes())
     spool.flush()
@@ -109,12 +101,8 @@ def _complaint(address: Address, delimiter: str, header: bool) -> str | None:
     """A sentence on the first bad line."""
     columns: int | None = None
     with address.path.open(encoding="utf-8-sig", newline="") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            if header:
-                header = False
-                continue
+        filled = ((number, line) for number, line in enumerate(file, start=1) if line.strip())
+        for number, line in itertools.islice(filled, int(header), None):
             fields = next(csv.reader([line], delimiter=delimiter))
             bad = next((field for field in fields if not _is_number(field)), None)
             if bad is not None:
