@@ -9,9 +9,8 @@ from wdist.data.access import Access
 from wdist.data.features.space import Ends, FeatureDraws, FeatureRows, FeatureSpace, check_one_space
 from wdist.data.measure import Measure, make_measure
 from wdist.data.rows import ResidentRows, evenly
-from wdist.data.sources.arrays import shape_text
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo
+from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo, shape_text
 from wdist.data.standardisation import Standardisation
 from wdist.data.survey import Survey, finite_rows, survey
 from wdist.errors import SourceError

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from wdist.data.access import Access
 from wdist.data.sources.arrays import little_endian_bytes, type_name
-from wdist.data.sources.selection import SelectedRows
-from wdist.data.sources.source import FiniteSource
+from wdist.data.sources.source import FiniteSource, SelectedRows
 from wdist.errors import SourceError
 
 MINIMUM_ROWS = 20

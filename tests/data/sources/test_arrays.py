@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.data.sources.conftest import ARRAYS, ROWS, refused
-from wdist.data.sources import array_files, text_table
+from wdist.data.sources import array_files
 from wdist.data.sources.opening import open_source
 
 
@@ -260,8 +260,8 @@ def test_tables_as_programs_write_them(text, tmp_path):
 
 
 def test_a_table_too_large_for_memory_is_read_from_a_temporary_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_table, "fits", lambda nbytes: False)
-    monkeypatch.setattr(text_table, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(array_files, "fits", lambda nbytes: False)
+    monkeypatch.setattr(array_files, "_ROWS_AT_ONCE", 7)
     source = open_source(ARRAYS["csv"](tmp_path))
     assert np.array_equal(everything(source).numpy().astype(np.float32), ROWS.reshape(60, 6))
 

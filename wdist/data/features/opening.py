@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from wdist.data.access import Access
 from wdist.data.features.space import Ends, Features, FeatureSpace, FunctionSpace, digest_of_file
 from wdist.data.sources.address import Address, literal, near_miss, parse_address, suggestion
-from wdist.data.sources.arrays import shape_text
 from wdist.data.sources.images import ImageFormat
 from wdist.data.sources.network_file import fill, imported, load_weights
-from wdist.data.sources.source import SourceInfo
+from wdist.data.sources.source import SourceInfo, shape_text
 from wdist.data.sources.torchvision_dataset import import_torchvision
 from wdist.errors import SourceError, TrustRequired, first_line
 

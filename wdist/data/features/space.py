@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from wdist.data.memory import fits, planned_memory
 from wdist.data.rows import in_units
-from wdist.data.sources.arrays import shape_text, type_name
-from wdist.data.sources.source import EndlessSource, FiniteSource, RowIndex, Source, SourceInfo
+from wdist.data.sources.arrays import type_name
+from wdist.data.sources.source import EndlessSource, FiniteSource, RowIndex, Source, SourceInfo, shape_text
 from wdist.errors import SourceError, first_line
 
 Ends = tuple[float, float]

@@ -1,13 +1,21 @@
-"""Arrays in files: numpy's ``.npy`` and ``.npz:key``, HDF5, ``.pt`` and ``.safetensors``; read as data, never run."""
+"""Arrays in files, read as data and never run.
 
+The formats are numpy's ``.npy`` and ``.npz:key``, HDF5, ``.pt``, ``.safetensors``, and text tables, ``.csv`` and ``.tsv``.
+"""
+
+import csv
+import itertools
 import math
 import pickle
 import re
+import tempfile
+import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 import h5py
 import numpy as np
@@ -20,6 +28,10 @@ from wdist.data.memory import fits, free_memory, size_text
 from wdist.data.sources.address import Address
 from wdist.data.sources.arrays import StoredArray, accepted, check_no_key, choose, shortened, tensor_of, tensor_type, type_name
 from wdist.errors import SourceError, first_line
+
+_ROWS_AT_ONCE = 1 << 16
+_BYTES_A_VALUE = 2
+"""Fewest bytes of one value and its separator, which bounds the size of the parsed table."""
 
 
 def open_npy(address: Address) -> StoredArray:
@@ -35,11 +47,9 @@ def open_npy(address: Address) -> StoredArray:
         if begin + math.prod(shape) * dtype.itemsize > address.path.stat().st_size:
             raise SourceError(f"{name} is cut short: its header promises the shape {shape}; copy it again or save it again")
     except (ValueError, EOFError, OSError) as error:
-        raise _broken(name, error) from error
+        raise _broken_numpy(name, error) from error
 
     def read_rows(start: int, stop: int) -> Tensor:
-        if stop <= start:
-            return tensor_of(np.empty((0, *shape[1:]), dtype), name)
         try:
             if fortran:  # the values of a row are far apart
                 return tensor_of(np.array(np.load(address.path, mmap_mode="r", allow_pickle=False)[start:stop]), name)
@@ -48,7 +58,7 @@ def open_npy(address: Address) -> StoredArray:
             values = np.fromfile(address.path, dtype, count=math.prod(part), offset=begin + start * row_bytes)
             return tensor_of(values.reshape(part), name)
         except (ValueError, OSError) as error:
-            raise _broken(name, error) from error
+            raise _broken_numpy(name, error) from error
 
     return StoredArray(shape=shape, dtype=dtype.name, itemsize=native.itemsize, read_rows=read_rows)
 
@@ -72,7 +82,7 @@ def open_npz(address: Address) -> StoredArray:
         with np.load(address.path, allow_pickle=False) as arrays:
             values = arrays[f"{key}.npy"]
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise _broken(address.location, error) from error
+        raise _broken_numpy(address.location, error) from error
     return StoredArray.of(tensor_of(values, name), values.dtype.name)
 
 
@@ -88,14 +98,14 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     return shape, fortran, dtype
 
 
-def _broken(name: str, error: Exception) -> SourceError:
+def _broken_numpy(name: str, error: Exception) -> SourceError:
     return SourceError(f"{name} is damaged, cut short, or not a numpy file ({first_line(error)}); save it again with numpy")
 
 
 def open_h5(address: Address) -> StoredArray:
     """One dataset of an HDF5 file; the file is opened anew for each piece, so it is never locked against a writer."""
-    with _opened(address) as file:
-        name = _name(file, address)
+    with _opened_h5(address) as file:
+        name = _dataset_name(file, address)
         dataset = file[name]
         full_name = f"{address.location}:{name}"
         if dataset.shape is None:
@@ -106,9 +116,7 @@ def open_h5(address: Address) -> StoredArray:
         native = tensor_type(dtype, full_name)
 
     def read_rows(start: int, stop: int) -> Tensor:
-        if stop <= start:
-            return torch.empty((0, *shape[1:]), dtype=getattr(torch, native.name))
-        with _opened(address) as file:
+        with _opened_h5(address) as file:
             try:
                 dataset = file[name]
                 if dataset.shape != shape:
@@ -128,7 +136,7 @@ def datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
     return found
 
 
-def _opened(address: Address) -> h5py.File:
+def _opened_h5(address: Address) -> h5py.File:
     try:
         return h5py.File(address.path, "r")
     except OSError as error:
@@ -142,7 +150,7 @@ def _opened(address: Address) -> h5py.File:
         ) from error
 
 
-def _name(file: h5py.File, address: Address) -> str:
+def _dataset_name(file: h5py.File, address: Address) -> str:
     """The dataset that the address means; an explicit name may also be a soft or external link."""
     key = None if address.key is None else address.key.strip("/")
     names = list(datasets(file))
@@ -245,8 +253,6 @@ def open_safetensors(address: Address) -> StoredArray:
     readable = accepted(example, name)
 
     def read_rows(start: int, stop: int) -> Tensor:
-        if stop <= start:
-            return torch.empty((0, *shape[1:]), dtype=readable.dtype)
         return accepted(rows[start:stop], name)
 
     return StoredArray(shape=shape, dtype=type_name(example.dtype), itemsize=readable.element_size(), read_rows=read_rows)
@@ -255,3 +261,100 @@ def open_safetensors(address: Address) -> StoredArray:
 def damaged_safetensors(address: Address, error: Exception) -> SourceError:
     """The error for a file that safetensors cannot read."""
     return SourceError(f"{address.location} is damaged, cut short, or not a safetensors file ({first_line(error)}); save it again")
+
+
+def open_table(address: Address) -> StoredArray:
+    """All rows of a table as float64, shape (n, columns); parsed into a temporary file if they may not fit into memory."""
+    check_no_key(address)
+    name = address.location
+    largest = address.path.stat().st_size // _BYTES_A_VALUE * 8
+    try:
+        with address.path.open(encoding="utf-8-sig", newline="") as file:
+            delimiter, header = _layout(file, address)
+            file.seek(0)
+            while header and not file.readline().strip():
+                pass
+            blocks = _blocks(file, delimiter, name)
+            rows = np.concatenate(list(blocks)) if fits(2 * largest) else _spooled(blocks)
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{name} is not UTF-8 text; save it as a plain table of numbers") from error
+    except (ValueError, OverflowError) as error:
+        complaint = _complaint(address, delimiter, header) or f"{name} cannot be read ({error}); give rows of numbers"
+        raise SourceError(complaint) from error
+
+    def read_rows(start: int, stop: int) -> Tensor:
+        return tensor_of(np.array(rows[start:stop]), name)
+
+    return StoredArray(shape=rows.shape, dtype="float64", itemsize=8, read_rows=read_rows)
+
+
+def _layout(file: TextIO, address: Address) -> tuple[str, bool]:
+    """The delimiter, and True if the first line is a header."""
+    first = next((line for line in file if line.strip()), "")
+    if not first:
+        raise SourceError(f"{address.location} holds no rows; give a table of numbers")
+    delimiter = "\t" if address.suffix == ".tsv" else ";" if "," not in first and ";" in first else ","
+    fields = next(csv.reader([first], delimiter=delimiter))
+    # A first line with a number among words is a bad row, not a header.
+    return delimiter, not any(_is_number(field) for field in fields)
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _block(file: TextIO, delimiter: str) -> np.ndarray:
+    """The next rows, shape (at most :data:`_ROWS_AT_ONCE`, columns)."""
+    lines = list(itertools.islice((line for line in file if line.strip()), _ROWS_AT_ONCE))
+    if not lines:
+        return np.empty((0, 0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return np.loadtxt(lines, delimiter=delimiter, ndmin=2, comments=None, quotechar='"', dtype=np.float64)
+
+
+def _blocks(file: TextIO, delimiter: str, name: str) -> Iterator[np.ndarray]:
+    columns = 0
+    while len(block := _block(file, delimiter)):
+        if columns and block.shape[1] != columns:
+            raise ValueError("rows of different lengths")
+        columns = block.shape[1]
+        yield block
+    if not columns:
+        raise SourceError(f"{name} holds a header but no rows; give a table of numbers")
+
+
+def _spooled(blocks: Iterator[np.ndarray]) -> np.ndarray:
+    spool = tempfile.TemporaryFile()  # noqa: SIM115 - the mapping below keeps it open; it is unnamed and disappears with the process
+    count, columns = 0, 0
+    for block in blocks:
+        count, columns = count + len(block), block.shape[1]
+        spool.write(block.tobytes())
+    spool.flush()
+    mapped = np.memmap(spool, dtype=np.float64, mode="r", shape=(count, columns))
+    spool.close()
+    return mapped
+
+
+def _complaint(address: Address, delimiter: str, header: bool) -> str | None:
+    """A sentence on the first bad line."""
+    columns: int | None = None
+    with address.path.open(encoding="utf-8-sig", newline="") as file:
+        filled = ((number, line) for number, line in enumerate(file, start=1) if line.strip())
+        for number, line in itertools.islice(filled, int(header), None):
+            fields = next(csv.reader([line], delimiter=delimiter))
+            bad = next((field for field in fields if not _is_number(field)), None)
+            if bad is not None:
+                what = f"holds {bad.strip()!r} instead of a number" if bad.strip() else "has an empty cell"
+                if delimiter == "," and ";" in line:
+                    return f"{address.location} line {number} {what}; if it uses decimal commas, write 1.5 and not 1,5"
+                return f"{address.location} line {number} {what}; give rows of numbers only"
+            if columns is not None and len(fields) != columns:
+                lengths = f"{len(fields)} columns, the first row {columns}"
+                return f"{address.location} line {number} has {lengths}; make all rows the same length"
+            columns = len(fields)
+    return None

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from wdist.data.sources.address import Address
-from wdist.data.sources.source import FiniteSource, RowIndex, SourceInfo, Units, units_of
+from wdist.data.sources.source import FiniteSource, RowIndex, SourceInfo, Units, shape_text, units_of
 from wdist.errors import SourceError, first_line
 
 _BYTES_BRIDGED = 1 << 16
@@ -42,7 +42,7 @@ class StoredArray:
     itemsize: int
     """Bytes of one value once it is read."""
     read_rows: Callable[[int, int], Tensor]
-    """Maps (start, stop) to the rows between them, of shape (stop - start, \\*event_shape)."""
+    """Maps (start, stop) to the rows between them, at least one, of shape (stop - start, \\*event_shape)."""
 
     @classmethod
     def of(cls, tensor: Tensor, dtype: str) -> "StoredArray":
@@ -72,6 +72,8 @@ class ArraySource(FiniteSource):
         return torch.cat(pieces) if pieces else self._block(0, 0)
 
     def _block(self, start: int, stop: int) -> Tensor:
+        if stop <= start:
+            return self._block(0, 1)[:0]
         return self._array.read_rows(start, stop).reshape(stop - start, self.info.dim)
 
     def _runs(self, rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -145,11 +147,6 @@ def describe(
         bounds=units.bounds,
         notes=units.notes + notes,
     )
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """A shape as ``(28, 28)``; that of a single number is ``()``."""
-    return str(tuple(int(n) for n in shape))
 
 
 def check_no_key(address: Address) -> None:

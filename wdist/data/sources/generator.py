@@ -14,8 +14,16 @@ from wdist.data.access import Access
 from wdist.data.sources.address import Address, suggestion
 from wdist.data.sources.arrays import type_name
 from wdist.data.sources.network_file import Network, alternatives, open_network
-from wdist.data.sources.selection import SELECTION_OPTIONS, channel_order, permuted
-from wdist.data.sources.source import UNIT_OPTIONS, EndlessSource, SourceInfo, Units, units_of
+from wdist.data.sources.source import (
+    SELECTION_OPTIONS,
+    UNIT_OPTIONS,
+    EndlessSource,
+    SourceInfo,
+    Units,
+    channel_order,
+    permuted,
+    units_of,
+)
 from wdist.errors import SourceError, first_line
 
 LATENT_KINDS = ("normal", "uniform", "uniform01")

@@ -15,9 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from wdist.data.sources.address import Address
-from wdist.data.sources.arrays import describe, shape_text, shortened, tensor_of
-from wdist.data.sources.selection import SELECTION_OPTIONS
-from wdist.data.sources.source import UNIT_OPTIONS, FiniteSource, RowIndex, SourceInfo, units_of
+from wdist.data.sources.arrays import describe, shortened, tensor_of
+from wdist.data.sources.source import SELECTION_OPTIONS, UNIT_OPTIONS, FiniteSource, RowIndex, SourceInfo, shape_text, units_of
 from wdist.errors import SourceError, first_line
 
 IMAGE_OPTIONS = ("size", "mode")

@@ -22,8 +22,7 @@ from wdist.data.access import Access
 from wdist.data.sources.address import Address, literal, near_miss, suggestion
 from wdist.data.sources.arrays import describe, open_values, shortened, type_name
 from wdist.data.sources.images import IMAGE_OPTIONS, DecodedImages, ImageFormat, check_shape, open_images
-from wdist.data.sources.selection import SELECTION_OPTIONS, SelectedRows
-from wdist.data.sources.source import UNIT_OPTIONS, FiniteSource, units_of
+from wdist.data.sources.source import SELECTION_OPTIONS, UNIT_OPTIONS, FiniteSource, SelectedRows, units_of
 from wdist.errors import SourceError, first_line
 
 DEFAULT_ROOT = "data"
