@@ -82,11 +82,10 @@ class Measure:
 
     def training_sample(self, limit: int, *, drawn: int | None = None) -> ResidentRows:
         """At most ``limit`` samples of the training split; of a stream or of draws, the next ones and at most ``drawn``."""
-        rows = self.training_rows
-        if rows is None:
-            values = self.train.next(limit if drawn is None else min(limit, drawn))
-            return ResidentRows(values=values.cpu(), info=_in_units_already(self.info))
-        return rows.some(limit)
+        if self.training_rows is not None:
+            return self.training_rows.some(limit)
+        values = self.train.next(limit if drawn is None else min(limit, drawn))
+        return ResidentRows(values=values.cpu(), info=_in_units_already(self.info))
 
     def close(self) -> None:
         """Ends background reading."""

@@ -113,16 +113,11 @@ def observed_range(source: Source, found: Survey | None) -> Ends | None:
     if isinstance(source, FeatureRows | FeatureDraws):
         return None  # features of any range may be compared
     if isinstance(source, EndlessSource):
-        return drawn_range(source)
+        if source.info.kind == "synthetic":
+            return None  # its definition fixes its scale
+        rows = source.draw(256, torch.Generator().manual_seed(0))
+        return float(rows.min()), float(rows.max())
     return None if found is None or found.minimum is None or found.maximum is None else (found.minimum, found.maximum)
-
-
-def drawn_range(source: EndlessSource, n: int = 256) -> Ends | None:
-    """Range of a few draws of a generator; None for a synthetic source, whose definition fixes its scale."""
-    if source.info.kind == "synthetic":
-        return None
-    rows = source.draw(n, torch.Generator().manual_seed(0))
-    return float(rows.min()), float(rows.max())
 
 
 def check_comparable(a: Source, b: Source, range_a: Ends | None = None, range_b: Ends | None = None) -> tuple[str, ...]:

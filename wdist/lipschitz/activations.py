@@ -107,9 +107,7 @@ class Mirrored(FrozenLayer):
     normal: Tensor
     """float64, shape (units / 2, 2)."""
 
-    @property
-    def kind(self) -> str:
-        return "householder"
+    kind = "householder"
 
     def __call__(self, h: Tensor) -> Tensor:
         return mirror(h, self.normal)

@@ -70,7 +70,7 @@ class OrthonormalLinear(LipschitzLinear):
         return met
 
     def plain_weight(self) -> Tensor:
-        return polar_factor(self.weight.detach().double().cpu())
+        return polar_factor(self.exact_weight)
 
 
 class UnrolledBjorckLinear(LipschitzLinear):
@@ -116,7 +116,7 @@ class UnrolledBjorckLinear(LipschitzLinear):
     @torch.no_grad()
     def plain_weight(self) -> Tensor:
         """The iterations of an evaluation in float64, divided by a proved bound on the norm of the result."""
-        W = self.weight.detach().double().cpu()
+        W = self.exact_weight
         return divided_by_norm(self._iterated(W / safe_scale(W), _TIGHT_UNROLLED))
 
 

@@ -11,7 +11,7 @@ from torch.nn.utils.parametrizations import orthogonal
 
 from wdist.errors import UsageError
 from wdist.lipschitz.bjorck import OrthonormalLinear, UnrolledBjorckLinear
-from wdist.lipschitz.linalg.norms import divided_by_norm, spectral_norm_estimate, to_maximum_norm_bound
+from wdist.lipschitz.linalg.norms import spectral_norm_estimate, to_maximum_norm_bound
 from wdist.lipschitz.linalg.orthonormalise import bjorck, orthonormal_initial, polar_factor
 from wdist.lipschitz.linear import ClippedLinear, ConstraintOptions, LipschitzLinear, UnconstrainedLinear
 
@@ -46,9 +46,6 @@ class SpectralNormLinear(LipschitzLinear):
         if tightly:
             self.leading.copy_(spectral_norm_estimate(self.weight, self.leading, iterations=20)[1])
 
-    def plain_weight(self) -> Tensor:
-        return divided_by_norm(self.weight.detach().double().cpu())
-
 
 class ParsevalLinear(LipschitzLinear):
     r"""A linear layer pulled towards the orthonormal matrices without reaching them; when frozen, it is divided by its norm.
@@ -76,9 +73,6 @@ class ParsevalLinear(LipschitzLinear):
         beta = self.beta if self.options.beta is None else self.options.beta
         self.weight.copy_(bjorck(self.weight, iterations=1, beta=beta))
 
-    def plain_weight(self) -> Tensor:
-        return divided_by_norm(self.weight.detach().double().cpu())
-
 
 class CayleyLinear(LipschitzLinear):
     """A linear layer whose weight is orthonormal for every value of a free parameter: a cross-check of the Björck layers.
@@ -100,7 +94,7 @@ class CayleyLinear(LipschitzLinear):
             self.weight = orthonormal_initial(outputs, inputs, generator)  # type: ignore[assignment]
 
     def plain_weight(self) -> Tensor:
-        return polar_factor(self.weight.detach().double().cpu())
+        return polar_factor(self.exact_weight)
 
 
 class MaximumNormLinear(LipschitzLinear):
@@ -146,7 +140,7 @@ class MaximumNormLinear(LipschitzLinear):
 
     def plain_weight(self) -> Tensor:
         """The weight divided by a proved bound on its norm, so that the steepest row has norm 1."""
-        W = self.weight.detach().double().cpu()
+        W = self.exact_weight
         return W / max(to_maximum_norm_bound(W, self._p), torch.finfo(torch.float64).tiny)
 
 

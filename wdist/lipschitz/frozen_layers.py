@@ -29,9 +29,7 @@ class Affine(FrozenLayer):
     bias: Tensor
     """float64, shapes (outputs, inputs) and (outputs,)."""
 
-    @property
-    def kind(self) -> str:
-        return "affine"
+    kind = "affine"
 
     def __call__(self, h: Tensor) -> Tensor:
         return torch.addmm(self.bias, h, self.weight.mT)
@@ -72,9 +70,7 @@ class PiecewiseLinear(FrozenLayer):
     slopes: Tensor
     """float64, shape (k + 1,): before the first knot, between neighbours, and after the last."""
 
-    @property
-    def kind(self) -> str:
-        return "piecewise-linear"
+    kind = "piecewise-linear"
 
     @cached_property
     def _values(self) -> Tensor:

@@ -87,22 +87,7 @@ class ArraySource(FiniteSource):
         yield from np.split(rows, np.flatnonzero(gaps | pieces) + 1)
 
 
-class InMemory(FiniteSource):
-    """Rows in memory."""
-
-    def __init__(self, values: Tensor, info: SourceInfo) -> None:
-        self.info = info
-        self._rows = values.reshape(info.count or 0, info.dim)
-
-    @property
-    def nbytes(self) -> int:
-        return self._rows.nbytes
-
-    def read(self, rows: RowIndex) -> Tensor:
-        return self._rows[rows if isinstance(rows, slice) else torch.from_numpy(np.asarray(rows, dtype=np.int64))]
-
-
-def open_values(values: Any, units: Units | None = None, *, address: str | None = None, kind: str = "array") -> InMemory:
+def open_values(values: Any, units: Units | None = None, *, address: str | None = None, kind: str = "array") -> ArraySource:
     """Makes a source of a tensor, an array, or anything that numpy can turn into an array; its first axis counts the samples.
 
     By default uint8 is scaled to [0, 1] and other types keep their values.
@@ -114,7 +99,7 @@ def open_values(values: Any, units: Units | None = None, *, address: str | None 
         array = _array(values, name)
         stored, tensor = array.dtype.name, tensor_of(array, name)
     info = describe(tuple(tensor.shape), stored, name, kind, units_of(stored) if units is None else units)
-    return InMemory(tensor.contiguous(), info)
+    return ArraySource(StoredArray.of(tensor.contiguous(), stored), info)
 
 
 def _array(values: Any, name: str) -> np.ndarray:

@@ -315,13 +315,8 @@ def alternatives(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
 
 
 def _sizes(value: Any) -> tuple[int, ...] | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int) and value > 0:
-        return (value,)
-    if isinstance(value, tuple | list | torch.Size) and value and all(isinstance(n, int) and n > 0 for n in value):
-        return tuple(value)
-    return None
+    sizes = tuple(value) if isinstance(value, tuple | list) else (value,)
+    return sizes if sizes and all(type(n) is int and n > 0 for n in sizes) else None
 
 
 def _first_layer(network: nn.Module) -> tuple[int, ...] | None:
