@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from wdist.critics.critic import Critic
 from wdist.critics.frozen import FrozenCritic
 from wdist.data.standardisation import Standardisation
-from wdist.lipschitz.activation import Activation, ActivationModule
+from wdist.lipschitz.activations import Activation, ActivationModule
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.frozen_layers import Affine
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear

@@ -14,7 +14,7 @@ from torch import nn
 
 from wdist.critics.critic import Critic
 from wdist.critics.networks import DenseCritic
-from wdist.lipschitz.activation import Stateless
+from wdist.lipschitz.activations import Stateless
 
 
 def fits_side_by_side(critic: Critic) -> bool:

@@ -71,13 +71,13 @@ class Measure:
 
     info: SourceInfo
     train: Minibatches
-    training_rows: ResidentRows | None
+    training_rows: ResidentRows | None = None
     """The training split as a fixed set; None if it is streamed or drawn."""
     validation: ResidentRows
     held_out: ResidentRows
     everything: Rows
     """All samples of a finite source; the held-out draws of an endless one."""
-    digest: str | None
+    digest: str | None = None
     """SHA-256 of the stored samples; None for an endless source."""
 
     def training_sample(self, limit: int, *, drawn: int | None = None) -> ResidentRows:
@@ -88,7 +88,6 @@ class Measure:
         return ResidentRows(values=values.cpu(), info=_in_units_already(self.info))
 
     def close(self) -> None:
-        """Ends background reading."""
         if isinstance(self.train, StreamedMinibatches):
             self.train.close()
 
@@ -156,7 +155,6 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None)
     return Measure(
         info=source.info,
         train=StreamedMinibatches(source, parts.train, random_stream(seed, side, 0), training_dtype(stored), slab_rows=slab_rows),
-        training_rows=None,
         validation=ResidentRows(values=torch.cat(kept["validation"]), info=source.info),
         held_out=ResidentRows(values=torch.cat(kept["held_out"]), info=source.info),
         everything=StreamedRows(source=source),
@@ -173,11 +171,9 @@ def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device)
     return Measure(
         info=source.info,
         train=DrawnMinibatches(source, random_stream(seed, side, 0, device)),
-        training_rows=None,
         validation=ResidentRows(values=validation, info=drawn),
         held_out=held_out,
         everything=held_out,
-        digest=None,
     )
 
 

@@ -39,7 +39,6 @@ class Pair:
         return self.a.digest is not None and self.a.digest == self.b.digest and units[0] == units[1]
 
     def close(self) -> None:
-        """Ends background reading."""
         self.a.close()
         self.b.close()
 
@@ -103,7 +102,6 @@ def surveyed(address: Any, access: Access, *, seed: int = 0) -> tuple[Source, Su
 def _mapped(
     source: Source, found: Survey | None, ends: Ends | None, features: FeatureSpace, access: Access
 ) -> tuple[Source, Survey | None]:
-    """The features of a source and their survey."""
     mapped = features.of(source, ends)
     return (source, found) if mapped is source else surveyed(mapped, access)
 

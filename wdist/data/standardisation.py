@@ -51,7 +51,6 @@ class Standardisation:
         return standardised
 
     def to(self, device: torch.device) -> Self:
-        """Copies the shift to a device."""
         return type(self)(shift=self.shift.to(device), spread=self.spread)
 
 
@@ -70,7 +69,6 @@ def _parts(x: Tensor | Rows) -> Iterator[Tensor]:
 
 
 def _mean(x: Tensor | Rows) -> Tensor:
-    """Mean of all rows, shape (dim,), on the CPU."""
     return reduce(torch.add, (part.sum(0).cpu() for part in _parts(x))) / _count(x)
 
 

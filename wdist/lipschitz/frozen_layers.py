@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from wdist.ground_metric import METRICS
-from wdist.lipschitz.activation import Activated
-from wdist.lipschitz.activations import Mirrored, activation
+from wdist.lipschitz.activations import Activated, Mirrored, activation
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.convolution import Convolution, Patches, PatchWise
 from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound

@@ -64,7 +64,6 @@ class FeatureSpace(ABC):
 
     @property
     def name(self) -> str:
-        """As the user wrote it."""
         return self.facts.spec
 
     @abstractmethod

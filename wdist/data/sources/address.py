@@ -38,12 +38,10 @@ class Address:
 
     @property
     def path(self) -> Path:
-        """The location as a path, with ``~`` expanded."""
         return Path(self.location).expanduser()
 
     @property
     def suffix(self) -> str:
-        """The file's suffix in lower case, with its dot."""
         return Path(self.location).suffix.lower()
 
     @property

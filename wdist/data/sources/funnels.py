@@ -53,7 +53,6 @@ class FunnelField:
         return self.centres.shape[0]
 
     def to(self, device: torch.device) -> "FunnelField":
-        """Copies the field to a device."""
         return FunnelField(centres=self.centres.to(device), offsets=self.offsets.to(device))
 
     def potential(self, x: Tensor) -> Tensor:
@@ -82,7 +81,6 @@ class FunnelField:
         return centres + (y - centres) * (t ** (_POWER - 1)).unsqueeze(1)  # t^8 * length / distance = t^7
 
     def draw_box(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draws uniform points of the box, shape (n, dim), float64, on the generator's device."""
         return _uniform_box(n, self.dim, generator)
 
     def transport_cost(self, n: int, generator: torch.Generator) -> tuple[float, float]:

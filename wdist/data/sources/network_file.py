@@ -222,7 +222,6 @@ def imported(text: str, *, said: str, form: str, example: str) -> Any:
 
 @contextlib.contextmanager
 def _importable(folder: Path) -> Iterator[None]:
-    """Adds a folder to the import path within a context."""
     before = list(sys.path)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()

@@ -66,7 +66,6 @@ class FiniteSource(ABC):
 
     @property
     def count(self) -> int:
-        """Number of rows."""
         assert self.info.count is not None
         return self.info.count
 

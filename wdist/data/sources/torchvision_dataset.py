@@ -73,7 +73,6 @@ def _dataset_class(address: Address) -> Any:
 
 
 def _arguments(kind: Any, address: Address, access: Access) -> dict[str, Any]:
-    """Keyword arguments for the class."""
     parameters = dict(inspect.signature(kind.__init__).parameters)
     if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):
         # Relatives of MNIST, and ImageNet, pass further arguments on to their parent class.

@@ -29,7 +29,7 @@ from wdist.critics.settings import CriticSettings
 from wdist.errors import UsageError
 from wdist.lipschitz.bjorck import UnrolledBjorckLinear
 from wdist.lipschitz.constraints import CayleyLinear
-from wdist.lipschitz.group_sort import group_sort_activation
+from wdist.lipschitz.activations import group_sort_activation
 from wdist.lipschitz.linalg.rounding import products_on
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear, UnconstrainedLinear
 from wdist.training.captured_step import training_step
