@@ -11,8 +11,7 @@ from wdist.critics.critic import Critic
 from wdist.critics.frozen import FrozenCritic
 from wdist.data.standardisation import Standardisation
 from wdist.lipschitz.activations import Activation, ActivationModule
-from wdist.lipschitz.frozen_layer import FrozenLayer
-from wdist.lipschitz.frozen_layers import Affine
+from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
 
 

@@ -1,4 +1,4 @@
-"""Frozen layers: affine and piecewise linear ones, envelopes, and a table that reads every stored layer back."""
+"""Frozen layers: piecewise linear ones, envelopes, and a table that reads every stored layer back."""
 
 import json
 import math
@@ -13,46 +13,10 @@ from wdist.ground_metric import METRICS
 from wdist.lipschitz.activations import Activated, Mirrored, activation
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.convolution import Convolution, Patches, PatchWise
-from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
-from wdist.lipschitz.linalg.norms import spectral_norm_bound, to_maximum_norm_bound
+from wdist.lipschitz.frozen_layer import Affine, FrozenLayer, LayerBound
 from wdist.lipschitz.linalg.rounding import gamma
 
 _REDUCTIONS: dict[str, Callable[..., Tensor]] = {"maximum": torch.amax, "minimum": torch.amin}
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Affine(FrozenLayer):
-    """x -> W x + b."""
-
-    weight: Tensor
-    bias: Tensor
-    """float64, shapes (outputs, inputs) and (outputs,)."""
-
-    kind = "affine"
-
-    def __call__(self, h: Tensor) -> Tensor:
-        return torch.addmm(self.bias, h, self.weight.mT)
-
-    def lipschitz(self) -> LayerBound:
-        return LayerBound(layer=self._shape, bound=spectral_norm_bound(self.weight), method="gram, float64")
-
-    def maximum(self, p: float) -> LayerBound:
-        return LayerBound(layer=self._shape, bound=to_maximum_norm_bound(self.weight, p), method="rows, float64")
-
-    @property
-    def _shape(self) -> str:
-        rows, columns = self.weight.shape
-        return f"affine {rows}x{columns}"
-
-    def rounding(self, norm: float, units: int) -> float:
-        frobenius, bias = float(torch.linalg.matrix_norm(self.weight)), float(torch.linalg.vector_norm(self.bias))
-        # || |W| |h| || <= ||W||_F ||h||; the margin covers the rounding of the norms themselves.
-        return (1 + 1e-9) * gamma(units + 2) * (frobenius * norm + bias)
-
-    def check(self, units: int) -> int:
-        if self.weight.ndim != 2 or self.weight.shape[1] != units or self.bias.shape != self.weight.shape[:1]:
-            raise ValueError("the shapes of its layers do not match")
-        return len(self.weight)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -192,6 +192,8 @@ def _described(info: SourceInfo, space: FeatureSpace, dim: int) -> SourceInfo:
 class FeatureRows(FiniteSource):
     """Features of a finite source; computed once if they fit into memory, else whenever rows are read."""
 
+    itemsize = 4
+
     def __init__(self, space: FeatureSpace, source: FiniteSource, prepare: Callable[[Tensor], Tensor]) -> None:
         self.space = space
         self._source, self._prepare = source, prepare
@@ -199,10 +201,6 @@ class FeatureRows(FiniteSource):
         self.info = _described(source.info, space, dim)
         # The same rule as for a measure, because a stream leads to other digits.
         self._held = self._computed() if fits(self.nbytes) and self.nbytes <= planned_memory() else None
-
-    @property
-    def nbytes(self) -> int:
-        return 4 * self.count * self.info.dim
 
     def read(self, rows: RowIndex) -> Tensor:
         if self._held is not None:

@@ -56,12 +56,8 @@ class ArraySource(FiniteSource):
     """Rows of a :class:`StoredArray`."""
 
     def __init__(self, array: StoredArray, info: SourceInfo) -> None:
-        self.info = info
+        self.info, self.itemsize = info, array.itemsize
         self._array = array
-
-    @property
-    def nbytes(self) -> int:
-        return self.count * self.info.dim * self._array.itemsize
 
     def read(self, rows: RowIndex) -> Tensor:
         if isinstance(rows, slice):
@@ -81,7 +77,7 @@ class ArraySource(FiniteSource):
         rows = np.asarray(rows, dtype=np.int64)
         if not len(rows):
             return
-        row_bytes = max(1, self.info.dim * self._array.itemsize)
+        row_bytes = max(1, self.info.dim * self.itemsize)
         gaps = np.diff(rows) > max(1, _BYTES_BRIDGED // row_bytes)
         pieces = np.diff(rows // max(1, _BYTES_AT_ONCE // row_bytes)) > 0
         yield from np.split(rows, np.flatnonzero(gaps | pieces) + 1)

@@ -69,13 +69,8 @@ class DecodedImages(FiniteSource):
     """Images behind a function that loads one by its position, as an array of the event shape."""
 
     def __init__(self, load: Callable[[int], np.ndarray], info: SourceInfo, itemsize: int) -> None:
-        self.info = info
+        self.info, self.itemsize = info, itemsize
         self._load = load
-        self._itemsize = itemsize
-
-    @property
-    def nbytes(self) -> int:
-        return self.count * self.info.dim * self._itemsize
 
     def read(self, rows: RowIndex) -> Tensor:
         positions = range(*rows.indices(self.count)) if isinstance(rows, slice) else [int(row) for row in rows]

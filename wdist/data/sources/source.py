@@ -63,6 +63,8 @@ class FiniteSource(ABC):
     """A known number of rows, read by position."""
 
     info: SourceInfo
+    itemsize: int
+    """Bytes of one value in memory."""
 
     @property
     def count(self) -> int:
@@ -70,9 +72,9 @@ class FiniteSource(ABC):
         return self.info.count
 
     @property
-    @abstractmethod
     def nbytes(self) -> int:
         """Bytes that all rows take in memory in their stored type."""
+        return self.count * self.info.dim * self.itemsize
 
     @abstractmethod
     def read(self, rows: RowIndex) -> Tensor:
@@ -149,13 +151,9 @@ class SelectedRows(FiniteSource):
 
     def __init__(self, source: FiniteSource, index: np.ndarray, *, notes: tuple[str, ...] = (), dropped: int = 0) -> None:
         self.info = replace(source.info, count=len(index), notes=source.info.notes + notes, dropped=source.info.dropped + dropped)
-        self.source = source
+        self.source, self.itemsize = source, source.itemsize
         self.index = index
         self._contiguous = len(index) > 0 and int(index[-1]) - int(index[0]) + 1 == len(index)
-
-    @property
-    def nbytes(self) -> int:
-        return self.source.nbytes // max(1, self.source.count) * self.count
 
     def read(self, rows: RowIndex) -> Tensor:
         if isinstance(rows, slice) and self._contiguous:
@@ -171,12 +169,8 @@ class ReorderedRows(FiniteSource):
     def __init__(self, source: FiniteSource, order: tuple[int, ...]) -> None:
         shape = source.info.event_shape
         self.info = replace(source.info, event_shape=tuple(shape[axis] for axis in order))
-        self.source = source
+        self.source, self.itemsize = source, source.itemsize
         self._order = order
-
-    @property
-    def nbytes(self) -> int:
-        return self.source.nbytes
 
     def read(self, rows: RowIndex) -> Tensor:
         return permuted(self.source.read(rows), self.source.info.event_shape, self._order)

@@ -23,8 +23,7 @@ from wdist.data.sources.arrays import open_values
 from wdist.data.standardisation import Standardisation
 from wdist.estimation.population_upper import population_upper_bound
 from wdist.lipschitz.cones import Cones
-from wdist.lipschitz.frozen_layer import FrozenLayer
-from wdist.lipschitz.frozen_layers import Affine
+from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
 from wdist.studies.bench.bench import Bench, BenchTable, Column, Conclusion, Conditions, Panel, Series, most_by_chance
 from wdist.studies.claim_check import Finding
 from wdist.training.observer import Stage

@@ -27,9 +27,9 @@ from wdist.critics.dense import DenseCritic
 from wdist.critics.groupsort_bjorck import RECIPE
 from wdist.critics.settings import CriticSettings
 from wdist.errors import UsageError
+from wdist.lipschitz.activations import group_sort_activation
 from wdist.lipschitz.bjorck import UnrolledBjorckLinear
 from wdist.lipschitz.constraints import CayleyLinear
-from wdist.lipschitz.activations import group_sort_activation
 from wdist.lipschitz.linalg.rounding import products_on
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear, UnconstrainedLinear
 from wdist.training.captured_step import training_step
