@@ -178,10 +178,7 @@ def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device)
 
 
 class Pool:
-    """All training samples if they fit into one batch; otherwise several large batches in turn, the oldest replaced regularly.
-
-    A batch holds ``size`` samples; ``prepare`` transforms them from the units of the source.
-    """
+    """All training samples if they fit into a batch of ``size``; otherwise several such batches in turn, the oldest replaced."""
 
     def __init__(self, measure: Measure, size: int, prepare: Callable[[Tensor], Tensor]) -> None:
         rows = measure.training_rows

@@ -44,11 +44,7 @@ class Pair:
 
 
 def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device, features: FeatureSpace | None = None) -> Pair:
-    """Opens and prepares both sides, each an address, a tensor, an array or an open source, and maps them to ``features``, if any.
-
-    Raises:
-        SourceError: one side cannot be read, or the two cannot be compared.
-    """
+    """Opens and prepares both sides, each an address, a tensor, an array or an open source, mapped to ``features``, if any."""
     (source_a, found_a), (source_b, found_b) = surveyed(a, access, seed=seed), surveyed(b, access, seed=seed)
     range_a, range_b = observed_range(source_a, found_a), observed_range(source_b, found_b)
     if features is None:

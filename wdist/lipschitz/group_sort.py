@@ -147,10 +147,7 @@ def sort_groups(z: Tensor, group_size: int) -> Tensor:
 
 
 def group_sort(z: Tensor, group_size: int) -> Tensor:
-    """GroupSort for training: :func:`sort_groups`, but faster; for small groups it rounds by a few units in the last place.
-
-    Pre-activations have shape (n, C), or (k, n, C) for critics side by side.
-    """
+    """GroupSort for training, shape (n, C) or (k, n, C): faster, but small groups round by a few units in the last place."""
     if group_size == z.shape[-1]:
         if z.device.type != "cpu":
             return z.sort(-1).values

@@ -29,12 +29,7 @@ _OVERSHOOT = 0.1
 
 
 def open_features(features: Any, access: Access = Access(), device: torch.device | str = "cpu") -> FeatureSpace | None:
-    """Opens the feature space that both sides are mapped to; a space that is already open, or None, is returned as it is.
-
-    Raises:
-        TrustRequired: it would run code and the user has not allowed that.
-        SourceError: there is no such function, network, layer or file of weights.
-    """
+    """Opens the feature space of both sides: TrustRequired if that runs code; an open space, or None, is returned as it is."""
     if features is None or isinstance(features, FeatureSpace):
         return features
     device = torch.device(device)

@@ -197,20 +197,15 @@ def open_torch_file(address: Address) -> StoredArray:
 def load_data(path: Path, name: str) -> Any:
     """Loads tensors and plain containers from a ``.pt`` file with ``torch.load(weights_only=True)``; nothing is executed."""
     try:
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-        except pickle.UnpicklingError as error:
-            if "Weights only load failed" not in str(error):
-                raise
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:  # torch passes on every error of its parsers
+        if isinstance(error, pickle.UnpicklingError) and "Weights only load failed" in str(error):
             found = re.search(r"GLOBAL ([\w.]+)", str(error))
             what = f"code ({found[1]})" if found else "more than tensors"
             raise SourceError(
                 f"{name} is a pickle with {what}, which could run anything when opened, so it was refused; "
                 f"save the tensors alone: torch.save(x, path) or safetensors"
             ) from None
-    except SourceError:
-        raise
-    except Exception as error:  # torch passes on every error of its parsers
         reason = first_line(error)[:200]
         raise SourceError(f"{name} is damaged, cut short, or not a file of torch.save ({reason}); save it again") from error
 

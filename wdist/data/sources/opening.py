@@ -42,11 +42,7 @@ MODEL_SUFFIXES = (".ts", ".pt2", ".onnx")
 def open_source(address: Any, access: Access = Access(), *, seed: int = 0) -> Source:
     """Opens an address (text or path), a tensor or an array; returns a source that is already open as it is.
 
-    Reads only what determines shape, type and number of samples; :func:`wdist.data.survey.survey` reads all rows.
-
-    Raises:
-        SourceError: nothing can be read there, or it does not hold samples.
-        TrustRequired: opening it would run code.
+    Reads only what determines shape, type and number of samples; TrustRequired if that would run code.
     """
     if isinstance(address, FiniteSource | EndlessSource):
         return address

@@ -82,20 +82,14 @@ def safe_scale(W: Tensor) -> Tensor:
 
 
 def bjorck(W: Tensor, *, order: int = 1, iterations: int = 15, beta: float = 0.5) -> Tensor:
-    r"""Moves every singular value of a matrix towards 1 by Björck iterations.
+    r"""Moves every singular value of a matrix towards 1 by Björck iterations of order + 1 matrix products each; differentiable.
 
     .. math:: W_{k+1} = W_k \Big(I + \tfrac12 Q_k + \dots + (-1)^p \tbinom{-1/2}{p} Q_k^p\Big), \qquad Q_k = I - W_k^\top W_k
 
-    At order 1 this is :math:`\tfrac32 W - \tfrac12 W W^\top W`; with another ``beta`` it is the Parseval update
-    :math:`(1 + \beta) W - \beta W W^\top W`. Converges to the polar factor if all singular values lie in (0, sqrt 3) at order 1 and
-    beta 1/2, and at every order if they lie in (0, sqrt 2); a zero one stays zero. The result is only nearly orthonormal:
-    :func:`wdist.lipschitz.linalg.norms.spectral_norm_bound` bounds its norm. Differentiable.
-
-    Arguments:
-        W: a matrix of shape (m, n), scaled beforehand, for example by :func:`safe_scale`.
-        order: p, the number of terms of the Taylor series of the polar decomposition.
-        iterations: number of iterations, order + 1 matrix products each.
-        beta: weight of the correction, only at order 1.
+    At order p = 1 this is :math:`\tfrac32 W - \tfrac12 W W^\top W`; with another ``beta`` it is the Parseval update :math:`(1 +
+    \beta) W - \beta W W^\top W`. Converges to the polar factor if all singular values lie in (0, sqrt 3) at order 1 and beta 1/2,
+    and at every order if they lie in (0, sqrt 2); a zero one stays zero. W is scaled beforehand, for example by :func:`safe_scale`.
+    The result is only nearly orthonormal: :func:`wdist.lipschitz.linalg.norms.spectral_norm_bound` bounds its norm.
 
     Raises:
         ValueError: the order is below 1, or beta is set at a higher order.
@@ -153,7 +147,7 @@ def _outer(W: Tensor, u: Tensor, k: int) -> Tensor:
 
 
 def retract_(W: Tensor, *, order: int = 1) -> Tensor:
-    r"""Retracts nearly orthonormal matrices to the manifold, in place, without waiting for the device.
+    r"""Retracts nearly orthonormal matrices, shape (m, n) or (k, m, n), to the manifold, in place, without waiting for the device.
 
     One Björck step squares the defect, but diverges when a singular value exceeds sqrt 5 (and reverses the direction above sqrt 3).
     So W is first divided by a guard: an upper bound on its spectral norm over a safe radius, if that exceeds 1. With E = G - I,
@@ -165,11 +159,8 @@ def retract_(W: Tensor, *, order: int = 1) -> Tensor:
     CPU, where reading a value is free, the squares are skipped if the plain form already shows that no guard is needed. Elsewhere
     products with a few random vectors estimate their norms at a tenth of the cost of a square; half of the bound would still do.
 
-    W is a matrix of shape (m, n) whose singular values are near 1, or several, shape (k, m, n).
-
-    Returns:
-        The root mean square over the singular values of the defect before the call, about twice their distance from 1: a scalar
-        tensor on the device of W, the largest of several matrices.
+    Returns the root mean square over the singular values of the defect before the call, about twice their distance from 1: a scalar
+    tensor on the device of W, the largest of several matrices.
     """
     E = _gram_less_identity(W)
     norm = torch.linalg.matrix_norm(E)
