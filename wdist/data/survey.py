@@ -84,7 +84,8 @@ def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSo
         note = f"{len(bad)} rows with NaN or infinity were left out"
         source = SelectedRows(source, keep, notes=(note,), dropped=len(bad))
     if source.count < MINIMUM_ROWS:
-        raise SourceError(f"{info.address} holds {_samples(source.count)}; give at least {MINIMUM_ROWS}")
+        samples = "sample" if source.count == 1 else "samples"
+        raise SourceError(f"{info.address} holds {source.count} usable {samples}; give at least {MINIMUM_ROWS}")
     stored = [(end - info.offset) / info.scale for end in (found.minimum, found.maximum) if end is not None]
     if info.dtype in ("int64", "uint64") and any(abs(end) >= 2**53 for end in stored):
         raise SourceError(
@@ -100,7 +101,3 @@ def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSo
                 f"as declared by stored=; correct stored= in the address"
             )
     return source
-
-
-def _samples(count: int) -> str:
-    return "1 usable sample" if count == 1 else f"{count} usable samples"

@@ -154,8 +154,7 @@ def _probed(network: Network, wanted: Latent | None, address: Address) -> tuple[
     assert failure is not None
     seems = "x".join(map(str, network.latent_shapes[0])) if network.latent_shapes else None
     hint = f" (the network seems to take {seems})" if seems else ""
-    reason = f"{type(failure).__name__}: {first_line(failure)}"
-    failed = f"{address}: the network failed on latents {candidates[0]} ({reason})"
+    failed = f"{address}: the network failed on latents {candidates[0]} ({type(failure).__name__}: {first_line(failure)})"
     raise SourceError(f"{failed}; correct its latent=kind:size{hint}") from failure
 
 

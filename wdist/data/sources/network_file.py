@@ -269,7 +269,9 @@ def _built(address: Address, arguments: Mapping[str, str]) -> nn.Module:
     try:
         module = make(**{name: literal(value) for name, value in arguments.items()})
     except TypeError as error:
-        known = _parameters(make)
+        known: list[str] = []
+        with contextlib.suppress(TypeError, ValueError):  # some callables do not say what they take
+            known = list(inspect.signature(make).parameters)
         unknown = [name for name in arguments if known and name not in known]
         way_out = suggestion(unknown[0], known, "it takes") if unknown else "give its arguments in the address, as in &hidden=128"
         raise SourceError(f"{address}: {factory} cannot be called with these options ({first_line(error)}); {way_out}") from error
@@ -280,13 +282,6 @@ def _built(address: Address, arguments: Mapping[str, str]) -> nn.Module:
             f"{address}: {factory} returned a {type(module).__name__}; name a class or function that makes a torch.nn.Module"
         )
     return module
-
-
-def _parameters(make: Any) -> list[str]:
-    try:
-        return list(inspect.signature(make).parameters)
-    except (TypeError, ValueError):
-        return []
 
 
 def _by(shape: tuple[int, ...]) -> str:
