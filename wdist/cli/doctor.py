@@ -89,7 +89,7 @@ def _torch_checks() -> list[Check]:
 
 def _torchvision_check() -> Check:
     try:
-        from wdist.data.sources.torchvision_import import import_torchvision
+        from wdist.data.sources.torchvision_dataset import import_torchvision
 
         import_torchvision()
     except Exception as error:
