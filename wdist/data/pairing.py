@@ -1,5 +1,6 @@
 """Pairs of comparable sources: opened, surveyed, checked, split and standardised."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,16 +44,34 @@ class Pair:
         self.b.close()
 
 
-def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device, features: FeatureSpace | None = None) -> Pair:
-    """Opens and prepares both sides, each an address, a tensor, an array or an open source, mapped to ``features``, if any."""
-    (source_a, found_a), (source_b, found_b) = surveyed(a, access, seed=seed), surveyed(b, access, seed=seed)
+def open_pair(
+    a: Any,
+    b: Any,
+    *,
+    access: Access,
+    seed: int,
+    device: torch.device,
+    features: FeatureSpace | None = None,
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> Pair:
+    """Opens and prepares both sides, each an address, a tensor, an array or an open source, mapped to ``features``, if any.
+
+    ``progress`` is told the fraction of the passes over both sides that is done.
+    """
+    passes = 2 if features is None else 4
+
+    def part(number: int) -> Callable[[float], None]:
+        return lambda fraction: progress((number + fraction) / passes)
+
+    source_a, found_a = surveyed(a, access, seed=seed, progress=part(0))
+    source_b, found_b = surveyed(b, access, seed=seed, progress=part(1))
     range_a, range_b = observed_range(source_a, found_a), observed_range(source_b, found_b)
     if features is None:
         warnings = check_comparable(source_a, source_b, range_a, range_b)
     else:
         warnings = check_scales(source_a, source_b, range_a, range_b)
-        source_a, found_a = _mapped(source_a, found_a, range_a, features, access)
-        source_b, found_b = _mapped(source_b, found_b, range_b, features, access)
+        source_a, found_a = _mapped(source_a, found_a, range_a, features, access, part(2))
+        source_b, found_b = _mapped(source_b, found_b, range_b, features, access, part(3))
         check_one_space(source_a, source_b)
     measure_a = make_measure(source_a, side=0, seed=seed, device=device, digest=found_a.digest if found_a else None)
     try:
@@ -74,12 +93,14 @@ def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device
     return pair
 
 
-def surveyed(address: Any, access: Access, *, seed: int = 0) -> tuple[Source, Survey | None]:
+def surveyed(
+    address: Any, access: Access, *, seed: int = 0, progress: Callable[[float], None] = lambda fraction: None
+) -> tuple[Source, Survey | None]:
     """An open source of rows from which a distance can be computed, and the survey of its rows; no survey if they are drawn."""
     source = open_source(address, access, seed=seed)
     if not isinstance(source, FiniteSource):
         return source, None
-    found = survey(source)
+    found = survey(source, progress)
     if found.minimum is not None and found.maximum is not None and max(-found.minimum, found.maximum) > _LARGEST:
         raise SourceError(
             f"{source.info.address} ranges from {found.minimum:g} to {found.maximum:g}, too far for differences in float64; "
@@ -96,10 +117,15 @@ def surveyed(address: Any, access: Access, *, seed: int = 0) -> tuple[Source, Su
 
 
 def _mapped(
-    source: Source, found: Survey | None, ends: Ends | None, features: FeatureSpace, access: Access
+    source: Source,
+    found: Survey | None,
+    ends: Ends | None,
+    features: FeatureSpace,
+    access: Access,
+    progress: Callable[[float], None],
 ) -> tuple[Source, Survey | None]:
     mapped = features.of(source, ends)
-    return (source, found) if mapped is source else surveyed(mapped, access)
+    return (source, found) if mapped is source else surveyed(mapped, access, progress=progress)
 
 
 def observed_range(source: Source, found: Survey | None) -> Ends | None:

@@ -1,6 +1,7 @@
 """Survey of all rows in one pass: rows that are not finite, the range of values, and a digest that identifies the data."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,8 +34,8 @@ class Survey:
     """SHA-256 of type, event shape and all stored values, in hexadecimal."""
 
 
-def survey(source: FiniteSource) -> Survey:
-    """Reads a source once, in slabs."""
+def survey(source: FiniteSource, progress: Callable[[float], None] = lambda fraction: None) -> Survey:
+    """Reads a source once, in slabs; ``progress`` is told which fraction has been read."""
     info = source.info
     digest: hashlib._Hash | None = None
     nonfinite: list[np.ndarray] = []
@@ -45,6 +46,7 @@ def survey(source: FiniteSource) -> Survey:
         if digest is None:
             digest = hashlib.sha256(f"{type_name(rows.dtype)} {tuple(info.event_shape)}\n".encode())
         digest.update(little_endian_bytes(rows))
+        progress((start + len(rows)) / source.count)
         if rows.is_floating_point():
             finite = torch.isfinite(rows).all(dim=1)
             if not finite.all():
