@@ -119,6 +119,6 @@ def train(
 
 def _report(checkpoint: Checkpoint) -> None:
     from wdist.cli.console import notes_console
-    from wdist.report.terminal.gan import line
+    from wdist.report.terminal.facts import line
 
     notes_console().print(line(checkpoint), soft_wrap=True)

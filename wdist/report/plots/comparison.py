@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from wdist.report.comparison_sentences import place
 from wdist.report.numbers import level
 from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, drawable, file_content
-from wdist.report.sentences import METRICS
+from wdist.report.sentences import METRICS, place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from wdist.report.comparison_sentences import place, sentences, verdict
 from wdist.report.numbers import at_most, compact, duration, lower_bound, nearest
+from wdist.report.sentences import comparison_sentences, place, proved_order
 from wdist.report.terminal.estimate import facts_grid, source_line
-from wdist.report.terminal.style import ACCENT
-from wdist.report.terminal.tables import Column, FittedTable
+from wdist.report.terminal.tables import ACCENT, Column, FittedTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +24,7 @@ _NAME_WIDTH = 26
 
 def rendered_comparison(comparison: Comparison) -> RenderableType:
     """The whole result."""
-    heading = Text(f"{verdict(comparison)}.", style="bold")
+    heading = Text(f"{proved_order(comparison)}.", style="bold")
     if comparison.interrupted:
         heading.append(" (interrupted)", style="yellow")
     sources = facts_grid()
@@ -36,7 +35,7 @@ def rendered_comparison(comparison: Comparison) -> RenderableType:
     for entry in comparison.ranking:
         sources.add_row(Text(entry.name), source_line(entry.source))
     parts: list[RenderableType] = [heading, Text(""), _intervals(comparison), Text("")]
-    parts += [Text(sentence) for sentence in sentences(comparison)]
+    parts += [Text(sentence) for sentence in comparison_sentences(comparison)]
     parts += [Text(""), _origins(comparison), Text(""), sources, Text("")]
     return Group(*parts, *(Text(line, style="dim") for line in _circumstances(comparison)))
 

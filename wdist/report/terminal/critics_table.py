@@ -8,8 +8,7 @@ from rich.console import Group
 from rich.text import Text
 
 from wdist.report.numbers import at_least, certificate, compact, lower_bound, nearest, short_duration
-from wdist.report.terminal.style import ACCENT
-from wdist.report.terminal.tables import Column, FittedTable, LengthBars
+from wdist.report.terminal.tables import ACCENT, Column, FittedTable, LengthBars
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from rich.text import Text
 from wdist.report.numbers import at_most, counted, duration, level, lower_bound, nearest, percentage, shape
 from wdist.report.sentences import DIGITS, METHODS, METRICS, held_out, units, verdict
 from wdist.report.terminal.critics_table import critics_table, tried_table
-from wdist.report.terminal.style import ACCENT
+from wdist.report.terminal.tables import ACCENT
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
-from wdist.report.gate_limits import NAMES, marks
 from wdist.report.numbers import at_most, level, lower_bound
+from wdist.report.sentences import ESTIMANDS, marks
 from wdist.report.terminal import estimate
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class _Scale:
         self._reach = _BEYOND * max([*numbers, *([] if interval.upper is None else [interval.upper])]) or 1.0
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        labels = [f"proved, {NAMES[self._result.on]}", *(label for label, _, _ in self._marks)]
+        labels = [f"proved, {ESTIMANDS[self._result.on]}", *(label for label, _, _ in self._marks)]
         values = [_ends(self._result.interval), *(shown for _, _, shown in self._marks)]
         width = options.max_width - max(map(len, labels)) - max(map(len, values)) - 4
         grid = Table.grid(padding=(0, 2))

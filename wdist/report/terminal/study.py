@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from wdist.report.numbers import at_least, at_most, counted, duration, nearest, percentage, short_duration
-from wdist.report.terminal.style import plain_table
+from wdist.report.terminal.tables import plain_table
 from wdist.studies.study import PAPER, Column, ReproducedNumber, StudyTable
 
 if TYPE_CHECKING:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from rich import box
 from rich.bar import Bar
 from rich.measure import Measurement
+from rich.table import Table
 from rich.text import Text
-
-from wdist.report.terminal.style import plain_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-    from rich.table import Table
 
+ACCENT = "bold cyan"
+"""Style of the numbers to look at first."""
 _NARROWED = (24, 18)
 """Largest widths of columns that fold, before the last columns go."""
+
+
+def plain_table(padding: int = 1) -> Table:
+    """An empty table with a rule under its headers and ``padding`` columns between its cells."""
+    return Table(box=box.SIMPLE_HEAD, padding=(0, padding, 0, 0), pad_edge=False, show_edge=False, header_style="dim")
 
 
 class Column:
