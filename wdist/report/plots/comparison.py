@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wdist.report.numbers import level
-from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, drawable, file_content
+from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, drawable, figure_file, tidy
 from wdist.report.sentences import METRICS, place
 
 if TYPE_CHECKING:
@@ -20,16 +20,6 @@ if TYPE_CHECKING:
 _NAME = 34
 """Most characters of a name; the middle of a longer one is left out."""
 _SAMPLES = OTHERS[0]
-
-
-def comparison_bytes(comparison: Comparison, *, suffix: str) -> bytes:
-    """The figure as a file's content.
-
-    Arguments:
-        comparison: what is drawn.
-        suffix: ``.png``, ``.svg`` or ``.pdf``.
-    """
-    return file_content(lambda: draw_comparison(comparison), suffix=suffix)
 
 
 def draw_comparison(comparison: Comparison) -> Figure:
@@ -52,12 +42,12 @@ def draw_comparison(comparison: Comparison) -> Figure:
     space = "" if comparison.features is None else f", features {drawable(comparison.features.spec)}"
     metric = METRICS.get(comparison.metric, comparison.metric)
     axes.set_xlabel(f"$W_1$ from {_short(comparison.reference.address, 60)} ({metric}{space})", loc="left")
-    axes.grid(axis="x", color=FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0)
-    axes.spines["left"].set_visible(False)
+    tidy(axes, grid="x")
     _explain(figure, comparison)
     return figure
+
+
+comparison_bytes = figure_file(draw_comparison)
 
 
 def _draw_entry(axes: Axes, entry: Entry, height: int, *, reach: float, ranked: bool) -> None:

@@ -9,12 +9,11 @@ from matplotlib.figure import Figure
 
 from wdist.comparison.witnesses import image_axes
 from wdist.report.numbers import nearest
-from wdist.report.plots.figure import INK, MUTED, drawable, file_content
+from wdist.report.plots.figure import INK, MUTED, drawable, figure_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -28,51 +27,46 @@ _GUTTER = 0.08
 """Between two images, as a share of their width."""
 
 
-def contact_sheet_bytes(comparison: Comparison, *, suffix: str) -> bytes | None:
-    """The sheet as a file's content; None if the comparison has no witnesses.
+def draw_contact_sheet(comparison: Comparison) -> Figure | None:
+    """Two strips for each source, the nearest on top: samples of the reference, and below them samples of the source.
 
-    Arguments:
-        comparison: of images.
-        suffix: ``.png``, ``.svg`` or ``.pdf``.
+    None if the comparison has no witnesses.
     """
-    if not any(entry.witnesses for entry in comparison.ranking):
-        return None
-    return file_content(lambda: draw_contact_sheet(comparison), suffix=suffix)
-
-
-def draw_contact_sheet(comparison: Comparison) -> Figure:
-    """Two strips for each source, the nearest on top: samples of the reference, and below them samples of the source."""
     strips = list(_strips(comparison))
-    images = [strip.mosaic for strip in strips]
-    height, width = images[0].shape[:2]
+    if not strips:
+        return None
+    height, width = strips[0][1].shape[:2]
     inches = (_WIDTH - 0.2) * height / width
     figure = Figure(figsize=(_WIDTH, len(strips) * (inches + 0.3) + 0.75), layout="constrained")
     figure.suptitle(
         "Samples with the most extreme potentials (up to a constant), the most extreme first", fontsize=11, x=0.02, ha="left"
     )
     low, high = _brightness(comparison)
-    for axes, strip in zip(figure.subplots(len(strips), 1, squeeze=False).flat, strips, strict=True):
-        _draw(axes, strip, low=low, high=high)
+    for axes, (title, images, colour) in zip(figure.subplots(len(strips), 1, squeeze=False).flat, strips, strict=True):
+        shades = np.clip((images - low) / (high - low), 0.0, 1.0)
+        axes.imshow(np.where(np.isnan(shades), 1.0, shades), interpolation="nearest")
+        axes.set_title(title, fontsize=8.5, loc="left", color=colour, pad=3)
+        axes.set_axis_off()
     return figure
 
 
-class _Strip:
-    """Images in a row, and what they are."""
-
-    def __init__(self, words: str, images: Tensor, potentials: tuple[float, ...], *, first: bool) -> None:
-        self.words, self.first = words, first
-        self.mosaic = mosaic(images, PER_STRIP)
-        self.range = f"{nearest(potentials[0], 3)} to {nearest(potentials[-1], 3)}" if potentials else "none"
+contact_sheet_bytes = figure_file(draw_contact_sheet)
 
 
-def _strips(comparison: Comparison) -> Iterator[_Strip]:
+def _strips(comparison: Comparison) -> Iterator[tuple[str, NDArray[np.float64], str]]:
+    """Title, images in a row, and colour of the title."""
     for entry in comparison.ranking:
         found = entry.witnesses
-        if found is None:
-            continue
-        words = f"reference, against {entry.name}: highest potentials"
-        yield _Strip(words, found.reference, found.reference_potentials, first=True)
-        yield _Strip(f"{entry.name}: lowest potentials", found.source, found.source_potentials, first=False)
+        if found is not None:
+            words = f"reference, against {entry.name}: highest potentials"
+            yield _titled(words, found.reference_potentials), mosaic(found.reference, PER_STRIP), INK
+            words = f"{entry.name}: lowest potentials"
+            yield _titled(words, found.source_potentials), mosaic(found.source, PER_STRIP), MUTED
+
+
+def _titled(words: str, potentials: tuple[float, ...]) -> str:
+    span = f"{nearest(potentials[0], 3)} to {nearest(potentials[-1], 3)}" if potentials else "none"
+    return f"{drawable(words)}, {span}"
 
 
 def mosaic(images: Tensor, columns: int) -> NDArray[np.float64]:
@@ -107,10 +101,3 @@ def _brightness(comparison: Comparison) -> tuple[float, float]:
     shown = [entry.witnesses.reference for entry in comparison.ranking if entry.witnesses]
     low, high = min(float(side.min()) for side in shown), max(float(side.max()) for side in shown)
     return low, high if high > low else low + 1
-
-
-def _draw(axes: Axes, strip: _Strip, *, low: float, high: float) -> None:
-    shades = np.clip((strip.mosaic - low) / (high - low), 0.0, 1.0)
-    axes.imshow(np.where(np.isnan(shades), 1.0, shades), interpolation="nearest")
-    axes.set_title(f"{drawable(strip.words)}, {strip.range}", fontsize=8.5, loc="left", color=INK if strip.first else MUTED, pad=3)
-    axes.set_axis_off()

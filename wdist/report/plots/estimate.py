@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from wdist.report.numbers import at_most, level, lower_bound, nearest
-from wdist.report.plots.critic_bars import CriticBars, TriedCritics
-from wdist.report.plots.figure import file_content
-from wdist.report.plots.learning_curves import LearningCurves
+from wdist.report.plots.critics import CriticBars, LearningCurves, TriedCritics
+from wdist.report.plots.figure import figure_file
 from wdist.report.plots.potentials import Functions, Surfaces
 
 if TYPE_CHECKING:
@@ -17,16 +16,6 @@ if TYPE_CHECKING:
 
     from wdist.estimation.result import Estimate
     from wdist.report.plots.figure import Part
-
-
-def figure_bytes(estimate: Estimate, *, suffix: str) -> bytes:
-    """The figure as a file's content.
-
-    Arguments:
-        estimate: what is drawn.
-        suffix: ``.png``, ``.svg`` or ``.pdf``.
-    """
-    return file_content(lambda: draw(estimate), suffix=suffix)
 
 
 def draw(estimate: Estimate) -> Figure:
@@ -49,6 +38,9 @@ def draw(estimate: Estimate) -> Figure:
     for part, area in zip(parts, areas, strict=True):
         part.draw_in(area)
     return figure
+
+
+figure_bytes = figure_file(draw)
 
 
 def _headline(estimate: Estimate) -> str:

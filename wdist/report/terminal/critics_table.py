@@ -21,89 +21,37 @@ if TYPE_CHECKING:
 def critics_table(estimate: Estimate) -> RenderableType:
     """The critics, best first: in one table, or in two where there is more to say of each."""
     critics = sorted(estimate.critics, key=lambda critic: critic.samples.lower, reverse=True)
-    columns = _CriticColumns(critics, of=estimate)
+    main = [critic is estimate.critic for critic in critics]
+    reach = max([*(critic.samples.lower for critic in critics), 0.0, estimate.samples.upper or 0.0])
+    bars = LengthBars([max(critic.samples.lower, 0.0) for critic in critics], reach=reach, accented=main)
+    lowers = [_spread(lower_bound(each.samples.lower), each.repeats and each.repeats.lower_deviation) for each in critics]
+    values = [_spread(nearest(each.population.estimate), each.repeats and each.repeats.estimate_deviation) for each in critics]
+    samples = Column("samples\n>=", lowers, _styled(ACCENT, main))
+    estimates = Column("held-out\nestimate", values)
+    populations = Column("popul.\n>=", [lower_bound(each.population.lower) for each in critics])
+    effort = (
+        Column("K\n<=", [certificate(each.lipschitz_bound) for each in critics]),
+        Column("\nsteps", [str(each.steps) for each in critics]),
+        Column("\ntime", [short_duration(each.seconds) for each in critics]),
+        Column("para-\nmeters", [compact(each.parameters) for each in critics]),
+    )
+
+    def named(header: str) -> Column:
+        return Column(header, [each.name for each in critics], _styled("bold", main), most=40)
+
     if not estimate.detailed:
-        return FittedTable(
-            columns.names("\ncritic"),
-            columns.lowers,
-            columns.estimates,
-            columns.populations,
-            columns.K,
-            *columns.effort,
-            bars=columns.bars,
-        )
+        return FittedTable(named("\ncritic"), samples, estimates, populations, *effort, bars=bars)
+    validity = Column("valid\n", ["yes" if each.bound_by_construction else "over K" for each in critics], left=True)
+    training = Column("training\nvalue", [nearest(each.training_value) for each in critics])
     parts: list[RenderableType] = [
-        FittedTable(
-            columns.names("what it proves\n(best first)"), columns.lowers, columns.populations, columns.validity, bars=columns.bars
-        ),
+        FittedTable(named("what it proves\n(best first)"), samples, populations, validity, bars=bars),
         Text(""),
-        FittedTable(columns.names("\nhow it was trained"), columns.training_values, columns.estimates, columns.K, *columns.effort),
+        FittedTable(named("\nhow it was trained"), training, estimates, *effort),
     ]
     free = [each for each in critics if not each.bound_by_construction]
     if free:
         parts += [Text(""), _free_critics_table(free)]
     return Group(*parts)
-
-
-class _CriticColumns:
-    """Columns of a table of critics; the main one stands out.
-
-    Arguments:
-        critics: in the order of their rows.
-        of: the estimate that they belong to.
-    """
-
-    def __init__(self, critics: Sequence[CriticResult], *, of: Estimate) -> None:
-        self._critics, self._estimate = critics, of
-        self._main = [critic is of.critic for critic in critics]
-
-    def names(self, header: str) -> Column:
-        return Column(header, [each.name for each in self._critics], ["bold" if main else "" for main in self._main], most=40)
-
-    @property
-    def lowers(self) -> Column:
-        cells = [
-            _spread(lower_bound(each.samples.lower), None if each.repeats is None else each.repeats.lower_deviation)
-            for each in self._critics
-        ]
-        return Column("samples\n>=", cells, [ACCENT if main else "" for main in self._main])
-
-    @property
-    def populations(self) -> Column:
-        return Column("popul.\n>=", [lower_bound(each.population.lower) for each in self._critics])
-
-    @property
-    def estimates(self) -> Column:
-        cells = [
-            _spread(nearest(each.population.estimate), None if each.repeats is None else each.repeats.estimate_deviation)
-            for each in self._critics
-        ]
-        return Column("held-out\nestimate", cells)
-
-    @property
-    def training_values(self) -> Column:
-        return Column("training\nvalue", [nearest(each.training_value) for each in self._critics])
-
-    @property
-    def validity(self) -> Column:
-        return Column("valid\n", ["yes" if each.bound_by_construction else "over K" for each in self._critics], left=True)
-
-    @property
-    def K(self) -> Column:
-        return Column("K\n<=", [certificate(each.lipschitz_bound) for each in self._critics])
-
-    @property
-    def effort(self) -> tuple[Column, ...]:
-        return (
-            Column("\nsteps", [str(each.steps) for each in self._critics]),
-            Column("\ntime", [short_duration(each.seconds) for each in self._critics]),
-            Column("para-\nmeters", [compact(each.parameters) for each in self._critics]),
-        )
-
-    @property
-    def bars(self) -> LengthBars:
-        bounds = [max(each.samples.lower, 0.0) for each in self._critics]
-        return LengthBars(bounds, reach=max([*bounds, self._estimate.samples.upper or 0.0]), accented=self._main)
 
 
 def tried_table(critic: CriticResult) -> RenderableType:
@@ -112,10 +60,8 @@ def tried_table(critic: CriticResult) -> RenderableType:
     chosen = [attempt.chosen for attempt in tried]
     values = [max(attempt.validation, 0.0) for attempt in tried]
     return FittedTable(
-        Column(
-            "tried, and chosen\nby validation", [each.name for each in tried], ["bold" if each else "" for each in chosen], most=40
-        ),
-        Column("validation\nvalue", [nearest(each.validation) for each in tried], [ACCENT if each else "" for each in chosen]),
+        Column("tried, and chosen\nby validation", [each.name for each in tried], _styled("bold", chosen), most=40),
+        Column("validation\nvalue", [nearest(each.validation) for each in tried], _styled(ACCENT, chosen)),
         Column("\n", ["chosen" if each else "" for each in chosen], left=True),
         Column("\nsteps", [str(each.steps) for each in tried]),
         Column("\ntime", [short_duration(each.seconds) for each in tried]),
@@ -136,3 +82,7 @@ def _free_critics_table(critics: list[CriticResult]) -> RenderableType:
 
 def _spread(value: str, deviation: float | None) -> str:
     return value if deviation is None else f"{value} ±{nearest(deviation, 2)}"
+
+
+def _styled(style: str, accented: Sequence[bool]) -> list[str]:
+    return [style if each else "" for each in accented]
