@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
@@ -65,8 +64,6 @@ Trust: TypeAlias = Annotated[
     option(_SOURCES, "", "Run code that comes with a source: factories, functions, TorchScript, torch.export, ONNX.", "--trust"),
 ]
 Json: TypeAlias = Annotated[bool, option(OUTPUT, "", "Print one JSON document instead of text (wdist schema).", "--json")]
-Output: TypeAlias = Annotated[Path | None, option(OUTPUT, "FILE", "Also write the JSON document to FILE.", "-o", "--output")]
-Plot: TypeAlias = Annotated[Path | None, option(OUTPUT, "FILE", "Draw the result: .png, .svg or .pdf.")]
 Quiet: TypeAlias = Annotated[bool, option(OUTPUT, "", "Show no progress or notes, only warnings and errors.", "--quiet", "-q")]
 Debug: TypeAlias = Annotated[bool, option(OUTPUT, "", "Show the traceback when something fails.", "--debug")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -55,8 +55,8 @@ class Format:
         return "-o" if self.option == "--output" else self.option
 
 
-_JSON = {"option": "--output", "help": "Also write the JSON document to FILE.", "what": "result"}
-_MARKDOWN = {"option": "--markdown", "what": "Markdown"}
+_JSON: dict[str, Any] = {"option": "--output", "help": "Also write the JSON document to FILE.", "what": "result"}
+_MARKDOWN: dict[str, Any] = {"option": "--markdown", "what": "Markdown"}
 _PLOT: dict[str, Any] = {"takes": "suffix", "option": "--plot", "what": "figure", "suffixes": PLOT_SUFFIXES}
 _ENDINGS = ".png, .svg or .pdf"
 
@@ -241,8 +241,9 @@ class Outputs:
 
         failures: list[WdistError | OSError] = []
         known = {"command": self.command, **given}
-        writers = [partial(self._write, each, path) for each, path in self.files.items()]
-        for deliver in (self._print, *writers):
+        deliveries: list[Callable[..., None]] = [self._print]
+        deliveries += [partial(self._write, each, path) for each, path in self.files.items()]
+        for deliver in deliveries:
             try:
                 deliver(result, known)
             except (WdistError, OSError) as failure:
@@ -288,8 +289,6 @@ def _rendered(format: Format, result: Any, known: Mapping[str, Any]) -> Any:
 
 def _is_the_file_of(address: str, file: Path) -> bool:
     """Tells if an address, without its options and the name of a part, is that very file."""
-    candidate = address.partition("?")[0]
-    for path in (candidate, candidate.rpartition(":")[0]):
-        if path and os.path.exists(path) and file.exists() and os.path.samefile(path, file):
-            return True
-    return False
+    path = address.partition("?")[0]
+    candidates = [each for each in (path, path.rpartition(":")[0]) if each and os.path.exists(each)]
+    return file.exists() and any(os.path.samefile(each, file) for each in candidates)

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from wdist.report.numbers import at_most, compact, duration, lower_bound, nearest
 from wdist.report.sentences import comparison_sentences, place, proved_order
-from wdist.report.terminal.estimate import facts_grid, source_line
-from wdist.report.terminal.tables import ACCENT, Column, FittedTable
+from wdist.report.terminal.estimate import source_line
+from wdist.report.terminal.tables import ACCENT, Column, FittedTable, facts_grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,8 +27,7 @@ def rendered_comparison(comparison: Comparison) -> RenderableType:
     heading = Text(f"{proved_order(comparison)}.", style="bold")
     if comparison.interrupted:
         heading.append(" (interrupted)", style="yellow")
-    sources = facts_grid()
-    sources.columns[0].no_wrap, sources.columns[0].overflow, sources.columns[0].max_width = False, "fold", _NAME_WIDTH
+    sources = facts_grid(most=_NAME_WIDTH)
     sources.add_row("reference", source_line(comparison.reference))
     if comparison.features is not None:
         sources.add_row("features", Text(comparison.features.what))
@@ -66,12 +65,7 @@ def _intervals(comparison: Comparison) -> RenderableType:
 
 
 class _IntervalBars:
-    """Intervals on one scale from 0.
-
-    Arguments:
-        intervals: lower end, estimate and upper end of each row.
-        ranked: for each row, if it is no noise floor.
-    """
+    """Intervals (lower end, estimate and upper end) on one scale from 0; muted where they are not ranked."""
 
     after, narrowest, widest = 4, 12, 60
 
@@ -93,13 +87,7 @@ class _IntervalBars:
 
 
 def interval_bar(lower: float, estimate: float, upper: float | None, *, reach: float, width: int, ascii_only: bool = False) -> str:
-    """An interval as characters with its estimate marked; without an upper end it runs to the edge.
-
-    Arguments:
-        lower, estimate, upper: only the estimate may be negative; None for no upper end.
-        reach: the value at the right end.
-        width: characters.
-    """
+    """An interval as characters with its estimate marked, on a scale up to ``reach``, to which it runs without an upper end."""
     line, dot, arrow = ("=", "o", ">") if ascii_only else ("━", "●", "▶")
 
     def at(value: float) -> int:

@@ -24,8 +24,13 @@ def critics_table(estimate: Estimate) -> RenderableType:
     main = [critic is estimate.critic for critic in critics]
     reach = max([*(critic.samples.lower for critic in critics), 0.0, estimate.samples.upper or 0.0])
     bars = LengthBars([max(critic.samples.lower, 0.0) for critic in critics], reach=reach, accented=main)
-    lowers = [_spread(lower_bound(each.samples.lower), each.repeats and each.repeats.lower_deviation) for each in critics]
-    values = [_spread(nearest(each.population.estimate), each.repeats and each.repeats.estimate_deviation) for each in critics]
+    lowers = [
+        _spread(lower_bound(each.samples.lower), None if each.repeats is None else each.repeats.lower_deviation) for each in critics
+    ]
+    values = [
+        _spread(nearest(each.population.estimate), None if each.repeats is None else each.repeats.estimate_deviation)
+        for each in critics
+    ]
     samples = Column("samples\n>=", lowers, _styled(ACCENT, main))
     estimates = Column("held-out\nestimate", values)
     populations = Column("popul.\n>=", [lower_bound(each.population.lower) for each in critics])

@@ -6,13 +6,12 @@ from decimal import ROUND_FLOOR
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from wdist.report.numbers import at_most, counted, duration, level, lower_bound, nearest, percentage, shape
 from wdist.report.sentences import DIGITS, METHODS, METRICS, held_out, units, verdict
 from wdist.report.terminal.critics_table import critics_table, tried_table
-from wdist.report.terminal.tables import ACCENT
+from wdist.report.terminal.tables import ACCENT, facts_grid
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -55,14 +54,6 @@ def intervals(estimate: Estimate) -> RenderableType:
         rows.add_row("gap", Text.assemble((asked, "dim"), ("reached", "green") if estimate.closed else ("not reached", "yellow")))
     if estimate.truth is not None:
         rows.add_row("truth", _truth_line(estimate))
-    return rows
-
-
-def facts_grid() -> Table:
-    """An empty table of named facts."""
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="dim", no_wrap=True)
-    rows.add_column(overflow="fold")
     return rows
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wdist.report.numbers import at_least, certificate, counted, duration, lower_bound, nearest, shape
-from wdist.report.terminal.tables import plain_table
+from wdist.report.terminal.tables import facts_grid, plain_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,9 +25,7 @@ _DIGITS = 10
 
 def rendered_facts(facts: Any) -> RenderableType:
     """The fields of a dataclass, a line each, in their order; fields without a value are left out."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_grid()
     for fact in fields(facts):
         value = getattr(facts, fact.name)
         if value is not None and value != ():

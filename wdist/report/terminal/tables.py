@@ -26,16 +26,16 @@ def plain_table(padding: int = 1) -> Table:
     return Table(box=box.SIMPLE_HEAD, padding=(0, padding, 0, 0), pad_edge=False, show_edge=False, header_style="dim")
 
 
-class Column:
-    """Header and cells of a table, top to bottom.
+def facts_grid(*, most: int | None = None) -> Table:
+    """An empty table of named facts, the names folded at a width of ``most``."""
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", no_wrap=most is None, overflow="fold", max_width=most)
+    rows.add_column(overflow="fold")
+    return rows
 
-    Arguments:
-        header: of one or two lines.
-        cells: texts, or plain words.
-        styles: of the cells.
-        left: aligns the cells on the left.
-        most: largest width; longer cells are folded.
-    """
+
+class Column:
+    """Header and cells of a table, top to bottom; cells wider than ``most`` are folded."""
 
     def __init__(
         self,
@@ -75,13 +75,7 @@ class Bars(Protocol):
 
 
 class LengthBars:
-    """Bars whose lengths are values.
-
-    Arguments:
-        values: not negative.
-        reach: the value of a full bar.
-        accented: for each bar, if it is the one to look at.
-    """
+    """Bars whose lengths are values, full at ``reach``; the accented ones stand out."""
 
     after, narrowest, widest = 1, 6, 32
 
@@ -104,10 +98,7 @@ class LengthBars:
 class FittedTable:
     """A table that fits its terminal: without room for bars, padding goes, then folding columns narrow, then the last columns go.
 
-    Arguments:
-        columns: the first is folded where even two columns are too wide.
-        bars: optional.
-        padding: columns between cells.
+    The first column is folded where even two are too wide.
     """
 
     def __init__(self, *columns: Column, bars: Bars | None = None, padding: int = 1) -> None:
