@@ -45,13 +45,10 @@ def expanded(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def _fields_as_options(group: Any) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return [
-        inspect.Parameter(
-            each.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if each.default is MISSING else each.default,
-            annotation=hints[each.name],
-        )
-        for each in fields(group)
-    ]
+    """Options of a dataclass, each declared in the annotation of a field or in its metadata."""
+    hints, options = get_type_hints(group, include_extras=True), []
+    for each in fields(group):
+        default = inspect.Parameter.empty if each.default is MISSING else each.default
+        hint = Annotated[hints[each.name], each.metadata["option"]] if each.metadata else hints[each.name]
+        options.append(inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint))
+    return options

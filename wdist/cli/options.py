@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, TypeAlias
 
 import typer
@@ -22,6 +22,11 @@ OUTPUT = "Output"
 def option(panel: str, metavar: str, help: str, *names: str, **more: Any) -> Any:
     """Declares an option in a panel of the help; a flag has no ``metavar``."""
     return typer.Option(*names, metavar=metavar, rich_help_panel=panel, help=help, **more)
+
+
+def flag(panel: str, metavar: str, help: str, *names: str, default: Any = None, **more: Any) -> Any:
+    """Declares a field of a group of options in the same way."""
+    return field(default=default, metadata={"option": option(panel, metavar, help, *names, **more)})
 
 
 AddressA: TypeAlias = Annotated[
@@ -72,9 +77,9 @@ Debug: TypeAlias = Annotated[bool, option(OUTPUT, "", "Show the traceback when s
 class SourceOptions:
     """Permissions for opening a source."""
 
-    drop_nonfinite: Annotated[
-        bool, option(_SOURCES, "", "Drop rows with NaN or infinity instead of refusing them.", "--drop-nonfinite")
-    ] = False
+    drop_nonfinite: bool = flag(
+        _SOURCES, "", "Drop rows with NaN or infinity instead of refusing them.", "--drop-nonfinite", default=False
+    )
     download: Download = False
     trust: Trust = False
 
@@ -87,68 +92,48 @@ class SourceOptions:
 class EstimateFlags:
     """Options of every estimate, as the command line shows them; the library validates them."""
 
-    steps: Annotated[
-        int | None, option(_TRAINING, "N", "Training steps of the whole command. Default: chosen from the data.", min=1)
-    ] = None
-    budget: Annotated[str | None, option(_TRAINING, "TIME", "Time for the whole command, transport included: 45s, 2m, 1h.")] = None
+    steps: int | None = flag(_TRAINING, "N", "Training steps of the whole command. Default: chosen from the data.", min=1)
+    budget: str | None = flag(_TRAINING, "TIME", "Time for the whole command, transport included: 45s, 2m, 1h.")
     seed: Seed = 0
     device: Device = "auto"
-    batch_size: Annotated[int | None, option(_TRAINING, "N", "Samples of each side in one step.")] = None
-    optimizer: Annotated[str | None, option(_TRAINING, "NAME", f"One of {', '.join(OPTIMIZERS)}.")] = None
-    learning_rate: Annotated[
-        float | None, option(_TRAINING, "X", "Learning rate of the weights, in the units of the optimizer.")
-    ] = None
-    schedule: Annotated[str | None, option(_TRAINING, "NAME", f"Decay of the learning rate: {', '.join(SCHEDULES)}.")] = None
-    width: Annotated[int | None, option(_CRITIC, "N", "Units of each hidden layer.")] = None
-    depth: Annotated[int | None, option(_CRITIC, "N", "Number of linear layers, including the last.")] = None
-    activation: Annotated[
-        str | None,
-        option(
-            _CRITIC,
-            "NAME",
-            "Activation between the layers: group-sort, maxmin, full-sort, relu, leaky-relu:0.1, abs, maxout, "
-            "householder, tanh, sigmoid or identity.",
-        ),
-    ] = None
-    group_size: Annotated[int | None, option(_CRITIC, "N", "Units sorted together: 2 is MaxMin, the full width is FullSort.")] = (
-        None
+    batch_size: int | None = flag(_TRAINING, "N", "Samples of each side in one step.")
+    optimizer: str | None = flag(_TRAINING, "NAME", f"One of {', '.join(OPTIMIZERS)}.")
+    learning_rate: float | None = flag(_TRAINING, "X", "Learning rate of the weights, in the units of the optimizer.")
+    schedule: str | None = flag(_TRAINING, "NAME", f"Decay of the learning rate: {', '.join(SCHEDULES)}.")
+    width: int | None = flag(_CRITIC, "N", "Units of each hidden layer.")
+    depth: int | None = flag(_CRITIC, "N", "Number of linear layers, including the last.")
+    activation: str | None = flag(
+        _CRITIC,
+        "NAME",
+        "Activation between the layers: group-sort, maxmin, full-sort, relu, leaky-relu:0.1, abs, maxout, "
+        "householder, tanh, sigmoid or identity.",
     )
-    constraint: Annotated[
-        str | None,
-        option(
-            _CRITIC, "NAME", "Constraint on the weights: bjorck, bjorck-unrolled, spectral, parseval, linf, cayley, clip or none."
-        ),
-    ] = None
-    bjorck_order: Annotated[int | None, option(_CRITIC, "N", "Order of the Björck iterations, 1 to 4.")] = None
-    bjorck_iterations: Annotated[int | None, option(_CRITIC, "N", "Number of Björck iterations, where they are unrolled.")] = None
-    beta: Annotated[
-        float | None, option(_CRITIC, "X", "Step size of first-order Björck iterations or of Parseval's retraction, up to 1.")
-    ] = None
-    centres: Annotated[int | None, option(_CRITIC, "N", "Number of cones of a cone critic.")] = None
-    lipschitz: Annotated[float | None, option(_CRITIC, "K", "Lipschitz constant of the critic; bounds are divided by it.")] = None
-    metric: Annotated[str, option(_RESULT, "NAME", "Ground metric: l2 (Euclidean), l1 or linf (largest difference).")] = "l2"
-    critic: Annotated[
-        str,
-        option(
-            _RESULT,
-            "NAME",
-            "Critic that provides the population bounds: auto (the best of several kinds on a validation split), "
-            "groupsort-bjorck, cones, c-transform, mean-difference, ...",
-        ),
-    ] = "auto"
-    confidence: Annotated[float, option(_RESULT, "P", "Joint confidence of the population bounds, at least 0.5 and below 1.")] = (
-        0.95
+    group_size: int | None = flag(_CRITIC, "N", "Units sorted together: 2 is MaxMin, the full width is FullSort.")
+    constraint: str | None = flag(
+        _CRITIC, "NAME", "Constraint on the weights: bjorck, bjorck-unrolled, spectral, parseval, linf, cayley, clip or none."
     )
-    ci: Annotated[
-        str,
-        option(
-            _RESULT,
-            "METHOD",
-            "Confidence bound: welch (asymptotic), empirical-bernstein or betting (both for bounded data and any "
-            "number of samples), or auto: betting where the range of the data is known, else welch.",
-            "--ci",
-        ),
-    ] = "auto"
+    bjorck_order: int | None = flag(_CRITIC, "N", "Order of the Björck iterations, 1 to 4.")
+    bjorck_iterations: int | None = flag(_CRITIC, "N", "Number of Björck iterations, where they are unrolled.")
+    beta: float | None = flag(_CRITIC, "X", "Step size of first-order Björck iterations or of Parseval's retraction, up to 1.")
+    centres: int | None = flag(_CRITIC, "N", "Number of cones of a cone critic.")
+    lipschitz: float | None = flag(_CRITIC, "K", "Lipschitz constant of the critic; bounds are divided by it.")
+    metric: str = flag(_RESULT, "NAME", "Ground metric: l2 (Euclidean), l1 or linf (largest difference).", default="l2")
+    critic: str = flag(
+        _RESULT,
+        "NAME",
+        "Critic that provides the population bounds: auto (the best of several kinds on a validation split), "
+        "groupsort-bjorck, cones, c-transform, mean-difference, ...",
+        default="auto",
+    )
+    confidence: float = flag(_RESULT, "P", "Joint confidence of the population bounds, at least 0.5 and below 1.", default=0.95)
+    ci: str = flag(
+        _RESULT,
+        "METHOD",
+        "Confidence bound: welch (asymptotic), empirical-bernstein or betting (both for bounded data and any "
+        "number of samples), or auto: betting where the range of the data is known, else welch.",
+        "--ci",
+        default="auto",
+    )
     features: Features = None
 
     def validated(self, access: Access = Access(), **more: Any) -> EstimateOptions:
@@ -181,32 +166,24 @@ Critics: TypeAlias = Annotated[str | None, _CRITICS]
 class ComparedCritics(EstimateFlags):
     """Options of an estimate that shows several critics and seeds."""
 
-    steps: Annotated[
-        int | None,
-        option(
-            _TRAINING,
-            "N",
-            "Steps of the whole command: two thirds train the main critic, the rest the baselines. Default: chosen from the data.",
-            min=1,
-        ),
-    ] = None
-    budget: Annotated[
-        str | None, option(_TRAINING, "TIME", "Time for the whole command, baselines and transport included: 45s, 2m, 1h.")
-    ] = None
-    repeats: Annotated[
-        int, option(_TRAINING, "R", "Train each critic with R seeds, from --seed on, on one split, and show the spread.", min=1)
-    ] = 1
+    steps: int | None = flag(
+        _TRAINING,
+        "N",
+        "Steps of the whole command: two thirds train the main critic, the rest the baselines. Default: chosen from the data.",
+        min=1,
+    )
+    budget: str | None = flag(_TRAINING, "TIME", "Time for the whole command, baselines and transport included: 45s, 2m, 1h.")
+    repeats: int = flag(
+        _TRAINING, "R", "Train each critic with R seeds, from --seed on, on one split, and show the spread.", min=1, default=1
+    )
     critics: Critics = None
-    baselines: Annotated[
-        str, option(_RESULT, "WHICH", "Critics shown beside the main one: none, default, all, or names with commas.")
-    ] = "default"
-    tol: Annotated[
-        float | None,
-        option(
-            _RESULT,
-            "X",
-            "Close the gap between the bounds for the two sample sets to this share of the upper one, such as 0.02; "
-            "exit status 4 if that fails.",
-            "--tol",
-        ),
-    ] = None
+    baselines: str = flag(
+        _RESULT, "WHICH", "Critics shown beside the main one: none, default, all, or names with commas.", default="default"
+    )
+    tol: float | None = flag(
+        _RESULT,
+        "X",
+        "Close the gap between the bounds for the two sample sets to this share of the upper one, such as 0.02; "
+        "exit status 4 if that fails.",
+        "--tol",
+    )
