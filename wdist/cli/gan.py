@@ -57,11 +57,7 @@ class GanFlags:
     trust: opt.Trust = False
 
     def train(self, folder: Path, observer: Callable[[Checkpoint], None]) -> GanResult:
-        """Calls the library.
-
-        Raises:
-            UsageError: there are no images to train on, or the budget is not a length of time.
-        """
+        """Calls the library."""
         from wdist.data.access import Access
         from wdist.gan.settings import GanSettings
         from wdist.gan.training import train_gan

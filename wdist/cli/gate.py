@@ -48,11 +48,7 @@ class RuleOptions:
     )
 
     def limits(self) -> GateLimits:
-        """The limits of the library.
-
-        Raises:
-            UsageError: there is no limit, a number is out of its range, or two limits exclude each other.
-        """
+        """The limits of the library, which refuses those that make no sense together."""
         from wdist.gates.rules import GateLimits
 
         on: Any = self.on

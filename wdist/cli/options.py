@@ -40,11 +40,7 @@ _LARGEST_SEED = 2**53 - 1
 
 
 def check_seed(seed: int | None) -> int | None:
-    """Refuses a seed that random generators cannot take.
-
-    Raises:
-        UsageError: it is too large.
-    """
+    """Refuses a seed that random generators cannot take."""
     if seed is not None and seed > _LARGEST_SEED:
         raise UsageError(f"--seed {seed} is too large; give a whole number of at most {_LARGEST_SEED}")
     return seed
@@ -137,15 +133,7 @@ class EstimateFlags:
     features: Features = None
 
     def validated(self, access: Access = Access(), **more: Any) -> EstimateOptions:
-        """The options of the library.
-
-        Arguments:
-            access: permissions for the sources.
-            more: options that the command decides.
-
-        Raises:
-            UsageError: a value lies outside its range, or two options exclude each other.
-        """
+        """The options of the library, with those that the command decides; raises UsageError."""
         settings = CriticSettings(**{each.name: getattr(self, each.name) for each in fields(CriticSettings)})
         own = {each.name: getattr(self, each.name) for each in fields(self)}
         words = {name: value for name, value in own.items() if not hasattr(settings, name)}
@@ -154,12 +142,14 @@ class EstimateFlags:
         return EstimateOptions.validated(settings=settings, access=access, **{**words, **more})
 
 
-_CRITICS = option(
-    _RESULT,
-    "WHICH",
-    "Compare these critics on one split; the one that proves most provides the bounds: default, all, or names with commas.",
-)
-Critics: TypeAlias = Annotated[str | None, _CRITICS]
+Critics: TypeAlias = Annotated[
+    str | None,
+    option(
+        _RESULT,
+        "WHICH",
+        "Compare these critics on one split; the one that proves most provides the bounds: default, all, or names with commas.",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)

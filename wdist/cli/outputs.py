@@ -132,13 +132,7 @@ FORMATS = (
 
 
 class OutputOptions:
-    """Options for the outputs of a command: those of all formats that its results have.
-
-    Arguments:
-        command: as in the table of formats.
-        choice: also offers ``--format``, which chooses what is printed.
-        files: also offers the options that name files.
-    """
+    """Options for the outputs of a command: ``--format`` for a ``choice`` of what is printed, and those that name ``files``."""
 
     def __init__(self, command: str, *, choice: bool = False, files: bool = True) -> None:
         self._command, self._choice = command, choice
@@ -163,11 +157,7 @@ class OutputOptions:
         ]
 
     def made(self, *, json: bool, debug: bool, quiet: bool, format: str = "text", **paths: Path | None) -> Outputs:
-        """The outputs that the user asked for; ``debug`` is read where errors are caught.
-
-        Raises:
-            UsageError: the format is unknown, or two formats are to be printed.
-        """
+        """The outputs that the user asked for; ``debug`` is read where errors are caught."""
         del debug
         if format not in self._printed:
             near = get_close_matches(format, self._printed, n=1)
@@ -192,14 +182,7 @@ class Outputs:
     quiet: bool = False
 
     def check(self, *, inputs: Iterable[str] = ()) -> None:
-        """Makes sure before the work that every file can be written, that no two are the same, and that no input is overwritten.
-
-        Arguments:
-            inputs: addresses and files that are read.
-
-        Raises:
-            OutputError: one sentence for the first file that cannot be written.
-        """
+        """Makes sure before the work that every file can be written, that no two are the same, and that no input is overwritten."""
         named = [each for each in FORMATS if self.command in each.commands.split()]
         for each, path in self.files.items():
             other = next((form for form in named if path.suffix.lower() in form.suffixes), None)
@@ -225,17 +208,10 @@ class Outputs:
         return display_on(notes_console(), quiet=self.quiet)
 
     def deliver(self, result: Any, *, warnings: Iterable[str] = (), notes: Iterable[str] = (), **given: Any) -> None:
-        """Prints a result, then writes all files, whatever fails; then says what the user should know.
+        """Prints a result, then writes all files; then shows warnings and, unless the user wants quiet, notes.
 
-        Arguments:
-            result: of the command.
-            warnings: printed on stderr even when the user wants quiet.
-            notes: printed on stderr otherwise.
-            given: what renderers take besides the result.
-
-        Raises:
-            OutputError: some file could not be written; everything else was.
-            BrokenPipeError: the reader of stdout went away; the files were written.
+        Whatever fails, the rest is done first: then OutputError says which file could not be written, and BrokenPipeError that the
+        reader of stdout went away. Renderers also take what is ``given``.
         """
         from wdist.cli.console import note, warn
 

@@ -73,12 +73,7 @@ class Form:
 
 
 class Forms:
-    """Forms that refer to each other; the first of a class is its usual one.
-
-    Arguments:
-        forms: with distinct names.
-        everywhere: keys that are the same in every form that has them.
-    """
+    """Forms that refer to each other; the first of a class is its usual one, and some keys are the same ``everywhere``."""
 
     def __init__(self, *forms: Form, everywhere: Mapping[str, Key]) -> None:
         self._named = {form.name: form for form in forms}
@@ -87,13 +82,7 @@ class Forms:
         self._models: dict[str, type[BaseModel]] = {}
 
     def document(self, result: Any, name: str, **given: Any) -> dict[str, Any]:
-        """Writes a result as plain values.
-
-        Arguments:
-            result: of the class that the form is for.
-            name: that of the form.
-            given: values of keys that the result does not know.
-        """
+        """Writes a result in the form of that name as plain values; ``given`` are values that it does not know."""
         form = self._named[name]
         document = {} if form.base is None else self.document(form.base_of(result), form.base)
         for key in form.names:
@@ -145,11 +134,7 @@ class _Attribute(NamedTuple):
 
 @cache
 def _attributes(path: str) -> dict[str, _Attribute]:
-    """Fields and properties of a class by name, inherited ones first; the class itself stands under the empty name.
-
-    Arguments:
-        path: ``package.module:Class``.
-    """
+    """Fields and properties of ``package.module:Class`` by name, inherited ones first; the class has the empty name."""
     module, _, name = path.partition(":")
     classes = {each.name: each for each in _parsed(module).body if isinstance(each, ast.ClassDef)}
     assert name in classes, f"{module} has no class {name}; the table of documents names another place"
@@ -199,12 +184,7 @@ def _all_fields(value: Any) -> dict[str, Any]:
 
 
 def plain(value: Any, written: Callable[[Any], dict[str, Any]] = _all_fields) -> Any:
-    """The same as dictionaries, lists, texts and finite numbers; null in the place of what is not finite.
-
-    Arguments:
-        value: of a document.
-        written: writes a dataclass.
-    """
+    """Dictionaries, lists, texts and finite numbers, null in the place of others; ``written`` writes dataclasses."""
     match value:
         case dict():
             return {key: plain(part, written) for key, part in value.items()}

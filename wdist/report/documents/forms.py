@@ -294,12 +294,7 @@ FORMS = Forms(
         },
         forms={"findings": "CheckDocument"},
     ),
-    Form(
-        "NumberDocument",
-        f"{_STUDY}:ReproducedNumber",
-        "row column ours paper difference unit",
-        nullable="ours difference",
-    ),
+    Form("NumberDocument", f"{_STUDY}:ReproducedNumber", "row column ours paper difference unit", nullable="ours difference"),
     Form("SeriesDocument", "wdist.studies.panels:Series", "name x y"),
     Form(
         "PanelDocument",
@@ -365,13 +360,7 @@ COMMANDS = tuple(PUBLISHED)
 
 
 def document(result: Any, command: str, **given: Any) -> dict[str, Any]:
-    """The document of a result, as plain values; with all fields of the result where the command has no published form.
-
-    Arguments:
-        result: of the library function behind the command.
-        command: one of :data:`COMMANDS`, or the name of another command.
-        given: values that the result does not know.
-    """
+    """The document of a result, as plain values; with all fields of the result where the command has no published form."""
     if command not in PUBLISHED:
         return {"schema_version": SCHEMA_VERSION, "command": command, **plain(result)}
     return FORMS.document(result, PUBLISHED[command], **given)
@@ -383,10 +372,10 @@ def document_text(result: Any, *, command: str, **given: Any) -> str:
 
 
 def model(command: str) -> type[BaseModel]:
-    """Pydantic model that validates the documents of a command, one of :data:`COMMANDS`."""
+    """Pydantic model that validates the documents of one of :data:`COMMANDS`."""
     return FORMS.model(PUBLISHED[command])
 
 
 def schema(command: str = "estimate") -> str:
-    """JSON schema of the documents of a command, one of :data:`COMMANDS`, as indented JSON."""
+    """JSON schema of the documents of one of :data:`COMMANDS`, as indented JSON."""
     return text(model(command).model_json_schema(mode="serialization"))

@@ -109,12 +109,7 @@ def github_outputs(result: GateResult) -> str:
 
 
 def junit(result: GateResult, *, accept_inconclusive: bool = False) -> str:
-    """A test report with one case for each rule; an undecided rule is an error, or skipped where that is accepted.
-
-    Arguments:
-        result: the verdict.
-        accept_inconclusive: counts an undecided rule as skipped instead of as an error.
-    """
+    """A test report with one case for each rule; an undecided rule is an error, or skipped where that is accepted."""
     estimate, answers = result.estimate, [judged.verdict.answer.value for judged in result.judged]
     counts = {
         "tests": len(answers),

@@ -70,15 +70,7 @@ def _titled(words: str, potentials: tuple[float, ...]) -> str:
 
 
 def mosaic(images: Tensor, columns: int) -> NDArray[np.float64]:
-    """Images in a row, white where there are none.
-
-    Arguments:
-        images: shape (k, \\*event shape), gray or RGB, k <= ``columns``.
-        columns: how many fit in the row.
-
-    Returns:
-        Shape (h, w, 3), NaN in the gutters.
-    """
+    """At most ``columns`` gray or RGB images, shape (k, \\*event shape), in a row of shape (h, w, 3), NaN where there are none."""
     order = image_axes(tuple(images.shape[1:]))
     assert order is not None, "only images are asked for"
     arrays = images.permute(0, *(axis + 1 for axis in order)).numpy()
