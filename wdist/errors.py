@@ -41,12 +41,6 @@ class DeviceError(WdistError):
     """A requested device that is not available."""
 
 
-class VerificationFailed(WdistError):
-    """A saved critic, a sample or a claimed number that does not agree with the others."""
-
-    exit_status = ExitStatus.NOT_CERTIFIED
-
-
 class TrainingDiverged(WdistError):
     """Training produced values that are not finite before any bound was proved."""
 

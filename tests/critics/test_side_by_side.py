@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.trials import SMALL, TRAINED, network
-from wdist.critics.side_by_side import fits_side_by_side, side_by_side
+from wdist.critics.networks import fits_side_by_side, side_by_side
 from wdist.training.optimizers import make_optimizers
 from wdist.training.step import TrainingStep
 

@@ -12,11 +12,11 @@ from wdist.bounds.dual import dual_value
 from wdist.critics.settings import CriticSettings
 from wdist.data.sources.pairs import cones, sphere
 from wdist.errors import TrainingDiverged
-from wdist.estimation.agenda import Agenda
 from wdist.estimation.evaluation import evaluate_rows
 from wdist.estimation.model_selection import select_critics
 from wdist.estimation.options import EstimateOptions
 from wdist.estimation.requested import requested_critics
+from wdist.estimation.run import Agenda
 from wdist.ground_metric import L2, METRICS
 from wdist.training.budget import Budget
 from wdist.training.catalogue import automatic

@@ -60,5 +60,5 @@ def test_a_critic_that_is_put_together_is_not_compared_with_complete_ones(part):
 
 def test_options_are_made_without_torch():
     """The command line refuses a wrong option at once."""
-    code = "import sys; from wdist.estimation.options import EstimateOptions; EstimateOptions.validated(); sys.exit('torch' in sys.modules)"
+    code = "import sys; from wdist.estimation.options import EstimateOptions as E; E.validated(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -18,8 +18,7 @@ from wdist.training.catalogue import CATALOGUE
 from wdist.training.loop import VALIDATIONS, TrainingOutcome, TrainingRun, train
 from wdist.training.observer import Progress, Silent
 from wdist.training.optimizers import make_optimizers
-from wdist.training.readback import Readback
-from wdist.training.step import TrainingStep
+from wdist.training.step import Readback, TrainingStep
 
 
 class Recorder:

@@ -7,8 +7,7 @@ from tests.trials import network
 from wdist.critics.settings import CriticSettings
 from wdist.lipschitz.linalg.orthonormalise import orthonormality_defect
 from wdist.training.optimizers import make_optimizers
-from wdist.training.readback import Readback
-from wdist.training.step import Cadence, TrainingStep
+from wdist.training.step import Cadence, Readback, TrainingStep
 
 SMALL = CriticSettings(width=16, depth=3, group_size=4)
 

@@ -1,12 +1,13 @@
 r"""The c-transform of dual variables: on the samples that they were solved for, it attains W1.
 
-Exact transport between samples x_i and y_j has dual variables with :math:`u_i + v_j \le d(x_i, y_j)` whose means add up to W1. Either
-side extends to all points (McShane),
+Exact transport between samples x_i and y_j has dual variables with :math:`u_i + v_j \le d(x_i, y_j)` whose means add up to W1.
+Either side extends to all points (McShane),
 
 .. math:: f(x) = \min_j \bigl( d(x, y_j) - v_j \bigr) \qquad \text{or} \qquad f(x) = \max_i \bigl( u_i - d(x, x_i) \bigr),
 
-which is 1-Lipschitz for any variables, with f(x_i) >= u_i and f(y_j) <= -v_j where they are feasible: the dual value on these samples is
-W1. The first form is the largest extension and the second the smallest. On other samples both lose, the more so in more dimensions.
+which is 1-Lipschitz for any variables, with f(x_i) >= u_i and f(y_j) <= -v_j where they are feasible: the dual value on these
+samples is W1. The first form is the largest extension and the second the smallest. On other samples both lose, the more so in more
+dimensions.
 
 References:
     Kantorovich & Rubinstein (1958), On a space of completely additive functions.

@@ -53,7 +53,8 @@ class ConeCritic(Critic):
         return lambda x: self.metric.pairwise(x, self.centres)
 
     def _euclidean(self) -> Callable[[Tensor], Tensor]:
-        """Distances by the expanded square, in one product: near a centre they err by 1e-4 of the spread, but only training sees them."""
+        """Distances by the expanded square, in one product: near a centre they err by 1e-4 of the spread, but only training sees
+        them."""
         squares = self.centres.square().sum(1, keepdim=True)
         weights = torch.cat([-2 * self.centres, squares, torch.ones_like(squares)], 1).mT
 

@@ -2,8 +2,8 @@ r"""Max-sliced W1: the direction along which the two sets lie farthest apart, an
 
 .. math:: W_1(P, Q) \ge \max_{\|w\|_q = 1} W_1(w^\top x, w^\top y)
 
-since a projection of dual norm 1 never stretches a distance. Subgradient ascent on the training samples, from several starts, finds the
-direction. On a line the potential is known: its slope at t is the sign of :math:`F_Q(t) - F_P(t)`.
+since a projection of dual norm 1 never stretches a distance. Subgradient ascent on the training samples, from several starts, finds
+the direction. On a line the potential is known: its slope at t is the sign of :math:`F_Q(t) - F_P(t)`.
 
 References:
     Deshpande et al. (2019), Max-sliced Wasserstein distance and its use for GANs, arXiv:1904.05877.

@@ -33,7 +33,8 @@ def find_critics(
 ) -> FoundCritics:
     """Fits, selects and evaluates critics, or as many as there was time for before an interruption.
 
-    The first seed runs alone, so that its digits do not depend on the number of repeats; the others run side by side where they can.
+    The first seed runs alone, so that its digits do not depend on the number of repeats; the others run side by side where they
+    can.
 
     Arguments:
         requested: the main critic first.

@@ -46,12 +46,13 @@ def estimate(
 
     A critic f with a proved Lipschitz constant K is trained to make E_A f - E_B f large; by Kantorovich-Rubinstein duality that
     difference over K is a lower bound for W1, however the training went. For the two sample sets the critic is evaluated on all
-    samples, and the bound is certain; for the populations it is evaluated on held-out samples, and the bound holds at ``confidence``.
-    The upper bound for the sample sets is the cost of an explicit coupling; if that is optimal, its dual variables give a critic that
-    closes the gap from below. The upper bound for the populations follows from couplings of independent blocks.
+    samples, and the bound is certain; for the populations it is evaluated on held-out samples, and the bound holds at
+    ``confidence``. The upper bound for the sample sets is the cost of an explicit coupling; if that is optimal, its dual variables
+    give a critic that closes the gap from below. The upper bound for the populations follows from couplings of independent blocks.
 
     Arguments:
-        a, b: two addresses (``a.h5``, ``synthetic:gaussian?dim=10``), tensors, arrays or open sources; the first axis counts samples.
+        a, b: two addresses (``a.h5``, ``synthetic:gaussian?dim=10``), tensors, arrays or open sources; the first axis counts
+            samples.
         observer: is told about progress.
         truth: the known W1 between the populations, shown beside the bounds.
         arguments: options by name, see :class:`~wdist.estimation.options.EstimateOptions`; ``steps=`` may stand for a budget.
@@ -210,8 +211,8 @@ def _few_held_out(pair: Pair, errors: ErrorBudget) -> Iterator[str]:
     for name, measure in (("A", pair.a), ("B", pair.b)):
         if errors.method == "welch" and measure.held_out.count < ENOUGH_HELD_OUT:
             yield (
-                f"only {measure.held_out.count} samples of {name} were held out; the bound for the populations relies on the normal "
-                f"approximation of their mean and may be wrong more often than stated; give more samples"
+                f"only {measure.held_out.count} samples of {name} were held out; the bound for the populations relies on the "
+                f"normal approximation of their mean and may be wrong more often than stated; give more samples"
             )
 
 

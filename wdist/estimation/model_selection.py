@@ -16,10 +16,10 @@ from wdist.data.memory import give_back_memory
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows
 from wdist.errors import WdistError
-from wdist.estimation.agenda import Agenda
 from wdist.estimation.evaluation import evaluate_rows, training_sample
 from wdist.estimation.requested import RequestedCritic
 from wdist.estimation.result import Attempt
+from wdist.estimation.run import Agenda
 from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.linalg.rounding import best_up_to_rounding
 from wdist.training.budget import Budget
@@ -55,9 +55,9 @@ def select_critics(
 ) -> list[Selection | WdistError | None]:
     """Fits a requested critic for each job, and chooses where there is a choice.
 
-    Steps are divided among the kinds that are trained. Of a length of time, each kind first takes a small part, and the best one the
-    rest; nothing is lost, because the first runs stay candidates. Where samples are few and dimensions many, a closed form beats every
-    network on the validation split, and is then chosen.
+    Steps are divided among the kinds that are trained. Of a length of time, each kind first takes a small part, and the best one
+    the rest; nothing is lost, because the first runs stay candidates. Where samples are few and dimensions many, a closed form
+    beats every network on the validation split, and is then chosen.
 
     Arguments:
         requested: one specification, or several to choose from.

@@ -36,8 +36,8 @@ from wdist.transport.coupling import Coupling, Effort
 from wdist.transport.samples import affordable, upper_bound
 
 _FLAT, _BLOCKS_FLAT, _BLOCKS = 3, 8, 4
-"""For Student's t: 8 blocks up to 3 dimensions, 4 beyond. More blocks have a smaller quantile but a larger bias, which grows with the
-dimension."""
+"""For Student's t: 8 blocks up to 3 dimensions, 4 beyond. More blocks have a smaller quantile but a larger bias, the more so in
+many dimensions."""
 _LEAST_SAMPLES = 2
 """Samples of each side in a block."""
 _MOST_BOUNDED_BLOCKS = 400

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-import torch
-
 from wdist.critics.settings import CriticSettings
 from wdist.data.pairing import Pair
 from wdist.errors import UsageError
@@ -13,7 +11,6 @@ from wdist.ground_metric import GroundMetric, ground_metric
 from wdist.training.budget import Budget
 from wdist.training.catalogue import CATALOGUE, automatic, default_critics, main_network, named
 from wdist.training.kind import CriticKind, CriticSpec, DataShape
-from wdist.training.networks import NetworkKind
 
 _ASSEMBLING = ("activation", "constraint", "group_size", "bjorck_order", "bjorck_iterations", "beta")
 """Settings that describe a network: whoever gives one wants that network."""
@@ -120,8 +117,7 @@ def _check_buildable(settings: CriticSettings, requested: Sequence[RequestedCrit
     if settings == CriticSettings():
         return  # settings that follow from the data fit
     for spec in (spec for each in requested for spec in each.specs):
-        if isinstance(spec.kind, NetworkKind):
-            spec.kind.build(spec, shape, torch.Generator().manual_seed(0))
+        spec.kind.check(spec, shape)
 
 
 def budgets(requested: Sequence[RequestedCritic], options: EstimateOptions, *, seconds: float | None) -> list[Budget | None]:

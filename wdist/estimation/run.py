@@ -1,4 +1,4 @@
-"""One estimate under way: its options resolved for this machine, its clock, its agenda, and its interruption."""
+"""One estimate under way: its options resolved for this machine, its agenda, and its interruption."""
 
 import time
 from dataclasses import dataclass
@@ -8,15 +8,58 @@ import torch
 from wdist.data.features.opening import open_features
 from wdist.data.features.space import FeatureSpace
 from wdist.environment import choose_device
-from wdist.estimation.agenda import Agenda
 from wdist.estimation.options import EstimateOptions
 from wdist.estimation.transport_bounds import POPULATION_SECONDS, TRANSPORT_SECONDS
 from wdist.ground_metric import GroundMetric, ground_metric
 from wdist.interruption import Interruption
-from wdist.training.observer import Observer, Silent
+from wdist.training.observer import CriticFinished, CriticStarted, Observer, Silent, Stage
 
 _TRANSPORT_SHARE, _CLOSING_SHARE, _POPULATION_SHARE = 1 / 4, 1 / 2, 1 / 6
-"""Shares of a length of time for transport between the samples (the second if a gap is to be closed), and between blocks of them."""
+"""Shares of a length of time for transport between the samples (the second if a gap is to be closed), and between blocks of
+them."""
+
+
+class Agenda:
+    """Announces stages and critics to an observer, with the time left.
+
+    Arguments:
+        observer: is told of each.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+        self._pending = 0.0
+        self._critics = 0
+        self._position = 0
+
+    def plan(self, seconds: float, *, critics: int = 0) -> None:
+        """Adds work that is to come."""
+        self._pending += seconds
+        self._critics += critics
+
+    def stage(self, what: str, expected: float | None = None) -> None:
+        """Announces a stage; ``expected`` seconds of it were planned."""
+        self._pending = max(0.0, self._pending - (expected or 0.0))
+        self.observer.notify(Stage(what=what, expected=expected, after=self._pending))
+
+    def critic(self, name: str, budget: str, expected: float) -> None:
+        """Announces a critic."""
+        self._position += 1
+        self._pending = max(0.0, self._pending - expected)
+        self.observer.notify(
+            CriticStarted(
+                critic=name,
+                position=self._position,
+                critics=max(self._critics, self._position),
+                budget=budget,
+                expected=expected,
+                after=self._pending,
+            )
+        )
+
+    def found(self, name: str, *, steps: int, seconds: float, best: float | None, interrupted: bool) -> None:
+        """Announces that a critic is found."""
+        self.observer.notify(CriticFinished(critic=name, steps=steps, seconds=seconds, best=best, interrupted=interrupted))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

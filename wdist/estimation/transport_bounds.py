@@ -27,7 +27,8 @@ POPULATION_SECONDS = 10.0
 _COPIES = 3
 """Copies of all samples in float64: gathered, standardised, and as centres."""
 _LARGE, _BESIDE = 1 << 30, 24
-"""From so many bytes of samples in memory on, block couplings may hold one 24th of that in addition; below, a quarter of the memory."""
+"""From so many bytes of samples in memory on, block couplings may hold one 24th of that in addition; below, a quarter of the
+memory."""
 SHORT_OF_MEMORY = (
     "other processes hold most of the memory, so the run planned with less of it than usual; all bounds hold, but their digits may "
     "differ from those of a run with more free memory"
@@ -97,7 +98,8 @@ def transport_bounds(pair: Pair, metric: GroundMetric, *, seed: int, seconds: fl
 
 
 def _closing_critic(pair: Pair, coupling: Coupling, metric: GroundMetric) -> FrozenCritic | None:
-    """The critic whose dual value on all samples is the cost of the optimal coupling; None where its dual variables are not known."""
+    """The critic whose dual value on all samples is the cost of the optimal coupling; None where its dual variables are not
+    known."""
     standardisation = pair.standardisation.to(torch.device("cpu"))
     numbers = (pair.a.everything.count + pair.b.everything.count) * pair.a.info.dim
     if coupling.potentials is not None and _COPIES * 8 * numbers <= planned_memory():

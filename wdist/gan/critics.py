@@ -20,9 +20,8 @@ from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError
 from wdist.gan.settings import CRITICS, GanSettings
 from wdist.lipschitz.convolution import ImageShape
-from wdist.training.catalogue import CATALOGUE
+from wdist.training.catalogue import network
 from wdist.training.kind import DataShape
-from wdist.training.networks import NetworkKind
 from wdist.training.optimizers import Adam, Optimizer, make_optimizers
 
 _CLIP = 0.01
@@ -120,11 +119,9 @@ def make_critic(settings: GanSettings, event_shape: tuple[int, ...], device: tor
 
 def _certified(settings: GanSettings, event_shape: tuple[int, ...], generator: torch.Generator) -> Critic:
     """Builds MaxMin activations between orthonormal layers, as in appendix H.3."""
-    kind = CATALOGUE["groupsort-conv" if settings.critic == "groupsort-conv" else "groupsort-bjorck"]
-    assert isinstance(kind, NetworkKind)
+    kind = network("groupsort-conv" if settings.critic == "groupsort-conv" else "groupsort-bjorck")
     width = -(-settings.critic_width // 2) * 2  # pairs are sorted
     dim = int(torch.Size(event_shape).numel())
     shape = DataShape(event_shape=event_shape, dim=dim, participation=float(dim), samples=None)
     spec = kind.resolve(CriticSettings(activation="maxmin", width=width), shape)
-    assert isinstance(spec.kind, NetworkKind)
-    return spec.kind.build(spec, shape, generator)
+    return kind.assembled(spec.settings).build(spec, shape, generator)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from wdist.critics.critic import Critic
-from wdist.critics.side_by_side import side_by_side
+from wdist.critics.networks import side_by_side
 from wdist.lipschitz.linalg.rounding import products_on
 from wdist.training.optimizers import Adam, Optimizing, make_optimizers, schedule
 from wdist.training.step import TrainingStep

@@ -38,7 +38,7 @@ _KINDS: tuple[CriticKind, ...] = (
         "MaxMin, orthonormal weights",
         "bjorck",
         "group-sort",
-        f"Chernodub & Nowicki 2016, Norm-preserving orthogonal permutation linear unit activations, arXiv:1604.02313; {_PAPER}, section 4.1",
+        f"Chernodub & Nowicki 2016, Norm-preserving orthogonal permutation linear units, arXiv:1604.02313; {_PAPER}, section 4.1",
         group_size=2,
     ),
     _network(
@@ -61,7 +61,7 @@ _KINDS: tuple[CriticKind, ...] = (
         "Singla, Singla & Feizi 2022, Improved deterministic l2 robustness on CIFAR-10 and CIFAR-100, arXiv:2108.04062",
         group_size=2,
     ),
-    # Other ways to orthonormal weights: differentiated iterations as in the paper, torch's own parametrisation, retraction by a step.
+    # Other ways to orthonormal weights: differentiated iterations as in the paper, torch's parametrisation, a retraction step.
     _network(
         "groupsort-bjorck-unrolled", "GroupSort, unrolled Björck", "bjorck-unrolled", "group-sort", f"{_PAPER}, section 4.2.1"
     ),
@@ -86,7 +86,7 @@ _KINDS: tuple[CriticKind, ...] = (
         "GroupSort, Parseval weights",
         "parseval",
         "group-sort",
-        f"Cisse et al. 2017, Parseval networks: improving robustness to adversarial examples, arXiv:1704.08847; {_PAPER}, appendix B.1",
+        f"Cisse et al. 2017, Parseval networks, arXiv:1704.08847; {_PAPER}, appendix B.1",
     ),
     # The first layer maps the metric of the samples to the maximum norm, in which the others have norm 1.
     _network("linf-groupsort", "GroupSort, maximum norms", "linf", "group-sort", f"{_PAPER}, theorem 3 and section 4.2.2"),
@@ -180,11 +180,16 @@ DEFAULT_BASELINES = ("relu-spectral", "relu-bjorck")
 _AUTOMATIC = ("mean-difference", "max-sliced", "single-cone", "radial", "cones")
 
 
-def main_network(metric: GroundMetric = L2) -> NetworkKind:
-    """The network of the paper; for other metrics, the one that is built for them."""
-    kind = CATALOGUE["groupsort-bjorck" if metric == L2 else "linf-groupsort"]
+def network(name: str) -> NetworkKind:
+    """The network of a name."""
+    kind = CATALOGUE[name]
     assert isinstance(kind, NetworkKind)
     return kind
+
+
+def main_network(metric: GroundMetric = L2) -> NetworkKind:
+    """The network of the paper; for other metrics, the one that is built for them."""
+    return network("groupsort-bjorck" if metric == L2 else "linf-groupsort")
 
 
 def automatic(metric: GroundMetric = L2) -> tuple[CriticKind, ...]:

@@ -1,8 +1,8 @@
 r"""Training of cone critics: assignment steps over large batches, as in Lloyd's algorithm.
 
 Each sample belongs to its lowest cone. With u the slope of that cone at the sample, the gradient of the dual value in a centre is
-the mean of u over the samples of the low side minus that over the high side. It is normalised by the mass of the cell, so that light
-cells learn as fast as heavy ones, and uses hard assignment, because a soft minimum blurs cells that many cones share. In many
+the mean of u over the samples of the low side minus that over the high side. It is normalised by the mass of the cell, so that
+light cells learn as fast as heavy ones, and uses hard assignment, because a soft minimum blurs cells that many cones share. In many
 dimensions the signal of a cell is far below the noise of a small batch.
 
 Steps are in units of the radius of a cell, the mean distance of its samples from the centre, so that one rate suits 2 and 128

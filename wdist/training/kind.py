@@ -159,6 +159,13 @@ class CriticKind(ABC):
             UsageError: the settings do not fit each other or the data.
         """
 
+    def check(self, spec: CriticSpec, shape: DataShape) -> None:  # noqa: B027 (most kinds have nothing to check)
+        """Makes sure, before anything is trained, that a specification can be built.
+
+        Raises:
+            UsageError: it cannot.
+        """
+
     @abstractmethod
     def fit(self, spec: CriticSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
         """Fits one critic.

@@ -13,8 +13,7 @@ from wdist.interruption import Interruption
 from wdist.training.budget import Budget, Clock
 from wdist.training.observer import HistoryPoint, Observer, Progress
 from wdist.training.optimizers import schedule
-from wdist.training.readback import Readback
-from wdist.training.step import Ascent
+from wdist.training.step import Ascent, Readback
 
 VALIDATIONS = 40
 """Validations in one training, evenly spread over its budget."""

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from wdist.critics.critic import Critic
-from wdist.critics.networks import Architecture, NetworkPlan, StackedCritic, dense
+from wdist.critics.networks import Architecture, NetworkPlan, StackedCritic, dense, fits_side_by_side, side_by_side
 from wdist.critics.settings import CriticSettings
-from wdist.critics.side_by_side import fits_side_by_side, side_by_side
 from wdist.data.measure import Measure
 from wdist.errors import CertificateError, TrainingDiverged, UsageError
 from wdist.ground_metric import L2, GroundMetric
@@ -104,8 +103,8 @@ class NetworkKind(CriticKind):
     def _final(self, settings: CriticSettings, shape: DataShape) -> CriticSettings:
         """Fills in whatever the user left open.
 
-        A first layer narrower than the data caps the bound (a cone over a sphere in n dimensions loses a factor sqrt(width / n)), so
-        the width follows the number of directions that carry the variance.
+        A first layer narrower than the data caps the bound (a cone over a sphere in n dimensions loses a factor sqrt(width / n)),
+        so the width follows the number of directions that carry the variance.
         """
         weights = constraint(self.constraint)
         preferred = self.optimizer or weights.optimizer
@@ -166,6 +165,9 @@ class NetworkKind(CriticKind):
         grouped = self.activation in ("group-sort", "maxout")
         return activation(f"{self.activation}:{settings.group_size or GROUP_SIZE}" if grouped else self.activation)
 
+    def check(self, spec: CriticSpec, shape: DataShape) -> None:
+        self.build(spec, shape, torch.Generator().manual_seed(0))
+
     def build(self, spec: CriticSpec, shape: DataShape, generator: torch.Generator) -> StackedCritic:
         """Builds the network of a specification with fresh weights; ``generator`` is on the CPU."""
         return self.architecture(self.plan(spec.settings, shape, spec.metric), generator)
@@ -187,8 +189,8 @@ class NetworkKind(CriticKind):
     ) -> list[TrainedCritic | TrainingDiverged | CertificateError]:
         """Trains all critics as one network whose tensors have a leading axis, if this architecture allows it.
 
-        Each takes the steps that it would take alone, but for rounding and for the times of its retractions, which follow the critic
-        that strays farthest from its constraint.
+        Each takes the steps that it would take alone, but for rounding and for the times of its retractions, which follow the
+        critic that strays farthest from its constraint.
         """
         fits = [_NetworkFit(self, spec, job) for job in jobs]
         stackable = self.penalty is None and all(fits_side_by_side(fit.critic) for fit in fits)
@@ -293,7 +295,8 @@ def _seconds_a_step(settings: CriticSettings, dim: int) -> float:
     """Time of a step on two cores, roughly."""
     width, depth, batch = settings.width or 0, settings.depth or 0, settings.batch_size or 0
     weights = dim * width + (depth - 2) * width * width + width
-    # Forward and backward passes of both sides, the orthogonalised update (nine products on the smaller side), a quarter retraction.
+    # Forward and backward passes of both sides, the orthogonalised update (nine products on the smaller side), a quarter
+    # retraction.
     products = 12 * batch * weights + 20 * min(dim, width) * dim * width + 20 * (depth - 2) * width**3
     sorting = 2 * batch * width * depth * 4000
     return (products + sorting) / _FLOPS_A_SECOND

@@ -139,8 +139,8 @@ class OrthogonalSGD(Optimizer):
     """Stochastic gradient descent with Nesterov's momentum on approximate polar factors of the gradients.
 
     Muon orthogonalises the running mean, which has full rank, by nine products of the size of W in each step. The gradient of one
-    minibatch is a product of two matrices with few rows, so layers of orthonormal weights compute its polar factor cheaply; the running
-    mean comes afterwards. Polar factors that disagree have a small mean, so rates are about four times those of Muon.
+    minibatch is a product of two matrices with few rows, so layers of orthonormal weights compute its polar factor cheaply; the
+    running mean comes afterwards. Polar factors that disagree have a small mean, so rates are about four times those of Muon.
 
     Arguments:
         params: matrices, or groups of them; in a group with ``polar`` true the gradients are polar factors already.
@@ -243,7 +243,8 @@ def make_optimizers(
 def schedule(name: str) -> Callable[[float], float]:
     """Returns the factor on the learning rate as a function of the spent share of the budget, both in [0, 1].
 
-    ``linear`` and ``step`` are constant for half of the budget; then the former falls linearly to 0, the latter tenfold at 1/2 and 3/4.
+    ``linear`` and ``step`` are constant for half of the budget; then the former falls linearly to 0, the latter tenfold at 1/2 and
+    3/4.
     """
     return {
         "constant": lambda spent: 1.0,

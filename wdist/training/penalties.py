@@ -58,8 +58,8 @@ def one_sided_gradient_penalty(generator: torch.Generator) -> Penalty:
 def lipschitz_penalty(generator: torch.Generator) -> Penalty:
     r"""Slope between a sample of A and one of B, :math:`\mathbb{E} \max(|f(x) - f(y)| / \|x - y\| - 1, 0)^2`.
 
-    It needs no second derivatives, but distant pairs say little about the slope between them. It uses as many pairs as the smaller side
-    has samples.
+    It needs no second derivatives, but distant pairs say little about the slope between them. It uses as many pairs as the smaller
+    side has samples.
 
     References:
         Petzka, Fischer & Lukovnikov (2018), On the regularization of Wasserstein GANs, arXiv:1709.08894.
@@ -81,8 +81,8 @@ def adversarial_lipschitz_penalty(generator: torch.Generator) -> Penalty:
     .. math:: \mathbb{E} \max\Big(\frac{|f(x) - f(x + r)|}{\|r\|} - 1, 0\Big), \qquad r = \epsilon \frac{d}{\|d\|}
 
     The direction d maximises :math:`|f(x) - f(x + r)|` to second order at 0; one step of power iteration on its Hessian, by finite
-    differences, is the gradient at :math:`x + \xi d_0` for a random d_0. Lengths are in standardised units, where samples have a root
-    mean square distance of 1 from their mean; the source draws them from [0.1, 10] for images of norm about 30.
+    differences, is the gradient at :math:`x + \xi d_0` for a random d_0. Lengths are in standardised units, where samples have a
+    root mean square distance of 1 from their mean; the source draws them from [0.1, 10] for images of norm about 30.
 
     References:
         Terjék (2020), Adversarial Lipschitz regularization, arXiv:1907.05681.
@@ -108,9 +108,9 @@ def spectral_jacobian_penalty(generator: torch.Generator) -> Penalty:
     r"""Largest singular value of the critic's Jacobian at the samples, by power iteration from batch to batch.
 
     Algorithm 2 of the source: with u from the batch before, :math:`g = u^\top J`, :math:`v = g / \|g\|`, and :math:`h = J v` as the
-    derivative of :math:`v^\top g` by u, so that reverse mode does both products; :math:`u^\top h` approaches the largest singular value.
-    The source adds a multiple of it to the loss of a classifier. A dual value is homogeneous, as that term is, so their difference would
-    have its maximum at 0 or at infinity: here only the excess over 1 is penalised, squared.
+    derivative of :math:`v^\top g` by u, so that reverse mode does both products; :math:`u^\top h` approaches the largest singular
+    value. The source adds a multiple of it to the loss of a classifier. A dual value is homogeneous, as that term is, so their
+    difference would have its maximum at 0 or at infinity: here only the excess over 1 is penalised, squared.
 
     References:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix F.
