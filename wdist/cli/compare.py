@@ -5,14 +5,13 @@ from typing import Annotated
 import typer
 
 from wdist.cli import options as opt
-from wdist.cli.expansion import expanded
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus, UsageError
 
 _WITNESSES = 16
 
 
-@expanded
+@opt.expanded
 def command(
     reference: Annotated[
         str,

@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
-from wdist.cli.expansion import expanded
+from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.environment import package_version
 from wdist.errors import ExitStatus
@@ -50,7 +50,7 @@ class Diagnosis:
     checks: tuple[Check, ...]
 
 
-@expanded
+@opt.expanded
 def command(outputs: Annotated[Outputs, OutputOptions("doctor")]) -> int:
     """Report on this machine: Python, torch, device, threads, memory, optional extras.
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wdist.cli import options as opt
-from wdist.cli.expansion import expanded
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus, UsageError
 
@@ -81,7 +80,7 @@ class GanFlags:
 
 
 @app.command("train")
-@expanded
+@opt.expanded
 def train(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for checkpoints, samples and state.")],
     request: GanFlags,

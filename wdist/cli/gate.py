@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wdist.cli import options as opt
-from wdist.cli.expansion import expanded
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus, UsageError
 
@@ -86,7 +85,7 @@ class GateFlags(opt.EstimateFlags):
         return super().validated(*arguments, **{"baselines": self.baselines or left_out, **more})
 
 
-@expanded
+@opt.expanded
 def command(
     a: Annotated[str, typer.Argument(metavar="A", help="Reference: data.h5, images/, torchvision:MNIST?split=test, ...")],
     b: Annotated[str, typer.Argument(metavar="B", help="Source to judge: draws of a generator, tonight's data, ...")],

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wdist.cli import options as opt
-from wdist.cli.expansion import expanded
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus, UsageError
 
@@ -143,7 +142,7 @@ def _by_column(words: list[str] | None, option: str) -> dict[str, str]:
     return named
 
 
-@expanded
+@opt.expanded
 def bench(
     what: Annotated[
         str,
@@ -174,7 +173,7 @@ def bench(
     return _run(registry.study("bench", what), request, outputs)
 
 
-@expanded
+@opt.expanded
 def reproduce(
     what: Annotated[
         str,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from wdist.cli import options as opt
 from wdist.cli.estimate import delivered
-from wdist.cli.expansion import expanded
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import UsageError
 
@@ -74,7 +73,7 @@ class PairOptions:
         return pairs.gaussian_shift(self.dim or 10, 1.0 if self.shift is None else self.shift)
 
 
-@expanded
+@opt.expanded
 def command(pair: PairOptions, flags: opt.ComparedCritics, outputs: Annotated[Outputs, OutputOptions("estimate")]) -> int:
     """Bound W1 of a built-in pair whose W1 is known, from fresh draws, and show the truth beside the bounds.
 
