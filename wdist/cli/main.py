@@ -196,9 +196,7 @@ def _discard_stdout() -> None:
 @contextlib.contextmanager
 def _warnings_of_libraries(*, shown: bool) -> Iterator[None]:
     """Keeps warnings meant for programmers off the user's terminal unless they are asked for."""
-    if shown or sys.warnoptions:
-        yield
-        return
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        if not shown and not sys.warnoptions:
+            warnings.simplefilter("ignore")
         yield

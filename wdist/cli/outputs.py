@@ -120,7 +120,7 @@ FORMATS = (
     Format(
         "witness",
         "compare",
-        "plots.contact_sheet:contact_sheet_bytes",
+        "plots.comparison:contact_sheet_bytes",
         "suffix",
         option="--witness",
         help=f"Draw the images that each critic separates most clearly: {_ENDINGS}.",
