@@ -30,11 +30,10 @@ def gan() -> None:
 class GanFlags:
     """Options of a training; the critic, or the resumed state, decides those that are left out."""
 
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Images in [0, 1] to learn from: torchvision:MNIST?split=train, images/, a.h5, ..."),
-    ] = None
-    resume: Annotated[bool, typer.Option("--resume", metavar="", help="Continue the training in DIR, to more steps.")] = False
+    data: str | None = opt.flag(
+        None, "ADDRESS", "Images in [0, 1] to learn from: torchvision:MNIST?split=train, images/, a.h5, ..."
+    )
+    resume: bool = opt.flag(None, "", "Continue the training in DIR, to more steps.", "--resume", default=False)
     steps: int | None = opt.flag(_TRAINING, "N", "Steps of the generator in total. Default: 4000.", min=1)
     budget: str | None = opt.flag(_TRAINING, "TIME", "Training time, instead of --steps: 45s, 2m, 1h.")
     batch_size: int | None = opt.flag(_TRAINING, "N", "Images of each side in one step. Default: 64.")

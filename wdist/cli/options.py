@@ -22,12 +22,12 @@ _SOURCES = "Sources"
 OUTPUT = "Output"
 
 
-def option(panel: str, metavar: str, help: str, *names: str, **more: Any) -> Any:
-    """Declares an option in a panel of the help; a flag has no ``metavar``."""
+def option(panel: str | None, metavar: str, help: str, *names: str, **more: Any) -> Any:
+    """Declares an option in a panel of the help, or in the first; a switch has no ``metavar``."""
     return typer.Option(*names, metavar=metavar, rich_help_panel=panel, help=help, **more)
 
 
-def flag(panel: str, metavar: str, help: str, *names: str, default: Any = None, **more: Any) -> Any:
+def flag(panel: str | None, metavar: str, help: str, *names: str, default: Any = None, **more: Any) -> Any:
     """Declares a field of a group of options in the same way."""
     return field(default=default, metadata={"option": option(panel, metavar, help, *names, **more)})
 

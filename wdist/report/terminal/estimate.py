@@ -85,23 +85,23 @@ def source_line(info: SourceInfo) -> Text:
 
 
 def _samples_line(samples: SamplesInterval) -> Text:
-    line = Text.assemble((lower_bound(samples.lower, DIGITS), ACCENT), " <= W1")
+    line = _interval(samples.lower, samples.upper, exact=samples.exact)
     if samples.upper is None:
         return line.append("  no upper bound was computed", style="dim")
-    if samples.exact:
-        line.append(" = ").append(nearest(samples.upper, DIGITS), style=ACCENT)
-    else:
-        line.append(" <= ").append(at_most(samples.upper, DIGITS), style=ACCENT)
     gap = f"  gap {nearest(samples.gap or 0.0, 3)}" + (f" ({_share(samples.relative_gap)})" if samples.relative_gap else "")
     return line.append(gap, style="dim")
 
 
 def _population_line(population: PopulationBound) -> Text:
-    line = Text.assemble((lower_bound(population.lower, DIGITS), ACCENT), " <= W1")
-    if population.upper is not None:
-        line.append(" <= ").append(at_most(population.upper, DIGITS), style=ACCENT)
     stated = f"  at {level(population.confidence)}; held-out estimate {nearest(population.estimate, DIGITS)}"
-    return line.append(stated, style="dim")
+    return _interval(population.lower, population.upper).append(stated, style="dim")
+
+
+def _interval(lower: float, upper: float | None, *, exact: bool = False) -> Text:
+    line = Text.assemble((lower_bound(lower, DIGITS), ACCENT), " <= W1")
+    if upper is not None:
+        line.append(" = " if exact else " <= ").append((nearest if exact else at_most)(upper, DIGITS), style=ACCENT)
+    return line
 
 
 def _share(relative_gap: float) -> str:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wdist.report.numbers import at_least, certificate, counted, duration, lower_bound, nearest, shape
-from wdist.report.terminal.tables import facts_grid, plain_table
+from wdist.report.terminal.tables import checks_table, facts_grid, plain_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,24 +47,16 @@ def rendered_checks(diagnosis: Any) -> RenderableType:
 
 def rendered_verification(verification: Verification) -> RenderableType:
     """The verdict, each finding, and the claimed and recomputed numbers."""
-    table = plain_table()
-    table.add_column("checked")
-    table.add_column("", no_wrap=True)
-    table.add_column("finding", overflow="fold")
-    for finding in verification.findings:
-        answer = Text("yes", style="green") if finding.ok else Text("NO", style="bold red")
-        table.add_row(Text(finding.what), answer, Text(finding.detail))
+    table = checks_table(("checked", "", "finding"), ((each.what, each.ok, each.detail) for each in verification.findings))
     numbers = plain_table()
     for header in ("", "claimed", "recomputed"):
         numbers.add_column(header, justify="right" if header else "left", no_wrap=True)
-    numbers.add_row(
-        "certificate K <=", certificate(verification.claimed_lipschitz_bound), certificate(verification.lipschitz_bound)
-    )
-    for name, claimed, found in (
-        ("samples W1 >=", verification.claimed_lower, verification.lower),
-        ("populations W1 >=", verification.claimed_population_lower, verification.population_lower),
-    ):
-        numbers.add_row(name, *(lower_bound(value, _DIGITS) for value in (claimed, found)))
+    bounds = verification.claimed_lipschitz_bound, verification.lipschitz_bound
+    samples = verification.claimed_lower, verification.lower
+    populations = verification.claimed_population_lower, verification.population_lower
+    numbers.add_row("certificate K <=", *map(certificate, bounds))
+    numbers.add_row("samples W1 >=", *(lower_bound(value, _DIGITS) for value in samples))
+    numbers.add_row("populations W1 >=", *(lower_bound(value, _DIGITS) for value in populations))
     verdict = (
         Text.assemble(("verified: ", "bold green"), "weights, samples and claimed numbers agree.")
         if verification.ok

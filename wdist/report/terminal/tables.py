@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
@@ -24,6 +24,16 @@ _NARROWED = (24, 18)
 def plain_table(padding: int = 1) -> Table:
     """An empty table with a rule under its headers and ``padding`` columns between its cells."""
     return Table(box=box.SIMPLE_HEAD, padding=(0, padding, 0, 0), pad_edge=False, show_edge=False, header_style="dim")
+
+
+def checks_table(headers: tuple[str, str, str], checks: Iterable[tuple[str, bool, str]]) -> Table:
+    """What was checked, a yes or a NO, and what was found."""
+    table = plain_table()
+    for header, folds in zip(headers, (True, False, True), strict=True):
+        table.add_column(header, no_wrap=not folds, overflow="fold" if folds else "ellipsis")
+    for what, ok, found in checks:
+        table.add_row(Text(what), Text("yes", style="green") if ok else Text("NO", style="bold red"), Text(found))
+    return table
 
 
 def facts_grid(*, most: int | None = None) -> Table:
