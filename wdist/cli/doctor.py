@@ -110,7 +110,7 @@ def _devices() -> str:
 
 
 def _torchvision() -> str:
-    from wdist.data.sources.torchvision_import import import_torchvision
+    from wdist.data.sources.torchvision_dataset import import_torchvision
 
     import_torchvision()
     return _version("torchvision")

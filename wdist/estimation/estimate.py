@@ -8,9 +8,9 @@ from typing import Any, Unpack
 import torch
 
 from wdist.bounds.confidence import resolve
+from wdist.data.measure import ENOUGH_HELD_OUT
 from wdist.data.pairing import Pair, open_pair
 from wdist.data.rows import gather
-from wdist.data.split import ENOUGH_HELD_OUT
 from wdist.environment import environment
 from wdist.errors import UsageError
 from wdist.estimation.critics import FoundCritics, find_critics

@@ -118,12 +118,10 @@ def couple(
     random: np.random.Generator,
     metric: GroundMetric,
 ) -> Plan:
-    """A plan between masses at points, found block by block.
+    """A plan of total mass 1, found block by block, between points x and y, float64, shapes (n, dim) and (m, dim).
 
-    Arguments:
-        x, y: points, float64, shapes (n, dim) and (m, dim).
-        units_x, units_y: their masses, positive whole numbers with the same sum, shapes (n,) and (m,); the plan's total is 1.
-        size, rounds: as in :class:`Work`.
+    Their masses ``units_x`` and ``units_y`` are positive whole numbers with the same sum; ``size`` and ``rounds`` are as in
+    :class:`Work`.
     """
     along_x, along_y = _projections(x, y, random)
     directions = random.integers(_DIRECTIONS, size=_levels(len(x), len(y)))
@@ -144,10 +142,7 @@ def couple(
 
 
 def _projections(x: Tensor, y: Tensor, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Both sides projected onto some directions, shapes (directions, n) and (directions, m).
-
-    Directions are differences of samples, which vary where the samples vary; isotropic ones would mostly miss that.
-    """
+    """Both sides, (directions, n) and (directions, m), projected onto differences of samples, which vary where the samples do."""
     ends = []
     for _ in range(2):
         picks = random.integers(len(x) + len(y), size=_DIRECTIONS)

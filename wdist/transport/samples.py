@@ -26,11 +26,8 @@ def upper_bound(
 ) -> Coupling | None:
     """A coupling of all samples, optimal if memory and time allow, otherwise made of optimal blocks; None if neither is affordable.
 
-    Arguments:
-        a, b: all samples of each side.
-        prepare: a shift and a scale after which squares do not overflow; cost and potentials are in its units.
-        effort: limit for the predicted time and memory.
-        seed: seed of the order in which blocks are formed.
+    ``prepare`` is a shift and a scale after which squares do not overflow; cost and potentials are in its units. ``effort`` limits
+    the predicted time and memory, and ``seed`` orders the blocks.
     """
     for points, others in ((a, b), (b, a)):
         if (point := _single_point(points)) is not None:

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from wdist.critics.networks import DenseCritic
+from wdist.lipschitz.activations import group_sort_activation
 from wdist.lipschitz.bjorck import OrthonormalLinear, UnrolledBjorckLinear
-from wdist.lipschitz.cayley import CayleyLinear
-from wdist.lipschitz.group_sort import group_sort_activation
+from wdist.lipschitz.constraints import CayleyLinear
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear, UnconstrainedLinear
 from wdist.studies.dual_training import DualTraining, bias_optimizer, optimizers_of
 from wdist.training.optimizers import BIAS_LEARNING_RATE, Optimizer, Optimizing

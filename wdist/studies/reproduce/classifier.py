@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from wdist.data.sources.torchvision_import import import_torchvision
+from wdist.data.sources.torchvision_dataset import import_torchvision
 from wdist.environment import choose_device
 from wdist.errors import SourceError, TrainingDiverged
 from wdist.studies.dual_training import critic_operations

@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from wdist.lipschitz.activation import Activation
+from wdist.lipschitz.activations import Activation
 from wdist.lipschitz.activations import activation as named_activation
 from wdist.lipschitz.constraints import constraint as named_constraint
 from wdist.lipschitz.linear import ConstraintOptions
