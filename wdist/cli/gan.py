@@ -16,7 +16,7 @@ from wdist.errors import ExitStatus, UsageError
 if TYPE_CHECKING:
     from wdist.gan.training import Checkpoint, GanResult
 
-app = typer.Typer(help="Train generators of images that the other commands can judge.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 _TRAINING, _SIZES = "Training", "Networks"
 

@@ -26,10 +26,7 @@ class Format:
     commands: str
     """Separated by spaces."""
     function: str
-    """As ``module:function``, in the package ``wdist.report`` unless another is named; imported when it is needed.
-
-    Takes the result and returns a renderable, text, bytes, or None for no file.
-    """
+    """As ``module:function`` in ``wdist.report`` or a full path; returns a renderable, text, bytes, or None for no file."""
     takes: str = ""
     """Its keyword arguments, separated by spaces: ``suffix`` and ``command``, and those given to :meth:`Outputs.deliver`."""
     option: str = ""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from wdist.comparison.ranking import Comparison, Entry
 
-_RESULT, _RANKING, _GATE = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gates"
+_RESULT, _RANKING, _GATE, _STUDY = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gates", "wdist.studies.study"
 _EVERYWHERE = {
     "schema_version": Key("Literal['1']", "Changes when a key is removed or changes its meaning.", lambda _: SCHEMA_VERSION),
     "metric": Key(description="Ground metric: l2, l1 or linf."),
@@ -45,7 +45,6 @@ def _of_surface(name: str) -> Callable[[Any], Any]:
     return lambda panel: getattr(panel, name).tolist() if hasattr(panel, "z") else None
 
 
-_STUDY = "wdist.studies.study"
 _STUDY_KEYS = {
     "what": Key("str", "Name of the study.", "study.name"),
     "title": Key("str", value="study.title"),
