@@ -12,8 +12,7 @@ from tests.trials import SMALL, trial
 from wdist.critics.frozen import FrozenCritic
 from wdist.errors import SourceError
 from wdist.estimation.result import Attempt
-from wdist.report.documents.forms import document_text
-from wdist.report.documents.schemas import model
+from wdist.report.documents.forms import document_text, model
 from wdist.studies.bench import tightness
 from wdist.studies.bench.tightness_pairs import FINITE, KNOWN, PUBLISHED
 from wdist.studies.bench.tightness_rows import FiniteRow, KnownRow, Run, conclude
