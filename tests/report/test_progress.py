@@ -129,6 +129,15 @@ def test_the_bounds_for_the_samples_are_shown_in_a_log_and_on_a_terminal():
     assert "samples: 1.000 <= W1 <= 1.101, gap 9.1 %" in drawn(display)
 
 
+def test_a_stage_shows_which_share_of_it_is_done():
+    display = LiveDisplay(console_on(io.StringIO(), terminal=True))
+    display.notify(Stage(what="reading and checking the samples"))
+    display.notify(StageProgress(fraction=0.43))
+    assert "reading and checking the samples ... 43%" in drawn(display)
+    display.notify(Stage(what="transport"))
+    assert "43%" not in drawn(display)
+
+
 def drawn(display, width=80):
     plain = io.StringIO()
     Console(file=plain, width=width).print(display)

@@ -93,6 +93,10 @@ def block_coupling(
     orders = [torch.from_numpy(random.permutation(side.count)) if work.parts > 1 else None for side in (a, b)]
     cost = 0.0
     for part in range(work.parts):
+
+        def in_part(fraction: float, part: int = part) -> None:
+            progress((part + fraction) / work.parts)
+
         x, y = (
             prepare(side.span(*_members(side.count, part, work.parts), order)) for side, order in zip((a, b), orders, strict=True)
         )
@@ -106,7 +110,7 @@ def block_coupling(
             rounds=work.rounds,
             random=random,
             metric=metric,
-            progress=lambda fraction, part=part: progress((part + fraction) / work.parts),
+            progress=in_part,
         )
         cost += cost_above(x, y, units_x / units_x.sum(), units_y / units_y.sum(), plan, metric) / work.parts
     method = "a tree of halves" + (f", improved in {work.rounds} rounds by blocks of {work.size}" if work.rounds else "")

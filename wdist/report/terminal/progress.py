@@ -130,7 +130,8 @@ class LiveDisplay:
         self._console = console
         self._live = Live(self, console=console, refresh_per_second=_REFRESHES_PER_SECOND, transient=True)
         self._time = TotalTime()
-        self._stage: str | None = "starting"
+        self._stage: str | None = "starting ..."
+        self._stage_done = ""
         self._started: CriticStarted | None = None
         self._progress: Progress | None = None
         self._validations: list[float] = []
@@ -142,7 +143,10 @@ class LiveDisplay:
         self._time.notify(event)
         match event:
             case Stage():
-                self._stage = event.what
+                self._stage = f"{event.what} ..."
+                self._stage_done = ""
+            case StageProgress(fraction=fraction):
+                self._stage_done = f" {fraction:.0%}"
             case CriticStarted():
                 self._progress, self._validations = None, []
                 self._started, self._stage = event, None
@@ -174,7 +178,7 @@ class LiveDisplay:
         if started is not None and self._stage is None:
             lines += self._training_lines(started, progress)
         elif self._stage is not None:
-            lines.append(_line((f"{self._stage} ...", "bold")))
+            lines.append(_line((self._stage, "bold"), self._stage_done))
         return Group(*lines, self._total_line())
 
     @property
