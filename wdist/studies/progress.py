@@ -11,12 +11,7 @@ from wdist.training.observer import CriticFinished, CriticStarted, Event, Progre
 
 
 class SuiteProgress:
-    """Reports every run of a study as the training of one critic, whatever an estimate tries inside it.
-
-    Arguments:
-        conditions: budget and observer.
-        runs: how many there will be.
-    """
+    """Reports each of ``runs`` estimates of a study as the training of one critic, whatever it tries inside."""
 
     def __init__(self, conditions: Conditions, *, runs: int) -> None:
         self._observer, self._runs, self._done, self._spent = conditions.observer, runs, 0, 0.0
@@ -25,12 +20,7 @@ class SuiteProgress:
 
     @contextmanager
     def run(self, label: str, *, steps: int | None = None) -> Iterator["SuiteProgress"]:
-        """One run; the yielded object observes its estimate.
-
-        Arguments:
-            label: its name.
-            steps: length of its training, where no budget bounds it.
-        """
+        """One run of ``steps`` steps, where no budget bounds it; the yielded object observes its estimate."""
         expected = self._seconds or (self._spent / self._done if self._done else None)
         self._done += 1
         self._label, self._began, self._best, self._steps = label, time.perf_counter(), 0.0, 0

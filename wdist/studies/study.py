@@ -1,23 +1,25 @@
 """Studies: measurements of wdist on this machine, and tables and figures of the paper made again.
 
-A study is a :class:`Study` in a module of its own and one line in :mod:`wdist.studies.registry`. It yields its rows as soon as they
+A study is a :class:`Study` in a module and one entry in :data:`MODULES`. It yields its rows as soon as they
 are measured, so that a run that is cut short keeps what is done.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
+from numpy.typing import NDArray
 from scipy import stats
 
 from wdist.environment import Environment, choose_device, environment
 from wdist.errors import UsageError
 from wdist.interruption import Interruption
 from wdist.studies.machine import Machine, commit, machine_rate, this_machine
-from wdist.studies.panels import Panel, Surface
 from wdist.training.observer import Observer, Silent
 
 PAPER = "Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, arXiv:1811.05381"
@@ -125,6 +127,90 @@ class StudyTable:
     of: type
     columns: tuple[Column, ...]
     """The first one names the row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Named points of one panel."""
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    errors: tuple[float, ...] = ()
+    """Half widths of the spread in y; empty where there is none."""
+    marks: bool = False
+    """Points stand alone; otherwise a line joins them in their order."""
+    reference: bool = False
+    """Something to compare results with: drawn dashed or with open marks."""
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y) or len(self.errors) not in (0, len(self.x)):
+            raise ValueError(f"series {self.name!r}: x has {len(self.x)} values, y {len(self.y)} and errors {len(self.errors)}")
+
+
+def series_of(
+    rows: Iterable[Any],
+    *,
+    name: Callable[[Any], str],
+    x: Callable[[Any], float],
+    y: Callable[[Any], float],
+    errors: Callable[[Any], float | None] = lambda row: None,
+    marks: bool = False,
+    reference: Callable[[Any], bool] = lambda row: False,
+) -> tuple[Series, ...]:
+    """A series for each name among some rows, with its points in their order; functions map a row, and a missing error counts as 0."""
+    groups: dict[str, list[Any]] = {}
+    for row in rows:
+        groups.setdefault(name(row), []).append(row)
+    return tuple(
+        Series(
+            name=each,
+            x=tuple(float(x(row)) for row in group),
+            y=tuple(float(y(row)) for row in group),
+            errors=tuple(errors(row) or 0.0 for row in group) if any(map(errors, group)) else (),
+            marks=marks,
+            reference=reference(group[0]),
+        )
+        for each, group in groups.items()
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Series over one common axis."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    log_x: bool = False
+    log_y: bool = False
+    bins: bool = False
+    """The series are histograms: y belongs to the bin that begins at x."""
+    ticks: tuple[str, ...] = ()
+    """Names of the abscissae 0, 1, 2, ..., where these stand for categories."""
+    level: float | None = None
+    """Height of a dashed line: the truth, the nominal error, a ratio of one."""
+    bottom: float | None = None
+    top: float | None = None
+    """Limits of the ordinate; None lets them follow from the points."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface:
+    """A function of the plane."""
+
+    title: str
+    x: NDArray[Any]
+    """Shape (columns,)."""
+    y: NDArray[Any]
+    """Shape (rows,)."""
+    z: NDArray[Any]
+    """Shape (rows, columns)."""
+    peaks: tuple[tuple[float, float], ...] = ()
+    """Points to mark."""
+    main: bool = False
+    """Whether its title stands out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,13 +371,7 @@ R = TypeVar("R", bound=_Interruptible)
 
 
 def complete(result: R) -> R:
-    """Passes on a result that was not cut short.
-
-    Estimates survive Ctrl-C with the bounds that are proved by then; a study counts complete results only.
-
-    Raises:
-        KeyboardInterrupt: the result was cut short, so the study is to stop.
-    """
+    """Passes on a complete result; stops the study by a KeyboardInterrupt where Ctrl-C cut the result short."""
     if result.interrupted:
         raise KeyboardInterrupt
     return result
@@ -307,10 +387,45 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
-_NOISE = 0.999
-"""Probability with which chance stays below :func:`most_by_chance`."""
-
-
 def most_by_chance(runs: int, error: float) -> int:
     """Number of wrong runs that chance exceeds in one of a thousand studies, if a run is wrong with probability ``error``."""
-    return int(stats.binom.ppf(_NOISE, runs, error))
+    return int(stats.binom.ppf(0.999, runs, error))
+
+
+MODULES: dict[Group, dict[str, str]] = {
+    "bench": {name: name for name in ("tightness", "coverage", "ladder", "gates", "speed")},
+    "reproduce": {
+        "table1": "approximation",
+        "table2": "table2",
+        "table3": "bjorck",
+        "figure4": "approximation",
+        "figure5": "approximation",
+        "figure6": "classifier",
+        "figure10": "small_network",
+        "figure11": "small_network",
+        "figure12": "bjorck",
+        "figure13": "bjorck",
+        "figure14": "bjorck",
+        "figure16": "classifier",
+    },
+}
+"""Command -> study -> its module, which has a tuple ``STUDIES``; in the order of the lists."""
+
+
+def studies(group: Group) -> list[Study]:
+    """All studies of a command."""
+    return [find_study(group, name) for name in MODULES[group]]
+
+
+def find_study(group: Group, name: str) -> Study:
+    """The study of a name, whose module alone is imported.
+
+    Raises:
+        UsageError: no study of that command has this name.
+    """
+    known = MODULES[group]
+    if name not in known:
+        meant = get_close_matches(name.lower().replace(" ", "").replace("-", ""), known, n=1, cutoff=0.75)
+        way_out = f"did you mean {meant[0]}?" if meant else f"choose one of {', '.join(known)}"
+        raise UsageError(f"there is no {'suite' if group == 'bench' else 'table or figure'} {name!r}; {way_out}")
+    return next(each for each in import_module(f"wdist.studies.{group}.{known[name]}").STUDIES if each.name == name)

@@ -321,10 +321,10 @@ FORMS = Forms(
         "row column ours paper difference unit",
         nullable="ours difference",
     ),
-    Form("SeriesDocument", "wdist.studies.panels:Series", "name x y"),
+    Form("SeriesDocument", f"{_STUDY}:Series", "name x y"),
     Form(
         "PanelDocument",
-        "wdist.studies.panels:Panel",
+        f"{_STUDY}:Panel",
         "title x_label y_label series x y z",
         title="One panel of the figure: curves, or a function of the plane; keys of the other kind are null.",
         special={

@@ -11,13 +11,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SURFACE, file_content
-from wdist.studies.panels import Panel, Surface
+from wdist.studies.study import Panel, Surface
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from wdist.studies.panels import Series
-    from wdist.studies.study import StudyResult
+    from wdist.studies.study import Series, StudyResult
 
 
 _WIDTH, _WIDEST, _HEIGHT = 7.6, 13.0, 3.6
