@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from wdist.studies.study import MODULES, Column, Conclusion, Panel, Series, Study, StudyTable
+from wdist.studies.panels import Panel, Series
+from wdist.studies.study import MODULES, Column, Conclusion, Study, StudyTable
 from wdist.training.observer import Stage
 
 

@@ -16,19 +16,17 @@ from wdist.report.documents.schemas import model
 from wdist.report.plots.study import draw_study, study_bytes
 from wdist.report.terminal.study import rendered_study
 from wdist.studies.machine import Machine
+from wdist.studies.panels import Panel, Series, Surface
 from wdist.studies.study import (
     ClaimCheck,
     Column,
     Conclusion,
     Conditions,
-    Panel,
     ReproducedNumber,
-    Series,
     Skipped,
     Study,
     StudyResult,
     StudyTable,
-    Surface,
 )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from wdist.errors import UsageError
 from wdist.studies.machine import commit, this_machine
+from wdist.studies.panels import Series
 from wdist.studies.progress import SuiteProgress
 from wdist.studies.study import (
     ClaimCheck,
@@ -15,7 +16,6 @@ from wdist.studies.study import (
     Conclusion,
     Conditions,
     ReproducedNumber,
-    Series,
     Skipped,
     Study,
     StudyTable,

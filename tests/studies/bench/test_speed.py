@@ -14,10 +14,18 @@ from wdist.data.standardisation import Standardisation
 from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial, orthonormality_defect
 from wdist.studies.bench import speed_costs
 from wdist.studies.bench.schemes import SCHEMES, Landing, Shape
-from wdist.studies.bench.speed import CASES, STUDIES, conclude
+from wdist.studies.bench.speed import (
+    CASES,
+    STUDIES,
+    SideBySideRow,
+    StepCase,
+    StepRow,
+    conclude,
+    time_side_by_side,
+    time_steps,
+)
 from wdist.studies.bench.speed_costs import CostRow, measure_costs
 from wdist.studies.bench.speed_races import RACES, Race, RaceRow, Samples, run_race
-from wdist.studies.bench.speed_steps import SideBySideRow, StepCase, StepRow, time_side_by_side, time_steps
 from wdist.studies.study import Conditions, Skipped
 
 SHAPE = Shape(inputs=6, width=8, depth=3, group_size=4)

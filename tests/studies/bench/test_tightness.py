@@ -1,4 +1,4 @@
-"""The tightness suite: its pairs, its rows, what it concludes, and that critics are judged rightly."""
+"""The tightness suite: its pairs, its rows, what it concludes, that critics are judged rightly, and estimates for contrast."""
 
 import json
 from dataclasses import replace
@@ -15,8 +15,8 @@ from wdist.estimation.result import Attempt
 from wdist.report.documents.forms import document_text
 from wdist.report.documents.schemas import model
 from wdist.studies.bench import tightness
-from wdist.studies.bench.tightness_pairs import FINITE, KNOWN, PUBLISHED
-from wdist.studies.bench.tightness_rows import FiniteRow, KnownRow, Run, conclude
+from wdist.studies.bench.tightness import linear_share, minibatch_w1, single_cone_share, sinkhorn_divergence
+from wdist.studies.bench.tightness_rows import FINITE, KNOWN, PUBLISHED, FiniteRow, KnownRow, Run, conclude
 from wdist.studies.study import Conditions
 from wdist.training.observer import CriticFinished, CriticStarted, HistoryPoint, Progress
 
@@ -260,3 +260,38 @@ def test_finite_sets_are_there_or_say_what_is_missing(case, repository):
     a, b = tightness._values(sets.a), tightness._values(sets.b)
     assert a.shape[1] == b.shape[1]
     assert 0 <= min(a.min(), b.min()) < max(a.max(), b.max()) <= 1
+
+
+@pytest.fixture
+def shifted():
+    random = np.random.default_rng(0)
+    b = random.normal(size=(500, 3))
+    return b + np.array([2.0, 0.0, 0.0]), b
+
+
+def test_minibatches_overshoot_and_agree_where_one_side_is_a_point(shifted):
+    a, b = shifted
+    assert minibatch_w1(a, b, seed=0) > 2.0
+    assert minibatch_w1(a, b, seed=0) == minibatch_w1(a, b, seed=0)
+    assert minibatch_w1(np.ones((100, 1)), np.zeros((90, 1)), seed=1) == pytest.approx(1.0)
+
+
+def test_the_sinkhorn_divergence_of_equal_sets_is_0_and_of_a_shift_near_it(shifted):
+    a, b = shifted
+    assert sinkhorn_divergence(b[:300], b[:300], seed=0) == pytest.approx(0.0, abs=0.05)
+    assert sinkhorn_divergence(a, b, seed=0) == pytest.approx(2.0, abs=0.4)
+    assert sinkhorn_divergence(np.zeros((5, 2)), np.zeros((5, 2)), seed=0) == 0.0
+
+
+def test_a_shift_is_all_that_a_linear_critic_sees(shifted):
+    a, b = shifted
+    assert linear_share(a, b, b + np.array([2.0, 0.0, 0.0]), b) == pytest.approx(1.0, abs=0.01)
+    assert linear_share(b, b, a, b) == 0.0
+
+
+@pytest.mark.parametrize("outer_first", [True, False])
+def test_a_scaling_is_all_that_a_single_cone_sees_whichever_side_is_the_wider(outer_first):
+    random = np.random.default_rng(0)
+    y = random.normal(size=(4000, 20))
+    sides = (2 * y, y) if outer_first else (y, 2 * y)
+    assert single_cone_share(*sides, *sides) == pytest.approx(1.0, abs=0.01)

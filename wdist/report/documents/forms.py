@@ -321,10 +321,10 @@ FORMS = Forms(
         "row column ours paper difference unit",
         nullable="ours difference",
     ),
-    Form("SeriesDocument", f"{_STUDY}:Series", "name x y"),
+    Form("SeriesDocument", "wdist.studies.panels:Series", "name x y"),
     Form(
         "PanelDocument",
-        f"{_STUDY}:Panel",
+        "wdist.studies.panels:Panel",
         "title x_label y_label series x y z",
         title="One panel of the figure: curves, or a function of the plane; keys of the other kind are null.",
         special={

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SURFACE, file_content
-from wdist.studies.study import Panel, Surface
+from wdist.studies.panels import Panel, Surface
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,13 +1,183 @@
-"""Rows of the tightness study, an estimate for each seed and what it is compared with, and the conclusion from them."""
+"""Pairs that tightness is measured on, rows of estimates with several seeds, and the conclusion from them.
+
+References:
+    Korotin, Kolesov & Burnaev (2022), Kantorovich Strikes Back! Wasserstein GANs are not Optimal Transport?, NeurIPS datasets and
+    benchmarks (the min-funnel pairs, and what GroupSort critics with orthogonal weights reached on them).
+"""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from statistics import median
+from typing import Any
 
+import h5py
+import numpy as np
+
+from wdist.data.sources import pairs
+from wdist.data.sources.opening import open_source
+from wdist.data.sources.pairs import KnownPair
+from wdist.data.sources.source import FiniteSource
+from wdist.errors import SourceError
 from wdist.studies.panels import Panel, Series, series_of
 from wdist.studies.study import ClaimCheck, Conclusion, half_range
+
+SIZES = (None, 2_000, 20_000)
+"""Samples per side; None where they are drawn without end."""
+FUNNEL_DIMENSIONS = (2, 4, 8, 16, 32, 64, 128)
+FUNNEL_COUNTS = (4, 16, 64, 256)
+PUBLISHED = {
+    (2, 4): 0.93,
+    (2, 64): 0.37,
+    (2, 256): 0.26,
+    (8, 256): 0.28,
+    (16, 4): 0.97,
+    (16, 64): 0.55,
+    (16, 256): 0.40,
+    (32, 256): 0.52,
+    (64, 4): 1.01,
+    (64, 64): 0.82,
+    (64, 256): 0.63,
+    (128, 4): 0.92,
+    (128, 64): 0.66,
+    (128, 256): 0.62,
+}
+"""(dimension, funnels) -> share of the truth that GroupSort critics with orthogonal weights reached in 25,000 steps of batch 1024,
+by Korotin et al. (2022), where it is available; 1.01 is noise of their evaluation."""
+_NO_SAMPLES = "needs samples/ of a checkout of wdist; run the study from one"
+_SAMPLES = Path(__file__).resolve().parents[3] / "samples"
+_SOME, _MANY = 3_000, 24_000
+"""Samples per side; two thirds are trained on: 2,000 and 16,000."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownCase:
+    """A pair of distributions whose W1 is known."""
+
+    name: str
+    family: str
+    dim: int
+    make: Callable[[], KnownPair]
+    published: float | None = None
+    """Share of the truth that a published certified critic reached."""
+    quick: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiniteSets:
+    """Two sets for an estimate, and fresh samples of the same origin that evaluate its critic."""
+
+    a: Any
+    """An address, or an array of shape (n, ...)."""
+    b: Any
+    fresh: tuple[np.ndarray, np.ndarray] | None
+    """Shapes (n, d) and (m, d), in the units of the estimate; None where the held-out split takes their place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiniteCase:
+    """Two finite sets."""
+
+    name: str
+    open: Callable[[Path | None, int], FiniteSets]
+    """Maps the folder of data sets and a seed to the sets.
+
+    Raises:
+        SourceError: they are missing.
+    """
+    quick: bool = False
+
+
+def _funnels(dim: int, funnels: int) -> KnownCase:
+    return KnownCase(
+        name=f"funnels-{funnels}-dim-{dim}",
+        family="funnels",
+        dim=dim,
+        make=lambda: pairs.funnels(dim, funnels),
+        published=PUBLISHED.get((dim, funnels)),
+        quick=(dim, funnels) in ((2, 4), (16, 64)),
+    )
+
+
+def _gaussians(kind: str, dim: int) -> KnownCase:
+    make = {"shift": lambda: pairs.gaussian_shift(dim, 1.0), "scale": lambda: pairs.gaussian_scale(dim, 1.5)}[kind]
+    return KnownCase(name=f"gaussian-{kind}-dim-{dim}", family="gaussians", dim=dim, make=make, quick=dim == 10)
+
+
+KNOWN: tuple[KnownCase, ...] = (
+    KnownCase(name="absolute-value", family="cones", dim=1, make=pairs.absolute_value, quick=True),
+    KnownCase(name="cones-3", family="cones", dim=2, make=lambda: pairs.cones(3), quick=True),
+    KnownCase(name="sphere-128", family="cones", dim=128, make=lambda: pairs.sphere(128), quick=True),
+    KnownCase(name="sphere-512", family="cones", dim=512, make=lambda: pairs.sphere(512)),
+    *(_gaussians(kind, dim) for kind in ("shift", "scale") for dim in (10, 100)),
+    *(_funnels(dim, funnels) for dim in FUNNEL_DIMENSIONS for funnels in FUNNEL_COUNTS),
+)
+
+
+def _digits(data: Path | None, seed: int) -> FiniteSets:
+    low, high = (_SAMPLES / f"digits-{name}.h5" for name in ("low", "high"))
+    if not low.is_file():
+        raise SourceError(_NO_SAMPLES)
+    return FiniteSets(a=str(low), b=str(high), fresh=None)
+
+
+def _three_against_eight(data: Path | None, seed: int) -> FiniteSets:
+    """2,000 training samples of each digit; fresh ones from the test split."""
+    train_a, train_b = (_random_rows(_mnist(data, "train", digit), _SOME, seed) for digit in (3, 8))
+    return FiniteSets(a=train_a, b=train_b, fresh=(_mnist(data, "test", 3), _mnist(data, "test", 8)))
+
+
+def _mnist_against_gaussian(data: Path | None, seed: int) -> FiniteSets:
+    """16,000 training samples of MNIST against as many normal vectors of the same mean and covariance."""
+    images, fresh = _mnist(data, "train"), _mnist(data, "test")
+    random = np.random.default_rng([seed, 1])
+    values, vectors = np.linalg.eigh(np.cov(images.T))
+    root = vectors * np.sqrt(values.clip(min=0))
+
+    def draw(n: int) -> np.ndarray:
+        return images.mean(0) + random.standard_normal((n, images.shape[1])) @ root.T
+
+    return FiniteSets(a=_random_rows(images, _MANY, seed), b=draw(_MANY), fresh=(fresh, draw(len(fresh))))
+
+
+def _planes_against_cars(data: Path | None, seed: int) -> FiniteSets:
+    """All images of two classes of CIFAR-10's test split."""
+    path = _folder(data) / "cifar10_test.h5"
+    if not path.is_file():
+        raise SourceError(f"needs cifar10_test.h5, with images and labels, in {path.parent}; name another folder with --data")
+    with h5py.File(path) as file:
+        images, labels = file["images"][:], file["labels"][:]
+    a, b = (images[labels == number].reshape(-1, images[0].size) / 255 for number in (0, 1))
+    return FiniteSets(a=a, b=b, fresh=None)
+
+
+def _mnist(data: Path | None, split: str, digit: int | None = None) -> np.ndarray:
+    """Images in [0, 1], shape (n, 784), float32."""
+    classes = "" if digit is None else f"&classes={digit}"
+    source = open_source(f"torchvision:MNIST?split={split}{classes}&root={_folder(data)}")
+    assert isinstance(source, FiniteSource), "a dataset"
+    return source.read(slice(0, source.count)).float().numpy() * np.float32(source.info.scale) + np.float32(source.info.offset)
+
+
+def _folder(data: Path | None) -> Path:
+    if data is None:
+        raise SourceError("needs a folder of data sets; name it with --data DIR")
+    return data
+
+
+def _random_rows(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
+    chosen = np.random.default_rng([seed, len(rows)]).choice(len(rows), size=min(count, len(rows)), replace=False)
+    return rows[chosen]
+
+
+FINITE: tuple[FiniteCase, ...] = (
+    FiniteCase(name="digits", open=_digits, quick=True),
+    FiniteCase(name="mnist-3-8", open=_three_against_eight),
+    FiniteCase(name="mnist-gaussian", open=_mnist_against_gaussian),
+    FiniteCase(name="cifar-planes-cars", open=_planes_against_cars),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

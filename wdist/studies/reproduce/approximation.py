@@ -19,19 +19,9 @@ from wdist.data.sources.pairs import KnownPair, absolute_value, cones, sphere
 from wdist.estimation.estimate import estimate
 from wdist.estimation.result import CriticResult
 from wdist.studies.machine import critic_operations
+from wdist.studies.panels import Panel, Series, Surface, series_of
 from wdist.studies.progress import SuiteProgress
-from wdist.studies.study import (
-    ClaimCheck,
-    Conclusion,
-    Conditions,
-    Panel,
-    ReproducedNumber,
-    Series,
-    Study,
-    Surface,
-    complete,
-    series_of,
-)
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study, complete
 
 TITLES = {
     "relu": "ReLU",

@@ -18,8 +18,9 @@ from wdist.data.sources.pairs import sphere
 from wdist.environment import choose_device
 from wdist.estimation.result import CriticResult
 from wdist.lipschitz.linalg.orthonormalise import bjorck, bjorck_product, safe_scale
+from wdist.studies.panels import Panel, Series, series_of
 from wdist.studies.reproduce.approximation import Forms, Sizes, trained
-from wdist.studies.study import ClaimCheck, Conclusion, Conditions, Panel, ReproducedNumber, Series, Study, series_of
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 from wdist.training.observer import Stage
 
 PARSEVAL_BETA = 0.0003

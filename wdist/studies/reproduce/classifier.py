@@ -18,8 +18,9 @@ from wdist.data.sources.torchvision_import import import_torchvision
 from wdist.environment import choose_device
 from wdist.errors import SourceError, TrainingDiverged
 from wdist.studies.machine import critic_operations
+from wdist.studies.panels import Panel, Series
 from wdist.studies.reproduce.small_network import FrozenNetwork, Network
-from wdist.studies.study import ClaimCheck, Conclusion, Conditions, Panel, ReproducedNumber, Series, Study
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 from wdist.training.observer import Stage
 
 HIDDEN_LAYERS, WIDTH = 3, 1024

@@ -19,7 +19,8 @@ from wdist.critics.networks import DenseCritic
 from wdist.lipschitz.activation import Activation
 from wdist.lipschitz.activations import activation as named_activation
 from wdist.lipschitz.constraints import constraint as named_constraint
-from wdist.studies.study import ClaimCheck, Conclusion, Conditions, Panel, ReproducedNumber, Series, Study
+from wdist.studies.panels import Panel, Series
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 from wdist.training.observer import Stage
 from wdist.training.optimizers import make_optimizers, schedule
 

@@ -21,8 +21,9 @@ from wdist.gan.settings import GanSettings
 from wdist.gan.training import STEPS as GAN_STEPS
 from wdist.gan.training import train_gan
 from wdist.studies.machine import critic_operations
+from wdist.studies.panels import Panel, Series
 from wdist.studies.progress import SuiteProgress
-from wdist.studies.study import ClaimCheck, Conclusion, Conditions, Panel, ReproducedNumber, Series, Study, complete, percent
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study, complete, percent
 from wdist.training.observer import Stage
 
 CRITICS = {

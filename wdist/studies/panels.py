@@ -1,0 +1,91 @@
+"""Panels of a study's figure: series over an axis, and functions of the plane."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Named points of one panel."""
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    errors: tuple[float, ...] = ()
+    """Half widths of the spread in y; empty where there is none."""
+    marks: bool = False
+    """Points stand alone; otherwise a line joins them in their order."""
+    reference: bool = False
+    """Something to compare results with: drawn dashed or with open marks."""
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y) or len(self.errors) not in (0, len(self.x)):
+            raise ValueError(f"series {self.name!r}: x has {len(self.x)} values, y {len(self.y)} and errors {len(self.errors)}")
+
+
+def series_of(
+    rows: Iterable[Any],
+    *,
+    name: Callable[[Any], str],
+    x: Callable[[Any], float],
+    y: Callable[[Any], float],
+    errors: Callable[[Any], float | None] = lambda row: None,
+    marks: bool = False,
+    reference: Callable[[Any], bool] = lambda row: False,
+) -> tuple[Series, ...]:
+    """A series for each name among some rows, with its points in their order; a missing error counts as 0."""
+    groups: dict[str, list[Any]] = {}
+    for row in rows:
+        groups.setdefault(name(row), []).append(row)
+    return tuple(
+        Series(
+            name=each,
+            x=tuple(float(x(row)) for row in group),
+            y=tuple(float(y(row)) for row in group),
+            errors=tuple(errors(row) or 0.0 for row in group) if any(map(errors, group)) else (),
+            marks=marks,
+            reference=reference(group[0]),
+        )
+        for each, group in groups.items()
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Series over one common axis."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    log_x: bool = False
+    log_y: bool = False
+    bins: bool = False
+    """The series are histograms: y belongs to the bin that begins at x."""
+    ticks: tuple[str, ...] = ()
+    """Names of the abscissae 0, 1, 2, ..., where these stand for categories."""
+    level: float | None = None
+    """Height of a dashed line: the truth, the nominal error, a ratio of one."""
+    bottom: float | None = None
+    top: float | None = None
+    """Limits of the ordinate; None lets them follow from the points."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface:
+    """A function of the plane."""
+
+    title: str
+    x: NDArray[Any]
+    """Shape (columns,)."""
+    y: NDArray[Any]
+    """Shape (rows,)."""
+    z: NDArray[Any]
+    """Shape (rows, columns)."""
+    peaks: tuple[tuple[float, float], ...] = ()
+    """Points to mark."""
+    main: bool = False
+    """Whether its title stands out."""
