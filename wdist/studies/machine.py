@@ -13,13 +13,10 @@ import torch
 _CPU_INFO = Path("/proc/cpuinfo")
 _SIZE = 512
 _MEASURED_SECONDS = 0.15
-_REACHED = 0.5
-"""Share of the speed of large matrix products that training reaches; fitted to trainings on two cores."""
+_REACHED = 0.5  # share of the speed of large matrix products that training reaches; fitted to trainings on two cores
 
-_SORTED_UNIT = 400.0
-"""Operations that sorting a unit there and back is worth."""
-_STEP = 2e8
-"""Operations that a step costs whatever its sizes: the calls themselves."""
+_SORTED_UNIT = 400.0  # operations that sorting a unit there and back is worth
+_STEP = 2e8  # operations that a step costs whatever its sizes: the calls themselves
 
 
 @dataclass(frozen=True, kw_only=True)

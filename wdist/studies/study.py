@@ -20,7 +20,7 @@ from wdist.errors import UsageError
 from wdist.interruption import Interruption
 from wdist.studies.machine import Machine, commit, machine_rate, this_machine
 from wdist.studies.panels import Panel, Surface
-from wdist.training.observer import Observer, Silent
+from wdist.training.observer import Observer, Silent, Stage
 
 PAPER = "Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, arXiv:1811.05381"
 
@@ -60,9 +60,13 @@ class Conditions:
         """The first seed."""
         return self.seeds[0]
 
-    def wanted(self, name: str) -> bool:
-        """Whether ``only`` selects the row of that name."""
-        return not self.only or any(fnmatchcase(name, f"*{part}*") for part in self.only)
+    def wanted(self, name: str, *, quick: bool = True) -> bool:
+        """Whether the form includes a row, which is in the quick form if ``quick``, and ``only`` selects its name."""
+        return (quick or not self.quick) and (not self.only or any(fnmatchcase(name, f"*{part}*") for part in self.only))
+
+    def announce(self, what: str) -> None:
+        """Tells the observer what is measured next."""
+        self.observer.notify(Stage(what=what))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,13 +236,7 @@ class Study:
         return "reproduce" if self.source else "bench"
 
     def forecast(self, *, quick: bool, device: str = "auto", rate: float | None = None) -> float | None:
-        """Predicts the seconds of a form on this machine, to a factor of about two; None where there is nothing to go by.
-
-        Arguments:
-            quick: the quick form rather than the full one.
-            device: where critics are trained.
-            rate: operations per second, if measured already.
-        """
+        """Predicts the seconds of a form on this machine, to a factor of about two; ``rate`` is its operations per second, if known."""
         if self.operations is None:
             return None
         return self.operations(quick) / (rate or machine_rate(choose_device(device)))

@@ -19,20 +19,14 @@ if TYPE_CHECKING:
     from wdist.studies.study import Series, StudyResult
 
 
-_WIDTH, _WIDEST, _HEIGHT = 7.6, 13.0, 3.6
-"""Inches of panels above each other, which named abscissae may widen."""
-_TICK = 0.3
-"""Inches of a named abscissa."""
-_COLUMNS, _SMALL_WIDTH, _SMALL_HEIGHT = 3, 3.5, 2.9
-"""Grid of more than two panels, in inches of each."""
-_MANY_LINES = 12
-"""Number of lines above which they are thin."""
-_FEW_POINTS = 8
-"""Number of points up to which a line has marks."""
+_WIDTH, _WIDEST, _HEIGHT = 7.6, 13.0, 3.6  # inches of panels above each other, which named abscissae may widen
+_TICK = 0.3  # inches of a named abscissa
+_COLUMNS, _SMALL_WIDTH, _SMALL_HEIGHT = 3, 3.5, 2.9  # grid of more than two panels, in inches of each
+_MANY_LINES = 12  # number of lines above which they are thin
+_FEW_POINTS = 8  # number of points up to which a line has marks
 Dash: TypeAlias = tuple[float, tuple[float, ...]]
 _DASHES: tuple[Dash, ...] = ((0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (10, 2)))
-_STRAIGHT_NAMES = 8
-"""Characters of names, for each of at most a dozen, that fit below a panel without being turned."""
+_STRAIGHT_NAMES = 8  # characters of names, for each of at most a dozen, that fit below a panel without being turned
 _ELEVATION, _AZIMUTH = 32, 62
 
 

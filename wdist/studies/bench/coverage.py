@@ -30,7 +30,6 @@ from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.frozen_layers import Affine
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, most_by_chance, percent
-from wdist.training.observer import Stage
 from wdist.transport.coupling import Effort
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
@@ -93,8 +92,7 @@ def _translation(name: str, draw: Draw, dim: int) -> CoveragePair:
     return _pair(name, lambda random, counts: draw(random, counts) + np.eye(1, dim)[0], draw, 1.0, dim=dim)
 
 
-_PARETO = 2.2
-"""Index: the variance is finite, the third moment is not."""
+_PARETO = 2.2  # index: the variance is finite, the third moment is not
 _RARE = 0.05
 _MEAN_RADIUS = (math.sqrt(2) + math.log(1 + math.sqrt(2))) / 3
 """Mean distance of the unit square's points from one of its corners."""
@@ -171,7 +169,7 @@ def _measure(conditions: Conditions) -> Iterator[CoverageRow]:
         if not conditions.wanted(pair.name):
             continue
         for n in sizes:
-            conditions.observer.notify(Stage(what=f"{runs * len(conditions.seeds)} times {n} samples per side: {pair.name}"))
+            conditions.announce(f"{runs * len(conditions.seeds)} times {n} samples per side: {pair.name}")
             yield from rows_of(pair, n, runs=runs, seeds=conditions.seeds)
 
 

@@ -27,7 +27,6 @@ from wdist.gates.rules import Answer, Interval, Maximum, NoWorse, On, joint_conf
 from wdist.gates.verdict import judge
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, complete, most_by_chance, percent
-from wdist.training.observer import Stage
 
 _CLOSED_FORM = (("critic", "mean-difference"),)
 Sides: TypeAlias = tuple[np.ndarray, np.ndarray]
@@ -145,10 +144,10 @@ def _measure(conditions: Conditions) -> Iterator[GateRow]:
     total = runs * len(conditions.seeds)
     for case in CASES:
         if conditions.wanted(case.name):
-            conditions.observer.notify(Stage(what=f"{total} times {case.samples} samples per side: {case.name}"))
+            conditions.announce(f"{total} times {case.samples} samples per side: {case.name}")
             yield from rows_of(case, runs=runs, seeds=conditions.seeds)
     if conditions.wanted(_REGRESSION):
-        conditions.observer.notify(Stage(what=f"{total} times a baseline and {len(GROWTH)} later results: {_REGRESSION}"))
+        conditions.announce(f"{total} times a baseline and {len(GROWTH)} later results: {_REGRESSION}")
         yield from regression_rows(runs=max(1, runs // 2), seeds=conditions.seeds)
 
 

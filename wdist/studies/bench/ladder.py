@@ -37,7 +37,6 @@ from wdist.studies.study import (
     most_by_chance,
     percent,
 )
-from wdist.training.observer import Stage
 
 _GENERATOR, _DIGITS = "digit_generator.safetensors", "digits.h5"
 
@@ -196,20 +195,15 @@ _OVERHEAD_STEPS = 100
 
 def _measure(conditions: Conditions) -> Iterator[LadderRow | TwinRow | RungRow | OverheadRow | Skipped]:
     runs, n = _RUNS, _QUICK_SAMPLES if conditions.quick else _SAMPLES
-    ladders: list[Ladder | Skipped] = list(normal_ladders())
-    if not conditions.quick:
-        ladders += digit_ladders(conditions.data)
-    for ladder in ladders:
-        if not conditions.wanted(ladder.name):
-            continue
+    for ladder in [*normal_ladders(), *([] if conditions.quick else digit_ladders(conditions.data))]:
         if isinstance(ladder, Skipped):
-            yield ladder
-            continue
-        conditions.observer.notify(Stage(what=f"{runs * len(conditions.seeds)} times: {ladder.name}"))
-        yield from rows_of(ladder, n, runs=runs, seeds=conditions.seeds)
+            yield from [ladder] if conditions.wanted(ladder.name) else []
+        elif conditions.wanted(ladder.name):
+            conditions.announce(f"{runs * len(conditions.seeds)} times: {ladder.name}")
+            yield from rows_of(ladder, n, runs=runs, seeds=conditions.seeds)
     if conditions.wanted("overhead"):
-        conditions.observer.notify(Stage(what="overhead of a comparison"))
-        yield overhead(n, seed=conditions.seeds[0])
+        conditions.announce("overhead of a comparison")
+        yield overhead(n, seed=conditions.seed)
 
 
 def rows_of(ladder: Ladder, n: int, *, runs: int, seeds: Sequence[int] = (0,)) -> Iterator[LadderRow | TwinRow | RungRow]:

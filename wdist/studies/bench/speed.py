@@ -25,23 +25,20 @@ from wdist.studies.bench.speed_costs import CostRow, measure_costs
 from wdist.studies.bench.speed_races import CONTENDERS, PAPER, QUICK_CONTENDERS, RACES, RaceRow, run_race
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.study import Column, Conclusion, Conditions, Skipped, Study, StudyTable, half_range
-from wdist.training.observer import Stage
 from wdist.training.optimizers import make_optimizers
 
 FLOOR, FULL = "floor", "full"
 _FLOORS = {"muon": "floor-muon"}
 """Floors of schemes whose optimiser is not Adam."""
 _POOL_BATCHES = 8
-_BLOCK_SECONDS = 0.05
-"""Shortest block, in whole cycles of the constraint."""
+_BLOCK_SECONDS = 0.05  # shortest block, in whole cycles of the constraint
 _CRITICS = 4
 _SIDE_BY_SIDE_WARM_UP, _SIDE_BY_SIDE_BLOCK_SECONDS = 8, 0.1
 _OURS = ("adam", "orthogonal-sgd", "muon")
 _WITH_FLOORS = ("floor", *_OURS, "floor-muon")
 _PEERS = ("torchlip", "cayley", "pogo", "landing")
 _TWO_PEERS = ("torchlip", "pogo")
-_ROUNDS, _FEW_ROUNDS, _MANY_SAMPLES = 5, 3, 1024
-"""Fewer where a batch is large and each step long."""
+_ROUNDS, _FEW_ROUNDS, _MANY_SAMPLES = 5, 3, 1024  # fewer where a batch is large and each step long
 _QUICK_SHORTER = 8
 
 
@@ -157,11 +154,11 @@ def _one_thread() -> Iterator[None]:
 def _steps(conditions: Conditions) -> Iterator[StepRow | Skipped]:
     missing: dict[str, str] = {}
     for case in CASES:
-        if (conditions.quick and not case.quick) or not conditions.wanted(f"step {case}"):
+        if not conditions.wanted(f"step {case}", quick=case.quick):
             continue
         schemes, absent = _available(case.schemes)
         missing |= absent
-        conditions.observer.notify(Stage(what=f"steps of {case}"))
+        conditions.announce(f"steps of {case}")
         yield from time_steps(
             case,
             schemes,
@@ -174,21 +171,20 @@ def _steps(conditions: Conditions) -> Iterator[StepRow | Skipped]:
 
 def _several(conditions: Conditions) -> Iterator[SideBySideRow]:
     for case in SIDE_BY_SIDE:
-        if (conditions.quick and not case.quick) or not conditions.wanted(f"several {case}"):
-            continue
-        conditions.observer.notify(Stage(what=f"critics side by side, {case}"))
-        yield time_side_by_side(case, seeds=conditions.seeds, rounds=_FEW_ROUNDS if conditions.quick else _ROUNDS)
+        if conditions.wanted(f"several {case}", quick=case.quick):
+            conditions.announce(f"critics side by side, {case}")
+            yield time_side_by_side(case, seeds=conditions.seeds, rounds=_FEW_ROUNDS if conditions.quick else _ROUNDS)
 
 
 def _races(conditions: Conditions) -> Iterator[RaceRow | Skipped]:
     for race in RACES:
-        if (conditions.quick and not race.quick) or not conditions.wanted(f"race {race.name}"):
+        if not conditions.wanted(f"race {race.name}", quick=race.quick):
             continue
         if race.needs_data and conditions.data is None:
             yield Skipped(name=f"race {race.name}", reason="needs a folder of data sets; name it with --data DIR")
             continue
         contenders, _ = _available(QUICK_CONTENDERS if conditions.quick else CONTENDERS)
-        conditions.observer.notify(Stage(what=f"race on {race.name}"))
+        conditions.announce(f"race on {race.name}")
         try:
             yield from run_race(
                 race, contenders, seeds=conditions.seeds, data=conditions.data, shorter=_QUICK_SHORTER if conditions.quick else 1

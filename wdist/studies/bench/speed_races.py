@@ -36,8 +36,7 @@ CONTENDERS = ("orthogonal-sgd", "muon", "adam", "torchlip", "cayley", "pogo", "l
 QUICK_CONTENDERS = ("orthogonal-sgd", "adam", "torchlip")
 _FIRST_STEPS, _GROWTH, _HALVINGS = 8, 1.6, 2
 """Halvings of the logarithm of the last growth: the steps found are at most an eighth too many."""
-_GIVEN_UP = 1 / 4
-"""Share of the time of the paper's scheme: a longer training is not begun."""
+_GIVEN_UP = 1 / 4  # share of the time of the paper's scheme: a longer training is not begun
 _POOL, _HELD_OUT = 8192, 4096
 
 

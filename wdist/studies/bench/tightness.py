@@ -34,24 +34,20 @@ from wdist.studies.study import Column, Conditions, Skipped, Study, StudyTable, 
 
 _QUICK_SIZES = (None, 2_000)
 _JUDGED_NUMBERS = 1 << 23
-_LEAST_JUDGED, _MOST_JUDGED = 1 << 13, 1 << 17
-"""Number of fresh coupled rows: as many as fit in these coordinates, within limits."""
+_LEAST_JUDGED, _MOST_JUDGED = 1 << 13, 1 << 17  # number of fresh coupled rows: as many as fit in these coordinates, within limits
 _CONTRAST_ROWS = 4_096
 _COURSE_POINTS = 40
 _AT_ONCE = 4_096
-_JUDGE = 7_919_000
-"""Seed of the rows that evaluate critics; no estimate uses it."""
+_JUDGE = 7_919_000  # seed of the rows that evaluate critics; no estimate uses it
 _MINIBATCH, _MINIBATCHES = 64, 32
 _SINKHORN_ROWS = 400
-_REGULARISATION = 0.05
-"""Regularisation of the Sinkhorn plans, as a share of the mean distance."""
+_REGULARISATION = 0.05  # regularisation of the Sinkhorn plans, as a share of the mean distance
 
 
 def _measure(conditions: Conditions) -> Iterator[KnownRow | FiniteRow | Skipped]:
     sizes = _QUICK_SIZES if conditions.quick else SIZES
-    known = [(case, size) for case in KNOWN for size in sizes if case.quick or not conditions.quick]
-    known = [(case, size) for case, size in known if conditions.wanted(_named(case, size))]
-    finite = [case for case in FINITE if (case.quick or not conditions.quick) and conditions.wanted(case.name)]
+    known = [(case, size) for case in KNOWN for size in sizes if conditions.wanted(_named(case, size), quick=case.quick)]
+    finite = [case for case in FINITE if conditions.wanted(case.name, quick=case.quick)]
     progress = SuiteProgress(conditions, runs=(len(known) + len(finite)) * len(conditions.seeds))
     for case, size in known:
         yield from _known_row(case, size, conditions, progress)

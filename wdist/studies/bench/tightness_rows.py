@@ -48,8 +48,7 @@ PUBLISHED = {
 by Korotin et al. (2022), where it is available; 1.01 is noise of their evaluation."""
 _NO_SAMPLES = "needs samples/ of a checkout of wdist; run the study from one"
 _SAMPLES = Path(__file__).resolve().parents[3] / "samples"
-_SOME, _MANY = 3_000, 24_000
-"""Samples per side; two thirds are trained on: 2,000 and 16,000."""
+_SOME, _MANY = 3_000, 24_000  # samples per side; two thirds are trained on: 2,000 and 16,000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,11 +274,9 @@ class FiniteRow(Runs):
     sinkhorn: float
 
 
-_HIGHEST_SHOWN = 1.6
-"""Minibatches overshoot without limit as the dimension grows."""
+_HIGHEST_SHOWN = 1.6  # minibatches overshoot without limit as the dimension grows
 _ROUNDING = 1e-9
-_TRUTH_ERRORS = 4
-"""Standard errors by which a Monte Carlo truth may be wrong."""
+_TRUTH_ERRORS = 4  # standard errors by which a Monte Carlo truth may be wrong
 
 
 def conclude(rows: Sequence[KnownRow | FiniteRow]) -> Conclusion:

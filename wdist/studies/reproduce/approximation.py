@@ -207,8 +207,7 @@ def _curve(result: CriticResult) -> Series:
 
 PEAKS = ((-2.0, 0.0), (0.0, 0.0), (2.0, 0.0))
 _WORST, _BEST = ("relu", "maxout:2"), ("maxmin", "full-sort")
-_TOUCHES = 0.9
-"""Height of a peak above the mean of the circle around it that counts as touched; the optimum has 1."""
+_TOUCHES = 0.9  # height of a peak above the mean of the circle around it that counts as touched; the optimum has 1
 _ROWS, _CIRCLE = 51, 360
 
 
@@ -272,10 +271,8 @@ VALUES = {
     "full-sort": {(128, 3): 1.00, (128, 7): 1.00, (256, 3): 1.00, (256, 7): 1.00, (512, 3): 1.00, (512, 7): 1.00},
 }
 """Table 1: activation -> (dimension, depth) -> dual value; the truth is 1."""
-_ROUNDING = 0.005
-"""Rounding of the paper's two decimals."""
-_NOISE = 0.01
-"""Difference of two trainings above which their order counts."""
+_ROUNDING = 0.005  # rounding of the paper's two decimals
+_NOISE = 0.01  # difference of two trainings above which their order counts
 
 Cell: TypeAlias = tuple[str, int, int]
 """Activation, dimension, depth."""

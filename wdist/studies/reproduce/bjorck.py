@@ -21,7 +21,6 @@ from wdist.lipschitz.linalg.orthonormalise import bjorck, bjorck_product, safe_s
 from wdist.studies.panels import Panel, Series, series_of
 from wdist.studies.reproduce.approximation import Forms, Sizes, trained
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
-from wdist.training.observer import Stage
 
 PARSEVAL_BETA = 0.0003
 """From the paper: "a common choice for Parseval networks"."""
@@ -30,8 +29,7 @@ SIZE = 64
 ITERATIONS = 40_000
 FEW_ITERATIONS = 50
 """From the paper, for figure 13."""
-_BETWEEN = 200
-"""Iterations between two looks at the singular values."""
+_BETWEEN = 200  # iterations between two looks at the singular values
 _ORTHONORMAL = 0.99
 _BETAS = 40
 _SHOWN = (PARSEVAL_BETA, 0.01, 0.05, 0.1, 0.2, LARGEST_BETA)
@@ -254,7 +252,7 @@ def _products(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]
     W, v = (W / safe_scale(W)).to(device), v.to(device)
     speedups, deviation = {}, 0.0
     for k in SPEEDUP:
-        conditions.observer.notify(Stage(what=f"{k} iterations, {runs} runs"))
+        conditions.announce(f"{k} iterations, {runs} runs")
 
         def whole(iterations: int = k) -> Tensor:
             return bjorck(W, iterations=iterations) @ v

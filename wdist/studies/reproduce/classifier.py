@@ -21,7 +21,6 @@ from wdist.studies.machine import critic_operations
 from wdist.studies.panels import Panel, Series
 from wdist.studies.reproduce.small_network import FrozenNetwork, Network
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
-from wdist.training.observer import Stage
 
 HIDDEN_LAYERS, WIDTH = 3, 1024
 """From the paper (H.5; G.1 says "a 3-layer fully connected network with 1024 hidden units in each layer")."""
@@ -37,8 +36,7 @@ REDUCED = (
 )
 LEARNING_RATES = {"bjorck": 0.003, "none": 0.01}
 """For Adam; the paper states none. Without a constraint 0.001 leaves most units active, 0.01 few, as in the paper."""
-_SLAB = 500
-"""Images whose Jacobians are computed at a time."""
+_SLAB = 500  # images whose Jacobians are computed at a time
 _BINS = 40
 
 
@@ -83,7 +81,7 @@ def train_classifier(
         TrainingDiverged: the loss was not finite.
     """
     width, steps = (QUICK_WIDTH, QUICK_STEPS) if conditions.quick else (WIDTH, STEPS)
-    conditions.observer.notify(Stage(what=f"training {label}, {steps} steps"))
+    conditions.announce(f"training {label}, {steps} steps")
     device = choose_device(conditions.device)
     constraint = "none" if lipschitz is None else "bjorck"
     network = Network(
@@ -203,8 +201,7 @@ UNDEAD_SHARE = 0.10
 """"In the worst case, about 10% of units were undead, or active all of the time.\""""
 SPARSE_THRESHOLD, SPARSE_SHARE = 0.4, 0.0
 """Without a constraint there were "almost no units active when tau > 0.4"."""
-_ALMOST_NO = 0.05
-"""Share of the units that counts as almost none."""
+_ALMOST_NO = 0.05  # share of the units that counts as almost none
 CONSTANTS: tuple[float | None, ...] = (None, 100.0, LIPSCHITZ, 1.0, 0.1)
 """Lipschitz constants whose statistics are compared: those of the paper (H.4), and none."""
 
@@ -338,8 +335,7 @@ RANGES = {"ReLU": (4.0, 8.0), "GroupSort": (9.0, 10.0)}
 """"While the ReLU singular values are spread between 4-8 the GroupSort network concentrates the singular values in range 9-10.\""""
 _MOST = 0.9
 _QUANTILES = (0.05, 0.5, 0.95)
-_MOST_VALUES = 500_000
-"""Values that are enough for quantiles, of which torch takes 2^24 at most."""
+_MOST_VALUES = 500_000  # values that are enough for quantiles, of which torch takes 2^24 at most
 
 
 def _figure16(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:

@@ -21,7 +21,6 @@ from wdist.lipschitz.activations import activation as named_activation
 from wdist.lipschitz.constraints import constraint as named_constraint
 from wdist.studies.panels import Panel, Series
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
-from wdist.training.observer import Stage
 from wdist.training.optimizers import make_optimizers, schedule
 
 
@@ -108,15 +107,11 @@ class Network(DenseCritic):
 
 
 _POINTS = 401
-_REACH = 2.0
-"""Networks are fitted from -2 to 2."""
-_SLOPE = 0.99
-"""Steepness that counts as slope 1."""
-_SHARE = 0.95
-"""Share of the line that counts as almost everywhere."""
+_REACH = 2.0  # networks are fitted from -2 to 2
+_SLOPE = 0.99  # steepness that counts as slope 1
+_SHARE = 0.95  # share of the line that counts as almost everywhere
 _ACCURATE = 0.05
-_GOOD_ENOUGH = 1e-5
-"""Mean squared error after which no other start is tried."""
+_GOOD_ENOUGH = 1e-5  # mean squared error after which no other start is tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,9 +145,7 @@ def fit(problem: SmallFit, conditions: Conditions) -> tuple[Network, float]:
     x = torch.linspace(-_REACH, _REACH, _POINTS)[:, None]
     y = problem.target(x[:, 0])
     fits: list[tuple[float, Network]] = []
-    conditions.observer.notify(
-        Stage(what=f"fitting {problem.target_name} from up to {problem.restarts} starts, {problem.steps} steps each")
-    )
+    conditions.announce(f"fitting {problem.target_name} from up to {problem.restarts} starts, {problem.steps} steps each")
     for restart in range(problem.restarts):
         network = Network(
             (1, *problem.hidden, 1),

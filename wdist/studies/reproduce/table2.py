@@ -24,7 +24,6 @@ from wdist.studies.machine import critic_operations
 from wdist.studies.panels import Panel, Series
 from wdist.studies.progress import SuiteProgress
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study, complete, percent
-from wdist.training.observer import Stage
 
 CRITICS = {
     "relu-spectral": "ReLU, spectral",
@@ -54,12 +53,9 @@ RATIOS = {"mnist": 2.4, "cifar10": 2.0}
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR10", "digits": "digits"}
 _DATA = {"mnist": "torchvision:MNIST?split=train&root={root}", "cifar10": "torchvision:CIFAR10?split=train&root={root}"}
 _GROUPSORT = ("groupsort-4-bjorck", "groupsort-9-bjorck")
-_ORDER = ("relu-bjorck", "maxout-bjorck", "maxmin-bjorck", "groupsort-4-bjorck")
-"""From the smallest bound to the largest."""
-_NOISE = 0.01
-"""Relative difference of two means above which their order counts."""
-_SHARE = 0.8
-"""Share of the paper's ratio that counts as about as large, since values depend on the generator."""
+_ORDER = ("relu-bjorck", "maxout-bjorck", "maxmin-bjorck", "groupsort-4-bjorck")  # from the smallest bound to the largest
+_NOISE = 0.01  # relative difference of two means above which their order counts
+_SHARE = 0.8  # share of the paper's ratio that counts as about as large, since values depend on the generator
 
 
 Values = Mapping[str, tuple[float, float]]
@@ -165,7 +161,7 @@ def _contest(column: str, conditions: Conditions) -> _Contest:
 
 def _trained(contest: _Contest, folder: Path, conditions: Conditions) -> str:
     """The address of a generator that is trained now."""
-    conditions.observer.notify(Stage(what=f"training a generator on {TITLES[contest.column]}, {GAN_STEPS} steps"))
+    conditions.announce(f"training a generator on {TITLES[contest.column]}, {GAN_STEPS} steps")
     settings = GanSettings(data=contest.data, seed=conditions.seed)
     result = complete(train_gan(folder / contest.column, settings, device=conditions.device, access=contest.access))
     assert result.generator is not None, "a complete training leaves a generator"
