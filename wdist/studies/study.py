@@ -236,7 +236,7 @@ class Study:
         return "reproduce" if self.source else "bench"
 
     def forecast(self, *, quick: bool, device: str = "auto", rate: float | None = None) -> float | None:
-        """Predicts the seconds of a form on this machine, to a factor of about two; ``rate`` is its operations per second, if known."""
+        """Predicts the seconds of a form on this machine, to a factor of about two; ``rate``: operations per second, if known."""
         if self.operations is None:
             return None
         return self.operations(quick) / (rate or machine_rate(choose_device(device)))

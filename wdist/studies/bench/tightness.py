@@ -22,13 +22,23 @@ import ot
 import torch
 from torch import Tensor
 
-from wdist.data.sources.opening import open_source
 from wdist.data.sources.pairs import KnownPair
-from wdist.data.sources.source import EndlessSource, FiniteSource
+from wdist.data.sources.source import EndlessSource
 from wdist.errors import SourceError
 from wdist.estimation.estimate import estimate
 from wdist.estimation.result import CriticResult, Estimate
-from wdist.studies.bench.tightness_rows import FINITE, KNOWN, SIZES, FiniteCase, FiniteRow, KnownCase, KnownRow, Run, conclude
+from wdist.studies.bench.tightness_rows import (
+    FINITE,
+    KNOWN,
+    SIZES,
+    FiniteCase,
+    FiniteRow,
+    KnownCase,
+    KnownRow,
+    Run,
+    conclude,
+    whole_set,
+)
 from wdist.studies.progress import SuiteProgress, seconds_of
 from wdist.studies.study import Column, Conditions, Skipped, Study, StudyTable, complete
 
@@ -123,12 +133,8 @@ def _finite_row(case: FiniteCase, conditions: Conditions, progress: SuiteProgres
 
 def _over_seeds(run: Callable[[int], tuple[Estimate, float]], conditions: Conditions) -> list[tuple[Run, Estimate]]:
     """The runs of a row and their estimates; those done by then if the user stops the study."""
-    found = []
-    for seed in conditions.seeds:
-        done = conditions.interruption.attempt(partial(run, seed))
-        if done is not None:
-            found.append((_run(done[0], seed, done[1]), done[0]))
-    return found
+    done = ((seed, conditions.interruption.attempt(partial(run, seed))) for seed in conditions.seeds)
+    return [(_run(found[0], seed, found[1]), found[0]) for seed, found in done if found is not None]
 
 
 def _run(result: Estimate, seed: int, fresh: float) -> Run:
@@ -199,12 +205,7 @@ def _potentials(critic: CriticResult, x: Tensor) -> Tensor:
 
 def _values(side: Any) -> np.ndarray:
     """All samples of one side, shape (n, d), in the units of the estimate."""
-    if isinstance(side, np.ndarray):
-        return side
-    source = open_source(side)
-    assert isinstance(source, FiniteSource), "a finite set"
-    values = source.read(slice(0, source.count)).double() * source.info.scale + source.info.offset
-    return np.asarray(values.numpy())
+    return side if isinstance(side, np.ndarray) else np.asarray(whole_set(side).numpy())
 
 
 def _course(critic: CriticResult, unit: float) -> tuple[tuple[float, float], ...]:

@@ -15,7 +15,10 @@ from typing import Any
 
 import h5py
 import numpy as np
+import torch
+from torch import Tensor
 
+from wdist.data.rows import in_units
 from wdist.data.sources import pairs
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.pairs import KnownPair
@@ -101,7 +104,7 @@ def _funnels(dim: int, funnels: int) -> KnownCase:
 
 
 def _gaussians(kind: str, dim: int) -> KnownCase:
-    make = {"shift": lambda: pairs.gaussian_shift(dim, 1.0), "scale": lambda: pairs.gaussian_scale(dim, 1.5)}[kind]
+    make = {"shift": partial(pairs.gaussian_shift, dim, 1.0), "scale": partial(pairs.gaussian_scale, dim, 1.5)}[kind]
     return KnownCase(name=f"gaussian-{kind}-dim-{dim}", family="gaussians", dim=dim, make=make, quick=dim == 10)
 
 
@@ -155,9 +158,14 @@ def _planes_against_cars(data: Path | None, seed: int) -> FiniteSets:
 def _mnist(data: Path | None, split: str, digit: int | None = None) -> np.ndarray:
     """Images in [0, 1], shape (n, 784), float32."""
     classes = "" if digit is None else f"&classes={digit}"
-    source = open_source(f"torchvision:MNIST?split={split}{classes}&root={_folder(data)}")
-    assert isinstance(source, FiniteSource), "a dataset"
-    return source.read(slice(0, source.count)).float().numpy() * np.float32(source.info.scale) + np.float32(source.info.offset)
+    return np.asarray(whole_set(f"torchvision:MNIST?split={split}{classes}&root={_folder(data)}", torch.float32).numpy())
+
+
+def whole_set(address: str | Path, dtype: torch.dtype = torch.float64) -> Tensor:
+    """All samples of a finite set in the units of an estimate, shape (n, d)."""
+    source = open_source(address)
+    assert isinstance(source, FiniteSource), "a finite set"
+    return in_units(source.read(slice(0, source.count)), source.info, dtype)
 
 
 def _folder(data: Path | None) -> Path:
@@ -298,8 +306,7 @@ def conclude(rows: Sequence[KnownRow | FiniteRow]) -> Conclusion:
 
 
 def _checks(rows: Sequence[Runs], known: Sequence[KnownRow]) -> Iterator[ClaimCheck]:
-    exact = [run for row in rows for run in row.runs if run.exact and run.samples_upper is not None]
-    if exact:
+    if exact := [run for row in rows for run in row.runs if run.exact and run.samples_upper is not None]:
         above = sum(run.samples_lower > (run.samples_upper or 0.0) for run in exact)
         claim = "No lower bound for the samples exceeds their exact W1."
         yield ClaimCheck(claim=claim, holds=above == 0, detail=f"{above} of {len(exact)} do")
@@ -315,14 +322,9 @@ def _checks(rows: Sequence[Runs], known: Sequence[KnownRow]) -> Iterator[ClaimCh
     )
     yield ClaimCheck(
         claim="The population interval misses the truth in at most one of twenty runs.",
-        holds=high + low <= _most_misses(len(runs)),
+        holds=high + low <= math.floor(0.05 * len(runs) + 2 * math.sqrt(0.05 * 0.95 * len(runs))),  # two standard deviations
         detail=f"{high} of {len(runs)} lower bounds are above it, {low} upper bounds below",
     )
-
-
-def _most_misses(runs: int) -> int:
-    """Misses at a share of 5 % plus two standard deviations."""
-    return math.floor(0.05 * runs + 2 * math.sqrt(0.05 * 0.95 * runs))
 
 
 def _tightness_panel(known: list[KnownRow]) -> Panel:
@@ -334,7 +336,12 @@ def _tightness_panel(known: list[KnownRow]) -> Panel:
         x_label="",
         y_label="share of the truth",
         series=(
-            *draw(smallest_first, name=_source, y=lambda row: row.fresh, errors=lambda row: row.spread),
+            *draw(
+                smallest_first,
+                name=lambda row: "endless samples" if row.samples is None else f"{row.samples:,} samples",
+                y=lambda row: row.fresh,
+                errors=lambda row: row.spread,
+            ),
             *draw(
                 [row for row in known if row.published is not None],
                 name=lambda row: "published GroupSort",
@@ -353,10 +360,6 @@ def _tightness_panel(known: list[KnownRow]) -> Panel:
         bottom=0.0,
         top=_HIGHEST_SHOWN,
     )
-
-
-def _source(row: KnownRow) -> str:
-    return "endless samples" if row.samples is None else f"{row.samples:,} samples"
 
 
 def _course_panel(known: list[KnownRow]) -> Panel:

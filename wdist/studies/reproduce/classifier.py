@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -40,16 +41,14 @@ _SLAB = 500  # images whose Jacobians are computed at a time
 _BINS = 40
 
 
-@dataclass(frozen=True, kw_only=True)
-class Digits:
+class Digits(NamedTuple):
     """Images in [0, 1], shape (n, 784) float32, and labels, shape (n,)."""
 
     images: Tensor
     labels: Tensor
 
 
-@dataclass(frozen=True, kw_only=True)
-class Classifier:
+class Classifier(NamedTuple):
     """A trained classifier and its accuracy on the test images."""
 
     network: FrozenNetwork
@@ -57,11 +56,7 @@ class Classifier:
 
 
 def digits(conditions: Conditions, *, train: bool) -> Digits:
-    """MNIST by torchvision.
-
-    Raises:
-        SourceError: it is missing and may not be downloaded.
-    """
+    """MNIST by torchvision."""
     folder = conditions.data or "data"
     try:
         dataset = import_torchvision().MNIST(str(folder), train=train, download=conditions.download)
@@ -75,11 +70,7 @@ def digits(conditions: Conditions, *, train: bool) -> Digits:
 def train_classifier(
     data: Digits, test: Digits, *, activation: str, lipschitz: float | None, conditions: Conditions, label: str
 ) -> Classifier:
-    """Trains a fully connected classifier by cross-entropy, with orthonormal weights and a factor on the output.
-
-    Raises:
-        TrainingDiverged: the loss was not finite.
-    """
+    """Trains a fully connected classifier by cross-entropy, with orthonormal weights and a factor on the output."""
     width, steps = (QUICK_WIDTH, QUICK_STEPS) if conditions.quick else (WIDTH, STEPS)
     conditions.announce(f"training {label}, {steps} steps")
     device = choose_device(conditions.device)
@@ -140,10 +131,8 @@ def jacobian_singular_values(network: FrozenNetwork, images: Tensor) -> Tensor:
 def active_shares(network: FrozenNetwork, images: Tensor) -> Tensor:
     """The share of images at which each hidden unit is positive, float64, on the CPU."""
     device = network.weights[0][0].device
-    counts: list[Tensor] = []
-    for part in images.split(_SLAB):
-        _, trace = network.traced(part.to(device))
-        counts.append(torch.cat([(h > 0).sum(0) for _, h in trace]).double().cpu())
+    traces = (network.traced(part.to(device))[1] for part in images.split(_SLAB))
+    counts = [torch.cat([(h > 0).sum(0) for _, h in trace]).double().cpu() for trace in traces]
     return torch.stack(counts).sum(0) / len(images)
 
 

@@ -53,14 +53,7 @@ class FrozenNetwork:
 
 
 class Network(DenseCritic):
-    """Linear layers of one constraint with one activation between them and a factor on the outputs.
-
-    Arguments:
-        sizes: of input, hidden layers and output.
-        activation, constraint: by name.
-        generator: of the weights, on the CPU.
-        scale: factor on the output.
-    """
+    """Linear layers of one constraint with one activation between them and a factor on the outputs."""
 
     def __init__(
         self, sizes: Sequence[int], *, activation: str, constraint: str, generator: torch.Generator, scale: float = 1.0
@@ -74,16 +67,7 @@ class Network(DenseCritic):
         return self.scale * super().forward(x)
 
     def minimise_(self, loss: Callable[[], Tensor], *, steps: int, learning_rate: float) -> Tensor:
-        """Trains the network by Adam with a linear schedule; it ends tightly on its constraint.
-
-        Arguments:
-            loss: computes a scalar from the network, for every step anew.
-            steps: number of updates.
-            learning_rate: of the weights.
-
-        Returns:
-            The loss before the last update.
-        """
+        """Trains the network by Adam with a linear schedule, then constrains it tightly; returns the last loss."""
         optimizers = make_optimizers(self, name="adam", learning_rate=learning_rate)
         rates = [(group, group["lr"]) for each in optimizers for group in each.param_groups]
         factor, value = schedule("linear"), torch.zeros(())

@@ -120,11 +120,7 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
 
 
 def _contests(conditions: Conditions) -> tuple[list[_Contest], list[str]]:
-    """The columns whose data are there, opened once before the long work, and a sentence for each that is left out.
-
-    Raises:
-        SourceError: a source that the user named cannot be opened, or no data are there.
-    """
+    """The columns whose data are there, opened once before the long work, and a sentence for each that is left out."""
     contests, skipped = [], []
     named = tuple(dict.fromkeys([*conditions.generators, *conditions.sources]))
     for column in named or (("digits",) if conditions.quick else tuple(VALUES)):
@@ -169,11 +165,7 @@ def _trained(contest: _Contest, folder: Path, conditions: Conditions) -> str:
 
 
 def _samples() -> tuple[str, str]:
-    """Addresses of the digits and of the generator in ``samples/`` of this checkout.
-
-    Raises:
-        SourceError: the package is not in a checkout.
-    """
+    """Addresses of the digits and of the generator in ``samples/`` of this checkout."""
     samples = Path(__file__).resolve().parents[3] / "samples"
     if not (samples / "digits.h5").is_file():
         raise SourceError("the quick form reads samples/ of a checkout of wdist; name other data with --data and --generator")
