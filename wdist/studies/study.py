@@ -19,7 +19,7 @@ from wdist.environment import Environment, choose_device, environment
 from wdist.errors import UsageError
 from wdist.interruption import Interruption
 from wdist.studies.machine import Machine, commit, machine_rate, this_machine
-from wdist.studies.panels import Panel, Surface
+from wdist.studies.panels import Getter, Panel, Surface
 from wdist.training.observer import Observer, Silent, Stage
 
 PAPER = "Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, arXiv:1811.05381"
@@ -109,16 +109,16 @@ class ClaimCheck:
     """The measured numbers."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Column:
     """One column of a table."""
 
     header: str
-    cell: Callable[[Any], Any]
-    """Maps a row to the value of its cell; None for an empty cell."""
+    cell: Getter
+    """Value of the cell of a row; None for an empty cell."""
     kind: Kind = "number"
-    spread: Callable[[Any], float | None] | None = None
-    """Maps a row to half of the spread over seeds, shown behind the value."""
+    spread: Getter | None = None
+    """Half of the spread over seeds, shown behind the value."""
     empty: str = ""
     """Text of an empty cell; a column of empty cells is left out."""
 

@@ -267,9 +267,9 @@ def _panel(end: str, rows: Sequence[CoverageRow]) -> Panel:
     series = series_of(
         (row for row in rows if row.end == end),
         name=lambda row: f"{row.method}, {row.pair}",
-        x=lambda row: row.samples,
-        y=lambda row: row.share_wrong,
-        reference=lambda row: row.asymptotic,
+        x="samples",
+        y="share_wrong",
+        reference="asymptotic",
     )
     title, y_label = f"{end} bounds", "share of wrong runs"
     return Panel(title=title, x_label="samples per side", y_label=y_label, series=series, log_x=True, level=1 - LEVEL, bottom=0.0)
@@ -286,13 +286,13 @@ STUDIES = (
                 title=f"wrong bounds, stated at {percent(LEVEL, 0)}",
                 of=CoverageRow,
                 columns=(
-                    Column(header="pair", cell=lambda row: row.pair, kind="text"),
-                    Column(header="samples\nper side", cell=lambda row: row.samples, kind="count"),
-                    Column(header="bound", cell=lambda row: row.end, kind="text"),
-                    Column(header="method", cell=lambda row: row.method, kind="text"),
-                    Column(header="wrong", cell=lambda row: row.share_wrong, kind="share"),
-                    Column(header="as\nstated", cell=lambda row: row.holds, kind="yes or no"),
-                    Column(header="mean over\nthe truth", cell=lambda row: row.share_of_truth),
+                    Column("pair", "pair", "text"),
+                    Column("samples\nper side", "samples", "count"),
+                    Column("bound", "end", "text"),
+                    Column("method", "method", "text"),
+                    Column("wrong", "share_wrong", "share"),
+                    Column("as\nstated", "holds", "yes or no"),
+                    Column("mean over\nthe truth", "share_of_truth"),
                 ),
             ),
         ),

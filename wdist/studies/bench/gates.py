@@ -260,7 +260,7 @@ def _panel(title: str, rows: Sequence[GateRow], share: Callable[[GateRow], float
     series = series_of(
         sorted(rows, key=lambda row: row.limit),
         name=lambda row: f"{row.case}, {row.samples}",
-        x=lambda row: row.limit,
+        x="limit",
         y=share,
         reference=lambda row: row.on == "samples",
     )
@@ -279,16 +279,14 @@ STUDIES = (
                 title="verdicts",
                 of=GateRow,
                 columns=(
-                    Column(header="case", cell=lambda row: row.case, kind="text"),
-                    Column(header="samples\nper side", cell=lambda row: row.samples, kind="count"),
-                    Column(
-                        header="rule", cell=lambda row: row.rule if row.on == "population" else f"{row.rule}, sets", kind="text"
-                    ),
-                    Column(header="limit/\ntruth", cell=lambda row: row.limit),
-                    Column(header="pass", cell=lambda row: row.passed / row.runs, kind="share"),
-                    Column(header="fail", cell=lambda row: row.failed / row.runs, kind="share"),
-                    Column(header="open", cell=lambda row: row.share_inconclusive, kind="share"),
-                    Column(header="wrong", cell=lambda row: row.share_wrong, kind="share"),
+                    Column("case", "case", "text"),
+                    Column("samples\nper side", "samples", "count"),
+                    Column("rule", lambda row: row.rule if row.on == "population" else f"{row.rule}, sets", "text"),
+                    Column("limit/\ntruth", "limit"),
+                    Column("pass", lambda row: row.passed / row.runs, "share"),
+                    Column("fail", lambda row: row.failed / row.runs, "share"),
+                    Column("open", "share_inconclusive", "share"),
+                    Column("wrong", "share_wrong", "share"),
                 ),
             ),
         ),

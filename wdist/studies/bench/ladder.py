@@ -313,13 +313,13 @@ def _panel(ladder: str, rungs: Sequence[RungRow]) -> Panel:
     """Estimate and bounds of each rung."""
     draw = partial(series_of, rungs, x=lambda rung: rung.place - 1)
     series = [
-        *draw(name=lambda rung: "lower bound", y=lambda rung: rung.lower),
-        *draw(name=lambda rung: "held-out estimate", y=lambda rung: rung.estimate, errors=lambda rung: rung.deviation, marks=True),
+        *draw(name=lambda rung: "lower bound", y="lower"),
+        *draw(name=lambda rung: "held-out estimate", y="estimate", errors="deviation", marks=True),
     ]
     if all(rung.upper is not None for rung in rungs):
-        series[:0] = draw(name=lambda rung: "upper bound", y=lambda rung: rung.upper)
+        series[:0] = draw(name=lambda rung: "upper bound", y="upper")
     if all(rung.truth is not None for rung in rungs):
-        series += draw(name=lambda rung: "truth", y=lambda rung: rung.truth, marks=True, reference=lambda rung: True)
+        series += draw(name=lambda rung: "truth", y="truth", marks=True, reference=lambda rung: True)
     return Panel(
         title=ladder,
         x_label="rung: shift, or noise of each pixel",
@@ -335,46 +335,46 @@ _TABLES = (
         title="ladders: sources of known order",
         of=LadderRow,
         columns=(
-            Column(header="ladder", cell=lambda row: row.ladder, kind="text"),
-            Column(header="samples", cell=lambda row: row.samples, kind="count"),
-            Column(header="rungs", cell=lambda row: row.rungs, kind="count"),
-            Column(header="runs", cell=lambda row: row.runs, kind="count"),
-            Column(header="right\norder", cell=lambda row: row.right / row.runs, kind="share"),
-            Column(header="right by\nsamples", cell=lambda row: row.samples_right / row.runs, kind="share"),
-            Column(header="pairs\nclaimed", cell=lambda row: row.share_claimed, kind="share"),
-            Column(header="runs with a\nwrong claim", cell=lambda row: row.wrong, kind="count"),
+            Column("ladder", "ladder", "text"),
+            Column("samples", "samples", "count"),
+            Column("rungs", "rungs", "count"),
+            Column("runs", "runs", "count"),
+            Column("right\norder", lambda row: row.right / row.runs, "share"),
+            Column("right by\nsamples", lambda row: row.samples_right / row.runs, "share"),
+            Column("pairs\nclaimed", "share_claimed", "share"),
+            Column("runs with a\nwrong claim", "wrong", "count"),
         ),
     ),
     StudyTable(
         title="two seeds of one source",
         of=TwinRow,
         columns=(
-            Column(header="sources", cell=lambda row: row.ladder, kind="text"),
-            Column(header="samples", cell=lambda row: row.samples, kind="count"),
-            Column(header="runs", cell=lambda row: row.runs, kind="count"),
-            Column(header="not\nseparable", cell=lambda row: row.share, kind="share"),
+            Column("sources", "ladder", "text"),
+            Column("samples", "samples", "count"),
+            Column("runs", "runs", "count"),
+            Column("not\nseparable", "share", "share"),
         ),
     ),
     StudyTable(
         title="rungs, means over runs",
         of=RungRow,
         columns=(
-            Column(header="ladder", cell=lambda row: row.ladder, kind="text"),
-            Column(header="rung", cell=lambda row: row.rung, kind="text"),
-            Column(header="truth", cell=lambda row: row.truth),
-            Column(header="held-out\nestimate", cell=lambda row: row.estimate, spread=lambda row: row.deviation),
-            Column(header="population\n>=", cell=lambda row: row.lower, kind="at least"),
-            Column(header="\n<=", cell=lambda row: row.upper, kind="at most"),
+            Column("ladder", "ladder", "text"),
+            Column("rung", "rung", "text"),
+            Column("truth", "truth"),
+            Column("held-out\nestimate", "estimate", spread="deviation"),
+            Column("population\n>=", "lower", "at least"),
+            Column("\n<=", "upper", "at most"),
         ),
     ),
     StudyTable(
         title="time of one comparison against separate estimates",
         of=OverheadRow,
         columns=(
-            Column(header="sources", cell=lambda row: row.sources, kind="count"),
-            Column(header="together", cell=lambda row: row.together, kind="seconds"),
-            Column(header="apart", cell=lambda row: row.apart, kind="seconds"),
-            Column(header="overhead", cell=lambda row: row.overhead, kind="share"),
+            Column("sources", "sources", "count"),
+            Column("together", "together", "seconds"),
+            Column("apart", "apart", "seconds"),
+            Column("overhead", "overhead", "share"),
         ),
     ),
 )

@@ -360,10 +360,10 @@ def _step_panels(rows: list[StepRow]) -> Iterator[Panel]:
     for network in dict.fromkeys((row.shape, row.group) for row in rows if row.scheme == PAPER):
         series = series_of(
             sorted((row for row in rows if (row.shape, row.group) == network and row.scheme != FLOOR), key=lambda row: row.batch),
-            name=lambda row: row.title,
-            x=lambda row: row.batch,
-            y=lambda row: row.ratio,
-            errors=lambda row: row.spread,
+            name="title",
+            x="batch",
+            y="ratio",
+            errors="spread",
             reference=lambda row: row.scheme not in _OURS,
         )
         title, y_label = f"one step of {network[0]}, groups of {network[1]}", "times the step without a constraint"
@@ -375,9 +375,9 @@ def _race_panels(rows: list[RaceRow]) -> Iterator[Panel]:
     pairs = tuple(dict.fromkeys(row.pair for row in rows))
     series = series_of(
         sorted((row for row in rows if row.scheme != PAPER and row.sooner is not None), key=lambda row: row.scheme),
-        name=lambda row: row.title,
+        name="title",
         x=lambda row: pairs.index(row.pair),
-        y=lambda row: row.sooner,
+        y="sooner",
         marks=True,
         reference=lambda row: row.scheme not in _OURS,
     )
@@ -391,46 +391,42 @@ _TABLES = (
         title="one training step on one thread, over a step of the same network without a constraint",
         of=StepRow,
         columns=(
-            Column(header="network", cell=lambda row: row.shape, kind="text"),
-            Column(header="group", cell=lambda row: row.group, kind="text"),
-            Column(header="batch", cell=lambda row: row.batch, kind="count"),
-            Column(header="scheme", cell=lambda row: row.title, kind="text"),
-            Column(header="times the\nfloor", cell=lambda row: row.ratio, spread=lambda row: row.spread),
-            Column(header="milli-\nseconds", cell=lambda row: row.milliseconds),
-            Column(header="share of the\nproduct rate", cell=lambda row: row.rate_share, kind="share"),
+            Column("network", "shape", "text"),
+            Column("group", "group", "text"),
+            Column("batch", "batch", "count"),
+            Column("scheme", "title", "text"),
+            Column("times the\nfloor", "ratio", spread="spread"),
+            Column("milli-\nseconds", "milliseconds"),
+            Column("share of the\nproduct rate", "rate_share", "share"),
         ),
     ),
     StudyTable(
         title="critics of one shape side by side, over the time one after the other",
         of=SideBySideRow,
         columns=(
-            Column(header="network", cell=lambda row: row.shape, kind="text"),
-            Column(header="batch", cell=lambda row: row.batch, kind="count"),
-            Column(header="critics", cell=lambda row: row.critics, kind="count"),
-            Column(header="milliseconds\nin turn", cell=lambda row: row.milliseconds),
-            Column(header="side by\nside", cell=lambda row: row.ratio, spread=lambda row: row.spread),
+            Column("network", "shape", "text"),
+            Column("batch", "batch", "count"),
+            Column("critics", "critics", "count"),
+            Column("milliseconds\nin turn", "milliseconds"),
+            Column("side by\nside", "ratio", spread="spread"),
         ),
     ),
     StudyTable(
         title="time until a training ends at the bound of the paper's scheme",
         of=RaceRow,
         columns=(
-            Column(header="pair", cell=lambda row: row.pair, kind="text"),
-            Column(header="scheme", cell=lambda row: row.title, kind="text"),
-            Column(header="bound", cell=lambda row: row.bound, kind="at least"),
-            Column(header="steps", cell=lambda row: round(row.steps), kind="count"),
-            Column(header="time", cell=lambda row: row.seconds, kind="seconds"),
-            Column(header="speed-\nup", cell=lambda row: row.sooner, spread=lambda row: row.spread),
+            Column("pair", "pair", "text"),
+            Column("scheme", "title", "text"),
+            Column("bound", "bound", "at least"),
+            Column("steps", lambda row: round(row.steps), "count"),
+            Column("time", "seconds", "seconds"),
+            Column("speed-\nup", "sooner", spread="spread"),
         ),
     ),
     StudyTable(
         title="other costs",
         of=CostRow,
-        columns=(
-            Column(header="cost", cell=lambda row: row.what, kind="text"),
-            Column(header="value", cell=lambda row: row.value, spread=lambda row: row.spread),
-            Column(header="unit", cell=lambda row: row.unit, kind="text"),
-        ),
+        columns=(Column("cost", "what", "text"), Column("value", "value", spread="spread"), Column("unit", "unit", "text")),
     ),
 )
 

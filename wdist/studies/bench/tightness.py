@@ -284,15 +284,15 @@ def _share(fall: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
 
 
 _PAIR = (
-    Column(header="pair", cell=lambda row: row.name, kind="text"),
-    Column(header="samples", cell=lambda row: row.samples or "endless", kind="count"),
+    Column("pair", "name", "text"),
+    Column("samples", lambda row: row.samples or "endless", "count"),
 )
 _INTERVAL = (
-    Column(header="samples\n>=", cell=lambda row: row.middle.samples_lower, kind="at least"),
-    Column(header="samples\n<=", cell=lambda row: row.middle.samples_upper, kind="at most"),
-    Column(header="gap", cell=lambda row: row.middle.gap, kind="share"),
-    Column(header="time", cell=lambda row: row.seconds, kind="seconds"),
-    Column(header="critic", cell=lambda row: row.critics, kind="text"),
+    Column("samples\n>=", "middle.samples_lower", "at least"),
+    Column("samples\n<=", "middle.samples_upper", "at most"),
+    Column("gap", "middle.gap", "share"),
+    Column("time", "seconds", "seconds"),
+    Column("critic", "critics", "text"),
 )
 
 STUDIES = (
@@ -307,11 +307,11 @@ STUDIES = (
                 of=KnownRow,
                 columns=(
                     *_PAIR,
-                    Column(header="tight-\nness", cell=lambda row: row.fresh, spread=lambda row: row.spread, kind="share"),
-                    Column(header="pub-\nlished", cell=lambda row: row.published, kind="share"),
-                    Column(header="linear", cell=lambda row: row.linear, kind="share"),
-                    Column(header="mini-\nbatch", cell=lambda row: row.minibatch, kind="share"),
-                    Column(header="Sink-\nhorn", cell=lambda row: row.sinkhorn, kind="share"),
+                    Column("tight-\nness", "fresh", spread="spread", kind="share"),
+                    Column("pub-\nlished", "published", "share"),
+                    Column("linear", "linear", "share"),
+                    Column("mini-\nbatch", "minibatch", "share"),
+                    Column("Sink-\nhorn", "sinkhorn", "share"),
                 ),
             ),
             StudyTable(title="intervals of the seed of median tightness", of=KnownRow, columns=(*_PAIR, *_INTERVAL)),
@@ -320,7 +320,7 @@ STUDIES = (
                 of=FiniteRow,
                 columns=(
                     *_PAIR,
-                    Column(header="fresh\nvalue", cell=lambda row: row.fresh, spread=lambda row: row.spread),
+                    Column("fresh\nvalue", "fresh", spread="spread"),
                     *_INTERVAL,
                 ),
             ),

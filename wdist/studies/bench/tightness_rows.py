@@ -339,19 +339,19 @@ def _tightness_panel(known: list[KnownRow]) -> Panel:
             *draw(
                 smallest_first,
                 name=lambda row: "endless samples" if row.samples is None else f"{row.samples:,} samples",
-                y=lambda row: row.fresh,
-                errors=lambda row: row.spread,
+                y="fresh",
+                errors="spread",
             ),
             *draw(
                 [row for row in known if row.published is not None],
                 name=lambda row: "published GroupSort",
-                y=lambda row: row.published,
+                y="published",
                 reference=lambda row: True,
             ),
             *draw(
                 {row.name: row for row in known}.values(),
                 name=lambda row: "minibatch W1, no bound",
-                y=lambda row: row.minibatch,
+                y="minibatch",
                 reference=lambda row: True,
             ),
         ),
