@@ -4,8 +4,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
-from wdist.studies.study import Conditions
+from wdist.estimation.estimate import estimate
+from wdist.estimation.result import Estimate
+from wdist.studies.study import Conditions, complete
 from wdist.training.budget import Budget
 from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress, SamplesBounded
 
@@ -15,7 +18,7 @@ class SuiteProgress:
 
     def __init__(self, conditions: Conditions, *, runs: int) -> None:
         self._observer, self._runs, self._done, self._spent = conditions.observer, runs, 0, 0.0
-        self._budget, self._seconds = conditions.budget, seconds_of(conditions.budget)
+        self._budget, self._seconds, self._device = conditions.budget, seconds_of(conditions.budget), conditions.device
         self._label, self._began, self._best, self._steps = "", 0.0, 0.0, 0
 
     @contextmanager
@@ -38,6 +41,17 @@ class SuiteProgress:
         seconds = time.perf_counter() - self._began
         self._spent += seconds
         self._observer.notify(CriticFinished(critic=label, steps=self._steps, seconds=seconds, best=self._best, interrupted=False))
+
+    def estimate(self, label: str, a: Any, b: Any, *, steps: int | None = None, **arguments: Any) -> Estimate:
+        """One estimate without baselines, in the study's budget or in a number of steps.
+
+        Raises:
+            KeyboardInterrupt: it was cut short.
+        """
+        with self.run(label, steps=steps) as observer:
+            how: Any = {"budget": self._budget, "steps": steps, "device": self._device, "observer": observer, **arguments}
+            result = estimate(a, b, baselines="none", **how)
+        return complete(result)
 
     def notify(self, event: Event) -> None:
         match event:

@@ -14,6 +14,7 @@ from wdist.errors import SourceError
 from wdist.estimation.result import Attempt
 from wdist.report.documents.forms import document_text
 from wdist.report.documents.schemas import model
+from wdist.studies import progress
 from wdist.studies.bench import tightness
 from wdist.studies.bench.tightness import linear_share, minibatch_w1, single_cone_share, sinkhorn_divergence
 from wdist.studies.bench.tightness_rows import FINITE, KNOWN, PUBLISHED, FiniteRow, KnownRow, Run, conclude
@@ -88,7 +89,7 @@ def quickly(monkeypatch):
         critic = trial(a, b, steps=8, seed=options["seed"], settings=SMALL)
         return SimpleNamespace(critic=critic, samples=critic.samples, population=critic.population, seconds=1.0, interrupted=False)
 
-    monkeypatch.setattr(tightness, "estimate", estimate)
+    monkeypatch.setattr(progress, "estimate", estimate)
     return asked
 
 
@@ -161,14 +162,14 @@ def test_fresh_samples_judge_where_there_are_some(quickly, monkeypatch):
 
 
 def test_ctrl_c_between_two_seeds_keeps_the_first(quickly, monkeypatch):
-    inner = tightness.estimate
+    inner = progress.estimate
 
     def estimate(*sides, seed, **options):
         if seed == 1:
             raise KeyboardInterrupt
         return inner(*sides, seed=seed, **options)
 
-    monkeypatch.setattr(tightness, "estimate", estimate)
+    monkeypatch.setattr(progress, "estimate", estimate)
     result = STUDY.run(Conditions(only=("cones-3",), seeds=(0, 1, 2)))
     assert result.interrupted
     assert [len(row.runs) for row in result.rows] == [1]

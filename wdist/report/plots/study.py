@@ -16,7 +16,8 @@ from wdist.studies.panels import Panel, Surface
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from wdist.studies.study import Series, StudyResult
+    from wdist.studies.panels import Series
+    from wdist.studies.study import StudyResult
 
 
 _WIDTH, _WIDEST, _HEIGHT = 7.6, 13.0, 3.6  # inches of panels above each other, which named abscissae may widen

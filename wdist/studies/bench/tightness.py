@@ -25,7 +25,6 @@ from torch import Tensor
 from wdist.data.sources.pairs import KnownPair
 from wdist.data.sources.source import EndlessSource
 from wdist.errors import SourceError
-from wdist.estimation.estimate import estimate
 from wdist.estimation.result import CriticResult, Estimate
 from wdist.studies.bench.tightness_rows import (
     FINITE,
@@ -40,7 +39,7 @@ from wdist.studies.bench.tightness_rows import (
     whole_set,
 )
 from wdist.studies.progress import SuiteProgress, seconds_of
-from wdist.studies.study import Column, Conditions, Skipped, Study, StudyTable, complete
+from wdist.studies.study import Column, Conditions, Skipped, Study, StudyTable
 
 _QUICK_SIZES = (None, 2_000)
 _JUDGED_NUMBERS = 1 << 23
@@ -79,7 +78,7 @@ def _known_row(case: KnownCase, size: int | None, conditions: Conditions, progre
 
     def run(seed: int) -> tuple[Estimate, float]:
         a, b = _sides(pair, size, seed)
-        result = _estimate(a, b, seed, conditions, progress, name=_named(case, size), truth=pair.w1)
+        result = progress.estimate(f"{_named(case, size)}, seed {seed}", a, b, critic="auto", seed=seed, truth=pair.w1)
         return result, _fall(result.critic, x, y) / float(torch.linalg.vector_norm(x - y, dim=1).mean())
 
     if found := _over_seeds(run, conditions):
@@ -108,7 +107,7 @@ def _finite_row(case: FiniteCase, conditions: Conditions, progress: SuiteProgres
     def run(seed: int) -> tuple[Estimate, float]:
         nonlocal judged_on
         sets = case.open(conditions.data, seed)
-        result = _estimate(sets.a, sets.b, seed, conditions, progress, name=case.name)
+        result = progress.estimate(f"{case.name}, seed {seed}", sets.a, sets.b, critic="auto", seed=seed)
         if sets.fresh is None:
             return result, result.population.estimate
         judged_on = "fresh samples"
@@ -152,25 +151,6 @@ def _run(result: Estimate, seed: int, fresh: float) -> Run:
         steps=result.critic.steps,
         seconds=result.seconds,
     )
-
-
-def _estimate(
-    a: Any, b: Any, seed: int, conditions: Conditions, progress: SuiteProgress, *, name: str, truth: float | None = None
-) -> Estimate:
-    """A default ``wdist estimate`` without baselines."""
-    with progress.run(f"{name}, seed {seed}") as observer:
-        result = estimate(
-            a,
-            b,
-            critic="auto",
-            budget=conditions.budget,
-            baselines="none",
-            seed=seed,
-            device=conditions.device,
-            observer=observer,
-            truth=truth,
-        )
-    return complete(result)
 
 
 def _coupled(pair: KnownPair, dim: int) -> tuple[Tensor, Tensor]:

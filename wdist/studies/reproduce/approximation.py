@@ -16,12 +16,11 @@ import torch
 
 from wdist.critics.settings import CriticSettings
 from wdist.data.sources.pairs import KnownPair, absolute_value, cones, sphere
-from wdist.estimation.estimate import estimate
 from wdist.estimation.result import CriticResult
 from wdist.studies.machine import critic_operations
 from wdist.studies.panels import Panel, Series, Surface, series_of
 from wdist.studies.progress import SuiteProgress
-from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study, complete
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 TITLES = {
     "relu": "ReLU",
@@ -57,8 +56,14 @@ class Sizes:
     @property
     def facts(self) -> dict[str, str | int | float]:
         """The same settings for the reader."""
-        sizes = {"width": self.width, "optimizer": self.optimizer, "steps": self.steps, "batch size": self.batch_size}
-        return {**sizes, "constraint": "bjorck", "truth": TRUTH}
+        return {
+            "width": self.width,
+            "optimizer": self.optimizer,
+            "steps": self.steps,
+            "batch size": self.batch_size,
+            "constraint": "bjorck",
+            "truth": TRUTH,
+        }
 
     def operations(self, dim: int) -> float:
         """Operations of one training on samples of that dimension."""
@@ -122,21 +127,8 @@ def trained(
     """
     progress = SuiteProgress(conditions, runs=len(critics))
     for key, settings in critics.items():
-        sides = pair(key)
-        with progress.run(label(key), steps=steps) as observer:
-            result = estimate(
-                sides.a,
-                sides.b,
-                settings=settings,
-                steps=steps,
-                baselines="none",
-                couplings=False,
-                seed=conditions.seed,
-                device=conditions.device,
-                observer=observer,
-                truth=sides.w1,
-            )
-        yield key, complete(result).critic
+        sides, shared = pair(key), {"settings": settings, "couplings": False, "seed": conditions.seed}
+        yield key, progress.estimate(label(key), sides.a, sides.b, steps=steps, truth=sides.w1, **shared).critic
 
 
 def _by_activation(

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
 from wdist.data.sources.opening import open_source
 from wdist.errors import SourceError, UsageError
-from wdist.estimation.estimate import estimate
 from wdist.gan.settings import GanSettings
 from wdist.gan.training import STEPS as GAN_STEPS
 from wdist.gan.training import train_gan
@@ -178,23 +178,11 @@ def _bound(
 ) -> tuple[float, float]:
     """Mean and standard deviation of the held-out bound of one critic over seeds; nan for the deviation of a single one."""
     settings = CriticSettings(width=sizes.width, depth=sizes.depth, batch_size=sizes.batch_size)
+    how: Any = {"critic": name, "settings": settings, "steps": sizes.steps, "couplings": False, "access": contest.access}
     values = []
     for seed in range(conditions.seed, conditions.seed + sizes.seeds):
-        with progress.run(f"{TITLES[contest.column]}, {CRITICS[name]}, seed {seed}", steps=sizes.steps) as observer:
-            result = estimate(
-                contest.data,
-                generator,
-                critic=name,
-                baselines="none",
-                settings=settings,
-                steps=sizes.steps,
-                couplings=False,
-                seed=seed,
-                device=conditions.device,
-                access=contest.access,
-                observer=observer,
-            )
-        values.append(complete(result).population.estimate)
+        label = f"{TITLES[contest.column]}, {CRITICS[name]}, seed {seed}"
+        values.append(progress.estimate(label, contest.data, generator, seed=seed, **how).population.estimate)
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan
 
 
