@@ -27,18 +27,8 @@ from wdist.training.observer import CriticFinished, CriticStarted, Progress, Sta
 
 SUITES = ("tightness", "coverage", "ladder", "gates", "speed")
 TABLES_AND_FIGURES = (
-    "table1",
-    "table2",
-    "table3",
-    "figure4",
-    "figure5",
-    "figure6",
-    "figure10",
-    "figure11",
-    "figure12",
-    "figure13",
-    "figure14",
-    "figure16",
+    *("table1", "table2", "table3", "figure4", "figure5", "figure6"),
+    *("figure10", "figure11", "figure12", "figure13", "figure14", "figure16"),
 )
 
 

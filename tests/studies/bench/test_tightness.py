@@ -25,54 +25,28 @@ from wdist.training.observer import CriticFinished, CriticStarted, HistoryPoint,
 
 
 def run_of(fresh, *, seed=0, **changes):
-    facts = {
-        "critic": "cones",
-        "held_out": fresh,
-        "samples_lower": 0.9,
-        "samples_upper": 1.0,
-        "exact": True,
-        "population_lower": 0.8,
-        "population_upper": None,
-        "certificate": 1.0,
-        "steps": 100,
-        "seconds": 3.0,
-    }
-    return Run(seed=seed, fresh=fresh, **{**facts, **changes})
+    samples = {"samples_lower": 0.9, "samples_upper": 1.0, "exact": True}
+    population = {"held_out": fresh, "population_lower": 0.8, "population_upper": None}
+    training = {"critic": "cones", "certificate": 1.0, "steps": 100, "seconds": 3.0}
+    return Run(seed=seed, fresh=fresh, **{**samples, **population, **training, **changes})
+
+
+def runs_of(values):
+    return tuple(run_of(value, seed=seed) for seed, value in enumerate(values))
 
 
 def known(*values, **changes):
-    facts = {
-        "name": "funnels-4-dim-2",
-        "samples": None,
-        "dim": 2,
-        "budget_seconds": 120.0,
-        "runs": tuple(run_of(value, seed=seed) for seed, value in enumerate(values)),
-        "course": ((0.1, 0.2), (1.0, 0.9)),
-        "family": "funnels",
-        "truth": 1.0,
-        "truth_error": 0.0,
-        "published": 0.93,
-        "linear": 0.4,
-        "single_cone": 0.3,
-        "minibatch": 1.2,
-        "sinkhorn": 1.1,
-    }
-    return KnownRow(**{**facts, **changes})
+    case = {"name": "funnels-4-dim-2", "samples": None, "dim": 2, "budget_seconds": 120.0, "family": "funnels", "published": 0.93}
+    truth = {"truth": 1.0, "truth_error": 0.0}
+    others = {"linear": 0.4, "single_cone": 0.3, "minibatch": 1.2, "sinkhorn": 1.1}
+    found = {"runs": runs_of(values), "course": ((0.1, 0.2), (1.0, 0.9))}
+    return KnownRow(**{**case, **truth, **others, **found, **changes})
 
 
 def finite(*values, **changes):
-    facts = {
-        "name": "mnist-3-8",
-        "samples": 3000,
-        "dim": 784,
-        "budget_seconds": 120.0,
-        "runs": tuple(run_of(value, seed=seed) for seed, value in enumerate(values)),
-        "course": (),
-        "judged_on": "fresh samples",
-        "minibatch": 9.0,
-        "sinkhorn": 8.0,
-    }
-    return FiniteRow(**{**facts, **changes})
+    case = {"name": "mnist-3-8", "samples": 3000, "dim": 784, "budget_seconds": 120.0, "judged_on": "fresh samples"}
+    others = {"minibatch": 9.0, "sinkhorn": 8.0}
+    return FiniteRow(**{**case, **others, "runs": runs_of(values), "course": (), **changes})
 
 
 @pytest.fixture
