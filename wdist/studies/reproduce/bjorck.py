@@ -61,6 +61,11 @@ def _recursion_check(deviation: float) -> ClaimCheck:
     return ClaimCheck(claim=claim, holds=deviation < 1e-9, detail=f"largest deviation from that recursion: {deviation:.1e}")
 
 
+def _numbers(column: str, look: tuple[float, float]) -> Iterator[ReproducedNumber]:
+    for name, value in zip(("largest", "smallest"), look, strict=True):
+        yield ReproducedNumber(row=f"{name} singular value", column=column, ours=value)
+
+
 def _series(x: list[float], looks: list[tuple[float, float]]) -> tuple[Series, ...]:
     return tuple(
         Series(name=name, x=tuple(x), y=tuple(look[i] for look in looks)) for i, name in enumerate(("largest", "smallest"))
@@ -74,8 +79,7 @@ def _over_iterations(conditions: Conditions) -> Iterator[ReproducedNumber | Conc
         W = bjorck(W, iterations=_BETWEEN, beta=PARSEVAL_BETA)
         looks.append(extremes(W))
     for k in (0, 1_000, 10_000, 20_000, ITERATIONS):
-        for name, value in zip(("largest", "smallest"), looks[k // _BETWEEN], strict=True):
-            yield ReproducedNumber(row=f"{name} singular value", column=f"after {k:,} iterations", ours=value)
+        yield from _numbers(f"after {k:,} iterations", looks[k // _BETWEEN])
     expected = scalar_recursion(sigma, beta=PARSEVAL_BETA, iterations=ITERATIONS)
     arrival = next((_BETWEEN * i for i, (_, smallest) in enumerate(looks) if smallest >= _ORTHONORMAL), None)
     arrived = f"after {arrival:,}" if arrival is not None else f"not within {ITERATIONS:,}"
@@ -108,8 +112,7 @@ def _over_beta(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion
     betas = sorted({*_SHOWN, *(float(beta) for beta in grid[1:-1])})
     found = {beta: extremes(bjorck(W, iterations=FEW_ITERATIONS, beta=beta)) for beta in betas}
     for beta in _SHOWN:
-        for name, value in zip(("largest", "smallest"), found[beta], strict=True):
-            yield ReproducedNumber(row=f"{name} singular value", column=f"beta {beta:g}", ours=value)
+        yield from _numbers(f"beta {beta:g}", found[beta])
     sigma, deviation = torch.linalg.svdvals(W), 0.0
     for beta, (largest, smallest) in found.items():
         expected = scalar_recursion(sigma, beta=beta, iterations=FEW_ITERATIONS)

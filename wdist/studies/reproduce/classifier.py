@@ -7,10 +7,9 @@ References:
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -195,52 +194,37 @@ CONSTANTS: tuple[float | None, ...] = (None, 100.0, LIPSCHITZ, 1.0, 0.1)
 """Lipschitz constants whose statistics are compared: those of the paper (H.4), and none."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Seen:
-    """Measurements of the classifiers of figure 6."""
-
-    norms: dict[str, Tensor]
-    """Largest singular value of the Jacobian at each image, of both 10-Lipschitz classifiers by name."""
-    shares: dict[float | None, Tensor]
-    """Share of images at which each unit of a ReLU classifier is active, by its Lipschitz constant."""
-
-    @property
-    def undead(self) -> dict[float | None, float]:
-        """Share of the units that are active all of the time."""
-        return {lipschitz: float((share >= 1).double().mean()) for lipschitz, share in self.shares.items()}
-
-    @property
-    def active(self) -> dict[float | None, float]:
-        """Share of the units that are active at more images than the threshold."""
-        return {lipschitz: float((share > SPARSE_THRESHOLD).double().mean()) for lipschitz, share in self.shares.items()}
-
-    @property
-    def largest(self) -> dict[str, float]:
-        return {name: float(values.max()) for name, values in self.norms.items()}
-
-    @property
-    def median(self) -> dict[str, float]:
-        return {name: float(values.median()) for name, values in self.norms.items()}
+Shares: TypeAlias = dict[float | None, float]
+"""Lipschitz constant of a ReLU classifier -> share of its units."""
 
 
 def _figure6(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     names = [*(("ReLU", lipschitz) for lipschitz in CONSTANTS), ("GroupSort", LIPSCHITZ)]
-    accuracies, norms, shares = {}, {}, {}
+    accuracies, norms, shares = dict[str, float](), dict[str, Tensor](), dict[float | None, Tensor]()
     for name, lipschitz, trained, images in _trained(conditions, names):
         accuracies[f"{name} {_constant(lipschitz)}"] = trained.accuracy
         if lipschitz == LIPSCHITZ:
             norms[name] = jacobian_singular_values(trained.network, images)[:, 0]
         if name == "ReLU":
             shares[lipschitz] = active_shares(trained.network, images)
-    seen = _Seen(norms=norms, shares=shares)
-    yield from _comparisons(seen)
+    largest, median = ({name: float(pick(values)) for name, values in norms.items()} for pick in (torch.amax, torch.median))
+    undead = {lipschitz: float((share >= 1).double().mean()) for lipschitz, share in shares.items()}
+    active = {lipschitz: float((share > SPARSE_THRESHOLD).double().mean()) for lipschitz, share in shares.items()}
+    for name, paper in (("ReLU", RELU_LARGEST), ("GroupSort", None)):
+        row = f"{name}, 10-Lipschitz"
+        yield ReproducedNumber(row=row, column="largest Jacobian norm", ours=largest[name], paper=paper)
+        yield ReproducedNumber(row=row, column="median Jacobian norm", ours=median[name])
+    column = f"share of units active at more than {SPARSE_THRESHOLD:.0%} of images"
+    yield ReproducedNumber(row="ReLU, no constraint", column=column, ours=active[None], paper=SPARSE_SHARE)
+    worst = max(undead.values())
+    yield ReproducedNumber(row="ReLU, worst case", column="share of units always active", ours=worst, paper=UNDEAD_SHARE)
     yield Conclusion(
         settings={
             **settings_of(conditions, accuracies),
             "learning rates": f"{LEARNING_RATES['bjorck']} under the constraint, {LEARNING_RATES['none']} without",
         },
-        checks=_checks6(seen),
-        panels=_panels6(seen),
+        checks=_checks6(largest, median, active, undead),
+        panels=_panels6(norms, shares),
         remarks=(
             "The paper states its numbers in words (closer to 8 than 10; about 10 %; almost no units); it does not state "
             "learning rate, steps, batch size, group size, or how images were scaled: ours lie in [0, 1].",
@@ -248,23 +232,7 @@ def _figure6(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     )
 
 
-def _comparisons(seen: _Seen) -> Iterator[ReproducedNumber]:
-    for name, paper in (("ReLU", RELU_LARGEST), ("GroupSort", None)):
-        row = f"{name}, 10-Lipschitz"
-        yield ReproducedNumber(row=row, column="largest Jacobian norm", ours=seen.largest[name], paper=paper)
-        yield ReproducedNumber(row=row, column="median Jacobian norm", ours=seen.median[name])
-    yield ReproducedNumber(
-        row="ReLU, no constraint",
-        column=f"share of units active at more than {SPARSE_THRESHOLD:.0%} of images",
-        ours=seen.active[None],
-        paper=SPARSE_SHARE,
-    )
-    undead = max(seen.undead.values())
-    yield ReproducedNumber(row="ReLU, worst case", column="share of units always active", ours=undead, paper=UNDEAD_SHARE)
-
-
-def _checks6(seen: _Seen) -> tuple[ClaimCheck, ...]:
-    largest, median, active, undead = seen.largest, seen.median, seen.active, seen.undead
+def _checks6(largest: dict[str, float], median: dict[str, float], active: Shares, undead: Shares) -> tuple[ClaimCheck, ...]:
     return (
         ClaimCheck(
             claim="Both satisfy the constraint; the GroupSort network does so much more tightly than the ReLU network.",
@@ -290,18 +258,18 @@ def _checks6(seen: _Seen) -> tuple[ClaimCheck, ...]:
     )
 
 
-def _shares(shares: dict[float | None, float]) -> str:
+def _shares(shares: Shares) -> str:
     return ", ".join(f"{_constant(lipschitz)} {100 * share:.1f} %" for lipschitz, share in shares.items())
 
 
-def _panels6(seen: _Seen) -> tuple[Panel, ...]:
+def _panels6(norms: dict[str, Tensor], shares: dict[float | None, Tensor]) -> tuple[Panel, ...]:
     thresholds = torch.linspace(0, 1, 101, dtype=torch.float64)
     return (
         Panel(
             title="Jacobian spectral norms, 10-Lipschitz",
             x_label="largest singular value",
             y_label="share of images",
-            series=tuple(histogram(name, values) for name, values in seen.norms.items()),
+            series=tuple(histogram(name, values) for name, values in norms.items()),
             bins=True,
         ),
         Panel(
@@ -314,7 +282,7 @@ def _panels6(seen: _Seen) -> tuple[Panel, ...]:
                     x=tuple(thresholds.tolist()),
                     y=tuple((share[:, None] >= thresholds).double().mean(0).tolist()),
                 )
-                for lipschitz, share in seen.shares.items()
+                for lipschitz, share in shares.items()
             ),
         ),
     )
