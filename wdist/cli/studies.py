@@ -51,11 +51,7 @@ class BenchRequest:
     device: opt.Device = "auto"
 
     def check(self) -> None:
-        """Refuses values that no suite accepts.
-
-        Raises:
-            UsageError: the budget is no length of time, or the folder of data does not exist.
-        """
+        """Refuses values that no suite accepts: a budget that is no length of time, a folder of data that does not exist."""
         from wdist.training.budget import Budget
 
         if self.budget is not None:
@@ -64,11 +60,7 @@ class BenchRequest:
             raise UsageError(f"--data {self.data} is no folder; name the one that holds the data sets, or leave it out")
 
     def conditions(self, study: Study, **shared: Any) -> Conditions:
-        """Conditions of a suite, with its own seeds and budget unless the user gives others.
-
-        Raises:
-            UsageError: an option has no effect on the suite.
-        """
+        """Conditions of a suite, with its own seeds and budget unless the user gives others; refuses options without effect."""
         from wdist.studies.study import Conditions
 
         if self.budget is not None and study.budget is None:
@@ -109,11 +101,7 @@ class ReproduceRequest:
     device: opt.Device = "auto"
 
     def conditions(self, study: Study, **shared: Any) -> Conditions:
-        """Conditions of a table or figure.
-
-        Raises:
-            UsageError: data or generators are named without their column, or have no effect.
-        """
+        """Conditions of a table or figure; refuses data and generators without a column or without effect."""
         from wdist.studies.study import Conditions
 
         sources, generators = _by_column(self.data, "--data"), _by_column(self.generator, "--generator")

@@ -32,12 +32,7 @@ _ELEVATION, _AZIMUTH = 32, 62
 
 
 def study_bytes(result: StudyResult, *, suffix: str) -> bytes:
-    """The figure as a file's content.
-
-    Arguments:
-        result: rows and panels of a study.
-        suffix: ``.png``, ``.svg`` or ``.pdf``.
-    """
+    """The figure as the content of a ``.png``, ``.svg`` or ``.pdf`` file."""
     return file_content(lambda: draw_study(result), suffix=suffix)
 
 
@@ -116,9 +111,9 @@ def _first_of_each_name(panel: Panel) -> list[Series]:
 
 
 def _styles(panel: Panel) -> list[dict[str, Any]]:
-    """Style of each name. The last result has the main colour.
+    """Style of each name: the main colour for the last result, muted ones for reference points.
 
-    A reference line has the colour of the result whose name begins like its own, up to a comma; reference points are muted.
+    A reference line has the colour of the result whose name begins like its own, up to a comma.
     """
     first = _first_of_each_name(panel)
     results = [series.name for series in first if not series.reference]

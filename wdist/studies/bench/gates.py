@@ -220,26 +220,9 @@ def conclude(rows: Sequence[GateRow]) -> Conclusion:
     """Checks whether verdicts keep their level, and shows where the gate is inconclusive."""
     if not rows:
         return Conclusion()
-    checks = []
-    uncertain, certain = ([row for row in rows if (row.on == on)] for on in ("population", "samples"))
-    if uncertain:
-        worst = max(uncertain, key=lambda row: row.share_wrong)
-        checks.append(
-            ClaimCheck(
-                claim="Verdicts on populations are wrong no more often than their confidence allows.",
-                holds=all(row.holds for row in uncertain),
-                detail=f"{_sum(uncertain, 'wrong'):,} of {_sum(uncertain, 'runs'):,} in all; at worst "
-                f"{percent(worst.share_wrong)} of {worst.runs} against {percent(worst.stated, 0)}: {worst.case}, limit "
-                f"{worst.limit:.3g} of the truth",
-            )
-        )
-    if certain:
-        wrong = _sum(certain, "wrong")
-        claim = "No verdict on sample sets is wrong."
-        checks.append(ClaimCheck(claim=claim, holds=wrong == 0, detail=f"{wrong:,} of {_sum(certain, 'runs'):,}"))
     inconclusive = _sum(rows, "inconclusive") / _sum(rows, "runs")
     return Conclusion(
-        checks=tuple(checks),
+        checks=tuple(_checks(rows)),
         panels=(
             _panel("inconclusive", rows, lambda row: row.share_inconclusive),
             _panel("wrong", rows, lambda row: row.share_wrong),
@@ -249,6 +232,21 @@ def conclude(rows: Sequence[GateRow]) -> Conclusion:
             f"Stated error: {percent(1 - CONFIDENCE, 0)} for a maximum, that of both results for a baseline, 0 on sample sets.",
         ),
     )
+
+
+def _checks(rows: Sequence[GateRow]) -> Iterator[ClaimCheck]:
+    uncertain, certain = ([row for row in rows if row.on == on] for on in ("population", "samples"))
+    if uncertain:
+        worst = max(uncertain, key=lambda row: row.share_wrong)
+        yield ClaimCheck(
+            claim="Verdicts on populations are wrong no more often than their confidence allows.",
+            holds=all(row.holds for row in uncertain),
+            detail=f"{_sum(uncertain, 'wrong'):,} of {_sum(uncertain, 'runs'):,} in all; at worst {percent(worst.share_wrong)} of "
+            f"{worst.runs} against {percent(worst.stated, 0)}: {worst.case}, limit {worst.limit:.3g} of the truth",
+        )
+    if certain:
+        wrong, claim = _sum(certain, "wrong"), "No verdict on sample sets is wrong."
+        yield ClaimCheck(claim=claim, holds=wrong == 0, detail=f"{wrong:,} of {_sum(certain, 'runs'):,}")
 
 
 def _sum(rows: Sequence[GateRow], count: str) -> int:

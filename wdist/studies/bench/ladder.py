@@ -276,28 +276,8 @@ def conclude(rows: Sequence[LadderRow | TwinRow | RungRow | OverheadRow]) -> Con
     """Checks whether claims of order keep their level."""
     ladders = [row for row in rows if isinstance(row, LadderRow)]
     twins = [row for row in rows if isinstance(row, TwinRow)]
-    checks = []
-    if ladders:
-        wrong, runs = sum(row.wrong for row in ladders), sum(row.runs for row in ladders)
-        checks.append(
-            ClaimCheck(
-                claim=f"A wrong order is claimed in at most {percent(1 - CONFIDENCE, 0)} of runs.",
-                holds=all(row.wrong <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in ladders),
-                detail=f"{wrong} of {runs} runs claim a wrong order; an order is claimed for "
-                f"{', '.join(f'{percent(row.share_claimed)} of pairs ({row.ladder})' for row in ladders)}",
-            )
-        )
-    if twins:
-        worst = min(twins, key=lambda row: row.share)
-        checks.append(
-            ClaimCheck(
-                claim=f"Two seeds of one source are not separable in at least {percent(CONFIDENCE, 0)} of runs.",
-                holds=all(row.runs - row.not_separable <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in twins),
-                detail=f"at least {percent(worst.share)} of {worst.runs} runs: {worst.ladder}",
-            )
-        )
     return Conclusion(
-        checks=tuple(checks),
+        checks=tuple(_checks(ladders, twins)),
         panels=tuple(
             _panel(row.ladder, [rung for rung in rows if isinstance(rung, RungRow) and rung.ladder == row.ladder])
             for row in ladders
@@ -307,6 +287,24 @@ def conclude(rows: Sequence[LadderRow | TwinRow | RungRow | OverheadRow]) -> Con
             "samples is that of the distances between the sample sets.",
         ),
     )
+
+
+def _checks(ladders: Sequence[LadderRow], twins: Sequence[TwinRow]) -> Iterator[ClaimCheck]:
+    if ladders:
+        wrong, runs = sum(row.wrong for row in ladders), sum(row.runs for row in ladders)
+        yield ClaimCheck(
+            claim=f"A wrong order is claimed in at most {percent(1 - CONFIDENCE, 0)} of runs.",
+            holds=all(row.wrong <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in ladders),
+            detail=f"{wrong} of {runs} runs claim a wrong order; an order is claimed for "
+            f"{', '.join(f'{percent(row.share_claimed)} of pairs ({row.ladder})' for row in ladders)}",
+        )
+    if twins:
+        worst = min(twins, key=lambda row: row.share)
+        yield ClaimCheck(
+            claim=f"Two seeds of one source are not separable in at least {percent(CONFIDENCE, 0)} of runs.",
+            holds=all(row.runs - row.not_separable <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in twins),
+            detail=f"at least {percent(worst.share)} of {worst.runs} runs: {worst.ladder}",
+        )
 
 
 def _panel(ladder: str, rungs: Sequence[RungRow]) -> Panel:
