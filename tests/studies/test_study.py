@@ -9,7 +9,7 @@ import pytest
 from wdist.errors import UsageError
 from wdist.studies.machine import commit, this_machine
 from wdist.studies.panels import Series
-from wdist.studies.progress import SuiteProgress
+from wdist.studies.progress import SuiteProgress, complete
 from wdist.studies.study import (
     ClaimCheck,
     Column,
@@ -19,7 +19,6 @@ from wdist.studies.study import (
     Skipped,
     Study,
     StudyTable,
-    complete,
     find_study,
     studies,
 )

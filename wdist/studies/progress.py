@@ -4,11 +4,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from wdist.estimation.estimate import estimate
 from wdist.estimation.result import Estimate
-from wdist.studies.study import Conditions, complete
+from wdist.studies.study import Conditions
 from wdist.training.budget import Budget
 from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress, SamplesBounded
 
@@ -67,3 +67,18 @@ class SuiteProgress:
 def seconds_of(budget: str | None) -> float | None:
     """Length of a budget in seconds; None where there is none."""
     return None if budget is None else Budget.parse(budget).seconds
+
+
+class _Interruptible(Protocol):
+    @property
+    def interrupted(self) -> bool: ...
+
+
+R = TypeVar("R", bound=_Interruptible)
+
+
+def complete(result: R) -> R:
+    """Passes on a complete result; stops the study by a KeyboardInterrupt where Ctrl-C cut the result short."""
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result

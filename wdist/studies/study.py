@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
 from scipy import stats
 
@@ -274,21 +274,6 @@ class Study:
             environment=environment(choose_device(conditions.device)),
             commit=state,
         )
-
-
-class _Interruptible(Protocol):
-    @property
-    def interrupted(self) -> bool: ...
-
-
-R = TypeVar("R", bound=_Interruptible)
-
-
-def complete(result: R) -> R:
-    """Passes on a complete result; stops the study by a KeyboardInterrupt where Ctrl-C cut the result short."""
-    if result.interrupted:
-        raise KeyboardInterrupt
-    return result
 
 
 def half_range(values: Sequence[float]) -> float | None:

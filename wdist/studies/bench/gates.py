@@ -26,7 +26,8 @@ from wdist.gates.gate import interval_of
 from wdist.gates.rules import Answer, Interval, Maximum, NoWorse, On, joint_confidence
 from wdist.gates.verdict import judge
 from wdist.studies.panels import Panel, series_of
-from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, complete, most_by_chance, percent
+from wdist.studies.progress import complete
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, most_by_chance, percent
 
 _CLOSED_FORM = (("critic", "mean-difference"),)
 Sides: TypeAlias = tuple[np.ndarray, np.ndarray]

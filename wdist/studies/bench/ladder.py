@@ -25,18 +25,8 @@ from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource
 from wdist.estimation.estimate import estimate
 from wdist.studies.panels import Panel, series_of
-from wdist.studies.study import (
-    ClaimCheck,
-    Column,
-    Conclusion,
-    Conditions,
-    Skipped,
-    Study,
-    StudyTable,
-    complete,
-    most_by_chance,
-    percent,
-)
+from wdist.studies.progress import complete
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable, most_by_chance, percent
 
 _GENERATOR, _DIGITS = "digit_generator.safetensors", "digits.h5"
 

@@ -50,7 +50,6 @@ class Shape:
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
-        """Inputs and outputs of each layer."""
         return tuple(pairwise((self.inputs, *[self.width] * (self.depth - 1), 1)))
 
     def operations(self, rows: int) -> float:

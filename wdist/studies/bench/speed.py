@@ -105,7 +105,6 @@ class TimedRow:
 
     @property
     def spread(self) -> float | None:
-        """Half the range over seeds."""
         return half_range(self.ratios)
 
 

@@ -28,7 +28,8 @@ from wdist.data.sources.pairs import gaussian_shift
 from wdist.errors import WdistError
 from wdist.estimation.estimate import estimate
 from wdist.studies.bench.schemes import SCHEMES, Shape
-from wdist.studies.study import Skipped, complete, half_range
+from wdist.studies.progress import complete
+from wdist.studies.study import Skipped, half_range
 from wdist.training.observer import CriticFinished, CriticStarted, Event, Stage
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -90,7 +91,6 @@ class CostRow:
 
     @property
     def spread(self) -> float | None:
-        """Half the range of the measurements."""
         return half_range(self.values)
 
 

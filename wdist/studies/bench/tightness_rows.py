@@ -229,12 +229,10 @@ class Runs:
 
     @property
     def fresh(self) -> float:
-        """Median over seeds."""
         return median(run.fresh for run in self.runs)
 
     @property
     def spread(self) -> float | None:
-        """Half the range over seeds; None for a single one."""
         return half_range([run.fresh for run in self.runs])
 
     @property

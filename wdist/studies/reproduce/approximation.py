@@ -49,7 +49,6 @@ class Sizes:
     steps: int
 
     def settings(self, activation: str) -> CriticSettings:
-        """Settings of a critic with orthonormal weights."""
         shared = CriticSettings(width=self.width, depth=self.depth, batch_size=self.batch_size, optimizer=self.optimizer)
         return replace(shared, activation=activation, constraint="bjorck")
 
@@ -79,7 +78,6 @@ class Forms:
     quick: Sizes
 
     def sizes(self, quick: bool) -> Sizes:
-        """Sizes of one of the forms."""
         return self.quick if quick else self.full
 
     @property

@@ -35,7 +35,6 @@ class FrozenNetwork:
     """Factor on the output: the Lipschitz constant where every layer has norm 1."""
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "FrozenNetwork":
-        """The same network elsewhere or in another precision."""
         return replace(self, weights=tuple((W.to(device, dtype), b.to(device, dtype)) for W, b in self.weights))
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -85,7 +84,6 @@ class Network(DenseCritic):
         return value.detach()
 
     def plain(self) -> FrozenNetwork:
-        """Plain float64 weights on the CPU."""
         weights = tuple((layer.plain_weight(), layer.bias.detach().double().cpu()) for layer in self.linear)
         return FrozenNetwork(weights=weights, activation=self.activation, scale=self.scale)
 

@@ -22,8 +22,8 @@ from wdist.gan.training import STEPS as GAN_STEPS
 from wdist.gan.training import train_gan
 from wdist.studies.machine import critic_operations
 from wdist.studies.panels import Panel, Series
-from wdist.studies.progress import SuiteProgress
-from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study, complete, percent
+from wdist.studies.progress import SuiteProgress, complete
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study, percent
 
 CRITICS = {
     "relu-spectral": "ReLU, spectral",
