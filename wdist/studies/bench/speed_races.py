@@ -104,7 +104,6 @@ def _known(pair: Callable[[], KnownPair]) -> Callable[[int, Path | None], Sample
 
 def _mnist(seed: int, data: Path | None) -> Samples:
     del seed  # the sets are what they are
-
     address = f"torchvision:MNIST?split={{}}&classes={{}}&root={data}"
     train, held_out = ([whole_set(address.format(split, digit)) for digit in (3, 8)] for split in ("train", "test"))
     return Samples(train=(train[0], train[1]), held_out=(held_out[0], held_out[1]))

@@ -82,22 +82,17 @@ def _known_row(case: KnownCase, size: int | None, conditions: Conditions, progre
         return result, _fall(result.critic, x, y) / float(torch.linalg.vector_norm(x - y, dim=1).mean())
 
     if found := _over_seeds(run, conditions):
-        a, b = (side.numpy() for side in _drawn(pair, size or _CONTRAST_ROWS, conditions.seeds[0]))
+        a, b = (side.numpy() for side in _drawn(pair, size or _CONTRAST_ROWS, conditions.seed))
         yield KnownRow(
             name=case.name,
             samples=size,
-            dim=case.dim,
-            budget_seconds=seconds_of(conditions.budget),
-            runs=tuple(run for run, _ in found),
-            course=_course(found[0][1].critic, pair.w1),
             family=case.family,
             truth=pair.w1,
             truth_error=pair.w1_error,
             published=case.published if size is None else None,
             linear=linear_share(a, b, x.numpy(), y.numpy()),
             single_cone=single_cone_share(a, b, x.numpy(), y.numpy()),
-            minibatch=minibatch_w1(a, b, seed=0) / pair.w1,
-            sinkhorn=sinkhorn_divergence(a, b, seed=0) / pair.w1,
+            **_facts(found, a, b, pair.w1, conditions),
         )
 
 
@@ -115,19 +110,22 @@ def _finite_row(case: FiniteCase, conditions: Conditions, progress: SuiteProgres
         return result, float(means[0] - means[1]) / result.critic.lipschitz_bound
 
     if found := _over_seeds(run, conditions):
-        sets = case.open(conditions.data, conditions.seeds[0])
+        sets = case.open(conditions.data, conditions.seed)
         a, b = _values(sets.a), _values(sets.b)
-        yield FiniteRow(
-            name=case.name,
-            samples=min(len(a), len(b)),
-            dim=a.shape[1],
-            budget_seconds=seconds_of(conditions.budget),
-            runs=tuple(run for run, _ in found),
-            course=_course(found[0][1].critic, 1.0),
-            judged_on=judged_on,
-            minibatch=minibatch_w1(a, b, seed=0),
-            sinkhorn=sinkhorn_divergence(a, b, seed=0),
-        )
+        facts = _facts(found, a, b, 1.0, conditions)
+        yield FiniteRow(name=case.name, samples=min(len(a), len(b)), judged_on=judged_on, **facts)
+
+
+def _facts(found: list[tuple[Run, Estimate]], a: np.ndarray, b: np.ndarray, unit: float, conditions: Conditions) -> dict[str, Any]:
+    """Fields of both kinds of rows; distances over ``unit``."""
+    return {
+        "dim": a.shape[1],
+        "budget_seconds": seconds_of(conditions.budget),
+        "runs": tuple(run for run, _ in found),
+        "course": _course(found[0][1].critic, unit),
+        "minibatch": minibatch_w1(a, b, seed=0) / unit,
+        "sinkhorn": sinkhorn_divergence(a, b, seed=0) / unit,
+    }
 
 
 def _over_seeds(run: Callable[[int], tuple[Estimate, float]], conditions: Conditions) -> list[tuple[Run, Estimate]]:
@@ -248,10 +246,7 @@ def _share(fall: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
     return float(fall.mean() / np.linalg.norm(x - y, axis=1).mean())
 
 
-_PAIR = (
-    Column("pair", "name", "text"),
-    Column("samples", lambda row: row.samples or "endless", "count"),
-)
+_PAIR = (Column("pair", "name", "text"), Column("samples", lambda row: row.samples or "endless", "count"))
 _INTERVAL = (
     Column("samples\n>=", "middle.samples_lower", "at least"),
     Column("samples\n<=", "middle.samples_upper", "at most"),

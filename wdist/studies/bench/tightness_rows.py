@@ -226,6 +226,10 @@ class Runs:
     runs: tuple[Run, ...]
     course: tuple[tuple[float, float], ...]
     """Seconds of training so far and best validation value so far, over the truth where it is known; of the first seed."""
+    minibatch: float
+    """Mean exact W1 of minibatches, over the truth where it is known; not a bound."""
+    sinkhorn: float
+    """Sinkhorn divergence, likewise; not a bound."""
 
     @property
     def fresh(self) -> float:
@@ -264,10 +268,6 @@ class KnownRow(Runs):
     """Tightness of the linear critic of the same samples."""
     single_cone: float
     """Tightness of the best single cone, likewise."""
-    minibatch: float
-    """Mean exact W1 of minibatches over the truth; not a bound."""
-    sinkhorn: float
-    """Sinkhorn divergence over the truth; not a bound."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,8 +276,6 @@ class FiniteRow(Runs):
 
     judged_on: str
     """``fresh samples`` or ``held-out split``."""
-    minibatch: float
-    sinkhorn: float
 
 
 _HIGHEST_SHOWN = 1.6  # minibatches overshoot without limit as the dimension grows
