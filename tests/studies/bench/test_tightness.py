@@ -12,8 +12,7 @@ from tests.trials import SMALL, trial
 from wdist.critics.frozen import FrozenCritic
 from wdist.errors import SourceError
 from wdist.estimation.result import Attempt
-from wdist.report.documents.forms import document_text
-from wdist.report.documents.schemas import model
+from wdist.report.documents.forms import document_text, model
 from wdist.studies import progress
 from wdist.studies.bench import tightness
 from wdist.studies.bench.tightness import linear_share, minibatch_w1, single_cone_share, sinkhorn_divergence

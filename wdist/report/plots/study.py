@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SURFACE, file_content
+from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SURFACE, figure_file
 from wdist.studies.panels import Panel, Surface
 
 if TYPE_CHECKING:
@@ -20,20 +20,21 @@ if TYPE_CHECKING:
     from wdist.studies.study import StudyResult
 
 
-_WIDTH, _WIDEST, _HEIGHT = 7.6, 13.0, 3.6  # inches of panels above each other, which named abscissae may widen
-_TICK = 0.3  # inches of a named abscissa
-_COLUMNS, _SMALL_WIDTH, _SMALL_HEIGHT = 3, 3.5, 2.9  # grid of more than two panels, in inches of each
-_MANY_LINES = 12  # number of lines above which they are thin
-_FEW_POINTS = 8  # number of points up to which a line has marks
+_WIDTH, _WIDEST, _HEIGHT = 7.6, 13.0, 3.6
+"""Inches of panels above each other, which named abscissae may widen."""
+_TICK = 0.3
+"""Inches of a named abscissa."""
+_COLUMNS, _SMALL_WIDTH, _SMALL_HEIGHT = 3, 3.5, 2.9
+"""Grid of more than two panels, in inches of each."""
+_MANY_LINES = 12
+"""Number of lines above which they are thin."""
+_FEW_POINTS = 8
+"""Number of points up to which a line has marks."""
 Dash: TypeAlias = tuple[float, tuple[float, ...]]
 _DASHES: tuple[Dash, ...] = ((0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (10, 2)))
-_STRAIGHT_NAMES = 8  # characters of names, for each of at most a dozen, that fit below a panel without being turned
+_STRAIGHT_NAMES = 8
+"""Characters of names, for each of at most a dozen, that fit below a panel without being turned."""
 _ELEVATION, _AZIMUTH = 32, 62
-
-
-def study_bytes(result: StudyResult, *, suffix: str) -> bytes:
-    """The figure as the content of a ``.png``, ``.svg`` or ``.pdf`` file."""
-    return file_content(lambda: draw_study(result), suffix=suffix)
 
 
 def draw_study(result: StudyResult) -> Figure:
@@ -44,6 +45,9 @@ def draw_study(result: StudyResult) -> Figure:
     form = "  (quick form)" if result.reduced else ""
     figure.suptitle(f"{result.study.name}: {result.study.title}{form}", fontsize=12, x=0.02, ha="left")
     return figure
+
+
+study_bytes = figure_file(draw_study)
 
 
 def _panels(panels: list[Panel]) -> Figure:
@@ -111,9 +115,9 @@ def _first_of_each_name(panel: Panel) -> list[Series]:
 
 
 def _styles(panel: Panel) -> list[dict[str, Any]]:
-    """Style of each name: the main colour for the last result, muted ones for reference points.
+    """Style of each name. The last result has the main colour.
 
-    A reference line has the colour of the result whose name begins like its own, up to a comma.
+    A reference line has the colour of the result whose name begins like its own, up to a comma; reference points are muted.
     """
     first = _first_of_each_name(panel)
     results = [series.name for series in first if not series.reference]

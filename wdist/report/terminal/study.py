@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from wdist.report.numbers import at_least, at_most, counted, duration, nearest, percentage, short_duration
-from wdist.report.terminal.style import plain_table
+from wdist.report.terminal.tables import checks_table, plain_table
 from wdist.studies.panels import getter
 from wdist.studies.study import PAPER, Column, ReproducedNumber, StudyTable
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from wdist.studies.study import ClaimCheck, Study, StudyResult
+    from wdist.studies.study import Study, StudyResult
 
 _DIGITS = 4
 
@@ -46,7 +46,8 @@ def rendered_study(result: StudyResult) -> RenderableType:
     if study.source:
         parts += [Text(""), Text(_closeness(result))]
     if result.conclusion.checks:
-        parts += [Text(""), _checks_table(result.conclusion.checks, header="claim of the paper" if study.source else "claim")]
+        headers = ("claim of the paper" if study.source else "claim", "holds", "measured here")
+        parts += [Text(""), checks_table(headers, ((each.claim, each.holds, each.detail) for each in result.conclusion.checks))]
     return Group(*parts, Text(""), *(Text(line, style="dim") for line in (*result.conclusion.remarks, *_circumstances(result))))
 
 
@@ -62,7 +63,11 @@ def rendered_suites(suites: Iterable[Study]) -> RenderableType:
 
 
 def rendered_reproductions(forecasts: Iterable[tuple[Study, float, float]]) -> RenderableType:
-    """All tables and figures of ``wdist reproduce``, each with the seconds of its quick and of its full form on this machine."""
+    """All tables and figures of ``wdist reproduce``.
+
+    Arguments:
+        forecasts: each with the seconds of its quick and of its full form on this machine.
+    """
     table = plain_table()
     table.add_column("name", no_wrap=True, style="bold")
     table.add_column("title")
@@ -123,17 +128,6 @@ def _written(column: Column, value: Any) -> str:
             return "yes" if value else "no"
         case _:
             return nearest(value, _DIGITS) if isinstance(value, float) else str(value)
-
-
-def _checks_table(checks: Sequence[ClaimCheck], *, header: str) -> Table:
-    table = plain_table()
-    table.add_column(header, overflow="fold")
-    table.add_column("holds", no_wrap=True)
-    table.add_column("measured here", overflow="fold")
-    for check in checks:
-        answer = Text("yes", style="green") if check.holds else Text("NO", style="bold red")
-        table.add_row(Text(check.claim), answer, Text(check.detail))
-    return table
 
 
 def _circumstances(result: StudyResult) -> list[str]:

@@ -26,8 +26,7 @@ from wdist.data.sources.arrays import open_values
 from wdist.data.standardisation import Standardisation
 from wdist.estimation.population_upper import population_upper_bound
 from wdist.lipschitz.cones import Cones
-from wdist.lipschitz.frozen_layer import FrozenLayer
-from wdist.lipschitz.frozen_layers import Affine
+from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, most_by_chance, percent
 from wdist.transport.coupling import Effort

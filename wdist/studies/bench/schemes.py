@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from wdist.critics.critic import Critic
 from wdist.critics.networks import DenseCritic
+from wdist.lipschitz.activations import group_sort_activation
 from wdist.lipschitz.bjorck import OrthonormalLinear, UnrolledBjorckLinear
-from wdist.lipschitz.cayley import CayleyLinear
-from wdist.lipschitz.group_sort import group_sort_activation
+from wdist.lipschitz.constraints import CayleyLinear
 from wdist.lipschitz.linalg.rounding import products_on
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear, UnconstrainedLinear
 from wdist.training.optimizers import BIAS_LEARNING_RATE, Adam, Optimizer, Optimizing, make_optimizers, schedule

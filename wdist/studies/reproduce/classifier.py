@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from wdist.data.sources.torchvision_import import import_torchvision
+from wdist.data.sources.torchvision_dataset import import_torchvision
 from wdist.environment import choose_device
 from wdist.errors import SourceError, TrainingDiverged
 from wdist.studies.machine import critic_operations

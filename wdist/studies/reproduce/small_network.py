@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from wdist.critics.networks import DenseCritic
-from wdist.lipschitz.activation import Activation
+from wdist.lipschitz.activations import Activation
 from wdist.lipschitz.activations import activation as named_activation
 from wdist.lipschitz.constraints import constraint as named_constraint
 from wdist.studies.panels import Panel, Series
