@@ -136,16 +136,16 @@ def bench(
     """
     outputs.check()
     request.check()
-    from wdist.studies import registry
+    from wdist.studies.study import find_study, studies
 
     if what == LIST:
         from wdist.report.documents.forms import FORMS
         from wdist.report.terminal.study import rendered_suites
 
-        suites = registry.studies("bench")
+        suites = studies("bench")
         _show(outputs, {"suites": [FORMS.document(each, "SuiteDocument") for each in suites]}, rendered_suites(suites))
         return ExitStatus.DONE
-    return _run(registry.study("bench", what), request, outputs)
+    return _run(find_study("bench", what), request, outputs)
 
 
 @opt.expanded
@@ -164,7 +164,7 @@ def reproduce(
     Example: wdist reproduce figure5 --quick --plot cones.png
     """
     outputs.check()
-    from wdist.studies import registry
+    from wdist.studies.study import find_study, studies
 
     if what == LIST:
         from wdist.environment import choose_device
@@ -175,14 +175,14 @@ def reproduce(
         rate = machine_rate(choose_device("cpu"))
         forecasts = [
             (study, study.forecast(quick=True, rate=rate) or 0.0, study.forecast(quick=False, rate=rate) or 0.0)
-            for study in registry.studies("reproduce")
+            for study in studies("reproduce")
         ]
         experiments = [
             FORMS.document(each, "ExperimentDocument", quick_seconds=quick, full_seconds=full) for each, quick, full in forecasts
         ]
         _show(outputs, {"experiments": experiments}, rendered_reproductions(forecasts))
         return ExitStatus.DONE
-    return _run(registry.study("reproduce", what), request, outputs)
+    return _run(find_study("reproduce", what), request, outputs)
 
 
 def _show(outputs: Outputs, document: dict[str, Any], rendered: RenderableType) -> None:

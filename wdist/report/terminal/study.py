@@ -11,6 +11,7 @@ from rich.text import Text
 
 from wdist.report.numbers import at_least, at_most, counted, duration, nearest, percentage, short_duration
 from wdist.report.terminal.tables import checks_table, plain_table
+from wdist.studies.panels import getter
 from wdist.studies.study import PAPER, Column, ReproducedNumber, StudyTable
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def rendered_reproductions(forecasts: Iterable[tuple[Study, float, float]]) -> R
 
 def _table(table: StudyTable, rows: Sequence[Any]) -> Table:
     shown = plain_table()
-    columns = [column for column in table.columns if any(column.cell(row) not in (None, "") for row in rows)]
+    columns = [column for column in table.columns if any(getter(column.cell)(row) not in (None, "") for row in rows)]
     lines = max(column.header.count("\n") for column in columns)
     for column in columns:
         text = column.kind == "text"
@@ -97,12 +98,12 @@ def _table(table: StudyTable, rows: Sequence[Any]) -> Table:
 
 
 def _cell(column: Column, row: Any) -> str:
-    value = column.cell(row)
+    value = getter(column.cell)(row)
     if value is None:
         return column.empty
     if isinstance(value, float) and not math.isfinite(value):
         return nearest(value)
-    spread = column.spread(row) if column.spread is not None else None
+    spread = getter(column.spread)(row) if column.spread is not None else None
     if column.kind == "share":
         # A share of the truth, rounded down so that less than 100 % never reads as 100 %.
         shown = percentage(value, rounding=ROUND_FLOOR)
@@ -184,10 +185,10 @@ _COMPARISONS = StudyTable(
     title="",
     of=ReproducedNumber,
     columns=(
-        Column(header="", cell=lambda row: row.row, kind="text"),
-        Column(header="", cell=lambda row: row.column, kind="text"),
-        Column(header="ours", cell=lambda row: _with_unit(row.ours, row.unit)),
-        Column(header="paper", cell=_papers, empty="not stated"),
-        Column(header="ours - paper", cell=_difference),
+        Column("", "row", "text"),
+        Column("", "column", "text"),
+        Column("ours", lambda row: _with_unit(row.ours, row.unit)),
+        Column("paper", _papers, empty="not stated"),
+        Column("ours - paper", _difference),
     ),
 )
