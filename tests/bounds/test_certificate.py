@@ -10,7 +10,8 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError
 from wdist.ground_metric import METRICS
-from wdist.lipschitz.frozen_layers import Affine, activated
+from wdist.lipschitz.frozen_layer import Affine
+from wdist.lipschitz.frozen_layers import activated
 
 STANDARD = Standardisation(shift=torch.zeros(2, dtype=torch.float64), spread=3.0)
 

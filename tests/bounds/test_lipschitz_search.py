@@ -8,7 +8,8 @@ from wdist.bounds.lipschitz_search import largest_slope
 from wdist.critics.frozen import FrozenCritic
 from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import METRICS
-from wdist.lipschitz.frozen_layers import Affine, activated
+from wdist.lipschitz.frozen_layer import Affine
+from wdist.lipschitz.frozen_layers import activated
 
 
 def affine(W, b=None):

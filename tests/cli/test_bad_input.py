@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import resource
+import sys
 import zipfile
 from contextlib import contextmanager
 
@@ -24,6 +25,7 @@ def gaussian(n=200, dim=4, shift=0.0):
 def here(tmp_path, monkeypatch):
     """An empty directory to stand in, with one good file."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     np.save("good.npy", gaussian(shift=1.0))
     return tmp_path
 

@@ -8,9 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from wdist.studies import registry
 from wdist.studies.panels import Panel, Series
-from wdist.studies.study import Column, Conclusion, Study, StudyTable
+from wdist.studies.study import MODULES, Column, Conclusion, Study, StudyTable
 from wdist.training.observer import Stage
 
 
@@ -55,7 +54,7 @@ def suite(monkeypatch):
         budget="2m",
         quick_budget="5s",
     )
-    monkeypatch.setitem(registry.MODULES, "bench", {"nothing": "nothing"})
+    monkeypatch.setitem(MODULES, "bench", {"nothing": "nothing"})
     monkeypatch.setitem(sys.modules, "wdist.studies.bench.nothing", SimpleNamespace(STUDIES=(made,)))
     return asked
 
@@ -63,11 +62,11 @@ def suite(monkeypatch):
 def test_the_list_shows_every_suite(wdist):
     answer = wdist("bench", "list")
     assert answer.status == 0
-    for name in registry.MODULES["bench"]:
+    for name in MODULES["bench"]:
         assert name in answer.out
     assert max(len(line) for line in answer.out.splitlines()) <= 80
     suites = json.loads(wdist("bench", "list", "--json").out)["suites"]
-    assert [each["what"] for each in suites] == list(registry.MODULES["bench"])
+    assert [each["what"] for each in suites] == list(MODULES["bench"])
 
 
 def test_a_suite_is_shown_saved_and_drawn(wdist, suite, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from wdist.lipschitz.activations import ACTIVATIONS
 from wdist.lipschitz.constraints import CONSTRAINTS
-from wdist.report.documents.schemas import model
+from wdist.report.documents.forms import model
 from wdist.training.catalogue import CATALOGUE
 
 TINY = ("--steps", "6", "--width", "16", "--depth", "3", "--batch-size", "32", "--device", "cpu")

@@ -44,7 +44,7 @@ def test_a_torchvision_that_cannot_be_imported_is_no_reason_to_fail(wdist, monke
     def broken():
         raise SourceError("torchvision cannot be imported (undefined symbol); install the version that belongs to torch")
 
-    monkeypatch.setattr("wdist.data.sources.torchvision_import.import_torchvision", broken)
+    monkeypatch.setattr("wdist.data.sources.torchvision_dataset.import_torchvision", broken)
     answer = wdist("doctor", "--json")
     (check,) = [check for check in json.loads(answer.out)["checks"] if check["what"] == "torchvision"]
     assert answer.status == 0

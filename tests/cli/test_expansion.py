@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from wdist.cli.expansion import expanded
+from wdist.cli.options import expanded
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wdist.report.documents.schemas import model
+from wdist.report.documents.forms import model
 
 TINY = ("--steps", "20", "--device", "cpu")
 

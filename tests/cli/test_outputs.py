@@ -11,7 +11,7 @@ from importlib import import_module
 
 import pytest
 
-from wdist.cli.outputs import FORMATS, Format, OutputOptions, Renderer
+from wdist.cli.outputs import FORMATS, Format, OutputOptions
 from wdist.errors import ExitStatus, SourceError, TrainingDiverged
 from wdist.report.sentences import verdict
 
@@ -166,19 +166,16 @@ def test_a_disk_that_fills_up_while_saving_loses_nothing_that_is_printed(wdist, 
     assert os.listdir(tmp_path) == ["result.json"]
 
 
-@pytest.mark.parametrize(
-    ("form", "renderer"),
-    [pytest.param(form, each, id=f"{form.name} {command}") for form in FORMATS for command, each in form.renderers.items()],
-)
-def test_every_renderer_of_the_table_is_there_and_every_option_has_help(form, renderer):
-    module, _, name = renderer.function.partition(":")
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: f"{form.name} {form.commands}")
+def test_every_renderer_of_the_table_is_there_and_every_option_has_help(form):
+    module, _, name = form.function.partition(":")
     assert callable(getattr(import_module(module if module.startswith("wdist.") else f"wdist.report.{module}"), name))
-    assert bool(form.option) <= bool(renderer.help)
+    assert bool(form.option) <= bool(form.help)
 
 
 def test_a_new_format_is_one_line_and_every_command_with_a_renderer_offers_it(monkeypatch, tmp_path, made_estimate):
     monkeypatch.setattr("wdist.report.sentences.shout", lambda estimate: verdict(estimate).upper(), raising=False)
-    loud = Format(name="loud", option="--loud", what="verdict", renderers={"estimate": Renderer("sentences:shout", "Shout.")})
+    loud = Format("loud", "estimate", "sentences:shout", option="--loud", help="Shout.", what="verdict")
     monkeypatch.setattr("wdist.cli.outputs.FORMATS", (*FORMATS, loud))
     options = OutputOptions("estimate")
     assert "loud" in [each.name for each in options.parameters()]

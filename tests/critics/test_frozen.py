@@ -14,7 +14,8 @@ from wdist.bounds.certificate import certify
 from wdist.critics.frozen import FORMAT, FrozenCritic
 from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError, SourceError
-from wdist.lipschitz.frozen_layers import Affine, activated
+from wdist.lipschitz.frozen_layer import Affine
+from wdist.lipschitz.frozen_layers import activated
 from wdist.training.catalogue import CATALOGUE
 
 STANDARD = Standardisation(shift=torch.zeros(3, dtype=torch.float64), spread=1.0)

@@ -5,7 +5,7 @@ import pytest
 
 from tests.data.sources.conftest import write_convolutional
 from wdist.data.access import Access
-from wdist.data.pairing import check_comparable, drawn_range
+from wdist.data.pairing import check_comparable, observed_range
 from wdist.data.sources.opening import open_source
 from wdist.errors import SourceError
 
@@ -59,6 +59,6 @@ def test_images_in_two_conventions_are_compared_with_a_word():
 
 
 def test_the_range_of_a_generator_is_looked_at_and_that_of_a_distribution_is_not(tmp_path):
-    low, high = drawn_range(open_source(write_convolutional(tmp_path), Access(trust=True)))
+    low, high = observed_range(open_source(write_convolutional(tmp_path), Access(trust=True)), None)
     assert 0 <= low < high <= 1
-    assert drawn_range(open_source("synthetic:gaussian?dim=2")) is None
+    assert observed_range(open_source("synthetic:gaussian?dim=2"), None) is None

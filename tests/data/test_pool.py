@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from tests.trials import pair_of
-from wdist.data import pool as pools
-from wdist.data.pool import Pool
-from wdist.data.split import split
+from wdist.data import measure as pools
+from wdist.data.measure import Pool, split
 
 
 def pool_of(size, count=100, prepare=lambda x: x, seed=0):

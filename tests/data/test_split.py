@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wdist.data.split import split
+from wdist.data.measure import split
 
 
 @pytest.mark.parametrize("most_held", [None, 3, 10**6])

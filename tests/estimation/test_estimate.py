@@ -1,5 +1,6 @@
 """``estimate``: the whole story as one call."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from wdist.estimation import run, transport_bounds
 from wdist.estimation.estimate import estimate
 from wdist.training import networks
 from wdist.training.catalogue import CATALOGUE
-from wdist.training.observer import CriticStarted, Progress, Stage
+from wdist.training.observer import CriticStarted, Progress, Stage, StageProgress
 
 FAST = {"settings": SMALL, "steps": 12}
 
@@ -161,16 +162,18 @@ def test_steps_bound_the_whole_command(sets, baselines):
 
 
 def test_a_length_of_time_bounds_the_whole_command(sets):
-    estimate(*sets, **{**FAST, "steps": 3})  # whatever is imported late
-    found = estimate(*sets, settings=SMALL, budget="3s")
-    assert 1 < found.seconds < 6
+    listener = Listener()
+    found = estimate(*sets, settings=SMALL, budget="3s", observer=listener)
+    expected = [event.expected or 0.0 for event in listener.events if isinstance(event, Stage | CriticStarted)]
+    assert 1 < sum(expected) <= 3
     assert len(found.critics) >= 3
 
 
-def test_the_time_left_is_told_with_every_stage(sets):
+def test_the_time_left_is_told_once_it_is_known(sets):
     listener = Listener()
     estimate(*sets, **FAST, observer=listener)
-    told = [event for event in listener.events if isinstance(event, Stage | CriticStarted)]
+    reading, *told = [event for event in listener.events if isinstance(event, Stage | CriticStarted)]
+    assert reading.after is None, "what follows depends on the samples"
     assert all(event.after is not None for event in told)
     started = [event for event in told if isinstance(event, CriticStarted)]
     assert [event.position for event in started] == list(range(1, len(started) + 1))
@@ -182,7 +185,11 @@ def test_the_time_left_is_told_with_every_stage(sets):
 
 def test_where_transport_is_not_affordable_blocks_stand_in(sets, monkeypatch):
     monkeypatch.setattr(transport_bounds, "planned_memory", lambda: 0)
-    found = estimate(*sets, **FAST, baselines="none")
+    listener = Listener()
+    found = estimate(*sets, **FAST, baselines="none", observer=listener)
+    assert _progress(listener.events, "reading")[-1] == 1
+    assert len(_progress(listener.events, "transport between 90")) > 2
+    assert len(_progress(listener.events, "transport between independent")) > 2
     assert not found.samples.exact
     assert "blocks" in found.samples.upper_method
     assert found.samples.lower_method == "groupsort-bjorck", "there are no dual variables of all samples"
@@ -190,6 +197,14 @@ def test_where_transport_is_not_affordable_blocks_stand_in(sets, monkeypatch):
     monkeypatch.setattr(run, "TRANSPORT_SECONDS", 1e-9)
     found = estimate(*sets, **FAST, baselines="none")
     assert (found.samples.upper, found.samples.upper_method, found.samples.gap) == (None, None, None)
+
+
+def _progress(events, stage):
+    """Increasing shares of the stage with this beginning that were told."""
+    (start,) = (i for i, event in enumerate(events) if isinstance(event, Stage) and event.what.startswith(stage))
+    shares = [event.fraction for event in itertools.takewhile(lambda event: isinstance(event, StageProgress), events[start + 1 :])]
+    assert shares == sorted(shares)
+    return shares
 
 
 @pytest.mark.parametrize(

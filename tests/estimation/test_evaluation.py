@@ -8,9 +8,9 @@ from tests.trials import SMALL, judged, pair_of, trial, two_moons
 from wdist.bounds.certificate import certify
 from wdist.bounds.confidence import welch
 from wdist.bounds.dual import dual_value, evaluate, lower_bound
+from wdist.data.measure import split
 from wdist.data.rows import gather
 from wdist.data.sources.arrays import open_values
-from wdist.data.split import split
 from wdist.errors import UsageError
 from wdist.estimation.estimate import estimate
 from wdist.estimation.evaluation import ErrorBudget, diameters, judge

@@ -261,7 +261,7 @@ def test_formulas_alone_are_a_choice():
 
 def test_no_choice_depends_on_held_out_samples():
     """Other held-out samples, the same story to the last digit."""
-    from wdist.data.split import split
+    from wdist.data.measure import split
 
     a, b = two_moons(150, 120, 3)
     plain = chosen(a, b)

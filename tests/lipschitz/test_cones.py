@@ -12,8 +12,8 @@ from wdist.data.standardisation import Standardisation
 from wdist.errors import SourceError
 from wdist.ground_metric import METRICS
 from wdist.lipschitz.cones import Cones
-from wdist.lipschitz.frozen_layer import FrozenLayer
-from wdist.lipschitz.frozen_layers import Affine, read_layer
+from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
+from wdist.lipschitz.frozen_layers import read_layer
 
 NORMS = (1.0, 2.0, math.inf)
 

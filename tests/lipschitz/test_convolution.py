@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from wdist.errors import UsageError
-from wdist.lipschitz.activation import Activated
-from wdist.lipschitz.activations import activation
+from wdist.lipschitz.activations import Activated, activation
 from wdist.lipschitz.convolution import Convolution, ImageShape, Patches, PatchWise
 from wdist.lipschitz.frozen_layers import read_layer
 from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial

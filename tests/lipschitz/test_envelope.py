@@ -10,8 +10,8 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import METRICS
 from wdist.lipschitz.cones import Cones
-from wdist.lipschitz.envelope import Envelope
-from wdist.lipschitz.frozen_layers import Affine, activated
+from wdist.lipschitz.frozen_layer import Affine
+from wdist.lipschitz.frozen_layers import Envelope, activated
 
 DIM = 3
 KINDS = ("maximum", "minimum")

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from wdist.errors import UsageError
-from wdist.lipschitz.frozen_layers import Affine, activated, read_layer
+from wdist.lipschitz.frozen_layer import Affine
+from wdist.lipschitz.frozen_layers import activated, read_layer
 
 
 def affine(outputs, inputs, generator, scale=1.0):

@@ -5,7 +5,8 @@ from itertools import product
 import pytest
 import torch
 
-from wdist.lipschitz.group_sort import comparators, full_sort_activation, group_sort, sort_groups
+from wdist.lipschitz.activations import activation
+from wdist.lipschitz.group_sort import comparators, group_sort, sort_groups
 
 SIZES = [2, 3, 4, 5, 7, 8, 9, 12, 15, 16]
 
@@ -49,7 +50,7 @@ def test_second_derivatives_agree_with_finite_differences(k, generator):
 def test_the_whole_layer_is_sorted_with_the_gradient_of_sorting(generator):
     z = torch.randn(9, 24, generator=generator, requires_grad=True)
     incoming = torch.randn(9, 24, generator=generator)
-    ascending = full_sort_activation().train(z)
+    ascending = activation("full-sort").train(z)
     assert torch.equal(ascending, z.sort(-1).values)
     (found,) = torch.autograd.grad(ascending, z, incoming)
     (expected,) = torch.autograd.grad(z.sort(-1).values, z, incoming)

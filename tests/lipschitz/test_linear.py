@@ -8,11 +8,10 @@ import torch
 
 from wdist.errors import UsageError
 from wdist.lipschitz.bjorck import OrthonormalLinear, TangentLinear
-from wdist.lipschitz.constraints import CONSTRAINTS, constraint
+from wdist.lipschitz.constraints import CONSTRAINTS, SpectralNormLinear, constraint
 from wdist.lipschitz.linalg.norms import spectral_norm_bound, to_maximum_norm_bound
 from wdist.lipschitz.linalg.orthonormalise import bjorck, orthonormal_initial, safe_scale
 from wdist.lipschitz.linear import ConstraintOptions
-from wdist.lipschitz.spectral import SpectralNormLinear
 
 SHAPES = {"wide": (6, 15), "tall": (15, 6), "square": (9, 9), "one output": (1, 8), "one input": (8, 1)}
 ROWS = {"few rows": 3, "as many rows as the smaller side": None, "many rows": 64, "one row": 1}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from wdist.lipschitz.maximum_norm import project_to_ball, project_to_l1_ball, project_to_simplex
+from wdist.lipschitz.constraints import project_to_ball, project_to_simplex
 
 
 @pytest.fixture
@@ -51,6 +51,6 @@ def test_the_projection_onto_the_simplex_agrees_with_a_solver(Y):
 
 
 def test_the_projection_keeps_signs_and_does_not_grow(Y):
-    p = project_to_l1_ball(Y)
+    p = project_to_ball(Y, 1)
     assert bool((p * Y >= 0).all())
     assert bool((p.abs() <= Y.abs()).all())

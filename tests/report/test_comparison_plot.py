@@ -9,8 +9,7 @@ import torch
 from PIL import Image
 
 from tests.comparisons import made_comparison, made_entry
-from wdist.report.plots.comparison import comparison_bytes, draw_comparison
-from wdist.report.plots.contact_sheet import contact_sheet_bytes, draw_contact_sheet, mosaic
+from wdist.report.plots.comparison import comparison_bytes, contact_sheet_bytes, draw_comparison, draw_contact_sheet, mosaic
 
 NEAR = made_entry("near", (0.1, 0.2, 1.0), (0.5, 0.6))
 OPEN = made_entry("a name of more than thirty-four letters, $dollars$ included", (1.1, 1.2, None), (1.5, None))

@@ -15,9 +15,8 @@ from wdist.gates.baseline import Recorded
 from wdist.gates.gate import judged
 from wdist.gates.rules import Interval, Maximum, NoWorse
 from wdist.report.documents.document import text
+from wdist.report.documents.forms import COMMANDS, document_text, model, schema
 from wdist.report.documents.forms import document as document_of
-from wdist.report.documents.forms import document_text
-from wdist.report.documents.schemas import COMMANDS, model, schema
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from wdist.gates.baseline import Recorded
 from wdist.gates.gate import judged
 from wdist.gates.rules import Interval, LowerMaximum, Maximum, NoWorse
 from wdist.report.documents.forms import document as document_of
-from wdist.report.documents.schemas import model
-from wdist.report.exports.gate import gate_markdown, github_annotations, github_outputs, junit
+from wdist.report.documents.forms import model
+from wdist.report.documents.gate import gate_markdown, github_annotations, github_outputs, junit
 from wdist.report.terminal.gate import rendered_gate
 
 EVIL = "a|`<b>`%\r\n::error::x&\x1b[31m\x00.h5"

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from wdist.report.terminal.progress import LiveDisplay, PlainDisplay, QuietDisplay, TotalTime, curve, display_on
-from wdist.training.observer import CriticFinished, CriticStarted, Progress, SamplesBounded, Stage, StageProgress
+from wdist.report.terminal.progress import LiveDisplay, PlainDisplay, TotalTime, curve, display_on
+from wdist.training.observer import CriticFinished, CriticStarted, Progress, SamplesBounded, Silent, Stage, StageProgress
 
 
 def events(steps=200):
@@ -39,21 +39,25 @@ class Terminal(io.StringIO):
 
 def test_the_display_suits_the_stream(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
-    assert isinstance(display_on(console_on(io.StringIO(), terminal=False), quiet=True), QuietDisplay)
-    assert isinstance(display_on(console_on(Terminal(), terminal=True)), LiveDisplay)
-    assert isinstance(display_on(console_on(io.StringIO(), terminal=False)), PlainDisplay)
+    with display_on(console_on(io.StringIO(), terminal=False), quiet=True) as display:
+        assert isinstance(display, Silent)
+    with display_on(console_on(Terminal(), terminal=True)) as display:
+        assert isinstance(display, LiveDisplay)
+    with display_on(console_on(io.StringIO(), terminal=False)) as display:
+        assert isinstance(display, PlainDisplay)
 
 
 def test_colours_that_are_forced_into_a_log_do_not_make_it_a_terminal(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert isinstance(display_on(Console(file=io.StringIO(), width=80)), PlainDisplay)
+    with display_on(Console(file=io.StringIO(), width=80)) as display:
+        assert isinstance(display, PlainDisplay)
 
 
 def test_without_a_terminal_a_critic_takes_five_plain_lines():
     stream = io.StringIO()
-    with PlainDisplay(console_on(stream, terminal=False)) as display:
-        for event in events():
-            display.notify(event)
+    display = PlainDisplay(console_on(stream, terminal=False))
+    for event in events():
+        display.notify(event)
     lines = stream.getvalue().splitlines()
     assert len(lines) == 2 + 5
     assert "\x1b" not in stream.getvalue()
@@ -123,6 +127,15 @@ def test_the_bounds_for_the_samples_are_shown_in_a_log_and_on_a_terminal():
     display.notify(event)
     display.notify(Stage(what="exact transport"))
     assert "samples: 1.000 <= W1 <= 1.101, gap 9.1 %" in drawn(display)
+
+
+def test_a_stage_shows_which_share_of_it_is_done():
+    display = LiveDisplay(console_on(io.StringIO(), terminal=True))
+    display.notify(Stage(what="reading and checking the samples"))
+    display.notify(StageProgress(fraction=0.43))
+    assert "reading and checking the samples ... 43%" in drawn(display)
+    display.notify(Stage(what="transport"))
+    assert "43%" not in drawn(display)
 
 
 def drawn(display, width=80):

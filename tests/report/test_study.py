@@ -11,8 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 from wdist.environment import Environment
-from wdist.report.documents.forms import document_text
-from wdist.report.documents.schemas import model
+from wdist.report.documents.forms import document_text, model
 from wdist.report.plots.study import draw_study, study_bytes
 from wdist.report.terminal.study import rendered_study
 from wdist.studies.machine import Machine

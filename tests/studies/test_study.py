@@ -1,4 +1,4 @@
-"""A study hands over rows one by one, keeps them when it is interrupted, and knows the machine; the registry knows all studies."""
+"""A study hands over rows one by one, keeps them when it is interrupted, and knows the machine; all studies are known by name."""
 
 import subprocess
 from dataclasses import dataclass, replace
@@ -9,8 +9,7 @@ import pytest
 from wdist.errors import UsageError
 from wdist.studies.machine import commit, this_machine
 from wdist.studies.panels import Series
-from wdist.studies.progress import SuiteProgress
-from wdist.studies.registry import studies, study
+from wdist.studies.progress import SuiteProgress, complete
 from wdist.studies.study import (
     ClaimCheck,
     Column,
@@ -20,24 +19,15 @@ from wdist.studies.study import (
     Skipped,
     Study,
     StudyTable,
-    complete,
+    find_study,
+    studies,
 )
 from wdist.training.observer import CriticFinished, CriticStarted, Progress, Stage
 
 SUITES = ("tightness", "coverage", "ladder", "gates", "speed")
 TABLES_AND_FIGURES = (
-    "table1",
-    "table2",
-    "table3",
-    "figure4",
-    "figure5",
-    "figure6",
-    "figure10",
-    "figure11",
-    "figure12",
-    "figure13",
-    "figure14",
-    "figure16",
+    *("table1", "table2", "table3", "figure4", "figure5", "figure6"),
+    *("figure10", "figure11", "figure12", "figure13", "figure14", "figure16"),
 )
 
 
@@ -207,7 +197,7 @@ def test_all_studies_are_there():
 
 @pytest.mark.parametrize("name", SUITES)
 def test_each_suite_has_a_name_a_title_and_tables(name):
-    chosen = study("bench", name)
+    chosen = find_study("bench", name)
     assert (chosen.name, chosen.group) == (name, "bench")
     assert chosen.title
     assert chosen.tables
@@ -216,7 +206,7 @@ def test_each_suite_has_a_name_a_title_and_tables(name):
 
 @pytest.mark.parametrize("name", TABLES_AND_FIGURES)
 def test_each_cites_its_place_in_the_paper_and_takes_no_longer_in_its_quick_form(name):
-    chosen = study("reproduce", name)
+    chosen = find_study("reproduce", name)
     assert (chosen.name, chosen.group) == (name, "reproduce")
     assert name.replace("figure", "figure ").replace("table", "table ") in chosen.source
     assert 0 < chosen.operations(True) <= chosen.operations(False)
@@ -236,4 +226,4 @@ def test_each_cites_its_place_in_the_paper_and_takes_no_longer_in_its_quick_form
 )
 def test_an_unknown_name_is_refused_with_the_way_out(group, name, words):
     with pytest.raises(UsageError, match=words):
-        study(group, name)
+        find_study(group, name)

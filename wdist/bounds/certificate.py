@@ -32,11 +32,7 @@ class Certificate:
 
 
 def certify(critic: FrozenCritic, metric: GroundMetric = L2) -> Certificate:
-    """Bounds the Lipschitz constant of a frozen critic from above, layer by layer.
-
-    Raises:
-        CertificateError: a layer has no finite bound.
-    """
+    """A proved bound for the Lipschitz constant of a frozen critic; CertificateError if a layer has no finite bound."""
     chains = (_euclidean(critic, metric), _maximum(critic, metric))  # min prefers the first if both products are equal
     bound, layers = min(((_product(chain), chain) for chain in chains), key=lambda proof: proof[0])
     if not math.isfinite(bound) or bound < 0:

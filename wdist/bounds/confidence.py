@@ -101,17 +101,13 @@ METHODS = (*_ASYMPTOTIC, *_BOUNDED)
 def lower_confidence_bound(
     a: np.ndarray, b: np.ndarray, *, alpha: float, method: str, ranges: Ranges, apart: float | None = None
 ) -> float:
-    """A lower confidence bound for E a - E b.
+    """A lower confidence bound for E a - E b, wrong with probability at most alpha.
 
     Arguments:
         a, b: values of each side, shapes (n,) and (m,), at least two each, in an order that does not depend on them.
-        alpha: probability that the bound is wrong.
         method: one of :data:`METHODS`, or ``auto``.
         ranges: known ranges of the values of each side, their rounding included.
         apart: the largest distance between values of different sides, if known; it sharpens betting.
-
-    Raises:
-        UsageError: the method is unknown, or needs a range that is unknown.
     """
     method = resolve(method, ranges)
     if ranges[0] is None or ranges[1] is None or method in _ASYMPTOTIC:
@@ -120,11 +116,7 @@ def lower_confidence_bound(
 
 
 def resolve(method: str, ranges: Ranges) -> str:
-    """The method that applies: ``auto`` is betting if both ranges are known, else Welch's t.
-
-    Raises:
-        UsageError: the method is unknown, or needs a range that is unknown.
-    """
+    """The method that applies: ``auto`` is betting if both ranges are known, else Welch's t."""
     if method == AUTO:
         return "welch" if None in ranges else "betting"
     if method not in METHODS:

@@ -32,11 +32,7 @@ def exactly(value: float) -> str:
 
 
 def per_cent(confidence: float) -> str:
-    """A confidence in per cent: no more digits than it has, but enough that only certainty reads as 100 %.
-
-    Arguments:
-        confidence: a share of one, such as 0.95, which is shown as ``95 %``.
-    """
+    """A confidence such as 0.95 as ``95 %``: no more digits than it has, but enough that only certainty reads as 100 %."""
     for digits in range(6, 17):
         shown = f"{100 * confidence:.{digits}g}"
         if confidence >= 1 or float(shown) < 100:

@@ -12,13 +12,10 @@ _TRIES = 8  # steps tried from each point
 
 
 def largest_slope(critic: FrozenCritic, a: Tensor, b: Tensor, *, generator: torch.Generator, metric: GroundMetric = L2) -> float:
-    """The largest dual norm of the gradient at the samples, at points between them, and along a hill climb from there.
+    """The largest dual norm of the gradient at samples a and b, float64, at points between them, and along a hill climb from there.
 
-    Gradients of a piecewise linear network do not point to steeper pieces, so the climb tries random steps, shorter in every round.
-
-    Arguments:
-        a, b: samples in the units of the data, float64, shapes (n, dim) and (m, dim).
-        generator: source of the steps, on the CPU.
+    Gradients of a piecewise linear network do not point to steeper pieces, so the climb tries random steps, shorter in every round;
+    the generator is on the CPU.
     """
     count = min(len(a), len(b))
     share = torch.rand(count, 1, generator=generator, dtype=torch.float64)

@@ -5,14 +5,13 @@ from typing import Annotated
 import typer
 
 from wdist.cli import options as opt
-from wdist.cli.expansion import expanded
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus, UsageError
 
 _WITNESSES = 16
 
 
-@expanded
+@opt.expanded
 def command(
     reference: Annotated[
         str,
@@ -39,7 +38,7 @@ def command(
             f"--names has {len(named)} names for {len(ranked)} sources; give each source one name, separated by commas"
         )
     outputs.check(inputs=[reference, *ranked])
-    witnesses = _WITNESSES if any(each.format.name == "witness" for each in outputs.files) else 0
+    witnesses = _WITNESSES if any(each.name == "witness" for each in outputs.files) else 0
     with outputs.observer() as observer:
         from wdist.comparison.compare import run_comparison
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
-from wdist.cli.expansion import expanded
+from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.environment import package_version
 from wdist.errors import ExitStatus
@@ -47,7 +50,7 @@ class Diagnosis:
     checks: tuple[Check, ...]
 
 
-@expanded
+@opt.expanded
 def command(outputs: Annotated[Outputs, OutputOptions("doctor")]) -> int:
     """Report on this machine: Python, torch, device, threads, memory, optional extras.
 
@@ -60,78 +63,67 @@ def command(outputs: Annotated[Outputs, OutputOptions("doctor")]) -> int:
     return ExitStatus.DONE if diagnosis.ok else ExitStatus.BAD_INPUT
 
 
-def _checks() -> list[Check]:
-    checks = [
-        Check(what="wdist", ok=True, found=package_version()),
-        Check(what="python", ok=sys.version_info >= (3, 11), found=f"{platform.python_version()} ({sys.executable})"),
-        Check(what="platform", ok=True, found=platform.platform()),
-        *_torch_checks(),
-        _memory_check(),
-    ]
-    checks += [_import_check(module, package) for module, package in REQUIRED]
-    checks += [_optional_check(*extra) for extra in OPTIONAL]
-    return checks
-
-
-def _torch_checks() -> list[Check]:
-    try:
-        import torch
-    except Exception as error:
-        return [Check(what="torch", ok=False, found=f"cannot be imported ({_short(error)}); reinstall it: pip install torch")]
-    cuda = torch.cuda.is_available()
-    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if cuda else []
-    return [
-        Check(what="torch", ok=True, found=f"{torch.__version__}, threads: {torch.get_num_threads()}, cores: {os.cpu_count()}"),
-        Check(what="device", ok=True, found=", ".join(devices) or "cpu; no CUDA device is visible", needed=False),
-        _torchvision_check(),
-    ]
-
-
-def _torchvision_check() -> Check:
-    try:
-        from wdist.data.sources.torchvision_import import import_torchvision
-
-        import_torchvision()
-    except Exception as error:
-        # A torchvision built for another torch raises all kinds of errors when it is imported.
+def _checks() -> Iterator[Check]:
+    yield Check(what="wdist", ok=True, found=package_version())
+    yield Check(what="python", ok=sys.version_info >= (3, 11), found=f"{platform.python_version()} ({sys.executable})")
+    yield Check(what="platform", ok=True, found=platform.platform())
+    torch = _checked("torch", _torch, "cannot be imported ({error}); reinstall it: pip install torch")
+    yield torch
+    if torch.ok:
+        yield Check(what="device", ok=True, found=_devices(), needed=False)
         remedy = f"only torchvision: addresses need it; install the one made for torch {_version('torch')}"
-        return Check(what="torchvision", ok=False, found=f"cannot be imported ({_short(error)}); {remedy}", needed=False)
-    return Check(what="torchvision", ok=True, found=_version("torchvision"), needed=False)
+        yield _checked("torchvision", _torchvision, f"cannot be imported ({{error}}); {remedy}", needed=False)
+    yield _checked("memory", _memory, "cannot be measured ({error}); pip install psutil")
+    for module, package in REQUIRED:
+        remedy = f"cannot be imported ({{error}}); pip install --upgrade {package}"
+        yield _checked(package, partial(_import, module, package), remedy)
+    for module, package, purpose, remedy in OPTIONAL:
+        found = partial(_import, module, package, f", for {purpose}")
+        yield _checked(package, found, f"not installed; needed only for {purpose}: {remedy}", needed=False)
 
 
-def _memory_check() -> Check:
+def _checked(what: str, find: Callable[[], str], problem: str, *, needed: bool = True) -> Check:
+    """Checks that something can be found; a package built for another machine raises all kinds of errors."""
     try:
-        from wdist.data.memory import free_memory, size_text
+        return Check(what=what, ok=True, found=find(), needed=needed)
     except Exception as error:
-        return Check(what="memory", ok=False, found=f"cannot be measured ({_short(error)}); pip install psutil")
-    free = free_memory()
-    return Check(what="memory", ok=True, found=f"{size_text(free)} free; files larger than half of that are streamed")
+        said = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        return Check(what=what, ok=False, found=problem.format(error=said), needed=needed)
 
 
-def _import_check(module: str, package: str) -> Check:
-    try:
-        import_module(module)
-    except Exception as error:
-        return Check(what=package, ok=False, found=f"cannot be imported ({_short(error)}); pip install --upgrade {package}")
-    return Check(what=package, ok=True, found=_version(package))
+def _import(module: str, package: str, remark: str = "") -> str:
+    import_module(module)
+    return _version(package) + remark
 
 
-def _optional_check(module: str, package: str, purpose: str, remedy: str) -> Check:
-    try:
-        import_module(module)
-    except Exception:
-        return Check(what=package, ok=False, found=f"not installed; needed only for {purpose}: {remedy}", needed=False)
-    return Check(what=package, ok=True, found=f"{_version(package)}, for {purpose}", needed=False)
+def _torch() -> str:
+    import torch
+
+    return f"{torch.__version__}, threads: {torch.get_num_threads()}, cores: {os.cpu_count()}"
+
+
+def _devices() -> str:
+    import torch
+
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return ", ".join(names) or "cpu; no CUDA device is visible"
+
+
+def _torchvision() -> str:
+    from wdist.data.sources.torchvision_dataset import import_torchvision
+
+    import_torchvision()
+    return _version("torchvision")
+
+
+def _memory() -> str:
+    from wdist.data.memory import free_memory, size_text
+
+    return f"{size_text(free_memory())} free; files larger than half of that are streamed"
 
 
 def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
     try:
         return version(package)
     except PackageNotFoundError:
         return "not installed as a package"
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:200]

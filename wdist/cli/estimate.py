@@ -3,12 +3,11 @@
 from typing import Annotated, Any
 
 from wdist.cli import options as opt
-from wdist.cli.expansion import expanded
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus
 
 
-@expanded
+@opt.expanded
 def command(
     a: opt.AddressA,
     b: opt.AddressB,

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wdist.cli import options as opt
-from wdist.cli.expansion import expanded
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
     from wdist.gan.training import Checkpoint, GanResult
 
-app = typer.Typer(help="Train generators of images that the other commands can judge.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 _TRAINING, _SIZES = "Training", "Networks"
 
@@ -31,52 +30,32 @@ def gan() -> None:
 class GanFlags:
     """Options of a training; the critic, or the resumed state, decides those that are left out."""
 
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Images in [0, 1] to learn from: torchvision:MNIST?split=train, images/, a.h5, ..."),
-    ] = None
-    resume: Annotated[bool, typer.Option("--resume", metavar="", help="Continue the training in DIR, to more steps.")] = False
-    steps: Annotated[int | None, opt.option(_TRAINING, "N", "Steps of the generator in total. Default: 4000.", min=1)] = None
-    budget: Annotated[str | None, opt.option(_TRAINING, "TIME", "Training time, instead of --steps: 45s, 2m, 1h.")] = None
-    batch_size: Annotated[int | None, opt.option(_TRAINING, "N", "Images of each side in one step. Default: 64.")] = None
-    learning_rate: Annotated[
-        float | None, opt.option(_TRAINING, "X", "Learning rate of the generator. Default: what suits the critic.")
-    ] = None
-    critic_learning_rate: Annotated[
-        float | None, opt.option(_TRAINING, "X", "Learning rate of the critic. Default: what suits it.")
-    ] = None
-    seed: Annotated[
-        int | None, opt.option(_TRAINING, "N", "Seed of every random choice. Default: 0.", min=0, callback=opt.check_seed)
-    ] = None
+    data: str | None = opt.flag(
+        None, "ADDRESS", "Images in [0, 1] to learn from: torchvision:MNIST?split=train, images/, a.h5, ..."
+    )
+    resume: bool = opt.flag(None, "", "Continue the training in DIR, to more steps.", "--resume", default=False)
+    steps: int | None = opt.flag(_TRAINING, "N", "Steps of the generator in total. Default: 4000.", min=1)
+    budget: str | None = opt.flag(_TRAINING, "TIME", "Training time, instead of --steps: 45s, 2m, 1h.")
+    batch_size: int | None = opt.flag(_TRAINING, "N", "Images of each side in one step. Default: 64.")
+    learning_rate: float | None = opt.flag(_TRAINING, "X", "Learning rate of the generator. Default: what suits the critic.")
+    critic_learning_rate: float | None = opt.flag(_TRAINING, "X", "Learning rate of the critic. Default: what suits it.")
+    seed: int | None = opt.flag(_TRAINING, "N", "Seed of every random choice. Default: 0.", min=0, callback=opt.check_seed)
     device: opt.Device = "auto"
-    critic: Annotated[
-        str | None,
-        opt.option(
-            _SIZES,
-            "NAME",
-            "Critic that the generator plays against: groupsort-conv (the default) or groupsort, which prove a lower "
-            "bound during training, or gradient-penalty or weight-clipping, which prove none.",
-        ),
-    ] = None
-    latent: Annotated[int | None, opt.option(_SIZES, "N", "Size of the latent vector. Default: 64.")] = None
-    width: Annotated[
-        int | None, opt.option(_SIZES, "N", "Channels of the generator's first convolution. Default: 32; papers: 128.")
-    ] = None
-    critic_width: Annotated[
-        int | None, opt.option(_SIZES, "N", "Units of the critic's dense layers. Default: 256; papers: 1024.")
-    ] = None
-    critic_steps: Annotated[
-        int | None, opt.option(_SIZES, "N", "Steps of the critic for each step of the generator. Default: what suits it.")
-    ] = None
+    critic: str | None = opt.flag(
+        _SIZES,
+        "NAME",
+        "Critic that the generator plays against: groupsort-conv (the default) or groupsort, which prove a lower "
+        "bound during training, or gradient-penalty or weight-clipping, which prove none.",
+    )
+    latent: int | None = opt.flag(_SIZES, "N", "Size of the latent vector. Default: 64.")
+    width: int | None = opt.flag(_SIZES, "N", "Channels of the generator's first convolution. Default: 32; papers: 128.")
+    critic_width: int | None = opt.flag(_SIZES, "N", "Units of the critic's dense layers. Default: 256; papers: 1024.")
+    critic_steps: int | None = opt.flag(_SIZES, "N", "Steps of the critic for each step of the generator. Default: what suits it.")
     download: opt.Download = False
     trust: opt.Trust = False
 
     def train(self, folder: Path, observer: Callable[[Checkpoint], None]) -> GanResult:
-        """Calls the library.
-
-        Raises:
-            UsageError: there are no images to train on, or the budget is not a length of time.
-        """
+        """Calls the library."""
         from wdist.data.access import Access
         from wdist.gan.settings import GanSettings
         from wdist.gan.training import train_gan
@@ -100,7 +79,7 @@ class GanFlags:
 
 
 @app.command("train")
-@expanded
+@opt.expanded
 def train(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for checkpoints, samples and state.")],
     request: GanFlags,
@@ -119,6 +98,6 @@ def train(
 
 def _report(checkpoint: Checkpoint) -> None:
     from wdist.cli.console import notes_console
-    from wdist.report.terminal.gan import line
+    from wdist.report.terminal.facts import line
 
     notes_console().print(line(checkpoint), soft_wrap=True)

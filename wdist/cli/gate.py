@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wdist.cli import options as opt
-from wdist.cli.expansion import expanded
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus, UsageError
 
@@ -24,42 +23,31 @@ _RULES = "Rules (--max-lower alone, or one or both of --max and --baseline)"
 class RuleOptions:
     """Limits for W1; the library validates them."""
 
-    max: Annotated[
-        float | None,
-        opt.option(_RULES, "T", "Pass if W1 is proved to be at most T, fail if it is proved to be more; otherwise inconclusive."),
-    ] = None
-    max_lower: Annotated[
-        float | None,
-        opt.option(_RULES, "T", "Fail if the lower bound is above T; never pass. Cheaper, because no upper bound is computed."),
-    ] = None
-    baseline: Annotated[
-        str | None,
-        opt.option(
-            _RULES,
-            "FILE",
-            "Earlier JSON document of gate, estimate or compare (compare.json:NAME) with the same A: pass if W1 is "
-            "proved to have grown by at most --tolerance, fail if by more.",
-        ),
-    ] = None
-    tolerance: Annotated[str | None, opt.option(_RULES, "SHARE", "Growth allowed by --baseline: 5% or 0.05. Default: 5%.")] = None
-    on: Annotated[
-        str,
-        opt.option(
-            _RULES,
-            "WHICH",
-            "Judge the distributions behind the samples (population, at --confidence) or the two sets (samples, for certain).",
-        ),
-    ] = "population"
-    accept_inconclusive: Annotated[
-        bool, opt.option(_RULES, "", "Exit with 0 instead of 3 if nothing is proved.", "--accept-inconclusive")
-    ] = False
+    max: float | None = opt.flag(
+        _RULES, "T", "Pass if W1 is proved to be at most T, fail if it is proved to be more; otherwise inconclusive."
+    )
+    max_lower: float | None = opt.flag(
+        _RULES, "T", "Fail if the lower bound is above T; never pass. Cheaper, because no upper bound is computed."
+    )
+    baseline: str | None = opt.flag(
+        _RULES,
+        "FILE",
+        "Earlier JSON document of gate, estimate or compare (compare.json:NAME) with the same A: pass if W1 is "
+        "proved to have grown by at most --tolerance, fail if by more.",
+    )
+    tolerance: str | None = opt.flag(_RULES, "SHARE", "Growth allowed by --baseline: 5% or 0.05. Default: 5%.")
+    on: str = opt.flag(
+        _RULES,
+        "WHICH",
+        "Judge the distributions behind the samples (population, at --confidence) or the two sets (samples, for certain).",
+        default="population",
+    )
+    accept_inconclusive: bool = opt.flag(
+        _RULES, "", "Exit with 0 instead of 3 if nothing is proved.", "--accept-inconclusive", default=False
+    )
 
     def limits(self) -> GateLimits:
-        """The limits of the library.
-
-        Raises:
-            UsageError: there is no limit, a number is out of its range, or two limits exclude each other.
-        """
+        """The limits of the library, which refuses those that make no sense together."""
         from wdist.gates.rules import GateLimits
 
         on: Any = self.on
@@ -87,12 +75,9 @@ class GateFlags(opt.EstimateFlags):
     """Options of the estimate behind a gate: one critic, whose bounds then share the error with no others."""
 
     critics: opt.Critics = None
-    baselines: Annotated[
-        str | None,
-        opt.option(
-            "Result", "WHICH", "Critics trained beside the main one: none, default, all, or names with commas. Default: none."
-        ),
-    ] = None
+    baselines: str | None = opt.flag(
+        "Result", "WHICH", "Critics trained beside the main one: none, default, all, or names with commas. Default: none."
+    )
 
     def validated(self, *arguments: Any, **more: Any) -> EstimateOptions:
         """The options of the library."""
@@ -100,7 +85,7 @@ class GateFlags(opt.EstimateFlags):
         return super().validated(*arguments, **{"baselines": self.baselines or left_out, **more})
 
 
-@expanded
+@opt.expanded
 def command(
     a: Annotated[str, typer.Argument(metavar="A", help="Reference: data.h5, images/, torchvision:MNIST?split=test, ...")],
     b: Annotated[str, typer.Argument(metavar="B", help="Source to judge: draws of a generator, tonight's data, ...")],

@@ -5,12 +5,11 @@ from typing import Annotated
 import typer
 
 from wdist.cli import options as opt
-from wdist.cli.expansion import expanded
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus
 
 
-@expanded
+@opt.expanded
 def command(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="A source, as for wdist estimate.")],
     sources: opt.SourceOptions,

@@ -64,14 +64,7 @@ def wdist(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command.
-
-    Arguments:
-        arguments: those after ``wdist``; by default those of this process.
-
-    Returns:
-        The exit status, an :class:`~wdist.errors.ExitStatus`.
-    """
+    """Runs one command, by default that of this process, and returns its :class:`~wdist.errors.ExitStatus`."""
     process_is_ours = arguments is None
     _open_closed_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -203,9 +196,7 @@ def _discard_stdout() -> None:
 @contextlib.contextmanager
 def _warnings_of_libraries(*, shown: bool) -> Iterator[None]:
     """Keeps warnings meant for programmers off the user's terminal unless they are asked for."""
-    if shown or sys.warnoptions:
-        yield
-        return
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        if not shown and not sys.warnoptions:
+            warnings.simplefilter("ignore")
         yield

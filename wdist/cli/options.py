@@ -1,10 +1,12 @@
-"""Options that several commands share, each declared once: its names, its type and its help."""
+"""Options that several commands share, each declared once, and groups of them that a command takes as one object."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import wraps
+from typing import Annotated, Any, TypeAlias, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -20,9 +22,59 @@ _SOURCES = "Sources"
 OUTPUT = "Output"
 
 
-def option(panel: str, metavar: str, help: str, *names: str, **more: Any) -> Any:
-    """Declares an option in a panel of the help; a flag has no ``metavar``."""
+def option(panel: str | None, metavar: str, help: str, *names: str, **more: Any) -> Any:
+    """Declares an option in a panel of the help, or in the first; a switch has no ``metavar``."""
     return typer.Option(*names, metavar=metavar, rich_help_panel=panel, help=help, **more)
+
+
+def flag(panel: str | None, metavar: str, help: str, *names: str, default: Any = None, **more: Any) -> Any:
+    """Declares a field of a group of options in the same way."""
+    return field(default=default, metadata={"option": option(panel, metavar, help, *names, **more)})
+
+
+def expanded(command: Callable[..., int]) -> Callable[..., int]:
+    """Replaces each parameter of a command that stands for a group of options by those options.
+
+    So options that several commands share are declared once, with their defaults, and arrive together; what a group refuses is
+    refused before the command begins.
+
+    Arguments:
+        command: annotated with dataclasses, whose fields are options, or with ``Annotated[Class, group]``, where
+            ``group.parameters()`` are the options and ``group.made(**values)`` is the object.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    groups: dict[str, tuple[list[inspect.Parameter], Callable[..., Any]]] = {}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        annotation = parameter.annotation
+        marks = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+        group = next((each for each in marks if hasattr(each, "parameters") and hasattr(each, "made")), None)
+        if is_dataclass(annotation):
+            groups[name] = _fields_as_options(annotation), annotation  # type: ignore[assignment]
+        elif group is not None:
+            groups[name] = group.parameters(), group.made
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        parameters += groups[name][0]
+
+    @wraps(command)
+    def with_options(**values: Any) -> int:
+        made = {name: make(**{each.name: values.pop(each.name) for each in options}) for name, (options, make) in groups.items()}
+        return command(**values, **made)
+
+    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return with_options
+
+
+def _fields_as_options(group: Any) -> list[inspect.Parameter]:
+    """Options of a dataclass, each declared in the annotation of a field or in its metadata."""
+    hints, options = get_type_hints(group, include_extras=True), []
+    for each in fields(group):
+        default = inspect.Parameter.empty if each.default is MISSING else each.default
+        hint = Annotated[hints[each.name], each.metadata["option"]] if each.metadata else hints[each.name]
+        options.append(inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint))
+    return options
 
 
 AddressA: TypeAlias = Annotated[
@@ -36,11 +88,7 @@ _LARGEST_SEED = 2**53 - 1
 
 
 def check_seed(seed: int | None) -> int | None:
-    """Refuses a seed that random generators cannot take.
-
-    Raises:
-        UsageError: it is too large.
-    """
+    """Refuses a seed that random generators cannot take."""
     if seed is not None and seed > _LARGEST_SEED:
         raise UsageError(f"--seed {seed} is too large; give a whole number of at most {_LARGEST_SEED}")
     return seed
@@ -65,8 +113,6 @@ Trust: TypeAlias = Annotated[
     option(_SOURCES, "", "Run code that comes with a source: factories, functions, TorchScript, torch.export, ONNX.", "--trust"),
 ]
 Json: TypeAlias = Annotated[bool, option(OUTPUT, "", "Print one JSON document instead of text (wdist schema).", "--json")]
-Output: TypeAlias = Annotated[Path | None, option(OUTPUT, "FILE", "Also write the JSON document to FILE.", "-o", "--output")]
-Plot: TypeAlias = Annotated[Path | None, option(OUTPUT, "FILE", "Draw the result: .png, .svg or .pdf.")]
 Quiet: TypeAlias = Annotated[bool, option(OUTPUT, "", "Show no progress or notes, only warnings and errors.", "--quiet", "-q")]
 Debug: TypeAlias = Annotated[bool, option(OUTPUT, "", "Show the traceback when something fails.", "--debug")]
 
@@ -75,9 +121,9 @@ Debug: TypeAlias = Annotated[bool, option(OUTPUT, "", "Show the traceback when s
 class SourceOptions:
     """Permissions for opening a source."""
 
-    drop_nonfinite: Annotated[
-        bool, option(_SOURCES, "", "Drop rows with NaN or infinity instead of refusing them.", "--drop-nonfinite")
-    ] = False
+    drop_nonfinite: bool = flag(
+        _SOURCES, "", "Drop rows with NaN or infinity instead of refusing them.", "--drop-nonfinite", default=False
+    )
     download: Download = False
     trust: Trust = False
 
@@ -90,80 +136,52 @@ class SourceOptions:
 class EstimateFlags:
     """Options of every estimate, as the command line shows them; the library validates them."""
 
-    steps: Annotated[
-        int | None, option(_TRAINING, "N", "Training steps of the whole command. Default: chosen from the data.", min=1)
-    ] = None
-    budget: Annotated[str | None, option(_TRAINING, "TIME", "Time for the whole command, transport included: 45s, 2m, 1h.")] = None
+    steps: int | None = flag(_TRAINING, "N", "Training steps of the whole command. Default: chosen from the data.", min=1)
+    budget: str | None = flag(_TRAINING, "TIME", "Time for the whole command, transport included: 45s, 2m, 1h.")
     seed: Seed = 0
     device: Device = "auto"
-    batch_size: Annotated[int | None, option(_TRAINING, "N", "Samples of each side in one step.")] = None
-    optimizer: Annotated[str | None, option(_TRAINING, "NAME", f"One of {', '.join(OPTIMIZERS)}.")] = None
-    learning_rate: Annotated[
-        float | None, option(_TRAINING, "X", "Learning rate of the weights, in the units of the optimizer.")
-    ] = None
-    schedule: Annotated[str | None, option(_TRAINING, "NAME", f"Decay of the learning rate: {', '.join(SCHEDULES)}.")] = None
-    width: Annotated[int | None, option(_CRITIC, "N", "Units of each hidden layer.")] = None
-    depth: Annotated[int | None, option(_CRITIC, "N", "Number of linear layers, including the last.")] = None
-    activation: Annotated[
-        str | None,
-        option(
-            _CRITIC,
-            "NAME",
-            "Activation between the layers: group-sort, maxmin, full-sort, relu, leaky-relu:0.1, abs, maxout, "
-            "householder, tanh, sigmoid or identity.",
-        ),
-    ] = None
-    group_size: Annotated[int | None, option(_CRITIC, "N", "Units sorted together: 2 is MaxMin, the full width is FullSort.")] = (
-        None
+    batch_size: int | None = flag(_TRAINING, "N", "Samples of each side in one step.")
+    optimizer: str | None = flag(_TRAINING, "NAME", f"One of {', '.join(OPTIMIZERS)}.")
+    learning_rate: float | None = flag(_TRAINING, "X", "Learning rate of the weights, in the units of the optimizer.")
+    schedule: str | None = flag(_TRAINING, "NAME", f"Decay of the learning rate: {', '.join(SCHEDULES)}.")
+    width: int | None = flag(_CRITIC, "N", "Units of each hidden layer.")
+    depth: int | None = flag(_CRITIC, "N", "Number of linear layers, including the last.")
+    activation: str | None = flag(
+        _CRITIC,
+        "NAME",
+        "Activation between the layers: group-sort, maxmin, full-sort, relu, leaky-relu:0.1, abs, maxout, "
+        "householder, tanh, sigmoid or identity.",
     )
-    constraint: Annotated[
-        str | None,
-        option(
-            _CRITIC, "NAME", "Constraint on the weights: bjorck, bjorck-unrolled, spectral, parseval, linf, cayley, clip or none."
-        ),
-    ] = None
-    bjorck_order: Annotated[int | None, option(_CRITIC, "N", "Order of the Björck iterations, 1 to 4.")] = None
-    bjorck_iterations: Annotated[int | None, option(_CRITIC, "N", "Number of Björck iterations, where they are unrolled.")] = None
-    beta: Annotated[
-        float | None, option(_CRITIC, "X", "Step size of first-order Björck iterations or of Parseval's retraction, up to 1.")
-    ] = None
-    centres: Annotated[int | None, option(_CRITIC, "N", "Number of cones of a cone critic.")] = None
-    lipschitz: Annotated[float | None, option(_CRITIC, "K", "Lipschitz constant of the critic; bounds are divided by it.")] = None
-    metric: Annotated[str, option(_RESULT, "NAME", "Ground metric: l2 (Euclidean), l1 or linf (largest difference).")] = "l2"
-    critic: Annotated[
-        str,
-        option(
-            _RESULT,
-            "NAME",
-            "Critic that provides the population bounds: auto (the best of several kinds on a validation split), "
-            "groupsort-bjorck, cones, c-transform, mean-difference, ...",
-        ),
-    ] = "auto"
-    confidence: Annotated[float, option(_RESULT, "P", "Joint confidence of the population bounds, at least 0.5 and below 1.")] = (
-        0.95
+    group_size: int | None = flag(_CRITIC, "N", "Units sorted together: 2 is MaxMin, the full width is FullSort.")
+    constraint: str | None = flag(
+        _CRITIC, "NAME", "Constraint on the weights: bjorck, bjorck-unrolled, spectral, parseval, linf, cayley, clip or none."
     )
-    ci: Annotated[
-        str,
-        option(
-            _RESULT,
-            "METHOD",
-            "Confidence bound: welch (asymptotic), empirical-bernstein or betting (both for bounded data and any "
-            "number of samples), or auto: betting where the range of the data is known, else welch.",
-            "--ci",
-        ),
-    ] = "auto"
+    bjorck_order: int | None = flag(_CRITIC, "N", "Order of the Björck iterations, 1 to 4.")
+    bjorck_iterations: int | None = flag(_CRITIC, "N", "Number of Björck iterations, where they are unrolled.")
+    beta: float | None = flag(_CRITIC, "X", "Step size of first-order Björck iterations or of Parseval's retraction, up to 1.")
+    centres: int | None = flag(_CRITIC, "N", "Number of cones of a cone critic.")
+    lipschitz: float | None = flag(_CRITIC, "K", "Lipschitz constant of the critic; bounds are divided by it.")
+    metric: str = flag(_RESULT, "NAME", "Ground metric: l2 (Euclidean), l1 or linf (largest difference).", default="l2")
+    critic: str = flag(
+        _RESULT,
+        "NAME",
+        "Critic that provides the population bounds: auto (the best of several kinds on a validation split), "
+        "groupsort-bjorck, cones, c-transform, mean-difference, ...",
+        default="auto",
+    )
+    confidence: float = flag(_RESULT, "P", "Joint confidence of the population bounds, at least 0.5 and below 1.", default=0.95)
+    ci: str = flag(
+        _RESULT,
+        "METHOD",
+        "Confidence bound: welch (asymptotic), empirical-bernstein or betting (both for bounded data and any "
+        "number of samples), or auto: betting where the range of the data is known, else welch.",
+        "--ci",
+        default="auto",
+    )
     features: Features = None
 
     def validated(self, access: Access = Access(), **more: Any) -> EstimateOptions:
-        """The options of the library.
-
-        Arguments:
-            access: permissions for the sources.
-            more: options that the command decides.
-
-        Raises:
-            UsageError: a value lies outside its range, or two options exclude each other.
-        """
+        """The options of the library, with those that the command decides; raises UsageError."""
         settings = CriticSettings(**{each.name: getattr(self, each.name) for each in fields(CriticSettings)})
         own = {each.name: getattr(self, each.name) for each in fields(self)}
         words = {name: value for name, value in own.items() if not hasattr(settings, name)}
@@ -172,44 +190,38 @@ class EstimateFlags:
         return EstimateOptions.validated(settings=settings, access=access, **{**words, **more})
 
 
-_CRITICS = option(
-    _RESULT,
-    "WHICH",
-    "Compare these critics on one split; the one that proves most provides the bounds: default, all, or names with commas.",
-)
-Critics: TypeAlias = Annotated[str | None, _CRITICS]
+Critics: TypeAlias = Annotated[
+    str | None,
+    option(
+        _RESULT,
+        "WHICH",
+        "Compare these critics on one split; the one that proves most provides the bounds: default, all, or names with commas.",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedCritics(EstimateFlags):
     """Options of an estimate that shows several critics and seeds."""
 
-    steps: Annotated[
-        int | None,
-        option(
-            _TRAINING,
-            "N",
-            "Steps of the whole command: two thirds train the main critic, the rest the baselines. Default: chosen from the data.",
-            min=1,
-        ),
-    ] = None
-    budget: Annotated[
-        str | None, option(_TRAINING, "TIME", "Time for the whole command, baselines and transport included: 45s, 2m, 1h.")
-    ] = None
-    repeats: Annotated[
-        int, option(_TRAINING, "R", "Train each critic with R seeds, from --seed on, on one split, and show the spread.", min=1)
-    ] = 1
+    steps: int | None = flag(
+        _TRAINING,
+        "N",
+        "Steps of the whole command: two thirds train the main critic, the rest the baselines. Default: chosen from the data.",
+        min=1,
+    )
+    budget: str | None = flag(_TRAINING, "TIME", "Time for the whole command, baselines and transport included: 45s, 2m, 1h.")
+    repeats: int = flag(
+        _TRAINING, "R", "Train each critic with R seeds, from --seed on, on one split, and show the spread.", min=1, default=1
+    )
     critics: Critics = None
-    baselines: Annotated[
-        str, option(_RESULT, "WHICH", "Critics shown beside the main one: none, default, all, or names with commas.")
-    ] = "default"
-    tol: Annotated[
-        float | None,
-        option(
-            _RESULT,
-            "X",
-            "Close the gap between the bounds for the two sample sets to this share of the upper one, such as 0.02; "
-            "exit status 4 if that fails.",
-            "--tol",
-        ),
-    ] = None
+    baselines: str = flag(
+        _RESULT, "WHICH", "Critics shown beside the main one: none, default, all, or names with commas.", default="default"
+    )
+    tol: float | None = flag(
+        _RESULT,
+        "X",
+        "Close the gap between the bounds for the two sample sets to this share of the upper one, such as 0.02; "
+        "exit status 4 if that fails.",
+        "--tol",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -13,41 +13,28 @@ from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from wdist.cli import options as opt
 from wdist.errors import OutputError, UsageError, WdistError
 from wdist.files import CRITIC_SUFFIXES, PLOT_SUFFIXES, atomic_write, check_writable
 
-_ENDINGS = ".png, .svg or .pdf"
-
 
 @dataclass(frozen=True)
-class Renderer:
-    """Function that renders the results of one command in one format."""
-
-    function: str
-    """As ``module:function``, in the package ``wdist.report`` unless another is named; imported when it is needed.
-
-    Takes the result and returns a renderable, text, bytes, or None for no file.
-    """
-    help: str = ""
-    """Help of the option that names the file."""
-    takes: tuple[str, ...] = ()
-    """Its keyword arguments: ``suffix`` and ``command``, and those given to :meth:`Outputs.deliver`."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Format:
-    """A format, for every command whose results have a renderer for it."""
+    """A format of the results of some commands, and the function that renders them."""
 
     name: str
-    renderers: Mapping[str, Renderer]
-    """By command."""
-    what: str = ""
-    """In "... saved as FILE"."""
+    commands: str
+    """Separated by spaces."""
+    function: str
+    """As ``module:function`` in ``wdist.report`` or a full path; returns a renderable, text, bytes, or None for no file."""
+    takes: str = ""
+    """Its keyword arguments, separated by spaces: ``suffix`` and ``command``, and those given to :meth:`Outputs.deliver`."""
     option: str = ""
     """Option that names the file; empty where the format is for stdout only."""
+    help: str = ""
+    """Help of the option."""
+    what: str = ""
+    """In "... saved as FILE"."""
     variable: str = ""
     """Environment variable that names a file to append to when the result is printed in the format ``github``."""
     suffixes: tuple[str, ...] = ()
@@ -57,142 +44,117 @@ class Format:
         """Name of the option as a parameter."""
         return self.option.removeprefix("--").replace("-", "_")
 
+    @property
+    def named_by(self) -> str:
+        """Option or environment variable that names the file, as messages show it."""
+        if self.variable:
+            return f"${self.variable}"
+        return "-o" if self.option == "--output" else self.option
 
-def _document(*takes: str, function: str = "documents.forms:document_text") -> Renderer:
-    return Renderer(function, "Also write the JSON document to FILE.", ("command", *takes))
 
-
-_SUMMARY = Renderer("exports.gate:gate_markdown", "Also write a summary in Markdown to FILE.")
-_CURVES = f"Draw the critics (in one or two dimensions) or learning curves, and compared critics as bars: {_ENDINGS}."
-_WITNESSES = f"Draw the images that each critic separates most clearly: {_ENDINGS}."
+_JSON: dict[str, Any] = {"option": "--output", "help": "Also write the JSON document to FILE.", "what": "result"}
+_MARKDOWN: dict[str, Any] = {"option": "--markdown", "what": "Markdown"}
+_PLOT: dict[str, Any] = {"takes": "suffix", "option": "--plot", "what": "figure", "suffixes": PLOT_SUFFIXES}
+_ENDINGS = ".png, .svg or .pdf"
 
 FORMATS = (
+    Format("text", "estimate", "terminal.estimate:rendered"),
+    Format("text", "compare", "terminal.comparison:rendered_comparison"),
+    Format("text", "gate", "terminal.gate:rendered_gate"),
+    Format("text", "verify", "terminal.facts:rendered_verification"),
+    Format("text", "gan", "terminal.facts:rendered_gan"),
+    Format("text", "inspect", "terminal.facts:rendered_facts"),
+    Format("text", "doctor", "terminal.facts:rendered_checks"),
+    Format("text", "bench reproduce", "terminal.study:rendered_study"),
+    Format("json", "estimate compare gate inspect doctor gan bench reproduce", "documents.forms:document_text", "command", **_JSON),
+    Format("json", "verify", "documents.forms:document_text", "command critic", **_JSON),
     Format(
-        name="text",
-        renderers={
-            "estimate": Renderer("terminal.estimate:rendered"),
-            "compare": Renderer("terminal.comparison:rendered_comparison"),
-            "gate": Renderer("terminal.gate:rendered_gate"),
-            "verify": Renderer("terminal.facts:rendered_verification"),
-            "gan": Renderer("terminal.gan:rendered_gan"),
-            "inspect": Renderer("terminal.facts:rendered_facts"),
-            "doctor": Renderer("terminal.facts:rendered_checks"),
-            **dict.fromkeys(("bench", "reproduce"), Renderer("terminal.study:rendered_study")),
-        },
+        "markdown",
+        "compare",
+        "documents.comparison:markdown",
+        help="Also write the table and the text in Markdown to FILE.",
+        **_MARKDOWN,
     ),
+    Format("markdown", "gate", "documents.gate:gate_markdown", help="Also write a summary in Markdown to FILE.", **_MARKDOWN),
     Format(
-        name="json",
-        option="--output",
-        what="result",
-        renderers={
-            **dict.fromkeys(("estimate", "compare", "gate", "inspect", "doctor", "gan", "bench", "reproduce"), _document()),
-            "verify": _document("critic"),
-        },
-    ),
-    Format(
-        name="markdown",
-        option="--markdown",
-        what="Markdown",
-        renderers={
-            "compare": Renderer("exports.comparison:markdown", "Also write the table and the text in Markdown to FILE."),
-            "gate": _SUMMARY,
-        },
-    ),
-    Format(
-        name="csv",
+        "csv",
+        "compare",
+        "documents.comparison:comma_separated",
         option="--csv",
+        help="Also write one CSV row for each source to FILE.",
         what="table",
-        renderers={"compare": Renderer("exports.comparison:comma_separated", "Also write one CSV row for each source to FILE.")},
     ),
     Format(
-        name="junit",
+        "junit",
+        "gate",
+        "documents.gate:junit",
+        "accept_inconclusive",
         option="--junit",
+        help="Also write a JUnit test report to FILE.",
         what="test report",
-        renderers={"gate": Renderer("exports.gate:junit", "Also write a JUnit test report to FILE.", ("accept_inconclusive",))},
     ),
-    Format(name="github", renderers={"gate": Renderer("exports.gate:github_annotations")}),
-    Format(name="summary", variable="GITHUB_STEP_SUMMARY", renderers={"gate": _SUMMARY}),
-    Format(name="outputs", variable="GITHUB_OUTPUT", renderers={"gate": Renderer("exports.gate:github_outputs")}),
+    Format("github", "gate", "documents.gate:github_annotations"),
+    Format("summary", "gate", "documents.gate:gate_markdown", variable="GITHUB_STEP_SUMMARY"),
+    Format("outputs", "gate", "documents.gate:github_outputs", variable="GITHUB_OUTPUT"),
     Format(
-        name="critic",
+        "critic",
+        "estimate",
+        "wdist.estimation.verification:serialise_critic",
         option="--save-critic",
+        help="Save the certified critic for wdist verify: .safetensors.",
         what="critic",
         suffixes=CRITIC_SUFFIXES,
-        renderers={
-            "estimate": Renderer(
-                "wdist.estimation.verification:serialise_critic", "Save the certified critic for wdist verify: .safetensors."
-            )
-        },
     ),
     Format(
-        name="plot",
-        option="--plot",
-        what="figure",
-        suffixes=PLOT_SUFFIXES,
-        renderers={
-            "estimate": Renderer("plots.estimate:figure_bytes", _CURVES, ("suffix",)),
-            "compare": Renderer("plots.comparison:comparison_bytes", f"Draw all intervals on one scale: {_ENDINGS}.", ("suffix",)),
-            **dict.fromkeys(
-                ("bench", "reproduce"), Renderer("plots.study:study_bytes", f"Draw the results: {_ENDINGS}.", ("suffix",))
-            ),
-        },
+        "plot",
+        "estimate",
+        "plots.estimate:figure_bytes",
+        help=f"Draw the critics (in one or two dimensions) or learning curves, and compared critics as bars: {_ENDINGS}.",
+        **_PLOT,
     ),
+    Format("plot", "compare", "plots.comparison:comparison_bytes", help=f"Draw all intervals on one scale: {_ENDINGS}.", **_PLOT),
+    Format("plot", "bench reproduce", "plots.study:study_bytes", help=f"Draw the results: {_ENDINGS}.", **_PLOT),
     Format(
-        name="witness",
+        "witness",
+        "compare",
+        "plots.comparison:contact_sheet_bytes",
+        "suffix",
         option="--witness",
+        help=f"Draw the images that each critic separates most clearly: {_ENDINGS}.",
         what="contact sheet",
         suffixes=PLOT_SUFFIXES,
-        renderers={"compare": Renderer("plots.contact_sheet:contact_sheet_bytes", _WITNESSES, ("suffix",))},
     ),
 )
 """All formats; files are written in this order."""
 
 
 class OutputOptions:
-    """Options for the outputs of a command: those of all formats that its results have.
+    """Options for the outputs of a command: ``--format`` for a ``choice`` of what is printed, and those that name ``files``."""
 
-    Arguments:
-        command: as in the table of formats.
-        choice: also offers ``--format``, which chooses what is printed.
-        files: also offers the options that name files.
-        quiet: also offers ``--quiet``.
-    """
-
-    def __init__(self, command: str, *, choice: bool = False, files: bool = True, quiet: bool = True) -> None:
-        self._command, self._choice, self._quiet = command, choice, quiet
-        self._formats = {each.name: each for each in FORMATS if command in each.renderers}
+    def __init__(self, command: str, *, choice: bool = False, files: bool = True) -> None:
+        self._command, self._choice = command, choice
+        self._formats = {each.name: each for each in FORMATS if command in each.commands.split()}
         self._files = {each.field: each for each in self._formats.values() if each.option} if files else {}
-        self._printed = ("text", "json", *(name for name, each in self._formats.items() if self._may_be_printed(each)))
-
-    def _may_be_printed(self, each: Format) -> bool:
-        return each.name not in ("text", "json") and not each.suffixes and not each.variable
+        self._printed = [name for name, each in self._formats.items() if not each.suffixes and not each.variable]
 
     def parameters(self) -> list[Parameter]:
         """The options, in the order of the help."""
         found: dict[str, tuple[Any, Any]] = {}
         if self._choice:
             words = f"Format of the printed result: {', '.join(self._printed)}."
-            found["format"] = Annotated[str, typer.Option(metavar="NAME", rich_help_panel=opt.OUTPUT, help=words)], "text"
+            found["format"] = Annotated[str, opt.option(opt.OUTPUT, "NAME", words)], "text"
         found["json"] = opt.Json, False
         for name, each in self._files.items():
             names = ("-o", each.option) if name == "output" else (each.option,)
-            words = each.renderers[self._command].help
-            option = typer.Option(*names, metavar="FILE", rich_help_panel=opt.OUTPUT, help=words)
-            found[name] = Annotated[Path | None, option], None
-        if self._quiet:
-            found["quiet"] = opt.Quiet, False
-        found["debug"] = opt.Debug, False
+            found[name] = Annotated[Path | None, opt.option(opt.OUTPUT, "FILE", each.help, *names)], None
+        found |= {"quiet": (opt.Quiet, False), "debug": (opt.Debug, False)}
         return [
             Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
             for name, (annotation, default) in found.items()
         ]
 
-    def made(self, *, json: bool, debug: bool, format: str = "text", quiet: bool = False, **paths: Path | None) -> Outputs:
-        """The outputs that the user asked for; ``debug`` is read where errors are caught.
-
-        Raises:
-            UsageError: the format is unknown, or two formats are to be printed.
-        """
+    def made(self, *, json: bool, debug: bool, quiet: bool, format: str = "text", **paths: Path | None) -> Outputs:
+        """The outputs that the user asked for; ``debug`` is read where errors are caught."""
         del debug
         if format not in self._printed:
             near = get_close_matches(format, self._printed, n=1)
@@ -200,32 +162,11 @@ class OutputOptions:
             raise UsageError(f"--format {format} is unknown; {way_out}")
         if json and format not in ("text", "json"):
             raise UsageError(f"--json prints JSON and --format {format} something else; give one of them")
-        printed = "json" if json else format
-        files = [File(format=self._files[name], path=path) for name, path in paths.items() if path is not None]
-        if printed == "github":
+        files = {self._files[name]: path for name, path in paths.items() if path is not None}
+        if format == "github":
             appended = (each for each in self._formats.values() if os.environ.get(each.variable))
-            files += [File(format=each, path=Path(os.environ[each.variable])) for each in appended]
-        return Outputs(command=self._command, printed=self._formats[printed], files=files, quiet=quiet)
-
-
-@dataclass(frozen=True, kw_only=True)
-class File:
-    """A file that the user asked for."""
-
-    format: Format
-    path: Path
-
-    @property
-    def option(self) -> str:
-        """Option or environment variable that named the file."""
-        if self.format.variable:
-            return f"${self.format.variable}"
-        return "-o" if self.format.option == "--output" else self.format.option
-
-    @property
-    def is_ours(self) -> bool:
-        """False for a file that others append to as well."""
-        return not self.format.variable
+            files |= {each: Path(os.environ[each.variable]) for each in appended}
+        return Outputs(command=self._command, printed=self._formats["json" if json else format], files=files, quiet=quiet)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,34 +175,27 @@ class Outputs:
 
     command: str
     printed: Format
-    files: list[File]
+    files: Mapping[Format, Path]
     quiet: bool = False
 
     def check(self, *, inputs: Iterable[str] = ()) -> None:
-        """Makes sure before the work that every file can be written, that no two are the same, and that no input is overwritten.
-
-        Arguments:
-            inputs: addresses and files that are read.
-
-        Raises:
-            OutputError: one sentence for the first file that cannot be written.
-        """
-        for each in self.files:
-            other = next(
-                (form for form in FORMATS if each.path.suffix.lower() in form.suffixes and self.command in form.renderers), None
-            )
-            if each.option == "-o" and other is not None:
-                raise OutputError(f"-o {each.path} would hold the JSON document; name the {other.what} with {other.option} FILE")
-            check_writable(each.path, option=each.option, suffixes=each.format.suffixes)
-        ours = [each for each in self.files if each.is_ours]
-        for i, each in enumerate(ours):
-            for other_file in ours[:i]:
-                if each.path.resolve() == other_file.path.resolve():
-                    raise OutputError(f"{other_file.option} and {each.option} name the same file, {each.path}; give each its own")
+        """Makes sure before the work that every file can be written, that no two are the same, and that no input is overwritten."""
+        named = [each for each in FORMATS if self.command in each.commands.split()]
+        for each, path in self.files.items():
+            other = next((form for form in named if path.suffix.lower() in form.suffixes), None)
+            if each.name == "json" and other is not None:
+                raise OutputError(f"-o {path} would hold the JSON document; name the {other.what} with {other.option} FILE")
+            check_writable(path, option=each.named_by, suffixes=each.suffixes)
+        # Others append to the files that variables name.
+        ours = [(each.named_by, path) for each, path in self.files.items() if not each.variable]
+        for i, (option, path) in enumerate(ours):
+            for earlier, same in ours[:i]:
+                if path.resolve() == same.resolve():
+                    raise OutputError(f"{earlier} and {option} name the same file, {path}; give each its own")
         addresses = list(inputs)
-        for each in ours:
-            if any(_is_the_file_of(address, each.path) for address in addresses):
-                raise OutputError(f"{each.path} is one of the inputs and would be overwritten; name another file for the result")
+        for _, path in ours:
+            if any(_is_the_file_of(address, path) for address in addresses):
+                raise OutputError(f"{path} is one of the inputs and would be overwritten; name another file for the result")
 
     def observer(self) -> Any:
         """The display of progress, as a context that yields an observer."""
@@ -271,24 +205,20 @@ class Outputs:
         return display_on(notes_console(), quiet=self.quiet)
 
     def deliver(self, result: Any, *, warnings: Iterable[str] = (), notes: Iterable[str] = (), **given: Any) -> None:
-        """Prints a result, then writes all files, whatever fails; then says what the user should know.
+        """Prints a result, then writes all files; then shows warnings and, unless the user wants quiet, notes.
 
-        Arguments:
-            result: of the command.
-            warnings: printed on stderr even when the user wants quiet.
-            notes: printed on stderr otherwise.
-            given: what renderers take besides the result.
-
-        Raises:
-            OutputError: some file could not be written; everything else was.
-            BrokenPipeError: the reader of stdout went away; the files were written.
+        Whatever fails, the rest is done first: then OutputError says which file could not be written, and BrokenPipeError that the
+        reader of stdout went away. Renderers also take what is ``given``.
         """
         from wdist.cli.console import note, warn
 
         failures: list[WdistError | OSError] = []
-        for deliver in self._deliveries(result, given):
+        known = {"command": self.command, **given}
+        deliveries: list[Callable[..., None]] = [self._print]
+        deliveries += [partial(self._write, each, path) for each, path in self.files.items()]
+        for deliver in deliveries:
             try:
-                deliver()
+                deliver(result, known)
             except (WdistError, OSError) as failure:
                 failures.append(failure)
         warn(warnings)
@@ -298,13 +228,8 @@ class Outputs:
             warn(str(further) for further in failures[1:])
             raise failures[0]
 
-    def _deliveries(self, result: Any, given: Mapping[str, Any]) -> Iterator[Callable[[], None]]:
-        yield partial(self._print, result, given)
-        for each in self.files:
-            yield partial(self._write, each, result, given)
-
-    def _print(self, result: Any, given: Mapping[str, Any]) -> None:
-        made = self._rendered(self.printed, result, given)
+    def _print(self, result: Any, known: Mapping[str, Any]) -> None:
+        made = _rendered(self.printed, result, known)
         if self.printed.name == "text":
             from wdist.cli.console import result_console
 
@@ -314,32 +239,29 @@ class Outputs:
             sys.stdout.write(made)
         sys.stdout.flush()
 
-    def _write(self, file: File, result: Any, given: Mapping[str, Any]) -> None:
-        made = self._rendered(file.format, result, {**given, "suffix": file.path.suffix.lower()})
+    def _write(self, format: Format, path: Path, result: Any, known: Mapping[str, Any]) -> None:
+        made = _rendered(format, result, {**known, "suffix": path.suffix.lower()})
         if made is None:
             return
-        if not file.is_ours:
-            with file.path.open("a", encoding="utf-8") as stream:
+        if format.variable:
+            with path.open("a", encoding="utf-8") as stream:
                 stream.write(made)
             return
-        atomic_write(file.path, made if isinstance(made, bytes) else made.encode(errors="backslashreplace"))
+        atomic_write(path, made if isinstance(made, bytes) else made.encode(errors="backslashreplace"))
         if not self.quiet:
             from wdist.cli.console import note
 
-            note(f"{file.format.what} saved as {file.path}")
+            note(f"{format.what} saved as {path}")
 
-    def _rendered(self, format: Format, result: Any, given: Mapping[str, Any]) -> Any:
-        renderer = format.renderers[self.command]
-        module, _, name = renderer.function.partition(":")
-        module = module if module.startswith("wdist.") else f"wdist.report.{module}"
-        known = {"command": self.command, **given}
-        return getattr(import_module(module), name)(result, **{each: known[each] for each in renderer.takes})
+
+def _rendered(format: Format, result: Any, known: Mapping[str, Any]) -> Any:
+    module, _, name = format.function.partition(":")
+    module = module if module.startswith("wdist.") else f"wdist.report.{module}"
+    return getattr(import_module(module), name)(result, **{each: known[each] for each in format.takes.split()})
 
 
 def _is_the_file_of(address: str, file: Path) -> bool:
     """Tells if an address, without its options and the name of a part, is that very file."""
-    candidate = address.partition("?")[0]
-    for path in (candidate, candidate.rpartition(":")[0]):
-        if path and os.path.exists(path) and file.exists() and os.path.samefile(path, file):
-            return True
-    return False
+    path = address.partition("?")[0]
+    candidates = [each for each in (path, path.rpartition(":")[0]) if each and os.path.exists(each)]
+    return file.exists() and any(os.path.samefile(each, file) for each in candidates)

@@ -24,7 +24,7 @@ def command(
     """
     import sys
 
-    from wdist.report.documents.schemas import COMMANDS, schema
+    from wdist.report.documents.forms import COMMANDS, schema
 
     if of not in COMMANDS:
         raise UsageError(f"the document of {of!r} has no published schema; name one of {', '.join(COMMANDS)}")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wdist.cli import options as opt
-from wdist.cli.expansion import expanded
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus, UsageError
 
@@ -27,35 +26,20 @@ LIST = "list"
 class BenchRequest:
     """Conditions of a suite."""
 
-    quick: Annotated[bool, typer.Option("--quick", metavar="", help="A few minutes: fewer rows, smaller sizes.")] = False
-    seeds: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Number of seeds, starting with --seed. Default: the suite's own.")
-    ] = None
-    budget: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Training time of each pair: 45s, 2m, 1h. Default: the suite's own.")
-    ] = None
-    only: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAMES",
-            help="Only rows whose names contain one of these, separated by commas; * matches anything: funnels*endless.",
-        ),
-    ] = None
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Folder of data sets, such as torchvision's MNIST; without it, rows that need it are skipped."
-        ),
-    ] = None
+    quick: bool = opt.flag(None, "", "A few minutes: fewer rows, smaller sizes.", "--quick", default=False)
+    seeds: int | None = opt.flag(None, "N", "Number of seeds, starting with --seed. Default: the suite's own.", min=1)
+    budget: str | None = opt.flag(None, "TIME", "Training time of each pair: 45s, 2m, 1h. Default: the suite's own.")
+    only: str | None = opt.flag(
+        None, "NAMES", "Only rows whose names contain one of these, separated by commas; * matches anything: funnels*endless."
+    )
+    data: Path | None = opt.flag(
+        None, "DIR", "Folder of data sets, such as torchvision's MNIST; without it, rows that need it are skipped."
+    )
     seed: opt.Seed = 0
     device: opt.Device = "auto"
 
     def check(self) -> None:
-        """Refuses values that no suite accepts.
-
-        Raises:
-            UsageError: the budget is no length of time, or the folder of data does not exist.
-        """
+        """Refuses values that no suite accepts."""
         from wdist.training.budget import Budget
 
         if self.budget is not None:
@@ -64,11 +48,7 @@ class BenchRequest:
             raise UsageError(f"--data {self.data} is no folder; name the one that holds the data sets, or leave it out")
 
     def conditions(self, study: Study, **shared: Any) -> Conditions:
-        """Conditions of a suite, with its own seeds and budget unless the user gives others.
-
-        Raises:
-            UsageError: an option has no effect on the suite.
-        """
+        """Conditions of a suite, with its own seeds and budget unless the user gives others."""
         from wdist.studies.study import Conditions
 
         if self.budget is not None and study.budget is None:
@@ -91,29 +71,23 @@ class BenchRequest:
 class ReproduceRequest:
     """Conditions of a table or figure."""
 
-    quick: Annotated[bool, typer.Option("--quick", metavar="", help="A few minutes: smaller sizes, fewer steps.")] = False
-    root: Annotated[
-        Path, typer.Option("--root", metavar="DIR", help="Folder of torchvision's data sets, for table2, figure6 and figure16.")
-    ] = Path("data")
-    data: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=ADDRESS", help="Data for a column of table2 (mnist=..., cifar10=...) instead of torchvision's."),
-    ] = None
-    generator: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=ADDRESS", help="Its generator, instead of one that is trained first (see wdist gan train)."),
-    ] = None
+    quick: bool = opt.flag(None, "", "A few minutes: smaller sizes, fewer steps.", "--quick", default=False)
+    root: Path = opt.flag(
+        None, "DIR", "Folder of torchvision's data sets, for table2, figure6 and figure16.", "--root", default=Path("data")
+    )
+    data: list[str] | None = opt.flag(
+        None, "NAME=ADDRESS", "Data for a column of table2 (mnist=..., cifar10=...) instead of torchvision's."
+    )
+    generator: list[str] | None = opt.flag(
+        None, "NAME=ADDRESS", "Its generator, instead of one that is trained first (see wdist gan train)."
+    )
     trust: opt.Trust = False
     download: opt.Download = False
     seed: opt.Seed = 0
     device: opt.Device = "auto"
 
     def conditions(self, study: Study, **shared: Any) -> Conditions:
-        """Conditions of a table or figure.
-
-        Raises:
-            UsageError: data or generators are named without their column, or have no effect.
-        """
+        """Conditions of a table or figure."""
         from wdist.studies.study import Conditions
 
         sources, generators = _by_column(self.data, "--data"), _by_column(self.generator, "--generator")
@@ -143,7 +117,7 @@ def _by_column(words: list[str] | None, option: str) -> dict[str, str]:
     return named
 
 
-@expanded
+@opt.expanded
 def bench(
     what: Annotated[
         str,
@@ -162,19 +136,19 @@ def bench(
     """
     outputs.check()
     request.check()
-    from wdist.studies import registry
+    from wdist.studies.study import find_study, studies
 
     if what == LIST:
         from wdist.report.documents.forms import FORMS
         from wdist.report.terminal.study import rendered_suites
 
-        suites = registry.studies("bench")
+        suites = studies("bench")
         _show(outputs, {"suites": [FORMS.document(each, "SuiteDocument") for each in suites]}, rendered_suites(suites))
         return ExitStatus.DONE
-    return _run(registry.study("bench", what), request, outputs)
+    return _run(find_study("bench", what), request, outputs)
 
 
-@expanded
+@opt.expanded
 def reproduce(
     what: Annotated[
         str,
@@ -190,7 +164,7 @@ def reproduce(
     Example: wdist reproduce figure5 --quick --plot cones.png
     """
     outputs.check()
-    from wdist.studies import registry
+    from wdist.studies.study import find_study, studies
 
     if what == LIST:
         from wdist.environment import choose_device
@@ -201,14 +175,14 @@ def reproduce(
         rate = machine_rate(choose_device("cpu"))
         forecasts = [
             (study, study.forecast(quick=True, rate=rate) or 0.0, study.forecast(quick=False, rate=rate) or 0.0)
-            for study in registry.studies("reproduce")
+            for study in studies("reproduce")
         ]
         experiments = [
             FORMS.document(each, "ExperimentDocument", quick_seconds=quick, full_seconds=full) for each, quick, full in forecasts
         ]
         _show(outputs, {"experiments": experiments}, rendered_reproductions(forecasts))
         return ExitStatus.DONE
-    return _run(registry.study("reproduce", what), request, outputs)
+    return _run(find_study("reproduce", what), request, outputs)
 
 
 def _show(outputs: Outputs, document: dict[str, Any], rendered: RenderableType) -> None:

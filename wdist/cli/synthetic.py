@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from wdist.cli import options as opt
 from wdist.cli.estimate import delivered
-from wdist.cli.expansion import expanded
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import UsageError
 
@@ -21,25 +20,18 @@ _PAIR = "Pair (exactly one of the first five)"
 class PairOptions:
     """Choice of a built-in pair."""
 
-    absolute_value: Annotated[
-        bool, opt.option(_PAIR, "", "0 against -1 and 1 on the line; W1 = 1, with potential |x|.", "--absolute-value")
-    ] = False
-    cones: Annotated[
-        int | None, opt.option(_PAIR, "N", "N points of the plane against unit circles around them; W1 = 1.", min=1)
-    ] = None
-    sphere: Annotated[
-        int | None, opt.option(_PAIR, "DIM", "The origin against the unit sphere in DIM dimensions; W1 = 1.", min=1)
-    ] = None
-    funnels: Annotated[int | None, opt.option(_PAIR, "N", "Min-funnel pair with N funnels in --dim dimensions.", min=1)] = None
-    gaussians: Annotated[
-        bool,
-        opt.option(_PAIR, "", "Two Gaussians in --dim dimensions, one shifted by --shift or scaled by --scale.", "--gaussians"),
-    ] = False
-    dim: Annotated[int | None, opt.option(_PAIR, "DIM", "Dimensions of --funnels and --gaussians. Default: 10.", min=1)] = None
-    shift: Annotated[float | None, opt.option(_PAIR, "X", "Distance between the means of --gaussians. Default: 1.")] = None
-    scale: Annotated[
-        float | None, opt.option(_PAIR, "X", "Standard deviation of A in --gaussians with equal means; that of B is 1.")
-    ] = None
+    absolute_value: bool = opt.flag(
+        _PAIR, "", "0 against -1 and 1 on the line; W1 = 1, with potential |x|.", "--absolute-value", default=False
+    )
+    cones: int | None = opt.flag(_PAIR, "N", "N points of the plane against unit circles around them; W1 = 1.", min=1)
+    sphere: int | None = opt.flag(_PAIR, "DIM", "The origin against the unit sphere in DIM dimensions; W1 = 1.", min=1)
+    funnels: int | None = opt.flag(_PAIR, "N", "Min-funnel pair with N funnels in --dim dimensions.", min=1)
+    gaussians: bool = opt.flag(
+        _PAIR, "", "Two Gaussians in --dim dimensions, one shifted by --shift or scaled by --scale.", "--gaussians", default=False
+    )
+    dim: int | None = opt.flag(_PAIR, "DIM", "Dimensions of --funnels and --gaussians. Default: 10.", min=1)
+    shift: float | None = opt.flag(_PAIR, "X", "Distance between the means of --gaussians. Default: 1.")
+    scale: float | None = opt.flag(_PAIR, "X", "Standard deviation of A in --gaussians with equal means; that of B is 1.")
 
     def __post_init__(self) -> None:
         named = {
@@ -81,7 +73,7 @@ class PairOptions:
         return pairs.gaussian_shift(self.dim or 10, 1.0 if self.shift is None else self.shift)
 
 
-@expanded
+@opt.expanded
 def command(pair: PairOptions, flags: opt.ComparedCritics, outputs: Annotated[Outputs, OutputOptions("estimate")]) -> int:
     """Bound W1 of a built-in pair whose W1 is known, from fresh draws, and show the truth beside the bounds.
 

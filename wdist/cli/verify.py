@@ -6,12 +6,11 @@ from typing import Annotated
 import typer
 
 from wdist.cli import options as opt
-from wdist.cli.expansion import expanded
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus, SourceError
 
 
-@expanded
+@opt.expanded
 def command(
     critic: Annotated[Path, typer.Argument(metavar="CRITIC", help="Critic saved by --save-critic, ending in .safetensors.")],
     a: Annotated[str | None, typer.Argument(metavar="A", help="First source. Default: the address that was saved.")] = None,

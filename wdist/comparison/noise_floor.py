@@ -9,8 +9,7 @@ from torch import Tensor
 from wdist.data.measure import random_stream
 from wdist.data.rows import ResidentRows, in_units
 from wdist.data.sources.arrays import open_values
-from wdist.data.sources.selection import SelectedRows
-from wdist.data.sources.source import FiniteSource, Source
+from wdist.data.sources.source import FiniteSource, SelectedRows, Source
 from wdist.data.survey import MINIMUM_ROWS
 from wdist.ground_metric import GroundMetric
 from wdist.transport.coupling import Effort

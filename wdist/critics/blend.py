@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from wdist.critics.frozen import FrozenCritic
-from wdist.lipschitz.envelope import Envelope
+from wdist.lipschitz.frozen_layers import Envelope
 from wdist.lipschitz.linalg.rounding import best_up_to_rounding
 
 

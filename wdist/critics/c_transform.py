@@ -26,8 +26,7 @@ from wdist.data.rows import evenly
 from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.cones import Cones
-from wdist.lipschitz.frozen_layer import FrozenLayer
-from wdist.lipschitz.frozen_layers import Affine
+from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
 from wdist.lipschitz.linalg.rounding import best_up_to_rounding
 
 _POINTS, _NUMBERS = 2000, 1 << 20

@@ -20,8 +20,7 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import L2, GroundMetric
 from wdist.lipschitz.cones import Cones
-from wdist.lipschitz.frozen_layer import FrozenLayer
-from wdist.lipschitz.frozen_layers import Affine
+from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
 
 _VALUES_AT_ONCE = 1 << 17
 """Distances that stay in the cache of one core."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from wdist.critics.frozen import FrozenCritic
 from wdist.critics.networks import NetworkPlan, StackedCritic
 from wdist.data.standardisation import Standardisation
-from wdist.lipschitz.activation import Activation
+from wdist.lipschitz.activations import Activation
 from wdist.lipschitz.convolution import Convolution, ImageShape, Patches, PatchWise
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.linear import LipschitzLinear

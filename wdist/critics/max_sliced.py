@@ -16,9 +16,8 @@ from torch import Tensor
 from wdist.critics.mean_difference import steepest_direction
 from wdist.data.rows import evenly
 from wdist.ground_metric import GroundMetric
-from wdist.lipschitz.frozen_layer import FrozenLayer
-from wdist.lipschitz.frozen_layers import Affine
-from wdist.lipschitz.piecewise_linear import PiecewiseLinear
+from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
+from wdist.lipschitz.frozen_layers import PiecewiseLinear
 
 _STARTS = 6
 """Random directions, in addition to the difference of the means and the coordinate that differs most."""

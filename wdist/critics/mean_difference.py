@@ -11,8 +11,7 @@ References:
 from torch import Tensor
 
 from wdist.ground_metric import GroundMetric
-from wdist.lipschitz.frozen_layer import FrozenLayer
-from wdist.lipschitz.frozen_layers import Affine
+from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
 
 
 def mean_difference(a: Tensor, b: Tensor, metric: GroundMetric) -> list[FrozenLayer]:

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from wdist.critics.critic import Critic
 from wdist.critics.frozen import FrozenCritic
 from wdist.data.standardisation import Standardisation
-from wdist.lipschitz.activation import Activation, ActivationModule, Stateless
-from wdist.lipschitz.frozen_layer import FrozenLayer
-from wdist.lipschitz.frozen_layers import Affine
+from wdist.lipschitz.activations import Activation, ActivationModule, Stateless
+from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
 
 

@@ -14,14 +14,12 @@ from torch import Tensor
 
 from wdist.data.access import Access
 from wdist.data.sources.address import Address, parse_address
+from wdist.data.sources.array_files import datasets, is_torchscript, load_data, read_header
 from wdist.data.sources.arrays import type_name
-from wdist.data.sources.h5 import datasets
 from wdist.data.sources.images import image_headers, image_paths
 from wdist.data.sources.network_file import is_state_dict
-from wdist.data.sources.npy import read_header
 from wdist.data.sources.opening import check_there, holds_model, open_source
 from wdist.data.sources.source import EndlessSource, FiniteSource, Source
-from wdist.data.sources.tensor_files import is_torchscript, load_data
 from wdist.data.survey import finite_rows, survey
 from wdist.errors import SourceError, TrustRequired
 
@@ -66,11 +64,7 @@ class Inspection:
 
 
 def inspect_source(address: str, access: Access = Access()) -> Inspection:
-    """Opens and reads a source as far as possible.
-
-    Raises:
-        SourceError: nothing of it can be read.
-    """
+    """Opens and reads a source as far as possible; SourceError if nothing of it can be read."""
     parsed = parse_address(address)
     contents = _contents(parsed)
     try:

@@ -1,5 +1,6 @@
-"""Measures: the split samples of one source, with their origin."""
+"""Measures: the samples of one source, split before anything is fitted, with their origin."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,11 +8,21 @@ import torch
 from torch import Tensor
 
 from wdist.data.memory import fits, planned_memory
-from wdist.data.minibatches import DrawnMinibatches, Minibatches, ShuffledMinibatches, StreamedMinibatches
-from wdist.data.rows import ResidentRows, Rows, StreamedRows
+from wdist.data.rows import (
+    DrawnMinibatches,
+    Minibatches,
+    ResidentRows,
+    Rows,
+    ShuffledMinibatches,
+    StreamedMinibatches,
+    StreamedRows,
+)
 from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo
-from wdist.data.split import split
 
+VALIDATION_SHARE = 1 / 6
+HELD_OUT_SHARE = 1 / 6
+ENOUGH_HELD_OUT = 30
+"""Fewest held-out samples of a side for a reliable normal approximation of their mean; they are at most a third of all samples."""
 DRAWN_VALIDATION = 4096
 DRAWN_HELD_OUT = 20_000
 """Validation and held-out draws of an endless source."""
@@ -24,6 +35,34 @@ _SLAB_SHARE = 128
 """A slab takes at most 1/128 of the free memory, so that a pool of eight and its shuffled copy take an eighth."""
 _HELD_SHARE = 32
 """A stream's held-out and validation rows each take at most 1/32 of the free memory."""
+_MOST_KEPT, _LEAST_KEPT = 6, 2
+_KEPT_NUMBERS = 1 << 24
+"""Coordinates of the batches kept of a set in memory (64 MB), unless :data:`_LEAST_KEPT` batches exceed it."""
+_FRESH_EVERY = 3
+"""Steps between two draws, because a draw may cost as much as a step."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """Three disjoint sorted sets of row numbers that cover all rows."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    held_out: np.ndarray
+
+
+def split(count: int, *, seed: int, most_held: int | None = None) -> Split:
+    """Draws a random split of ``count`` rows, which depends only on count and seed, so that identical sets are split alike.
+
+    Validation and held-out parts have at most ``most_held`` rows each, because a stream keeps them in memory.
+    """
+    order = np.random.default_rng([seed, count]).permutation(count)
+    limit = count if most_held is None else most_held
+    validation = min(max(1, round(count * VALIDATION_SHARE)), limit)
+    held_out = min(max(round(count * HELD_OUT_SHARE), min(ENOUGH_HELD_OUT, count // 3), 1), limit)
+    cuts = (held_out, held_out + validation)
+    held, chosen, rest = (np.sort(part) for part in np.split(order, cuts))
+    return Split(train=rest, validation=chosen, held_out=held)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,25 +71,23 @@ class Measure:
 
     info: SourceInfo
     train: Minibatches
-    training_rows: ResidentRows | None
+    training_rows: ResidentRows | None = None
     """The training split as a fixed set; None if it is streamed or drawn."""
     validation: ResidentRows
     held_out: ResidentRows
     everything: Rows
     """All samples of a finite source; the held-out draws of an endless one."""
-    digest: str | None
+    digest: str | None = None
     """SHA-256 of the stored samples; None for an endless source."""
 
     def training_sample(self, limit: int, *, drawn: int | None = None) -> ResidentRows:
         """At most ``limit`` samples of the training split; of a stream or of draws, the next ones and at most ``drawn``."""
-        rows = self.training_rows
-        if rows is None:
-            values = self.train.next(limit if drawn is None else min(limit, drawn))
-            return ResidentRows(values=values.cpu(), info=_in_units_already(self.info))
-        return rows.some(limit)
+        if self.training_rows is not None:
+            return self.training_rows.some(limit)
+        values = self.train.next(limit if drawn is None else min(limit, drawn))
+        return ResidentRows(values=values.cpu(), info=_in_units_already(self.info))
 
     def close(self) -> None:
-        """Ends background reading."""
         if isinstance(self.train, StreamedMinibatches):
             self.train.close()
 
@@ -66,15 +103,7 @@ def random_stream(seed: int, side: int, purpose: int, device: torch.device | str
 
 
 def make_measure(source: Source, *, side: int, seed: int, device: torch.device, digest: str | None) -> Measure:
-    """Splits a source before anything is fitted, and decides to hold, stream or draw its samples.
-
-    Arguments:
-        source: finite without NaN and infinity, or endless.
-        side: 0 for A, 1 for B.
-        seed: for the split, the order of minibatches and the draws.
-        device: holds the samples if they fit there.
-        digest: of the samples of a finite source.
-    """
+    """Splits a source, endless or of finite values, and decides to hold, stream or draw its samples; side 0 is A, 1 is B."""
     if isinstance(source, EndlessSource):
         return _drawn(source, side=side, seed=seed, device=device)
     # The free memory varies from run to run, the planned memory rarely; a stream leads to other digits than a set in memory.
@@ -126,7 +155,6 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None)
     return Measure(
         info=source.info,
         train=StreamedMinibatches(source, parts.train, random_stream(seed, side, 0), training_dtype(stored), slab_rows=slab_rows),
-        training_rows=None,
         validation=ResidentRows(values=torch.cat(kept["validation"]), info=source.info),
         held_out=ResidentRows(values=torch.cat(kept["held_out"]), info=source.info),
         everything=StreamedRows(source=source),
@@ -143,9 +171,40 @@ def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device)
     return Measure(
         info=source.info,
         train=DrawnMinibatches(source, random_stream(seed, side, 0, device)),
-        training_rows=None,
         validation=ResidentRows(values=validation, info=drawn),
         held_out=held_out,
         everything=held_out,
-        digest=None,
     )
+
+
+class Pool:
+    """All training samples if they fit into a batch of ``size``; otherwise several such batches in turn, the oldest replaced."""
+
+    def __init__(self, measure: Measure, size: int, prepare: Callable[[Tensor], Tensor]) -> None:
+        rows = measure.training_rows
+        self._measure, self._prepare = measure, prepare
+        self._whole = rows is not None and rows.count <= size
+        self._size = size if rows is None else min(size, rows.count)
+        room = _MOST_KEPT if rows is None else _KEPT_NUMBERS // (self._size * measure.info.dim)
+        self._most = max(_LEAST_KEPT, min(_MOST_KEPT, room))
+        # A whole set is taken in stored order: the next minibatch would begin where an earlier training stopped.
+        self._batches = [prepare(rows.take(torch.arange(rows.count))) if rows is not None and self._whole else self._draw()]
+        self._turn = 0
+
+    @property
+    def sample(self) -> Tensor:
+        """The first batch kept, shape (n, dim)."""
+        return self._batches[0]
+
+    def next(self) -> Tensor:
+        """The next batch, shape (n, dim)."""
+        if self._whole:
+            return self._batches[0]
+        if self._turn % _FRESH_EVERY == 0 and self._turn:
+            self._batches = self._batches[-self._most + 1 :]  # freed before the next draw
+            self._batches.append(self._draw())
+        self._turn += 1
+        return self._batches[self._turn % len(self._batches)]
+
+    def _draw(self) -> Tensor:
+        return self._prepare(self._measure.train.next(self._size))

@@ -1,6 +1,7 @@
 """Memory that a source may take, checked before anything large is read."""
 
 import ctypes
+import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ _VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 
 def free_memory() -> int:
     """Bytes that this process may still allocate, by the machine, the process limit and the control group."""
-    return max(0, min(psutil.virtual_memory().available, _process_headroom(), _cgroup_headroom(_CGROUP)))
+    groups = (_group_headroom(group, names) for group, names in _groups(_CGROUP))
+    return max(0, min(psutil.virtual_memory().available, _process_headroom(), *groups))
 
 
 def fits(nbytes: int) -> bool:
@@ -26,15 +28,15 @@ def fits(nbytes: int) -> bool:
 
 def all_memory() -> int:
     """Bytes that this process could allocate if nothing else ran."""
-    limits = [psutil.virtual_memory().total, _process_limit(), *_cgroup_limits(_CGROUP)]
-    return max(0, min(limits))
+    groups = (_group_limit(group, names) for group, names in _groups(_CGROUP))
+    return max(0, min(psutil.virtual_memory().total, _process_limit(), *groups))
 
 
 def planned_memory() -> int:
     """Bytes that a plan may use: a quarter of all memory, but at most half of the free memory.
 
-    Every choice of an algorithm that changes digits depends on this number, which is the same in every run on a machine as long as
-    half of its memory is free.
+    Every choice of an algorithm that changes digits depends on it, because it is the same in every run while half of the memory is
+    free.
     """
     return min(all_memory() // 4, free_memory() // 2)
 
@@ -63,10 +65,6 @@ def size_text(nbytes: int) -> str:
 
 def _process_limit() -> int:
     """Limit of the address space in bytes (``ulimit -v``)."""
-    if sys.platform == "win32":
-        return _UNLIMITED
-    import resource
-
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     return _UNLIMITED if limit == resource.RLIM_INFINITY else limit
 
@@ -76,17 +74,8 @@ def _process_headroom() -> int:
     return limit if limit == _UNLIMITED else limit - psutil.Process().memory_info().vms
 
 
-def _cgroup_headroom(root: Path) -> int:
-    """Bytes left by the control group and its ancestors, such as the limit of a container."""
-    return min((_group_headroom(group, names) for group, names in _groups(root)), default=_UNLIMITED)
-
-
-def _cgroup_limits(root: Path) -> list[int]:
-    return [_group_limit(group, names) for group, names in _groups(root)]
-
-
 def _groups(root: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
-    """Control groups that limit this process, with the names of their files."""
+    """Control groups that limit this process, such as those of a container, with the names of their files."""
     try:
         lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     except OSError:

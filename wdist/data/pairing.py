@@ -1,5 +1,6 @@
 """Pairs of comparable sources: opened, surveyed, checked, split and standardised."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,9 +10,8 @@ from wdist.data.access import Access
 from wdist.data.features.space import Ends, FeatureDraws, FeatureRows, FeatureSpace, check_one_space
 from wdist.data.measure import Measure, make_measure
 from wdist.data.rows import ResidentRows, evenly
-from wdist.data.sources.arrays import shape_text
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo
+from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo, shape_text
 from wdist.data.standardisation import Standardisation
 from wdist.data.survey import Survey, finite_rows, survey
 from wdist.errors import SourceError
@@ -40,32 +40,38 @@ class Pair:
         return self.a.digest is not None and self.a.digest == self.b.digest and units[0] == units[1]
 
     def close(self) -> None:
-        """Ends background reading."""
         self.a.close()
         self.b.close()
 
 
-def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device, features: FeatureSpace | None = None) -> Pair:
-    """Opens and prepares both sides, each an address, a tensor, an array or an open source.
+def open_pair(
+    a: Any,
+    b: Any,
+    *,
+    access: Access,
+    seed: int,
+    device: torch.device,
+    features: FeatureSpace | None = None,
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> Pair:
+    """Opens and prepares both sides, each an address, a tensor, an array or an open source, mapped to ``features``, if any.
 
-    Arguments:
-        a, b: the sides.
-        access: permissions.
-        seed: for splits and draws.
-        device: holds samples and draws them.
-        features: the space that the samples are mapped to, if any; a side that is already there stays as it is.
-
-    Raises:
-        SourceError: one side cannot be read, or the two cannot be compared.
+    ``progress`` is told the fraction of the passes over both sides that is done.
     """
-    (source_a, found_a), (source_b, found_b) = surveyed(a, access, seed=seed), surveyed(b, access, seed=seed)
+    passes = 2 if features is None else 4
+
+    def part(number: int) -> Callable[[float], None]:
+        return lambda fraction: progress((number + fraction) / passes)
+
+    source_a, found_a = surveyed(a, access, seed=seed, progress=part(0))
+    source_b, found_b = surveyed(b, access, seed=seed, progress=part(1))
     range_a, range_b = observed_range(source_a, found_a), observed_range(source_b, found_b)
     if features is None:
         warnings = check_comparable(source_a, source_b, range_a, range_b)
     else:
         warnings = check_scales(source_a, source_b, range_a, range_b)
-        source_a, found_a = _mapped(source_a, found_a, range_a, features, access)
-        source_b, found_b = _mapped(source_b, found_b, range_b, features, access)
+        source_a, found_a = _mapped(source_a, found_a, range_a, features, access, part(2))
+        source_b, found_b = _mapped(source_b, found_b, range_b, features, access, part(3))
         check_one_space(source_a, source_b)
     measure_a = make_measure(source_a, side=0, seed=seed, device=device, digest=found_a.digest if found_a else None)
     try:
@@ -87,16 +93,14 @@ def open_pair(a: Any, b: Any, *, access: Access, seed: int, device: torch.device
     return pair
 
 
-def surveyed(address: Any, access: Access, *, seed: int = 0) -> tuple[Source, Survey | None]:
-    """An open source of usable rows and the survey of its rows; no survey if they are drawn.
-
-    Raises:
-        SourceError: it cannot be read, or no distance can be computed from its rows.
-    """
+def surveyed(
+    address: Any, access: Access, *, seed: int = 0, progress: Callable[[float], None] = lambda fraction: None
+) -> tuple[Source, Survey | None]:
+    """An open source of rows from which a distance can be computed, and the survey of its rows; no survey if they are drawn."""
     source = open_source(address, access, seed=seed)
     if not isinstance(source, FiniteSource):
         return source, None
-    found = survey(source)
+    found = survey(source, progress)
     if found.minimum is not None and found.maximum is not None and max(-found.minimum, found.maximum) > _LARGEST:
         raise SourceError(
             f"{source.info.address} ranges from {found.minimum:g} to {found.maximum:g}, too far for differences in float64; "
@@ -113,11 +117,15 @@ def surveyed(address: Any, access: Access, *, seed: int = 0) -> tuple[Source, Su
 
 
 def _mapped(
-    source: Source, found: Survey | None, ends: Ends | None, features: FeatureSpace, access: Access
+    source: Source,
+    found: Survey | None,
+    ends: Ends | None,
+    features: FeatureSpace,
+    access: Access,
+    progress: Callable[[float], None],
 ) -> tuple[Source, Survey | None]:
-    """The features of a source and their survey."""
     mapped = features.of(source, ends)
-    return (source, found) if mapped is source else surveyed(mapped, access)
+    return (source, found) if mapped is source else surveyed(mapped, access, progress=progress)
 
 
 def observed_range(source: Source, found: Survey | None) -> Ends | None:
@@ -125,26 +133,18 @@ def observed_range(source: Source, found: Survey | None) -> Ends | None:
     if isinstance(source, FeatureRows | FeatureDraws):
         return None  # features of any range may be compared
     if isinstance(source, EndlessSource):
-        return drawn_range(source)
+        if source.info.kind == "synthetic":
+            return None  # its definition fixes its scale
+        rows = source.draw(256, torch.Generator().manual_seed(0))
+        return float(rows.min()), float(rows.max())
     return None if found is None or found.minimum is None or found.maximum is None else (found.minimum, found.maximum)
-
-
-def drawn_range(source: EndlessSource, n: int = 256) -> Ends | None:
-    """Range of a few draws of a generator; None for a synthetic source, whose definition fixes its scale."""
-    if source.info.kind == "synthetic":
-        return None
-    rows = source.draw(n, torch.Generator().manual_seed(0))
-    return float(rows.min()), float(rows.max())
 
 
 def check_comparable(a: Source, b: Source, range_a: Ends | None = None, range_b: Ends | None = None) -> tuple[str, ...]:
     """Refuses two sources whose samples are not points of one space, or clearly have different units; returns warnings.
 
-    A range is the observed one of a source, or None if nothing was observed.
-
-    Raises:
-        SourceError: the event shapes differ by more than flattening, or one side is in 0..255 and the other in 0..1 or -1..1 and
-            neither address has ``range=``.
+    A range is the observed one of a source, or None if nothing was observed. Event shapes may differ by flattening; one side in
+    0..255 and the other in 0..1 or -1..1 is refused unless an address has ``range=``.
     """
     return (*_check_shapes(a.info, b.info), *check_scales(a, b, range_a, range_b))
 
@@ -218,10 +218,7 @@ def _some_of_both(a: ResidentRows, b: ResidentRows) -> torch.Tensor:
 
 
 def _participation(x: torch.Tensor) -> float:
-    r"""(tr C)^2 / tr C^2 of the covariance C, from the Gram matrix of few samples.
-
-    tr C^2 leaves out the product of each sample with itself, which would inflate it for few samples.
-    """
+    """(tr C)^2 / tr C^2 of the covariance C, by the Gram matrix without its diagonal, which would inflate it for few samples."""
     x = x - x.mean(0)
     largest = float(x.abs().max())
     if largest == 0:

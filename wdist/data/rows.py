@@ -1,6 +1,7 @@
-"""Rows for evaluation: in memory or read in slabs, and always returned in float64 and in the units of the source."""
+"""Samples of one side, in the units of the source: fixed rows for evaluation, float64, and endless minibatches for training."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -8,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wdist.data.sources.source import FiniteSource, SourceInfo
+from wdist.data.sources.source import EndlessSource, FiniteSource, SourceInfo
+
+_POOL_SLABS = 8
 
 
 def in_units(rows: Tensor, info: SourceInfo, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -25,19 +28,18 @@ class Rows(Protocol):
     @property
     def count(self) -> int:
         """Number of samples."""
-        ...
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """All samples in a fixed order, float64, shape (at most size, dim), in the units of the source."""
-        ...
+        for start in range(0, self.count, size):
+            yield self.span(start, min(start + size, self.count), None)
 
     def span(self, start: int, stop: int, order: Tensor | None) -> Tensor:
         """Samples ``start`` to ``stop`` of an order, float64; in stored order if it is None or they are streamed."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ResidentRows:
+class ResidentRows(Rows):
     """Rows of a tensor, chosen by position and gathered batch by batch without a copy."""
 
     values: Tensor
@@ -59,16 +61,12 @@ class ResidentRows:
         """The rows at these positions, in the units of the source."""
         return in_units(self.values[positions if self.index is None else self.index[positions]], self.info, dtype)
 
-    def batches(self, size: int) -> Iterator[Tensor]:
-        for start in range(0, self.count, size):
-            yield self.span(start, min(start + size, self.count), None)
-
     def span(self, start: int, stop: int, order: Tensor | None) -> Tensor:
         return self.take(torch.arange(start, stop) if order is None else order[start:stop])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class StreamedRows:
+class StreamedRows(Rows):
     """All rows of a source that does not fit into memory, read in contiguous slabs."""
 
     source: FiniteSource
@@ -77,28 +75,98 @@ class StreamedRows:
     def count(self) -> int:
         return self.source.count
 
-    def batches(self, size: int) -> Iterator[Tensor]:
-        for start in range(0, self.count, size):
-            yield self.span(start, min(start + size, self.count), None)
-
     def span(self, start: int, stop: int, order: Tensor | None) -> Tensor:
-        del order  # rows of a file are read in stored order
+        # Rows of a file are read in stored order.
         return in_units(self.source.read(slice(start, stop)), self.source.info)
 
 
 def gather(rows: Rows, limit: int | None = None) -> Tensor:
     """The first ``limit`` samples as one tensor, float64, shape (n, dim)."""
     limit = rows.count if limit is None else min(limit, rows.count)
-    parts: list[Tensor] = []
-    held = 0
-    for batch in rows.batches(4096):
-        parts.append(batch[: limit - held])
-        held += len(parts[-1])
-        if held >= limit:
-            break
-    return torch.cat(parts)
+    return torch.cat([rows.span(start, min(start + 4096, limit), None) for start in range(0, limit, 4096)])
 
 
 def evenly(count: int, limit: int) -> Tensor:
     """At most ``limit`` positions spread evenly over ``count``."""
     return torch.from_numpy(np.linspace(0, count - 1, min(count, limit)).astype(np.int64))
+
+
+class Minibatches(Protocol):
+    """An endless sequence of training samples."""
+
+    def next(self, n: int) -> Tensor:
+        """The next ``n`` samples, shape (n, dim), floating point, in the units of the source."""
+
+
+class ShuffledMinibatches:
+    """Rows in memory, in a new random order for each pass; the generator is on the CPU."""
+
+    def __init__(self, rows: ResidentRows, generator: torch.Generator, dtype: torch.dtype) -> None:
+        self._rows, self._generator, self._dtype = rows, generator, dtype
+        self._order = torch.empty(0, dtype=torch.int64)
+
+    def next(self, n: int) -> Tensor:
+        while len(self._order) < n:
+            self._order = torch.cat([self._order, torch.randperm(self._rows.count, generator=self._generator)])
+        chosen, self._order = self._order[:n], self._order[n:]
+        return self._rows.take(chosen.to(self._rows.values.device), self._dtype)
+
+
+class StreamedMinibatches:
+    """Rows of a file: contiguous slabs in random order fill a pool, and minibatches are taken from the shuffled pool.
+
+    While a pool is used, a thread reads the next slab. ``train`` holds sorted row numbers; the generator is on the CPU.
+    """
+
+    def __init__(
+        self, source: FiniteSource, train: np.ndarray, generator: torch.Generator, dtype: torch.dtype, *, slab_rows: int
+    ) -> None:
+        self._source, self._train, self._generator, self._dtype = source, train, generator, dtype
+        self._slab_rows = slab_rows
+        self._starts: list[int] = []
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="wdist-reader")
+        self._ahead: Future[Tensor] = self._reader.submit(self._read, self._next_start())
+        self._pool = torch.empty(0)
+        self._used = 0
+
+    def _next_start(self) -> int:
+        if not self._starts:
+            count = -(-self._source.count // self._slab_rows)
+            self._starts = [int(k) * self._slab_rows for k in torch.randperm(count, generator=self._generator)]
+        return self._starts.pop()
+
+    def _read(self, start: int) -> Tensor:
+        stop = min(start + self._slab_rows, self._source.count)
+        low, high = np.searchsorted(self._train, (start, stop))
+        return self._source.read(slice(start, stop))[torch.from_numpy(self._train[low:high] - start)]
+
+    def _refill(self) -> None:
+        slabs = [self._pool[self._used :]] if len(self._pool) else []
+        self._pool = torch.empty(0)  # frees the old pool before the new one is built
+        for _ in range(_POOL_SLABS):
+            slabs.append(self._ahead.result())
+            self._ahead = self._reader.submit(self._read, self._next_start())
+        pool = torch.cat(slabs)
+        self._pool = pool[torch.randperm(len(pool), generator=self._generator)]
+        self._used = 0
+
+    def next(self, n: int) -> Tensor:
+        while len(self._pool) - self._used < n:
+            self._refill()
+        rows = self._pool[self._used : self._used + n]
+        self._used += n
+        return in_units(rows, self._source.info, self._dtype)
+
+    def close(self) -> None:
+        """Ends the reading thread."""
+        self._reader.shutdown(cancel_futures=True)
+
+
+class DrawnMinibatches:
+    """Fresh draws of an endless source, on the generator's device; drawing ahead in a thread would save only 4 to 7 % of a step."""
+
+    def __init__(self, source: EndlessSource, generator: torch.Generator) -> None:
+        self._source, self._generator = source, generator
+
+    def next(self, n: int) -> Tensor:
+        return self._source.draw(n, self._generator)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Self
 
 import torch
@@ -27,10 +28,7 @@ class Standardisation:
 
     @classmethod
     def fit(cls, a: Tensor | Rows, b: Tensor | Rows) -> Self:
-        """Fits training samples of shapes (n, dim) and (m, dim) with equal weight for both sides.
-
-        A spread of zero (all samples are one point) becomes 1.
-        """
+        """Fits training samples of shapes (n, dim) and (m, dim) with equal weight for both sides; a spread of zero becomes 1."""
         # Values up to 1e300 must not overflow: halve before adding, and divide by the largest deviation before squaring.
         shift = _mean(a) / 2 + _mean(b) / 2
         largest = max(float(_of_rows(side, lambda x: (x - shift).abs_().amax(1)).max()) for side in (a, b))
@@ -53,7 +51,6 @@ class Standardisation:
         return standardised
 
     def to(self, device: torch.device) -> Self:
-        """Copies the shift to a device."""
         return type(self)(shift=self.shift.to(device), spread=self.spread)
 
 
@@ -72,13 +69,7 @@ def _parts(x: Tensor | Rows) -> Iterator[Tensor]:
 
 
 def _mean(x: Tensor | Rows) -> Tensor:
-    """Mean of all rows, shape (dim,), on the CPU."""
-    total: Tensor | None = None
-    for part in _parts(x):
-        one = part.sum(0).cpu()
-        total = one if total is None else total + one
-    assert total is not None, "a side has rows"
-    return total / _count(x)
+    return reduce(torch.add, (part.sum(0).cpu() for part in _parts(x))) / _count(x)
 
 
 def _of_rows(x: Tensor | Rows, number: Callable[[Tensor], Tensor]) -> Tensor:

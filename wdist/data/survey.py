@@ -1,6 +1,7 @@
 """Survey of all rows in one pass: rows that are not finite, the range of values, and a digest that identifies the data."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,7 @@ from torch import Tensor
 
 from wdist.data.access import Access
 from wdist.data.sources.arrays import little_endian_bytes, type_name
-from wdist.data.sources.selection import SelectedRows
-from wdist.data.sources.source import FiniteSource
+from wdist.data.sources.source import FiniteSource, SelectedRows
 from wdist.errors import SourceError
 
 MINIMUM_ROWS = 20
@@ -34,12 +34,8 @@ class Survey:
     """SHA-256 of type, event shape and all stored values, in hexadecimal."""
 
 
-def survey(source: FiniteSource) -> Survey:
-    """Reads a source once, in slabs.
-
-    Raises:
-        SourceError: the rows cannot be read.
-    """
+def survey(source: FiniteSource, progress: Callable[[float], None] = lambda fraction: None) -> Survey:
+    """Reads a source once, in slabs; ``progress`` is told which fraction has been read."""
     info = source.info
     digest: hashlib._Hash | None = None
     nonfinite: list[np.ndarray] = []
@@ -50,6 +46,7 @@ def survey(source: FiniteSource) -> Survey:
         if digest is None:
             digest = hashlib.sha256(f"{type_name(rows.dtype)} {tuple(info.event_shape)}\n".encode())
         digest.update(little_endian_bytes(rows))
+        progress((start + len(rows)) / source.count)
         if rows.is_floating_point():
             finite = torch.isfinite(rows).all(dim=1)
             if not finite.all():
@@ -74,9 +71,8 @@ def survey(source: FiniteSource) -> Survey:
 def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSource:
     """The rows of a source that a distance can be computed from: those without NaN and infinity.
 
-    Raises:
-        SourceError: some rows are not finite and ``drop_nonfinite`` is not set, fewer than :data:`MINIMUM_ROWS` are left, integers
-            are too large to be exact, or values are outside the interval that the user declared.
+    Refused: nonfinite rows without ``drop_nonfinite``, fewer than :data:`MINIMUM_ROWS`, integers too large to be exact, and values
+    outside the interval that the user declared.
     """
     info, bad = source.info, found.nonfinite
     if len(bad) == source.count:
@@ -90,7 +86,8 @@ def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSo
         note = f"{len(bad)} rows with NaN or infinity were left out"
         source = SelectedRows(source, keep, notes=(note,), dropped=len(bad))
     if source.count < MINIMUM_ROWS:
-        raise SourceError(f"{info.address} holds {_samples(source.count)}; give at least {MINIMUM_ROWS}")
+        samples = "sample" if source.count == 1 else "samples"
+        raise SourceError(f"{info.address} holds {source.count} usable {samples}; give at least {MINIMUM_ROWS}")
     stored = [(end - info.offset) / info.scale for end in (found.minimum, found.maximum) if end is not None]
     if info.dtype in ("int64", "uint64") and any(abs(end) >= 2**53 for end in stored):
         raise SourceError(
@@ -106,7 +103,3 @@ def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSo
                 f"as declared by stored=; correct stored= in the address"
             )
     return source
-
-
-def _samples(count: int) -> str:
-    return "1 usable sample" if count == 1 else f"{count} usable samples"

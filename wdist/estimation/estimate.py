@@ -8,9 +8,9 @@ from typing import Any, Unpack
 import torch
 
 from wdist.bounds.confidence import resolve
+from wdist.data.measure import ENOUGH_HELD_OUT
 from wdist.data.pairing import Pair, open_pair
 from wdist.data.rows import gather
-from wdist.data.split import ENOUGH_HELD_OUT
 from wdist.environment import environment
 from wdist.errors import UsageError
 from wdist.estimation.critics import FoundCritics, find_critics
@@ -105,7 +105,15 @@ def run_estimate(
 def _open(a: Any, b: Any, run: Run) -> Pair:
     features = "" if run.space is None else ", and computing features"
     run.agenda.stage(f"reading and checking the samples{features}")
-    return open_pair(a, b, access=run.options.access, seed=run.options.seed, device=run.device, features=run.space)
+    return open_pair(
+        a,
+        b,
+        access=run.options.access,
+        seed=run.options.seed,
+        device=run.device,
+        features=run.space,
+        progress=run.agenda.progress,
+    )
 
 
 def _for_identical(run: Run) -> Run:
@@ -140,7 +148,7 @@ def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds
     expected = min(predicted_seconds(n, m), run.transport_seconds)
     run.agenda.plan(expected + (run.population_seconds / 2 if errors.upper_bound else 0.0))
     run.agenda.stage(f"transport between {n:,} and {m:,} samples", expected)
-    bounds = transport_bounds(pair, run.metric, seed=run.options.seed, seconds=run.transport_seconds)
+    bounds = transport_bounds(pair, run.metric, seed=run.options.seed, seconds=run.transport_seconds, progress=run.agenda.progress)
     if bounds.coupling is not None:
         run.agenda.observer.notify(SamplesBounded(lower=bounds.lower, upper=bounds.coupling.cost))
     return bounds
@@ -161,6 +169,7 @@ def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget,
             seed=run.options.seed,
             whole=bounds.coupling,
             seconds=run.population_seconds,
+            progress=run.agenda.progress,
         )
 
     return replace(bounds, population_upper=run.interruption.attempt(bounded))

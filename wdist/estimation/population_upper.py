@@ -82,6 +82,7 @@ def population_upper_bound(
     seed: int,
     metric: GroundMetric = L2,
     whole: Coupling | None = None,
+    progress: Callable[[float], None] = lambda fraction: None,
 ) -> PopulationUpper | None:
     """Computes a number that W1 between the populations exceeds with probability at most alpha.
 
@@ -94,6 +95,7 @@ def population_upper_bound(
         seed: of the blocks.
         metric: between samples.
         whole: a coupling of all samples in the same units, if one is known already.
+        progress: is told the fraction of the blocks that is done.
 
     Returns:
         The bound, or None where :func:`population_upper_planned` says so.
@@ -112,6 +114,7 @@ def population_upper_bound(
             coupling = upper_bound(x, y, prepare=prepare, effort=_part(effort, blocks), seed=seed + number, metric=metric)
             assert coupling is not None, "a plan says that it is affordable"
             found.append(coupling.cost)
+            progress(len(found) / blocks)
         return np.array(found)
 
     if diameter is None:

@@ -12,7 +12,7 @@ from wdist.estimation.options import EstimateOptions
 from wdist.estimation.transport_bounds import POPULATION_SECONDS, TRANSPORT_SECONDS
 from wdist.ground_metric import GroundMetric, ground_metric
 from wdist.interruption import Interruption
-from wdist.training.observer import CriticFinished, CriticStarted, Observer, Silent, Stage
+from wdist.training.observer import CriticFinished, CriticStarted, Observer, Silent, Stage, StageProgress
 
 _TRANSPORT_SHARE, _CLOSING_SHARE, _POPULATION_SHARE = 1 / 4, 1 / 2, 1 / 6
 """Shares of a length of time for transport between the samples (the second if a gap is to be closed), and between blocks of
@@ -40,7 +40,11 @@ class Agenda:
     def stage(self, what: str, expected: float | None = None) -> None:
         """Announces a stage; ``expected`` seconds of it were planned."""
         self._pending = max(0.0, self._pending - (expected or 0.0))
-        self.observer.notify(Stage(what=what, expected=expected, after=self._pending))
+        self.observer.notify(Stage(what=what, expected=expected, after=None if expected is None else self._pending))
+
+    def progress(self, fraction: float) -> None:
+        """Announces the share of the current stage that is done."""
+        self.observer.notify(StageProgress(fraction=fraction))
 
     def critic(self, name: str, budget: str, expected: float) -> None:
         """Announces a critic."""

@@ -1,6 +1,6 @@
 """Bounds from transport: couplings from above, and from below the critic that optimal dual variables extend to."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -66,7 +66,14 @@ class TransportBounds:
         return replace(samples, upper=self.coupling.cost, exact=self.coupling.exact, upper_method=self.coupling.method)
 
 
-def transport_bounds(pair: Pair, metric: GroundMetric, *, seed: int, seconds: float) -> TransportBounds:
+def transport_bounds(
+    pair: Pair,
+    metric: GroundMetric,
+    *,
+    seed: int,
+    seconds: float,
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> TransportBounds:
     """Couples all samples, in standardised units so that nothing overflows, and evaluates the critic of optimal dual variables.
 
     Arguments:
@@ -74,6 +81,7 @@ def transport_bounds(pair: Pair, metric: GroundMetric, *, seed: int, seconds: fl
         metric: between samples.
         seed: of the order in which blocks are formed.
         seconds: predicted time that it may take.
+        progress: is told the fraction that is done.
     """
     if pair.identical:
         return TransportBounds(coupling=Coupling(cost=0.0, exact=True, method="A and B are the same"))
@@ -86,6 +94,7 @@ def transport_bounds(pair: Pair, metric: GroundMetric, *, seed: int, seconds: fl
         effort=_effort(0.0 if drawn else seconds, pair),
         seed=seed,
         metric=metric,
+        progress=progress,
     )
     if coupling is None:
         return TransportBounds()
@@ -128,6 +137,7 @@ def population_upper(
     seed: int,
     whole: Coupling | None,
     seconds: float = POPULATION_SECONDS,
+    progress: Callable[[float], None] = lambda fraction: None,
 ) -> PopulationUpper | None:
     """Computes an upper confidence bound for W1 between the populations.
 
@@ -139,6 +149,7 @@ def population_upper(
         seed: of the blocks.
         whole: a coupling of all samples, in the units of the data, if there is one.
         seconds: predicted time that it may take.
+        progress: is told the fraction that is done.
     """
     spread = pair.standardisation.spread
     upper = population_upper_bound(
@@ -151,6 +162,7 @@ def population_upper(
         seed=seed,
         metric=metric,
         whole=whole and replace(whole, cost=whole.cost / spread),
+        progress=progress,
     )
     return upper and replace(upper, value=upper.value * spread)
 

@@ -1,7 +1,6 @@
 """Orthonormal weights by Björck iterations: a weight kept on the manifold, and the paper's own scheme, unrolled iterations.
 
 References:
-    Björck & Bowie (1971), An iterative algorithm for computing the best estimate of an orthogonal matrix.
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.2.1 and appendices B.3 and B.4.
 """
 
@@ -35,8 +34,7 @@ class OrthonormalLinear(LipschitzLinear):
     """A linear layer whose weight stays on the manifold of orthonormal matrices.
 
     The gradient is tangent (:class:`TangentLinear`), the optimiser steps along it, and :meth:`constrain_` retracts the weight by a
-    Björck step. Nothing is differentiated through iterations: at an orthonormal W the derivative of a Björck step *is* the tangent
-    projection.
+    Björck step. At an orthonormal W the derivative of a Björck step *is* the tangent projection, so no iteration is differentiated.
     """
 
     constraint = "bjorck"
@@ -70,7 +68,7 @@ class OrthonormalLinear(LipschitzLinear):
         return met
 
     def plain_weight(self) -> Tensor:
-        return polar_factor(self.weight.detach().double().cpu())
+        return polar_factor(self.exact_weight)
 
 
 class UnrolledBjorckLinear(LipschitzLinear):
@@ -116,7 +114,7 @@ class UnrolledBjorckLinear(LipschitzLinear):
     @torch.no_grad()
     def plain_weight(self) -> Tensor:
         """The iterations of an evaluation in float64, divided by a proved bound on the norm of the result."""
-        W = self.weight.detach().double().cpu()
+        W = self.exact_weight
         return divided_by_norm(self._iterated(W / safe_scale(W), _TIGHT_UNROLLED))
 
 
@@ -212,16 +210,13 @@ def _tangent_of_product(D: Tensor, DW: Tensor, h: Tensor, W: Tensor, z: Tensor) 
 
 
 def product_polar(D: Tensor, H: Tensor) -> Tensor:
-    r"""The left factor :math:`D'` of :math:`D'^\top H`, an approximate polar factor of :math:`D^\top H`.
+    r"""The left factor :math:`D'` of :math:`D'^\top H`, an approximate polar factor of :math:`G = D^\top H`.
 
-    With :math:`G = D^\top H`, an odd polynomial of G is :math:`D^\top p(B A) H`, where :math:`A = D D^\top` and
-    :math:`B = H H^\top` have only n rows. Three quintics of Polar Express therefore cost a dozen products of n x n matrices,
-    whatever the size of G. The result agrees with :func:`~wdist.lipschitz.linalg.orthonormalise.polar_express` of G.
+    An odd polynomial of G is :math:`D^\top p(B A) H`, where :math:`A = D D^\top` and :math:`B = H H^\top` have only n rows. Three
+    quintics of Polar Express therefore cost a dozen products of n x n matrices, whatever the size of G. The result agrees with
+    :func:`~wdist.lipschitz.linalg.orthonormalise.polar_express` of G.
 
     D and H have shapes (n, o) and (n, i), n below o and i, and any scale; they may be stacked along a leading axis.
-
-    References:
-        Amsel, Persson, Musco & Gower (2025), The Polar Express, arXiv:2505.16932.
     """
     tiny = torch.finfo(D.dtype).tiny
     A, B = D @ D.mT, H @ H.mT

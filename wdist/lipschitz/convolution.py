@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from wdist.errors import UsageError
-from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
-from wdist.lipschitz.linalg.norms import spectral_norm_bound, to_maximum_norm_bound
+from wdist.lipschitz.frozen_layer import Affine, FrozenLayer, LayerBound
+from wdist.lipschitz.linalg.norms import spectral_norm_bound
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma
 
 LAYOUTS = ("chw", "hwc")
@@ -149,11 +149,7 @@ class Patches:
 
     @classmethod
     def parse(cls, text: str) -> "Patches":
-        """The patches that :meth:`__str__` describes.
-
-        Raises:
-            UsageError: the text does not describe patches.
-        """
+        """The patches that :meth:`__str__` describes; UsageError if the text does not describe patches."""
         match = _WRITTEN.fullmatch(text)
         if match is None:
             raise UsageError(f"{text!r} does not describe patches; write them like 28x28x1:chw:2x2:2x2:0x0")
@@ -163,21 +159,20 @@ class Patches:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Convolution(FrozenLayer):
-    """x -> W p + b for every patch p of x; outputs pixel by pixel, channels innermost."""
+class Convolution(Affine):
+    """x -> W p + b for every patch p of x, no longer than x in any norm; outputs pixel by pixel, channels innermost.
+
+    The columns of the weight are ordered by channel, row and column of a patch.
+    """
 
     patches: Patches
-    weight: Tensor
-    """float64, shape (outputs, size of a patch), the latter ordered by channel, row and column."""
-    bias: Tensor
-    """float64, shape (outputs,)."""
 
     @property
     def kind(self) -> str:
         return f"convolution:{self.patches}"
 
     def __call__(self, h: Tensor) -> Tensor:
-        return torch.addmm(self.bias, self.patches.cut(h), self.weight.mT).reshape(len(h), -1)
+        return super().__call__(self.patches.cut(h)).reshape(len(h), -1)
 
     def lipschitz(self) -> LayerBound:
         """The norm of the matrix times the square root of the overlap."""
@@ -189,27 +184,21 @@ class Convolution(FrozenLayer):
         bound = math.nextafter(norm * math.sqrt(overlap) * (1 + 4 * UNIT_ROUNDOFF), math.inf)
         return LayerBound(layer=self._shape, bound=bound, method=f"gram, float64; {overlap} patches share a pixel")
 
-    def maximum(self, p: float) -> LayerBound:
-        """The bound of the matrix: no patch has a larger p-norm than its image."""
-        return LayerBound(layer=self._shape, bound=to_maximum_norm_bound(self.weight, p), method="rows, float64")
-
     @property
     def _shape(self) -> str:
         rows, columns = self.weight.shape
         return f"convolution {rows}x{columns} on {self.patches.count} patches"
 
     def rounding(self, norm: float, units: int) -> float:
-        del units  # a patch has fewer
         frobenius, bias = float(torch.linalg.matrix_norm(self.weight)), float(torch.linalg.vector_norm(self.bias))
         # Patch by patch || |W| |p| || <= ||W||_F ||p||; over all patches these add up as squares.
         patches, overlap = math.sqrt(self.patches.count), math.sqrt(self.patches.overlap)
         return (1 + 1e-9) * gamma(self.patches.size + 2) * (frobenius * overlap * norm + patches * bias)
 
     def check(self, units: int) -> int:
-        shapes_follow = self.weight.ndim == 2 and self.weight.shape[1] == self.patches.size and units == self.patches.image.dim
-        if not shapes_follow or self.bias.shape != self.weight.shape[:1]:
+        if units != self.patches.image.dim:
             raise ValueError("the shapes of its layers do not match")
-        return self.patches.count * len(self.weight)
+        return self.patches.count * super().check(self.patches.size)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

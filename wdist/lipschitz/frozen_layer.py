@@ -6,6 +6,9 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from wdist.lipschitz.linalg.norms import spectral_norm_bound, to_maximum_norm_bound
+from wdist.lipschitz.linalg.rounding import gamma
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerBound:
@@ -59,12 +62,45 @@ class FrozenLayer(ABC):
 
     @abstractmethod
     def check(self, units: int) -> int:
-        """The number of outputs for ``units`` inputs.
-
-        Raises:
-            ValueError: the layer does not fit that many inputs, or its numbers are invalid.
-        """
+        """The number of outputs for ``units`` inputs; ValueError if the layer does not fit them or its numbers are invalid."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Its numbers by name."""
         return {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Affine(FrozenLayer):
+    """x -> W x + b."""
+
+    weight: Tensor
+    bias: Tensor
+    """float64, shapes (outputs, inputs) and (outputs,)."""
+
+    @property
+    def kind(self) -> str:
+        return "affine"
+
+    def __call__(self, h: Tensor) -> Tensor:
+        return torch.addmm(self.bias, h, self.weight.mT)
+
+    def lipschitz(self) -> LayerBound:
+        return LayerBound(layer=self._shape, bound=spectral_norm_bound(self.weight), method="gram, float64")
+
+    def maximum(self, p: float) -> LayerBound:
+        return LayerBound(layer=self._shape, bound=to_maximum_norm_bound(self.weight, p), method="rows, float64")
+
+    @property
+    def _shape(self) -> str:
+        rows, columns = self.weight.shape
+        return f"affine {rows}x{columns}"
+
+    def rounding(self, norm: float, units: int) -> float:
+        frobenius, bias = float(torch.linalg.matrix_norm(self.weight)), float(torch.linalg.vector_norm(self.bias))
+        # || |W| |h| || <= ||W||_F ||h||; the margin covers the rounding of the norms themselves.
+        return (1 + 1e-9) * gamma(units + 2) * (frobenius * norm + bias)
+
+    def check(self, units: int) -> int:
+        if self.weight.ndim != 2 or self.weight.shape[1] != units or self.bias.shape != self.weight.shape[:1]:
+            raise ValueError("the shapes of its layers do not match")
+        return len(self.weight)

@@ -1,61 +1,140 @@
-"""Stored layers: the affine layer, and a table that reads every kind of frozen layer back."""
+"""Frozen layers: piecewise linear ones, envelopes, and a table that reads every stored layer back."""
 
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial, reduce
 
 import torch
 from torch import Tensor
 
 from wdist.ground_metric import METRICS
-from wdist.lipschitz.activation import Activated
-from wdist.lipschitz.activations import activation
+from wdist.lipschitz.activations import Activated, Mirrored, activation
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.convolution import Convolution, Patches, PatchWise
-from wdist.lipschitz.envelope import Envelope
-from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
-from wdist.lipschitz.householder import Mirrored
-from wdist.lipschitz.linalg.norms import spectral_norm_bound, to_maximum_norm_bound
+from wdist.lipschitz.frozen_layer import Affine, FrozenLayer, LayerBound
 from wdist.lipschitz.linalg.rounding import gamma
-from wdist.lipschitz.piecewise_linear import PiecewiseLinear
+
+_REDUCTIONS: dict[str, Callable[..., Tensor]] = {"maximum": torch.amax, "minimum": torch.amin}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Affine(FrozenLayer):
-    """x -> W x + b."""
+class PiecewiseLinear(FrozenLayer):
+    r"""A piecewise linear function of one number, defined by its knots and slopes alone, and 0 at the first knot.
 
-    weight: Tensor
-    bias: Tensor
-    """float64, shapes (outputs, inputs) and (outputs,)."""
+    .. math:: f(t) = \int_{t_0}^t s(u)\, du
+
+    Its Lipschitz constant is therefore the largest slope, however the values at the knots are rounded.
+    """
+
+    knots: Tensor
+    """float64, shape (k,), ascending, k >= 1."""
+    slopes: Tensor
+    """float64, shape (k + 1,): before the first knot, between neighbours, and after the last."""
+
+    kind = "piecewise-linear"
+
+    @cached_property
+    def _values(self) -> Tensor:
+        rises = self.slopes[1:-1] * self.knots.diff()
+        return torch.cat([torch.zeros(1, dtype=torch.float64), rises.cumsum(0)])
+
+    def __call__(self, h: Tensor) -> Tensor:
+        interval = torch.searchsorted(self.knots, h)
+        knot = (interval - 1).clamp(min=0)
+        return self._values[knot] + self.slopes[interval] * (h - self.knots[knot])
+
+    def lipschitz(self) -> LayerBound:
+        name = f"{self.kind}, {len(self.knots)} knots"
+        return LayerBound(layer=name, bound=float(self.slopes.abs().max()), method="largest slope")
+
+    def maximum(self, p: float) -> LayerBound:
+        return self.lipschitz()  # all norms of one number are equal
+
+    def rounding(self, norm: float, units: int) -> float:
+        """A sum over all knots at most, each rise at most slope times length, then one more product and sum."""
+        reach = float(self.knots[-1] - self.knots[0]) + 2 * (norm + float(self.knots.abs().max()))
+        return (1 + 1e-9) * gamma(len(self.knots) + 8) * float(self.slopes.abs().max()) * reach
+
+    def check(self, units: int) -> int:
+        if units != 1 or self.knots.ndim != 1 or not len(self.knots) or self.slopes.shape != (len(self.knots) + 1,):
+            raise ValueError("the shapes of its piecewise linear layer do not match")
+        if not bool(torch.isfinite(self.knots).all() and torch.isfinite(self.slopes).all() and (self.knots.diff() >= 0).all()):
+            raise ValueError("the knots of its piecewise linear layer are not in ascending order, or not finite")
+        return 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Envelope(FrozenLayer):
+    r"""The maximum or minimum of several functions, one output; if every f_i is K-Lipschitz, so is f, for any constants.
+
+    .. math:: f(x) = \max_i \bigl( f_i(x) + c_i \bigr) \quad\text{or}\quad f(x) = \min_i \bigl( f_i(x) + c_i \bigr)
+
+    References:
+        McShane (1934), Extension of range of functions (maxima and minima of Lipschitz functions).
+    """
+
+    how: str
+    """``maximum`` or ``minimum``."""
+    branches: Sequence[Sequence[FrozenLayer]]
+    """The f_i, each a chain of layers with one output."""
+    constants: Tensor
+    """The c_i, float64, shape (branches,)."""
 
     @property
     def kind(self) -> str:
-        return "affine"
+        return f"{self.how}:{json.dumps([[layer.kind for layer in chain] for chain in self.branches])}"
 
     def __call__(self, h: Tensor) -> Tensor:
-        return torch.addmm(self.bias, h, self.weight.mT)
+        values = torch.cat([reduce(lambda z, layer: layer(z), chain, h) for chain in self.branches], 1) + self.constants
+        return _REDUCTIONS[self.how](values, dim=1, keepdim=True)
 
     def lipschitz(self) -> LayerBound:
-        return LayerBound(layer=self._shape, bound=spectral_norm_bound(self.weight), method="gram, float64")
+        return self._largest([[layer.lipschitz() for layer in chain] for chain in self.branches])
 
     def maximum(self, p: float) -> LayerBound:
-        return LayerBound(layer=self._shape, bound=to_maximum_norm_bound(self.weight, p), method="rows, float64")
+        return self._largest([[layer.maximum(math.inf if i else p) for i, layer in enumerate(chain)] for chain in self.branches])
 
-    @property
-    def _shape(self) -> str:
-        rows, columns = self.weight.shape
-        return f"affine {rows}x{columns}"
+    def _largest(self, chains: list[list[LayerBound]]) -> LayerBound:
+        products = [math.prod(layer.bound for layer in chain) * (1 + gamma(len(chain) + 1)) for chain in chains]
+        return LayerBound(layer=f"{self.how} of {len(chains)}", bound=max(products), method="the largest of its branches")
 
     def rounding(self, norm: float, units: int) -> float:
-        frobenius, bias = float(torch.linalg.matrix_norm(self.weight)), float(torch.linalg.vector_norm(self.bias))
-        # || |W| |h| || <= ||W||_F ||h||; the margin covers the rounding of the norms themselves.
-        return (1 + 1e-9) * gamma(units + 2) * (frobenius * norm + bias)
+        """The largest rounding of a branch, carried through its layers, plus that of adding the constants."""
+        largest = max(self._branch_rounding(chain, norm, units) for chain in self.branches)
+        return largest * (1 + 1e-9) + gamma(len(self.branches) + 2) * float(self.constants.abs().max())
+
+    def _branch_rounding(self, chain: Sequence[FrozenLayer], norm: float, units: int) -> float:
+        stretch, error, reach = 1.0, 0.0, norm
+        at_origin = torch.zeros(1, units, dtype=torch.float64)
+        for layer in chain:
+            bound = layer.lipschitz().bound
+            error = bound * error + layer.rounding(reach, at_origin.shape[1])
+            stretch, at_origin = bound * stretch, layer(at_origin)
+            # The bounds limit the distance of an output from the output at the origin.
+            reach = (stretch * norm + float(torch.linalg.vector_norm(at_origin)) + error) * (1 + 1e-9)
+        return error + gamma(len(self.branches) + 2) * reach
 
     def check(self, units: int) -> int:
-        if self.weight.ndim != 2 or self.weight.shape[1] != units or self.bias.shape != self.weight.shape[:1]:
-            raise ValueError("the shapes of its layers do not match")
-        return len(self.weight)
+        if self.how not in _REDUCTIONS or not self.branches or self.constants.shape != (len(self.branches),):
+            raise ValueError("its envelope does not have one constant per branch")
+        for chain in self.branches:
+            width = units
+            for layer in chain:
+                width = layer.check(width)
+            if width != 1 or not chain:
+                raise ValueError("a branch of its envelope does not have exactly one output")
+        return 1
+
+    def tensors(self) -> dict[str, Tensor]:
+        inner = {
+            f"{branch}.{position}.{name}": tensor
+            for branch, chain in enumerate(self.branches)
+            for position, layer in enumerate(chain)
+            for name, tensor in layer.tensors().items()
+        }
+        return {"constants": self.constants, **inner}
 
 
 def activated(name: str) -> FrozenLayer:

@@ -18,8 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wdist.lipschitz.activation import Activation
-
 _EVALUATED_BY_NETWORK = 32  # largest group size for which a sorting network evaluates faster than torch.sort
 
 
@@ -136,14 +134,6 @@ class _Ordered(torch.autograd.Function):
         return _Ordered.apply(gradients[0], ctx.saved_tensors[0], not ctx.inverse), None, None
 
 
-def _sort_rows(z: Tensor) -> Tensor:
-    """Each row in ascending order; for training."""
-    if z.device.type != "cpu":
-        return z.sort(-1).values
-    # numpy sorts long rows with vector instructions and is faster than torch.
-    return _Ordered.apply(z, torch.from_numpy(np.argsort(z.detach().numpy(), axis=-1)), False)
-
-
 def sort_groups(z: Tensor, group_size: int) -> Tensor:
     """Sorts each group of ``group_size`` pre-activations, shape (n, C), in ascending order, exactly."""
     if group_size == z.shape[-1]:
@@ -157,32 +147,12 @@ def sort_groups(z: Tensor, group_size: int) -> Tensor:
 
 
 def group_sort(z: Tensor, group_size: int) -> Tensor:
-    """GroupSort for training: :func:`sort_groups`, but faster; for small groups it rounds by a few units in the last place.
-
-    Pre-activations have shape (n, C), or (k, n, C) for critics side by side.
-    """
+    """GroupSort for training, shape (n, C) or (k, n, C): faster, but small groups round by a few units in the last place."""
     if group_size == z.shape[-1]:
-        return _sort_rows(z)
+        if z.device.type != "cpu":
+            return z.sort(-1).values
+        # numpy sorts long rows with vector instructions and is faster than torch.
+        return _Ordered.apply(z, torch.from_numpy(np.argsort(z.detach().numpy(), axis=-1)), False)
     if group_size in _TRAINING_NETWORKS:
         return _SortingNetwork.apply(z.flatten(0, -2), group_size).view_as(z)
     return sort_groups(z, group_size)
-
-
-def group_sort_activation(group_size: int, name: str | None = None) -> Activation:
-    """GroupSort with groups of ``group_size`` units, which must divide the units of the layer."""
-    return Activation(
-        name=name or f"group-sort:{group_size}",
-        train=lambda z: group_sort(z, group_size),
-        evaluate=lambda z: sort_groups(z, group_size),
-        l2=1.0,
-        linf=1.0,
-        reason="permutation",
-        group=group_size,
-    )
-
-
-def full_sort_activation() -> Activation:
-    """GroupSort with the whole layer as one group."""
-    return Activation(
-        name="full-sort", train=_sort_rows, evaluate=lambda z: z.sort(-1).values, l2=1.0, linf=1.0, reason="permutation"
-    )

@@ -1,12 +1,12 @@
 """Linear layers with a constraint on the weight: their interface and options, and the layers that leave the norm unbounded."""
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from wdist.lipschitz.linalg.norms import divided_by_norm
 from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial
 
 _CLIP, _CLIPPED_INPUTS = 0.01, 512  # the clipping constant of the source, and the size of its layers
@@ -29,7 +29,7 @@ class ConstraintOptions:
     """The layer takes the samples themselves, and therefore their norm: 1, 2 or infinity."""
 
 
-class LipschitzLinear(nn.Module, ABC):
+class LipschitzLinear(nn.Module):
     """h -> W h + b with a constraint on W; a generator on the CPU draws the initial weight."""
 
     constraint: ClassVar[str]
@@ -75,12 +75,16 @@ class LipschitzLinear(nn.Module, ABC):
 
         Returns their defect before the call, a scalar on their device, if a small one allows fewer calls.
         """
-        del tightly
         return None
 
-    @abstractmethod
     def plain_weight(self) -> Tensor:
-        """W in float64 on the CPU with the constraint met to the last digits."""
+        """W in float64 on the CPU with the constraint met to the last digits; by default, divided by a proved bound on its norm."""
+        return divided_by_norm(self.exact_weight)
+
+    @property
+    def exact_weight(self) -> Tensor:
+        """The weight in training, in float64 on the CPU."""
+        return self.weight.detach().double().cpu()
 
 
 class UnconstrainedLinear(LipschitzLinear):
@@ -93,7 +97,7 @@ class UnconstrainedLinear(LipschitzLinear):
     side_by_side = True
 
     def plain_weight(self) -> Tensor:
-        return self.weight.detach().double().cpu()
+        return self.exact_weight
 
 
 class ClippedLinear(UnconstrainedLinear):
@@ -120,5 +124,4 @@ class ClippedLinear(UnconstrainedLinear):
 
     @torch.no_grad()
     def constrain_(self, *, tightly: bool = False) -> None:
-        del tightly
         self.weight.clamp_(-self.largest, self.largest)

@@ -1,20 +1,26 @@
-"""Words for results: metrics, methods and units as a reader knows them, and the verdict of an estimate."""
+"""Words for results: metrics, methods and units as a reader knows them, and sentences about estimates, comparisons and limits."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wdist.report.numbers import at_most, counted, level, lower_bound, nearest
+from wdist.report.numbers import at_least, at_most, counted, exactly, level, lower_bound, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from wdist.comparison.ranking import Claim, Comparison, Entry, Separation
     from wdist.data.sources.source import SourceInfo
     from wdist.estimation.result import Estimate, PopulationBound
+    from wdist.gates.gate import GateResult
 
 METRICS = {"l2": "Euclidean metric", "l1": "L1 metric", "linf": "L-infinity metric"}
 METHODS = {"welch": "Welch's t, asymptotic", "empirical-bernstein": "empirical Bernstein", "betting": "betting"}
 """Methods of confidence bounds."""
 DIGITS = 5
 """Significant digits of the headline numbers."""
+ESTIMANDS = {"population": "populations", "samples": "samples"}
+"""The two estimands, in a table."""
 
 
 def verdict(estimate: Estimate) -> str:
@@ -50,3 +56,129 @@ def _worded(info: SourceInfo) -> str:
     if info.units in ("as stored", ""):
         return "in the units of the data"
     return f"in the units {info.units}" if info.units.startswith("of ") else f"values {info.units}"
+
+
+def proved_order(comparison: Comparison) -> str:
+    """The order of the distributions that is proved, in plain words."""
+    confidence = f"with {level(comparison.confidence)} confidence"
+    if len(comparison.ranking) == 1:
+        (entry,) = comparison.ranking
+        if entry.population.lower > 0:
+            apart = lower_bound(entry.population.lower, DIGITS)
+            return f"{entry.name} differs from the reference: W1 is at least {apart}, {confidence}"
+        return f"No difference between {entry.name} and the reference is proved at this sample size"
+    claims, groups = comparison.population_order, comparison.groups
+    if not claims:
+        return "No order is proved at this sample size: all intervals overlap"
+    inside = _inside(groups, claims)
+    if len(groups) == 1:
+        return f"Proved {confidence}: {inside}; the rest is not separable"
+    told = f"Proved order, nearest first, {confidence}: {order(groups)}" + (f"; and {inside}" if inside else "")
+    return told + ("" if all(len(group) == 1 for group in groups) else "; sources in parentheses are not separable")
+
+
+def comparison_sentences(comparison: Comparison) -> Iterator[str]:
+    """Metric and confidence, pairs that are not separable, the order of the sample sets, and the noise floor."""
+    yield _stated(comparison)
+    yield from (_would_separate(each) for each in comparison.separations if each.times is not None)
+    reasons = dict.fromkeys(each.reason for each in comparison.separations if each.times is None)
+    for reason in reasons:
+        pairs = [f"{each.nearer} and {each.farther}" for each in comparison.separations if each.reason == reason]
+        yield f"No estimate of the sample size needed to separate {'; '.join(pairs)}: {reason}."
+    yield _about_samples(comparison)
+    if comparison.noise_floor is not None:
+        yield _floor(comparison.noise_floor)
+
+
+def place(comparison: Comparison, entry: Entry) -> str:
+    """The places that a source may have: ``1``, or ``2-3`` where nothing decides; empty for the noise floor."""
+    if entry is comparison.noise_floor:
+        return ""
+    first, last = comparison.places(entry)
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def order(groups: Sequence[Sequence[str]]) -> str:
+    """Names in their order, those that are not separable in parentheses: ``late < (middle, early)``."""
+    return " < ".join(group[0] if len(group) == 1 else f"({', '.join(group)})" for group in groups)
+
+
+def _stated(comparison: Comparison) -> str:
+    space = "" if comparison.features is None else f" in the space of the features {comparison.features.spec}"
+    metric = METRICS.get(comparison.metric, comparison.metric)
+    one_set = "samples" if comparison.reference.count is not None else "draws"
+    return (
+        f"W1{space} ({metric}, {units(comparison.reference)}) from {comparison.reference.address}, with the same {one_set} of it "
+        f"for every source. Sources are ranked by held-out estimate, which is not a bound. The {comparison.bounds} bounds for the "
+        f"distributions, over {comparison.results} results, hold together at {level(comparison.confidence)} confidence."
+    )
+
+
+def _inside(groups: Sequence[Sequence[str]], claims: Sequence[Claim]) -> str:
+    """Claims between sources of one group."""
+    home = {name: number for number, group in enumerate(groups) for name in group}
+    return ", ".join(f"{each.nearer} < {each.farther}" for each in claims if home[each.nearer] == home[each.farther])
+
+
+def _would_separate(separation: Separation) -> str:
+    assert separation.times is not None
+    assert separation.samples is not None
+    return (
+        f"About {counted(_rounded(separation.samples))} samples of each side, {nearest(separation.times, 2)} times as many, might "
+        f"separate {separation.nearer} and {separation.farther}: an order of magnitude, not a bound."
+    )
+
+
+def _rounded(count: int) -> int:
+    """Two digits: an estimate is not known better."""
+    unit = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // unit) * unit
+
+
+def _about_samples(comparison: Comparison) -> str:
+    if len(comparison.ranking) == 1:
+        entry = comparison.ranking[0]
+        return f"The sample sets themselves hold {counted(entry.samples.n_a)} and {counted(entry.samples.n_b)} samples."
+    if not comparison.samples_order:
+        told = "No order of the sample sets themselves is certain"
+    else:
+        groups = comparison.samples_groups
+        shown = order(groups) if len(groups) > 1 else ""
+        inside = _inside(groups, comparison.samples_order)
+        told = f"Certain order of the sample sets themselves: {' and '.join(part for part in (shown, inside) if part)}"
+    if comparison.equal_counts:
+        return told + "."
+    counts = sorted({entry.samples.n_b for entry in comparison.ranking})
+    return (
+        f"{told}. They differ in size, from {counted(counts[0])} to {counted(counts[-1])}, and smaller sets lie farther from the "
+        f"reference for that reason alone, so this says nothing about their distributions."
+    )
+
+
+def _floor(floor: Entry) -> str:
+    samples, population = floor.samples, floor.population
+    what = "halves" if floor.source.count is not None else "sets of draws"
+    apart = samples.lower if samples.upper is None else samples.upper
+    shown = f"{nearest(apart)} apart" if samples.exact else f"at least {nearest(apart)} apart"
+    if not samples.exact and samples.upper is not None:
+        shown = f"at most {at_most(apart)} apart"
+    told = f"Noise floor: two {what} of the reference, {counted(samples.n_a)} samples each, are {shown}."
+    if population.upper is not None:
+        told += (
+            f" Their distributions are the same, yet the upper bound for them is {at_most(population.upper)}: upper bounds of that "
+            f"size reflect the number of samples, not a difference."
+        )
+    return told
+
+
+def marks(result: GateResult) -> Iterator[tuple[str, float, str]]:
+    """Label, value and shown number of each limit."""
+    for judged in result.judged:
+        limits, before = judged.rule.limits, judged.rule.before
+        if before is None and limits.fails_above is not None:
+            yield "maximum", limits.fails_above, exactly(limits.fails_above)
+            continue
+        if limits.passes_within is not None:
+            yield "baseline, passes within", limits.passes_within, at_least(limits.passes_within)
+        if limits.fails_above is not None:
+            yield "baseline, fails above", limits.fails_above, at_most(limits.fails_above)

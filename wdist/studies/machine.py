@@ -13,8 +13,10 @@ import torch
 _CPU_INFO = Path("/proc/cpuinfo")
 _SIZE = 512
 _MEASURED_SECONDS = 0.15
-_REACHED = 0.5
-"""Share of the speed of large matrix products that training reaches; fitted to trainings on two cores."""
+_REACHED = 0.5  # share of the speed of large matrix products that training reaches; fitted to trainings on two cores
+
+_SORTED_UNIT = 400.0  # operations that sorting a unit there and back is worth
+_STEP = 2e8  # operations that a step costs whatever its sizes: the calls themselves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,14 @@ def machine_rate(device: torch.device) -> float:
         if device.type == "cuda":
             float(B[0, 0])
     return _REACHED * 2 * _SIZE**3 * steps / (time.perf_counter() - began)
+
+
+def critic_operations(*, dim: int, width: int, depth: int, batch: int, steps: int, muon: bool = True, outputs: int = 1) -> float:
+    """Floating-point operations of one training, with ``batch`` rows in a forward pass; Muon orthogonalises its updates."""
+    weights = dim * width + (depth - 2) * width * width + width * outputs
+    cubic = min(dim, width) * dim * width + (depth - 2) * width**3
+    products = 6 * batch * weights + (22 if muon else 2) * cubic
+    return float(steps * (products + batch * width * (depth - 1) * _SORTED_UNIT + _STEP))
 
 
 def commit() -> str | None:

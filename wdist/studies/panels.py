@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -26,34 +27,38 @@ class Series:
             raise ValueError(f"series {self.name!r}: x has {len(self.x)} values, y {len(self.y)} and errors {len(self.errors)}")
 
 
+Getter: TypeAlias = str | Callable[[Any], Any]
+"""Name of an attribute of a row, or a function of it."""
+
+
+def getter(cell: Getter) -> Callable[[Any], Any]:
+    """The function that a name stands for."""
+    return attrgetter(cell) if isinstance(cell, str) else cell
+
+
 def series_of(
     rows: Iterable[Any],
     *,
-    name: Callable[[Any], str],
-    x: Callable[[Any], float],
-    y: Callable[[Any], float],
-    errors: Callable[[Any], float | None] = lambda row: None,
+    name: Getter,
+    x: Getter,
+    y: Getter,
+    errors: Getter = lambda row: None,
     marks: bool = False,
-    reference: Callable[[Any], bool] = lambda row: False,
+    reference: Getter = lambda row: False,
 ) -> tuple[Series, ...]:
-    """A series for each name among some rows, with its points in the order of the rows.
-
-    Arguments:
-        rows: rows of a study.
-        name, x, y, errors, reference: map a row to what :class:`Series` has; a missing error counts as 0.
-        marks: whether points stand alone.
-    """
+    """A series for each name among some rows, with its points in their order; a missing error counts as 0."""
+    label, abscissa, ordinate, error, compares = map(getter, (name, x, y, errors, reference))
     groups: dict[str, list[Any]] = {}
     for row in rows:
-        groups.setdefault(name(row), []).append(row)
+        groups.setdefault(label(row), []).append(row)
     return tuple(
         Series(
             name=each,
-            x=tuple(float(x(row)) for row in group),
-            y=tuple(float(y(row)) for row in group),
-            errors=tuple(errors(row) or 0.0 for row in group) if any(map(errors, group)) else (),
+            x=tuple(float(abscissa(row)) for row in group),
+            y=tuple(float(ordinate(row)) for row in group),
+            errors=tuple(error(row) or 0.0 for row in group) if any(map(error, group)) else (),
             marks=marks,
-            reference=reference(group[0]),
+            reference=compares(group[0]),
         )
         for each, group in groups.items()
     )

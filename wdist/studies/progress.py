@@ -4,33 +4,26 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any, Protocol, TypeVar
 
+from wdist.estimation.estimate import estimate
+from wdist.estimation.result import Estimate
 from wdist.studies.study import Conditions
 from wdist.training.budget import Budget
 from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress, SamplesBounded
 
 
 class SuiteProgress:
-    """Reports every run of a study as the training of one critic, whatever an estimate tries inside it.
-
-    Arguments:
-        conditions: budget and observer.
-        runs: how many there will be.
-    """
+    """Reports each of ``runs`` estimates of a study as the training of one critic, whatever it tries inside."""
 
     def __init__(self, conditions: Conditions, *, runs: int) -> None:
         self._observer, self._runs, self._done, self._spent = conditions.observer, runs, 0, 0.0
-        self._budget, self._seconds = conditions.budget, seconds_of(conditions.budget)
+        self._budget, self._seconds, self._device = conditions.budget, seconds_of(conditions.budget), conditions.device
         self._label, self._began, self._best, self._steps = "", 0.0, 0.0, 0
 
     @contextmanager
     def run(self, label: str, *, steps: int | None = None) -> Iterator["SuiteProgress"]:
-        """One run; the yielded object observes its estimate.
-
-        Arguments:
-            label: its name.
-            steps: length of its training, where no budget bounds it.
-        """
+        """One run of ``steps`` steps, where no budget bounds it; the yielded object observes its estimate."""
         expected = self._seconds or (self._spent / self._done if self._done else None)
         self._done += 1
         self._label, self._began, self._best, self._steps = label, time.perf_counter(), 0.0, 0
@@ -49,6 +42,17 @@ class SuiteProgress:
         self._spent += seconds
         self._observer.notify(CriticFinished(critic=label, steps=self._steps, seconds=seconds, best=self._best, interrupted=False))
 
+    def estimate(self, label: str, a: Any, b: Any, *, steps: int | None = None, **arguments: Any) -> Estimate:
+        """One estimate without baselines, in the study's budget or in a number of steps.
+
+        Raises:
+            KeyboardInterrupt: it was cut short.
+        """
+        with self.run(label, steps=steps) as observer:
+            how: Any = {"budget": self._budget, "steps": steps, "device": self._device, "observer": observer, **arguments}
+            result = estimate(a, b, baselines="none", **how)
+        return complete(result)
+
     def notify(self, event: Event) -> None:
         match event:
             case Progress():
@@ -63,3 +67,18 @@ class SuiteProgress:
 def seconds_of(budget: str | None) -> float | None:
     """Length of a budget in seconds; None where there is none."""
     return None if budget is None else Budget.parse(budget).seconds
+
+
+class _Interruptible(Protocol):
+    @property
+    def interrupted(self) -> bool: ...
+
+
+R = TypeVar("R", bound=_Interruptible)
+
+
+def complete(result: R) -> R:
+    """Passes on a complete result; stops the study by a KeyboardInterrupt where Ctrl-C cut the result short."""
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result

@@ -1,15 +1,17 @@
 """Studies: measurements of wdist on this machine, and tables and figures of the paper made again.
 
-A study is a :class:`Study` in a module of its own and one line in :mod:`wdist.studies.registry`. It yields its rows as soon as they
+A study is a :class:`Study` in a module and one entry in :data:`MODULES`. It yields its rows as soon as they
 are measured, so that a run that is cut short keeps what is done.
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
 from scipy import stats
 
@@ -17,8 +19,8 @@ from wdist.environment import Environment, choose_device, environment
 from wdist.errors import UsageError
 from wdist.interruption import Interruption
 from wdist.studies.machine import Machine, commit, machine_rate, this_machine
-from wdist.studies.panels import Panel, Surface
-from wdist.training.observer import Observer, Silent
+from wdist.studies.panels import Getter, Panel, Surface
+from wdist.training.observer import Observer, Silent, Stage
 
 PAPER = "Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, arXiv:1811.05381"
 
@@ -58,9 +60,13 @@ class Conditions:
         """The first seed."""
         return self.seeds[0]
 
-    def wanted(self, name: str) -> bool:
-        """Whether ``only`` selects the row of that name."""
-        return not self.only or any(fnmatchcase(name, f"*{part}*") for part in self.only)
+    def wanted(self, name: str, *, quick: bool = True) -> bool:
+        """Whether the form includes a row, which is in the quick form if ``quick``, and ``only`` selects its name."""
+        return (quick or not self.quick) and (not self.only or any(fnmatchcase(name, f"*{part}*") for part in self.only))
+
+    def announce(self, what: str) -> None:
+        """Tells the observer what is measured next."""
+        self.observer.notify(Stage(what=what))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,16 +109,16 @@ class ClaimCheck:
     """The measured numbers."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Column:
     """One column of a table."""
 
     header: str
-    cell: Callable[[Any], Any]
-    """Maps a row to the value of its cell; None for an empty cell."""
+    cell: Getter
+    """Value of the cell of a row; None for an empty cell."""
     kind: Kind = "number"
-    spread: Callable[[Any], float | None] | None = None
-    """Maps a row to half of the spread over seeds, shown behind the value."""
+    spread: Getter | None = None
+    """Half of the spread over seeds, shown behind the value."""
     empty: str = ""
     """Text of an empty cell; a column of empty cells is left out."""
 
@@ -230,13 +236,7 @@ class Study:
         return "reproduce" if self.source else "bench"
 
     def forecast(self, *, quick: bool, device: str = "auto", rate: float | None = None) -> float | None:
-        """Predicts the seconds of a form on this machine, to a factor of about two; None where there is nothing to go by.
-
-        Arguments:
-            quick: the quick form rather than the full one.
-            device: where critics are trained.
-            rate: operations per second, if measured already.
-        """
+        """Predicts the seconds of a form on this machine, to a factor of about two; ``rate``: operations per second, if known."""
         if self.operations is None:
             return None
         return self.operations(quick) / (rate or machine_rate(choose_device(device)))
@@ -276,27 +276,6 @@ class Study:
         )
 
 
-class _Interruptible(Protocol):
-    @property
-    def interrupted(self) -> bool: ...
-
-
-R = TypeVar("R", bound=_Interruptible)
-
-
-def complete(result: R) -> R:
-    """Passes on a result that was not cut short.
-
-    Estimates survive Ctrl-C with the bounds that are proved by then; a study counts complete results only.
-
-    Raises:
-        KeyboardInterrupt: the result was cut short, so the study is to stop.
-    """
-    if result.interrupted:
-        raise KeyboardInterrupt
-    return result
-
-
 def half_range(values: Sequence[float]) -> float | None:
     """Half the range of repeated measurements; None for a single one."""
     return (max(values) - min(values)) / 2 if len(values) > 1 else None
@@ -307,10 +286,45 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
-_NOISE = 0.999
-"""Probability with which chance stays below :func:`most_by_chance`."""
-
-
 def most_by_chance(runs: int, error: float) -> int:
     """Number of wrong runs that chance exceeds in one of a thousand studies, if a run is wrong with probability ``error``."""
-    return int(stats.binom.ppf(_NOISE, runs, error))
+    return int(stats.binom.ppf(0.999, runs, error))
+
+
+MODULES: dict[Group, dict[str, str]] = {
+    "bench": {name: name for name in ("tightness", "coverage", "ladder", "gates", "speed")},
+    "reproduce": {
+        "table1": "approximation",
+        "table2": "table2",
+        "table3": "bjorck",
+        "figure4": "approximation",
+        "figure5": "approximation",
+        "figure6": "classifier",
+        "figure10": "small_network",
+        "figure11": "small_network",
+        "figure12": "bjorck",
+        "figure13": "bjorck",
+        "figure14": "bjorck",
+        "figure16": "classifier",
+    },
+}
+"""Command -> study -> its module, which has a tuple ``STUDIES``; in the order of the lists."""
+
+
+def studies(group: Group) -> list[Study]:
+    """All studies of a command."""
+    return [find_study(group, name) for name in MODULES[group]]
+
+
+def find_study(group: Group, name: str) -> Study:
+    """The study of a name, whose module alone is imported.
+
+    Raises:
+        UsageError: no study of that command has this name.
+    """
+    known = MODULES[group]
+    if name not in known:
+        meant = get_close_matches(name.lower().replace(" ", "").replace("-", ""), known, n=1, cutoff=0.75)
+        way_out = f"did you mean {meant[0]}?" if meant else f"choose one of {', '.join(known)}"
+        raise UsageError(f"there is no {'suite' if group == 'bench' else 'table or figure'} {name!r}; {way_out}")
+    return next(each for each in import_module(f"wdist.studies.{group}.{known[name]}").STUDIES if each.name == name)

@@ -27,7 +27,7 @@ class Budget:
             raise UsageError(f"--budget must be a positive length of time, not {self.seconds:g} s; write 45s, 2m or 1h")
 
     def __str__(self) -> str:
-        return f"{self.steps:,} steps" if self.steps is not None else f"{self.seconds:g} s"
+        return f"{self.steps:,} steps" if self.steps is not None else f"{self.seconds:.3g} s"
 
     @classmethod
     def parse(cls, text: str) -> "Budget":

@@ -1,6 +1,7 @@
 """The catalogue of critics: a row for each, with its citation. A setting is a row; an idea is a file of its own and a row."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from wdist.critics import c_transform, radial
 from wdist.critics.conv import convolutional
@@ -14,13 +15,27 @@ from wdist.training.kind import CriticKind
 from wdist.training.networks import NetworkKind
 
 _PAPER = "Anil, Lucas & Grosse 2019, Sorting out Lipschitz function approximation"
+_TABLE_2 = f"{_PAPER}, table 2"
 _SPECTRAL = "Miyato, Kataoka, Koyama & Yoshida 2018, Spectral normalization for generative adversarial networks, arXiv:1802.05957"
-_MAXOUT = f"Goodfellow et al. 2013, Maxout networks, arXiv:1302.4389; {_PAPER}, table 2"
-_KANTOROVICH = "McShane 1934, Extension of range of functions"
+_MAXOUT = f"Goodfellow et al. 2013, Maxout networks, arXiv:1302.4389; {_TABLE_2}"
+_MAXMIN = f"Chernodub & Nowicki 2016, Norm-preserving orthogonal permutation linear units, arXiv:1604.02313; {_PAPER}, section 4.1"
+_HOUSEHOLDER = "Singla, Singla & Feizi 2022, Improved deterministic l2 robustness on CIFAR-10 and CIFAR-100, arXiv:2108.04062"
+_CAYLEY = "Lezcano-Casado & Martínez-Rubio 2019, Cheap orthogonal constraints in neural networks, arXiv:1901.08428"
+_PARSEVAL = f"Cisse et al. 2017, Parseval networks, arXiv:1704.08847; {_PAPER}, appendix B.1"
+_CLIPPING = "Arjovsky, Chintala & Bottou 2017, Wasserstein GAN, arXiv:1701.07875"
+_GRADIENT_PENALTY = "Gulrajani et al. 2017, Improved training of Wasserstein GANs, arXiv:1704.00028"
+_ONE_SIDED = "Petzka, Fischer & Lukovnikov 2018, On the regularization of Wasserstein GANs, arXiv:1709.08894"
+_ADVERSARIAL = "Terjék 2020, Adversarial Lipschitz regularization, arXiv:1907.05681"
+_EXTENSION = "McShane 1934, Extension of range of functions"
 
 
-def _network(name: str, title: str, constraint: str, activation: str, source: str, **others: object) -> NetworkKind:
-    return NetworkKind(name=name, title=title, constraint=constraint, activation=activation, source=source, **others)  # type: ignore[arg-type]
+def _network(name: str, title: str, constraint: str, activation: str, source: str, **others: Any) -> NetworkKind:
+    return NetworkKind(name=name, title=title, constraint=constraint, activation=activation, source=source, **others)
+
+
+def _penalised(name: str, title: str, source: str) -> NetworkKind:
+    """A ReLU network whose slope nothing bounds but a penalty, which bears its name."""
+    return _network(name, f"ReLU, {title}", "none", "relu", source, penalty=name)
 
 
 _KINDS: tuple[CriticKind, ...] = (
@@ -32,46 +47,22 @@ _KINDS: tuple[CriticKind, ...] = (
     # Other activations of table 2. Maxout passes the gradient to one unit of each pair.
     _network("maxout-spectral", "Maxout, spectral normalisation", "spectral", "maxout", _MAXOUT, group_size=2),
     _network("maxout-bjorck", "Maxout, orthonormal weights", "bjorck", "maxout", _MAXOUT, group_size=2),
-    _network("maxmin-spectral", "MaxMin, spectral normalisation", "spectral", "group-sort", f"{_PAPER}, table 2", group_size=2),
-    _network(
-        "maxmin-bjorck",
-        "MaxMin, orthonormal weights",
-        "bjorck",
-        "group-sort",
-        f"Chernodub & Nowicki 2016, Norm-preserving orthogonal permutation linear units, arXiv:1604.02313; {_PAPER}, section 4.1",
-        group_size=2,
-    ),
-    _network(
-        "groupsort-4-spectral", "GroupSort(4), spectral normalisation", "spectral", "group-sort", f"{_PAPER}, table 2", group_size=4
-    ),
-    _network("groupsort-4-bjorck", "GroupSort(4), orthonormal weights", "bjorck", "group-sort", f"{_PAPER}, table 2", group_size=4),
-    _network(
-        "groupsort-9-spectral", "GroupSort(9), spectral normalisation", "spectral", "group-sort", f"{_PAPER}, table 2", group_size=9
-    ),
-    _network("groupsort-9-bjorck", "GroupSort(9), orthonormal weights", "bjorck", "group-sort", f"{_PAPER}, table 2", group_size=9),
+    _network("maxmin-spectral", "MaxMin, spectral normalisation", "spectral", "group-sort", _TABLE_2, group_size=2),
+    _network("maxmin-bjorck", "MaxMin, orthonormal weights", "bjorck", "group-sort", _MAXMIN, group_size=2),
+    _network("groupsort-4-spectral", "GroupSort(4), spectral normalisation", "spectral", "group-sort", _TABLE_2, group_size=4),
+    _network("groupsort-4-bjorck", "GroupSort(4), orthonormal weights", "bjorck", "group-sort", _TABLE_2, group_size=4),
+    _network("groupsort-9-spectral", "GroupSort(9), spectral normalisation", "spectral", "group-sort", _TABLE_2, group_size=9),
+    _network("groupsort-9-bjorck", "GroupSort(9), orthonormal weights", "bjorck", "group-sort", _TABLE_2, group_size=9),
     _network("groupsort-spectral", "GroupSort, spectral normalisation", "spectral", "group-sort", f"{_PAPER}, appendix B.2"),
     _network("fullsort-bjorck", "FullSort, orthonormal weights", "bjorck", "full-sort", f"{_PAPER}, section 4.1 and table 1"),
     _network("abs-bjorck", "absolute value, orthonormal weights", "bjorck", "abs", f"{_PAPER}, section 4.1 and appendix A.3"),
     # MaxMin whose mirrors are learnt.
-    _network(
-        "householder-bjorck",
-        "Householder, orthonormal weights",
-        "bjorck",
-        "householder",
-        "Singla, Singla & Feizi 2022, Improved deterministic l2 robustness on CIFAR-10 and CIFAR-100, arXiv:2108.04062",
-        group_size=2,
-    ),
+    _network("householder-bjorck", "Householder, orthonormal weights", "bjorck", "householder", _HOUSEHOLDER, group_size=2),
     # Other ways to orthonormal weights: differentiated iterations as in the paper, torch's parametrisation, a retraction step.
     _network(
         "groupsort-bjorck-unrolled", "GroupSort, unrolled Björck", "bjorck-unrolled", "group-sort", f"{_PAPER}, section 4.2.1"
     ),
-    _network(
-        "groupsort-cayley",
-        "GroupSort, Cayley transform",
-        "cayley",
-        "group-sort",
-        "Lezcano-Casado & Martínez-Rubio 2019, Cheap orthogonal constraints in neural networks, arXiv:1901.08428",
-    ),
+    _network("groupsort-cayley", "GroupSort, Cayley transform", "cayley", "group-sort", _CAYLEY),
     _network(
         "groupsort-conv",
         "GroupSort, orthonormal convolutions",
@@ -81,60 +72,20 @@ _KINDS: tuple[CriticKind, ...] = (
         architecture=convolutional,
         depth=5,
     ),
-    _network(
-        "parseval",
-        "GroupSort, Parseval weights",
-        "parseval",
-        "group-sort",
-        f"Cisse et al. 2017, Parseval networks, arXiv:1704.08847; {_PAPER}, appendix B.1",
-    ),
+    _network("parseval", "GroupSort, Parseval weights", "parseval", "group-sort", _PARSEVAL),
     # The first layer maps the metric of the samples to the maximum norm, in which the others have norm 1.
     _network("linf-groupsort", "GroupSort, maximum norms", "linf", "group-sort", f"{_PAPER}, theorem 3 and section 4.2.2"),
     # No constraint that bounds the constant: clipped or penalised.
-    _network(
-        "weight-clipping",
-        "ReLU, weight clipping",
-        "clip",
-        "relu",
-        "Arjovsky, Chintala & Bottou 2017, Wasserstein GAN, arXiv:1701.07875",
-    ),
-    _network(
-        "gradient-penalty",
-        "ReLU, gradient penalty",
-        "none",
-        "relu",
-        "Gulrajani et al. 2017, Improved training of Wasserstein GANs, arXiv:1704.00028",
-        penalty="gradient-penalty",
-    ),
-    _network(
-        "gradient-penalty-one-sided",
-        "ReLU, one-sided gradient penalty",
-        "none",
-        "relu",
-        "Petzka, Fischer & Lukovnikov 2018, On the regularization of Wasserstein GANs, arXiv:1709.08894",
-        penalty="gradient-penalty-one-sided",
-    ),
-    _network(
-        "lipschitz-penalty",
-        "ReLU, Lipschitz penalty",
-        "none",
-        "relu",
-        "Petzka, Fischer & Lukovnikov 2018, On the regularization of Wasserstein GANs, arXiv:1709.08894",
-        penalty="lipschitz-penalty",
-    ),
-    _network(
-        "adversarial-lipschitz",
-        "ReLU, adversarial Lipschitz",
-        "none",
-        "relu",
-        "Terjék 2020, Adversarial Lipschitz regularization, arXiv:1907.05681",
-        penalty="adversarial-lipschitz",
-    ),
-    _network("spectral-jacobian", "ReLU, spectral Jacobian", "none", "relu", f"{_PAPER}, appendix F", penalty="spectral-jacobian"),
+    _network("weight-clipping", "ReLU, weight clipping", "clip", "relu", _CLIPPING),
+    _penalised("gradient-penalty", "gradient penalty", _GRADIENT_PENALTY),
+    _penalised("gradient-penalty-one-sided", "one-sided gradient penalty", _ONE_SIDED),
+    _penalised("lipschitz-penalty", "Lipschitz penalty", _ONE_SIDED),
+    _penalised("adversarial-lipschitz", "adversarial Lipschitz", _ADVERSARIAL),
+    _penalised("spectral-jacobian", "spectral Jacobian", f"{_PAPER}, appendix F"),
     ConeKind(
         name="cones",
         title="envelope of cones",
-        source=f"{_KANTOROVICH}; Korotin, Kolesov & Burnaev 2022, Kantorovich strikes back!, arXiv:2206.07767",
+        source=f"{_EXTENSION}; Korotin, Kolesov & Burnaev 2022, Kantorovich strikes back!, arXiv:2206.07767",
     ),
     # Closed forms: what every trained critic must beat.
     ClosedFormKind(
@@ -160,7 +111,7 @@ _KINDS: tuple[CriticKind, ...] = (
     ClosedFormKind(
         name="c-transform",
         title="c-transform of exact potentials",
-        source=_KANTOROVICH,
+        source=_EXTENSION,
         formula=c_transform.exact_extension,
         most_samples=c_transform.most_samples,
         seconds=2.5,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from wdist.critics.cones import ConeCritic
 from wdist.critics.settings import CriticSettings
-from wdist.data.pool import Pool
+from wdist.data.measure import Pool
 from wdist.ground_metric import L2, GroundMetric
 from wdist.training.budget import Budget
 from wdist.training.cone_ascent import ConeAscent

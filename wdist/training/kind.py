@@ -204,5 +204,4 @@ class CriticKind(ABC):
 
 def with_budget(trained: TrainedCritic, budget: Budget | None) -> TrainedCritic:
     """The same critic, its budget among the settings that are shown."""
-    text = "no training" if budget is None else str(budget)
-    return replace(trained, settings={**trained.settings, "budget": text})
+    return trained if budget is None else replace(trained, settings={**trained.settings, "budget": str(budget)})

@@ -162,15 +162,7 @@ def train(
 ) -> TrainingOutcome:
     """Maximises the dual value, and leaves the weights with the best validation value in the critic.
 
-    Ctrl-C ends the training, not the program: the best weights so far stand.
-
-    Arguments:
-        run: of the critic.
-        ascend: makes one step with a minibatch and changes the critic.
-        minibatch: gives standardised samples of A and B.
-        budget: of the training.
-        decay: of the learning rate, see :func:`wdist.training.optimizers.schedule`.
-        interruption: is told of Ctrl-C.
+    Ctrl-C ends the training, not the program: the best weights so far stand. Arguments are those of :func:`train_together`.
 
     Raises:
         TrainingDiverged: the first validation value was not finite.

@@ -12,8 +12,7 @@ from wdist.critics.settings import CriticSettings
 from wdist.data.measure import Measure
 from wdist.errors import CertificateError, TrainingDiverged, UsageError
 from wdist.ground_metric import L2, GroundMetric
-from wdist.lipschitz.activation import Activation
-from wdist.lipschitz.activations import activation
+from wdist.lipschitz.activations import Activation, activation
 from wdist.lipschitz.constraints import constraint
 from wdist.lipschitz.linear import ConstraintOptions
 from wdist.training.budget import Budget

@@ -76,7 +76,14 @@ def _round_seconds(n: int, dim: int, size: int) -> float:
 
 
 def block_coupling(
-    a: Rows, b: Rows, *, prepare: Callable[[Tensor], Tensor], effort: Effort, seed: int, metric: GroundMetric
+    a: Rows,
+    b: Rows,
+    *,
+    prepare: Callable[[Tensor], Tensor],
+    effort: Effort,
+    seed: int,
+    metric: GroundMetric,
+    progress: Callable[[float], None] = lambda fraction: None,
 ) -> Coupling | None:
     """As :func:`wdist.transport.samples.upper_bound`, but never compares all pairs."""
     work = affordable_work(a.count, b.count, a.span(0, 1, None).shape[1], effort)
@@ -86,11 +93,25 @@ def block_coupling(
     orders = [torch.from_numpy(random.permutation(side.count)) if work.parts > 1 else None for side in (a, b)]
     cost = 0.0
     for part in range(work.parts):
+
+        def in_part(fraction: float, part: int = part) -> None:
+            progress((part + fraction) / work.parts)
+
         x, y = (
             prepare(side.span(*_members(side.count, part, work.parts), order)) for side, order in zip((a, b), orders, strict=True)
         )
         units_x, units_y = _units(a.count, part, work.parts) * b.count, _units(b.count, part, work.parts) * a.count
-        plan = couple(x, y, units_x, units_y, size=work.size, rounds=work.rounds, random=random, metric=metric)
+        plan = couple(
+            x,
+            y,
+            units_x,
+            units_y,
+            size=work.size,
+            rounds=work.rounds,
+            random=random,
+            metric=metric,
+            progress=in_part,
+        )
         cost += cost_above(x, y, units_x / units_x.sum(), units_y / units_y.sum(), plan, metric) / work.parts
     method = "a tree of halves" + (f", improved in {work.rounds} rounds by blocks of {work.size}" if work.rounds else "")
     return Coupling(cost=cost * (1 + 1e-12), exact=False, method=method)
@@ -117,13 +138,12 @@ def couple(
     rounds: int,
     random: np.random.Generator,
     metric: GroundMetric,
+    progress: Callable[[float], None] = lambda fraction: None,
 ) -> Plan:
-    """A plan between masses at points, found block by block.
+    """A plan of total mass 1, found block by block, between points x and y, float64, shapes (n, dim) and (m, dim).
 
-    Arguments:
-        x, y: points, float64, shapes (n, dim) and (m, dim).
-        units_x, units_y: their masses, positive whole numbers with the same sum, shapes (n,) and (m,); the plan's total is 1.
-        size, rounds: as in :class:`Work`.
+    Their masses ``units_x`` and ``units_y`` are positive whole numbers with the same sum; ``size`` and ``rounds`` are as in
+    :class:`Work`.
     """
     along_x, along_y = _projections(x, y, random)
     directions = random.integers(_DIRECTIONS, size=_levels(len(x), len(y)))
@@ -133,21 +153,19 @@ def couple(
     )
     plan = _by_quantiles(order_x, units_x, order_y, units_y)
     cost, gains = carried(x, y, plan, metric), dict.fromkeys((_neighbours, _scattered), math.inf)
-    for _ in range(rounds):
+    for done in range(1, rounds + 1):
         grouping = max(gains, key=lambda grouping: gains[grouping])
         along_x, along_y = _projections(x, y, random)
         middles = (along_x[:, plan.rows] + along_y[:, plan.columns]) / 2
         plan = _joined([_improved(x, y, plan, group, metric) for group in grouping(middles, size, random)])
         before, cost = cost, carried(x, y, plan, metric)
         gains[grouping] = before - cost
+        progress(done / rounds)
     return plan
 
 
 def _projections(x: Tensor, y: Tensor, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Both sides projected onto some directions, shapes (directions, n) and (directions, m).
-
-    Directions are differences of samples, which vary where the samples vary; isotropic ones would mostly miss that.
-    """
+    """Both sides, (directions, n) and (directions, m), projected onto differences of samples, which vary where the samples do."""
     ends = []
     for _ in range(2):
         picks = random.integers(len(x) + len(y), size=_DIRECTIONS)

@@ -127,8 +127,7 @@ def displaced(x: Tensor, metric: GroundMetric, mass: np.ndarray | None = None) -
 def distances_between(x: Tensor, y: Tensor, metric: GroundMetric) -> Tensor:
     """Distances of all pairs, shape (n, m), computed from differences for near pairs, or for all pairs if they are few.
 
-    The matrix product that cdist uses for Euclidean distances loses the digits in which near points differ, and the plan between
-    tight clusters would be arbitrary.
+    The matrix product of cdist loses the digits in which near points differ: the plan between tight clusters would be arbitrary.
     """
     if metric != L2:
         return metric.pairwise(x, y)

@@ -24,15 +24,19 @@ from wdist.transport.coupling import (
 
 
 def upper_bound(
-    a: Rows, b: Rows, *, prepare: Callable[[Tensor], Tensor], effort: Effort, seed: int, metric: GroundMetric = L2
+    a: Rows,
+    b: Rows,
+    *,
+    prepare: Callable[[Tensor], Tensor],
+    effort: Effort,
+    seed: int,
+    metric: GroundMetric = L2,
+    progress: Callable[[float], None] = lambda fraction: None,
 ) -> Coupling | None:
     """A coupling of all samples, optimal if memory and time allow, otherwise made of optimal blocks; None if neither is affordable.
 
-    Arguments:
-        a, b: all samples of each side.
-        prepare: a shift and a scale after which squares do not overflow; cost and potentials are in its units.
-        effort: limit for the predicted time and memory.
-        seed: seed of the order in which blocks are formed.
+    ``prepare`` is a shift and a scale after which squares do not overflow; cost and potentials are in its units. ``effort`` limits
+    the predicted time and memory, ``seed`` orders the blocks, and ``progress`` is told the fraction of them that is done.
     """
     for points, others in ((a, b), (b, a)):
         if (point := _single_point(points)) is not None:
@@ -63,7 +67,7 @@ def upper_bound(
             plan = column_generation(x, y, *masses, metric, tolerance=effort.tolerance, seconds=effort.seconds, seed=seed).plan
             cost = cost_above(x, y, *masses, plan, metric)
             return Coupling(cost=cost, exact=False, method="transport by column generation", potentials=plan.potentials)
-    return block_coupling(a, b, prepare=prepare, effort=effort, seed=seed, metric=metric)
+    return block_coupling(a, b, prepare=prepare, effort=effort, seed=seed, metric=metric, progress=progress)
 
 
 def affordable(n: int, m: int, dim: int, effort: Effort) -> bool:

@@ -8,7 +8,7 @@ import torch
 from wdist.data.access import Access
 from wdist.data.features.opening import open_features
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.torchvision_import import import_torchvision
+from wdist.data.sources.torchvision_dataset import import_torchvision
 from wdist.errors import SourceError
 
 GREY = torch.rand(24, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.data.sources.conftest import ARRAYS, ROWS, refused
-from wdist.data.sources import npy, text_table
+from wdist.data.sources import array_files
 from wdist.data.sources.opening import open_source
 
 
@@ -222,7 +222,7 @@ def write_npz_claiming(path, shape, values):
 
 def test_an_archive_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "x.npz", x=np.zeros((1000, 1000)))
-    monkeypatch.setattr(npy, "fits", lambda nbytes: nbytes < 1_000_000)
+    monkeypatch.setattr(array_files, "fits", lambda nbytes: nbytes < 1_000_000)
     monkeypatch.setattr(np, "load", None)
     refused(f"{tmp_path}/x.npz", r"unpacks to 8 MB, more than half of .* free memory; save it as \.npy")
 
@@ -260,8 +260,8 @@ def test_tables_as_programs_write_them(text, tmp_path):
 
 
 def test_a_table_too_large_for_memory_is_read_from_a_temporary_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_table, "fits", lambda nbytes: False)
-    monkeypatch.setattr(text_table, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(array_files, "fits", lambda nbytes: False)
+    monkeypatch.setattr(array_files, "_ROWS_AT_ONCE", 7)
     source = open_source(ARRAYS["csv"](tmp_path))
     assert np.array_equal(everything(source).numpy().astype(np.float32), ROWS.reshape(60, 6))
 

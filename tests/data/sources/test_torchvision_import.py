@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from wdist.data.sources import torchvision_import
+from wdist.data.sources import torchvision_dataset
 from wdist.errors import SourceError
 
 
@@ -31,11 +31,11 @@ def without_torchvision(monkeypatch, tmp_path):
 
 def test_another_failure_of_torchvision_is_reported_and_not_papered_over(without_torchvision):
     fake_torchvision(without_torchvision, "raise RuntimeError('operator torchvision::roi_align does not exist')")
-    declared = len(torchvision_import._declared)
+    declared = len(torchvision_dataset._declared)
     with pytest.raises(SourceError, match=r"roi_align.*; install the version that matches torch"):
-        torchvision_import.import_torchvision()
+        torchvision_dataset.import_torchvision()
     shutil.rmtree(without_torchvision / "torchvision")
     sys.modules["torchvision"] = None
     with pytest.raises(SourceError, match="pip install torchvision"):
-        torchvision_import.import_torchvision()
-    assert len(torchvision_import._declared) == declared
+        torchvision_dataset.import_torchvision()
+    assert len(torchvision_dataset._declared) == declared

@@ -61,18 +61,9 @@ def test_a_regression_is_judged_with_the_errors_of_both_results():
 
 
 def row(wrong, *, on="population", runs=200, limit=2.0, passed=200):
-    return GateRow(
-        case="c",
-        rule="max",
-        on=on,
-        samples=1000,
-        limit=limit,
-        runs=runs,
-        passed=passed,
-        failed=wrong,
-        wrong=wrong,
-        stated=0.05 if on == "population" else 0.0,
-    )
+    counts = {"runs": runs, "passed": passed, "failed": wrong, "wrong": wrong}
+    stated = 0.05 if on == "population" else 0.0
+    return GateRow(case="c", rule="max", on=on, samples=1000, limit=limit, stated=stated, **counts)
 
 
 def test_as_often_as_stated_is_allowed_with_the_noise_of_counting_and_on_samples_nothing():

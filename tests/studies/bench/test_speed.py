@@ -14,10 +14,18 @@ from wdist.data.standardisation import Standardisation
 from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial, orthonormality_defect
 from wdist.studies.bench import speed_costs
 from wdist.studies.bench.schemes import SCHEMES, Landing, Shape
-from wdist.studies.bench.speed import CASES, STUDIES, conclude
+from wdist.studies.bench.speed import (
+    CASES,
+    STUDIES,
+    SideBySideRow,
+    StepCase,
+    StepRow,
+    conclude,
+    time_side_by_side,
+    time_steps,
+)
 from wdist.studies.bench.speed_costs import CostRow, measure_costs
 from wdist.studies.bench.speed_races import RACES, Race, RaceRow, Samples, run_race
-from wdist.studies.bench.speed_steps import SideBySideRow, StepCase, StepRow, time_side_by_side, time_steps
 from wdist.studies.study import Conditions, Skipped
 
 SHAPE = Shape(inputs=6, width=8, depth=3, group_size=4)
@@ -137,36 +145,15 @@ def test_what_fails_is_left_out_and_the_rest_goes_on(monkeypatch):
 
 
 def step_row(scheme, batch, ratio):
-    return StepRow(
-        case="",
-        shape="784-720-720-1",
-        group="9",
-        batch=batch,
-        scheme=scheme,
-        title=SCHEMES[scheme].title,
-        milliseconds=10 * ratio,
-        ratio=ratio,
-        ratios=(ratio,),
-        own_ratio=ratio,
-        rate_share=0.5,
-        precision="float32",
-    )
+    case = {"case": "", "shape": "784-720-720-1", "group": "9", "batch": batch, "precision": "float32"}
+    names = {"scheme": scheme, "title": SCHEMES[scheme].title}
+    return StepRow(**case, **names, milliseconds=10 * ratio, ratio=ratio, ratios=(ratio,), own_ratio=ratio, rate_share=0.5)
 
 
 def race_row(scheme, sooner):
-    return RaceRow(
-        pair="p",
-        shape="",
-        batch=64,
-        scheme=scheme,
-        title=SCHEMES[scheme].title,
-        bound=0.9,
-        target=0.9,
-        steps=10,
-        seconds=None if sooner is None else 10 / sooner,
-        sooner=sooner,
-        spread=None,
-    )
+    names = {"pair": "p", "shape": "", "batch": 64, "scheme": scheme, "title": SCHEMES[scheme].title}
+    seconds = None if sooner is None else 10 / sooner
+    return RaceRow(**names, bound=0.9, target=0.9, steps=10, seconds=seconds, sooner=sooner, spread=None)
 
 
 def test_the_picture_shows_steps_over_the_floor_and_races_over_the_papers_scheme():

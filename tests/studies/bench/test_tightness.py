@@ -1,4 +1,4 @@
-"""The tightness suite: its pairs, its rows, what it concludes, and that critics are judged rightly."""
+"""The tightness suite: its pairs, its rows, what it concludes, that critics are judged rightly, and estimates for contrast."""
 
 import json
 from dataclasses import replace
@@ -12,11 +12,11 @@ from tests.trials import SMALL, trial
 from wdist.critics.frozen import FrozenCritic
 from wdist.errors import SourceError
 from wdist.estimation.result import Attempt
-from wdist.report.documents.forms import document_text
-from wdist.report.documents.schemas import model
+from wdist.report.documents.forms import document_text, model
+from wdist.studies import progress
 from wdist.studies.bench import tightness
-from wdist.studies.bench.tightness_pairs import FINITE, KNOWN, PUBLISHED
-from wdist.studies.bench.tightness_rows import FiniteRow, KnownRow, Run, conclude
+from wdist.studies.bench.tightness import linear_share, minibatch_w1, single_cone_share, sinkhorn_divergence
+from wdist.studies.bench.tightness_rows import FINITE, KNOWN, PUBLISHED, FiniteRow, KnownRow, Run, conclude
 from wdist.studies.study import Conditions
 from wdist.training.observer import CriticFinished, CriticStarted, HistoryPoint, Progress
 
@@ -24,54 +24,28 @@ from wdist.training.observer import CriticFinished, CriticStarted, HistoryPoint,
 
 
 def run_of(fresh, *, seed=0, **changes):
-    facts = {
-        "critic": "cones",
-        "held_out": fresh,
-        "samples_lower": 0.9,
-        "samples_upper": 1.0,
-        "exact": True,
-        "population_lower": 0.8,
-        "population_upper": None,
-        "certificate": 1.0,
-        "steps": 100,
-        "seconds": 3.0,
-    }
-    return Run(seed=seed, fresh=fresh, **{**facts, **changes})
+    samples = {"samples_lower": 0.9, "samples_upper": 1.0, "exact": True}
+    population = {"held_out": fresh, "population_lower": 0.8, "population_upper": None}
+    training = {"critic": "cones", "certificate": 1.0, "steps": 100, "seconds": 3.0}
+    return Run(seed=seed, fresh=fresh, **{**samples, **population, **training, **changes})
+
+
+def runs_of(values):
+    return tuple(run_of(value, seed=seed) for seed, value in enumerate(values))
 
 
 def known(*values, **changes):
-    facts = {
-        "name": "funnels-4-dim-2",
-        "samples": None,
-        "dim": 2,
-        "budget_seconds": 120.0,
-        "runs": tuple(run_of(value, seed=seed) for seed, value in enumerate(values)),
-        "course": ((0.1, 0.2), (1.0, 0.9)),
-        "family": "funnels",
-        "truth": 1.0,
-        "truth_error": 0.0,
-        "published": 0.93,
-        "linear": 0.4,
-        "single_cone": 0.3,
-        "minibatch": 1.2,
-        "sinkhorn": 1.1,
-    }
-    return KnownRow(**{**facts, **changes})
+    case = {"name": "funnels-4-dim-2", "samples": None, "dim": 2, "budget_seconds": 120.0, "family": "funnels", "published": 0.93}
+    truth = {"truth": 1.0, "truth_error": 0.0}
+    others = {"linear": 0.4, "single_cone": 0.3, "minibatch": 1.2, "sinkhorn": 1.1}
+    found = {"runs": runs_of(values), "course": ((0.1, 0.2), (1.0, 0.9))}
+    return KnownRow(**{**case, **truth, **others, **found, **changes})
 
 
 def finite(*values, **changes):
-    facts = {
-        "name": "mnist-3-8",
-        "samples": 3000,
-        "dim": 784,
-        "budget_seconds": 120.0,
-        "runs": tuple(run_of(value, seed=seed) for seed, value in enumerate(values)),
-        "course": (),
-        "judged_on": "fresh samples",
-        "minibatch": 9.0,
-        "sinkhorn": 8.0,
-    }
-    return FiniteRow(**{**facts, **changes})
+    case = {"name": "mnist-3-8", "samples": 3000, "dim": 784, "budget_seconds": 120.0, "judged_on": "fresh samples"}
+    others = {"minibatch": 9.0, "sinkhorn": 8.0}
+    return FiniteRow(**{**case, **others, "runs": runs_of(values), "course": (), **changes})
 
 
 @pytest.fixture
@@ -88,7 +62,7 @@ def quickly(monkeypatch):
         critic = trial(a, b, steps=8, seed=options["seed"], settings=SMALL)
         return SimpleNamespace(critic=critic, samples=critic.samples, population=critic.population, seconds=1.0, interrupted=False)
 
-    monkeypatch.setattr(tightness, "estimate", estimate)
+    monkeypatch.setattr(progress, "estimate", estimate)
     return asked
 
 
@@ -161,14 +135,14 @@ def test_fresh_samples_judge_where_there_are_some(quickly, monkeypatch):
 
 
 def test_ctrl_c_between_two_seeds_keeps_the_first(quickly, monkeypatch):
-    inner = tightness.estimate
+    inner = progress.estimate
 
     def estimate(*sides, seed, **options):
         if seed == 1:
             raise KeyboardInterrupt
         return inner(*sides, seed=seed, **options)
 
-    monkeypatch.setattr(tightness, "estimate", estimate)
+    monkeypatch.setattr(progress, "estimate", estimate)
     result = STUDY.run(Conditions(only=("cones-3",), seeds=(0, 1, 2)))
     assert result.interrupted
     assert [len(row.runs) for row in result.rows] == [1]
@@ -260,3 +234,38 @@ def test_finite_sets_are_there_or_say_what_is_missing(case, repository):
     a, b = tightness._values(sets.a), tightness._values(sets.b)
     assert a.shape[1] == b.shape[1]
     assert 0 <= min(a.min(), b.min()) < max(a.max(), b.max()) <= 1
+
+
+@pytest.fixture
+def shifted():
+    random = np.random.default_rng(0)
+    b = random.normal(size=(500, 3))
+    return b + np.array([2.0, 0.0, 0.0]), b
+
+
+def test_minibatches_overshoot_and_agree_where_one_side_is_a_point(shifted):
+    a, b = shifted
+    assert minibatch_w1(a, b, seed=0) > 2.0
+    assert minibatch_w1(a, b, seed=0) == minibatch_w1(a, b, seed=0)
+    assert minibatch_w1(np.ones((100, 1)), np.zeros((90, 1)), seed=1) == pytest.approx(1.0)
+
+
+def test_the_sinkhorn_divergence_of_equal_sets_is_0_and_of_a_shift_near_it(shifted):
+    a, b = shifted
+    assert sinkhorn_divergence(b[:300], b[:300], seed=0) == pytest.approx(0.0, abs=0.05)
+    assert sinkhorn_divergence(a, b, seed=0) == pytest.approx(2.0, abs=0.4)
+    assert sinkhorn_divergence(np.zeros((5, 2)), np.zeros((5, 2)), seed=0) == 0.0
+
+
+def test_a_shift_is_all_that_a_linear_critic_sees(shifted):
+    a, b = shifted
+    assert linear_share(a, b, b + np.array([2.0, 0.0, 0.0]), b) == pytest.approx(1.0, abs=0.01)
+    assert linear_share(b, b, a, b) == 0.0
+
+
+@pytest.mark.parametrize("outer_first", [True, False])
+def test_a_scaling_is_all_that_a_single_cone_sees_whichever_side_is_the_wider(outer_first):
+    random = np.random.default_rng(0)
+    y = random.normal(size=(4000, 20))
+    sides = (2 * y, y) if outer_first else (y, 2 * y)
+    assert single_cone_share(*sides, *sides) == pytest.approx(1.0, abs=0.01)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from wdist.errors import SourceError
-from wdist.studies.registry import study
 from wdist.studies.reproduce import classifier
 from wdist.studies.reproduce.classifier import Digits, active_shares, digits, jacobian_singular_values, train_classifier
-from wdist.studies.reproduce.network import FrozenNetwork, Network
+from wdist.studies.reproduce.small_network import FrozenNetwork, Network
+from wdist.studies.study import find_study
 
 
 @pytest.fixture
@@ -35,13 +35,13 @@ def network(activation, scale, generator, sizes=(6, 8, 8, 4)):
 def test_a_frozen_network_gives_the_same_outputs(activation, generator):
     trained = network(activation, 10.0, generator)
     x = torch.randn(5, 6, generator=generator)
-    frozen = trained.freeze().to(torch.device("cpu"), torch.float32)
+    frozen = trained.plain().to(torch.device("cpu"), torch.float32)
     assert frozen(x) == pytest.approx(trained(x).detach(), abs=1e-4)
 
 
 @pytest.mark.parametrize("activation", ["relu", "maxmin"])
 def test_singular_values_are_those_of_the_jacobian_and_at_most_the_lipschitz_constant(activation, generator):
-    frozen = network(activation, 10.0, generator).freeze().to(torch.device("cpu"), torch.float32)
+    frozen = network(activation, 10.0, generator).plain().to(torch.device("cpu"), torch.float32)
     x = torch.randn(7, 6, generator=generator)
     found = jacobian_singular_values(frozen, x)
     for each, values in zip(x, found, strict=True):
@@ -51,14 +51,14 @@ def test_singular_values_are_those_of_the_jacobian_and_at_most_the_lipschitz_con
 
 
 def test_group_sort_keeps_all_singular_values_where_layers_do_not_shrink(generator):
-    frozen = network("maxmin", 10.0, generator, sizes=(8, 8, 8, 8)).freeze().to(torch.device("cpu"), torch.float32)
+    frozen = network("maxmin", 10.0, generator, sizes=(8, 8, 8, 8)).plain().to(torch.device("cpu"), torch.float32)
     assert jacobian_singular_values(frozen, torch.randn(9, 8, generator=generator)) == pytest.approx(
         torch.full((9, 8), 10.0), abs=1e-3
     )
 
 
 def test_active_shares_count_positive_activations(generator):
-    relu = network("relu", 1.0, generator).freeze().activation
+    relu = network("relu", 1.0, generator).plain().activation
     W = torch.tensor([[1.0], [-1.0], [0.0]])
     frozen = FrozenNetwork(weights=((W, torch.tensor([0.0, 0.0, 1.0])), (torch.ones(1, 3), torch.zeros(1))), activation=relu)
     assert active_shares(frozen, torch.tensor([[1.0], [2.0], [-1.0], [3.0]])).tolist() == [0.75, 0.25, 1.0]
@@ -75,7 +75,7 @@ def test_a_classifier_learns_and_keeps_its_constraint(tiny, blobs, conditions, l
 @pytest.mark.parametrize("name", ["figure6", "figure16"])
 def test_the_figures_say_what_the_paper_says_and_what_was_found(tiny, blobs, conditions, name, monkeypatch):
     monkeypatch.setattr(classifier, "digits", lambda conditions, train: blobs)
-    result = study("reproduce", name).run(conditions)
+    result = find_study("reproduce", name).run(conditions)
     assert any(comparison.paper is not None for comparison in result.rows)
     assert any("10-Lipschitz" in panel.title for panel in result.conclusion.panels)
     for panel in result.conclusion.panels:

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from wdist.lipschitz.linalg.orthonormalise import bjorck
-from wdist.studies.registry import study
-from wdist.studies.reproduce import bjorck_convergence, figure4, figure5, figure14, small_network, table1, table3
-from wdist.studies.reproduce.bjorck_convergence import scalar_recursion, start_matrix
+from wdist.studies.reproduce import approximation, small_network
+from wdist.studies.reproduce import bjorck as convergence
+from wdist.studies.reproduce.approximation import Forms, Sizes
+from wdist.studies.reproduce.bjorck import scalar_recursion, start_matrix
+from wdist.studies.study import find_study
 from wdist.training.observer import CriticStarted, HistoryPoint, Progress
 
 
@@ -21,6 +23,12 @@ def held(result, beginning):
     return check.holds
 
 
+def tiny(width, steps=4):
+    """Sizes that take no time."""
+    sizes = Sizes(width=width, batch_size=64, optimizer="adam", steps=steps)
+    return Forms(full=sizes, quick=sizes)
+
+
 @pytest.mark.parametrize("beta", [0.0003, 0.1, 0.5])
 def test_singular_values_follow_the_scalar_recursion(beta):
     W = start_matrix(0)
@@ -29,29 +37,29 @@ def test_singular_values_follow_the_scalar_recursion(beta):
 
 
 def test_figure_12_converges_slowly_and_by_equation_8(conditions, monkeypatch):
-    monkeypatch.setattr(bjorck_convergence, "SIZE", 24)
-    result = study("reproduce", "figure12").run(conditions)
+    monkeypatch.setattr(convergence, "SIZE", 24)
+    result = find_study("reproduce", "figure12").run(conditions)
     assert all(check.holds for check in result.conclusion.checks)
     assert rows(result)["smallest singular value", "after 10,000 iterations"].ours < 0.1
 
 
 def test_figure_13_is_orthonormal_at_one_half_only(conditions):
-    result = study("reproduce", "figure13").run(conditions)
+    result = find_study("reproduce", "figure13").run(conditions)
     assert all(check.holds for check in result.conclusion.checks)
     (panel,) = result.conclusion.panels
     largest, smallest = panel.series
     assert largest.x == smallest.x
-    assert (largest.x[0], largest.x[-1]) == (bjorck_convergence.PARSEVAL_BETA, bjorck_convergence.LARGEST_BETA)
+    assert (largest.x[0], largest.x[-1]) == (convergence.PARSEVAL_BETA, convergence.LARGEST_BETA)
     assert all(low <= high for low, high in zip(smallest.y, largest.y, strict=True))
 
 
 def test_table_3_compares_two_ways_to_one_product(conditions, monkeypatch):
-    monkeypatch.setattr(table3, "_QUICK_SIZE", 12)
-    monkeypatch.setattr(table3, "_QUICK_RUNS", 1)
-    result = study("reproduce", "table3").run(conditions)
+    monkeypatch.setattr(convergence, "QUICK_SIZE", 12)
+    monkeypatch.setattr(convergence, "QUICK_RUNS", 1)
+    result = find_study("reproduce", "table3").run(conditions)
     assert held(result, "Both forms compute the same product")
     found = rows(result)
-    for k in table3.SPEEDUP:
+    for k in convergence.SPEEDUP:
         column = "1 iteration" if k == 1 else f"{k} iterations"
         whole, product, speedup = (found[row, column] for row in ("whole matrix", "matrix-vector", "speed-up"))
         assert speedup.ours == pytest.approx(whole.ours / product.ours)
@@ -59,7 +67,7 @@ def test_table_3_compares_two_ways_to_one_product(conditions, monkeypatch):
 
 
 def test_small_networks_learn_the_absolute_value_with_slope_1(conditions):
-    result = study("reproduce", "figure10").run(conditions)
+    result = find_study("reproduce", "figure10").run(conditions)
     assert all(check.holds for check in result.conclusion.checks)
     assert [panel.title for panel in result.conclusion.panels] == ["pre-activations", "activations", "output"]
 
@@ -72,9 +80,8 @@ def test_the_best_of_several_starts_is_kept(conditions, monkeypatch):
 
 
 def test_figure_4_bounds_every_activation_by_the_truth(conditions, monkeypatch):
-    monkeypatch.setattr(figure4, "_QUICK_STEPS", 4)
-    monkeypatch.setattr(figure4, "WIDTH", 8)
-    result = study("reproduce", "figure4").run(conditions)
+    monkeypatch.setitem(approximation.SIZES, "figure4", tiny(8))
+    result = find_study("reproduce", "figure4").run(conditions)
     assert held(result, "No certified value exceeds the truth")
     assert len(result.conclusion.panels) == len(result.rows) == 6
     for panel in result.conclusion.panels:
@@ -84,19 +91,17 @@ def test_figure_4_bounds_every_activation_by_the_truth(conditions, monkeypatch):
 
 
 def test_figure_5_draws_a_surface_for_every_activation(conditions, monkeypatch):
-    monkeypatch.setattr(figure5, "_QUICK_STEPS", 4)
-    monkeypatch.setattr(figure5, "_QUICK_WIDTH", 8)
-    result = study("reproduce", "figure5").run(conditions)
+    monkeypatch.setitem(approximation.SIZES, "figure5", tiny(8))
+    result = find_study("reproduce", "figure5").run(conditions)
     assert held(result, "No lower confidence bound exceeds the truth")
     assert [panel.z.shape for panel in result.conclusion.panels] == [(51, 101)] * 4
     assert max(comparison.ours for comparison in result.rows if "height" in comparison.column) <= 1 + 1e-9
 
 
 def test_figure_14_compares_both_constraints_in_every_dimension(conditions, monkeypatch):
-    monkeypatch.setattr(figure14, "_QUICK_STEPS", 4)
-    monkeypatch.setattr(figure14, "WIDTH", 8)
-    monkeypatch.setattr(figure14, "DIMENSIONS", (4, 8))
-    result = study("reproduce", "figure14").run(conditions)
+    monkeypatch.setattr(convergence, "TRAINING", tiny(8))
+    monkeypatch.setattr(convergence, "DIMENSIONS", (4, 8))
+    result = find_study("reproduce", "figure14").run(conditions)
     assert len(result.rows) == 4
     assert [panel.title for panel in result.conclusion.panels] == ["dimension 4", "dimension 8"]
     assert {series.name for panel in result.conclusion.panels for series in panel.series} == {"Björck", "spectral norm"}
@@ -108,16 +113,15 @@ def test_the_first_step_that_reaches_a_value_is_found():
             HistoryPoint(step=step, seconds=0.0, training=0.0, validation=value) for step, value in ((0, 0.1), (5, 0.4), (10, 0.3))
         )
 
-    assert figure14.steps_to(Result(), 0.3) == 5
-    assert figure14.steps_to(Result(), 0.5) is None
+    assert convergence.steps_to(Result(), 0.3) == 5
+    assert convergence.steps_to(Result(), 0.5) is None
 
 
 def test_table_1_has_all_activations_beside_the_papers_values(conditions, monkeypatch):
-    monkeypatch.setattr(table1, "_QUICK_STEPS", 2)
-    monkeypatch.setattr(table1, "_QUICK_DIMENSIONS", (128,))
-    monkeypatch.setattr(table1, "DEPTHS", (3,))
-    monkeypatch.setattr(table1, "_QUICK_WIDTH", 16)
-    result = study("reproduce", "table1").run(conditions)
+    monkeypatch.setitem(approximation.SIZES, "table1", tiny(16, steps=2))
+    monkeypatch.setattr(approximation, "QUICK_DIMENSIONS", (128,))
+    monkeypatch.setattr(approximation, "DEPTHS", (3,))
+    result = find_study("reproduce", "table1").run(conditions)
     assert held(result, "No certified value exceeds the truth")
     assert {(comparison.row, comparison.column): comparison.paper for comparison in result.rows} == {
         ("ReLU", "dimension 128, depth 3"): 0.51,
@@ -128,8 +132,7 @@ def test_table_1_has_all_activations_beside_the_papers_values(conditions, monkey
 
 
 def test_an_interrupt_keeps_the_critics_that_are_done(conditions, monkeypatch):
-    monkeypatch.setattr(figure4, "WIDTH", 8)
-    monkeypatch.setattr(figure4, "_QUICK_STEPS", 4)
+    monkeypatch.setitem(approximation.SIZES, "figure4", tiny(8))
     started = []
 
     def stop(event):
@@ -138,7 +141,7 @@ def test_an_interrupt_keeps_the_critics_that_are_done(conditions, monkeypatch):
             raise KeyboardInterrupt
 
     observer = type("Stopping", (), {"notify": staticmethod(stop)})()
-    result = study("reproduce", "figure4").run(dataclasses.replace(conditions, observer=observer))
+    result = find_study("reproduce", "figure4").run(dataclasses.replace(conditions, observer=observer))
     assert result.interrupted
     assert [row.row for row in result.rows] == ["ReLU", "tanh"]
     assert result.conclusion.panels == ()

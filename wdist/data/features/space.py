@@ -9,6 +9,7 @@ References:
 """
 
 import hashlib
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -18,12 +19,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from wdist.data.memory import fits, planned_memory
 from wdist.data.rows import in_units
-from wdist.data.sources.arrays import shape_text, type_name
-from wdist.data.sources.source import EndlessSource, FiniteSource, RowIndex, Source, SourceInfo
+from wdist.data.sources.arrays import type_name
+from wdist.data.sources.source import EndlessSource, FiniteSource, RowIndex, Source, SourceInfo, shape_text
 from wdist.errors import SourceError, first_line
 
 Ends = tuple[float, float]
@@ -52,12 +53,7 @@ class Features:
 
 
 class FeatureSpace(ABC):
-    """A function from samples to features, opened once and applied to both sides.
-
-    Arguments:
-        facts: its description for results; the number of features is known only once it is applied.
-        device: runs the function.
-    """
+    """A function from samples to features, opened once and applied to both sides; its ``facts`` lack the number of features."""
 
     way_out = "fix the function, which takes a float32 tensor of shape (n, *event_shape)"
     """End of the error if the function fails."""
@@ -68,17 +64,14 @@ class FeatureSpace(ABC):
 
     @property
     def name(self) -> str:
-        """As the user wrote it."""
         return self.facts.spec
 
     @abstractmethod
     def preparation(self, info: SourceInfo, ends: Ends | None) -> Callable[[Tensor], Tensor]:
         """A function that turns samples of one source into input of :meth:`run`.
 
-        It takes float32 of shape (n, \\*event_shape), in the units of the source. ``ends`` is the observed range of its values.
-
-        Raises:
-            SourceError: the space does not accept samples of this shape or range.
+        It takes float32 of shape (n, \\*event_shape), in the units of the source. ``ends`` is the observed range of its values. A
+        space that does not accept samples of this shape or range raises a SourceError.
         """
 
     @abstractmethod
@@ -86,13 +79,7 @@ class FeatureSpace(ABC):
         """Features of prepared samples, as the user's function returns them."""
 
     def of(self, source: Source, ends: Ends | None = None) -> "FeatureRows | FeatureDraws":
-        """The features of a source: held in memory if they fit, else computed as rows are read or drawn.
-
-        A source that is already in this space is returned as it is. ``ends`` is the observed range of its values.
-
-        Raises:
-            SourceError: the function does not accept the samples, or does not return features.
-        """
+        """The features of a source, whose values were observed within ``ends``; a source already in this space stays as it is."""
         if isinstance(source, FeatureRows | FeatureDraws):
             if source.space is self:
                 return source
@@ -101,16 +88,7 @@ class FeatureSpace(ABC):
         return FeatureRows(self, source, prepare) if isinstance(source, FiniteSource) else FeatureDraws(self, source, prepare)
 
     def features(self, rows: Tensor, info: SourceInfo, prepare: Callable[[Tensor], Tensor]) -> Tensor:
-        """Features of samples, computed batch by batch.
-
-        Arguments:
-            rows: shape (n, dim), in the units of the source; not empty.
-            info: of the source.
-            prepare: for this source.
-
-        Returns:
-            float32, shape (n, d), on the device of ``rows``.
-        """
+        """Features, float32, shape (n, d), of samples in the units of the source, shape (n, dim), on their device."""
         size = max(_LEAST_AT_ONCE, min(_MOST_AT_ONCE, _NUMBERS_AT_ONCE // max(1, info.dim)))
         parts = []
         for part in rows.split(size):
@@ -157,6 +135,32 @@ class FeatureSpace(ABC):
         return rows
 
 
+class FunctionSpace(FeatureSpace):
+    """A function of float32 samples in the units of their source, shape (n, \\*event_shape), whose outputs are flattened.
+
+    A module is moved to the device and put into evaluation mode.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Any], *, name: str, device: torch.device) -> None:
+        super().__init__(Features(spec=name, what=f"the function {name}", dim=0, digest=_digest(function)), device)
+        self._function = function.eval().to(device) if isinstance(function, nn.Module) else function
+
+    def preparation(self, info: SourceInfo, ends: Ends | None) -> Callable[[Tensor], Tensor]:
+        return lambda x: x
+
+    def run(self, x: Tensor) -> Any:
+        return self._function(x)
+
+
+def _digest(function: Any) -> str | None:
+    """Digest of the file that defines a function or an object's class; None without such a file."""
+    try:
+        file = inspect.getsourcefile(function if inspect.isroutine(function) else type(function))
+    except TypeError:
+        return None
+    return digest_of_file(Path(file)) if file is not None and Path(file).is_file() else None
+
+
 def digest_of_file(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
@@ -188,6 +192,8 @@ def _described(info: SourceInfo, space: FeatureSpace, dim: int) -> SourceInfo:
 class FeatureRows(FiniteSource):
     """Features of a finite source; computed once if they fit into memory, else whenever rows are read."""
 
+    itemsize = 4
+
     def __init__(self, space: FeatureSpace, source: FiniteSource, prepare: Callable[[Tensor], Tensor]) -> None:
         self.space = space
         self._source, self._prepare = source, prepare
@@ -195,10 +201,6 @@ class FeatureRows(FiniteSource):
         self.info = _described(source.info, space, dim)
         # The same rule as for a measure, because a stream leads to other digits.
         self._held = self._computed() if fits(self.nbytes) and self.nbytes <= planned_memory() else None
-
-    @property
-    def nbytes(self) -> int:
-        return 4 * self.count * self.info.dim
 
     def read(self, rows: RowIndex) -> Tensor:
         if self._held is not None:

@@ -22,10 +22,7 @@ _WITH_KEY = re.compile(rf"(?P<path>.+?\.(?:{'|'.join(_KEYED_SUFFIXES)})):(?P<key
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """A parsed address; the source that it names interprets the options.
-
-    Methods that read an option raise :class:`SourceError` if its value is malformed, or missing without a default.
-    """
+    """A parsed address, which its source interprets; SourceError if an option is malformed, or missing without a default."""
 
     text: str
     """As the user wrote it."""
@@ -41,12 +38,10 @@ class Address:
 
     @property
     def path(self) -> Path:
-        """The location as a path, with ``~`` expanded."""
         return Path(self.location).expanduser()
 
     @property
     def suffix(self) -> str:
-        """The file's suffix in lower case, with its dot."""
         return Path(self.location).suffix.lower()
 
     @property
@@ -138,13 +133,9 @@ def literal(text: str) -> Any:
 
 
 def parse_address(text: str | Path) -> Address:
-    """Parses an address without opening anything.
+    """Parses an address without opening anything; option values may be percent-encoded.
 
-    If a file of the whole name exists, the address means that file, even with ``?`` or ``:`` in its name. Option values may be
-    percent-encoded.
-
-    Raises:
-        SourceError: the address is empty, or its options do not have the form ``option=value``.
+    If a file of the whole name exists, the address means that file, even with ``?`` or ``:`` in its name.
     """
     text = str(text)
     if not text.strip():

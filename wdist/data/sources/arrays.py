@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from wdist.data.sources.address import Address
-from wdist.data.sources.source import FiniteSource, RowIndex, SourceInfo, Units, units_of
+from wdist.data.sources.source import FiniteSource, RowIndex, SourceInfo, Units, shape_text, units_of
 from wdist.errors import SourceError, first_line
 
 _BYTES_BRIDGED = 1 << 16
@@ -28,15 +28,7 @@ _TENSOR_TYPES = frozenset(
 # torch stores these types but supports few operations on them.
 _WIDER = {torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.float64}
 _WIDER_NUMPY = {"uint16": np.int32, "uint32": np.int64, "uint64": np.float64}
-_NOT_NUMBERS = {
-    "O": "Python objects",
-    "V": "records",
-    "m": "time spans",
-    "M": "dates",
-    "S": "strings",
-    "U": "strings",
-    "T": "strings",
-}
+_NOT_NUMBERS = {"O": "Python objects", "V": "records", "m": "time spans", "M": "dates", **dict.fromkeys("SUT", "strings")}
 _COMPLEX = "save the real and imaginary parts as separate coordinates"
 
 
@@ -50,7 +42,7 @@ class StoredArray:
     itemsize: int
     """Bytes of one value once it is read."""
     read_rows: Callable[[int, int], Tensor]
-    """Maps (start, stop) to the rows between them, of shape (stop - start, \\*event_shape)."""
+    """Maps (start, stop) to the rows between them, at least one, of shape (stop - start, \\*event_shape)."""
 
     @classmethod
     def of(cls, tensor: Tensor, dtype: str) -> "StoredArray":
@@ -64,12 +56,8 @@ class ArraySource(FiniteSource):
     """Rows of a :class:`StoredArray`."""
 
     def __init__(self, array: StoredArray, info: SourceInfo) -> None:
-        self.info = info
+        self.info, self.itemsize = info, array.itemsize
         self._array = array
-
-    @property
-    def nbytes(self) -> int:
-        return self.count * self.info.dim * self._array.itemsize
 
     def read(self, rows: RowIndex) -> Tensor:
         if isinstance(rows, slice):
@@ -80,6 +68,8 @@ class ArraySource(FiniteSource):
         return torch.cat(pieces) if pieces else self._block(0, 0)
 
     def _block(self, start: int, stop: int) -> Tensor:
+        if stop <= start:
+            return self._block(0, 1)[:0]
         return self._array.read_rows(start, stop).reshape(stop - start, self.info.dim)
 
     def _runs(self, rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -87,36 +77,16 @@ class ArraySource(FiniteSource):
         rows = np.asarray(rows, dtype=np.int64)
         if not len(rows):
             return
-        row_bytes = max(1, self.info.dim * self._array.itemsize)
+        row_bytes = max(1, self.info.dim * self.itemsize)
         gaps = np.diff(rows) > max(1, _BYTES_BRIDGED // row_bytes)
         pieces = np.diff(rows // max(1, _BYTES_AT_ONCE // row_bytes)) > 0
         yield from np.split(rows, np.flatnonzero(gaps | pieces) + 1)
 
 
-class InMemory(FiniteSource):
-    """Rows in memory."""
+def open_values(values: Any, units: Units | None = None, *, address: str | None = None, kind: str = "array") -> ArraySource:
+    """Makes a source of a tensor, an array, or anything that numpy can turn into an array; its first axis counts the samples.
 
-    def __init__(self, values: Tensor, info: SourceInfo) -> None:
-        self.info = info
-        self._rows = values.reshape(info.count or 0, info.dim)
-
-    @property
-    def nbytes(self) -> int:
-        return self._rows.nbytes
-
-    def read(self, rows: RowIndex) -> Tensor:
-        return self._rows[rows if isinstance(rows, slice) else torch.from_numpy(np.asarray(rows, dtype=np.int64))]
-
-
-def open_values(values: Any, units: Units | None = None, *, address: str | None = None, kind: str = "array") -> InMemory:
-    """Makes a source of a tensor, an array, or anything that numpy can turn into an array.
-
-    Arguments:
-        values: the first axis counts the samples; further axes are the event shape.
-        units: by default uint8 is scaled to [0, 1] and other types keep their values.
-
-    Raises:
-        SourceError: the values are not numbers, or there are none.
+    By default uint8 is scaled to [0, 1] and other types keep their values.
     """
     name = address or ("<tensor>" if isinstance(values, Tensor) else "<array>")
     if isinstance(values, Tensor):
@@ -125,7 +95,7 @@ def open_values(values: Any, units: Units | None = None, *, address: str | None 
         array = _array(values, name)
         stored, tensor = array.dtype.name, tensor_of(array, name)
     info = describe(tuple(tensor.shape), stored, name, kind, units_of(stored) if units is None else units)
-    return InMemory(tensor.contiguous(), info)
+    return ArraySource(StoredArray.of(tensor.contiguous(), stored), info)
 
 
 def _array(values: Any, name: str) -> np.ndarray:
@@ -158,11 +128,6 @@ def describe(
         bounds=units.bounds,
         notes=units.notes + notes,
     )
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """A shape as ``(28, 28)``; that of a single number is ``()``."""
-    return str(tuple(int(n) for n in shape))
 
 
 def check_no_key(address: Address) -> None:

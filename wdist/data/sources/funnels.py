@@ -53,7 +53,6 @@ class FunnelField:
         return self.centres.shape[0]
 
     def to(self, device: torch.device) -> "FunnelField":
-        """Copies the field to a device."""
         return FunnelField(centres=self.centres.to(device), offsets=self.offsets.to(device))
 
     def potential(self, x: Tensor) -> Tensor:
@@ -66,11 +65,8 @@ class FunnelField:
     def rays(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The ray of each point: from its funnel's centre through it, up to where another funnel takes over or the box ends.
 
-        Arguments:
-            y: points of the box, shape (n, dim), float64.
-
-        Returns:
-            The centres (n, dim), the distances of ``y`` from them (n,), and the lengths of the rays (n,), which are no smaller.
+        For points of shape (n, dim), returns the centres (n, dim), the distances of the points from them (n,), and the lengths of
+        the rays (n,), which are no smaller.
         """
         field = self.to(y.device)
         nearness = field._nearness()
@@ -85,7 +81,6 @@ class FunnelField:
         return centres + (y - centres) * (t ** (_POWER - 1)).unsqueeze(1)  # t^8 * length / distance = t^7
 
     def draw_box(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draws uniform points of the box, shape (n, dim), float64, on the generator's device."""
         return _uniform_box(n, self.dim, generator)
 
     def transport_cost(self, n: int, generator: torch.Generator) -> tuple[float, float]:

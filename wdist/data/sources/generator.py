@@ -14,8 +14,16 @@ from wdist.data.access import Access
 from wdist.data.sources.address import Address, suggestion
 from wdist.data.sources.arrays import type_name
 from wdist.data.sources.network_file import Network, alternatives, open_network
-from wdist.data.sources.selection import SELECTION_OPTIONS, channel_order, permuted
-from wdist.data.sources.source import UNIT_OPTIONS, EndlessSource, SourceInfo, Units, units_of
+from wdist.data.sources.source import (
+    SELECTION_OPTIONS,
+    UNIT_OPTIONS,
+    EndlessSource,
+    SourceInfo,
+    Units,
+    channel_order,
+    permuted,
+    units_of,
+)
 from wdist.errors import SourceError, first_line
 
 LATENT_KINDS = ("normal", "uniform", "uniform01")
@@ -60,10 +68,7 @@ def parse_latent(text: str, address: str) -> Latent:
 
 
 class GeneratorSource(EndlessSource):
-    """A network in evaluation mode, without gradients, fed with random latents.
-
-    ``order`` permutes the axes of one output into the event shape.
-    """
+    """A network in evaluation mode fed with random latents; ``order`` permutes the axes of one output into the event shape."""
 
     def __init__(self, network: Network, latent: Latent, info: SourceInfo, units: Units, order: tuple[int, ...] | None) -> None:
         self.info, self.latent = info, latent
@@ -88,10 +93,6 @@ def open_generator(address: Address, access: Access) -> GeneratorSource:
 
     Options other than ``latent``, ``range``, ``stored`` and ``channels`` are arguments of the factory. A probe checks that the
     network accepts latents of this shape and returns one finite sample per latent.
-
-    Raises:
-        TrustRequired: opening it would run code and the user has not allowed that.
-        SourceError: it cannot be opened, the latent is unknown, or the probe fails.
     """
     wanted = parse_latent(address.options["latent"], address.text) if "latent" in address.options else None
     arguments = {name: value for name, value in address.options.items() if name not in _OWN_OPTIONS}
@@ -153,8 +154,7 @@ def _probed(network: Network, wanted: Latent | None, address: Address) -> tuple[
     assert failure is not None
     seems = "x".join(map(str, network.latent_shapes[0])) if network.latent_shapes else None
     hint = f" (the network seems to take {seems})" if seems else ""
-    reason = f"{type(failure).__name__}: {first_line(failure)}"
-    failed = f"{address}: the network failed on latents {candidates[0]} ({reason})"
+    failed = f"{address}: the network failed on latents {candidates[0]} ({type(failure).__name__}: {first_line(failure)})"
     raise SourceError(f"{failed}; correct its latent=kind:size{hint}") from failure
 
 

@@ -15,9 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from wdist.data.sources.address import Address
-from wdist.data.sources.arrays import describe, shape_text, shortened, tensor_of
-from wdist.data.sources.selection import SELECTION_OPTIONS
-from wdist.data.sources.source import UNIT_OPTIONS, FiniteSource, RowIndex, SourceInfo, units_of
+from wdist.data.sources.arrays import describe, shortened, tensor_of
+from wdist.data.sources.source import SELECTION_OPTIONS, UNIT_OPTIONS, FiniteSource, RowIndex, SourceInfo, shape_text, units_of
 from wdist.errors import SourceError, first_line
 
 IMAGE_OPTIONS = ("size", "mode")
@@ -70,13 +69,8 @@ class DecodedImages(FiniteSource):
     """Images behind a function that loads one by its position, as an array of the event shape."""
 
     def __init__(self, load: Callable[[int], np.ndarray], info: SourceInfo, itemsize: int) -> None:
-        self.info = info
+        self.info, self.itemsize = info, itemsize
         self._load = load
-        self._itemsize = itemsize
-
-    @property
-    def nbytes(self) -> int:
-        return self.count * self.info.dim * self._itemsize
 
     def read(self, rows: RowIndex) -> Tensor:
         positions = range(*rows.indices(self.count)) if isinstance(rows, slice) else [int(row) for row in rows]
@@ -134,8 +128,12 @@ def image_paths(folder: Path) -> list[Path]:
 
 def image_headers(paths: list[Path]) -> list[tuple[tuple[int, int], str]]:
     """((height, width), mode) of each image, read without decoding pixels."""
+    headers = []
     with _bombs_are_errors():
-        return [_header(path) for path in paths]
+        for path in paths:
+            with _reading(path), Image.open(path) as image:
+                headers.append(((image.height, image.width), effective_mode(image)))
+    return headers
 
 
 def effective_mode(image: Image.Image) -> str:
@@ -172,11 +170,6 @@ def _uniform(name: str, sizes: Iterable[tuple[int, int]], modes: Iterable[str], 
 def _bombs_are_errors() -> warnings.catch_warnings:
     """A context in which an image of absurd unpacked size is an error, not a warning."""
     return warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning)
-
-
-def _header(path: Path) -> tuple[tuple[int, int], str]:
-    with _reading(path), Image.open(path) as image:
-        return (image.height, image.width), effective_mode(image)
 
 
 def _pixels(path: Path, wanted: ImageFormat) -> np.ndarray:

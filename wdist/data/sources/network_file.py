@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from wdist.data.access import Access
 from wdist.data.sources.address import Address, literal, suggestion
-from wdist.data.sources.tensor_files import damaged_safetensors, is_torchscript, load_data
+from wdist.data.sources.array_files import damaged_safetensors, is_torchscript, load_data
 from wdist.errors import SourceError, TrustRequired, first_line
 
 # Factories of this package are installed code, so they need no ``--trust``. Only these exact names qualify, because
@@ -51,12 +51,7 @@ class Network:
 
 
 def open_network(address: Address, access: Access, arguments: Mapping[str, str]) -> Network:
-    """Opens a program, or a file of weights with ``factory=``, which is called with ``arguments``.
-
-    Raises:
-        TrustRequired: opening it would run code and the user has not allowed that.
-        SourceError: it cannot be opened, or weights and network do not match.
-    """
+    """Opens a program, or a file of weights with ``factory=``, which is called with ``arguments``; both need ``access.trust``."""
     if "factory" in address.options:
         factory = address.options["factory"]
         if factory not in OWN_FACTORIES:
@@ -181,10 +176,7 @@ def is_state_dict(value: Any) -> bool:
 
 
 def fill(module: nn.Module, weights: dict[str, Tensor], misfit: str, way_out: str, *, assign: bool = False) -> None:
-    """Loads weights into a module, or raises an error of the form ``misfit (reason); way_out``.
-
-    ``assign`` replaces the parameters instead of copying into them, as a module on the meta device needs.
-    """
+    """Loads weights into a module (``assign`` if it is on the meta device), or raises an error ``misfit (reason); way_out``."""
     try:
         keys = module.load_state_dict(weights, strict=False, assign=assign)
     except RuntimeError as error:
@@ -199,9 +191,9 @@ def fill(module: nn.Module, weights: dict[str, Tensor], misfit: str, way_out: st
 
 
 def imported(text: str, *, said: str, form: str, example: str) -> Any:
-    """Imports the class or function of ``module:name`` or ``file.py:name``, which runs the code of its module.
+    """Imports the class or function of ``module:name`` or ``file.py:name``, also from the current folder, which runs its code.
 
-    Modules in the current folder are found. Errors begin with ``said`` and quote ``form`` and ``example``.
+    Errors begin with ``said`` and quote ``form`` and ``example``.
     """
     place, colon, name = text.rpartition(":")
     if not colon or not place or not name:
@@ -230,7 +222,6 @@ def imported(text: str, *, said: str, form: str, example: str) -> Any:
 
 @contextlib.contextmanager
 def _importable(folder: Path) -> Iterator[None]:
-    """Adds a folder to the import path within a context."""
     before = list(sys.path)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
@@ -278,7 +269,9 @@ def _built(address: Address, arguments: Mapping[str, str]) -> nn.Module:
     try:
         module = make(**{name: literal(value) for name, value in arguments.items()})
     except TypeError as error:
-        known = _parameters(make)
+        known: list[str] = []
+        with contextlib.suppress(TypeError, ValueError):  # some callables do not say what they take
+            known = list(inspect.signature(make).parameters)
         unknown = [name for name in arguments if known and name not in known]
         way_out = suggestion(unknown[0], known, "it takes") if unknown else "give its arguments in the address, as in &hidden=128"
         raise SourceError(f"{address}: {factory} cannot be called with these options ({first_line(error)}); {way_out}") from error
@@ -289,13 +282,6 @@ def _built(address: Address, arguments: Mapping[str, str]) -> nn.Module:
             f"{address}: {factory} returned a {type(module).__name__}; name a class or function that makes a torch.nn.Module"
         )
     return module
-
-
-def _parameters(make: Any) -> list[str]:
-    try:
-        return list(inspect.signature(make).parameters)
-    except (TypeError, ValueError):
-        return []
 
 
 def _by(shape: tuple[int, ...]) -> str:
@@ -323,13 +309,8 @@ def alternatives(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
 
 
 def _sizes(value: Any) -> tuple[int, ...] | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int) and value > 0:
-        return (value,)
-    if isinstance(value, tuple | list | torch.Size) and value and all(isinstance(n, int) and n > 0 for n in value):
-        return tuple(value)
-    return None
+    sizes = tuple(value) if isinstance(value, tuple | list) else (value,)
+    return sizes if sizes and all(type(n) is int and n > 0 for n in sizes) else None
 
 
 def _first_layer(network: nn.Module) -> tuple[int, ...] | None:

@@ -9,14 +9,18 @@ from typing import Any
 
 from wdist.data.access import Access
 from wdist.data.sources.address import NAMED_SCHEMES, Address, near_miss, parse_address, suggestion
+from wdist.data.sources.array_files import (
+    is_torchscript,
+    open_h5,
+    open_npy,
+    open_npz,
+    open_safetensors,
+    open_table,
+    open_torch_file,
+)
 from wdist.data.sources.arrays import ArraySource, StoredArray, describe, open_values
-from wdist.data.sources.h5 import open_h5
-from wdist.data.sources.npy import open_npy, open_npz
 from wdist.data.sources.pairs import open_synthetic
-from wdist.data.sources.selection import SELECTION_OPTIONS, select
-from wdist.data.sources.source import UNIT_OPTIONS, EndlessSource, FiniteSource, Source, units_of
-from wdist.data.sources.tensor_files import is_torchscript, open_safetensors, open_torch_file
-from wdist.data.sources.text_table import open_table
+from wdist.data.sources.source import SELECTION_OPTIONS, UNIT_OPTIONS, EndlessSource, FiniteSource, Source, select, units_of
 from wdist.errors import SourceError
 
 ARRAY_FORMATS: dict[str, Callable[[Address], StoredArray]] = {
@@ -38,11 +42,7 @@ MODEL_SUFFIXES = (".ts", ".pt2", ".onnx")
 def open_source(address: Any, access: Access = Access(), *, seed: int = 0) -> Source:
     """Opens an address (text or path), a tensor or an array; returns a source that is already open as it is.
 
-    Reads only what determines shape, type and number of samples; :func:`wdist.data.survey.survey` reads all rows.
-
-    Raises:
-        SourceError: nothing can be read there, or it does not hold samples.
-        TrustRequired: opening it would run code.
+    Reads only what determines shape, type and number of samples; TrustRequired if that would run code.
     """
     if isinstance(address, FiniteSource | EndlessSource):
         return address

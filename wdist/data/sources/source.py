@@ -1,8 +1,10 @@
-"""Sources: a description, units, and rows to read or samples to draw."""
+"""Sources: a description, units, and rows to read, choose (``?rows=0:5000``, ``?limit=10000``) and reorder, or samples to draw."""
 
+import re
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -15,6 +17,10 @@ from wdist.errors import SourceError
 RowIndex: TypeAlias = slice | np.ndarray
 """Rows of a finite source: a slice with step 1, or a sorted array of distinct row numbers."""
 
+SELECTION_OPTIONS = ("rows", "limit", "channels")
+"""The options of an address that :func:`select` reads."""
+_ORDERS = {"first": (2, 0, 1), "last": (1, 2, 0)}
+_MOST_CHANNELS = 4
 UNIT_OPTIONS = ("range", "stored")
 """The options of an address that :func:`units_of` reads."""
 _TARGETS = {"unit": (0.0, 1.0), "symmetric": (-1.0, 1.0)}
@@ -57,27 +63,24 @@ class FiniteSource(ABC):
     """A known number of rows, read by position."""
 
     info: SourceInfo
+    itemsize: int
+    """Bytes of one value in memory."""
 
     @property
     def count(self) -> int:
-        """Number of rows."""
         assert self.info.count is not None
         return self.info.count
 
     @property
-    @abstractmethod
     def nbytes(self) -> int:
         """Bytes that all rows take in memory in their stored type."""
+        return self.count * self.info.dim * self.itemsize
 
     @abstractmethod
     def read(self, rows: RowIndex) -> Tensor:
-        """Reads rows in their stored type, flattened.
+        """Reads rows in their stored type, flattened, as a tensor of shape (number of rows, :attr:`SourceInfo.dim`) on the CPU.
 
-        Returns:
-            A tensor of shape (number of rows, :attr:`SourceInfo.dim`) on the CPU. Read-only: it may share memory with the source.
-
-        Raises:
-            SourceError: the rows cannot be read.
+        Read-only: it may share memory with the source.
         """
 
     def slabs(self, rows_per_slab: int) -> Iterator[tuple[int, Tensor]]:
@@ -93,11 +96,12 @@ class EndlessSource(ABC):
 
     @abstractmethod
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draws ``n`` independent samples, flattened.
+        """Draws ``n`` independent samples, floating point, shape (n, dim), in the source's units, on the generator's device."""
 
-        Returns:
-            A floating-point tensor of shape (n, :attr:`SourceInfo.dim`) on the generator's device, in the units of the source.
-        """
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as ``(28, 28)``; that of a single number is ``()``."""
+    return str(tuple(int(n) for n in shape))
 
 
 Source: TypeAlias = FiniteSource | EndlessSource
@@ -120,9 +124,6 @@ def units_of(dtype: str, address: Address | None = None) -> Units:
 
     uint8 is scaled from 0..255 to [0, 1] unless ``range=raw`` or ``range=symmetric`` says otherwise. Other types keep their values.
     To scale them, the user states their interval as ``stored=low:high``, because neither the type nor a few samples reveal it.
-
-    Raises:
-        SourceError: ``range`` asks to scale a type whose range is unknown.
     """
     wanted = None if address is None or "range" not in address.options else address.choice("range", ("raw", *_TARGETS))
     declared = None if address is None else address.interval("stored")
@@ -143,3 +144,83 @@ def units_of(dtype: str, address: Address | None = None) -> Units:
     if dtype == "uint8" and declared is None:
         words = f"uint8 scaled to [{low:g}, {high:g}]"
     return Units(scale=scale, offset=low - stored[0] * scale, words=words, bounds=(low, high), notes=notes)
+
+
+class SelectedRows(FiniteSource):
+    """Rows of another source at sorted distinct positions; ``dropped`` counts rows left out because they were not finite."""
+
+    def __init__(self, source: FiniteSource, index: np.ndarray, *, notes: tuple[str, ...] = (), dropped: int = 0) -> None:
+        self.info = replace(source.info, count=len(index), notes=source.info.notes + notes, dropped=source.info.dropped + dropped)
+        self.source, self.itemsize = source, source.itemsize
+        self.index = index
+        self._contiguous = len(index) > 0 and int(index[-1]) - int(index[0]) + 1 == len(index)
+
+    def read(self, rows: RowIndex) -> Tensor:
+        if isinstance(rows, slice) and self._contiguous:
+            start, stop, _ = rows.indices(self.count)
+            first = int(self.index[0])
+            return self.source.read(slice(first + start, first + max(start, stop)))
+        return self.source.read(self.index[rows])
+
+
+class ReorderedRows(FiniteSource):
+    """Rows of another source with the axes of each sample permuted."""
+
+    def __init__(self, source: FiniteSource, order: tuple[int, ...]) -> None:
+        shape = source.info.event_shape
+        self.info = replace(source.info, event_shape=tuple(shape[axis] for axis in order))
+        self.source, self.itemsize = source, source.itemsize
+        self._order = order
+
+    def read(self, rows: RowIndex) -> Tensor:
+        return permuted(self.source.read(rows), self.source.info.event_shape, self._order)
+
+
+def select(source: FiniteSource, address: Address, seed: int) -> FiniteSource:
+    """Applies the options ``channels=first|last``, ``rows=start:stop`` and ``limit=n``, a random choice without replacement.
+
+    The choice depends on ``seed`` and the address: the same address gives the same rows, and two files do not share row numbers.
+    """
+    order = channel_order(source.info.event_shape, address)
+    if order is not None:
+        source = ReorderedRows(source, order)
+    if "rows" in address.options:
+        start, stop = _interval(address, source.count)
+        source = SelectedRows(source, np.arange(start, stop), notes=(f"rows {start} to {stop - 1} of {source.count}",))
+    if "limit" in address.options:
+        limit = address.integer("limit")
+        if limit < source.count:
+            random = np.random.default_rng([seed, zlib.crc32(address.text.encode())])
+            index = np.sort(random.choice(source.count, size=limit, replace=False))
+            source = SelectedRows(source, index, notes=(f"{limit} of {source.count} rows, chosen at random with seed {seed}",))
+    return source
+
+
+def _interval(address: Address, count: int) -> tuple[int, int]:
+    text = address.options["rows"]
+    match = re.fullmatch(r"(\d{0,18}):(\d{0,18})", text)
+    if match is None:
+        raise SourceError(f"{address}: rows={text} is not start:stop; write for example rows=0:5000")
+    start, stop = int(match[1] or 0), min(int(match[2] or count), count)
+    if start >= stop:
+        raise SourceError(f"{address}: rows={text} selects none of the {count} rows; choose start < stop <= {count}")
+    return start, stop
+
+
+def channel_order(event_shape: tuple[int, ...], address: Address) -> tuple[int, ...] | None:
+    """The permutation of axes for ``channels=first|last``, or None; the channels are the outer axis with at most 4 entries."""
+    if "channels" not in address.options:
+        return None
+    wanted = address.choice("channels", tuple(_ORDERS))
+    if len(event_shape) == 3:
+        first, last = event_shape[0] <= _MOST_CHANNELS, event_shape[2] <= _MOST_CHANNELS
+        if first != last:
+            return None if (wanted == "first") == first else _ORDERS[wanted]
+    raise SourceError(
+        f"{address}: samples of shape {shape_text(event_shape)} do not show which axis holds channels; leave out channels="
+    )
+
+
+def permuted(rows: Tensor, event_shape: tuple[int, ...], order: tuple[int, ...]) -> Tensor:
+    """Permutes the axes of flattened samples of ``event_shape`` and flattens them again."""
+    return rows.reshape(len(rows), *event_shape).permute(0, *(axis + 1 for axis in order)).reshape(rows.shape)

@@ -4,10 +4,13 @@ Their names and arguments come from the installed torchvision.
 """
 
 import contextlib
+import importlib
 import inspect
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,13 +22,18 @@ from wdist.data.access import Access
 from wdist.data.sources.address import Address, literal, near_miss, suggestion
 from wdist.data.sources.arrays import describe, open_values, shortened, type_name
 from wdist.data.sources.images import IMAGE_OPTIONS, DecodedImages, ImageFormat, check_shape, open_images
-from wdist.data.sources.selection import SELECTION_OPTIONS, SelectedRows
-from wdist.data.sources.source import UNIT_OPTIONS, FiniteSource, units_of
-from wdist.data.sources.torchvision_import import import_torchvision
+from wdist.data.sources.source import SELECTION_OPTIONS, UNIT_OPTIONS, FiniteSource, SelectedRows, units_of
 from wdist.errors import SourceError, first_line
 
 DEFAULT_ROOT = "data"
 _NOT_IN_AN_ADDRESS = ("self", "transform", "target_transform", "transforms", "loader", "is_valid_file", "download")
+_SCHEMAS = {
+    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
+_MISSING = re.compile(r"operator torchvision::(\w+) does not exist")
+_declared: list[torch.library.Library] = []
+"""A declaration lasts as long as its object."""
 
 
 def open_torchvision(address: Address, access: Access) -> FiniteSource:
@@ -65,7 +73,6 @@ def _dataset_class(address: Address) -> Any:
 
 
 def _arguments(kind: Any, address: Address, access: Access) -> dict[str, Any]:
-    """Keyword arguments for the class."""
     parameters = dict(inspect.signature(kind.__init__).parameters)
     if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):
         # Relatives of MNIST, and ImageNet, pass further arguments on to their parent class.
@@ -206,3 +213,33 @@ def _label(item: Any, address: Address) -> Any:
     if not isinstance(item, tuple) or len(item) < 2:
         raise SourceError(f"{address}: its samples have no labels, so classes= cannot choose among them; leave it out")
     return item[1].item() if isinstance(item[1], torch.Tensor) and item[1].numel() == 1 else item[1]
+
+
+def import_torchvision(module: str = "torchvision.datasets") -> ModuleType:
+    """Imports a module of torchvision even if its compiled operators do not match torch.
+
+    A torchvision built for another variant of torch (CUDA against CPU, say) fails to load its compiled library, then to register
+    shape rules for its operators: ``operator torchvision::nms does not exist``. Datasets and networks need none of them,
+    so these operators are declared without an implementation and the import is repeated; calling them still fails.
+    """
+    way_out = f"install the version that matches torch {torch.__version__}"
+    for _ in range(len(_SCHEMAS) + 1):
+        try:
+            return importlib.import_module(module)
+        except ImportError as error:
+            raise SourceError(f"torchvision cannot be imported ({error}); install it: pip install torchvision") from error
+        except RuntimeError as error:
+            found = _MISSING.search(str(error))
+            if found is None or found[1] not in _SCHEMAS:
+                raise SourceError(f"torchvision cannot be imported ({error}); {way_out}") from error
+            _declare(found[1])
+    raise SourceError(f"torchvision cannot be imported; {way_out}")
+
+
+def _declare(operator: str) -> None:
+    # A repeated import would accept half-imported modules as complete.
+    for name in [name for name in sys.modules if name == "torchvision" or name.startswith("torchvision.")]:
+        del sys.modules[name]
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    library.define(_SCHEMAS[operator])
+    _declared.append(library)

@@ -95,9 +95,6 @@ def to_maximum_norm_bound(W: Tensor, p: float) -> float:
 
     .. math:: \|W\|_{p \to \infty} = \max_i \|w_i\|_q, \qquad \tfrac1p + \tfrac1q = 1, \qquad p \in \{1, 2, \infty\}
 
-    Raises:
-        CertificateError: W holds values that are not finite.
-
     References:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, theorem 3.
     """
@@ -114,14 +111,11 @@ def to_maximum_norm_bound(W: Tensor, p: float) -> float:
 
 
 def spectral_norm_estimate(W: Tensor, v: Tensor, *, iterations: int = 1) -> tuple[Tensor, Tensor]:
-    r"""Power iteration: an estimate of the spectral norm **from below**, and the vector for the next call.
+    r"""Power iteration: an estimate of the spectral norm **from below**, and the vector for the next call, of norm 1.
 
-    Arguments:
-        W: a matrix of shape (m, n), or several, shape (k, m, n).
-        v: a start vector of shape (n,) that is not orthogonal to the leading right singular vector; (k, n) for several matrices.
-
-    Returns:
-        The estimate :math:`\|W v\| / \|v\|`, a scalar or shape (k,), differentiable at the last iterate; that iterate, of norm 1.
+    W is a matrix of shape (m, n), or several, shape (k, m, n); the start vector v, shape (n,) or (k, n), is not orthogonal to the
+    leading right singular vector. The estimate :math:`\|W v\| / \|v\|`, a scalar or shape (k,), is differentiable at the last
+    iterate.
 
     References:
         Miyato, Kataoka, Koyama & Yoshida (2018), Spectral normalization for generative adversarial networks, arXiv:1802.05957.

@@ -82,20 +82,14 @@ def safe_scale(W: Tensor) -> Tensor:
 
 
 def bjorck(W: Tensor, *, order: int = 1, iterations: int = 15, beta: float = 0.5) -> Tensor:
-    r"""Moves every singular value of a matrix towards 1 by Björck iterations.
+    r"""Moves every singular value of a matrix towards 1 by Björck iterations of order + 1 matrix products each; differentiable.
 
     .. math:: W_{k+1} = W_k \Big(I + \tfrac12 Q_k + \dots + (-1)^p \tbinom{-1/2}{p} Q_k^p\Big), \qquad Q_k = I - W_k^\top W_k
 
-    At order 1 this is :math:`\tfrac32 W - \tfrac12 W W^\top W`; with another ``beta`` it is the Parseval update
-    :math:`(1 + \beta) W - \beta W W^\top W`. Converges to the polar factor if all singular values lie in (0, sqrt 3) at order 1 and
-    beta 1/2, and at every order if they lie in (0, sqrt 2); a zero one stays zero. The result is only nearly orthonormal:
-    :func:`wdist.lipschitz.linalg.norms.spectral_norm_bound` bounds its norm. Differentiable.
-
-    Arguments:
-        W: a matrix of shape (m, n), scaled beforehand, for example by :func:`safe_scale`.
-        order: p, the number of terms of the Taylor series of the polar decomposition.
-        iterations: number of iterations, order + 1 matrix products each.
-        beta: weight of the correction, only at order 1.
+    At order p = 1 this is :math:`\tfrac32 W - \tfrac12 W W^\top W`; with another ``beta`` it is the Parseval update :math:`(1 +
+    \beta) W - \beta W W^\top W`. Converges to the polar factor if all singular values lie in (0, sqrt 3) at order 1 and beta 1/2,
+    and at every order if they lie in (0, sqrt 2); a zero one stays zero. W is scaled beforehand, for example by :func:`safe_scale`.
+    The result is only nearly orthonormal: :func:`wdist.lipschitz.linalg.norms.spectral_norm_bound` bounds its norm.
 
     Raises:
         ValueError: the order is below 1, or beta is set at a higher order.
@@ -153,7 +147,7 @@ def _outer(W: Tensor, u: Tensor, k: int) -> Tensor:
 
 
 def retract_(W: Tensor, *, order: int = 1) -> Tensor:
-    r"""Retracts nearly orthonormal matrices to the manifold, in place, without waiting for the device.
+    r"""Retracts nearly orthonormal matrices, shape (m, n) or (k, m, n), to the manifold, in place, without waiting for the device.
 
     One Björck step squares the defect, but diverges when a singular value exceeds sqrt 5 (and reverses the direction above sqrt 3).
     So W is first divided by a guard: an upper bound on its spectral norm over a safe radius, if that exceeds 1. With E = G - I,
@@ -165,11 +159,8 @@ def retract_(W: Tensor, *, order: int = 1) -> Tensor:
     CPU, where reading a value is free, the squares are skipped if the plain form already shows that no guard is needed. Elsewhere
     products with a few random vectors estimate their norms at a tenth of the cost of a square; half of the bound would still do.
 
-    W is a matrix of shape (m, n) whose singular values are near 1, or several, shape (k, m, n).
-
-    Returns:
-        The root mean square over the singular values of the defect before the call, about twice their distance from 1: a scalar
-        tensor on the device of W, the largest of several matrices.
+    Returns the root mean square over the singular values of the defect before the call, about twice their distance from 1: a scalar
+    tensor on the device of W, the largest of several matrices.
     """
     E = _gram_less_identity(W)
     norm = torch.linalg.matrix_norm(E)
@@ -207,14 +198,8 @@ def _probes(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 def polar_factor(W: Tensor) -> Tensor:
     """The orthonormal matrix nearest to W, in float64, by Newton-Schulz iterations until the defect is negligible.
 
-    Far from the manifold, the quintics of Polar Express come first; a small singular value costs a few more iterations. If W lacks
-    full rank, the result is some orthonormal matrix.
-
-    Raises:
-        CertificateError: W holds values that are not finite.
-
-    References:
-        Amsel, Persson, Musco & Gower (2025), The Polar Express, arXiv:2505.16932.
+    Far from the manifold, the quintics of Polar Express (:func:`polar_express`) come first; a small singular value costs a few more
+    iterations. If W lacks full rank, the result is some orthonormal matrix. CertificateError if W is not finite.
     """
     W = W.double()
     if not bool(torch.isfinite(W).all()):
@@ -236,13 +221,11 @@ def polar_factor(W: Tensor) -> Tensor:
 
 
 def polar_express(W: Tensor, *, steps: int = 3) -> Tensor:
-    """Approximate polar factors by a few optimal quintic steps.
+    """Approximate polar factors of matrices of any scale, shape (m, n) or (k, m, n), by a few optimal quintic steps.
 
     Singular values of at least a thousandth of the Frobenius norm end in [0.1, 1.9] after three steps, within 0.15 of 1 after five
     and within 1e-8 of 1 after seven; smaller ones end smaller. Three steps suffice for the direction of an update; weights need
-    :func:`polar_factor`.
-
-    W is a matrix of shape (m, n), of any scale, or several, shape (k, m, n). A step costs three products on the smaller side.
+    :func:`polar_factor`. A step costs three products on the smaller side.
 
     References:
         Amsel, Persson, Musco & Gower (2025), The Polar Express, arXiv:2505.16932.
@@ -261,10 +244,7 @@ def polar_express(W: Tensor, *, steps: int = 3) -> Tensor:
 
 
 def _polar_polynomial(G: Tensor, steps: int) -> Tensor:
-    """The composed quintics without their last factor W, as a function of its smaller Gram matrix: two long products in all.
-
-    This squares the condition number, which a few steps in float32 tolerate.
-    """
+    """The composed quintics without their last factor W, from its smaller Gram matrix, whose condition suits few steps only."""
     composed = P = quintic_factor(G, 0)
     for step in range(1, steps):
         G = P @ G @ P

@@ -24,8 +24,7 @@ def gamma(k: int) -> float:
 def best_up_to_rounding(candidates: Sequence[T], value: Callable[[T], float]) -> T:
     """The candidate with the largest value, or the first of several whose values differ by no more than rounding.
 
-    Candidates are often equal in exact arithmetic: for a shift in many dimensions the best projection is the difference of the
-    means. Rounding depends on the processor, but the choice must not.
+    Candidates are often equal in exact arithmetic; rounding depends on the processor, but the choice must not.
     """
     best = candidates[0]
     for each in candidates[1:]:
@@ -34,18 +33,14 @@ def best_up_to_rounding(candidates: Sequence[T], value: Callable[[T], float]) ->
     return best
 
 
-@contextmanager
-def tf32_products() -> Iterator[None]:
+def tf32_products() -> AbstractContextManager[None]:
     """Multiplies by TF32, with ten bits of mantissa, where a GPU has it: for results that a later step corrects."""
-    with _products("high"):
-        yield
+    return _products("high")
 
 
-@contextmanager
-def float32_products() -> Iterator[None]:
+def float32_products() -> AbstractContextManager[None]:
     """Multiplies in full float32."""
-    with _products("highest"):
-        yield
+    return _products("highest")
 
 
 def products_on(device: torch.device) -> AbstractContextManager[None]:

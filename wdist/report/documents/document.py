@@ -1,21 +1,25 @@
-"""JSON documents of results: written from their attributes, with a published schema; null where a number is not finite."""
+"""JSON documents of results: written from their attributes, with a published schema; null where a number is not finite.
+
+Annotations and docstrings of results are read from their source, so that a schema imports nothing slow.
+"""
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
-from functools import partial
+from functools import cache, partial
+from importlib.util import find_spec
+from inspect import cleandoc
 from operator import attrgetter
-from pathlib import PurePath
-from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
-
-from wdist.report.documents.docstrings import attributes
 
 SCHEMA_VERSION = "1"
 
@@ -44,8 +48,8 @@ class Form:
     """Name of the definition in the schema."""
     of: str
     """The class, as ``package.module:Class``; it is not imported."""
-    keys: str
-    """Attributes and other keys, separated by spaces."""
+    keys: str = "*"
+    """Attributes and other keys, separated by spaces; an asterisk stands for all fields of the class."""
     title: str = ""
     """Description of the whole; by default the first line of the docstring of the class."""
     base: str | None = None
@@ -61,45 +65,36 @@ class Form:
     given: Mapping[str, Callable[[Any, Any], Mapping[str, Any]]] = field(default_factory=dict)
     """For a key: computes keys of each value that only this result knows, from the result and the value."""
 
+    @property
+    def names(self) -> list[str]:
+        """The keys, without those of the base form."""
+        own = " ".join(name for name, each in _attributes(self.of).items() if each.is_field)
+        return self.keys.replace("*", own).split()
+
 
 class Forms:
-    """Forms that refer to each other; the first of a class is its usual one.
+    """Forms that refer to each other; the first of a class is its usual one, and some keys are the same ``everywhere``."""
 
-    Arguments:
-        forms: with distinct names.
-    """
-
-    def __init__(self, *forms: Form) -> None:
+    def __init__(self, *forms: Form, everywhere: Mapping[str, Key]) -> None:
         self._named = {form.name: form for form in forms}
         self._usual = {form.of: form.name for form in reversed(forms)}
+        self._everywhere = everywhere
         self._models: dict[str, type[BaseModel]] = {}
 
     def document(self, result: Any, name: str, **given: Any) -> dict[str, Any]:
-        """Writes a result as plain values.
-
-        Arguments:
-            result: of the class that the form is for.
-            name: that of the form.
-            given: values of keys that the result does not know.
-        """
+        """Writes a result in the form of that name as plain values; ``given`` are values that it does not know."""
         form = self._named[name]
         document = {} if form.base is None else self.document(form.base_of(result), form.base)
-        for key in form.keys.split():
-            value = given[key] if key in given else form.special.get(key, Key()).of(result, key)
-            more = partial(form.given[key], result) if key in form.given else _nothing_more
-            document[key] = self._plain(value, form.forms.get(key), more)
+        for key in form.names:
+            value = given[key] if key in given else self._key(form, key).of(result, key)
+            document[key] = plain(value, partial(self._part, result, form, key))
         return document
 
-    def _plain(self, value: Any, name: str | None, more: Callable[[Any], Mapping[str, Any]]) -> Any:
-        """Plain values; dataclasses take their forms, and all their fields where they have none."""
-        if isinstance(value, dict):
-            return {each: self._plain(part, name, more) for each, part in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._plain(part, name, more) for part in value]
-        if not is_dataclass(value):
-            return plain(value)
-        name = name or self._usual.get(f"{type(value).__module__}:{type(value).__qualname__}")
-        return plain(value) if name is None else self.document(value, name, **more(value))
+    def _part(self, result: Any, form: Form, key: str, part: Any) -> dict[str, Any]:
+        """A dataclass below a key, in its form; with all its fields where it has none."""
+        name = form.forms.get(key) or self._usual.get(f"{type(part).__module__}:{type(part).__qualname__}")
+        more = form.given[key](result, part) if key in form.given else {}
+        return _all_fields(part) if name is None else self.document(part, name, **more)
 
     def model(self, name: str) -> type[BaseModel]:
         """The schema of a form as a class that validates documents."""
@@ -107,17 +102,19 @@ class Forms:
             self._models[name] = self._made(self._named[name])
         return self._models[name]
 
+    def _key(self, form: Form, key: str) -> Key:
+        return form.special.get(key) or self._everywhere.get(key, Key())
+
     def _made(self, form: Form) -> type[BaseModel]:
-        described = attributes(form.of)
+        described = _attributes(form.of)
         types: dict[str, Any] = {}
-        for key in form.keys.split():
-            special = form.special.get(key, Key())
-            annotation, description = described.get(key, ("Any", ""))
-            words = special.description or _as_json_says(description)
-            kind = "Number" if key in form.nullable.split() else special.type or annotation
-            types[key] = (self._type(kind, form.forms.get(key)), Field(description=words or None))
+        for name in form.names:
+            key, attribute = self._key(form, name), described.get(name, _Attribute("Any", ""))
+            annotation = "Number" if name in form.nullable.split() else key.type or attribute.annotation
+            words = key.description or _as_json_says(attribute.words)
+            types[name] = (self._type(annotation, form.forms.get(name)), Field(description=words or None))
         base = Document if form.base is None else self.model(form.base)
-        return create_model(form.name, __base__=base, __doc__=form.title or described[""][1], **types)
+        return create_model(form.name, __base__=base, __doc__=form.title or described[""].words, **types)
 
     def _type(self, annotation: str, name: str | None) -> Any:
         """The type that an annotation stands for, where names of classes with a form stand for their documents."""
@@ -128,42 +125,77 @@ class Forms:
         return get_type_hints(holder, localns={**_NAMES, **needed}, include_extras=True)["value"]
 
 
-def _nothing_more(value: Any) -> Mapping[str, Any]:
-    return {}
+class _Attribute(NamedTuple):
+    annotation: str
+    words: str
+    """First paragraph of the docstring, on one line."""
+    is_field: bool = False
+
+
+@cache
+def _attributes(path: str) -> dict[str, _Attribute]:
+    """Fields and properties of ``package.module:Class`` by name, inherited ones first; the class has the empty name."""
+    module, _, name = path.partition(":")
+    classes = {each.name: each for each in _parsed(module).body if isinstance(each, ast.ClassDef)}
+    assert name in classes, f"{module} has no class {name}; the table of documents names another place"
+    known: dict[str, _Attribute] = {}
+    for base in classes[name].bases:
+        if isinstance(base, ast.Name) and base.id in classes:
+            known |= _attributes(f"{module}:{base.id}")
+    return {**known, **dict(_stated(classes[name])), "": _Attribute("", _one_line(ast.get_docstring(classes[name])))}
+
+
+@cache
+def _parsed(module: str) -> ast.Module:
+    spec = find_spec(module)
+    assert spec is not None, f"there is no module {module}"
+    assert spec.origin is not None, f"the module {module} has no source"
+    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+
+
+def _stated(found: ast.ClassDef) -> Iterator[tuple[str, _Attribute]]:
+    for statement, following in zip(found.body, [*found.body[1:], None], strict=True):
+        match statement, following:
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=kind), ast.Expr(value=ast.Constant(value=str() as words)):
+                yield name, _Attribute(ast.unparse(kind), _one_line(words), is_field=True)
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=kind), _:
+                yield name, _Attribute(ast.unparse(kind), "", is_field=True)
+            case ast.FunctionDef(name=name, returns=ast.expr() as kind, decorator_list=[_, *_]) as function, _:
+                yield name, _Attribute(ast.unparse(kind), _one_line(ast.get_docstring(function)))
+
+
+def _one_line(words: str | None) -> str:
+    return " ".join(cleandoc(words or "").partition("\n\n")[0].split())
 
 
 def _as_json_says(description: str) -> str:
     return description.replace("``", "`").replace("None", "null").replace("True", "true").replace("False", "false")
 
 
-def text(document: Any) -> str:
+def text(document: Mapping[str, Any]) -> str:
     """A document as indented JSON that ends with a line feed; numbers at full precision."""
-    value = document.model_dump(mode="json") if isinstance(document, BaseModel) else document
-    shown = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    shown = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # A file name that is no UTF-8 reaches Python with lone surrogates, which JSON can only hold as escapes.
     return shown.encode(errors="backslashreplace").decode()
 
 
-def facts(result: Any, *, command: str) -> dict[str, Any]:
-    """The document of a result that has no published schema: all fields of a dataclass."""
-    return {"schema_version": SCHEMA_VERSION, "command": command, **plain(result)}
+def _all_fields(value: Any) -> dict[str, Any]:
+    return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
 
 
-def plain(value: Any) -> Any:
-    """The same as dictionaries, lists, texts and finite numbers; null in the place of what is not finite."""
-    if is_dataclass(value):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+def plain(value: Any, written: Callable[[Any], dict[str, Any]] = _all_fields) -> Any:
+    """Dictionaries, lists, texts and finite numbers, null in the place of others; ``written`` writes dataclasses."""
     match value:
         case dict():
-            return {key: plain(part) for key, part in value.items()}
+            return {key: plain(part, written) for key, part in value.items()}
         case list() | tuple():
-            return [plain(part) for part in value]
+            return [plain(part, written) for part in value]
         case Enum():
             return value.value
         case PurePath():
             return str(value)
         case _:
-            return _null_unless_finite(value)
+            return written(value) if is_dataclass(value) else _null_unless_finite(value)
 
 
 def _null_unless_finite(value: Any) -> Any:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from wdist.report.documents.document import SCHEMA_VERSION, Form, Forms, Key, facts, text
+from wdist.report.documents.document import SCHEMA_VERSION, Form, Forms, Key, plain, text
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from wdist.comparison.ranking import Comparison, Entry
 
-_RESULT, _RANKING, _GATE = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gates"
-_VERSION = Key("Literal['1']", "Changes when a key is removed or changes its meaning.", lambda _: SCHEMA_VERSION)
-_METRIC = Key(description="Ground metric: l2, l1 or linf.")
-_FEATURES = Key(description="The space that all distances are measured in; null for that of the samples.")
+_RESULT, _RANKING, _GATE, _STUDY = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gates", "wdist.studies.study"
+_EVERYWHERE = {
+    "schema_version": Key("Literal['1']", "Changes when a key is removed or changes its meaning.", lambda _: SCHEMA_VERSION),
+    "metric": Key(description="Ground metric: l2, l1 or linf."),
+    "features": Key(description="The space that all distances are measured in; null for that of the samples."),
+}
 _WORD = "Literal['pass', 'fail', 'inconclusive']"
 
 
@@ -41,9 +45,7 @@ def _of_surface(name: str) -> Callable[[Any], Any]:
     return lambda panel: getattr(panel, name).tolist() if hasattr(panel, "z") else None
 
 
-_STUDY = "wdist.studies.study"
 _STUDY_KEYS = {
-    "schema_version": _VERSION,
     "what": Key("str", "Name of the study.", "study.name"),
     "title": Key("str", value="study.title"),
     "quick": Key("bool", value="conditions.quick"),
@@ -57,12 +59,12 @@ FORMS = Forms(
     Form(
         "SourceDocument",
         "wdist.data.sources.source:SourceInfo",
-        "address kind event_shape count dtype scale offset units bounds dropped notes digest",
+        "* digest",
         title="Where the samples of one side came from.",
         special={"digest": Key("str | None", "SHA-256 of the stored samples; null where they are drawn.")},
     ),
-    Form("FeaturesDocument", "wdist.data.features.space:Features", "spec what dim digest"),
-    Form("EnvironmentDocument", "wdist.environment:Environment", "wdist python torch platform device threads precision"),
+    Form("FeaturesDocument", "wdist.data.features.space:Features"),
+    Form("EnvironmentDocument", "wdist.environment:Environment"),
     Form(
         "SamplesDocument",
         f"{_RESULT}:SamplesInterval",
@@ -85,29 +87,14 @@ FORMS = Forms(
             "n_b": Key(description="Held-out samples of B."),
         },
     ),
-    Form(
-        "LayerDocument",
-        "wdist.lipschitz.frozen_layer:LayerBound",
-        "layer bound method",
-        nullable="bound",
-    ),
-    Form(
-        "HistoryDocument",
-        "wdist.training.observer:HistoryPoint",
-        "step seconds training validation",
-        nullable="training validation",
-    ),
+    Form("LayerDocument", "wdist.lipschitz.frozen_layer:LayerBound", nullable="bound"),
+    Form("HistoryDocument", "wdist.training.observer:HistoryPoint", nullable="training validation"),
     Form(
         "RepeatsDocument",
         f"{_RESULT}:Repeats",
         "seeds estimates estimate_mean estimate_deviation lowers lower_mean lower_deviation",
     ),
-    Form(
-        "AttemptDocument",
-        f"{_RESULT}:Attempt",
-        "name validation seconds steps chosen",
-        nullable="validation",
-    ),
+    Form("AttemptDocument", f"{_RESULT}:Attempt", nullable="validation"),
     Form(
         "CriticDocument",
         f"{_RESULT}:CriticResult",
@@ -133,11 +120,8 @@ FORMS = Forms(
         "metric features a b seed converged interrupted seconds environment warnings",
         title="The result of `wdist estimate` or `wdist synthetic`.",
         special={
-            "schema_version": _VERSION,
             "baselines": Key(description="The other critics."),
             "interrupted": Key(description="The run was cut short; the bounds are valid all the same."),
-            "metric": _METRIC,
-            "features": _FEATURES,
         },
         forms={"baselines": "BaselineDocument"},
         given={"a": lambda estimate, _: {"digest": estimate.digest_a}, "b": lambda estimate, _: {"digest": estimate.digest_b}},
@@ -165,7 +149,7 @@ FORMS = Forms(
             "last_place": Key("int", "The worst one; the same where its place is decided."),
         },
     ),
-    Form("ClaimDocument", f"{_RANKING}:Claim", "nearer farther"),
+    Form("ClaimDocument", f"{_RANKING}:Claim"),
     Form(
         "OrderDocument",
         f"{_RANKING}:Comparison",
@@ -176,7 +160,7 @@ FORMS = Forms(
             "groups": Key("list[list[str]]", "Every source of a group is nearer than every source of the next group."),
         },
     ),
-    Form("SeparationDocument", f"{_RANKING}:Separation", "nearer farther times samples reason"),
+    Form("SeparationDocument", f"{_RANKING}:Separation"),
     Form(
         "ComparisonDocument",
         f"{_RANKING}:Comparison",
@@ -184,13 +168,10 @@ FORMS = Forms(
         "confidence results bounds metric features seed left_out interrupted seconds environment warnings",
         title="The result of `wdist compare`.",
         special={
-            "schema_version": _VERSION,
             "command": _command("compare"),
             "noise_floor": Key(description="The reference against itself; null where it was not found."),
             "population_order": Key("OrderDocument", "Claimed of the distributions, at the joint confidence.", _population_order),
             "samples_order": Key("OrderDocument", "Certain of the sample sets, which may differ in size.", _samples_order),
-            "metric": _METRIC,
-            "features": _FEATURES,
         },
         forms={"ranking": "RankedDocument"},
         given={"reference": lambda comparison, _: {"digest": comparison.digest}, "ranking": _places},
@@ -255,7 +236,6 @@ FORMS = Forms(
     Form(
         "MeasuredDocument",
         "wdist.gan.files:Measured",
-        "step lower",
         title="A checkpoint.",
         special={
             "lower": Key(
@@ -270,12 +250,11 @@ FORMS = Forms(
         "generator exported sheet checkpoints environment",
         title="The result of `wdist gan train`.",
         special={
-            "schema_version": _VERSION,
             "command": _command("gan train"),
             "settings": Key("dict[str, Any]", "Settings of the training; null where the critic decides."),
         },
     ),
-    Form("FindingDocument", "wdist.estimation.verification:Check", "what ok detail", title="One thing that was checked."),
+    Form("FindingDocument", "wdist.estimation.verification:Check", title="One thing that was checked."),
     Form(
         "VerificationDocument",
         "wdist.estimation.verification:Verification",
@@ -284,22 +263,21 @@ FORMS = Forms(
         title="The result of `wdist verify`.",
         nullable="lipschitz_bound claimed_lipschitz_bound lower claimed_lower population_lower claimed_population_lower confidence",
         special={
-            "schema_version": _VERSION,
             "command": _command("verify"),
             "critic": Key("str", "The file that was checked."),
             "lower": Key(description="Lower bound for the samples, computed again."),
         },
     ),
-    Form("MachineDocument", "wdist.studies.machine:Machine", "processor cores memory"),
-    Form("SkippedDocument", f"{_STUDY}:Skipped", "name reason", title="A row that could not be measured."),
-    Form("RowsDocument", f"{_STUDY}:StudyRows", "kind title rows"),
+    Form("MachineDocument", "wdist.studies.machine:Machine"),
+    Form("SkippedDocument", f"{_STUDY}:Skipped", title="A row that could not be measured."),
+    Form("RowsDocument", f"{_STUDY}:StudyRows"),
     Form(
         "CheckDocument",
         f"{_STUDY}:ClaimCheck",
         "what ok detail",
         special={"what": Key("str", "The statement.", "claim"), "ok": Key("bool", "Whether the rows support it.", "holds")},
     ),
-    Form("StatementDocument", f"{_STUDY}:ClaimCheck", "claim holds detail"),
+    Form("StatementDocument", f"{_STUDY}:ClaimCheck"),
     Form(
         "BenchDocument",
         f"{_STUDY}:StudyResult",
@@ -315,12 +293,7 @@ FORMS = Forms(
         },
         forms={"findings": "CheckDocument"},
     ),
-    Form(
-        "NumberDocument",
-        f"{_STUDY}:ReproducedNumber",
-        "row column ours paper difference unit",
-        nullable="ours difference",
-    ),
+    Form("NumberDocument", f"{_STUDY}:ReproducedNumber", "row column ours paper difference unit", nullable="ours difference"),
     Form("SeriesDocument", "wdist.studies.panels:Series", "name x y"),
     Form(
         "PanelDocument",
@@ -367,6 +340,7 @@ FORMS = Forms(
         "what title source quick_seconds full_seconds",
         special={"what": Key("str", value="name")},
     ),
+    everywhere=_EVERYWHERE,
 )
 
 PUBLISHED = {
@@ -380,21 +354,27 @@ PUBLISHED = {
     "bench": "BenchDocument",
 }
 """Form of the document of each command."""
+COMMANDS = tuple(PUBLISHED)
+"""Commands with a published schema."""
 
 
 def document(result: Any, command: str, **given: Any) -> dict[str, Any]:
-    """The document of a result, as plain values; all fields of the result where the command has no published form.
-
-    Arguments:
-        result: of the library function behind the command.
-        command: a key of :data:`PUBLISHED`, or the name of another command.
-        given: values that the result does not know.
-    """
+    """The document of a result, as plain values; with all fields of the result where the command has no published form."""
     if command not in PUBLISHED:
-        return facts(result, command=command)
+        return {"schema_version": SCHEMA_VERSION, "command": command, **plain(result)}
     return FORMS.document(result, PUBLISHED[command], **given)
 
 
 def document_text(result: Any, *, command: str, **given: Any) -> str:
     """The same as indented JSON."""
     return text(document(result, command, **given))
+
+
+def model(command: str) -> type[BaseModel]:
+    """Pydantic model that validates the documents of one of :data:`COMMANDS`."""
+    return FORMS.model(PUBLISHED[command])
+
+
+def schema(command: str = "estimate") -> str:
+    """JSON schema of the documents of one of :data:`COMMANDS`, as indented JSON."""
+    return text(model(command).model_json_schema(mode="serialization"))

@@ -1,19 +1,24 @@
-"""Comparisons as figures: the intervals of all sources on one scale, the nearest on top, over the noise floor."""
+"""Comparisons as figures: intervals on one scale over the noise floor, and the images that each critic separates most clearly."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from wdist.report.comparison_sentences import place
-from wdist.report.numbers import level
-from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, drawable, file_content
-from wdist.report.sentences import METRICS
+from wdist.comparison.witnesses import image_axes
+from wdist.report.numbers import level, nearest
+from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, drawable, figure_file, tidy
+from wdist.report.sentences import METRICS, place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+    from torch import Tensor
 
     from wdist.comparison.ranking import Comparison, Entry
 
@@ -21,16 +26,11 @@ if TYPE_CHECKING:
 _NAME = 34
 """Most characters of a name; the middle of a longer one is left out."""
 _SAMPLES = OTHERS[0]
-
-
-def comparison_bytes(comparison: Comparison, *, suffix: str) -> bytes:
-    """The figure as a file's content.
-
-    Arguments:
-        comparison: what is drawn.
-        suffix: ``.png``, ``.svg`` or ``.pdf``.
-    """
-    return file_content(lambda: draw_comparison(comparison), suffix=suffix)
+PER_STRIP = 16
+"""Images in one strip."""
+_SHEET_WIDTH = 8.4
+_GUTTER = 0.08
+"""Between two images, as a share of their width."""
 
 
 def draw_comparison(comparison: Comparison) -> Figure:
@@ -53,12 +53,12 @@ def draw_comparison(comparison: Comparison) -> Figure:
     space = "" if comparison.features is None else f", features {drawable(comparison.features.spec)}"
     metric = METRICS.get(comparison.metric, comparison.metric)
     axes.set_xlabel(f"$W_1$ from {_short(comparison.reference.address, 60)} ({metric}{space})", loc="left")
-    axes.grid(axis="x", color=FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0)
-    axes.spines["left"].set_visible(False)
+    tidy(axes, grid="x")
     _explain(figure, comparison)
     return figure
+
+
+comparison_bytes = figure_file(draw_comparison)
 
 
 def _draw_entry(axes: Axes, entry: Entry, height: int, *, reach: float, ranked: bool) -> None:
@@ -99,3 +99,71 @@ def _explain(figure: Figure, comparison: Comparison) -> None:
 
 def _short(text: str, most: int = _NAME) -> str:
     return drawable(text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[-(most // 2) :]}")
+
+
+def draw_contact_sheet(comparison: Comparison) -> Figure | None:
+    """Two strips for each source, the nearest on top: samples of the reference, and below them samples of the source.
+
+    None if the comparison has no witnesses.
+    """
+    strips = list(_strips(comparison))
+    if not strips:
+        return None
+    height, width = strips[0][1].shape[:2]
+    inches = (_SHEET_WIDTH - 0.2) * height / width
+    figure = Figure(figsize=(_SHEET_WIDTH, len(strips) * (inches + 0.3) + 0.75), layout="constrained")
+    figure.suptitle(
+        "Samples with the most extreme potentials (up to a constant), the most extreme first", fontsize=11, x=0.02, ha="left"
+    )
+    low, high = _brightness(comparison)
+    for axes, (title, images, colour) in zip(figure.subplots(len(strips), 1, squeeze=False).flat, strips, strict=True):
+        shades = np.clip((images - low) / (high - low), 0.0, 1.0)
+        axes.imshow(np.where(np.isnan(shades), 1.0, shades), interpolation="nearest")
+        axes.set_title(title, fontsize=8.5, loc="left", color=colour, pad=3)
+        axes.set_axis_off()
+    return figure
+
+
+contact_sheet_bytes = figure_file(draw_contact_sheet)
+
+
+def _strips(comparison: Comparison) -> Iterator[tuple[str, NDArray[np.float64], str]]:
+    """Title, images in a row, and colour of the title."""
+    for entry in comparison.ranking:
+        found = entry.witnesses
+        if found is not None:
+            words = f"reference, against {entry.name}: highest potentials"
+            yield _titled(words, found.reference_potentials), mosaic(found.reference, PER_STRIP), INK
+            words = f"{entry.name}: lowest potentials"
+            yield _titled(words, found.source_potentials), mosaic(found.source, PER_STRIP), MUTED
+
+
+def _titled(words: str, potentials: tuple[float, ...]) -> str:
+    span = f"{nearest(potentials[0], 3)} to {nearest(potentials[-1], 3)}" if potentials else "none"
+    return f"{drawable(words)}, {span}"
+
+
+def mosaic(images: Tensor, columns: int) -> NDArray[np.float64]:
+    """At most ``columns`` gray or RGB images, shape (k, \\*event shape), in a row of shape (h, w, 3), NaN where there are none."""
+    order = image_axes(tuple(images.shape[1:]))
+    assert order is not None, "only images are asked for"
+    arrays = images.permute(0, *(axis + 1 for axis in order)).numpy()
+    if arrays.ndim == 3:
+        arrays = arrays[..., None]
+    arrays = np.broadcast_to(arrays, (*arrays.shape[:3], 3))
+    _, h, w, _ = arrays.shape
+    gutter = max(1, round(_GUTTER * w))
+    sheet = np.full((h, columns * (w + gutter) - gutter, 3), np.nan)
+    for number, image in enumerate(arrays[:columns]):
+        left = number * (w + gutter)
+        sheet[:, left : left + w] = image
+    return sheet
+
+
+def _brightness(comparison: Comparison) -> tuple[float, float]:
+    """Black and white, for the whole sheet: the bounds of the reference where they are known, else its range as shown."""
+    if comparison.reference.bounds is not None:
+        return comparison.reference.bounds
+    shown = [entry.witnesses.reference for entry in comparison.ranking if entry.witnesses]
+    low, high = min(float(side.min()) for side in shown), max(float(side.max()) for side in shown)
+    return low, high if high > low else low + 1

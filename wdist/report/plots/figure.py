@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -103,6 +103,15 @@ def reference(estimate: Estimate) -> tuple[float, str] | None:
     return None
 
 
+def tidy(axes: Axes, *, grid: Literal["x", "y"] | None = None) -> None:
+    """Draws faint lines behind everything, and neither marks at the ticks nor a line on the left."""
+    if grid is not None:
+        axes.grid(axis=grid, color=FAINT, linewidth=0.6)
+        axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+    axes.spines["left"].set_visible(False)
+
+
 def panel_grid(panels: int, *, columns: int) -> tuple[int, int]:
     """Rows and columns for a number of panels, at most ``columns`` in a row."""
     columns = min(panels, columns)
@@ -113,16 +122,17 @@ _UNDATED: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"Creati
 """No date, so that the same result gives the same file."""
 
 
-def file_content(draw: Callable[[], Figure], *, suffix: str) -> bytes:
-    """Draws a figure in the common style and returns the file.
+def figure_file(draw: Callable[[Any], Figure | None]) -> Callable[..., bytes | None]:
+    """Makes a function of a result and a file's suffix that returns the file in the common style; None if nothing is drawn."""
 
-    Arguments:
-        draw: makes the figure.
-        suffix: ``.png``, ``.svg`` or ``.pdf``.
-    """
-    with matplotlib.rc_context(STYLE):
-        figure = draw()
-        FigureCanvasAgg(figure)
-        content = io.BytesIO()
-        figure.savefig(content, format=suffix.removeprefix("."), dpi=DPI, facecolor="white", metadata=_UNDATED.get(suffix, {}))
-    return content.getvalue()
+    def content(result: Any, *, suffix: str) -> bytes | None:
+        with matplotlib.rc_context(STYLE):
+            figure = draw(result)
+            if figure is None:
+                return None
+            FigureCanvasAgg(figure)
+            file, kind = io.BytesIO(), suffix.removeprefix(".")
+            figure.savefig(file, format=kind, dpi=DPI, facecolor="white", metadata=_UNDATED.get(suffix, {}))
+        return file.getvalue()
+
+    return content

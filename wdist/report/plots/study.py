@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SURFACE, file_content
+from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SURFACE, figure_file
 from wdist.studies.panels import Panel, Surface
 
 if TYPE_CHECKING:
@@ -37,16 +37,6 @@ _STRAIGHT_NAMES = 8
 _ELEVATION, _AZIMUTH = 32, 62
 
 
-def study_bytes(result: StudyResult, *, suffix: str) -> bytes:
-    """The figure as a file's content.
-
-    Arguments:
-        result: rows and panels of a study.
-        suffix: ``.png``, ``.svg`` or ``.pdf``.
-    """
-    return file_content(lambda: draw_study(result), suffix=suffix)
-
-
 def draw_study(result: StudyResult) -> Figure:
     """Panels, one above the other or in a grid; surfaces above their maps."""
     surfaces = [panel for panel in result.conclusion.panels if isinstance(panel, Surface)]
@@ -55,6 +45,9 @@ def draw_study(result: StudyResult) -> Figure:
     form = "  (quick form)" if result.reduced else ""
     figure.suptitle(f"{result.study.name}: {result.study.title}{form}", fontsize=12, x=0.02, ha="left")
     return figure
+
+
+study_bytes = figure_file(draw_study)
 
 
 def _panels(panels: list[Panel]) -> Figure:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from wdist.report.comparison_sentences import place, sentences, verdict
 from wdist.report.numbers import at_most, compact, duration, lower_bound, nearest
-from wdist.report.terminal.estimate import facts_grid, source_line
-from wdist.report.terminal.style import ACCENT
-from wdist.report.terminal.tables import Column, FittedTable
+from wdist.report.sentences import comparison_sentences, place, proved_order
+from wdist.report.terminal.estimate import source_line
+from wdist.report.terminal.tables import ACCENT, Column, FittedTable, facts_grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,18 +24,17 @@ _NAME_WIDTH = 26
 
 def rendered_comparison(comparison: Comparison) -> RenderableType:
     """The whole result."""
-    heading = Text(f"{verdict(comparison)}.", style="bold")
+    heading = Text(f"{proved_order(comparison)}.", style="bold")
     if comparison.interrupted:
         heading.append(" (interrupted)", style="yellow")
-    sources = facts_grid()
-    sources.columns[0].no_wrap, sources.columns[0].overflow, sources.columns[0].max_width = False, "fold", _NAME_WIDTH
+    sources = facts_grid(most=_NAME_WIDTH)
     sources.add_row("reference", source_line(comparison.reference))
     if comparison.features is not None:
         sources.add_row("features", Text(comparison.features.what))
     for entry in comparison.ranking:
         sources.add_row(Text(entry.name), source_line(entry.source))
     parts: list[RenderableType] = [heading, Text(""), _intervals(comparison), Text("")]
-    parts += [Text(sentence) for sentence in sentences(comparison)]
+    parts += [Text(sentence) for sentence in comparison_sentences(comparison)]
     parts += [Text(""), _origins(comparison), Text(""), sources, Text("")]
     return Group(*parts, *(Text(line, style="dim") for line in _circumstances(comparison)))
 
@@ -67,12 +65,7 @@ def _intervals(comparison: Comparison) -> RenderableType:
 
 
 class _IntervalBars:
-    """Intervals on one scale from 0.
-
-    Arguments:
-        intervals: lower end, estimate and upper end of each row.
-        ranked: for each row, if it is no noise floor.
-    """
+    """Intervals (lower end, estimate and upper end) on one scale from 0; muted where they are not ranked."""
 
     after, narrowest, widest = 4, 12, 60
 
@@ -94,13 +87,7 @@ class _IntervalBars:
 
 
 def interval_bar(lower: float, estimate: float, upper: float | None, *, reach: float, width: int, ascii_only: bool = False) -> str:
-    """An interval as characters with its estimate marked; without an upper end it runs to the edge.
-
-    Arguments:
-        lower, estimate, upper: only the estimate may be negative; None for no upper end.
-        reach: the value at the right end.
-        width: characters.
-    """
+    """An interval as characters with its estimate marked, on a scale up to ``reach``, to which it runs without an upper end."""
     line, dot, arrow = ("=", "o", ">") if ascii_only else ("━", "●", "▶")
 
     def at(value: float) -> int:

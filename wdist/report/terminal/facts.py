@@ -1,7 +1,8 @@
-"""Facts as text, a line each: about a source, a machine, or a saved critic that was verified."""
+"""Facts as text, a line each: about a source, a machine, a saved critic that was verified, or a trained generator."""
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from wdist.report.numbers import certificate, counted, lower_bound, nearest, shape
-from wdist.report.terminal.style import plain_table
+from wdist.report.numbers import at_least, certificate, counted, duration, lower_bound, nearest, shape
+from wdist.report.terminal.tables import checks_table, facts_grid, plain_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from wdist.estimation.verification import Verification
+    from wdist.gan.training import Checkpoint, GanResult
 
 _DIGITS = 10
 """Digits of claimed and recomputed bounds: enough to see where they differ."""
@@ -23,9 +25,7 @@ _DIGITS = 10
 
 def rendered_facts(facts: Any) -> RenderableType:
     """The fields of a dataclass, a line each, in their order; fields without a value are left out."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_grid()
     for fact in fields(facts):
         value = getattr(facts, fact.name)
         if value is not None and value != ():
@@ -47,24 +47,16 @@ def rendered_checks(diagnosis: Any) -> RenderableType:
 
 def rendered_verification(verification: Verification) -> RenderableType:
     """The verdict, each finding, and the claimed and recomputed numbers."""
-    table = plain_table()
-    table.add_column("checked")
-    table.add_column("", no_wrap=True)
-    table.add_column("finding", overflow="fold")
-    for finding in verification.findings:
-        answer = Text("yes", style="green") if finding.ok else Text("NO", style="bold red")
-        table.add_row(Text(finding.what), answer, Text(finding.detail))
+    table = checks_table(("checked", "", "finding"), ((each.what, each.ok, each.detail) for each in verification.findings))
     numbers = plain_table()
     for header in ("", "claimed", "recomputed"):
         numbers.add_column(header, justify="right" if header else "left", no_wrap=True)
-    numbers.add_row(
-        "certificate K <=", certificate(verification.claimed_lipschitz_bound), certificate(verification.lipschitz_bound)
-    )
-    for name, claimed, found in (
-        ("samples W1 >=", verification.claimed_lower, verification.lower),
-        ("populations W1 >=", verification.claimed_population_lower, verification.population_lower),
-    ):
-        numbers.add_row(name, *(lower_bound(value, _DIGITS) for value in (claimed, found)))
+    bounds = verification.claimed_lipschitz_bound, verification.lipschitz_bound
+    samples = verification.claimed_lower, verification.lower
+    populations = verification.claimed_population_lower, verification.population_lower
+    numbers.add_row("certificate K <=", *map(certificate, bounds))
+    numbers.add_row("samples W1 >=", *(lower_bound(value, _DIGITS) for value in samples))
+    numbers.add_row("populations W1 >=", *(lower_bound(value, _DIGITS) for value in populations))
     verdict = (
         Text.assemble(("verified: ", "bold green"), "weights, samples and claimed numbers agree.")
         if verification.ok
@@ -95,3 +87,48 @@ def _fact(value: Any, name: str) -> str:
             )
         case _:
             return str(value)
+
+
+def line(checkpoint: Checkpoint) -> Text:
+    """One checkpoint, shown when it is written."""
+    proved = "" if checkpoint.lower is None else f"; W1 of {counted(checkpoint.compared)} images >= {at_least(checkpoint.lower)}"
+    ahead = f", {duration(checkpoint.seconds_left)} left" if checkpoint.fraction < 1 else ""
+    return Text(f"step {counted(checkpoint.step)}, {checkpoint.rate:.3g} steps/s{ahead}{proved}")
+
+
+def rendered_gan(result: GanResult) -> RenderableType:
+    """The training, the bounds that it proved, and the addresses."""
+    return Group(_training(result), Text(""), _addresses(result))
+
+
+def _training(result: GanResult) -> Text:
+    pixels = shape(result.event_shape)
+    text = Text()
+    text.append(f"a generator of {pixels} images, {counted(result.steps)} steps against {result.settings.critic}", style="bold")
+    text.append(f"  {duration(result.seconds)}", style="dim")
+    if result.resumed_at is not None:
+        text.append(f", resumed at step {counted(result.resumed_at)}", style="dim")
+    proved = [(each.step, each.lower) for each in result.measured if each.lower is not None]
+    if proved:
+        step, lower = proved[-1]
+        text.append(
+            f"\nproved by the critic at step {counted(step)}: W1 between {counted(result.compared)} images and as many "
+            f"generated ones is at least {at_least(lower)} (certain for these samples; Euclidean metric, pixels in [0, 1])"
+        )
+        values = "  ".join(f"{counted(step)}: {at_least(lower, 3)}" for step, lower in proved)
+        text.append(f"\nstep by step  {values}", style="dim")
+    if result.interrupted:
+        text.append("\ninterrupted; --resume continues from here", style="yellow")
+    return text
+
+
+def _addresses(result: GanResult) -> Text:
+    """Addresses to paste, quoted for a shell, a line each; the lines are never broken."""
+    rows = [("generator", shlex.quote(result.generator)), ("samples", shlex.quote(str(result.sheet)))]
+    if result.exported is not None:
+        rows.insert(1, ("program", f"{shlex.quote(result.exported)}  (--trust)"))
+    rows.append(("next", f"wdist estimate {shlex.quote(result.settings.data)} {shlex.quote(result.generator)}"))
+    text = Text(no_wrap=True, overflow="ignore")
+    for position, (name, value) in enumerate(rows):
+        text.append(f"{name:<10}", style="dim").append(value + ("\n" if position < len(rows) - 1 else ""))
+    return text

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
-from wdist.report.gate_limits import NAMES, marks
 from wdist.report.numbers import at_most, level, lower_bound
+from wdist.report.sentences import ESTIMANDS, marks
 from wdist.report.terminal import estimate
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from wdist.gates.gate import GateResult
     from wdist.gates.rules import Interval
 
-_STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 _COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 _BEYOND = 1.08
 """End of a scale, as a multiple of its largest number."""
@@ -45,14 +44,11 @@ def _verdict_lines(result: GateResult) -> RenderableType:
     lines = Table.grid(padding=(0, 1))
     lines.add_column(no_wrap=True)
     lines.add_column(overflow="fold")
-    whole, each = result.answer.value, result.judged
-    if len(each) == 1:
-        lines.add_row(Text(whole.upper(), style=_STYLES[whole]), Text(each[0].verdict.reason))
-    else:
-        lines.add_row(Text(whole.upper(), style=_STYLES[whole]), Text(f"on {len(each)} rules together:"))
-        for judged in each:
-            answer = judged.verdict.answer.value
-            lines.add_row(Text(answer, style=_STYLES[answer]), Text(judged.verdict.reason))
+    rows = [(judged.verdict.answer.value, judged.verdict.reason) for judged in result.judged]
+    whole = result.answer.value
+    headline = rows.pop()[1] if len(rows) == 1 else f"on {len(rows)} rules together:"
+    for answer, words in [(whole.upper(), headline), *rows]:
+        lines.add_row(Text(answer, style=f"bold {_COLOURS[answer.lower()]}"), Text(words))
     for way in result.verdict.suggestions:
         lines.add_row("", Text(way, style="dim"))
     return lines
@@ -70,7 +66,7 @@ class _Scale:
         self._reach = _BEYOND * max([*numbers, *([] if interval.upper is None else [interval.upper])]) or 1.0
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        labels = [f"proved, {NAMES[self._result.on]}", *(label for label, _, _ in self._marks)]
+        labels = [f"proved, {ESTIMANDS[self._result.on]}", *(label for label, _, _ in self._marks)]
         values = [_ends(self._result.interval), *(shown for _, _, shown in self._marks)]
         width = options.max_width - max(map(len, labels)) - max(map(len, values)) - 4
         grid = Table.grid(padding=(0, 2))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Group
 from rich.live import Live
@@ -14,10 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from wdist.report.numbers import at_most, counted, duration, lower_bound, nearest, percentage
-from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress, SamplesBounded, Stage, StageProgress
+from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress, SamplesBounded, Silent, Stage, StageProgress
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+    from wdist.training.observer import Observer
 
 _REFRESHES_PER_SECOND = 4
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -29,23 +31,13 @@ _SPOKEN_SECONDS = 1.0
 """Seconds of training between two plain lines, since many short runs would fill a log."""
 
 
-class Display(Protocol):
-    """An :class:`~wdist.training.observer.Observer` that takes up a stream for as long as the work lasts."""
-
-    def notify(self, event: Event) -> None: ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
-
-
-def display_on(console: Console, *, quiet: bool = False) -> Display:
-    """The display that suits a console: none, live, or plain lines."""
+def display_on(console: Console, *, quiet: bool = False) -> AbstractContextManager[Observer]:
+    """The display that suits a console, none, live or plain lines, for as long as the work lasts."""
     if quiet:
-        return QuietDisplay()
+        return nullcontext(Silent())
     # Asked of the stream itself: FORCE_COLOR makes rich see a terminal where there is only a log.
     lives = console.file.isatty() and console.is_terminal and not console.is_dumb_terminal
-    return LiveDisplay(console) if lives else PlainDisplay(console)
+    return LiveDisplay(console) if lives else nullcontext(PlainDisplay(console))
 
 
 class TotalTime:
@@ -67,8 +59,6 @@ class TotalTime:
                 self._left, self._since = (now - self._part_began) * (1 - fraction) / fraction, now
             case Progress(seconds_left=left) if left is not None:
                 self._left, self._since = left, now
-            case _:
-                pass
 
     @property
     def elapsed(self) -> float:
@@ -93,20 +83,7 @@ class TotalTime:
         return f"{duration(self.elapsed)} elapsed" if left is None else f"about {duration(left)} left"
 
 
-class QuietDisplay:
-    """Says nothing."""
-
-    def notify(self, event: Event) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        pass
-
-
-class PlainDisplay(QuietDisplay):
+class PlainDisplay:
     """One line when a stage or a critic begins, at each quarter of a training, and when a critic or the samples are done."""
 
     def __init__(self, console: Console) -> None:
@@ -136,8 +113,6 @@ class PlainDisplay(QuietDisplay):
                 self._say(f"{event.critic}: done, {_finished(event)}")
             case SamplesBounded():
                 self._say(_bounds(event))
-            case _:
-                pass
 
     def _is_due(self, event: Progress) -> bool:
         """Tells if a quarter of the budget has passed, and some time since the last line."""
@@ -155,7 +130,8 @@ class LiveDisplay:
         self._console = console
         self._live = Live(self, console=console, refresh_per_second=_REFRESHES_PER_SECOND, transient=True)
         self._time = TotalTime()
-        self._stage: str | None = "starting"
+        self._stage: str | None = "starting ..."
+        self._stage_done = ""
         self._started: CriticStarted | None = None
         self._progress: Progress | None = None
         self._validations: list[float] = []
@@ -167,7 +143,10 @@ class LiveDisplay:
         self._time.notify(event)
         match event:
             case Stage():
-                self._stage = event.what
+                self._stage = f"{event.what} ..."
+                self._stage_done = ""
+            case StageProgress(fraction=fraction):
+                self._stage_done = f" {fraction:.0%}"
             case CriticStarted():
                 self._progress, self._validations = None, []
                 self._started, self._stage = event, None
@@ -179,14 +158,12 @@ class LiveDisplay:
                 self._started = self._progress = None
             case SamplesBounded():
                 self._bounds = event
-            case _:
-                pass
 
     def __enter__(self) -> Self:
         self._live.start(refresh=True)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *raised: Any) -> None:
         self._live.stop()
 
     def __rich__(self) -> RenderableType:
@@ -201,7 +178,7 @@ class LiveDisplay:
         if started is not None and self._stage is None:
             lines += self._training_lines(started, progress)
         elif self._stage is not None:
-            lines.append(_line((f"{self._stage} ...", "bold")))
+            lines.append(_line((self._stage, "bold"), self._stage_done))
         return Group(*lines, self._total_line())
 
     @property
@@ -239,12 +216,7 @@ def _line(*parts: str | tuple[str, str]) -> Text:
 
 
 def curve(values: Sequence[float], width: int) -> str:
-    """A small curve of block characters: the values from their smallest (lowest block) to their largest (full block).
-
-    Arguments:
-        values: in the order of time; finite.
-        width: largest number of characters; longer series show the last value of equal stretches.
-    """
+    """A small curve of block characters from the smallest value to the largest; longer series show the last of equal stretches."""
     if not values:
         return ""
     shown = values if len(values) <= width else [values[(i + 1) * len(values) // width - 1] for i in range(width)]

@@ -10,7 +10,8 @@ from rich.console import Group
 from rich.text import Text
 
 from wdist.report.numbers import at_least, at_most, counted, duration, nearest, percentage, short_duration
-from wdist.report.terminal.style import plain_table
+from wdist.report.terminal.tables import checks_table, plain_table
+from wdist.studies.panels import getter
 from wdist.studies.study import PAPER, Column, ReproducedNumber, StudyTable
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from wdist.studies.study import ClaimCheck, Study, StudyResult
+    from wdist.studies.study import Study, StudyResult
 
 _DIGITS = 4
 
@@ -45,7 +46,8 @@ def rendered_study(result: StudyResult) -> RenderableType:
     if study.source:
         parts += [Text(""), Text(_closeness(result))]
     if result.conclusion.checks:
-        parts += [Text(""), _checks_table(result.conclusion.checks, header="claim of the paper" if study.source else "claim")]
+        headers = ("claim of the paper" if study.source else "claim", "holds", "measured here")
+        parts += [Text(""), checks_table(headers, ((each.claim, each.holds, each.detail) for each in result.conclusion.checks))]
     return Group(*parts, Text(""), *(Text(line, style="dim") for line in (*result.conclusion.remarks, *_circumstances(result))))
 
 
@@ -79,7 +81,7 @@ def rendered_reproductions(forecasts: Iterable[tuple[Study, float, float]]) -> R
 
 def _table(table: StudyTable, rows: Sequence[Any]) -> Table:
     shown = plain_table()
-    columns = [column for column in table.columns if any(column.cell(row) not in (None, "") for row in rows)]
+    columns = [column for column in table.columns if any(getter(column.cell)(row) not in (None, "") for row in rows)]
     lines = max(column.header.count("\n") for column in columns)
     for column in columns:
         text = column.kind == "text"
@@ -96,12 +98,12 @@ def _table(table: StudyTable, rows: Sequence[Any]) -> Table:
 
 
 def _cell(column: Column, row: Any) -> str:
-    value = column.cell(row)
+    value = getter(column.cell)(row)
     if value is None:
         return column.empty
     if isinstance(value, float) and not math.isfinite(value):
         return nearest(value)
-    spread = column.spread(row) if column.spread is not None else None
+    spread = getter(column.spread)(row) if column.spread is not None else None
     if column.kind == "share":
         # A share of the truth, rounded down so that less than 100 % never reads as 100 %.
         shown = percentage(value, rounding=ROUND_FLOOR)
@@ -126,17 +128,6 @@ def _written(column: Column, value: Any) -> str:
             return "yes" if value else "no"
         case _:
             return nearest(value, _DIGITS) if isinstance(value, float) else str(value)
-
-
-def _checks_table(checks: Sequence[ClaimCheck], *, header: str) -> Table:
-    table = plain_table()
-    table.add_column(header, overflow="fold")
-    table.add_column("holds", no_wrap=True)
-    table.add_column("measured here", overflow="fold")
-    for check in checks:
-        answer = Text("yes", style="green") if check.holds else Text("NO", style="bold red")
-        table.add_row(Text(check.claim), answer, Text(check.detail))
-    return table
 
 
 def _circumstances(result: StudyResult) -> list[str]:
@@ -194,10 +185,10 @@ _COMPARISONS = StudyTable(
     title="",
     of=ReproducedNumber,
     columns=(
-        Column(header="", cell=lambda row: row.row, kind="text"),
-        Column(header="", cell=lambda row: row.column, kind="text"),
-        Column(header="ours", cell=lambda row: _with_unit(row.ours, row.unit)),
-        Column(header="paper", cell=_papers, empty="not stated"),
-        Column(header="ours - paper", cell=_difference),
+        Column("", "row", "text"),
+        Column("", "column", "text"),
+        Column("ours", lambda row: _with_unit(row.ours, row.unit)),
+        Column("paper", _papers, empty="not stated"),
+        Column("ours - paper", _difference),
     ),
 )

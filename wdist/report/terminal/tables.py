@@ -4,32 +4,48 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from rich import box
 from rich.bar import Bar
 from rich.measure import Measurement
+from rich.table import Table
 from rich.text import Text
 
-from wdist.report.terminal.style import plain_table
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-    from rich.table import Table
 
+ACCENT = "bold cyan"
+"""Style of the numbers to look at first."""
 _NARROWED = (24, 18)
 """Largest widths of columns that fold, before the last columns go."""
 
 
-class Column:
-    """Header and cells of a table, top to bottom.
+def plain_table(padding: int = 1) -> Table:
+    """An empty table with a rule under its headers and ``padding`` columns between its cells."""
+    return Table(box=box.SIMPLE_HEAD, padding=(0, padding, 0, 0), pad_edge=False, show_edge=False, header_style="dim")
 
-    Arguments:
-        header: of one or two lines.
-        cells: texts, or plain words.
-        styles: of the cells.
-        left: aligns the cells on the left.
-        most: largest width; longer cells are folded.
-    """
+
+def checks_table(headers: tuple[str, str, str], checks: Iterable[tuple[str, bool, str]]) -> Table:
+    """What was checked, a yes or a NO, and what was found."""
+    table = plain_table()
+    for header, folds in zip(headers, (True, False, True), strict=True):
+        table.add_column(header, no_wrap=not folds, overflow="fold" if folds else "ellipsis")
+    for what, ok, found in checks:
+        table.add_row(Text(what), Text("yes", style="green") if ok else Text("NO", style="bold red"), Text(found))
+    return table
+
+
+def facts_grid(*, most: int | None = None) -> Table:
+    """An empty table of named facts, the names folded at a width of ``most``."""
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", no_wrap=most is None, overflow="fold", max_width=most)
+    rows.add_column(overflow="fold")
+    return rows
+
+
+class Column:
+    """Header and cells of a table, top to bottom; cells wider than ``most`` are folded."""
 
     def __init__(
         self,
@@ -69,13 +85,7 @@ class Bars(Protocol):
 
 
 class LengthBars:
-    """Bars whose lengths are values.
-
-    Arguments:
-        values: not negative.
-        reach: the value of a full bar.
-        accented: for each bar, if it is the one to look at.
-    """
+    """Bars whose lengths are values, full at ``reach``; the accented ones stand out."""
 
     after, narrowest, widest = 1, 6, 32
 
@@ -98,10 +108,7 @@ class LengthBars:
 class FittedTable:
     """A table that fits its terminal: without room for bars, padding goes, then folding columns narrow, then the last columns go.
 
-    Arguments:
-        columns: the first is folded where even two columns are too wide.
-        bars: optional.
-        padding: columns between cells.
+    The first column is folded where even two are too wide.
     """
 
     def __init__(self, *columns: Column, bars: Bars | None = None, padding: int = 1) -> None:

@@ -26,8 +26,8 @@ from wdist.gates.gate import interval_of
 from wdist.gates.rules import Answer, Interval, Maximum, NoWorse, On, joint_confidence
 from wdist.gates.verdict import judge
 from wdist.studies.panels import Panel, series_of
-from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, complete, most_by_chance, percent
-from wdist.training.observer import Stage
+from wdist.studies.progress import complete
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, most_by_chance, percent
 
 _CLOSED_FORM = (("critic", "mean-difference"),)
 Sides: TypeAlias = tuple[np.ndarray, np.ndarray]
@@ -145,10 +145,10 @@ def _measure(conditions: Conditions) -> Iterator[GateRow]:
     total = runs * len(conditions.seeds)
     for case in CASES:
         if conditions.wanted(case.name):
-            conditions.observer.notify(Stage(what=f"{total} times {case.samples} samples per side: {case.name}"))
+            conditions.announce(f"{total} times {case.samples} samples per side: {case.name}")
             yield from rows_of(case, runs=runs, seeds=conditions.seeds)
     if conditions.wanted(_REGRESSION):
-        conditions.observer.notify(Stage(what=f"{total} times a baseline and {len(GROWTH)} later results: {_REGRESSION}"))
+        conditions.announce(f"{total} times a baseline and {len(GROWTH)} later results: {_REGRESSION}")
         yield from regression_rows(runs=max(1, runs // 2), seeds=conditions.seeds)
 
 
@@ -221,26 +221,9 @@ def conclude(rows: Sequence[GateRow]) -> Conclusion:
     """Checks whether verdicts keep their level, and shows where the gate is inconclusive."""
     if not rows:
         return Conclusion()
-    checks = []
-    uncertain, certain = ([row for row in rows if (row.on == on)] for on in ("population", "samples"))
-    if uncertain:
-        worst = max(uncertain, key=lambda row: row.share_wrong)
-        checks.append(
-            ClaimCheck(
-                claim="Verdicts on populations are wrong no more often than their confidence allows.",
-                holds=all(row.holds for row in uncertain),
-                detail=f"{_sum(uncertain, 'wrong'):,} of {_sum(uncertain, 'runs'):,} in all; at worst "
-                f"{percent(worst.share_wrong)} of {worst.runs} against {percent(worst.stated, 0)}: {worst.case}, limit "
-                f"{worst.limit:.3g} of the truth",
-            )
-        )
-    if certain:
-        wrong = _sum(certain, "wrong")
-        claim = "No verdict on sample sets is wrong."
-        checks.append(ClaimCheck(claim=claim, holds=wrong == 0, detail=f"{wrong:,} of {_sum(certain, 'runs'):,}"))
     inconclusive = _sum(rows, "inconclusive") / _sum(rows, "runs")
     return Conclusion(
-        checks=tuple(checks),
+        checks=tuple(_checks(rows)),
         panels=(
             _panel("inconclusive", rows, lambda row: row.share_inconclusive),
             _panel("wrong", rows, lambda row: row.share_wrong),
@@ -252,6 +235,21 @@ def conclude(rows: Sequence[GateRow]) -> Conclusion:
     )
 
 
+def _checks(rows: Sequence[GateRow]) -> Iterator[ClaimCheck]:
+    uncertain, certain = ([row for row in rows if row.on == on] for on in ("population", "samples"))
+    if uncertain:
+        worst = max(uncertain, key=lambda row: row.share_wrong)
+        yield ClaimCheck(
+            claim="Verdicts on populations are wrong no more often than their confidence allows.",
+            holds=all(row.holds for row in uncertain),
+            detail=f"{_sum(uncertain, 'wrong'):,} of {_sum(uncertain, 'runs'):,} in all; at worst {percent(worst.share_wrong)} of "
+            f"{worst.runs} against {percent(worst.stated, 0)}: {worst.case}, limit {worst.limit:.3g} of the truth",
+        )
+    if certain:
+        wrong, claim = _sum(certain, "wrong"), "No verdict on sample sets is wrong."
+        yield ClaimCheck(claim=claim, holds=wrong == 0, detail=f"{wrong:,} of {_sum(certain, 'runs'):,}")
+
+
 def _sum(rows: Sequence[GateRow], count: str) -> int:
     return sum(getattr(row, count) for row in rows)
 
@@ -261,7 +259,7 @@ def _panel(title: str, rows: Sequence[GateRow], share: Callable[[GateRow], float
     series = series_of(
         sorted(rows, key=lambda row: row.limit),
         name=lambda row: f"{row.case}, {row.samples}",
-        x=lambda row: row.limit,
+        x="limit",
         y=share,
         reference=lambda row: row.on == "samples",
     )
@@ -280,16 +278,14 @@ STUDIES = (
                 title="verdicts",
                 of=GateRow,
                 columns=(
-                    Column(header="case", cell=lambda row: row.case, kind="text"),
-                    Column(header="samples\nper side", cell=lambda row: row.samples, kind="count"),
-                    Column(
-                        header="rule", cell=lambda row: row.rule if row.on == "population" else f"{row.rule}, sets", kind="text"
-                    ),
-                    Column(header="limit/\ntruth", cell=lambda row: row.limit),
-                    Column(header="pass", cell=lambda row: row.passed / row.runs, kind="share"),
-                    Column(header="fail", cell=lambda row: row.failed / row.runs, kind="share"),
-                    Column(header="open", cell=lambda row: row.share_inconclusive, kind="share"),
-                    Column(header="wrong", cell=lambda row: row.share_wrong, kind="share"),
+                    Column("case", "case", "text"),
+                    Column("samples\nper side", "samples", "count"),
+                    Column("rule", lambda row: row.rule if row.on == "population" else f"{row.rule}, sets", "text"),
+                    Column("limit/\ntruth", "limit"),
+                    Column("pass", lambda row: row.passed / row.runs, "share"),
+                    Column("fail", lambda row: row.failed / row.runs, "share"),
+                    Column("open", "share_inconclusive", "share"),
+                    Column("wrong", "share_wrong", "share"),
                 ),
             ),
         ),

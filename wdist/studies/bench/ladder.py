@@ -25,19 +25,8 @@ from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource
 from wdist.estimation.estimate import estimate
 from wdist.studies.panels import Panel, series_of
-from wdist.studies.study import (
-    ClaimCheck,
-    Column,
-    Conclusion,
-    Conditions,
-    Skipped,
-    Study,
-    StudyTable,
-    complete,
-    most_by_chance,
-    percent,
-)
-from wdist.training.observer import Stage
+from wdist.studies.progress import complete
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable, most_by_chance, percent
 
 _GENERATOR, _DIGITS = "digit_generator.safetensors", "digits.h5"
 
@@ -196,20 +185,15 @@ _OVERHEAD_STEPS = 100
 
 def _measure(conditions: Conditions) -> Iterator[LadderRow | TwinRow | RungRow | OverheadRow | Skipped]:
     runs, n = _RUNS, _QUICK_SAMPLES if conditions.quick else _SAMPLES
-    ladders: list[Ladder | Skipped] = list(normal_ladders())
-    if not conditions.quick:
-        ladders += digit_ladders(conditions.data)
-    for ladder in ladders:
-        if not conditions.wanted(ladder.name):
-            continue
+    for ladder in [*normal_ladders(), *([] if conditions.quick else digit_ladders(conditions.data))]:
         if isinstance(ladder, Skipped):
-            yield ladder
-            continue
-        conditions.observer.notify(Stage(what=f"{runs * len(conditions.seeds)} times: {ladder.name}"))
-        yield from rows_of(ladder, n, runs=runs, seeds=conditions.seeds)
+            yield from [ladder] if conditions.wanted(ladder.name) else []
+        elif conditions.wanted(ladder.name):
+            conditions.announce(f"{runs * len(conditions.seeds)} times: {ladder.name}")
+            yield from rows_of(ladder, n, runs=runs, seeds=conditions.seeds)
     if conditions.wanted("overhead"):
-        conditions.observer.notify(Stage(what="overhead of a comparison"))
-        yield overhead(n, seed=conditions.seeds[0])
+        conditions.announce("overhead of a comparison")
+        yield overhead(n, seed=conditions.seed)
 
 
 def rows_of(ladder: Ladder, n: int, *, runs: int, seeds: Sequence[int] = (0,)) -> Iterator[LadderRow | TwinRow | RungRow]:
@@ -282,28 +266,8 @@ def conclude(rows: Sequence[LadderRow | TwinRow | RungRow | OverheadRow]) -> Con
     """Checks whether claims of order keep their level."""
     ladders = [row for row in rows if isinstance(row, LadderRow)]
     twins = [row for row in rows if isinstance(row, TwinRow)]
-    checks = []
-    if ladders:
-        wrong, runs = sum(row.wrong for row in ladders), sum(row.runs for row in ladders)
-        checks.append(
-            ClaimCheck(
-                claim=f"A wrong order is claimed in at most {percent(1 - CONFIDENCE, 0)} of runs.",
-                holds=all(row.wrong <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in ladders),
-                detail=f"{wrong} of {runs} runs claim a wrong order; an order is claimed for "
-                f"{', '.join(f'{percent(row.share_claimed)} of pairs ({row.ladder})' for row in ladders)}",
-            )
-        )
-    if twins:
-        worst = min(twins, key=lambda row: row.share)
-        checks.append(
-            ClaimCheck(
-                claim=f"Two seeds of one source are not separable in at least {percent(CONFIDENCE, 0)} of runs.",
-                holds=all(row.runs - row.not_separable <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in twins),
-                detail=f"at least {percent(worst.share)} of {worst.runs} runs: {worst.ladder}",
-            )
-        )
     return Conclusion(
-        checks=tuple(checks),
+        checks=tuple(_checks(ladders, twins)),
         panels=tuple(
             _panel(row.ladder, [rung for rung in rows if isinstance(rung, RungRow) and rung.ladder == row.ladder])
             for row in ladders
@@ -315,17 +279,35 @@ def conclude(rows: Sequence[LadderRow | TwinRow | RungRow | OverheadRow]) -> Con
     )
 
 
+def _checks(ladders: Sequence[LadderRow], twins: Sequence[TwinRow]) -> Iterator[ClaimCheck]:
+    if ladders:
+        wrong, runs = sum(row.wrong for row in ladders), sum(row.runs for row in ladders)
+        yield ClaimCheck(
+            claim=f"A wrong order is claimed in at most {percent(1 - CONFIDENCE, 0)} of runs.",
+            holds=all(row.wrong <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in ladders),
+            detail=f"{wrong} of {runs} runs claim a wrong order; an order is claimed for "
+            f"{', '.join(f'{percent(row.share_claimed)} of pairs ({row.ladder})' for row in ladders)}",
+        )
+    if twins:
+        worst = min(twins, key=lambda row: row.share)
+        yield ClaimCheck(
+            claim=f"Two seeds of one source are not separable in at least {percent(CONFIDENCE, 0)} of runs.",
+            holds=all(row.runs - row.not_separable <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in twins),
+            detail=f"at least {percent(worst.share)} of {worst.runs} runs: {worst.ladder}",
+        )
+
+
 def _panel(ladder: str, rungs: Sequence[RungRow]) -> Panel:
     """Estimate and bounds of each rung."""
     draw = partial(series_of, rungs, x=lambda rung: rung.place - 1)
     series = [
-        *draw(name=lambda rung: "lower bound", y=lambda rung: rung.lower),
-        *draw(name=lambda rung: "held-out estimate", y=lambda rung: rung.estimate, errors=lambda rung: rung.deviation, marks=True),
+        *draw(name=lambda rung: "lower bound", y="lower"),
+        *draw(name=lambda rung: "held-out estimate", y="estimate", errors="deviation", marks=True),
     ]
     if all(rung.upper is not None for rung in rungs):
-        series[:0] = draw(name=lambda rung: "upper bound", y=lambda rung: rung.upper)
+        series[:0] = draw(name=lambda rung: "upper bound", y="upper")
     if all(rung.truth is not None for rung in rungs):
-        series += draw(name=lambda rung: "truth", y=lambda rung: rung.truth, marks=True, reference=lambda rung: True)
+        series += draw(name=lambda rung: "truth", y="truth", marks=True, reference=lambda rung: True)
     return Panel(
         title=ladder,
         x_label="rung: shift, or noise of each pixel",
@@ -341,46 +323,46 @@ _TABLES = (
         title="ladders: sources of known order",
         of=LadderRow,
         columns=(
-            Column(header="ladder", cell=lambda row: row.ladder, kind="text"),
-            Column(header="samples", cell=lambda row: row.samples, kind="count"),
-            Column(header="rungs", cell=lambda row: row.rungs, kind="count"),
-            Column(header="runs", cell=lambda row: row.runs, kind="count"),
-            Column(header="right\norder", cell=lambda row: row.right / row.runs, kind="share"),
-            Column(header="right by\nsamples", cell=lambda row: row.samples_right / row.runs, kind="share"),
-            Column(header="pairs\nclaimed", cell=lambda row: row.share_claimed, kind="share"),
-            Column(header="runs with a\nwrong claim", cell=lambda row: row.wrong, kind="count"),
+            Column("ladder", "ladder", "text"),
+            Column("samples", "samples", "count"),
+            Column("rungs", "rungs", "count"),
+            Column("runs", "runs", "count"),
+            Column("right\norder", lambda row: row.right / row.runs, "share"),
+            Column("right by\nsamples", lambda row: row.samples_right / row.runs, "share"),
+            Column("pairs\nclaimed", "share_claimed", "share"),
+            Column("runs with a\nwrong claim", "wrong", "count"),
         ),
     ),
     StudyTable(
         title="two seeds of one source",
         of=TwinRow,
         columns=(
-            Column(header="sources", cell=lambda row: row.ladder, kind="text"),
-            Column(header="samples", cell=lambda row: row.samples, kind="count"),
-            Column(header="runs", cell=lambda row: row.runs, kind="count"),
-            Column(header="not\nseparable", cell=lambda row: row.share, kind="share"),
+            Column("sources", "ladder", "text"),
+            Column("samples", "samples", "count"),
+            Column("runs", "runs", "count"),
+            Column("not\nseparable", "share", "share"),
         ),
     ),
     StudyTable(
         title="rungs, means over runs",
         of=RungRow,
         columns=(
-            Column(header="ladder", cell=lambda row: row.ladder, kind="text"),
-            Column(header="rung", cell=lambda row: row.rung, kind="text"),
-            Column(header="truth", cell=lambda row: row.truth),
-            Column(header="held-out\nestimate", cell=lambda row: row.estimate, spread=lambda row: row.deviation),
-            Column(header="population\n>=", cell=lambda row: row.lower, kind="at least"),
-            Column(header="\n<=", cell=lambda row: row.upper, kind="at most"),
+            Column("ladder", "ladder", "text"),
+            Column("rung", "rung", "text"),
+            Column("truth", "truth"),
+            Column("held-out\nestimate", "estimate", spread="deviation"),
+            Column("population\n>=", "lower", "at least"),
+            Column("\n<=", "upper", "at most"),
         ),
     ),
     StudyTable(
         title="time of one comparison against separate estimates",
         of=OverheadRow,
         columns=(
-            Column(header="sources", cell=lambda row: row.sources, kind="count"),
-            Column(header="together", cell=lambda row: row.together, kind="seconds"),
-            Column(header="apart", cell=lambda row: row.apart, kind="seconds"),
-            Column(header="overhead", cell=lambda row: row.overhead, kind="share"),
+            Column("sources", "sources", "count"),
+            Column("together", "together", "seconds"),
+            Column("apart", "apart", "seconds"),
+            Column("overhead", "overhead", "share"),
         ),
     ),
 )

@@ -22,13 +22,15 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from wdist.critics.critic import Critic
 from wdist.critics.networks import DenseCritic
+from wdist.lipschitz.activations import group_sort_activation
 from wdist.lipschitz.bjorck import OrthonormalLinear, UnrolledBjorckLinear
-from wdist.lipschitz.cayley import CayleyLinear
-from wdist.lipschitz.group_sort import group_sort_activation
+from wdist.lipschitz.constraints import CayleyLinear
+from wdist.lipschitz.linalg.rounding import products_on
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear, UnconstrainedLinear
-from wdist.studies.dual_training import DualTraining, bias_optimizer, optimizers_of
-from wdist.training.optimizers import BIAS_LEARNING_RATE, Optimizer, Optimizing
+from wdist.training.optimizers import BIAS_LEARNING_RATE, Adam, Optimizer, Optimizing, make_optimizers, schedule
+from wdist.training.step import TrainingStep
 
 CPU = torch.device("cpu")
 
@@ -48,7 +50,6 @@ class Shape:
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
-        """Inputs and outputs of each layer."""
         return tuple(pairwise((self.inputs, *[self.width] * (self.depth - 1), 1)))
 
     def operations(self, rows: int) -> float:
@@ -75,6 +76,19 @@ def stack(
     return DenseCritic(layers, group_sort_activation(shape.group_size))
 
 
+class DualTraining:
+    """A critic that learns to separate two sides, step by step. On a GPU its matrix products are those of TF32."""
+
+    def __init__(self, critic: Critic, optimizers: Sequence[Optimizing], *, apart: bool = False) -> None:
+        self.critic, self._device = critic, next(critic.parameters()).device
+        self._step, self._factor = TrainingStep(critic, optimizers, apart=apart), schedule("cosine")
+
+    def step(self, a: Tensor, b: Tensor, spent: float = 0.0) -> None:
+        """Takes one step on a minibatch of each side, when the share ``spent`` of the budget is spent."""
+        with products_on(self._device):
+            self._step(a, b, factor=self._factor(spent))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
     """One way to train."""
@@ -84,7 +98,7 @@ class Scheme:
     learning_rate: float
     """For the weights: the one with the largest bounds among those tried."""
     layer: type[LipschitzLinear]
-    optimizer: str | Callable[[list[Tensor], float], Sequence[Optimizing]] = "adam"
+    optimizer: str | Callable[[Sequence[Tensor], float], Sequence[Optimizing]] = "adam"
     """Name of an optimiser of wdist, or maps weights and a learning rate to others."""
     options: ConstraintOptions | None = None
     apart: bool = False
@@ -112,12 +126,10 @@ class Scheme:
         rates = rates or Rates(weights=self.learning_rate)
         critic = stack(self.layer, shape, torch.Generator().manual_seed(seed), self.options).to(device)
         if isinstance(self.optimizer, str):
-            optimizers = optimizers_of(critic, self.optimizer, weights=rates.weights, biases=rates.biases)
-        else:
-            weights: list[Tensor] = [parameter for parameter in critic.parameters() if parameter.ndim == 2]
-            biases: list[Tensor] = [parameter for parameter in critic.parameters() if parameter.ndim == 1]
-            optimizers = [*self.optimizer(weights, rates.weights), bias_optimizer(biases, rates.biases)]
-        return DualTraining(critic, optimizers, apart=self.apart)
+            made = make_optimizers(critic, name=self.optimizer, learning_rate=rates.weights, bias_learning_rate=rates.biases)
+            return DualTraining(critic, made, apart=self.apart)
+        weights, biases = ([parameter for parameter in critic.parameters() if parameter.ndim == axes] for axes in (2, 1))
+        return DualTraining(critic, [*self.optimizer(weights, rates.weights), Adam(biases, lr=rates.biases)], apart=self.apart)
 
 
 class _PlainlyOrthonormal(UnconstrainedLinear):
@@ -184,11 +196,7 @@ class Landing(Optimizer):
                 W.sub_(field @ W, alpha=group["lr"])
 
 
-def _landing(weights: list[Tensor], learning_rate: float) -> list[Optimizing]:
-    return [Landing(weights, lr=learning_rate)]
-
-
-def _pogo(weights: list[Tensor], learning_rate: float) -> list[Optimizing]:
+def _pogo(weights: Sequence[Tensor], learning_rate: float) -> list[Optimizing]:
     def optimizer(chosen: list[Tensor], rows: bool) -> Optimizing:
         base = import_module("pogo.base").VectorAdam()
         POGO = import_module("pogo").POGO
@@ -238,6 +246,12 @@ _SCHEMES = (
         needs="pogo",
         package="pogo-torch",
     ),
-    Scheme(name="landing", title="Landing", learning_rate=0.3, layer=_PlainlyOrthonormal, optimizer=_landing),
+    Scheme(
+        name="landing",
+        title="Landing",
+        learning_rate=0.3,
+        layer=_PlainlyOrthonormal,
+        optimizer=lambda weights, learning_rate: [Landing(weights, lr=learning_rate)],
+    ),
 )
 SCHEMES = {scheme.name: scheme for scheme in _SCHEMES}

@@ -1,31 +1,63 @@
 """Speed: a training step against the same network without a constraint and against other schemes, bounds reached, memory, start.
 
-Ratios are taken side by side in one run on one thread. The floor is the same network with plain linear layers, the same group sort,
-one forward pass of both sides together and fused Adam.
+Ratios are taken in one run on one thread: blocks of steps take turns, which evens out other work on the machine, and processor time
+rather than wall-clock time leaves it out. On a GPU the clock is read when the device is done; its products are those of TF32. The
+floor is the same network with plain linear layers, the same group sort, one forward pass of both sides together and fused Adam.
+Several critics train side by side as ``--repeats`` trains them.
 """
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle
+from statistics import median
 
 import torch
 
+from wdist.critics.networks import side_by_side
 from wdist.environment import choose_device
 from wdist.errors import SourceError
-from wdist.studies.bench.schemes import SCHEMES, Shape
+from wdist.lipschitz.bjorck import OrthonormalLinear
+from wdist.lipschitz.linalg.rounding import products_on
+from wdist.studies.bench.schemes import CPU, SCHEMES, DualTraining, Scheme, Shape, stack
 from wdist.studies.bench.speed_costs import CostRow, measure_costs
 from wdist.studies.bench.speed_races import CONTENDERS, PAPER, QUICK_CONTENDERS, RACES, RaceRow, run_race
-from wdist.studies.bench.speed_steps import FLOOR, SideBySideRow, StepCase, StepRow, time_side_by_side, time_steps
 from wdist.studies.panels import Panel, series_of
-from wdist.studies.study import Column, Conclusion, Conditions, Skipped, Study, StudyTable
-from wdist.training.observer import Stage
+from wdist.studies.study import Column, Conclusion, Conditions, Skipped, Study, StudyTable, half_range
+from wdist.training.optimizers import make_optimizers
 
+FLOOR, FULL = "floor", "full"
+_FLOORS = {"muon": "floor-muon"}
+"""Floors of schemes whose optimiser is not Adam."""
+_POOL_BATCHES = 8
+_BLOCK_SECONDS = 0.05  # shortest block, in whole cycles of the constraint
+_CRITICS = 4
+_SIDE_BY_SIDE_WARM_UP, _SIDE_BY_SIDE_BLOCK_SECONDS = 8, 0.1
 _OURS = ("adam", "orthogonal-sgd", "muon")
 _WITH_FLOORS = ("floor", *_OURS, "floor-muon")
 _PEERS = ("torchlip", "cayley", "pogo", "landing")
 _TWO_PEERS = ("torchlip", "pogo")
-_ROUNDS, _FEW_ROUNDS, _MANY_SAMPLES = 5, 3, 1024
-"""Fewer where a batch is large and each step long."""
+_ROUNDS, _FEW_ROUNDS, _MANY_SAMPLES = 5, 3, 1024  # fewer where a batch is large and each step long
 _QUICK_SHORTER = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepCase:
+    """A network and a batch size, in samples per side."""
+
+    shape: Shape
+    batch: int
+    quick: bool = False
+    schemes: tuple[str, ...] = ("floor", "adam", "muon", "floor-muon", "paper", "torchlip", "cayley", "pogo", "landing")
+    """Names of the schemes that are timed; the floor comes first."""
+
+    @property
+    def group(self) -> str:
+        return FULL if self.shape.group_size == self.shape.width else str(self.shape.group_size)
+
+    def __str__(self) -> str:
+        return f"{self.shape} group {self.group} batch {self.batch}"
 
 
 def _shape(group_size: int) -> Shape:
@@ -46,7 +78,6 @@ CASES = (
     *(StepCase(shape=_1024, batch=batch, schemes=(*_WITH_FLOORS, *_TWO_PEERS)) for batch in (64, 512, 4096)),
 )
 
-
 SIDE_BY_SIDE = tuple(
     StepCase(shape=shape, batch=batch, quick=batch == 64 and shape.width == 128)
     for shape in (
@@ -56,6 +87,48 @@ SIDE_BY_SIDE = tuple(
     )
     for batch in (64, 512)
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedRow:
+    """Steps on one case, in ratio to others that took turns with them."""
+
+    case: str
+    shape: str
+    batch: int
+    milliseconds: float
+    """Time of a step: median over all blocks."""
+    ratio: float
+    """Median over the rounds of a seed, then over seeds."""
+    ratios: tuple[float, ...]
+    """The ratio of each seed."""
+
+    @property
+    def spread(self) -> float | None:
+        return half_range(self.ratios)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRow(TimedRow):
+    """One scheme; the ratio is its time over that of the floor in the same round."""
+
+    group: str
+    """Number of units that are sorted together, or ``full``."""
+    scheme: str
+    title: str
+    own_ratio: float
+    """The same over the floor of the scheme's own optimiser."""
+    rate_share: float
+    """Share of the measured rate of matrix products, counting only unavoidable products."""
+    precision: str
+    """Precision of the products: ``float32`` or ``TF32``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideBySideRow(TimedRow):
+    """Several critics: the time of one step one after the other, and the ratio of the time side by side to it."""
+
+    critics: int
 
 
 def _measure(conditions: Conditions) -> Iterator[StepRow | SideBySideRow | RaceRow | CostRow | Skipped]:
@@ -68,7 +141,7 @@ def _measure(conditions: Conditions) -> Iterator[StepRow | SideBySideRow | RaceR
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Ratios on several threads depend more on other work on the machine than on the schemes."""
+    """One thread: ratios on several depend more on other work on the machine than on the schemes."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -80,11 +153,11 @@ def _one_thread() -> Iterator[None]:
 def _steps(conditions: Conditions) -> Iterator[StepRow | Skipped]:
     missing: dict[str, str] = {}
     for case in CASES:
-        if (conditions.quick and not case.quick) or not conditions.wanted(f"step {case}"):
+        if not conditions.wanted(f"step {case}", quick=case.quick):
             continue
         schemes, absent = _available(case.schemes)
         missing |= absent
-        conditions.observer.notify(Stage(what=f"steps of {case}"))
+        conditions.announce(f"steps of {case}")
         yield from time_steps(
             case,
             schemes,
@@ -97,21 +170,20 @@ def _steps(conditions: Conditions) -> Iterator[StepRow | Skipped]:
 
 def _several(conditions: Conditions) -> Iterator[SideBySideRow]:
     for case in SIDE_BY_SIDE:
-        if (conditions.quick and not case.quick) or not conditions.wanted(f"several {case}"):
-            continue
-        conditions.observer.notify(Stage(what=f"critics side by side, {case}"))
-        yield time_side_by_side(case, seeds=conditions.seeds, rounds=_FEW_ROUNDS if conditions.quick else _ROUNDS)
+        if conditions.wanted(f"several {case}", quick=case.quick):
+            conditions.announce(f"critics side by side, {case}")
+            yield time_side_by_side(case, seeds=conditions.seeds, rounds=_FEW_ROUNDS if conditions.quick else _ROUNDS)
 
 
 def _races(conditions: Conditions) -> Iterator[RaceRow | Skipped]:
     for race in RACES:
-        if (conditions.quick and not race.quick) or not conditions.wanted(f"race {race.name}"):
+        if not conditions.wanted(f"race {race.name}", quick=race.quick):
             continue
         if race.needs_data and conditions.data is None:
             yield Skipped(name=f"race {race.name}", reason="needs a folder of data sets; name it with --data DIR")
             continue
         contenders, _ = _available(QUICK_CONTENDERS if conditions.quick else CONTENDERS)
-        conditions.observer.notify(Stage(what=f"race on {race.name}"))
+        conditions.announce(f"race on {race.name}")
         try:
             yield from run_race(
                 race, contenders, seeds=conditions.seeds, data=conditions.data, shorter=_QUICK_SHORTER if conditions.quick else 1
@@ -124,6 +196,145 @@ def _available(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """The schemes that can run here, and why the others cannot."""
     missing = {name: reason for name in names if (reason := SCHEMES[name].missing) is not None}
     return [name for name in names if name not in missing], missing
+
+
+class _Timed:
+    """A training, samples for its steps, and the number of steps in a block."""
+
+    def __init__(self, scheme: Scheme, case: StepCase, seed: int, device: torch.device) -> None:
+        self._training, self._device = scheme.start(case.shape, seed=seed, device=device), device
+        generator = torch.Generator().manual_seed(seed)
+        # Two Gaussians; another batch at each step, because some schemes are fast only while nothing moves.
+        pool = torch.randn(2, _POOL_BATCHES, case.batch, case.shape.inputs, generator=generator) / case.shape.inputs**0.5
+        pool = pool.to(device)
+        self._batches = cycle(zip(pool[0], 0.8 * pool[1] + 0.02, strict=True))
+        self._run(scheme.warm_up)
+        period = self._training.critic.constrain_every
+        self._steps = period * max(1, round(_BLOCK_SECONDS / (self._run(1) * period)))
+
+    def _run(self, steps: int) -> float:
+        return _seconds(lambda: self._training.step(*next(self._batches)), steps, self._device)
+
+    def block(self) -> float:
+        """Seconds of one step."""
+        return self._run(self._steps) / self._steps
+
+    @property
+    def sound(self) -> bool:
+        """Whether all weights are finite; steps of a diverged training do not count."""
+        return all(bool(torch.isfinite(parameter).all()) for parameter in self._training.critic.parameters())
+
+
+def _seconds(step: Callable[[], object], count: int, device: torch.device = CPU) -> float:
+    """Seconds of that many steps: of this process's processors; on a GPU by the wall clock, once the device is done."""
+    began = _now(device)
+    for _ in range(count):
+        step()
+    return _now(device) - began
+
+
+def _now(device: torch.device) -> float:
+    if device.type != "cuda":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def time_steps(
+    case: StepCase, schemes: Sequence[str], *, seeds: Sequence[int], rounds: int, device: torch.device = CPU
+) -> Iterator[StepRow | Skipped]:
+    """Times the steps of available schemes, the floor among them, in rounds of one block each, for every seed."""
+    blocks: dict[str, list[list[float]]] = {name: [] for name in schemes}  # seconds of a step, by seed and round
+    rates: list[float] = []
+    diverged: set[str] = set()
+    for seed in seeds:
+        timed = {name: _Timed(SCHEMES[name], case, seed, device) for name in schemes}
+        for name in schemes:
+            blocks[name].append([])
+        for _ in range(rounds):
+            rates.append(product_rate(2 * case.batch, case.shape, device))
+            for name, each in timed.items():
+                blocks[name][-1].append(each.block())
+        diverged |= {name for name, each in timed.items() if not each.sound}
+    for name in schemes:
+        if name in diverged:
+            yield Skipped(name=f"{case} {name}", reason=f"{SCHEMES[name].title} diverged at its learning rate")
+            continue
+        step = median(seconds for taken in blocks[name] for seconds in taken)
+        ratios = _ratios(blocks[name], blocks[FLOOR])
+        yield StepRow(
+            case=str(case),
+            shape=str(case.shape),
+            group=case.group,
+            batch=case.batch,
+            scheme=name,
+            title=SCHEMES[name].title,
+            milliseconds=1e3 * step,
+            ratio=median(ratios),
+            ratios=ratios,
+            own_ratio=median(_ratios(blocks[name], blocks.get(_FLOORS.get(name, FLOOR), blocks[FLOOR]))),
+            rate_share=case.shape.operations(2 * case.batch) / step / median(rates),
+            precision="TF32" if device.type == "cuda" else "float32",
+        )
+
+
+def _ratios(blocks: Sequence[Sequence[float]], others: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """Median over the rounds of each seed."""
+    return tuple(median(mine / its for mine, its in zip(*both, strict=True)) for both in zip(blocks, others, strict=True))
+
+
+def product_rate(rows: int, shape: Shape, device: torch.device = CPU) -> float:
+    """Operations per second of one product of the size of the first layer's: the largest of a few."""
+    h, W = torch.randn(rows, shape.inputs, device=device), torch.randn(shape.width, shape.inputs, device=device)
+    with products_on(device):
+        seconds = min(_seconds(lambda: torch.mm(h, W.mT), 1, device) for _ in range(4))
+    return 2.0 * rows * shape.inputs * shape.width / seconds
+
+
+def time_side_by_side(case: StepCase, *, seeds: Sequence[int], rounds: int) -> SideBySideRow:
+    """Times both ways to train several critics in rounds of one block each, for every seed."""
+    singles, wholes = [], []
+    for seed in seeds:
+        alone, together = _ways(case, seed)
+        for each in (alone, together):
+            _seconds(each, _SIDE_BY_SIDE_WARM_UP)
+        count = max(1, round(_SIDE_BY_SIDE_BLOCK_SECONDS / _seconds(alone, 1)))
+        taken = [(_seconds(alone, count) / count, _seconds(together, count) / count) for _ in range(rounds)]
+        singles.append([single for single, _ in taken])
+        wholes.append([whole for _, whole in taken])
+    ratios = _ratios(wholes, singles)
+    return SideBySideRow(
+        case=str(case),
+        shape=str(case.shape),
+        batch=case.batch,
+        critics=_CRITICS,
+        milliseconds=1e3 * median(seconds for taken in singles for seconds in taken),
+        ratio=median(ratios),
+        ratios=ratios,
+    )
+
+
+def _ways(case: StepCase, seed: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    """One step of all critics, one after the other; and side by side."""
+    generator = torch.Generator().manual_seed(seed)
+    a, b = torch.randn(2, _CRITICS, case.batch, case.shape.inputs, generator=generator) / case.shape.inputs**0.5
+    b = 0.8 * b + 0.02
+    alone, together = (
+        [
+            stack(OrthonormalLinear, case.shape, torch.Generator().manual_seed(_CRITICS * seed + number))
+            for number in range(_CRITICS)
+        ]
+        for _ in range(2)
+    )
+    in_turn = [DualTraining(each, make_optimizers(each, name="muon", learning_rate=0.02)) for each in alone]
+    stacked = side_by_side(together)
+    whole = DualTraining(stacked, make_optimizers(stacked, name="muon", learning_rate=0.02, side_by_side=True))
+
+    def one_after_the_other() -> None:
+        for training, own_a, own_b in zip(in_turn, a, b, strict=True):
+            training.step(own_a, own_b)
+
+    return one_after_the_other, lambda: whole.step(a, b)
 
 
 def conclude(rows: Sequence[StepRow | SideBySideRow | RaceRow | CostRow]) -> Conclusion:
@@ -148,10 +359,10 @@ def _step_panels(rows: list[StepRow]) -> Iterator[Panel]:
     for network in dict.fromkeys((row.shape, row.group) for row in rows if row.scheme == PAPER):
         series = series_of(
             sorted((row for row in rows if (row.shape, row.group) == network and row.scheme != FLOOR), key=lambda row: row.batch),
-            name=lambda row: row.title,
-            x=lambda row: row.batch,
-            y=lambda row: row.ratio,
-            errors=lambda row: row.spread,
+            name="title",
+            x="batch",
+            y="ratio",
+            errors="spread",
             reference=lambda row: row.scheme not in _OURS,
         )
         title, y_label = f"one step of {network[0]}, groups of {network[1]}", "times the step without a constraint"
@@ -163,9 +374,9 @@ def _race_panels(rows: list[RaceRow]) -> Iterator[Panel]:
     pairs = tuple(dict.fromkeys(row.pair for row in rows))
     series = series_of(
         sorted((row for row in rows if row.scheme != PAPER and row.sooner is not None), key=lambda row: row.scheme),
-        name=lambda row: row.title,
+        name="title",
         x=lambda row: pairs.index(row.pair),
-        y=lambda row: row.sooner,
+        y="sooner",
         marks=True,
         reference=lambda row: row.scheme not in _OURS,
     )
@@ -179,46 +390,42 @@ _TABLES = (
         title="one training step on one thread, over a step of the same network without a constraint",
         of=StepRow,
         columns=(
-            Column(header="network", cell=lambda row: row.shape, kind="text"),
-            Column(header="group", cell=lambda row: row.group, kind="text"),
-            Column(header="batch", cell=lambda row: row.batch, kind="count"),
-            Column(header="scheme", cell=lambda row: row.title, kind="text"),
-            Column(header="times the\nfloor", cell=lambda row: row.ratio, spread=lambda row: row.spread),
-            Column(header="milli-\nseconds", cell=lambda row: row.milliseconds),
-            Column(header="share of the\nproduct rate", cell=lambda row: row.rate_share, kind="share"),
+            Column("network", "shape", "text"),
+            Column("group", "group", "text"),
+            Column("batch", "batch", "count"),
+            Column("scheme", "title", "text"),
+            Column("times the\nfloor", "ratio", spread="spread"),
+            Column("milli-\nseconds", "milliseconds"),
+            Column("share of the\nproduct rate", "rate_share", "share"),
         ),
     ),
     StudyTable(
         title="critics of one shape side by side, over the time one after the other",
         of=SideBySideRow,
         columns=(
-            Column(header="network", cell=lambda row: row.shape, kind="text"),
-            Column(header="batch", cell=lambda row: row.batch, kind="count"),
-            Column(header="critics", cell=lambda row: row.critics, kind="count"),
-            Column(header="milliseconds\nin turn", cell=lambda row: row.milliseconds),
-            Column(header="side by\nside", cell=lambda row: row.ratio, spread=lambda row: row.spread),
+            Column("network", "shape", "text"),
+            Column("batch", "batch", "count"),
+            Column("critics", "critics", "count"),
+            Column("milliseconds\nin turn", "milliseconds"),
+            Column("side by\nside", "ratio", spread="spread"),
         ),
     ),
     StudyTable(
         title="time until a training ends at the bound of the paper's scheme",
         of=RaceRow,
         columns=(
-            Column(header="pair", cell=lambda row: row.pair, kind="text"),
-            Column(header="scheme", cell=lambda row: row.title, kind="text"),
-            Column(header="bound", cell=lambda row: row.bound, kind="at least"),
-            Column(header="steps", cell=lambda row: round(row.steps), kind="count"),
-            Column(header="time", cell=lambda row: row.seconds, kind="seconds"),
-            Column(header="speed-\nup", cell=lambda row: row.sooner, spread=lambda row: row.spread),
+            Column("pair", "pair", "text"),
+            Column("scheme", "title", "text"),
+            Column("bound", "bound", "at least"),
+            Column("steps", lambda row: round(row.steps), "count"),
+            Column("time", "seconds", "seconds"),
+            Column("speed-\nup", "sooner", spread="spread"),
         ),
     ),
     StudyTable(
         title="other costs",
         of=CostRow,
-        columns=(
-            Column(header="cost", cell=lambda row: row.what, kind="text"),
-            Column(header="value", cell=lambda row: row.value, spread=lambda row: row.spread),
-            Column(header="unit", cell=lambda row: row.unit, kind="text"),
-        ),
+        columns=(Column("cost", "what", "text"), Column("value", "value", spread="spread"), Column("unit", "unit", "text")),
     ),
 )
 

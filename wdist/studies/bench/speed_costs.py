@@ -28,18 +28,15 @@ from wdist.data.sources.pairs import gaussian_shift
 from wdist.errors import WdistError
 from wdist.estimation.estimate import estimate
 from wdist.studies.bench.schemes import SCHEMES, Shape
-from wdist.studies.study import Skipped, complete, half_range
+from wdist.studies.progress import complete
+from wdist.studies.study import Skipped, half_range
 from wdist.training.observer import CriticFinished, CriticStarted, Event, Stage
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _KILOBYTE = 1 if sys.platform == "darwin" else 1024
-_ARRAY_BYTES = 2 << 30
-_ARRAY_DIM = 1024
-_DISPLAYED = "10s"
-_ARRAY_STEPS = 24
-_REPETITIONS = 3
-_SMALL = (900, 8, 8)
-"""Each side of small data: as many images of 8 x 8 pixels as in ``samples/``."""
+_ARRAY_BYTES, _ARRAY_DIM, _ARRAY_STEPS = 2 << 30, 1024, 24
+_DISPLAYED, _REPETITIONS = "10s", 3
+_SMALL = (900, 8, 8)  # each side of small data: as many images of 8 x 8 pixels as in ``samples/``
 _FIRST_GRADIENT = """
 import os, time
 from wdist.cli.main import main
@@ -94,7 +91,6 @@ class CostRow:
 
     @property
     def spread(self) -> float | None:
-        """Half the range of the measurements."""
         return half_range(self.values)
 
 
@@ -124,8 +120,7 @@ def _step_memory(name: str) -> float:
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(_MEMORY_BATCH, _MEMORY_SHAPE.inputs, generator=generator) for _ in range(2))
     torch.mm(a.mT, b)  # the product library takes its own buffers
-    if SCHEMES[name].needs is not None:
-        assert SCHEMES[name].missing is None  # imports what it needs
+    assert SCHEMES[name].missing is None  # imports what it needs
     _forget_peak()
     before = _peak_bytes()
     training = SCHEMES[name].start(_MEMORY_SHAPE, seed=0)
@@ -153,14 +148,13 @@ def _write_arrays(folder: str, nbytes: int) -> None:
         del array
 
 
+@dataclass
 class _Stopwatch:
-    """Times critics, and the training inside them."""
+    """Times critics, up to the stage after the last one, and the training inside them."""
 
-    def __init__(self) -> None:
-        self.began: float | None = None
-        self.ended: float | None = None
-        """The start of the stage after the last critic."""
-        self.training = 0.0
+    began: float | None = None
+    ended: float | None = None
+    training: float = 0.0
 
     def notify(self, event: Event) -> None:
         match event:
@@ -192,8 +186,7 @@ def _normal_sides(seed: int) -> tuple[Any, Any]:
 def _display_share(seed: int) -> float:
     """Processor time of the thread that draws the live display, as a share of the time of that run.
 
-    The difference between a run with and one without a display would be lost in the noise between runs. With a single core the run
-    would take at most this much longer.
+    The difference to a run without a display would be lost in the noise. On a single core the run takes at most this much longer.
     """
     master, terminal = os.openpty()
     threading.Thread(target=_swallow, args=(master,), daemon=True).start()
@@ -247,44 +240,33 @@ def _small_sides(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def measure_costs(*, quick: bool, seeds: Sequence[int], wanted: Callable[[str], bool]) -> Iterator[CostRow | Skipped]:
     """Measures the selected costs, the cheap ones first; one that fails is left out, and the rest goes on."""
-    for cost in _costs(quick=quick, seeds=seeds[:1] if quick else seeds):
-        if wanted(cost.name):
+    for name, what, unit, measure in _costs(quick=quick, seeds=seeds[:1] if quick else seeds):
+        if wanted(name):
             try:
-                values = cost.measure()
-                yield CostRow(name=cost.name, what=cost.what, value=median(values), unit=cost.unit, values=tuple(values))
+                values = tuple(measure())
+                yield CostRow(name=name, what=what, value=median(values), unit=unit, values=values)
             except (WdistError, OSError, subprocess.SubprocessError) as error:
-                yield Skipped(name=cost.name, reason=str(error))
+                yield Skipped(name=name, reason=str(error))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Cost:
-    name: str
-    what: str
-    unit: str
-    measure: Callable[[], Sequence[float]]
-
-
-def _costs(*, quick: bool, seeds: Sequence[int]) -> Iterator[_Cost]:
-    """All costs; the quick form leaves out measurements of minutes."""
-    yield _Cost(name="help", what="wdist --help", unit="s of processor", measure=_help_seconds)
+def _costs(*, quick: bool, seeds: Sequence[int]) -> Iterator[tuple[str, str, str, Callable[[], Sequence[float]]]]:
+    """Name, description, unit and measurement of each cost; the quick form leaves out measurements of minutes."""
+    yield "help", "wdist --help", "s of processor", _help_seconds
     start = f"the first gradient of a default estimate from two sets of {_SMALL[0]}"
-    yield _Cost(name="start", what=start, unit="s of processor", measure=_first_gradient_seconds)
-    evaluation = "freezing, certificate and evaluation in a default run"
-    for name, what, sides in (
-        ("evaluation", "on normals of 100 dimensions", _normal_sides),
-        ("evaluation small", f"on two sets of {_SMALL[0]} in {_SMALL[1] * _SMALL[2]} dimensions", _small_sides),
-    ):
-        shares = partial(_evaluation_shares, sides, seeds)
-        yield _Cost(name=name, what=f"{evaluation} {what}", unit="of the time", measure=shares)
+    yield "start", start, "s of processor", _first_gradient_seconds
+    shares = "freezing, certificate and evaluation in a default run on"
+    small = f"two sets of {_SMALL[0]} in {_SMALL[1] * _SMALL[2]} dimensions"
+    yield "evaluation", f"{shares} normals of 100 dimensions", "of the time", partial(_evaluation_shares, _normal_sides, seeds)
+    yield "evaluation small", f"{shares} {small}", "of the time", partial(_evaluation_shares, _small_sides, seeds)
     display = f"the live display of a default run of {_DISPLAYED}"
-    yield _Cost(name="display", what=display, unit="of one core", measure=lambda: [_display_share(seed) for seed in seeds])
+    yield "display", display, "of one core", lambda: [_display_share(seed) for seed in seeds]
     for name in _MEMORY_SCHEMES:
         if SCHEMES[name].missing is None:
             what = f"memory of a step at {_MEMORY_SHAPE}, batch {_MEMORY_BATCH}: {SCHEMES[name].title}"
-            yield _Cost(name=f"memory {name}", what=what, unit="MB", measure=partial(_in_a_child, _step_memory, name))
+            yield f"memory {name}", what, "MB", partial(_in_a_child, _step_memory, name)
     if not quick:
         what = f"peak memory of an estimate from {_ARRAY_BYTES / 2**30:g} GB of samples: {_ARRAY_STEPS} steps, no transport"
-        yield _Cost(name="memory array", what=what, unit="times the samples", measure=_array_peak)
+        yield "memory array", what, "times the samples", _array_peak
 
 
 def _array_peak() -> list[float]:

@@ -20,14 +20,11 @@ from torch import Tensor
 
 from wdist.bounds.certificate import certify
 from wdist.bounds.dual import dual_value, evaluate
-from wdist.data.access import Access
-from wdist.data.rows import in_units
-from wdist.data.sources.opening import open_source
 from wdist.data.sources.pairs import KnownPair, cones, sphere
-from wdist.data.sources.source import FiniteSource
 from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError
 from wdist.studies.bench.schemes import SCHEMES, Rates, Shape
+from wdist.studies.bench.tightness_rows import whole_set
 from wdist.studies.study import half_range
 from wdist.training.optimizers import BIAS_LEARNING_RATE
 
@@ -36,8 +33,7 @@ CONTENDERS = ("orthogonal-sgd", "muon", "adam", "torchlip", "cayley", "pogo", "l
 QUICK_CONTENDERS = ("orthogonal-sgd", "adam", "torchlip")
 _FIRST_STEPS, _GROWTH, _HALVINGS = 8, 1.6, 2
 """Halvings of the logarithm of the last growth: the steps found are at most an eighth too many."""
-_GIVEN_UP = 1 / 4
-"""Share of the time of the paper's scheme: a longer training is not begun."""
+_GIVEN_UP = 1 / 4  # share of the time of the paper's scheme: a longer training is not begun
 _POOL, _HELD_OUT = 8192, 4096
 
 
@@ -108,26 +104,20 @@ def _known(pair: Callable[[], KnownPair]) -> Callable[[int, Path | None], Sample
 
 def _mnist(seed: int, data: Path | None) -> Samples:
     del seed  # the sets are what they are
-
-    def side(split: str, digit: int) -> Tensor:
-        source = open_source(f"torchvision:MNIST?split={split}&classes={digit}&root={data}", Access())
-        assert isinstance(source, FiniteSource)
-        return in_units(source.read(slice(0, source.count)), source.info)
-
-    return Samples(train=(side("train", 3), side("train", 8)), held_out=(side("test", 3), side("test", 8)))
+    address = f"torchvision:MNIST?split={{}}&classes={{}}&root={data}"
+    train, held_out = ([whole_set(address.format(split, digit)) for digit in (3, 8)] for split in ("train", "test"))
+    return Samples(train=(train[0], train[1]), held_out=(held_out[0], held_out[1]))
 
 
 def _rates(biases: float = BIAS_LEARNING_RATE, **weights: float) -> dict[str, Rates]:
     return {name.replace("_", "-"): Rates(weights=rate, biases=biases) for name, rate in weights.items()}
 
 
-_WIDE = 512
-
 RACES = (
     Race(
         name="cones-3",
         samples=_known(cones),
-        shape=Shape(inputs=2, width=_WIDE, depth=4, group_size=4),
+        shape=Shape(inputs=2, width=512, depth=4, group_size=4),
         rates=_rates(
             0.01, paper=0.05, orthogonal_sgd=0.4, muon=0.05, adam=0.01, torchlip=0.003, cayley=0.03, pogo=1.5, landing=0.9
         ),
@@ -136,7 +126,7 @@ RACES = (
     Race(
         name="sphere-128",
         samples=_known(lambda: sphere(128)),
-        shape=Shape(inputs=128, width=_WIDE, depth=4, group_size=4),
+        shape=Shape(inputs=128, width=512, depth=4, group_size=4),
         rates=_rates(paper=0.05, orthogonal_sgd=1.2, muon=0.2, adam=0.004, torchlip=0.003, cayley=0.03, pogo=1.5, landing=0.3),
         quick=True,
     ),
@@ -159,13 +149,12 @@ def run_race(
     Raises:
         SourceError: the data are missing.
     """
-    sides = {seed: race.samples(seed, data) for seed in seeds}
-    steps = race.steps // shorter
-    targets = {seed: _train(race, PAPER, steps, seed, sides[seed]) for seed in seeds}
-    yield _row(race, PAPER, list(targets.values()), list(targets.values()))
+    sides = [race.samples(seed, data) for seed in seeds]
+    targets = [_train(race, PAPER, race.steps // shorter, *side) for side in zip(seeds, sides, strict=True)]
+    yield _row(race, PAPER, targets, targets)
     for name in contenders:
-        runs = [_first_to_reach(race, name, seed, sides[seed], targets[seed]) for seed in seeds]
-        yield _row(race, name, runs, list(targets.values()))
+        runs = [_first_to_reach(race, name, *each) for each in zip(seeds, sides, targets, strict=True)]
+        yield _row(race, name, runs, targets)
 
 
 def _row(race: Race, name: str, runs: Sequence[_Run], targets: Sequence[_Run]) -> RaceRow:

@@ -2,44 +2,61 @@
 
 On a pair with known W1, tightness is measured on fresh rows of an optimal coupling: the mean fall of the critic along them over its
 certificate and over their mean length. No 1-Lipschitz function exceeds 1 there, and the noise of the draws cancels.
+Other estimates from the same samples stand beside it for contrast: none is a bound for the populations, and minibatch W1 is always
+too large.
+
+References:
+    Fatras, Zine, Flamary, Gribonval & Courty (2020), Learning with minibatch Wasserstein: asymptotic and gradient properties.
+    Feydy, Séjourné, Vialard, Amari, Trouvé & Peyré (2019), Interpolating between optimal transport and MMD using Sinkhorn
+    divergences.
+    Flamary et al. (2021), POT: Python optimal transport.
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
+import ot
 import torch
 from torch import Tensor
 
-from wdist.data.sources.opening import open_source
 from wdist.data.sources.pairs import KnownPair
-from wdist.data.sources.source import EndlessSource, FiniteSource
+from wdist.data.sources.source import EndlessSource
 from wdist.errors import SourceError
-from wdist.estimation.estimate import estimate
 from wdist.estimation.result import CriticResult, Estimate
-from wdist.studies.bench import contrast
-from wdist.studies.bench.tightness_pairs import FINITE, KNOWN, SIZES, FiniteCase, KnownCase
-from wdist.studies.bench.tightness_rows import FiniteRow, KnownRow, Run, conclude
+from wdist.studies.bench.tightness_rows import (
+    FINITE,
+    KNOWN,
+    SIZES,
+    FiniteCase,
+    FiniteRow,
+    KnownCase,
+    KnownRow,
+    Run,
+    conclude,
+    whole_set,
+)
 from wdist.studies.progress import SuiteProgress, seconds_of
-from wdist.studies.study import Column, Conditions, Skipped, Study, StudyTable, complete
+from wdist.studies.study import Column, Conditions, Skipped, Study, StudyTable
 
 _QUICK_SIZES = (None, 2_000)
 _JUDGED_NUMBERS = 1 << 23
-_LEAST_JUDGED, _MOST_JUDGED = 1 << 13, 1 << 17
-"""Number of fresh coupled rows: as many as fit in these coordinates, within limits."""
+_LEAST_JUDGED, _MOST_JUDGED = 1 << 13, 1 << 17  # number of fresh coupled rows: as many as fit in these coordinates, within limits
 _CONTRAST_ROWS = 4_096
 _COURSE_POINTS = 40
 _AT_ONCE = 4_096
-_JUDGE = 7_919_000
-"""Seed of the rows that evaluate critics; no estimate uses it."""
+_JUDGE = 7_919_000  # seed of the rows that evaluate critics; no estimate uses it
+_MINIBATCH, _MINIBATCHES = 64, 32
+_SINKHORN_ROWS = 400
+_REGULARISATION = 0.05  # regularisation of the Sinkhorn plans, as a share of the mean distance
 
 
 def _measure(conditions: Conditions) -> Iterator[KnownRow | FiniteRow | Skipped]:
     sizes = _QUICK_SIZES if conditions.quick else SIZES
-    known = [(case, size) for case in KNOWN for size in sizes if case.quick or not conditions.quick]
-    known = [(case, size) for case, size in known if conditions.wanted(_named(case, size))]
-    finite = [case for case in FINITE if (case.quick or not conditions.quick) and conditions.wanted(case.name)]
+    known = [(case, size) for case in KNOWN for size in sizes if conditions.wanted(_named(case, size), quick=case.quick)]
+    finite = [case for case in FINITE if conditions.wanted(case.name, quick=case.quick)]
     progress = SuiteProgress(conditions, runs=(len(known) + len(finite)) * len(conditions.seeds))
     for case, size in known:
         yield from _known_row(case, size, conditions, progress)
@@ -61,26 +78,21 @@ def _known_row(case: KnownCase, size: int | None, conditions: Conditions, progre
 
     def run(seed: int) -> tuple[Estimate, float]:
         a, b = _sides(pair, size, seed)
-        result = _estimate(a, b, seed, conditions, progress, name=_named(case, size), truth=pair.w1)
+        result = progress.estimate(f"{_named(case, size)}, seed {seed}", a, b, critic="auto", seed=seed, truth=pair.w1)
         return result, _fall(result.critic, x, y) / float(torch.linalg.vector_norm(x - y, dim=1).mean())
 
     if found := _over_seeds(run, conditions):
-        a, b = (side.numpy() for side in _drawn(pair, size or _CONTRAST_ROWS, conditions.seeds[0]))
+        a, b = (side.numpy() for side in _drawn(pair, size or _CONTRAST_ROWS, conditions.seed))
         yield KnownRow(
             name=case.name,
             samples=size,
-            dim=case.dim,
-            budget_seconds=seconds_of(conditions.budget),
-            runs=tuple(run for run, _ in found),
-            course=_course(found[0][1].critic, pair.w1),
             family=case.family,
             truth=pair.w1,
             truth_error=pair.w1_error,
             published=case.published if size is None else None,
-            linear=contrast.linear_share(a, b, x.numpy(), y.numpy()),
-            single_cone=contrast.single_cone_share(a, b, x.numpy(), y.numpy()),
-            minibatch=contrast.minibatch_w1(a, b, seed=0) / pair.w1,
-            sinkhorn=contrast.sinkhorn_divergence(a, b, seed=0) / pair.w1,
+            linear=linear_share(a, b, x.numpy(), y.numpy()),
+            single_cone=single_cone_share(a, b, x.numpy(), y.numpy()),
+            **_facts(found, a, b, pair.w1, conditions),
         )
 
 
@@ -90,7 +102,7 @@ def _finite_row(case: FiniteCase, conditions: Conditions, progress: SuiteProgres
     def run(seed: int) -> tuple[Estimate, float]:
         nonlocal judged_on
         sets = case.open(conditions.data, seed)
-        result = _estimate(sets.a, sets.b, seed, conditions, progress, name=case.name)
+        result = progress.estimate(f"{case.name}, seed {seed}", sets.a, sets.b, critic="auto", seed=seed)
         if sets.fresh is None:
             return result, result.population.estimate
         judged_on = "fresh samples"
@@ -98,29 +110,28 @@ def _finite_row(case: FiniteCase, conditions: Conditions, progress: SuiteProgres
         return result, float(means[0] - means[1]) / result.critic.lipschitz_bound
 
     if found := _over_seeds(run, conditions):
-        sets = case.open(conditions.data, conditions.seeds[0])
+        sets = case.open(conditions.data, conditions.seed)
         a, b = _values(sets.a), _values(sets.b)
-        yield FiniteRow(
-            name=case.name,
-            samples=min(len(a), len(b)),
-            dim=a.shape[1],
-            budget_seconds=seconds_of(conditions.budget),
-            runs=tuple(run for run, _ in found),
-            course=_course(found[0][1].critic, 1.0),
-            judged_on=judged_on,
-            minibatch=contrast.minibatch_w1(a, b, seed=0),
-            sinkhorn=contrast.sinkhorn_divergence(a, b, seed=0),
-        )
+        facts = _facts(found, a, b, 1.0, conditions)
+        yield FiniteRow(name=case.name, samples=min(len(a), len(b)), judged_on=judged_on, **facts)
+
+
+def _facts(found: list[tuple[Run, Estimate]], a: np.ndarray, b: np.ndarray, unit: float, conditions: Conditions) -> dict[str, Any]:
+    """Fields of both kinds of rows; distances over ``unit``."""
+    return {
+        "dim": a.shape[1],
+        "budget_seconds": seconds_of(conditions.budget),
+        "runs": tuple(run for run, _ in found),
+        "course": _course(found[0][1].critic, unit),
+        "minibatch": minibatch_w1(a, b, seed=0) / unit,
+        "sinkhorn": sinkhorn_divergence(a, b, seed=0) / unit,
+    }
 
 
 def _over_seeds(run: Callable[[int], tuple[Estimate, float]], conditions: Conditions) -> list[tuple[Run, Estimate]]:
     """The runs of a row and their estimates; those done by then if the user stops the study."""
-    found = []
-    for seed in conditions.seeds:
-        done = conditions.interruption.attempt(partial(run, seed))
-        if done is not None:
-            found.append((_run(done[0], seed, done[1]), done[0]))
-    return found
+    done = ((seed, conditions.interruption.attempt(partial(run, seed))) for seed in conditions.seeds)
+    return [(_run(found[0], seed, found[1]), found[0]) for seed, found in done if found is not None]
 
 
 def _run(result: Estimate, seed: int, fresh: float) -> Run:
@@ -138,25 +149,6 @@ def _run(result: Estimate, seed: int, fresh: float) -> Run:
         steps=result.critic.steps,
         seconds=result.seconds,
     )
-
-
-def _estimate(
-    a: Any, b: Any, seed: int, conditions: Conditions, progress: SuiteProgress, *, name: str, truth: float | None = None
-) -> Estimate:
-    """A default ``wdist estimate`` without baselines."""
-    with progress.run(f"{name}, seed {seed}") as observer:
-        result = estimate(
-            a,
-            b,
-            critic="auto",
-            budget=conditions.budget,
-            baselines="none",
-            seed=seed,
-            device=conditions.device,
-            observer=observer,
-            truth=truth,
-        )
-    return complete(result)
 
 
 def _coupled(pair: KnownPair, dim: int) -> tuple[Tensor, Tensor]:
@@ -191,45 +183,76 @@ def _potentials(critic: CriticResult, x: Tensor) -> Tensor:
 
 def _values(side: Any) -> np.ndarray:
     """All samples of one side, shape (n, d), in the units of the estimate."""
-    if isinstance(side, np.ndarray):
-        return side
-    source = open_source(side)
-    assert isinstance(source, FiniteSource), "a finite set"
-    values = source.read(slice(0, source.count)).double() * source.info.scale + source.info.offset
-    return np.asarray(values.numpy())
+    return side if isinstance(side, np.ndarray) else np.asarray(whole_set(side).numpy())
 
 
 def _course(critic: CriticResult, unit: float) -> tuple[tuple[float, float], ...]:
     """Seconds of all trainings so far, unselected ones included, and the best validation value so far."""
     points: list[tuple[float, float]] = []
-    passed, best = 0.0, 0.0
-
-    def reached(seconds: float, value: float) -> None:
-        nonlocal best
-        best = max(best, value)
-        points.append((seconds, best / unit))
-
+    passed = 0.0
     tried = [(attempt.chosen, attempt.seconds, attempt.validation) for attempt in critic.tried]
     alone = (True, critic.seconds, max((point.validation for point in critic.history), default=0.0))
     for chosen, seconds, validation in tried or [alone]:
         if chosen:
-            for point in critic.history[:: -(-len(critic.history) // _COURSE_POINTS) or 1]:
-                reached(passed + point.seconds, point.validation)
+            every = -(-len(critic.history) // _COURSE_POINTS) or 1
+            points += [(passed + point.seconds, point.validation) for point in critic.history[::every]]
         passed += seconds
-        reached(passed, validation)
-    return tuple(points)
+        points.append((passed, validation))
+    best = accumulate((max(value, 0.0) for _, value in points), max)
+    return tuple((seconds, value / unit) for (seconds, _), value in zip(points, best, strict=True))
 
 
-_PAIR = (
-    Column(header="pair", cell=lambda row: row.name, kind="text"),
-    Column(header="samples", cell=lambda row: row.samples or "endless", kind="count"),
-)
+def minibatch_w1(a: np.ndarray, b: np.ndarray, *, seed: int) -> float:
+    """Mean exact W1 of minibatches of 64 per side: its expectation exceeds W1 of the populations, most in high dimension."""
+    random = np.random.default_rng(seed)
+    batches = [[_some(side, _MINIBATCH, random) for side in (a, b)] for _ in range(_MINIBATCHES)]
+    return float(np.mean([ot.emd2([], [], ot.dist(x, y, metric="euclidean")) for x, y in batches]))
+
+
+def sinkhorn_divergence(a: np.ndarray, b: np.ndarray, *, seed: int) -> float:
+    """Cost of the entropic plan between at most 400 samples per side, minus the mean cost of each side with itself."""
+    random = np.random.default_rng(seed)
+    x, y = (_some(side, _SINKHORN_ROWS, random) for side in (a, b))
+    regularisation = _REGULARISATION * float(ot.dist(x, y, metric="euclidean").mean())
+    if regularisation == 0:
+        return 0.0
+    # The log domain takes fifty times as long, and exp(-20) of a mean distance is far above the smallest float64.
+    found = ot.bregman.empirical_sinkhorn_divergence(x, y, regularisation, metric="euclidean", numIterMax=500, warn=False)
+    return float(found)
+
+
+def _some(side: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    rows = random.choice(len(side), size=min(count, len(side)), replace=False)
+    return np.ascontiguousarray(side[rows], dtype=np.float64)
+
+
+def linear_share(a: np.ndarray, b: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
+    """Tightness of the linear critic of samples a and b: its mean fall along coupled rows x and y over the mean length."""
+    direction = a.mean(0) - b.mean(0)
+    length = float(np.linalg.norm(direction))
+    return _share((x - y) @ (direction / length), x, y) if length else 0.0
+
+
+def single_cone_share(a: np.ndarray, b: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
+    """Tightness of one cone of either sign around the mean of all samples, likewise."""
+    centre = (a.mean(0) + b.mean(0)) / 2
+    fall = np.linalg.norm(x - centre, axis=1) - np.linalg.norm(y - centre, axis=1)
+    # Its sign follows from the samples, not from the rows that evaluate it.
+    rises = np.linalg.norm(a - centre, axis=1).mean() >= np.linalg.norm(b - centre, axis=1).mean()
+    return _share(fall if rises else -fall, x, y)
+
+
+def _share(fall: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
+    return float(fall.mean() / np.linalg.norm(x - y, axis=1).mean())
+
+
+_PAIR = (Column("pair", "name", "text"), Column("samples", lambda row: row.samples or "endless", "count"))
 _INTERVAL = (
-    Column(header="samples\n>=", cell=lambda row: row.middle.samples_lower, kind="at least"),
-    Column(header="samples\n<=", cell=lambda row: row.middle.samples_upper, kind="at most"),
-    Column(header="gap", cell=lambda row: row.middle.gap, kind="share"),
-    Column(header="time", cell=lambda row: row.seconds, kind="seconds"),
-    Column(header="critic", cell=lambda row: row.critics, kind="text"),
+    Column("samples\n>=", "middle.samples_lower", "at least"),
+    Column("samples\n<=", "middle.samples_upper", "at most"),
+    Column("gap", "middle.gap", "share"),
+    Column("time", "seconds", "seconds"),
+    Column("critic", "critics", "text"),
 )
 
 STUDIES = (
@@ -244,11 +267,11 @@ STUDIES = (
                 of=KnownRow,
                 columns=(
                     *_PAIR,
-                    Column(header="tight-\nness", cell=lambda row: row.fresh, spread=lambda row: row.spread, kind="share"),
-                    Column(header="pub-\nlished", cell=lambda row: row.published, kind="share"),
-                    Column(header="linear", cell=lambda row: row.linear, kind="share"),
-                    Column(header="mini-\nbatch", cell=lambda row: row.minibatch, kind="share"),
-                    Column(header="Sink-\nhorn", cell=lambda row: row.sinkhorn, kind="share"),
+                    Column("tight-\nness", "fresh", spread="spread", kind="share"),
+                    Column("pub-\nlished", "published", "share"),
+                    Column("linear", "linear", "share"),
+                    Column("mini-\nbatch", "minibatch", "share"),
+                    Column("Sink-\nhorn", "sinkhorn", "share"),
                 ),
             ),
             StudyTable(title="intervals of the seed of median tightness", of=KnownRow, columns=(*_PAIR, *_INTERVAL)),
@@ -257,7 +280,7 @@ STUDIES = (
                 of=FiniteRow,
                 columns=(
                     *_PAIR,
-                    Column(header="fresh\nvalue", cell=lambda row: row.fresh, spread=lambda row: row.spread),
+                    Column("fresh\nvalue", "fresh", spread="spread"),
                     *_INTERVAL,
                 ),
             ),

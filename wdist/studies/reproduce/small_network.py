@@ -1,4 +1,4 @@
-"""Figures 10 and 11: inside GroupSort networks small enough to be looked at unit by unit.
+"""Networks whose units can be looked at one by one, and figures 10 and 11: the inside of small GroupSort networks.
 
 Figure 10 approximates the absolute value with one hidden layer of two units, figure 11 a curve like the letter W with two hidden
 layers of four units.
@@ -7,28 +7,93 @@ References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, figures 10 and 11, appendix A.1.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from wdist.critics.networks import DenseCritic
+from wdist.lipschitz.activations import Activation
+from wdist.lipschitz.activations import activation as named_activation
+from wdist.lipschitz.constraints import constraint as named_constraint
 from wdist.studies.panels import Panel, Series
-from wdist.studies.reproduce.network import Network
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
-from wdist.training.observer import Stage
+from wdist.training.optimizers import make_optimizers, schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenNetwork:
+    """Plain weights and the activation between them."""
+
+    weights: tuple[tuple[Tensor, Tensor], ...]
+    """Matrix and bias of each layer."""
+    activation: Activation
+    scale: float = 1.0
+    """Factor on the output: the Lipschitz constant where every layer has norm 1."""
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "FrozenNetwork":
+        return replace(self, weights=tuple((W.to(device, dtype), b.to(device, dtype)) for W, b in self.weights))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Outputs of shape (n, outputs) for inputs of shape (n, dim)."""
+        return self.traced(x)[0]
+
+    def traced(self, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Outputs, and pre-activations and activations of every hidden layer, each of shape (n, units)."""
+        trace = []
+        for W, b in self.weights[:-1]:
+            z = nn.functional.linear(x, W, b)
+            x = self.activation.evaluate(z)
+            trace.append((z, x))
+        return self.scale * nn.functional.linear(x, *self.weights[-1]), trace
+
+
+class Network(DenseCritic):
+    """Linear layers of one constraint with one activation between them and a factor on the outputs."""
+
+    def __init__(
+        self, sizes: Sequence[int], *, activation: str, constraint: str, generator: torch.Generator, scale: float = 1.0
+    ) -> None:
+        kind = named_constraint(constraint)
+        layers = [kind(inputs, outputs, generator=generator) for inputs, outputs in pairwise(sizes)]
+        super().__init__(layers, named_activation(activation))
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * super().forward(x)
+
+    def minimise_(self, loss: Callable[[], Tensor], *, steps: int, learning_rate: float) -> Tensor:
+        """Trains the network by Adam with a linear schedule, then constrains it tightly; returns the last loss."""
+        optimizers = make_optimizers(self, name="adam", learning_rate=learning_rate)
+        rates = [(group, group["lr"]) for each in optimizers for group in each.param_groups]
+        factor, value = schedule("linear"), torch.zeros(())
+        for step in range(steps):
+            for group, rate in rates:
+                group["lr"] = rate * factor(step / steps)
+            self.zero_grad(set_to_none=True)
+            value = loss()
+            value.backward()
+            for each in optimizers:
+                each.step()
+            if (step + 1) % self.constrain_every == 0:
+                self.constrain_()
+        self.constrain_(tightly=True)
+        return value.detach()
+
+    def plain(self) -> FrozenNetwork:
+        weights = tuple((layer.plain_weight(), layer.bias.detach().double().cpu()) for layer in self.linear)
+        return FrozenNetwork(weights=weights, activation=self.activation, scale=self.scale)
+
 
 _POINTS = 401
-_REACH = 2.0
-"""Networks are fitted from -2 to 2."""
-_SLOPE = 0.99
-"""Steepness that counts as slope 1."""
-_SHARE = 0.95
-"""Share of the line that counts as almost everywhere."""
+_REACH = 2.0  # networks are fitted from -2 to 2
+_SLOPE = 0.99  # steepness that counts as slope 1
+_SHARE = 0.95  # share of the line that counts as almost everywhere
 _ACCURATE = 0.05
-_GOOD_ENOUGH = 1e-5
-"""Mean squared error after which no other start is tried."""
+_GOOD_ENOUGH = 1e-5  # mean squared error after which no other start is tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +109,9 @@ class SmallFit:
     restarts: int
     """Trainings from different weights, at most; the best is shown, because networks this small get stuck."""
 
-    @property
-    def operations(self) -> float:
-        """Operations of all starts; layers this small cost their calls only."""
+    def operations(self, quick: bool) -> float:
+        """Operations of all starts, in either form; layers this small cost their calls only."""
+        del quick
         return self.restarts * self.steps * 1e7 * (len(self.hidden) + 1)
 
 
@@ -61,10 +126,8 @@ def fit(problem: SmallFit, conditions: Conditions) -> tuple[Network, float]:
     """The best of several networks with orthonormal weights, by mean squared error, and that error."""
     x = torch.linspace(-_REACH, _REACH, _POINTS)[:, None]
     y = problem.target(x[:, 0])
-    best: tuple[float, Network] | None = None
-    conditions.observer.notify(
-        Stage(what=f"fitting {problem.target_name} from up to {problem.restarts} starts, {problem.steps} steps each")
-    )
+    fits: list[tuple[float, Network]] = []
+    conditions.announce(f"fitting {problem.target_name} from up to {problem.restarts} starts, {problem.steps} steps each")
     for restart in range(problem.restarts):
         network = Network(
             (1, *problem.hidden, 1),
@@ -74,24 +137,22 @@ def fit(problem: SmallFit, conditions: Conditions) -> tuple[Network, float]:
         )
         squared_error = partial(_squared_error, network, x, y)
         network.minimise_(squared_error, steps=problem.steps, learning_rate=problem.learning_rate)
-        error = float(squared_error().detach())
-        if best is None or error < best[0]:
-            best = (error, network)
-        if error < _GOOD_ENOUGH:
+        fits.append((float(squared_error().detach()), network))
+        if fits[-1][0] < _GOOD_ENOUGH:
             break
-    assert best is not None, "there is at least one start"
-    return best[1], best[0]
+    error, network = min(fits, key=lambda fit: fit[0])
+    return network, error
 
 
 def _squared_error(network: Network, x: Tensor, y: Tensor) -> Tensor:
-    return (network(x)[:, 0] - y).square().mean()
+    return (network(x) - y).square().mean()
 
 
 def look(problem: SmallFit, conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     """The network's units as functions of its input, and how well the whole follows the target."""
     network, _ = fit(problem, conditions)
     x = torch.linspace(-_REACH, _REACH, _POINTS, dtype=torch.float64)
-    y, trace = network.freeze().traced(x[:, None])
+    y, trace = network.plain().traced(x[:, None])
     output, target = y[:, 0], problem.target(x)
     slopes = (output.diff() / x.diff()).abs()
     steep = float((slopes >= _SLOPE).double().mean())
@@ -144,19 +205,13 @@ def _panels(problem: SmallFit, x: Tensor, trace: list[tuple[Tensor, Tensor]], ou
     yield Panel(title="output", x_label="x", y_label="f(x)", series=(ours, target))
 
 
-STUDIES = (
+STUDIES = tuple(
     Study(
-        name="figure10",
-        title="Pre-activations and activations for the absolute value",
-        source="figure 10, appendix A.1",
-        measure=partial(look, ABSOLUTE_VALUE),
-        operations=lambda quick: ABSOLUTE_VALUE.operations,
-    ),
-    Study(
-        name="figure11",
-        title="Pre-activations and activations for the letter W",
-        source="figure 11, appendix A.1",
-        measure=partial(look, LETTER_W),
-        operations=lambda quick: LETTER_W.operations,
-    ),
+        name=f"figure{number}",
+        title=f"Pre-activations and activations for {problem.target_name}",
+        source=f"figure {number}, appendix A.1",
+        measure=partial(look, problem),
+        operations=problem.operations,
+    )
+    for number, problem in ((10, ABSOLUTE_VALUE), (11, LETTER_W))
 )

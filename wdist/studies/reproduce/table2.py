@@ -11,20 +11,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
 from wdist.data.sources.opening import open_source
 from wdist.errors import SourceError, UsageError
-from wdist.estimation.estimate import estimate
 from wdist.gan.settings import GanSettings
 from wdist.gan.training import STEPS as GAN_STEPS
 from wdist.gan.training import train_gan
-from wdist.studies.dual_training import critic_operations
+from wdist.studies.machine import critic_operations
 from wdist.studies.panels import Panel, Series
-from wdist.studies.progress import SuiteProgress
-from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study, complete, percent
-from wdist.training.observer import Stage
+from wdist.studies.progress import SuiteProgress, complete
+from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study, percent
 
 CRITICS = {
     "relu-spectral": "ReLU, spectral",
@@ -54,12 +53,9 @@ RATIOS = {"mnist": 2.4, "cifar10": 2.0}
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR10", "digits": "digits"}
 _DATA = {"mnist": "torchvision:MNIST?split=train&root={root}", "cifar10": "torchvision:CIFAR10?split=train&root={root}"}
 _GROUPSORT = ("groupsort-4-bjorck", "groupsort-9-bjorck")
-_ORDER = ("relu-bjorck", "maxout-bjorck", "maxmin-bjorck", "groupsort-4-bjorck")
-"""From the smallest bound to the largest."""
-_NOISE = 0.01
-"""Relative difference of two means above which their order counts."""
-_SHARE = 0.8
-"""Share of the paper's ratio that counts as about as large, since values depend on the generator."""
+_ORDER = ("relu-bjorck", "maxout-bjorck", "maxmin-bjorck", "groupsort-4-bjorck")  # from the smallest bound to the largest
+_NOISE = 0.01  # relative difference of two means above which their order counts
+_SHARE = 0.8  # share of the paper's ratio that counts as about as large, since values depend on the generator
 
 
 Values = Mapping[str, tuple[float, float]]
@@ -124,11 +120,7 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
 
 
 def _contests(conditions: Conditions) -> tuple[list[_Contest], list[str]]:
-    """The columns whose data are there, opened once before the long work, and a sentence for each that is left out.
-
-    Raises:
-        SourceError: a source that the user named cannot be opened, or no data are there.
-    """
+    """The columns whose data are there, opened once before the long work, and a sentence for each that is left out."""
     contests, skipped = [], []
     named = tuple(dict.fromkeys([*conditions.generators, *conditions.sources]))
     for column in named or (("digits",) if conditions.quick else tuple(VALUES)):
@@ -165,7 +157,7 @@ def _contest(column: str, conditions: Conditions) -> _Contest:
 
 def _trained(contest: _Contest, folder: Path, conditions: Conditions) -> str:
     """The address of a generator that is trained now."""
-    conditions.observer.notify(Stage(what=f"training a generator on {TITLES[contest.column]}, {GAN_STEPS} steps"))
+    conditions.announce(f"training a generator on {TITLES[contest.column]}, {GAN_STEPS} steps")
     settings = GanSettings(data=contest.data, seed=conditions.seed)
     result = complete(train_gan(folder / contest.column, settings, device=conditions.device, access=contest.access))
     assert result.generator is not None, "a complete training leaves a generator"
@@ -173,11 +165,7 @@ def _trained(contest: _Contest, folder: Path, conditions: Conditions) -> str:
 
 
 def _samples() -> tuple[str, str]:
-    """Addresses of the digits and of the generator in ``samples/`` of this checkout.
-
-    Raises:
-        SourceError: the package is not in a checkout.
-    """
+    """Addresses of the digits and of the generator in ``samples/`` of this checkout."""
     samples = Path(__file__).resolve().parents[3] / "samples"
     if not (samples / "digits.h5").is_file():
         raise SourceError("the quick form reads samples/ of a checkout of wdist; name other data with --data and --generator")
@@ -190,23 +178,11 @@ def _bound(
 ) -> tuple[float, float]:
     """Mean and standard deviation of the held-out bound of one critic over seeds; nan for the deviation of a single one."""
     settings = CriticSettings(width=sizes.width, depth=sizes.depth, batch_size=sizes.batch_size)
+    how: Any = {"critic": name, "settings": settings, "steps": sizes.steps, "couplings": False, "access": contest.access}
     values = []
     for seed in range(conditions.seed, conditions.seed + sizes.seeds):
-        with progress.run(f"{TITLES[contest.column]}, {CRITICS[name]}, seed {seed}", steps=sizes.steps) as observer:
-            result = estimate(
-                contest.data,
-                generator,
-                critic=name,
-                baselines="none",
-                settings=settings,
-                steps=sizes.steps,
-                couplings=False,
-                seed=seed,
-                device=conditions.device,
-                access=contest.access,
-                observer=observer,
-            )
-        values.append(complete(result).population.estimate)
+        label = f"{TITLES[contest.column]}, {CRITICS[name]}, seed {seed}"
+        values.append(progress.estimate(label, contest.data, generator, seed=seed, **how).population.estimate)
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan
 
 

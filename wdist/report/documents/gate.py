@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from wdist.report.gate_limits import NAMES, marks
 from wdist.report.numbers import at_most, certificate, counted, duration, level, lower_bound, nearest
-from wdist.report.sentences import METRICS
+from wdist.report.sentences import ESTIMANDS, METRICS, marks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from wdist.data.sources.source import SourceInfo
     from wdist.gates.gate import GateResult
+    from wdist.gates.verdict import Verdict
 
 _LEVELS = {"pass": "notice", "fail": "error", "inconclusive": "warning"}
+_DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
+_PROPERTY = _DATA | str.maketrans({":": "%3A", ",": "%2C"})
+"""Escapes in the text and in the title of an annotation."""
 
 
 def gate_markdown(result: GateResult) -> str:
@@ -27,7 +28,7 @@ def gate_markdown(result: GateResult) -> str:
     lines += ["| | |", "|---|---|", f"| A, the reference | {_source(estimate.a)} |", f"| B | {_source(estimate.b)} |"]
     for on in ("population", "samples"):
         judged = " (judged)" if result.on == on else ""
-        lines.append(f"| W1 of the {NAMES[on]}{judged} | {_interval(result, on)} |")
+        lines.append(f"| W1 of the {ESTIMANDS[on]}{judged} | {_interval(result, on)} |")
     for label, _, shown in marks(result):
         lines.append(f"| {label} | {shown} |")
     if result.recorded is not None:
@@ -46,18 +47,13 @@ def gate_markdown(result: GateResult) -> str:
 
 
 def _interval(result: GateResult, on: str) -> str:
+    samples, population = result.estimate.samples, result.estimate.population
     if on == "samples":
-        found = result.estimate.samples
-        lower, upper, surely = found.lower, found.upper, "for certain"
+        lower, upper, surely = samples.lower, samples.upper, "for certain"
     else:
-        bound = result.estimate.population
-        lower, upper, surely = (
-            bound.lower,
-            bound.upper,
-            f"at {level(bound.confidence)}; held-out estimate {nearest(bound.estimate)}",
-        )
-    known = f"{lower_bound(lower)} ≤ W1" + ("" if upper is None else f" ≤ {at_most(upper)}")
-    return f"{known}, {surely}"
+        surely = f"at {level(population.confidence)}; held-out estimate {nearest(population.estimate)}"
+        lower, upper = population.lower, population.upper
+    return f"{lower_bound(lower)} ≤ W1" + ("" if upper is None else f" ≤ {at_most(upper)}") + f", {surely}"
 
 
 def _source(info: SourceInfo) -> str:
@@ -72,8 +68,16 @@ def _code(text: str) -> str:
 
 def _plain(text: str) -> str:
     """One line without characters that would end a cell or hide from the eye."""
-    shown = "".join(character if character.isprintable() else " " for character in text)
-    return shown.replace("|", "\\|").replace("<", "&lt;") if "|" in shown or "<" in shown else shown
+    return _one_line(text).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _one_line(text: str) -> str:
+    """One line without characters that XML does not allow."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _message(verdict: Verdict) -> str:
+    return " ".join(filter(None, (verdict.reason, verdict.what_would_decide)))
 
 
 def github_annotations(result: GateResult) -> str:
@@ -85,9 +89,8 @@ def github_annotations(result: GateResult) -> str:
     lines = []
     for judged in result.judged:
         verdict = judged.verdict
-        message = " ".join(filter(None, (verdict.reason, verdict.what_would_decide)))
-        title = _property(f"wdist gate: {verdict.answer.value}")
-        lines.append(f"::{_LEVELS[verdict.answer.value]} title={title}::{_data(message)}")
+        title = f"wdist gate: {verdict.answer.value}".translate(_PROPERTY)
+        lines.append(f"::{_LEVELS[verdict.answer.value]} title={title}::{_message(verdict).translate(_DATA)}")
     return "\n".join(lines) + "\n"
 
 
@@ -105,25 +108,8 @@ def github_outputs(result: GateResult) -> str:
     return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
-def _data(text: str) -> str:
-    return _with_escapes(text, {"%": "%25", "\r": "%0D", "\n": "%0A"})
-
-
-def _property(text: str) -> str:
-    return _with_escapes(text, {"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
-
-
-def _with_escapes(text: str, signs: Mapping[str, str]) -> str:
-    return "".join(signs.get(character, character) for character in text)
-
-
 def junit(result: GateResult, *, accept_inconclusive: bool = False) -> str:
-    """A test report with one case for each rule; an undecided rule is an error, or skipped where that is accepted.
-
-    Arguments:
-        result: the verdict.
-        accept_inconclusive: counts an undecided rule as skipped instead of as an error.
-    """
+    """A test report with one case for each rule; an undecided rule is an error, or skipped where that is accepted."""
     estimate, answers = result.estimate, [judged.verdict.answer.value for judged in result.judged]
     counts = {
         "tests": len(answers),
@@ -140,18 +126,10 @@ def junit(result: GateResult, *, accept_inconclusive: bool = False) -> str:
         case = ElementTree.SubElement(
             suite, "testcase", {"classname": "wdist.gates", "name": _one_line(name), "time": f"{estimate.seconds:.3f}"}
         )
-        message = _one_line(" ".join(filter(None, (verdict.reason, verdict.what_would_decide))))
-        kind = verdict.answer.value
-        if kind == "fail":
-            ElementTree.SubElement(case, "failure", {"type": kind, "message": message})
-        elif kind == "inconclusive":
-            tag = "skipped" if accept_inconclusive else "error"
+        message, kind = _one_line(_message(verdict)), verdict.answer.value
+        if kind != "pass":
+            tag = "failure" if kind == "fail" else "skipped" if accept_inconclusive else "error"
             ElementTree.SubElement(case, tag, {"type": kind, "message": message})
         ElementTree.SubElement(case, "system-out").text = message
     ElementTree.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
-
-
-def _one_line(text: str) -> str:
-    """One line without characters that XML does not allow."""
-    return "".join(character if character.isprintable() else " " for character in text)

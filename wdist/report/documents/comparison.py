@@ -6,71 +6,50 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from wdist.report.comparison_sentences import place, sentences, verdict
 from wdist.report.numbers import at_most, level, lower_bound, nearest
+from wdist.report.sentences import comparison_sentences, place, proved_order
 
 if TYPE_CHECKING:
     from wdist.comparison.ranking import Comparison, Entry
 
-COLUMNS = (
-    "name",
-    "kind",
-    "address",
-    "first_place",
-    "last_place",
-    "population_estimate",
-    "population_lower",
-    "population_upper",
-    "confidence",
-    "held_out_reference",
-    "held_out_source",
-    "samples_lower",
-    "samples_upper",
-    "samples_exact",
-    "n_reference",
-    "n_source",
-    "critic",
-    "lipschitz_bound",
-    "steps",
-    "seconds",
-)
-"""Columns of the comma-separated values, in their order."""
-
 
 def comma_separated(comparison: Comparison) -> str:
     """A row for each source in the order of the ranking, then the noise floor; numbers at full precision, missing ones empty."""
+    rows = [_record(comparison, entry) for entry in comparison.entries]
     table = io.StringIO()
-    writer = csv.DictWriter(table, fieldnames=COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    for entry in comparison.entries:
-        ranked = entry is not comparison.noise_floor
-        first, last = comparison.places(entry) if ranked else (None, None)
-        samples, population, critic = entry.samples, entry.population, entry.estimate.critic
-        writer.writerow(
-            {
-                "name": entry.name,
-                "kind": "source" if ranked else "noise floor",
-                "address": entry.source.address,
-                "first_place": first,
-                "last_place": last,
-                "population_estimate": population.estimate,
-                "population_lower": population.lower,
-                "population_upper": population.upper,
-                "confidence": comparison.confidence,
-                "held_out_reference": population.n_a,
-                "held_out_source": population.n_b,
-                "samples_lower": samples.lower,
-                "samples_upper": samples.upper,
-                "samples_exact": "true" if samples.exact else "false",
-                "n_reference": samples.n_a,
-                "n_source": samples.n_b,
-                "critic": critic.name,
-                "lipschitz_bound": critic.lipschitz_bound,
-                "steps": critic.steps,
-                "seconds": entry.estimate.seconds,
-            }
-        )
+    writer.writerows(rows)
     return table.getvalue()
+
+
+def _record(comparison: Comparison, entry: Entry) -> dict[str, str | float | None]:
+    """One row, by column."""
+    ranked = entry is not comparison.noise_floor
+    first, last = comparison.places(entry) if ranked else (None, None)
+    samples, population, critic = entry.samples, entry.population, entry.estimate.critic
+    return {
+        "name": entry.name,
+        "kind": "source" if ranked else "noise floor",
+        "address": entry.source.address,
+        "first_place": first,
+        "last_place": last,
+        "population_estimate": population.estimate,
+        "population_lower": population.lower,
+        "population_upper": population.upper,
+        "confidence": comparison.confidence,
+        "held_out_reference": population.n_a,
+        "held_out_source": population.n_b,
+        "samples_lower": samples.lower,
+        "samples_upper": samples.upper,
+        "samples_exact": "true" if samples.exact else "false",
+        "n_reference": samples.n_a,
+        "n_source": samples.n_b,
+        "critic": critic.name,
+        "lipschitz_bound": critic.lipschitz_bound,
+        "steps": critic.steps,
+        "seconds": entry.estimate.seconds,
+    }
 
 
 def markdown(comparison: Comparison) -> str:
@@ -85,14 +64,14 @@ def markdown(comparison: Comparison) -> str:
     lines = [
         f"### Wasserstein-1 from `{comparison.reference.address}`",
         "",
-        f"**{_escaped(verdict(comparison))}.**",
+        f"**{_escaped(proved_order(comparison))}.**",
         "",
         _row(headers),
         _row(("--:", ":--", "--:", ":-:", ":-:")),
         *(_row(_cells(comparison, entry)) for entry in comparison.entries),
         "",
     ]
-    for sentence in sentences(comparison):
+    for sentence in comparison_sentences(comparison):
         lines += [_escaped(sentence), ""]
     if comparison.left_out:
         lines += [_escaped(f"No result for {', '.join(comparison.left_out)}."), ""]

@@ -1,0 +1,355 @@
+"""Arrays in files, read as data and never run.
+
+The formats are numpy's ``.npy`` and ``.npz:key``, HDF5, ``.pt``, ``.safetensors``, and text tables, ``.csv`` and ``.tsv``.
+"""
+
+import csv
+import itertools
+import math
+import pickle
+import re
+import tempfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any, TextIO
+
+import h5py
+import numpy as np
+import torch
+from numpy.lib import format as npy_format
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from wdist.data.memory import fits, free_memory, size_text
+from wdist.data.sources.address import Address
+from wdist.data.sources.arrays import StoredArray, accepted, check_no_key, choose, shortened, tensor_of, tensor_type, type_name
+from wdist.errors import SourceError, first_line
+
+_ROWS_AT_ONCE = 1 << 16
+_BYTES_A_VALUE = 2
+"""Fewest bytes of one value and its separator, which bounds the size of the parsed table."""
+
+
+def open_npy(address: Address) -> StoredArray:
+    """The array of a ``.npy`` file; only the requested rows are read."""
+    check_no_key(address)
+    name = address.location
+    try:
+        with address.path.open("rb") as file:
+            shape, fortran, dtype = read_header(file)
+            begin = file.tell()
+        native = tensor_type(dtype, name)
+        row_bytes = math.prod(shape[1:]) * dtype.itemsize
+        if begin + math.prod(shape) * dtype.itemsize > address.path.stat().st_size:
+            raise SourceError(f"{name} is cut short: its header promises the shape {shape}; copy it again or save it again")
+    except (ValueError, EOFError, OSError) as error:
+        raise _broken_numpy(name, error) from error
+
+    def read_rows(start: int, stop: int) -> Tensor:
+        try:
+            if fortran:  # the values of a row are far apart
+                return tensor_of(np.array(np.load(address.path, mmap_mode="r", allow_pickle=False)[start:stop]), name)
+            # Read, not mapped: a map of the whole file counts against a limit on address space, and its pages as resident memory.
+            part = (stop - start, *shape[1:])
+            values = np.fromfile(address.path, dtype, count=math.prod(part), offset=begin + start * row_bytes)
+            return tensor_of(values.reshape(part), name)
+        except (ValueError, OSError) as error:
+            raise _broken_numpy(name, error) from error
+
+    return StoredArray(shape=shape, dtype=dtype.name, itemsize=native.itemsize, read_rows=read_rows)
+
+
+def open_npz(address: Address) -> StoredArray:
+    """One array of an ``.npz`` archive, whose declared size is compared with the free memory before anything is unpacked."""
+    try:
+        with zipfile.ZipFile(address.path) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")}
+            key = choose(list(members), address, "array")
+            name = f"{address.location}:{key}"
+            size = members[key].file_size
+            if not fits(size):
+                sizes = f"{size_text(size)}, more than half of the {size_text(free_memory())} of free memory"
+                raise SourceError(f"{name} unpacks to {sizes}; save it as .npy, which is read row by row")
+            with archive.open(members[key]) as file:
+                shape, _, dtype = read_header(file)
+            tensor_type(dtype, name)
+            if math.prod(shape) * dtype.itemsize > size:
+                raise SourceError(f"{name} claims the shape {shape} but is cut short; save it again")
+        with np.load(address.path, allow_pickle=False) as arrays:
+            values = arrays[f"{key}.npy"]
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise _broken_numpy(address.location, error) from error
+    return StoredArray.of(tensor_of(values, name), values.dtype.name)
+
+
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, Fortran order and type of an array, from the header of a ``.npy`` file; ValueError if it is damaged or unknown."""
+    version = npy_format.read_magic(file)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"unknown version {version} of the .npy format")
+    # Version 3 differs from 2 in the encoding of field names only, and arrays with fields are refused.
+    shape, fortran, dtype = npy_format.read_array_header_1_0(file) if version == (1, 0) else npy_format.read_array_header_2_0(file)
+    if any(n < 0 for n in shape):
+        raise ValueError("negative shape")
+    return shape, fortran, dtype
+
+
+def _broken_numpy(name: str, error: Exception) -> SourceError:
+    return SourceError(f"{name} is damaged, cut short, or not a numpy file ({first_line(error)}); save it again with numpy")
+
+
+def open_h5(address: Address) -> StoredArray:
+    """One dataset of an HDF5 file; the file is opened anew for each piece, so it is never locked against a writer."""
+    with _opened_h5(address) as file:
+        name = _dataset_name(file, address)
+        dataset = file[name]
+        full_name = f"{address.location}:{name}"
+        if dataset.shape is None:
+            raise SourceError(f"{full_name} is an empty dataset; give one with samples")
+        dtype, shape = dataset.dtype, dataset.shape
+        if h5py.check_string_dtype(dtype) is not None or h5py.check_dtype(ref=dtype) is not None:
+            raise SourceError(f"{full_name} holds strings or references, not numbers; name a numeric dataset")
+        native = tensor_type(dtype, full_name)
+
+    def read_rows(start: int, stop: int) -> Tensor:
+        with _opened_h5(address) as file:
+            try:
+                dataset = file[name]
+                if dataset.shape != shape:
+                    raise SourceError(f"{full_name} changed while it was read; start again when nothing writes to it")
+                return tensor_of(dataset[start:stop], full_name)
+            except (OSError, KeyError) as error:
+                reason = first_line(error)
+                raise SourceError(f"{full_name} cannot be read from row {start} on ({reason}); copy the file again") from error
+
+    return StoredArray(shape=shape, dtype=dtype.name, itemsize=native.itemsize, read_rows=read_rows)
+
+
+def datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """All datasets in the order of the file, by name without the leading slash."""
+    found: dict[str, h5py.Dataset] = {}
+    file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def _opened_h5(address: Address) -> h5py.File:
+    try:
+        return h5py.File(address.path, "r")
+    except OSError as error:
+        if "truncated" in str(error):
+            raise SourceError(f"{address.location} is cut short; copy it again from its origin") from error
+        if "signature not found" in str(error):
+            raise SourceError(f"{address.location} is not an HDF5 file; rename it with the suffix of its actual format") from error
+        reason = first_line(error)
+        raise SourceError(
+            f"{address.location} cannot be opened as HDF5 ({reason}); copy it again, or fix its permissions"
+        ) from error
+
+
+def _dataset_name(file: h5py.File, address: Address) -> str:
+    """The dataset that the address means; an explicit name may also be a soft or external link."""
+    key = None if address.key is None else address.key.strip("/")
+    names = list(datasets(file))
+    if key is None:
+        return choose(names, address, "dataset")
+    try:
+        item = file.get(key)
+    except (OSError, KeyError):
+        item = None
+    if isinstance(item, h5py.Dataset):
+        return key
+    inside = [name for name in names if name.startswith(f"{key}/")]
+    if isinstance(item, h5py.Group) and inside:
+        return choose(inside, replace(address, key=None), "dataset")
+    return choose(names, address, "dataset")
+
+
+def open_torch_file(address: Address) -> StoredArray:
+    """One tensor of a ``.pt`` file, mapped into memory where the format allows."""
+    content = load_data(address.path, address.location)
+    if isinstance(content, Tensor):
+        check_no_key(address)
+        name, tensor = address.location, content
+    elif isinstance(content, dict):
+        tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+        if address.key is None and len(tensors) > 1 and _looks_like_weights(tensors):
+            raise SourceError(
+                f"{address.location} holds the weights of a network ({len(tensors)} tensors); say how to build it: "
+                f"{address.location}?factory=package.module:Class, or name one tensor: {address.location}:{next(iter(tensors))}"
+            )
+        nested = [str(key) for key, value in content.items() if isinstance(value, dict) and _looks_like_weights(value)]
+        if not tensors and nested:
+            raise SourceError(
+                f"{address.location} holds the weights of a network (under {', '.join(nested)}); say how to build it: "
+                f"{address.location}{':' + nested[0] if len(nested) > 1 else ''}?factory=package.module:Class"
+            )
+        key = choose(list(tensors), address, "tensor")
+        name, tensor = f"{address.location}:{key}", tensors[key]
+    else:
+        raise SourceError(f"{address.location} holds a {type(content).__name__}, not a tensor; save a tensor or a dict of tensors")
+    return StoredArray.of(accepted(tensor, name), type_name(tensor.dtype))
+
+
+def load_data(path: Path, name: str) -> Any:
+    """Loads tensors and plain containers from a ``.pt`` file with ``torch.load(weights_only=True)``; nothing is executed."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:  # torch passes on every error of its parsers
+        if isinstance(error, pickle.UnpicklingError) and "Weights only load failed" in str(error):
+            found = re.search(r"GLOBAL ([\w.]+)", str(error))
+            what = f"code ({found[1]})" if found else "more than tensors"
+            raise SourceError(
+                f"{name} is a pickle with {what}, which could run anything when opened, so it was refused; "
+                f"save the tensors alone: torch.save(x, path) or safetensors"
+            ) from None
+        reason = first_line(error)[:200]
+        raise SourceError(f"{name} is damaged, cut short, or not a file of torch.save ({reason}); save it again") from error
+
+
+def is_torchscript(path: Path) -> bool:
+    """True for an archive of ``torch.jit.save``, which holds source code beside the weights."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return False
+    return any(name.endswith("/constants.pkl") for name in members) and any("/code/" in name for name in members)
+
+
+def _looks_like_weights(tensors: dict[str, Any]) -> bool:
+    named = [name for name in tensors if str(name).rpartition(".")[2] in ("weight", "bias")]
+    return len(named) > len(tensors) / 2
+
+
+def open_safetensors(address: Address) -> StoredArray:
+    """One tensor of a ``.safetensors`` file; only the requested rows are read."""
+    try:
+        file = safe_open(address.path, framework="pt", device="cpu")
+        names = list(file.keys())
+        if address.key is None and len(names) > 1:
+            raise SourceError(
+                f"{address.location} holds {len(names)} tensors ({shortened(names)}); "
+                f"name one: {address.location}:{names[0]}, "
+                f"or say how to build the network: {address.location}?factory=package.module:Class"
+            )
+        key = choose(names, address, "tensor")
+        name = f"{address.location}:{key}"
+        rows = file.get_slice(key)
+        shape = tuple(rows.get_shape())
+        example = file.get_tensor(key) if not shape or 0 in shape else rows[0:1]
+    except (SafetensorError, OSError) as error:
+        if "Cannot allocate memory" in str(error):
+            raise SourceError(f"{address.location} exceeds the limit on memory when mapped; save it as .npy or .h5") from error
+        raise damaged_safetensors(address, error) from error
+    readable = accepted(example, name)
+
+    def read_rows(start: int, stop: int) -> Tensor:
+        return accepted(rows[start:stop], name)
+
+    return StoredArray(shape=shape, dtype=type_name(example.dtype), itemsize=readable.element_size(), read_rows=read_rows)
+
+
+def damaged_safetensors(address: Address, error: Exception) -> SourceError:
+    """The error for a file that safetensors cannot read."""
+    return SourceError(f"{address.location} is damaged, cut short, or not a safetensors file ({first_line(error)}); save it again")
+
+
+def open_table(address: Address) -> StoredArray:
+    """All rows of a table as float64, shape (n, columns); parsed into a temporary file if they may not fit into memory."""
+    check_no_key(address)
+    name = address.location
+    largest = address.path.stat().st_size // _BYTES_A_VALUE * 8
+    try:
+        with address.path.open(encoding="utf-8-sig", newline="") as file:
+            delimiter, header = _layout(file, address)
+            file.seek(0)
+            while header and not file.readline().strip():
+                pass
+            blocks = _blocks(file, delimiter, name)
+            rows = np.concatenate(list(blocks)) if fits(2 * largest) else _spooled(blocks)
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{name} is not UTF-8 text; save it as a plain table of numbers") from error
+    except (ValueError, OverflowError) as error:
+        complaint = _complaint(address, delimiter, header) or f"{name} cannot be read ({error}); give rows of numbers"
+        raise SourceError(complaint) from error
+
+    def read_rows(start: int, stop: int) -> Tensor:
+        return tensor_of(np.array(rows[start:stop]), name)
+
+    return StoredArray(shape=rows.shape, dtype="float64", itemsize=8, read_rows=read_rows)
+
+
+def _layout(file: TextIO, address: Address) -> tuple[str, bool]:
+    """The delimiter, and True if the first line is a header."""
+    first = next((line for line in file if line.strip()), "")
+    if not first:
+        raise SourceError(f"{address.location} holds no rows; give a table of numbers")
+    delimiter = "\t" if address.suffix == ".tsv" else ";" if "," not in first and ";" in first else ","
+    fields = next(csv.reader([first], delimiter=delimiter))
+    # A first line with a number among words is a bad row, not a header.
+    return delimiter, not any(_is_number(field) for field in fields)
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _block(file: TextIO, delimiter: str) -> np.ndarray:
+    """The next rows, shape (at most :data:`_ROWS_AT_ONCE`, columns)."""
+    lines = list(itertools.islice((line for line in file if line.strip()), _ROWS_AT_ONCE))
+    if not lines:
+        return np.empty((0, 0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return np.loadtxt(lines, delimiter=delimiter, ndmin=2, comments=None, quotechar='"', dtype=np.float64)
+
+
+def _blocks(file: TextIO, delimiter: str, name: str) -> Iterator[np.ndarray]:
+    columns = 0
+    while len(block := _block(file, delimiter)):
+        if columns and block.shape[1] != columns:
+            raise ValueError("rows of different lengths")
+        columns = block.shape[1]
+        yield block
+    if not columns:
+        raise SourceError(f"{name} holds a header but no rows; give a table of numbers")
+
+
+def _spooled(blocks: Iterator[np.ndarray]) -> np.ndarray:
+    spool = tempfile.TemporaryFile()  # noqa: SIM115 - the mapping below keeps it open; it is unnamed and disappears with the process
+    count, columns = 0, 0
+    for block in blocks:
+        count, columns = count + len(block), block.shape[1]
+        spool.write(block.tobytes())
+    spool.flush()
+    mapped = np.memmap(spool, dtype=np.float64, mode="r", shape=(count, columns))
+    spool.close()
+    return mapped
+
+
+def _complaint(address: Address, delimiter: str, header: bool) -> str | None:
+    """A sentence on the first bad line."""
+    columns: int | None = None
+    with address.path.open(encoding="utf-8-sig", newline="") as file:
+        filled = ((number, line) for number, line in enumerate(file, start=1) if line.strip())
+        for number, line in itertools.islice(filled, int(header), None):
+            fields = next(csv.reader([line], delimiter=delimiter))
+            bad = next((field for field in fields if not _is_number(field)), None)
+            if bad is not None:
+                what = f"holds {bad.strip()!r} instead of a number" if bad.strip() else "has an empty cell"
+                if delimiter == "," and ";" in line:
+                    return f"{address.location} line {number} {what}; if it uses decimal commas, write 1.5 and not 1,5"
+                return f"{address.location} line {number} {what}; give rows of numbers only"
+            if columns is not None and len(fields) != columns:
+                lengths = f"{len(fields)} columns, the first row {columns}"
+                return f"{address.location} line {number} has {lengths}; make all rows the same length"
+            columns = len(fields)
+    return None
