@@ -68,7 +68,7 @@ class GeneratedPlan:
 
 def predicted_seconds(n: int, m: int, dim: int) -> float:
     """Time of :func:`column_generation` to a gap of 0.1 % on two cores, roughly (fitted: 5,000 to 100,000 samples)."""
-    rounds = 12 if dim <= 3 else 4
+    rounds = 30 if dim <= 3 else 4
     pricing = n * m * (1.4e-9 + 2.4e-11 * dim)
     return 2.0 + rounds * (pricing + 1.2 * (max(n, m) / 2e4) ** 1.6)
 
