@@ -41,10 +41,10 @@ def _best_direction(a: Tensor, b: Tensor, metric: GroundMetric) -> Tensor:
     def distances(directions: Tensor) -> Tensor:
         """W1 along each direction, scaled to dual norm 1; both sides have equally many samples, so sorting couples them."""
         directions = directions / torch.linalg.vector_norm(directions, ord=metric.dual, dim=1, keepdim=True)
-        return (sorted_columns(a @ directions.mT) - sorted_columns(b @ directions.mT)).abs().mean(0)
+        return ((a @ directions.mT).sort(0).values - (b @ directions.mT).sort(0).values).abs().mean(0)
 
     random = torch.randn(_STARTS, a.shape[1], generator=torch.Generator().manual_seed(0), dtype=a.dtype)
-    coordinate = (sorted_columns(a) - sorted_columns(b)).abs().mean(0)
+    coordinate = (a.sort(0).values - b.sort(0).values).abs().mean(0)
     axis = torch.zeros_like(coordinate).index_fill(0, coordinate.argmax().reshape(1), 1.0)
     starts = torch.cat([torch.stack([steepest_direction(a.mean(0) - b.mean(0), metric), axis]), random])
     best = starts[int(distances(starts).argmax())]
@@ -63,11 +63,6 @@ def _best_direction(a: Tensor, b: Tensor, metric: GroundMetric) -> Tensor:
         m, v = mean / (1 - _MOMENTS[0] ** step), square / (1 - _MOMENTS[1] ** step)
         directions.data.add_(m / (v.sqrt() + 1e-8), alpha=0.5 / a.shape[1] ** 0.5)
     return best / torch.linalg.vector_norm(best, ord=metric.dual)
-
-
-def sorted_columns(x: Tensor) -> Tensor:
-    """Sorts each column in ascending order."""
-    return x.sort(0).values
 
 
 def potential_on_the_line(x: Tensor, y: Tensor) -> PiecewiseLinear:

@@ -139,7 +139,8 @@ def budgets(requested: Sequence[RequestedCritic], options: EstimateOptions, *, s
     if options.budget is None:
         if options.critics is not None:
             return [None] * len(requested)
-        return [None, *(_part(each.specs[0].budget, _DEFAULT_BASELINE_SHARE) for each in others)]
+        defaults = [each.specs[0].budget for each in others]
+        return [None, *(None if own is None else own.part(_DEFAULT_BASELINE_SHARE) for own in defaults)]
     whole = options.budget if seconds is None else Budget(seconds=max(seconds, 0.1))
     whole = whole.part(1 / options.repeats)
     if options.critics is not None:
@@ -148,7 +149,3 @@ def budgets(requested: Sequence[RequestedCritic], options: EstimateOptions, *, s
         return [whole, *[whole.part(1 / max(1, len(new)))] * len(others)]
     first = whole.part(1 - _BASELINE_SHARE) if new else whole
     return [first, *[whole.part(_BASELINE_SHARE / max(1, len(new)))] * len(others)]
-
-
-def _part(budget: Budget | None, share: float) -> Budget | None:
-    return None if budget is None else budget.part(share)

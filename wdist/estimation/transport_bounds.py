@@ -67,12 +67,7 @@ class TransportBounds:
 
 
 def transport_bounds(
-    pair: Pair,
-    metric: GroundMetric,
-    *,
-    seed: int,
-    seconds: float,
-    progress: Callable[[float], None] = lambda fraction: None,
+    pair: Pair, metric: GroundMetric, *, seed: int, seconds: float, progress: Callable[[float], None] = lambda fraction: None
 ) -> TransportBounds:
     """Couples all samples, in standardised units so that nothing overflows, and evaluates the critic of optimal dual variables.
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ Formula = Callable[[Tensor, Tensor, GroundMetric], list[FrozenLayer]]
 class ClosedFormKind(CriticKind):
     """A critic that a formula gives."""
 
+    trained: ClassVar[bool] = False
     formula: Formula
     most_samples: Callable[[int], int] | None = None
     """From the dimension, the number of training samples of each side to use; None for as many as fit."""
@@ -39,10 +41,6 @@ class ClosedFormKind(CriticKind):
     @property
     def accepts(self) -> frozenset[str]:
         return frozenset({"lipschitz"})
-
-    @property
-    def trained(self) -> bool:
-        return False
 
     @property
     def slow_to_start(self) -> bool:

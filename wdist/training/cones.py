@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -32,13 +33,11 @@ _MOST_STEPS, _FLOPS_A_SECOND, _SECONDS = 300, 1e11, 15.0
 class ConeKind(CriticKind):
     """An envelope of cones; both orientations are tried."""
 
+    quick_share: ClassVar[float] = 0.1
+
     @property
     def accepts(self) -> frozenset[str]:
         return frozenset({"centres", "batch_size", "learning_rate", "schedule", "lipschitz"})
-
-    @property
-    def quick_share(self) -> float:
-        return 0.1
 
     def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> CriticSpec:
         # In more dimensions the signal of a cell lies farther below the noise of its samples.
@@ -114,14 +113,9 @@ class _Ascents:
         generator = torch.Generator().manual_seed(job.seed)
         centres = start(low, settings.centres or 0, generator, participation=job.pair.participation)
         critic = ConeCritic(centres, sign=sign, metric=self._spec.metric)
+        unit, validate = job.pair.standardisation.spread, dual_on(*self._validation)
         outcome = train(
-            TrainingRun(
-                critic,
-                validate=dual_on(*self._validation),
-                unit=job.pair.standardisation.spread,
-                observer=job.observer,
-                name=self._name,
-            ),
+            TrainingRun(critic, validate=validate, unit=unit, observer=job.observer, name=self._name),
             ascend=ConeAscent(critic, rate=settings.learning_rate or 0.0),
             minibatch=lambda: (self._a.next(), self._b.next()),
             budget=budget,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +13,6 @@ from torch import Tensor
 from wdist.critics.frozen import FrozenCritic
 from wdist.critics.settings import CriticSettings
 from wdist.data.pairing import Pair
-from wdist.data.rows import ResidentRows
 from wdist.errors import CertificateError, TrainingDiverged
 from wdist.ground_metric import L2, GroundMetric
 from wdist.interruption import Interruption
@@ -67,11 +67,9 @@ class TrainingJob:
 
     def validation(self, limit: int) -> tuple[Tensor, Tensor]:
         """At most ``limit`` standardised samples of the validation split of each side."""
-
-        def chosen(rows: ResidentRows) -> Tensor:
-            return self.pair.standardisation.to(self.device).of(rows.some(limit), torch.float32)
-
-        return chosen(self.pair.a.validation), chosen(self.pair.b.validation)
+        standardisation = self.pair.standardisation.to(self.device)
+        a, b = (standardisation.of(side.validation.some(limit), torch.float32) for side in (self.pair.a, self.pair.b))
+        return a, b
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,21 +123,15 @@ class CriticKind(ABC):
     """The same in a few words, for tables and help."""
     source: str
     """Citation."""
+    trained: ClassVar[bool] = True
+    """Whether it takes steps, so that seeds and budgets make a difference."""
+    quick_share: ClassVar[float] = 0.0
+    """Share of a length of time for its first run, where several kinds are tried."""
 
     @property
     @abstractmethod
     def accepts(self) -> frozenset[str]:
         """Names of the :class:`~wdist.critics.settings.CriticSettings` that make a difference to it."""
-
-    @property
-    def trained(self) -> bool:
-        """Whether it takes steps, so that seeds and budgets make a difference."""
-        return True
-
-    @property
-    def quick_share(self) -> float:
-        """Share of a length of time for its first run, where several kinds are tried."""
-        return 0.0
 
     @property
     def slow_to_start(self) -> bool:
@@ -200,8 +192,3 @@ class CriticKind(ABC):
     def shown(self, settings: CriticSettings) -> dict[str, str | int | float | None]:
         """The settings that concern it, for the user."""
         return {name: value for name, value in vars(settings).items() if name in self.accepts or name == "lipschitz"}
-
-
-def with_budget(trained: TrainedCritic, budget: Budget | None) -> TrainedCritic:
-    """The same critic, its budget among the settings that are shown."""
-    return trained if budget is None else replace(trained, settings={**trained.settings, "budget": str(budget)})
