@@ -38,9 +38,7 @@ def find_critics(
 
     Arguments:
         requested: the main critic first.
-        pair: open.
-        errors: shared by the population bounds.
-        run: the estimate under way.
+        pair, errors, run: of the estimate under way.
         reserved: seconds to keep for what follows.
 
     Raises:

@@ -73,14 +73,7 @@ def run_estimate(
     truth: float | None = None,
     command: str = "estimate",
 ) -> Estimate:
-    """Does the work of :func:`estimate`, with options that are validated already.
-
-    Arguments:
-        a, b: the two sources.
-        options: validated.
-        observer: is told about progress.
-        truth: the known W1 between the populations.
-        command: name of the caller, for the document.
+    """Does the work of :func:`estimate`, with options that are validated already; the document names ``command``.
 
     Raises:
         WdistError: as :func:`estimate`.

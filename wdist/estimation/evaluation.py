@@ -52,8 +52,6 @@ def evaluate_critic(
 
     Arguments:
         trained: the critic, fixed before the held-out samples are looked at.
-        pair: the two measures.
-        errors: shared by the population bounds.
         metric: of the bounds.
         seed: of the search for the largest slope, which is made for critics that nothing constrains.
         tried: what the critic was chosen from.
@@ -114,8 +112,6 @@ def judge(frozen: FrozenCritic, certificate: Certificate, pair: Pair, errors: Er
     Arguments:
         frozen: the critic, fixed before the held-out samples are looked at.
         certificate: of the same object, in the metric of the bounds.
-        pair: the two measures.
-        errors: shared by the population bounds.
         name: of the critic, which proves the lower bound.
     """
     K = certificate.lipschitz_bound

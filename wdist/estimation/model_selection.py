@@ -99,14 +99,7 @@ def expected_seconds(requested: RequestedCritic, budget: Budget | None) -> float
 def fit(
     spec: CriticSpec, jobs: Sequence[TrainingJob], budget: Budget | None, agenda: Agenda
 ) -> list[TrainedCritic | WdistError | None]:
-    """Fits one critic for each job, and announces it.
-
-    Arguments:
-        spec: of the critic.
-        jobs: one for each seed.
-        budget: for each job; None for the default.
-        agenda: announces the critic.
-    """
+    """Announces a critic, and fits it for each job; the budget is that of each job, None for the default."""
     own = None if spec.budget is None else budget or spec.budget
 
     def announced() -> list[Any]:

@@ -49,16 +49,11 @@ class Agenda:
         """Announces a critic."""
         self._position += 1
         self._pending = max(0.0, self._pending - expected)
-        self.observer.notify(
-            CriticStarted(
-                critic=name,
-                position=self._position,
-                critics=max(self._critics, self._position),
-                budget=budget,
-                expected=expected,
-                after=self._pending,
-            )
+        critics = max(self._critics, self._position)
+        event = CriticStarted(
+            critic=name, position=self._position, critics=critics, budget=budget, expected=expected, after=self._pending
         )
+        self.observer.notify(event)
 
     def found(self, name: str, outcome: TrainingOutcome) -> None:
         """Announces that a critic is found."""

@@ -65,13 +65,6 @@ class ClosedFormKind(CriticKind):
     def critic(
         self, a: Tensor | Rows, b: Tensor | Rows, standardisation: Standardisation, metric: GroundMetric, *, lipschitz: float = 1.0
     ) -> FrozenCritic:
-        """Evaluates the formula.
-
-        Arguments:
-            a, b: training samples in the units of the data; as tensors of shapes (n, dim) and (m, dim).
-            standardisation: becomes part of the critic.
-            metric: in which its Lipschitz constant is 1.
-            lipschitz: K of the frozen function.
-        """
+        """Evaluates the formula on training samples in the units of the data; as tensors of shapes (n, dim) and (m, dim)."""
         layers = self.formula(standardisation.of(a), standardisation.of(b), metric)
         return FrozenCritic(layers, standardisation, lipschitz=lipschitz)

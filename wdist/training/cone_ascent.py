@@ -54,11 +54,7 @@ class ConeAscent:
 
     @torch.no_grad()
     def __call__(self, a: Tensor, b: Tensor, *, factor: float) -> Tensor:
-        """One step.
-
-        Arguments:
-            a, b: standardised samples of each side, shapes (n, dim) and (m, dim).
-            factor: on the rate; towards its end the balancing ends, too.
+        """One step on standardised samples, shapes (n, dim) and (m, dim); as ``factor`` on the rate falls, the balancing ends, too.
 
         Returns:
             The dual value before the step, a scalar.

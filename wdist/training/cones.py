@@ -1,6 +1,5 @@
 """Cone critics as a kind: settings, starting points, and the fit by assignment steps in either orientation."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -59,7 +58,9 @@ class ConeKind(CriticKind):
         """Tries both orientations for a short time, then spends the rest on the better one by the validation split."""
         budget = budget or spec.budget or Budget(steps=_MOST_STEPS)
         ascents = _Ascents(self.name, spec, job)
-        tried = {sign: ascents.run(sign, budget.part(_SIGN_SHARE)) for sign in ascents.signs()}
+        tried = {1: ascents.run(1, budget.part(_SIGN_SHARE))}
+        if not job.interruption.requested:
+            tried[-1] = ascents.run(-1, budget.part(_SIGN_SHARE))
         sign, (critic, outcome) = max(tried.items(), key=lambda each: each[1][1].best or 0.0)
         if not job.interruption.requested:
             longer, after = ascents.run(sign, budget.part(1 - 2 * _SIGN_SHARE))
@@ -100,14 +101,8 @@ class _Ascents:
         self._validation = job.validation(rows)
         self.seconds = 0.0
 
-    def signs(self) -> Iterator[int]:
-        """Both orientations, +1 where A lies farther from the centres; the second only while there was no interruption."""
-        yield 1
-        if not self._job.interruption.requested:
-            yield -1
-
     def run(self, sign: int, budget: Budget) -> tuple[ConeCritic, TrainingOutcome]:
-        """Trains cones of one orientation from the start."""
+        """Trains cones of one orientation from the start: +1 where A lies farther from the centres, -1 where B does."""
         job, settings = self._job, self._spec.settings
         low = (self._b if sign > 0 else self._a).sample
         generator = torch.Generator().manual_seed(job.seed)

@@ -57,11 +57,7 @@ class TrainingJob:
     interruption: Interruption = field(default_factory=Interruption)
 
     def standardised(self, x: Tensor) -> Tensor:
-        """Samples as critics in training see them: standardised, float32, on the device.
-
-        Arguments:
-            x: samples in the units of the data, shape (n, dim).
-        """
+        """Samples, shape (n, dim), as critics in training see them: standardised, float32, on the device."""
         standardisation = self.pair.standardisation.to(self.device)
         return standardisation.apply(x.to(self.device, non_blocking=True)).float()
 
@@ -89,14 +85,6 @@ class CriticSpec:
         if self.budget is None or self.budget.steps is None or budget is None:
             return self.seconds
         return budget.seconds if budget.steps is None else self.seconds * budget.steps / self.budget.steps  # type: ignore[return-value]
-
-    def fit(self, job: TrainingJob, budget: Budget | None = None) -> TrainedCritic:
-        """Fits one critic on the training split; the weights with the best validation value are kept.
-
-        Raises:
-            TrainingDiverged: its first validation value was not finite.
-        """
-        return self.kind.fit(self, job, budget or self.budget)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -160,12 +148,8 @@ class CriticKind(ABC):
 
     @abstractmethod
     def fit(self, spec: CriticSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
-        """Fits one critic.
-
-        Arguments:
-            spec: made by :meth:`resolve`.
-            job: the pair and the seed.
-            budget: None for a closed form.
+        """Fits one critic on the training split, with settings that :meth:`resolve` chose; the weights with the best validation
+        value are kept.
 
         Raises:
             TrainingDiverged: its first validation value was not finite.

@@ -134,18 +134,9 @@ class TrainingRun:
             return False
         if validation > self._best:
             self._best, self._best_state = validation, begun.state
-        self.history.append(HistoryPoint(step=begun.step, seconds=begun.seconds, training=training, validation=validation))
-        self._observer.notify(
-            Progress(
-                critic=self.name,
-                step=begun.step,
-                fraction=begun.fraction,
-                seconds=begun.seconds,
-                training=training,
-                validation=validation,
-                best=self._best,
-            )
-        )
+        point = HistoryPoint(step=begun.step, seconds=begun.seconds, training=training, validation=validation)
+        self.history.append(point)
+        self._observer.notify(Progress(critic=self.name, fraction=begun.fraction, best=self._best, **vars(point)))
         return True
 
     def restore_best(self) -> None:
@@ -202,7 +193,9 @@ class _Loop:
     def __init__(self, runs: Sequence[TrainingRun], *, ascend: Ascent, minibatch: Minibatch, clock: Clock, decay: str) -> None:
         self._runs, self._running = runs, list(runs)
         self._ascend, self._minibatch = ascend, minibatch
-        self._factor, self._pace = schedule(decay), _pace(clock.budget)
+        self._factor, self._pace = schedule(decay), 1 / VALIDATIONS  # share of the budget between two validations
+        if clock.budget.seconds is not None:
+            self._pace = min(self._pace, SECONDS_BETWEEN_VALIDATIONS / clock.budget.seconds)
         self.clock, self.step = clock, 0
 
     def run(self) -> None:
@@ -240,9 +233,3 @@ def dual_on(a: Tensor, b: Tensor) -> Callable[[Critic], Tensor]:
         return critic(a).mean() - critic(b).mean()
 
     return value
-
-
-def _pace(budget: Budget) -> float:
-    """Share of the budget between two validations."""
-    pace = 1 / VALIDATIONS
-    return pace if budget.seconds is None else min(pace, SECONDS_BETWEEN_VALIDATIONS / budget.seconds)
