@@ -66,11 +66,8 @@ def _best_direction(a: Tensor, b: Tensor, metric: GroundMetric) -> Tensor:
 
 
 def potential_on_the_line(x: Tensor, y: Tensor) -> PiecewiseLinear:
-    """The optimal potential between two sets of numbers: slope +1 where a larger share of x than of y lies above, else -1.
-
-    Arguments:
-        x, y: float64, shapes (n,) and (m,).
-    """
+    """The optimal potential between two sets of numbers, float64, shapes (n,) and (m,): its slope is +1 where a larger share of x
+    than of y lies above, else -1."""
     places = torch.cat([x, y]).unique()
     below_x, below_y = (torch.searchsorted(side.sort().values, places, right=True) for side in (x, y))
     # In integers: (F_Q - F_P) n m, from each place up to the next one.

@@ -21,11 +21,7 @@ them."""
 
 
 class Agenda:
-    """Announces stages and critics to an observer, with the time left.
-
-    Arguments:
-        observer: is told of each.
-    """
+    """Announces stages and critics to an observer, with the time left."""
 
     def __init__(self, observer: Observer) -> None:
         self.observer = observer

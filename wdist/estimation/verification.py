@@ -184,9 +184,11 @@ def verify(
             )
         errors = ErrorBudget(confidence=claim.confidence, method=claim.method, lower_bounds=claim.jointly_with)
         judged = judge(frozen, certificate, pair, errors)
+    unchanged, bound = frozen.digest() == claim.critic_digest, certificate.lipschitz_bound
     return Verification(
         findings=(
-            *_weights(frozen, claim, certificate.lipschitz_bound),
+            Check(what="weights", ok=unchanged, detail="as saved" if unchanged else "changed after they were saved"),
+            _compared("certificate", bound, claim.lipschitz_bound, quantity="Lipschitz constant at most "),
             *_features(space, claim),
             *_samples(pair, claim),
             _compared("lower bound, samples", judged.samples.lower, claim.samples_lower),
@@ -194,7 +196,7 @@ def verify(
         ),
         a=pair.a.info.address,
         b=pair.b.info.address,
-        lipschitz_bound=certificate.lipschitz_bound,
+        lipschitz_bound=bound,
         claimed_lipschitz_bound=claim.lipschitz_bound,
         lower=judged.samples.lower,
         claimed_lower=claim.samples_lower,
@@ -203,12 +205,6 @@ def verify(
         confidence=claim.confidence,
         endless=pair.a.digest is None or pair.b.digest is None,
     )
-
-
-def _weights(frozen: FrozenCritic, claim: Claim, bound: float) -> Iterator[Check]:
-    same = frozen.digest() == claim.critic_digest
-    yield Check(what="weights", ok=same, detail="as saved" if same else "changed after they were saved")
-    yield _compared("certificate", bound, claim.lipschitz_bound, quantity="Lipschitz constant at most ")
 
 
 def _features(space: FeatureSpace | None, claim: Claim) -> Iterator[Check]:
