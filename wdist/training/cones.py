@@ -77,15 +77,10 @@ class ConeKind(CriticKind):
 
 
 def start(low: Tensor, count: int, generator: torch.Generator, *, participation: float) -> Tensor:
-    """First centres: samples of the side that lies low, in many dimensions drawn towards the mean; shape (count, dim).
+    """First centres, shape (count, dim): samples of the side that lies low, standardised, shape (n, dim).
 
-    In many dimensions the tips of optimal cones lie far from all samples, and no sample is much nearer to a third than any other.
-
-    Arguments:
-        low: standardised training samples, shape (n, dim).
-        count: number of cones.
-        generator: of the choice, on the CPU.
-        participation: about how many directions carry the variance of the samples.
+    In many dimensions the tips of optimal cones lie far from all samples, and no sample is much nearer to a third than any other:
+    the centres are drawn towards the mean where ``participation``, the number of directions that carry the variance, is large.
     """
     chosen = torch.randint(len(low), (count,), generator=generator).to(low.device)
     return max(_LEAST_REACH, min(1.0, _WHOLE_REACH / participation)) * low.float()[chosen]

@@ -148,8 +148,7 @@ class CriticKind(ABC):
 
     @abstractmethod
     def fit(self, spec: CriticSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
-        """Fits one critic on the training split, with settings that :meth:`resolve` chose; the weights with the best validation
-        value are kept.
+        """Fits one critic on the training split, and keeps the weights with the best validation value.
 
         Raises:
             TrainingDiverged: its first validation value was not finite.

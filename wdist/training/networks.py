@@ -239,10 +239,8 @@ class _NetworkFit:
 
     def optimizers(self, critic: Critic, *, side_by_side: bool = False) -> list[Optimizer]:
         """Optimisers of all parameters of ``critic``."""
-        settings = self.spec.settings
-        return make_optimizers(
-            critic, name=settings.optimizer or "", learning_rate=settings.learning_rate or 0.0, side_by_side=side_by_side
-        )
+        name, rate = self.spec.settings.optimizer or "", self.spec.settings.learning_rate or 0.0
+        return make_optimizers(critic, name=name, learning_rate=rate, side_by_side=side_by_side)
 
     def run(self, observer: Observer) -> TrainingRun:
         """The training run of this critic."""
