@@ -1,6 +1,7 @@
-"""Fixtures that every test may ask for, and the one setting that all share."""
+"""Fixtures that every test may ask for, and the settings that all share."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# A shell starts background jobs with Ctrl-C ignored, and their subprocesses inherit that; tests of Ctrl-C need it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import torch
 from hypothesis import settings

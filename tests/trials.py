@@ -61,7 +61,7 @@ def judged(
     try:
         spec = CATALOGUE[name].resolve(settings, DataShape.of(pair), metric)
         job = TrainingJob(pair=pair, seed=seed, device=CPU, observer=observer or Silent())
-        trained = spec.fit(job, None if spec.budget is None else Budget(steps=steps))
+        trained = spec.kind.fit(spec, job, None if spec.budget is None else Budget(steps=steps))
         return evaluate_critic(trained, pair, errors, metric=metric, seed=seed)
     finally:
         pair.close()

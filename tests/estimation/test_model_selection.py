@@ -84,7 +84,7 @@ def test_the_choice_is_the_best_of_all_that_was_tried(metric):
     for kind in automatic(metric):
         if isinstance(kind, ClosedFormKind):
             spec = kind.resolve(CriticSettings(), DataShape.of(pair), metric)
-            alone = spec.fit(TrainingJob(pair=pair, seed=0, device=CPU))
+            alone = spec.kind.fit(spec, TrainingJob(pair=pair, seed=0, device=CPU), spec.budget)
             (noted,) = [attempt.validation for attempt in found.tried if attempt.name == kind.name]
             assert validation_value(alone, pair, metric) == noted <= best.validation
 

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Unpack
+from typing import Any, TypeAlias, Unpack
 
 from wdist.comparison.noise_floor import LEAST_ROWS, halves, measured_slope
 from wdist.comparison.ranking import NOISE_FLOOR, Comparison, Entry, short_names
@@ -82,17 +82,20 @@ def run_comparison(
     _check_options(options)
     observer.notify(Stage(what="reading and checking the sources"))
     options = replace(options, features=open_features(options.features, options.access, choose_device(options.device)))
-    reference, field, warnings = _open(reference, _listed(sources), names, options, images=witnesses > 0)
-    two_halves = halves(reference.side.source, seed=options.seed)
+    listed = [sources] if isinstance(sources, str | Path) else list(sources)
+    if not listed:
+        raise UsageError("there is nothing to compare with the reference; name at least one source after it")
+    (given, side), field, warnings = _open(reference, listed, names, options, images=witnesses > 0)
+    two_halves = halves(side.source, seed=options.seed)
     if two_halves is None:
         warnings += (f"the reference has too few samples for a noise floor, which needs at least {LEAST_ROWS}",)
     results = len(field) + (two_halves is not None)
     one = _options_of_one(options, sources=len(field), results=results)
     rounds = _Rounds(observer, sources=len(field), seconds=None if one.budget is None else one.budget.seconds)
-    for position, (name, source) in enumerate(field.items(), start=1):
-        entry = rounds.judge(name, f"{name}, {position} of {len(field)}", reference.given, source.given, one)
+    for position, (name, (source, other_side)) in enumerate(field.items(), start=1):
+        entry = rounds.judge(name, f"{name}, {position} of {len(field)}", given, source, one)
         if entry is not None and witnesses:
-            rounds.add_witnesses(entry, reference.side, source.side, count=witnesses, seed=options.seed)
+            rounds.add_witnesses(entry, side, other_side, count=witnesses, seed=options.seed)
     ranking = rounds.entries()
     floor, slope = None, None
     if two_halves is not None:
@@ -121,12 +124,8 @@ def run_comparison(
 
 
 def _check_options(options: EstimateOptions) -> None:
-    given = (
-        ("critics", options.critics is not None),
-        ("baselines", options.baselines not in (DEFAULT, NONE)),
-        ("repeats", options.repeats > 1),
-    )
-    for name, refused in given:
+    baselines, repeats = options.baselines not in (DEFAULT, NONE), options.repeats > 1
+    for name, refused in (("critics", options.critics is not None), ("baselines", baselines), ("repeats", repeats)):
         if refused:
             raise UsageError(f"a comparison judges each source by one critic, so it takes no --{name}; leave it out")
 
@@ -140,20 +139,8 @@ def _options_of_one(options: EstimateOptions, *, sources: int, results: int) -> 
     return replace(options, budget=budget, confidence=1 - (1 - options.confidence) / results, baselines=NONE)
 
 
-def _listed(sources: Sequence[Any]) -> list[Any]:
-    listed = [sources] if isinstance(sources, str | Path) else list(sources)
-    if not listed:
-        raise UsageError("there is nothing to compare with the reference; name at least one source after it")
-    return listed
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Opened:
-    """A side of the comparison, opened and checked."""
-
-    given: Source
-    """Source that is handed to the estimate: surveyed there again, so that digests are those of a single estimate."""
-    side: Side
+_Opened: TypeAlias = tuple[Source, Side]
+"""Source for the estimate, which surveys it again so that digests are those of a single estimate; and its samples, checked."""
 
 
 def _open(
@@ -185,7 +172,7 @@ def _open(
         judged = usable
     else:
         given = judged = [options.features.of(rows, values) for rows, values in zip(usable, ranges, strict=True)]
-    opened = [_Opened(given=a, side=Side(images=b, source=c)) for a, b, c in zip(given, usable, judged, strict=True)]
+    opened = [(a, Side(images=b, source=c)) for a, b, c in zip(given, usable, judged, strict=True)]
     return opened[0], dict(zip(chosen, opened[1:], strict=True)), warnings
 
 
@@ -201,10 +188,7 @@ def _names(names: Sequence[str] | None, addresses: Sequence[str]) -> tuple[str, 
 class _Rounds:
     """One result after another until the user asks to stop; a source that fails is left out with its reason.
 
-    Arguments:
-        observer: receives the progress of every result.
-        sources: number of sources, whose estimates take about the same time.
-        seconds: time for each of them, where the user limited it.
+    The ``sources`` are expected to take about the same time: ``seconds`` each, where the user limited it.
     """
 
     def __init__(self, observer: Observer, *, sources: int, seconds: float | None) -> None:
@@ -228,8 +212,8 @@ class _Rounds:
         if estimate is None:
             return None
         self.interruption.requested = estimate.interrupted
-        self._done[name] = Entry(name=name, estimate=estimate)
-        return self._done[name]
+        entry = self._done[name] = Entry(name=name, estimate=estimate)
+        return entry
 
     def add_witnesses(self, entry: Entry, reference: Side, source: Side, *, count: int, seed: int) -> None:
         """Keeps the samples that the critic of a result tells apart most clearly."""
@@ -255,11 +239,10 @@ class _Rounds:
 
     def _expected_later(self) -> float | None:
         """Seconds that the sources after this one are expected to take; None before the first is done."""
-        seconds = [entry.estimate.seconds for entry in self._done.values()]
-        each = self._seconds if self._seconds is not None else fmean(seconds) if seconds else None
+        seconds = [entry.estimate.seconds for entry in self._done.values()] if self._seconds is None else [self._seconds]
         if self._left == 0:
             return 0.0
-        return None if each is None else self._left * each
+        return self._left * fmean(seconds) if seconds else None
 
 
 class _WithLaterSources:

@@ -33,23 +33,15 @@ def halves(reference: Source, *, seed: int) -> tuple[Source, Source] | None:
         return None
     order = np.random.default_rng([seed, reference.count, 2]).permutation(reference.count)
     first, second = (np.sort(part) for part in (order[:half], order[half : 2 * half]))
-    return SelectedRows(reference, first, notes=("a half of the reference",)), SelectedRows(
-        reference, second, notes=("the other half of the reference",)
-    )
+    one = SelectedRows(reference, first, notes=("a half of the reference",))
+    return one, SelectedRows(reference, second, notes=("the other half of the reference",))
 
 
 def measured_slope(a: Source, b: Source, *, metric: GroundMetric, seed: int) -> float | None:
     r"""Measures the r in :math:`n^{-r}`, the rate at which W1 between n samples of one distribution falls.
 
-    Compares the exact W1 between up to 1000 samples of each half with its mean over four disjoint quarters of them.
-
-    Arguments:
-        a, b: independent samples of one distribution, equally many.
-        metric: ground metric.
-        seed: of draws.
-
-    Returns:
-        r, at most 1/2; None if it could not be measured.
+    Compares the exact W1 between up to 1000 samples of each side, which have one distribution and are independent, with its mean
+    over four disjoint quarters of them. The result is at most 1/2, and None if it could not be measured.
     """
     x, y = (_sample(source, side=side, seed=seed) for side, source in enumerate((a, b)))
     quarter = min(len(x), len(y)) // 4

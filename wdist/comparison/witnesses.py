@@ -64,14 +64,7 @@ class Side:
 
 
 def find_witnesses(critic: FrozenCritic, reference: Side, source: Side, *, count: int, seed: int) -> Witnesses:
-    """Searches all samples, or draws that were not used before.
-
-    Arguments:
-        critic: has large potentials on the reference and small ones on the source.
-        reference, source: finite, or endless.
-        count: maximum number for each side.
-        seed: seed of the draws.
-    """
+    """Searches all samples, or draws that were not used before, for at most ``count`` of each side."""
     high, above = _extreme(critic, reference, count=count, sign=1, seed=seed, number=0)
     low, below = _extreme(critic, source, count=count, sign=-1, seed=seed, number=1)
     return Witnesses(reference=high, reference_potentials=above, source=low, source_potentials=below)
@@ -101,8 +94,5 @@ def _batches(side: Side, *, seed: int, number: int) -> Iterator[tuple[Tensor, Te
     # Two generators with the same seed draw the same samples for both forms.
     streams = [random_stream(seed, number, _PURPOSE) for _ in range(2)]
     for start in range(0, _DRAWS, size):
-        images, rows = (
-            each.draw(min(size, _DRAWS - start), stream).double().cpu()
-            for each, stream in zip((side.images, side.source), streams, strict=True)
-        )
-        yield images, rows
+        n = min(size, _DRAWS - start)
+        yield side.images.draw(n, streams[0]).double().cpu(), side.source.draw(n, streams[1]).double().cpu()

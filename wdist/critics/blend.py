@@ -32,11 +32,8 @@ class Blend:
 
 
 def best_blend(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Blend:
-    """Finds the combination of two critics with the largest dual value.
-
-    Arguments:
-        first, second: values of each critic on samples of A, shape (n,), and of B, shape (m,), float64.
-    """
+    """Finds the combination of two critics with the largest dual value, from the values of each on samples of A, shape (n,), and of
+    B, shape (m,), float64."""
     blends = [_best_minimum(first, second, sign) for sign in (1, -1)]
     return best_up_to_rounding(blends, lambda blend: blend.value)
 

@@ -21,12 +21,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wdist.critics.cones import negation
 from wdist.critics.frozen import FrozenCritic
 from wdist.data.rows import evenly
 from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.cones import Cones
-from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
+from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.linalg.rounding import best_up_to_rounding
 
 _POINTS, _NUMBERS = 2000, 1 << 20
@@ -65,23 +66,15 @@ def c_transform(
 
 
 def better_extension(
-    points: tuple[Tensor, Tensor],
-    potentials: tuple[Tensor, Tensor],
-    metric: GroundMetric,
-    *,
-    judged_on: tuple[Tensor, Tensor],
+    points: tuple[Tensor, Tensor], potentials: tuple[Tensor, Tensor], metric: GroundMetric, *, judged_on: tuple[Tensor, Tensor]
 ) -> list[FrozenLayer]:
     """Layers of the form with the larger dual value on ``judged_on``, all in standardised units."""
     (x, y), (u, v) = points, potentials
     # Adding a constant changes no dual value, and small offsets are rounded less.
     u, v = (side - side.mean() for side in (u, v))
     upper: list[FrozenLayer] = [Cones.distinct(y, -v, p=metric.p)]
-    lower: list[FrozenLayer] = [Cones.distinct(x, -u, p=metric.p), _negative(x)]
+    lower: list[FrozenLayer] = [Cones.distinct(x, -u, p=metric.p), negation()]
     return best_up_to_rounding((upper, lower), lambda layers: _dual_value(layers, judged_on))
-
-
-def _negative(like: Tensor) -> Affine:
-    return Affine(weight=like.new_full((1, 1), -1.0), bias=like.new_zeros(1))
 
 
 def _dual_value(layers: list[FrozenLayer], sides: tuple[Tensor, Tensor]) -> float:

@@ -44,12 +44,9 @@ class ConeCritic(Critic):
 
     def lowest(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Value and index of the lowest cone at each of x, shape (n, dim); both of shape (n,)."""
-        distances = self._euclidean() if self.metric == L2 else self._others()
+        distances = self._euclidean() if self.metric == L2 else lambda part: self.metric.pairwise(part, self.centres)
         parts = [distances(part).add_(self.offsets).min(1) for part in x.split(max(1, _VALUES_AT_ONCE // len(self.offsets)))]
         return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
-
-    def _others(self) -> Callable[[Tensor], Tensor]:
-        return lambda x: self.metric.pairwise(x, self.centres)
 
     def _euclidean(self) -> Callable[[Tensor], Tensor]:
         """Distances by the expanded square, in one product: near a centre they err by 1e-4 of the spread, but only training sees

@@ -28,9 +28,5 @@ class Critic(nn.Module, ABC):
 
     @abstractmethod
     def freeze(self, standardisation: Standardisation, *, lipschitz: float = 1.0) -> FrozenCritic:
-        """Makes plain float64 weights that meet the constraint to the last digits.
-
-        Arguments:
-            standardisation: of the samples that the critic was trained on.
-            lipschitz: K of the frozen function.
-        """
+        """Makes plain float64 weights that meet the constraint to the last digits, for samples as they were standardised in
+        training; ``lipschitz`` is K of the frozen function."""

@@ -41,10 +41,10 @@ def _best_direction(a: Tensor, b: Tensor, metric: GroundMetric) -> Tensor:
     def distances(directions: Tensor) -> Tensor:
         """W1 along each direction, scaled to dual norm 1; both sides have equally many samples, so sorting couples them."""
         directions = directions / torch.linalg.vector_norm(directions, ord=metric.dual, dim=1, keepdim=True)
-        return (sorted_columns(a @ directions.mT) - sorted_columns(b @ directions.mT)).abs().mean(0)
+        return ((a @ directions.mT).sort(0).values - (b @ directions.mT).sort(0).values).abs().mean(0)
 
     random = torch.randn(_STARTS, a.shape[1], generator=torch.Generator().manual_seed(0), dtype=a.dtype)
-    coordinate = (sorted_columns(a) - sorted_columns(b)).abs().mean(0)
+    coordinate = (a.sort(0).values - b.sort(0).values).abs().mean(0)
     axis = torch.zeros_like(coordinate).index_fill(0, coordinate.argmax().reshape(1), 1.0)
     starts = torch.cat([torch.stack([steepest_direction(a.mean(0) - b.mean(0), metric), axis]), random])
     best = starts[int(distances(starts).argmax())]
@@ -65,17 +65,9 @@ def _best_direction(a: Tensor, b: Tensor, metric: GroundMetric) -> Tensor:
     return best / torch.linalg.vector_norm(best, ord=metric.dual)
 
 
-def sorted_columns(x: Tensor) -> Tensor:
-    """Sorts each column in ascending order."""
-    return x.sort(0).values
-
-
 def potential_on_the_line(x: Tensor, y: Tensor) -> PiecewiseLinear:
-    """The optimal potential between two sets of numbers: slope +1 where a larger share of x than of y lies above, else -1.
-
-    Arguments:
-        x, y: float64, shapes (n,) and (m,).
-    """
+    """The optimal potential between two sets of numbers, float64, shapes (n,) and (m,): its slope is +1 where a larger share of x
+    than of y lies above, else -1."""
     places = torch.cat([x, y]).unique()
     below_x, below_y = (torch.searchsorted(side.sort().values, places, right=True) for side in (x, y))
     # In integers: (F_Q - F_P) n m, from each place up to the next one.

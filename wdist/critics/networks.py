@@ -124,11 +124,8 @@ def fits_side_by_side(critic: Critic) -> bool:
 def side_by_side(members: Sequence[Critic]) -> Critic:
     """Stacks ``members`` into one critic: potentials of shape (k, n) from samples of shape (k, n, dim).
 
-    Their parameters and buffers become slices of its own: changes in place reach them, so that each can be validated and frozen as
-    if it had been trained alone.
-
-    Arguments:
-        members: of one architecture and on one device, each as :func:`fits_side_by_side` asks.
+    They are of one architecture, on one device, and each :func:`fits_side_by_side`. Their parameters and buffers become slices of
+    its own: changes in place reach them, so that each can be validated and frozen as if it had been trained alone.
     """
     together = copy.deepcopy(members[0])
     for path, module in together.named_modules():

@@ -38,9 +38,7 @@ def find_critics(
 
     Arguments:
         requested: the main critic first.
-        pair: open.
-        errors: shared by the population bounds.
-        run: the estimate under way.
+        pair, errors, run: of the estimate under way.
         reserved: seconds to keep for what follows.
 
     Raises:
@@ -78,23 +76,18 @@ class _Search:
 
     def with_seeds(self, seeds: Sequence[int], shares: Sequence[Budget | None]) -> list[Row]:
         """Results of each requested critic with some seeds; shorter after an interruption."""
+        run, observer = self._run, self._run.agenda.observer
         jobs = [
-            TrainingJob(
-                pair=self._pair,
-                seed=seed,
-                device=self._run.device,
-                observer=self._run.agenda.observer,
-                interruption=self._run.interruption,
-            )
+            TrainingJob(pair=self._pair, seed=seed, device=run.device, observer=observer, interruption=run.interruption)
             for seed in seeds
         ]
         rows: list[Row] = []
         chosen: list[Selection | WdistError | None] = [None] * len(jobs)
         for number, (each, share) in enumerate(zip(self._requested, shares, strict=True)):
-            if not each.trained and self._run.options.seed not in seeds:
+            if not each.trained and run.options.seed not in seeds:
                 rows.append([None] * len(jobs))  # another seed gives the same
                 continue
-            found = self._run.interruption.attempt(partial(self._select, each, jobs, share, chosen))
+            found = run.interruption.attempt(partial(self._select, each, jobs, share, chosen))
             if found is None:
                 break
             chosen = chosen if number else found

@@ -18,7 +18,7 @@ from wdist.estimation.evaluation import ErrorBudget, diameters, union_diameter
 from wdist.estimation.options import EstimateArguments, EstimateOptions
 from wdist.estimation.population_upper import PopulationUpper
 from wdist.estimation.requested import RequestedCritic, requested_critics
-from wdist.estimation.result import CriticResult, Estimate
+from wdist.estimation.result import Estimate
 from wdist.estimation.run import Run
 from wdist.estimation.transport_bounds import (
     TransportBounds,
@@ -35,12 +35,7 @@ _PREVIEW_ROWS = 1000
 
 
 def estimate(
-    a: Any,
-    b: Any,
-    *,
-    observer: Observer | None = None,
-    truth: float | None = None,
-    **arguments: Unpack[EstimateArguments],
+    a: Any, b: Any, *, observer: Observer | None = None, truth: float | None = None, **arguments: Unpack[EstimateArguments]
 ) -> Estimate:
     r"""Bounds the Wasserstein-1 distance between two sample sets, and between the populations behind them.
 
@@ -78,14 +73,7 @@ def run_estimate(
     truth: float | None = None,
     command: str = "estimate",
 ) -> Estimate:
-    """Does the work of :func:`estimate`, with options that are validated already.
-
-    Arguments:
-        a, b: the two sources.
-        options: validated.
-        observer: is told about progress.
-        truth: the known W1 between the populations.
-        command: name of the caller, for the document.
+    """Does the work of :func:`estimate`, with options that are validated already; the document names ``command``.
 
     Raises:
         WdistError: as :func:`estimate`.
@@ -93,7 +81,8 @@ def run_estimate(
     """
     run = Run.start(options, observer)
     with closing(_open(a, b, run)) as pair:
-        run = _for_identical(run) if pair.identical else run
+        if pair.identical:  # everything is known beforehand: one critic, one step
+            run = replace(run, options=replace(run.options, budget=Budget(steps=1), repeats=1))
         requested = requested_critics(run.options, pair)
         errors = _divide_errors(requested, pair, run)
         bounds = _bound_samples(pair, errors, run)
@@ -106,19 +95,8 @@ def _open(a: Any, b: Any, run: Run) -> Pair:
     features = "" if run.space is None else ", and computing features"
     run.agenda.stage(f"reading and checking the samples{features}")
     return open_pair(
-        a,
-        b,
-        access=run.options.access,
-        seed=run.options.seed,
-        device=run.device,
-        features=run.space,
-        progress=run.agenda.progress,
+        a, b, access=run.options.access, seed=run.options.seed, device=run.device, features=run.space, progress=run.agenda.progress
     )
-
-
-def _for_identical(run: Run) -> Run:
-    """The run on equal sample sets, of which everything is known beforehand: one critic, one step."""
-    return replace(run, options=replace(run.options, budget=Budget(steps=1), repeats=1))
 
 
 def _divide_errors(requested: tuple[RequestedCritic, ...], pair: Pair, run: Run) -> ErrorBudget:
@@ -183,18 +161,13 @@ def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget,
 
 
 def _concluded(
-    pair: Pair,
-    bounds: TransportBounds,
-    found: FoundCritics,
-    errors: ErrorBudget,
-    run: Run,
-    *,
-    truth: float | None,
-    command: str,
+    pair: Pair, bounds: TransportBounds, found: FoundCritics, errors: ErrorBudget, run: Run, *, truth: float | None, command: str
 ) -> Estimate:
     options = run.options
     results = [bounds.on(result) for result in found.results]
-    main = max(results, key=_proved) if options.critics is not None else results[0]
+    main = results[0]
+    if options.critics is not None:
+        main = max(results, key=lambda result: (result.samples.lower, result.population.lower))  # the one that proves most
     return Estimate(
         command=command,
         samples=bounds.tightest(results),
@@ -216,11 +189,6 @@ def _concluded(
         tolerance=options.tolerance,
         features=None if run.space is None else replace(run.space.facts, dim=pair.a.info.dim),
     )
-
-
-def _proved(result: CriticResult) -> tuple[float, float]:
-    """Order of critics by what they prove."""
-    return result.samples.lower, result.population.lower
 
 
 def _few_held_out(pair: Pair, errors: ErrorBudget) -> Iterator[str]:

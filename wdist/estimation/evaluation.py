@@ -14,7 +14,6 @@ from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows, Rows, gather
 from wdist.estimation.result import Attempt, CriticResult, PopulationBound, SamplesInterval
 from wdist.ground_metric import L2, GroundMetric
-from wdist.training.closed_forms import FIT_ROWS
 from wdist.training.kind import TrainedCritic
 
 _SEARCHED_ROWS = 512
@@ -53,8 +52,6 @@ def evaluate_critic(
 
     Arguments:
         trained: the critic, fixed before the held-out samples are looked at.
-        pair: the two measures.
-        errors: shared by the population bounds.
         metric: of the bounds.
         seed: of the search for the largest slope, which is made for critics that nothing constrains.
         tried: what the critic was chosen from.
@@ -88,18 +85,13 @@ def evaluate_critic(
     )
 
 
-def training_sample(measure: Measure, limit: int) -> ResidentRows:
-    """At most ``limit`` training samples, and no more than 20,000."""
-    return measure.training_sample(max(1, min(limit, FIT_ROWS)))
-
-
 def evaluate_rows(critic: FrozenCritic, rows: Rows) -> Potentials:
     """Potentials of all of ``rows``, in batches that suit the critic."""
     return evaluate(critic, rows.batches(max(1, _BATCH_NUMBERS // max(critic.dim, 256))))
 
 
 def _largest_slope(critic: FrozenCritic, pair: Pair, metric: GroundMetric, seed: int) -> float:
-    a, b = (gather(training_sample(side, _SEARCHED_ROWS)).cpu() for side in (pair.a, pair.b))
+    a, b = (gather(side.training_sample(_SEARCHED_ROWS)).cpu() for side in (pair.a, pair.b))
     return largest_slope(critic, a, b, metric=metric, generator=torch.Generator().manual_seed(seed))
 
 
@@ -120,39 +112,31 @@ def judge(frozen: FrozenCritic, certificate: Certificate, pair: Pair, errors: Er
     Arguments:
         frozen: the critic, fixed before the held-out samples are looked at.
         certificate: of the same object, in the metric of the bounds.
-        pair: the two measures.
-        errors: shared by the population bounds.
         name: of the critic, which proves the lower bound.
     """
     K = certificate.lipschitz_bound
     all_a, all_b = (evaluate_rows(frozen, measure.everything) for measure in (pair.a, pair.b))
-    held_a, held_b = (_part(frozen, measure.held_out, measure, whole) for measure, whole in ((pair.a, all_a), (pair.b, all_b)))
-    seen_a, seen_b = (
-        _part(frozen, measure.training_rows or measure.validation, measure, whole)
-        for measure, whole in ((pair.a, all_a), (pair.b, all_b))
-    )
+    sides = ((pair.a, all_a), (pair.b, all_b))
+    held_a, held_b = (_part(frozen, measure.held_out, measure, whole) for measure, whole in sides)
+    seen_a, seen_b = (_part(frozen, measure.training_rows or measure.validation, measure, whole) for measure, whole in sides)
+    rounding, held_out_value = (held_a.rounding + held_b.rounding) / K, dual_value(held_a, held_b)
+    largest = 2 * max(held_a.rounding, held_b.rounding) / K
+    range_a, range_b = (_widened(diameter, largest) for diameter in diameters(pair, certificate.metric))
     lower = lower_confidence_bound(
         held_a.values / K,
         held_b.values / K,
         alpha=errors.alpha,
         method=errors.method,
-        ranges=_ranges(diameters(pair, certificate.metric), 2 * max(held_a.rounding, held_b.rounding) / K),
-        apart=_widened(union_diameter(pair, certificate.metric), (held_a.rounding + held_b.rounding) / K),
+        ranges=(range_a, range_b),
+        apart=_widened(union_diameter(pair, certificate.metric), rounding),
     )
     return Judgement(
         samples=SamplesInterval(
-            lower=lower_bound(all_a, all_b, K),
-            upper=None,
-            exact=False,
-            upper_method=None,
-            n_a=len(all_a.values),
-            n_b=len(all_b.values),
-            lower_method=name,
+            lower=lower_bound(all_a, all_b, K), n_a=len(all_a.values), n_b=len(all_b.values), lower_method=name
         ),
         population=PopulationBound(
-            estimate=dual_value(held_a, held_b) / K,
-            lower=max(0.0, lower - (held_a.rounding + held_b.rounding) / K),
-            upper=None,
+            estimate=held_out_value / K,
+            lower=max(0.0, lower - rounding),
             confidence=errors.confidence,
             jointly_with=errors.bounds,
             method=errors.method,
@@ -160,7 +144,7 @@ def judge(frozen: FrozenCritic, certificate: Certificate, pair: Pair, errors: Er
             n_b=len(held_b.values),
         ),
         training_value=dual_value(seen_a, seen_b) / K,
-        held_out_value=dual_value(held_a, held_b),
+        held_out_value=held_out_value,
     )
 
 
@@ -175,15 +159,13 @@ def _part(frozen: FrozenCritic, rows: ResidentRows, measure: Measure, whole: Pot
 
 def diameters(pair: Pair, metric: GroundMetric = L2) -> tuple[float | None, float | None]:
     """Diameters of the two supports, where the type of the samples bounds them: a 1-Lipschitz function has no larger range."""
-    return _diameter(pair.a, metric), _diameter(pair.b, metric)
-
-
-def _ranges(diameters: tuple[float | None, float | None], rounding: float) -> tuple[float | None, float | None]:
-    """Ranges of the values as computed, from the range of a 1-Lipschitz function."""
-    return _widened(diameters[0], rounding), _widened(diameters[1], rounding)
+    sides = (pair.a.info, pair.b.info)
+    a, b = (None if side.bounds is None else metric.diameter(*side.bounds, side.dim) for side in sides)
+    return a, b
 
 
 def _widened(diameter: float | None, rounding: float) -> float | None:
+    """Range of the values as computed, from the range of a 1-Lipschitz function."""
     return None if diameter is None else diameter * (1 + 1e-12) + rounding
 
 
@@ -193,10 +175,3 @@ def union_diameter(pair: Pair, metric: GroundMetric = L2) -> float | None:
         return None
     (low_a, high_a), (low_b, high_b) = pair.a.info.bounds, pair.b.info.bounds
     return metric.diameter(min(low_a, low_b), max(high_a, high_b), pair.a.info.dim)
-
-
-def _diameter(measure: Measure, metric: GroundMetric) -> float | None:
-    if measure.info.bounds is None:
-        return None
-    low, high = measure.info.bounds
-    return metric.diameter(low, high, measure.info.dim)

@@ -16,14 +16,15 @@ from wdist.data.memory import give_back_memory
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows
 from wdist.errors import WdistError
-from wdist.estimation.evaluation import evaluate_rows, training_sample
+from wdist.estimation.evaluation import evaluate_rows
 from wdist.estimation.requested import RequestedCritic
 from wdist.estimation.result import Attempt
 from wdist.estimation.run import Agenda
 from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.linalg.rounding import best_up_to_rounding
 from wdist.training.budget import Budget
-from wdist.training.kind import CriticSpec, TrainedCritic, TrainingJob, with_budget
+from wdist.training.closed_forms import FIT_ROWS
+from wdist.training.kind import CriticSpec, TrainedCritic, TrainingJob
 from wdist.training.loop import TrainingOutcome
 
 _BLEND_NUMBERS = 1 << 23
@@ -75,8 +76,7 @@ def select_critics(
     searches = [_Search(job, requested.specs[0].metric, agenda) for job in jobs]
     quick = sum(spec.kind.quick_share for spec in requested.specs)
     timed = budget is not None and budget.seconds is not None
-    early = [spec for spec in requested.specs if not spec.kind.slow_to_start]
-    for spec in early:
+    for spec in (spec for spec in requested.specs if not spec.kind.slow_to_start):
         part = None if budget is None or spec.budget is None else budget.part(spec.kind.quick_share / (1.0 if timed else quick))
         for search, found in zip(searches, fit(spec, jobs, part, agenda), strict=True):
             search.add(found, spec)
@@ -99,14 +99,7 @@ def expected_seconds(requested: RequestedCritic, budget: Budget | None) -> float
 def fit(
     spec: CriticSpec, jobs: Sequence[TrainingJob], budget: Budget | None, agenda: Agenda
 ) -> list[TrainedCritic | WdistError | None]:
-    """Fits one critic for each job, and announces it.
-
-    Arguments:
-        spec: of the critic.
-        jobs: one for each seed.
-        budget: for each job; None for the default.
-        agenda: announces the critic.
-    """
+    """Announces a critic, and fits it for each job; the budget is that of each job, None for the default."""
     own = None if spec.budget is None else budget or spec.budget
 
     def announced() -> list[Any]:
@@ -116,10 +109,10 @@ def fit(
 
     found = jobs[0].interruption.attempt(announced) or []
     give_back_memory()
-    fitted = [with_budget(each, own) if isinstance(each, TrainedCritic) else each for each in found]
+    shown = {} if own is None else {"budget": str(own)}
+    fitted = [replace(each, settings={**each.settings, **shown}) if isinstance(each, TrainedCritic) else each for each in found]
     if first := next((each for each in fitted if isinstance(each, TrainedCritic)), None):
-        outcome = first.outcome
-        agenda.found(first.name, steps=outcome.steps, seconds=outcome.seconds, best=outcome.best, interrupted=outcome.interrupted)
+        agenda.found(first.name, first.outcome)
     return [*fitted, *[None] * (len(jobs) - len(fitted))]
 
 
@@ -134,7 +127,8 @@ class _Search:
     def add(self, found: TrainedCritic | WdistError | None, spec: CriticSpec | None) -> None:
         """Records a critic; one that diverged is left out."""
         if isinstance(found, TrainedCritic):
-            value = validation_value(found.critic, self._job.pair, self._metric)
+            a, b = (evaluate_rows(found.critic, side.validation) for side in (self._job.pair.a, self._job.pair.b))
+            value = dual_value(a, b) / certify(found.critic, self._metric).lipschitz_bound
             self._candidates.append(_Candidate(critic=found, spec=spec, validation=value))
         elif found is not None:
             self._failure = found
@@ -174,16 +168,10 @@ def _best(candidates: Sequence[_Candidate]) -> _Candidate:
     return best_up_to_rounding(candidates, lambda each: each.validation)
 
 
-def validation_value(critic: FrozenCritic, pair: Pair, metric: GroundMetric) -> float:
-    """Dual value on the validation split divided by the certificate, in the units of the data."""
-    a, b = (evaluate_rows(critic, side.validation) for side in (pair.a, pair.b))
-    return dual_value(a, b) / certify(critic, metric).lipschitz_bound
-
-
 def _combined(first: TrainedCritic, second: TrainedCritic, *, pair: Pair) -> TrainedCritic:
     """The maximum or minimum of two critics, whichever has the larger dual value on the training split."""
     began = time.perf_counter()
-    a, b = (training_sample(side, _BLEND_NUMBERS // side.info.dim) for side in (pair.a, pair.b))
+    a, b = (side.training_sample(max(1, min(_BLEND_NUMBERS // side.info.dim, FIT_ROWS))) for side in (pair.a, pair.b))
     unit = first.critic.standardisation.spread * first.critic.lipschitz
 
     def potentials(critic: FrozenCritic, rows: ResidentRows) -> Tensor:

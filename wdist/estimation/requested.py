@@ -47,50 +47,42 @@ def requested_critics(options: EstimateOptions, pair: Pair) -> tuple[RequestedCr
     metric, shape = ground_metric(options.metric), DataShape.of(pair)
     plain = replace(options.settings, activation=None, constraint=None)
     if options.critics is not None:
-        kinds = _named_critics(options.critics, metric)
-        requested = tuple(_resolved(kind.name, (kind,), plain, shape, metric) for kind in kinds)
+        kinds = named(_expanded(options.critics, metric), "--critics")
+        requested = tuple(_resolved((kind,), plain, shape, metric) for kind in kinds)
     else:
-        name, choices = _main_critic(options, metric)
-        main = _resolved(name, choices, options.settings, shape, metric)
+        main = _resolved(_main_kinds(options, metric), options.settings, shape, metric)
         others = _named_baselines(options.baselines, main, metric)
-        requested = (main, *(_resolved(kind.name, (kind,), plain, shape, metric) for kind in others))
+        requested = (main, *(_resolved((kind,), plain, shape, metric) for kind in others))
     _check_settings(options.settings, requested)
     _check_buildable(options.settings, requested, shape)
     return requested[:1] if pair.identical else requested
 
 
-def _main_critic(options: EstimateOptions, metric: GroundMetric) -> tuple[str, tuple[CriticKind, ...]]:
-    assembled = any(getattr(options.settings, name) is not None for name in _ASSEMBLING)
+def _main_kinds(options: EstimateOptions, metric: GroundMetric) -> tuple[CriticKind, ...]:
     if options.critic == AUTO:
-        return (main_network(metric).name, (main_network(metric),)) if assembled else (AUTO, automatic(metric))
+        assembled = any(getattr(options.settings, name) is not None for name in _ASSEMBLING)
+        return (main_network(metric),) if assembled else automatic(metric)
     if options.critic not in CATALOGUE:
         raise UsageError(f"--critic {options.critic!r} is not a critic; write auto, or one of {', '.join(CATALOGUE)}")
-    return options.critic, (CATALOGUE[options.critic],)
+    return (CATALOGUE[options.critic],)
 
 
-def _named_critics(names: str | tuple[str, ...], metric: GroundMetric) -> tuple[CriticKind, ...]:
-    if names == ALL:
-        return tuple(CATALOGUE.values())
-    return named(default_critics(metric) if names == DEFAULT else names, "--critics")
+def _expanded(names: str | tuple[str, ...], metric: GroundMetric) -> tuple[str, ...]:
+    """Names, or those that a keyword stands for."""
+    keywords = {NONE: (), DEFAULT: default_critics(metric), ALL: tuple(CATALOGUE)}
+    return keywords[names] if isinstance(names, str) else names
 
 
 def _named_baselines(names: str | tuple[str, ...], main: RequestedCritic, metric: GroundMetric) -> tuple[CriticKind, ...]:
     own = main.specs[0].kind.name if len(main.specs) == 1 else ""
-    if names == NONE:
-        return ()
-    if names in (ALL, DEFAULT):
-        chosen = tuple(CATALOGUE) if names == ALL else default_critics(metric)
-        return named([name for name in chosen if name != own], "--baselines")
-    if own in names:
+    if not isinstance(names, str) and own in names:
         raise UsageError(f"--baselines {own!r} is the main critic already; leave it out")
-    return named(names, "--baselines")
+    return named([name for name in _expanded(names, metric) if name != own], "--baselines")
 
 
-def _resolved(
-    name: str, kinds: Sequence[CriticKind], settings: CriticSettings, shape: DataShape, metric: GroundMetric
-) -> RequestedCritic:
+def _resolved(kinds: Sequence[CriticKind], settings: CriticSettings, shape: DataShape, metric: GroundMetric) -> RequestedCritic:
     specs = tuple(kind.resolve(_settings_of(kind, kinds, settings), shape, metric) for kind in kinds)
-    return RequestedCritic(name=specs[0].kind.name if len(specs) == 1 else name, specs=specs)
+    return RequestedCritic(name=specs[0].kind.name if len(specs) == 1 else AUTO, specs=specs)
 
 
 def _settings_of(kind: CriticKind, kinds: Sequence[CriticKind], settings: CriticSettings) -> CriticSettings:
@@ -139,7 +131,8 @@ def budgets(requested: Sequence[RequestedCritic], options: EstimateOptions, *, s
     if options.budget is None:
         if options.critics is not None:
             return [None] * len(requested)
-        return [None, *(_part(each.specs[0].budget, _DEFAULT_BASELINE_SHARE) for each in others)]
+        defaults = [each.specs[0].budget for each in others]
+        return [None, *(None if own is None else own.part(_DEFAULT_BASELINE_SHARE) for own in defaults)]
     whole = options.budget if seconds is None else Budget(seconds=max(seconds, 0.1))
     whole = whole.part(1 / options.repeats)
     if options.critics is not None:
@@ -148,7 +141,3 @@ def budgets(requested: Sequence[RequestedCritic], options: EstimateOptions, *, s
         return [whole, *[whole.part(1 / max(1, len(new)))] * len(others)]
     first = whole.part(1 - _BASELINE_SHARE) if new else whole
     return [first, *[whole.part(_BASELINE_SHARE / max(1, len(new)))] * len(others)]
-
-
-def _part(budget: Budget | None, share: float) -> Budget | None:
-    return None if budget is None else budget.part(share)

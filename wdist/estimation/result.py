@@ -24,11 +24,11 @@ class SamplesInterval:
 
     lower: float
     """Dual value of a certified critic on all samples, divided by its certificate, minus the rounding of the evaluation."""
-    upper: float | None
+    upper: float | None = None
     """Cost of an explicit coupling of all samples; None if none was computed."""
-    exact: bool
+    exact: bool = False
     """Whether the coupling is optimal, so that ``upper`` is W1 of the samples, up to rounding."""
-    upper_method: str | None
+    upper_method: str | None = None
     """Method of the upper bound in words, for example ``exact transport`` or ``blocks of exact transport``."""
     n_a: int
     n_b: int
@@ -56,7 +56,7 @@ class PopulationBound:
     """Held-out dual value divided by the certificate; its expectation is a lower bound."""
     lower: float
     """One-sided lower confidence bound."""
-    upper: float | None
+    upper: float | None = None
     """One-sided upper confidence bound; None if none was computed."""
     confidence: float
     """Confidence that all bounds of the result hold together."""

@@ -12,6 +12,7 @@ from wdist.estimation.options import EstimateOptions
 from wdist.estimation.transport_bounds import POPULATION_SECONDS, TRANSPORT_SECONDS
 from wdist.ground_metric import GroundMetric, ground_metric
 from wdist.interruption import Interruption
+from wdist.training.loop import TrainingOutcome
 from wdist.training.observer import CriticFinished, CriticStarted, Observer, Silent, Stage, StageProgress
 
 _TRANSPORT_SHARE, _CLOSING_SHARE, _POPULATION_SHARE = 1 / 4, 1 / 2, 1 / 6
@@ -20,17 +21,11 @@ them."""
 
 
 class Agenda:
-    """Announces stages and critics to an observer, with the time left.
-
-    Arguments:
-        observer: is told of each.
-    """
+    """Announces stages and critics to an observer, with the time left."""
 
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
-        self._pending = 0.0
-        self._critics = 0
-        self._position = 0
+        self._pending, self._critics, self._position = 0.0, 0, 0
 
     def plan(self, seconds: float, *, critics: int = 0) -> None:
         """Adds work that is to come."""
@@ -50,20 +45,17 @@ class Agenda:
         """Announces a critic."""
         self._position += 1
         self._pending = max(0.0, self._pending - expected)
-        self.observer.notify(
-            CriticStarted(
-                critic=name,
-                position=self._position,
-                critics=max(self._critics, self._position),
-                budget=budget,
-                expected=expected,
-                after=self._pending,
-            )
+        critics = max(self._critics, self._position)
+        event = CriticStarted(
+            critic=name, position=self._position, critics=critics, budget=budget, expected=expected, after=self._pending
         )
+        self.observer.notify(event)
 
-    def found(self, name: str, *, steps: int, seconds: float, best: float | None, interrupted: bool) -> None:
+    def found(self, name: str, outcome: TrainingOutcome) -> None:
         """Announces that a critic is found."""
-        self.observer.notify(CriticFinished(critic=name, steps=steps, seconds=seconds, best=best, interrupted=interrupted))
+        steps, seconds, interrupted = outcome.steps, outcome.seconds, outcome.interrupted
+        event = CriticFinished(critic=name, steps=steps, seconds=seconds, best=outcome.best, interrupted=interrupted)
+        self.observer.notify(event)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

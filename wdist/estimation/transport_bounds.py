@@ -80,8 +80,6 @@ def transport_bounds(
     """Couples all samples, in standardised units so that nothing overflows, and evaluates the critic of optimal dual variables.
 
     Arguments:
-        pair: the two measures.
-        metric: between samples.
         seed: of the order in which blocks are formed.
         seconds: predicted time that it may take.
         tolerance: relative gap that it need not fall below.
@@ -143,17 +141,9 @@ def population_upper(
     seconds: float = POPULATION_SECONDS,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> PopulationUpper | None:
-    """Computes an upper confidence bound for W1 between the populations.
+    """Computes an upper confidence bound for W1 between the populations, within a predicted time.
 
-    Arguments:
-        pair: the two measures.
-        metric: between samples.
-        alpha: probability that it may be wrong.
-        diameter: of the union of both supports, in the units of the data; None where it is not known.
-        seed: of the blocks.
-        whole: a coupling of all samples, in the units of the data, if there is one.
-        seconds: predicted time that it may take.
-        progress: is told the fraction that is done.
+    Arguments are those of :func:`population_upper_bound`, but for the units, which are those of the data.
     """
     spread = pair.standardisation.spread
     upper = population_upper_bound(

@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ from wdist.data.features.space import FeatureSpace
 from wdist.data.pairing import Pair, open_pair
 from wdist.environment import choose_device
 from wdist.errors import SourceError
-from wdist.estimation.evaluation import ErrorBudget, Judgement, judge
-from wdist.estimation.result import CriticResult, Estimate
+from wdist.estimation.evaluation import ErrorBudget, judge
+from wdist.estimation.result import Estimate
+from wdist.files import atomic_write
 from wdist.ground_metric import METRICS
 from wdist.training.observer import Observer, Silent, Stage
 
@@ -113,9 +116,10 @@ class Verification:
         return all(finding.ok for finding in self.findings)
 
 
-def claim_of(result: CriticResult, estimate: Estimate) -> Claim:
-    """Makes the claim that ``result``, one critic of ``estimate``, is saved with."""
-    return Claim(
+def serialise_critic(estimate: Estimate) -> bytes:
+    """The main critic of an estimate with its claim, as the bytes of a safetensors file."""
+    result, features = estimate.critic, estimate.features
+    claim = Claim(
         version=CLAIM_VERSION,
         critic_digest=result.frozen.digest(),
         lipschitz_bound=result.lipschitz_bound,
@@ -131,14 +135,10 @@ def claim_of(result: CriticResult, estimate: Estimate) -> Claim:
         digest_b=estimate.digest_b,
         event_shape=estimate.a.event_shape,
         metric=estimate.metric,
-        features=None if estimate.features is None else estimate.features.spec,
-        features_digest=None if estimate.features is None else estimate.features.digest,
+        features=None if features is None else features.spec,
+        features_digest=None if features is None else features.digest,
     )
-
-
-def serialise_critic(estimate: Estimate) -> bytes:
-    """The main critic of an estimate with its claim, as the bytes of a safetensors file."""
-    return estimate.critic.frozen.serialise({"claim": claim_of(estimate.critic, estimate).to_json()})
+    return result.frozen.serialise({"claim": claim.to_json()})
 
 
 def verify(
@@ -175,15 +175,8 @@ def verify(
     observer.notify(Stage(what="evaluating all samples"))
     access, chosen_device = access or Access(), choose_device(device)
     space = open_features(claim.features if features is None else features, access, chosen_device)
-    pair = open_pair(
-        claim.a if a is None else a,
-        claim.b if b is None else b,
-        access=access,
-        seed=claim.seed,
-        device=chosen_device,
-        features=space,
-    )
-    try:
+    a, b = claim.a if a is None else a, claim.b if b is None else b
+    with closing(open_pair(a, b, access=access, seed=claim.seed, device=chosen_device, features=space)) as pair:
         if pair.a.info.dim != frozen.dim:
             raise SourceError(
                 f"{path} takes samples of {frozen.dim} coordinates, but those of {pair.a.info.address} have {pair.a.info.dim}; "
@@ -191,18 +184,19 @@ def verify(
             )
         errors = ErrorBudget(confidence=claim.confidence, method=claim.method, lower_bounds=claim.jointly_with)
         judged = judge(frozen, certificate, pair, errors)
-    finally:
-        pair.close()
+    unchanged, bound = frozen.digest() == claim.critic_digest, certificate.lipschitz_bound
     return Verification(
         findings=(
-            *_weights(frozen, claim, certificate.lipschitz_bound),
+            Check(what="weights", ok=unchanged, detail="as saved" if unchanged else "changed after they were saved"),
+            _compared("certificate", bound, claim.lipschitz_bound, quantity="Lipschitz constant at most "),
             *_features(space, claim),
             *_samples(pair, claim),
-            *_numbers(judged, claim),
+            _compared("lower bound, samples", judged.samples.lower, claim.samples_lower),
+            _compared("lower bound, populations", judged.population.lower, claim.population_lower),
         ),
         a=pair.a.info.address,
         b=pair.b.info.address,
-        lipschitz_bound=certificate.lipschitz_bound,
+        lipschitz_bound=bound,
         claimed_lipschitz_bound=claim.lipschitz_bound,
         lower=judged.samples.lower,
         claimed_lower=claim.samples_lower,
@@ -213,54 +207,27 @@ def verify(
     )
 
 
-def _weights(frozen: FrozenCritic, claim: Claim, bound: float) -> tuple[Check, ...]:
-    same = frozen.digest() == claim.critic_digest
-    # Products on another machine round differently, within the margin of every bound; more means other weights or claims.
-    holds = math.isclose(bound, claim.lipschitz_bound, rel_tol=_AGREEMENT)
-    return (
-        Check(what="weights", ok=same, detail="as saved" if same else "changed after they were saved"),
-        Check(
-            what="certificate",
-            ok=holds,
-            detail=f"Lipschitz constant at most {bound!r}" + ("" if holds else f", not the claimed {claim.lipschitz_bound!r}"),
-        ),
-    )
+def _features(space: FeatureSpace | None, claim: Claim) -> Iterator[Check]:
+    if space is not None and claim.features is not None:
+        same = space.facts.digest == claim.features_digest
+        detail = "of the claimed function" if same else "of another function, or its file changed"
+        yield Check(what="features", ok=same, detail=detail)
+    elif space is not None or claim.features is not None:
+        detail = "given on one side only: the claim and this check are about different spaces"
+        yield Check(what="features", ok=False, detail=detail)
 
 
-def _features(space: FeatureSpace | None, claim: Claim) -> tuple[Check, ...]:
-    if space is None and claim.features is None:
-        return ()
-    if space is None or claim.features is None:
-        return (
-            Check(what="features", ok=False, detail="given on one side only: the claim and this check are about different spaces"),
-        )
-    same = space.facts.digest == claim.features_digest
-    detail = "of the claimed function" if same else "of another function, or its file changed"
-    return (Check(what="features", ok=same, detail=detail),)
-
-
-def _samples(pair: Pair, claim: Claim) -> tuple[Check, ...]:
-    findings = []
+def _samples(pair: Pair, claim: Claim) -> Iterator[Check]:
     for name, measure, digest in (("samples A", pair.a, claim.digest_a), ("samples B", pair.b, claim.digest_b)):
-        if measure.digest is None and digest is None:
-            findings.append(Check(what=name, ok=True, detail="drawn again from the seed"))
-        else:
-            same = measure.digest == digest
-            detail = "as claimed" if same else "not those of the claim"
-            findings.append(Check(what=name, ok=same, detail=detail))
-    return tuple(findings)
+        same = measure.digest == digest
+        detail = "not those of the claim" if not same else "drawn again from the seed" if digest is None else "as claimed"
+        yield Check(what=name, ok=same, detail=detail)
 
 
-def _numbers(judged: Judgement, claim: Claim) -> tuple[Check, ...]:
-    pairs = (
-        ("lower bound, samples", judged.samples.lower, claim.samples_lower),
-        ("lower bound, populations", judged.population.lower, claim.population_lower),
-    )
-    findings = []
-    for name, found, claimed in pairs:
-        agrees = math.isclose(found, claimed, rel_tol=_AGREEMENT, abs_tol=0.0) or found == claimed
-        findings.append(Check(what=name, ok=agrees, detail=f"{found!r}" + ("" if agrees else f", not the claimed {claimed!r}")))
-    return tuple(findings)
+def _compared(what: str, found: float, claimed: float, *, quantity: str = "") -> Check:
+    # Products on another machine round differently, within the margin of every bound; more means other weights or claims.
+    agrees = math.isclose(found, claimed, rel_tol=_AGREEMENT)
+    return Check(what=what, ok=agrees, detail=f"{quantity}{found!r}" + ("" if agrees else f", not the claimed {claimed!r}"))
 
 
 def save_critic(estimate: Estimate, path: str | Path) -> None:
@@ -269,6 +236,4 @@ def save_critic(estimate: Estimate, path: str | Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    from wdist.files import atomic_write
-
     atomic_write(Path(path), serialise_critic(estimate))

@@ -18,6 +18,7 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.critics.settings import CriticSettings
 from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError
+from wdist.gan.generators import initialise_
 from wdist.gan.settings import CRITICS, GanSettings
 from wdist.lipschitz.convolution import ImageShape
 from wdist.training.catalogue import network
@@ -31,11 +32,8 @@ _CLIP = 0.01
 class PlainConvCritic(Critic):
     """Two convolutions and two fully connected layers with leaky ReLU, for flattened images; its slope is not bounded.
 
-    Arguments:
-        image: shape of an image.
-        width: units of the fully connected layer; an eighth of them are the channels of the second convolution.
-        generator: draws the weights, on the CPU.
-        clip: largest magnitude of a parameter; None for no limit.
+    The first fully connected layer has ``width`` units, and the second convolution an eighth as many channels. No parameter exceeds
+    ``clip`` in magnitude, unless that is None.
     """
 
     def __init__(self, image: ImageShape, *, width: int, generator: torch.Generator, clip: float | None) -> None:
@@ -48,13 +46,7 @@ class PlainConvCritic(Critic):
             nn.Conv2d(channels, 2 * channels, kernel_size=4, stride=2, padding=1), nn.LeakyReLU(0.1),
             nn.Flatten(), nn.Linear(2 * channels * rows * columns, width), nn.LeakyReLU(0.1), nn.Linear(width, 1),
         )  # fmt: skip
-        with torch.no_grad():
-            for module in self.modules():
-                if isinstance(module, nn.Linear | nn.Conv2d):
-                    inputs = module.weight[0].numel()
-                    module.weight.copy_(torch.randn(module.weight.shape, generator=generator) * (2 / inputs) ** 0.5)
-                    assert module.bias is not None
-                    module.bias.zero_()
+        initialise_(self, generator)
         self.constrain_()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,11 +64,7 @@ class PlainConvCritic(Critic):
                 parameter.clamp_(-self.clip, self.clip)
 
     def freeze(self, standardisation: Standardisation, *, lipschitz: float = 1.0) -> FrozenCritic:
-        """Refuses: the critic has no certificate.
-
-        Raises:
-            CertificateError: always.
-        """
+        """Raises a CertificateError, always: nothing bounds the slope."""
         raise CertificateError("this critic proves no bound; train with --critic groupsort-conv or groupsort")
 
 

@@ -74,11 +74,7 @@ def address(path: Path, settings: GanSettings, event_shape: tuple[int, ...]) -> 
 
 
 def save_checkpoint(folder: Path, step: int, generator: nn.Module, sheet: bytes) -> Path:
-    """Writes the weights of a generator in evaluation mode and a sheet of its samples, numbered and as the latest ones.
-
-    Returns:
-        The numbered file of weights.
-    """
+    """Writes weights and a sheet of samples, numbered and as the latest ones; returns the path of the numbered weights."""
     weights = save({name: tensor.contiguous() for name, tensor in generator.state_dict().items()})
     path = folder / f"generator-{step:06d}.safetensors"
     atomic_write(path, weights)
@@ -91,20 +87,15 @@ def save_checkpoint(folder: Path, step: int, generator: nn.Module, sheet: bytes)
 def export_generator(path: Path, generator: nn.Module, latent: int) -> None:
     """Writes a generator as a ``torch.export`` program that takes any number of latents."""
     batch = torch.export.Dim("batch", min=1, max=1 << 20)
-    program = torch.export.export(generator, (torch.zeros(4, latent),), dynamic_shapes=({0: batch},))
     file = io.BytesIO()
-    torch.export.save(program, file)
+    torch.export.save(torch.export.export(generator, (torch.zeros(4, latent),), dynamic_shapes=({0: batch},)), file)
     atomic_write(path, file.getvalue())
 
 
 def save_state(folder: Path, game: Game, digest: str, measured: tuple[Measured, ...]) -> None:
     """Writes everything that the next step depends on."""
-    training = {
-        "settings": asdict(game.settings),
-        "digest": digest,
-        "steps": game.steps,
-        "measured": [asdict(each) for each in measured],
-    }
+    done = [asdict(each) for each in measured]
+    training = {"settings": asdict(game.settings), "digest": digest, "steps": game.steps, "measured": done}
     atomic_write(folder / STATE, save(game.tensors(), metadata={"format": FORMAT, "training": json.dumps(training)}))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from wdist.data.measure import random_stream
 from wdist.gan.critics import make_critic
-from wdist.gan.generators import ImageGenerator, image_generator
+from wdist.gan.generators import image_generator, initialise_
 from wdist.gan.images import Images
 from wdist.gan.settings import CRITICS, GanSettings
 from wdist.training.optimizers import Adam, Optimizer
@@ -27,20 +27,13 @@ class Game:
     """Generator and critic, their optimisers, and the running average of the generator's weights.
 
     Every step draws from its own random stream, so that a resumed training needs nothing but this state.
-
-    Arguments:
-        settings: settings of the training.
-        images: images that the generator learns to imitate.
-        device: device of the training.
     """
 
     def __init__(self, settings: GanSettings, images: Images, device: torch.device) -> None:
         self.settings, self._images, self._device = settings, images, device
         shape = "x".join(map(str, images.event_shape))
         generator = image_generator(shape, inputs=settings.latent, width=settings.width)
-        for module in generator.modules():
-            if isinstance(module, ImageGenerator):
-                module.initialise_(random_stream(settings.seed, _WEIGHTS_SIDE, 0))
+        initialise_(generator, random_stream(settings.seed, _WEIGHTS_SIDE, 0))
         self.generator = generator.to(device)
         self.average = copy.deepcopy(self.generator)
         self.critic = make_critic(settings, images.event_shape, device)
@@ -61,7 +54,7 @@ class Game:
     def _critic_step(self, stream: torch.Generator) -> None:
         """Raises the mean potential of the images minus that of the generated ones."""
         critic, n = self.critic.network, self.settings.batch_size
-        a = self._standardised(self._images.draw(n, stream).to(self._device))
+        a = self._standardisation.apply(self._images.draw(n, stream).to(self._device))
         with torch.no_grad():
             b = self._made(self._latents(n, stream))
         for optimizer in self.critic.optimizers:
@@ -133,10 +126,7 @@ class Game:
         return torch.randn(n, self.settings.latent, generator=stream).to(self._device)
 
     def _made(self, latents: Tensor) -> Tensor:
-        return self._standardised(self.generator(latents).flatten(1))
-
-    def _standardised(self, x: Tensor) -> Tensor:
-        return self._standardisation.apply(x)
+        return self._standardisation.apply(self.generator(latents).flatten(1))
 
     def _on_device(self, stream: torch.Generator) -> torch.Generator:
         """Returns a stream on the device that is seeded by this one; this one on the CPU."""

@@ -24,18 +24,13 @@ class ImageGenerator(nn.Module):
     """Maps latent vectors to images in [0, 1].
 
     Two fully connected layers make a small image, and each transposed convolution doubles it; where the size cannot be halved so
-    often, the image is cut out of a larger one. Batch normalisation as in the papers; in evaluation mode it is a fixed map.
-
-    Arguments:
-        image: shape of an image.
-        latent: size of the latent vector.
-        width: channels of the first convolution; they are halved at each doubling.
+    often, the image is cut out of a larger one. Batch normalisation as in the papers; in evaluation mode it is a fixed map. The
+    first convolution has ``width`` channels, which are halved at each doubling.
     """
 
     def __init__(self, image: ImageShape, *, latent: int, width: int) -> None:
         super().__init__()
-        self.latent_dim = latent
-        self.image = image
+        self.latent_dim, self.image = latent, image
         doublings = 2
         while -(-max(image.height, image.width) >> doublings) > _LARGEST_START:
             doublings += 1
@@ -55,23 +50,11 @@ class ImageGenerator(nn.Module):
             channels = outputs
         self.convolutions = nn.Sequential(*layers)
 
-    def initialise_(self, generator: torch.Generator) -> None:
-        """Draws fresh normal weights from ``generator``, on the CPU, with the deviation that keeps the scale through a ReLU."""
-        with torch.no_grad():
-            for module in self.modules():
-                if isinstance(module, nn.Linear | nn.ConvTranspose2d):
-                    inputs = module.weight.shape[1] if isinstance(module, nn.Linear) else 4 * module.weight.shape[0]
-                    module.weight.copy_(torch.randn(module.weight.shape, generator=generator) * (2 / inputs) ** 0.5)
-                    if module.bias is not None:
-                        module.bias.zero_()
-
     def forward(self, z: Tensor) -> Tensor:
         """Returns images of shape (n, \\*event shape), in the layout of the data, for latents of shape (n, latent)."""
         small = self.dense(z).unflatten(1, (self.width, *self.start))
         images = torch.sigmoid(self.convolutions(small))[:, :, : self.image.height, : self.image.width]
-        if self.image.layout == "hwc":
-            images = images.permute(0, 2, 3, 1)
-        return images
+        return images.permute(0, 2, 3, 1) if self.image.layout == "hwc" else images
 
 
 class _Gray(nn.Module):
@@ -79,11 +62,22 @@ class _Gray(nn.Module):
 
     def __init__(self, network: ImageGenerator) -> None:
         super().__init__()
-        self.network = network
-        self.latent_dim = network.latent_dim
+        self.network, self.latent_dim = network, network.latent_dim
 
     def forward(self, z: Tensor) -> Tensor:
         return self.network(z).squeeze(1)
+
+
+@torch.no_grad()
+def initialise_(network: nn.Module, generator: torch.Generator) -> None:
+    """Draws fresh normal weights from ``generator``, on the CPU, with the deviation that keeps the scale through a ReLU."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            weight = module.weight
+            inputs = 4 * weight.shape[0] if isinstance(module, nn.ConvTranspose2d) else weight[0].numel()
+            weight.copy_(torch.randn(weight.shape, generator=generator) * (2 / inputs) ** 0.5)
+            if module.bias is not None:
+                module.bias.zero_()
 
 
 def image_generator(shape: str = "28x28", inputs: int = 64, width: int = 64) -> nn.Module:

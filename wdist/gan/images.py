@@ -80,13 +80,10 @@ def load_images(address: str, access: Access, *, seed: int = 0) -> Images:
 
 
 def image_sheet(images: Tensor) -> bytes:
-    """Arranges images row by row on a white page.
+    """Arranges images row by row on a white page, the content of a PNG file.
 
     Arguments:
         images: shape (n, h, w), (n, c, h, w) or (n, h, w, c), in [0, 1]; a fourth channel is left out.
-
-    Returns:
-        Content of a PNG file.
     """
     pixels = _as_rgb(images)
     factor = -(-_SHOWN_PIXELS // pixels.shape[1])
@@ -109,5 +106,5 @@ def _as_rgb(images: Tensor) -> np.ndarray:
         images = images.unsqueeze(-1)
     elif images.shape[1] in (1, 3, 4) and images.shape[-1] not in (1, 3, 4):
         images = images.permute(0, 2, 3, 1)
-    images = images[..., :3].expand(-1, -1, -1, 3) if images.shape[-1] == 1 else images[..., :3]
+    images = images[..., :3].expand(-1, -1, -1, 3)  # gray is repeated
     return (images.clamp(0, 1) * 255).round().byte().numpy()

@@ -157,6 +157,7 @@ class _Training:
         self._resumed_at = None if saved is None else saved.steps
         self._measured = () if saved is None else saved.measured
         self._written: list[str] = []
+        self._compared = min(COMPARED, images.rows.count)
 
     def run(self) -> GanResult:
         """Trains until the budget ends or the user interrupts."""
@@ -227,10 +228,6 @@ class _Training:
         bound = certify(frozen).lipschitz_bound
         return lower_bound(evaluate(frozen, a.split(_EVALUATED)), evaluate(frozen, b.split(_EVALUATED)), bound)
 
-    @property
-    def _compared(self) -> int:
-        return min(COMPARED, self._images.rows.count)
-
     def _latents(self, n: int, side: int) -> Tensor:
         settings = self._game.settings
         return torch.randn(n, settings.latent, generator=random_stream(settings.seed, side, 0))
@@ -267,11 +264,7 @@ def _limit(steps: int | None, budget: Budget | str | None) -> Budget:
 
 
 def _resumed(folder: Path, limit: Budget, changes: dict[str, Any]) -> files.SavedState:
-    """Reads the state of a training that is to be resumed.
-
-    Raises:
-        UsageError: there is nothing to resume, nothing left to do, or a setting differs.
-    """
+    """Reads the state of a training; a UsageError says that there is nothing to resume or left to do, or that a setting differs."""
     saved = files.load_state(folder)
     for name, value in asdict(replace(saved.settings, **changes)).items():
         then = getattr(saved.settings, name)

@@ -39,23 +39,14 @@ class Recorded:
         return self.population if on == "population" else self.samples
 
     def check_reference(self, info: SourceInfo, digest: str | None) -> None:
-        """Makes sure that the reference is the same.
-
-        Arguments:
-            info: describes the reference now.
-            digest: digest of its samples; None for draws.
+        """Makes sure that the reference is the same; ``digest`` is None for draws.
 
         Raises:
             SourceError: the reference is another one, or it cannot be checked.
         """
         then = self.reference
         if digest is None or then["digest"] is None:
-            if (
-                digest is None
-                and then["digest"] is None
-                and info.kind == then["kind"] == "synthetic"
-                and info.address == then["address"]
-            ):
+            if digest == then["digest"] and info.kind == then["kind"] == "synthetic" and info.address == then["address"]:
                 return
             raise SourceError(
                 f"A ({info.address}) cannot be checked against the reference of {self.document} ({then['address']}), because "
@@ -75,10 +66,6 @@ class Recorded:
 
     def check_space(self, metric: str, features: Features | None) -> None:
         """Makes sure that distances are measured in the same way.
-
-        Arguments:
-            metric: ground metric now.
-            features: feature space now.
 
         Raises:
             UsageError: one of them differs.
@@ -120,7 +107,7 @@ def read_recorded(address: str | Path) -> Recorded:
             f"--baseline {path} has schema version {document['schema_version']}; this wdist reads {_SCHEMA_VERSION}; {_WAY_OUT}"
         )
     try:
-        return _from_comparison(document, text, name) if "ranking" in document else _from_estimate(document, text, name)
+        return _from_document(document, text, name)
     except (KeyError, TypeError, ValueError) as error:
         raise SourceError(f"--baseline {path} is not as wdist wrote it ({error}); {_WAY_OUT}") from error
 
@@ -132,26 +119,21 @@ def _file_and_name(text: str) -> tuple[Path, str | None]:
     return Path(text).expanduser(), None
 
 
-def _from_estimate(document: dict[str, Any], text: str, name: str | None) -> Recorded:
-    if name is not None:
-        raise UsageError(f"--baseline {text} names a source, but only the result of compare ranks several; leave {name!r} out")
-    return _recorded(document, text, reference=document["a"], source=document["b"]["address"], result=document)
-
-
-def _from_comparison(document: dict[str, Any], text: str, name: str | None) -> Recorded:
+def _from_document(document: dict[str, Any], text: str, name: str | None) -> Recorded:
+    """Reads the result itself, or that of the source called ``name`` in a ranking."""
+    if "ranking" not in document:
+        if name is not None:
+            raise UsageError(f"--baseline {text} names a source, but only the result of compare ranks several; leave {name!r} out")
+        return _recorded(document, text, reference=document["a"], source=document["b"]["address"], result=document)
     entries = {str(entry["name"]): entry for entry in document["ranking"]}
-    if name is None and len(entries) == 1:
-        name = next(iter(entries))
     if name is None:
-        raise UsageError(
-            f"--baseline {text} ranks {len(entries)} sources; name one of {', '.join(entries)}: {text}:{next(iter(entries))}"
-        )
+        name = next(iter(entries))
+        if len(entries) > 1:
+            raise UsageError(f"--baseline {text} ranks {len(entries)} sources; name one of {', '.join(entries)}: {text}:{name}")
     if name not in entries:
         near = get_close_matches(name, entries, n=1)
-        raise UsageError(
-            f"--baseline {text}: {name!r} is not ranked; "
-            + (f"did you mean {near[0]!r}?" if near else f"name one of {', '.join(entries)}")
-        )
+        way_out = f"did you mean {near[0]!r}?" if near else f"name one of {', '.join(entries)}"
+        raise UsageError(f"--baseline {text}: {name!r} is not ranked; {way_out}")
     entry = entries[name]
     source = entry.get("source") or entry.get("b") or {}
     return _recorded(document, text, reference=document["reference"], source=source.get("address", name), result=entry)

@@ -76,9 +76,8 @@ class GateResult:
     @property
     def training_note(self) -> str | None:
         """Sentence that says why no critic was trained; None if one was."""
-        if self.interval.trained:
-            return None
-        return "No critic was trained, because transport decides about sample sets; --critic NAME trains one."
+        note = "No critic was trained, because transport decides about sample sets; --critic NAME trains one."
+        return None if self.interval.trained else note
 
 
 def gate(
@@ -132,11 +131,8 @@ def run_gate(a: Any, b: Any, options: EstimateOptions, limits: GateLimits, *, ob
         )
     if recorded is not None:
         _check_recorded(recorded, sides[0], options)
-    untrained = (
-        limits.on == "samples"
-        and limits.max_lower is None
-        and (options.critic, options.critics, options.settings) == (AUTO, None, CriticSettings())
-    )
+    critic_left_open = (options.critic, options.critics, options.settings) == (AUTO, None, CriticSettings())
+    untrained = critic_left_open and limits.on == "samples" and limits.max_lower is None
     if untrained:
         options = replace(options, critic="mean-difference")
     options = replace(options, couplings=options.couplings and limits.max_lower is None)
@@ -149,24 +145,9 @@ def run_gate(a: Any, b: Any, options: EstimateOptions, limits: GateLimits, *, ob
 
 
 def judged(
-    found: Estimate,
-    rules: tuple[Rule, ...],
-    *,
-    on: On,
-    recorded: Recorded | None = None,
-    timed: bool = False,
-    trained: bool = True,
+    found: Estimate, rules: tuple[Rule, ...], *, on: On, recorded: Recorded | None = None, timed: bool = False, trained: bool = True
 ) -> GateResult:
-    """Judges an estimate by some rules.
-
-    Arguments:
-        found: the estimate.
-        rules: at least one.
-        on: which of its two intervals is judged.
-        recorded: the earlier result that a rule is about.
-        timed: the training was limited by time.
-        trained: a critic was trained.
-    """
+    """Judges one of the two intervals of an estimate by at least one rule; ``recorded`` is what a :class:`NoWorse` is about."""
     interval = replace(interval_of(found, on), trained=trained)
     each = tuple(Judged(rule=rule, verdict=judge(rule, interval)) for rule in rules)
     return GateResult(

@@ -16,10 +16,7 @@ On: TypeAlias = Literal["population", "samples"]
 """The estimand that is judged: W1 of the distributions or W1 of the two sample sets."""
 Asked: TypeAlias = Literal["max", "max-lower", "baseline"]
 """Option of the command line that sets a rule, without its dashes."""
-SUBJECTS: dict[On, str] = {
-    "population": "W1 between the distributions behind A and B",
-    "samples": "W1 between the two sample sets",
-}
+SUBJECTS: dict[On, str] = {"population": "W1 between the distributions behind A and B", "samples": "W1 between the two sample sets"}
 TOLERANCE = 0.05
 """Default share by which W1 may have grown since the baseline."""
 
@@ -34,11 +31,7 @@ class Answer(StrEnum):
     @property
     def exit_status(self) -> ExitStatus:
         """0, 1 and 3."""
-        return {
-            Answer.PASS: ExitStatus.DONE,
-            Answer.FAIL: ExitStatus.GATE_FAILED,
-            Answer.INCONCLUSIVE: ExitStatus.INCONCLUSIVE,
-        }[self]
+        return {"pass": ExitStatus.DONE, "fail": ExitStatus.GATE_FAILED, "inconclusive": ExitStatus.INCONCLUSIVE}[self]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +99,7 @@ def joint_confidence(interval: Interval, before: Interval) -> float | None:
 
 
 def is_asymptotic(method: str, upper_method: str | None) -> bool:
-    """Returns whether one of the two methods is only asymptotically valid.
-
-    Arguments:
-        method: method of the lower bound.
-        upper_method: method of the upper bound, in words; None without one.
-    """
+    """Returns whether the method of the lower bound, or that of the upper bound if there is one, is only asymptotically valid."""
     return method == "welch" or "asymptotic" in (upper_method or "")
 
 

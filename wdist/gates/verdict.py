@@ -42,11 +42,7 @@ def judge(rule: Rule, interval: Interval) -> Verdict:
 
 
 def together(verdicts: tuple[Verdict, ...]) -> Verdict:
-    """Combines verdicts on bounds that hold together: fails if one fails, passes if all pass.
-
-    Arguments:
-        verdicts: at least one.
-    """
+    """Combines verdicts on bounds that hold together, at least one: fails if one fails, passes if all pass."""
     answers = [each.answer for each in verdicts]
     answer = next(answer for answer in (Answer.FAIL, Answer.INCONCLUSIVE, Answer.PASS) if answer in answers)
     suggestions = dict.fromkeys(each for verdict in verdicts for each in verdict.suggestions)
@@ -133,7 +129,8 @@ def _what_would_fail(interval: Interval, limit: float) -> Iterator[str]:
 
 
 def _what_would_pass(rule: Rule, limit: float, upper: float, on: On) -> str:
-    fall = f"To pass, the upper bound must fall by {_two_digits(100 * (1 - max(limit, 0.0) / upper))} %"
+    share = 100 * (1 - max(limit, 0.0) / upper)
+    fall = f"To pass, the upper bound must fall by {share:{'.0f' if share >= 9.95 else '.2g'}} %"
     if rule.before is not None:
         other = "" if on == "samples" else ", and --on samples compares the sets themselves"
         return f"{fall} or the baseline must be known better: more samples in both runs narrow all four bounds{other}."
@@ -142,7 +139,3 @@ def _what_would_pass(rule: Rule, limit: float, upper: float, on: On) -> str:
     else:
         how = "more samples of both sides lower it, though slowly in many dimensions"
     return f"{fall}: {how}. A maximum of {at_most(upper)} would pass."
-
-
-def _two_digits(value: float) -> str:
-    return f"{value:.0f}" if value >= 9.95 else f"{value:.2g}"

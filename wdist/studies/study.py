@@ -122,6 +122,11 @@ class Column:
     empty: str = ""
     """Text of an empty cell; a column of empty cells is left out."""
 
+    @classmethod
+    def named(cls, kind: Kind, *attributes: str) -> "tuple[Column, ...]":
+        """Columns of one kind, headed by the names of their attributes."""
+        return tuple(cls(name, name, kind) for name in attributes)
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudyTable:

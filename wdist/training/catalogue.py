@@ -26,7 +26,13 @@ _CLIPPING = "Arjovsky, Chintala & Bottou 2017, Wasserstein GAN, arXiv:1701.07875
 _GRADIENT_PENALTY = "Gulrajani et al. 2017, Improved training of Wasserstein GANs, arXiv:1704.00028"
 _ONE_SIDED = "Petzka, Fischer & Lukovnikov 2018, On the regularization of Wasserstein GANs, arXiv:1709.08894"
 _ADVERSARIAL = "Terjék 2020, Adversarial Lipschitz regularization, arXiv:1907.05681"
+_CONV = f"{_PAPER}, section 4 and appendix H.3"
 _EXTENSION = "McShane 1934, Extension of range of functions"
+_CONES = f"{_EXTENSION}; Korotin, Kolesov & Burnaev 2022, Kantorovich strikes back!, arXiv:2206.07767"
+_MEANS = "Villani 2009, Optimal transport: old and new, chapter 6"
+_MAX_SLICED = "Deshpande et al. 2019, Max-sliced Wasserstein distance and its use for GANs, arXiv:1904.05877"
+_LINE = "Villani 2003, Topics in optimal transportation, section 2.2"
+_SINKHORN = "Cuturi 2013, Sinkhorn distances: lightspeed computation of optimal transport, arXiv:1306.0895"
 
 
 def _network(name: str, title: str, constraint: str, activation: str, source: str, **others: Any) -> NetworkKind:
@@ -64,13 +70,7 @@ _KINDS: tuple[CriticKind, ...] = (
     ),
     _network("groupsort-cayley", "GroupSort, Cayley transform", "cayley", "group-sort", _CAYLEY),
     _network(
-        "groupsort-conv",
-        "GroupSort, orthonormal convolutions",
-        "bjorck",
-        "group-sort",
-        f"{_PAPER}, section 4 and appendix H.3",
-        architecture=convolutional,
-        depth=5,
+        "groupsort-conv", "GroupSort, orthonormal convolutions", "bjorck", "group-sort", _CONV, architecture=convolutional, depth=5
     ),
     _network("parseval", "GroupSort, Parseval weights", "parseval", "group-sort", _PARSEVAL),
     # The first layer maps the metric of the samples to the maximum norm, in which the others have norm 1.
@@ -82,32 +82,12 @@ _KINDS: tuple[CriticKind, ...] = (
     _penalised("lipschitz-penalty", "Lipschitz penalty", _ONE_SIDED),
     _penalised("adversarial-lipschitz", "adversarial Lipschitz", _ADVERSARIAL),
     _penalised("spectral-jacobian", "spectral Jacobian", f"{_PAPER}, appendix F"),
-    ConeKind(
-        name="cones",
-        title="envelope of cones",
-        source=f"{_EXTENSION}; Korotin, Kolesov & Burnaev 2022, Kantorovich strikes back!, arXiv:2206.07767",
-    ),
+    ConeKind(name="cones", title="envelope of cones", source=_CONES),
     # Closed forms: what every trained critic must beat.
-    ClosedFormKind(
-        name="mean-difference",
-        title="difference of the means",
-        source="Villani 2009, Optimal transport: old and new, chapter 6",
-        formula=mean_difference,
-    ),
-    ClosedFormKind(
-        name="max-sliced",
-        title="best projection on a line",
-        source="Deshpande et al. 2019, Max-sliced Wasserstein distance and its use for GANs, arXiv:1904.05877",
-        formula=max_sliced,
-        seconds=0.3,
-    ),
+    ClosedFormKind(name="mean-difference", title="difference of the means", source=_MEANS, formula=mean_difference),
+    ClosedFormKind(name="max-sliced", title="best projection on a line", source=_MAX_SLICED, formula=max_sliced, seconds=0.3),
     ClosedFormKind(name="single-cone", title="one cone", source=f"{_PAPER}, section 7.1", formula=radial.single_cone),
-    ClosedFormKind(
-        name="radial",
-        title="best function of the distance from a point",
-        source="Villani 2003, Topics in optimal transportation, section 2.2",
-        formula=radial.radial,
-    ),
+    ClosedFormKind(name="radial", title="best function of the distance from a point", source=_LINE, formula=radial.radial),
     ClosedFormKind(
         name="c-transform",
         title="c-transform of exact potentials",
@@ -119,7 +99,7 @@ _KINDS: tuple[CriticKind, ...] = (
     ClosedFormKind(
         name="c-transform-entropic",
         title="c-transform of entropic potentials",
-        source="Cuturi 2013, Sinkhorn distances: lightspeed computation of optimal transport, arXiv:1306.0895",
+        source=_SINKHORN,
         formula=c_transform.entropic_extension,
         seconds=2.5,
     ),
@@ -154,11 +134,7 @@ def default_critics(metric: GroundMetric = L2) -> tuple[str, ...]:
 
 
 def named(names: Sequence[str], option: str) -> tuple[CriticKind, ...]:
-    """The kinds of some names, each once.
-
-    Arguments:
-        names: keys of :data:`CATALOGUE`.
-        option: that listed them, for the message.
+    """The kinds of some names, each once; messages say that ``option`` listed them.
 
     Raises:
         UsageError: a name is unknown.

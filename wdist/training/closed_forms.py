@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ Formula = Callable[[Tensor, Tensor, GroundMetric], list[FrozenLayer]]
 class ClosedFormKind(CriticKind):
     """A critic that a formula gives."""
 
+    trained: ClassVar[bool] = False
     formula: Formula
     most_samples: Callable[[int], int] | None = None
     """From the dimension, the number of training samples of each side to use; None for as many as fit."""
@@ -39,10 +41,6 @@ class ClosedFormKind(CriticKind):
     @property
     def accepts(self) -> frozenset[str]:
         return frozenset({"lipschitz"})
-
-    @property
-    def trained(self) -> bool:
-        return False
 
     @property
     def slow_to_start(self) -> bool:
@@ -67,13 +65,6 @@ class ClosedFormKind(CriticKind):
     def critic(
         self, a: Tensor | Rows, b: Tensor | Rows, standardisation: Standardisation, metric: GroundMetric, *, lipschitz: float = 1.0
     ) -> FrozenCritic:
-        """Evaluates the formula.
-
-        Arguments:
-            a, b: training samples in the units of the data; as tensors of shapes (n, dim) and (m, dim).
-            standardisation: becomes part of the critic.
-            metric: in which its Lipschitz constant is 1.
-            lipschitz: K of the frozen function.
-        """
+        """Evaluates the formula on training samples in the units of the data; as tensors of shapes (n, dim) and (m, dim)."""
         layers = self.formula(standardisation.of(a), standardisation.of(b), metric)
         return FrozenCritic(layers, standardisation, lipschitz=lipschitz)

@@ -54,14 +54,9 @@ class ConeAscent:
 
     @torch.no_grad()
     def __call__(self, a: Tensor, b: Tensor, *, factor: float) -> Tensor:
-        """One step.
+        """Takes one step on standardised samples, shapes (n, dim) and (m, dim), and returns the dual value before it, a scalar.
 
-        Arguments:
-            a, b: standardised samples of each side, shapes (n, dim) and (m, dim).
-            factor: on the rate; towards its end the balancing ends, too.
-
-        Returns:
-            The dual value before the step, a scalar.
+        As ``factor`` on the rate falls, the balancing ends, too.
         """
         critic = self._critic
         high, low = (a, b) if critic.sign > 0 else (b, a)

@@ -1,7 +1,7 @@
 """Cone critics as a kind: settings, starting points, and the fit by assignment steps in either orientation."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -32,13 +32,11 @@ _MOST_STEPS, _FLOPS_A_SECOND, _SECONDS = 300, 1e11, 15.0
 class ConeKind(CriticKind):
     """An envelope of cones; both orientations are tried."""
 
+    quick_share: ClassVar[float] = 0.1
+
     @property
     def accepts(self) -> frozenset[str]:
         return frozenset({"centres", "batch_size", "learning_rate", "schedule", "lipschitz"})
-
-    @property
-    def quick_share(self) -> float:
-        return 0.1
 
     def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> CriticSpec:
         # In more dimensions the signal of a cell lies farther below the noise of its samples.
@@ -60,7 +58,9 @@ class ConeKind(CriticKind):
         """Tries both orientations for a short time, then spends the rest on the better one by the validation split."""
         budget = budget or spec.budget or Budget(steps=_MOST_STEPS)
         ascents = _Ascents(self.name, spec, job)
-        tried = {sign: ascents.run(sign, budget.part(_SIGN_SHARE)) for sign in ascents.signs()}
+        tried = {1: ascents.run(1, budget.part(_SIGN_SHARE))}
+        if not job.interruption.requested:
+            tried[-1] = ascents.run(-1, budget.part(_SIGN_SHARE))
         sign, (critic, outcome) = max(tried.items(), key=lambda each: each[1][1].best or 0.0)
         if not job.interruption.requested:
             longer, after = ascents.run(sign, budget.part(1 - 2 * _SIGN_SHARE))
@@ -77,15 +77,10 @@ class ConeKind(CriticKind):
 
 
 def start(low: Tensor, count: int, generator: torch.Generator, *, participation: float) -> Tensor:
-    """First centres: samples of the side that lies low, in many dimensions drawn towards the mean; shape (count, dim).
+    """First centres, shape (count, dim): samples of the side that lies low, standardised, shape (n, dim).
 
-    In many dimensions the tips of optimal cones lie far from all samples, and no sample is much nearer to a third than any other.
-
-    Arguments:
-        low: standardised training samples, shape (n, dim).
-        count: number of cones.
-        generator: of the choice, on the CPU.
-        participation: about how many directions carry the variance of the samples.
+    In many dimensions the tips of optimal cones lie far from all samples, and no sample is much nearer to a third than any other:
+    the centres are drawn towards the mean where ``participation``, the number of directions that carry the variance, is large.
     """
     chosen = torch.randint(len(low), (count,), generator=generator).to(low.device)
     return max(_LEAST_REACH, min(1.0, _WHOLE_REACH / participation)) * low.float()[chosen]
@@ -101,27 +96,16 @@ class _Ascents:
         self._validation = job.validation(rows)
         self.seconds = 0.0
 
-    def signs(self) -> Iterator[int]:
-        """Both orientations, +1 where A lies farther from the centres; the second only while there was no interruption."""
-        yield 1
-        if not self._job.interruption.requested:
-            yield -1
-
     def run(self, sign: int, budget: Budget) -> tuple[ConeCritic, TrainingOutcome]:
-        """Trains cones of one orientation from the start."""
+        """Trains cones of one orientation from the start: +1 where A lies farther from the centres, -1 where B does."""
         job, settings = self._job, self._spec.settings
         low = (self._b if sign > 0 else self._a).sample
         generator = torch.Generator().manual_seed(job.seed)
         centres = start(low, settings.centres or 0, generator, participation=job.pair.participation)
         critic = ConeCritic(centres, sign=sign, metric=self._spec.metric)
+        unit, validate = job.pair.standardisation.spread, dual_on(*self._validation)
         outcome = train(
-            TrainingRun(
-                critic,
-                validate=dual_on(*self._validation),
-                unit=job.pair.standardisation.spread,
-                observer=job.observer,
-                name=self._name,
-            ),
+            TrainingRun(critic, validate=validate, unit=unit, observer=job.observer, name=self._name),
             ascend=ConeAscent(critic, rate=settings.learning_rate or 0.0),
             minibatch=lambda: (self._a.next(), self._b.next()),
             budget=budget,

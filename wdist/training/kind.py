@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +13,6 @@ from torch import Tensor
 from wdist.critics.frozen import FrozenCritic
 from wdist.critics.settings import CriticSettings
 from wdist.data.pairing import Pair
-from wdist.data.rows import ResidentRows
 from wdist.errors import CertificateError, TrainingDiverged
 from wdist.ground_metric import L2, GroundMetric
 from wdist.interruption import Interruption
@@ -57,21 +57,15 @@ class TrainingJob:
     interruption: Interruption = field(default_factory=Interruption)
 
     def standardised(self, x: Tensor) -> Tensor:
-        """Samples as critics in training see them: standardised, float32, on the device.
-
-        Arguments:
-            x: samples in the units of the data, shape (n, dim).
-        """
+        """Samples, shape (n, dim), as critics in training see them: standardised, float32, on the device."""
         standardisation = self.pair.standardisation.to(self.device)
         return standardisation.apply(x.to(self.device, non_blocking=True)).float()
 
     def validation(self, limit: int) -> tuple[Tensor, Tensor]:
         """At most ``limit`` standardised samples of the validation split of each side."""
-
-        def chosen(rows: ResidentRows) -> Tensor:
-            return self.pair.standardisation.to(self.device).of(rows.some(limit), torch.float32)
-
-        return chosen(self.pair.a.validation), chosen(self.pair.b.validation)
+        standardisation = self.pair.standardisation.to(self.device)
+        a, b = (standardisation.of(side.validation.some(limit), torch.float32) for side in (self.pair.a, self.pair.b))
+        return a, b
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +85,6 @@ class CriticSpec:
         if self.budget is None or self.budget.steps is None or budget is None:
             return self.seconds
         return budget.seconds if budget.steps is None else self.seconds * budget.steps / self.budget.steps  # type: ignore[return-value]
-
-    def fit(self, job: TrainingJob, budget: Budget | None = None) -> TrainedCritic:
-        """Fits one critic on the training split; the weights with the best validation value are kept.
-
-        Raises:
-            TrainingDiverged: its first validation value was not finite.
-        """
-        return self.kind.fit(self, job, budget or self.budget)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,21 +111,15 @@ class CriticKind(ABC):
     """The same in a few words, for tables and help."""
     source: str
     """Citation."""
+    trained: ClassVar[bool] = True
+    """Whether it takes steps, so that seeds and budgets make a difference."""
+    quick_share: ClassVar[float] = 0.0
+    """Share of a length of time for its first run, where several kinds are tried."""
 
     @property
     @abstractmethod
     def accepts(self) -> frozenset[str]:
         """Names of the :class:`~wdist.critics.settings.CriticSettings` that make a difference to it."""
-
-    @property
-    def trained(self) -> bool:
-        """Whether it takes steps, so that seeds and budgets make a difference."""
-        return True
-
-    @property
-    def quick_share(self) -> float:
-        """Share of a length of time for its first run, where several kinds are tried."""
-        return 0.0
 
     @property
     def slow_to_start(self) -> bool:
@@ -168,12 +148,7 @@ class CriticKind(ABC):
 
     @abstractmethod
     def fit(self, spec: CriticSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
-        """Fits one critic.
-
-        Arguments:
-            spec: made by :meth:`resolve`.
-            job: the pair and the seed.
-            budget: None for a closed form.
+        """Fits one critic on the training split, and keeps the weights with the best validation value.
 
         Raises:
             TrainingDiverged: its first validation value was not finite.
@@ -200,8 +175,3 @@ class CriticKind(ABC):
     def shown(self, settings: CriticSettings) -> dict[str, str | int | float | None]:
         """The settings that concern it, for the user."""
         return {name: value for name, value in vars(settings).items() if name in self.accepts or name == "lipschitz"}
-
-
-def with_budget(trained: TrainedCritic, budget: Budget | None) -> TrainedCritic:
-    """The same critic, its budget among the settings that are shown."""
-    return trained if budget is None else replace(trained, settings={**trained.settings, "budget": str(budget)})

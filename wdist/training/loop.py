@@ -20,6 +20,9 @@ VALIDATIONS = 40
 SECONDS_BETWEEN_VALIDATIONS = 2.0
 """Longest pause between two validations, where the budget is a length of time."""
 
+Minibatch = Callable[[], tuple[Tensor, Tensor]]
+"""Gives standardised samples of A and B."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOutcome:
@@ -131,18 +134,9 @@ class TrainingRun:
             return False
         if validation > self._best:
             self._best, self._best_state = validation, begun.state
-        self.history.append(HistoryPoint(step=begun.step, seconds=begun.seconds, training=training, validation=validation))
-        self._observer.notify(
-            Progress(
-                critic=self.name,
-                step=begun.step,
-                fraction=begun.fraction,
-                seconds=begun.seconds,
-                training=training,
-                validation=validation,
-                best=self._best,
-            )
-        )
+        point = HistoryPoint(step=begun.step, seconds=begun.seconds, training=training, validation=validation)
+        self.history.append(point)
+        self._observer.notify(Progress(critic=self.name, fraction=begun.fraction, best=self._best, **vars(point)))
         return True
 
     def restore_best(self) -> None:
@@ -152,13 +146,7 @@ class TrainingRun:
 
 
 def train(
-    run: TrainingRun,
-    *,
-    ascend: Ascent,
-    minibatch: Callable[[], tuple[Tensor, Tensor]],
-    budget: Budget,
-    decay: str,
-    interruption: Interruption,
+    run: TrainingRun, *, ascend: Ascent, minibatch: Minibatch, budget: Budget, decay: str, interruption: Interruption
 ) -> TrainingOutcome:
     """Maximises the dual value, and leaves the weights with the best validation value in the critic.
 
@@ -174,20 +162,14 @@ def train(
 
 
 def train_together(
-    runs: Sequence[TrainingRun],
-    *,
-    ascend: Ascent,
-    minibatch: Callable[[], tuple[Tensor, Tensor]],
-    budget: Budget,
-    decay: str,
-    interruption: Interruption,
+    runs: Sequence[TrainingRun], *, ascend: Ascent, minibatch: Minibatch, budget: Budget, decay: str, interruption: Interruption
 ) -> list[TrainingOutcome]:
     """Trains several critics that every step changes at once; one that diverges does not hold up the others.
 
     Arguments:
         runs: of the critics.
         ascend: makes one step with a minibatch and changes all critics; gives the dual value of each, shape (k,).
-        minibatch: gives standardised samples of A and B.
+        minibatch: draws the samples of one step.
         budget: of all of them together.
         decay: of the learning rate.
         interruption: is told of Ctrl-C.
@@ -199,30 +181,21 @@ def train_together(
     interruption.attempt(loop.run)
     if interruption.requested:
         loop.validate_last()
-    seconds = loop.clock.seconds
+    seconds, interrupted = loop.clock.seconds, interruption.requested
     for run in runs:
         run.restore_best()
-    return [
-        TrainingOutcome(steps=loop.step, seconds=seconds, history=tuple(run.history), interrupted=interruption.requested)
-        for run in runs
-    ]
+    return [TrainingOutcome(steps=loop.step, seconds=seconds, history=tuple(run.history), interrupted=interrupted) for run in runs]
 
 
 class _Loop:
     """Steps and validations until the budget is spent; it can be left at any point."""
 
-    def __init__(
-        self,
-        runs: Sequence[TrainingRun],
-        *,
-        ascend: Ascent,
-        minibatch: Callable[[], tuple[Tensor, Tensor]],
-        clock: Clock,
-        decay: str,
-    ) -> None:
+    def __init__(self, runs: Sequence[TrainingRun], *, ascend: Ascent, minibatch: Minibatch, clock: Clock, decay: str) -> None:
         self._runs, self._running = runs, list(runs)
         self._ascend, self._minibatch = ascend, minibatch
-        self._factor, self._pace = schedule(decay), _pace(clock.budget)
+        self._factor, self._pace = schedule(decay), 1 / VALIDATIONS  # share of the budget between two validations
+        if clock.budget.seconds is not None:
+            self._pace = min(self._pace, SECONDS_BETWEEN_VALIDATIONS / clock.budget.seconds)
         self.clock, self.step = clock, 0
 
     def run(self) -> None:
@@ -260,9 +233,3 @@ def dual_on(a: Tensor, b: Tensor) -> Callable[[Critic], Tensor]:
         return critic(a).mean() - critic(b).mean()
 
     return value
-
-
-def _pace(budget: Budget) -> float:
-    """Share of the budget between two validations."""
-    pace = 1 / VALIDATIONS
-    return pace if budget.seconds is None else min(pace, SECONDS_BETWEEN_VALIDATIONS / budget.seconds)

@@ -1,7 +1,8 @@
 """Networks as kinds of critics: settings that follow from the data, and the fit by gradients, alone or side by side."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from wdist.critics.settings import CriticSettings
 from wdist.data.measure import Measure
 from wdist.errors import CertificateError, TrainingDiverged, UsageError
 from wdist.ground_metric import L2, GroundMetric
-from wdist.lipschitz.activations import Activation, activation
+from wdist.lipschitz.activations import activation
 from wdist.lipschitz.constraints import constraint
 from wdist.lipschitz.linear import ConstraintOptions
 from wdist.training.budget import Budget
@@ -32,6 +33,7 @@ _ROUNDS = 400
 """Passes over few samples, at most."""
 _FLOPS_A_SECOND, _SECONDS = 2.0e11, 30.0
 """Speed of two cores, fitted to measured steps; and the time of a default training."""
+_GROUPED = ("group-sort", "maxout")
 _SETTINGS = frozenset(
     {"width", "depth", "batch_size", "optimizer", "learning_rate", "schedule", "activation", "constraint", "lipschitz"}
 )
@@ -41,6 +43,7 @@ _SETTINGS = frozenset(
 class NetworkKind(CriticKind):
     """A network that gradients train."""
 
+    quick_share: ClassVar[float] = 0.15  # a network is slower to show what it can do than cones
     constraint: str
     """Constraint on the weights: a name of :data:`wdist.lipschitz.constraints.CONSTRAINTS`."""
     activation: str
@@ -62,12 +65,8 @@ class NetworkKind(CriticKind):
 
     @property
     def accepts(self) -> frozenset[str]:
-        grouped = self.activation in ("group-sort", "maxout") and self.group_size is None
+        grouped = self.activation in _GROUPED and self.group_size is None
         return _SETTINGS | constraint(self.constraint).takes | ({"group_size"} if grouped else set())
-
-    @property
-    def quick_share(self) -> float:
-        return 0.15  # a network is slower to show what it can do than cones
 
     def assembled(self, settings: CriticSettings) -> "NetworkKind":
         """The kind with the activation and the constraint that the user chose in place of its own.
@@ -117,7 +116,7 @@ class NetworkKind(CriticKind):
         return CriticSettings(
             width=width,
             depth=settings.depth or self.depth,
-            group_size=group_size or _largest_divisor(width, GROUP_SIZE),
+            group_size=group_size or max(k for k in range(1, min(width, GROUP_SIZE) + 1) if width % k == 0),
             batch_size=settings.batch_size or BATCH_SIZE,
             optimizer=optimizer,
             learning_rate=settings.learning_rate or rate or LEARNING_RATES[optimizer],
@@ -136,7 +135,8 @@ class NetworkKind(CriticKind):
         Raises:
             UsageError: the units of a group do not divide the width, or two options exclude each other.
         """
-        function, layer = self._activation(settings), constraint(self.constraint)
+        suffix = f":{settings.group_size or GROUP_SIZE}" if self.activation in _GROUPED else ""
+        function, layer = activation(self.activation + suffix), constraint(self.constraint)
         width = settings.width or 0
         if width % function.group:
             raise UsageError(
@@ -145,7 +145,8 @@ class NetworkKind(CriticKind):
                 else f"--activation {function.name} takes groups of {function.group} units, which do not divide --width {width}; "
                 f"choose a multiple of {function.group}, or another --group-size"
             )
-        if "beta" in layer.takes and (settings.bjorck_order or 1) > 1 and settings.beta not in (None, layer.beta):
+        order = settings.bjorck_order or 1
+        if "beta" in layer.takes and order > 1 and settings.beta not in (None, layer.beta):
             raise UsageError("--beta belongs to Björck iterations of order 1; leave out either --beta or --bjorck-order")
         return NetworkPlan(
             event_shape=shape.event_shape,
@@ -153,16 +154,10 @@ class NetworkKind(CriticKind):
             width=width,
             depth=settings.depth or self.depth,
             layer=layer,
-            options=ConstraintOptions(
-                order=settings.bjorck_order or 1, iterations=settings.bjorck_iterations, beta=settings.beta, p=metric.p
-            ),
+            options=ConstraintOptions(order=order, iterations=settings.bjorck_iterations, beta=settings.beta, p=metric.p),
             activation=function,
             outputs=outputs,
         )
-
-    def _activation(self, settings: CriticSettings) -> Activation:
-        grouped = self.activation in ("group-sort", "maxout")
-        return activation(f"{self.activation}:{settings.group_size or GROUP_SIZE}" if grouped else self.activation)
 
     def check(self, spec: CriticSpec, shape: DataShape) -> None:
         self.build(spec, shape, torch.Generator().manual_seed(0))
@@ -244,25 +239,19 @@ class _NetworkFit:
 
     def optimizers(self, critic: Critic, *, side_by_side: bool = False) -> list[Optimizer]:
         """Optimisers of all parameters of ``critic``."""
-        settings = self.spec.settings
-        return make_optimizers(
-            critic, name=settings.optimizer or "", learning_rate=settings.learning_rate or 0.0, side_by_side=side_by_side
-        )
+        name, rate = self.spec.settings.optimizer or "", self.spec.settings.learning_rate or 0.0
+        return make_optimizers(critic, name=name, learning_rate=rate, side_by_side=side_by_side)
 
     def run(self, observer: Observer) -> TrainingRun:
         """The training run of this critic."""
-        spread = self.job.pair.standardisation.spread
-        return TrainingRun(self.critic, validate=self._validation(), unit=spread, observer=observer, name=self.kind.name)
-
-    def _validation(self) -> Callable[[Critic], Tensor]:
-        samples = self.job.validation(_VALIDATION_ROWS)
+        spread, samples = self.job.pair.standardisation.spread, self.job.validation(_VALIDATION_ROWS)
         dual = dual_on(*samples)
 
         def validate(critic: Critic) -> Tensor:
             price = self.penalty()  # made anew, so that all validations look at the same points
             return dual(critic) if price is None else dual(critic) - price(critic, *samples).detach()
 
-        return validate
+        return TrainingRun(self.critic, validate=validate, unit=spread, observer=observer, name=self.kind.name)
 
     def trained(self, outcome: TrainingOutcome) -> TrainedCritic:
         """The critic after its training, frozen."""
@@ -284,10 +273,6 @@ def _stacked(minibatches: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tens
 def _width(shape: DataShape, multiple: int) -> int:
     wanted = max(128 if shape.dim <= 32 else 256, min(1024, 128 * round(min(shape.participation, shape.dim) / 128)))
     return -(-wanted // multiple) * multiple
-
-
-def _largest_divisor(width: int, most: int) -> int:
-    return max(k for k in range(1, min(width, most) + 1) if width % k == 0)
 
 
 def _seconds_a_step(settings: CriticSettings, dim: int) -> float:

@@ -5,7 +5,6 @@ importing torch itself.
 """
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -31,7 +30,7 @@ class Optimizing(Protocol):
         ...
 
 
-class Optimizer(ABC):
+class Optimizer:
     """Groups of parameters, with the state of each.
 
     Arguments:
@@ -53,9 +52,16 @@ class Optimizer(ABC):
             elif parameter.grad is not None:
                 parameter.grad.zero_()
 
-    @abstractmethod
+    @torch.no_grad()
     def step(self) -> None:
         """Moves parameters against their gradients."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                self._move(parameter, parameter.grad, self.state[parameter], group)
+
+    def _move(self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """Moves one parameter of a group, where :meth:`step` does not move all at once; its state is empty at first."""
+        raise NotImplementedError
 
 
 class Adam(Optimizer):
@@ -89,20 +95,11 @@ class Adam(Optimizer):
             states = [self.state[parameter] for parameter in moved]
             steps = [state["step"] for state in states]
             torch._foreach_add_(steps, 1)
+            gradients = [parameter.grad for parameter in moved]
+            means, squares = ([state[name] for state in states] for name in ("mean", "square"))
+            rates = {"lr": group["lr"], "beta1": group["betas"][0], "beta2": group["betas"][1], "eps": group["eps"]}
             torch._fused_adam_(
-                moved,
-                [parameter.grad for parameter in moved],
-                [state["mean"] for state in states],
-                [state["square"] for state in states],
-                [],
-                steps,
-                lr=group["lr"],
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                weight_decay=0.0,
-                eps=group["eps"],
-                amsgrad=False,
-                maximize=False,
+                moved, gradients, means, squares, [], steps, **rates, weight_decay=0.0, amsgrad=False, maximize=False
             )
 
 
@@ -123,16 +120,9 @@ class Muon(Optimizer):
     def __init__(self, params: Iterable[Tensor], *, lr: float, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
-    @torch.no_grad()
-    def step(self) -> None:
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                state = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                buffer = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                update = parameter.grad.lerp(buffer, group["momentum"])
-                parameter.sub_(polar_express(update) * group["lr"])  # a rate may be a tensor, which alpha= may not
+    def _move(self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        update = _nesterov(state, gradient, group["momentum"])
+        parameter.sub_(polar_express(update) * group["lr"])  # a rate may be a tensor, which alpha= may not
 
 
 class OrthogonalSGD(Optimizer):
@@ -165,16 +155,16 @@ class OrthogonalSGD(Optimizer):
         others = [matrix for matrix in matrices if matrix not in own]
         return cls([{"params": [layer.weight for layer in layers], "polar": True}, {"params": others}], lr=lr)
 
-    @torch.no_grad()
-    def step(self) -> None:
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                state = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                gradient = parameter.grad if group["polar"] else polar_express(parameter.grad)
-                buffer = state["momentum"].lerp_(gradient, 1 - group["momentum"])
-                parameter.sub_(gradient.lerp(buffer, group["momentum"]).mul_(group["lr"]))
+    def _move(self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        gradient = gradient if group["polar"] else polar_express(gradient)
+        parameter.sub_(_nesterov(state, gradient, group["momentum"]).mul_(group["lr"]))
+
+
+def _nesterov(state: dict[str, Any], gradient: Tensor, momentum: float) -> Tensor:
+    """Updates the running mean of the gradients, which starts at zero, and returns Nesterov's mean of both."""
+    if not state:
+        state["momentum"] = torch.zeros_like(gradient)
+    return gradient.lerp(state["momentum"].lerp_(gradient, 1 - momentum), momentum)
 
 
 class AggMo(Optimizer):
@@ -194,16 +184,12 @@ class AggMo(Optimizer):
     def __init__(self, params: Iterable[Any], *, lr: float, betas: tuple[float, ...] = (0.0, 0.9, 0.99)) -> None:
         super().__init__(params, {"lr": lr, "betas": betas})
 
-    @torch.no_grad()
-    def step(self) -> None:
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                state = self.state[parameter]
-                if not state:
-                    state["velocities"] = [torch.zeros_like(parameter) for _ in group["betas"]]
-                for beta, velocity in zip(group["betas"], state["velocities"], strict=True):
-                    velocity.mul_(beta).sub_(parameter.grad)
-                    parameter.add_(velocity * (group["lr"] / len(group["betas"])))
+    def _move(self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        if not state:
+            state["velocities"] = [torch.zeros_like(parameter) for _ in group["betas"]]
+        for beta, velocity in zip(group["betas"], state["velocities"], strict=True):
+            velocity.mul_(beta).sub_(gradient)
+            parameter.add_(velocity * (group["lr"] / len(group["betas"])))
 
 
 LEARNING_RATES = {"muon": 0.05, "orthogonal-sgd": 0.4, "adam": 0.003, "aggmo": 0.03}

@@ -17,12 +17,9 @@ _LONGEST = 32
 
 
 class Readback:
-    """A scalar that is copied to the host while the device goes on.
+    """A scalar tensor that is copied to the host while the device goes on.
 
     Reading waits for the device's work up to the copy, but for nothing queued since; on a CPU the number is there at once.
-
-    Arguments:
-        value: a scalar tensor.
     """
 
     def __init__(self, value: Tensor) -> None:

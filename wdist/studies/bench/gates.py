@@ -224,10 +224,7 @@ def conclude(rows: Sequence[GateRow]) -> Conclusion:
     inconclusive = _sum(rows, "inconclusive") / _sum(rows, "runs")
     return Conclusion(
         checks=tuple(_checks(rows)),
-        panels=(
-            _panel("inconclusive", rows, lambda row: row.share_inconclusive),
-            _panel("wrong", rows, lambda row: row.share_wrong),
-        ),
+        panels=(_panel("inconclusive", rows), _panel("wrong", rows)),
         remarks=(
             f"Inconclusive over all limits: {percent(inconclusive, 0)}. Below the truth a fail is right, otherwise a pass.",
             f"Stated error: {percent(1 - CONFIDENCE, 0)} for a maximum, that of both results for a baseline, 0 on sample sets.",
@@ -254,13 +251,13 @@ def _sum(rows: Sequence[GateRow], count: str) -> int:
     return sum(getattr(row, count) for row in rows)
 
 
-def _panel(title: str, rows: Sequence[GateRow], share: Callable[[GateRow], float]) -> Panel:
-    """A share of the gates of each case over the limit."""
+def _panel(title: str, rows: Sequence[GateRow]) -> Panel:
+    """The share of inconclusive or wrong gates of each case over the limit."""
     series = series_of(
         sorted(rows, key=lambda row: row.limit),
         name=lambda row: f"{row.case}, {row.samples}",
         x="limit",
-        y=share,
+        y=f"share_{title}",
         reference=lambda row: row.on == "samples",
     )
     level = 1 - CONFIDENCE if title == "wrong" else None

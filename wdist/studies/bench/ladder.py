@@ -68,26 +68,19 @@ def digit_ladders(folder: Path | None) -> Iterator[Ladder | Skipped]:
     if folder is None or not all((folder / file).is_file() for file in (_GENERATOR, _DIGITS)):
         yield from (Skipped(name=name, reason=f"needs {_GENERATOR} and {_DIGITS}; name their folder with --data") for name in names)
         return
-    drawn, digits = digit_generator(folder / _GENERATOR), _digits(folder / _DIGITS)
+    drawn, source = digit_generator(folder / _GENERATOR), open_source(folder / _DIGITS)
+    assert isinstance(source, FiniteSource), "a file of samples"
+    digits = source.read(slice(0, source.count)).reshape(source.count, *source.info.event_shape)
 
-    def noisy(deviation: float) -> Draw:
-        def draw(n: int, random: torch.Generator) -> Tensor:
-            images = drawn(n, random)
-            return images + deviation * torch.randn(images.shape, generator=random)
-
-        return draw
+    def noisy(n: int, random: torch.Generator, *, deviation: float) -> Tensor:
+        images = drawn(n, random)
+        return images + deviation * torch.randn(images.shape, generator=random)
 
     noises = (0.0, 0.15, 0.25, 0.4)
-    labels, rungs = tuple(f"{deviation:g}" for deviation in noises), tuple(noisy(deviation) for deviation in noises)
+    labels, rungs = tuple(f"{each:g}" for each in noises), tuple(partial(noisy, deviation=each) for each in noises)
     make = partial(Ladder, reference=lambda n, random: digits, critic="c-transform")
     yield make(name=names[0], rungs=rungs, labels=labels)
     yield make(name=names[1], rungs=(drawn, drawn), labels=("one seed", "another"), twins=True)
-
-
-def _digits(path: Path) -> Tensor:
-    source = open_source(path)
-    assert isinstance(source, FiniteSource), "a file of samples"
-    return source.read(slice(0, source.count)).reshape(source.count, *source.info.event_shape)
 
 
 def digit_generator(path: Path) -> Draw:
@@ -204,37 +197,22 @@ def rows_of(ladder: Ladder, n: int, *, runs: int, seeds: Sequence[int] = (0,)) -
         separate = sum(bool(comparison.population_order) for comparison in found)
         yield TwinRow(ladder=ladder.name, samples=n, runs=len(found), not_separable=len(found) - separate)
         return
-    known = set(combinations(names, 2))
+    known, rankings = set(combinations(names, 2)), [comparison.ranking for comparison in found]
     claims = [{(claim.nearer, claim.farther) for claim in comparison.population_order} for comparison in found]
     yield LadderRow(
         ladder=ladder.name,
         samples=n,
         rungs=len(names),
         runs=len(found),
-        right=sum([entry.name for entry in comparison.ranking] == names for comparison in found),
+        right=sum([entry.name for entry in ranking] == names for ranking in rankings),
         samples_right=sum(
-            [entry.name for entry in sorted(comparison.ranking, key=lambda entry: entry.samples.lower)] == names
-            for comparison in found
+            [entry.name for entry in sorted(ranking, key=lambda entry: entry.samples.lower)] == names for ranking in rankings
         ),
         claimed=sum(map(len, claims)),
         wrong=sum(not claimed <= known for claimed in claims),
     )
-    yield from _rungs(ladder, names, found)
-
-
-def _drawn(ladder: Ladder, n: int, seed: int) -> list[Tensor]:
-    return [draw(n, random_stream(seed, side, 5)) for side, draw in enumerate((ladder.reference, *ladder.rungs))]
-
-
-def _compared(ladder: Ladder, names: Sequence[str], n: int, *, seed: int) -> Comparison:
-    draws = _drawn(ladder, n, seed)
-    return complete(compare(draws[0], draws[1:], names=names, critic=ladder.critic, confidence=CONFIDENCE, seed=seed))
-
-
-def _rungs(ladder: Ladder, names: Sequence[str], found: Sequence[Comparison]) -> Iterator[RungRow]:
-    by_name = [{entry.name: entry.population for entry in comparison.ranking} for comparison in found]
     for place, name in enumerate(names):
-        bounds = [each[name] for each in by_name]
+        bounds = [entry.population for ranking in rankings for entry in ranking if entry.name == name]
         estimates, uppers = [bound.estimate for bound in bounds], [bound.upper for bound in bounds if bound.upper is not None]
         yield RungRow(
             ladder=ladder.name,
@@ -246,6 +224,15 @@ def _rungs(ladder: Ladder, names: Sequence[str], found: Sequence[Comparison]) ->
             lower=fmean(bound.lower for bound in bounds),
             upper=fmean(uppers) if len(uppers) == len(bounds) else None,
         )
+
+
+def _drawn(ladder: Ladder, n: int, seed: int) -> list[Tensor]:
+    return [draw(n, random_stream(seed, side, 5)) for side, draw in enumerate((ladder.reference, *ladder.rungs))]
+
+
+def _compared(ladder: Ladder, names: Sequence[str], n: int, *, seed: int) -> Comparison:
+    draws = _drawn(ladder, n, seed)
+    return complete(compare(draws[0], draws[1:], names=names, critic=ladder.critic, confidence=CONFIDENCE, seed=seed))
 
 
 def overhead(n: int, *, seed: int, steps: int = _OVERHEAD_STEPS) -> OverheadRow:
@@ -266,12 +253,10 @@ def conclude(rows: Sequence[LadderRow | TwinRow | RungRow | OverheadRow]) -> Con
     """Checks whether claims of order keep their level."""
     ladders = [row for row in rows if isinstance(row, LadderRow)]
     twins = [row for row in rows if isinstance(row, TwinRow)]
+    rungs = [row for row in rows if isinstance(row, RungRow)]
     return Conclusion(
         checks=tuple(_checks(ladders, twins)),
-        panels=tuple(
-            _panel(row.ladder, [rung for rung in rows if isinstance(rung, RungRow) and rung.ladder == row.ladder])
-            for row in ladders
-        ),
+        panels=tuple(_panel(row.ladder, [rung for rung in rungs if rung.ladder == row.ladder]) for row in ladders),
         remarks=(
             f"An order is claimed where population intervals are disjoint, all at {percent(CONFIDENCE, 0)} together; the order by "
             "samples is that of the distances between the sample sets.",
@@ -323,10 +308,8 @@ _TABLES = (
         title="ladders: sources of known order",
         of=LadderRow,
         columns=(
-            Column("ladder", "ladder", "text"),
-            Column("samples", "samples", "count"),
-            Column("rungs", "rungs", "count"),
-            Column("runs", "runs", "count"),
+            *Column.named("text", "ladder"),
+            *Column.named("count", "samples", "rungs", "runs"),
             Column("right\norder", lambda row: row.right / row.runs, "share"),
             Column("right by\nsamples", lambda row: row.samples_right / row.runs, "share"),
             Column("pairs\nclaimed", "share_claimed", "share"),
@@ -338,8 +321,7 @@ _TABLES = (
         of=TwinRow,
         columns=(
             Column("sources", "ladder", "text"),
-            Column("samples", "samples", "count"),
-            Column("runs", "runs", "count"),
+            *Column.named("count", "samples", "runs"),
             Column("not\nseparable", "share", "share"),
         ),
     ),
@@ -347,8 +329,7 @@ _TABLES = (
         title="rungs, means over runs",
         of=RungRow,
         columns=(
-            Column("ladder", "ladder", "text"),
-            Column("rung", "rung", "text"),
+            *Column.named("text", "ladder", "rung"),
             Column("truth", "truth"),
             Column("held-out\nestimate", "estimate", spread="deviation"),
             Column("population\n>=", "lower", "at least"),
@@ -359,10 +340,9 @@ _TABLES = (
         title="time of one comparison against separate estimates",
         of=OverheadRow,
         columns=(
-            Column("sources", "sources", "count"),
-            Column("together", "together", "seconds"),
-            Column("apart", "apart", "seconds"),
-            Column("overhead", "overhead", "share"),
+            *Column.named("count", "sources"),
+            *Column.named("seconds", "together", "apart"),
+            *Column.named("share", "overhead"),
         ),
     ),
 )

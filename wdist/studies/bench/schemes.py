@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -180,20 +180,16 @@ class Landing(Optimizer):
     def __init__(self, params: Iterable[Tensor], *, lr: float, momentum: float = 0.9, attraction: float = 1.0) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "attraction": attraction})
 
-    @torch.no_grad()
-    def step(self) -> None:
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                state = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                momentum = state["momentum"].mul_(group["momentum"]).add_(parameter.grad)
-                flat = parameter.shape[0] <= parameter.shape[1]
-                W, M = (parameter, momentum) if flat else (parameter.mT, momentum.mT)
-                S, G = M @ W.mT, W @ W.mT
-                field = (S - S.mT).mul_(0.5).add_(G, alpha=group["attraction"])
-                field.diagonal().sub_(group["attraction"])
-                W.sub_(field @ W, alpha=group["lr"])
+    def _move(self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        momentum = state["momentum"].mul_(group["momentum"]).add_(gradient)
+        flat = parameter.shape[0] <= parameter.shape[1]
+        W, M = (parameter, momentum) if flat else (parameter.mT, momentum.mT)
+        S, G = M @ W.mT, W @ W.mT
+        field = (S - S.mT).mul_(0.5).add_(G, alpha=group["attraction"])
+        field.diagonal().sub_(group["attraction"])
+        W.sub_(field @ W, alpha=group["lr"])
 
 
 def _pogo(weights: Sequence[Tensor], learning_rate: float) -> list[Optimizing]:

@@ -68,23 +68,18 @@ _512 = Shape(inputs=512, width=512, depth=4, group_size=2)
 _1024 = Shape(inputs=3072, width=1024, depth=4, group_size=16)
 
 CASES = (
-    StepCase(shape=_shape(9), batch=64, schemes=(*_WITH_FLOORS, *_PEERS, PAPER), quick=True),
-    StepCase(shape=_shape(9), batch=512, schemes=(*_WITH_FLOORS, *_PEERS, PAPER)),
+    *(StepCase(shape=_shape(9), batch=batch, schemes=(*_WITH_FLOORS, *_PEERS, PAPER), quick=batch == 64) for batch in (64, 512)),
     StepCase(shape=_shape(9), batch=2048, schemes=(*_WITH_FLOORS, *_PEERS)),
     *(StepCase(shape=_shape(group), batch=batch, schemes=_WITH_FLOORS) for group in (2, 4, 720) for batch in (64, 512, 2048)),
-    StepCase(shape=_512, batch=64, schemes=(*_WITH_FLOORS, *_TWO_PEERS, PAPER)),
-    StepCase(shape=_512, batch=512, schemes=(*_WITH_FLOORS, *_TWO_PEERS, PAPER)),
+    *(StepCase(shape=_512, batch=batch, schemes=(*_WITH_FLOORS, *_TWO_PEERS, PAPER)) for batch in (64, 512)),
     StepCase(shape=_512, batch=4096, schemes=(*_WITH_FLOORS, *_TWO_PEERS)),
     *(StepCase(shape=_1024, batch=batch, schemes=(*_WITH_FLOORS, *_TWO_PEERS)) for batch in (64, 512, 4096)),
 )
 
+_SMALL = (Shape(inputs=2, width=128, depth=4, group_size=16), Shape(inputs=64, width=256, depth=4, group_size=16))
 SIDE_BY_SIDE = tuple(
     StepCase(shape=shape, batch=batch, quick=batch == 64 and shape.width == 128)
-    for shape in (
-        Shape(inputs=2, width=128, depth=4, group_size=16),
-        Shape(inputs=64, width=256, depth=4, group_size=16),
-        _shape(9),
-    )
+    for shape in (*_SMALL, _shape(9))
     for batch in (64, 512)
 )
 
@@ -134,7 +129,10 @@ class SideBySideRow(TimedRow):
 def _measure(conditions: Conditions) -> Iterator[StepRow | SideBySideRow | RaceRow | CostRow | Skipped]:
     with _one_thread():
         yield from _steps(conditions)
-        yield from _several(conditions)
+        for case in SIDE_BY_SIDE:
+            if conditions.wanted(f"several {case}", quick=case.quick):
+                conditions.announce(f"critics side by side, {case}")
+                yield time_side_by_side(case, seeds=conditions.seeds, rounds=_FEW_ROUNDS if conditions.quick else _ROUNDS)
         yield from _races(conditions)
     yield from measure_costs(quick=conditions.quick, seeds=conditions.seeds, wanted=conditions.wanted)
 
@@ -158,21 +156,9 @@ def _steps(conditions: Conditions) -> Iterator[StepRow | Skipped]:
         schemes, absent = _available(case.schemes)
         missing |= absent
         conditions.announce(f"steps of {case}")
-        yield from time_steps(
-            case,
-            schemes,
-            seeds=conditions.seeds,
-            rounds=_FEW_ROUNDS if conditions.quick or case.batch > _MANY_SAMPLES else _ROUNDS,
-            device=choose_device(conditions.device),
-        )
+        rounds = _FEW_ROUNDS if conditions.quick or case.batch > _MANY_SAMPLES else _ROUNDS
+        yield from time_steps(case, schemes, seeds=conditions.seeds, rounds=rounds, device=choose_device(conditions.device))
     yield from (Skipped(name=name, reason=reason) for name, reason in missing.items())
-
-
-def _several(conditions: Conditions) -> Iterator[SideBySideRow]:
-    for case in SIDE_BY_SIDE:
-        if conditions.wanted(f"several {case}", quick=case.quick):
-            conditions.announce(f"critics side by side, {case}")
-            yield time_side_by_side(case, seeds=conditions.seeds, rounds=_FEW_ROUNDS if conditions.quick else _ROUNDS)
 
 
 def _races(conditions: Conditions) -> Iterator[RaceRow | Skipped]:
@@ -182,12 +168,10 @@ def _races(conditions: Conditions) -> Iterator[RaceRow | Skipped]:
         if race.needs_data and conditions.data is None:
             yield Skipped(name=f"race {race.name}", reason="needs a folder of data sets; name it with --data DIR")
             continue
-        contenders, _ = _available(QUICK_CONTENDERS if conditions.quick else CONTENDERS)
+        names, shorter = (QUICK_CONTENDERS, _QUICK_SHORTER) if conditions.quick else (CONTENDERS, 1)
         conditions.announce(f"race on {race.name}")
         try:
-            yield from run_race(
-                race, contenders, seeds=conditions.seeds, data=conditions.data, shorter=_QUICK_SHORTER if conditions.quick else 1
-            )
+            yield from run_race(race, _available(names)[0], seeds=conditions.seeds, data=conditions.data, shorter=shorter)
         except SourceError as error:
             yield Skipped(name=f"race {race.name}", reason=str(error))
 
@@ -198,16 +182,20 @@ def _available(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     return [name for name in names if name not in missing], missing
 
 
+def _samples(case: StepCase, batches: int, seed: int, device: torch.device = CPU) -> tuple[torch.Tensor, torch.Tensor]:
+    """Batches of two Gaussians, each of shape (batches, n, dim)."""
+    generator = torch.Generator().manual_seed(seed)
+    a, b = (torch.randn(2, batches, case.batch, case.shape.inputs, generator=generator) / case.shape.inputs**0.5).to(device)
+    return a, 0.8 * b + 0.02
+
+
 class _Timed:
     """A training, samples for its steps, and the number of steps in a block."""
 
     def __init__(self, scheme: Scheme, case: StepCase, seed: int, device: torch.device) -> None:
         self._training, self._device = scheme.start(case.shape, seed=seed, device=device), device
-        generator = torch.Generator().manual_seed(seed)
-        # Two Gaussians; another batch at each step, because some schemes are fast only while nothing moves.
-        pool = torch.randn(2, _POOL_BATCHES, case.batch, case.shape.inputs, generator=generator) / case.shape.inputs**0.5
-        pool = pool.to(device)
-        self._batches = cycle(zip(pool[0], 0.8 * pool[1] + 0.02, strict=True))
+        # Another batch at each step, because some schemes are fast only while nothing moves.
+        self._batches = cycle(zip(*_samples(case, _POOL_BATCHES, seed, device), strict=True))
         self._run(scheme.warm_up)
         period = self._training.critic.constrain_every
         self._steps = period * max(1, round(_BLOCK_SECONDS / (self._run(1) * period)))
@@ -316,15 +304,10 @@ def time_side_by_side(case: StepCase, *, seeds: Sequence[int], rounds: int) -> S
 
 def _ways(case: StepCase, seed: int) -> tuple[Callable[[], None], Callable[[], None]]:
     """One step of all critics, one after the other; and side by side."""
-    generator = torch.Generator().manual_seed(seed)
-    a, b = torch.randn(2, _CRITICS, case.batch, case.shape.inputs, generator=generator) / case.shape.inputs**0.5
-    b = 0.8 * b + 0.02
+    a, b = _samples(case, _CRITICS, seed)
+    seeds = range(_CRITICS * seed, _CRITICS * (seed + 1))
     alone, together = (
-        [
-            stack(OrthonormalLinear, case.shape, torch.Generator().manual_seed(_CRITICS * seed + number))
-            for number in range(_CRITICS)
-        ]
-        for _ in range(2)
+        [stack(OrthonormalLinear, case.shape, torch.Generator().manual_seed(each)) for each in seeds] for _ in range(2)
     )
     in_turn = [DualTraining(each, make_optimizers(each, name="muon", learning_rate=0.02)) for each in alone]
     stacked = side_by_side(together)
@@ -404,8 +387,7 @@ _TABLES = (
         of=SideBySideRow,
         columns=(
             Column("network", "shape", "text"),
-            Column("batch", "batch", "count"),
-            Column("critics", "critics", "count"),
+            *Column.named("count", "batch", "critics"),
             Column("milliseconds\nin turn", "milliseconds"),
             Column("side by\nside", "ratio", spread="spread"),
         ),

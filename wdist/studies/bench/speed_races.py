@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -92,14 +93,11 @@ class _Run:
     reached: bool = True
 
 
-def _known(pair: Callable[[], KnownPair]) -> Callable[[int, Path | None], Samples]:
-    def samples(seed: int, data: Path | None) -> Samples:
-        del data
-        known, generator = pair(), torch.Generator().manual_seed(seed)
-        a, b = (side.draw(_POOL + _HELD_OUT, generator).double() for side in (known.a, known.b))
-        return Samples(train=(a[:_POOL], b[:_POOL]), held_out=(a[_POOL:], b[_POOL:]))
-
-    return samples
+def _known(pair: KnownPair, seed: int, data: Path | None) -> Samples:
+    del data
+    generator = torch.Generator().manual_seed(seed)
+    a, b = (side.draw(_POOL + _HELD_OUT, generator).double() for side in (pair.a, pair.b))
+    return Samples(train=(a[:_POOL], b[:_POOL]), held_out=(a[_POOL:], b[_POOL:]))
 
 
 def _mnist(seed: int, data: Path | None) -> Samples:
@@ -116,7 +114,7 @@ def _rates(biases: float = BIAS_LEARNING_RATE, **weights: float) -> dict[str, Ra
 RACES = (
     Race(
         name="cones-3",
-        samples=_known(cones),
+        samples=partial(_known, cones()),
         shape=Shape(inputs=2, width=512, depth=4, group_size=4),
         rates=_rates(
             0.01, paper=0.05, orthogonal_sgd=0.4, muon=0.05, adam=0.01, torchlip=0.003, cayley=0.03, pogo=1.5, landing=0.9
@@ -125,7 +123,7 @@ RACES = (
     ),
     Race(
         name="sphere-128",
-        samples=_known(lambda: sphere(128)),
+        samples=partial(_known, sphere(128)),
         shape=Shape(inputs=128, width=512, depth=4, group_size=4),
         rates=_rates(paper=0.05, orthogonal_sgd=1.2, muon=0.2, adam=0.004, torchlip=0.003, cayley=0.03, pogo=1.5, landing=0.3),
         quick=True,

@@ -276,13 +276,7 @@ STUDIES = (
             ),
             StudyTable(title="intervals of the seed of median tightness", of=KnownRow, columns=(*_PAIR, *_INTERVAL)),
             StudyTable(
-                title="finite sets",
-                of=FiniteRow,
-                columns=(
-                    *_PAIR,
-                    Column("fresh\nvalue", "fresh", spread="spread"),
-                    *_INTERVAL,
-                ),
+                title="finite sets", of=FiniteRow, columns=(*_PAIR, Column("fresh\nvalue", "fresh", spread="spread"), *_INTERVAL)
             ),
         ),
         seeds=3,

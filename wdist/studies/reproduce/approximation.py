@@ -190,7 +190,7 @@ def _figure4(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
 def _curve(result: CriticResult) -> Series:
     """The critic over the line, divided by its certificate, shifted to 0 at 0."""
     x = torch.linspace(-1.5, 1.5, _POINTS, dtype=torch.float64)
-    values = result.frozen.potentials(x[:, None]) / result.lipschitz_bound
+    values = _potentials(result, x[:, None])
     values = values - values[_POINTS // 2]
     return Series(name="critic", x=tuple(x.tolist()), y=tuple(values.tolist()))
 
@@ -342,23 +342,22 @@ def _checks(found: dict[Cell, float], columns: list[tuple[int, int]]) -> Iterato
     yield _truth_check("certified value", found.values())
 
 
+def _figure(number: int, title: str, measure: Callable[[Conditions], Iterator[object]], *, critics: int, dim: int) -> Study:
+    name = f"figure{number}"
+    forms = SIZES[name]
+    return Study(
+        name=name,
+        title=title,
+        source=f"figure {number}, section 7.1.1, appendix H.1",
+        measure=measure,
+        operations=lambda quick: critics * forms.sizes(quick).operations(dim),
+        reduced=forms.reduced,
+    )
+
+
 STUDIES = (
-    Study(
-        name="figure4",
-        title="Approximating the absolute value",
-        source="figure 4, section 7.1.1, appendix H.1",
-        measure=_figure4,
-        operations=lambda quick: len(NOT_PRESERVING + PRESERVING) * SIZES["figure4"].sizes(quick).operations(1),
-        reduced=SIZES["figure4"].reduced,
-    ),
-    Study(
-        name="figure5",
-        title="Approximating three circular cones",
-        source="figure 5, section 7.1.1, appendix H.1",
-        measure=_figure5,
-        operations=lambda quick: len(_WORST + _BEST) * SIZES["figure5"].sizes(quick).operations(2),
-        reduced=SIZES["figure5"].reduced,
-    ),
+    _figure(4, "Approximating the absolute value", _figure4, critics=len(NOT_PRESERVING + PRESERVING), dim=1),
+    _figure(5, "Approximating three circular cones", _figure5, critics=len(_WORST + _BEST), dim=2),
     Study(
         name="table1",
         title="Effect of problem dimensionality",
