@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.comparisons import made_comparison, made_entry
-from wdist.comparison.ranking import MOST_TIMES, Claim, short_names, times_to_separate
+from wdist.comparison.ranking import MOST_TIMES, OrderClaim, short_names, times_to_separate
 
 
 def claims(order):
@@ -16,7 +16,7 @@ def test_order_is_claimed_where_intervals_are_disjoint_and_nowhere_else():
     near, far = made_entry("near", (0.1, 0.2, 1.0)), made_entry("far", (1.1, 1.2, 2.0))
     touching, open_ended = made_entry("touching", (1.0, 1.15, 1.5)), made_entry("open", (0.0, 0.01, None))
     found = made_comparison(near, far, touching, open_ended)
-    assert found.population_order == (Claim(nearer="near", farther="far"),)
+    assert found.population_order == (OrderClaim(nearer="near", farther="far"),)
 
 
 def test_without_an_upper_bound_a_source_may_be_farther_than_another_but_not_nearer():

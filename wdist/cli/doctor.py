@@ -31,7 +31,7 @@ OPTIONAL = (("onnxruntime", "onnxruntime", "ONNX generators", "pip install 'wdis
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class MachineCheck:
     """One line of the report."""
 
     what: str
@@ -47,7 +47,7 @@ class Diagnosis:
 
     ok: bool
     """Nothing that wdist needs is missing or broken."""
-    checks: tuple[Check, ...]
+    checks: tuple[MachineCheck, ...]
 
 
 @opt.expanded
@@ -63,14 +63,14 @@ def command(outputs: Annotated[Outputs, OutputOptions("doctor")]) -> int:
     return ExitStatus.DONE if diagnosis.ok else ExitStatus.BAD_INPUT
 
 
-def _checks() -> Iterator[Check]:
-    yield Check(what="wdist", ok=True, found=package_version())
-    yield Check(what="python", ok=sys.version_info >= (3, 11), found=f"{platform.python_version()} ({sys.executable})")
-    yield Check(what="platform", ok=True, found=platform.platform())
+def _checks() -> Iterator[MachineCheck]:
+    yield MachineCheck(what="wdist", ok=True, found=package_version())
+    yield MachineCheck(what="python", ok=sys.version_info >= (3, 11), found=f"{platform.python_version()} ({sys.executable})")
+    yield MachineCheck(what="platform", ok=True, found=platform.platform())
     torch = _checked("torch", _torch, "cannot be imported ({error}); reinstall it: pip install torch")
     yield torch
     if torch.ok:
-        yield Check(what="device", ok=True, found=_devices(), needed=False)
+        yield MachineCheck(what="device", ok=True, found=_devices(), needed=False)
         remedy = f"only torchvision: addresses need it; install the one made for torch {_version('torch')}"
         yield _checked("torchvision", _torchvision, f"cannot be imported ({{error}}); {remedy}", needed=False)
     yield _checked("memory", _memory, "cannot be measured ({error}); pip install psutil")
@@ -82,13 +82,13 @@ def _checks() -> Iterator[Check]:
         yield _checked(package, found, f"not installed; needed only for {purpose}: {remedy}", needed=False)
 
 
-def _checked(what: str, find: Callable[[], str], problem: str, *, needed: bool = True) -> Check:
+def _checked(what: str, find: Callable[[], str], problem: str, *, needed: bool = True) -> MachineCheck:
     """Checks that something can be found; a package built for another machine raises all kinds of errors."""
     try:
-        return Check(what=what, ok=True, found=find(), needed=needed)
+        return MachineCheck(what=what, ok=True, found=find(), needed=needed)
     except Exception as error:
         said = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        return Check(what=what, ok=False, found=problem.format(error=said), needed=needed)
+        return MachineCheck(what=what, ok=False, found=problem.format(error=said), needed=needed)
 
 
 def _import(module: str, package: str, remark: str = "") -> str:

@@ -51,7 +51,7 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class OrderClaim:
     """Claim that one source is nearer to the reference than another."""
 
     nearer: str
@@ -112,12 +112,12 @@ class Comparison:
         return sum(entry.population.jointly_with for entry in self.entries)
 
     @cached_property
-    def population_order(self) -> tuple[Claim, ...]:
+    def population_order(self) -> tuple[OrderClaim, ...]:
         """Claims about the distributions, at the joint confidence."""
         return self._order(lambda entry: entry.population.lower, lambda entry: entry.population.upper)
 
     @cached_property
-    def samples_order(self) -> tuple[Claim, ...]:
+    def samples_order(self) -> tuple[OrderClaim, ...]:
         """Claims about the sample sets, which are certain; a set's size alone already affects its distance."""
         return self._order(lambda entry: entry.samples.lower, lambda entry: entry.samples.upper)
 
@@ -126,9 +126,9 @@ class Comparison:
         """All sources were judged by equally many samples."""
         return len({entry.samples.n_b for entry in self.ranking}) <= 1
 
-    def _order(self, lower: Callable[[Entry], float], upper: Callable[[Entry], float | None]) -> tuple[Claim, ...]:
+    def _order(self, lower: Callable[[Entry], float], upper: Callable[[Entry], float | None]) -> tuple[OrderClaim, ...]:
         return tuple(
-            Claim(nearer=near.name, farther=far.name)
+            OrderClaim(nearer=near.name, farther=far.name)
             for near in self.ranking
             for far in self.ranking
             if (end := upper(near)) is not None and end < lower(far)
@@ -169,7 +169,7 @@ class Comparison:
         return Separation(nearer=near.name, farther=far.name, times=times, samples=samples, reason=reason)
 
 
-def _undivided(names: list[str], claims: Sequence[Claim]) -> tuple[tuple[str, ...], ...]:
+def _undivided(names: list[str], claims: Sequence[OrderClaim]) -> tuple[tuple[str, ...], ...]:
     """Returns parts of ``names`` between the cuts that only claimed pairs cross."""
     claimed = {(claim.nearer, claim.farther) for claim in claims}
     groups: list[tuple[str, ...]] = []

@@ -73,7 +73,7 @@ def select_critics(
         (spec,) = requested.specs
         fitted = fit(spec, jobs, budget, agenda)
         return [Selection(critic=each, fitted=(each,)) if isinstance(each, TrainedCritic) else each for each in fitted]
-    searches = [_Search(job, requested.specs[0].metric, agenda) for job in jobs]
+    searches = [_Trial(job, requested.specs[0].metric, agenda) for job in jobs]
     quick = sum(spec.kind.quick_share for spec in requested.specs)
     timed = budget is not None and budget.seconds is not None
     for spec in (spec for spec in requested.specs if not spec.kind.slow_to_start):
@@ -116,7 +116,7 @@ def fit(
     return [*fitted, *[None] * (len(jobs) - len(fitted))]
 
 
-class _Search:
+class _Trial:
     """The candidates of one job so far."""
 
     def __init__(self, job: TrainingJob, metric: GroundMetric, agenda: Agenda) -> None:

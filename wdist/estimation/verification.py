@@ -29,7 +29,7 @@ _AGREEMENT = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class SavedClaims:
     """Claims of a saved critic about itself and the two sample sets."""
 
     version: str
@@ -73,7 +73,7 @@ class Claim:
         return json.dumps(vars(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "Claim":
+    def from_json(cls, text: str) -> "SavedClaims":
         """Reads a claim.
 
         Raises:
@@ -119,7 +119,7 @@ class Verification:
 def serialise_critic(estimate: Estimate) -> bytes:
     """The main critic of an estimate with its claim, as the bytes of a safetensors file."""
     result, features = estimate.critic, estimate.features
-    claim = Claim(
+    claim = SavedClaims(
         version=CLAIM_VERSION,
         critic_digest=result.frozen.digest(),
         lipschitz_bound=result.lipschitz_bound,
@@ -168,7 +168,7 @@ def verify(
     observer.notify(Stage(what="bounding the norms of the layers"))
     frozen, metadata = FrozenCritic.load(Path(path))
     try:
-        claim = Claim.from_json(metadata["claim"])
+        claim = SavedClaims.from_json(metadata["claim"])
     except (KeyError, ValueError, TypeError) as error:
         raise SourceError(f"{path} carries no readable claim ({error}); give a critic saved by --save-critic") from error
     certificate = certify(frozen, METRICS[claim.metric])
@@ -207,7 +207,7 @@ def verify(
     )
 
 
-def _features(space: FeatureSpace | None, claim: Claim) -> Iterator[Check]:
+def _features(space: FeatureSpace | None, claim: SavedClaims) -> Iterator[Check]:
     if space is not None and claim.features is not None:
         same = space.facts.digest == claim.features_digest
         detail = "of the claimed function" if same else "of another function, or its file changed"
@@ -217,7 +217,7 @@ def _features(space: FeatureSpace | None, claim: Claim) -> Iterator[Check]:
         yield Check(what="features", ok=False, detail=detail)
 
 
-def _samples(pair: Pair, claim: Claim) -> Iterator[Check]:
+def _samples(pair: Pair, claim: SavedClaims) -> Iterator[Check]:
     for name, measure, digest in (("samples A", pair.a, claim.digest_a), ("samples B", pair.b, claim.digest_b)):
         same = measure.digest == digest
         detail = "not those of the claim" if not same else "drawn again from the seed" if digest is None else "as claimed"

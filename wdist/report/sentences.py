@@ -9,7 +9,7 @@ from wdist.report.numbers import at_least, at_most, counted, exactly, level, low
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from wdist.comparison.ranking import Claim, Comparison, Entry, Separation
+    from wdist.comparison.ranking import Comparison, Entry, OrderClaim, Separation
     from wdist.data.sources.source import SourceInfo
     from wdist.estimation.result import Estimate, PopulationBound
     from wdist.gates.gate import GateResult
@@ -114,7 +114,7 @@ def _stated(comparison: Comparison) -> str:
     )
 
 
-def _inside(groups: Sequence[Sequence[str]], claims: Sequence[Claim]) -> str:
+def _inside(groups: Sequence[Sequence[str]], claims: Sequence[OrderClaim]) -> str:
     """Claims between sources of one group."""
     home = {name: number for number, group in enumerate(groups) for name in group}
     return ", ".join(f"{each.nearer} < {each.farther}" for each in claims if home[each.nearer] == home[each.farther])

@@ -16,7 +16,7 @@ from wdist.report.documents.forms import document_text, model
 from wdist.studies import progress
 from wdist.studies.bench import tightness
 from wdist.studies.bench.tightness import linear_share, minibatch_w1, single_cone_share, sinkhorn_divergence
-from wdist.studies.bench.tightness_rows import FINITE, KNOWN, PUBLISHED, FiniteRow, KnownRow, Run, conclude
+from wdist.studies.bench.tightness_rows import FINITE, KNOWN, PUBLISHED, FiniteRow, KnownRow, SeedRun, conclude
 from wdist.studies.study import Conditions
 from wdist.training.observer import CriticFinished, CriticStarted, HistoryPoint, Progress
 
@@ -27,7 +27,7 @@ def run_of(fresh, *, seed=0, **changes):
     samples = {"samples_lower": 0.9, "samples_upper": 1.0, "exact": True}
     population = {"held_out": fresh, "population_lower": 0.8, "population_upper": None}
     training = {"critic": "cones", "certificate": 1.0, "steps": 100, "seconds": 3.0}
-    return Run(seed=seed, fresh=fresh, **{**samples, **population, **training, **changes})
+    return SeedRun(seed=seed, fresh=fresh, **{**samples, **population, **training, **changes})
 
 
 def runs_of(values):

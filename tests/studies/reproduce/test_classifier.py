@@ -8,7 +8,7 @@ import torch
 from wdist.errors import SourceError
 from wdist.studies.reproduce import classifier
 from wdist.studies.reproduce.classifier import Digits, active_shares, digits, jacobian_singular_values, train_classifier
-from wdist.studies.reproduce.small_network import FrozenNetwork, Network
+from wdist.studies.reproduce.small_network import FrozenNetwork, SmallNetwork
 from wdist.studies.study import find_study
 
 
@@ -28,7 +28,7 @@ def tiny(monkeypatch):
 
 
 def network(activation, scale, generator, sizes=(6, 8, 8, 4)):
-    return Network(sizes, activation=activation, constraint="bjorck", generator=generator, scale=scale)
+    return SmallNetwork(sizes, activation=activation, constraint="bjorck", generator=generator, scale=scale)
 
 
 @pytest.mark.parametrize("activation", ["relu", "maxmin"])

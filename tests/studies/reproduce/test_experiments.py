@@ -8,7 +8,7 @@ import torch
 from wdist.lipschitz.linalg.orthonormalise import bjorck
 from wdist.studies.reproduce import approximation, small_network
 from wdist.studies.reproduce import bjorck as convergence
-from wdist.studies.reproduce.approximation import Forms, Sizes
+from wdist.studies.reproduce.approximation import BothSizes, Sizes
 from wdist.studies.reproduce.bjorck import scalar_recursion, start_matrix
 from wdist.studies.study import find_study
 from wdist.training.observer import CriticStarted, HistoryPoint, Progress
@@ -26,7 +26,7 @@ def held(result, beginning):
 def tiny(width, steps=4):
     """Sizes that take no time."""
     sizes = Sizes(width=width, batch_size=64, optimizer="adam", steps=steps)
-    return Forms(full=sizes, quick=sizes)
+    return BothSizes(full=sizes, quick=sizes)
 
 
 @pytest.mark.parametrize("beta", [0.0003, 0.1, 0.5])

@@ -13,7 +13,7 @@ from torch import Tensor
 from wdist.data.access import Access
 from wdist.data.sources.address import Address, suggestion
 from wdist.data.sources.arrays import type_name
-from wdist.data.sources.network_file import Network, alternatives, open_network
+from wdist.data.sources.network_file import GeneratorNetwork, alternatives, open_network
 from wdist.data.sources.source import (
     SELECTION_OPTIONS,
     UNIT_OPTIONS,
@@ -70,7 +70,9 @@ def parse_latent(text: str, address: str) -> Latent:
 class GeneratorSource(EndlessSource):
     """A network in evaluation mode fed with random latents; ``order`` permutes the axes of one output into the event shape."""
 
-    def __init__(self, network: Network, latent: Latent, info: SourceInfo, units: Units, order: tuple[int, ...] | None) -> None:
+    def __init__(
+        self, network: GeneratorNetwork, latent: Latent, info: SourceInfo, units: Units, order: tuple[int, ...] | None
+    ) -> None:
         self.info, self.latent = info, latent
         self._network, self._units, self._order = network, units, order
 
@@ -118,7 +120,7 @@ def open_generator(address: Address, access: Access) -> GeneratorSource:
 
 
 @torch.no_grad()
-def run_network(network: Network, latents: Tensor, seed: int) -> Tensor:
+def run_network(network: GeneratorNetwork, latents: Tensor, seed: int) -> Tensor:
     """The network's samples for all latents, in batches that it accepts; ``seed`` determines the noise that it draws itself."""
     batch = network.batch or _SAMPLES_AT_ONCE
     devices = [latents.device] if latents.device.type == "cuda" else []
@@ -134,7 +136,7 @@ def run_network(network: Network, latents: Tensor, seed: int) -> Tensor:
     return torch.cat(parts)
 
 
-def _probed(network: Network, wanted: Latent | None, address: Address) -> tuple[Latent, Tensor]:
+def _probed(network: GeneratorNetwork, wanted: Latent | None, address: Address) -> tuple[Latent, Tensor]:
     """The latent that the network accepts, and its output for a few draws of it."""
     shapes = alternatives(wanted.shape) if wanted else network.latent_shapes
     candidates = [Latent(kind=wanted.kind if wanted else "normal", shape=shape) for shape in shapes]

@@ -37,7 +37,7 @@ _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
+class GeneratorNetwork:
     """A function from latents to samples, independent of how it was stored."""
 
     what: str
@@ -50,7 +50,7 @@ class Network:
     """The only batch size that it accepts; None if it accepts any."""
 
 
-def open_network(address: Address, access: Access, arguments: Mapping[str, str]) -> Network:
+def open_network(address: Address, access: Access, arguments: Mapping[str, str]) -> GeneratorNetwork:
     """Opens a program, or a file of weights with ``factory=``, which is called with ``arguments``; both need ``access.trust``."""
     if "factory" in address.options:
         factory = address.options["factory"]
@@ -78,12 +78,12 @@ def open_network(address: Address, access: Access, arguments: Mapping[str, str])
         return _of_module(torch.jit.load(address.path, map_location="cpu"), "TorchScript")
 
 
-def _of_module(module: nn.Module, what: str) -> Network:
+def _of_module(module: nn.Module, what: str) -> GeneratorNetwork:
     module.eval()
-    return Network(what=what, latent_shapes=_latent_shapes(module), run=lambda z: module.to(z.device)(z))
+    return GeneratorNetwork(what=what, latent_shapes=_latent_shapes(module), run=lambda z: module.to(z.device)(z))
 
 
-def _of_export(program: torch.export.ExportedProgram, name: str) -> Network:
+def _of_export(program: torch.export.ExportedProgram, name: str) -> GeneratorNetwork:
     """A program of ``torch.export``, which fixes mode, device and perhaps batch size."""
     from torch.export.passes import move_to_device_pass
 
@@ -92,7 +92,7 @@ def _of_export(program: torch.export.ExportedProgram, name: str) -> Network:
     _check_one_input(shapes, name)
     batch, *shape = shapes[0]
     on_device = functools.cache(lambda device: move_to_device_pass(program, device).module())
-    return Network(
+    return GeneratorNetwork(
         what="torch.export",
         latent_shapes=(tuple(int(n) for n in shape),),
         run=lambda z: on_device(z.device)(z),
@@ -100,7 +100,7 @@ def _of_export(program: torch.export.ExportedProgram, name: str) -> Network:
     )
 
 
-def _of_onnx(address: Address) -> Network:
+def _of_onnx(address: Address) -> GeneratorNetwork:
     """An ONNX graph, run by onnxruntime on the CPU."""
     try:
         import onnxruntime
@@ -119,7 +119,7 @@ def _of_onnx(address: Address) -> Network:
         output = session.run(None, {inputs[0].name: z.cpu().numpy().astype(dtype)})[0]
         return torch.from_numpy(np.array(output)).to(z.device)
 
-    return Network(
+    return GeneratorNetwork(
         what="ONNX",
         latent_shapes=(tuple(shape),) if all(isinstance(n, int) and n > 0 for n in shape) else (),
         run=run,

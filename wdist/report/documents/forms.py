@@ -149,7 +149,7 @@ FORMS = Forms(
             "last_place": Key("int", "The worst one; the same where its place is decided."),
         },
     ),
-    Form("ClaimDocument", f"{_RANKING}:Claim"),
+    Form("ClaimDocument", f"{_RANKING}:OrderClaim"),
     Form(
         "OrderDocument",
         f"{_RANKING}:Comparison",

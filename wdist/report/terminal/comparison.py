@@ -10,7 +10,7 @@ from rich.text import Text
 from wdist.report.numbers import at_most, compact, duration, lower_bound, nearest
 from wdist.report.sentences import comparison_sentences, place, proved_order
 from wdist.report.terminal.estimate import source_line
-from wdist.report.terminal.tables import ACCENT, Column, FittedTable, facts_grid
+from wdist.report.terminal.tables import ACCENT, FittedTable, TableColumn, facts_grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,11 +52,11 @@ def _intervals(comparison: Comparison) -> RenderableType:
     ]
     uppers = [entry.population.upper for entry in entries]
     return FittedTable(
-        Column("\nsource", names, most=_NAME_WIDTH),
-        Column("held-out\nestimate", [nearest(entry.population.estimate) for entry in entries]),
-        Column("distrib.\nW1 >=", [lower_bound(entry.population.lower) for entry in entries], accents),
-        Column("\nW1 <=", ["none" if upper is None else at_most(upper) for upper in uppers], accents),
-        Column("\nplace", [place(comparison, entry) for entry in entries]),
+        TableColumn("\nsource", names, most=_NAME_WIDTH),
+        TableColumn("held-out\nestimate", [nearest(entry.population.estimate) for entry in entries]),
+        TableColumn("distrib.\nW1 >=", [lower_bound(entry.population.lower) for entry in entries], accents),
+        TableColumn("\nW1 <=", ["none" if upper is None else at_most(upper) for upper in uppers], accents),
+        TableColumn("\nplace", [place(comparison, entry) for entry in entries]),
         bars=_IntervalBars(
             [(entry.population.lower, entry.population.estimate, entry.population.upper) for entry in entries], ranked
         ),
@@ -110,14 +110,14 @@ def _origins(comparison: Comparison) -> RenderableType:
     critics = [entry.estimate.critic for entry in entries]
     names = [Text(entry.name, style="dim" if entry is comparison.noise_floor else "") for entry in entries]
     return FittedTable(
-        Column("\nsource", names, most=_NAME_WIDTH),
-        Column("samples\nW1 >=", [lower_bound(each.lower) for each in samples]),
-        Column("\nW1 <=", ["none" if each.upper is None else at_most(each.upper) for each in samples]),
-        Column("of ref.\nsamples", [compact(each.n_a) for each in samples]),
-        Column("of the\nsource", [compact(each.n_b) for each in samples]),
-        Column("\ncritic", [each.name for each in critics], left=True, most=_NAME_WIDTH),
-        Column("\nsteps", [str(each.steps) for each in critics]),
-        Column("\ntime", [duration(entry.estimate.seconds) for entry in entries]),
+        TableColumn("\nsource", names, most=_NAME_WIDTH),
+        TableColumn("samples\nW1 >=", [lower_bound(each.lower) for each in samples]),
+        TableColumn("\nW1 <=", ["none" if each.upper is None else at_most(each.upper) for each in samples]),
+        TableColumn("of ref.\nsamples", [compact(each.n_a) for each in samples]),
+        TableColumn("of the\nsource", [compact(each.n_b) for each in samples]),
+        TableColumn("\ncritic", [each.name for each in critics], left=True, most=_NAME_WIDTH),
+        TableColumn("\nsteps", [str(each.steps) for each in critics]),
+        TableColumn("\ntime", [duration(entry.estimate.seconds) for entry in entries]),
     )
 
 

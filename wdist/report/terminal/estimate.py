@@ -23,7 +23,7 @@ from wdist.report.numbers import (
     short_duration,
 )
 from wdist.report.sentences import DIGITS, METHODS, METRICS, held_out, units, verdict
-from wdist.report.terminal.tables import ACCENT, Column, FittedTable, LengthBars, facts_grid
+from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,23 +129,23 @@ def critics_table(estimate: Estimate) -> RenderableType:
         _spread(nearest(each.population.estimate), None if each.repeats is None else each.repeats.estimate_deviation)
         for each in critics
     ]
-    samples = Column("samples\n>=", lowers, _styled(ACCENT, main))
-    estimates = Column("held-out\nestimate", values)
-    populations = Column("popul.\n>=", [lower_bound(each.population.lower) for each in critics])
+    samples = TableColumn("samples\n>=", lowers, _styled(ACCENT, main))
+    estimates = TableColumn("held-out\nestimate", values)
+    populations = TableColumn("popul.\n>=", [lower_bound(each.population.lower) for each in critics])
     effort = (
-        Column("K\n<=", [certificate(each.lipschitz_bound) for each in critics]),
-        Column("\nsteps", [str(each.steps) for each in critics]),
-        Column("\ntime", [short_duration(each.seconds) for each in critics]),
-        Column("para-\nmeters", [compact(each.parameters) for each in critics]),
+        TableColumn("K\n<=", [certificate(each.lipschitz_bound) for each in critics]),
+        TableColumn("\nsteps", [str(each.steps) for each in critics]),
+        TableColumn("\ntime", [short_duration(each.seconds) for each in critics]),
+        TableColumn("para-\nmeters", [compact(each.parameters) for each in critics]),
     )
 
-    def named(header: str) -> Column:
-        return Column(header, [each.name for each in critics], _styled("bold", main), most=40)
+    def named(header: str) -> TableColumn:
+        return TableColumn(header, [each.name for each in critics], _styled("bold", main), most=40)
 
     if not estimate.detailed:
         return FittedTable(named("\ncritic"), samples, estimates, populations, *effort, bars=bars)
-    validity = Column("valid\n", ["yes" if each.bound_by_construction else "over K" for each in critics], left=True)
-    training = Column("training\nvalue", [nearest(each.training_value) for each in critics])
+    validity = TableColumn("valid\n", ["yes" if each.bound_by_construction else "over K" for each in critics], left=True)
+    training = TableColumn("training\nvalue", [nearest(each.training_value) for each in critics])
     parts: list[RenderableType] = [
         FittedTable(named("what it proves\n(best first)"), samples, populations, validity, bars=bars),
         Text(""),
@@ -163,11 +163,11 @@ def tried_table(critic: CriticResult) -> RenderableType:
     chosen = [attempt.chosen for attempt in tried]
     values = [max(attempt.validation, 0.0) for attempt in tried]
     return FittedTable(
-        Column("tried, and chosen\nby validation", [each.name for each in tried], _styled("bold", chosen), most=40),
-        Column("validation\nvalue", [nearest(each.validation) for each in tried], _styled(ACCENT, chosen)),
-        Column("\n", ["chosen" if each else "" for each in chosen], left=True),
-        Column("\nsteps", [str(each.steps) for each in tried]),
-        Column("\ntime", [short_duration(each.seconds) for each in tried]),
+        TableColumn("tried, and chosen\nby validation", [each.name for each in tried], _styled("bold", chosen), most=40),
+        TableColumn("validation\nvalue", [nearest(each.validation) for each in tried], _styled(ACCENT, chosen)),
+        TableColumn("\n", ["chosen" if each else "" for each in chosen], left=True),
+        TableColumn("\nsteps", [str(each.steps) for each in tried]),
+        TableColumn("\ntime", [short_duration(each.seconds) for each in tried]),
         bars=LengthBars(values, reach=max(values), accented=chosen),
     )
 
@@ -175,11 +175,11 @@ def tried_table(critic: CriticResult) -> RenderableType:
 def _free_critics_table(critics: list[CriticResult]) -> RenderableType:
     """Critics without a constraint: a raw value that is not a bound, and what is left of it after division by the certificate."""
     return FittedTable(
-        Column("\nno constraint", [critic.name for critic in critics]),
-        Column("raw value\nnot a bound", ["-" if each.raw_value is None else nearest(each.raw_value) for each in critics]),
-        Column("slope\nfound", ["-" if each.largest_slope is None else at_least(each.largest_slope) for each in critics]),
-        Column("K\n<=", [certificate(each.lipschitz_bound) for each in critics]),
-        Column("certified\nsamples >=", [lower_bound(each.samples.lower) for each in critics]),
+        TableColumn("\nno constraint", [critic.name for critic in critics]),
+        TableColumn("raw value\nnot a bound", ["-" if each.raw_value is None else nearest(each.raw_value) for each in critics]),
+        TableColumn("slope\nfound", ["-" if each.largest_slope is None else at_least(each.largest_slope) for each in critics]),
+        TableColumn("K\n<=", [certificate(each.lipschitz_bound) for each in critics]),
+        TableColumn("certified\nsamples >=", [lower_bound(each.samples.lower) for each in critics]),
     )
 
 

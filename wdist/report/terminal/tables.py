@@ -44,7 +44,7 @@ def facts_grid(*, most: int | None = None) -> Table:
     return rows
 
 
-class Column:
+class TableColumn:
     """Header and cells of a table, top to bottom; cells wider than ``most`` are folded."""
 
     def __init__(
@@ -111,7 +111,7 @@ class FittedTable:
     The first column is folded where even two are too wide.
     """
 
-    def __init__(self, *columns: Column, bars: Bars | None = None, padding: int = 1) -> None:
+    def __init__(self, *columns: TableColumn, bars: Bars | None = None, padding: int = 1) -> None:
         self._columns, self._bars, self._padding = columns, bars, padding
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -34,7 +34,7 @@ from wdist.studies.bench.tightness_rows import (
     FiniteRow,
     KnownCase,
     KnownRow,
-    Run,
+    SeedRun,
     conclude,
     whole_set,
 )
@@ -116,7 +116,9 @@ def _finite_row(case: FiniteCase, conditions: Conditions, progress: SuiteProgres
         yield FiniteRow(name=case.name, samples=min(len(a), len(b)), judged_on=judged_on, **facts)
 
 
-def _facts(found: list[tuple[Run, Estimate]], a: np.ndarray, b: np.ndarray, unit: float, conditions: Conditions) -> dict[str, Any]:
+def _facts(
+    found: list[tuple[SeedRun, Estimate]], a: np.ndarray, b: np.ndarray, unit: float, conditions: Conditions
+) -> dict[str, Any]:
     """Fields of both kinds of rows; distances over ``unit``."""
     return {
         "dim": a.shape[1],
@@ -128,14 +130,14 @@ def _facts(found: list[tuple[Run, Estimate]], a: np.ndarray, b: np.ndarray, unit
     }
 
 
-def _over_seeds(run: Callable[[int], tuple[Estimate, float]], conditions: Conditions) -> list[tuple[Run, Estimate]]:
+def _over_seeds(run: Callable[[int], tuple[Estimate, float]], conditions: Conditions) -> list[tuple[SeedRun, Estimate]]:
     """The runs of a row and their estimates; those done by then if the user stops the study."""
     done = ((seed, conditions.interruption.attempt(partial(run, seed))) for seed in conditions.seeds)
     return [(_run(found[0], seed, found[1]), found[0]) for seed, found in done if found is not None]
 
 
-def _run(result: Estimate, seed: int, fresh: float) -> Run:
-    return Run(
+def _run(result: Estimate, seed: int, fresh: float) -> SeedRun:
+    return SeedRun(
         seed=seed,
         critic=result.critic.name,
         fresh=fresh,

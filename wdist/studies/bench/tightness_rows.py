@@ -188,7 +188,7 @@ FINITE: tuple[FiniteCase, ...] = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class SeedRun:
     """One estimate, with one seed."""
 
     seed: int
@@ -223,7 +223,7 @@ class Runs:
     """Per side, of the smaller one; None where they are drawn without end."""
     dim: int
     budget_seconds: float | None
-    runs: tuple[Run, ...]
+    runs: tuple[SeedRun, ...]
     course: tuple[tuple[float, float], ...]
     """Seconds of training so far and best validation value so far, over the truth where it is known; of the first seed."""
     minibatch: float
@@ -250,7 +250,7 @@ class Runs:
         return ", ".join(sorted(set(names), key=lambda name: (-names.count(name), name)))
 
     @property
-    def middle(self) -> Run:
+    def middle(self) -> SeedRun:
         """The run of median tightness, whose interval is shown."""
         return sorted(self.runs, key=lambda run: run.fresh)[len(self.runs) // 2]
 

@@ -71,7 +71,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forms:
+class BothSizes:
     """Sizes of the full and of the quick form."""
 
     full: Sizes
@@ -94,15 +94,15 @@ class Forms:
 
 
 SIZES = {
-    "figure4": Forms(
+    "figure4": BothSizes(
         full=Sizes(width=128, batch_size=256, optimizer="aggmo", steps=3000),
         quick=Sizes(width=128, batch_size=256, optimizer="aggmo", steps=400),
     ),
-    "figure5": Forms(
+    "figure5": BothSizes(
         full=Sizes(width=312, batch_size=512, optimizer="aggmo", steps=2000),
         quick=Sizes(width=128, batch_size=256, optimizer="muon", steps=500),
     ),
-    "table1": Forms(
+    "table1": BothSizes(
         full=Sizes(width=512, batch_size=512, optimizer="muon", steps=600),
         quick=Sizes(width=320, batch_size=256, optimizer="muon", steps=150),
     ),

@@ -19,7 +19,7 @@ from wdist.environment import choose_device
 from wdist.estimation.result import CriticResult
 from wdist.lipschitz.linalg.orthonormalise import bjorck, bjorck_product, safe_scale
 from wdist.studies.panels import Panel, Series, series_of
-from wdist.studies.reproduce.approximation import Forms, Sizes, trained
+from wdist.studies.reproduce.approximation import BothSizes, Sizes, trained
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 PARSEVAL_BETA = 0.0003
@@ -144,7 +144,7 @@ def _over_beta(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion
 DIMENSIONS = (128, 256, 512)
 LEARNING_RATES = {"spectral": 0.0033, "bjorck": 0.01}
 """From the paper, for Adam: "tuned"."""
-TRAINING = Forms(
+TRAINING = BothSizes(
     full=Sizes(width=512, batch_size=512, optimizer="adam", steps=2000),
     quick=Sizes(width=512, batch_size=128, optimizer="adam", steps=160),
 )

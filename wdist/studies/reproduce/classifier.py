@@ -19,7 +19,7 @@ from wdist.environment import choose_device
 from wdist.errors import SourceError, TrainingDiverged
 from wdist.studies.machine import critic_operations
 from wdist.studies.panels import Panel, Series
-from wdist.studies.reproduce.small_network import FrozenNetwork, Network
+from wdist.studies.reproduce.small_network import FrozenNetwork, SmallNetwork
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 HIDDEN_LAYERS, WIDTH = 3, 1024
@@ -74,7 +74,7 @@ def train_classifier(
     conditions.announce(f"training {label}, {steps} steps")
     device = choose_device(conditions.device)
     constraint = "none" if lipschitz is None else "bjorck"
-    network = Network(
+    network = SmallNetwork(
         (PIXELS, *[width] * HIDDEN_LAYERS, CLASSES),
         activation=activation,
         constraint=constraint,
@@ -100,7 +100,7 @@ def train_classifier(
 
 
 @torch.no_grad()
-def _start_as_usual(network: Network, generator: torch.Generator) -> None:
+def _start_as_usual(network: SmallNetwork, generator: torch.Generator) -> None:
     """Weights and biases uniform within one over the root of a layer's inputs, as torch's own linear layers start."""
     for layer in network.linear:
         bound = layer.inputs**-0.5

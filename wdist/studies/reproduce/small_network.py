@@ -51,7 +51,7 @@ class FrozenNetwork:
         return self.scale * nn.functional.linear(x, *self.weights[-1]), trace
 
 
-class Network(DenseCritic):
+class SmallNetwork(DenseCritic):
     """Linear layers of one constraint with one activation between them and a factor on the outputs."""
 
     def __init__(
@@ -105,7 +105,7 @@ class SmallFit:
     hidden: tuple[int, ...]
     steps: int
     learning_rate: float
-    """Of Adam on the weights."""
+    """Learning rate of Adam for the weights."""
     restarts: int
     """Trainings from different weights, at most; the best is shown, because networks this small get stuck."""
 
@@ -122,14 +122,14 @@ LETTER_W = SmallFit(
 """||x| - 1|: slope 1 almost everywhere, feet at -1 and 1."""
 
 
-def fit(problem: SmallFit, conditions: Conditions) -> tuple[Network, float]:
+def fit(problem: SmallFit, conditions: Conditions) -> tuple[SmallNetwork, float]:
     """The best of several networks with orthonormal weights, by mean squared error, and that error."""
     x = torch.linspace(-_REACH, _REACH, _POINTS)[:, None]
     y = problem.target(x[:, 0])
-    fits: list[tuple[float, Network]] = []
+    fits: list[tuple[float, SmallNetwork]] = []
     conditions.announce(f"fitting {problem.target_name} from up to {problem.restarts} starts, {problem.steps} steps each")
     for restart in range(problem.restarts):
-        network = Network(
+        network = SmallNetwork(
             (1, *problem.hidden, 1),
             activation="maxmin",
             constraint="bjorck",
@@ -144,7 +144,7 @@ def fit(problem: SmallFit, conditions: Conditions) -> tuple[Network, float]:
     return network, error
 
 
-def _squared_error(network: Network, x: Tensor, y: Tensor) -> Tensor:
+def _squared_error(network: SmallNetwork, x: Tensor, y: Tensor) -> Tensor:
     return (network(x) - y).square().mean()
 
 
