@@ -1,7 +1,6 @@
 """Memory that a source may take, checked before anything large is read."""
 
 import ctypes
-import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +64,10 @@ def size_text(nbytes: int) -> str:
 
 def _process_limit() -> int:
     """Limit of the address space in bytes (``ulimit -v``)."""
+    if sys.platform == "win32":
+        return _UNLIMITED
+    import resource
+
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     return _UNLIMITED if limit == resource.RLIM_INFINITY else limit
 

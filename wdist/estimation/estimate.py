@@ -124,7 +124,7 @@ def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds
         return TransportBounds()
     n, m = pair.a.everything.count, pair.b.everything.count
     expected = min(predicted_seconds(n, m), run.transport_seconds)
-    run.agenda.plan(expected + (run.population_seconds / 2 if errors.upper_bound else 0.0))
+    run.agenda.plan(expected + (_expected_between_blocks(pair, run) if errors.upper_bound else 0.0))
     run.agenda.stage(f"transport between {n:,} and {m:,} samples", expected)
     bounds = transport_bounds(
         pair,
@@ -145,7 +145,7 @@ def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget,
         return bounds
 
     def bounded() -> PopulationUpper | None:
-        run.agenda.stage("transport between independent blocks of samples", run.population_seconds / 2)
+        run.agenda.stage("transport between independent blocks of samples", _expected_between_blocks(pair, run))
         return population_upper(
             pair,
             run.metric,
@@ -158,6 +158,11 @@ def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget,
         )
 
     return replace(bounds, population_upper=run.interruption.attempt(bounded))
+
+
+def _expected_between_blocks(pair: Pair, run: Run) -> float:
+    """Seconds that transport between blocks is expected to take, at most what it takes between all samples."""
+    return min(predicted_seconds(pair.a.everything.count, pair.b.everything.count), run.population_seconds / 2)
 
 
 def _concluded(

@@ -80,7 +80,9 @@ class TotalTime:
 
     def __str__(self) -> str:
         left = self.left
-        return f"{duration(self.elapsed)} elapsed" if left is None else f"about {duration(left)} left"
+        if left is None:
+            return f"{duration(self.elapsed)} elapsed"
+        return f"about {duration(left)} left" if left >= 1 else "less than a second left"
 
 
 class PlainDisplay:
