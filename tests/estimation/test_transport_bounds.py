@@ -57,6 +57,18 @@ def test_the_gap_is_closed_and_the_truth_is_not_exceeded(metric, seed):
     assert truth * (1 - 1e-6) <= found.lower <= truth
 
 
+@pytest.mark.parametrize("metric", METRICS.values(), ids=str)
+@pytest.mark.parametrize("tolerance", [None, 1e-5])
+def test_column_generation_brings_both_bounds_within_the_tolerance(tolerance, metric, monkeypatch):
+    monkeypatch.setattr("wdist.transport.samples._solvable", lambda *arguments: False)
+    monkeypatch.setattr("wdist.transport.column_generation._COARSEST", 40)
+    pair = pair_of(*two_moons(500, 350, 4))
+    found = transport_bounds(pair, metric, seed=0, seconds=20.0, tolerance=tolerance)
+    assert found.coupling.method == "transport by column generation"
+    assert found.lower <= truth_of(pair, metric) <= found.coupling.cost * (1 + 1e-12)
+    assert found.coupling.cost - found.lower <= (tolerance or 1e-3) * found.coupling.cost
+
+
 @pytest.mark.parametrize("kind", ["duplicates", "whole numbers", "outlier", "nearly one point", "one point but one"])
 @pytest.mark.parametrize("dim", [1, 3])
 def test_ties_and_outliers_do_not_lift_it_above_the_truth(kind, dim):

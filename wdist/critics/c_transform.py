@@ -34,6 +34,8 @@ _POINTS, _NUMBERS = 2000, 1 << 20
 """Training samples of each side to solve for, about a second, and how many coordinates they may have together: in hundreds of
 dimensions, potentials of samples are worth little on others."""
 _FEWEST = 200
+_JUDGED = 4000
+"""Points of each side that decide between the two forms."""
 _ENTROPIC_POINTS, _ITERATIONS = 800, 50
 """Samples of each side, and iterations of Sinkhorn's algorithm: a few seconds."""
 _EPSILON_SHARE = 0.02
@@ -58,7 +60,8 @@ def c_transform(
         lipschitz: K of the frozen function.
     """
     x, y = (standardisation.apply(side) for side in points)
-    layers = better_extension((x, y), potentials, metric, judged_on=(x, y))
+    judged_on = tuple(side[evenly(len(side), _JUDGED)] for side in (x, y))
+    layers = better_extension((x, y), potentials, metric, judged_on=(judged_on[0], judged_on[1]))
     return FrozenCritic(layers, standardisation, lipschitz=lipschitz)
 
 

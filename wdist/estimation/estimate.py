@@ -126,7 +126,14 @@ def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds
     expected = min(predicted_seconds(n, m), run.transport_seconds)
     run.agenda.plan(expected + (_expected_between_blocks(pair, run) if errors.upper_bound else 0.0))
     run.agenda.stage(f"transport between {n:,} and {m:,} samples", expected)
-    bounds = transport_bounds(pair, run.metric, seed=run.options.seed, seconds=run.transport_seconds, progress=run.agenda.progress)
+    bounds = transport_bounds(
+        pair,
+        run.metric,
+        seed=run.options.seed,
+        seconds=run.transport_seconds,
+        tolerance=run.options.tolerance,
+        progress=run.agenda.progress,
+    )
     if bounds.coupling is not None:
         run.agenda.observer.notify(SamplesBounded(lower=bounds.lower, upper=bounds.coupling.cost))
     return bounds

@@ -33,6 +33,8 @@ SHORT_OF_MEMORY = (
     "other processes hold most of the memory, so the run planned with less of it than usual; all bounds hold, but their digits may "
     "differ from those of a run with more free memory"
 )
+_DEFAULT_GAP = 1e-3
+"""Relative gap that transport aims at unless one is requested."""
 CLOSING = "c-transform of the optimal potentials"
 
 
@@ -67,13 +69,20 @@ class TransportBounds:
 
 
 def transport_bounds(
-    pair: Pair, metric: GroundMetric, *, seed: int, seconds: float, progress: Callable[[float], None] = lambda fraction: None
+    pair: Pair,
+    metric: GroundMetric,
+    *,
+    seed: int,
+    seconds: float,
+    tolerance: float | None = None,
+    progress: Callable[[float], None] = lambda fraction: None,
 ) -> TransportBounds:
     """Couples all samples, in standardised units so that nothing overflows, and evaluates the critic of optimal dual variables.
 
     Arguments:
         seed: of the order in which blocks are formed.
         seconds: predicted time that it may take.
+        tolerance: relative gap that it need not fall below.
         progress: is told the fraction that is done.
     """
     if pair.identical:
@@ -84,7 +93,7 @@ def transport_bounds(
         pair.b.everything,
         prepare=lambda x: pair.standardisation.apply(x.cpu()),
         # Two sets of draws are nobody's samples: an upper bound for them is worth stating only if it costs nothing.
-        effort=_effort(0.0 if drawn else seconds, pair),
+        effort=_effort(0.0 if drawn else seconds, pair, tolerance),
         seed=seed,
         metric=metric,
         progress=progress,
@@ -152,10 +161,15 @@ def population_upper(
     return upper and replace(upper, value=upper.value * spread)
 
 
-def _effort(seconds: float, pair: Pair) -> Effort:
+def _effort(seconds: float, pair: Pair, tolerance: float | None = None) -> Effort:
     sides = (pair.a.everything, pair.b.everything)
     held = sum(side.values.nbytes for side in sides if isinstance(side, ResidentRows))
-    return Effort(seconds=seconds, nbytes=planned_memory(), blocks_nbytes=held // _BESIDE if held >= _LARGE else None)
+    return Effort(
+        seconds=seconds,
+        nbytes=planned_memory(),
+        blocks_nbytes=held // _BESIDE if held >= _LARGE else None,
+        tolerance=_DEFAULT_GAP if tolerance is None else tolerance / 2,  # the proof charges both ends for rounding
+    )
 
 
 def memory_warnings(pair: Pair) -> Iterator[str]:

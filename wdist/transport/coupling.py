@@ -38,6 +38,8 @@ class Effort:
     """Time and memory for an upper bound."""
 
     seconds: float = 30.0
+    tolerance: float = 1e-3
+    """Relative gap at which column generation may stop."""
     nbytes: int = 2 << 30
     blocks_nbytes: int | None = None
     """Smaller limit for a coupling made of blocks, which loses little if it has more parts."""

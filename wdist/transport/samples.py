@@ -8,6 +8,7 @@ from torch import Tensor
 from wdist.data.rows import Rows, gather
 from wdist.ground_metric import L2, GroundMetric
 from wdist.transport.blocks import affordable_work, block_coupling
+from wdist.transport.column_generation import BYTES_PER_SAMPLE, LARGEST, affordable_rounds, column_generation
 from wdist.transport.coupling import (
     BYTES_PER_PAIR,
     SLACK,
@@ -58,12 +59,25 @@ def upper_bound(
             method="exact transport" if plan.optimal else "transport, stopped early",
             potentials=plan.potentials,
         )
+    if rounds := _rounds(n, m, a.span(0, 1, None).shape[1], effort):
+        x, y = (prepare(gather(side)) for side in (a, b))
+        masses = np.full(n, 1 / n), np.full(m, 1 / m)
+        if max(float(side.abs().max()) for side in (x, y)) <= LARGEST:
+            plan = column_generation(x, y, *masses, metric, tolerance=effort.tolerance, rounds=rounds, seed=seed).plan
+            cost = cost_above(x, y, *masses, plan, metric)
+            return Coupling(cost=cost, exact=False, method="transport by column generation", potentials=plan.potentials)
     return block_coupling(a, b, prepare=prepare, effort=effort, seed=seed, metric=metric, progress=progress)
 
 
 def affordable(n: int, m: int, dim: int, effort: Effort) -> bool:
     """True if :func:`upper_bound` finds a coupling of any n and m samples."""
-    return _solvable(n, m, effort) or affordable_work(n, m, dim, effort) is not None
+    return _solvable(n, m, effort) or _rounds(n, m, dim, effort) > 0 or affordable_work(n, m, dim, effort) is not None
+
+
+def _rounds(n: int, m: int, dim: int, effort: Effort) -> int:
+    """Rounds of column generation; 0 where time or memory do not allow it."""
+    held = 16 * dim * (n + m) + BYTES_PER_SAMPLE * max(n, m)
+    return affordable_rounds(n, m, dim, effort.seconds) if held <= effort.nbytes else 0
 
 
 def _solvable(n: int, m: int, effort: Effort) -> bool:

@@ -1,0 +1,130 @@
+"""Column generation: both bounds hold exact transport, whatever the points, and close to the gap that was asked for."""
+
+import numpy as np
+import ot
+import pytest
+import torch
+
+from tests.transport.rows import rows
+from wdist.ground_metric import L2, METRICS
+from wdist.transport import column_generation as module
+from wdist.transport.column_generation import column_generation
+from wdist.transport.coupling import Effort
+from wdist.transport.samples import upper_bound
+
+
+@pytest.fixture(autouse=True)
+def several_levels(monkeypatch):
+    """So few samples would be one level, solved densely."""
+    monkeypatch.setattr(module, "_COARSEST", 40)
+
+
+def normals(n, m, dim, random):
+    return random.normal(size=(n, dim)), random.normal(size=(m, dim)) * 1.3 + 0.5
+
+
+def plane(n, m, dim, random):
+    return random.random((n, 2)), random.random((m, 2)) ** 2
+
+
+def ties(n, m, dim, random):
+    return random.integers(0, 3, (n, 3)) * 1.0, random.integers(0, 3, (m, 3)) * 1.0 + (random.random((m, 1)) < 0.3)
+
+
+def moved(n, m, dim, random):
+    x = random.normal(size=(n, dim))
+    return x, x[random.integers(0, n, m)] + 1e-4 * random.normal(size=(m, dim))
+
+
+def clusters(n, m, dim, random):
+    centres = 50 * random.normal(size=(5, dim))
+    return tuple(centres[random.integers(0, 5, k)] + 0.01 * random.normal(size=(k, dim)) for k in (n, m))
+
+
+def outlier(n, m, dim, random):
+    x, y = normals(n, m, dim, random)
+    x[3] *= 1e6
+    return x, y
+
+
+KINDS = (normals, plane, ties, moved, clusters, outlier)
+
+
+def solved(x, y, a, b, metric=L2, **options):
+    return column_generation(*(torch.from_numpy(np.ascontiguousarray(side)) for side in (x, y)), a, b, metric, **options)
+
+
+def exact(x, y, a, b, metric=L2):
+    distances = np.linalg.norm(x[:, None] - y[None], ord=metric.p, axis=2)
+    return float(ot.emd2(a, b, distances, numItermax=10_000_000))
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=str)
+@pytest.mark.parametrize("counts", [(300, 300), (400, 250), (150, 700)], ids=str)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_both_bounds_hold_exact_transport_and_the_gap_is_closed(kind, counts, metric):
+    x, y = kind(*counts, 6, np.random.default_rng(counts[0]))
+    a, b = (np.full(len(side), 1 / len(side)) for side in (x, y))
+    found, truth = solved(x, y, a, b, metric, tolerance=1e-4), exact(x, y, a, b, metric)
+    slack = 1e-6 * truth + 1e-9
+    assert found.lower <= truth + slack
+    assert found.upper >= truth - slack
+    assert found.relative_gap <= 1e-4 or found.upper - found.lower <= slack
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_the_plan_carries_the_masses_and_costs_what_it_says(kind):
+    random = np.random.default_rng(5)
+    x, y = kind(260, 310, 4, random)
+    a, b = (weights / weights.sum() for weights in (random.random(len(x)) + 0.1, random.random(len(y)) + 0.1))
+    found = solved(x, y, a, b)
+    plan = found.plan
+    assert np.bincount(plan.rows, plan.mass, len(x)) == pytest.approx(a, abs=1e-12)
+    assert np.bincount(plan.columns, plan.mass, len(y)) == pytest.approx(b, abs=1e-12)
+    assert plan.mass @ np.linalg.norm(x[plan.rows] - y[plan.columns], axis=1) == pytest.approx(found.upper, rel=1e-9)
+    truth = exact(x, y, a, b)
+    assert found.lower - 1e-6 * truth <= truth <= found.upper + 1e-6 * truth
+
+
+def test_few_rounds_leave_true_bounds():
+    x, y = plane(500, 500, 2, np.random.default_rng(0))
+    masses = np.full(500, 1 / 500)
+    told = []
+    found = solved(x, y, masses, masses, tolerance=1e-12, rounds=1, progress=lambda lower, upper: told.append((lower, upper)))
+    assert len(told) == 1
+    assert found.lower <= exact(x, y, masses, masses) <= found.upper * (1 + 1e-9)
+
+
+def test_crowded_blocks_keep_the_most_violated_pair_of_every_row(monkeypatch):
+    """The lower bound rests on it."""
+    monkeypatch.setattr(module, "_CROWDED", 0)
+    monkeypatch.setattr(module, "_FIRST_ARCS", 1)
+    for kind in KINDS:
+        x, y = kind(300, 300, 3, np.random.default_rng(1))
+        masses = np.full(300, 1 / 300)
+        bounds = []
+        solved(x, y, masses, masses, tolerance=1e-4, progress=lambda lower, upper: bounds.append((lower, upper)))  # noqa: B023
+        truth = exact(x, y, masses, masses)
+        for lower, upper in bounds:
+            assert lower - 1e-6 * truth - 1e-9 <= truth <= upper + 1e-6 * truth + 1e-9
+
+
+def test_samples_beyond_the_dense_solver_are_coupled_by_column_generation():
+    random = np.random.default_rng(2)
+    x, y = normals(700, 600, 5, random)
+    found = upper_bound(
+        rows(x), rows(y), prepare=lambda side: side, effort=Effort(seconds=30, nbytes=700 * 600 * 8 * 4), seed=0, metric=L2
+    )
+    truth = exact(x, y, np.full(700, 1 / 700), np.full(600, 1 / 600))
+    assert found.method == "transport by column generation"
+    assert truth <= found.cost <= truth * 1.0011
+    assert not found.exact
+    assert found.potentials is not None
+
+
+def test_values_beyond_float32_are_left_to_blocks():
+    random = np.random.default_rng(2)
+    x, y = normals(700, 600, 5, random)
+    x[0] = 1e12
+    effort = Effort(seconds=30, nbytes=700 * 600 * 8 * 4)
+    assert "blocks" in upper_bound(rows(x), rows(y), prepare=lambda side: side, effort=effort, seed=0, metric=L2).method
