@@ -74,7 +74,7 @@ def affordable_rounds(n: int, m: int, dim: int, seconds: float) -> int:
     """
     one = n * m * (1.4e-9 + 2.4e-11 * dim) + 1.2 * (max(n, m) / 2e4) ** 1.6
     rounds = int((seconds - _COARSE_SECONDS) / one)
-    return min(rounds, _MOST_ROUNDS) if rounds >= (30 if dim <= 3 else 12 if dim <= 10 else 4) else 0
+    return min(rounds, _MOST_ROUNDS) if rounds >= (30 if dim <= 3 else 4) else 0
 
 
 def column_generation(
