@@ -131,6 +131,29 @@ def test_the_dual_variables_of_an_optimal_plan_are_feasible_and_attain_its_cost(
     assert float(u.mean() + v.mean()) == pytest.approx(found.cost, rel=1e-8)
 
 
+@pytest.mark.parametrize("counts", [(240, 240), (240, 300), (3000, 4001)], ids=str)
+@pytest.mark.parametrize("kind", ["whole", "blocks", "parts", "column generation", "single point", "one dimension"])
+def test_every_coupling_carries_its_plan(kind, counts, monkeypatch):
+    """Few pairs, which carry the masses of both sides and cost what the coupling says."""
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(counts[0], 4)), random.normal(size=(counts[1], 4)) + 0.5
+    match kind:
+        case "single point":
+            y = np.repeat(y[:1], counts[1], axis=0)
+        case "one dimension":
+            x, y = x[:, :1], y[:, :1]
+        case "column generation":
+            monkeypatch.setattr("wdist.transport.samples._solvable", lambda *arguments: False)
+    effort = {"blocks": Effort(seconds=0.5, nbytes=5 << 20), "parts": Effort(seconds=0.5, nbytes=0)}.get(kind, PLENTY)
+    found = bound(x, y, effort=effort)
+    plan = found.plan
+    assert plan.rows.dtype == plan.columns.dtype == np.int64
+    assert len(plan.rows) <= 4 * sum(counts)
+    assert np.bincount(plan.rows, plan.mass, counts[0]) == pytest.approx(1 / counts[0], rel=1e-9)
+    assert np.bincount(plan.columns, plan.mass, counts[1]) == pytest.approx(1 / counts[1], rel=1e-9)
+    assert plan.mass @ np.linalg.norm(x[plan.rows] - y[plan.columns], axis=1) == pytest.approx(found.cost, rel=1e-8)
+
+
 def test_only_a_plan_solved_as_a_whole_has_dual_variables():
     random = np.random.default_rng(0)
     x, y = random.normal(size=(300, 2)), random.normal(size=(300, 2))

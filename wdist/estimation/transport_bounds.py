@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from wdist.bounds.certificate import certify
@@ -17,7 +18,7 @@ from wdist.estimation.evaluation import evaluate_rows
 from wdist.estimation.population_upper import PopulationUpper, population_upper_bound, population_upper_planned
 from wdist.estimation.result import CriticResult, SamplesInterval
 from wdist.ground_metric import GroundMetric
-from wdist.transport.coupling import BYTES_PER_PAIR, Coupling, Effort, predicted_seconds
+from wdist.transport.coupling import BYTES_PER_PAIR, Coupling, Effort, Plan, predicted_seconds
 from wdist.transport.samples import upper_bound
 
 TRANSPORT_SECONDS = 20.0
@@ -86,7 +87,9 @@ def transport_bounds(
         progress: is told the fraction that is done.
     """
     if pair.identical:
-        return TransportBounds(coupling=Coupling(cost=0.0, exact=True, method="A and B are the same"))
+        order = np.arange(pair.a.everything.count)
+        plan = Plan(rows=order, columns=order, mass=np.full(len(order), 1 / len(order)))
+        return TransportBounds(coupling=Coupling(cost=0.0, exact=True, method="A and B are the same", plan=plan))
     spread, drawn = pair.standardisation.spread, pair.a.digest is None and pair.b.digest is None
     coupling = upper_bound(
         pair.a.everything,
@@ -101,7 +104,7 @@ def transport_bounds(
     if coupling is None:
         return TransportBounds()
     critic = _closing_critic(pair, coupling, metric)
-    coupling = replace(coupling, cost=coupling.cost * spread, potentials=None)
+    coupling = coupling.scaled(spread)
     if critic is None:
         return TransportBounds(coupling=coupling)
     a, b = (evaluate_rows(critic, side.everything) for side in (pair.a, pair.b))
@@ -155,7 +158,7 @@ def population_upper(
         effort=_effort(seconds, pair),
         seed=seed,
         metric=metric,
-        whole=whole and replace(whole, cost=whole.cost / spread),
+        whole=whole and whole.scaled(1 / spread),
         progress=progress,
     )
     return upper and replace(upper, value=upper.value * spread)

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wdist.data.rows import Rows
+from wdist.data.rows import ResidentRows, Rows
 from wdist.ground_metric import GroundMetric
-from wdist.transport.coupling import Coupling, Effort, Plan, carried, cost_above, predicted_seconds, solve
+from wdist.transport.coupling import Coupling, Effort, Plan, carried, cost_above, in_parallel, predicted_seconds, solve
 
 _SIZES = (1000, 500, 250, 100, 50)  # entries in a group, which limits the samples of each side in a block
 _ENOUGH_ROUNDS, _MOST_ROUNDS = 5, 40  # with fewer rounds, smaller blocks gain more in the same time
@@ -90,16 +90,19 @@ def block_coupling(
     if work is None:
         return None
     random = np.random.default_rng(seed)
-    orders = [torch.from_numpy(random.permutation(side.count)) if work.parts > 1 else None for side in (a, b)]
-    cost = 0.0
+    # Rows of a file are read in stored order, and those of a block are in random order already.
+    orders = [
+        torch.from_numpy(random.permutation(side.count)) if work.parts > 1 and isinstance(side, ResidentRows) else None
+        for side in (a, b)
+    ]
+    cost, plans = 0.0, []
     for part in range(work.parts):
 
         def in_part(fraction: float, part: int = part) -> None:
             progress((part + fraction) / work.parts)
 
-        x, y = (
-            prepare(side.span(*_members(side.count, part, work.parts), order)) for side, order in zip((a, b), orders, strict=True)
-        )
+        members = [_members(side.count, part, work.parts) for side in (a, b)]
+        x, y = (prepare(side.span(*span, order)) for side, span, order in zip((a, b), members, orders, strict=True))
         units_x, units_y = _units(a.count, part, work.parts) * b.count, _units(b.count, part, work.parts) * a.count
         plan = couple(
             x,
@@ -113,13 +116,19 @@ def block_coupling(
             progress=in_part,
         )
         cost += cost_above(x, y, units_x / units_x.sum(), units_y / units_y.sum(), plan, metric) / work.parts
+        rows, columns = (_positions(*span, order) for span, order in zip(members, orders, strict=True))
+        plans.append(Plan(rows=rows[plan.rows], columns=columns[plan.columns], mass=plan.mass / work.parts))
     method = "a tree of halves" + (f", improved in {work.rounds} rounds by blocks of {work.size}" if work.rounds else "")
-    return Coupling(cost=cost * (1 + 1e-12), exact=False, method=method)
+    return Coupling(cost=cost * (1 + 1e-12), exact=False, method=method, plan=_joined(plans))
 
 
 def _members(n: int, k: int, parts: int) -> tuple[int, int]:
     """First and end of the samples with at least some mass in the k-th of ``parts`` equal shares."""
     return k * n // parts, -(-(k + 1) * n // parts)
+
+
+def _positions(start: int, stop: int, order: Tensor | None) -> np.ndarray:
+    return np.arange(start, stop) if order is None else order[start:stop].numpy()
 
 
 def _units(n: int, k: int, parts: int) -> np.ndarray:
@@ -151,7 +160,7 @@ def couple(
         _tree_order([along[direction] for direction in directions], units)
         for along, units in ((along_x, units_x), (along_y, units_y))
     )
-    plan = _by_quantiles(order_x, units_x, order_y, units_y)
+    plan = in_parallel(order_x, units_x, order_y, units_y)
     cost, gains = carried(x, y, plan, metric), dict.fromkeys((_neighbours, _scattered), math.inf)
     for done in range(1, rounds + 1):
         grouping = max(gains, key=lambda grouping: gains[grouping])
@@ -182,17 +191,6 @@ def _tree_order(along: list[np.ndarray], units: np.ndarray) -> np.ndarray:
         cells = (begins / units.sum() * (1 << level)).astype(np.int64)
         order = order[np.lexsort((along[level][order], cells))]
     return order
-
-
-def _by_quantiles(order_x: np.ndarray, units_x: np.ndarray, order_y: np.ndarray, units_y: np.ndarray) -> Plan:
-    """The plan that goes through both orders in parallel; masses are whole numbers, so the marginals are exact."""
-    reached_x, reached_y = units_x[order_x].cumsum(), units_y[order_y].cumsum()
-    cuts = np.union1d(reached_x, reached_y)
-    return Plan(
-        rows=order_x[np.searchsorted(reached_x, cuts)],
-        columns=order_y[np.searchsorted(reached_y, cuts)],
-        mass=np.diff(cuts, prepend=0) / cuts[-1],
-    )
 
 
 def _neighbours(middles: np.ndarray, size: int, random: np.random.Generator) -> Iterator[np.ndarray]:

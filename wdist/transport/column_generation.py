@@ -29,7 +29,7 @@ from scipy.sparse import coo_matrix
 from torch import Tensor
 
 from wdist.ground_metric import L2, GroundMetric
-from wdist.transport.coupling import Plan, solve
+from wdist.transport.coupling import SolvedPlan, solve
 
 _COARSEST, _FINER = 1500, 4
 """Samples of each side that the dense solver takes, and the growth from level to level."""
@@ -56,7 +56,7 @@ LARGEST = 1e9
 class GeneratedPlan:
     """A plan, and both bounds for the cost of an optimal one as computed."""
 
-    plan: Plan
+    plan: SolvedPlan
     """With dual variables that a c-transform makes feasible."""
     lower: float
     upper: float
@@ -107,7 +107,6 @@ def column_generation(
     coarse = solve(x[rows], y[columns], _masses(a, rows), _masses(b, columns), metric)
     generated = GeneratedPlan(plan=coarse, lower=0.0, upper=math.inf)
     for size in sizes[1:]:
-        assert generated.plan.potentials is not None
         finer_rows, finer_columns = order_x[:size], order_y[:size]
         u, v = generated.plan.potentials
         finer_u = _c_transform(x[finer_rows], y[columns], v, metric)
@@ -139,17 +138,15 @@ def _masses(masses: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return part * (masses.sum() / part.sum())
 
 
-def _reordered(plan: Plan, rows: np.ndarray, columns: np.ndarray) -> Plan:
+def _reordered(plan: SolvedPlan, rows: np.ndarray, columns: np.ndarray) -> SolvedPlan:
     """The plan between permuted samples, in their own order."""
-    assert plan.potentials is not None
     u, v = (torch.empty_like(side) for side in plan.potentials)
     u[torch.from_numpy(rows)], v[torch.from_numpy(columns)] = plan.potentials
     return replace(plan, rows=rows[plan.rows], columns=columns[plan.columns], potentials=(u, v))
 
 
-def _dense(plan: Plan, x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetric) -> GeneratedPlan:
+def _dense(plan: SolvedPlan, x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetric) -> GeneratedPlan:
     """The result where the dense solver took all samples."""
-    assert plan.potentials is not None
     u, v = plan.potentials
     upper = float(torch.from_numpy(plan.mass) @ metric.norm(x[plan.rows] - y[plan.columns]))
     feasible = torch.minimum(u, _c_transform(x, y, v, metric))
@@ -195,7 +192,7 @@ class _Level:
         arcs, lower = self._first_arcs(u, v), -math.inf
         for number in range(1, rounds + 1):
             plan, upper = self._restricted(arcs)
-            dual_u, dual_v = (side.numpy() for side in plan.potentials or ())
+            dual_u, dual_v = (side.numpy() for side in plan.potentials)
             violated = self._arcs(*self._below(torch.from_numpy(dual_u), torch.from_numpy(dual_v)))
             reduced = violated.reduced(dual_u, dual_v)
             lower = max(lower, self._dual_value(dual_u, dual_v, violated, reduced))
@@ -228,7 +225,7 @@ class _Level:
         ]
         return torch.cat(found).double()
 
-    def _restricted(self, arcs: _Arcs) -> tuple[Plan, float]:
+    def _restricted(self, arcs: _Arcs) -> tuple[SolvedPlan, float]:
         """An optimal plan on some arcs, and its cost."""
         import ot  # imported here because it takes more than a second
 
@@ -236,7 +233,7 @@ class _Level:
         flow, log = ot.emd(self._a, self._b, coo_matrix((arcs.costs, (arcs.rows, arcs.columns)), shape=shape), 10**9, log=True)
         flow = flow.tocoo()
         carries = flow.data > 0
-        plan = Plan(
+        plan = SolvedPlan(
             rows=flow.row[carries].astype(np.int64),
             columns=flow.col[carries].astype(np.int64),
             mass=flow.data[carries],
@@ -258,7 +255,7 @@ class _Level:
         costs = [self._metric.norm(self._x[rows[part]] - self._y[columns[part]]).numpy() for part in parts]
         return _Arcs(rows=rows, columns=columns, costs=np.concatenate(costs) if costs else np.empty(0))
 
-    def _thinned(self, arcs: _Arcs, plan: Plan, u: np.ndarray, v: np.ndarray) -> _Arcs:
+    def _thinned(self, arcs: _Arcs, plan: SolvedPlan, u: np.ndarray, v: np.ndarray) -> _Arcs:
         """The arcs without those of large reduced cost, where there are too many; those of the plan stay."""
         largest = max(len(self._a), len(self._b))
         if len(arcs.rows) <= _MOST_ARCS * largest:

@@ -1,7 +1,7 @@
 """Couplings of weighted points: optimal ones, by POT's network simplex or by sorting, and proved upper bounds for their cost."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,19 +18,6 @@ _PREPARED = gamma(4)  # displacement of a sample by rounding a shift and a scale
 _GAP, _ROUNDED = 1e-7, 1e-12  # duality gap of an optimal plan, as a share of the cost and of the largest distance
 _FEW_NUMBERS = 1 << 21  # most coordinates for which differences are as fast as products
 _NUMBERS_AT_ONCE = 1 << 20  # coordinates in memory at a time where differences are computed, 8 MB
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Coupling:
-    """The cost of a plan: a proved upper bound for W1 of the two sample sets."""
-
-    cost: float
-    exact: bool
-    """The plan is optimal, so the cost is W1 up to rounding."""
-    method: str
-    potentials: tuple[Tensor, Tensor] | None = None
-    """Dual variables u, shape (n,), and v, shape (m,), of an optimal plan, float64, in the standardised units of the solver:
-    u_i + v_j <= d(x_i, y_j), and their means add up to W1, up to rounding. None unless transport was solved as a whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,16 +43,42 @@ class Plan:
 
     rows: np.ndarray
     columns: np.ndarray
-    """Positions in A and in B, shape (k,)."""
+    """Positions in A and in B, int64, shape (k,)."""
     mass: np.ndarray
-    """Masses, positive, shape (k,)."""
-    potentials: tuple[Tensor, Tensor] | None = None
-    """Dual variables u, shape (n,), and v, shape (m,), if a solver found the plan."""
+    """Masses, positive, float64, shape (k,)."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SolvedPlan(Plan):
+    """The plan of a solver."""
+
+    potentials: tuple[Tensor, Tensor]
+    """Dual variables u, shape (n,), and v, shape (m,)."""
     optimal: bool = False
     """The solver reports it and the dual variables confirm it: shifted until u_i + v_j <= c_ij, their value is the cost."""
 
 
-def solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetric) -> Plan:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Coupling:
+    """The cost of a plan: a proved upper bound for W1 of the two sample sets."""
+
+    cost: float
+    exact: bool
+    """The plan is optimal, so the cost is W1 up to rounding."""
+    method: str
+    plan: Plan | None = None
+    """A few n + m pairs of samples, of total mass 1; None where only the cost is known."""
+    potentials: tuple[Tensor, Tensor] | None = None
+    """Dual variables u, shape (n,), and v, shape (m,), of an optimal plan, float64, in the units of the cost:
+    u_i + v_j <= d(x_i, y_j), and their means add up to W1, up to rounding. None unless transport was solved as a whole."""
+
+    def scaled(self, factor: float) -> "Coupling":
+        """The coupling in other units."""
+        potentials = None if self.potentials is None else (self.potentials[0] * factor, self.potentials[1] * factor)
+        return replace(self, cost=self.cost * factor, potentials=potentials)
+
+
+def solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetric) -> SolvedPlan:
     """An optimal plan between positive masses a, b at points x, y, float64; the masses have the same sum up to rounding.
 
     References:
@@ -86,7 +99,7 @@ def solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetr
     gap = float(mass @ distances[rows, columns]) - (float(u @ a + v @ b) - violation * float(a.sum()))
     confirmed = gap <= _GAP * float(mass @ distances[rows, columns]) + _ROUNDED * float(distances.max()) * float(a.sum())
     potentials = torch.from_numpy(u), torch.from_numpy(v)
-    return Plan(rows=rows, columns=columns, mass=mass, potentials=potentials, optimal=log["warning"] is None and confirmed)
+    return SolvedPlan(rows=rows, columns=columns, mass=mass, potentials=potentials, optimal=log["warning"] is None and confirmed)
 
 
 def carried(x: Tensor, y: Tensor, plan: Plan, metric: GroundMetric) -> float:
@@ -144,12 +157,26 @@ def distances_between(x: Tensor, y: Tensor, metric: GroundMetric) -> Tensor:
     return distances
 
 
-def by_quantiles(x: np.ndarray, y: np.ndarray) -> float:
-    """W1 on the line: both sets in ascending order, cut wherever one of them moves on to its next sample.
+def in_parallel(order_x: np.ndarray, units_x: np.ndarray, order_y: np.ndarray, units_y: np.ndarray) -> Plan:
+    """The plan of mass 1 that goes through both orders in parallel: on the line, with ascending orders, the optimal one.
 
-    The cuts are whole numbers in units of 1 / (n m), because sums of 1 / n would misplace mass if the counts differ.
+    Masses are positive whole numbers with the same sum on both sides, so the marginals are exact.
     """
-    n, m = len(x), len(y)
-    cuts = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)
-    gaps = np.abs(np.sort(x)[(cuts - 1) // m] - np.sort(y)[(cuts - 1) // n])
-    return float(np.diff(cuts, prepend=0) @ gaps) / (n * m)
+    reached_x, reached_y = units_x[order_x].cumsum(), units_y[order_y].cumsum()
+    cuts = np.union1d(reached_x, reached_y)
+    return Plan(
+        rows=order_x[np.searchsorted(reached_x, cuts)],
+        columns=order_y[np.searchsorted(reached_y, cuts)],
+        mass=np.diff(cuts, prepend=0) / cuts[-1],
+    )
+
+
+def equal_units(n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
+    """Equal masses of n and of m samples as whole numbers with the same sum n m: sums of 1 / n would misplace mass."""
+    return np.full(n, m), np.full(m, n)
+
+
+def on_the_line(x: np.ndarray, y: np.ndarray) -> Plan:
+    """An optimal plan between two sets of numbers, shapes (n,) and (m,)."""
+    units_x, units_y = equal_units(len(x), len(y))
+    return in_parallel(np.argsort(x, kind="stable"), units_x, np.argsort(y, kind="stable"), units_y)

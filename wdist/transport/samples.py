@@ -14,9 +14,13 @@ from wdist.transport.coupling import (
     SLACK,
     Coupling,
     Effort,
-    by_quantiles,
+    Plan,
+    carried,
     cost_above,
     displaced,
+    equal_units,
+    in_parallel,
+    on_the_line,
     predicted_seconds,
     solve,
 )
@@ -43,29 +47,38 @@ def upper_bound(
             for batch in map(prepare, others.batches(4096)):
                 distance = float(metric.norm(batch - there).mean())
                 total += len(batch) * (distance * (1 + SLACK) + displaced(batch, metric) + displaced(there, metric))
-            return Coupling(cost=total / others.count, exact=True, method="one side is a single point")
+            units_a, units_b = equal_units(a.count, b.count)
+            plan = in_parallel(np.arange(a.count), units_a, np.arange(b.count), units_b)
+            return Coupling(cost=total / others.count, exact=True, method="one side is a single point", plan=plan)
     n, m = a.count, b.count
     if a.span(0, 1, None).shape[1] == 1 and 64 * (n + m) <= effort.nbytes:
         x, y = (prepare(gather(side)) for side in (a, b))
-        cost = by_quantiles(x[:, 0].numpy(), y[:, 0].numpy()) * (1 + SLACK) + displaced(x, metric) + displaced(y, metric)
-        return Coupling(cost=cost, exact=True, method="sorting, one dimension")
+        plan = on_the_line(x[:, 0].numpy(), y[:, 0].numpy())
+        cost = carried(x, y, plan, metric) * (1 + SLACK) + displaced(x, metric) + displaced(y, metric)
+        return Coupling(cost=cost, exact=True, method="sorting, one dimension", plan=plan)
     if _solvable(n, m, effort):
         x, y = (prepare(gather(side)) for side in (a, b))
         masses = np.full(n, 1 / n), np.full(m, 1 / m)
-        plan = solve(x, y, *masses, metric)
+        solved = solve(x, y, *masses, metric)
         return Coupling(
-            cost=cost_above(x, y, *masses, plan, metric),
-            exact=plan.optimal,
-            method="exact transport" if plan.optimal else "transport, stopped early",
-            potentials=plan.potentials,
+            cost=cost_above(x, y, *masses, solved, metric),
+            exact=solved.optimal,
+            method="exact transport" if solved.optimal else "transport, stopped early",
+            plan=Plan(rows=solved.rows, columns=solved.columns, mass=solved.mass),
+            potentials=solved.potentials,
         )
     if rounds := _rounds(n, m, a.span(0, 1, None).shape[1], effort):
         x, y = (prepare(gather(side)) for side in (a, b))
         masses = np.full(n, 1 / n), np.full(m, 1 / m)
         if max(float(side.abs().max()) for side in (x, y)) <= LARGEST:
-            plan = column_generation(x, y, *masses, metric, tolerance=effort.tolerance, rounds=rounds, seed=seed).plan
-            cost = cost_above(x, y, *masses, plan, metric)
-            return Coupling(cost=cost, exact=False, method="transport by column generation", potentials=plan.potentials)
+            solved = column_generation(x, y, *masses, metric, tolerance=effort.tolerance, rounds=rounds, seed=seed).plan
+            return Coupling(
+                cost=cost_above(x, y, *masses, solved, metric),
+                exact=False,
+                method="transport by column generation",
+                plan=Plan(rows=solved.rows, columns=solved.columns, mass=solved.mass),
+                potentials=solved.potentials,
+            )
     return block_coupling(a, b, prepare=prepare, effort=effort, seed=seed, metric=metric, progress=progress)
 
 
