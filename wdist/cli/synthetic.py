@@ -13,7 +13,7 @@ from wdist.errors import UsageError
 if TYPE_CHECKING:
     from wdist.data.sources.pairs import KnownPair
 
-_PAIR = "Pair (exactly one of the first five)"
+_PAIR = "Pair (exactly one of the first six)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,13 @@ class PairOptions:
     gaussians: bool = opt.flag(
         _PAIR, "", "Two Gaussians in --dim dimensions, one shifted by --shift or scaled by --scale.", "--gaussians", default=False
     )
-    dim: int | None = opt.flag(_PAIR, "DIM", "Dimensions of --funnels and --gaussians. Default: 10.", min=1)
+    shape: str | None = opt.flag(
+        _PAIR,
+        "NAME",
+        "Normal samples in --dim dimensions against the same moved towards subspaces, shells, segments, curves, polytopes or "
+        "mixed sets, or down a network.",
+    )
+    dim: int | None = opt.flag(_PAIR, "DIM", "Dimensions of --funnels, --gaussians and --shape. Default: 10.", min=1)
     shift: float | None = opt.flag(_PAIR, "X", "Distance between the means of --gaussians. Default: 1.")
     scale: float | None = opt.flag(_PAIR, "X", "Standard deviation of A in --gaussians with equal means; that of B is 1.")
 
@@ -40,6 +46,7 @@ class PairOptions:
             "--sphere": self.sphere,
             "--funnels": self.funnels,
             "--gaussians": self.gaussians or None,
+            "--shape": self.shape,
         }
         chosen = [name for name, value in named.items() if value is not None]
         if len(chosen) != 1:
@@ -47,8 +54,9 @@ class PairOptions:
             raise UsageError(f"{problem}; give exactly one of {', '.join(named)}, for example --cones 3")
         if self.shift is not None and self.scale is not None:
             raise UsageError("W1 of Gaussians that differ in both mean and scale is not known; give either --shift or --scale")
+        any_dim = self.funnels is not None or self.gaussians or self.shape is not None
         belongs = {
-            "--dim": (self.dim, self.funnels is not None or self.gaussians, "--funnels or --gaussians"),
+            "--dim": (self.dim, any_dim, "--funnels, --gaussians or --shape"),
             "--shift": (self.shift, self.gaussians, "--gaussians"),
             "--scale": (self.scale, self.gaussians, "--gaussians"),
         }
@@ -68,6 +76,8 @@ class PairOptions:
             return pairs.sphere(self.sphere)
         if self.funnels is not None:
             return pairs.funnels(self.dim or 10, self.funnels)
+        if self.shape is not None:
+            return pairs.descent(self.shape, self.dim or 10)
         if self.scale is not None:
             return pairs.gaussian_scale(self.dim or 10, self.scale)
         return pairs.gaussian_shift(self.dim or 10, 1.0 if self.shift is None else self.shift)

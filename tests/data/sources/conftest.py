@@ -216,6 +216,8 @@ SYNTHETIC = (
     "synthetic:absolute-value?side=b",
     "synthetic:cones?n=3&side=a",
     "synthetic:cones?n=4&side=b",
+    "synthetic:curves?dim=4&side=b",
+    "synthetic:network?dim=4&side=b&pieces=4&seed=2",
     "synthetic:funnels?dim=3&funnels=8&side=a",
     "synthetic:funnels?dim=3&funnels=8&side=b&seed=5",
 )

@@ -10,6 +10,7 @@ from scipy.stats import ks_2samp, wasserstein_distance
 
 from tests.data.sources.conftest import refused
 from wdist.data.sources import pairs
+from wdist.data.sources.descents import SHAPES
 from wdist.data.sources.funnels import FunnelField
 from wdist.data.sources.opening import open_source
 from wdist.errors import SourceError
@@ -26,6 +27,8 @@ PAIRS = {
     "funnels-dim-2": lambda: pairs.funnels(2, 16, seed=1),
     "funnels-dim-16": lambda: pairs.funnels(16, 64),
     "funnels-one": lambda: pairs.funnels(3, 1),
+    **{f"{shape}-dim-3": functools.partial(pairs.descent, shape, 3) for shape in SHAPES},
+    **{f"{shape}-dim-24": functools.partial(pairs.descent, shape, 24, pieces=3, seed=1) for shape in SHAPES},
     "gaussian-shift": lambda: pairs.gaussian_shift(10, 1.0),
     "gaussian-shift-back": lambda: pairs.gaussian_shift(1, -2.0),
     "gaussian-scale": lambda: pairs.gaussian_scale(10, 1.5),
@@ -93,6 +96,37 @@ def test_exact_transport_between_samples_lies_just_above(name):
         assert exact < pair.w1 + 0.1
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dim", [2, 16])
+def test_the_paired_displacement_is_an_optimal_coupling_of_the_paired_samples(shape, dim):
+    x, y = (side.numpy() for side in pairs.descent(shape, dim).coupled(150, seeded(0)))
+    exact = ot.emd2([], [], np.linalg.norm(x[:, None] - y[None], axis=2))
+    assert exact == pytest.approx(np.linalg.norm(x - y, axis=1).mean(), rel=1e-9)
+
+
+def test_rows_of_a_file_are_moved_to_known_distance(tmp_path):
+    rows = 3 + 5 * torch.rand(200, 6, generator=seeded(0), dtype=torch.float64)
+    np.save(tmp_path / "a.npy", rows.numpy())
+    pair = pairs.descent("segments", 6, base=open_source(tmp_path / "a.npy"))
+    x, y = pair.coupled(DRAWS, seeded(1))
+    assert set(map(tuple, x.tolist())) <= set(map(tuple, rows.tolist()))
+    ways = torch.linalg.vector_norm(x - y, dim=1)
+    assert torch.allclose(pair.potential(x) - pair.potential(y), ways, rtol=0, atol=1e-9)
+    assert float(ways.mean()) == pytest.approx(pair.w1, abs=5 * float(ways.std()) / DRAWS**0.5)
+    again = open_source(pair.b.info.address)
+    assert torch.equal(again.draw(50, seeded(3)), pair.b.draw(50, seeded(3)))
+
+
+def test_the_distance_from_a_box_is_that_to_its_nearest_corner_edge_or_face():
+    """Against the minimum over a fine grid of the box."""
+    box = SHAPES["polytopes"].make(2, 1, seeded(5))
+    steps = torch.linspace(-1, 1, 401, dtype=torch.float64)
+    z = torch.cartesian_prod(steps, steps) * box.halves[0]
+    grid = box.centres[0] + z @ box.edges[0]
+    x = 2 * torch.randn(100, 2, generator=seeded(6), dtype=torch.float64)
+    assert torch.allclose(box.value(x), torch.cdist(x, grid).amin(1), atol=0.01)
+
+
 @pytest.mark.parametrize(("dim", "funnels"), [(1, 3), (2, 16), (5, 40)])
 def test_rays_end_where_the_potential_stops_growing_with_slope_one(dim, funnels):
     """Just before the end u grows with slope 1 from the centre; just beyond it another funnel is lower, or the box is left."""
@@ -149,6 +183,9 @@ def test_equal_seeds_give_equal_funnels():
         lambda: pairs.sphere(0),
         lambda: pairs.funnels(0, 3),
         lambda: pairs.funnels(3, 0),
+        lambda: pairs.descent("network", 1),
+        lambda: pairs.descent("network", 4, pieces=1),
+        lambda: pairs.descent("xyz", 4),
         lambda: pairs.gaussian_shift(3, float("nan")),
         lambda: pairs.gaussian_scale(3, 0.0),
     ],
@@ -169,6 +206,9 @@ def test_pairs_out_of_range_are_refused(make):
         ("synthetic:gaussian?dim=3&shift=inf", "not a finite number"),
         ("synthetic:uniform?dim=3&low=2&high=1", "low < high"),
         ("synthetic:sphere?dim=3&radius=0", "positive radius"),
+        ("synthetic:subspace?dim=3&side=a", "did you mean 'subspaces'"),
+        ("synthetic:curves?from=a.npy&dim=3&side=a", "a.npy does not exist"),
+        ("synthetic:curves?from=synthetic:gaussian&side=a", "'dim'"),
         ("synthetic:cones?n=3", "one of a, b for 'side'"),
         ("synthetic:cones?n=3&side=c", "choose one of a, b"),
         ("synthetic:dirac?dim=99999999999", "too large to draw"),

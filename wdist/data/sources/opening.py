@@ -53,7 +53,7 @@ def open_source(address: Any, access: Access = Access(), *, seed: int = 0) -> So
 
 def _open(address: Address, access: Access, seed: int) -> Source:
     if address.scheme == "synthetic":
-        return open_synthetic(address)
+        return open_synthetic(address, lambda text: _open(parse_address(text), access, seed))
     if address.scheme == "torchvision":
         from wdist.data.sources.torchvision_dataset import open_torchvision
 

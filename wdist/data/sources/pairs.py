@@ -6,22 +6,27 @@ References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 7.1 and appendix H.1: absolute value, cones,
     sphere.
     Korotin, Kolesov & Burnaev (2022), Kantorovich Strikes Back! Wasserstein GANs are not Optimal Transport?: funnels.
+    :mod:`wdist.data.sources.descents`: distances from sets, and networks.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import torch
 from torch import Tensor
 
 from wdist.data.sources.address import Address, suggestion
+from wdist.data.sources.descents import SHAPES, DescentField, descent_field
 from wdist.data.sources.funnels import BOX, FunnelField
-from wdist.data.sources.source import EndlessSource, SourceInfo
+from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo
 from wdist.errors import SourceError
 
 _RAYS_COST = 1 << 25
 """Rays * (funnels + dimension) spent on the true W1 of a funnel pair: less than a second."""
+_DESCENTS_COST = 1 << 27
+"""Coordinates of the samples that the true W1 of a descent is averaged over."""
 
 
 class Distribution(EndlessSource):
@@ -165,6 +170,24 @@ def funnels(dim: int, funnels: int, seed: int = 0) -> KnownPair:
     )
 
 
+def descent(shape: str, dim: int, *, pieces: int | None = None, seed: int = 0, base: FiniteSource | None = None) -> KnownPair:
+    """Samples (a), normal or rows of ``base``, against the same moved down a potential (b), one of :data:`SHAPES`."""
+    field = _descent_field(shape, dim, pieces, seed, base)
+    rays = min(_DESCENTS_COST // (8 * dim), 1 << 17)
+    w1, w1_error = field.transport_cost(rays, torch.Generator().manual_seed(seed + 1))
+    origin = f"dim={dim}" if base is None else f"from={quote(base.info.address, safe='/:')}"
+    address = f"synthetic:{shape}?{origin}&seed={seed}" + ("" if pieces is None else f"&pieces={pieces}")
+    return KnownPair(
+        name=f"{shape}-dim-{dim}" if pieces is None else f"{shape}-{pieces}-dim-{dim}",
+        a=_descent_side(field, "a", f"{address}&side=a"),
+        b=_descent_side(field, "b", f"{address}&side=b"),
+        w1=w1,
+        w1_error=w1_error,
+        potential=field.potential,
+        coupled=field.coupled,
+    )
+
+
 def gaussian_shift(dim: int, shift: float) -> KnownPair:
     """N(mu, I) with \\|mu\\| = ``\\|shift\\|`` against N(0, I): W1 = \\|shift\\|, potential linear."""
     _check("gaussians", "dim", dim)
@@ -207,10 +230,13 @@ def _coupled_gaussians(dim: int, shift: float, scale: float) -> Callable[[int, t
     return coupled
 
 
-def open_synthetic(address: Address) -> EndlessSource:
-    """Opens a plain distribution, or one side of a pair: ``synthetic:cones?n=3&side=a``."""
+def open_synthetic(address: Address, open_base: Callable[[str], Source]) -> EndlessSource:
+    """Opens a plain distribution, or one side of a pair: ``synthetic:cones?n=3&side=a``; ``open_base`` opens ``from=``."""
+    if address.location in SHAPES:
+        return _open_descent(address, open_base)
     if address.location not in FAMILIES:
-        raise SourceError(f"{address} is not a known distribution; {suggestion(address.location, FAMILIES, 'choose one of')}")
+        known = (*FAMILIES, *SHAPES)
+        raise SourceError(f"{address} is not a known distribution; {suggestion(address.location, known, 'choose one of')}")
     options, build = FAMILIES[address.location]
     address.only(*options)
     return build(address)
@@ -231,6 +257,22 @@ def _open_funnels(address: Address) -> EndlessSource:
     return _funnel_side(field, _side(address), address.text)
 
 
+def _open_descent(address: Address, open_base: Callable[[str], Source]) -> EndlessSource:
+    address.only("dim", "pieces", "seed", "from", "side")
+    base: FiniteSource | None = None
+    if "from" in address.options:
+        opened = open_base(address.options["from"])
+        if not isinstance(opened, FiniteSource):
+            raise SourceError(f"{address}: from= needs a finite set of samples; name a file or a folder")
+        base = opened
+        if "dim" in address.options:
+            raise SourceError(f"{address}: the samples of from= fix the dimension; leave dim= out")
+    dim = _dimension(address) if base is None else base.info.dim
+    pieces = address.integer("pieces") if "pieces" in address.options else None
+    field = _descent_field(address.location, dim, pieces, address.integer("seed", 0, least=0), base)
+    return _descent_side(field, _side(address), address.text)
+
+
 FAMILIES: Mapping[str, tuple[tuple[str, ...], Callable[[Address], EndlessSource]]] = {
     "gaussian": (("dim", "shift", "scale"), _open_gaussian),
     "uniform": (("dim", "low", "high"), _uniform),
@@ -240,7 +282,7 @@ FAMILIES: Mapping[str, tuple[tuple[str, ...], Callable[[Address], EndlessSource]
     "cones": (("n", "side"), lambda address: _cone_side(address.integer("n", 3), _side(address), address.text)),
     "funnels": (("dim", "funnels", "seed", "side"), _open_funnels),
 }
-"""Every name after ``synthetic:``, with its options."""
+"""Every name after ``synthetic:`` but those of ``SHAPES``, with its options."""
 
 
 def _dimension(address: Address) -> int:
@@ -311,3 +353,20 @@ def _funnel_side(field: FunnelField, side: str, address: str) -> Distribution:
     if side == "a":
         return Distribution(field.draw_box, address, field.dim, (-BOX, BOX))
     return Distribution(lambda n, generator: field.pull(field.draw_box(n, generator)), address, field.dim, (-BOX, BOX))
+
+
+def _descent_field(shape: str, dim: int, pieces: int | None, seed: int, base: FiniteSource | None) -> DescentField:
+    if shape not in SHAPES:
+        raise SourceError(f"{shape!r} is not a known shape; {suggestion(shape, SHAPES, 'choose one of')}")
+    row = SHAPES[shape]
+    for option, value, least in (("dimension", dim, row.least_dim), ("number of pieces", pieces, row.least_pieces)):
+        if value is not None and value < least:
+            raise SourceError(f"the pair {shape} needs a {option} of at least {least}, not {value}; choose for example {least + 2}")
+    rows = None if base is None else base.read(slice(0, base.count)).double() * base.info.scale + base.info.offset
+    return descent_field(shape, dim, pieces=pieces, seed=seed, base=rows)
+
+
+def _descent_side(field: DescentField, side: str, address: str) -> Distribution:
+    if side == "a":
+        return Distribution(field.base, address, field.dim)
+    return Distribution(lambda n, generator: field.coupled(n, generator)[1], address, field.dim)

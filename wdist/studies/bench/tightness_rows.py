@@ -61,7 +61,8 @@ class KnownCase:
     name: str
     family: str
     dim: int
-    make: Callable[[], KnownPair]
+    make: Callable[[Path | None], KnownPair]
+    """From the folder of data sets; SourceError if the samples that it needs are missing."""
     published: float | None = None
     """Share of the truth that a published certified critic reached."""
     quick: bool = False
@@ -97,7 +98,7 @@ def _funnels(dim: int, funnels: int) -> KnownCase:
         name=f"funnels-{funnels}-dim-{dim}",
         family="funnels",
         dim=dim,
-        make=lambda: pairs.funnels(dim, funnels),
+        make=lambda data: pairs.funnels(dim, funnels),
         published=PUBLISHED.get((dim, funnels)),
         quick=(dim, funnels) in ((2, 4), (16, 64)),
     )
@@ -105,16 +106,62 @@ def _funnels(dim: int, funnels: int) -> KnownCase:
 
 def _gaussians(kind: str, dim: int) -> KnownCase:
     make = {"shift": partial(pairs.gaussian_shift, dim, 1.0), "scale": partial(pairs.gaussian_scale, dim, 1.5)}[kind]
-    return KnownCase(name=f"gaussian-{kind}-dim-{dim}", family="gaussians", dim=dim, make=make, quick=dim == 10)
+    return KnownCase(name=f"gaussian-{kind}-dim-{dim}", family="gaussians", dim=dim, make=lambda data: make(), quick=dim == 10)
 
 
+def _descent(shape: str, dim: int) -> KnownCase:
+    return KnownCase(
+        name=f"{shape}-dim-{dim}",
+        family="networks" if shape == "network" else "distances",
+        dim=dim,
+        make=lambda data: pairs.descent(shape, dim),
+        quick=(shape, dim) == ("subspaces", 8),
+    )
+
+
+def _moved_images(name: str, shape: str, dim: int, images: Callable[[Path | None], Path]) -> KnownCase:
+    def make(data: Path | None) -> KnownPair:
+        path = images(data)
+        source = open_source(f"{path}:images" if path.stem.startswith("cifar") else path)
+        assert isinstance(source, FiniteSource), "a file is finite"
+        return pairs.descent(shape, dim, base=source)
+
+    return KnownCase(name=f"{shape}-{name}", family="distances", dim=dim, make=make)
+
+
+def _digits_file(data: Path | None) -> Path:
+    path = _SAMPLES / "digits.h5"
+    if not path.is_file():
+        raise SourceError(_NO_SAMPLES)
+    return path
+
+
+def _cifar(data: Path | None) -> Path:
+    path = _folder(data) / "cifar10_test.h5"
+    if not path.is_file():
+        raise SourceError(f"needs cifar10_test.h5, with images and labels, in {path.parent}; name another folder with --data")
+    return path
+
+
+_DESCENTS = (
+    *(("subspaces", dim) for dim in (2, 8, 16, 32, 64, 128, 3072)),
+    *(("curves", dim) for dim in (8, 32, 128)),
+    *(("polytopes", dim) for dim in (8, 32, 128)),
+    *(("segments", dim) for dim in (16, 64)),
+    *(("shells", dim) for dim in (16, 128)),
+    *(("mixed", dim) for dim in (8, 32)),
+    *(("network", dim) for dim in (8, 16, 32)),
+)
 KNOWN: tuple[KnownCase, ...] = (
-    KnownCase(name="absolute-value", family="cones", dim=1, make=pairs.absolute_value, quick=True),
-    KnownCase(name="cones-3", family="cones", dim=2, make=lambda: pairs.cones(3), quick=True),
-    KnownCase(name="sphere-128", family="cones", dim=128, make=lambda: pairs.sphere(128), quick=True),
-    KnownCase(name="sphere-512", family="cones", dim=512, make=lambda: pairs.sphere(512)),
+    KnownCase(name="absolute-value", family="cones", dim=1, make=lambda data: pairs.absolute_value(), quick=True),
+    KnownCase(name="cones-3", family="cones", dim=2, make=lambda data: pairs.cones(3), quick=True),
+    KnownCase(name="sphere-128", family="cones", dim=128, make=lambda data: pairs.sphere(128), quick=True),
+    KnownCase(name="sphere-512", family="cones", dim=512, make=lambda data: pairs.sphere(512)),
     *(_gaussians(kind, dim) for kind in ("shift", "scale") for dim in (10, 100)),
     *(_funnels(dim, funnels) for dim in FUNNEL_DIMENSIONS for funnels in FUNNEL_COUNTS),
+    *(_descent(shape, dim) for shape, dim in _DESCENTS),
+    _moved_images("digits", "subspaces", 64, _digits_file),
+    _moved_images("cifar", "curves", 3072, _cifar),
 )
 
 
@@ -146,10 +193,7 @@ def _mnist_against_gaussian(data: Path | None, seed: int) -> FiniteSets:
 
 def _planes_against_cars(data: Path | None, seed: int) -> FiniteSets:
     """All images of two classes of CIFAR-10's test split."""
-    path = _folder(data) / "cifar10_test.h5"
-    if not path.is_file():
-        raise SourceError(f"needs cifar10_test.h5, with images and labels, in {path.parent}; name another folder with --data")
-    with h5py.File(path) as file:
+    with h5py.File(_cifar(data)) as file:
         images, labels = file["images"][:], file["labels"][:]
     a, b = (images[labels == number].reshape(-1, images[0].size) / 255 for number in (0, 1))
     return FiniteSets(a=a, b=b, fresh=None)
