@@ -1,11 +1,19 @@
 """Files that a result is written to: checked before the work begins, and either written whole or not at all."""
 
+import contextlib
 import errno
 import os
 import stat
+import sys
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import IO
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 from wdist.errors import OutputError
 
@@ -13,6 +21,12 @@ PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 CRITIC_SUFFIXES = (".safetensors",)
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_HELD = {errno.EACCES, errno.EAGAIN}
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""A file system without locks; there, nothing is taken for abandoned."""
+_TEMPORARY = (".wdist-", ".part")
+"""Prefix and suffix of files that are being written; one that nobody has locked was left by a process that was killed."""
+_LOCK_NAME = ".wdist-lock"
 
 
 def check_writable(path: Path, *, option: str, suffixes: Collection[str] = ()) -> None:
@@ -41,9 +55,8 @@ def check_writable(path: Path, *, option: str, suffixes: Collection[str] = ()) -
         return
     try:
         # Only an attempt tells: permission bits know nothing of read-only mounts, quotas and access lists.
-        descriptor, probe = tempfile.mkstemp(prefix=".wdist-", dir=directory)
-        os.close(descriptor)
-        os.unlink(probe)
+        with _temporary(directory):
+            pass
     except OSError as error:
         raise OutputError(
             f"{option} {path}: the directory {directory} cannot be written to ({_reason(error)}); name another"
@@ -63,19 +76,106 @@ def atomic_write(path: Path, content: bytes) -> None:
         if _is_special(target):
             target.write_bytes(content)
             return
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, _mode(target))
-            os.replace(name, target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with _temporary(target.parent) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            os.chmod(file.name, _mode(target))
+            os.replace(file.name, target)
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, option: str) -> Iterator[None]:
+    """Keeps a folder to this process while the context lasts; the system releases it even if the process is killed.
+
+    Creates the folder, and removes it again if nothing was put into it.
+
+    Raises:
+        OutputError: another process holds the folder, or it cannot be created or written to.
+    """
+    created = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = _locked_file(folder / _LOCK_NAME)
+    except OSError as error:
+        reason = _reason(error)
+        raise OutputError(f"{option} {folder} cannot be created or written to ({reason}); name another folder") from error
+    if file is None:
+        raise OutputError(f"{option} {folder} is in use by another wdist; wait for it to end, or name another folder")
+    try:
+        _remove_abandoned(folder)
+        yield
+    finally:
+        (folder / _LOCK_NAME).unlink(missing_ok=True)
+        file.close()
+        with contextlib.suppress(OSError):  # something was put into it
+            for each in created:
+                each.rmdir()
+
+
+@contextlib.contextmanager
+def _temporary(directory: Path) -> Iterator[IO[bytes]]:
+    """A new file, removed in the end unless it was renamed; first removes those that killed processes left in the directory."""
+    _remove_abandoned(directory)
+    prefix, suffix = _TEMPORARY
+    while True:
+        with tempfile.NamedTemporaryFile(prefix=prefix, suffix=suffix, dir=directory, delete=False) as file:
+            try:
+                if not _held(file):
+                    continue  # taken for abandoned in the moment before it was locked
+                yield file
+            finally:
+                Path(file.name).unlink(missing_ok=True)
+            return
+
+
+def _remove_abandoned(directory: Path) -> None:
+    prefix, suffix = _TEMPORARY
+    for path in directory.glob(f"{prefix}*{suffix}"):
+        if path.is_symlink() or not path.is_file():
+            continue
+        # What cannot be removed, or is not ours, does no harm.
+        with contextlib.suppress(OSError), path.open("r+b") as file:
+            if _lock(file):
+                path.unlink()
+
+
+def _locked_file(path: Path) -> IO[bytes] | None:
+    """Creates and locks a file; None if another process has locked it."""
+    while True:
+        file = path.open("ab")
+        if _held(file):
+            return file
+        file.close()
+        if path.exists():
+            return None
+
+
+def _held(file: IO[bytes]) -> bool:
+    """Locks a file, and tells if it is ours and still has its name."""
+    try:
+        if not _lock(file):
+            return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return os.path.exists(file.name) and os.path.samestat(os.stat(file.name), os.fstat(file.fileno()))
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Locks a file until it is closed or the process ends, however it ends; False if another process has locked it."""
+    try:
+        if sys.platform == "win32":
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _HELD:
+            return False
+        raise
+    return True
 
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:

@@ -1,6 +1,7 @@
 """Training a generator: its files, its lower bounds, and interruptions that are resumed to the same digits."""
 
 import json
+import os
 import signal
 
 import numpy as np
@@ -15,6 +16,7 @@ from wdist.data.access import Access
 from wdist.data.measure import random_stream
 from wdist.data.sources.opening import open_source
 from wdist.errors import OutputError, SourceError, UsageError
+from wdist.gan import training
 from wdist.gan.game import Game
 from wdist.gan.images import load_images
 from wdist.gan.settings import CRITICS, GanSettings
@@ -111,7 +113,8 @@ def test_an_interruption_in_the_first_step_leaves_nothing(train, small, tmp_path
 
     monkeypatch.setattr(Game, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "run", small(), steps=2)
+        train(tmp_path / "new" / "run", small(), steps=2)
+    assert os.listdir(tmp_path) == []
 
 
 def test_another_seed_is_another_training(train, small, tmp_path):
@@ -222,6 +225,43 @@ def test_a_folder_is_not_overwritten_or_resumed_as_another_training(train, small
     state.write_bytes(state.read_bytes()[:-9])
     with pytest.raises(SourceError, match="is not a readable state"):
         train(folder, resume=True, steps=3)
+
+
+def test_a_training_killed_before_its_last_file_is_completed(train, small, tmp_path, monkeypatch):
+    """No step is taken again, and a program of an earlier checkpoint is never left beside the weights of a later one."""
+
+    def killed(path, generator, latent):
+        assert not path.exists()
+        raise MemoryError
+
+    train(tmp_path / "whole", small(), steps=2)
+    folder = tmp_path / "run"
+    train(folder, small(), steps=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(training.files, "export_generator", killed)
+        with pytest.raises(MemoryError):
+            train(folder, resume=True, steps=2)
+    result = train(folder, resume=True, steps=2)
+    assert (result.steps, result.checkpoints, result.interrupted) == (2, (), False)
+    assert [each.step for each in result.measured] == [1, 2]
+    assert sorted(os.listdir(folder)) == sorted(os.listdir(tmp_path / "whole"))
+    assert same(tmp_path / "whole", folder)
+    with pytest.raises(UsageError, match="already holds 2 steps"):
+        train(folder, resume=True, steps=2)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_belongs_to_one_training_at_a_time(resume, train, small, tmp_path):
+    refused = []
+
+    def start_another(checkpoint):
+        with pytest.raises(OutputError, match=r"in use by another wdist; wait for it to end") as caught:
+            train(tmp_path / "run", None if resume else small(), resume=resume, steps=3)
+        refused.append(caught.value)
+
+    train(tmp_path / "run", small(), steps=1, observer=start_another)
+    assert len(refused) == 1
+    assert ".wdist-lock" not in os.listdir(tmp_path / "run")
 
 
 def test_other_images_are_noticed(train, small, tmp_path):

@@ -1,7 +1,9 @@
 """Folder of a training: checkpoints that ``wdist estimate`` reads, sheets of samples, and the state for resuming."""
 
+import contextlib
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from wdist.errors import OutputError, SourceError, UsageError
-from wdist.files import atomic_write, check_writable
+from wdist.files import atomic_write, locked
 from wdist.gan.game import Game
 from wdist.gan.settings import GanSettings
 
@@ -41,30 +43,23 @@ class SavedState:
     """One measurement for each checkpoint so far."""
 
 
-def check_new(folder: Path) -> None:
-    """Refuses the folder of another training.
+@contextlib.contextmanager
+def claimed(folder: Path, *, resume: bool) -> Iterator[SavedState | None]:
+    """Keeps a folder to one training, the new one or the resumed one, whose state it yields.
 
     Raises:
-        OutputError: it already holds a training, or is not a folder.
+        UsageError: there is no state to resume.
+        SourceError: its state is damaged or of another kind.
+        OutputError: a new training would overwrite another, another process trains in the folder, or it cannot be written to.
     """
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"-o {folder} is a file; name a folder")
-    if (folder / STATE).exists():
-        raise OutputError(f"-o {folder} already holds a training; continue it with --resume, or name another folder")
-
-
-def prepare(folder: Path) -> None:
-    """Makes sure, before anything is computed, that the folder exists and can be written to.
-
-    Raises:
-        OutputError: it cannot be created or written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"-o {folder} cannot be created ({reason}); name another folder") from error
-    check_writable(folder / STATE, option="-o")
+    if resume and not (folder / STATE).is_file():
+        raise UsageError(f"-o {folder} holds no {STATE}, so there is nothing to resume; leave out --resume, or name another folder")
+    with locked(folder, option="-o"):
+        if not resume and (folder / STATE).exists():
+            raise OutputError(f"-o {folder} already holds a training; continue it with --resume, or name another folder")
+        yield load_state(folder) if resume else None
 
 
 def address(path: Path, settings: GanSettings, event_shape: tuple[int, ...]) -> str:
@@ -74,9 +69,13 @@ def address(path: Path, settings: GanSettings, event_shape: tuple[int, ...]) -> 
 
 
 def save_checkpoint(folder: Path, step: int, generator: nn.Module, sheet: bytes) -> Path:
-    """Writes weights and a sheet of samples, numbered and as the latest ones; returns the path of the numbered weights."""
+    """Writes weights and a sheet of samples, numbered and as the latest ones; returns the path of the numbered weights.
+
+    Removes the exported program of an earlier checkpoint, so that one that exists belongs to the last.
+    """
     weights = save({name: tensor.contiguous() for name, tensor in generator.state_dict().items()})
     path = folder / f"generator-{step:06d}.safetensors"
+    (folder / EXPORTED).unlink(missing_ok=True)
     atomic_write(path, weights)
     atomic_write(folder / f"samples-{step:06d}.png", sheet)
     atomic_write(folder / FINAL, weights)
@@ -100,15 +99,8 @@ def save_state(folder: Path, game: Game, digest: str, measured: tuple[Measured, 
 
 
 def load_state(folder: Path) -> SavedState:
-    """Reads the state of a training.
-
-    Raises:
-        UsageError: there is no state.
-        SourceError: the file is damaged or of another kind.
-    """
+    """Reads the state of a training; SourceError if the file is damaged or of another kind."""
     path = folder / STATE
-    if not path.is_file():
-        raise UsageError(f"-o {folder} holds no {STATE}, so there is nothing to resume; leave out --resume, or name another folder")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -119,20 +119,19 @@ def train_gan(
     """
     folder, chosen = Path(folder).expanduser(), choose_device(device)
     limit = _limit(steps, budget)
-    saved = _resumed(folder, limit, changes or {}) if resume else None
-    if saved is None:
-        files.check_new(folder)
-    else:
-        settings = saved.settings
-    if settings is None:
+    if settings is None and not resume:
         raise UsageError("a new training needs images; name them with --data ADDRESS")
-    # The rows that ?limit= takes are a random choice of the training, too.
-    images = load_images(settings.data, access, seed=settings.seed)
-    files.prepare(folder)
-    game = Game(settings, images, chosen)
-    if saved is not None:
-        _restore(game, saved, images, folder)
-    return _Training(game, images, folder, limit, observer, saved).run()
+    with files.claimed(folder, resume=resume) as saved:
+        if saved is not None:
+            _check_resumable(saved, folder, limit, changes or {})
+            settings = saved.settings
+        assert settings is not None
+        # The rows that ?limit= takes are a random choice of the training, too.
+        images = load_images(settings.data, access, seed=settings.seed)
+        game = Game(settings, images, chosen)
+        if saved is not None:
+            _restore(game, saved, images, folder)
+        return _Training(game, images, folder, limit, observer, saved).run()
 
 
 class _Training:
@@ -152,7 +151,7 @@ class _Training:
         self._due = self._checkpoints_passed() + 1
         self._stepping = False
         """A step is under way, so that the state is no state between steps."""
-        self._reached: int | None = None
+        self._reached = None if saved is None else saved.steps
         """Step of the last checkpoint."""
         self._resumed_at = None if saved is None else saved.steps
         self._measured = () if saved is None else saved.measured
@@ -165,7 +164,7 @@ class _Training:
         interruption.attempt(self._train)
         if self._reached != self._game.steps and not self._stepping:
             self._checkpoint()
-        if not self._written:
+        if self._reached is None:
             raise KeyboardInterrupt
         return self._result(interrupted=interruption.requested)
 
@@ -263,17 +262,17 @@ def _limit(steps: int | None, budget: Budget | str | None) -> Budget:
     return budget or Budget(steps=STEPS if steps is None else steps)
 
 
-def _resumed(folder: Path, limit: Budget, changes: dict[str, Any]) -> files.SavedState:
-    """Reads the state of a training; a UsageError says that there is nothing to resume or left to do, or that a setting differs."""
-    saved = files.load_state(folder)
+def _check_resumable(saved: files.SavedState, folder: Path, limit: Budget, changes: dict[str, Any]) -> None:
+    """Refuses to resume with another setting, or if there is nothing left to do."""
     for name, value in asdict(replace(saved.settings, **changes)).items():
         then = getattr(saved.settings, name)
         if name in changes and value != then:
             option = f"--{name.replace('_', '-')}"
             raise UsageError(f"{option} {value} differs from the training's {then}; leave it out, or start in another folder")
-    if limit.steps is not None and limit.steps <= saved.steps:
+    # Without the exported program, a training of these steps was killed before its end.
+    complete = saved.steps + (folder / files.EXPORTED).exists()
+    if limit.steps is not None and limit.steps < complete:
         raise UsageError(f"-o {folder} already holds {saved.steps:,} steps; ask for more with --steps {2 * saved.steps}")
-    return saved
 
 
 def _restore(game: Game, saved: files.SavedState, images: Images, folder: Path) -> None:
