@@ -10,8 +10,9 @@ import torch
 
 from tests.trials import CPU, SMALL, judged, pair_of, trial, two_moons
 from wdist.data import measure as measures
-from wdist.data.measure import make_measure, random_stream, training_dtype
+from wdist.data.measure import make_measure, random_stream
 from wdist.data.rows import evenly, gather
+from wdist.data.sources.arrays import exact_float
 from wdist.data.sources.opening import open_source
 from wdist.errors import SourceError
 
@@ -192,8 +193,8 @@ def test_whole_numbers_beyond_float64_are_refused():
 
 @pytest.mark.parametrize("stored", [torch.int32, torch.int64, torch.float64], ids=str)
 def test_training_keeps_digits_that_float32_has_not(stored):
-    assert training_dtype(stored) == torch.float64
-    assert training_dtype(torch.uint8) == training_dtype(torch.float32) == training_dtype(torch.float16) == torch.float32
+    assert exact_float(stored) == torch.float64
+    assert exact_float(torch.uint8) == exact_float(torch.float32) == exact_float(torch.float16) == torch.float32
 
 
 @pytest.mark.parametrize(("count", "limit"), [(1, 5), (10, 3), (10, 10), (7, 100), (10**6, 2048)])

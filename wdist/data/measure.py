@@ -17,6 +17,7 @@ from wdist.data.rows import (
     StreamedMinibatches,
     StreamedRows,
 )
+from wdist.data.sources.arrays import exact_float
 from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo
 
 VALIDATION_SHARE = 1 / 6
@@ -112,12 +113,6 @@ def make_measure(source: Source, *, side: int, seed: int, device: torch.device, 
     return _streamed(source, side=side, seed=seed, digest=digest)
 
 
-def training_dtype(stored: torch.dtype) -> torch.dtype:
-    """The type in which samples are standardised: float64 if float32 cannot represent them exactly."""
-    exact = (torch.uint8, torch.int8, torch.int16, torch.bool, torch.float16, torch.bfloat16, torch.float32)
-    return torch.float32 if stored in exact else torch.float64
-
-
 def _resident(source: FiniteSource, *, side: int, seed: int, device: torch.device, digest: str | None) -> Measure:
     values = source.read(slice(0, source.count))
     if device.type == "cuda" and values.nbytes <= torch.cuda.mem_get_info(device)[0] // 2:
@@ -130,7 +125,7 @@ def _resident(source: FiniteSource, *, side: int, seed: int, device: torch.devic
     train = part(parts.train)
     return Measure(
         info=source.info,
-        train=ShuffledMinibatches(train, random_stream(seed, side, 0), training_dtype(values.dtype)),
+        train=ShuffledMinibatches(train, random_stream(seed, side, 0), exact_float(values.dtype)),
         training_rows=train,
         validation=part(parts.validation),
         held_out=part(parts.held_out),
@@ -154,7 +149,7 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None)
     assert stored is not None, "a source has rows"
     return Measure(
         info=source.info,
-        train=StreamedMinibatches(source, parts.train, random_stream(seed, side, 0), training_dtype(stored), slab_rows=slab_rows),
+        train=StreamedMinibatches(source, parts.train, random_stream(seed, side, 0), exact_float(stored), slab_rows=slab_rows),
         validation=ResidentRows(values=torch.cat(kept["validation"]), info=source.info),
         held_out=ResidentRows(values=torch.cat(kept["held_out"]), info=source.info),
         everything=StreamedRows(source=source),

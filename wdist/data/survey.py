@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wdist.data.access import Access
-from wdist.data.sources.arrays import little_endian_bytes, type_name
+from wdist.data.sources.arrays import EXACT_INTEGERS, little_endian_bytes, too_large, type_name
 from wdist.data.sources.source import FiniteSource, SelectedRows
 from wdist.errors import SourceError
 
@@ -28,6 +28,8 @@ class Survey:
     minimum: float | None
     """Smallest value of the finite rows, in the units of the source; None if no row is finite."""
     maximum: float | None
+    magnitude: float
+    """Largest absolute value of the finite rows, as stored; 0 if no row is finite."""
     constant: bool
     """True if all finite rows are equal."""
     digest: str
@@ -63,6 +65,7 @@ def survey(source: FiniteSource, progress: Callable[[float], None] = lambda frac
         nonfinite=np.concatenate(nonfinite) if nonfinite else np.empty(0, dtype=np.int64),
         minimum=low * info.scale + info.offset if found else None,
         maximum=high * info.scale + info.offset if found else None,
+        magnitude=max(-low, high) if found else 0.0,
         constant=constant and found,
         digest=digest.hexdigest(),
     )
@@ -88,12 +91,8 @@ def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSo
     if source.count < MINIMUM_ROWS:
         samples = "sample" if source.count == 1 else "samples"
         raise SourceError(f"{info.address} holds {source.count} usable {samples}; give at least {MINIMUM_ROWS}")
-    stored = [(end - info.offset) / info.scale for end in (found.minimum, found.maximum) if end is not None]
-    if info.dtype in ("int64", "uint64") and any(abs(end) >= 2**53 for end in stored):
-        raise SourceError(
-            f"{info.address}: integers reach {max(stored, key=abs):g}, where float64 cannot distinguish neighbours; "
-            f"subtract an offset from both sides and save them again"
-        )
+    if info.dtype in ("int64", "uint64") and found.magnitude >= EXACT_INTEGERS:
+        raise too_large(info.address, f"{found.magnitude:g}")
     if info.bounds is not None and found.minimum is not None and found.maximum is not None:
         low, high = info.bounds
         slack = 1e-9 * (high - low)

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from tests.data.sources.conftest import ARRAYS, ROWS, refused
 from wdist.data.sources import array_files
 from wdist.data.sources.opening import open_source
+from wdist.errors import SourceError
 
 
 def everything(source):
@@ -37,6 +38,34 @@ def test_other_types_are_read_in_the_narrowest_that_holds_them(dtype, read, tmp_
     rows = everything(open_source(tmp_path / "x.npy"))
     assert rows.dtype == getattr(torch, read)
     assert np.array_equal(rows.numpy().astype(np.float64), values.astype(np.float64))
+
+
+@pytest.mark.parametrize(
+    "largest", ["9007199254740993", "-9007199254740992", "+9007199254740993.5", "9007199254740993.", '"9007199254740993"']
+)
+def test_integers_of_a_table_that_float64_would_round_are_refused(largest, tmp_path):
+    (tmp_path / "x.csv").write_text("1,2\n" * 30 + f"3,{largest}\n")
+    refused(f"{tmp_path}/x.csv", r"integers reach .*900719925474099.* where float64 cannot distinguish neighbours; subtract")
+
+
+@pytest.mark.parametrize("text", ["9007199254740991", "1e20", "100000000000000000000.0", "nan", "-inf", "1.000000000000000000e+30"])
+def test_numbers_of_a_table_that_float64_holds_as_written_are_read(text, tmp_path):
+    (tmp_path / "x.csv").write_text("1,2\n" * 30 + f"3,{text}\n")
+    assert str(float(everything(open_source(f"{tmp_path}/x.csv"))[-1, 1])) == str(float(text))
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="long double is float64 here")
+def test_long_doubles_that_float64_would_round_to_another_integer_are_refused(tmp_path):
+    fine = np.arange(40, dtype=np.longdouble).reshape(20, 2) / 3 * 2**40
+    rounded = fine + np.longdouble(2) ** 53 + 1
+    np.save(tmp_path / "fine.npy", fine)
+    np.save(tmp_path / "rounded.npy", rounded)
+    assert np.array_equal(everything(open_source(tmp_path / "fine.npy")).numpy(), fine.astype(np.float64))
+    with h5py.File(tmp_path / "rounded.h5", "w") as file:
+        file["x"] = rounded
+    for source in (rounded, tmp_path / "rounded.npy", tmp_path / "rounded.h5"):
+        with pytest.raises(SourceError, match="float64 cannot distinguish neighbours; subtract an offset"):
+            everything(open_source(source))
 
 
 def test_tensors_and_arrays_are_sources_without_a_file():

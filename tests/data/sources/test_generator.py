@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from tests.data.sources.conftest import FACTORY, GENERATORS, refused, write_convolutional, write_dense, write_torchscript
 from wdist.data.access import Access
 from wdist.data.sources.opening import open_source
-from wdist.errors import TrustRequired
+from wdist.errors import SourceError, TrustRequired
 
 TRUST = Access(trust=True)
 
@@ -159,3 +159,21 @@ def test_code_in_the_weights_of_a_trusted_factory_is_still_refused(tmp_path):
 
 def test_arguments_without_a_factory_are_refused(tmp_path):
     refused(f"{write_torchscript(tmp_path)}?hidden=3", "no option 'hidden'", TRUST)
+
+
+@pytest.mark.parametrize("offset", [2**24 + 1, 2**53])
+def test_integers_of_a_generator_are_exact_or_refused(offset, tmp_path):
+    (tmp_path / "count.py").write_text(
+        "import torch\n"
+        "class Count(torch.nn.Linear):\n"
+        "    def forward(self, z):\n"
+        f"        return torch.zeros(len(z), 2, dtype=torch.int64) + {offset}\n"
+    )
+    torch.save(torch.nn.Linear(3, 2).state_dict(), tmp_path / "count.pt")
+    address = f"{tmp_path}/count.pt?factory={tmp_path}/count.py:Count&in_features=3&out_features=2"
+    source = open_source(address, Access(trust=True))
+    if offset < 2**53:
+        assert (source.draw(5, torch.Generator().manual_seed(0)) == offset).all()
+    else:
+        with pytest.raises(SourceError, match="float64 cannot distinguish neighbours"):
+            source.draw(5, torch.Generator().manual_seed(0))

@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any, TextIO
 
@@ -26,7 +27,18 @@ from torch import Tensor
 
 from wdist.data.memory import fits, free_memory, size_text
 from wdist.data.sources.address import Address
-from wdist.data.sources.arrays import StoredArray, accepted, check_no_key, choose, shortened, tensor_of, tensor_type, type_name
+from wdist.data.sources.arrays import (
+    EXACT_INTEGERS,
+    StoredArray,
+    accepted,
+    check_no_key,
+    choose,
+    shortened,
+    tensor_of,
+    tensor_type,
+    too_large,
+    type_name,
+)
 from wdist.errors import SourceError, first_line
 
 _ROWS_AT_ONCE = 1 << 16
@@ -302,19 +314,32 @@ def _is_number(field: str) -> bool:
     return True
 
 
-def _block(file: TextIO, delimiter: str) -> np.ndarray:
+def _block(file: TextIO, delimiter: str, name: str) -> np.ndarray:
     """The next rows, shape (at most :data:`_ROWS_AT_ONCE`, columns)."""
     lines = list(itertools.islice((line for line in file if line.strip()), _ROWS_AT_ONCE))
     if not lines:
         return np.empty((0, 0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return np.loadtxt(lines, delimiter=delimiter, ndmin=2, comments=None, quotechar='"', dtype=np.float64)
+        rows = np.loadtxt(lines, delimiter=delimiter, ndmin=2, comments=None, quotechar='"', dtype=np.float64)
+    large = np.flatnonzero((np.abs(rows) >= EXACT_INTEGERS).any(axis=1))
+    for fields in csv.reader((lines[row] for row in large), delimiter=delimiter):
+        _check_exact(fields, name)
+    return rows
+
+
+def _check_exact(fields: list[str], name: str) -> None:
+    """Refuses numbers that are written digit by digit and that float64 would round to another integer."""
+    for field in map(str.strip, fields):
+        if not re.fullmatch(r"[+-]?\d+(\.\d*)?", field) or abs(value := float(field)) < EXACT_INTEGERS:
+            continue
+        if "." not in field or Fraction(field.rstrip(".")) != Fraction(value):
+            raise too_large(name, field)
 
 
 def _blocks(file: TextIO, delimiter: str, name: str) -> Iterator[np.ndarray]:
     columns = 0
-    while len(block := _block(file, delimiter)):
+    while len(block := _block(file, delimiter, name)):
         if columns and block.shape[1] != columns:
             raise ValueError("rows of different lengths")
         columns = block.shape[1]

@@ -30,6 +30,8 @@ _WIDER = {torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: to
 _WIDER_NUMPY = {"uint16": np.int32, "uint32": np.int64, "uint64": np.float64}
 _NOT_NUMBERS = {"O": "Python objects", "V": "records", "m": "time spans", "M": "dates", **dict.fromkeys("SUT", "strings")}
 _COMPLEX = "save the real and imaginary parts as separate coordinates"
+EXACT_INTEGERS = 2**53
+"""From here on, float64 cannot distinguish neighbouring integers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +173,20 @@ def tensor_type(dtype: np.dtype, name: str) -> np.dtype:
 
 def tensor_of(array: np.ndarray, name: str) -> Tensor:
     """A tensor with the values of a numpy array in their native type; shares memory if the array is writable."""
-    array = np.ascontiguousarray(array, dtype=tensor_type(array.dtype, name)).reshape(array.shape)
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+    native = np.ascontiguousarray(array, dtype=tensor_type(array.dtype, name)).reshape(array.shape)
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        rounded = np.isfinite(array) & (np.abs(array) >= EXACT_INTEGERS) & (native != array)
+        if rounded.any():
+            raise too_large(name, array[rounded][0])
+    return torch.from_numpy(native if native.flags.writeable else native.copy())
+
+
+def too_large(name: str, value: object) -> SourceError:
+    """The error for a value that float64 would round to another integer."""
+    return SourceError(
+        f"{name}: integers reach {value}, where float64 cannot distinguish neighbours; "
+        f"subtract an offset from both sides and save them again"
+    )
 
 
 def accepted(tensor: Tensor, name: str) -> Tensor:
@@ -186,6 +200,12 @@ def accepted(tensor: Tensor, name: str) -> Tensor:
             f"{name} has the type {type_name(tensor.dtype)}, which does not hold plain numbers; convert it to float32"
         )
     return tensor.detach().to(device="cpu", dtype=_WIDER.get(tensor.dtype, tensor.dtype))
+
+
+def exact_float(dtype: torch.dtype) -> torch.dtype:
+    """The floating-point type in which samples are trained on: float64 if float32 cannot represent them exactly."""
+    exact = (torch.uint8, torch.int8, torch.int16, torch.bool, torch.float16, torch.bfloat16, torch.float32)
+    return torch.float32 if dtype in exact else torch.float64
 
 
 def type_name(dtype: torch.dtype) -> str:

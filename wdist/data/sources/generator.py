@@ -12,7 +12,7 @@ from torch import Tensor
 
 from wdist.data.access import Access
 from wdist.data.sources.address import Address, suggestion
-from wdist.data.sources.arrays import type_name
+from wdist.data.sources.arrays import EXACT_INTEGERS, exact_float, too_large, type_name
 from wdist.data.sources.network_file import GeneratorNetwork, alternatives, open_network
 from wdist.data.sources.source import (
     SELECTION_OPTIONS,
@@ -86,7 +86,9 @@ class GeneratorSource(EndlessSource):
         rows = samples.reshape(n, self.info.dim)
         if self._order is not None:
             rows = permuted(rows, tuple(samples.shape[1:]), self._order)
-        rows = rows if rows.dtype == torch.float64 else rows.to(torch.float32)
+        if rows.dtype == torch.int64 and (largest := float(rows.double().abs().max())) >= EXACT_INTEGERS:
+            raise too_large(self.info.address, f"{largest:g}")
+        rows = rows.to(exact_float(rows.dtype))
         return rows * self._units.scale + self._units.offset if self._units.words != "as stored" else rows
 
 
