@@ -53,6 +53,12 @@ class CertificateError(WdistError):
     exit_status = ExitStatus.NOT_CERTIFIED
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """True if an error says that memory could not be allocated, on the CPU or on a GPU."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in words or "allocate memory" in words
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message without its full stop, or the error's type if the message is empty."""
     lines = str(error).strip().splitlines()

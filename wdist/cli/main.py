@@ -16,7 +16,7 @@ import typer
 
 from wdist.cli import compare, doctor, estimate, gan, gate, guide, inspect, schema, studies, synthetic, verify
 from wdist.environment import package_version
-from wdist.errors import ExitStatus, WdistError
+from wdist.errors import ExitStatus, WdistError, out_of_memory
 
 # Read when torch is first imported. Threads that spin while they wait slow a step down tenfold once another process wants a core.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -152,7 +152,7 @@ def _explain(error: Exception, arguments: list[str]) -> int:
         _discard_stdout()
         _complain("the disk is full; free some space, or write the result elsewhere")
         return ExitStatus.BAD_INPUT
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    if out_of_memory(error):
         _complain("there is not enough memory; try fewer samples (?limit=10000), a smaller --batch-size or a smaller --width")
         return ExitStatus.BAD_INPUT
     _complain(f"internal error ({type(error).__name__}: {error}); please report it with the output of the same command and --debug")

@@ -18,6 +18,7 @@ from wdist.bounds.certificate import certify
 from wdist.bounds.dual import evaluate, lower_bound
 from wdist.data.access import Access
 from wdist.data.measure import random_stream
+from wdist.data.sources.address import expanded
 from wdist.environment import Environment, choose_device, environment
 from wdist.errors import SourceError, TrainingDiverged, UsageError
 from wdist.gan import files
@@ -117,7 +118,7 @@ def train_gan(
         TrainingDiverged: weights became nan or infinite; the last checkpoint is kept.
         KeyboardInterrupt: the user interrupted before there was anything to save.
     """
-    folder, chosen = Path(folder).expanduser(), choose_device(device)
+    folder, chosen = expanded(str(folder)), choose_device(device)
     limit = _limit(steps, budget)
     if settings is None and not resume:
         raise UsageError("a new training needs images; name them with --data ADDRESS")

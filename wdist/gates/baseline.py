@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wdist.data.features.space import Features
+from wdist.data.sources.address import expanded
 from wdist.data.sources.source import SourceInfo
 from wdist.errors import SourceError, UsageError
 from wdist.gates.rules import Interval, On, is_asymptotic
@@ -95,6 +96,8 @@ def read_recorded(address: str | Path) -> Recorded:
     """
     text = str(address)
     path, name = _file_and_name(text)
+    if path.exists() and not path.is_file():  # a pipe might block forever
+        raise SourceError(f"--baseline {path} is not a regular file; {_WAY_OUT}")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -108,15 +111,15 @@ def read_recorded(address: str | Path) -> Recorded:
         )
     try:
         return _from_document(document, text, name)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise SourceError(f"--baseline {path} is not as wdist wrote it ({error}); {_WAY_OUT}") from error
 
 
 def _file_and_name(text: str) -> tuple[Path, str | None]:
-    if not Path(text).expanduser().exists() and ".json:" in text:
+    if not expanded(text).exists() and ".json:" in text:
         file, _, name = text.rpartition(".json:")
-        return Path(f"{file}.json").expanduser(), name
-    return Path(text).expanduser(), None
+        return expanded(f"{file}.json"), name
+    return expanded(text), None
 
 
 def _from_document(document: dict[str, Any], text: str, name: str | None) -> Recorded:

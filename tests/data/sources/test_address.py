@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.data.sources.conftest import refused
 from wdist.data.sources.address import parse_address
 from wdist.errors import SourceError
 
@@ -70,3 +71,7 @@ def test_intervals(text, ends):
 def test_no_intervals(text):
     with pytest.raises(SourceError, match="not an interval"):
         parse_address(f"a.npy?stored={text}").interval("stored")
+
+
+def test_a_home_folder_of_nobody_is_refused():
+    refused("~nobody-of-this-name/x.npy", "unknown user; write the folder itself")

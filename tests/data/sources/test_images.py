@@ -1,5 +1,7 @@
 """Folders of images."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -114,3 +116,27 @@ def test_bad_options_are_refused(option, words, tmp_path):
 def test_the_same_options_mean_the_same_in_two_runs(tmp_path):
     address = f"{write_images(tmp_path)}?limit=20&size=4"
     assert torch.equal(everything(open_source(address, seed=1)), everything(open_source(address, seed=1)))
+
+
+@pytest.mark.parametrize("form", ["EPS", "PCX", "SGI"])
+def test_the_content_of_a_file_does_not_choose_an_unusual_decoder(form, tmp_path, monkeypatch):
+    """EPS, for one, would start Ghostscript, which runs the program that an EPS file is."""
+    started = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *arguments, **options: started.append(arguments))
+    Image.fromarray(grey(8, 8)).save(tmp_path / "a.png", format=form)
+    refused(tmp_path, "a.png cannot be read as an image .*cannot identify")
+    assert not started
+
+
+@pytest.mark.parametrize(
+    ("form", "suffix"), [("PNG", "jpg"), ("JPEG", "jpg"), ("GIF", "gif"), ("WEBP", "webp"), ("TIFF", "tif"), ("TGA", "tga")]
+)
+def test_the_usual_formats_are_read(form, suffix, tmp_path):
+    Image.fromarray(grey(8, 8)).save(tmp_path / f"a.{suffix}", format=form)
+    assert open_source(tmp_path).info.event_shape[:2] == (8, 8)
+
+
+def test_a_pipe_in_a_folder_is_refused_and_not_opened(tmp_path):
+    save(tmp_path, "a.png", grey(8, 8))
+    os.mkfifo(tmp_path / "b.png")
+    refused(tmp_path, "b.png is not a regular file; move it")

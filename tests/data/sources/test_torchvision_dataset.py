@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.data.sources.conftest import refused, write_images
 from wdist.data.sources.opening import open_source
@@ -34,6 +35,10 @@ def test_a_missing_dataset_offers_the_download_and_does_not_start_it(name, tmp_p
         ("torchvision:FakeData?size=30&classes=77", "no sample has the class 77"),
         ("torchvision:FakeData?size=30&classes=cat", "no class 'cat'"),
         ("torchvision:FakeData?size=0", "empty dataset"),
+        ("torchvision:FakeData?size=-3", "failed"),
+        ("torchvision:FakeData?size=10**9", "torchvision's FakeData failed .*; correct its options"),
+        ("torchvision:FakeData?size=30&image_size=3", "torchvision's FakeData failed .*; correct its options"),
+        ("torchvision:MNIST?root=~nobody-of-this-name/data", "unknown user"),
         ("torchvision:ImageFolder?root=/no/such/folder", "name its folder with root="),
     ],
 )
@@ -61,3 +66,18 @@ def test_mnist_is_there_with_its_splits_and_classes(data):
     assert threes_and_eights.count == 6131 + 5851
     resized = open_source(f"torchvision:MNIST?root={data}&size=14&limit=5")
     assert everything(resized).shape == (5, 196)
+
+
+def test_torchvision_opens_no_other_formats_of_images_than_wdist(tmp_path):
+    """EPS, for one, would start Ghostscript, which runs the program that an EPS file is."""
+    for split in ("train", "test"):
+        for label in ("positive", "negative"):
+            folder = tmp_path / "rendered-sst2" / split / label
+            folder.mkdir(parents=True)
+            Image.new("RGB", (4, 4)).save(folder / "0.png")
+    address = f"torchvision:RenderedSST2?root={tmp_path}"
+    assert open_source(address).count == 2
+    Image.new("RGB", (4, 4)).save(folder.parents[1] / "train" / "negative" / "0.png", format="EPS")
+    before = Image.open
+    refused(address, "torchvision's RenderedSST2 failed .*cannot identify image file")
+    assert Image.open is before

@@ -38,7 +38,7 @@ class Address:
 
     @property
     def path(self) -> Path:
-        return Path(self.location).expanduser()
+        return expanded(self.location)
 
     @property
     def suffix(self) -> str:
@@ -110,6 +110,14 @@ class Address:
         return str(default)
 
 
+def expanded(path: str) -> Path:
+    """A path in which ``~`` is replaced by a home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise SourceError(f"{path} names the home folder of an unknown user; write the folder itself, or ./{path}") from error
+
+
 def suggestion(word: str, known: Iterable[str], otherwise: str) -> str:
     """``did you mean 'x'?``, or ``otherwise`` followed by all known words if none is close."""
     words = sorted(set(known))
@@ -162,8 +170,8 @@ def parse_address(text: str | Path) -> Address:
 
 def _exists(location: str) -> bool:
     try:
-        return Path(location).expanduser().exists()
-    except (OSError, RuntimeError):  # the name is too long for the file system, or ~ names an unknown user
+        return expanded(location).exists()
+    except (OSError, SourceError):  # the name is too long for the file system, or ~ names an unknown user
         return False
 
 

@@ -1,8 +1,10 @@
 """Image files and folders: pixels are decoded on demand, every image into an array of the same shape."""
 
 import contextlib
+import functools
 import os
 import re
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +30,10 @@ SUFFIXES = frozenset(
     }
 )  # fmt: skip
 """Suffixes of image files, in lower case."""
+_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "ICO", "AVIF", "TGA")
+"""Formats of these files. PIL knows others, and some of them run programs: EPS runs Ghostscript."""
+_opening = threading.RLock()
+"""Two threads read at once when both sides are streamed."""
 
 _MODES = ("L", "LA", "RGB", "RGBA", "I", "F")
 _PLAIN = {"1": "L", "P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "La": "LA", "RGBa": "RGBA"}
@@ -131,9 +137,27 @@ def image_headers(paths: list[Path]) -> list[tuple[tuple[int, int], str]]:
     headers = []
     with _bombs_are_errors():
         for path in paths:
-            with _reading(path), Image.open(path) as image:
+            with _reading(path), Image.open(path, formats=_formats()) as image:
                 headers.append(((image.height, image.width), effective_mode(image)))
     return headers
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Those of :data:`_FORMATS` that this PIL was built with."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+@contextlib.contextmanager
+def only_known_formats() -> Iterator[None]:
+    """Holds code of others that opens images, such as torchvision's, to the same formats."""
+    with _opening:
+        ours, Image.open = Image.open, functools.partial(Image.open, formats=_formats())
+        try:
+            yield
+        finally:
+            Image.open = ours
 
 
 def effective_mode(image: Image.Image) -> str:
@@ -173,13 +197,15 @@ def _bombs_are_errors() -> warnings.catch_warnings:
 
 
 def _pixels(path: Path, wanted: ImageFormat) -> np.ndarray:
-    with _reading(path), Image.open(path) as image, warnings.catch_warnings():
+    with _reading(path), Image.open(path, formats=_formats()) as image, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Palette images with Transparency")
         return wanted.pixels(image)
 
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
+    if not path.is_file():  # a pipe might block forever
+        raise SourceError(f"{path} is not a regular file; move it out of the folder")
     try:
         yield
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from wdist.data.access import Access
-from wdist.data.sources.address import Address, literal, suggestion
+from wdist.data.sources.address import Address, expanded, literal, suggestion
 from wdist.data.sources.array_files import damaged_safetensors, is_torchscript, load_data
 from wdist.errors import SourceError, TrustRequired, first_line
 
@@ -200,7 +200,9 @@ def imported(text: str, *, said: str, form: str, example: str) -> Any:
         raise SourceError(f"{said} is not {form}; write for example {example}")
     try:
         with _importable(Path.cwd()):
-            module = _module_of_file(Path(place).expanduser()) if place.endswith(".py") else importlib.import_module(place)
+            module = _module_of_file(expanded(place)) if place.endswith(".py") else importlib.import_module(place)
+    except SourceError:
+        raise
     except ModuleNotFoundError as error:
         raise SourceError(
             f"{said}: {place} cannot be imported ({error}); run wdist in the folder that holds it, or install the package"

@@ -102,8 +102,8 @@ def check_there(address: Address) -> None:
         with path.open("rb") as file:
             if not file.read(1):
                 raise SourceError(f"{address.location} is empty (0 bytes); copy it again from its origin")
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise SourceError(f"{address.location} cannot be read ({reason}); fix its permissions or name another file") from error
 
 

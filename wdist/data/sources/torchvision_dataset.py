@@ -8,6 +8,7 @@ import importlib
 import inspect
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -19,11 +20,11 @@ from PIL import Image
 from torch import Tensor
 
 from wdist.data.access import Access
-from wdist.data.sources.address import Address, literal, near_miss, suggestion
+from wdist.data.sources.address import Address, expanded, literal, near_miss, suggestion
 from wdist.data.sources.arrays import describe, open_values, shortened, type_name
-from wdist.data.sources.images import IMAGE_OPTIONS, DecodedImages, ImageFormat, check_shape, open_images
+from wdist.data.sources.images import IMAGE_OPTIONS, DecodedImages, ImageFormat, check_shape, only_known_formats, open_images
 from wdist.data.sources.source import SELECTION_OPTIONS, UNIT_OPTIONS, FiniteSource, SelectedRows, units_of
-from wdist.errors import SourceError, first_line
+from wdist.errors import SourceError, WdistError, first_line, out_of_memory
 
 DEFAULT_ROOT = "data"
 _NOT_IN_AN_ADDRESS = ("self", "transform", "target_transform", "transforms", "loader", "is_valid_file", "download")
@@ -44,7 +45,8 @@ def open_torchvision(address: Address, access: Access) -> FiniteSource:
     """
     kind = _dataset_class(address)
     arguments = _arguments(kind, address, access)
-    dataset = _made(kind, arguments, address, access)
+    with _running(address):
+        dataset = _made(kind, arguments, address, access)
     positions = _chosen_classes(dataset, address)
     source = _whole(dataset, address)
     if positions is not None:
@@ -90,7 +92,7 @@ def _arguments(kind: Any, address: Address, access: Access) -> dict[str, Any]:
     if by_train and "train" not in values:
         values["train"] = address.choice("split", ("train", "test"), "train") == "train"
     if "root" in own:
-        values["root"] = str(Path(address.options.get("root", DEFAULT_ROOT)).expanduser())
+        values["root"] = str(expanded(address.options.get("root", DEFAULT_ROOT)))
     if "download" in parameters:
         values["download"] = access.download
     missing = [name for name in own if parameters[name].default is inspect.Parameter.empty and name not in values]
@@ -123,8 +125,9 @@ def _made(kind: Any, arguments: dict[str, Any], address: Address, access: Access
 
 def _whole(dataset: Any, address: Address) -> FiniteSource:
     """All samples: from one array if the dataset holds them so, else decoded on demand."""
-    count = len(dataset)
-    if not count:
+    with _running(address):
+        count = len(dataset)
+    if count < 1:
         raise SourceError(f"{address} is an empty dataset; choose another split")
     values = getattr(dataset, "data", None)
     resized = any(option in address.options for option in _image_options(dataset))
@@ -142,6 +145,21 @@ def _whole(dataset: Any, address: Address) -> FiniteSource:
     return _items(dataset, count, address)
 
 
+@contextlib.contextmanager
+def _running(address: Address) -> Iterator[None]:
+    """Runs code of torchvision, which reads files of its own and checks few of its arguments."""
+    try:
+        with only_known_formats():
+            yield
+    except WdistError:
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        failed = f"torchvision's {address.location} failed ({type(error).__name__}: {first_line(error)})"
+        raise SourceError(f"{address}: {failed}; correct its options, or repair its files") from error
+
+
 def _image_options(dataset: Any) -> list[str]:
     """The image options that are not arguments of the class."""
     own = inspect.signature(type(dataset).__init__).parameters
@@ -153,7 +171,8 @@ def _items(dataset: Any, count: int, address: Address) -> FiniteSource:
     wanted = ImageFormat.of(replace(address, options=options))
 
     def values(position: int) -> np.ndarray:
-        item = dataset[position]
+        with _running(address):
+            item = dataset[position]
         value = item[0] if isinstance(item, tuple | list) else item
         if isinstance(value, Image.Image):
             return wanted.pixels(value)
@@ -203,7 +222,8 @@ def _labels(dataset: Any, address: Address) -> np.ndarray:
             labels = np.asarray(values.cpu() if isinstance(values, Tensor) else values)
             if labels.ndim == 1 and labels.dtype.kind in "iu":
                 return labels
-    labels = np.asarray([_label(dataset[position], address) for position in range(len(dataset))])
+    with _running(address):
+        labels = np.asarray([_label(dataset[position], address) for position in range(len(dataset))])
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise SourceError(f"{address}: its labels are not class numbers, so classes= cannot choose among them; leave it out")
     return labels
