@@ -53,6 +53,10 @@ class CertificateError(WdistError):
     exit_status = ExitStatus.NOT_CERTIFIED
 
 
+class ContradictionError(Exception):
+    """Proved bounds that exclude each other: an error in wdist, never the user's, so that no result is shown."""
+
+
 def out_of_memory(error: BaseException) -> bool:
     """True if an error says that memory could not be allocated, on the CPU or on a GPU."""
     words = str(error).lower()

@@ -12,7 +12,7 @@ from importlib import import_module
 import pytest
 
 from wdist.cli.outputs import FORMATS, Format, OutputOptions
-from wdist.errors import ExitStatus, SourceError, TrainingDiverged
+from wdist.errors import ContradictionError, ExitStatus, SourceError, TrainingDiverged
 from wdist.report.sentences import verdict
 
 
@@ -138,9 +138,11 @@ def test_errors_of_the_library_become_sentences_and_statuses(wdist, calls, error
 
 
 def test_an_internal_error_has_status_70_and_a_traceback_only_when_asked_for(wdist, calls):
-    calls.result = ZeroDivisionError("division by zero")
+    calls.result = ContradictionError("W1 of the samples would be at least 2.0 and at most 1.0")
     answer = wdist(*estimate_words())
     assert answer.status == 70
+    assert "at least 2.0 and at most 1.0); please report it" in answer.error
+    assert answer.out == ""
     assert "--debug" in answer.error
     debugged = wdist(*estimate_words("--debug"))
     assert debugged.status == 70

@@ -1,6 +1,7 @@
 """The frozen critic: values within their stated rounding of the exact function, the same after saving, and no forgery accepted."""
 
 import json
+import math
 from dataclasses import replace
 
 import mpmath
@@ -13,12 +14,20 @@ from tests.trials import SMALL, trial, two_moons
 from wdist.bounds.certificate import certify
 from wdist.critics.frozen import FORMAT, FrozenCritic
 from wdist.data.standardisation import Standardisation
-from wdist.errors import CertificateError, SourceError
+from wdist.errors import CertificateError, SourceError, WdistError
+from wdist.ground_metric import METRICS
+from wdist.lipschitz.activations import Mirrored
+from wdist.lipschitz.cones import Cones
+from wdist.lipschitz.convolution import Convolution, Patches, PatchWise
 from wdist.lipschitz.frozen_layer import Affine
-from wdist.lipschitz.frozen_layers import activated
+from wdist.lipschitz.frozen_layers import Envelope, PiecewiseLinear, activated
 from wdist.training.catalogue import CATALOGUE
 
 STANDARD = Standardisation(shift=torch.zeros(3, dtype=torch.float64), spread=1.0)
+
+
+def zeros(*shape):
+    return torch.zeros(shape, dtype=torch.float64)
 
 
 def exact_layer(layer, h):
@@ -38,6 +47,14 @@ def exact_layer(layer, h):
         case "patchwise":
             size = len(h) // layer.count
             return [v for k in range(layer.count) for v in exact_layer(layer.layer, h[k * size : (k + 1) * size])]
+        case "maximum" | "minimum":
+            values = []
+            for branch, constant in zip(layer.branches, layer.constants.tolist(), strict=True):
+                inner = list(h)
+                for each in branch:
+                    inner = exact_layer(each, inner)
+                values.append(inner[0] + mpmath.mpf(constant))
+            return [{"maximum": max, "minimum": min}[kind](values)]
         case "cones":
             cones = zip(layer.centres.tolist(), layer.offsets.tolist(), strict=True)
             return [min(exact_norm(h, tip, parameter) + mpmath.mpf(b) for tip, b in cones)]
@@ -148,6 +165,64 @@ def test_rounding_covers_points_far_outside_and_points_at_the_shift(generator):
                 not np.isfinite(found.rounding)
                 or abs(mpmath.mpf(float(found.values[0])) - exact_values(frozen, x)[0]) <= found.rounding
             )
+
+
+def scaling(factor, bias=0.0):
+    """x -> factor x + bias of one number."""
+    return Affine(weight=torch.tensor([[factor]], dtype=torch.float64), bias=torch.tensor([bias], dtype=torch.float64))
+
+
+SMALLEST = 2.0**-1022
+VANISHING = {
+    "products of weights": [scaling(1e-200), scaling(1e-200), scaling(1e200), scaling(1e200)],
+    "a product that rounds down": [scaling(1e-162), scaling(1.9e-162), scaling(1e300), scaling(1e24)],
+    "the smallest weight": [scaling(SMALLEST), scaling(1e-10), scaling(1e300), scaling(1e17)],
+    "the smallest slope": [
+        PiecewiseLinear(knots=torch.zeros(1), slopes=torch.tensor([SMALLEST, SMALLEST], dtype=torch.float64)),
+        scaling(1e-15),
+        scaling(1e300),
+        scaling(1e23),
+    ],
+    "a leaky activation": [scaling(SMALLEST), activated("leaky-relu:0.001"), scaling(1e300), scaling(1e11)],
+    "a mirror": [
+        Affine(weight=torch.tensor([[SMALLEST], [-SMALLEST]], dtype=torch.float64), bias=zeros(2)),
+        Mirrored(normal=torch.tensor([[0.6, 0.7]], dtype=torch.float64)),
+        Affine(weight=torch.tensor([[1e300, -1e300]], dtype=torch.float64), bias=zeros(1)),
+        scaling(1e7),
+    ],
+    "cones": [scaling(1e-170), Cones(centres=zeros(1, 1), offsets=zeros(1)), scaling(1e170)],
+    "patches": [scaling(1e-200), PatchWise(count=1, layer=scaling(1e-200)), scaling(1e200), scaling(1e200)],
+    "a convolution": [
+        scaling(1e-200),
+        Convolution(patches=Patches.parse("1x1x1:chw:1x1:1x1:0x0"), weight=torch.full((1, 1), 1e-200), bias=zeros(1)),
+        scaling(1e200),
+        scaling(1e200),
+    ],
+}
+
+
+@pytest.mark.parametrize("chain", VANISHING)
+@pytest.mark.parametrize("nested", [False, True], ids=["alone", "in an envelope"])
+def test_what_underflows_is_counted_before_another_layer_multiplies_it(chain, nested):
+    layers = VANISHING[chain]
+    if nested:
+        layers = [Envelope(how="maximum", branches=[layers, [scaling(1e-3)]], constants=torch.tensor([0.0, 0.5]))]
+    critic = FrozenCritic(layers, replace(STANDARD, shift=zeros(1)))
+    x = torch.tensor([[0.3], [-1.7], [1e-3], [900.0]], dtype=torch.float64)
+    found = critic.evaluate(x)
+    exact = exact_values(critic, x)
+    with mpmath.workdps(60):
+        assert max(abs(mpmath.mpf(float(v)) - e) for v, e in zip(found.values, exact, strict=True)) <= found.rounding
+        slope = abs(exact[3] - exact[0]) / (900 - mpmath.mpf(0.3))
+        for metric in METRICS.values():
+            assert slope <= certify(critic, metric).lipschitz_bound
+
+
+def test_what_overflows_proves_nothing():
+    layers = [scaling(1e200), scaling(1e200), scaling(0.0, 1.0)]
+    assert FrozenCritic(layers, replace(STANDARD, shift=zeros(1))).evaluate(torch.ones(1, 1)).rounding == math.inf
+    far = Cones(centres=torch.tensor([[1.3e154, 0.0, 0.0]], dtype=torch.float64), offsets=zeros(1))
+    assert FrozenCritic([far], STANDARD).evaluate(-far.centres).rounding == math.inf
 
 
 def test_potentials_are_the_values_in_the_units_of_the_data():
@@ -270,10 +345,6 @@ def test_a_hand_made_critic_is_read(tmp_path):
     assert certify(critic).lipschitz_bound == pytest.approx(1, rel=1e-12)
 
 
-def zeros(*shape):
-    return torch.zeros(shape, dtype=torch.float64)
-
-
 FORGERIES = {
     "a bias for each row": {"layers_0_bias": zeros(50, 4)},
     "a bias for each row, last": {"layers_2_bias": zeros(50, 1)},
@@ -291,6 +362,25 @@ FORGERIES = {
     "an infinite constant": {"lipschitz": float("inf")},
     "an unknown activation": {"layers": ["affine", "softplus", "affine"]},
     "groups that do not divide": {"layers": ["affine", "group-sort:3", "affine"]},
+    "a weight that is not finite": {"layers_0_weight": torch.full((4, 3), float("nan"), dtype=torch.float64)},
+    "a bias that is not finite": {"layers_0_bias": torch.full((4,), float("inf"), dtype=torch.float64)},
+    "a subnormal weight": {"layers_0_weight": torch.full((4, 3), 5e-324, dtype=torch.float64)},
+    "numbers of another type": {"layers_0_weight": torch.eye(4, 3)},
+    "layers nested a thousandfold": {"layers": ["affine", "patchwise:1:" * 1000 + "relu", "affine"]},
+    "layers nested nine times": {"layers": ["affine", "patchwise:1:" * 9 + "relu", "affine"]},
+    "branches nested a hundredthousandfold": {"layers": ["affine", "maximum:" + "[" * 100_000, "affine"]},
+    "an envelope without branches": {"layers": ["maximum:[]"], "layers_0_constants": zeros(0)},
+    "a branch without layers": {"layers": ["maximum:[[]]"], "layers_0_constants": zeros(1)},
+    "branches that are no lists": {"layers": ["maximum:5"], "layers_0_constants": zeros(1)},
+    "no layers": {"layers": []},
+    "tensors without numbers": {"layers_0_weight": zeros(0, 3), "layers_0_bias": zeros(0)},
+    "a huge tensor without numbers": {"layers_0_weight": zeros(0, 2**40)},
+    "a huge number of patches": {"layers": ["affine", f"patchwise:{10**30}:relu", "affine"]},
+    "a number of patches in ten thousand digits": {"layers": ["affine", f"patchwise:{'9' * 10_000}:relu", "affine"]},
+    "huge groups": {"layers": ["affine", f"group-sort:{10**30}", "affine"]},
+    "huge patches": {"layers": ["affine", "convolution:999999x999999x999999:chw:999999x999999:1x1:0x0", "affine"]},
+    "a constant below all sense": {"lipschitz": 1.5e-323},
+    "a constant beyond float64": {"lipschitz": 10**400},
     "a missing layer": {"layers": ["affine", "group-sort:2", "affine", "affine"]},
     "layers that are no list": {"layers": 3},
     "a spread in words": {"spread": "wide"},
@@ -327,6 +417,58 @@ def test_what_is_no_function_of_a_sample_is_refused(forgery, tmp_path):
         load(tmp_path, *small(**FORGERIES[forgery]))
 
 
+ODD = [None, True, -1, 0, 1e400, 10**400, "", "affine", "patchwise:2:relu", [], [[]], {}, "\ud800", "9" * 5000]
+KINDS = ["affine", "relu", "cones:l2", "piecewise-linear", "householder", "maxout:4", "patchwise:2:affine", "minimum:[[]]"]
+NUMBERS = ["centres", "offsets", "knots", "slopes", "constants"]
+
+
+def mutated(random):
+    """A critic file with a few things changed: its description, its numbers or its bytes."""
+    tensors, description = small()
+    for _ in range(random.integers(1, 4)):
+        name = str(random.choice(list(tensors)))
+        match random.integers(7):
+            case 0:
+                description[str(random.choice(list(description)))] = ODD[random.integers(len(ODD))]
+            case 1:
+                description["layers"] = [str(random.choice(KINDS)) for _ in range(random.integers(5))]
+            case 2:
+                del tensors[name]
+                tensors.setdefault("shift", zeros(3))
+            case 3:
+                tensors[name] = zeros(*random.integers(0, 5, random.integers(4)).tolist())
+            case 4:
+                tensors[name] = tensors[name].to([torch.float32, torch.int64, torch.bool, torch.bfloat16][random.integers(4)])
+            case 5:
+                tensors[name] = tensors[name] + float(random.choice([math.nan, math.inf, 5e-324, 1e308, -1e200]))
+            case 6:
+                tensors[f"layers.{random.integers(4)}.{random.choice(['centres', 'offsets', 'knots', 'slopes', 'constants'])}"] = (
+                    zeros(4)
+                )
+    whole = bytearray(save(tensors, metadata={"format": FORMAT, "critic": json.dumps(description)}))
+    for _ in range(int(random.choice([0, 0, 1, 3]))):
+        whole[random.integers(len(whole))] = random.integers(256)
+    return bytes(whole)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_mutated_file_is_refused_in_a_sentence_or_a_critic(seed, tmp_path):
+    random = np.random.default_rng(seed)
+    outcomes = set()
+    for number in range(250):
+        path = tmp_path / f"{number}.safetensors"
+        path.write_bytes(mutated(random))
+        try:
+            critic, _ = FrozenCritic.load(path)
+            found = critic.evaluate(torch.ones(2, critic.dim))
+            assert not math.isnan(found.rounding)
+            assert certify(critic).lipschitz_bound > 0
+            outcomes.add("critic")
+        except WdistError as error:
+            outcomes.add("one sentence" if len(str(error).splitlines()) == 1 else str(error))
+    assert outcomes == {"critic", "one sentence"}
+
+
 @pytest.mark.parametrize("activation", ["householder", "full-sort", "maxout:2", "leaky-relu:0.25", "tanh"])
 def test_every_kind_of_layer_is_read_again(activation, tmp_path):
     frozen = trial(*two_moons(60, 60, 3), settings=replace(SMALL, activation=activation), steps=3).frozen
@@ -349,9 +491,9 @@ def test_a_file_cut_short_is_refused(length, tmp_path):
         FrozenCritic.load(path)
 
 
-def test_weights_that_are_not_finite_have_no_certificate(tmp_path):
+def test_weights_that_are_not_finite_have_no_certificate():
     with pytest.raises(CertificateError):
-        certify(load(tmp_path, *small(layers_0_weight=torch.full((4, 3), float("nan"), dtype=torch.float64))))
+        certify(FrozenCritic([scaling(float("nan"))], replace(STANDARD, shift=zeros(1))))
 
 
 def test_the_digest_covers_all_that_values_depend_on():
@@ -359,7 +501,7 @@ def test_the_digest_covers_all_that_values_depend_on():
     reference = FrozenCritic(layers, STANDARD)
     others = [
         FrozenCritic([Affine(weight=layers[0].weight * (1 + 2**-52), bias=zeros(1))], STANDARD),
-        FrozenCritic([Affine(weight=layers[0].weight, bias=zeros(1) + 5e-324)], STANDARD),
+        FrozenCritic([Affine(weight=layers[0].weight, bias=zeros(1) + 1e-300)], STANDARD),
         FrozenCritic([*layers, activated("relu")], STANDARD),
         FrozenCritic(layers, Standardisation(shift=STANDARD.shift + 1e-300, spread=1.0)),
         FrozenCritic(layers, Standardisation(shift=STANDARD.shift, spread=1 + 2**-52)),

@@ -1,5 +1,9 @@
 """The ends that no training makes: the dual variables of transport close the interval from below, and never overshoot."""
 
+import math
+from dataclasses import replace
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +11,7 @@ import torch
 from tests.trials import exact_w1, pair_of, trial, two_moons
 from wdist.critics.settings import CriticSettings
 from wdist.data.rows import gather
-from wdist.errors import UsageError
+from wdist.errors import ContradictionError, UsageError
 from wdist.estimation import transport_bounds as ends
 from wdist.estimation.estimate import estimate
 from wdist.estimation.transport_bounds import (
@@ -19,6 +23,7 @@ from wdist.estimation.transport_bounds import (
 )
 from wdist.ground_metric import L2, METRICS
 from wdist.training.observer import CriticStarted, SamplesBounded, Stage
+from wdist.transport.coupling import Coupling
 
 FORMULA = {"critic": "mean-difference", "baselines": "none"}
 SMALL = CriticSettings(width=8, depth=2, batch_size=16)
@@ -224,3 +229,23 @@ def test_blocks_of_large_sets_hold_a_small_part_of_them_and_of_small_ones_what_t
     assert ends._effort(1.0, pair).blocks_nbytes is None
     monkeypatch.setattr(ends, "_LARGE", a.nbytes + b.nbytes)
     assert ends._effort(1.0, pair).blocks_nbytes == (a.nbytes + b.nbytes) // 24
+
+
+def test_bounds_for_the_samples_that_exclude_each_other_make_no_result():
+    bounds = TransportBounds(coupling=Coupling(cost=0.9, exact=True, method="exact transport"), lower=1.0)
+    result = trial(*two_moons(60, 60, 3), steps=2)
+    with pytest.raises(ContradictionError, match=r"at least 1.0 .* at most 0.9"):
+        bounds.tightest([result])
+    with pytest.raises(ContradictionError, match="nan"):
+        TransportBounds(lower=math.nan).tightest([replace(result, samples=replace(result.samples, lower=math.nan))])
+
+
+def test_the_upper_bound_of_samples_a_few_subnormal_numbers_apart_is_rounded_up():
+    """In standardised units the cost is exact to nine digits; the product with a subnormal spread is not."""
+    random = np.random.default_rng(0)
+    for seed in range(20):
+        a, b = (random.integers(0, 12, (size, 1)) for size in (30, 40))
+        _, found = found_between(a * 5e-324, b * 5e-324, seed=seed)
+        below = [[Fraction(int((side <= k).sum()), len(side)) for k in range(12)] for side in (a, b)]
+        exact = sum(abs(f - g) for f, g in zip(*below, strict=True)) * Fraction(5e-324)
+        assert found.lower <= exact <= Fraction(found.coupling.cost)

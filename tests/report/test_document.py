@@ -46,7 +46,7 @@ def test_tightness_is_the_held_out_estimate_over_the_truth(document):
 
 
 def test_what_is_not_a_number_becomes_null(estimate_of, critic_of):
-    document = document_text(estimate_of(critic=critic_of(upper=float("nan")), truth=None), command="estimate")
+    document = document_text(estimate_of(critic=critic_of(upper=float("inf")), truth=None), command="estimate")
     parsed = json.loads(document)
     assert parsed["samples"]["upper"] is None
     assert parsed["truth"] is None

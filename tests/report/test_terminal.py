@@ -79,6 +79,14 @@ def test_the_verdict_comes_first_in_plain_words(estimate, estimate_of, critic_of
     assert first_line(interrupted=True).endswith("(interrupted)")
 
 
+def test_bounds_for_the_populations_that_exclude_each_other_are_called_so(estimate_of, critic_of):
+    critic = critic_of()
+    estimate = estimate_of(critic=replace(critic, population=replace(critic.population, lower=0.9, upper=0.7)))
+    text = shown(estimate, 120)
+    assert text.startswith("One bound for the populations is wrong: W1 would be at least 0.90000 and at most 0.70000, with 95 %")
+    assert "contradictory" in text
+
+
 def test_six_lines_come_before_the_critics(estimate):
     lines = shown(estimate, 100).splitlines()
     assert [line.split("  ")[0] for line in lines[2:7]] == ["samples", "populations", "lower bounds", "upper bounds", "truth"]

@@ -18,7 +18,7 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.errors import CertificateError
 from wdist.ground_metric import L2, LINF, GroundMetric
 from wdist.lipschitz.frozen_layer import LayerBound
-from wdist.lipschitz.linalg.rounding import gamma
+from wdist.lipschitz.linalg.rounding import product_above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,18 +31,21 @@ class Certificate:
     metric: GroundMetric = L2
 
 
+_SMALLEST = 1e-100
+"""Smallest certificate: a constant function has every Lipschitz constant, and values divided by this one stay finite."""
+
+
 def certify(critic: FrozenCritic, metric: GroundMetric = L2) -> Certificate:
     """A proved bound for the Lipschitz constant of a frozen critic; CertificateError if a layer has no finite bound."""
     chains = (_euclidean(critic, metric), _maximum(critic, metric))  # min prefers the first if both products are equal
     bound, layers = min(((_product(chain), chain) for chain in chains), key=lambda proof: proof[0])
-    if not math.isfinite(bound) or bound < 0:
+    if not math.isfinite(bound):
         raise CertificateError(f"the critic's Lipschitz bound is {bound}; train again with a lower --learning-rate")
-    return Certificate(lipschitz_bound=bound, layers=layers, metric=metric)
+    return Certificate(lipschitz_bound=max(bound, _SMALLEST), layers=layers, metric=metric)
 
 
 def _product(layers: tuple[LayerBound, ...]) -> float:
-    product = math.prod(layer.bound for layer in layers) * (1 + gamma(len(layers) + 1))
-    return product if math.isfinite(product) else math.inf
+    return product_above(*(layer.bound for layer in layers))
 
 
 def _euclidean(critic: FrozenCritic, metric: GroundMetric) -> tuple[LayerBound, ...]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,11 +14,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from wdist.critics.settings import LARGEST_LIPSCHITZ, LEAST_LIPSCHITZ
 from wdist.data.standardisation import Standardisation
-from wdist.errors import SourceError, UsageError
-from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound, owned
+from wdist.errors import SourceError, UsageError, first_line
+from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound, owned, subnormal
 from wdist.lipschitz.frozen_layers import read_layer
-from wdist.lipschitz.linalg.rounding import gamma
+from wdist.lipschitz.linalg.rounding import UNDERFLOW, gamma, norm_above, product_above, sum_above
 
 FORMAT = "wdist-critic-1"
 
@@ -79,14 +81,15 @@ class FrozenCritic:
             x: shape (n, dim), on any device, in the units of the data; taken as exact.
         """
         h = self.standardisation.apply(x.cpu().double().contiguous())
-        norm = _largest_norm(h)
-        error = gamma(3) * norm
+        norm = norm_above(h)
+        error = sum_above(product_above(gamma(3), norm), self.dim * UNDERFLOW)
         for layer, bound in zip(self.layers, self.bounds, strict=False):
-            error = bound.bound * error + layer.rounding(norm, h.shape[1])
+            error = sum_above(product_above(bound.bound, error), layer.rounding(norm, h.shape[1]))
             h = layer(h)
-            norm = _largest_norm(h)
+            norm = norm_above(h)
         factor = self.standardisation.spread * self.lipschitz
-        rounding = (error * (1 + 1e-9) + gamma(3) * norm) * factor + _SMALLEST * (norm + 1)
+        error = sum_above(error, product_above(gamma(3), norm))
+        rounding = sum_above(product_above(error, math.nextafter(factor, math.inf)), product_above(_SMALLEST, norm + 1))
         return Potentials(values=(h.squeeze(-1) * factor).numpy(), rounding=rounding)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -125,22 +128,23 @@ class FrozenCritic:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise SourceError(
-                f"{path} cannot be read as a safetensors file ({error}); give a critic saved by --save-critic"
+                f"{path} cannot be read as a safetensors file ({first_line(error)}); give a critic saved by --save-critic"
             ) from error
         if metadata.get("format") != FORMAT:
             raise SourceError(f"{path} is a safetensors file, but not a critic of wdist; give one saved by --save-critic")
         try:
+            _check_numbers(tensors)
             description = json.loads(metadata["critic"])
             layers = [read_layer(kind, _of_layer(tensors, i)) for i, kind in enumerate(description["layers"])]
             standardisation = Standardisation(shift=tensors["shift"], spread=float(description["spread"]))
             lipschitz = float(description["lipschitz"])
-            if not 0 < lipschitz < float("inf"):
+            if not LEAST_LIPSCHITZ <= lipschitz <= LARGEST_LIPSCHITZ:
                 raise ValueError(f"its Lipschitz constant is said to be {lipschitz}")
             _check_shapes(layers, standardisation)
             return cls(layers, standardisation, lipschitz=lipschitz), metadata
-        except (KeyError, ValueError, TypeError, AttributeError, UsageError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, UsageError) as error:
             raise SourceError(f"{path} is a damaged critic ({error}); save it again with --save-critic") from error
 
 
@@ -154,9 +158,19 @@ _SMALLEST = 2.0**-1074
 """Largest rounding error of a product that underflows."""
 
 
-def _largest_norm(h: Tensor) -> float:
-    # 1e-140: squares of smaller numbers vanish; with it, underflow in a layer stays below the rounding that is counted anyway.
-    return float(torch.linalg.vector_norm(h, dim=1).max()) * (1 + 1e-9) + 1e-140 if h.numel() else 0.0
+def _check_numbers(tensors: dict[str, Tensor]) -> None:
+    """Checks that all stored numbers are float64 as :class:`FrozenLayer` keeps them.
+
+    Raises:
+        ValueError: a tensor is empty or of another type, or holds nan, infinity or, except for the shift, subnormal numbers.
+    """
+    for name, tensor in tensors.items():
+        if tensor.dtype != torch.float64 or not tensor.numel():
+            raise ValueError(f"{name} holds no float64 numbers")
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{name} holds values that are not finite")
+        if name != "shift" and bool(subnormal(tensor).any()):
+            raise ValueError(f"{name} holds numbers nearer to 0 than float64 represents precisely")
 
 
 def _check_shapes(layers: Sequence[FrozenLayer], standardisation: Standardisation) -> None:

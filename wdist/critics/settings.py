@@ -6,6 +6,8 @@ from wdist.errors import UsageError
 
 OPTIMIZERS = ("muon", "orthogonal-sgd", "adam", "aggmo")
 SCHEDULES = ("linear", "cosine", "step", "constant")
+LEAST_LIPSCHITZ, LARGEST_LIPSCHITZ = 1e-6, 1e6
+"""Range of :attr:`CriticSettings.lipschitz`, in which values neither underflow nor overflow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +48,10 @@ class CriticSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
-        for name in ("learning_rate", "lipschitz"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise UsageError(f"--{name.replace('_', '-')} must be positive and finite, not {value}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
+            raise UsageError(f"--learning-rate must be positive and finite, not {self.learning_rate}")
+        if self.lipschitz is not None and not LEAST_LIPSCHITZ <= self.lipschitz <= LARGEST_LIPSCHITZ:
+            raise UsageError(f"--lipschitz must lie between {LEAST_LIPSCHITZ:g} and {LARGEST_LIPSCHITZ:g}, not be {self.lipschitz}")
         if self.depth is not None and self.depth < 2:
             raise UsageError(f"--depth counts the linear layers and must be at least 2, not {self.depth}")
         if self.bjorck_order is not None and self.bjorck_order > 4:

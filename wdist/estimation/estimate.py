@@ -1,6 +1,6 @@
 """``estimate``: from two sources to bounds for the Wasserstein-1 distance between them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, Unpack
@@ -8,6 +8,7 @@ from typing import Any, Unpack
 import torch
 
 from wdist.bounds.confidence import resolve
+from wdist.bounds.digits import per_cent
 from wdist.data.measure import ENOUGH_HELD_OUT
 from wdist.data.pairing import Pair, open_pair
 from wdist.data.rows import gather
@@ -18,7 +19,7 @@ from wdist.estimation.evaluation import ErrorBudget, diameters, union_diameter
 from wdist.estimation.options import EstimateArguments, EstimateOptions
 from wdist.estimation.population_upper import PopulationUpper
 from wdist.estimation.requested import RequestedCritic, requested_critics
-from wdist.estimation.result import Estimate
+from wdist.estimation.result import CriticResult, Estimate
 from wdist.estimation.run import Run
 from wdist.estimation.transport_bounds import (
     TransportBounds,
@@ -188,7 +189,7 @@ def _concluded(
         seconds=run.seconds,
         environment=environment(run.device),
         preview=_preview(pair),
-        warnings=(*pair.warnings, *_few_held_out(pair, errors), *memory_warnings(pair), *found.left_out),
+        warnings=(*pair.warnings, *_few_held_out(pair, errors), *memory_warnings(pair), *_contradictions(results), *found.left_out),
         interrupted=run.interruption.requested,
         comparison=options.critics is not None,
         tolerance=options.tolerance,
@@ -203,6 +204,16 @@ def _few_held_out(pair: Pair, errors: ErrorBudget) -> Iterator[str]:
                 f"only {measure.held_out.count} samples of {name} were held out; the bound for the populations relies on the "
                 f"normal approximation of their mean and may be wrong more often than stated; give more samples"
             )
+
+
+def _contradictions(results: Sequence[CriticResult]) -> Iterator[str]:
+    wrong = next((result for result in results if result.population.contradictory), None)
+    if wrong is not None:
+        yield (
+            f"the bounds for the populations ({wrong.name}) exclude each other, so one of them is wrong; at "
+            f"{per_cent(wrong.population.confidence)} confidence that is rare, but possible; more samples, or another --seed for "
+            f"the split, would show which one"
+        )
 
 
 def _preview(pair: Pair) -> tuple[torch.Tensor, torch.Tensor] | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
+from wdist.errors import ContradictionError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplesInterval:
-    """Bounds for W1 between the two empirical measures; no statistics are involved."""
+    """Bounds for W1 between the two empirical measures; no statistics are involved.
+
+    Raises:
+        ContradictionError: the bounds exclude each other, or one of them is nan.
+    """
 
     lower: float
     """Dual value of a certified critic on all samples, divided by its certificate, minus the rounding of the evaluation."""
@@ -34,6 +40,13 @@ class SamplesInterval:
     n_b: int
     lower_method: str = ""
     """Proof of the lower bound: the name of a critic, or ``c-transform of the optimal potentials``."""
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.lower) or not (self.upper is None or self.lower <= self.upper):
+            raise ContradictionError(
+                f"W1 of the samples would be at least {self.lower!r} ({self.lower_method}) "
+                f"and at most {self.upper!r} ({self.upper_method})"
+            )
 
     @property
     def gap(self) -> float | None:
@@ -68,6 +81,11 @@ class PopulationBound:
     n_b: int
     upper_method: str | None = None
     """Method of the upper bound in words."""
+
+    @property
+    def contradictory(self) -> bool:
+        """Whether the bounds exclude each other, so that one of them is wrong; the confidence allows it, but rarely."""
+        return self.upper is not None and self.upper < self.lower
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from wdist.estimation.evaluation import evaluate_rows
 from wdist.estimation.population_upper import PopulationUpper, population_upper_bound, population_upper_planned
 from wdist.estimation.result import CriticResult, SamplesInterval
 from wdist.ground_metric import GroundMetric
+from wdist.lipschitz.linalg.rounding import product_above
 from wdist.transport.coupling import BYTES_PER_PAIR, Coupling, Effort, Plan, predicted_seconds
 from wdist.transport.samples import upper_bound
 
@@ -161,7 +162,7 @@ def population_upper(
         whole=whole and whole.scaled(1 / spread),
         progress=progress,
     )
-    return upper and replace(upper, value=upper.value * spread)
+    return upper and replace(upper, value=product_above(upper.value, spread))
 
 
 def _effort(seconds: float, pair: Pair, tolerance: float | None = None) -> Effort:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from wdist.errors import UsageError
 from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
 from wdist.lipschitz.group_sort import group_sort, sort_groups
-from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma
+from wdist.lipschitz.linalg.rounding import UNDERFLOW, UNIT_ROUNDOFF, gamma, product_above, sum_above
 
 _TRANSCENDENTAL_ULPS = 4.0  # for torch's float64 tanh and sigmoid, whose vectorised exponentials are stated to be within 1
 _MAXMIN_ANGLE = 3 * math.pi / 4  # v = (-1, 1) / sqrt 2 exchanges a pair if its first unit is larger
@@ -113,8 +113,9 @@ class Activated(FrozenLayer):
         """0 for sorting, maxima and signs; otherwise the last places of the outputs: ||phi(h)|| <= ||phi(0)|| + L ||h||."""
         if self.activation.ulps == 0:
             return 0.0
-        largest = self.activation.at_zero * math.sqrt(units) + max(self.activation.l2, 1.0) * norm
-        return self.activation.ulps * 2 * UNIT_ROUNDOFF * largest * (1 + 1e-9)
+        root = math.sqrt(units) * (1 + 1e-9)
+        largest = sum_above(product_above(self.activation.at_zero, root), product_above(max(self.activation.l2, 1.0), norm))
+        return sum_above(product_above(self.activation.ulps * 2 * UNIT_ROUNDOFF, largest), 2 * root * UNDERFLOW)
 
     def check(self, units: int) -> int:
         if units % self.activation.group:
@@ -224,7 +225,9 @@ class Mirrored(FrozenLayer):
         return LayerBound(layer=self.kind, bound=_MAXIMUM_NORM_BOUND, method="mirrors")
 
     def rounding(self, norm: float, units: int) -> float:
-        return gamma(32) * norm  # the mirrored part is at most 2 ||h||; its factors round at most twelve times, the difference once
+        # The mirrored part is at most 2 ||h||; its factors round at most twelve times, the difference once. What underflows in an
+        # inner product is multiplied by at most 16, since no normal is shorter than 1/2.
+        return sum_above(product_above(gamma(32), norm), 64 * math.sqrt(units) * UNDERFLOW)
 
     def check(self, units: int) -> int:
         if self.normal.shape != (units // 2, 2) or units % 2:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
-from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma
+from wdist.lipschitz.linalg.rounding import LARGEST_SQUARED, UNIT_ROUNDOFF, gamma, norm_above, product_above, sum_above
 
 _PAIRS_AT_ONCE = 1 << 19  # distances in memory at a time, 4 MB for each of half a dozen arrays
 _CROWD = 32  # most cones that are compared one by one where a matrix product cannot tell which is lowest at a sample
@@ -95,18 +95,22 @@ class Cones(FrozenLayer):
         return f"{len(self.centres)} cones in {self.centres.shape[1]} dimensions"
 
     def rounding(self, norm: float, units: int) -> float:
-        """The rounding of differences, of their norm and of one sum, at the farthest cone."""
-        farthest = norm + float(torch.linalg.vector_norm(self.centres, dim=1).max())
-        stretch = math.sqrt(units) if self.p == 1 else 1.0
-        return (1 + 1e-9) * (gamma(units + 8) * stretch * farthest + 2 * UNIT_ROUNDOFF * float(self.offsets.abs().max()))
+        """The rounding of differences, of their norm and of one sum, at the farthest cone; infinite where squares may overflow.
+
+        Squares that underflow change a norm by less than the rounding at ``norm``, which is above that of any such norm.
+        """
+        farthest = sum_above(norm, norm_above(self.centres))
+        if farthest > LARGEST_SQUARED:
+            return math.inf
+        stretch = _root_above(units) if self.p == 1 else 1.0
+        of_offsets = product_above(2 * UNIT_ROUNDOFF, float(self.offsets.abs().max()))
+        return sum_above(product_above(gamma(units + 8), stretch, farthest), of_offsets)
 
     def check(self, units: int) -> int:
         if self.centres.ndim != 2 or self.centres.shape[1] != units or not len(self.centres):
             raise ValueError("the centres of its cones do not match the dimension of the samples")
         if self.offsets.shape != self.centres.shape[:1]:
             raise ValueError("its cones have more or fewer centres than offsets")
-        if not bool(torch.isfinite(self.centres).all() and torch.isfinite(self.offsets).all()):
-            raise ValueError("its cones hold values that are not finite")
         return 1
 
 

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from wdist.errors import UsageError
-from wdist.lipschitz.frozen_layer import Affine, FrozenLayer, LayerBound
+from wdist.lipschitz.frozen_layer import Affine, FrozenLayer, LayerBound, affine_rounding
 from wdist.lipschitz.linalg.norms import spectral_norm_bound
-from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma
+from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, norm_above, product_above
 
 LAYOUTS = ("chw", "hwc")
 """Orders of the coordinates of a flattened image: channel by channel, or pixel by pixel."""
@@ -190,10 +190,10 @@ class Convolution(Affine):
         return f"convolution {rows}x{columns} on {self.patches.count} patches"
 
     def rounding(self, norm: float, units: int) -> float:
-        frobenius, bias = float(torch.linalg.matrix_norm(self.weight)), float(torch.linalg.vector_norm(self.bias))
         # Patch by patch || |W| |p| || <= ||W||_F ||p||; over all patches these add up as squares.
-        patches, overlap = math.sqrt(self.patches.count), math.sqrt(self.patches.overlap)
-        return (1 + 1e-9) * gamma(self.patches.size + 2) * (frobenius * overlap * norm + patches * bias)
+        count, overlap = self.patches.count, math.nextafter(math.sqrt(self.patches.overlap), math.inf)
+        bias = product_above(math.nextafter(math.sqrt(count), math.inf), norm_above(self.bias))
+        return affine_rounding(self.weight, bias, product_above(overlap, norm), outputs=count * len(self.weight))
 
     def check(self, units: int) -> int:
         if units != self.patches.image.dim:
@@ -223,7 +223,8 @@ class PatchWise(FrozenLayer):
         return self.layer.maximum(p)  # no patch has a larger p-norm than the whole
 
     def rounding(self, norm: float, units: int) -> float:
-        return (1 + 1e-9) * math.sqrt(self.count) * self.layer.rounding(norm, units // self.count)
+        root = math.nextafter(math.sqrt(self.count), math.inf)
+        return product_above(root, self.layer.rounding(norm, units // self.count))
 
     def check(self, units: int) -> int:
         if self.count < 1 or units % self.count:

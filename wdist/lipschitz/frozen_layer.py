@@ -1,5 +1,6 @@
 """Layers of a frozen critic: plain numbers that can be evaluated in float64, bounded in two norms and stored."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from wdist.lipschitz.linalg.norms import spectral_norm_bound, to_maximum_norm_bound
-from wdist.lipschitz.linalg.rounding import gamma
+from wdist.lipschitz.linalg.rounding import UNDERFLOW, gamma, norm_above, product_above, sum_above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +31,23 @@ def owned(tensor: Tensor) -> Tensor:
     return torch.empty(tensor.shape, dtype=torch.float64, device="cpu").copy_(tensor.detach())
 
 
+def subnormal(x: Tensor) -> Tensor:
+    """Marks the entries of x, float64, that are smaller than the smallest normal number."""
+    return (x != 0) & (x.abs() < UNDERFLOW)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FrozenLayer(ABC):
-    """One layer of a frozen critic: a dataclass whose tensors are copied by :func:`owned` when it is made."""
+    """One layer of a frozen critic: a dataclass whose tensors are copied by :func:`owned` when it is made.
+
+    Subnormal numbers, which some processors take for 0, become 0 before anything is proved.
+    """
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
-                object.__setattr__(self, name, owned(value))  # the dataclasses are frozen
+                numbers = owned(value)
+                object.__setattr__(self, name, numbers.masked_fill_(subnormal(numbers), 0.0))  # the dataclasses are frozen
 
     @property
     @abstractmethod
@@ -58,11 +68,15 @@ class FrozenLayer(ABC):
 
     @abstractmethod
     def rounding(self, norm: float, units: int) -> float:
-        """A bound for the Euclidean distance of computed and exact outputs, for rows of ``units`` entries and at most this norm."""
+        """A bound for the Euclidean distance of computed and exact outputs, for rows of ``units`` entries and at most this norm.
+
+        Underflow is counted: a later layer may multiply what it leaves.
+        """
 
     @abstractmethod
     def check(self, units: int) -> int:
-        """The number of outputs for ``units`` inputs; ValueError if the layer does not fit them or its numbers are invalid."""
+        """The number of outputs for ``units`` inputs; ValueError if the layer does not fit them or its finite numbers
+        are invalid."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Its numbers by name."""
@@ -96,11 +110,17 @@ class Affine(FrozenLayer):
         return f"affine {rows}x{columns}"
 
     def rounding(self, norm: float, units: int) -> float:
-        frobenius, bias = float(torch.linalg.matrix_norm(self.weight)), float(torch.linalg.vector_norm(self.bias))
-        # || |W| |h| || <= ||W||_F ||h||; the margin covers the rounding of the norms themselves.
-        return (1 + 1e-9) * gamma(units + 2) * (frobenius * norm + bias)
+        return affine_rounding(self.weight, norm_above(self.bias), norm, outputs=len(self.weight))
 
     def check(self, units: int) -> int:
         if self.weight.ndim != 2 or self.weight.shape[1] != units or self.bias.shape != self.weight.shape[:1]:
             raise ValueError("the shapes of its layers do not match")
         return len(self.weight)
+
+
+def affine_rounding(W: Tensor, bias: float, norm: float, *, outputs: int) -> float:
+    """Rounding of ``outputs`` sums of products with the rows of W, for inputs and biases of these norms."""
+    # || |W| |h| || <= ||W||_F ||h||
+    magnitude = sum_above(product_above(norm_above(W.flatten()), norm), bias)
+    terms = W.shape[1] + 2
+    return sum_above(product_above(gamma(terms), magnitude), product_above(terms, math.sqrt(outputs), UNDERFLOW))

@@ -14,7 +14,7 @@ from wdist.lipschitz.activations import Activated, Mirrored, activation
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.convolution import Convolution, Patches, PatchWise
 from wdist.lipschitz.frozen_layer import Affine, FrozenLayer, LayerBound
-from wdist.lipschitz.linalg.rounding import gamma
+from wdist.lipschitz.linalg.rounding import UNDERFLOW, gamma, norm_above, product_above, sum_above
 
 _REDUCTIONS: dict[str, Callable[..., Tensor]] = {"maximum": torch.amax, "minimum": torch.amin}
 
@@ -54,14 +54,15 @@ class PiecewiseLinear(FrozenLayer):
 
     def rounding(self, norm: float, units: int) -> float:
         """A sum over all knots at most, each rise at most slope times length, then one more product and sum."""
-        reach = float(self.knots[-1] - self.knots[0]) + 2 * (norm + float(self.knots.abs().max()))
-        return (1 + 1e-9) * gamma(len(self.knots) + 8) * float(self.slopes.abs().max()) * reach
+        terms = len(self.knots) + 8
+        reach = sum_above(float(self.knots[-1] - self.knots[0]), 2 * norm, 2 * float(self.knots.abs().max()))
+        return sum_above(product_above(gamma(terms), float(self.slopes.abs().max()), reach), terms * UNDERFLOW)
 
     def check(self, units: int) -> int:
         if units != 1 or self.knots.ndim != 1 or not len(self.knots) or self.slopes.shape != (len(self.knots) + 1,):
             raise ValueError("the shapes of its piecewise linear layer do not match")
-        if not bool(torch.isfinite(self.knots).all() and torch.isfinite(self.slopes).all() and (self.knots.diff() >= 0).all()):
-            raise ValueError("the knots of its piecewise linear layer are not in ascending order, or not finite")
+        if not bool((self.knots.diff() >= 0).all()):
+            raise ValueError("the knots of its piecewise linear layer are not in ascending order")
         return 1
 
 
@@ -97,24 +98,24 @@ class Envelope(FrozenLayer):
         return self._largest([[layer.maximum(math.inf if i else p) for i, layer in enumerate(chain)] for chain in self.branches])
 
     def _largest(self, chains: list[list[LayerBound]]) -> LayerBound:
-        products = [math.prod(layer.bound for layer in chain) * (1 + gamma(len(chain) + 1)) for chain in chains]
+        products = [product_above(*(layer.bound for layer in chain)) for chain in chains]
         return LayerBound(layer=f"{self.how} of {len(chains)}", bound=max(products), method="the largest of its branches")
 
     def rounding(self, norm: float, units: int) -> float:
         """The largest rounding of a branch, carried through its layers, plus that of adding the constants."""
         largest = max(self._branch_rounding(chain, norm, units) for chain in self.branches)
-        return largest * (1 + 1e-9) + gamma(len(self.branches) + 2) * float(self.constants.abs().max())
+        return sum_above(largest, product_above(gamma(len(self.branches) + 2), float(self.constants.abs().max())))
 
     def _branch_rounding(self, chain: Sequence[FrozenLayer], norm: float, units: int) -> float:
         stretch, error, reach = 1.0, 0.0, norm
         at_origin = torch.zeros(1, units, dtype=torch.float64)
         for layer in chain:
             bound = layer.lipschitz().bound
-            error = bound * error + layer.rounding(reach, at_origin.shape[1])
-            stretch, at_origin = bound * stretch, layer(at_origin)
-            # The bounds limit the distance of an output from the output at the origin.
-            reach = (stretch * norm + float(torch.linalg.vector_norm(at_origin)) + error) * (1 + 1e-9)
-        return error + gamma(len(self.branches) + 2) * reach
+            error = sum_above(product_above(bound, error), layer.rounding(reach, at_origin.shape[1]))
+            stretch, at_origin = product_above(bound, stretch), layer(at_origin)
+            # The bounds limit the distance of an output from the output at the origin; both are off by the error.
+            reach = sum_above(product_above(stretch, norm), norm_above(at_origin), 2 * error)
+        return sum_above(error, product_above(gamma(len(self.branches) + 2), reach))
 
     def check(self, units: int) -> int:
         if self.how not in _REDUCTIONS or not self.branches or self.constants.shape != (len(self.branches),):
@@ -142,30 +143,35 @@ def activated(name: str) -> FrozenLayer:
     return Activated(activation=activation(name))
 
 
-def read_layer(kind: str, tensors: Mapping[str, Tensor]) -> FrozenLayer:
-    """The layer that :attr:`FrozenLayer.kind` and :meth:`FrozenLayer.tensors` describe.
+def read_layer(kind: str, tensors: Mapping[str, Tensor], *, depth: int = 0) -> FrozenLayer:
+    """The layer that :attr:`FrozenLayer.kind` and :meth:`FrozenLayer.tensors` describe, inside ``depth`` others.
 
     Raises:
         KeyError, TypeError, AttributeError: a number is missing, or the kind is not text.
-        ValueError, UsageError: the kind is unknown.
+        ValueError, UsageError: the kind is unknown, or layers are nested too deeply.
     """
     name, _, details = kind.partition(":")
-    if name not in _READERS:
-        return activated(kind)
-    layer = _READERS[name](details, tensors)
+    if name in _READERS:
+        layer = _READERS[name](details, tensors)
+    elif name in _NESTED:
+        if depth >= _DEEPEST:
+            raise ValueError(f"more than {_DEEPEST} of its layers are nested")
+        layer = _NESTED[name](details, tensors, depth + 1)
+    else:
+        layer = activated(kind)
     if layer.kind != kind:
         raise ValueError(f"unknown kind of layer: {kind}")
     return layer
 
 
-def _read_patchwise(details: str, tensors: Mapping[str, Tensor]) -> PatchWise:
+def _read_patchwise(details: str, tensors: Mapping[str, Tensor], depth: int) -> PatchWise:
     count, _, inner = details.partition(":")
-    return PatchWise(count=int(count), layer=read_layer(inner, tensors))
+    return PatchWise(count=int(count), layer=read_layer(inner, tensors, depth=depth))
 
 
-def _read_envelope(how: str, details: str, tensors: Mapping[str, Tensor]) -> Envelope:
+def _read_envelope(how: str, details: str, tensors: Mapping[str, Tensor], depth: int) -> Envelope:
     branches = [
-        [read_layer(kind, _inside(tensors, f"{branch}.{position}.")) for position, kind in enumerate(kinds)]
+        [read_layer(kind, _inside(tensors, f"{branch}.{position}."), depth=depth) for position, kind in enumerate(kinds)]
         for branch, kinds in enumerate(json.loads(details))
     ]
     return Envelope(how=how, branches=branches, constants=tensors["constants"])
@@ -183,8 +189,13 @@ _READERS: dict[str, Callable[[str, Mapping[str, Tensor]], FrozenLayer]] = {
     "convolution": lambda patches, tensors: Convolution(
         patches=Patches.parse(patches), weight=tensors["weight"], bias=tensors["bias"]
     ),
+}
+"""Reads each kind of frozen layer except plain activations, from what follows the colon in its kind and from its numbers."""
+_NESTED: dict[str, Callable[[str, Mapping[str, Tensor], int], FrozenLayer]] = {
     "patchwise": _read_patchwise,
     "maximum": partial(_read_envelope, "maximum"),
     "minimum": partial(_read_envelope, "minimum"),
 }
-"""Reads each kind of frozen layer except plain activations, from what follows the colon in its kind and from its numbers."""
+"""The same for layers made of others, which also take the number of layers around the inner ones."""
+_DEEPEST = 8
+"""Most layers inside each other; those that wdist makes are two."""

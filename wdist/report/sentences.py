@@ -29,6 +29,9 @@ def verdict(estimate: Estimate) -> str:
     if estimate.digest_a is not None and estimate.digest_a == estimate.digest_b:
         return "A and B are the same samples: W1 is 0"
     confidence = f"with {level(population.confidence)} confidence"
+    if population.contradictory and population.upper is not None:
+        lower, upper = lower_bound(population.lower, DIGITS), at_most(population.upper, DIGITS)
+        return f"One bound for the populations is wrong: W1 would be at least {lower} and at most {upper}, {confidence}"
     if population.lower > 0:
         return f"A and B differ: W1 is at least {lower_bound(population.lower, DIGITS)}, {confidence}"
     told = "No difference is proved at this sample size"

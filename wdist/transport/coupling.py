@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from wdist.ground_metric import L2, GroundMetric
-from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma
+from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma, product_above
 
 BYTES_PER_PAIR = 64
 """Peak memory of POT's dense solver per pair of samples, for costs, plan and arcs."""
@@ -73,9 +73,9 @@ class Coupling:
     u_i + v_j <= d(x_i, y_j), and their means add up to W1, up to rounding. None unless transport was solved as a whole."""
 
     def scaled(self, factor: float) -> "Coupling":
-        """The coupling in other units."""
+        """The coupling in other units; its cost is rounded up, since a subnormal one rounds by more than its margin."""
         potentials = None if self.potentials is None else (self.potentials[0] * factor, self.potentials[1] * factor)
-        return replace(self, cost=self.cost * factor, potentials=potentials)
+        return replace(self, cost=product_above(self.cost, factor), potentials=potentials)
 
 
 def solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetric) -> SolvedPlan:

@@ -1,14 +1,21 @@
 """Rounding: bounds for float64 sums and products, choices that it must not decide, and the precision of float32 products."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 T = TypeVar("T")
 UNIT_ROUNDOFF = torch.finfo(torch.float64).eps / 2
 """u of IEEE float64, round to nearest."""
+UNDERFLOW = 2.0**-1022
+"""Largest error of a product or quotient that underflows, even where subnormal results are flushed to zero."""
+LARGEST_SQUARED = 1e150
+"""Norm below which no square overflows."""
+_VANISHED = 1e-140  # a norm whose squares all underflow is smaller
 _TIE = 1e-9  # relative difference of equal values, above that due to rounding and the slack of a certificate
 
 
@@ -19,6 +26,37 @@ def gamma(k: int) -> float:
         Higham (2002), Accuracy and stability of numerical algorithms, section 3.1.
     """
     return k * UNIT_ROUNDOFF / (1 - k * UNIT_ROUNDOFF)
+
+
+def sum_above(*terms: float) -> float:
+    """A number that the sum of non-negative numbers does not exceed; infinity where one of them is nan."""
+    total = 0.0
+    for term in terms:
+        total = _above(total + term) if total and term else total + term
+    return math.inf if math.isnan(total) else total
+
+
+def product_above(*factors: float) -> float:
+    """A number that the product of non-negative numbers does not exceed, however small the products in between.
+
+    0 where a factor is 0 and all are finite; infinity where one of them is nan.
+    """
+    if not all(map(math.isfinite, factors)):
+        return math.inf
+    product = factors[0]
+    for factor in factors[1:]:
+        product = _above(product * factor) if product and factor else 0.0
+    return product
+
+
+def _above(value: float) -> float:
+    return math.nextafter(value, math.inf)
+
+
+def norm_above(x: Tensor) -> float:
+    """A number that no Euclidean norm of the rows of x, or of x itself if it is a vector, exceeds; infinity where one is nan."""
+    largest = float(torch.linalg.vector_norm(x, dim=-1).max()) * (1 + _TIE) + _VANISHED
+    return largest if math.isfinite(largest) else math.inf
 
 
 def best_up_to_rounding(candidates: Sequence[T], value: Callable[[T], float]) -> T:

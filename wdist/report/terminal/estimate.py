@@ -94,6 +94,8 @@ def _samples_line(samples: SamplesInterval) -> Text:
 
 def _population_line(population: PopulationBound) -> Text:
     stated = f"  at {level(population.confidence)}; held-out estimate {nearest(population.estimate, DIGITS)}"
+    if population.contradictory:
+        stated = f"  contradictory{stated}"
     return _interval(population.lower, population.upper).append(stated, style="dim")
 
 
