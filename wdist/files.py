@@ -1,4 +1,4 @@
-"""Files that a result is written to: checked before the work begins, and either written whole or not at all."""
+"""Files: inputs, which must not change while they are read, and outputs, checked beforehand and written whole or not at all."""
 
 import contextlib
 import errno
@@ -7,6 +7,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +16,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-from wdist.errors import OutputError
+from wdist.errors import OutputError, SourceError
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 CRITIC_SUFFIXES = (".safetensors",)
@@ -27,6 +28,45 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPN
 _TEMPORARY = (".wdist-", ".part")
 """Prefix and suffix of files that are being written; one that nobody has locked was left by a process that was killed."""
 _LOCK_NAME = ".wdist-lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileVersion:
+    """A file as it was at one moment, told from later versions by its identity, size and time of modification."""
+
+    path: Path
+    name: str
+    """For messages."""
+    mark: int
+
+    @classmethod
+    def of(cls, path: Path, name: str | None = None) -> "FileVersion":
+        """The present version of a file."""
+        return cls(path=path, name=name or str(path), mark=_mark(path))
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Reads some or all of the file; SourceError if it has changed before or changes meanwhile."""
+        self._check()  # first, because reading past the new end of a mapped file would end the process
+        try:
+            yield
+        except Exception:
+            self._check()
+            raise
+        self._check()
+
+    def _check(self) -> None:
+        if _mark(self.path) != self.mark:
+            raise SourceError(f"{self.name} changed while it was read; start again when nothing writes to it")
+
+
+def _mark(path: Path) -> int:
+    """Zero if there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0
+    return hash((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
 
 
 def check_writable(path: Path, *, option: str, suffixes: Collection[str] = ()) -> None:

@@ -1,5 +1,6 @@
 """Measures: held in memory, streamed from a file, or drawn; the same samples in the same parts."""
 
+import contextlib
 import functools
 import operator
 import threading
@@ -231,3 +232,19 @@ def test_a_sample_of_draws_is_the_next_of_them():
     drawn, again = (measured("synthetic:gaussian?dim=2") for _ in range(2))
     assert torch.equal(gather(drawn.training_sample(50)), again.train.next(50).double())
     assert torch.equal(gather(drawn.training_sample(90, drawn=40)), again.train.next(40).double())
+
+
+def test_values_that_become_nan_after_the_survey_are_noticed(streaming):
+    """As in a mapped file whose time of modification says nothing."""
+    values = torch.randn(200, 2)
+    measure = make_measure(source := open_source(values), side=0, seed=0, device=CPU, digest=None)
+    with contextlib.closing(measure):
+        values[7] = torch.nan
+        for again in (
+            lambda: list(measure.everything.batches(10)),
+            lambda: measure.train.next(2000),
+            lambda: make_measure(source, side=0, seed=0, device=CPU, digest=None),
+            lambda: measures._resident(source, side=0, seed=0, device=CPU, digest=None),
+        ):
+            with pytest.raises(SourceError, match="changed while it was read, to NaN or infinity"):
+                again()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wdist.data.access import Access
 from wdist.data.sources.address import Address, parse_address
-from wdist.data.sources.array_files import datasets, is_torchscript, load_data, read_header
+from wdist.data.sources.array_files import datasets, is_torchscript, kept_elsewhere, load_data, read_header
 from wdist.data.sources.arrays import type_name
 from wdist.data.sources.images import image_headers, image_paths
 from wdist.data.sources.network_file import is_state_dict
@@ -165,7 +165,10 @@ def _line(name: str, shape: tuple[int, ...], dtype: Any) -> str:
 
 def _datasets(address: Address) -> list[str]:
     with h5py.File(address.path, "r") as file:
-        return [_line(name, item.shape or (), item.dtype) for name, item in datasets(file).items()]
+        return [
+            f"{name}: in other files" if kept_elsewhere(item) else _line(name, item.shape or (), item.dtype)
+            for name, item in datasets(file).items()
+        ]
 
 
 def _members(address: Address) -> list[str]:

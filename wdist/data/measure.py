@@ -16,6 +16,8 @@ from wdist.data.rows import (
     ShuffledMinibatches,
     StreamedMinibatches,
     StreamedRows,
+    read_again,
+    still_finite,
 )
 from wdist.data.sources.arrays import exact_float
 from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo
@@ -114,7 +116,7 @@ def make_measure(source: Source, *, side: int, seed: int, device: torch.device, 
 
 
 def _resident(source: FiniteSource, *, side: int, seed: int, device: torch.device, digest: str | None) -> Measure:
-    values = source.read(slice(0, source.count))
+    values = read_again(source, slice(0, source.count))
     if device.type == "cuda" and values.nbytes <= torch.cuda.mem_get_info(device)[0] // 2:
         values = values.to(device)
     parts = split(source.count, seed=seed)
@@ -141,7 +143,7 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None)
     kept: dict[str, list[Tensor]] = {"validation": [], "held_out": []}
     stored: torch.dtype | None = None
     for start, rows in source.slabs(slab_rows):
-        stored = rows.dtype
+        stored = still_finite(rows, source.info).dtype
         for name, gathered in kept.items():
             numbers = getattr(parts, name)
             low, high = np.searchsorted(numbers, (start, start + len(rows)))

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wdist.data.sources.source import EndlessSource, FiniteSource, SourceInfo
+from wdist.data.sources.source import EndlessSource, FiniteSource, RowIndex, SourceInfo
+from wdist.errors import SourceError
 
 _POOL_SLABS = 8
 
@@ -20,6 +21,18 @@ def in_units(rows: Tensor, info: SourceInfo, dtype: torch.dtype = torch.float64)
     if info.scale != 1.0:
         rows = rows * info.scale
     return rows + info.offset if info.offset != 0.0 else rows
+
+
+def read_again(source: FiniteSource, rows: RowIndex) -> Tensor:
+    """Rows of a source whose survey found no NaN or infinity; SourceError if some have appeared since."""
+    return still_finite(source.read(rows), source.info)
+
+
+def still_finite(values: Tensor, info: SourceInfo) -> Tensor:
+    """The values, none of which was NaN or infinity before; SourceError if one is now."""
+    if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+        raise SourceError(f"{info.address} changed while it was read, to NaN or infinity; start again when nothing writes to it")
+    return values
 
 
 class Rows(Protocol):
@@ -77,7 +90,7 @@ class StreamedRows(Rows):
 
     def span(self, start: int, stop: int, order: Tensor | None) -> Tensor:
         # Rows of a file are read in stored order.
-        return in_units(self.source.read(slice(start, stop)), self.source.info)
+        return in_units(read_again(self.source, slice(start, stop)), self.source.info)
 
 
 def gather(rows: Rows, limit: int | None = None) -> Tensor:
@@ -138,7 +151,7 @@ class StreamedMinibatches:
     def _read(self, start: int) -> Tensor:
         stop = min(start + self._slab_rows, self._source.count)
         low, high = np.searchsorted(self._train, (start, stop))
-        return self._source.read(slice(start, stop))[torch.from_numpy(self._train[low:high] - start)]
+        return read_again(self._source, slice(start, stop))[torch.from_numpy(self._train[low:high] - start)]
 
     def _refill(self) -> None:
         slabs = [self._pool[self._used :]] if len(self._pool) else []

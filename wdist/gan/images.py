@@ -11,7 +11,7 @@ from torch import Tensor
 
 from wdist.data.access import Access
 from wdist.data.memory import fits, size_text
-from wdist.data.rows import ResidentRows, evenly
+from wdist.data.rows import ResidentRows, evenly, in_units
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import EndlessSource
 from wdist.data.standardisation import Standardisation
@@ -69,12 +69,12 @@ def load_images(address: str, access: Access, *, seed: int = 0) -> Images:
     if not fits(source.nbytes):
         raise SourceError(f"{address} holds {size_text(source.nbytes)}, too much for memory; take a part with ?limit=50000")
     rows = ResidentRows(values=source.read(slice(0, source.count)), info=source.info)
-    seen = rows.take(evenly(rows.count, _FIT_IMAGES))
-    low, high = float(seen.min()), float(seen.max())
+    low, high = (float(in_units(end, rows.info)) for end in (rows.values.min(), rows.values.max()))
     if not (-_ROUNDING <= low and high <= 1 + _ROUNDING):
         raise UsageError(
             f"{address}: its values range from {low:g} to {high:g}; a generator makes images in [0, 1], so scale them to that"
         )
+    seen = rows.take(evenly(rows.count, _FIT_IMAGES))
     digest = hashlib.sha256(rows.values.contiguous().numpy().tobytes()).hexdigest()
     return Images(rows=rows, standardisation=Standardisation.fit(seen, seen), digest=digest)
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.data.sources.conftest import ARRAYS, ROWS, refused
+from wdist.data.inspection import inspect_source
 from wdist.data.sources import array_files
 from wdist.data.sources.opening import open_source
 from wdist.errors import SourceError
@@ -145,20 +147,107 @@ def test_empty_datasets_are_refused(tmp_path):
         file["nothing"] = h5py.Empty("f")
         file["none"] = np.zeros((0, 3))
         file["single"] = 3.0
-        file["gone"] = h5py.ExternalLink("missing.h5", "x")
     refused(f"{tmp_path}/x.h5:nothing", "empty dataset")
     refused(f"{tmp_path}/x.h5:none", "no values")
     refused(f"{tmp_path}/x.h5:single", "single number")
-    refused(f"{tmp_path}/x.h5:gone", "no dataset 'gone'")
     h5py.File(tmp_path / "empty.h5", "w").close()
     refused(f"{tmp_path}/empty.h5", "holds no dataset")
 
 
-def test_an_external_dataset_is_read_where_it_lies(tmp_path):
-    ARRAYS["h5"](tmp_path)
-    with h5py.File(tmp_path / "link.h5", "w") as file:
-        file["there"] = h5py.ExternalLink("a.h5", "group/x")
-    assert open_source(f"{tmp_path}/link.h5:there").count == 60
+def write_linked(folder):
+    """An HDF5 file that leads to another one, and to a pipe, in every way that the format knows; its own dataset can be read."""
+    with h5py.File(folder / "other.h5", "w") as file:
+        file["x"] = ROWS
+    os.mkfifo(folder / "pipe.h5")
+    with h5py.File(folder / "links.h5", "w") as file:
+        for name in ("other", "pipe"):
+            file[f"{name}-link"] = h5py.ExternalLink(f"{name}.h5", "/x")
+            file[f"{name}-group"] = h5py.ExternalLink(f"{name}.h5", "/")
+            file[f"{name}-soft"] = h5py.SoftLink(f"/{name}-link")
+            file.create_dataset(f"{name}-raw", (60, 6), "f4", external=[(str(folder / f"{name}.h5"), 0, 1440)])
+            whole = slice(0, h5py.h5s.UNLIMITED)
+            layout = h5py.VirtualLayout((60, 3, 2), "f4", maxshape=(None, 3, 2))
+            layout[whole] = h5py.VirtualSource(f"{name}.h5", "x", (60, 3, 2), maxshape=(None, 3, 2))[whole]
+            file.create_virtual_dataset(f"{name}-virtual", layout)
+        file["own"] = ROWS
+        file["inner/link"] = h5py.SoftLink("/round/own")
+        file["round"] = h5py.SoftLink("/")
+        file["loop"] = h5py.SoftLink("loop")
+    return f"{folder}/links.h5"
+
+
+@pytest.mark.parametrize("name", ["other", "pipe"])
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("link", "link to the file .*; name that file"),
+        ("group/x", "link to the file .*; name that file"),
+        ("soft", "link to the file .*; name that file"),
+        ("raw", "in other files; copy"),
+        ("virtual", "in other files; copy"),
+    ],
+)
+def test_an_hdf5_file_that_leads_to_others_is_refused_and_does_not_open_them(way, words, name, tmp_path):
+    refused(f"{write_linked(tmp_path)}:{name}-{way}", words)
+
+
+def test_links_within_an_hdf5_file_are_followed(tmp_path):
+    address = write_linked(tmp_path)
+    for key in ("own", "round/own", "inner/link", "/round/round/inner/link"):
+        assert open_source(f"{address}:{key}").count == 60
+    for key in ("loop", "own/x", "missing/x"):
+        refused(f"{address}:{key}", "no dataset")
+    assert "other-virtual: in other files" in inspect_source(address).contents
+
+
+def test_files_of_a_few_bytes_that_claim_terabytes_are_refused(tmp_path):
+    with h5py.File(tmp_path / "bomb.h5", "w") as file:
+        file.create_dataset("x", (2**40, 3), "f8", chunks=(1000, 3))
+        file.create_dataset("late", (2**40, 3), "f8")
+        file.create_dataset("chunk", (4, 2**30 - 1), "f4", chunks=(1, 2**30 - 1), compression="gzip", maxshape=(None, None))
+        file.create_dataset("sparse", (10_000, 3), "f8", chunks=(1000, 3), fillvalue=0.5)
+    torch.save({"wide": torch.ones(1).expand(2**40, 3), "narrow": torch.arange(3.0).expand(10_000, 3)}, tmp_path / "bomb.pt")
+    for name in ("bomb.h5:x", "bomb.h5:late", "bomb.h5:chunk", "bomb.pt:wide"):
+        refused(f"{tmp_path}/{name}", r"claims .* of values but stores \d+ bytes; write all values")
+    assert everything(open_source(f"{tmp_path}/bomb.h5:sparse")).unique().tolist() == [0.5]
+    assert everything(open_source(f"{tmp_path}/bomb.pt:narrow"))[-1].tolist() == [0, 1, 2]
+
+
+def test_chunks_that_do_not_fit_into_memory_are_refused(tmp_path, monkeypatch):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", data=np.zeros((20, 50_000)), chunks=(20, 50_000))
+    monkeypatch.setattr(array_files, "planned_memory", lambda: 7_000_000)
+    refused(f"{tmp_path}/x.h5", "chunks of 8 MB, too large for memory; save it with smaller chunks")
+
+
+CHANGES = {
+    "written": lambda path: path.write_bytes(path.read_bytes()),
+    "replaced": lambda path: (shutil.copy(path, f"{path}.new"), os.replace(f"{path}.new", path)),
+    "cut": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "appended": lambda path: os.truncate(path, path.stat().st_size + 1),
+    "removed": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", ["h5", "npy", "npy-fortran", "pt", "safetensors"])
+def test_a_file_that_changes_between_two_reads_is_noticed(name, change, tmp_path):
+    path = path_of(address := ARRAYS[name](tmp_path))
+    source = open_source(address)
+    everything(source)
+    CHANGES[change](path)
+    with pytest.raises(SourceError, match="changed while it was read; start again when nothing writes to it"):
+        everything(source)
+
+
+@pytest.mark.parametrize("name", ["h5", "npy", "npy-fortran", "npz", "pt", "pt-old", "safetensors", "csv"])
+def test_what_was_read_does_not_change_with_the_file(name, tmp_path):
+    path = path_of(address := ARRAYS[name](tmp_path))
+    rows = everything(open_source(address))
+    before = rows.clone()
+    with path.open("r+b") as file:
+        file.write(b"\xff" * path.stat().st_size)
+    assert torch.equal(rows, before)
 
 
 def path_of(address):

@@ -140,3 +140,13 @@ def test_a_pipe_in_a_folder_is_refused_and_not_opened(tmp_path):
     save(tmp_path, "a.png", grey(8, 8))
     os.mkfifo(tmp_path / "b.png")
     refused(tmp_path, "b.png is not a regular file; move it")
+
+
+def test_an_image_that_changes_between_two_reads_is_noticed(tmp_path):
+    for name in "ab":
+        save(tmp_path, f"{name}.png", grey(8, 8))
+    source = open_source(tmp_path)
+    everything(source)
+    save(tmp_path, "b.png", grey(8, 8, seed=1))
+    with pytest.raises(SourceError, match=r"b\.png changed while it was read"):
+        everything(source)

@@ -13,8 +13,8 @@ def everything(source):
 
 
 def test_channels_can_be_moved(tmp_path):
-    first = open_source(f"{write_images(tmp_path)}?channels=first")
-    last = open_source(f"{write_images(tmp_path)}")
+    folder = write_images(tmp_path)
+    first, last = open_source(f"{folder}?channels=first"), open_source(folder)
     assert first.info.event_shape == (3, 6, 5)
     moved = everything(first).reshape(-1, 3, 6, 5).permute(0, 2, 3, 1).reshape(24, -1)
     assert torch.equal(moved, everything(last))
@@ -37,8 +37,8 @@ def test_two_files_do_not_share_the_row_numbers_of_a_limit(tmp_path):
     assert not np.array_equal(a, b)
 
 
-@pytest.mark.parametrize("rows", ["5:5", "60:70", "x", "3", "9:2", "-5:3"])
-def test_rows_that_select_nothing_are_refused(rows, tmp_path):
+@pytest.mark.parametrize("rows", ["5:5", "60:70", "x", "3", "9:2", "-5:3", "0:61", "0:99999999", "99:"])
+def test_rows_that_do_not_exist_are_refused(rows, tmp_path):
     refused(f"{ARRAYS['npy'](tmp_path)}?rows={rows}", "rows=")
 
 

@@ -21,6 +21,7 @@ from wdist.data.sources.network_file import fill, imported, load_weights
 from wdist.data.sources.source import SourceInfo, shape_text
 from wdist.data.sources.torchvision_dataset import import_torchvision
 from wdist.errors import SourceError, TrustRequired, first_line
+from wdist.files import FileVersion
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _OWN_OPTIONS = ("weights", "layer", "size", "normalise")
@@ -142,7 +143,8 @@ def open_backbone(address: Address, access: Access, device: torch.device) -> Bac
     arguments = {name: literal(value) for name, value in address.options.items() if name not in _OWN_OPTIONS}
     network = _made(address, arguments, models)
     file, trained_for = _weights_file(address, access, models)
-    network = _with_weights(address, network, file, arguments, models)
+    with FileVersion.of(file.path).reading():
+        network, digest = _with_weights(address, network, file, arguments, models), digest_of_file(file.path)
     size = size or trained_for
     layer = address.options.get("layer")
     where = f"layer {layer}" if layer else "the input of the last linear layer"
@@ -151,7 +153,7 @@ def open_backbone(address: Address, access: Access, device: torch.device) -> Bac
         spec=address.text,
         what=f"{where} of {name} with the weights {file.path.name}{resized}",
         dim=0,
-        digest=digest_of_file(file.path),
+        digest=digest,
     )
     return BackboneSpace(network, layer, size=size, normalised=normalised, facts=facts, device=device)
 

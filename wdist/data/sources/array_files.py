@@ -25,13 +25,14 @@ from numpy.lib import format as npy_format
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from wdist.data.memory import fits, free_memory, size_text
+from wdist.data.memory import fits, free_memory, planned_memory, size_text
 from wdist.data.sources.address import Address
 from wdist.data.sources.arrays import (
     EXACT_INTEGERS,
     StoredArray,
     accepted,
     check_no_key,
+    check_unpacked,
     choose,
     shortened,
     tensor_of,
@@ -40,8 +41,11 @@ from wdist.data.sources.arrays import (
     type_name,
 )
 from wdist.errors import SourceError, first_line
+from wdist.files import FileVersion
 
 _ROWS_AT_ONCE = 1 << 16
+_MOST_LINKS = 16
+"""Most soft links that a name is followed through."""
 _BYTES_A_VALUE = 2
 """Fewest bytes of one value and its separator, which bounds the size of the parsed table."""
 
@@ -49,7 +53,7 @@ _BYTES_A_VALUE = 2
 def open_npy(address: Address) -> StoredArray:
     """The array of a ``.npy`` file; only the requested rows are read."""
     check_no_key(address)
-    name = address.location
+    name, version = address.location, _version(address)
     try:
         with address.path.open("rb") as file:
             shape, fortran, dtype = read_header(file)
@@ -72,13 +76,13 @@ def open_npy(address: Address) -> StoredArray:
         except (ValueError, OSError) as error:
             raise _broken_numpy(name, error) from error
 
-    return StoredArray(shape=shape, dtype=dtype.name, itemsize=native.itemsize, read_rows=read_rows)
+    return StoredArray(shape=shape, dtype=dtype.name, itemsize=native.itemsize, read_rows=read_rows, version=version)
 
 
 def open_npz(address: Address) -> StoredArray:
     """One array of an ``.npz`` archive, whose declared size is compared with the free memory before anything is unpacked."""
     try:
-        with zipfile.ZipFile(address.path) as archive:
+        with _version(address).reading(), zipfile.ZipFile(address.path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")}
             key = choose(list(members), address, "array")
             name = f"{address.location}:{key}"
@@ -91,11 +95,15 @@ def open_npz(address: Address) -> StoredArray:
             tensor_type(dtype, name)
             if math.prod(shape) * dtype.itemsize > size:
                 raise SourceError(f"{name} claims the shape {shape} but is cut short; save it again")
-        with np.load(address.path, allow_pickle=False) as arrays:
-            values = arrays[f"{key}.npy"]
+            with archive.open(members[key]) as file:
+                values = npy_format.read_array(file, allow_pickle=False)
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise _broken_numpy(address.location, error) from error
     return StoredArray.of(tensor_of(values, name), values.dtype.name)
+
+
+def _version(address: Address) -> FileVersion:
+    return FileVersion.of(address.path, address.location)
 
 
 def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -116,29 +124,38 @@ def _broken_numpy(name: str, error: Exception) -> SourceError:
 
 def open_h5(address: Address) -> StoredArray:
     """One dataset of an HDF5 file; the file is opened anew for each piece, so it is never locked against a writer."""
+    version = _version(address)
     with _opened_h5(address) as file:
         name = _dataset_name(file, address)
         dataset = file[name]
         full_name = f"{address.location}:{name}"
+        if kept_elsewhere(dataset):
+            raise SourceError(f"{full_name} keeps its values in other files; copy them into one dataset")
         if dataset.shape is None:
             raise SourceError(f"{full_name} is an empty dataset; give one with samples")
         dtype, shape = dataset.dtype, dataset.shape
         if h5py.check_string_dtype(dtype) is not None or h5py.check_dtype(ref=dtype) is not None:
             raise SourceError(f"{full_name} holds strings or references, not numbers; name a numeric dataset")
         native = tensor_type(dtype, full_name)
+        check_unpacked(full_name, dataset.nbytes, min(dataset.id.get_storage_size(), address.path.stat().st_size))
+        chunk = math.prod(dataset.chunks or ()) * dtype.itemsize
+        if chunk > planned_memory():
+            raise SourceError(f"{full_name} has chunks of {size_text(chunk)}, too large for memory; save it with smaller chunks")
 
     def read_rows(start: int, stop: int) -> Tensor:
         with _opened_h5(address) as file:
             try:
-                dataset = file[name]
-                if dataset.shape != shape:
-                    raise SourceError(f"{full_name} changed while it was read; start again when nothing writes to it")
-                return tensor_of(dataset[start:stop], full_name)
+                return tensor_of(file[name][start:stop], full_name)
             except (OSError, KeyError) as error:
                 reason = first_line(error)
                 raise SourceError(f"{full_name} cannot be read from row {start} on ({reason}); copy the file again") from error
 
-    return StoredArray(shape=shape, dtype=dtype.name, itemsize=native.itemsize, read_rows=read_rows)
+    return StoredArray(shape=shape, dtype=dtype.name, itemsize=native.itemsize, read_rows=read_rows, version=version)
+
+
+def kept_elsewhere(dataset: h5py.Dataset) -> bool:
+    """True for a virtual dataset or external storage: even asking for its shape may open other files, or wait for a pipe."""
+    return bool(dataset.is_virtual or dataset.external)
 
 
 def datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
@@ -163,15 +180,12 @@ def _opened_h5(address: Address) -> h5py.File:
 
 
 def _dataset_name(file: h5py.File, address: Address) -> str:
-    """The dataset that the address means; an explicit name may also be a soft or external link."""
+    """The dataset that the address means; an explicit name may also be a soft link."""
     key = None if address.key is None else address.key.strip("/")
     names = list(datasets(file))
     if key is None:
         return choose(names, address, "dataset")
-    try:
-        item = file.get(key)
-    except (OSError, KeyError):
-        item = None
+    item = _found(file, key, address)
     if isinstance(item, h5py.Dataset):
         return key
     inside = [name for name in names if name.startswith(f"{key}/")]
@@ -180,9 +194,33 @@ def _dataset_name(file: h5py.File, address: Address) -> str:
     return choose(names, address, "dataset")
 
 
+def _found(file: h5py.File, key: str, address: Address) -> Any:
+    """The object that a name leads to through groups and soft links; None if it leads nowhere, SourceError if to another file."""
+    parts, place, links = key.split("/"), file, 0
+    while parts:
+        part = parts.pop(0)
+        try:
+            link = place.get(part, getlink=True) if part else None
+            if isinstance(link, h5py.ExternalLink):
+                raise SourceError(f"{address} is a link to the file {link.filename}; name that file: {link.filename}:{link.path}")
+            if isinstance(link, h5py.SoftLink):
+                links += 1
+                place = file if link.path.startswith("/") else place
+                parts = link.path.split("/") + parts
+            elif part:
+                place = place[part]
+        except (OSError, KeyError, AttributeError, TypeError):  # a dataset has no parts, and some links are of no known kind
+            return None
+        if links > _MOST_LINKS:
+            return None
+    return place
+
+
 def open_torch_file(address: Address) -> StoredArray:
     """One tensor of a ``.pt`` file, mapped into memory where the format allows."""
-    content = load_data(address.path, address.location)
+    version = _version(address)
+    with version.reading():
+        content = load_data(address.path, address.location)
     if isinstance(content, Tensor):
         check_no_key(address)
         name, tensor = address.location, content
@@ -203,13 +241,18 @@ def open_torch_file(address: Address) -> StoredArray:
         name, tensor = f"{address.location}:{key}", tensors[key]
     else:
         raise SourceError(f"{address.location} holds a {type(content).__name__}, not a tensor; save a tensor or a dict of tensors")
-    return StoredArray.of(accepted(tensor, name), type_name(tensor.dtype))
+    if tensor.layout == torch.strided:
+        check_unpacked(name, tensor.nbytes, tensor.untyped_storage().nbytes())
+    return StoredArray.of(accepted(tensor, name), type_name(tensor.dtype), version)
 
 
-def load_data(path: Path, name: str) -> Any:
-    """Loads tensors and plain containers from a ``.pt`` file with ``torch.load(weights_only=True)``; nothing is executed."""
+def load_data(path: Path, name: str, *, mapped: bool = True) -> Any:
+    """Loads tensors and plain containers from a ``.pt`` file with ``torch.load(weights_only=True)``; nothing is executed.
+
+    They are mapped into memory where the format allows, unless ``mapped`` is false.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(path))
     except Exception as error:  # torch passes on every error of its parsers
         if isinstance(error, pickle.UnpicklingError) and "Weights only load failed" in str(error):
             found = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -239,6 +282,7 @@ def _looks_like_weights(tensors: dict[str, Any]) -> bool:
 
 def open_safetensors(address: Address) -> StoredArray:
     """One tensor of a ``.safetensors`` file; only the requested rows are read."""
+    version = _version(address)
     try:
         file = safe_open(address.path, framework="pt", device="cpu")
         names = list(file.keys())
@@ -260,9 +304,11 @@ def open_safetensors(address: Address) -> StoredArray:
     readable = accepted(example, name)
 
     def read_rows(start: int, stop: int) -> Tensor:
-        return accepted(rows[start:stop], name)
+        return accepted(rows[start:stop], name).clone()  # a part of the mapped file
 
-    return StoredArray(shape=shape, dtype=type_name(example.dtype), itemsize=readable.element_size(), read_rows=read_rows)
+    return StoredArray(
+        shape=shape, dtype=type_name(example.dtype), itemsize=readable.element_size(), read_rows=read_rows, version=version
+    )
 
 
 def damaged_safetensors(address: Address, error: Exception) -> SourceError:
@@ -276,7 +322,7 @@ def open_table(address: Address) -> StoredArray:
     name = address.location
     largest = address.path.stat().st_size // _BYTES_A_VALUE * 8
     try:
-        with address.path.open(encoding="utf-8-sig", newline="") as file:
+        with _version(address).reading(), address.path.open(encoding="utf-8-sig", newline="") as file:
             delimiter, header = _layout(file, address)
             file.seek(0)
             while header and not file.readline().strip():

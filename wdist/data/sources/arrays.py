@@ -5,6 +5,7 @@ Values that are not real numbers, and arrays without samples, raise :class:`Sour
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wdist.data.memory import size_text
 from wdist.data.sources.address import Address
 from wdist.data.sources.source import FiniteSource, RowIndex, SourceInfo, Units, shape_text, units_of
 from wdist.errors import SourceError, first_line
+from wdist.files import FileVersion
 
 _BYTES_BRIDGED = 1 << 16
 """Rows closer together than this are read in one piece: skipping the bytes between them costs more than reading them."""
 _BYTES_AT_ONCE = 1 << 26
+_CLAIMED, _COMPRESSION = 1 << 30, 10_000
+"""An array may unpack to 1 GB whatever it stores, and to more if its compression is at most this; that of gzip is up to 1000."""
 _TENSOR_TYPES = frozenset(
     {
         torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
@@ -45,12 +50,18 @@ class StoredArray:
     """Bytes of one value once it is read."""
     read_rows: Callable[[int, int], Tensor]
     """Maps (start, stop) to the rows between them, at least one, of shape (stop - start, \\*event_shape)."""
+    version: FileVersion | None = None
+    """The file that rows are read from on demand; None if all are in memory."""
 
     @classmethod
-    def of(cls, tensor: Tensor, dtype: str) -> "StoredArray":
-        """An array that was read or mapped as a whole; ``dtype`` is the stored type."""
+    def of(cls, tensor: Tensor, dtype: str, version: FileVersion | None = None) -> "StoredArray":
+        """An array in memory, or mapped from a file; ``dtype`` is the stored type."""
         return cls(
-            shape=tuple(tensor.shape), dtype=dtype, itemsize=tensor.element_size(), read_rows=lambda start, stop: tensor[start:stop]
+            shape=tuple(tensor.shape),
+            dtype=dtype,
+            itemsize=tensor.element_size(),
+            read_rows=lambda start, stop: tensor[start:stop] if version is None else tensor[start:stop].clone(),
+            version=version,
         )
 
 
@@ -72,7 +83,8 @@ class ArraySource(FiniteSource):
     def _block(self, start: int, stop: int) -> Tensor:
         if stop <= start:
             return self._block(0, 1)[:0]
-        return self._array.read_rows(start, stop).reshape(stop - start, self.info.dim)
+        with self._array.version.reading() if self._array.version else nullcontext():
+            return self._array.read_rows(start, stop).reshape(stop - start, self.info.dim)
 
     def _runs(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Splits sorted row numbers where a gap is too wide to read across, or a piece would become too large."""
@@ -130,6 +142,14 @@ def describe(
         bounds=units.bounds,
         notes=units.notes + notes,
     )
+
+
+def check_unpacked(name: str, claimed: int, stored: int) -> None:
+    """Refuses an array that claims far more bytes than its file stores, which no compression explains."""
+    if claimed > max(_CLAIMED, _COMPRESSION * stored):
+        raise SourceError(
+            f"{name} claims {size_text(claimed)} of values but stores {size_text(stored)}; write all values and save it again"
+        )
 
 
 def check_no_key(address: Address) -> None:

@@ -20,6 +20,7 @@ from wdist.data.sources.address import Address
 from wdist.data.sources.arrays import describe, shortened, tensor_of
 from wdist.data.sources.source import SELECTION_OPTIONS, UNIT_OPTIONS, FiniteSource, RowIndex, SourceInfo, shape_text, units_of
 from wdist.errors import SourceError, first_line
+from wdist.files import FileVersion
 
 IMAGE_OPTIONS = ("size", "mode")
 """The options of an address that :class:`ImageFormat` reads."""
@@ -99,6 +100,7 @@ def open_image_folder(address: Address) -> FiniteSource:
 def open_images(paths: list[Path], address: Address, *, kind: str) -> FiniteSource:
     """A source of image files; their headers are read at once, their pixels on demand."""
     wanted = ImageFormat.of(address)
+    marks = np.array([FileVersion.of(path).mark for path in paths])  # a million versions would fill the memory
     headers = image_headers(paths)
     size, mode = _uniform(address.bare, (size for size, _ in headers), (mode for _, mode in headers), wanted)
     with _bombs_are_errors():
@@ -112,7 +114,9 @@ def open_images(paths: list[Path], address: Address, *, kind: str) -> FiniteSour
     info = describe((len(paths), *first.shape), first.dtype.name, address.text, kind, units, notes)
 
     def load(position: int) -> np.ndarray:
-        return check_shape(_pixels(paths[position], wanted), first.shape, str(paths[position]))
+        path = paths[position]
+        with FileVersion(path=path, name=str(path), mark=int(marks[position])).reading():
+            return check_shape(_pixels(path, wanted), first.shape, str(path))
 
     return DecodedImages(load, info, first.itemsize)
 

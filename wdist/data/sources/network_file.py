@@ -25,6 +25,7 @@ from wdist.data.access import Access
 from wdist.data.sources.address import Address, expanded, literal, suggestion
 from wdist.data.sources.array_files import damaged_safetensors, is_torchscript, load_data
 from wdist.errors import SourceError, TrustRequired, first_line
+from wdist.files import FileVersion
 
 # Factories of this package are installed code, so they need no ``--trust``. Only these exact names qualify, because
 # ``wdist.some.module:anything`` could reach whatever that module imports. Nothing can shadow them: the package is imported by now,
@@ -56,7 +57,8 @@ def open_network(address: Address, access: Access, arguments: Mapping[str, str])
         factory = address.options["factory"]
         if factory not in OWN_FACTORIES:
             _need_trust(address, access, f"the factory {factory} is code that would be imported and run")
-        weights = load_weights(address)
+        with FileVersion.of(address.path, address.location).reading():
+            weights = load_weights(address)
         module = _built(address, arguments)
         fill(module, weights, f"{address.bare} does not fit {factory}", "correct the factory or its options")
         return _of_module(module, f"weights of {factory}")
@@ -151,7 +153,7 @@ def load_weights(address: Address) -> dict[str, Tensor]:
     """
     if address.suffix == ".safetensors":
         try:
-            weights = load_file(address.path)
+            weights = {name: value.clone() for name, value in load_file(address.path).items()}  # they are mapped
         except (SafetensorError, OSError) as error:
             raise damaged_safetensors(address, error) from error
         prefix = "" if address.key is None else f"{address.key.rstrip('.')}."
@@ -161,7 +163,7 @@ def load_weights(address: Address) -> dict[str, Tensor]:
     elif address.suffix in (".pt", ".pth"):
         if is_torchscript(address.path):
             raise SourceError(f"{address.location} is a TorchScript archive, which contains its program; leave out factory=")
-        weights = _state_dict(load_data(address.path, address.location), address)
+        weights = _state_dict(load_data(address.path, address.location, mapped=False), address)
     else:
         raise SourceError(f"{address.location} cannot hold weights for a factory; give a .safetensors or .pt file")
     parallel = all(name.startswith("module.") for name in weights)

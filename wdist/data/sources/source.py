@@ -201,9 +201,10 @@ def _interval(address: Address, count: int) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{0,18}):(\d{0,18})", text)
     if match is None:
         raise SourceError(f"{address}: rows={text} is not start:stop; write for example rows=0:5000")
-    start, stop = int(match[1] or 0), min(int(match[2] or count), count)
-    if start >= stop:
-        raise SourceError(f"{address}: rows={text} selects none of the {count} rows; choose start < stop <= {count}")
+    start, stop = int(match[1] or 0), int(match[2] or count)
+    if not start < stop <= count:
+        selects = "none" if start >= min(stop, count) else "more than there are"
+        raise SourceError(f"{address}: rows={text} selects {selects} of the {count} rows; choose start < stop <= {count}")
     return start, stop
 
 
