@@ -167,7 +167,7 @@ def test_a_budget_is_divided_among_the_critics(requested, pair):
     assert shares(requested, pair, {"steps": 90, "critic": "groupsort-bjorck", "repeats": 3}) == steps(20, 5, 5)
     assert shares(requested, pair, {"steps": 90}) == steps(60, 15, 15, 15), "the first of these is found on the way"
     assert shares(requested, pair, {"steps": 90, "critics": "relu-bjorck,cones,radial"}) == steps(45, 45, 45)
-    assert shares(requested, pair, {"steps": 90, "critic": "radial", "baselines": "none"}) == steps(90)
+    assert shares(requested, pair, {"steps": 90, "critic": "radial"})[1:] == steps(30, 30, 30)
     timed = shares(requested, pair, {"budget": "90s", "critic": "groupsort-bjorck"}, seconds=60)
     assert [share.seconds for share in timed] == pytest.approx([40, 10, 10])
 
@@ -177,3 +177,24 @@ def test_by_default_baselines_take_half_the_steps_of_the_main_critic(requested, 
     specs = requested(critic="groupsort-bjorck", baselines="default")
     assert main is None
     assert [share.steps for share in others] == [round(each.specs[0].budget.steps / 2) for each in specs[1:]]
+
+
+@pytest.mark.parametrize("name", [name for name, kind in CATALOGUE.items() if not kind.trained])
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"steps": 100}, "--steps makes"),
+        ({"repeats": 3}, "--repeats makes"),
+        ({"steps": 100, "repeats": 3}, "--steps and --repeats make"),
+        ({"budget": "5s", "couplings": False}, "--budget makes"),
+    ],
+    ids=str,
+)
+def test_options_of_training_are_refused_where_nothing_is_trained(requested, name, options, named):
+    with pytest.raises(UsageError, match=f"^{named} no difference to {name}"):
+        requested(critic=name, **options)
+    assert requested(critic=name, baselines="relu-bjorck", **options)[1].trained
+
+
+def test_a_length_of_time_limits_transport_where_nothing_is_trained(requested):
+    assert not requested(critic="radial", budget="5s")[0].trained

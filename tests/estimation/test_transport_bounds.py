@@ -163,8 +163,8 @@ def test_units_are_those_of_the_data():
 def test_the_interval_that_was_asked_for_is_reached_whatever_the_critic(critic):
     a, b = two_moons(120, 90, 4)
     listener = Listener()
-    settings = None if critic == "mean-difference" else SMALL
-    found = estimate(a, b, critic=critic, settings=settings, steps=3, baselines="none", tolerance=1e-6, observer=listener)
+    training = {} if critic == "mean-difference" else {"settings": SMALL, "steps": 3}
+    found = estimate(a, b, critic=critic, **training, baselines="none", tolerance=1e-6, observer=listener)
     assert found.closed
     assert found.tolerance == 1e-6
     assert found.samples.relative_gap <= 1e-6

@@ -94,7 +94,7 @@ def test_a_one_sided_gate_computes_no_coupling_and_leaves_the_whole_error_to_its
 def test_sample_sets_are_judged_without_training_unless_a_critic_is_described(sets):
     """Transport proves both bounds; a one-sided gate computes none, so that its verdict depends on the critic."""
     quick = {"steps": 3, "settings": None}
-    result = gate(*sets, maximum=9.0, on="samples", **quick)
+    result = gate(*sets, maximum=9.0, on="samples", settings=None)
     assert result.estimate.critic.name == "mean-difference"
     assert result.training_note.startswith("No critic was trained")
     assert result.answer is Answer.PASS
@@ -203,7 +203,7 @@ def test_a_question_that_ctrl_c_left_open_says_so(sets):
 def test_a_budget_of_time_or_a_lack_of_memory_ends_repeatability(sets):
     result = gate(*sets, maximum=1.0, **FORMULA)
     assert result.repeatable
-    assert gate(*sets, maximum=1.0, **FORMULA, steps=3).repeatable
+    assert gate(*sets, maximum=1.0, critic="cones", steps=3).repeatable
     assert not gate(*sets, maximum=1.0, **FORMULA, budget="1s").repeatable
     assert not replace(result, estimate=replace(result.estimate, warnings=(SHORT_OF_MEMORY,))).repeatable
     environment = replace(result.estimate.environment, device="NVIDIA H200")

@@ -99,7 +99,8 @@ def run_comparison(
     ranking = rounds.entries()
     floor, slope = None, None
     if two_halves is not None:
-        closed = replace(one, critic="mean-difference", settings=CriticSettings(), tolerance=None, features=None)
+        time_alone = None if one.budget is None or one.budget.seconds is None else one.budget
+        closed = replace(one, critic="mean-difference", settings=CriticSettings(), budget=time_alone, tolerance=None, features=None)
         floor = rounds.judge(NOISE_FLOOR, "noise floor, the reference against itself", *two_halves, closed)
         measure = partial(measured_slope, *two_halves, metric=ground_metric(options.metric), seed=options.seed)
         slope = rounds.interruption.attempt(measure)

@@ -78,6 +78,8 @@ class EstimateOptions:
             raise UsageError(f"--confidence must be at least 0.5 and below 1, not {self.confidence:g}; 95 % is written 0.95")
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise UsageError(f"--tol must lie between 0 and 1, not be {self.tolerance:g}; 2 % of the distance is written 0.02")
+        if self.tolerance is not None and not self.couplings:
+            raise UsageError("a tolerance closes the gap to an upper bound, which needs couplings; leave one of the two out")
         if self.seed < 0:
             raise UsageError(f"--seed must not be negative, but is {self.seed}")
         if self.repeats < 1:

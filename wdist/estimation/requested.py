@@ -54,6 +54,8 @@ def requested_critics(options: EstimateOptions, pair: Pair) -> tuple[RequestedCr
         others = _named_baselines(options.baselines, main, metric)
         requested = (main, *(_resolved((kind,), plain, shape, metric) for kind in others))
     _check_settings(options.settings, requested)
+    if not (pair.identical or any(each.trained for each in requested)):
+        _check_untrained(options, requested)
     _check_buildable(options.settings, requested, shape)
     return requested[:1] if pair.identical else requested
 
@@ -102,6 +104,22 @@ def _check_settings(settings: CriticSettings, requested: Sequence[RequestedCriti
             raise UsageError(
                 f"--{name.replace('_', '-')} makes no difference to {named_critics}; leave it out, or choose another critic"
             )
+
+
+def _check_untrained(options: EstimateOptions, requested: Sequence[RequestedCritic]) -> None:
+    """Refuses options of training where no critic is trained; a budget of time also limits transport."""
+    timed = options.budget is not None and options.budget.seconds is not None
+    idle = {
+        "--steps": options.budget is not None and not timed,
+        "--budget": timed and not options.couplings,
+        "--repeats": options.repeats > 1,
+    }
+    if given := [name for name, value in idle.items() if value]:
+        names, one = ", ".join(each.name for each in requested), len(given) == 1
+        raise UsageError(
+            f"{' and '.join(given)} {'makes' if one else 'make'} no difference to {names}, since nothing is trained; "
+            f"leave {'it' if one else 'them'} out, or name a critic that is trained"
+        )
 
 
 def _check_buildable(settings: CriticSettings, requested: Sequence[RequestedCritic], shape: DataShape) -> None:
