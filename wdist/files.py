@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import os
 import stat
 import sys
@@ -9,7 +10,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 if sys.platform == "win32":
     import msvcrt
@@ -67,6 +68,46 @@ def _mark(path: Path) -> int:
     except OSError:
         return 0
     return hash((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+
+
+_watched: dict[tuple[int, int], bool] = {}
+"""Device and inode of each watched file, and whether this process has opened it for reading."""
+
+
+def watch_for_reading(paths: Collection[Path]) -> None:
+    """Lets :func:`was_read` tell from now on if one of these files is opened for reading by whatever Python code."""
+    _watched.clear()
+    _watched.update({_identity(path): False for path in paths if path.exists()})
+    if _watched:
+        _listen()
+
+
+def was_read(path: Path) -> bool:
+    """True if a watched file was opened for reading, or is code that was imported."""
+    if not path.exists():
+        return False
+    code = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    same = (each for each in code if each and os.path.exists(each) and os.path.samefile(each, path))
+    return _watched.get(_identity(path), False) or any(same)
+
+
+@functools.cache
+def _listen() -> None:
+    sys.addaudithook(_note_opening)  # lasts as long as the process
+
+
+def _note_opening(event: str, arguments: tuple[Any, ...]) -> None:
+    if event != "open" or not _watched or arguments[2] & os.O_WRONLY:
+        return
+    with contextlib.suppress(OSError, ValueError, TypeError):  # no such file, or no path
+        opened = _identity(arguments[0])
+        if opened in _watched:
+            _watched[opened] = True
+
+
+def _identity(path: Any) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def check_writable(path: Path, *, option: str, suffixes: Collection[str] = ()) -> None:

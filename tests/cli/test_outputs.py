@@ -8,8 +8,11 @@ import sys
 import textwrap
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from wdist.cli.outputs import FORMATS, Format, OutputOptions
 from wdist.errors import ContradictionError, ExitStatus, SourceError, TrainingDiverged
@@ -100,6 +103,60 @@ def test_an_input_is_never_overwritten(wdist, calls, tmp_path, address):
     assert answer.status == 2
     assert "would be overwritten" in answer.error
     assert (tmp_path / "a.json").read_text() == "precious"
+
+
+def test_no_option_overwrites_an_image_of_a_folder_or_adds_one(wdist, calls, tmp_path):
+    (tmp_path / "imgs").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "imgs" / "00.png")
+    before = (tmp_path / "imgs" / "00.png").read_bytes()
+    assert "imgs/00.png is one of the inputs" in wdist("estimate", "imgs", "b.h5", "--plot", "imgs/00.png").error
+    answer = wdist("compare", "a.h5", "imgs?limit=5", "--witness", "imgs/new.png")
+    assert answer.error == "imgs/new.png would become one of the images of imgs?limit=5; name a file outside of that folder"
+    assert answer.status == 2
+    assert not calls.asked
+    assert os.listdir(tmp_path / "imgs") == ["00.png"]
+    assert (tmp_path / "imgs" / "00.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("estimate", "a.h5", "b.h5", "--features", "emb.py:embed", "-o", "emb.py"),
+        ("compare", "a.h5", "b.h5", "--features", "emb.py:embed", "--csv", "emb.py"),
+        ("gate", "a.h5", "b.h5", "--max", "1", "--features", "emb.py:embed", "--markdown", "emb.py"),
+        ("gate", "a.h5", "g.pt?factory=emb.py:Net", "--max", "1", "--junit", "emb.py"),
+        ("inspect", "g.pt?factory=emb.py:Net", "-o", "emb.py"),
+        ("estimate", "a.h5", "b.h5", "--features", "resnet18?weights=emb.py", "-o", "emb.py"),
+        ("reproduce", "table2", "--data", "mnist=emb.py", "-o", "emb.py"),
+        ("reproduce", "table2", "--generator", "mnist=g.pt?factory=emb.py:Net", "-o", "emb.py"),
+    ],
+    ids=" ".join,
+)
+def test_code_and_weights_are_inputs_too(wdist, calls, tmp_path, words):
+    (tmp_path / "emb.py").write_text("precious")
+    answer = wdist(*words)
+    assert answer.status == 2
+    assert "emb.py is one of the inputs" in answer.error
+    assert (tmp_path / "emb.py").read_text() == "precious"
+
+
+def test_a_file_that_code_of_others_read_is_not_overwritten(wdist, calls, tmp_path, monkeypatch):
+    """The result is printed all the same, and the other files are written."""
+    (tmp_path / "own.json").write_text("precious")
+    (tmp_path / "old.json").write_text("of an earlier run")
+
+    def read_and_estimate(*sides, **more):
+        Path("own.json").read_text()
+        return calls.result
+
+    monkeypatch.setattr("wdist.estimation.estimate.run_estimate", read_and_estimate)
+    answer = wdist(*estimate_words("-o", "own.json", "--plot", "x.png"))
+    assert answer.status == 2
+    assert answer.error == "own.json was not written, because this run has read it; name another file"
+    assert "0.98765 <= W1" in answer.out
+    assert (tmp_path / "own.json").read_text() == "precious"
+    assert (tmp_path / "x.png").exists()
+    assert wdist(*estimate_words("-o", "old.json")).status == 0
 
 
 def test_an_interrupted_result_is_printed_and_saved_with_status_130(wdist, calls, made_estimate, tmp_path):
@@ -304,6 +361,7 @@ def test_the_document_of_a_verification_survives_a_reader_that_goes_away(wdist, 
         population_lower=1.0, claimed_population_lower=1.0, confidence=0.95, endless=False,
     )  # fmt: skip
     monkeypatch.setattr(verification, "verify", lambda *sides, **options: found)
+    monkeypatch.setattr(verification, "load_claimed", lambda path: (None, SimpleNamespace(a="a", b="b", features=None)))
     (tmp_path / "critic.safetensors").touch()
 
     def gone(text):

@@ -264,6 +264,15 @@ def test_a_folder_belongs_to_one_training_at_a_time(resume, train, small, tmp_pa
     assert ".wdist-lock" not in os.listdir(tmp_path / "run")
 
 
+def test_a_training_does_not_put_its_files_among_its_images(small, tmp_path):
+    for number in range(12):
+        Image.new("L", (8, 8), number).save(tmp_path / f"{number}.png")
+    for folder in (tmp_path, tmp_path / "run"):
+        with pytest.raises(OutputError, match="among the inputs; name a folder outside of"):
+            train_gan(folder, small(data=str(tmp_path)), steps=1)
+    assert len(os.listdir(tmp_path)) == 12
+
+
 def test_other_images_are_noticed(train, small, tmp_path):
     file = tmp_path / "a.npy"
     np.save(file, np.zeros((9, 8, 8), dtype=np.uint8))

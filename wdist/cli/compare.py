@@ -37,7 +37,7 @@ def command(
         raise UsageError(
             f"--names has {len(named)} names for {len(ranked)} sources; give each source one name, separated by commas"
         )
-    outputs.check(inputs=[reference, *ranked])
+    outputs.check(inputs=[reference, *ranked, *flags.inputs])
     witnesses = _WITNESSES if any(each.name == "witness" for each in outputs.files) else 0
     with outputs.observer() as observer:
         from wdist.comparison.compare import run_comparison

@@ -101,7 +101,7 @@ def command(
     Example: wdist gate data.h5 tonight.h5 --max 1.5 --baseline last.json -o now.json
     """
     limits, options = rules.limits(), flags.validated(sources.access())
-    outputs.check(inputs=(a, b) if rules.baseline is None else (a, b, rules.baseline))
+    outputs.check(inputs=(a, b, *flags.inputs, *([] if rules.baseline is None else [rules.baseline])))
     with outputs.observer() as observer:
         from wdist.gates.gate import run_gate
 

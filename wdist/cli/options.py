@@ -180,6 +180,11 @@ class EstimateFlags:
     )
     features: Features = None
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What is read besides the sources."""
+        return () if self.features is None else (self.features,)
+
     def validated(self, access: Access = Access(), **more: Any) -> EstimateOptions:
         """The options of the library, with those that the command decides; raises UsageError."""
         settings = CriticSettings(**{each.name: getattr(self, each.name) for each in fields(CriticSettings)})

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from wdist.cli import options as opt
 from wdist.errors import OutputError, UsageError, WdistError
-from wdist.files import CRITIC_SUFFIXES, PLOT_SUFFIXES, atomic_write, check_writable
+from wdist.files import CRITIC_SUFFIXES, PLOT_SUFFIXES, atomic_write, check_writable, was_read, watch_for_reading
 
 
 @dataclass(frozen=True)
@@ -192,10 +192,19 @@ class Outputs:
             for earlier, same in ours[:i]:
                 if path.resolve() == same.resolve():
                     raise OutputError(f"{earlier} and {option} name the same file, {path}; give each its own")
-        addresses = list(inputs)
-        for _, path in ours:
-            if any(_is_the_file_of(address, path) for address in addresses):
+        self._check_apart(list(inputs))
+
+    def _check_apart(self, inputs: list[str]) -> None:
+        """Refuses files that the run is known to read, and watches for others."""
+        from wdist.data.inputs import reads
+
+        for path in self.files.values():
+            read = next((address for address in inputs if reads(address, path)), None)
+            if read is not None and path.exists():
                 raise OutputError(f"{path} is one of the inputs and would be overwritten; name another file for the result")
+            if read is not None:
+                raise OutputError(f"{path} would become one of the images of {read}; name a file outside of that folder")
+        watch_for_reading(self.files.values())
 
     def observer(self) -> Any:
         """The display of progress, as a context that yields an observer."""
@@ -243,6 +252,8 @@ class Outputs:
         made = _rendered(format, result, {**known, "suffix": path.suffix.lower()})
         if made is None:
             return
+        if was_read(path):
+            raise OutputError(f"{path} was not written, because this run has read it; name another file")
         if format.variable:
             with path.open("a", encoding="utf-8") as stream:
                 stream.write(made)
@@ -258,10 +269,3 @@ def _rendered(format: Format, result: Any, known: Mapping[str, Any]) -> Any:
     module, _, name = format.function.partition(":")
     module = module if module.startswith("wdist.") else f"wdist.report.{module}"
     return getattr(import_module(module), name)(result, **{each: known[each] for each in format.takes.split()})
-
-
-def _is_the_file_of(address: str, file: Path) -> bool:
-    """Tells if an address, without its options and the name of a part, is that very file."""
-    path = address.partition("?")[0]
-    candidates = [each for each in (path, path.rpartition(":")[0]) if each and os.path.exists(each)]
-    return file.exists() and any(os.path.samefile(each, file) for each in candidates)

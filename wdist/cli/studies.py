@@ -86,6 +86,11 @@ class ReproduceRequest:
     seed: opt.Seed = 0
     device: opt.Device = "auto"
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Addresses of data and generators."""
+        return tuple(word.partition("=")[2] for word in (*(self.data or ()), *(self.generator or ())))
+
     def conditions(self, study: Study, **shared: Any) -> Conditions:
         """Conditions of a table or figure."""
         from wdist.studies.study import Conditions
@@ -163,7 +168,7 @@ def reproduce(
 
     Example: wdist reproduce figure5 --quick --plot cones.png
     """
-    outputs.check()
+    outputs.check(inputs=request.inputs)
     from wdist.studies.study import find_study, studies
 
     if what == LIST:

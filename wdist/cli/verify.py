@@ -29,7 +29,11 @@ def command(
     """
     if not critic.is_file():
         raise SourceError(f"there is no file {critic}; name a critic that `wdist estimate A B --save-critic FILE` wrote")
-    outputs.check(inputs=[str(critic), *(address for address in (a, b) if address is not None)])
+    from wdist.estimation.verification import load_claimed
+
+    _, claim = load_claimed(critic)
+    named = (str(critic), a or claim.a, b or claim.b, features or claim.features or "")
+    outputs.check(inputs=named)
     with outputs.observer() as observer:
         from wdist.estimation.verification import verify
 

@@ -141,6 +141,15 @@ def serialise_critic(estimate: Estimate) -> bytes:
     return result.frozen.serialise({"claim": claim.to_json()})
 
 
+def load_claimed(path: str | Path) -> tuple[FrozenCritic, SavedClaims]:
+    """A critic that :func:`save_critic` wrote, and its claim; SourceError if they cannot be read."""
+    frozen, metadata = FrozenCritic.load(Path(path))
+    try:
+        return frozen, SavedClaims.from_json(metadata["claim"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise SourceError(f"{path} carries no readable claim ({error}); give a critic saved by --save-critic") from error
+
+
 def verify(
     path: str | Path,
     a: Any = None,
@@ -166,11 +175,7 @@ def verify(
     """
     observer = observer or Silent()
     observer.notify(Stage(what="bounding the norms of the layers"))
-    frozen, metadata = FrozenCritic.load(Path(path))
-    try:
-        claim = SavedClaims.from_json(metadata["claim"])
-    except (KeyError, ValueError, TypeError) as error:
-        raise SourceError(f"{path} carries no readable claim ({error}); give a critic saved by --save-critic") from error
+    frozen, claim = load_claimed(path)
     certificate = certify(frozen, METRICS[claim.metric])
     observer.notify(Stage(what="evaluating all samples"))
     access, chosen_device = access or Access(), choose_device(device)

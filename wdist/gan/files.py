@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from wdist.data.inputs import reads
 from wdist.errors import OutputError, SourceError, UsageError
 from wdist.files import atomic_write, locked
 from wdist.gan.game import Game
@@ -60,6 +61,13 @@ def claimed(folder: Path, *, resume: bool) -> Iterator[SavedState | None]:
         if not resume and (folder / STATE).exists():
             raise OutputError(f"-o {folder} already holds a training; continue it with --resume, or name another folder")
         yield load_state(folder) if resume else None
+
+
+def check_apart(folder: Path, data: str) -> None:
+    """Raises OutputError if a file of the training would replace an input, or become one of the images."""
+    for name in (STATE, FINAL, EXPORTED, SHEET):
+        if reads(data, folder / name):
+            raise OutputError(f"-o {folder} would put {name} among the inputs; name a folder outside of {data}")
 
 
 def address(path: Path, settings: GanSettings, event_shape: tuple[int, ...]) -> str:

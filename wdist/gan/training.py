@@ -127,6 +127,7 @@ def train_gan(
             _check_resumable(saved, folder, limit, changes or {})
             settings = saved.settings
         assert settings is not None
+        files.check_apart(folder, settings.data)
         # The rows that ?limit= takes are a random choice of the training, too.
         images = load_images(settings.data, access, seed=settings.seed)
         game = Game(settings, images, chosen)
