@@ -377,6 +377,60 @@ def test_tables_as_programs_write_them(text, tmp_path):
     assert everything(open_source(tmp_path / "x.csv")).tolist() == [[1, 2], [3, 4]]
 
 
+FLOATS, WHOLE = "0.5,1,2\n" * 9, "4,1,3\n" * 9
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "count"),
+    [
+        ("0,1,2\n" + FLOATS, "", 9),
+        ('"0","1","2"\n' + FLOATS, "", 9),
+        ("0,1,2\n" + FLOATS, "?header=yes", 9),
+        ("0,1,2\n" + FLOATS, "?header=no", 10),
+        ("0,1,2\n" + WHOLE, "?header=yes", 9),
+        ("0,1,2\n" + WHOLE, "?header=no&limit=5", 5),
+        ("0.0,1.0,2.0\n" + FLOATS, "", 10),
+        ("1,2,3\n" + FLOATS, "", 10),
+        ("0,1,3\n" + WHOLE, "", 10),
+        ("0\n" + "3\n" * 9, "", 10),
+        (",0,1\n" + WHOLE, "?header=yes", 9),
+        ("a,b,c\n" + WHOLE, "?header=yes", 9),
+    ],
+)
+def test_a_header_of_numbers_is_recognised_and_either_reading_can_be_forced(text, options, count, tmp_path):
+    (tmp_path / "x.csv").write_text(text)
+    source = open_source(f"{tmp_path}/x.csv{options}")
+    assert source.count == count
+    assert any("header=no" in note for note in source.info.notes) == (count == 9 and not options)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("0,1,2\n" + WHOLE, r"line 1 \(0, 1, 2\) may hold the names .*or a sample; add \?header=yes or \?header=no"),
+        ("0,1\n0.6,0.8\n", r"may hold the names"),
+        ("0\n0.5\n", r"may hold the names"),
+        (",0,1\n" + FLOATS, r"a column without a name, as pandas .*index=False.*\?header=yes"),
+        (",a,b\n" + FLOATS, "a column without a name"),
+        ('"","a","b"\n' + FLOATS, "a column without a name"),
+        ("a,b,c\n" + FLOATS, None),
+    ],
+)
+def test_a_first_line_that_may_be_either_is_not_guessed(text, words, tmp_path):
+    (tmp_path / "x.csv").write_text(text)
+    if words is None:
+        refused(f"{tmp_path}/x.csv?header=no", "line 1 holds 'a'")
+        refused(f"{tmp_path}/x.csv?header=maybe", "choose one of no, yes")
+    else:
+        refused(f"{tmp_path}/x.csv", words)
+
+
+@pytest.mark.parametrize("text", ["1,2\n3," + "9" * 200_000, "9" * 200_000 + ",2\n3,4", "a,b\n1," + "x" * 200_000])
+def test_endless_fields_of_a_table_are_refused(text, tmp_path):
+    (tmp_path / "x.csv").write_text(text)
+    refused(f"{tmp_path}/x.csv", "x.csv cannot be read|x.csv line")
+
+
 def test_a_table_too_large_for_memory_is_read_from_a_temporary_file(tmp_path, monkeypatch):
     monkeypatch.setattr(array_files, "fits", lambda nbytes: False)
     monkeypatch.setattr(array_files, "_ROWS_AT_ONCE", 7)

@@ -3,6 +3,7 @@
 The formats are numpy's ``.npy`` and ``.npz:key``, HDF5, ``.pt``, ``.safetensors``, and text tables, ``.csv`` and ``.tsv``.
 """
 
+import contextlib
 import csv
 import itertools
 import math
@@ -44,6 +45,8 @@ from wdist.errors import SourceError, first_line
 from wdist.files import FileVersion
 
 _ROWS_AT_ONCE = 1 << 16
+_ROWS_EXAMINED = 100
+"""Rows by which a header of numbers is recognised."""
 _MOST_LINKS = 16
 """Most soft links that a name is followed through."""
 _BYTES_A_VALUE = 2
@@ -323,7 +326,7 @@ def open_table(address: Address) -> StoredArray:
     largest = address.path.stat().st_size // _BYTES_A_VALUE * 8
     try:
         with _version(address).reading(), address.path.open(encoding="utf-8-sig", newline="") as file:
-            delimiter, header = _layout(file, address)
+            delimiter, header, notes = _layout(file, address)
             file.seek(0)
             while header and not file.readline().strip():
                 pass
@@ -331,6 +334,8 @@ def open_table(address: Address) -> StoredArray:
             rows = np.concatenate(list(blocks)) if fits(2 * largest) else _spooled(blocks)
     except UnicodeDecodeError as error:
         raise SourceError(f"{name} is not UTF-8 text; save it as a plain table of numbers") from error
+    except csv.Error as error:
+        raise SourceError(f"{name} cannot be read ({error}); give rows of numbers") from error
     except (ValueError, OverflowError) as error:
         complaint = _complaint(address, delimiter, header) or f"{name} cannot be read ({error}); give rows of numbers"
         raise SourceError(complaint) from error
@@ -338,18 +343,53 @@ def open_table(address: Address) -> StoredArray:
     def read_rows(start: int, stop: int) -> Tensor:
         return tensor_of(np.array(rows[start:stop]), name)
 
-    return StoredArray(shape=rows.shape, dtype="float64", itemsize=8, read_rows=read_rows)
+    return StoredArray(shape=rows.shape, dtype="float64", itemsize=8, read_rows=read_rows, notes=notes)
 
 
-def _layout(file: TextIO, address: Address) -> tuple[str, bool]:
-    """The delimiter, and True if the first line is a header."""
-    first = next((line for line in file if line.strip()), "")
+def _layout(file: TextIO, address: Address) -> tuple[str, bool, tuple[str, ...]]:
+    """The delimiter; True if the first line is a header; notes for the user."""
+    lines = (line for line in file if line.strip())
+    first = next(lines, "")
     if not first:
         raise SourceError(f"{address.location} holds no rows; give a table of numbers")
     delimiter = "\t" if address.suffix == ".tsv" else ";" if "," not in first and ";" in first else ","
-    fields = next(csv.reader([first], delimiter=delimiter))
+    fields, *others = csv.reader(itertools.chain([first], itertools.islice(lines, _ROWS_EXAMINED)), delimiter=delimiter)
+    if "header" in address.options:
+        return delimiter, address.choice("header", ("yes", "no")) == "yes", ()
+    names = [field.strip() for field in fields]
+    if len(names) > 1 and not names[0] and (_counted(names[1:]) or not any(map(_is_number, names))):
+        raise SourceError(
+            f"{address.location} has a column without a name, as pandas and R write the numbers of rows; save it without them "
+            f"(index=False), or read them as a coordinate with {address.sign}header=yes"
+        )
+    if _counted(names):
+        header = _names_columns(names, others, address)
+        shown = shortened(names)
+        note = f"line 1 ({shown}) is read as the names of columns; {address.sign}header=no reads it as a sample"
+        return delimiter, header, (note,) if header else ()
     # A first line with a number among words is a bad row, not a header.
-    return delimiter, not any(_is_number(field) for field in fields)
+    return delimiter, not any(map(_is_number, names)), ()
+
+
+def _counted(names: list[str]) -> bool:
+    """True for 0, 1, 2, ..., with which pandas names columns that have no names."""
+    return names == [str(number) for number in range(len(names))]
+
+
+def _names_columns(names: list[str], others: list[list[str]], address: Address) -> bool:
+    """Tells if a first line 0, 1, 2, ... stands above rows of other numbers; refuses to guess if it may be a sample.
+
+    A sample of whole numbers may begin so, as may the point (0, 1) of a curve, or a single column of times.
+    """
+    whole = all(re.fullmatch(r"\s*[+-]?\d+\s*", field) for fields in others for field in fields)
+    if len(names) > 2 and not whole:
+        return True
+    if len(names) == 1 and whole:
+        return False
+    raise SourceError(
+        f"{address.location} line 1 ({shortened(names)}) may hold the names of columns, as pandas writes them, or a sample; "
+        f"add {address.sign}header=yes or {address.sign}header=no"
+    )
 
 
 def _is_number(field: str) -> bool:
@@ -409,7 +449,7 @@ def _spooled(blocks: Iterator[np.ndarray]) -> np.ndarray:
 def _complaint(address: Address, delimiter: str, header: bool) -> str | None:
     """A sentence on the first bad line."""
     columns: int | None = None
-    with address.path.open(encoding="utf-8-sig", newline="") as file:
+    with address.path.open(encoding="utf-8-sig", newline="") as file, contextlib.suppress(csv.Error):
         filled = ((number, line) for number, line in enumerate(file, start=1) if line.strip())
         for number, line in itertools.islice(filled, int(header), None):
             fields = next(csv.reader([line], delimiter=delimiter))

@@ -52,6 +52,8 @@ class StoredArray:
     """Maps (start, stop) to the rows between them, at least one, of shape (stop - start, \\*event_shape)."""
     version: FileVersion | None = None
     """The file that rows are read from on demand; None if all are in memory."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user on how the array was read."""
 
     @classmethod
     def of(cls, tensor: Tensor, dtype: str, version: FileVersion | None = None) -> "StoredArray":

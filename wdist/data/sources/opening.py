@@ -35,6 +35,8 @@ ARRAY_FORMATS: dict[str, Callable[[Address], StoredArray]] = {
     ".safetensors": open_safetensors,
 }
 """Readers of array files by suffix."""
+TABLE_OPTIONS = ("header",)
+"""The options of an address that the reader of tables takes."""
 MODEL_SUFFIXES = (".ts", ".pt2", ".onnx")
 """Suffixes of files that hold a network's program and its weights."""
 
@@ -74,9 +76,11 @@ def _open(address: Address, access: Access, seed: int) -> Source:
 
 
 def _open_array(address: Address) -> FiniteSource:
-    address.only(*SELECTION_OPTIONS, *UNIT_OPTIONS)
-    array = ARRAY_FORMATS[address.suffix](address)
-    return ArraySource(array, describe(array.shape, array.dtype, address.text, "array", units_of(array.dtype, address)))
+    read = ARRAY_FORMATS[address.suffix]
+    address.only(*SELECTION_OPTIONS, *UNIT_OPTIONS, *(TABLE_OPTIONS if read is open_table else ()))
+    array = read(address)
+    units = units_of(array.dtype, address)
+    return ArraySource(array, describe(array.shape, array.dtype, address.text, "array", units, array.notes))
 
 
 def holds_model(address: Address) -> bool:
