@@ -58,6 +58,10 @@ def exact_layer(layer, h):
         case "cones":
             cones = zip(layer.centres.tolist(), layer.offsets.tolist(), strict=True)
             return [min(exact_norm(h, tip, parameter) + mpmath.mpf(b) for tip, b in cones)]
+        case "elliptic-cones":
+            cones = zip(layer.matrices.tolist(), layer.points.tolist(), layer.offsets.tolist(), strict=True)
+            mapped = [([mpmath.fdot(row, h) for row in matrix], tip, b) for matrix, tip, b in cones]
+            return [min(exact_norm(image, tip, "l2") + mpmath.mpf(b) for image, tip, b in mapped)]
         case "piecewise-linear":
             return [exact_piece(layer.knots.tolist(), layer.slopes.tolist(), h[0])]
         case "householder":

@@ -1,12 +1,13 @@
 """Cone critics as a kind: settings that follow from the data, and centres to start from."""
 
+import numpy as np
 import pytest
 import torch
 
-from tests.trials import shape_of
+from tests.trials import shape_of, trial
 from wdist.critics.settings import CriticSettings
 from wdist.training.catalogue import CATALOGUE
-from wdist.training.cones import start
+from wdist.training.envelopes import first_centres
 
 CONES = CATALOGUE["cones"]
 
@@ -25,14 +26,18 @@ def test_everything_that_concerns_cones_is_settled(dim, samples):
 
 
 def test_centres_are_samples_of_the_side_that_lies_low(generator):
-    """In few dimensions in their place, in many drawn towards the mean; the same seed takes the same ones."""
+    """In their place or drawn towards the mean; the same seed takes the same ones."""
     low = torch.randn(40, 3, generator=generator) + 9
-
-    def centres(participation, seed=0):
-        return start(low, 25, torch.Generator().manual_seed(seed), participation=participation)
-
-    near, far = centres(3.0), centres(1000.0)
+    near, far = first_centres(low, 25, seed=0), first_centres(low, 25, seed=0, share=0.3)
     assert all(bool((low == centre).all(1).any()) for centre in near)
-    assert float(far.norm(dim=1).mean()) < 0.5 * float(near.norm(dim=1).mean())
-    assert torch.equal(near, centres(3.0))
-    assert not torch.equal(near, centres(3.0, seed=1))
+    torch.testing.assert_close(far, 0.3 * near)
+    assert not torch.equal(near, first_centres(low, 25, seed=1))
+
+
+@pytest.mark.parametrize("name", ["cones", "elliptic-cones"])
+def test_either_orientation_is_found(name):
+    """Mass that moves outwards and inwards: the sign follows from the samples."""
+    z = np.random.default_rng(0).normal(size=(600, 4))
+    for a, b in ((3 * z, z[::-1]), (z, 3 * z[::-1])):
+        found = trial(a.copy(), b.copy(), name=name, steps=120, settings=CriticSettings(centres=2, batch_size=64))
+        assert found.samples.lower > 0.85 * 2 * np.linalg.norm(z, axis=1).mean()

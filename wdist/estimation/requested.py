@@ -50,7 +50,7 @@ def requested_critics(options: EstimateOptions, pair: Pair) -> tuple[RequestedCr
         kinds = named(_expanded(options.critics, metric), "--critics")
         requested = tuple(_resolved((kind,), plain, shape, metric) for kind in kinds)
     else:
-        main = _resolved(_main_kinds(options, metric), options.settings, shape, metric)
+        main = _resolved(_main_kinds(options, metric, shape.dim), options.settings, shape, metric)
         others = _named_baselines(options.baselines, main, metric)
         requested = (main, *(_resolved((kind,), plain, shape, metric) for kind in others))
     _check_settings(options.settings, requested)
@@ -60,10 +60,10 @@ def requested_critics(options: EstimateOptions, pair: Pair) -> tuple[RequestedCr
     return requested[:1] if pair.identical else requested
 
 
-def _main_kinds(options: EstimateOptions, metric: GroundMetric) -> tuple[CriticKind, ...]:
+def _main_kinds(options: EstimateOptions, metric: GroundMetric, dim: int) -> tuple[CriticKind, ...]:
     if options.critic == AUTO:
         assembled = any(getattr(options.settings, name) is not None for name in _ASSEMBLING)
-        return (main_network(metric),) if assembled else automatic(metric)
+        return (main_network(metric),) if assembled else automatic(metric, dim=dim)
     if options.critic not in CATALOGUE:
         raise UsageError(f"--critic {options.critic!r} is not a critic; write auto, or one of {', '.join(CATALOGUE)}")
     return (CATALOGUE[options.critic],)

@@ -13,6 +13,7 @@ from wdist.ground_metric import METRICS
 from wdist.lipschitz.activations import Activated, Mirrored, activation
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.convolution import Convolution, Patches, PatchWise
+from wdist.lipschitz.elliptic_cones import EllipticCones
 from wdist.lipschitz.frozen_layer import Affine, FrozenLayer, LayerBound
 from wdist.lipschitz.linalg.rounding import UNDERFLOW, gamma, norm_above, product_above, sum_above
 
@@ -186,6 +187,9 @@ _READERS: dict[str, Callable[[str, Mapping[str, Tensor]], FrozenLayer]] = {
     "householder": lambda _, tensors: Mirrored(normal=tensors["normal"]),
     "piecewise-linear": lambda _, tensors: PiecewiseLinear(knots=tensors["knots"], slopes=tensors["slopes"]),
     "cones": lambda norm, tensors: Cones(centres=tensors["centres"], offsets=tensors["offsets"], p=METRICS[norm].p),
+    "elliptic-cones": lambda _, tensors: EllipticCones(
+        matrices=tensors["matrices"], points=tensors["points"], offsets=tensors["offsets"]
+    ),
     "convolution": lambda patches, tensors: Convolution(
         patches=Patches.parse(patches), weight=tensors["weight"], bias=tensors["bias"]
     ),

@@ -11,6 +11,7 @@ from wdist.errors import UsageError
 from wdist.ground_metric import L2, GroundMetric
 from wdist.training.closed_forms import ClosedFormKind
 from wdist.training.cones import ConeKind
+from wdist.training.elliptic_cones import MOST_ELLIPTIC_DIM, EllipticConeKind
 from wdist.training.kind import CriticKind
 from wdist.training.networks import NetworkKind
 
@@ -83,6 +84,7 @@ _KINDS: tuple[CriticKind, ...] = (
     _penalised("adversarial-lipschitz", "adversarial Lipschitz", _ADVERSARIAL),
     _penalised("spectral-jacobian", "spectral Jacobian", f"{_PAPER}, appendix F"),
     ConeKind(name="cones", title="envelope of cones", source=_CONES),
+    EllipticConeKind(name="elliptic-cones", title="envelope of elliptic cones", source=_EXTENSION),
     # Closed forms: what every trained critic must beat.
     ClosedFormKind(name="mean-difference", title="difference of the means", source=_MEANS, formula=mean_difference),
     ClosedFormKind(name="max-sliced", title="best projection on a line", source=_MAX_SLICED, formula=max_sliced, seconds=0.3),
@@ -123,9 +125,10 @@ def main_network(metric: GroundMetric = L2) -> NetworkKind:
     return network("groupsort-bjorck" if metric == L2 else "linf-groupsort")
 
 
-def automatic(metric: GroundMetric = L2) -> tuple[CriticKind, ...]:
+def automatic(metric: GroundMetric = L2, *, dim: int = 1) -> tuple[CriticKind, ...]:
     """The kinds that ``--critic auto`` chooses from, in the order in which they are tried."""
-    return (*(CATALOGUE[name] for name in _AUTOMATIC), main_network(metric), CATALOGUE["c-transform"])
+    elliptic = (CATALOGUE["elliptic-cones"],) if metric == L2 and dim <= MOST_ELLIPTIC_DIM else ()
+    return (*(CATALOGUE[name] for name in _AUTOMATIC), *elliptic, main_network(metric), CATALOGUE["c-transform"])
 
 
 def default_critics(metric: GroundMetric = L2) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from wdist.critics.frozen import FrozenCritic
 from wdist.critics.settings import CriticSettings
 from wdist.data.pairing import Pair
+from wdist.data.rows import Rows
 from wdist.errors import CertificateError, TrainingDiverged
 from wdist.ground_metric import L2, GroundMetric
 from wdist.interruption import Interruption
@@ -61,10 +62,17 @@ class TrainingJob:
         standardisation = self.pair.standardisation.to(self.device)
         return standardisation.apply(x.to(self.device, non_blocking=True)).float()
 
+    def training(self, limit: int) -> tuple[Tensor, Tensor]:
+        """At most ``limit`` standardised samples of the training split of each side; of draws, the next ones."""
+        return self._standardised_rows(side.training_sample(limit) for side in (self.pair.a, self.pair.b))
+
     def validation(self, limit: int) -> tuple[Tensor, Tensor]:
         """At most ``limit`` standardised samples of the validation split of each side."""
+        return self._standardised_rows(side.validation.some(limit) for side in (self.pair.a, self.pair.b))
+
+    def _standardised_rows(self, rows: Iterable[Rows]) -> tuple[Tensor, Tensor]:
         standardisation = self.pair.standardisation.to(self.device)
-        a, b = (standardisation.of(side.validation.some(limit), torch.float32) for side in (self.pair.a, self.pair.b))
+        a, b = (standardisation.of(each, torch.float32) for each in rows)
         return a, b
 
 

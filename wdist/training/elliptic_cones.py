@@ -1,0 +1,78 @@
+"""Elliptic cones as a kind: a few of them, trained by gradients of a soft minimum that hardens."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from wdist.critics.critic import Critic
+from wdist.critics.elliptic_cones import EllipticConeCritic
+from wdist.critics.settings import CriticSettings
+from wdist.data.measure import Measure
+from wdist.ground_metric import L2, GroundMetric
+from wdist.training.budget import Budget
+from wdist.training.envelopes import Draws, EnvelopeKind, first_centres
+from wdist.training.kind import CriticSpec, DataShape, TrainingJob
+from wdist.training.optimizers import Adam
+from wdist.training.step import Ascent, TrainingStep
+
+_CONES, _BATCH_SIZE = 16, 256
+_NUMBERS = 1 << 22
+"""Entries that all matrices have together, at most."""
+MOST_ELLIPTIC_DIM = 256
+"""Beyond this dimension whole matrices take too long."""
+_RATE, _MATRIX_SHARE = 1e-2, 0.3
+"""Adam's rate of the tips, and the rate of the matrices as a share of it."""
+_WARM, _COLD = 0.05, 0.002
+"""First and last width of the soft minimum, as shares of the spread of the samples."""
+_START_ROWS = 4096
+_FLOPS_A_SECOND, _SECONDS, _MOST_STEPS = 1.0e11, 15.0, 4000
+
+
+@dataclass(frozen=True, kw_only=True)
+class EllipticConeKind(EnvelopeKind):
+    """An envelope of elliptic cones."""
+
+    def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> CriticSpec:
+        own = CriticSettings(
+            centres=settings.centres or max(1, min(_CONES, _NUMBERS // shape.dim**2)),
+            batch_size=settings.batch_size or _BATCH_SIZE,
+            learning_rate=settings.learning_rate or _RATE,
+            schedule=settings.schedule or "cosine",
+            lipschitz=settings.lipschitz or 1.0,
+        )
+        seconds = _seconds_a_step(own, shape.dim)
+        steps = max(60, min(_MOST_STEPS, round(_SECONDS / seconds)))
+        return CriticSpec(kind=self, settings=own, metric=metric, budget=Budget(steps=steps), seconds=steps * seconds)
+
+    def draws(self, spec: CriticSpec, job: TrainingJob) -> Draws:
+        def size(measure: Measure) -> int:
+            wanted, rows = spec.settings.batch_size or 0, measure.training_rows
+            return wanted if rows is None else min(wanted, rows.count)
+
+        def minibatch() -> tuple[Tensor, Tensor]:
+            a, b = (job.standardised(side.train.next(size(side))) for side in (job.pair.a, job.pair.b))
+            return a, b
+
+        return Draws(minibatch=minibatch, samples=job.training(_START_ROWS))
+
+    def start(self, spec: CriticSpec, job: TrainingJob, low: Tensor, sign: int) -> tuple[Critic, Ascent]:
+        critic = EllipticConeCritic(first_centres(low, spec.settings.centres or 0, seed=job.seed), sign=sign)
+        return critic, _Annealed(critic, rate=spec.settings.learning_rate or 0.0)
+
+
+class _Annealed:
+    """Steps whose soft minimum hardens as the learning rate falls."""
+
+    def __init__(self, critic: EllipticConeCritic, *, rate: float) -> None:
+        groups = [{"params": [critic.points, critic.offsets]}, {"params": [critic.matrices], "lr": rate * _MATRIX_SHARE}]
+        self._critic, self._step = critic, TrainingStep(critic, [Adam(groups, lr=rate)])
+
+    def __call__(self, a: Tensor, b: Tensor, *, factor: float) -> Tensor:
+        self._critic.temperature = _COLD * (_WARM / _COLD) ** factor
+        return self._step(a, b, factor=factor)
+
+
+def _seconds_a_step(settings: CriticSettings, dim: int) -> float:
+    """Time of a step on two cores, roughly: three products of both sides, and an eighth of as many eigenvalue problems."""
+    numbers = (settings.centres or 0) * dim * dim
+    return (12 * (settings.batch_size or 0) * numbers + 4 * numbers * dim) / _FLOPS_A_SECOND + 5e-4
