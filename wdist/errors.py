@@ -1,5 +1,7 @@
 """Errors in sentences that end with the way out, and the exit status of each."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 
@@ -57,10 +59,24 @@ class ContradictionError(Exception):
     """Proved bounds that exclude each other: an error in wdist, never the user's, so that no result is shown."""
 
 
+@contextmanager
+def explained(explain: Callable[[Exception], WdistError]) -> Iterator[None]:
+    """Turns whatever a library raises over a file or an option into a sentence; lack of memory is no fault of either."""
+    try:
+        yield
+    except WdistError:
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        raise explain(error) from error
+
+
 def out_of_memory(error: BaseException) -> bool:
     """True if an error says that memory could not be allocated, on the CPU or on a GPU."""
     words = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in words or "allocate memory" in words
+    phrases = ("out of memory", "allocate memory", "memory allocation")
+    return isinstance(error, MemoryError) or any(phrase in words for phrase in phrases)
 
 
 def first_line(error: BaseException) -> str:

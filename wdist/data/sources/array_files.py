@@ -12,7 +12,6 @@ import re
 import tempfile
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -41,7 +40,7 @@ from wdist.data.sources.arrays import (
     too_large,
     type_name,
 )
-from wdist.errors import SourceError, first_line
+from wdist.errors import SourceError, explained, first_line
 from wdist.files import FileVersion
 
 _ROWS_AT_ONCE = 1 << 16
@@ -57,7 +56,7 @@ def open_npy(address: Address) -> StoredArray:
     """The array of a ``.npy`` file; only the requested rows are read."""
     check_no_key(address)
     name, version = address.location, _version(address)
-    try:
+    with _numpy(name):
         with address.path.open("rb") as file:
             shape, fortran, dtype = read_header(file)
             begin = file.tell()
@@ -65,43 +64,36 @@ def open_npy(address: Address) -> StoredArray:
         row_bytes = math.prod(shape[1:]) * dtype.itemsize
         if begin + math.prod(shape) * dtype.itemsize > address.path.stat().st_size:
             raise SourceError(f"{name} is cut short: its header promises the shape {shape}; copy it again or save it again")
-    except (ValueError, EOFError, OSError) as error:
-        raise _broken_numpy(name, error) from error
 
     def read_rows(start: int, stop: int) -> Tensor:
-        try:
+        with _numpy(name):
             if fortran:  # the values of a row are far apart
                 return tensor_of(np.array(np.load(address.path, mmap_mode="r", allow_pickle=False)[start:stop]), name)
             # Read, not mapped: a map of the whole file counts against a limit on address space, and its pages as resident memory.
             part = (stop - start, *shape[1:])
             values = np.fromfile(address.path, dtype, count=math.prod(part), offset=begin + start * row_bytes)
             return tensor_of(values.reshape(part), name)
-        except (ValueError, OSError) as error:
-            raise _broken_numpy(name, error) from error
 
     return StoredArray(shape=shape, dtype=dtype.name, itemsize=native.itemsize, read_rows=read_rows, version=version)
 
 
 def open_npz(address: Address) -> StoredArray:
     """One array of an ``.npz`` archive, whose declared size is compared with the free memory before anything is unpacked."""
-    try:
-        with _version(address).reading(), zipfile.ZipFile(address.path) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")}
-            key = choose(list(members), address, "array")
-            name = f"{address.location}:{key}"
-            size = members[key].file_size
-            if not fits(size):
-                sizes = f"{size_text(size)}, more than half of the {size_text(free_memory())} of free memory"
-                raise SourceError(f"{name} unpacks to {sizes}; save it as .npy, which is read row by row")
-            with archive.open(members[key]) as file:
-                shape, _, dtype = read_header(file)
-            tensor_type(dtype, name)
-            if math.prod(shape) * dtype.itemsize > size:
-                raise SourceError(f"{name} claims the shape {shape} but is cut short; save it again")
-            with archive.open(members[key]) as file:
-                values = npy_format.read_array(file, allow_pickle=False)
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise _broken_numpy(address.location, error) from error
+    with _numpy(address.location), _version(address).reading(), zipfile.ZipFile(address.path) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")}
+        key = choose(list(members), address, "array")
+        name = f"{address.location}:{key}"
+        size = members[key].file_size
+        if not fits(size):
+            sizes = f"{size_text(size)}, more than half of the {size_text(free_memory())} of free memory"
+            raise SourceError(f"{name} unpacks to {sizes}; save it as .npy, which is read row by row")
+        with archive.open(members[key]) as file:
+            shape, _, dtype = read_header(file)
+        tensor_type(dtype, name)
+        if math.prod(shape) * dtype.itemsize > size:
+            raise SourceError(f"{name} claims the shape {shape} but is cut short; save it again")
+        with archive.open(members[key]) as file:
+            values = npy_format.read_array(file, allow_pickle=False)
     return StoredArray.of(tensor_of(values, name), values.dtype.name)
 
 
@@ -121,14 +113,16 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     return shape, fortran, dtype
 
 
-def _broken_numpy(name: str, error: Exception) -> SourceError:
-    return SourceError(f"{name} is damaged, cut short, or not a numpy file ({first_line(error)}); save it again with numpy")
+def _numpy(name: str) -> contextlib.AbstractContextManager[None]:
+    """Reads a file of numpy, whose parsers raise errors of many kinds."""
+    damaged = f"{name} is damaged, cut short, or not a numpy file"
+    return explained(lambda error: SourceError(f"{damaged} ({first_line(error)}); save it again with numpy"))
 
 
 def open_h5(address: Address) -> StoredArray:
     """One dataset of an HDF5 file; the file is opened anew for each piece, so it is never locked against a writer."""
     version = _version(address)
-    with _opened_h5(address) as file:
+    with _h5(address), _opened_h5(address) as file:
         name = _dataset_name(file, address)
         dataset = file[name]
         full_name = f"{address.location}:{name}"
@@ -146,14 +140,15 @@ def open_h5(address: Address) -> StoredArray:
             raise SourceError(f"{full_name} has chunks of {size_text(chunk)}, too large for memory; save it with smaller chunks")
 
     def read_rows(start: int, stop: int) -> Tensor:
-        with _opened_h5(address) as file:
-            try:
-                return tensor_of(file[name][start:stop], full_name)
-            except (OSError, KeyError) as error:
-                reason = first_line(error)
-                raise SourceError(f"{full_name} cannot be read from row {start} on ({reason}); copy the file again") from error
+        with _h5(address), _opened_h5(address) as file:
+            return tensor_of(file[name][start:stop], full_name)
 
     return StoredArray(shape=shape, dtype=dtype.name, itemsize=native.itemsize, read_rows=read_rows, version=version)
+
+
+def _h5(address: Address) -> contextlib.AbstractContextManager[None]:
+    damaged = f"{address.location} is damaged, or its datasets are of an unknown kind"
+    return explained(lambda error: SourceError(f"{damaged} ({first_line(error)}); copy it again from its origin"))
 
 
 def kept_elsewhere(dataset: h5py.Dataset) -> bool:
@@ -273,7 +268,7 @@ def is_torchscript(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except Exception:  # no archive, or a damaged one
         return False
     return any(name.endswith("/constants.pkl") for name in members) and any("/code/" in name for name in members)
 

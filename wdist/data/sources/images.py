@@ -19,7 +19,7 @@ from torch import Tensor
 from wdist.data.sources.address import Address
 from wdist.data.sources.arrays import describe, shortened, tensor_of
 from wdist.data.sources.source import SELECTION_OPTIONS, UNIT_OPTIONS, FiniteSource, RowIndex, SourceInfo, shape_text, units_of
-from wdist.errors import SourceError, first_line
+from wdist.errors import SourceError, explained, first_line
 from wdist.files import FileVersion
 
 IMAGE_OPTIONS = ("size", "mode")
@@ -208,10 +208,14 @@ def _pixels(path: Path, wanted: ImageFormat) -> np.ndarray:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
+    def unreadable(error: Exception) -> SourceError:
+        reason = "empty" if path.stat().st_size == 0 else first_line(error)
+        return SourceError(f"{path} cannot be read as an image ({reason}); repair it or move it out of the folder")
+
     if not path.is_file():  # a pipe might block forever
         raise SourceError(f"{path} is not a regular file; move it out of the folder")
     try:
-        yield
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        reason = "empty" if path.is_file() and path.stat().st_size == 0 else first_line(error)
-        raise SourceError(f"{path} cannot be read as an image ({reason}); repair it or move it out of the folder") from error
+        with explained(unreadable):
+            yield
+    except MemoryError as error:  # some decoders allocate whatever a header claims
+        raise unreadable(error) from error

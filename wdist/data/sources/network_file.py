@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from wdist.data.access import Access
 from wdist.data.sources.address import Address, expanded, literal, suggestion
 from wdist.data.sources.array_files import damaged_safetensors, is_torchscript, load_data
-from wdist.errors import SourceError, TrustRequired, first_line
+from wdist.errors import SourceError, TrustRequired, explained, first_line
 from wdist.files import FileVersion
 
 # Factories of this package are installed code, so they need no ``--trust``. Only these exact names qualify, because
@@ -134,15 +134,9 @@ def _check_one_input(shapes: list[tuple[Any, ...]], name: str) -> None:
         raise SourceError(f"{name} takes {len(shapes)} inputs, not one batch of latents; export a network of one input (n, size)")
 
 
-@contextlib.contextmanager
-def _reading(address: Address, kind: str) -> Iterator[None]:
-    """Turns every error of unpacking a damaged program into a sentence."""
-    try:
-        yield
-    except SourceError:
-        raise
-    except Exception as error:
-        raise SourceError(f"{address.location} is not a readable {kind} ({first_line(error)}); export it again") from error
+def _reading(address: Address, kind: str) -> contextlib.AbstractContextManager[None]:
+    damaged = f"{address.location} is not a readable {kind}"
+    return explained(lambda error: SourceError(f"{damaged} ({first_line(error)}); export it again"))
 
 
 def load_weights(address: Address) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ from wdist.data.sources.address import Address, expanded, literal, near_miss, su
 from wdist.data.sources.arrays import describe, open_values, shortened, type_name
 from wdist.data.sources.images import IMAGE_OPTIONS, DecodedImages, ImageFormat, check_shape, only_known_formats, open_images
 from wdist.data.sources.source import SELECTION_OPTIONS, UNIT_OPTIONS, FiniteSource, SelectedRows, units_of
-from wdist.errors import SourceError, WdistError, first_line, out_of_memory
+from wdist.errors import SourceError, explained, first_line
 
 DEFAULT_ROOT = "data"
 _NOT_IN_AN_ADDRESS = ("self", "transform", "target_transform", "transforms", "loader", "is_valid_file", "download")
@@ -148,16 +148,13 @@ def _whole(dataset: Any, address: Address) -> FiniteSource:
 @contextlib.contextmanager
 def _running(address: Address) -> Iterator[None]:
     """Runs code of torchvision, which reads files of its own and checks few of its arguments."""
-    try:
-        with only_known_formats():
-            yield
-    except WdistError:
-        raise
-    except Exception as error:
-        if out_of_memory(error):
-            raise
-        failed = f"torchvision's {address.location} failed ({type(error).__name__}: {first_line(error)})"
-        raise SourceError(f"{address}: {failed}; correct its options, or repair its files") from error
+
+    def failed(error: Exception) -> SourceError:
+        what = f"torchvision's {address.location} failed ({type(error).__name__}: {first_line(error)})"
+        return SourceError(f"{address}: {what}; correct its options, or repair its files")
+
+    with explained(failed), only_known_formats():
+        yield
 
 
 def _image_options(dataset: Any) -> list[str]:
