@@ -6,8 +6,10 @@ import torch
 
 from tests.trials import shape_of, trial
 from wdist.critics.settings import CriticSettings
+from wdist.data.sources.pairs import funnels
 from wdist.training.catalogue import CATALOGUE
 from wdist.training.envelopes import first_centres
+from wdist.training.mixture import mixture_means
 
 CONES = CATALOGUE["cones"]
 
@@ -41,3 +43,25 @@ def test_either_orientation_is_found(name):
     for a, b in ((3 * z, z[::-1]), (z, 3 * z[::-1])):
         found = trial(a.copy(), b.copy(), name=name, steps=120, settings=CriticSettings(centres=2, batch_size=64))
         assert found.samples.lower > 0.85 * 2 * np.linalg.norm(z, axis=1).mean()
+
+
+def test_a_mixture_finds_the_places_around_which_samples_lie(generator):
+    """Twelve places in twenty dimensions, fifty samples each: in every one of them lies a mean."""
+    places = torch.nn.functional.normalize(torch.randn(12, 20, generator=generator), dim=1)
+    x = places.repeat_interleave(50, 0) + 0.15 * torch.randn(600, 20, generator=generator)
+    means = mixture_means(x - x.mean(0), 12, torch.Generator().manual_seed(0)) + x.mean(0)
+    assert float(torch.cdist(places, means).amin(1).median()) < 0.2
+
+
+def test_a_mixture_of_few_or_equal_samples_is_finite(generator):
+    for x in (torch.zeros(9, 3), torch.randn(2, 3, generator=generator), torch.randn(1, 3, generator=generator)):
+        assert bool(torch.isfinite(mixture_means(x, 16, torch.Generator().manual_seed(0))).all())
+
+
+def test_few_cones_are_tried_where_samples_are_few_and_generalise():
+    """256 cones learn 2,000 samples by heart."""
+    pair = funnels(32, 4)
+    a, b = (side.draw(2000, torch.Generator().manual_seed(seed)).numpy() for seed, side in enumerate((pair.a, pair.b)))
+    found = trial(a, b, name="cones", steps=100, settings=CriticSettings())
+    assert found.settings["centres"] == 16
+    assert found.population.estimate > 0.85 * pair.w1

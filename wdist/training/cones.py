@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from wdist.critics.cones import ConeCritic
@@ -11,8 +12,9 @@ from wdist.data.measure import Pool
 from wdist.ground_metric import L2, GroundMetric
 from wdist.training.budget import Budget
 from wdist.training.cone_ascent import ConeAscent
-from wdist.training.envelopes import Draws, EnvelopeKind, first_centres
+from wdist.training.envelopes import Draws, EnvelopeKind, EnvelopeSearch, Way, first_centres
 from wdist.training.kind import CriticSpec, DataShape, TrainingJob
+from wdist.training.mixture import mixture_means
 from wdist.training.step import Ascent
 
 _CENTRES, _FEWEST, _SAMPLES_A_CONE = 512, 16, 25
@@ -21,6 +23,11 @@ _RATE = 0.5
 """Step in mean distances of a sample from its centre, for a unit of gradient."""
 _LEAST_REACH, _WHOLE_REACH = 0.3, 8.0
 """First centres lie at least this far from the mean towards a sample; and on the sample up to this many dimensions."""
+_MIXTURES = (16, 64, 256)
+"""Numbers of cones that start from mixtures, beside the usual number that starts from samples."""
+_REACHES = (0.5, 1.0, 1.5, 2.0, 2.5)
+"""Distances of the tips from the mean, in those of the means of the mixture: mass has moved only a part of its way."""
+_LEAST_MIXED, _MIXED_NUMBERS = 2048, 1 << 30
 _MOST_STEPS, _FLOPS_A_SECOND, _SECONDS = 300, 1e11, 15.0
 
 
@@ -31,10 +38,8 @@ class ConeKind(EnvelopeKind):
     def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> CriticSpec:
         # In more dimensions the signal of a cell lies farther below the noise of its samples.
         batch = max(512, min(_LARGEST_BATCH, max(_SMALLEST_BATCH, 4096 * shape.dim), _BATCH_NUMBERS // shape.dim))
-        # A cone learns from the samples that lie nearest to it: few samples feed few cones.
-        fed = _CENTRES if shape.samples is None else max(_FEWEST, min(_CENTRES, shape.samples // _SAMPLES_A_CONE))
         own = CriticSettings(
-            centres=settings.centres or fed,
+            centres=settings.centres or _fed(shape),
             batch_size=settings.batch_size or batch,
             learning_rate=settings.learning_rate or _RATE,
             schedule=settings.schedule or "linear",
@@ -48,13 +53,38 @@ class ConeKind(EnvelopeKind):
         a, b = (Pool(side, spec.settings.batch_size or 0, job.standardised) for side in (job.pair.a, job.pair.b))
         return Draws(minibatch=lambda: (a.next(), b.next()), samples=(a.sample, b.sample))
 
-    def start(self, spec: CriticSpec, job: TrainingJob, low: Tensor, sign: int) -> tuple[Critic, Ascent]:
+    def ways(self, spec: CriticSpec, job: TrainingJob) -> tuple[Way, ...]:
+        """From a fixed set of samples, few cones generalise where many learn it by heart, and mixtures find places to start."""
+        (usual,) = super().ways(spec, job)
+        if spec.metric != L2 or job.pair.a.training_rows is None or job.pair.b.training_rows is None:
+            return (usual,)
+        asked = usual.count != _fed(DataShape.of(job.pair))
+        counts = [usual.count] if asked else [count for count in _MIXTURES if count < usual.count]
+        return (usual, *(Way(count=count, mixture=True) for count in counts))
+
+    def start(self, way: Way, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
         """In many dimensions the tips of optimal cones lie far from all samples, and no sample is much nearer to a third than any
         other: the first centres are drawn towards the mean where many directions carry the variance."""
-        share = max(_LEAST_REACH, min(1.0, _WHOLE_REACH / job.pair.participation))
-        centres = first_centres(low, spec.settings.centres or 0, seed=job.seed, share=share)
-        critic = ConeCritic(centres, sign=sign, metric=spec.metric)
+        job, spec, low = search.job, search.spec, search.low(sign)
+        if way.mixture:
+            critic = _from_mixture(low, way.count, search, sign)
+        else:
+            share = max(_LEAST_REACH, min(1.0, _WHOLE_REACH / job.pair.participation))
+            critic = ConeCritic(first_centres(low, way.count, seed=job.seed, share=share), sign=sign, metric=spec.metric)
         return critic, ConeAscent(critic, rate=spec.settings.learning_rate or 0.0)
+
+
+def _from_mixture(low: Tensor, count: int, search: EnvelopeSearch, sign: int) -> ConeCritic:
+    """Cones whose tips are the means of a mixture of the low side, drawn outwards as far as validation gains by it."""
+    rows = low.float()[: max(_LEAST_MIXED, _MIXED_NUMBERS // (2 * count * low.shape[1]))]
+    means = mixture_means(rows, count, torch.Generator().manual_seed(search.job.seed))
+    critics = [ConeCritic(reach * means, sign=sign) for reach in _REACHES]
+    return max(critics, key=lambda critic: float(search.value(critic)))
+
+
+def _fed(shape: DataShape) -> int:
+    """A cone learns from the samples that lie nearest to it: few samples feed few cones."""
+    return _CENTRES if shape.samples is None else max(_FEWEST, min(_CENTRES, shape.samples // _SAMPLES_A_CONE))
 
 
 def _seconds_a_step(settings: CriticSettings, shape: DataShape) -> float:

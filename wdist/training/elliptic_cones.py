@@ -10,7 +10,7 @@ from wdist.critics.settings import CriticSettings
 from wdist.data.measure import Measure
 from wdist.ground_metric import L2, GroundMetric
 from wdist.training.budget import Budget
-from wdist.training.envelopes import Draws, EnvelopeKind, first_centres
+from wdist.training.envelopes import Draws, EnvelopeKind, EnvelopeSearch, Way, first_centres
 from wdist.training.kind import CriticSpec, DataShape, TrainingJob
 from wdist.training.optimizers import Adam
 from wdist.training.step import Ascent, TrainingStep
@@ -55,9 +55,9 @@ class EllipticConeKind(EnvelopeKind):
 
         return Draws(minibatch=minibatch, samples=job.training(_START_ROWS))
 
-    def start(self, spec: CriticSpec, job: TrainingJob, low: Tensor, sign: int) -> tuple[Critic, Ascent]:
-        critic = EllipticConeCritic(first_centres(low, spec.settings.centres or 0, seed=job.seed), sign=sign)
-        return critic, _Annealed(critic, rate=spec.settings.learning_rate or 0.0)
+    def start(self, way: Way, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
+        critic = EllipticConeCritic(first_centres(search.low(sign), way.count, seed=search.job.seed), sign=sign)
+        return critic, _Annealed(critic, rate=search.spec.settings.learning_rate or 0.0)
 
 
 class _Annealed:

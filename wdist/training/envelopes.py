@@ -1,5 +1,8 @@
 """Envelopes as kinds: minima of simple functions or maxima of their negatives; both orientations are tried."""
 
+from __future__ import annotations
+
+import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -15,8 +18,8 @@ from wdist.training.step import Ascent
 
 _VALIDATION_ROWS, _LEAST_VALIDATION_ROWS, _VALIDATION_NUMBERS = 16_384, 2048, 1 << 23
 """Validation samples of each side: cones are cheap to evaluate; fewer in more dimensions."""
-_SIGN_SHARE = 0.06
-"""Share of the budget for each orientation before one is chosen."""
+_TRIAL_SHARE = 0.06
+"""Share of the budget for each orientation, and for each way to start, before the best has the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,16 @@ class Draws:
     minibatch: Minibatch
     samples: tuple[Tensor, Tensor]
     """Some of A and of B, from which first pieces are made; shapes (n, dim) and (m, dim)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """A way to start."""
+
+    count: int
+    """Number of pieces."""
+    mixture: bool = False
+    """Whether pieces start from the means of a mixture, and not from samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,68 +55,99 @@ class EnvelopeKind(CriticKind):
     def draws(self, spec: CriticSpec, job: TrainingJob) -> Draws:
         """Opens the samples of a job."""
 
-    @abstractmethod
-    def start(self, spec: CriticSpec, job: TrainingJob, low: Tensor, sign: int) -> tuple[Critic, Ascent]:
-        """A fresh critic of one orientation, and what raises it.
+    def ways(self, spec: CriticSpec, job: TrainingJob) -> tuple[Way, ...]:
+        """Ways to start, the usual one first."""
+        del job
+        return (Way(count=spec.settings.centres or 0),)
 
-        Arguments:
-            spec, job: of the fit.
-            low: samples of the side that lies low, standardised, shape (n, dim).
-            sign: +1 where A lies high, -1 where B does.
-        """
+    @abstractmethod
+    def start(self, way: Way, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
+        """A fresh critic of one orientation, and what raises it: +1 where A lies high, -1 where B does."""
 
     def fit(self, spec: CriticSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
-        """Tries both orientations for a short time, then spends the rest on the better one by the validation split."""
-        budget = budget or spec.budget or Budget(steps=1)
-        search = _Search(self, spec, job)
-        tried = {1: search.run(1, budget.part(_SIGN_SHARE))}
-        if not job.interruption.requested:
-            tried[-1] = search.run(-1, budget.part(_SIGN_SHARE))
-        sign, (critic, outcome) = max(tried.items(), key=lambda each: each[1][1].best or 0.0)
-        if not job.interruption.requested:
-            longer, after = search.run(sign, budget.part(1 - 2 * _SIGN_SHARE))
-            if (after.best or 0.0) >= (outcome.best or 0.0) or after.interrupted:
-                critic, outcome = longer, after
+        """Tries both orientations for a short time, then the ways to start, and spends the rest on the best by validation."""
+        search = EnvelopeSearch(self, spec, job, budget or spec.budget or Budget(steps=1))
+        usual, *others = self.ways(spec, job)
+        for way, sign in ((usual, 1), (usual, -1)):
+            search.run(way, sign, search.budget.part(_TRIAL_SHARE))
+        for way in others:
+            search.run(way, search.best.sign, search.budget.part(_TRIAL_SHARE))
+        best = search.best
+        search.run(best.way, best.sign, search.rest())
+        best = search.best
         return TrainedCritic(
             name=self.name,
             title=self.title,
-            critic=critic.freeze(job.pair.standardisation, lipschitz=spec.settings.lipschitz or 1.0),
-            # The orientation that was given up is part of the search, and so is its time.
-            outcome=replace(outcome, seconds=search.seconds),
-            settings=self.shown(spec.settings),
+            critic=best.critic.freeze(job.pair.standardisation, lipschitz=spec.settings.lipschitz or 1.0),
+            # What was given up is part of the search, and so is its time.
+            outcome=replace(best.outcome, seconds=search.seconds, interrupted=job.interruption.requested),
+            settings={**self.shown(spec.settings), "centres": best.way.count},
         )
 
 
-class _Search:
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """One training of an envelope."""
+
+    way: Way
+    sign: int
+    critic: Critic
+    outcome: TrainingOutcome
+
+    @property
+    def value(self) -> float:
+        """Best validation value."""
+        return -math.inf if self.outcome.best is None else self.outcome.best
+
+
+class EnvelopeSearch:
     """Trainings of one envelope, from the same samples and the same seed."""
 
-    def __init__(self, kind: EnvelopeKind, spec: CriticSpec, job: TrainingJob) -> None:
-        self._kind, self._spec, self._job = kind, spec, job
+    def __init__(self, kind: EnvelopeKind, spec: CriticSpec, job: TrainingJob, budget: Budget) -> None:
+        self.spec, self.job, self.budget = spec, job, budget
+        self._kind, self._clock, self._steps = kind, budget.start(), 0
         self._draws = kind.draws(spec, job)
         rows = max(_LEAST_VALIDATION_ROWS, min(_VALIDATION_ROWS, _VALIDATION_NUMBERS // job.pair.a.info.dim))
-        self._validation = job.validation(rows)
-        self.seconds = 0.0
+        self.value = dual_on(*job.validation(rows))
+        self._done: list[Trained] = []
 
-    def run(self, sign: int, budget: Budget) -> tuple[Critic, TrainingOutcome]:
-        """Trains one orientation from the start: +1 where A lies higher, -1 where B does."""
-        job = self._job
-        critic, ascent = self._kind.start(self._spec, job, self._draws.samples[1 if sign > 0 else 0], sign)
+    @property
+    def seconds(self) -> float:
+        """Time since the start."""
+        return self._clock.seconds
+
+    @property
+    def best(self) -> Trained:
+        """The training with the best validation value so far; among equal ones, the last, which is the longest."""
+        return max(reversed(self._done), key=lambda each: each.value)
+
+    def low(self, sign: int) -> Tensor:
+        """Samples of the side that lies low, standardised, shape (n, dim)."""
+        return self._draws.samples[1 if sign > 0 else 0]
+
+    def rest(self) -> Budget:
+        """What is left of the budget, or an eighth of it where that is more."""
+        if self.budget.steps is not None:
+            return Budget(steps=max(1, self.budget.steps - self._steps))
+        return Budget(seconds=max((self.budget.seconds or 0.0) - self.seconds, (self.budget.seconds or 0.0) / 8))
+
+    def run(self, way: Way, sign: int, budget: Budget) -> None:
+        """Trains one orientation from one start, unless the user has stopped the search."""
+        job = self.job
+        if job.interruption.requested and self._done:
+            return
+        critic, ascent = self._kind.start(way, self, sign)
+        spread = job.pair.standardisation.spread
         outcome = train(
-            TrainingRun(
-                critic,
-                validate=dual_on(*self._validation),
-                unit=job.pair.standardisation.spread,
-                observer=job.observer,
-                name=self._kind.name,
-            ),
+            TrainingRun(critic, validate=self.value, unit=spread, observer=job.observer, name=self._kind.name),
             ascend=ascent,
             minibatch=self._draws.minibatch,
             budget=budget,
-            decay=self._spec.settings.schedule or "",
+            decay=self.spec.settings.schedule or "",
             interruption=job.interruption,
         )
-        self.seconds += outcome.seconds
-        return critic, outcome
+        self._steps += outcome.steps
+        self._done.append(Trained(way=way, sign=sign, critic=critic, outcome=outcome))
 
 
 def first_centres(low: Tensor, count: int, *, seed: int, share: float = 1.0) -> Tensor:
