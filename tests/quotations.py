@@ -24,7 +24,7 @@ PAGES = (README, *sorted(GUIDE.glob("*.md")))
 QUOTED = re.compile(r"<!-- output of: (?P<command>wdist .*?) -->\n(?P<text>.*?)<!-- end of output -->\n", re.DOTALL)
 COLUMNS = 80
 """Width of quoted output, which fits every terminal that shows the guide."""
-WRITING_OPTIONS = ("--plot", "--output", "-o", "--save-critic")
+WRITING_OPTIONS = ("--plot", "--output", "-o", "--save-proof")
 _FIGURE_PIXELS = 1400
 
 

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from wdist.data.sources.opening import open_source
     from wdist.errors import WdistError
     from wdist.estimation.estimate import estimate
+    from wdist.estimation.proof import save_proof
     from wdist.estimation.result import Estimate
-    from wdist.estimation.verification import save_critic, verify
+    from wdist.estimation.verification import verify
     from wdist.gates.gate import GateResult, gate
     from wdist.training.budget import Budget
 
@@ -34,7 +35,7 @@ __all__ = [
     "estimate",
     "gate",
     "open_source",
-    "save_critic",
+    "save_proof",
     "verify",
 ]
 
@@ -50,7 +51,7 @@ _HOME = {
     "estimate": "wdist.estimation.estimate",
     "gate": "wdist.gates.gate",
     "open_source": "wdist.data.sources.opening",
-    "save_critic": "wdist.estimation.verification",
+    "save_proof": "wdist.estimation.proof",
     "verify": "wdist.estimation.verification",
 }
 

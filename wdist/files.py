@@ -20,7 +20,7 @@ else:
 from wdist.errors import OutputError, SourceError
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
-CRITIC_SUFFIXES = (".safetensors",)
+PROOF_SUFFIX = ".safetensors"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _HELD = {errno.EACCES, errno.EAGAIN}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.trials import trial, two_moons
-from wdist.bounds.dual import dual_value, evaluate, exact_mean, lower_bound
+from wdist.bounds.dual import PROOF, dual_value, evaluate, exact_mean, lower_bound
 from wdist.critics.frozen import Potentials
 
 
@@ -31,7 +31,8 @@ def test_the_bound_never_exceeds_the_exact_quotient(seed):
     a += scale * float(random.choice([0, 1e-12, 1e-3, 1, 10]))
     rounding = scale * float(random.choice([0, 1e-15, 1e-10]))
     K = float(random.choice([1.0, 1 + 1e-10, 0.3, 7.0, 1e5]))
-    found = lower_bound(potentials(a, rounding), potentials(b, rounding), K)
+    found = lower_bound(potentials(a, rounding), potentials(b, rounding), K, margin=PROOF)
+    assert lower_bound(potentials(a, rounding), potentials(b, rounding), K) <= found, "what is claimed is proved"
     certain = (exact(a) - exact(b) - 2 * Fraction(rounding)) / Fraction(K)
     assert 0 <= found
     assert Fraction(found) <= max(certain, 0)

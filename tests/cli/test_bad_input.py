@@ -261,7 +261,7 @@ def test_a_full_disk_while_saving_costs_no_result_and_leaves_no_half_written_fil
     with full_disk(200):
         answer = wdist(
             *("estimate", "other.npy", "good.npy", *TINY, "--quiet"),
-            *("-o", "result.json", "--plot", "result.png", "--save-critic", "critic.safetensors"),
+            *("-o", "result.json", "--plot", "result.png", "--save-proof", "proof.safetensors"),
         )
     assert answer.status == 2
     assert "disk is full" in answer.error

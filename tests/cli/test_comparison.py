@@ -55,12 +55,12 @@ def test_all_critics_fit_80_columns_a_document_and_a_figure(wdist, sets, tmp_pat
 
 @pytest.mark.parametrize("metric", ["l1", "linf"])
 def test_another_metric_bounds_transport_in_that_metric_and_can_be_verified(wdist, sets, metric):
-    answer = wdist("estimate", *sets, *TINY, "--metric", metric, "--json", "--save-critic", "critic.safetensors")
+    answer = wdist("estimate", *sets, *TINY, "--metric", metric, "--json", "--save-proof", "proof.safetensors")
     assert answer.status == 0, answer.err
     document = json.loads(answer.out)
     assert document["metric"] == metric
     assert 0 < document["samples"]["lower"] <= document["samples"]["upper"]
-    assert wdist("verify", "critic.safetensors").status == 0
+    assert wdist("verify", "proof.safetensors").status == 0
 
 
 def test_a_critic_put_together_heads_the_result(wdist, sets):

@@ -36,11 +36,11 @@ def test_the_result_says_in_which_space_the_distance_is(wdist, sets):
     assert json.loads(plain.out)["a"]["digest"] != document["a"]["digest"]
 
 
-def test_a_critic_of_features_is_saved_and_verified(wdist, sets):
-    made = wdist("estimate", "a.npy", "b.npy", "--features", "embed.py:f", "--trust", *CHEAP, "--save-critic", "c.safetensors")
+def test_a_proof_about_features_is_saved_and_verified(wdist, sets):
+    made = wdist("estimate", "a.npy", "b.npy", "--features", "embed.py:f", "--trust", *CHEAP, "--save-proof", "c.safetensors")
     assert made.status == 0
-    assert wdist("verify", "c.safetensors", "--trust", "-q").status == 0
-    assert "--trust" in wdist("verify", "c.safetensors", "-q").error
+    assert wdist("verify", "c.safetensors", "--features", "embed.py:f", "--trust", "-q").status == 0
+    assert "--trust covers only what you type" in wdist("verify", "c.safetensors", "--trust", "-q").error
 
 
 @pytest.mark.parametrize(

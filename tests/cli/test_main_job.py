@@ -20,7 +20,7 @@ def test_two_files_give_an_interval_with_baselines_beside_it(wdist, tmp_path):
     generator = np.random.default_rng(0)
     np.save(tmp_path / "a.npy", generator.normal(size=(300, 3)) + 2)
     np.save(tmp_path / "b.npy", generator.normal(size=(300, 3)))
-    answer = wdist("estimate", "a.npy", "b.npy", *TINY, "--json", "--plot", "curves.svg", "--save-critic", "critic.safetensors")
+    answer = wdist("estimate", "a.npy", "b.npy", *TINY, "--json", "--plot", "curves.svg", "--save-proof", "proof.safetensors")
     assert answer.status == 0, answer.err
     document = json.loads(answer.out)
     model("estimate").model_validate(document)
@@ -32,7 +32,7 @@ def test_two_files_give_an_interval_with_baselines_beside_it(wdist, tmp_path):
     assert document["population"]["lower"] <= document["population"]["upper"]
     tried = [attempt for attempt in document["critic"]["tried"] if attempt["chosen"]]
     assert [attempt["name"] for attempt in tried] == [document["critic"]["name"]]
-    assert sorted(os.listdir(tmp_path)) == ["a.npy", "b.npy", "critic.safetensors", "curves.svg"]
+    assert sorted(os.listdir(tmp_path)) == ["a.npy", "b.npy", "curves.svg", "proof.safetensors"]
 
 
 def test_the_same_command_gives_the_same_digits(wdist):

@@ -9,8 +9,8 @@ import textwrap
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -85,8 +85,8 @@ def test_quiet_leaves_warnings_and_drops_notes(wdist, calls, made_estimate):
         ("-o", "result.png", "--plot FILE"),
         ("--plot", "result.gif", ".png, .svg or .pdf"),
         ("--plot", "result", ".png, .svg or .pdf"),
-        ("--save-critic", "critic.pt", ".safetensors"),
-        ("--save-critic", "missing/critic.safetensors", "mkdir -p"),
+        ("--save-proof", "proof.pt", ".safetensors"),
+        ("--save-proof", "missing/proof.safetensors", "mkdir -p"),
     ],
 )
 def test_an_unwritable_path_is_refused_before_the_training(wdist, calls, option, name, way_out):
@@ -354,21 +354,17 @@ def test_streams_that_the_caller_closed_are_no_error(tmp_path, words, status):
 
 
 def test_the_document_of_a_verification_survives_a_reader_that_goes_away(wdist, monkeypatch, tmp_path):
-    import wdist.estimation.verification as verification
-
-    found = verification.Verification(
-        findings=(), a="a", b="b", lipschitz_bound=1.0, claimed_lipschitz_bound=1.0, lower=1.0, claimed_lower=1.0,
-        population_lower=1.0, claimed_population_lower=1.0, confidence=0.95, endless=False,
-    )  # fmt: skip
-    monkeypatch.setattr(verification, "verify", lambda *sides, **options: found)
-    monkeypatch.setattr(verification, "load_claimed", lambda path: (None, SimpleNamespace(a="a", b="b", features=None)))
-    (tmp_path / "critic.safetensors").touch()
+    monkeypatch.chdir(tmp_path)
+    rows = np.random.default_rng(0).normal(size=(60, 2))
+    np.save("a.npy", rows)
+    np.save("b.npy", rows[::-1] + 1)
+    assert wdist("estimate", "a.npy", "b.npy", "--critic", "mean-difference", "--save-proof", "proof.safetensors").status == 0
 
     def gone(text):
         raise BrokenPipeError
 
     monkeypatch.setattr(sys.stdout, "write", gone)
-    wdist("verify", "critic.safetensors", "--json", "-o", "result.json")
+    wdist("verify", "proof.safetensors", "--json", "-o", "result.json")
     assert json.loads((tmp_path / "result.json").read_text())["ok"] is True
 
 

@@ -14,8 +14,8 @@ from wdist.data.rows import gather
 from wdist.errors import ContradictionError, UsageError
 from wdist.estimation import transport_bounds as ends
 from wdist.estimation.estimate import estimate
+from wdist.estimation.result import CLOSING
 from wdist.estimation.transport_bounds import (
-    CLOSING,
     TransportBounds,
     population_upper,
     population_upper_is_planned,

@@ -1,13 +1,15 @@
 """The JSON document that scripts rely on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from tests.comparisons import made_comparison, made_entry
-from wdist.estimation.verification import Check, Verification
+from wdist.estimation.proof import Ends
+from wdist.estimation.verification import Check, Claims, Verification
 from wdist.gan.files import Measured
 from wdist.gan.settings import GanSettings
 from wdist.gan.training import GanResult
@@ -166,8 +168,9 @@ KEYS = {
         "environment": ENVIRONMENT,
     },
     "verify": {
-        "": "schema_version command critic ok lipschitz_bound claimed_lipschitz_bound lower claimed_lower population_lower "
-        "claimed_population_lower confidence a b findings",
+        "": f"{ESTIMATE} proof ok claims findings",
+        "claims": "samples population",
+        "claims.samples": "lower upper",
         "findings": "what ok detail",
     },
 }
@@ -198,15 +201,16 @@ def documents(comparison, estimate_of):
         measured=(Measured(step=1, lower=None), Measured(step=2, lower=0.3)), environment=comparison.environment,
     )  # fmt: skip
     verified = Verification(
-        findings=(Check(what="weights", ok=True, detail="same"),), a="a", b="b", lipschitz_bound=1.0, claimed_lipschitz_bound=1.0,
-        lower=0.2, claimed_lower=0.2, population_lower=float("nan"), claimed_population_lower=0.1, confidence=0.95, endless=False,
-    )  # fmt: skip
+        estimate=replace(estimate_of(), command="verify"),
+        claims=Claims(samples=Ends(lower=0.2, upper=None), population=Ends(lower=0.1, upper=0.9)),
+        findings=(Check(what="samples A", ok=True, detail="as claimed"),),
+    )
     return {
         "estimate": document_of(comparison, "estimate"),
         "compare": document_of(ranked, "compare"),
         "gate": document_of(judged(estimate_of(), rules, on="population", recorded=recorded), "gate"),
         "gan": document_of(trained, "gan"),
-        "verify": document_of(verified, "verify", critic="critic.safetensors"),
+        "verify": document_of(verified, "verify", proof="proof.safetensors"),
     }
 
 
@@ -227,7 +231,7 @@ def test_every_document_obeys_its_schema_and_holds_nothing_but_json(documents, c
 
 
 def test_a_number_that_is_none_is_null(documents):
-    assert documents["verify"]["population_lower"] is None
+    assert documents["verify"]["claims"]["samples"]["upper"] is None
     assert documents["gan"]["measured"][0]["lower"] is None
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from wdist.cli import options as opt
 from wdist.errors import OutputError, UsageError, WdistError
-from wdist.files import CRITIC_SUFFIXES, PLOT_SUFFIXES, atomic_write, check_writable, was_read, watch_for_reading
+from wdist.files import PLOT_SUFFIXES, PROOF_SUFFIX, atomic_write, check_writable, was_read, watch_for_reading
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,12 @@ class Format:
 _JSON: dict[str, Any] = {"option": "--output", "help": "Also write the JSON document to FILE.", "what": "result"}
 _MARKDOWN: dict[str, Any] = {"option": "--markdown", "what": "Markdown"}
 _PLOT: dict[str, Any] = {"takes": "suffix", "option": "--plot", "what": "figure", "suffixes": PLOT_SUFFIXES}
+_PROOF: dict[str, Any] = {
+    "option": "--save-proof",
+    "help": "Save what proves the numbers, for wdist verify: .safetensors.",
+    "what": "proof",
+    "suffixes": (PROOF_SUFFIX,),
+}
 _ENDINGS = ".png, .svg or .pdf"
 
 FORMATS = (
@@ -67,7 +73,7 @@ FORMATS = (
     Format("text", "doctor", "terminal.facts:rendered_checks"),
     Format("text", "bench reproduce", "terminal.study:rendered_study"),
     Format("json", "estimate compare gate inspect doctor gan bench reproduce", "documents.forms:document_text", "command", **_JSON),
-    Format("json", "verify", "documents.forms:document_text", "command critic", **_JSON),
+    Format("json", "verify", "documents.forms:document_text", "command proof", **_JSON),
     Format(
         "markdown",
         "compare",
@@ -96,15 +102,9 @@ FORMATS = (
     Format("github", "gate", "documents.gate:github_annotations"),
     Format("summary", "gate", "documents.gate:gate_markdown", variable="GITHUB_STEP_SUMMARY"),
     Format("outputs", "gate", "documents.gate:github_outputs", variable="GITHUB_OUTPUT"),
-    Format(
-        "critic",
-        "estimate",
-        "wdist.estimation.verification:serialise_critic",
-        option="--save-critic",
-        help="Save the certified critic for wdist verify: .safetensors.",
-        what="critic",
-        suffixes=CRITIC_SUFFIXES,
-    ),
+    Format("proof", "estimate", "wdist.estimation.proof:proof_of_estimate", **_PROOF),
+    Format("proof", "gate", "wdist.gates.gate:proof_of_gate", **_PROOF),
+    Format("proof", "compare", "wdist.comparison.compare:proof_of_comparison", **_PROOF),
     Format(
         "plot",
         "estimate",

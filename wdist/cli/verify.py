@@ -1,18 +1,19 @@
-"""``wdist verify CRITIC A B``."""
+"""``wdist verify PROOF A B``."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
-from wdist.errors import ExitStatus, SourceError
+from wdist.data.sources.address import file_and_name
+from wdist.errors import ExitStatus
+from wdist.files import PROOF_SUFFIX
 
 
 @opt.expanded
 def command(
-    critic: Annotated[Path, typer.Argument(metavar="CRITIC", help="Critic saved by --save-critic, ending in .safetensors.")],
+    proof: Annotated[str, typer.Argument(metavar="PROOF", help="File saved by --save-proof; FILE:NAME for a source of compare.")],
     a: Annotated[str | None, typer.Argument(metavar="A", help="First source. Default: the address that was saved.")] = None,
     b: Annotated[str | None, typer.Argument(metavar="B", help="Second source. Default: the address that was saved.")] = None,
     *,
@@ -21,22 +22,21 @@ def command(
     sources: opt.SourceOptions,
     outputs: Annotated[Outputs, OutputOptions("verify")],
 ) -> int:
-    """Prove the bounds of a saved critic again from its weights and the samples, without training.
+    """Prove all ends of a saved result again, from its evidence and the samples, without training or solving anything.
 
-    Exit status 4 if a weight, a sample or a claimed number was changed.
+    Exit status 4 if any claim does not follow.
 
-    Example: wdist verify critic.safetensors a.h5 b.h5
+    Example: wdist verify proof.safetensors a.h5 b.h5
     """
-    if not critic.is_file():
-        raise SourceError(f"there is no file {critic}; name a critic that `wdist estimate A B --save-critic FILE` wrote")
-    from wdist.estimation.verification import load_claimed
+    from wdist.estimation.proof import read_statement
 
-    _, claim = load_claimed(critic)
-    named = (str(critic), a or claim.a, b or claim.b, features or claim.features or "")
-    outputs.check(inputs=named)
+    stated = read_statement(proof)
+    file, _ = file_and_name(proof, PROOF_SUFFIX)
+    spec = "" if stated.features is None else stated.features.spec
+    outputs.check(inputs=(str(file), a or stated.a.address, b or stated.b.address, features or spec))
     with outputs.observer() as observer:
         from wdist.estimation.verification import verify
 
-        found = verify(critic, a, b, access=sources.access(), features=features, device=device, observer=observer)
-    outputs.deliver(found, critic=str(critic))
+        found = verify(proof, a, b, access=sources.access(), features=features, device=device, observer=observer)
+    outputs.deliver(found, warnings=found.estimate.warnings, proof=proof)
     return ExitStatus.DONE if found.ok else ExitStatus.NOT_CERTIFIED

@@ -20,6 +20,7 @@ from wdist.environment import choose_device
 from wdist.errors import CertificateError, SourceError, TrainingDiverged, UsageError, WdistError
 from wdist.estimation.estimate import run_estimate
 from wdist.estimation.options import DEFAULT, NONE, EstimateArguments, EstimateOptions
+from wdist.estimation.proof import serialise_proofs
 from wdist.ground_metric import ground_metric
 from wdist.interruption import Interruption
 from wdist.training.observer import CriticStarted, Event, Observer, Silent, Stage
@@ -122,6 +123,11 @@ def run_comparison(
         left_out=tuple(name for name in field if name not in {entry.name for entry in ranking}),
         interrupted=rounds.interruption.requested,
     )
+
+
+def proof_of_comparison(comparison: Comparison) -> bytes:
+    """The proofs of all results, by the names of their sources, as the bytes of a safetensors file."""
+    return serialise_proofs({entry.name: entry.estimate for entry in comparison.ranking})
 
 
 def _check_options(options: EstimateOptions) -> None:

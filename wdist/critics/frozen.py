@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -135,20 +135,32 @@ class FrozenCritic:
         if metadata.get("format") != FORMAT:
             raise SourceError(f"{path} is a safetensors file, but not a critic of wdist; give one saved by --save-critic")
         try:
-            _check_numbers(tensors)
-            description = json.loads(metadata["critic"])
-            layers = [read_layer(kind, _of_layer(tensors, i)) for i, kind in enumerate(description["layers"])]
-            standardisation = Standardisation(shift=tensors["shift"], spread=float(description["spread"]))
-            lipschitz = float(description["lipschitz"])
-            if not LEAST_LIPSCHITZ <= lipschitz <= LARGEST_LIPSCHITZ:
-                raise ValueError(f"its Lipschitz constant is said to be {lipschitz}")
-            _check_shapes(layers, standardisation)
-            return cls(layers, standardisation, lipschitz=lipschitz), metadata
+            return cls.restored(metadata["critic"], tensors), metadata
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, UsageError) as error:
             raise SourceError(f"{path} is a damaged critic ({error}); save it again with --save-critic") from error
 
+    @classmethod
+    def restored(cls, description: str, tensors: Mapping[str, Tensor]) -> "FrozenCritic":
+        """The critic that :meth:`description` and :meth:`tensors` describe.
 
-def _of_layer(tensors: dict[str, Tensor], position: int) -> dict[str, Tensor]:
+        Raises:
+            KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, UsageError: they describe none.
+        """
+        _check_numbers(tensors)
+        facts = json.loads(description)
+        layers = [read_layer(kind, _of_layer(tensors, i)) for i, kind in enumerate(facts["layers"])]
+        standardisation = Standardisation(shift=tensors["shift"], spread=float(facts["spread"]))
+        lipschitz = float(facts["lipschitz"])
+        if not LEAST_LIPSCHITZ <= lipschitz <= LARGEST_LIPSCHITZ:
+            raise ValueError(f"its Lipschitz constant is said to be {lipschitz}")
+        _check_shapes(layers, standardisation)
+        critic = cls(layers, standardisation, lipschitz=lipschitz)
+        if idle := sorted(tensors.keys() - critic.tensors().keys()):
+            raise ValueError(f"nothing uses its tensor {idle[0]}")
+        return critic
+
+
+def _of_layer(tensors: Mapping[str, Tensor], position: int) -> dict[str, Tensor]:
     """The numbers of one layer, by their own names."""
     prefix = f"layers.{position}."
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
@@ -158,7 +170,7 @@ _SMALLEST = 2.0**-1074
 """Largest rounding error of a product that underflows."""
 
 
-def _check_numbers(tensors: dict[str, Tensor]) -> None:
+def _check_numbers(tensors: Mapping[str, Tensor]) -> None:
     """Checks that all stored numbers are float64 as :class:`FrozenLayer` keeps them.
 
     Raises:

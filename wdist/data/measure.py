@@ -59,13 +59,22 @@ def split(count: int, *, seed: int, most_held: int | None = None) -> Split:
 
     Validation and held-out parts have at most ``most_held`` rows each, because a stream keeps them in memory.
     """
-    order = np.random.default_rng([seed, count]).permutation(count)
+    order = _order(count, seed)
     limit = count if most_held is None else most_held
     validation = min(max(1, round(count * VALIDATION_SHARE)), limit)
     held_out = min(max(round(count * HELD_OUT_SHARE), min(ENOUGH_HELD_OUT, count // 3), 1), limit)
     cuts = (held_out, held_out + validation)
     held, chosen, rest = (np.sort(part) for part in np.split(order, cuts))
     return Split(train=rest, validation=chosen, held_out=held)
+
+
+def held_out_rows(count: int, size: int, *, seed: int) -> np.ndarray:
+    """The ``size`` rows that :func:`split` holds out, in ascending order."""
+    return np.sort(_order(count, seed)[:size])
+
+
+def _order(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng([seed, count]).permutation(count)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,21 +114,28 @@ def random_stream(seed: int, side: int, purpose: int, device: torch.device | str
     return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))
 
 
-def make_measure(source: Source, *, side: int, seed: int, device: torch.device, digest: str | None) -> Measure:
-    """Splits a source, endless or of finite values, and decides to hold, stream or draw its samples; side 0 is A, 1 is B."""
+def make_measure(
+    source: Source, *, side: int, seed: int, device: torch.device, digest: str | None, most_held: int | None = None
+) -> Measure:
+    """Splits a source, endless or of finite values, and decides to hold, stream or draw its samples; side 0 is A, 1 is B.
+
+    At most ``most_held`` rows of a finite source are held out, by default a sixth, or fewer where memory is short.
+    """
     if isinstance(source, EndlessSource):
         return _drawn(source, side=side, seed=seed, device=device)
     # The free memory varies from run to run, the planned memory rarely; a stream leads to other digits than a set in memory.
     if fits(source.nbytes) and source.nbytes <= planned_memory():
-        return _resident(source, side=side, seed=seed, device=device, digest=digest)
-    return _streamed(source, side=side, seed=seed, digest=digest)
+        return _resident(source, side=side, seed=seed, device=device, digest=digest, most_held=most_held)
+    return _streamed(source, side=side, seed=seed, digest=digest, most_held=most_held)
 
 
-def _resident(source: FiniteSource, *, side: int, seed: int, device: torch.device, digest: str | None) -> Measure:
+def _resident(
+    source: FiniteSource, *, side: int, seed: int, device: torch.device, digest: str | None, most_held: int | None
+) -> Measure:
     values = read_again(source, slice(0, source.count))
     if device.type == "cuda" and values.nbytes <= torch.cuda.mem_get_info(device)[0] // 2:
         values = values.to(device)
-    parts = split(source.count, seed=seed)
+    parts = split(source.count, seed=seed, most_held=most_held)
 
     def part(numbers: np.ndarray) -> ResidentRows:
         return ResidentRows(values=values, info=source.info, index=torch.from_numpy(numbers).to(values.device))
@@ -136,9 +152,11 @@ def _resident(source: FiniteSource, *, side: int, seed: int, device: torch.devic
     )
 
 
-def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None) -> Measure:
+def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None, most_held: int | None) -> Measure:
     row_bytes, free = max(1, source.nbytes // source.count), 2 * planned_memory()
-    parts = split(source.count, seed=seed, most_held=min(max(64, free // _HELD_SHARE // row_bytes), DRAWN_HELD_OUT))
+    if most_held is None:
+        most_held = min(max(64, free // _HELD_SHARE // row_bytes), DRAWN_HELD_OUT)
+    parts = split(source.count, seed=seed, most_held=most_held)
     slab_rows = max(64, min(_SLAB_BYTES, free // _SLAB_SHARE) // row_bytes)
     kept: dict[str, list[Tensor]] = {"validation": [], "held_out": []}
     stored: torch.dtype | None = None

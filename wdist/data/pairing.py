@@ -52,11 +52,13 @@ def open_pair(
     seed: int,
     device: torch.device,
     features: FeatureSpace | None = None,
+    most_held: tuple[int | None, int | None] = (None, None),
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Pair:
     """Opens and prepares both sides, each an address, a tensor, an array or an open source, mapped to ``features``, if any.
 
-    ``progress`` is told the fraction of the passes over both sides that is done.
+    At most ``most_held`` rows of each side are held out, as in :func:`~wdist.data.measure.make_measure`. ``progress`` is told the
+    fraction of the passes over both sides that is done.
     """
     passes = 2 if features is None else 4
 
@@ -73,9 +75,14 @@ def open_pair(
         source_a, found_a = _mapped(source_a, found_a, range_a, features, access, part(2))
         source_b, found_b = _mapped(source_b, found_b, range_b, features, access, part(3))
         check_one_space(source_a, source_b)
-    measure_a = make_measure(source_a, side=0, seed=seed, device=device, digest=found_a.digest if found_a else None)
+
+    def measured(side: int, source: Source, found: Survey | None) -> Measure:
+        digest = None if found is None else found.digest
+        return make_measure(source, side=side, seed=seed, device=device, digest=digest, most_held=most_held[side])
+
+    measure_a = measured(0, source_a, found_a)
     try:
-        measure_b = make_measure(source_b, side=1, seed=seed, device=device, digest=found_b.digest if found_b else None)
+        measure_b = measured(1, source_b, found_b)
     except BaseException:
         measure_a.close()
         raise

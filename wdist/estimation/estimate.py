@@ -19,10 +19,9 @@ from wdist.estimation.evaluation import ErrorBudget, diameters, union_diameter
 from wdist.estimation.options import EstimateArguments, EstimateOptions
 from wdist.estimation.population_upper import PopulationUpper
 from wdist.estimation.requested import RequestedCritic, requested_critics
-from wdist.estimation.result import CriticResult, Estimate
+from wdist.estimation.result import CriticResult, Estimate, TransportBounds
 from wdist.estimation.run import Run
 from wdist.estimation.transport_bounds import (
-    TransportBounds,
     memory_warnings,
     population_upper,
     population_upper_is_planned,
@@ -194,6 +193,7 @@ def _concluded(
         comparison=options.critics is not None,
         tolerance=options.tolerance,
         features=None if run.space is None else replace(run.space.facts, dim=pair.a.info.dim),
+        transport=bounds,
     )
 
 

@@ -6,7 +6,7 @@ import torch
 
 from wdist.bounds.certificate import Certificate, certify
 from wdist.bounds.confidence import lower_confidence_bound
-from wdist.bounds.dual import dual_value, evaluate, lower_bound
+from wdist.bounds.dual import CLAIM, Margin, dual_value, evaluate, lower_bound
 from wdist.bounds.lipschitz_search import largest_slope
 from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.data.measure import Measure
@@ -46,7 +46,14 @@ class ErrorBudget:
 
 
 def evaluate_critic(
-    trained: TrainedCritic, pair: Pair, errors: ErrorBudget, *, metric: GroundMetric, seed: int, tried: tuple[Attempt, ...] = ()
+    trained: TrainedCritic,
+    pair: Pair,
+    errors: ErrorBudget,
+    *,
+    metric: GroundMetric,
+    seed: int,
+    tried: tuple[Attempt, ...] = (),
+    margin: Margin = CLAIM,
 ) -> CriticResult:
     """Certifies a trained critic and evaluates it on all samples and on the held-out ones.
 
@@ -55,12 +62,13 @@ def evaluate_critic(
         metric: of the bounds.
         seed: of the search for the largest slope, which is made for critics that nothing constrains.
         tried: what the critic was chosen from.
+        margin: left for rounding.
 
     Raises:
         CertificateError: its Lipschitz constant cannot be bounded.
     """
     certificate = certify(trained.critic, metric)
-    judged = judge(trained.critic, certificate, pair, errors, name=trained.name)
+    judged = judge(trained.critic, certificate, pair, errors, name=trained.name, margin=margin)
     outcome, unbounded = trained.outcome, not trained.bound_by_construction
     return CriticResult(
         name=trained.name,
@@ -106,13 +114,16 @@ class Judgement:
     """Held-out dual value, not divided by the certificate."""
 
 
-def judge(frozen: FrozenCritic, certificate: Certificate, pair: Pair, errors: ErrorBudget, *, name: str = "") -> Judgement:
+def judge(
+    frozen: FrozenCritic, certificate: Certificate, pair: Pair, errors: ErrorBudget, *, name: str = "", margin: Margin = CLAIM
+) -> Judgement:
     """Evaluates a frozen critic on all samples, and on the held-out ones that no choice depended on.
 
     Arguments:
         frozen: the critic, fixed before the held-out samples are looked at.
         certificate: of the same object, in the metric of the bounds.
         name: of the critic, which proves the lower bound.
+        margin: left for rounding.
     """
     K = certificate.lipschitz_bound
     all_a, all_b = (evaluate_rows(frozen, measure.everything) for measure in (pair.a, pair.b))
@@ -132,11 +143,11 @@ def judge(frozen: FrozenCritic, certificate: Certificate, pair: Pair, errors: Er
     )
     return Judgement(
         samples=SamplesInterval(
-            lower=lower_bound(all_a, all_b, K), n_a=len(all_a.values), n_b=len(all_b.values), lower_method=name
+            lower=lower_bound(all_a, all_b, K, margin=margin), n_a=len(all_a.values), n_b=len(all_b.values), lower_method=name
         ),
         population=PopulationBound(
             estimate=held_out_value / K,
-            lower=max(0.0, lower - rounding),
+            lower=max(0.0, (lower - margin.roundings * rounding) * (1 - margin.share)),
             confidence=errors.confidence,
             jointly_with=errors.bounds,
             method=errors.method,

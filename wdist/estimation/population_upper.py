@@ -32,7 +32,7 @@ from wdist.bounds.betting import lower_mean
 from wdist.bounds.confidence import bounded_differences, student_upper
 from wdist.data.rows import Rows
 from wdist.ground_metric import L2, GroundMetric
-from wdist.transport.coupling import Coupling, Effort
+from wdist.transport.coupling import Coupling, Effort, Plan
 from wdist.transport.samples import affordable, upper_bound
 
 _FLAT, _BLOCKS_FLAT, _BLOCKS = 3, 8, 4
@@ -42,18 +42,63 @@ _LEAST_SAMPLES = 2
 """Samples of each side in a block."""
 _MOST_BOUNDED_BLOCKS = 400
 """For betting, which pays for the diameter once a block, so that more blocks are better in few dimensions."""
-_ROUNDED = 1 + 1e-6
-"""Covers the rounding of a diameter in prepared units and of a coupling's cost, which is far smaller."""
+_ROUNDED = 1e-6
+"""Covers the rounding of a diameter in prepared units and of a coupling's cost, which is far smaller; half of it is enough."""
+STUDENT, BETTING, MCDIARMID = "student", "betting", "mcdiarmid"
+BOUNDS = (STUDENT, BETTING, MCDIARMID)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PopulationUpper:
-    """An upper confidence bound for W1 between the two populations."""
+    """An upper confidence bound for W1 between the two populations, and the couplings that prove it."""
 
     value: float
     """The bound, in the units of ``prepare``."""
-    method: str
-    """In words: number of blocks, confidence bound, and what that assumes."""
+    bound: str
+    """One of :data:`BOUNDS`."""
+    tried: int
+    """Number of bounds that it is the smallest of, and that share its error."""
+    plans: tuple[Plan | None, ...]
+    """Plan of each block, between positions in the block; for McDiarmid's inequality, that of all samples."""
+
+    @property
+    def method(self) -> str:
+        """In words: number of blocks, confidence bound, and what that assumes."""
+        blocks = f"W1 of {len(self.plans)} independent blocks"
+        return {
+            STUDENT: f"{blocks}, Student's t, asymptotic",
+            BETTING: f"{blocks}, betting",
+            MCDIARMID: "W1 of all samples, McDiarmid's inequality",
+        }[self.bound]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Support:
+    """Counts of samples, and the extent of what they are drawn from."""
+
+    n: int
+    m: int
+    diameter: float | None
+    """Largest distance between two points of the union of both supports, in the units of the costs; None if unknown."""
+
+
+def upper_from_costs(costs: np.ndarray, bound: str, alpha: float, support: Support, *, slack: float = _ROUNDED) -> float:
+    """A number that W1 between the populations exceeds with probability at most alpha.
+
+    Arguments:
+        costs: shape (blocks,), of couplings of independent blocks of equal size; of all samples for McDiarmid's inequality.
+        bound: one of :data:`BOUNDS`; all but the first need a diameter.
+        alpha: probability that the bound may be wrong.
+        support: of the samples, in the units of the costs.
+        slack: relative margin for rounding.
+    """
+    if bound == STUDENT:
+        return student_upper(costs, alpha)
+    assert support.diameter is not None, "the bound needs a diameter"
+    diameter = support.diameter * (1 + slack)
+    if bound == MCDIARMID:
+        return (float(costs[0]) + bounded_differences(support.n, support.m, diameter, alpha)) * (1 + slack)
+    return -lower_mean(-costs, np.full(len(costs), -diameter), alpha, diameter) * (1 + slack)
 
 
 def population_upper_planned(n: int, m: int, dim: int, *, effort: Effort, bounded: bool) -> bool:
@@ -67,7 +112,7 @@ def population_upper_planned(n: int, m: int, dim: int, *, effort: Effort, bounde
     """
     if bounded:
         return affordable(n, m, dim, _part(effort, 2))
-    blocks = _unbounded_blocks(n, m, dim)
+    blocks = unbounded_blocks(n, m, dim)
     return blocks >= _BLOCKS and affordable(n // blocks, m // blocks, dim, _part(effort, blocks))
 
 
@@ -103,42 +148,49 @@ def population_upper_bound(
     n, m, dim = a.count, b.count, a.span(0, 1, None).shape[1]
     if not population_upper_planned(n, m, dim, effort=effort, bounded=diameter is not None):
         return None
-    random = np.random.default_rng(seed)
-    orders = [torch.from_numpy(random.permutation(rows.count)) for rows in (a, b)]
+    support = Support(n=n, m=m, diameter=diameter)
 
-    def costs(blocks: int, effort: Effort) -> np.ndarray:
-        """Costs of couplings of disjoint blocks of equal size."""
+    def coupled(blocks: int, effort: Effort) -> list[Coupling]:
+        """Couplings of disjoint blocks of equal size."""
         found = []
-        for number in range(blocks):
-            x, y = (_Block(rows=rows, order=order, number=number, of=blocks) for rows, order in zip((a, b), orders, strict=True))
+        for number, (x, y) in enumerate(independent_blocks(a, b, blocks, seed=seed)):
             coupling = upper_bound(x, y, prepare=prepare, effort=_part(effort, blocks), seed=seed + number, metric=metric)
             assert coupling is not None, "a plan says that it is affordable"
-            found.append(coupling.cost)
+            found.append(coupling)
             progress(len(found) / blocks)
-        return np.array(found)
+        return found
+
+    def bounded(bound: str, couplings: list[Coupling], tried: int) -> PopulationUpper:
+        value = upper_from_costs(np.array([each.cost for each in couplings]), bound, alpha / tried, support)
+        return PopulationUpper(value=value, bound=bound, tried=tried, plans=tuple(each.plan for each in couplings))
 
     if diameter is None:
-        blocks = _unbounded_blocks(n, m, dim)
-        value = student_upper(costs(blocks, effort), alpha)
-        return PopulationUpper(value=value, method=f"W1 of {blocks} independent blocks, Student's t, asymptotic")
-    diameter, effort = diameter * _ROUNDED, _part(effort, 2)
+        return bounded(STUDENT, coupled(unbounded_blocks(n, m, dim), effort), 1)
+    effort = _part(effort, 2)
     blocks = _bounded_blocks(n, m, dim, alpha, effort)
-    each = alpha / 2 if blocks else alpha
-    cost = whole.cost if whole is not None else float(costs(1, effort)[0])
-    value = (cost + bounded_differences(n, m, diameter, each)) * _ROUNDED
-    one = PopulationUpper(value=value, method="W1 of all samples, McDiarmid's inequality")
+    one = bounded(MCDIARMID, [whole] if whole is not None else coupled(1, effort), 2 if blocks else 1)
     if not blocks:
         return one
-    value = -lower_mean(-costs(blocks, effort), np.full(blocks, -diameter), each, diameter) * _ROUNDED
-    several = PopulationUpper(value=value, method=f"W1 of {blocks} independent blocks, betting")
-    return min(one, several, key=lambda bound: bound.value)
+    return min(one, bounded(BETTING, coupled(blocks, effort), 2), key=lambda upper: upper.value)
+
+
+def independent_blocks(a: Rows, b: Rows, blocks: int, *, seed: int) -> Iterator[tuple[Rows, Rows]]:
+    """Disjoint blocks of equal size of both sides, in an order of the samples that only their numbers and the seed decide; a single
+    block holds the samples in their own order."""
+    if blocks == 1:
+        yield a, b
+        return
+    random = np.random.default_rng(seed)
+    order_a, order_b = (torch.from_numpy(random.permutation(rows.count)) for rows in (a, b))
+    for number in range(blocks):
+        yield _Block(rows=a, order=order_a, number=number, of=blocks), _Block(rows=b, order=order_b, number=number, of=blocks)
 
 
 def _part(effort: Effort, parts: int) -> Effort:
     return replace(effort, seconds=effort.seconds / parts)
 
 
-def _unbounded_blocks(n: int, m: int, dim: int) -> int:
+def unbounded_blocks(n: int, m: int, dim: int) -> int:
     """Number of blocks for Student's t."""
     return min(_BLOCKS_FLAT if dim <= _FLAT else _BLOCKS, n // _LEAST_SAMPLES, m // _LEAST_SAMPLES)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from wdist.data.features.space import Features
     from wdist.data.sources.source import SourceInfo
     from wdist.environment import Environment
+    from wdist.estimation.population_upper import PopulationUpper
     from wdist.lipschitz.frozen_layer import LayerBound
     from wdist.training.observer import HistoryPoint
+    from wdist.transport.coupling import Coupling
+
+CLOSING = "c-transform of the optimal potentials"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +184,36 @@ class CriticResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TransportBounds:
+    """Bounds that couplings prove for one pair, in the units of the data."""
+
+    coupling: Coupling | None = None
+    """Coupling of all samples; None where none was computed."""
+    lower: float = 0.0
+    """Lower bound by the critic that the optimal dual variables extend to; 0 where they are not known."""
+    population_upper: PopulationUpper | None = None
+
+    def on(self, result: CriticResult) -> CriticResult:
+        """One critic's result with the upper bounds."""
+        population = result.population
+        if self.population_upper is not None:
+            population = replace(population, upper=self.population_upper.value, upper_method=self.population_upper.method)
+        return replace(result, samples=self._capped(result.samples), population=population)
+
+    def tightest(self, results: list[CriticResult]) -> SamplesInterval:
+        """The tightest interval for the samples that all critics and couplings prove together."""
+        best = max((result.samples for result in results), key=lambda interval: interval.lower)
+        if self.lower > best.lower:
+            best = replace(best, lower=self.lower, lower_method=CLOSING)
+        return self._capped(best)
+
+    def _capped(self, samples: SamplesInterval) -> SamplesInterval:
+        if self.coupling is None:
+            return samples
+        return replace(samples, upper=self.coupling.cost, exact=self.coupling.exact, upper_method=self.coupling.method)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
     """Result of ``wdist estimate``."""
 
@@ -210,6 +244,8 @@ class Estimate:
     """Requested relative gap."""
     features: Features | None = None
     """Feature space that all numbers are measured in; None for that of the samples."""
+    transport: TransportBounds | None = None
+    """The couplings and dual variables behind the bounds from transport."""
 
     @property
     def population(self) -> PopulationBound:

@@ -1,13 +1,14 @@
 """Bounds from transport: couplings from above, and from below the critic that optimal dual variables extend to."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from wdist.bounds.certificate import certify
-from wdist.bounds.dual import lower_bound
+from wdist.bounds.dual import CLAIM, Margin, lower_bound
 from wdist.critics.c_transform import c_transform
 from wdist.critics.frozen import FrozenCritic
 from wdist.critics.max_sliced import potential_on_the_line
@@ -16,7 +17,7 @@ from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows, gather
 from wdist.estimation.evaluation import evaluate_rows
 from wdist.estimation.population_upper import PopulationUpper, population_upper_bound, population_upper_planned
-from wdist.estimation.result import CriticResult, SamplesInterval
+from wdist.estimation.result import TransportBounds
 from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.linalg.rounding import product_above
 from wdist.transport.coupling import BYTES_PER_PAIR, Coupling, Effort, Plan, predicted_seconds
@@ -37,37 +38,6 @@ SHORT_OF_MEMORY = (
 )
 _DEFAULT_GAP = 1e-3
 """Relative gap that transport aims at unless one is requested."""
-CLOSING = "c-transform of the optimal potentials"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TransportBounds:
-    """Bounds that couplings prove for one pair, in the units of the data."""
-
-    coupling: Coupling | None = None
-    """Coupling of all samples; None where none was computed."""
-    lower: float = 0.0
-    """Lower bound by the critic that the optimal dual variables extend to; 0 where they are not known."""
-    population_upper: PopulationUpper | None = None
-
-    def on(self, result: CriticResult) -> CriticResult:
-        """One critic's result with the upper bounds."""
-        population = result.population
-        if self.population_upper is not None:
-            population = replace(population, upper=self.population_upper.value, upper_method=self.population_upper.method)
-        return replace(result, samples=self._capped(result.samples), population=population)
-
-    def tightest(self, results: list[CriticResult]) -> SamplesInterval:
-        """The tightest interval for the samples that all critics and couplings prove together."""
-        best = max((result.samples for result in results), key=lambda interval: interval.lower)
-        if self.lower > best.lower:
-            best = replace(best, lower=self.lower, lower_method=CLOSING)
-        return self._capped(best)
-
-    def _capped(self, samples: SamplesInterval) -> SamplesInterval:
-        if self.coupling is None:
-            return samples
-        return replace(samples, upper=self.coupling.cost, exact=self.coupling.exact, upper_method=self.coupling.method)
 
 
 def transport_bounds(
@@ -104,23 +74,38 @@ def transport_bounds(
     )
     if coupling is None:
         return TransportBounds()
-    critic = _closing_critic(pair, coupling, metric)
     coupling = coupling.scaled(spread)
+    on_a_line = pair.a.info.dim == 1 and coupling.exact
+    return TransportBounds(coupling=coupling, lower=closing_lower(pair, coupling.potentials, metric, on_a_line=on_a_line))
+
+
+def closing_lower(
+    pair: Pair, potentials: tuple[Tensor, Tensor] | None, metric: GroundMetric, *, on_a_line: bool = False, margin: Margin = CLAIM
+) -> float:
+    """The lower bound for the samples by the critic that dual variables extend to, or, on a line, by the optimal critic.
+
+    Arguments:
+        potentials: dual variables of all samples, shapes (n,) and (m,), in the units of the data; any are valid.
+        on_a_line: whether the samples are numbers, and so few that they can be sorted.
+        margin: left for rounding.
+    """
+    critic = _closing_critic(pair, potentials, metric, on_a_line=on_a_line)
     if critic is None:
-        return TransportBounds(coupling=coupling)
+        return 0.0
     a, b = (evaluate_rows(critic, side.everything) for side in (pair.a, pair.b))
-    return TransportBounds(coupling=coupling, lower=lower_bound(a, b, certify(critic, metric).lipschitz_bound))
+    return lower_bound(a, b, certify(critic, metric).lipschitz_bound, margin=margin)
 
 
-def _closing_critic(pair: Pair, coupling: Coupling, metric: GroundMetric) -> FrozenCritic | None:
-    """The critic whose dual value on all samples is the cost of the optimal coupling; None where its dual variables are not
-    known."""
+def _closing_critic(
+    pair: Pair, potentials: tuple[Tensor, Tensor] | None, metric: GroundMetric, *, on_a_line: bool
+) -> FrozenCritic | None:
     standardisation = pair.standardisation.to(torch.device("cpu"))
     numbers = (pair.a.everything.count + pair.b.everything.count) * pair.a.info.dim
-    if coupling.potentials is not None and _COPIES * 8 * numbers <= planned_memory():
+    if potentials is not None and _COPIES * 8 * numbers <= planned_memory():
         x, y = (gather(side.everything).cpu() for side in (pair.a, pair.b))
-        return c_transform((x, y), coupling.potentials, standardisation, metric)
-    if pair.a.info.dim == 1 and coupling.exact:
+        u, v = (side / standardisation.spread for side in potentials)
+        return c_transform((x, y), (u, v), standardisation, metric)
+    if on_a_line:
         x, y = (standardisation.apply(gather(side.everything).cpu())[:, 0] for side in (pair.a, pair.b))
         return FrozenCritic([potential_on_the_line(x, y)], standardisation)
     return None

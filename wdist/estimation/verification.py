@@ -1,86 +1,48 @@
-"""Verification: critics saved with the numbers that they prove, and checked again without training."""
+"""Verification: a proof checked against the samples, without training and without solving a transport problem."""
 
-import json
-import math
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wdist.bounds.certificate import certify
-from wdist.bounds.confidence import METHODS
-from wdist.critics.frozen import FrozenCritic
+import numpy as np
+import torch
+from torch import Tensor
+
+from wdist.bounds.confidence import resolve
+from wdist.bounds.dual import PROOF
 from wdist.data.access import Access
 from wdist.data.features.opening import open_features
 from wdist.data.features.space import FeatureSpace
+from wdist.data.measure import Measure, held_out_rows
 from wdist.data.pairing import Pair, open_pair
-from wdist.environment import choose_device
-from wdist.errors import SourceError
-from wdist.estimation.evaluation import ErrorBudget, judge
-from wdist.estimation.result import Estimate
-from wdist.files import atomic_write
-from wdist.ground_metric import METRICS
-from wdist.training.observer import Observer, Silent, Stage
+from wdist.data.sources.opening import open_source
+from wdist.environment import choose_device, environment
+from wdist.errors import SourceError, TrustRequired, UsageError
+from wdist.estimation.evaluation import ErrorBudget, diameters, evaluate_critic, union_diameter
+from wdist.estimation.population_upper import (
+    MCDIARMID,
+    STUDENT,
+    PopulationUpper,
+    Support,
+    independent_blocks,
+    unbounded_blocks,
+    upper_from_costs,
+)
+from wdist.estimation.proof import Ends, Proof, Statement, read_proof
+from wdist.estimation.result import CriticResult, Estimate, TransportBounds
+from wdist.estimation.transport_bounds import closing_lower
+from wdist.ground_metric import METRICS, GroundMetric
+from wdist.training.kind import TrainedCritic
+from wdist.training.loop import TrainingOutcome
+from wdist.training.observer import Observer, Silent, Stage, StageProgress
+from wdist.transport.coupling import Coupling
+from wdist.transport.samples import proved_again
 
-CLAIM_VERSION = "1"
-_AGREEMENT = 1e-9
-"""Relative difference that another order of summation may cause; a claim beyond it was not computed from these numbers."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SavedClaims:
-    """Claims of a saved critic about itself and the two sample sets."""
-
-    version: str
-    critic_digest: str
-    lipschitz_bound: float
-    samples_lower: float
-    population_lower: float
-    confidence: float
-    jointly_with: int
-    method: str
-    seed: int
-    a: str
-    b: str
-    digest_a: str | None
-    """Digest of the stored samples; None for an endless source."""
-    digest_b: str | None
-    event_shape: tuple[int, ...]
-    metric: str = "l2"
-    features: str | None = None
-    """Feature space, as the user wrote it; None for that of the samples."""
-    features_digest: str | None = None
-    """Digest of the file of weights, or of the file of the function."""
-
-    def __post_init__(self) -> None:
-        if not (0.5 <= self.confidence < 1 and self.jointly_with >= 1 and self.method in METHODS):
-            raise ValueError("its confidence is not one")
-        if self.metric not in METRICS:
-            raise ValueError("its ground metric is unknown")
-        if self.version != CLAIM_VERSION:
-            raise ValueError(f"it has version {self.version}; this wdist reads {CLAIM_VERSION}")
-        if type(self.seed) is not int or self.seed < 0 or type(self.jointly_with) is not int:
-            raise ValueError("its seed or its number of bounds is not a whole number")
-        if not (isinstance(self.a, str) and isinstance(self.b, str)):
-            raise ValueError("its addresses are not text")
-        for number in (self.lipschitz_bound, self.samples_lower, self.population_lower):
-            if type(number) not in (int, float):
-                raise ValueError("its bounds are not numbers")
-
-    def to_json(self) -> str:
-        """One line that :meth:`from_json` reads."""
-        return json.dumps(vars(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> "SavedClaims":
-        """Reads a claim.
-
-        Raises:
-            ValueError, TypeError: the text is not a claim.
-        """
-        fields = json.loads(text)
-        return cls(**{**fields, "event_shape": tuple(fields["event_shape"])})
+_HALF_ROUNDED = 0.5e-6
+"""Half the margin of a claim, so that what another machine rounds differently does not matter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,61 +55,31 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verification:
-    """Outcome of checking a saved critic."""
+class Claims:
+    """The four ends that a proof claims."""
 
+    samples: Ends
+    population: Ends
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """Outcome of checking a proof."""
+
+    estimate: Estimate
+    """What was proved, for the samples that were read."""
+    claims: Claims
     findings: tuple[Check, ...]
-    a: str
-    b: str
-    lipschitz_bound: float
-    claimed_lipschitz_bound: float
-    lower: float
-    """Lower bound for the samples, recomputed from the weights and the samples."""
-    claimed_lower: float
-    population_lower: float
-    claimed_population_lower: float
-    confidence: float
-    endless: bool
-    """Whether a side is drawn, so that its samples come from the seed and not from a file."""
 
     @property
     def ok(self) -> bool:
-        """Whether every check passed."""
+        """Whether every claim follows, for the samples that it is about."""
         return all(finding.ok for finding in self.findings)
 
-
-def serialise_critic(estimate: Estimate) -> bytes:
-    """The main critic of an estimate with its claim, as the bytes of a safetensors file."""
-    result, features = estimate.critic, estimate.features
-    claim = SavedClaims(
-        version=CLAIM_VERSION,
-        critic_digest=result.frozen.digest(),
-        lipschitz_bound=result.lipschitz_bound,
-        samples_lower=result.samples.lower,
-        population_lower=result.population.lower,
-        confidence=result.population.confidence,
-        jointly_with=result.population.jointly_with,
-        method=result.population.method,
-        seed=estimate.seed,
-        a=estimate.a.address,
-        b=estimate.b.address,
-        digest_a=estimate.digest_a,
-        digest_b=estimate.digest_b,
-        event_shape=estimate.a.event_shape,
-        metric=estimate.metric,
-        features=None if features is None else features.spec,
-        features_digest=None if features is None else features.digest,
-    )
-    return result.frozen.serialise({"claim": claim.to_json()})
-
-
-def load_claimed(path: str | Path) -> tuple[FrozenCritic, SavedClaims]:
-    """A critic that :func:`save_critic` wrote, and its claim; SourceError if they cannot be read."""
-    frozen, metadata = FrozenCritic.load(Path(path))
-    try:
-        return frozen, SavedClaims.from_json(metadata["claim"])
-    except (KeyError, ValueError, TypeError) as error:
-        raise SourceError(f"{path} carries no readable claim ({error}); give a critic saved by --save-critic") from error
+    @property
+    def endless(self) -> bool:
+        """Whether a side is drawn, so that its samples come from the seed and not from a file."""
+        return self.estimate.digest_a is None or self.estimate.digest_b is None
 
 
 def verify(
@@ -160,85 +92,266 @@ def verify(
     device: str = "cpu",
     observer: Observer | None = None,
 ) -> Verification:
-    """Recomputes the certificate and the bounds of a saved critic from its weights and the samples, without training.
+    """Proves the numbers of a saved proof again, from its evidence and the samples.
+
+    Certificates follow from the weights, dual values from the samples, costs from the marginals and the masses of the plans, and
+    confidence bounds from the held-out values. The time is linear in the samples and the plans, except for dual variables, which
+    take one pass over all pairs.
 
     Arguments:
-        path: written by ``--save-critic``.
-        a, b: the two sources; by default the addresses that the critic was saved with.
-        access: permissions for opening the sources.
-        features: feature space of the claim, as for :func:`wdist.estimation.estimate.estimate`; by default as saved.
+        path: written by ``--save-proof``.
+        a, b: the two sources; by default the addresses of the proof.
+        access: permissions for opening the sources; code and downloads are allowed only for what is passed here, never for what
+            the proof names.
+        features: feature space, as for :func:`wdist.estimation.estimate.estimate`; by default as saved.
         device: that samples are drawn on.
         observer: is told about progress.
 
     Raises:
-        SourceError: the critic or a source cannot be read, or they do not fit together.
+        SourceError: the proof or a source cannot be read, or they do not fit together.
     """
-    observer = observer or Silent()
-    observer.notify(Stage(what="bounding the norms of the layers"))
-    frozen, claim = load_claimed(path)
-    certificate = certify(frozen, METRICS[claim.metric])
-    observer.notify(Stage(what="evaluating all samples"))
-    access, chosen_device = access or Access(), choose_device(device)
-    space = open_features(claim.features if features is None else features, access, chosen_device)
-    a, b = claim.a if a is None else a, claim.b if b is None else b
-    with closing(open_pair(a, b, access=access, seed=claim.seed, device=chosen_device, features=space)) as pair:
-        if pair.a.info.dim != frozen.dim:
+    began, observer = time.perf_counter(), observer or Silent()
+    proof, access, chosen_device = read_proof(path), access or Access(), choose_device(device)
+    observer.notify(Stage(what="reading and checking the samples"))
+    stated = proof.statement
+    space = _open_features(stated, features, access, chosen_device)
+    sides = [_open(each, side.address, access, stated.seed) for each, side in ((a, stated.a), (b, stated.b))]
+    pair = open_pair(
+        *sides,
+        access=access,
+        seed=stated.seed,
+        device=chosen_device,
+        features=space,
+        most_held=_sizes(proof.held_out),
+        progress=lambda fraction: observer.notify(StageProgress(fraction=fraction)),
+    )
+    with closing(pair):
+        _check_fit(path, proof, pair)
+        checked = _Checked(proof, pair, observer)
+        estimate = _estimate(checked, pair, space, chosen_device, seconds=time.perf_counter() - began)
+    claims = Claims(samples=stated.samples, population=stated.population)
+    findings = (*_sources(pair, proof), *_features(space, stated), *_critics(estimate, stated), *_ends(estimate, claims))
+    return Verification(estimate=estimate, claims=claims, findings=findings)
+
+
+def _open_features(stated: Statement, features: Any, access: Access, device: torch.device) -> FeatureSpace | None:
+    if features is not None or stated.features is None:
+        return open_features(features, access, device)
+    try:
+        return open_features(stated.features.spec, Access(), device)
+    except TrustRequired as error:
+        raise _typed_only(f"the features {stated.features.spec}", "--features") from error
+
+
+def _open(given: Any, stated: str, access: Access, seed: int) -> Any:
+    if given is not None:
+        return open_source(given, access, seed=seed)
+    try:
+        return open_source(stated, Access(drop_nonfinite=access.drop_nonfinite), seed=seed)
+    except TrustRequired as error:
+        raise _typed_only(f"the source {stated}", "A or B") from error
+
+
+def _typed_only(what: str, where: str) -> TrustRequired:
+    return TrustRequired(f"{what} is code that the proof names; --trust covers only what you type, so name it yourself as {where}")
+
+
+def _sizes(rows: tuple[np.ndarray | None, np.ndarray | None]) -> tuple[int | None, int | None]:
+    a, b = (None if each is None else max(1, len(each)) for each in rows)
+    return a, b
+
+
+def _check_fit(path: str | Path, proof: Proof, pair: Pair) -> None:
+    """Makes sure that the evidence is about samples of this shape and number.
+
+    Raises:
+        SourceError: it is not.
+    """
+    info = pair.a.info
+    for critic in proof.critics:
+        if critic.dim != info.dim:
             raise SourceError(
-                f"{path} takes samples of {frozen.dim} coordinates, but those of {pair.a.info.address} have {pair.a.info.dim}; "
-                f"give the sources it was trained on"
+                f"{path} is about samples of {critic.dim} coordinates, but those of {info.address} have {info.dim}; "
+                f"give the sources of the proof"
             )
-        errors = ErrorBudget(confidence=claim.confidence, method=claim.method, lower_bounds=claim.jointly_with)
-        judged = judge(frozen, certificate, pair, errors)
-    unchanged, bound = frozen.digest() == claim.critic_digest, certificate.lipschitz_bound
-    return Verification(
-        findings=(
-            Check(what="weights", ok=unchanged, detail="as saved" if unchanged else "changed after they were saved"),
-            _compared("certificate", bound, claim.lipschitz_bound, quantity="Lipschitz constant at most "),
-            *_features(space, claim),
-            *_samples(pair, claim),
-            _compared("lower bound, samples", judged.samples.lower, claim.samples_lower),
-            _compared("lower bound, populations", judged.population.lower, claim.population_lower),
-        ),
-        a=pair.a.info.address,
-        b=pair.b.info.address,
-        lipschitz_bound=bound,
-        claimed_lipschitz_bound=claim.lipschitz_bound,
-        lower=judged.samples.lower,
-        claimed_lower=claim.samples_lower,
-        population_lower=judged.population.lower,
-        claimed_population_lower=claim.population_lower,
-        confidence=claim.confidence,
-        endless=pair.a.digest is None or pair.b.digest is None,
+    n, m = pair.a.everything.count, pair.b.everything.count
+    blocks = len(proof.blocks)
+    if blocks and min(n, m) // blocks < 1:
+        raise SourceError(f"{path} has {blocks} blocks of at most {min(n, m)} samples; give the sources of the proof")
+    plans = [(plan, n // blocks, m // blocks) for plan in proof.blocks]
+    for plan, rows, columns in ((proof.plan, n, m), *plans):
+        if plan is not None and (plan.rows.max() >= rows or plan.columns.max() >= columns):
+            raise SourceError(f"{path} has a plan between more than these {n} and {m} samples; give the sources of the proof")
+    if proof.potentials is not None and tuple(map(len, proof.potentials)) != (n, m):
+        raise SourceError(f"{path} has dual variables for other numbers of samples than {n} and {m}; give the sources of the proof")
+    metric = METRICS[proof.statement.metric]
+    try:
+        resolve(proof.statement.method, diameters(pair, metric))
+    except UsageError as error:
+        raise SourceError(f"{path} rests on a bound for values in a known range, which these samples do not have") from error
+    upper = proof.statement.upper
+    if upper is not None and upper.bound != STUDENT and union_diameter(pair, metric) is None:
+        raise SourceError(f"{path} rests on a bound for samples in a known range, which these do not have")
+
+
+class _Checked:
+    """The numbers that the evidence proves for one pair."""
+
+    def __init__(self, proof: Proof, pair: Pair, observer: Observer) -> None:
+        self._proof, self._pair, self.stated = proof, pair, proof.statement
+        self._metric: GroundMetric = METRICS[self.stated.metric]
+        observer.notify(Stage(what="evaluating the critics"))
+        self.critics = [self._critic(number) for number in range(len(proof.critics))]
+        observer.notify(Stage(what="adding up the plans"))
+        self.transport = TransportBounds(
+            coupling=self._coupling(), lower=self._dual_lower(), population_upper=self._population_upper()
+        )
+
+    @property
+    def _errors(self) -> ErrorBudget:
+        upper = self.stated.upper is not None
+        return ErrorBudget(
+            confidence=self.stated.confidence,
+            method=self.stated.method,
+            lower_bounds=max(1, self.stated.jointly_with - upper),
+            upper_bound=upper,
+        )
+
+    def _critic(self, number: int) -> CriticResult:
+        claimed = self.stated.critics[number]
+        trained = TrainedCritic(
+            name=claimed.name,
+            title=claimed.title,
+            critic=self._proof.critics[number],
+            outcome=TrainingOutcome(steps=0, seconds=0.0, history=(), interrupted=False),
+            settings={},
+        )
+        return evaluate_critic(trained, self._pair, self._errors, metric=self._metric, seed=self.stated.seed, margin=PROOF)
+
+    def _prepare(self, x: Tensor) -> Tensor:
+        return self._pair.standardisation.apply(x.cpu())
+
+    def _coupling(self) -> Coupling | None:
+        pair = self._pair
+        if pair.identical:
+            return Coupling(cost=0.0, exact=True, method="A and B are the same")
+        if self.stated.samples.upper is None:
+            return None
+        sides = pair.a.everything, pair.b.everything
+        cost = proved_again(*sides, self._proof.plan, prepare=self._prepare, metric=self._metric)
+        method = "the plan of the proof"
+        return None if cost is None else Coupling(cost=cost * pair.standardisation.spread, exact=False, method=method)
+
+    def _dual_lower(self) -> float:
+        pair = self._pair
+        if pair.identical:
+            return 0.0
+        on_a_line = pair.a.info.dim == 1 and self.stated.samples.upper is not None
+        return closing_lower(pair, self._proof.potentials, self._metric, on_a_line=on_a_line, margin=PROOF)
+
+    def _population_upper(self) -> PopulationUpper | None:
+        upper, pair, spread = self.stated.upper, self._pair, self._pair.standardisation.spread
+        if upper is None:
+            return None
+        sides = pair.a.everything, pair.b.everything
+        blocks = independent_blocks(*sides, upper.blocks, seed=self.stated.seed)
+        costs = [
+            proved_again(*block, plan, prepare=self._prepare, metric=self._metric)
+            for block, plan in zip(blocks, self._proof.blocks, strict=True)
+        ]
+        n, m, diameter = sides[0].count, sides[1].count, union_diameter(pair, self._metric)
+        rule = {STUDENT: unbounded_blocks(n, m, pair.a.info.dim), MCDIARMID: 1}.get(upper.bound, max(2, upper.blocks))
+        if None in costs or len(costs) != rule:
+            return None  # the number of blocks must not depend on what they cost
+        support = Support(n=n, m=m, diameter=None if diameter is None else diameter / spread)
+        found = np.array(costs, dtype=float)
+        value = upper_from_costs(found, upper.bound, self._errors.alpha / upper.tried, support, slack=_HALF_ROUNDED)
+        return PopulationUpper(value=value * spread, bound=upper.bound, tried=upper.tried, plans=self._proof.blocks)
+
+
+def _estimate(checked: _Checked, pair: Pair, space: FeatureSpace | None, device: torch.device, *, seconds: float) -> Estimate:
+    """What was proved, as an estimate."""
+    results = [checked.transport.on(result) for result in checked.critics]
+    return Estimate(
+        command="verify",
+        samples=checked.transport.tightest(results),
+        critic=results[0],
+        baselines=tuple(results[1:]),
+        a=pair.a.info,
+        b=pair.b.info,
+        digest_a=pair.a.digest,
+        digest_b=pair.b.digest,
+        metric=checked.stated.metric,
+        seed=checked.stated.seed,
+        truth=None,
+        seconds=seconds,
+        environment=environment(device),
+        preview=None,
+        warnings=pair.warnings,
+        features=None if space is None else replace(space.facts, dim=pair.a.info.dim),
+        transport=checked.transport,
     )
 
 
-def _features(space: FeatureSpace | None, claim: SavedClaims) -> Iterator[Check]:
-    if space is not None and claim.features is not None:
-        same = space.facts.digest == claim.features_digest
-        detail = "of the claimed function" if same else "of another function, or its file changed"
-        yield Check(what="features", ok=same, detail=detail)
-    elif space is not None or claim.features is not None:
-        detail = "given on one side only: the claim and this check are about different spaces"
-        yield Check(what="features", ok=False, detail=detail)
+def _sources(pair: Pair, proof: Proof) -> Iterator[Check]:
+    stated = proof.statement
+    sides = (("A", pair.a, stated.a, proof.held_out[0]), ("B", pair.b, stated.b, proof.held_out[1]))
+    for name, measure, source, held_out in sides:
+        same = measure.digest == source.digest
+        detail = "not those of the claim" if not same else "drawn again from the seed" if source.digest is None else "as claimed"
+        yield Check(what=f"samples {name}", ok=same, detail=detail)
+        drawn = _is_drawn(measure, held_out, stated.seed)
+        detail = f"{measure.held_out.count}, chosen by the seed" if drawn else "not those that the seed chooses"
+        yield Check(what=f"held-out samples {name}", ok=drawn, detail=detail)
 
 
-def _samples(pair: Pair, claim: SavedClaims) -> Iterator[Check]:
-    for name, measure, digest in (("samples A", pair.a, claim.digest_a), ("samples B", pair.b, claim.digest_b)):
-        same = measure.digest == digest
-        detail = "not those of the claim" if not same else "drawn again from the seed" if digest is None else "as claimed"
-        yield Check(what=name, ok=same, detail=detail)
+def _is_drawn(measure: Measure, held_out: np.ndarray | None, seed: int) -> bool:
+    """Whether the held-out rows are those that the seed alone decides."""
+    if measure.digest is None or held_out is None:
+        return measure.digest is None and held_out is None
+    count, size = measure.everything.count, measure.held_out.count
+    return np.array_equal(held_out, held_out_rows(count, size, seed=seed))
 
 
-def _compared(what: str, found: float, claimed: float, *, quantity: str = "") -> Check:
-    # Products on another machine round differently, within the margin of every bound; more means other weights or claims.
-    agrees = math.isclose(found, claimed, rel_tol=_AGREEMENT)
-    return Check(what=what, ok=agrees, detail=f"{quantity}{found!r}" + ("" if agrees else f", not the claimed {claimed!r}"))
+def _features(space: FeatureSpace | None, stated: Statement) -> Iterator[Check]:
+    if space is not None and stated.features is not None:
+        same = space.facts.digest == stated.features.digest
+        yield Check(what="features", ok=same, detail="as claimed" if same else "of another function, or its file changed")
+    elif space is not None or stated.features is not None:
+        yield Check(what="features", ok=False, detail="on one side only: the claim and this check are about different spaces")
 
 
-def save_critic(estimate: Estimate, path: str | Path) -> None:
-    """Saves the main critic of an estimate with what it proves, atomically.
+def _critics(estimate: Estimate, stated: Statement) -> Iterator[Check]:
+    for result, claimed in zip(estimate.critics, stated.critics, strict=True):
+        fell_short = [
+            f"{what} >= {claim!r} is claimed, {found!r} proved"
+            for what, claim, found in (
+                ("samples", claimed.samples_lower, result.samples.lower),
+                ("populations", claimed.population_lower, result.population.lower),
+            )
+            if not claim <= found
+        ]
+        detail = "; ".join(fell_short) or f"K <= {result.lipschitz_bound:.9g}, both of its bounds follow"
+        yield Check(what=f"critic {claimed.name}", ok=not fell_short, detail=detail)
+    stating = len(stated.critics) + (stated.upper is not None)
+    enough = stated.jointly_with >= stating
+    detail = f"{100 * stated.confidence:.4g} %, shared by {stated.jointly_with} bounds"
+    yield Check(what="confidence", ok=enough, detail=detail + ("" if enough else f", but {stating} are stated"))
 
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    atomic_write(Path(path), serialise_critic(estimate))
+
+def _ends(estimate: Estimate, claims: Claims) -> Iterator[Check]:
+    below: Callable[[float, float], bool] = lambda claim, found: claim <= found  # noqa: E731
+    above: Callable[[float, float], bool] = lambda claim, found: claim >= found  # noqa: E731
+    samples, population = estimate.samples, estimate.population
+    ends = (
+        ("lower end, samples", below, claims.samples.lower, samples.lower),
+        ("upper end, samples", above, claims.samples.upper, samples.upper),
+        ("lower end, populations", below, claims.population.lower, population.lower),
+        ("upper end, populations", above, claims.population.upper, population.upper),
+    )
+    for what, follows, claim, found in ends:
+        if claim is None:
+            continue
+        ok = found is not None and follows(claim, found)
+        proved = "nothing is" if found is None else f"{found!r} is"
+        yield Check(what=what, ok=ok, detail="proved" if ok else f"{claim!r} is claimed, {proved} proved")

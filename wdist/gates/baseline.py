@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wdist.data.features.space import Features
-from wdist.data.sources.address import expanded
+from wdist.data.sources.address import file_and_name
 from wdist.data.sources.source import SourceInfo
 from wdist.errors import SourceError, UsageError
 from wdist.gates.rules import Interval, On, is_asymptotic
@@ -95,7 +95,7 @@ def read_recorded(address: str | Path) -> Recorded:
         UsageError: the name is missing or is not ranked.
     """
     text = str(address)
-    path, name = _file_and_name(text)
+    path, name = file_and_name(text, ".json")
     if path.exists() and not path.is_file():  # a pipe might block forever
         raise SourceError(f"--baseline {path} is not a regular file; {_WAY_OUT}")
     try:
@@ -113,13 +113,6 @@ def read_recorded(address: str | Path) -> Recorded:
         return _from_document(document, text, name)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise SourceError(f"--baseline {path} is not as wdist wrote it ({error}); {_WAY_OUT}") from error
-
-
-def _file_and_name(text: str) -> tuple[Path, str | None]:
-    if not expanded(text).exists() and ".json:" in text:
-        file, _, name = text.rpartition(".json:")
-        return expanded(f"{file}.json"), name
-    return expanded(text), None
 
 
 def _from_document(document: dict[str, Any], text: str, name: str | None) -> Recorded:

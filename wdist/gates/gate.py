@@ -11,6 +11,7 @@ from wdist.data.sources.source import EndlessSource, Source
 from wdist.errors import UsageError
 from wdist.estimation.estimate import run_estimate
 from wdist.estimation.options import AUTO, NONE, EstimateOptions
+from wdist.estimation.proof import proof_of_estimate
 from wdist.estimation.result import Estimate
 from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
 from wdist.gates.baseline import Recorded, read_recorded
@@ -142,6 +143,11 @@ def run_gate(a: Any, b: Any, options: EstimateOptions, limits: GateLimits, *, ob
         recorded.check_space(found.metric, found.features)
     timed = options.budget is not None and options.budget.seconds is not None
     return judged(found, rules, on=limits.on, recorded=recorded, timed=timed, trained=not untrained)
+
+
+def proof_of_gate(result: GateResult) -> bytes:
+    """The proof of the numbers behind a verdict, as the bytes of a safetensors file."""
+    return proof_of_estimate(result.estimate)
 
 
 def judged(

@@ -13,7 +13,7 @@ from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma, product_above
 BYTES_PER_PAIR = 64
 """Peak memory of POT's dense solver per pair of samples, for costs, plan and arcs."""
 SLACK = 1e-9
-"""Relative margin on a cost; it covers sums of n products in float64 and masses that POT returns within 1e-12."""
+"""Relative margin on a cost; half of it covers sums of n products in float64 and masses that POT returns within 1e-12."""
 _PREPARED = gamma(4)  # displacement of a sample by rounding a shift and a scale, as a share of its norm; W1 may be smaller
 _GAP, _ROUNDED = 1e-7, 1e-12  # duality gap of an optimal plan, as a share of the cost and of the largest distance
 _FEW_NUMBERS = 1 << 21  # most coordinates for which differences are as fast as products
@@ -111,11 +111,14 @@ def carried(x: Tensor, y: Tensor, plan: Plan, metric: GroundMetric) -> float:
     return total
 
 
-def cost_above(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, plan: Plan, metric: GroundMetric) -> float:
+def cost_above(
+    x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, plan: Plan, metric: GroundMetric, *, slack: float = SLACK
+) -> float:
     """A proved upper bound for W1 between masses a at x and b at y, each with sum 1, from any plan.
 
     Distances are recomputed from differences. The bound charges the largest distance for mass that the plan misplaces, by rounding
-    or otherwise, and for points the displacement that rounding a shift and a scale may have caused.
+    or otherwise, and for points the displacement that rounding a shift and a scale may have caused. ``slack`` is the margin for the
+    rounding of distances and of their sum.
     """
     misplaced, most = 0.0, 0
     for places, wanted in ((plan.rows, a), (plan.columns, b)):
@@ -123,7 +126,7 @@ def cost_above(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, plan: Plan, m
         most = max(most, int(np.bincount(places).max()))
     misplaced += (64 + most) * UNIT_ROUNDOFF  # the rounding of the masses, since 1 / n is not a binary number, and of these sums
     diameter = 2 * float(max(_farthest(side, x[:1], metric) for side in (x, y)))
-    return carried(x, y, plan, metric) * (1 + SLACK) + misplaced * diameter + displaced(x, metric, a) + displaced(y, metric, b)
+    return carried(x, y, plan, metric) * (1 + slack) + misplaced * diameter + displaced(x, metric, a) + displaced(y, metric, b)
 
 
 def _farthest(points: Tensor, point: Tensor, metric: GroundMetric) -> float:

@@ -13,7 +13,8 @@ from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource
 from wdist.errors import SourceError, TrustRequired
 from wdist.estimation.estimate import estimate
-from wdist.estimation.verification import serialise_critic, verify
+from wdist.estimation.proof import save_proof
+from wdist.estimation.verification import verify
 
 CPU = torch.device("cpu")
 IMAGES = torch.from_numpy(np.random.default_rng(0).random((60, 4, 5), dtype=np.float32))
@@ -201,21 +202,22 @@ def test_a_saved_critic_is_verified_in_its_feature_space(tmp_path):
         "a.npy", "b.npy", critic="mean-difference", baselines="none", features="embed.py:moments", access=Access(trust=True)
     )
     assert found.features.spec == "embed.py:moments"
-    (tmp_path / "critic.safetensors").write_bytes(serialise_critic(found))
-    assert verify("critic.safetensors", access=TRUSTED).ok
-    with pytest.raises(TrustRequired):
-        verify("critic.safetensors")
+    save_proof(found, tmp_path / "proof.safetensors")
+    assert verify("proof.safetensors", features="embed.py:moments", access=TRUSTED).ok
+    for access in (None, TRUSTED):  # trust covers what is passed, not what the proof names
+        with pytest.raises(TrustRequired):
+            verify("proof.safetensors", access=access)
     (tmp_path / "embed.py").write_text(FUNCTIONS.replace("std(1)", "amax(1)"))
-    changed = verify("critic.safetensors", access=TRUSTED)
+    changed = verify("proof.safetensors", features="embed.py:moments", access=TRUSTED)
     assert {finding.what for finding in changed.findings if not finding.ok} >= {"features", "samples A", "samples B"}
 
 
 def test_a_claim_about_samples_is_not_verified_by_features(tmp_path):
     np.save("a.npy", IMAGES.numpy())
     found = estimate("a.npy", IMAGES**2, critic="mean-difference", baselines="none")
-    (tmp_path / "critic.safetensors").write_bytes(serialise_critic(found))
-    flat = verify("critic.safetensors", "a.npy", IMAGES**2, features=lambda x: x.flatten(1))
-    assert next(finding.what for finding in flat.findings if not finding.ok) == "features"
+    save_proof(found, tmp_path / "proof.safetensors")
+    flat = verify("proof.safetensors", "a.npy", IMAGES**2, features=lambda x: x.flatten(1))
+    assert "features" in {finding.what for finding in flat.findings if not finding.ok}
 
 
 def open_both(a, b, *, access=TRUSTED, features=None):

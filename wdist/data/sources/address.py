@@ -185,3 +185,12 @@ def _options(text: str, query: str) -> dict[str, str]:
             raise SourceError(f"{text}: the option {name!r} is given twice; leave one out")
         options[name] = unquote(value)
     return options
+
+
+def file_and_name(address: str | Path, suffix: str) -> tuple[Path, str | None]:
+    """The file and the name in ``FILE:NAME``, where the file ends in ``suffix``; None without a name."""
+    text = str(address)
+    if not expanded(text).exists() and f"{suffix}:" in text:
+        file, _, name = text.rpartition(f"{suffix}:")
+        return expanded(f"{file}{suffix}"), name
+    return expanded(text), None

@@ -237,7 +237,8 @@ def type_name(dtype: torch.dtype) -> str:
 
 def little_endian_bytes(tensor: Tensor) -> bytes:
     """Bytes of a contiguous CPU tensor, the same on every machine."""
-    array = tensor.contiguous().view(torch.uint8).numpy() if tensor.numel() else np.empty(0, dtype=np.uint8)
+    # Flattened, because an axis of length 1 may have any stride, even in a contiguous tensor.
+    array = tensor.flatten().view(torch.uint8).numpy() if tensor.numel() else np.empty(0, dtype=np.uint8)
     if sys.byteorder == "big":
         array = array.reshape(-1, tensor.element_size())[:, ::-1].copy()
     return array.tobytes()

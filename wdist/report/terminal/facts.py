@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from wdist.report.numbers import at_least, certificate, counted, duration, lower_bound, nearest, shape
+from wdist.report.numbers import at_least, at_most, counted, duration, level, lower_bound, nearest, shape
 from wdist.report.terminal.tables import checks_table, facts_grid, plain_table
 
 if TYPE_CHECKING:
@@ -46,23 +46,26 @@ def rendered_checks(diagnosis: Any) -> RenderableType:
 
 
 def rendered_verification(verification: Verification) -> RenderableType:
-    """The verdict, each finding, and the claimed and recomputed numbers."""
+    """The verdict, each finding, and the claimed and proved ends."""
     table = checks_table(("checked", "", "finding"), ((each.what, each.ok, each.detail) for each in verification.findings))
     numbers = plain_table()
-    for header in ("", "claimed", "recomputed"):
+    for header in ("", "claimed", "proved"):
         numbers.add_column(header, justify="right" if header else "left", no_wrap=True)
-    bounds = verification.claimed_lipschitz_bound, verification.lipschitz_bound
-    samples = verification.claimed_lower, verification.lower
-    populations = verification.claimed_population_lower, verification.population_lower
-    numbers.add_row("certificate K <=", *map(certificate, bounds))
-    numbers.add_row("samples W1 >=", *(lower_bound(value, _DIGITS) for value in samples))
-    numbers.add_row("populations W1 >=", *(lower_bound(value, _DIGITS) for value in populations))
+    found, claims = verification.estimate, verification.claims
+    for what, claimed, proved in (
+        ("samples", claims.samples, found.samples),
+        (f"distributions, at {level(found.population.confidence)}", claims.population, found.population),
+    ):
+        numbers.add_row(f"{what}: W1 >=", *(lower_bound(each.lower, _DIGITS) for each in (claimed, proved)))
+        uppers = ["" if each.upper is None else at_most(each.upper, _DIGITS) for each in (claimed, proved)]
+        if any(uppers):
+            numbers.add_row(f"{what}: W1 <=", *uppers)
     verdict = (
-        Text.assemble(("verified: ", "bold green"), "weights, samples and claimed numbers agree.")
+        Text.assemble(("proved: ", "bold green"), "every claim follows from the evidence and these samples.")
         if verification.ok
-        else Text.assemble(("NOT VERIFIED: ", "bold red"), "the claim does not follow from these weights and samples.")
+        else Text.assemble(("NOT PROVED: ", "bold red"), "a claim does not follow from the evidence and these samples.")
     )
-    return Group(verdict, Text(""), table, Text(""), numbers)
+    return Group(verdict, Text(""), numbers, Text(""), table)
 
 
 def _fact(value: Any, name: str) -> str:

@@ -1,0 +1,359 @@
+"""Proofs: all that the numbers of an estimate follow from, in one safetensors file (the page ``proofs`` of the guide)."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save  # that of torch refuses tensors that share memory
+from torch import Tensor
+
+from wdist.bounds.confidence import METHODS
+from wdist.critics.frozen import FrozenCritic
+from wdist.data.measure import held_out_rows
+from wdist.data.sources.address import file_and_name
+from wdist.errors import SourceError, UsageError
+from wdist.estimation.population_upper import BOUNDS
+from wdist.estimation.result import CriticResult, Estimate
+from wdist.files import PROOF_SUFFIX, atomic_write
+from wdist.ground_metric import METRICS
+from wdist.transport.coupling import Plan
+
+FORMAT = "wdist-proof-1"
+_WAY_OUT = "give a file that `wdist estimate A B --save-proof FILE` wrote"
+_PLAN, _DUAL, _HELD_OUT, _BLOCK, _CRITIC = "plan", "dual", "held-out", "block", "critic"
+"""First words of the names of tensors."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ends:
+    """The two ends of an interval, as they were claimed."""
+
+    lower: float
+    upper: float | None
+
+
+class ProvedSource(_Part):
+    """One side of a proof."""
+
+    address: str
+    digest: str | None
+    """SHA-256 of the stored samples; None for an endless source."""
+
+
+class ProvedFeatures(_Part):
+    """The feature space of a proof."""
+
+    spec: str
+    digest: str | None
+
+
+class ProvedCritic(_Part):
+    """A critic with the two lower ends that are claimed to follow from it."""
+
+    name: str
+    title: str
+    critic: str
+    """As :meth:`FrozenCritic.description` wrote it."""
+    samples_lower: float
+    population_lower: float
+
+
+class ProvedUpper(_Part):
+    """The upper end for the populations, from couplings of independent blocks."""
+
+    bound: str
+    tried: Annotated[int, Field(ge=1, le=len(BOUNDS))]
+    blocks: Annotated[int, Field(ge=1, le=10_000)]
+
+
+class Statement(_Part):
+    """What a proof claims, and under which conditions."""
+
+    metric: str
+    seed: Annotated[int, Field(ge=0)]
+    confidence: Annotated[float, Field(ge=0.5, lt=1)]
+    jointly_with: Annotated[int, Field(ge=1)]
+    """Number of bounds that share the error equally."""
+    method: str
+    a: ProvedSource
+    b: ProvedSource
+    features: ProvedFeatures | None
+    samples: Ends
+    population: Ends
+    """By the first critic, and by the couplings of blocks."""
+    critics: Annotated[tuple[ProvedCritic, ...], Field(min_length=1)]
+    upper: ProvedUpper | None
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Checks the names.
+
+        Raises:
+            ValueError: one of them is unknown.
+        """
+        for name, known in ((self.metric, METRICS), (self.method, METHODS)):
+            if name not in known:
+                raise ValueError(f"{name!r} is unknown")
+        if self.upper is not None and self.upper.bound not in BOUNDS:
+            raise ValueError(f"{self.upper.bound!r} is unknown")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Proof:
+    """A statement with its evidence."""
+
+    statement: Statement
+    critics: tuple[FrozenCritic, ...]
+    """In the order of the statement."""
+    held_out: tuple[np.ndarray | None, np.ndarray | None]
+    """Rows of each side that the lower ends for the populations rest on, ascending; None for an endless source."""
+    plan: Plan | None
+    """Between all samples, for the upper end."""
+    potentials: tuple[Tensor, Tensor] | None
+    """Dual variables of all samples, shapes (n,) and (m,), in the units of the data, for the lower end."""
+    blocks: tuple[Plan | None, ...]
+    """Of the upper end for the populations, between positions in the block; a single block holds all samples in their order."""
+
+
+def save_proof(estimate: Estimate, path: str | Path) -> None:
+    """Saves what proves the numbers of an estimate, atomically.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    atomic_write(Path(path), proof_of_estimate(estimate))
+
+
+def proof_of_estimate(estimate: Estimate) -> bytes:
+    """The proof of one estimate, as the bytes of a safetensors file."""
+    return serialise_proofs({"": estimate})
+
+
+def serialise_proofs(estimates: Mapping[str, Estimate]) -> bytes:
+    """The proofs of one or several estimates, by name, as the bytes of one safetensors file."""
+    statements = {name: _statement(estimate).model_dump() for name, estimate in estimates.items()}
+    tensors = {
+        f"{number}/{name}": np.ascontiguousarray(tensor)
+        for number, estimate in enumerate(estimates.values())
+        for name, tensor in _tensors(estimate)
+    }
+    return save(tensors, metadata={"format": FORMAT, "statements": json.dumps(statements)})
+
+
+def _statement(estimate: Estimate) -> Statement:
+    features, population = estimate.features, estimate.population
+    upper = None if estimate.transport is None else estimate.transport.population_upper
+    return Statement(
+        metric=estimate.metric,
+        seed=estimate.seed,
+        confidence=population.confidence,
+        jointly_with=population.jointly_with,
+        method=population.method,
+        a=ProvedSource(address=estimate.a.address, digest=estimate.digest_a),
+        b=ProvedSource(address=estimate.b.address, digest=estimate.digest_b),
+        features=None if features is None else ProvedFeatures(spec=features.spec, digest=features.digest),
+        samples=Ends(lower=estimate.samples.lower, upper=estimate.samples.upper),
+        population=Ends(lower=population.lower, upper=population.upper),
+        critics=tuple(_of_critic(each) for each in estimate.critics),
+        upper=None if upper is None else ProvedUpper(bound=upper.bound, tried=upper.tried, blocks=len(upper.plans)),
+    )
+
+
+def _of_critic(result: CriticResult) -> ProvedCritic:
+    return ProvedCritic(
+        name=result.name,
+        title=result.title,
+        critic=result.frozen.description(),
+        samples_lower=result.samples.lower,
+        population_lower=result.population.lower,
+    )
+
+
+def _tensors(estimate: Estimate) -> Iterator[tuple[str, Tensor]]:
+    for number, result in enumerate(estimate.critics):
+        for name, tensor in result.frozen.tensors().items():
+            yield f"{_CRITIC}.{number}.{name}", tensor
+    population = estimate.population
+    for side, info, size in (("a", estimate.a, population.n_a), ("b", estimate.b, population.n_b)):
+        if info.count is not None:
+            yield f"{_HELD_OUT}.{side}", torch.from_numpy(held_out_rows(info.count, size, seed=estimate.seed))
+    transport = estimate.transport
+    if transport is None:
+        return
+    coupling, upper = transport.coupling, transport.population_upper
+    plan = None if coupling is None else coupling.plan
+    if coupling is not None and coupling.potentials is not None:
+        yield from zip((f"{_DUAL}.u", f"{_DUAL}.v"), coupling.potentials, strict=True)
+    if upper is not None and len(upper.plans) == 1:
+        (plan,) = upper.plans
+    elif upper is not None:
+        for number, each in enumerate(upper.plans):
+            yield from _of_plan(f"{_BLOCK}.{number}", each)
+    yield from _of_plan(_PLAN, plan)
+
+
+def _of_plan(name: str, plan: Plan | None) -> Iterator[tuple[str, Tensor]]:
+    if plan is not None:
+        for part in ("rows", "columns", "mass"):
+            yield f"{name}.{part}", torch.from_numpy(getattr(plan, part))
+
+
+def read_proof(address: str | Path) -> Proof:
+    """Reads a proof; whether it proves anything is for :func:`wdist.estimation.verification.verify` to say.
+
+    Arguments:
+        address: a file; for one source of a comparison ``FILE:NAME``.
+
+    Raises:
+        SourceError: the file is not a proof of wdist, or not whole.
+        UsageError: the name is missing or unknown.
+    """
+    path, metadata, tensors = _contents(address, whole=True)
+    with _damages(path):
+        number, statement, known = _chosen(address, metadata)
+        if strange := [each for each in tensors if each.partition("/")[0] not in known]:
+            raise ValueError(f"nothing uses its tensor {min(strange)}")
+        prefix = f"{number}/"
+        return _read(statement, {each.removeprefix(prefix): part for each, part in tensors.items() if each.startswith(prefix)})
+
+
+def read_statement(address: str | Path) -> Statement:
+    """Reads what a proof claims, without its evidence; arguments and errors as for :func:`read_proof`."""
+    path, metadata, _ = _contents(address, whole=False)
+    with _damages(path):
+        return _chosen(address, metadata)[1]
+
+
+def _contents(address: str | Path, *, whole: bool) -> tuple[Path, dict[str, str], dict[str, Tensor]]:
+    path, _ = file_and_name(address, PROOF_SUFFIX)
+    if not path.is_file():
+        raise SourceError(f"there is no file {path}; {_WAY_OUT}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {each: file.get_tensor(each) for each in file.keys()} if whole else {}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise SourceError(f"{path} cannot be read as a safetensors file ({error}); {_WAY_OUT}") from error
+    if metadata.get("format") != FORMAT:
+        raise SourceError(f"{path} is a safetensors file, but no proof that this wdist reads; {_WAY_OUT}")
+    return path, metadata, tensors
+
+
+@contextmanager
+def _damages(path: Path) -> Iterator[None]:
+    """Turns errors on reading what a file holds into a sentence."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "its statement"
+        raise SourceError(f"{path} is a damaged proof ({where}: {first['msg']}); {_WAY_OUT}") from error
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise SourceError(f"{path} is a damaged proof ({error}); {_WAY_OUT}") from error
+
+
+def _chosen(address: str | Path, metadata: dict[str, str]) -> tuple[int, Statement, set[str]]:
+    """The statement that an address names, its number, and the numbers of all as text.
+
+    Raises:
+        UsageError: the name is missing or unknown.
+        ValueError: there is no statement, or it makes no sense.
+    """
+    path, name = file_and_name(address, PROOF_SUFFIX)
+    statements = json.loads(metadata["statements"])
+    names = list(statements)
+    if not names:
+        raise ValueError("it states nothing")
+    if name is None and len(names) > 1:
+        raise UsageError(f"{path} proves {len(names)} results; name one of {', '.join(names)}: {path}:{names[0]}")
+    chosen = names[0] if name is None else name
+    if chosen not in names:
+        raise UsageError(f"{path} proves nothing about {chosen!r}; name one of {', '.join(names)}")
+    statement = Statement.model_validate_json(json.dumps(statements[chosen]))
+    return names.index(chosen), statement, {str(each) for each in range(len(names))}
+
+
+def _read(statement: Statement, tensors: dict[str, Tensor]) -> Proof:
+    parts, blocks = _Parts(tensors), 0 if statement.upper is None else statement.upper.blocks
+    plan = parts.plan(_PLAN)
+    proof = Proof(
+        statement=statement,
+        critics=tuple(
+            FrozenCritic.restored(each.critic, parts.inside(f"{_CRITIC}.{number}")) for number, each in enumerate(statement.critics)
+        ),
+        held_out=(parts.numbers(f"{_HELD_OUT}.a"), parts.numbers(f"{_HELD_OUT}.b")),
+        plan=plan,
+        potentials=parts.potentials(),
+        blocks=(plan,) if blocks == 1 else tuple(parts.plan(f"{_BLOCK}.{number}") for number in range(blocks)),
+    )
+    parts.check_that_all_are_used()
+    return proof
+
+
+class _Parts:
+    """Tensors of a proof by name, each taken once.
+
+    Every method raises ValueError where a tensor is not what its name promises.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._left = dict(tensors)
+
+    def inside(self, name: str) -> dict[str, Tensor]:
+        """All tensors whose names begin with ``name`` and a full stop, without that."""
+        found = [each for each in self._left if each.startswith(f"{name}.")]
+        return {each.removeprefix(f"{name}."): self._left.pop(each) for each in found}
+
+    def numbers(self, name: str) -> np.ndarray | None:
+        """Numbers of rows, int64, shape (k,)."""
+        found = self._left.pop(name, None)
+        return None if found is None else _checked(found, torch.int64, name)
+
+    def plan(self, name: str) -> Plan | None:
+        """A plan whose rows and columns are not negative, and whose masses are positive."""
+        parts = self.inside(name)
+        if not parts:
+            return None
+        if parts.keys() != {"rows", "columns", "mass"}:
+            raise ValueError(f"{name} is not a plan")
+        rows, columns = (_checked(parts[part], torch.int64, name) for part in ("rows", "columns"))
+        mass = _checked(parts["mass"], torch.float64, name)
+        if not len(rows) == len(columns) == len(mass) > 0:
+            raise ValueError(f"the rows, columns and masses of {name} do not match")
+        if min(rows.min(), columns.min()) < 0 or not (mass > 0).all():
+            raise ValueError(f"{name} holds negative numbers")
+        return Plan(rows=rows, columns=columns, mass=mass)
+
+    def potentials(self) -> tuple[Tensor, Tensor] | None:
+        """Dual variables of both sides."""
+        parts = self.inside(_DUAL)
+        if not parts:
+            return None
+        if parts.keys() != {"u", "v"}:
+            raise ValueError("its dual variables are not those of two sides")
+        u, v = (torch.from_numpy(_checked(parts[side], torch.float64, _DUAL)) for side in "uv")
+        return u, v
+
+    def check_that_all_are_used(self) -> None:
+        """Makes sure that nothing is left."""
+        if self._left:
+            raise ValueError(f"nothing uses its tensor {min(self._left)}")
+
+
+def _checked(tensor: Tensor, dtype: torch.dtype, name: str) -> np.ndarray:
+    if tensor.dtype != dtype or tensor.ndim != 1:
+        raise ValueError(f"{name} has type {tensor.dtype} and {tensor.ndim} axes")
+    if not bool(torch.isfinite(tensor).all()):
+        raise ValueError(f"{name} holds numbers that are not finite")
+    found: np.ndarray = tensor.numpy().copy()
+    return found
