@@ -12,11 +12,11 @@ import pytest
 import wdist
 from tests.trials import exact_w1
 from wdist.critics.settings import CriticSettings
-from wdist.errors import SourceError, UsageError
+from wdist.errors import CertificateError, SourceError, UsageError
 from wdist.estimation.estimate import estimate
 from wdist.estimation.options import EstimateOptions
 from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
-from wdist.gates.gate import GateResult, gate, judged, run_gate
+from wdist.gates.gate import GateResult, gate, judged, proof_of_gate, run_gate
 from wdist.gates.rules import Answer, GateLimits, Maximum, NoWorse
 from wdist.report.documents.forms import document_text
 from wdist.training.observer import Stage
@@ -257,3 +257,16 @@ def test_the_same_inputs_and_seed_give_the_same_document_whatever_else_runs(sets
     assert {attempt["name"] for attempt in here["critic"]["tried"]} >= {"groupsort-bjorck", "cones"}
     assert here["repeatable"]
     assert without_times(here) == without_times(json.loads(there.stdout))
+
+
+def test_a_proof_made_elsewhere_is_judged_without_training(sets, tmp_path):
+    path = tmp_path / "proof.safetensors"
+    made = gate(*sets, maximum=9.0, steps=20, settings=CriticSettings(width=8))
+    path.write_bytes(proof_of_gate(made))
+    found = gate(*sets, maximum=9.0, proof=path)
+    assert found.passed
+    assert made.interval.lower <= found.interval.lower <= found.interval.upper <= made.interval.upper
+    with pytest.raises(CertificateError, match="samples B"):
+        gate(sets[0], moved(sets[1], 1e-9), maximum=9.0, proof=path)
+    with pytest.raises(UsageError, match="trains nothing"):
+        gate(*sets, maximum=9.0, proof=path, steps=10)

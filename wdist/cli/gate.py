@@ -42,6 +42,9 @@ class RuleOptions:
         "Judge the distributions behind the samples (population, at --confidence) or the two sets (samples, for certain).",
         default="population",
     )
+    proof: str | None = opt.flag(
+        _RULES, "FILE", "Judge what this proof proves about A and B, saved by --save-proof, instead of training anything."
+    )
     accept_inconclusive: bool = opt.flag(
         _RULES, "", "Exit with 0 instead of 3 if nothing is proved.", "--accept-inconclusive", default=False
     )
@@ -101,11 +104,12 @@ def command(
     Example: wdist gate data.h5 tonight.h5 --max 1.5 --baseline last.json -o now.json
     """
     limits, options = rules.limits(), flags.validated(sources.access())
-    outputs.check(inputs=(a, b, *flags.inputs, *([] if rules.baseline is None else [rules.baseline])))
+    read = (a, b, *flags.inputs, rules.baseline, rules.proof)
+    outputs.check(inputs=[each for each in read if each is not None])
     with outputs.observer() as observer:
         from wdist.gates.gate import run_gate
 
-        result = run_gate(a, b, options, limits, observer=observer)
+        result = run_gate(a, b, options, limits, proof=rules.proof, observer=observer)
     estimate, notes = result.estimate, []
     if result.timed:
         notes.append("--budget limits the time, so another run gives other digits; with --steps they repeat")

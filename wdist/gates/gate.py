@@ -8,12 +8,13 @@ from wdist.critics.settings import CriticSettings
 from wdist.data.pairing import surveyed
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import EndlessSource, Source
-from wdist.errors import UsageError
+from wdist.errors import CertificateError, UsageError
 from wdist.estimation.estimate import run_estimate
-from wdist.estimation.options import AUTO, NONE, EstimateOptions
+from wdist.estimation.options import AUTO, DEFAULT, NONE, EstimateOptions
 from wdist.estimation.proof import proof_of_estimate
 from wdist.estimation.result import Estimate
 from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
+from wdist.estimation.verification import verify
 from wdist.gates.baseline import Recorded, read_recorded
 from wdist.gates.rules import (
     TOLERANCE,
@@ -90,6 +91,7 @@ def gate(
     baseline: str | Path | None = None,
     tolerance: float | None = None,
     on: On = "population",
+    proof: str | Path | None = None,
     observer: Observer | None = None,
     **arguments: Any,
 ) -> GateResult:
@@ -99,6 +101,7 @@ def gate(
         a: the reference: an address, a tensor, an array or an open source.
         b: the source to judge, in the same forms.
         maximum, max_lower, baseline, tolerance, on: limits, as in :class:`~wdist.gates.rules.GateLimits`.
+        proof: a proof of an earlier estimate of both, which is proved again instead of training anything.
         observer: receives the progress.
         arguments: options of :class:`~wdist.estimation.options.EstimateOptions`, except for its ``tolerance``. Baselines are not
             trained unless they are named. Without a budget of time, the same inputs, seed and machine give the same digits.
@@ -112,10 +115,18 @@ def gate(
     limits = GateLimits(maximum=maximum, max_lower=max_lower, baseline=baseline, tolerance=tolerance, on=on)
     if arguments.get("critics") is None:
         arguments = {"baselines": NONE, **arguments}
-    return run_gate(a, b, EstimateOptions.validated(**arguments), limits, observer=observer)
+    return run_gate(a, b, EstimateOptions.validated(**arguments), limits, proof=proof, observer=observer)
 
 
-def run_gate(a: Any, b: Any, options: EstimateOptions, limits: GateLimits, *, observer: Observer | None = None) -> GateResult:
+def run_gate(
+    a: Any,
+    b: Any,
+    options: EstimateOptions,
+    limits: GateLimits,
+    *,
+    proof: str | Path | None = None,
+    observer: Observer | None = None,
+) -> GateResult:
     """Judges with validated options and limits; arguments, result and errors as for :func:`gate`.
 
     Sample sets are judged without training, unless the options name or describe a critic: transport proves both bounds. A gate with
@@ -132,17 +143,43 @@ def run_gate(a: Any, b: Any, options: EstimateOptions, limits: GateLimits, *, ob
         )
     if recorded is not None:
         _check_recorded(recorded, sides[0], options)
+    if proof is not None:
+        found = _proved(proof, sides, options, observer)
+        _check_found(recorded, found)
+        return judged(found, rules, on=limits.on, recorded=recorded)
     critic_left_open = (options.critic, options.critics, options.settings) == (AUTO, None, CriticSettings())
     untrained = critic_left_open and limits.on == "samples" and limits.max_lower is None
     if untrained:
         options = replace(options, critic="mean-difference")
     options = replace(options, couplings=options.couplings and limits.max_lower is None)
     found = run_estimate(*sides, options, observer=observer, command="gate")
+    _check_found(recorded, found)
+    timed = options.budget is not None and options.budget.seconds is not None
+    return judged(found, rules, on=limits.on, recorded=recorded, timed=timed, trained=not untrained)
+
+
+def _proved(proof: str | Path, sides: tuple[Source, Source], options: EstimateOptions, observer: Observer) -> Estimate:
+    """What a proof proves about the samples.
+
+    Raises:
+        UsageError: an option is about training.
+        CertificateError: a claim of the proof does not follow.
+    """
+    used = {name: getattr(options, name) for name in ("access", "device", "features")}
+    if options != EstimateOptions(baselines=options.baselines, **used) or options.baselines not in (DEFAULT, NONE):
+        raise UsageError("--proof proves an earlier result again and trains nothing; leave out the options of the training")
+    device = "cpu" if options.device == AUTO else options.device
+    found = verify(proof, *sides, access=options.access, features=options.features, device=device, observer=observer)
+    if not found.ok:
+        failed = next(finding for finding in found.findings if not finding.ok)
+        raise CertificateError(f"{proof} does not prove what it claims ({failed.what}: {failed.detail}); see `wdist verify`")
+    return replace(found.estimate, command="gate")
+
+
+def _check_found(recorded: Recorded | None, found: Estimate) -> None:
     if recorded is not None:
         recorded.check_reference(found.a, found.digest_a)
         recorded.check_space(found.metric, found.features)
-    timed = options.budget is not None and options.budget.seconds is not None
-    return judged(found, rules, on=limits.on, recorded=recorded, timed=timed, trained=not untrained)
 
 
 def proof_of_gate(result: GateResult) -> bytes:
