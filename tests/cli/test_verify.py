@@ -92,9 +92,9 @@ def test_no_input_is_overwritten_by_the_result(wdist, saved, precious):
     assert (saved / precious).read_bytes() == before
 
 
-def test_sources_named_by_the_critic_alone_are_not_overwritten(wdist, saved):
+def test_sources_named_by_the_proof_alone_are_not_overwritten(wdist, saved):
     before = (saved / "b.npy").read_bytes()
-    answer = wdist("verify", "critic.safetensors", "-o", "b.npy")
+    answer = wdist("verify", "proof.safetensors", "-o", "b.npy")
     assert answer.status == 2
     assert "b.npy is one of the inputs" in answer.error
     assert (saved / "b.npy").read_bytes() == before
