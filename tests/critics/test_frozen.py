@@ -225,6 +225,8 @@ def test_what_underflows_is_counted_before_another_layer_multiplies_it(chain, ne
 def test_what_overflows_proves_nothing():
     layers = [scaling(1e200), scaling(1e200), scaling(0.0, 1.0)]
     assert FrozenCritic(layers, replace(STANDARD, shift=zeros(1))).evaluate(torch.ones(1, 1)).rounding == math.inf
+    wide = FrozenCritic([scaling(1e10)], Standardisation(shift=zeros(1), spread=1e300))
+    assert wide.evaluate(torch.full((1, 1), 1e305, dtype=torch.float64)).rounding == math.inf
     far = Cones(centres=torch.tensor([[1.3e154, 0.0, 0.0]], dtype=torch.float64), offsets=zeros(1))
     assert FrozenCritic([far], STANDARD).evaluate(-far.centres).rounding == math.inf
 

@@ -40,7 +40,9 @@ def evaluate(critic: FrozenCritic, batches: Iterable[Tensor]) -> Potentials:
 
 
 def exact_mean(values: np.ndarray) -> float:
-    """The exact sum (Shewchuk's algorithm, :func:`math.fsum`), rounded once and divided."""
+    """The exact sum (Shewchuk's algorithm, :func:`math.fsum`), rounded once and divided; nan where a value is not finite."""
+    if not np.isfinite(values).all():
+        return math.nan
     try:
         return math.fsum(values) / len(values)
     except OverflowError:  # a power of two scales such values without rounding

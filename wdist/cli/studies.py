@@ -28,6 +28,7 @@ class BenchRequest:
 
     quick: bool = opt.flag(None, "", "A few minutes: fewer rows, smaller sizes.", "--quick", default=False)
     seeds: int | None = opt.flag(None, "N", "Number of seeds, starting with --seed. Default: the suite's own.", min=1)
+    trials: int | None = opt.flag(None, "N", "Number of random trials of each seed. Default: the suite's own.", min=1)
     budget: str | None = opt.flag(None, "TIME", "Training time of each pair: 45s, 2m, 1h. Default: the suite's own.")
     only: str | None = opt.flag(
         None, "NAMES", "Only rows whose names contain one of these, separated by commas; * matches anything: funnels*endless."
@@ -55,11 +56,14 @@ class BenchRequest:
             raise UsageError(f"--budget has no effect on {study.name}; leave it out")
         if self.data is not None and not study.takes_data:
             raise UsageError(f"--data has no effect on {study.name}; leave it out")
+        if self.trials is not None and study.trials is None:
+            raise UsageError(f"--trials has no effect on {study.name}; leave it out")
         count = self.seeds or (study.quick_seeds if self.quick else study.seeds)
         return Conditions(
             quick=self.quick,
             seeds=tuple(range(self.seed, self.seed + count)),
             budget=self.budget or (study.quick_budget if self.quick else study.budget),
+            trials=self.trials or (study.quick_trials if self.quick else study.trials),
             only=tuple(part.strip() for part in (self.only or "").split(",") if part.strip()),
             data=self.data,
             device=self.device,
@@ -127,7 +131,8 @@ def bench(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="A suite: tightness, coverage, ladder, gates or speed; or list, which shows all of them."
+            metavar="NAME",
+            help="A suite: tightness, soundness, coverage, ladder, gates or speed; or list, which shows them.",
         ),
     ],
     request: BenchRequest,

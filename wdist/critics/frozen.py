@@ -90,7 +90,8 @@ class FrozenCritic:
         factor = self.standardisation.spread * self.lipschitz
         error = sum_above(error, product_above(gamma(3), norm))
         rounding = sum_above(product_above(error, math.nextafter(factor, math.inf)), product_above(_SMALLEST, norm + 1))
-        return Potentials(values=(h.squeeze(-1) * factor).numpy(), rounding=rounding)
+        values = (h.squeeze(-1) * factor).numpy()
+        return Potentials(values=values, rounding=rounding if np.isfinite(values).all() else math.inf)
 
     def tensors(self) -> dict[str, Tensor]:
         """All numbers by name, as they are stored."""

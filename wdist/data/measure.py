@@ -115,16 +115,24 @@ def random_stream(seed: int, side: int, purpose: int, device: torch.device | str
 
 
 def make_measure(
-    source: Source, *, side: int, seed: int, device: torch.device, digest: str | None, most_held: int | None = None
+    source: Source,
+    *,
+    side: int,
+    seed: int,
+    device: torch.device,
+    digest: str | None,
+    most_held: int | None = None,
+    in_memory: bool = True,
 ) -> Measure:
     """Splits a source, endless or of finite values, and decides to hold, stream or draw its samples; side 0 is A, 1 is B.
 
-    At most ``most_held`` rows of a finite source are held out, by default a sixth, or fewer where memory is short.
+    At most ``most_held`` rows of a finite source are held out, by default a sixth, or fewer where memory is short. With
+    ``in_memory`` false, nothing is held that could be streamed.
     """
     if isinstance(source, EndlessSource):
         return _drawn(source, side=side, seed=seed, device=device)
     # The free memory varies from run to run, the planned memory rarely; a stream leads to other digits than a set in memory.
-    if fits(source.nbytes) and source.nbytes <= planned_memory():
+    if in_memory and fits(source.nbytes) and source.nbytes <= planned_memory():
         return _resident(source, side=side, seed=seed, device=device, digest=digest, most_held=most_held)
     return _streamed(source, side=side, seed=seed, digest=digest, most_held=most_held)
 

@@ -53,12 +53,13 @@ def open_pair(
     device: torch.device,
     features: FeatureSpace | None = None,
     most_held: tuple[int | None, int | None] = (None, None),
+    in_memory: bool = True,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Pair:
     """Opens and prepares both sides, each an address, a tensor, an array or an open source, mapped to ``features``, if any.
 
-    At most ``most_held`` rows of each side are held out, as in :func:`~wdist.data.measure.make_measure`. ``progress`` is told the
-    fraction of the passes over both sides that is done.
+    At most ``most_held`` rows of each side are held out, as in :func:`~wdist.data.measure.make_measure`. With ``in_memory`` false,
+    stored sets are streamed, however small. ``progress`` is told the fraction of the passes over both sides that is done.
     """
     passes = 2 if features is None else 4
 
@@ -78,7 +79,8 @@ def open_pair(
 
     def measured(side: int, source: Source, found: Survey | None) -> Measure:
         digest = None if found is None else found.digest
-        return make_measure(source, side=side, seed=seed, device=device, digest=digest, most_held=most_held[side])
+        held = most_held[side]
+        return make_measure(source, side=side, seed=seed, device=device, digest=digest, most_held=held, in_memory=in_memory)
 
     measure_a = measured(0, source_a, found_a)
     try:

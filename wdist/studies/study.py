@@ -38,6 +38,8 @@ class Conditions:
     seeds: tuple[int, ...] = (0,)
     budget: str | None = None
     """Training time of one pair, such as ``2m``; None where the study has no use for one."""
+    trials: int | None = None
+    """Number of random trials of each seed; None where the study has no use for one."""
     only: tuple[str, ...] = ()
     """Parts of row names, with ``*`` as a wildcard; other rows are left out. Empty: all rows."""
     data: Path | None = None
@@ -228,6 +230,9 @@ class Study:
     budget: str | None = None
     """Training time of one pair in the full form; None where the study has no use for one."""
     quick_budget: str | None = None
+    trials: int | None = None
+    """Number of random trials of each seed in the full form; None where the study has no use for one."""
+    quick_trials: int | None = None
     takes_data: bool = False
     """Whether data that the user names make a difference."""
     operations: Callable[[bool], float] | None = None
@@ -297,7 +302,7 @@ def most_by_chance(runs: int, error: float) -> int:
 
 
 MODULES: dict[Group, dict[str, str]] = {
-    "bench": {name: name for name in ("tightness", "coverage", "ladder", "gates", "speed")},
+    "bench": {name: name for name in ("tightness", "soundness", "coverage", "ladder", "gates", "speed")},
     "reproduce": {
         "table1": "approximation",
         "table2": "table2",

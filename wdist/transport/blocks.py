@@ -83,10 +83,11 @@ def block_coupling(
     effort: Effort,
     seed: int,
     metric: GroundMetric,
+    work: Work | None = None,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Coupling | None:
-    """As :func:`wdist.transport.samples.upper_bound`, but never compares all pairs."""
-    work = affordable_work(a.count, b.count, a.span(0, 1, None).shape[1], effort)
+    """As :func:`wdist.transport.samples.upper_bound`, but never compares all pairs; ``work`` replaces what the effort affords."""
+    work = work or affordable_work(a.count, b.count, a.span(0, 1, None).shape[1], effort)
     if work is None:
         return None
     random = np.random.default_rng(seed)

@@ -87,6 +87,7 @@ def column_generation(
     tolerance: float = 1e-3,
     rounds: int = _MOST_ROUNDS,
     seed: int = 0,
+    coarsest: int | None = None,
     progress: Callable[[float, float], None] | None = None,
 ) -> GeneratedPlan:
     """Solves transport between masses a at x and b at y until the relative gap is at most ``tolerance``.
@@ -98,11 +99,12 @@ def column_generation(
         tolerance: relative gap.
         rounds: most rounds on all samples, and on each subset of them.
         seed: of the subsets.
+        coarsest: samples of each side that the dense solver takes, approximately; None for about a second.
         progress: is told both bounds after each round on all samples.
     """
     random = np.random.default_rng(seed)
     order_x, order_y = random.permutation(len(x)), random.permutation(len(y))
-    sizes = _sizes(max(len(x), len(y)))
+    sizes = _sizes(max(len(x), len(y)), coarsest or _COARSEST)
     rows, columns = order_x[: sizes[0]], order_y[: sizes[0]]
     coarse = solve(x[rows], y[columns], _masses(a, rows), _masses(b, columns), metric)
     generated = GeneratedPlan(plan=coarse, lower=0.0, upper=math.inf)
@@ -125,10 +127,10 @@ def column_generation(
     return replace(generated, plan=_reordered(generated.plan, rows, columns))
 
 
-def _sizes(largest: int) -> list[int]:
+def _sizes(largest: int, coarsest: int) -> list[int]:
     """Numbers of samples from coarse to fine."""
     sizes = [largest]
-    while sizes[0] > 1.5 * _COARSEST:
+    while sizes[0] > 1.5 * coarsest:
         sizes.insert(0, sizes[0] // _FINER)
     return sizes
 
@@ -218,7 +220,7 @@ class _Level:
         """For each x, about the reduced cost that :data:`_FIRST_ARCS` of all y do not exceed, from a part of them."""
         count = min(len(y), max(2000, len(y) // 8))
         part = torch.from_numpy(self._random.permutation(len(y))[:count])
-        rank, y, v = max(1, round(_FIRST_ARCS * count / len(y))), y[part], v.float()[part]
+        rank, y, v = min(count, max(1, round(_FIRST_ARCS * count / len(y)))), y[part], v.float()[part]
         found = [
             (self._metric.pairwise(some, y) - v - own[:, None]).kthvalue(rank, 1).values
             for some, own in zip(x.split(1024), u.float().split(1024), strict=True)

@@ -1,0 +1,263 @@
+"""Soundness: every bound for the samples held against W1 found in another way, in tens of thousands of small trials.
+
+A trial draws two sample sets, a metric and a way to bounds, and computes them. W1 of the same sets lies between two numbers that
+extended precision proves (:mod:`wdist.studies.bench.soundness_truth`). A lower bound above the larger of them is wrong, and so is
+an upper bound below the smaller; there is no tolerance. Bounds that exclude each other and errors that are no sentence count as
+wrong, too. A wrong trial is shrunk to fewer samples and coordinates for as long as it stays wrong.
+
+The bounds for the populations are held against known truths by the suite ``coverage``.
+"""
+
+import math
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from wdist.errors import WdistError
+from wdist.studies.bench.soundness_paths import PATHS, Claim, Path
+from wdist.studies.bench.soundness_problems import Problem
+from wdist.studies.bench.soundness_truth import Truth, check_precision
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable
+from wdist.training.observer import StageProgress
+
+TRIALS, QUICK_TRIALS = 100_000, 2_000
+_ANNOUNCED_EVERY = 200
+_SHRINKING_SECONDS = 60.0
+_MOST_WRONG = 5
+"""Wrong trials of one path that are shrunk and shown; all are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundnessRow:
+    """All trials of one way to bounds with one seed."""
+
+    path: str
+    seed: int
+    trials: int
+    refused: int
+    """Trials that ended in a sentence instead of bounds, because the sample sets are not accepted."""
+    lower: int
+    upper: int
+    """Bounds that were computed."""
+    wrong: int
+    """Trials with a bound on the wrong side of W1, or an error that is no sentence."""
+    closest_lower: float | None
+    closest_upper: float | None
+    """Smallest distance of a bound from W1 as a share of it; None where no bound came near a positive W1."""
+    widest_truth: float
+    """Largest distance of the two numbers that W1 is proved to lie between, as a share of the larger one."""
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongBound:
+    """A trial with a wrong bound, after shrinking."""
+
+    path: str
+    seed: int
+    trial: int
+    """Number of the trial among those of the path."""
+    problem: str
+    what: str
+    """The wrong bound, and the numbers that W1 lies between; or the error."""
+    a: str
+    b: str
+    """The sample sets, shortened if they are large."""
+
+
+@dataclass
+class _Count:
+    """Running figures of one row."""
+
+    trials: int = 0
+    refused: int = 0
+    lower: int = 0
+    upper: int = 0
+    wrong: int = 0
+    closest: dict[str, float] = field(default_factory=dict)
+    widest: float = 0.0
+
+    def add(self, claim: Claim, truth: Truth) -> None:
+        if claim.end == "lower":
+            self.lower += 1
+            distance = float((truth.high - claim.value) / truth.high) if truth.high > 0 else math.inf
+        else:
+            self.upper += 1
+            distance = float((claim.value - truth.low) / truth.low) if truth.low > 0 else math.inf
+        self.closest[claim.end] = min(self.closest.get(claim.end, math.inf), distance)
+
+
+def is_wrong(claim: Claim, truth: Truth) -> bool:
+    """Whether a bound is on the wrong side of W1, or nan."""
+    value = np.longdouble(claim.value)
+    return not (value <= truth.high if claim.end == "lower" else value >= truth.low)
+
+
+def _measure(conditions: Conditions) -> Iterator[SoundnessRow | WrongBound]:
+    check_precision()
+    trials = conditions.trials or TRIALS
+    for seed in conditions.seeds:
+        for path in PATHS:
+            if conditions.wanted(path.name):
+                yield from rows_of(path, trials=max(1, round(trials * path.share)), seed=seed, conditions=conditions)
+
+
+def rows_of(path: Path, *, trials: int, seed: int, conditions: Conditions) -> Iterator[SoundnessRow | WrongBound]:
+    """The figures of one path, over all trials or those before an interruption; then its wrong trials."""
+    began, count, shown = time.perf_counter(), _Count(), list[WrongBound]()
+    conditions.announce(f"{trials:,} trials: {path.name}")
+    for number in range(trials):
+        found = conditions.interruption.attempt(lambda number=number: _trial(path, seed, number, count))  # type: ignore[misc]
+        if conditions.interruption.requested:
+            break
+        count.trials += 1
+        if found is not None and found[1]:
+            count.wrong += 1
+            if len(shown) < _MOST_WRONG:
+                problem, reason = shrunk(path, *found)
+                shown.append(_shown(path, seed, number, problem, reason))
+        if number % _ANNOUNCED_EVERY == 0:
+            conditions.observer.notify(StageProgress(fraction=number / trials))
+    finite = {end: value for end, value in count.closest.items() if math.isfinite(value)}
+    yield SoundnessRow(
+        path=path.name,
+        seed=seed,
+        trials=count.trials,
+        refused=count.refused,
+        lower=count.lower,
+        upper=count.upper,
+        wrong=count.wrong,
+        closest_lower=finite.get("lower"),
+        closest_upper=finite.get("upper"),
+        widest_truth=count.widest,
+        seconds=time.perf_counter() - began,
+    )
+    yield from shown
+
+
+def _trial(path: Path, seed: int, number: int, count: _Count) -> tuple[Problem, str]:
+    """The problem of one trial, and what is wrong with its bounds; an empty string if nothing is."""
+    problem = path.draw(np.random.default_rng([seed, number, *path.name.encode()]))
+    return problem, outcome(path, problem, count)
+
+
+def outcome(path: Path, problem: Problem, count: _Count | None = None) -> str:
+    """What is wrong with the bounds of a problem; an empty string if nothing is."""
+    count = count or _Count()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        truth = path.truth(problem)
+        try:
+            claims = list(path.claims(problem, truth))
+        except WdistError as error:
+            count.refused += 1
+            return "" if len(str(error).splitlines()) == 1 else f"an error of several lines: {error}"
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+    count.widest = max(count.widest, truth.spread)
+    for claim in claims:
+        of = claim.truth or truth
+        if is_wrong(claim, of):
+            return f"{claim.end} bound {claim.value!r} ({claim.what}), W1 between {of.low} and {of.high}"
+        count.add(claim, of)
+    return ""
+
+
+def shrunk(path: Path, problem: Problem, reason: str) -> tuple[Problem, str]:
+    """A smaller problem that is wrong, too, and what is wrong with it; errors are not exchanged for wrong bounds."""
+    deadline, kind = time.perf_counter() + _SHRINKING_SECONDS, reason.split()[0]
+    while time.perf_counter() < deadline:
+        for smaller in problem.smaller(path.least):
+            again = outcome(path, smaller)
+            if again.startswith(kind):
+                problem, reason = smaller, again
+                break
+            if time.perf_counter() > deadline:
+                return problem, reason
+        else:
+            break
+    return problem, reason
+
+
+def _shown(path: Path, seed: int, number: int, problem: Problem, reason: str) -> WrongBound:
+    return WrongBound(
+        path=path.name,
+        seed=seed,
+        trial=number,
+        problem=problem.name,
+        what=reason,
+        a=_numbers(problem.x),
+        b=_numbers(problem.y),
+    )
+
+
+def _numbers(values: torch.Tensor) -> str:
+    """All numbers, each with enough digits to be read back, or the first ones."""
+    text = str(values.tolist())
+    return text if len(text) <= 2000 else f"{text[:2000]} ..."
+
+
+def conclude(rows: Sequence[SoundnessRow | WrongBound]) -> Conclusion:
+    """Whether all bounds were on their side of W1."""
+    counted = [row for row in rows if isinstance(row, SoundnessRow)]
+    if not counted:
+        return Conclusion()
+    wrong, trials = sum(row.wrong for row in counted), sum(row.trials for row in counted)
+    bounds, seconds = sum(row.lower + row.upper for row in counted), sum(row.seconds for row in counted)
+    return Conclusion(
+        checks=(
+            ClaimCheck(
+                claim="Every bound for the samples is on its side of W1.",
+                holds=wrong == 0,
+                detail=f"{wrong:,} wrong of {trials:,} trials, with {bounds:,} bounds",
+            ),
+        ),
+        remarks=(
+            "W1 lies between two numbers that extended precision proves, from plans of scipy; there is no tolerance.",
+            f"{60 * trials / max(seconds, 1e-9):,.0f} trials a minute.",
+        ),
+    )
+
+
+STUDIES = (
+    Study(
+        name="soundness",
+        title="Whether bounds for the samples are ever wrong",
+        measure=_measure,
+        conclude=conclude,
+        trials=TRIALS,
+        quick_trials=QUICK_TRIALS,
+        tables=(
+            StudyTable(
+                title="bounds held against W1 in extended precision",
+                of=SoundnessRow,
+                columns=(
+                    Column("way to bounds", "path", "text"),
+                    Column("trials", "trials", "count"),
+                    Column("refused", "refused", "count"),
+                    Column("lower\nbounds", "lower", "count"),
+                    Column("upper\nbounds", "upper", "count"),
+                    Column("wrong", "wrong", "count"),
+                    Column("closest\nlower", "closest_lower"),
+                    Column("closest\nupper", "closest_upper"),
+                    Column("time", "seconds", "seconds"),
+                ),
+            ),
+            StudyTable(
+                title="wrong bounds, in the smallest case found",
+                of=WrongBound,
+                columns=(
+                    Column("way to bounds", "path", "text"),
+                    Column("trial", "trial", "count"),
+                    Column("problem", "problem", "text"),
+                    Column("what is wrong", "what", "text"),
+                ),
+            ),
+        ),
+        reduced=(f"{QUICK_TRIALS:,} trials instead of {TRIALS:,}",),
+    ),
+)

@@ -1,0 +1,363 @@
+"""The ways to bounds that the soundness suite takes: each computes bounds for one problem as a command would, but in small."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wdist.bounds.certificate import certify
+from wdist.bounds.digits import at_least, at_most
+from wdist.bounds.dual import PROOF, lower_bound
+from wdist.critics.c_transform import c_transform
+from wdist.critics.frozen import FrozenCritic
+from wdist.critics.settings import CriticSettings
+from wdist.data.access import Access
+from wdist.data.pairing import Pair, open_pair
+from wdist.data.rows import gather
+from wdist.data.sources.arrays import open_values
+from wdist.data.standardisation import Standardisation
+from wdist.estimation.estimate import estimate
+from wdist.estimation.evaluation import ErrorBudget, evaluate_critic
+from wdist.estimation.result import SamplesInterval
+from wdist.estimation.transport_bounds import TransportBounds, closing_lower, transport_bounds
+from wdist.lipschitz.activations import Mirrored
+from wdist.lipschitz.cones import Cones
+from wdist.lipschitz.convolution import Convolution, Patches, PatchWise
+from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
+from wdist.lipschitz.frozen_layers import Envelope, PiecewiseLinear, activated
+from wdist.studies.bench.soundness_problems import Problem, draw_problem, draw_translation
+from wdist.studies.bench.soundness_truth import Extended, Truth, distances, w1, w1_of_translation, w1_on_the_line
+from wdist.training.budget import Budget
+from wdist.training.catalogue import CATALOGUE
+from wdist.training.kind import DataShape, TrainingJob
+from wdist.transport.blocks import Work, block_coupling
+from wdist.transport.column_generation import LARGEST, column_generation
+from wdist.transport.coupling import Coupling, Effort, Plan, cost_above
+
+CPU = torch.device("cpu")
+_SMALL = {"width": 8, "depth": 3, "group_size": 4, "batch_size": 8, "centres": 4}
+_QUICK = tuple(name for name in CATALOGUE if name != "groupsort-conv")
+"""All critics but the one for images."""
+_SHOWN_DIGITS = (3, 5)
+_EXPONENTS = ((-250,), (250,), (-160, -160), (140, 130), (-150, -150), (-300,), (3, -8), (1, 1, 1), (-200, 200))
+"""Powers of ten that some layers multiply by, and others divide by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One bound that was computed."""
+
+    end: str
+    """``lower`` or ``upper``."""
+    value: float
+    what: str
+    truth: Truth | None = None
+    """Of another distance than W1 of the problem."""
+
+
+Claims = Callable[[Problem, Truth], Iterator[Claim]]
+"""Computes bounds for a problem; the truth serves to build critics that nearly attain it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Path:
+    """One way to bounds, with the problems that it is given."""
+
+    name: str
+    share: float
+    """Of all trials."""
+    claims: Claims
+    draw: Callable[[np.random.Generator], Problem]
+    truth: Callable[[Problem], Truth]
+    least: int = 1
+    """Fewest samples of a side."""
+
+
+def _small_truth(problem: Problem) -> Truth:
+    return w1(*problem.exact, problem.metric.p, by_program=problem.seed % 10 == 0)
+
+
+def _line_truth(problem: Problem) -> Truth:
+    x, y = problem.exact
+    return w1_on_the_line(x[:, 0], y[:, 0])
+
+
+def _translation_truth(problem: Problem) -> Truth:
+    return w1_of_translation(*problem.exact, problem.metric.p)
+
+
+def _in_units(problem: Problem) -> tuple[Tensor, Tensor]:
+    """Both sides in float64, as critics take them."""
+    sources = (open_values(side) for side in (problem.x, problem.y))
+    x, y = (source.read(slice(0, source.count)).double() * source.info.scale for source in sources)
+    return x, y
+
+
+def _of_random_critic(problem: Problem, truth: Truth) -> Iterator[Claim]:
+    """A critic of random layers, from vanishing to huge: its bound, and its slopes between all pairs of samples."""
+    del truth
+    random, (x, y) = np.random.default_rng(problem.seed), _in_units(problem)
+    standardisation = Standardisation.fit(x, y)
+    if random.random() < 0.2:
+        standardisation = Standardisation(shift=standardisation.shift, spread=float(10.0 ** random.uniform(-320, 300)))
+    lipschitz = float(10.0 ** random.integers(-6, 7))
+    critic = FrozenCritic(_random_layers(random, x.shape[1]), standardisation, lipschitz=lipschitz)
+    yield from _of_critic(critic, problem, x, y)
+
+
+def _of_critic(critic: FrozenCritic, problem: Problem, x: Tensor, y: Tensor) -> Iterator[Claim]:
+    a, b, K = critic.evaluate(x), critic.evaluate(y), certify(critic, problem.metric).lipschitz_bound
+    yield Claim(end="lower", value=lower_bound(a, b, K, margin=PROOF), what="dual value")
+    if not math.isfinite(a.rounding + b.rounding):
+        return
+    D = distances(*problem.exact, problem.metric.p) * (1 + Extended(1e-17))
+    apart = np.abs(a.values.astype(Extended)[:, None] - b.values.astype(Extended)[None]) - a.rounding - b.rounding
+    steepest = np.unravel_index(np.argmax(apart - K * D), D.shape)
+    slope = float(np.nextafter(float(apart[steepest] / K), -math.inf))
+    yield Claim(end="lower", value=slope, what="difference of two potentials", truth=Truth(low=D[steepest], high=D[steepest]))
+
+
+def _random_layers(random: np.random.Generator, dim: int, *, nested: bool = False) -> list[FrozenLayer]:
+    """Layers of every kind with one output."""
+    layers: list[FrozenLayer]
+    match random.integers(4 if nested else 6):
+        case 0:
+            layers, width = [_random_cones(random, dim)], 1
+        case 1:
+            layers, width = _random_convolution(random, dim)
+        case 4:
+            chains = [_random_layers(random, dim, nested=True) for _ in range(random.integers(1, 4))]
+            how = str(random.choice(["maximum", "minimum"]))
+            layers, width = [Envelope(how=how, branches=chains, constants=_numbers(random, len(chains)))], 1
+        case _:
+            layers, width = [], dim
+    for _ in range(random.integers(3)):
+        layers += [Affine(weight=_numbers(random, 4, width), bias=_numbers(random, 4)), activation := _activation(random, 4)]
+        width = 2 if activation.kind == "maxout:2" else 4
+    if width != 1 or not layers or random.random() < 0.5:
+        layers.append(Affine(weight=_numbers(random, 1, width), bias=_numbers(random, 1)))
+    if random.random() < 0.2:
+        knots = torch.from_numpy(np.sort(random.normal(size=random.integers(1, 6))))
+        layers.append(PiecewiseLinear(knots=knots, slopes=_numbers(random, len(knots) + 1)))
+    return layers
+
+
+def _numbers(random: np.random.Generator, *shape: int) -> Tensor:
+    """Numbers of one random magnitude, mostly about 1."""
+    exponent = random.choice([0, 0, 0, -1, 1, -8, 8, -160, 160, -200, 200, -300, 300])
+    return torch.from_numpy(random.normal(size=shape) * 10.0**exponent)
+
+
+def _random_cones(random: np.random.Generator, dim: int) -> Cones:
+    count = int(random.integers(1, 6))
+    centres = torch.from_numpy(random.normal(size=(count, dim)))
+    return Cones(centres=centres, offsets=_numbers(random, count), p=float(random.choice([1.0, 2.0, math.inf])))
+
+
+def _random_convolution(random: np.random.Generator, dim: int) -> tuple[list[FrozenLayer], int]:
+    """A convolution with four channels and an activation, and the number of its outputs."""
+    kernel = int(random.integers(1, dim + 1))
+    stride, border = int(random.integers(1, kernel + 1)), int(random.integers(kernel))
+    patches = Patches.parse(f"1x{dim}x1:chw:1x{kernel}:1x{stride}:0x{border}")
+    convolution = Convolution(patches=patches, weight=_numbers(random, 4, kernel), bias=_numbers(random, 4))
+    activation = _activation(random, 4)
+    outputs = (2 if activation.kind == "maxout:2" else 4) * patches.count
+    return [convolution, PatchWise(count=patches.count, layer=activation)], outputs
+
+
+def _activation(random: np.random.Generator, units: int) -> FrozenLayer:
+    names = ("relu", "abs", "leaky-relu:0.1", "tanh", "sigmoid", "maxmin", "group-sort:4", "full-sort", "maxout:2", "identity")
+    chosen = random.integers(len(names) + 1)
+    if chosen < len(names):
+        return activated(names[chosen])
+    angles = torch.from_numpy(random.uniform(0, 2 * math.pi, units // 2))
+    return Mirrored(normal=torch.stack([angles.cos(), angles.sin()], 1) * float(random.uniform(0.6, 1.9)))
+
+
+def _of_optimal_critic(problem: Problem, truth: Truth) -> Iterator[Claim]:
+    """The critic of the optimal potentials, which attains W1 up to rounding, alone or behind layers that undo each other."""
+    assert truth.potentials is not None
+    random, (x, y) = np.random.default_rng(problem.seed), _in_units(problem)
+    standardisation = Standardisation.fit(x, y)
+    u, v = (torch.from_numpy((side / Extended(standardisation.spread)).astype(np.float64)) for side in truth.potentials)
+    critic = c_transform((x, y), (u, v), standardisation, problem.metric)
+    undoing: list[FrozenLayer] = []
+    if random.random() < 0.5:
+        factors = [10.0**exponent for exponent in _EXPONENTS[random.integers(len(_EXPONENTS))]]
+        scales = [*factors, *[1 / factor for factor in reversed(factors)]]
+        undoing = [Affine(weight=torch.tensor([[scale]], dtype=torch.float64), bias=torch.zeros(1)) for scale in scales]
+    layers: list[FrozenLayer] = [*critic.layers, *undoing]
+    if random.random() < 0.3:
+        constants = torch.tensor([0.0, -1e3], dtype=torch.float64)
+        layers = [Envelope(how="maximum", branches=[layers, _random_layers(random, x.shape[1], nested=True)], constants=constants)]
+    yield from _of_critic(FrozenCritic(layers, standardisation), problem, x, y)
+
+
+def _of_estimate(problem: Problem, truth: Truth) -> Iterator[Claim]:
+    """A whole estimate with one critic and a few steps: every interval for the samples, and its digits as shown."""
+    del truth
+    random = np.random.default_rng(problem.seed)
+    name = "auto" if random.random() < 0.05 else str(random.choice(_QUICK))
+    accepts = frozenset(_SMALL) - {"group_size"} if name == "auto" else CATALOGUE[name].accepts
+    settings = _settings(accepts, lipschitz=float(10.0 ** random.integers(-6, 7)) if random.random() < 0.3 else None)
+    steps = int(random.integers(1, 6)) if name == "auto" or CATALOGUE[name].trained else None
+    found = estimate(
+        problem.x,
+        problem.y,
+        critic=name,
+        baselines="none",
+        settings=settings,
+        steps=steps,
+        metric=problem.metric.name,
+        seed=problem.seed % 1000,
+    )
+    yield from _of_interval(found.samples, "of the result")
+    for each in found.critics:
+        yield from _of_interval(each.samples, each.name)
+
+
+def _settings(accepts: frozenset[str], *, lipschitz: float | None = None) -> CriticSettings:
+    """Settings of a small critic, as far as it takes them."""
+    small: dict[str, Any] = {name: value for name, value in _SMALL.items() if name in accepts}
+    return CriticSettings(lipschitz=lipschitz, **small)
+
+
+def _of_interval(interval: SamplesInterval, what: str) -> Iterator[Claim]:
+    yield Claim(end="lower", value=interval.lower, what=f"{interval.lower_method}, {what}")
+    for digits in _SHOWN_DIGITS:
+        yield Claim(end="lower", value=float(at_least(interval.lower, digits)), what=f"{digits} digits, {what}")
+        if interval.upper is not None:
+            yield Claim(end="upper", value=float(at_most(interval.upper, digits)), what=f"{digits} digits, {what}")
+    if interval.upper is not None:
+        yield Claim(end="upper", value=interval.upper, what=f"{interval.upper_method}, {what}")
+
+
+def _opened(problem: Problem, *, in_memory: bool = True) -> Pair:
+    return open_pair(problem.x, problem.y, access=Access(), seed=problem.seed % 1000, device=CPU, in_memory=in_memory)
+
+
+def _of_bounds(bounds: TransportBounds) -> Iterator[Claim]:
+    yield Claim(end="lower", value=bounds.lower, what="optimal potentials")
+    if bounds.coupling is not None:
+        yield Claim(end="upper", value=bounds.coupling.cost, what=bounds.coupling.method)
+
+
+def _of_coupling(pair: Pair, coupling: Coupling, problem: Problem) -> Iterator[Claim]:
+    """Both bounds from a coupling in standardised units, without the margin that only claims have."""
+    scaled = coupling.scaled(pair.standardisation.spread)
+    lower = closing_lower(pair, scaled.potentials, problem.metric, margin=PROOF)
+    yield from _of_bounds(TransportBounds(coupling=scaled, lower=lower))
+
+
+def _of_transport(problem: Problem, truth: Truth, *, seconds: float = 20.0) -> Iterator[Claim]:
+    del truth
+    with closing(_opened(problem)) as pair:
+        yield from _of_bounds(transport_bounds(pair, problem.metric, seed=problem.seed % 1000, seconds=seconds))
+
+
+def _of_columns(problem: Problem, truth: Truth) -> Iterator[Claim]:
+    """Column generation whose dense solver takes a few samples."""
+    del truth
+    random = np.random.default_rng(problem.seed)
+    with closing(_opened(problem)) as pair:
+        x, y = (pair.standardisation.apply(gather(side.everything)) for side in (pair.a, pair.b))
+        if max(float(side.abs().max()) for side in (x, y)) > LARGEST:
+            return
+        masses = np.full(len(x), 1 / len(x)), np.full(len(y), 1 / len(y))
+        found = column_generation(
+            x,
+            y,
+            *masses,
+            problem.metric,
+            tolerance=float(random.choice([1e-1, 1e-3, 1e-9])),
+            rounds=int(random.integers(1, 9)),
+            seed=problem.seed,
+            coarsest=int(random.integers(4, 12)),
+        ).plan
+        coupling = Coupling(
+            cost=cost_above(x, y, *masses, found, problem.metric),
+            exact=False,
+            method="column generation",
+            plan=Plan(rows=found.rows, columns=found.columns, mass=found.mass),
+            potentials=found.potentials,
+        )
+        yield from _of_coupling(pair, coupling, problem)
+
+
+def _of_blocks(problem: Problem, truth: Truth) -> Iterator[Claim]:
+    """A tree of halves in several parts, improved by blocks of a few samples."""
+    del truth
+    random = np.random.default_rng(problem.seed)
+    work = Work(parts=int(random.integers(1, 4)), size=int(random.integers(2, 9)), rounds=int(random.integers(0, 4)))
+    with closing(_opened(problem, in_memory=bool(random.integers(2)))) as pair:
+        coupling = block_coupling(
+            pair.a.everything,
+            pair.b.everything,
+            prepare=pair.standardisation.apply,
+            effort=Effort(),
+            seed=problem.seed,
+            metric=problem.metric,
+            work=work,
+        )
+        assert coupling is not None, "the work is given"
+        yield from _of_coupling(pair, coupling, problem)
+
+
+def _of_stream(problem: Problem, truth: Truth) -> Iterator[Claim]:
+    """Streamed samples: transport, and a critic that saw them batch by batch."""
+    del truth
+    random = np.random.default_rng(problem.seed)
+    kind = CATALOGUE[str(random.choice(["groupsort-bjorck", "relu-spectral"]))]
+    settings = _settings(kind.accepts)
+    with closing(_opened(problem, in_memory=False)) as pair:
+        yield from _of_bounds(transport_bounds(pair, problem.metric, seed=problem.seed % 1000, seconds=20.0))
+        spec = kind.resolve(settings, DataShape.of(pair), problem.metric)
+        job = TrainingJob(pair=pair, seed=problem.seed % 1000, device=CPU)
+        trained = kind.fit(spec, job, Budget(steps=3))
+        errors = ErrorBudget(confidence=0.95, method="welch")
+        result = evaluate_critic(trained, pair, errors, metric=problem.metric, seed=0)
+        yield from _of_interval(result.samples, kind.name)
+
+
+def _of_many(problem: Problem, truth: Truth) -> Iterator[Claim]:
+    """Transport between thousands of samples within the time that blocks, or column generation, are chosen for."""
+    order = torch.from_numpy(np.random.default_rng(problem.seed).permutation(len(problem.y)))
+    mixed = Problem(kind=problem.kind, x=problem.x, y=problem.y[order], metric=problem.metric, seed=problem.seed)
+    yield from _of_transport(mixed, truth, seconds=1.0 if len(problem.x) < _MANY else 3.5)
+
+
+_MANY = 4000
+
+
+def _draw_many(random: np.random.Generator) -> Problem:
+    n, dim = (2500, 2) if random.integers(2) else (_MANY, 5)
+    return draw_translation(random, n=n, dim=dim)
+
+
+_LEAST = 20
+_split = partial(draw_problem, least=_LEAST, most=40)
+PATHS = (
+    Path(name="random critics", share=0.3, claims=_of_random_critic, draw=draw_problem, truth=_small_truth),
+    Path(name="optimal critics", share=0.2, claims=_of_optimal_critic, draw=draw_problem, truth=_small_truth),
+    Path(name="estimates", share=0.15, claims=_of_estimate, draw=_split, truth=_small_truth, least=_LEAST),
+    Path(name="exact transport", share=0.16, claims=_of_transport, draw=_split, truth=_small_truth, least=_LEAST),
+    Path(name="column generation", share=0.07, claims=_of_columns, draw=_split, truth=_small_truth, least=_LEAST),
+    Path(name="blocks", share=0.07, claims=_of_blocks, draw=_split, truth=_small_truth, least=_LEAST),
+    Path(name="streams", share=0.01, claims=_of_stream, draw=_split, truth=_small_truth, least=_LEAST),
+    Path(
+        name="the line",
+        share=0.0395,
+        claims=_of_transport,
+        draw=partial(draw_problem, least=_LEAST, most=1000, dims=(1,)),
+        truth=_line_truth,
+        least=_LEAST,
+    ),
+    Path(name="thousands", share=0.0005, claims=_of_many, draw=_draw_many, truth=_translation_truth, least=_MANY),
+)
+"""All paths; their shares add up to 1."""
