@@ -35,6 +35,7 @@ from wdist.estimation.proof import Ends, Proof, Statement, read_proof
 from wdist.estimation.result import CriticResult, Estimate, TransportBounds
 from wdist.estimation.transport_bounds import closing_lower
 from wdist.ground_metric import METRICS, GroundMetric
+from wdist.lipschitz.linalg.rounding import product_above
 from wdist.training.kind import TrainedCritic
 from wdist.training.loop import TrainingOutcome
 from wdist.training.observer import Observer, Silent, Stage, StageProgress
@@ -240,7 +241,7 @@ class _Checked:
         sides = pair.a.everything, pair.b.everything
         cost = proved_again(*sides, self._proof.plan, prepare=self._prepare, metric=self._metric)
         method = "the plan of the proof"
-        return None if cost is None else Coupling(cost=cost * pair.standardisation.spread, exact=False, method=method)
+        return None if cost is None else Coupling(cost=product_above(cost, pair.standardisation.spread), exact=False, method=method)
 
     def _dual_lower(self) -> float:
         pair = self._pair
@@ -266,7 +267,7 @@ class _Checked:
         support = Support(n=n, m=m, diameter=None if diameter is None else diameter / spread)
         found = np.array(costs, dtype=float)
         value = upper_from_costs(found, upper.bound, self._errors.alpha / upper.tried, support, slack=_HALF_ROUNDED)
-        return PopulationUpper(value=value * spread, bound=upper.bound, tried=upper.tried, plans=self._proof.blocks)
+        return PopulationUpper(value=product_above(value, spread), bound=upper.bound, tried=upper.tried, plans=self._proof.blocks)
 
 
 def _estimate(checked: _Checked, pair: Pair, space: FeatureSpace | None, device: torch.device, *, seconds: float) -> Estimate:

@@ -11,8 +11,9 @@ import torch
 
 from wdist.critics.frozen import FrozenCritic
 from wdist.errors import SourceError
+from wdist.estimation.verification import verify
 from wdist.ground_metric import L1, METRICS
-from wdist.studies.bench import soundness
+from wdist.studies.bench import soundness, soundness_paths
 from wdist.studies.bench.soundness import STUDIES, SoundnessRow, WrongBound, conclude, is_wrong, outcome, rows_of
 from wdist.studies.bench.soundness_paths import PATHS, Claim
 from wdist.studies.bench.soundness_problems import KINDS, Problem, draw_problem, draw_translation
@@ -171,7 +172,7 @@ def test_ctrl_c_keeps_the_trials_that_are_done():
 
 def test_the_number_of_trials_and_names_choose_what_is_run(monkeypatch):
     rows = list(STUDIES[0].measure(Conditions(trials=100, only=("the line",), seeds=(3, 4))))
-    assert [(row.path, row.seed, row.trials) for row in rows] == [("the line", 3, 4), ("the line", 4, 4)]
+    assert [(row.path, row.seed, row.trials) for row in rows] == [("the line", 3, 8), ("the line", 4, 8)]
     assert conclude(rows).checks[0].holds
     assert conclude([]).checks == ()
     assert all(isinstance(row, SoundnessRow) for row in rows)
@@ -184,3 +185,28 @@ def test_a_translation_of_thousands_is_known_in_every_metric():
     for metric in METRICS.values():
         truth = w1_of_translation(*problem.exact, metric.p)
         assert truth.spread < 1e-9
+
+
+def test_forged_proofs_are_refused_denied_or_true():
+    row, *wrong = rows_of(BY_NAME["proofs"], trials=12, seed=1, conditions=Conditions())
+    assert wrong == []
+    assert row.lower > 12 * 3
+
+
+def test_proofs_about_subnormal_samples_are_true():
+    """Undoing the standardisation rounds by more than the margin of a cost."""
+    x, y = (torch.from_numpy(KINDS["subnormal"](np.random.default_rng(seed), 20, 3)) for seed in (0, 1))
+    for seed in range(8):
+        problem = Problem(kind="subnormal", x=x, y=torch.cat([x[seed:], y[:seed]]), metric=L1, seed=seed)
+        assert outcome(BY_NAME["proofs"], problem) == ""
+
+
+def test_a_forged_claim_that_is_confirmed_is_caught(monkeypatch):
+    """The suite can tell: a verification that believes what a proof claims confirms forged claims."""
+    monkeypatch.setattr(soundness_paths, "verify", lambda *arguments: believing(verify(*arguments)))
+    row, *_ = rows_of(BY_NAME["proofs"], trials=12, seed=1, conditions=Conditions())
+    assert row.wrong > 0
+
+
+def believing(verification):
+    return replace(verification, findings=tuple(replace(finding, ok=True) for finding in verification.findings))

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path as FilePath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,15 +24,21 @@ from wdist.data.pairing import Pair, open_pair
 from wdist.data.rows import gather
 from wdist.data.sources.arrays import open_values
 from wdist.data.standardisation import Standardisation
+from wdist.errors import WdistError
 from wdist.estimation.estimate import estimate
 from wdist.estimation.evaluation import ErrorBudget, evaluate_critic
-from wdist.estimation.result import SamplesInterval
+from wdist.estimation.proof import proof_of_estimate
+from wdist.estimation.result import Estimate, SamplesInterval
 from wdist.estimation.transport_bounds import TransportBounds, closing_lower, transport_bounds
+from wdist.estimation.verification import verify
+from wdist.files import PROOF_SUFFIX
 from wdist.lipschitz.activations import Mirrored
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.convolution import Convolution, Patches, PatchWise
+from wdist.lipschitz.elliptic_cones import EllipticCones
 from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
 from wdist.lipschitz.frozen_layers import Envelope, PiecewiseLinear, activated
+from wdist.studies.bench.soundness_forgeries import forged
 from wdist.studies.bench.soundness_problems import Problem, draw_problem, draw_translation
 from wdist.studies.bench.soundness_truth import Extended, Truth, distances, w1, w1_of_translation, w1_on_the_line
 from wdist.training.budget import Budget
@@ -45,6 +53,8 @@ _SMALL = {"width": 8, "depth": 3, "group_size": 4, "batch_size": 8, "centres": 4
 _QUICK = tuple(name for name in CATALOGUE if name != "groupsort-conv")
 """All critics but the one for images."""
 _SHOWN_DIGITS = (3, 5)
+_FORGED = 3
+"""Forged copies of each proof."""
 _EXPONENTS = ((-250,), (250,), (-160, -160), (140, 130), (-150, -150), (-300,), (3, -8), (1, 1, 1), (-200, 200))
 """Powers of ten that some layers multiply by, and others divide by."""
 
@@ -126,12 +136,16 @@ def _of_critic(critic: FrozenCritic, problem: Problem, x: Tensor, y: Tensor) -> 
 def _random_layers(random: np.random.Generator, dim: int, *, nested: bool = False) -> list[FrozenLayer]:
     """Layers of every kind with one output."""
     layers: list[FrozenLayer]
-    match random.integers(4 if nested else 6):
+    match random.integers(5 if nested else 7):
         case 0:
             layers, width = [_random_cones(random, dim)], 1
+        case 2:
+            count, rows = (int(each) for each in random.integers(1, 4, 2))
+            matrices, points = _numbers(random, count, rows, dim), _numbers(random, count, rows)
+            layers, width = [EllipticCones(matrices=matrices, points=points, offsets=_numbers(random, count))], 1
         case 1:
             layers, width = _random_convolution(random, dim)
-        case 4:
+        case 5:
             chains = [_random_layers(random, dim, nested=True) for _ in range(random.integers(1, 4))]
             how = str(random.choice(["maximum", "minimum"]))
             layers, width = [Envelope(how=how, branches=chains, constants=_numbers(random, len(chains)))], 1
@@ -202,12 +216,18 @@ def _of_optimal_critic(problem: Problem, truth: Truth) -> Iterator[Claim]:
 def _of_estimate(problem: Problem, truth: Truth) -> Iterator[Claim]:
     """A whole estimate with one critic and a few steps: every interval for the samples, and its digits as shown."""
     del truth
-    random = np.random.default_rng(problem.seed)
+    found = _estimated(problem, np.random.default_rng(problem.seed))
+    yield from _of_interval(found.samples, "of the result")
+    for each in found.critics:
+        yield from _of_interval(each.samples, each.name)
+
+
+def _estimated(problem: Problem, random: np.random.Generator) -> Estimate:
     name = "auto" if random.random() < 0.05 else str(random.choice(_QUICK))
     accepts = frozenset(_SMALL) - {"group_size"} if name == "auto" else CATALOGUE[name].accepts
     settings = _settings(accepts, lipschitz=float(10.0 ** random.integers(-6, 7)) if random.random() < 0.3 else None)
     steps = int(random.integers(1, 6)) if name == "auto" or CATALOGUE[name].trained else None
-    found = estimate(
+    return estimate(
         problem.x,
         problem.y,
         critic=name,
@@ -217,9 +237,38 @@ def _of_estimate(problem: Problem, truth: Truth) -> Iterator[Claim]:
         metric=problem.metric.name,
         seed=problem.seed % 1000,
     )
-    yield from _of_interval(found.samples, "of the result")
-    for each in found.critics:
-        yield from _of_interval(each.samples, each.name)
+
+
+def _of_proof(problem: Problem, truth: Truth) -> Iterator[Claim]:
+    """A proof, which must be confirmed, and forged copies of it: what they prove, and what they claim if they are confirmed.
+
+    Raises:
+        AssertionError: the proof itself is not confirmed.
+    """
+    del truth
+    random = np.random.default_rng(problem.seed)
+    proof = proof_of_estimate(_estimated(problem, random))
+    with TemporaryDirectory() as folder:
+        path = FilePath(folder) / f"proof{PROOF_SUFFIX}"
+        path.write_bytes(proof)
+        found = verify(path, problem.x, problem.y)
+        wrong = [finding for finding in found.findings if not finding.ok]
+        assert not wrong, f"a proof as it was saved is not confirmed: {wrong}"
+        yield from _of_interval(found.estimate.samples, "as verified")
+        for _ in range(_FORGED):
+            path.write_bytes(forged(proof, random))
+            try:
+                found = verify(path, problem.x, problem.y)
+            except WdistError:
+                continue
+            if found.estimate.metric != problem.metric.name:
+                continue
+            yield from _of_interval(found.estimate.samples, "as a forged proof proves")
+            if found.ok:
+                claimed = found.claims.samples
+                yield Claim(end="lower", value=claimed.lower, what="claimed by a forged proof")
+                if claimed.upper is not None:
+                    yield Claim(end="upper", value=claimed.upper, what="claimed by a forged proof")
 
 
 def _settings(accepts: frozenset[str], *, lipschitz: float | None = None) -> CriticSettings:
@@ -343,21 +392,22 @@ def _draw_many(random: np.random.Generator) -> Problem:
 _LEAST = 20
 _split = partial(draw_problem, least=_LEAST, most=40)
 PATHS = (
-    Path(name="random critics", share=0.3, claims=_of_random_critic, draw=draw_problem, truth=_small_truth),
-    Path(name="optimal critics", share=0.2, claims=_of_optimal_critic, draw=draw_problem, truth=_small_truth),
-    Path(name="estimates", share=0.15, claims=_of_estimate, draw=_split, truth=_small_truth, least=_LEAST),
-    Path(name="exact transport", share=0.16, claims=_of_transport, draw=_split, truth=_small_truth, least=_LEAST),
-    Path(name="column generation", share=0.07, claims=_of_columns, draw=_split, truth=_small_truth, least=_LEAST),
-    Path(name="blocks", share=0.07, claims=_of_blocks, draw=_split, truth=_small_truth, least=_LEAST),
-    Path(name="streams", share=0.01, claims=_of_stream, draw=_split, truth=_small_truth, least=_LEAST),
+    Path(name="random critics", share=0.37, claims=_of_random_critic, draw=draw_problem, truth=_small_truth),
+    Path(name="optimal critics", share=0.3, claims=_of_optimal_critic, draw=draw_problem, truth=_small_truth),
+    Path(name="estimates", share=0.05, claims=_of_estimate, draw=_split, truth=_small_truth, least=_LEAST),
+    Path(name="exact transport", share=0.1, claims=_of_transport, draw=_split, truth=_small_truth, least=_LEAST),
+    Path(name="column generation", share=0.05, claims=_of_columns, draw=_split, truth=_small_truth, least=_LEAST),
+    Path(name="blocks", share=0.03, claims=_of_blocks, draw=_split, truth=_small_truth, least=_LEAST),
+    Path(name="streams", share=0.005, claims=_of_stream, draw=_split, truth=_small_truth, least=_LEAST),
     Path(
         name="the line",
-        share=0.0395,
+        share=0.0797,
         claims=_of_transport,
         draw=partial(draw_problem, least=_LEAST, most=1000, dims=(1,)),
         truth=_line_truth,
         least=_LEAST,
     ),
-    Path(name="thousands", share=0.0005, claims=_of_many, draw=_draw_many, truth=_translation_truth, least=_MANY),
+    Path(name="proofs", share=0.015, claims=_of_proof, draw=_split, truth=_small_truth, least=_LEAST),
+    Path(name="thousands", share=0.0003, claims=_of_many, draw=_draw_many, truth=_translation_truth, least=_MANY),
 )
 """All paths; their shares add up to 1."""
