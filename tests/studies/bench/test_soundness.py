@@ -109,6 +109,7 @@ def test_critics_of_optimal_potentials_nearly_attain_the_truth():
 def test_bounds_without_their_rounding_are_caught(monkeypatch):
     """The suite can tell: a critic that forgets its rounding exceeds W1 by less than 1e-15 of it."""
     evaluate = FrozenCritic.evaluate
+    monkeypatch.setattr(soundness, "_SHRINKING_SECONDS", 0.0)
     monkeypatch.setattr(FrozenCritic, "evaluate", lambda self, x: replace(evaluate(self, x), rounding=0.0))
     row, *wrong = rows_of(BY_NAME["optimal critics"], trials=60, seed=0, conditions=Conditions())
     assert row.wrong > 5
@@ -203,6 +204,7 @@ def test_proofs_about_subnormal_samples_are_true():
 
 def test_a_forged_claim_that_is_confirmed_is_caught(monkeypatch):
     """The suite can tell: a verification that believes what a proof claims confirms forged claims."""
+    monkeypatch.setattr(soundness, "_SHRINKING_SECONDS", 0.0)
     monkeypatch.setattr(soundness_paths, "verify", lambda *arguments: believing(verify(*arguments)))
     row, *_ = rows_of(BY_NAME["proofs"], trials=12, seed=1, conditions=Conditions())
     assert row.wrong > 0
