@@ -272,3 +272,29 @@ def test_every_bjorck_order_keeps_weights_orthonormal(order, generator):
     )
     critic.constrain_(tightly=True)
     assert max(float(orthonormality_defect(layer.weight.detach())) for layer in critic.layers) < 1e-5
+
+
+def test_a_training_ends_once_its_validation_values_no_longer_change():
+    _, flat = run(validate=lambda critic: 3.0, budget=Budget(steps=4000))
+    assert flat.steps < 1500
+    assert flat.best == 3.0
+    assert flat.converged
+    values = iter(range(10**6))
+    _, rising = run(validate=lambda critic: float(next(values)), budget=Budget(steps=4000))
+    assert rising.steps == 4000
+
+
+def test_the_average_is_what_is_validated_and_kept_and_the_path_goes_on_without_it():
+    """The weight rises by the same length in every step; its mean over the last tenth of the path lags behind."""
+    seen = []
+
+    def validate(critic):
+        seen.append(float(critic.weight.detach()))
+        return seen[-1]
+
+    plain, _ = run(budget=Budget(steps=400))
+    averaged, found = run(validate=validate, budget=Budget(steps=400), averaged=True)
+    end = float(plain.weight.detach())
+    assert float(averaged.weight.detach()) == max(seen) == found.best
+    assert 0.85 * end < max(seen) < 0.95 * end
+    assert seen == sorted(seen)

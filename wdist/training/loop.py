@@ -19,6 +19,10 @@ VALIDATIONS = 40
 """Validations in one training, evenly spread over its budget."""
 SECONDS_BETWEEN_VALIDATIONS = 2.0
 """Longest pause between two validations, where the budget is a length of time."""
+_NEWEST = 9
+"""An average after s steps has a share of 9 / (s + 9) of the newest weights."""
+_FLAT_POINTS, _FLAT = 10, 2e-4
+"""A training ends early once so many validation values lie within this share of the largest."""
 
 Minibatch = Callable[[], tuple[Tensor, Tensor]]
 """Gives standardised samples of A and B."""
@@ -77,10 +81,22 @@ class TrainingRun:
         unit: of the standardised data, in units of the data.
         observer: is told of each validation.
         name: of the critic, for the observer.
+        averaged: whether to validate and keep the mean of the weights over about the last tenth of the path, which follows the
+            noise of the training samples less than the weights themselves.
+
+    References:
+        Polyak & Juditsky (1992), Acceleration of stochastic approximation by averaging.
     """
 
     def __init__(
-        self, critic: Critic, *, validate: Callable[[Critic], Tensor | float], unit: float, observer: Observer, name: str
+        self,
+        critic: Critic,
+        *,
+        validate: Callable[[Critic], Tensor | float],
+        unit: float,
+        observer: Observer,
+        name: str,
+        averaged: bool = False,
     ) -> None:
         self.critic, self.name = critic, name
         self._validate, self._unit, self._observer = validate, unit, observer
@@ -89,19 +105,26 @@ class TrainingRun:
         self._count = 0
         self._begun: _Validation | None = None
         self._finite = True
+        self._average = [parameter.detach().clone() for parameter in critic.parameters()] if averaged else None
+        self._steps = 0
         self.history: list[HistoryPoint] = []
 
     def _state(self) -> dict[str, Tensor]:
         return {name: tensor.clone() for name, tensor in self.critic.state_dict().items()}
 
+    @torch.no_grad()
     def add(self, dual: Tensor) -> None:
-        """Records the dual value of one minibatch."""
+        """Records one step, by the dual value of its minibatch."""
         self._sum += dual.detach()
         self._count += 1
+        self._steps += 1
+        if self._average is not None:
+            torch._foreach_lerp_(self._average, list(self.critic.parameters()), _NEWEST / (_NEWEST + self._steps))
 
     def validate(self, step: int, clock: Clock) -> None:
         """Starts to validate the critic as it is now."""
         self.settle(wait=True)
+        present = None if self._average is None else self._exchanged(self._average)
         self.critic.constrain_(tightly=True)
         self.critic.eval()
         value = self._validate(self.critic)
@@ -117,6 +140,16 @@ class TrainingRun:
         )
         self._sum.zero_()
         self._count = 0
+        if present is not None:
+            self._exchanged(present)
+
+    @torch.no_grad()
+    def _exchanged(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Puts values into the parameters, and returns those that were there."""
+        parameters: list[Tensor] = list(self.critic.parameters())
+        before = [parameter.clone() for parameter in parameters]
+        torch._foreach_copy_(parameters, list(values))
+        return before
 
     def settle(self, *, wait: bool = False) -> bool:
         """Records a validation that has arrived, and keeps its weights if they are the best; False once a value was not finite.
@@ -138,6 +171,12 @@ class TrainingRun:
         self.history.append(point)
         self._observer.notify(Progress(critic=self.name, fraction=begun.fraction, best=self._best, **vars(point)))
         return True
+
+    @property
+    def settled(self) -> bool:
+        """Whether the last validation values agree so closely that a longer training would change nothing."""
+        last = [point.validation for point in self.history[-_FLAT_POINTS:]]
+        return len(last) == _FLAT_POINTS and max(last) - min(last) <= _FLAT * abs(max(last))
 
     def restore_best(self) -> None:
         """Puts the best weights back into the critic."""
@@ -204,12 +243,15 @@ class _Loop:
             run.critic.train()
         while True:
             spent = self.clock.fraction(self.step)
+            ended = False
             if spent >= validations * self._pace or spent >= 1:
                 validations += 1
                 for run in self._running:
                     run.validate(self.step, self.clock)
-            self._running = [run for run in self._running if run.settle(wait=spent >= 1)]
-            if not self._running or spent >= 1:
+                # Of earlier validations only: when this one arrives depends on the device.
+                ended = spent >= 1 or all(run.settled for run in self._running)
+            self._running = [run for run in self._running if run.settle(wait=ended)]
+            if not self._running or ended:
                 return
             duals = self._ascend(*self._minibatch(), factor=self._factor(spent))
             for run, dual in zip(self._runs, duals.reshape(-1), strict=True):

@@ -27,7 +27,7 @@ from wdist.training.step import TrainingStep
 GROUP_SIZE, BATCH_SIZE = 16, 512
 _MAXOUT_GROUP_SIZE = 2
 """Larger groups leave few units."""
-_VALIDATION_ROWS = 2048
+_VALIDATION_ROWS = 4096
 """Samples of each side in every validation."""
 _ROUNDS = 400
 """Passes over few samples, at most."""
@@ -251,7 +251,7 @@ class _NetworkFit:
             price = self.penalty()  # made anew, so that all validations look at the same points
             return dual(critic) if price is None else dual(critic) - price(critic, *samples).detach()
 
-        return TrainingRun(self.critic, validate=validate, unit=spread, observer=observer, name=self.kind.name)
+        return TrainingRun(self.critic, validate=validate, unit=spread, observer=observer, name=self.kind.name, averaged=True)
 
     def trained(self, outcome: TrainingOutcome) -> TrainedCritic:
         """The critic after its training, frozen."""
