@@ -9,11 +9,12 @@ TORCH := $(shell sed -n 's/^pinned = .*"\(torch==[^"]*\)".*/\1/p' pyproject.toml
 JOBS ?= 2
 # One thread per worker: on small tensors more threads only wait for each other. `make test THREADS=4` asks for more.
 THREADS ?= 1
+TRIALS ?= 100
 TEST_ENVIRONMENT := OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) MPLBACKEND=Agg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-portable lint reformat readme clean
+.PHONY: help demo test test-portable faults lint reformat readme clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +29,9 @@ test: $(VENV)/.installed-test  ## make the environment and run the tests
 test-portable: $(VENV)/.installed-test  ## run the laws and the critics' tests once more, as on a processor without vector extensions
 	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE $(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal \
 		tests/laws tests/critics tests/estimation/test_model_selection.py
+
+faults: $(VENV)/.installed-test  ## break the system in a hundred ways of each kind: signals, full disks, little memory (half an hour)
+	WDIST_TRIALS=$(TRIALS) $(TEST_ENVIRONMENT) $(BIN)/python -m pytest -m faults tests/faults
 
 lint: $(VENV)/.installed-lint  ## ruff, mypy, import-linter
 	$(BIN)/ruff format --check .

@@ -97,11 +97,11 @@ def _listen() -> None:
 
 
 def _note_opening(event: str, arguments: tuple[Any, ...]) -> None:
-    if event != "open" or not _watched or arguments[2] & os.O_WRONLY:
+    if event != "open" or not _watched:
         return
+    path, _, flags = arguments
     with contextlib.suppress(OSError, ValueError, TypeError):  # no such file, or no path
-        opened = _identity(arguments[0])
-        if opened in _watched:
+        if not flags & os.O_WRONLY and (opened := _identity(path)) in _watched:
             _watched[opened] = True
 
 
@@ -217,8 +217,8 @@ def _remove_abandoned(directory: Path) -> None:
     for path in directory.glob(f"{prefix}*{suffix}"):
         if path.is_symlink() or not path.is_file():
             continue
-        # What cannot be removed, or is not ours, does no harm.
-        with contextlib.suppress(OSError), path.open("r+b") as file:
+        # What cannot be removed, or is not ours, does no harm. Neither created nor opened for reading, which others watch.
+        with contextlib.suppress(OSError), open(os.open(path, os.O_WRONLY), "wb") as file:
             if _lock(file):
                 path.unlink()
 

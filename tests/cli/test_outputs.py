@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import textwrap
@@ -173,6 +174,20 @@ def test_an_interrupt_before_any_bound_says_so_with_status_130(wdist, calls):
     answer = wdist(*estimate_words())
     assert (answer.status, answer.out) == (130, "")
     assert answer.error == "interrupted before there was a result"
+
+
+def test_ctrl_c_while_the_result_is_written_comes_too_late_and_a_second_one_does_not(wdist, calls, tmp_path, monkeypatch):
+    flush, presses = os.fsync, iter([1, 0, 2])
+
+    def press(descriptor):
+        flush(descriptor)
+        for _ in range(next(presses)):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(os, "fsync", press)
+    assert wdist(*estimate_words("-o", "result.json", "--plot", "x.png")).status == 0
+    assert wdist(*estimate_words("-o", "other.json")).status == 130
+    assert sorted(os.listdir(tmp_path)) == ["result.json", "x.png"]
 
 
 def test_a_gap_that_was_asked_for_and_not_reached_has_status_4(wdist, calls, made_estimate):

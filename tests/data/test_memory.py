@@ -5,8 +5,11 @@ import platform
 import numpy as np
 import psutil
 import pytest
+import torch
 
 from wdist.data import memory
+from wdist.ground_metric import L2
+from wdist.transport.coupling import solve
 
 
 def test_free_memory_is_the_least_of_all_limits(monkeypatch, tmp_path):
@@ -61,3 +64,14 @@ def test_freed_memory_is_given_back_to_the_system():
     memory.give_back_memory()
     assert psutil.Process().memory_info().rss < held - (1 << 25)
     assert len(kept) == 8
+
+
+def test_what_cannot_be_allocated_is_an_error_and_not_the_end_of_the_process(monkeypatch):
+    """POT is C++ that ends the process if an allocation fails."""
+    monkeypatch.setattr(memory, "free_memory", lambda: 1 << 27)
+    memory.check_free(1 << 26)
+    with pytest.raises(MemoryError, match="134 MB of memory are needed"):
+        memory.check_free(1 << 27)
+    x = torch.zeros(1500, 2)
+    with pytest.raises(MemoryError):
+        solve(x, x, np.full(1500, 1 / 1500), np.full(1500, 1 / 1500), L2)

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from wdist.cli import options as opt
 from wdist.errors import OutputError, UsageError, WdistError
 from wdist.files import PLOT_SUFFIXES, PROOF_SUFFIX, atomic_write, check_writable, was_read, watch_for_reading
+from wdist.interruption import deferred_interrupts
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,11 @@ class Outputs:
 
     def check(self, *, inputs: Iterable[str] = ()) -> None:
         """Makes sure before the work that every file can be written, that no two are the same, and that no input is overwritten."""
+        with deferred_interrupts():
+            self._check_files()
+        self._check_apart(list(inputs))
+
+    def _check_files(self) -> None:
         named = [each for each in FORMATS if self.command in each.commands.split()]
         for each, path in self.files.items():
             other = next((form for form in named if path.suffix.lower() in form.suffixes), None)
@@ -192,7 +198,6 @@ class Outputs:
             for earlier, same in ours[:i]:
                 if path.resolve() == same.resolve():
                     raise OutputError(f"{earlier} and {option} name the same file, {path}; give each its own")
-        self._check_apart(list(inputs))
 
     def _check_apart(self, inputs: list[str]) -> None:
         """Refuses files that the run is known to read, and watches for others."""
@@ -217,19 +222,27 @@ class Outputs:
         """Prints a result, then writes all files; then shows warnings and, unless the user wants quiet, notes.
 
         Whatever fails, the rest is done first: then OutputError says which file could not be written, and BrokenPipeError that the
-        reader of stdout went away. Renderers also take what is ``given``.
+        reader of stdout went away. Ctrl-C comes too late to change anything; a second one stops the delivery. Renderers also take
+        what is ``given``.
         """
         from wdist.cli.console import note, warn
 
-        failures: list[WdistError | OSError] = []
         known = {"command": self.command, **given}
         deliveries: list[Callable[..., None]] = [self._print]
         deliveries += [partial(self._write, each, path) for each, path in self.files.items()]
-        for deliver in deliveries:
-            try:
-                deliver(result, known)
-            except (WdistError, OSError) as failure:
-                failures.append(failure)
+        failures: list[WdistError | OSError] = []
+        done = 0
+        try:
+            with deferred_interrupts():
+                for deliver in deliveries:
+                    try:
+                        deliver(result, known)
+                    except (WdistError, OSError) as failure:
+                        failures.append(failure)
+                    done += 1
+        except KeyboardInterrupt:
+            if done < len(deliveries):
+                raise
         warn(warnings)
         for sentence in () if self.quiet else notes:
             note(sentence)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from wdist.critics.cones import negation
 from wdist.critics.frozen import FrozenCritic
+from wdist.data.memory import check_free
 from wdist.data.rows import evenly
 from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import GroundMetric
@@ -33,6 +34,8 @@ from wdist.lipschitz.linalg.rounding import best_up_to_rounding
 _POINTS, _NUMBERS = 2000, 1 << 20
 """Training samples of each side to solve for, about a second, and how many coordinates they may have together: in hundreds of
 dimensions, potentials of samples are worth little on others."""
+_BYTES_PER_PAIR = 64
+"""Peak memory of POT's solver per pair of samples."""
 _FEWEST = 200
 _JUDGED = 4000
 """Points of each side that decide between the two forms."""
@@ -120,6 +123,7 @@ def exact_potentials(x: Tensor, y: Tensor, metric: GroundMetric) -> tuple[Tensor
     import ot  # imported here because it takes more than a second
 
     masses = (np.full(len(side), 1 / len(side)) for side in (x, y))
+    check_free(_BYTES_PER_PAIR * len(x) * len(y))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # variables that are not optimal give a looser bound, never a wrong one
         log = ot.emd(*masses, metric.pairwise(x, y).numpy(), numItermax=10_000_000, log=True)[1]
@@ -150,6 +154,7 @@ def entropic_potentials(x: Tensor, y: Tensor, metric: GroundMetric) -> tuple[Ten
     if epsilon == 0:
         return x.new_zeros(len(x)), x.new_zeros(len(y))
     masses = (np.full(len(side), 1 / len(side)) for side in (x, y))
+    check_free(_BYTES_PER_PAIR * len(x) * len(y))
     with np.errstate(over="ignore"):  # POT also exponentiates its potentials; that result is not used
         _, log = ot.bregman.sinkhorn_log(*masses, distances, epsilon, numItermax=_ITERATIONS, log=True, warn=False)
     u, v = (torch.from_numpy(epsilon * np.asarray(log[name])) for name in ("log_u", "log_v"))

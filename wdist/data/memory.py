@@ -9,6 +9,7 @@ import psutil
 
 _CGROUP = Path("/sys/fs/cgroup")
 _UNLIMITED = 1 << 60
+_SPARE = 1 << 25
 _VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 _VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 """Files of a control group with its limit and usage, and the entry of ``memory.stat`` for its cache."""
@@ -38,6 +39,12 @@ def planned_memory() -> int:
     free.
     """
     return min(all_memory() // 4, free_memory() // 2)
+
+
+def check_free(nbytes: int) -> None:
+    """Raises MemoryError where C++ code that would end the process cannot allocate ``nbytes`` and some more."""
+    if free_memory() < nbytes + _SPARE:
+        raise MemoryError(f"{size_text(nbytes)} of memory are needed, and {size_text(free_memory())} are free")
 
 
 def give_back_memory() -> None:

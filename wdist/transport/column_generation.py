@@ -28,8 +28,9 @@ import torch
 from scipy.sparse import coo_matrix
 from torch import Tensor
 
+from wdist.data.memory import check_free
 from wdist.ground_metric import L2, GroundMetric
-from wdist.transport.coupling import SolvedPlan, solve
+from wdist.transport.coupling import BYTES_PER_PAIR, SolvedPlan, solve
 
 _COARSEST, _FINER = 1500, 4
 """Samples of each side that the dense solver takes, and the growth from level to level."""
@@ -232,6 +233,7 @@ class _Level:
         import ot  # imported here because it takes more than a second
 
         shape = (len(self._a), len(self._b))
+        check_free(BYTES_PER_PAIR * len(arcs.costs))
         flow, log = ot.emd(self._a, self._b, coo_matrix((arcs.costs, (arcs.rows, arcs.columns)), shape=shape), 10**9, log=True)
         flow = flow.tocoo()
         carries = flow.data > 0

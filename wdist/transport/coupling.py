@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wdist.data.memory import check_free
 from wdist.ground_metric import L2, GroundMetric
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma, product_above
 
@@ -88,6 +89,7 @@ def solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetr
     import ot  # imported late, because it takes more than a second
 
     distances = distances_between(x, y, metric).numpy()
+    check_free(BYTES_PER_PAIR * distances.size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the log says the same and is checked below
         matrix, log = ot.emd(a, b, distances, numItermax=100_000_000, log=True)

@@ -1,5 +1,7 @@
 """Datasets of torchvision by name."""
 
+import os
+
 import pytest
 import torch
 from PIL import Image
@@ -81,3 +83,8 @@ def test_torchvision_opens_no_other_formats_of_images_than_wdist(tmp_path):
     before = Image.open
     refused(address, "torchvision's RenderedSST2 failed .*cannot identify image file")
     assert Image.open is before
+
+
+def test_a_pipe_in_an_option_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "labels.json")
+    refused(f"torchvision:CocoDetection?root={tmp_path}&annFile={tmp_path}/labels.json", "not a regular file")

@@ -6,6 +6,7 @@ Their names and arguments come from the installed torchvision.
 import contextlib
 import importlib
 import inspect
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -86,6 +87,10 @@ def _arguments(kind: Any, address: Address, access: Access) -> dict[str, Any]:
     resized = [option for option in IMAGE_OPTIONS if option not in own]
     ours = [*SELECTION_OPTIONS, *UNIT_OPTIONS, *resized, "classes", *(["split"] if by_train else [])]
     address.only(*ours, *own)
+    for option in address.options:
+        path = Path(address.options[option])
+        if option in own and os.path.exists(path) and not (path.is_file() or path.is_dir()):  # a pipe might block forever
+            raise SourceError(f"{address}: {option}={path} is not a regular file; save its content to one first")
     values = {name: literal(value) for name, value in address.options.items() if name in own and name not in ("root", "split")}
     if "split" in own and "split" in address.options:
         values["split"] = address.options["split"]
