@@ -12,8 +12,9 @@ from wdist.bounds.dual import dual_value
 from wdist.critics.settings import CriticSettings
 from wdist.data.sources.pairs import cones, sphere
 from wdist.errors import TrainingDiverged
+from wdist.estimation.estimate import estimate
 from wdist.estimation.evaluation import evaluate_rows
-from wdist.estimation.model_selection import select_critics
+from wdist.estimation.model_selection import improved, select_critics
 from wdist.estimation.options import EstimateOptions
 from wdist.estimation.requested import requested_critics
 from wdist.estimation.run import Agenda
@@ -63,9 +64,9 @@ def chosen(a, b, *, steps=24, seconds=None, seed=0, settings=SMALL, observer=Non
         pair.close()
 
 
-def validation_value(trained, pair, metric=L2):
-    a, b = (evaluate_rows(trained.critic, side.validation) for side in (pair.a, pair.b))
-    return dual_value(a, b) / certify(trained.critic, metric).lipschitz_bound
+def validation_value(frozen, pair, metric=L2):
+    a, b = (evaluate_rows(frozen, side.validation) for side in (pair.a, pair.b))
+    return dual_value(a, b) / certify(frozen, metric).lipschitz_bound
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=str)
@@ -80,13 +81,13 @@ def test_the_choice_is_the_best_of_all_that_was_tried(metric):
     assert told.validation == pytest.approx(best.validation, rel=1e-9)
     assert told.name == found.critic.name
     pair = pair_of(a, b)
-    assert validation_value(found.critic, pair, metric) == told.validation
+    assert validation_value(found.critic.critic, pair, metric) == told.validation
     for kind in automatic(metric):
         if isinstance(kind, ClosedFormKind):
             spec = kind.resolve(CriticSettings(), DataShape.of(pair), metric)
             alone = spec.kind.fit(spec, TrainingJob(pair=pair, seed=0, device=CPU), spec.budget)
             (noted,) = [attempt.validation for attempt in found.tried if attempt.name == kind.name]
-            assert validation_value(alone, pair, metric) == noted <= best.validation
+            assert validation_value(alone.critic, pair, metric) == noted <= best.validation
 
 
 def test_a_number_of_steps_is_divided_among_the_kinds_that_train():
@@ -157,7 +158,7 @@ def test_what_is_made_of_cones_is_left_to_cones(pair, kinds):
         b = b + 1e-3 * np.random.default_rng(0).normal(size=b.shape)
     found = chosen(a, b, steps=60)
     assert found.critic.name in kinds
-    assert validation_value(found.critic, pair_of(a, b)) > 0.9 * pair.w1
+    assert validation_value(found.critic.critic, pair_of(a, b)) > 0.9 * pair.w1
 
 
 def test_the_same_seed_gives_the_same_digits_and_the_same_story():
@@ -273,3 +274,26 @@ def test_no_choice_depends_on_held_out_samples():
     again = chosen(changed, b)
     assert again.critic.critic.digest() == plain.critic.critic.digest()
     assert [t.validation for t in again.tried] == [t.validation for t in plain.tried]
+
+
+def test_a_baseline_that_validates_better_takes_the_place_of_the_choice():
+    a, b = two_moons(150, 120, 3)
+    pair = pair_of(a, b)
+    weak, good = chosen(a, b, only=("mean-difference", "single-cone")), chosen(a, b)
+    better = improved(weak, [good.critic], pair, L2)
+    assert better.critic is good.critic
+    assert [attempt.name for attempt in better.tried if attempt.chosen] == [good.critic.name]
+    assert improved(good, [weak.critic], pair, L2) is good
+    named = replace(weak, tried=())
+    assert improved(named, [good.critic], pair, L2) is named, "a critic that the user named stays"
+
+
+def test_the_main_critic_of_an_estimate_never_validates_worse_than_its_baselines():
+    """One that validated better becomes the main critic, and is no baseline any more."""
+    a, b = two_moons(300, 300, 2)
+    found = estimate(
+        a, b, critic="auto", baselines=["fullsort-bjorck", "maxmin-bjorck"], steps=60, settings=CriticSettings(width=16)
+    )
+    values = {each.name: validation_value(each.frozen, pair_of(a, b)) for each in (found.critic, *found.baselines)}
+    assert values[found.critic.name] == max(values.values())
+    assert found.critic.name not in {each.name for each in found.baselines}

@@ -7,7 +7,7 @@ from functools import partial
 from wdist.data.pairing import Pair
 from wdist.errors import CertificateError, TrainingDiverged, WdistError
 from wdist.estimation.evaluation import ErrorBudget, evaluate_critic
-from wdist.estimation.model_selection import Selection, expected_seconds, select_critics
+from wdist.estimation.model_selection import Selection, expected_seconds, improved, select_critics
 from wdist.estimation.requested import RequestedCritic, budgets
 from wdist.estimation.result import CriticResult, Repeats
 from wdist.estimation.run import Run
@@ -81,18 +81,33 @@ class _Search:
             TrainingJob(pair=self._pair, seed=seed, device=run.device, observer=observer, interruption=run.interruption)
             for seed in seeds
         ]
+        columns: list[list[Selection | WdistError | None]] = []
         rows: list[Row] = []
-        chosen: list[Selection | WdistError | None] = [None] * len(jobs)
-        for number, (each, share) in enumerate(zip(self._requested, shares, strict=True)):
+        for each, share in zip(self._requested, shares, strict=True):
             if not each.trained and run.options.seed not in seeds:
-                rows.append([None] * len(jobs))  # another seed gives the same
-                continue
-            found = run.interruption.attempt(partial(self._select, each, jobs, share, chosen))
-            if found is None:
-                break
-            chosen = chosen if number else found
-            rows.append([self._evaluated(selection, job) for selection, job in zip(found, jobs, strict=True)])
+                columns.append([None] * len(jobs))  # another seed gives the same
+            else:
+                found = run.interruption.attempt(partial(self._select, each, jobs, share, columns[0] if columns else []))
+                if found is None:
+                    break
+                columns.append(found)
+            rows.append([self._evaluated(selection, job) for selection, job in zip(columns[-1], jobs, strict=True)])
+        if not run.interruption.requested:
+            for position, job in enumerate(jobs):
+                self._promote(position, job, columns, rows)
         return rows or [[None]]
+
+    def _promote(
+        self, position: int, job: TrainingJob, columns: Sequence[Sequence[Selection | WdistError | None]], rows: list[Row]
+    ) -> None:
+        """Puts a baseline that beats the main critic of a job on the validation split into its place."""
+        main, *others = (column[position] for column in columns)
+        if not isinstance(main, Selection):
+            return
+        better = improved(main, [each.critic for each in others if isinstance(each, Selection)], job.pair, self._run.metric)
+        for row, each in zip(rows[1:], others, strict=True):
+            if isinstance(each, Selection) and each.critic is better.critic:
+                rows[0][position], row[position] = self._evaluated(better, job), None
 
     def _select(
         self,

@@ -1,5 +1,6 @@
 """Model selection: fits the critics of a request, and chooses among several kinds by the validation split."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.data.memory import give_back_memory
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows
-from wdist.errors import WdistError
+from wdist.errors import CertificateError, WdistError
 from wdist.estimation.evaluation import evaluate_rows
 from wdist.estimation.requested import RequestedCritic
 from wdist.estimation.result import Attempt
@@ -127,8 +128,7 @@ class _Trial:
     def add(self, found: TrainedCritic | WdistError | None, spec: CriticSpec | None) -> None:
         """Records a critic; one that diverged is left out."""
         if isinstance(found, TrainedCritic):
-            a, b = (evaluate_rows(found.critic, side.validation) for side in (self._job.pair.a, self._job.pair.b))
-            value = dual_value(a, b) / certify(found.critic, self._metric).lipschitz_bound
+            value = _validation_value(found, self._job.pair, self._metric)
             self._candidates.append(_Candidate(critic=found, spec=spec, validation=value))
         elif found is not None:
             self._failure = found
@@ -150,17 +150,39 @@ class _Trial:
         if others and not self._job.interruption.requested:
             self.add(_combined(first.critic, _best(others).critic, pair=self._job.pair), None)
         best = _best(self._candidates)
-        tried = tuple(
-            Attempt(
-                name=each.critic.name,
-                validation=each.validation,
-                seconds=each.critic.outcome.seconds,
-                steps=each.critic.outcome.steps,
-                chosen=each is best,
-            )
-            for each in self._candidates
-        )
+        tried = tuple(_attempt(each.critic, each.validation, chosen=each is best) for each in self._candidates)
         return Selection(critic=best.critic, tried=tried, fitted=fitted)
+
+
+def improved(main: Selection, baselines: Sequence[TrainedCritic], pair: Pair, metric: GroundMetric) -> Selection:
+    """A selection among several kinds, or that baseline in its place whose validation value is larger than that of all tried."""
+    if not main.tried or not baselines:
+        return main
+    values = [_provable(each, pair, metric) for each in baselines]
+    best, value = best_up_to_rounding(list(zip(baselines, values, strict=True)), lambda each: each[1])
+    if value <= max(attempt.validation for attempt in main.tried):
+        return main
+    tried = (*(replace(attempt, chosen=False) for attempt in main.tried), _attempt(best, value, chosen=True))
+    return replace(main, critic=best, tried=tried)
+
+
+def _validation_value(trained: TrainedCritic, pair: Pair, metric: GroundMetric) -> float:
+    """Dual value on the validation split over the certificate, in the units of the data."""
+    a, b = (evaluate_rows(trained.critic, side.validation) for side in (pair.a, pair.b))
+    return dual_value(a, b) / certify(trained.critic, metric).lipschitz_bound
+
+
+def _provable(trained: TrainedCritic, pair: Pair, metric: GroundMetric) -> float:
+    """The validation value of a critic, or none where it has no certificate."""
+    try:
+        return _validation_value(trained, pair, metric)
+    except CertificateError:
+        return -math.inf
+
+
+def _attempt(trained: TrainedCritic, validation: float, *, chosen: bool) -> Attempt:
+    outcome = trained.outcome
+    return Attempt(name=trained.name, validation=validation, seconds=outcome.seconds, steps=outcome.steps, chosen=chosen)
 
 
 def _best(candidates: Sequence[_Candidate]) -> _Candidate:
