@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,8 @@ class CoveragePair:
     """Layers of the critic, on unstandardised samples."""
     diameter: float | None = None
     """Diameter of the union of both supports, which the critic maps to [0, diameter]; None where it is unbounded."""
+    sizes: tuple[tuple[int, int], ...]
+    """Numbers of samples of A and of B."""
 
     @property
     def critic(self) -> FrozenCritic:
@@ -62,25 +65,46 @@ def _pareto(scale: float) -> Draw:
     return lambda random, counts: scale * (1 + random.pareto(_PARETO, (*counts, 1)))
 
 
-def _rare(random: np.random.Generator, counts: tuple[int, int]) -> np.ndarray:
-    return (random.random((*counts, 1)) < _RARE).astype(np.float64)
+def _rare(share: float, value: float = 1.0) -> Draw:
+    return lambda random, counts: value * (random.random((*counts, 1)) < share)
+
+
+def _zeros(random: np.random.Generator, counts: tuple[int, int]) -> np.ndarray:
+    return np.zeros((*counts, 1))
+
+
+def _whole_numbers(largest: int) -> Draw:
+    return lambda random, counts: random.integers(largest + 1, size=(*counts, 1)).astype(np.float64)
 
 
 def _uniform(dim: int, change: Callable[[np.ndarray], np.ndarray] = lambda x: x) -> Draw:
     return lambda random, counts: change(random.random((*counts, dim)))
 
 
+SIZES = ((10, 10), (30, 30), (100, 100), (300, 300))
+"""Samples of A and of B."""
+UNEQUAL_SIZES = ((10, 10), (10, 300), (300, 10), (30, 30), (100, 100), (3000, 100), (3000, 3000))
+
+
 def _pair(
-    name: str, a: Draw, b: Draw, w1: float, *, dim: int = 1, diameter: float | None = None, radial: bool = False
+    name: str,
+    a: Draw,
+    b: Draw,
+    w1: float,
+    *,
+    dim: int = 1,
+    diameter: float | None = None,
+    radial: bool = False,
+    sizes: tuple[tuple[int, int], ...] = SIZES,
 ) -> CoveragePair:
     """A pair whose optimal critic is the first coordinate or the distance from the origin, with the diameter as its range."""
     origin, zero = torch.zeros(1, dim, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     layer = Cones(centres=origin, offsets=zero) if radial else Affine(weight=torch.eye(1, dim, dtype=torch.float64), bias=zero)
-    return CoveragePair(name=name, a=a, b=b, dim=dim, w1=w1, layers=(layer,), diameter=diameter)
+    return CoveragePair(name=name, a=a, b=b, dim=dim, w1=w1, layers=(layer,), diameter=diameter, sizes=sizes)
 
 
-def _translation(name: str, draw: Draw, dim: int) -> CoveragePair:
-    return _pair(name, lambda random, counts: draw(random, counts) + np.eye(1, dim)[0], draw, 1.0, dim=dim)
+def _translation(name: str, draw: Draw, dim: int, *, shift: float = 1.0, **others: Any) -> CoveragePair:
+    return _pair(name, lambda random, counts: draw(random, counts) + shift * np.eye(1, dim)[0], draw, shift, dim=dim, **others)
 
 
 _PARETO = 2.2  # index: the variance is finite, the third moment is not
@@ -93,7 +117,9 @@ PAIRS = (
     _pair("the same normal twice, 3 dimensions", _normal(3), _normal(3), 0.0, dim=3),
     _translation("Student's t with 3 degrees, shifted, 2 dimensions", lambda random, counts: random.standard_t(3, (*counts, 2)), 2),
     _pair("Pareto of index 2.2, twice as far out", _pareto(2.0), _pareto(1.0), _PARETO / (_PARETO - 1)),
-    _pair("1 against 0, or 1 in one of twenty", lambda random, counts: np.ones((*counts, 1)), _rare, 1 - _RARE, diameter=1.0),
+    _pair(
+        "1 against 0, or 1 in one of twenty", lambda random, counts: np.ones((*counts, 1)), _rare(_RARE), 1 - _RARE, diameter=1.0
+    ),
     _pair("uniform numbers and their squares", _uniform(1), _uniform(1, np.square), 1 / 6, diameter=1.0),
     _pair(
         "the unit square and its half",
@@ -104,12 +130,24 @@ PAIRS = (
         diameter=math.sqrt(2),
         radial=True,
     ),
+    _translation("normal, shifted by 1000", _normal(1), 1, shift=1000.0, sizes=UNEQUAL_SIZES),
+    _translation(
+        "normal, rounded to whole numbers, shifted",
+        lambda random, counts: np.round(random.standard_normal((*counts, 1))),
+        1,
+        sizes=UNEQUAL_SIZES,
+    ),
+    _translation("0, or 1000 in one of fifty, shifted", _rare(0.02, 1000.0), 1, sizes=UNEQUAL_SIZES),
+    _translation("whole numbers to 200, shifted by 40", _whole_numbers(200), 1, shift=40.0, diameter=240.0, sizes=UNEQUAL_SIZES),
+    _pair("whole numbers to 3, twice", _whole_numbers(3), _whole_numbers(3), 0.0, diameter=3.0, sizes=UNEQUAL_SIZES),
+    _pair("0, or 1 in one of a thousand, against 0", _rare(0.001), _zeros, 0.001, diameter=1.0, sizes=UNEQUAL_SIZES),
 )
 
-SIZES = (10, 30, 100, 300)
-"""Samples per side."""
 LEVEL = 0.95
-_RUNS, _QUICK_RUNS, _QUICK_SIZES = 1000, 200, (10, 100)
+_RUNS, _QUICK_RUNS = 1000, 200
+_QUICK_SIZES = ((10, 10), (10, 300), (100, 100))
+_MANY = 300
+"""Samples of either side from which asymptotic bounds of light tails should keep their level."""
 _ASYMPTOTIC = ("welch", "Student's t over blocks")
 _BOUNDED_UPPER = "McDiarmid or betting"
 _EFFORT = Effort(seconds=60.0, nbytes=1 << 30)
@@ -121,7 +159,8 @@ class CoverageRow:
 
     pair: str
     samples: int
-    """Per side."""
+    """Of A."""
+    samples_b: int
     end: str
     """``lower`` or ``upper``."""
     method: str
@@ -155,40 +194,43 @@ class CoverageRow:
 
 
 def _measure(conditions: Conditions) -> Iterator[CoverageRow]:
-    sizes, runs = (_QUICK_SIZES, _QUICK_RUNS) if conditions.quick else (SIZES, _RUNS)
+    runs = conditions.trials or _RUNS
     for pair in PAIRS:
         if not conditions.wanted(pair.name):
             continue
-        for n in sizes:
-            conditions.announce(f"{runs * len(conditions.seeds)} times {n} samples per side: {pair.name}")
-            yield from rows_of(pair, n, runs=runs, seeds=conditions.seeds)
+        for sizes in pair.sizes:
+            if conditions.quick and sizes not in _QUICK_SIZES:
+                continue
+            conditions.announce(f"{runs * len(conditions.seeds)} times {sizes[0]} and {sizes[1]} samples: {pair.name}")
+            yield from rows_of(pair, sizes, runs=runs, seeds=conditions.seeds)
 
 
-def rows_of(pair: CoveragePair, n: int, *, runs: int, seeds: Sequence[int] = (0,)) -> Iterator[CoverageRow]:
-    """Both bounds by all methods that apply to a pair."""
-    draws = [np.random.default_rng([seed, n]) for seed in seeds]
-    sides = [np.concatenate([draw(random, (runs, n)) for random in draws]) for draw in (pair.a, pair.b)]
+def rows_of(pair: CoveragePair, sizes: tuple[int, int], *, runs: int, seeds: Sequence[int] = (0,)) -> Iterator[CoverageRow]:
+    """Both bounds by all methods that apply to a pair, from so many samples of A and of B."""
+    draws = [np.random.default_rng([seed, sizes[0]]) for seed in seeds]
+    sides = [np.concatenate([draw(random, (runs, n)) for random in draws]) for draw, n in zip((pair.a, pair.b), sizes, strict=True)]
     for method, bound in _lower_methods(pair).items():
         potentials = [_potentials(pair, side) for side in sides]
         bounds = [max(0.0, bound(a, b)) for a, b in zip(*potentials, strict=True)]
-        yield _row(pair, n, "lower", method, np.array(bounds))
+        yield _row(pair, sizes, "lower", method, np.array(bounds))
     for method, diameter in _upper_methods(pair).items():
         found = [_upper(a, b, diameter, seed=run) for run, (a, b) in enumerate(zip(*sides, strict=True))]
         if all(each is not None for each in found):
-            yield _row(pair, n, "upper", method, np.array(found))
+            yield _row(pair, sizes, "upper", method, np.array(found))
 
 
-def _row(pair: CoveragePair, n: int, end: str, method: str, bounds: np.ndarray) -> CoverageRow:
+def _row(pair: CoveragePair, sizes: tuple[int, int], end: str, method: str, bounds: np.ndarray) -> CoverageRow:
     # Bounds that meet the truth exactly are rounded to either side of it.
     excess = (bounds - pair.w1) * (1 if end == "lower" else -1)
     return CoverageRow(
         pair=pair.name,
-        samples=n,
+        samples=sizes[0],
+        samples_b=sizes[1],
         end=end,
         method=method,
         asymptotic=method in _ASYMPTOTIC,
         runs=len(bounds),
-        wrong=int((excess > 1e-12).sum()),
+        wrong=int((excess > 1e-12 * max(1.0, pair.w1)).sum()),
         w1=pair.w1,
         mean=float(bounds.mean()),
     )
@@ -246,11 +288,11 @@ def _checks(rows: Sequence[CoverageRow]) -> Iterator[ClaimCheck]:
         if not (chosen := [row for row in rows if row.asymptotic == asymptotic]):
             continue
         worst, above = max(chosen, key=lambda row: row.share_wrong), [row for row in chosen if not row.holds]
-        share, case = percent(worst.share_wrong), f"{worst.method}, {worst.samples} samples, {worst.pair}"
+        share, case = percent(worst.share_wrong), f"{worst.method}, {worst.samples} and {worst.samples_b} samples, {worst.pair}"
         if asymptotic:
             yield ClaimCheck(
                 claim="Asymptotic bounds are wrong no more often than stated where samples are many and tails light.",
-                holds=not any(row.samples >= max(SIZES) and "normal" in row.pair for row in above),
+                holds=not any(min(row.samples, row.samples_b) >= _MANY and "normal" in row.pair for row in above),
                 detail=f"{len(above)} of {len(chosen)} cases exceed the level, at worst {share} of runs: {case}",
             )
         else:
@@ -264,7 +306,7 @@ def _checks(rows: Sequence[CoverageRow]) -> Iterator[ClaimCheck]:
 def _panel(end: str, rows: Sequence[CoverageRow]) -> Panel:
     """The share of wrong runs over the sample size, for each method on each pair."""
     series = series_of(
-        (row for row in rows if row.end == end),
+        (row for row in rows if row.end == end and row.samples == row.samples_b),
         name=lambda row: f"{row.method}, {row.pair}",
         x="samples",
         y="share_wrong",
@@ -286,7 +328,8 @@ STUDIES = (
                 of=CoverageRow,
                 columns=(
                     Column("pair", "pair", "text"),
-                    Column("samples\nper side", "samples", "count"),
+                    Column("samples\nof A", "samples", "count"),
+                    Column("of B", "samples_b", "count"),
                     Column("bound", "end", "text"),
                     Column("method", "method", "text"),
                     Column("wrong", "share_wrong", "share"),
@@ -295,6 +338,8 @@ STUDIES = (
                 ),
             ),
         ),
-        reduced=(f"{_QUICK_RUNS} runs instead of {_RUNS}", f"{len(_QUICK_SIZES)} of {len(SIZES)} sample sizes"),
+        trials=_RUNS,
+        quick_trials=_QUICK_RUNS,
+        reduced=(f"{_QUICK_RUNS} runs instead of {_RUNS}", "few sample sizes"),
     ),
 )
