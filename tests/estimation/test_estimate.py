@@ -408,3 +408,44 @@ def test_values_without_room_for_distances_are_refused():
     huge = np.random.default_rng(0).normal(size=(50, 2)) * 1e305
     with pytest.raises(SourceError, match="too far"):
         estimate(huge, huge + 1e305, **FAST)
+
+
+def test_every_sample_is_held_out_from_the_training_of_one_fold():
+    a, b = two_moons(60, 45, 2)
+    rows = estimate(a, b, folds=3, steps=15, baselines="none", settings=SMALL)
+    assert [each.population.n_a for each in rows.critic.folds] == [20, 20, 20]
+    assert (rows.population.n_a, rows.population.n_b) == (60, 45)
+    assert rows.population.lower == max(each.population.lower for each in rows.critic.folds)
+    assert rows.critic.samples.lower == max(each.samples.lower for each in rows.critic.folds)
+    assert rows.population.jointly_with == 4, "each fold has its share of the error, and so has the upper bound"
+
+
+def test_no_critic_depends_on_the_fold_that_it_is_judged_on():
+    from wdist.data.measure import fold_rows
+
+    a, b = two_moons(60, 45, 2)
+    changed = a.copy()
+    changed[fold_rows(60, 3, 1, seed=0)] += 5
+    first, second = (
+        [fold.frozen.digest() for fold in estimate(x, b, folds=3, steps=15, baselines="none", settings=SMALL).critic.folds]
+        for x in (a, changed)
+    )
+    assert [one == other for one, other in zip(first, second, strict=True)] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"folds": 1}, "between 2 and"),
+        ({"folds": 7}, "needs at least 70 samples"),
+        ({"folds": 3, "repeats": 2}, "give one of them"),
+    ],
+)
+def test_folds_that_cannot_be_made_are_refused(arguments, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        estimate(*two_moons(60, 45, 2), steps=5, **arguments)
+
+
+def test_draws_have_no_folds():
+    with pytest.raises(UsageError, match="drawn or streamed"):
+        estimate("synthetic:gaussian?dim=2", two_moons(60, 45, 2)[0], steps=5, folds=2)

@@ -125,6 +125,19 @@ def test_a_coupling_of_blocks_is_proved_again(evidence, tmp_path, monkeypatch):
     assert checked.ok, wrong(checked)
 
 
+def test_each_fold_is_proved_again(evidence, tmp_path):
+    folder, *_ = evidence
+    found = estimate(folder / "a.npy", folder / "b.npy", settings=SMALL, steps=30, folds=3, baselines="relu-bjorck")
+    assert [len(each.folds) for each in found.critics] == [3, 3]
+    assert found.population.jointly_with == 7
+    assert found.population.lower == max(each.population.lower for each in found.critic.folds)
+    save_proof(found, tmp_path / "proof.safetensors")
+    checked = verify(tmp_path / "proof.safetensors")
+    assert checked.ok, wrong(checked)
+    assert checked.estimate.population.estimate == pytest.approx(found.population.estimate)
+    assert checked.estimate.population.n_a == found.population.n_a == 120
+
+
 def test_several_results_are_proved_by_name(evidence, tmp_path):
     folder, found, _ = evidence
     (tmp_path / "proofs.safetensors").write_bytes(serialise_proofs({"early": found, "late": found}))
@@ -139,8 +152,8 @@ def test_several_results_are_proved_by_name(evidence, tmp_path):
 RAISED = [
     ("samples.lower", "lower end, samples"),
     ("population.lower", "lower end, populations"),
-    ("critics.0.samples_lower", "critic"),
-    ("critics.1.population_lower", "critic"),
+    ("critics.0.folds.0.samples_lower", "critic"),
+    ("critics.1.folds.0.population_lower", "critic"),
 ]
 LOWERED = [("samples.upper", "upper end, samples"), ("population.upper", "upper end, populations")]
 
@@ -196,8 +209,8 @@ def test_a_changed_condition_is_denied(path, value, evidence, tmp_path):
         ("another", 1),
         ("a", 7),
         ("critics", []),
-        ("critics.0.critic", "[]"),
-        ("critics.0.critic", "[" * 100_000),
+        ("critics.0.folds.0.critic", "[]"),
+        ("critics.0.folds.0.critic", "[" * 100_000),
         ("upper", None),
         ("upper.blocks", 10**9),
         ("upper.blocks", 3),
@@ -245,7 +258,7 @@ def light_block(tensors):
 
 
 def other_held_out(tensors):
-    tensors["0/held-out.a"] += 1
+    tensors["0/held-out.0.a"] += 1
 
 
 @pytest.mark.parametrize(
@@ -275,10 +288,10 @@ def test_evidence_that_was_changed_does_not_prove_what_is_false(forgery, evidenc
         lambda t: t.pop("0/dual.v"),
         lambda t: t.update({"0/note": torch.zeros(1)}),
         lambda t: t.update({"7/plan.rows": torch.zeros(1)}),
-        lambda t: t.update({"0/critic.0.layers.9.weight": torch.zeros(1)}),
+        lambda t: t.update({"0/critic.0.0.layers.9.weight": torch.zeros(1)}),
         lambda t: t.update({"0/block.9.rows": torch.zeros(1, dtype=torch.int64)}),
-        lambda t: t.pop("0/critic.0.shift"),
-        lambda t: t.update({"0/critic.0.shift": torch.zeros(7, dtype=torch.float64)}),
+        lambda t: t.pop("0/critic.0.0.shift"),
+        lambda t: t.update({"0/critic.0.0.shift": torch.zeros(7, dtype=torch.float64)}),
     ],
 )
 def test_evidence_of_another_form_is_refused(change, evidence, tmp_path):

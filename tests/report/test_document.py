@@ -119,8 +119,8 @@ CRITIC = (
     "repeats training_value converged interrupted settings layers history"
 )
 ESTIMATE = (
-    "schema_version command samples population truth tightness tolerance closed critic baselines comparison metric features a b "
-    "seed converged interrupted seconds environment warnings"
+    "schema_version command samples population truth tightness tolerance closed folds critic baselines comparison metric features "
+    "a b seed converged interrupted seconds environment warnings"
 )
 ENTRY = "name source samples population critic interrupted seconds"
 KEYS = {

@@ -161,6 +161,9 @@ class EstimateFlags:
     beta: float | None = flag(_CRITIC, "X", "Step size of first-order Björck iterations or of Parseval's retraction, up to 1.")
     centres: int | None = flag(_CRITIC, "N", "Number of cones of a cone critic.")
     lipschitz: float | None = flag(_CRITIC, "K", "Lipschitz constant of the critic; bounds are divided by it.")
+    folds: int | None = flag(
+        _RESULT, "K", "Divide the samples into K folds, hold each out from one training, and let the best prove the lower bounds."
+    )
     metric: str = flag(_RESULT, "NAME", "Ground metric: l2 (Euclidean), l1 or linf (largest difference).", default="l2")
     critic: str = flag(
         _RESULT,

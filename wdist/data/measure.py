@@ -26,6 +26,8 @@ VALIDATION_SHARE = 1 / 6
 HELD_OUT_SHARE = 1 / 6
 ENOUGH_HELD_OUT = 30
 """Fewest held-out samples of a side for a reliable normal approximation of their mean; they are at most a third of all samples."""
+LEAST_IN_FOLD = 10
+"""Fewest samples of a side in a fold."""
 DRAWN_VALIDATION = 4096
 DRAWN_HELD_OUT = 20_000
 """Validation and held-out draws of an endless source."""
@@ -71,6 +73,11 @@ def split(count: int, *, seed: int, most_held: int | None = None) -> Split:
 def held_out_rows(count: int, size: int, *, seed: int) -> np.ndarray:
     """The ``size`` rows that :func:`split` holds out, in ascending order."""
     return np.sort(_order(count, seed)[:size])
+
+
+def fold_rows(count: int, folds: int, number: int, *, seed: int) -> np.ndarray:
+    """The rows that fold ``number`` of ``folds`` holds out, in ascending order; each row belongs to one fold."""
+    return np.sort(np.array_split(_order(count, seed), folds)[number])
 
 
 def _order(count: int, seed: int) -> np.ndarray:
@@ -197,6 +204,27 @@ def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device)
         validation=ResidentRows(values=validation, info=drawn),
         held_out=held_out,
         everything=held_out,
+    )
+
+
+def fold_of(measure: Measure, folds: int, number: int, *, seed: int, side: int) -> Measure:
+    """A measure in memory that holds out one of several folds, and trains and validates on the others."""
+    rows = measure.everything
+    assert isinstance(rows, ResidentRows), "folds are of rows in memory"
+    held_out = fold_rows(rows.count, folds, number, seed=seed)
+    others = np.setdiff1d(np.arange(rows.count), held_out, assume_unique=True)
+    inner = split(len(others), seed=seed)
+
+    def part(numbers: np.ndarray) -> ResidentRows:
+        return replace(rows, index=torch.from_numpy(numbers).to(rows.values.device))
+
+    train = part(np.sort(others[np.concatenate([inner.train, inner.held_out])]))
+    return replace(
+        measure,
+        train=ShuffledMinibatches(train, random_stream(seed, side, 0), exact_float(rows.values.dtype)),
+        training_rows=train,
+        validation=part(others[inner.validation]),
+        held_out=part(held_out),
     )
 
 

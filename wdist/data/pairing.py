@@ -8,7 +8,7 @@ import torch
 
 from wdist.data.access import Access
 from wdist.data.features.space import Ends, FeatureDraws, FeatureRows, FeatureSpace, check_one_space
-from wdist.data.measure import Measure, make_measure
+from wdist.data.measure import Measure, fold_of, make_measure
 from wdist.data.rows import ResidentRows, evenly
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo, shape_text
@@ -38,6 +38,17 @@ class Pair:
         """True if both sides hold the same rows in the same units, so that W1 between them is 0."""
         units = [(side.info.scale, side.info.offset, side.info.dropped) for side in (self.a, self.b)]
         return self.a.digest is not None and self.a.digest == self.b.digest and units[0] == units[1]
+
+    @property
+    def held_in_memory(self) -> bool:
+        """Whether both sides are sets in memory, which can be divided into folds."""
+        return all(isinstance(side.everything, ResidentRows) and side.digest is not None for side in (self.a, self.b))
+
+    def fold(self, folds: int, number: int, *, seed: int) -> "Pair":
+        """The same samples, of which fold ``number`` of ``folds`` is held out."""
+        a, b = (fold_of(side, folds, number, seed=seed, side=which) for which, side in enumerate((self.a, self.b)))
+        fitted = Standardisation.fit(*(side.training_sample(_FIT_ROWS) for side in (a, b)))
+        return replace(self, a=a, b=b, standardisation=fitted)
 
     def close(self) -> None:
         self.a.close()

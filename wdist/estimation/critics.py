@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from statistics import fmean
 
 from wdist.data.pairing import Pair
 from wdist.errors import CertificateError, TrainingDiverged, WdistError
@@ -28,8 +29,59 @@ class FoundCritics:
     """Sentences about critics that diverged."""
 
 
-def find_critics(
+def find_over_folds(
     requested: Sequence[RequestedCritic], pair: Pair, errors: ErrorBudget, run: Run, *, reserved: float
+) -> FoundCritics:
+    """Finds critics as :func:`find_critics`, for each fold of the samples in turn where there are several.
+
+    Each fold's bounds hold, because its critics were fixed before its samples were looked at, and all share the error: the best
+    may be stated.
+    """
+    folds, found = run.options.folds, []
+    if folds is None:
+        return find_critics(requested, pair, errors, run, reserved=reserved)
+    for number in range(folds):
+        fold = pair.fold(folds, number, seed=run.options.seed)
+        one = run.interruption.attempt(
+            partial(find_critics, requested, fold, errors, run, reserved=reserved, share=1 / (folds - number))
+        )
+        if one is not None:
+            found.append(one)
+        if run.interruption.requested:
+            break
+    if not found:
+        raise KeyboardInterrupt
+    names = [result.name for result in found[0].results[1:]]
+    others = [of_folds([each for one in found for each in one.results[1:] if each.name == name]) for name in names]
+    main = of_folds([one.results[0] for one in found])
+    complete = [each for each in others if len(each.folds) == len(found) and each.name != main.name]
+    left_out = dict.fromkeys(sentence for one in found for sentence in one.left_out)
+    return FoundCritics(results=(main, *complete), left_out=tuple(left_out))
+
+
+def of_folds(results: list[CriticResult]) -> CriticResult:
+    """The result of the fold that proves most, with the best lower bounds and the mean estimate of all."""
+    best = max(results, key=lambda each: (each.population.lower, each.samples.lower))
+    samples = max((each.samples for each in results), key=lambda each: each.lower)
+    populations = [each.population for each in results]
+    population = replace(
+        best.population,
+        estimate=fmean(each.estimate for each in populations),
+        n_a=sum(each.n_a for each in populations),
+        n_b=sum(each.n_b for each in populations),
+    )
+    steps, seconds = sum(each.steps for each in results), sum(each.seconds for each in results)
+    return replace(best, samples=samples, population=population, steps=steps, seconds=seconds, folds=tuple(results))
+
+
+def find_critics(
+    requested: Sequence[RequestedCritic],
+    pair: Pair,
+    errors: ErrorBudget,
+    run: Run,
+    *,
+    reserved: float,
+    share: float = 1.0,
 ) -> FoundCritics:
     """Fits, selects and evaluates critics, or as many as there was time for before an interruption.
 
@@ -40,17 +92,19 @@ def find_critics(
         requested: the main critic first.
         pair, errors, run: of the estimate under way.
         reserved: seconds to keep for what follows.
+        share: of the time left that may be taken.
 
     Raises:
         WdistError: the only critic that was asked for diverged, or all of them did.
         KeyboardInterrupt: before anything was proved.
     """
     options, search = run.options, _Search(requested, pair, errors, run)
-    shares = budgets(requested, options, seconds=run.training_seconds(reserved=reserved))
-    for each, share in zip(requested, shares, strict=True):
+    seconds = run.training_seconds(reserved=reserved)
+    shares = budgets(requested, options, seconds=None if seconds is None else seconds * share)
+    for each, budget in zip(requested, shares, strict=True):
         if not requested[0].covers(each):
             times, announced = (options.repeats, min(options.repeats, 2)) if each.trained else (1, 1)
-            run.agenda.plan(times * expected_seconds(each, share), critics=announced * len(each.specs))
+            run.agenda.plan(times * expected_seconds(each, budget), critics=announced * len(each.specs))
     rows = search.with_seeds([options.seed], shares)
     found = [row[0] for row in rows]
     failures = [_failure(each, options.seed, result) for each, result in zip(requested, found, strict=False)]

@@ -9,12 +9,12 @@ import torch
 
 from wdist.bounds.confidence import resolve
 from wdist.bounds.digits import per_cent
-from wdist.data.measure import ENOUGH_HELD_OUT
+from wdist.data.measure import ENOUGH_HELD_OUT, LEAST_IN_FOLD
 from wdist.data.pairing import Pair, open_pair
 from wdist.data.rows import gather
 from wdist.environment import environment
 from wdist.errors import UsageError
-from wdist.estimation.critics import FoundCritics, find_critics
+from wdist.estimation.critics import FoundCritics, find_over_folds
 from wdist.estimation.evaluation import ErrorBudget, diameters, union_diameter
 from wdist.estimation.options import EstimateArguments, EstimateOptions
 from wdist.estimation.population_upper import PopulationUpper
@@ -82,11 +82,11 @@ def run_estimate(
     run = Run.start(options, observer)
     with closing(_open(a, b, run)) as pair:
         if pair.identical:  # everything is known beforehand: one critic, one step
-            run = replace(run, options=replace(run.options, budget=Budget(steps=1), repeats=1))
+            run = replace(run, options=replace(run.options, budget=Budget(steps=1), repeats=1, folds=None))
         requested = requested_critics(run.options, pair)
         errors = _divide_errors(requested, pair, run)
         bounds = _bound_samples(pair, errors, run)
-        found = find_critics(requested, pair, errors, run, reserved=run.population_seconds)
+        found = find_over_folds(requested, pair, errors, run, reserved=run.population_seconds)
         bounds = _bound_populations(pair, bounds, errors, run)
         return _concluded(pair, bounds, found, errors, run, truth=truth, command=command)
 
@@ -111,11 +111,28 @@ def _divide_errors(requested: tuple[RequestedCritic, ...], pair: Pair, run: Run)
             "--tol closes the interval between two sample sets, and both sides are drawn without end; "
             "leave it out, or save draws to files"
         )
+    if options.folds is not None:
+        _check_folds(options.folds, pair)
     upper = options.couplings and population_upper_is_planned(
         pair, union_diameter(pair, run.metric), seconds=run.population_seconds
     )
     method = resolve(options.ci, diameters(pair, run.metric))
-    return ErrorBudget(confidence=options.confidence, method=method, lower_bounds=len(requested), upper_bound=upper)
+    lower_bounds = len(requested) * (options.folds or 1)
+    return ErrorBudget(confidence=options.confidence, method=method, lower_bounds=lower_bounds, upper_bound=upper)
+
+
+def _check_folds(folds: int, pair: Pair) -> None:
+    """Makes sure that the samples can be divided into folds.
+
+    Raises:
+        UsageError: they are drawn or streamed, or too few.
+    """
+    if not pair.held_in_memory:
+        raise UsageError("--folds divides sets of samples that fit into memory, and a side is drawn or streamed; leave it out")
+    fewest = min(side.everything.count for side in (pair.a, pair.b))
+    if fewest < folds * LEAST_IN_FOLD:
+        needed = folds * LEAST_IN_FOLD
+        raise UsageError(f"--folds {folds} needs at least {needed} samples of each side, not {fewest}; give fewer folds")
 
 
 def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds:
@@ -192,6 +209,7 @@ def _concluded(
         interrupted=run.interruption.requested,
         comparison=options.critics is not None,
         tolerance=options.tolerance,
+        folds=options.folds,
         features=None if run.space is None else replace(run.space.facts, dim=pair.a.info.dim),
         transport=bounds,
     )

@@ -30,7 +30,7 @@ class ErrorBudget:
     method: str
     """Name of the lower confidence bound: a key of :data:`wdist.bounds.confidence.METHODS`."""
     lower_bounds: int = 1
-    """Number of critics whose lower bounds are stated."""
+    """Number of critics whose lower bounds are stated; of folds, each has its own."""
     upper_bound: bool = False
     """Whether an upper bound is stated, too."""
 

@@ -13,6 +13,7 @@ from wdist.ground_metric import ground_metric
 from wdist.training.budget import Budget
 
 AUTO, DEFAULT, ALL, NONE = "auto", "default", "all", "none"
+MOST_FOLDS = 20
 
 
 class EstimateArguments(TypedDict, total=False):
@@ -26,6 +27,7 @@ class EstimateArguments(TypedDict, total=False):
     baselines: str | Sequence[str]
     metric: str
     repeats: int
+    folds: int | None
     confidence: float
     ci: str
     tolerance: float | None
@@ -54,6 +56,9 @@ class EstimateOptions:
     """Ground metric: ``l2``, ``l1`` or ``linf``."""
     repeats: int = 1
     """Number of seeds that each critic is trained with, on the one split; the bounds are those of the first."""
+    folds: int | None = None
+    """Number of parts that the samples are divided into; each is held out from one training, and the best fold provides the lower
+    bounds. None for one training that a sixth of the samples are held out from."""
     confidence: float = 0.95
     """Confidence that all population bounds of the result hold together."""
     ci: str = AUTO
@@ -84,6 +89,10 @@ class EstimateOptions:
             raise UsageError(f"--seed must not be negative, but is {self.seed}")
         if self.repeats < 1:
             raise UsageError(f"--repeats must be at least 1, not {self.repeats}")
+        if self.folds is not None and not 2 <= self.folds <= MOST_FOLDS:
+            raise UsageError(f"--folds must be between 2 and {MOST_FOLDS}, not {self.folds}")
+        if self.folds is not None and self.repeats > 1:
+            raise UsageError("--folds trains on several splits and --repeats with several seeds on one; give one of them")
         if self.critics is not None and self.critic != AUTO:
             raise UsageError("--critic names the main critic and --critics lists several to compare; give one of them")
         if self.critics is not None and self.baselines != DEFAULT:

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from wdist.bounds.confidence import METHODS
 from wdist.critics.frozen import FrozenCritic
-from wdist.data.measure import held_out_rows
+from wdist.data.measure import fold_rows, held_out_rows
 from wdist.data.sources.address import file_and_name
 from wdist.errors import SourceError, UsageError
+from wdist.estimation.options import MOST_FOLDS
 from wdist.estimation.population_upper import BOUNDS
 from wdist.estimation.result import CriticResult, Estimate
 from wdist.files import PROOF_SUFFIX, atomic_write
@@ -58,15 +59,21 @@ class ProvedFeatures(_Part):
     digest: str | None
 
 
-class ProvedCritic(_Part):
+class ProvedFold(_Part):
     """A critic with the two lower ends that are claimed to follow from it."""
 
-    name: str
-    title: str
     critic: str
     """As :meth:`FrozenCritic.description` wrote it."""
     samples_lower: float
     population_lower: float
+
+
+class ProvedCritic(_Part):
+    """A kind of critic, trained once, or once for each fold of the samples."""
+
+    name: str
+    title: str
+    folds: Annotated[tuple[ProvedFold, ...], Field(min_length=1)]
 
 
 class ProvedUpper(_Part):
@@ -89,6 +96,8 @@ class Statement(_Part):
     a: ProvedSource
     b: ProvedSource
     features: ProvedFeatures | None
+    folds: Annotated[int, Field(ge=2, le=MOST_FOLDS)] | None
+    """Number of folds that were held out in turn; None where one part of the samples was."""
     samples: Ends
     population: Ends
     """By the first critic, and by the couplings of blocks."""
@@ -106,6 +115,8 @@ class Statement(_Part):
                 raise ValueError(f"{name!r} is unknown")
         if self.upper is not None and self.upper.bound not in BOUNDS:
             raise ValueError(f"{self.upper.bound!r} is unknown")
+        if any(len(each.folds) > (self.folds or 1) for each in self.critics):
+            raise ValueError("a critic has more folds than the samples")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,10 +124,10 @@ class Proof:
     """A statement with its evidence."""
 
     statement: Statement
-    critics: tuple[FrozenCritic, ...]
-    """In the order of the statement."""
-    held_out: tuple[np.ndarray | None, np.ndarray | None]
-    """Rows of each side that the lower ends for the populations rest on, ascending; None for an endless source."""
+    critics: tuple[tuple[FrozenCritic, ...], ...]
+    """Those of each fold, in the order of the statement."""
+    held_out: tuple[tuple[np.ndarray | None, np.ndarray | None], ...]
+    """Rows of each side that the lower ends for the populations rest on, ascending, for each fold; None for an endless source."""
     plan: Plan | None
     """Between all samples, for the upper end."""
     potentials: tuple[Tensor, Tensor] | None
@@ -162,6 +173,7 @@ def _statement(estimate: Estimate) -> Statement:
         a=ProvedSource(address=estimate.a.address, digest=estimate.digest_a),
         b=ProvedSource(address=estimate.b.address, digest=estimate.digest_b),
         features=None if features is None else ProvedFeatures(spec=features.spec, digest=features.digest),
+        folds=estimate.folds,
         samples=Ends(lower=estimate.samples.lower, upper=estimate.samples.upper),
         population=Ends(lower=population.lower, upper=population.upper),
         critics=tuple(_of_critic(each) for each in estimate.critics),
@@ -170,23 +182,25 @@ def _statement(estimate: Estimate) -> Statement:
 
 
 def _of_critic(result: CriticResult) -> ProvedCritic:
-    return ProvedCritic(
-        name=result.name,
-        title=result.title,
-        critic=result.frozen.description(),
-        samples_lower=result.samples.lower,
-        population_lower=result.population.lower,
+    folds = tuple(
+        ProvedFold(critic=each.frozen.description(), samples_lower=each.samples.lower, population_lower=each.population.lower)
+        for each in result.folds or (result,)
     )
+    return ProvedCritic(name=result.name, title=result.title, folds=folds)
 
 
 def _tensors(estimate: Estimate) -> Iterator[tuple[str, Tensor]]:
     for number, result in enumerate(estimate.critics):
-        for name, tensor in result.frozen.tensors().items():
-            yield f"{_CRITIC}.{number}.{name}", tensor
+        for fold, each in enumerate(result.folds or (result,)):
+            for name, tensor in each.frozen.tensors().items():
+                yield f"{_CRITIC}.{number}.{fold}.{name}", tensor
     population = estimate.population
     for side, info, size in (("a", estimate.a, population.n_a), ("b", estimate.b, population.n_b)):
-        if info.count is not None:
-            yield f"{_HELD_OUT}.{side}", torch.from_numpy(held_out_rows(info.count, size, seed=estimate.seed))
+        if info.count is None:
+            continue
+        for fold in range(estimate.folds or 1):
+            rows = rows_held_out(info.count, size, folds=estimate.folds, fold=fold, seed=estimate.seed)
+            yield f"{_HELD_OUT}.{fold}.{side}", torch.from_numpy(rows)
     transport = estimate.transport
     if transport is None:
         return
@@ -197,8 +211,8 @@ def _tensors(estimate: Estimate) -> Iterator[tuple[str, Tensor]]:
     if upper is not None and len(upper.plans) == 1:
         (plan,) = upper.plans
     elif upper is not None:
-        for number, each in enumerate(upper.plans):
-            yield from _of_plan(f"{_BLOCK}.{number}", each)
+        for number, block in enumerate(upper.plans):
+            yield from _of_plan(f"{_BLOCK}.{number}", block)
     yield from _of_plan(_PLAN, plan)
 
 
@@ -206,6 +220,11 @@ def _of_plan(name: str, plan: Plan | None) -> Iterator[tuple[str, Tensor]]:
     if plan is not None:
         for part in ("rows", "columns", "mass"):
             yield f"{name}.{part}", torch.from_numpy(getattr(plan, part))
+
+
+def rows_held_out(count: int, size: int, *, folds: int | None, fold: int, seed: int) -> np.ndarray:
+    """The rows that the seed holds out, ascending: those of a fold, or the only part, of the given size."""
+    return held_out_rows(count, size, seed=seed) if folds is None else fold_rows(count, folds, fold, seed=seed)
 
 
 def read_proof(address: str | Path) -> Proof:
@@ -289,9 +308,15 @@ def _read(statement: Statement, tensors: dict[str, Tensor]) -> Proof:
     proof = Proof(
         statement=statement,
         critics=tuple(
-            FrozenCritic.restored(each.critic, parts.inside(f"{_CRITIC}.{number}")) for number, each in enumerate(statement.critics)
+            tuple(
+                FrozenCritic.restored(fold.critic, parts.inside(f"{_CRITIC}.{number}.{which}"))
+                for which, fold in enumerate(each.folds)
+            )
+            for number, each in enumerate(statement.critics)
         ),
-        held_out=(parts.numbers(f"{_HELD_OUT}.a"), parts.numbers(f"{_HELD_OUT}.b")),
+        held_out=tuple(
+            (parts.numbers(f"{_HELD_OUT}.{fold}.a"), parts.numbers(f"{_HELD_OUT}.{fold}.b")) for fold in range(statement.folds or 1)
+        ),
         plan=plan,
         potentials=parts.potentials(),
         blocks=(plan,) if blocks == 1 else tuple(parts.plan(f"{_BLOCK}.{number}") for number in range(blocks)),

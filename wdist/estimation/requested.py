@@ -151,7 +151,7 @@ def budgets(requested: Sequence[RequestedCritic], options: EstimateOptions, *, s
             return [None] * len(requested)
         defaults = [each.specs[0].budget for each in others]
         return [None, *(None if own is None else own.part(_DEFAULT_BASELINE_SHARE) for own in defaults)]
-    whole = options.budget if seconds is None else Budget(seconds=max(seconds, 0.1))
+    whole = options.budget.part(1 / (options.folds or 1)) if seconds is None else Budget(seconds=max(seconds, 0.1))
     whole = whole.part(1 / options.repeats)
     if options.critics is not None:
         return [whole.part(1 / max(1, sum(each.trained for each in requested)))] * len(requested)

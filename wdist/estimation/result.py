@@ -176,6 +176,8 @@ class CriticResult:
     tried: tuple[Attempt, ...] = ()
     """Candidates of the choice by the validation split; empty if the user named the critic."""
     interrupted: bool = False
+    folds: tuple[CriticResult, ...] = ()
+    """The result of each fold, of which this is the best; empty without folds."""
 
     @property
     def certified(self) -> bool:
@@ -242,6 +244,8 @@ class Estimate:
     """Whether critics were named to be compared; then ``critic`` is the one that proves most."""
     tolerance: float | None = None
     """Requested relative gap."""
+    folds: int | None = None
+    """Number of folds that were held out in turn; None where one part of the samples was."""
     features: Features | None = None
     """Feature space that all numbers are measured in; None for that of the samples."""
     transport: TransportBounds | None = None

@@ -16,11 +16,12 @@ from wdist.bounds.dual import PROOF
 from wdist.data.access import Access
 from wdist.data.features.opening import open_features
 from wdist.data.features.space import FeatureSpace
-from wdist.data.measure import Measure, held_out_rows
+from wdist.data.measure import Measure
 from wdist.data.pairing import Pair, open_pair
 from wdist.data.sources.opening import open_source
 from wdist.environment import choose_device, environment
 from wdist.errors import SourceError, TrustRequired, UsageError
+from wdist.estimation.critics import of_folds
 from wdist.estimation.evaluation import ErrorBudget, diameters, evaluate_critic, union_diameter
 from wdist.estimation.population_upper import (
     MCDIARMID,
@@ -31,7 +32,7 @@ from wdist.estimation.population_upper import (
     unbounded_blocks,
     upper_from_costs,
 )
-from wdist.estimation.proof import Ends, Proof, Statement, read_proof
+from wdist.estimation.proof import Ends, Proof, Statement, read_proof, rows_held_out
 from wdist.estimation.result import CriticResult, Estimate, TransportBounds
 from wdist.estimation.transport_bounds import closing_lower
 from wdist.ground_metric import METRICS, GroundMetric
@@ -123,7 +124,7 @@ def verify(
         seed=stated.seed,
         device=chosen_device,
         features=space,
-        most_held=_sizes(proof.held_out),
+        most_held=_sizes(proof),
         progress=lambda fraction: observer.notify(StageProgress(fraction=fraction)),
     )
     with closing(pair):
@@ -157,8 +158,11 @@ def _typed_only(what: str, where: str) -> TrustRequired:
     return TrustRequired(f"{what} is code that the proof names; --trust covers only what you type, so name it yourself as {where}")
 
 
-def _sizes(rows: tuple[np.ndarray | None, np.ndarray | None]) -> tuple[int | None, int | None]:
-    a, b = (None if each is None else max(1, len(each)) for each in rows)
+def _sizes(proof: Proof) -> tuple[int | None, int | None]:
+    """Numbers of rows that were held out, where there are no folds."""
+    if proof.statement.folds is not None:
+        return None, None
+    a, b = (None if each is None else max(1, len(each)) for each in proof.held_out[0])
     return a, b
 
 
@@ -169,7 +173,11 @@ def _check_fit(path: str | Path, proof: Proof, pair: Pair) -> None:
         SourceError: it is not.
     """
     info = pair.a.info
-    for critic in proof.critics:
+    if proof.statement.folds is not None and not pair.held_in_memory:
+        raise SourceError(
+            f"{path} is about folds of samples in memory, and a side is not held there; give the sources of the proof"
+        )
+    for critic in (critic for folds in proof.critics for critic in folds):
         if critic.dim != info.dim:
             raise SourceError(
                 f"{path} is about samples of {critic.dim} coordinates, but those of {info.address} have {info.dim}; "
@@ -199,10 +207,13 @@ class _Checked:
     """The numbers that the evidence proves for one pair."""
 
     def __init__(self, proof: Proof, pair: Pair, observer: Observer) -> None:
-        self._proof, self._pair, self.stated = proof, pair, proof.statement
+        self._proof, self._pair, self.stated = proof, pair, (stated := proof.statement)
         self._metric: GroundMetric = METRICS[self.stated.metric]
         observer.notify(Stage(what="evaluating the critics"))
-        self.critics = [self._critic(number) for number in range(len(proof.critics))]
+        folds = stated.folds
+        splits = [pair] if folds is None else [pair.fold(folds, number, seed=stated.seed) for number in range(folds)]
+        self.held_out = [(split.a.held_out.count, split.b.held_out.count) for split in splits]
+        self.critics = [self._critic(number, splits) for number in range(len(proof.critics))]
         observer.notify(Stage(what="adding up the plans"))
         self.transport = TransportBounds(
             coupling=self._coupling(), lower=self._dual_lower(), population_upper=self._population_upper()
@@ -218,16 +229,13 @@ class _Checked:
             upper_bound=upper,
         )
 
-    def _critic(self, number: int) -> CriticResult:
-        claimed = self.stated.critics[number]
-        trained = TrainedCritic(
-            name=claimed.name,
-            title=claimed.title,
-            critic=self._proof.critics[number],
-            outcome=TrainingOutcome(steps=0, seconds=0.0, history=(), interrupted=False),
-            settings={},
-        )
-        return evaluate_critic(trained, self._pair, self._errors, metric=self._metric, seed=self.stated.seed, margin=PROOF)
+    def _critic(self, number: int, splits: list[Pair]) -> CriticResult:
+        claimed, results = self.stated.critics[number], []
+        for critic, split in zip(self._proof.critics[number], splits, strict=False):
+            outcome = TrainingOutcome(steps=0, seconds=0.0, history=(), interrupted=False)
+            trained = TrainedCritic(name=claimed.name, title=claimed.title, critic=critic, outcome=outcome, settings={})
+            results.append(evaluate_critic(trained, split, self._errors, metric=self._metric, seed=self.stated.seed, margin=PROOF))
+        return results[0] if self.stated.folds is None else of_folds(results)
 
     def _prepare(self, x: Tensor) -> Tensor:
         return self._pair.standardisation.apply(x.cpu())
@@ -289,6 +297,7 @@ def _estimate(checked: _Checked, pair: Pair, space: FeatureSpace | None, device:
         environment=environment(device),
         preview=None,
         warnings=pair.warnings,
+        folds=checked.stated.folds,
         features=None if space is None else replace(space.facts, dim=pair.a.info.dim),
         transport=checked.transport,
     )
@@ -296,22 +305,22 @@ def _estimate(checked: _Checked, pair: Pair, space: FeatureSpace | None, device:
 
 def _sources(pair: Pair, proof: Proof) -> Iterator[Check]:
     stated = proof.statement
-    sides = (("A", pair.a, stated.a, proof.held_out[0]), ("B", pair.b, stated.b, proof.held_out[1]))
-    for name, measure, source, held_out in sides:
+    for which, (name, measure, source) in enumerate((("A", pair.a, stated.a), ("B", pair.b, stated.b))):
         same = measure.digest == source.digest
         detail = "not those of the claim" if not same else "drawn again from the seed" if source.digest is None else "as claimed"
         yield Check(what=f"samples {name}", ok=same, detail=detail)
-        drawn = _is_drawn(measure, held_out, stated.seed)
-        detail = f"{measure.held_out.count}, chosen by the seed" if drawn else "not those that the seed chooses"
+        drawn = all(_is_drawn(measure, rows[which], stated, fold) for fold, rows in enumerate(proof.held_out))
+        parts = f"{measure.held_out.count}" if stated.folds is None else f"{stated.folds} folds"
+        detail = f"{parts}, chosen by the seed" if drawn else "not those that the seed chooses"
         yield Check(what=f"held-out samples {name}", ok=drawn, detail=detail)
 
 
-def _is_drawn(measure: Measure, held_out: np.ndarray | None, seed: int) -> bool:
+def _is_drawn(measure: Measure, held_out: np.ndarray | None, stated: Statement, fold: int) -> bool:
     """Whether the held-out rows are those that the seed alone decides."""
     if measure.digest is None or held_out is None:
         return measure.digest is None and held_out is None
     count, size = measure.everything.count, measure.held_out.count
-    return np.array_equal(held_out, held_out_rows(count, size, seed=seed))
+    return np.array_equal(held_out, rows_held_out(count, size, folds=stated.folds, fold=fold, seed=stated.seed))
 
 
 def _features(space: FeatureSpace | None, stated: Statement) -> Iterator[Check]:
@@ -325,16 +334,18 @@ def _features(space: FeatureSpace | None, stated: Statement) -> Iterator[Check]:
 def _critics(estimate: Estimate, stated: Statement) -> Iterator[Check]:
     for result, claimed in zip(estimate.critics, stated.critics, strict=True):
         fell_short = [
-            f"{what} >= {claim!r} is claimed, {found!r} proved"
-            for what, claim, found in (
-                ("samples", claimed.samples_lower, result.samples.lower),
-                ("populations", claimed.population_lower, result.population.lower),
+            f"{what} >= {claim!r} is claimed, {proved!r} proved"
+            for found, fold in zip(result.folds or (result,), claimed.folds, strict=True)
+            for what, claim, proved in (
+                ("samples", fold.samples_lower, found.samples.lower),
+                ("populations", fold.population_lower, found.population.lower),
             )
-            if not claim <= found
+            if not claim <= proved
         ]
-        detail = "; ".join(fell_short) or f"K <= {result.lipschitz_bound:.9g}, both of its bounds follow"
+        largest = max(found.lipschitz_bound for found in result.folds or (result,))
+        detail = "; ".join(fell_short) or f"K <= {largest:.9g}, {'both' if stated.folds is None else 'all'} of its bounds follow"
         yield Check(what=f"critic {claimed.name}", ok=not fell_short, detail=detail)
-    stating = len(stated.critics) + (stated.upper is not None)
+    stating = sum(len(each.folds) for each in stated.critics) + (stated.upper is not None)
     enough = stated.jointly_with >= stating
     detail = f"{100 * stated.confidence:.4g} %, shared by {stated.jointly_with} bounds"
     yield Check(what="confidence", ok=enough, detail=detail + ("" if enough else f", but {stating} are stated"))

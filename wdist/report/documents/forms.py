@@ -116,8 +116,8 @@ FORMS = Forms(
     Form(
         "EstimateDocument",
         f"{_RESULT}:Estimate",
-        "schema_version command samples population truth tightness tolerance closed critic baselines comparison "
-        "metric features a b seed converged interrupted seconds environment warnings",
+        "schema_version command samples population truth tightness tolerance closed folds critic baselines "
+        "comparison metric features a b seed converged interrupted seconds environment warnings",
         title="The result of `wdist estimate` or `wdist synthetic`.",
         special={
             "baselines": Key(description="The other critics."),
