@@ -44,14 +44,15 @@ def _claim(random: np.random.Generator, statement: dict[str, Any], tensors: Tens
 
 
 def _claims_of_critics(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
-    for critic in statement["critics"]:
-        critic["samples_lower"] *= 1 + 1e-6
+    for fold in (fold for critic in statement["critics"] for fold in critic["folds"]):
+        fold["samples_lower"] *= 1 + 1e-6
     statement["samples"]["lower"] *= 1 + 1e-6
 
 
 def _critic(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
     """Changes the spread, the constant or a layer of a critic."""
-    critic = statement["critics"][random.integers(len(statement["critics"]))]
+    folds = [fold for critic in statement["critics"] for fold in critic["folds"]]
+    critic = folds[random.integers(len(folds))]
     description = json.loads(critic["critic"])
     match random.integers(3):
         case 0:
