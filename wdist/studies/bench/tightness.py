@@ -77,15 +77,15 @@ def _named(case: KnownCase, size: int | None) -> str:
 
 def _known_row(case: KnownCase, size: int | None, conditions: Conditions, progress: SuiteProgress) -> Iterator[KnownRow]:
     pair = case.make(conditions.data)
-    x, y = _coupled(pair, case.dim)
+    x, y = coupled_rows(pair, case.dim)
 
     def run(seed: int) -> tuple[Estimate, float]:
         a, b = _sides(pair, size, seed)
         result = progress.estimate(f"{_named(case, size)}, seed {seed}", a, b, critic="auto", seed=seed, truth=pair.w1)
-        return result, _fall(result.critic, x, y) / float(torch.linalg.vector_norm(x - y, dim=1).mean())
+        return result, fall(result.critic, x, y)
 
     if found := _over_seeds(run, conditions):
-        a, b = (side.numpy() for side in _drawn(pair, size or _CONTRAST_ROWS, conditions.seed))
+        a, b = (side.numpy() for side in drawn(pair, size or _CONTRAST_ROWS, conditions.seed))
         yield KnownRow(
             name=case.name,
             samples=size,
@@ -156,7 +156,7 @@ def _run(result: Estimate, seed: int, fresh: float) -> SeedRun:
     )
 
 
-def _coupled(pair: KnownPair, dim: int) -> tuple[Tensor, Tensor]:
+def coupled_rows(pair: KnownPair, dim: int) -> tuple[Tensor, Tensor]:
     """Fresh rows of an optimal coupling, both of shape (n, dim), float64."""
     assert pair.coupled is not None, "every pair of the study has one"
     count = min(max(_JUDGED_NUMBERS // dim, _LEAST_JUDGED), _MOST_JUDGED)
@@ -167,19 +167,21 @@ def _sides(pair: KnownPair, size: int | None, seed: int) -> tuple[EndlessSource 
     """The two sides of the estimate: the sources themselves, or samples of them."""
     if size is None:
         return pair.a, pair.b
-    a, b = _drawn(pair, size, seed)
+    a, b = drawn(pair, size, seed)
     # An estimate refuses many copies of one point as a failed export; a point mass is the same drawn without end.
     return pair.a if bool((a == a[0]).all()) else a, pair.b if bool((b == b[0]).all()) else b
 
 
-def _drawn(pair: KnownPair, count: int, seed: int) -> tuple[Tensor, Tensor]:
+def drawn(pair: KnownPair, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Independent samples of each side."""
     generator = torch.Generator().manual_seed(seed)
     return pair.a.draw(count, generator), pair.b.draw(count, generator)
 
 
-def _fall(critic: CriticResult, x: Tensor, y: Tensor) -> float:
-    """Mean fall of the potential from x to y, over the certificate."""
-    return float((_potentials(critic, x) - _potentials(critic, y)).mean()) / critic.lipschitz_bound
+def fall(critic: CriticResult, x: Tensor, y: Tensor) -> float:
+    """Mean fall of the potential from x to y over the certificate, as a share of their mean distance."""
+    fallen = float((_potentials(critic, x) - _potentials(critic, y)).mean()) / critic.lipschitz_bound
+    return fallen / float(torch.linalg.vector_norm(x - y, dim=1).mean())
 
 
 def _potentials(critic: CriticResult, x: Tensor) -> Tensor:

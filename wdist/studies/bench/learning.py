@@ -1,0 +1,148 @@
+"""Learning curves: what critics reach on fresh samples of a pair of known W1, by the number of samples that they learnt from.
+
+Where a curve still rises with the samples, samples are missing; where it is flat below the truth, and the value on the training
+samples is as low, capacity or training is.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from wdist.estimation.result import Estimate
+from wdist.studies.bench.tightness import coupled_rows, drawn, fall
+from wdist.studies.bench.tightness_rows import KNOWN, KnownCase
+from wdist.studies.panels import Panel, series_of
+from wdist.studies.progress import SuiteProgress, seconds_of
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable
+from wdist.training.catalogue import CATALOGUE
+
+PAIRS = (
+    "funnels-256-dim-16",
+    "funnels-256-dim-64",
+    "funnels-16-dim-128",
+    "funnels-256-dim-128",
+    "subspaces-dim-16",
+    "subspaces-dim-128",
+    "polytopes-dim-32",
+    "network-dim-16",
+    "network-dim-32",
+)
+"""Pairs of ``bench tightness`` on which critics from files fell short."""
+CRITICS = ("single-cone", "cones", "elliptic-cones", "groupsort-bjorck", "relu-spectral")
+SIZES, QUICK_SIZES = (1_000, 5_000, 20_000, 50_000, 200_000), (1_000, 4_000)
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningRow:
+    """One critic from one number of samples."""
+
+    name: str
+    critic: str
+    samples: int
+    """Per side; two thirds are trained on."""
+    dim: int
+    seed: int
+    training: float
+    """Dual value on the training split over the certificate and over W1."""
+    fresh: float
+    """Mean fall along fresh rows of an optimal coupling, over the certificate and over their mean length."""
+    budget_seconds: float | None
+    steps: int
+    seconds: float
+
+    @property
+    def excess(self) -> float:
+        """What the critic reached on its training samples beyond fresh ones."""
+        return self.training - self.fresh
+
+
+def _measure(conditions: Conditions) -> Iterator[LearningRow]:
+    sizes = QUICK_SIZES if conditions.quick else SIZES
+    cases = {case.name: case for case in KNOWN}
+    chosen = [
+        (cases[name], size, critic)
+        for name in PAIRS
+        for size in sizes
+        for critic in CRITICS
+        if conditions.wanted(f"{name} {size // 1000}k {critic}", quick=name == "funnels-256-dim-16")
+    ]
+    progress = SuiteProgress(conditions, runs=len(chosen) * len(conditions.seeds))
+    for case, size, critic in chosen:
+        for seed in conditions.seeds:
+            yield _row(case, size, critic, seed, progress, seconds_of(conditions.budget), conditions)
+
+
+def _row(
+    case: KnownCase, size: int, critic: str, seed: int, progress: SuiteProgress, budget: float | None, conditions: Conditions
+) -> LearningRow:
+    pair = case.make(conditions.data)
+    a, b = drawn(pair, size, seed)
+    label = f"{case.name} {size // 1000}k {critic}, seed {seed}"
+    untrained = {} if CATALOGUE[critic].trained else {"budget": None}
+    found: Estimate = progress.estimate(label, a, b, critic=critic, seed=seed, couplings=False, **untrained)
+    return LearningRow(
+        name=case.name,
+        critic=critic,
+        samples=size,
+        dim=case.dim,
+        seed=seed,
+        training=found.critic.training_value / pair.w1,
+        fresh=fall(found.critic, *coupled_rows(pair, case.dim)),
+        budget_seconds=budget,
+        steps=found.critic.steps,
+        seconds=found.critic.seconds,
+    )
+
+
+def conclude(rows: Sequence[LearningRow]) -> Conclusion:
+    """Checks that no critic exceeds the truth, and draws a panel for each pair."""
+    above = sum(row.fresh > 1 + _ROUNDING for row in rows)
+    claim = ClaimCheck(
+        claim="No critic falls further than its certificate allows.", holds=above == 0, detail=f"{above} of {len(rows)} do"
+    )
+    names = dict.fromkeys(row.name for row in rows)
+    return Conclusion(
+        checks=(claim,) if rows else (),
+        panels=tuple(_panel(name, [row for row in rows if row.name == name]) for name in names),
+        remarks=("Training: share of the truth on the training samples, which may exceed 1; fresh: on fresh coupled samples.",),
+    )
+
+
+def _panel(name: str, rows: Sequence[LearningRow]) -> Panel:
+    return Panel(
+        title=name,
+        x_label="samples of each side",
+        y_label="share of the truth",
+        series=series_of(rows, name="critic", x="samples", y="fresh", marks=len({row.seed for row in rows}) > 1),
+        log_x=True,
+        level=1.0,
+        bottom=0.0,
+        top=1.05,
+    )
+
+
+STUDIES = (
+    Study(
+        name="learning",
+        title="What critics learn from how many samples",
+        measure=_measure,
+        conclude=conclude,
+        tables=(
+            StudyTable(
+                title="shares of the truth",
+                of=LearningRow,
+                columns=(
+                    Column("pair", "name", "text"),
+                    Column("samples", "samples", "count"),
+                    Column("critic", "critic", "text"),
+                    Column("training", "training", "share"),
+                    Column("fresh", "fresh", "share"),
+                    Column("time", "seconds", "seconds"),
+                ),
+            ),
+        ),
+        budget="20s",
+        quick_budget="3s",
+        reduced=("1 of 9 pairs", "files of 1,000 and 4,000 samples"),
+    ),
+)
