@@ -227,7 +227,8 @@ class Mirrored(FrozenLayer):
     def rounding(self, norm: float, units: int) -> float:
         # The mirrored part is at most 2 ||h||; its factors round at most twelve times, the difference once. What underflows in an
         # inner product is multiplied by at most 16, since no normal is shorter than 1/2.
-        return sum_above(product_above(gamma(32), norm), 64 * math.sqrt(units) * UNDERFLOW)
+        # Nothing overflows on the way if 64 times the norm does not.
+        return sum_above(product_above(norm, 64.0, gamma(32) / 64), 64 * math.sqrt(units) * UNDERFLOW)
 
     def check(self, units: int) -> int:
         if self.normal.shape != (units // 2, 2) or units % 2:

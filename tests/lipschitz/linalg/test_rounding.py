@@ -1,11 +1,21 @@
 """Rounding: constants as in the literature, and precisions of products that hold only inside a block."""
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
 
-from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, best_up_to_rounding, float32_products, gamma, tf32_products
+from wdist.lipschitz.linalg.rounding import (
+    UNIT_ROUNDOFF,
+    best_up_to_rounding,
+    float32_products,
+    gamma,
+    norm_above,
+    product_above,
+    sum_above,
+    tf32_products,
+)
 
 
 @pytest.mark.parametrize(("setting", "inside"), [(tf32_products, "high"), (float32_products, "highest")])
@@ -48,3 +58,42 @@ def test_gamma_agrees_with_the_literature():
 )
 def test_the_first_of_values_that_are_equal_up_to_rounding_is_the_best(values, best):
     assert best_up_to_rounding(range(len(values)), lambda i: values[i]) == best
+
+
+FACTORS = [
+    (0.1, 0.1),
+    (1e-200, 1e-200, 1e200, 1e200),
+    (5e-324, 1e300),
+    (1e-162, 1.9e-162, 1e300),
+    (3.0, 0.0),
+    (1e300, 1e300),
+    (0.3, 0.7, 1.1, 1e-310),
+]
+
+
+@pytest.mark.parametrize("factors", FACTORS, ids=str)
+def test_products_and_sums_are_never_below_the_exact_ones(factors):
+    exact = [Fraction(factor) for factor in factors]
+    product, total = product_above(*factors), sum_above(*factors)
+    assert math.isinf(product) or Fraction(product) >= math.prod(exact)
+    assert Fraction(total) >= sum(exact)
+    if 1e-300 < math.prod(factors) < 1e300:
+        assert product <= math.prod(factors) * (1 + 1e-14)
+    assert total <= sum(factors) * (1 + 1e-14)
+
+
+def test_what_is_not_known_is_infinite():
+    for unknown in (math.nan, math.inf):
+        assert product_above(0.0, unknown) == math.inf
+        assert sum_above(1.0, unknown) == math.inf
+    assert product_above(0.0, 1e300) == sum_above(0.0, 0.0) == 0
+    assert sum_above(1.7e308, 1.7e308) == math.inf
+
+
+@pytest.mark.parametrize("scale", [0.0, 5e-324, 1e-170, 1e-100, 1.0, 1e150, 1e200, math.nan])
+def test_norms_are_never_below_the_exact_ones(scale, generator):
+    x = scale * torch.randn(7, 40, generator=generator, dtype=torch.float64)
+    squares = [sum(Fraction(value) ** 2 for value in row) for row in x.tolist()] if math.isfinite(scale) else [10**700]
+    assert math.isinf(norm_above(x)) or Fraction(norm_above(x)) ** 2 >= max(squares)
+    if 1e-120 < scale < 1e150:
+        assert norm_above(x) <= float(x.norm(dim=1).max()) * (1 + 1e-8)

@@ -55,7 +55,7 @@ def _above(value: float) -> float:
 
 def norm_above(x: Tensor) -> float:
     """A number that no Euclidean norm of the rows of x, or of x itself if it is a vector, exceeds; infinity where one is nan."""
-    largest = float(torch.linalg.vector_norm(x, dim=-1).max()) * (1 + _TIE) + _VANISHED
+    largest = float(torch.linalg.vector_norm(x, dim=-1).max()) * (1 + _TIE + gamma(x.shape[-1])) + _VANISHED
     return largest if math.isfinite(largest) else math.inf
 
 
