@@ -66,10 +66,9 @@ def test_the_gap_is_closed_and_the_truth_is_not_exceeded(metric, seed):
 @pytest.mark.parametrize("tolerance", [None, 1e-5])
 def test_column_generation_brings_both_bounds_within_the_tolerance(tolerance, metric, monkeypatch):
     monkeypatch.setattr("wdist.transport.samples._solvable", lambda *arguments: False)
-    monkeypatch.setattr("wdist.transport.column_generation._COARSEST", 40)
+    monkeypatch.setattr("wdist.transport.column_generation.SMALL", 60)
     pair = pair_of(*two_moons(500, 350, 4))
     found = transport_bounds(pair, metric, seed=0, seconds=20.0, tolerance=tolerance)
-    assert found.coupling.method == "transport by column generation"
     assert found.lower <= truth_of(pair, metric) <= found.coupling.cost * (1 + 1e-12)
     assert found.coupling.cost - found.lower <= (tolerance or 1e-3) * found.coupling.cost
 
@@ -176,6 +175,42 @@ def test_the_interval_that_was_asked_for_is_reached_whatever_the_critic(critic):
     (told,) = [event for event in listener.events if isinstance(event, SamplesBounded)]
     assert (told.lower, told.upper) == (found.samples.lower, found.samples.upper)
     assert sum("transport between" in event.what for event in listener.events if isinstance(event, Stage)) >= 1
+
+
+def test_a_closed_gap_ends_the_run_without_training():
+    """Only critics that the user named are trained all the same; every bound that may be stated has its share of the error."""
+    a, b = two_moons(120, 90, 4)
+    found = estimate(a, b, tolerance=1e-3)
+    assert [critic.name for critic in found.critics] == ["mean-difference"]
+    assert found.critic.population.jointly_with > 2
+    named = estimate(a, b, tolerance=1e-3, baselines=("relu-spectral",), steps=2)
+    assert [critic.name for critic in named.critics] == ["mean-difference", "relu-spectral"]
+
+
+def test_an_open_gap_is_left_to_the_critics(monkeypatch):
+    monkeypatch.setattr(ends, "planned_memory", lambda: 0)
+    found = estimate(*two_moons(90, 70, 3), tolerance=1e-6, baselines="none", steps=2, settings=SMALL)
+    assert not found.closed
+    assert found.critic.steps > 0 or len(found.critic.tried) > 1
+
+
+def test_ctrl_c_during_transport_keeps_its_bounds(monkeypatch):
+    """The interval of the last round is the result; critics take no more time."""
+    monkeypatch.setattr("wdist.transport.column_generation.SMALL", 60)
+    monkeypatch.setattr("wdist.transport.samples._solvable", lambda *arguments: False)
+
+    class Stopping(Listener):
+        def notify(self, event):
+            super().notify(event)
+            if isinstance(event, SamplesBounded) and sum(isinstance(each, SamplesBounded) for each in self.events) == 1:
+                raise KeyboardInterrupt
+
+    a, b = two_moons(500, 350, 4)
+    found = estimate(a, b, tolerance=1e-12, observer=Stopping())
+    assert found.interrupted
+    assert found.samples.lower <= exact_w1(a, b) <= found.samples.upper * (1 + 1e-9)
+    assert found.samples.relative_gap < 0.05
+    assert [critic.name for critic in found.critics] == ["mean-difference"]
 
 
 def test_without_a_tolerance_nothing_is_said_to_be_closed():

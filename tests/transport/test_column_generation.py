@@ -8,15 +8,20 @@ import torch
 from tests.transport.rows import rows
 from wdist.ground_metric import L2, METRICS
 from wdist.transport import column_generation as module
+from wdist.transport import pricing, refinement, samples
 from wdist.transport.column_generation import column_generation
-from wdist.transport.coupling import Effort
+from wdist.transport.coupling import Effort, Execution
 from wdist.transport.samples import upper_bound
+
+BETWEEN = Effort(seconds=30, nbytes=700 * 600 * 56)
+"""Memory between the needs of the two solvers."""
 
 
 @pytest.fixture(autouse=True)
 def several_levels(monkeypatch):
     """So few samples would be one level, solved densely."""
-    monkeypatch.setattr(module, "_COARSEST", 40)
+    for place in (module, samples):
+        monkeypatch.setattr(place, "SMALL", 60)
 
 
 def normals(n, m, dim, random):
@@ -90,20 +95,22 @@ def test_few_rounds_leave_true_bounds():
     x, y = plane(500, 500, 2, np.random.default_rng(0))
     masses = np.full(500, 1 / 500)
     told = []
-    found = solved(x, y, masses, masses, tolerance=1e-12, rounds=1, progress=lambda lower, upper: told.append((lower, upper)))
+    execution = Execution(bounded=lambda lower, upper: told.append((lower, upper)))
+    found = solved(x, y, masses, masses, tolerance=1e-12, rounds=1, execution=execution)
     assert len(told) == 1
     assert found.lower <= exact(x, y, masses, masses) <= found.upper * (1 + 1e-9)
 
 
 def test_crowded_blocks_keep_the_most_violated_pair_of_every_row(monkeypatch):
     """The lower bound rests on it."""
-    monkeypatch.setattr(module, "_CROWDED", 0)
-    monkeypatch.setattr(module, "_FIRST_ARCS", 1)
+    monkeypatch.setattr(pricing, "_CROWDED", 0)
+    monkeypatch.setattr(refinement, "_FIRST_ARCS", 1)
     for kind in KINDS:
         x, y = kind(300, 300, 3, np.random.default_rng(1))
         masses = np.full(300, 1 / 300)
         bounds = []
-        solved(x, y, masses, masses, tolerance=1e-4, progress=lambda lower, upper: bounds.append((lower, upper)))  # noqa: B023
+        execution = Execution(bounded=lambda lower, upper: bounds.append((lower, upper)))  # noqa: B023
+        solved(x, y, masses, masses, tolerance=1e-4, execution=execution)
         truth = exact(x, y, masses, masses)
         for lower, upper in bounds:
             assert lower - 1e-6 * truth - 1e-9 <= truth <= upper + 1e-6 * truth + 1e-9
@@ -112,9 +119,7 @@ def test_crowded_blocks_keep_the_most_violated_pair_of_every_row(monkeypatch):
 def test_samples_beyond_the_dense_solver_are_coupled_by_column_generation():
     random = np.random.default_rng(2)
     x, y = normals(700, 600, 5, random)
-    found = upper_bound(
-        rows(x), rows(y), prepare=lambda side: side, effort=Effort(seconds=30, nbytes=700 * 600 * 8 * 4), seed=0, metric=L2
-    )
+    found = upper_bound(rows(x), rows(y), prepare=lambda side: side, effort=BETWEEN, seed=0, metric=L2)
     truth = exact(x, y, np.full(700, 1 / 700), np.full(600, 1 / 600))
     assert found.method == "transport by column generation"
     assert truth <= found.cost <= truth * 1.0011
@@ -126,5 +131,38 @@ def test_values_beyond_float32_are_left_to_blocks():
     random = np.random.default_rng(2)
     x, y = normals(700, 600, 5, random)
     x[0] = 1e12
-    effort = Effort(seconds=30, nbytes=700 * 600 * 8 * 4)
-    assert "blocks" in upper_bound(rows(x), rows(y), prepare=lambda side: side, effort=effort, seed=0, metric=L2).method
+    assert "blocks" in upper_bound(rows(x), rows(y), prepare=lambda side: side, effort=BETWEEN, seed=0, metric=L2).method
+
+
+def test_an_interruption_keeps_what_is_proved():
+    """Ctrl-C after the first round: its plan and its bounds."""
+    x, y = plane(500, 500, 2, np.random.default_rng(0))
+    masses, rounds = np.full(500, 1 / 500), []
+
+    def stop(lower, upper):
+        rounds.append((lower, upper))
+        raise KeyboardInterrupt
+
+    execution = Execution(bounded=stop)
+    found = solved(x, y, masses, masses, tolerance=1e-12, execution=execution)
+    assert len(rounds) == 1
+    assert execution.interruption.requested
+    assert (found.lower, found.upper) == pytest.approx(rounds[0], rel=1e-8)
+    assert found.lower <= exact(x, y, masses, masses) <= found.upper * (1 + 1e-9)
+
+
+def test_an_interruption_before_the_first_round_proves_nothing():
+    x, y = plane(500, 500, 2, np.random.default_rng(0))
+    execution = Execution()
+    execution.interruption.requested = True
+    assert solved(x, y, np.full(500, 1 / 500), np.full(500, 1 / 500), execution=execution) is None
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_without_a_tolerance_the_plan_becomes_optimal(kind):
+    x, y = kind(300, 240, 3, np.random.default_rng(7))
+    a, b = np.full(300, 1 / 300), np.full(240, 1 / 240)
+    found, truth = solved(x, y, a, b, tolerance=0.0), exact(x, y, a, b)
+    assert found.plan.optimal
+    assert found.upper == pytest.approx(truth, rel=1e-9, abs=1e-12)
+    assert found.lower == pytest.approx(truth, rel=1e-6, abs=1e-10)

@@ -18,7 +18,7 @@ from wdist.estimation.critics import FoundCritics, find_over_folds
 from wdist.estimation.evaluation import ErrorBudget, diameters, union_diameter
 from wdist.estimation.options import EstimateArguments, EstimateOptions
 from wdist.estimation.population_upper import PopulationUpper
-from wdist.estimation.requested import RequestedCritic, requested_critics
+from wdist.estimation.requested import RequestedCritic, mean_difference, requested_critics, without_training
 from wdist.estimation.result import CriticResult, Estimate, TransportBounds
 from wdist.estimation.run import Run
 from wdist.estimation.transport_bounds import (
@@ -29,7 +29,8 @@ from wdist.estimation.transport_bounds import (
 )
 from wdist.training.budget import Budget
 from wdist.training.observer import Observer, SamplesBounded
-from wdist.transport.coupling import predicted_seconds
+from wdist.transport.coupling import Execution, predicted_seconds
+from wdist.transport.samples import expected_seconds
 
 _PREVIEW_ROWS = 1000
 
@@ -84,9 +85,15 @@ def run_estimate(
         if pair.identical:  # everything is known beforehand: one critic, one step
             run = replace(run, options=replace(run.options, budget=Budget(steps=1), repeats=1, folds=None))
         requested = requested_critics(run.options, pair)
-        errors = _divide_errors(requested, pair, run)
+        untrained = without_training(requested, run.options, pair)
+        errors = _divide_errors(requested, untrained, pair, run)
         bounds = _bound_samples(pair, errors, run)
-        found = find_over_folds(requested, pair, errors, run, reserved=run.population_seconds)
+        searching = run
+        if run.interruption.requested:
+            requested, searching = (mean_difference(run.options, pair),), run.uninterrupted
+        elif run.options.tolerance is not None and bounds.closed(run.options.tolerance):
+            requested = untrained
+        found = find_over_folds(requested, pair, errors, searching, reserved=run.population_seconds)
         bounds = _bound_populations(pair, bounds, errors, run)
         return _concluded(pair, bounds, found, errors, run, truth=truth, command=command)
 
@@ -99,8 +106,11 @@ def _open(a: Any, b: Any, run: Run) -> Pair:
     )
 
 
-def _divide_errors(requested: tuple[RequestedCritic, ...], pair: Pair, run: Run) -> ErrorBudget:
-    """Divides the error among all population bounds that will be stated.
+def _divide_errors(
+    requested: tuple[RequestedCritic, ...], untrained: tuple[RequestedCritic, ...], pair: Pair, run: Run
+) -> ErrorBudget:
+    """Divides the error among all population bounds that may be stated: those of the untrained critics, too, where a closed gap
+    may leave it at them.
 
     Raises:
         UsageError: the confidence bound needs a bounded support, or a gap is to be closed between endless draws.
@@ -117,7 +127,8 @@ def _divide_errors(requested: tuple[RequestedCritic, ...], pair: Pair, run: Run)
         pair, union_diameter(pair, run.metric), seconds=run.population_seconds
     )
     method = resolve(options.ci, diameters(pair, run.metric))
-    lower_bounds = len(requested) * (options.folds or 1)
+    critics = {each.name for each in (*requested, *(untrained if options.tolerance is not None else ()))}
+    lower_bounds = len(critics) * (options.folds or 1)
     return ErrorBudget(confidence=options.confidence, method=method, lower_bounds=lower_bounds, upper_bound=upper)
 
 
@@ -140,7 +151,7 @@ def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds
     if not run.options.couplings:
         return TransportBounds()
     n, m = pair.a.everything.count, pair.b.everything.count
-    expected = min(predicted_seconds(n, m), run.transport_seconds)
+    expected = min(expected_seconds(n, m, pair.a.info.dim), run.transport_seconds)
     run.agenda.plan(expected + (_expected_between_blocks(pair, run) if errors.upper_bound else 0.0))
     run.agenda.stage(f"transport between {n:,} and {m:,} samples", expected)
     bounds = transport_bounds(
@@ -149,8 +160,15 @@ def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds
         seed=run.options.seed,
         seconds=run.transport_seconds,
         tolerance=run.options.tolerance,
-        progress=run.agenda.progress,
+        execution=Execution(
+            device=run.device,
+            interruption=run.interruption,
+            progress=run.agenda.progress,
+            bounded=lambda lower, upper: run.agenda.observer.notify(SamplesBounded(lower=max(0.0, lower), upper=upper)),
+        ),
     )
+    if run.interruption.requested and bounds.coupling is None:
+        raise KeyboardInterrupt
     if bounds.coupling is not None:
         run.agenda.observer.notify(SamplesBounded(lower=bounds.lower, upper=bounds.coupling.cost))
     return bounds

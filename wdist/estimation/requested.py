@@ -60,6 +60,20 @@ def requested_critics(options: EstimateOptions, pair: Pair) -> tuple[RequestedCr
     return requested[:1] if pair.identical else requested
 
 
+def without_training(requested: tuple[RequestedCritic, ...], options: EstimateOptions, pair: Pair) -> tuple[RequestedCritic, ...]:
+    """What remains of a request once the gap is closed: the critics that the user named, or the difference of the means."""
+    if options.critics is not None:
+        return requested
+    main = requested[0] if options.critic != AUTO or options.settings != CriticSettings() else mean_difference(options, pair)
+    others = () if isinstance(options.baselines, str) else requested[1:]
+    return (main, *(each for each in others if each.name != main.name))
+
+
+def mean_difference(options: EstimateOptions, pair: Pair) -> RequestedCritic:
+    """The critic that takes no time."""
+    return _resolved((CATALOGUE["mean-difference"],), CriticSettings(), DataShape.of(pair), ground_metric(options.metric))
+
+
 def _main_kinds(options: EstimateOptions, metric: GroundMetric, dim: int) -> tuple[CriticKind, ...]:
     if options.critic == AUTO:
         assembled = any(getattr(options.settings, name) is not None for name in _ASSEMBLING)

@@ -192,8 +192,12 @@ class TransportBounds:
     coupling: Coupling | None = None
     """Coupling of all samples; None where none was computed."""
     lower: float = 0.0
-    """Lower bound by the critic that the optimal dual variables extend to; 0 where they are not known."""
+    """Lower bound by the optimal dual variables, or the critic that they extend to; 0 where they are not known."""
     population_upper: PopulationUpper | None = None
+
+    def closed(self, tolerance: float) -> bool:
+        """Whether the gap between both bounds is at most that share of the upper one."""
+        return self.coupling is not None and self.coupling.cost - self.lower <= tolerance * self.coupling.cost
 
     def on(self, result: CriticResult) -> CriticResult:
         """One critic's result with the upper bounds."""

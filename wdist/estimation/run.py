@@ -1,7 +1,7 @@
 """One estimate under way: its options resolved for this machine, its agenda, and its interruption."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -9,7 +9,7 @@ from wdist.data.features.opening import open_features
 from wdist.data.features.space import FeatureSpace
 from wdist.environment import choose_device
 from wdist.estimation.options import EstimateOptions
-from wdist.estimation.transport_bounds import POPULATION_SECONDS, TRANSPORT_SECONDS
+from wdist.estimation.transport_bounds import CLOSING_SECONDS, POPULATION_SECONDS, TRANSPORT_SECONDS
 from wdist.ground_metric import GroundMetric, ground_metric
 from wdist.interruption import Interruption
 from wdist.training.loop import TrainingOutcome
@@ -18,6 +18,9 @@ from wdist.training.observer import CriticFinished, CriticStarted, Observer, Sil
 _TRANSPORT_SHARE, _CLOSING_SHARE, _POPULATION_SHARE = 1 / 4, 1 / 2, 1 / 6
 """Shares of a length of time for transport between the samples (the second if a gap is to be closed), and between blocks of
 them."""
+
+
+_POPULATION_ASIDE = 1.0
 
 
 class Agenda:
@@ -91,6 +94,11 @@ class Run:
         )
 
     @property
+    def uninterrupted(self) -> "Run":
+        """The same run for what takes no time after an interruption."""
+        return replace(self, interruption=Interruption())
+
+    @property
     def seconds(self) -> float:
         """Time since the start."""
         return time.perf_counter() - self.began
@@ -99,14 +107,16 @@ class Run:
     def transport_seconds(self) -> float:
         """Predicted time that transport between the samples may take."""
         if self._limit is None:
-            return TRANSPORT_SECONDS
+            return TRANSPORT_SECONDS if self.options.tolerance is None else CLOSING_SECONDS
         if self.options.tolerance is not None:
             return max(TRANSPORT_SECONDS, _CLOSING_SHARE * self._limit)
         return min(TRANSPORT_SECONDS, _TRANSPORT_SHARE * self._limit)
 
     @property
     def population_seconds(self) -> float:
-        """Predicted time that the upper bound for the populations may take."""
+        """Predicted time that the upper bound for the populations may take; little of it where only a gap is to be closed."""
+        if self.options.tolerance is not None:
+            return _POPULATION_ASIDE
         if self._limit is None:
             return POPULATION_SECONDS
         return min(POPULATION_SECONDS, max(1.0, _POPULATION_SHARE * self._limit))

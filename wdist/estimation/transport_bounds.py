@@ -1,5 +1,6 @@
 """Bounds from transport: couplings from above, and from below the critic that optimal dual variables extend to."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -19,12 +20,15 @@ from wdist.estimation.evaluation import evaluate_rows
 from wdist.estimation.population_upper import PopulationUpper, population_upper_bound, population_upper_planned
 from wdist.estimation.result import TransportBounds
 from wdist.ground_metric import GroundMetric
-from wdist.lipschitz.linalg.rounding import product_above
-from wdist.transport.coupling import BYTES_PER_PAIR, Coupling, Effort, Plan, predicted_seconds
+from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, product_above
+from wdist.transport.coupling import BYTES_PER_PAIR, Coupling, Effort, Execution, Plan, displaced, predicted_seconds
+from wdist.transport.pricing import LARGEST, Pricing
 from wdist.transport.samples import upper_bound
 
 TRANSPORT_SECONDS = 20.0
 """Predicted time that the upper bound for the samples may take."""
+CLOSING_SECONDS = 1800.0
+"""The same where a gap is to be closed and no budget is given."""
 POPULATION_SECONDS = 10.0
 """Predicted time that the upper bound for the populations may take."""
 _COPIES = 3
@@ -36,6 +40,8 @@ SHORT_OF_MEMORY = (
     "other processes hold most of the memory, so the run planned with less of it than usual; all bounds hold, but their digits may "
     "differ from those of a run with more free memory"
 )
+_ROUNDED = 0.999
+"""Share of a requested gap that is aimed at; rounding takes the rest."""
 _DEFAULT_GAP = 1e-3
 """Relative gap that transport aims at unless one is requested."""
 
@@ -47,21 +53,23 @@ def transport_bounds(
     seed: int,
     seconds: float,
     tolerance: float | None = None,
-    progress: Callable[[float], None] = lambda fraction: None,
+    execution: Execution | None = None,
 ) -> TransportBounds:
-    """Couples all samples, in standardised units so that nothing overflows, and evaluates the critic of optimal dual variables.
+    """Couples all samples, in standardised units so that nothing overflows, and evaluates the dual variables.
 
     Arguments:
-        seed: of the order in which blocks are formed.
+        seed: of whatever is random.
         seconds: predicted time that it may take.
         tolerance: relative gap that it need not fall below.
-        progress: is told the fraction that is done.
+        execution: what prices pairs, ends the work and is told about it, in the units of the data.
     """
     if pair.identical:
         order = np.arange(pair.a.everything.count)
         plan = Plan(rows=order, columns=order, mass=np.full(len(order), 1 / len(order)))
         return TransportBounds(coupling=Coupling(cost=0.0, exact=True, method="A and B are the same", plan=plan))
     spread, drawn = pair.standardisation.spread, pair.a.digest is None and pair.b.digest is None
+    execution = execution or Execution()
+    told = execution.bounded
     coupling = upper_bound(
         pair.a.everything,
         pair.b.everything,
@@ -70,25 +78,42 @@ def transport_bounds(
         effort=_effort(0.0 if drawn else seconds, pair, tolerance),
         seed=seed,
         metric=metric,
-        progress=progress,
+        execution=replace(execution, bounded=lambda lower, upper: told(lower * spread, upper * spread)),
     )
     if coupling is None:
         return TransportBounds()
     coupling = coupling.scaled(spread)
     on_a_line = pair.a.info.dim == 1 and coupling.exact
-    return TransportBounds(coupling=coupling, lower=closing_lower(pair, coupling.potentials, metric, on_a_line=on_a_line))
+    lower = closing_lower(pair, coupling.potentials, metric, on_a_line=on_a_line, device=execution.device)
+    return TransportBounds(coupling=coupling, lower=lower)
 
 
 def closing_lower(
-    pair: Pair, potentials: tuple[Tensor, Tensor] | None, metric: GroundMetric, *, on_a_line: bool = False, margin: Margin = CLAIM
+    pair: Pair,
+    potentials: tuple[Tensor, Tensor] | None,
+    metric: GroundMetric,
+    *,
+    on_a_line: bool = False,
+    margin: Margin = CLAIM,
+    device: torch.device | None = None,
 ) -> float:
-    """The lower bound for the samples by the critic that dual variables extend to, or, on a line, by the optimal critic.
+    """The lower bound for the samples by dual variables, lowered until they are feasible, or, on a line, by the optimal critic.
 
     Arguments:
         potentials: dual variables of all samples, shapes (n,) and (m,), in the units of the data; any are valid.
         on_a_line: whether the samples are numbers, and so few that they can be sorted.
         margin: left for rounding.
+        device: that compares pairs; the CPU by default.
     """
+    spread = pair.standardisation.spread
+    if potentials is not None and _fit_into_memory(pair):
+        x, y = (pair.standardisation.apply(gather(side.everything).cpu()) for side in (pair.a, pair.b))
+        if max(float(side.abs().max()) for side in (x, y)) <= LARGEST:
+            u, v = ((side / spread).numpy() for side in potentials)
+            priced = Pricing(x, y, metric, device=device).below(u, v, roundings=margin.roundings)
+            value = priced.dual_value(u, v, np.full(len(u), 1 / len(u)), np.full(len(v), 1 / len(v)))
+            certain = value - margin.roundings * (displaced(x, metric) + displaced(y, metric))
+            return max(0.0, math.nextafter(certain * spread * (1 - 4 * UNIT_ROUNDOFF - margin.share), 0.0))
     critic = _closing_critic(pair, potentials, metric, on_a_line=on_a_line)
     if critic is None:
         return 0.0
@@ -99,9 +124,9 @@ def closing_lower(
 def _closing_critic(
     pair: Pair, potentials: tuple[Tensor, Tensor] | None, metric: GroundMetric, *, on_a_line: bool
 ) -> FrozenCritic | None:
+    """The critic that dual variables extend to, for samples too far apart for :class:`Pricing`, or the optimal one on a line."""
     standardisation = pair.standardisation.to(torch.device("cpu"))
-    numbers = (pair.a.everything.count + pair.b.everything.count) * pair.a.info.dim
-    if potentials is not None and _COPIES * 8 * numbers <= planned_memory():
+    if potentials is not None and _fit_into_memory(pair):
         x, y = (gather(side.everything).cpu() for side in (pair.a, pair.b))
         u, v = (side / standardisation.spread for side in potentials)
         return c_transform((x, y), (u, v), standardisation, metric)
@@ -109,6 +134,11 @@ def _closing_critic(
         x, y = (standardisation.apply(gather(side.everything).cpu())[:, 0] for side in (pair.a, pair.b))
         return FrozenCritic([potential_on_the_line(x, y)], standardisation)
     return None
+
+
+def _fit_into_memory(pair: Pair) -> bool:
+    numbers = (pair.a.everything.count + pair.b.everything.count) * pair.a.info.dim
+    return _COPIES * 8 * numbers <= planned_memory()
 
 
 def population_upper_is_planned(pair: Pair, diameter: float | None, *, seconds: float = POPULATION_SECONDS) -> bool:
@@ -157,7 +187,7 @@ def _effort(seconds: float, pair: Pair, tolerance: float | None = None) -> Effor
         seconds=seconds,
         nbytes=planned_memory(),
         blocks_nbytes=held // _BESIDE if held >= _LARGE else None,
-        tolerance=_DEFAULT_GAP if tolerance is None else tolerance / 2,  # the proof charges both ends for rounding
+        tolerance=_DEFAULT_GAP if tolerance is None else _ROUNDED * tolerance,
     )
 
 

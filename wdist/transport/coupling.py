@@ -1,7 +1,8 @@
 """Couplings of weighted points: optimal ones, by POT's network simplex or by sorting, and proved upper bounds for their cost."""
 
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from wdist.data.memory import check_free
 from wdist.ground_metric import L2, GroundMetric
+from wdist.interruption import Interruption
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma, product_above
 
 BYTES_PER_PAIR = 64
@@ -16,9 +18,10 @@ BYTES_PER_PAIR = 64
 SLACK = 1e-9
 """Relative margin on a cost; half of it covers sums of n products in float64 and masses that POT returns within 1e-12."""
 _PREPARED = gamma(4)  # displacement of a sample by rounding a shift and a scale, as a share of its norm; W1 may be smaller
-_GAP, _ROUNDED = 1e-7, 1e-12  # duality gap of an optimal plan, as a share of the cost and of the largest distance
+GAP, ROUNDED = 1e-7, 1e-12  # duality gap of an optimal plan, as a share of the cost and of the largest distance
 _FEW_NUMBERS = 1 << 21  # most coordinates for which differences are as fast as products
 _NUMBERS_AT_ONCE = 1 << 20  # coordinates in memory at a time where differences are computed, 8 MB
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,20 @@ class Effort:
     nbytes: int = 2 << 30
     blocks_nbytes: int | None = None
     """Smaller limit for a coupling made of blocks, which loses little if it has more parts."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Execution:
+    """Where transport is computed, what ends it, and who is told about it."""
+
+    device: torch.device = _CPU
+    """Device that prices pairs."""
+    interruption: Interruption = field(default_factory=Interruption)
+    """Ends the work; what is proved by then is kept."""
+    progress: Callable[[float], None] = lambda fraction: None
+    """Is told the fraction that is done."""
+    bounded: Callable[[float, float], None] = lambda lower, upper: None
+    """Is told both bounds whenever they come closer."""
 
 
 def predicted_seconds(n: int, m: int) -> float:
@@ -99,7 +116,7 @@ def solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetr
     slabs = (slice(start, start + 256) for start in range(0, len(u), 256))
     violation = max(0.0, max(float((u[slab, None] + v - distances[slab]).max()) for slab in slabs))
     gap = float(mass @ distances[rows, columns]) - (float(u @ a + v @ b) - violation * float(a.sum()))
-    confirmed = gap <= _GAP * float(mass @ distances[rows, columns]) + _ROUNDED * float(distances.max()) * float(a.sum())
+    confirmed = gap <= GAP * float(mass @ distances[rows, columns]) + ROUNDED * float(distances.max()) * float(a.sum())
     potentials = torch.from_numpy(u), torch.from_numpy(v)
     return SolvedPlan(rows=rows, columns=columns, mass=mass, potentials=potentials, optimal=log["warning"] is None and confirmed)
 

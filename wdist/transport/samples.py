@@ -1,6 +1,7 @@
 """Upper bounds for W1 between two sample sets: the cost of an explicit coupling, optimal if affordable."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
@@ -8,12 +9,20 @@ from torch import Tensor
 from wdist.data.rows import Rows, gather
 from wdist.ground_metric import L2, GroundMetric
 from wdist.transport.blocks import affordable_work, block_coupling
-from wdist.transport.column_generation import BYTES_PER_SAMPLE, LARGEST, affordable_rounds, column_generation
+from wdist.transport.column_generation import (
+    BYTES_PER_SAMPLE,
+    MOST_ROUNDS,
+    SMALL,
+    affordable_rounds,
+    column_generation,
+    generation_seconds,
+)
 from wdist.transport.coupling import (
     BYTES_PER_PAIR,
     SLACK,
     Coupling,
     Effort,
+    Execution,
     Plan,
     carried,
     cost_above,
@@ -24,6 +33,10 @@ from wdist.transport.coupling import (
     predicted_seconds,
     solve,
 )
+from wdist.transport.pricing import LARGEST
+
+_EXACT = 1e-9
+"""Relative gap of a plan that is to be optimal."""
 
 
 def upper_bound(
@@ -34,41 +47,67 @@ def upper_bound(
     effort: Effort,
     seed: int,
     metric: GroundMetric = L2,
-    progress: Callable[[float], None] = lambda fraction: None,
+    execution: Execution | None = None,
 ) -> Coupling | None:
     """A coupling of all samples, optimal if memory and time allow, otherwise made of optimal blocks; None if neither is affordable.
 
-    ``prepare`` is a shift and a scale after which squares do not overflow; cost and potentials are in its units. ``effort`` limits
-    the predicted time and memory, ``seed`` orders the blocks, and ``progress`` is told the fraction of them that is done.
+    Arguments:
+        a, b: samples of both sides, of equal mass.
+        prepare: a shift and a scale after which squares do not overflow; cost, bounds and potentials are in its units.
+        effort: limit of predicted time and memory.
+        seed: of whatever is random.
+        metric: between samples.
+        execution: what prices pairs, ends the work and is told about it; once it is interrupted, None if nothing is proved yet.
     """
+    execution = execution or Execution()
     found = in_closed_form(a, b, prepare=prepare, metric=metric, nbytes=effort.nbytes)
     if found is not None:
         return found
+    found = _solved(a, b, prepare, effort, seed, metric, execution)
+    if found is not None or execution.interruption.requested:
+        return found
+    return block_coupling(a, b, prepare=prepare, effort=effort, seed=seed, metric=metric, progress=execution.progress)
+
+
+def _solved(
+    a: Rows,
+    b: Rows,
+    prepare: Callable[[Tensor], Tensor],
+    effort: Effort,
+    seed: int,
+    metric: GroundMetric,
+    execution: Execution,
+) -> Coupling | None:
+    """As :func:`upper_bound`, by one transport problem between all samples; None if that is not affordable."""
     n, m = a.count, b.count
-    if _solvable(n, m, effort):
-        x, y = (prepare(gather(side)) for side in (a, b))
-        masses = np.full(n, 1 / n), np.full(m, 1 / m)
-        solved = solve(x, y, *masses, metric)
-        return Coupling(
-            cost=cost_above(x, y, *masses, solved, metric),
-            exact=solved.optimal,
-            method="exact transport" if solved.optimal else "transport, stopped early",
-            plan=Plan(rows=solved.rows, columns=solved.columns, mass=solved.mass),
-            potentials=solved.potentials,
+    dense, rounds = _solvable(n, m, effort), _rounds(n, m, a.span(0, 1, None).shape[1], effort)
+    if not dense and not rounds:
+        return None
+    x, y = (prepare(gather(side)) for side in (a, b))
+    masses, rounding = (np.full(n, 1 / n), np.full(m, 1 / m)), displaced(x, metric) + displaced(y, metric)
+    if max(float(side.abs().max()) for side in (x, y)) > LARGEST:
+        solved = solve(x, y, *masses, metric) if dense else None
+    else:
+        generated = column_generation(
+            x,
+            y,
+            *masses,
+            metric,
+            tolerance=min(effort.tolerance, _EXACT) if dense else effort.tolerance,
+            rounds=rounds or MOST_ROUNDS,
+            seed=seed,
+            execution=replace(execution, bounded=lambda lower, upper: execution.bounded(lower - rounding, upper + rounding)),
         )
-    if rounds := _rounds(n, m, a.span(0, 1, None).shape[1], effort):
-        x, y = (prepare(gather(side)) for side in (a, b))
-        masses = np.full(n, 1 / n), np.full(m, 1 / m)
-        if max(float(side.abs().max()) for side in (x, y)) <= LARGEST:
-            solved = column_generation(x, y, *masses, metric, tolerance=effort.tolerance, rounds=rounds, seed=seed).plan
-            return Coupling(
-                cost=cost_above(x, y, *masses, solved, metric),
-                exact=False,
-                method="transport by column generation",
-                plan=Plan(rows=solved.rows, columns=solved.columns, mass=solved.mass),
-                potentials=solved.potentials,
-            )
-    return block_coupling(a, b, prepare=prepare, effort=effort, seed=seed, metric=metric, progress=progress)
+        solved = None if generated is None else generated.plan
+    if solved is None:
+        return None
+    return Coupling(
+        cost=cost_above(x, y, *masses, solved, metric),
+        exact=solved.optimal,
+        method="exact transport" if solved.optimal else "transport, stopped early" if dense else "transport by column generation",
+        plan=Plan(rows=solved.rows, columns=solved.columns, mass=solved.mass),
+        potentials=solved.potentials,
+    )
 
 
 def in_closed_form(
@@ -113,13 +152,19 @@ def affordable(n: int, m: int, dim: int, effort: Effort) -> bool:
     return _solvable(n, m, effort) or _rounds(n, m, dim, effort) > 0 or affordable_work(n, m, dim, effort) is not None
 
 
+def expected_seconds(n: int, m: int, dim: int) -> float:
+    """Time that transport between n and m samples is expected to take, if none limits it."""
+    return predicted_seconds(n, m) if max(n, m) <= SMALL else generation_seconds(n, m, dim, rounds=2)
+
+
 def _rounds(n: int, m: int, dim: int, effort: Effort) -> int:
     """Rounds of column generation; 0 where time or memory do not allow it."""
-    held = 16 * dim * (n + m) + BYTES_PER_SAMPLE * max(n, m)
+    held = 16 * dim * (n + m) + BYTES_PER_SAMPLE * max(n, m) + BYTES_PER_PAIR * min(n * m, SMALL**2)
     return affordable_rounds(n, m, dim, effort.seconds) if held <= effort.nbytes else 0
 
 
 def _solvable(n: int, m: int, effort: Effort) -> bool:
+    """Whether the dense solver could do it; column generation then goes on until its plan is optimal, and is faster."""
     return predicted_seconds(n, m) <= effort.seconds and n * m * BYTES_PER_PAIR <= effort.nbytes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from wdist.report.numbers import at_most, counted, duration, lower_bound, nearest, percentage
+from wdist.report.numbers import at_most, counted, duration, lower_bound, nearest
 from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress, SamplesBounded, Silent, Stage, StageProgress
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 32
 _DONE_LINES = 6
 """Most lines for finished critics: a block taller than the terminal would hide what is being trained."""
+_MOST_DIGITS = 10
+"""Most digits of bounds that come closer and closer."""
 _SPOKEN_QUARTERS = (0.25, 0.5, 0.75)
 _SPOKEN_SECONDS = 1.0
 """Seconds of training between two plain lines, since many short runs would fill a log."""
@@ -234,8 +237,12 @@ def _rate(progress: Progress) -> str:
 
 
 def _bounds(event: SamplesBounded) -> str:
-    gap = "" if event.relative_gap is None else f", gap {percentage(event.relative_gap)}"
-    return f"samples: {lower_bound(event.lower)} <= W1 <= {at_most(event.upper)}{gap}"
+    share = event.relative_gap
+    digits, gap = 4, ""
+    if share is not None:
+        digits = max(digits, min(_MOST_DIGITS, 2 - math.floor(math.log10(share)))) if share > 0 else _MOST_DIGITS
+        gap = f", gap {at_most(100 * max(share, 0.0), 2)} %"
+    return f"samples: {lower_bound(event.lower, digits)} <= W1 <= {at_most(event.upper, digits)}{gap}"
 
 
 def _finished(event: CriticFinished) -> str:

@@ -45,8 +45,9 @@ from wdist.training.budget import Budget
 from wdist.training.catalogue import CATALOGUE
 from wdist.training.kind import DataShape, TrainingJob
 from wdist.transport.blocks import Work, block_coupling
-from wdist.transport.column_generation import LARGEST, column_generation
+from wdist.transport.column_generation import column_generation
 from wdist.transport.coupling import Coupling, Effort, Plan, cost_above
+from wdist.transport.pricing import LARGEST
 
 CPU = torch.device("cpu")
 _SMALL = {"width": 8, "depth": 3, "group_size": 4, "batch_size": 8, "centres": 4}
@@ -319,7 +320,7 @@ def _of_columns(problem: Problem, truth: Truth) -> Iterator[Claim]:
         if max(float(side.abs().max()) for side in (x, y)) > LARGEST:
             return
         masses = np.full(len(x), 1 / len(x)), np.full(len(y), 1 / len(y))
-        found = column_generation(
+        generated = column_generation(
             x,
             y,
             *masses,
@@ -327,8 +328,10 @@ def _of_columns(problem: Problem, truth: Truth) -> Iterator[Claim]:
             tolerance=float(random.choice([1e-1, 1e-3, 1e-9])),
             rounds=int(random.integers(1, 9)),
             seed=problem.seed,
-            coarsest=int(random.integers(4, 12)),
-        ).plan
+            small=int(random.integers(6, 18)),
+        )
+        assert generated is not None, "nothing interrupts it"
+        found = generated.plan
         coupling = Coupling(
             cost=cost_above(x, y, *masses, found, problem.metric),
             exact=False,
