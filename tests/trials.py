@@ -1,11 +1,16 @@
 """Small trials for tests: a pair of sample sets, a few steps of training, and what came of it."""
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ot
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
+from wdist.critics.frozen import FrozenCritic
 from wdist.critics.networks import StackedCritic
 from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
@@ -24,6 +29,30 @@ ERRORS = ErrorBudget(confidence=0.95, method="welch")
 TRAINED = [name for name, kind in CATALOGUE.items() if isinstance(kind, NetworkKind)]
 """Networks, which gradients train."""
 SMALL = CriticSettings(width=16, depth=3, group_size=4, batch_size=32)
+
+
+def digest(critic: FrozenCritic) -> str:
+    """SHA-256 of everything that the values of a critic depend on."""
+    found = hashlib.sha256(critic.description().encode())
+    for name, tensor in sorted(critic.tensors().items()):
+        found.update(name.encode())
+        found.update(tensor.numpy().tobytes())
+    return found.hexdigest()
+
+
+def write_critic(path: Path, critic: FrozenCritic) -> None:
+    """Writes a critic into a file of its own."""
+    save_file(critic.tensors(), path, {"critic": critic.description()})
+
+
+def read_critic(path: Path) -> FrozenCritic:
+    """Reads it again; ValueError if it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return FrozenCritic.restored((file.metadata() or {}).get("critic", ""), tensors)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
 def pair_of(a: Any, b: Any, *, seed: int = 0) -> Pair:

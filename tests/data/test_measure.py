@@ -244,7 +244,7 @@ def test_values_that_become_nan_after_the_survey_are_noticed(streaming):
             lambda: list(measure.everything.batches(10)),
             lambda: measure.train.next(2000),
             lambda: make_measure(source, side=0, seed=0, device=CPU, digest=None),
-            lambda: measures._resident(source, side=0, seed=0, device=CPU, digest=None),
+            lambda: measures._resident(source, side=0, seed=0, device=CPU, digest=None, most_held=None),
         ):
             with pytest.raises(SourceError, match="changed while it was read, to NaN or infinity"):
                 again()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import wdist
-from tests.trials import SMALL, exact_w1, two_moons
+from tests.trials import SMALL, digest, exact_w1, two_moons
 from wdist.errors import DeviceError, SourceError, TrainingDiverged, UsageError
 from wdist.estimation import run, transport_bounds
 from wdist.estimation.estimate import estimate
@@ -427,7 +427,7 @@ def test_no_critic_depends_on_the_fold_that_it_is_judged_on():
     changed = a.copy()
     changed[fold_rows(60, 3, 1, seed=0)] += 5
     first, second = (
-        [fold.frozen.digest() for fold in estimate(x, b, folds=3, steps=15, baselines="none", settings=SMALL).critic.folds]
+        [digest(fold.frozen) for fold in estimate(x, b, folds=3, steps=15, baselines="none", settings=SMALL).critic.folds]
         for x in (a, changed)
     )
     assert [one == other for one, other in zip(first, second, strict=True)] == [False, True, False]

@@ -1,27 +1,22 @@
 """Frozen critics: plain float64 numbers, the one object that is certified, evaluated and saved."""
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from wdist.critics.settings import LARGEST_LIPSCHITZ, LEAST_LIPSCHITZ
 from wdist.data.standardisation import Standardisation
-from wdist.errors import SourceError, UsageError, first_line
+from wdist.errors import UsageError
 from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound, owned, subnormal
 from wdist.lipschitz.frozen_layers import read_layer
 from wdist.lipschitz.linalg.rounding import UNDERFLOW, gamma, norm_above, product_above, sum_above
-
-FORMAT = "wdist-critic-1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,49 +101,21 @@ class FrozenCritic:
         kinds = [layer.kind for layer in self.layers]
         return json.dumps({"layers": kinds, "spread": self.standardisation.spread, "lipschitz": self.lipschitz})
 
-    def digest(self) -> str:
-        """SHA-256 of everything that the values depend on."""
-        digest = hashlib.sha256(self.description().encode())
-        for name, tensor in sorted(self.tensors().items()):
-            digest.update(name.encode())
-            digest.update(tensor.numpy().tobytes())
-        return digest.hexdigest()
-
-    def serialise(self, metadata: dict[str, str]) -> bytes:
-        """The critic as a safetensors file with ``metadata`` beside it."""
-        return save(self.tensors(), metadata={**metadata, "format": FORMAT, "critic": self.description()})
-
-    @classmethod
-    def load(cls, path: Path) -> tuple["FrozenCritic", dict[str, str]]:
-        """Reads a critic and its metadata.
-
-        Raises:
-            SourceError: the file is not a critic of wdist, or not whole.
-        """
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-            raise SourceError(
-                f"{path} cannot be read as a safetensors file ({first_line(error)}); give a critic saved by --save-critic"
-            ) from error
-        if metadata.get("format") != FORMAT:
-            raise SourceError(f"{path} is a safetensors file, but not a critic of wdist; give one saved by --save-critic")
-        try:
-            return cls.restored(metadata["critic"], tensors), metadata
-        except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, UsageError) as error:
-            raise SourceError(f"{path} is a damaged critic ({error}); save it again with --save-critic") from error
-
     @classmethod
     def restored(cls, description: str, tensors: Mapping[str, Tensor]) -> "FrozenCritic":
         """The critic that :meth:`description` and :meth:`tensors` describe.
 
         Raises:
-            KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, UsageError: they describe none.
+            ValueError: they describe none.
         """
+        try:
+            return cls._restored(json.loads(description), tensors)
+        except (KeyError, TypeError, AttributeError, OverflowError, RecursionError, UsageError) as error:
+            raise ValueError(f"a damaged critic: {error}") from error
+
+    @classmethod
+    def _restored(cls, facts: Any, tensors: Mapping[str, Tensor]) -> "FrozenCritic":
         _check_numbers(tensors)
-        facts = json.loads(description)
         layers = [read_layer(kind, _of_layer(tensors, i)) for i, kind in enumerate(facts["layers"])]
         standardisation = Standardisation(shift=tensors["shift"], spread=float(facts["spread"]))
         lipschitz = float(facts["lipschitz"])
