@@ -1,9 +1,10 @@
 """Verification: a proof checked against the samples, without training and without solving a transport problem."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from operator import ge, le
 from pathlib import Path
 from typing import Any
 
@@ -352,14 +353,12 @@ def _critics(estimate: Estimate, stated: Statement) -> Iterator[Check]:
 
 
 def _ends(estimate: Estimate, claims: Claims) -> Iterator[Check]:
-    below: Callable[[float, float], bool] = lambda claim, found: claim <= found  # noqa: E731
-    above: Callable[[float, float], bool] = lambda claim, found: claim >= found  # noqa: E731
     samples, population = estimate.samples, estimate.population
     ends = (
-        ("lower end, samples", below, claims.samples.lower, samples.lower),
-        ("upper end, samples", above, claims.samples.upper, samples.upper),
-        ("lower end, populations", below, claims.population.lower, population.lower),
-        ("upper end, populations", above, claims.population.upper, population.upper),
+        ("lower end, samples", le, claims.samples.lower, samples.lower),
+        ("upper end, samples", ge, claims.samples.upper, samples.upper),
+        ("lower end, populations", le, claims.population.lower, population.lower),
+        ("upper end, populations", ge, claims.population.upper, population.upper),
     )
     for what, follows, claim, found in ends:
         if claim is None:
