@@ -54,6 +54,8 @@ _SMALL = {"width": 8, "depth": 3, "group_size": 4, "batch_size": 8, "centres": 4
 _QUICK = tuple(name for name in CATALOGUE if name != "groupsort-conv")
 """All critics but the one for images."""
 _SHOWN_DIGITS = (3, 5)
+_FOLDED = 0.05
+"""Share of estimates with folds."""
 _FORGED = 3
 """Forged copies of each proof."""
 _EXPONENTS = ((-250,), (250,), (-160, -160), (140, 130), (-150, -150), (-300,), (3, -8), (1, 1, 1), (-200, 200))
@@ -237,6 +239,7 @@ def _estimated(problem: Problem, random: np.random.Generator) -> Estimate:
         steps=steps,
         metric=problem.metric.name,
         seed=problem.seed % 1000,
+        folds=int(random.integers(2, 4)) if random.random() < _FOLDED else None,
     )
 
 
