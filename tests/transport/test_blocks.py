@@ -153,6 +153,13 @@ def test_more_time_makes_larger_blocks_or_more_rounds(n, dim):
     assert works[-1] is not None
 
 
+@pytest.mark.parametrize("n", [10**6, 2 * 10**6, 10**7])
+def test_millions_of_samples_are_coupled_even_if_that_takes_longer(n):
+    work = affordable_work(n, n + 1, 64, Effort(seconds=20.0, nbytes=4 << 30))
+    assert work is not None
+    assert (work.rounds > 0) == (n < 10**7)
+
+
 def test_blocks_can_have_a_smaller_memory_limit():
     counts, seconds = (9000, 12_000), 10.0
     work = affordable_work(*counts, 2, Effort(seconds=seconds, nbytes=1 << 30))

@@ -223,7 +223,14 @@ def _concluded(
         seconds=run.seconds,
         environment=environment(run.device),
         preview=_preview(pair),
-        warnings=(*pair.warnings, *_few_held_out(pair, errors), *memory_warnings(pair), *_contradictions(results), *found.left_out),
+        warnings=(
+            *pair.warnings,
+            *_few_held_out(pair, errors),
+            *_no_upper_bound(pair, bounds, run),
+            *memory_warnings(pair),
+            *_contradictions(results),
+            *found.left_out,
+        ),
         interrupted=run.interruption.requested,
         comparison=options.critics is not None,
         tolerance=options.tolerance,
@@ -231,6 +238,15 @@ def _concluded(
         features=None if run.space is None else replace(run.space.facts, dim=pair.a.info.dim),
         transport=bounds,
     )
+
+
+def _no_upper_bound(pair: Pair, bounds: TransportBounds, run: Run) -> Iterator[str]:
+    if run.options.couplings and bounds.coupling is None and (pair.a.digest is not None or pair.b.digest is not None):
+        n, m = pair.a.everything.count, pair.b.everything.count
+        yield (
+            f"coupling {n:,} and {m:,} samples would take far longer than the {run.transport_seconds:.3g} seconds planned for it, "
+            f"so there is no upper bound; give a longer --budget, or fewer samples"
+        )
 
 
 def _few_held_out(pair: Pair, errors: ErrorBudget) -> Iterator[str]:

@@ -27,6 +27,7 @@ from wdist.transport.coupling import Coupling, Effort, Plan, carried, cost_above
 
 _SIZES = (1000, 500, 250, 100, 50)  # entries in a group, which limits the samples of each side in a block
 _ENOUGH_ROUNDS, _MOST_ROUNDS = 5, 40  # with fewer rounds, smaller blocks gain more in the same time
+_PATIENCE, _PATIENCE_FOR_TREE = 6, 60  # times the seconds of an effort
 _DIRECTIONS = 16  # directions drawn for each round; each bisection takes one of them
 _LEAF = 4  # approximate number of samples in a leaf
 _FLOPS = 5e9  # floating-point operations per second of matrix products on one core
@@ -50,19 +51,25 @@ class Work:
 
 
 def affordable_work(n: int, m: int, dim: int, effort: Effort) -> Work | None:
-    """The sizes that time and memory allow, from the counts alone; None if even a tree is not affordable."""
+    """The sizes that time and memory allow, from the counts alone; None if even a tree takes much longer.
+
+    Millions of samples are worth some patience: a tree alone may take far longer, and one round somewhat longer.
+    """
     if effort.seconds <= 0:
         return None
     held = (n + m) * 8 * _COPIES * (dim + _DIRECTIONS)
     nbytes = effort.nbytes if effort.blocks_nbytes is None else min(effort.nbytes, effort.blocks_nbytes)
     parts = max(1, min(-(-held // max(nbytes, 1)), max(n, m) // _LEAST_TOGETHER))
-    seconds = effort.seconds - (n + m) * (_SORTED * _levels(n, m) + 2 * dim * _DIRECTIONS / _FLOPS)
-    if seconds < 0:
+    tree = (n + m) * (_SORTED * _levels(n, m) + 2 * dim * _DIRECTIONS / _FLOPS)
+    if tree > _PATIENCE_FOR_TREE * effort.seconds:
         return None
     for size in _SIZES:
-        rounds = int(seconds / _round_seconds(max(n, m), dim, size))
+        round_seconds = _round_seconds(max(n, m), dim, size)
+        rounds = max(0, int((effort.seconds - tree) / round_seconds))
         if rounds >= _ENOUGH_ROUNDS:
             break
+    if rounds == 0 and tree + round_seconds <= _PATIENCE * effort.seconds:
+        rounds = 1
     return Work(parts=parts, size=size, rounds=min(rounds, _MOST_ROUNDS))
 
 
