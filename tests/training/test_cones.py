@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trials import shape_of, trial
+from tests.trials import shape_of, trial, two_moons
 from wdist.critics.settings import CriticSettings
 from wdist.data.sources.pairs import funnels
 from wdist.training.catalogue import CATALOGUE
@@ -65,3 +65,10 @@ def test_few_cones_are_tried_where_samples_are_few_and_generalise():
     found = trial(a, b, name="cones", steps=100, settings=CriticSettings())
     assert found.settings["centres"] == 16
     assert found.population.estimate > 0.85 * pair.w1
+
+
+def test_few_elliptic_cones_are_tried_where_samples_are_few_unless_their_number_is_given():
+    a, b = two_moons(400, 400, 6)
+    for settings, allowed in ((CriticSettings(), {4, 16}), (CriticSettings(centres=7), {7})):
+        found = trial(a, b, name="elliptic-cones", steps=60, settings=settings)
+        assert found.settings["centres"] in allowed

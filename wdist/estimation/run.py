@@ -18,6 +18,7 @@ from wdist.training.observer import CriticFinished, CriticStarted, Observer, Sil
 _TRANSPORT_SHARE, _CLOSING_SHARE, _POPULATION_SHARE = 1 / 4, 1 / 2, 1 / 6
 """Shares of a length of time for transport between the samples (the second if a gap is to be closed), and between blocks of
 them."""
+_LEAST_TRAINING_SHARE = 1 / 4
 
 
 _POPULATION_ASIDE = 1.0
@@ -122,8 +123,13 @@ class Run:
         return min(POPULATION_SECONDS, max(1.0, _POPULATION_SHARE * self._limit))
 
     def training_seconds(self, *, reserved: float) -> float | None:
-        """Time left for training if the budget is a length of time; ``reserved`` seconds are kept for what follows."""
-        return None if self._limit is None else self._limit - self.seconds - reserved
+        """Time left for training if the budget is a length of time; ``reserved`` seconds are kept for what follows.
+
+        A quarter of the budget at least: on a busy machine transport may take longer than predicted.
+        """
+        if self._limit is None:
+            return None
+        return max(self._limit - self.seconds - reserved, _LEAST_TRAINING_SHARE * self._limit)
 
     @property
     def _limit(self) -> float | None:

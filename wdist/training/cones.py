@@ -53,14 +53,13 @@ class ConeKind(EnvelopeKind):
         a, b = (Pool(side, spec.settings.batch_size or 0, job.standardised) for side in (job.pair.a, job.pair.b))
         return Draws(minibatch=lambda: (a.next(), b.next()), samples=(a.sample, b.sample))
 
-    def ways(self, spec: CriticSpec, job: TrainingJob) -> tuple[Way, ...]:
-        """From a fixed set of samples, few cones generalise where many learn it by heart, and mixtures find places to start."""
-        (usual,) = super().ways(spec, job)
-        if spec.metric != L2 or job.pair.a.training_rows is None or job.pair.b.training_rows is None:
-            return (usual,)
+    def other_ways(self, usual: Way, spec: CriticSpec, job: TrainingJob) -> tuple[Way, ...]:
+        """From means of mixtures, in several numbers unless the user has fixed it."""
+        if spec.metric != L2:
+            return ()
         asked = usual.count != _fed(DataShape.of(job.pair))
         counts = [usual.count] if asked else [count for count in _MIXTURES if count < usual.count]
-        return (usual, *(Way(count=count, mixture=True) for count in counts))
+        return tuple(Way(count=count, mixture=True) for count in counts)
 
     def start(self, way: Way, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
         """In many dimensions the tips of optimal cones lie far from all samples, and no sample is much nearer to a third than any

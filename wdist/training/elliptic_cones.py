@@ -1,6 +1,7 @@
 """Elliptic cones as a kind: a few of them, trained by gradients of a soft minimum that hardens."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from wdist.training.kind import CriticSpec, DataShape, TrainingJob
 from wdist.training.optimizers import Adam
 from wdist.training.step import Ascent, TrainingStep
 
-_CONES, _BATCH_SIZE = 16, 256
+_CONES, _FEW, _BATCH_SIZE = 16, 4, 256
 _NUMBERS = 1 << 22
 """Entries that all matrices have together, at most."""
 MOST_ELLIPTIC_DIM = 256
@@ -32,9 +33,12 @@ _FLOPS_A_SECOND, _SECONDS, _MOST_STEPS = 1.0e11, 15.0, 4000
 class EllipticConeKind(EnvelopeKind):
     """An envelope of elliptic cones."""
 
+    validation_rows: ClassVar[int] = 4096  # an evaluation costs as much as that of a network
+    averaged: ClassVar[bool] = True
+
     def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> CriticSpec:
         own = CriticSettings(
-            centres=settings.centres or max(1, min(_CONES, _NUMBERS // shape.dim**2)),
+            centres=settings.centres or _usual(shape.dim),
             batch_size=settings.batch_size or _BATCH_SIZE,
             learning_rate=settings.learning_rate or _RATE,
             schedule=settings.schedule or "cosine",
@@ -55,6 +59,10 @@ class EllipticConeKind(EnvelopeKind):
 
         return Draws(minibatch=minibatch, samples=job.training(_START_ROWS))
 
+    def other_ways(self, usual: Way, spec: CriticSpec, job: TrainingJob) -> tuple[Way, ...]:
+        """Fewer of them, unless the user has fixed the number."""
+        return (Way(count=_FEW),) if usual.count == _usual(job.pair.a.info.dim) > _FEW else ()
+
     def start(self, way: Way, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
         critic = EllipticConeCritic(first_centres(search.low(sign), way.count, seed=search.job.seed), sign=sign)
         return critic, _Annealed(critic, rate=search.spec.settings.learning_rate or 0.0)
@@ -70,6 +78,11 @@ class _Annealed:
     def __call__(self, a: Tensor, b: Tensor, *, factor: float) -> Tensor:
         self._critic.temperature = _COLD * (_WARM / _COLD) ** factor
         return self._step(a, b, factor=factor)
+
+
+def _usual(dim: int) -> int:
+    """Number of cones that the dimension leaves time for."""
+    return max(1, min(_CONES, _NUMBERS // dim**2))
 
 
 def _seconds_a_step(settings: CriticSettings, dim: int) -> float:

@@ -16,8 +16,8 @@ from wdist.training.kind import CriticKind, CriticSpec, TrainedCritic, TrainingJ
 from wdist.training.loop import Minibatch, TrainingOutcome, TrainingRun, dual_on, train
 from wdist.training.step import Ascent
 
-_VALIDATION_ROWS, _LEAST_VALIDATION_ROWS, _VALIDATION_NUMBERS = 16_384, 2048, 1 << 23
-"""Validation samples of each side: cones are cheap to evaluate; fewer in more dimensions."""
+_LEAST_VALIDATION_ROWS, _VALIDATION_NUMBERS = 2048, 1 << 23
+"""Validation samples of each side: fewer in more dimensions."""
 _TRIAL_SHARE = 0.06
 """Share of the budget for each orientation, and for each way to start, before the best has the rest."""
 
@@ -46,6 +46,10 @@ class EnvelopeKind(CriticKind):
     """A minimum or maximum of functions that learn."""
 
     quick_share: ClassVar[float] = 0.1
+    validation_rows: ClassVar[int] = 16_384
+    """Validation samples of each side, at most."""
+    averaged: ClassVar[bool] = False
+    """Whether the mean over the path is kept, as :class:`~wdist.training.loop.TrainingRun` says."""
 
     @property
     def accepts(self) -> frozenset[str]:
@@ -57,8 +61,14 @@ class EnvelopeKind(CriticKind):
 
     def ways(self, spec: CriticSpec, job: TrainingJob) -> tuple[Way, ...]:
         """Ways to start, the usual one first."""
-        del job
-        return (Way(count=spec.settings.centres or 0),)
+        usual = Way(count=spec.settings.centres or 0)
+        fixed = job.pair.a.training_rows is not None and job.pair.b.training_rows is not None
+        return (usual, *(self.other_ways(usual, spec, job) if fixed else ()))
+
+    def other_ways(self, usual: Way, spec: CriticSpec, job: TrainingJob) -> tuple[Way, ...]:
+        """Further ways from a fixed set of samples, which many pieces may learn by heart."""
+        del usual, spec, job
+        return ()
 
     @abstractmethod
     def start(self, way: Way, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
@@ -107,7 +117,7 @@ class EnvelopeSearch:
         self.spec, self.job, self.budget = spec, job, budget
         self._kind, self._clock, self._steps = kind, budget.start(), 0
         self._draws = kind.draws(spec, job)
-        rows = max(_LEAST_VALIDATION_ROWS, min(_VALIDATION_ROWS, _VALIDATION_NUMBERS // job.pair.a.info.dim))
+        rows = max(_LEAST_VALIDATION_ROWS, min(kind.validation_rows, _VALIDATION_NUMBERS // job.pair.a.info.dim))
         self.value = dual_on(*job.validation(rows))
         self._done: list[Trained] = []
 
@@ -138,8 +148,9 @@ class EnvelopeSearch:
             return
         critic, ascent = self._kind.start(way, self, sign)
         spread = job.pair.standardisation.spread
+        name, averaged = self._kind.name, self._kind.averaged
         outcome = train(
-            TrainingRun(critic, validate=self.value, unit=spread, observer=job.observer, name=self._kind.name),
+            TrainingRun(critic, validate=self.value, unit=spread, observer=job.observer, name=name, averaged=averaged),
             ascend=ascent,
             minibatch=self._draws.minibatch,
             budget=budget,
