@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wdist.estimation.verification import verify
     from wdist.gates.gate import GateResult, gate
     from wdist.training.budget import Budget
+    from wdist.transport.solution import transport
 
     __version__: str
 
@@ -36,6 +37,7 @@ __all__ = [
     "gate",
     "open_source",
     "save_proof",
+    "transport",
     "verify",
 ]
 
@@ -52,6 +54,7 @@ _HOME = {
     "gate": "wdist.gates.gate",
     "open_source": "wdist.data.sources.opening",
     "save_proof": "wdist.estimation.proof",
+    "transport": "wdist.transport.solution",
     "verify": "wdist.estimation.verification",
 }
 

@@ -8,7 +8,7 @@ import torch
 from tests.transport.rows import rows
 from wdist.ground_metric import L2, METRICS
 from wdist.transport import column_generation as module
-from wdist.transport import pricing, refinement, samples
+from wdist.transport import pricing, refinement
 from wdist.transport.column_generation import column_generation
 from wdist.transport.coupling import Effort, Execution
 from wdist.transport.samples import upper_bound
@@ -20,8 +20,7 @@ BETWEEN = Effort(seconds=30, nbytes=700 * 600 * 56)
 @pytest.fixture(autouse=True)
 def several_levels(monkeypatch):
     """So few samples would be one level, solved densely."""
-    for place in (module, samples):
-        monkeypatch.setattr(place, "SMALL", 60)
+    monkeypatch.setattr(module, "SMALL", 60)
 
 
 def normals(n, m, dim, random):

@@ -40,7 +40,7 @@ _COARSE_GAP = 3e-3
 """Relative gap at which a smaller problem is solved well enough."""
 _NEW_ARCS, _MOST_ARCS, _KEPT_ARCS = 8, 40, 25
 """Arcs of a sample: new in a round, before some are dropped, and after."""
-BYTES_PER_SAMPLE = 16_000
+_BYTES_PER_SAMPLE = 16_000
 """Peak memory of the arcs of one sample."""
 
 
@@ -74,6 +74,11 @@ def affordable_rounds(n: int, m: int, dim: int, seconds: float) -> int:
     start = generation_seconds(n, m, dim, rounds=0)
     rounds = int((seconds - start) / (generation_seconds(n, m, dim, rounds=1) - start))
     return min(rounds, MOST_ROUNDS) if rounds >= 3 else 0
+
+
+def bytes_held(n: int, m: int, dim: int) -> int:
+    """Peak memory of :func:`column_generation`, roughly."""
+    return 16 * dim * (n + m) + _BYTES_PER_SAMPLE * max(n, m) + BYTES_PER_PAIR * min(n * m, SMALL**2)
 
 
 def generation_seconds(n: int, m: int, dim: int, *, rounds: int) -> float:

@@ -10,10 +10,10 @@ from wdist.data.rows import Rows, gather
 from wdist.ground_metric import L2, GroundMetric
 from wdist.transport.blocks import affordable_work, block_coupling
 from wdist.transport.column_generation import (
-    BYTES_PER_SAMPLE,
     MOST_ROUNDS,
     SMALL,
     affordable_rounds,
+    bytes_held,
     column_generation,
     generation_seconds,
 )
@@ -159,8 +159,7 @@ def expected_seconds(n: int, m: int, dim: int) -> float:
 
 def _rounds(n: int, m: int, dim: int, effort: Effort) -> int:
     """Rounds of column generation; 0 where time or memory do not allow it."""
-    held = 16 * dim * (n + m) + BYTES_PER_SAMPLE * max(n, m) + BYTES_PER_PAIR * min(n * m, SMALL**2)
-    return affordable_rounds(n, m, dim, effort.seconds) if held <= effort.nbytes else 0
+    return affordable_rounds(n, m, dim, effort.seconds) if bytes_held(n, m, dim) <= effort.nbytes else 0
 
 
 def _solvable(n: int, m: int, effort: Effort) -> bool:

@@ -1,0 +1,157 @@
+"""``wdist.transport``: optimal transport between weighted samples, as a plan with bounds on both sides and dual variables."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wdist.data.access import Access
+from wdist.data.memory import planned_memory, size_text
+from wdist.data.rows import in_units
+from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import FiniteSource
+from wdist.data.standardisation import Standardisation
+from wdist.environment import choose_device
+from wdist.errors import SourceError, UsageError
+from wdist.ground_metric import GroundMetric, ground_metric
+from wdist.lipschitz.linalg.rounding import LARGEST_SQUARED, product_above
+from wdist.transport.column_generation import MOST_ROUNDS, bytes_held, column_generation
+from wdist.transport.coupling import Execution, Plan, cost_above, displaced
+
+_AIM = 0.999
+"""Share of a requested gap that is aimed at; rounding takes the rest."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Transport:
+    """Transport between two sets of samples, in the units of the data."""
+
+    lower: float
+    """Proved lower bound for W1."""
+    upper: float
+    """Proved upper bound for W1: the cost of the plan."""
+    exact: bool
+    """Whether the plan is optimal, up to rounding."""
+    plan: Plan
+    potentials: tuple[Tensor, Tensor]
+    """Dual variables u, shape (n,), and v, shape (m,), float64, with u_i + v_j <= d(x_i, y_j), but for the gap; nan for samples
+    without weight."""
+    interrupted: bool = False
+
+    @property
+    def cost(self) -> float:
+        """Cost of the plan."""
+        return self.upper
+
+    @property
+    def relative_gap(self) -> float:
+        """Gap between the bounds as a share of the upper one; 0 if both are 0."""
+        return (self.upper - self.lower) / self.upper if self.upper > 0 else 0.0
+
+
+def transport(
+    x: Any,
+    y: Any,
+    *,
+    weights: tuple[Any, Any] | None = None,
+    metric: str = "l2",
+    tol: float = 1e-3,
+    seed: int = 0,
+    device: str = "auto",
+    access: Access | None = None,
+    bounded: Callable[[float, float], None] = lambda lower, upper: None,
+) -> Transport:
+    """Solves optimal transport between two sets of samples until the bounds are within ``tol``, as a share of the upper one.
+
+    Arguments:
+        x, y: tensors or arrays whose first axis counts the samples, or addresses.
+        weights: of the samples of each side, not negative, in any unit; None for equal ones.
+        metric: ``l2``, ``l1`` or ``linf``.
+        tol: 0 for an optimal plan.
+        seed: of the smaller problems that it starts from.
+        device: that prices pairs: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        access: permissions for opening addresses.
+        bounded: is told both bounds whenever they come closer.
+
+    Returns:
+        The plan, the bounds that it and the dual variables prove, and these. After Ctrl-C: those of the last round.
+
+    Raises:
+        WdistError: bad input, or more samples than fit into memory.
+        KeyboardInterrupt: Ctrl-C came before anything was proved.
+    """
+    if not 0 <= tol < 1:
+        raise UsageError(f"tol must be at least 0 and below 1, not {tol:g}; 2 % of the distance is written 0.02")
+    points = [_points(side, name, access or Access()) for side, name in ((x, "x"), (y, "y"))]
+    if points[0].shape[1] != points[1].shape[1]:
+        raise SourceError(f"samples of x have {points[0].shape[1]} coordinates and those of y {points[1].shape[1]}; give one shape")
+    given = (None, None) if weights is None else weights
+    masses = [_masses(own, len(side), name) for own, side, name in zip(given, points, ("x", "y"), strict=True)]
+    needed = bytes_held(len(points[0]), len(points[1]), points[0].shape[1])
+    if needed > planned_memory():
+        raise SourceError(
+            f"transport between {len(points[0]):,} and {len(points[1]):,} samples takes {size_text(needed)} of memory; give fewer, "
+            f"or use wdist.estimate, which couples samples in blocks"
+        )
+    execution = Execution(device=choose_device(device), bounded=bounded)
+    return _solved(points, masses, ground_metric(metric), tol, seed, execution)
+
+
+def _points(side: Any, name: str, access: Access) -> Tensor:
+    """All samples of a side, float64, shape (n, dim), on the CPU."""
+    source = open_source(side, access)
+    if not isinstance(source, FiniteSource):
+        raise SourceError(f"{name} is drawn without end; save draws to a file and give that")
+    points = in_units(source.read(slice(0, source.count)), source.info).cpu()
+    if not bool(torch.isfinite(points).all()):
+        raise SourceError(f"{name} holds nan or infinite values; leave those samples out")
+    if float(points.abs().max()) > LARGEST_SQUARED:
+        raise SourceError(f"{name} holds values beyond {LARGEST_SQUARED:g}; divide both sides by the same number")
+    return points
+
+
+def _masses(weights: Any, count: int, name: str) -> np.ndarray:
+    """Weights that add up to 1, shape (count,)."""
+    if weights is None:
+        return np.full(count, 1 / count)
+    masses = np.asarray(weights, dtype=np.float64)
+    if masses.shape != (count,):
+        raise UsageError(f"{name} has {count} samples and weights of shape {masses.shape}; give one weight for each sample")
+    if not (np.isfinite(masses).all() and (masses >= 0).all() and masses.sum() > 0):
+        raise UsageError(f"weights of {name} must be finite and not negative, and not all of them 0")
+    return masses / masses.sum()
+
+
+def _solved(
+    points: list[Tensor], masses: list[np.ndarray], metric: GroundMetric, tol: float, seed: int, execution: Execution
+) -> Transport:
+    """Transport between samples of positive mass, in standardised units; other samples have no dual variables."""
+    standardisation, told = Standardisation.fit(points[0], points[1]), execution.bounded
+    heavy, spread = [np.flatnonzero(mass) for mass in masses], standardisation.spread
+    x, y = (standardisation.apply(side[chosen]) for side, chosen in zip(points, heavy, strict=True))
+    a, b = (mass[chosen] for mass, chosen in zip(masses, heavy, strict=True))
+    rounding = displaced(x, metric, a) + displaced(y, metric, b)
+
+    def bounded(lower: float, upper: float) -> None:
+        told(max(0.0, lower - rounding) * spread, (upper + rounding) * spread)
+
+    found = column_generation(
+        x, y, a, b, metric, tolerance=_AIM * tol, rounds=MOST_ROUNDS, seed=seed, execution=replace(execution, bounded=bounded)
+    )
+    if found is None:
+        raise KeyboardInterrupt
+    potentials = [torch.full((len(mass),), math.nan, dtype=torch.float64) for mass in masses]
+    for side, chosen, own in zip(potentials, heavy, found.plan.potentials, strict=True):
+        side[torch.from_numpy(chosen)] = own * spread
+    return Transport(
+        lower=max(0.0, math.nextafter((found.lower - rounding) * spread, 0.0)),
+        upper=product_above(cost_above(x, y, a, b, found.plan, metric), spread),
+        exact=found.plan.optimal,
+        plan=Plan(rows=heavy[0][found.plan.rows], columns=heavy[1][found.plan.columns], mass=found.plan.mass),
+        potentials=(potentials[0], potentials[1]),
+        interrupted=execution.interruption.requested,
+    )
