@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from tests.data.sources.conftest import write_convolutional
 from wdist.data.access import Access
-from wdist.data.pairing import check_comparable, observed_range
+from wdist.data.pairing import check_comparable, observed_range, open_pair
 from wdist.data.sources.opening import open_source
 from wdist.errors import SourceError
 
@@ -62,3 +63,74 @@ def test_the_range_of_a_generator_is_looked_at_and_that_of_a_distribution_is_not
     low, high = observed_range(open_source(write_convolutional(tmp_path), Access(trust=True)), None)
     assert 0 <= low < high <= 1
     assert observed_range(open_source("synthetic:gaussian?dim=2"), None) is None
+
+
+class Frame:
+    """What data frames of several libraries have in common."""
+
+    def __init__(self, columns, rows):
+        self.columns, self._rows = columns, np.asarray(rows)
+
+    def to_numpy(self):
+        return self._rows
+
+    def __array__(self, dtype=None, copy=None):
+        return self._rows
+
+
+def table(path, names, rows):
+    np.savetxt(path, rows, delimiter=",", header=",".join(names), comments="")
+    return str(path)
+
+
+ROWS = np.random.default_rng(0).normal(size=(40, 3)) * [1, 10, 100]
+
+
+def opened_pair(a, b):
+    return open_pair(a, b, access=Access(), seed=0, device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize("made", ["files", "frames"])
+def test_columns_are_matched_by_name(made, tmp_path):
+    order = [2, 0, 1]
+    names = ["x", "y", "z"]
+    if made == "files":
+        a = table(tmp_path / "a.csv", names, ROWS)
+        b = table(tmp_path / "b.csv", [names[i] for i in order], ROWS[:, order])
+    else:
+        a, b = Frame(names, ROWS), Frame([names[i] for i in order], ROWS[:, order])
+    pair = opened_pair(a, b)
+    assert pair.identical
+    assert pair.b.info.columns == ("x", "y", "z")
+    assert "by name" in pair.b.info.notes[-1]
+
+
+def test_other_columns_are_refused_chosen_or_taken_by_position(tmp_path):
+    a = table(tmp_path / "a.csv", ["x", "y", "z"], ROWS)
+    b = table(tmp_path / "b.csv", ["x", "y", "w"], ROWS)
+    with pytest.raises(SourceError, match=r"b.csv has no column 'z', unlike .*a.csv; .*\?columns=x,y"):
+        opened_pair(a, b)
+    assert opened_pair(f"{a}?columns=y,x", f"{b}?columns=x,y").a.info.event_shape == (2,)
+    assert opened_pair(a, f"{b}?names=no").identical
+    wide = table(tmp_path / "c.csv", ["x", "y", "z", "v"], np.c_[ROWS, ROWS[:, 0]])
+    with pytest.raises(SourceError, match=r"a.csv has no column 'v', unlike .*c.csv"):
+        opened_pair(a, wide)
+    assert opened_pair(a, f"{wide}?columns=z,x,y").identical
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [("columns=x,q", "no column 'q'"), ("columns=x,x", "names a column twice"), ("names=maybe", "names=maybe")],
+)
+def test_columns_that_are_not_there_are_refused(query, sentence, tmp_path):
+    a = table(tmp_path / "a.csv", ["x", "y", "z"], ROWS)
+    with pytest.raises(SourceError, match=sentence):
+        open_source(f"{a}?{query}")
+
+
+def test_a_table_without_names_is_taken_by_position(tmp_path):
+    np.savetxt(tmp_path / "a.csv", ROWS, delimiter=",")
+    b = table(tmp_path / "b.csv", ["z", "y", "x"], ROWS)
+    assert opened_pair(tmp_path / "a.csv", b).identical
+    with pytest.raises(SourceError, match="have none"):
+        open_source(f"{tmp_path}/a.csv?columns=x")

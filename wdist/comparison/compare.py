@@ -13,7 +13,7 @@ from wdist.comparison.ranking import NOISE_FLOOR, Comparison, Entry, short_names
 from wdist.comparison.witnesses import Side, check_images, find_witnesses
 from wdist.critics.settings import CriticSettings
 from wdist.data.features.opening import open_features
-from wdist.data.pairing import check_comparable, check_scales, observed_range, surveyed
+from wdist.data.pairing import check_comparable, check_scales, matched, observed_range, surveyed
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import Source
 from wdist.environment import choose_device
@@ -161,7 +161,8 @@ def _open(
     Raises:
         WdistError: a source cannot be read or compared with the reference, the names do not fit, or witnesses are not images.
     """
-    given = [open_source(address, options.access, seed=options.seed) for address in (reference, *sources)]
+    first, *others = (open_source(address, options.access, seed=options.seed) for address in (reference, *sources))
+    given = [first, *(matched(first, other) for other in others)]
     usable, ranges = [], []
     warnings: tuple[str, ...] = ()
     for source in given:

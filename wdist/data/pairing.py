@@ -1,6 +1,6 @@
 """Pairs of comparable sources: opened, surveyed, checked, split and standardised."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from wdist.data.features.space import Ends, FeatureDraws, FeatureRows, FeatureSp
 from wdist.data.measure import Measure, fold_of, make_measure
 from wdist.data.rows import ResidentRows, evenly
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo, shape_text
+from wdist.data.sources.source import EndlessSource, FiniteSource, SelectedColumns, Source, SourceInfo, shape_text
 from wdist.data.standardisation import Standardisation
 from wdist.data.survey import Survey, finite_rows, survey
 from wdist.errors import SourceError
@@ -78,7 +78,7 @@ def open_pair(
         return lambda fraction: progress((number + fraction) / passes)
 
     source_a, found_a = surveyed(a, access, seed=seed, progress=part(0))
-    source_b, found_b = surveyed(b, access, seed=seed, progress=part(1))
+    source_b, found_b = surveyed(matched(source_a, open_source(b, access, seed=seed)), access, progress=part(1))
     range_a, range_b = observed_range(source_a, found_a), observed_range(source_b, found_b)
     if features is None:
         warnings = check_comparable(source_a, source_b, range_a, range_b)
@@ -111,6 +111,29 @@ def open_pair(
         same = "A and B hold the same rows, so W1 between the two sample sets is exactly 0"
         return replace(pair, warnings=(*warnings, same))
     return pair
+
+
+def matched(reference: Source, other: Source) -> Source:
+    """The other source with its columns in the order of the reference, where both have names for them.
+
+    Raises:
+        SourceError: they do not have the same names.
+    """
+    wanted, found = reference.info.columns, other.info.columns
+    if wanted is None or found is None or wanted == found or not isinstance(other, FiniteSource):
+        return other
+    if missing := sorted(set(wanted) - set(found)) or sorted(set(found) - set(wanted)):
+        has, lacks = (reference, other) if set(missing) <= set(wanted) else (other, reference)
+        one = len(missing) == 1
+        raise SourceError(
+            f"{lacks.info.address} has no column{'' if one else 's'} {_some(missing)}, unlike {has.info.address}; choose the same "
+            f"columns of both with ?columns=x,y, or compare them by position with ?names=no"
+        )
+    return SelectedColumns(other, wanted, notes=(f"columns are taken by name, in the order of {reference.info.address}",))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
 
 
 def surveyed(

@@ -321,7 +321,7 @@ def open_table(address: Address) -> StoredArray:
     largest = address.path.stat().st_size // _BYTES_A_VALUE * 8
     try:
         with _version(address).reading(), address.path.open(encoding="utf-8-sig", newline="") as file:
-            delimiter, header, notes = _layout(file, address)
+            delimiter, header, names, notes = _layout(file, address)
             file.seek(0)
             while header and not file.readline().strip():
                 pass
@@ -338,20 +338,22 @@ def open_table(address: Address) -> StoredArray:
     def read_rows(start: int, stop: int) -> Tensor:
         return tensor_of(np.array(rows[start:stop]), name)
 
-    return StoredArray(shape=rows.shape, dtype="float64", itemsize=8, read_rows=read_rows, notes=notes)
+    named = header and len(names) == rows.shape[1] == len(set(names)) and all(names) and not _counted(names)
+    columns = tuple(names) if named else None
+    return StoredArray(shape=rows.shape, dtype="float64", itemsize=8, read_rows=read_rows, notes=notes, columns=columns)
 
 
-def _layout(file: TextIO, address: Address) -> tuple[str, bool, tuple[str, ...]]:
-    """The delimiter; True if the first line is a header; notes for the user."""
+def _layout(file: TextIO, address: Address) -> tuple[str, bool, list[str], tuple[str, ...]]:
+    """The delimiter; True if the first line is a header; the fields of that line; notes for the user."""
     lines = (line for line in file if line.strip())
     first = next(lines, "")
     if not first:
         raise SourceError(f"{address.location} holds no rows; give a table of numbers")
     delimiter = "\t" if address.suffix == ".tsv" else ";" if "," not in first and ";" in first else ","
     fields, *others = csv.reader(itertools.chain([first], itertools.islice(lines, _ROWS_EXAMINED)), delimiter=delimiter)
-    if "header" in address.options:
-        return delimiter, address.choice("header", ("yes", "no")) == "yes", ()
     names = [field.strip() for field in fields]
+    if "header" in address.options:
+        return delimiter, address.choice("header", ("yes", "no")) == "yes", names, ()
     if len(names) > 1 and not names[0] and (_counted(names[1:]) or not any(map(_is_number, names))):
         raise SourceError(
             f"{address.location} has a column without a name, as pandas and R write the numbers of rows; save it without them "
@@ -361,9 +363,9 @@ def _layout(file: TextIO, address: Address) -> tuple[str, bool, tuple[str, ...]]
         header = _names_columns(names, others, address)
         shown = shortened(names)
         note = f"line 1 ({shown}) is read as the names of columns; {address.sign}header=no reads it as a sample"
-        return delimiter, header, (note,) if header else ()
+        return delimiter, header, names, (note,) if header else ()
     # A first line with a number among words is a bad row, not a header.
-    return delimiter, not any(map(_is_number, names)), ()
+    return delimiter, not any(map(_is_number, names)), names, ()
 
 
 def _counted(names: list[str]) -> bool:

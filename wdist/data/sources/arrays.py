@@ -6,7 +6,7 @@ Values that are not real numbers, and arrays without samples, raise :class:`Sour
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,8 @@ class StoredArray:
     """The file that rows are read from on demand; None if all are in memory."""
     notes: tuple[str, ...] = ()
     """Sentences for the user on how the array was read."""
+    columns: tuple[str, ...] | None = None
+    """Names of the columns of a table; None without names that all differ."""
 
     @classmethod
     def of(cls, tensor: Tensor, dtype: str, version: FileVersion | None = None) -> "StoredArray":
@@ -111,7 +113,17 @@ def open_values(values: Any, units: Units | None = None, *, address: str | None 
         array = _array(values, name)
         stored, tensor = array.dtype.name, tensor_of(array, name)
     info = describe(tuple(tensor.shape), stored, name, kind, units_of(stored) if units is None else units)
-    return ArraySource(StoredArray.of(tensor.contiguous(), stored), info)
+    return ArraySource(StoredArray.of(tensor.contiguous(), stored), replace(info, columns=_names_of_columns(values, info.dim)))
+
+
+def _names_of_columns(values: Any, count: int) -> tuple[str, ...] | None:
+    """The names of a data frame's columns, if they are text and all differ; None for anything else."""
+    names = getattr(values, "columns", None)
+    if names is None or not hasattr(values, "to_numpy"):
+        return None
+    columns = tuple(names)
+    named = all(isinstance(name, str) and name for name in columns) and len(set(columns)) == len(columns) == count
+    return columns if named else None
 
 
 def _array(values: Any, name: str) -> np.ndarray:

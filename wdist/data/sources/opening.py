@@ -4,6 +4,7 @@ Every opener in this package raises :class:`SourceError` with a way out if there
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,16 @@ from wdist.data.sources.array_files import (
 )
 from wdist.data.sources.arrays import ArraySource, StoredArray, describe, open_values
 from wdist.data.sources.pairs import open_synthetic
-from wdist.data.sources.source import SELECTION_OPTIONS, UNIT_OPTIONS, EndlessSource, FiniteSource, Source, select, units_of
+from wdist.data.sources.source import (
+    SELECTION_OPTIONS,
+    UNIT_OPTIONS,
+    EndlessSource,
+    FiniteSource,
+    SelectedColumns,
+    Source,
+    select,
+    units_of,
+)
 from wdist.errors import SourceError
 
 ARRAY_FORMATS: dict[str, Callable[[Address], StoredArray]] = {
@@ -35,7 +45,7 @@ ARRAY_FORMATS: dict[str, Callable[[Address], StoredArray]] = {
     ".safetensors": open_safetensors,
 }
 """Readers of array files by suffix."""
-TABLE_OPTIONS = ("header",)
+TABLE_OPTIONS = ("header", "columns", "names")
 """The options of an address that the reader of tables takes."""
 MODEL_SUFFIXES = (".ts", ".pt2", ".onnx")
 """Suffixes of files that hold a network's program and its weights."""
@@ -80,7 +90,25 @@ def _open_array(address: Address) -> FiniteSource:
     address.only(*SELECTION_OPTIONS, *UNIT_OPTIONS, *(TABLE_OPTIONS if read is open_table else ()))
     array = read(address)
     units = units_of(array.dtype, address)
-    return ArraySource(array, describe(array.shape, array.dtype, address.text, "array", units, array.notes))
+    described = describe(array.shape, array.dtype, address.text, "array", units, array.notes)
+    return _with_columns(ArraySource(array, replace(described, columns=array.columns)), address)
+
+
+def _with_columns(source: FiniteSource, address: Address) -> FiniteSource:
+    """The columns that the options ``columns=x,y`` and ``names=no`` ask for; SourceError if there are none of these names."""
+    if "names" in address.options and address.choice("names", ("yes", "no")) == "no":
+        source.info = replace(source.info, columns=None)
+    if "columns" not in address.options:
+        return source
+    known, wanted = source.info.columns, [name.strip() for name in address.options["columns"].split(",")]
+    if known is None:
+        raise SourceError(f"{address}: columns= chooses columns by their names, and these have none; leave it out")
+    for name in wanted:
+        if name not in known:
+            raise SourceError(f"{address}: there is no column {name!r}; {suggestion(name, known, 'the columns are')}")
+    if len(set(wanted)) < len(wanted):
+        raise SourceError(f"{address}: columns={address.options['columns']} names a column twice; name each once")
+    return SelectedColumns(source, wanted)
 
 
 def holds_model(address: Address) -> bool:

@@ -3,7 +3,7 @@
 import re
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -52,6 +52,8 @@ class SourceInfo:
     """Number of rows left out because they were not finite."""
     notes: tuple[str, ...] = ()
     """Sentences for the user on how the source was read."""
+    columns: tuple[str, ...] | None = None
+    """Names of the coordinates; None if they have none."""
 
     @property
     def dim(self) -> int:
@@ -174,6 +176,20 @@ class ReorderedRows(FiniteSource):
 
     def read(self, rows: RowIndex) -> Tensor:
         return permuted(self.source.read(rows), self.source.info.event_shape, self._order)
+
+
+class SelectedColumns(FiniteSource):
+    """Rows of another source with some of its named columns, in another order."""
+
+    def __init__(self, source: FiniteSource, columns: Sequence[str], *, notes: tuple[str, ...] = ()) -> None:
+        known = source.info.columns
+        assert known is not None, "the columns have names"
+        self.info = replace(source.info, event_shape=(len(columns),), columns=tuple(columns), notes=source.info.notes + notes)
+        self.source, self.itemsize = source, source.itemsize
+        self._order = [known.index(name) for name in columns]
+
+    def read(self, rows: RowIndex) -> Tensor:
+        return self.source.read(rows)[:, self._order]
 
 
 def select(source: FiniteSource, address: Address, seed: int) -> FiniteSource:
