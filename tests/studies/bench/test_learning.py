@@ -19,9 +19,7 @@ def test_pairs_and_critics_exist():
 
 
 def test_a_critic_is_measured_on_its_own_samples_and_on_fresh_ones():
-    result = STUDY.run(
-        Conditions(only=("subspaces-dim-16 1k single-cone", "subspaces-dim-16 5k single-cone"), seeds=(0, 1))
-    )
+    result = STUDY.run(Conditions(only=("subspaces-dim-16 1k single-cone", "subspaces-dim-16 5k single-cone"), seeds=(0, 1)))
     assert [(row.samples, row.seed) for row in result.rows] == [(1000, 0), (1000, 1), (5000, 0), (5000, 1)]
     for row in result.rows:
         assert 0.1 < row.fresh < 0.9
