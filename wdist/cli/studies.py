@@ -132,7 +132,7 @@ def bench(
         str,
         typer.Argument(
             metavar="NAME",
-            help="A suite: tightness, soundness, coverage, ladder, gates or speed; or list, which shows them.",
+            help="A suite: tightness, transport, soundness, coverage, ladder, gates or speed; or list, which shows them.",
         ),
     ],
     request: BenchRequest,
