@@ -11,6 +11,7 @@ import torch
 
 from wdist.critics.frozen import FrozenCritic
 from wdist.errors import SourceError
+from wdist.estimation.result import SamplesInterval
 from wdist.estimation.verification import verify
 from wdist.ground_metric import L1, METRICS
 from wdist.studies.bench import soundness, soundness_paths
@@ -212,3 +213,12 @@ def test_a_forged_claim_that_is_confirmed_is_caught(monkeypatch):
 
 def believing(verification):
     return replace(verification, findings=tuple(replace(finding, ok=True) for finding in verification.findings))
+
+
+def test_an_infinite_upper_bound_is_true():
+    """A forged plan of huge masses proves no more."""
+    random = np.random.default_rng([0, 920, *b"proofs"])
+    path = BY_NAME["proofs"]
+    assert outcome(path, path.draw(random)) == ""
+    claims = list(soundness_paths._of_interval(SamplesInterval(lower=1.0, upper=math.inf, n_a=20, n_b=20), "a forged plan"))
+    assert {claim.value for claim in claims} == {1.0, math.inf}

@@ -285,7 +285,7 @@ def _of_interval(interval: SamplesInterval, what: str) -> Iterator[Claim]:
     yield Claim(end="lower", value=interval.lower, what=f"{interval.lower_method}, {what}")
     for digits in _SHOWN_DIGITS:
         yield Claim(end="lower", value=float(at_least(interval.lower, digits)), what=f"{digits} digits, {what}")
-        if interval.upper is not None:
+        if interval.upper is not None and math.isfinite(interval.upper):
             yield Claim(end="upper", value=float(at_most(interval.upper, digits)), what=f"{digits} digits, {what}")
     if interval.upper is not None:
         yield Claim(end="upper", value=interval.upper, what=f"{interval.upper_method}, {what}")
