@@ -121,8 +121,13 @@ def test_of_many_critics_that_are_done_only_the_last_few_take_room():
 def test_the_bounds_for_the_samples_are_shown_in_a_log_and_on_a_terminal():
     event = SamplesBounded(lower=1.0, upper=1.1)
     stream = io.StringIO()
-    PlainDisplay(console_on(stream, terminal=False)).notify(event)
-    assert stream.getvalue() == "samples: 1.000 <= W1 <= 1.101, gap 9.1 %\n"
+    plain = PlainDisplay(console_on(stream, terminal=False))
+    for told in (event, event, SamplesBounded(lower=1.09999, upper=1.1)):
+        plain.notify(told)
+    assert stream.getvalue().splitlines() == [
+        "samples: 1.000 <= W1 <= 1.101, gap 9.1 %",
+        "samples: 1.0999900 <= W1 <= 1.1000001, gap 0.00091 %",
+    ]
     display = LiveDisplay(console_on(io.StringIO(), terminal=True))
     display.notify(event)
     display.notify(Stage(what="exact transport"))

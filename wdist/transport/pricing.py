@@ -30,7 +30,7 @@ _ROWS, _COLUMNS, _COLUMNS_FLAT = 512, 2048, 512
 """Pairs that are screened at a time, so that they stay in the cache; fewer up to :data:`FLAT` dimensions,
 where most are skipped."""
 FLAT = 3
-_ON_GPU = 16384
+_ON_GPU = 8192
 _CROWDED, _FROM_CROWDED = 64, 4
 """Pairs in a row of a block above which only the most violated are taken, and how many."""
 _UNIT = 2.0**-24

@@ -96,6 +96,7 @@ class PlainDisplay:
         self._time = TotalTime()
         self._quarters: list[float] = []
         self._spoken_at = 0.0
+        self._bounds = ""
 
     def notify(self, event: Event) -> None:
         self._time.notify(event)
@@ -116,8 +117,9 @@ class PlainDisplay:
                 )
             case CriticFinished():
                 self._say(f"{event.critic}: done, {_finished(event)}")
-            case SamplesBounded():
-                self._say(_bounds(event))
+            case SamplesBounded() if _bounds(event) != self._bounds:
+                self._bounds = _bounds(event)
+                self._say(self._bounds)
 
     def _is_due(self, event: Progress) -> bool:
         """Tells if a quarter of the budget has passed, and some time since the last line."""
