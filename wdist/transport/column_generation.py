@@ -29,7 +29,7 @@ from wdist.ground_metric import L2, GroundMetric
 from wdist.transport.coupling import BYTES_PER_PAIR, GAP, ROUNDED, SLACK, Execution, SolvedPlan, carried, solve
 from wdist.transport.distinct import Distinct, distinct
 from wdist.transport.pricing import FLAT, Priced, Pricing
-from wdist.transport.refinement import Problem, Start, among_smallest, coarser
+from wdist.transport.refinement import Problem, Start, among_smallest, coarser, distances
 
 SMALL = 1800
 """Samples of the larger side that the dense solver takes."""
@@ -40,7 +40,7 @@ _COARSE_GAP = 3e-3
 """Relative gap at which a smaller problem is solved well enough."""
 _NEW_ARCS, _MOST_ARCS, _KEPT_ARCS = 8, 40, 25
 """Arcs of a sample: new in a round, before some are dropped, and after."""
-_BYTES_PER_SAMPLE = 16_000
+_BYTES_PER_SAMPLE = 8000
 """Peak memory of the arcs of one sample."""
 
 
@@ -223,10 +223,8 @@ class _Rounds:
         rows, columns = _corner_plan(problem.a, problem.b, order_x, order_y)
         keys = np.unique(np.r_[first.rows, rows] * len(problem.b) + np.r_[first.columns, columns])
         rows, columns = keys // len(problem.b), keys % len(problem.b)
-        step = max(1, (1 << 21) // problem.x.shape[1])
-        parts = [slice(begin, begin + step) for begin in range(0, len(rows), step)]
-        costs = [problem.metric.norm(problem.x[rows[part]] - problem.y[columns[part]]).numpy() for part in parts]
-        self._arcs, self._potentials = _Arcs(rows=rows, columns=columns, costs=np.concatenate(costs)), (None, None)
+        self._arcs = _Arcs(rows=rows, columns=columns, costs=distances(problem.x, problem.y, rows, columns, problem.metric))
+        self._potentials = None, None
 
     def next(self) -> GeneratedPlan:
         """Solves the problem on the arcs, and prices all pairs."""

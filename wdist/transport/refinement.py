@@ -24,6 +24,7 @@ from wdist.transport.pricing import FLAT, Pricing
 
 FINER = 4
 """Growth from a problem to the next larger one."""
+_NUMBERS_AT_ONCE = 1 << 18
 _FIRST_ARCS, _FIRST_ARCS_FLAT = 28, 12
 """Arcs of a sample at first, roughly, beyond three dimensions and up to them."""
 _NEIGHBOURS = {1: 3, 2: 9, 3: 15}
@@ -138,9 +139,9 @@ class Merged:
         coarse_x, coarse_y = self._cells_x.labels, self._cells_y.labels
         coarse_u, coarse_v = (side.numpy() for side in solved.potentials)
         u, v = np.full(len(x), np.inf), np.full(len(y), np.inf)
-        np.minimum.at(u, rows, _distances(x, self.problem.y, rows, coarse_y[columns], metric) - coarse_v[coarse_y[columns]])
-        np.minimum.at(v, columns, _distances(self.problem.x, y, coarse_x[rows], columns, metric) - coarse_u[coarse_x[rows]])
-        reduced = _distances(x, y, rows, columns, metric) - u[rows] - v[columns]
+        np.minimum.at(u, rows, distances(x, self.problem.y, rows, coarse_y[columns], metric) - coarse_v[coarse_y[columns]])
+        np.minimum.at(v, columns, distances(self.problem.x, y, coarse_x[rows], columns, metric) - coarse_u[coarse_x[rows]])
+        reduced = distances(x, y, rows, columns, metric) - u[rows] - v[columns]
         kept = among_smallest(rows, reduced, _FIRST_ARCS_FLAT) | among_smallest(columns, reduced, _FIRST_ARCS_FLAT)
         return Start(rows=rows[kept], columns=columns[kept], u=u, v=v)
 
@@ -177,8 +178,13 @@ def _members(cells: Cells) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.argsort(cells.labels, kind="stable"), sizes.cumsum() - sizes, sizes
 
 
-def _distances(x: Tensor, y: Tensor, rows: np.ndarray, columns: np.ndarray, metric: GroundMetric) -> np.ndarray:
-    return metric.norm(x[rows] - y[columns]).numpy()
+def distances(x: Tensor, y: Tensor, rows: np.ndarray, columns: np.ndarray, metric: GroundMetric) -> np.ndarray:
+    """Distances of some pairs, from differences, shape (k,)."""
+    found, step = np.empty(len(rows)), max(1, _NUMBERS_AT_ONCE // x.shape[1])  # one array: many small ones would fragment the heap
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        found[part] = metric.norm(x[rows[part]] - y[columns[part]]).numpy()
+    return found
 
 
 def among_smallest(positions: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:

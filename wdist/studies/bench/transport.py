@@ -34,6 +34,8 @@ REMARKS = (
 )
 _SHIFT, _SCALE = 0.1, 1.1
 _MOST_PIVOTS = 10**9
+_MOST_LAZY = 100
+"""Most dimensions for the lazy solver of POT, which computes each distance again and again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +173,7 @@ def _rows_of(
     conditions.announce(f"{task.name}: {n:,} samples")
     ours = [_apart(WDIST, task, n, tolerance, conditions) for tolerance in TOLERANCES]
     yield from ours
-    for solver in (DENSE, LAZY):
+    for solver in (DENSE, LAZY) if task.dim <= _MOST_LAZY else (DENSE,):
         before = by_pot.setdefault((task.name, solver), [])
         if n in task.by_pot:
             before.append(_apart(solver, task, n, None, conditions))
