@@ -126,9 +126,8 @@ def block_coupling(
         cost += cost_above(x, y, units_x / units_x.sum(), units_y / units_y.sum(), plan, metric) / work.parts
         rows, columns = (_positions(*span, order) for span, order in zip(members, orders, strict=True))
         plans.append(Plan(rows=rows[plan.rows], columns=columns[plan.columns], mass=plan.mass / work.parts))
-    method = "a tree of halves" + (
-        f", improved in {work.rounds} round{'s' * (work.rounds > 1)} by blocks of {work.size}" if work.rounds else ""
-    )
+    rounds = "1 round" if work.rounds == 1 else f"{work.rounds} rounds"
+    method = "a tree of halves" + (f", improved in {rounds} by blocks of {work.size}" if work.rounds else "")
     return Coupling(cost=cost * (1 + 1e-12), exact=False, method=method, plan=_joined(plans))
 
 
