@@ -26,6 +26,8 @@ _RATE, _MATRIX_SHARE = 1e-2, 0.3
 _WARM, _COLD = 0.05, 0.002
 """First and last width of the soft minimum, as shares of the spread of the samples."""
 _START_ROWS = 4096
+_ROUNDS = 400
+"""Passes over few samples, at most."""
 _FLOPS_A_SECOND, _SECONDS, _MOST_STEPS = 1.0e11, 15.0, 4000
 
 
@@ -45,7 +47,8 @@ class EllipticConeKind(EnvelopeKind):
             lipschitz=settings.lipschitz or 1.0,
         )
         seconds = _seconds_a_step(own, shape.dim)
-        steps = max(60, min(_MOST_STEPS, round(_SECONDS / seconds)))
+        most = _MOST_STEPS if shape.samples is None else max(300, _ROUNDS * shape.samples // (own.batch_size or 1))
+        steps = max(60, min(_MOST_STEPS, most, round(_SECONDS / seconds)))
         return CriticSpec(kind=self, settings=own, metric=metric, budget=Budget(steps=steps), seconds=steps * seconds)
 
     def draws(self, spec: CriticSpec, job: TrainingJob) -> Draws:
