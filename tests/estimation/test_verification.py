@@ -302,6 +302,19 @@ def test_evidence_of_another_form_is_refused(change, evidence, tmp_path):
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("factor", [1e6, 1e9, 1e20, 1e38, 1e150, 1e300, -1e300])
+def test_dual_variables_that_overflow_prove_nothing_false(factor, evidence, tmp_path):
+    exact = evidence[2]
+
+    def scale(tensors):
+        for side in ("0/dual.u", "0/dual.v"):
+            tensors[side] *= factor
+
+    forgery = forged(evidence, tmp_path, tensors=scale, statement=lambda s: changed_at(s, "samples.upper", None))
+    checked = verify(forgery)
+    assert checked.estimate.samples.lower <= exact
+
+
 @pytest.mark.parametrize("tensor", ["0/plan.mass", "0/dual.u"])
 def test_a_proof_without_its_evidence_proves_less(tensor, evidence, tmp_path):
     def without(tensors):

@@ -108,8 +108,8 @@ def closing_lower(
     spread = pair.standardisation.spread
     if potentials is not None and _fit_into_memory(pair):
         x, y = (pair.standardisation.apply(gather(side.everything).cpu()) for side in (pair.a, pair.b))
-        if max(float(side.abs().max()) for side in (x, y)) <= LARGEST:
-            u, v = ((side / spread).numpy() for side in potentials)
+        u, v = ((side / spread).numpy() for side in potentials)
+        if max(*(float(side.abs().max()) for side in (x, y)), 2 * float(np.abs(u).max()), 2 * float(np.abs(v).max())) <= LARGEST:
             priced = Pricing(x, y, metric, device=device).below(u, v, roundings=margin.roundings)
             value = priced.dual_value(u, v, np.full(len(u), 1 / len(u)), np.full(len(v), 1 / len(v)))
             certain = value - margin.roundings * (displaced(x, metric) + displaced(y, metric))

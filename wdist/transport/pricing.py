@@ -25,7 +25,7 @@ from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, float32_products
 from wdist.transport.cells import nearby_order
 
 LARGEST = 1e9
-"""Largest coordinate that float32 screens."""
+"""Largest coordinate, and largest dual variable, that float32 screens."""
 _ROWS, _COLUMNS, _COLUMNS_FLAT = 512, 2048, 512
 """Pairs that are screened at a time, so that they stay in the cache; fewer up to :data:`FLAT` dimensions,
 where most are skipped."""
@@ -78,10 +78,16 @@ class Pricing:
         self._apart = self._distances_of_boxes()
 
     def below(self, u: np.ndarray, v: np.ndarray, *, roundings: float = 1.0) -> Priced:
-        """Prices all pairs with dual variables u, shape (n,), and v, shape (m,), and leaves a multiple of the proved rounding."""
+        """Prices all pairs with dual variables u, shape (n,), and v, shape (m,), and leaves a multiple of the proved rounding.
+
+        Raises:
+            ValueError: a variable exceeds :data:`LARGEST`, so that a product would overflow unnoticed.
+        """
         in_x, in_y = u[self._order_x], v[self._order_y]
         middle = (in_x.mean() - in_y.mean()) / 2  # changes no sum, and small variables are rounded less
         in_x, in_y = in_x - middle, in_y + middle
+        if not max(np.abs(in_x).max(), np.abs(in_y).max()) <= LARGEST:
+            raise ValueError("dual variables are too large to be screened in float32")
         tally = _Tally.empty(len(u), len(v), 8 * roundings * UNIT_ROUNDOFF * abs(middle), roundings)
         with float32_products():
             for rows, columns in self._screened(in_x, in_y):

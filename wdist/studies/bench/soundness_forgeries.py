@@ -77,6 +77,14 @@ def _numbers(random: np.random.Generator, statement: dict[str, Any], tensors: Te
         values.view(-1)[random.integers(values.numel())] *= _factor(random)
 
 
+def _duals(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
+    """Multiplies or shifts the dual variables of both sides, up to where products of them overflow, and drops the upper end."""
+    factor = 10.0 ** float(random.uniform(0, 300)) * float(random.choice([-1, 1]))
+    for name in [name for name in tensors if "dual" in name]:
+        tensors[name] = tensors[name] * factor if random.random() < 0.8 else tensors[name] + factor
+    statement["samples"]["upper"] = None
+
+
 def _plan(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
     """Leaves out, repeats or reorders entries of a plan."""
     plans = sorted({name.rpartition(".")[0] for name in tensors if name.endswith(".mass")})
@@ -121,4 +129,4 @@ def _other_words(random: np.random.Generator, statement: dict[str, Any], tensors
             statement["jointly_with"] = int(random.integers(1, 5))
 
 
-FORGERIES: tuple[Forgery, ...] = (_claim, _claims_of_critics, _critic, _numbers, _plan, _held_out, _other_words)
+FORGERIES: tuple[Forgery, ...] = (_claim, _claims_of_critics, _critic, _numbers, _duals, _plan, _held_out, _other_words)
