@@ -85,3 +85,18 @@ def test_blocks_that_lie_too_far_apart_are_skipped(monkeypatch):
     assert sum(screened) <= 2048**2 / 2
     distances = np.linalg.norm(x[:, None] - y[None], axis=2)
     assert len(found.rows) == (distances < 0.01).sum()
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=str)
+def test_dual_variables_far_beyond_the_distances_hide_no_violated_pair(metric):
+    """A simplex may leave variables of the size of its artificial costs."""
+    x, y, distances, u, v = problem(normals, 8, metric)
+    u[[3, 200]] = 1e14, -1e14
+    found = Pricing(torch.from_numpy(x), torch.from_numpy(y), metric).below(u, v)
+    reduced, rounding = distances - u[:, None] - v, 1e-13 * (distances + np.abs(u)[:, None])
+    assert (found.lowest_rows <= np.minimum(reduced, 0).min(1) + rounding.max(1)).all()
+    assert (found.lowest_columns <= np.minimum(reduced + rounding, 0).min(0)).all()
+    value = found.dual_value(u, v, np.full(700, 1 / 700), np.full(600, 1 / 600))
+    assert value <= exact_w1(x, y, metric.p) * (1 + 1e-12)
+    with pytest.raises(ValueError, match="too large"):
+        Pricing(torch.from_numpy(x), torch.from_numpy(y), metric).below(100 * u, v)

@@ -133,7 +133,7 @@ class Proof:
     potentials: tuple[Tensor, Tensor] | None
     """Dual variables of all samples, shapes (n,) and (m,), in the units of the data, for the lower end."""
     blocks: tuple[Plan | None, ...]
-    """Of the upper end for the populations, between positions in the block; a single block holds all samples in their order."""
+    """Plans for the upper end of the populations, between positions in a block; a single block holds all samples in their order."""
 
 
 def save_proof(estimate: Estimate, path: str | Path) -> None:

@@ -22,7 +22,7 @@ from wdist.estimation.result import TransportBounds
 from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, product_above
 from wdist.transport.coupling import BYTES_PER_PAIR, Coupling, Effort, Execution, Plan, displaced, predicted_seconds
-from wdist.transport.pricing import LARGEST, Pricing
+from wdist.transport.pricing import Pricing, screens
 from wdist.transport.samples import upper_bound
 
 TRANSPORT_SECONDS = 20.0
@@ -109,7 +109,7 @@ def closing_lower(
     if potentials is not None and _fit_into_memory(pair):
         x, y = (pair.standardisation.apply(gather(side.everything).cpu()) for side in (pair.a, pair.b))
         u, v = ((side / spread).numpy() for side in potentials)
-        if max(*(float(side.abs().max()) for side in (x, y)), 2 * float(np.abs(u).max()), 2 * float(np.abs(v).max())) <= LARGEST:
+        if screens((x, y), (u, v)):
             priced = Pricing(x, y, metric, device=device).below(u, v, roundings=margin.roundings)
             value = priced.dual_value(u, v, np.full(len(u), 1 / len(u)), np.full(len(v), 1 / len(v)))
             certain = value - margin.roundings * (displaced(x, metric) + displaced(y, metric))

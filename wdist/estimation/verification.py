@@ -185,15 +185,16 @@ def _check_fit(path: str | Path, proof: Proof, pair: Pair) -> None:
                 f"give the sources of the proof"
             )
     n, m = pair.a.everything.count, pair.b.everything.count
+    held = f"these sources hold ({n:,} and {m:,}); give the sources of the proof"
     blocks = len(proof.blocks)
     if blocks and min(n, m) // blocks < 1:
         raise SourceError(f"{path} has {blocks} blocks of at most {min(n, m)} samples; give the sources of the proof")
     plans = [(plan, n // blocks, m // blocks) for plan in proof.blocks]
     for plan, rows, columns in ((proof.plan, n, m), *plans):
         if plan is not None and (plan.rows.max() >= rows or plan.columns.max() >= columns):
-            raise SourceError(f"{path} has a plan between more than these {n} and {m} samples; give the sources of the proof")
+            raise SourceError(f"{path} has a plan between more samples than {held}")
     if proof.potentials is not None and tuple(map(len, proof.potentials)) != (n, m):
-        raise SourceError(f"{path} has dual variables for other numbers of samples than {n} and {m}; give the sources of the proof")
+        raise SourceError(f"{path} has dual variables for other numbers of samples than {held}")
     metric = METRICS[proof.statement.metric]
     try:
         resolve(proof.statement.method, diameters(pair, metric))

@@ -5,6 +5,7 @@ importing torch itself.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -30,7 +31,7 @@ class Optimizing(Protocol):
         ...
 
 
-class Optimizer:
+class Optimizer(ABC):
     """Groups of parameters, with the state of each.
 
     Arguments:
@@ -52,16 +53,23 @@ class Optimizer:
             elif parameter.grad is not None:
                 parameter.grad.zero_()
 
-    @torch.no_grad()
+    @abstractmethod
     def step(self) -> None:
         """Moves parameters against their gradients."""
+
+
+class SeparateOptimizer(Optimizer):
+    """An optimiser that moves each parameter on its own."""
+
+    @torch.no_grad()
+    def step(self) -> None:
         for group in self.param_groups:
             for parameter in group["params"]:
                 self._move(parameter, parameter.grad, self.state[parameter], group)
 
+    @abstractmethod
     def _move(self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Moves one parameter of a group, where :meth:`step` does not move all at once; its state is empty at first."""
-        raise NotImplementedError
+        """Moves one parameter of a group; its state is empty at first."""
 
 
 class Adam(Optimizer):
@@ -103,7 +111,7 @@ class Adam(Optimizer):
             )
 
 
-class Muon(Optimizer):
+class Muon(SeparateOptimizer):
     """Momentum whose updates are replaced by their approximate polar factors, which have equal length in all directions.
 
     The update has spectral norm about ``lr`` whatever the width.
@@ -125,7 +133,7 @@ class Muon(Optimizer):
         parameter.sub_(polar_express(update) * group["lr"])  # a rate may be a tensor, which alpha= may not
 
 
-class OrthogonalSGD(Optimizer):
+class OrthogonalSGD(SeparateOptimizer):
     """Stochastic gradient descent with Nesterov's momentum on approximate polar factors of the gradients.
 
     Muon orthogonalises the running mean, which has full rank, by nine products of the size of W in each step. The gradient of one
@@ -167,7 +175,7 @@ def _nesterov(state: dict[str, Any], gradient: Tensor, momentum: float) -> Tenso
     return gradient.lerp(state["momentum"].lerp_(gradient, 1 - momentum), momentum)
 
 
-class AggMo(Optimizer):
+class AggMo(SeparateOptimizer):
     r"""Aggregated momentum: several velocities with different damping, averaged.
 
     .. math:: v^{(i)} \leftarrow \beta^{(i)} v^{(i)} - g, \qquad \theta \leftarrow \theta + \frac{\gamma}{K} \sum_i v^{(i)}

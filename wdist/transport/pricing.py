@@ -24,8 +24,8 @@ from wdist.ground_metric import L2, GroundMetric
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, float32_products
 from wdist.transport.cells import nearby_order
 
-LARGEST = 1e9
-"""Largest coordinate, and largest dual variable, that float32 screens."""
+LARGEST, LARGEST_VARIABLE = 1e9, 1e15
+"""Largest coordinate, and largest dual variable, that float32 screens: their squares are far from overflow."""
 _ROWS, _COLUMNS, _COLUMNS_FLAT = 512, 2048, 512
 """Pairs that are screened at a time, so that they stay in the cache; fewer up to :data:`FLAT` dimensions,
 where most are skipped."""
@@ -81,12 +81,12 @@ class Pricing:
         """Prices all pairs with dual variables u, shape (n,), and v, shape (m,), and leaves a multiple of the proved rounding.
 
         Raises:
-            ValueError: a variable exceeds :data:`LARGEST`, so that a product would overflow unnoticed.
+            ValueError: a variable exceeds :data:`LARGEST_VARIABLE`, so that a product would overflow unnoticed.
         """
         in_x, in_y = u[self._order_x], v[self._order_y]
         middle = (in_x.mean() - in_y.mean()) / 2  # changes no sum, and small variables are rounded less
         in_x, in_y = in_x - middle, in_y + middle
-        if not max(np.abs(in_x).max(), np.abs(in_y).max()) <= LARGEST:
+        if not max(np.abs(in_x).max(), np.abs(in_y).max()) <= LARGEST_VARIABLE:
             raise ValueError("dual variables are too large to be screened in float32")
         tally = _Tally.empty(len(u), len(v), 8 * roundings * UNIT_ROUNDOFF * abs(middle), roundings)
         with float32_products():
@@ -189,6 +189,12 @@ class Pricing:
             costs = self._metric.norm(self._x[i] - self._y[j]).numpy()
             rounding = tally.roundings * UNIT_ROUNDOFF * ((self._x.shape[1] + 8) * costs + 8 * (np.abs(u[i]) + np.abs(v[j])))
             tally.add(i, j, costs, costs - u[i] - v[j], rounding)
+
+
+def screens(points: tuple[Tensor, Tensor], variables: tuple[np.ndarray, np.ndarray]) -> bool:
+    """Whether all points and dual variables, centred as :meth:`Pricing.below` does, are small enough for float32."""
+    coordinates = max(float(side.abs().max()) for side in points)
+    return coordinates <= LARGEST and 2 * max(float(np.abs(side).max()) for side in variables) <= LARGEST_VARIABLE
 
 
 def _slices(count: int, size: int) -> list[slice]:

@@ -215,13 +215,16 @@ def remarks(estimate: Estimate) -> list[RenderableType]:
 def _reading(estimate: Estimate) -> str:
     population = estimate.population
     reading = "K is the certificate, an upper bound of the critic's Lipschitz constant; every bound is divided by it."
-    # After an interruption fewer bounds are shown than share the error.
-    shown = min(len(estimate.critics) + (population.upper is not None), population.jointly_with)
+    # After an interruption fewer bounds are stated than share the error.
+    stated = len(estimate.critics) * (estimate.folds or 1) + (population.upper is not None)
+    shown = min(stated, population.jointly_with)
     bounds = "lower bounds" if population.upper is None else "bounds"
     holding = (
         f"The {shown} {bounds} for the populations hold together" if shown > 1 else "The lower bound for the populations holds"
     )
     reading += f" {holding} at {level(population.confidence)} confidence, {held_out(population)}."
+    if estimate.folds is not None:
+        reading += f" Each of {estimate.folds} folds was held out from one training; each lower bound is that of the best fold."
     drawn = [f"{counted(n)} draws of {side}" for side, info, n in _sides(estimate) if info.count != n]
     if drawn:
         reading += f" The samples are {' and '.join(drawn)}."

@@ -159,7 +159,7 @@ class CoverageRow:
 
     pair: str
     samples: int
-    """Of A."""
+    """Samples of A; those of B have their own count."""
     samples_b: int
     end: str
     """``lower`` or ``upper``."""

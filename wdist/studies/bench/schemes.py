@@ -29,7 +29,7 @@ from wdist.lipschitz.bjorck import OrthonormalLinear, UnrolledBjorckLinear
 from wdist.lipschitz.constraints import CayleyLinear
 from wdist.lipschitz.linalg.rounding import products_on
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear, UnconstrainedLinear
-from wdist.training.optimizers import BIAS_LEARNING_RATE, Adam, Optimizer, Optimizing, make_optimizers, schedule
+from wdist.training.optimizers import BIAS_LEARNING_RATE, Adam, Optimizing, SeparateOptimizer, make_optimizers, schedule
 from wdist.training.step import TrainingStep
 
 CPU = torch.device("cpu")
@@ -166,7 +166,7 @@ class _TorchlipLinear(LipschitzLinear):
         return self.training_weight().detach().double().cpu()
 
 
-class Landing(Optimizer):
+class Landing(SeparateOptimizer):
     r"""Descends along the tangent gradient while an attraction pulls the weight to the manifold; never retracts.
 
     .. math:: W \leftarrow W - \eta \big(\mathrm{skew}(M W^\top) W + \lambda (W W^\top - I) W\big)

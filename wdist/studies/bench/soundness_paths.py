@@ -71,7 +71,7 @@ class Claim:
     value: float
     what: str
     truth: Truth | None = None
-    """Of another distance than W1 of the problem."""
+    """The distance that is bounded, where it is not W1 of the problem."""
 
 
 Claims = Callable[[Problem, Truth], Iterator[Claim]]
@@ -84,7 +84,7 @@ class Path:
 
     name: str
     share: float
-    """Of all trials."""
+    """Share of all trials."""
     claims: Claims
     draw: Callable[[np.random.Generator], Problem]
     truth: Callable[[Problem], Truth]

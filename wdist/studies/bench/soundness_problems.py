@@ -83,7 +83,7 @@ class Problem:
     """Shapes (n, dim) and (m, dim), of one stored type."""
     metric: GroundMetric
     seed: int
-    """Of everything that is chosen on the way to bounds."""
+    """Seed of everything that is chosen on the way to bounds."""
 
     @property
     def name(self) -> str:
