@@ -201,6 +201,7 @@ def documents(comparison, estimate_of):
         measured=(Measured(step=1, lower=None), Measured(step=2, lower=0.3)), environment=comparison.environment,
     )  # fmt: skip
     verified = Verification(
+        proof="proof.safetensors",
         estimate=replace(estimate_of(), command="verify"),
         claims=Claims(samples=Ends(lower=0.2, upper=None), population=Ends(lower=0.1, upper=0.9)),
         findings=(Check(what="samples A", ok=True, detail="as claimed"),),
@@ -210,7 +211,7 @@ def documents(comparison, estimate_of):
         "compare": document_of(ranked, "compare"),
         "gate": document_of(judged(estimate_of(), rules, on="population", recorded=recorded), "gate"),
         "gan": document_of(trained, "gan"),
-        "verify": document_of(verified, "verify", proof="proof.safetensors"),
+        "verify": document_of(verified, "verify"),
     }
 
 

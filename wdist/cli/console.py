@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.segment import Segment
 from rich.text import Text
 
+from wdist.report.terminal.console import SafeConsole, printable
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from typing import TextIO
 
-    from rich.console import ConsoleOptions, RenderableType
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Control characters except tab and line feed."""
+    from rich.console import Console
 
 
-class _StreamConsole(Console):
+class _StreamConsole(SafeConsole):
     """A console that lets the command handle a reader who went away (``| head``) instead of ending the process."""
 
     def on_broken_pipe(self) -> None:
         raise
-
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """Replaces control characters in names, which could steer the terminal."""
-        for segment in super().render(renderable, options):
-            if segment.control is None and _CONTROL.search(segment.text):
-                segment = segment._replace(text=_CONTROL.sub("\N{REPLACEMENT CHARACTER}", segment.text))
-            yield segment
 
 
 def result_console() -> Console:
@@ -74,8 +63,3 @@ def note(sentence: str) -> None:
 def _say(kind: str, style: str, sentence: str) -> None:
     line = Text.assemble((f"{kind}:", style), " ", printable(" ".join(sentence.split())))
     notes_console().print(line, soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """Writes control characters out, so that a file name cannot steer the terminal."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

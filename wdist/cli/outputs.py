@@ -73,8 +73,13 @@ FORMATS = (
     Format("text", "inspect", "terminal.facts:rendered_facts"),
     Format("text", "doctor", "terminal.facts:rendered_checks"),
     Format("text", "bench reproduce", "terminal.study:rendered_study"),
-    Format("json", "estimate compare gate inspect doctor gan bench reproduce", "documents.forms:document_text", "command", **_JSON),
-    Format("json", "verify", "documents.forms:document_text", "command proof", **_JSON),
+    Format(
+        "json",
+        "estimate compare gate verify inspect doctor gan bench reproduce",
+        "documents.forms:document_text",
+        "command",
+        **_JSON,
+    ),
     Format(
         "markdown",
         "compare",

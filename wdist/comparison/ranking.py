@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from wdist.presentable import Tabular
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -73,8 +75,8 @@ class Separation:
     """Reason why it cannot be estimated, as a clause."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Comparison(Tabular):
     """Sources ranked against one reference."""
 
     reference: SourceInfo

@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from wdist.errors import ContradictionError
+from wdist.presentable import Plottable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -219,8 +220,8 @@ class TransportBounds:
         return replace(samples, upper=self.coupling.cost, exact=self.coupling.exact, upper_method=self.coupling.method)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Estimate(Plottable):
     """Result of ``wdist estimate``."""
 
     command: str

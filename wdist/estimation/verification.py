@@ -38,6 +38,7 @@ from wdist.estimation.result import CriticResult, Estimate, TransportBounds
 from wdist.estimation.transport_bounds import closing_lower
 from wdist.ground_metric import METRICS, GroundMetric
 from wdist.lipschitz.linalg.rounding import product_above
+from wdist.presentable import Plottable
 from wdist.training.kind import TrainedCritic
 from wdist.training.loop import TrainingOutcome
 from wdist.training.observer import Observer, Silent, Stage, StageProgress
@@ -65,10 +66,12 @@ class Claims:
     population: Ends
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verification:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Verification(Plottable):
     """Outcome of checking a proof."""
 
+    proof: str
+    """The file that was checked."""
     estimate: Estimate
     """What was proved, for the samples that were read."""
     claims: Claims
@@ -134,7 +137,7 @@ def verify(
         estimate = _estimate(checked, pair, space, chosen_device, seconds=time.perf_counter() - began)
     claims = Claims(samples=stated.samples, population=stated.population)
     findings = (*_sources(pair, proof), *_features(space, stated), *_critics(estimate, stated), *_ends(estimate, claims))
-    return Verification(estimate=estimate, claims=claims, findings=findings)
+    return Verification(proof=str(path), estimate=estimate, claims=claims, findings=findings)
 
 
 def _open_features(stated: Statement, features: Any, access: Access, device: torch.device) -> FeatureSpace | None:

@@ -30,6 +30,7 @@ from wdist.gates.rules import (
     joint_confidence,
 )
 from wdist.gates.verdict import Verdict, judge, together
+from wdist.presentable import Plottable
 from wdist.training.observer import Observer, Silent, Stage
 
 
@@ -41,8 +42,8 @@ class Judged:
     verdict: Verdict
 
 
-@dataclass(frozen=True, kw_only=True)
-class GateResult:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class GateResult(Plottable):
     """Result of one ``wdist gate``."""
 
     verdict: Verdict

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from wdist.comparison.ranking import Comparison, Entry, OrderClaim, Separation
     from wdist.data.sources.source import SourceInfo
     from wdist.estimation.result import Estimate, PopulationBound
+    from wdist.estimation.verification import Verification
     from wdist.gates.gate import GateResult
+    from wdist.transport.solution import Transport
 
 METRICS = {"l2": "Euclidean metric", "l1": "L1 metric", "linf": "L-infinity metric"}
 METHODS = {"welch": "Welch's t, asymptotic", "empirical-bernstein": "empirical Bernstein", "betting": "betting"}
@@ -40,6 +42,45 @@ def verdict(estimate: Estimate) -> str:
     if samples.exact and samples.upper is not None:
         return f"{told}; the two sample sets are {nearest(samples.upper, DIGITS)} apart"
     return told
+
+
+def estimate_sentences(estimate: Estimate) -> Iterator[str]:
+    """The verdict, then both intervals."""
+    yield f"{verdict(estimate)}."
+    yield f"{intervals(estimate)}."
+
+
+def intervals(estimate: Estimate) -> str:
+    """Both intervals, on one line."""
+    samples, population = estimate.samples, estimate.population
+    between = _interval(samples.lower, samples.upper, exact=samples.exact)
+    return (
+        f"{between} between {counted(samples.n_a)} and {counted(samples.n_b)} samples, "
+        f"{_interval(population.lower, population.upper)} between the populations at {level(population.confidence)}"
+    )
+
+
+def _interval(lower: float, upper: float | None, *, exact: bool = False) -> str:
+    if upper is None:
+        return f"{lower_bound(lower, DIGITS)} <= W1"
+    if exact:
+        return f"W1 = {nearest(upper, DIGITS)}"
+    return f"{lower_bound(lower, DIGITS)} <= W1 <= {at_most(upper, DIGITS)}"
+
+
+def verification_line(verification: Verification) -> str:
+    """Whether a proof holds, and what it proves."""
+    failed = [finding.what for finding in verification.findings if not finding.ok]
+    if failed:
+        return f"Not proved: {', '.join(failed)}"
+    return f"Proved again: {intervals(verification.estimate)}"
+
+
+def transport_line(found: Transport) -> str:
+    """Both bounds, and the size of the plan."""
+    plan = "an optimal plan" if found.exact else "a plan"
+    ended = ", interrupted" if found.interrupted else ""
+    return f"{_interval(found.lower, found.upper, exact=found.exact)}, by {plan} of {counted(len(found.plan.mass))} moves{ended}"
 
 
 def held_out(population: PopulationBound) -> str:

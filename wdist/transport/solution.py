@@ -19,6 +19,7 @@ from wdist.environment import choose_device
 from wdist.errors import SourceError, UsageError
 from wdist.ground_metric import GroundMetric, ground_metric
 from wdist.lipschitz.linalg.rounding import LARGEST_SQUARED, product_above
+from wdist.presentable import Presentable
 from wdist.transport.column_generation import MOST_ROUNDS, bytes_held, column_generation
 from wdist.transport.coupling import Execution, Plan, cost_above, displaced
 
@@ -26,8 +27,8 @@ _AIM = 0.999
 """Share of a requested gap that is aimed at; rounding takes the rest."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Transport:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Transport(Presentable):
     """Transport between two sets of samples, in the units of the data."""
 
     lower: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from wdist.comparison.ranking import Comparison, Entry
+    from wdist.transport.solution import Transport
 
 _RESULT, _RANKING, _GATE, _STUDY = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gates", "wdist.studies.study"
 _EVERYWHERE = {
@@ -265,7 +267,6 @@ FORMS = Forms(
         base="EstimateDocument",
         base_of=lambda verification: verification.estimate,
         special={
-            "proof": Key("str", "The file that was checked."),
             "claims": Key("ClaimsDocument", "The ends that the proof claims."),
         },
     ),
@@ -364,6 +365,14 @@ def document(result: Any, command: str, **given: Any) -> dict[str, Any]:
     if command not in PUBLISHED:
         return {"schema_version": SCHEMA_VERSION, "command": command, **plain(result)}
     return FORMS.document(result, PUBLISHED[command], **given)
+
+
+def transport_document(found: Transport) -> dict[str, Any]:
+    """Both bounds, the plan and the dual variables, as plain values; no command publishes it."""
+    plan = {name: getattr(found.plan, name).tolist() for name in ("rows", "columns", "mass")}
+    potentials = [[None if math.isnan(value) else value for value in side.tolist()] for side in found.potentials]
+    bounds = {name: getattr(found, name) for name in ("lower", "upper", "exact", "relative_gap", "interrupted")}
+    return {"schema_version": SCHEMA_VERSION, "command": "transport", **bounds, "plan": plan, "potentials": potentials}
 
 
 def document_text(result: Any, *, command: str, **given: Any) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from wdist.estimation.result import Attempt, CriticResult, Estimate
+    from wdist.estimation.verification import Verification
     from wdist.report.plots.figure import Area, Part
 
 
@@ -55,6 +56,11 @@ def draw(estimate: Estimate) -> Figure:
     for part, area in zip(parts, areas, strict=True):
         part.draw_in(area)
     return figure
+
+
+def draw_verified(verification: Verification) -> Figure:
+    """The estimate that was proved again."""
+    return draw(verification.estimate)
 
 
 figure_bytes = figure_file(draw)

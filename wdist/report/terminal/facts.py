@@ -10,7 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from wdist.report.numbers import at_least, at_most, counted, duration, level, lower_bound, nearest, shape
+from wdist.report.numbers import at_least, at_most, counted, duration, level, lower_bound, nearest, percentage, shape
+from wdist.report.sentences import transport_line
 from wdist.report.terminal.tables import checks_table, facts_grid, plain_table
 
 if TYPE_CHECKING:
@@ -18,9 +19,21 @@ if TYPE_CHECKING:
 
     from wdist.estimation.verification import Verification
     from wdist.gan.training import Checkpoint, GanResult
+    from wdist.transport.solution import Transport
 
 _DIGITS = 10
 """Digits of claimed and recomputed bounds: enough to see where they differ."""
+
+
+def rendered_transport(found: Transport) -> RenderableType:
+    """The bounds and the plan, a line each."""
+    rows = facts_grid()
+    gap = "" if found.exact else f"  gap {percentage(found.relative_gap)}"
+    rows.add_row("transport", Text(f"{transport_line(found)}{gap}"))
+    n, m = (len(side) for side in found.potentials)
+    rows.add_row("plan", Text(f".plan.rows, .plan.columns and .plan.mass, between {counted(n)} and {counted(m)} samples"))
+    rows.add_row("dual variables", Text(".potentials, with u_i + v_j at most the distance, up to the gap"))
+    return rows
 
 
 def rendered_facts(facts: Any) -> RenderableType:

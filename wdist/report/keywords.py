@@ -1,0 +1,26 @@
+"""Advice for the command line in the words of Python: ``--drop-nonfinite`` becomes ``drop_nonfinite=True``."""
+
+from __future__ import annotations
+
+import re
+
+SWITCHES = frozenset({"trust", "download", "drop-nonfinite"})
+"""Options without a value."""
+RENAMED = {"max": "maximum", "tol": "tolerance", "save-proof": "wdist.save_proof", "witness": "witnesses", "plot": "plot()"}
+"""Options whose keyword is not their name with underscores."""
+_OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?: (\d[\w.]*|samples|population|cpu|NAME)(?!\w))?")
+
+
+def in_python(text: str) -> str:
+    """The text with keyword arguments in the place of options, and ``name=value`` where an option has a value."""
+    return _OPTION.sub(_keyword, text)
+
+
+def _keyword(match: re.Match[str]) -> str:
+    name, value = match[1], match[2]
+    keyword = RENAMED.get(name, name.replace("-", "_"))
+    if name in SWITCHES:
+        return f"{keyword}=True" + ("" if value is None else f" {value}")
+    if value is None:
+        return keyword
+    return f"{keyword}={value}" if value[0].isdigit() and value.replace(".", "").isdigit() else f'{keyword}="{value}"'

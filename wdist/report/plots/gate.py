@@ -1,0 +1,56 @@
+"""A verdict as a figure: the interval that was judged, and the limits, on one scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from wdist.report.numbers import at_most, lower_bound, nearest
+from wdist.report.plots.figure import INK, LIMIT, MAIN, tidy
+from wdist.report.sentences import ESTIMANDS, METRICS, marks
+
+if TYPE_CHECKING:
+    from wdist.gates.gate import GateResult
+
+_COLOURS = {"pass": "#3d7d4f", "fail": "#b03a2e", "inconclusive": "#b8860b"}
+_BEYOND = 1.12
+
+
+def draw_gate(result: GateResult) -> Figure:
+    """One bar for the interval, open to the right without an upper bound, and a line for each limit."""
+    interval, limits = result.interval, list(marks(result))
+    ends = [interval.lower, interval.upper or 0.0, interval.estimate or 0.0, *(value for _, value, _ in limits)]
+    reach = _BEYOND * max(ends) or 1.0
+    figure = Figure(figsize=(7.6, 2.1 + 0.2 * len(limits)), layout="constrained")
+    axes = figure.subplots()
+    upper = reach if interval.upper is None else interval.upper
+    axes.plot((interval.lower, upper), (0, 0), color=MAIN, linewidth=7, solid_capstyle="butt", zorder=3)
+    axes.plot(interval.lower, 0, "|", color=MAIN, markersize=14, markeredgewidth=2, zorder=3)
+    if interval.upper is None:
+        axes.plot(0.985 * reach, 0, ">", color=MAIN, markersize=9, zorder=3)
+    else:
+        axes.plot(interval.upper, 0, "|", color=MAIN, markersize=14, markeredgewidth=2, zorder=3)
+    shown = f"{lower_bound(interval.lower)} or more" if interval.upper is None else _between(interval.lower, interval.upper)
+    axes.annotate(shown, (interval.lower, 0), xytext=(0, -16), textcoords="offset points", color=MAIN, fontsize=9)
+    if interval.estimate is not None:
+        axes.plot(max(interval.estimate, 0.0), 0, "o", color="white", markeredgecolor=MAIN, markersize=6, zorder=4)
+        words = f"held-out estimate {nearest(interval.estimate)}"
+        axes.annotate(words, (max(interval.estimate, 0.0), 0), xytext=(6, 8), textcoords="offset points", fontsize=8.5)
+    for number, (label, value, words) in enumerate(limits):
+        axes.axvline(value, **LIMIT)
+        axes.text(value, 1.02 + 0.16 * number, f"{label} {words}", ha="center", va="bottom", fontsize=9, color=INK)
+    axes.set_xlim(0, reach)
+    axes.set_ylim(-1, 1)
+    axes.set_yticks([])
+    axes.set_xlabel(
+        f"$W_1$ of the {ESTIMANDS[result.on]} ({METRICS.get(result.estimate.metric, result.estimate.metric)})", loc="left"
+    )
+    tidy(axes, grid="x")
+    answer = result.answer.value
+    figure.suptitle(answer.upper(), x=0.02, ha="left", fontsize=12, fontweight="bold", color=_COLOURS[answer])
+    return figure
+
+
+def _between(lower: float, upper: float) -> str:
+    return f"{lower_bound(lower)} to {at_most(upper)}"

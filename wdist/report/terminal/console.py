@@ -1,0 +1,32 @@
+"""Consoles that are safe to print names on."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.segment import Segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import ConsoleOptions, RenderableType
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Control characters except tab and line feed."""
+
+
+class SafeConsole(Console):
+    """A console that replaces control characters in names, which could steer the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control is None and _CONTROL.search(segment.text):
+                segment = segment._replace(text=_CONTROL.sub("\N{REPLACEMENT CHARACTER}", segment.text))
+            yield segment
+
+
+def printable(text: str) -> str:
+    """Writes control characters out, so that a file name cannot steer the terminal."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
