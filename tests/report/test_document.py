@@ -28,7 +28,8 @@ def document(estimate):
 
 def test_the_headline_keys_are_those_that_are_promised(document):
     promised = (
-        "schema_version command samples population truth tightness critic baselines metric a b seed converged environment warnings"
+        "schema_version command samples population detected truth tightness critic baselines metric a b seed converged environment "
+        "warnings"
     )
     assert set(promised.split()) <= set(document)
     assert document["schema_version"] == "1"
@@ -119,10 +120,10 @@ CRITIC = (
     "repeats training_value converged interrupted settings layers history"
 )
 ESTIMATE = (
-    "schema_version command samples population truth tightness tolerance closed folds critic baselines comparison metric features "
-    "a b seed converged interrupted seconds environment warnings"
+    "schema_version command samples population detected truth tightness tolerance closed folds critic baselines comparison metric "
+    "features a b seed converged interrupted seconds environment warnings"
 )
-ENTRY = "name source samples population critic interrupted seconds"
+ENTRY = "name source samples population detected critic interrupted seconds"
 KEYS = {
     "estimate": {
         "": ESTIMATE,

@@ -115,6 +115,16 @@ def lower_confidence_bound(
     return _BOUNDED[method](a, b, alpha, (ranges[0], ranges[1]), apart)
 
 
+def confidence_interval(
+    a: np.ndarray, b: np.ndarray, *, alpha: float, method: str, ranges: Ranges, apart: float | None = None
+) -> tuple[float, float]:
+    """A two-sided confidence interval for E a - E b, each end wrong with probability at most alpha / 2; arguments as for
+    :func:`lower_confidence_bound`."""
+    lower = lower_confidence_bound(a, b, alpha=alpha / 2, method=method, ranges=ranges, apart=apart)
+    upper = -lower_confidence_bound(b, a, alpha=alpha / 2, method=method, ranges=(ranges[1], ranges[0]), apart=apart)
+    return lower, upper
+
+
 def resolve(method: str, ranges: Ranges) -> str:
     """The method that applies: ``auto`` is betting if both ranges are known, else Welch's t."""
     if method == AUTO:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wdist.data.features.space import Features
     from wdist.data.sources.source import SourceInfo
     from wdist.environment import Environment
-    from wdist.estimation.result import Estimate, PopulationBound, SamplesInterval
+    from wdist.estimation.result import Detected, Estimate, PopulationBound, SamplesInterval
 
 
 NOISE_FLOOR = "noise floor"
@@ -50,6 +50,10 @@ class Entry:
     @property
     def population(self) -> PopulationBound:
         return self.estimate.population
+
+    @property
+    def detected(self) -> Detected | None:
+        return self.estimate.detected
 
 
 @dataclass(frozen=True, kw_only=True)

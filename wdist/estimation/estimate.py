@@ -15,6 +15,7 @@ from wdist.data.rows import gather
 from wdist.environment import environment
 from wdist.errors import UsageError
 from wdist.estimation.critics import FoundCritics, find_over_folds
+from wdist.estimation.detection import detect
 from wdist.estimation.evaluation import ErrorBudget, diameters, union_diameter
 from wdist.estimation.options import EstimateArguments, EstimateOptions
 from wdist.estimation.population_upper import PopulationUpper
@@ -129,7 +130,10 @@ def _divide_errors(
     method = resolve(options.ci, diameters(pair, run.metric))
     critics = {each.name for each in (*requested, *(untrained if options.tolerance is not None else ()))}
     lower_bounds = len(critics) * (options.folds or 1)
-    return ErrorBudget(confidence=options.confidence, method=method, lower_bounds=lower_bounds, upper_bound=upper)
+    compared = 1 if options.critics is None else len(critics)
+    return ErrorBudget(
+        confidence=options.confidence, method=method, lower_bounds=lower_bounds, upper_bound=upper, compared=compared
+    )
 
 
 def _check_folds(folds: int, pair: Pair) -> None:
@@ -237,7 +241,13 @@ def _concluded(
         folds=options.folds,
         features=None if run.space is None else replace(run.space.facts, dim=pair.a.info.dim),
         transport=bounds,
+        detected=None if _same_samples(pair) else detect(main, errors, seed=options.seed),
     )
+
+
+def _same_samples(pair: Pair) -> bool:
+    """Whether both sides hold the same rows, which are no independent draws from two distributions."""
+    return pair.a.digest is not None and pair.a.digest == pair.b.digest
 
 
 def _no_upper_bound(pair: Pair, bounds: TransportBounds, run: Run) -> Iterator[str]:

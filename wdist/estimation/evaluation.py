@@ -12,7 +12,7 @@ from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.data.measure import Measure
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows, Rows, gather
-from wdist.estimation.result import Attempt, CriticResult, PopulationBound, SamplesInterval
+from wdist.estimation.result import Attempt, CriticResult, HeldOut, PopulationBound, SamplesInterval
 from wdist.ground_metric import L2, GroundMetric
 from wdist.training.kind import TrainedCritic
 
@@ -33,6 +33,8 @@ class ErrorBudget:
     """Number of critics whose lower bounds are stated; of folds, each has its own."""
     upper_bound: bool = False
     """Whether an upper bound is stated, too."""
+    compared: int = 1
+    """Number of critics among which held-out samples decide which is the main one."""
 
     @property
     def bounds(self) -> int:
@@ -87,6 +89,7 @@ def evaluate_critic(
         frozen=trained.critic,
         interrupted=outcome.interrupted,
         bound_by_construction=trained.bound_by_construction,
+        held_out=judged.held_out,
         raw_value=judged.held_out_value / trained.critic.lipschitz if unbounded else None,
         largest_slope=_largest_slope(trained.critic, pair, metric, seed) if unbounded else None,
         tried=tried,
@@ -112,6 +115,7 @@ class Judgement:
     training_value: float
     held_out_value: float
     """Held-out dual value, not divided by the certificate."""
+    held_out: HeldOut
 
 
 def judge(
@@ -133,13 +137,15 @@ def judge(
     rounding, held_out_value = (held_a.rounding + held_b.rounding) / K, dual_value(held_a, held_b)
     largest = 2 * max(held_a.rounding, held_b.rounding) / K
     range_a, range_b = (_widened(diameter, largest) for diameter in diameters(pair, certificate.metric))
-    lower = lower_confidence_bound(
-        held_a.values / K,
-        held_b.values / K,
-        alpha=errors.alpha,
-        method=errors.method,
+    held_out = HeldOut(
+        a=held_a.values / K,
+        b=held_b.values / K,
+        rounding=rounding,
         ranges=(range_a, range_b),
         apart=_widened(union_diameter(pair, certificate.metric), rounding),
+    )
+    lower = lower_confidence_bound(
+        held_out.a, held_out.b, alpha=errors.alpha, method=errors.method, ranges=held_out.ranges, apart=held_out.apart
     )
     return Judgement(
         samples=SamplesInterval(
@@ -156,6 +162,7 @@ def judge(
         ),
         training_value=dual_value(seen_a, seen_b) / K,
         held_out_value=held_out_value,
+        held_out=held_out,
     )
 
 

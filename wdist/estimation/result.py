@@ -11,6 +11,7 @@ from wdist.errors import ContradictionError
 from wdist.presentable import Plottable
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from wdist.critics.frozen import FrozenCritic
@@ -91,6 +92,66 @@ class PopulationBound:
     def contradictory(self) -> bool:
         """Whether the bounds exclude each other, so that one of them is wrong; the confidence allows it, but rarely."""
         return self.upper is not None and self.upper < self.lower
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detected:
+    """What the main critic finds on fresh samples: mean held-out value on A minus that on B, divided by the certificate.
+
+    The interval is about this critic, two-sided, and holds at ``confidence`` on its own. Its lower end is at most W1 between the
+    populations; its upper end says that this critic finds no more, and W1 may be larger.
+    """
+
+    estimate: float
+    """Held-out dual value divided by the certificate; with folds, the mean over them."""
+    lower: float
+    """Lower end of the two-sided confidence interval."""
+    upper: float
+    """Upper end of the two-sided confidence interval; W1 may be larger."""
+    confidence: float
+    """Confidence of this interval on its own; it shares its error with no other bound."""
+    method: str
+    """``welch``, ``betting``, ``empirical-bernstein``, or ``cross-fitted``: Welch's t over folds, asymptotic."""
+    n_a: int
+    n_b: int
+    p_value: float
+    """One-sided p-value of "the populations are equal"."""
+    p_value_method: str
+    """``permutations``, exact at any number of samples; or ``welch``, asymptotic."""
+    detectable: float
+    """Smallest value of this critic that a test at this level finds with 90 % power, from the standard error."""
+    error_a: float
+    """Standard error of the mean of A."""
+    error_b: float
+    """Standard error of the mean of B."""
+    freedom: float
+    """Welch's degrees of freedom."""
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the estimate."""
+        return math.hypot(self.error_a, self.error_b)
+
+    @property
+    def significant(self) -> bool:
+        """Whether a test at this level finds that the populations differ."""
+        return self.p_value <= 1 - self.confidence
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeldOut:
+    """Values of one critic on the samples that were held out from it, divided by its certificate, in the order of the rows."""
+
+    a: np.ndarray
+    """float64, shape (n,)."""
+    b: np.ndarray
+    """float64, shape (m,)."""
+    rounding: float
+    """Bound for the rounding of the difference of both means."""
+    ranges: tuple[float | None, float | None]
+    """Known ranges of the values of each side, their rounding included."""
+    apart: float | None
+    """Largest distance between values of different sides, if known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +240,8 @@ class CriticResult:
     interrupted: bool = False
     folds: tuple[CriticResult, ...] = ()
     """The result of each fold, of which this is the best; empty without folds."""
+    held_out: HeldOut | None = field(default=None, compare=False, repr=False)
+    """Its values on the held-out samples; with folds, those of each fold stand in ``folds``."""
 
     @property
     def certified(self) -> bool:
@@ -255,6 +318,8 @@ class Estimate(Plottable):
     """Feature space that all numbers are measured in; None for that of the samples."""
     transport: TransportBounds | None = None
     """The couplings and dual variables behind the bounds from transport."""
+    detected: Detected | None = None
+    """What the main critic finds on fresh samples; None where both sides are the same samples, and for a proof."""
 
     @property
     def population(self) -> PopulationBound:

@@ -89,6 +89,15 @@ FORMS = Forms(
             "n_b": Key(description="Held-out samples of B."),
         },
     ),
+    Form(
+        "DetectedDocument",
+        f"{_RESULT}:Detected",
+        nullable="freedom",
+        special={
+            "n_a": Key(description="Held-out samples of A; with folds, all of them."),
+            "n_b": Key(description="Held-out samples of B; with folds, all of them."),
+        },
+    ),
     Form("LayerDocument", "wdist.lipschitz.frozen_layer:LayerBound", nullable="bound"),
     Form("HistoryDocument", "wdist.training.observer:HistoryPoint", nullable="training validation"),
     Form(
@@ -118,7 +127,7 @@ FORMS = Forms(
     Form(
         "EstimateDocument",
         f"{_RESULT}:Estimate",
-        "schema_version command samples population truth tightness tolerance closed folds critic baselines "
+        "schema_version command samples population detected truth tightness tolerance closed folds critic baselines "
         "comparison metric features a b seed converged interrupted seconds environment warnings",
         title="The result of `wdist estimate` or `wdist synthetic`.",
         special={
@@ -131,7 +140,7 @@ FORMS = Forms(
     Form(
         "EntryDocument",
         f"{_RANKING}:Entry",
-        "name source samples population critic interrupted seconds",
+        "name source samples population detected critic interrupted seconds",
         title="One source against the reference, which is A throughout.",
         special={
             "critic": Key("CriticResult", value="estimate.critic"),

@@ -1,0 +1,85 @@
+"""Differences of two means: standard errors with and without folds, and p-values of "no difference"."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from wdist.bounds.mean_difference import mean_difference, permutation_p_value, shared_training
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_one_difference_agrees_with_scipy(scale):
+    random = np.random.default_rng(0)
+    a, b = random.normal(0.4, 2, 40), random.normal(0, 0.3, 25)
+    found = mean_difference([(a * scale, b * scale)])
+    reference = stats.ttest_ind(a, b, equal_var=False, alternative="greater")
+    assert found.estimate / scale == pytest.approx(a.mean() - b.mean(), rel=1e-12)
+    assert found.error_a / scale == pytest.approx(stats.sem(a), rel=1e-12)
+    assert found.error_b / scale == pytest.approx(stats.sem(b), rel=1e-12)
+    assert found.freedom == pytest.approx(reference.df, rel=1e-12)
+    assert found.p_value == pytest.approx(reference.pvalue, rel=1e-9)
+
+
+def test_without_variance_a_difference_is_certain():
+    assert mean_difference([(np.ones(5), np.zeros(4))]).p_value == 0.0
+    assert mean_difference([(np.ones(5), np.ones(4))]).p_value == 1.0
+    assert mean_difference([(np.ones(5), np.zeros(4))]).quantile(0.975) == pytest.approx(1.96, abs=1e-3)
+
+
+def test_folds_are_averaged_and_share_their_training():
+    random = np.random.default_rng(0)
+    folds = [(random.normal(size=20), random.normal(size=30)) for _ in range(4)]
+    found = mean_difference(folds)
+    one = [mean_difference([fold]) for fold in folds]
+    assert found.estimate == pytest.approx(np.mean([each.estimate for each in one]))
+    within = sum(each.standard_error**2 for each in one) / 16
+    assert found.standard_error**2 == pytest.approx(shared_training(4) * within)
+
+
+@pytest.mark.parametrize("folds", [2, 5, 10])
+def test_critics_of_folds_of_equal_distributions_are_found_different_no_oftener_than_stated(folds):
+    """A linear critic along the difference of the other folds' means; the variance within folds alone would err twice as often."""
+    random, runs, alpha, n = np.random.default_rng(folds), 600, 0.05, 100
+
+    def found():
+        a, b = random.normal(size=(n, 8)), random.normal(size=(n, 8))
+        fold = np.arange(n) % folds
+        directions = [a[fold != k].mean(0) - b[fold != k].mean(0) for k in range(folds)]
+        return mean_difference([(a[fold == k] @ each, b[fold == k] @ each) for k, each in enumerate(directions)])
+
+    results = [found() for _ in range(runs)]
+    most = alpha * runs + 3 * math.sqrt(alpha * (1 - alpha) * runs)
+    assert sum(each.p_value <= alpha for each in results) <= most
+    naive = sum(each.estimate / each.standard_error * math.sqrt(shared_training(folds)) > stats.norm.isf(alpha) for each in results)
+    assert naive > most
+
+
+def test_permutations_agree_with_their_enumeration():
+    a, b = np.array([1.0, 2.5, 3.0, 7.0]), np.array([0.0, 2.0, 2.5, 0.5])
+    exact = stats.permutation_test(
+        (a, b), lambda x, y: x.mean() - y.mean(), permutation_type="independent", alternative="greater", n_resamples=np.inf
+    ).pvalue
+    assert permutation_p_value(a, b, seed=0) == pytest.approx(exact, abs=0.01)
+    assert permutation_p_value(1e200 * a, 1e200 * b, seed=0) == permutation_p_value(a, b, seed=0)
+
+
+def test_permutations_count_ties():
+    assert permutation_p_value(np.full(9, 0.1), np.full(7, 0.1), seed=0) == 1.0
+    assert permutation_p_value(np.full(40, 0.3), np.full(30, 0.1), seed=0) == 1e-4
+
+
+@pytest.mark.parametrize("law", ["normal", "heavy", "rare"])
+def test_p_values_of_equal_distributions_are_uniform_or_larger(law):
+    random = np.random.default_rng(1)
+    draw = {
+        "normal": random.standard_normal,
+        "heavy": lambda n: random.standard_t(1.5, n),
+        "rare": lambda n: (random.random(n) < 0.05).astype(float),
+    }[law]
+    p_values = np.array([permutation_p_value(draw(20), draw(35), seed=run) for run in range(300)])
+    if law == "rare":  # ties make them larger
+        assert (p_values <= 0.05).mean() < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 300)
+    else:
+        assert stats.kstest(p_values, "uniform").pvalue > 0.01
