@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from wdist.estimation.result import Detected
 from wdist.report.terminal.estimate import rendered
 
 
@@ -77,6 +78,46 @@ def test_the_verdict_comes_first_in_plain_words(estimate, estimate_of, critic_of
     assert first_line(critic=exact) == "No difference is proved at this sample size; the two sample sets are 0.0070000 apart."
     assert first_line(digest_a="d", digest_b="d") == "A and B are the same samples: W1 is 0."
     assert first_line(interrupted=True).endswith("(interrupted)")
+
+
+def made_detected(**changes):
+    facts = {
+        "estimate": 0.02,
+        "lower": -0.0123456,
+        "upper": 0.0523456,
+        "confidence": 0.95,
+        "method": "welch",
+        "n_a": 150,
+        "n_b": 149,
+    }
+    facts |= {"p_value": 0.31, "p_value_method": "permutations", "detectable": 0.0487, "error_a": 0.01, "error_b": 0.013}
+    return Detected(**{**facts, "freedom": 280.0, **changes})
+
+
+def test_the_verdict_says_how_sure_a_test_is(estimate_of, critic_of):
+    def first_line(**changes):
+        return shown(estimate_of(**changes), 160).splitlines()[0].rstrip()
+
+    sure = made_detected(p_value=2e-9)
+    assert first_line(detected=sure) == "A and B differ: W1 is at least 0.97765, with 95 % confidence (p < 0.0001)."
+    open_question = critic_of(lower=0.005)
+    assert first_line(critic=open_question, detected=made_detected()) == (
+        "No difference between the distributions is detected (p = 0.31): this critic would have found one above 0.049 with 90 % "
+        "power."
+    )
+    bounded = replace(open_question, population=replace(open_question.population, upper=0.3))
+    assert first_line(critic=bounded, detected=made_detected(p_value=0.03)) == (
+        "A and B differ (p = 0.03), though no lower bound above 0 is proved; W1 is at most 0.30000, with 95 % confidence."
+    )
+
+
+def test_what_the_critic_finds_stands_beside_the_bounds_and_is_not_called_one_from_above(estimate_of):
+    text = shown(estimate_of(detected=made_detected()))
+    assert re.search(r"detected +-0.012346 to 0.052346  at 95 %; by the critic, on fresh samples", text)
+    assert "(Welch's t, asymptotic; p by permutations)" in " ".join(text.split())
+    assert "its upper end is not a bound of W1" in " ".join(text.split())
+    folds = shown(estimate_of(detected=made_detected(method="cross-fitted", p_value_method="welch")))
+    assert "(Welch's t over folds, asymptotic)" in " ".join(folds.split())
 
 
 def test_bounds_for_the_populations_that_exclude_each_other_are_called_so(estimate_of, critic_of):

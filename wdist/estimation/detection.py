@@ -4,9 +4,8 @@ from wdist.bounds.confidence import confidence_interval
 from wdist.bounds.dual import CLAIM
 from wdist.bounds.mean_difference import MOST_PERMUTED, MeanDifference, mean_difference, normal_quantile, permutation_p_value
 from wdist.estimation.evaluation import ErrorBudget
-from wdist.estimation.result import CriticResult, Detected, HeldOut
+from wdist.estimation.result import POWER, CriticResult, Detected, HeldOut
 
-POWER = 0.9
 CROSS_FITTED = "cross-fitted"
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from wdist.transport.coupling import Coupling
 
 CLOSING = "c-transform of the optimal potentials"
+POWER = 0.9
+"""Probability with which a test finds a detectable value."""
 
 
 @dataclass(frozen=True, kw_only=True)

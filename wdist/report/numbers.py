@@ -32,6 +32,11 @@ def level(confidence: float) -> str:
     return per_cent(confidence)
 
 
+def p_value(probability: float) -> str:
+    """A p-value with its sign: ``p = 0.031``, ``p < 0.0001``."""
+    return "p < 0.0001" if probability < 1e-4 else f"p = {probability:.2g}"
+
+
 def counted(n: int) -> str:
     """A whole number with its thousands apart: ``60,000``."""
     return f"{n:,}"

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wdist.report.numbers import at_least, at_most, counted, exactly, level, lower_bound, nearest
+from wdist.estimation.result import POWER
+from wdist.report.numbers import at_least, at_most, counted, exactly, level, lower_bound, nearest, p_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from wdist.comparison.ranking import Comparison, Entry, OrderClaim, Separation
     from wdist.data.sources.source import SourceInfo
-    from wdist.estimation.result import Estimate, PopulationBound
+    from wdist.estimation.result import Detected, Estimate, PopulationBound
     from wdist.estimation.verification import Verification
     from wdist.gates.gate import GateResult
     from wdist.transport.solution import Transport
 
 METRICS = {"l2": "Euclidean metric", "l1": "L1 metric", "linf": "L-infinity metric"}
-METHODS = {"welch": "Welch's t, asymptotic", "empirical-bernstein": "empirical Bernstein", "betting": "betting"}
-"""Methods of confidence bounds."""
+METHODS = {
+    "welch": "Welch's t, asymptotic",
+    "empirical-bernstein": "empirical Bernstein",
+    "betting": "betting",
+    "cross-fitted": "Welch's t over folds, asymptotic",
+    "permutations": "permutations",
+}
+"""Methods of confidence bounds and of tests."""
 DIGITS = 5
 """Significant digits of the headline numbers."""
 ESTIMANDS = {"population": "populations", "samples": "samples"}
@@ -35,8 +42,8 @@ def verdict(estimate: Estimate) -> str:
         lower, upper = lower_bound(population.lower, DIGITS), at_most(population.upper, DIGITS)
         return f"One bound for the populations is wrong: W1 would be at least {lower} and at most {upper}, {confidence}"
     if population.lower > 0:
-        return f"A and B differ: W1 is at least {lower_bound(population.lower, DIGITS)}, {confidence}"
-    told = "No difference is proved at this sample size"
+        return f"A and B differ: W1 is at least {lower_bound(population.lower, DIGITS)}, {confidence}{_tested(estimate.detected)}"
+    told = _not_proved(estimate.detected)
     if population.upper is not None:
         return f"{told}; W1 is at most {at_most(population.upper, DIGITS)}, {confidence}"
     if samples.exact and samples.upper is not None:
@@ -44,20 +51,43 @@ def verdict(estimate: Estimate) -> str:
     return told
 
 
+def _tested(detected: Detected | None) -> str:
+    return "" if detected is None else f" ({p_value(detected.p_value)})"
+
+
+def _not_proved(detected: Detected | None) -> str:
+    """What follows where no bound for the populations is above 0: from the test of the main critic's values."""
+    if detected is None:
+        return "No difference is proved at this sample size"
+    if detected.significant:
+        return f"A and B differ{_tested(detected)}, though no lower bound above 0 is proved"
+    return (
+        f"No difference between the distributions is detected{_tested(detected)}: this critic would have found one above "
+        f"{nearest(detected.detectable, 2)} with {level(POWER)} power"
+    )
+
+
 def estimate_sentences(estimate: Estimate) -> Iterator[str]:
-    """The verdict, then both intervals."""
+    """The verdict, then all intervals."""
     yield f"{verdict(estimate)}."
     yield f"{intervals(estimate)}."
 
 
 def intervals(estimate: Estimate) -> str:
-    """Both intervals, on one line."""
+    """All intervals, on one line."""
     samples, population = estimate.samples, estimate.population
     between = _interval(samples.lower, samples.upper, exact=samples.exact)
     return (
         f"{between} between {counted(samples.n_a)} and {counted(samples.n_b)} samples, "
         f"{_interval(population.lower, population.upper)} between the populations at {level(population.confidence)}"
+        + ("" if estimate.detected is None else f"; {found_by_critic(estimate.detected)}")
     )
+
+
+def found_by_critic(detected: Detected) -> str:
+    """The interval for what the critic finds, which is no bound of W1 from above."""
+    ends = f"{at_least(detected.lower, DIGITS)} to {at_most(detected.upper, DIGITS)}"
+    return f"the critic finds {ends} on fresh samples, at {level(detected.confidence)}"
 
 
 def _interval(lower: float, upper: float | None, *, exact: bool = False) -> str:
@@ -81,6 +111,17 @@ def transport_line(found: Transport) -> str:
     plan = "an optimal plan" if found.exact else "a plan"
     ended = ", interrupted" if found.interrupted else ""
     return f"{_interval(found.lower, found.upper, exact=found.exact)}, by {plan} of {counted(len(found.plan.mass))} moves{ended}"
+
+
+def about_detected(detected: Detected) -> str:
+    """Which end of the detected interval is a bound of W1, and the methods behind the interval and its p-value."""
+    methods = METHODS[detected.method]
+    if detected.p_value_method != detected.method and detected.method != "cross-fitted":
+        methods += f"; p by {METHODS[detected.p_value_method]}"
+    return (
+        f"The detected interval is about the critic and holds on its own ({methods}): its lower end is also one for W1 of the "
+        f"populations, its upper end is not a bound of W1."
+    )
 
 
 def held_out(population: PopulationBound) -> str:

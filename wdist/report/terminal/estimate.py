@@ -22,7 +22,7 @@ from wdist.report.numbers import (
     shape,
     short_duration,
 )
-from wdist.report.sentences import DIGITS, METHODS, METRICS, held_out, units, verdict
+from wdist.report.sentences import DIGITS, METHODS, METRICS, about_detected, held_out, units, verdict
 from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from wdist.data.sources.source import SourceInfo
-    from wdist.estimation.result import CriticResult, Estimate, PopulationBound, SamplesInterval
+    from wdist.estimation.result import CriticResult, Detected, Estimate, PopulationBound, SamplesInterval
 
 
 def rendered(estimate: Estimate) -> RenderableType:
@@ -52,11 +52,13 @@ def body(estimate: Estimate) -> list[RenderableType]:
 
 
 def intervals(estimate: Estimate) -> RenderableType:
-    """Both intervals, what proves their ends, and the truth where it is known."""
+    """The intervals, what proves their ends, and the truth where it is known."""
     samples, population = estimate.samples, estimate.population
     rows = facts_grid()
     rows.add_row("samples", _samples_line(samples))
     rows.add_row("populations", _population_line(population))
+    if estimate.detected is not None:
+        rows.add_row("detected", _detected_line(estimate.detected))
     name, method = estimate.critic.name, METHODS.get(population.method, population.method)
     lower = f"{name}; {method}" if samples.lower_method == name else f"{samples.lower_method}; {name}, {method}"
     rows.add_row("lower bounds", Text(lower, style="dim"))
@@ -97,6 +99,11 @@ def _population_line(population: PopulationBound) -> Text:
     if population.contradictory:
         stated = f"  contradictory{stated}"
     return _interval(population.lower, population.upper).append(stated, style="dim")
+
+
+def _detected_line(detected: Detected) -> Text:
+    ends = f"{at_least(detected.lower, DIGITS)} to {at_most(detected.upper, DIGITS)}"
+    return Text.assemble((ends, ACCENT), (f"  at {level(detected.confidence)}; by the critic, on fresh samples", "dim"))
 
 
 def _interval(lower: float, upper: float | None, *, exact: bool = False) -> Text:
@@ -225,6 +232,8 @@ def _reading(estimate: Estimate) -> str:
     reading += f" {holding} at {level(population.confidence)} confidence, {held_out(population)}."
     if estimate.folds is not None:
         reading += f" Each of {estimate.folds} folds was held out from one training; each lower bound is that of the best fold."
+    if estimate.detected is not None:
+        reading += f" {about_detected(estimate.detected)}"
     drawn = [f"{counted(n)} draws of {side}" for side, info, n in _sides(estimate) if info.count != n]
     if drawn:
         reading += f" The samples are {' and '.join(drawn)}."
