@@ -7,19 +7,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wdist.comparison.compare import compare
     from wdist.comparison.ranking import Comparison
     from wdist.critics.settings import CriticSettings
     from wdist.data.access import Access
-    from wdist.data.sources.opening import open_source
     from wdist.errors import WdistError
-    from wdist.estimation.estimate import estimate
-    from wdist.estimation.proof import save_proof
     from wdist.estimation.result import Estimate
-    from wdist.estimation.verification import verify
-    from wdist.gates.gate import GateResult, gate
+    from wdist.estimation.verification import Verification
+    from wdist.gates.gate import GateResult
+    from wdist.python.functions import compare, estimate, gate, open_source, save_proof, transport, verify
     from wdist.training.budget import Budget
-    from wdist.transport.solution import transport
 
     __version__: str
 
@@ -30,6 +26,7 @@ __all__ = [
     "CriticSettings",
     "Estimate",
     "GateResult",
+    "Verification",
     "WdistError",
     "__version__",
     "compare",
@@ -48,14 +45,12 @@ _HOME = {
     "CriticSettings": "wdist.critics.settings",
     "Estimate": "wdist.estimation.result",
     "GateResult": "wdist.gates.gate",
+    "Verification": "wdist.estimation.verification",
     "WdistError": "wdist.errors",
-    "compare": "wdist.comparison.compare",
-    "estimate": "wdist.estimation.estimate",
-    "gate": "wdist.gates.gate",
-    "open_source": "wdist.data.sources.opening",
-    "save_proof": "wdist.estimation.proof",
-    "transport": "wdist.transport.solution",
-    "verify": "wdist.estimation.verification",
+    **dict.fromkeys(
+        ("compare", "estimate", "gate", "open_source", "save_proof", "transport", "verify"),
+        "wdist.python.functions",
+    ),
 }
 
 

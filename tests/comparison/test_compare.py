@@ -167,7 +167,7 @@ def test_a_small_reference_has_no_noise_floor_and_says_so(sets):
         ({"critics": "all", "critic": "auto"}, "takes no --critics"),
         ({"baselines": "all"}, "takes no --baselines"),
         ({"repeats": 2}, "takes no --repeats"),
-        ({"no_such": 2}, "unknown option no_such"),
+        ({"no_such": 2}, "no option no_such"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_estimated(sets, monkeypatch, change, words):

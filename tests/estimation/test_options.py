@@ -9,13 +9,15 @@ import pytest
 
 import wdist
 from wdist.critics.settings import CriticSettings
+from wdist.data.access import Access
 from wdist.errors import UsageError
 from wdist.estimation.options import EstimateArguments, EstimateOptions
 from wdist.training.budget import Budget
 
 
 def test_keyword_arguments_are_the_options_and_steps():
-    assert set(EstimateArguments.__annotations__) == {each.name for each in fields(EstimateOptions)} | {"steps"}
+    names = {each.name for kind in (EstimateOptions, Access, CriticSettings) for each in fields(kind)}
+    assert set(EstimateArguments.__annotations__) == names | {"steps"}
     assert inspect.signature(wdist.estimate).parameters["arguments"].kind is inspect.Parameter.VAR_KEYWORD
 
 
@@ -42,7 +44,7 @@ def test_words_become_values():
         ({"repeats": 0}, "--repeats"),
         ({"seed": -1}, "--seed"),
         ({"tolerance": 2.0}, "--tol"),
-        ({"widht": 3}, "unknown option widht"),
+        ({"widht": 3}, "no option widht; did you mean width"),
     ],
     ids=str,
 )

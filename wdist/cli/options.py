@@ -13,7 +13,7 @@ import typer
 from wdist.critics.settings import OPTIMIZERS, SCHEDULES, CriticSettings
 from wdist.data.access import Access
 from wdist.errors import UsageError
-from wdist.estimation.options import EstimateOptions
+from wdist.estimation.options import LARGEST_SEED, EstimateOptions
 
 _TRAINING = "Training"
 _CRITIC = "Critic (default: chosen from the shape of the data)"
@@ -83,14 +83,11 @@ AddressA: TypeAlias = Annotated[
 ]
 AddressB: TypeAlias = Annotated[str, typer.Argument(metavar="B", help="Second source; it may be of another kind.")]
 
-_LARGEST_SEED = 2**53 - 1
-"""Whole numbers up to here survive any reader of the JSON document, and leave room for the seeds that are derived from one."""
-
 
 def check_seed(seed: int | None) -> int | None:
     """Refuses a seed that random generators cannot take."""
-    if seed is not None and seed > _LARGEST_SEED:
-        raise UsageError(f"--seed {seed} is too large; give a whole number of at most {_LARGEST_SEED}")
+    if seed is not None and seed > LARGEST_SEED:
+        raise UsageError(f"--seed {seed} is too large; give a whole number of at most {LARGEST_SEED}")
     return seed
 
 

@@ -35,35 +35,7 @@ def compare(
     observer: Observer | None = None,
     **arguments: Unpack[EstimateArguments],
 ) -> Comparison:
-    r"""Ranks sources by their Wasserstein-1 distance from a reference.
-
-    Every source is judged against the same samples of the reference, with the same seed and an equal part of the budget; its result
-    has the digits of its own :func:`wdist.estimate` at the confidence below. The noise floor shows what the number of samples alone
-    cannot resolve: it is the reference against itself, either two disjoint halves of a finite one or two streams of draws. The
-    distance between the two distributions is 0 there. It needs no training, because its critic is a closed form.
-
-    All bounds for the distributions, over all k results, hold together at ``confidence``: each result is stated at
-    1 - (1 - confidence) / k (Bonferroni). Like those of a single estimate they assume independent samples. A source that shares
-    samples with the reference, or was trained on them, keeps its certain bounds for the sample sets and loses the others.
-
-    Arguments:
-        reference: an address, a tensor, an array or an open source.
-        sources: the sources to rank, in the same forms; at least one.
-        names: names of the sources in the result; by default the shortest parts of their addresses that differ.
-        witnesses: number of samples kept of each side to which a source's critic gives the most extreme potentials; images only.
-        observer: receives the progress.
-        arguments: options of :class:`~wdist.estimation.options.EstimateOptions`. The budget bounds the whole comparison and
-            ``confidence`` belongs to all its population bounds together. Each source is judged by one critic, so ``critics``,
-            ``baselines`` and ``repeats`` are refused.
-
-    Returns:
-        The comparison, in the units of the data. After Ctrl-C it holds what was proved by then, with ``interrupted`` set. A source
-        whose training diverged is left out, with a warning.
-
-    Raises:
-        WdistError: bad input, before anything is trained, or no source gave a result.
-        KeyboardInterrupt: the user interrupted before the first result.
-    """
+    """Ranks sources as :func:`wdist.compare` does, which documents arguments, result and errors."""
     options = EstimateOptions.validated(**arguments)
     return run_comparison(reference, sources, options, names=names, witnesses=witnesses, observer=observer)
 

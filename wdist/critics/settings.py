@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from wdist.arguments import check_fields
 from wdist.errors import UsageError
 
 OPTIMIZERS = ("muon", "orthogonal-sgd", "adam", "aggmo")
@@ -44,6 +45,7 @@ class CriticSettings:
     """Lipschitz constant K of the saved critic; bounds are divided by it."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("width", "depth", "group_size", "batch_size", "bjorck_order", "bjorck_iterations", "centres"):
             value = getattr(self, name)
             if value is not None and value < 1:

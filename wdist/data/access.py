@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from wdist.arguments import check_fields
+
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
@@ -13,3 +15,6 @@ class Access:
     """Allows torchvision to download a missing data set or missing weights."""
     drop_nonfinite: bool = False
     """Drops rows with NaN or infinity, which are an error otherwise."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)

@@ -39,30 +39,7 @@ _PREVIEW_ROWS = 1000
 def estimate(
     a: Any, b: Any, *, observer: Observer | None = None, truth: float | None = None, **arguments: Unpack[EstimateArguments]
 ) -> Estimate:
-    r"""Bounds the Wasserstein-1 distance between two sample sets, and between the populations behind them.
-
-    A critic f with a proved Lipschitz constant K is trained to make E_A f - E_B f large; by Kantorovich-Rubinstein duality that
-    difference over K is a lower bound for W1, however the training went. For the two sample sets the critic is evaluated on all
-    samples, and the bound is certain; for the populations it is evaluated on held-out samples, and the bound holds at
-    ``confidence``. The upper bound for the sample sets is the cost of an explicit coupling; if that is optimal, its dual variables
-    give a critic that closes the gap from below. The upper bound for the populations follows from couplings of independent blocks.
-
-    Arguments:
-        a, b: two addresses (``a.h5``, ``synthetic:gaussian?dim=10``), tensors, arrays or open sources; the first axis counts
-            samples.
-        observer: is told about progress.
-        truth: the known W1 between the populations, shown beside the bounds.
-        arguments: options by name, see :class:`~wdist.estimation.options.EstimateOptions`; ``steps=`` may stand for a budget.
-
-    Returns:
-        The estimate, in the units of the data. After Ctrl-C: what is proved so far, with ``interrupted`` set.
-
-    Raises:
-        WdistError: bad input, a missing device, or a training that diverged before anything was proved.
-
-    References:
-        Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 7.2.
-    """
+    """Bounds W1 as :func:`wdist.estimate` does, which documents arguments, result and errors."""
     return run_estimate(a, b, EstimateOptions.validated(**arguments), observer=observer, truth=truth)
 
 

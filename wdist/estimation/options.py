@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, TypedDict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import Any, TypedDict, TypeVar
 
+from wdist.arguments import accepted, check_fields, shown
 from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
 from wdist.errors import UsageError
@@ -14,13 +17,18 @@ from wdist.training.budget import Budget
 
 AUTO, DEFAULT, ALL, NONE = "auto", "default", "all", "none"
 MOST_FOLDS = 20
+LARGEST_SEED = 2**53 - 1
+"""Whole numbers up to here survive any reader of the JSON document, and leave room for the seeds that are derived from one."""
+
+_Group = TypeVar("_Group", Access, CriticSettings)
 
 
 class EstimateArguments(TypedDict, total=False):
-    """Keyword arguments of :func:`wdist.estimate`, as users write them; documented in :class:`EstimateOptions`."""
+    """Keyword arguments of :func:`wdist.estimate`, as users write them; documented in :class:`EstimateOptions`,
+    :class:`~wdist.data.access.Access` and :class:`~wdist.critics.settings.CriticSettings`."""
 
     settings: CriticSettings | None
-    budget: Budget | str | None
+    budget: Budget | float | str | timedelta | None
     steps: int | None
     critic: str
     critics: str | Sequence[str] | None
@@ -36,6 +44,23 @@ class EstimateArguments(TypedDict, total=False):
     device: str
     access: Access | None
     features: Any
+    trust: bool
+    download: bool
+    drop_nonfinite: bool
+    width: int | None
+    depth: int | None
+    group_size: int | None
+    batch_size: int | None
+    optimizer: str | None
+    learning_rate: float | None
+    schedule: str | None
+    activation: str | None
+    constraint: str | None
+    bjorck_order: int | None
+    bjorck_iterations: int | None
+    beta: float | None
+    centres: int | None
+    lipschitz: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +103,7 @@ class EstimateOptions:
     ``resnet18?weights=FILE&layer=avgpool``; None for that of the samples."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         ground_metric(self.metric)
         if not 0.5 <= self.confidence < 1:
             raise UsageError(f"--confidence must be at least 0.5 and below 1, not {self.confidence:g}; 95 % is written 0.95")
@@ -85,8 +111,8 @@ class EstimateOptions:
             raise UsageError(f"--tol must lie between 0 and 1, not be {self.tolerance:g}; 2 % of the distance is written 0.02")
         if self.tolerance is not None and not self.couplings:
             raise UsageError("a tolerance closes the gap to an upper bound, which needs couplings; leave one of the two out")
-        if self.seed < 0:
-            raise UsageError(f"--seed must not be negative, but is {self.seed}")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise UsageError(f"--seed must be at least 0 and at most {LARGEST_SEED}, not {self.seed}")
         if self.repeats < 1:
             raise UsageError(f"--repeats must be at least 1, not {self.repeats}")
         if self.folds is not None and not 2 <= self.folds <= MOST_FOLDS:
@@ -110,7 +136,7 @@ class EstimateOptions:
         cls,
         *,
         settings: CriticSettings | None = None,
-        budget: Budget | str | None = None,
+        budget: Budget | float | str | timedelta | None = None,
         steps: int | None = None,
         critics: str | Sequence[str] | None = None,
         baselines: str | Sequence[str] = DEFAULT,
@@ -122,34 +148,45 @@ class EstimateOptions:
         Raises:
             UsageError: a value lies outside its range, or two options exclude each other.
         """
-        unknown = others.keys() - {each.name for each in fields(cls)}
-        if unknown:
-            raise UsageError(
-                f"unknown option {', '.join(sorted(unknown))}; the options are {', '.join(EstimateArguments.__annotations__)}"
-            )
+        access = _gathered(Access, "access", access, others)
+        settings = _gathered(CriticSettings, "settings", settings, others)
+        for name in sorted(others.keys() - {each.name for each in fields(cls)}):
+            known = tuple(EstimateArguments.__annotations__)
+            near = get_close_matches(name, known, n=1)
+            way_out = f"did you mean {near[0]}?" if near else f"the options are {', '.join(known)}"
+            raise UsageError(f"there is no option {name}; {way_out}")
         return cls(
-            settings=settings or CriticSettings(),
+            settings=settings,
             budget=_budget(budget, steps),
             critics=None if critics is None else _names(critics, "--critics", (DEFAULT, ALL)),
             baselines=_names(baselines, "--baselines", (NONE, DEFAULT, ALL)),
-            access=access or Access(),
+            access=access,
             **others,
         )
 
 
-def _budget(budget: Budget | str | None, steps: int | None) -> Budget | None:
+def _gathered(kind: type[_Group], name: str, given: Any, flat: dict[str, Any]) -> _Group:
+    """A group of options, given as a whole, by the names of its fields, or as a whole with some fields replaced."""
+    whole: _Group = accepted(name, kind() if given is None else given, kind)
+    return replace(whole, **{each.name: flat.pop(each.name) for each in fields(kind) if each.name in flat})
+
+
+def _budget(budget: Budget | float | str | timedelta | None, steps: int | None) -> Budget | None:
     if budget is not None and steps is not None:
         raise UsageError("--steps and --budget both limit the run; give one of them")
     if steps is not None:
         return Budget(steps=steps)
-    return Budget.parse(budget) if isinstance(budget, str) else budget
+    return None if budget is None else Budget.of(budget)
 
 
 def _names(words: str | Sequence[str], option: str, keywords: tuple[str, ...]) -> str | tuple[str, ...]:
     """Returns a keyword as it is, anything else as a tuple of names."""
-    if words in keywords:
-        return str(words)
-    names = tuple(name.strip() for name in (words.split(",") if isinstance(words, str) else words) if name.strip())
+    if isinstance(words, str) and words in keywords:
+        return words
+    listed: Any = words.split(",") if isinstance(words, str) else words
+    if not isinstance(listed, Collection) or not all(isinstance(name, str) for name in listed):
+        raise UsageError(f"{option} must be {', '.join(keywords)}, or a list of names, not {shown(words)}")
+    names = tuple(name.strip() for name in listed if name.strip())
     if not names and option == "--baselines" and not isinstance(words, str):
         return NONE
     if not names:

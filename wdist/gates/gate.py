@@ -96,23 +96,7 @@ def gate(
     observer: Observer | None = None,
     **arguments: Any,
 ) -> GateResult:
-    """Judges whether two sources are near enough: pass, fail, or inconclusive if neither is proved.
-
-    Arguments:
-        a: the reference: an address, a tensor, an array or an open source.
-        b: the source to judge, in the same forms.
-        maximum, max_lower, baseline, tolerance, on: limits, as in :class:`~wdist.gates.rules.GateLimits`.
-        proof: a proof of an earlier estimate of both, which is proved again instead of training anything.
-        observer: receives the progress.
-        arguments: options of :class:`~wdist.estimation.options.EstimateOptions`, except for its ``tolerance``. Baselines are not
-            trained unless they are named. Without a budget of time, the same inputs, seed and machine give the same digits.
-
-    Returns:
-        The verdict, with the estimate that it rests on. After Ctrl-C it rests on what was proved by then.
-
-    Raises:
-        WdistError: bad input, or another reference than that of the baseline, before anything is trained.
-    """
+    """Judges two sources as :func:`wdist.gate` does, which documents arguments, result and errors."""
     limits = GateLimits(maximum=maximum, max_lower=max_lower, baseline=baseline, tolerance=tolerance, on=on)
     if arguments.get("critics") is None:
         arguments = {"baselines": NONE, **arguments}

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias, get_args
 
+from wdist.arguments import check_fields
 from wdist.bounds.digits import at_least, at_most, exactly
 from wdist.errors import ExitStatus, UsageError
 
@@ -50,6 +51,7 @@ class GateLimits:
     """Estimand that is judged."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.on not in get_args(On):
             raise UsageError(f"--on {self.on} is unknown; write --on population or --on samples")
         if self.tolerance is not None and self.baseline is None:

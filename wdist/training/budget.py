@@ -3,7 +3,10 @@
 import re
 import time
 from dataclasses import dataclass
+from datetime import timedelta
+from numbers import Real
 
+from wdist.arguments import accepted, check_fields, shown
 from wdist.errors import UsageError
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
@@ -19,6 +22,7 @@ class Budget:
     """Seconds of wall-clock time; the number of steps depends on the machine."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if (self.steps is None) == (self.seconds is None):
             raise UsageError("a budget is either a number of steps or a length of time; give one of --steps and --budget")
         if self.steps is not None and self.steps < 1:
@@ -28,6 +32,23 @@ class Budget:
 
     def __str__(self) -> str:
         return f"{self.steps:,} steps" if self.steps is not None else f"{self.seconds:.3g} s"
+
+    @classmethod
+    def of(cls, budget: object) -> "Budget":
+        """A budget as users write it: seconds, ``"2m"``, a ``timedelta``, or one that is already a budget.
+
+        Raises:
+            UsageError: it is no positive length of time.
+        """
+        if isinstance(budget, Budget):
+            return budget
+        if isinstance(budget, str):
+            return cls.parse(budget)
+        if isinstance(budget, timedelta):
+            return cls(seconds=budget.total_seconds())
+        if isinstance(budget, bool) or not isinstance(budget, Real):
+            raise UsageError(f'budget must be seconds, "2m", a timedelta or wdist.Budget, not {shown(budget)}')
+        return cls(seconds=accepted("budget", budget, float))
 
     @classmethod
     def parse(cls, text: str) -> "Budget":

@@ -1,7 +1,7 @@
 """``wdist.transport``: optimal transport between weighted samples, as a plan with bounds on both sides and dual variables."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wdist.arguments import shown
 from wdist.data.access import Access
 from wdist.data.memory import planned_memory, size_text
 from wdist.data.rows import in_units
@@ -16,7 +17,7 @@ from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource
 from wdist.data.standardisation import Standardisation
 from wdist.environment import choose_device
-from wdist.errors import SourceError, UsageError
+from wdist.errors import SourceError, UsageError, first_line
 from wdist.ground_metric import GroundMetric, ground_metric
 from wdist.lipschitz.linalg.rounding import LARGEST_SQUARED, product_above
 from wdist.presentable import Presentable
@@ -66,31 +67,15 @@ def transport(
     access: Access | None = None,
     bounded: Callable[[float, float], None] = lambda lower, upper: None,
 ) -> Transport:
-    """Solves optimal transport between two sets of samples until the bounds are within ``tol``, as a share of the upper one.
-
-    Arguments:
-        x, y: tensors or arrays whose first axis counts the samples, or addresses.
-        weights: of the samples of each side, not negative, in any unit; None for equal ones.
-        metric: ``l2``, ``l1`` or ``linf``.
-        tol: 0 for an optimal plan.
-        seed: of the smaller problems that it starts from.
-        device: that prices pairs: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        access: permissions for opening addresses.
-        bounded: is told both bounds whenever they come closer.
-
-    Returns:
-        The plan, the bounds that it and the dual variables prove, and these. After Ctrl-C: those of the last round.
-
-    Raises:
-        WdistError: bad input, or more samples than fit into memory.
-        KeyboardInterrupt: Ctrl-C came before anything was proved.
-    """
+    """Solves optimal transport as :func:`wdist.transport` does, which documents arguments, result and errors."""
     if not 0 <= tol < 1:
         raise UsageError(f"tol must be at least 0 and below 1, not {tol:g}; 2 % of the distance is written 0.02")
     points = [_points(side, name, access or Access()) for side, name in ((x, "x"), (y, "y"))]
     if points[0].shape[1] != points[1].shape[1]:
         raise SourceError(f"samples of x have {points[0].shape[1]} coordinates and those of y {points[1].shape[1]}; give one shape")
     given = (None, None) if weights is None else weights
+    if not isinstance(given, Sequence) or len(given) != 2:
+        raise UsageError(f"weights must be a pair, (of x, of y), either of which may be None, not {shown(weights)}")
     masses = [_masses(own, len(side), name) for own, side, name in zip(given, points, ("x", "y"), strict=True)]
     needed = bytes_held(len(points[0]), len(points[1]), points[0].shape[1])
     if needed > planned_memory():
@@ -119,7 +104,10 @@ def _masses(weights: Any, count: int, name: str) -> np.ndarray:
     """Weights that add up to 1, shape (count,)."""
     if weights is None:
         return np.full(count, 1 / count)
-    masses = np.asarray(weights, dtype=np.float64)
+    try:
+        masses = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"weights of {name} are not numbers ({first_line(error)}); give one weight for each sample") from error
     if masses.shape != (count,):
         raise UsageError(f"{name} has {count} samples and weights of shape {masses.shape}; give one weight for each sample")
     if not (np.isfinite(masses).all() and (masses >= 0).all() and masses.sum() > 0):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -18,13 +19,14 @@ from wdist.report.numbers import at_most, counted, duration, lower_bound, neares
 from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress, SamplesBounded, Silent, Stage, StageProgress
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
     from wdist.training.observer import Observer
 
 _REFRESHES_PER_SECOND = 4
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 32
+_NOTEBOOK_WIDTH = 100
 _DONE_LINES = 6
 """Most lines for finished critics: a block taller than the terminal would hide what is being trained."""
 _MOST_DIGITS = 10
@@ -130,12 +132,11 @@ class PlainDisplay:
         self._console.print(Text(line), soft_wrap=True)
 
 
-class LiveDisplay:
-    """One block at the foot of the terminal that is redrawn a few times a second and is gone when the result is printed."""
+class Board:
+    """What is done, what is under way, and what is left: one block of lines."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(self, console=console, refresh_per_second=_REFRESHES_PER_SECOND, transient=True)
         self._time = TotalTime()
         self._stage: str | None = "starting ..."
         self._stage_done = ""
@@ -165,13 +166,6 @@ class LiveDisplay:
                 self._started = self._progress = None
             case SamplesBounded():
                 self._bounds = event
-
-    def __enter__(self) -> Self:
-        self._live.start(refresh=True)
-        return self
-
-    def __exit__(self, *raised: Any) -> None:
-        self._live.stop()
 
     def __rich__(self) -> RenderableType:
         lines: list[RenderableType] = [
@@ -216,6 +210,57 @@ class LiveDisplay:
                 nearest(progress.best),
             ),
         ]
+
+
+class LiveDisplay(Board):
+    """The board at the foot of the terminal, redrawn a few times a second and gone when the result is printed."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._live = Live(self, console=console, refresh_per_second=_REFRESHES_PER_SECOND, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._live.stop()
+
+
+class NotebookDisplay(Board):
+    """The board below a cell of a notebook, redrawn at most a few times a second and emptied at the end.
+
+    IPython's own display is enough; rich would ask for ipywidgets.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Console(file=io.StringIO(), width=_NOTEBOOK_WIDTH, force_jupyter=False, highlight=False, markup=False))
+        self._shown_at = -math.inf
+
+    def __enter__(self) -> Self:
+        from IPython.display import display
+
+        self._handle = display(self, display_id=True)
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._handle.update({"text/html": "", "text/plain": ""}, raw=True)
+
+    def notify(self, event: Event) -> None:
+        super().notify(event)
+        now = time.perf_counter()
+        if now - self._shown_at >= 1 / _REFRESHES_PER_SECOND:
+            self._shown_at = now
+            self._handle.update(self)
+
+    def _repr_html_(self) -> str:
+        self._console.record = True
+        self._console.print(self)
+        lines = self._console.export_html(inline_styles=True, code_format="{code}")
+        return f'<pre style="line-height:1.3">{lines}</pre>'
+
+    def __repr__(self) -> str:
+        return str(self._total_line())
 
 
 def _line(*parts: str | tuple[str, str]) -> Text:

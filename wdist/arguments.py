@@ -1,0 +1,83 @@
+"""Arguments as users write them: checked against their annotations, with a sentence that names the argument."""
+
+import math
+from dataclasses import fields
+from functools import cache
+from numbers import Integral, Real
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from wdist.errors import UsageError
+
+_WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
+_PLAIN = (bool, int, float, str)
+
+
+def check_fields(instance: object) -> None:
+    """Checks the plain fields of a frozen dataclass, and turns numpy's numbers into Python's.
+
+    Raises:
+        UsageError: a field does not have the type that its annotation says.
+    """
+    owner: Any = type(instance)
+    for name, kinds in _kinds(owner).items():
+        value = accepted(name, getattr(instance, name), *kinds)
+        object.__setattr__(instance, name, value)
+
+
+def accepted(name: str, value: Any, *kinds: Any) -> Any:
+    """The value as one of some types, of which ``None`` may be one; a number that is whole may stand for an integer.
+
+    Raises:
+        UsageError: it is none of them; the sentence names the argument.
+    """
+    if value is None and None in kinds:
+        return None
+    if isinstance(value, bool) or type(value).__name__ == "bool_":
+        if bool in kinds:
+            return bool(value)
+    elif isinstance(value, Integral) and (int in kinds or float in kinds):
+        return int(value) if int in kinds else _as_float(name, value)
+    elif isinstance(value, Real) and float in kinds:
+        return float(value)
+    elif isinstance(value, kind_of(kinds)):
+        return value
+    words = " or ".join([_words(kind) for kind in kinds if kind is not None])
+    raise UsageError(f"{name} must be {words}, not {shown(value)}")
+
+
+def kind_of(kinds: tuple[Any, ...]) -> tuple[type, ...]:
+    """Those types that a value is simply an instance of."""
+    return tuple(kind for kind in kinds if isinstance(kind, type) and kind not in (bool, int, float))
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: short, and by its type if it is not plain."""
+    if value is None or isinstance(value, (*_PLAIN, list, tuple, dict)):
+        text = repr(value)
+        return text if len(text) <= 60 else f"{text[:57]}..."
+    return f"of type {type(value).__name__}"
+
+
+def _as_float(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise UsageError(f"{name} is too large for a number; give one below {math.floor(1e308):.0e}") from None
+
+
+def _words(kind: Any) -> str:
+    return _WORDS.get(kind) or f"wdist.{kind.__name__}"
+
+
+@cache
+def _kinds(owner: type) -> dict[str, tuple[Any, ...]]:
+    """Types of the fields whose annotations are made of plain types and classes alone."""
+    hints, found = get_type_hints(owner), {}
+    for field in fields(owner):
+        hint = hints[field.name]
+        parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        kinds = tuple(None if part is type(None) else part for part in parts)
+        if Any not in kinds and all(kind is None or isinstance(kind, type) for kind in kinds):
+            found[field.name] = kinds
+    return found

@@ -1,0 +1,129 @@
+"""Manners of a call in Python: progress where somebody watches, errors and warnings in Python's words, sides with names."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from wdist.arguments import accepted, shown
+from wdist.data.access import Access
+from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import EndlessSource, FiniteSource
+from wdist.errors import UsageError, WdistError, out_of_memory
+from wdist.report.keywords import in_python
+from wdist.training.observer import Event, Observer, Silent
+
+Listener: TypeAlias = Observer | Callable[[Event], object]
+"""Told about progress: an object with ``notify(event)``, or a function of an event."""
+_Result = TypeVar("_Result")
+
+
+@contextmanager
+def python_manners() -> Iterator[None]:
+    """Says what went wrong in the words of Python; lack of memory becomes a sentence, too."""
+    try:
+        yield
+    except WdistError as error:
+        raise type(error)(in_python(str(error))).with_traceback(error.__traceback__) from error.__cause__
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        raise WdistError("there is not enough memory; give fewer samples, or a smaller batch_size or width") from error
+
+
+@contextmanager
+def listening(progress: bool | None, observer: Listener | None) -> Iterator[Observer]:
+    """The observer of a call: the display, if progress is shown, and the caller's own.
+
+    Arguments:
+        progress: shows it on stderr, or in the notebook; None for where somebody watches: in terminals and notebooks.
+        observer: of the caller.
+    """
+    own = _observer_of(observer)
+    with ExitStack() as stack:
+        display = stack.enter_context(_display(accepted("progress", progress, bool, None)))
+        yield own if isinstance(display, Silent) else display if isinstance(own, Silent) else _Both(display, own)
+
+
+def _observer_of(observer: Any) -> Observer:
+    if observer is None:
+        return Silent()
+    if hasattr(observer, "notify"):
+        return observer
+    if not callable(observer):
+        raise UsageError(f"observer must be a function of an event, or have a method notify(event), not {shown(observer)}")
+    return _Told(observer)
+
+
+def _display(progress: bool | None) -> AbstractContextManager[Observer]:
+    notebook = _in_notebook()
+    watched = notebook or (sys.stderr is not None and sys.stderr.isatty())
+    if not (watched if progress is None else progress):
+        return nullcontext(Silent())
+    from wdist.report.terminal.console import SafeConsole
+    from wdist.report.terminal.progress import NotebookDisplay, display_on
+
+    if notebook:
+        return NotebookDisplay()
+    return display_on(SafeConsole(file=sys.stderr, highlight=False, markup=False, emoji=False))
+
+
+def _in_notebook() -> bool:
+    """Whether cells show HTML: IPython runs in a kernel, not in a terminal."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and getattr(shell, "kernel", None) is not None
+
+
+class _Told:
+    """A function as an observer."""
+
+    def __init__(self, function: Callable[[Event], object]) -> None:
+        self._function = function
+
+    def notify(self, event: Event) -> None:
+        self._function(event)
+
+
+class _Both:
+    """Tells two observers."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def notify(self, event: Event) -> None:
+        for observer in self._observers:
+            observer.notify(event)
+
+
+def named(side: Any, name: str, access: Access, seed: int = 0) -> Any:
+    """A side whose messages name it, if it is not an address that names itself: ``<tensor A>`` instead of ``<tensor>``."""
+    if side is None:
+        raise UsageError(f"{name} is None; give a tensor, an array, an address or an open source")
+    if isinstance(side, str | Path | FiniteSource | EndlessSource):
+        return side
+    try:
+        source = open_source(side, access, seed=seed)
+    except WdistError as error:
+        raise type(error)(_with_name(str(error), name)) from error
+    source.info = replace(source.info, address=_with_name(source.info.address, name))
+    return source
+
+
+def _with_name(text: str, name: str) -> str:
+    return re.sub(r"<(tensor|array|frame)>", rf"<\1 {name}>", text)
+
+
+def with_warnings_in_python(result: _Result) -> _Result:
+    """The result with its warnings, and those of the results that it holds, in Python's words."""
+    changes: dict[str, Any] = {}
+    if hasattr(result, "warnings"):
+        changes["warnings"] = tuple(map(in_python, result.warnings))
+    if hasattr(result, "estimate"):
+        changes["estimate"] = with_warnings_in_python(result.estimate)
+    return replace(result, **changes)  # type: ignore[type-var]
