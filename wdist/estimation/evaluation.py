@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from wdist.bounds.certificate import Certificate, certify
@@ -12,6 +13,7 @@ from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.data.measure import Measure
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows, Rows, gather
+from wdist.estimation.potential import Potential, extremes
 from wdist.estimation.result import Attempt, CriticResult, HeldOut, PopulationBound, SamplesInterval
 from wdist.ground_metric import L2, GroundMetric
 from wdist.training.kind import TrainedCritic
@@ -90,6 +92,7 @@ def evaluate_critic(
         interrupted=outcome.interrupted,
         bound_by_construction=trained.bound_by_construction,
         held_out=judged.held_out,
+        potential=judged.potential,
         raw_value=judged.held_out_value / trained.critic.lipschitz if unbounded else None,
         largest_slope=_largest_slope(trained.critic, pair, metric, seed) if unbounded else None,
         tried=tried,
@@ -116,6 +119,7 @@ class Judgement:
     held_out_value: float
     """Held-out dual value, not divided by the certificate."""
     held_out: HeldOut
+    potential: Potential
 
 
 def judge(
@@ -163,7 +167,19 @@ def judge(
         training_value=dual_value(seen_a, seen_b) / K,
         held_out_value=held_out_value,
         held_out=held_out,
+        potential=_potential(frozen, K, pair, all_a.values, all_b.values),
     )
+
+
+def _potential(frozen: FrozenCritic, K: float, pair: Pair, values_a: np.ndarray, values_b: np.ndarray) -> Potential:
+    """The critic as a function, with the samples that it tells apart most clearly."""
+    mean_b = float(values_b.mean())
+    kept = [
+        extremes(measure.everything, measure.info, (values - mean_b) / K, sign=sign)
+        for measure, values, sign in ((pair.a, values_a, 1), (pair.b, values_b, -1))
+    ]
+    sides = pair.a.info, pair.b.info
+    return Potential(frozen, lipschitz_bound=K, sides=sides, mean_b=mean_b, extremes=(kept[0], kept[1]))
 
 
 def _part(frozen: FrozenCritic, rows: ResidentRows, measure: Measure, whole: Potentials) -> Potentials:

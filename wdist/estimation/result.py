@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wdist.data.sources.source import SourceInfo
     from wdist.environment import Environment
     from wdist.estimation.population_upper import PopulationUpper
+    from wdist.estimation.potential import Potential
     from wdist.lipschitz.frozen_layer import LayerBound
     from wdist.training.observer import HistoryPoint
     from wdist.transport.coupling import Coupling
@@ -229,6 +230,8 @@ class CriticResult:
     """Whether the validation value rose by less than 1 % over the last quarter of the training."""
     frozen: FrozenCritic
     """The one object that was certified and evaluated, and is saved."""
+    potential: Potential | None = field(default=None, compare=False, repr=False)
+    """The critic as a function of samples, in the shape and the units of the source, with scores, gradients and witnesses."""
     bound_by_construction: bool = True
     """Whether a constraint kept the layers from stretching; otherwise only division by the certificate makes a bound."""
     raw_value: float | None = None

@@ -17,7 +17,7 @@ References:
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -216,6 +216,9 @@ class PatchWise(FrozenLayer):
     def __call__(self, h: Tensor) -> Tensor:
         return self.layer(h.reshape(len(h) * self.count, -1)).reshape(len(h), -1)
 
+    def forward(self, h: Tensor) -> Tensor:
+        return self.layer.forward(h.reshape(-1, h.shape[1] // self.count)).reshape(h.shape[0], -1)
+
     def lipschitz(self) -> LayerBound:
         return self.layer.lipschitz()  # squares add up patch by patch
 
@@ -233,3 +236,6 @@ class PatchWise(FrozenLayer):
 
     def tensors(self) -> dict[str, Tensor]:
         return self.layer.tensors()
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> "PatchWise":
+        return PatchWise(count=self.count, layer=self.layer.with_tensors(tensors))

@@ -35,6 +35,9 @@ class EllipticCones(FrozenLayer):
         parts = h.split(max(1, _NUMBERS_AT_ONCE // self.points.numel()))
         return torch.cat([self._lowest(part) for part in parts]).unsqueeze(1) if len(h) else h.new_zeros(0, 1)
 
+    def forward(self, h: Tensor) -> Tensor:
+        return self._lowest(h).unsqueeze(1)
+
     def _lowest(self, h: Tensor) -> Tensor:
         mapped = torch.addmm(self.points.flatten(), h, self.matrices.flatten(0, 1).mT, beta=-1)
         return (torch.linalg.vector_norm(mapped.unflatten(1, self.points.shape), dim=2) + self.offsets).amin(1)

@@ -2,7 +2,9 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -58,6 +60,10 @@ class FrozenLayer(ABC):
     def __call__(self, h: Tensor) -> Tensor:
         """Outputs, shape (n, outputs), for h, float64, shape (n, inputs)."""
 
+    def forward(self, h: Tensor) -> Tensor:
+        """The same function by operations that autograd and ``torch.export`` follow, in the type and on the device of h."""
+        return self(h)
+
     @abstractmethod
     def lipschitz(self) -> LayerBound:
         """A proved bound from the Euclidean norm to the Euclidean norm."""
@@ -81,6 +87,13 @@ class FrozenLayer(ABC):
     def tensors(self) -> dict[str, Tensor]:
         """Its numbers by name."""
         return {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)}
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
+        """The layer with other tensors under the names of :meth:`tensors`, neither copied nor checked, for :meth:`forward`."""
+        other = object.__new__(type(self))
+        for field in fields(self):
+            object.__setattr__(other, field.name, tensors.get(field.name, getattr(self, field.name)))
+        return other
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

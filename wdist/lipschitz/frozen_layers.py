@@ -39,7 +39,7 @@ class PiecewiseLinear(FrozenLayer):
     @cached_property
     def _values(self) -> Tensor:
         rises = self.slopes[1:-1] * self.knots.diff()
-        return torch.cat([torch.zeros(1, dtype=torch.float64), rises.cumsum(0)])
+        return torch.cat([rises.new_zeros(1), rises.cumsum(0)])
 
     def __call__(self, h: Tensor) -> Tensor:
         interval = torch.searchsorted(self.knots, h)
@@ -89,8 +89,13 @@ class Envelope(FrozenLayer):
         return f"{self.how}:{json.dumps([[layer.kind for layer in chain] for chain in self.branches])}"
 
     def __call__(self, h: Tensor) -> Tensor:
-        values = torch.cat([reduce(lambda z, layer: layer(z), chain, h) for chain in self.branches], 1) + self.constants
-        return _REDUCTIONS[self.how](values, dim=1, keepdim=True)
+        return self._reduced([reduce(lambda z, layer: layer(z), chain, h) for chain in self.branches])
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self._reduced([reduce(lambda z, layer: layer.forward(z), chain, h) for chain in self.branches])
+
+    def _reduced(self, values: list[Tensor]) -> Tensor:
+        return _REDUCTIONS[self.how](torch.cat(values, 1) + self.constants, dim=1, keepdim=True)
 
     def lipschitz(self) -> LayerBound:
         return self._largest([[layer.lipschitz() for layer in chain] for chain in self.branches])
@@ -137,6 +142,15 @@ class Envelope(FrozenLayer):
             for name, tensor in layer.tensors().items()
         }
         return {"constants": self.constants, **inner}
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> "Envelope":
+        branches = [
+            [layer.with_tensors(_inside(tensors, f"{branch}.{position}.")) for position, layer in enumerate(chain)]
+            for branch, chain in enumerate(self.branches)
+        ]
+        other = super().with_tensors({"constants": tensors["constants"]})
+        object.__setattr__(other, "branches", branches)
+        return other
 
 
 def activated(name: str) -> FrozenLayer:

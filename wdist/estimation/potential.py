@@ -1,0 +1,177 @@
+"""The critic of a result as a function of samples: potentials, scores, gradients, and the samples that make the difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wdist.arguments import accepted, shown
+from wdist.critics.potential import PotentialModule
+from wdist.data.rows import ResidentRows, Rows, StreamedRows, in_units, read_again
+from wdist.data.sources.source import SourceInfo, shape_text
+from wdist.errors import SourceError, UsageError, first_line
+
+if TYPE_CHECKING:
+    from wdist.critics.frozen import FrozenCritic
+
+MOST_WITNESSES = 64
+_WITNESS_NUMBERS = 1 << 20
+"""Coordinates of the witnesses kept of one side, 8 MB, unless that is less than one sample."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Extremes:
+    """The samples of one side that a critic tells apart most clearly, the clearest first."""
+
+    samples: Tensor
+    """float64, shape (k, \\*event shape), in the units of the source."""
+    rows: np.ndarray
+    """Their positions among the samples of the side, int64, shape (k,)."""
+    scores: np.ndarray
+    """float64, shape (k,)."""
+
+    def first(self, k: int) -> Extremes:
+        """The k clearest."""
+        return Extremes(samples=self.samples[:k], rows=self.rows[:k], scores=self.scores[:k])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CriticWitnesses:
+    """The samples that make the difference: those of A that B lacks most, and those of B that A lacks most."""
+
+    a: Extremes
+    """Samples of A with the highest scores."""
+    b: Extremes
+    """Samples of B with the lowest scores."""
+
+
+class Potential:
+    """The potential f of a critic: calling it evaluates f at samples in the shape and the units of the source.
+
+    f is K-Lipschitz for the certificate K, and (mean over A - mean over B) / K is a lower bound for W1 between the samples, up to
+    rounding. Arrays and data frames give arrays, tensors give tensors on their device that gradients flow through.
+
+    Arguments:
+        frozen: the critic.
+        lipschitz_bound: K.
+        sides: the sources of A and B.
+        mean_b: mean potential of the samples of B.
+        extremes: the most extreme samples of A and of B.
+    """
+
+    def __init__(
+        self,
+        frozen: FrozenCritic,
+        *,
+        lipschitz_bound: float,
+        sides: tuple[SourceInfo, SourceInfo],
+        mean_b: float,
+        extremes: tuple[Extremes, Extremes],
+    ) -> None:
+        self._frozen, self._sides, self._extremes = frozen, sides, extremes
+        self._lipschitz_bound, self._mean_b = lipschitz_bound, mean_b
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return self._sides[0].event_shape
+
+    def __call__(self, x: Any) -> Any:
+        """f at samples of shape (n, \\*event shape): float64, shape (n,).
+
+        Arguments:
+            x: a tensor, an array, or a data frame with the columns of the source, in its units. Values of an integer type that a
+                side is stored in (images of bytes) are converted as that side was.
+
+        Raises:
+            WdistError: these are no samples of that shape.
+        """
+        values = self._samples(x)
+        if isinstance(x, Tensor):
+            return self._of_tensor(values)
+        return self._frozen.evaluate(values).values
+
+    def score(self, x: Any) -> Any:
+        """f less its mean over B, divided by K: 0 on average over B, and the lower bound for the samples on average over A.
+
+        Arguments and errors as for calling it.
+        """
+        return (self(x) - self._mean_b) / self._lipschitz_bound
+
+    def module(self) -> PotentialModule:
+        """f as a torch module of float64 buffers, to be moved, exported, or used in a loss; see :class:`PotentialModule`."""
+        return PotentialModule(self._frozen, self.event_shape)
+
+    def witnesses(self, k: int = 16) -> CriticWitnesses:
+        """The samples of each side that make the difference, at most ``k``.
+
+        Raises:
+            UsageError: more are asked for than are kept.
+        """
+        k, most = accepted("k", k, int), MOST_WITNESSES
+        if not 1 <= k <= most:
+            raise UsageError(f"k must be between 1 and {most}, not {k}; score(x) judges any number of samples")
+        a, b = self._extremes
+        return CriticWitnesses(a=a.first(k), b=b.first(k))
+
+    def _of_tensor(self, x: Tensor) -> Tensor:
+        if not (torch.is_grad_enabled() and x.requires_grad):
+            return self._frozen.potentials(x.detach()).to(x.device)
+        module: Tensor = self.module().to(x.device)(x)
+        return module
+
+    def _samples(self, x: Any) -> Tensor:
+        """Samples as a tensor of shape (n, dim), in the units of the source."""
+        values = x if isinstance(x, Tensor) else _tensor(self._columns(x))
+        if values.is_complex():
+            raise SourceError("x holds complex numbers; give real ones")
+        shapes = {self.event_shape, (self._frozen.dim,)}
+        if values.ndim < 1 or tuple(values.shape[1:]) not in shapes:
+            wanted = shape_text((1, *self.event_shape)).replace("1", "n", 1)
+            raise SourceError(f"x has the shape {shape_text(tuple(values.shape))}; give samples of shape {wanted}")
+        return self._in_units(values.reshape(len(values), -1))
+
+    def _columns(self, x: Any) -> Any:
+        """The columns of the source in its order, if x is a data frame and the source has names."""
+        names = self._sides[0].columns
+        if names is None or not hasattr(x, "columns"):
+            return x
+        if missing := [name for name in names if name not in set(x.columns)]:
+            raise SourceError(f"x has no column {missing[0]!r}; give a frame with the columns {', '.join(names)}")
+        return x[list(names)]
+
+    def _in_units(self, values: Tensor) -> Tensor:
+        if values.is_floating_point():
+            return values
+        stored = str(values.dtype).removeprefix("torch.")
+        side = next((side for side in self._sides if side.dtype == stored), None)
+        return values.double() if side is None else in_units(values, side)
+
+
+def _tensor(x: Any) -> Tensor:
+    try:
+        return torch.as_tensor(np.array(x, dtype=None if hasattr(x, "dtype") else np.float64))
+    except (TypeError, ValueError) as error:
+        raise SourceError(f"x, {shown(x)}, holds no numbers ({first_line(error)}); give a tensor, an array or a frame") from error
+
+
+def extremes(rows: Rows, info: SourceInfo, scores: np.ndarray, *, sign: int) -> Extremes:
+    """The samples with the highest values of ``sign`` times their score."""
+    most = max(1, min(MOST_WITNESSES, _WITNESS_NUMBERS // info.dim))
+    chosen = np.argsort(-sign * scores, kind="stable")[:most]
+    samples = _rows_at(rows, chosen)
+    return Extremes(samples=samples.reshape(len(samples), *info.event_shape), rows=chosen, scores=scores[chosen])
+
+
+def _rows_at(rows: Rows, chosen: np.ndarray) -> Tensor:
+    """Some rows, float64, on the CPU."""
+    if isinstance(rows, ResidentRows):
+        return rows.take(torch.from_numpy(chosen).to(rows.values.device)).cpu()
+    assert isinstance(rows, StreamedRows), "rows are in memory or streamed"
+    order = np.argsort(chosen)
+    back = torch.from_numpy(np.argsort(order))
+    return in_units(read_again(rows.source, chosen[order]), rows.source.info)[back]
