@@ -18,7 +18,8 @@ from wdist.estimation.options import EstimateOptions
 from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
 from wdist.gates.gate import GateResult, gate, judged, proof_of_gate, run_gate
 from wdist.gates.rules import Answer, GateLimits, Maximum, NoWorse
-from wdist.report.documents.forms import document_text
+from wdist.report.documents.forms import document_text, model
+from wdist.report.documents.gate import gate_markdown
 from wdist.training.observer import Stage
 
 FORMULA = {"critic": "mean-difference"}
@@ -64,6 +65,44 @@ def test_both_bounds_for_the_distributions_are_judged_at_the_confidence(sets):
     assert result.answer is Answer.INCONCLUSIVE
     assert judged(result.estimate, (Maximum(value=population.upper),), on="population").answer is Answer.PASS
     assert judged(result.estimate, (Maximum(value=population.lower * 0.999),), on="population").answer is Answer.FAIL
+
+
+def test_what_the_critic_finds_is_judged_with_both_ends(sets):
+    result = gate(*sets, maximum=9.0, on="detected", folds=3, **FORMULA)
+    found = result.estimate.detected
+    assert (result.interval.lower, result.interval.upper) == (found.lower, found.upper)
+    assert result.answer is Answer.PASS
+    assert result.confidence == 0.95
+    assert gate(*sets, maximum=0.5 * found.lower, on="detected", folds=3, **FORMULA).answer is Answer.FAIL
+    model("gate").model_validate(result.to_dict())
+    assert "| what the critic finds (judged) |" in gate_markdown(result)
+
+
+def test_an_open_gate_on_the_distributions_says_what_detection_would_decide(sets):
+    found = gate(*sets, maximum=9.0, folds=3, **FORMULA).estimate
+    assert found.detected.upper < found.population.upper
+    limit = (found.detected.upper + found.population.upper) / 2
+    result = judged(found, (Maximum(value=limit),), on="population")
+    assert result.answer is Answer.INCONCLUSIVE
+    assert any(each.startswith("--on detected would pass now") for each in result.verdict.suggestions)
+
+
+def test_growth_of_what_critics_find_is_judged_against_a_document(sets, tmp_path):
+    a, b = sets
+    options = {"on": "detected", "folds": 4, **FORMULA}
+    last = record(tmp_path / "last.json", gate(a, b, maximum=5.0, **options))
+    assert gate(a, b, baseline=last, tolerance=0.6, **options).answer is Answer.PASS
+    assert gate(a, moved(b, 2), baseline=last, **options).answer is Answer.FAIL
+    both = gate(a, b, baseline=last, maximum=9.0, **options)
+    assert both.confidence == pytest.approx(0.9)
+    model("gate").model_validate(both.to_dict())
+
+
+def test_detection_needs_independent_samples_and_no_proof(sets, tmp_path):
+    with pytest.raises(UsageError, match="both sides hold the same ones"):
+        gate(sets[0], sets[0], maximum=1.0, on="detected", **FORMULA)
+    with pytest.raises(UsageError, match="leave out one of --proof and --on detected"):
+        gate(*sets, maximum=1.0, on="detected", proof=tmp_path / "proof.safetensors")
 
 
 class Stages:

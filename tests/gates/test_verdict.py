@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wdist.errors import ExitStatus, UsageError
-from wdist.gates.rules import Answer, GateLimits, Interval, Limits, LowerMaximum, Maximum, NoWorse, joint_confidence
+from wdist.gates.rules import Answer, GateLimits, Interval, Limits, LowerMaximum, Maximum, NoMoreDetected, NoWorse, joint_confidence
 from wdist.gates.verdict import judge, together
 
 PASS, FAIL, INCONCLUSIVE = Answer.PASS, Answer.FAIL, Answer.INCONCLUSIVE
@@ -21,6 +21,13 @@ def population(lower, upper, **facts):
 
 def samples(lower, upper, **facts):
     return Interval(on="samples", lower=lower, upper=upper, **facts)
+
+
+def detected(estimate, error=0.1, **facts):
+    """A detected value with Welch's interval for many samples, of which each side has half the variance."""
+    reach, side = 1.96 * error, error / math.sqrt(2)
+    facts = {"errors": (side, side), "counts": (150, 150), "confidence": 0.95, "asymptotic": True, **facts}
+    return Interval(on="detected", lower=max(estimate - reach, 0.0), upper=estimate + reach, estimate=estimate, **facts)
 
 
 @pytest.mark.parametrize(
@@ -244,3 +251,48 @@ def test_a_limit_reads_as_the_number_that_was_asked_for():
 
 def test_a_fall_to_zero_is_a_fall_by_100_per_cent():
     assert "must fall by 100 %" in judge(Maximum(value=0.0), samples(0.0, 1.0)).what_would_decide
+
+
+def test_a_detected_value_is_never_called_a_bound_of_w1_from_above():
+    passed, failed = (judge(Maximum(value=value), detected(1.0)) for value in (1.5, 0.5))
+    assert passed.reason == (
+        "What this critic finds between A and B on fresh samples is at most 1.196, within the maximum of 1.5, with 95 % confidence "
+        "(asymptotic). This is no bound of W1: another critic may find more."
+    )
+    assert failed.reason.endswith("(asymptotic). W1 between their distributions is no less.")
+    for verdict in (passed, failed, judge(Maximum(value=1.1), detected(1.0))):
+        assert not re.search(r"W1[^.]* is at most", verdict.reason)
+
+
+def test_an_open_question_about_a_detected_value_says_how_many_samples_decide():
+    """The margin of 1.96 standard errors must shrink to the distance from the limit, as n^(-1/2)."""
+    suggestions = judge(Maximum(value=1.098), detected(1.0)).suggestions
+    assert suggestions[0] == (
+        "The estimate, 1.000, is below 1.098: about 4.0 times as many samples (600 held out a side) should make it pass "
+        "(an estimate, not a bound)."
+    )
+    assert "--folds 5" in suggestions[1]
+    above, *others = judge(Maximum(value=0.902), detected(1.0, folds=True)).suggestions
+    assert "exceeds 0.9020: about 4.0 times as many samples" in above
+    assert "should make it fail" in above
+    assert not others
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "answer"), [(1.0, 1.0, INCONCLUSIVE), (0.5, 1.0, PASS), (1.5, 1.0, FAIL), (1.05, 1.0, INCONCLUSIVE)]
+)
+def test_growth_of_a_detected_value_is_one_test_with_all_standard_errors(now, before, answer):
+    now, before = detected(now), detected(before)
+    rule = NoMoreDetected(before=before, now=now, tolerance=0.05)
+    assert judge(rule, now).answer is answer
+    margin = 1.96 * math.sqrt(2) * (2.05 * 0.1 / math.sqrt(2))
+    assert rule.limits.passes_within - now.upper == pytest.approx(1.05 - now.estimate - margin)
+    assert rule.limits.fails_above - now.lower == pytest.approx(1.05 - now.estimate + margin)
+    assert "was estimated as 1.000 in the baseline" in judge(rule, now).reason
+
+
+def test_growth_since_a_negative_value_is_measured_from_zero():
+    now, before = detected(0.3), detected(-0.5, error=0.01)
+    assert judge(NoMoreDetected(before=before, now=now, tolerance=0.05), now).answer is FAIL
+    now = detected(0.1)
+    assert judge(NoMoreDetected(before=before, now=now, tolerance=0.05), now).answer is INCONCLUSIVE

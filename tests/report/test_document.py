@@ -158,7 +158,7 @@ KEYS = {
         "": f"{ESTIMATE} verdict reason what_would_decide on verdict_confidence rules recorded repeatable",
         "a": SOURCE,
         "rules": "asked limit tolerance passes_within fails_above verdict reason what_would_decide",
-        "recorded": "document command source population samples",
+        "recorded": "document command source population samples detected",
         "recorded.population": "lower upper confidence",
     },
     "gan": {

@@ -58,7 +58,7 @@ def printed(result, width=80, **console):
 def test_the_verdict_comes_first_and_the_scale_shows_it(result_of, maximum, word):
     lines = printed(result_of(Maximum(value=maximum))).splitlines()
     assert lines[0].startswith(f"{word} W1 between the distributions behind A and B is ")
-    (proved,) = (line for line in lines if line.startswith("proved, populations"))
+    (proved,) = (line for line in lines if line.startswith("W1 of the populations"))
     (limit,) = (line for line in lines if line.startswith("maximum "))
     assert proved.rstrip().endswith("0.9776 to 1.500")
     assert limit.rstrip().endswith(f"{maximum:g}")

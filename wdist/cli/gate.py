@@ -39,7 +39,8 @@ class RuleOptions:
     on: str = opt.flag(
         _RULES,
         "WHICH",
-        "Judge the distributions behind the samples (population, at --confidence) or the two sets (samples, for certain).",
+        "Judge the distributions behind the samples (population, at --confidence), the two sets (samples, for certain), or what "
+        "the critic finds on fresh samples (detected, at --confidence; no bound of W1 from above).",
         default="population",
     )
     proof: str | None = opt.flag(

@@ -34,10 +34,22 @@ class Recorded:
     features: Mapping[str, Any] | None
     population: Interval
     samples: Interval
+    detected: Interval | None = None
+    """None where the document does not say what its critic detected."""
 
     def interval(self, on: On) -> Interval:
-        """Returns the interval of one of the two estimands."""
-        return self.population if on == "population" else self.samples
+        """Returns the interval of one of the estimands.
+
+        Raises:
+            SourceError: the document does not hold it.
+        """
+        found = {"population": self.population, "samples": self.samples, "detected": self.detected}[on]
+        if found is None:
+            raise SourceError(
+                f"--baseline {self.document} does not say what its critic detected, because an older wdist wrote it or both sides "
+                f"held the same samples; {_WAY_OUT}, or judge --on population"
+            )
+        return found
 
     def check_reference(self, info: SourceInfo, digest: str | None) -> None:
         """Makes sure that the reference is the same; ``digest`` is None for draws.
@@ -154,6 +166,20 @@ def _recorded(document: dict[str, Any], text: str, *, reference: dict[str, Any],
             asymptotic=is_asymptotic(str(population["method"]), population["upper_method"]),
         ),
         samples=Interval(on="samples", lower=_number(samples["lower"]), upper=_number_or_none(samples["upper"])),
+        detected=None if result.get("detected") is None else _detected(result["detected"]),
+    )
+
+
+def _detected(found: dict[str, Any]) -> Interval:
+    return Interval(
+        on="detected",
+        lower=_number(found["lower"]),
+        upper=_number(found["upper"]),
+        estimate=_number(found["estimate"]),
+        confidence=_number(found["confidence"]),
+        errors=(_number(found["error_a"]), _number(found["error_b"])),
+        counts=(int(_number(found["n_a"])), int(_number(found["n_b"]))),
+        asymptotic=is_asymptotic(str(found["method"]), None),
     )
 
 

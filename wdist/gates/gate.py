@@ -23,6 +23,7 @@ from wdist.gates.rules import (
     Interval,
     LowerMaximum,
     Maximum,
+    NoMoreDetected,
     NoWorse,
     On,
     Rule,
@@ -119,9 +120,12 @@ def run_gate(
     """
     observer = observer or Silent()
     recorded = None if limits.baseline is None else read_recorded(limits.baseline)
-    rules = _rules(limits, recorded)
+    if recorded is not None:
+        recorded.interval(limits.on)
     observer.notify(Stage(what="opening the sources"))
     sides = (open_source(a, options.access, seed=options.seed), open_source(b, options.access, seed=options.seed))
+    if limits.on == "detected" and proof is not None:
+        raise UsageError("--proof holds bounds of W1, and not what a critic detects; leave out one of --proof and --on detected")
     if limits.on == "samples" and all(isinstance(side, EndlessSource) for side in sides):
         raise UsageError(
             "--on samples judges two sets of samples, and both sides are drawn without end; leave it out, or save draws"
@@ -131,7 +135,7 @@ def run_gate(
     if proof is not None:
         found = _proved(proof, sides, options, observer)
         _check_found(recorded, found)
-        return judged(found, rules, on=limits.on, recorded=recorded)
+        return judged(found, rules_of(limits, recorded, found), on=limits.on, recorded=recorded)
     critic_left_open = (options.critic, options.critics, options.settings) == (AUTO, None, CriticSettings())
     untrained = critic_left_open and limits.on == "samples" and limits.max_lower is None
     if untrained:
@@ -140,6 +144,7 @@ def run_gate(
     found = run_estimate(*sides, options, observer=observer, command="gate")
     _check_found(recorded, found)
     timed = options.budget is not None and options.budget.seconds is not None
+    rules = rules_of(limits, recorded, found)
     return judged(found, rules, on=limits.on, recorded=recorded, timed=timed, trained=not untrained)
 
 
@@ -175,23 +180,51 @@ def proof_of_gate(result: GateResult) -> bytes:
 def judged(
     found: Estimate, rules: tuple[Rule, ...], *, on: On, recorded: Recorded | None = None, timed: bool = False, trained: bool = True
 ) -> GateResult:
-    """Judges one of the two intervals of an estimate by at least one rule; ``recorded`` is what a :class:`NoWorse` is about."""
+    """Judges one of the intervals of an estimate by at least one rule; ``recorded`` is the earlier result behind one of them."""
     interval = replace(interval_of(found, on), trained=trained)
-    each = tuple(Judged(rule=rule, verdict=judge(rule, interval)) for rule in rules)
+    each = tuple(Judged(rule=rule, verdict=_judge(rule, interval, found)) for rule in rules)
     return GateResult(
         verdict=together(tuple(one.verdict for one in each)),
         judged=each,
         on=on,
         interval=interval,
-        confidence=interval.confidence if recorded is None else joint_confidence(interval, recorded.interval(on)),
+        confidence=_joint(interval, recorded, rules),
         estimate=found,
         recorded=recorded,
         timed=timed,
     )
 
 
+def _judge(rule: Rule, interval: Interval, found: Estimate) -> Verdict:
+    """The verdict, with the hint that another estimand decides where this one does not."""
+    verdict = judge(rule, interval)
+    if verdict.answer is not Answer.INCONCLUSIVE or interval.on != "population" or found.detected is None:
+        return verdict
+    answer = Answer.INCONCLUSIVE if isinstance(rule, NoWorse) else judge(rule, interval_of(found, "detected")).answer
+    if answer is Answer.INCONCLUSIVE:
+        return verdict
+    about = (
+        f"--on detected would {answer} now: it asks what this critic finds on fresh samples, which is no bound of W1 from above."
+    )
+    return replace(verdict, suggestions=(*verdict.suggestions, about))
+
+
+def _joint(interval: Interval, recorded: Recorded | None, rules: tuple[Rule, ...]) -> float | None:
+    """Confidence of all answers together; each rule on a detected value is a test of its own."""
+    if interval.on == "detected":
+        assert interval.confidence is not None, "a critic detects at some confidence"
+        return max(0.0, 1 - len(rules) * (1 - interval.confidence))
+    return interval.confidence if recorded is None else joint_confidence(interval, recorded.interval(interval.on))
+
+
 def interval_of(found: Estimate, on: On) -> Interval:
-    """Returns one of the two intervals of an estimate."""
+    """Returns one of the intervals of an estimate.
+
+    Raises:
+        UsageError: both sides hold the same samples, on which nothing can be detected.
+    """
+    if on == "detected":
+        return _detected(found)
     facts: dict[str, Any] = {"on": on, "converged": found.converged}
     if found.interrupted:
         facts["no_upper"] = "the run was interrupted before it was computed: let it finish"
@@ -212,7 +245,26 @@ def interval_of(found: Estimate, on: On) -> Interval:
     )
 
 
-def _rules(limits: GateLimits, recorded: Recorded | None) -> tuple[Rule, ...]:
+def _detected(found: Estimate) -> Interval:
+    detected = found.detected
+    if detected is None:
+        raise UsageError("--on detected needs independent samples, and both sides hold the same ones; give others, or --on samples")
+    return Interval(
+        on="detected",
+        lower=detected.lower,
+        upper=detected.upper,
+        confidence=detected.confidence,
+        estimate=detected.estimate,
+        errors=(detected.error_a, detected.error_b),
+        counts=(detected.n_a, detected.n_b),
+        folds=found.folds is not None,
+        asymptotic=is_asymptotic(detected.method, None),
+        converged=found.converged,
+    )
+
+
+def rules_of(limits: GateLimits, recorded: Recorded | None, found: Estimate) -> tuple[Rule, ...]:
+    """The rules that limits and an earlier result come down to."""
     rules: list[Rule] = []
     if limits.maximum is not None:
         rules.append(Maximum(value=limits.maximum))
@@ -220,7 +272,11 @@ def _rules(limits: GateLimits, recorded: Recorded | None) -> tuple[Rule, ...]:
         rules.append(LowerMaximum(value=limits.max_lower))
     if recorded is not None:
         tolerance = TOLERANCE if limits.tolerance is None else limits.tolerance
-        rules.append(NoWorse(before=recorded.interval(limits.on), tolerance=tolerance))
+        before = recorded.interval(limits.on)
+        if limits.on == "detected":
+            rules.append(NoMoreDetected(before=before, now=interval_of(found, "detected"), tolerance=tolerance))
+        else:
+            rules.append(NoWorse(before=before, tolerance=tolerance))
     return tuple(rules)
 
 

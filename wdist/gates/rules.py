@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias, get_args
 
 from wdist.arguments import check_fields
-from wdist.bounds.digits import at_least, at_most, exactly
+from wdist.bounds.digits import at_least, at_most, exactly, nearest
 from wdist.errors import ExitStatus, UsageError
 
-On: TypeAlias = Literal["population", "samples"]
-"""The estimand that is judged: W1 of the distributions or W1 of the two sample sets."""
+On: TypeAlias = Literal["population", "samples", "detected"]
+"""The estimand that is judged: W1 of the distributions, W1 of the two sample sets, or what the critic finds on fresh samples."""
 Asked: TypeAlias = Literal["max", "max-lower", "baseline"]
 """Option of the command line that sets a rule, without its dashes."""
-SUBJECTS: dict[On, str] = {"population": "W1 between the distributions behind A and B", "samples": "W1 between the two sample sets"}
+SUBJECTS: dict[On, str] = {
+    "population": "W1 between the distributions behind A and B",
+    "samples": "W1 between the two sample sets",
+    "detected": "What this critic finds between A and B on fresh samples",
+}
 TOLERANCE = 0.05
 """Default share by which W1 may have grown since the baseline."""
 
@@ -53,7 +57,9 @@ class GateLimits:
     def __post_init__(self) -> None:
         check_fields(self)
         if self.on not in get_args(On):
-            raise UsageError(f"--on {self.on} is unknown; write --on population or --on samples")
+            raise UsageError(
+                f"--on {self.on} is unknown; write --on {', --on '.join(get_args(On)[:-1])} or --on {get_args(On)[-1]}"
+            )
         if self.tolerance is not None and self.baseline is None:
             raise UsageError("--tolerance is how much W1 may have grown since --baseline; name a baseline, or leave it out")
         if self.max_lower is not None and (self.maximum is not None or self.baseline is not None):
@@ -68,7 +74,7 @@ class GateLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """Proved bounds of one W1, in the units of the data."""
+    """Bounds of the estimand that is judged, in the units of the data."""
 
     on: On
     lower: float
@@ -77,7 +83,13 @@ class Interval:
     confidence: float | None = None
     """Confidence at which both bounds hold together; None for sample sets, where they are certain."""
     estimate: float | None = None
-    """Held-out estimate, which the lower bound approaches as the number of samples grows."""
+    """Held-out estimate, which the lower bound approaches as the number of samples grows; of ``detected``, both bounds do."""
+    errors: tuple[float, float] | None = None
+    """Standard errors of the means of both sides; None but for ``detected``."""
+    counts: tuple[int, int] | None = None
+    """Samples of both sides that the bounds rest on, for ``detected``."""
+    folds: bool = False
+    """The samples were held out in turn."""
     asymptotic: bool = False
     """One of the bounds is only asymptotically valid."""
     no_upper: str = "none was affordable for so many samples: try fewer on both sides, ?limit=5000"
@@ -102,7 +114,7 @@ def joint_confidence(interval: Interval, before: Interval) -> float | None:
 
 def is_asymptotic(method: str, upper_method: str | None) -> bool:
     """Returns whether the method of the lower bound, or that of the upper bound if there is one, is only asymptotically valid."""
-    return method == "welch" or "asymptotic" in (upper_method or "")
+    return method in ("welch", "cross-fitted") or "asymptotic" in (upper_method or "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +138,12 @@ class _Number:
 
     def __post_init__(self) -> None:
         _check_distance(f"--{self.asked}", self.value)
+
+    def confidence(self, interval: Interval) -> float | None:
+        return interval.confidence
+
+    def asymptotic(self, interval: Interval) -> bool:
+        return interval.asymptotic
 
     @property
     def requirement(self) -> str:
@@ -163,8 +181,8 @@ class LowerMaximum(_Number):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoWorse:
-    """W1 is to be at most ``1 + tolerance`` times its earlier value, which is known by its bounds."""
+class _Growth:
+    """A rule that compares with an earlier result."""
 
     asked: ClassVar[Asked] = "baseline"
     before: Interval
@@ -172,6 +190,19 @@ class NoWorse:
 
     def __post_init__(self) -> None:
         _check_tolerance(self.tolerance)
+
+    @property
+    def requirement(self) -> str:
+        return f"at most {self._share} above the baseline"
+
+    @property
+    def _share(self) -> str:
+        return f"{100 * self.tolerance:g} %"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoWorse(_Growth):
+    """W1 is to be at most ``1 + tolerance`` times its earlier value, which is known by its bounds."""
 
     @property
     def limits(self) -> Limits:
@@ -182,9 +213,11 @@ class NoWorse:
             fails_above=None if upper is None else math.nextafter(factor * upper, math.inf),
         )
 
-    @property
-    def requirement(self) -> str:
-        return f"at most {self._share} above the baseline"
+    def confidence(self, interval: Interval) -> float | None:
+        return joint_confidence(interval, self.before)
+
+    def asymptotic(self, interval: Interval) -> bool:
+        return interval.asymptotic or self.before.asymptotic
 
     @property
     def known_before(self) -> str:
@@ -205,17 +238,77 @@ class NoWorse:
     def _least(self) -> str:
         return at_least(max(self.before.lower, 0.0))
 
+
+@dataclass(frozen=True, kw_only=True)
+class NoMoreDetected(_Growth):
+    r"""What the critic finds is to be at most ``1 + tolerance`` times what the critic of the baseline found.
+
+    One test of the difference of both estimates, at the confidence of the interval now. Both runs share the reference and may share
+    more, and their critics differ, so the standard errors of a side add up, which covers every correlation:
+
+    .. math:: \hat\theta - (1 + t)\, \hat\theta_0 \pm q \sqrt{(s_a + (1 + t)\, s_{a,0})^2 + (s_b + (1 + t)\, s_{b,0})^2}
+    """
+
+    now: Interval
+
     @property
-    def _share(self) -> str:
-        return f"{100 * self.tolerance:g} %"
+    def limits(self) -> Limits:
+        factor, now, before = 1 + self.tolerance, self.now, self.before
+        assert now.errors is not None and before.errors is not None, "both are detected"  # noqa: PT018
+        errors = [new + factor * old for new, old in zip(now.errors, before.errors, strict=True)]
+        margin = max(_reach(now), _reach(before)) * math.hypot(*errors)
+        least = factor * max(_value(before), 0.0) - _value(now)
+        return Limits(
+            passes_within=math.nextafter(_upper(now) + least - margin, -math.inf),
+            fails_above=math.nextafter(now.lower + least + margin, math.inf),
+        )
+
+    def confidence(self, interval: Interval) -> float | None:
+        return interval.confidence
+
+    def asymptotic(self, interval: Interval) -> bool:
+        return True
+
+    @property
+    def known_before(self) -> str:
+        return f", and {self._was}"
+
+    @property
+    def when_passed(self) -> str:
+        return f" and {self._was}, so it grew by at most {self._share}"
+
+    @property
+    def when_failed(self) -> str:
+        return f" and {self._was}, so it grew by more than {self._share}"
+
+    @property
+    def _was(self) -> str:
+        return f"was estimated as {nearest(_value(self.before))} in the baseline"
 
 
-Rule: TypeAlias = Maximum | LowerMaximum | NoWorse
-"""A requirement on W1.
+def _value(interval: Interval) -> float:
+    assert interval.estimate is not None, "a detected value has an estimate"
+    return interval.estimate
+
+
+def _upper(interval: Interval) -> float:
+    assert interval.upper is not None, "a detected value has both ends"
+    return interval.upper
+
+
+def _reach(interval: Interval) -> float:
+    """Standard errors from the estimate to an end: a quantile, of its test and its confidence."""
+    error = math.hypot(*(interval.errors or (0.0,)))
+    return (_upper(interval) - interval.lower) / 2 / error if error > 0 else 0.0
+
+
+Rule: TypeAlias = Maximum | LowerMaximum | NoWorse | NoMoreDetected
+"""A requirement on the estimand that is judged.
 
 Every rule has ``limits`` for the two bounds, a ``requirement`` that completes "W1 is to be ...", the earlier interval ``before``
-that it rests on (None if it rests on a number), and three clauses for its sentences: ``known_before`` follows what is known now,
-``when_passed`` follows an upper bound that passes, and ``when_failed`` a lower bound that fails.
+that it rests on (None if it rests on a number), the ``confidence`` of its answers, whether they are ``asymptotic``, and three
+clauses for its sentences: ``known_before`` follows what is known now, ``when_passed`` follows an upper bound that passes, and
+``when_failed`` a lower bound that fails.
 """
 
 

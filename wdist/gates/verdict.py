@@ -1,15 +1,16 @@
-"""Verdicts from proved bounds: pass, fail, or inconclusive, with the reason and with suggestions for an open question.
+"""Verdicts from bounds: pass, fail, or inconclusive, with the reason and with suggestions for an open question.
 
 Everything here is a pure function of numbers. A rule comes down to two limits: it passes if the upper bound lies within the one,
 and fails if the lower bound exceeds the other. A lower bound can fail a gate and never pass it. Whatever the true W1 is, only one
 of the two answers would be wrong, and only if the bound that it rests on is.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wdist.bounds.digits import at_least, at_most, nearest, per_cent
-from wdist.gates.rules import SUBJECTS, Answer, Interval, Limits, On, Rule, joint_confidence
+from wdist.gates.rules import SUBJECTS, Answer, Interval, Limits, On, Rule
 
 _MOST_TIMES = 1000
 """Largest factor for the number of samples that is worth suggesting."""
@@ -64,18 +65,20 @@ def _answer(limits: Limits, interval: Interval) -> Answer:
 
 
 def _reason(rule: Rule, interval: Interval, answer: Answer) -> str:
-    subject, surely = SUBJECTS[interval.on], _surely(interval, rule.before)
+    subject, surely = SUBJECTS[interval.on], _surely(rule.confidence(interval), asymptotic=rule.asymptotic(interval))
     if answer is Answer.FAIL:
         bound = at_least(interval.lower, above=rule.limits.fails_above)
-        return f"{subject} is at least {bound}{rule.when_failed}, {surely}."
+        told = f"{subject} is at least {bound}{rule.when_failed}, {surely}."
+        return f"{told} W1 between their distributions is no less." if interval.on == "detected" else told
     if answer is Answer.PASS:
         assert interval.upper is not None, "nothing passes without it"
-        return f"{subject} is at most {at_most(interval.upper, within=rule.limits.passes_within)}{rule.when_passed}, {surely}."
+        told = f"{subject} is at most {at_most(interval.upper, within=rule.limits.passes_within)}{rule.when_passed}, {surely}."
+        return f"{told} This is no bound of W1: another critic may find more." if interval.on == "detected" else told
     if interval.contradictory:
         assert interval.upper is not None, "a contradiction has two bounds"
         return (
             f"{subject} would be at least {at_least(interval.lower)} and at most {at_most(interval.upper)}: one of the two bounds "
-            f"is wrong, which may happen because they hold {_surely(interval, None)}."
+            f"is wrong, which may happen because they hold {_surely(interval.confidence, asymptotic=interval.asymptotic)}."
         )
     known = f"at least {at_least(interval.lower)}, {surely}"
     if rule.limits.passes_within is None:
@@ -87,11 +90,9 @@ def _reason(rule: Rule, interval: Interval, answer: Answer) -> str:
     return f"{subject} is {known}{rule.known_before}. This leaves open whether it is {rule.requirement}."
 
 
-def _surely(interval: Interval, before: Interval | None) -> str:
-    confidence = interval.confidence if before is None else joint_confidence(interval, before)
+def _surely(confidence: float | None, *, asymptotic: bool) -> str:
     if confidence is None:
         return "for certain"
-    asymptotic = interval.asymptotic or (before is not None and before.asymptotic)
     return f"with {per_cent(confidence)} confidence" + (" (asymptotic)" if asymptotic else "")
 
 
@@ -104,6 +105,9 @@ def _suggestions(rule: Rule, interval: Interval) -> Iterator[str]:
     if limits.passes_within is None:
         yield "To prove that W1 is within the limit, give --max instead, which also computes an upper bound."
         return
+    if interval.on == "detected":
+        yield from _what_would_detect(rule, interval)
+        return
     if limits.fails_above is not None and (interval.upper is None or interval.upper > limits.fails_above):
         yield from _what_would_fail(interval, limits.fails_above)
     if interval.upper is None:
@@ -114,18 +118,39 @@ def _suggestions(rule: Rule, interval: Interval) -> Iterator[str]:
 
 def _what_would_fail(interval: Interval, limit: float) -> Iterator[str]:
     if interval.estimate is not None and interval.estimate > limit:
-        # The lower bound approaches the estimate as n^(-1/2): a rule of thumb, not a bound.
-        times = ((interval.estimate - interval.lower) / (interval.estimate - limit)) ** 2
         above = f"The held-out estimate, {nearest(interval.estimate)}, exceeds {nearest(limit)}"
-        if times > _MOST_TIMES:
-            yield f"{above}, but so narrowly that a fail would take over {_MOST_TIMES} times as many samples."
-        else:
-            shown = f"{times:.1f}" if times < 10 else f"{times:.0f}"
-            yield f"{above}: about {shown} times as many samples should make it fail (an estimate, not a bound)."
+        yield _more_samples(above, interval, (interval.estimate - interval.lower) / (interval.estimate - limit), Answer.FAIL)
     elif not interval.trained:
         yield "No critic was trained: one named with --critic may raise the lower bound."
     elif not interval.converged:
         yield "The critic was still improving when its training ended: a longer --budget or more --steps may raise the lower bound."
+
+
+def _more_samples(why: str, interval: Interval, ratio: float, answer: Answer) -> str:
+    """How many samples an answer would take where a margin must shrink by this ratio: as n^(-1/2), a rule of thumb."""
+    times = ratio**2
+    if times > _MOST_TIMES:
+        return f"{why}, but so narrowly that a {answer} would take over {_MOST_TIMES} times as many samples."
+    shown = f"{times:.1f}" if times < 10 else f"{times:.0f}"
+    counts = "" if interval.counts is None else f" ({float(f'{times * max(interval.counts):.2g}'):,.0f} held out a side)"
+    return f"{why}: about {shown} times as many samples{counts} should make it {answer} (an estimate, not a bound)."
+
+
+def _what_would_detect(rule: Rule, interval: Interval) -> Iterator[str]:
+    """Says how many samples decide about a detected value, whose two bounds close in on the estimate."""
+    assert interval.estimate is not None and interval.upper is not None, "a detected value has them all"  # noqa: PT018
+    limits, estimate = rule.limits, interval.estimate
+    middle = [limit for limit in (limits.passes_within, limits.fails_above) if limit is not None]
+    limit = sum(middle) / len(middle)
+    if estimate > limit:
+        why, answer = f"The estimate, {nearest(estimate)}, exceeds {nearest(limit)}", Answer.FAIL
+        missing = max(0.0, (limits.fails_above or limit) - interval.lower)
+    else:
+        why, answer = f"The estimate, {nearest(estimate)}, is below {nearest(limit)}", Answer.PASS
+        missing = max(0.0, interval.upper - (limit if limits.passes_within is None else limits.passes_within))
+    yield _more_samples(why, interval, 1 + missing / abs(estimate - limit) if estimate != limit else math.inf, answer)
+    if not interval.folds:
+        yield "With --folds 5 all samples count, instead of the sixth that is held out."
 
 
 def _what_would_pass(rule: Rule, limit: float, upper: float, on: On) -> str:

@@ -28,8 +28,12 @@ METHODS = {
 """Methods of confidence bounds and of tests."""
 DIGITS = 5
 """Significant digits of the headline numbers."""
-ESTIMANDS = {"population": "populations", "samples": "samples"}
-"""The two estimands, in a table."""
+ESTIMANDS = {
+    "population": "W1 of the populations",
+    "samples": "W1 of the samples",
+    "detected": "what the critic finds",
+}
+"""The estimands, in a table."""
 
 
 def verdict(estimate: Estimate) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from wdist.report.numbers import at_most, certificate, counted, duration, level, lower_bound, nearest
+from wdist.report.numbers import at_least, at_most, certificate, counted, duration, level, lower_bound, nearest
 from wdist.report.sentences import ESTIMANDS, METRICS, marks
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ def gate_markdown(result: GateResult) -> str:
     if verdict.what_would_decide is not None:
         lines += [f"*{_plain(verdict.what_would_decide)}*", ""]
     lines += ["| | |", "|---|---|", f"| A, the reference | {_source(estimate.a)} |", f"| B | {_source(estimate.b)} |"]
-    for on in ("population", "samples"):
+    for on in ("population", "detected", "samples"):
         judged = " (judged)" if result.on == on else ""
-        lines.append(f"| W1 of the {ESTIMANDS[on]}{judged} | {_interval(result, on)} |")
+        if on != "detected" or estimate.detected is not None:
+            lines.append(f"| {ESTIMANDS[on]}{judged} | {_interval(result, on)} |")
     for label, _, shown in marks(result):
         lines.append(f"| {label} | {shown} |")
     if result.recorded is not None:
@@ -47,6 +48,11 @@ def gate_markdown(result: GateResult) -> str:
 
 
 def _interval(result: GateResult, on: str) -> str:
+    detected = result.estimate.detected
+    if on == "detected" and detected is not None:
+        return (
+            f"{at_least(detected.lower)} to {at_most(detected.upper)}, at {level(detected.confidence)}; no bound of W1 from above"
+        )
     samples, population = result.estimate.samples, result.estimate.population
     if on == "samples":
         lower, upper, surely = samples.lower, samples.upper, "for certain"

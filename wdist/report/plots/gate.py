@@ -44,7 +44,7 @@ def draw_gate(result: GateResult) -> Figure:
     axes.set_ylim(-1, 1)
     axes.set_yticks([])
     axes.set_xlabel(
-        f"$W_1$ of the {ESTIMANDS[result.on]} ({METRICS.get(result.estimate.metric, result.estimate.metric)})", loc="left"
+        f"{ESTIMANDS[result.on].replace('W1', '$W_1$')} ({METRICS.get(result.estimate.metric, result.estimate.metric)})", loc="left"
     )
     tidy(axes, grid="x")
     answer = result.answer.value

@@ -55,7 +55,7 @@ def _verdict_lines(result: GateResult) -> RenderableType:
 
 
 class _Scale:
-    """The proved interval and the limits, one above the other on one scale from 0."""
+    """The interval and the limits, one above the other on one scale from 0."""
 
     def __init__(self, result: GateResult) -> None:
         self._result = result
@@ -66,7 +66,7 @@ class _Scale:
         self._reach = _BEYOND * max([*numbers, *([] if interval.upper is None else [interval.upper])]) or 1.0
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        labels = [f"proved, {ESTIMANDS[self._result.on]}", *(label for label, _, _ in self._marks)]
+        labels = [ESTIMANDS[self._result.on], *(label for label, _, _ in self._marks)]
         values = [_ends(self._result.interval), *(shown for _, _, shown in self._marks)]
         width = options.max_width - max(map(len, labels)) - max(map(len, values)) - 4
         grid = Table.grid(padding=(0, 2))
@@ -104,6 +104,9 @@ def _judgement(result: GateResult) -> Iterator[str]:
     """Remarks on the interval that was judged, the baseline, and repeatability."""
     if result.confidence is None:
         judged = "The two sample sets were judged (--on samples): both bounds are certain."
+    elif result.on == "detected":
+        tests = "both rules hold" if len(result.judged) > 1 else "the interval holds"
+        judged = f"What the critic finds was judged (--on detected), not W1; {tests} at {level(result.confidence)}."
     else:
         ends = "both bounds" if result.recorded is None else "its bounds and those of the baseline"
         judged = f"The distributions were judged (--on population); {ends} hold together at {level(result.confidence)}."
