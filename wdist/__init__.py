@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from wdist.estimation.verification import Verification
     from wdist.gates.gate import GateResult
     from wdist.python.functions import compare, estimate, gate, open_source, save_proof, transport, verify
+    from wdist.python.metric import W1
     from wdist.training.budget import Budget
 
     __version__: str
 
 __all__ = [
+    "W1",
     "Access",
     "Budget",
     "Comparison",
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "W1": "wdist.python.metric",
     "Access": "wdist.data.access",
     "Budget": "wdist.training.budget",
     "Comparison": "wdist.comparison.ranking",
