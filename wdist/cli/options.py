@@ -161,6 +161,12 @@ class EstimateFlags:
     folds: int | None = flag(
         _RESULT, "K", "Divide the samples into K folds, hold each out from one training, and let the best prove the lower bounds."
     )
+    blocks: int | None = flag(
+        _RESULT,
+        "M",
+        "Samples of each side between which the mean distance is stated, besides W1; 0 for none. Default: chosen from the data.",
+        min=0,
+    )
     metric: str = flag(_RESULT, "NAME", "Ground metric: l2 (Euclidean), l1 or linf (largest difference).", default="l2")
     critic: str = flag(
         _RESULT,

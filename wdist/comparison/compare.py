@@ -13,11 +13,13 @@ from wdist.comparison.ranking import NOISE_FLOOR, Comparison, Entry, short_names
 from wdist.comparison.witnesses import Side, check_images, find_witnesses
 from wdist.critics.settings import CriticSettings
 from wdist.data.features.opening import open_features
+from wdist.data.measure import DRAWN_HELD_OUT
 from wdist.data.pairing import check_comparable, check_scales, matched, observed_range, surveyed
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import Source
+from wdist.data.sources.source import FiniteSource, Source
 from wdist.environment import choose_device
 from wdist.errors import CertificateError, SourceError, TrainingDiverged, UsageError, WdistError
+from wdist.estimation.blocks import block_plan, block_seconds
 from wdist.estimation.estimate import run_estimate
 from wdist.estimation.options import DEFAULT, NONE, EstimateArguments, EstimateOptions
 from wdist.estimation.proof import serialise_proofs
@@ -64,6 +66,7 @@ def run_comparison(
         warnings += (f"the reference has too few samples for a noise floor, which needs at least {LEAST_ROWS}",)
     results = len(field) + (two_halves is not None)
     one = _options_of_one(options, sources=len(field), results=results)
+    one = replace(one, blocks=_block_size(one, [side.source, *(other.source for _, other in field.values())]))
     rounds = _Rounds(observer, sources=len(field), seconds=None if one.budget is None else one.budget.seconds)
     for position, (name, (source, other_side)) in enumerate(field.items(), start=1):
         entry = rounds.judge(name, f"{name}, {position} of {len(field)}", given, source, one)
@@ -73,7 +76,9 @@ def run_comparison(
     floor, slope = None, None
     if two_halves is not None:
         time_alone = None if one.budget is None or one.budget.seconds is None else one.budget
-        closed = replace(one, critic="mean-difference", settings=CriticSettings(), budget=time_alone, tolerance=None, features=None)
+        closed = replace(
+            one, critic="mean-difference", settings=CriticSettings(), budget=time_alone, tolerance=None, features=None, blocks=0
+        )
         floor = rounds.judge(NOISE_FLOOR, "noise floor, the reference against itself", *two_halves, closed)
         measure = partial(measured_slope, *two_halves, metric=ground_metric(options.metric), seed=options.seed)
         slope = rounds.interruption.attempt(measure)
@@ -116,6 +121,16 @@ def _options_of_one(options: EstimateOptions, *, sources: int, results: int) -> 
         # The noise floor takes time, but no steps.
         budget = budget.part(1 / (results if budget.steps is None else sources))
     return replace(options, budget=budget, confidence=1 - (1 - options.confidence) / results, baselines=NONE)
+
+
+def _block_size(options: EstimateOptions, sources: Sequence[Source]) -> int:
+    """One size of blocks for all sources, so that those of the reference are the same; 0 where some source has too few samples."""
+    if options.blocks is not None:
+        return options.blocks
+    fewest = min(min(source.count, DRAWN_HELD_OUT) if isinstance(source, FiniteSource) else DRAWN_HELD_OUT for source in sources)
+    seconds = block_seconds(None if options.budget is None else options.budget.seconds)
+    plan = block_plan(fewest, fewest, sources[0].info.dim, seconds=seconds)
+    return 0 if plan is None else plan.size
 
 
 _Opened: TypeAlias = tuple[Source, Side]

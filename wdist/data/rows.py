@@ -67,7 +67,13 @@ class ResidentRows(Rows):
 
     def some(self, limit: int) -> "ResidentRows":
         """At most ``limit`` of the rows, spread evenly."""
-        positions = evenly(self.count, limit).to(self.values.device)
+        return self.at(evenly(self.count, limit))
+
+    def at(self, positions: Tensor | slice) -> "ResidentRows":
+        """The rows at these positions, in that order."""
+        if isinstance(positions, slice):
+            positions = torch.arange(self.count)[positions]
+        positions = positions.to(self.values.device)
         return replace(self, index=positions if self.index is None else self.index[positions])
 
     def take(self, positions: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:

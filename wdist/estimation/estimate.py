@@ -14,6 +14,7 @@ from wdist.data.pairing import Pair, open_pair
 from wdist.data.rows import gather
 from wdist.environment import environment
 from wdist.errors import UsageError
+from wdist.estimation.blocks import LEAST_GROUPS, BlockPlan, Blocks, block_distances, block_plan, rows_for_blocks
 from wdist.estimation.critics import FoundCritics, find_over_folds
 from wdist.estimation.detection import detect
 from wdist.estimation.evaluation import ErrorBudget, diameters, union_diameter
@@ -71,9 +72,12 @@ def run_estimate(
             requested, searching = (mean_difference(run.options, pair),), run.uninterrupted
         elif run.options.tolerance is not None and bounds.closed(run.options.tolerance):
             requested = untrained
-        found = find_over_folds(requested, pair, errors, searching, reserved=run.population_seconds)
+        found = find_over_folds(requested, pair, errors, searching, reserved=run.population_seconds + run.block_seconds)
         bounds = _bound_populations(pair, bounds, errors, run)
-        return _concluded(pair, bounds, found, errors, run, truth=truth, command=command)
+        plan = _plan_blocks(pair, run)
+        block = None if plan is None else _measure_blocks(pair, plan, errors, run)
+        found = replace(found, left_out=(*found.left_out, *_no_blocks(pair, plan, run)))
+        return replace(_concluded(pair, bounds, found, errors, run, truth=truth, command=command), block=block)
 
 
 def _open(a: Any, b: Any, run: Run) -> Pair:
@@ -133,7 +137,9 @@ def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds
         return TransportBounds()
     n, m = pair.a.everything.count, pair.b.everything.count
     expected = min(expected_seconds(n, m, pair.a.info.dim), run.transport_seconds)
-    run.agenda.plan(expected + (_expected_between_blocks(pair, run) if errors.upper_bound else 0.0))
+    later = _plan_blocks(pair, run)
+    expected_later = 0.0 if later is None else later.seconds
+    run.agenda.plan(expected + expected_later + (_expected_between_blocks(pair, run) if errors.upper_bound else 0.0))
     run.agenda.stage(f"transport between {n:,} and {m:,} samples", expected)
     bounds = transport_bounds(
         pair,
@@ -179,6 +185,38 @@ def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget,
 def _expected_between_blocks(pair: Pair, run: Run) -> float:
     """Seconds that transport between blocks is expected to take, at most what it takes between all samples."""
     return min(predicted_seconds(pair.a.everything.count, pair.b.everything.count), run.population_seconds / 2)
+
+
+def _plan_blocks(pair: Pair, run: Run) -> BlockPlan | None:
+    """Size and number of blocks; None where they are not wanted, or samples are too few."""
+    if pair.identical or not run.options.couplings or run.options.blocks == 0:
+        return None
+    n, m = (rows_for_blocks(side).count for side in (pair.a, pair.b))
+    return block_plan(n, m, pair.a.info.dim, seconds=run.block_seconds, size=run.options.blocks)
+
+
+def _measure_blocks(pair: Pair, plan: BlockPlan, errors: ErrorBudget, run: Run) -> Blocks | None:
+    """The mean distance between blocks, unless there was an interruption."""
+
+    def measured() -> Blocks | None:
+        run.agenda.stage(f"transport between blocks of {plan.size} samples", plan.seconds)
+        return block_distances(
+            pair,
+            run.metric,
+            plan,
+            confidence=errors.confidence,
+            diameter=None if errors.method == "welch" else union_diameter(pair, run.metric),
+            seed=run.options.seed,
+            progress=run.agenda.progress,
+        )
+
+    return run.interruption.attempt(measured)
+
+
+def _no_blocks(pair: Pair, plan: BlockPlan | None, run: Run) -> Iterator[str]:
+    if plan is None and run.options.blocks and run.options.couplings and not pair.identical:
+        needed, fewest = 2 * LEAST_GROUPS * run.options.blocks, min(rows_for_blocks(side).count for side in (pair.a, pair.b))
+        yield f"--blocks {run.options.blocks} needs at least {needed:,} samples of each side, not {fewest:,}; give smaller blocks"
 
 
 def _concluded(

@@ -17,6 +17,8 @@ from wdist.training.budget import Budget
 
 AUTO, DEFAULT, ALL, NONE = "auto", "default", "all", "none"
 MOST_FOLDS = 20
+LARGEST_BLOCK = 4096
+"""Samples between which transport is still solved exactly within seconds."""
 LARGEST_SEED = 2**53 - 1
 """Whole numbers up to here survive any reader of the JSON document, and leave room for the seeds that are derived from one."""
 
@@ -40,6 +42,7 @@ class EstimateArguments(TypedDict, total=False):
     ci: str
     tolerance: float | None
     couplings: bool
+    blocks: int | None
     seed: int
     device: str
     access: Access | None
@@ -92,6 +95,8 @@ class EstimateOptions:
     """Gap between the bounds for the samples, as a share of the upper one, at which the run may stop."""
     couplings: bool = True
     """Compute upper bounds; without them, more of the error is left for the lower bounds."""
+    blocks: int | None = None
+    """Samples in a block for the mean distance between blocks; None to choose from the counts, 0 to leave it out."""
     seed: int = 0
     """Seed of splits, draws, weights and minibatches."""
     device: str = AUTO
@@ -111,6 +116,11 @@ class EstimateOptions:
             raise UsageError(f"--tol must lie between 0 and 1, not be {self.tolerance:g}; 2 % of the distance is written 0.02")
         if self.tolerance is not None and not self.couplings:
             raise UsageError("a tolerance closes the gap to an upper bound, which needs couplings; leave one of the two out")
+        if self.blocks is not None and not 0 <= self.blocks <= LARGEST_BLOCK:
+            raise UsageError(
+                f"--blocks is a number of samples up to {LARGEST_BLOCK}, or 0 for no blocks, not {self.blocks}; leave it out to "
+                f"choose one"
+            )
         if not 0 <= self.seed <= LARGEST_SEED:
             raise UsageError(f"--seed must be at least 0 and at most {LARGEST_SEED}, not {self.seed}")
         if self.repeats < 1:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wdist.data.features.space import Features
     from wdist.data.sources.source import SourceInfo
     from wdist.environment import Environment
+    from wdist.estimation.blocks import Blocks
     from wdist.estimation.population_upper import PopulationUpper
     from wdist.estimation.potential import Potential
     from wdist.lipschitz.frozen_layer import LayerBound
@@ -325,6 +326,8 @@ class Estimate(Plottable):
     """The couplings and dual variables behind the bounds from transport."""
     detected: Detected | None = None
     """What the main critic finds on fresh samples; None where both sides are the same samples, and for a proof."""
+    block: Blocks | None = None
+    """Mean distance between few samples of each side; None where it was not measured."""
 
     @property
     def population(self) -> PopulationBound:

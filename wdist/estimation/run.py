@@ -8,6 +8,7 @@ import torch
 from wdist.data.features.opening import open_features
 from wdist.data.features.space import FeatureSpace
 from wdist.environment import choose_device
+from wdist.estimation.blocks import block_seconds
 from wdist.estimation.options import EstimateOptions
 from wdist.estimation.transport_bounds import CLOSING_SECONDS, POPULATION_SECONDS, TRANSPORT_SECONDS
 from wdist.ground_metric import GroundMetric, ground_metric
@@ -121,6 +122,11 @@ class Run:
         if self._limit is None:
             return POPULATION_SECONDS
         return min(POPULATION_SECONDS, max(1.0, _POPULATION_SHARE * self._limit))
+
+    @property
+    def block_seconds(self) -> float:
+        """Predicted time that distances between blocks may take."""
+        return block_seconds(self._limit)
 
     def training_seconds(self, *, reserved: float) -> float | None:
         """Time left for training if the budget is a length of time; ``reserved`` seconds are kept for what follows.

@@ -98,6 +98,13 @@ FORMS = Forms(
             "n_b": Key(description="Held-out samples of B; with folds, all of them."),
         },
     ),
+    Form(
+        "BlockDocument",
+        "wdist.estimation.blocks:Blocks",
+        "size count estimate lower upper within_a within_b centred population_lower confidence method seed between_values "
+        "within_a_values within_b_values",
+        special={f"{name}_values": Key("list[float]") for name in ("between", "within_a", "within_b")},
+    ),
     Form("LayerDocument", "wdist.lipschitz.frozen_layer:LayerBound", nullable="bound"),
     Form("HistoryDocument", "wdist.training.observer:HistoryPoint", nullable="training validation"),
     Form(
@@ -127,7 +134,7 @@ FORMS = Forms(
     Form(
         "EstimateDocument",
         f"{_RESULT}:Estimate",
-        "schema_version command samples population detected truth tightness tolerance closed folds critic baselines "
+        "schema_version command samples population detected block truth tightness tolerance closed folds critic baselines "
         "comparison metric features a b seed converged interrupted seconds environment warnings",
         title="The result of `wdist estimate` or `wdist synthetic`.",
         special={
@@ -140,9 +147,10 @@ FORMS = Forms(
     Form(
         "EntryDocument",
         f"{_RANKING}:Entry",
-        "name source samples population detected critic interrupted seconds",
+        "name source samples population detected block critic interrupted seconds",
         title="One source against the reference, which is A throughout.",
         special={
+            "block": Key("Blocks | None", "Mean distance between few samples of each side.", "estimate.block"),
             "critic": Key("CriticResult", value="estimate.critic"),
             "interrupted": Key("bool", value="estimate.interrupted"),
             "seconds": Key("float", value="estimate.seconds"),

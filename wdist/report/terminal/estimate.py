@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from wdist.data.sources.source import SourceInfo
+    from wdist.estimation.blocks import Blocks
     from wdist.estimation.result import CriticResult, Detected, Estimate, PopulationBound, SamplesInterval
 
 
@@ -59,6 +60,8 @@ def intervals(estimate: Estimate) -> RenderableType:
     rows.add_row("populations", _population_line(population))
     if estimate.detected is not None:
         rows.add_row("detected", _detected_line(estimate.detected))
+    if estimate.block is not None:
+        rows.add_row("blocks", _block_line(estimate.block))
     name, method = estimate.critic.name, METHODS.get(population.method, population.method)
     lower = f"{name}; {method}" if samples.lower_method == name else f"{samples.lower_method}; {name}, {method}"
     rows.add_row("lower bounds", Text(lower, style="dim"))
@@ -104,6 +107,15 @@ def _population_line(population: PopulationBound) -> Text:
 def _detected_line(detected: Detected) -> Text:
     ends = f"{at_least(detected.lower, DIGITS)} to {at_most(detected.upper, DIGITS)}"
     return Text.assemble((ends, ACCENT), (f"  at {level(detected.confidence)}; by the critic, on fresh samples", "dim"))
+
+
+def _block_line(block: Blocks) -> Text:
+    line = Text.assemble((lower_bound(block.lower, DIGITS), ACCENT), f" <= E W1 of {counted(block.size)} samples <= ")
+    line.append(at_most(block.upper, DIGITS), style=ACCENT)
+    asymptotic = ", asymptotic" if block.method == "student" else ""
+    within = f"  at {level(block.confidence)}{asymptotic}; within A {nearest(block.within_a, 4)}, B {nearest(block.within_b, 4)}"
+    proved = f", so W1 >= {lower_bound(block.population_lower, 4)}" if block.population_lower > 0 else ""
+    return line.append(f"{within}{proved}", style="dim")
 
 
 def _interval(lower: float, upper: float | None, *, exact: bool = False) -> Text:

@@ -1,0 +1,244 @@
+r"""The level "block": the mean of W1 between m fresh samples of each side, and what it proves about the populations.
+
+An ordinary mean has an ordinary confidence interval in every dimension, but it is not W1 of the populations: by convexity it is
+larger, since few samples of one and the same distribution are already some distance apart. Beside it stand therefore the mean
+distances within each side, and the difference is a lower bound. With P_m and P'_m two sets of m independent samples of P,
+
+.. math:: W_1(P, Q) \ge \mathbb{E}\, W_1(P_m, Q_m) - \min(\mathbb{E}\, W_1(P_m, P'_m), \mathbb{E}\, W_1(Q_m, Q'_m)).
+
+Proof. Draw m independent pairs (x_i, y_i) from an optimal coupling of P and Q, and P_m independently of them. Then
+W1(P_m, Q_m) <= W1(P_m, P'_m) + W1(P'_m, Q_m), where P'_m holds the x_i and Q_m the y_i, and the last term is at most the mean of
+the |x_i - y_i|, whose expectation is W1(P, Q). So it is for Q. Hence the difference of the mean between the sides and *any* fixed
+mixture of the two means within them is a lower bound, too. Three mixtures are tried: all of A, all of B, and half of each, which
+has the least spread where the sides are alike. Each takes a third of the error (Bonferroni), so the largest bound may be stated.
+
+The samples are divided at random into groups, each with two blocks of A, (A, A'), and two of B. Its value between the sides is the
+mean of W1(A, B) and W1(A', B'), and those within them are W1(A, A') and W1(B, B'). Groups are independent of each other, so the
+differences are paired.
+
+References:
+    Villani (2009), Optimal transport: old and new, theorem 4.8 (convexity) and chapter 6 (triangle inequality).
+    Fatras et al. (2020), Learning with minibatch Wasserstein, arXiv:1910.04091 (means over minibatches, and their bias).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wdist.bounds.confidence import student_upper
+from wdist.data.measure import Measure
+from wdist.data.pairing import Pair
+from wdist.data.rows import ResidentRows
+from wdist.ground_metric import GroundMetric
+from wdist.transport.coupling import Effort, predicted_seconds
+from wdist.transport.samples import upper_bound
+
+_SECONDS, _SHARE = 2.0, 1 / 30
+"""Predicted time that the level may take, and its share of a budget."""
+_GROUPS = 10
+"""Fewest groups where the size is not given."""
+LEAST_GROUPS = 4
+"""Fewest groups where it is: Student's t needs several."""
+_LARGEST = 512
+"""Largest size that is chosen, of common minibatches; larger ones take longer than they are worth."""
+_PURPOSE = 7
+"""Sets the order of the samples apart from other random choices of the same seed."""
+_FLOPS, _OVERHEAD = 5e9, 2e-3
+"""Floating-point operations per second for distances, and seconds per transport problem."""
+_ROUNDED = 1e-6
+"""Covers the relative rounding of costs, which is far smaller."""
+STUDENT, BOUNDED = "student", "bounded-differences"
+_OF_GROUP = np.array([[0.5, 0, 0], [0.5, 0, 0], [0, 1, 0], [0, 0, 1]])
+"""Four distances, two of them between the sides, to the three values of a group."""
+_EFFORT = Effort(seconds=1e6)
+"""Blocks are small, so time is limited by their number."""
+_MIXTURES = (1.0, 0.0, 0.5)
+"""Shares of the distance within A that is subtracted, beside that within B; each takes an equal part of the error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """Mean of W1 between m fresh samples of each side, in the units of the data: larger than W1 of the populations."""
+
+    size: int
+    """Number m of samples in a block."""
+    count: int
+    """Number of groups of blocks, which are independent: two blocks of each side."""
+    estimate: float
+    """Mean of W1 between a block of A and a block of B."""
+    lower: float
+    """Lower end of a two-sided confidence interval for its expectation."""
+    upper: float
+    """Upper end."""
+    within_a: float
+    """Mean of W1 between two blocks of A: what `estimate` would be about if B were A."""
+    within_b: float
+    """Mean of W1 between two blocks of B."""
+    population_lower: float
+    """Lower confidence bound for W1 of the populations, at least 0."""
+    confidence: float
+    """Confidence of the interval, and of the lower bound; other levels have errors of their own."""
+    method: str
+    """``student`` (asymptotic) or ``bounded-differences``."""
+    seed: int
+    """Seed that divided the samples: with the same reference, size and seed, the blocks of the reference are the same."""
+    between_values: tuple[float, ...]
+    """Mean distance between the sides in each group."""
+    within_a_values: tuple[float, ...]
+    """Distance between the two blocks of A in each group."""
+    within_b_values: tuple[float, ...]
+    """Distance between the two blocks of B in each group."""
+
+    @property
+    def centred(self) -> float:
+        """The mean between the sides minus the smaller mean within one: an estimate of a lower bound of W1, about 0 for equal
+        distributions."""
+        return self.estimate - min(self.within_a, self.within_b)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockPlan:
+    """Sizes of blocks."""
+
+    size: int
+    groups: int
+    seconds: float
+    """Predicted time."""
+
+
+def block_seconds(limit: float | None) -> float:
+    """Predicted time that distances between blocks may take: a small share of the limit of the whole run, if there is one."""
+    return _SECONDS if limit is None else min(_SECONDS, _SHARE * limit)
+
+
+def block_plan(n: int, m: int, dim: int, *, seconds: float, size: int | None = None) -> BlockPlan | None:
+    """Size and number of blocks that samples and time allow, from counts alone; None if the samples are too few.
+
+    Arguments:
+        n, m: samples of each side.
+        dim: their coordinates.
+        seconds: predicted time that it may take; a given size may take longer, for as many groups as are needed.
+        size: samples in a block; None to choose at most 512 and at least 10 groups.
+    """
+    fewest, least = min(n, m), _GROUPS if size is None else LEAST_GROUPS
+    if size is None:
+        size = min(_LARGEST, fewest // (2 * _GROUPS))
+        while size > 1 and _GROUPS * _group_seconds(size, dim) > seconds:
+            size //= 2
+    if size < 1 or fewest < 2 * least * size:
+        return None
+    groups = min(fewest // (2 * size), max(_GROUPS, int(seconds / _group_seconds(size, dim))))
+    return BlockPlan(size=size, groups=groups, seconds=groups * _group_seconds(size, dim))
+
+
+def _group_seconds(size: int, dim: int) -> float:
+    return 4 * (predicted_seconds(size, size) + 2 * size * size * dim / _FLOPS + _OVERHEAD)
+
+
+def rows_for_blocks(measure: Measure) -> ResidentRows:
+    """The samples that blocks are drawn from: all of them, or those held out of a stream, which are a random part of it."""
+    return measure.everything if isinstance(measure.everything, ResidentRows) else measure.held_out
+
+
+def block_distances(
+    pair: Pair,
+    metric: GroundMetric,
+    plan: BlockPlan,
+    *,
+    confidence: float,
+    diameter: float | None,
+    seed: int,
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> Blocks | None:
+    """Measures W1 between and within blocks of both sides; None if transport between some of them could not be solved.
+
+    Arguments:
+        confidence: of the interval, and of the lower bound for the populations.
+        diameter: largest distance between two points of the union of both supports, for bounded differences, which hold at any
+            number of samples; None for Student's t, which is asymptotic.
+        seed: that divides the samples; the division of one side does not depend on the other.
+        progress: is told the fraction that is done.
+    """
+    a, b = (_in_random_order(rows_for_blocks(side), which, seed) for which, side in enumerate((pair.a, pair.b)))
+    values = np.empty((plan.groups, 3))
+    for number in range(plan.groups):
+        first, second = (slice(plan.size * k, plan.size * (k + 1)) for k in (2 * number, 2 * number + 1))
+        x, x2, y, y2 = a.at(first), a.at(second), b.at(first), b.at(second)
+        found = [_w1(*blocks, pair, metric) for blocks in ((x, y), (x2, y2), (x, x2), (y, y2))]
+        if None in found:
+            return None
+        values[number] = np.array(found) @ _OF_GROUP
+        progress((number + 1) / plan.groups)
+    return summary(values * pair.standardisation.spread, plan.size, confidence=confidence, diameter=diameter, seed=seed)
+
+
+def summary(values: np.ndarray, size: int, *, confidence: float, diameter: float | None, seed: int) -> Blocks:
+    """Interval and lower bound from the distances of each group: between the sides, within A and within B, shape (groups, 3)."""
+    alpha, count = 1 - confidence, len(values)
+    estimate, within_a, within_b = (float(mean) for mean in values.mean(0))
+    low = lower_mean(values[:, 0], alpha / 2, _sensitivity(2.0, diameter, size, count))
+    high = -lower_mean(-values[:, 0], alpha / 2, _sensitivity(2.0, diameter, size, count))
+    proved = (
+        lower_mean(
+            values @ np.array([1.0, -share, share - 1.0]),
+            alpha / len(_MIXTURES),
+            _sensitivity((1 + 2 * share) ** 2 + (3 - 2 * share) ** 2, diameter, size, count),
+        )
+        for share in _MIXTURES
+    )
+    rounding = _ROUNDED * (estimate + within_a + within_b)
+    return Blocks(
+        size=size,
+        count=count,
+        estimate=estimate,
+        lower=max(0.0, low - rounding),
+        upper=high + rounding,
+        within_a=within_a,
+        within_b=within_b,
+        population_lower=max(0.0, max(proved) - rounding),
+        confidence=confidence,
+        method=STUDENT if diameter is None else BOUNDED,
+        seed=seed,
+        between_values=tuple(values[:, 0].tolist()),
+        within_a_values=tuple(values[:, 1].tolist()),
+        within_b_values=tuple(values[:, 2].tolist()),
+    )
+
+
+def lower_mean(values: np.ndarray, alpha: float, squares: float | None = None) -> float:
+    """A lower confidence bound for the mean of values, shape (groups,), at error alpha.
+
+    Arguments:
+        squares: sum over all samples of the squares of the largest change of the mean that another sample in its place can make,
+            for McDiarmid's inequality; None for Student's t.
+    """
+    if squares is None:
+        return -student_upper(-values, alpha)
+    return float(values.mean()) - math.sqrt(squares * math.log(1 / alpha) / 2)
+
+
+def _sensitivity(factor: float, diameter: float | None, size: int, count: int) -> float | None:
+    r"""The sum of squares for :func:`lower_mean` over N = 2 * size * count samples of each side.
+
+    Another sample of A changes the mean between the sides by at most D / N, and the mean within A by 2 D / N. Where share p of the
+    latter is subtracted, and 1 - p of that within B, squares add up to ((1 + 2p)^2 + (1 + 2(1 - p))^2) D^2 / N.
+    """
+    return None if diameter is None else factor * diameter**2 / (2 * size * count)
+
+
+def _in_random_order(rows: ResidentRows, side: int, seed: int) -> ResidentRows:
+    return rows.at(torch.from_numpy(np.random.default_rng([seed, side, rows.count, _PURPOSE]).permutation(rows.count)))
+
+
+def _w1(x: ResidentRows, y: ResidentRows, pair: Pair, metric: GroundMetric) -> float | None:
+    """W1 of two blocks, in standardised units; None if it is only bounded from above."""
+
+    def prepare(values: Tensor) -> Tensor:
+        return pair.standardisation.apply(values.cpu())
+
+    coupling = upper_bound(x, y, prepare=prepare, effort=_EFFORT, seed=0, metric=metric)
+    return coupling.cost if coupling is not None and coupling.exact else None
