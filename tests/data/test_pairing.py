@@ -101,7 +101,7 @@ def test_columns_are_matched_by_name(made, tmp_path):
         a, b = Frame(names, ROWS), Frame([names[i] for i in order], ROWS[:, order])
     pair = opened_pair(a, b)
     assert pair.identical
-    assert pair.b.info.columns == ("x", "y", "z")
+    assert [column.name for column in pair.b.info.columns] == ["x", "y", "z"]
     assert "by name" in pair.b.info.notes[-1]
 
 

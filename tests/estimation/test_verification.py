@@ -389,3 +389,127 @@ def test_what_is_no_proof_is_refused(evidence, tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(SourceError, match="no proof that this wdist reads"):
         verify(tmp_path / "other.safetensors")
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """A folder with two tables of numbers, categories and dates, and a proof of W1 in standard deviations."""
+    folder = tmp_path_factory.mktemp("tables")
+    for name, seed in (("a", 0), ("b", 1)):
+        random = np.random.default_rng(seed)
+        ages, kinds, days = (
+            random.normal(40 + 5 * seed, 9, 120),
+            random.choice(["u", "v", "w"][: 2 + seed], 120),
+            random.integers(1, 29, 120),
+        )
+        rows = [f"{age:.1f},{kind},2024-01-{day:02d}" for age, kind, day in zip(ages, kinds, days, strict=True)]
+        rows[5 + seed] = ",u,"
+        (folder / f"{name}.csv").write_text("\n".join(["age,kind,day", *rows]) + "\n")
+    access = Access(scale="std", missing="level")
+    found = estimate(folder / "a.csv", folder / "b.csv", settings=SMALL, steps=30, access=access)
+    save_proof(found, folder / "proof.safetensors")
+    return folder, found, None
+
+
+def test_a_metric_of_scaled_columns_is_proved_again(tables):
+    """The proof carries the encoding: nothing but the file is named, and the exact W1 in that metric lies between the ends."""
+    folder = tables[0]
+    checked = verify(folder / "proof.safetensors")
+    assert checked.ok, checked.findings
+    assert checked.estimate.a.scaling == "std"
+    assert "standard deviations in A" in checked.estimate.a.units
+    x, y = (found_rows(folder / name, checked.estimate.a.columns) for name in ("a.csv", "b.csv"))
+    exact = ot.emd2([], [], ot.dist(x, y, metric="euclidean"))
+    assert checked.estimate.samples.lower <= exact * (1 + 1e-9)
+    assert exact <= checked.estimate.samples.upper * (1 + 1e-9)
+
+
+def found_rows(path, columns):
+    """Rows of the table in the metric of the proof, by pandas and the formula of the guide."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.read_csv(path)
+    age, kind, day = columns
+    days = pandas.to_datetime(frame["day"]).map(lambda t: t.timestamp() / 86400 if t == t else np.nan)
+    parts = [(frame["kind"] == level).astype(float) / np.sqrt(2) for level in kind.levels]
+    for values, column in ((frame["age"], age), (days, day)):
+        parts += [values.fillna(column.fill) / column.scale, values.isna().astype(float)]
+    return np.stack(parts, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("columns.0.scale", 1.0),
+        ("columns.0.scale", lambda scale: scale * 0.5),
+        ("columns.2.scale", lambda scale: scale * (1 + 1e-6)),
+        ("columns.0.fill", lambda fill: fill + 1),
+        ("scaling", "iqr"),
+        ("scaling", "lengths.json"),
+        ("missing columns", lambda statement: None),
+    ],
+)
+def test_a_forged_unit_proves_nothing_about_the_metric_that_was_claimed(path, value, tables, tmp_path):
+    def change(statement):
+        if path == "missing columns":
+            statement["columns"], statement["scaling"] = None, "none"
+        else:
+            changed_at(statement, path, value)
+
+    forgery = forged(tables, tmp_path, statement=change)
+    if path == "missing columns":
+        with pytest.raises(SourceError, match="1 of 120 rows misses a value"):
+            verify(forgery)
+        return
+    checked = verify(forgery)
+    if path == "scaling" and value == "lengths.json":
+        # The same metric, said to come from a file: the lengths that it rests on are told.
+        (units,) = (finding.detail for finding in checked.findings if finding.what == "units of columns")
+        assert "age / " in units
+    else:
+        assert not checked.ok
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("scaling", "none"),
+        ("columns.0.scale", 0.0),
+        ("columns.0.scale", -1.0),
+        ("columns.0.type", "text"),
+        ("columns.1.levels", ["u", "u"]),
+        ("columns.0.fill", None),
+        ("folds", 2),
+    ],
+)
+def test_columns_that_make_no_sense_are_refused(path, value, tables, tmp_path):
+    with pytest.raises(SourceError, match=r"damaged proof|give the sources of the proof"):
+        verify(forged(tables, tmp_path, statement=lambda s: changed_at(s, path, value)))
+
+
+def test_tables_with_other_levels_or_columns_are_refused(tables, tmp_path):
+    folder = tables[0]
+    text = (folder / "b.csv").read_text()
+    for changed in (
+        text.replace(",u,", ",z,"),
+        text.replace("age,kind,day", "age,sort,day"),
+        text.replace(",u,", ",1,").replace(",v,", ",2,").replace(",w,", ",3,"),
+    ):
+        (tmp_path / "b.csv").write_text(changed)
+        with pytest.raises(SourceError, match=r"give the (same tables|sources of the proof)"):
+            verify(folder / "proof.safetensors", folder / "a.csv", tmp_path / "b.csv")
+
+
+def test_rows_with_missing_values_are_left_out_again(tables, tmp_path):
+    folder = tables[0]
+    found = estimate(folder / "a.csv", folder / "b.csv", settings=SMALL, steps=30, access=Access(missing="drop"))
+    assert (found.a.dropped, found.b.dropped) == (1, 1)
+    save_proof(found, tmp_path / "proof.safetensors")
+    assert verify(tmp_path / "proof.safetensors").ok
+
+
+def test_a_fitted_metric_has_no_folds_and_its_upper_bound_rests_on_other_rows(tables):
+    folder, found, _ = tables
+    with pytest.raises(UsageError, match="--folds holds every sample out in turn, and the units"):
+        estimate(folder / "a.csv", folder / "b.csv", settings=SMALL, steps=30, folds=2, access=Access(scale="std", missing="level"))
+    upper = found.transport.population_upper
+    assert sum(len(np.unique(plan.rows)) for plan in upper.plans) <= 50

@@ -21,7 +21,7 @@ def command(
         list[str], typer.Argument(metavar="SOURCE", help="Sources to rank: generators, or any sources; one or more.")
     ],
     flags: opt.EstimateFlags,
-    sources: opt.SourceOptions,
+    sources: opt.TableOptions,
     outputs: Annotated[Outputs, OutputOptions("compare")],
     names: Annotated[
         str | None, typer.Option(metavar="N1,N2,...", help="Names of the sources. Default: the ends of their addresses.")

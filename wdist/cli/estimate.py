@@ -12,7 +12,7 @@ def command(
     a: opt.AddressA,
     b: opt.AddressB,
     flags: opt.ComparedCritics,
-    sources: opt.SourceOptions,
+    sources: opt.TableOptions,
     outputs: Annotated[Outputs, OutputOptions("estimate")],
 ) -> int:
     """Bound W1 between two sample sets, and between the distributions that they were drawn from.

@@ -95,7 +95,7 @@ def command(
     b: Annotated[str, typer.Argument(metavar="B", help="Source to judge: draws of a generator, tonight's data, ...")],
     rules: RuleOptions,
     flags: GateFlags,
-    sources: opt.SourceOptions,
+    sources: opt.TableOptions,
     outputs: Annotated[Outputs, OutputOptions("gate", choice=True)],
 ) -> int:
     """Pass, fail, or inconclusive: is W1 between A and B within a limit, and no worse than it was?

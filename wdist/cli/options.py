@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import wraps
 from typing import Annotated, Any, TypeAlias, get_args, get_origin, get_type_hints
 
 import typer
 
 from wdist.critics.settings import OPTIMIZERS, SCHEDULES, CriticSettings
-from wdist.data.access import Access
+from wdist.data.access import REFUSE, Access
 from wdist.errors import UsageError
 from wdist.estimation.options import LARGEST_SEED, EstimateOptions
 
@@ -127,6 +127,28 @@ class SourceOptions:
     def access(self) -> Access:
         """The same permissions for the library."""
         return Access(trust=self.trust, download=self.download, drop_nonfinite=self.drop_nonfinite)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions(SourceOptions):
+    """Permissions for opening two sources, and how tables become samples."""
+
+    missing: str = flag(
+        _SOURCES,
+        "HOW",
+        "Missing values of tables: refuse, drop (leave their rows out) or level (set them apart from all others).",
+        default=REFUSE,
+    )
+    scale: str = flag(
+        _SOURCES,
+        "HOW",
+        "Unit of length of each column of a table: none, std, iqr, mad or range (over training rows of A), or a file of lengths.",
+        default="none",
+    )
+
+    def access(self) -> Access:
+        """The same for the library."""
+        return replace(super().access(), missing=self.missing, scale=self.scale)
 
 
 @dataclass(frozen=True, kw_only=True)

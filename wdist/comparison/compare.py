@@ -14,9 +14,10 @@ from wdist.comparison.witnesses import Side, check_images, find_witnesses
 from wdist.critics.settings import CriticSettings
 from wdist.data.features.opening import open_features
 from wdist.data.measure import DRAWN_HELD_OUT
-from wdist.data.pairing import check_comparable, check_scales, matched, observed_range, surveyed
+from wdist.data.pairing import check_comparable, check_scales, observed_range, surveyed
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource, Source
+from wdist.data.tables.joint import jointly_encoded
 from wdist.environment import choose_device
 from wdist.errors import CertificateError, SourceError, TrainingDiverged, UsageError, WdistError
 from wdist.estimation.blocks import block_plan, block_seconds
@@ -148,12 +149,13 @@ def _open(
     Raises:
         WdistError: a source cannot be read or compared with the reference, the names do not fit, or witnesses are not images.
     """
-    first, *others = (open_source(address, options.access, seed=options.seed) for address in (reference, *sources))
-    given = [first, *(matched(first, other) for other in others)]
+    opened = [open_source(address, options.access, seed=options.seed) for address in (reference, *sources)]
+    joint = jointly_encoded(opened, options.access, seed=options.seed, metric=ground_metric(options.metric))
+    given: list[Source] = list(joint.sources)
     usable, ranges = [], []
-    warnings: tuple[str, ...] = ()
+    warnings = joint.warnings
     for source in given:
-        rows, found = surveyed(source, options.access)
+        rows, found = surveyed(source, options.access, seed=options.seed)
         usable.append(rows)
         ranges.append(observed_range(rows, found))
         if images:
@@ -167,8 +169,8 @@ def _open(
         judged = usable
     else:
         given = judged = [options.features.of(rows, values) for rows, values in zip(usable, ranges, strict=True)]
-    opened = [(a, Side(images=b, source=c)) for a, b, c in zip(given, usable, judged, strict=True)]
-    return opened[0], dict(zip(chosen, opened[1:], strict=True)), warnings
+    sides = [(a, Side(images=b, source=c)) for a, b, c in zip(given, usable, judged, strict=True)]
+    return sides[0], dict(zip(chosen, sides[1:], strict=True)), warnings
 
 
 def _names(names: Sequence[str] | None, addresses: Sequence[str]) -> tuple[str, ...]:

@@ -1,13 +1,22 @@
-"""Permissions that the user grants for opening a source."""
+"""Permissions that the user grants for opening a source, and how tables are read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wdist.arguments import check_fields
+from wdist.arguments import check_fields, shown
+from wdist.errors import UsageError
+
+REFUSE, DROP, LEVEL = "refuse", "drop", "level"
+MISSING = (REFUSE, DROP, LEVEL)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """Permissions that the user grants for opening a source."""
+    """Permissions that the user grants for opening a source, and how tables are read.
+
+    Raises:
+        UsageError: one of the words is unknown.
+    """
 
     trust: bool = False
     """Allows running code that comes with a source (TorchScript, ``.pt2``, ONNX, a factory)."""
@@ -15,6 +24,15 @@ class Access:
     """Allows torchvision to download a missing data set or missing weights."""
     drop_nonfinite: bool = False
     """Drops rows with NaN or infinity, which are an error otherwise."""
+    missing: str = REFUSE
+    """What to do with missing values: ``refuse``, ``drop`` their rows, or ``level``, which sets them apart from all others."""
+    scale: str | Mapping[str, float] = "none"
+    """Unit of length of each column: ``none`` for its own, ``std``, ``iqr``, ``mad`` or ``range`` over training rows of A, the name
+    of a file, or lengths by column."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if not isinstance(self.scale, str | Mapping):
+            raise UsageError(f"scale must be text or lengths by column, not {shown(self.scale)}")
+        if self.missing not in MISSING:
+            raise UsageError(f"--missing {self.missing} is unknown; choose one of {', '.join(MISSING)}")

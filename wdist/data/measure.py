@@ -106,6 +106,16 @@ class Measure:
         values = self.train.next(limit if drawn is None else min(limit, drawn))
         return ResidentRows(values=values.cpu(), info=_in_units_already(self.info))
 
+    @property
+    def untrained_on(self) -> ResidentRows:
+        """The samples outside the training split, in the order of their numbers where they are in memory."""
+        parts = (self.validation, self.held_out)
+        if all(part.index is not None and part.values is parts[0].values for part in parts):
+            index = torch.cat([part.index for part in parts if part.index is not None])
+            return replace(self.validation, index=index.sort().values)
+        values = torch.cat([part.values if part.index is None else part.values[part.index] for part in parts])
+        return replace(self.validation, values=values, index=None)
+
     def close(self) -> None:
         if isinstance(self.train, StreamedMinibatches):
             self.train.close()

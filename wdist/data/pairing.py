@@ -1,6 +1,6 @@
 """Pairs of comparable sources: opened, surveyed, checked, split and standardised."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,12 +9,14 @@ import torch
 from wdist.data.access import Access
 from wdist.data.features.space import Ends, FeatureDraws, FeatureRows, FeatureSpace, check_one_space
 from wdist.data.measure import Measure, fold_of, make_measure
-from wdist.data.rows import ResidentRows, evenly
+from wdist.data.rows import ResidentRows, Rows, evenly
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import EndlessSource, FiniteSource, SelectedColumns, Source, SourceInfo, shape_text
+from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo, shape_text
 from wdist.data.standardisation import Standardisation
 from wdist.data.survey import Survey, finite_rows, survey
+from wdist.data.tables.joint import Encoding, encoded_as, jointly_encoded
 from wdist.errors import SourceError
+from wdist.ground_metric import L2, GroundMetric
 
 _FIT_ROWS, _FIT_DRAWN = 20_000, 4096
 """Training samples of each side for fitting the standardisation; the latter from a stream or draws."""
@@ -40,6 +42,11 @@ class Pair:
         return self.a.digest is not None and self.a.digest == self.b.digest and units[0] == units[1]
 
     @property
+    def independent(self) -> tuple[Rows, Rows]:
+        """Samples of both sides that are independent of the ground metric: of A only those that it was not fitted to."""
+        return (self.a.untrained_on if self.a.info.fitted else self.a.everything), self.b.everything
+
+    @property
     def held_in_memory(self) -> bool:
         """Whether both sides are sets in memory, which can be divided into folds."""
         return all(isinstance(side.everything, ResidentRows) and side.digest is not None for side in (self.a, self.b))
@@ -62,12 +69,16 @@ def open_pair(
     access: Access,
     seed: int,
     device: torch.device,
+    metric: GroundMetric = L2,
+    encoding: Encoding | None = None,
     features: FeatureSpace | None = None,
     most_held: tuple[int | None, int | None] = (None, None),
     in_memory: bool = True,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Pair:
     """Opens and prepares both sides, each an address, a tensor, an array or an open source, mapped to ``features``, if any.
+
+    Tables are encoded together for the ground ``metric`` (:mod:`wdist.data.tables.joint`), or as ``encoding`` says.
 
     At most ``most_held`` rows of each side are held out, as in :func:`~wdist.data.measure.make_measure`. With ``in_memory`` false,
     stored sets are streamed, however small. ``progress`` is told the fraction of the passes over both sides that is done.
@@ -77,8 +88,14 @@ def open_pair(
     def part(number: int) -> Callable[[float], None]:
         return lambda fraction: progress((number + fraction) / passes)
 
-    source_a, found_a = surveyed(a, access, seed=seed, progress=part(0))
-    source_b, found_b = surveyed(matched(source_a, open_source(b, access, seed=seed)), access, progress=part(1))
+    opened = [open_source(side, access, seed=seed) for side in (a, b)]
+    if encoding is None:
+        joint = jointly_encoded(opened, access, seed=seed, metric=metric)
+    else:
+        joint = encoded_as(opened, encoding, metric=metric)
+    (source_a, found_a), (source_b, found_b) = (
+        surveyed(side, access, seed=seed, progress=part(number)) for number, side in enumerate(joint.sources)
+    )
     range_a, range_b = observed_range(source_a, found_a), observed_range(source_b, found_b)
     if features is None:
         warnings = check_comparable(source_a, source_b, range_a, range_b)
@@ -105,7 +122,7 @@ def open_pair(
         b=measure_b,
         standardisation=Standardisation.fit(fit_a, fit_b),
         participation=_participation(_some_of_both(fit_a, fit_b)),
-        warnings=warnings,
+        warnings=(*joint.warnings, *warnings),
     )
     if pair.identical:
         same = "A and B hold the same rows, so W1 between the two sample sets is exactly 0"
@@ -113,34 +130,11 @@ def open_pair(
     return pair
 
 
-def matched(reference: Source, other: Source) -> Source:
-    """The other source with its columns in the order of the reference, where both have names for them.
-
-    Raises:
-        SourceError: they do not have the same names.
-    """
-    wanted, found = reference.info.columns, other.info.columns
-    if wanted is None or found is None or wanted == found or not isinstance(other, FiniteSource):
-        return other
-    if missing := sorted(set(wanted) - set(found)) or sorted(set(found) - set(wanted)):
-        has, lacks = (reference, other) if set(missing) <= set(wanted) else (other, reference)
-        one = len(missing) == 1
-        raise SourceError(
-            f"{lacks.info.address} has no column{'' if one else 's'} {_some(missing)}, unlike {has.info.address}; choose the same "
-            f"columns of both with ?columns=x,y, or compare them by position with ?names=no"
-        )
-    return SelectedColumns(other, wanted, notes=(f"columns are taken by name, in the order of {reference.info.address}",))
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
-
-
 def surveyed(
     address: Any, access: Access, *, seed: int = 0, progress: Callable[[float], None] = lambda fraction: None
 ) -> tuple[Source, Survey | None]:
     """An open source of rows from which a distance can be computed, and the survey of its rows; no survey if they are drawn."""
-    source = open_source(address, access, seed=seed)
+    (source,) = jointly_encoded([open_source(address, access, seed=seed)], access, seed=seed).sources
     if not isinstance(source, FiniteSource):
         return source, None
     found = survey(source, progress)

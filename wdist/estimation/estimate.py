@@ -83,8 +83,16 @@ def run_estimate(
 def _open(a: Any, b: Any, run: Run) -> Pair:
     features = "" if run.space is None else ", and computing features"
     run.agenda.stage(f"reading and checking the samples{features}")
+    options = run.options
     return open_pair(
-        a, b, access=run.options.access, seed=run.options.seed, device=run.device, features=run.space, progress=run.agenda.progress
+        a,
+        b,
+        access=options.access,
+        seed=options.seed,
+        device=run.device,
+        metric=run.metric,
+        features=run.space,
+        progress=run.agenda.progress,
     )
 
 
@@ -125,6 +133,11 @@ def _check_folds(folds: int, pair: Pair) -> None:
     """
     if not pair.held_in_memory:
         raise UsageError("--folds divides sets of samples that fit into memory, and a side is drawn or streamed; leave it out")
+    if pair.a.info.fitted:
+        raise UsageError(
+            "--folds holds every sample out in turn, and the units of the columns are fitted to training samples; leave it out, or "
+            "state lengths with --scale FILE and leave out rows with missing values"
+        )
     fewest = min(side.everything.count for side in (pair.a, pair.b))
     if fewest < folds * LEAST_IN_FOLD:
         needed = folds * LEAST_IN_FOLD

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from difflib import get_close_matches
@@ -50,6 +50,8 @@ class EstimateArguments(TypedDict, total=False):
     trust: bool
     download: bool
     drop_nonfinite: bool
+    missing: str
+    scale: str | Mapping[str, float]
     width: int | None
     depth: int | None
     group_size: int | None

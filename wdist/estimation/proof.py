@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,10 @@ from wdist.bounds.confidence import METHODS
 from wdist.critics.frozen import FrozenCritic
 from wdist.data.measure import fold_rows, held_out_rows
 from wdist.data.sources.address import file_and_name
+from wdist.data.sources.column import CATEGORY, Column
+from wdist.data.sources.source import SourceInfo
+from wdist.data.tables.encoding import is_plain, laid_out
+from wdist.data.tables.joint import Encoding
 from wdist.errors import SourceError, UsageError
 from wdist.estimation.options import MOST_FOLDS
 from wdist.estimation.population_upper import BOUNDS
@@ -50,6 +54,34 @@ class ProvedSource(_Part):
     address: str
     digest: str | None
     """SHA-256 of the stored samples; None for an endless source."""
+    dropped: Annotated[int, Field(ge=0)] = 0
+    """Number of rows that were left out."""
+
+
+class ProvedColumn(_Part):
+    """One column of both sides, as it became coordinates."""
+
+    name: str
+    named: bool
+    type: Literal["number", "boolean", "date", "category"]
+    unit: str
+    levels: tuple[str, ...]
+    scale: Annotated[float, Field(gt=0)]
+    fill: float | None
+    indicator: bool
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Checks what belongs together.
+
+        Raises:
+            ValueError: it does not.
+        """
+        category = self.type == CATEGORY
+        fills = self.fill is not None
+        if category != bool(self.levels or (category and self.indicator)) or len(set(self.levels)) < len(self.levels):
+            raise ValueError(f"the levels of {self.name!r} are not those of a category")
+        if fills != (self.indicator and not category):
+            raise ValueError(f"{self.name!r} has no number for missing ones, or needs none")
 
 
 class ProvedFeatures(_Part):
@@ -103,6 +135,18 @@ class Statement(_Part):
     """By the first critic, and by the couplings of blocks."""
     critics: Annotated[tuple[ProvedCritic, ...], Field(min_length=1)]
     upper: ProvedUpper | None
+    scaling: str = "none"
+    """Where the units of length of the columns come from."""
+    columns: tuple[ProvedColumn, ...] | None = None
+    """Columns of both sides, where their values are not the coordinates themselves."""
+
+    @property
+    def encoding(self) -> Encoding | None:
+        """How rows of tables become samples; None where they are samples."""
+        if self.columns is None:
+            return None
+        columns = laid_out([Column(start=0, stop=1, **column.model_dump()) for column in self.columns])
+        return Encoding(columns=columns, scaling=self.scaling)
 
     def model_post_init(self, context: Any, /) -> None:
         """Checks the names.
@@ -115,6 +159,10 @@ class Statement(_Part):
                 raise ValueError(f"{name!r} is unknown")
         if self.upper is not None and self.upper.bound not in BOUNDS:
             raise ValueError(f"{self.upper.bound!r} is unknown")
+        if self.scaling == "none" and any(column.scale != 1 for column in self.columns or ()):
+            raise ValueError("its columns are scaled, and it says that they are not")
+        if self.folds is not None and self.encoding is not None and self.encoding.fitted:
+            raise ValueError("its metric is fitted to samples that its folds hold out")
         if any(len(each.folds) > (self.folds or 1) for each in self.critics):
             raise ValueError("a critic has more folds than the samples")
 
@@ -170,15 +218,23 @@ def _statement(estimate: Estimate) -> Statement:
         confidence=population.confidence,
         jointly_with=population.jointly_with,
         method=population.method,
-        a=ProvedSource(address=estimate.a.address, digest=estimate.digest_a),
-        b=ProvedSource(address=estimate.b.address, digest=estimate.digest_b),
+        a=ProvedSource(address=estimate.a.address, digest=estimate.digest_a, dropped=estimate.a.dropped),
+        b=ProvedSource(address=estimate.b.address, digest=estimate.digest_b, dropped=estimate.b.dropped),
         features=None if features is None else ProvedFeatures(spec=features.spec, digest=features.digest),
         folds=estimate.folds,
         samples=Ends(lower=estimate.samples.lower, upper=estimate.samples.upper),
         population=Ends(lower=population.lower, upper=population.upper),
         critics=tuple(_of_critic(each) for each in estimate.critics),
         upper=None if upper is None else ProvedUpper(bound=upper.bound, tried=upper.tried, blocks=len(upper.plans)),
+        scaling=estimate.a.scaling,
+        columns=_columns(estimate.a),
     )
+
+
+def _columns(info: SourceInfo) -> tuple[ProvedColumn, ...] | None:
+    if info.columns is None or (info.scaling == "none" and is_plain(info.columns)):
+        return None
+    return tuple(ProvedColumn(**{name: getattr(column, name) for name in ProvedColumn.model_fields}) for column in info.columns)
 
 
 def _of_critic(result: CriticResult) -> ProvedCritic:

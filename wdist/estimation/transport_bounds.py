@@ -143,9 +143,9 @@ def _fit_into_memory(pair: Pair) -> bool:
 
 def population_upper_is_planned(pair: Pair, diameter: float | None, *, seconds: float = POPULATION_SECONDS) -> bool:
     """Whether :func:`population_upper` will state a bound, so that a share of the error can be reserved for it."""
-    counts = (pair.a.everything.count, pair.b.everything.count)
+    n, m = (side.count for side in pair.independent)
     return not pair.identical and population_upper_planned(
-        *counts, pair.a.info.dim, effort=_effort(seconds, pair), bounded=diameter is not None
+        n, m, pair.a.info.dim, effort=_effort(seconds, pair), bounded=diameter is not None
     )
 
 
@@ -166,8 +166,7 @@ def population_upper(
     """
     spread = pair.standardisation.spread
     upper = population_upper_bound(
-        pair.a.everything,
-        pair.b.everything,
+        *pair.independent,
         prepare=lambda x: pair.standardisation.apply(x.cpu()),
         alpha=alpha,
         diameter=None if diameter is None else diameter / spread,

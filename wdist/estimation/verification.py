@@ -1,5 +1,6 @@
 """Verification: a proof checked against the samples, without training and without solving a transport problem."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,12 +15,16 @@ from torch import Tensor
 
 from wdist.bounds.confidence import resolve
 from wdist.bounds.dual import PROOF
-from wdist.data.access import Access
+from wdist.data.access import LEVEL, REFUSE, Access
 from wdist.data.features.opening import open_features
 from wdist.data.features.space import FeatureSpace
 from wdist.data.measure import Measure
 from wdist.data.pairing import Pair, open_pair
+from wdist.data.sources.column import FITTED
 from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import Source
+from wdist.data.tables.joint import jointly_encoded
+from wdist.data.tables.scales import NONE as NO_SCALE
 from wdist.environment import choose_device, environment
 from wdist.errors import SourceError, TrustRequired, UsageError
 from wdist.estimation.critics import of_folds
@@ -118,8 +123,11 @@ def verify(
     """
     began, observer = time.perf_counter(), observer or Silent()
     proof, access, chosen_device = read_proof(path), access or Access(), choose_device(device)
+    if access.scale != NO_SCALE:
+        raise UsageError("a proof states the units of its columns, and they are checked as stated; leave out the scale")
     observer.notify(Stage(what="reading and checking the samples"))
     stated = proof.statement
+    access = replace(access, drop_nonfinite=access.drop_nonfinite or stated.a.dropped + stated.b.dropped > 0)
     space = _open_features(stated, features, access, chosen_device)
     sides = [_open(each, side.address, access, stated.seed) for each, side in ((a, stated.a), (b, stated.b))]
     pair = open_pair(
@@ -127,6 +135,8 @@ def verify(
         access=access,
         seed=stated.seed,
         device=chosen_device,
+        metric=METRICS[stated.metric],
+        encoding=stated.encoding,
         features=space,
         most_held=_sizes(proof),
         progress=lambda fraction: observer.notify(StageProgress(fraction=fraction)),
@@ -136,7 +146,8 @@ def verify(
         checked = _Checked(proof, pair, observer)
         estimate = _estimate(checked, pair, space, chosen_device, seconds=time.perf_counter() - began)
     claims = Claims(samples=stated.samples, population=stated.population)
-    findings = (*_sources(pair, proof), *_features(space, stated), *_critics(estimate, stated), *_ends(estimate, claims))
+    asked = (*_sources(pair, proof), *_units(sides, stated), *_features(space, stated))
+    findings = (*asked, *_critics(estimate, stated), *_ends(estimate, claims))
     return Verification(proof=str(path), estimate=estimate, claims=claims, findings=findings)
 
 
@@ -187,12 +198,13 @@ def _check_fit(path: str | Path, proof: Proof, pair: Pair) -> None:
                 f"{path} is about samples of {critic.dim} coordinates, but those of {info.address} have {info.dim}; "
                 f"give the sources of the proof"
             )
-    n, m = pair.a.everything.count, pair.b.everything.count
-    held = f"these sources hold ({n:,} and {m:,}); give the sources of the proof"
+    n, m = (side.count for side in pair.independent)
     blocks = len(proof.blocks)
     if blocks and min(n, m) // blocks < 1:
         raise SourceError(f"{path} has {blocks} blocks of at most {min(n, m)} samples; give the sources of the proof")
     plans = [(plan, n // blocks, m // blocks) for plan in proof.blocks]
+    n, m = pair.a.everything.count, pair.b.everything.count
+    held = f"these sources hold ({n:,} and {m:,}); give the sources of the proof"
     for plan, rows, columns in ((proof.plan, n, m), *plans):
         if plan is not None and (plan.rows.max() >= rows or plan.columns.max() >= columns):
             raise SourceError(f"{path} has a plan between more samples than {held}")
@@ -267,7 +279,7 @@ class _Checked:
         upper, pair, spread = self.stated.upper, self._pair, self._pair.standardisation.spread
         if upper is None:
             return None
-        sides = pair.a.everything, pair.b.everything
+        sides = pair.independent
         blocks = independent_blocks(*sides, upper.blocks, seed=self.stated.seed)
         costs = [
             proved_again(*block, plan, prepare=self._prepare, metric=self._metric)
@@ -326,6 +338,36 @@ def _is_drawn(measure: Measure, held_out: np.ndarray | None, stated: Statement, 
         return measure.digest is None and held_out is None
     count, size = measure.everything.count, measure.held_out.count
     return np.array_equal(held_out, rows_held_out(count, size, folds=stated.folds, fold=fold, seed=stated.seed))
+
+
+def _units(sides: list[Source], stated: Statement) -> Iterator[Check]:
+    """Whether the units of columns are those that the samples give, where they were fitted, or else what they are."""
+    encoding = stated.encoding
+    if encoding is None:
+        return
+    spreads = encoding.scaling in FITTED
+    told = ", ".join(f"{column.name} / {column.scale:.6g}" for column in encoding.columns if column.scale != 1)
+    ok, detail = True, f"{encoding.scaling}, as the proof states: {told}" if told else "those of the data"
+    if encoding.fitted:
+        # A file that the proof names is not read: its lengths are only told.
+        missing = LEVEL if any(column.indicator for column in encoding.columns) else REFUSE
+        access = Access(scale=encoding.scaling if spreads else NO_SCALE, missing=missing)
+        again = jointly_encoded(sides, access, seed=stated.seed, metric=METRICS[stated.metric]).sources[0].info.columns or ()
+        ok = len(again) == len(encoding.columns) and all(
+            _same(found.fill, each.fill) and (not spreads or _same(found.scale, each.scale))
+            for found, each in zip(again, encoding.columns, strict=True)
+        )
+    if encoding.fitted and not ok:
+        detail = "not those that training samples of A give"
+    elif spreads:
+        detail = f"{encoding.scaling} over training samples of A"
+    yield Check(what="units of columns", ok=ok, detail=detail)
+
+
+def _same(found: float | None, stated: float | None) -> bool:
+    if found is None or stated is None:
+        return found is stated
+    return math.isclose(found, stated, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def _features(space: FeatureSpace | None, stated: Statement) -> Iterator[Check]:

@@ -70,6 +70,12 @@ class Recorded:
                 f"the reference of {self.document} held other samples: {then['address']} with digest {then['digest'][:12]}..., "
                 f"and A is now {info.address} with {digest[:12]}...; give the same reference as A, or {_WAY_OUT}"
             )
+        lengths = {column.name: column.scale for column in info.columns or () if column.scale != 1}
+        if lengths != _lengths(then):
+            raise SourceError(
+                f"the columns of {self.document} were measured in other units ({then.get('scaling', 'none')}) than now "
+                f"({info.scaling}); give the same --scale, or {_WAY_OUT}"
+            )
         for fact in ("scale", "offset", "dropped"):
             if getattr(info, fact) != then[fact]:
                 raise SourceError(
@@ -181,6 +187,12 @@ def _detected(found: dict[str, Any]) -> Interval:
         counts=(int(_number(found["n_a"])), int(_number(found["n_b"]))),
         asymptotic=is_asymptotic(str(found["method"]), None),
     )
+
+
+def _lengths(reference: Mapping[str, Any]) -> dict[str, float]:
+    """Units of length of the columns of a recorded source that are not 1; earlier documents have none."""
+    columns = [each for each in reference.get("columns") or () if isinstance(each, dict)]
+    return {each["name"]: each["scale"] for each in columns if each["scale"] != 1}
 
 
 def _number(value: Any) -> float:

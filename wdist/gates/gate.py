@@ -285,5 +285,5 @@ def _check_recorded(recorded: Recorded, reference: Source, options: EstimateOpti
     if options.features is not None:
         return
     recorded.check_space(options.metric, None)
-    usable, found = surveyed(reference, options.access)
+    usable, found = surveyed(reference, options.access, seed=options.seed)
     recorded.check_reference(usable.info, None if found is None else found.digest)

@@ -14,8 +14,9 @@ from wdist.data.access import Access
 from wdist.data.memory import planned_memory, size_text
 from wdist.data.rows import in_units
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import FiniteSource
+from wdist.data.sources.source import FiniteSource, Source
 from wdist.data.standardisation import Standardisation
+from wdist.data.tables.joint import jointly_encoded
 from wdist.environment import choose_device
 from wdist.errors import SourceError, UsageError, first_line
 from wdist.ground_metric import GroundMetric, ground_metric
@@ -70,7 +71,9 @@ def transport(
     """Solves optimal transport as :func:`wdist.transport` does, which documents arguments, result and errors."""
     if not 0 <= tol < 1:
         raise UsageError(f"tol must be at least 0 and below 1, not {tol:g}; 2 % of the distance is written 0.02")
-    points = [_points(side, name, access or Access()) for side, name in ((x, "x"), (y, "y"))]
+    access = access or Access()
+    joint = jointly_encoded([open_source(side, access) for side in (x, y)], access, seed=seed, metric=ground_metric(metric))
+    points = [_points(source, name) for source, name in zip(joint.sources, ("x", "y"), strict=True)]
     if points[0].shape[1] != points[1].shape[1]:
         raise SourceError(f"samples of x have {points[0].shape[1]} coordinates and those of y {points[1].shape[1]}; give one shape")
     given = (None, None) if weights is None else weights
@@ -87,9 +90,8 @@ def transport(
     return _solved(points, masses, ground_metric(metric), tol, seed, execution)
 
 
-def _points(side: Any, name: str, access: Access) -> Tensor:
+def _points(source: Source, name: str) -> Tensor:
     """All samples of a side, float64, shape (n, dim), on the CPU."""
-    source = open_source(side, access)
     if not isinstance(source, FiniteSource):
         raise SourceError(f"{name} is drawn without end; save draws to a file and give that")
     points = in_units(source.read(slice(0, source.count)), source.info).cpu()

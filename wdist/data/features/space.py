@@ -185,6 +185,7 @@ def _described(info: SourceInfo, space: FeatureSpace, dim: int) -> SourceInfo:
         offset=0.0,
         units="of the features",
         bounds=None,  # no type bounds the range of a function
+        columns=None,
         notes=(*info.notes, f"{dim} features of each sample of shape {shape_text(info.event_shape)}, {info.dtype}: {space.name}"),
     )
 

@@ -1,22 +1,16 @@
 """Arrays in files, read as data and never run.
 
-The formats are numpy's ``.npy`` and ``.npz:key``, HDF5, ``.pt``, ``.safetensors``, and text tables, ``.csv`` and ``.tsv``.
+The formats are numpy's ``.npy`` and ``.npz:key``, HDF5, ``.pt`` and ``.safetensors``.
 """
 
 import contextlib
-import csv
-import itertools
 import math
 import pickle
 import re
-import tempfile
-import warnings
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -28,7 +22,6 @@ from torch import Tensor
 from wdist.data.memory import fits, free_memory, planned_memory, size_text
 from wdist.data.sources.address import Address
 from wdist.data.sources.arrays import (
-    EXACT_INTEGERS,
     StoredArray,
     accepted,
     check_no_key,
@@ -37,19 +30,13 @@ from wdist.data.sources.arrays import (
     shortened,
     tensor_of,
     tensor_type,
-    too_large,
     type_name,
 )
 from wdist.errors import SourceError, explained, first_line
 from wdist.files import FileVersion
 
-_ROWS_AT_ONCE = 1 << 16
-_ROWS_EXAMINED = 100
-"""Rows by which a header of numbers is recognised."""
 _MOST_LINKS = 16
 """Most soft links that a name is followed through."""
-_BYTES_A_VALUE = 2
-"""Fewest bytes of one value and its separator, which bounds the size of the parsed table."""
 
 
 def open_npy(address: Address) -> StoredArray:
@@ -312,152 +299,3 @@ def open_safetensors(address: Address) -> StoredArray:
 def damaged_safetensors(address: Address, error: Exception) -> SourceError:
     """The error for a file that safetensors cannot read."""
     return SourceError(f"{address.location} is damaged, cut short, or not a safetensors file ({first_line(error)}); save it again")
-
-
-def open_table(address: Address) -> StoredArray:
-    """All rows of a table as float64, shape (n, columns); parsed into a temporary file if they may not fit into memory."""
-    check_no_key(address)
-    name = address.location
-    largest = address.path.stat().st_size // _BYTES_A_VALUE * 8
-    try:
-        with _version(address).reading(), address.path.open(encoding="utf-8-sig", newline="") as file:
-            delimiter, header, names, notes = _layout(file, address)
-            file.seek(0)
-            while header and not file.readline().strip():
-                pass
-            blocks = _blocks(file, delimiter, name)
-            rows = np.concatenate(list(blocks)) if fits(2 * largest) else _spooled(blocks)
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{name} is not UTF-8 text; save it as a plain table of numbers") from error
-    except csv.Error as error:
-        raise SourceError(f"{name} cannot be read ({error}); give rows of numbers") from error
-    except (ValueError, OverflowError) as error:
-        complaint = _complaint(address, delimiter, header) or f"{name} cannot be read ({error}); give rows of numbers"
-        raise SourceError(complaint) from error
-
-    def read_rows(start: int, stop: int) -> Tensor:
-        return tensor_of(np.array(rows[start:stop]), name)
-
-    named = header and len(names) == rows.shape[1] == len(set(names)) and all(names) and not _counted(names)
-    columns = tuple(names) if named else None
-    return StoredArray(shape=rows.shape, dtype="float64", itemsize=8, read_rows=read_rows, notes=notes, columns=columns)
-
-
-def _layout(file: TextIO, address: Address) -> tuple[str, bool, list[str], tuple[str, ...]]:
-    """The delimiter; True if the first line is a header; the fields of that line; notes for the user."""
-    lines = (line for line in file if line.strip())
-    first = next(lines, "")
-    if not first:
-        raise SourceError(f"{address.location} holds no rows; give a table of numbers")
-    delimiter = "\t" if address.suffix == ".tsv" else ";" if "," not in first and ";" in first else ","
-    fields, *others = csv.reader(itertools.chain([first], itertools.islice(lines, _ROWS_EXAMINED)), delimiter=delimiter)
-    names = [field.strip() for field in fields]
-    if "header" in address.options:
-        return delimiter, address.choice("header", ("yes", "no")) == "yes", names, ()
-    if len(names) > 1 and not names[0] and (_counted(names[1:]) or not any(map(_is_number, names))):
-        raise SourceError(
-            f"{address.location} has a column without a name, as pandas and R write the numbers of rows; save it without them "
-            f"(index=False), or read them as a coordinate with {address.sign}header=yes"
-        )
-    if _counted(names):
-        header = _names_columns(names, others, address)
-        shown = shortened(names)
-        note = f"line 1 ({shown}) is read as the names of columns; {address.sign}header=no reads it as a sample"
-        return delimiter, header, names, (note,) if header else ()
-    # A first line with a number among words is a bad row, not a header.
-    return delimiter, not any(map(_is_number, names)), names, ()
-
-
-def _counted(names: list[str]) -> bool:
-    """True for 0, 1, 2, ..., with which pandas names columns that have no names."""
-    return names == [str(number) for number in range(len(names))]
-
-
-def _names_columns(names: list[str], others: list[list[str]], address: Address) -> bool:
-    """Tells if a first line 0, 1, 2, ... stands above rows of other numbers; refuses to guess if it may be a sample.
-
-    A sample of whole numbers may begin so, as may the point (0, 1) of a curve, or a single column of times.
-    """
-    whole = all(re.fullmatch(r"\s*[+-]?\d+\s*", field) for fields in others for field in fields)
-    if len(names) > 2 and not whole:
-        return True
-    if len(names) == 1 and whole:
-        return False
-    raise SourceError(
-        f"{address.location} line 1 ({shortened(names)}) may hold the names of columns, as pandas writes them, or a sample; "
-        f"add {address.sign}header=yes or {address.sign}header=no"
-    )
-
-
-def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
-
-
-def _block(file: TextIO, delimiter: str, name: str) -> np.ndarray:
-    """The next rows, shape (at most :data:`_ROWS_AT_ONCE`, columns)."""
-    lines = list(itertools.islice((line for line in file if line.strip()), _ROWS_AT_ONCE))
-    if not lines:
-        return np.empty((0, 0))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        rows = np.loadtxt(lines, delimiter=delimiter, ndmin=2, comments=None, quotechar='"', dtype=np.float64)
-    large = np.flatnonzero((np.abs(rows) >= EXACT_INTEGERS).any(axis=1))
-    for fields in csv.reader((lines[row] for row in large), delimiter=delimiter):
-        _check_exact(fields, name)
-    return rows
-
-
-def _check_exact(fields: list[str], name: str) -> None:
-    """Refuses numbers that are written digit by digit and that float64 would round to another integer."""
-    for field in map(str.strip, fields):
-        if not re.fullmatch(r"[+-]?\d+(\.\d*)?", field) or abs(value := float(field)) < EXACT_INTEGERS:
-            continue
-        if "." not in field or Fraction(field.rstrip(".")) != Fraction(value):
-            raise too_large(name, field)
-
-
-def _blocks(file: TextIO, delimiter: str, name: str) -> Iterator[np.ndarray]:
-    columns = 0
-    while len(block := _block(file, delimiter, name)):
-        if columns and block.shape[1] != columns:
-            raise ValueError("rows of different lengths")
-        columns = block.shape[1]
-        yield block
-    if not columns:
-        raise SourceError(f"{name} holds a header but no rows; give a table of numbers")
-
-
-def _spooled(blocks: Iterator[np.ndarray]) -> np.ndarray:
-    spool = tempfile.TemporaryFile()  # noqa: SIM115 - the mapping below keeps it open; it is unnamed and disappears with the process
-    count, columns = 0, 0
-    for block in blocks:
-        count, columns = count + len(block), block.shape[1]
-        spool.write(block.tobytes())
-    spool.flush()
-    mapped = np.memmap(spool, dtype=np.float64, mode="r", shape=(count, columns))
-    spool.close()
-    return mapped
-
-
-def _complaint(address: Address, delimiter: str, header: bool) -> str | None:
-    """A sentence on the first bad line."""
-    columns: int | None = None
-    with address.path.open(encoding="utf-8-sig", newline="") as file, contextlib.suppress(csv.Error):
-        filled = ((number, line) for number, line in enumerate(file, start=1) if line.strip())
-        for number, line in itertools.islice(filled, int(header), None):
-            fields = next(csv.reader([line], delimiter=delimiter))
-            bad = next((field for field in fields if not _is_number(field)), None)
-            if bad is not None:
-                what = f"holds {bad.strip()!r} instead of a number" if bad.strip() else "has an empty cell"
-                if delimiter == "," and ";" in line:
-                    return f"{address.location} line {number} {what}; if it uses decimal commas, write 1.5 and not 1,5"
-                return f"{address.location} line {number} {what}; give rows of numbers only"
-            if columns is not None and len(fields) != columns:
-                lengths = f"{len(fields)} columns, the first row {columns}"
-                return f"{address.location} line {number} has {lengths}; make all rows the same length"
-            columns = len(fields)
-    return None

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from wdist.data.memory import size_text
 from wdist.data.sources.address import Address
+from wdist.data.sources.column import Column, plain_columns
 from wdist.data.sources.source import FiniteSource, RowIndex, SourceInfo, Units, shape_text, units_of
 from wdist.errors import SourceError, first_line
 from wdist.files import FileVersion
@@ -54,8 +55,8 @@ class StoredArray:
     """The file that rows are read from on demand; None if all are in memory."""
     notes: tuple[str, ...] = ()
     """Sentences for the user on how the array was read."""
-    columns: tuple[str, ...] | None = None
-    """Names of the columns of a table; None without names that all differ."""
+    columns: tuple[Column, ...] | None = None
+    """Columns of a table; None for anything else."""
 
     @classmethod
     def of(cls, tensor: Tensor, dtype: str, version: FileVersion | None = None) -> "StoredArray":
@@ -113,17 +114,17 @@ def open_values(values: Any, units: Units | None = None, *, address: str | None 
         array = _array(values, name)
         stored, tensor = array.dtype.name, tensor_of(array, name)
     info = describe(tuple(tensor.shape), stored, name, kind, units_of(stored) if units is None else units)
-    return ArraySource(StoredArray.of(tensor.contiguous(), stored), replace(info, columns=_names_of_columns(values, info.dim)))
+    return ArraySource(StoredArray.of(tensor.contiguous(), stored), replace(info, columns=_columns_of(values, info.dim)))
 
 
-def _names_of_columns(values: Any, count: int) -> tuple[str, ...] | None:
-    """The names of a data frame's columns, if they are text and all differ; None for anything else."""
+def _columns_of(values: Any, count: int) -> tuple[Column, ...] | None:
+    """The columns of a data frame, if their names are text and all differ; None for anything else."""
     names = getattr(values, "columns", None)
     if names is None or not hasattr(values, "to_numpy"):
         return None
     columns = tuple(names)
     named = all(isinstance(name, str) and name for name in columns) and len(set(columns)) == len(columns) == count
-    return columns if named else None
+    return plain_columns(columns) if named else None
 
 
 def _array(values: Any, name: str) -> np.ndarray:

@@ -16,7 +16,6 @@ from wdist.data.sources.array_files import (
     open_npy,
     open_npz,
     open_safetensors,
-    open_table,
     open_torch_file,
 )
 from wdist.data.sources.arrays import ArraySource, StoredArray, describe, open_values
@@ -26,11 +25,12 @@ from wdist.data.sources.source import (
     UNIT_OPTIONS,
     EndlessSource,
     FiniteSource,
-    SelectedColumns,
     Source,
     select,
     units_of,
 )
+from wdist.data.sources.tables import check_columns
+from wdist.data.sources.text_tables import open_text_table
 from wdist.errors import SourceError
 
 ARRAY_FORMATS: dict[str, Callable[[Address], StoredArray]] = {
@@ -38,15 +38,17 @@ ARRAY_FORMATS: dict[str, Callable[[Address], StoredArray]] = {
     ".hdf5": open_h5,
     ".npy": open_npy,
     ".npz": open_npz,
-    ".csv": open_table,
-    ".tsv": open_table,
+    ".csv": open_text_table,
+    ".tsv": open_text_table,
     ".pt": open_torch_file,
     ".pth": open_torch_file,
     ".safetensors": open_safetensors,
 }
 """Readers of array files by suffix."""
-TABLE_OPTIONS = ("header", "columns", "names")
-"""The options of an address that the reader of tables takes."""
+TABLE_OPTIONS = ("columns", "names")
+"""The options of an address that every reader of tables takes."""
+TEXT_OPTIONS = ("header", "delimiter", "decimal", "categories")
+"""Those that the reader of text tables takes besides."""
 MODEL_SUFFIXES = (".ts", ".pt2", ".onnx")
 """Suffixes of files that hold a network's program and its weights."""
 
@@ -87,28 +89,12 @@ def _open(address: Address, access: Access, seed: int) -> Source:
 
 def _open_array(address: Address) -> FiniteSource:
     read = ARRAY_FORMATS[address.suffix]
-    address.only(*SELECTION_OPTIONS, *UNIT_OPTIONS, *(TABLE_OPTIONS if read is open_table else ()))
+    address.only(*SELECTION_OPTIONS, *UNIT_OPTIONS, *(TABLE_OPTIONS + TEXT_OPTIONS if read is open_text_table else ()))
     array = read(address)
+    check_columns(array.columns)
     units = units_of(array.dtype, address)
     described = describe(array.shape, array.dtype, address.text, "array", units, array.notes)
-    return _with_columns(ArraySource(array, replace(described, columns=array.columns)), address)
-
-
-def _with_columns(source: FiniteSource, address: Address) -> FiniteSource:
-    """The columns that the options ``columns=x,y`` and ``names=no`` ask for; SourceError if there are none of these names."""
-    if "names" in address.options and address.choice("names", ("yes", "no")) == "no":
-        source.info = replace(source.info, columns=None)
-    if "columns" not in address.options:
-        return source
-    known, wanted = source.info.columns, [name.strip() for name in address.options["columns"].split(",")]
-    if known is None:
-        raise SourceError(f"{address}: columns= chooses columns by their names, and these have none; leave it out")
-    for name in wanted:
-        if name not in known:
-            raise SourceError(f"{address}: there is no column {name!r}; {suggestion(name, known, 'the columns are')}")
-    if len(set(wanted)) < len(wanted):
-        raise SourceError(f"{address}: columns={address.options['columns']} names a column twice; name each once")
-    return SelectedColumns(source, wanted)
+    return ArraySource(array, replace(described, columns=array.columns))
 
 
 def holds_model(address: Address) -> bool:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from wdist.data.sources.address import Address
+from wdist.data.sources.column import FITTED, Column
 from wdist.errors import SourceError
 
 RowIndex: TypeAlias = slice | np.ndarray
@@ -52,8 +53,15 @@ class SourceInfo:
     """Number of rows left out because they were not finite."""
     notes: tuple[str, ...] = ()
     """Sentences for the user on how the source was read."""
-    columns: tuple[str, ...] | None = None
-    """Names of the coordinates; None if they have none."""
+    columns: tuple[Column, ...] | None = None
+    """Columns of a table, with the coordinates that stand for each; None for anything else."""
+    scaling: str = "none"
+    """Where the units of length of the columns come from: ``none``, ``std``, ``iqr``, ``mad``, ``range`` or a file."""
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the ground metric depends on training samples of A, by units of length or by numbers for missing ones."""
+        return self.scaling in FITTED or any(column.fill is not None for column in self.columns or ())
 
     @property
     def dim(self) -> int:
@@ -84,6 +92,15 @@ class FiniteSource(ABC):
 
         Read-only: it may share memory with the source.
         """
+
+    @property
+    def stored(self) -> "FiniteSource":
+        """The rows that identify the data; those of a table are not encoded."""
+        return self
+
+    def coordinates(self, stored: Tensor) -> Tensor:
+        """Rows of this source, from the same rows of :attr:`stored`."""
+        return stored
 
     def slabs(self, rows_per_slab: int) -> Iterator[tuple[int, Tensor]]:
         """Yields all rows in order, as (position of the first row, rows) with at most ``rows_per_slab`` rows each."""
@@ -179,14 +196,15 @@ class ReorderedRows(FiniteSource):
 
 
 class SelectedColumns(FiniteSource):
-    """Rows of another source with some of its named columns, in another order."""
+    """Rows of a table with its columns in another order; none of them is encoded yet."""
 
-    def __init__(self, source: FiniteSource, columns: Sequence[str], *, notes: tuple[str, ...] = ()) -> None:
+    def __init__(self, source: FiniteSource, order: Sequence[int], *, notes: tuple[str, ...] = ()) -> None:
         known = source.info.columns
-        assert known is not None, "the columns have names"
-        self.info = replace(source.info, event_shape=(len(columns),), columns=tuple(columns), notes=source.info.notes + notes)
+        assert known is not None, "the source is a table"
+        columns = tuple(replace(known[k], start=place, stop=place + 1) for place, k in enumerate(order))
+        self.info = replace(source.info, event_shape=(len(columns),), columns=columns, notes=source.info.notes + notes)
         self.source, self.itemsize = source, source.itemsize
-        self._order = [known.index(name) for name in columns]
+        self._order = list(order)
 
     def read(self, rows: RowIndex) -> Tensor:
         return self.source.read(rows)[:, self._order]

@@ -65,6 +65,7 @@ FORMS = Forms(
         title="Where the samples of one side came from.",
         special={"digest": Key("str | None", "SHA-256 of the stored samples; null where they are drawn.")},
     ),
+    Form("ColumnDocument", "wdist.data.sources.column:Column"),
     Form("FeaturesDocument", "wdist.data.features.space:Features"),
     Form("EnvironmentDocument", "wdist.environment:Environment"),
     Form(

@@ -83,9 +83,9 @@ def source_line(info: SourceInfo) -> Text:
     if info.units.startswith(info.dtype):
         facts[-1] = info.units
     elif info.units not in ("as stored", "of the definition", ""):
-        facts.append(info.units)
+        facts.append(f"in units {info.units}" if info.units.startswith("of ") else info.units)
     if info.dropped:
-        facts.append(f"{counted(info.dropped)} rows that are not finite left out")
+        facts.append(f"{counted(info.dropped)} rows {'with missing values' if info.columns else 'that are not finite'} left out")
     return Text.assemble((info.address, "bold"), "  ", (", ".join(facts), "dim"))
 
 

@@ -1,0 +1,150 @@
+"""Text tables of typed columns: separators, decimals, headers, types, and how they are refused."""
+
+import datetime
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.data.sources.conftest import refused
+from wdist.data.sources import tables, text_tables
+from wdist.data.sources.opening import open_source
+
+
+def opened(tmp_path, text, options="", name="x.csv"):
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    return open_source(f"{tmp_path}/{name}{options}")
+
+
+def values(source):
+    """Cells as Python values, None where one is missing."""
+    rows = source.read(slice(0, source.count)).tolist()
+    return [
+        [
+            None if np.isnan(x) else column.levels[int(x)] if column.type == "category" else x
+            for x, column in zip(row, source.info.columns, strict=True)
+        ]
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("a;b\n1,5;u\n2;v\n", "?decimal=,"),
+        ("a\tb\n1.5\tu\n2\tv\n", ""),
+        ("a|b\n1.5|u\n2|v\n", ""),
+        ("a b\n1.5  u\n2 v \n", ""),
+        ('"a","b"\n"1.5","u"\n\n2,"v"', ""),
+        ("a:b\n1.5;u\n2;v\n".replace(":", ";"), "?delimiter=semicolon"),
+        ("1.5,u\n2,v\n", "?header=no"),
+        ("1.5,u\n2,v\n", ""),
+        ("b,c,a\nu,x y,1.5\nv,,2\n", "?columns=a,b"),
+        ("a;b\n1.5;u\n2;v\n", "?names=no"),
+    ],
+)
+def test_typed_tables_as_programs_write_them(text, options, tmp_path):
+    assert values(opened(tmp_path, text, options)) == [[1.5, "u"], [2, "v"]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "wanted"),
+    [
+        ("1 NA 2.5", "number", [1, None, 2.5]),
+        ("true False TRUE", "boolean", [1, 0, 1]),
+        ("u v u", "category", ["u", "v", "u"]),
+        ("2024-01-01 1970-01-02 null", "date", [19723, 1, None]),
+        ("1970-01-02T12:00 1970-01-01T06:00:00Z 1970-01-01T02:00:00+02:00", "date", [1.5, 0.25, 0]),
+        ("u 1 v", "category", ["u", "1", "v"]),
+        ("NA N/A null", "empty", [None, None, None]),
+    ],
+)
+def test_columns_have_types(cells, kind, wanted, tmp_path):
+    lines = "".join(f"{cell},k\n" for cell in cells.split(" "))
+    source = opened(tmp_path, "x,k\n" + lines)
+    assert source.info.columns[0].type == kind
+    assert [row[0] for row in values(source)] == wanted
+
+
+def test_numbers_are_read_as_categories_on_request(tmp_path):
+    source = opened(tmp_path, "zip,x\n0150,1\n5003,2\n0150,3\n", "?categories=zip")
+    assert values(source) == [["0150", 1], ["5003", 2], ["0150", 3]]
+    refused(f"{tmp_path}/x.csv?categories=zap", "there is no column 'zap'; did you mean 'zip'")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\n1,u\n2,v\nx,w\n", "line 4 holds 'x' instead of a number in the column 'a'; correct it, or leave it out"),
+        ("a,b\n2024-01-01,u\n2024-01-02,v\nx,w\n", "line 4 holds 'x' instead of a date"),
+        ("a,b\n1.2.2024,u\n3.4.2024,v\n", "line 2 holds '1.2.2024' in the column 'a'; write dates as 2024-12-31"),
+        ("a;b\n1,2;u\n3,4;v\n", r"line 2 holds '1,2' in the column 'a'; if that is a decimal comma, add \?decimal=,"),
+        ("a,b\n1,u\n2\n", "line 3 has 1 columns, the first row 2"),
+        ("a,b\n" + "".join(f"{k},t{k}\n" for k in range(30)), "'b' holds another text in every row"),
+        ("a,b\n" + "".join(f"{k},t{k % 1500}\n" for k in range(2000)), "'b' holds more than 1,000 different texts"),
+        ("a,b\n1,u\n\n2,v,w\n", "line 4 has 3 columns"),
+    ],
+)
+def test_a_typed_table_names_what_is_wrong(text, words, tmp_path):
+    (tmp_path / "x.csv").write_text(text)
+    refused(f"{tmp_path}/x.csv", words)
+
+
+def test_a_column_that_is_left_out_may_hold_anything(tmp_path):
+    text = "id,x,note\n" + "".join(f"{k},{k % 7},text {k}\n" for k in range(40))
+    source = opened(tmp_path, text, "?columns=x")
+    assert values(source) == [[k % 7] for k in range(40)]
+
+
+def test_a_comma_cannot_do_two_jobs(tmp_path):
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    refused(f"{tmp_path}/x.csv?decimal=,&delimiter=comma", "cannot separate both")
+
+
+def test_levels_are_sorted_whatever_the_order_and_the_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "fits", lambda nbytes: False)
+    monkeypatch.setattr(text_tables, "_ROWS_AT_ONCE", 3)
+    texts = ["b", "c", "a", "b", "NA", "c", "a", "d"]
+    source = opened(tmp_path, "x,k\n" + "".join(f"{k},{text}\n" for k, text in enumerate(texts)))
+    assert source.info.columns[1].levels == ("a", "b", "c", "d")
+    assert [row[1] for row in values(source)] == [None if text == "NA" else text for text in texts]
+    assert source.info.columns[1].missing == 1
+
+
+CELLS = {
+    "number": st.floats(allow_nan=False, allow_infinity=False, width=32),
+    "boolean": st.booleans(),
+    "date": st.dates(min_value=datetime.date(1900, 1, 1)),
+    "category": st.sampled_from(["blue", "a b", 'say "x"', "a,b", "a;b", "Ærø", "tab\there", "line\nfeed"]),
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), delimiter=st.sampled_from([",", ";", "\t", "|"]), decimal=st.sampled_from([".", ","]))
+def test_what_python_writes_is_read_back(data, delimiter, decimal, tmp_path_factory):
+    """Any mixture of types and missing values, quoted by the csv module."""
+    import csv
+
+    decimal = "." if delimiter == "," else decimal
+    kinds = data.draw(st.lists(st.sampled_from(list(CELLS)), min_size=2, max_size=4))
+    present = {k: data.draw(CELLS[kind]) for k, kind in enumerate(kinds)}  # one value at least decides the type
+    row = st.tuples(*(st.none() | CELLS[kind] for kind in kinds))
+    rows = [tuple(present.values()), *data.draw(st.lists(row, max_size=8))]
+
+    def text(value):
+        return "" if value is None else str(value).replace(".", decimal) if isinstance(value, float) else str(value)
+
+    path = tmp_path_factory.mktemp("fuzz") / "x.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=delimiter)
+        writer.writerow([f"c{k}" for k in range(len(kinds))])
+        writer.writerows([[text(value) for value in row] for row in rows])
+    names = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+    source = open_source(f"{path}?delimiter={names[delimiter]}&decimal={decimal}")
+
+    def wanted(value):
+        return (value - datetime.date(1970, 1, 1)).days if isinstance(value, datetime.date) else value
+
+    assert [column.type for column in source.info.columns] == kinds
+    assert values(source) == [[wanted(value) for value in row] for row in rows]

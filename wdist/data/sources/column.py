@@ -1,0 +1,65 @@
+"""Columns of a table: their types, and the coordinates of a sample that stand for them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+NUMBER, BOOLEAN, DATE, CATEGORY, TEXT, EMPTY = "number", "boolean", "date", "category", "text", "empty"
+ENCODED_TYPES = (NUMBER, BOOLEAN, DATE, CATEGORY)
+"""Types that have a distance."""
+FITTED = ("std", "iqr", "mad", "range")
+"""Scalings whose units of length follow from samples."""
+MOST_LEVELS = 1000
+"""Most levels of a category: each is a coordinate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a table, and the coordinates that stand for it.
+
+    In a table by itself, a category is one coordinate that counts its levels, and a missing value is NaN. Between two tables, each
+    level has a coordinate of its own (:mod:`wdist.data.tables.encoding`).
+    """
+
+    name: str
+    """Its name, or its position in words where the table gives none."""
+    type: str = NUMBER
+    """``number``, ``boolean`` (0 or 1), ``date``, ``category``, ``text`` if its values have no distance, or ``empty`` if all of
+    them are missing."""
+    unit: str = ""
+    """Unit of a number; empty for that of the data. Dates count days since 1970."""
+    start: int
+    """The first of its coordinates."""
+    stop: int
+    """The coordinate after its last one."""
+    levels: tuple[str, ...] = ()
+    """Texts of a category, sorted; each has a coordinate, in this order."""
+    scale: float = 1.0
+    """Its unit of length: values were divided by it."""
+    fill: float | None = None
+    """The number that stands for a missing one, before it is divided; None without missing values, or where they are refused."""
+    indicator: bool = False
+    """Whether its last coordinate tells missing values from others."""
+    missing: int = 0
+    """Missing values of this column in its file or frame."""
+    named: bool = True
+    """Whether the table gives the name; columns without names are matched by position."""
+    problem: str = ""
+    """Why its values have no distance, and the way out, in a sentence; empty if they have one."""
+
+
+def plain_columns(names: Sequence[str | None]) -> tuple[Column, ...]:
+    """Columns of numbers, a coordinate each; None for a column without a name."""
+    return tuple(
+        Column(name=position_name(k) if name is None else name, named=name is not None, start=k, stop=k + 1)
+        for k, name in enumerate(names)
+    )
+
+
+def position_name(position: int) -> str:
+    """The name of a column without one."""
+    return f"column {position + 1}"
+
+
+def have_names(columns: Sequence[Column] | None) -> bool:
+    """Whether the table names its columns."""
+    return columns is not None and all(column.named for column in columns)

@@ -1,0 +1,154 @@
+"""Tables as numbers: typed columns are read in blocks and held, or kept in a temporary file, as float64.
+
+Booleans are 0 and 1, dates count days since 1970, categories count their sorted levels, and NaN stands for a missing value.
+"""
+
+import csv
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor
+
+from wdist.data.memory import fits
+from wdist.data.sources.address import Address, suggestion
+from wdist.data.sources.arrays import StoredArray, tensor_of
+from wdist.data.sources.column import CATEGORY, EMPTY, MOST_LEVELS, TEXT, Column, position_name
+from wdist.errors import SourceError
+
+MISSING = frozenset(("", "NA", "NaN", "nan", "null", "NULL", "None", "N/A"))
+"""Cells of a text table that miss a value."""
+_FEW = 20
+"""Texts that may all differ in a category."""
+
+
+class Coder:
+    """Turns blocks of typed columns into rows of numbers, and counts levels and missing values."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = columns
+        self._levels: list[dict[str, int]] = [{} for _ in columns]
+        self._missing, self._count = np.zeros(len(columns), dtype=np.int64), 0
+
+    def block(self, values: Sequence[np.ndarray]) -> np.ndarray:
+        """Rows, float64, shape (n, columns).
+
+        Arguments:
+            values: of each column, shape (n,): float64 with NaN for missing values, or texts with None for them.
+        """
+        codes = [self._counted(k, each) if self._columns[k].type in (CATEGORY, TEXT) else each for k, each in enumerate(values)]
+        rows = np.stack(codes, axis=1).astype(np.float64, copy=False)
+        self._missing += np.isnan(rows).sum(axis=0)
+        self._count += len(rows)
+        return rows
+
+    def _counted(self, column: int, texts: np.ndarray) -> np.ndarray:
+        levels = self._levels[column]
+        if self._columns[column].problem or len(levels) > MOST_LEVELS:
+            # Enough to say that there are too many: only missing values still count.
+            return np.array([np.nan if text is None else 0.0 for text in texts])
+        return np.array([np.nan if text is None else levels.setdefault(text, len(levels)) for text in texts], dtype=np.float64)
+
+    def columns(self, address: str) -> tuple[Column, ...]:
+        """The columns with their levels, sorted, and their missing values."""
+        return tuple(self._finished(k, column, address) for k, column in enumerate(self._columns))
+
+    def _finished(self, k: int, column: Column, address: str) -> Column:
+        column = replace(column, start=k, stop=k + 1, missing=int(self._missing[k]))
+        if column.missing == self._count:
+            return replace(column, type=EMPTY)
+        if column.type != CATEGORY:
+            return column
+        levels, present = sorted(self._levels[k]), self._count - column.missing
+        many = len(levels) > MOST_LEVELS
+        if many or len(levels) == present > _FEW:
+            what = f"more than {MOST_LEVELS:,} different texts" if many else "another text in every row"
+            problem = f"{address}: the column {column.name!r} holds {what}, so it is no category; {LEAVE_OUT}"
+            return replace(column, type=TEXT, problem=problem)
+        return replace(column, levels=tuple(levels))
+
+    def ranked(self, rows: np.ndarray) -> np.ndarray:
+        """Rows in which the levels of each category are counted in sorted order; changes them in place."""
+        for k, levels in enumerate(self._levels):
+            if levels and len(levels) <= MOST_LEVELS:
+                rank = np.empty(len(levels))
+                rank[[levels[text] for text in sorted(levels)]] = np.arange(len(levels))
+                known = ~np.isnan(rows[:, k])
+                rows[known, k] = rank[rows[known, k].astype(np.int64)]
+        return rows
+
+
+LEAVE_OUT = "leave it out: name the others with ?columns="
+
+
+def stored_table(
+    rows: np.ndarray, coder: Coder | None, columns: tuple[Column, ...] | None, name: str, notes: tuple[str, ...] = ()
+) -> StoredArray:
+    """A table that was read, as an array of float64."""
+
+    def read_rows(start: int, stop: int) -> Tensor:
+        part = np.array(rows[start:stop])
+        return tensor_of(part if coder is None else coder.ranked(part), name)
+
+    return StoredArray(shape=rows.shape, dtype="float64", itemsize=8, read_rows=read_rows, notes=notes, columns=columns)
+
+
+def held(blocks: Iterable[np.ndarray], nbytes: int) -> np.ndarray:
+    """All rows, in memory if ``nbytes`` fit twice, or else in a temporary file."""
+    return np.concatenate(list(blocks)) if fits(2 * nbytes) else _spooled(blocks)
+
+
+def _spooled(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    spool = tempfile.TemporaryFile()  # noqa: SIM115 - the mapping below keeps it open; it is unnamed and disappears with the process
+    count, columns = 0, 0
+    for block in blocks:
+        count, columns = count + len(block), block.shape[1]
+        spool.write(block.tobytes())
+    spool.flush()
+    mapped = np.memmap(spool, dtype=np.float64, mode="r", shape=(count, columns))
+    spool.close()
+    return mapped
+
+
+def check_columns(columns: Sequence[Column] | None) -> None:
+    """Refuses a table with a column whose values have no distance."""
+    for column in columns or ():
+        if column.problem:
+            raise SourceError(column.problem)
+
+
+def chosen_columns(address: Address, names: Sequence[str] | None) -> list[int] | None:
+    """Positions of the columns that ``?columns=x,y`` names, in that order; None for all.
+
+    Raises:
+        SourceError: there are none of these names.
+    """
+    if "columns" not in address.options:
+        return None
+    if names is None or (named_option(address) is False):
+        raise SourceError(f"{address}: columns= chooses columns by their names, and these have none; leave it out")
+    return _positions(address, "columns", names)
+
+
+def categories(address: Address, names: Sequence[str] | None, count: int) -> set[int]:
+    """Positions of the columns that ``?categories=x,y`` names."""
+    if "categories" not in address.options:
+        return set()
+    return set(_positions(address, "categories", names or [position_name(k) for k in range(count)]))
+
+
+def named_option(address: Address) -> bool | None:
+    """Whether ``?names=no`` takes columns by position; None if the address does not say."""
+    return address.choice("names", ("yes", "no")) == "yes" if "names" in address.options else None
+
+
+def _positions(address: Address, option: str, names: Sequence[str]) -> list[int]:
+    # A name with a comma stands in quotes, as in the file.
+    wanted = [name.strip() for name in next(csv.reader([address.options[option]], skipinitialspace=True))]
+    for name in wanted:
+        if name not in names:
+            raise SourceError(f"{address}: there is no column {name!r}; {suggestion(name, names, 'the columns are')}")
+    if len(set(wanted)) < len(wanted):
+        raise SourceError(f"{address}: {option}={address.options[option]} names a column twice; name each once")
+    return [list(names).index(name) for name in wanted]

@@ -1,0 +1,165 @@
+r"""Tables as points of one space: each column has coordinates of its own, the same for all tables that are compared.
+
+Numbers, booleans (0 and 1) and dates (in days) are one coordinate, divided by the column's unit of length. Categories have a
+coordinate for each level that occurs in any of the tables, which is
+
+.. math:: 2^{-1/p}
+
+where the level is that of the sample and 0 elsewhere, so that two levels are 1 apart in the norm p of the ground metric; they are
+divided by the unit of length, too. A missing category is one more level. A missing number stands where the column's ``fill`` does
+and has one more coordinate, 1 for missing values and 0 for others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from wdist.data.sources.column import BOOLEAN, CATEGORY, EMPTY, NUMBER, Column
+from wdist.data.sources.source import FiniteSource, RowIndex, SelectedColumns
+from wdist.errors import SourceError
+from wdist.ground_metric import GroundMetric
+
+_BY_NAME = "choose the same columns of both with ?columns=x,y, or compare them by position with ?names=no"
+
+
+class EncodedRows(FiniteSource):
+    """Rows of a table as points: float64, shape (n, sum of the coordinates of all columns)."""
+
+    itemsize = 8
+
+    def __init__(
+        self, source: FiniteSource, own: Sequence[Column], columns: Sequence[Column], *, metric: GroundMetric, scaling: str = "none"
+    ) -> None:
+        self.source, self._columns = source, laid_out(columns)
+        columns = self._columns
+        counted = tuple(replace(column, missing=each.missing) for column, each in zip(columns, own, strict=True))
+        units = "as stored" if scaling == "none" else units_in_words(scaling)
+        self.info = replace(
+            source.info, event_shape=(columns[-1].stop,), columns=counted, scale=1.0, offset=0.0, bounds=None, scaling=scaling
+        )
+        if scaling != "none":
+            self.info = replace(self.info, units=units)
+        self._one = 1 / metric.of_ones(2)
+        self._places = [_places(known, column) for known, column in zip(own, columns, strict=True)]
+
+    @property
+    def stored(self) -> FiniteSource:
+        return self.source
+
+    def read(self, rows: RowIndex) -> Tensor:
+        return self.coordinates(self.source.read(rows))
+
+    def coordinates(self, stored: Tensor) -> Tensor:
+        x = stored.double()
+        points = torch.zeros(len(x), self.info.dim, dtype=torch.float64)
+        for k, (column, places) in enumerate(zip(self._columns, self._places, strict=True)):
+            own = points[:, column.start : column.stop]
+            if column.type == CATEGORY:
+                self._write_levels(x[:, k], own, column, places)
+            else:
+                self._write_numbers(x[:, k], own, column)
+        return points
+
+    def _write_levels(self, codes: Tensor, own: Tensor, column: Column, places: Tensor) -> None:
+        missing = torch.isnan(codes)
+        place = places[torch.where(missing, 0, codes).long()] if len(places) else torch.zeros(len(codes), dtype=torch.int64)
+        if column.indicator:
+            place = torch.where(missing, own.shape[1] - 1, place)
+        own.scatter_(1, place.unsqueeze(1), self._one / column.scale)
+        if not column.indicator:
+            own[missing] = torch.nan
+
+    def _write_numbers(self, values: Tensor, own: Tensor, column: Column) -> None:
+        units = self.source.info
+        if column.type == NUMBER and (units.scale, units.offset) != (1.0, 0.0):
+            values = values * units.scale + units.offset
+        if column.indicator:
+            missing = torch.isnan(values)
+            own[:, 1] = missing.double()
+            values = torch.where(missing, column.fill or 0.0, values)
+        own[:, 0] = values if column.scale == 1.0 else values / column.scale
+
+
+def _places(own: Column, column: Column) -> Tensor:
+    """The coordinate, from the first of the column on, of each level of a table."""
+    place = {level: k for k, level in enumerate(column.levels)}
+    if unknown := [level for level in own.levels if level not in place]:
+        raise SourceError(
+            f"the column {column.name!r} has the level {unknown[0]!r}, which its encoding lacks; give the same tables"
+        )
+    return torch.tensor([place[level] for level in own.levels], dtype=torch.int64)
+
+
+def units_in_words(scaling: str) -> str:
+    """The units of distances between scaled tables."""
+    of = {"std": "standard deviations", "iqr": "interquartile ranges", "mad": "median absolute deviations", "range": "ranges"}
+    return f"of the columns' {of[scaling]} in A" if scaling in of else f"of the columns' lengths in {scaling}"
+
+
+def is_plain(columns: Sequence[Column]) -> bool:
+    """Whether every coordinate is the value of its column as it is stored."""
+    return all(column.type != CATEGORY and column.scale == 1.0 and not column.indicator for column in columns)
+
+
+def laid_out(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Columns whose coordinates follow each other."""
+    placed, start = [], 0
+    for column in columns:
+        width = len(column.levels) + column.indicator if column.type == CATEGORY else 1 + column.indicator
+        placed.append(replace(column, start=start, stop=start + max(1, width)))
+        start = placed[-1].stop
+    return tuple(placed)
+
+
+def matched(reference: FiniteSource, other: FiniteSource) -> FiniteSource:
+    """The other table with its columns in the order of the reference, where both have names for them.
+
+    Raises:
+        SourceError: they do not have the same columns.
+    """
+    wanted, found = reference.info.columns, other.info.columns
+    if wanted is None or found is None:
+        return other
+    names, others = [each.name for each in wanted], [each.name for each in found]
+    if all(each.named for each in (*wanted, *found)) and names != others:
+        if missing := sorted(set(names) - set(others)) or sorted(set(others) - set(names)):
+            has, lacks = (reference, other) if set(missing) <= set(names) else (other, reference)
+            one = len(missing) == 1
+            raise SourceError(
+                f"{lacks.info.address} has no column{'' if one else 's'} {_some(missing)}, unlike {has.info.address}; {_BY_NAME}"
+            )
+        note = f"columns are taken by name, in the order of {reference.info.address}"
+        return SelectedColumns(other, [others.index(name) for name in names], notes=(note,))
+    return other
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
+
+
+def joint_columns(tables: Sequence[Sequence[Column]], addresses: Sequence[str], *, indicators: bool) -> tuple[Column, ...]:
+    """Columns for all tables, given those of each in the same order: the union of their levels, and one type.
+
+    With ``indicators``, missing values of a column that has any are told from others by a coordinate.
+
+    Raises:
+        SourceError: a column has different types.
+    """
+    joint = []
+    for same in zip(*tables, strict=True):
+        known = [k for k, column in enumerate(same) if column.type != EMPTY]
+        first = same[known[0]] if known else replace(same[0], type=NUMBER)
+        types = {same[k].type for k in known}
+        if len(types) > 1 and types != {NUMBER, BOOLEAN}:
+            other = next(k for k in known if same[k].type != first.type)
+            raise SourceError(
+                f"the column {first.name!r} is a {first.type} in {addresses[known[0]]} and a {same[other].type} in "
+                f"{addresses[other]}; write both alike, or leave it out: name the others with ?columns="
+            )
+        levels = sorted({level for column in same for level in column.levels})
+        missing = indicators and any(column.missing for column in same)
+        kind = first.type if len(types) <= 1 else NUMBER
+        joint.append(replace(first, type=kind, levels=tuple(levels), indicator=missing, fill=None))
+    return laid_out(joint)
