@@ -167,11 +167,13 @@ def judge(
         training_value=dual_value(seen_a, seen_b) / K,
         held_out_value=held_out_value,
         held_out=held_out,
-        potential=_potential(frozen, K, pair, all_a.values, all_b.values),
+        potential=_potential(frozen, K, pair, all_a.values, all_b.values, certificate.metric),
     )
 
 
-def _potential(frozen: FrozenCritic, K: float, pair: Pair, values_a: np.ndarray, values_b: np.ndarray) -> Potential:
+def _potential(
+    frozen: FrozenCritic, K: float, pair: Pair, values_a: np.ndarray, values_b: np.ndarray, metric: GroundMetric
+) -> Potential:
     """The critic as a function, with the samples that it tells apart most clearly."""
     mean_b = float(values_b.mean())
     kept = [
@@ -179,7 +181,7 @@ def _potential(frozen: FrozenCritic, K: float, pair: Pair, values_a: np.ndarray,
         for measure, values, sign in ((pair.a, values_a, 1), (pair.b, values_b, -1))
     ]
     sides = pair.a.info, pair.b.info
-    return Potential(frozen, lipschitz_bound=K, sides=sides, mean_b=mean_b, extremes=(kept[0], kept[1]))
+    return Potential(frozen, lipschitz_bound=K, sides=sides, mean_b=mean_b, extremes=(kept[0], kept[1]), metric=metric)
 
 
 def _part(frozen: FrozenCritic, rows: ResidentRows, measure: Measure, whole: Potentials) -> Potentials:

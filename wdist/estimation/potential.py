@@ -12,8 +12,12 @@ from torch import Tensor
 from wdist.arguments import accepted, shown
 from wdist.critics.potential import PotentialModule
 from wdist.data.rows import ResidentRows, Rows, StreamedRows, in_units, read_again
-from wdist.data.sources.source import SourceInfo, shape_text
+from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import FiniteSource, SourceInfo, shape_text
+from wdist.data.tables.encoding import is_plain
+from wdist.data.tables.joint import Encoding, encoded_as
 from wdist.errors import SourceError, UsageError, first_line
+from wdist.ground_metric import L2, GroundMetric
 
 if TYPE_CHECKING:
     from wdist.critics.frozen import FrozenCritic
@@ -61,6 +65,7 @@ class Potential:
         sides: the sources of A and B.
         mean_b: mean potential of the samples of B.
         extremes: the most extreme samples of A and of B.
+        metric: that tables are encoded for.
     """
 
     def __init__(
@@ -71,7 +76,9 @@ class Potential:
         sides: tuple[SourceInfo, SourceInfo],
         mean_b: float,
         extremes: tuple[Extremes, Extremes],
+        metric: GroundMetric = L2,
     ) -> None:
+        self._metric = metric
         self._frozen, self._sides, self._extremes = frozen, sides, extremes
         self._lipschitz_bound, self._mean_b = lipschitz_bound, mean_b
 
@@ -126,7 +133,8 @@ class Potential:
 
     def _samples(self, x: Any) -> Tensor:
         """Samples as a tensor of shape (n, dim), in the units of the source."""
-        values = x if isinstance(x, Tensor) else _tensor(self._columns(x))
+        given = self._columns(x)
+        values = given if isinstance(given, Tensor) else _tensor(given)
         if values.is_complex():
             raise SourceError("x holds complex numbers; give real ones")
         shapes = {self.event_shape, (self._frozen.dim,)}
@@ -137,12 +145,18 @@ class Potential:
 
     def _columns(self, x: Any) -> Any:
         """The columns of the source in its order, if x is a data frame and the source has names."""
-        names = self._sides[0].columns
-        if names is None or not hasattr(x, "columns"):
+        columns = self._sides[0].columns
+        if columns is None or not hasattr(x, "columns"):
             return x
+        names = [column.name for column in columns]
         if missing := [name for name in names if name not in set(x.columns)]:
             raise SourceError(f"x has no column {missing[0]!r}; give a frame with the columns {', '.join(names)}")
-        return x[list(names)]
+        if is_plain(columns):
+            return x[names]
+        encoding = Encoding(columns=columns, scaling=self._sides[0].scaling)
+        (source,) = encoded_as([open_source(x[names])], encoding, metric=self._metric).sources
+        assert isinstance(source, FiniteSource)
+        return source.read(slice(0, source.count))
 
     def _in_units(self, values: Tensor) -> Tensor:
         if values.is_floating_point():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -333,11 +333,11 @@ def _listed(names: Any) -> Sequence[str] | None:
     return names
 
 
-def _access(access: Any, **flat: bool) -> Access:
+def _access(access: Any, **flat: Any) -> Access:
     """Permissions, given as a whole or one by one."""
     whole = accepted("access", access, Access, None) or Access()
     given = Access(**flat)
-    return Access(**{each.name: getattr(whole, each.name) or getattr(given, each.name) for each in fields(Access)})
+    return replace(whole, **{name: getattr(whole, name) or getattr(given, name) for name in flat})
 
 
 def _seed(seed: Any) -> int:
