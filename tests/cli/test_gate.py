@@ -86,6 +86,11 @@ def test_options_of_the_estimation_reach_it(wdist, estimated):
         (("--max", "1", "-o", "x", "--markdown", "x"), "-o and --markdown name the same file"),
         (("--max", "1", "-o", "a.npy"), "is one of the inputs"),
         (("--max", "1", "--tol", "0.1"), "there is no option --tol"),
+        (("--max", "1", "--max-samples", "500"), "add --until-decided"),
+        (("--max", "1", "--until-decided", "--proof", "p.safetensors"), "--until-decided draws samples, and --proof"),
+        (("--max", "1", "--until-decided", "--save-proof", "p.safetensors"), "leave out --save-proof"),
+        (("--max", "1", "--until-decided", "--on", "population"), "not --on population; leave out --on"),
+        (("--max", "1", "--until-decided", "--max-samples", "5"), "--max-samples must be at least 100"),
     ],
     ids=" ".join,
 )
@@ -160,3 +165,19 @@ def test_the_schema_is_published(wdist):
     schema = json.loads(wdist("schema", "gate").out)
     assert schema["properties"]["verdict"]["enum"] == ["pass", "fail", "inconclusive"]
     assert {"verdict", "samples", "population", "environment", "rules"} <= set(schema["required"])
+
+
+def test_a_sequential_gate_draws_until_it_is_decided(wdist):
+    words = ("--until-decided", "--critic", "mean-difference", "--max-samples", "400")
+    sides = ("synthetic:gaussian?dim=2", "synthetic:gaussian?dim=2&shift=1")
+    failed = wdist("gate", *sides, "--max", "0.1", *words)
+    assert failed.status == 1
+    assert "samples of each side" in " ".join(failed.out.split())
+    assert wdist("gate", *sides, "--max", "9", *words, "--json").status == 0
+    answer = wdist("gate", *sides, "--max", "1", *words, "--json", "--max-time", "1h")
+    assert answer.status == 3
+    document = json.loads(answer.out)
+    assert document["on"] == "detected"
+    assert 380 < document["looks"][-1]["samples"] <= 400
+    assert document["repeatable"] is False
+    assert "another number of samples" in answer.err

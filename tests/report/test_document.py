@@ -155,7 +155,7 @@ KEYS = {
         "separations": "nearer farther times samples reason",
     },
     "gate": {
-        "": f"{ESTIMATE} verdict reason what_would_decide on verdict_confidence rules recorded repeatable",
+        "": f"{ESTIMATE} verdict reason what_would_decide on verdict_confidence rules recorded looks repeatable",
         "a": SOURCE,
         "rules": "asked limit tolerance passes_within fails_above verdict reason what_would_decide",
         "recorded": "document command source population samples detected",

@@ -94,7 +94,7 @@ def test_open_ends_and_samples_are_told_as_they_are(result_of):
     assert "0.9776 or more" in shown
     assert "nothing is proved" in shown
     assert "both bounds are certain" in printed(result_of(on="samples"))
-    assert "The training was limited by time" in printed(result_of(timed=True))
+    assert "The time was limited" in printed(result_of(timed=True))
     assert "give the same digits" in printed(result_of())
 
 

@@ -15,7 +15,9 @@ from wdist.errors import ExitStatus, UsageError
 if TYPE_CHECKING:
     from wdist.estimation.options import EstimateOptions
     from wdist.gates.rules import GateLimits
+    from wdist.gates.sequential import UntilDecided
 
+_TIMED = "--budget limits the time, so another run gives other digits; with --steps they repeat"
 _RULES = "Rules (--max-lower alone, or one or both of --max and --baseline)"
 
 
@@ -36,13 +38,22 @@ class RuleOptions:
         "proved to have grown by at most --tolerance, fail if by more.",
     )
     tolerance: str | None = opt.flag(_RULES, "SHARE", "Growth allowed by --baseline: 5% or 0.05. Default: 5%.")
-    on: str = opt.flag(
+    on: str | None = opt.flag(
         _RULES,
         "WHICH",
         "Judge the distributions behind the samples (population, at --confidence), the two sets (samples, for certain), or what "
-        "the critic finds on fresh samples (detected, at --confidence; no bound of W1 from above).",
-        default="population",
+        "the critic finds on fresh samples (detected, at --confidence; no bound of W1 from above). Default: population.",
     )
+    until_decided: bool = opt.flag(
+        _RULES,
+        "",
+        "Draw batch after batch (or read on in a file) until --max is decided, at any number of looks: critics are trained on "
+        "the past and judged on the next batch. A pass speaks for detected, a fail for W1, too.",
+        "--until-decided",
+        default=False,
+    )
+    max_samples: int | None = opt.flag(_RULES, "N", "With --until-decided: stop after N samples of each side. Default: 100,000.")
+    max_time: str | None = opt.flag(_RULES, "TIME", "With --until-decided: stop after this time, such as 90s, 10m or 2h.")
     proof: str | None = opt.flag(
         _RULES, "FILE", "Judge what this proof proves about A and B, saved by --save-proof, instead of training anything."
     )
@@ -54,7 +65,7 @@ class RuleOptions:
         """The limits of the library, which refuses those that make no sense together."""
         from wdist.gates.rules import GateLimits
 
-        on: Any = self.on
+        on: Any = self.on or ("detected" if self.until_decided else "population")
         return GateLimits(
             maximum=self.max,
             max_lower=self.max_lower,
@@ -62,6 +73,24 @@ class RuleOptions:
             tolerance=None if self.tolerance is None else _share(self.tolerance),
             on=on,
         )
+
+    def until(self) -> UntilDecided | None:
+        """When a sequential gate stops; None for a gate on all samples at once.
+
+        Raises:
+            UsageError: a limit without --until-decided, or with what it has no use for.
+        """
+        if not self.until_decided:
+            if self.max_samples is not None or self.max_time is not None:
+                raise UsageError("--max-samples and --max-time end a gate that draws until it is decided; add --until-decided")
+            return None
+        if self.proof is not None:
+            raise UsageError("--until-decided draws samples, and --proof is about those of an earlier run; give one of them")
+        from wdist.gates.sequential import MOST_SAMPLES, UntilDecided
+        from wdist.training.budget import Budget
+
+        seconds = None if self.max_time is None else Budget.parse(self.max_time).seconds
+        return UntilDecided(max_samples=MOST_SAMPLES if self.max_samples is None else self.max_samples, max_seconds=seconds)
 
 
 def _share(words: str) -> float:
@@ -104,16 +133,24 @@ def command(
 
     Example: wdist gate data.h5 tonight.h5 --max 1.5 --baseline last.json -o now.json
     """
-    limits, options = rules.limits(), flags.validated(sources.access())
+    limits, until, options = rules.limits(), rules.until(), flags.validated(sources.access())
     read = (a, b, *flags.inputs, rules.baseline, rules.proof)
+    if until is not None and any(each.name == "proof" for each in outputs.files):
+        raise UsageError("a sequential verdict rests on many critics, which no proof holds; leave out --save-proof")
     outputs.check(inputs=[each for each in read if each is not None])
     with outputs.observer() as observer:
-        from wdist.gates.gate import run_gate
+        if until is None:
+            from wdist.gates.gate import run_gate
 
-        result = run_gate(a, b, options, limits, proof=rules.proof, observer=observer)
+            result = run_gate(a, b, options, limits, proof=rules.proof, observer=observer)
+        else:
+            from wdist.gates.sequential import run_until_decided
+
+            result = run_until_decided(a, b, options, limits, until, observer=observer)
     estimate, notes = result.estimate, []
     if result.timed:
-        notes.append("--budget limits the time, so another run gives other digits; with --steps they repeat")
+        sequential = "--max-time limits the time, so another run may take another number of samples"
+        notes.append(_TIMED if until is None else sequential)
     if estimate.interrupted:
         notes.append("interrupted; the bounds are proved all the same, and the verdict follows from them")
     outputs.deliver(result, warnings=estimate.warnings, notes=notes, accept_inconclusive=rules.accept_inconclusive)

@@ -21,6 +21,7 @@ from wdist.gates.rules import (
     Answer,
     GateLimits,
     Interval,
+    Look,
     LowerMaximum,
     Maximum,
     NoMoreDetected,
@@ -60,6 +61,8 @@ class GateResult(Plottable):
     """Earlier result, if one of the rules compares with it."""
     timed: bool
     """The training was limited by time, so that another run gives other digits."""
+    looks: tuple[Look, ...] = ()
+    """The interval after each batch of a sequential gate, whose estimate is that of the samples before the last batch."""
 
     @property
     def answer(self) -> Answer:
@@ -173,7 +176,13 @@ def _check_found(recorded: Recorded | None, found: Estimate) -> None:
 
 
 def proof_of_gate(result: GateResult) -> bytes:
-    """The proof of the numbers behind a verdict, as the bytes of a safetensors file."""
+    """The proof of the numbers behind a verdict, as the bytes of a safetensors file.
+
+    Raises:
+        UsageError: the verdict is sequential, and rests on many critics.
+    """
+    if result.looks:
+        raise UsageError("a sequential verdict rests on many critics, which no proof holds; leave out --save-proof")
     return proof_of_estimate(result.estimate)
 
 

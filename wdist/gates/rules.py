@@ -90,6 +90,8 @@ class Interval:
     """Samples of both sides that the bounds rest on, for ``detected``."""
     folds: bool = False
     """The samples were held out in turn."""
+    anytime: bool = False
+    """The bounds are those of a confidence sequence, for the running average over many critics."""
     asymptotic: bool = False
     """One of the bounds is only asymptotically valid."""
     no_upper: str = "none was affordable for so many samples: try fewer on both sides, ?limit=5000"
@@ -100,9 +102,28 @@ class Interval:
     """The training had converged, so that a longer one would hardly raise the lower bound."""
 
     @property
+    def subject(self) -> str:
+        """What the bounds are about, as the subject of a sentence."""
+        if self.anytime:
+            return "What critics trained on earlier samples find on later ones, on average,"
+        return SUBJECTS[self.on]
+
+    @property
     def contradictory(self) -> bool:
         """The bounds cross, so that one of them is wrong; possible only where they hold at some confidence."""
         return self.upper is not None and self.upper < self.lower
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a sequential gate knows after one batch."""
+
+    samples: int
+    """Samples of each side so far, those of the first training included."""
+    estimate: float
+    """Average of what the critics found on the batches after their training."""
+    lower: float
+    upper: float
 
 
 def joint_confidence(interval: Interval, before: Interval) -> float | None:

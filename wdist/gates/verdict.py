@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wdist.bounds.digits import at_least, at_most, nearest, per_cent
-from wdist.gates.rules import SUBJECTS, Answer, Interval, Limits, On, Rule
+from wdist.gates.rules import Answer, Interval, Limits, On, Rule
 
 _MOST_TIMES = 1000
 """Largest factor for the number of samples that is worth suggesting."""
@@ -65,7 +65,7 @@ def _answer(limits: Limits, interval: Interval) -> Answer:
 
 
 def _reason(rule: Rule, interval: Interval, answer: Answer) -> str:
-    subject, surely = SUBJECTS[interval.on], _surely(rule.confidence(interval), asymptotic=rule.asymptotic(interval))
+    subject, surely = interval.subject, _surely(rule.confidence(interval), asymptotic=rule.asymptotic(interval))
     if answer is Answer.FAIL:
         bound = at_least(interval.lower, above=rule.limits.fails_above)
         told = f"{subject} is at least {bound}{rule.when_failed}, {surely}."
@@ -132,7 +132,10 @@ def _more_samples(why: str, interval: Interval, ratio: float, answer: Answer) ->
     if times > _MOST_TIMES:
         return f"{why}, but so narrowly that a {answer} would take over {_MOST_TIMES} times as many samples."
     shown = f"{times:.1f}" if times < 10 else f"{times:.0f}"
-    counts = "" if interval.counts is None else f" ({float(f'{times * max(interval.counts):.2g}'):,.0f} held out a side)"
+    counts = ""
+    if interval.counts is not None:
+        needed = float(f"{times * max(interval.counts):.2g}")
+        counts = f" ({needed:,.0f} {'' if interval.anytime else 'held out '}a side)"
     return f"{why}: about {shown} times as many samples{counts} should make it {answer} (an estimate, not a bound)."
 
 
@@ -149,7 +152,7 @@ def _what_would_detect(rule: Rule, interval: Interval) -> Iterator[str]:
         why, answer = f"The estimate, {nearest(estimate)}, is below {nearest(limit)}", Answer.PASS
         missing = max(0.0, interval.upper - (limit if limits.passes_within is None else limits.passes_within))
     yield _more_samples(why, interval, 1 + missing / abs(estimate - limit) if estimate != limit else math.inf, answer)
-    if not interval.folds:
+    if not (interval.folds or interval.anytime):
         yield "With --folds 5 all samples count, instead of the sixth that is held out."
 
 

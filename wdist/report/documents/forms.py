@@ -222,6 +222,7 @@ FORMS = Forms(
         "lower upper confidence",
         special={"confidence": Key(description="Null for sample sets, where both bounds are certain.")},
     ),
+    Form("LookDocument", f"{_GATE}.rules:Look", nullable="lower upper"),
     Form(
         "RecordedDocument",
         f"{_GATE}.baseline:Recorded",
@@ -232,7 +233,7 @@ FORMS = Forms(
     Form(
         "GateDocument",
         f"{_GATE}.gate:GateResult",
-        "verdict reason what_would_decide on verdict_confidence rules recorded repeatable",
+        "verdict reason what_would_decide on verdict_confidence rules recorded looks repeatable",
         title="The result of `wdist gate`: an estimate, and what follows from it for the rules. The same inputs, seed "
         "and machine give the same document except for the times, unless `repeatable` is false. On another "
         "machine, bounds proved by transport agree to about nine digits and those of a trained critic to a few; "

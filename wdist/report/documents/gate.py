@@ -26,6 +26,10 @@ def gate_markdown(result: GateResult) -> str:
     if verdict.what_would_decide is not None:
         lines += [f"*{_plain(verdict.what_would_decide)}*", ""]
     lines += ["| | |", "|---|---|", f"| A, the reference | {_source(estimate.a)} |", f"| B | {_source(estimate.b)} |"]
+    if result.looks:
+        surely = f"at {level(result.confidence or 0.0)}, {counted(result.looks[-1].samples)} samples a side"
+        ends = f"{at_least(result.interval.lower)} to {at_most(result.interval.upper or 0.0)}"
+        lines.append(f"| what critics find on later samples (judged) | {ends}, {surely}; no bound of W1 from above |")
     for on in ("population", "detected", "samples"):
         judged = " (judged)" if result.on == on else ""
         if on != "detected" or estimate.detected is not None:

@@ -104,6 +104,11 @@ def _judgement(result: GateResult) -> Iterator[str]:
     """Remarks on the interval that was judged, the baseline, and repeatability."""
     if result.confidence is None:
         judged = "The two sample sets were judged (--on samples): both bounds are certain."
+    elif result.looks:
+        judged = (
+            f"What critics find was judged, not W1, after each batch ({len(result.looks)} in all); all looks hold together at "
+            f"{level(result.confidence)}. The bounds above are from the samples before the last batch."
+        )
     elif result.on == "detected":
         tests = "both rules hold" if len(result.judged) > 1 else "the interval holds"
         judged = f"What the critic finds was judged (--on detected), not W1; {tests} at {level(result.confidence)}."
@@ -116,7 +121,7 @@ def _judgement(result: GateResult) -> Iterator[str]:
     if result.training_note is not None:
         yield result.training_note
     if result.timed:
-        yield "The training was limited by time: another run gives other digits. With --steps they repeat."
+        yield "The time was limited: another run gives other digits. Without --budget and --max-time they repeat."
     elif SHORT_OF_MEMORY in result.estimate.warnings:
         yield "Memory was short: a run with more free memory may give other digits."
     elif not result.repeatable:

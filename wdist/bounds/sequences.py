@@ -1,0 +1,141 @@
+r"""Confidence sequences: intervals for a running mean that hold at all sample sizes together, however often one looks.
+
+The values arrive in batches. Given all earlier batches, those of batch t are independent with a mean :math:`\theta_t`, which may
+depend on the earlier ones: a critic trained on the past is judged on the next batch. Covered is the running average of the
+:math:`\theta_t`, each weighted by the size of its batch.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from wdist.bounds.betting import power_of_two
+
+_TUNED_FOR = 4.0
+"""The asymptotic sequence is sharpest at this multiple of the first batch's variance."""
+_RATES = 0.9 * 2.0 ** (-0.5 * np.arange(24))
+"""Rates of the mixture; the largest must be below 1."""
+_HALVINGS = 60
+
+
+class ConfidenceSequence(Protocol):
+    """An interval for a running average, updated batch by batch."""
+
+    def update(self, values: np.ndarray) -> None:
+        """Adds the values of one batch, shape (n,), at least two."""
+
+    @property
+    def estimate(self) -> float:
+        """Mean of all values; nan before the first."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Both ends; infinite while nothing is known."""
+
+
+@dataclass(kw_only=True)
+class _Sums:
+    alpha: float
+    """Probability that the interval ever misses the running average."""
+    count: int = field(default=0, init=False)
+    total: float = field(default=0.0, init=False)
+    spread: float = field(default=0.0, init=False)
+    """Accumulated squared deviations, an estimate of the variance of the total."""
+
+    @property
+    def estimate(self) -> float:
+        return self.total / self.count if self.count else math.nan
+
+
+@dataclass(kw_only=True)
+class AsymptoticSequence(_Sums):
+    r"""Normal mixture: asymptotic, for values with finite variances.
+
+    .. math:: \hat\mu_n \pm \frac1n \sqrt{\frac{V_n \rho^2 + 1}{\rho^2} \log\frac{V_n \rho^2 + 1}{\alpha^2}}
+
+    where :math:`V_n` adds up the variances within the batches. The free parameter :math:`\rho` makes it sharpest at four times the
+    first batch's variance.
+
+    References:
+        Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (2021), Time-uniform central limit theory and asymptotic confidence sequences,
+            theorem 2.2, its extension to means that vary and depend on the past, and appendix B.2 for the choice of rho,
+            arXiv:2103.06476.
+    """
+
+    _tuning: float = field(default=0.0, init=False)
+    """The square of rho."""
+
+    def update(self, values: np.ndarray) -> None:
+        unit = power_of_two(values)
+        self.count += len(values)
+        self.total += math.fsum(values)
+        self.spread += len(values) * float((values / unit).var(ddof=1)) * unit**2
+        if self._tuning == 0 and self.spread > 0:
+            log = -2 * math.log(self.alpha)
+            self._tuning = (log + math.log(log + 1)) / (_TUNED_FOR * self.spread)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        if self._tuning == 0:
+            return -math.inf, math.inf
+        scaled = self.spread * self._tuning + 1
+        reach = math.sqrt(scaled / self._tuning * math.log(scaled / self.alpha**2)) / self.count
+        return self.estimate - reach, self.estimate + reach
+
+
+@dataclass(kw_only=True)
+class BernsteinSequence(_Sums):
+    r"""Empirical Bernstein by a mixture of exponentials: valid at every sample size, for values in [-reach, reach].
+
+    With a prediction :math:`\hat z_i` of each value from those before it, and :math:`c` = 2 reach,
+
+    .. math:: \exp\Bigl(\tfrac{\lambda}{c} \sum_i (z_i - \theta_i) - \psi(\lambda) \tfrac1{c^2} \sum_i (z_i - \hat z_i)^2\Bigr),
+              \qquad \psi(\lambda) = -\log(1 - \lambda) - \lambda,
+
+    is a nonnegative supermartingale for every rate :math:`0 < \lambda < 1`, and so is an average over rates. It ever reaches
+    :math:`2 / \alpha` with probability at most :math:`\alpha / 2` (Ville), which bounds the sum from above; that of the negative
+    values from below.
+
+    References:
+        Howard, Ramdas, McAuliffe & Sekhon (2021), Time-uniform, nonparametric, nonasymptotic confidence sequences, theorem 4,
+            arXiv:1810.08240.
+    """
+
+    reach: float
+    """Largest magnitude of a value, its rounding included."""
+
+    def update(self, values: np.ndarray) -> None:
+        sums = self.total + np.concatenate([[0.0], np.cumsum(values)[:-1]])
+        counts = self.count + np.arange(len(values))
+        predicted = np.clip(sums / np.maximum(counts, 1), -self.reach, self.reach)
+        self.spread += float(((values - predicted) ** 2).sum())
+        self.count += len(values)
+        self.total += math.fsum(values)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        if not self.count or not self.reach > 0:
+            return (-math.inf, math.inf) if not self.count else (self.estimate, self.estimate)
+        margin = self._margin() / self.count
+        return max(self.estimate - margin, -self.reach), min(self.estimate + margin, self.reach)
+
+    def _margin(self) -> float:
+        """The smallest deviation of the sum at which the mixture reaches 2 / alpha."""
+        c = 2 * self.reach
+        # Rounded towards a wider interval.
+        spread = self.spread / c**2 * (1 + 1e-9)
+        costs = (-np.log1p(-_RATES) - _RATES) * spread
+        threshold = math.log(2 / self.alpha) + math.log(len(_RATES)) + 1e-9
+
+        def reached(deviation: float) -> bool:
+            exponents = _RATES * deviation - costs
+            top = float(exponents.max())
+            return top + math.log(float(np.exp(exponents - top).sum())) >= threshold
+
+        low, high = 0.0, float(((threshold + costs) / _RATES).min())  # one rate alone reaches it there
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (low, middle) if reached(middle) else (middle, high)
+        return high * c * (1 + 1e-9)

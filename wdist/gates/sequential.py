@@ -1,0 +1,307 @@
+"""Sequential gates: samples are drawn in batches until the verdict is there, however often one looks.
+
+Each critic is trained on all earlier batches, judged on the next one, and the next critic is trained on that batch as well. The
+values of a batch are independent given the past, so a confidence sequence covers the running average of what the critics find. Each
+critic finds at most W1: a lower end above the limit fails the gate for W1 itself, and an upper end speaks for the critics alone.
+
+References:
+    Shekhar & Ramdas (2023), Nonparametric two-sample testing by betting, arXiv:2112.09162: predictable critics.
+"""
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wdist.arguments import check_fields
+from wdist.bounds.confidence import resolve
+from wdist.bounds.dual import CLAIM, evaluate
+from wdist.bounds.sequences import AsymptoticSequence, BernsteinSequence, ConfidenceSequence
+from wdist.data.measure import random_stream
+from wdist.data.pairing import check_comparable, matched, observed_range, surveyed
+from wdist.data.rows import in_units, read_again
+from wdist.data.sources.arrays import exact_float
+from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import FiniteSource, Source, SourceInfo
+from wdist.errors import UsageError
+from wdist.estimation.estimate import run_estimate
+from wdist.estimation.options import AUTO, EstimateOptions
+from wdist.estimation.result import Estimate
+from wdist.gates.gate import GateResult, Judged
+from wdist.gates.rules import Answer, GateLimits, Interval, Look, Maximum
+from wdist.gates.verdict import judge
+from wdist.ground_metric import ground_metric
+from wdist.interruption import Interruption
+from wdist.training.budget import Budget
+from wdist.training.catalogue import CATALOGUE
+from wdist.training.observer import Observer, Silent, Stage
+
+MOST_SAMPLES = 100_000
+"""Default for the samples of each side after which a gate stays open."""
+_FIRST, _LEAST_BATCH = 60, 40
+"""Samples of each side that the first critic is trained on, and in the smallest batch."""
+_LEAST_TO_PASS = 300
+"""Samples of each side before a pass counts: a critic trained on few finds little, whatever there is."""
+_GROWTH = 0.3
+"""Size of a batch as a share of all samples before it, so that the number of trainings grows with the logarithm of the samples."""
+_STEPS = 300
+"""Steps of each training, unless ``--steps`` gives another number."""
+_STREAM = 6
+"""Purpose of the random stream, which no other draws share."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UntilDecided:
+    """When a sequential gate stops without a verdict, validated when made."""
+
+    max_samples: int = MOST_SAMPLES
+    """Samples of each side."""
+    max_seconds: float | None = None
+    """Time; the last training may exceed it. None for no limit."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.max_samples < _FIRST + _LEAST_BATCH:
+            raise UsageError(f"--max-samples must be at least {_FIRST + _LEAST_BATCH}, not {self.max_samples}")
+        if self.max_seconds is not None and not 0 < self.max_seconds < math.inf:
+            raise UsageError(f"--max-time must be positive, not {self.max_seconds:g} seconds; write --max-time 10m")
+
+
+def run_until_decided(
+    a: Any, b: Any, options: EstimateOptions, limits: GateLimits, until: UntilDecided, *, observer: Observer | None = None
+) -> GateResult:
+    """Judges by batches until the gate passes or fails, or a limit of samples or time is reached.
+
+    Arguments:
+        a, b: the reference and the source to judge, as for :func:`~wdist.gates.gate.gate`; rows are read in random order.
+        options: of the critics; a number of steps is that of each training.
+        limits: a maximum for what critics detect.
+
+    Raises:
+        WdistError: bad input, or options that a sequential gate has no use for.
+        KeyboardInterrupt: Ctrl-C came before the first batch was judged.
+    """
+    rule = _rule(options, limits)
+    observer, began, interruption = observer or Silent(), time.monotonic(), Interruption()
+    observer.notify(Stage(what="opening the sources"))
+    course = _Course(*_opened(a, b, options), options, most=until.max_samples)
+    ended: str | None = None
+    while ended is None:
+        observer.notify(Stage(what=course.progress))
+        interruption.attempt(course.look)
+        if not course.looks:
+            raise KeyboardInterrupt
+        if course.decides(judge(rule, course.interval).answer):
+            ended = ""
+        elif interruption.requested or course.last.interrupted:
+            ended = "The run was interrupted."
+        elif until.max_seconds is not None and time.monotonic() - began > until.max_seconds:
+            ended = "The time of --max-time is up."
+        else:
+            ended = course.exhausted
+    return _result(rule, course, ended, timed=until.max_seconds is not None, seconds=time.monotonic() - began)
+
+
+def _rule(options: EstimateOptions, limits: GateLimits) -> Maximum:
+    """The only rule of a sequential gate.
+
+    Raises:
+        UsageError: another one, or an option that makes no difference.
+    """
+    if limits.maximum is None or limits.baseline is not None or limits.max_lower is not None:
+        raise UsageError("--until-decided decides about --max T, and about no other rule; give --max alone")
+    if limits.on != "detected":
+        raise UsageError(f"--until-decided judges what critics detect, and not --on {limits.on}; leave out --on")
+    idle = {
+        "--folds": options.folds is not None,
+        "--repeats": options.repeats > 1,
+        "--critics": options.critics is not None,
+        "--features": options.features is not None,
+        "--budget": options.budget is not None and options.budget.seconds is not None,
+    }
+    if given := [name for name, value in idle.items() if value]:
+        raise UsageError(
+            f"--until-decided trains one critic after another on more and more samples, without {' and '.join(given)}; "
+            f"leave {'it' if len(given) == 1 else 'them'} out; --max-time limits the time"
+        )
+    return Maximum(value=limits.maximum)
+
+
+class _Stream:
+    """Fresh samples of one side: draws, or rows of a finite source in random order."""
+
+    def __init__(self, source: Source, digest: str | None, *, side: int, seed: int) -> None:
+        self.source, self.info, self.digest = source, source.info, digest
+        self._generator = random_stream(seed, side, _STREAM)
+        self._order = np.random.default_rng([seed, side, _STREAM]).permutation(source.info.count or 0)
+        self._taken = 0
+
+    @property
+    def left(self) -> float:
+        """Samples that are left; infinite for draws."""
+        return len(self._order) - self._taken if isinstance(self.source, FiniteSource) else math.inf
+
+    def next(self, n: int) -> Tensor:
+        """The next ``n`` samples, floating point, shape (n, dim), in the units of the source."""
+        if not isinstance(self.source, FiniteSource):
+            return self.source.draw(n, self._generator)
+        wanted = self._order[self._taken : self._taken + n]
+        self._taken += n
+        rows = read_again(self.source, np.sort(wanted))
+        # Back in random order: neighbours in a file may be alike, and values of both sides are paired.
+        return in_units(rows[torch.from_numpy(wanted.argsort().argsort())], self.info, exact_float(rows.dtype))
+
+
+def _opened(a: Any, b: Any, options: EstimateOptions) -> tuple[_Stream, _Stream, tuple[str, ...]]:
+    """Both sides, checked, and warnings about them.
+
+    Raises:
+        UsageError: both are the same samples, or one has too few.
+        SourceError: they are not samples of one space.
+    """
+    first, found_a = surveyed(a, options.access, seed=options.seed)
+    second, found_b = surveyed(matched(first, open_source(b, options.access, seed=options.seed)), options.access)
+    warnings = check_comparable(first, second, observed_range(first, found_a), observed_range(second, found_b))
+    streams = [
+        _Stream(source, None if found is None else found.digest, side=side, seed=options.seed)
+        for side, (source, found) in enumerate(((first, found_a), (second, found_b)))
+    ]
+    if streams[0].digest is not None and streams[0].digest == streams[1].digest:
+        raise UsageError(
+            "--until-decided needs independent samples, and both sides hold the same ones; give others, or --on samples"
+        )
+    for stream in streams:
+        if stream.left < _FIRST + _LEAST_BATCH:
+            raise UsageError(
+                f"--until-decided takes at least {_FIRST + _LEAST_BATCH} samples of each side, and {stream.info.address} has "
+                f"{stream.left}; leave it out"
+            )
+    return streams[0], streams[1], warnings
+
+
+class _Course:
+    """The course of a sequential gate: the samples so far, the critic trained on them, and the interval after each batch."""
+
+    def __init__(self, a: _Stream, b: _Stream, warnings: tuple[str, ...], options: EstimateOptions, *, most: int) -> None:
+        self.streams, self.warnings = (a, b), warnings
+        self.options = _of_one_round(options)
+        self.last: Estimate
+        self._past = [stream.next(_FIRST) for stream in self.streams]
+        self._most, self._rounding = most, 0.0
+        self._sequence = _sequence(a.info, b.info, options)
+        self.looks: list[Look] = []
+
+    @property
+    def count(self) -> int:
+        """Samples of each side so far."""
+        return len(self._past[0])
+
+    @property
+    def _next(self) -> int:
+        """Size of the next batch; too small for one where samples run out."""
+        left = min(self._most - self.count, *(stream.left for stream in self.streams))
+        return int(min(max(_LEAST_BATCH, _GROWTH * self.count), left))
+
+    @property
+    def exhausted(self) -> str | None:
+        """Sentence that says why there is no further batch; None if there is one."""
+        if self._next >= _LEAST_BATCH // 2:
+            return None
+        empty = next((stream.info.address for stream in self.streams if stream.left < _LEAST_BATCH), None)
+        return f"--max-samples {self._most} is reached." if empty is None else f"{empty} has no more samples."
+
+    @property
+    def progress(self) -> str:
+        """The stage under way in words."""
+        done = f"batch {len(self.looks) + 1}, {self.count + self._next:,} samples a side"
+        return done if not self.looks else f"{done}; so far {self.looks[-1].lower:.4g} to {self.looks[-1].upper:.4g}"
+
+    def decides(self, answer: Answer) -> bool:
+        """Whether an answer ends the gate; a pass waits for critics that are trained on enough to find something."""
+        early = self.count < _LEAST_TO_PASS and self.exhausted is None
+        return answer is Answer.FAIL or (answer is Answer.PASS and not early)
+
+    def look(self) -> None:
+        """Trains a critic on the past and judges it on the next batch."""
+        before_a, before_b = (
+            rows.reshape(len(rows), *stream.info.event_shape) for rows, stream in zip(self._past, self.streams, strict=True)
+        )
+        found = run_estimate(before_a, before_b, self.options, command="gate")
+        size = self._next  # before either side is read
+        batch = [stream.next(size) for stream in self.streams]
+        a, b = (evaluate(found.critic.frozen, rows.to(torch.float64).split(4096)) for rows in batch)
+        K = found.critic.lipschitz_bound
+        self._rounding = max(self._rounding, CLAIM.roundings * (a.rounding + b.rounding) / K)
+        self._sequence.update((a.values - b.values) / K)
+        self._past = [torch.cat(parts) for parts in zip(self._past, batch, strict=True)]
+        self.last = found
+        lower, upper = self._sequence.interval
+        ends = max(lower - self._rounding, 0.0), max(upper + self._rounding, 0.0)
+        self.looks.append(Look(samples=self.count, estimate=self._sequence.estimate, lower=ends[0], upper=ends[1]))
+
+    @property
+    def interval(self) -> Interval:
+        """What is known now."""
+        look = self.looks[-1]
+        return Interval(
+            on="detected",
+            lower=look.lower,
+            upper=look.upper,
+            estimate=look.estimate,
+            confidence=self.options.confidence,
+            counts=(look.samples, look.samples),
+            asymptotic=isinstance(self._sequence, AsymptoticSequence),
+            anytime=True,
+            converged=self.last.converged,
+        )
+
+
+def _sequence(a: SourceInfo, b: SourceInfo, options: EstimateOptions) -> ConfidenceSequence:
+    """The confidence sequence that the sources allow, and that ``--ci`` asks for."""
+    alpha, metric = 1 - options.confidence, ground_metric(options.metric)
+    if a.bounds is None or b.bounds is None:
+        resolve(options.ci, (None, None))
+        return AsymptoticSequence(alpha=alpha)
+    diameter = metric.diameter(min(a.bounds[0], b.bounds[0]), max(a.bounds[1], b.bounds[1]), a.dim)
+    if resolve(options.ci, (diameter, diameter)) == "welch":
+        return AsymptoticSequence(alpha=alpha)
+    # A 1-Lipschitz function differs by no more than the distance; the last digits are left for rounding.
+    return BernsteinSequence(alpha=alpha, reach=diameter * (1 + 1e-9))
+
+
+def _of_one_round(options: EstimateOptions) -> EstimateOptions:
+    """Options of one training: no transport, and few steps unless some are asked for."""
+    trained = options.critic == AUTO or (options.critic in CATALOGUE and CATALOGUE[options.critic].trained)
+    budget = Budget(steps=_STEPS) if options.budget is None and trained else options.budget
+    return replace(options, couplings=False, budget=budget)
+
+
+def _result(rule: Maximum, course: _Course, ended: str, *, timed: bool, seconds: float) -> GateResult:
+    verdict, (a, b) = judge(rule, course.interval), course.streams
+    took = f"It took {course.count:,} samples of each side."
+    verdict = replace(verdict, reason=f"{verdict.reason} {took}", suggestions=tuple(filter(None, (ended, *verdict.suggestions))))
+    estimate = replace(
+        course.last,
+        a=a.info,
+        b=b.info,
+        digest_a=a.digest,
+        digest_b=b.digest,
+        warnings=course.warnings,
+        detected=None,
+        seconds=seconds,
+    )
+    return GateResult(
+        verdict=verdict,
+        judged=(Judged(rule=rule, verdict=verdict),),
+        on="detected",
+        interval=course.interval,
+        confidence=course.interval.confidence,
+        estimate=estimate,
+        recorded=None,
+        timed=timed,
+        looks=tuple(course.looks),
+    )
