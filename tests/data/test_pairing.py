@@ -1,5 +1,7 @@
 """Checks that two sources can be compared."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from tests.data.sources.conftest import write_convolutional
 from wdist.data.access import Access
 from wdist.data.pairing import check_comparable, observed_range, open_pair
+from wdist.data.rows import gather
 from wdist.data.sources.opening import open_source
 from wdist.errors import SourceError
 
@@ -134,3 +137,28 @@ def test_a_table_without_names_is_taken_by_position(tmp_path):
     assert opened_pair(tmp_path / "a.csv", b).identical
     with pytest.raises(SourceError, match="have none"):
         open_source(f"{tmp_path}/a.csv?columns=x")
+
+
+def test_channels_are_moved_where_no_doubt_is_possible_and_a_note_says_so():
+    first, last = torch.rand(60, 3, 8, 8), torch.rand(60, 8, 8, 3) + 0.1
+    with closing(opened_pair(first, last)) as pair:
+        assert pair.b.info.event_shape == (3, 8, 8)
+        assert "channels are moved first" in pair.b.info.notes[0]
+        moved = gather(pair.b.everything)
+        torch.testing.assert_close(moved, last.permute(0, 3, 1, 2).flatten(1).double())
+    with closing(opened_pair(last, first)) as pair:
+        assert pair.b.info.event_shape == (8, 8, 3)
+        assert "channels are moved last" in pair.b.info.notes[0]
+
+
+@pytest.mark.parametrize("shapes", [((3, 3, 4), (3, 4, 3)), ((3, 8, 9), (9, 8, 3)), ((2, 8, 8), (8, 8, 2))])
+def test_channels_that_could_be_something_else_are_refused(shapes):
+    with pytest.raises(SourceError, match="in another order"):
+        opened_pair(*(torch.rand(60, *shape) for shape in shapes))
+
+
+@pytest.mark.parametrize("draws", [None, 300])
+def test_so_many_draws_are_held_out_as_are_asked_for(draws):
+    source = "synthetic:gaussian?dim=2"
+    with closing(open_pair(source, source, access=Access(), seed=0, device=torch.device("cpu"), draws=draws)) as pair:
+        assert pair.a.held_out.count == pair.b.everything.count == (draws or 20_000)

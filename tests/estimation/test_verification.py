@@ -359,11 +359,14 @@ def test_samples_of_another_dimension_are_refused(evidence):
 
 
 @pytest.mark.usefixtures("no_transport")
-def test_drawn_samples_are_drawn_anew(tmp_path):
+@pytest.mark.parametrize("draws", [None, 700])
+def test_drawn_samples_are_drawn_anew(tmp_path, draws):
     a, b = "synthetic:gaussian?dim=2&shift=1", "synthetic:gaussian?dim=2"
-    save_proof(estimate(a, b, settings=SMALL, steps=20, baselines="none", seed=5), tmp_path / "proof.safetensors")
+    found = estimate(a, b, settings=SMALL, steps=20, baselines="none", seed=5, draws=draws)
+    save_proof(found, tmp_path / "proof.safetensors")
     checked = verify(tmp_path / "proof.safetensors")
     assert checked.ok
+    assert checked.estimate.samples.n_a == (draws or 20_000)
     assert checked.endless
     assert not verify(tmp_path / "proof.safetensors", "synthetic:gaussian?dim=2&shift=0.99", b).ok
 

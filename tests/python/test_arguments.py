@@ -25,6 +25,7 @@ WRONG_OPTIONS = {
     "critic": ["groupsort", 3, None, ""],
     "critics": ["groupsort", 3, [], [3], ""],
     "baselines": ["groupsort", 3, None, [None]],
+    "draws": [10, 0, 1.5, "many", 500, 10**9],
     "repeats": [0, 1.5, "3", None],
     "folds": [1, 99, 2.5, "5", 40],
     "couplings": ["no", 1, None],

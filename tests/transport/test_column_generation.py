@@ -1,5 +1,7 @@
 """Column generation: both bounds hold exact transport, whatever the points, and close to the gap that was asked for."""
 
+import math
+
 import numpy as np
 import ot
 import pytest
@@ -147,6 +149,15 @@ def test_an_interruption_keeps_what_is_proved():
     assert len(rounds) == 1
     assert execution.interruption.requested
     assert (found.lower, found.upper) == pytest.approx(rounds[0], rel=1e-8)
+    assert found.lower <= exact(x, y, masses, masses) <= found.upper * (1 + 1e-9)
+
+
+def test_after_the_deadline_no_round_begins_and_the_bounds_of_the_last_one_are_kept():
+    x, y, rounds = *plane(700, 700, 3, np.random.default_rng(0)), []
+    masses = np.full(700, 1 / 700)
+    execution = Execution(deadline=-math.inf, bounded=lambda *both: rounds.append(both))
+    found = solved(x, y, masses, masses, tolerance=1e-12, small=100, execution=execution)
+    assert len(rounds) == 1
     assert found.lower <= exact(x, y, masses, masses) <= found.upper * (1 + 1e-9)
 
 

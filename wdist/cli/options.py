@@ -206,6 +206,7 @@ class EstimateFlags:
         "--ci",
         default="auto",
     )
+    draws: int | None = flag(_SOURCES, "N", "Draws of a generator or a built-in distribution. Default: 20,000.", min=100)
     features: Features = None
 
     @property

@@ -14,7 +14,7 @@ from wdist.comparison.witnesses import Side, check_images, find_witnesses
 from wdist.critics.settings import CriticSettings
 from wdist.data.features.opening import open_features
 from wdist.data.measure import DRAWN_HELD_OUT
-from wdist.data.pairing import check_comparable, check_scales, observed_range, surveyed
+from wdist.data.pairing import check_comparable, check_scales, like, observed_range, surveyed
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource, Source
 from wdist.data.tables.joint import jointly_encoded
@@ -128,7 +128,8 @@ def _block_size(options: EstimateOptions, sources: Sequence[Source]) -> int:
     """One size of blocks for all sources, so that those of the reference are the same; 0 where some source has too few samples."""
     if options.blocks is not None:
         return options.blocks
-    fewest = min(min(source.count, DRAWN_HELD_OUT) if isinstance(source, FiniteSource) else DRAWN_HELD_OUT for source in sources)
+    drawn = options.draws or DRAWN_HELD_OUT
+    fewest = min(min(source.count, DRAWN_HELD_OUT) if isinstance(source, FiniteSource) else drawn for source in sources)
     seconds = block_seconds(None if options.budget is None else options.budget.seconds)
     plan = block_plan(fewest, fewest, sources[0].info.dim, seconds=seconds)
     return 0 if plan is None else plan.size
@@ -152,6 +153,8 @@ def _open(
     opened = [open_source(address, options.access, seed=options.seed) for address in (reference, *sources)]
     joint = jointly_encoded(opened, options.access, seed=options.seed, metric=ground_metric(options.metric))
     given: list[Source] = list(joint.sources)
+    if options.features is None:
+        given = [like(given[0], source) for source in given]
     usable, ranges = [], []
     warnings = joint.warnings
     for source in given:
@@ -201,6 +204,8 @@ class _Rounds:
         self._observer.notify(Stage(what=what))
         self._left = max(0, self._left - 1)
         observer = _WithLaterSources(self._observer, seconds=self._expected_later())
+        if isinstance(a, FiniteSource) and isinstance(b, FiniteSource):
+            options = replace(options, draws=None)
         try:
             estimate = self.interruption.attempt(partial(run_estimate, a, b, options, observer=observer, command="compare"))
         except (TrainingDiverged, CertificateError, SourceError) as failure:

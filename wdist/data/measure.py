@@ -143,11 +143,12 @@ def make_measure(
 ) -> Measure:
     """Splits a source, endless or of finite values, and decides to hold, stream or draw its samples; side 0 is A, 1 is B.
 
-    At most ``most_held`` rows of a finite source are held out, by default a sixth, or fewer where memory is short. With
+    At most ``most_held`` rows of a finite source are held out, by default a sixth, or fewer where memory is short; of an endless
+    one, so many draws are. With
     ``in_memory`` false, nothing is held that could be streamed.
     """
     if isinstance(source, EndlessSource):
-        return _drawn(source, side=side, seed=seed, device=device)
+        return _drawn(source, side=side, seed=seed, device=device, draws=most_held)
     # The free memory varies from run to run, the planned memory rarely; a stream leads to other digits than a set in memory.
     if in_memory and fits(source.nbytes) and source.nbytes <= planned_memory():
         return _resident(source, side=side, seed=seed, device=device, digest=digest, most_held=most_held)
@@ -202,12 +203,12 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None,
     )
 
 
-def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device) -> Measure:
+def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device, draws: int | None) -> Measure:
     # Drawn on the CPU, so that validation and held-out draws are the same on every machine.
     drawn = _in_units_already(source.info)
     affordable = max(_LEAST_DRAWN, DRAWN_COORDINATES // source.info.dim)
     validation = source.draw(min(DRAWN_VALIDATION, affordable), random_stream(seed, side, 1))
-    held_out = ResidentRows(values=source.draw(min(DRAWN_HELD_OUT, affordable), random_stream(seed, side, 2)), info=drawn)
+    held_out = ResidentRows(values=source.draw(draws or min(DRAWN_HELD_OUT, affordable), random_stream(seed, side, 2)), info=drawn)
     return Measure(
         info=source.info,
         train=DrawnMinibatches(source, random_stream(seed, side, 0, device)),

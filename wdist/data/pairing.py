@@ -11,7 +11,7 @@ from wdist.data.features.space import Ends, FeatureDraws, FeatureRows, FeatureSp
 from wdist.data.measure import Measure, fold_of, make_measure
 from wdist.data.rows import ResidentRows, Rows, evenly
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo, shape_text
+from wdist.data.sources.source import EndlessSource, FiniteSource, ReorderedRows, Source, SourceInfo, shape_text
 from wdist.data.standardisation import Standardisation
 from wdist.data.survey import Survey, finite_rows, survey
 from wdist.data.tables.joint import Encoding, encoded_as, jointly_encoded
@@ -20,6 +20,8 @@ from wdist.ground_metric import L2, GroundMetric
 
 _FIT_ROWS, _FIT_DRAWN = 20_000, 4096
 """Training samples of each side for fitting the standardisation; the latter from a stream or draws."""
+_CHANNELS, _FIRST, _LAST = (3, 4), (2, 0, 1), (1, 2, 0)
+"""Channels of images in colour, and the orders of axes that move them."""
 _LARGEST = 1e300
 """Largest magnitude that leaves room in float64 for distances between samples."""
 
@@ -73,6 +75,7 @@ def open_pair(
     encoding: Encoding | None = None,
     features: FeatureSpace | None = None,
     most_held: tuple[int | None, int | None] = (None, None),
+    draws: int | None = None,
     in_memory: bool = True,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Pair:
@@ -80,8 +83,9 @@ def open_pair(
 
     Tables are encoded together for the ground ``metric`` (:mod:`wdist.data.tables.joint`), or as ``encoding`` says.
 
-    At most ``most_held`` rows of each side are held out, as in :func:`~wdist.data.measure.make_measure`. With ``in_memory`` false,
-    stored sets are streamed, however small. ``progress`` is told the fraction of the passes over both sides that is done.
+    At most ``most_held`` rows of each side are held out, as in :func:`~wdist.data.measure.make_measure`, and ``draws`` of an
+    endless one. With ``in_memory`` false, stored sets are streamed, however small. ``progress`` is told the fraction of the passes
+    over both sides that is done.
     """
     passes = 2 if features is None else 4
 
@@ -93,8 +97,9 @@ def open_pair(
         joint = jointly_encoded(opened, access, seed=seed, metric=metric)
     else:
         joint = encoded_as(opened, encoding, metric=metric)
+    arranged = joint.sources if features is not None else (joint.sources[0], like(joint.sources[0], joint.sources[1]))
     (source_a, found_a), (source_b, found_b) = (
-        surveyed(side, access, seed=seed, progress=part(number)) for number, side in enumerate(joint.sources)
+        surveyed(side, access, seed=seed, progress=part(number)) for number, side in enumerate(arranged)
     )
     range_a, range_b = observed_range(source_a, found_a), observed_range(source_b, found_b)
     if features is None:
@@ -107,7 +112,7 @@ def open_pair(
 
     def measured(side: int, source: Source, found: Survey | None) -> Measure:
         digest = None if found is None else found.digest
-        held = most_held[side]
+        held = draws if isinstance(source, EndlessSource) else most_held[side]
         return make_measure(source, side=side, seed=seed, device=device, digest=digest, most_held=held, in_memory=in_memory)
 
     measure_a = measured(0, source_a, found_a)
@@ -128,6 +133,25 @@ def open_pair(
         same = "A and B hold the same rows, so W1 between the two sample sets is exactly 0"
         return replace(pair, warnings=(*warnings, same))
     return pair
+
+
+def like(reference: Source, other: Source) -> Source:
+    """The other source with its channels where those of the reference are, if both are plainly images in colour."""
+    wanted, found = reference.info.event_shape, other.info.event_shape
+    if wanted == found or len(wanted) != 3 or len(found) != 3 or not isinstance(other, FiniteSource):
+        return other
+    first, last = tuple(found[axis] for axis in _FIRST), tuple(found[axis] for axis in _LAST)
+    # Fewer channels than rows and columns, on the outside: neither side could be an image in another order.
+    if wanted == first and found[2] in _CHANNELS and min(found[:2]) > max(_CHANNELS):
+        order, words = _FIRST, "first"
+    elif wanted == last and found[0] in _CHANNELS and min(found[1:]) > max(_CHANNELS):
+        order, words = _LAST, "last"
+    else:
+        return other
+    moved = ReorderedRows(other, order)
+    said = f"channels are moved {words}, where {reference.info.address} has them"
+    moved.info = replace(moved.info, notes=(*moved.info.notes, said))
+    return moved
 
 
 def surveyed(
@@ -199,7 +223,8 @@ def _check_shapes(a: SourceInfo, b: SourceInfo) -> tuple[str, ...]:
     if min(len(kept_a), len(kept_b)) == 1:
         return (f"{shapes}; they are compared flattened, row by row",)
     colours = sorted(kept_a) == sorted(kept_b) and len(kept_a) == 3
-    way_out = "move the channels with ?channels=last or ?channels=first" if colours else "bring the axes into the same order"
+    colour_way = "move the channels with ?channels=last or ?channels=first, or x.permute(0, 3, 1, 2) of a tensor"
+    way_out = colour_way if colours else "bring the axes into the same order"
     raise SourceError(f"{shapes}, the same number of coordinates in another order; {way_out}")
 
 

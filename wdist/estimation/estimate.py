@@ -1,5 +1,7 @@
 """``estimate``: from two sources to bounds for the Wasserstein-1 distance between them."""
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -84,7 +86,7 @@ def _open(a: Any, b: Any, run: Run) -> Pair:
     features = "" if run.space is None else ", and computing features"
     run.agenda.stage(f"reading and checking the samples{features}")
     options = run.options
-    return open_pair(
+    pair = open_pair(
         a,
         b,
         access=options.access,
@@ -92,8 +94,13 @@ def _open(a: Any, b: Any, run: Run) -> Pair:
         device=run.device,
         metric=run.metric,
         features=run.space,
+        draws=run.options.draws,
         progress=run.agenda.progress,
     )
+    if run.options.draws is not None and pair.a.info.count is not None and pair.b.info.count is not None:
+        pair.close()
+        raise UsageError("--draws is for generators and built-in distributions, and both sides are stored; leave it out")
+    return pair
 
 
 def _divide_errors(
@@ -163,6 +170,7 @@ def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds
         execution=Execution(
             device=run.device,
             interruption=run.interruption,
+            deadline=_deadline(run),
             progress=run.agenda.progress,
             bounded=lambda lower, upper: run.agenda.observer.notify(SamplesBounded(lower=max(0.0, lower), upper=upper)),
         ),
@@ -172,6 +180,12 @@ def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds
     if bounds.coupling is not None:
         run.agenda.observer.notify(SamplesBounded(lower=bounds.lower, upper=bounds.coupling.cost))
     return bounds
+
+
+def _deadline(run: Run) -> float:
+    """When transport between the samples begins no further round: none where only steps limit the run, which then repeats."""
+    timed = run.options.budget is not None and run.options.budget.seconds is not None
+    return time.perf_counter() + run.transport_seconds if timed else math.inf
 
 
 def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget, run: Run) -> TransportBounds:
@@ -266,6 +280,7 @@ def _concluded(
         interrupted=run.interruption.requested,
         comparison=options.critics is not None,
         tolerance=options.tolerance,
+        draws=options.draws,
         folds=options.folds,
         features=None if run.space is None else replace(run.space.facts, dim=pair.a.info.dim),
         transport=bounds,

@@ -17,6 +17,7 @@ from wdist.training.budget import Budget
 
 AUTO, DEFAULT, ALL, NONE = "auto", "default", "all", "none"
 MOST_FOLDS = 20
+FEWEST_DRAWS, MOST_DRAWS = 100, 10_000_000
 LARGEST_BLOCK = 4096
 """Samples between which transport is still solved exactly within seconds."""
 LARGEST_SEED = 2**53 - 1
@@ -45,6 +46,7 @@ class EstimateArguments(TypedDict, total=False):
     blocks: int | None
     seed: int
     device: str
+    draws: int | None
     access: Access | None
     features: Any
     trust: bool
@@ -103,6 +105,8 @@ class EstimateOptions:
     """Seed of splits, draws, weights and minibatches."""
     device: str = AUTO
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    draws: int | None = None
+    """Number of draws of an endless source that all bounds are stated from; None for 20,000, or fewer of large samples."""
     access: Access = Access()
     """Permissions for opening the sources."""
     features: Any = None
@@ -125,6 +129,8 @@ class EstimateOptions:
             )
         if not 0 <= self.seed <= LARGEST_SEED:
             raise UsageError(f"--seed must be at least 0 and at most {LARGEST_SEED}, not {self.seed}")
+        if self.draws is not None and not FEWEST_DRAWS <= self.draws <= MOST_DRAWS:
+            raise UsageError(f"--draws must be between {FEWEST_DRAWS} and {MOST_DRAWS}, not {self.draws}")
         if self.repeats < 1:
             raise UsageError(f"--repeats must be at least 1, not {self.repeats}")
         if self.folds is not None and not 2 <= self.folds <= MOST_FOLDS:

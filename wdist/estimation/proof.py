@@ -23,7 +23,7 @@ from wdist.data.sources.source import SourceInfo
 from wdist.data.tables.encoding import is_plain, laid_out
 from wdist.data.tables.joint import Encoding
 from wdist.errors import SourceError, UsageError
-from wdist.estimation.options import MOST_FOLDS
+from wdist.estimation.options import MOST_DRAWS, MOST_FOLDS
 from wdist.estimation.population_upper import BOUNDS
 from wdist.estimation.result import CriticResult, Estimate
 from wdist.files import PROOF_SUFFIX, atomic_write
@@ -128,6 +128,8 @@ class Statement(_Part):
     a: ProvedSource
     b: ProvedSource
     features: ProvedFeatures | None
+    draws: Annotated[int, Field(ge=1, le=MOST_DRAWS)] | None = None
+    """Number of draws of an endless source; None for those that wdist chooses."""
     folds: Annotated[int, Field(ge=2, le=MOST_FOLDS)] | None
     """Number of folds that were held out in turn; None where one part of the samples was."""
     samples: Ends
@@ -221,6 +223,7 @@ def _statement(estimate: Estimate) -> Statement:
         a=ProvedSource(address=estimate.a.address, digest=estimate.digest_a, dropped=estimate.a.dropped),
         b=ProvedSource(address=estimate.b.address, digest=estimate.digest_b, dropped=estimate.b.dropped),
         features=None if features is None else ProvedFeatures(spec=features.spec, digest=features.digest),
+        draws=estimate.draws,
         folds=estimate.folds,
         samples=Ends(lower=estimate.samples.lower, upper=estimate.samples.upper),
         population=Ends(lower=population.lower, upper=population.upper),

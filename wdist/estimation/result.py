@@ -318,6 +318,8 @@ class Estimate(Plottable):
     """Whether critics were named to be compared; then ``critic`` is the one that proves most."""
     tolerance: float | None = None
     """Requested relative gap."""
+    draws: int | None = None
+    """Number of draws of an endless source that was asked for."""
     folds: int | None = None
     """Number of folds that were held out in turn; None where one part of the samples was."""
     features: Features | None = None

@@ -139,6 +139,7 @@ def verify(
         encoding=stated.encoding,
         features=space,
         most_held=_sizes(proof),
+        draws=stated.draws,
         progress=lambda fraction: observer.notify(StageProgress(fraction=fraction)),
     )
     with closing(pair):

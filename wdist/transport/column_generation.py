@@ -17,6 +17,7 @@ References:
     Flamary et al. (2021), POT: Python optimal transport.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -195,7 +196,8 @@ class _Solver:
             for number in range(1, self._most + 1):
                 found = rounds.next()
                 told(found.lower, found.upper)
-                if found.closed(tolerance) or number == self._most or not rounds.enlarge():
+                late = time.perf_counter() > self._execution.deadline
+                if late or found.closed(tolerance) or number == self._most or not rounds.enlarge():
                     break
 
         self._execution.interruption.attempt(all_rounds)

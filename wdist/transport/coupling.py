@@ -1,5 +1,6 @@
 """Couplings of weighted points: optimal ones, by POT's network simplex or by sorting, and proved upper bounds for their cost."""
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -46,6 +47,8 @@ class Execution:
     """Ends the work; what is proved by then is kept."""
     progress: Callable[[float], None] = lambda fraction: None
     """Is told the fraction that is done."""
+    deadline: float = math.inf
+    """Time on the clock of :func:`time.perf_counter` after which no round of column generation begins."""
     bounded: Callable[[float, float], None] = lambda lower, upper: None
     """Is told both bounds whenever they come closer."""
 

@@ -243,8 +243,9 @@ def load_data(path: Path, name: str, *, mapped: bool = True) -> Any:
             found = re.search(r"GLOBAL ([\w.]+)", str(error))
             what = f"code ({found[1]})" if found else "more than tensors"
             raise SourceError(
-                f"{name} is a pickle with {what}, which could run anything when opened, so it was refused; "
-                f"save the tensors alone: torch.save(x, path) or safetensors"
+                f"{name} is a pickle with {what}, which could run anything when opened, so it was refused; if it is a whole "
+                f"network, save its weights, torch.save(network.state_dict(), path), and name its class with ?factory=; "
+                f"otherwise save the tensors alone"
             ) from None
         reason = first_line(error)[:200]
         raise SourceError(f"{name} is damaged, cut short, or not a file of torch.save ({reason}); save it again") from error

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wdist.comparison.witnesses import image_axes
-from wdist.report.numbers import level, nearest
+from wdist.report.numbers import level
 from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, drawable, figure_file, tidy
 from wdist.report.sentences import METRICS, place
 
@@ -113,7 +113,7 @@ def draw_contact_sheet(comparison: Comparison) -> Figure | None:
     inches = (_SHEET_WIDTH - 0.2) * height / width
     figure = Figure(figsize=(_SHEET_WIDTH, len(strips) * (inches + 0.3) + 0.75), layout="constrained")
     figure.suptitle(
-        "Samples with the most extreme potentials (up to a constant), the most extreme first", fontsize=11, x=0.02, ha="left"
+        "What tells them apart: the images that each critic is surest about, the surest first", fontsize=11, x=0.02, ha="left"
     )
     low, high = _brightness(comparison)
     for axes, (title, images, colour) in zip(figure.subplots(len(strips), 1, squeeze=False).flat, strips, strict=True):
@@ -132,15 +132,9 @@ def _strips(comparison: Comparison) -> Iterator[tuple[str, NDArray[np.float64], 
     for entry in comparison.ranking:
         found = entry.witnesses
         if found is not None:
-            words = f"reference, against {entry.name}: highest potentials"
-            yield _titled(words, found.reference_potentials), mosaic(found.reference, PER_STRIP), INK
-            words = f"{entry.name}: lowest potentials"
-            yield _titled(words, found.source_potentials), mosaic(found.source, PER_STRIP), MUTED
-
-
-def _titled(words: str, potentials: tuple[float, ...]) -> str:
-    span = f"{nearest(potentials[0], 3)} to {nearest(potentials[-1], 3)}" if potentials else "none"
-    return f"{drawable(words)}, {span}"
+            name = drawable(entry.name)
+            yield f"reference images least like those of {name}", mosaic(found.reference, PER_STRIP), INK
+            yield f"images of {name} least like the reference", mosaic(found.source, PER_STRIP), MUTED
 
 
 def mosaic(images: Tensor, columns: int) -> NDArray[np.float64]:
