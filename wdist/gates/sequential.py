@@ -22,11 +22,12 @@ from wdist.bounds.confidence import resolve
 from wdist.bounds.dual import CLAIM, evaluate
 from wdist.bounds.sequences import AsymptoticSequence, BernsteinSequence, ConfidenceSequence
 from wdist.data.measure import random_stream
-from wdist.data.pairing import check_comparable, matched, observed_range, surveyed
+from wdist.data.pairing import check_comparable, like, observed_range, surveyed
 from wdist.data.rows import in_units, read_again
 from wdist.data.sources.arrays import exact_float
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource, Source, SourceInfo
+from wdist.data.tables.joint import jointly_encoded
 from wdist.errors import UsageError
 from wdist.estimation.estimate import run_estimate
 from wdist.estimation.options import AUTO, EstimateOptions
@@ -163,9 +164,11 @@ def _opened(a: Any, b: Any, options: EstimateOptions) -> tuple[_Stream, _Stream,
         UsageError: both are the same samples, or one has too few.
         SourceError: they are not samples of one space.
     """
-    first, found_a = surveyed(a, options.access, seed=options.seed)
-    second, found_b = surveyed(matched(first, open_source(b, options.access, seed=options.seed)), options.access)
-    warnings = check_comparable(first, second, observed_range(first, found_a), observed_range(second, found_b))
+    opened = [open_source(side, options.access, seed=options.seed) for side in (a, b)]
+    joint = jointly_encoded(opened, options.access, seed=options.seed, metric=ground_metric(options.metric))
+    first, found_a = surveyed(joint.sources[0], options.access, seed=options.seed)
+    second, found_b = surveyed(like(joint.sources[0], joint.sources[1]), options.access, seed=options.seed)
+    warnings = joint.warnings + check_comparable(first, second, observed_range(first, found_a), observed_range(second, found_b))
     streams = [
         _Stream(source, None if found is None else found.digest, side=side, seed=options.seed)
         for side, (source, found) in enumerate(((first, found_a), (second, found_b)))
