@@ -104,7 +104,12 @@ Features: TypeAlias = Annotated[
         "a torchvision network, resnet18?weights=FILE&layer=avgpool.",
     ),
 ]
-Download: TypeAlias = Annotated[bool, option(_SOURCES, "", "Let torchvision download missing data sets and weights.", "--download")]
+Download: TypeAlias = Annotated[
+    bool,
+    option(
+        _SOURCES, "", "Download missing data sets and weights of torchvision, and remote files that an address names.", "--download"
+    ),
+]
 Trust: TypeAlias = Annotated[
     bool,
     option(_SOURCES, "", "Run code that comes with a source: factories, functions, TorchScript, torch.export, ONNX.", "--trust"),

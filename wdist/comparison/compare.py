@@ -131,6 +131,8 @@ def _block_size(options: EstimateOptions, sources: Sequence[Source]) -> int:
     drawn = options.draws or DRAWN_HELD_OUT
     fewest = min(min(source.count, DRAWN_HELD_OUT) if isinstance(source, FiniteSource) else drawn for source in sources)
     seconds = block_seconds(None if options.budget is None else options.budget.seconds)
+    if sources[0].info.fitted:  # blocks leave out the samples that the metric was fitted to
+        fewest //= 3
     plan = block_plan(fewest, fewest, sources[0].info.dim, seconds=seconds)
     return 0 if plan is None else plan.size
 

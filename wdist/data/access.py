@@ -21,7 +21,7 @@ class Access:
     trust: bool = False
     """Allows running code that comes with a source (TorchScript, ``.pt2``, ONNX, a factory)."""
     download: bool = False
-    """Allows torchvision to download a missing data set or missing weights."""
+    """Allows torchvision to download a missing data set or missing weights, and remote files to be copied to this machine."""
     drop_nonfinite: bool = False
     """Drops rows with NaN or infinity, which are an error otherwise."""
     missing: str = REFUSE

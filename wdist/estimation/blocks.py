@@ -30,7 +30,6 @@ import torch
 from torch import Tensor
 
 from wdist.bounds.confidence import student_upper
-from wdist.data.measure import Measure
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows
 from wdist.ground_metric import GroundMetric
@@ -139,9 +138,14 @@ def _group_seconds(size: int, dim: int) -> float:
     return 4 * (predicted_seconds(size, size) + 2 * size * size * dim / _FLOPS + _OVERHEAD)
 
 
-def rows_for_blocks(measure: Measure) -> ResidentRows:
-    """The samples that blocks are drawn from: all of them, or those held out of a stream, which are a random part of it."""
-    return measure.everything if isinstance(measure.everything, ResidentRows) else measure.held_out
+def rows_for_blocks(pair: Pair) -> tuple[ResidentRows, ResidentRows]:
+    """The samples of A and B that blocks are drawn from: all that the metric was not fitted to, or those held out of a stream,
+    which are a random part of it."""
+    a, b = (
+        rows if isinstance(rows, ResidentRows) else side.held_out
+        for rows, side in zip(pair.independent, (pair.a, pair.b), strict=True)
+    )
+    return a, b
 
 
 def block_distances(
@@ -163,7 +167,7 @@ def block_distances(
         seed: that divides the samples; the division of one side does not depend on the other.
         progress: is told the fraction that is done.
     """
-    a, b = (_in_random_order(rows_for_blocks(side), which, seed) for which, side in enumerate((pair.a, pair.b)))
+    a, b = (_in_random_order(rows, which, seed) for which, rows in enumerate(rows_for_blocks(pair)))
     values = np.empty((plan.groups, 3))
     for number in range(plan.groups):
         first, second = (slice(plan.size * k, plan.size * (k + 1)) for k in (2 * number, 2 * number + 1))

@@ -15,6 +15,7 @@ from wdist.errors import SourceError
 Scheme: TypeAlias = Literal["file", "torchvision", "synthetic"]
 
 NAMED_SCHEMES: tuple[Scheme, ...] = ("torchvision", "synthetic")
+COMPRESSIONS = (".gz", ".zst")
 # Only these formats hold several arrays; after any other suffix, a colon belongs to the file's name.
 _KEYED_SUFFIXES = ("h5", "hdf5", "npy", "npz", "csv", "tsv", "pt", "pth", "safetensors")
 _WITH_KEY = re.compile(rf"(?P<path>.+?\.(?:{'|'.join(_KEYED_SUFFIXES)})):(?P<key>.+)", re.IGNORECASE | re.DOTALL)
@@ -32,17 +33,30 @@ class Address:
     key: str | None
     """The name after the colon: a dataset of an HDF5 file, an array of an archive."""
     options: Mapping[str, str]
+    copy: Path | None = None
+    """The temporary file that is read in the place of a remote or compressed one; it lasts as long as this object."""
 
     def __str__(self) -> str:
         return self.text
 
     @property
     def path(self) -> Path:
-        return expanded(self.location)
+        return expanded(self.location) if self.copy is None else self.copy
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it names a file on another machine, such as ``s3://bucket/a.csv``."""
+        return self.scheme == "file" and re.match(r"[a-z][a-z0-9+]*://", self.location) is not None
 
     @property
     def suffix(self) -> str:
-        return Path(self.location).suffix.lower()
+        """The suffix of the format, without that of a compression."""
+        return Path(self.location.removesuffix(self.compression)).suffix.lower()
+
+    @property
+    def compression(self) -> str:
+        """``.gz``, ``.zst``, or nothing."""
+        return next((end for end in COMPRESSIONS if self.location.lower().endswith(end)), "")
 
     @property
     def bare(self) -> str:

@@ -23,7 +23,7 @@ from wdist.files import FileVersion
 _BYTES_BRIDGED = 1 << 16
 """Rows closer together than this are read in one piece: skipping the bytes between them costs more than reading them."""
 _BYTES_AT_ONCE = 1 << 26
-_CLAIMED, _COMPRESSION = 1 << 30, 10_000
+MOST_CLAIMED, MOST_COMPRESSION = 1 << 30, 10_000
 """An array may unpack to 1 GB whatever it stores, and to more if its compression is at most this; that of gzip is up to 1000."""
 _TENSOR_TYPES = frozenset(
     {
@@ -161,7 +161,7 @@ def describe(
 
 def check_unpacked(name: str, claimed: int, stored: int) -> None:
     """Refuses an array that claims far more bytes than its file stores, which no compression explains."""
-    if claimed > max(_CLAIMED, _COMPRESSION * stored):
+    if claimed > max(MOST_CLAIMED, MOST_COMPRESSION * stored):
         raise SourceError(
             f"{name} claims {size_text(claimed)} of values but stores {size_text(stored)}; write all values and save it again"
         )

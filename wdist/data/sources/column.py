@@ -6,6 +6,8 @@ from dataclasses import dataclass
 NUMBER, BOOLEAN, DATE, CATEGORY, TEXT, EMPTY = "number", "boolean", "date", "category", "text", "empty"
 ENCODED_TYPES = (NUMBER, BOOLEAN, DATE, CATEGORY)
 """Types that have a distance."""
+DAYS = "days"
+"""Unit of dates: days since 1970."""
 FITTED = ("std", "iqr", "mad", "range")
 """Scalings whose units of length follow from samples."""
 MOST_LEVELS = 1000

@@ -19,6 +19,9 @@ from wdist.data.sources.array_files import (
     open_torch_file,
 )
 from wdist.data.sources.arrays import ArraySource, StoredArray, describe, open_values
+from wdist.data.sources.columnar import FORMATS, is_parquet_folder, open_columnar
+from wdist.data.sources.fetching import local, unpacked
+from wdist.data.sources.frames import open_frame
 from wdist.data.sources.pairs import open_synthetic
 from wdist.data.sources.source import (
     SELECTION_OPTIONS,
@@ -40,14 +43,15 @@ ARRAY_FORMATS: dict[str, Callable[[Address], StoredArray]] = {
     ".npz": open_npz,
     ".csv": open_text_table,
     ".tsv": open_text_table,
+    **dict.fromkeys(FORMATS, open_columnar),
     ".pt": open_torch_file,
     ".pth": open_torch_file,
     ".safetensors": open_safetensors,
 }
 """Readers of array files by suffix."""
-TABLE_OPTIONS = ("columns", "names")
+TABLE_OPTIONS = ("columns", "names", "categories")
 """The options of an address that every reader of tables takes."""
-TEXT_OPTIONS = ("header", "delimiter", "decimal", "categories")
+TEXT_OPTIONS = ("header", "delimiter", "decimal")
 """Those that the reader of text tables takes besides."""
 MODEL_SUFFIXES = (".ts", ".pt2", ".onnx")
 """Suffixes of files that hold a network's program and its weights."""
@@ -61,7 +65,8 @@ def open_source(address: Any, access: Access = Access(), *, seed: int = 0) -> So
     if isinstance(address, FiniteSource | EndlessSource):
         return address
     if not isinstance(address, str | Path):
-        return open_values(address)
+        frame = open_frame(address) if hasattr(type(address), "columns") else None
+        return open_values(address) if frame is None else frame
     return _open(parse_address(address), access, seed)
 
 
@@ -72,7 +77,10 @@ def _open(address: Address, access: Access, seed: int) -> Source:
         from wdist.data.sources.torchvision_dataset import open_torchvision
 
         return select(open_torchvision(address, access), address, seed)
+    address = local(address, access)
     check_there(address)
+    if address.path.is_dir() and is_parquet_folder(address):
+        return select(_open_array(address), address, seed)
     if address.path.is_dir():
         from wdist.data.sources.images import open_image_folder
 
@@ -88,9 +96,10 @@ def _open(address: Address, access: Access, seed: int) -> Source:
 
 
 def _open_array(address: Address) -> FiniteSource:
-    read = ARRAY_FORMATS[address.suffix]
-    address.only(*SELECTION_OPTIONS, *UNIT_OPTIONS, *(TABLE_OPTIONS + TEXT_OPTIONS if read is open_text_table else ()))
-    array = read(address)
+    read = open_columnar if address.path.is_dir() else ARRAY_FORMATS[address.suffix]
+    own: dict[Any, tuple[str, ...]] = {open_text_table: TABLE_OPTIONS + TEXT_OPTIONS, open_columnar: TABLE_OPTIONS}
+    address.only(*SELECTION_OPTIONS, *UNIT_OPTIONS, *own.get(read, ()))
+    array = read(unpacked(address))
     check_columns(array.columns)
     units = units_of(array.dtype, address)
     described = describe(array.shape, array.dtype, address.text, "array", units, array.notes)
@@ -129,8 +138,6 @@ def _hint(address: Address) -> str:
     word, colon, _ = address.location.partition(":")
     if colon and (near := near_miss(word, NAMED_SCHEMES)):
         return near.replace("'?", ":...'?")
-    if "://" in address.location:
-        return "only local files can be read, so download it first"
     parent = address.path.parent
     names = [path.name for path in parent.iterdir()] if parent.is_dir() else []
     return near_miss(address.path.name, names) or "name a file, a folder, torchvision:NAME or synthetic:NAME"

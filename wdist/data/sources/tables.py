@@ -7,6 +7,7 @@ import csv
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 from torch import Tensor
@@ -19,8 +20,16 @@ from wdist.errors import SourceError
 
 MISSING = frozenset(("", "NA", "NaN", "nan", "null", "NULL", "None", "N/A"))
 """Cells of a text table that miss a value."""
+_EPOCH, _DAY = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1)
 _FEW = 20
 """Texts that may all differ in a category."""
+
+
+def days(time: date) -> float:
+    """Days from 1970 to a date or a time; one without a time zone is taken as UTC."""
+    if not isinstance(time, datetime):
+        time = datetime(time.year, time.month, time.day)
+    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) / _DAY
 
 
 class Coder:

@@ -12,7 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, TextIO
@@ -21,13 +21,14 @@ import numpy as np
 
 from wdist.data.sources.address import Address
 from wdist.data.sources.arrays import EXACT_INTEGERS, StoredArray, check_no_key, shortened, too_large
-from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, EMPTY, NUMBER, TEXT, Column, plain_columns, position_name
+from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, DAYS, EMPTY, NUMBER, TEXT, Column, plain_columns, position_name
 from wdist.data.sources.tables import (
     LEAVE_OUT,
     MISSING,
     Coder,
     categories,
     chosen_columns,
+    days,
     held,
     named_option,
     stored_table,
@@ -41,13 +42,10 @@ _ROWS_EXAMINED = 100
 _BYTES_A_VALUE = 2
 """Fewest bytes of one value and its separator, which bounds the size of the parsed table."""
 _DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " "}
-_EPOCH, _DAY = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:?\d\d)?)?")
 _OTHER_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}( .*)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 _COMMA_NUMBER = re.compile(r'\s*"?([+-]?\d*(,\d+)?)"?\s*')
-DAYS = "days"
-"""Unit of dates: days since 1970."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,8 +318,7 @@ def _days(text: str) -> float | None:
     if not _DATE.fullmatch(text):
         return None
     with contextlib.suppress(ValueError):
-        time = datetime.fromisoformat(text)
-        return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) / _DAY
+        return days(datetime.fromisoformat(text))
     return None
 
 

@@ -1,0 +1,204 @@
+"""Parquet, Feather, packed and remote tables, and data frames: the same rows and types as the text table that they come from."""
+
+import datetime
+import gzip
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from tests.data.sources.conftest import refused
+from wdist.data.access import Access
+from wdist.data.pairing import open_pair
+from wdist.data.sources import fetching, tables
+from wdist.data.sources.opening import open_source
+from wdist.errors import SourceError
+
+N = 60
+RANDOM = np.random.default_rng(0)
+CONTENT = {
+    "age": [None if k == 3 else float(k % 7) for k in range(N)],
+    "count": [k % 5 for k in range(N)],
+    "city": [None if k == 5 else ["Oslo", "Bergen", "Bodø"][k % 3] for k in range(N)],
+    "member": [None if k == 7 else k % 2 == 0 for k in range(N)],
+    "day": [None if k == 9 else datetime.date(2024, 1, 1 + k % 28) for k in range(N)],
+    "time": [datetime.datetime(2024, 1, 1, k % 24, 30) for k in range(N)],
+}
+TYPES = ["number", "number", "category", "boolean", "date", "date"]
+
+
+def write_csv(path):
+    def text(value):
+        return "" if value is None else str(value)
+
+    lines = [",".join(CONTENT), *(",".join(map(text, row)) for row in zip(*CONTENT.values(), strict=True))]
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def arrow_table():
+    arrow = pytest.importorskip("pyarrow")
+    return arrow.table(CONTENT)
+
+
+def parquet(folder):
+    pytest.importorskip("pyarrow.parquet").write_table(arrow_table(), folder / "x.parquet", row_group_size=17)
+    return f"{folder}/x.parquet"
+
+
+def dictionary(folder):
+    table = arrow_table()
+    coded = table.set_column(2, "city", table["city"].dictionary_encode())
+    pytest.importorskip("pyarrow.parquet").write_table(coded, folder / "d.parquet")
+    return f"{folder}/d.parquet"
+
+
+def feather(folder):
+    pytest.importorskip("pyarrow.feather").write_feather(arrow_table(), folder / "x.feather")
+    return f"{folder}/x.feather"
+
+
+def parts(folder):
+    table, write = arrow_table(), pytest.importorskip("pyarrow.parquet").write_table
+    (folder / "parts").mkdir()
+    for number, start in enumerate(range(0, N, 25)):
+        write(table.slice(start, 25), folder / "parts" / f"part-{number}.parquet")
+    return f"{folder}/parts"
+
+
+def packed(folder):
+    write_csv(folder / "p.csv")
+    (folder / "p.csv.gz").write_bytes(gzip.compress((folder / "p.csv").read_bytes()))
+    return f"{folder}/p.csv.gz"
+
+
+def zstandard(folder):
+    pack = pytest.importorskip("zstandard").ZstdCompressor()
+    write_csv(folder / "z.csv")
+    (folder / "z.csv.zst").write_bytes(pack.compress((folder / "z.csv").read_bytes()))
+    return f"{folder}/z.csv.zst"
+
+
+def pandas(folder):
+    return pytest.importorskip("pandas").DataFrame(CONTENT)
+
+
+def pandas_with_types(folder):
+    frame = pytest.importorskip("pandas").DataFrame(CONTENT)
+    return frame.astype({"age": "Float64", "city": "category", "member": "boolean", "day": "datetime64[ns]"})
+
+
+def polars(folder):
+    return pytest.importorskip("polars").DataFrame(CONTENT)
+
+
+def lazy(folder):
+    return pytest.importorskip("polars").DataFrame(CONTENT).lazy()
+
+
+def arrow(folder):
+    return arrow_table()
+
+
+@pytest.mark.parametrize("made", [parquet, dictionary, feather, parts, packed, zstandard])
+def test_files_hold_the_rows_of_the_text_table(made, tmp_path):
+    check_same(made(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("made", [pandas, pandas_with_types, polars, lazy, arrow])
+def test_frames_hold_the_rows_of_the_text_table(made, tmp_path):
+    pytest.importorskip("narwhals")
+    check_same(made(tmp_path), tmp_path)
+
+
+def check_same(table, folder):
+    one, other = open_source(write_csv(folder / "x.csv")), open_source(table)
+    assert [column.name for column in other.info.columns] == list(CONTENT)
+    assert [column.missing for column in other.info.columns] == [1, 0, 1, 1, 1, 0]
+    for source in (one, other):
+        kinds = [column.type for column in source.info.columns]
+        assert [{"empty": "date"}.get(kind, kind) for kind in kinds] == TYPES
+        assert source.info.columns[2].levels == ("Bergen", "Bodø", "Oslo")
+    rows = [source.read(slice(0, N)) for source in (one, other)]
+    assert torch.allclose(*rows, rtol=0, atol=1e-9, equal_nan=True)
+    pair = open_pair(one, other, access=Access(missing="level", scale="std"), seed=0, device=torch.device("cpu"))
+    assert pair.a.info.dropped == pair.b.info.dropped == 0
+
+
+def test_columns_of_a_parquet_file_are_chosen_before_they_are_read(tmp_path):
+    arrow, write = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet").write_table
+    table = arrow.table({"x": [float(k) for k in range(30)], "v": [[k, k] for k in range(30)], "id": [f"t{k}" for k in range(30)]})
+    write(table, tmp_path / "x.parquet")
+    refused(f"{tmp_path}/x.parquet", r"the column 'v' is of type list<.*leave it out: name the others with \?columns=")
+    refused(f"{tmp_path}/x.parquet?columns=x,id", "'id' holds another text in every row")
+    refused(f"{tmp_path}/x.parquet?columns=x,y", "there is no column 'y'")
+    source = open_source(f"{tmp_path}/x.parquet?columns=x&rows=3:7")
+    assert source.read(slice(0, 4)).flatten().tolist() == [3, 4, 5, 6]
+
+
+def test_a_parquet_file_too_large_for_memory_is_read_from_a_temporary_file(tmp_path, monkeypatch):
+    whole = open_source(parquet(tmp_path)).read(slice(0, N))
+    monkeypatch.setattr(tables, "fits", lambda nbytes: False)
+    assert torch.allclose(open_source(f"{tmp_path}/x.parquet").read(slice(0, N)), whole, equal_nan=True)
+
+
+def test_a_damaged_parquet_file_is_refused(tmp_path):
+    data = (tmp_path / "x.parquet") if parquet(tmp_path) else None
+    data.write_bytes(data.read_bytes()[:-20])
+    refused(str(data), "x.parquet is damaged, cut short, or not a parquet file")
+
+
+def test_integers_that_float64_would_round_are_refused(tmp_path):
+    arrow, write = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet").write_table
+    write(arrow.table({"x": [2**53 + 1, *range(30)]}), tmp_path / "x.parquet")
+    refused(f"{tmp_path}/x.parquet", "integers reach 9007199254740993")
+
+
+def test_a_frame_column_without_a_distance_is_refused():
+    frame = pytest.importorskip("pandas").DataFrame({"x": np.arange(30.0), "o": [{"a": k} for k in range(30)]})
+    with pytest.raises(SourceError, match="the column 'o' is of type Object, which has no distance; leave it out"):
+        open_source(frame)
+
+
+def test_a_frame_of_numbers_keeps_its_type():
+    frame = pytest.importorskip("pandas").DataFrame(np.ones((30, 2), dtype=np.float32), columns=["x", "y"])
+    assert open_source(frame).read(slice(0, 1)).dtype == torch.float32
+
+
+def test_a_missing_library_is_named_with_the_way_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.dataset", None)
+    (tmp_path / "x.parquet").write_bytes(b"PAR1")
+    refused(f"{tmp_path}/x.parquet", r"read by pyarrow, which is not installed; pip install 'wdist\[tables\]'")
+
+
+def test_what_unpacks_to_far_more_than_a_table_packs_to_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "MOST_CLAIMED", 1000)
+    monkeypatch.setattr(fetching, "MOST_COMPRESSION", 10)
+    (tmp_path / "x.csv.gz").write_bytes(gzip.compress(b"1,2\n" * 100_000))
+    refused(f"{tmp_path}/x.csv.gz", "holds more than .*; unpack it yourself")
+
+
+def test_damaged_and_other_packed_files_are_refused(tmp_path):
+    (tmp_path / "x.csv.gz").write_bytes(gzip.compress(b"1,2\n" * 1000)[:-9])
+    refused(f"{tmp_path}/x.csv.gz", "cannot be unpacked")
+    (tmp_path / "x.npy.gz").write_bytes(gzip.compress(b"1,2\n" * 1000))
+    refused(f"{tmp_path}/x.npy.gz", "unpack it first")
+
+
+def test_remote_files_are_copied_only_if_the_user_allows_it(tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    path = write_csv(tmp_path / "x.csv")
+    with fsspec.open("memory://bucket/x.csv", "wb") as file:
+        file.write((tmp_path / "x.csv").read_bytes())
+    refused("memory://bucket/x.csv", "is on another machine; copy it to this one with --download")
+    remote = open_source("memory://bucket/x.csv?columns=age,count", Access(download=True))
+    here = open_source(f"{path}?columns=age,count")
+    assert torch.equal(remote.read(slice(4, N)), here.read(slice(4, N)))
+    assert remote.info.address == "memory://bucket/x.csv?columns=age,count"
+    refused("memory://bucket/y.csv", "memory://bucket/y.csv cannot be fetched", Access(download=True))
+    np.save(tmp_path / "x.npy", np.arange(40.0))
+    with fsspec.open("memory://bucket/x.npy", "wb") as file:
+        file.write((tmp_path / "x.npy").read_bytes())
+    assert open_source("memory://bucket/x.npy", Access(download=True)).read(slice(30, 32)).flatten().tolist() == [30, 31]

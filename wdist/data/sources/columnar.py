@@ -1,0 +1,143 @@
+"""Parquet, Feather and Arrow files and folders of Parquet files, read by pyarrow.
+
+Columns of numbers, booleans, dates, times and texts are read, batch by batch; columns of other types can only be left out.
+"""
+
+import importlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+
+from wdist.data.sources.address import Address
+from wdist.data.sources.arrays import EXACT_INTEGERS, StoredArray, check_no_key, too_large
+from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, DAYS, NUMBER, TEXT, Column
+from wdist.data.sources.tables import LEAVE_OUT, Coder, categories, chosen_columns, held, named_option, stored_table
+from wdist.errors import SourceError, explained, first_line
+from wdist.files import FileVersion
+
+FORMATS = {".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather"}
+"""What pyarrow calls the format of each suffix."""
+
+
+def library(name: str) -> Any:
+    """A module of a library of ``wdist[tables]``.
+
+    Raises:
+        SourceError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        library = name.partition(".")[0]
+        raise SourceError(
+            f"tables of this kind are read by {library}, which is not installed; pip install 'wdist[tables]'"
+        ) from error
+
+
+def is_parquet_folder(address: Address) -> bool:
+    """Whether a folder holds Parquet files, directly or in folders such as ``year=2024``."""
+    return next(address.path.rglob("*.parquet"), None) is not None
+
+
+def open_columnar(address: Address) -> StoredArray:
+    """All rows of a Parquet, Feather or Arrow file, or of the Parquet files of a folder, in the order of their names."""
+    check_no_key(address)
+    name, folder = address.location, address.path.is_dir()
+    datasets, arrow = library("pyarrow.dataset"), library("pyarrow")
+    kind = "parquet" if folder else FORMATS[address.suffix]
+    damaged = f"{name} is damaged, cut short, or not a {'folder of parquet' if folder else kind} file"
+
+    def sentence(error: Exception) -> SourceError:
+        return SourceError(f"{damaged} ({first_line(error)}); save it again")
+
+    version: AbstractContextManager[None] = nullcontext() if folder else FileVersion.of(address.path, name).reading()
+    with explained(sentence), version:
+        dataset = datasets.dataset(address.path, format=kind, partitioning="hive" if folder else None)
+        chosen = chosen_columns(
+            address, dataset.schema.names if len(set(dataset.schema.names)) == len(dataset.schema.names) else None
+        )
+        fields = [dataset.schema.field(k) for k in (range(len(dataset.schema)) if chosen is None else chosen)]
+        forced = categories(address, [field.name for field in fields], len(fields))
+        named = named_option(address) is not False
+        columns = [_column(field, k, name, arrow, category=k in forced, named=named) for k, field in enumerate(fields)]
+        coder = Coder(columns)
+
+        def blocks() -> Iterator[np.ndarray]:
+            for batch in dataset.to_batches(columns=[field.name for field in fields], batch_size=1 << 16):
+                if batch.num_rows:
+                    values = [_values(part, column, arrow, name) for part, column in zip(batch.columns, columns, strict=True)]
+                    yield coder.block(values)
+
+        count = dataset.count_rows()
+        if not count or not fields:
+            raise SourceError(f"{name} holds no rows; give a table with samples")
+        rows = held(blocks(), 8 * count * len(fields))
+    return stored_table(rows, coder, coder.columns(name), name)
+
+
+def _column(field: Any, position: int, name: str, arrow: Any, *, category: bool, named: bool) -> Column:
+    """The type of a column of an Arrow schema."""
+    kind, unit = _kind(field.type, arrow)
+    kind = CATEGORY if category and kind in (NUMBER, BOOLEAN) else kind
+    problem = ""
+    if kind == TEXT:
+        problem = f"{name}: the column {field.name!r} is of type {field.type}, which has no distance; {LEAVE_OUT}"
+    return Column(name=field.name, type=kind, unit=unit, start=position, stop=position + 1, named=named, problem=problem)
+
+
+def _kind(kind: Any, arrow: Any) -> tuple[str, str]:
+    """The type and the unit of values of an Arrow type."""
+    types = arrow.types
+    if types.is_dictionary(kind):
+        return _kind(kind.value_type, arrow)
+    if types.is_boolean(kind):
+        return BOOLEAN, ""
+    if types.is_date(kind) or types.is_timestamp(kind):
+        return DATE, DAYS
+    if types.is_duration(kind) or types.is_time(kind):
+        return NUMBER, DAYS
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_null(kind):
+        return NUMBER, ""
+    texts = (types.is_string, types.is_large_string, getattr(types, "is_string_view", types.is_string))
+    return (CATEGORY, "") if any(known(kind) for known in texts) else (TEXT, "")
+
+
+def _values(part: Any, column: Column, arrow: Any, name: str) -> np.ndarray:
+    """The values of one batch of a column, as :meth:`Coder.block` takes them."""
+    types = arrow.types
+    if types.is_dictionary(part.type):
+        part = part.dictionary_decode()
+    if column.type in (CATEGORY, TEXT):
+        if column.type == TEXT:
+            return np.array([None if missing else "" for missing in part.is_null().to_pylist()], dtype=object)
+        return np.array([None if each is None else str(each) for each in part.to_pylist()], dtype=object)
+    if types.is_date(part.type) or types.is_timestamp(part.type):
+        part = _integers(part, arrow, arrow.timestamp("us") if types.is_date(part.type) else None)
+    elif types.is_duration(part.type) or types.is_time(part.type):
+        part = _integers(part, arrow, None)
+    else:
+        if types.is_integer(part.type):
+            _check_exact(part, arrow, name)
+        if types.is_boolean(part.type):
+            part = part.cast(arrow.uint8())
+        return np.array(part.cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
+    values, per_day = part
+    return np.array(values.cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64) / per_day
+
+
+def _integers(part: Any, arrow: Any, kind: Any) -> tuple[Any, float]:
+    """Counts of a unit of time, and how many of them make a day."""
+    part = part if kind is None else part.cast(kind)
+    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[part.type.unit]
+    narrow = arrow.types.is_time32(part.type)
+    return (part.cast(arrow.int32()) if narrow else part).cast(arrow.int64()), 86_400.0 * per_second
+
+
+def _check_exact(part: Any, arrow: Any, name: str) -> None:
+    """Refuses integers that float64 would round."""
+    ends = library("pyarrow.compute").min_max(part).as_py()
+    for end in ends.values():
+        if end is not None and abs(end) >= EXACT_INTEGERS:
+            raise too_large(name, end)

@@ -1,0 +1,78 @@
+"""Files that are copied before they are read: compressed tables, and remote files that the user named."""
+
+import gzip
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+from wdist.data.access import Access
+from wdist.data.memory import size_text
+from wdist.data.sources.address import Address
+from wdist.data.sources.arrays import MOST_CLAIMED, MOST_COMPRESSION
+from wdist.data.sources.columnar import library
+from wdist.errors import SourceError, explained, first_line
+
+_PIECE = 1 << 20
+_TABLES = (".csv", ".tsv")
+
+
+def local(address: Address, access: Access) -> Address:
+    """A remote file, copied to a temporary one with ``access.download``; any other address stays as it is.
+
+    Raises:
+        SourceError: downloads are not allowed, or this one failed.
+    """
+    if not address.is_remote:
+        return address
+    if not access.download:
+        raise SourceError(f"{address.location} is on another machine; copy it to this one with --download, or do so yourself")
+    filesystem = library("fsspec")
+
+    def sentence(error: Exception) -> SourceError:
+        return SourceError(f"{address.location} cannot be fetched ({first_line(error)}); check its name and your access to it")
+
+    with explained(sentence), filesystem.open(address.location, "rb") as remote:
+        return _copied(address, remote, most=_free_disk(), way_out="copy it to this machine, and give that file")
+
+
+def unpacked(address: Address) -> Address:
+    """A table packed by gzip or zstandard, unpacked to a temporary file; any other address stays as it is.
+
+    Raises:
+        SourceError: it is damaged, no table, or unpacks to far more than a table packs to.
+    """
+    if not address.compression:
+        return address
+    if address.suffix not in _TABLES:
+        raise SourceError(f"{address.location} is packed, which only .csv and .tsv files may be; unpack it first")
+    opened: Callable[..., Any] = gzip.open if address.compression == ".gz" else library("zstandard").open
+    most = min(max(MOST_CLAIMED, MOST_COMPRESSION * address.path.stat().st_size), _free_disk())
+
+    def sentence(error: Exception) -> SourceError:
+        return SourceError(f"{address.location} cannot be unpacked ({first_line(error)}); copy it again from its origin")
+
+    with explained(sentence), opened(address.path, "rb") as packed:
+        return _copied(address, packed, most=most, way_out="unpack it yourself")
+
+
+def _copied(address: Address, file: IO[bytes], *, most: int, way_out: str) -> Address:
+    copy = Path(tempfile.mkstemp(prefix="wdist-", suffix=address.suffix)[1])
+    held = replace(address, copy=copy)
+    weakref.finalize(held, copy.unlink, missing_ok=True)
+    size = 0
+    with copy.open("wb") as written:
+        while piece := file.read(_PIECE):
+            size += len(piece)
+            if size > most:
+                raise SourceError(f"{address.location} holds more than {size_text(most)}; {way_out}")
+            written.write(piece)
+    return held
+
+
+def _free_disk() -> int:
+    """Bytes that a temporary file may take."""
+    return shutil.disk_usage(tempfile.gettempdir()).free // 2

@@ -1,0 +1,93 @@
+"""Data frames of pandas, polars, and every other library that narwhals knows."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from wdist.data.sources.arrays import EXACT_INTEGERS, ArraySource, describe, open_values, too_large
+from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, DAYS, NUMBER, TEXT, Column
+from wdist.data.sources.source import Units
+from wdist.data.sources.tables import Coder, check_columns, days, stored_table
+from wdist.errors import SourceError, explained, first_line
+
+_MICROSECONDS = 86_400 * 10**6
+"""In a day."""
+_NAME = "<frame>"
+
+
+def open_frame(values: Any) -> ArraySource | None:
+    """The rows of a data frame, one of numbers alone in their own type; None for anything else.
+
+    Raises:
+        SourceError: a column has no distance.
+    """
+    try:
+        import narwhals
+    except ImportError:
+        return None
+    frame = narwhals.from_native(values, pass_through=True)
+    if isinstance(frame, narwhals.LazyFrame):
+        frame = frame.collect()
+    if not isinstance(frame, narwhals.DataFrame):
+        return None
+    schema = frame.schema
+    plain = all(kind.is_numeric() for kind in schema.values()) and not any(frame[each].is_null().any() for each in schema)
+    if plain or not len(frame) or not len(schema):
+        return open_values(frame.to_native())
+    with explained(lambda error: SourceError(f"{_NAME} cannot be read ({first_line(error)}); leave such columns out")):
+        read = [_of_series(frame[label], kind, k, str(label)) for k, (label, kind) in enumerate(schema.items())]
+    columns, parts = zip(*read, strict=True)
+    coder = Coder(columns)
+    rows = coder.block(parts)
+    stored = stored_table(rows, coder, coder.columns(_NAME), _NAME)
+    check_columns(stored.columns)
+    info = describe(stored.shape, stored.dtype, _NAME, "array", Units())
+    return ArraySource(stored, replace(info, columns=stored.columns))
+
+
+def _of_series(series: Any, kind: Any, position: int, label: str) -> tuple[Column, np.ndarray]:
+    """The type and the values of a column of a frame of narwhals."""
+    import narwhals as nw
+
+    missing = series.is_null().to_numpy()
+    unit = ""
+    if kind == nw.Duration:
+        found, unit, values = NUMBER, DAYS, _numbers(series.dt.total_nanoseconds(), missing) / (1000 * _MICROSECONDS)
+    elif kind in (nw.Date, nw.Datetime):
+        times = series.cast(nw.Datetime("us")) if kind == nw.Date else series
+        found, unit, values = DATE, DAYS, _numbers(times.dt.timestamp("us"), missing) / _MICROSECONDS
+    elif kind.is_numeric() or kind == nw.Boolean:
+        found, values = BOOLEAN if kind == nw.Boolean else NUMBER, _numbers(series, missing)
+        if kind.is_integer() and (np.abs(values) >= EXACT_INTEGERS).any():
+            raise too_large(f"{_NAME}, column {label!r}", float(np.nanmax(np.abs(values))))
+    else:
+        objects = [None if none else each for each, none in zip(series.to_list(), missing, strict=True)]
+        found, values = _of_objects(objects, texts=kind in (nw.String, nw.Categorical, nw.Enum))
+        unit = DAYS if found == DATE else ""
+    problem = f"{_NAME}: the column {label!r} is of type {kind}, which has no distance; leave it out" if found == TEXT else ""
+    return Column(name=label, type=found, unit=unit, start=position, stop=position + 1, problem=problem), values
+
+
+def _of_objects(objects: Sequence[Any], *, texts: bool) -> tuple[str, np.ndarray]:
+    """The type and the values of a column of Python objects, None for missing ones."""
+    present = [each for each in objects if each is not None]
+    if texts or (present and all(isinstance(each, str) for each in present)):
+        return CATEGORY, np.array([None if each is None else str(each) for each in objects], dtype=object)
+    if all(isinstance(each, bool | np.bool_) for each in present):
+        return BOOLEAN, np.array([np.nan if each is None else float(each) for each in objects])
+    if all(isinstance(each, date) for each in present):
+        return DATE, np.array([np.nan if each is None else days(each) for each in objects])
+    if all(isinstance(each, int | float | Decimal) for each in present):
+        return NUMBER, np.array([np.nan if each is None else float(each) for each in objects])
+    return TEXT, np.array([None if each is None else "" for each in objects], dtype=object)
+
+
+def _numbers(series: Any, missing: np.ndarray) -> np.ndarray:
+    """A column as float64, NaN where a value is missing."""
+    if not missing.any():
+        return np.array(series.to_numpy(), dtype=np.float64)
+    return np.array([np.nan if none else float(each) for each, none in zip(series.to_list(), missing, strict=True)])
