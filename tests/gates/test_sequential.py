@@ -8,6 +8,7 @@ import torch
 
 import wdist
 from tests.trials import SMALL
+from wdist.data.access import Access
 from wdist.errors import UsageError
 from wdist.estimation.options import EstimateOptions
 from wdist.gates.gate import proof_of_gate
@@ -85,6 +86,16 @@ def test_files_are_read_on_in_random_order_until_they_end():
     assert "has no more samples" in result.verdict.suggestions[0]
     assert abs(result.interval.estimate - 0.5) < 0.2
     assert [look.samples for look in result.looks] == sorted({look.samples for look in result.looks})
+
+
+def test_tables_are_encoded_together_and_their_units_see_no_judged_row(tmp_path):
+    random = np.random.default_rng(0)
+    for name, share in (("a", 0.2), ("b", 0.9)):
+        rows = "".join(f"{'x' if random.random() < share else 'y'},{random.normal():.6f}\n" for _ in range(600))
+        (tmp_path / f"{name}.csv").write_text(f"kind,value\n{rows}")
+    result = decided(str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), 0.1, access=Access(scale="std"))
+    assert result.answer is Answer.FAIL
+    assert result.looks[-1].samples <= 200, "the third of the rows of A that the scale has not seen"
 
 
 def test_values_of_known_range_need_no_asymptotics():

@@ -21,7 +21,7 @@ from wdist.arguments import check_fields
 from wdist.bounds.confidence import resolve
 from wdist.bounds.dual import CLAIM, evaluate
 from wdist.bounds.sequences import AsymptoticSequence, BernsteinSequence, ConfidenceSequence
-from wdist.data.measure import random_stream
+from wdist.data.measure import random_stream, split
 from wdist.data.pairing import check_comparable, like, observed_range, surveyed
 from wdist.data.rows import in_units, read_again
 from wdist.data.sources.arrays import exact_float
@@ -122,6 +122,7 @@ def _rule(options: EstimateOptions, limits: GateLimits) -> Maximum:
         "--repeats": options.repeats > 1,
         "--critics": options.critics is not None,
         "--features": options.features is not None,
+        "--draws": options.draws is not None,
         "--budget": options.budget is not None and options.budget.seconds is not None,
     }
     if given := [name for name, value in idle.items() if value]:
@@ -138,7 +139,11 @@ class _Stream:
     def __init__(self, source: Source, digest: str | None, *, side: int, seed: int) -> None:
         self.source, self.info, self.digest = source, source.info, digest
         self._generator = random_stream(seed, side, _STREAM)
-        self._order = np.random.default_rng([seed, side, _STREAM]).permutation(source.info.count or 0)
+        # Units that are fitted to rows of A must not depend on samples that are judged.
+        fitted = isinstance(source, FiniteSource) and side == 0 and self.info.fitted
+        unseen = split(source.info.count or 0, seed=seed).train if fitted else np.empty(0, dtype=np.int64)
+        rows = np.setdiff1d(np.arange(source.info.count or 0), unseen)
+        self._order = np.random.default_rng([seed, side, _STREAM]).permutation(rows)
         self._taken = 0
 
     @property
@@ -166,9 +171,9 @@ def _opened(a: Any, b: Any, options: EstimateOptions) -> tuple[_Stream, _Stream,
     """
     opened = [open_source(side, options.access, seed=options.seed) for side in (a, b)]
     joint = jointly_encoded(opened, options.access, seed=options.seed, metric=ground_metric(options.metric))
-    first, found_a = surveyed(joint.sources[0], options.access, seed=options.seed)
-    second, found_b = surveyed(like(joint.sources[0], joint.sources[1]), options.access, seed=options.seed)
-    warnings = joint.warnings + check_comparable(first, second, observed_range(first, found_a), observed_range(second, found_b))
+    arranged = joint.sources[0], like(joint.sources[0], joint.sources[1])
+    (first, found_a), (second, found_b) = (surveyed(side, options.access, seed=options.seed) for side in arranged)
+    warnings = check_comparable(first, second, observed_range(first, found_a), observed_range(second, found_b))
     streams = [
         _Stream(source, None if found is None else found.digest, side=side, seed=options.seed)
         for side, (source, found) in enumerate(((first, found_a), (second, found_b)))
@@ -183,7 +188,7 @@ def _opened(a: Any, b: Any, options: EstimateOptions) -> tuple[_Stream, _Stream,
                 f"--until-decided takes at least {_FIRST + _LEAST_BATCH} samples of each side, and {stream.info.address} has "
                 f"{stream.left}; leave it out"
             )
-    return streams[0], streams[1], warnings
+    return streams[0], streams[1], (*joint.warnings, *warnings)
 
 
 class _Course:
