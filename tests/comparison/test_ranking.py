@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.comparisons import made_comparison, made_entry
-from wdist.comparison.ranking import MOST_TIMES, OrderClaim, short_names, times_to_separate
+from wdist.comparison.orders import OrderClaim
+from wdist.comparison.ranking import MOST_TIMES, short_names, times_to_separate
 
 
 def claims(order):

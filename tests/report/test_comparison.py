@@ -125,8 +125,11 @@ def test_without_unicode_everything_is_still_there():
 def test_markdown_is_a_table_with_a_row_for_each_and_the_sentences():
     told = markdown(made_comparison(*FOUR[:2], made_entry("odd|name_", (2.5, 2.6, 3))))
     rows = [line for line in told.splitlines() if line.startswith("|")]
-    assert len(rows) == 2 + 4
-    assert len({len(row.replace("\\|", "").split("|")) for row in rows}) == 1
+    ranked, neighbours = rows[: 2 + 4], rows[2 + 4 :]
+    assert len(neighbours) == 2 + 2
+    for table in (ranked, neighbours):
+        assert len({len(row.replace("\\|", "").split("|")) for row in table}) == 1
+    assert "| late.h5 | middle.h5 | \\< | \\< | open | open |" in told
     assert "odd\\|name\\_" in told
     assert "| 1 | late.h5 | 0.4375 | 0.3125 to 1.000 | 0.8750 (exact) |" in told
     assert "**Proved order, nearest first, with 95 % confidence: late.h5 \\< middle.h5 \\<" in told
@@ -151,8 +154,9 @@ def test_the_document_says_the_same():
     assert (document["schema_version"], document["command"]) == ("1", "compare")
     assert [entry["name"] for entry in document["ranking"]] == [entry.name for entry in comparison.ranking]
     assert [(entry["first_place"], entry["last_place"]) for entry in document["ranking"]] == [(1, 1), (2, 3), (2, 3), (4, 4)]
-    assert document["population_order"]["groups"] == [["late.h5"], ["middle.h5", "early.h5"], ["broken.h5"]]
-    assert {"nearer": "late.h5", "farther": "middle.h5"} in document["population_order"]["claims"]
+    assert document["orders"]["population"]["groups"] == [["late.h5"], ["middle.h5", "early.h5"], ["broken.h5"]]
+    claim = {"nearer": "late.h5", "farther": "middle.h5", "p_value": None, "certain": False}
+    assert claim in document["orders"]["population"]["claims"]
     assert document["separations"][0]["times"] is None
     assert document["separations"][0]["reason"]
     assert document["ranking"][3]["population"]["upper"] is None

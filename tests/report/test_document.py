@@ -141,7 +141,7 @@ KEYS = {
         "baselines.population": POPULATION,
     },
     "compare": {
-        "": "schema_version command reference ranking noise_floor population_order samples_order separations slope confidence "
+        "": "schema_version command reference ranking noise_floor orders separations slope confidence "
         "results bounds metric features seed left_out interrupted seconds environment warnings",
         "reference": SOURCE,
         "ranking": f"{ENTRY} first_place last_place",
@@ -149,9 +149,10 @@ KEYS = {
         "ranking.critic": CRITIC,
         "ranking.population": POPULATION,
         "noise_floor": ENTRY,
-        "population_order": "claims groups",
-        "population_order.claims": "nearer farther",
-        "samples_order": "claims groups",
+        "orders": "samples population detected block",
+        "orders.population": "claims groups",
+        "orders.population.claims": "nearer farther p_value certain",
+        "orders.samples": "claims groups",
         "separations": "nearer farther times samples reason",
     },
     "gate": {

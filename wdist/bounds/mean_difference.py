@@ -71,13 +71,24 @@ def mean_difference(folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> MeanDiffe
     Arguments:
         folds: values of A and B for each fold, at least two each; a single pair where there are no folds.
     """
+    return mean_contrast(folds, (1, -1))
+
+
+def mean_contrast(folds: Sequence[Sequence[np.ndarray]], signs: Sequence[int]) -> MeanDifference:
+    """The mean over folds of a sum of means with signs, of which the first belongs to A and the others to B.
+
+    Arguments:
+        folds: values of each independent group for each fold, at least two each.
+        signs: of the groups.
+    """
     unit = power_of_two(*(side for fold in folds for side in fold))
-    means = [float((a / unit).mean() - (b / unit).mean()) for a, b in folds]
+    means = [math.fsum(sign * float((side / unit).mean()) for sign, side in zip(signs, fold, strict=True)) for fold in folds]
     variances = np.array([[(side / unit).var(ddof=1) / len(side) for side in fold] for fold in folds])
     total = float(variances.sum())
     freedoms = np.array([[len(side) - 1 for side in fold] for fold in folds])
     freedom = 1 / float(((variances / total) ** 2 / freedoms).sum()) if total > 0 else math.inf
-    error_a, error_b = (math.sqrt(shared_training(len(folds)) * float(side)) / len(folds) * unit for side in variances.sum(axis=0))
+    parts = variances[:, 0].sum(), variances[:, 1:].sum()
+    error_a, error_b = (math.sqrt(shared_training(len(folds)) * float(part)) / len(folds) * unit for part in parts)
     return MeanDifference(estimate=math.fsum(means) / len(folds) * unit, error_a=error_a, error_b=error_b, freedom=freedom)
 
 

@@ -1,8 +1,8 @@
 r"""Result of a comparison of several sources with one reference, and the order that follows from it.
 
-The ranking is sorted by held-out estimates, which are not bounds. An order of two sources is *claimed* only where their intervals
-are disjoint: for the sample sets with certainty, for the distributions at the joint confidence of all bounds (Bonferroni: results
-share the error equally, and so do the bounds of each result).
+The ranking is sorted by held-out estimates, which are not bounds. An order of two sources is *claimed* at one of four levels, see
+:mod:`wdist.comparison.orders`. For sample sets and distributions intervals must be disjoint: for the former with certainty, for
+the latter at the joint confidence of all bounds (Bonferroni: results share the error equally, and so do the bounds of each result).
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from wdist.comparison.orders import Orders, block_order, detected_order, interval_order
 from wdist.presentable import Tabular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from wdist.comparison.orders import OrderClaim
     from wdist.comparison.witnesses import Witnesses
     from wdist.data.features.space import Features
     from wdist.data.sources.source import SourceInfo
@@ -54,14 +56,6 @@ class Entry:
     @property
     def detected(self) -> Detected | None:
         return self.estimate.detected
-
-
-@dataclass(frozen=True, kw_only=True)
-class OrderClaim:
-    """Claim that one source is nearer to the reference than another."""
-
-    nearer: str
-    farther: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,43 +112,58 @@ class Comparison(Tabular):
         return sum(entry.population.jointly_with for entry in self.entries)
 
     @cached_property
+    def orders(self) -> Orders:
+        """What is claimed at each level."""
+        alpha = 1 - self.confidence
+        return Orders(
+            samples=interval_order(
+                "samples",
+                self.ranking,
+                lower=lambda entry: entry.samples.lower,
+                upper=lambda entry: entry.samples.upper,
+                sorted_by=lambda entry: entry.samples.lower,
+            ),
+            population=interval_order(
+                "population",
+                self.ranking,
+                lower=lambda entry: entry.population.lower,
+                upper=lambda entry: entry.population.upper,
+                sorted_by=lambda entry: entry.population.estimate,
+            ),
+            detected=detected_order(self.ranking, alpha=alpha),
+            block=block_order(self.ranking, alpha=alpha),
+        )
+
+    @property
     def population_order(self) -> tuple[OrderClaim, ...]:
         """Claims about the distributions, at the joint confidence."""
-        return self._order(lambda entry: entry.population.lower, lambda entry: entry.population.upper)
+        return self.orders.population.claims
 
-    @cached_property
+    @property
     def samples_order(self) -> tuple[OrderClaim, ...]:
         """Claims about the sample sets, which are certain; a set's size alone already affects its distance."""
-        return self._order(lambda entry: entry.samples.lower, lambda entry: entry.samples.upper)
+        return self.orders.samples.claims
 
     @property
     def equal_counts(self) -> bool:
         """All sources were judged by equally many samples."""
         return len({entry.samples.n_b for entry in self.ranking}) <= 1
 
-    def _order(self, lower: Callable[[Entry], float], upper: Callable[[Entry], float | None]) -> tuple[OrderClaim, ...]:
-        return tuple(
-            OrderClaim(nearer=near.name, farther=far.name)
-            for near in self.ranking
-            for far in self.ranking
-            if (end := upper(near)) is not None and end < lower(far)
-        )
-
     def places(self, entry: Entry) -> tuple[int, int]:
-        """First and last place that the claims leave a source among the distributions."""
-        nearer = sum(claim.farther == entry.name for claim in self.population_order)
-        farther = sum(claim.nearer == entry.name for claim in self.population_order)
+        """First and last place that the claims of the deciding level leave a source."""
+        nearer = sum(claim.farther == entry.name for claim in self.orders.decided.claims)
+        farther = sum(claim.nearer == entry.name for claim in self.orders.decided.claims)
         return 1 + nearer, len(self.ranking) - farther
 
-    @cached_property
+    @property
     def groups(self) -> tuple[tuple[str, ...], ...]:
         """Parts of the ranking that no claims divide: every source of a group is nearer than every source of the next."""
-        return _undivided([entry.name for entry in self.ranking], self.population_order)
+        return self.orders.population.groups
 
-    @cached_property
+    @property
     def samples_groups(self) -> tuple[tuple[str, ...], ...]:
         """The same for the sample sets, in the order of their lower bounds."""
-        return _undivided([entry.name for entry in sorted(self.ranking, key=lambda entry: entry.samples.lower)], self.samples_order)
+        return self.orders.samples.groups
 
     @cached_property
     def separations(self) -> tuple[Separation, ...]:
@@ -173,18 +182,6 @@ class Comparison(Tabular):
         most = max((n for n, count in counts if count is not None), default=max(n for n, _ in counts))
         samples = None if times is None else math.ceil(times * most)
         return Separation(nearer=near.name, farther=far.name, times=times, samples=samples, reason=reason)
-
-
-def _undivided(names: list[str], claims: Sequence[OrderClaim]) -> tuple[tuple[str, ...], ...]:
-    """Returns parts of ``names`` between the cuts that only claimed pairs cross."""
-    claimed = {(claim.nearer, claim.farther) for claim in claims}
-    groups: list[tuple[str, ...]] = []
-    start = 0
-    for cut in range(1, len(names) + 1):
-        if all((near, far) in claimed for near in names[:cut] for far in names[cut:]):
-            groups.append(tuple(names[start:cut]))
-            start = cut
-    return tuple(groups)
 
 
 def times_to_separate(near: PopulationBound, far: PopulationBound, *, slope: float | None) -> tuple[float | None, str | None]:

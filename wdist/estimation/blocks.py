@@ -94,9 +94,14 @@ class Blocks:
 
     @property
     def centred(self) -> float:
-        """The mean between the sides minus the smaller mean within one: an estimate of a lower bound of W1, about 0 for equal
-        distributions."""
-        return self.estimate - min(self.within_a, self.within_b)
+        """The mean between the sides minus half of each mean within one: 0 for equal distributions, in expectation at most W1."""
+        return self.estimate - (self.within_a + self.within_b) / 2
+
+    @property
+    def centred_values(self) -> tuple[float, ...]:
+        """The same in each group."""
+        groups = zip(self.between_values, self.within_a_values, self.within_b_values, strict=True)
+        return tuple(between - (a + b) / 2 for between, a, b in groups)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,8 @@ from wdist.report.numbers import at_least, at_most, counted, exactly, level, low
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from wdist.comparison.ranking import Comparison, Entry, OrderClaim, Separation
+    from wdist.comparison.orders import OrderClaim
+    from wdist.comparison.ranking import Comparison, Entry, Separation
     from wdist.data.sources.source import SourceInfo
     from wdist.estimation.result import Detected, Estimate, PopulationBound
     from wdist.estimation.verification import Verification
@@ -34,6 +35,14 @@ ESTIMANDS = {
     "detected": "what the critic finds",
 }
 """The estimands, in a table."""
+LEVELS = {"samples": "samples", "population": "populations", "detected": "detected", "block": "blocks"}
+"""The levels of an order, the strongest first."""
+_KINDS_OF_ORDER = {
+    "population": ("Proved order", "Proved"),
+    "detected": ("Order of what the critics detect", "Detected"),
+    "block": ("Order of distances between blocks", "Between blocks"),
+}
+"""Beginnings of sentences about a whole order, and about parts of it."""
 
 
 def verdict(estimate: Estimate) -> str:
@@ -148,7 +157,7 @@ def _worded(info: SourceInfo) -> str:
 
 
 def proved_order(comparison: Comparison) -> str:
-    """The order of the distributions that is proved, in plain words."""
+    """The order of the distributions that is claimed, at the level that claims the most, in plain words."""
     confidence = f"with {level(comparison.confidence)} confidence"
     if len(comparison.ranking) == 1:
         (entry,) = comparison.ranking
@@ -156,14 +165,53 @@ def proved_order(comparison: Comparison) -> str:
             apart = lower_bound(entry.population.lower, DIGITS)
             return f"{entry.name} differs from the reference: W1 is at least {apart}, {confidence}"
         return f"No difference between {entry.name} and the reference is proved at this sample size"
-    claims, groups = comparison.population_order, comparison.groups
+    decided = comparison.orders.decided
+    claims, groups = decided.claims, decided.groups
     if not claims:
-        return "No order is proved at this sample size: all intervals overlap"
-    inside = _inside(groups, claims)
+        tested = ", and no test finds a difference" if any(each.tested for each in comparison.orders.levels) else ""
+        return f"No order is proved at this sample size: all intervals overlap{tested}"
+    inside, (whole, parts) = _inside(groups, claims), _KINDS_OF_ORDER[decided.level]
     if len(groups) == 1:
-        return f"Proved {confidence}: {inside}; the rest is not separable"
-    told = f"Proved order, nearest first, {confidence}: {order(groups)}" + (f"; and {inside}" if inside else "")
+        return f"{parts} {confidence}: {inside}; the rest is not separable"
+    told = f"{whole}, nearest first, {confidence}: {order(groups)}" + (f"; and {inside}" if inside else "")
     return told + ("" if all(len(group) == 1 for group in groups) else "; sources in parentheses are not separable")
+
+
+def deciding(comparison: Comparison, near: Entry, far: Entry) -> dict[str, str]:
+    """What each level says about two sources: ``<`` where the former is claimed to be nearer, ``>`` the latter, and p-values."""
+    said: dict[str, str] = {}
+    for each in comparison.orders.levels:
+        claim, test = each.between(near.name, far.name), each.test_of(near.name, far.name)
+        sign = "open" if claim is None else "<" if claim.nearer == near.name else ">"
+        said[each.level] = sign if test is None or test.p_value is None else f"{sign}, {p_value(test.p_value)}"
+    return said
+
+
+def strongest(comparison: Comparison, near: Entry, far: Entry) -> str:
+    """The strongest level at which the distributions of two sources are in order; ``open`` if there is none."""
+    said = deciding(comparison, near, far)
+    found = next((each for each in ("population", "detected", "block") if not said[each].startswith("open")), None)
+    if found is None:
+        return "open"
+    sign, _, tested = said[found].partition(", ")
+    return ", ".join([LEVELS[found], *([tested] if tested else []), *(["reversed"] if sign == ">" else [])])
+
+
+def levels_of_order(comparison: Comparison) -> Iterator[str]:
+    """What an order at each level means, in a line each."""
+    confidence, orders = level(comparison.confidence), comparison.orders
+    yield "samples: of these very sets, certain"
+    yield f"populations: of the distributions behind them, proved, {confidence} jointly"
+    if orders.detected.tested:
+        yield "detected: of what the critics find on fresh samples, tested in pairs, asymptotic"
+    blocks = next((entry.estimate.block for entry in comparison.ranking if entry.estimate.block is not None), None)
+    if orders.block.tested and blocks is not None:
+        yield (
+            f"blocks: of mean distances between {counted(blocks.size)} samples a side, less half of those within each side, "
+            f"tested in pairs, asymptotic"
+        )
+    if orders.detected.tested or orders.block.tested:
+        yield f"p-values are adjusted for all pairs of a level (Holm); each level holds at {confidence} on its own"
 
 
 def comparison_sentences(comparison: Comparison) -> Iterator[str]:

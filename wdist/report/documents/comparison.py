@@ -7,9 +7,11 @@ import io
 from typing import TYPE_CHECKING
 
 from wdist.report.numbers import at_most, level, lower_bound, nearest
-from wdist.report.sentences import comparison_sentences, place, proved_order
+from wdist.report.sentences import LEVELS, comparison_sentences, deciding, levels_of_order, place, proved_order
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from wdist.comparison.ranking import Comparison, Entry
 
 
@@ -71,11 +73,24 @@ def markdown(comparison: Comparison) -> str:
         *(_row(_cells(comparison, entry)) for entry in comparison.entries),
         "",
     ]
+    if len(comparison.ranking) > 1:
+        lines += _neighbours(comparison)
     for sentence in comparison_sentences(comparison):
         lines += [_escaped(sentence), ""]
     if comparison.left_out:
         lines += [_escaped(f"No result for {', '.join(comparison.left_out)}."), ""]
     return "\n".join(lines)
+
+
+def _neighbours(comparison: Comparison) -> Iterator[str]:
+    """A table of neighbours and the levels at which their order is claimed, and what the levels mean."""
+    yield _row(("nearer", "farther", *LEVELS.values()))
+    yield _row((":--",) * (2 + len(LEVELS)))
+    for near, far in zip(comparison.ranking, comparison.ranking[1:], strict=False):
+        yield _row((_escaped(near.name), _escaped(far.name), *map(_escaped, deciding(comparison, near, far).values())))
+    yield ""
+    yield from (f"- {_escaped(line)}" for line in levels_of_order(comparison))
+    yield ""
 
 
 def _cells(comparison: Comparison, entry: Entry) -> tuple[str, ...]:

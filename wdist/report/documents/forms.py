@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wdist.transport.solution import Transport
 
 _RESULT, _RANKING, _GATE, _STUDY = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gates", "wdist.studies.study"
+_ORDERS = "wdist.comparison.orders"
 _EVERYWHERE = {
     "schema_version": Key("Literal['1']", "Changes when a key is removed or changes its meaning.", lambda _: SCHEMA_VERSION),
     "metric": Key(description="Ground metric: l2, l1 or linf."),
@@ -25,14 +26,6 @@ _WORD = "Literal['pass', 'fail', 'inconclusive']"
 
 def _command(name: str) -> Key:
     return Key(f"Literal[{name!r}]", value=lambda _: name)
-
-
-def _population_order(comparison: Comparison) -> dict[str, Any]:
-    return {"claims": comparison.population_order, "groups": comparison.groups}
-
-
-def _samples_order(comparison: Comparison) -> dict[str, Any]:
-    return {"claims": comparison.samples_order, "groups": comparison.samples_groups}
 
 
 def _of_rule(name: str) -> Callable[[Any], Any]:
@@ -169,29 +162,19 @@ FORMS = Forms(
             "last_place": Key("int", "The worst one; the same where its place is decided."),
         },
     ),
-    Form("ClaimDocument", f"{_RANKING}:OrderClaim"),
-    Form(
-        "OrderDocument",
-        f"{_RANKING}:Comparison",
-        "claims groups",
-        title="The order that is claimed.",
-        special={
-            "claims": Key("list[ClaimDocument]", "All pairs whose intervals are disjoint."),
-            "groups": Key("list[list[str]]", "Every source of a group is nearer than every source of the next group."),
-        },
-    ),
+    Form("ClaimDocument", f"{_ORDERS}:OrderClaim"),
+    Form("OrderDocument", f"{_ORDERS}:Order", "claims groups", title="The order that is claimed at one level."),
+    Form("OrdersDocument", f"{_ORDERS}:Orders"),
     Form("SeparationDocument", f"{_RANKING}:Separation"),
     Form(
         "ComparisonDocument",
         f"{_RANKING}:Comparison",
-        "schema_version command reference ranking noise_floor population_order samples_order separations slope "
+        "schema_version command reference ranking noise_floor orders separations slope "
         "confidence results bounds metric features seed left_out interrupted seconds environment warnings",
         title="The result of `wdist compare`.",
         special={
             "command": _command("compare"),
             "noise_floor": Key(description="The reference against itself; null where it was not found."),
-            "population_order": Key("OrderDocument", "Claimed of the distributions, at the joint confidence.", _population_order),
-            "samples_order": Key("OrderDocument", "Certain of the sample sets, which may differ in size.", _samples_order),
         },
         forms={"ranking": "RankedDocument"},
         given={"reference": lambda comparison, _: {"digest": comparison.digest}, "ranking": _places},

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from wdist.comparison.witnesses import image_axes
 from wdist.report.numbers import level
 from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, drawable, figure_file, tidy
-from wdist.report.sentences import METRICS, place
+from wdist.report.sentences import METRICS, place, strongest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +48,12 @@ def draw_comparison(comparison: Comparison) -> Figure:
     axes.set_yticks(range(len(entries)), labels)
     for label, entry in zip(axes.get_yticklabels(), entries, strict=True):
         label.set(color=MUTED if entry is comparison.noise_floor else INK)
+    for number, (near, far) in enumerate(zip(comparison.ranking, comparison.ranking[1:], strict=False)):
+        between = len(entries) - 1.5 - number
+        words = f"order: {strongest(comparison, near, far)}"
+        axes.annotate(
+            words, (0.995, between), xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=7.5, color=MUTED
+        )
     axes.set_xlim(0, reach)
     axes.set_ylim(-0.6, len(entries) - 0.4)
     space = "" if comparison.features is None else f", features {drawable(comparison.features.spec)}"

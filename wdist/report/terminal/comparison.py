@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.text import Text
 
 from wdist.report.numbers import at_most, compact, duration, lower_bound, nearest
-from wdist.report.sentences import comparison_sentences, place, proved_order
+from wdist.report.sentences import LEVELS, comparison_sentences, deciding, levels_of_order, place, proved_order
 from wdist.report.terminal.estimate import source_line
 from wdist.report.terminal.tables import ACCENT, FittedTable, TableColumn, facts_grid
 
@@ -34,6 +34,8 @@ def rendered_comparison(comparison: Comparison) -> RenderableType:
     for entry in comparison.ranking:
         sources.add_row(Text(entry.name), source_line(entry.source))
     parts: list[RenderableType] = [heading, Text(""), _intervals(comparison), Text("")]
+    if len(comparison.ranking) > 1:
+        parts += [_neighbours(comparison), *(Text(f"{line}.", style="dim") for line in levels_of_order(comparison)), Text("")]
     parts += [Text(sentence) for sentence in comparison_sentences(comparison)]
     parts += [Text(""), _origins(comparison), Text(""), sources, Text("")]
     return Group(*parts, *(Text(line, style="dim") for line in _circumstances(comparison)))
@@ -101,6 +103,23 @@ def interval_bar(lower: float, estimate: float, upper: float | None, *, reach: f
     cells += [" "] * (mark + 1 - len(cells))
     cells[mark] = dot
     return "".join(cells)
+
+
+def _neighbours(comparison: Comparison) -> RenderableType:
+    """Neighbours of the ranking, and at which levels their order is claimed; the strongest stands out."""
+    pairs = list(zip(comparison.ranking, comparison.ranking[1:], strict=False))
+    said = [deciding(comparison, near, far) for near, far in pairs]
+    first = [next((each for each in list(LEVELS)[1:] if not row[each].startswith("open")), None) for row in said]
+    columns = [
+        TableColumn(title, [row[name] for row in said], [ACCENT if name == each else "" for each in first], left=True)
+        for name, title in LEVELS.items()
+    ]
+    return FittedTable(
+        TableColumn("nearer", [near.name for near, _ in pairs], left=True, most=_NAME_WIDTH),
+        TableColumn("farther", [far.name for _, far in pairs], left=True, most=_NAME_WIDTH),
+        *columns,
+        padding=2,
+    )
 
 
 def _origins(comparison: Comparison) -> RenderableType:

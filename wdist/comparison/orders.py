@@ -1,0 +1,206 @@
+r"""Orders of sources by their distance from one reference, at four levels, the strongest first.
+
+Sample sets and populations are ordered where their intervals are disjoint. The other two levels test one paired statistic for each
+pair of sources, on the same samples of the reference, whose share in both distances cancels:
+
+- detected: the difference of the two held-out values, with the critics f and g and the sources' own samples x and y,
+
+  .. math:: \frac1n \sum_i (f - g)(r_i) - \frac1{m} \sum_j f(x_j) + \frac1{k} \sum_l g(y_l);
+
+  the three means are independent given the critics, which gives Welch's t. With folds it is the mean over folds, with the variance
+  of :mod:`wdist.bounds.mean_difference`.
+- block: the differences, group by group, of the centred distances between blocks; Student's t.
+
+Both are asymptotic. Each difference is tested two-sided, so that its sign may be claimed, and the p-values of a level are adjusted
+for all its pairs by Holm's method: a level claims a wrong order with probability at most 1 - confidence.
+
+References:
+    Holm (1979), A simple sequentially rejective multiple test procedure.
+    Finner (1999), Stepwise multiple test procedures and control of directional errors (signs of the rejected differences).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from wdist.bounds.mean_difference import MeanDifference, mean_contrast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from wdist.comparison.ranking import Entry
+    from wdist.estimation.result import HeldOut
+
+Level: TypeAlias = Literal["samples", "population", "detected", "block"]
+"""Levels of an order, the strongest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderClaim:
+    """Claim that one source is nearer to the reference than another."""
+
+    nearer: str
+    farther: str
+    p_value: float | None = None
+    """Two-sided p-value of "equally near", adjusted for all pairs of the level; None where intervals are disjoint."""
+    certain: bool = False
+    """Whether no statistics are involved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """The order of all sources at one level."""
+
+    level: Level
+    claims: tuple[OrderClaim, ...]
+    """All pairs whose order is claimed."""
+    groups: tuple[tuple[str, ...], ...]
+    """Every source of a group is nearer than every source of the next group."""
+    tested: tuple[OrderClaim, ...] = ()
+    """All pairs that were tested, claimed or not, with their adjusted p-values."""
+
+    def between(self, one: str, other: str) -> OrderClaim | None:
+        """The claim about two sources, if there is one."""
+        return next((each for each in self.claims if {each.nearer, each.farther} == {one, other}), None)
+
+    def test_of(self, one: str, other: str) -> OrderClaim | None:
+        """The test of two sources, if there was one."""
+        return next((each for each in self.tested if {each.nearer, each.farther} == {one, other}), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orders:
+    """The orders at all levels, the strongest first; each is wrong with probability at most 1 - confidence on its own."""
+
+    samples: Order
+    """Of the sample sets, which may differ in size: certain."""
+    population: Order
+    """Of W1 of the distributions: proved, from disjoint intervals."""
+    detected: Order
+    """Of what critics find on fresh samples: tested in pairs, asymptotic."""
+    block: Order
+    """Of centred mean distances between blocks of samples: tested in pairs, asymptotic."""
+
+    @property
+    def levels(self) -> tuple[Order, ...]:
+        return self.samples, self.population, self.detected, self.block
+
+    @property
+    def decided(self) -> Order:
+        """The order of the distributions that claims the most pairs, at the strongest such level."""
+        return max(self.levels[1:], key=lambda order: len(order.claims))
+
+
+def interval_order(
+    level: Level,
+    entries: Sequence[Entry],
+    *,
+    lower: Callable[[Entry], float],
+    upper: Callable[[Entry], float | None],
+    sorted_by: Callable[[Entry], float],
+) -> Order:
+    """The order that follows from disjoint intervals; certain for the sample sets."""
+    claims = tuple(
+        OrderClaim(nearer=near.name, farther=far.name, certain=level == "samples")
+        for near in entries
+        for far in entries
+        if (end := upper(near)) is not None and end < lower(far)
+    )
+    return Order(level=level, claims=claims, groups=undivided(_names(entries, sorted_by), claims))
+
+
+def detected_order(entries: Sequence[Entry], *, alpha: float) -> Order:
+    """The order of what critics find on fresh samples; without folds, of one part of the samples."""
+    return _tested("detected", entries, _detected_difference, lambda entry: entry.population.estimate, alpha)
+
+
+def block_order(entries: Sequence[Entry], *, alpha: float) -> Order:
+    """The order of centred distances between blocks."""
+
+    def centred(entry: Entry) -> float:
+        return math.inf if entry.estimate.block is None else entry.estimate.block.centred
+
+    return _tested("block", entries, _block_difference, centred, alpha)
+
+
+def _tested(
+    level: Level,
+    entries: Sequence[Entry],
+    difference: Callable[[Entry, Entry], MeanDifference | None],
+    sorted_by: Callable[[Entry], float],
+    alpha: float,
+) -> Order:
+    found = [
+        OrderClaim(
+            nearer=(one if apart.estimate < 0 else other).name,
+            farther=(other if apart.estimate < 0 else one).name,
+            p_value=2 * replace(apart, estimate=abs(apart.estimate)).p_value if apart.estimate else 1.0,
+        )
+        for one, other in combinations(entries, 2)
+        if (apart := difference(one, other)) is not None
+    ]
+    tested = tuple(
+        replace(each, p_value=adjusted) for each, adjusted in zip(found, holm([each.p_value or 0.0 for each in found]), strict=True)
+    )
+    claims = tuple(each for each in tested if each.p_value is not None and each.p_value <= alpha)
+    return Order(level=level, claims=claims, groups=undivided(_names(entries, sorted_by), claims), tested=tested)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for each other, in the given order: at most alpha where Holm's method rejects at alpha."""
+    adjusted, largest = [1.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
+        largest = max(largest, (len(p_values) - rank) * p_values[place])
+        adjusted[place] = min(1.0, largest)
+    return adjusted
+
+
+def _detected_difference(one: Entry, other: Entry) -> MeanDifference | None:
+    """Distance of one source minus that of the other; None if they were not judged on the same samples of the reference."""
+    folds, rounding = [], 0.0
+    for first, second in _common_folds(one, other):
+        if first is None or second is None or len(first.a) != len(second.a):
+            return None
+        folds.append((first.a - second.a, first.b, second.b))
+        rounding = max(rounding, first.rounding + second.rounding)
+    if not folds:
+        return None
+    found = mean_contrast(folds, (1, -1, 1))
+    return replace(found, estimate=math.copysign(max(0.0, abs(found.estimate) - rounding), found.estimate))
+
+
+def _common_folds(one: Entry, other: Entry) -> Iterator[tuple[HeldOut | None, HeldOut | None]]:
+    critics = [entry.estimate.critic.folds or (entry.estimate.critic,) for entry in (one, other)]
+    if len(critics[0]) == len(critics[1]):
+        yield from ((first.held_out, second.held_out) for first, second in zip(*critics, strict=True))
+
+
+def _block_difference(one: Entry, other: Entry) -> MeanDifference | None:
+    """Centred distance of one source minus that of the other, on the groups that both have; None without the same blocks."""
+    first, second = one.estimate.block, other.estimate.block
+    if first is None or second is None or (first.size, first.seed) != (second.size, second.seed):
+        return None
+    count = min(first.count, second.count)
+    apart = np.array(first.centred_values[:count]) - np.array(second.centred_values[:count])
+    return mean_contrast([(apart,)], (1,))
+
+
+def _names(entries: Sequence[Entry], sorted_by: Callable[[Entry], float]) -> list[str]:
+    return [entry.name for entry in sorted(entries, key=sorted_by)]
+
+
+def undivided(names: Sequence[str], claims: Sequence[OrderClaim]) -> tuple[tuple[str, ...], ...]:
+    """Parts of ``names`` between the cuts that only claimed pairs cross."""
+    claimed = {(claim.nearer, claim.farther) for claim in claims}
+    groups: list[tuple[str, ...]] = []
+    start = 0
+    for cut in range(1, len(names) + 1):
+        if all((near, far) in claimed for near in names[:cut] for far in names[cut:]):
+            groups.append(tuple(names[start:cut]))
+            start = cut
+    return tuple(groups)
