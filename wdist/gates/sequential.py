@@ -45,8 +45,8 @@ MOST_SAMPLES = 100_000
 """Default for the samples of each side after which a gate stays open."""
 _FIRST, _LEAST_BATCH = 60, 40
 """Samples of each side that the first critic is trained on, and in the smallest batch."""
-_LEAST_TO_PASS = 300
-"""Samples of each side before a pass counts: a critic trained on few finds little, whatever there is."""
+_LOOKS_TO_PASS = 3
+"""Batches before a pass counts: a critic trained on few samples finds little, whatever there is."""
 _GROWTH = 0.3
 """Size of a batch as a share of all samples before it, so that the number of trainings grows with the logarithm of the samples."""
 _STEPS = 300
@@ -230,7 +230,7 @@ class _Course:
 
     def decides(self, answer: Answer) -> bool:
         """Whether an answer ends the gate; a pass waits for critics that are trained on enough to find something."""
-        early = self.count < _LEAST_TO_PASS and self.exhausted is None
+        early = len(self.looks) < _LOOKS_TO_PASS and self.exhausted is None
         return answer is Answer.FAIL or (answer is Answer.PASS and not early)
 
     def look(self) -> None:

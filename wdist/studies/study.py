@@ -302,7 +302,10 @@ def most_by_chance(runs: int, error: float) -> int:
 
 
 MODULES: dict[Group, dict[str, str]] = {
-    "bench": {name: name for name in ("tightness", "learning", "transport", "soundness", "coverage", "ladder", "gates", "speed")},
+    "bench": {
+        name: name
+        for name in ("tightness", "learning", "transport", "soundness", "coverage", "ladder", "gates", "sequential", "speed")
+    },
     "reproduce": {
         "table1": "approximation",
         "table2": "table2",

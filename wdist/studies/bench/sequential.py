@@ -1,0 +1,231 @@
+"""Sequential gates: how many samples a verdict takes, beside a test of fixed size, and how often it is wrong.
+
+Both sides are drawn without end in 10 dimensions, B is A shifted by W1, and the critics are closed forms. The test of fixed size is
+``gate --on detected --folds 5`` with the smallest number of samples, on a grid, that decides in 90 % of its runs; nobody knows that
+number beforehand. A fail is wrong where W1 is within the limit, a pass where the limit is below nine tenths of W1: the critics of a
+pass may find less than W1, but not that much less.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wdist.data.sources.source import EndlessSource, SourceInfo
+from wdist.estimation.estimate import estimate
+from wdist.estimation.options import EstimateOptions
+from wdist.gates.gate import interval_of
+from wdist.gates.rules import Answer, GateLimits, Maximum
+from wdist.gates.sequential import UntilDecided, run_until_decided
+from wdist.gates.verdict import judge
+from wdist.studies.progress import complete
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, most_by_chance, percent
+
+CONFIDENCE = 0.95
+LIMITS = (0.1, 0.5, 0.8, 0.9, 1.0, 1.25, 2.0)
+"""Over W1."""
+_LIMITS_AT_0 = (0.0, 0.5, 1.0)
+_EASY, _HARD = 0.1, 0.9
+_MOST, _MOST_AT_W1 = 20_000, 2_000
+_POWER, _STEP, _FIRST = 0.9, 1.25, 60
+_RUNS, _QUICK_RUNS, _FIXED_RUNS = 200, 10, 100
+_FREEDOM = 2.5
+_TOLD = 0.9
+_OPTIONS: dict[str, Any] = {"critic": "mean-difference", "baselines": "none", "device": "cpu", "confidence": CONFIDENCE}
+
+
+def _normal(n: int, dim: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(n, dim, generator=generator, dtype=torch.float64)
+
+
+def _student(n: int, dim: int, generator: torch.Generator) -> Tensor:
+    """Heavy tails: Student's t with 2.5 degrees of freedom, whose fourth moments are infinite."""
+    seed = int(torch.randint(1 << 62, (1,), generator=generator))
+    return torch.from_numpy(np.random.default_rng(seed).standard_t(_FREEDOM, (n, dim)))
+
+
+class _Draws(EndlessSource):
+    """Draws of one law, shifted in the first coordinate."""
+
+    def __init__(self, law: Callable[[int, int, torch.Generator], Tensor], dim: int, shift: float) -> None:
+        self._law, self._shift = law, shift
+        self.info = SourceInfo(address="draws", kind="synthetic", event_shape=(dim,), count=None, dtype="float64")
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        x = self._law(n, self.info.dim, generator)
+        x[:, 0] += self._shift
+        return x
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequentialCase:
+    """Two sources without end, of known W1."""
+
+    name: str
+    law: Callable[[int, int, torch.Generator], Tensor]
+    dim: int
+    w1: float
+
+
+CASES = (
+    SequentialCase(name="normal, shifted", law=_normal, dim=10, w1=1.0),
+    SequentialCase(name="heavy tails", law=_student, dim=10, w1=1.0),
+    SequentialCase(name="equal normal", law=_normal, dim=10, w1=0.0),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequentialRow:
+    """All sequential gates of one case at one limit."""
+
+    case: str
+    limit: float
+    """Over W1, or over 1 where W1 is 0."""
+    runs: int
+    passed: int
+    failed: int
+    wrong: int
+    median: int
+    """Samples of each side until the verdict, or until the run stopped without one."""
+    most: int
+    """Nine runs in ten took at most this many."""
+    fixed: int | None
+    """Samples of each side of the test of fixed size; None where no number was tried or none decides."""
+
+    @property
+    def ratio(self) -> float | None:
+        """Median over the samples of the test of fixed size."""
+        return None if self.fixed is None else self.median / self.fixed
+
+    @property
+    def holds(self) -> bool:
+        """Whether the wrong verdicts can be chance, at 1 in 1,000."""
+        return self.wrong <= most_by_chance(self.runs, 1 - CONFIDENCE)
+
+
+def _measure(conditions: Conditions) -> Iterator[SequentialRow]:
+    runs = (_QUICK_RUNS if conditions.quick else _RUNS) * len(conditions.seeds)
+    for case in CASES:
+        if conditions.wanted(case.name):
+            for limit in LIMITS if case.w1 else _LIMITS_AT_0:
+                conditions.announce(f"{runs} sequential gates at {limit:g}: {case.name}")
+                yield row_of(case, limit, runs=runs, fixed_runs=min(runs, _FIXED_RUNS), seed=conditions.seed)
+
+
+def row_of(case: SequentialCase, limit: float, *, runs: int, fixed_runs: int, seed: int = 0) -> SequentialRow:
+    """All runs of one case at one limit, and the test of fixed size beside them."""
+    maximum = limit * (case.w1 or 1.0)
+    least = maximum == case.w1
+    answers, taken = Counter[Answer](), []
+    sides = _Draws(case.law, case.dim, 0.0), _Draws(case.law, case.dim, case.w1)
+    limits, until = GateLimits(maximum=maximum, on="detected"), UntilDecided(max_samples=_MOST_AT_W1 if least else _MOST)
+    for run in range(runs):
+        options = EstimateOptions.validated(**_OPTIONS, seed=1000 * runs * seed + run)
+        result = run_until_decided(*sides, options, limits, until)
+        complete(result.estimate)
+        answers[result.answer] += 1
+        taken.append(result.looks[-1].samples)
+    wrong = answers[Answer.FAIL] if case.w1 <= maximum else 0
+    wrong += answers[Answer.PASS] if maximum < _TOLD * case.w1 else 0
+    return SequentialRow(
+        case=case.name,
+        limit=limit,
+        runs=runs,
+        passed=answers[Answer.PASS],
+        failed=answers[Answer.FAIL],
+        wrong=wrong,
+        median=round(np.median(taken)),
+        most=round(np.quantile(taken, 0.9)),
+        fixed=None if least else fixed_size(case, maximum, runs=fixed_runs),
+    )
+
+
+def fixed_size(case: SequentialCase, maximum: float, *, runs: int) -> int | None:
+    """The smallest number of samples a side, on a grid, at which a test of fixed size decides in 90 % of its runs."""
+    wanted = Answer.PASS if case.w1 < maximum else Answer.FAIL
+    n = float(_FIRST)
+    while n <= _MOST:
+        decided = sum(_fixed(case, int(n), maximum, run) is wanted for run in range(runs))
+        if decided >= _POWER * runs:
+            return int(n)
+        n *= _STEP
+    return None
+
+
+def _fixed(case: SequentialCase, n: int, maximum: float, run: int) -> Answer:
+    generator = torch.Generator().manual_seed(run)
+    a, b = (_Draws(case.law, case.dim, shift).draw(n, generator) for shift in (0.0, case.w1))
+    found = complete(estimate(a, b, **_OPTIONS, seed=run, folds=5, couplings=False))
+    return judge(Maximum(value=maximum), interval_of(found, "detected")).answer
+
+
+def conclude(rows: Sequence[SequentialRow]) -> Conclusion:
+    """Checks the error, and the samples beside those of a test of fixed size."""
+    return Conclusion(
+        checks=tuple(_checks(rows)),
+        remarks=(
+            f"A test of fixed size decides in {percent(_POWER, 0)} of its runs with the samples in its column, which nobody knows "
+            f"beforehand. At W1 itself a run stops at {_MOST_AT_W1:,} samples a side, elsewhere at {_MOST:,}.",
+        ),
+    )
+
+
+def _checks(rows: Sequence[SequentialRow]) -> Iterator[ClaimCheck]:
+    if not rows:
+        return
+    worst = max(rows, key=lambda row: row.wrong / row.runs)
+    yield ClaimCheck(
+        claim="However often it looks, a sequential gate is wrong no more often than its confidence allows.",
+        holds=all(row.holds for row in rows),
+        detail=f"at worst {percent(worst.wrong / worst.runs)} of {worst.runs}: {worst.case}, limit {worst.limit:g}",
+    )
+    beside = [row for row in rows if row.ratio is not None and row.fixed is not None and row.fixed > _FIRST]
+    if beside:
+        slowest = max(beside, key=lambda row: row.ratio or 0.0)
+        yield ClaimCheck(
+            claim="In the median it takes at most twice the samples of a test of fixed size that decides as often.",
+            holds=(slowest.ratio or math.inf) <= 2,
+            detail=f"at worst {slowest.ratio:.2f} times: {slowest.case}, limit {slowest.limit:g}",
+        )
+    for case in CASES:
+        known = {row.limit: row for row in rows if row.case == case.name}
+        easy, hard = known.get(_EASY), known.get(_HARD)
+        if easy is not None and hard is not None and hard.fixed is not None:
+            yield ClaimCheck(
+                claim=f"A large difference takes a tenth of the samples planned for a small one ({case.name}).",
+                holds=easy.median <= hard.fixed / 10,
+                detail=f"{easy.median:,} samples in the median; a test planned for a limit of {_HARD:g} takes {hard.fixed:,}",
+            )
+
+
+STUDIES = (
+    Study(
+        name="sequential",
+        title="How many samples a sequential gate takes",
+        measure=_measure,
+        conclude=conclude,
+        tables=(
+            StudyTable(
+                title="verdicts",
+                of=SequentialRow,
+                columns=(
+                    Column("case", "case", "text"),
+                    Column("limit/\nW1", "limit"),
+                    Column("pass", lambda row: row.passed / row.runs, "share"),
+                    Column("fail", lambda row: row.failed / row.runs, "share"),
+                    Column("wrong", lambda row: row.wrong / row.runs, "share"),
+                    Column("samples,\nmedian", "median", "count"),
+                    Column("9 in 10", "most", "count"),
+                    Column("fixed\nsize", "fixed", "count"),
+                    Column("ratio", "ratio"),
+                ),
+            ),
+        ),
+        reduced=(f"{_QUICK_RUNS} runs instead of {_RUNS}",),
+    ),
+)
