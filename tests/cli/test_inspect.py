@@ -50,3 +50,20 @@ def test_a_source_that_cannot_be_read_is_one_sentence(wdist, here):
     answer = wdist("inspect", "missing.h5")
     assert answer.status == 2
     assert "missing.h5" in answer.error
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_table_is_described_column_by_column(wdist, here, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    for name in ("a", "b"):
+        values = np.random.default_rng(len(name)).normal(size=60)
+        lines = [f"{x:.3f},{'NA' if k == 5 else 'uvw'[k % 3]},2024-01-{1 + k % 28:02d}" for k, x in enumerate(values)]
+        (here / f"{name}.csv").write_text("\n".join(["size,kind,day", *lines]) + "\n")
+    answer = wdist("inspect", "a.csv", "b.csv")
+    assert answer.status == 0
+    assert max(len(line) for line in answer.out.splitlines()) <= width
+    for word in ("column", "missing", "distinct", "share", "median", "category", "2024-01-", "w 32.2 %"):
+        assert word in answer.out
+    assert ("IQR" in answer.out) or width == 80
+    document = json.loads(wdist("inspect", "a.csv", "--json").out)
+    assert [column["type"] for column in document["columns"]] == ["number", "category", "date"]

@@ -12,15 +12,22 @@ from wdist.errors import ExitStatus
 @opt.expanded
 def command(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="A source, as for wdist estimate.")],
+    other: Annotated[
+        str | None,
+        typer.Argument(metavar="OTHER", help="Another table, for each column's share of the distance between both."),
+    ] = None,
+    *,
     sources: opt.SourceOptions,
     outputs: Annotated[Outputs, OutputOptions("inspect")],
 ) -> int:
-    """Describe a source: kind, count, shape, range, missing values, duplicates; for a checkpoint, its keys.
+    """Describe a source: kind, count, shape, range, missing values, duplicates; the columns of a table, the keys of a checkpoint.
+
+    A table is described even if it cannot be compared yet.
 
     Example: wdist inspect 'generator.safetensors?factory=package.module:Generator'
     """
-    outputs.check(inputs=(address,))
+    outputs.check(inputs=(address,) if other is None else (address, other))
     from wdist.data.inspection import inspect_source
 
-    outputs.deliver(inspect_source(address, sources.access()))
+    outputs.deliver(inspect_source(address, sources.access(), other=other))
     return ExitStatus.DONE

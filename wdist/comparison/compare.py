@@ -17,7 +17,7 @@ from wdist.data.measure import DRAWN_HELD_OUT
 from wdist.data.pairing import check_comparable, check_scales, like, observed_range, surveyed
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource, Source
-from wdist.data.tables.joint import jointly_encoded
+from wdist.data.tables.joint import is_encoded, jointly_encoded
 from wdist.environment import choose_device
 from wdist.errors import CertificateError, SourceError, TrainingDiverged, UsageError, WdistError
 from wdist.estimation.blocks import block_plan, block_seconds
@@ -158,7 +158,7 @@ def _open(
     if options.features is None:
         given = [like(given[0], source) for source in given]
     usable, ranges = [], []
-    warnings = joint.warnings
+    warnings = joint.warnings if is_encoded(given[0]) else ()  # each estimate repeats those about tables of numbers
     for source in given:
         rows, found = surveyed(source, options.access, seed=options.seed)
         usable.append(rows)

@@ -19,8 +19,10 @@ from wdist.data.sources.arrays import type_name
 from wdist.data.sources.images import image_headers, image_paths
 from wdist.data.sources.network_file import is_state_dict
 from wdist.data.sources.opening import check_there, holds_model, open_source
-from wdist.data.sources.source import EndlessSource, FiniteSource, Source
+from wdist.data.sources.source import EndlessSource, FiniteSource, SelectedColumns, Source
 from wdist.data.survey import finite_rows, survey
+from wdist.data.tables.encoding import is_plain, joint_columns, matched
+from wdist.data.tables.profile import ColumnProfile, advice, profiles, shares
 from wdist.errors import SourceError, TrustRequired
 
 DRAWS = 1000
@@ -61,21 +63,65 @@ class Inspection:
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     """Steps that remain before the source can be used, in sentences."""
+    columns: tuple[ColumnProfile, ...] = ()
+    """What each column of a table holds."""
 
 
-def inspect_source(address: str, access: Access = Access()) -> Inspection:
-    """Opens and reads a source as far as possible; SourceError if nothing of it can be read."""
+def inspect_source(address: str, access: Access = Access(), *, other: str | None = None) -> Inspection:
+    """Opens and reads a source as far as possible, even a table with columns that have no distance.
+
+    Arguments:
+        address: the source.
+        access: permissions.
+        other: a table with the same columns, for the share of each in the distance between both.
+
+    Raises:
+        SourceError: nothing of it can be read, or the other is no table with the same columns.
+    """
     parsed = parse_address(address)
     contents = _contents(parsed)
     try:
-        source = open_source(address, access)
+        source = open_source(address, access, strict=False)
     except TrustRequired as error:
         return Inspection(address=parsed.text, kind="generator", contents=contents, missing=(str(error),))
     except SourceError as error:
         if not contents:
             raise
         return Inspection(address=parsed.text, kind=_closed_kind(parsed, contents), contents=contents, missing=(str(error),))
-    return _inspected(source, access, contents)
+    facts = _inspected(source, access, contents)
+    if isinstance(source, FiniteSource) and source.info.columns is not None:
+        facts = _of_table(facts, source, None if other is None else open_source(other, access, strict=False), access)
+    elif other is not None:
+        raise SourceError(f"{address} is no table, so its columns have no shares of a distance; leave out {other}")
+    return facts
+
+
+def _of_table(facts: Inspection, table: FiniteSource, other: Source | None, access: Access) -> Inspection:
+    """The facts of a table with those of its columns."""
+    own = table.info.columns or ()
+    described, notes = profiles(table), facts.notes
+    problems = tuple(column.problem for column in own if column.problem)
+    if other is not None:
+        if not isinstance(other, FiniteSource) or other.info.columns is None:
+            raise SourceError(f"{other.info.address} is no table, so it has no columns to compare; give one")
+        tables = [_without_problems(each) for each in (table, matched(table, other))]
+        addresses = [each.info.address for each in tables]
+        columns = joint_columns([each.info.columns or () for each in tables], addresses, indicators=False)
+        found = dict(zip((column.name for column in columns), shares(tables[0], tables[1], columns), strict=True))
+        described = tuple(replace(each, share=found.get(each.name)) for each in described)
+        notes += advice(tables, columns, scaled=False)
+    else:
+        notes += advice([table], own, scaled=False)
+    # The numbers that stand for levels have no range of their own.
+    facts = facts if is_plain(own) else replace(facts, minimum=None, maximum=None, constant_features=None)
+    return replace(facts, columns=described, missing=problems + facts.missing, notes=notes)
+
+
+def _without_problems(table: FiniteSource) -> FiniteSource:
+    """The columns of a table that have a distance."""
+    columns = table.info.columns or ()
+    usable = [k for k, column in enumerate(columns) if not column.problem]
+    return table if len(usable) == len(columns) else SelectedColumns(table, usable)
 
 
 def _inspected(source: Source, access: Access, contents: tuple[str, ...]) -> Inspection:

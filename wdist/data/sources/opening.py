@@ -57,20 +57,21 @@ MODEL_SUFFIXES = (".ts", ".pt2", ".onnx")
 """Suffixes of files that hold a network's program and its weights."""
 
 
-def open_source(address: Any, access: Access = Access(), *, seed: int = 0) -> Source:
+def open_source(address: Any, access: Access = Access(), *, seed: int = 0, strict: bool = True) -> Source:
     """Opens an address (text or path), a tensor or an array; returns a source that is already open as it is.
 
-    Reads only what determines shape, type and number of samples; TrustRequired if that would run code.
+    Reads only what determines shape, type and number of samples; TrustRequired if that would run code. With ``strict`` false, a
+    table is opened even with columns that have no distance.
     """
     if isinstance(address, FiniteSource | EndlessSource):
         return address
     if not isinstance(address, str | Path):
         frame = open_frame(address) if hasattr(type(address), "columns") else None
         return open_values(address) if frame is None else frame
-    return _open(parse_address(address), access, seed)
+    return _open(parse_address(address), access, seed, strict=strict)
 
 
-def _open(address: Address, access: Access, seed: int) -> Source:
+def _open(address: Address, access: Access, seed: int, *, strict: bool = True) -> Source:
     if address.scheme == "synthetic":
         return open_synthetic(address, lambda text: _open(parse_address(text), access, seed))
     if address.scheme == "torchvision":
@@ -80,7 +81,7 @@ def _open(address: Address, access: Access, seed: int) -> Source:
     address = local(address, access)
     check_there(address)
     if address.path.is_dir() and is_parquet_folder(address):
-        return select(_open_array(address), address, seed)
+        return select(_open_array(address, strict=strict), address, seed)
     if address.path.is_dir():
         from wdist.data.sources.images import open_image_folder
 
@@ -90,17 +91,18 @@ def _open(address: Address, access: Access, seed: int) -> Source:
 
         return open_generator(address, access)
     if address.suffix in ARRAY_FORMATS:
-        return select(_open_array(address), address, seed)
+        return select(_open_array(address, strict=strict), address, seed)
     way_out = suggestion(address.suffix, (*ARRAY_FORMATS, *MODEL_SUFFIXES), "known suffixes are")
     raise SourceError(f"{address.location} has an unknown suffix, so its format is unclear; {way_out}")
 
 
-def _open_array(address: Address) -> FiniteSource:
+def _open_array(address: Address, *, strict: bool) -> FiniteSource:
     read = open_columnar if address.path.is_dir() else ARRAY_FORMATS[address.suffix]
     own: dict[Any, tuple[str, ...]] = {open_text_table: TABLE_OPTIONS + TEXT_OPTIONS, open_columnar: TABLE_OPTIONS}
     address.only(*SELECTION_OPTIONS, *UNIT_OPTIONS, *own.get(read, ()))
     array = read(unpacked(address))
-    check_columns(array.columns)
+    if strict:
+        check_columns(array.columns)
     units = units_of(array.dtype, address)
     described = describe(array.shape, array.dtype, address.text, "array", units, array.notes)
     return ArraySource(array, replace(described, columns=array.columns))

@@ -15,6 +15,7 @@ from wdist.data.sources.column import BOOLEAN, CATEGORY, EMPTY, FITTED, NUMBER, 
 from wdist.data.sources.source import FiniteSource, SelectedColumns, SelectedRows, Source
 from wdist.data.survey import MINIMUM_ROWS
 from wdist.data.tables.encoding import EncodedRows, is_plain, joint_columns, matched
+from wdist.data.tables.profile import advice
 from wdist.data.tables.scales import NONE, check_scale, fitted_length, is_fitted, stated_lengths
 from wdist.errors import SourceError
 from wdist.ground_metric import L2, GroundMetric
@@ -68,9 +69,14 @@ def jointly_encoded(sources: Sequence[Source], access: Access, *, seed: int, met
     if len({len(each) for each in own}) > 1:
         return Joint(sources=tuple(sources))  # the comparison of shapes refuses them
     columns = joint_columns(own, [table.info.address for table in ordered], indicators=access.missing == LEVEL)
-    if not wanted and is_plain(columns):
-        return Joint(sources=tuple(ordered))
-    columns, warnings = _fitted(ordered[0], own[0], columns, access, seed=seed, metric=metric)
+    plain = not wanted and is_plain(columns)
+    warnings: tuple[str, ...] = ()
+    if not plain:
+        columns, warnings = _fitted(ordered[0], own[0], columns, access, seed=seed, metric=metric)
+    if len(ordered) > 1 and all(table.info.columns is not None for table in ordered):
+        warnings += advice(ordered, columns, scaled=wanted)
+    if plain:
+        return Joint(sources=tuple(ordered), warnings=warnings)
     scaling = access.scale if isinstance(access.scale, str) else "the lengths given"
     encoded = (EncodedRows(table, each, columns, metric=metric, scaling=scaling) for table, each in zip(ordered, own, strict=True))
     return Joint(sources=tuple(encoded), warnings=warnings)

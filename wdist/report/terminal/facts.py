@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import fields, is_dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -12,11 +13,14 @@ from rich.text import Text
 
 from wdist.report.numbers import at_least, at_most, counted, duration, level, lower_bound, nearest, percentage, shape
 from wdist.report.sentences import transport_line
-from wdist.report.terminal.tables import checks_table, facts_grid, plain_table
+from wdist.report.terminal.tables import FittedTable, TableColumn, checks_table, facts_grid, plain_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from rich.console import RenderableType
 
+    from wdist.data.tables.profile import ColumnProfile
     from wdist.estimation.verification import Verification
     from wdist.gan.training import Checkpoint, GanResult
     from wdist.transport.solution import Transport
@@ -39,11 +43,47 @@ def rendered_transport(found: Transport) -> RenderableType:
 def rendered_facts(facts: Any) -> RenderableType:
     """The fields of a dataclass, a line each, in their order; fields without a value are left out."""
     table = facts_grid()
+    columns = getattr(facts, "columns", ())
     for fact in fields(facts):
         value = getattr(facts, fact.name)
-        if value is not None and value != ():
-            table.add_row(fact.name.replace("_", " "), Text(_fact(value, fact.name)))
-    return table
+        if value is not None and value != () and value is not columns:
+            label = "to fix" if fact.name == "missing" else fact.name.replace("_", " ")
+            table.add_row(label, Text(_fact(value, fact.name)))
+    return Group(table, Text(""), *_columns(columns)) if columns else table
+
+
+def _columns(columns: Sequence[ColumnProfile]) -> Iterator[RenderableType]:
+    """A row for each column of a table, and the levels of its categories below."""
+    rows: dict[str, list[str]] = {
+        "type": [column.type for column in columns],
+        "missing": [counted(column.missing) if column.missing else "" for column in columns],
+        "distinct": ["" if column.distinct is None else counted(column.distinct) for column in columns],
+        "share": ["" if column.share is None else f"{100 * column.share:.1f} %" for column in columns],
+    }
+    for header, name in (("5 %", "low"), ("median", "median"), ("95 %", "high")):
+        rows[header] = [_value(column, getattr(column, name)) for column in columns]
+    for header, name in (("std", "deviation"), ("IQR", "quartiles")):
+        rows[header] = [_value(column, getattr(column, name), date=False) for column in columns]
+    rows = {header: cells for header, cells in rows.items() if any(cells)}
+    names = TableColumn("column", [column.name for column in columns], most=24)
+    yield FittedTable(names, *(TableColumn(header, cells, left=header == "type") for header, cells in rows.items()))
+    levels = facts_grid(most=24)
+    for column in columns:
+        if column.levels:
+            others = (column.distinct or 0) - len(column.levels)
+            more = f", and {counted(others)} more" if others > 0 else ""
+            levels.add_row(column.name, Text(", ".join(column.levels) + more))
+    if levels.row_count:
+        yield from (Text(""), levels)
+
+
+def _value(column: ColumnProfile, value: float | None, *, date: bool = True) -> str:
+    if value is None:
+        return ""
+    if date and column.type == "date":
+        return (datetime(1970, 1, 1) + timedelta(days=value)).strftime("%Y-%m-%d")
+    # Without an exponent as far as that is no longer.
+    return f"{value:.4g}" if not 1e4 <= abs(value) < 1e7 else f"{value:,.0f}"
 
 
 def rendered_checks(diagnosis: Any) -> RenderableType:

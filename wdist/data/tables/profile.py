@@ -1,0 +1,178 @@
+"""What the columns of a table hold, which of them look like identifiers, and how much of a distance each makes."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.stats import wasserstein_distance
+
+from wdist.data.rows import evenly, in_units
+from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, EMPTY, NUMBER, TEXT, Column
+from wdist.data.sources.source import FiniteSource
+
+SAMPLED = 20_000
+"""Rows, spread evenly, that shares and warnings rest on."""
+_PROFILED = 200_000
+"""Rows, spread evenly, that quantiles and counts of a table rest on."""
+_MOSTLY = 0.9
+_SPREADS_APART = 20
+_INDEX_NAMES = ("unnamed: 0", "index", "level_0", "rowid", "row_id", "id", "uuid", "guid")
+_ID = re.compile(r".*([_\W](?i:id)|[a-z]I[dD])")
+"""``customer_id``, ``user id`` and ``orderId``, but not ``paid``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnProfile:
+    """What one column of a table holds; quantiles and spreads are those of its numbers, in their units."""
+
+    name: str
+    type: str
+    unit: str
+    missing: int
+    """Missing values in the whole file."""
+    distinct: int | None
+    """Different values; None where they were not counted."""
+    low: float | None = None
+    """5 % of the values lie below."""
+    median: float | None = None
+    high: float | None = None
+    """5 % of the values lie above."""
+    deviation: float | None = None
+    """Standard deviation."""
+    quartiles: float | None = None
+    """Distance between the quartiles."""
+    levels: tuple[str, ...] = ()
+    """The most frequent levels of a category, with their share."""
+    share: float | None = None
+    """Share of the sum of all columns' one-dimensional W1 between two tables; None for a single table."""
+    problem: str = ""
+    """Why its values have no distance, and the way out."""
+
+
+def profiles(table: FiniteSource) -> tuple[ColumnProfile, ...]:
+    """Describes each column of a table that is not encoded."""
+    columns = table.info.columns or ()
+    rows = _some_rows(table, _PROFILED)
+    return tuple(_profile(column, rows[:, k]) for k, column in enumerate(columns))
+
+
+def _profile(column: Column, values: np.ndarray) -> ColumnProfile:
+    known = values[np.isfinite(values)]
+    facts = ColumnProfile(
+        name=column.name, type=column.type, unit=column.unit, missing=column.missing, distinct=None, problem=column.problem
+    )
+    if column.type == TEXT:
+        return facts
+    facts = replace(facts, distinct=len(np.unique(known)))
+    if column.type in (CATEGORY, BOOLEAN) and len(known):
+        names = column.levels if column.type == CATEGORY else ("false", "true")
+        counts = np.bincount(known.astype(np.int64), minlength=len(names))
+        order = [k for k in np.argsort(-counts, kind="stable")[:3] if counts[k]]
+        return replace(facts, levels=tuple(f"{names[k]} {100 * counts[k] / len(known):.3g} %" for k in order))
+    if not len(known):
+        return facts
+    low, first, median, third, high = np.quantile(known, (0.05, 0.25, 0.5, 0.75, 0.95)).tolist()
+    return replace(facts, low=low, median=median, high=high, deviation=_deviation(known), quartiles=third - first)
+
+
+def _deviation(values: np.ndarray) -> float:
+    """Standard deviation of the finite values; 0 if there are none."""
+    known = values[np.isfinite(values)]
+    # Divided first: the squares of values up to 1e300 would overflow.
+    largest = float(np.abs(known).max(initial=0.0))
+    return float(np.std(known / largest)) * largest if largest > 0 else 0.0
+
+
+def shares(a: FiniteSource, b: FiniteSource, columns: Sequence[Column]) -> list[float]:
+    """Each column's share of the sum of their one-dimensional W1, in their units of length, over at most 20,000 rows of each side.
+
+    Arguments:
+        a, b: tables with the same columns in the same order, not encoded.
+        columns: as they are encoded.
+    """
+    x, y = (_some_rows(table, SAMPLED) for table in (a, b))
+    levels_a, levels_b = ([column.levels for column in table.info.columns or ()] for table in (a, b))
+    parts = [_apart(x[:, k], y[:, k], column, (levels_a[k], levels_b[k])) for k, column in enumerate(columns)]
+    whole = sum(parts)
+    return [part / whole if whole > 0 else 0.0 for part in parts]
+
+
+def _apart(x: np.ndarray, y: np.ndarray, column: Column, levels: tuple[tuple[str, ...], tuple[str, ...]]) -> float:
+    """W1 between the values of a column on both sides, missing ones aside, in its unit of length."""
+    known = [values[np.isfinite(values)] for values in (x, y)]
+    if not all(map(len, known)):
+        return 0.0
+    if column.type == CATEGORY:
+        place = {level: k for k, level in enumerate(column.levels)}
+        weights = []
+        for values, own in zip(known, levels, strict=True):
+            there = np.array([place[level] for level in own])[values.astype(np.int64)]
+            weights.append(np.bincount(there, minlength=len(place)) / len(values))
+        return float(np.abs(weights[0] - weights[1]).sum() / 2) / column.scale
+    return float(wasserstein_distance(known[0] / column.scale, known[1] / column.scale))
+
+
+def advice(tables: Sequence[FiniteSource], columns: Sequence[Column], *, scaled: bool) -> tuple[str, ...]:
+    """Warnings about columns that look like identifiers, and about one that outweighs all others.
+
+    Arguments:
+        tables: the reference and others, with the same columns in the same order, not encoded.
+        columns: as they are encoded.
+        scaled: whether they have units of length.
+    """
+    samples = [_some_rows(table, SAMPLED) for table in tables]
+    names = [column.name for k, column in enumerate(columns) if any(_identifies(column, rows[:, k]) for rows in samples)]
+    warnings = []
+    if names:
+        if len(names) == 1:
+            told = f"the column {names[0]!r} looks like an identifier, which has no meaning as a distance; leave it out"
+        else:
+            told = f"the columns {_quoted(names)} look like identifiers, which have no meaning as distances; leave them out"
+        warnings.append(f"{told}: name the others with ?columns=")
+    if len(columns) > 1:
+        warnings += _outweighing(tables, columns, samples[0], scaled=scaled)
+    return tuple(warnings)
+
+
+def _outweighing(tables: Sequence[FiniteSource], columns: Sequence[Column], sample: np.ndarray, *, scaled: bool) -> list[str]:
+    way_out = (
+        "leave it out with ?columns=, or give it a length with --scale FILE"
+        if scaled
+        else ("weigh the columns with --scale std, or leave it out with ?columns=")
+    )
+    each = [shares(tables[0], other, columns) for other in tables[1:]]
+    largest = np.max(each, axis=0) if each else np.zeros(len(columns))
+    k = int(np.argmax(largest))
+    if largest[k] > _MOSTLY:
+        told = f"the column {columns[k].name!r} makes {100 * largest[k]:.3g} % of the distance (of the sum over columns)"
+        return [f"{told}, so the others hardly count; {way_out}"]
+    numbers = {k: _deviation(sample[:, k]) for k, column in enumerate(columns) if column.type in (NUMBER, DATE)}
+    spreads = {k: spread for k, spread in numbers.items() if 0 < spread < np.inf}
+    if not scaled and spreads and max(spreads.values()) > _SPREADS_APART * min(spreads.values()):
+        wide, narrow = max(spreads, key=lambda k: spreads[k]), min(spreads, key=lambda k: spreads[k])
+        return [
+            f"the columns have very different spreads, from {columns[narrow].name!r} ({spreads[narrow]:.3g}) to "
+            f"{columns[wide].name!r} ({spreads[wide]:.3g}), and the widest count most; weigh them with --scale std"
+        ]
+    return []
+
+
+def _identifies(column: Column, values: np.ndarray) -> bool:
+    """Whether a column of numbers looks as if it named rows."""
+    if column.type != NUMBER or column.unit or not np.isfinite(values).all() or (values != np.floor(values)).any():
+        return False
+    named = column.name.lower() in _INDEX_NAMES or _ID.fullmatch(column.name) is not None
+    rising = len(values) > 1 and bool((np.diff(values) > 0).all())
+    return (column.named and named and len(np.unique(values)) > len(values) / 2) or rising
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+
+
+def _some_rows(table: FiniteSource, most: int) -> np.ndarray:
+    rows = table.read(evenly(table.count, most).numpy())
+    columns = table.info.columns or ()
+    plain = all(column.type in (NUMBER, BOOLEAN, DATE, EMPTY) for column in columns)
+    return in_units(rows, table.info).numpy() if plain else rows.double().numpy()
