@@ -73,7 +73,8 @@ def jointly_encoded(sources: Sequence[Source], access: Access, *, seed: int, met
     warnings: tuple[str, ...] = ()
     if not plain:
         columns, warnings = _fitted(ordered[0], own[0], columns, access, seed=seed, metric=metric)
-    if len(ordered) > 1 and all(table.info.columns is not None for table in ordered):
+    halves = len({id(_origin(table)) for table in ordered}) < len(ordered)  # of one table, about which all was said
+    if len(ordered) > 1 and not halves and all(table.info.columns is not None for table in ordered):
         warnings += advice(ordered, columns, scaled=wanted)
     if plain:
         return Joint(sources=tuple(ordered), warnings=warnings)
@@ -115,9 +116,14 @@ def _some(columns: Sequence[Column]) -> str:
 
 def is_encoded(source: Source) -> bool:
     """Whether the rows of a source are points already: those of an encoded table, or features."""
+    return isinstance(_origin(source), EncodedRows | FeatureRows)
+
+
+def _origin(source: Source) -> Source:
+    """The source that rows are chosen from."""
     while isinstance(source, SelectedRows):
         source = source.source
-    return isinstance(source, EncodedRows | FeatureRows)
+    return source
 
 
 def _may_be_table(source: Source) -> TypeGuard[FiniteSource]:
