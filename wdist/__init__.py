@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from wdist.comparison.ranking import Comparison
     from wdist.critics.settings import CriticSettings
     from wdist.data.access import Access
+    from wdist.drifts.drift import Drift
     from wdist.errors import WdistError
     from wdist.estimation.result import Estimate
     from wdist.estimation.verification import Verification
     from wdist.gates.gate import GateResult
-    from wdist.python.functions import compare, estimate, gate, open_source, save_proof, transport, verify
+    from wdist.python.functions import compare, drift, estimate, gate, open_source, save_proof, transport, verify
     from wdist.python.metric import W1
     from wdist.training.budget import Budget
 
@@ -26,12 +27,14 @@ __all__ = [
     "Budget",
     "Comparison",
     "CriticSettings",
+    "Drift",
     "Estimate",
     "GateResult",
     "Verification",
     "WdistError",
     "__version__",
     "compare",
+    "drift",
     "estimate",
     "gate",
     "open_source",
@@ -46,12 +49,13 @@ _HOME = {
     "Budget": "wdist.training.budget",
     "Comparison": "wdist.comparison.ranking",
     "CriticSettings": "wdist.critics.settings",
+    "Drift": "wdist.drifts.drift",
     "Estimate": "wdist.estimation.result",
     "GateResult": "wdist.gates.gate",
     "Verification": "wdist.estimation.verification",
     "WdistError": "wdist.errors",
     **dict.fromkeys(
-        ("compare", "estimate", "gate", "open_source", "save_proof", "transport", "verify"),
+        ("compare", "drift", "estimate", "gate", "open_source", "save_proof", "transport", "verify"),
         "wdist.python.functions",
     ),
 }

@@ -30,6 +30,11 @@ def comparison_of(estimate):
     )  # fmt: skip
 
 
+def random_tables():
+    random = np.random.default_rng(0)
+    return random.normal(size=(60, 2)), random.normal(size=(60, 2))
+
+
 @pytest.fixture
 def results(estimate_of):
     """One result of each kind."""
@@ -44,6 +49,7 @@ def results(estimate_of):
             claims=Claims(samples=Ends(lower=0.2, upper=None), population=Ends(lower=0.1, upper=0.9)),
             findings=(Check(what="samples A", ok=True, detail="as claimed"),),
         ),
+        "Drift": wdist.drift(*random_tables(), critic="mean-difference", seed=0, device="cpu", progress=False),
         "Transport": wdist.transport(np.zeros((3, 2)), np.ones((4, 2))),
     }
 
@@ -64,7 +70,7 @@ def test_repr_is_one_line_with_numbers(results, kind):
     shown = repr(results[kind])
     assert shown.startswith(f"<{kind}: ")
     assert "\n" not in shown
-    assert re.search(r"\d\.\d", shown) or kind == "Comparison"
+    assert re.search(r"\d\.\d", shown) or kind in ("Comparison", "Drift")
 
 
 @EACH

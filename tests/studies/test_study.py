@@ -24,7 +24,7 @@ from wdist.studies.study import (
 )
 from wdist.training.observer import CriticFinished, CriticStarted, Progress, Stage
 
-SUITES = ("tightness", "learning", "transport", "soundness", "coverage", "ladder", "gates", "sequential", "speed")
+SUITES = ("tightness", "learning", "transport", "soundness", "coverage", "ladder", "gates", "sequential", "drift", "speed")
 TABLES_AND_FIGURES = (
     *("table1", "table2", "table3", "figure4", "figure5", "figure6"),
     *("figure10", "figure11", "figure12", "figure13", "figure14", "figure16"),

@@ -68,6 +68,7 @@ FORMATS = (
     Format("text", "estimate", "terminal.estimate:rendered"),
     Format("text", "compare", "terminal.comparison:rendered_comparison"),
     Format("text", "gate", "terminal.gate:rendered_gate"),
+    Format("text", "drift", "terminal.drift:rendered_drift"),
     Format("text", "verify", "terminal.facts:rendered_verification"),
     Format("text", "gan", "terminal.facts:rendered_gan"),
     Format("text", "inspect", "terminal.facts:rendered_facts"),
@@ -75,7 +76,7 @@ FORMATS = (
     Format("text", "bench reproduce", "terminal.study:rendered_study"),
     Format(
         "json",
-        "estimate compare gate verify inspect doctor gan bench reproduce",
+        "estimate compare gate drift verify inspect doctor gan bench reproduce",
         "documents.forms:document_text",
         "command",
         **_JSON,
@@ -87,6 +88,16 @@ FORMATS = (
         help="Also write the table and the text in Markdown to FILE.",
         **_MARKDOWN,
     ),
+    Format("markdown", "drift", "documents.drift:drift_markdown", help="Also write the columns in Markdown to FILE.", **_MARKDOWN),
+    Format(
+        "html",
+        "drift",
+        "presentation:page",
+        option="--html",
+        help="Also write the report and its figure as one page to FILE.",
+        what="page",
+        suffixes=(".html", ".htm"),
+    ),
     Format("markdown", "gate", "documents.gate:gate_markdown", help="Also write a summary in Markdown to FILE.", **_MARKDOWN),
     Format(
         "csv",
@@ -94,6 +105,14 @@ FORMATS = (
         "documents.comparison:comma_separated",
         option="--csv",
         help="Also write one CSV row for each source to FILE.",
+        what="table",
+    ),
+    Format(
+        "csv",
+        "drift",
+        "documents.drift:drift_csv",
+        option="--csv",
+        help="Also write one CSV row for each column to FILE.",
         what="table",
     ),
     Format(
@@ -119,6 +138,7 @@ FORMATS = (
         **_PLOT,
     ),
     Format("plot", "compare", "plots.comparison:comparison_bytes", help=f"Draw all intervals on one scale: {_ENDINGS}.", **_PLOT),
+    Format("plot", "drift", "plots.drift:drift_bytes", help=f"Draw how far columns moved, and how: {_ENDINGS}.", **_PLOT),
     Format("plot", "bench reproduce", "plots.study:study_bytes", help=f"Draw the results: {_ENDINGS}.", **_PLOT),
     Format(
         "witness",

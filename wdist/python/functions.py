@@ -16,6 +16,7 @@ from wdist.python.manners import Listener, listening, named, python_manners, wit
 if TYPE_CHECKING:
     from wdist.comparison.ranking import Comparison
     from wdist.data.sources.source import Source
+    from wdist.drifts.drift import Drift
     from wdist.estimation.result import Estimate
     from wdist.estimation.verification import Verification
     from wdist.gates.gate import GateResult
@@ -121,6 +122,46 @@ def compare(
             first, *others = _sides(options, reference=reference, **_numbered(sources))
             found = run_comparison(first, others, options, names=_listed(names), witnesses=witnesses, observer=told)
             return with_warnings_in_python(found)
+
+
+def drift(
+    reference: Any,
+    current: Any,
+    *,
+    progress: bool | None = None,
+    observer: Listener | None = None,
+    **arguments: Any,
+) -> Drift:
+    """Finds what changed between two tables: columns, the dependence between them, and the joint distribution.
+
+    Columns of numbers are compared on the line, categories by the shares of their levels; dependence is compared by correlations of
+    ranks; the joint distance is that of :func:`wdist.estimate`. If both tables are independent rows of one distribution, drift is
+    reported with probability at most 1 - ``confidence``.
+
+    Arguments:
+        reference: a table: an address, a data frame, an array or an open source.
+        current: the table to judge, in the same forms, with the same columns.
+        progress: shows the progress; None for in terminals and notebooks only.
+        observer: is told about progress: a function of an event, or an object with ``notify(event)``.
+        arguments: options of :class:`~wdist.estimation.options.EstimateOptions`, for the joint distance. Columns are divided by
+            their standard deviations in the reference unless ``scale=`` says otherwise. Baselines are trained only if named.
+
+    Returns:
+        What changed, and how surely. After Ctrl-C the tests are complete, and the bounds are what was proved by then.
+
+    Raises:
+        WdistError: bad input, before anything is trained.
+    """
+    with python_manners():
+        from wdist.drifts.drift import run_drift
+        from wdist.estimation.options import NONE
+
+        if "access" not in arguments:
+            arguments = {"scale": "std", **arguments}
+        options = EstimateOptions.validated(**{"baselines": NONE, **arguments})
+        with listening(progress, observer) as told:
+            first, second = _sides(options, reference=reference, current=current)
+            return with_warnings_in_python(run_drift(first, second, options, observer=told))
 
 
 def gate(

@@ -20,13 +20,28 @@ from wdist.report.keywords import in_python
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from wdist.comparison.ranking import Comparison
-
 _HTML_WIDTH, _HTML_DPI = 100, 96
 _PRE = (
     '<pre style="white-space:pre;overflow-x:auto;line-height:1.3;'
     "font-family:Menlo,'DejaVu Sans Mono',Consolas,monospace\">{}</pre>"
 )
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>body{{max-width:62rem;margin:2rem auto;padding:0 1rem;color:#22313f;font-family:system-ui,sans-serif}}
+img{{max-width:100%}}</style>
+</head>
+<body>
+<h1>{title}</h1>
+{report}
+</body>
+</html>
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +58,8 @@ class View:
     """The figure, as ``module:function`` in ``wdist.report``."""
     command: str = ""
     """The command whose published document it is."""
+    rows: str = ""
+    """The rows as comma-separated values, as ``module:function`` in ``wdist.report``."""
 
 
 VIEWS = {
@@ -59,6 +76,7 @@ VIEWS = {
         sentences=lambda comparison: (f"{sentences.proved_order(comparison)}.", *sentences.comparison_sentences(comparison)),
         draw="plots.comparison:draw_comparison",
         command="compare",
+        rows="documents.comparison:comma_separated",
     ),
     "GateResult": View(
         rendered="terminal.gate:rendered_gate",
@@ -66,6 +84,14 @@ VIEWS = {
         sentences=lambda result: filter(None, (result.verdict.reason, result.verdict.what_would_decide)),
         draw="plots.gate:draw_gate",
         command="gate",
+    ),
+    "Drift": View(
+        rendered="terminal.drift:rendered_drift",
+        line=sentences.drift_headline,
+        sentences=lambda drift: (f"{sentences.drift_headline(drift)}.", *sentences.drift_sentences(drift)),
+        draw="plots.drift:draw_drift",
+        command="drift",
+        rows="documents.drift:drift_csv",
     ),
     "Verification": View(
         rendered="terminal.facts:rendered_verification",
@@ -120,19 +146,22 @@ def html(result: Any) -> str:
     return f"<div>{shown}</div>"
 
 
-def frame(comparison: Comparison) -> Any:
-    """A comparison as a pandas data frame, with the columns of ``wdist compare --csv``.
+def page(result: Any) -> str:
+    """One page of HTML that needs nothing else: the report and its figure."""
+    return _PAGE.format(title=escape(_view(result).line(result)), report=html(result))
+
+
+def frame(result: Any) -> Any:
+    """The rows of a result as a pandas data frame, with the columns that ``--csv`` writes.
 
     Raises:
         UsageError: pandas is not installed.
     """
-    from wdist.report.documents.comparison import comma_separated
-
     try:
         from pandas import read_csv
     except ImportError as error:
-        raise UsageError("to_frame needs pandas; install it, or take the rows from to_dict()['ranking']") from error
-    return read_csv(io.StringIO(comma_separated(comparison)))
+        raise UsageError("to_frame needs pandas; install it, or take the rows from to_dict()") from error
+    return read_csv(io.StringIO(_function(_view(result).rows)(result)))
 
 
 def figure(result: Any) -> Figure:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from wdist.comparison.orders import OrderClaim
     from wdist.comparison.ranking import Comparison, Entry, Separation
     from wdist.data.sources.source import SourceInfo
+    from wdist.drifts.drift import Drift
     from wdist.estimation.result import Detected, Estimate, PopulationBound
     from wdist.estimation.verification import Verification
     from wdist.gates.gate import GateResult
@@ -77,6 +78,37 @@ def _not_proved(detected: Detected | None) -> str:
     return (
         f"No difference between the distributions is detected{_tested(detected)}: this critic would have found one above "
         f"{nearest(detected.detectable, 2)} with {level(POWER)} power"
+    )
+
+
+def drift_headline(drift: Drift) -> str:
+    """Whether two tables drifted, and in what, in plain words."""
+    sure = f"with {level(drift.confidence)} confidence"
+    if not drift.found:
+        return f"No drift is found, {sure}: neither in a column, nor in the dependence of two, nor jointly"
+    parts = []
+    if drift.drifted:
+        names = [column.name for column in drift.drifted]
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        parts.append(f"{len(names)} of {len(drift.columns)} columns ({shown})")
+    if drift.changed:
+        first = " and ".join(drift.changed[0].columns)
+        more = "" if len(drift.changed) == 1 else f" and {len(drift.changed) - 1} more pairs"
+        parts.append(f"the dependence of {first}{more}")
+    if drift.jointly:
+        parts.append("the joint distribution")
+    told = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"Drift, {sure}: {told}"
+
+
+def drift_sentences(drift: Drift) -> Iterator[str]:
+    """The joint distance, and how to read the tables."""
+    apart = units(drift.reference, drift.current)
+    yield f"Jointly: {intervals(drift.estimate)} ({p_value(drift.joint_p_value)}), {apart}."
+    yield (
+        f"All p-values are corrected for the number of columns or pairs and for the three tests: up to "
+        f"{level(1 - drift.confidence)} they are drift. The intervals of the {len(drift.columns)} columns hold together at "
+        f"{level(drift.confidence)} confidence, asymptotically, in the units of each column."
     )
 
 

@@ -304,7 +304,10 @@ def most_by_chance(runs: int, error: float) -> int:
 MODULES: dict[Group, dict[str, str]] = {
     "bench": {
         name: name
-        for name in ("tightness", "learning", "transport", "soundness", "coverage", "ladder", "gates", "sequential", "speed")
+        for name in (
+            *("tightness", "learning", "transport", "soundness", "coverage"),
+            *("ladder", "gates", "sequential", "drift", "speed"),
+        )
     },
     "reproduce": {
         "table1": "approximation",

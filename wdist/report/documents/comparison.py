@@ -66,30 +66,30 @@ def markdown(comparison: Comparison) -> str:
     lines = [
         f"### Wasserstein-1 from `{comparison.reference.address}`",
         "",
-        f"**{_escaped(proved_order(comparison))}.**",
+        f"**{escaped(proved_order(comparison))}.**",
         "",
-        _row(headers),
-        _row(("--:", ":--", "--:", ":-:", ":-:")),
-        *(_row(_cells(comparison, entry)) for entry in comparison.entries),
+        row(headers),
+        row(("--:", ":--", "--:", ":-:", ":-:")),
+        *(row(_cells(comparison, entry)) for entry in comparison.entries),
         "",
     ]
     if len(comparison.ranking) > 1:
         lines += _neighbours(comparison)
     for sentence in comparison_sentences(comparison):
-        lines += [_escaped(sentence), ""]
+        lines += [escaped(sentence), ""]
     if comparison.left_out:
-        lines += [_escaped(f"No result for {', '.join(comparison.left_out)}."), ""]
+        lines += [escaped(f"No result for {', '.join(comparison.left_out)}."), ""]
     return "\n".join(lines)
 
 
 def _neighbours(comparison: Comparison) -> Iterator[str]:
     """A table of neighbours and the levels at which their order is claimed, and what the levels mean."""
-    yield _row(("nearer", "farther", *LEVELS.values()))
-    yield _row((":--",) * (2 + len(LEVELS)))
+    yield row(("nearer", "farther", *LEVELS.values()))
+    yield row((":--",) * (2 + len(LEVELS)))
     for near, far in zip(comparison.ranking, comparison.ranking[1:], strict=False):
-        yield _row((_escaped(near.name), _escaped(far.name), *map(_escaped, deciding(comparison, near, far).values())))
+        yield row((escaped(near.name), escaped(far.name), *map(escaped, deciding(comparison, near, far).values())))
     yield ""
-    yield from (f"- {_escaped(line)}" for line in levels_of_order(comparison))
+    yield from (f"- {escaped(line)}" for line in levels_of_order(comparison))
     yield ""
 
 
@@ -99,7 +99,7 @@ def _cells(comparison: Comparison, entry: Entry) -> tuple[str, ...]:
         between = f"{nearest(samples.upper)} (exact)"
     else:
         between = _interval(samples.lower, samples.upper)
-    name = f"_{_escaped(entry.name)}_" if entry is comparison.noise_floor else _escaped(entry.name)
+    name = f"_{escaped(entry.name)}_" if entry is comparison.noise_floor else escaped(entry.name)
     return place(comparison, entry), name, nearest(population.estimate), _interval(population.lower, population.upper), between
 
 
@@ -108,11 +108,12 @@ def _interval(lower: float, upper: float | None) -> str:
     return f"at least {below}" if upper is None else f"{below} to {at_most(upper)}"
 
 
-def _row(cells: tuple[str, ...]) -> str:
+def row(cells: tuple[str, ...]) -> str:
+    """A row of a table in Markdown."""
     return "| " + " | ".join(cells) + " |"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text with the signs of Markdown escaped."""
     for sign in ("\\", "|", "*", "_", "<", "`"):
         text = text.replace(sign, "\\" + sign)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from wdist.transport.solution import Transport
 
 _RESULT, _RANKING, _GATE, _STUDY = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gates", "wdist.studies.study"
-_ORDERS = "wdist.comparison.orders"
+_ORDERS, _DRIFTS = "wdist.comparison.orders", "wdist.drifts"
 _EVERYWHERE = {
     "schema_version": Key("Literal['1']", "Changes when a key is removed or changes its meaning.", lambda _: SCHEMA_VERSION),
     "metric": Key(description="Ground metric: l2, l1 or linf."),
@@ -237,6 +237,38 @@ FORMS = Forms(
             "repeatable": Key(description="Another run on this machine gives the same digits; false under --budget."),
         },
     ),
+    Form("ColumnDriftDocument", f"{_DRIFTS}.columns:ColumnDrift"),
+    Form("PairDriftDocument", f"{_DRIFTS}.dependence:PairDrift"),
+    Form("MovedRowDocument", f"{_DRIFTS}.joint:MovedRow"),
+    Form(
+        "DriftDocument",
+        f"{_DRIFTS}.drift:Drift",
+        "schema_version command found drifted changed jointly joint_p_value columns pairs rows confidence reference current "
+        "samples population detected critic metric seed interrupted seconds environment warnings",
+        title="The result of `wdist drift`. All p-values but `p_value` of a column are corrected; those up to 1 - `confidence` are "
+        "drift.",
+        special={
+            "command": _command("drift"),
+            "drifted": Key("list[str]", "Names of the columns that drifted.", lambda drift: [each.name for each in drift.drifted]),
+            "changed": Key(
+                "list[list[str]]",
+                "Pairs of columns whose dependence changed.",
+                lambda drift: [each.columns for each in drift.changed],
+            ),
+            "samples": Key("SamplesInterval", "Bounds for the joint distance between the tables.", "estimate.samples"),
+            "population": Key("PopulationBound", "Bounds for the joint distance between the distributions.", "estimate.population"),
+            "detected": Key("Detected | None", "What the critic of the joint distance detects.", "estimate.detected"),
+            "critic": Key("CriticResult", value="estimate.critic"),
+            "metric": Key("str", "Ground metric of the joint distance: l2, l1 or linf.", "estimate.metric"),
+            "seed": Key("int", value="estimate.seed"),
+            "environment": Key("Environment", value="estimate.environment"),
+            "interrupted": Key("bool", value="estimate.interrupted"),
+        },
+        given={
+            "reference": lambda drift, _: {"digest": drift.estimate.digest_a},
+            "current": lambda drift, _: {"digest": drift.estimate.digest_b},
+        },
+    ),
     Form(
         "MeasuredDocument",
         "wdist.gan.files:Measured",
@@ -352,6 +384,7 @@ PUBLISHED = {
     "synthetic": "EstimateDocument",
     "compare": "ComparisonDocument",
     "gate": "GateDocument",
+    "drift": "DriftDocument",
     "gan": "GanDocument",
     "verify": "VerificationDocument",
     "reproduce": "ReproductionDocument",

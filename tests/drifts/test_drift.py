@@ -1,0 +1,106 @@
+"""``wdist drift``: planted changes are found where they are, and every output says the same."""
+
+import csv
+import datetime
+import json
+
+import numpy as np
+import pytest
+
+import wdist
+from wdist.cli.main import main
+from wdist.report.documents.forms import model
+
+CHEAP = {"critic": "mean-difference", "couplings": True, "seed": 0, "device": "cpu", "progress": False}
+
+
+def write_table(path, seed, *, amount=0.0, correlation=0.2, shares=(0.5, 0.3, 0.2), rows=400):
+    random = np.random.default_rng(seed)
+    z = random.normal(size=(rows, 2))
+    z[:, 1] = correlation * z[:, 0] + np.sqrt(1 - correlation**2) * z[:, 1]
+    countries = random.choice(["DE", "FR", "IT"], rows, p=shares)
+    days = random.integers(0, 30, rows)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["amount", "visits", "country", "active", "day"])
+        for k in range(rows):
+            day = datetime.date(2026, 3, 1) + datetime.timedelta(int(days[k]))
+            writer.writerow([20 + 5 * (z[k, 0] + amount), 3 * z[k, 1], countries[k], str(bool(random.random() < 0.7)).lower(), day])
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def march(tmp_path_factory):
+    return write_table(tmp_path_factory.mktemp("tables") / "march.csv", 0)
+
+
+def test_nothing_is_found_where_nothing_changed(march, tmp_path):
+    found = wdist.drift(march, write_table(tmp_path / "april.csv", 1), **CHEAP)
+    assert not found.found
+    assert (found.drifted, found.changed, found.jointly) == ((), (), False)
+    assert sum(column.share for column in found.columns) == pytest.approx(1)
+    assert found.summary().startswith("No drift is found")
+
+
+def test_columns_that_moved_are_named_with_their_distance(march, tmp_path):
+    found = wdist.drift(march, write_table(tmp_path / "april.csv", 2, amount=0.6, shares=(0.3, 0.3, 0.4)), **CHEAP)
+    assert {column.name for column in found.drifted} == {"amount", "country"}
+    by_name = {column.name: column for column in found.columns}
+    assert by_name["amount"].distance == pytest.approx(3, abs=1)
+    assert by_name["amount"].scaled == pytest.approx(0.6, abs=0.2)
+    assert by_name["amount"].lower <= 3 <= by_name["amount"].upper
+    assert by_name["country"].lower <= 0.2 <= by_name["country"].upper
+    assert by_name["day"].type == "date"
+    assert found.jointly
+
+
+def test_changed_dependence_between_unchanged_columns_is_found(march, tmp_path):
+    found = wdist.drift(march, write_table(tmp_path / "april.csv", 3, correlation=0.8), **CHEAP)
+    assert found.drifted == ()
+    assert [pair.columns for pair in found.changed] == [("amount", "visits")]
+
+
+def test_the_row_that_moved_most_is_named(march, tmp_path):
+    path = tmp_path / "april.csv"
+    write_table(path, 4)
+    lines = path.read_text().splitlines()
+    lines[17] = "900.0" + lines[17][lines[17].index(",") :]
+    path.write_text("\n".join(lines) + "\n")
+    row, *_ = wdist.drift(march, str(path), **CHEAP).rows
+    assert (row.row, row.column, row.after) == (17, "amount", "900")
+
+
+def test_the_command_writes_every_format_and_exits_with_1(march, tmp_path, capsys):
+    moved = write_table(tmp_path / "april.csv", 2, amount=0.6)
+    files = {name: tmp_path / f"drift.{name}" for name in ("json", "md", "csv", "html", "png")}
+    options = {"-o": "json", "--markdown": "md", "--csv": "csv", "--html": "html", "--plot": "png"}
+    named = [part for option, name in options.items() for part in (option, str(files[name]))]
+    status = main(["drift", march, moved, "--critic", "mean-difference", *named])
+    assert status == 1
+    document = json.loads(files["json"].read_text())
+    model("drift").model_validate(document)
+    assert document["found"]
+    assert document["drifted"] == ["amount"]
+    assert document["reference"]["scaling"] == "std"
+    shown = capsys.readouterr().out
+    assert "Drift, with 95 % confidence: 1 of 5 columns (amount)" in shown
+    assert "**amount**" in files["md"].read_text()
+    page = files["html"].read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "data:image/png;base64," in page
+    assert "<script" not in page
+    rows = list(csv.DictReader(files["csv"].read_text().splitlines()))
+    assert [row["name"] for row in rows if row["drifted"] == "True"] == ["amount"]
+
+
+def test_what_is_no_table_is_refused(march, capsys):
+    assert main(["drift", march, "synthetic:gaussian?dim=5"]) == 2
+    assert "synthetic:gaussian" in capsys.readouterr().err
+
+
+def test_unscaled_and_scaled_distances_agree_column_by_column(march, tmp_path):
+    other = write_table(tmp_path / "april.csv", 5)
+    scaled, raw = (wdist.drift(march, other, scale=scale, **CHEAP) for scale in ("std", "none"))
+    for one, same in zip(scaled.columns, raw.columns, strict=True):
+        assert one.distance == pytest.approx(same.distance, rel=1e-9)
+    assert raw.reference.scaling == "none"

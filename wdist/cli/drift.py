@@ -1,0 +1,48 @@
+"""``wdist drift REFERENCE CURRENT``."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from wdist.cli import options as opt
+from wdist.cli.outputs import OutputOptions, Outputs
+from wdist.errors import ExitStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftTables(opt.TableOptions):
+    """How tables are read; their columns are brought to one scale by default."""
+
+    scale: str = opt.flag(
+        "Sources",
+        "HOW",
+        "Unit of length of each column: none, std, iqr, mad or range (over training rows of REFERENCE), or a file of lengths.",
+        default="std",
+    )
+
+
+@opt.expanded
+def command(
+    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="Table that the other is compared with: march.csv, ...")],
+    current: Annotated[str, typer.Argument(metavar="CURRENT", help="Table to judge, with the same columns: april.csv, ...")],
+    flags: opt.EstimateFlags,
+    sources: DriftTables,
+    outputs: Annotated[Outputs, OutputOptions("drift")],
+) -> int:
+    """Find what changed between two tables: columns, the dependence between them, and the joint distribution.
+
+    Each column is divided by its standard deviation in the reference unless --scale says otherwise. Where nothing changed, drift is
+    reported with probability at most 1 - --confidence. Exit status: 0 no drift is found, 1 drift.
+
+    Example: wdist drift march.csv april.csv --html drift.html
+    """
+    options = flags.validated(sources.access(), baselines="none")
+    outputs.check(inputs=[reference, current, *flags.inputs])
+    with outputs.observer() as observer:
+        from wdist.drifts.drift import run_drift
+
+        found = run_drift(reference, current, options, observer=observer)
+    notes = ["interrupted; the tests are complete, and the bounds are proved all the same"] if found.interrupted else []
+    outputs.deliver(found, warnings=found.warnings, notes=notes)
+    return ExitStatus.INTERRUPTED if found.interrupted else found.exit_status

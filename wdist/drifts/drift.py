@@ -1,0 +1,175 @@
+r"""``drift``: what changed between two tables, column by column, pair by pair, and jointly.
+
+Three tests share the error equally (Bonferroni): of every column alone, of the dependence of every pair of columns, and of the
+joint distribution by a critic. The first two are corrected for the number of columns or pairs. If both tables are independent
+rows of one distribution, drift is reported with probability at most 1 - ``confidence``.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from wdist.data.pairing import surveyed
+from wdist.data.rows import in_units
+from wdist.data.sources.column import CATEGORY, Column, plain_columns
+from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import FiniteSource, SelectedRows, Source, SourceInfo
+from wdist.data.tables.joint import jointly_encoded
+from wdist.drifts.columns import ColumnDrift, ColumnSamples, column_drifts
+from wdist.drifts.dependence import PairDrift, pair_drifts
+from wdist.drifts.joint import MovedRow, Tables
+from wdist.errors import ExitStatus, SourceError
+from wdist.estimation.estimate import run_estimate
+from wdist.estimation.options import EstimateOptions
+from wdist.estimation.result import Estimate
+from wdist.ground_metric import ground_metric
+from wdist.presentable import Tabular
+from wdist.training.observer import Observer, Silent, Stage
+
+_TESTS = 3
+"""Columns, pairs, and the joint distribution."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Drift(Tabular):
+    """What changed from a reference table to a current one. All p-values are corrected, and compare with 1 - ``confidence``."""
+
+    reference: SourceInfo
+    current: SourceInfo
+    columns: tuple[ColumnDrift, ...]
+    """Each column alone, in the order of the tables."""
+    pairs: tuple[PairDrift, ...]
+    """Pairs of columns by the change of their dependence, the surest first."""
+    rows: tuple[MovedRow, ...]
+    """Rows of the current table that moved most; none without a plan."""
+    samples: tuple[ColumnSamples, ...]
+    """The columns of both tables, for figures."""
+    joint_p_value: float
+    """P-value of equal joint distributions, from what the critic finds on held-out rows."""
+    estimate: Estimate
+    """Bounds for the joint distance."""
+    confidence: float
+    """1 minus the probability that drift is reported where there is none."""
+    warnings: tuple[str, ...] = ()
+    seconds: float
+
+    @property
+    def drifted(self) -> tuple[ColumnDrift, ...]:
+        """The columns that drifted, the surest first."""
+        return tuple(column for column in self.ranked if self._found(column.adjusted))
+
+    @property
+    def ranked(self) -> tuple[ColumnDrift, ...]:
+        """All columns, those with the most evidence for drift first."""
+        return tuple(sorted(self.columns, key=lambda column: (column.adjusted, -column.scaled)))
+
+    @property
+    def changed(self) -> tuple[PairDrift, ...]:
+        """The pairs whose dependence changed."""
+        return tuple(pair for pair in self.pairs if self._found(pair.adjusted))
+
+    @property
+    def jointly(self) -> bool:
+        """Whether the joint test finds drift."""
+        return self._found(self.joint_p_value)
+
+    @property
+    def found(self) -> bool:
+        """Whether any of the three tests finds drift."""
+        return bool(self.drifted or self.changed or self.jointly)
+
+    @property
+    def interrupted(self) -> bool:
+        return self.estimate.interrupted
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """0 without drift, 1 with it."""
+        return ExitStatus.GATE_FAILED if self.found else ExitStatus.DONE
+
+    def _found(self, p_value: float) -> bool:
+        return p_value <= 1 - self.confidence
+
+
+def run_drift(reference: Any, current: Any, options: EstimateOptions, *, observer: Observer | None = None) -> Drift:
+    """Compares two tables, with validated options.
+
+    Arguments:
+        reference, current: addresses, arrays, data frames or open sources, each a table of rows.
+        options: of the joint distance; ``confidence`` belongs to the whole result, and ``seed`` also to the tests.
+        observer: is told about progress.
+
+    Raises:
+        WdistError: bad input, before anything is trained.
+        KeyboardInterrupt: Ctrl-C came before the joint distance was bounded.
+    """
+    began = time.perf_counter()
+    observer = observer or Silent()
+    observer.notify(Stage(what="reading both tables"))
+    opened = [open_source(side, options.access, seed=options.seed) for side in (reference, current)]
+    joint = jointly_encoded(opened, options.access, seed=options.seed, metric=ground_metric(options.metric))
+    tables = _tables(joint.sources, options)
+    observer.notify(Stage(what=f"{len(tables.columns)} columns, each alone and in pairs"))
+    samples = columns_of(tables)
+    columns = column_drifts(samples, confidence=options.confidence, seed=options.seed)
+    pairs = pair_drifts(samples, seed=options.seed)
+    first, second = joint.sources
+    one_of_three = replace(options, confidence=1 - (1 - options.confidence) / _TESTS)
+    estimate = run_estimate(first, second, one_of_three, observer=observer, command="drift")
+    plan = None if estimate.transport is None or estimate.transport.coupling is None else estimate.transport.coupling.plan
+    shares: Sequence[float | None] = [None] * len(columns) if plan is None else tables.shares(plan)
+    return Drift(
+        reference=estimate.a,
+        current=estimate.b,
+        columns=tuple(
+            replace(column, adjusted=_of_three(column.adjusted), share=share) for column, share in zip(columns, shares, strict=True)
+        ),
+        pairs=tuple(replace(pair, adjusted=_of_three(pair.adjusted)) for pair in pairs),
+        rows=() if plan is None else tables.moved_rows(plan),
+        samples=tuple(samples),
+        joint_p_value=1.0 if estimate.detected is None else _of_three(estimate.detected.p_value),
+        estimate=estimate,
+        confidence=options.confidence,
+        warnings=(*joint.warnings, *estimate.warnings),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _of_three(p_value: float) -> float:
+    """A p-value corrected for the three tests."""
+    return min(1.0, _TESTS * p_value)
+
+
+def columns_of(tables: Tables) -> list[ColumnSamples]:
+    """Each column by itself: numbers in its own units, or positions among its levels."""
+    return [_column_samples(column, tables.reference, tables.current) for column in tables.columns]
+
+
+def _column_samples(column: Column, reference: np.ndarray, current: np.ndarray) -> ColumnSamples:
+    own = [side[:, column.start : column.stop] for side in (reference, current)]
+    if column.type == CATEGORY:
+        levels = (*column.levels, "missing") if column.indicator else column.levels
+        positions = [side.argmax(1) for side in own]
+        return ColumnSamples(name=column.name, type=column.type, reference=positions[0], current=positions[1], levels=levels)
+    values = [side[:, 0] * column.scale for side in own]
+    return ColumnSamples(name=column.name, type=column.type, reference=values[0], current=values[1])
+
+
+def _tables(sources: Sequence[Source], options: EstimateOptions) -> Tables:
+    """All rows of both tables.
+
+    Raises:
+        SourceError: a side is drawn without end, or no table.
+    """
+    sides, numbers = [], np.empty(0, dtype=np.int64)
+    for source in sources:
+        rows, _ = surveyed(source, options.access, seed=options.seed)
+        if not isinstance(rows, FiniteSource) or len(rows.info.event_shape) > 1:
+            raise SourceError(f"{rows.info.address} is no table of rows and columns; compare it with `wdist estimate`")
+        sides.append(in_units(rows.read(slice(0, rows.count)), rows.info).numpy())
+        numbers = 1 + (rows.index if isinstance(rows, SelectedRows) else np.arange(rows.count))
+    columns = sources[0].info.columns or plain_columns([None] * sides[0].shape[1])
+    return Tables(columns=columns, reference=sides[0], current=sides[1], numbers=numbers, metric=ground_metric(options.metric))

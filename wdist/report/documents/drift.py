@@ -1,0 +1,61 @@
+"""Drifts as files: Markdown, and comma-separated values."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+from wdist.report.documents.comparison import escaped, row
+from wdist.report.numbers import at_most, lower_bound, nearest, p_value, percentage
+from wdist.report.sentences import drift_headline, drift_sentences
+
+if TYPE_CHECKING:
+    from wdist.drifts.drift import Drift
+
+
+def drift_csv(drift: Drift) -> str:
+    """A row for each column in the order of the tables; numbers at full precision, missing ones empty."""
+    table = io.StringIO()
+    keys = ("name", "type", "distance", "scaled", "lower", "upper", "p_value", "adjusted", "share")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow((*keys, "drifted"))
+    for column in drift.columns:
+        writer.writerow((*(getattr(column, key) for key in keys), column in drift.drifted))
+    return table.getvalue()
+
+
+def drift_markdown(drift: Drift) -> str:
+    """A heading, the answer, a table of the columns, the changed pairs and the sentences; ends with a line feed."""
+    headers = ("column", "W1 / spread", "p", "W1", "W1 of the distributions", "share of the joint distance")
+    lines = [
+        f"### Drift from `{drift.reference.address}` to `{drift.current.address}`",
+        "",
+        f"**{escaped(drift_headline(drift))}.**",
+        "",
+        row(headers),
+        row((":--", "--:", "--:", "--:", ":-:", "--:")),
+    ]
+    for column in drift.ranked:
+        name = escaped(column.name)
+        lines.append(
+            row(
+                (
+                    f"**{name}**" if column in drift.drifted else name,
+                    nearest(column.scaled, 3),
+                    p_value(column.adjusted),
+                    nearest(column.distance),
+                    f"{lower_bound(column.lower)} to {at_most(column.upper)}",
+                    "" if column.share is None else percentage(column.share),
+                )
+            )
+        )
+    lines.append("")
+    for pair in drift.changed:
+        first, second = (escaped(name) for name in pair.columns)
+        lines.append(
+            f"- The rank correlation of {first} and {second} went from {pair.reference:+.2f} to {pair.current:+.2f} "
+            f"({p_value(pair.adjusted)})."
+        )
+    lines += ["", *(f"{escaped(sentence)}\n" for sentence in drift_sentences(drift))]
+    return "\n".join(lines)

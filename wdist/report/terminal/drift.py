@@ -1,0 +1,93 @@
+"""A drift as text: the answer, each column, the dependence of pairs, the rows that moved most, and the joint distance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+
+from wdist.report.numbers import at_most, counted, duration, lower_bound, nearest, p_value, percentage
+from wdist.report.sentences import drift_headline, drift_sentences
+from wdist.report.terminal.estimate import source_line
+from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from wdist.drifts.drift import Drift
+
+_NAME_WIDTH, _MOST = 30, 20
+_MOST_PAIRS = 5
+
+
+def rendered_drift(drift: Drift) -> RenderableType:
+    """The whole result."""
+    heading = Text(f"{drift_headline(drift)}.", style="bold red" if drift.found else "bold")
+    if drift.interrupted:
+        heading.append(" (interrupted)", style="yellow")
+    parts: list[RenderableType] = [heading, Text(""), _columns(drift), Text("")]
+    if drift.changed:
+        parts += [_pairs(drift), Text("")]
+    if drift.rows:
+        parts += [_rows(drift), Text("")]
+    parts += [Text(sentence) for sentence in drift_sentences(drift)]
+    sources = facts_grid()
+    sources.add_row("reference", source_line(drift.reference))
+    sources.add_row("current", source_line(drift.current))
+    return Group(*parts, Text(""), sources, *(Text(line, style="dim") for line in _circumstances(drift)))
+
+
+def _columns(drift: Drift) -> RenderableType:
+    """Columns by the evidence for their drift; bars show their distances in standard deviations."""
+    columns = drift.ranked[:_MOST]
+    found = [column in drift.drifted for column in columns]
+    accents = [ACCENT if each else "" for each in found]
+    names = [Text(column.name, style="bold" if each else "") for column, each in zip(columns, found, strict=True)]
+    return FittedTable(
+        TableColumn("\ncolumn", names, most=_NAME_WIDTH),
+        TableColumn("W1 /\nspread", [nearest(column.scaled, 3) for column in columns], accents),
+        TableColumn("\np", [_p(column.adjusted) for column in columns], accents),
+        TableColumn("\nW1", [nearest(column.distance) for column in columns]),
+        TableColumn("distrib.\nW1 >=", [lower_bound(column.lower) for column in columns]),
+        TableColumn("\nW1 <=", [at_most(column.upper) for column in columns]),
+        TableColumn("share of\nthe joint", ["" if column.share is None else percentage(column.share) for column in columns]),
+        bars=LengthBars([column.scaled for column in columns], reach=max(column.scaled for column in columns), accented=found),
+    )
+
+
+def _pairs(drift: Drift) -> RenderableType:
+    pairs = drift.changed[:_MOST_PAIRS]
+    names = [
+        " and ".join(name if level is None else f"{name} = {level}" for name, level in zip(pair.columns, pair.levels, strict=True))
+        for pair in pairs
+    ]
+    return FittedTable(
+        TableColumn("dependence\nof two columns", names, most=2 * _NAME_WIDTH),
+        TableColumn("\np", [_p(pair.adjusted) for pair in pairs], [ACCENT] * len(pairs)),
+        TableColumn("rank correlation\nin the reference", [f"{pair.reference:+.2f}" for pair in pairs]),
+        TableColumn("\nnow", [f"{pair.current:+.2f}" for pair in pairs]),
+    )
+
+
+def _rows(drift: Drift) -> RenderableType:
+    return FittedTable(
+        TableColumn("row of the\ncurrent table", [counted(row.row) for row in drift.rows]),
+        TableColumn("moved\nby", [nearest(row.distance) for row in drift.rows]),
+        TableColumn("mostly in\nthe column", [row.column for row in drift.rows], left=True, most=_NAME_WIDTH),
+        TableColumn("\nfrom", [row.before for row in drift.rows], most=_NAME_WIDTH),
+        TableColumn("\nto", [row.after for row in drift.rows], most=_NAME_WIDTH),
+    )
+
+
+def _p(value: float) -> str:
+    return p_value(value).removeprefix("p ").removeprefix("= ")
+
+
+def _circumstances(drift: Drift) -> Iterator[str]:
+    hidden = len(drift.columns) - _MOST
+    if hidden > 0:
+        yield f"{hidden} more columns, and all pairs, are in the JSON document."
+    yield f"seed {drift.estimate.seed}, {drift.estimate.environment.device}, {duration(drift.seconds)} in total."
