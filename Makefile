@@ -45,6 +45,7 @@ reformat: $(VENV)/.installed-lint  ## let ruff rewrite the code
 
 readme: $(VENV)/.installed-test  ## regenerate the output that the README and the guide quote
 	$(BIN)/python tests/quotations.py
+	$(BIN)/python -m tests.notebooks
 
 clean:  ## remove the environment, caches and what the demo wrote
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

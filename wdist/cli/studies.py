@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from wdist.studies.study import Conditions, Study
 
 LIST = "list"
+_QUICK = "tightness"
+"""The suite of ``wdist bench --quick``."""
 """The name that lists all studies of a command."""
 
 
@@ -129,12 +131,14 @@ def _by_column(words: list[str] | None, option: str) -> dict[str, str]:
 @opt.expanded
 def bench(
     what: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="NAME",
-            help="A suite: tightness, transport, soundness, coverage, ladder, gates or speed; or list, which shows them.",
+            help="A suite: tightness, transport, soundness, coverage, ladder, gates or speed; or list, which shows them. "
+            "Default: list, or tightness with --quick.",
         ),
-    ],
+    ] = None,
+    *,
     request: BenchRequest,
     outputs: Annotated[Outputs, OutputOptions("bench")],
 ) -> int:
@@ -146,6 +150,7 @@ def bench(
     """
     outputs.check()
     request.check()
+    what = what or (_QUICK if request.quick else LIST)
     from wdist.studies.study import find_study, studies
 
     if what == LIST:
