@@ -126,8 +126,8 @@ def _options_of_one(options: EstimateOptions, *, sources: int, results: int) -> 
 
 def _block_size(options: EstimateOptions, sources: Sequence[Source]) -> int:
     """One size of blocks for all sources, so that those of the reference are the same; 0 where some source has too few samples."""
-    if options.blocks is not None:
-        return options.blocks
+    if options.blocks is not None or not options.couplings:
+        return options.blocks or 0
     drawn = options.draws or DRAWN_HELD_OUT
     fewest = min(min(source.count, DRAWN_HELD_OUT) if isinstance(source, FiniteSource) else drawn for source in sources)
     seconds = block_seconds(None if options.budget is None else options.budget.seconds)

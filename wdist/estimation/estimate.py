@@ -216,7 +216,7 @@ def _expected_between_blocks(pair: Pair, run: Run) -> float:
 
 def _plan_blocks(pair: Pair, run: Run) -> BlockPlan | None:
     """Size and number of blocks; None where they are not wanted, or samples are too few."""
-    if pair.identical or not run.options.couplings or run.options.blocks == 0:
+    if pair.identical or run.options.blocks == 0 or not (run.options.couplings or run.options.blocks):
         return None
     n, m = (rows.count for rows in rows_for_blocks(pair))
     return block_plan(n, m, pair.a.info.dim, seconds=run.block_seconds, size=run.options.blocks)
@@ -241,7 +241,7 @@ def _measure_blocks(pair: Pair, plan: BlockPlan, errors: ErrorBudget, run: Run) 
 
 
 def _no_blocks(pair: Pair, plan: BlockPlan | None, run: Run) -> Iterator[str]:
-    if plan is None and run.options.blocks and run.options.couplings and not pair.identical:
+    if plan is None and run.options.blocks and not pair.identical:
         needed, fewest = 2 * LEAST_GROUPS * run.options.blocks, min(rows.count for rows in rows_for_blocks(pair))
         yield f"--blocks {run.options.blocks} needs at least {needed:,} samples of each side, not {fewest:,}; give smaller blocks"
 

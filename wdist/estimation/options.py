@@ -100,7 +100,8 @@ class EstimateOptions:
     couplings: bool = True
     """Compute upper bounds; without them, more of the error is left for the lower bounds."""
     blocks: int | None = None
-    """Samples in a block for the mean distance between blocks; None to choose from the counts, 0 to leave it out."""
+    """Samples in a block for the mean distance between blocks; None to choose from the counts, 0 to leave it out.
+    Without couplings, only a given size is measured."""
     seed: int = 0
     """Seed of splits, draws, weights and minibatches."""
     device: str = AUTO

@@ -10,8 +10,10 @@ from wdist.data.measure import random_stream
 from wdist.studies.bench import ladder as module
 from wdist.studies.bench.ladder import (
     CONFIDENCE,
+    MMD,
     STUDIES,
     LadderRow,
+    LevelRow,
     OverheadRow,
     RungRow,
     TwinRow,
@@ -19,7 +21,9 @@ from wdist.studies.bench.ladder import (
     digit_generator,
     normal_ladders,
     rows_of,
+    wide_ladders,
 )
+from wdist.studies.bench.relative_mmd import relative_mmd
 from wdist.studies.study import Conditions, Skipped, most_by_chance
 
 
@@ -66,7 +70,8 @@ def test_right_claimed_and_wrong_are_counted_apart(climbed):
         rungs((0.7, 0.8, 0.9), (0.4, 0.5, 0.6), ((0.6, 0.6), (0.5, 0.5))),  # wrong and claimed
         rungs((0.1, 0.6, 0.9), (0.4, 0.5, None)),  # wrong and not claimed
     )
-    row, first, second = rows_of(two, 10, runs=4)
+    level, row, first, second = rows_of(two, 10, runs=4)
+    assert (level.level, level.neighbours, level.pairs, level.wrong) == ("population", 1, 4, 1)
     assert (row.right, row.claimed, row.wrong, row.samples_right) == (2, 2, 1, 3)
     assert row.share_claimed == 0.5
     assert (first.rung, first.estimate, second.upper) == ("0", pytest.approx((0.2 + 0.2 + 0.8 + 0.6) / 4), None)
@@ -75,8 +80,9 @@ def test_right_claimed_and_wrong_are_counted_apart(climbed):
 def test_twins_are_right_where_no_order_is_claimed(climbed):
     twins = normal_ladders()[1]
     climbed(rungs((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)), rungs((0.1, 0.2, 0.5), (0.4, 0.5, 0.6)))
-    (row,) = rows_of(twins, 10, runs=2)
+    level, row = rows_of(twins, 10, runs=2)
     assert isinstance(row, TwinRow)
+    assert (level.share, level.wrong) == (None, 1)
     assert (row.not_separable, row.share) == (1, 0.5)
 
 
@@ -87,7 +93,9 @@ def test_more_wrong_claims_than_chance_allows_are_found_out():
     assert OverheadRow(sources=4, together=10.5, apart=10.0).overhead == pytest.approx(0.05)
     most = most_by_chance(50, 1 - CONFIDENCE)
     assert 2 < most < 12
-    for row in (replace(good, wrong=most + 1), replace(twin, not_separable=49 - most)):
+    level = LevelRow(ladder="l", level="detected", samples=9, runs=50, neighbours=9, pairs=99, wrong=most)
+    assert all(check.holds for check in conclude([level, replace(level, level=MMD, wrong=50)]).checks)
+    for row in (replace(good, wrong=most + 1), replace(twin, not_separable=49 - most), replace(level, wrong=most + 1)):
         assert not all(check.holds for check in conclude([row]).checks)
     assert conclude([]).checks == ()
 
@@ -110,6 +118,7 @@ def test_the_generator_is_that_of_its_module(samples):
 
 def test_without_data_the_digits_are_skipped_with_the_reason(monkeypatch):
     monkeypatch.setattr(module, "normal_ladders", lambda: ())
+    monkeypatch.setattr(module, "wide_ladders", lambda: ())
     rows = list(STUDIES[0].measure(Conditions(only=("digit",))))
     assert len(rows) == 2
     assert all(isinstance(row, Skipped) and "--data" in row.reason for row in rows)
@@ -119,5 +128,36 @@ def test_without_data_the_digits_are_skipped_with_the_reason(monkeypatch):
 def test_names_choose_ladders(monkeypatch):
     monkeypatch.setattr(module, "_RUNS", 1)
     monkeypatch.setattr(module, "_QUICK_SAMPLES", 60)
-    (row,) = STUDIES[0].measure(Conditions(quick=True, only=("twice",)))
-    assert (row.ladder, row.runs, row.samples) == ("one normal twice", 1, 60)
+    rows = [row for row in STUDIES[0].measure(Conditions(quick=True, only=("one normal",))) if isinstance(row, TwinRow)]
+    assert [(row.ladder, row.runs, row.samples) for row in rows] == [("one normal twice", 1, 60)]
+
+
+def test_in_many_dimensions_the_tests_stand_beside_the_relative_mmd_test():
+    ladder = replace(wide_ladders()[0], rungs=wide_ladders()[0].rungs[::3], labels=("0", "1"), truths=(0.0, 1.0))
+    rows = list(rows_of(ladder, 400, runs=1))
+    assert [(row.level, row.runs, row.pairs, row.wrong) for row in rows] == [
+        (level, 1, 1, 0) for level in ("detected", "block", MMD)
+    ]
+    assert rows[0].neighbours == rows[2].neighbours == 1
+
+
+def test_shifts_in_many_dimensions_are_the_distances():
+    for ladder in wide_ladders():
+        drawn = [
+            draw(20_000, random_stream(0, side, 0)).median(0).values for side, draw in enumerate((ladder.reference, *ladder.rungs))
+        ]
+        for rung, truth in zip(drawn[1:], ladder.truths or (), strict=not ladder.twins):
+            assert float(rung[0] - drawn[0][0]) == pytest.approx(truth, abs=0.05)
+
+
+def test_the_relative_mmd_test_errs_as_often_as_it_says():
+    random = torch.Generator().manual_seed(0)
+
+    def drawn(shift=0.0):
+        return torch.randn(80, 3, generator=random, dtype=torch.float64) + shift
+
+    tests = [relative_mmd(drawn(), {"one": drawn(0.3), "other": drawn(0.3)})[0].p_value for _ in range(200)]
+    assert sum(p_value <= 0.1 for p_value in tests) <= most_by_chance(200, 0.1)
+    (found,) = relative_mmd(drawn(), {"far": drawn(2.0), "near": drawn(0.2)})
+    assert (found.nearer, found.farther) == ("near", "far")
+    assert found.p_value < 1e-6

@@ -2,15 +2,16 @@
 
 A ladder is a reference and sources at growing distances from it: shifted normal distributions, whose distances are known, and a
 trained generator with growing noise on its images. All samples are drawn anew for each run. The estimates give an order in every
-run; an order of the populations is claimed only for pairs whose intervals are disjoint, and for two seeds of one source it may be
-claimed no more often than the confidence allows.
+run; an order is claimed at one of several levels, and for two seeds of one source it may be claimed no more often than the
+confidence allows. In 64 dimensions, where intervals for the populations overlap, only the tests are run, with five folds, beside
+the relative MMD test.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -24,6 +25,8 @@ from wdist.data.measure import random_stream
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource
 from wdist.estimation.estimate import estimate
+from wdist.estimation.options import EstimateArguments
+from wdist.studies.bench.relative_mmd import relative_mmd
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.progress import complete
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable, most_by_chance, percent
@@ -47,6 +50,8 @@ class Ladder:
     """The distances, where they are known."""
     twins: bool = False
     """Whether the sources are draws of one distribution, so that no order is right."""
+    tests_only: bool = False
+    """Whether only critics and blocks are tested, over folds, beside the relative MMD test; without upper bounds."""
 
 
 def normal_ladders() -> tuple[Ladder, ...]:
@@ -60,6 +65,42 @@ def normal_ladders() -> tuple[Ladder, ...]:
     make = partial(Ladder, reference=shifted(0.0), critic="mean-difference")
     ladder = make(name="shifted normals", rungs=rungs, labels=labels, truths=shifts)
     return ladder, make(name="one normal twice", rungs=(shifted(1.0),) * 2, labels=("1", "1"), twins=True)
+
+
+def wide_ladders() -> tuple[Ladder, ...]:
+    """Distributions in 64 dimensions, shifted along the first axis: normal, and with the heavy tails of 3 degrees of freedom."""
+
+    def drawn(by: float, *, heavy: bool = False) -> Draw:
+        def draw(n: int, random: torch.Generator) -> Tensor:
+            x = torch.randn(n, 64, generator=random, dtype=torch.float64)
+            if heavy:
+                x = x / (torch.randn(n, 3, generator=random, dtype=torch.float64).square().sum(1, keepdim=True) / 3).sqrt()
+            x[:, 0] += by
+            return x
+
+        return draw
+
+    shifts = (0.0, 0.25, 0.5, 1.0)
+    make = partial(Ladder, critic="mean-difference", tests_only=True)
+    ladders = [
+        make(
+            name=f"{name} of 64 dimensions",
+            reference=drawn(0.0, heavy=heavy),
+            rungs=tuple(drawn(by, heavy=heavy) for by in shifts),
+            labels=tuple(f"{by:g}" for by in shifts),
+            truths=shifts,
+        )
+        for name, heavy in (("normals", False), ("heavy tails", True))
+    ]
+    for name, by, heavy in (
+        ("reference twice", 0.0, False),
+        ("shifted normal twice", 0.5, False),
+        ("heavy tails twice", 0.5, True),
+    ):
+        both = (drawn(by, heavy=heavy),) * 2
+        full = f"{name}, 64 dimensions"
+        ladders.append(make(name=full, reference=drawn(0.0, heavy=heavy), rungs=both, labels=("1", "1"), twins=True))
+    return tuple(ladders)
 
 
 def digit_ladders(folder: Path | None) -> Iterator[Ladder | Skipped]:
@@ -76,7 +117,7 @@ def digit_ladders(folder: Path | None) -> Iterator[Ladder | Skipped]:
         images = drawn(n, random)
         return images + deviation * torch.randn(images.shape, generator=random)
 
-    noises = (0.0, 0.15, 0.25, 0.4)
+    noises = (0.0, 0.1, 0.15, 0.25, 0.4)
     labels, rungs = tuple(f"{each:g}" for each in noises), tuple(partial(noisy, deviation=each) for each in noises)
     make = partial(Ladder, reference=lambda n, random: digits, critic="c-transform")
     yield make(name=names[0], rungs=rungs, labels=labels)
@@ -140,6 +181,27 @@ class TwinRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LevelRow:
+    """All claims of one ladder at one level."""
+
+    ladder: str
+    level: str
+    """A level of :mod:`wdist.comparison.orders`, or ``relative MMD``."""
+    samples: int
+    runs: int
+    neighbours: int | None
+    """Pairs of neighbours, over all runs, whose right order is claimed; None for two seeds of one source."""
+    pairs: int
+    """Pairs of neighbours over all runs."""
+    wrong: int
+    """Runs with a wrong claim."""
+
+    @property
+    def share(self) -> float | None:
+        return None if self.neighbours is None else self.neighbours / self.pairs
+
+
+@dataclass(frozen=True, kw_only=True)
 class RungRow:
     """One source of a ladder, over all runs."""
 
@@ -171,14 +233,19 @@ class OverheadRow:
 
 
 CONFIDENCE = 0.95
-_RUNS = 50
+_RUNS, _QUICK_RUNS = 50, 50
+_FOLDS, _BLOCK = 5, 50
+MMD = "relative MMD"
 _SAMPLES, _QUICK_SAMPLES = 1000, 400
 _OVERHEAD_STEPS = 100
 
 
-def _measure(conditions: Conditions) -> Iterator[LadderRow | TwinRow | RungRow | OverheadRow | Skipped]:
-    runs, n = _RUNS, _QUICK_SAMPLES if conditions.quick else _SAMPLES
-    for ladder in [*normal_ladders(), *([] if conditions.quick else digit_ladders(conditions.data))]:
+Row = LadderRow | TwinRow | LevelRow | RungRow | OverheadRow
+
+
+def _measure(conditions: Conditions) -> Iterator[Row | Skipped]:
+    runs, n = conditions.trials or _RUNS, _QUICK_SAMPLES if conditions.quick else _SAMPLES
+    for ladder in [*normal_ladders(), *wide_ladders(), *([] if conditions.quick else digit_ladders(conditions.data))]:
         if isinstance(ladder, Skipped):
             yield from [ladder] if conditions.wanted(ladder.name) else []
         elif conditions.wanted(ladder.name):
@@ -189,10 +256,16 @@ def _measure(conditions: Conditions) -> Iterator[LadderRow | TwinRow | RungRow |
         yield overhead(n, seed=conditions.seed)
 
 
-def rows_of(ladder: Ladder, n: int, *, runs: int, seeds: Sequence[int] = (0,)) -> Iterator[LadderRow | TwinRow | RungRow]:
+def rows_of(
+    ladder: Ladder, n: int, *, runs: int, seeds: Sequence[int] = (0,)
+) -> Iterator[LadderRow | TwinRow | LevelRow | RungRow]:
     """All comparisons of a ladder."""
     names = [f"{place}: {label}" for place, label in enumerate(ladder.labels, start=1)]
-    found = [_compared(ladder, names, n, seed=1000 * seed + run) for seed in seeds for run in range(runs)]
+    numbers = [1000 * seed + run for seed in seeds for run in range(runs)]
+    found = [_compared(ladder, names, n, seed=number) for number in numbers]
+    yield from _levels(ladder, names, n, [_claims(ladder, names, n, each, seed) for each, seed in zip(found, numbers, strict=True)])
+    if ladder.tests_only:
+        return
     if ladder.twins:
         separate = sum(bool(comparison.population_order) for comparison in found)
         yield TwinRow(ladder=ladder.name, samples=n, runs=len(found), not_separable=len(found) - separate)
@@ -226,13 +299,46 @@ def rows_of(ladder: Ladder, n: int, *, runs: int, seeds: Sequence[int] = (0,)) -
         )
 
 
+def _claims(ladder: Ladder, names: Sequence[str], n: int, comparison: Comparison, seed: int) -> dict[str, set[tuple[str, str]]]:
+    """Claimed pairs, nearer and farther, by the level of the claim."""
+    claims: dict[str, set[tuple[str, str]]] = {
+        order.level: {(claim.nearer, claim.farther) for claim in order.claims}
+        for order in comparison.orders.levels[1:]
+        if order.tested or (order.level == "population" and not ladder.tests_only)
+    }
+    if ladder.tests_only:
+        draws = _drawn(ladder, n, seed)
+        tested = relative_mmd(draws[0], dict(zip(names, draws[1:], strict=True)))
+        claims[MMD] = {(each.nearer, each.farther) for each in tested if (each.p_value or 0.0) <= 1 - CONFIDENCE}
+    return claims
+
+
+def _levels(ladder: Ladder, names: Sequence[str], n: int, runs: Sequence[dict[str, set[tuple[str, str]]]]) -> Iterator[LevelRow]:
+    known = set() if ladder.twins else set(combinations(names, 2))
+    neighbours = set(pairwise(names))
+    for level in dict.fromkeys(level for run in runs for level in run):
+        claimed = [run.get(level, set()) for run in runs]
+        yield LevelRow(
+            ladder=ladder.name,
+            level=level,
+            samples=n,
+            runs=len(runs),
+            neighbours=None if ladder.twins else sum(len(each & neighbours) for each in claimed),
+            pairs=len(runs) * len(neighbours),
+            wrong=sum(not each <= known for each in claimed),
+        )
+
+
 def _drawn(ladder: Ladder, n: int, seed: int) -> list[Tensor]:
     return [draw(n, random_stream(seed, side, 5)) for side, draw in enumerate((ladder.reference, *ladder.rungs))]
 
 
 def _compared(ladder: Ladder, names: Sequence[str], n: int, *, seed: int) -> Comparison:
     draws = _drawn(ladder, n, seed)
-    return complete(compare(draws[0], draws[1:], names=names, critic=ladder.critic, confidence=CONFIDENCE, seed=seed))
+    how: EstimateArguments = {"critic": ladder.critic, "confidence": CONFIDENCE, "seed": seed}
+    if ladder.tests_only:
+        how |= {"folds": _FOLDS, "couplings": False, "blocks": _BLOCK}
+    return complete(compare(draws[0], draws[1:], names=names, **how))
 
 
 def overhead(n: int, *, seed: int, steps: int = _OVERHEAD_STEPS) -> OverheadRow:
@@ -249,13 +355,13 @@ def overhead(n: int, *, seed: int, steps: int = _OVERHEAD_STEPS) -> OverheadRow:
     return OverheadRow(sources=len(draws) - 1, together=time.process_time() - began, apart=apart)
 
 
-def conclude(rows: Sequence[LadderRow | TwinRow | RungRow | OverheadRow]) -> Conclusion:
+def conclude(rows: Sequence[Row]) -> Conclusion:
     """Checks whether claims of order keep their level."""
     ladders = [row for row in rows if isinstance(row, LadderRow)]
     twins = [row for row in rows if isinstance(row, TwinRow)]
     rungs = [row for row in rows if isinstance(row, RungRow)]
     return Conclusion(
-        checks=tuple(_checks(ladders, twins)),
+        checks=(*_checks(ladders, twins), *_level_checks([row for row in rows if isinstance(row, LevelRow)])),
         panels=tuple(_panel(row.ladder, [rung for rung in rungs if rung.ladder == row.ladder]) for row in ladders),
         remarks=(
             f"An order is claimed where population intervals are disjoint, all at {percent(CONFIDENCE, 0)} together; the order by "
@@ -279,6 +385,19 @@ def _checks(ladders: Sequence[LadderRow], twins: Sequence[TwinRow]) -> Iterator[
             claim=f"Two seeds of one source are not separable in at least {percent(CONFIDENCE, 0)} of runs.",
             holds=all(row.runs - row.not_separable <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in twins),
             detail=f"at least {percent(worst.share)} of {worst.runs} runs: {worst.ladder}",
+        )
+
+
+def _level_checks(rows: Sequence[LevelRow]) -> Iterator[ClaimCheck]:
+    for level in dict.fromkeys(row.level for row in rows if row.level != MMD):
+        own = [row for row in rows if row.level == level]
+        worst = max(own, key=lambda row: row.wrong / row.runs)
+        shares = ", ".join(f"{percent(row.share)} ({row.ladder})" for row in own if row.share is not None)
+        yield ClaimCheck(
+            claim=f"A wrong order is claimed at the level {level!r} in at most {percent(1 - CONFIDENCE, 0)} of runs.",
+            holds=all(row.wrong <= most_by_chance(row.runs, 1 - CONFIDENCE) for row in own),
+            detail=f"at most {percent(worst.wrong / worst.runs)} of {worst.runs} runs: {worst.ladder}"
+            + (f"; neighbours in order: {shares}" if shares else ""),
         )
 
 
@@ -313,6 +432,16 @@ _TABLES = (
             Column("right\norder", lambda row: row.right / row.runs, "share"),
             Column("right by\nsamples", lambda row: row.samples_right / row.runs, "share"),
             Column("pairs\nclaimed", "share_claimed", "share"),
+            Column("runs with a\nwrong claim", "wrong", "count"),
+        ),
+    ),
+    StudyTable(
+        title="levels: which orders are claimed",
+        of=LevelRow,
+        columns=(
+            *Column.named("text", "ladder", "level"),
+            *Column.named("count", "samples", "runs"),
+            Column("neighbours\nclaimed", "share", "share"),
             Column("runs with a\nwrong claim", "wrong", "count"),
         ),
     ),
@@ -355,6 +484,8 @@ STUDIES = (
         conclude=conclude,
         tables=_TABLES,
         takes_data=True,
+        trials=_RUNS,
+        quick_trials=_QUICK_RUNS,
         reduced=(f"{_QUICK_SAMPLES} samples instead of {_SAMPLES}", "no digits"),
     ),
 )
