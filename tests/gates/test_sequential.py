@@ -151,3 +151,13 @@ def test_two_equal_sets_and_small_ones_are_refused():
         decided(a, random.normal(size=(50, 2)), 1.0)
     with pytest.raises(UsageError, match="--max-samples must be at least 100"):
         UntilDecided(max_samples=50)
+
+
+def test_batches_are_scaled_once(tmp_path):
+    """Lengths by name, which samples without names would not have."""
+    for name, seed in (("a", 0), ("b", 1)):
+        rows = np.random.default_rng(seed).normal(size=(200, 2)) * [100, 1] + [100 * seed, 0]
+        np.savetxt(tmp_path / f"{name}.csv", rows, delimiter=",", header="x,y", comments="")
+    result = decided(*(str(tmp_path / f"{name}.csv") for name in "ab"), 0.1, scale={"x": 100.0})
+    assert result.answer is Answer.FAIL
+    assert 0.5 < result.interval.estimate < 1.5

@@ -1,6 +1,8 @@
 """Text tables of typed columns: separators, decimals, headers, types, and how they are refused."""
 
+import contextlib
 import datetime
+import importlib
 
 import numpy as np
 import pytest
@@ -148,3 +150,22 @@ def test_what_python_writes_is_read_back(data, delimiter, decimal, tmp_path_fact
 
     assert [column.type for column in source.info.columns] == kinds
     assert values(source) == [[wanted(value) for value in row] for row in rows]
+    for typed in as_columns(rows, path.with_suffix(".parquet")):
+        other = open_source(typed)
+        assert [column.type for column in other.info.columns] == kinds
+        assert values(other) == values(source)
+
+
+def as_columns(rows, path):
+    """The same rows as a Parquet file and as frames, as far as the libraries are installed."""
+    content = {f"c{k}": list(column) for k, column in enumerate(zip(*rows, strict=True))}
+    with contextlib.suppress(ImportError):
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.table(content), path)
+        yield path
+    for library in ("pandas", "polars"):
+        with contextlib.suppress(ImportError):
+            import narwhals as _  # noqa: F401 - frames of categories and dates are read by it
+
+            yield importlib.import_module(library).DataFrame(content)
