@@ -11,6 +11,7 @@ from wdist.bounds.confidence import (
     METHODS,
     bounded_differences,
     empirical_bernstein,
+    holm,
     lower_confidence_bound,
     resolve,
     student_upper,
@@ -153,3 +154,20 @@ def test_bounds_for_bounded_values_need_both_ranges(method, ranges):
         resolve(method, ranges)
     resolve("welch", ranges)
     resolve("auto", ranges)
+
+
+def test_holm_is_the_step_down_method():
+    """By its definition: walk up the p-values while they are small enough for the hypotheses that are left."""
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        p_values = list(random.random(6) ** 3)
+        adjusted = holm(p_values)
+        for alpha in (0.01, 0.05, 0.3):
+            rejected = set()
+            for rank, place in enumerate(np.argsort(p_values)):
+                if p_values[place] > alpha / (6 - rank):
+                    break
+                rejected.add(int(place))
+            assert rejected == {place for place, each in enumerate(adjusted) if each <= alpha}
+    assert holm([]) == []
+    assert holm([0.9, 0.8]) == [1.0, 1.0]

@@ -9,7 +9,7 @@ from scipy import stats
 
 from tests.comparisons import made_comparison, made_entry
 from wdist.comparison.compare import compare
-from wdist.comparison.orders import holm, undivided
+from wdist.comparison.orders import undivided
 from wdist.estimation.blocks import summary
 from wdist.estimation.result import HeldOut
 
@@ -33,23 +33,6 @@ def blocks(values, *, size=5, seed=0):
 
 def by_pair(order):
     return {(each.nearer, each.farther): each.p_value for each in order.tested}
-
-
-def test_holm_is_the_step_down_method():
-    """By its definition: walk up the p-values while they are small enough for the hypotheses that are left."""
-    random = np.random.default_rng(0)
-    for _ in range(50):
-        p_values = list(random.random(6) ** 3)
-        adjusted = holm(p_values)
-        for alpha in (0.01, 0.05, 0.3):
-            rejected = set()
-            for rank, place in enumerate(np.argsort(p_values)):
-                if p_values[place] > alpha / (6 - rank):
-                    break
-                rejected.add(int(place))
-            assert rejected == {place for place, each in enumerate(adjusted) if each <= alpha}
-    assert holm([]) == []
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
 
 
 def test_detected_pairs_the_values_of_the_reference():

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from wdist.drifts import columns
-from wdist.drifts.columns import ColumnSamples, column_drifts, distance_of, fitted_potential, holm
+from wdist.drifts.columns import ColumnSamples, column_drifts, distance_of, fitted_potential
 
 LEVELS = ("a", "b", "c", "d")
 
@@ -79,11 +79,6 @@ def test_the_p_value_is_that_of_all_divisions_of_a_few_rows():
     """Four rows against four: W1 is largest for 2 of the 70 divisions, up to the error of the random ones."""
     (found,) = column_drifts([numbers([1, 2, 3, 4], [5, 6, 7, 8])], confidence=0.95, seed=0)
     assert found.p_value == pytest.approx(2 / 70, abs=0.015)
-
-
-def test_p_values_are_corrected_as_holm_does():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx((0.03, 0.06, 0.06))
-    assert holm([0.5, 0.9]) == (1.0, 1.0)
 
 
 def test_one_of_many_columns_is_found():

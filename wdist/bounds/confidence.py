@@ -5,7 +5,7 @@ and Student's t are asymptotic; the others are valid at every sample size, for v
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -87,6 +87,19 @@ def bounded_differences(n: int, m: int, diameter: float, alpha: float) -> float:
         McDiarmid (1989), On the method of bounded differences, lemma 1.2.
     """
     return diameter * math.sqrt(math.log(1 / alpha) * (1 / n + 1 / m) / 2)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for each other, in the given order: if all hypotheses hold, one is at most alpha with at most that chance.
+
+    References:
+        Holm (1979), A simple sequentially rejective multiple test procedure.
+    """
+    adjusted, largest = [1.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
+        largest = max(largest, (len(p_values) - rank) * p_values[place])
+        adjusted[place] = min(1.0, largest)
+    return adjusted
 
 
 AUTO = "auto"

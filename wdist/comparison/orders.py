@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from wdist.bounds.confidence import holm
 from wdist.bounds.mean_difference import MeanDifference, mean_contrast
 
 if TYPE_CHECKING:
@@ -149,15 +150,6 @@ def _tested(
     )
     claims = tuple(each for each in tested if each.p_value is not None and each.p_value <= alpha)
     return Order(level=level, claims=claims, groups=undivided(_names(entries, sorted_by), claims), tested=tested)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted for each other, in the given order: at most alpha where Holm's method rejects at alpha."""
-    adjusted, largest = [1.0] * len(p_values), 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
-        largest = max(largest, (len(p_values) - rank) * p_values[place])
-        adjusted[place] = min(1.0, largest)
-    return adjusted
 
 
 def _detected_difference(one: Entry, other: Entry) -> MeanDifference | None:

@@ -12,7 +12,6 @@ difference of the means, because no 1-Lipschitz function of a number varies more
 References:
     Vallender (1974), Calculation of the Wasserstein distance between probability distributions on the line.
     Pitman (1937), Significance tests which may be applied to samples from any populations.
-    Holm (1979), A simple sequentially rejective multiple test procedure.
 """
 
 import math
@@ -21,6 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from wdist.bounds.confidence import holm
 from wdist.data.sources.column import NUMBER
 
 _BINS = 256
@@ -78,15 +78,6 @@ def column_drifts(columns: Sequence[ColumnSamples], *, confidence: float, seed: 
     found = [_drift(column, alpha, permutations, np.random.default_rng([seed, i])) for i, column in enumerate(columns)]
     adjusted = holm([each.p_value for each in found])
     return tuple(replace(each, adjusted=p) for each, p in zip(found, adjusted, strict=True))
-
-
-def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """P-values corrected for their number: the chance of any below alpha is at most alpha where all hypotheses are true."""
-    adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(np.argsort(p_values, kind="stable")):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = largest
-    return tuple(adjusted)
 
 
 def _drift(column: ColumnSamples, alpha: float, permutations: int, random: np.random.Generator) -> ColumnDrift:

@@ -5,6 +5,7 @@ joint distribution by a critic. The first two are corrected for the number of co
 rows of one distribution, drift is reported with probability at most 1 - ``confidence``.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -117,8 +118,7 @@ def run_drift(reference: Any, current: Any, options: EstimateOptions, *, observe
     columns = column_drifts(samples, confidence=options.confidence, seed=options.seed)
     pairs = pair_drifts(samples, seed=options.seed)
     first, second = joint.sources
-    one_of_three = replace(options, confidence=1 - (1 - options.confidence) / _TESTS)
-    estimate = run_estimate(first, second, one_of_three, observer=observer, command="drift")
+    estimate = run_estimate(first, second, _for_one_test(options), observer=observer, command="drift")
     plan = None if estimate.transport is None or estimate.transport.coupling is None else estimate.transport.coupling.plan
     shares: Sequence[float | None] = [None] * len(columns) if plan is None else tables.shares(plan)
     return Drift(
@@ -136,6 +136,11 @@ def run_drift(reference: Any, current: Any, options: EstimateOptions, *, observe
         warnings=(*joint.warnings, *estimate.warnings),
         seconds=time.perf_counter() - began,
     )
+
+
+def _for_one_test(options: EstimateOptions) -> EstimateOptions:
+    """Options whose bounds take no more than a third of the error, at a confidence of few digits."""
+    return replace(options, confidence=1 - math.floor(1e4 * (1 - options.confidence) / _TESTS) / 1e4)
 
 
 def _of_three(p_value: float) -> float:
