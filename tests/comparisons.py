@@ -5,7 +5,8 @@ from dataclasses import replace
 import torch
 
 from tests.report.conftest import make_critic, make_estimate
-from wdist.comparison.ranking import NOISE_FLOOR, Comparison, Entry
+from wdist.comparison.entry import Entry
+from wdist.comparison.ranking import NOISE_FLOOR, Comparison
 from wdist.comparison.witnesses import Witnesses
 
 

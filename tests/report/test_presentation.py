@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 import wdist
-from wdist.comparison.ranking import Comparison, Entry
+from wdist.comparison.entry import Entry
+from wdist.comparison.ranking import Comparison
 from wdist.estimation.proof import Ends
 from wdist.estimation.verification import Check, Claims, Verification
 from wdist.gates.gate import judged

@@ -8,8 +8,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeAlias, Unpack
 
+from wdist.comparison.entry import Entry
 from wdist.comparison.noise_floor import LEAST_ROWS, halves, measured_slope
-from wdist.comparison.ranking import NOISE_FLOOR, Comparison, Entry, short_names
+from wdist.comparison.ranking import NOISE_FLOOR, Comparison, short_names
 from wdist.comparison.witnesses import Side, check_images, find_witnesses
 from wdist.critics.settings import CriticSettings
 from wdist.data.features.opening import open_features

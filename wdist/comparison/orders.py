@@ -34,7 +34,7 @@ from wdist.bounds.mean_difference import MeanDifference, mean_contrast
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from wdist.comparison.ranking import Entry
+    from wdist.comparison.entry import Entry
     from wdist.estimation.result import HeldOut
 
 Level: TypeAlias = Literal["samples", "population", "detected", "block"]

@@ -18,44 +18,18 @@ from wdist.presentable import Tabular
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wdist.comparison.entry import Entry
     from wdist.comparison.orders import OrderClaim
-    from wdist.comparison.witnesses import Witnesses
     from wdist.data.features.space import Features
     from wdist.data.sources.source import SourceInfo
     from wdist.environment import Environment
-    from wdist.estimation.result import Detected, Estimate, PopulationBound, SamplesInterval
+    from wdist.estimation.result import PopulationBound
 
 
 NOISE_FLOOR = "noise floor"
 """Name of the reference against itself."""
 MOST_TIMES = 1e4
 """Largest factor by which the number of samples is extrapolated; a measured slope does not reach further."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One source and its distance from the reference."""
-
-    name: str
-    estimate: Estimate
-    """Estimate with the reference as A and the source as B."""
-    witnesses: Witnesses | None = None
-
-    @property
-    def source(self) -> SourceInfo:
-        return self.estimate.b
-
-    @property
-    def samples(self) -> SamplesInterval:
-        return self.estimate.samples
-
-    @property
-    def population(self) -> PopulationBound:
-        return self.estimate.population
-
-    @property
-    def detected(self) -> Detected | None:
-        return self.estimate.detected
 
 
 @dataclass(frozen=True, kw_only=True)

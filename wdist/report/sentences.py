@@ -10,8 +10,9 @@ from wdist.report.numbers import at_least, at_most, counted, exactly, level, low
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from wdist.comparison.entry import Entry
     from wdist.comparison.orders import OrderClaim
-    from wdist.comparison.ranking import Comparison, Entry, Separation
+    from wdist.comparison.ranking import Comparison, Separation
     from wdist.data.sources.source import SourceInfo
     from wdist.drifts.drift import Drift
     from wdist.estimation.result import Detected, Estimate, PopulationBound

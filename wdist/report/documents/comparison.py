@@ -12,7 +12,8 @@ from wdist.report.sentences import LEVELS, comparison_sentences, deciding, level
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wdist.comparison.ranking import Comparison, Entry
+    from wdist.comparison.entry import Entry
+    from wdist.comparison.ranking import Comparison
 
 
 def comma_separated(comparison: Comparison) -> str:

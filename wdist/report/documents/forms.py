@@ -11,7 +11,8 @@ from wdist.report.documents.document import SCHEMA_VERSION, Form, Forms, Key, pl
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from wdist.comparison.ranking import Comparison, Entry
+    from wdist.comparison.entry import Entry
+    from wdist.comparison.ranking import Comparison
     from wdist.transport.solution import Transport
 
 _RESULT, _RANKING, _GATE, _STUDY = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gates", "wdist.studies.study"
@@ -140,7 +141,7 @@ FORMS = Forms(
     ),
     Form(
         "EntryDocument",
-        f"{_RANKING}:Entry",
+        "wdist.comparison.entry:Entry",
         "name source samples population detected block critic interrupted seconds",
         title="One source against the reference, which is A throughout.",
         special={
@@ -153,7 +154,7 @@ FORMS = Forms(
     ),
     Form(
         "RankedDocument",
-        f"{_RANKING}:Entry",
+        "wdist.comparison.entry:Entry",
         "first_place last_place",
         title="A source with the places that it may have.",
         base="EntryDocument",

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from wdist.comparison.ranking import Comparison, Entry
+    from wdist.comparison.entry import Entry
+    from wdist.comparison.ranking import Comparison
 
 
 _NAME = 34
