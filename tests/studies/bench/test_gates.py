@@ -60,6 +60,29 @@ def test_a_regression_is_judged_with_the_errors_of_both_results():
     assert sum(row.wrong for row in rows) == 0
 
 
+def test_on_what_critics_find_the_truth_is_that_of_each_run(monkeypatch):
+    case = next(case for case in CASES if case.on == "detected" and case.samples == 300 and case.w1 == 1)
+    below, above = rows_of(case, runs=3, limits=(0.5, 2.0))
+    assert (below.failed, above.passed) == (3, 3)
+    assert below.wrong == above.wrong == 0
+    monkeypatch.setattr(gates, "_finds", lambda found, centres: 0.4)
+    assert [found.wrong for found in rows_of(case, runs=2, limits=(0.5, 2.0))] == [2, 0]
+    monkeypatch.setattr(gates, "_finds", lambda found, centres: 3.0)
+    assert [found.wrong for found in rows_of(case, runs=2, limits=(0.5, 2.0))] == [0, 2]
+
+
+def test_growth_of_what_critics_find_has_the_error_of_one_test():
+    grown, same = regression_rows(runs=2, growth=(3.0, 1.0), on="detected")
+    assert grown.failed == 2
+    assert (same.wrong, same.stated) == (0, pytest.approx(0.05))
+
+
+def test_equal_distributions_are_judged_at_a_limit_of_zero():
+    case = next(case for case in CASES if case.w1 == 0)
+    zero, one = rows_of(case, runs=2, limits=(1.0,))
+    assert (zero.limit, zero.passed, one.limit) == (0.0, 0, 1.0)
+
+
 def row(wrong, *, on="population", runs=200, limit=2.0, passed=200):
     counts = {"runs": runs, "passed": passed, "failed": wrong, "wrong": wrong}
     stated = 0.05 if on == "population" else 0.0

@@ -27,7 +27,7 @@ from wdist.critics.settings import CriticSettings
 from wdist.estimation.estimate import estimate
 from wdist.estimation.result import Estimate
 from wdist.gates.gate import interval_of
-from wdist.gates.rules import Answer, Interval, Maximum, NoWorse, On, joint_confidence
+from wdist.gates.rules import Answer, Interval, Maximum, NoMoreDetected, NoWorse, On, Rule
 from wdist.gates.verdict import judge
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.progress import complete
@@ -171,6 +171,8 @@ class GateRow:
         return self.wrong <= most_by_chance(self.runs, self.stated)
 
 
+_RULES: dict[On, str] = {"population": "", "samples": ", sets", "detected": ", detected"}
+"""What is added to the names of rules and cases."""
 LIMITS = (0.5, 0.8, 0.95, 1.0, 1.05, 1.25, 2.0)
 """Over the truth."""
 CONFIDENCE = 0.95
@@ -188,12 +190,13 @@ def _measure(conditions: Conditions) -> Iterator[GateRow]:
     runs = _QUICK_RUNS if conditions.quick else _RUNS
     total = runs * len(conditions.seeds)
     for case in CASES:
-        if conditions.wanted(case.name):
+        if conditions.wanted(f"{case.name}{_RULES[case.on]}"):
             conditions.announce(f"{total} times {case.samples} samples per side: {case.name}")
             yield from rows_of(case, runs=runs, seeds=conditions.seeds)
-    if conditions.wanted(_REGRESSION):
-        conditions.announce(f"{total} times a baseline and {len(GROWTH)} later results: {_REGRESSION}")
-        yield from regression_rows(runs=max(1, runs // 2), seeds=conditions.seeds)
+    for on in ("population", "detected"):
+        if conditions.wanted(f"{_REGRESSION}{_RULES[on]}"):
+            conditions.announce(f"{total} times a baseline and {len(GROWTH)} later results: {_REGRESSION}{_RULES[on]}")
+            yield from regression_rows(runs=max(1, runs // 2), seeds=conditions.seeds, on=on)
 
 
 def rows_of(case: GateCase, *, runs: int, seeds: Sequence[int] = (0,), limits: Sequence[float] = LIMITS) -> Iterator[GateRow]:
@@ -231,36 +234,48 @@ def _finds(found: Estimate, centres: tuple[tuple[float, ...], tuple[float, ...]]
     return float(torch.stack([value[0] - value[1] for value in values]).mean())
 
 
-def regression_rows(*, runs: int, seeds: Sequence[int] = (0,), growth: Sequence[float] = GROWTH) -> Iterator[GateRow]:
+def regression_rows(
+    *, runs: int, seeds: Sequence[int] = (0,), growth: Sequence[float] = GROWTH, on: On = "population"
+) -> Iterator[GateRow]:
     """Gates against an earlier result of the same reference, whose W1 was 1; ``growth`` is W1 now."""
     answers: dict[float, Counter[Answer]] = {each: Counter() for each in growth}
-    stated = 0.0
+    wrong: Counter[float] = Counter()
     for seed in seeds:
         random = np.random.default_rng([seed, 1])
         for run in range(runs):
             reference = random.standard_normal((_REGRESSION_SAMPLES, 2))
-            before = _interval(reference, 1.0, random, run)
+            before, then = _known(reference, 1.0, random, run, on)
             for each in growth:
-                now = _interval(reference, each, random, run)
-                answers[each][judge(NoWorse(before=before, tolerance=TOLERANCE), now).answer] += 1
-                stated = 1 - (joint_confidence(now, before) or 0.0)
+                now, truth = _known(reference, each, random, run, on)
+                answer = judge(_no_worse(before, now), now).answer
+                answers[each][answer] += 1
+                within = truth <= (1 + TOLERANCE) * max(then, 0.0) * (1 + _ROUNDED)
+                wrong[each] += answer is (Answer.FAIL if within else Answer.PASS)
     for each in growth:
-        limit = (1 + TOLERANCE) / each
         yield _row(
             answers[each],
-            answers[each][Answer.FAIL if limit >= 1 - _ROUNDED else Answer.PASS],
+            wrong[each],
             case=_REGRESSION,
             rule="baseline",
-            on="population",
+            on=on,
             samples=_REGRESSION_SAMPLES,
-            limit=limit,
-            stated=stated,
+            limit=(1 + TOLERANCE) / each,
+            stated=(1 - CONFIDENCE) * (1 if on == "detected" else 2),
         )
 
 
-def _interval(reference: np.ndarray, shift: float, random: np.random.Generator, seed: int) -> Interval:
+def _no_worse(before: Interval, now: Interval) -> Rule:
+    if now.on == "detected":
+        return NoMoreDetected(before=before, now=now, tolerance=TOLERANCE)
+    return NoWorse(before=before, tolerance=TOLERANCE)
+
+
+def _known(reference: np.ndarray, shift: float, random: np.random.Generator, seed: int, on: On) -> tuple[Interval, float]:
+    """The interval of one later result, and what it is about in truth."""
     b = random.standard_normal((_REGRESSION_SAMPLES, 2)) + shift * np.eye(1, 2)[0]
-    return interval_of(_estimate(reference, b, seed=seed, options=dict(_CLOSED_FORM)), "population")
+    found = _estimate(reference, b, seed=seed, options=dict(_FOLDS if on == "detected" else _CLOSED_FORM))
+    truth = _finds(found, ((0.0, 0.0), (shift, 0.0))) if on == "detected" else shift
+    return interval_of(found, on), truth
 
 
 def _estimate(a: np.ndarray, b: np.ndarray, *, seed: int, options: dict[str, Any]) -> Estimate:
@@ -328,8 +343,6 @@ def _panel(title: str, rows: Sequence[GateRow]) -> Panel:
     level = 1 - CONFIDENCE if title == "wrong" else None
     return Panel(title=title, x_label="limit over the truth", y_label="share of gates", level=level, bottom=0.0, series=series)
 
-
-_RULES: dict[On, str] = {"population": "", "samples": ", sets", "detected": ", detected"}
 
 STUDIES = (
     Study(
