@@ -11,6 +11,7 @@ from tests.trials import SMALL
 from wdist.data.access import Access
 from wdist.errors import UsageError
 from wdist.estimation.options import EstimateOptions
+from wdist.gates import sequential
 from wdist.gates.gate import proof_of_gate
 from wdist.gates.rules import Answer, GateLimits
 from wdist.gates.sequential import UntilDecided, run_until_decided
@@ -140,6 +141,29 @@ def test_the_result_is_reported_like_every_gate():
 def test_what_makes_no_difference_is_refused(limits, options, sentence):
     with pytest.raises(UsageError, match=sentence):
         run_until_decided(A, B, EstimateOptions.validated(**options), GateLimits(**{"on": "detected", **limits}), UntilDecided())
+
+
+def test_ctrl_c_keeps_what_is_known_by_then(monkeypatch):
+    train = sequential.run_estimate
+
+    def pressed_in(batch):
+        batches = iter(range(1, 10))
+
+        def trained(*sides, **facts):
+            if next(batches) == batch:
+                raise KeyboardInterrupt
+            return train(*sides, **facts)
+
+        return trained
+
+    monkeypatch.setattr(sequential, "run_estimate", pressed_in(3))
+    result = decided(A, B, 1.0)
+    assert len(result.looks) == 2
+    assert result.estimate.interrupted
+    assert result.verdict.suggestions[0] == "The run was interrupted."
+    monkeypatch.setattr(sequential, "run_estimate", pressed_in(1))
+    with pytest.raises(KeyboardInterrupt):
+        decided(A, B, 1.0)
 
 
 def test_two_equal_sets_and_small_ones_are_refused():

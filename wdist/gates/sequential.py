@@ -51,6 +51,7 @@ _GROWTH = 0.3
 """Size of a batch as a share of all samples before it, so that the number of trainings grows with the logarithm of the samples."""
 _STEPS = 300
 """Steps of each training, unless ``--steps`` gives another number."""
+_INTERRUPTED = "The run was interrupted."
 _STREAM = 6
 """Purpose of the random stream, which no other draws share."""
 
@@ -99,7 +100,7 @@ def run_until_decided(
         if course.decides(judge(rule, course.interval).answer):
             ended = ""
         elif interruption.requested or course.last.interrupted:
-            ended = "The run was interrupted."
+            ended = _INTERRUPTED
         elif until.max_seconds is not None and time.monotonic() - began > until.max_seconds:
             ended = "The time of --max-time is up."
         else:
@@ -300,6 +301,7 @@ def _result(rule: Maximum, course: _Course, ended: str, *, timed: bool, seconds:
         digest_b=b.digest,
         warnings=course.warnings,
         detected=None,
+        interrupted=course.last.interrupted or ended == _INTERRUPTED,
         seconds=seconds,
     )
     return GateResult(
