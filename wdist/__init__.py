@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wdist.estimation.result import Estimate
     from wdist.estimation.verification import Verification
     from wdist.gates.gate import GateResult
+    from wdist.gates.sequential import UntilDecided
     from wdist.python.functions import compare, drift, estimate, gate, open_source, save_proof, transport, verify
     from wdist.python.metric import W1
     from wdist.training.budget import Budget
@@ -30,6 +31,7 @@ __all__ = [
     "Drift",
     "Estimate",
     "GateResult",
+    "UntilDecided",
     "Verification",
     "WdistError",
     "__version__",
@@ -52,6 +54,7 @@ _HOME = {
     "Drift": "wdist.drifts.drift",
     "Estimate": "wdist.estimation.result",
     "GateResult": "wdist.gates.gate",
+    "UntilDecided": "wdist.gates.sequential",
     "Verification": "wdist.estimation.verification",
     "WdistError": "wdist.errors",
     **dict.fromkeys(

@@ -108,6 +108,7 @@ OTHER_CALLS = {
     "a baseline that is not there": (wdist.gate, (X, Y), {"baseline": "no.json"}, "no.json"),
     "a baseline of another type": (wdist.gate, (X, Y), {"baseline": 3}, "baseline must be"),
     "a tolerance without a baseline": (wdist.gate, (X, Y), {"maximum": 1, "tolerance": 0.1}, "tolerance"),
+    "batches until something": (wdist.gate, (X, Y), {"maximum": 1, "until_decided": 3}, "until_decided must be True or False or"),
     "a proof of another type": (wdist.gate, (X, Y), {"maximum": 1, "proof": 3}, "proof must be"),
     "a proof that is not there": (wdist.verify, ("no.safetensors",), {}, "no.safetensors"),
     "a proof that is no path": (wdist.verify, (3,), {}, "path must be"),

@@ -231,7 +231,7 @@ class CriticResult:
     """Whether the validation value rose by less than 1 % over the last quarter of the training."""
     frozen: FrozenCritic
     """The one object that was certified and evaluated, and is saved."""
-    potential: Potential | None = field(default=None, compare=False, repr=False)
+    potential: Potential = field(default=None, compare=False, repr=False)  # type: ignore[assignment]  # results made by hand
     """The critic as a function of samples, in the shape and the units of the source, with scores, gradients and witnesses."""
     bound_by_construction: bool = True
     """Whether a constraint kept the layers from stretching; otherwise only division by the certificate makes a bound."""

@@ -174,7 +174,7 @@ def gate(
     tolerance: float | None = None,
     on: On = "population",
     proof: str | Path | None = None,
-    until_decided: UntilDecided | None = None,
+    until_decided: bool | UntilDecided = False,
     progress: bool | None = None,
     observer: Listener | None = None,
     **arguments: Any,
@@ -186,7 +186,8 @@ def gate(
         b: the source to judge, in the same forms.
         maximum, max_lower, baseline, tolerance, on: limits, as in :class:`~wdist.gates.rules.GateLimits`.
         proof: a proof of an earlier estimate of both, which is proved again instead of training anything.
-        until_decided: draws batches until ``maximum`` is decided for what critics detect (``on="detected"``).
+        until_decided: draws batches until ``maximum`` is decided for what critics detect (``on="detected"``); True, or a
+            :class:`wdist.UntilDecided` with limits of its own.
         progress: shows the progress; None for in terminals and notebooks only.
         observer: is told about progress: a function of an event, or an object with ``notify(event)``.
         arguments: options of :class:`~wdist.estimation.options.EstimateOptions`, except for its ``tolerance``. Baselines are not
@@ -202,17 +203,19 @@ def gate(
         from wdist.estimation.options import NONE
         from wdist.gates.gate import run_gate
         from wdist.gates.rules import GateLimits
-        from wdist.gates.sequential import run_until_decided
+        from wdist.gates.sequential import UntilDecided, run_until_decided
 
         limits = GateLimits(maximum=maximum, max_lower=max_lower, baseline=baseline, tolerance=tolerance, on=on)
         if arguments.get("critics") is None:
             arguments = {"baselines": NONE, **arguments}
         options = EstimateOptions.validated(**arguments)
         proof = accepted("proof", proof, str, Path, None)
+        stopping = accepted("until_decided", until_decided, bool, UntilDecided)
         with listening(progress, observer) as told:
             first, second = _sides(options, A=a, B=b)
-            if until_decided is not None:
-                return with_warnings_in_python(run_until_decided(first, second, options, limits, until_decided, observer=told))
+            if stopping:
+                stops = UntilDecided() if stopping is True else stopping
+                return with_warnings_in_python(run_until_decided(first, second, options, limits, stops, observer=told))
             return with_warnings_in_python(run_gate(first, second, options, limits, proof=proof, observer=told))
 
 

@@ -6,7 +6,14 @@ import re
 
 SWITCHES = frozenset({"trust", "download", "drop-nonfinite"})
 """Options without a value."""
-RENAMED = {"max": "maximum", "tol": "tolerance", "save-proof": "wdist.save_proof", "witness": "witnesses", "plot": "plot()"}
+RENAMED = {
+    "max": "maximum",
+    "max-time": "max_seconds",
+    "plot": "plot()",
+    "save-proof": "wdist.save_proof",
+    "tol": "tolerance",
+    "witness": "witnesses",
+}
 """Options whose keyword is not their name with underscores."""
 _OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?: (\d[\w.]*|samples|population|cpu|NAME)(?!\w))?")
 
