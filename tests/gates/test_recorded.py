@@ -62,7 +62,7 @@ def test_what_was_detected_is_read_where_it_is_recorded(write):
     found = read_recorded(write({**ESTIMATE, "detected": {**facts, "error_a": 0.03, "error_b": 0.04}})).interval("detected")
     assert (found.lower, found.estimate, found.upper, found.errors) == (1.1, 1.2, 1.3, (0.03, 0.04))
     assert found.asymptotic
-    with pytest.raises(SourceError, match="does not say what its critic detected, because an older wdist wrote it"):
+    with pytest.raises(SourceError, match="does not say what its critic detected, because an older wdist or a sequential gate"):
         read_recorded(write(ESTIMATE)).interval("detected")
 
 

@@ -46,8 +46,8 @@ class Recorded:
         found = {"population": self.population, "samples": self.samples, "detected": self.detected}[on]
         if found is None:
             raise SourceError(
-                f"--baseline {self.document} does not say what its critic detected, because an older wdist wrote it or both sides "
-                f"held the same samples; {_WAY_OUT}, or judge --on population"
+                f"--baseline {self.document} does not say what its critic detected, because an older wdist or a sequential gate "
+                f"wrote it, or both sides held the same samples; {_WAY_OUT}, or judge --on population"
             )
         return found
 
