@@ -289,8 +289,10 @@ def _kinds(file: TextIO, layout: _Layout) -> tuple[list[Counter[str]], int]:
         kinds = kinds or [Counter() for _ in layout.picked(block[0][1])]
         for counts, texts in zip(kinds, zip(*(layout.picked(row) for _, row in block), strict=True), strict=True):
             for text, count in Counter(texts).items():
-                if text not in MISSING:
-                    counts[_kind(text.replace(layout.decimal, "."))] += count
+                if text in MISSING:
+                    continue
+                counts[kind := _kind(text.replace(layout.decimal, "."))] += count
+                if kind == CATEGORY:
                     counts[_COMMAS] += count * bool(_DECIMAL_COMMA.fullmatch(text))
                     counts[_DATES] += count * bool(_OTHER_DATE.fullmatch(text))
     if not width:
