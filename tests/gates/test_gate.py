@@ -101,7 +101,7 @@ def test_growth_of_what_critics_find_is_judged_against_a_document(sets, tmp_path
 def test_detection_needs_independent_samples_and_no_proof(sets, tmp_path):
     with pytest.raises(UsageError, match="both sides hold the same ones"):
         gate(sets[0], sets[0], maximum=1.0, on="detected", **FORMULA)
-    with pytest.raises(UsageError, match="leave out one of --proof and --on detected"):
+    with pytest.raises(UsageError, match="not what --on detected judges"):
         gate(*sets, maximum=1.0, on="detected", proof=tmp_path / "proof.safetensors")
 
 

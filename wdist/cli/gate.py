@@ -25,8 +25,11 @@ _RULES = "Rules (--max-lower alone, or one or both of --max and --baseline)"
 class RuleOptions:
     """Limits for W1; the library validates them."""
 
-    max: float | None = opt.flag(
-        _RULES, "T", "Pass if W1 is proved to be at most T, fail if it is proved to be more; otherwise inconclusive."
+    max: str | None = opt.flag(
+        _RULES,
+        "T",
+        "Pass if W1 is proved to be at most T, fail if it is proved to be more; otherwise inconclusive. With --on block also "
+        "reference+10% or 3sd: relative to the reference against itself.",
     )
     max_lower: float | None = opt.flag(
         _RULES, "T", "Fail if the lower bound is above T; never pass. Cheaper, because no upper bound is computed."
@@ -42,7 +45,8 @@ class RuleOptions:
         _RULES,
         "WHICH",
         "Judge the distributions behind the samples (population, at --confidence), the two sets (samples, for certain), or what "
-        "the critic finds on fresh samples (detected, at --confidence; no bound of W1 from above). Default: population.",
+        "the critic finds on fresh samples (detected, at --confidence; no bound of W1 from above), or the mean W1 between "
+        "blocks of few samples (block, at --confidence; larger than W1). Default: population.",
     )
     until_decided: bool = opt.flag(
         _RULES,
@@ -63,11 +67,12 @@ class RuleOptions:
 
     def limits(self) -> GateLimits:
         """The limits of the library, which refuses those that make no sense together."""
-        from wdist.gates.rules import GateLimits
+        from wdist.gates.rules import GateLimits, read_maximum
 
+        limit = None if self.max is None else read_maximum(self.max)
         on: Any = self.on or ("detected" if self.until_decided else "population")
         return GateLimits(
-            maximum=self.max,
+            maximum=limit if limit is None or isinstance(limit, float) else self.max,
             max_lower=self.max_lower,
             baseline=self.baseline,
             tolerance=None if self.tolerance is None else _share(self.tolerance),

@@ -230,6 +230,49 @@ def lower_mean(values: np.ndarray, alpha: float, squares: float | None = None) -
     return float(values.mean()) - math.sqrt(squares * math.log(1 / alpha) / 2)
 
 
+def mean_interval(values: np.ndarray, alpha: float) -> tuple[float, float]:
+    """A two-sided confidence interval for the mean of values, shape (groups,), by Student's t, asymptotic."""
+    return lower_mean(values, alpha / 2), -lower_mean(-values, alpha / 2)
+
+
+def above_reference(found: Blocks, *, share: float, deviations: float) -> tuple[float, tuple[float, float]]:
+    r"""The reference against itself and what may be added to it, and by how much the mean between the sides exceeds that.
+
+    .. math:: \mathbb{E}\, W_1(A_m, B_m) - (1 + s)\, \mathbb{E}\, W_1(A_m, A'_m) - z\, \sigma(W_1(A_m, A'_m))
+
+    Arguments:
+        found: paired values of all groups.
+        share: s.
+        deviations: z.
+
+    Returns:
+        The estimate of the limit, and a confidence interval for the excess, by Student's t on the values left by the jackknife,
+        which are the paired differences where no deviation is added; asymptotic.
+
+    References:
+        Tukey (1958), Bias and confidence in not quite large samples (pseudo-values of the jackknife).
+    """
+    between, within = np.array(found.between_values), np.array(found.within_a_values)
+    count = len(within)
+
+    def limit(values: np.ndarray) -> float:
+        return float((1 + share) * values.mean() + deviations * values.std(ddof=1))
+
+    whole = between.mean() - limit(within)
+    left_out = [float(np.delete(between, k).mean()) - limit(np.delete(within, k)) for k in range(count)]
+    return limit(within), mean_interval(count * whole - (count - 1) * np.array(left_out), 1 - found.confidence)
+
+
+def growth(found: Blocks, before: np.ndarray, *, tolerance: float) -> tuple[float, float]:
+    """A confidence interval for the mean between the sides minus ``1 + tolerance`` times its earlier value, in paired groups.
+
+    Arguments:
+        before: earlier values between the same blocks of the reference and blocks of the other side.
+    """
+    count = min(found.count, len(before))
+    return mean_interval(np.array(found.between_values[:count]) - (1 + tolerance) * before[:count], 1 - found.confidence)
+
+
 def _sensitivity(factor: float, diameter: float | None, size: int, count: int) -> float | None:
     r"""The sum of squares for :func:`lower_mean` over N = 2 * size * count samples of each side.
 

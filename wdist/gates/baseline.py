@@ -12,11 +12,34 @@ from wdist.data.features.space import Features
 from wdist.data.sources.address import file_and_name
 from wdist.data.sources.source import SourceInfo
 from wdist.errors import SourceError, UsageError
+from wdist.estimation.blocks import Blocks
 from wdist.gates.rules import Interval, On, is_asymptotic
 
 _COMMANDS = ("estimate", "synthetic", "compare", "gate")
 _SCHEMA_VERSION = "1"
 _WAY_OUT = "record one with `wdist gate A B -o FILE`, or with estimate or compare"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedBlocks:
+    """Distances between blocks of an earlier result, group by group."""
+
+    interval: Interval
+    size: int
+    seed: int
+    values: tuple[float, ...]
+
+    def check(self, now: Blocks) -> None:
+        """Makes sure that the blocks of the reference are the same.
+
+        Raises:
+            UsageError: the size or the seed differs.
+        """
+        if (now.size, now.seed) != (self.size, self.seed):
+            raise UsageError(
+                f"the baseline holds distances between blocks of {self.size} samples with --seed {self.seed}, and this run between "
+                f"blocks of {now.size} with --seed {now.seed}; give --blocks {self.size} --seed {self.seed}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +59,8 @@ class Recorded:
     samples: Interval
     detected: Interval | None = None
     """None where the document does not say what its critic detected."""
+    blocks: RecordedBlocks | None = None
+    """None where the document holds no distances between blocks."""
 
     def interval(self, on: On) -> Interval:
         """Returns the interval of one of the estimands.
@@ -43,10 +68,12 @@ class Recorded:
         Raises:
             SourceError: the document does not hold it.
         """
-        found = {"population": self.population, "samples": self.samples, "detected": self.detected}[on]
+        block = None if self.blocks is None else self.blocks.interval
+        found = {"population": self.population, "samples": self.samples, "detected": self.detected, "block": block}[on]
         if found is None:
+            missing = "does not say what its critic detected" if on == "detected" else "holds no distances between blocks"
             raise SourceError(
-                f"--baseline {self.document} does not say what its critic detected, because an older wdist or a sequential gate "
+                f"--baseline {self.document} {missing}, because an older wdist or a sequential gate "
                 f"wrote it, or both sides held the same samples; {_WAY_OUT}, or judge --on population"
             )
         return found
@@ -173,6 +200,7 @@ def _recorded(document: dict[str, Any], text: str, *, reference: dict[str, Any],
         ),
         samples=Interval(on="samples", lower=_number(samples["lower"]), upper=_number_or_none(samples["upper"])),
         detected=None if result.get("detected") is None else _detected(result["detected"]),
+        blocks=None if result.get("block") is None else _blocks(result["block"]),
     )
 
 
@@ -187,6 +215,21 @@ def _detected(found: dict[str, Any]) -> Interval:
         counts=(int(_number(found["n_a"])), int(_number(found["n_b"]))),
         asymptotic=is_asymptotic(str(found["method"]), None),
     )
+
+
+def _blocks(found: dict[str, Any]) -> RecordedBlocks:
+    size = int(_number(found["size"]))
+    interval = Interval(
+        on="block",
+        lower=_number(found["lower"]),
+        upper=_number(found["upper"]),
+        estimate=_number(found["estimate"]),
+        confidence=_number(found["confidence"]),
+        size=size,
+        asymptotic=found["method"] == "student",
+    )
+    values = tuple(_number(each) for each in found["between_values"])
+    return RecordedBlocks(interval=interval, size=size, seed=int(_number(found["seed"])), values=values)
 
 
 def _lengths(reference: Mapping[str, Any]) -> dict[str, float]:

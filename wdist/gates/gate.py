@@ -4,11 +4,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from wdist.critics.settings import CriticSettings
 from wdist.data.pairing import surveyed
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import EndlessSource, Source
 from wdist.errors import CertificateError, UsageError
+from wdist.estimation.blocks import above_reference, growth
 from wdist.estimation.estimate import run_estimate
 from wdist.estimation.options import AUTO, DEFAULT, NONE, EstimateOptions
 from wdist.estimation.proof import proof_of_estimate
@@ -18,15 +21,18 @@ from wdist.estimation.verification import verify
 from wdist.gates.baseline import Recorded, read_recorded
 from wdist.gates.rules import (
     TOLERANCE,
+    AboveReference,
     Answer,
     GateLimits,
     Interval,
     Look,
     LowerMaximum,
     Maximum,
+    NoFartherBlocks,
     NoMoreDetected,
     NoWorse,
     On,
+    ReferenceMaximum,
     Rule,
     is_asymptotic,
     joint_confidence,
@@ -91,7 +97,7 @@ def gate(
     a: Any,
     b: Any,
     *,
-    maximum: float | None = None,
+    maximum: float | str | None = None,
     max_lower: float | None = None,
     baseline: str | Path | None = None,
     tolerance: float | None = None,
@@ -127,8 +133,8 @@ def run_gate(
         recorded.interval(limits.on)
     observer.notify(Stage(what="opening the sources"))
     sides = (open_source(a, options.access, seed=options.seed), open_source(b, options.access, seed=options.seed))
-    if limits.on == "detected" and proof is not None:
-        raise UsageError("--proof holds bounds of W1, and not what a critic detects; leave out one of --proof and --on detected")
+    if limits.on in ("detected", "block") and proof is not None:
+        raise UsageError(f"--proof holds bounds of W1, and not what --on {limits.on} judges; leave out one of them")
     if limits.on == "samples" and all(isinstance(side, EndlessSource) for side in sides):
         raise UsageError(
             "--on samples judges two sets of samples, and both sides are drawn without end; leave it out, or save draws"
@@ -140,7 +146,9 @@ def run_gate(
         _check_found(recorded, found)
         return judged(found, rules_of(limits, recorded, found), on=limits.on, recorded=recorded)
     critic_left_open = (options.critic, options.critics, options.settings) == (AUTO, None, CriticSettings())
-    untrained = critic_left_open and limits.on == "samples" and limits.max_lower is None
+    untrained = critic_left_open and limits.on in ("samples", "block") and limits.max_lower is None
+    if limits.on == "block" and recorded is not None and recorded.blocks is not None and options.blocks is None:
+        options = replace(options, blocks=recorded.blocks.size)
     if untrained:
         options = replace(options, critic="mean-difference")
     options = replace(options, couplings=options.couplings and limits.max_lower is None)
@@ -219,9 +227,9 @@ def _judge(rule: Rule, interval: Interval, found: Estimate) -> Verdict:
 
 
 def _joint(interval: Interval, recorded: Recorded | None, rules: tuple[Rule, ...]) -> float | None:
-    """Confidence of all answers together; each rule on a detected value is a test of its own."""
-    if interval.on == "detected":
-        assert interval.confidence is not None, "a critic detects at some confidence"
+    """Confidence of all answers together; each rule on a detected value or on blocks is a test of its own."""
+    if interval.on in ("detected", "block"):
+        assert interval.confidence is not None, "a mean is known at some confidence"
         return max(0.0, 1 - len(rules) * (1 - interval.confidence))
     return interval.confidence if recorded is None else joint_confidence(interval, recorded.interval(interval.on))
 
@@ -234,6 +242,8 @@ def interval_of(found: Estimate, on: On) -> Interval:
     """
     if on == "detected":
         return _detected(found)
+    if on == "block":
+        return _between_blocks(found)
     facts: dict[str, Any] = {"on": on, "converged": found.converged}
     if found.interrupted:
         facts["no_upper"] = "the run was interrupted before it was computed: let it finish"
@@ -272,11 +282,32 @@ def _detected(found: Estimate) -> Interval:
     )
 
 
+def _between_blocks(found: Estimate) -> Interval:
+    block = found.block
+    if block is None:
+        raise UsageError(
+            "--on block needs independent samples, at least 20 of each side and enough for --blocks; give more, or use --on samples"
+        )
+    return Interval(
+        on="block",
+        lower=block.lower,
+        upper=block.upper,
+        confidence=block.confidence,
+        estimate=block.estimate,
+        counts=(2 * block.size * block.count,) * 2,
+        size=block.size,
+        asymptotic=block.method == "student",
+    )
+
+
 def rules_of(limits: GateLimits, recorded: Recorded | None, found: Estimate) -> tuple[Rule, ...]:
     """The rules that limits and an earlier result come down to."""
     rules: list[Rule] = []
-    if limits.maximum is not None:
-        rules.append(Maximum(value=limits.maximum))
+    limit = limits.limit
+    if isinstance(limit, AboveReference):
+        rules.append(_above_reference(limit, found))
+    elif limit is not None:
+        rules.append(Maximum(value=limit))
     if limits.max_lower is not None:
         rules.append(LowerMaximum(value=limits.max_lower))
     if recorded is not None:
@@ -284,9 +315,26 @@ def rules_of(limits: GateLimits, recorded: Recorded | None, found: Estimate) -> 
         before = recorded.interval(limits.on)
         if limits.on == "detected":
             rules.append(NoMoreDetected(before=before, now=interval_of(found, "detected"), tolerance=tolerance))
+        elif limits.on == "block":
+            rules.append(_no_farther(recorded, found, tolerance))
         else:
             rules.append(NoWorse(before=before, tolerance=tolerance))
     return tuple(rules)
+
+
+def _above_reference(limit: AboveReference, found: Estimate) -> ReferenceMaximum:
+    now = interval_of(found, "block")
+    assert found.block is not None, "there is an interval"
+    within, difference = above_reference(found.block, share=limit.share, deviations=limit.deviations)
+    return ReferenceMaximum(now=now, difference=difference, above=limit, within=within)
+
+
+def _no_farther(recorded: Recorded, found: Estimate, tolerance: float) -> NoFartherBlocks:
+    now, before = interval_of(found, "block"), recorded.blocks
+    assert found.block is not None and before is not None, "both have an interval"  # noqa: PT018
+    before.check(found.block)
+    difference = growth(found.block, np.array(before.values), tolerance=tolerance)
+    return NoFartherBlocks(before=before.interval, now=now, tolerance=tolerance, difference=difference)
 
 
 def _check_recorded(recorded: Recorded, reference: Source, options: EstimateOptions) -> None:

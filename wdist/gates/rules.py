@@ -4,6 +4,7 @@ A rule comes down to two limits: an upper bound within the one passes, a lower b
 """
 
 import math
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -13,14 +14,16 @@ from wdist.arguments import check_fields
 from wdist.bounds.digits import at_least, at_most, exactly, nearest
 from wdist.errors import ExitStatus, UsageError
 
-On: TypeAlias = Literal["population", "samples", "detected"]
-"""The estimand that is judged: W1 of the distributions, W1 of the two sample sets, or what the critic finds on fresh samples."""
+On: TypeAlias = Literal["population", "samples", "detected", "block"]
+"""The estimand that is judged: W1 of the distributions or of the two sample sets, what the critic finds on fresh samples, or the
+mean W1 between few samples of each side."""
 Asked: TypeAlias = Literal["max", "max-lower", "baseline"]
 """Option of the command line that sets a rule, without its dashes."""
 SUBJECTS: dict[On, str] = {
     "population": "W1 between the distributions behind A and B",
     "samples": "W1 between the two sample sets",
     "detected": "What this critic finds between A and B on fresh samples",
+    "block": "Mean W1 between few fresh samples of A and of B",
 }
 TOLERANCE = 0.05
 """Default share by which W1 may have grown since the baseline."""
@@ -40,11 +43,48 @@ class Answer(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AboveReference:
+    """A limit relative to the reference against itself, for distances between blocks."""
+
+    share: float = 0.0
+    """Share of its mean that may be added."""
+    deviations: float = 0.0
+    """Standard deviations of the distance between two of its blocks that may be added."""
+
+    def __str__(self) -> str:
+        return f"{self.deviations:g}sd" if self.deviations else f"reference+{100 * self.share:g}%"
+
+    @property
+    def words(self) -> str:
+        """The limit, as a clause."""
+        added = f"{self.deviations:g} standard deviations" if self.deviations else f"{100 * self.share:g} %"
+        return f"{added} above the reference against itself"
+
+
+def read_maximum(words: str) -> float | AboveReference:
+    """Reads ``1.5``, ``reference+10%`` or ``3sd``.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    match = re.fullmatch(r"\s*(?:reference\s*\+\s*(\d+\.?\d*|\.\d+)\s*%|(\d+\.?\d*|\.\d+)\s*sd)\s*", words)
+    if match is not None and (float(match[1] or 1) and float(match[2] or 1)):
+        return AboveReference(share=float(match[1]) / 100) if match[1] else AboveReference(deviations=float(match[2]))
+    try:
+        return float(words)
+    except ValueError:
+        raise UsageError(
+            f"--max {words!r} is no limit; write a distance, such as --max 1.5, or with --on block --max reference+10% or --max 3sd"
+        ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
 class GateLimits:
     """Limits that a gate holds W1 against, validated when made."""
 
-    maximum: float | None = None
-    """Passes if the upper bound is at most this, fails if the lower bound exceeds it."""
+    maximum: float | str | None = None
+    """Passes if the upper bound is at most this, fails if the lower bound exceeds it; for blocks also ``reference+10%`` or ``3sd``,
+    which is relative to the reference against itself."""
     max_lower: float | None = None
     """Fails if the lower bound exceeds this and proves nothing otherwise; cheaper, because no upper bound is computed."""
     baseline: str | Path | None = None
@@ -67,9 +107,24 @@ class GateLimits:
             raise UsageError(f"--max-lower computes no upper bound, which {other} needs to pass; give one of the two")
         if self.maximum is None and self.max_lower is None and self.baseline is None:
             raise UsageError("there is no limit to check; give --max T, --max-lower T or --baseline FILE")
-        _check_distance("--max", self.maximum)
+        limit = self.limit
+        if isinstance(self.maximum, str) and isinstance(limit, float):
+            raise UsageError(f"maximum must be a number, reference+10% or 3sd, not {self.maximum!r}")
+        if isinstance(limit, AboveReference) and self.on != "block":
+            raise UsageError(
+                f"--max {limit} is relative to the reference against itself, which is measured between blocks of few samples; add "
+                f"--on block, or give a distance in the units of the data, such as --max 1.5"
+            )
+        _check_distance("--max", None if isinstance(limit, AboveReference) else limit)
+        if self.max_lower is not None and self.on == "block":
+            raise UsageError("--max-lower saves the upper bound, and distances between blocks have both; give --max instead")
         _check_distance("--max-lower", self.max_lower)
         _check_tolerance(self.tolerance)
+
+    @property
+    def limit(self) -> float | AboveReference | None:
+        """The maximum, read."""
+        return read_maximum(self.maximum) if isinstance(self.maximum, str) else self.maximum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +147,8 @@ class Interval:
     """The samples were held out in turn."""
     anytime: bool = False
     """The bounds are those of a confidence sequence, for the running average over many critics."""
+    size: int | None = None
+    """Samples in a block, for ``block``."""
     asymptotic: bool = False
     """One of the bounds is only asymptotically valid."""
     no_upper: str = "none was affordable for so many samples: try fewer on both sides, ?limit=5000"
@@ -106,7 +163,7 @@ class Interval:
         """What the bounds are about, as the subject of a sentence."""
         if self.anytime:
             return "What critics trained on earlier samples find on later ones, on average,"
-        return SUBJECTS[self.on]
+        return SUBJECTS[self.on] if self.size is None else SUBJECTS[self.on].replace("few", str(self.size))
 
     @property
     def contradictory(self) -> bool:
@@ -307,6 +364,91 @@ class NoMoreDetected(_Growth):
         return f"was estimated as {nearest(_value(self.before))} in the baseline"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Paired:
+    """A rule on blocks that one test of a difference decides: its interval is below 0 if the rule holds, above if not."""
+
+    now: Interval
+    difference: tuple[float, float]
+    """Confidence interval of the mean between the sides minus its limit, from paired blocks."""
+
+    @property
+    def limits(self) -> Limits:
+        low, high = self.difference
+        return Limits(
+            passes_within=math.nextafter(_upper(self.now) - high, -math.inf),
+            fails_above=math.nextafter(self.now.lower - low, math.inf),
+        )
+
+    def confidence(self, interval: Interval) -> float | None:
+        return interval.confidence
+
+    def asymptotic(self, interval: Interval) -> bool:
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceMaximum(_Paired):
+    """The mean between the sides is to be at most that of the reference against itself and what may be added to it."""
+
+    asked: ClassVar[Asked] = "max"
+    before: ClassVar[None] = None
+    above: AboveReference
+    within: float
+    """The estimate of the limit."""
+
+    @property
+    def known_before(self) -> str:
+        return f", and {self._is}"
+
+    @property
+    def requirement(self) -> str:
+        return f"at most {self.above.words}"
+
+    @property
+    def when_passed(self) -> str:
+        return f", {self.requirement}; {self._is}"
+
+    @property
+    def when_failed(self) -> str:
+        return f", more than {self.above.words}; {self._is}"
+
+    @property
+    def value(self) -> float:
+        """The estimate of the limit."""
+        return self.within
+
+    @property
+    def _is(self) -> str:
+        return f"that limit is estimated as {nearest(self.within)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoFartherBlocks(_Paired, _Growth):
+    """The mean between the sides is to be at most ``1 + tolerance`` times that of the baseline, between the same blocks of A."""
+
+    @property
+    def within(self) -> float:
+        """The estimate of the limit."""
+        return (1 + self.tolerance) * _value(self.before)
+
+    @property
+    def known_before(self) -> str:
+        return f", and {self._was}"
+
+    @property
+    def when_passed(self) -> str:
+        return f" and {self._was}, so it grew by at most {self._share}"
+
+    @property
+    def when_failed(self) -> str:
+        return f" and {self._was}, so it grew by more than {self._share}"
+
+    @property
+    def _was(self) -> str:
+        return f"was estimated as {nearest(_value(self.before))} in the baseline, between the same blocks of A"
+
+
 def _value(interval: Interval) -> float:
     assert interval.estimate is not None, "a detected value has an estimate"
     return interval.estimate
@@ -323,7 +465,7 @@ def _reach(interval: Interval) -> float:
     return (_upper(interval) - interval.lower) / 2 / error if error > 0 else 0.0
 
 
-Rule: TypeAlias = Maximum | LowerMaximum | NoWorse | NoMoreDetected
+Rule: TypeAlias = Maximum | LowerMaximum | NoWorse | NoMoreDetected | ReferenceMaximum | NoFartherBlocks
 """A requirement on the estimand that is judged.
 
 Every rule has ``limits`` for the two bounds, a ``requirement`` that completes "W1 is to be ...", the earlier interval ``before``

@@ -131,7 +131,9 @@ def _rule(options: EstimateOptions, limits: GateLimits) -> Maximum:
             f"--until-decided trains one critic after another on more and more samples, without {' and '.join(given)}; "
             f"leave {'it' if len(given) == 1 else 'them'} out; --max-time limits the time"
         )
-    return Maximum(value=limits.maximum)
+    limit = limits.limit
+    assert isinstance(limit, float), "limits relative to the reference are for blocks"
+    return Maximum(value=limit)
 
 
 class _Stream:

@@ -10,10 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wdist.bounds.digits import at_least, at_most, nearest, per_cent
-from wdist.gates.rules import Answer, Interval, Limits, On, Rule
+from wdist.gates.rules import Answer, Interval, Limits, Maximum, On, Rule
 
 _MOST_TIMES = 1000
 """Largest factor for the number of samples that is worth suggesting."""
+
+
+_ABOUT_FAIL: dict[On, str] = {
+    "detected": " W1 between their distributions is no less.",
+    "block": " W1 between their distributions may be less: few samples are some distance apart in any case.",
+}
+_ABOUT_PASS: dict[On, str] = {
+    "detected": " This is no bound of W1: another critic may find more.",
+    "block": " W1 between their distributions is no more.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +79,12 @@ def _reason(rule: Rule, interval: Interval, answer: Answer) -> str:
     if answer is Answer.FAIL:
         bound = at_least(interval.lower, above=rule.limits.fails_above)
         told = f"{subject} is at least {bound}{rule.when_failed}, {surely}."
-        return f"{told} W1 between their distributions is no less." if interval.on == "detected" else told
+        return f"{told}{_ABOUT_FAIL.get(interval.on, '')}"
     if answer is Answer.PASS:
         assert interval.upper is not None, "nothing passes without it"
         told = f"{subject} is at most {at_most(interval.upper, within=rule.limits.passes_within)}{rule.when_passed}, {surely}."
-        return f"{told} This is no bound of W1: another critic may find more." if interval.on == "detected" else told
+        absolute = interval.on == "detected" or isinstance(rule, Maximum)  # a paired test is not about the upper bound
+        return f"{told}{_ABOUT_PASS.get(interval.on, '') if absolute else ''}"
     if interval.contradictory:
         assert interval.upper is not None, "a contradiction has two bounds"
         return (
@@ -105,7 +116,7 @@ def _suggestions(rule: Rule, interval: Interval) -> Iterator[str]:
     if limits.passes_within is None:
         yield "To prove that W1 is within the limit, give --max instead, which also computes an upper bound."
         return
-    if interval.on == "detected":
+    if interval.on in ("detected", "block"):
         yield from _what_would_detect(rule, interval)
         return
     if limits.fails_above is not None and (interval.upper is None or interval.upper > limits.fails_above):
@@ -135,7 +146,7 @@ def _more_samples(why: str, interval: Interval, ratio: float, answer: Answer) ->
     counts = ""
     if interval.counts is not None:
         needed = float(f"{times * max(interval.counts):.2g}")
-        counts = f" ({needed:,.0f} {'' if interval.anytime else 'held out '}a side)"
+        counts = f" ({needed:,.0f} {'' if interval.anytime or interval.on == 'block' else 'held out '}a side)"
     return f"{why}: about {shown} times as many samples{counts} should make it {answer} (an estimate, not a bound)."
 
 
@@ -152,7 +163,7 @@ def _what_would_detect(rule: Rule, interval: Interval) -> Iterator[str]:
         why, answer = f"The estimate, {nearest(estimate)}, is below {nearest(limit)}", Answer.PASS
         missing = max(0.0, interval.upper - (limit if limits.passes_within is None else limits.passes_within))
     yield _more_samples(why, interval, 1 + missing / abs(estimate - limit) if estimate != limit else math.inf, answer)
-    if not (interval.folds or interval.anytime):
+    if interval.on == "detected" and not (interval.folds or interval.anytime):
         yield "With --folds 5 all samples count, instead of the sixth that is held out."
 
 

@@ -168,7 +168,7 @@ def gate(
     a: Any,
     b: Any,
     *,
-    maximum: float | None = None,
+    maximum: float | str | None = None,
     max_lower: float | None = None,
     baseline: str | Path | None = None,
     tolerance: float | None = None,

@@ -35,6 +35,7 @@ ESTIMANDS = {
     "population": "W1 of the populations",
     "samples": "W1 of the samples",
     "detected": "what the critic finds",
+    "block": "mean W1 of blocks",
 }
 """The estimands, in a table."""
 LEVELS = {"samples": "samples", "population": "populations", "detected": "detected", "block": "blocks"}
@@ -345,6 +346,10 @@ def marks(result: GateResult) -> Iterator[tuple[str, float, str]]:
     """Label, value and shown number of each limit."""
     for judged in result.judged:
         limits, before = judged.rule.limits, judged.rule.before
+        if (estimated := getattr(judged.rule, "within", None)) is not None:
+            label = "maximum" if judged.rule.before is None else "baseline and tolerance"
+            yield f"{label}, estimated", estimated, nearest(estimated)
+            continue
         if before is None and limits.fails_above is not None:
             yield "maximum", limits.fails_above, exactly(limits.fails_above)
             continue

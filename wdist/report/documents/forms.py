@@ -229,7 +229,7 @@ FORMS = Forms(
             "verdict": Key(_WORD, "The verdict on all rules together: fail if one fails, pass if all pass.", "answer"),
             "reason": Key("str", "A sentence for each rule; it names what was judged.", "verdict.reason"),
             "what_would_decide": Key("str | None", "What would decide it; null where it is decided.", "verdict.what_would_decide"),
-            "on": Key("Literal['population', 'samples', 'detected']", "Which interval of this document was judged."),
+            "on": Key("Literal['population', 'samples', 'detected', 'block']", "Which interval of this document was judged."),
             "verdict_confidence": Key(
                 "Number", "Confidence of the verdict; the error of a baseline adds to it. Null if certain.", "confidence"
             ),

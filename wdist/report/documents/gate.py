@@ -30,9 +30,9 @@ def gate_markdown(result: GateResult) -> str:
         surely = f"at {level(result.confidence or 0.0)}, {counted(result.looks[-1].samples)} samples a side"
         ends = f"{at_least(result.interval.lower)} to {at_most(result.interval.upper or 0.0)}"
         lines.append(f"| what critics find on later samples (judged) | {ends}, {surely}; no bound of W1 from above |")
-    for on in ("population", "detected", "samples"):
+    for on in ("population", "detected", "block", "samples"):
         judged = " (judged)" if result.on == on else ""
-        if on != "detected" or estimate.detected is not None:
+        if getattr(estimate, on) is not None:
             lines.append(f"| {ESTIMANDS[on]}{judged} | {_interval(result, on)} |")
     for label, _, shown in marks(result):
         lines.append(f"| {label} | {shown} |")
@@ -57,6 +57,10 @@ def _interval(result: GateResult, on: str) -> str:
         return (
             f"{at_least(detected.lower)} to {at_most(detected.upper)}, at {level(detected.confidence)}; no bound of W1 from above"
         )
+    block = result.estimate.block
+    if on == "block" and block is not None:
+        ends = f"{at_least(block.lower)} to {at_most(block.upper)}, at {level(block.confidence)}"
+        return f"{ends}; of {counted(block.size)} samples a side, {nearest(block.within_a)} within A"
     samples, population = result.estimate.samples, result.estimate.population
     if on == "samples":
         lower, upper, surely = samples.lower, samples.upper, "for certain"

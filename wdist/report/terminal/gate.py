@@ -112,6 +112,12 @@ def _judgement(result: GateResult) -> Iterator[str]:
     elif result.on == "detected":
         tests = "both rules hold" if len(result.judged) > 1 else "the interval holds"
         judged = f"What the critic finds was judged (--on detected), not W1; {tests} at {level(result.confidence)}."
+    elif result.on == "block":
+        tests = "both rules hold" if len(result.judged) > 1 else "the interval holds"
+        judged = (
+            f"The mean distance between blocks was judged (--on block), which is larger than W1; {tests} at "
+            f"{level(result.confidence)}."
+        )
     else:
         ends = "both bounds" if result.recorded is None else "its bounds and those of the baseline"
         judged = f"The distributions were judged (--on population); {ends} hold together at {level(result.confidence)}."
