@@ -97,3 +97,33 @@ def test_the_workflow_runs(repository, environment, tmp_path):
     outputs = dict(line.split("=", 1) for line in (tmp_path / "output").read_text().splitlines())
     told = run(re.sub(r"\${{ steps\.gate\.outputs\.(\w+) }}", lambda match: outputs[match[1]], tell)).stdout
     assert re.fullmatch(r"pass, W1 is between 2\.2\d+ and 2\.2\d+\n", told)
+
+
+def test_the_workflow_that_ranks_gates_the_best_and_says_so_first(repository, environment, tmp_path):
+    workflow = (repository / "samples" / "wdist-rank.yml").read_text()
+    install, rank = run_lines(workflow)
+    assert workflow.count("run:") == 2
+    assert install == "pip install ."
+    options = re.search(r"RANK: (.*)\n", workflow)[1]
+    (tmp_path / "samples").symlink_to(repository / "samples")
+    more = {"PYTHONPATH": str(repository), "RANK": options, "GITHUB_ACTIONS": "true"}
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", rank]
+    done = subprocess.run(command, cwd=tmp_path, env=environment | more, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    ranking = json.loads((tmp_path / "ranking.json").read_text())
+    assert [entry["name"] for entry in ranking["ranking"]] == ["digits.h5", "digits-high.h5"]
+    assert ranking["orders"]["detected"]["claims"][0]["nearer"] == "digits.h5"
+    assert json.loads((tmp_path / "gate.json").read_text())["on"] == "block"
+    summary = (tmp_path / "summary.md").read_text()
+    first, order, *_ = (line for line in summary.splitlines() if line)
+    assert first == "## Best checkpoint: samples/digits.h5"
+    assert order.startswith("**")
+    assert "digits.h5 \\< digits-high.h5" in order
+    assert summary.index("| 1 | digits.h5") < summary.index("<details>") < summary.index("### wdist gate: pass")
+
+
+def test_ranking_takes_a_checkpoint(repository, environment):
+    command = [repository / "samples" / "rank.sh", LOW, "1", "--", "--on", "block"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage:")
