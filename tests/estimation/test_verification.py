@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from tests.trials import SMALL, two_moons
 from wdist.data.access import Access
 from wdist.errors import SourceError, TrustRequired, UsageError, WdistError
+from wdist.estimation import transport_bounds
 from wdist.estimation.estimate import estimate
 from wdist.estimation.proof import save_proof, serialise_proofs
 from wdist.estimation.verification import verify
@@ -20,7 +21,19 @@ from wdist.estimation.verification import verify
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory):
     """A folder with a proof and its two files, the estimate, and W1 of the samples by another program."""
-    folder = tmp_path_factory.mktemp("evidence")
+    return made_evidence(tmp_path_factory.mktemp("evidence"))
+
+
+@pytest.fixture(scope="module")
+def evidence_of_blocks(tmp_path_factory):
+    """The same, but with an upper end for the populations from independent blocks."""
+    with pytest.MonkeyPatch.context() as patch:
+        bound = transport_bounds.population_upper_bound
+        patch.setattr(transport_bounds, "population_upper_bound", lambda *sides, whole, **given: bound(*sides, **given))
+        return made_evidence(tmp_path_factory.mktemp("blocks"))
+
+
+def made_evidence(folder):
     a, b = two_moons(120, 90, 3)
     for name, side in (("a", a), ("b", b)):
         np.save(folder / f"{name}.npy", side)
@@ -58,8 +71,9 @@ def changed_at(statement, path, value):
     statement[last] = value(statement[last]) if callable(value) else value
 
 
-def test_all_four_ends_are_proved_again(evidence):
-    folder, found, exact = evidence
+@pytest.mark.parametrize("upper", ["evidence", "evidence_of_blocks"])
+def test_all_four_ends_are_proved_again(upper, request):
+    folder, found, exact = request.getfixturevalue(upper)
     checked = verify(folder / "proof.safetensors")
     assert checked.ok
     for claimed, proved in (
@@ -221,8 +235,8 @@ def test_a_changed_condition_is_denied(path, value, evidence, tmp_path):
     ],
     ids=str,
 )
-def test_a_statement_that_makes_no_sense_is_refused(path, value, evidence, tmp_path):
-    forgery = forged(evidence, tmp_path, statement=lambda s: changed_at(s, path, value))
+def test_a_statement_that_makes_no_sense_is_refused(path, value, evidence_of_blocks, tmp_path):
+    forgery = forged(evidence_of_blocks, tmp_path, statement=lambda s: changed_at(s, path, value))
     with pytest.raises(WdistError) as caught:
         verify(forgery)
     assert len(str(caught.value).splitlines()) == 1
@@ -254,17 +268,13 @@ def shifted_duals(tensors):
         tensors[side] += torch.linspace(0, 1, len(tensors[side]), dtype=torch.float64)
 
 
-def light_block(tensors):
-    tensors["0/block.2.mass"] *= 0.9
-
-
 def other_held_out(tensors):
     tensors["0/held-out.0.a"] += 1
 
 
 @pytest.mark.parametrize(
     "forgery",
-    [scaled_weights, fewer_arcs, lighter, near_arcs_only, shifted_duals, light_block, other_held_out],
+    [scaled_weights, fewer_arcs, lighter, near_arcs_only, shifted_duals, other_held_out],
     ids=lambda forgery: forgery.__name__,
 )
 def test_evidence_that_was_changed_does_not_prove_what_is_false(forgery, evidence, tmp_path):
@@ -273,6 +283,24 @@ def test_evidence_that_was_changed_does_not_prove_what_is_false(forgery, evidenc
     assert checked.estimate.samples.lower <= exact * (1 + 1e-12)
     assert checked.estimate.samples.upper >= exact * (1 - 1e-12)
     assert forgery is scaled_weights or not checked.ok
+
+
+def test_a_block_of_less_mass_proves_nothing(evidence_of_blocks, tmp_path):
+    def lighter_block(tensors):
+        tensors["0/block.2.mass"] *= 0.9
+
+    assert wrong(verify(forged(evidence_of_blocks, tmp_path, tensors=lighter_block))) == {"upper end, populations"}
+
+
+@pytest.mark.parametrize("weaker", [0.5, 0.98])
+def test_the_spread_of_dual_variables_that_are_not_optimal_bounds_nothing(weaker, evidence, tmp_path):
+    def scaled(tensors):
+        for side in ("0/dual.u", "0/dual.v"):
+            tensors[side] *= weaker
+
+    checked = verify(forged(evidence, tmp_path, tensors=scaled))
+    assert {"lower end, samples", "upper end, populations"} <= wrong(checked)
+    assert checked.estimate.population.upper is None
 
 
 @pytest.mark.parametrize(
@@ -322,7 +350,8 @@ def test_a_proof_without_its_evidence_proves_less(tensor, evidence, tmp_path):
             del tensors[name]
 
     checked = verify(forged(evidence, tmp_path, tensors=without))
-    assert wrong(checked) == {"upper end, samples" if "plan" in tensor else "lower end, samples"}
+    missing = "upper end, samples" if "plan" in tensor else "lower end, samples"
+    assert wrong(checked) == {missing, "upper end, populations"}
 
 
 @pytest.mark.parametrize("side", ["a", "b"])

@@ -201,7 +201,7 @@ def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget,
             alpha=errors.alpha,
             diameter=union_diameter(pair, run.metric),
             seed=run.options.seed,
-            whole=bounds.coupling,
+            whole=bounds,
             seconds=run.population_seconds,
             progress=run.agenda.progress,
         )

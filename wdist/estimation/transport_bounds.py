@@ -17,7 +17,12 @@ from wdist.data.memory import lacking_memory, planned_memory
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows, gather
 from wdist.estimation.evaluation import evaluate_rows
-from wdist.estimation.population_upper import PopulationUpper, population_upper_bound, population_upper_planned
+from wdist.estimation.population_upper import (
+    NEARLY_OPTIMAL,
+    PopulationUpper,
+    population_upper_bound,
+    population_upper_planned,
+)
 from wdist.estimation.result import TransportBounds
 from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, product_above
@@ -156,13 +161,14 @@ def population_upper(
     alpha: float,
     diameter: float | None,
     seed: int,
-    whole: Coupling | None,
+    whole: TransportBounds,
     seconds: float = POPULATION_SECONDS,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> PopulationUpper | None:
     """Computes an upper confidence bound for W1 between the populations, within a predicted time.
 
-    Arguments are those of :func:`population_upper_bound`, but for the units, which are those of the data.
+    Arguments are those of :func:`population_upper_bound`, but for the units, which are those of the data; ``whole`` are the bounds
+    for all samples.
     """
     spread = pair.standardisation.spread
     upper = population_upper_bound(
@@ -173,10 +179,19 @@ def population_upper(
         effort=_effort(seconds, pair),
         seed=seed,
         metric=metric,
-        whole=whole and whole.scaled(1 / spread),
+        whole=None if pair.a.info.fitted else _coupling_of_all(whole, spread),
         progress=progress,
     )
     return upper and replace(upper, value=product_above(upper.value, spread))
+
+
+def _coupling_of_all(bounds: TransportBounds, spread: float) -> Coupling | None:
+    """The coupling of all samples in prepared units, with dual variables only where they are nearly optimal."""
+    if bounds.coupling is None:
+        return None
+    coupling = bounds.coupling.scaled(1 / spread)
+    nearly_optimal = bounds.lower >= NEARLY_OPTIMAL * bounds.coupling.cost
+    return coupling if nearly_optimal else replace(coupling, potentials=None)
 
 
 def _effort(seconds: float, pair: Pair, tolerance: float | None = None) -> Effort:

@@ -20,6 +20,7 @@ from wdist.data.features.opening import open_features
 from wdist.data.features.space import FeatureSpace
 from wdist.data.measure import Measure
 from wdist.data.pairing import Pair, open_pair
+from wdist.data.rows import gather
 from wdist.data.sources.column import FITTED
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import Source
@@ -30,13 +31,17 @@ from wdist.errors import SourceError, TrustRequired, UsageError
 from wdist.estimation.critics import of_folds
 from wdist.estimation.evaluation import ErrorBudget, diameters, evaluate_critic, union_diameter
 from wdist.estimation.population_upper import (
+    DUAL,
     MCDIARMID,
+    NEARLY_OPTIMAL,
+    RANGED,
     STUDENT,
     PopulationUpper,
     Support,
     independent_blocks,
     unbounded_blocks,
     upper_from_costs,
+    upper_from_duals,
 )
 from wdist.estimation.proof import Ends, Proof, Statement, read_proof, rows_held_out
 from wdist.estimation.result import CriticResult, Estimate, TransportBounds
@@ -50,7 +55,7 @@ from wdist.training.observer import Observer, Silent, Stage, StageProgress
 from wdist.transport.coupling import Coupling
 from wdist.transport.samples import proved_again
 
-_HALF_ROUNDED = 0.5e-6
+_HALF_ROUNDED, _HALF_DUAL_ROUNDED = 0.5e-6, 0.5e-9
 """Half the margin of a claim, so that what another machine rounds differently does not matter."""
 
 
@@ -217,7 +222,7 @@ def _check_fit(path: str | Path, proof: Proof, pair: Pair) -> None:
     except UsageError as error:
         raise SourceError(f"{path} rests on a bound for values in a known range, which these samples do not have") from error
     upper = proof.statement.upper
-    if upper is not None and upper.bound != STUDENT and union_diameter(pair, metric) is None:
+    if upper is not None and upper.bound in RANGED and union_diameter(pair, metric) is None:
         raise SourceError(f"{path} rests on a bound for samples in a known range, which these do not have")
 
 
@@ -233,8 +238,9 @@ class _Checked:
         self.held_out = [(split.a.held_out.count, split.b.held_out.count) for split in splits]
         self.critics = [self._critic(number, splits) for number in range(len(proof.critics))]
         observer.notify(Stage(what="adding up the plans"))
+        self.transport_lower = self._dual_lower()
         self.transport = TransportBounds(
-            coupling=self._coupling(), lower=self._dual_lower(), population_upper=self._population_upper()
+            coupling=self._coupling(), lower=self.transport_lower, population_upper=self._population_upper()
         )
 
     @property
@@ -287,13 +293,28 @@ class _Checked:
             for block, plan in zip(blocks, self._proof.blocks, strict=True)
         ]
         n, m, diameter = sides[0].count, sides[1].count, union_diameter(pair, self._metric)
-        rule = {STUDENT: unbounded_blocks(n, m, pair.a.info.dim), MCDIARMID: 1}.get(upper.bound, max(2, upper.blocks))
+        rule = {STUDENT: unbounded_blocks(n, m, pair.a.info.dim), MCDIARMID: 1, DUAL: 1}.get(upper.bound, max(2, upper.blocks))
         if None in costs or len(costs) != rule:
             return None  # the number of blocks must not depend on what they cost
         support = Support(n=n, m=m, diameter=None if diameter is None else diameter / spread)
-        found = np.array(costs, dtype=float)
-        value = upper_from_costs(found, upper.bound, self._errors.alpha / upper.tried, support, slack=_HALF_ROUNDED)
+        found, alpha = np.array(costs, dtype=float), self._errors.alpha / upper.tried
+        if upper.bound == DUAL:
+            value = self._upper_from_duals(float(found[0]), alpha)
+        else:
+            value = upper_from_costs(found, upper.bound, alpha, support, slack=_HALF_ROUNDED)
+        if value is None:
+            return None
         return PopulationUpper(value=product_above(value, spread), bound=upper.bound, tried=upper.tried, plans=self._proof.blocks)
+
+    def _upper_from_duals(self, cost: float, alpha: float) -> float | None:
+        """The upper end for the populations by dual variables; None unless they are those of an optimal plan, or nearly so."""
+        pair, spread = self._pair, self._pair.standardisation.spread
+        optimal = self.transport_lower >= NEARLY_OPTIMAL * cost * spread
+        if self._proof.potentials is None or pair.a.info.fitted or not optimal:
+            return None
+        x, y = (self._prepare(gather(side)) for side in (pair.a.everything, pair.b.everything))
+        u, v = (side / spread for side in self._proof.potentials)
+        return upper_from_duals(cost, x, y, (u, v), alpha, metric=self._metric, slack=_HALF_DUAL_ROUNDED)
 
 
 def _estimate(checked: _Checked, pair: Pair, space: FeatureSpace | None, device: torch.device, *, seconds: float) -> Estimate:

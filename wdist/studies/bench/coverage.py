@@ -31,6 +31,7 @@ from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, most_by_chance, percent
 from wdist.transport.coupling import Effort
+from wdist.transport.samples import upper_bound
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 """Maps a generator and (runs, n) to float64 samples of shape (runs, n, dim)."""
@@ -148,7 +149,8 @@ _RUNS, _QUICK_RUNS = 1000, 200
 _QUICK_SIZES = ((10, 10), (10, 300), (100, 100))
 _MANY = 300
 """Samples of either side from which asymptotic bounds of light tails should keep their level."""
-_ASYMPTOTIC = ("welch", "Student's t over blocks")
+_BLOCKS, _DUAL = "Student's t over blocks", "spread of dual variables"
+_ASYMPTOTIC = ("welch", _BLOCKS, _DUAL)
 _BOUNDED_UPPER = "McDiarmid or betting"
 _EFFORT = Effort(seconds=60.0, nbytes=1 << 30)
 
@@ -213,8 +215,8 @@ def rows_of(pair: CoveragePair, sizes: tuple[int, int], *, runs: int, seeds: Seq
         potentials = [_potentials(pair, side) for side in sides]
         bounds = [max(0.0, bound(a, b)) for a, b in zip(*potentials, strict=True)]
         yield _row(pair, sizes, "lower", method, np.array(bounds))
-    for method, diameter in _upper_methods(pair).items():
-        found = [_upper(a, b, diameter, seed=run) for run, (a, b) in enumerate(zip(*sides, strict=True))]
+    for method in _upper_methods(pair):
+        found = [_upper(a, b, pair, method, seed=run) for run, (a, b) in enumerate(zip(*sides, strict=True))]
         if all(each is not None for each in found):
             yield _row(pair, sizes, "upper", method, np.array(found))
 
@@ -253,17 +255,31 @@ def _potentials(pair: CoveragePair, samples: np.ndarray) -> np.ndarray:
     return values.reshape(runs, n) / certify(pair.critic).lipschitz_bound
 
 
-def _upper_methods(pair: CoveragePair) -> dict[str, float | None]:
-    """Method -> the diameter that the bound may use."""
-    methods: dict[str, float | None] = {"Student's t over blocks": None}
-    return methods if pair.diameter is None else {**methods, _BOUNDED_UPPER: pair.diameter}
+def _upper_methods(pair: CoveragePair) -> Iterator[str]:
+    """Names of the upper bounds that apply to a pair."""
+    yield _BLOCKS
+    if pair.dim > 1:  # on a line W1 needs no dual variables
+        yield _DUAL
+    if pair.diameter is not None:
+        yield _BOUNDED_UPPER
 
 
-def _upper(a: np.ndarray, b: np.ndarray, diameter: float | None, *, seed: int) -> float | None:
+def _upper(a: np.ndarray, b: np.ndarray, pair: CoveragePair, method: str, *, seed: int) -> float | None:
+    sides = _rows(a), _rows(b)
     bound = population_upper_bound(
-        _rows(a), _rows(b), prepare=lambda x: x, alpha=1 - LEVEL, diameter=diameter, effort=_EFFORT, seed=seed
+        *sides,
+        prepare=_as_they_are,
+        alpha=1 - LEVEL,
+        diameter=pair.diameter if method == _BOUNDED_UPPER else None,
+        effort=_EFFORT,
+        seed=seed,
+        whole=upper_bound(*sides, prepare=_as_they_are, effort=_EFFORT, seed=seed) if method == _DUAL else None,
     )
     return None if bound is None else bound.value
+
+
+def _as_they_are(samples: torch.Tensor) -> torch.Tensor:
+    return samples
 
 
 def _rows(samples: np.ndarray) -> ResidentRows:
