@@ -93,6 +93,21 @@ def test_the_command_writes_every_format_and_exits_with_1(march, tmp_path, capsy
     assert [row["name"] for row in rows if row["drifted"] == "True"] == ["amount"]
 
 
+@pytest.mark.parametrize(("maximum", "status"), [("5", 0), ("0.001", 1), ("reference+300%", 0), ("reference+1%", 1)])
+def test_a_limit_is_judged_as_by_a_gate(maximum, status, march, tmp_path, capsys):
+    moved = write_table(tmp_path / "april.csv", 2, amount=1.5, shares=(0.1, 0.1, 0.8))
+    assert main(["drift", march, moved, "--critic", "mean-difference", "--max", maximum, "--json"]) == status
+    document = json.loads(capsys.readouterr().out)
+    model("drift").model_validate(document)
+    assert document["verdict"] == ("pass", "fail")[status]
+    assert document["found"]
+
+
+def test_a_limit_that_is_none_is_refused(march, capsys):
+    assert main(["drift", march, march, "--max", "much"]) == 2
+    assert "--max 'much' is no limit" in capsys.readouterr().err
+
+
 def test_what_is_no_table_is_refused(march, capsys):
     assert main(["drift", march, "synthetic:gaussian?dim=5"]) == 2
     assert "synthetic:gaussian" in capsys.readouterr().err

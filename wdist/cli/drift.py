@@ -29,11 +29,20 @@ def command(
     flags: opt.EstimateFlags,
     sources: DriftTables,
     outputs: Annotated[Outputs, OutputOptions("drift")],
+    max: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T",
+            help="Judge the joint distance instead of the tests, as wdist gate does: a distance, or reference+10% or 3sd, "
+            "relative to the reference against itself, between blocks of few rows.",
+        ),
+    ] = None,
 ) -> int:
     """Find what changed between two tables: columns, the dependence between them, and the joint distribution.
 
     Each column is divided by its standard deviation in the reference unless --scale says otherwise. Where nothing changed, drift is
-    reported with probability at most 1 - --confidence. Exit status: 0 no drift is found, 1 drift.
+    reported with probability at most 1 - --confidence. Exit status: 0 no drift is found, 1 drift; with --max 0 pass, 1 fail, 3
+    inconclusive.
 
     Example: wdist drift march.csv april.csv --html drift.html
     """
@@ -41,8 +50,11 @@ def command(
     outputs.check(inputs=[reference, current, *flags.inputs])
     with outputs.observer() as observer:
         from wdist.drifts.drift import run_drift
+        from wdist.gates.rules import read_maximum
 
-        found = run_drift(reference, current, options, observer=observer)
+        limit = None if max is None else read_maximum(max)
+        maximum = limit if limit is None or isinstance(limit, float) else max
+        found = run_drift(reference, current, options, maximum=maximum, observer=observer)
     notes = ["interrupted; the tests are complete, and the bounds are proved all the same"] if found.interrupted else []
     outputs.deliver(found, warnings=found.warnings, notes=notes)
     return ExitStatus.INTERRUPTED if found.interrupted else found.exit_status

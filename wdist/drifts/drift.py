@@ -26,6 +26,9 @@ from wdist.errors import ExitStatus, SourceError
 from wdist.estimation.estimate import run_estimate
 from wdist.estimation.options import EstimateOptions
 from wdist.estimation.result import Estimate
+from wdist.gates.gate import judged, rules_of
+from wdist.gates.rules import GateLimits
+from wdist.gates.verdict import Verdict
 from wdist.ground_metric import ground_metric
 from wdist.presentable import Tabular
 from wdist.training.observer import Observer, Silent, Stage
@@ -54,6 +57,8 @@ class Drift(Tabular):
     """Bounds for the joint distance."""
     confidence: float
     """1 minus the probability that drift is reported where there is none."""
+    verdict: Verdict | None = None
+    """Verdict on the joint distance, where a limit is given."""
     warnings: tuple[str, ...] = ()
     seconds: float
 
@@ -88,19 +93,30 @@ class Drift(Tabular):
 
     @property
     def exit_status(self) -> ExitStatus:
-        """0 without drift, 1 with it."""
+        """0 without drift, 1 with it; where a limit is given, that of its verdict."""
+        if self.verdict is not None:
+            return self.verdict.answer.exit_status
         return ExitStatus.GATE_FAILED if self.found else ExitStatus.DONE
 
     def _found(self, p_value: float) -> bool:
         return p_value <= 1 - self.confidence
 
 
-def run_drift(reference: Any, current: Any, options: EstimateOptions, *, observer: Observer | None = None) -> Drift:
+def run_drift(
+    reference: Any,
+    current: Any,
+    options: EstimateOptions,
+    *,
+    maximum: float | str | None = None,
+    observer: Observer | None = None,
+) -> Drift:
     """Compares two tables, with validated options.
 
     Arguments:
         reference, current: addresses, arrays, data frames or open sources, each a table of rows.
         options: of the joint distance; ``confidence`` belongs to the whole result, and ``seed`` also to the tests.
+        maximum: limit of the joint distance, as for a gate: a number for W1 of the distributions; ``reference+10%`` or ``3sd`` for
+            distances between blocks, relative to the reference against itself.
         observer: is told about progress.
 
     Raises:
@@ -109,6 +125,7 @@ def run_drift(reference: Any, current: Any, options: EstimateOptions, *, observe
     """
     began = time.perf_counter()
     observer = observer or Silent()
+    limits = None if maximum is None else GateLimits(maximum=maximum, on="block" if isinstance(maximum, str) else "population")
     observer.notify(Stage(what="reading both tables"))
     opened = [open_source(side, options.access, seed=options.seed) for side in (reference, current)]
     joint = jointly_encoded(opened, options.access, seed=options.seed, metric=ground_metric(options.metric))
@@ -133,6 +150,7 @@ def run_drift(reference: Any, current: Any, options: EstimateOptions, *, observe
         joint_p_value=1.0 if estimate.detected is None else _of_three(estimate.detected.p_value),
         estimate=estimate,
         confidence=options.confidence,
+        verdict=None if limits is None else judged(estimate, rules_of(limits, None, estimate), on=limits.on).verdict,
         warnings=(*joint.warnings, *estimate.warnings),
         seconds=time.perf_counter() - began,
     )

@@ -128,6 +128,7 @@ def drift(
     reference: Any,
     current: Any,
     *,
+    maximum: float | str | None = None,
     progress: bool | None = None,
     observer: Listener | None = None,
     **arguments: Any,
@@ -141,6 +142,8 @@ def drift(
     Arguments:
         reference: a table: an address, a data frame, an array or an open source.
         current: the table to judge, in the same forms, with the same columns.
+        maximum: limit of the joint distance, as for :func:`gate`: a number, or ``"reference+10%"`` or ``"3sd"``, relative to the
+            reference against itself.
         progress: shows the progress; None for in terminals and notebooks only.
         observer: is told about progress: a function of an event, or an object with ``notify(event)``.
         arguments: options of :class:`~wdist.estimation.options.EstimateOptions`, for the joint distance. Columns are divided by
@@ -161,7 +164,7 @@ def drift(
         options = EstimateOptions.validated(**{"baselines": NONE, **arguments})
         with listening(progress, observer) as told:
             first, second = _sides(options, reference=reference, current=current)
-            return with_warnings_in_python(run_drift(first, second, options, observer=told))
+            return with_warnings_in_python(run_drift(first, second, options, maximum=maximum, observer=told))
 
 
 def gate(

@@ -84,7 +84,13 @@ def _not_proved(detected: Detected | None) -> str:
 
 
 def drift_headline(drift: Drift) -> str:
-    """Whether two tables drifted, and in what, in plain words."""
+    """Whether two tables drifted, and in what, in plain words; the verdict first, where a limit is given."""
+    if drift.verdict is not None:
+        return f"{drift.verdict.answer.value.upper()}: {drift.verdict.reason.rstrip('.')}. {_changes(drift)}"
+    return _changes(drift)
+
+
+def _changes(drift: Drift) -> str:
     sure = f"with {level(drift.confidence)} confidence"
     if not drift.found:
         return f"No drift is found, {sure}: neither in a column, nor in the dependence of two, nor jointly"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from wdist.comparison.entry import Entry
     from wdist.comparison.ranking import Comparison
+    from wdist.drifts.drift import Drift
     from wdist.transport.solution import Transport
 
 _RESULT, _RANKING, _GATE, _STUDY = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gates", "wdist.studies.study"
@@ -35,6 +36,10 @@ def _of_rule(name: str) -> Callable[[Any], Any]:
 
 def _places(comparison: Comparison, entry: Entry) -> dict[str, int]:
     return dict(zip(("first_place", "last_place"), comparison.places(entry), strict=True))
+
+
+def _of_verdict(drift: Drift, name: str) -> Any:
+    return None if drift.verdict is None else getattr(drift.verdict, name)
 
 
 def _of_surface(name: str) -> Callable[[Any], Any]:
@@ -244,12 +249,16 @@ FORMS = Forms(
     Form(
         "DriftDocument",
         f"{_DRIFTS}.drift:Drift",
-        "schema_version command found drifted changed jointly joint_p_value columns pairs rows confidence reference current "
-        "samples population detected critic metric seed interrupted seconds environment warnings",
+        "schema_version command verdict reason found drifted changed jointly joint_p_value columns pairs rows confidence "
+        "reference current samples population detected critic metric seed interrupted seconds environment warnings",
         title="The result of `wdist drift`. All p-values but `p_value` of a column are corrected; those up to 1 - `confidence` are "
         "drift.",
         special={
             "command": _command("drift"),
+            "verdict": Key(
+                f"{_WORD} | None", "Verdict on the joint distance; null without --max.", lambda drift: _of_verdict(drift, "answer")
+            ),
+            "reason": Key("str | None", "It in a sentence.", lambda drift: _of_verdict(drift, "reason")),
             "drifted": Key("list[str]", "Names of the columns that drifted.", lambda drift: [each.name for each in drift.drifted]),
             "changed": Key(
                 "list[list[str]]",

@@ -25,7 +25,7 @@ _MOST_PAIRS = 5
 
 def rendered_drift(drift: Drift) -> RenderableType:
     """The whole result."""
-    heading = Text(f"{drift_headline(drift)}.", style="bold red" if drift.found else "bold")
+    heading = Text(f"{drift_headline(drift)}.", style="bold red" if drift.exit_status else "bold")
     if drift.interrupted:
         heading.append(" (interrupted)", style="yellow")
     parts: list[RenderableType] = [heading, Text(""), _columns(drift), Text("")]
