@@ -11,6 +11,7 @@ from tests.trials import exact_w1
 from wdist.estimation.population_upper import _Block, population_upper_bound, population_upper_planned
 from wdist.ground_metric import L2, LINF
 from wdist.transport.coupling import Coupling, Effort
+from wdist.transport.samples import upper_bound
 
 PLENTY = Effort(seconds=60, nbytes=1 << 30)
 
@@ -45,6 +46,24 @@ def test_of_unbounded_sides_it_is_seldom_wrong(dim, counts):
         wrong += found.value < 1
     assert wrong <= allowed(runs, 0.2)
     assert found.method.startswith(f"W1 of {4 if dim == 10 or min(counts) == 8 else 8} independent blocks, Student's t, asymptotic")
+
+
+@pytest.mark.parametrize("dim", [2, 10])
+@pytest.mark.parametrize("counts", [(40, 40), (90, 50)], ids=str)
+@pytest.mark.parametrize("metric", [L2, LINF], ids=str)
+def test_the_spread_of_dual_variables_is_seldom_too_small_and_on_average_tighter_than_blocks(dim, counts, metric):
+    random, runs, wrong, gained = np.random.default_rng(0), 120, 0, 0.0
+    for seed in range(runs):
+        x, y = (random.normal(size=(n, dim)) for n in counts)
+        x[:, 0] += 3
+        whole = upper_bound(rows(x), rows(y), prepare=lambda z: z, effort=PLENTY, seed=0, metric=metric)
+        found = upper(x, y, alpha=0.2, metric=metric, whole=whole)
+        wrong += found.value < 3
+        gained += upper(x, y, alpha=0.2, metric=metric, seed=seed).value - found.value
+    assert wrong <= allowed(runs, 0.2)
+    assert gained > 0
+    assert found.method == "W1 of all samples, spread of its dual variables, asymptotic"
+    assert found.value > whole.cost
 
 
 @pytest.mark.parametrize("n", [3, 30, 200])

@@ -14,9 +14,8 @@ from wdist.data.rows import gather
 from wdist.errors import ContradictionError, UsageError
 from wdist.estimation import transport_bounds as ends
 from wdist.estimation.estimate import estimate
-from wdist.estimation.result import CLOSING
+from wdist.estimation.result import CLOSING, TransportBounds
 from wdist.estimation.transport_bounds import (
-    TransportBounds,
     population_upper,
     population_upper_is_planned,
     transport_bounds,
@@ -143,7 +142,7 @@ def test_the_upper_end_for_the_distributions_is_stated_where_it_was_planned(seed
     n, m, dim = (int(random.integers(low, high)) for low, high in ((20, 300), (20, 300), (1, 30)))
     pair = pair_of(random.normal(size=(n, dim)), random.normal(size=(m, dim)) + 1)
     planned = population_upper_is_planned(pair, None)
-    found = population_upper(pair, L2, alpha=0.05, diameter=None, seed=0, whole=None)
+    found = population_upper(pair, L2, alpha=0.05, diameter=None, seed=0, whole=TransportBounds())
     assert planned == (found is not None)
     if found is not None:
         assert found.value >= dim**0.5, "the distance between the distributions, which is known"
@@ -153,7 +152,8 @@ def test_the_upper_end_for_the_distributions_is_stated_where_it_was_planned(seed
 def test_units_are_those_of_the_data():
     a, b = two_moons(120, 100, 2)
     plain, scaled = (
-        population_upper(pair_of(a * c, b * c), L2, alpha=0.05, diameter=None, seed=0, whole=None) for c in (1.0, 2.0**20)
+        population_upper(pair_of(a * c, b * c), L2, alpha=0.05, diameter=None, seed=0, whole=TransportBounds())
+        for c in (1.0, 2.0**20)
     )
     assert scaled.value == plain.value * 2.0**20
 

@@ -138,6 +138,7 @@ FORMATS = (
         **_PLOT,
     ),
     Format("plot", "compare", "plots.comparison:comparison_bytes", help=f"Draw all intervals on one scale: {_ENDINGS}.", **_PLOT),
+    Format("plot", "gate", "plots.gate:gate_bytes", help=f"Draw what is known and the limits on one scale: {_ENDINGS}.", **_PLOT),
     Format("plot", "drift", "plots.drift:drift_bytes", help=f"Draw how far columns moved, and how: {_ENDINGS}.", **_PLOT),
     Format("plot", "bench reproduce", "plots.study:study_bytes", help=f"Draw the results: {_ENDINGS}.", **_PLOT),
     Format(
