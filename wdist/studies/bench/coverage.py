@@ -70,6 +70,11 @@ def _rare(share: float, value: float = 1.0) -> Draw:
     return lambda random, counts: value * (random.random((*counts, 1)) < share)
 
 
+def _rare_in_the_plane(random: np.random.Generator, counts: tuple[int, int]) -> np.ndarray:
+    """Normal in the first coordinate; in the second 0, or 1000 in one of fifty samples."""
+    return np.stack([random.standard_normal(counts), 1000.0 * (random.random(counts) < 0.02)], axis=-1)
+
+
 def _zeros(random: np.random.Generator, counts: tuple[int, int]) -> np.ndarray:
     return np.zeros((*counts, 1))
 
@@ -131,6 +136,8 @@ PAIRS = (
         diameter=math.sqrt(2),
         radial=True,
     ),
+    _translation("normal, shifted by 30, plane", _normal(2), 2, shift=30.0),
+    _translation("0, or 1000 in one of fifty, plane, shifted", _rare_in_the_plane, 2, shift=30.0),
     _translation("normal, shifted by 1000", _normal(1), 1, shift=1000.0, sizes=UNEQUAL_SIZES),
     _translation(
         "normal, rounded to whole numbers, shifted",
