@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from wdist.data.sources.source import SourceInfo
     from wdist.estimation.blocks import Blocks
-    from wdist.estimation.result import CriticResult, Detected, Estimate, PopulationBound, SamplesInterval
+    from wdist.estimation.result import CriticResult, Detected, Estimate, PopulationBound
 
 
 def rendered(estimate: Estimate) -> RenderableType:
@@ -56,7 +56,7 @@ def intervals(estimate: Estimate) -> RenderableType:
     """The intervals, what proves their ends, and the truth where it is known."""
     samples, population = estimate.samples, estimate.population
     rows = facts_grid()
-    rows.add_row("samples", _samples_line(samples))
+    rows.add_row("samples", _samples_line(estimate))
     rows.add_row("populations", _population_line(population))
     if estimate.detected is not None:
         rows.add_row("detected", _detected_line(estimate.detected))
@@ -89,10 +89,14 @@ def source_line(info: SourceInfo) -> Text:
     return Text.assemble((info.address, "bold"), "  ", (", ".join(facts), "dim"))
 
 
-def _samples_line(samples: SamplesInterval) -> Text:
+def _samples_line(estimate: Estimate) -> Text:
+    samples, drawn = estimate.samples, estimate.a.count is None and estimate.b.count is None
     line = _interval(samples.lower, samples.upper, exact=samples.exact)
     if samples.upper is None:
-        return line.append("  no upper bound was computed", style="dim")
+        known = drawn and estimate.population.upper is not None
+        return line.append(
+            "  for these draws; their sources are the populations" if known else "  no upper bound was computed", style="dim"
+        )
     gap = f"  gap {nearest(samples.gap or 0.0, 3)}" + (f" ({_share(samples.relative_gap)})" if samples.relative_gap else "")
     return line.append(gap, style="dim")
 
