@@ -93,10 +93,9 @@ def _samples_line(estimate: Estimate) -> Text:
     samples, drawn = estimate.samples, estimate.a.count is None and estimate.b.count is None
     line = _interval(samples.lower, samples.upper, exact=samples.exact)
     if samples.upper is None:
-        known = drawn and estimate.population.upper is not None
-        return line.append(
-            "  for these draws; their sources are the populations" if known else "  no upper bound was computed", style="dim"
-        )
+        elsewhere = drawn and estimate.population.upper is not None
+        words = "between draws; upper end: see populations" if elsewhere else "no upper bound was computed"
+        return line.append(f"  {words}", style="dim")
     gap = f"  gap {nearest(samples.gap or 0.0, 3)}" + (f" ({_share(samples.relative_gap)})" if samples.relative_gap else "")
     return line.append(gap, style="dim")
 
