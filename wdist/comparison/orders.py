@@ -79,13 +79,13 @@ class Orders:
     """The orders at all levels, the strongest first; each is wrong with probability at most 1 - confidence on its own."""
 
     samples: Order
-    """Of the sample sets, which may differ in size: certain."""
+    """Order of the sample sets, which may differ in size: certain."""
     population: Order
-    """Of W1 of the distributions: proved, from disjoint intervals."""
+    """Order of the distributions by W1: proved, from disjoint intervals."""
     detected: Order
-    """Of what critics find on fresh samples: tested in pairs, asymptotic."""
+    """Order by what critics find on fresh samples: tested in pairs, asymptotic."""
     block: Order
-    """Of centred mean distances between blocks of samples: tested in pairs, asymptotic."""
+    """Order by centred mean distances between blocks of samples: tested in pairs, asymptotic."""
 
     @property
     def levels(self) -> tuple[Order, ...]:

@@ -61,7 +61,7 @@ class ColumnDrift:
     upper: float
     """Upper confidence bound."""
     p_value: float
-    """Of the same distribution, by permutation."""
+    """P-value of equal distributions, by permutation."""
     adjusted: float
     """The p-value corrected for the number of columns (Holm)."""
     share: float | None = None

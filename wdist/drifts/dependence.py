@@ -43,7 +43,7 @@ class PairDrift:
     current: float
     """Rank correlation in the current table."""
     adjusted: float
-    """P-value of the same distribution, corrected for the number of pairs."""
+    """P-value of equal distributions, corrected for the number of pairs."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

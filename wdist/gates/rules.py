@@ -318,7 +318,31 @@ class NoWorse(_Growth):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoMoreDetected(_Growth):
+class _EstimatedGrowth(_Growth):
+    """A rule that compares an estimate with that of an earlier result."""
+
+    compared: ClassVar[str] = ""
+    """What both estimates share, as the end of a clause."""
+
+    @property
+    def known_before(self) -> str:
+        return f", and {self._was}"
+
+    @property
+    def when_passed(self) -> str:
+        return f" and {self._was}, so it grew by at most {self._share}"
+
+    @property
+    def when_failed(self) -> str:
+        return f" and {self._was}, so it grew by more than {self._share}"
+
+    @property
+    def _was(self) -> str:
+        return f"was estimated as {nearest(_value(self.before))} in the baseline{self.compared}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoMoreDetected(_EstimatedGrowth):
     r"""What the critic finds is to be at most ``1 + tolerance`` times what the critic of the baseline found.
 
     One test of the difference of both estimates, at the confidence of the interval now. Both runs share the reference and may share
@@ -346,22 +370,6 @@ class NoMoreDetected(_Growth):
 
     def asymptotic(self, interval: Interval) -> bool:
         return True
-
-    @property
-    def known_before(self) -> str:
-        return f", and {self._was}"
-
-    @property
-    def when_passed(self) -> str:
-        return f" and {self._was}, so it grew by at most {self._share}"
-
-    @property
-    def when_failed(self) -> str:
-        return f" and {self._was}, so it grew by more than {self._share}"
-
-    @property
-    def _was(self) -> str:
-        return f"was estimated as {nearest(_value(self.before))} in the baseline"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -424,29 +432,15 @@ class ReferenceMaximum(_Paired):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoFartherBlocks(_Paired, _Growth):
+class NoFartherBlocks(_Paired, _EstimatedGrowth):
     """The mean between the sides is to be at most ``1 + tolerance`` times that of the baseline, between the same blocks of A."""
+
+    compared: ClassVar[str] = ", between the same blocks of A"
 
     @property
     def within(self) -> float:
         """The estimate of the limit."""
         return (1 + self.tolerance) * _value(self.before)
-
-    @property
-    def known_before(self) -> str:
-        return f", and {self._was}"
-
-    @property
-    def when_passed(self) -> str:
-        return f" and {self._was}, so it grew by at most {self._share}"
-
-    @property
-    def when_failed(self) -> str:
-        return f" and {self._was}, so it grew by more than {self._share}"
-
-    @property
-    def _was(self) -> str:
-        return f"was estimated as {nearest(_value(self.before))} in the baseline, between the same blocks of A"
 
 
 def _value(interval: Interval) -> float:

@@ -55,13 +55,13 @@ class MetricBound:
     estimate: float
     """Mean difference of the potentials over the certificate, whose expectation is a lower bound."""
     confidence: float
-    """Of this bound alone; bounds at many steps do not all hold together at that level."""
+    """Confidence of this bound alone; bounds at many steps do not all hold together at that level."""
     lipschitz_bound: float
     """The certificate of the critic."""
     n_a: int
     n_b: int
     step: int | None = None
-    """Of the training; None outside of a callback."""
+    """Step of the training; None outside of a callback."""
 
     def __str__(self) -> str:
         at = "" if self.step is None else f"step {self.step}: "

@@ -117,7 +117,7 @@ class DriftRow:
     change: str
     none: bool
     rows: int
-    """Of each table."""
+    """Rows of each table."""
     runs: int
     found: int
     """Runs in which wdist reports drift."""
