@@ -11,6 +11,7 @@ from torch import nn
 
 import wdist
 from samples.train_generator import main as train_generator
+from tests.trials import exact_w1
 
 SMALL = {"width": 16, "depth": 2, "seed": 1}
 
@@ -61,7 +62,7 @@ def test_the_critic_of_the_loss_proves_most_of_a_shift():
     w1 = trained(2.0)
     w1.update(draws(2000, seed=1), draws(2000, 2.0, seed=2))
     lower = float(w1.compute())
-    assert 1.8 < lower <= 2.0
+    assert 1.8 < lower < w1.result.estimate <= exact_w1(draws(2000, seed=1).numpy(), draws(2000, 2.0, seed=2).numpy())
     assert w1.result.lipschitz_bound == pytest.approx(1, abs=1e-6)
 
 
@@ -77,12 +78,14 @@ def test_the_loss_is_the_held_out_value_up_to_the_constraint():
 
 def test_the_loss_moves_a_generator_to_the_data():
     shift = nn.Parameter(torch.tensor([3.0, 0.0, 0.0]))
-    optimizer, w1 = torch.optim.SGD([shift], lr=0.1), wdist.W1(**SMALL)
-    for step in range(120):
+    optimizer, w1, path = torch.optim.SGD([shift], lr=0.1), wdist.W1(**SMALL), []
+    for step in range(160):
         optimizer.zero_grad()
         w1(draws(128, seed=step), draws(128, seed=9000 + step) + shift).backward()
         optimizer.step()
-    assert float(shift.detach().norm()) < 1.0  # it then circles around 0, as the critic follows
+        path.append(shift.detach().clone())
+    # It circles around 0, as the critic follows.
+    assert float(torch.stack(path[-100:]).mean(0).norm()) < 1.0
 
 
 def test_gradients_reach_the_batches_and_not_the_critic():
