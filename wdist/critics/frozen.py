@@ -76,12 +76,9 @@ class FrozenCritic:
             x: shape (n, dim), on any device, in the units of the data; taken as exact.
         """
         h = self.standardisation.apply(x.cpu().double().contiguous())
+        error = sum_above(product_above(gamma(3), norm_above(h)), self.dim * UNDERFLOW)
+        h, error = through(self.layers, self.bounds, h, error)
         norm = norm_above(h)
-        error = sum_above(product_above(gamma(3), norm), self.dim * UNDERFLOW)
-        for layer, bound in zip(self.layers, self.bounds, strict=False):
-            error = sum_above(product_above(bound.bound, error), layer.rounding(norm, h.shape[1]))
-            h = layer(h)
-            norm = norm_above(h)
         factor = self.standardisation.spread * self.lipschitz
         error = sum_above(error, product_above(gamma(3), norm))
         rounding = sum_above(product_above(error, math.nextafter(factor, math.inf)), product_above(_SMALLEST, norm + 1))
@@ -90,11 +87,7 @@ class FrozenCritic:
 
     def tensors(self) -> dict[str, Tensor]:
         """All numbers by name, as they are stored."""
-        tensors = {"shift": self.standardisation.shift}
-        for position, layer in enumerate(self.layers):
-            for name, tensor in layer.tensors().items():
-                tensors[f"layers.{position}.{name}"] = tensor
-        return tensors
+        return {"shift": self.standardisation.shift, **stored_layers(self.layers)}
 
     def description(self) -> str:
         """Everything but the tensors, as JSON."""
@@ -115,8 +108,7 @@ class FrozenCritic:
 
     @classmethod
     def _restored(cls, facts: Any, tensors: Mapping[str, Tensor]) -> "FrozenCritic":
-        _check_numbers(tensors)
-        layers = [read_layer(kind, _of_layer(tensors, i)) for i, kind in enumerate(facts["layers"])]
+        layers = restored_layers(facts["layers"], tensors)
         standardisation = Standardisation(shift=tensors["shift"], spread=float(facts["spread"]))
         lipschitz = float(facts["lipschitz"])
         if not LEAST_LIPSCHITZ <= lipschitz <= LARGEST_LIPSCHITZ:
@@ -126,6 +118,38 @@ class FrozenCritic:
         if idle := sorted(tensors.keys() - critic.tensors().keys()):
             raise ValueError(f"nothing uses its tensor {idle[0]}")
         return critic
+
+
+def through(layers: Sequence[FrozenLayer], bounds: Sequence[LayerBound], h: Tensor, error: float) -> tuple[Tensor, float]:
+    """Outputs of a chain of layers for h, float64, shape (n, dim), and a bound for their rounding.
+
+    Arguments:
+        layers: of the chain.
+        bounds: their Euclidean Lipschitz bounds, at least as many.
+        h: no row is farther than ``error`` from the exact input.
+        error: a Euclidean distance, as is the returned bound.
+    """
+    for layer, bound in zip(layers, bounds, strict=False):
+        error = sum_above(product_above(bound.bound, error), layer.rounding(norm_above(h), h.shape[1]))
+        h = layer(h)
+    return h, error
+
+
+def stored_layers(layers: Sequence[FrozenLayer]) -> dict[str, Tensor]:
+    """The numbers of a chain of layers, by the names under which they are stored."""
+    return {f"layers.{i}.{name}": tensor for i, layer in enumerate(layers) for name, tensor in layer.tensors().items()}
+
+
+def restored_layers(kinds: Sequence[str], tensors: Mapping[str, Tensor]) -> list[FrozenLayer]:
+    """The layers of these kinds that :func:`stored_layers` wrote.
+
+    Raises:
+        ValueError: a tensor is empty or of another type than float64, or holds nan, infinity or, except for the shift of a critic,
+            subnormal numbers; a kind is unknown.
+        KeyError, TypeError, AttributeError, UsageError: see :func:`wdist.lipschitz.frozen_layers.read_layer`.
+    """
+    _check_numbers(tensors)
+    return [read_layer(kind, _of_layer(tensors, i)) for i, kind in enumerate(kinds)]
 
 
 def _of_layer(tensors: Mapping[str, Tensor], position: int) -> dict[str, Tensor]:

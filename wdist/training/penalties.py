@@ -105,32 +105,57 @@ def adversarial_lipschitz_penalty(generator: torch.Generator) -> Penalty:
 
 
 def spectral_jacobian_penalty(generator: torch.Generator) -> Penalty:
-    r"""Largest singular value of the critic's Jacobian at the samples, by power iteration from batch to batch.
+    r"""Largest singular value of the critic's Jacobian at the samples (:class:`JacobianNorm`), where it exceeds 1.
 
-    Algorithm 2 of the source: with u from the batch before, :math:`g = u^\top J`, :math:`v = g / \|g\|`, and :math:`h = J v` as the
-    derivative of :math:`v^\top g` by u, so that reverse mode does both products; :math:`u^\top h` approaches the largest singular
-    value. The source adds a multiple of it to the loss of a classifier. A dual value is homogeneous, as that term is, so their
+    The source adds a multiple of the norm to the loss of a classifier. A dual value is homogeneous, as that term is, so their
     difference would have its maximum at 0 or at infinity: here only the excess over 1 is penalised, squared.
 
     References:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix F.
     """
-    state: dict[str, Tensor] = {}
+    norm = JacobianNorm(generator)
 
     def penalty(critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
         x = torch.cat([a, b]).requires_grad_()
-        outputs = critic(x).reshape(len(x), -1)
-        if "u" not in state or state["u"].shape != outputs.shape:
-            start = torch.randn(outputs.shape, generator=generator, device=x.device, dtype=x.dtype)
-            state["u"] = nn.functional.normalize(start, dim=1)
-        u = state["u"].requires_grad_()
+        return _WEIGHT * _excess(norm(x, critic(x).reshape(len(x), -1)))
+
+    return penalty
+
+
+class JacobianNorm:
+    r"""Largest singular value of a network's Jacobian at each sample, by power iteration from batch to batch.
+
+    Algorithm 2 of the source: with u from the batch before, :math:`g = u^\top J`, :math:`v = g / \|g\|`, and :math:`h = J v` as the
+    derivative of :math:`v^\top g` by u, so that reverse mode does both products; :math:`u^\top h` approaches the largest singular
+    value from below.
+
+    Arguments:
+        generator: of the first u, on the device of the samples.
+
+    References:
+        Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix F, algorithm 2.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self._generator = generator
+        self._u: Tensor | None = None
+
+    def __call__(self, x: Tensor, outputs: Tensor) -> Tensor:
+        """The estimate at each sample, shape (n,), differentiable in the network's parameters.
+
+        Arguments:
+            x: samples, shape (n, dim), which require a gradient.
+            outputs: of the network for them, shape (n, outputs), in the graph of x.
+        """
+        if self._u is None or self._u.shape != outputs.shape:
+            start = torch.randn(outputs.shape, generator=self._generator, device=x.device, dtype=x.dtype)
+            self._u = nn.functional.normalize(start, dim=1)
+        u = self._u.requires_grad_()
         (g,) = torch.autograd.grad((u * outputs).sum(), x, create_graph=True)
         v = nn.functional.normalize(g.detach(), dim=1)
         (h,) = torch.autograd.grad((v * g).sum(), u, create_graph=True)
-        state["u"] = nn.functional.normalize(h.detach(), dim=1)
-        return _WEIGHT * _excess((state["u"] * h).sum(1))
-
-    return penalty
+        self._u = nn.functional.normalize(h.detach(), dim=1)
+        return (self._u * h).sum(1)
 
 
 def _slopes(critic: nn.Module, x: Tensor) -> Tensor:

@@ -6,18 +6,16 @@ import pytest
 import torch
 
 from wdist.errors import SourceError
+from wdist.lipschitz.activations import Activated, activation
+from wdist.lipschitz.frozen_layer import Affine
+from wdist.robustness.classifier import FrozenClassifier
+from wdist.robustness.training import ClassifierNetwork, NetworkSettings
 from wdist.studies.reproduce import classifier
-from wdist.studies.reproduce.classifier import Digits, active_shares, digits, jacobian_singular_values, train_classifier
-from wdist.studies.reproduce.small_network import FrozenNetwork, SmallNetwork
+from wdist.studies.reproduce.classifier import active_shares, jacobian_singular_values, trained_on
+from wdist.studies.reproduce.mnist import digits, error_of
 from wdist.studies.study import find_study
 
-
-@pytest.fixture
-def blobs(generator):
-    """Ten clouds of points in 784 dimensions, one a class."""
-    centres = torch.rand(10, 784, generator=generator)
-    labels = torch.arange(300) % 10
-    return Digits(images=centres[labels] + 0.02 * torch.randn(300, 784, generator=generator), labels=labels)
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -27,49 +25,44 @@ def tiny(monkeypatch):
     monkeypatch.setattr(classifier, "QUICK_STEPS", 30)
 
 
-def network(activation, scale, generator, sizes=(6, 8, 8, 4)):
-    return SmallNetwork(sizes, activation=activation, constraint="bjorck", generator=generator, scale=scale)
+def frozen(name, generator, sizes=(6, 8, 8, 4)):
+    settings = NetworkSettings(hidden=sizes[1:-1], activation=name, lipschitz=10.0)
+    return ClassifierNetwork(sizes[0], sizes[-1], settings, generator).frozen()
 
 
-@pytest.mark.parametrize("activation", ["relu", "maxmin"])
-def test_a_frozen_network_gives_the_same_outputs(activation, generator):
-    trained = network(activation, 10.0, generator)
-    x = torch.randn(5, 6, generator=generator)
-    frozen = trained.plain().to(torch.device("cpu"), torch.float32)
-    assert frozen(x) == pytest.approx(trained(x).detach(), abs=1e-4)
-
-
-@pytest.mark.parametrize("activation", ["relu", "maxmin"])
-def test_singular_values_are_those_of_the_jacobian_and_at_most_the_lipschitz_constant(activation, generator):
-    frozen = network(activation, 10.0, generator).plain().to(torch.device("cpu"), torch.float32)
+@pytest.mark.parametrize("name", ["relu", "maxmin"])
+def test_singular_values_are_those_of_the_jacobian_and_at_most_the_lipschitz_constant(name, generator):
+    function = frozen(name, generator).function(CPU)
     x = torch.randn(7, 6, generator=generator)
-    found = jacobian_singular_values(frozen, x)
+    found = jacobian_singular_values(function, x, CPU)
     for each, values in zip(x, found, strict=True):
-        J = torch.autograd.functional.jacobian(lambda z: frozen(z[None])[0], each)
+        J = torch.autograd.functional.jacobian(lambda z: function(z[None])[0], each)
         assert values == pytest.approx(torch.linalg.svdvals(J.double()), abs=1e-3)
     assert float(found.max()) <= 10 * (1 + 1e-5)
 
 
 def test_group_sort_keeps_all_singular_values_where_layers_do_not_shrink(generator):
-    frozen = network("maxmin", 10.0, generator, sizes=(8, 8, 8, 8)).plain().to(torch.device("cpu"), torch.float32)
-    assert jacobian_singular_values(frozen, torch.randn(9, 8, generator=generator)) == pytest.approx(
-        torch.full((9, 8), 10.0), abs=1e-3
-    )
+    function = frozen("maxmin", generator, sizes=(8, 8, 8, 8)).function(CPU)
+    found = jacobian_singular_values(function, torch.randn(9, 8, generator=generator), CPU)
+    assert found == pytest.approx(torch.full((9, 8), 10.0), abs=1e-3)
 
 
-def test_active_shares_count_positive_activations(generator):
-    relu = network("relu", 1.0, generator).plain().activation
+def test_active_shares_count_positive_activations():
     W = torch.tensor([[1.0], [-1.0], [0.0]])
-    frozen = FrozenNetwork(weights=((W, torch.tensor([0.0, 0.0, 1.0])), (torch.ones(1, 3), torch.zeros(1))), activation=relu)
-    assert active_shares(frozen, torch.tensor([[1.0], [2.0], [-1.0], [3.0]])).tolist() == [0.75, 0.25, 1.0]
+    hidden = Affine(weight=W, bias=torch.tensor([0.0, 0.0, 1.0]))
+    last = Affine(weight=torch.ones(2, 3), bias=torch.zeros(2))
+    found = FrozenClassifier([hidden, Activated(activation=activation("relu")), last], dim=1)
+    assert active_shares(found, torch.tensor([[1.0], [2.0], [-1.0], [3.0]]), CPU).tolist() == [0.75, 0.25, 1.0]
 
 
 @pytest.mark.parametrize("lipschitz", [None, 10.0])
 def test_a_classifier_learns_and_keeps_its_constraint(tiny, blobs, conditions, lipschitz):
-    found = train_classifier(blobs, blobs, activation="maxmin", lipschitz=lipschitz, conditions=conditions, label="test")
+    found = trained_on(blobs, blobs, activation="maxmin", lipschitz=lipschitz, conditions=conditions, label="test")
     assert found.accuracy > 0.5
+    assert found.accuracy == pytest.approx(1 - error_of(found.classifier, blobs, CPU))
     if lipschitz is not None:
-        assert float(jacobian_singular_values(found.network, blobs.images[:20]).max()) <= lipschitz * (1 + 1e-4)
+        values = jacobian_singular_values(found.classifier.function(CPU), blobs.x[:20], CPU)
+        assert float(values.max()) <= lipschitz * (1 + 1e-4)
 
 
 @pytest.mark.parametrize("name", ["figure6", "figure16"])
@@ -93,5 +86,5 @@ def test_mnist_that_is_missing_is_asked_for_with_its_option(conditions, tmp_path
 
 def test_mnist_is_read_with_its_labels(conditions, data):
     found = digits(dataclasses.replace(conditions, data=data), train=False)
-    assert (found.images.shape, found.labels.shape) == ((10_000, 784), (10_000,))
-    assert (float(found.images.min()), float(found.images.max())) == (0.0, 1.0)
+    assert (found.x.shape, found.labels.shape) == ((10_000, 784), (10_000,))
+    assert (float(found.x.min()), float(found.x.max())) == (0.0, 1.0)

@@ -8,25 +8,24 @@ References:
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from wdist.data.sources.torchvision_dataset import import_torchvision
 from wdist.environment import choose_device
-from wdist.errors import SourceError, TrainingDiverged
+from wdist.robustness.classifier import FrozenClassifier, Logits
+from wdist.robustness.training import Labelled, LossSettings, NetworkSettings, train_classifier
 from wdist.studies.machine import critic_operations
 from wdist.studies.panels import Panel, Series
-from wdist.studies.reproduce.small_network import FrozenNetwork, SmallNetwork
+from wdist.studies.reproduce.mnist import CLASSES, PIXELS, digits, error_of
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 HIDDEN_LAYERS, WIDTH = 3, 1024
 """From the paper (H.5; G.1 says "a 3-layer fully connected network with 1024 hidden units in each layer")."""
 LIPSCHITZ = 10.0
 """Constant of the classifiers whose Jacobians figures 6 and 16 show."""
-PIXELS, CLASSES = 784, 10
 STEPS, BATCH = 3000, 256
 QUICK_WIDTH, QUICK_STEPS, QUICK_IMAGES = 256, 500, 4000
 REDUCED = (
@@ -40,98 +39,50 @@ _SLAB = 500  # images whose Jacobians are computed at a time
 _BINS = 40
 
 
-class Digits(NamedTuple):
-    """Images in [0, 1], shape (n, 784) float32, and labels, shape (n,)."""
-
-    images: Tensor
-    labels: Tensor
-
-
-class Classifier(NamedTuple):
+class Trained(NamedTuple):
     """A trained classifier and its accuracy on the test images."""
 
-    network: FrozenNetwork
+    classifier: FrozenClassifier
     accuracy: float
 
 
-def digits(conditions: Conditions, *, train: bool) -> Digits:
-    """MNIST by torchvision."""
-    folder = conditions.data or "data"
-    try:
-        dataset = import_torchvision().MNIST(str(folder), train=train, download=conditions.download)
-    except (RuntimeError, OSError) as error:
-        raise SourceError(
-            f"torchvision finds no complete MNIST in {folder}; name its folder with --root DIR, or fetch it with --download"
-        ) from error
-    return Digits(images=dataset.data.flatten(1).float() / 255, labels=dataset.targets)
-
-
-def train_classifier(
-    data: Digits, test: Digits, *, activation: str, lipschitz: float | None, conditions: Conditions, label: str
-) -> Classifier:
+def trained_on(
+    data: Labelled, test: Labelled, *, activation: str, lipschitz: float | None, conditions: Conditions, label: str
+) -> Trained:
     """Trains a fully connected classifier by cross-entropy, with orthonormal weights and a factor on the output."""
     width, steps = (QUICK_WIDTH, QUICK_STEPS) if conditions.quick else (WIDTH, STEPS)
     conditions.announce(f"training {label}, {steps} steps")
     device = choose_device(conditions.device)
     constraint = "none" if lipschitz is None else "bjorck"
-    network = SmallNetwork(
-        (PIXELS, *[width] * HIDDEN_LAYERS, CLASSES),
-        activation=activation,
-        constraint=constraint,
-        generator=torch.Generator().manual_seed(conditions.seed),
-        scale=1.0 if lipschitz is None else lipschitz,
-    ).to(device)
-    if lipschitz is None:
-        _start_as_usual(network, torch.Generator().manual_seed(conditions.seed))
-    images, labels = data.images.to(device), data.labels.to(device)
-    minibatches = _minibatches(len(images), torch.Generator().manual_seed(conditions.seed))
-
-    def cross_entropy() -> Tensor:
-        rows = next(minibatches).to(device)
-        return nn.functional.cross_entropy(network(images[rows]), labels[rows])
-
-    loss = network.minimise_(cross_entropy, steps=steps, learning_rate=LEARNING_RATES[constraint])
-    if not bool(torch.isfinite(loss)):
-        raise TrainingDiverged(f"the loss of classifier {label} is not finite; try another --seed")
-    frozen = network.plain().to(device, torch.float32)
-    with torch.no_grad():
-        predicted = torch.cat([frozen(part.to(device)).argmax(1).cpu() for part in test.images.split(_SLAB)])
-    return Classifier(network=frozen, accuracy=float((predicted == test.labels).double().mean()))
+    classifier = train_classifier(
+        data,
+        NetworkSettings(hidden=(width,) * HIDDEN_LAYERS, activation=activation, constraint=constraint, lipschitz=lipschitz or 1.0),
+        LossSettings(steps=steps, batch_size=BATCH, learning_rate=LEARNING_RATES[constraint]),
+        seed=conditions.seed,
+        device=device,
+    )
+    return Trained(classifier=classifier, accuracy=1 - error_of(classifier, test, device))
 
 
-@torch.no_grad()
-def _start_as_usual(network: SmallNetwork, generator: torch.Generator) -> None:
-    """Weights and biases uniform within one over the root of a layer's inputs, as torch's own linear layers start."""
-    for layer in network.linear:
-        bound = layer.inputs**-0.5
-        for parameter in (layer.weight, layer.bias):
-            parameter.copy_(torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator))
-
-
-def _minibatches(count: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Rows of minibatches, epoch after epoch, each in a new order."""
-    while True:
-        yield from torch.randperm(count, generator=generator).split(BATCH)
-
-
-def jacobian_singular_values(network: FrozenNetwork, images: Tensor) -> Tensor:
+def jacobian_singular_values(function: Logits, images: Tensor, device: torch.device) -> Tensor:
     """All singular values of the Jacobian for each image, in descending order, shape (n, outputs), float64, on the CPU."""
-    device = network.weights[0][0].device
     found = []
     for part in images.split(_SLAB):
         x = part.to(device).requires_grad_()
-        rows = [torch.autograd.grad(output.sum(), x, retain_graph=True)[0] for output in network(x).unbind(1)]
+        rows = [torch.autograd.grad(output.sum(), x, retain_graph=True)[0] for output in function(x).unbind(1)]
         J = torch.stack(rows, dim=1).double().cpu()
         found.append(torch.linalg.eigvalsh(J @ J.mT).clamp(min=0).sqrt().flip(1))  # from the small Gram matrices
     return torch.cat(found)
 
 
 @torch.no_grad()
-def active_shares(network: FrozenNetwork, images: Tensor) -> Tensor:
+def active_shares(classifier: FrozenClassifier, images: Tensor, device: torch.device) -> Tensor:
     """The share of images at which each hidden unit is positive, float64, on the CPU."""
-    device = network.weights[0][0].device
-    traces = (network.traced(part.to(device))[1] for part in images.split(_SLAB))
-    counts = [torch.cat([(h > 0).sum(0) for _, h in trace]).double().cpu() for trace in traces]
+    layers = classifier.layers_on(device)
+    counts = []
+    for part in images.split(_SLAB):
+        outputs = list(accumulate(layers, lambda h, layer: layer.forward(h), initial=part.to(device)))
+        counts.append(torch.cat([(h > 0).sum(0) for h in outputs[2:-1:2]]).double().cpu())  # behind each activation
     return torch.stack(counts).sum(0) / len(images)
 
 
@@ -168,13 +119,13 @@ def operations(quick: bool, classifiers: int, jacobians: int) -> float:
 
 def _trained(
     conditions: Conditions, names: Iterable[tuple[str, float | None]]
-) -> Iterator[tuple[str, float | None, Classifier, Tensor]]:
+) -> Iterator[tuple[str, float | None, Trained, Tensor]]:
     """Activation, Lipschitz constant, the classifier, and the images that its units and Jacobians are looked at on."""
     data, test = (digits(conditions, train=train) for train in (True, False))
-    train = partial(train_classifier, data, test, conditions=conditions)
+    train = partial(trained_on, data, test, conditions=conditions)
     for name, lipschitz in names:
         found = train(activation=_ACTIVATIONS[name], lipschitz=lipschitz, label=f"{name}, {_constant(lipschitz)}")
-        yield name, lipschitz, found, data.images[:QUICK_IMAGES] if conditions.quick else data.images
+        yield name, lipschitz, found, data.x[:QUICK_IMAGES] if conditions.quick else data.x
 
 
 def _constant(lipschitz: float | None) -> str:
@@ -200,13 +151,14 @@ Shares: TypeAlias = dict[float | None, float]
 
 def _figure6(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     names = [*(("ReLU", lipschitz) for lipschitz in CONSTANTS), ("GroupSort", LIPSCHITZ)]
+    device = choose_device(conditions.device)
     accuracies, norms, shares = dict[str, float](), dict[str, Tensor](), dict[float | None, Tensor]()
     for name, lipschitz, trained, images in _trained(conditions, names):
         accuracies[f"{name} {_constant(lipschitz)}"] = trained.accuracy
         if lipschitz == LIPSCHITZ:
-            norms[name] = jacobian_singular_values(trained.network, images)[:, 0]
+            norms[name] = jacobian_singular_values(trained.classifier.function(device), images, device)[:, 0]
         if name == "ReLU":
-            shares[lipschitz] = active_shares(trained.network, images)
+            shares[lipschitz] = active_shares(trained.classifier, images, device)
     largest, median = ({name: float(pick(values)) for name, values in norms.items()} for pick in (torch.amax, torch.median))
     undead = {lipschitz: float((share >= 1).double().mean()) for lipschitz, share in shares.items()}
     active = {lipschitz: float((share > SPARSE_THRESHOLD).double().mean()) for lipschitz, share in shares.items()}
@@ -296,10 +248,11 @@ _MOST_VALUES = 500_000  # values that are enough for quantiles, of which torch t
 
 
 def _figure16(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
+    device = choose_device(conditions.device)
     values, widths, accuracies = {}, {}, {}
     for name, _, trained, images in _trained(conditions, [(name, LIPSCHITZ) for name in _ACTIVATIONS]):
         accuracies[name] = trained.accuracy
-        values[name] = jacobian_singular_values(trained.network, images)
+        values[name] = jacobian_singular_values(trained.classifier.function(device), images, device)
         found = _quantiles(values[name])
         widths[name] = found[-1] - found[0]
         for quantile, value in zip(_QUANTILES, found, strict=True):

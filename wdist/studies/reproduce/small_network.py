@@ -1,4 +1,4 @@
-"""Networks whose units can be looked at one by one, and figures 10 and 11: the inside of small GroupSort networks.
+"""Figures 10 and 11: the inside of small GroupSort networks.
 
 Figure 10 approximates the absolute value with one hidden layer of two units, figure 11 a curve like the letter W with two hidden
 layers of four units.
@@ -7,86 +7,23 @@ References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, figures 10 and 11, appendix A.1.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from wdist.critics.networks import DenseCritic
-from wdist.lipschitz.activations import Activation
-from wdist.lipschitz.activations import activation as named_activation
-from wdist.lipschitz.constraints import constraint as named_constraint
+from wdist.critics.networks import DenseCritic, NetworkPlan, dense
+from wdist.data.standardisation import Standardisation
+from wdist.lipschitz.activations import activation
+from wdist.lipschitz.constraints import constraint
+from wdist.lipschitz.linear import ConstraintOptions
 from wdist.studies.panels import Panel, Series
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
-from wdist.training.optimizers import make_optimizers, schedule
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrozenNetwork:
-    """Plain weights and the activation between them."""
-
-    weights: tuple[tuple[Tensor, Tensor], ...]
-    """Matrix and bias of each layer."""
-    activation: Activation
-    scale: float = 1.0
-    """Factor on the output: the Lipschitz constant where every layer has norm 1."""
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> "FrozenNetwork":
-        return replace(self, weights=tuple((W.to(device, dtype), b.to(device, dtype)) for W, b in self.weights))
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Outputs of shape (n, outputs) for inputs of shape (n, dim)."""
-        return self.traced(x)[0]
-
-    def traced(self, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Outputs, and pre-activations and activations of every hidden layer, each of shape (n, units)."""
-        trace = []
-        for W, b in self.weights[:-1]:
-            z = nn.functional.linear(x, W, b)
-            x = self.activation.evaluate(z)
-            trace.append((z, x))
-        return self.scale * nn.functional.linear(x, *self.weights[-1]), trace
-
-
-class SmallNetwork(DenseCritic):
-    """Linear layers of one constraint with one activation between them and a factor on the outputs."""
-
-    def __init__(
-        self, sizes: Sequence[int], *, activation: str, constraint: str, generator: torch.Generator, scale: float = 1.0
-    ) -> None:
-        kind = named_constraint(constraint)
-        layers = [kind(inputs, outputs, generator=generator) for inputs, outputs in pairwise(sizes)]
-        super().__init__(layers, named_activation(activation))
-        self.scale = scale
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.scale * super().forward(x)
-
-    def minimise_(self, loss: Callable[[], Tensor], *, steps: int, learning_rate: float) -> Tensor:
-        """Trains the network by Adam with a linear schedule, then constrains it tightly; returns the last loss."""
-        optimizers = make_optimizers(self, name="adam", learning_rate=learning_rate)
-        rates = [(group, group["lr"]) for each in optimizers for group in each.param_groups]
-        factor, value = schedule("linear"), torch.zeros(())
-        for step in range(steps):
-            for group, rate in rates:
-                group["lr"] = rate * factor(step / steps)
-            self.zero_grad(set_to_none=True)
-            value = loss()
-            value.backward()
-            for each in optimizers:
-                each.step()
-            if (step + 1) % self.constrain_every == 0:
-                self.constrain_()
-        self.constrain_(tightly=True)
-        return value.detach()
-
-    def plain(self) -> FrozenNetwork:
-        weights = tuple((layer.plain_weight(), layer.bias.detach().double().cpu()) for layer in self.linear)
-        return FrozenNetwork(weights=weights, activation=self.activation, scale=self.scale)
-
+from wdist.training.minimisation import minimise_
+from wdist.training.optimizers import make_optimizers
 
 _POINTS = 401
 _REACH = 2.0  # networks are fitted from -2 to 2
@@ -103,11 +40,25 @@ class SmallFit:
     target: Callable[[Tensor], Tensor]
     target_name: str
     hidden: tuple[int, ...]
+    """Units of the hidden layers, all the same."""
     steps: int
     learning_rate: float
     """Learning rate of Adam for the weights."""
     restarts: int
     """Trainings from different weights, at most; the best is shown, because networks this small get stuck."""
+
+    @property
+    def plan(self) -> NetworkPlan:
+        """The network, with orthonormal weights and groups of two."""
+        return NetworkPlan(
+            event_shape=(1,),
+            dim=1,
+            width=self.hidden[0],
+            depth=len(self.hidden) + 1,
+            layer=constraint("bjorck"),
+            options=ConstraintOptions(),
+            activation=activation("maxmin"),
+        )
 
     def operations(self, quick: bool) -> float:
         """Operations of all starts, in either form; layers this small cost their calls only."""
@@ -122,21 +73,17 @@ LETTER_W = SmallFit(
 """||x| - 1|: slope 1 almost everywhere, feet at -1 and 1."""
 
 
-def fit(problem: SmallFit, conditions: Conditions) -> tuple[SmallNetwork, float]:
+def fit(problem: SmallFit, conditions: Conditions) -> tuple[DenseCritic, float]:
     """The best of several networks with orthonormal weights, by mean squared error, and that error."""
     x = torch.linspace(-_REACH, _REACH, _POINTS)[:, None]
     y = problem.target(x[:, 0])
-    fits: list[tuple[float, SmallNetwork]] = []
+    fits: list[tuple[float, DenseCritic]] = []
     conditions.announce(f"fitting {problem.target_name} from up to {problem.restarts} starts, {problem.steps} steps each")
     for restart in range(problem.restarts):
-        network = SmallNetwork(
-            (1, *problem.hidden, 1),
-            activation="maxmin",
-            constraint="bjorck",
-            generator=torch.Generator().manual_seed(1000 * conditions.seed + restart),
-        )
+        network = dense(problem.plan, torch.Generator().manual_seed(1000 * conditions.seed + restart))
         squared_error = partial(_squared_error, network, x, y)
-        network.minimise_(squared_error, steps=problem.steps, learning_rate=problem.learning_rate)
+        optimizers = make_optimizers(network, name="adam", learning_rate=problem.learning_rate)
+        minimise_(network, squared_error, optimizers=optimizers, steps=problem.steps)
         fits.append((float(squared_error().detach()), network))
         if fits[-1][0] < _GOOD_ENOUGH:
             break
@@ -144,16 +91,23 @@ def fit(problem: SmallFit, conditions: Conditions) -> tuple[SmallNetwork, float]
     return network, error
 
 
-def _squared_error(network: SmallNetwork, x: Tensor, y: Tensor) -> Tensor:
+def _squared_error(network: DenseCritic, x: Tensor, y: Tensor) -> Tensor:
     return (network(x) - y).square().mean()
+
+
+def traced(network: DenseCritic, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """Outputs of the frozen network, shape (n,), and pre-activations and activations of every hidden layer, shape (n, units)."""
+    as_it_is = Standardisation(shift=x.new_zeros(x.shape[1]), spread=1.0)
+    _, *outputs = accumulate(network.freeze(as_it_is).layers, lambda h, layer: layer(h), initial=x)
+    return outputs[-1].squeeze(1), list(zip(outputs[:-1:2], outputs[1::2], strict=True))
 
 
 def look(problem: SmallFit, conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     """The network's units as functions of its input, and how well the whole follows the target."""
     network, _ = fit(problem, conditions)
     x = torch.linspace(-_REACH, _REACH, _POINTS, dtype=torch.float64)
-    y, trace = network.plain().traced(x[:, None])
-    output, target = y[:, 0], problem.target(x)
+    output, trace = traced(network, x[:, None])
+    target = problem.target(x)
     slopes = (output.diff() / x.diff()).abs()
     steep = float((slopes >= _SLOPE).double().mean())
     deviation = float((output - target).abs().max())

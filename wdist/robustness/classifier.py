@@ -1,0 +1,129 @@
+"""Frozen classifiers: plain float64 layers with one output for each class; the one object that is certified, attacked and saved."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from wdist.critics.frozen import restored_layers, stored_layers, through
+from wdist.errors import SourceError, UsageError
+from wdist.files import FileVersion, atomic_write
+from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
+from wdist.lipschitz.linalg.rounding import product_above
+
+FORMAT = "wdist-classifier-1"
+_SLAB = 1000
+"""Samples that are evaluated at a time."""
+Logits: TypeAlias = Callable[[Tensor], Tensor]
+"""From samples, shape (n, dim), to logits, shape (n, classes), differentiable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """Logits of a classifier, with a bound for their rounding."""
+
+    logits: Tensor
+    """float64, shape (n, classes), on the CPU."""
+    rounding: float
+    """No difference of two logits of one sample is farther from that of the exact function than this."""
+
+
+class FrozenClassifier:
+    """x -> logits, evaluated in float64; the prediction is the class with the largest logit.
+
+    Arguments:
+        layers: in the order of application, the last with one output for each class, two or more.
+        dim: number of coordinates of a sample.
+
+    Raises:
+        ValueError: the layers do not follow each other, or give fewer than two classes.
+    """
+
+    def __init__(self, layers: Sequence[FrozenLayer], *, dim: int) -> None:
+        self.layers, self.dim = tuple(layers), dim
+        self.classes = reduce(lambda units, layer: layer.check(units), self.layers, dim)
+        if self.classes < 2:
+            raise ValueError(f"it has {self.classes} outputs, and a classifier has two or more")
+
+    @cached_property
+    def bounds(self) -> tuple[LayerBound, ...]:
+        """Euclidean Lipschitz bound of each layer."""
+        return tuple(layer.lipschitz() for layer in self.layers)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters."""
+        return sum(tensor.numel() for tensor in self.tensors().values())
+
+    def evaluate(self, x: Tensor) -> Evaluated:
+        """Logits at x, shape (n, dim), which is taken as exact, with a bound for the rounding of their differences."""
+        parts = [through(self.layers, self.bounds, part.cpu().double().contiguous(), 0.0) for part in x.split(_SLAB)]
+        # |e_t - e_i| <= sqrt 2 ||e||; the difference is at most twice as large as the larger logit, and rounds once.
+        worst = max(error + 2 * float(logits.abs().max()) * 2.0**-52 for logits, error in parts)
+        rounding = product_above(worst, math.nextafter(math.sqrt(2), 2))
+        return Evaluated(logits=torch.cat([logits for logits, _ in parts]), rounding=rounding)
+
+    def layers_on(self, device: torch.device, dtype: torch.dtype = torch.float32) -> list[FrozenLayer]:
+        """The layers on a device and in a precision, for their :meth:`FrozenLayer.forward`."""
+        return [
+            layer.with_tensors({name: tensor.to(device, dtype) for name, tensor in layer.tensors().items()})
+            for layer in self.layers
+        ]
+
+    def function(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Logits:
+        """The same function for gradients, on a device and in a precision."""
+        layers = self.layers_on(device, dtype)
+        return lambda x: reduce(lambda h, layer: layer.forward(h), layers, x)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All numbers by name, as they are stored."""
+        return stored_layers(self.layers)
+
+    def save(self, path: Path) -> None:
+        """Writes the classifier to a ``.safetensors`` file: its numbers, and its structure as metadata; OutputError if it fails."""
+        description = json.dumps({"layers": [layer.kind for layer in self.layers], "dim": self.dim})
+        atomic_write(path, save(self.tensors(), metadata={"format": FORMAT, "classifier": description}))
+
+
+def is_classifier(path: Path) -> bool:
+    """Tells whether a file says that :meth:`FrozenClassifier.save` wrote it."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (SafetensorError, OSError):
+        return False
+
+
+def load_classifier(path: Path) -> FrozenClassifier:
+    """Reads a classifier that :meth:`FrozenClassifier.save` wrote; nothing is executed.
+
+    Raises:
+        SourceError: the file is no such classifier, or is damaged.
+    """
+    try:
+        with FileVersion.of(path).reading(), safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata.get("format") != FORMAT:
+            raise SourceError(f"{path} is not a classifier that wdist saved; give its network with ?factory=module:Class")
+        return _restored(json.loads(metadata["classifier"]), tensors)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
+        raise SourceError(f"{path} is not a readable classifier ({error}); save it again") from error
+
+
+def _restored(facts: Mapping[str, object], tensors: Mapping[str, Tensor]) -> FrozenClassifier:
+    kinds, dim = facts["layers"], facts["dim"]
+    if not isinstance(kinds, list) or not isinstance(dim, int) or isinstance(dim, bool) or dim < 1:
+        raise ValueError("its structure is not one")
+    classifier = FrozenClassifier(restored_layers(kinds, tensors), dim=dim)
+    if idle := sorted(tensors.keys() - classifier.tensors().keys()):
+        raise ValueError(f"nothing uses its tensor {idle[0]}")
+    return classifier

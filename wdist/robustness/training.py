@@ -1,0 +1,253 @@
+"""Training of classifiers: cross-entropy or the hinge loss, with the constraints of :mod:`wdist.lipschitz` or a regulariser.
+
+References:
+    Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.3, appendices F, G.1, H.4 and H.5.
+    Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov (2014), Dropout.
+    Madry, Makelov, Schmidt, Tsipras & Vladu (2018), arXiv:1706.06083 (training on attacked samples).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from wdist.critics.networks import DenseCritic
+from wdist.errors import TrainingDiverged, UsageError
+from wdist.lipschitz.activations import activation
+from wdist.lipschitz.constraints import ParsevalLinear, constraint
+from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
+from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
+from wdist.robustness.attacks import Ball, perturbed_for_training
+from wdist.robustness.classifier import FrozenClassifier
+from wdist.robustness.margin import hinge_loss, margin
+from wdist.training.minimisation import minimise_
+from wdist.training.optimizers import make_optimizers
+from wdist.training.penalties import JacobianNorm
+
+
+class Labelled(NamedTuple):
+    """Samples, floating point, shape (n, dim), and their classes, int64, shape (n,)."""
+
+    x: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adversary:
+    """Training on attacked samples."""
+
+    ball: Ball
+    iterations: int
+    """Iterations of the attack on each minibatch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings:
+    """A fully connected classifier."""
+
+    hidden: tuple[int, ...] = (1024, 1024, 1024)
+    """Units of the hidden layers."""
+    activation: str = "maxmin"
+    constraint: str = "bjorck"
+    """A name of :data:`wdist.lipschitz.constraints.CONSTRAINTS`; ``parseval`` is a regulariser here, and bounds nothing."""
+    options: ConstraintOptions = field(default_factory=ConstraintOptions)
+    lipschitz: float = 1.0
+    """K: a factor on the logits, which is their Lipschitz constant where every layer has norm 1."""
+    dropout: float = 0.0
+    """Share of the hidden activations that are set to 0 in training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSettings:
+    """What is minimised, and how."""
+
+    kappa: float | None = None
+    """Margin of the hinge loss; None for the cross-entropy."""
+    weight_decay: float = 0.0
+    """Added to the loss: this times half the sum of squares of all weight matrices."""
+    jacobian: float = 0.0
+    """Added to the loss: this times the largest singular value of the Jacobian (appendix F, algorithm 2)."""
+    adversary: Adversary | None = None
+    steps: int = 3000
+    batch_size: int = 256
+    learning_rate: float = 0.001
+    """Learning rate of Adam for the weight matrices."""
+    bias_learning_rate: float = 0.003
+
+
+class ClassifierNetwork(DenseCritic):
+    """Fully connected layers with an activation between them, one output for each class, times a factor.
+
+    Arguments:
+        dim: coordinates of a sample.
+        classes: outputs.
+        settings: of the network.
+        generator: of the initial weights, on the CPU.
+
+    Raises:
+        UsageError: the groups of the activation do not divide the units of a layer.
+    """
+
+    def __init__(self, dim: int, classes: int, settings: NetworkSettings, generator: torch.Generator) -> None:
+        kind, function = constraint(settings.constraint), activation(settings.activation)
+        if any(units % function.group for units in settings.hidden):
+            raise UsageError(f"activation {function.name} takes groups of {function.group} units; choose a multiple as the width")
+        layers, inputs = [], dim
+        for position, units in enumerate((*settings.hidden, classes)):
+            options = replace(settings.options, first=position == 0)
+            layers.append(kind(inputs, units, generator=generator, options=options))
+            inputs = function.outputs(units)
+        super().__init__(layers, function)
+        self.scale, self.dropout = settings.lipschitz, nn.Dropout(settings.dropout)
+        if settings.constraint == "none":
+            self._start_as_usual(generator)
+
+    @torch.no_grad()
+    def _start_as_usual(self, generator: torch.Generator) -> None:
+        """Weights and biases uniform within one over the root of a layer's inputs, as torch's own linear layers start."""
+        for layer in self.linear:
+            bound = layer.inputs**-0.5
+            for parameter in (layer.weight, layer.bias):
+                parameter.copy_(torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator))
+
+    def forward(self, x: Tensor) -> Tensor:
+        *hidden, last = self.linear
+        for layer, between in zip(hidden, self.between, strict=True):
+            x = self.dropout(between(layer(x)))
+        return self.scale * last(x)
+
+    def frozen(self) -> FrozenClassifier:
+        """The classifier as plain float64 weights that meet the constraint to the last digits, the factor in the last of them."""
+        layers: list[FrozenLayer] = []
+        for position, layer in enumerate(self.linear):
+            if position:
+                layers.append(self.between[position - 1].freeze())
+            factor = self.scale if layer is self.linear[-1] else 1.0
+            layers.append(Affine(weight=factor * _plain(layer), bias=factor * layer.bias.detach().double().cpu()))
+        return FrozenClassifier(layers, dim=self.linear[0].inputs)
+
+
+def _plain(layer: LipschitzLinear) -> Tensor:
+    """The weight that a frozen classifier has: under a regulariser that of training, so that the function stays the same."""
+    return layer.exact_weight if isinstance(layer, ParsevalLinear) else layer.plain_weight()
+
+
+def train_classifier(
+    data: Labelled,
+    network: NetworkSettings = NetworkSettings(),
+    loss: LossSettings = LossSettings(),
+    *,
+    seed: int = 0,
+    device: torch.device | None = None,
+    after_step: Callable[[int, ClassifierNetwork], None] | None = None,
+) -> FrozenClassifier:
+    """Trains a fully connected classifier on all samples of ``data``, whose labels are 0, 1, ..., and freezes it.
+
+    Arguments:
+        data: in memory.
+        network, loss: settings.
+        seed: of the weights, minibatches and attacks.
+        device: to train on; None for the CPU.
+        after_step: is told the number of steps done, and the network.
+
+    Raises:
+        UsageError: the settings contradict each other.
+        TrainingDiverged: the loss is not finite.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    built = ClassifierNetwork(data.x.shape[1], 1 + int(data.labels.max()), network, generator).to(device or torch.device("cpu"))
+    fit_(built, data, loss, seed=seed, after_step=None if after_step is None else lambda step: after_step(step, built))
+    return built.frozen()
+
+
+def fit_(
+    network: nn.Module, data: Labelled, settings: LossSettings, *, seed: int = 0, after_step: Callable[[int], None] | None = None
+) -> None:
+    """Trains a network on its own device, and leaves it in evaluation mode.
+
+    Arguments:
+        network: a module that is :class:`wdist.training.minimisation.Constrained`, from samples to logits.
+        data, settings: as in :func:`train_classifier`.
+        seed: of the minibatches, dropout and attacks.
+        after_step: is told the number of steps done.
+
+    Raises:
+        TrainingDiverged: the loss is not finite.
+    """
+    device = next(network.parameters()).device
+    x, labels = data.x.to(device, torch.float32), data.labels.to(device)
+    minibatches = _minibatches(len(x), settings.batch_size, torch.Generator().manual_seed(seed))
+    price = _Objective(network, settings, seed)
+
+    def loss() -> Tensor:
+        rows = next(minibatches).to(device)
+        return price(x[rows], labels[rows])
+
+    network.train()
+    optimizers = make_optimizers(
+        network, name="adam", learning_rate=settings.learning_rate, bias_learning_rate=settings.bias_learning_rate
+    )
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)  # of dropout
+        last = minimise_(
+            network,  # type: ignore[arg-type]  # a module that is Constrained
+            loss,
+            optimizers=optimizers,
+            steps=settings.steps,
+            after_step=after_step,
+        )
+    network.eval()
+    if not bool(torch.isfinite(last)):
+        raise TrainingDiverged("the loss of the classifier is not finite; try a lower learning rate")
+
+
+class _Objective:
+    """The loss of one minibatch, with its regularisers."""
+
+    def __init__(self, network: nn.Module, settings: LossSettings, seed: int) -> None:
+        self.network, self.settings = network, settings
+        self._generator = torch.Generator().manual_seed(seed + 1)
+        self._jacobian = JacobianNorm(torch.Generator(next(network.parameters()).device).manual_seed(seed + 2))
+        self._matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+
+    def __call__(self, x: Tensor, labels: Tensor) -> Tensor:
+        settings = self.settings
+        if settings.adversary is not None:
+            x = self._attacked(x, labels, settings.adversary)
+        if settings.jacobian:
+            x = x.requires_grad_()
+        logits = self.network(x)
+        loss = self._loss(logits, labels)
+        if settings.jacobian:
+            loss = loss + settings.jacobian * self._jacobian(x, logits).mean()
+        if settings.weight_decay:
+            squares = torch.stack([matrix.square().sum() for matrix in self._matrices])
+            loss = loss + 0.5 * settings.weight_decay * squares.sum()
+        return loss
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.settings.kappa is None:
+            return nn.functional.cross_entropy(logits, labels)
+        return hinge_loss(logits, labels, kappa=self.settings.kappa)
+
+    def _attacked(self, x: Tensor, labels: Tensor, adversary: Adversary) -> Tensor:
+        loss = _rightness if self.settings.kappa is None else margin
+        self.network.eval()
+        moved = perturbed_for_training(
+            self.network, x, labels, adversary.ball, loss=loss, iterations=adversary.iterations, generator=self._generator
+        )
+        self.network.train()
+        return moved
+
+
+def _rightness(logits: Tensor, labels: Tensor) -> Tensor:
+    """The negative cross-entropy of each sample, which an adversary lowers."""
+    return -nn.functional.cross_entropy(logits, labels, reduction="none")
+
+
+def _minibatches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Rows of minibatches, epoch after epoch, each in a new order."""
+    while True:
+        yield from torch.randperm(count, generator=generator).split(size)
