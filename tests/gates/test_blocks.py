@@ -9,7 +9,7 @@ from scipy import stats
 from wdist.errors import SourceError, UsageError
 from wdist.estimation.blocks import above_reference, growth, summary
 from wdist.gates.gate import gate
-from wdist.gates.rules import AboveReference, GateLimits, read_maximum
+from wdist.gates.limits import AboveReference, GateLimits, read_maximum
 from wdist.report.documents.forms import document_text
 
 

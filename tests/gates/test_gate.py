@@ -17,7 +17,8 @@ from wdist.estimation.estimate import estimate
 from wdist.estimation.options import EstimateOptions
 from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
 from wdist.gates.gate import GateResult, gate, judged, proof_of_gate, run_gate
-from wdist.gates.rules import Answer, GateLimits, Maximum, NoWorse
+from wdist.gates.limits import GateLimits
+from wdist.gates.rules import Answer, Maximum, NoWorse
 from wdist.report.documents.forms import document_text, model
 from wdist.report.documents.gate import gate_markdown
 from wdist.training.observer import Stage

@@ -13,7 +13,8 @@ from wdist.errors import UsageError
 from wdist.estimation.options import EstimateOptions
 from wdist.gates import sequential
 from wdist.gates.gate import proof_of_gate
-from wdist.gates.rules import Answer, GateLimits
+from wdist.gates.limits import GateLimits
+from wdist.gates.rules import Answer
 from wdist.gates.sequential import UntilDecided, run_until_decided
 from wdist.report.documents.forms import model
 from wdist.report.documents.gate import gate_markdown

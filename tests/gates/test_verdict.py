@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wdist.errors import ExitStatus, UsageError
-from wdist.gates.rules import Answer, GateLimits, Interval, Limits, LowerMaximum, Maximum, NoMoreDetected, NoWorse, joint_confidence
+from wdist.gates.limits import GateLimits
+from wdist.gates.rules import Answer, Interval, Limits, LowerMaximum, Maximum, NoMoreDetected, NoWorse, joint_confidence
 from wdist.gates.verdict import judge, together
 
 PASS, FAIL, INCONCLUSIVE = Answer.PASS, Answer.FAIL, Answer.INCONCLUSIVE

@@ -50,7 +50,7 @@ def command(
     outputs.check(inputs=[reference, current, *flags.inputs])
     with outputs.observer() as observer:
         from wdist.drifts.drift import run_drift
-        from wdist.gates.rules import read_maximum
+        from wdist.gates.limits import read_maximum
 
         limit = None if max is None else read_maximum(max)
         maximum = limit if limit is None or isinstance(limit, float) else max

@@ -14,7 +14,7 @@ from wdist.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
     from wdist.estimation.options import EstimateOptions
-    from wdist.gates.rules import GateLimits
+    from wdist.gates.limits import GateLimits
     from wdist.gates.sequential import UntilDecided
 
 _TIMED = "--budget limits the time, so another run gives other digits; with --steps they repeat"
@@ -46,7 +46,8 @@ class RuleOptions:
         "WHICH",
         "Judge the distributions behind the samples (population, at --confidence), the two sets (samples, for certain), or what "
         "the critic finds on fresh samples (detected, at --confidence; no bound of W1 from above), or the mean W1 between "
-        "blocks of few samples (block, at --confidence; larger than W1). Default: population.",
+        "blocks of few samples (block, at --confidence; larger than W1), or W1 from the samples of A to what a generator B draws "
+        "(reference, at --confidence). Default: population.",
     )
     until_decided: bool = opt.flag(
         _RULES,
@@ -67,7 +68,7 @@ class RuleOptions:
 
     def limits(self) -> GateLimits:
         """The limits of the library, which refuses those that make no sense together."""
-        from wdist.gates.rules import GateLimits, read_maximum
+        from wdist.gates.limits import GateLimits, read_maximum
 
         limit = None if self.max is None else read_maximum(self.max)
         on: Any = self.on or ("detected" if self.until_decided else "population")

@@ -98,6 +98,8 @@ class Measure:
     """All samples of a finite source; the held-out draws of an endless one."""
     digest: str | None = None
     """SHA-256 of the stored samples; None for an endless source."""
+    endless: EndlessSource | None = None
+    """The source, from which more can be drawn; None for a finite one."""
 
     def training_sample(self, limit: int, *, drawn: int | None = None) -> ResidentRows:
         """At most ``limit`` samples of the training split; of a stream or of draws, the next ones and at most ``drawn``."""
@@ -215,6 +217,7 @@ def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device,
         validation=ResidentRows(values=validation, info=drawn),
         held_out=held_out,
         everything=held_out,
+        endless=source,
     )
 
 

@@ -27,7 +27,7 @@ from wdist.estimation.estimate import run_estimate
 from wdist.estimation.options import EstimateOptions
 from wdist.estimation.result import Estimate
 from wdist.gates.gate import judged, rules_of
-from wdist.gates.rules import GateLimits
+from wdist.gates.limits import GateLimits
 from wdist.gates.verdict import Verdict
 from wdist.ground_metric import ground_metric
 from wdist.presentable import Tabular

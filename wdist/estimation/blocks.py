@@ -48,7 +48,7 @@ _PURPOSE = 7
 """Sets the order of the samples apart from other random choices of the same seed."""
 _FLOPS, _OVERHEAD = 5e9, 2e-3
 """Floating-point operations per second for distances, and seconds per transport problem."""
-_ROUNDED = 1e-6
+ROUNDED = 1e-6
 """Covers the relative rounding of costs, which is far smaller."""
 STUDENT, BOUNDED = "student", "bounded-differences"
 _OF_GROUP = np.array([[0.5, 0, 0], [0.5, 0, 0], [0, 1, 0], [0, 0, 1]])
@@ -199,7 +199,7 @@ def summary(values: np.ndarray, size: int, *, confidence: float, diameter: float
         )
         for share in _MIXTURES
     )
-    rounding = _ROUNDED * (estimate + within_a + within_b)
+    rounding = ROUNDED * (estimate + within_a + within_b)
     return Blocks(
         size=size,
         count=count,

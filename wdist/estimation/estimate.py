@@ -25,6 +25,7 @@ from wdist.estimation.population_upper import PopulationUpper
 from wdist.estimation.requested import RequestedCritic, mean_difference, requested_critics, without_training
 from wdist.estimation.result import CriticResult, Estimate, TransportBounds
 from wdist.estimation.run import Run
+from wdist.estimation.semi_discrete import GROUPS, SemiDiscrete, semi_discrete_bounds, semi_discrete_plan
 from wdist.estimation.transport_bounds import (
     memory_warnings,
     population_upper,
@@ -54,8 +55,11 @@ def run_estimate(
     observer: Observer | None = None,
     truth: float | None = None,
     command: str = "estimate",
+    to_distribution: bool = False,
 ) -> Estimate:
     """Does the work of :func:`estimate`, with options that are validated already; the document names ``command``.
+
+    With ``to_distribution``, W1 from the samples of A to the distribution of B may take as long as transport between samples.
 
     Raises:
         WdistError: as :func:`estimate`.
@@ -78,8 +82,10 @@ def run_estimate(
         bounds = _bound_populations(pair, bounds, errors, run)
         plan = _plan_blocks(pair, run)
         block = None if plan is None else _measure_blocks(pair, plan, errors, run)
+        semi_discrete = _bound_to_distribution(pair, errors, run, wanted=to_distribution)
         found = replace(found, left_out=(*found.left_out, *_no_blocks(pair, plan, run)))
-        return replace(_concluded(pair, bounds, found, errors, run, truth=truth, command=command), block=block)
+        concluded = _concluded(pair, bounds, found, errors, run, truth=truth, command=command)
+        return replace(concluded, block=block, semi_discrete=semi_discrete)
 
 
 def _open(a: Any, b: Any, run: Run) -> Pair:
@@ -238,6 +244,30 @@ def _measure_blocks(pair: Pair, plan: BlockPlan, errors: ErrorBudget, run: Run) 
         )
 
     return run.interruption.attempt(measured)
+
+
+def _bound_to_distribution(pair: Pair, errors: ErrorBudget, run: Run, *, wanted: bool) -> SemiDiscrete | None:
+    """Bounds W1 from the samples of A to the distribution of B, if B is drawn, time allows it and there was no interruption."""
+    if not (wanted or run.options.couplings):
+        return None
+    seconds = run.transport_seconds if wanted else run.block_seconds
+    plan = semi_discrete_plan(pair, seconds=seconds, draws=run.options.draws)
+    if plan is None:
+        return None
+
+    def bounded() -> SemiDiscrete | None:
+        run.agenda.stage(f"transport from the samples of A to {GROUPS * plan.size:,} draws of B", plan.seconds)
+        return semi_discrete_bounds(
+            pair,
+            run.metric,
+            plan,
+            confidence=errors.confidence,
+            diameter=None if errors.method == "welch" else union_diameter(pair, run.metric),
+            seed=run.options.seed,
+            progress=run.agenda.progress,
+        )
+
+    return run.interruption.attempt(bounded)
 
 
 def _no_blocks(pair: Pair, plan: BlockPlan | None, run: Run) -> Iterator[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from wdist.estimation.blocks import Blocks
     from wdist.estimation.population_upper import PopulationUpper
     from wdist.estimation.potential import Potential
+    from wdist.estimation.semi_discrete import SemiDiscrete
     from wdist.lipschitz.frozen_layer import LayerBound
     from wdist.training.observer import HistoryPoint
     from wdist.transport.coupling import Coupling
@@ -330,6 +331,8 @@ class Estimate(Plottable):
     """What the main critic finds on fresh samples; None where both sides are the same samples, and for a proof."""
     block: Blocks | None = None
     """Mean distance between few samples of each side; None where it was not measured."""
+    semi_discrete: SemiDiscrete | None = None
+    """W1 from the samples of A to the distribution of B; None unless A is stored and B is drawn without end."""
 
     @property
     def population(self) -> PopulationBound:

@@ -13,11 +13,19 @@ from wdist.data.sources.address import file_and_name
 from wdist.data.sources.source import SourceInfo
 from wdist.errors import SourceError, UsageError
 from wdist.estimation.blocks import Blocks
-from wdist.gates.rules import Interval, On, is_asymptotic
+from wdist.gates.limits import On
+from wdist.gates.rules import Interval, is_asymptotic
 
 _COMMANDS = ("estimate", "synthetic", "compare", "gate")
 _SCHEMA_VERSION = "1"
 _WAY_OUT = "record one with `wdist gate A B -o FILE`, or with estimate or compare"
+_OLDER = "because an older wdist or a sequential gate wrote it, or both sides held the same samples"
+_MISSING: Mapping[str, str] = {
+    "detected": f"does not say what its critic detected, {_OLDER}",
+    "block": f"holds no distances between blocks, {_OLDER}",
+    "reference": "does not say how far the reference is from a distribution, because B was stored or time was short",
+}
+"""Reasons why a document may lack the interval of an estimand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +67,8 @@ class Recorded:
     samples: Interval
     detected: Interval | None = None
     """None where the document does not say what its critic detected."""
+    to_distribution: Interval | None = None
+    """W1 from the samples of the reference to a distribution; None where the document does not hold it."""
     blocks: RecordedBlocks | None = None
     """None where the document holds no distances between blocks."""
 
@@ -69,13 +79,16 @@ class Recorded:
             SourceError: the document does not hold it.
         """
         block = None if self.blocks is None else self.blocks.interval
-        found = {"population": self.population, "samples": self.samples, "detected": self.detected, "block": block}[on]
+        known: dict[On, Interval | None] = {
+            "population": self.population,
+            "samples": self.samples,
+            "detected": self.detected,
+            "block": block,
+            "reference": self.to_distribution,
+        }
+        found = known[on]
         if found is None:
-            missing = "does not say what its critic detected" if on == "detected" else "holds no distances between blocks"
-            raise SourceError(
-                f"--baseline {self.document} {missing}, because an older wdist or a sequential gate "
-                f"wrote it, or both sides held the same samples; {_WAY_OUT}, or judge --on population"
-            )
+            raise SourceError(f"--baseline {self.document} {_MISSING[on]}; {_WAY_OUT}, or judge --on population")
         return found
 
     def check_reference(self, info: SourceInfo, digest: str | None) -> None:
@@ -200,6 +213,7 @@ def _recorded(document: dict[str, Any], text: str, *, reference: dict[str, Any],
         ),
         samples=Interval(on="samples", lower=_number(samples["lower"]), upper=_number_or_none(samples["upper"])),
         detected=None if result.get("detected") is None else _detected(result["detected"]),
+        to_distribution=None if result.get("semi_discrete") is None else _to_distribution(result["semi_discrete"]),
         blocks=None if result.get("block") is None else _blocks(result["block"]),
     )
 
@@ -214,6 +228,17 @@ def _detected(found: dict[str, Any]) -> Interval:
         errors=(_number(found["error_a"]), _number(found["error_b"])),
         counts=(int(_number(found["n_a"])), int(_number(found["n_b"]))),
         asymptotic=is_asymptotic(str(found["method"]), None),
+    )
+
+
+def _to_distribution(found: dict[str, Any]) -> Interval:
+    return Interval(
+        on="reference",
+        lower=_number(found["lower"]),
+        upper=_number(found["upper"]),
+        estimate=_number(found["estimate"]),
+        confidence=_number(found["confidence"]),
+        asymptotic=found["method"] == "student",
     )
 
 

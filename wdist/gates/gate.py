@@ -19,11 +19,9 @@ from wdist.estimation.result import Estimate
 from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
 from wdist.estimation.verification import verify
 from wdist.gates.baseline import Recorded, read_recorded
+from wdist.gates.limits import TOLERANCE, AboveReference, GateLimits, On
 from wdist.gates.rules import (
-    TOLERANCE,
-    AboveReference,
     Answer,
-    GateLimits,
     Interval,
     Look,
     LowerMaximum,
@@ -31,7 +29,6 @@ from wdist.gates.rules import (
     NoFartherBlocks,
     NoMoreDetected,
     NoWorse,
-    On,
     ReferenceMaximum,
     Rule,
     is_asymptotic,
@@ -89,7 +86,7 @@ class GateResult(Plottable):
     @property
     def training_note(self) -> str | None:
         """Sentence that says why no critic was trained; None if one was."""
-        note = "No critic was trained, because transport decides about sample sets; --critic NAME trains one."
+        note = "No critic was trained, because transport alone decides; --critic NAME trains one."
         return None if self.interval.trained else note
 
 
@@ -133,11 +130,16 @@ def run_gate(
         recorded.interval(limits.on)
     observer.notify(Stage(what="opening the sources"))
     sides = (open_source(a, options.access, seed=options.seed), open_source(b, options.access, seed=options.seed))
-    if limits.on in ("detected", "block") and proof is not None:
+    if limits.on in ("detected", "block", "reference") and proof is not None:
         raise UsageError(f"--proof holds bounds of W1, and not what --on {limits.on} judges; leave out one of them")
     if limits.on == "samples" and all(isinstance(side, EndlessSource) for side in sides):
         raise UsageError(
             "--on samples judges two sets of samples, and both sides are drawn without end; leave it out, or save draws"
+        )
+    if limits.on == "reference" and [isinstance(side, EndlessSource) for side in sides] != [False, True]:
+        raise UsageError(
+            "--on reference judges W1 from stored samples of A to what B draws without end; give a file as A and a generator as B, "
+            "or leave it out"
         )
     if recorded is not None:
         _check_recorded(recorded, sides[0], options)
@@ -146,13 +148,13 @@ def run_gate(
         _check_found(recorded, found)
         return judged(found, rules_of(limits, recorded, found), on=limits.on, recorded=recorded)
     critic_left_open = (options.critic, options.critics, options.settings) == (AUTO, None, CriticSettings())
-    untrained = critic_left_open and limits.on in ("samples", "block") and limits.max_lower is None
+    untrained = critic_left_open and limits.on in ("samples", "block", "reference") and limits.max_lower is None
     if limits.on == "block" and recorded is not None and recorded.blocks is not None and options.blocks is None:
         options = replace(options, blocks=recorded.blocks.size)
     if untrained:
         options = replace(options, critic="mean-difference")
     options = replace(options, couplings=options.couplings and limits.max_lower is None)
-    found = run_estimate(*sides, options, observer=observer, command="gate")
+    found = run_estimate(*sides, options, observer=observer, command="gate", to_distribution=limits.on == "reference")
     _check_found(recorded, found)
     timed = options.budget is not None and options.budget.seconds is not None
     rules = rules_of(limits, recorded, found)
@@ -244,6 +246,8 @@ def interval_of(found: Estimate, on: On) -> Interval:
         return _detected(found)
     if on == "block":
         return _between_blocks(found)
+    if on == "reference":
+        return _to_distribution(found)
     facts: dict[str, Any] = {"on": on, "converged": found.converged}
     if found.interrupted:
         facts["no_upper"] = "the run was interrupted before it was computed: let it finish"
@@ -297,6 +301,23 @@ def _between_blocks(found: Estimate) -> Interval:
         counts=(2 * block.size * block.count,) * 2,
         size=block.size,
         asymptotic=block.method == "student",
+    )
+
+
+def _to_distribution(found: Estimate) -> Interval:
+    reference = found.semi_discrete
+    if reference is None:
+        raise UsageError(
+            "--on reference found no time for transport from all samples of A; give fewer, ?limit=5000, or a longer --budget"
+        )
+    return Interval(
+        on="reference",
+        lower=reference.lower,
+        upper=reference.upper,
+        confidence=reference.confidence,
+        estimate=reference.estimate,
+        counts=(reference.n, reference.draws),
+        asymptotic=reference.method == "student",
     )
 
 

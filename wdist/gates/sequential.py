@@ -33,7 +33,8 @@ from wdist.estimation.estimate import run_estimate
 from wdist.estimation.options import AUTO, EstimateOptions
 from wdist.estimation.result import Estimate
 from wdist.gates.gate import GateResult, Judged
-from wdist.gates.rules import Answer, GateLimits, Interval, Look, Maximum
+from wdist.gates.limits import GateLimits
+from wdist.gates.rules import Answer, Interval, Look, Maximum
 from wdist.gates.verdict import judge
 from wdist.ground_metric import ground_metric
 from wdist.interruption import Interruption

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wdist.bounds.digits import at_least, at_most, nearest, per_cent
-from wdist.gates.rules import Answer, Interval, Limits, Maximum, On, Rule
+from wdist.gates.limits import On
+from wdist.gates.rules import Answer, Interval, Limits, Maximum, Rule
 
 _MOST_TIMES = 1000
 """Largest factor for the number of samples that is worth suggesting."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wdist.estimation.result import Estimate
     from wdist.estimation.verification import Verification
     from wdist.gates.gate import GateResult
-    from wdist.gates.rules import On
+    from wdist.gates.limits import On
     from wdist.gates.sequential import UntilDecided
     from wdist.transport.solution import Transport
 
@@ -205,7 +205,7 @@ def gate(
     with python_manners():
         from wdist.estimation.options import NONE
         from wdist.gates.gate import run_gate
-        from wdist.gates.rules import GateLimits
+        from wdist.gates.limits import GateLimits
         from wdist.gates.sequential import UntilDecided, run_until_decided
 
         limits = GateLimits(maximum=maximum, max_lower=max_lower, baseline=baseline, tolerance=tolerance, on=on)

@@ -36,6 +36,7 @@ ESTIMANDS = {
     "samples": "W1 of the samples",
     "detected": "what the critic finds",
     "block": "mean W1 of blocks",
+    "reference": "W1 from the samples of A to B",
 }
 """The estimands, in a table."""
 LEVELS = {"samples": "samples", "population": "populations", "detected": "detected", "block": "blocks"}

@@ -105,6 +105,7 @@ FORMS = Forms(
         "within_a_values within_b_values",
         special={f"{name}_values": Key("list[float]") for name in ("between", "within_a", "within_b")},
     ),
+    Form("SemiDiscreteDocument", "wdist.estimation.semi_discrete:SemiDiscrete"),
     Form("LayerDocument", "wdist.lipschitz.frozen_layer:LayerBound", nullable="bound"),
     Form("HistoryDocument", "wdist.training.observer:HistoryPoint", nullable="training validation"),
     Form(
@@ -134,8 +135,8 @@ FORMS = Forms(
     Form(
         "EstimateDocument",
         f"{_RESULT}:Estimate",
-        "schema_version command samples population detected block truth tightness tolerance closed folds critic baselines "
-        "comparison metric features a b seed converged interrupted seconds environment warnings",
+        "schema_version command samples population detected block semi_discrete truth tightness tolerance closed folds critic "
+        "baselines comparison metric features a b seed converged interrupted seconds environment warnings",
         title="The result of `wdist estimate` or `wdist synthetic`.",
         special={
             "baselines": Key(description="The other critics."),
@@ -147,10 +148,13 @@ FORMS = Forms(
     Form(
         "EntryDocument",
         "wdist.comparison.entry:Entry",
-        "name source samples population detected block critic interrupted seconds",
+        "name source samples population detected block semi_discrete critic interrupted seconds",
         title="One source against the reference, which is A throughout.",
         special={
             "block": Key("Blocks | None", "Mean distance between few samples of each side.", "estimate.block"),
+            "semi_discrete": Key(
+                "SemiDiscrete | None", "W1 from the samples of the reference to a distribution.", "estimate.semi_discrete"
+            ),
             "critic": Key("CriticResult", value="estimate.critic"),
             "interrupted": Key("bool", value="estimate.interrupted"),
             "seconds": Key("float", value="estimate.seconds"),
@@ -234,7 +238,9 @@ FORMS = Forms(
             "verdict": Key(_WORD, "The verdict on all rules together: fail if one fails, pass if all pass.", "answer"),
             "reason": Key("str", "A sentence for each rule; it names what was judged.", "verdict.reason"),
             "what_would_decide": Key("str | None", "What would decide it; null where it is decided.", "verdict.what_would_decide"),
-            "on": Key("Literal['population', 'samples', 'detected', 'block']", "Which interval of this document was judged."),
+            "on": Key(
+                "Literal['population', 'samples', 'detected', 'block', 'reference']", "Which interval of this document was judged."
+            ),
             "verdict_confidence": Key(
                 "Number", "Confidence of the verdict; the error of a baseline adds to it. Null if certain.", "confidence"
             ),

@@ -30,9 +30,9 @@ def gate_markdown(result: GateResult) -> str:
         surely = f"at {level(result.confidence or 0.0)}, {counted(result.looks[-1].samples)} samples a side"
         ends = f"{at_least(result.interval.lower)} to {at_most(result.interval.upper or 0.0)}"
         lines.append(f"| what critics find on later samples (judged) | {ends}, {surely}; no bound of W1 from above |")
-    for on in ("population", "detected", "block", "samples"):
+    for on in ESTIMANDS:
         judged = " (judged)" if result.on == on else ""
-        if getattr(estimate, on) is not None:
+        if getattr(estimate, "semi_discrete" if on == "reference" else on) is not None:
             lines.append(f"| {ESTIMANDS[on]}{judged} | {_interval(result, on)} |")
     for label, _, shown in marks(result):
         lines.append(f"| {label} | {shown} |")
@@ -62,7 +62,10 @@ def _interval(result: GateResult, on: str) -> str:
         ends = f"{at_least(block.lower)} to {at_most(block.upper)}, at {level(block.confidence)}"
         return f"{ends}; of {counted(block.size)} samples a side, {nearest(block.within_a)} within A"
     samples, population = result.estimate.samples, result.estimate.population
-    if on == "samples":
+    upper: float | None
+    if on == "reference" and (found := result.estimate.semi_discrete) is not None:
+        lower, upper, surely = found.lower, found.upper, f"at {level(found.confidence)}"
+    elif on == "samples":
         lower, upper, surely = samples.lower, samples.upper, "for certain"
     else:
         surely = f"at {level(population.confidence)}; held-out estimate {nearest(population.estimate)}"

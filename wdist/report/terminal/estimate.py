@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from wdist.data.sources.source import SourceInfo
     from wdist.estimation.blocks import Blocks
     from wdist.estimation.result import CriticResult, Detected, Estimate, PopulationBound
+    from wdist.estimation.semi_discrete import SemiDiscrete
 
 
 def rendered(estimate: Estimate) -> RenderableType:
@@ -62,6 +63,8 @@ def intervals(estimate: Estimate) -> RenderableType:
         rows.add_row("detected", _detected_line(estimate.detected))
     if estimate.block is not None:
         rows.add_row("blocks", _block_line(estimate.block))
+    if estimate.semi_discrete is not None:
+        rows.add_row("reference", _reference_line(estimate.semi_discrete))
     name, method = estimate.critic.name, METHODS.get(population.method, population.method)
     lower = f"{name}; {method}" if samples.lower_method == name else f"{samples.lower_method}; {name}, {method}"
     rows.add_row("lower bounds", Text(lower, style="dim"))
@@ -119,6 +122,12 @@ def _block_line(block: Blocks) -> Text:
     within = f"  at {level(block.confidence)}{asymptotic}; within A {nearest(block.within_a, 4)}, B {nearest(block.within_b, 4)}"
     proved = f", so W1 >= {lower_bound(block.population_lower, 4)}" if block.population_lower > 0 else ""
     return line.append(f"{within}{proved}", style="dim")
+
+
+def _reference_line(found: SemiDiscrete) -> Text:
+    asymptotic = ", asymptotic" if found.method == "student" else ""
+    told = f"  at {level(found.confidence)}{asymptotic}; from the samples of A to the distribution of B"
+    return _interval(found.lower, found.upper).append(told, style="dim")
 
 
 def _interval(lower: float, upper: float | None, *, exact: bool = False) -> Text:

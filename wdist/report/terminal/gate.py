@@ -118,6 +118,11 @@ def _judgement(result: GateResult) -> Iterator[str]:
             f"The mean distance between blocks was judged (--on block), which is larger than W1; {tests} at "
             f"{level(result.confidence)}."
         )
+    elif result.on == "reference":
+        judged = (
+            f"W1 from the samples of A to the distribution of B was judged (--on reference); both bounds hold together at "
+            f"{level(result.confidence)}."
+        )
     else:
         ends = "both bounds" if result.recorded is None else "its bounds and those of the baseline"
         judged = f"The distributions were judged (--on population); {ends} hold together at {level(result.confidence)}."

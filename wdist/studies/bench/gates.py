@@ -27,7 +27,8 @@ from wdist.critics.settings import CriticSettings
 from wdist.estimation.estimate import estimate
 from wdist.estimation.result import Estimate
 from wdist.gates.gate import interval_of
-from wdist.gates.rules import Answer, Interval, Maximum, NoMoreDetected, NoWorse, On, Rule
+from wdist.gates.limits import On
+from wdist.gates.rules import Answer, Interval, Maximum, NoMoreDetected, NoWorse, Rule
 from wdist.gates.verdict import judge
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.progress import complete

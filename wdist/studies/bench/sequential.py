@@ -20,7 +20,8 @@ from wdist.data.sources.source import EndlessSource, SourceInfo
 from wdist.estimation.estimate import estimate
 from wdist.estimation.options import EstimateOptions
 from wdist.gates.gate import interval_of
-from wdist.gates.rules import Answer, GateLimits, Maximum
+from wdist.gates.limits import GateLimits
+from wdist.gates.rules import Answer, Maximum
 from wdist.gates.sequential import UntilDecided, run_until_decided
 from wdist.gates.verdict import judge
 from wdist.studies.progress import complete
