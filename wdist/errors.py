@@ -15,6 +15,7 @@ class ExitStatus(IntEnum):
     NOT_CERTIFIED = 4
     INTERNAL = 70
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 class WdistError(Exception):

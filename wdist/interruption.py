@@ -5,9 +5,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+class Terminated(BaseException):
+    """SIGTERM, where the run can be resumed: unlike Ctrl-C, it ends the run without a result."""
 
 
 class Interruption:
@@ -36,26 +40,28 @@ def deferred_interrupts() -> Iterator[None]:
     """Lets a block finish before Ctrl-C or SIGTERM interrupts it; a second signal interrupts at once.
 
     For work whose state is whole only at its end, such as a training step or a file. Only signals that already have a Python
-    handler are deferred, and only in the main thread, which alone receives them.
+    handler are deferred, and only in the main thread, which alone receives them. The handler of a deferred signal is called at the
+    end of the block.
 
     Raises:
-        KeyboardInterrupt: at the end of the block, if a signal came meanwhile.
+        KeyboardInterrupt: a handler raised it.
     """
     received: list[int] = []
+    previous: dict[int, Any] = {}
 
     def defer(number: int, frame: FrameType | None) -> None:
-        del frame
         received.append(number)
         if len(received) > 1:
-            raise KeyboardInterrupt
+            previous[number](number, frame)
 
     handled = [number for number in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(number))]
     in_main_thread = threading.current_thread() is threading.main_thread()
-    previous = {number: signal.signal(number, defer) for number in handled if in_main_thread}
+    for each in handled if in_main_thread else ():
+        previous[each] = signal.signal(each, defer)
     try:
         yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-    if received:
-        raise KeyboardInterrupt
+    for number in received:
+        previous[number](number, None)

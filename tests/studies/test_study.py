@@ -2,10 +2,12 @@
 
 import subprocess
 from dataclasses import dataclass, replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
+from wdist.checkpoints.checkpoint import current, kept
 from wdist.errors import UsageError
 from wdist.studies.machine import commit, this_machine
 from wdist.studies.panels import Series
@@ -227,3 +229,25 @@ def test_each_cites_its_place_in_the_paper_and_takes_no_longer_in_its_quick_form
 def test_an_unknown_name_is_refused_with_the_way_out(group, name, words):
     with pytest.raises(UsageError, match=words):
         find_study(group, name)
+
+
+def test_a_study_goes_on_after_its_last_finished_row(tmp_path):
+    measured = []
+
+    def made(number):
+        measured.append(number)
+        return ReproducedNumber(row=str(number), ours=0.1 * number)
+
+    def measure(conditions):
+        for number in range(4):
+            if number == 2 and not current().resumed:
+                raise KeyboardInterrupt
+            yield conditions.row(str(number), partial(made, number))
+
+    def run(**how):
+        with kept(tmp_path / "run", command="bench suite", settings={}, **how):
+            return suite(measure).run(Conditions())
+
+    assert run().interrupted
+    assert [row.ours for row in run(resume=True).rows] == [0.0, 0.1, 0.2, 0.1 * 3]
+    assert measured == [0, 1, 2, 3]

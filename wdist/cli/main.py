@@ -17,6 +17,7 @@ import typer
 from wdist.cli import compare, doctor, drift, estimate, gan, gate, guide, inspect, schema, studies, synthetic, verify
 from wdist.environment import package_version
 from wdist.errors import ExitStatus, WdistError, out_of_memory
+from wdist.interruption import Terminated
 
 # Read when torch is first imported. Threads that spin while they wait slow a step down tenfold once another process wants a core.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit status: 0 done or gate passed; 1 gate failed; 2 wrong usage or bad input; 3 gate inconclusive; 4 not certified; "
-    "70 internal error; 130 interrupted.",
+    "70 internal error; 130 interrupted; 143 terminated, and can be resumed.",
 )
 app.command("estimate")(estimate.command)
 app.command("synthetic")(synthetic.command)
@@ -71,11 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _sigterm_as_ctrl_c():
             return _main(arguments)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated) as stopped:
         if process_is_ours:
             # Ctrl-C once more, while the interpreter ends, would show a traceback and change the exit status.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
+        if isinstance(stopped, Terminated):
+            _complain("terminated; the same command with --resume goes on where this run stopped")
+            return ExitStatus.TERMINATED
         _complain("interrupted before there was a result")
         return ExitStatus.INTERRUPTED
 

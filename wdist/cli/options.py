@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import wraps
+from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, TypeAlias, get_args, get_origin, get_type_hints
 
 import typer
@@ -14,12 +19,13 @@ from wdist.critics.settings import OPTIMIZERS, SCHEDULES, CriticSettings
 from wdist.data.access import REFUSE, Access
 from wdist.errors import UsageError
 from wdist.estimation.options import LARGEST_SEED, EstimateOptions
+from wdist.interruption import Terminated
 
 _TRAINING = "Training"
 _CRITIC = "Critic (default: chosen from the shape of the data)"
 _RESULT = "Result"
 _SOURCES = "Sources"
-OUTPUT = "Output"
+OUTPUT, LONG = "Output", "Long runs"
 
 
 def option(panel: str | None, metavar: str, help: str, *names: str, **more: Any) -> Any:
@@ -114,6 +120,51 @@ Trust: TypeAlias = Annotated[
     bool,
     option(_SOURCES, "", "Run code that comes with a source: factories, functions, TorchScript, torch.export, ONNX.", "--trust"),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointOptions:
+    """Where the state of a long run is kept."""
+
+    checkpoint: Path | None = flag(
+        LONG, "DIR", "Keep the state of the run in DIR, every minute and at SIGTERM, so that --resume can go on with it."
+    )
+    resume: bool = flag(LONG, "", "Go on with the run in DIR, with the same data and options.", "--resume", default=False)
+
+    @contextmanager
+    def kept(self, command: str, *options: Any, **others: Any) -> Iterator[None]:
+        """Keeps what is done within the context; ``options`` are dataclasses that decide the digits, as do ``others``."""
+        if self.checkpoint is None and not self.resume:
+            yield
+            return
+        from wdist.checkpoints.checkpoint import kept, settings_of
+        from wdist.cli.console import warn
+
+        settings = {name: value for each in options for name, value in settings_of(each).items()} | others
+        with (
+            _sigterm_ends_the_run(),
+            kept(self.checkpoint, resume=self.resume, command=command, settings=settings, warn=lambda sentence: warn([sentence])),
+        ):
+            yield
+
+
+@contextmanager
+def _sigterm_ends_the_run() -> Iterator[None]:
+    """Lets SIGTERM end a run that can be resumed, rather than end its training only, as Ctrl-C does."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # which alone receives signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 Json: TypeAlias = Annotated[bool, option(OUTPUT, "", "Print one JSON document instead of text (wdist schema).", "--json")]
 Quiet: TypeAlias = Annotated[bool, option(OUTPUT, "", "Show no progress or notes, only warnings and errors.", "--quiet", "-q")]
 Debug: TypeAlias = Annotated[bool, option(OUTPUT, "", "Show the traceback when something fails.", "--debug")]

@@ -140,6 +140,7 @@ def bench(
     ] = None,
     *,
     request: BenchRequest,
+    checkpoint: opt.CheckpointOptions,
     outputs: Annotated[Outputs, OutputOptions("bench")],
 ) -> int:
     """Measure wdist on this machine: how tight intervals are, how often they are right, how fast a step is.
@@ -160,7 +161,7 @@ def bench(
         suites = studies("bench")
         _show(outputs, {"suites": [FORMS.document(each, "SuiteDocument") for each in suites]}, rendered_suites(suites))
         return ExitStatus.DONE
-    return _run(find_study("bench", what), request, outputs)
+    return _run(find_study("bench", what), request, checkpoint, outputs)
 
 
 @opt.expanded
@@ -170,6 +171,7 @@ def reproduce(
         typer.Argument(metavar="NAME", help="A table or figure: table1, table2, figure4, ..., or list, which shows all of them."),
     ],
     request: ReproduceRequest,
+    checkpoint: opt.CheckpointOptions,
     outputs: Annotated[Outputs, OutputOptions("reproduce")],
 ) -> int:
     """Reproduce a table or figure of the paper, with its numbers beside ours.
@@ -197,7 +199,7 @@ def reproduce(
         ]
         _show(outputs, {"experiments": experiments}, rendered_reproductions(forecasts))
         return ExitStatus.DONE
-    return _run(find_study("reproduce", what), request, outputs)
+    return _run(find_study("reproduce", what), request, checkpoint, outputs)
 
 
 def _show(outputs: Outputs, document: dict[str, Any], rendered: RenderableType) -> None:
@@ -212,9 +214,10 @@ def _show(outputs: Outputs, document: dict[str, Any], rendered: RenderableType) 
         result_console().print(rendered)
 
 
-def _run(study: Study, request: BenchRequest | ReproduceRequest, outputs: Outputs) -> ExitStatus:
+def _run(study: Study, request: BenchRequest | ReproduceRequest, checkpoint: opt.CheckpointOptions, outputs: Outputs) -> ExitStatus:
     from wdist.cli.console import note
     from wdist.report.numbers import duration
+    from wdist.studies.machine import commit
 
     request.conditions(study)
     seconds = None if outputs.quiet else study.forecast(quick=request.quick, device=request.device)
@@ -222,7 +225,7 @@ def _run(study: Study, request: BenchRequest | ReproduceRequest, outputs: Output
         took = f"about {duration(seconds)}"
         full = not request.quick and study.reduced
         note(f"the full form takes {took} on this machine; --quick takes a few minutes" if full else f"this takes {took}")
-    with outputs.observer() as observer:
+    with checkpoint.kept(f"{study.group} {study.name}", request, commit=commit()), outputs.observer() as observer:
         result = study.run(request.conditions(study, observer=observer))
     interrupted = [f"interrupted after {len(result.rows)} rows, which are kept"] if result.interrupted else []
     outputs.deliver(result, notes=interrupted)

@@ -4,17 +4,17 @@ A study is a :class:`Study` in a module and one entry in :data:`MODULES`. It yie
 are measured, so that a run that is cut short keeps what is done.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from scipy import stats
 
+from wdist.checkpoints.checkpoint import current, now
 from wdist.environment import Environment, choose_device, environment
 from wdist.errors import UsageError
 from wdist.interruption import Interruption
@@ -24,6 +24,7 @@ from wdist.training.observer import Observer, Silent, Stage
 
 PAPER = "Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, arXiv:1811.05381"
 
+R = TypeVar("R")
 Group = Literal["bench", "reproduce"]
 Kind = Literal["text", "number", "at least", "at most", "share", "seconds", "count", "yes or no"]
 """How a cell is written: text as it is; a number rounded to the nearest, down or up; a share as a percentage; ..."""
@@ -65,6 +66,15 @@ class Conditions:
     def wanted(self, name: str, *, quick: bool = True) -> bool:
         """Whether the form includes a row, which is in the quick form if ``quick``, and ``only`` selects its name."""
         return (quick or not self.quick) and (not self.only or any(fnmatchcase(name, f"*{part}*") for part in self.only))
+
+    def rows(self, name: str, work: Callable[[], Iterator[R]]) -> Iterator[R]:
+        """Rows that are measured together: those that a resumed run has already, or else those of ``work``."""
+        return current().rows(name, work, complete=lambda: not self.interruption.requested)
+
+    def row(self, name: str, work: Callable[[], R]) -> R:
+        """The same for one row, or for any value that rows are made of."""
+        (found,) = self.rows(name, lambda: iter([work()]))
+        return found
 
     def announce(self, what: str) -> None:
         """Tells the observer what is measured next."""
@@ -258,7 +268,7 @@ class Study:
             WdistError: ``only`` selects nothing, data are missing, or a measurement failed.
             KeyboardInterrupt: the user stopped it before the first row was done.
         """
-        began, state = time.perf_counter(), commit()  # the code that runs, whatever is checked out meanwhile
+        began, state = now(), commit()  # the code that runs, whatever is checked out meanwhile
         full_seconds = self.forecast(quick=False, device=conditions.device)
         waiting = self.measure(conditions)
         found: list[Any] = []
@@ -277,7 +287,7 @@ class Study:
             rows=rows,
             skipped=skipped,
             conclusion=concluded[0] if concluded else self.conclude(rows),
-            seconds=time.perf_counter() - began,
+            seconds=now() - began,
             full_seconds=full_seconds,
             interrupted=conditions.interruption.requested,
             machine=this_machine(),

@@ -140,7 +140,7 @@ def test_what_fails_is_left_out_and_the_rest_goes_on(monkeypatch):
         raise subprocess.CalledProcessError(70, list(arguments))
 
     monkeypatch.setattr(subprocess, "run", failing)
-    rows = list(measure_costs(quick=True, seeds=(0,), wanted=lambda name: name in ("help", "start")))
+    rows = list(measure_costs(Conditions(quick=True, only=("help", "start"))))
     assert [type(row) for row in rows] == [Skipped, Skipped]
 
 

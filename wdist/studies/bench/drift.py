@@ -11,6 +11,7 @@ References:
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -140,9 +141,10 @@ def _measure(conditions: Conditions) -> Iterator[DriftRow]:
     runs = _QUICK_RUNS if conditions.quick else _RUNS
     for rows in ROWS:
         for change in CHANGES:
-            if conditions.wanted(f"{change.name} {rows}", quick=rows == ROWS[0]):
+            name = f"{change.name} {rows}"
+            if conditions.wanted(name, quick=rows == ROWS[0]):
                 conditions.announce(f"{runs * len(conditions.seeds)} tables of {rows} rows: {change.name}")
-                yield row_of(change, rows, runs=runs, seeds=conditions.seeds)
+                yield conditions.row(name, partial(row_of, change, rows, runs=runs, seeds=conditions.seeds))
 
 
 def row_of(change: Change, rows: int, *, runs: int, seeds: Sequence[int] = (0,)) -> DriftRow:

@@ -191,13 +191,16 @@ def _measure(conditions: Conditions) -> Iterator[GateRow]:
     runs = _QUICK_RUNS if conditions.quick else _RUNS
     total = runs * len(conditions.seeds)
     for case in CASES:
-        if conditions.wanted(f"{case.name}{_RULES[case.on]}"):
+        name = f"{case.name}{_RULES[case.on]}"
+        if conditions.wanted(name):
             conditions.announce(f"{total} times {case.samples} samples per side: {case.name}")
-            yield from rows_of(case, runs=runs, seeds=conditions.seeds)
+            yield from conditions.rows(name, partial(rows_of, case, runs=runs, seeds=conditions.seeds))
     for on in ("population", "detected"):
-        if conditions.wanted(f"{_REGRESSION}{_RULES[on]}"):
-            conditions.announce(f"{total} times a baseline and {len(GROWTH)} later results: {_REGRESSION}{_RULES[on]}")
-            yield from regression_rows(runs=max(1, runs // 2), seeds=conditions.seeds, on=on)
+        name = f"{_REGRESSION}{_RULES[on]}"
+        if conditions.wanted(name):
+            conditions.announce(f"{total} times a baseline and {len(GROWTH)} later results: {name}")
+            measured = partial(regression_rows, runs=max(1, runs // 2), seeds=conditions.seeds, on=on)
+            yield from conditions.rows(name, measured)
 
 
 def rows_of(case: GateCase, *, runs: int, seeds: Sequence[int] = (0,), limits: Sequence[float] = LIMITS) -> Iterator[GateRow]:

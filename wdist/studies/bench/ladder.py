@@ -250,10 +250,10 @@ def _measure(conditions: Conditions) -> Iterator[Row | Skipped]:
             yield from [ladder] if conditions.wanted(ladder.name) else []
         elif conditions.wanted(ladder.name):
             conditions.announce(f"{runs * len(conditions.seeds)} times: {ladder.name}")
-            yield from rows_of(ladder, n, runs=runs, seeds=conditions.seeds)
+            yield from conditions.rows(ladder.name, partial(rows_of, ladder, n, runs=runs, seeds=conditions.seeds))
     if conditions.wanted("overhead"):
         conditions.announce("overhead of a comparison")
-        yield overhead(n, seed=conditions.seed)
+        yield conditions.row("overhead", partial(overhead, n, seed=conditions.seed))
 
 
 def rows_of(

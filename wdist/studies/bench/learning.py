@@ -6,6 +6,7 @@ samples is as low, capacity or training is.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from wdist.estimation.result import Estimate
 from wdist.studies.bench.tightness import coupled_rows, drawn, fall
@@ -74,7 +75,8 @@ def _measure(conditions: Conditions) -> Iterator[LearningRow]:
     progress = SuiteProgress(conditions, runs=len(chosen) * len(conditions.seeds))
     for case, size, critic in chosen:
         for seed in conditions.seeds:
-            yield _row(case, size, critic, seed, progress, conditions)
+            measured = partial(_row, case, size, critic, seed, progress, conditions)
+            yield conditions.row(f"{case.name} {size} {critic} {seed}", measured)
 
 
 def _row(case: KnownCase, size: int, critic: str, seed: int, progress: SuiteProgress, conditions: Conditions) -> LearningRow:

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,8 @@ def _measure(conditions: Conditions) -> Iterator[SequentialRow]:
         if conditions.wanted(case.name):
             for limit in LIMITS if case.w1 else _LIMITS_AT_0:
                 conditions.announce(f"{runs} sequential gates at {limit:g}: {case.name}")
-                yield row_of(case, limit, runs=runs, fixed_runs=min(runs, _FIXED_RUNS), seed=conditions.seed)
+                measured = partial(row_of, case, limit, runs=runs, fixed_runs=min(runs, _FIXED_RUNS), seed=conditions.seed)
+                yield conditions.row(f"{case.name} {limit:g}", measured)
 
 
 def row_of(case: SequentialCase, limit: float, *, runs: int, fixed_runs: int, seed: int = 0) -> SequentialRow:

@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -103,7 +104,8 @@ def _measure(conditions: Conditions) -> Iterator[SoundnessRow | WrongBound]:
     for seed in conditions.seeds:
         for path in PATHS:
             if conditions.wanted(path.name):
-                yield from rows_of(path, trials=max(1, round(trials * path.share)), seed=seed, conditions=conditions)
+                measured = partial(rows_of, path, trials=max(1, round(trials * path.share)), seed=seed, conditions=conditions)
+                yield from conditions.rows(f"{path.name} {seed}", measured)
 
 
 def rows_of(path: Path, *, trials: int, seed: int, conditions: Conditions) -> Iterator[SoundnessRow | WrongBound]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from statistics import median
 
@@ -130,11 +131,13 @@ def _measure(conditions: Conditions) -> Iterator[StepRow | SideBySideRow | RaceR
     with _one_thread():
         yield from _steps(conditions)
         for case in SIDE_BY_SIDE:
-            if conditions.wanted(f"several {case}", quick=case.quick):
+            name = f"several {case}"
+            if conditions.wanted(name, quick=case.quick):
                 conditions.announce(f"critics side by side, {case}")
-                yield time_side_by_side(case, seeds=conditions.seeds, rounds=_FEW_ROUNDS if conditions.quick else _ROUNDS)
+                rounds = _FEW_ROUNDS if conditions.quick else _ROUNDS
+                yield conditions.row(name, partial(time_side_by_side, case, seeds=conditions.seeds, rounds=rounds))
         yield from _races(conditions)
-    yield from measure_costs(quick=conditions.quick, seeds=conditions.seeds, wanted=conditions.wanted)
+    yield from measure_costs(conditions)
 
 
 @contextmanager
@@ -151,13 +154,15 @@ def _one_thread() -> Iterator[None]:
 def _steps(conditions: Conditions) -> Iterator[StepRow | Skipped]:
     missing: dict[str, str] = {}
     for case in CASES:
-        if not conditions.wanted(f"step {case}", quick=case.quick):
+        name = f"step {case}"
+        if not conditions.wanted(name, quick=case.quick):
             continue
         schemes, absent = _available(case.schemes)
         missing |= absent
         conditions.announce(f"steps of {case}")
         rounds = _FEW_ROUNDS if conditions.quick or case.batch > _MANY_SAMPLES else _ROUNDS
-        yield from time_steps(case, schemes, seeds=conditions.seeds, rounds=rounds, device=choose_device(conditions.device))
+        timed = partial(time_steps, case, schemes, seeds=conditions.seeds, rounds=rounds, device=choose_device(conditions.device))
+        yield from conditions.rows(name, timed)
     yield from (Skipped(name=name, reason=reason) for name, reason in missing.items())
 
 
@@ -171,7 +176,8 @@ def _races(conditions: Conditions) -> Iterator[RaceRow | Skipped]:
         names, shorter = (QUICK_CONTENDERS, _QUICK_SHORTER) if conditions.quick else (CONTENDERS, 1)
         conditions.announce(f"race on {race.name}")
         try:
-            yield from run_race(race, _available(names)[0], seeds=conditions.seeds, data=conditions.data, shorter=shorter)
+            run = partial(run_race, race, _available(names)[0], seeds=conditions.seeds, data=conditions.data, shorter=shorter)
+            yield from conditions.rows(f"race {race.name}", run)
         except SourceError as error:
             yield Skipped(name=f"race {race.name}", reason=str(error))
 

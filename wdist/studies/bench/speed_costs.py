@@ -29,7 +29,7 @@ from wdist.errors import WdistError
 from wdist.estimation.estimate import estimate
 from wdist.studies.bench.schemes import SCHEMES, Shape
 from wdist.studies.progress import complete
-from wdist.studies.study import Skipped, half_range
+from wdist.studies.study import Conditions, Skipped, half_range
 from wdist.training.observer import CriticFinished, CriticStarted, Event, Stage
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -238,12 +238,13 @@ def _small_sides(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return a, b**2
 
 
-def measure_costs(*, quick: bool, seeds: Sequence[int], wanted: Callable[[str], bool]) -> Iterator[CostRow | Skipped]:
+def measure_costs(conditions: Conditions) -> Iterator[CostRow | Skipped]:
     """Measures the selected costs, the cheap ones first; one that fails is left out, and the rest goes on."""
-    for name, what, unit, measure in _costs(quick=quick, seeds=seeds[:1] if quick else seeds):
-        if wanted(name):
+    seeds = conditions.seeds[:1] if conditions.quick else conditions.seeds
+    for name, what, unit, measure in _costs(quick=conditions.quick, seeds=seeds):
+        if conditions.wanted(name):
             try:
-                values = tuple(measure())
+                values = conditions.row(name, lambda measure=measure: tuple(measure()))  # type: ignore[misc]
                 yield CostRow(name=name, what=what, value=median(values), unit=unit, values=values)
             except (WdistError, OSError, subprocess.SubprocessError) as error:
                 yield Skipped(name=name, reason=str(error))

@@ -60,12 +60,12 @@ def _measure(conditions: Conditions) -> Iterator[KnownRow | FiniteRow | Skipped]
     progress = SuiteProgress(conditions, runs=(len(known) + len(finite)) * len(conditions.seeds))
     for case, size in known:
         try:
-            yield from _known_row(case, size, conditions, progress)
+            yield from conditions.rows(_named(case, size), partial(_known_row, case, size, conditions, progress))
         except SourceError as error:
             yield Skipped(name=_named(case, size), reason=str(error))
     for each in finite:
         try:
-            yield from _finite_row(each, conditions, progress)
+            yield from conditions.rows(each.name, partial(_finite_row, each, conditions, progress))
         except SourceError as error:
             yield Skipped(name=each.name, reason=str(error))
 

@@ -184,8 +184,12 @@ def _rows_of(
 
 def _apart(solver: str, task: Task, n: int, tolerance: float | None, conditions: Conditions) -> TransportRow:
     """A measurement in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_measured, solver, task, n, tolerance, conditions.seed, conditions.data).result()
+
+    def measured() -> TransportRow:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(_measured, solver, task, n, tolerance, conditions.seed, conditions.data).result()
+
+    return conditions.row(f"{task.name} {n} {solver} {tolerance}", measured)
 
 
 def _extrapolated(before: Sequence[TransportRow], n: int) -> TransportRow | None:
