@@ -11,7 +11,7 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,51 @@ class GeneratorNetwork:
     """The only batch size that it accepts; None if it accepts any."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class NetworkModule:
+    """A network from a file as a torch module."""
+
+    what: str
+    """Its kind in words, for example ``TorchScript``."""
+    module: nn.Module
+    """In evaluation mode, where it has modes; on the CPU."""
+    shape: tuple[int, ...] | None = None
+    """Shape of one input, without the batch axis; None if the file does not say."""
+
+
 def open_network(address: Address, access: Access, arguments: Mapping[str, str]) -> GeneratorNetwork:
     """Opens a program, or a file of weights with ``factory=``, which is called with ``arguments``; both need ``access.trust``."""
+    if _is_onnx(address, access, arguments):
+        return _of_onnx(address)
+    loaded = _loaded(address, access, arguments)
+    if isinstance(loaded, torch.export.ExportedProgram):
+        with _reading(address, "torch.export file"):
+            return _of_export(loaded, address.location)
+    return _of_module(loaded.module, loaded.what)
+
+
+def open_module(address: Address, access: Access, arguments: Mapping[str, str]) -> NetworkModule:
+    """Opens the same files as a torch module that can be traced; both kinds need ``access.trust``."""
+    loaded = _loaded(address, access, arguments)
+    if isinstance(loaded, NetworkModule):
+        return replace(loaded, module=loaded.module.eval())
+    with _reading(address, "torch.export file"):
+        shapes = _export_shapes(loaded)
+        _check_one_input(shapes, address.location)
+        return NetworkModule(what="torch.export", module=loaded.module(), shape=tuple(int(n) for n in shapes[0][1:]))
+
+
+def _is_onnx(address: Address, access: Access, arguments: Mapping[str, str]) -> bool:
+    """True for an ONNX file that may be opened."""
+    if "factory" in address.options or address.suffix != ".onnx":
+        return False
+    _no_arguments(address, arguments)
+    _need_trust(address, access, "an ONNX file can contain custom operators")
+    return True
+
+
+def _loaded(address: Address, access: Access, arguments: Mapping[str, str]) -> NetworkModule | torch.export.ExportedProgram:
+    """What the file of a network holds, except for ONNX."""
     if "factory" in address.options:
         factory = address.options["factory"]
         if factory not in OWN_FACTORIES:
@@ -61,23 +104,24 @@ def open_network(address: Address, access: Access, arguments: Mapping[str, str])
             weights = load_weights(address)
         module = _built(address, arguments)
         fill(module, weights, f"{address.bare} does not fit {factory}", "correct the factory or its options")
-        return _of_module(module, f"weights of {factory}")
-    if arguments:
-        option = next(iter(arguments))
-        raise SourceError(f"{address}: {address.bare} has no option {option!r}; arguments need a factory=package.module:Class")
-    if address.suffix == ".onnx":
-        _need_trust(address, access, "an ONNX file can contain custom operators")
-        return _of_onnx(address)
+        return NetworkModule(what=f"weights of {factory}", module=module)
+    _no_arguments(address, arguments)
     if address.suffix == ".pt2":
         _need_trust(address, access, "a torch.export file holds a program")
         with _reading(address, "torch.export file"):
-            return _of_export(torch.export.load(address.path), address.location)
+            return torch.export.load(address.path)
     if not is_torchscript(address.path):
         raise SourceError(f"{address.location} is not a TorchScript archive; save the network again with torch.jit.save")
     _need_trust(address, access, "a TorchScript file holds a program")
     with _reading(address, "TorchScript archive"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return _of_module(torch.jit.load(address.path, map_location="cpu"), "TorchScript")
+        return NetworkModule(what="TorchScript", module=torch.jit.load(address.path, map_location="cpu"))
+
+
+def _no_arguments(address: Address, arguments: Mapping[str, str]) -> None:
+    if arguments:
+        option = next(iter(arguments))
+        raise SourceError(f"{address}: {address.bare} has no option {option!r}; arguments need a factory=package.module:Class")
 
 
 def _of_module(module: nn.Module, what: str) -> GeneratorNetwork:
@@ -89,8 +133,7 @@ def _of_export(program: torch.export.ExportedProgram, name: str) -> GeneratorNet
     """A program of ``torch.export``, which fixes mode, device and perhaps batch size."""
     from torch.export.passes import move_to_device_pass
 
-    inputs = set(program.graph_signature.user_inputs)
-    shapes = [tuple(node.meta["val"].shape) for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs]
+    shapes = _export_shapes(program)
     _check_one_input(shapes, name)
     batch, *shape = shapes[0]
     on_device = functools.cache(lambda device: move_to_device_pass(program, device).module())
@@ -100,6 +143,11 @@ def _of_export(program: torch.export.ExportedProgram, name: str) -> GeneratorNet
         run=lambda z: on_device(z.device)(z),
         batch=batch if isinstance(batch, int) else None,
     )
+
+
+def _export_shapes(program: torch.export.ExportedProgram) -> list[tuple[Any, ...]]:
+    inputs = set(program.graph_signature.user_inputs)
+    return [tuple(node.meta["val"].shape) for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs]
 
 
 def _of_onnx(address: Address) -> GeneratorNetwork:

@@ -1,0 +1,85 @@
+r"""Slopes of the activations of networks, over all numbers and within intervals.
+
+The extreme slopes of the smooth ones are rounded outwards: GELU has :math:`\Phi(x) + x \varphi(x)`, which is extreme at
+:math:`\pm\sqrt 2`; SiLU and Mish have extremes where their second derivative vanishes.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+Within = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+GELU = (-0.12890415, 1.12890415)
+"""Of the exact function; the slopes of the approximation by tanh lie within 0.0001 of it."""
+GELU_TANH = (-0.129, 1.129)
+SILU = (-0.09983933, 1.09983933)
+MISH = (-0.1126, 1.0885)
+_SLACK = 1e-12  # far more than the rounding of a computed slope
+
+
+def two_pieces(left: float | Tensor, right: float | Tensor, knot: float = 0.0) -> Within:
+    """Slopes of a function with one slope below a knot and another above."""
+
+    def within(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        below, above = torch.as_tensor(left, dtype=low.dtype), torch.as_tensor(right, dtype=low.dtype)
+        smaller, larger = torch.minimum(below, above), torch.maximum(below, above)
+        return (
+            torch.where(low > knot, above, torch.where(high < knot, below, smaller)),
+            torch.where(low > knot, above, torch.where(high < knot, below, larger)),
+        )
+
+    return within
+
+
+def plateaus(bottom: float, top: float, slope: float) -> Within:
+    """Slopes of a function that rises between two numbers only."""
+
+    def within(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        rises = torch.full_like(low, slope)
+        none = torch.zeros_like(low)
+        inside, outside = (low > bottom) & (high < top), (high < bottom) | (low > top)
+        return torch.where(inside, rises, none), torch.where(outside, none, rises)
+
+    return within
+
+
+def bell(slope: Callable[[Tensor], Tensor]) -> Within:
+    """Slopes that fall with the distance from 0."""
+
+    def within(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        near = torch.where((low <= 0) & (high >= 0), torch.zeros_like(low), torch.minimum(low.abs(), high.abs()))
+        far = torch.maximum(low.abs(), high.abs())
+        return (slope(far) - _SLACK).clamp(min=0), slope(near) + _SLACK
+
+    return within
+
+
+def rising(slope: Callable[[Tensor], Tensor]) -> Within:
+    """Slopes that rise with the input, as of a convex function."""
+
+    def within(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        return (slope(low) - _SLACK).clamp(min=0), slope(high) + _SLACK
+
+    return within
+
+
+TANH_WITHIN = bell(lambda x: 1 - torch.tanh(x).square())
+SIGMOID_WITHIN = bell(lambda x: torch.sigmoid(x) * torch.sigmoid(-x))
+
+SMOOTH: Mapping[str, tuple[float, float, Within | None]] = {
+    "tanh": (0.0, 1.0, TANH_WITHIN),
+    "sigmoid": (0.0, 0.25, SIGMOID_WITHIN),
+    "silu": (*SILU, None),
+    "mish": (*MISH, None),
+    "hardswish": (-0.5, 1.5, None),
+    "sin": (-1.0, 1.0, None),
+    "cos": (-1.0, 1.0, None),
+    "atan": (0.0, 1.0, None),
+    "asinh": (0.0, 1.0, None),
+    "erf": (0.0, 1.1283791671, None),
+    "softshrink": (0.0, 1.0, None),
+    "log_sigmoid_forward": (0.0, 1.0, None),
+}
+"""Least slope, largest slope, and slopes within intervals, of activations without a parameter that matters."""

@@ -1,0 +1,239 @@
+"""Networks as graphs of operations, and the chains of matrices and activations in them."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from wdist.bounds.lipschitz.matrix import Matrix
+from wdist.bounds.lipschitz.operators import MOST_ENTRIES, Elementwise, LinearMap, Operation, Shape
+from wdist.bounds.lipschitz.semidefinite import Layers, SlopeRange
+from wdist.ground_metric import L2, LINF, GroundMetric
+from wdist.lipschitz.frozen_layer import LayerBound
+from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, product_above, sum_above
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Node:
+    """One value of a network: the input, an operation on another, or several of them added, stacked or compared."""
+
+    shape: Shape
+    inputs: tuple[int, ...] = ()
+    operation: Operation | None = None
+    joined: str = ""
+    """``sum``, ``stack`` or ``extremum`` of several inputs."""
+    join: Callable[[list[Tensor]], Tensor] | None = None
+    """Stacks the values of the inputs."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Network:
+    """A function of one sample, as a graph that is known to the last operation."""
+
+    nodes: tuple[Node, ...]
+    """In an order in which inputs come first; the first is the input, the last the output."""
+    module: nn.Module = field(repr=False)
+    """The same function, float64, in evaluation mode, for a search from below."""
+    what: str = "network"
+
+    @property
+    def inputs(self) -> Shape:
+        """Shape of a sample, without the leading axis."""
+        return self.nodes[0].shape[1:]
+
+    @property
+    def outputs(self) -> int:
+        return math.prod(self.nodes[-1].shape)
+
+    def followed_by(self, rows: Tensor) -> "Network":
+        """The network with a matrix, shape (k, outputs), applied to its outputs, such as differences of two logits.
+
+        A linear last layer is merged with it: the bounds are those of the product.
+        """
+        shape = self.nodes[-1].shape
+        last = Node(shape=(1, len(rows)), inputs=(len(self.nodes) - 1,), operation=dense(rows, None, shape, name="output"))
+        return Network(nodes=(*self.nodes, last), module=_Followed(self.module, rows), what=self.what)
+
+
+class _Followed(nn.Module):
+    def __init__(self, module: nn.Module, rows: Tensor) -> None:
+        super().__init__()
+        self.module, self.rows = module, nn.Buffer(rows.double())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.module(x).flatten(1) @ self.rows.T
+
+
+def dense(weight: Tensor, bias: Tensor | None, inputs: Shape, *, name: str = "linear") -> LinearMap:
+    """A matrix, shape (rows, columns), for the flattened input if that has as many entries as columns, else along its last axis."""
+    weight = weight.detach().double().cpu()
+    rows, columns = weight.shape
+    flat = math.prod(inputs) == columns
+    outputs = (1, rows) if flat and len(inputs) != 2 else (*inputs[:-1], rows)
+    exact = Matrix(value=weight)
+
+    def applied(matrix: Tensor) -> "_Applied":
+        return _Applied(matrix.T.contiguous(), inputs if flat else None, outputs)
+
+    return LinearMap(
+        name=f"{name} {rows}x{columns}",
+        inputs=inputs,
+        outputs=outputs,
+        function=applied(weight),
+        absolute=applied(weight.abs()),
+        norms=lambda metric: (exact.norm(metric), "gram, float64" if metric == L2 else "rows, float64"),
+        bias=bias,
+        terms=columns + 1,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Applied:
+    transposed: Tensor
+    flattened: Shape | None
+    outputs: Shape
+
+    def __call__(self, x: Tensor) -> Tensor:
+        h = x if self.flattened is None else x.reshape(1, -1)
+        return (h @ self.transposed).reshape(self.outputs)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Block:
+    """A part with branches, as one step with the bound of its graph."""
+
+    bounds: dict[str, LayerBound]
+    """By the name of the norm."""
+
+    def bound(self, metric: GroundMetric) -> LayerBound:
+        return self.bounds[metric.name]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dense:
+    """A run of consecutive operations as matrices with activations between them, and the norms of the operations."""
+
+    layers: Layers
+    operations: tuple[LinearMap | Elementwise, ...]
+
+
+Step = Operation | Block | Dense
+
+
+def graph_bounds(nodes: Sequence[Node], metric: GroundMetric, *, start: int = 0) -> list[float | None]:
+    """A Lipschitz bound of each node as a function of node ``start``; None for nodes that do not depend on it."""
+    found: list[float | None] = []
+    for position, node in enumerate(nodes):
+        parts = [found[i] for i in node.inputs]
+        known = [part for part in parts if part is not None]
+        if position == start:
+            found.append(1.0)
+        elif not known:
+            found.append(None)
+        elif node.operation is not None:
+            found.append(product_above(known[0], node.operation.bound(metric).bound))
+        elif node.joined == "sum":
+            found.append(sum_above(*known))
+        elif metric == L2:  # stacked values and the larger of two: squares add up
+            found.append(_root_of_squares(known))
+        else:
+            found.append(max(known))
+    return found
+
+
+def _root_of_squares(values: Sequence[float]) -> float:
+    return math.hypot(*values) * (1 + 8 * UNIT_ROUNDOFF)
+
+
+def steps(network: Network) -> list[Step]:
+    """The network as a chain: its operations where there is one path, branches between two such places as blocks."""
+    chain: list[Step] = []
+    cuts = _cuts(network.nodes)
+    for first, last in pairwise(cuts):
+        node = network.nodes[last]
+        if node.operation is not None and node.inputs == (first,):
+            chain.append(node.operation)
+        else:
+            chain.append(_block(network.nodes[first : last + 1], first))
+    return _with_runs(chain)
+
+
+def _cuts(nodes: Sequence[Node]) -> list[int]:
+    """Positions through which every path from the input to the output goes."""
+    last_use = {i: position for position, node in enumerate(nodes) for i in node.inputs}
+    cuts, reach = [], 0
+    for position in range(len(nodes)):
+        if reach <= position:
+            cuts.append(position)
+        reach = max(reach, last_use.get(position, len(nodes) - 1))
+    return cuts
+
+
+def _block(nodes: Sequence[Node], first: int) -> Block:
+    own = [Node(shape=nodes[0].shape), *(replace(node, inputs=tuple(i - first for i in node.inputs)) for node in nodes[1:])]
+    bounds = {}
+    names = [
+        node.operation.name
+        for node in own
+        if node.operation is not None and not (isinstance(node.operation, LinearMap) and node.operation.moves)
+    ]
+    for metric in (L2, LINF):
+        value = graph_bounds(own, metric)[-1]
+        label = f"{own[-1].joined or 'block'} of branches ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        bounds[metric.name] = LayerBound(layer=label, bound=0.0 if value is None else value, method="sums of products")
+    return Block(bounds=bounds)
+
+
+def _with_runs(chain: list[Step]) -> list[Step]:
+    """The chain with each run of small linear maps and activations between them gathered."""
+    found: list[Step] = []
+    run: list[LinearMap | Elementwise] = []
+    for step in [*chain, None]:
+        if isinstance(step, Elementwise) or (isinstance(step, LinearMap) and (step.moves or step.entries <= MOST_ENTRIES)):
+            run.append(step)
+            continue
+        found += _gathered(run)
+        run = []
+        if step is not None:
+            found.append(step)
+    return found
+
+
+def _gathered(run: list[LinearMap | Elementwise]) -> list[Step]:
+    """Whatever comes before the first matrix and after the last stays on its own."""
+    weighty = [i for i, step in enumerate(run) if isinstance(step, LinearMap) and not step.moves]
+    if len(weighty) < 2:
+        return list(run)
+    start, stop = weighty[0], weighty[-1] + 1
+    inner = run[start:stop]
+    return [*run[:start], Dense(layers=_layers(inner), operations=tuple(inner)), *run[stop:]]
+
+
+def _layers(run: Sequence[LinearMap | Elementwise]) -> Layers:
+    """Matrices and activations in turn; consecutive linear maps become one matrix, an identity stands between two activations."""
+    matrices: list[Matrix] = []
+    slopes: list[SlopeRange] = []
+    product: Matrix | None = None
+    for step in run:
+        if isinstance(step, LinearMap):
+            product = step.matrix if product is None else _composed(step, product)
+        else:
+            matrices.append(Matrix(value=torch.eye(math.prod(step.shape), dtype=torch.float64)) if product is None else product)
+            low, high = step.ranges()
+            slopes.append(SlopeRange(low=low, high=high))
+            product = None
+    assert product is not None
+    return Layers(matrices=(*matrices, product), slopes=tuple(slopes))
+
+
+def _composed(step: LinearMap, product: Matrix) -> Matrix:
+    if not step.moves:
+        return step.matrix @ product
+
+    def moved(matrix: Tensor) -> Tensor:
+        return step.columns(matrix.T.reshape(-1, *step.inputs)).flatten(1).T.contiguous()
+
+    return Matrix(value=moved(product.value), error=None if product.error is None else moved(product.error))

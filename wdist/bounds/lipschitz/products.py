@@ -1,0 +1,77 @@
+r"""Bounds from norms of matrices: of each, and of products of consecutive ones.
+
+The slopes of an activation between two inputs form a diagonal matrix :math:`D = \mathrm{diag}(m) + \mathrm{diag}(r) S` with the
+middle m and half the range r of the slopes, and :math:`|S| \le 1`. Expanding :math:`W_l D_l \cdots D_1 W_0` and taking norms gives
+
+.. math:: \theta_k = \|W_k m_k \cdots m_1 W_0\| + \sum_{i=1}^{k} \theta_{i-1} \max r_i\, \|W_k m_k \cdots m_{i+1} W_i\| ,
+
+which holds in every norm in which a diagonal matrix is no longer than its largest entry, and never exceeds the product of norms for
+slopes in [0, 1]. For two matrices and ReLU it is the mean of :math:`\|W_1\| \|W_0\|` and :math:`\|W_1 W_0\|`.
+
+References:
+    Combettes & Pesquet (2020), Lipschitz certificates for layered network structures driven by averaged activation operators,
+        arXiv:1903.01014.
+    Virmaux & Scaman (2018), Lipschitz regularity of deep neural networks: analysis and efficient estimation, arXiv:1805.10965
+        (bounds of pairs of layers).
+"""
+
+import torch
+
+from wdist.bounds.lipschitz.matrix import Matrix
+from wdist.bounds.lipschitz.semidefinite import Layers, SlopeRange
+from wdist.ground_metric import L2, GroundMetric
+from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, product_above, sum_above
+
+_MOST_WORK = 4e10
+"""Multiplications for the norms of products; longer ones are replaced by products of norms."""
+
+
+def layer_norms(layers: Layers, metric: GroundMetric = L2) -> list[float]:
+    """The norm of each matrix, proved; the steepest slope of each activation multiplies them."""
+    return [matrix.norm(metric) for matrix in layers.matrices]
+
+
+def product_bound(layers: Layers, norms: list[float]) -> float:
+    """The product of the norms of the matrices and the steepest slopes."""
+    return product_above(*norms, *(slopes.steepest for slopes in layers.slopes))
+
+
+def averaged_bound(layers: Layers, norms: list[float], metric: GroundMetric = L2) -> float:
+    """The bound of the module, for layers whose single norms are known."""
+    count, longest = len(layers.matrices), _longest(layers)
+    middles = [float(slopes.middle.abs().max()) for slopes in layers.slopes]
+    ranges = [_range(slopes) for slopes in layers.slopes]
+    norm: dict[tuple[int, int], float] = {}
+    for first in reversed(range(count)):  # so that what follows a split is known
+        product: Matrix | None = None
+        for last in range(first, count):
+            # The best of a product of norms, with every split, and the norm of the product.
+            splits = [product_above(norm[first, k], middles[k], norm[k + 1, last]) for k in range(first, last)]
+            candidates = [norms[first]] if first == last else splits
+            if last - first < longest:
+                product = layers.matrices[last] if product is None else _next(layers, product, last)
+                if first < last:
+                    candidates.append(product.norm(metric))
+            norm[first, last] = min(candidates)
+    theta: list[float] = []
+    for k in range(count):
+        through = [product_above(theta[i - 1], ranges[i - 1], norm[i, k]) for i in range(1, k + 1)]
+        theta.append(sum_above(norm[0, k], *through))
+    return theta[-1]
+
+
+def _range(slopes: SlopeRange) -> float:
+    """The largest distance of a slope from the middle, as computed."""
+    distances = torch.maximum(slopes.high - slopes.middle, slopes.middle - slopes.low)
+    return float(distances.max()) * (1 + 4 * UNIT_ROUNDOFF)
+
+
+def _next(layers: Layers, product: Matrix, last: int) -> Matrix:
+    return layers.matrices[last].scaled(layers.slopes[last - 1].middle) @ product
+
+
+def _longest(layers: Layers) -> int:
+    """The largest number of matrices whose product is taken."""
+    largest = max(max(matrix.value.shape) for matrix in layers.matrices)
+    pairs = _MOST_WORK / (30.0 * largest**3 * len(layers.matrices))
+    return max(2, min(len(layers.matrices), int(pairs)))
