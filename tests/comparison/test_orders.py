@@ -12,6 +12,7 @@ from wdist.comparison.compare import compare
 from wdist.comparison.orders import undivided
 from wdist.estimation.blocks import summary
 from wdist.estimation.result import HeldOut
+from wdist.estimation.semi_discrete import SemiDiscrete
 
 WIDE = (0.0, 0.5, 9.0)
 
@@ -143,3 +144,14 @@ def test_critics_and_blocks_order_what_intervals_leave_open():
         assert order.groups == (("a",), ("b",), ("c",))
         assert len(order.claims) == 3
     assert len(found.orders.population.claims) < 3
+
+
+def test_generators_are_ordered_by_their_distance_from_the_samples_of_the_reference():
+    def drawn(name, lower, upper):
+        bounds = SemiDiscrete(estimate=lower, lower=lower, upper=upper, confidence=0.95, method="student", n=9, draws=600)
+        made = entry(name)
+        return replace(made, estimate=replace(made.estimate, semi_discrete=bounds))
+
+    found = made_comparison(drawn("a", 1.0, 1.2), drawn("b", 1.1, 1.3), drawn("c", 1.25, 1.4), entry("a file")).orders.reference
+    assert [(claim.nearer, claim.farther) for claim in found.claims] == [("a", "c")]
+    assert not found.claims[0].certain

@@ -149,7 +149,7 @@ KEYS = {
         "ranking.critic": CRITIC,
         "ranking.population": POPULATION,
         "noise_floor": ENTRY,
-        "orders": "samples population detected block",
+        "orders": "samples population reference detected block",
         "orders.population": "claims groups",
         "orders.population.claims": "nearer farther p_value certain",
         "orders.samples": "claims groups",

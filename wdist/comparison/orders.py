@@ -1,6 +1,7 @@
-r"""Orders of sources by their distance from one reference, at four levels, the strongest first.
+r"""Orders of sources by their distance from one reference, at five levels, the strongest first.
 
-Sample sets and populations are ordered where their intervals are disjoint. The other two levels test one paired statistic for each
+Sample sets, populations, and generators by their W1 to the samples of the reference are ordered where their intervals are disjoint.
+The other two levels test one paired statistic for each
 pair of sources, on the same samples of the reference, whose share in both distances cancels:
 
 - detected: the difference of the two held-out values, with the critics f and g and the sources' own samples x and y,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from wdist.comparison.entry import Entry
     from wdist.estimation.result import HeldOut
 
-Level: TypeAlias = Literal["samples", "population", "detected", "block"]
+Level: TypeAlias = Literal["samples", "population", "reference", "detected", "block"]
 """Levels of an order, the strongest first."""
 
 
@@ -82,6 +83,8 @@ class Orders:
     """Order of the sample sets, which may differ in size: certain."""
     population: Order
     """Order of the distributions by W1: proved, from disjoint intervals."""
+    reference: Order
+    """Order of what generators draw by W1 to the samples of the reference, as they are: from disjoint intervals, asymptotic."""
     detected: Order
     """Order by what critics find on fresh samples: tested in pairs, asymptotic."""
     block: Order
@@ -89,7 +92,7 @@ class Orders:
 
     @property
     def levels(self) -> tuple[Order, ...]:
-        return self.samples, self.population, self.detected, self.block
+        return self.samples, self.population, self.reference, self.detected, self.block
 
     @property
     def decided(self) -> Order:
@@ -113,6 +116,18 @@ def interval_order(
         if (end := upper(near)) is not None and end < lower(far)
     )
     return Order(level=level, claims=claims, groups=undivided(_names(entries, sorted_by), claims))
+
+
+def reference_order(entries: Sequence[Entry]) -> Order:
+    """The order of those sources that are drawn without end, by W1 to the samples of the reference."""
+    found = {entry.name: entry.estimate.semi_discrete for entry in entries if entry.estimate.semi_discrete is not None}
+    return interval_order(
+        "reference",
+        [entry for entry in entries if entry.name in found],
+        lower=lambda entry: found[entry.name].lower,
+        upper=lambda entry: found[entry.name].upper,
+        sorted_by=lambda entry: found[entry.name].estimate,
+    )
 
 
 def detected_order(entries: Sequence[Entry], *, alpha: float) -> Order:

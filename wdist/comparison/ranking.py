@@ -1,6 +1,6 @@
 r"""Result of a comparison of several sources with one reference, and the order that follows from it.
 
-The ranking is sorted by held-out estimates, which are not bounds. An order of two sources is *claimed* at one of four levels, see
+The ranking is sorted by held-out estimates, which are not bounds. An order of two sources is *claimed* at one of five levels, see
 :mod:`wdist.comparison.orders`. For sample sets and distributions intervals must be disjoint: for the former with certainty, for
 the latter at the joint confidence of all bounds (Bonferroni: results share the error equally, and so do the bounds of each result).
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from wdist.comparison.orders import Orders, block_order, detected_order, interval_order
+from wdist.comparison.orders import Orders, block_order, detected_order, interval_order, reference_order
 from wdist.presentable import Tabular
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ class Comparison(Tabular):
                 upper=lambda entry: entry.population.upper,
                 sorted_by=lambda entry: entry.population.estimate,
             ),
+            reference=reference_order(self.ranking),
             detected=detected_order(self.ranking, alpha=alpha),
             block=block_order(self.ranking, alpha=alpha),
         )

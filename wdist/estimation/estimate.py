@@ -25,7 +25,7 @@ from wdist.estimation.population_upper import PopulationUpper
 from wdist.estimation.requested import RequestedCritic, mean_difference, requested_critics, without_training
 from wdist.estimation.result import CriticResult, Estimate, TransportBounds
 from wdist.estimation.run import Run
-from wdist.estimation.semi_discrete import GROUPS, SemiDiscrete, semi_discrete_bounds, semi_discrete_plan
+from wdist.estimation.semi_discrete import GROUPS, SemiDiscrete, SemiDiscretePlan, semi_discrete_bounds, semi_discrete_plan
 from wdist.estimation.transport_bounds import (
     memory_warnings,
     population_upper,
@@ -38,6 +38,8 @@ from wdist.transport.coupling import Execution, predicted_seconds
 from wdist.transport.samples import expected_seconds
 
 _PREVIEW_ROWS = 1000
+_DRAWN_SHARE = 4
+"""Time for transport to draws of a generator, over that for blocks."""
 
 
 def estimate(
@@ -78,11 +80,13 @@ def run_estimate(
             requested, searching = (mean_difference(run.options, pair),), run.uninterrupted
         elif run.options.tolerance is not None and bounds.closed(run.options.tolerance):
             requested = untrained
-        found = find_over_folds(requested, pair, errors, searching, reserved=run.population_seconds + run.block_seconds)
+        drawn = _plan_draws(pair, run, wanted=to_distribution)
+        reserved = run.population_seconds + run.block_seconds + (0.0 if drawn is None else drawn.seconds)
+        found = find_over_folds(requested, pair, errors, searching, reserved=reserved)
         bounds = _bound_populations(pair, bounds, errors, run)
         plan = _plan_blocks(pair, run)
         block = None if plan is None else _measure_blocks(pair, plan, errors, run)
-        semi_discrete = _bound_to_distribution(pair, errors, run, wanted=to_distribution)
+        semi_discrete = None if drawn is None else _bound_to_distribution(pair, drawn, errors, run)
         found = replace(found, left_out=(*found.left_out, *_no_blocks(pair, plan, run)))
         concluded = _concluded(pair, bounds, found, errors, run, truth=truth, command=command)
         return replace(concluded, block=block, semi_discrete=semi_discrete)
@@ -246,14 +250,19 @@ def _measure_blocks(pair: Pair, plan: BlockPlan, errors: ErrorBudget, run: Run) 
     return run.interruption.attempt(measured)
 
 
-def _bound_to_distribution(pair: Pair, errors: ErrorBudget, run: Run, *, wanted: bool) -> SemiDiscrete | None:
-    """Bounds W1 from the samples of A to the distribution of B, if B is drawn, time allows it and there was no interruption."""
+def _plan_draws(pair: Pair, run: Run, *, wanted: bool) -> SemiDiscretePlan | None:
+    """Draws of B for W1 from the samples of A to its distribution; None where B is stored, or nobody wants to wait for it."""
     if not (wanted or run.options.couplings):
         return None
-    seconds = run.transport_seconds if wanted else run.block_seconds
+    seconds = run.transport_seconds if wanted else _DRAWN_SHARE * run.block_seconds
     plan = semi_discrete_plan(pair, seconds=seconds, draws=run.options.draws)
-    if plan is None:
-        return None
+    if plan is not None:
+        run.agenda.plan(plan.seconds)
+    return plan
+
+
+def _bound_to_distribution(pair: Pair, plan: SemiDiscretePlan, errors: ErrorBudget, run: Run) -> SemiDiscrete | None:
+    """Bounds W1 from the samples of A to the distribution of B, unless there was an interruption."""
 
     def bounded() -> SemiDiscrete | None:
         run.agenda.stage(f"transport from the samples of A to {GROUPS * plan.size:,} draws of B", plan.seconds)

@@ -39,10 +39,11 @@ ESTIMANDS = {
     "reference": "W1 from the samples of A to B",
 }
 """The estimands, in a table."""
-LEVELS = {"samples": "samples", "population": "populations", "detected": "detected", "block": "blocks"}
+LEVELS = {"samples": "samples", "population": "populations", "reference": "reference", "detected": "detected", "block": "blocks"}
 """The levels of an order, the strongest first."""
 _KINDS_OF_ORDER = {
     "population": ("Proved order", "Proved"),
+    "reference": ("Order of distances from the samples of the reference", "From the samples of the reference"),
     "detected": ("Order of what the critics detect", "Detected"),
     "block": ("Order of distances between blocks", "Between blocks"),
 }
@@ -218,6 +219,12 @@ def proved_order(comparison: Comparison) -> str:
     return told + ("" if all(len(group) == 1 for group in groups) else "; sources in parentheses are not separable")
 
 
+def levels_shown(comparison: Comparison) -> dict[str, str]:
+    """The levels in a table; that of generators only where there are some."""
+    drawn = any(entry.estimate.semi_discrete is not None for entry in comparison.ranking)
+    return {level: title for level, title in LEVELS.items() if drawn or level != "reference"}
+
+
 def deciding(comparison: Comparison, near: Entry, far: Entry) -> dict[str, str]:
     """What each level says about two sources: ``<`` where the former is claimed to be nearer, ``>`` the latter, and p-values."""
     said: dict[str, str] = {}
@@ -231,7 +238,7 @@ def deciding(comparison: Comparison, near: Entry, far: Entry) -> dict[str, str]:
 def strongest(comparison: Comparison, near: Entry, far: Entry) -> str:
     """The strongest level at which the distributions of two sources are in order; ``open`` if there is none."""
     said = deciding(comparison, near, far)
-    found = next((each for each in ("population", "detected", "block") if not said[each].startswith("open")), None)
+    found = next((each for each in list(LEVELS)[1:] if not said[each].startswith("open")), None)
     if found is None:
         return "open"
     sign, _, tested = said[found].partition(", ")
@@ -243,6 +250,8 @@ def levels_of_order(comparison: Comparison) -> Iterator[str]:
     confidence, orders = level(comparison.confidence), comparison.orders
     yield "samples: of these very sets, certain"
     yield f"populations: of the distributions behind them, proved, {confidence} jointly"
+    if "reference" in levels_shown(comparison):
+        yield f"reference: of what generators draw, from these samples of the reference, asymptotic, {confidence} jointly"
     if orders.detected.tested:
         yield "detected: of what the critics find on fresh samples, tested in pairs, asymptotic"
     blocks = next((entry.estimate.block for entry in comparison.ranking if entry.estimate.block is not None), None)

@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING
 
 from wdist.report.numbers import at_most, level, lower_bound, nearest
-from wdist.report.sentences import LEVELS, comparison_sentences, deciding, levels_of_order, place, proved_order
+from wdist.report.sentences import comparison_sentences, deciding, levels_of_order, levels_shown, place, proved_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,10 +85,12 @@ def markdown(comparison: Comparison) -> str:
 
 def _neighbours(comparison: Comparison) -> Iterator[str]:
     """A table of neighbours and the levels at which their order is claimed, and what the levels mean."""
-    yield row(("nearer", "farther", *LEVELS.values()))
-    yield row((":--",) * (2 + len(LEVELS)))
+    shown = levels_shown(comparison)
+    yield row(("nearer", "farther", *shown.values()))
+    yield row((":--",) * (2 + len(shown)))
     for near, far in zip(comparison.ranking, comparison.ranking[1:], strict=False):
-        yield row((escaped(near.name), escaped(far.name), *map(escaped, deciding(comparison, near, far).values())))
+        said = deciding(comparison, near, far)
+        yield row((escaped(near.name), escaped(far.name), *(escaped(said[each]) for each in shown)))
     yield ""
     yield from (f"- {escaped(line)}" for line in levels_of_order(comparison))
     yield ""

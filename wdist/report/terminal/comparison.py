@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.text import Text
 
 from wdist.report.numbers import at_most, compact, duration, lower_bound, nearest
-from wdist.report.sentences import LEVELS, comparison_sentences, deciding, levels_of_order, place, proved_order
+from wdist.report.sentences import LEVELS, comparison_sentences, deciding, levels_of_order, levels_shown, place, proved_order
 from wdist.report.terminal.estimate import source_line
 from wdist.report.terminal.tables import ACCENT, FittedTable, TableColumn, facts_grid
 
@@ -112,7 +112,7 @@ def _neighbours(comparison: Comparison) -> RenderableType:
     first = [next((each for each in list(LEVELS)[1:] if not row[each].startswith("open")), None) for row in said]
     columns = [
         TableColumn(title, [row[name] for row in said], [ACCENT if name == each else "" for each in first], left=True)
-        for name, title in LEVELS.items()
+        for name, title in levels_shown(comparison).items()
     ]
     return FittedTable(
         TableColumn("nearer", [near.name for near, _ in pairs], left=True, most=_NAME_WIDTH),
