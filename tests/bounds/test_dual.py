@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.trials import trial, two_moons
-from wdist.bounds.dual import PROOF, dual_value, evaluate, exact_mean, lower_bound
+from wdist.bounds.dual import PROOF, ExactSum, dual_value, evaluate, exact_mean, lower_bound, summarise
 from wdist.critics.frozen import Potentials
 
 
@@ -45,6 +45,41 @@ def test_the_mean_is_rounded_once():
     values = np.random.default_rng(0).normal(size=1001) * np.logspace(-20, 20, 1001)
     assert exact_mean(values) == pytest.approx(float(exact(values)), rel=1e-15)
     assert exact_mean(values) == exact_mean(values[::-1])
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1001])
+@pytest.mark.parametrize("scale", [1.0, 1e-310, 1e306])
+def test_a_mean_in_pieces_has_the_digits_of_the_mean_of_all(size, scale):
+    random = np.random.default_rng(0)
+    values = random.normal(size=1001) * np.logspace(-20, 0, 1001) * scale
+    values[random.integers(1001, size=200)] += scale
+    total = ExactSum()
+    for start in range(0, 1001, size):
+        total.add(values[start : start + size])
+    assert total.count == 1001
+    assert total.mean == exact_mean(values)
+
+
+def test_a_mean_in_pieces_survives_a_sum_that_overflows():
+    total, values = ExactSum(), np.full(1000, 1e307)
+    for _ in range(3):
+        total.add(values)
+    assert total.mean == exact_mean(np.full(3000, 1e307)) == 1e307
+    total.add(np.array([np.nan]))
+    assert np.isnan(total.mean)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("size", [1, 37, 600])
+def test_a_summary_knows_the_mean_and_the_most_extreme_potentials_of_all(sign, size):
+    frozen = trial(*two_moons(60, 50, 2), steps=5).frozen
+    x = torch.randn(500, 2, generator=torch.Generator().manual_seed(0)).double().round(decimals=1)
+    found, expected = summarise(frozen, x.split(size), sign=sign, most=20), evaluate(frozen, x.split(size))
+    assert found.count == 500
+    assert found.mean == exact_mean(expected.values)
+    assert found.rounding == expected.rounding
+    assert np.array_equal(found.values, expected.values[found.rows])
+    assert np.array_equal(sign * found.values, np.sort(sign * expected.values)[::-1][:20])
 
 
 def test_the_dual_value_is_the_difference_of_means():

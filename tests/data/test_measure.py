@@ -11,8 +11,8 @@ import torch
 
 from tests.trials import CPU, SMALL, judged, pair_of, trial, two_moons
 from wdist.data import measure as measures
-from wdist.data.measure import make_measure, random_stream
-from wdist.data.rows import evenly, gather
+from wdist.data.measure import make_measure, random_stream, split
+from wdist.data.rows import StreamedMinibatches, evenly, gather
 from wdist.data.sources.arrays import exact_float
 from wdist.data.sources.opening import open_source
 from wdist.errors import SourceError
@@ -20,9 +20,10 @@ from wdist.errors import SourceError
 
 @pytest.fixture
 def streaming(monkeypatch):
-    """Nothing fits into memory, and a slab is 64 rows."""
+    """Nothing fits into memory, rows are read one by one, and a pool is 64 of them."""
     monkeypatch.setattr(measures, "fits", lambda nbytes: False)
     monkeypatch.setattr(measures, "_SLAB_BYTES", 1)
+    monkeypatch.setattr(measures, "_POOL_BYTES", 1)
 
 
 @pytest.fixture
@@ -76,11 +77,46 @@ def test_an_epoch_of_a_stream_sees_every_training_row_once(stored):
     stream = measured(path)
     try:
         train = sorted(set(range(1000)) - set(identities(stream.validation)) - set(identities(stream.held_out)))
-        first = stream.train.next(len(train))[:, 0].long().tolist()
-        assert len(set(first)) > 0.6 * len(train), "a pool of a few slabs is used up before it is filled again"
-        assert first != sorted(first)
+        passes = [torch.cat([stream.train.next(n) for n in (1, 100, 7, len(train) - 108)])[:, 0].long().tolist() for _ in range(2)]
+        assert [sorted(each) for each in passes] == [train, train]
+        assert passes[0] != passes[1]
     finally:
         stream.close()
+
+
+@pytest.mark.parametrize("together", [1, 3000], ids=["row by row", "in large pieces"])
+def test_minibatches_of_a_sorted_file_are_nearly_independent_draws(together):
+    """Their distribution is as far from that of all rows as that of independent draws is, or nearer."""
+    count, n, batches = 200_000, 500, 60
+    source = open_source(np.linspace(0, 1, count).reshape(-1, 1))
+    source.rows_together = together
+    excluded = split(count, seed=0, most_held=2000).excluded
+    with contextlib.closing(
+        StreamedMinibatches(source, excluded, random_stream(0, 0, 0), torch.float64, pool_rows=20_000)
+    ) as stream:
+        drawn = torch.cat([stream.next(n) for _ in range(batches)]).reshape(batches, n).numpy()
+    levels = np.sort(drawn, axis=1)
+    apart = np.abs(levels - (np.arange(n) + 0.5) / n).max(axis=1)
+    assert np.mean(apart) < 1.2 * 0.8687 / n**0.5, "the mean of Kolmogorov's statistic of independent draws"
+    means = drawn.mean(axis=1)
+    assert abs(means.mean() - 0.5) < 4 * (1 / 12 / n / batches) ** 0.5
+    assert means.std() < 1.5 * (1 / 12 / n) ** 0.5
+    following = np.corrcoef(means[:-1], means[1:])[0, 1]
+    assert abs(following) < 4 / batches**0.5, "one minibatch does not tell the next"
+
+
+def test_a_pool_takes_runs_from_all_parts_of_a_file_and_each_run_once_in_a_pass():
+    count, pool_rows = 10_000, 1000
+    source = open_source(np.arange(float(count)).reshape(-1, 1))
+    none = np.empty(0, dtype=np.int64)
+    with contextlib.closing(
+        StreamedMinibatches(source, none, random_stream(3, 0, 0), torch.float64, pool_rows=pool_rows)
+    ) as stream:
+        pools = [stream.next(960)[:, 0] for _ in range(8)]
+    for pool in pools:
+        tenths = np.histogram(pool.numpy(), bins=10, range=(0, count))[0]
+        assert tenths.min() > 60
+        assert len(set(pool.tolist())) == 960
 
 
 def test_an_epoch_in_memory_sees_every_training_row_once(stored):
@@ -126,7 +162,7 @@ def test_a_file_that_breaks_while_it_is_streamed_is_an_error_and_leaves_no_threa
     before = len(readers())
     pair = pair_of(path, path)
 
-    def broken(start):
+    def broken(start, stop):
         raise SourceError("the disk is gone")
 
     monkeypatch.setattr(pair.a.train, "_read", broken)
@@ -239,12 +275,14 @@ def test_values_that_become_nan_after_the_survey_are_noticed(streaming):
     values = torch.randn(200, 2)
     measure = make_measure(source := open_source(values), side=0, seed=0, device=CPU, digest=None)
     with contextlib.closing(measure):
-        values[7] = torch.nan
+        values[split(200, seed=0).held_out[3]] = torch.nan
         for again in (
             lambda: list(measure.everything.batches(10)),
-            lambda: measure.train.next(2000),
             lambda: make_measure(source, side=0, seed=0, device=CPU, digest=None),
             lambda: measures._resident(source, side=0, seed=0, device=CPU, digest=None, most_held=None),
         ):
             with pytest.raises(SourceError, match="changed while it was read, to NaN or infinity"):
                 again()
+        values[:] = torch.nan
+        with pytest.raises(SourceError, match="changed while it was read, to NaN or infinity"):
+            measure.train.next(2000)

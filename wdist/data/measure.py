@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,7 +18,6 @@ from wdist.data.rows import (
     StreamedMinibatches,
     StreamedRows,
     read_again,
-    still_finite,
 )
 from wdist.data.sources.arrays import exact_float
 from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo
@@ -34,10 +34,12 @@ DRAWN_HELD_OUT = 20_000
 DRAWN_COORDINATES = 1 << 27
 """Most coordinates of either, 1 GB in float64: above 6700 coordinates a sample, fewer are drawn, equally many on every machine."""
 _LEAST_DRAWN = 600
+_MOST_LISTED = 1 << 24
+"""Most rows whose order is drawn whole; of more rows, only those that are held out are drawn."""
 _SLAB_BYTES = 1 << 25
 """Largest piece read from a file at a time."""
-_SLAB_SHARE = 128
-"""A slab takes at most 1/128 of the free memory, so that a pool of eight and its shuffled copy take an eighth."""
+_POOL_BYTES, _POOL_SHARE, _LEAST_POOL = 1 << 27, 32, 64
+"""Size of a stream's pool, its largest share of the free memory, and its fewest rows."""
 _HELD_SHARE = 32
 """A stream's held-out and validation rows each take at most 1/32 of the free memory."""
 _MOST_KEPT, _LEAST_KEPT = 6, 2
@@ -51,9 +53,20 @@ _FRESH_EVERY = 3
 class Split:
     """Three disjoint sorted sets of row numbers that cover all rows."""
 
-    train: np.ndarray
+    count: int
+    """Number of all rows."""
     validation: np.ndarray
     held_out: np.ndarray
+
+    @property
+    def excluded(self) -> np.ndarray:
+        """The rows that are not for training."""
+        return np.sort(np.concatenate([self.validation, self.held_out]))
+
+    @cached_property
+    def train(self) -> np.ndarray:
+        """The rows for training; 8 bytes for each."""
+        return np.delete(np.arange(self.count), self.excluded)
 
 
 def split(count: int, *, seed: int, most_held: int | None = None) -> Split:
@@ -61,18 +74,24 @@ def split(count: int, *, seed: int, most_held: int | None = None) -> Split:
 
     Validation and held-out parts have at most ``most_held`` rows each, because a stream keeps them in memory.
     """
-    order = _order(count, seed)
     limit = count if most_held is None else most_held
     validation = min(max(1, round(count * VALIDATION_SHARE)), limit)
     held_out = min(max(round(count * HELD_OUT_SHARE), min(ENOUGH_HELD_OUT, count // 3), 1), limit)
-    cuts = (held_out, held_out + validation)
-    held, chosen, rest = (np.sort(part) for part in np.split(order, cuts))
-    return Split(train=rest, validation=chosen, held_out=held)
+    held = held_out_rows(count, held_out, seed=seed)
+    if count <= _MOST_LISTED:
+        chosen = np.sort(_order(count, seed)[held_out : held_out + validation])
+    else:
+        others = np.random.default_rng([seed, count, 1]).choice(count - held_out, validation, replace=False, shuffle=False)
+        # The k-th of the rows that are not held out.
+        chosen = np.sort(others + np.searchsorted(held - np.arange(held_out), others, side="right"))
+    return Split(count=count, validation=chosen, held_out=held)
 
 
 def held_out_rows(count: int, size: int, *, seed: int) -> np.ndarray:
     """The ``size`` rows that :func:`split` holds out, in ascending order."""
-    return np.sort(_order(count, seed)[:size])
+    if count <= _MOST_LISTED:
+        return np.sort(_order(count, seed)[:size])
+    return np.sort(np.random.default_rng([seed, count]).choice(count, size, replace=False, shuffle=False))
 
 
 def fold_rows(count: int, folds: int, number: int, *, seed: int) -> np.ndarray:
@@ -185,24 +204,36 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None,
     if most_held is None:
         most_held = min(max(64, free // _HELD_SHARE // row_bytes), DRAWN_HELD_OUT)
     parts = split(source.count, seed=seed, most_held=most_held)
-    slab_rows = max(64, min(_SLAB_BYTES, free // _SLAB_SHARE) // row_bytes)
-    kept: dict[str, list[Tensor]] = {"validation": [], "held_out": []}
-    stored: torch.dtype | None = None
-    for start, rows in source.slabs(slab_rows):
-        stored = still_finite(rows, source.info).dtype
-        for name, gathered in kept.items():
-            numbers = getattr(parts, name)
-            low, high = np.searchsorted(numbers, (start, start + len(rows)))
-            gathered.append(rows[torch.from_numpy(numbers[low:high] - start)])
-    assert stored is not None, "a source has rows"
+    validation, held_out = (
+        ResidentRows(values=_read_apart(source, each), info=source.info) for each in (parts.validation, parts.held_out)
+    )
+    train = StreamedMinibatches(
+        source,
+        parts.excluded,
+        random_stream(seed, side, 0),
+        exact_float(held_out.values.dtype),
+        pool_rows=max(_LEAST_POOL, min(_POOL_BYTES, free // _POOL_SHARE) // row_bytes),
+    )
+    note = "training samples come from shuffled runs of neighbouring rows"
     return Measure(
-        info=source.info,
-        train=StreamedMinibatches(source, parts.train, random_stream(seed, side, 0), exact_float(stored), slab_rows=slab_rows),
-        validation=ResidentRows(values=torch.cat(kept["validation"]), info=source.info),
-        held_out=ResidentRows(values=torch.cat(kept["held_out"]), info=source.info),
+        info=replace(source.info, notes=(*source.info.notes, note)),
+        train=train,
+        validation=validation,
+        held_out=held_out,
         everything=StreamedRows(source=source),
         digest=digest,
     )
+
+
+def _read_apart(source: FiniteSource, numbers: np.ndarray) -> Tensor:
+    """Rows that lie far apart, into one piece of memory: small ones between large ones would keep the memory of the latter."""
+    size = max(1, _SLAB_BYTES // max(1, source.nbytes // source.count))
+    values = torch.empty(0)
+    for start in range(0, len(numbers), size):
+        rows = read_again(source, numbers[start : start + size])
+        values = rows.new_empty(len(numbers), rows.shape[1]) if not start else values
+        values[start : start + len(rows)] = rows
+    return values
 
 
 def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device, draws: int | None) -> Measure:

@@ -12,7 +12,10 @@ from torch import Tensor
 from wdist.data.sources.source import EndlessSource, FiniteSource, RowIndex, SourceInfo
 from wdist.errors import SourceError
 
-_POOL_SLABS = 8
+_RUN_BYTES = 1 << 18
+"""Bytes read at a time for a pool: disks read them in random order nearly as fast as in order."""
+_LEAST_RUNS = 64
+"""Runs of a pool, at least, where samples are stored in large pieces."""
 
 
 def in_units(rows: Tensor, info: SourceInfo, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -132,53 +135,88 @@ class ShuffledMinibatches:
 
 
 class StreamedMinibatches:
-    """Rows of a file: contiguous slabs in random order fill a pool, and minibatches are taken from the shuffled pool.
+    """Rows of a file: runs of neighbours from everywhere in it fill a pool, and minibatches are taken from the shuffled pool.
 
-    While a pool is used, a thread reads the next slab. ``train`` holds sorted row numbers; the generator is on the CPU.
+    The runs are divided into as many strata of neighbours as a pool takes runs, and a pool takes one run of each at random. Even of
+    a sorted file, a pool is therefore nearly a random sample of the whole; minibatches within it are drawn without replacement, and
+    each training row comes once in a pass. While a pool is used, a thread fills the next one, so two are in memory.
+
+    Arguments:
+        source: of the rows.
+        excluded: sorted numbers of the rows that are not for training.
+        generator: on the CPU.
+        dtype: of the minibatches.
+        pool_rows: samples in a pool, about.
     """
 
     def __init__(
-        self, source: FiniteSource, train: np.ndarray, generator: torch.Generator, dtype: torch.dtype, *, slab_rows: int
+        self, source: FiniteSource, excluded: np.ndarray, generator: torch.Generator, dtype: torch.dtype, *, pool_rows: int
     ) -> None:
-        self._source, self._train, self._generator, self._dtype = source, train, generator, dtype
-        self._slab_rows = slab_rows
-        self._starts: list[int] = []
+        self._source, self._excluded, self._generator, self._dtype = source, excluded, generator, dtype
+        self._run_rows = _run_rows(source, pool_rows)
+        self._runs = self._drawn_runs(max(1, pool_rows // self._run_rows))
+        self._pool, self._used = torch.empty(0), 0
+        self._closed = False
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="wdist-reader")
-        self._ahead: Future[Tensor] = self._reader.submit(self._read, self._next_start())
-        self._pool = torch.empty(0)
-        self._used = 0
-
-    def _next_start(self) -> int:
-        if not self._starts:
-            count = -(-self._source.count // self._slab_rows)
-            self._starts = [int(k) * self._slab_rows for k in torch.randperm(count, generator=self._generator)]
-        return self._starts.pop()
-
-    def _read(self, start: int) -> Tensor:
-        stop = min(start + self._slab_rows, self._source.count)
-        low, high = np.searchsorted(self._train, (start, stop))
-        return read_again(self._source, slice(start, stop))[torch.from_numpy(self._train[low:high] - start)]
-
-    def _refill(self) -> None:
-        slabs = [self._pool[self._used :]] if len(self._pool) else []
-        self._pool = torch.empty(0)  # frees the old pool before the new one is built
-        for _ in range(_POOL_SLABS):
-            slabs.append(self._ahead.result())
-            self._ahead = self._reader.submit(self._read, self._next_start())
-        pool = torch.cat(slabs)
-        self._pool = pool[torch.randperm(len(pool), generator=self._generator)]
-        self._used = 0
+        self._ahead: Future[Tensor] = self._reader.submit(self._filled)
 
     def next(self, n: int) -> Tensor:
-        while len(self._pool) - self._used < n:
-            self._refill()
-        rows = self._pool[self._used : self._used + n]
-        self._used += n
-        return in_units(rows, self._source.info, self._dtype)
+        parts: list[Tensor] = []
+        while (missing := n - sum(map(len, parts))) or not parts:
+            if self._used == len(self._pool):
+                self._pool, self._used = self._ahead.result(), 0
+                self._ahead = self._reader.submit(self._filled)
+            parts.append(self._pool[self._used : self._used + missing])
+            self._used += len(parts[-1])
+        return in_units(parts[0] if len(parts) == 1 else torch.cat(parts), self._source.info, self._dtype)
 
     def close(self) -> None:
         """Ends the reading thread."""
+        self._closed = True
         self._reader.shutdown(cancel_futures=True)
+
+    def _drawn_runs(self, in_pool: int) -> Iterator[list[int]]:
+        """The runs of one pool after another, without end, each in the order of the file."""
+        count = -(-self._source.count // self._run_rows)
+        pools = -(-count // in_pool)
+        first = pools * torch.arange(-(-count // pools))
+        while True:
+            within = torch.rand(len(first), pools, generator=self._generator).argsort(dim=1)
+            for column in (first.unsqueeze(1) + within).mT:
+                yield column[column < count].tolist()
+
+    def _filled(self) -> Tensor:
+        """The next pool, each of whose rows is written where the shuffle puts it."""
+        spans = [self._span(run) for run in next(self._runs)]
+        order = torch.randperm(sum(stop - start - len(left_out) for start, stop, left_out in spans), generator=self._generator)
+        pool, filled = torch.empty(0), 0
+        for start, stop, left_out in spans:
+            if self._closed:
+                break
+            rows = self._read(start, stop)
+            if len(left_out):
+                rows = rows[torch.from_numpy(np.delete(np.arange(stop - start), left_out - start))]
+            if not filled:
+                pool = rows.new_empty(len(order), rows.shape[1])
+            pool[order[filled : filled + len(rows)]] = rows
+            filled += len(rows)
+        return pool
+
+    def _span(self, run: int) -> tuple[int, int, np.ndarray]:
+        """The first row of a run, the row after its last, and its rows that are not for training."""
+        start = run * self._run_rows
+        stop = min(start + self._run_rows, self._source.count)
+        low, high = np.searchsorted(self._excluded, (start, stop))
+        return start, stop, self._excluded[low:high]
+
+    def _read(self, start: int, stop: int) -> Tensor:
+        return read_again(self._source, slice(start, stop))
+
+
+def _run_rows(source: FiniteSource, pool_rows: int) -> int:
+    """Rows that are read at a time for a pool: enough to be worth a seek, but few enough that a pool has many runs."""
+    worth_a_seek = _RUN_BYTES * source.count // max(1, source.nbytes)
+    return max(1, min(max(worth_a_seek, source.rows_together), pool_rows // _LEAST_RUNS))
 
 
 class DrawnMinibatches:

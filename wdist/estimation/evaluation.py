@@ -1,19 +1,20 @@
 """Evaluation: what a frozen critic proves about the samples, and about the populations from samples that no choice depended on."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from wdist.bounds.certificate import Certificate, certify
 from wdist.bounds.confidence import lower_confidence_bound
-from wdist.bounds.dual import CLAIM, Margin, dual_value, evaluate, lower_bound
+from wdist.bounds.dual import CLAIM, Margin, PotentialSummary, dual_value, evaluate, lower_bound, summarise
 from wdist.bounds.lipschitz_search import largest_slope
 from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.data.measure import Measure
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows, Rows, gather
-from wdist.estimation.potential import Potential, extremes
+from wdist.estimation.potential import Extremes, Potential, extremes, extremes_at, witnesses_kept
 from wdist.estimation.result import Attempt, CriticResult, HeldOut, PopulationBound, SamplesInterval
 from wdist.ground_metric import L2, GroundMetric
 from wdist.training.kind import TrainedCritic
@@ -101,7 +102,19 @@ def evaluate_critic(
 
 def evaluate_rows(critic: FrozenCritic, rows: Rows) -> Potentials:
     """Potentials of all of ``rows``, in batches that suit the critic."""
-    return evaluate(critic, rows.batches(max(1, _BATCH_NUMBERS // max(critic.dim, 256))))
+    return evaluate(critic, _batches(critic, rows))
+
+
+def _batches(critic: FrozenCritic, rows: Rows) -> Iterator[Tensor]:
+    return rows.batches(max(1, _BATCH_NUMBERS // max(critic.dim, 256)))
+
+
+def _of_all(critic: FrozenCritic, measure: Measure, *, sign: int) -> Potentials | PotentialSummary:
+    """Potentials of all samples; of a stream, their mean and the highest of ``sign`` times them."""
+    if isinstance(measure.everything, ResidentRows):
+        return evaluate_rows(critic, measure.everything)
+    batches = _batches(critic, measure.everything)
+    return summarise(critic, batches, sign=sign, most=witnesses_kept(measure.info))
 
 
 def _largest_slope(critic: FrozenCritic, pair: Pair, metric: GroundMetric, seed: int) -> float:
@@ -134,7 +147,7 @@ def judge(
         margin: left for rounding.
     """
     K = certificate.lipschitz_bound
-    all_a, all_b = (evaluate_rows(frozen, measure.everything) for measure in (pair.a, pair.b))
+    all_a, all_b = (_of_all(frozen, measure, sign=sign) for measure, sign in ((pair.a, 1), (pair.b, -1)))
     sides = ((pair.a, all_a), (pair.b, all_b))
     held_a, held_b = (_part(frozen, measure.held_out, measure, whole) for measure, whole in sides)
     seen_a, seen_b = (_part(frozen, measure.training_rows or measure.validation, measure, whole) for measure, whole in sides)
@@ -153,7 +166,10 @@ def judge(
     )
     return Judgement(
         samples=SamplesInterval(
-            lower=lower_bound(all_a, all_b, K, margin=margin), n_a=len(all_a.values), n_b=len(all_b.values), lower_method=name
+            lower=lower_bound(all_a, all_b, K, margin=margin),
+            n_a=pair.a.everything.count,
+            n_b=pair.b.everything.count,
+            lower_method=name,
         ),
         population=PopulationBound(
             estimate=held_out_value / K,
@@ -167,25 +183,36 @@ def judge(
         training_value=dual_value(seen_a, seen_b) / K,
         held_out_value=held_out_value,
         held_out=held_out,
-        potential=_potential(frozen, K, pair, all_a.values, all_b.values, certificate.metric),
+        potential=_potential(frozen, K, pair, (all_a, all_b), certificate.metric),
     )
 
 
 def _potential(
-    frozen: FrozenCritic, K: float, pair: Pair, values_a: np.ndarray, values_b: np.ndarray, metric: GroundMetric
+    frozen: FrozenCritic,
+    K: float,
+    pair: Pair,
+    potentials: tuple[Potentials | PotentialSummary, Potentials | PotentialSummary],
+    metric: GroundMetric,
 ) -> Potential:
     """The critic as a function, with the samples that it tells apart most clearly."""
-    mean_b = float(values_b.mean())
-    kept = [
-        extremes(measure.everything, measure.info, (values - mean_b) / K, sign=sign)
-        for measure, values, sign in ((pair.a, values_a, 1), (pair.b, values_b, -1))
-    ]
+    of_b = potentials[1]
+    mean_b = of_b.mean if isinstance(of_b, PotentialSummary) else float(of_b.values.mean())
+
+    def kept(measure: Measure, found: Potentials | PotentialSummary, sign: int) -> Extremes:
+        scores = (found.values - mean_b) / K
+        if isinstance(found, PotentialSummary):
+            return extremes_at(measure.everything, measure.info, found.rows, scores)
+        return extremes(measure.everything, measure.info, scores, sign=sign)
+
     sides = pair.a.info, pair.b.info
-    return Potential(frozen, lipschitz_bound=K, sides=sides, mean_b=mean_b, extremes=(kept[0], kept[1]), metric=metric)
+    clearest = kept(pair.a, potentials[0], 1), kept(pair.b, potentials[1], -1)
+    return Potential(frozen, lipschitz_bound=K, sides=sides, mean_b=mean_b, extremes=clearest, metric=metric)
 
 
-def _part(frozen: FrozenCritic, rows: ResidentRows, measure: Measure, whole: Potentials) -> Potentials:
+def _part(frozen: FrozenCritic, rows: ResidentRows, measure: Measure, whole: Potentials | PotentialSummary) -> Potentials:
     """Potentials of a part of the samples: looked up if all of them are in memory, otherwise evaluated."""
+    if isinstance(whole, PotentialSummary):
+        return evaluate_rows(frozen, rows)
     if rows is measure.everything:
         return whole
     if isinstance(measure.everything, ResidentRows) and rows.values is measure.everything.values and rows.index is not None:

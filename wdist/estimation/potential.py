@@ -173,12 +173,21 @@ def _tensor(x: Any) -> Tensor:
         raise SourceError(f"x, {shown(x)}, holds no numbers ({first_line(error)}); give a tensor, an array or a frame") from error
 
 
+def witnesses_kept(info: SourceInfo) -> int:
+    """Number of extreme samples of one side that are kept."""
+    return max(1, min(MOST_WITNESSES, _WITNESS_NUMBERS // info.dim))
+
+
 def extremes(rows: Rows, info: SourceInfo, scores: np.ndarray, *, sign: int) -> Extremes:
     """The samples with the highest values of ``sign`` times their score."""
-    most = max(1, min(MOST_WITNESSES, _WITNESS_NUMBERS // info.dim))
-    chosen = np.argsort(-sign * scores, kind="stable")[:most]
+    chosen = np.argsort(-sign * scores, kind="stable")[: witnesses_kept(info)]
+    return extremes_at(rows, info, chosen, scores[chosen])
+
+
+def extremes_at(rows: Rows, info: SourceInfo, chosen: np.ndarray, scores: np.ndarray) -> Extremes:
+    """The samples at the chosen positions, with their scores."""
     samples = _rows_at(rows, chosen)
-    return Extremes(samples=samples.reshape(len(samples), *info.event_shape), rows=chosen, scores=scores[chosen])
+    return Extremes(samples=samples.reshape(len(samples), *info.event_shape), rows=chosen, scores=scores)
 
 
 def _rows_at(rows: Rows, chosen: np.ndarray) -> Tensor:

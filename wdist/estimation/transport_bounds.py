@@ -38,7 +38,9 @@ POPULATION_SECONDS = 10.0
 """Predicted time that the upper bound for the populations may take."""
 _COPIES = 3
 """Copies of all samples in float64: gathered, standardised, and as centres."""
-_LARGE, _BESIDE = 1 << 30, 24
+_LARGE, _BESIDE_STREAMS = 1 << 29
+"""Bytes that a coupling of streams may use: much less than they have."""
+_BESIDE = 1 << 30, 24
 """From so many bytes of samples in memory on, block couplings may hold one 24th of that in addition; below, a quarter of the
 memory."""
 SHORT_OF_MEMORY = (
@@ -196,10 +198,11 @@ def _coupling_of_all(bounds: TransportBounds, spread: float) -> Coupling | None:
 
 def _effort(seconds: float, pair: Pair, tolerance: float | None = None) -> Effort:
     sides = (pair.a.everything, pair.b.everything)
-    held = sum(side.values.nbytes for side in sides if isinstance(side, ResidentRows))
+    resident = [side for side in sides if isinstance(side, ResidentRows)]
+    held = sum(side.values.nbytes for side in resident)
     return Effort(
         seconds=seconds,
-        nbytes=planned_memory(),
+        nbytes=planned_memory() if len(sides) == len(resident) else min(planned_memory() // 2, _BESIDE_STREAMS),
         blocks_nbytes=held // _BESIDE if held >= _LARGE else None,
         tolerance=_DEFAULT_GAP if tolerance is None else _ROUNDED * tolerance,
     )

@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -197,7 +197,7 @@ class FeatureRows(FiniteSource):
 
     def __init__(self, space: FeatureSpace, source: FiniteSource, prepare: Callable[[Tensor], Tensor]) -> None:
         self.space = space
-        self._source, self._prepare = source, prepare
+        self._source, self._prepare, self.rows_together = source, prepare, source.rows_together
         dim = space.check_alone(self._samples(slice(0, min(_PROBE, source.count))), source.info, prepare)
         self.info = _described(source.info, space, dim)
         # The same rule as for a measure, because a stream leads to other digits.
@@ -206,17 +206,21 @@ class FeatureRows(FiniteSource):
     def read(self, rows: RowIndex) -> Tensor:
         if self._held is not None:
             return self._held[rows if isinstance(rows, slice) else torch.from_numpy(np.asarray(rows, dtype=np.int64))]
-        samples = self._samples(rows)
-        return self._mapped(samples) if len(samples) else torch.empty(0, self.info.dim)
+        numbers = np.arange(self.count)[rows]
+        features = torch.empty(len(numbers), self.info.dim)
+        for start in range(0, len(numbers), self._at_once):
+            part = rows if isinstance(rows, slice) and len(numbers) <= self._at_once else numbers[start : start + self._at_once]
+            features[start : start + self._at_once] = self._mapped(self._samples(part))
+        return features
 
-    def slabs(self, rows_per_slab: int) -> Iterator[tuple[int, Tensor]]:
-        # Samples may be much larger than their features.
-        limit = max(1, _BYTES_AT_ONCE // (8 * self._source.info.dim)) if self._held is None else rows_per_slab
-        return super().slabs(min(rows_per_slab, limit))
+    @property
+    def _at_once(self) -> int:
+        """Samples that are read at a time, because they may be much larger than their features."""
+        return max(_MOST_AT_ONCE, _BYTES_AT_ONCE // (8 * self._source.info.dim))
 
     def _computed(self) -> Tensor:
         held = torch.empty(self.count, self.info.dim)
-        for start, rows in self._source.slabs(max(_MOST_AT_ONCE, _BYTES_AT_ONCE // (8 * self._source.info.dim))):
+        for start, rows in self._source.slabs(self._at_once):
             held[start : start + len(rows)] = self._mapped(self._in_units(rows))
         return held
 

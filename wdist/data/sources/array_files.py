@@ -122,7 +122,7 @@ def open_h5(address: Address) -> StoredArray:
             raise SourceError(f"{full_name} holds strings or references, not numbers; name a numeric dataset")
         native = tensor_type(dtype, full_name)
         check_unpacked(full_name, dataset.nbytes, min(dataset.id.get_storage_size(), address.path.stat().st_size))
-        chunk = math.prod(dataset.chunks or ()) * dtype.itemsize
+        chunk, together = math.prod(dataset.chunks or ()) * dtype.itemsize, (dataset.chunks or (1,))[0]
         if chunk > planned_memory():
             raise SourceError(f"{full_name} has chunks of {size_text(chunk)}, too large for memory; save it with smaller chunks")
 
@@ -130,7 +130,9 @@ def open_h5(address: Address) -> StoredArray:
         with _h5(address), _opened_h5(address) as file:
             return tensor_of(file[name][start:stop], full_name)
 
-    return StoredArray(shape=shape, dtype=dtype.name, itemsize=native.itemsize, read_rows=read_rows, version=version)
+    return StoredArray(
+        shape=shape, dtype=dtype.name, itemsize=native.itemsize, read_rows=read_rows, rows_together=together, version=version
+    )
 
 
 def _h5(address: Address) -> contextlib.AbstractContextManager[None]:

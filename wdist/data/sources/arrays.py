@@ -51,6 +51,8 @@ class StoredArray:
     """Bytes of one value once it is read."""
     read_rows: Callable[[int, int], Tensor]
     """Maps (start, stop) to the rows between them, at least one, of shape (stop - start, \\*event_shape)."""
+    rows_together: int = 1
+    """Rows that are stored in one piece, so that reading one of them costs as much as reading all."""
     version: FileVersion | None = None
     """The file that rows are read from on demand; None if all are in memory."""
     notes: tuple[str, ...] = ()
@@ -74,7 +76,7 @@ class ArraySource(FiniteSource):
     """Rows of a :class:`StoredArray`."""
 
     def __init__(self, array: StoredArray, info: SourceInfo) -> None:
-        self.info, self.itemsize = info, array.itemsize
+        self.info, self.itemsize, self.rows_together = info, array.itemsize, array.rows_together
         self._array = array
 
     def read(self, rows: RowIndex) -> Tensor:

@@ -75,6 +75,8 @@ class FiniteSource(ABC):
     info: SourceInfo
     itemsize: int
     """Bytes of one value in memory."""
+    rows_together: int = 1
+    """Rows that are stored in one piece, so that reading one of them costs as much as reading all."""
 
     @property
     def count(self) -> int:
@@ -170,7 +172,7 @@ class SelectedRows(FiniteSource):
 
     def __init__(self, source: FiniteSource, index: np.ndarray, *, notes: tuple[str, ...] = (), dropped: int = 0) -> None:
         self.info = replace(source.info, count=len(index), notes=source.info.notes + notes, dropped=source.info.dropped + dropped)
-        self.source, self.itemsize = source, source.itemsize
+        self.source, self.itemsize, self.rows_together = source, source.itemsize, source.rows_together
         self.index = index
         self._contiguous = len(index) > 0 and int(index[-1]) - int(index[0]) + 1 == len(index)
 
@@ -188,7 +190,7 @@ class ReorderedRows(FiniteSource):
     def __init__(self, source: FiniteSource, order: tuple[int, ...]) -> None:
         shape = source.info.event_shape
         self.info = replace(source.info, event_shape=tuple(shape[axis] for axis in order))
-        self.source, self.itemsize = source, source.itemsize
+        self.source, self.itemsize, self.rows_together = source, source.itemsize, source.rows_together
         self._order = order
 
     def read(self, rows: RowIndex) -> Tensor:
@@ -203,7 +205,7 @@ class SelectedColumns(FiniteSource):
         assert known is not None, "the source is a table"
         columns = tuple(replace(known[k], start=place, stop=place + 1) for place, k in enumerate(order))
         self.info = replace(source.info, event_shape=(len(columns),), columns=columns, notes=source.info.notes + notes)
-        self.source, self.itemsize = source, source.itemsize
+        self.source, self.itemsize, self.rows_together = source, source.itemsize, source.rows_together
         self._order = list(order)
 
     def read(self, rows: RowIndex) -> Tensor:

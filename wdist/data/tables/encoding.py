@@ -32,7 +32,7 @@ class EncodedRows(FiniteSource):
     def __init__(
         self, source: FiniteSource, own: Sequence[Column], columns: Sequence[Column], *, metric: GroundMetric, scaling: str = "none"
     ) -> None:
-        self.source, self._columns = source, laid_out(columns)
+        self.source, self._columns, self.rows_together = source, laid_out(columns), source.rows_together
         columns = self._columns
         counted = tuple(replace(column, missing=each.missing) for column, each in zip(columns, own, strict=True))
         units = "as stored" if scaling == "none" else units_in_words(scaling)
