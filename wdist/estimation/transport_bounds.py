@@ -38,9 +38,9 @@ POPULATION_SECONDS = 10.0
 """Predicted time that the upper bound for the populations may take."""
 _COPIES = 3
 """Copies of all samples in float64: gathered, standardised, and as centres."""
-_LARGE, _BESIDE_STREAMS = 1 << 29
+_BESIDE_STREAMS = 1 << 29
 """Bytes that a coupling of streams may use: much less than they have."""
-_BESIDE = 1 << 30, 24
+_LARGE, _BESIDE = 1 << 30, 24
 """From so many bytes of samples in memory on, block couplings may hold one 24th of that in addition; below, a quarter of the
 memory."""
 SHORT_OF_MEMORY = (
