@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from wdist.estimation.verification import Verification
     from wdist.gates.gate import GateResult
     from wdist.gates.sequential import UntilDecided
-    from wdist.python.functions import compare, drift, estimate, gate, open_source, save_proof, transport, verify
+    from wdist.python.functions import compare, drift, estimate, gate, open_source, robust, save_proof, transport, verify
     from wdist.python.metric import W1
+    from wdist.robustness.robust import Robustness
     from wdist.training.budget import Budget
 
     __version__: str
@@ -31,6 +32,7 @@ __all__ = [
     "Drift",
     "Estimate",
     "GateResult",
+    "Robustness",
     "UntilDecided",
     "Verification",
     "WdistError",
@@ -40,6 +42,7 @@ __all__ = [
     "estimate",
     "gate",
     "open_source",
+    "robust",
     "save_proof",
     "transport",
     "verify",
@@ -54,11 +57,12 @@ _HOME = {
     "Drift": "wdist.drifts.drift",
     "Estimate": "wdist.estimation.result",
     "GateResult": "wdist.gates.gate",
+    "Robustness": "wdist.robustness.robust",
     "UntilDecided": "wdist.gates.sequential",
     "Verification": "wdist.estimation.verification",
     "WdistError": "wdist.errors",
     **dict.fromkeys(
-        ("compare", "drift", "estimate", "gate", "open_source", "save_proof", "transport", "verify"),
+        ("compare", "drift", "estimate", "gate", "open_source", "robust", "save_proof", "transport", "verify"),
         "wdist.python.functions",
     ),
 }

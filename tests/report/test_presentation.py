@@ -18,9 +18,11 @@ from wdist.estimation.proof import Ends
 from wdist.estimation.verification import Check, Claims, Verification
 from wdist.gates.gate import judged
 from wdist.gates.rules import Maximum
+from wdist.lipschitz.frozen_layer import Affine
 from wdist.report.documents.forms import model
 from wdist.report.keywords import in_python
 from wdist.report.presentation import VIEWS
+from wdist.robustness.classifier import FrozenClassifier
 
 
 def comparison_of(estimate):
@@ -34,6 +36,15 @@ def comparison_of(estimate):
 def random_tables():
     random = np.random.default_rng(0)
     return random.normal(size=(60, 2)), random.normal(size=(60, 2))
+
+
+def a_line():
+    """A classifier by the sign of one coordinate."""
+    return FrozenClassifier([Affine(weight=torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), bias=torch.zeros(2))], dim=2)
+
+
+def points_of_the_line():
+    return np.array([[2.0, 0.0], [0.2, 1.0], [-3.0, 0.0]]), np.array([0, 0, 1])
 
 
 @pytest.fixture
@@ -51,6 +62,7 @@ def results(estimate_of):
             findings=(Check(what="samples A", ok=True, detail="as claimed"),),
         ),
         "Drift": wdist.drift(*random_tables(), critic="mean-difference", seed=0, device="cpu", progress=False),
+        "Robustness": wdist.robust(a_line(), *points_of_the_line(), eps=0.5, minimum=0.9, restarts=1, device="cpu", progress=False),
         "Transport": wdist.transport(np.zeros((3, 2)), np.ones((4, 2))),
     }
 

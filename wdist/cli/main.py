@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wdist.cli import compare, doctor, drift, estimate, gan, gate, guide, inspect, schema, studies, synthetic, verify
+from wdist.cli import compare, doctor, drift, estimate, gan, gate, guide, inspect, robust, schema, studies, synthetic, verify
 from wdist.environment import package_version
 from wdist.errors import ExitStatus, WdistError, out_of_memory
 from wdist.interruption import Terminated
@@ -36,6 +36,7 @@ app.command("synthetic")(synthetic.command)
 app.command("compare")(compare.command)
 app.command("gate")(gate.command)
 app.command("drift")(drift.command)
+app.command("robust")(robust.command)
 app.add_typer(gan.app, name="gan")
 app.command("verify")(verify.command)
 app.command("inspect")(inspect.command)

@@ -69,6 +69,7 @@ FORMATS = (
     Format("text", "compare", "terminal.comparison:rendered_comparison"),
     Format("text", "gate", "terminal.gate:rendered_gate"),
     Format("text", "drift", "terminal.drift:rendered_drift"),
+    Format("text", "robust", "terminal.robust:rendered_robust"),
     Format("text", "verify", "terminal.facts:rendered_verification"),
     Format("text", "gan", "terminal.facts:rendered_gan"),
     Format("text", "inspect", "terminal.facts:rendered_facts"),
@@ -76,7 +77,7 @@ FORMATS = (
     Format("text", "bench reproduce", "terminal.study:rendered_study"),
     Format(
         "json",
-        "estimate compare gate drift verify inspect doctor gan bench reproduce",
+        "estimate compare gate drift robust verify inspect doctor gan bench reproduce",
         "documents.forms:document_text",
         "command",
         **_JSON,
@@ -140,6 +141,7 @@ FORMATS = (
     Format("plot", "compare", "plots.comparison:comparison_bytes", help=f"Draw all intervals on one scale: {_ENDINGS}.", **_PLOT),
     Format("plot", "gate", "plots.gate:gate_bytes", help=f"Draw what is known and the limits on one scale: {_ENDINGS}.", **_PLOT),
     Format("plot", "drift", "plots.drift:drift_bytes", help=f"Draw how far columns moved, and how: {_ENDINGS}.", **_PLOT),
+    Format("plot", "robust", "plots.robust:robust_bytes", help=f"Draw the certified error by size: {_ENDINGS}.", **_PLOT),
     Format("plot", "bench reproduce", "plots.study:study_bytes", help=f"Draw the results: {_ENDINGS}.", **_PLOT),
     Format(
         "witness",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wdist.gates.gate import GateResult
     from wdist.gates.limits import On
     from wdist.gates.sequential import UntilDecided
+    from wdist.robustness.robust import Robustness
     from wdist.transport.solution import Transport
 
 
@@ -165,6 +166,67 @@ def drift(
         with listening(progress, observer) as told:
             first, second = _sides(options, reference=reference, current=current)
             return with_warnings_in_python(run_drift(first, second, options, maximum=maximum, observer=told))
+
+
+def robust(
+    model: Any,
+    data: Any,
+    labels: Any = None,
+    *,
+    eps: float,
+    norm: str = "l2",
+    minimum: float | None = None,
+    iterations: int = 200,
+    restarts: int = 2,
+    seed: int = 0,
+    device: str = "auto",
+    access: Access | None = None,
+    progress: bool | None = None,
+    observer: Listener | None = None,
+) -> Robustness:
+    r"""Certifies how many samples a classifier gets right under every perturbation of a size, and attacks the rest.
+
+    A sample is certified where each margin :math:`y_t - y_i` exceeds ``eps`` times a proved Lipschitz constant of that difference;
+    projected gradient descent looks for perturbations of the others. Of these samples, the error under the worst perturbations
+    lies between ``attacked_error`` and ``certified_error``.
+
+    Arguments:
+        model: a :class:`~wdist.robustness.classifier.FrozenClassifier` that :func:`wdist.robustness.training.train_classifier`
+            returned, the address of a saved one, any torch module from samples to logits, or the address of a network.
+        data: labelled samples: an address, an array, a tensor or an open source.
+        labels: class numbers, in the same forms; None for those of the dataset, or of the array ``labels`` beside the samples.
+        eps: largest size of a perturbation, in the units of the data.
+        norm: measures it: ``"l2"`` or ``"linf"``.
+        minimum: accuracy to judge: ``answer`` is pass if it is certified, fail if the attack leaves less, else inconclusive.
+        iterations: steps of the attack from each start; 0 for none.
+        restarts: starts of the attack.
+        seed: of the starts.
+        device: where to attack.
+        access: permissions.
+        progress: shows the progress; None for in terminals and notebooks only.
+        observer: is told about progress: a function of an event, or an object with ``notify(event)``.
+
+    Raises:
+        WdistError: bad input, or a classifier without a finite Lipschitz bound.
+
+    References:
+        Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.3.
+    """
+    with python_manners():
+        from wdist.robustness.robust import RobustOptions, run_robust
+
+        options = RobustOptions(
+            eps=accepted("eps", eps, float),
+            norm=accepted("norm", norm, str),
+            minimum=accepted("minimum", minimum, float, None),
+            iterations=accepted("iterations", iterations, int),
+            restarts=accepted("restarts", restarts, int),
+            seed=_seed(seed),
+            device=accepted("device", device, str),
+            access=accepted("access", access, Access, None) or Access(),
+        )
+        with listening(progress, observer) as told:
+            return with_warnings_in_python(run_robust(model, data, labels, options=options, observer=told))
 
 
 def gate(

@@ -9,6 +9,7 @@ SWITCHES = frozenset({"trust", "download", "drop-nonfinite"})
 RENAMED = {
     "max": "maximum",
     "max-time": "max_seconds",
+    "min": "minimum",
     "plot": "plot()",
     "save-proof": "wdist.save_proof",
     "tol": "tolerance",

@@ -93,6 +93,13 @@ VIEWS = {
         command="drift",
         rows="documents.drift:drift_csv",
     ),
+    "Robustness": View(
+        rendered="terminal.robust:rendered_robust",
+        line=sentences.robust_headline,
+        sentences=lambda found: (f"{sentences.robust_headline(found)}.",),
+        draw="plots.robust:draw_robust",
+        command="robust",
+    ),
     "Verification": View(
         rendered="terminal.facts:rendered_verification",
         line=sentences.verification_line,

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from wdist.estimation.result import Detected, Estimate, PopulationBound
     from wdist.estimation.verification import Verification
     from wdist.gates.gate import GateResult
+    from wdist.robustness.robust import Robustness
     from wdist.transport.solution import Transport
 
 METRICS = {"l2": "Euclidean metric", "l1": "L1 metric", "linf": "L-infinity metric"}
+NORMS = {"l2": "the Euclidean norm", "linf": "the maximum norm"}
+"""Norms of perturbations."""
 METHODS = {
     "welch": "Welch's t, asymptotic",
     "empirical-bernstein": "empirical Bernstein",
@@ -120,6 +123,15 @@ def drift_sentences(drift: Drift) -> Iterator[str]:
         f"{level(1 - drift.confidence)} they are drift. The intervals of the {len(drift.columns)} columns hold together at "
         f"{level(drift.confidence)} confidence, asymptotically, in the units of each column."
     )
+
+
+def robust_headline(found: Robustness) -> str:
+    """Both ends of the error of a classifier; the verdict first, where a minimum is given."""
+    lower, upper = f"{at_least(100 * found.attacked_error)} %", f"{at_most(100 * found.certified_error)} %"
+    between = upper if lower == upper else f"Between {lower} and {upper}"
+    worst = f"the worst perturbations up to {exactly(found.eps)} in {NORMS[found.norm]}"
+    told = f"{between} of {counted(found.count)} samples are misclassified under {worst}"
+    return told if found.answer is None else f"{found.answer.value.upper()}: {found.reason}. {told}"
 
 
 def estimate_sentences(estimate: Estimate) -> Iterator[str]:

@@ -23,6 +23,7 @@ from wdist.errors import UsageError
 from wdist.ground_metric import L2, LINF, GroundMetric
 from wdist.robustness.classifier import FrozenClassifier, Logits
 from wdist.robustness.margin import margin, margins
+from wdist.robustness.modules import ModuleClassifier
 
 ITERATIONS = 200
 _START = 0.1
@@ -154,7 +155,7 @@ def _gradient(function: Logits, x: Tensor, labels: Tensor, loss: Loss) -> tuple[
     return margin(logits.detach(), labels), gradient
 
 
-def refuted(classifier: FrozenClassifier, x: Tensor, labels: Tensor, candidates: Tensor, ball: Ball) -> Tensor:
+def refuted(classifier: FrozenClassifier | ModuleClassifier, x: Tensor, labels: Tensor, candidates: Tensor, ball: Ball) -> Tensor:
     """Whether candidates prove that the prediction within the ball is not always right, bool, shape (n,).
 
     In float64, whatever precision found them: each candidate is brought back into the ball around x, and counts if a wrong logit

@@ -29,6 +29,7 @@ References:
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -40,6 +41,7 @@ from wdist.lipschitz.frozen_layer import Affine
 from wdist.lipschitz.linalg.rounding import UNDERFLOW, gamma, product_above
 from wdist.robustness.classifier import FrozenClassifier
 from wdist.robustness.margin import margins
+from wdist.robustness.modules import ModuleClassifier
 
 _ROOT_2 = math.nextafter(math.sqrt(2), 2)
 _LEAST = 1e-300
@@ -61,12 +63,26 @@ class MarginConstants:
         return float(self.pairs.masked_fill(torch.eye(len(self.pairs), dtype=torch.bool), 0.0).max())
 
 
-def margin_constants(classifier: FrozenClassifier, metric: GroundMetric) -> MarginConstants:
+Classifier: TypeAlias = FrozenClassifier | ModuleClassifier
+
+
+def margin_constants(classifier: Classifier, metric: GroundMetric) -> MarginConstants:
     """Proved Lipschitz constants of the differences of two logits, for perturbations measured in ``metric``.
 
     Raises:
         CertificateError: a layer has no finite bound.
     """
+    if isinstance(classifier, ModuleClassifier):
+        pairs, proof = classifier.pair_constants(metric)
+    else:
+        pairs, proof = _of_layers(classifier, metric)
+    if not bool(torch.isfinite(pairs).all()):
+        raise CertificateError("the classifier's Lipschitz bound is not finite; train again with a lower learning rate")
+    return MarginConstants(pairs=pairs.clamp(min=_LEAST), proof=proof)
+
+
+def _of_layers(classifier: FrozenClassifier, metric: GroundMetric) -> tuple[Tensor, str]:
+    """The smaller of two chains of norms for each pair, and the one with the smaller largest constant."""
     body = classifier.layers[:-1]
     euclidean = _euclidean_body(classifier, metric)
     maximum = product_above(1.0, *(layer.maximum(math.inf if i else metric.p).bound for i, layer in enumerate(body)))
@@ -74,11 +90,8 @@ def margin_constants(classifier: FrozenClassifier, metric: GroundMetric) -> Marg
         "Euclidean norms throughout": _scaled(_differences(classifier, 2.0), euclidean),
         "maximum norms behind the first layer": _scaled(_differences(classifier, 1.0 if body else metric.dual), maximum),
     }
-    proof, pairs = min(chains.items(), key=lambda chain: float(chain[1].max()))
-    pairs = torch.stack(list(chains.values())).amin(0).clamp(min=_LEAST)
-    if not bool(torch.isfinite(pairs).all()):
-        raise CertificateError("the classifier's Lipschitz bound is not finite; train again with a lower learning rate")
-    return MarginConstants(pairs=pairs, proof=proof)
+    proof = min(chains, key=lambda chain: float(chains[chain].max()))
+    return torch.stack(list(chains.values())).amin(0), proof
 
 
 def _euclidean_body(classifier: FrozenClassifier, metric: GroundMetric) -> float:
@@ -126,7 +139,7 @@ class Certified:
         return float((~self.correct).double().mean())
 
 
-def certify_classifier(classifier: FrozenClassifier, x: Tensor, labels: Tensor, constants: MarginConstants) -> Certified:
+def certify_classifier(classifier: Classifier, x: Tensor, labels: Tensor, constants: MarginConstants) -> Certified:
     """Certified radii at x, shape (n, dim), with labels of shape (n,), in the metric of ``constants``.
 
     The radius is a statement about the exact function at exact x; the rounding of the margins is subtracted.

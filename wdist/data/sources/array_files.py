@@ -152,6 +152,17 @@ def datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
     return found
 
 
+def array_names(address: Address) -> list[str]:
+    """Names of all arrays of an HDF5 file or an ``.npz`` archive, in the order of the file; none for other formats."""
+    if address.suffix in (".h5", ".hdf5"):
+        with _h5(address), _opened_h5(address) as file:
+            return list(datasets(file))
+    if address.suffix == ".npz":
+        with _numpy(address.location), zipfile.ZipFile(address.path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    return []
+
+
 def _opened_h5(address: Address) -> h5py.File:
     try:
         return h5py.File(address.path, "r")

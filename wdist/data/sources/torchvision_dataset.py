@@ -59,6 +59,14 @@ def open_torchvision(address: Address, access: Access) -> FiniteSource:
     return source
 
 
+def dataset_labels(address: Address, access: Access) -> np.ndarray:
+    """The class numbers of all samples of a dataset, in its own order, whatever samples the address chooses."""
+    kind = _dataset_class(address)
+    with _running(address):
+        dataset = _made(kind, _arguments(kind, address, access), address, access)
+    return _labels(dataset, address)
+
+
 def dataset_names() -> list[str]:
     """Names of all datasets of the installed torchvision."""
     module = import_torchvision()
@@ -227,13 +235,13 @@ def _labels(dataset: Any, address: Address) -> np.ndarray:
     with _running(address):
         labels = np.asarray([_label(dataset[position], address) for position in range(len(dataset))])
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise SourceError(f"{address}: its labels are not class numbers, so classes= cannot choose among them; leave it out")
+        raise SourceError(f"{address}: its labels are not class numbers; choose a dataset of classes")
     return labels
 
 
 def _label(item: Any, address: Address) -> Any:
     if not isinstance(item, tuple) or len(item) < 2:
-        raise SourceError(f"{address}: its samples have no labels, so classes= cannot choose among them; leave it out")
+        raise SourceError(f"{address}: its samples have no labels; choose a dataset of classes")
     return item[1].item() if isinstance(item[1], torch.Tensor) and item[1].numel() == 1 else item[1]
 
 

@@ -285,6 +285,22 @@ FORMS = Forms(
             "current": lambda drift, _: {"digest": drift.estimate.digest_b},
         },
     ),
+    Form("CurveDocument", "wdist.robustness.robust:CurvePoint"),
+    Form(
+        "RobustDocument",
+        "wdist.robustness.robust:Robustness",
+        "schema_version command verdict reason model data count classes eps norm clean_error attacked_error certified_error "
+        "misclassified misled uncertified lipschitz_bound proof median_radius curve iterations restarts minimum seed interrupted "
+        "seconds environment warnings",
+        title="The result of `wdist robust`: the error under the worst perturbations lies between `attacked_error` and "
+        "`certified_error`, of these samples.",
+        special={
+            "command": _command("robust"),
+            "verdict": Key(f"{_WORD} | None", "Verdict on the accuracy; null without --min.", "answer"),
+            "reason": Key("str | None", "It in a sentence."),
+        },
+        given={"data": lambda robustness, _: {"digest": None}},
+    ),
     Form(
         "MeasuredDocument",
         "wdist.gan.files:Measured",
@@ -401,6 +417,7 @@ PUBLISHED = {
     "compare": "ComparisonDocument",
     "gate": "GateDocument",
     "drift": "DriftDocument",
+    "robust": "RobustDocument",
     "gan": "GanDocument",
     "verify": "VerificationDocument",
     "reproduce": "ReproductionDocument",

@@ -1,0 +1,66 @@
+"""``wdist robust MODEL DATA``: certified and attacked accuracy of a classifier."""
+
+from typing import Annotated
+
+import typer
+
+from wdist.cli import options as opt
+from wdist.cli.outputs import OutputOptions, Outputs
+from wdist.errors import ExitStatus
+
+
+@opt.expanded
+def command(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="Classifier that wdist saved: c.safetensors; or a network: w.pt?factory=module:Class."
+        ),
+    ],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled samples: torchvision:MNIST?split=test, images.h5, ...")],
+    *,
+    eps: Annotated[float, typer.Option(metavar="X", help="Largest size of a perturbation, in the units of the data.")],
+    norm: Annotated[str, typer.Option(metavar="NAME", help="Norm of a perturbation: l2 or linf (largest change).")] = "l2",
+    min: Annotated[
+        float | None,
+        typer.Option(
+            metavar="ACCURACY",
+            help="Pass if the certified accuracy is at least this, such as 0.9; fail if the attack leaves less; else inconclusive.",
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        opt.option("Sources", "ADDRESS", "Class numbers. Default: those of the dataset, or of the array labels in the same file."),
+    ] = None,
+    sources: opt.SourceOptions,
+    iterations: Annotated[int, opt.option("Attack", "N", "Steps of the attack from each start; 0 for none.", min=0)] = 200,
+    restarts: Annotated[int, opt.option("Attack", "N", "Random starts of the attack.", min=1)] = 2,
+    seed: Annotated[int, opt.option("Attack", "N", "Seed of the starts.", min=0, callback=opt.check_seed)] = 0,
+    device: Annotated[str, opt.option("Attack", "NAME", "Where to attack: auto, cpu, cuda or cuda:1.")] = "auto",
+    outputs: Annotated[Outputs, OutputOptions("robust")],
+) -> int:
+    """Certify how many samples a classifier gets right under every perturbation of a size, and attack the rest.
+
+    The error under the worst perturbations lies between the attacked and the certified one. Exit status with --min: 0 pass, 1
+    fail, 3 inconclusive.
+
+    Example: wdist robust classifier.safetensors 'torchvision:MNIST?split=test' --eps 0.1 --norm linf --min 0.8
+    """
+    outputs.check(inputs=[model, data, *filter(None, [labels])])
+    from wdist.robustness.robust import RobustOptions, run_robust
+
+    options = RobustOptions(
+        eps=eps,
+        norm=norm,
+        minimum=min,
+        iterations=iterations,
+        restarts=restarts,
+        seed=seed,
+        device=device,
+        access=sources.access(),
+    )
+    with outputs.observer() as observer:
+        found = run_robust(model, data, labels, options=options, observer=observer)
+    notes = ["interrupted; the attack is not complete, and all numbers hold"] if found.interrupted else []
+    outputs.deliver(found, warnings=found.warnings, notes=notes)
+    return ExitStatus.INTERRUPTED if found.interrupted else found.exit_status
