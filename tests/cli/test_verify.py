@@ -34,6 +34,18 @@ def test_an_honest_proof_is_confirmed_and_has_the_keys_of_an_estimate(wdist, sav
             assert document[estimand][end] == pytest.approx(claimed[estimand][end], rel=1e-8)
 
 
+def test_a_proof_of_a_divergence_is_refused_before_the_work(wdist, saved):
+    """Otherwise what is proved again would look like the whole result."""
+    given = ("a.npy", "b.npy", "--divergence", "kl", "--lambda", "1", *TRAINING)
+    answer = wdist("estimate", *given, "--save-proof", "kl.safetensors")
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.error == "a proof holds bounds for W1 only, and none of --divergence; leave out either that or --save-proof"
+    assert not (saved / "kl.safetensors").exists()
+    answer = wdist("estimate", *given, "--json")
+    assert answer.status == 0, answer.err
+    assert 0 < json.loads(answer.out)["divergence"]["population"]["upper"]
+
+
 def test_the_verdict_is_readable(wdist, saved):
     answer = wdist("verify", "proof.safetensors", "a.npy", "b.npy")
     assert answer.out.startswith("proved:")

@@ -21,6 +21,7 @@ def command(
     """
     options = flags.validated(sources.access())
     outputs.check(inputs=(a, b, *flags.inputs))
+    outputs.check_provable(options)
     with outputs.observer() as observer:
         from wdist.estimation.estimate import run_estimate
 

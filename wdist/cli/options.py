@@ -308,6 +308,12 @@ class ComparedCritics(EstimateFlags):
     baselines: str = flag(
         _RESULT, "WHICH", "Critics shown beside the main one: none, default, all, or names with commas.", default="default"
     )
+    divergence: str | None = flag(
+        _RESULT, "NAME", "Also bound a divergence with a Lipschitz critic, in nats: kl (Kullback-Leibler, of A from B)."
+    )
+    lambda_: float | None = flag(
+        _RESULT, "X", "Largest slope of a potential of --divergence, in nats per unit of distance.", "--lambda"
+    )
     tol: float | None = flag(
         _RESULT,
         "X",

@@ -95,6 +95,7 @@ def command(pair: PairOptions, flags: opt.ComparedCritics, outputs: Annotated[Ou
         raise UsageError("W1 of a built-in pair is not known between features; leave --features out, or use wdist estimate")
     options = flags.validated()
     outputs.check()
+    outputs.check_provable(options)
     with outputs.observer() as observer:
         from wdist.estimation.estimate import run_estimate
 

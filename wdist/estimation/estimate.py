@@ -19,6 +19,7 @@ from wdist.errors import UsageError
 from wdist.estimation.blocks import LEAST_GROUPS, BlockPlan, Blocks, block_distances, block_plan, rows_for_blocks
 from wdist.estimation.critics import FoundCritics, find_over_folds
 from wdist.estimation.detection import detect
+from wdist.estimation.divergence_search import find_divergence
 from wdist.estimation.evaluation import ErrorBudget, diameters, union_diameter
 from wdist.estimation.options import EstimateArguments, EstimateOptions
 from wdist.estimation.population_upper import PopulationUpper
@@ -67,6 +68,8 @@ def run_estimate(
         WdistError: as :func:`estimate`.
         KeyboardInterrupt: Ctrl-C came before anything was proved.
     """
+    if options.divergence is not None and command not in ("estimate", "synthetic"):
+        raise UsageError(f"--divergence belongs to wdist estimate, and wdist {command} is about W1; leave it out")
     run = Run.start(options, observer)
     with closing(_open(a, b, run)) as pair:
         if pair.identical:  # everything is known beforehand: one critic, one step
@@ -88,8 +91,9 @@ def run_estimate(
         block = None if plan is None else _measure_blocks(pair, plan, errors, run)
         semi_discrete = None if drawn is None else _bound_to_distribution(pair, drawn, errors, run)
         found = replace(found, left_out=(*found.left_out, *_no_blocks(pair, plan, run)))
+        divergence = None if options.divergence is None else find_divergence(pair, found.results, bounds, errors, run)
         concluded = _concluded(pair, bounds, found, errors, run, truth=truth, command=command)
-        return replace(concluded, block=block, semi_discrete=semi_discrete)
+        return replace(concluded, block=block, semi_discrete=semi_discrete, divergence=divergence)
 
 
 def _open(a: Any, b: Any, run: Run) -> Pair:
@@ -135,7 +139,7 @@ def _divide_errors(
     )
     method = resolve(options.ci, diameters(pair, run.metric))
     critics = {each.name for each in (*requested, *(untrained if options.tolerance is not None else ()))}
-    lower_bounds = len(critics) * (options.folds or 1)
+    lower_bounds = len(critics) * (options.folds or 1) + (options.divergence is not None)
     compared = 1 if options.critics is None else len(critics)
     return ErrorBudget(
         confidence=options.confidence, method=method, lower_bounds=lower_bounds, upper_bound=upper, compared=compared

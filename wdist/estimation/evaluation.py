@@ -149,8 +149,8 @@ def judge(
     K = certificate.lipschitz_bound
     all_a, all_b = (_of_all(frozen, measure, sign=sign) for measure, sign in ((pair.a, 1), (pair.b, -1)))
     sides = ((pair.a, all_a), (pair.b, all_b))
-    held_a, held_b = (_part(frozen, measure.held_out, measure, whole) for measure, whole in sides)
-    seen_a, seen_b = (_part(frozen, measure.training_rows or measure.validation, measure, whole) for measure, whole in sides)
+    held_a, held_b = (part_of(frozen, measure.held_out, measure, whole) for measure, whole in sides)
+    seen_a, seen_b = (part_of(frozen, measure.training_rows or measure.validation, measure, whole) for measure, whole in sides)
     rounding, held_out_value = (held_a.rounding + held_b.rounding) / K, dual_value(held_a, held_b)
     largest = 2 * max(held_a.rounding, held_b.rounding) / K
     range_a, range_b = (_widened(diameter, largest) for diameter in diameters(pair, certificate.metric))
@@ -209,7 +209,7 @@ def _potential(
     return Potential(frozen, lipschitz_bound=K, sides=sides, mean_b=mean_b, extremes=clearest, metric=metric)
 
 
-def _part(frozen: FrozenCritic, rows: ResidentRows, measure: Measure, whole: Potentials | PotentialSummary) -> Potentials:
+def part_of(frozen: FrozenCritic, rows: ResidentRows, measure: Measure, whole: Potentials | PotentialSummary) -> Potentials:
     """Potentials of a part of the samples: looked up if all of them are in memory, otherwise evaluated."""
     if isinstance(whole, PotentialSummary):
         return evaluate_rows(frozen, rows)

@@ -9,13 +9,16 @@ from difflib import get_close_matches
 from typing import Any, TypedDict, TypeVar
 
 from wdist.arguments import accepted, check_fields, shown
-from wdist.critics.settings import CriticSettings
+from wdist.critics.settings import LARGEST_LIPSCHITZ, LEAST_LIPSCHITZ, CriticSettings
 from wdist.data.access import Access
 from wdist.errors import UsageError
 from wdist.ground_metric import ground_metric
 from wdist.training.budget import Budget
 
 AUTO, DEFAULT, ALL, NONE = "auto", "default", "all", "none"
+KL = "kl"
+DIVERGENCES = (KL,)
+"""Divergences with a Lipschitz critic, besides W1."""
 MOST_FOLDS = 20
 FEWEST_DRAWS, MOST_DRAWS = 100, 10_000_000
 LARGEST_BLOCK = 4096
@@ -43,6 +46,8 @@ class EstimateArguments(TypedDict, total=False):
     ci: str
     tolerance: float | None
     couplings: bool
+    divergence: str | None
+    lambda_: float | None
     blocks: int | None
     seed: int
     device: str
@@ -102,6 +107,10 @@ class EstimateOptions:
     blocks: int | None = None
     """Samples in a block for the mean distance between blocks; None to choose from the counts, 0 to leave it out.
     Without couplings, only a given size is measured."""
+    divergence: str | None = None
+    """Divergence to bound besides W1: ``kl``, the Kullback-Leibler divergence with a Lipschitz critic; None for none."""
+    lambda_: float | None = None
+    """Largest Lipschitz constant of a potential of the divergence, in nats per unit of distance."""
     seed: int = 0
     """Seed of splits, draws, weights and minibatches."""
     device: str = AUTO
@@ -142,6 +151,7 @@ class EstimateOptions:
             raise UsageError("--critic names the main critic and --critics lists several to compare; give one of them")
         if self.critics is not None and self.baselines != DEFAULT:
             raise UsageError("--critics lists all critics and --baselines those beside the main one; give one of them")
+        self._check_divergence()
         if self.critics is not None:
             parts = [f"--{name}" for name in ("activation", "constraint") if getattr(self.settings, name) is not None]
             if parts:
@@ -149,6 +159,30 @@ class EstimateOptions:
                     f"{' and '.join(parts)} describe one critic, and --critics names complete ones; leave either out, "
                     f"or name the others with --baselines"
                 )
+
+    def _check_divergence(self) -> None:
+        if self.divergence is None:
+            if self.lambda_ is not None:
+                raise UsageError("--lambda belongs to --divergence kl; add that, or leave it out")
+            return
+        if self.divergence not in DIVERGENCES:
+            raise UsageError(f"--divergence {self.divergence!r} is unknown; write {', '.join(DIVERGENCES)}")
+        if self.lambda_ is None:
+            raise UsageError(
+                f"--divergence {self.divergence} needs --lambda, the largest slope of a potential in nats per unit of distance; "
+                f"give for example --lambda 1"
+            )
+        if not LEAST_LIPSCHITZ <= self.lambda_ <= LARGEST_LIPSCHITZ:
+            raise UsageError(f"--lambda must lie between {LEAST_LIPSCHITZ:g} and {LARGEST_LIPSCHITZ:g}, not be {self.lambda_:g}")
+        refused = {
+            "--folds": (self.folds is not None, "is bounded on one held-out split"),
+            "--repeats": (self.repeats > 1, "is bounded by critics of one seed"),
+            "--critics": (self.critics is not None, "chooses its own critic, and that option compares what critics prove of W1"),
+            "--tol": (self.tolerance is not None, "goes on where the interval for W1 is closed"),
+        }
+        for name, (given, reason) in refused.items():
+            if given:
+                raise UsageError(f"--divergence {reason}; leave {name} out")
 
     @classmethod
     def validated(

@@ -32,6 +32,7 @@ from wdist.transport.coupling import Plan
 
 FORMAT = "wdist-proof-1"
 _WAY_OUT = "give a file that `wdist estimate A B --save-proof FILE` wrote"
+NO_PROOF_OF_DIVERGENCE = "a proof holds bounds for W1 only, and none of --divergence; leave out either that or --save-proof"
 _PLAN, _DUAL, _HELD_OUT, _BLOCK, _CRITIC = "plan", "dual", "held-out", "block", "critic"
 """First words of the names of tensors."""
 
@@ -201,7 +202,13 @@ def proof_of_estimate(estimate: Estimate) -> bytes:
 
 
 def serialise_proofs(estimates: Mapping[str, Estimate]) -> bytes:
-    """The proofs of one or several estimates, by name, as the bytes of one safetensors file."""
+    """The proofs of one or several estimates, by name, as the bytes of one safetensors file.
+
+    Raises:
+        UsageError: one of them bounds a divergence, which no proof holds.
+    """
+    if any(estimate.divergence is not None for estimate in estimates.values()):
+        raise UsageError(NO_PROOF_OF_DIVERGENCE)
     statements = {name: _statement(estimate).model_dump() for name, estimate in estimates.items()}
     tensors = {
         f"{number}/{name}": np.ascontiguousarray(tensor)

@@ -11,11 +11,14 @@ from wdist.ground_metric import GroundMetric, ground_metric
 from wdist.training.budget import Budget
 from wdist.training.catalogue import CATALOGUE, automatic, default_critics, main_network, named
 from wdist.training.kind import CriticKind, CriticSpec, DataShape
+from wdist.training.networks import NetworkKind
 
 _ASSEMBLING = ("activation", "constraint", "group_size", "bjorck_order", "bjorck_iterations", "beta")
 """Settings that describe a network: whoever gives one wants that network."""
 _BASELINE_SHARE = 1 / 3
 """Share of the budget for all baselines together."""
+_DIVERGENCE_SHARE = 1 / 3
+"""Share of the budget for the critic of a divergence."""
 _DEFAULT_BASELINE_SHARE = 0.5
 """Share of its default budget that a baseline takes, so that the usual ones take a third of the time."""
 
@@ -51,10 +54,12 @@ def requested_critics(options: EstimateOptions, pair: Pair) -> tuple[RequestedCr
         requested = tuple(_resolved((kind,), plain, shape, metric) for kind in kinds)
     else:
         main = _resolved(_main_kinds(options, metric, shape.dim), options.settings, shape, metric)
-        others = _named_baselines(options.baselines, main, metric)
+        # A divergence takes the time of the usual baselines.
+        baselines = NONE if options.divergence is not None and options.baselines == DEFAULT else options.baselines
+        others = _named_baselines(baselines, main, metric)
         requested = (main, *(_resolved((kind,), plain, shape, metric) for kind in others))
     _check_settings(options.settings, requested)
-    if not (pair.identical or any(each.trained for each in requested)):
+    if not (pair.identical or options.divergence is not None or any(each.trained for each in requested)):
         _check_untrained(options, requested)
     _check_buildable(options.settings, requested, shape)
     return requested[:1] if pair.identical else requested
@@ -67,6 +72,24 @@ def without_training(requested: tuple[RequestedCritic, ...], options: EstimateOp
     main = requested[0] if options.critic != AUTO or options.settings != CriticSettings() else mean_difference(options, pair)
     others = () if isinstance(options.baselines, str) else requested[1:]
     return (main, *(each for each in others if each.name != main.name))
+
+
+def network_of_divergence(options: EstimateOptions, pair: Pair) -> CriticSpec:
+    """The network that is trained for a divergence: the user's if its constraint bounds its constant, otherwise the paper's."""
+    metric, shape = ground_metric(options.metric), DataShape.of(pair)
+    kind, settings = CATALOGUE.get(options.critic), replace(options.settings, centres=None)
+    if isinstance(kind, NetworkKind) or (kind is None and settings != CriticSettings()):
+        spec = (kind or main_network(metric)).resolve(settings, shape, metric)
+        if spec.kind.bound_by_construction:
+            return spec
+    return main_network(metric).resolve(CriticSettings(), shape, metric)
+
+
+def budget_of_divergence(options: EstimateOptions, *, seconds: float | None) -> Budget | None:
+    """The budget of its training, of ``seconds`` left where the budget of the command is a length of time; None for the default."""
+    if seconds is not None:
+        return Budget(seconds=max(seconds, 0.1))
+    return None if options.budget is None else options.budget.part(_DIVERGENCE_SHARE)
 
 
 def mean_difference(options: EstimateOptions, pair: Pair) -> RequestedCritic:
@@ -166,7 +189,7 @@ def budgets(requested: Sequence[RequestedCritic], options: EstimateOptions, *, s
         defaults = [each.specs[0].budget for each in others]
         return [None, *(None if own is None else own.part(_DEFAULT_BASELINE_SHARE) for own in defaults)]
     whole = options.budget.part(1 / (options.folds or 1)) if seconds is None else Budget(seconds=max(seconds, 0.1))
-    whole = whole.part(1 / options.repeats)
+    whole = whole.part((1 if options.divergence is None else 1 - _DIVERGENCE_SHARE) / options.repeats)
     if options.critics is not None:
         return [whole.part(1 / max(1, sum(each.trained for each in requested)))] * len(requested)
     if not main.trained:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wdist.data.sources.source import SourceInfo
     from wdist.environment import Environment
     from wdist.estimation.blocks import Blocks
+    from wdist.estimation.divergence import Divergence
     from wdist.estimation.population_upper import PopulationUpper
     from wdist.estimation.potential import Potential
     from wdist.estimation.semi_discrete import SemiDiscrete
@@ -333,6 +334,8 @@ class Estimate(Plottable):
     """Mean distance between few samples of each side; None where it was not measured."""
     semi_discrete: SemiDiscrete | None = None
     """W1 from the samples of A to the distribution of B; None unless A is stored and B is drawn without end."""
+    divergence: Divergence | None = None
+    """Bounds for a divergence with a Lipschitz critic, in nats; None where none was asked for."""
 
     @property
     def population(self) -> PopulationBound:

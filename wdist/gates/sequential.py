@@ -125,6 +125,7 @@ def _rule(options: EstimateOptions, limits: GateLimits) -> Maximum:
         "--critics": options.critics is not None,
         "--features": options.features is not None,
         "--draws": options.draws is not None,
+        "--divergence": options.divergence is not None,
         "--budget": options.budget is not None and options.budget.seconds is not None,
     }
     if given := [name for name, value in idle.items() if value]:

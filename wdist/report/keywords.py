@@ -7,6 +7,7 @@ import re
 SWITCHES = frozenset({"trust", "download", "drop-nonfinite"})
 """Options without a value."""
 RENAMED = {
+    "lambda": "lambda_",
     "max": "maximum",
     "max-time": "max_seconds",
     "min": "minimum",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wdist.comparison.ranking import Comparison, Separation
     from wdist.data.sources.source import SourceInfo
     from wdist.drifts.drift import Drift
+    from wdist.estimation.divergence import Divergence, DivergenceOfPopulations
     from wdist.estimation.result import Detected, Estimate, PopulationBound
     from wdist.estimation.verification import Verification
     from wdist.gates.gate import GateResult
@@ -134,10 +135,36 @@ def robust_headline(found: Robustness) -> str:
     return told if found.answer is None else f"{found.answer.value.upper()}: {found.reason}. {told}"
 
 
+def divergence_verdict(divergence: Divergence) -> str:
+    """What is proved about a divergence of the populations, in plain words."""
+    population = divergence.population
+    told = f"The KL divergence of A from B at lambda {exactly(divergence.lambda_)}"
+    sure = f"with {level(population.confidence)} confidence"
+    if population.lower > 0:
+        return f"{told} is at least {lower_bound(population.lower, DIGITS)} nats, {sure}"
+    if population.upper is not None:
+        return f"{told} is at most {at_most(population.upper, DIGITS)} nats, {sure}; no lower bound above 0 is proved"
+    return f"{told} is not proved to exceed 0 at this sample size"
+
+
+def about_divergence(divergence: Divergence) -> str:
+    """What D stands for, and how its bounds come about."""
+    critic, population = divergence.critic, divergence.population
+    return (
+        f"D is the Kullback-Leibler divergence of A from B, in nats, with potentials of slope at most lambda = "
+        f"{exactly(divergence.lambda_)} nats per unit of distance; it is at most the divergence itself, and at most lambda W1. Its "
+        f"lower bound for the populations is by {critic.name}, trained for {critic.trained_for.upper()} and clipped to "
+        f"{nearest(critic.low, 3)} to {nearest(critic.high, 3)} nats ({METHODS[population.method]}), "
+        f"{held_out(population)}, and shares the error with those for W1."
+    )
+
+
 def estimate_sentences(estimate: Estimate) -> Iterator[str]:
     """The verdict, then all intervals."""
     yield f"{verdict(estimate)}."
     yield f"{intervals(estimate)}."
+    if estimate.divergence is not None:
+        yield f"{divergence_verdict(estimate.divergence)}."
 
 
 def intervals(estimate: Estimate) -> str:
@@ -191,7 +218,7 @@ def about_detected(detected: Detected) -> str:
     )
 
 
-def held_out(population: PopulationBound) -> str:
+def held_out(population: PopulationBound | DivergenceOfPopulations) -> str:
     """The samples that the bounds for the distributions rest on: ``from 150 held-out samples of A and 149 of B``."""
     return f"from {counted(population.n_a)} held-out samples of A and {counted(population.n_b)} of B"
 

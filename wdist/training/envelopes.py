@@ -13,7 +13,7 @@ from torch import Tensor
 from wdist.critics.critic import Critic
 from wdist.training.budget import Budget
 from wdist.training.kind import CriticKind, CriticSpec, TrainedCritic, TrainingJob
-from wdist.training.loop import Minibatch, TrainingOutcome, TrainingRun, dual_on, train
+from wdist.training.loop import Minibatch, TrainingOutcome, TrainingRun, train, value_on
 from wdist.training.step import Ascent
 
 _LEAST_VALIDATION_ROWS, _VALIDATION_NUMBERS = 2048, 1 << 23
@@ -118,7 +118,7 @@ class EnvelopeSearch:
         self._kind, self._clock, self._steps = kind, budget.start(), 0
         self._draws = kind.draws(spec, job)
         rows = max(_LEAST_VALIDATION_ROWS, min(kind.validation_rows, _VALIDATION_NUMBERS // job.pair.a.info.dim))
-        self.value = dual_on(*job.validation(rows))
+        self.value = value_on(*job.validation(rows))
         self._done: list[Trained] = []
 
     @property

@@ -19,6 +19,7 @@ from wdist.ground_metric import L2, GroundMetric
 from wdist.interruption import Interruption
 from wdist.training.budget import Budget
 from wdist.training.loop import TrainingOutcome
+from wdist.training.objective import Objective, donsker_varadhan, mean_difference
 from wdist.training.observer import Observer, Silent
 
 
@@ -54,8 +55,15 @@ class TrainingJob:
     pair: Pair
     seed: int
     device: torch.device
+    scale: float | None = None
+    """Lambda of the divergence that networks are trained for, in nats per unit of distance; None for W1."""
     observer: Observer = field(default_factory=Silent)
     interruption: Interruption = field(default_factory=Interruption)
+
+    @property
+    def objective(self) -> Objective:
+        """What networks in training maximise, for potentials in standardised units."""
+        return mean_difference if self.scale is None else donsker_varadhan(self.scale * self.pair.standardisation.spread)
 
     def standardised(self, x: Tensor) -> Tensor:
         """Samples, shape (n, dim), as critics in training see them: standardised, float32, on the device."""

@@ -11,6 +11,7 @@ from wdist.critics.critic import Critic
 from wdist.errors import TrainingDiverged
 from wdist.interruption import Interruption
 from wdist.training.budget import Budget, Clock
+from wdist.training.objective import Objective, mean_difference
 from wdist.training.observer import HistoryPoint, Observer, Progress
 from wdist.training.optimizers import schedule
 from wdist.training.step import Ascent, Readback
@@ -267,11 +268,11 @@ class _Loop:
                 run.settle(wait=True)
 
 
-def dual_on(a: Tensor, b: Tensor) -> Callable[[Critic], Tensor]:
-    """Returns a function that gives the dual value of a critic on these standardised samples, a scalar on their device."""
+def value_on(a: Tensor, b: Tensor, objective: Objective = mean_difference) -> Callable[[Critic], Tensor]:
+    """Returns a function that gives the objective of a critic on these standardised samples, a scalar on their device."""
 
     @torch.no_grad()
     def value(critic: Critic) -> Tensor:
-        return critic(a).mean() - critic(b).mean()
+        return objective(critic(a), critic(b))
 
     return value

@@ -18,7 +18,7 @@ from wdist.lipschitz.constraints import constraint
 from wdist.lipschitz.linear import ConstraintOptions
 from wdist.training.budget import Budget
 from wdist.training.kind import CriticKind, CriticSpec, DataShape, TrainedCritic, TrainingJob
-from wdist.training.loop import TrainingOutcome, TrainingRun, dual_on, train, train_together
+from wdist.training.loop import TrainingOutcome, TrainingRun, train, train_together, value_on
 from wdist.training.observer import Observer, Silent
 from wdist.training.optimizers import LEARNING_RATES, Optimizer, make_optimizers
 from wdist.training.penalties import Penalty, penalty
@@ -170,7 +170,7 @@ class NetworkKind(CriticKind):
         fit = _NetworkFit(self, spec, job)
         outcome = train(
             fit.run(job.observer),
-            ascend=TrainingStep(fit.critic, fit.optimizers(fit.critic), penalty=fit.penalty()),
+            ascend=TrainingStep(fit.critic, fit.optimizers(fit.critic), objective=job.objective, penalty=fit.penalty()),
             minibatch=fit.minibatch,
             budget=budget or spec.budget or Budget(steps=1),
             decay=spec.settings.schedule or "",
@@ -193,7 +193,7 @@ class NetworkKind(CriticKind):
         first, together = fits[0], side_by_side([fit.critic for fit in fits])
         outcomes = train_together(
             [fit.run(fit.job.observer if fit is first else Silent()) for fit in fits],
-            ascend=TrainingStep(together, first.optimizers(together, side_by_side=True)),
+            ascend=TrainingStep(together, first.optimizers(together, side_by_side=True), objective=first.job.objective),
             minibatch=lambda: _stacked([fit.minibatch() for fit in fits]),
             budget=budget or spec.budget or Budget(steps=1),
             decay=spec.settings.schedule or "",
@@ -245,11 +245,11 @@ class _NetworkFit:
     def run(self, observer: Observer) -> TrainingRun:
         """The training run of this critic."""
         spread, samples = self.job.pair.standardisation.spread, self.job.validation(_VALIDATION_ROWS)
-        dual = dual_on(*samples)
+        value = value_on(*samples, self.job.objective)
 
         def validate(critic: Critic) -> Tensor:
             price = self.penalty()  # made anew, so that all validations look at the same points
-            return dual(critic) if price is None else dual(critic) - price(critic, *samples).detach()
+            return value(critic) if price is None else value(critic) - price(critic, *samples).detach()
 
         return TrainingRun(self.critic, validate=validate, unit=spread, observer=observer, name=self.kind.name, averaged=True)
 

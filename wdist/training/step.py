@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from wdist.critics.critic import Critic
+from wdist.training.objective import Objective, mean_difference
 from wdist.training.optimizers import Optimizing
 from wdist.training.penalties import Penalty
 
@@ -45,10 +46,10 @@ class Readback:
 
 
 class Ascent(Protocol):
-    """Raises the dual value of a critic, step by step."""
+    """Raises the objective of a critic, step by step."""
 
     def __call__(self, a: Tensor, b: Tensor, *, factor: float) -> Tensor:
-        """Makes a step with standardised samples of A and B at ``factor`` times the learning rate; returns the dual value before
+        """Makes a step with standardised samples of A and B at ``factor`` times the learning rate; returns the objective before
         it."""
         ...
 
@@ -76,19 +77,27 @@ class Cadence:
 
 
 class TrainingStep:
-    """Raises the mean potential on A minus the mean potential on B.
+    """Raises an objective: by default the mean potential on A minus the mean potential on B.
 
     Arguments:
         critic: in training; or several of them as one, see :mod:`wdist.critics.networks`.
         optimizers: of all its parameters; their learning rates are the initial ones, which ``factor`` multiplies.
-        penalty: subtracted from the dual value before the step.
+        objective: of the potentials of both sides.
+        penalty: subtracted from the objective before the step.
         apart: one forward pass for each side instead of one for both; slower, for comparison with code that does so.
     """
 
     def __init__(
-        self, critic: Critic, optimizers: Sequence[Optimizing], *, penalty: Penalty | None = None, apart: bool = False
+        self,
+        critic: Critic,
+        optimizers: Sequence[Optimizing],
+        *,
+        objective: Objective = mean_difference,
+        penalty: Penalty | None = None,
+        apart: bool = False,
     ) -> None:
-        self._critic, self._optimizers, self._penalty, self._apart = critic, optimizers, penalty, apart
+        self._critic, self._optimizers, self._objective = critic, optimizers, objective
+        self._penalty, self._apart = penalty, apart
         self._rates = [(group, group["lr"]) for each in optimizers for group in each.param_groups]
         self._since_constrained = 0
         self._cadence = Cadence(critic.constrain_every)
@@ -102,22 +111,22 @@ class TrainingStep:
             factor: multiplies the learning rates.
 
         Returns:
-            The dual value of the minibatch before the step, a scalar on the device (for several critics one each, shape (k,)),
+            The objective of the minibatch before the step, a scalar on the device (for several critics one each, shape (k,)),
             without waiting for it.
         """
         for group, rate in self._rates:
             group["lr"] = rate * factor
         for optimizer in self._optimizers:
             optimizer.zero_grad(set_to_none=True)
-        dual = self._dual(a, b)
-        total = dual.sum()  # critics side by side share no weight, so each has the gradient of its own
+        value = self._value(a, b)
+        total = value.sum()  # critics side by side share no weight, so each has the gradient of its own
         (-total if self._penalty is None else self._penalty(self._critic, a, b) - total).backward()
         for optimizer in self._optimizers:
             optimizer.step()
         self._since_constrained += 1
         if self._since_constrained >= self._cadence.steps:
             self._constrain()
-        return dual.detach()
+        return value.detach()
 
     def _constrain(self) -> None:
         """Returns to the constraint. The defect of the previous return is read only now, when it has long arrived."""
@@ -127,9 +136,9 @@ class TrainingStep:
         self._defect = None if defect is None else Readback(defect)
         self._since_constrained = 0
 
-    def _dual(self, a: Tensor, b: Tensor) -> Tensor:
+    def _value(self, a: Tensor, b: Tensor) -> Tensor:
         if self._apart:
-            return self._critic(a).mean(-1) - self._critic(b).mean(-1)
+            return self._objective(self._critic(a), self._critic(b))
         potentials = self._critic(torch.cat([a, b], -2))
         n = a.shape[-2]
-        return potentials[..., :n].mean(-1) - potentials[..., n:].mean(-1)
+        return self._objective(potentials[..., :n], potentials[..., n:])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wdist.transport.solution import Transport
 
 _RESULT, _RANKING, _GATE, _STUDY = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gates", "wdist.studies.study"
-_ORDERS, _DRIFTS = "wdist.comparison.orders", "wdist.drifts"
+_ORDERS, _DRIFTS, _DIVERGENCE = "wdist.comparison.orders", "wdist.drifts", "wdist.estimation.divergence"
 _EVERYWHERE = {
     "schema_version": Key("Literal['1']", "Changes when a key is removed or changes its meaning.", lambda _: SCHEMA_VERSION),
     "metric": Key(description="Ground metric: l2, l1 or linf."),
@@ -106,6 +106,24 @@ FORMS = Forms(
         special={f"{name}_values": Key("list[float]") for name in ("between", "within_a", "within_b")},
     ),
     Form("SemiDiscreteDocument", "wdist.estimation.semi_discrete:SemiDiscrete"),
+    Form("DivergenceSamplesDocument", f"{_DIVERGENCE}:DivergenceOfSamples", "lower lower_method upper upper_method n_a n_b"),
+    Form(
+        "DivergencePopulationDocument",
+        f"{_DIVERGENCE}:DivergenceOfPopulations",
+        "estimate lower upper confidence jointly_with method n_a n_b",
+    ),
+    Form("DivergenceAttemptDocument", f"{_DIVERGENCE}:DivergenceAttempt"),
+    Form(
+        "DivergenceCriticDocument",
+        f"{_DIVERGENCE}:DivergenceCritic",
+        "name trained_for lipschitz_bound low high tried",
+    ),
+    Form(
+        "DivergenceDocument",
+        f"{_DIVERGENCE}:Divergence",
+        "name lambda samples population critic",
+        special={"lambda": Key("float", "Largest slope of a potential, in nats per unit of distance.", "lambda_")},
+    ),
     Form("LayerDocument", "wdist.lipschitz.frozen_layer:LayerBound", nullable="bound"),
     Form("HistoryDocument", "wdist.training.observer:HistoryPoint", nullable="training validation"),
     Form(
@@ -135,8 +153,8 @@ FORMS = Forms(
     Form(
         "EstimateDocument",
         f"{_RESULT}:Estimate",
-        "schema_version command samples population detected block semi_discrete truth tightness tolerance closed folds critic "
-        "baselines comparison metric features a b seed converged interrupted seconds environment warnings",
+        "schema_version command samples population detected block semi_discrete divergence truth tightness tolerance closed folds "
+        "critic baselines comparison metric features a b seed converged interrupted seconds environment warnings",
         title="The result of `wdist estimate` or `wdist synthetic`.",
         special={
             "baselines": Key(description="The other critics."),

@@ -22,7 +22,17 @@ from wdist.report.numbers import (
     shape,
     short_duration,
 )
-from wdist.report.sentences import DIGITS, METHODS, METRICS, about_detected, held_out, units, verdict
+from wdist.report.sentences import (
+    DIGITS,
+    METHODS,
+    METRICS,
+    about_detected,
+    about_divergence,
+    divergence_verdict,
+    held_out,
+    units,
+    verdict,
+)
 from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid
 
 if TYPE_CHECKING:
@@ -32,6 +42,7 @@ if TYPE_CHECKING:
 
     from wdist.data.sources.source import SourceInfo
     from wdist.estimation.blocks import Blocks
+    from wdist.estimation.divergence import Divergence
     from wdist.estimation.result import CriticResult, Detected, Estimate, PopulationBound
     from wdist.estimation.semi_discrete import SemiDiscrete
 
@@ -41,7 +52,8 @@ def rendered(estimate: Estimate) -> RenderableType:
     heading = Text(f"{verdict(estimate)}.", style="bold")
     if estimate.interrupted:
         heading.append(" (interrupted)", style="yellow")
-    return Group(heading, Text(""), *body(estimate), *remarks(estimate))
+    also = [] if estimate.divergence is None else [Text(f"{divergence_verdict(estimate.divergence)}.", style="bold")]
+    return Group(heading, *also, Text(""), *body(estimate), *remarks(estimate))
 
 
 def body(estimate: Estimate) -> list[RenderableType]:
@@ -76,6 +88,9 @@ def intervals(estimate: Estimate) -> RenderableType:
         rows.add_row("gap", Text.assemble((asked, "dim"), ("reached", "green") if estimate.closed else ("not reached", "yellow")))
     if estimate.truth is not None:
         rows.add_row("truth", _truth_line(estimate))
+    if estimate.divergence is not None:
+        rows.add_row("KL samples", _divergence_of_samples(estimate.divergence))
+        rows.add_row("KL popul.", _divergence_of_populations(estimate.divergence))
     return rows
 
 
@@ -130,8 +145,20 @@ def _reference_line(found: SemiDiscrete) -> Text:
     return _interval(found.lower, found.upper).append(told, style="dim")
 
 
-def _interval(lower: float, upper: float | None, *, exact: bool = False) -> Text:
-    line = Text.assemble((lower_bound(lower, DIGITS), ACCENT), " <= W1")
+def _divergence_of_samples(divergence: Divergence) -> Text:
+    samples = divergence.samples
+    methods = dict.fromkeys(filter(None, (samples.lower_method, samples.upper_method)))
+    return _interval(samples.lower, samples.upper, of="D").append(f" nats  by {' and '.join(methods)}", style="dim")
+
+
+def _divergence_of_populations(divergence: Divergence) -> Text:
+    population = divergence.population
+    stated = f" nats  at {level(population.confidence)}; held-out estimate {nearest(population.estimate, DIGITS)}"
+    return _interval(population.lower, population.upper, of="D").append(stated, style="dim")
+
+
+def _interval(lower: float, upper: float | None, *, exact: bool = False, of: str = "W1") -> Text:
+    line = Text.assemble((lower_bound(lower, DIGITS), ACCENT), f" <= {of}")
     if upper is not None:
         line.append(" = " if exact else " <= ").append((nearest if exact else at_most)(upper, DIGITS), style=ACCENT)
     return line
@@ -248,7 +275,7 @@ def _reading(estimate: Estimate) -> str:
     reading = "K is the certificate, an upper bound of the critic's Lipschitz constant; every bound is divided by it."
     # After an interruption fewer bounds are stated than share the error.
     stated = len(estimate.critics) * (estimate.folds or 1) + (population.upper is not None)
-    shown = min(stated, population.jointly_with)
+    shown = min(stated, population.jointly_with - (estimate.divergence is not None))
     bounds = "lower bounds" if population.upper is None else "bounds"
     holding = (
         f"The {shown} {bounds} for the populations hold together" if shown > 1 else "The lower bound for the populations holds"
@@ -258,6 +285,8 @@ def _reading(estimate: Estimate) -> str:
         reading += f" Each of {estimate.folds} folds was held out from one training; each lower bound is that of the best fold."
     if estimate.detected is not None:
         reading += f" {about_detected(estimate.detected)}"
+    if estimate.divergence is not None:
+        reading += f" {about_divergence(estimate.divergence)}"
     drawn = [f"{counted(n)} draws of {side}" for side, info, n in _sides(estimate) if info.count != n]
     if drawn:
         reading += f" The samples are {' and '.join(drawn)}."

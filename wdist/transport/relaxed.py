@@ -1,0 +1,127 @@
+r"""Semi-relaxed transport: the second marginal may differ from the samples, at the price of a Kullback-Leibler divergence.
+
+.. math:: D_\lambda(\mu \,\|\, \nu) = \min_\xi\ \lambda\, W_1(\mu, \xi) + \mathrm{KL}(\xi \,\|\, \nu)
+          = \max_g\ \mathbb{E}_\mu \min_j \bigl(\lambda d(x, y_j) - g_j\bigr) - \log \mathbb{E}_\nu e^{-g}
+
+between empirical measures, where :math:`\xi` has masses q on the samples of B. The dual is concave in g and is maximised with the
+minimum smoothed, ever less, by L-BFGS. Whatever comes of it proves bounds on both sides: from above exact transport to the masses
+q, from below the c-transform of g.
+
+References:
+    Terjék (2020), Lipschitz continuity and neural networks, a talk (the Moreau-Yosida regularisation).
+    Chizat, Peyré, Schmitzer & Vialard (2018), Scaling algorithms for unbalanced optimal transport problems, arXiv:1607.05816.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wdist.critics.cones import negation
+from wdist.data.memory import planned_memory
+from wdist.ground_metric import GroundMetric
+from wdist.lipschitz.cones import Cones
+from wdist.lipschitz.frozen_layer import FrozenLayer
+from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, product_above
+from wdist.transport.column_generation import column_generation
+from wdist.transport.coupling import cost_above, distances_between
+
+MOST_PAIRS = 1 << 22
+"""Pairs of samples whose distances are held at once, several times: some seconds."""
+_COPIES = 6
+_SMOOTHINGS, _ITERATIONS, _MEMORY, _PRECISION = 6, 40, 20, 1e-8
+_SMOOTHEST, _SHARPEST = 0.3, 1e-3
+"""First smoothing as a share of the mean cost, and the last as a share of that cost or of 1, whichever is less."""
+_NEGLIGIBLE = 1e-15
+"""Masses below this share are 0."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RelaxedTransport:
+    """A feasible point of both problems."""
+
+    upper: float
+    """Proved upper bound for the divergence of the two empirical measures, in nats."""
+    critics: tuple[list[FrozenLayer], list[FrozenLayer]]
+    """Layers of the two extensions of the dual variables; lambda times either proves a lower bound."""
+
+
+def relaxed_is_affordable(n: int, m: int) -> bool:
+    """Whether all pairs fit into memory and time."""
+    return n * m <= MOST_PAIRS and _COPIES * 8 * n * m <= planned_memory()
+
+
+def relaxed_transport(x: Tensor, y: Tensor, metric: GroundMetric, *, scale: float, seed: int) -> RelaxedTransport | None:
+    """Solves the problem between equal masses at standardised points.
+
+    Arguments:
+        x, y: float64, shapes (n, dim) and (m, dim), on the CPU.
+        metric: between them.
+        scale: lambda, in nats per standardised unit of length.
+        seed: of the transport to the masses that are found.
+
+    Returns:
+        Both bounds; None after an interruption.
+    """
+    costs = scale * distances_between(x, y, metric).numpy()
+    g, q = _dual_variables(costs)
+    heavy = np.flatnonzero(q > _NEGLIGIBLE)
+    masses, equal = q[heavy] / q[heavy].sum(), np.full(len(x), 1 / len(x))
+    points = y[torch.from_numpy(heavy)]
+    found = column_generation(x, points, equal, masses, metric, tolerance=1e-6, seed=seed)
+    if found is None:
+        return None
+    distance = cost_above(x, points, equal, masses, found.plan, metric)
+    upper = math.nextafter(product_above(scale, distance) + _price_above(masses, len(y)), math.inf)
+    f = (costs - g).min(axis=1)  # the c-transform of g, at the samples of A
+    tops, tips = torch.from_numpy(f / scale), torch.from_numpy(-g / scale)
+    middle = tops.mean()
+    from_above: list[FrozenLayer] = [Cones.distinct(y, tips - middle, p=metric.p)]
+    from_below: list[FrozenLayer] = [Cones.distinct(x, middle - tops, p=metric.p), negation()]
+    return RelaxedTransport(upper=upper, critics=(from_above, from_below))
+
+
+def _price_above(masses: np.ndarray, count: int) -> float:
+    """An upper bound for the divergence of masses, with sum 1 up to rounding, from equal ones, of which there are ``count``."""
+    terms = masses * np.log(masses * count)
+    doubt = UNIT_ROUNDOFF * (16 + len(masses)) * (2 + math.log(count) + float(np.abs(terms).sum()))
+    return max(0.0, math.fsum(terms)) + doubt
+
+
+def _dual_variables(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nearly optimal g, shape (m,), and the masses q that the samples of A then choose, shape (m,)."""
+    from scipy.optimize import minimize  # imported late, because it takes a quarter of a second
+
+    mean = float(costs.mean())
+    g = np.zeros(costs.shape[1])
+    if mean == 0:
+        return g, np.full(costs.shape[1], 1 / costs.shape[1])
+    sharpest = _SHARPEST * min(mean, 1.0)
+    for smoothing in np.geomspace(max(_SMOOTHEST * mean, sharpest), sharpest, _SMOOTHINGS):
+        options = {"maxiter": _ITERATIONS, "maxcor": _MEMORY, "ftol": _PRECISION, "gtol": _PRECISION}
+        # In units of the mean cost, so that small values are as precise as large ones.
+        found = minimize(_negated_dual, g / mean, args=(costs, smoothing, mean), jac=True, method="L-BFGS-B", options=options)
+        g = mean * found.x
+    return g, _choice(g, costs, sharpest)[1]
+
+
+def _negated_dual(h: np.ndarray, costs: np.ndarray, smoothing: float, unit: float) -> tuple[float, np.ndarray]:
+    """Minus the smoothed dual at g = unit * h, over the unit, and its gradient by h."""
+    g = unit * h
+    minima, chosen = _choice(g, costs, smoothing)
+    top = float((-g).max())
+    tilted = np.exp(-g - top)
+    total = float(tilted.sum())
+    return (top + math.log(total / len(g)) - float(minima.mean())) / unit, chosen - tilted / total
+
+
+def _choice(g: np.ndarray, costs: np.ndarray, smoothing: float) -> tuple[np.ndarray, np.ndarray]:
+    """The smoothed minimum over B for each sample of A, shape (n,), and the masses that they choose, shape (m,)."""
+    scaled = (g - costs) / smoothing
+    top = scaled.max(axis=1, keepdims=True)
+    np.exp(scaled - top, out=scaled)
+    sums = scaled.sum(axis=1, keepdims=True)
+    minima = -smoothing * (np.log(sums / len(g)) + top)
+    return minima[:, 0], np.mean(scaled / sums, axis=0)
