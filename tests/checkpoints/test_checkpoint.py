@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from wdist.checkpoints import checkpoint as module
-from wdist.checkpoints.checkpoint import MANIFEST, current, kept, now, settings_of
+from wdist.checkpoints.checkpoint import MANIFEST, current, kept, settings_of
+from wdist.checkpoints.clock import now
 from wdist.checkpoints.values import packed, unpacked
 from wdist.errors import OutputError, SourceError, UsageError, WdistError
 from wdist.interruption import Terminated

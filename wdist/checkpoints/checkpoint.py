@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from wdist.checkpoints.clock import clock
 from wdist.checkpoints.state import restored, state_of
 from wdist.checkpoints.values import packed, unpacked
 from wdist.environment import package_version
@@ -93,10 +94,6 @@ class Checkpoint:
     resumed = False
     """Whether this run goes on with an earlier one."""
 
-    def now(self) -> float:
-        """Seconds on the clock of the run, which stands still while no process works on it."""
-        return time.perf_counter()
-
     def part(self, name: str, moving: Sequence[Any] = (), *, shared: Sequence[Any] = ()) -> Part:
         """The next part; restores what an earlier run left of it.
 
@@ -131,11 +128,6 @@ def current() -> Checkpoint:
     return _current.get()
 
 
-def now() -> float:
-    """Seconds on the clock of the run that is under way."""
-    return _current.get().now()
-
-
 class FolderCheckpoint(Checkpoint):
     """A checkpoint in a folder.
 
@@ -165,6 +157,7 @@ class FolderCheckpoint(Checkpoint):
             self._read(folder / LIVE, self._live)
 
     def now(self) -> float:
+        """Seconds that processes have worked on the run."""
         return time.perf_counter() - self._origin
 
     def part(self, name: str, moving: Sequence[Any] = (), *, shared: Sequence[Any] = ()) -> Part:
@@ -384,7 +377,7 @@ def kept(
             raise OutputError(f"--checkpoint {folder} already holds a run; go on with --resume, or name another folder")
         content = json.dumps({**manifest, "settings": dict(settings)}, indent=1).encode()
         checkpoint = FolderCheckpoint(folder, content, resumed=resume, writes=writes, warn=warn)
-        token = _current.set(checkpoint)
+        tokens = _current.set(checkpoint), clock.set(checkpoint.now)
         try:
             yield checkpoint
         except Exception:
@@ -396,7 +389,8 @@ def kept(
         else:
             checkpoint.save(empty=True)
         finally:
-            _current.reset(token)
+            _current.reset(tokens[0])
+            clock.reset(tokens[1])
 
 
 def _check(folder: Path, manifest: Mapping[str, str], settings: Mapping[str, Any]) -> None:

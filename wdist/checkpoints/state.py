@@ -49,7 +49,7 @@ def restored(item: Any, state: Any) -> Any:
             setattr(item, name, restored(getattr(item, name), state[name]))
     elif isinstance(item, dict):
         _restore_dict_(item, state)
-    elif isinstance(item, list | tuple) and item and all(map(_changes, item)):
+    elif isinstance(item, list | tuple) and item and all(_changes(each) and not isinstance(each, dict) for each in item):
         return type(item)(restored(each, own) for each, own in zip(item, state, strict=True))
     else:
         return state

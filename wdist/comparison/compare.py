@@ -1,6 +1,5 @@
 """``compare``: several sources ranked by their distance from one reference."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -8,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeAlias, Unpack
 
+from wdist.checkpoints.clock import now
 from wdist.comparison.entry import Entry
 from wdist.comparison.noise_floor import LEAST_ROWS, halves, measured_slope
 from wdist.comparison.ranking import NOISE_FLOOR, Comparison, short_names
@@ -54,7 +54,7 @@ def run_comparison(
     observer: Observer | None = None,
 ) -> Comparison:
     """Compares with validated options; arguments, result and errors as for :func:`compare`."""
-    began = time.perf_counter()
+    began = now()
     observer = observer or Silent()
     _check_options(options)
     observer.notify(Stage(what="reading and checking the sources"))
@@ -96,7 +96,7 @@ def run_comparison(
         metric=options.metric,
         features=first.features,
         seed=options.seed,
-        seconds=time.perf_counter() - began,
+        seconds=now() - began,
         environment=first.environment,
         warnings=(*rounds.warnings(), *warnings),
         left_out=tuple(name for name in field if name not in {entry.name for entry in ranking}),

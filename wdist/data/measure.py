@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from wdist.checkpoints.state import restored, state_of
 from wdist.data.memory import fits, planned_memory
 from wdist.data.rows import (
     DrawnMinibatches,
@@ -274,7 +276,12 @@ def fold_of(measure: Measure, folds: int, number: int, *, seed: int, side: int) 
 
 
 class Pool:
-    """All training samples if they fit into a batch of ``size``; otherwise several such batches in turn, the oldest replaced."""
+    """All training samples if they fit into a batch of ``size``; otherwise several such batches in turn, the oldest replaced.
+
+    Its state is where the kept batches were drawn; the stream that they were drawn from has to be restored after it.
+    """
+
+    resumable = ("_drawn_at", "_turn")
 
     def __init__(self, measure: Measure, size: int, prepare: Callable[[Tensor], Tensor]) -> None:
         rows = measure.training_rows
@@ -283,6 +290,7 @@ class Pool:
         self._size = size if rows is None else min(size, rows.count)
         room = _MOST_KEPT if rows is None else _KEPT_NUMBERS // (self._size * measure.info.dim)
         self._most = max(_LEAST_KEPT, min(_MOST_KEPT, room))
+        self._positions: list[Any] = []
         # A whole set is taken in stored order: the next minibatch would begin where an earlier training stopped.
         self._batches = [prepare(rows.take(torch.arange(rows.count))) if rows is not None and self._whole else self._draw()]
         self._turn = 0
@@ -298,9 +306,23 @@ class Pool:
             return self._batches[0]
         if self._turn % _FRESH_EVERY == 0 and self._turn:
             self._batches = self._batches[-self._most + 1 :]  # freed before the next draw
+            self._positions = self._positions[-self._most + 1 :]
             self._batches.append(self._draw())
         self._turn += 1
         return self._batches[self._turn % len(self._batches)]
 
     def _draw(self) -> Tensor:
+        self._positions.append(state_of(self._measure.train))
         return self._prepare(self._measure.train.next(self._size))
+
+    @property
+    def _drawn_at(self) -> list[Any]:
+        return self._positions
+
+    @_drawn_at.setter
+    def _drawn_at(self, positions: list[Any]) -> None:
+        if not self._whole:
+            self._batches, self._positions = [], []
+            for position in positions:
+                restored(self._measure.train, position)
+                self._batches.append(self._draw())

@@ -6,13 +6,13 @@ rows of one distribution, drift is reported with probability at most 1 - ``confi
 """
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from wdist.checkpoints.clock import now
 from wdist.data.pairing import surveyed
 from wdist.data.rows import in_units
 from wdist.data.sources.column import CATEGORY, Column, plain_columns
@@ -123,7 +123,7 @@ def run_drift(
         WdistError: bad input, before anything is trained.
         KeyboardInterrupt: Ctrl-C came before the joint distance was bounded.
     """
-    began = time.perf_counter()
+    began = now()
     observer = observer or Silent()
     limits = None if maximum is None else GateLimits(maximum=maximum, on="block" if isinstance(maximum, str) else "population")
     observer.notify(Stage(what="reading both tables"))
@@ -152,7 +152,7 @@ def run_drift(
         confidence=options.confidence,
         verdict=None if limits is None else judged(estimate, rules_of(limits, None, estimate), on=limits.on).verdict,
         warnings=(*joint.warnings, *estimate.warnings),
-        seconds=time.perf_counter() - began,
+        seconds=now() - began,
     )
 
 

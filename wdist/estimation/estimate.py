@@ -1,7 +1,6 @@
 """``estimate``: from two sources to bounds for the Wasserstein-1 distance between them."""
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -11,6 +10,7 @@ import torch
 
 from wdist.bounds.confidence import resolve
 from wdist.bounds.digits import per_cent
+from wdist.checkpoints.clock import now
 from wdist.data.measure import ENOUGH_HELD_OUT, LEAST_IN_FOLD
 from wdist.data.pairing import Pair, open_pair
 from wdist.data.rows import gather
@@ -199,7 +199,7 @@ def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds
 def _deadline(run: Run) -> float:
     """When transport between the samples begins no further round: none where only steps limit the run, which then repeats."""
     timed = run.options.budget is not None and run.options.budget.seconds is not None
-    return time.perf_counter() + run.transport_seconds if timed else math.inf
+    return now() + run.transport_seconds if timed else math.inf
 
 
 def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget, run: Run) -> TransportBounds:

@@ -1,10 +1,10 @@
 """One estimate under way: its options resolved for this machine, its agenda, and its interruption."""
 
-import time
 from dataclasses import dataclass, replace
 
 import torch
 
+from wdist.checkpoints.clock import now
 from wdist.data.features.opening import open_features
 from wdist.data.features.space import FeatureSpace
 from wdist.environment import choose_device
@@ -75,7 +75,7 @@ class Run:
     agenda: Agenda
     interruption: Interruption
     began: float
-    """Time of the start, on the clock of :func:`time.perf_counter`."""
+    """Time of the start, on the clock of the run."""
 
     @classmethod
     def start(cls, options: EstimateOptions, observer: Observer | None) -> "Run":
@@ -84,7 +84,7 @@ class Run:
         Raises:
             WdistError: the device or the features are not available.
         """
-        began, device = time.perf_counter(), choose_device(options.device)
+        began, device = now(), choose_device(options.device)
         return cls(
             options=options,
             metric=ground_metric(options.metric),
@@ -103,7 +103,7 @@ class Run:
     @property
     def seconds(self) -> float:
         """Time since the start."""
-        return time.perf_counter() - self.began
+        return now() - self.began
 
     @property
     def transport_seconds(self) -> float:

@@ -9,7 +9,6 @@ References:
 """
 
 import math
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +20,7 @@ from wdist.arguments import check_fields
 from wdist.bounds.confidence import resolve
 from wdist.bounds.dual import CLAIM, evaluate
 from wdist.bounds.sequences import AsymptoticSequence, BernsteinSequence, ConfidenceSequence
+from wdist.checkpoints.clock import now
 from wdist.data.measure import random_stream, split
 from wdist.data.pairing import check_comparable, like, observed_range, surveyed
 from wdist.data.rows import in_units, read_again
@@ -89,7 +89,7 @@ def run_until_decided(
         KeyboardInterrupt: Ctrl-C came before the first batch was judged.
     """
     rule = _rule(options, limits)
-    observer, began, interruption = observer or Silent(), time.monotonic(), Interruption()
+    observer, began, interruption = observer or Silent(), now(), Interruption()
     observer.notify(Stage(what="opening the sources"))
     course = _Course(*_opened(a, b, options), options, most=until.max_samples)
     ended: str | None = None
@@ -102,11 +102,11 @@ def run_until_decided(
             ended = ""
         elif interruption.requested or course.last.interrupted:
             ended = _INTERRUPTED
-        elif until.max_seconds is not None and time.monotonic() - began > until.max_seconds:
+        elif until.max_seconds is not None and now() - began > until.max_seconds:
             ended = "The time of --max-time is up."
         else:
             ended = course.exhausted
-    return _result(rule, course, ended, timed=until.max_seconds is not None, seconds=time.monotonic() - began)
+    return _result(rule, course, ended, timed=until.max_seconds is not None, seconds=now() - began)
 
 
 def _rule(options: EstimateOptions, limits: GateLimits) -> Maximum:

@@ -1,11 +1,11 @@
 """Progress of a study that trains many critics."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
+from wdist.checkpoints.clock import now
 from wdist.estimation.estimate import estimate
 from wdist.estimation.result import Estimate
 from wdist.studies.study import Conditions
@@ -26,7 +26,7 @@ class SuiteProgress:
         """One run of ``steps`` steps, where no budget bounds it; the yielded object observes its estimate."""
         expected = self._seconds or (self._spent / self._done if self._done else None)
         self._done += 1
-        self._label, self._began, self._best, self._steps = label, time.perf_counter(), 0.0, 0
+        self._label, self._began, self._best, self._steps = label, now(), 0.0, 0
         self._observer.notify(
             CriticStarted(
                 critic=label,
@@ -38,7 +38,7 @@ class SuiteProgress:
             )
         )
         yield self
-        seconds = time.perf_counter() - self._began
+        seconds = now() - self._began
         self._spent += seconds
         self._observer.notify(CriticFinished(critic=label, steps=self._steps, seconds=seconds, best=self._best, interrupted=False))
 
@@ -56,7 +56,7 @@ class SuiteProgress:
     def notify(self, event: Event) -> None:
         match event:
             case Progress():
-                seconds = time.perf_counter() - self._began
+                seconds = now() - self._began
                 fraction = event.fraction if self._seconds is None else min(seconds / self._seconds, 1.0)
                 self._best, self._steps = max(self._best, event.validation), max(self._steps, event.step)
                 self._observer.notify(replace(event, critic=self._label, fraction=fraction, seconds=seconds, best=self._best))

@@ -14,7 +14,8 @@ from typing import Any, Literal, TypeVar
 
 from scipy import stats
 
-from wdist.checkpoints.checkpoint import current, now
+from wdist.checkpoints.checkpoint import current
+from wdist.checkpoints.clock import now
 from wdist.environment import Environment, choose_device, environment
 from wdist.errors import UsageError
 from wdist.interruption import Interruption

@@ -1,12 +1,12 @@
 """Budgets: a number of steps, or a length of time."""
 
 import re
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from numbers import Real
 
 from wdist.arguments import accepted, check_fields, shown
+from wdist.checkpoints.clock import now
 from wdist.errors import UsageError
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
@@ -76,14 +76,16 @@ class Budget:
 class Clock:
     """Measures how much of a budget is spent."""
 
+    resumable = ("_began",)
+
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
-        self._began = time.perf_counter()
+        self._began = now()
 
     @property
     def seconds(self) -> float:
         """Seconds since the start."""
-        return time.perf_counter() - self._began
+        return now() - self._began
 
     def fraction(self, step: int) -> float:
         """Share of the budget that is spent when ``step`` steps are done, at most 1."""

@@ -45,6 +45,8 @@ class ConeAscent:
         rate: of the centres, in radii of their cells.
     """
 
+    resumable = ("_drift", "_lift", "_generator", "_steps")
+
     def __init__(self, critic: ConeCritic, *, rate: float) -> None:
         self._critic, self._rate = critic, rate
         self._drift = torch.zeros_like(critic.centres)

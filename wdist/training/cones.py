@@ -51,7 +51,8 @@ class ConeKind(EnvelopeKind):
 
     def draws(self, spec: CriticSpec, job: TrainingJob) -> Draws:
         a, b = (Pool(side, spec.settings.batch_size or 0, job.standardised) for side in (job.pair.a, job.pair.b))
-        return Draws(minibatch=lambda: (a.next(), b.next()), samples=(a.sample, b.sample))
+        streams = (a, b, job.pair.a.train, job.pair.b.train)
+        return Draws(minibatch=lambda: (a.next(), b.next()), samples=(a.sample, b.sample), streams=streams)
 
     def other_ways(self, usual: Way, spec: CriticSpec, job: TrainingJob) -> tuple[Way, ...]:
         """From means of mixtures, in several numbers unless the user has fixed it."""

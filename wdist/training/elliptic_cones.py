@@ -60,7 +60,7 @@ class EllipticConeKind(EnvelopeKind):
             a, b = (job.standardised(side.train.next(size(side))) for side in (job.pair.a, job.pair.b))
             return a, b
 
-        return Draws(minibatch=minibatch, samples=job.training(_START_ROWS))
+        return Draws(minibatch=minibatch, samples=job.training(_START_ROWS), streams=(job.pair.a.train, job.pair.b.train))
 
     def other_ways(self, usual: Way, spec: CriticSpec, job: TrainingJob) -> tuple[Way, ...]:
         """Fewer of them, unless the user has fixed the number."""
@@ -73,6 +73,8 @@ class EllipticConeKind(EnvelopeKind):
 
 class _Annealed:
     """Steps whose soft minimum hardens as the learning rate falls."""
+
+    resumable = ("_step",)
 
     def __init__(self, critic: EllipticConeCritic, *, rate: float) -> None:
         groups = [{"params": [critic.points, critic.offsets]}, {"params": [critic.matrices], "lr": rate * _MATRIX_SHARE}]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,8 @@ class Draws:
     minibatch: Minibatch
     samples: tuple[Tensor, Tensor]
     """Some of A and of B, from which first pieces are made; shapes (n, dim) and (m, dim)."""
+    streams: tuple[Any, ...]
+    """What minibatches are drawn from: objects whose state a resumed run restores, in this order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +158,7 @@ class EnvelopeSearch:
             budget=budget,
             decay=self.spec.settings.schedule or "",
             interruption=job.interruption,
+            drawn=self._draws.streams,
         )
         self._steps += outcome.steps
         self._done.append(Trained(way=way, sign=sign, critic=critic, outcome=outcome))

@@ -3,10 +3,12 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NotRequired, TypedDict, Unpack
 
 import torch
 from torch import Tensor
 
+from wdist.checkpoints.checkpoint import Part, current
 from wdist.critics.critic import Critic
 from wdist.errors import TrainingDiverged
 from wdist.interruption import Interruption
@@ -88,6 +90,8 @@ class TrainingRun:
     References:
         Polyak & Juditsky (1992), Acceleration of stochastic approximation by averaging.
     """
+
+    resumable = ("_arrived", "critic", "_best", "_best_state", "_sum", "_count", "_finite", "_average", "_steps")
 
     def __init__(
         self,
@@ -179,15 +183,32 @@ class TrainingRun:
         last = [point.validation for point in self.history[-_FLAT_POINTS:]]
         return len(last) == _FLAT_POINTS and max(last) - min(last) <= _FLAT * abs(max(last))
 
+    @property
+    def _arrived(self) -> list[HistoryPoint]:
+        """The history, with whatever has not arrived yet."""
+        self.settle(wait=True)
+        return self.history
+
+    @_arrived.setter
+    def _arrived(self, history: list[HistoryPoint]) -> None:
+        self.history = history
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """What the training found, for a checkpoint."""
+        return {"history": self.history, "best": self._best_state}
+
+    @found.setter
+    def found(self, found: dict[str, Any]) -> None:
+        self.history, self._best_state = found["history"], found["best"]
+
     def restore_best(self) -> None:
         """Puts the best weights back into the critic."""
         self.critic.load_state_dict(self._best_state)
         self.critic.eval()
 
 
-def train(
-    run: TrainingRun, *, ascend: Ascent, minibatch: Minibatch, budget: Budget, decay: str, interruption: Interruption
-) -> TrainingOutcome:
+def train(run: TrainingRun, **how: Unpack["_How"]) -> TrainingOutcome:
     """Maximises the dual value, and leaves the weights with the best validation value in the critic.
 
     Ctrl-C ends the training, not the program: the best weights so far stand. Arguments are those of :func:`train_together`.
@@ -195,14 +216,30 @@ def train(
     Raises:
         TrainingDiverged: the first validation value was not finite.
     """
-    (outcome,) = train_together([run], ascend=ascend, minibatch=minibatch, budget=budget, decay=decay, interruption=interruption)
+    (outcome,) = train_together([run], **how)
     if not outcome.history:
         raise TrainingDiverged(f"{run.name} gave no finite value at step {outcome.steps}; try a lower --learning-rate")
     return outcome
 
 
+class _How(TypedDict):
+    ascend: Ascent
+    minibatch: Minibatch
+    budget: Budget
+    decay: str
+    interruption: Interruption
+    drawn: NotRequired[Sequence[Any]]
+
+
 def train_together(
-    runs: Sequence[TrainingRun], *, ascend: Ascent, minibatch: Minibatch, budget: Budget, decay: str, interruption: Interruption
+    runs: Sequence[TrainingRun],
+    *,
+    ascend: Ascent,
+    minibatch: Minibatch,
+    budget: Budget,
+    decay: str,
+    interruption: Interruption,
+    drawn: Sequence[Any] = (),
 ) -> list[TrainingOutcome]:
     """Trains several critics that every step changes at once; one that diverges does not hold up the others.
 
@@ -213,51 +250,79 @@ def train_together(
         budget: of all of them together.
         decay: of the learning rate.
         interruption: is told of Ctrl-C.
+        drawn: what minibatches are drawn from, and other objects with a state, for a run that can be resumed.
 
     Returns:
         The outcome of each; without a history if already its first validation value was not finite.
     """
     loop = _Loop(runs, ascend=ascend, minibatch=minibatch, clock=budget.start(), decay=decay)
-    interruption.attempt(loop.run)
-    if interruption.requested:
-        loop.validate_last()
-    seconds, interrupted = loop.clock.seconds, interruption.requested
+    sizes = sum(parameter.numel() for run in runs for parameter in run.critic.parameters())
+    part = current().part(f"training of {', '.join(run.name for run in runs)}, {sizes}", [loop, *drawn], shared=drawn)
+    if part.result is None:
+        interruption.attempt(lambda: part.run(lambda: loop.run(part)))
+        if interruption.requested:
+            loop.validate_last()
+        else:
+            part.finish({"steps": loop.step, "seconds": loop.clock.seconds, "runs": [run.found for run in runs]})
+        steps, seconds = loop.step, loop.clock.seconds
+    else:
+        steps, seconds = part.result["steps"], part.result["seconds"]
+        for run, found in zip(runs, part.result["runs"], strict=True):
+            run.found = found
     for run in runs:
         run.restore_best()
-    return [TrainingOutcome(steps=loop.step, seconds=seconds, history=tuple(run.history), interrupted=interrupted) for run in runs]
+    interrupted = interruption.requested
+    return [TrainingOutcome(steps=steps, seconds=seconds, history=tuple(run.history), interrupted=interrupted) for run in runs]
 
 
 class _Loop:
     """Steps and validations until the budget is spent; it can be left at any point."""
 
+    resumable = ("_runs", "_places", "_ascend", "_validations", "clock", "step")
+
     def __init__(self, runs: Sequence[TrainingRun], *, ascend: Ascent, minibatch: Minibatch, clock: Clock, decay: str) -> None:
-        self._runs, self._running = runs, list(runs)
+        self._runs, self._running = list(runs), list(runs)
         self._ascend, self._minibatch = ascend, minibatch
         self._factor, self._pace = schedule(decay), 1 / VALIDATIONS  # share of the budget between two validations
         if clock.budget.seconds is not None:
             self._pace = min(self._pace, SECONDS_BETWEEN_VALIDATIONS / clock.budget.seconds)
-        self.clock, self.step = clock, 0
+        self.clock, self.step, self._validations = clock, 0, 0
 
-    def run(self) -> None:
-        validations = 0
+    def run(self, part: Part) -> None:
         for run in self._runs:
             run.critic.train()
-        while True:
-            spent = self.clock.fraction(self.step)
-            ended = False
-            if spent >= validations * self._pace or spent >= 1:
-                validations += 1
-                for run in self._running:
-                    run.validate(self.step, self.clock)
-                # Of earlier validations only: when this one arrives depends on the device.
-                ended = spent >= 1 or all(run.settled for run in self._running)
-            self._running = [run for run in self._running if run.settle(wait=ended)]
-            if not self._running or ended:
-                return
-            duals = self._ascend(*self._minibatch(), factor=self._factor(spent))
-            for run, dual in zip(self._runs, duals.reshape(-1), strict=True):
-                run.add(dual)
-            self.step += 1
+        ended = False
+        while not ended:
+            with part.step():
+                ended = self._next()
+
+    def _next(self) -> bool:
+        """One step, with a validation before it where one is due; whether that was the end."""
+        spent = self.clock.fraction(self.step)
+        ended = False
+        if spent >= self._validations * self._pace or spent >= 1:
+            self._validations += 1
+            for run in self._running:
+                run.validate(self.step, self.clock)
+            # Of earlier validations only: when this one arrives depends on the device.
+            ended = spent >= 1 or all(run.settled for run in self._running)
+        self._running = [run for run in self._running if run.settle(wait=ended)]
+        if not self._running or ended:
+            return True
+        duals = self._ascend(*self._minibatch(), factor=self._factor(spent))
+        for run, dual in zip(self._runs, duals.reshape(-1), strict=True):
+            run.add(dual)
+        self.step += 1
+        return False
+
+    @property
+    def _places(self) -> list[int]:
+        """Which of the trainings go on."""
+        return [place for place, run in enumerate(self._runs) if run in self._running]
+
+    @_places.setter
+    def _places(self, places: list[int]) -> None:
+        self._running = [self._runs[place] for place in places]
 
     def validate_last(self) -> None:
         """Validates the present weights once more, after an interruption."""

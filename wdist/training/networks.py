@@ -11,6 +11,7 @@ from wdist.critics.critic import Critic
 from wdist.critics.networks import Architecture, NetworkPlan, StackedCritic, dense, fits_side_by_side, side_by_side
 from wdist.critics.settings import CriticSettings
 from wdist.data.measure import Measure
+from wdist.data.rows import Minibatches
 from wdist.errors import CertificateError, TrainingDiverged, UsageError
 from wdist.ground_metric import L2, GroundMetric
 from wdist.lipschitz.activations import activation
@@ -175,6 +176,7 @@ class NetworkKind(CriticKind):
             budget=budget or spec.budget or Budget(steps=1),
             decay=spec.settings.schedule or "",
             interruption=job.interruption,
+            drawn=fit.streams,
         )
         return fit.trained(outcome)
 
@@ -198,6 +200,7 @@ class NetworkKind(CriticKind):
             budget=budget or spec.budget or Budget(steps=1),
             decay=spec.settings.schedule or "",
             interruption=first.job.interruption,
+            drawn=[together, *(stream for fit in fits for stream in fit.streams)],
         )
         return [
             fit.trained(outcome)
@@ -224,6 +227,11 @@ class _NetworkFit:
             return wanted if rows is None else min(wanted, rows.count)
 
         return size(self.job.pair.a), size(self.job.pair.b)
+
+    @property
+    def streams(self) -> tuple[Minibatches, Minibatches]:
+        """What minibatches are drawn from."""
+        return self.job.pair.a.train, self.job.pair.b.train
 
     def minibatch(self) -> tuple[Tensor, Tensor]:
         """Standardised training samples of each side."""

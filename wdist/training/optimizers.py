@@ -39,6 +39,8 @@ class Optimizer(ABC):
         defaults: settings of all groups.
     """
 
+    resumable = ("state",)
+
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         given = list(params)
         groups = given if given and isinstance(given[0], dict) else [{"params": given}]

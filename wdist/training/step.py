@@ -64,6 +64,8 @@ class Cadence:
         first: steps until the first return. If it is 1, every step returns, whatever it meets.
     """
 
+    resumable = ("steps",)
+
     def __init__(self, first: int) -> None:
         self.steps = first
         self._longest = 1 if first == 1 else _LONGEST
@@ -86,6 +88,8 @@ class TrainingStep:
         penalty: subtracted from the objective before the step.
         apart: one forward pass for each side instead of one for both; slower, for comparison with code that does so.
     """
+
+    resumable = ("_optimizers", "_penalty", "_since_constrained", "_cadence", "_met")
 
     def __init__(
         self,
@@ -127,6 +131,15 @@ class TrainingStep:
         if self._since_constrained >= self._cadence.steps:
             self._constrain()
         return value.detach()
+
+    @property
+    def _met(self) -> float | None:
+        """The defect that the cadence has not seen yet."""
+        return None if self._defect is None else self._defect.read()
+
+    @_met.setter
+    def _met(self, defect: float | None) -> None:
+        self._defect = None if defect is None else Readback(torch.tensor(defect))
 
     def _constrain(self) -> None:
         """Returns to the constraint. The defect of the previous return is read only now, when it has long arrived."""

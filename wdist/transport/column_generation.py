@@ -17,7 +17,6 @@ References:
     Flamary et al. (2021), POT: Python optimal transport.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -25,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wdist.checkpoints.clock import now
 from wdist.data.memory import check_free
 from wdist.ground_metric import L2, GroundMetric
 from wdist.transport.coupling import BYTES_PER_PAIR, GAP, ROUNDED, SLACK, Execution, SolvedPlan, carried, solve
@@ -196,7 +196,7 @@ class _Solver:
             for number in range(1, self._most + 1):
                 found = rounds.next()
                 told(found.lower, found.upper)
-                late = time.perf_counter() > self._execution.deadline
+                late = now() > self._execution.deadline
                 if late or found.closed(tolerance) or number == self._most or not rounds.enlarge():
                     break
 

@@ -48,7 +48,7 @@ class Execution:
     progress: Callable[[float], None] = lambda fraction: None
     """Is told the fraction that is done."""
     deadline: float = math.inf
-    """Time on the clock of :func:`time.perf_counter` after which no round of column generation begins."""
+    """Time on the clock of the run after which no round of column generation begins."""
     bounded: Callable[[float, float], None] = lambda lower, upper: None
     """Is told both bounds whenever they come closer."""
 
