@@ -8,6 +8,9 @@ import pytest
 import torch
 
 from tests.transport.rows import rows
+from wdist.checkpoints import checkpoint
+from wdist.checkpoints.checkpoint import kept
+from wdist.errors import SourceError
 from wdist.ground_metric import L2, METRICS
 from wdist.transport import column_generation as module
 from wdist.transport import pricing, refinement
@@ -176,3 +179,47 @@ def test_without_a_tolerance_the_plan_becomes_optimal(kind):
     assert found.plan.optimal
     assert found.upper == pytest.approx(truth, rel=1e-9, abs=1e-12)
     assert found.lower == pytest.approx(truth, rel=1e-6, abs=1e-10)
+
+
+class Killed(BaseException):
+    """The end of a process."""
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_transport_that_was_killed_goes_on_to_the_same_bits(after, tmp_path, monkeypatch):
+    """After any round, of the problem itself or of a smaller one."""
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    sides, one_round, left = normals(700, 600, 3, np.random.default_rng(0)), module._Rounds.next, [after]
+    a, b = np.full(700, 1 / 700), np.full(600, 1 / 600)
+
+    def found():
+        plan = solved(*sides, a, b, tolerance=1e-9)
+        return plan.lower, plan.upper, plan.plan.rows.tolist(), plan.plan.mass.tolist(), plan.plan.potentials[0].tolist()
+
+    def counted(self):
+        if not left[0]:
+            raise Killed
+        left[0] -= 1
+        return one_round(self)
+
+    whole = found()
+    monkeypatch.setattr(module._Rounds, "next", counted)
+    with pytest.raises(Killed), kept(tmp_path / "run", command="test", settings={}):
+        found()
+    left[0] = 1000
+    with kept(tmp_path / "run", resume=True, command="test", settings={}):
+        assert found() == whole
+    left[0] = 0
+    with kept(tmp_path / "run", resume=True, command="test", settings={}):
+        assert found() == whole, "no round is done again, and the bounds are proved again"
+
+
+def test_a_plan_of_other_samples_is_refused(tmp_path):
+    (x, y), a = normals(300, 300, 3, np.random.default_rng(0)), np.full(300, 1 / 300)
+    with kept(tmp_path / "run", command="test", settings={}):
+        solved(x, y, a, a)
+    with (
+        pytest.raises(SourceError, match="none of these samples"),
+        kept(tmp_path / "run", resume=True, command="test", settings={}),
+    ):
+        solved(x, 2 * y, a, a)

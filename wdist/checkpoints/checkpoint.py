@@ -91,6 +91,8 @@ class Part:
 class Checkpoint:
     """No checkpoint: the twin of :class:`FolderCheckpoint` that keeps nothing."""
 
+    active = False
+    """Whether anything is kept."""
     resumed = False
     """Whether this run goes on with an earlier one."""
 
@@ -138,6 +140,8 @@ class FolderCheckpoint(Checkpoint):
         writes: whether this process writes into it; others only read.
         warn: is told a sentence if the state cannot be saved; the run goes on.
     """
+
+    active = True
 
     def __init__(self, folder: Path, manifest: bytes, *, resumed: bool, writes: bool, warn: Callable[[str], None]) -> None:
         self._folder, self.resumed, self._writes, self._warn = folder, resumed, writes, warn
@@ -440,6 +444,7 @@ def _text(value: Any) -> str:
 
 
 def _shown(name: str, value: Any) -> str:
+    name = name.rpartition(".")[2].replace("_", " ")
     if value is None or value is False:
         return f"no {name}"
     return name if value is True else f"{name} {value}"

@@ -22,6 +22,7 @@ def command(
     ],
     flags: opt.EstimateFlags,
     sources: opt.TableOptions,
+    checkpoint: opt.CheckpointOptions,
     outputs: Annotated[Outputs, OutputOptions("compare")],
     names: Annotated[
         str | None, typer.Option(metavar="N1,N2,...", help="Names of the sources. Default: the ends of their addresses.")
@@ -39,7 +40,7 @@ def command(
         )
     outputs.check(inputs=[reference, *ranked, *flags.inputs])
     witnesses = _WITNESSES if any(each.name == "witness" for each in outputs.files) else 0
-    with outputs.observer() as observer:
+    with checkpoint.kept("compare", options, sources=len(ranked)), outputs.observer() as observer:
         from wdist.comparison.compare import run_comparison
 
         comparison = run_comparison(reference, ranked, options, names=named, witnesses=witnesses, observer=observer)

@@ -28,6 +28,7 @@ def command(
     current: Annotated[str, typer.Argument(metavar="CURRENT", help="Table to judge, with the same columns: april.csv, ...")],
     flags: opt.EstimateFlags,
     sources: DriftTables,
+    checkpoint: opt.CheckpointOptions,
     outputs: Annotated[Outputs, OutputOptions("drift")],
     max: Annotated[
         str | None,
@@ -48,7 +49,7 @@ def command(
     """
     options = flags.validated(sources.access(), baselines="none")
     outputs.check(inputs=[reference, current, *flags.inputs])
-    with outputs.observer() as observer:
+    with checkpoint.kept("drift", options, max=max), outputs.observer() as observer:
         from wdist.drifts.drift import run_drift
         from wdist.gates.limits import read_maximum
 

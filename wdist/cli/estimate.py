@@ -13,6 +13,7 @@ def command(
     b: opt.AddressB,
     flags: opt.ComparedCritics,
     sources: opt.TableOptions,
+    checkpoint: opt.CheckpointOptions,
     outputs: Annotated[Outputs, OutputOptions("estimate")],
 ) -> int:
     """Bound W1 between two sample sets, and between the distributions that they were drawn from.
@@ -22,7 +23,7 @@ def command(
     options = flags.validated(sources.access())
     outputs.check(inputs=(a, b, *flags.inputs))
     outputs.check_provable(options)
-    with outputs.observer() as observer:
+    with checkpoint.kept("estimate", options), outputs.observer() as observer:
         from wdist.estimation.estimate import run_estimate
 
         result = run_estimate(a, b, options, observer=observer)

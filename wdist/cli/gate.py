@@ -131,6 +131,7 @@ def command(
     rules: RuleOptions,
     flags: GateFlags,
     sources: opt.TableOptions,
+    checkpoint: opt.CheckpointOptions,
     outputs: Annotated[Outputs, OutputOptions("gate", choice=True)],
 ) -> int:
     """Pass, fail, or inconclusive: is W1 between A and B within a limit, and no worse than it was?
@@ -144,7 +145,7 @@ def command(
     if until is not None and any(each.name == "proof" for each in outputs.files):
         raise UsageError("a sequential verdict rests on many critics, which no proof holds; leave out --save-proof")
     outputs.check(inputs=[each for each in read if each is not None])
-    with outputs.observer() as observer:
+    with checkpoint.kept("gate", options, limits, *filter(None, [until])), outputs.observer() as observer:
         if until is None:
             from wdist.gates.gate import run_gate
 

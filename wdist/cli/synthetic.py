@@ -84,7 +84,12 @@ class PairOptions:
 
 
 @opt.expanded
-def command(pair: PairOptions, flags: opt.ComparedCritics, outputs: Annotated[Outputs, OutputOptions("estimate")]) -> int:
+def command(
+    pair: PairOptions,
+    flags: opt.ComparedCritics,
+    checkpoint: opt.CheckpointOptions,
+    outputs: Annotated[Outputs, OutputOptions("estimate")],
+) -> int:
     """Bound W1 of a built-in pair whose W1 is known, from fresh draws, and show the truth beside the bounds.
 
     Example: wdist synthetic --cones 3 --plot cones.png
@@ -96,7 +101,7 @@ def command(pair: PairOptions, flags: opt.ComparedCritics, outputs: Annotated[Ou
     options = flags.validated()
     outputs.check()
     outputs.check_provable(options)
-    with outputs.observer() as observer:
+    with checkpoint.kept("synthetic", options, pair), outputs.observer() as observer:
         from wdist.estimation.estimate import run_estimate
 
         known = pair.make()

@@ -1,21 +1,23 @@
 """Pairs of comparable sources: opened, surveyed, checked, split and standardised."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from wdist.checkpoints.checkpoint import current
 from wdist.data.access import Access
 from wdist.data.features.space import Ends, FeatureDraws, FeatureRows, FeatureSpace, check_one_space
 from wdist.data.measure import Measure, fold_of, make_measure
-from wdist.data.rows import ResidentRows, Rows, evenly
+from wdist.data.rows import ResidentRows, Rows, evenly, gather
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import EndlessSource, FiniteSource, ReorderedRows, Source, SourceInfo, shape_text
 from wdist.data.standardisation import Standardisation
 from wdist.data.survey import Survey, finite_rows, survey
 from wdist.data.tables.joint import Encoding, encoded_as, jointly_encoded
-from wdist.errors import SourceError
+from wdist.errors import SourceError, UsageError
 from wdist.ground_metric import L2, GroundMetric
 
 _FIT_ROWS, _FIT_DRAWN = 20_000, 4096
@@ -129,10 +131,31 @@ def open_pair(
         participation=_participation(_some_of_both(fit_a, fit_b)),
         warnings=(*joint.warnings, *warnings),
     )
+    if current().active:
+        _check_resumable(pair)
     if pair.identical:
         same = "A and B hold the same rows, so W1 between the two sample sets is exactly 0"
         return replace(pair, warnings=(*warnings, same))
     return pair
+
+
+def _check_resumable(pair: Pair) -> None:
+    """Makes sure that the samples can be taken up again, and are those of the run that is resumed.
+
+    Raises:
+        UsageError: minibatches of a side cannot be taken up where they were.
+        SourceError: a side holds other samples.
+    """
+    sides = {"A": pair.a, "B": pair.b}
+    for name, side in sides.items():
+        if not hasattr(side.train, "resumable"):
+            raise UsageError(f"{name} is streamed, and cannot be read again from where it was; leave out --checkpoint")
+    current().confirm("samples", {name: side.digest or _digest(side.validation) for name, side in sides.items()})
+
+
+def _digest(rows: ResidentRows) -> str:
+    """SHA-256 of draws, which stand for an endless source."""
+    return hashlib.sha256(gather(rows).cpu().numpy().tobytes()).hexdigest()
 
 
 def like(reference: Source, other: Source) -> Source:

@@ -24,8 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wdist.checkpoints.checkpoint import current
 from wdist.checkpoints.clock import now
 from wdist.data.memory import check_free
+from wdist.errors import SourceError
 from wdist.ground_metric import L2, GroundMetric
 from wdist.transport.coupling import BYTES_PER_PAIR, GAP, ROUNDED, SLACK, Execution, SolvedPlan, carried, solve
 from wdist.transport.distinct import Distinct, distinct
@@ -189,52 +191,87 @@ class _Solver:
         self, problem: Problem, tolerance: float, told: Callable[[float, float], None], start: Callable[[Pricing], Start]
     ) -> GeneratedPlan | None:
         """Rounds of column generation; what they have found by an interruption is kept."""
-        rounds = _Rounds(problem, self._execution.device)
+        rounds, interruption = _Rounds(problem, self._execution.device), self._execution.interruption
+        part = current().part(f"transport between {len(problem.a)} and {len(problem.b)} points", [rounds])
+        if part.result is not None:
+            rounds.found = part.result
+            interruption.attempt(rounds.prove_again)
+            return rounds.found
+
+        def last_round() -> bool:
+            found = rounds.next()
+            told(found.lower, found.upper)
+            late = now() > self._execution.deadline
+            return late or found.closed(tolerance) or rounds.number >= self._most or not rounds.enlarge()
 
         def all_rounds() -> None:
             rounds.begin(start)
-            for number in range(1, self._most + 1):
-                found = rounds.next()
-                told(found.lower, found.upper)
-                late = now() > self._execution.deadline
-                if late or found.closed(tolerance) or number == self._most or not rounds.enlarge():
-                    break
+            ended = False
+            while not ended:
+                with part.step():
+                    ended = last_round()
 
-        self._execution.interruption.attempt(all_rounds)
+        interruption.attempt(lambda: part.run(all_rounds))
+        if rounds.found is not None and not interruption.requested:
+            part.finish(rounds.found)
         return rounds.found
 
 
 class _Rounds:
     """One problem, solved on more and more arcs."""
 
+    resumable = ("number", "found", "_arcs", "_potentials")
+
     def __init__(self, problem: Problem, device: torch.device) -> None:
         self._problem, self._device = problem, device
         self._pricing: Pricing
         self._priced: Priced
-        self._arcs: _Arcs
-        self._potentials: tuple[np.ndarray | None, np.ndarray | None]
+        self._arcs = _Arcs(rows=np.empty(0, np.int64), columns=np.empty(0, np.int64), costs=np.empty(0))
+        self._potentials: tuple[np.ndarray | None, np.ndarray | None] = None, None
         # Dual variables that the simplex starts from; with approximate ones, it ends at worse ones than with none.
         self.found: GeneratedPlan | None = None
+        self.number = 0
 
     def begin(self, start: Callable[[Pricing], Start]) -> None:
-        """Takes the first arcs, and those of a feasible plan."""
+        """Takes the first arcs, and those of a feasible plan, or goes on with those of an earlier run."""
         problem = self._problem
         self._pricing = Pricing(problem.x, problem.y, problem.metric, device=self._device)
+        if self.number:
+            self.prove_again()
+            return
         first = start(self._pricing)
         order_x, order_y = np.argsort(first.u, kind="stable"), np.argsort(-first.v, kind="stable")
         rows, columns = _corner_plan(problem.a, problem.b, order_x, order_y)
         keys = np.unique(np.r_[first.rows, rows] * len(problem.b) + np.r_[first.columns, columns])
         rows, columns = keys // len(problem.b), keys % len(problem.b)
         self._arcs = _Arcs(rows=rows, columns=columns, costs=distances(problem.x, problem.y, rows, columns, problem.metric))
-        self._potentials = None, None
+
+    def prove_again(self) -> None:
+        """Computes both bounds of what an earlier run found once more, since a file says nothing about these samples.
+
+        Raises:
+            SourceError: it is no plan of this problem.
+        """
+        problem, found = self._problem, self.found
+        assert found is not None, "a round comes first"
+        pricing = Pricing(problem.x, problem.y, problem.metric, device=self._device)
+        lower = self._lower(pricing.below(*(side.numpy() for side in found.plan.potentials)), found.plan)
+        if abs(carried(problem.x, problem.y, found.plan, problem.metric) - found.upper) > GAP * found.upper:
+            raise SourceError("the plan in the folder of --checkpoint is none of these samples; start again in another folder")
+        self.found = replace(found, lower=lower)
+
+    def _lower(self, priced: Priced, plan: SolvedPlan) -> float:
+        u, v = (side.numpy() for side in plan.potentials)
+        return max(0.0, priced.dual_value(u, v, self._problem.a, self._problem.b))
 
     def next(self) -> GeneratedPlan:
         """Solves the problem on the arcs, and prices all pairs."""
+        self.number += 1
         plan, upper = self._restricted()
         u, v = (side.numpy() for side in plan.potentials)
         self._potentials = u, v
         self._priced = self._pricing.below(u, v)
-        lower = max(0.0, self._priced.dual_value(u, v, self._problem.a, self._problem.b))
+        lower = self._lower(self._priced, plan)
         if self.found is not None and self.found.lower > lower:
             lower, plan = self.found.lower, replace(plan, potentials=self.found.plan.potentials)
         found = GeneratedPlan(plan=plan, lower=lower, upper=upper)
