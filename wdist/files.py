@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from wdist.errors import OutputError, SourceError
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 PROOF_SUFFIX = ".safetensors"
 
+_RACY_SECONDS = 2.0
+"""Longest tick of the clocks of file systems."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _HELD = {errno.EACCES, errno.EAGAIN}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -55,6 +58,17 @@ class FileVersion:
             self._check()
             raise
         self._check()
+
+    def identity(self) -> str | None:
+        """The file and its version as text; None if it has changed since, or so lately that another change may leave its times."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        # The time of change too: that of modification can be set back.
+        if _mark(self.path) != self.mark or time.time() - max(found.st_mtime, found.st_ctime) < _RACY_SECONDS:
+            return None
+        return f"{self.path.resolve()} {found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
     def _check(self) -> None:
         if _mark(self.path) != self.mark:

@@ -202,9 +202,13 @@ class TableOptions(SourceOptions):
         default="none",
     )
 
+    no_cache: bool = flag(
+        _SOURCES, "", "Read large files again for their digests, even if they have not changed since.", "--no-cache", default=False
+    )
+
     def access(self) -> Access:
         """The same for the library."""
-        return replace(super().access(), missing=self.missing, scale=self.scale)
+        return replace(super().access(), missing=self.missing, scale=self.scale, cache=not self.no_cache)
 
 
 @dataclass(frozen=True, kw_only=True)

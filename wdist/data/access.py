@@ -24,6 +24,8 @@ class Access:
     """Allows torchvision to download a missing data set or missing weights, and remote files to be copied to this machine."""
     drop_nonfinite: bool = False
     """Drops rows with NaN or infinity, which are an error otherwise."""
+    cache: bool = True
+    """Recalls digest and range of a large file that has not changed since an earlier run (:mod:`wdist.data.survey_cache`)."""
     missing: str = REFUSE
     """What to do with missing values: ``refuse``, ``drop`` their rows, or ``level``, which sets them apart from all others."""
     scale: str | Mapping[str, float] = "none"

@@ -184,7 +184,7 @@ def surveyed(
     (source,) = jointly_encoded([open_source(address, access, seed=seed)], access, seed=seed).sources
     if not isinstance(source, FiniteSource):
         return source, None
-    found = survey(source, progress)
+    found = survey(source, progress, cache=access.cache)
     if found.minimum is not None and found.maximum is not None and max(-found.minimum, found.maximum) > _LARGEST:
         raise SourceError(
             f"{source.info.address} ranges from {found.minimum:g} to {found.maximum:g}, too far for differences in float64; "

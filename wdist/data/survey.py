@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from wdist.data.access import DROP, REFUSE, Access
 from wdist.data.sources.arrays import EXACT_INTEGERS, little_endian_bytes, too_large, type_name
 from wdist.data.sources.source import FiniteSource, SelectedRows
+from wdist.data.survey_cache import keep, key_of, recall
 from wdist.errors import SourceError
 
 MINIMUM_ROWS = 20
@@ -40,43 +42,79 @@ class Survey:
     """SHA-256 of type, event shape and all stored values, in hexadecimal."""
 
 
-def survey(source: FiniteSource, progress: Callable[[float], None] = lambda fraction: None) -> Survey:
-    """Reads a source once, in slabs; ``progress`` is told which fraction has been read."""
-    info = source.info
+def survey(source: FiniteSource, progress: Callable[[float], None] = lambda fraction: None, *, cache: bool = False) -> Survey:
+    """Reads a source once, in slabs, or recalls the survey of a file that has not changed (:mod:`wdist.data.survey_cache`).
+
+    Arguments:
+        source: of the rows.
+        progress: is told which fraction has been read.
+        cache: whether to recall and to keep surveys.
+    """
+    key = key_of(source) if cache else None
+    recalled = None if key is None else recall(key)
+    if recalled is not None:
+        progress(1.0)
+        return Survey(**recalled)
+    found = _read(source, progress)
+    if key is not None:
+        keep(key, vars(found))
+    return found
+
+
+def _read(source: FiniteSource, progress: Callable[[float], None]) -> Survey:
+    seen, shape = _Seen(), tuple(source.stored.info.event_shape)
     digest: hashlib._Hash | None = None
-    nonfinite: list[np.ndarray] = []
-    low, high = np.inf, -np.inf
-    first: Tensor | None = None
-    constant, infinite = True, False
-    for start, stored in source.stored.slabs(max(1, _BYTES_AT_ONCE // (8 * info.dim))):
-        if digest is None:
-            shape = tuple(source.stored.info.event_shape)
-            digest = hashlib.sha256(f"{type_name(stored.dtype)} {shape}{_levels(source)}\n".encode())
-        digest.update(little_endian_bytes(stored))
-        progress((start + len(stored)) / source.count)
-        rows = source.coordinates(stored)
-        if rows.is_floating_point():
-            finite = torch.isfinite(rows).all(dim=1)
-            if not finite.all():
-                nonfinite.append(start + torch.nonzero(~finite).flatten().numpy())
-                infinite = infinite or bool(torch.isinf(rows).any())
-                rows = rows[finite]
-        if not len(rows):
-            continue
-        low, high = min(low, float(rows.min())), max(high, float(rows.max()))
-        first = rows[:1].clone() if first is None else first
-        constant = constant and bool((rows == first).all())
+    # Hashing takes about as long as everything else, so a thread does it.
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="wdist-digest") as hashing:
+        hashed: Future[None] | None = None
+        for start, stored in source.stored.slabs(max(1, _BYTES_AT_ONCE // (8 * source.info.dim))):
+            if digest is None:
+                digest = hashlib.sha256(f"{type_name(stored.dtype)} {shape}{_levels(source)}\n".encode())
+            if hashed is not None:
+                hashed.result()
+            hashed = hashing.submit(digest.update, little_endian_bytes(stored))
+            seen.add(start, source.coordinates(stored))
+            progress((start + len(stored)) / source.count)
     assert digest is not None, "a source has rows"
-    found = first is not None
-    return Survey(
-        nonfinite=np.concatenate(nonfinite) if nonfinite else np.empty(0, dtype=np.int64),
-        infinite=infinite,
-        minimum=low * info.scale + info.offset if found else None,
-        maximum=high * info.scale + info.offset if found else None,
-        magnitude=max(-low, high) if found else 0.0,
-        constant=constant and found,
-        digest=digest.hexdigest(),
-    )
+    return seen.survey(source, digest.hexdigest())
+
+
+class _Seen:
+    """What has been seen of a source so far."""
+
+    def __init__(self) -> None:
+        self._nonfinite: list[np.ndarray] = []
+        self._low, self._high = np.inf, -np.inf
+        self._first: Tensor | None = None
+        self._constant, self._infinite = True, False
+
+    def add(self, start: int, rows: Tensor) -> None:
+        """Adds rows, the first of which has the number ``start``."""
+        low, high = map(float, rows.aminmax())
+        if not (np.isfinite(low) and np.isfinite(high)):
+            finite = torch.isfinite(rows).all(dim=1)
+            self._nonfinite.append(start + torch.nonzero(~finite).flatten().numpy())
+            self._infinite = self._infinite or bool(torch.isinf(rows).any())
+            rows = rows[finite]
+            if not len(rows):
+                return
+            low, high = map(float, rows.aminmax())
+        self._low, self._high = min(self._low, low), max(self._high, high)
+        self._first = rows[:1].clone() if self._first is None else self._first
+        self._constant = self._constant and bool((rows == self._first).all())
+
+    def survey(self, source: FiniteSource, digest: str) -> Survey:
+        """The facts, in the units of the source."""
+        found = self._first is not None
+        return Survey(
+            nonfinite=np.concatenate(self._nonfinite) if self._nonfinite else np.empty(0, dtype=np.int64),
+            infinite=self._infinite,
+            minimum=self._low * source.info.scale + source.info.offset if found else None,
+            maximum=self._high * source.info.scale + source.info.offset if found else None,
+            magnitude=max(-self._low, self._high) if found else 0.0,
+            constant=self._constant and found,
+            digest=digest,
+        )
 
 
 def _levels(source: FiniteSource) -> str:

@@ -132,7 +132,8 @@ def verify(
         raise UsageError("a proof states the units of its columns, and they are checked as stated; leave out the scale")
     observer.notify(Stage(what="reading and checking the samples"))
     stated = proof.statement
-    access = replace(access, drop_nonfinite=access.drop_nonfinite or stated.a.dropped + stated.b.dropped > 0)
+    # What is proved again is read again.
+    access = replace(access, drop_nonfinite=access.drop_nonfinite or stated.a.dropped + stated.b.dropped > 0, cache=False)
     space = _open_features(stated, features, access, chosen_device)
     sides = [_open(each, side.address, access, stated.seed) for each, side in ((a, stated.a), (b, stated.b))]
     pair = open_pair(

@@ -87,6 +87,9 @@ class ArraySource(FiniteSource):
         pieces = [self._block(int(run[0]), int(run[-1]) + 1)[torch.from_numpy(run - run[0])] for run in self._runs(rows)]
         return torch.cat(pieces) if pieces else self._block(0, 0)
 
+    def identity(self) -> str | None:
+        return None if self._array.version is None else self._array.version.identity()
+
     def _block(self, start: int, stop: int) -> Tensor:
         if stop <= start:
             return self._block(0, 1)[:0]
@@ -250,10 +253,10 @@ def type_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def little_endian_bytes(tensor: Tensor) -> bytes:
-    """Bytes of a contiguous CPU tensor, the same on every machine."""
+def little_endian_bytes(tensor: Tensor) -> memoryview:
+    """Bytes of a contiguous CPU tensor, the same on every machine; they may share its memory."""
     # Flattened, because an axis of length 1 may have any stride, even in a contiguous tensor.
     array = tensor.flatten().view(torch.uint8).numpy() if tensor.numel() else np.empty(0, dtype=np.uint8)
     if sys.byteorder == "big":
         array = array.reshape(-1, tensor.element_size())[:, ::-1].copy()
-    return array.tobytes()
+    return array.reshape(-1).data

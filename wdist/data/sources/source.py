@@ -95,6 +95,10 @@ class FiniteSource(ABC):
         Read-only: it may share memory with the source.
         """
 
+    def identity(self) -> str | None:
+        """The files behind all rows in their present version; None if there are none, or if it cannot be told apart from others."""
+        return None
+
     @property
     def stored(self) -> "FiniteSource":
         """The rows that identify the data; those of a table are not encoded."""
