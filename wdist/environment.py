@@ -6,6 +6,8 @@ import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wdist.distributed.job import local_rank
+from wdist.distributed.processes import world_size
 from wdist.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ class Environment:
     threads: int
     precision: str
     """Precision of training and of the certificate, in words."""
+    world_size: int = 1
+    """Number of processes that shared the work."""
 
 
 def environment(device: torch.device) -> Environment:
@@ -38,6 +42,7 @@ def environment(device: torch.device) -> Environment:
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {platform.machine()}",
         threads=torch.get_num_threads(),
         precision=f"training float32{', products TF32' if device.type == 'cuda' else ''}; certificate and bounds float64",
+        world_size=world_size(),
     )
 
 
@@ -60,6 +65,8 @@ def choose_device(name: str = "auto") -> torch.device:
     """
     import torch
 
+    if world_size() > 1 and torch.cuda.is_available() and name in ("auto", "cuda"):
+        return _gpu_of_its_own()
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -74,4 +81,26 @@ def choose_device(name: str = "auto") -> torch.device:
         raise DeviceError(
             f"--device {name} was requested, but this machine has {torch.cuda.device_count()} GPUs; use --device cuda:0"
         )
+    if world_size() > 1 and device.type == "cuda":
+        raise DeviceError(f"--device {name} is one GPU for {world_size()} processes; write --device cuda, and each has its own")
     return device
+
+
+def _gpu_of_its_own() -> torch.device:
+    """The GPU of this process of a job.
+
+    Raises:
+        DeviceError: there are more processes than GPUs, or torch lacks NCCL.
+    """
+    import torch
+    from torch import distributed
+
+    if local_rank() >= torch.cuda.device_count():
+        raise DeviceError(
+            f"this machine has {torch.cuda.device_count()} GPUs for more processes; start one process for each GPU "
+            f"(--nproc-per-node {torch.cuda.device_count()}), or write --device cpu"
+        )
+    if not distributed.is_nccl_available():
+        raise DeviceError("this torch lacks NCCL, by which GPUs exchange gradients; install another build, or write --device cpu")
+    torch.cuda.set_device(local_rank())
+    return torch.device("cuda", local_rank())

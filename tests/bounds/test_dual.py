@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.trials import trial, two_moons
-from wdist.bounds.dual import PROOF, ExactSum, dual_value, evaluate, exact_mean, lower_bound, summarise
+from wdist.bounds.dual import PROOF, ExactSum, dual_value, evaluate, exact_mean, lower_bound, summarise, summarised_together
 from wdist.critics.frozen import Potentials
 
 
@@ -60,6 +60,19 @@ def test_a_mean_in_pieces_has_the_digits_of_the_mean_of_all(size, scale):
     assert total.mean == exact_mean(values)
 
 
+@pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("scale", [1.0, 1e-310, 1e306, 1e307])
+def test_sums_of_shards_have_the_digits_of_the_sum_of_all(parts, scale):
+    values = np.random.default_rng(0).normal(size=1001) * np.logspace(-20, 0, 1001) * scale + scale
+    total = ExactSum()
+    for part in np.array_split(values, parts):
+        own = ExactSum()
+        own.add(part)
+        total.join(own)
+    assert total.count == 1001
+    assert total.mean == exact_mean(values)
+
+
 def test_a_mean_in_pieces_survives_a_sum_that_overflows():
     total, values = ExactSum(), np.full(1000, 1e307)
     for _ in range(3):
@@ -80,6 +93,10 @@ def test_a_summary_knows_the_mean_and_the_most_extreme_potentials_of_all(sign, s
     assert found.rounding == expected.rounding
     assert np.array_equal(found.values, expected.values[found.rows])
     assert np.array_equal(sign * found.values, np.sort(sign * expected.values)[::-1][:20])
+    parts = [summarise(frozen, part.split(size), sign=sign, most=20) for part in x.split(-(-200 // size) * size)]
+    together = summarised_together(parts, sign=sign, most=20)
+    assert (together.mean, together.rounding) == (found.mean, found.rounding)
+    assert together.rows.tolist() == found.rows.tolist()
 
 
 def test_the_dual_value_is_the_difference_of_means():

@@ -114,7 +114,7 @@ def test_what_was_tried_is_in_the_document_in_the_order_of_the_trials(auto, docu
 SOURCE = "address kind event_shape count dtype scale offset units bounds dropped notes columns scaling digest"
 SAMPLES = "lower lower_method upper exact upper_method gap relative_gap n_a n_b"
 POPULATION = "estimate lower upper upper_method confidence jointly_with method n_a n_b"
-ENVIRONMENT = "wdist python torch platform device threads precision"
+ENVIRONMENT = "wdist python torch platform device threads precision world_size"
 CRITIC = (
     "name title lipschitz_bound certified steps seconds parameters samples tried bound_by_construction raw_value largest_slope "
     "repeats training_value converged interrupted settings layers history"

@@ -5,7 +5,7 @@ By Kantorovich-Rubinstein duality, W1(P, Q) >= (E_P f - E_Q f) / K for every f w
 
 import math
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,15 +44,24 @@ def evaluate(critic: FrozenCritic, batches: Iterable[Tensor]) -> Potentials:
 class PotentialSummary:
     """Potentials of samples that are too many to be kept: their mean, and the most extreme of them."""
 
-    count: int
-    mean: float
-    """As :func:`exact_mean` of all."""
+    total: "ExactSum"
+    """Of all of them."""
     rounding: float
     """No potential differs from that of the exact function by more than this."""
     rows: np.ndarray
     """Positions of the most extreme potentials, the most extreme first."""
     values: np.ndarray
     """The potentials there, float64."""
+
+    @property
+    def count(self) -> int:
+        """Number of potentials."""
+        return self.total.count
+
+    @property
+    def mean(self) -> float:
+        """As :func:`exact_mean` of all."""
+        return self.total.mean
 
 
 def summarise(critic: FrozenCritic, batches: Iterable[Tensor], *, sign: int, most: int) -> PotentialSummary:
@@ -68,7 +77,20 @@ def summarise(critic: FrozenCritic, batches: Iterable[Tensor], *, sign: int, mos
             chosen = np.argsort(-sign * values, kind="stable")[:most]
             rows, values = rows[chosen], values[chosen]
         total.add(part.values)
-    return PotentialSummary(count=total.count, mean=total.mean, rounding=rounding, rows=rows, values=values)
+    return PotentialSummary(total=total, rounding=rounding, rows=rows, values=values)
+
+
+def summarised_together(parts: Sequence[PotentialSummary], *, sign: int, most: int) -> PotentialSummary:
+    """The summary of all samples from those of consecutive parts of them, with the same bits."""
+    total, starts = ExactSum(), []
+    for part in parts:
+        starts.append(total.count)
+        total.join(part.total)
+    rows = np.concatenate([part.rows + start for part, start in zip(parts, starts, strict=True)])
+    values = np.concatenate([part.values for part in parts])
+    chosen = np.argsort(-sign * values, kind="stable")[:most]
+    rounding = max(part.rounding for part in parts)
+    return PotentialSummary(total=total, rounding=rounding, rows=rows[chosen], values=values[chosen])
 
 
 class ExactSum:
@@ -95,6 +117,17 @@ class ExactSum:
             self._expansion = [part * _SMALLER for part in self._expansion]
             self._scale *= _SMALLER
             self._expansion = _expansion([*self._expansion, *(values * self._scale).tolist()])
+
+    def join(self, other: "ExactSum") -> None:
+        """Adds the values of another sum."""
+        self.count += other.count
+        self._finite = self._finite and other._finite
+        scale = min(self._scale, other._scale)
+        terms = [part * (scale / each._scale) for each in (self, other) for part in each._expansion]
+        try:
+            self._scale, self._expansion = scale, _expansion(terms)
+        except OverflowError:
+            self._scale, self._expansion = scale * _SMALLER, _expansion([part * _SMALLER for part in terms])
 
     @property
     def mean(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,7 +92,10 @@ def train(
 
     Example: wdist gan train --data torchvision:MNIST?split=train -o run --steps 2000
     """
-    result = request.train(output, (lambda checkpoint: None) if outputs.quiet else _report)
+    from wdist.distributed.processes import processes
+
+    train = partial(request.train, output, (lambda checkpoint: None) if outputs.quiet else _report)
+    result = processes().from_first("training", train)
     outputs.deliver(result)
     return ExitStatus.INTERRUPTED if result.interrupted else ExitStatus.DONE
 

@@ -15,12 +15,17 @@ from typing import Annotated, Any
 import typer
 
 from wdist.cli import compare, doctor, drift, estimate, gan, gate, guide, inspect, robust, schema, studies, synthetic, verify
+from wdist.distributed.job import Job, JobEnded, is_first, launched, rank
+from wdist.distributed.processes import ProcessesError
 from wdist.environment import package_version
 from wdist.errors import ExitStatus, WdistError, out_of_memory
 from wdist.interruption import Terminated
 
 # Read when torch is first imported. Threads that spin while they wait slow a step down tenfold once another process wants a core.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+_SHARED = ("estimate", "synthetic", "compare", "gate", "drift", "gan", "bench")
+"""Commands whose work processes share; of a job of torchrun, only the first process does the others."""
 
 app = typer.Typer(
     name="wdist",
@@ -78,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Ctrl-C once more, while the interpreter ends, would show a traceback and change the exit status.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
+        if not is_first():
+            return ExitStatus.INTERRUPTED
         if isinstance(stopped, Terminated):
             _complain("terminated; the same command with --resume goes on where this run stopped")
             return ExitStatus.TERMINATED
@@ -107,11 +114,12 @@ def _open_closed_streams() -> None:
 
 
 def _main(arguments: list[str]) -> int:
-    debug = "--debug" in arguments
-    with _warnings_of_libraries(shown=debug):
+    debug, job = "--debug" in arguments, Job()
+    with _warnings_of_libraries(shown=debug), _silence_unless_first():
         try:
-            status = _run(arguments)
-            sys.stdout.flush()
+            with _shared(job, arguments):
+                status = _run(arguments) if is_first() or _is_shared(arguments) else ExitStatus.DONE
+                sys.stdout.flush()
             return status
         except BrokenPipeError:
             _discard_stdout()
@@ -122,12 +130,49 @@ def _main(arguments: list[str]) -> int:
                 raise
             _discard_stdout()
             return ExitStatus.DONE
+        except JobEnded as ended:
+            with _speaking(job):
+                _complain(str(ended), of_the_job=True)
+            return ExitStatus.INTERRUPTED
         except Exception as error:
-            if debug:
-                import traceback
+            with _speaking(job):
+                if debug:
+                    import traceback
 
-                traceback.print_exc()
-            return _explain(error, arguments)
+                    traceback.print_exc()
+                return _explain(error, arguments)
+
+
+def _is_shared(arguments: list[str]) -> bool:
+    return bool(arguments) and arguments[0] in _SHARED and not {"-h", "--help"} & set(arguments)
+
+
+def _shared(job: Job, arguments: list[str]) -> contextlib.AbstractContextManager[None]:
+    """The work of the command, shared by the processes that torchrun started, if it did."""
+    if not launched() or not _is_shared(arguments):
+        return contextlib.nullcontext()
+    import torch
+
+    return job.joined(versions=f"wdist {package_version()}, torch {torch.__version__}", command=arguments)
+
+
+@contextlib.contextmanager
+def _silence_unless_first() -> Iterator[None]:
+    """Leaves the streams to the first process of a job."""
+    if is_first():
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        yield
+
+
+@contextlib.contextmanager
+def _speaking(job: Job) -> Iterator[None]:
+    """Lets one process of a job say what went wrong, whichever it is."""
+    with open(os.devnull, "w") as nowhere:
+        heard = sys.stderr if is_first() else sys.__stderr__
+        with contextlib.redirect_stderr(heard if job.speaks() else nowhere):
+            yield
 
 
 def _run(arguments: list[str]) -> int:
@@ -145,7 +190,7 @@ def _run(arguments: list[str]) -> int:
 def _explain(error: Exception, arguments: list[str]) -> int:
     """Says on stderr in one sentence what went wrong, and returns its exit status."""
     if isinstance(error, WdistError):
-        _complain(str(error))
+        _complain(str(error), of_the_job=isinstance(error, ProcessesError))
         return error.exit_status
     if isinstance(error, _TyperUsageError):
         if not arguments:
@@ -182,12 +227,12 @@ def _usage_sentence(error: Any, arguments: list[str]) -> str:
     return message[:1].lower() + message[1:] + (f"; {help_hint}" if not message.endswith("?") else "")
 
 
-def _complain(sentence: str) -> None:
+def _complain(sentence: str, *, of_the_job: bool = False) -> None:
     from wdist.cli.console import complain
 
     # The reader of stderr may be gone as well; the exit status still tells.
     with contextlib.suppress(OSError):
-        complain(sentence)
+        complain(sentence if is_first() or of_the_job else f"process {rank()} of this job: {sentence}")
 
 
 def _discard_stdout() -> None:

@@ -17,6 +17,8 @@ import typer
 
 from wdist.critics.settings import OPTIMIZERS, SCHEDULES, CriticSettings
 from wdist.data.access import REFUSE, Access
+from wdist.distributed.job import launched, rank
+from wdist.distributed.processes import world_size
 from wdist.errors import UsageError
 from wdist.estimation.options import LARGEST_SEED, EstimateOptions
 from wdist.interruption import Terminated
@@ -137,13 +139,18 @@ class CheckpointOptions:
         if self.checkpoint is None and not self.resume:
             yield
             return
+        folder = self.checkpoint
+        if launched():
+            if not command.startswith("bench "):
+                raise UsageError(f"--checkpoint keeps the state of one process of wdist {command}; leave it out under torchrun")
+            folder = folder and folder / f"process-{rank()}-of-{world_size()}"
         from wdist.checkpoints.checkpoint import kept, settings_of
         from wdist.cli.console import warn
 
         settings = {name: value for each in options for name, value in settings_of(each).items()} | others
         with (
             _sigterm_ends_the_run(),
-            kept(self.checkpoint, resume=self.resume, command=command, settings=settings, warn=lambda sentence: warn([sentence])),
+            kept(folder, resume=self.resume, command=command, settings=settings, warn=lambda sentence: warn([sentence])),
         ):
             yield
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from wdist.cli import options as opt
+from wdist.distributed.job import JobEnded, is_first
 from wdist.errors import OutputError, UsageError, WdistError
 from wdist.files import PLOT_SUFFIXES, PROOF_SUFFIX, atomic_write, check_writable, was_read, watch_for_reading
 from wdist.interruption import deferred_interrupts
@@ -209,6 +210,8 @@ class Outputs:
 
     def check(self, *, inputs: Iterable[str] = ()) -> None:
         """Makes sure before the work that every file can be written, that no two are the same, and that no input is overwritten."""
+        if not is_first():
+            return
         with deferred_interrupts():
             self._check_files()
         self._check_apart(list(inputs))
@@ -258,8 +261,10 @@ class Outputs:
 
         Whatever fails, the rest is done first: then OutputError says which file could not be written, and BrokenPipeError that the
         reader of stdout went away. Ctrl-C comes too late to change anything; a second one stops the delivery. Renderers also take
-        what is ``given``.
+        what is ``given``. Of several processes, the first one delivers.
         """
+        if not is_first():
+            return
         from wdist.cli.console import note, warn
 
         known = {"command": self.command, **given}
@@ -275,7 +280,7 @@ class Outputs:
                     except (WdistError, OSError) as failure:
                         failures.append(failure)
                     done += 1
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, JobEnded):
             if done < len(deliveries):
                 raise
         warn(warnings)

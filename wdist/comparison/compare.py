@@ -1,6 +1,6 @@
 """``compare``: several sources ranked by their distance from one reference."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from wdist.data.pairing import check_comparable, check_scales, like, observed_ra
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource, Source
 from wdist.data.tables.joint import is_encoded, jointly_encoded
+from wdist.distributed.processes import check_same, processes
 from wdist.environment import choose_device
 from wdist.errors import CertificateError, SourceError, TrainingDiverged, UsageError, WdistError
 from wdist.estimation.blocks import block_plan, block_seconds
@@ -70,20 +71,25 @@ def run_comparison(
     one = _options_of_one(options, sources=len(field), results=results)
     one = replace(one, blocks=_block_size(one, [side.source, *(other.source for _, other in field.values())]))
     rounds = _Rounds(observer, sources=len(field), seconds=None if one.budget is None else one.budget.seconds)
-    for position, (name, (source, other_side)) in enumerate(field.items(), start=1):
+
+    def judged(position: int, name: str) -> _Outcome:
+        source, other_side = field[name]
         entry = rounds.judge(name, f"{name}, {position} of {len(field)}", given, source, one)
         if entry is not None and witnesses:
             rounds.add_witnesses(entry, side, other_side, count=witnesses, seed=options.seed)
-    ranking = rounds.entries()
-    floor, slope = None, None
+        return rounds.outcome(name)
+
+    def floor_judged(halves: tuple[Source, Source]) -> _Outcome:
+        rounds.judge(NOISE_FLOOR, "noise floor, the reference against itself", *halves, _without_training(one))
+        return rounds.outcome(NOISE_FLOOR)
+
+    tasks = [partial(judged, position, name) for position, name in enumerate(field, start=1)]
+    outcomes = processes().spread("sources", [*tasks, *([] if two_halves is None else [partial(floor_judged, two_halves)])])
+    ranking, slope = rounds.taken(dict(zip(field, outcomes, strict=False))), None
+    floor = None if two_halves is None else rounds.take(NOISE_FLOOR, outcomes[-1])
     if two_halves is not None:
-        time_alone = None if one.budget is None or one.budget.seconds is None else one.budget
-        closed = replace(
-            one, critic="mean-difference", settings=CriticSettings(), budget=time_alone, tolerance=None, features=None, blocks=0
-        )
-        floor = rounds.judge(NOISE_FLOOR, "noise floor, the reference against itself", *two_halves, closed)
         measure = partial(measured_slope, *two_halves, metric=ground_metric(options.metric), seed=options.seed)
-        slope = rounds.interruption.attempt(measure)
+        slope = rounds.interruption.attempt(partial(processes().from_first, "slope", measure))
     first = ranking[0].estimate
     return Comparison(
         reference=first.a,
@@ -120,9 +126,17 @@ def _options_of_one(options: EstimateOptions, *, sources: int, results: int) -> 
     """Options of one result: equal parts of the error and of the budget."""
     budget = options.budget
     if budget is not None:
-        # The noise floor takes time, but no steps.
-        budget = budget.part(1 / (results if budget.steps is None else sources))
+        # The noise floor takes time, but no steps; processes work at the same time.
+        budget = budget.part(1 / (-(-results // processes().size) if budget.steps is None else sources))
     return replace(options, budget=budget, confidence=1 - (1 - options.confidence) / results, baselines=NONE)
+
+
+def _without_training(options: EstimateOptions) -> EstimateOptions:
+    """Options of the noise floor."""
+    time_alone = None if options.budget is None or options.budget.seconds is None else options.budget
+    return replace(
+        options, critic="mean-difference", settings=CriticSettings(), budget=time_alone, tolerance=None, features=None, blocks=0
+    )
 
 
 def _block_size(options: EstimateOptions, sources: Sequence[Source]) -> int:
@@ -138,6 +152,8 @@ def _block_size(options: EstimateOptions, sources: Sequence[Source]) -> int:
     return 0 if plan is None else plan.size
 
 
+_Outcome: TypeAlias = Entry | WdistError | None
+"""A result, why there is none, or None where the user asked to stop before."""
 _Opened: TypeAlias = tuple[Source, Side]
 """Source for the estimate, which surveys it again so that digests are those of a single estimate; and its samples, checked."""
 
@@ -158,11 +174,12 @@ def _open(
     given: list[Source] = list(joint.sources)
     if options.features is None:
         given = [like(given[0], source) for source in given]
-    usable, ranges = [], []
+    usable, ranges, digests = [], [], []
     warnings = joint.warnings if is_encoded(given[0]) else ()  # each estimate repeats those about tables of numbers
     for source in given:
         rows, found = surveyed(source, options.access, seed=options.seed)
         usable.append(rows)
+        digests.append(None if found is None else found.digest)
         ranges.append(observed_range(rows, found))
         if images:
             check_images(rows.info)
@@ -170,6 +187,7 @@ def _open(
             check_comparable(usable[0], rows, ranges[0], ranges[-1])
         else:
             warnings += check_scales(usable[0], rows, ranges[0], ranges[-1])
+    check_same("sources", digests)
     chosen = _names(names, [source.info.address for source in given[1:]])
     if options.features is None:
         judged = usable
@@ -226,15 +244,31 @@ class _Rounds:
         found = self.interruption.attempt(partial(find_witnesses, critic, reference, source, count=count, seed=seed))
         self._done[entry.name] = replace(entry, witnesses=found)
 
-    def entries(self) -> tuple[Entry, ...]:
-        """Results so far.
+    def outcome(self, name: str) -> _Outcome:
+        """What this process has found for a name."""
+        return self._done.get(name) or self._failures.get(name)
+
+    def taken(self, outcomes: Mapping[str, _Outcome]) -> tuple[Entry, ...]:
+        """Results for the sources, from whichever process has found them.
 
         Raises:
             WdistError: the first failure, if nothing succeeded; KeyboardInterrupt: the user interrupted before that.
         """
+        self._done, self._failures = {}, {}
+        for name, outcome in outcomes.items():
+            self.take(name, outcome)
         if not self._done:
             raise next(iter(self._failures.values()), KeyboardInterrupt())
         return tuple(self._done.values())
+
+    def take(self, name: str, outcome: _Outcome) -> Entry | None:
+        """Records the outcome for one name, and returns its result if there is one."""
+        if isinstance(outcome, Entry):
+            self._done[name] = outcome
+            return outcome
+        if outcome is not None:
+            self._failures[name] = outcome
+        return None
 
     def warnings(self) -> Iterator[str]:
         """Warnings of all results, with the names of their sources, and the reasons for missing ones."""

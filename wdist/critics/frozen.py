@@ -49,6 +49,9 @@ class FrozenCritic:
         self.standardisation = replace(standardisation, shift=owned(standardisation.shift))
         self.lipschitz = lipschitz
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenCritic.restored, (self.description(), self.tensors())  # as proofs store it
+
     @property
     def dim(self) -> int:
         """Number of coordinates of a sample."""

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import psutil
 
+from wdist.distributed.job import processes_here
+from wdist.distributed.processes import processes
+
 _CGROUP = Path("/sys/fs/cgroup")
 _UNLIMITED = 1 << 60
 _SPARE = 1 << 25
@@ -22,8 +25,8 @@ def free_memory() -> int:
 
 
 def fits(nbytes: int) -> bool:
-    """True if ``nbytes`` are at most half of the free memory; larger sources are streamed."""
-    return nbytes <= free_memory() // 2
+    """True if ``nbytes`` are at most half of the free memory; larger sources are streamed. Processes share a machine's memory."""
+    return bool(processes().decided(nbytes <= free_memory() // 2 // processes_here()))
 
 
 def all_memory() -> int:
@@ -36,9 +39,9 @@ def planned_memory() -> int:
     """Bytes that a plan may use: a quarter of all memory, but at most half of the free memory.
 
     Every choice of an algorithm that changes digits depends on it, because it is the same in every run while half of the memory is
-    free.
+    free. Processes of one job divide it.
     """
-    return min(all_memory() // 4, free_memory() // 2)
+    return int(processes().decided(min(all_memory() // 4, free_memory() // 2) // processes_here()))
 
 
 def check_free(nbytes: int) -> None:
@@ -56,7 +59,7 @@ def give_back_memory() -> None:
 
 def lacking_memory(nbytes: int) -> bool:
     """True if a plan for ``nbytes`` fails only because other processes hold memory at the moment."""
-    return planned_memory() < nbytes <= all_memory() // 4
+    return planned_memory() < nbytes <= all_memory() // 4 // processes_here()
 
 
 def size_text(nbytes: int) -> str:

@@ -22,6 +22,8 @@ from wdist.ground_metric import L2, GroundMetric
 
 _FIT_ROWS, _FIT_DRAWN = 20_000, 4096
 """Training samples of each side for fitting the standardisation; the latter from a stream or draws."""
+_COMPARED_ROWS = 1024
+"""Samples of each side and split by which processes compare theirs."""
 _CHANNELS, _FIRST, _LAST = (3, 4), (2, 0, 1), (1, 2, 0)
 """Channels of images in colour, and the orders of axes that move them."""
 _LARGEST = 1e300
@@ -64,6 +66,15 @@ class Pair:
     def close(self) -> None:
         self.a.close()
         self.b.close()
+
+
+def fingerprint(pair: Pair) -> str:
+    """A digest by which two processes tell whether they have the same samples, drawn ones included."""
+    digest = hashlib.sha256(f"{pair.a.digest} {pair.b.digest}".encode())
+    for side in (pair.a, pair.b):
+        for rows in (side.validation, side.held_out):
+            digest.update(gather(rows.some(_COMPARED_ROWS)).cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def open_pair(

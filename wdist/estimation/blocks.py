@@ -24,6 +24,7 @@ References:
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from torch import Tensor
 from wdist.bounds.confidence import student_upper
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows
+from wdist.distributed.processes import processes
 from wdist.ground_metric import GroundMetric
 from wdist.transport.coupling import Effort, predicted_seconds
 from wdist.transport.samples import upper_bound
@@ -173,15 +175,18 @@ def block_distances(
         progress: is told the fraction that is done.
     """
     a, b = (_in_random_order(rows, which, seed) for which, rows in enumerate(rows_for_blocks(pair)))
-    values = np.empty((plan.groups, 3))
-    for number in range(plan.groups):
+
+    def of_group(number: int) -> np.ndarray | None:
         first, second = (slice(plan.size * k, plan.size * (k + 1)) for k in (2 * number, 2 * number + 1))
         x, x2, y, y2 = a.at(first), a.at(second), b.at(first), b.at(second)
         found = [_w1(*blocks, pair, metric) for blocks in ((x, y), (x2, y2), (x, x2), (y, y2))]
-        if None in found:
-            return None
-        values[number] = np.array(found) @ _OF_GROUP
         progress((number + 1) / plan.groups)
+        return None if None in found else np.array(found) @ _OF_GROUP
+
+    groups = processes().spread("groups of blocks", [partial(of_group, number) for number in range(plan.groups)])
+    if any(each is None for each in groups):
+        return None
+    values = np.array(groups)
     return summary(values * pair.standardisation.spread, plan.size, confidence=confidence, diameter=diameter, seed=seed)
 
 

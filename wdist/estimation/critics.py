@@ -6,6 +6,7 @@ from functools import partial
 from statistics import fmean
 
 from wdist.data.pairing import Pair
+from wdist.distributed.processes import processes
 from wdist.errors import CertificateError, TrainingDiverged, WdistError
 from wdist.estimation.evaluation import ErrorBudget, evaluate_critic
 from wdist.estimation.model_selection import Selection, expected_seconds, improved, select_critics
@@ -141,7 +142,9 @@ class _Search:
             if not each.trained and run.options.seed not in seeds:
                 columns.append([None] * len(jobs))  # another seed gives the same
             else:
-                found = run.interruption.attempt(partial(self._select, each, jobs, share, columns[0] if columns else []))
+                select = partial(self._select, each, jobs, share, columns[0] if columns else [])
+                # Trainings take their minibatches from one sequence, so one process does them all.
+                found = run.interruption.attempt(partial(processes().from_first, "critics", select))
                 if found is None:
                     break
                 columns.append(found)

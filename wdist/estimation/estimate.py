@@ -12,8 +12,9 @@ from wdist.bounds.confidence import resolve
 from wdist.bounds.digits import per_cent
 from wdist.checkpoints.clock import now
 from wdist.data.measure import ENOUGH_HELD_OUT, LEAST_IN_FOLD
-from wdist.data.pairing import Pair, open_pair
+from wdist.data.pairing import Pair, fingerprint, open_pair
 from wdist.data.rows import gather
+from wdist.distributed.processes import check_same, processes
 from wdist.environment import environment
 from wdist.errors import UsageError
 from wdist.estimation.blocks import LEAST_GROUPS, BlockPlan, Blocks, block_distances, block_plan, rows_for_blocks
@@ -111,10 +112,22 @@ def _open(a: Any, b: Any, run: Run) -> Pair:
         draws=run.options.draws,
         progress=run.agenda.progress,
     )
+    pair = _the_same_everywhere(pair)
     if run.options.draws is not None and pair.a.info.count is not None and pair.b.info.count is not None:
         pair.close()
         raise UsageError("--draws is for generators and built-in distributions, and both sides are stored; leave it out")
     return pair
+
+
+def _the_same_everywhere(pair: Pair) -> Pair:
+    """The pair in the units of the first process.
+
+    Raises:
+        ProcessesError: another process has other samples.
+    """
+    check_same("samples", fingerprint(pair))
+    shared = processes().from_first("units", lambda: (pair.standardisation, pair.participation))
+    return replace(pair, standardisation=shared[0], participation=shared[1])
 
 
 def _divide_errors(

@@ -2,18 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from wdist.bounds.certificate import Certificate, certify
 from wdist.bounds.confidence import lower_confidence_bound
-from wdist.bounds.dual import CLAIM, Margin, PotentialSummary, dual_value, evaluate, lower_bound, summarise
+from wdist.bounds.dual import CLAIM, Margin, PotentialSummary, dual_value, evaluate, lower_bound, summarise, summarised_together
 from wdist.bounds.lipschitz_search import largest_slope
 from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.data.measure import Measure
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows, Rows, gather
+from wdist.distributed.processes import processes
 from wdist.estimation.potential import Extremes, Potential, extremes, extremes_at, witnesses_kept
 from wdist.estimation.result import Attempt, CriticResult, HeldOut, PopulationBound, SamplesInterval
 from wdist.ground_metric import L2, GroundMetric
@@ -101,20 +104,30 @@ def evaluate_critic(
 
 
 def evaluate_rows(critic: FrozenCritic, rows: Rows) -> Potentials:
-    """Potentials of all of ``rows``, in batches that suit the critic."""
-    return evaluate(critic, _batches(critic, rows))
+    """Potentials of all of ``rows``, in batches that suit the critic; processes take equal shares of these, with the same bits."""
+    tasks = [partial(evaluate, critic, batches) for batches in _shares(critic, rows)]
+    found = processes().spread("potentials", tasks)
+    if len(found) == 1:
+        return found[0]
+    return Potentials(values=np.concatenate([each.values for each in found]), rounding=max(each.rounding for each in found))
 
 
-def _batches(critic: FrozenCritic, rows: Rows) -> Iterator[Tensor]:
-    return rows.batches(max(1, _BATCH_NUMBERS // max(critic.dim, 256)))
+def _shares(critic: FrozenCritic, rows: Rows) -> list[Iterator[Tensor]]:
+    """Batches that suit the critic, one share for each process; they are read when they are taken."""
+    size = max(1, _BATCH_NUMBERS // max(critic.dim, 256))
+    if processes().size == 1:
+        return [rows.batches(size)]
+    shares = np.array_split(np.arange(0, rows.count, size), processes().size)
+    return [(rows.span(start, min(start + size, rows.count), None) for start in share.tolist()) for share in shares]
 
 
 def _of_all(critic: FrozenCritic, measure: Measure, *, sign: int) -> Potentials | PotentialSummary:
     """Potentials of all samples; of a stream, their mean and the highest of ``sign`` times them."""
     if isinstance(measure.everything, ResidentRows):
         return evaluate_rows(critic, measure.everything)
-    batches = _batches(critic, measure.everything)
-    return summarise(critic, batches, sign=sign, most=witnesses_kept(measure.info))
+    most = witnesses_kept(measure.info)
+    tasks = [partial(summarise, critic, batches, sign=sign, most=most) for batches in _shares(critic, measure.everything)]
+    return summarised_together(processes().spread("potentials of a stream", tasks), sign=sign, most=most)
 
 
 def _largest_slope(critic: FrozenCritic, pair: Pair, metric: GroundMetric, seed: int) -> float:

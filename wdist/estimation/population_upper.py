@@ -30,6 +30,7 @@ References:
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -39,6 +40,7 @@ from wdist.bounds.betting import lower_mean
 from wdist.bounds.confidence import bounded_differences, student_upper
 from wdist.critics.mean_difference import steepest_direction
 from wdist.data.rows import Rows, gather
+from wdist.distributed.processes import processes
 from wdist.ground_metric import L2, GroundMetric
 from wdist.transport.coupling import Coupling, Effort, Plan
 from wdist.transport.samples import affordable, upper_bound
@@ -196,13 +198,16 @@ def population_upper_bound(
 
     def coupled(blocks: int, effort: Effort) -> list[Coupling]:
         """Couplings of disjoint blocks of equal size."""
-        found = []
-        for number, (x, y) in enumerate(independent_blocks(a, b, blocks, seed=seed)):
+
+        def of_block(number: int, x: Rows, y: Rows) -> Coupling:
             coupling = upper_bound(x, y, prepare=prepare, effort=_part(effort, blocks), seed=seed + number, metric=metric)
             assert coupling is not None, "a plan says that it is affordable"
-            found.append(coupling)
-            progress(len(found) / blocks)
-        return found
+            progress((number + 1) / blocks)
+            return coupling
+
+        parts = enumerate(independent_blocks(a, b, blocks, seed=seed))
+        tasks = [partial(of_block, number, x, y) for number, (x, y) in parts]
+        return processes().spread("independent blocks", tasks) if blocks > 1 else [task() for task in tasks]
 
     def bounded(bound: str, couplings: list[Coupling], tried: int) -> PopulationUpper:
         value = upper_from_costs(np.array([each.cost for each in couplings]), bound, alpha / tried, support)

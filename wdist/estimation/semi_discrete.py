@@ -28,6 +28,7 @@ from wdist.data.measure import DRAWN_COORDINATES, random_stream
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows, gather
 from wdist.data.sources.source import EndlessSource
+from wdist.distributed.processes import processes
 from wdist.estimation.blocks import BOUNDED, ROUNDED, STUDENT, lower_mean
 from wdist.ground_metric import GroundMetric
 from wdist.transport.column_generation import MOST_ROUNDS, column_generation
@@ -127,7 +128,9 @@ def semi_discrete_bounds(
     masses = np.full(len(x), 1 / len(x)), np.full(plan.size, 1 / plan.size)
     costs, potentials, unseen = [], [], []
     for group in range(GROUPS):
-        y = pair.standardisation.apply(plan.source.draw(plan.size, stream).flatten(1).cpu().double())
+        # The same on all processes: those of a generator may differ from one GPU to another.
+        drawn = processes().from_first("draws", lambda: plan.source.draw(plan.size, stream).flatten(1).cpu().double())
+        y = pair.standardisation.apply(drawn)
         if max(float(side.abs().max()) for side in (x, y)) > LARGEST:
             return None
         found = column_generation(x, y, *masses, metric, tolerance=_TOLERANCE, rounds=MOST_ROUNDS, seed=seed, execution=Execution())

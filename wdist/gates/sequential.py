@@ -28,6 +28,7 @@ from wdist.data.sources.arrays import exact_float
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource, Source, SourceInfo
 from wdist.data.tables.joint import jointly_encoded
+from wdist.distributed.processes import processes
 from wdist.errors import UsageError
 from wdist.estimation.estimate import run_estimate
 from wdist.estimation.options import AUTO, EstimateOptions
@@ -102,7 +103,7 @@ def run_until_decided(
             ended = ""
         elif interruption.requested or course.last.interrupted:
             ended = _INTERRUPTED
-        elif until.max_seconds is not None and now() - began > until.max_seconds:
+        elif until.max_seconds is not None and processes().decided(now() - began) > until.max_seconds:
             ended = "The time of --max-time is up."
         else:
             ended = course.exhausted

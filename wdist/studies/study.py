@@ -5,10 +5,12 @@ are measured, so that a run that is cut short keeps what is done.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import partial
 from importlib import import_module
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -16,6 +18,7 @@ from scipy import stats
 
 from wdist.checkpoints.checkpoint import current
 from wdist.checkpoints.clock import now
+from wdist.distributed.processes import processes
 from wdist.environment import Environment, choose_device, environment
 from wdist.errors import UsageError
 from wdist.interruption import Interruption
@@ -29,6 +32,24 @@ R = TypeVar("R")
 Group = Literal["bench", "reproduce"]
 Kind = Literal["text", "number", "at least", "at most", "share", "seconds", "count", "yes or no"]
 """How a cell is written: text as it is; a number rounded to the nearest, down or up; a share as a percentage; ..."""
+
+
+ELSEWHERE: Any = object()
+"""Stands for a row that another process measures."""
+
+
+class Share:
+    """Every ``of``-th row of a study, from the ``number``-th on, counted from 0."""
+
+    def __init__(self, number: int, of: int) -> None:
+        self.number, self.of = number, of
+        self.position = -1
+        """Position of the present row, or of those measured together, among all."""
+
+    def takes_next(self) -> bool:
+        """Goes on to the next row, and tells whether it belongs to the share."""
+        self.position += 1
+        return self.position % self.of == self.number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +79,8 @@ class Conditions:
     observer: Observer = field(default_factory=Silent)
     interruption: Interruption = field(default_factory=Interruption)
     """Shared by everything that runs under these conditions and can keep a part of its results."""
+    share: "Share | None" = None
+    """The part of the rows that is measured here; None for all of them."""
 
     @property
     def seed(self) -> int:
@@ -69,13 +92,16 @@ class Conditions:
         return (quick or not self.quick) and (not self.only or any(fnmatchcase(name, f"*{part}*") for part in self.only))
 
     def rows(self, name: str, work: Callable[[], Iterator[R]]) -> Iterator[R]:
-        """Rows that are measured together: those that a resumed run has already, or else those of ``work``."""
+        """Rows that are measured together: those that a resumed run has already, or else those of ``work``; none where another
+        process measures them."""
+        if self.share is not None and not self.share.takes_next():
+            return iter(())
         return current().rows(name, work, complete=lambda: not self.interruption.requested)
 
     def row(self, name: str, work: Callable[[], R]) -> R:
-        """The same for one row, or for any value that rows are made of."""
-        (found,) = self.rows(name, lambda: iter([work()]))
-        return found
+        """The same for one row, or for any value that rows are made of; :data:`ELSEWHERE` where another process measures it."""
+        found = list(self.rows(name, lambda: iter([work()])))
+        return found[0] if found else ELSEWHERE
 
     def announce(self, what: str) -> None:
         """Tells the observer what is measured next."""
@@ -250,6 +276,8 @@ class Study:
     """Floating-point operations that decide the time; of the quick form if True."""
     reduced: tuple[str, ...] = ()
     """What the quick form makes smaller, a clause each."""
+    divisible: bool = False
+    """Whether processes may measure rows at the same time: not where times are measured or a row depends on another one."""
 
     @property
     def group(self) -> Group:
@@ -263,7 +291,7 @@ class Study:
         return self.operations(quick) / (rate or machine_rate(choose_device(device)))
 
     def run(self, conditions: Conditions) -> StudyResult:
-        """Measures the rows, or as many as are done when the user stops the run.
+        """Measures the rows, or as many as are done when the user stops the run; processes divide them.
 
         Raises:
             WdistError: ``only`` selects nothing, data are missing, or a measurement failed.
@@ -271,10 +299,7 @@ class Study:
         """
         began, state = now(), commit()  # the code that runs, whatever is checked out meanwhile
         full_seconds = self.forecast(quick=False, device=conditions.device)
-        waiting = self.measure(conditions)
-        found: list[Any] = []
-        while (part := conditions.interruption.attempt(lambda: next(waiting, None))) is not None:
-            found.append(part)
+        found = self._found(conditions)
         skipped = tuple(part for part in found if isinstance(part, Skipped))
         concluded = [part for part in found if isinstance(part, Conclusion)]
         rows = tuple(part for part in found if not isinstance(part, Skipped | Conclusion))
@@ -295,6 +320,24 @@ class Study:
             environment=environment(choose_device(conditions.device)),
             commit=state,
         )
+
+    def _found(self, conditions: Conditions) -> list[Any]:
+        """All rows, in their order; what cannot be divided is measured by the first process."""
+        shares = processes().size if self.divisible else 1
+        tasks = [partial(_measured, self, conditions, number, shares) for number in range(shares)]
+        parts = processes().spread("rows", tasks)
+        found = [part for _, part in sorted((each for some in parts for each in some), key=itemgetter(0))]
+        return [part for number, part in enumerate(found) if not (isinstance(part, Skipped) and part in found[:number])]
+
+
+def _measured(study: Study, conditions: Conditions, number: int, of: int) -> list[tuple[int, Any]]:
+    """Rows of a share of the study, each with its position among all rows."""
+    share = Share(number, of)
+    waiting, found = study.measure(replace(conditions, share=share)), list[tuple[int, Any]]()
+    while (part := conditions.interruption.attempt(lambda: next(waiting, None))) is not None:
+        if part is not ELSEWHERE:
+            found.append((share.position, part))
+    return found
 
 
 def half_range(values: Sequence[float]) -> float | None:

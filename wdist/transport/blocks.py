@@ -16,12 +16,15 @@ References:
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from wdist.data.rows import ResidentRows, Rows
+from wdist.distributed.processes import processes
 from wdist.ground_metric import GroundMetric
 from wdist.transport.coupling import Coupling, Effort, Plan, carried, cost_above, in_parallel, predicted_seconds, solve
 
@@ -36,6 +39,10 @@ _SORTED = 4e-7  # seconds per sample and level of the tree
 _COPIES = 4  # copies of the samples, and of their positions along the directions, in memory at a time
 _LEAST_TOGETHER = 2000  # samples of the larger side in one part, however little memory there is
 _NEGLIGIBLE = 1e-13  # share of a sample's mass below which an entry, left by rounding, is dropped; the bound charges the loss
+
+
+Grouping: TypeAlias = Callable[[np.ndarray, int, np.random.Generator], Iterator[np.ndarray]]
+"""Divides entries of a plan, by their midpoints, into groups of at most a size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,25 +168,39 @@ def couple(
     """A plan of total mass 1, found block by block, between points x and y, float64, shapes (n, dim) and (m, dim).
 
     Their masses ``units_x`` and ``units_y`` are positive whole numbers with the same sum; ``size`` and ``rounds`` are as in
-    :class:`Work`.
+    :class:`Work`. Of several processes, the first one makes the tree and the groups, and each solves an equal share of them.
     """
+    plan = processes().from_first("a tree of halves", partial(_tree, x, y, units_x, units_y, random))
+    cost, gains = carried(x, y, plan, metric), dict.fromkeys((_neighbours, _scattered), math.inf)
+    for done in range(1, rounds + 1):
+        grouping = max(gains, key=lambda grouping: gains[grouping])
+        groups = processes().from_first("groups of a plan", partial(_groups, x, y, plan, grouping, size, random))
+        shares = [
+            [groups[number] for number in share.tolist()] for share in np.array_split(np.arange(len(groups)), processes().size)
+        ]
+        plan = _joined(processes().spread("blocks", [partial(_all_improved, x, y, plan, share, metric) for share in shares]))
+        before, cost = cost, carried(x, y, plan, metric)
+        gains[grouping] = before - cost
+        progress(done / rounds)
+    return plan
+
+
+def _tree(x: Tensor, y: Tensor, units_x: np.ndarray, units_y: np.ndarray, random: np.random.Generator) -> Plan:
+    """The leaves of both sides coupled in order."""
     along_x, along_y = _projections(x, y, random)
     directions = random.integers(_DIRECTIONS, size=_levels(len(x), len(y)))
     order_x, order_y = (
         _tree_order([along[direction] for direction in directions], units)
         for along, units in ((along_x, units_x), (along_y, units_y))
     )
-    plan = in_parallel(order_x, units_x, order_y, units_y)
-    cost, gains = carried(x, y, plan, metric), dict.fromkeys((_neighbours, _scattered), math.inf)
-    for done in range(1, rounds + 1):
-        grouping = max(gains, key=lambda grouping: gains[grouping])
-        along_x, along_y = _projections(x, y, random)
-        middles = (along_x[:, plan.rows] + along_y[:, plan.columns]) / 2
-        plan = _joined([_improved(x, y, plan, group, metric) for group in grouping(middles, size, random)])
-        before, cost = cost, carried(x, y, plan, metric)
-        gains[grouping] = before - cost
-        progress(done / rounds)
-    return plan
+    return in_parallel(order_x, units_x, order_y, units_y)
+
+
+def _groups(x: Tensor, y: Tensor, plan: Plan, grouping: Grouping, size: int, random: np.random.Generator) -> list[np.ndarray]:
+    """Groups of the entries of a plan."""
+    along_x, along_y = _projections(x, y, random)
+    middles = (along_x[:, plan.rows] + along_y[:, plan.columns]) / 2
+    return list(grouping(middles, size, random))
 
 
 def _projections(x: Tensor, y: Tensor, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -231,6 +252,13 @@ def _improved(x: Tensor, y: Tensor, plan: Plan, group: np.ndarray, metric: Groun
     better = solve(x[rows], y[columns], from_rows, to_columns, metric)
     kept = better.mass * share > _NEGLIGIBLE / max(len(x), len(y))
     return Plan(rows=rows[better.rows[kept]], columns=columns[better.columns[kept]], mass=better.mass[kept] * share)
+
+
+def _all_improved(x: Tensor, y: Tensor, plan: Plan, groups: list[np.ndarray], metric: GroundMetric) -> Plan:
+    """The same for several groups of entries; empty if there are none."""
+    none = np.empty(0, dtype=np.int64)
+    empty = Plan(rows=none, columns=none, mass=np.empty(0))
+    return _joined([empty, *(_improved(x, y, plan, group, metric) for group in groups)])
 
 
 def _joined(plans: list[Plan]) -> Plan:

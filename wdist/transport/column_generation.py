@@ -19,6 +19,7 @@ References:
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from torch import Tensor
 from wdist.checkpoints.checkpoint import current
 from wdist.checkpoints.clock import now
 from wdist.data.memory import check_free
+from wdist.distributed.processes import processes
 from wdist.errors import SourceError
 from wdist.ground_metric import L2, GroundMetric
 from wdist.transport.coupling import BYTES_PER_PAIR, GAP, ROUNDED, SLACK, Execution, SolvedPlan, carried, solve
@@ -163,7 +165,7 @@ class _Solver:
     def solved(self, problem: Problem) -> GeneratedPlan | None:
         """The solution; None if an interruption came before there is one."""
         if problem.largest <= self._small:
-            return self._dense(problem)
+            return processes().from_first("transport", lambda: self._dense(problem))
         return self._refined(problem, self._tolerance, self._told)
 
     def _told(self, lower: float, upper: float) -> None:
@@ -172,7 +174,9 @@ class _Solver:
     def _refined(self, problem: Problem, tolerance: float, told: Callable[[float, float], None]) -> GeneratedPlan | None:
         smaller, interruption = coarser(problem, self._random), self._execution.interruption
         if smaller.problem.largest <= self._small:
-            solved = interruption.attempt(lambda: self._dense(smaller.problem))
+            solved = interruption.attempt(
+                lambda: processes().from_first("a smaller transport problem", lambda: self._dense(smaller.problem))
+            )
         else:
             solved = self._refined(smaller.problem, max(tolerance, _COARSE_GAP), lambda lower, upper: None)
         if solved is None or interruption.requested:
@@ -202,7 +206,8 @@ class _Solver:
             found = rounds.next()
             told(found.lower, found.upper)
             late = now() > self._execution.deadline
-            return late or found.closed(tolerance) or rounds.number >= self._most or not rounds.enlarge()
+            ended = late or found.closed(tolerance) or rounds.number >= self._most
+            return processes().from_first("the next round", partial(_ends, rounds, ended))
 
         def all_rounds() -> None:
             rounds.begin(start)
@@ -217,8 +222,13 @@ class _Solver:
         return rounds.found
 
 
+def _ends(rounds: "_Rounds", ended: bool) -> bool:
+    """Whether no other round follows; otherwise it has more arcs."""
+    return ended or not rounds.enlarge()
+
+
 class _Rounds:
-    """One problem, solved on more and more arcs."""
+    """One problem, solved on more and more arcs, which only the first of several processes keeps; all of them price."""
 
     resumable = ("number", "found", "_arcs", "_potentials")
 
@@ -267,7 +277,7 @@ class _Rounds:
     def next(self) -> GeneratedPlan:
         """Solves the problem on the arcs, and prices all pairs."""
         self.number += 1
-        plan, upper = self._restricted()
+        plan, upper = processes().from_first("a plan on the arcs", self._restricted)
         u, v = (side.numpy() for side in plan.potentials)
         self._potentials = u, v
         self._priced = self._pricing.below(u, v)

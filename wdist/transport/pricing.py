@@ -14,12 +14,13 @@ References:
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from wdist.distributed.processes import processes
 from wdist.ground_metric import L2, GroundMetric
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, float32_products
 from wdist.transport.cells import nearby_order
@@ -80,6 +81,8 @@ class Pricing:
     def below(self, u: np.ndarray, v: np.ndarray, *, roundings: float = 1.0) -> Priced:
         """Prices all pairs with dual variables u, shape (n,), and v, shape (m,), and leaves a multiple of the proved rounding.
 
+        Processes take blocks of rows in turn; what they find together has the bits of what one finds.
+
         Raises:
             ValueError: a variable exceeds :data:`LARGEST_VARIABLE`, so that a product would overflow unnoticed.
         """
@@ -94,7 +97,7 @@ class Pricing:
                 if len(rows) > _CROWDED * (rows[-1] - rows[0] + 1):
                     rows, columns = self._most_violated(rows, columns, in_x, in_y, tally)
                 self._look_at(rows, columns, in_x, in_y, tally)
-        return tally.priced(self._order_x, self._order_y)
+        return tally.of_all_processes(self._blocks_x[0].stop).priced(self._order_x, self._order_y)
 
     def _distances_of_boxes(self) -> np.ndarray:
         """Lower bounds for the distances of all pairs of blocks, from their bounding boxes."""
@@ -107,13 +110,14 @@ class Pricing:
         return torch.stack([self._metric.norm(each) for each in between]).numpy() * (1 - 1e-12)
 
     def _screened(self, u: np.ndarray, v: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Positions, block by block, of all pairs whose cost may be below u_i + v_j."""
+        """Positions, block by block, of all pairs whose cost may be below u_i + v_j, in this process's share of the blocks."""
         high_u, high_v = (
             np.array([side[block].max() for block in blocks]) for side, blocks in ((u, self._blocks_x), (v, self._blocks_y))
         )
         near = self._apart <= (high_u[:, None] + high_v) + 1e-12 * (np.abs(high_u)[:, None] + np.abs(high_v))
         test = self._product_test(u, v) if self._metric == L2 else self._difference_test(u, v)
-        for number, some in enumerate(self._blocks_x):
+        own = processes()
+        for number, some in list(enumerate(self._blocks_x))[own.rank :: own.size]:
             for other in np.flatnonzero(near[number]):
                 others = self._blocks_y[other]
                 rows, columns = _negative(test(some, others))
@@ -262,6 +266,21 @@ class _Tally:
         """Takes bounds for pairs that are not listed."""
         self.lowest_rows[rows] = np.minimum(self.lowest_rows[rows], lowest_rows - self.rounding)
         self.lowest_columns[columns] = np.minimum(self.lowest_columns[columns], lowest_columns - self.rounding)
+
+    def of_all_processes(self, height: int) -> "_Tally":
+        """What the blocks of all processes add up to, in the order of the blocks, which have ``height`` rows."""
+        if processes().size == 1:
+            return self
+        own = [np.concatenate(parts) for parts in zip(*self.pairs, strict=True)]
+        found = processes().gathered("pricing", (own, self.lowest_rows, self.lowest_columns))
+        rows, columns, costs, reduced = (np.concatenate(parts) for parts in zip(*(each[0] for each in found), strict=True))
+        order = np.argsort(rows // height, kind="stable")
+        return replace(
+            self,
+            pairs=[(rows[order], columns[order], costs[order], reduced[order])],
+            lowest_rows=np.minimum.reduce([each[1] for each in found]),
+            lowest_columns=np.minimum.reduce([each[2] for each in found]),
+        )
 
     def priced(self, order_x: np.ndarray, order_y: np.ndarray) -> Priced:
         rows, columns, costs, reduced = (np.concatenate(parts) for parts in zip(*self.pairs, strict=True))

@@ -10,6 +10,7 @@ References:
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from wdist.distributed.processes import processes
 from wdist.ground_metric import GroundMetric
 from wdist.transport.cells import Cells, cells_of
 from wdist.transport.coupling import SolvedPlan
@@ -111,7 +113,9 @@ def _extended(x: Tensor, y: Tensor, v: Tensor, metric: GroundMetric) -> tuple[np
     smallest, far = _lowest(x[:_TRIED].float(), y.float(), v.float(), metric)
     precise = _lowest(x[:_TRIED], y, v, metric)[0]
     dtype = torch.float32 if float((smallest - precise).abs().mean()) < _NOISE * float((far - smallest).mean()) else torch.float64
-    found = [_lowest(part, y.to(dtype), v.to(dtype), metric) for part in x.to(dtype).split(1024)]
+    y, v = y.to(dtype), v.to(dtype)
+    tasks = [partial(_lowest, part, y, v, metric) for part in x.to(dtype).split(1024)]
+    found = processes().spread("first arcs", tasks)
     return torch.cat([each[0] for each in found]).double().numpy(), torch.cat([each[1] for each in found]).double().numpy()
 
 

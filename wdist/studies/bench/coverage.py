@@ -345,6 +345,7 @@ STUDIES = (
         name="coverage",
         title="How often population bounds are wrong",
         measure=_measure,
+        divisible=True,
         conclude=conclude,
         tables=(
             StudyTable(

@@ -238,6 +238,7 @@ STUDIES = (
         name="drift",
         title="How often planted drift is found, and how often it is reported where there is none",
         measure=_measure,
+        divisible=True,
         conclude=conclude,
         tables=(
             StudyTable(

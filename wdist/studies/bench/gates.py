@@ -353,6 +353,7 @@ STUDIES = (
         name="gates",
         title="How often a gate is wrong or inconclusive",
         measure=_measure,
+        divisible=True,
         conclude=conclude,
         tables=(
             StudyTable(

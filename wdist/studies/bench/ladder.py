@@ -481,6 +481,7 @@ STUDIES = (
         name="ladder",
         title="How often sources of known order are ranked correctly",
         measure=_measure,
+        divisible=True,
         conclude=conclude,
         tables=_TABLES,
         takes_data=True,

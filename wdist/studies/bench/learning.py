@@ -130,6 +130,7 @@ STUDIES = (
         name="learning",
         title="What critics learn from how many samples",
         measure=_measure,
+        divisible=True,
         conclude=conclude,
         tables=(
             StudyTable(

@@ -211,6 +211,7 @@ STUDIES = (
         name="sequential",
         title="How many samples a sequential gate takes",
         measure=_measure,
+        divisible=True,
         conclude=conclude,
         tables=(
             StudyTable(

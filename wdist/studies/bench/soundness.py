@@ -230,6 +230,7 @@ STUDIES = (
         name="soundness",
         title="Whether bounds for the samples are ever wrong",
         measure=_measure,
+        divisible=True,
         conclude=conclude,
         trials=TRIALS,
         quick_trials=QUICK_TRIALS,

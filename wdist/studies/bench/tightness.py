@@ -267,6 +267,7 @@ STUDIES = (
         name="tightness",
         title="How much of the truth the certified interval reaches",
         measure=_measure,
+        divisible=True,
         conclude=conclude,
         tables=(
             StudyTable(

@@ -1,0 +1,204 @@
+"""Laws that hold between several processes and one, checked by each process of a job: ``torchrun laws.py RESULT``.
+
+What each one computes alone is compared with what all compute together; the file tells for each law on each process what failed.
+"""
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from wdist.comparison.compare import compare
+from wdist.data.access import Access
+from wdist.data.pairing import open_pair
+from wdist.distributed.job import Job
+from wdist.distributed.processes import ProcessesError, alone, check_same, processes
+from wdist.environment import environment
+from wdist.errors import SourceError
+from wdist.estimation.estimate import estimate
+from wdist.estimation.evaluation import evaluate_rows
+from wdist.ground_metric import ground_metric
+from wdist.report.documents.forms import document
+from wdist.studies.study import Conditions, Study
+from wdist.transport.blocks import couple
+from wdist.transport.column_generation import column_generation
+from wdist.transport.pricing import Pricing
+
+RANDOM = np.random.default_rng(0)
+X, Y = (torch.from_numpy(RANDOM.normal(size=(n, 5))) for n in (700, 600))
+FAR = Y + 0.5
+
+
+def arrays(result):
+    return {name: np.asarray(value).tolist() for name, value in vars(result).items() if name != "potentials"}
+
+
+def same(work):
+    """Asserts that all processes together find, to the last bit, what one finds."""
+    with alone():
+        expected = work()
+    assert work() == expected
+
+
+def values_arrive_in_the_order_of_the_ranks():
+    own = processes()
+    assert own.gathered("ranks", own.rank) == list(range(own.size))
+    assert own.from_first("rank", lambda: own.rank) == 0
+    assert own.decided(own.rank + 0.5) == 0.5
+    total = torch.full((3,), float(own.rank))
+    own.sum_(total)
+    assert total.tolist() == [sum(range(own.size))] * 3
+
+
+def tasks_are_spread_and_their_results_keep_the_order():
+    done = []
+
+    def task(number):
+        done.append(number)
+        assert processes().size == 1
+        return number**2
+
+    own = processes()
+    assert own.spread("squares", [lambda number=number: task(number) for number in range(7)]) == [n**2 for n in range(7)]
+    assert done == list(range(own.rank, 7, own.size))
+
+
+def an_error_of_one_task_is_raised_everywhere():
+    def task(number):
+        if number == 1:
+            raise SourceError("task 1 failed")
+        return number
+
+    with pytest.raises(SourceError, match="task 1 failed"):
+        processes().spread("tasks", [lambda number=number: task(number) for number in range(3)])
+    with pytest.raises(SourceError, match="task 1 failed"):
+        processes().from_first("a task", lambda: task(1))
+
+
+def a_difference_is_found_everywhere():
+    check_same("samples", "alike")
+    with pytest.raises(ProcessesError, match="process 1 of this job has other samples than process 0"):
+        check_same("samples", processes().rank)
+
+
+def processes_that_part_ways_are_told_apart():
+    with pytest.raises(ProcessesError, match="different stages"):
+        processes().gathered(f"stage {processes().rank}", 0)
+
+
+def pricing_finds_the_same_pairs_and_bounds():
+    u, v = (0.2 * np.random.default_rng(3).normal(size=n) + 1.0 for n in (len(X), len(FAR)))
+    for name in ("l2", "l1"):
+        same(lambda name=name: arrays(Pricing(X, FAR, ground_metric(name)).below(u, v)))
+
+
+def column_generation_finds_the_same_plan():
+    a, b = (np.full(len(side), 1 / len(side)) for side in (X, FAR))
+
+    def work():
+        found = column_generation(X, FAR, a, b, small=100, tolerance=1e-6)
+        return found.lower, found.upper, arrays(found.plan), [side.tolist() for side in found.plan.potentials]
+
+    same(work)
+
+
+def blocks_find_the_same_coupling():
+    units = [np.full(len(side), len(other)) for side, other in ((X, FAR), (FAR, X))]
+
+    def work():
+        random = np.random.default_rng(1)
+        return arrays(couple(X, FAR, *units, size=100, rounds=3, random=random, metric=ground_metric("l2")))
+
+    same(work)
+
+
+def potentials_of_shards_are_those_of_one_process():
+    with alone():
+        critic = estimate(X, FAR, critic="mean-difference", baselines="none", couplings=False).critic.frozen
+    many = X.repeat(8, 1) * torch.linspace(1, 2, 8 * len(X))[:, None]
+    rows = open_pair(many, FAR, access=Access(), seed=0, device=torch.device("cpu")).a.everything
+
+    def work():
+        found = evaluate_rows(critic, rows)
+        return found.values.tolist(), found.rounding
+
+    same(work)
+
+
+def _numbers(result, command):
+    def without_times(value):
+        if isinstance(value, dict):
+            return {name: without_times(each) for name, each in value.items() if name not in ("seconds", "world_size")}
+        return [without_times(each) for each in value] if isinstance(value, list) else value
+
+    return without_times(document(result, command))
+
+
+def an_estimate_is_the_same_document():
+    same(lambda: _numbers(estimate(X[:300], FAR[:250], steps=10), "estimate"))
+
+
+def an_estimate_with_folds_is_the_same_document():
+    same(lambda: _numbers(estimate(X[:300], FAR[:250], steps=5, folds=2, critic="groupsort-bjorck", baselines="none"), "estimate"))
+
+
+def a_comparison_is_the_same_document():
+    sources = [Y[:250], FAR[:250], 2 * FAR[:250]]
+    same(lambda: _numbers(compare(X[:300], sources, steps=5, critic="groupsort-bjorck"), "compare"))
+
+
+def a_study_yields_its_rows_in_order():
+    def measure(conditions):
+        for name in ("a", "b", "c", "left out", "d"):
+            if conditions.wanted(name):
+                yield from conditions.rows(name, lambda name=name: iter([f"{name} 1", f"{name} 2"]))
+        yield conditions.row("one", lambda: "e")
+
+    study = Study(name="letters", title="", measure=measure, divisible=True)
+    rows = study.run(Conditions(only=("a", "b", "c", "d"))).rows
+    assert rows == ("a 1", "a 2", "b 1", "b 2", "c 1", "c 2", "d 1", "d 2", "e")
+
+
+def the_environment_counts_the_processes():
+    with alone():
+        assert environment(torch.device("cpu")).world_size == int(os.environ["WORLD_SIZE"])
+
+
+LAWS = (
+    values_arrive_in_the_order_of_the_ranks,
+    tasks_are_spread_and_their_results_keep_the_order,
+    an_error_of_one_task_is_raised_everywhere,
+    a_difference_is_found_everywhere,
+    processes_that_part_ways_are_told_apart,
+    pricing_finds_the_same_pairs_and_bounds,
+    column_generation_finds_the_same_plan,
+    blocks_find_the_same_coupling,
+    potentials_of_shards_are_those_of_one_process,
+    an_estimate_is_the_same_document,
+    an_estimate_with_folds_is_the_same_document,
+    a_comparison_is_the_same_document,
+    a_study_yields_its_rows_in_order,
+    the_environment_counts_the_processes,
+)
+
+
+def main():
+    failed = {}
+    with Job().joined(versions="the same", command=["laws"]):
+        for law in LAWS:
+            try:
+                law()
+            except Exception:
+                failed[law.__name__] = traceback.format_exc()
+        found = processes().gathered("results", failed)
+        if processes().rank == 0:
+            Path(sys.argv[1]).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

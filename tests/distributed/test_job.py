@@ -1,0 +1,105 @@
+"""A job of several processes: one result, one sentence about a failure, and an end within seconds."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from tests.distributed import jobs
+
+QUICK = ("--steps", "2", "--critic", "groupsort-bjorck", "--baselines", "none")
+
+
+@pytest.fixture
+def sets(tmp_path):
+    random = np.random.default_rng(0)
+    paths = [tmp_path / "a.npy", tmp_path / "b.npy"]
+    for path in paths:
+        np.save(path, random.normal(size=(200, 3)))
+    return paths
+
+
+def test_a_job_prints_and_writes_one_result(sets, tmp_path):
+    done = jobs.run("-m", "wdist", "estimate", *sets, *QUICK, "--json", "-o", tmp_path / "result.json")
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert printed["environment"]["world_size"] == 2
+    assert printed == json.loads((tmp_path / "result.json").read_text())
+    assert done.stderr.count("result saved as") == 1
+    assert done.stderr.count("reading and checking") == 1
+
+
+def test_what_all_processes_meet_is_said_once(tmp_path):
+    done = jobs.run("-m", "wdist", "compare", tmp_path / "missing.npy", tmp_path / "other.npy")
+    assert done.returncode != 0
+    (said,) = jobs.errors(done.stderr)
+    assert said.startswith(f"{tmp_path}/missing.npy does not exist")
+    assert done.stdout == ""
+
+
+def test_a_command_that_processes_do_not_share_runs_once():
+    done = jobs.run("-m", "wdist", "--version")
+    assert done.returncode == 0
+    assert done.stdout.count("wdist") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ("bug", "process 1 of this job: internal error (ZeroDivisionError: a bug on one process)"),
+        ("killed", "ended"),
+        ("data", "process 1 of this job has other samples than process 0"),
+        ("versions", "process 0 and process 1 of this job run other versions (wdist 0.1.0, torch"),
+    ],
+)
+def test_a_fault_of_one_process_ends_all_with_one_sentence(fault, sentence, sets, tmp_path):
+    began = time.monotonic()
+    done = jobs.run(jobs.HERE / "faulty.py", fault, "estimate", *sets, *QUICK, "-o", tmp_path / "result.json")
+    assert done.returncode != 0
+    (said,) = jobs.errors(done.stderr)
+    assert sentence in said
+    assert done.stdout == ""
+    assert not (tmp_path / "result.json").exists()
+    assert time.monotonic() - began < 60  # an exchange that waits for the others would take forever
+
+
+def test_ctrl_c_ends_all_processes_with_one_sentence(sets, tmp_path):
+    """One process waits in an exchange, another elsewhere: neither would notice the signal by itself."""
+    result, reached = tmp_path / "result.json", tmp_path / "reached"
+    words = (jobs.HERE / "faulty.py", "hangs", "estimate", *sets, *QUICK, "-o", result)
+    own = {**jobs.environment(), "REACHED": str(reached)}
+    with subprocess.Popen(jobs.command(*words, processes=2), env=own, stderr=subprocess.PIPE, text=True) as job:
+        while not reached.exists():
+            assert job.poll() is None
+            time.sleep(0.05)
+        job.send_signal(signal.SIGINT)
+        _, said = job.communicate(timeout=30)
+    assert job.returncode != 0
+    assert jobs.errors(said) == ["interrupted before there was a result"]
+    assert {path.name for path in tmp_path.iterdir()} == {"a.npy", "b.npy", "reached"}
+
+
+def test_without_torchrun_nothing_is_exchanged(monkeypatch):
+    from wdist.distributed.job import is_first, launched
+
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.setenv(name, "1")
+    assert not launched()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert launched()
+    assert not is_first()
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID")
+    assert not launched()
+
+
+def test_one_process_does_not_import_torch_distributed():
+    code = (
+        "import sys; from wdist.distributed.processes import processes as p; from wdist.cli import main; "
+        "assert p().gathered('x', 1) == [1]; assert p().spread('x', [lambda: 2]) == [2]; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([os.sys.executable, "-c", code], env=jobs.environment(), check=True)

@@ -1,0 +1,234 @@
+"""Processes that share the work of one command: those that torchrun started, or this one alone.
+
+All of them run the same program on the same inputs, and meet at exchanges in the same order. :func:`processes` gives the present
+ones; a single process has the same calls, which exchange nothing and do not import torch.distributed.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from wdist.errors import ExitStatus, WdistError, first_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+T = TypeVar("T")
+_PENDING = 0.2
+"""Seconds in which a signal that ends the whole job arrives, once an exchange has failed."""
+
+
+class ProcessesError(WdistError):
+    """Processes of one job that cannot work together: other inputs, other versions, or one that ended."""
+
+    exit_status = ExitStatus.INTERRUPTED
+
+
+class Processes(Protocol):
+    """Those that share the present work."""
+
+    @property
+    def rank(self) -> int:
+        """Number of this process, from 0 on."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        ...
+
+    def gathered(self, what: str, value: T) -> list[T]:
+        """The values of all processes, by rank; ``what`` names the exchange."""
+        ...
+
+    def from_first(self, what: str, work: Callable[[], T]) -> T:
+        """What ``work`` returns, or the WdistError that it raises, on the first process, which alone does it."""
+        ...
+
+    def spread(self, what: str, tasks: Sequence[Callable[[], T]]) -> list[T]:
+        """What independent tasks return, in their order, each done by one process on its own; the first WdistError is raised."""
+        ...
+
+    def decided(self, value: float) -> float:
+        """The value on the first process: for decisions that depend on time."""
+        ...
+
+    def sum_(self, values: Tensor) -> None:
+        """Adds up tensors of one shape in place; all processes get the same bits."""
+        ...
+
+
+class Alone:
+    """The only process."""
+
+    rank, size = 0, 1
+
+    def gathered(self, what: str, value: T) -> list[T]:
+        return [value]
+
+    def from_first(self, what: str, work: Callable[[], T]) -> T:
+        return work()
+
+    def spread(self, what: str, tasks: Sequence[Callable[[], T]]) -> list[T]:
+        return [task() for task in tasks]
+
+    def decided(self, value: float) -> float:
+        return value
+
+    def sum_(self, values: Tensor) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a task returned, or the error that every process raises in its place."""
+
+    value: Any = None
+    error: WdistError | None = None
+
+    @classmethod
+    def of(cls, task: Callable[[], Any]) -> _Outcome:
+        with alone():
+            try:
+                return cls(value=task())
+            except WdistError as error:
+                return cls(error=error)
+
+    def get(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+@dataclass(frozen=True)
+class Several:
+    """The processes of a group of torch.distributed that is under way; values travel by gloo, tensors on a GPU by NCCL."""
+
+    rank: int
+    size: int
+
+    def gathered(self, what: str, value: T) -> list[T]:
+        from torch import distributed
+
+        found: list[Any] = [None] * self.size
+        with _exchange():
+            distributed.all_gather_object(found, (what, _packed(value)))
+        self._check([name for name, _ in found])
+        return [value if rank == self.rank else _unpacked(packed) for rank, (_, packed) in enumerate(found)]
+
+    def from_first(self, what: str, work: Callable[[], T]) -> T:
+        from torch import distributed
+
+        outcome = _Outcome.of(work) if self.rank == 0 else _Outcome()
+        sent: list[Any] = [(what, _packed(outcome)) if self.rank == 0 else None]
+        with _exchange():
+            distributed.broadcast_object_list(sent, src=0)
+        name, packed = sent[0]
+        self._check([name, what])
+        found: T = (outcome if self.rank == 0 else _unpacked(packed)).get()
+        return found
+
+    def spread(self, what: str, tasks: Sequence[Callable[[], T]]) -> list[T]:
+        own = {number: _Outcome.of(task) for number, task in enumerate(tasks) if number % self.size == self.rank}
+        found = {number: outcome for part in self.gathered(what, own) for number, outcome in part.items()}
+        return [found[number].get() for number in range(len(tasks))]
+
+    def decided(self, value: float) -> float:
+        import torch
+        from torch import distributed
+
+        sent = torch.tensor(value, dtype=torch.float64)
+        with _exchange():
+            distributed.broadcast(sent, src=0)
+        return float(sent)
+
+    def sum_(self, values: Tensor) -> None:
+        from torch import distributed
+
+        with _exchange():
+            distributed.all_reduce(values)
+
+    def _check(self, names: Sequence[str]) -> None:
+        if len(set(names)) > 1:
+            raise ProcessesError(
+                f"the processes of this job are at different stages ({', '.join(sorted(set(names)))}); give them the same command, "
+                "and machines of one kind"
+            )
+
+
+@contextmanager
+def _exchange() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        time.sleep(_PENDING)
+        raise ProcessesError(
+            f"another process of this job ended ({first_line(error).partition('] ')[2] or first_line(error)}), so there is no "
+            "result; torchrun's report says which one"
+        ) from error
+
+
+def _packed(value: object) -> bytes:
+    import torch
+
+    file = io.BytesIO()
+    torch.save(value, file)
+    return file.getvalue()
+
+
+def _unpacked(packed: bytes) -> Any:
+    import torch
+
+    def to_own_device(storage: Any, location: str) -> Any:
+        return storage if location == "cpu" else storage.cuda(torch.cuda.current_device())
+
+    return torch.load(io.BytesIO(packed), map_location=to_own_device, weights_only=False)  # written by our own processes
+
+
+_JUST_ONE: Processes = Alone()
+_present: list[Processes] = [_JUST_ONE]
+"""The last one shares the present work; those before it, the work around it."""
+
+
+def processes() -> Processes:
+    """The processes that share the present work."""
+    return _present[-1]
+
+
+def world_size() -> int:
+    """Number of processes of the job, whatever this one does alone."""
+    return max(each.size for each in _present)
+
+
+@contextmanager
+def shared_by(group: Processes) -> Iterator[None]:
+    """Lets processes share the work of a block."""
+    _present.append(group)
+    try:
+        yield
+    finally:
+        _present.pop()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Lets this process do the work of a block on its own."""
+    with shared_by(_JUST_ONE):
+        yield
+
+
+def check_same(what: str, value: object) -> None:
+    """Makes sure that all processes have equal values; ``what`` names them.
+
+    Raises:
+        ProcessesError: they differ.
+    """
+    found = processes().gathered(what, value)
+    other = next((rank for rank, each in enumerate(found) if each != found[0]), None)
+    if other is not None:
+        raise ProcessesError(f"process {other} of this job has other {what} than process 0; give all processes the same")
