@@ -79,7 +79,7 @@ class ReproduceRequest:
 
     quick: bool = opt.flag(None, "", "A few minutes: smaller sizes, fewer steps.", "--quick", default=False)
     root: Path = opt.flag(
-        None, "DIR", "Folder of torchvision's data sets, for table2, figure6 and figure16.", "--root", default=Path("data")
+        None, "DIR", "Folder of torchvision's data sets, for table2 and all classifiers of digits.", "--root", default=Path("data")
     )
     data: list[str] | None = opt.flag(
         None, "NAME=ADDRESS", "Data for a column of table2 (mnist=..., cifar10=...) instead of torchvision's."

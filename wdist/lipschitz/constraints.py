@@ -5,6 +5,7 @@ To add a constraint, write its layer and add it to the table.
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.parametrizations import orthogonal
@@ -162,11 +163,18 @@ def project_to_simplex(Y: Tensor) -> Tensor:
         Condat (2016), Fast projection onto the simplex and the l1 ball, algorithm 1.
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix C, algorithm 1.
     """
-    u = Y.sort(-1, descending=True).values
+    u = _descending(Y)
     k = torch.arange(1, Y.shape[-1] + 1, device=Y.device, dtype=Y.dtype)
     taus = (u.cumsum(-1) - 1) / k
     K = (taus < u).sum(-1, keepdim=True).clamp(min=1)  # u_k - tau_k changes its sign once
     return (Y - taus.gather(-1, K - 1)).clamp(min=0)
+
+
+def _descending(Y: Tensor) -> Tensor:
+    """Each row sorted; on a CPU by numpy, whose vector instructions are several times faster than torch."""
+    if Y.device.type != "cpu" or Y.requires_grad:
+        return Y.sort(-1, descending=True).values
+    return torch.from_numpy(np.sort(Y.numpy(), axis=-1)).flip(-1)
 
 
 CONSTRAINTS: dict[str, type[LipschitzLinear]] = {
