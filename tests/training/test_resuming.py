@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from tests.trials import CPU, SMALL, digest, pair_of, two_moons
 from wdist.checkpoints import checkpoint
 from wdist.checkpoints.checkpoint import kept
 from wdist.critics.settings import OPTIMIZERS
+from wdist.data import measure
 from wdist.interruption import Interruption
 from wdist.training import loop
 from wdist.training.budget import Budget
@@ -96,6 +98,17 @@ def test_every_optimizer_goes_on_to_the_same_bits(optimizer, killed, tmp_path):
 def test_draws_go_on_where_they_were(name, killed, tmp_path):
     whole = fitted(name, DRAWN, SMALL)
     assert resumed_often(name, DRAWN, SMALL, killed, tmp_path / "run", kills=2) == whole
+
+
+@pytest.mark.parametrize("name", ["groupsort-bjorck", "cones"])
+def test_streams_go_on_where_they_were(name, killed, tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "fits", lambda nbytes: False)
+    monkeypatch.setattr(measure, "_POOL_BYTES", 1 << 12)
+    sides = tuple(tmp_path / f"{side}.npy" for side in "ab")
+    for path, rows in zip(sides, two_moons(900, 700, 3), strict=True):
+        np.save(path, rows)
+    whole = fitted(name, sides, SMALL)
+    assert resumed_often(name, sides, SMALL, killed, tmp_path / "run", kills=3) == whole
 
 
 @pytest.mark.parametrize("name", ["groupsort-bjorck", "relu-spectral"])

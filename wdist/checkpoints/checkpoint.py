@@ -366,7 +366,7 @@ def kept(
     """
     if folder is None:
         if resume:
-            raise UsageError("--resume goes on with a run in a folder; name it with --checkpoint DIR")
+            raise UsageError("--resume goes on with a run in a folder; name the folder with --checkpoint")
         yield _NONE
         return
     if folder.exists() and not folder.is_dir():

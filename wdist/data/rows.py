@@ -151,13 +151,16 @@ class StreamedMinibatches:
         pool_rows: samples in a pool, about.
     """
 
+    resumable = ("_position",)
+
     def __init__(
         self, source: FiniteSource, excluded: np.ndarray, generator: torch.Generator, dtype: torch.dtype, *, pool_rows: int
     ) -> None:
         self._source, self._excluded, self._generator, self._dtype = source, excluded, generator, dtype
         self._run_rows = _run_rows(source, pool_rows)
-        self._runs = self._drawn_runs(max(1, pool_rows // self._run_rows))
-        self._pool, self._used = torch.empty(0), 0
+        self._in_pool, self._first = max(1, pool_rows // self._run_rows), generator.get_state()
+        self._runs = self._drawn_runs(self._in_pool)
+        self._pool, self._used, self._pools = torch.empty(0), 0, 0
         self._closed = False
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="wdist-reader")
         self._ahead: Future[Tensor] = self._reader.submit(self._filled)
@@ -166,11 +169,27 @@ class StreamedMinibatches:
         parts: list[Tensor] = []
         while (missing := n - sum(map(len, parts))) or not parts:
             if self._used == len(self._pool):
-                self._pool, self._used = self._ahead.result(), 0
+                self._pool, self._used, self._pools = self._ahead.result(), 0, self._pools + 1
                 self._ahead = self._reader.submit(self._filled)
             parts.append(self._pool[self._used : self._used + missing])
             self._used += len(parts[-1])
         return in_units(parts[0] if len(parts) == 1 else torch.cat(parts), self._source.info, self._dtype)
+
+    @property
+    def _position(self) -> tuple[int, int]:
+        """Pools that were begun, and samples taken from the last one; what is drawn follows from them."""
+        return self._pools, self._used
+
+    @_position.setter
+    def _position(self, position: tuple[int, int]) -> None:
+        self._ahead.result()  # nothing else draws meanwhile
+        self._pools, self._used = position
+        self._generator.set_state(self._first)
+        self._runs = self._drawn_runs(self._in_pool)
+        for _ in range(self._pools - 1):
+            self._planned()
+        self._pool = self._filled() if self._pools else torch.empty(0)
+        self._ahead = self._reader.submit(self._filled)
 
     def close(self) -> None:
         """Ends the reading thread."""
@@ -189,8 +208,7 @@ class StreamedMinibatches:
 
     def _filled(self) -> Tensor:
         """The next pool, each of whose rows is written where the shuffle puts it."""
-        spans = [self._span(run) for run in next(self._runs)]
-        order = torch.randperm(sum(stop - start - len(left_out) for start, stop, left_out in spans), generator=self._generator)
+        spans, order = self._planned()
         pool, filled = torch.empty(0), 0
         for start, stop, left_out in spans:
             if self._closed:
@@ -203,6 +221,11 @@ class StreamedMinibatches:
             pool[order[filled : filled + len(rows)]] = rows
             filled += len(rows)
         return pool
+
+    def _planned(self) -> tuple[list[tuple[int, int, np.ndarray]], Tensor]:
+        """What the next pool is read from, and the place of each of its rows."""
+        spans = [self._span(run) for run in next(self._runs)]
+        return spans, torch.randperm(sum(stop - start - len(out) for start, stop, out in spans), generator=self._generator)
 
     def _span(self, run: int) -> tuple[int, int, np.ndarray]:
         """The first row of a run, the row after its last, and its rows that are not for training."""

@@ -11,7 +11,7 @@ from wdist.arguments import accepted
 from wdist.data.access import Access
 from wdist.errors import UsageError
 from wdist.estimation.options import EstimateArguments, EstimateOptions
-from wdist.python.manners import Listener, listening, named, python_manners, with_warnings_in_python
+from wdist.python.manners import Listener, keeping, listening, named, python_manners, with_warnings_in_python
 
 if TYPE_CHECKING:
     from wdist.comparison.ranking import Comparison
@@ -33,6 +33,8 @@ def estimate(
     truth: float | None = None,
     progress: bool | None = None,
     observer: Listener | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
     **arguments: Unpack[EstimateArguments],
 ) -> Estimate:
     r"""Bounds the Wasserstein-1 distance between two sample sets, and between the populations behind them.
@@ -49,6 +51,8 @@ def estimate(
         truth: the known W1 between the populations, shown beside the bounds.
         progress: shows the progress; None for in terminals and notebooks only.
         observer: is told about progress: a function of an event, or an object with ``notify(event)``.
+        checkpoint: folder in which the state of the run is kept every minute.
+        resume: goes on with the run in that folder, with the same data and options.
         arguments: options by name: the fields of :class:`~wdist.estimation.options.EstimateOptions`,
             :class:`~wdist.data.access.Access` and :class:`~wdist.critics.settings.CriticSettings`. A budget is a number of seconds,
             ``"2m"``, a ``timedelta`` or a :class:`wdist.Budget`; ``steps=`` may stand for it.
@@ -67,7 +71,7 @@ def estimate(
 
         options = EstimateOptions.validated(**arguments)
         truth = accepted("truth", truth, float, None)
-        with listening(progress, observer) as told:
+        with keeping(checkpoint, resume, "estimate", options), listening(progress, observer) as told:
             first, second = _sides(options, A=a, B=b)
             return with_warnings_in_python(run_estimate(first, second, options, observer=told, truth=truth))
 
@@ -80,6 +84,8 @@ def compare(
     witnesses: int = 0,
     progress: bool | None = None,
     observer: Listener | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
     **arguments: Unpack[EstimateArguments],
 ) -> Comparison:
     r"""Ranks sources by their Wasserstein-1 distance from a reference.
@@ -100,6 +106,8 @@ def compare(
         witnesses: number of samples kept of each side to which a source's critic gives the most extreme potentials; images only.
         progress: shows the progress; None for in terminals and notebooks only.
         observer: is told about progress: a function of an event, or an object with ``notify(event)``.
+        checkpoint: folder in which the state of the run is kept every minute.
+        resume: goes on with the run in that folder, with the same data and options.
         arguments: options of :class:`~wdist.estimation.options.EstimateOptions`. The budget bounds the whole comparison and
             ``confidence`` belongs to all its population bounds together. Each source is judged by one critic, so ``critics``,
             ``baselines`` and ``repeats`` are refused.
@@ -119,7 +127,7 @@ def compare(
         witnesses = accepted("witnesses", witnesses, int)
         if witnesses < 0:
             raise UsageError(f"witnesses must not be negative, but is {witnesses}")
-        with listening(progress, observer) as told:
+        with keeping(checkpoint, resume, "compare", options, sources=len(sources)), listening(progress, observer) as told:
             first, *others = _sides(options, reference=reference, **_numbered(sources))
             found = run_comparison(first, others, options, names=_listed(names), witnesses=witnesses, observer=told)
             return with_warnings_in_python(found)
@@ -132,6 +140,8 @@ def drift(
     maximum: float | str | None = None,
     progress: bool | None = None,
     observer: Listener | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
     **arguments: Any,
 ) -> Drift:
     """Finds what changed between two tables: columns, the dependence between them, and the joint distribution.
@@ -147,6 +157,8 @@ def drift(
             reference against itself.
         progress: shows the progress; None for in terminals and notebooks only.
         observer: is told about progress: a function of an event, or an object with ``notify(event)``.
+        checkpoint: folder in which the state of the run is kept every minute.
+        resume: goes on with the run in that folder, with the same data and options.
         arguments: options of :class:`~wdist.estimation.options.EstimateOptions`, for the joint distance. Columns are divided by
             their standard deviations in the reference unless ``scale=`` says otherwise. Baselines are trained only if named.
 
@@ -163,7 +175,7 @@ def drift(
         if "access" not in arguments:
             arguments = {"scale": "std", **arguments}
         options = EstimateOptions.validated(**{"baselines": NONE, **arguments})
-        with listening(progress, observer) as told:
+        with keeping(checkpoint, resume, "drift", options, max=maximum), listening(progress, observer) as told:
             first, second = _sides(options, reference=reference, current=current)
             return with_warnings_in_python(run_drift(first, second, options, maximum=maximum, observer=told))
 
@@ -242,6 +254,8 @@ def gate(
     until_decided: bool | UntilDecided = False,
     progress: bool | None = None,
     observer: Listener | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
     **arguments: Any,
 ) -> GateResult:
     """Judges whether two sources are near enough: pass, fail, or inconclusive if neither is proved.
@@ -255,6 +269,8 @@ def gate(
             :class:`wdist.UntilDecided` with limits of its own.
         progress: shows the progress; None for in terminals and notebooks only.
         observer: is told about progress: a function of an event, or an object with ``notify(event)``.
+        checkpoint: folder in which the state of the run is kept every minute.
+        resume: goes on with the run in that folder, with the same data and options.
         arguments: options of :class:`~wdist.estimation.options.EstimateOptions`, except for its ``tolerance``. Baselines are not
             trained unless they are named. Without a budget of time, the same inputs, seed and machine give the same digits.
 
@@ -276,11 +292,11 @@ def gate(
         options = EstimateOptions.validated(**arguments)
         proof = accepted("proof", proof, str, Path, None)
         stopping = accepted("until_decided", until_decided, bool, UntilDecided)
-        with listening(progress, observer) as told:
+        stops = (UntilDecided(),) if stopping is True else (stopping,) if stopping else ()
+        with keeping(checkpoint, resume, "gate", options, limits, *stops), listening(progress, observer) as told:
             first, second = _sides(options, A=a, B=b)
-            if stopping:
-                stops = UntilDecided() if stopping is True else stopping
-                return with_warnings_in_python(run_until_decided(first, second, options, limits, stops, observer=told))
+            if stops:
+                return with_warnings_in_python(run_until_decided(first, second, options, limits, *stops, observer=told))
             return with_warnings_in_python(run_gate(first, second, options, limits, proof=proof, observer=told))
 
 

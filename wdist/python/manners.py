@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -34,6 +35,23 @@ def python_manners() -> Iterator[None]:
         if not out_of_memory(error):
             raise
         raise WdistError("there is not enough memory; give fewer samples, or a smaller batch_size or width") from error
+
+
+@contextmanager
+def keeping(checkpoint: Any, resume: Any, command: str, *options: Any, **others: Any) -> Iterator[None]:
+    """Keeps the state of a call in a folder, if one is named; ``options`` and ``others`` decide the digits."""
+    from wdist.checkpoints.checkpoint import kept, settings_of
+
+    folder = accepted("checkpoint", checkpoint, str, Path, None)
+    settings = {name: value for each in options for name, value in settings_of(each).items()} | others
+    with kept(
+        None if folder is None else Path(folder).expanduser(),
+        resume=accepted("resume", resume, bool),
+        command=command,
+        settings=settings,
+        warn=lambda sentence: warnings.warn(in_python(sentence), stacklevel=2),
+    ):
+        yield
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-SWITCHES = frozenset({"trust", "download", "drop-nonfinite"})
+SWITCHES = frozenset({"trust", "download", "drop-nonfinite", "resume"})
 """Options without a value."""
 RENAMED = {
     "lambda": "lambda_",
