@@ -1,11 +1,13 @@
 """Files that addresses name, so that no output overwrites them or joins them."""
 
+import glob
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from wdist.data.sources.address import expanded, parse_address
+from wdist.data.sources.parts import PART_SUFFIXES
 from wdist.errors import SourceError
 
 
@@ -52,7 +54,9 @@ def _is(path: Path, file: Path) -> bool:
 
 
 def _holds(folder: Path, file: Path) -> bool:
-    """True if a file is among the images below a folder, or would be."""
+    """True if a file is among the images below a folder, among the parts in it or among those of a pattern, or would be."""
+    if glob.has_magic(str(folder)) and not folder.exists():
+        return file.resolve().match(str(folder.absolute()))
     try:
         if not folder.is_dir():
             return False
@@ -63,6 +67,8 @@ def _holds(folder: Path, file: Path) -> bool:
     images = image_paths(folder)
     if file.exists() and any(_is(image, file) for image in images):
         return True
+    if not images and file.suffix.lower() in PART_SUFFIXES:
+        return file.resolve().parent == folder.resolve()
     place = file.resolve().parent
     inside = place.is_relative_to(folder.resolve()) or place in {image.parent.resolve() for image in images}
     return inside and file.suffix.lower() in SUFFIXES

@@ -4,6 +4,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -19,7 +20,9 @@ from wdist.data.sources.arrays import type_name
 from wdist.data.sources.images import image_headers, image_paths
 from wdist.data.sources.network_file import is_state_dict
 from wdist.data.sources.opening import check_there, holds_model, open_source
+from wdist.data.sources.parts import holds_parts, is_pattern, part_addresses
 from wdist.data.sources.source import EndlessSource, FiniteSource, SelectedColumns, Source
+from wdist.data.sources.tar_archives import index
 from wdist.data.survey import finite_rows, survey
 from wdist.data.tables.encoding import is_plain, joint_columns, matched
 from wdist.data.tables.profile import ColumnProfile, advice, profiles, shares
@@ -28,6 +31,7 @@ from wdist.errors import SourceError, TrustRequired
 DRAWS = 1000
 """Samples of an endless source that are inspected."""
 _BYTES_AT_ONCE = 1 << 25
+_MOST_PARTS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +40,8 @@ class Inspection:
 
     address: str
     kind: str
-    """``array``, ``image-folder``, ``torchvision``, ``generator``, ``synthetic``, ``checkpoint`` or ``several arrays``."""
+    """``array``, ``image-folder``, ``tar-archive``, ``torchvision``, ``generator``, ``synthetic``, ``checkpoint`` or
+    ``several arrays``."""
     samples: int | None = None
     """None if the source draws without end."""
     event_shape: tuple[int, ...] | None = None
@@ -194,15 +199,39 @@ def _contents(address: Address) -> tuple[str, ...]:
     """A line for each item in a file or folder that can hold several."""
     if address.scheme != "file":
         return ()
+    if is_pattern(address) or (address.path.is_dir() and holds_parts(address.path)):
+        return _parts(address)
     check_there(address)
     if address.path.is_dir():
         counts = Counter(f"{height}x{width} {mode}" for (height, width), mode in image_headers(image_paths(address.path)))
         return tuple(f"{what}: {count} images" for what, count in counts.most_common())
-    readers = {".h5": _datasets, ".hdf5": _datasets, ".npz": _members, ".safetensors": _tensors, ".pt": _weights, ".pth": _weights}
+    readers = {
+        ".h5": _datasets,
+        ".hdf5": _datasets,
+        ".npz": _members,
+        ".safetensors": _tensors,
+        ".pt": _weights,
+        ".pth": _weights,
+        ".tar": _of_archive,
+    }
     try:
         return tuple(readers[address.suffix](address)) if address.suffix in readers else ()
     except Exception:
         return ()  # opening the source explains the error, whatever a library raises over a damaged file
+
+
+def _parts(address: Address) -> tuple[str, ...]:
+    """The first parts of a set, each with the arrays or members that it holds."""
+    try:
+        parts = part_addresses(address)
+        shown = [f"{Path(part.location).name}: {', '.join(_contents(part)) or '1 array'}" for part in parts[:_MOST_PARTS]]
+    except SourceError:
+        return ()  # opening the source explains the error
+    return (*shown, f"{len(parts) - _MOST_PARTS} more parts") if len(parts) > _MOST_PARTS else tuple(shown)
+
+
+def _of_archive(address: Address) -> list[str]:
+    return [f"{suffix[1:]}: {len(members)} members" for suffix, members in index(address).items()]
 
 
 def _line(name: str, shape: tuple[int, ...], dtype: Any) -> str:

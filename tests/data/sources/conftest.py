@@ -1,6 +1,8 @@
 """Sources of every kind, made on the spot."""
 
+import io
 import os
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,6 +105,55 @@ def write_tsv(folder: Path) -> str:
     return f"{folder}/a.tsv"
 
 
+def write_npy_parts(folder: Path) -> str:
+    (folder / "parts").mkdir(exist_ok=True)
+    for number, part in enumerate(np.split(ROWS, [13, 14, 40])):
+        np.save(folder / "parts" / f"x-{number}.npy", part)
+    return f"{folder}/parts"
+
+
+def write_shards(folder: Path) -> str:
+    for number, part in enumerate(np.split(ROWS, [13, 40]), start=1):
+        tensors = {"x": torch.from_numpy(part.copy()), "y": torch.arange(len(part))}
+        save_file(tensors, folder / f"model-0000{number}-of-00003.safetensors")
+    return f"{folder}/model-*.safetensors:x"
+
+
+def write_tar(path: Path, members: dict[str, bytes]) -> str:
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return str(path)
+
+
+def npy_bytes(values: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
+def image_bytes(values: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "png")
+    return file.getvalue()
+
+
+def write_tar_of_arrays(folder: Path) -> str:
+    samples = {f"set/{number:04}": values for number, values in enumerate(ROWS)}
+    members = {f"{name}{end}": content for name, x in samples.items() for end, content in ((".npy", npy_bytes(x)), (".cls", b"1"))}
+    return write_tar(folder / "x.tar", members)
+
+
+def write_tars_of_images(folder: Path) -> str:
+    random = np.random.default_rng(1)
+    for part in range(2):
+        images = {f"{k}.{end}": random.integers(0, 256, (6, 5, 3), dtype=np.uint8) for k in range(12) for end in ("png", "seg.png")}
+        write_tar(folder / f"images-{part}.tar", {name: image_bytes(values) for name, values in images.items()})
+    return f"{folder}/images-*.tar:png"
+
+
 ARRAYS: dict[str, Callable[[Path], str]] = {
     "h5": write_h5,
     "npy": write_npy,
@@ -114,8 +165,12 @@ ARRAYS: dict[str, Callable[[Path], str]] = {
     "safetensors": write_safetensors,
     "csv": write_csv,
     "tsv": write_tsv,
+    "tar-of-arrays": write_tar_of_arrays,
 }
 """Writers of :data:`ROWS`, each returning the address of what it wrote."""
+
+PARTS: dict[str, Callable[[Path], str]] = {"npy-parts": write_npy_parts, "safetensors-shards": write_shards}
+"""Writers of the same in several files."""
 
 
 def write_images(folder: Path) -> str:
@@ -137,8 +192,10 @@ def write_bytes(folder: Path) -> str:
 
 FINITE: dict[str, Callable[[Path], str]] = {
     **ARRAYS,
+    **PARTS,
     "uint8": write_bytes,
     "images": write_images,
+    "tars-of-images": write_tars_of_images,
     "images-resized": lambda folder: f"{write_images(folder)}?size=3x4&mode=L",
     "rows": lambda folder: f"{write_npy(folder)}?rows=7:50",
     "limit": lambda folder: f"{write_h5(folder)}?limit=31",

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from tests.data.sources.conftest import ARRAYS, ENDLESS, FINITE, GENERATORS, ROWS
+from tests.data.sources.conftest import ARRAYS, ENDLESS, FINITE, GENERATORS, PARTS, ROWS
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource
 from wdist.data.survey import survey
@@ -73,7 +73,7 @@ class TestFinite:
         assert not found.constant
 
 
-@pytest.mark.parametrize("write", ARRAYS.values(), ids=ARRAYS)
+@pytest.mark.parametrize("write", (ARRAYS | PARTS).values(), ids=ARRAYS | PARTS)
 def test_every_format_holds_the_same_values(write, opened):
     """Each in its own stored type; tables in float64."""
     assert np.array_equal(everything(opened(write)).numpy().astype(np.float32), ROWS.reshape(60, 6))

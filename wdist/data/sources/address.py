@@ -17,7 +17,7 @@ Scheme: TypeAlias = Literal["file", "torchvision", "synthetic"]
 NAMED_SCHEMES: tuple[Scheme, ...] = ("torchvision", "synthetic")
 COMPRESSIONS = (".gz", ".zst")
 # Only these formats hold several arrays; after any other suffix, a colon belongs to the file's name.
-_KEYED_SUFFIXES = ("h5", "hdf5", "npy", "npz", "csv", "tsv", "pt", "pth", "safetensors")
+_KEYED_SUFFIXES = ("h5", "hdf5", "npy", "npz", "csv", "tsv", "pt", "pth", "safetensors", "tar")
 _WITH_KEY = re.compile(rf"(?P<path>.+?\.(?:{'|'.join(_KEYED_SUFFIXES)})):(?P<key>.+)", re.IGNORECASE | re.DOTALL)
 
 

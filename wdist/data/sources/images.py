@@ -2,14 +2,16 @@
 
 import contextlib
 import functools
+import hashlib
 import os
 import re
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Literal, Protocol
 
 import numpy as np
 import torch
@@ -75,9 +77,18 @@ class ImageFormat:
 class DecodedImages(FiniteSource):
     """Images behind a function that loads one by its position, as an array of the event shape."""
 
-    def __init__(self, load: Callable[[int], np.ndarray], info: SourceInfo, itemsize: int) -> None:
+    def __init__(
+        self,
+        load: Callable[[int], np.ndarray],
+        info: SourceInfo,
+        itemsize: int,
+        identity: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self.info, self.itemsize = info, itemsize
-        self._load = load
+        self._load, self._identity = load, identity
+
+    def identity(self) -> str | None:
+        return self._identity()
 
     def read(self, rows: RowIndex) -> Tensor:
         positions = range(*rows.indices(self.count)) if isinstance(rows, slice) else [int(row) for row in rows]
@@ -99,8 +110,42 @@ def open_image_folder(address: Address) -> FiniteSource:
 
 def open_images(paths: list[Path], address: Address, *, kind: str) -> FiniteSource:
     """A source of image files; their headers are read at once, their pixels on demand."""
-    wanted = ImageFormat.of(address)
     marks = np.array([FileVersion.of(path).mark for path in paths])  # a million versions would fill the memory
+
+    def version(position: int) -> FileVersion:
+        return FileVersion(path=paths[position], name=str(paths[position]), mark=int(marks[position]))
+
+    def identity() -> str | None:
+        digest = hashlib.sha256()
+        for position in range(len(paths)):
+            if (found := version(position).identity()) is None:
+                return None
+            digest.update(f"{found}\n".encode())
+        return digest.hexdigest()
+
+    return open_image_files(paths, address, kind=kind, version=version, identity=identity)
+
+
+class ImageFile(Protocol):
+    """A path, or a part of a file that is read like one; its text is its name."""
+
+    def is_file(self) -> bool:
+        """Whether it is a regular file."""
+
+    def open(self, mode: Literal["rb"]) -> IO[bytes]:
+        """Opens it for reading."""
+
+
+def open_image_files(
+    paths: Sequence[ImageFile],
+    address: Address,
+    *,
+    kind: str,
+    version: Callable[[int], FileVersion],
+    identity: Callable[[], str | None],
+) -> FiniteSource:
+    """As :func:`open_images`, of files whose versions are known by their positions."""
+    wanted = ImageFormat.of(address)
     headers = image_headers(paths)
     size, mode = _uniform(address.bare, (size for size, _ in headers), (mode for _, mode in headers), wanted)
     with _bombs_are_errors():
@@ -115,10 +160,10 @@ def open_images(paths: list[Path], address: Address, *, kind: str) -> FiniteSour
 
     def load(position: int) -> np.ndarray:
         path = paths[position]
-        with FileVersion(path=path, name=str(path), mark=int(marks[position])).reading():
+        with version(position).reading():
             return check_shape(_pixels(path, wanted), first.shape, str(path))
 
-    return DecodedImages(load, info, first.itemsize)
+    return DecodedImages(load, info, first.itemsize, identity)
 
 
 def image_paths(folder: Path) -> list[Path]:
@@ -136,12 +181,12 @@ def image_paths(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def image_headers(paths: list[Path]) -> list[tuple[tuple[int, int], str]]:
+def image_headers(paths: Iterable[ImageFile]) -> list[tuple[tuple[int, int], str]]:
     """((height, width), mode) of each image, read without decoding pixels."""
     headers = []
     with _bombs_are_errors():
         for path in paths:
-            with _reading(path), Image.open(path, formats=_formats()) as image:
+            with _reading(path), path.open("rb") as file, Image.open(file, formats=_formats()) as image:
                 headers.append(((image.height, image.width), effective_mode(image)))
     return headers
 
@@ -171,11 +216,12 @@ def effective_mode(image: Image.Image) -> str:
     return _PLAIN.get(image.mode, image.mode)
 
 
-def check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
-    """Returns the array if it has the shape of the first image, and refuses it otherwise."""
+def check_shape(
+    array: np.ndarray, shape: tuple[int, ...], name: str, way_out: str = "make them alike with ?size=32 or ?mode=RGB"
+) -> np.ndarray:
+    """Returns the array if it has the shape of the first sample, and refuses it otherwise."""
     if array.shape != shape:
-        shapes = f"{shape_text(array.shape)}, the first image {shape_text(shape)}"
-        raise SourceError(f"{name} has the shape {shapes}; make them alike with ?size=32 or ?mode=RGB")
+        raise SourceError(f"{name} has the shape {shape_text(array.shape)}, the first sample {shape_text(shape)}; {way_out}")
     return array
 
 
@@ -200,16 +246,22 @@ def _bombs_are_errors() -> warnings.catch_warnings:
     return warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning)
 
 
-def _pixels(path: Path, wanted: ImageFormat) -> np.ndarray:
-    with _reading(path), Image.open(path, formats=_formats()) as image, warnings.catch_warnings():
+def _pixels(path: ImageFile, wanted: ImageFormat) -> np.ndarray:
+    with (
+        _reading(path),
+        path.open("rb") as file,
+        Image.open(file, formats=_formats()) as image,
+        warnings.catch_warnings(),
+    ):
         warnings.filterwarnings("ignore", message="Palette images with Transparency")
         return wanted.pixels(image)
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: ImageFile) -> Iterator[None]:
     def unreadable(error: Exception) -> SourceError:
-        reason = "empty" if path.stat().st_size == 0 else first_line(error)
+        with path.open("rb") as file:
+            reason = first_line(error) if file.read(1) else "empty"
         return SourceError(f"{path} cannot be read as an image ({reason}); repair it or move it out of the folder")
 
     if not path.is_file():  # a pipe might block forever

@@ -23,6 +23,7 @@ from wdist.data.sources.columnar import FORMATS, is_parquet_folder, open_columna
 from wdist.data.sources.fetching import local, unpacked
 from wdist.data.sources.frames import open_frame
 from wdist.data.sources.pairs import open_synthetic
+from wdist.data.sources.parts import holds_parts, is_pattern, joined, part_addresses
 from wdist.data.sources.source import (
     SELECTION_OPTIONS,
     UNIT_OPTIONS,
@@ -79,9 +80,13 @@ def _open(address: Address, access: Access, seed: int, *, strict: bool = True) -
 
         return select(open_torchvision(address, access), address, seed)
     address = local(address, access)
+    if is_pattern(address):
+        return select(_open_parts(address, strict=strict), address, seed)
     check_there(address)
     if address.path.is_dir() and is_parquet_folder(address):
         return select(_open_array(address, strict=strict), address, seed)
+    if address.path.is_dir() and holds_parts(address.path):
+        return select(_open_parts(address, strict=strict), address, seed)
     if address.path.is_dir():
         from wdist.data.sources.images import open_image_folder
 
@@ -90,10 +95,25 @@ def _open(address: Address, access: Access, seed: int, *, strict: bool = True) -
         from wdist.data.sources.generator import open_generator
 
         return open_generator(address, access)
+    if address.suffix == ".tar":
+        return select(_open_part(address, strict=strict), address, seed)
     if address.suffix in ARRAY_FORMATS:
         return select(_open_array(address, strict=strict), address, seed)
-    way_out = suggestion(address.suffix, (*ARRAY_FORMATS, *MODEL_SUFFIXES), "known suffixes are")
+    way_out = suggestion(address.suffix, (*ARRAY_FORMATS, ".tar", *MODEL_SUFFIXES), "known suffixes are")
     raise SourceError(f"{address.location} has an unknown suffix, so its format is unclear; {way_out}")
+
+
+def _open_parts(address: Address, *, strict: bool) -> FiniteSource:
+    return joined([_open_part(part, strict=strict) for part in part_addresses(address)], address)
+
+
+def _open_part(address: Address, *, strict: bool) -> FiniteSource:
+    check_there(address)
+    if address.suffix == ".tar":
+        from wdist.data.sources.tar_archives import open_tar
+
+        return open_tar(address)
+    return _open_array(address, strict=strict)
 
 
 def _open_array(address: Address, *, strict: bool) -> FiniteSource:

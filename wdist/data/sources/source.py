@@ -35,7 +35,7 @@ class SourceInfo:
     address: str
     """As the user wrote it, or ``<tensor>`` / ``<array>`` for values passed in Python."""
     kind: str
-    """``array``, ``image-folder``, ``torchvision``, ``generator`` or ``synthetic``."""
+    """``array``, ``image-folder``, ``tar-archive``, ``torchvision``, ``generator`` or ``synthetic``."""
     event_shape: tuple[int, ...]
     """Shape of one sample; critics see it flattened."""
     count: int | None

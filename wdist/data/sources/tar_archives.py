@@ -1,0 +1,192 @@
+"""Tar archives of samples, as WebDataset writes them: a member of a chosen kind is one sample, an image or a ``.npy`` array.
+
+Members are read in place, at random, and nothing is unpacked, so their names are never paths.
+"""
+
+import io
+import os
+import tarfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Literal, overload
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from wdist.data.sources.address import Address
+from wdist.data.sources.array_files import read_header
+from wdist.data.sources.arrays import describe, shortened, tensor_type
+from wdist.data.sources.images import IMAGE_OPTIONS, SUFFIXES, DecodedImages, check_shape, open_image_files
+from wdist.data.sources.source import SELECTION_OPTIONS, UNIT_OPTIONS, FiniteSource, units_of
+from wdist.errors import SourceError, explained, first_line
+from wdist.files import FileVersion
+
+_ARRAY = ".npy"
+_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+"""Beginnings of files packed by gzip, bzip2, xz and zstandard."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A file inside of an archive, read like a path."""
+
+    archive: Path
+    name: str
+    offset: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.archive} member {self.name}"
+
+    def is_file(self) -> bool:
+        """True: other kinds of members are left out."""
+        return True
+
+    def open(self, mode: Literal["rb"]) -> IO[bytes]:
+        """Opens it for reading."""
+        return io.BufferedReader(_Part(self))
+
+
+class _Part(io.RawIOBase):
+    """The bytes of a member."""
+
+    def __init__(self, member: Member) -> None:
+        self._file, self._member, self._at = member.archive.open("rb", buffering=0), member, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._member.size}[whence])
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        self._file.seek(self._member.offset + self._at)
+        count = self._file.readinto(buffer[: max(0, min(len(buffer), self._member.size - self._at))]) or 0
+        self._at += count
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class Members(Sequence[Member]):
+    """The members of one kind, in the order of the archive; a million of them take little memory."""
+
+    def __init__(self, archive: Path, found: Sequence[tuple[str, int, int]]) -> None:
+        self._archive, self._names = archive, [name for name, _, _ in found]
+        self._places = np.array([place for _, *place in found], dtype=np.int64).reshape(-1, 2)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, position: int) -> Member: ...
+    @overload
+    def __getitem__(self, position: slice) -> Sequence[Member]: ...
+    def __getitem__(self, position: int | slice) -> Member | Sequence[Member]:
+        if isinstance(position, slice):
+            return [self[k] for k in range(len(self))[position]]
+        offset, size = map(int, self._places[position])
+        return Member(archive=self._archive, name=self._names[position], offset=offset, size=size)
+
+
+def open_tar(address: Address) -> FiniteSource:
+    """The images or arrays of a tar archive; the key chooses one kind by its suffix: ``a.tar:jpg``, ``a.tar:npy``."""
+    version = FileVersion.of(address.path, address.location)
+    with version.reading():
+        suffix, members = _chosen(index(address), address)
+        if suffix == _ARRAY:
+            return _arrays(members, address, version)
+        address.only(*SELECTION_OPTIONS, *UNIT_OPTIONS, *IMAGE_OPTIONS)
+        return open_image_files(members, address, kind="tar-archive", version=lambda position: version, identity=version.identity)
+
+
+def index(address: Address) -> dict[str, list[tuple[str, int, int]]]:
+    """Name, offset and size of all usable members by suffix, in the order of the archive.
+
+    The suffix of a member, such as ``.seg.png``, begins at the first dot of its name, as WebDataset has it. Folders, links, sparse
+    and hidden files are left out.
+    """
+
+    def sentence(error: Exception) -> SourceError:
+        with address.path.open("rb") as file:
+            if file.read(6).startswith(_PACKED):
+                return SourceError(
+                    f"{address.location} is packed, so its members cannot be read in place; unpack it to a plain .tar"
+                )
+        reason = f"damaged, cut short, or no tar archive ({first_line(error)})"
+        return SourceError(f"{address.location} is {reason}; copy it again from its origin")
+
+    found: dict[str, list[tuple[str, int, int]]] = {}
+    with explained(sentence), tarfile.open(address.path, "r:") as archive, address.path.open("rb") as file:
+        while (member := archive.next()) is not None:
+            # A million would fill the memory.
+            archive.members = []  # type: ignore[attr-defined]
+            name = PurePosixPath(member.name).name
+            if member.isreg() and not member.issparse() and not name.startswith(".") and "." in name:
+                suffix = f".{name.partition('.')[2].lower()}"
+                found.setdefault(suffix, []).append((member.name, member.offset_data, member.size))
+        file.seek(archive.offset)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("its end is missing")
+    return found
+
+
+def usable(suffix: str) -> bool:
+    """Whether members with this suffix are images or arrays."""
+    return PurePosixPath(f"x{suffix}").suffix in SUFFIXES | {_ARRAY}
+
+
+def _chosen(found: dict[str, list[tuple[str, int, int]]], address: Address) -> tuple[str, Members]:
+    kinds = {suffix: len(members) for suffix, members in found.items() if usable(suffix)}
+    listed = shortened([f"{suffix[1:]}: {count}" for suffix, count in Counter(kinds).most_common()])
+    if not kinds:
+        others = f", only {shortened([suffix[1:] for suffix in found])}" if found else ""
+        raise SourceError(f"{address.location} holds no images and no .npy arrays{others}; give another archive")
+    if address.key is None and len(kinds) > 1:
+        example = f"{address.location}:{max(kinds, key=lambda suffix: kinds[suffix])[1:]}"
+        raise SourceError(f"{address.location} holds members of {len(kinds)} kinds ({listed}); name one: {example}")
+    suffix = next(iter(kinds)) if address.key is None else f".{address.key.lower().lstrip('.')}"
+    if suffix not in kinds:
+        raise SourceError(f"{address.location} has no members of the kind {address.key!r}; name another ({listed})")
+    return f".{suffix.rpartition('.')[2]}", Members(address.path, found[suffix])
+
+
+def _arrays(members: Members, address: Address, version: FileVersion) -> FiniteSource:
+    """Members that are arrays, each of which is one sample."""
+    address.only(*SELECTION_OPTIONS, *UNIT_OPTIONS)
+    first = _array(members[0])
+    native = tensor_type(first.dtype, str(members[0]))
+    info = describe(
+        (len(members), *first.shape), first.dtype.name, address.text, "tar-archive", units_of(first.dtype.name, address)
+    )
+
+    def load(position: int) -> np.ndarray:
+        member = members[position]
+        with version.reading():
+            values = check_shape(_array(member), first.shape, str(member), way_out="save all samples in one shape")
+        if values.dtype != first.dtype:
+            raise SourceError(f"{member} has the type {values.dtype}, the first one {first.dtype}; save all samples in one type")
+        return values
+
+    return DecodedImages(load, info, native.itemsize, version.identity)
+
+
+def _array(member: Member) -> np.ndarray:
+    def sentence(error: Exception) -> SourceError:
+        return SourceError(f"{member} is damaged, cut short, or not a .npy array ({first_line(error)}); save it again with numpy")
+
+    with explained(sentence), member.open("rb") as file:
+        shape, _, dtype = read_header(file)
+        tensor_type(dtype, str(member))
+        if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize > member.size:
+            raise ValueError(f"its header promises the shape {shape}")
+        file.seek(0)
+        return np.asarray(npy_format.read_array(file, allow_pickle=False))
