@@ -2,6 +2,7 @@
 
 import datetime
 import gzip
+import os
 import sys
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from tests.data.sources.conftest import refused
 from wdist.data.access import Access
 from wdist.data.pairing import open_pair
-from wdist.data.sources import fetching, tables
+from wdist.data.sources import columnar, fetching, tables
 from wdist.data.sources.opening import open_source
 from wdist.errors import SourceError
 
@@ -137,10 +138,33 @@ def test_columns_of_a_parquet_file_are_chosen_before_they_are_read(tmp_path):
     assert source.read(slice(0, 4)).flatten().tolist() == [3, 4, 5, 6]
 
 
-def test_a_parquet_file_too_large_for_memory_is_read_from_a_temporary_file(tmp_path, monkeypatch):
-    whole = open_source(parquet(tmp_path)).read(slice(0, N))
+def test_a_feather_file_too_large_for_memory_is_read_from_a_temporary_file(tmp_path, monkeypatch):
+    whole = open_source(feather(tmp_path)).read(slice(0, N))
     monkeypatch.setattr(tables, "fits", lambda nbytes: False)
-    assert torch.allclose(open_source(f"{tmp_path}/x.parquet").read(slice(0, N)), whole, equal_nan=True)
+    assert torch.allclose(open_source(f"{tmp_path}/x.feather").read(slice(0, N)), whole, equal_nan=True)
+
+
+@pytest.mark.parametrize("made", [parquet, dictionary, parts])
+def test_row_groups_of_parquet_too_large_for_memory_are_read_where_they_are(made, tmp_path, monkeypatch):
+    whole = open_source(address := made(tmp_path)).read(slice(0, N))
+    monkeypatch.setattr(columnar, "fits", lambda nbytes: False)
+    monkeypatch.setattr(columnar, "_ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(tables, "_spooled", None)
+    source = open_source(address)
+    for start, stop in ((0, N), (3, 9), (9, 20), (16, 18), (50, 60), (50, 60), (0, 1), (40, 41)):
+        assert torch.equal(source.read(slice(start, stop)).nan_to_num(-1), whole[start:stop].nan_to_num(-1))
+    numbers = np.array([2, 3, 30, 59])
+    assert torch.equal(source.read(numbers).nan_to_num(-1), whole[numbers].nan_to_num(-1))
+    assert source.rows_together <= N
+
+
+def test_parquet_that_changes_while_row_groups_are_read_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(columnar, "fits", lambda nbytes: False)
+    source = open_source(parquet(tmp_path))
+    assert len(source.read(slice(0, 3))) == 3
+    os.utime(tmp_path / "x.parquet", (0, 0))
+    with pytest.raises(SourceError, match=r"x\.parquet changed while it was read"):
+        source.read(slice(30, 40))
 
 
 def test_a_damaged_parquet_file_is_refused(tmp_path):

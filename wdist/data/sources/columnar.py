@@ -4,12 +4,15 @@ Columns of numbers, booleans, dates, times and texts are read, batch by batch; c
 """
 
 import importlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wdist.data.memory import fits
 from wdist.data.sources.address import Address
 from wdist.data.sources.arrays import EXACT_INTEGERS, StoredArray, check_no_key, too_large
 from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, DAYS, NUMBER, TEXT, Column
@@ -17,6 +20,9 @@ from wdist.data.sources.tables import LEAVE_OUT, Coder, categories, chosen_colum
 from wdist.errors import SourceError, explained, first_line
 from wdist.files import FileVersion
 
+_ROWS_AT_ONCE = 1 << 16
+_READAHEAD = {"batch_readahead": 1, "fragment_readahead": 1}
+"""By default pyarrow holds 16 batches and 4 files ahead."""
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather"}
 """What pyarrow calls the format of each suffix."""
 
@@ -64,17 +70,86 @@ def open_columnar(address: Address) -> StoredArray:
         columns = [_column(field, k, name, arrow, category=k in forced, named=named) for k, field in enumerate(fields)]
         coder = Coder(columns)
 
+        def values_of(batch: Any) -> list[np.ndarray]:
+            return [_values(part, column, arrow, name) for part, column in zip(batch.columns, columns, strict=True)]
+
         def blocks() -> Iterator[np.ndarray]:
-            for batch in dataset.to_batches(columns=[field.name for field in fields], batch_size=1 << 16):
+            for batch in dataset.to_batches(columns=[field.name for field in fields], batch_size=_ROWS_AT_ONCE, **_READAHEAD):
                 if batch.num_rows:
-                    values = [_values(part, column, arrow, name) for part, column in zip(batch.columns, columns, strict=True)]
-                    yield coder.block(values)
+                    yield coder.block(values_of(batch))
 
         count = dataset.count_rows()
         if not count or not fields:
             raise SourceError(f"{name} holds no rows; give a table with samples")
-        rows = held(blocks(), 8 * count * len(fields))
-    return stored_table(rows, coder, coder.columns(name), name)
+        nbytes = 8 * count * len(fields)
+        if kind != "parquet" or fits(2 * nbytes):
+            return stored_table(held(blocks(), nbytes), coder, coder.columns(name), name)
+        for _ in blocks():  # counts levels and missing values
+            pass
+        names = [field.name for field in fields]
+        groups = RowGroups(dataset, names, lambda batch: coder.block(values_of(batch)), explained_by=sentence)
+    return stored_table(groups, coder, coder.columns(name), name, rows_together=groups.largest)
+
+
+class RowGroups:
+    """Rows of Parquet files that do not fit into memory: read by row groups, batch by batch, and in order where possible.
+
+    A row group can only be read from its beginning, so the next rows are taken from where the last reading ended.
+
+    Arguments:
+        dataset: of pyarrow.
+        names: of the columns to read.
+        decoded: turns a batch into rows, float64, shape (n, columns).
+        explained_by: the error for a file that is damaged.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        names: Sequence[str],
+        decoded: Callable[[Any], np.ndarray],
+        *,
+        explained_by: Callable[[Exception], SourceError],
+    ) -> None:
+        self._dataset, self._names, self._decoded, self._explained_by = dataset, list(names), decoded, explained_by
+        self._groups = [
+            (fragment, group.id, group.num_rows) for fragment in dataset.get_fragments() for group in fragment.row_groups
+        ]
+        counts = [count for _, _, count in self._groups]
+        self._ends = np.cumsum(counts)
+        self._versions = {fragment.path: FileVersion.of(Path(fragment.path)) for fragment, _, _ in self._groups}
+        self.shape, self.largest = (int(self._ends[-1]), len(names)), max(counts)
+        self._lock = threading.Lock()
+        self._blocks = self._decoded_from(0)
+        self._begin, self._block = 0, np.empty((0, len(names)))
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """Some rows, float64."""
+        start, stop, _ = rows.indices(self.shape[0])
+        with self._lock, explained(self._explained_by):
+            group = int(np.searchsorted(self._ends, start, side="right"))
+            first = int(self._ends[group - 1]) if group else 0
+            end = self._begin + len(self._block)
+            if start < self._begin or (start >= end and end < first):
+                self._blocks, self._begin, self._block = self._decoded_from(group), first, self._block[:0]
+            parts = []
+            while start < stop:
+                end = self._begin + len(self._block)
+                if start < end:
+                    parts.append(self._block[start - self._begin : stop - self._begin])
+                    start += len(parts[-1])
+                else:
+                    self._begin, self._block = end, next(self._blocks)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _decoded_from(self, group: int) -> Iterator[np.ndarray]:
+        for fragment, number, _ in self._groups[group:]:
+            part = fragment.subset(row_group_ids=[number])
+            with self._versions[fragment.path].reading():
+                only = type(self._dataset)([part], self._dataset.schema, self._dataset.format, self._dataset.filesystem)
+                for batch in only.to_batches(columns=self._names, batch_size=_ROWS_AT_ONCE, **_READAHEAD):
+                    if batch.num_rows:
+                        yield self._decoded(batch)
 
 
 def _column(field: Any, position: int, name: str, arrow: Any, *, category: bool, named: bool) -> Column:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor
@@ -91,16 +92,41 @@ class Coder:
 LEAVE_OUT = "leave it out: name the others with ?columns="
 
 
+class TableRows(Protocol):
+    """Rows of float64, shape (n, columns): in memory, or read when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of rows and of columns."""
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """Some rows, in order."""
+
+
 def stored_table(
-    rows: np.ndarray, coder: Coder | None, columns: tuple[Column, ...] | None, name: str, notes: tuple[str, ...] = ()
+    rows: TableRows,
+    coder: Coder | None,
+    columns: tuple[Column, ...] | None,
+    name: str,
+    notes: tuple[str, ...] = (),
+    *,
+    rows_together: int = 1,
 ) -> StoredArray:
-    """A table that was read, as an array of float64."""
+    """A table as an array of float64."""
 
     def read_rows(start: int, stop: int) -> Tensor:
         part = np.array(rows[start:stop])
         return tensor_of(part if coder is None else coder.ranked(part), name)
 
-    return StoredArray(shape=rows.shape, dtype="float64", itemsize=8, read_rows=read_rows, notes=notes, columns=columns)
+    return StoredArray(
+        shape=rows.shape,
+        dtype="float64",
+        itemsize=8,
+        read_rows=read_rows,
+        rows_together=rows_together,
+        notes=notes,
+        columns=columns,
+    )
 
 
 def held(blocks: Iterable[np.ndarray], nbytes: int) -> np.ndarray:
