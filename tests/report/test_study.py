@@ -15,7 +15,7 @@ from wdist.report.documents.forms import document_text, model
 from wdist.report.plots.study import draw_study, study_bytes
 from wdist.report.terminal.study import rendered_study
 from wdist.studies.machine import Machine
-from wdist.studies.panels import Panel, Series, Surface
+from wdist.studies.panels import Mosaic, Panel, Series, Surface
 from wdist.studies.study import (
     ClaimCheck,
     Column,
@@ -323,3 +323,13 @@ def test_every_kind_of_panel_is_drawn_to_every_kind_of_file(reproduction, surfac
     histogram = Panel(title="histogram", x_label="x", y_label="share", series=bins, bins=True)
     for panels in ((*reproduction.conclusion.panels, histogram), (surface, surface)):
         assert study_bytes(with_panels(reproduction, *panels), suffix=suffix).startswith(start)
+
+
+def test_mosaics_stand_side_by_side_with_zero_in_white(result):
+    pixels = np.linspace(-1, 1, 12).reshape(4, 3)
+    figure = draw_study(with_panels(result, Mosaic(title="first", pixels=pixels), Mosaic(title="second", pixels=-pixels)))
+    assert [axes.get_title() for axes in figure.axes] == ["first", "second"]
+    for axes in figure.axes:
+        (image,) = axes.images
+        assert image.get_clim() == (-1, 1)
+        assert image.cmap(0.5)[:3] == pytest.approx((1, 1, 1), abs=0.01)

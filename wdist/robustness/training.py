@@ -101,12 +101,17 @@ class ClassifierNetwork(DenseCritic):
             inputs = function.outputs(units)
         super().__init__(layers, function)
         self.scale, self.dropout = settings.lipschitz, nn.Dropout(settings.dropout)
-        if settings.constraint == "none":
+        if settings.constraint in ("none", "linf"):
             self._start_as_usual(generator)
+            self.constrain_()
 
     @torch.no_grad()
     def _start_as_usual(self, generator: torch.Generator) -> None:
-        """Weights and biases uniform within one over the root of a layer's inputs, as torch's own linear layers start."""
+        """Weights and biases uniform within one over the root of a layer's inputs, as torch's own linear layers start.
+
+        Rows of l1 norm 1 start so as well, spread over all inputs: from the rows of critics, which lie on few entries, many units
+        look at one pixel of the border, and margins stay smaller.
+        """
         for layer in self.linear:
             bound = layer.inputs**-0.5
             for parameter in (layer.weight, layer.bias):

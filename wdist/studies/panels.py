@@ -100,3 +100,12 @@ class Surface:
     """Points to mark."""
     main: bool = False
     """Whether its title stands out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mosaic:
+    """A picture made of small ones: negative values blue, 0 white, positive ones red."""
+
+    title: str
+    pixels: NDArray[Any]
+    """Shape (rows, columns), between -1 and 1."""

@@ -23,7 +23,7 @@ from wdist.environment import Environment, choose_device, environment
 from wdist.errors import UsageError
 from wdist.interruption import Interruption
 from wdist.studies.machine import Machine, commit, machine_rate, this_machine
-from wdist.studies.panels import Getter, Panel, Surface
+from wdist.studies.panels import Getter, Mosaic, Panel, Surface
 from wdist.training.observer import Observer, Silent, Stage
 
 PAPER = "Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, arXiv:1811.05381"
@@ -182,7 +182,7 @@ class Conclusion:
     """Claims, figure and remarks that follow from the rows."""
 
     checks: tuple[ClaimCheck, ...] = ()
-    panels: tuple[Panel | Surface, ...] = ()
+    panels: tuple[Panel | Surface | Mosaic, ...] = ()
     remarks: tuple[str, ...] = ()
     """How to read the tables, and where we depart from the paper; a sentence each."""
     settings: Mapping[str, str | int | float] = field(default_factory=dict)
@@ -371,6 +371,7 @@ MODULES: dict[Group, dict[str, str]] = {
         "figure4": "approximation",
         "figure5": "approximation",
         "figure6": "classifier",
+        "figure7": "gradients",
         "figure8": "robustness",
         "figure9": "robustness",
         "figure10": "small_network",
@@ -379,6 +380,7 @@ MODULES: dict[Group, dict[str, str]] = {
         "figure13": "bjorck",
         "figure14": "bjorck",
         "figure16": "classifier",
+        "moons": "moons",
     },
 }
 """Command -> study -> its module, which has a tuple ``STUDIES``; in the order of the lists."""

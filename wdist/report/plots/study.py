@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SURFACE, figure_file
-from wdist.studies.panels import Panel, Surface
+from wdist.studies.panels import Mosaic, Panel, Surface
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,10 +38,11 @@ _ELEVATION, _AZIMUTH = 32, 62
 
 
 def draw_study(result: StudyResult) -> Figure:
-    """Panels, one above the other or in a grid; surfaces above their maps."""
+    """Panels, one above the other or in a grid; surfaces above their maps; mosaics side by side."""
+    mosaics = [panel for panel in result.conclusion.panels if isinstance(panel, Mosaic)]
     surfaces = [panel for panel in result.conclusion.panels if isinstance(panel, Surface)]
     panels = [panel for panel in result.conclusion.panels if isinstance(panel, Panel)]
-    figure = _surfaces(surfaces) if surfaces else _panels(panels)
+    figure = _mosaics(mosaics) if mosaics else _surfaces(surfaces) if surfaces else _panels(panels)
     form = "  (quick form)" if result.reduced else ""
     figure.suptitle(f"{result.study.name}: {result.study.title}{form}", fontsize=12, x=0.02, ha="left")
     return figure
@@ -147,6 +148,17 @@ def _result_style(series: Series, colour: str, *, thin: bool) -> dict[str, Any]:
 
 def _marks(marker: str, size: float, colour: str, face: str) -> dict[str, Any]:
     return {"linestyle": "none", "marker": marker, "markersize": size, "color": colour, "markerfacecolor": face}
+
+
+def _mosaics(panels: list[Mosaic]) -> Figure:
+    """Pictures side by side, in equal units."""
+    rows, columns = panels[0].pixels.shape
+    figure = Figure(figsize=(_SMALL_WIDTH * len(panels) + 0.2, _SMALL_WIDTH * rows / columns + 0.8), layout="constrained")
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        axes.imshow(panel.pixels, cmap="bwr", vmin=-1, vmax=1, interpolation="nearest")
+        axes.set_title(panel.title)
+        axes.set_axis_off()
+    return figure
 
 
 def _surfaces(panels: list[Surface]) -> Figure:
