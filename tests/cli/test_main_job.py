@@ -63,7 +63,7 @@ def test_the_parts_of_the_table_fit_80_columns_without_a_cut(wdist):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
 def test_ctrl_c_and_a_time_limit_end_the_training_print_and_save_what_is_proved(tmp_path, number):
-    command = [sys.executable, "-m", "wdist", "synthetic", "--absolute-value", "--budget", "16s", "--baselines", "none"]
+    command = [sys.executable, "-m", "wdist", "synthetic", "--cones", "3", "--budget", "16s", "--baselines", "none"]
     process = subprocess.Popen(
         [*command, "--device", "cpu", "-o", "result.json"],
         cwd=tmp_path,

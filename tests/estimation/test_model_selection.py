@@ -1,5 +1,6 @@
 """The choice among several kinds: the best by the validation split, and nothing that was tried is lost."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -45,14 +46,14 @@ class Impatient:
             raise KeyboardInterrupt
 
 
-def chosen(a, b, *, steps=24, seconds=None, seed=0, settings=SMALL, observer=None, metric=L2, only=None):
+def chosen(a, b, *, steps=24, seconds=None, seed=0, settings=SMALL, observer=None, metric=L2, only=None, ceiling=math.inf):
     """The selection among several kinds; KeyboardInterrupt where nothing was found before Ctrl-C."""
     pair = pair_of(a, b, seed=seed)
     try:
         (requested,) = requested_critics(EstimateOptions(settings=settings, metric=str(metric), baselines="none"), pair)
         if only is not None:
             requested = replace(requested, specs=tuple(spec for spec in requested.specs if spec.kind.name in only))
-        job = TrainingJob(pair=pair, seed=seed, device=CPU, observer=observer or Silent())
+        job = TrainingJob(pair=pair, seed=seed, device=CPU, observer=observer or Silent(), ceiling=ceiling)
         budget = Budget(steps=steps) if seconds is None else Budget(seconds=seconds)
         (found,) = select_critics(requested, [job], budget, Agenda(job.observer))
         if isinstance(found, Exception):
@@ -100,6 +101,18 @@ def test_a_number_of_steps_is_divided_among_the_kinds_that_train():
     }
     assert {attempt.name: attempt.steps for attempt in found.tried}["groupsort-bjorck"] == 17
     assert all(attempt.steps == 0 for attempt in found.tried if attempt.name in FORMULAS)
+
+
+def test_nothing_more_is_tried_once_a_candidate_surely_reaches_the_upper_bound():
+    """The sphere against its centre: one cone attains W1 on all samples, so no network is trained; noise stops nothing."""
+    pair = sphere(8)
+    found = chosen(pair.a, pair.b, ceiling=1.0005)
+    assert found.critic.name == "single-cone"
+    assert not {each.name for each in found.tried} & {*TRAINED, *LATE}
+    assert {each.name for each in chosen(pair.a, pair.b, ceiling=1.01).tried} >= {*TRAINED, *LATE}
+    random = np.random.default_rng(0)
+    noisy = random.normal(size=(60, 3)), random.normal(size=(60, 3)) + 2
+    assert {each.name for each in chosen(*noisy, ceiling=3.3).tried} >= {*TRAINED}
 
 
 def test_training_begins_before_the_formulas_that_take_long():

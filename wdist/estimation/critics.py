@@ -133,7 +133,9 @@ class _Search:
         """Results of each requested critic with some seeds; shorter after an interruption."""
         run, observer = self._run, self._run.agenda.observer
         jobs = [
-            TrainingJob(pair=self._pair, seed=seed, device=run.device, observer=observer, interruption=run.interruption)
+            TrainingJob(
+                pair=self._pair, seed=seed, device=run.device, observer=observer, interruption=run.interruption, ceiling=run.ceiling
+            )
             for seed in seeds
         ]
         columns: list[list[Selection | WdistError | None]] = []

@@ -79,7 +79,7 @@ def run_estimate(
         untrained = without_training(requested, run.options, pair)
         errors = _divide_errors(requested, untrained, pair, run)
         bounds = _bound_samples(pair, errors, run)
-        searching = run
+        searching = run if bounds.coupling is None else replace(run, ceiling=bounds.coupling.cost)
         if run.interruption.requested:
             requested, searching = (mean_difference(run.options, pair),), run.uninterrupted
         elif run.options.tolerance is not None and bounds.closed(run.options.tolerance):

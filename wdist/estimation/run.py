@@ -1,5 +1,6 @@
 """One estimate under way: its options resolved for this machine, its agenda, and its interruption."""
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -74,6 +75,8 @@ class Run:
     """Feature space that distances are measured in; None for that of the samples."""
     agenda: Agenda
     interruption: Interruption
+    ceiling: float = math.inf
+    """Upper bound for W1 of the samples, once it is known, in the units of the data."""
     began: float
     """Time of the start, on the clock of the run."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -59,6 +60,8 @@ class TrainingJob:
     """Lambda of the divergence that networks are trained for, in nats per unit of distance; None for W1."""
     observer: Observer = field(default_factory=Silent)
     interruption: Interruption = field(default_factory=Interruption)
+    ceiling: float = math.inf
+    """Upper bound for W1 of the samples, in the units of the data, near which no other critic is worth trying."""
 
     @property
     def objective(self) -> Objective:
