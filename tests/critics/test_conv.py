@@ -59,10 +59,23 @@ def test_no_affine_piece_is_steeper_than_the_certificate(event_shape, generator)
     assert float(slopes.max()) > 0.1, "a function without slope would prove nothing"
 
 
-def test_borders_of_patches_move_from_layer_to_layer(generator):
+def test_groups_of_channels_are_shifted_from_the_second_layer_on(generator):
     critic = built((28, 28), generator)
-    assert [patches.before for patches in critic.patches[:3]] == [(0, 0), (1, 1), (0, 0)]
-    assert critic.patches[-1].count == 1
+    assert [len(patches.shifts) for patches in critic.patches] == [1, 4, 4, 1, 1]
+    assert [patches.grid for patches in critic.patches] == [(14, 14), (7, 7), (4, 4), (1, 1), (1, 1)]
+
+
+def test_receptive_fields_overlap(generator):
+    """An output behind two convolutions depends on more pixels than its patch of four times four, with one certificate for all."""
+    critic = built((16, 16), generator)
+    x = torch.randn(1, 256, generator=generator, requires_grad=True)
+    h = x
+    for layer, patches, between in zip(critic.linear[:2], critic.patches[:2], critic.between[:2], strict=True):
+        h = between(layer(patches.cut(h))).reshape(1, -1)
+    middle = h.reshape(4, 4, -1)[1, 1].sum()
+    (gradient,) = torch.autograd.grad(middle, x)
+    rows, columns = torch.nonzero(gradient.reshape(16, 16), as_tuple=True)
+    assert (int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1) == (6, 6)
 
 
 @pytest.mark.parametrize("depth", [2, 3, 6])

@@ -1,10 +1,13 @@
-"""Convolutional critics: orthonormal convolutions of patches that lie apart, then fully connected layers.
+"""Convolutional critics: orthonormal convolutions whose receptive fields overlap, then fully connected layers.
 
 The source orthonormalises the unfolded kernels of overlapping convolutions, whose norm can reach the square root of the number of
-patches that share a pixel; with patches that lie apart it is 1. Every second convolution moves their borders by half a patch.
+patches that share a pixel. Here the patches of a layer lie apart, and groups of channels are shifted by half a patch before all
+layers but the first, so that the kernels overlap and every layer is orthonormal (:mod:`wdist.lipschitz.convolution`).
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4 and appendix H.3.
+    Li, Haque, Anil, Lucas, Grosse & Jacobsen (2019), Preventing gradient attenuation in Lipschitz constrained convolutional
+        networks, arXiv:1911.00937 (orthogonal convolutions from shifts).
 """
 
 from collections.abc import Sequence
@@ -87,7 +90,7 @@ def convolutional(plan: NetworkPlan, generator: torch.Generator) -> ConvCritic:
     for position in range(plan.depth - 2):
         if max(image.height, image.width) <= _SMALLEST_GRID:
             break
-        image = add(Patches.apart(image, _PATCH, offset=position % 2 == 1), channels << position)
+        image = add(Patches.apart(image, _PATCH, staggered=position > 0), channels << position)
     for units in (*[plan.width] * (plan.depth - 1 - len(layers)), plan.outputs):
         image = add(Patches.apart(image, max(image.height, image.width)), units)
     return ConvCritic(layers, stack, plan.activation)

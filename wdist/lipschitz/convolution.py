@@ -10,9 +10,17 @@ map from an image to all its patches. A coordinate lies in at most ``overlap`` p
 If the stride equals the kernel, R only moves coordinates (zeros surround an image whose size is not a multiple of it) and the bound
 is the norm itself: the convolution with an orthonormal W is orthonormal.
 
+Patches that lie apart make an overlapping convolution once groups of channels are rolled around the image by different shifts: an
+output then sees other pixels of each group, and neighbouring outputs share pixels. Rolling permutes the coordinates, so the norm is
+still that of W. In terms of transfer functions, a diagonal matrix of delays stands before a constant matrix; products of such pairs
+are paraunitary, as every orthogonal convolution on a torus is.
+
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix H.3 (the use).
     Tsuzuku, Sato & Sugiyama (2018), Lipschitz-margin training, arXiv:1802.04034, appendix (the bound by repetitions).
+    Li, Haque, Anil, Lucas, Grosse & Jacobsen (2019), Preventing gradient attenuation in Lipschitz constrained convolutional
+        networks, arXiv:1911.00937 (orthogonal convolutions from projections and shifts by a pixel).
+    Su, Byeon & Huang (2022), Scaling-up diverse orthogonal convolutional networks by a paraunitary framework, arXiv:2106.09121.
 """
 
 import math
@@ -27,13 +35,18 @@ from wdist.errors import UsageError
 from wdist.lipschitz.frozen_layer import Affine, FrozenLayer, LayerBound, affine_rounding
 from wdist.lipschitz.linalg.norms import spectral_norm_bound
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, norm_above, product_above
+from wdist.lipschitz.linalg.transfer import convolution_norm_bound
 
 LAYOUTS = ("chw", "hwc")
 """Orders of the coordinates of a flattened image: channel by channel, or pixel by pixel."""
 CHANNELS = (1, 3, 4)
 """Numbers of channels that mark an axis of a stored image as its channels."""
 _SIZE = r"(\d{1,6})"
-_WRITTEN = re.compile(rf"{_SIZE}x{_SIZE}x{_SIZE}:(chw|hwc):{_SIZE}x{_SIZE}:{_SIZE}x{_SIZE}:{_SIZE}x{_SIZE}")
+_PAIR = rf"{_SIZE}x{_SIZE}"
+_WRITTEN = re.compile(rf"{_SIZE}x{_PAIR}:(chw|hwc):{_PAIR}:{_PAIR}:{_PAIR}((?::{_PAIR})*)")
+_AT_REST = ((0, 0),)
+_MOST_ROWS, _MOST_TAPS = 128, 256
+"""Smaller side of the transfer function, and taps of a kernel, up to which its norm is computed; that takes a second or two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +92,8 @@ class Patches:
     stride: tuple[int, int]
     before: tuple[int, int] = (0, 0)
     """Rows of zeros above and columns of zeros to the left."""
+    shifts: tuple[tuple[int, int], ...] = _AT_REST
+    """Rows and columns by which each of several equal groups of channels is first rolled up and to the left, around the image."""
 
     def __post_init__(self) -> None:
         for k, s, p in zip(self.kernel, self.stride, self.before, strict=True):
@@ -87,13 +102,22 @@ class Patches:
                     f"patches {self.kernel} with stride {self.stride} and border {self.before} do not cover the image; "
                     "neither the stride nor the border may exceed the patch"
                 )
+        if not self.shifts or self.image.channels % len(self.shifts):
+            raise UsageError(f"{self.image.channels} channels do not divide into {len(self.shifts)} groups of different shifts")
+        if any(not 0 <= shift <= size for each in self.shifts for shift, size in zip(each, self.kernel, strict=True)):
+            raise UsageError(f"the shifts {self.shifts} leave the patches {self.kernel}; no shift may exceed the patch")
 
     @classmethod
-    def apart(cls, image: ImageShape, size: int, *, offset: bool = False) -> "Patches":
-        """Disjoint patches of ``size`` pixels a side, or a whole shorter axis; ``offset`` shifts their borders by half a patch."""
+    def apart(cls, image: ImageShape, size: int, *, staggered: bool = False) -> "Patches":
+        """Disjoint patches of ``size`` pixels a side, or a whole shorter axis.
+
+        If ``staggered``, up to four groups of channels are shifted by half a patch along neither axis, both, or one.
+        """
         kernel = (min(size, image.height), min(size, image.width))
-        before = (kernel[0] // 2, kernel[1] // 2) if offset else (0, 0)
-        return cls(image=image, kernel=kernel, stride=kernel, before=before)
+        down, right = kernel[0] // 2, kernel[1] // 2
+        groups = math.gcd(image.channels, 4) if staggered else 1
+        shifts = ((0, 0), (down, right), (0, right), (down, 0))[:groups]
+        return cls(image=image, kernel=kernel, stride=kernel, shifts=shifts)
 
     @property
     def size(self) -> int:
@@ -128,6 +152,7 @@ class Patches:
             h = h.reshape(-1, image.channels, image.height, image.width).permute(0, 2, 3, 1)
         else:
             h = h.reshape(-1, image.height, image.width, image.channels)
+        h = self._rolled(h)
         rows, columns = self.grid
         (top, left), sizes = self.before, (image.height, image.width)
         below, right = (
@@ -141,10 +166,17 @@ class Patches:
             h = h.unfold(1, self.kernel[0], self.stride[0]).unfold(2, self.kernel[1], self.stride[1])
         return h.reshape(-1, self.size)
 
+    def _rolled(self, h: Tensor) -> Tensor:
+        """Images, shape (n, height, width, channels), with each group of channels rolled by its shift."""
+        if self.shifts == _AT_REST:
+            return h
+        groups = h.split(self.image.channels // len(self.shifts), dim=3)
+        return torch.cat([group.roll((-down, -right), (1, 2)) for group, (down, right) in zip(groups, self.shifts, strict=True)], 3)
+
     def __str__(self) -> str:
-        """Height, width and channels, layout, kernel, stride and border, as in ``28x28x1:chw:2x2:2x2:0x0``."""
-        image = self.image
-        pairs = (f"{a}x{b}" for a, b in (self.kernel, self.stride, self.before))
+        """Height, width and channels, layout, kernel, stride, border and shifts, if any, as in ``28x28x1:chw:2x2:2x2:0x0``."""
+        image, shifts = self.image, () if self.shifts == _AT_REST else self.shifts
+        pairs = (f"{a}x{b}" for a, b in (self.kernel, self.stride, self.before, *shifts))
         return f"{image.height}x{image.width}x{image.channels}:{image.layout}:{':'.join(pairs)}"
 
     @classmethod
@@ -155,7 +187,9 @@ class Patches:
             raise UsageError(f"{text!r} does not describe patches; write them like 28x28x1:chw:2x2:2x2:0x0")
         height, width, channels, *sizes = (int(match[i]) for i in (1, 2, 3, 5, 6, 7, 8, 9, 10))
         image = ImageShape(channels=channels, height=height, width=width, layout=match[4])
-        return cls(image=image, kernel=(sizes[0], sizes[1]), stride=(sizes[2], sizes[3]), before=(sizes[4], sizes[5]))
+        shifts = tuple((int(a), int(b)) for a, b in re.findall(_PAIR, match[11])) or _AT_REST
+        kernel, stride, before = ((sizes[i], sizes[i + 1]) for i in (0, 2, 4))
+        return cls(image=image, kernel=kernel, stride=stride, before=before, shifts=shifts)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -175,14 +209,25 @@ class Convolution(Affine):
         return super().__call__(self.patches.cut(h)).reshape(len(h), -1)
 
     def lipschitz(self) -> LayerBound:
-        """The norm of the matrix times the square root of the overlap."""
+        """The norm of the matrix times the square root of the overlap or, if smaller, the largest norm of the transfer function."""
         overlap = self.patches.overlap
         norm = spectral_norm_bound(self.weight)
         if overlap == 1:
             return LayerBound(layer=self._shape, bound=norm, method="gram, float64; patches apart")
         # Root and product round once each.
-        bound = math.nextafter(norm * math.sqrt(overlap) * (1 + 4 * UNIT_ROUNDOFF), math.inf)
-        return LayerBound(layer=self._shape, bound=bound, method=f"gram, float64; {overlap} patches share a pixel")
+        repeated = math.nextafter(norm * math.sqrt(overlap) * (1 + 4 * UNIT_ROUNDOFF), math.inf)
+        transfer = self._transfer_bound()
+        if transfer < repeated:
+            return LayerBound(layer=self._shape, bound=transfer, method="transfer function, float64")
+        return LayerBound(layer=self._shape, bound=repeated, method=f"gram, float64; {overlap} patches share a pixel")
+
+    def _transfer_bound(self) -> float:
+        """The bound that holds for images of any size; infinite where it would take long."""
+        image, kernel, stride = self.patches.image, self.patches.kernel, self.patches.stride
+        if min(len(self.weight), image.channels * math.prod(stride)) > _MOST_ROWS or math.prod(kernel) > _MOST_TAPS:
+            return math.inf
+        # Rolling permutes what the layer takes, and zeros surround the image.
+        return convolution_norm_bound(self.weight.unflatten(1, (image.channels, *kernel)), stride=stride)
 
     @property
     def _shape(self) -> str:

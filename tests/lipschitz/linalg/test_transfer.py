@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from wdist.errors import CertificateError
+from wdist.lipschitz.linalg.orthonormalise import orthonormal_initial
 from wdist.lipschitz.linalg.transfer import convolution_norm_bound
 
 CASES = [
@@ -45,6 +46,37 @@ def test_one_dimension_and_three():
         convolution = make(2, 2, 3, padding=1, bias=False, dtype=torch.float64)
         exact = float(torch.linalg.matrix_norm(as_matrix(convolution, 2, *[5] * axes), 2))
         assert exact <= convolution_norm_bound(convolution.weight, stride=[1] * axes) <= 1.6 * exact
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("channels", [(3, 6), (6, 3), (4, 4)], ids=str)
+def test_orthogonal_convolutions_of_another_library_are_bounded_to_rounding(channels, stride):
+    """AOC (BCOP times reshaped kernels): dense singular values on a torus, and what orthogonality the library attains."""
+    layers = pytest.importorskip("orthogonium.layers", reason="orthogonium is not installed")
+    torch.manual_seed(0)
+    layer = layers.AdaptiveOrthoConv2d(*channels, kernel_size=stride + 2, stride=stride, padding=1, bias=False)
+    kernel = layer.weight.detach().double()
+    plain = nn.Conv2d(*channels, stride + 2, stride, 1, bias=False, padding_mode="circular", dtype=torch.float64)
+    plain.weight = nn.Parameter(kernel)
+    exact = float(torch.linalg.matrix_norm(as_matrix(plain, channels[0], 8, 8), 2))
+    bound = convolution_norm_bound(kernel, stride=(stride, stride))
+    assert exact == pytest.approx(1, abs=1e-5)
+    assert exact <= bound <= exact * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_orthogonal_kernels_of_any_scale_are_bounded_to_rounding(size):
+    """A product of orthonormal matrices and shifts of some channels."""
+    generator = torch.Generator().manual_seed(0)
+    kernel = orthonormal_initial(6, 6, generator, torch.float64)[:, :, None]
+    for _ in range(size - 1):
+        Q, grown = orthonormal_initial(6, 6, generator, torch.float64), torch.zeros(6, 6, kernel.shape[2] + 1, dtype=torch.float64)
+        grown[:3, :, :-1], grown[3:, :, 1:] = kernel[:3], kernel[3:]
+        kernel = torch.einsum("ij,jkl->ikl", Q, grown)
+    for scale in (1.0, 0.3, 1e5):
+        bound = convolution_norm_bound(kernel * scale, stride=(1,))
+        assert scale * (1 - 1e-15) <= bound <= scale * (1 + 1e-11)
+        assert convolution_norm_bound(kernel[:4] * scale, stride=(1,)) == pytest.approx(scale, rel=1e-11)
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])

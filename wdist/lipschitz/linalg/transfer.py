@@ -8,6 +8,7 @@ the largest over fewer frequencies.
 
 import math
 from collections.abc import Sequence
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ _GRIDS = (64, 32, 16, 8)
 _MOST_WORK = 2e10
 """Multiplications for the finest grid that is tried."""
 _SQUARINGS = 12
+_NEGLIGIBLE = 1 + 1e-6
+"""Ratio of a bound to the norm from which on no grid is tried."""
 _AT_ONCE = 2**22
 """Entries of the transfer matrices held at a time."""
 
@@ -35,6 +38,13 @@ def convolution_norm_bound(kernel: Tensor, *, stride: Sequence[int], groups: int
     .. math:: \sup_\omega \|\hat w(\omega)\| \le \frac{\max_{\text{grid}} \|\hat w(\omega)\|}{\prod_i \cos(\pi d_i / 2 n)} .
 
     On the grid, Gram iteration bounds each norm, :math:`\|A\|^{2^{t+1}} \le \|(A A^*)^{2^t}\|_F`.
+
+    No grid is needed where the convolution is nearly orthogonal up to a factor: the coefficients of
+    :math:`\hat w \hat w^*` are the correlations :math:`A_l = \sum_k w_{k+l} w_k^\top`, so for every c
+
+    .. math:: \sup_\omega \|\hat w(\omega)\|^2 \le c + \|A_0 - c I\|_F + \sum_{l \ne 0} \|A_l\|_F .
+
+    The smaller bound counts; on orthogonal convolutions the excess of the second is rounding.
 
     Arguments:
         kernel: shape (outputs, inputs / groups, \*sizes), with dilation written out as zeros.
@@ -85,6 +95,9 @@ def _norm_of_phases(kernel: Tensor) -> float:
     taps = kernel.reshape(rows, columns, -1)
     if not any(degrees):
         return spectral_norm_bound(taps[:, :, 0])
+    orthogonal = _norm_by_correlations(kernel)
+    if orthogonal <= _NEGLIGIBLE * float(torch.linalg.vector_norm(kernel)) / math.sqrt(rows):  # the mean square over frequencies
+        return orthogonal
     side = _grid(rows, columns, degrees)
     squared, error = 0.0, (gamma(taps.shape[2] + 2) + 40 * UNIT_ROUNDOFF) * float(torch.linalg.matrix_norm(taps.abs().sum(2)))
     phases = _angles(sizes, [1 if degree == 0 else side for degree in degrees])
@@ -92,7 +105,33 @@ def _norm_of_phases(kernel: Tensor) -> float:
         matrices = torch.einsum("rck,fk->frc", taps.to(torch.complex128), torch.polar(torch.ones_like(part), part))
         squared = max(squared, _largest_gram(matrices, squared))
     shrinkage = math.prod(math.cos(math.pi * degree / (2 * side)) for degree in degrees)
-    return (math.sqrt(squared) + error * (1 + 1e-9)) / shrinkage * (1 + 16 * len(sizes) * UNIT_ROUNDOFF)
+    by_grid = (math.sqrt(squared) + error * (1 + 1e-9)) / shrinkage * (1 + 16 * len(sizes) * UNIT_ROUNDOFF)
+    return min(by_grid, orthogonal)
+
+
+def _norm_by_correlations(kernel: Tensor) -> float:
+    """The bound from correlations for a kernel of shape (m, n, \\*sizes), m <= n; infinite where it would take long."""
+    rows, _, *sizes = kernel.shape
+    lags = list(product(*(range(1 - size, size) for size in sizes)))
+    lags = lags[len(lags) // 2 :]  # from lag 0 on; the others give the transposes
+    if len(lags) * rows * rows * kernel[0].numel() > _MOST_WORK:
+        return math.inf
+    total = 0.0
+    for lag in lags:
+        ahead = tuple(slice(max(step, 0), size + min(step, 0)) for step, size in zip(lag, sizes, strict=True))
+        behind = tuple(slice(max(-step, 0), size + min(-step, 0)) for step, size in zip(lag, sizes, strict=True))
+        A = kernel[:, :, *ahead].reshape(rows, -1) @ kernel[:, :, *behind].reshape(rows, -1).T
+        if any(lag):
+            total += 2 * float(torch.linalg.matrix_norm(A))
+        else:
+            c = float(A.diagonal().mean())
+            A.diagonal().sub_(c)
+            total += c + float(torch.linalg.matrix_norm(A))
+    # Every correlation is off by at most gamma times the products of magnitudes, whose norm is at most the squared norm of w;
+    # the norms and their sum round less than that.
+    squared_norm = float(torch.linalg.vector_norm(kernel)) ** 2
+    rounding = 2 * len(lags) * gamma(kernel[0].numel() + rows * rows + 2 * len(lags) + 8) * squared_norm
+    return math.sqrt((total + rounding) * (1 + 1e-14)) * (1 + 4 * UNIT_ROUNDOFF)
 
 
 def _grid(rows: int, columns: int, degrees: Sequence[int]) -> int:
