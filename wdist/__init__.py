@@ -10,13 +10,25 @@ if TYPE_CHECKING:
     from wdist.comparison.ranking import Comparison
     from wdist.critics.settings import CriticSettings
     from wdist.data.access import Access
+    from wdist.dependences.dependence import Dependence
     from wdist.drifts.drift import Drift
     from wdist.errors import WdistError
     from wdist.estimation.result import Estimate
     from wdist.estimation.verification import Verification
     from wdist.gates.gate import GateResult
     from wdist.gates.sequential import UntilDecided
-    from wdist.python.functions import compare, drift, estimate, gate, open_source, robust, save_proof, transport, verify
+    from wdist.python.functions import (
+        compare,
+        dependence,
+        drift,
+        estimate,
+        gate,
+        open_source,
+        robust,
+        save_proof,
+        transport,
+        verify,
+    )
     from wdist.python.metric import W1
     from wdist.robustness.robust import Robustness
     from wdist.training.budget import Budget
@@ -29,6 +41,7 @@ __all__ = [
     "Budget",
     "Comparison",
     "CriticSettings",
+    "Dependence",
     "Drift",
     "Estimate",
     "GateResult",
@@ -38,6 +51,7 @@ __all__ = [
     "WdistError",
     "__version__",
     "compare",
+    "dependence",
     "drift",
     "estimate",
     "gate",
@@ -54,6 +68,7 @@ _HOME = {
     "Budget": "wdist.training.budget",
     "Comparison": "wdist.comparison.ranking",
     "CriticSettings": "wdist.critics.settings",
+    "Dependence": "wdist.dependences.dependence",
     "Drift": "wdist.drifts.drift",
     "Estimate": "wdist.estimation.result",
     "GateResult": "wdist.gates.gate",
@@ -62,7 +77,7 @@ _HOME = {
     "Verification": "wdist.estimation.verification",
     "WdistError": "wdist.errors",
     **dict.fromkeys(
-        ("compare", "drift", "estimate", "gate", "open_source", "robust", "save_proof", "transport", "verify"),
+        ("compare", "dependence", "drift", "estimate", "gate", "open_source", "robust", "save_proof", "transport", "verify"),
         "wdist.python.functions",
     ),
 }

@@ -61,6 +61,9 @@ def results(estimate_of):
             claims=Claims(samples=Ends(lower=0.2, upper=None), population=Ends(lower=0.1, upper=0.9)),
             findings=(Check(what="samples A", ok=True, detail="as claimed"),),
         ),
+        "Dependence": wdist.dependence(
+            random_tables()[0], columns="column 1", critic="mean-difference", device="cpu", progress=False
+        ),
         "Drift": wdist.drift(*random_tables(), critic="mean-difference", seed=0, device="cpu", progress=False),
         "Robustness": wdist.robust(a_line(), *points_of_the_line(), eps=0.5, minimum=0.9, restarts=1, device="cpu", progress=False),
         "Transport": wdist.transport(np.zeros((3, 2)), np.ones((4, 2))),

@@ -14,7 +14,22 @@ from typing import Annotated, Any
 
 import typer
 
-from wdist.cli import compare, doctor, drift, estimate, gan, gate, guide, inspect, robust, schema, studies, synthetic, verify
+from wdist.cli import (
+    compare,
+    dependence,
+    doctor,
+    drift,
+    estimate,
+    gan,
+    gate,
+    guide,
+    inspect,
+    robust,
+    schema,
+    studies,
+    synthetic,
+    verify,
+)
 from wdist.distributed.job import Job, JobEnded, is_first, launched, rank
 from wdist.distributed.processes import ProcessesError
 from wdist.environment import package_version
@@ -41,6 +56,7 @@ app.command("synthetic")(synthetic.command)
 app.command("compare")(compare.command)
 app.command("gate")(gate.command)
 app.command("drift")(drift.command)
+app.command("dependence")(dependence.command)
 app.command("robust")(robust.command)
 app.add_typer(gan.app, name="gan")
 app.command("verify")(verify.command)

@@ -13,16 +13,15 @@ from typing import Any
 import numpy as np
 
 from wdist.checkpoints.clock import now
-from wdist.data.pairing import surveyed
-from wdist.data.rows import in_units
-from wdist.data.sources.column import CATEGORY, Column, plain_columns
+from wdist.data.points import table_points
+from wdist.data.sources.column import CATEGORY, Column
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import FiniteSource, SelectedRows, Source, SourceInfo
+from wdist.data.sources.source import Source, SourceInfo
 from wdist.data.tables.joint import jointly_encoded
 from wdist.drifts.columns import ColumnDrift, ColumnSamples, column_drifts
 from wdist.drifts.dependence import PairDrift, pair_drifts
 from wdist.drifts.joint import MovedRow, Tables
-from wdist.errors import ExitStatus, SourceError
+from wdist.errors import ExitStatus
 from wdist.estimation.estimate import run_estimate
 from wdist.estimation.options import EstimateOptions
 from wdist.estimation.result import Estimate
@@ -182,17 +181,12 @@ def _column_samples(column: Column, reference: np.ndarray, current: np.ndarray) 
 
 
 def _tables(sources: Sequence[Source], options: EstimateOptions) -> Tables:
-    """All rows of both tables.
-
-    Raises:
-        SourceError: a side is drawn without end, or no table.
-    """
-    sides, numbers = [], np.empty(0, dtype=np.int64)
-    for source in sources:
-        rows, _ = surveyed(source, options.access, seed=options.seed)
-        if not isinstance(rows, FiniteSource) or len(rows.info.event_shape) > 1:
-            raise SourceError(f"{rows.info.address} is no table of rows and columns; compare it with `wdist estimate`")
-        sides.append(in_units(rows.read(slice(0, rows.count)), rows.info).numpy())
-        numbers = 1 + (rows.index if isinstance(rows, SelectedRows) else np.arange(rows.count))
-    columns = sources[0].info.columns or plain_columns([None] * sides[0].shape[1])
-    return Tables(columns=columns, reference=sides[0], current=sides[1], numbers=numbers, metric=ground_metric(options.metric))
+    """All rows of both tables."""
+    reference, current = (table_points(source, options.access, seed=options.seed) for source in sources)
+    return Tables(
+        columns=reference.columns,
+        reference=reference.points,
+        current=current.points,
+        numbers=current.numbers,
+        metric=ground_metric(options.metric),
+    )

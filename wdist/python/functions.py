@@ -16,6 +16,7 @@ from wdist.python.manners import Listener, keeping, listening, named, python_man
 if TYPE_CHECKING:
     from wdist.comparison.ranking import Comparison
     from wdist.data.sources.source import Source
+    from wdist.dependences.dependence import Dependence
     from wdist.drifts.drift import Drift
     from wdist.estimation.result import Estimate
     from wdist.estimation.verification import Verification
@@ -239,6 +240,50 @@ def robust(
         )
         with listening(progress, observer) as told:
             return with_warnings_in_python(run_robust(model, data, labels, options=options, observer=told))
+
+
+def dependence(
+    table: Any,
+    *,
+    columns: str | Sequence[str],
+    with_: str | Sequence[str] | None = None,
+    progress: bool | None = None,
+    observer: Listener | None = None,
+    **arguments: Any,
+) -> Dependence:
+    """Measures how far some columns of a table are from being independent of others, and tests whether they are.
+
+    Bounds W1 between their joint distribution and the product of their distributions, the Wasserstein dependency measure: 0 for
+    independent columns, and for no others. The p-value of independence is exact at every number of rows.
+
+    Arguments:
+        table: independent rows: an address, a data frame, an array or an open source.
+        columns: names of the columns on the one side.
+        with_: names of the columns on the other side; None for all others.
+        progress: shows the progress; None for in terminals and notebooks only.
+        observer: is told about progress: a function of an event, or an object with ``notify(event)``.
+        arguments: options of :class:`~wdist.estimation.options.EstimateOptions`. Columns are divided by their standard deviations
+            in training rows unless ``scale=`` says otherwise. There are no baselines.
+
+    Returns:
+        The bounds and the test, in the units of the distances. After Ctrl-C they rest on what was found by then.
+
+    Raises:
+        WdistError: bad input, before anything is trained.
+
+    References:
+        Ozair et al. (2019), Wasserstein dependency measure for representation learning, arXiv:1903.11780.
+    """
+    with python_manners():
+        from wdist.dependences.dependence import run_dependence
+
+        if "access" not in arguments:
+            arguments = {"scale": "std", **arguments}
+        options = EstimateOptions.validated(**arguments)
+        x, y = ([each] if isinstance(each, str) else each for each in (columns, with_))
+        with listening(progress, observer) as told:
+            rows = named(table, "table", options.access, options.seed, strict=False)
+            return with_warnings_in_python(run_dependence(rows, _listed(x) or [], _listed(y), options, observer=told))
 
 
 def gate(

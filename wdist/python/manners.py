@@ -119,14 +119,14 @@ class _Both:
             observer.notify(event)
 
 
-def named(side: Any, name: str, access: Access, seed: int = 0) -> Any:
+def named(side: Any, name: str, access: Access, seed: int = 0, *, strict: bool = True) -> Any:
     """A side whose messages name it, if it is not an address that names itself: ``<tensor A>`` instead of ``<tensor>``."""
     if side is None:
         raise UsageError(f"{name} is None; give a tensor, an array, an address or an open source")
     if isinstance(side, str | Path | FiniteSource | EndlessSource):
         return side
     try:
-        source = open_source(side, access, seed=seed)
+        source = open_source(side, access, seed=seed, strict=strict)
     except WdistError as error:
         raise type(error)(_with_name(str(error), name)) from error
     source.info = replace(source.info, address=_with_name(source.info.address, name))

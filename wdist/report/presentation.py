@@ -85,6 +85,13 @@ VIEWS = {
         draw="plots.gate:draw_gate",
         command="gate",
     ),
+    "Dependence": View(
+        rendered="terminal.dependence:rendered_dependence",
+        line=sentences.dependence_headline,
+        sentences=lambda found: (f"{sentences.dependence_headline(found)}.", *sentences.dependence_sentences(found)),
+        draw="plots.dependence:draw_dependence",
+        command="dependence",
+    ),
     "Drift": View(
         rendered="terminal.drift:rendered_drift",
         line=sentences.drift_headline,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wdist.comparison.orders import OrderClaim
     from wdist.comparison.ranking import Comparison, Separation
     from wdist.data.sources.source import SourceInfo
+    from wdist.dependences.dependence import Dependence
     from wdist.drifts.drift import Drift
     from wdist.estimation.divergence import Divergence, DivergenceOfPopulations
     from wdist.estimation.result import Detected, Estimate, PopulationBound
@@ -133,6 +134,39 @@ def robust_headline(found: Robustness) -> str:
     worst = f"the worst perturbations up to {exactly(found.eps)} in {NORMS[found.norm]}"
     told = f"{between} of {counted(found.count)} samples are misclassified under {worst}"
     return told if found.answer is None else f"{found.answer.value.upper()}: {found.reason}. {told}"
+
+
+def dependence_headline(found: Dependence) -> str:
+    """Whether columns depend on each other, and how far they are from independence at least."""
+    population, detected = found.population, found.detected
+    pair, test = f"{_some_names(found.columns)} and {_some_names(found.with_)}", p_value(detected.p_value)
+    sure = f"with {level(population.confidence)} confidence"
+    if population.lower > 0:
+        between = "between their joint distribution and the product of their distributions"
+        return f"{pair} depend on each other: W1 {between} is at least {lower_bound(population.lower, DIGITS)}, {sure} ({test})"
+    upper = "" if population.upper is None else f"W1 is at most {at_most(population.upper, DIGITS)}, {sure}"
+    if detected.significant:
+        return f"{pair} depend on each other ({test}), though no lower bound above 0 is proved" + (upper and f"; {upper}")
+    return f"No dependence between {pair} is detected ({test})" + (upper and f"; {upper}")
+
+
+def _some_names(names: Sequence[str]) -> str:
+    shown = [*names[:3], "..."] if len(names) > 4 else list(names)
+    return shown[0] if len(shown) == 1 else f"({', '.join(shown)})"
+
+
+def dependence_sentences(found: Dependence) -> Iterator[str]:
+    """How to read the intervals, and what they rest on."""
+    detected, population = found.detected, found.population
+    yield (
+        f"W1 is the distance between the joint distribution and the product of both distributions, {units(found.table)}: 0 where "
+        f"they are independent, and nowhere else. Its bounds hold together at {level(population.confidence)} confidence, "
+        f"from {counted(population.n_a)} held-out rows and {counted(population.n_b)} made of others."
+    )
+    yield (
+        f"The detected interval is about the critic and holds on its own, asymptotically; it combines all held-out rows with each "
+        f"other, {counted(detected.rows)} in number. The p-value is exact at every number of rows."
+    )
 
 
 def divergence_verdict(divergence: Divergence) -> str:

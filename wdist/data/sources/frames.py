@@ -19,11 +19,11 @@ _MICROSECONDS = 86_400 * 10**6
 _NAME = "<frame>"
 
 
-def open_frame(values: Any) -> ArraySource | None:
+def open_frame(values: Any, *, strict: bool = True) -> ArraySource | None:
     """The rows of a data frame, one of numbers alone in their own type; None for anything else.
 
     Raises:
-        SourceError: a column has no distance.
+        SourceError: a column has no distance, unless ``strict`` is false.
     """
     try:
         import narwhals
@@ -44,7 +44,8 @@ def open_frame(values: Any) -> ArraySource | None:
     coder = Coder(columns)
     rows = coder.block(parts)
     stored = stored_table(rows, coder, coder.columns(_NAME), _NAME)
-    check_columns(stored.columns)
+    if strict:
+        check_columns(stored.columns)
     info = describe(stored.shape, stored.dtype, _NAME, "array", Units())
     return ArraySource(stored, replace(info, columns=stored.columns))
 

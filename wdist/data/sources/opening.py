@@ -67,7 +67,7 @@ def open_source(address: Any, access: Access = Access(), *, seed: int = 0, stric
     if isinstance(address, FiniteSource | EndlessSource):
         return address
     if not isinstance(address, str | Path):
-        frame = open_frame(address) if hasattr(type(address), "columns") else None
+        frame = open_frame(address, strict=strict) if hasattr(type(address), "columns") else None
         return open_values(address) if frame is None else frame
     return _open(parse_address(address), access, seed, strict=strict)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wdist.transport.solution import Transport
 
 _RESULT, _RANKING, _GATE, _STUDY = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gates", "wdist.studies.study"
+_DEPENDENCES = "wdist.dependences"
 _ORDERS, _DRIFTS, _DIVERGENCE = "wdist.comparison.orders", "wdist.drifts", "wdist.estimation.divergence"
 _EVERYWHERE = {
     "schema_version": Key("Literal['1']", "Changes when a key is removed or changes its meaning.", lambda _: SCHEMA_VERSION),
@@ -267,6 +268,32 @@ FORMS = Forms(
             "repeatable": Key(description="Another run on this machine gives the same digits; false under --budget."),
         },
     ),
+    Form("DependenceOfRowsDocument", f"{_DEPENDENCES}.dependence:DependenceOfRows"),
+    Form(
+        "DetectedDependenceDocument",
+        f"{_DEPENDENCES}.detection:DetectedDependence",
+        "estimate lower upper confidence standard_error p_value rows",
+    ),
+    Form(
+        "DependenceDocument",
+        f"{_DEPENDENCES}.dependence:Dependence",
+        "schema_version command found columns with rows samples population detected critic table metric seed interrupted seconds "
+        "environment warnings",
+        title="The result of `wdist dependence`: W1 between the joint distribution of columns and the product of their margins.",
+        special={
+            "command": _command("dependence"),
+            "with": Key("list[str]", "Columns y.", "with_"),
+            "samples": Key("DependenceOfRows | None"),
+            "population": Key(
+                "PopulationBound", "Bounds for W1 between the joint distribution and the product of its margins.", "population"
+            ),
+            "critic": Key("CriticResult", value="estimate.critic"),
+            "metric": Key("str", "Ground metric: l2, l1 or linf.", "estimate.metric"),
+            "seed": Key("int", value="estimate.seed"),
+            "environment": Key("Environment", value="estimate.environment"),
+        },
+        given={"table": lambda found, _: {"digest": found.digest}},
+    ),
     Form("ColumnDriftDocument", f"{_DRIFTS}.columns:ColumnDrift"),
     Form("PairDriftDocument", f"{_DRIFTS}.dependence:PairDrift"),
     Form("MovedRowDocument", f"{_DRIFTS}.joint:MovedRow"),
@@ -435,6 +462,7 @@ PUBLISHED = {
     "compare": "ComparisonDocument",
     "gate": "GateDocument",
     "drift": "DriftDocument",
+    "dependence": "DependenceDocument",
     "robust": "RobustDocument",
     "gan": "GanDocument",
     "verify": "VerificationDocument",

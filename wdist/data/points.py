@@ -1,0 +1,44 @@
+"""A table as points: all its rows, with the columns that their coordinates stand for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wdist.data.access import Access
+from wdist.data.pairing import surveyed
+from wdist.data.rows import in_units
+from wdist.data.sources.column import Column, plain_columns
+from wdist.data.sources.source import FiniteSource, SelectedRows, Source, SourceInfo
+from wdist.errors import SourceError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TablePoints:
+    """All rows of one table."""
+
+    info: SourceInfo
+    columns: tuple[Column, ...]
+    points: np.ndarray
+    """float64, shape (n, dim)."""
+    numbers: np.ndarray
+    """Number of each row in its table, the first being 1, shape (n,)."""
+    digest: str | None
+    """SHA-256 of the stored values."""
+
+
+def table_points(source: Source, access: Access, *, seed: int) -> TablePoints:
+    """Reads all usable rows of an open table, encoded beforehand where it needs to be.
+
+    Raises:
+        SourceError: it is drawn without end, or no table.
+    """
+    rows, found = surveyed(source, access, seed=seed)
+    if not isinstance(rows, FiniteSource) or len(rows.info.event_shape) > 1:
+        raise SourceError(f"{rows.info.address} is no table of rows and columns; compare it with `wdist estimate`")
+    return TablePoints(
+        info=rows.info,
+        columns=source.info.columns or plain_columns([None] * rows.info.dim),
+        points=in_units(rows.read(slice(0, rows.count)), rows.info).numpy(),
+        numbers=1 + (rows.index if isinstance(rows, SelectedRows) else np.arange(rows.count)),
+        digest=None if found is None else found.digest,
+    )

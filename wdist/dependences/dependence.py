@@ -1,0 +1,326 @@
+r"""``dependence``: how far the joint distribution of some columns is from the product of their distributions.
+
+.. math:: D(X, Y) = W_1(P_{XY},\ P_X \otimes P_Y)
+
+is 0 where the columns x and the columns y are independent, and nowhere else; correlation need not show it. Three bounds share the
+error equally. From below, an estimate between rows and recombined rows (:mod:`wdist.dependences.recombination`) trains a critic and
+judges it. From above, transport between rows and recombined rows, all independent; and the mean distance between two values of y,
+or of x, because the product is reached by replacing those alone.
+
+References:
+    Ozair et al. (2019), Wasserstein dependency measure for representation learning, arXiv:1903.11780.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from wdist.bounds.confidence import student_upper
+from wdist.bounds.dual import evaluate
+from wdist.checkpoints.clock import now
+from wdist.data.access import Access
+from wdist.data.points import TablePoints, table_points
+from wdist.data.sources.arrays import open_values
+from wdist.data.sources.column import CATEGORY, Column, plain_columns
+from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import FiniteSource, SelectedColumns, Source, SourceInfo
+from wdist.data.sources.tables import check_columns
+from wdist.data.survey import MINIMUM_ROWS
+from wdist.data.tables.joint import jointly_encoded
+from wdist.dependences.detection import DetectedDependence, detect_dependence
+from wdist.dependences.recombination import Recombination, disjoint_pairs, recombination
+from wdist.errors import SourceError, UsageError
+from wdist.estimation.estimate import run_estimate
+from wdist.estimation.options import NONE, EstimateOptions
+from wdist.estimation.result import Estimate, PopulationBound
+from wdist.ground_metric import ground_metric
+from wdist.presentable import Plottable
+from wdist.training.observer import Observer, Silent, Stage
+from wdist.transport.solution import transport
+
+_MOST_COMBINATIONS, _MOST_PAIRS = 20_000, 1 << 22
+"""Combinations of distinct values of x and y, and pairs of them and distinct rows, for transport within seconds."""
+_EVALUATED = 4096
+_BOUNDS = 3
+"""Bounds that share the error."""
+_SHOWN = 1000
+BY_DISTANCE = "mean distance between two values of {}, Student's t, asymptotic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DependenceOfRows:
+    """Bounds for W1 between the rows of the table and all combinations of their values; no statistics are involved."""
+
+    lower: float
+    upper: float
+    exact: bool
+    """Whether the plan is optimal, so that ``upper`` is W1, up to rounding."""
+    combinations: int
+    """Number of combinations of distinct values of x and of y."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Dependence(Plottable):
+    """How far some columns of a table are from being independent of others, in the units of their distances."""
+
+    table: SourceInfo
+    columns: tuple[str, ...]
+    """Columns x."""
+    with_: tuple[str, ...]
+    """Columns y."""
+    rows: int
+    """Rows of the table that were used."""
+    samples: DependenceOfRows | None
+    """W1 between the rows and all combinations of their values; None where there are too many combinations."""
+    population: PopulationBound
+    """Bounds for W1 between the joint distribution and the product of its margins."""
+    detected: DetectedDependence
+    """What the critic finds on held-out rows, and the test of independence."""
+    digest: str | None
+    """SHA-256 of the stored values of these columns."""
+    estimate: Estimate
+    """The estimate between rows and recombined rows that trained the critic and proves the lower bound."""
+    shown: tuple[np.ndarray, np.ndarray] | None = field(compare=False)
+    """Some values of x and of y for a figure, in the units of the columns; None unless both are one column of numbers."""
+    warnings: tuple[str, ...] = ()
+    seconds: float
+
+    @property
+    def found(self) -> bool:
+        """Whether the test finds that the columns depend on each other."""
+        return self.detected.significant
+
+    @property
+    def interrupted(self) -> bool:
+        return self.estimate.interrupted
+
+
+def run_dependence(
+    table: Any,
+    columns: Sequence[str],
+    with_: Sequence[str] | None,
+    options: EstimateOptions,
+    *,
+    observer: Observer | None = None,
+) -> Dependence:
+    """Measures the dependence between columns of a table, with validated options.
+
+    Arguments:
+        table: address, array, data frame or open source: independent rows.
+        columns: names of the columns x.
+        with_: names of the columns y; None for all others.
+        options: of the critic; ``confidence`` is that of both bounds for the populations together, and of the test by itself.
+        observer: is told about progress.
+
+    Raises:
+        WdistError: bad input, before anything is trained.
+        KeyboardInterrupt: Ctrl-C came before anything was proved.
+    """
+    began, observer = now(), observer or Silent()
+    _check_options(options)
+    observer.notify(Stage(what="reading the table"))
+    opened = _opened(table, options)
+    x, y = _positions(opened, columns, with_)
+    read, warnings = _read(opened, (x, y), options)
+    columns_x, columns_y = read.columns[: len(x)], read.columns[len(x) :]
+    sides = [np.hstack([read.points[:, each.start : each.stop] for each in own]) for own in (columns_x, columns_y)]
+    made = recombination(len(read.points), seed=options.seed)
+    estimate = _estimated(read.info, sides, made, options, observer)
+    observer.notify(Stage(what="upper bounds, and the test of independence"))
+    uppers = [_by_distance(sides, made, options)]
+    if not estimate.interrupted:
+        uppers += _by_transport(read.info, sides, made, options)
+    upper, upper_method = min(uppers, key=lambda each: each[0])
+    return Dependence(
+        table=read.info,
+        columns=tuple(column.name for column in columns_x),
+        with_=tuple(column.name for column in columns_y),
+        rows=len(read.points),
+        samples=_of_rows(sides, options),
+        population=replace(
+            estimate.population,
+            upper=upper,
+            upper_method=upper_method,
+            confidence=options.confidence,
+            jointly_with=_BOUNDS,
+        ),
+        detected=detect_dependence(_values(estimate, sides), made.held_out, confidence=options.confidence, seed=options.seed),
+        digest=read.digest,
+        estimate=estimate,
+        shown=_shown(sides, columns_x, columns_y),
+        warnings=(*warnings, *estimate.warnings),
+        seconds=now() - began,
+    )
+
+
+def _check_options(options: EstimateOptions) -> None:
+    given = {
+        "--folds": options.folds is not None,
+        "--repeats": options.repeats > 1,
+        "--critics": options.critics is not None,
+        "--tol": options.tolerance is not None,
+        "--blocks": bool(options.blocks),
+        "--draws": options.draws is not None,
+        "--features": options.features is not None,
+        "--divergence": options.divergence is not None,
+    }
+    if names := [name for name, there in given.items() if there]:
+        raise UsageError(f"a dependence is judged by one critic on rows held out once, without {names[0]}; leave it out")
+
+
+def _opened(table: Any, options: EstimateOptions) -> FiniteSource:
+    source = open_source(table, options.access, seed=options.seed, strict=False)
+    if not isinstance(source, FiniteSource) or len(source.info.event_shape) != 1:
+        raise SourceError(f"{source.info.address} is no table of rows and columns; give a table with two columns or more")
+    return source
+
+
+def _columns_of(source: Source) -> tuple[Column, ...]:
+    return source.info.columns or plain_columns([None] * source.info.dim)
+
+
+def _positions(source: Source, columns: Sequence[str], with_: Sequence[str] | None) -> tuple[list[int], list[int]]:
+    """Positions of the columns x and y."""
+    known = _columns_of(source)
+    names = [column.name for column in known]
+    for name in (*columns, *(with_ or ())):
+        if name not in names:
+            shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+            raise SourceError(f"{source.info.address} has no column {name!r}; the columns are {shown}")
+    if not columns:
+        raise UsageError("--columns names no column; name those whose dependence is measured, separated by commas")
+    x = [names.index(name) for name in dict.fromkeys(columns)]
+    y = [names.index(name) for name in dict.fromkeys(with_)] if with_ else [k for k in range(len(names)) if k not in x]
+    if both := sorted(set(x) & set(y)):
+        raise UsageError(f"the column {names[both[0]]!r} is in both --columns and --with; name it in one of them")
+    if not y:
+        raise UsageError("--columns names all columns of the table, and none is left to depend on; leave some out")
+    return x, y
+
+
+def _read(
+    source: FiniteSource, chosen: tuple[list[int], list[int]], options: EstimateOptions
+) -> tuple[TablePoints, tuple[str, ...]]:
+    """All rows as points, the columns x first; units of length are fitted to training rows."""
+    order = [*chosen[0], *chosen[1]]
+    if source.info.columns is not None:
+        source = SelectedColumns(source, order)
+        check_columns(source.info.columns)
+        order = list(range(len(order)))
+    joint = jointly_encoded([source], options.access, seed=options.seed, metric=ground_metric(options.metric))
+    read = table_points(joint.sources[0], options.access, seed=options.seed)
+    info = replace(read.info, units=read.info.units.removesuffix(" in A"))  # there is one table
+    return replace(read, info=info, columns=tuple(read.columns[k] for k in order)), joint.warnings
+
+
+def _estimated(
+    info: SourceInfo, sides: Sequence[np.ndarray], made: Recombination, options: EstimateOptions, observer: Observer | None
+) -> Estimate:
+    """The estimate between rows and recombined rows, with the error of one bound."""
+    first, second = _source(info, sides, (made.joint, made.joint)), _source(info, sides, (made.x, made.y), recombined=True)
+    of_one = replace(options, confidence=1 - _error(options), couplings=False, blocks=0, baselines=NONE, access=Access())
+    return run_estimate(first, second, of_one, observer=observer, command="dependence")
+
+
+def _error(options: EstimateOptions) -> float:
+    """Error of each bound."""
+    return (1 - options.confidence) / _BOUNDS
+
+
+def _source(
+    info: SourceInfo, sides: Sequence[np.ndarray], rows: tuple[np.ndarray, np.ndarray], *, recombined: bool = False
+) -> FiniteSource:
+    """Points made of x of some rows and y of others."""
+    points = np.hstack([side[own] for side, own in zip(sides, rows, strict=True)])
+    address = f"{info.address}, recombined" if recombined else info.address
+    source = open_values(points, address=address)
+    source.info = replace(source.info, units=info.units)
+    return source
+
+
+def _by_transport(
+    info: SourceInfo, sides: Sequence[np.ndarray], made: Recombination, options: EstimateOptions
+) -> Iterator[tuple[float, str]]:
+    """The upper bound of an estimate between rows and recombined rows that are all independent.
+
+    Where units of length were fitted to training rows, only the other rows are independent of them.
+    """
+    everything = np.random.default_rng([options.seed, 11]).permutation(len(sides[0]))
+    joint, x, y = disjoint_pairs(made.held_out if info.fitted else everything)
+    if len(joint) < MINIMUM_ROWS:
+        return
+    # Its lower bound, which takes no time, has an equal part of the error.
+    of_two = EstimateOptions(
+        confidence=1 - 2 * _error(options),
+        critic="mean-difference",
+        baselines=NONE,
+        blocks=0,
+        metric=options.metric,
+        seed=options.seed,
+        device=options.device,
+    )
+    first, second = _source(info, sides, (joint, joint)), _source(info, sides, (x, y), recombined=True)
+    found = run_estimate(first, second, of_two, command="dependence").population
+    if found.upper is not None:
+        yield found.upper, found.upper_method or ""
+
+
+def _by_distance(sides: Sequence[np.ndarray], made: Recombination, options: EstimateOptions) -> tuple[float, str]:
+    """An upper confidence bound for the mean distance between two values of x or of y, whichever is smaller in training rows.
+
+    The product is reached from the joint distribution by replacing either in each sample by that of an independent one.
+    """
+    metric, seen = ground_metric(options.metric), np.setdiff1d(np.arange(len(sides[0])), made.held_out)
+    rows = np.random.default_rng([options.seed, 13]).permutation(made.held_out)
+
+    def distances(side: np.ndarray, own: np.ndarray) -> np.ndarray:
+        first, second = own[: len(own) // 2 * 2].reshape(2, -1)
+        return metric.norm(torch.from_numpy(side[first] - side[second])).numpy()
+
+    side = int(np.argmin([distances(each, seen).mean() for each in sides]))
+    return student_upper(distances(sides[side], rows), _error(options)), BY_DISTANCE.format(("--columns", "--with")[side])
+
+
+def _values(estimate: Estimate, sides: Sequence[np.ndarray]) -> Any:
+    """Potentials over the certificate at x of some rows and y of others."""
+    critic, bound = estimate.critic.frozen, estimate.critic.lipschitz_bound
+
+    def values(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        parts = (slice(start, start + _EVALUATED) for start in range(0, len(x), _EVALUATED))
+        batches = (torch.from_numpy(np.hstack([sides[0][x[part]], sides[1][y[part]]])) for part in parts)
+        return evaluate(critic, batches).values / bound
+
+    return values
+
+
+def _of_rows(sides: Sequence[np.ndarray], options: EstimateOptions) -> DependenceOfRows | None:
+    """Transport between the distinct rows and all combinations of distinct values, where it is affordable."""
+    (x, of_x, counts_x), (y, of_y, counts_y) = (np.unique(side, axis=0, return_inverse=True, return_counts=True) for side in sides)
+    cells, counts = np.unique(of_x.ravel() * len(y) + of_y.ravel(), return_counts=True)
+    combinations = len(x) * len(y)
+    if combinations > _MOST_COMBINATIONS or combinations * len(cells) > _MOST_PAIRS:
+        return None
+
+    def points(places: np.ndarray) -> np.ndarray:
+        return np.hstack([x[places // len(y)], y[places % len(y)]])
+
+    found = transport(
+        points(cells),
+        points(np.arange(combinations)),
+        weights=(counts, np.outer(counts_x, counts_y).ravel()),
+        metric=options.metric,
+        seed=options.seed,
+        device="cpu",
+    )
+    return DependenceOfRows(lower=found.lower, upper=found.upper, exact=found.exact, combinations=combinations)
+
+
+def _shown(sides: Sequence[np.ndarray], *columns: Sequence[Column]) -> tuple[np.ndarray, np.ndarray] | None:
+    if any(len(own) > 1 or own[0].type == CATEGORY or own[0].indicator for own in columns):
+        return None
+    chosen = np.random.default_rng(0).permutation(len(sides[0]))[:_SHOWN]
+    x, y = (side[chosen, 0] * own[0].scale for side, own in zip(sides, columns, strict=True))
+    return x, y

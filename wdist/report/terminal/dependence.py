@@ -1,0 +1,58 @@
+"""A dependence as text: the answer, the intervals with what proves them, and how to read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+
+from wdist.report.numbers import at_least, at_most, counted, duration, level, lower_bound, nearest, p_value
+from wdist.report.sentences import DIGITS, METHODS, METRICS, dependence_headline, dependence_sentences
+from wdist.report.terminal.estimate import source_line
+from wdist.report.terminal.tables import ACCENT, facts_grid
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from wdist.dependences.dependence import Dependence
+
+
+def rendered_dependence(found: Dependence) -> RenderableType:
+    """The whole result."""
+    heading = Text(f"{dependence_headline(found)}.", style="bold")
+    if found.interrupted:
+        heading.append(" (interrupted)", style="yellow")
+    facts = facts_grid()
+    facts.add_row("table", source_line(found.table))
+    facts.add_row("columns", Text(", ".join(found.columns)))
+    facts.add_row("with", Text(", ".join(found.with_)))
+    facts.add_row("metric", Text(METRICS[found.estimate.metric].removesuffix(" metric")))
+    last = f"seed {found.estimate.seed}, {found.estimate.environment.device}, {duration(found.seconds)} in total."
+    sentences = [Text(line, style="dim") for line in (*dependence_sentences(found), last)]
+    return Group(heading, Text(""), _intervals(found), Text(""), facts, Text(""), *sentences)
+
+
+def _intervals(found: Dependence) -> RenderableType:
+    rows, population, detected = facts_grid(), found.population, found.detected
+    if found.samples is not None:
+        samples = found.samples
+        of_all = f"  between {counted(found.rows)} rows and {counted(samples.combinations)} combinations"
+        rows.add_row("rows", _interval(samples.lower, samples.upper, exact=samples.exact).append(of_all, style="dim"))
+    stated = f"  at {level(population.confidence)}; held-out estimate {nearest(population.estimate, DIGITS)}"
+    rows.add_row("populations", _interval(population.lower, population.upper).append(stated, style="dim"))
+    ends = f"{at_least(detected.lower, DIGITS)} to {at_most(detected.upper, DIGITS)}"
+    told = f"  at {level(detected.confidence)}; by the critic, on {counted(detected.rows)} held-out rows"
+    rows.add_row("detected", Text.assemble((ends, ACCENT), (told, "dim")))
+    rows.add_row("independence", Text.assemble((p_value(detected.p_value), ACCENT), ("  by permutation of these rows", "dim")))
+    rows.add_row("lower bound", Text(f"{found.estimate.critic.name}, {METHODS[population.method]}", style="dim"))
+    if population.upper_method is not None:
+        rows.add_row("upper bound", Text(population.upper_method, style="dim"))
+    return rows
+
+
+def _interval(lower: float, upper: float | None, *, exact: bool = False) -> Text:
+    line = Text.assemble((lower_bound(lower, DIGITS), ACCENT), " <= W1")
+    if upper is not None:
+        line.append(" = " if exact else " <= ").append((nearest if exact else at_most)(upper, DIGITS), style=ACCENT)
+    return line
