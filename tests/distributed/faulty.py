@@ -15,7 +15,7 @@ def bug(pair):
     raise ZeroDivisionError("a bug on one process")
 
 
-def killed(pair):
+def killed(*anything, **more):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -29,7 +29,9 @@ def inject(fault):
         main.package_version = lambda: "0.0.9"
     elif fault == "data":
         estimate.open_pair = lambda a, b, opened=estimate.open_pair, **how: opened(b, a, **how)
-    else:
+    elif fault == "killed once" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        estimate.block_distances = killed  # after critics are found
+    elif fault != "killed once":
         estimate.fingerprint = {"bug": bug, "killed": killed, "hangs": hangs}[fault]
 
 

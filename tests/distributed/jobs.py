@@ -9,9 +9,18 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 
-def command(*words, processes):
-    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
-    return [*launcher, *map(str, words)]
+def command(*words, processes, restarts=0):
+    launcher = (
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        processes,
+        "--max-restarts",
+        restarts,
+    )
+    return [*map(str, launcher), *map(str, words)]
 
 
 def environment():
@@ -19,9 +28,14 @@ def environment():
     return {**own, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-def run(*words, processes=2, timeout=120):
+def run(*words, processes=2, restarts=0, timeout=120):
     return subprocess.run(
-        command(*words, processes=processes), env=environment(), capture_output=True, text=True, timeout=timeout, check=False
+        command(*words, processes=processes, restarts=restarts),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
 
 

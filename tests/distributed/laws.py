@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import traceback
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from wdist.comparison.compare import compare
+from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
 from wdist.data.pairing import open_pair
 from wdist.distributed.job import Job
@@ -25,6 +27,12 @@ from wdist.estimation.evaluation import evaluate_rows
 from wdist.ground_metric import ground_metric
 from wdist.report.documents.forms import document
 from wdist.studies.study import Conditions, Study
+from wdist.training import shared_batches
+from wdist.training.catalogue import CATALOGUE
+from wdist.training.kind import DataShape
+from wdist.training.optimizers import make_optimizers
+from wdist.training.shared_batches import SharedBatches
+from wdist.training.step import TrainingStep
 from wdist.transport.blocks import couple
 from wdist.transport.column_generation import column_generation
 from wdist.transport.pricing import Pricing
@@ -164,6 +172,81 @@ def a_study_yields_its_rows_in_order():
     assert rows == ("a 1", "a 2", "b 1", "b 2", "c 1", "c 2", "d 1", "d 2", "e")
 
 
+def networks_of(count):
+    """Networks with the same weights, in float64, and how each is trained on minibatches of 37 samples a side."""
+    kind = CATALOGUE["groupsort-bjorck"]
+    shape = DataShape(event_shape=(5,), dim=5, participation=5.0, samples=1000)
+    spec = kind.resolve(CriticSettings(width=32, group_size=4), shape)
+    return [kind.build(spec, shape, torch.Generator().manual_seed(0)).double() for _ in range(count)]
+
+
+def minibatches(steps):
+    random = torch.Generator().manual_seed(1)
+    for _ in range(steps):
+        a = torch.randn(37, 5, generator=random).double()
+        yield a, torch.randn(37, 5, generator=random).double() + 0.5
+
+
+def optimizers_of(network):
+    return make_optimizers(network, name="muon", learning_rate=0.05)
+
+
+def steps_on_slices_are_steps_on_the_whole_minibatch():
+    one, other = networks_of(2)
+    whole, shared = TrainingStep(one, optimizers_of(one)), SharedBatches(other, 37)
+    together = shared.ascent(TrainingStep(other, [shared, *optimizers_of(other)]))
+    for a, b in minibatches(20):
+        expected = whole(a, b, factor=0.5)
+        assert torch.allclose(together(shared.own(a), shared.own(b), factor=0.5), expected, rtol=1e-9, atol=0)
+        shared.check()
+    for left, right in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(left, right, rtol=1e-9, atol=1e-12)
+
+
+def weights_that_rounding_made_differ_are_those_of_the_first_process_again():
+    (network,) = networks_of(1)
+    shared = SharedBatches(network, 37)
+    step = TrainingStep(network, [shared, *optimizers_of(network)])
+    for number, (a, b) in enumerate(minibatches(3)):
+        step(shared.own(a), shared.own(b), factor=1.0)
+        if number == 1:
+            with torch.no_grad():
+                next(network.parameters()).mul_(1 + 1e-9 * processes().rank)
+            shared.check()
+    assert len(set(processes().gathered("weights", str([each.tolist() for each in network.parameters()])))) == 1
+
+
+def weights_that_differ_by_more_are_an_error_everywhere():
+    (network,) = networks_of(1)
+    with torch.no_grad():
+        next(network.parameters()).mul_(1 + processes().rank)
+    with pytest.raises(ProcessesError, match="weights of the processes differ"):
+        SharedBatches(network, 37).check()
+
+
+@contextmanager
+def every_step_shared():
+    before = shared_batches.LEAST_SLICE, shared_batches._WORTH
+    shared_batches.LEAST_SLICE, shared_batches._WORTH = 8, 0.0
+    try:
+        yield
+    finally:
+        shared_batches.LEAST_SLICE, shared_batches._WORTH = before
+
+
+def a_training_on_slices_is_one_training():
+    how = {"critic": "groupsort-bjorck", "baselines": "none", "width": 32, "batch_size": 64, "couplings": False}
+    with alone():
+        alone_found = estimate(X, FAR, steps=40, **how)
+    with every_step_shared():
+        found = estimate(X, FAR, steps=40, **how)
+        timed = estimate(X, FAR, budget=0.5, **how)
+    assert abs(found.samples.lower - alone_found.samples.lower) < 0.02 * alone_found.samples.lower
+    for each in (found, timed):
+        documents = processes().gathered("documents", _numbers(each, "estimate"))
+        assert all(document == documents[0] for document in documents)
+
+
 def the_environment_counts_the_processes():
     with alone():
         assert environment(torch.device("cpu")).world_size == int(os.environ["WORLD_SIZE"])
@@ -183,6 +266,10 @@ LAWS = (
     an_estimate_with_folds_is_the_same_document,
     a_comparison_is_the_same_document,
     a_study_yields_its_rows_in_order,
+    steps_on_slices_are_steps_on_the_whole_minibatch,
+    weights_that_rounding_made_differ_are_those_of_the_first_process_again,
+    weights_that_differ_by_more_are_an_error_everywhere,
+    a_training_on_slices_is_one_training,
     the_environment_counts_the_processes,
 )
 

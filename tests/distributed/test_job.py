@@ -84,6 +84,21 @@ def test_ctrl_c_ends_all_processes_with_one_sentence(sets, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"a.npy", "b.npy", "reached"}
 
 
+@pytest.mark.slow
+def test_a_restarted_job_goes_on_from_its_checkpoint(sets, tmp_path):
+    """torchrun starts all processes again once one fails; what was finished before is read."""
+    whole, result, folder = tmp_path / "whole.json", tmp_path / "result.json", tmp_path / "run"
+    words = ("estimate", *sets, *QUICK, "--checkpoint", folder)
+    assert jobs.run("-m", "wdist", *words[:-2], "-o", whole).returncode == 0
+    done = jobs.run(jobs.HERE / "faulty.py", "killed once", *words, "-o", result, restarts=1)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("reading and checking") == 2
+    found, expected = (json.loads(path.read_text()) for path in (result, whole))
+    assert [found[key] for key in ("samples", "population", "detected")] == [
+        expected[key] for key in ("samples", "population", "detected")
+    ]
+
+
 def test_without_torchrun_nothing_is_exchanged(monkeypatch):
     from wdist.distributed.job import is_first, launched
 

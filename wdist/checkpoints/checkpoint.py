@@ -26,6 +26,7 @@ from torch import Tensor
 from wdist.checkpoints.clock import clock
 from wdist.checkpoints.state import restored, state_of
 from wdist.checkpoints.values import packed, unpacked
+from wdist.distributed.processes import processes
 from wdist.environment import package_version
 from wdist.errors import OutputError, SourceError, UsageError
 from wdist.files import atomic_write, locked
@@ -228,7 +229,9 @@ class FolderCheckpoint(Checkpoint):
     def found(self, key: Key, name: str) -> _Record | None:
         """What an earlier run finished under a name at this place; forgets all that is behind anything else."""
         record = self._found.get(key)
-        if record is not None and record.name == name:
+        there = record is not None and record.name == name
+        # Processes do together what not all of them have.
+        if all(processes().gathered("finished parts", there)) and record is not None:
             self._continue_at(record.seconds)
             return record
         self._found = {other: each for other, each in self._found.items() if other < key}
@@ -237,7 +240,7 @@ class FolderCheckpoint(Checkpoint):
     def begun(self, key: Key, name: str) -> _Record | None:
         """What an earlier run was doing under a name at this place."""
         record = self._live.pop(key, None)
-        if record is None or record.name != name:
+        if record is None or record.name != name or processes().size > 1:  # they did not save it after the same step
             return None
         self._continue_at(record.seconds)
         return record

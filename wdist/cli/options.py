@@ -17,7 +17,7 @@ import typer
 
 from wdist.critics.settings import OPTIMIZERS, SCHEDULES, CriticSettings
 from wdist.data.access import REFUSE, Access
-from wdist.distributed.job import launched, rank
+from wdist.distributed.job import launched, rank, restarted
 from wdist.distributed.processes import world_size
 from wdist.errors import UsageError
 from wdist.estimation.options import LARGEST_SEED, EstimateOptions
@@ -139,18 +139,17 @@ class CheckpointOptions:
         if self.checkpoint is None and not self.resume:
             yield
             return
-        folder = self.checkpoint
-        if launched():
-            if not command.startswith("bench "):
-                raise UsageError(f"--checkpoint keeps the state of one process of wdist {command}; leave it out under torchrun")
-            folder = folder and folder / f"process-{rank()}-of-{world_size()}"
-        from wdist.checkpoints.checkpoint import kept, settings_of
+        from wdist.checkpoints.checkpoint import MANIFEST, kept, settings_of
         from wdist.cli.console import warn
 
+        folder, resume = self.checkpoint, self.resume
+        if folder is not None and launched():  # each process keeps its own state
+            folder = folder / f"process-{rank()}-of-{world_size()}"
+            resume = (resume or restarted()) and (folder / MANIFEST).is_file()
         settings = {name: value for each in options for name, value in settings_of(each).items()} | others
         with (
             _sigterm_ends_the_run(),
-            kept(folder, resume=self.resume, command=command, settings=settings, warn=lambda sentence: warn([sentence])),
+            kept(folder, resume=resume, command=command, settings=settings, warn=lambda sentence: warn([sentence])),
         ):
             yield
 

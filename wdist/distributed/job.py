@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,8 @@ _FIRST_SPEAKS = 2.0
 _GRACE = 3.0
 """Seconds after which a signal ends a process that is busy in compiled code."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SAVING = 20.0
+"""Seconds after which it ends one that is about to end, but saves its state or writes files before."""
 _VARIABLES = ("TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -49,6 +52,15 @@ class JobEnded(BaseException):
 def launched() -> bool:
     """Whether torchrun started this process beside others."""
     return all(name in os.environ for name in _VARIABLES) and int(os.environ["WORLD_SIZE"]) > 1
+
+
+def restarted() -> bool:
+    """Whether torchrun started this process in the place of one that failed (``--max-restarts``)."""
+    return launched() and _attempt() > 0
+
+
+def _attempt() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 def is_first() -> bool:
@@ -151,10 +163,19 @@ class Job:
 
     def _end_in_time(self, reader: int) -> None:
         (number,) = os.read(reader, 1)
+        before = _place_in(threading.main_thread())
         time.sleep(_GRACE)
+        if _place_in(threading.main_thread()) != before:
+            time.sleep(_SAVING)
         if self.speaks():
             os.write(2, f"error: {JobEnded(number)}\n".encode())  # the streams may be in use
         os._exit(ExitStatus.INTERRUPTED)
+
+
+def _place_in(thread: threading.Thread) -> tuple[int, int] | None:
+    """Where a thread is; in compiled code, it stays where that was called."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return None if frame is None else (id(frame), frame.f_lasti)
 
 
 def _ignore_signals() -> None:
@@ -171,7 +192,8 @@ def _rendezvous() -> tuple[Any, int, int]:
     except RuntimeError as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise ProcessesError(f"process {os.environ['RANK']} of this job cannot reach {place} ({first_line(error)})") from error
-    return store, rank, size
+    # The store may be that of an earlier attempt, and hold its keys.
+    return distributed.PrefixStore(f"attempt {_attempt()}", store), rank, size
 
 
 def _check_alike(store: Any, rank: int, size: int, own: dict[str, Any]) -> None:

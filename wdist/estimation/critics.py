@@ -128,6 +128,9 @@ class _Search:
 
     def __init__(self, requested: Sequence[RequestedCritic], pair: Pair, errors: ErrorBudget, run: Run) -> None:
         self._requested, self._pair, self._errors, self._run = requested, pair, errors, run
+        specs = [spec for each in requested for spec in each.specs]
+        # Trainings take their minibatches from one sequence: one process does them all, or all do each.
+        self._together = any(spec.kind.shares_batches(spec, pair, run.device) for spec in specs)
 
     def with_seeds(self, seeds: Sequence[int], shares: Sequence[Budget | None]) -> list[Row]:
         """Results of each requested critic with some seeds; shorter after an interruption."""
@@ -145,8 +148,7 @@ class _Search:
                 columns.append([None] * len(jobs))  # another seed gives the same
             else:
                 select = partial(self._select, each, jobs, share, columns[0] if columns else [])
-                # Trainings take their minibatches from one sequence, so one process does them all.
-                found = run.interruption.attempt(partial(processes().from_first, "critics", select))
+                found = run.interruption.attempt(select if self._together else partial(processes().from_first, "critics", select))
                 if found is None:
                     break
                 columns.append(found)

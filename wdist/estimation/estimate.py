@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any, Unpack
 
 import torch
@@ -92,7 +93,10 @@ def run_estimate(
         block = None if plan is None else _measure_blocks(pair, plan, errors, run)
         semi_discrete = None if drawn is None else _bound_to_distribution(pair, drawn, errors, run)
         found = replace(found, left_out=(*found.left_out, *_no_blocks(pair, plan, run)))
-        divergence = None if options.divergence is None else find_divergence(pair, found.results, bounds, errors, run)
+        divergence = None
+        if options.divergence is not None:
+            search = partial(find_divergence, pair, found.results, bounds, errors, run)
+            divergence = processes().from_first("a divergence", search)
         concluded = _concluded(pair, bounds, found, errors, run, truth=truth, command=command)
         return replace(concluded, block=block, semi_discrete=semi_discrete, divergence=divergence)
 

@@ -7,6 +7,7 @@ from numbers import Real
 
 from wdist.arguments import accepted, check_fields, shown
 from wdist.checkpoints.clock import now
+from wdist.distributed.processes import processes
 from wdist.errors import UsageError
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
@@ -89,5 +90,6 @@ class Clock:
 
     def fraction(self, step: int) -> float:
         """Share of the budget that is spent when ``step`` steps are done, at most 1."""
-        spent = step / self.budget.steps if self.budget.steps is not None else self.seconds / (self.budget.seconds or 1.0)
-        return min(spent, 1.0)
+        if self.budget.steps is not None:
+            return min(step / self.budget.steps, 1.0)
+        return processes().decided(min(self.seconds / (self.budget.seconds or 1.0), 1.0))

@@ -165,6 +165,10 @@ class CriticKind(ABC):
             UsageError: it cannot.
         """
 
+    def shares_batches(self, spec: CriticSpec, pair: Pair, device: torch.device) -> bool:
+        """Whether processes take each step of a training together; otherwise one trains for all."""
+        return False
+
     @abstractmethod
     def fit(self, spec: CriticSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
         """Fits one critic on the training split, and keeps the weights with the best validation value.

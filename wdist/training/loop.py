@@ -10,6 +10,7 @@ from torch import Tensor
 
 from wdist.checkpoints.checkpoint import Part, current
 from wdist.critics.critic import Critic
+from wdist.distributed.processes import processes
 from wdist.errors import TrainingDiverged
 from wdist.interruption import Interruption
 from wdist.training.budget import Budget, Clock
@@ -305,8 +306,9 @@ class _Loop:
             for run in self._running:
                 run.validate(self.step, self.clock)
             # Of earlier validations only: when this one arrives depends on the device.
-            ended = spent >= 1 or all(run.settled for run in self._running)
-        self._running = [run for run in self._running if run.settle(wait=ended)]
+            ended = bool(processes().decided(spent >= 1 or all(run.settled for run in self._running)))
+        wait = ended or processes().size > 1  # when numbers arrive differs from process to process
+        self._running = [run for run in self._running if run.settle(wait=wait)]
         if not self._running or ended:
             return True
         duals = self._ascend(*self._minibatch(), factor=self._factor(spent))

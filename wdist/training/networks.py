@@ -11,7 +11,9 @@ from wdist.critics.critic import Critic
 from wdist.critics.networks import Architecture, NetworkPlan, StackedCritic, dense, fits_side_by_side, side_by_side
 from wdist.critics.settings import CriticSettings
 from wdist.data.measure import Measure
+from wdist.data.pairing import Pair
 from wdist.data.rows import Minibatches
+from wdist.distributed.processes import processes
 from wdist.errors import CertificateError, TrainingDiverged, UsageError
 from wdist.ground_metric import L2, GroundMetric
 from wdist.lipschitz.activations import activation
@@ -20,9 +22,11 @@ from wdist.lipschitz.linear import ConstraintOptions
 from wdist.training.budget import Budget
 from wdist.training.kind import CriticKind, CriticSpec, DataShape, TrainedCritic, TrainingJob
 from wdist.training.loop import TrainingOutcome, TrainingRun, train, train_together, value_on
+from wdist.training.objective import mean_difference
 from wdist.training.observer import Observer, Silent
-from wdist.training.optimizers import LEARNING_RATES, Optimizer, make_optimizers
+from wdist.training.optimizers import LEARNING_RATES, Optimizing, make_optimizers
 from wdist.training.penalties import Penalty, penalty
+from wdist.training.shared_batches import SharedBatches, worth_sharing
 from wdist.training.step import TrainingStep
 
 GROUP_SIZE, BATCH_SIZE = 16, 512
@@ -167,11 +171,25 @@ class NetworkKind(CriticKind):
         """Builds the network of a specification with fresh weights; ``generator`` is on the CPU."""
         return self.architecture(self.plan(spec.settings, shape, spec.metric), generator)
 
+    def shares_batches(self, spec: CriticSpec, pair: Pair, device: torch.device) -> bool:
+        if self.penalty is not None or processes().size == 1:
+            return False
+        shape = DataShape.of(pair)
+        critic = self.build(spec, shape, torch.Generator().manual_seed(0))
+        return worth_sharing(
+            _batch_sizes(spec, pair),
+            operations=_FLOPS_A_SECOND * _seconds_a_step(spec.settings, shape.dim),
+            weights=sum(each.numel() for each in critic.parameters()),
+            device=device,
+        )
+
     def fit(self, spec: CriticSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
-        fit = _NetworkFit(self, spec, job)
+        mean = job.objective is mean_difference  # what others are of a whole minibatch, its slices do not tell
+        fit = _NetworkFit(self, spec, job, shared=mean and self.shares_batches(spec, job.pair, job.device))
+        step = TrainingStep(fit.critic, fit.optimizers(fit.critic), objective=job.objective, penalty=fit.penalty())
         outcome = train(
             fit.run(job.observer),
-            ascend=TrainingStep(fit.critic, fit.optimizers(fit.critic), objective=job.objective, penalty=fit.penalty()),
+            ascend=step if fit.shared is None else fit.shared.ascent(step),
             minibatch=fit.minibatch,
             budget=budget or spec.budget or Budget(steps=1),
             decay=spec.settings.schedule or "",
@@ -213,20 +231,16 @@ class NetworkKind(CriticKind):
 class _NetworkFit:
     """One network in training, with its samples, its optimisers and its validation."""
 
-    def __init__(self, kind: NetworkKind, spec: CriticSpec, job: TrainingJob) -> None:
+    def __init__(self, kind: NetworkKind, spec: CriticSpec, job: TrainingJob, *, shared: bool = False) -> None:
         self.kind, self.spec, self.job = kind, spec, job
         generator = torch.Generator().manual_seed(job.seed)
         self.critic = kind.build(spec, DataShape.of(job.pair), generator).to(job.device)
+        self.shared = SharedBatches(self.critic, self.batch_sizes[0]) if shared else None
 
     @property
     def batch_sizes(self) -> tuple[int, int]:
         """Samples of each side in a minibatch: no more than there are."""
-
-        def size(measure: Measure) -> int:
-            wanted, rows = self.spec.settings.batch_size or 0, measure.training_rows
-            return wanted if rows is None else min(wanted, rows.count)
-
-        return size(self.job.pair.a), size(self.job.pair.b)
+        return _batch_sizes(self.spec, self.job.pair)
 
     @property
     def streams(self) -> tuple[Minibatches, Minibatches]:
@@ -234,9 +248,10 @@ class _NetworkFit:
         return self.job.pair.a.train, self.job.pair.b.train
 
     def minibatch(self) -> tuple[Tensor, Tensor]:
-        """Standardised training samples of each side."""
+        """Standardised training samples of each side; where processes share them, those of this one."""
         sides = zip((self.job.pair.a, self.job.pair.b), self.batch_sizes, strict=True)
-        a, b = (self.job.standardised(measure.train.next(n)) for measure, n in sides)
+        drawn = (measure.train.next(n) for measure, n in sides)
+        a, b = (self.job.standardised(x if self.shared is None else self.shared.own(x)) for x in drawn)
         return a, b
 
     def penalty(self) -> Penalty | None:
@@ -245,10 +260,11 @@ class _NetworkFit:
             return None
         return penalty(self.kind.penalty, torch.Generator(self.job.device).manual_seed(self.job.seed))
 
-    def optimizers(self, critic: Critic, *, side_by_side: bool = False) -> list[Optimizer]:
+    def optimizers(self, critic: Critic, *, side_by_side: bool = False) -> list[Optimizing]:
         """Optimisers of all parameters of ``critic``."""
         name, rate = self.spec.settings.optimizer or "", self.spec.settings.learning_rate or 0.0
-        return make_optimizers(critic, name=name, learning_rate=rate, side_by_side=side_by_side)
+        made = make_optimizers(critic, name=name, learning_rate=rate, side_by_side=side_by_side)
+        return [*made] if self.shared is None else [self.shared, *made]  # gradients are added up before anything uses them
 
     def run(self, observer: Observer) -> TrainingRun:
         """The training run of this critic."""
@@ -256,6 +272,8 @@ class _NetworkFit:
         value = value_on(*samples, self.job.objective)
 
         def validate(critic: Critic) -> Tensor:
+            if self.shared is not None:
+                self.shared.check()
             price = self.penalty()  # made anew, so that all validations look at the same points
             return value(critic) if price is None else value(critic) - price(critic, *samples).detach()
 
@@ -271,6 +289,14 @@ class _NetworkFit:
             settings=self.kind.shown(self.spec.settings),
             bound_by_construction=self.kind.bound_by_construction,
         )
+
+
+def _batch_sizes(spec: CriticSpec, pair: Pair) -> tuple[int, int]:
+    def size(measure: Measure) -> int:
+        wanted, rows = spec.settings.batch_size or 0, measure.training_rows
+        return wanted if rows is None else min(wanted, rows.count)
+
+    return size(pair.a), size(pair.b)
 
 
 def _stacked(minibatches: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
