@@ -177,6 +177,52 @@ def test_a_training_ends_at_a_random_time_and_is_resumed_to_the_same_bits(number
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+RESUMED = ("estimate", "a.npy", "b.npy", "--steps", 300, "--width", 16, "--checkpoint", "run", "-o", "result.json", "--quiet")
+
+
+def untimed(document):
+    if isinstance(document, dict):
+        return {name: untimed(each) for name, each in document.items() if "seconds" not in name}
+    return [untimed(each) for each in document] if isinstance(document, list) else document
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
+def test_an_estimate_ends_at_random_times_and_is_resumed_to_the_same_digits(number, folders, usual):
+    whole, chance = folders(2 * TRIALS), random.Random(int(number))
+    assert run(RESUMED, whole).status == 0
+    for trial in range(max(1, TRIALS // 5)):
+        folder, ends = folders(2 * trial), 0
+        while ends < 3:
+            words = (*RESUMED, *["--resume"] * (folder / "run" / "checkpoint.json").exists())
+            running = Run(words, folder, saved_every=0.05)
+            threading.Event().wait(chance.uniform(0, usual))
+            running.send(number)
+            outcome = running.outcome()
+            assert outcome.status in (0, 130, 143, -number), outcome  # 130: before the run, or after it
+            assert outcome.clean, outcome
+            assert outcome.status != 143 or (folder / "run" / "checkpoint.json").exists()
+            ends += 1
+        again = (*RESUMED, *["--resume"] * (folder / "run" / "checkpoint.json").exists())
+        assert run(again, folder).status == 0
+        one, other = (untimed(json.loads((each / "result.json").read_text())) for each in (whole, folder))
+        assert one == other
+        assert {each for each in os.listdir(folder / "run") if each.startswith(".")} == set()
+
+
+def test_a_checkpoint_on_a_full_disk(folders):
+    """The run goes on with one warning, and the last good state is not lost."""
+    chance = random.Random(1)
+    for trial in range(max(1, TRIALS // 5)):
+        folder = folders(2 * trial)
+        words = tuple(word for word in RESUMED if word not in ("-o", "result.json"))
+        outcome = run(words, folder, limits={"FSIZE": chance.randrange(2_000, 60_000)}, saved_every=0.05)
+        assert outcome.status in (0, 2), outcome
+        assert outcome.said.count("its state was not saved") <= 1, outcome
+        assert outcome.clean, outcome
+        if (folder / "run" / "checkpoint.json").exists():
+            assert run((*words, "--resume"), folder).status == 0
+
+
 def test_a_full_disk(folders):
     chance = random.Random(0)
     for trial in range(TRIALS):

@@ -15,7 +15,7 @@ PATIENCE = 120
 """Seconds after which a run counts as hung."""
 _numbers = itertools.count()
 _IMPORTED = (
-    "wdist.cli.main", "wdist.estimation.estimate", "wdist.gan.training",
+    "wdist.cli.main", "wdist.checkpoints.checkpoint", "wdist.estimation.estimate", "wdist.gan.training",
     "wdist.report.plots.estimate", "wdist.report.documents.forms", "wdist.report.terminal.estimate",
     "wdist.report.terminal.facts", "wdist.data.inspection", "ot",
     "h5py", "scipy.stats", "scipy.optimize", "safetensors.torch", "PIL.Image", "tests.faults.trials",
@@ -47,10 +47,10 @@ class Outcome:
 class Run:
     """One run of a command, in a folder, under limits of the system."""
 
-    def __init__(self, words, folder, *, limits=None, user=None):
+    def __init__(self, words, folder, *, limits=None, user=None, saved_every=60.0):
         self._log = Path(f"{folder}.{next(_numbers)}.log")
         receiver, sender = _processes.Pipe(duplex=False)
-        arguments = ([str(word) for word in words], str(folder), str(self._log), limits or {}, user, sender)
+        arguments = ([str(word) for word in words], str(folder), str(self._log), limits or {}, user, saved_every, sender)
         self._process = _processes.Process(target=_command, args=arguments)
         self._process.start()
         sender.close()
@@ -81,7 +81,7 @@ def run(words, folder, **limits):
     return Run(words, folder, **limits).outcome()
 
 
-def _command(words, folder, log, limits, user, ready):
+def _command(words, folder, log, limits, user, saved_every, ready):
     os.chdir(folder)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     for stream in (1, 2):
@@ -89,8 +89,10 @@ def _command(words, folder, log, limits, user, ready):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["wdist", *words]
+    from wdist.checkpoints import checkpoint
     from wdist.cli.main import main
 
+    checkpoint.SECONDS = saved_every
     if user is not None:
         os.setuid(user)
     for name, value in limits.items():

@@ -126,6 +126,24 @@ def test_a_finished_training_takes_no_step(killed, tmp_path):
         assert fitted("groupsort-bjorck", MOONS, SMALL) == whole
 
 
+@pytest.mark.parametrize("name", ["groupsort-bjorck", "cones"])
+def test_a_training_that_ended_before_its_result_was_kept_is_not_prolonged(name, tmp_path, monkeypatch):
+    def end(self, result):
+        if "training" in self._name:
+            raise Killed
+        finish(self, result)
+
+    whole = fitted(name, MOONS, SMALL)
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    finish = checkpoint._FolderPart.finish
+    monkeypatch.setattr(checkpoint._FolderPart, "finish", end)
+    with pytest.raises(Killed), kept(tmp_path / "run", command="test", settings={}):
+        fitted(name, MOONS, SMALL)
+    monkeypatch.setattr(checkpoint._FolderPart, "finish", finish)
+    with kept(tmp_path / "run", resume=True, command="test", settings={}):
+        assert fitted(name, MOONS, SMALL) == whole
+
+
 def test_ctrl_c_gives_a_result_and_the_training_can_be_resumed(tmp_path, monkeypatch):
     whole, step, interruption = fitted("groupsort-bjorck", MOONS, SMALL), loop._Loop._next, Interruption()
 

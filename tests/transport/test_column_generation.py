@@ -214,6 +214,22 @@ def test_transport_that_was_killed_goes_on_to_the_same_bits(after, tmp_path, mon
         assert found() == whole, "no round is done again, and the bounds are proved again"
 
 
+def test_rounds_that_ended_before_their_result_was_kept_are_not_prolonged(tmp_path, monkeypatch):
+    def end(self, result):
+        raise Killed
+
+    (x, y), a = normals(100, 100, 3, np.random.default_rng(0)), np.full(100, 1 / 100)
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    finish = checkpoint._FolderPart.finish
+    monkeypatch.setattr(checkpoint._FolderPart, "finish", end)
+    with pytest.raises(Killed), kept(tmp_path / "run", command="test", settings={}):
+        solved(x, y, a, a)
+    monkeypatch.setattr(checkpoint._FolderPart, "finish", finish)
+    monkeypatch.setattr(module._Rounds, "next", end)
+    with kept(tmp_path / "run", resume=True, command="test", settings={}):
+        assert solved(x, y, a, a).plan.optimal
+
+
 def test_a_plan_of_other_samples_is_refused(tmp_path):
     (x, y), a = normals(300, 300, 3, np.random.default_rng(0)), np.full(300, 1 / 300)
     with kept(tmp_path / "run", command="test", settings={}):

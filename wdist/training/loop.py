@@ -279,7 +279,7 @@ def train_together(
 class _Loop:
     """Steps and validations until the budget is spent; it can be left at any point."""
 
-    resumable = ("_runs", "_places", "_ascend", "_validations", "clock", "step")
+    resumable = ("_runs", "_places", "_ascend", "_validations", "_ended", "clock", "step")
 
     def __init__(self, runs: Sequence[TrainingRun], *, ascend: Ascent, minibatch: Minibatch, clock: Clock, decay: str) -> None:
         self._runs, self._running = list(runs), list(runs)
@@ -287,15 +287,14 @@ class _Loop:
         self._factor, self._pace = schedule(decay), 1 / VALIDATIONS  # share of the budget between two validations
         if clock.budget.seconds is not None:
             self._pace = min(self._pace, SECONDS_BETWEEN_VALIDATIONS / clock.budget.seconds)
-        self.clock, self.step, self._validations = clock, 0, 0
+        self.clock, self.step, self._validations, self._ended = clock, 0, 0, False
 
     def run(self, part: Part) -> None:
         for run in self._runs:
             run.critic.train()
-        ended = False
-        while not ended:
+        while not self._ended:
             with part.step():
-                ended = self._next()
+                self._ended = self._next()
 
     def _next(self) -> bool:
         """One step, with a validation before it where one is due; whether that was the end."""

@@ -202,19 +202,18 @@ class _Solver:
             interruption.attempt(rounds.prove_again)
             return rounds.found
 
-        def last_round() -> bool:
+        def one_round() -> None:
             found = rounds.next()
             told(found.lower, found.upper)
             late = now() > self._execution.deadline
             ended = late or found.closed(tolerance) or rounds.number >= self._most
-            return processes().from_first("the next round", partial(_ends, rounds, ended))
+            rounds.ended = processes().from_first("the next round", partial(_ends, rounds, ended))
 
         def all_rounds() -> None:
             rounds.begin(start)
-            ended = False
-            while not ended:
+            while not rounds.ended:
                 with part.step():
-                    ended = last_round()
+                    one_round()
 
         interruption.attempt(lambda: part.run(all_rounds))
         if rounds.found is not None and not interruption.requested:
@@ -230,7 +229,7 @@ def _ends(rounds: "_Rounds", ended: bool) -> bool:
 class _Rounds:
     """One problem, solved on more and more arcs, which only the first of several processes keeps; all of them price."""
 
-    resumable = ("number", "found", "_arcs", "_potentials")
+    resumable = ("number", "ended", "found", "_arcs", "_potentials")
 
     def __init__(self, problem: Problem, device: torch.device) -> None:
         self._problem, self._device = problem, device
@@ -240,7 +239,7 @@ class _Rounds:
         self._potentials: tuple[np.ndarray | None, np.ndarray | None] = None, None
         # Dual variables that the simplex starts from; with approximate ones, it ends at worse ones than with none.
         self.found: GeneratedPlan | None = None
-        self.number = 0
+        self.number, self.ended = 0, False
 
     def begin(self, start: Callable[[Pricing], Start]) -> None:
         """Takes the first arcs, and those of a feasible plan, or goes on with those of an earlier run."""
