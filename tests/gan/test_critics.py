@@ -8,6 +8,7 @@ from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError
 from wdist.gan.critics import make_critic
 from wdist.gan.settings import CRITICS
+from wdist.training.penalties import PENALTIES
 
 CPU = torch.device("cpu")
 AS_IT_IS = Standardisation(shift=torch.zeros(64, dtype=torch.float64), spread=1.0)
@@ -37,5 +38,7 @@ def test_weight_clipping_bounds_every_parameter(shape, small, generator):
     assert critic(torch.randn(2, critic.image.dim, generator=generator)).shape == (2,)
 
 
-def test_only_the_gradient_penalty_is_penalised(small):
-    assert [name for name in CRITICS if make_critic(small(critic=name), (8, 8), CPU).penalised] == ["gradient-penalty"]
+def test_critics_with_the_name_of_a_penalty_have_it(small):
+    for name in CRITICS:
+        assert make_critic(small(critic=name), (8, 8), CPU).penalty == (name if name in PENALTIES else None)
+    assert {"gradient-penalty", "lipschitz-penalty", "adversarial-lipschitz", "unconstrained"} <= CRITICS.keys() & PENALTIES.keys()

@@ -1,8 +1,11 @@
-"""Critics that generators are trained against: two from the literature without a certificate, and two that are 1-Lipschitz.
+"""Critics that generators are trained against: some from the literature without a certificate, and two that are 1-Lipschitz.
 
 References:
     Arjovsky, Chintala & Bottou (2017), Wasserstein GAN, arXiv:1701.07875 (weight clipping).
     Gulrajani et al. (2017), Improved training of Wasserstein GANs, arXiv:1704.00028 (gradient penalty).
+    Petzka, Fischer & Lukovnikov (2018), On the regularization of Wasserstein GANs, arXiv:1709.08894 (one side, Lipschitz penalty).
+    Terjék (2020), Adversarial Lipschitz regularization, arXiv:1907.05681; and Lipschitz continuity and neural networks, a talk (the
+        price of the Lipschitz constant itself).
     Chen et al. (2016), InfoGAN, arXiv:1606.03657, appendix C (their architecture, here without batch normalisation).
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendices H.2 and H.3.
 """
@@ -76,8 +79,8 @@ class TrainableCritic:
     optimizers: Sequence[Optimizer]
     steps: int
     """Steps for each step of the generator."""
-    penalised: bool
-    """A gradient penalty is subtracted from its dual value."""
+    penalty: str | None
+    """Subtracted from its dual value: a name of :data:`wdist.training.penalties.PENALTIES`; None for none."""
     certified: bool
 
 
@@ -100,7 +103,7 @@ def make_critic(settings: GanSettings, event_shape: tuple[int, ...], device: tor
         network=network,
         optimizers=optimizers,
         steps=settings.critic_steps or defaults.critic_steps,
-        penalised=settings.critic == "gradient-penalty",
+        penalty=defaults.penalty,
         certified=defaults.certified,
     )
 

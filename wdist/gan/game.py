@@ -61,8 +61,8 @@ class Game:
             optimizer.zero_grad()
         potentials = critic(torch.cat([a, b]))
         loss = potentials[n:].mean() - potentials[:n].mean()
-        if self.critic.penalised:
-            loss = loss + penalty("gradient-penalty", self._on_device(stream))(critic, a, b)
+        if self.critic.penalty is not None:
+            loss = loss + penalty(self.critic.penalty, self._on_device(stream))(critic, a, b)
         loss.backward()
         for optimizer in self.critic.optimizers:
             optimizer.step()

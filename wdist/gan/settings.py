@@ -16,13 +16,25 @@ class CriticDefaults:
     """Learning rate of the generator."""
     certified: bool
     """The critic is 1-Lipschitz, so that it proves a lower bound."""
+    penalty: str | None = None
+    """Subtracted from its dual value: a name of :data:`wdist.training.penalties.PENALTIES`."""
 
 
-# The sources of the last two have rates of 1e-4 and 5e-5 for a hundred thousand steps; with these, a few hundred show digits.
+# The sources of those without a certificate take a hundred thousand steps at rates of 1e-4 and 5e-5; at these, a few hundred show
+# digits.
 CRITICS = {
     "groupsort-conv": CriticDefaults(critic_steps=2, critic_learning_rate=0.02, learning_rate=5e-4, certified=True),
     "groupsort": CriticDefaults(critic_steps=2, critic_learning_rate=0.02, learning_rate=5e-4, certified=True),
-    "gradient-penalty": CriticDefaults(critic_steps=5, critic_learning_rate=5e-4, learning_rate=5e-4, certified=False),
+    **{
+        name: CriticDefaults(critic_steps=5, critic_learning_rate=5e-4, learning_rate=5e-4, certified=False, penalty=name)
+        for name in (
+            "gradient-penalty",
+            "gradient-penalty-one-sided",
+            "lipschitz-penalty",
+            "adversarial-lipschitz",
+            "unconstrained",
+        )
+    },
     "weight-clipping": CriticDefaults(critic_steps=5, critic_learning_rate=5e-4, learning_rate=5e-4, certified=False),
 }
 

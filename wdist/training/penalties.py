@@ -1,4 +1,4 @@
-r"""Penalties: the price of slopes above 1 at the points where they are looked for, which bounds the slope nowhere."""
+r"""Penalties: the price of slopes, above 1 or at all, at the points where they are looked for, which bounds the slope nowhere."""
 
 import math
 from collections.abc import Callable
@@ -11,6 +11,7 @@ _WEIGHT = 10.0
 """Weight of every penalty, as in the sources."""
 _SHORTEST, _LONGEST = 0.01, 1.0
 """Lengths of the perturbations, drawn evenly on a logarithmic scale."""
+_ALPHA = 2.0
 _STEP = 0.1
 """xi, the step of the finite difference."""
 
@@ -90,18 +91,37 @@ def adversarial_lipschitz_penalty(generator: torch.Generator) -> Penalty:
     """
 
     def penalty(critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
-        x = torch.cat([a, b])
-        start = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        r = (_STEP * nn.functional.normalize(start, dim=1)).requires_grad_()
-        # Its own graph: the direction is a constant of the penalty.
-        (direction,) = torch.autograd.grad((critic(x) - critic(x + r)).abs().sum(), r)
-        share = torch.rand(len(x), 1, generator=generator, device=x.device, dtype=x.dtype)
-        length = _SHORTEST * torch.exp(share * math.log(_LONGEST / _SHORTEST))
-        moved = x + length * nn.functional.normalize(direction, dim=1)
-        slope = (critic(x) - critic(moved)).abs() / length.squeeze(1)
-        return _WEIGHT * (slope - 1).clamp(min=0).mean()
+        return _WEIGHT * (_adversarial_slopes(critic, torch.cat([a, b]), generator) - 1).clamp(min=0).mean()
 
     return penalty
+
+
+def unconstrained(generator: torch.Generator) -> Penalty:
+    r"""Price of the Lipschitz constant itself, a quarter of its square: the critic that gains most pays for a slope of 2 W1.
+
+    For every :math:`\alpha > 1`, without any constraint on f,
+
+    .. math:: W_1^\alpha = \sup_f\ \mathbb{E}_A f - \mathbb{E}_B f - (\alpha - 1)\, \alpha^{\alpha / (1 - \alpha)}\,
+              \|f\|_L^{\alpha / (\alpha - 1)},
+
+    attained by :math:`\alpha W_1^{\alpha - 1}` times an optimal potential (:func:`power_price`). Here alpha is 2. The largest slope
+    found at the samples, in the direction in which the critic changes most, stands for the Lipschitz constant, from below. The
+    value is the square of a distance, so it trains generators, and no critic of an estimate.
+
+    References:
+        Terjék (2020), Lipschitz continuity and neural networks, a talk (the unconstrained Wasserstein GAN).
+    """
+
+    def penalty(critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+        return power_price(_adversarial_slopes(critic, torch.cat([a, b]), generator).max(), _ALPHA)
+
+    return penalty
+
+
+def power_price(lipschitz: Tensor, alpha: float) -> Tensor:
+    """The price of a Lipschitz constant without which the dual value is unbounded, and with which its largest value is W1 to the
+    power of ``alpha``, above 1."""
+    return (alpha - 1) * alpha ** (alpha / (1 - alpha)) * lipschitz ** (alpha / (alpha - 1))
 
 
 def spectral_jacobian_penalty(generator: torch.Generator) -> Penalty:
@@ -158,6 +178,18 @@ class JacobianNorm:
         return (self._u * h).sum(1)
 
 
+def _adversarial_slopes(critic: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+    """Slope from each x in the direction in which the critic changes most, shape (n,), differentiable in its parameters."""
+    start = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    r = (_STEP * nn.functional.normalize(start, dim=1)).requires_grad_()
+    # Its own graph: the direction is a constant of the penalty.
+    (direction,) = torch.autograd.grad((critic(x) - critic(x + r)).abs().sum(), r)
+    share = torch.rand(len(x), 1, generator=generator, device=x.device, dtype=x.dtype)
+    length = _SHORTEST * torch.exp(share * math.log(_LONGEST / _SHORTEST))
+    moved = x + length * nn.functional.normalize(direction, dim=1)
+    return (critic(x) - critic(moved)).abs() / length.squeeze(1)
+
+
 def _slopes(critic: nn.Module, x: Tensor) -> Tensor:
     """Euclidean norm of the critic's gradient at each x, shape (n,), differentiable in the critic's parameters."""
     x = x.detach().requires_grad_()
@@ -184,6 +216,7 @@ PENALTIES: dict[str, PenaltyFactory] = {
     "lipschitz-penalty": lipschitz_penalty,
     "adversarial-lipschitz": adversarial_lipschitz_penalty,
     "spectral-jacobian": spectral_jacobian_penalty,
+    "unconstrained": unconstrained,
 }
 """All penalties by name; a new one is a function and a row."""
 
