@@ -7,7 +7,7 @@ import torch
 from tests.trials import exact_w1, two_moons
 from wdist.bounds.certificate import certify
 from wdist.bounds.dual import evaluate, lower_bound
-from wdist.bounds.lipschitz_search import largest_slope
+from wdist.bounds.lipschitz.search import largest_slope
 from wdist.critics import c_transform
 from wdist.critics.c_transform import better_extension, exact_potentials, set_apart
 from wdist.data.standardisation import Standardisation

@@ -11,7 +11,7 @@ from torch import Tensor
 from wdist.bounds.certificate import Certificate, certify
 from wdist.bounds.confidence import lower_confidence_bound
 from wdist.bounds.dual import CLAIM, Margin, PotentialSummary, dual_value, evaluate, lower_bound, summarise, summarised_together
-from wdist.bounds.lipschitz_search import largest_slope
+from wdist.bounds.lipschitz.search import largest_slope
 from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.data.measure import Measure
 from wdist.data.pairing import Pair

@@ -4,6 +4,7 @@ The extreme slopes of the smooth ones are rounded outwards: GELU has :math:`\Phi
 :math:`\pm\sqrt 2`; SiLU and Mish have extremes where their second derivative vanishes.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -17,6 +18,8 @@ GELU_TANH = (-0.129, 1.129)
 SILU = (-0.09983933, 1.09983933)
 MISH = (-0.1126, 1.0885)
 _SLACK = 1e-12  # far more than the rounding of a computed slope
+_ENDS = 1e-10
+"""The same for slopes of functions that cancel far from 0."""
 
 
 def two_pieces(left: float | Tensor, right: float | Tensor, knot: float = 0.0) -> Within:
@@ -65,13 +68,41 @@ def rising(slope: Callable[[Tensor], Tensor]) -> Within:
     return within
 
 
+def humps(slope: Callable[[Tensor], Tensor], at: float, extremes: tuple[float, float]) -> Within:
+    """Slopes with their minimum at ``-at`` and their maximum at ``at``, monotone elsewhere."""
+
+    def within(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        ends = slope(low), slope(high)
+        least, most = torch.minimum(*ends) - _ENDS, torch.maximum(*ends) + _ENDS
+        margin = 1e-6  # the place of an extreme is known to fewer digits than its value
+        falls = (low <= margin - at) & (high >= -at - margin)
+        peaks = (low <= at + margin) & (high >= at - margin)
+        return (
+            torch.where(falls, torch.full_like(low, extremes[0]), least),
+            torch.where(peaks, torch.full_like(low, extremes[1]), most),
+        )
+
+    return within
+
+
+def _gelu_slope(x: Tensor) -> Tensor:
+    return torch.special.ndtr(x) + x * torch.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+
+def _silu_slope(x: Tensor) -> Tensor:
+    s = torch.sigmoid(x)
+    return s * (1 + x * (1 - s))
+
+
 TANH_WITHIN = bell(lambda x: 1 - torch.tanh(x).square())
 SIGMOID_WITHIN = bell(lambda x: torch.sigmoid(x) * torch.sigmoid(-x))
+GELU_WITHIN = humps(_gelu_slope, math.sqrt(2), GELU)
+SILU_WITHIN = humps(_silu_slope, 2.3993572805, SILU)
 
 SMOOTH: Mapping[str, tuple[float, float, Within | None]] = {
     "tanh": (0.0, 1.0, TANH_WITHIN),
     "sigmoid": (0.0, 0.25, SIGMOID_WITHIN),
-    "silu": (*SILU, None),
+    "silu": (*SILU, SILU_WITHIN),
     "mish": (*MISH, None),
     "hardswish": (-0.5, 1.5, None),
     "sin": (-1.0, 1.0, None),

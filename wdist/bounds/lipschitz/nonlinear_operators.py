@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wdist.bounds.lipschitz.activations import GELU, GELU_TANH, SMOOTH, Within, plateaus, rising, two_pieces
+from wdist.bounds.lipschitz.activations import GELU, GELU_TANH, GELU_WITHIN, SMOOTH, Within, plateaus, rising, two_pieces
 from wdist.bounds.lipschitz.graph_reading import Reading, Signal, handles, option
 from wdist.bounds.lipschitz.linear_operators import broadcast
 from wdist.bounds.lipschitz.network import Node
@@ -79,14 +79,18 @@ def _elu(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> 
     if min(alpha, scale, inner) < 0:
         raise reading.refused("elu", " with negative constants")
     steepest = max(scale, alpha * scale * inner * (1.0 if scale == inner == 1 else 1 + 4 * UNIT_ROUNDOFF))
-    return elementwise(reading, args[0], "elu", lambda h: aten.elu(h, alpha, scale, inner), 0.0, steepest)
+    # The slopes rise, if that on the left of 0 is no larger than that on the right.
+    left = scale * alpha * inner
+    within = rising(lambda h: torch.where(h < 0, left * torch.exp(inner * h.clamp(max=0)), scale)) if left <= scale else None
+    return elementwise(reading, args[0], "elu", lambda h: aten.elu(h, alpha, scale, inner), 0.0, steepest, within)
 
 
 @handles("gelu")
 def _gelu(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
     approximate = option(args, kwargs, 1, "approximate", "none")
     low, high = GELU if approximate == "none" else GELU_TANH
-    return elementwise(reading, args[0], "gelu", lambda h: nn.functional.gelu(h, approximate=approximate), low, high)
+    within = GELU_WITHIN if approximate == "none" else None
+    return elementwise(reading, args[0], "gelu", lambda h: nn.functional.gelu(h, approximate=approximate), low, high, within)
 
 
 @handles("softplus")

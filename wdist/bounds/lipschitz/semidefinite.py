@@ -15,32 +15,33 @@ References:
     Fazlyab, Robey, Hassani, Morari & Pappas (2019), Efficient and accurate estimation of Lipschitz constants for deep neural
         networks, arXiv:1906.04893 (LipSDP).
     Xu & Sivaranjani (2024), ECLipsE: efficient compositional Lipschitz constant estimation for deep neural networks,
-        arXiv:2404.04375 (the recursion of the start).
+        arXiv:2404.04375 (the recursion; its closed form is where the search begins).
     Pauli, Koch, Berberich, Kohler & Allgöwer (2022), Training robust neural networks using Lipschitz bounds, IEEE Control Systems
         Letters 6 (multipliers that couple units).
-    Boyd & Vandenberghe (2004), Convex optimization, chapter 11 (the barrier method).
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from scipy.optimize import minimize
 from torch import Tensor
 
 from wdist.bounds.lipschitz.matrix import Matrix
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma, product_above
 from wdist.lipschitz.linalg.semidefinite import is_positive_semidefinite
 
-LARGEST_BARRIER = 1200
-"""Units, inputs included, up to which the multipliers are optimised; a Newton step costs the cube of it."""
 LARGEST_PROOF = 4000
-"""Units up to which the inequality is proved at all."""
-_GAP = 1e-5
-"""Relative distance from the optimum at which the barrier method stops."""
-_NEWTON_STEPS = 80
-_SLACKS = (1e-8, 1e-6, 1e-4, 1e-2)
-"""Shares by which rho grows until the proof succeeds."""
+"""Units, inputs included, up to which the inequality is proved."""
+_ITERATIONS = 100
+"""Steps of L-BFGS, unless :data:`_MOST_WORK` ends the search earlier."""
+_MOST_WORK = 2e11
+_LEAST_RANGE = 1e-3
+"""Units whose slopes hardly vary would have boundless multipliers; their range counts as at least this."""
+_SLACKS = (1e-9, 1e-7, 1e-5, 1e-3, 1e-1)
+"""Shares by which the multipliers grow until the proof succeeds."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,6 +90,8 @@ class Multipliers:
     rho: float
     t: Tensor
     """float64, shape (units of all activations,), non-negative."""
+    scales: tuple[float, ...]
+    """Powers of two that the matrices are divided by first; slopes have no scale, so each multiplies the bound."""
 
 
 def semidefinite_bound(layers: Layers) -> tuple[float, Multipliers] | None:
@@ -97,51 +100,40 @@ def semidefinite_bound(layers: Layers) -> tuple[float, Multipliers] | None:
     Arguments:
         layers: at least two matrices, of moderate size (:data:`LARGEST_PROOF`).
     """
-    if not layers.slopes or layers.units > LARGEST_PROOF:
+    if not layers.slopes or layers.units > LARGEST_PROOF or (found := _search(layers)) is None:
         return None
-    scales, unit = _normalised(layers)
-    best: tuple[float, Multipliers] | None = None
-    for found in _candidates(unit):
-        for slack in (0.0, *_SLACKS):
-            tried = Multipliers(rho=found.rho * (1 + slack), t=found.t)
-            if best is not None and tried.rho >= best[1].rho:
-                break
-            if proved(unit, tried):
-                best = (_root_above(tried.rho, scales), tried)
-                break
-    return best
+    for slack in _SLACKS:
+        # All of them, so that every block of the matrix grows but the last product.
+        tried = replace(found, rho=found.rho * (1 + slack), t=found.t * (1 + slack))
+        if proved(layers, tried):
+            return _bound(tried), tried
+    return None
 
 
 def proved(layers: Layers, multipliers: Multipliers) -> bool:
-    """True only if sqrt(rho) is proved to be a Lipschitz bound of the layers."""
-    if multipliers.rho < 0 or not bool((multipliers.t >= 0).all()) or len(multipliers.t) != sum(map(_width, layers.slopes)):
+    """True only if the bound that multipliers state is proved for the layers, whoever made them."""
+    t, scales = multipliers.t, multipliers.scales
+    if len(scales) != len(layers.matrices) or any(not 0 < scale < math.inf or math.frexp(scale)[0] != 0.5 for scale in scales):
         return False
-    return is_positive_semidefinite(*_inequality(layers, multipliers))
+    if not 0 <= multipliers.rho < math.inf or not bool((t >= 0).all()) or t.shape != (sum(map(_width, layers.slopes)),):
+        return False
+    return is_positive_semidefinite(*_inequality(_scaled(layers, scales), multipliers))
 
 
-def bound_of(layers: Layers, multipliers: Multipliers) -> float | None:
-    """The bound that multipliers found for these layers by :func:`semidefinite_bound` prove; None if they prove none."""
-    scales, unit = _normalised(layers)
-    return _root_above(multipliers.rho, scales) if proved(unit, multipliers) else None
+def _bound(multipliers: Multipliers) -> float:
+    return product_above(math.sqrt(multipliers.rho) * (1 + 4 * UNIT_ROUNDOFF), *multipliers.scales)
 
 
-def _root_above(rho: float, scales: Sequence[float]) -> float:
-    return product_above(math.sqrt(rho) * (1 + 4 * UNIT_ROUNDOFF), *scales)
-
-
-def _normalised(layers: Layers) -> tuple[list[float], Layers]:
-    """The layers with weights scaled by powers of two, which do not round, and those; slopes have no scale."""
-    scales, matrices = [], []
-    for matrix in layers.matrices:
-        norm = float(torch.linalg.matrix_norm(matrix.value))
-        factor = 2.0 ** math.frexp(norm)[1] if math.isfinite(norm) and norm > 0 else 1.0
-        value, error = matrix.value / factor, matrix.error
-        lost = bool((value * factor != matrix.value).any())  # entries that underflow
+def _scaled(layers: Layers, scales: Sequence[float]) -> Layers:
+    """The layers with matrices divided by powers of two, which does not round; what underflows is counted."""
+    matrices = []
+    for matrix, scale in zip(layers.matrices, scales, strict=True):
+        value, error = matrix.value / scale, matrix.error
+        lost = bool((value * scale != matrix.value).any())
         if error is not None or lost:
-            error = (0.0 if error is None else error / factor) + torch.full_like(value, 2.0**-1022)
+            error = (0.0 if error is None else error / scale) + torch.full_like(value, 2.0**-1021)
         matrices.append(Matrix(value=value, error=error))
-        scales.append(factor)
-    return scales, Layers(matrices=tuple(matrices), slopes=layers.slopes)
+    return Layers(matrices=tuple(matrices), slopes=layers.slopes)
 
 
 def _width(slopes: SlopeRange) -> int:
@@ -202,177 +194,115 @@ def _product_error(magnitude: Tensor, error: Tensor, weights: Tensor) -> Tensor:
     return (total + gamma(8) * product) * (1 + 1e-9)
 
 
-def _candidates(layers: Layers) -> Iterator[Multipliers]:
-    """Multipliers to try, the tightest first."""
-    start = _recursion(layers)
-    if start is not None and layers.units <= LARGEST_BARRIER:
-        yield from reversed(list(_central_path(layers, start)))
-    if start is not None:
-        yield start
+def _search(layers: Layers) -> Multipliers | None:
+    """Multipliers that nearly minimise rho; nothing about them is proved."""
+    scales = [_power_of_two(float(torch.linalg.matrix_norm(matrix.value))) for matrix in layers.matrices]
+    recursion = _Recursion(_compressed(_scaled(layers, scales)))
+    found = recursion.optimised()
+    if found is None:
+        return None
+    rho, t = found
+    # All numbers near 1: each activation, and the input, in units in which its multipliers are.
+    means = [float(part.mean()) for part in t]
+    units = [_power_of_two(1 / math.sqrt(each)) for each in (rho, *means)] + [1.0]
+    scales = [scale * after / before for scale, before, after in zip(scales, units, units[1:], strict=False)]
+    parts = [part * unit**2 for part, unit in zip(t, units[1:], strict=False)]
+    return Multipliers(rho=rho * units[0] ** 2, t=torch.cat(parts), scales=tuple(scales))
 
 
-def _recursion(layers: Layers) -> Multipliers | None:
-    r"""The closed form of ECLipsE-Fast: one multiplier a layer, :math:`t = 2 / \|W M^{-1} W^\top\|` for ReLU.
+def _power_of_two(number: float) -> float:
+    """A power of two near a positive number; 1 for others."""
+    return 2.0 ** math.frexp(number)[1] if 0 < number < math.inf else 1.0
 
-    Other slopes take shorter steps; None if no step leaves the matrices positive.
+
+class _Recursion:
+    r"""rho as a smooth function of numbers without constraints.
+
+    With the middle m and half the range r of the slopes, eliminating block after block leaves
+
+    .. math:: M_i = T_i - T_i m W K^{-1} W^\top m T_i, \qquad K = M_{i-1} + W^\top T_i (m^2 - r^2) W, \qquad M_0 = I,
+
+    which stays positive if and only if :math:`1 / (T_i r^2) \succ W M_{i-1}^{-1} W^\top`. So with
+    :math:`1 / (T_i r^2) = D (1 + e^{p_i})\, \lambda_{\max}(D^{-1/2} W M_{i-1}^{-1} W^\top D^{-1/2})` and
+    :math:`D = \mathrm{diag}(e^{q_i})`, every p and q is feasible, and every feasible T has such p and q; p = q = 0 is ECLipsE-Fast.
+    In the end :math:`\rho = \lambda_{\max}(W_l M_l^{-1} W_l^\top)`.
     """
-    M: Tensor = torch.eye(layers.matrices[0].value.shape[1], dtype=torch.float64)
-    found = []
-    for matrix, slopes in zip(layers.matrices, layers.slopes, strict=False):
-        W, middle = matrix.value, slopes.middle
-        curved = slopes.low * slopes.high
+
+    def __init__(self, layers: Layers) -> None:
+        self.weights = [matrix.value for matrix in layers.matrices]
+        self.middles = [slopes.middle for slopes in layers.slopes]
+        self.ranges = [((slopes.high - slopes.low) / 2).clamp(min=_LEAST_RANGE) for slopes in layers.slopes]
+        self.curved = [slopes.low * slopes.high for slopes in layers.slopes]
+        self.sizes = [len(weight) for weight in self.weights[:-1]]
+
+    def optimised(self) -> tuple[float, list[Tensor]] | None:
+        """rho, and the multipliers of each activation; None where rounding leaves no positive matrix."""
+        work = 40.0 * sum(max(weight.shape) ** 3 for weight in self.weights)
+        steps = min(_ITERATIONS, int(_MOST_WORK / work))
+        z = np.zeros(sum(self.sizes) + len(self.sizes))
+        if steps > 0:
+            # A p of -14 leaves each matrix a millionth away from being singular, so that the proof succeeds.
+            limits = [(-40.0, 40.0)] * sum(self.sizes) + [(-14.0, 40.0)] * len(self.sizes)
+            options = {"maxiter": steps, "maxfun": 2 * steps, "maxcor": 20}
+            z = minimize(self._value, z, jac=True, method="L-BFGS-B", bounds=limits, options=options).x
+        with torch.no_grad():
+            found = self._multipliers(torch.from_numpy(z))
+        if found is None or not 0 < float(found[0]) < math.inf:
+            return None
+        rho = float(found[0])
+        return rho, [part * rho for part in found[1]]
+
+    def _value(self, z: np.ndarray) -> tuple[float, np.ndarray]:
+        """log rho and its gradient."""
+        variables = torch.tensor(z, requires_grad=True)
+        found = self._multipliers(variables)
+        if found is None or not 0 < float(found[0].detach()) < math.inf:
+            return 1e10, np.zeros_like(z)
+        value = found[0].log()
+        (gradient,) = torch.autograd.grad(value, variables)
+        return float(value.detach()), gradient.nan_to_num(0.0, 0.0, 0.0).numpy()
+
+    def _multipliers(self, z: Tensor) -> tuple[Tensor, list[Tensor]] | None:
+        """rho, and the multipliers in units in which M_0 = I."""
+        count = sum(self.sizes)
+        multipliers = []
+        M = torch.eye(self.weights[0].shape[1], dtype=torch.float64)
+        numbers = zip(self.weights, self.middles, self.ranges, self.curved, z[:count].split(self.sizes), z[count:], strict=False)
+        for W, m, r, curved, q, p in numbers:
+            R = _factor(M)
+            if R is None:
+                return None
+            half = torch.linalg.solve_triangular(R, W.T, upper=False).T * torch.exp(-q / 2)[:, None]
+            t = 1 / (_largest_eigenvalue(half) * torch.exp(q) * (1 + torch.exp(p)) * r.square())
+            if bool(curved.any()):
+                R = _factor(M + W.T @ ((t * curved)[:, None] * W))
+                if R is None:
+                    return None
+            moved = torch.linalg.solve_triangular(R, (t * m * W.T), upper=False)
+            M = torch.diag(t) - moved.T @ moved
+            multipliers.append(t)
         R = _factor(M)
         if R is None:
             return None
-        half = torch.linalg.solve_triangular(R, W.T, upper=False)
-        steep = float(torch.linalg.matrix_norm(middle[:, None] * half.T, 2)) ** 2
-        t = 2 / steep / 4 if steep > 0 else 1.0
-        # The term of the curvature takes from or adds to M; a few shorter steps leave it positive.
-        for _ in range(60):
-            with_curvature = M + t * W.T @ (curved[:, None] * W)
-            R = _factor(with_curvature)
-            if R is not None:
-                half = torch.linalg.solve_triangular(R, (middle[:, None] * W).T, upper=False)
-                following = t * torch.eye(len(W), dtype=torch.float64) - t * t * half.T @ half
-                if _factor(following) is not None:
-                    break
-            t /= 2
-        else:
-            return None
-        M = following
-        found.append(torch.full((len(W),), t, dtype=torch.float64))
-    R = _factor(M)
-    if R is None:
-        return None
-    last = torch.linalg.solve_triangular(R, layers.matrices[-1].value.T, upper=False)
-    # The recursion sets rho to 1 and finds the largest multiple of W_l^T W_l; the inequality is homogeneous.
-    rho = float(torch.linalg.matrix_norm(last, 2)) ** 2 * (1 + 1e-6)
-    return Multipliers(rho=rho, t=torch.cat(found) * rho) if 0 < rho < math.inf else None
+        return _largest_eigenvalue(torch.linalg.solve_triangular(R, self.weights[-1].T, upper=False).T), multipliers
+
+
+def _largest_eigenvalue(half: Tensor) -> Tensor:
+    """That of A A^T, differentiable; tiny but positive for 0."""
+    gram = half @ half.T if half.shape[0] <= half.shape[1] else half.T @ half
+    return torch.linalg.eigvalsh(gram)[-1].clamp(min=1e-200)
 
 
 def _factor(M: Tensor) -> Tensor | None:
     R, info = torch.linalg.cholesky_ex(M)
-    return R if int(info) == 0 and bool(torch.isfinite(R).all()) else None
-
-
-class _Barrier:
-    r"""The barrier :math:`\tau \rho - \log\det M(\rho, t) - \sum \log t` with its derivatives."""
-
-    def __init__(self, layers: Layers) -> None:
-        self.layers, self.offsets = layers, _offsets(layers)
-        self.low = torch.cat([slopes.low for slopes in layers.slopes])
-        self.high = torch.cat([slopes.high for slopes in layers.slopes])
-        self.inputs = self.offsets[1]
-
-    def factor(self, y: Tensor) -> Tensor | None:
-        """The Cholesky factor of the inequality; None outside its domain."""
-        if not bool((y > 0).all()):
-            return None
-        return _factor(_matrix_only(self.layers, float(y[0]), y[1:]))
-
-    def value(self, y: Tensor, R: Tensor, tau: float) -> float:
-        return float(tau * y[0] - 2 * R.diagonal().log().sum() - y[1:].log().sum())
-
-    def derivatives(self, y: Tensor, R: Tensor, tau: float) -> tuple[Tensor, Tensor]:
-        """Gradient and Hessian at y = (rho, t)."""
-        S = torch.cholesky_inverse(R)
-        S = (S + S.T) / 2
-        own, VS = S[self.inputs :], self._before(S)
-        aS, bS = own - self.low[:, None] * VS, own - self.high[:, None] * VS
-        aSa, aSb, bSb = self._after(aS, self.low), self._after(aS, self.high), self._after(bS, self.high)
-        t = y[1:]
-        gradient = torch.cat([(tau - S.diagonal()[: self.inputs].sum()).reshape(1), -aSb.diagonal() - 1 / t])
-        H = torch.empty(len(y), len(y), dtype=torch.float64)
-        H[0, 0] = S[: self.inputs, : self.inputs].square().sum()
-        H[0, 1:] = H[1:, 0] = (aS[:, : self.inputs] * bS[:, : self.inputs]).sum(1)
-        H[1:, 1:] = (aSa * bSb + aSb * aSb.T) / 2
-        H.diagonal()[1:] += 1 / t.square()
-        return gradient, H
-
-    def _before(self, S: Tensor) -> Tensor:
-        """The rows of W S, for the block before each activation."""
-        pairs = zip(self.layers.matrices, self.offsets[:-2], self.offsets[1:-1], strict=False)
-        return torch.cat([matrix.value @ S[start:stop] for matrix, start, stop in pairs])
-
-    def _after(self, rows: Tensor, slope: Tensor) -> Tensor:
-        """Products of rows with every a_j = e_j - slope_j w_j."""
-        return rows[:, self.inputs :] - slope * self._before(rows.T).T
-
-
-def _matrix_only(layers: Layers, rho: float, t: Tensor) -> Tensor:
-    offsets = _offsets(layers)
-    M = torch.zeros(layers.units, layers.units, dtype=torch.float64)
-    M.diagonal()[: offsets[1]] = rho
-    M.diagonal()[offsets[1] :] = t
-    parts = t.split([_width(slopes) for slopes in layers.slopes])
-    for i, (matrix, slopes, part) in enumerate(zip(layers.matrices, layers.slopes, parts, strict=False)):
-        before, own = slice(offsets[i], offsets[i + 1]), slice(offsets[i + 1], offsets[i + 2])
-        block = -(part * slopes.middle)[:, None] * matrix.value
-        M[own, before], M[before, own] = block, block.T
-        curved = part * slopes.low * slopes.high
-        if bool(curved.any()):
-            M[before, before] += matrix.value.T @ (curved[:, None] * matrix.value)
-    last = slice(offsets[-2], offsets[-1])
-    M[last, last] -= layers.matrices[-1].value.T @ layers.matrices[-1].value
-    return M
-
-
-def _central_path(layers: Layers, start: Multipliers) -> Iterator[Multipliers]:
-    """Points on the central path from a feasible start, each nearer to the optimum."""
-    barrier = _Barrier(_compressed(layers))
-    y = torch.cat([torch.tensor([start.rho * 1.5], dtype=torch.float64), start.t.clamp(min=1e-300) * 1.2])
-    R = barrier.factor(y)
-    if R is None:
-        y = torch.cat([torch.tensor([start.rho * 1.01], dtype=torch.float64), start.t])
-        R = barrier.factor(y)
-    if R is None:
-        return
-    terms, steps = layers.units + len(start.t), 0
-    tau = terms / float(y[0])
-    while steps < _NEWTON_STEPS:
-        while steps < _NEWTON_STEPS:
-            steps += 1
-            gradient, H = barrier.derivatives(y, R, tau)
-            moved = _newton_step(barrier, y, R, tau, gradient, H)
-            if moved is None:
-                return
-            decrement, y, R = moved
-            if decrement < 0.5:
-                break
-        yield Multipliers(rho=float(y[0]), t=y[1:].clone())
-        if terms / tau < _GAP * float(y[0]):
-            return
-        tau *= 12
-
-
-def _newton_step(
-    barrier: _Barrier, y: Tensor, R: Tensor, tau: float, gradient: Tensor, H: Tensor
-) -> tuple[float, Tensor, Tensor] | None:
-    """The squared decrement and the next point with its factor; None where rounding leaves no descent."""
-    scale = H.diagonal().rsqrt()
-    C, info = torch.linalg.cholesky_ex(H * scale * scale[:, None])
-    if int(info) != 0:
-        return None
-    direction = -scale * torch.cholesky_solve((scale * gradient)[:, None], C).squeeze(1)
-    decrement = -float(gradient @ direction)
-    if not math.isfinite(decrement) or decrement < 0:
-        return None
-    length, value = 1.0, barrier.value(y, R, tau)
-    for _ in range(40):
-        moved = y + length * direction
-        factor = barrier.factor(moved)
-        if factor is not None and barrier.value(moved, factor, tau) <= value - 0.1 * length * decrement + 1e-9 * abs(value):
-            return decrement, moved, factor
-        length /= 2
-    return None
+    return R if int(info) == 0 and bool(torch.isfinite(R.detach()).all()) else None
 
 
 def _compressed(layers: Layers) -> Layers:
-    """Equivalent layers for the search of multipliers: inputs and outputs rotated away where there are more of them than units."""
+    """Equivalent layers for the search: inputs and outputs rotated away where there are more of them than units."""
     first, last = layers.matrices[0].value, layers.matrices[-1].value
     if first.shape[1] > first.shape[0]:
         first = torch.linalg.qr(first.T, mode="r").R.T
     if last.shape[0] > last.shape[1]:
         last = torch.linalg.qr(last, mode="r").R
-    matrices: Sequence[Matrix] = (Matrix(value=first), *layers.matrices[1:-1], Matrix(value=last))
-    return Layers(matrices=tuple(matrices), slopes=layers.slopes)
+    return Layers(matrices=(Matrix(value=first), *layers.matrices[1:-1], Matrix(value=last)), slopes=layers.slopes)

@@ -6,7 +6,7 @@ from functools import reduce
 
 from wdist.bounds.lipschitz.network import Dense, Network, Step, steps
 from wdist.bounds.lipschitz.products import averaged_bound, layer_norms, product_bound
-from wdist.bounds.lipschitz.semidefinite import LARGEST_BARRIER, LARGEST_PROOF, Layers, semidefinite_bound
+from wdist.bounds.lipschitz.semidefinite import LARGEST_PROOF, Layers, semidefinite_bound
 from wdist.errors import CertificateError
 from wdist.ground_metric import L2, GroundMetric
 from wdist.lipschitz.frozen_layer import LayerBound
@@ -81,26 +81,23 @@ def _layer_bounds(step: Step, metric: GroundMetric) -> list[LayerBound]:
 
 
 def windowed_bound(layers: Layers, norms: list[float]) -> float | None:
-    """The semidefinite bound of all layers, or the product of those of consecutive parts small enough to optimise.
+    """The semidefinite bound of all layers, or the product of those of consecutive parts small enough for a proof.
 
     Parts meet at an activation, whose steepest slope is a factor. None if no part has a bound.
     """
     if not layers.slopes:
         return None
-    candidates: list[float | None] = []
-    if layers.units <= LARGEST_PROOF and (whole := semidefinite_bound(layers)) is not None:
-        candidates.append(whole[0])
-    if layers.units > LARGEST_BARRIER:
-        candidates.append(_product_of_parts(layers, norms))
-    found = [bound for bound in candidates if bound is not None and math.isfinite(bound)]
-    return min(found) if found else None
+    if layers.units > LARGEST_PROOF:
+        return _product_of_parts(layers, norms)
+    found = semidefinite_bound(layers)
+    return None if found is None or not math.isfinite(found[0]) else found[0]
 
 
 def _product_of_parts(layers: Layers, norms: list[float]) -> float | None:
     first, total, any_proved = 0, 1.0, False
     while first < len(layers.matrices):
         last = first
-        while last + 1 < len(layers.matrices) and layers.part(first, last + 1).units <= LARGEST_BARRIER:
+        while last + 1 < len(layers.matrices) and layers.part(first, last + 1).units <= LARGEST_PROOF:
             last += 1
         part = layers.part(first, last)
         bound = product_bound(part, norms[first : last + 1])

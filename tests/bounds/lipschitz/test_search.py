@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.trials import trial, two_moons
-from wdist.bounds.lipschitz_search import largest_slope
+from wdist.bounds.lipschitz.search import largest_slope
 from wdist.critics.frozen import FrozenCritic
 from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import METRICS

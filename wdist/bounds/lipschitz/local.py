@@ -1,0 +1,182 @@
+r"""Lipschitz bounds within a ball, from an enclosure of all Jacobians there.
+
+Within a ball round x, every value of a network moves by at most the radius times the dual norm of its row of the Jacobian, so the
+inputs of the next activation lie in intervals, in which its slopes are known: an activation that does not bend there is linear. The
+Jacobians of the next values then lie in a matrix interval again, layer by layer. The ball is convex, so the difference of two
+outputs is a mean of Jacobians times the difference of the inputs.
+
+References:
+    Weng et al. (2018), Towards fast computation of certified robustness for ReLU networks, arXiv:1804.09699 (Fast-Lip).
+    Zhang, Zhang & Hsieh (2019), RecurJac: an efficient recursive algorithm for bounding Jacobian matrix of neural networks and its
+        applications, arXiv:1810.11783.
+    Rump (1999), Fast and parallel interval arithmetic, BIT Numerical Mathematics 39 (midpoints and radii).
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from wdist.bounds.lipschitz.matrix import Matrix
+from wdist.bounds.lipschitz.network import Network, Node
+from wdist.bounds.lipschitz.operators import Bounded, Elementwise, LinearMap
+from wdist.bounds.lipschitz.upper import AVERAGED, lipschitz_upper
+from wdist.errors import CertificateError
+from wdist.ground_metric import L2, GroundMetric
+from wdist.lipschitz.linalg.norms import spectral_norm_bound
+from wdist.lipschitz.linalg.rounding import UNDERFLOW, UNIT_ROUNDOFF
+
+_ABOVE = 1 + 1e-9  # far more than the rounding of a radius
+_FUNCTION_ERROR = 64 * UNIT_ROUNDOFF
+"""Relative rounding of a computed activation, and of its argument, far above what torch's functions have."""
+
+
+class NoEnclosure(CertificateError):
+    """A network with an operation whose Jacobians are not enclosed."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Enclosure:
+    """Values at the centre, how far they move within the ball, and all Jacobians there, as midpoints and radii."""
+
+    centre: Tensor
+    error: Tensor
+    """Of the computed centre, non-negative."""
+    reach: Tensor
+    """No value is farther from that at the centre."""
+    middle: Tensor
+    """Columns of the Jacobian, shape (inputs, \\*shape)."""
+    radius: Tensor
+
+
+def local_upper(network: Network, x: Tensor, radius: float, metric: GroundMetric = L2) -> float:
+    """A number that no slope of the network within the ball of this radius round x exceeds.
+
+    Arguments:
+        network: of linear maps and activations; other operations are refused.
+        x: one sample, any type, shape of the network's inputs.
+        radius: in the metric's norm, which also measures outputs; 0 for the slope at x itself.
+        metric: l2 or linf.
+
+    Raises:
+        NoEnclosure: the network sorts, takes maxima, or has other operations that are not elementwise.
+    """
+    enclosed = _enclosures(network, x, radius, metric)
+    by_jacobian = _norm(enclosed[-1], metric)
+    localised = _localised(network, enclosed)
+    return min(by_jacobian, lipschitz_upper(localised, metric, methods=(AVERAGED,)).bound)
+
+
+def _enclosures(network: Network, x: Tensor, radius: float, metric: GroundMetric) -> list[_Enclosure]:
+    size = math.prod(network.inputs)
+    x = x.detach().double().cpu().reshape(network.nodes[0].shape)
+    eye = torch.eye(size, dtype=torch.float64).reshape(size, *x.shape)
+    # A ball of either norm lies in the box of this radius.
+    found = [
+        _Enclosure(
+            centre=x,
+            error=torch.zeros_like(x),
+            reach=torch.full_like(x, radius * _ABOVE),
+            middle=eye,
+            radius=torch.zeros_like(eye),
+        )
+    ]
+    for node in network.nodes[1:]:
+        moved = _of_node(node, [found[i] for i in node.inputs])
+        by_rows = _rows(moved, metric) * radius * _ABOVE + UNDERFLOW
+        found.append(replace(moved, reach=torch.minimum(moved.reach, by_rows)))
+    return found
+
+
+def _rows(enclosed: _Enclosure, metric: GroundMetric) -> Tensor:
+    """The largest dual norm of each row of the Jacobian: by how much a value moves for a step of length 1."""
+    magnitude = enclosed.middle.abs() + enclosed.radius
+    return (torch.linalg.vector_norm(magnitude, dim=0) if metric == L2 else magnitude.sum(0)) * _ABOVE
+
+
+def _of_node(node: Node, parts: list[_Enclosure]) -> _Enclosure:
+    if isinstance(node.operation, LinearMap):
+        return _linear(node.operation, parts[0])
+    if isinstance(node.operation, Elementwise):
+        return _activated(node.operation, parts[0])
+    if isinstance(node.operation, Bounded):
+        raise NoEnclosure(f"slopes within a ball are not bounded for the operation {node.operation.name}; leave out the radius")
+    if node.joined == "sum":
+        return _Enclosure(
+            **{
+                name: sum(getattr(part, name) for part in parts) * (_ABOVE if name in ("error", "reach", "radius") else 1)
+                for name in ("centre", "error", "reach", "middle", "radius")
+            }
+        )
+    if node.joined == "stack" and node.join is not None:
+        join, joined = node.join, torch.vmap(lambda *each: node.join(list(each)))  # type: ignore[misc]
+        values = {name: join([getattr(part, name) for part in parts]) for name in ("centre", "error", "reach")}
+        return _Enclosure(**values, **{name: joined(*(getattr(part, name) for part in parts)) for name in ("middle", "radius")})
+    raise NoEnclosure("slopes within a ball are not bounded for maxima of two values; leave out the radius")
+
+
+def _linear(operation: LinearMap, part: _Enclosure) -> _Enclosure:
+    centre = operation.function(part.centre)
+    error = operation.absolute(part.error) + operation.rounding(part.centre[None])[0]
+    if operation.bias is not None:
+        centre = centre + operation.bias
+        error = error + UNIT_ROUNDOFF * (centre.abs() + operation.bias.abs())
+    return _Enclosure(
+        centre=centre,
+        error=error * _ABOVE + UNDERFLOW,
+        reach=operation.absolute(part.reach) * (_ABOVE + operation.relative),
+        middle=operation.columns(part.middle),
+        radius=(operation.magnitudes(part.radius) * (1 + operation.relative) + operation.rounding(part.middle)) * _ABOVE,
+    )
+
+
+def _activated(operation: Elementwise, part: _Enclosure) -> _Enclosure:
+    low, high = _slopes(operation, part)
+    middle, half = (low + high) / 2, (high - low) / 2 * _ABOVE
+    steepest = torch.maximum(low.abs(), high.abs())
+    centre = operation.function(part.centre)
+    largest = max(float(operation.low.abs().max()), float(operation.high.abs().max()))
+    error = largest * part.error + _FUNCTION_ERROR * (centre.abs() + largest * part.centre.abs())
+    magnitude = part.middle.abs()
+    return _Enclosure(
+        centre=centre,
+        error=error * _ABOVE + UNDERFLOW,
+        reach=steepest * part.reach * _ABOVE,
+        middle=part.middle * middle,
+        # The midpoint of the slopes rounds, too; its error is that of a sum and a product.
+        radius=(steepest * part.radius + (half + 4 * UNIT_ROUNDOFF * steepest) * magnitude) * _ABOVE,
+    )
+
+
+def _slopes(operation: Elementwise, part: _Enclosure) -> tuple[Tensor, Tensor]:
+    low, high = operation.low.expand(part.centre.shape), operation.high.expand(part.centre.shape)
+    if operation.within is None:
+        return low, high
+    reach = (part.reach + part.error) * _ABOVE
+    left, right = part.centre - reach, part.centre + reach
+    # The ends of the intervals round outwards.
+    slack = 4 * UNIT_ROUNDOFF * (part.centre.abs() + reach)
+    least, most = operation.within(left - slack, right + slack)
+    return torch.maximum(low, least), torch.minimum(high, most)
+
+
+def _norm(enclosed: _Enclosure, metric: GroundMetric) -> float:
+    middle, radius = (each.flatten(1).T.contiguous() for each in (enclosed.middle, enclosed.radius))
+    matrix = Matrix(value=middle, error=radius)
+    if metric != L2:
+        return matrix.norm(metric)
+    # No matrix whose entries are at most those of the radius has a larger norm than the radius itself.
+    return (spectral_norm_bound(middle) + spectral_norm_bound(radius)) * (1 + 2 * UNIT_ROUNDOFF)
+
+
+def _localised(network: Network, enclosed: list[_Enclosure]) -> Network:
+    """The network with each activation's slopes as they are within the ball."""
+    nodes = []
+    for node in network.nodes:
+        operation = node.operation
+        if isinstance(operation, Elementwise):
+            low, high = _slopes(operation, enclosed[node.inputs[0]])
+            node = replace(node, operation=replace(operation, low=low, high=high, within=None))
+        nodes.append(node)
+    return replace(network, nodes=tuple(nodes))
