@@ -7,6 +7,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wdist.bounds.lipschitz.constant import LipschitzConstant
     from wdist.comparison.ranking import Comparison
     from wdist.critics.settings import CriticSettings
     from wdist.data.access import Access
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         drift,
         estimate,
         gate,
+        lipschitz_constant,
         open_source,
         robust,
         save_proof,
@@ -45,6 +47,7 @@ __all__ = [
     "Drift",
     "Estimate",
     "GateResult",
+    "LipschitzConstant",
     "Robustness",
     "UntilDecided",
     "Verification",
@@ -55,6 +58,7 @@ __all__ = [
     "drift",
     "estimate",
     "gate",
+    "lipschitz_constant",
     "open_source",
     "robust",
     "save_proof",
@@ -73,11 +77,15 @@ _HOME = {
     "Estimate": "wdist.estimation.result",
     "GateResult": "wdist.gates.gate",
     "Robustness": "wdist.robustness.robust",
+    "LipschitzConstant": "wdist.bounds.lipschitz.constant",
     "UntilDecided": "wdist.gates.sequential",
     "Verification": "wdist.estimation.verification",
     "WdistError": "wdist.errors",
     **dict.fromkeys(
-        ("compare", "dependence", "drift", "estimate", "gate", "open_source", "robust", "save_proof", "transport", "verify"),
+        (
+            *("compare", "dependence", "drift", "estimate", "gate", "lipschitz_constant"),
+            *("open_source", "robust", "save_proof", "transport", "verify"),
+        ),
         "wdist.python.functions",
     ),
 }

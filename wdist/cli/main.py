@@ -24,6 +24,7 @@ from wdist.cli import (
     gate,
     guide,
     inspect,
+    lipschitz,
     robust,
     schema,
     studies,
@@ -60,6 +61,7 @@ app.command("dependence")(dependence.command)
 app.command("robust")(robust.command)
 app.add_typer(gan.app, name="gan")
 app.command("verify")(verify.command)
+app.command("lipschitz")(lipschitz.command)
 app.command("inspect")(inspect.command)
 app.command("reproduce")(studies.reproduce)
 app.command("bench")(studies.bench)

@@ -72,6 +72,7 @@ FORMATS = (
     Format("text", "drift", "terminal.drift:rendered_drift"),
     Format("text", "dependence", "terminal.dependence:rendered_dependence"),
     Format("text", "robust", "terminal.robust:rendered_robust"),
+    Format("text", "lipschitz", "terminal.lipschitz:rendered_lipschitz"),
     Format("text", "verify", "terminal.facts:rendered_verification"),
     Format("text", "gan", "terminal.facts:rendered_gan"),
     Format("text", "inspect", "terminal.facts:rendered_facts"),
@@ -79,7 +80,7 @@ FORMATS = (
     Format("text", "bench reproduce", "terminal.study:rendered_study"),
     Format(
         "json",
-        "estimate compare gate drift dependence robust verify inspect doctor gan bench reproduce",
+        "estimate compare gate drift dependence robust lipschitz verify inspect doctor gan bench reproduce",
         "documents.forms:document_text",
         "command",
         **_JSON,

@@ -14,6 +14,7 @@ from wdist.estimation.options import EstimateArguments, EstimateOptions
 from wdist.python.manners import Listener, keeping, listening, named, python_manners, with_warnings_in_python
 
 if TYPE_CHECKING:
+    from wdist.bounds.lipschitz.constant import LipschitzConstant
     from wdist.comparison.ranking import Comparison
     from wdist.data.sources.source import Source
     from wdist.dependences.dependence import Dependence
@@ -284,6 +285,60 @@ def dependence(
         with listening(progress, observer) as told:
             rows = named(table, "table", options.access, options.seed, strict=False)
             return with_warnings_in_python(run_dependence(rows, _listed(x) or [], _listed(y), options, observer=told))
+
+
+def lipschitz_constant(
+    network: Any,
+    *,
+    norm: str = "l2",
+    at: Any = None,
+    radius: float | None = None,
+    shape: Sequence[int] | None = None,
+    points: int = 100,
+    seed: int = 0,
+    access: Access | None = None,
+    progress: bool | None = None,
+    observer: Listener | None = None,
+    trust: bool = False,
+    download: bool = False,
+) -> LipschitzConstant:
+    """Bounds the Lipschitz constant of a network, from above by a proof in float64 and from below by a search.
+
+    Arguments:
+        network: a torch module, or the address of a network; its weights are taken as exact.
+        norm: of inputs and outputs: ``"l2"``, or ``"linf"`` for the largest coordinate.
+        at: points, as an address, a tensor, an array or an open source; slopes are bounded at them, too.
+        radius: of balls round the points, in the norm, within which slopes are bounded; None for the points themselves.
+        shape: of one sample; by default that of the file or the points, or the inputs of a first linear layer.
+        points: number of points, the first of ``at``.
+        seed: of the search.
+        access: permissions for opening addresses; ``trust`` and ``download`` give them one by one.
+        progress: shows the progress; None for in terminals and notebooks only.
+        observer: is told about progress: a function of an event, or an object with ``notify(event)``.
+
+    Returns:
+        The interval; ``upper`` is None, and ``obstacle`` says why, if the network has an operator without a known bound.
+
+    Raises:
+        WdistError: the network or the points cannot be read.
+    """
+    with python_manners():
+        from wdist.bounds.lipschitz.constant import LipschitzOptions, run_lipschitz
+        from wdist.training.observer import Stage
+
+        granted = _access(access, trust=trust, download=download, drop_nonfinite=False)
+        sizes = None if shape is None else tuple(accepted("shape", each, int) for each in shape)
+        options = LipschitzOptions(
+            norm=accepted("norm", norm, str),
+            shape=sizes,
+            radius=accepted("radius", radius, float, None),
+            points=accepted("points", points, int),
+            seed=_seed(seed),
+        )
+        with listening(progress, observer) as told:
+            side = None if at is None else named(at, "at", granted, seed)
+            found = run_lipschitz(network, options, at=side, access=granted, tell=lambda what: told.notify(Stage(what=what)))
+            return with_warnings_in_python(found)
 
 
 def gate(

@@ -107,6 +107,12 @@ VIEWS = {
         draw="plots.robust:draw_robust",
         command="robust",
     ),
+    "LipschitzConstant": View(
+        rendered="terminal.lipschitz:rendered_lipschitz",
+        line=sentences.lipschitz_headline,
+        sentences=lambda found: (f"{sentences.lipschitz_headline(found)}.", *sentences.lipschitz_sentences(found)),
+        command="lipschitz",
+    ),
     "Verification": View(
         rendered="terminal.facts:rendered_verification",
         line=sentences.verification_line,

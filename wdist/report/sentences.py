@@ -10,6 +10,7 @@ from wdist.report.numbers import at_least, at_most, counted, exactly, level, low
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from wdist.bounds.lipschitz.constant import LipschitzConstant
     from wdist.comparison.entry import Entry
     from wdist.comparison.orders import OrderClaim
     from wdist.comparison.ranking import Comparison, Separation
@@ -429,6 +430,33 @@ def _floor(floor: Entry) -> str:
             f"size reflect the number of samples, not a difference."
         )
     return told
+
+
+def lipschitz_headline(found: LipschitzConstant) -> str:
+    """The interval."""
+    if found.upper is None:
+        return f"The Lipschitz constant is at least {at_least(found.lower)} ({found.norm}); no bound from above is proved"
+    return f"The Lipschitz constant lies between {at_least(found.lower)} and {at_most(found.upper)} ({found.norm})"
+
+
+def lipschitz_sentences(found: LipschitzConstant) -> Iterator[str]:
+    """What the ends rest on, and the slopes at points."""
+    if found.obstacle is not None:
+        yield f"No upper end: {found.obstacle}."
+    if found.upper is not None:
+        yield "The upper end is proved for all inputs; the lower end is the steepest slope that a search found."
+    local = found.local
+    if local is None:
+        return
+    where = f"within {nearest(local.radius)} of" if local.radius else "at"
+    points = f"{counted(local.count)} points of {local.points}" if local.count > 1 else f"the point of {local.points}"
+    if local.upper is None or local.median is None:
+        yield f"The steepest slope found {where} {points} is {at_least(local.lower)}."
+        return
+    yield (
+        f"Slopes {where} {points} are at most {at_most(local.upper)}, in the median {at_most(local.median)}; "
+        f"the steepest found is {at_least(local.lower)}."
+    )
 
 
 def marks(result: GateResult) -> Iterator[tuple[str, float, str]]:

@@ -1,40 +1,18 @@
 """Bounds from above against the exact constant of small networks, and against each other."""
 
 import itertools
-import math
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 
+from tests.bounds.lipschitz.networks import ORDER, largest_jacobian, mlp
 from wdist.bounds.lipschitz.reading import read_network
 from wdist.bounds.lipschitz.upper import AVERAGED, PRODUCT, SEMIDEFINITE, lipschitz_upper
 from wdist.errors import WdistError
 from wdist.ground_metric import L2, LINF, GroundMetric
-
-ORDER = {"l2": 2, "linf": math.inf}
-
-
-def mlp(*widths: int, seed: int = 0, activation: type[nn.Module] = nn.ReLU, scale: float = 1.0) -> nn.Sequential:
-    torch.manual_seed(seed)
-    layers: list[nn.Module] = []
-    for before, after in itertools.pairwise(widths):
-        layers += [nn.Linear(before, after).double(), activation()]
-        with torch.no_grad():
-            layers[-2].weight.normal_().mul_(scale / math.sqrt(before))
-    return nn.Sequential(*layers[:-1])
-
-
-def largest_jacobian(module: nn.Module, x: Tensor, metric: GroundMetric) -> float:
-    """The largest norm of a Jacobian at the points x."""
-
-    def one(z: Tensor) -> Tensor:
-        return module(z[None]).flatten()
-
-    J = torch.stack([torch.autograd.functional.jacobian(one, z).flatten(1) for z in x.double()])
-    return float(torch.linalg.matrix_norm(J, ORDER[metric.name]).max())
 
 
 @torch.no_grad()

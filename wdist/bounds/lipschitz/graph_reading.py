@@ -85,6 +85,8 @@ class Reading:
         if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
             raise self.refused(name, ", which draws random numbers")
         flat = torch.utils._pytree.tree_leaves((args, kwargs))
+        if any(each is UNUSED for each in flat):
+            return UNUSED
         if not any(isinstance(each, Signal) for each in flat):
             result = node.target(*args, **kwargs)  # type: ignore[operator]
             return result.double() if isinstance(result, Tensor) and result.is_floating_point() else result
@@ -122,6 +124,8 @@ def _number(output: Any) -> str:
     return f"{len(output)} values" if isinstance(output, list | tuple | dict) else f"a {type(output).__name__}"
 
 
+UNUSED = object()
+"""Stands for a value that no output depends on, such as the positions of maxima."""
 Handler = Callable[[Reading, Any, Any, Any, Any], Any]
 HANDLERS: dict[str, Handler] = {}
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wdist.bounds.lipschitz.graph_reading import Reading, Signal, handles, moved, option
+from wdist.bounds.lipschitz.graph_reading import UNUSED, Reading, Signal, handles, moved, option
 from wdist.bounds.lipschitz.network import Node, dense
 from wdist.bounds.lipschitz.operators import Bounded, LinearMap, Shape
 from wdist.errors import SourceError
@@ -186,7 +186,7 @@ def _normalised(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: A
     ones = [1] * (len(x.shape) - 2)
     shape = (1, -1, *ones)
     operation = _scaled(f"batch norm {len(mean)}", x.shape, scale.reshape(shape), relative=8 * UNIT_ROUNDOFF)
-    return [reading.apply(_with_bias(operation, shift.reshape(shape)), x, x.shape), None, None]
+    return [reading.apply(_with_bias(operation, shift.reshape(shape)), x, x.shape), UNUSED, UNUSED]
 
 
 def _scaled(name: str, shape: Shape, factors: Tensor, *, relative: float = 0.0) -> LinearMap:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from wdist.bounds.lipschitz.activations import GELU, GELU_TANH, GELU_WITHIN, SMOOTH, Within, plateaus, rising, two_pieces
-from wdist.bounds.lipschitz.graph_reading import Reading, Signal, handles, option
+from wdist.bounds.lipschitz.graph_reading import UNUSED, Reading, Signal, handles, option
 from wdist.bounds.lipschitz.linear_operators import broadcast
 from wdist.bounds.lipschitz.network import Node
 from wdist.bounds.lipschitz.operators import Bounded, Elementwise
@@ -139,7 +139,7 @@ def _smooth(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) 
     low, high, within = SMOOTH[name]
     function = nn.functional.logsigmoid if name == "log_sigmoid_forward" else lambda h: target(h, *args[1:], **kwargs)
     found = elementwise(reading, args[0], name.removesuffix("_forward"), function, low, high, within)
-    return [found, None] if name == "log_sigmoid_forward" else found
+    return [found, UNUSED] if name == "log_sigmoid_forward" else found
 
 
 @handles("sort")
@@ -147,7 +147,7 @@ def _sorted(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) 
     x, rest = args[0], args[1:]
     function = lambda h: target(h, *rest, **kwargs)[0]  # noqa: E731
     bounded = Bounded(name=f"sort of {x.shape[-1]}", function=function, euclidean=1.0, maximum=1.0, reason="permutation")
-    return [reading.apply(bounded, x, x.shape), None]
+    return [reading.apply(bounded, x, x.shape), UNUSED]
 
 
 @handles("amax", "amin", "max", "min")
@@ -164,7 +164,7 @@ def _largest(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any)
     found = reading.apply(bounded, x, shape)
     if pair and x.shape[rest[0]] == 2 and len(shape) == len(x.shape):
         reading.extremes[found.position] = f"{target._schema.name.removeprefix('aten::')}:{rest[0]}"
-    return [found, None] if pair else found
+    return [found, UNUSED] if pair else found
 
 
 @handles("maximum", "minimum")
@@ -202,7 +202,7 @@ def _max_pooled(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: A
     reason = "largest of a window" if overlap == 1 else f"{overlap} windows share an entry"
     bounded = Bounded(name="max pool", function=function, euclidean=euclidean, maximum=1.0, reason=reason)
     found = reading.apply(bounded, x, shape)
-    return [found, None] if pair else found
+    return [found, UNUSED] if pair else found
 
 
 @handles("_softmax", "softmax")

@@ -85,9 +85,17 @@ def _with_plain_weights(module: nn.Module) -> nn.Module:
         module.eval()
         for each in list(module.modules()):
             if parametrize.is_parametrized(each):
-                for name in list(each.parametrizations):  # type: ignore[arg-type]
-                    parametrize.remove_parametrizations(each, name, leave_parametrized=True)
+                names = list(each.parametrizations)  # type: ignore[arg-type]
+                weights = {name: getattr(each, name).detach().clone() for name in names}
+                # A class of its own, because the property that computes a weight belongs to the class, which the original shares.
+                each.__class__ = type(type(each).__name__, (type(each),), {name: _stored(name) for name in names})
+                for name, weight in weights.items():
+                    each.register_buffer(f"plain_{name}", weight)
     return module
+
+
+def _stored(name: str) -> property:
+    return property(lambda self: self._buffers[f"plain_{name}"])
 
 
 def _with_plain_activations(module: nn.Module) -> nn.Module:

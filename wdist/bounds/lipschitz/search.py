@@ -124,6 +124,28 @@ def slopes_in_balls(module: nn.Module, shape: tuple[int, ...], x: Tensor, ball: 
     return found * (1 - _ROUNDING)
 
 
+class _OneByOne(nn.Module):
+    """A network that takes one sample only."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.module(each) for each in x.split(1)])
+
+
+def in_batches(module: nn.Module, shape: tuple[int, ...]) -> nn.Module:
+    """The module, or one that gives it sample after sample if it refuses the batches of a search, as exported programs do."""
+    rows = Effort.affordable(_operations(module, shape)).starts
+    try:
+        with torch.no_grad():
+            taken = len(module(torch.zeros(rows, *shape, dtype=torch.float64))) == rows
+    except Exception:  # the user's network
+        taken = False
+    return module if taken else _OneByOne(module)
+
+
 def jacobian_slopes(module: nn.Module, shape: tuple[int, ...], metric: GroundMetric) -> Slopes:
     """Norms of a network's Jacobians; for many outputs, estimates of them from below."""
     with torch.no_grad():

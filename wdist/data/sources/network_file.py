@@ -76,6 +76,8 @@ def open_network(address: Address, access: Access, arguments: Mapping[str, str])
 
 def open_module(address: Address, access: Access, arguments: Mapping[str, str]) -> NetworkModule:
     """Opens the same files as a torch module that can be traced; both kinds need ``access.trust``."""
+    if _is_onnx(address, access, arguments):
+        return _onnx_module(address)
     loaded = _loaded(address, access, arguments)
     if isinstance(loaded, NetworkModule):
         return replace(loaded, module=loaded.module.eval())
@@ -175,6 +177,17 @@ def _of_onnx(address: Address) -> GeneratorNetwork:
         run=run,
         batch=batch if isinstance(batch, int) and batch > 0 else None,
     )
+
+
+def _onnx_module(address: Address) -> NetworkModule:
+    try:
+        from wdist.data.sources.onnx_module import load_onnx
+
+        with _reading(address, "ONNX file"):
+            module, shape = load_onnx(address.path, address.location)
+    except ImportError as error:
+        raise SourceError(f'{address.location} needs onnx; install it: pip install "wdist[onnx]"') from error
+    return NetworkModule(what="ONNX", module=module.eval(), shape=shape)
 
 
 def _check_one_input(shapes: list[tuple[Any, ...]], name: str) -> None:

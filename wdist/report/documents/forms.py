@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _RESULT, _RANKING, _GATE, _STUDY = "wdist.estimation.result", "wdist.comparison.ranking", "wdist.gates", "wdist.studies.study"
 _DEPENDENCES = "wdist.dependences"
 _ORDERS, _DRIFTS, _DIVERGENCE = "wdist.comparison.orders", "wdist.drifts", "wdist.estimation.divergence"
+_LIPSCHITZ = "wdist.bounds.lipschitz.constant"
 _EVERYWHERE = {
     "schema_version": Key("Literal['1']", "Changes when a key is removed or changes its meaning.", lambda _: SCHEMA_VERSION),
     "metric": Key(description="Ground metric: l2, l1 or linf."),
@@ -347,6 +348,19 @@ FORMS = Forms(
         given={"data": lambda robustness, _: {"digest": None}},
     ),
     Form(
+        "LocalConstantsDocument",
+        f"{_LIPSCHITZ}:LocalConstants",
+        "points count radius lower upper median lowers uppers",
+    ),
+    Form(
+        "LipschitzDocument",
+        f"{_LIPSCHITZ}:LipschitzConstant",
+        "schema_version command model what norm shape outputs parameters lower upper method bounds layers obstacle local seed "
+        "seconds environment warnings",
+        title="The result of `wdist lipschitz`.",
+        special={"command": _command("lipschitz")},
+    ),
+    Form(
         "MeasuredDocument",
         "wdist.gan.files:Measured",
         title="A checkpoint.",
@@ -464,6 +478,7 @@ PUBLISHED = {
     "drift": "DriftDocument",
     "dependence": "DependenceDocument",
     "robust": "RobustDocument",
+    "lipschitz": "LipschitzDocument",
     "gan": "GanDocument",
     "verify": "VerificationDocument",
     "reproduce": "ReproductionDocument",

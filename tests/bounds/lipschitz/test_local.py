@@ -1,0 +1,44 @@
+"""Bounds within balls: exact where nothing bends, global where the ball is large, never below a slope in the ball."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from tests.bounds.lipschitz.networks import largest_jacobian, mlp
+from wdist.bounds.lipschitz.local import local_upper
+from wdist.bounds.lipschitz.reading import read_network
+from wdist.bounds.lipschitz.search import Ball, slopes_in_balls
+from wdist.bounds.lipschitz.upper import AVERAGED, lipschitz_upper
+from wdist.ground_metric import L2, LINF
+
+
+@pytest.mark.parametrize("metric", [L2, LINF], ids=str)
+def test_at_a_point_the_bound_is_the_norm_of_the_jacobian(metric):
+    module = mlp(4, 8, 8, 3)
+    x = torch.randn(4)
+    assert local_upper(read_network(module), x, 0.0, metric) == pytest.approx(largest_jacobian(module, x[None], metric), rel=1e-7)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    radius=st.sampled_from([1e-3, 0.1, 1.0, 100.0]),
+    activation=st.sampled_from([nn.ReLU, nn.Tanh, nn.GELU, nn.SiLU, nn.Sigmoid, nn.ELU, nn.Softplus, nn.Hardtanh]),
+    metric=st.sampled_from([L2, LINF]),
+)
+def test_no_slope_within_a_ball_exceeds_its_bound(seed, radius, activation, metric):
+    module = mlp(3, 6, 6, 2, seed=seed, activation=activation, scale=2.0)
+    network = read_network(module)
+    x = torch.randn(1, 3, generator=torch.Generator().manual_seed(seed))
+    found = slopes_in_balls(module, (3,), x, Ball(radius=radius, metric=metric), tries=100)
+    bound = local_upper(network, x[0], radius, metric)
+    assert float(found) <= bound
+    assert bound <= 1.01 * lipschitz_upper(network, metric, methods=(AVERAGED,)).bound
+
+
+def test_bounds_grow_with_the_ball():
+    network, x = read_network(mlp(3, 8, 8, 1)), torch.randn(3)
+    bounds = [local_upper(network, x, radius) for radius in (0.0, 0.01, 0.1, 1.0)]
+    assert bounds == sorted(bounds)

@@ -1,0 +1,122 @@
+"""``wdist lipschitz``: every format gives the same interval, and what cannot be proved is said."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import wdist
+from tests.bounds.lipschitz.networks import mlp
+from wdist.cli.main import main
+from wdist.report.documents.forms import model
+
+SOURCE = """
+from torch import nn
+
+def mlp(width=6):
+    return nn.Sequential(nn.Linear(3, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2))
+
+def normalised():
+    return nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
+
+def convolution():
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh())
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A network in each format, and points."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lip_models.py").write_text(SOURCE)
+    network, sample = mlp(3, 6, 6, 2).float().eval(), torch.zeros(1, 3)
+    save_file(network.state_dict(), "net.safetensors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(network).save("net.ts")
+        torch.export.save(torch.export.export(network, (sample,)), "net.pt2")
+        torch.onnx.export(network, (sample,), "net.onnx", dynamo=False)
+    torch.save(nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4)).state_dict(), "normalised.pt")
+    torch.save(nn.Sequential(nn.Conv2d(1, 2, 3)).state_dict(), "convolution.pt")
+    np.save("points.npy", np.random.default_rng(0).normal(size=(7, 3)))
+    return tmp_path
+
+
+FACTORY = "net.safetensors?factory=lip_models:mlp"
+
+
+def document(capsys, *arguments):
+    status = main(["lipschitz", *arguments, "--trust", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    model("lipschitz").model_validate(found)
+    return status, found
+
+
+def test_all_formats_give_the_same_interval(folder, capsys):
+    found = [document(capsys, name)[1] for name in (FACTORY, "net.ts", "net.pt2", "net.onnx")]
+    assert [each["what"] for each in found] == ["weights of lip_models:mlp", "TorchScript", "torch.export", "ONNX"]
+    for each in found:
+        assert 0 < each["lower"] <= each["upper"] <= each["bounds"]["product"]
+        assert each["upper"] == pytest.approx(found[0]["upper"], rel=1e-6)
+        assert each["lower"] == pytest.approx(found[0]["lower"], rel=1e-6)
+        assert (each["shape"], each["outputs"], each["parameters"]) == ([3], 2, 80)
+
+
+def test_points_and_balls(folder, capsys):
+    _, at_points = document(capsys, "net.ts", "--at", "points.npy")
+    _, near = document(capsys, "net.ts", "--at", "points.npy", "--radius", "0.1", "--norm", "linf", "--points", "3")
+    local = at_points["local"]
+    assert (local["count"], local["radius"], len(local["uppers"])) == (7, 0, 7)
+    np.testing.assert_allclose(local["uppers"], local["lowers"], rtol=1e-6)
+    assert near["local"]["count"] == 3
+    assert local["upper"] <= at_points["upper"]
+    assert all(low <= high <= near["upper"] for low, high in zip(near["local"]["lowers"], near["local"]["uppers"], strict=True))
+
+
+def test_an_operator_without_a_bound_leaves_the_lower_end(folder, capsys):
+    status, found = document(capsys, "normalised.pt?factory=lip_models:normalised")
+    assert status == 4
+    assert found["upper"] is None
+    assert found["lower"] > 0
+    assert "contains the operator native_layer_norm" in found["obstacle"]
+    main(["lipschitz", "normalised.pt?factory=lip_models:normalised", "--trust", "-q"])
+    assert "no bound from above is proved" in capsys.readouterr().out
+
+
+def test_the_text_names_the_interval_the_methods_and_the_layers(folder, capsys):
+    assert main(["lipschitz", "net.ts", "--trust", "--at", "points.npy", "--radius", "0.5"]) == 0
+    text = capsys.readouterr().out
+    for words in ("The Lipschitz constant lies between", "semidefinite (LipSDP)", "linear 6x3", "within 0.5000 of 7 points"):
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["net.ts"], "add --trust"),
+        (["net.ts", "--trust", "--radius", "1"], "--radius belongs to balls round points"),
+        (["net.ts", "--trust", "--norm", "l1"], "--norm 'l1' is unknown"),
+        (["net.ts", "--trust", "--shape", "3x"], "--shape 3x is not a shape"),
+        (["net.ts", "--trust", "--shape", "5"], "correct the shape of a sample"),
+        (["points.npy", "--trust"], "holds no network that can be run"),
+        (["convolution.pt?factory=lip_models:convolution", "--trust"], "give it, as in --shape 3x32x32"),
+        (["net.ts", "--trust", "--at", "synthetic:gaussian?dim=4"], "correct the shape of a sample"),
+    ],
+)
+def test_mistakes_are_sentences(folder, capsys, arguments, message):
+    assert main(["lipschitz", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_python_takes_modules(folder):
+    network = mlp(3, 6, 6, 2)
+    found = wdist.lipschitz_constant(network, at=torch.zeros(2, 3), radius=0.1)
+    assert found.lower <= found.upper == min(found.bounds.values())
+    assert repr(found).startswith("<LipschitzConstant: The Lipschitz constant lies between")
+    assert found.to_dict()["model"] == "Sequential"
+    with pytest.raises(wdist.WdistError, match="not a list"):
+        wdist.lipschitz_constant([network])

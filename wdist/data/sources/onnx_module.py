@@ -1,0 +1,261 @@
+"""ONNX graphs as torch modules, for analyses that need the operations and not only the outputs.
+
+References:
+    The ONNX operator schemas, https://onnx.ai/onnx/operators/.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wdist.errors import SourceError
+
+Attributes = Mapping[str, Any]
+
+
+class OnnxModule(nn.Module):
+    """Runs the nodes of an ONNX graph of one input and one output; weights are parameters, so that types can change."""
+
+    def __init__(self, graph: Any, name: str) -> None:
+        super().__init__()
+        from onnx import numpy_helper
+
+        self._constants: dict[str, int] = {}
+        self.tensors = nn.ParameterList()
+        self._whole: dict[str, Tensor] = {}
+        for each in graph.initializer:
+            self._keep(each.name, torch.from_numpy(np.array(numpy_helper.to_array(each))))
+        inputs = [each.name for each in graph.input if each.name not in self._constants and each.name not in self._whole]
+        if len(inputs) != 1 or len(graph.output) != 1:
+            raise SourceError(f"{name} has {len(inputs)} inputs and {len(graph.output)} outputs, not one of each")
+        self._input, self._output = inputs[0], graph.output[0].name
+        self._nodes = []
+        for node in graph.node:
+            values = {each.name: _attribute(each, numpy_helper) for each in node.attribute}
+            if node.op_type == "Constant":
+                self._keep(node.output[0], torch.as_tensor(next(iter(values.values()))))
+            elif node.op_type not in OPERATORS or node.domain not in ("", "ai.onnx"):
+                raise SourceError(f"{name} contains the ONNX operator {node.op_type}, which wdist lipschitz does not read")
+            else:
+                self._nodes.append((node.op_type, list(node.input), list(node.output), values))
+
+    def _keep(self, name: str, value: Tensor) -> None:
+        if value.is_floating_point():
+            self._constants[name] = len(self.tensors)
+            self.tensors.append(nn.Parameter(value, requires_grad=False))
+        else:
+            self._whole[name] = value  # shapes and axes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The output for a batch."""
+        known: dict[str, Any] = {"": None, **self._whole, self._input: x}
+        known |= {name: self.tensors[position] for name, position in self._constants.items()}
+        for operator, inputs, outputs, attributes in self._nodes:
+            found = OPERATORS[operator]([known[name] for name in inputs], attributes)
+            parts = found if isinstance(found, list | tuple) else [found]
+            known.update(zip(outputs, parts, strict=False))
+        return known[self._output]
+
+
+def load_onnx(path: Path, name: str) -> tuple[OnnxModule, tuple[int, ...] | None]:
+    """The graph of an ONNX file as a module, and the shape of one sample, if the file says."""
+    import onnx
+
+    model = onnx.load(str(path))
+    module = OnnxModule(model.graph, name)
+    (given,) = (each for each in model.graph.input if each.name == module._input)
+    sizes = [dim.dim_value for dim in given.type.tensor_type.shape.dim][1:]
+    return module, tuple(sizes) if sizes and min(sizes) > 0 else None
+
+
+def _attribute(attribute: Any, numpy_helper: Any) -> Any:
+    from onnx import helper
+
+    value = helper.get_attribute_value(attribute)
+    if isinstance(value, bytes):
+        return value.decode()
+    return np.array(numpy_helper.to_array(value)) if type(value).__name__ == "TensorProto" else value
+
+
+def _whole(value: Any) -> list[int]:
+    return [int(each) for each in value.tolist()] if isinstance(value, Tensor) else [int(each) for each in value]
+
+
+def _axes(inputs: Sequence[Any], attributes: Attributes) -> list[int] | None:
+    """Axes, an attribute of older operators and an input of newer ones."""
+    if "axes" in attributes:
+        return list(attributes["axes"])
+    return _whole(inputs[1]) if len(inputs) > 1 and inputs[1] is not None else None
+
+
+def _gemm(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    a, b = inputs[:2]
+    a = a.T if attributes.get("transA") else a
+    b = b.T if attributes.get("transB") else b
+    product = a @ b
+    alpha, beta = attributes.get("alpha", 1.0), attributes.get("beta", 1.0)
+    product = product if alpha == 1 else product * alpha
+    bias = inputs[2] if len(inputs) > 2 else None
+    return product if bias is None else product + (bias if beta == 1 else bias * beta)
+
+
+def _pads(attributes: Attributes, axes: int) -> tuple[list[int], list[int]]:
+    pads = list(attributes.get("pads", [0] * (2 * axes)))
+    if attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        raise SourceError("an ONNX operator pads automatically, which wdist lipschitz does not read; export explicit pads")
+    return pads[:axes], pads[axes:]
+
+
+def _padded(x: Tensor, attributes: Attributes, axes: int, value: float = 0.0) -> tuple[Tensor, list[int]]:
+    """The input with padding that differs from side to side, and the padding that is left to the operator."""
+    before, after = _pads(attributes, axes)
+    if before == after:
+        return x, before
+    sides = [side for pair in reversed(list(zip(before, after, strict=True))) for side in pair]
+    return F.pad(x, sides, value=value), [0] * axes
+
+
+def _conv(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    axes = inputs[1].ndim - 2
+    x, padding = _padded(inputs[0], attributes, axes)
+    bias = inputs[2] if len(inputs) > 2 else None
+    stride, dilation = attributes.get("strides", [1] * axes), attributes.get("dilations", [1] * axes)
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[axes - 1]
+    return convolve(x, inputs[1], bias, tuple(stride), tuple(padding), tuple(dilation), attributes.get("group", 1))
+
+
+def _conv_transpose(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    axes = inputs[1].ndim - 2
+    before, after = _pads(attributes, axes)
+    if before != after or "output_shape" in attributes:
+        raise SourceError("an ONNX ConvTranspose pads its sides differently, which wdist lipschitz does not read")
+    bias = inputs[2] if len(inputs) > 2 else None
+    stride, dilation = attributes.get("strides", [1] * axes), attributes.get("dilations", [1] * axes)
+    more = attributes.get("output_padding", [0] * axes)
+    convolve: Callable[..., Tensor] = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[axes - 1]
+    return convolve(inputs[0], inputs[1], bias, stride, before, more, attributes.get("group", 1), dilation)
+
+
+def _pool(pool: Sequence[Callable[..., Tensor]], value: float) -> Callable[[Sequence[Any], Attributes], Tensor]:
+    def run(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+        kernel = list(attributes["kernel_shape"])
+        if attributes.get("ceil_mode") or any(step != 1 for step in attributes.get("dilations", [1])):
+            raise SourceError("an ONNX pool rounds up or is dilated, which wdist lipschitz does not read")
+        x, padding = _padded(inputs[0], attributes, len(kernel), value)
+        if value == 0.0 and (any(padding) or x is not inputs[0]) and not attributes.get("count_include_pad"):
+            raise SourceError("an ONNX AveragePool leaves out its padding, which wdist lipschitz does not read")
+        return pool[len(kernel) - 1](x, kernel, attributes.get("strides", [1] * len(kernel)), padding)
+
+    return run
+
+
+def _clip(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    low, high = (inputs[i] if len(inputs) > i else None for i in (1, 2))
+    bottom = attributes.get("min", -np.inf) if low is None else float(low)
+    top = attributes.get("max", np.inf) if high is None else float(high)
+    return inputs[0].clamp(bottom, top)
+
+
+def _batch_norm(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    x, scale, bias, mean, variance = inputs
+    return F.batch_norm(x, mean, variance, scale, bias, False, 0.0, attributes.get("epsilon", 1e-5))
+
+
+def _reshape(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    x, sizes = inputs[0], _whole(inputs[1])
+    return x.reshape([x.shape[i] if size == 0 else size for i, size in enumerate(sizes)])
+
+
+def _squeeze(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    axes = _axes(inputs, attributes)
+    return inputs[0].squeeze(tuple(range(inputs[0].ndim)) if axes is None else tuple(axes))
+
+
+def _unsqueeze(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    x = inputs[0]
+    for axis in sorted(_axes(inputs, attributes) or []):
+        x = x.unsqueeze(axis)
+    return x
+
+
+def _reduced(reduce: Callable[..., Tensor]) -> Callable[[Sequence[Any], Attributes], Tensor]:
+    def run(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+        axes = _axes(inputs, attributes) or list(range(inputs[0].ndim))
+        return reduce(inputs[0], axes, bool(attributes.get("keepdims", 1)))
+
+    return run
+
+
+def _leaky(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    return F.leaky_relu(inputs[0], attributes.get("alpha", 0.01))
+
+
+def _prelu(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    return F.prelu(inputs[0], inputs[1].flatten())
+
+
+def _flatten(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    return inputs[0].flatten(attributes.get("axis", 1))
+
+
+def _split(inputs: Sequence[Any], attributes: Attributes) -> Sequence[Tensor]:
+    axis = attributes.get("axis", 0)
+    sizes = _whole(inputs[1]) if len(inputs) > 1 else attributes.get("split")
+    return inputs[0].split(inputs[0].shape[axis] // attributes["num_outputs"] if sizes is None else list(sizes), axis)
+
+
+def _one(function: Callable[..., Tensor], inputs: int = 1) -> Callable[[Sequence[Any], Attributes], Tensor]:
+    return lambda values, attributes: function(*values[:inputs])
+
+
+OPERATORS: dict[str, Callable[[Sequence[Any], Attributes], Any]] = {
+    "Gemm": _gemm,
+    "MatMul": _one(torch.matmul, 2),
+    "Add": _one(torch.add, 2),
+    "Sub": _one(torch.sub, 2),
+    "Mul": _one(torch.mul, 2),
+    "Div": _one(torch.div, 2),
+    "Neg": _one(torch.neg),
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "BatchNormalization": _batch_norm,
+    "Relu": _one(torch.relu),
+    "LeakyRelu": _leaky,
+    "PRelu": _prelu,
+    "Elu": lambda values, attributes: F.elu(values[0], attributes.get("alpha", 1.0)),
+    "Tanh": _one(torch.tanh),
+    "Sigmoid": _one(torch.sigmoid),
+    "Softplus": _one(F.softplus),
+    "Gelu": lambda values, attributes: F.gelu(values[0], approximate=attributes.get("approximate", "none")),
+    "Erf": _one(torch.erf),
+    "Mish": _one(F.mish),
+    "HardSwish": _one(F.hardswish),
+    "Clip": _clip,
+    "Abs": _one(torch.abs),
+    "Max": lambda values, attributes: values[0] if len(values) == 1 else torch.maximum(*values),
+    "Min": lambda values, attributes: values[0] if len(values) == 1 else torch.minimum(*values),
+    "MaxPool": _pool((F.max_pool1d, F.max_pool2d, F.max_pool3d), -np.inf),
+    "AveragePool": _pool((F.avg_pool1d, F.avg_pool2d, F.avg_pool3d), 0.0),
+    "GlobalAveragePool": lambda values, attributes: values[0].mean(tuple(range(2, values[0].ndim)), keepdim=True),
+    "GlobalMaxPool": lambda values, attributes: values[0].amax(tuple(range(2, values[0].ndim)), keepdim=True),
+    "Softmax": lambda values, attributes: torch.softmax(values[0], attributes.get("axis", -1)),
+    "LogSoftmax": lambda values, attributes: torch.log_softmax(values[0], attributes.get("axis", -1)),
+    "Flatten": _flatten,
+    "Reshape": _reshape,
+    "Transpose": lambda values, attributes: values[0].permute(attributes["perm"]),
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Concat": lambda values, attributes: torch.cat(list(values), attributes["axis"]),
+    "Split": _split,
+    "ReduceMean": _reduced(torch.mean),
+    "ReduceSum": _reduced(torch.sum),
+    "ReduceMax": _reduced(torch.amax),
+    "Identity": _one(lambda x: x),
+    "Dropout": _one(lambda x: x),
+}
+"""Operators by name, each a function of its inputs and attributes."""
