@@ -66,10 +66,12 @@ def results(estimate_of):
         ),
         "Drift": wdist.drift(*random_tables(), critic="mean-difference", seed=0, device="cpu", progress=False),
         "Robustness": wdist.robust(a_line(), *points_of_the_line(), eps=0.5, minimum=0.9, restarts=1, device="cpu", progress=False),
+        "LipschitzConstant": wdist.lipschitz_constant(torch.nn.Linear(3, 2), progress=False),
         "Transport": wdist.transport(np.zeros((3, 2)), np.ones((4, 2))),
     }
 
 
+WITHOUT_FIGURE = ("LipschitzConstant", "Transport")
 EACH = pytest.mark.parametrize("kind", VIEWS)
 
 
@@ -111,12 +113,12 @@ def test_a_notebook_gets_the_report_and_the_figure_without_scripts(results, kind
     assert "<script" not in html
     assert html.count("<pre") == html.count("</pre>") == 1
     pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
-    assert len(pictures) == (kind != "Transport")
+    assert len(pictures) == (kind not in WITHOUT_FIGURE)
     for picture in pictures:
         assert min(Image.open(io.BytesIO(base64.b64decode(picture))).size) > 100
 
 
-@pytest.mark.parametrize("kind", [kind for kind in VIEWS if kind != "Transport"])
+@pytest.mark.parametrize("kind", [kind for kind in VIEWS if kind not in WITHOUT_FIGURE])
 def test_plot_draws_axes_that_can_be_changed_and_saved(results, kind, tmp_path):
     figure = results[kind].plot()
     assert figure.axes
