@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.trials import CPU, SMALL, judged, pair_of, trial, two_moons
+from wdist.checkpoints.state import restored, state_of
 from wdist.data import measure as measures
 from wdist.data.measure import make_measure, random_stream, split
 from wdist.data.rows import StreamedMinibatches, evenly, gather
@@ -286,3 +287,48 @@ def test_values_that_become_nan_after_the_survey_are_noticed(streaming):
         values[:] = torch.nan
         with pytest.raises(SourceError, match="changed while it was read, to NaN or infinity"):
             measure.train.next(2000)
+
+
+@pytest.fixture
+def drawing():
+    """Endless minibatches whose draws a thread makes ahead, and the same without a thread."""
+    measures_of_both = [measured("synthetic:funnels?funnels=4&dim=5&side=a") for _ in range(2)]
+    ahead, plain = (measure.train for measure in measures_of_both)
+    plain._may_draw_ahead = False
+    with contextlib.closing(measures_of_both[0]):
+        yield ahead, plain
+
+
+@pytest.mark.parametrize("sizes", [[50] * 6, [50, 50, 50, 7, 50, 50, 50, 3, 3, 3, 90], [1, 2, 3]], ids=str)
+def test_draws_made_ahead_are_the_same(sizes, drawing):
+    ahead, plain = drawing
+    for n in sizes:
+        assert torch.equal(ahead.next(n), plain.next(n))
+
+
+def test_draws_made_ahead_leave_the_state_of_those_that_were_taken(drawing):
+    ahead, plain = drawing
+    for _ in range(3):
+        ahead.next(20), plain.next(20)
+    assert ahead._ahead is not None
+    state = state_of(ahead)
+    assert torch.equal(state["_state"], state_of(plain)["_state"])
+    following = [ahead.next(20) for _ in range(3)]
+    restored(ahead, state)
+    assert all(torch.equal(ahead.next(20), each) for each in following)
+    restored(plain, state)
+    assert torch.equal(plain.next(20), following[0])
+
+
+def test_a_draw_that_fails_ahead_fails_where_it_is_taken_and_closing_ends_the_thread(drawing, monkeypatch):
+    ahead, _ = drawing
+    ahead.next(5)
+
+    def broken(n, generator):
+        raise SourceError("no more")
+
+    monkeypatch.setattr(ahead._source, "_draw", broken)
+    with pytest.raises(SourceError, match="no more"):
+        ahead.next(5), ahead.next(5)
+    ahead.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("wdist-draws")]

@@ -140,7 +140,7 @@ class Measure:
         return replace(self.validation, values=values, index=None)
 
     def close(self) -> None:
-        if isinstance(self.train, StreamedMinibatches):
+        if isinstance(self.train, StreamedMinibatches | DrawnMinibatches):
             self.train.close()
 
 

@@ -1,7 +1,7 @@
 """Samples of one side, in the units of the source: fixed rows for evaluation, float64, and endless minibatches for training."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -244,13 +244,66 @@ def _run_rows(source: FiniteSource, pool_rows: int) -> int:
     return max(1, min(max(worth_a_seek, source.rows_together), pool_rows // _LEAST_RUNS))
 
 
-class DrawnMinibatches:
-    """Fresh draws of an endless source, on the generator's device; drawing ahead in a thread would save only 4 to 7 % of a step."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _DrawAhead:
+    """A draw that a thread makes for the next call, which is expected to ask for as many samples as the last one."""
 
-    resumable = ("_generator",)
+    n: int
+    before: Tensor
+    """State of the generator before it."""
+    values: Future[Tensor]
+
+
+class DrawnMinibatches:
+    """Fresh draws of an endless source, on the generator's device.
+
+    Once two calls in a row have asked for as many samples, a thread draws those of the next call meanwhile, where the source draws
+    from nothing but the generator on the CPU. The samples are the same as without it.
+    """
+
+    resumable = ("_state",)
 
     def __init__(self, source: EndlessSource, generator: torch.Generator) -> None:
         self._source, self._generator = source, generator
+        self._may_draw_ahead = source.info.kind == "synthetic" and generator.device.type == "cpu"
+        self._ahead: _DrawAhead | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._last = 0
 
     def next(self, n: int) -> Tensor:
-        return self._source.draw(n, self._generator)
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.n == n:
+            values = ahead.values.result()
+        else:
+            self._undo(ahead)
+            values = self._source.draw(n, self._generator)
+        if self._may_draw_ahead and n == self._last:
+            self._thread = self._thread or ThreadPoolExecutor(max_workers=1, thread_name_prefix="wdist-draws")
+            before = self._generator.get_state()
+            self._ahead = _DrawAhead(n=n, before=before, values=self._thread.submit(self._source.draw, n, self._generator))
+        self._last = n
+        return values
+
+    def close(self) -> None:
+        """Ends the drawing thread."""
+        self._undo(self._ahead)
+        self._ahead = None
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
+
+    def _undo(self, ahead: _DrawAhead | None) -> None:
+        if ahead is not None:
+            wait([ahead.values])
+            self._generator.set_state(ahead.before)
+
+    @property
+    def _state(self) -> Tensor:
+        """State of the generator before the next call."""
+        return self._generator.get_state() if self._ahead is None else self._ahead.before
+
+    @_state.setter
+    def _state(self, state: Tensor) -> None:
+        self._undo(self._ahead)
+        self._ahead = None
+        self._generator.set_state(state)
