@@ -171,14 +171,44 @@ def atomic_write(path: Path, content: bytes) -> None:
         if _is_special(target):
             target.write_bytes(content)
             return
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    with written_whole(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """A new file that takes the name of a regular file at the end of the context, or disappears if the context fails.
+
+    Raises:
+        OutputError: it cannot be written; a file that stood there before is unharmed.
+    """
+    target = path.resolve()
+    try:
         with _temporary(target.parent) as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
             os.chmod(file.name, _mode(target))
             os.replace(file.name, target)
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def check_folder(folder: Path, *, option: str) -> None:
+    """Creates a folder if there is none, and makes sure that files can be written into it.
+
+    Raises:
+        OutputError: that is impossible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _temporary(folder):
+            pass
+    except OSError as error:
+        reason = _reason(error)
+        raise OutputError(f"{option} {folder} cannot be created or written to ({reason}); name another folder") from error
 
 
 @contextlib.contextmanager

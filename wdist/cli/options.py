@@ -208,13 +208,18 @@ class TableOptions(SourceOptions):
         default="none",
     )
 
+    feature_cache: Path | None = flag(
+        _SOURCES, "DIR", "Keep the features of a torchvision network in this folder, and take those of earlier runs from it."
+    )
     no_cache: bool = flag(
         _SOURCES, "", "Read large files again for their digests, even if they have not changed since.", "--no-cache", default=False
     )
 
     def access(self) -> Access:
         """The same for the library."""
-        return replace(super().access(), missing=self.missing, scale=self.scale, cache=not self.no_cache)
+        return replace(
+            super().access(), missing=self.missing, scale=self.scale, cache=not self.no_cache, feature_cache=self.feature_cache
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from wdist.arguments import check_fields, shown
 from wdist.errors import UsageError
@@ -26,6 +27,8 @@ class Access:
     """Drops rows with NaN or infinity, which are an error otherwise."""
     cache: bool = True
     """Recalls digest and range of a large file that has not changed since an earlier run (:mod:`wdist.data.survey_cache`)."""
+    feature_cache: Path | None = None
+    """Folder that keeps features of networks between runs (:mod:`wdist.data.features.cache`)."""
     missing: str = REFUSE
     """What to do with missing values: ``refuse``, ``drop`` their rows, or ``level``, which sets them apart from all others."""
     scale: str | Mapping[str, float] = "none"

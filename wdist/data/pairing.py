@@ -219,7 +219,7 @@ def _mapped(
     access: Access,
     progress: Callable[[float], None],
 ) -> tuple[Source, Survey | None]:
-    mapped = features.of(source, ends)
+    mapped = features.of(source, ends, digest=None if found is None else found.digest)
     return (source, found) if mapped is source else surveyed(mapped, access, progress=progress)
 
 

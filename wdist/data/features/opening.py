@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from wdist.data.access import Access
+from wdist.data.features.cache import FeatureCache
 from wdist.data.features.space import Ends, Features, FeatureSpace, FunctionSpace, digest_of_file
 from wdist.data.sources.address import Address, literal, near_miss, parse_address, suggestion
 from wdist.data.sources.images import ImageFormat
 from wdist.data.sources.network_file import fill, imported, load_weights
 from wdist.data.sources.source import SourceInfo, shape_text
 from wdist.data.sources.torchvision_dataset import import_torchvision
-from wdist.errors import SourceError, TrustRequired, first_line
+from wdist.errors import SourceError, TrustRequired, UsageError, first_line
 from wdist.files import FileVersion
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -31,8 +32,22 @@ _OVERSHOOT = 0.1
 
 def open_features(features: Any, access: Access = Access(), device: torch.device | str = "cpu") -> FeatureSpace | None:
     """Opens the feature space of both sides: TrustRequired if that runs code; an open space, or None, is returned as it is."""
+    if features is None and access.feature_cache is not None:
+        raise UsageError("--feature-cache keeps features, and there are none; name a network with --features, or leave it out")
     if features is None or isinstance(features, FeatureSpace):
         return features
+    space = _opened(features, access, device)
+    if access.feature_cache is not None:
+        if not isinstance(space, BackboneSpace):
+            raise UsageError(
+                f"--feature-cache keeps features of torchvision networks only, because {space.name} may depend on more than its "
+                f"file; leave it out"
+            )
+        space.cache = FeatureCache(access.feature_cache)
+    return space
+
+
+def _opened(features: Any, access: Access, device: torch.device | str) -> FeatureSpace:
     device = torch.device(device)
     if not isinstance(features, str):
         if not callable(features) or isinstance(features, type):

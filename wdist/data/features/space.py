@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from wdist.data.features.cache import FeatureCache
 from wdist.data.memory import fits, planned_memory
 from wdist.data.rows import in_units
-from wdist.data.sources.arrays import type_name
+from wdist.data.sources.address import parse_address
+from wdist.data.sources.array_files import open_npy
+from wdist.data.sources.arrays import ArraySource, type_name
 from wdist.data.sources.source import EndlessSource, FiniteSource, RowIndex, Source, SourceInfo, shape_text
 from wdist.errors import SourceError, first_line
 
@@ -61,6 +64,7 @@ class FeatureSpace(ABC):
     def __init__(self, facts: Features, device: torch.device) -> None:
         self.facts = facts
         self.device = device
+        self.cache: FeatureCache | None = None
 
     @property
     def name(self) -> str:
@@ -78,14 +82,22 @@ class FeatureSpace(ABC):
     def run(self, x: Tensor) -> Any:
         """Features of prepared samples, as the user's function returns them."""
 
-    def of(self, source: Source, ends: Ends | None = None) -> "FeatureRows | FeatureDraws":
-        """The features of a source, whose values were observed within ``ends``; a source already in this space stays as it is."""
+    def of(self, source: Source, ends: Ends | None = None, *, digest: str | None = None) -> "FeatureRows | FeatureDraws":
+        """The features of a source; one that is already in this space stays as it is.
+
+        Arguments:
+            source: of the samples.
+            ends: between which its values were observed.
+            digest: of all its stored values, to recall features that were kept.
+        """
         if isinstance(source, FeatureRows | FeatureDraws):
             if source.space is self:
                 return source
             raise SourceError(f"{source.info.address} is already in the feature space {source.space.name}; open it again")
         prepare = self.preparation(source.info, ends)
-        return FeatureRows(self, source, prepare) if isinstance(source, FiniteSource) else FeatureDraws(self, source, prepare)
+        if isinstance(source, FiniteSource):
+            return FeatureRows(self, source, prepare, digest=digest)
+        return FeatureDraws(self, source, prepare)
 
     def features(self, rows: Tensor, info: SourceInfo, prepare: Callable[[Tensor], Tensor]) -> Tensor:
         """Features, float32, shape (n, d), of samples in the units of the source, shape (n, dim), on their device."""
@@ -191,21 +203,26 @@ def _described(info: SourceInfo, space: FeatureSpace, dim: int) -> SourceInfo:
 
 
 class FeatureRows(FiniteSource):
-    """Features of a finite source; computed once if they fit into memory, else whenever rows are read."""
+    """Features of a finite source; computed once if they fit into memory or are kept on disk, else whenever rows are read."""
 
     itemsize = 4
 
-    def __init__(self, space: FeatureSpace, source: FiniteSource, prepare: Callable[[Tensor], Tensor]) -> None:
+    def __init__(
+        self, space: FeatureSpace, source: FiniteSource, prepare: Callable[[Tensor], Tensor], *, digest: str | None = None
+    ) -> None:
         self.space = space
         self._source, self._prepare, self.rows_together = source, prepare, source.rows_together
         dim = space.check_alone(self._samples(slice(0, min(_PROBE, source.count))), source.info, prepare)
         self.info = _described(source.info, space, dim)
+        self._kept = None if space.cache is None or digest is None else self._on_disk(space.cache, digest)
         # The same rule as for a measure, because a stream leads to other digits.
         self._held = self._computed() if fits(self.nbytes) and self.nbytes <= planned_memory() else None
 
     def read(self, rows: RowIndex) -> Tensor:
         if self._held is not None:
             return self._held[rows if isinstance(rows, slice) else torch.from_numpy(np.asarray(rows, dtype=np.int64))]
+        if self._kept is not None:
+            return self._kept.read(rows)
         numbers = np.arange(self.count)[rows]
         features = torch.empty(len(numbers), self.info.dim)
         for start in range(0, len(numbers), self._at_once):
@@ -219,10 +236,30 @@ class FeatureRows(FiniteSource):
         return max(_MOST_AT_ONCE, _BYTES_AT_ONCE // (8 * self._source.info.dim))
 
     def _computed(self) -> Tensor:
-        held = torch.empty(self.count, self.info.dim)
-        for start, rows in self._source.slabs(self._at_once):
-            held[start : start + len(rows)] = self._mapped(self._in_units(rows))
+        if self._kept is not None:
+            return self._kept.read(slice(0, self.count))
+        held, start = torch.empty(self.count, self.info.dim), 0
+        for part in self._parts():
+            held[start : start + len(part)] = part
+            start += len(part)
         return held
+
+    def _parts(self) -> Iterator[Tensor]:
+        for _, rows in self._source.slabs(self._at_once):
+            yield self._mapped(self._in_units(rows))
+
+    def _on_disk(self, cache: FeatureCache, digest: str) -> ArraySource | None:
+        """The features in a file of the cache, computed first if they are not there; None, with a note, if it cannot hold them."""
+        info, facts = self._source.info, self.space.facts
+        samples = (digest, info.count, info.dropped, info.event_shape, info.dtype, info.scale, info.offset, info.notes)
+        network = (facts.spec, facts.what, facts.digest, self.space.device.type)
+        shape = (self.count, self.info.dim)
+        file = cache.file({"samples": samples, "network": network, "shape": shape})
+        problem = None if cache.holds(file, shape) else cache.keep(file, shape, self._parts())
+        if problem is not None:
+            self.info = replace(self.info, notes=(*self.info.notes, problem))
+            return None
+        return ArraySource(open_npy(parse_address(file)), self.info)
 
     def _samples(self, rows: RowIndex) -> Tensor:
         return self._in_units(self._source.read(rows))
