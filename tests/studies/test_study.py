@@ -28,9 +28,9 @@ from wdist.training.observer import CriticFinished, CriticStarted, Progress, Sta
 
 SUITES = ("tightness", "learning", "transport", "soundness", "coverage", "ladder", "gates", "sequential", "drift", "speed")
 TABLES_AND_FIGURES = (
-    *("table1", "table2", "table3", "table7"),
+    *("table1", "table2", "table3", "table4", "table5", "table7"),
     *(f"figure{number}" for number in range(4, 15)),
-    *("figure16", "moons"),
+    *("figure16", "isometry", "moons"),
 )
 
 

@@ -6,7 +6,7 @@ References:
     Madry, Makelov, Schmidt, Tsipras & Vladu (2018), arXiv:1706.06083 (training on attacked samples).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -102,20 +102,10 @@ class ClassifierNetwork(DenseCritic):
         super().__init__(layers, function)
         self.scale, self.dropout = settings.lipschitz, nn.Dropout(settings.dropout)
         if settings.constraint in ("none", "linf"):
-            self._start_as_usual(generator)
+            # Rows of l1 norm 1 start spread over all inputs, too: from the rows of critics, which lie on few entries, many units
+            # look at one pixel of the border, and margins stay smaller.
+            start_as_usual(self.linear, generator)
             self.constrain_()
-
-    @torch.no_grad()
-    def _start_as_usual(self, generator: torch.Generator) -> None:
-        """Weights and biases uniform within one over the root of a layer's inputs, as torch's own linear layers start.
-
-        Rows of l1 norm 1 start so as well, spread over all inputs: from the rows of critics, which lie on few entries, many units
-        look at one pixel of the border, and margins stay smaller.
-        """
-        for layer in self.linear:
-            bound = layer.inputs**-0.5
-            for parameter in (layer.weight, layer.bias):
-                parameter.copy_(torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator))
 
     def forward(self, x: Tensor) -> Tensor:
         *hidden, last = self.linear
@@ -132,6 +122,15 @@ class ClassifierNetwork(DenseCritic):
             factor = self.scale if layer is self.linear[-1] else 1.0
             layers.append(Affine(weight=factor * _plain(layer), bias=factor * layer.bias.detach().double().cpu()))
         return FrozenClassifier(layers, dim=self.linear[0].inputs)
+
+
+@torch.no_grad()
+def start_as_usual(layers: Sequence[LipschitzLinear], generator: torch.Generator) -> None:
+    """Sets weights and biases uniformly within one over the root of a layer's inputs, as torch's own linear layers start."""
+    for layer in layers:
+        bound = layer.inputs**-0.5
+        for parameter in (layer.weight, layer.bias):
+            parameter.copy_(torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator))
 
 
 def _plain(layer: LipschitzLinear) -> Tensor:

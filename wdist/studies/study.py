@@ -367,6 +367,8 @@ MODULES: dict[Group, dict[str, str]] = {
         "table1": "approximation",
         "table2": "table2",
         "table3": "bjorck",
+        "table4": "classification",
+        "table5": "little_data",
         "table7": "robustness",
         "figure4": "approximation",
         "figure5": "approximation",
@@ -380,6 +382,7 @@ MODULES: dict[Group, dict[str, str]] = {
         "figure13": "bjorck",
         "figure14": "bjorck",
         "figure16": "classifier",
+        "isometry": "isometry",
         "moons": "moons",
     },
 }
