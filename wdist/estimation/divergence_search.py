@@ -137,7 +137,8 @@ class _Search:
         n, m = len(a.values), len(b.values)
         lowers = [(best.lower(a, b, self.scale), best.offer.name)]
         uppers = [] if coupling is None else [(product_above(self.scale, coupling.cost), BY_W1)]
-        if relaxed_is_affordable(n, m) and run.options.couplings and not self._pair.identical:
+        affordable = relaxed_is_affordable(n, m, seconds=run.transport_seconds)
+        if affordable and run.options.couplings and not self._pair.identical:
             relaxed = run.interruption.attempt(self._relaxed)
             if relaxed is not None:
                 lowers.append((relaxed[0], RELAXED))

@@ -28,9 +28,9 @@ from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, product_above
 from wdist.transport.column_generation import column_generation
 from wdist.transport.coupling import cost_above, distances_between
 
-MOST_PAIRS = 1 << 22
-"""Pairs of samples whose distances are held at once, several times: some seconds."""
 _COPIES = 6
+"""Arrays of all pairs of samples that are held at once."""
+_SECONDS_PER_PAIR = 4e-6
 _SMOOTHINGS, _ITERATIONS, _MEMORY, _PRECISION = 6, 40, 20, 1e-8
 _SMOOTHEST, _SHARPEST = 0.3, 1e-3
 """First smoothing as a share of the mean cost, and the last as a share of that cost or of 1, whichever is less."""
@@ -48,9 +48,9 @@ class RelaxedTransport:
     """Layers of the two extensions of the dual variables; lambda times either proves a lower bound."""
 
 
-def relaxed_is_affordable(n: int, m: int) -> bool:
-    """Whether all pairs fit into memory and time."""
-    return n * m <= MOST_PAIRS and _COPIES * 8 * n * m <= planned_memory()
+def relaxed_is_affordable(n: int, m: int, *, seconds: float) -> bool:
+    """Whether all pairs fit into memory, and into a predicted time on two cores; it follows from counts alone."""
+    return n * m * _SECONDS_PER_PAIR <= seconds and _COPIES * 8 * n * m <= planned_memory()
 
 
 def relaxed_transport(x: Tensor, y: Tensor, metric: GroundMetric, *, scale: float, seed: int) -> RelaxedTransport | None:
