@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.data.sources.conftest import data
+from wdist.data.access import Access
 from wdist.data.labels import read_labelled
 from wdist.errors import SourceError
 
@@ -60,6 +61,16 @@ def test_named_labels_are_those_of_all_rows_or_of_the_chosen_ones(x, tmp_path):
 def test_what_are_no_class_numbers_is_refused(x, labels):
     with pytest.raises(SourceError, match="class number"):
         read_labelled(x, np.array(labels))
+
+
+def test_samples_that_are_not_finite_are_dropped_with_their_labels_or_refused(x):
+    classes = x[:, 0, 0].astype(int)
+    x[3, 1, 1], x[7, 1, 0] = np.nan, np.inf
+    with pytest.raises(SourceError, match="2 samples; --drop-nonfinite"):
+        read_labelled(x, classes)
+    found = read_labelled(x, classes, Access(drop_nonfinite=True))
+    assert (len(found.x), found.info.count, found.info.dropped) == (28, 28, 2)
+    assert torch.equal(found.x[:, 0].long(), found.labels)
 
 
 def test_samples_without_end_have_no_labels():

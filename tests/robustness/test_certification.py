@@ -116,6 +116,12 @@ def test_a_network_that_ends_in_an_activation_is_certified_by_its_whole_norm(gen
     assert margin_constants(classifier, LINF).largest == pytest.approx(2.0)
 
 
+def test_rows_too_small_to_be_squared_are_not_taken_for_equal():
+    """Squares of 1e-170 underflow; a scale of 1e200 before makes up for it."""
+    classifier = FrozenClassifier([affine([[1e150]]), affine([[1e-160], [-1e-160]])], dim=1)
+    assert margin_constants(classifier, L2).largest >= 2e-10
+
+
 def test_classes_that_the_network_cannot_tell_apart_do_not_limit_the_others():
     classifier = FrozenClassifier([affine([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], bias=[1.0, 0.0, 0.0])], dim=2)
     found = certified(classifier, torch.tensor([[1.0, 0.0]], dtype=torch.float64), torch.tensor([0]), L2)

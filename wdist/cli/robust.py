@@ -41,8 +41,8 @@ def command(
 ) -> int:
     """Certify how many samples a classifier gets right under every perturbation of a size, and attack the rest.
 
-    The error under the worst perturbations lies between the attacked and the certified one. Exit status with --min: 0 pass, 1
-    fail, 3 inconclusive.
+    The error under the worst perturbations lies between the attacked and the certified one. With --min the exit status is 0
+    for pass, 1 for fail and 3 for inconclusive.
 
     Example: wdist robust classifier.safetensors 'torchvision:MNIST?split=test' --eps 0.1 --norm linf --min 0.8
     """

@@ -42,7 +42,7 @@ def read_labelled(data: Any, labels: Any = None, access: Access = Access(), *, s
         seed: of ``?limit=``.
 
     Raises:
-        SourceError: the samples have no labels, or not as many; they are drawn without end, or not finite.
+        SourceError: the samples have no labels, or not as many; they are drawn without end, or not finite and not dropped.
     """
     address = parse_address(data) if isinstance(data, str | Path) else None
     beside = None
@@ -59,9 +59,19 @@ def read_labelled(data: Any, labels: Any = None, access: Access = Access(), *, s
         raise SourceError(f"{source.info.address} has no labels; give them with --labels FILE")
     classes = _matched(classes, source)
     x = in_units(source.read(slice(0, source.count)), source.info)
-    if not bool(torch.isfinite(x).all()):
-        raise SourceError(f"{source.info.address} holds NaN or infinity; leave those samples out")
-    return LabelledSamples(info=source.info, x=x, labels=torch.from_numpy(classes))
+    return _finite(LabelledSamples(info=source.info, x=x, labels=torch.from_numpy(classes)), access)
+
+
+def _finite(samples: LabelledSamples, access: Access) -> LabelledSamples:
+    """The samples without NaN and infinity, if ``access`` drops the others."""
+    whole = torch.isfinite(samples.x).all(1)
+    dropped = int((~whole).sum())
+    if not dropped:
+        return samples
+    if not access.drop_nonfinite or dropped == len(whole):
+        raise SourceError(f"{samples.info.address} holds NaN or infinity in {dropped} samples; --drop-nonfinite leaves them out")
+    info = replace(samples.info, count=len(whole) - dropped, dropped=samples.info.dropped + dropped)
+    return LabelledSamples(info=info, x=samples.x[whole], labels=samples.labels[whole])
 
 
 def _with_labels(address: Address) -> tuple[Address, str | None]:

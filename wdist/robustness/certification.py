@@ -44,6 +44,8 @@ from wdist.robustness.margin import margins
 from wdist.robustness.modules import ModuleClassifier
 
 _ROOT_2 = math.nextafter(math.sqrt(2), 2)
+_VANISHED = 1e-140
+"""A norm whose squares all underflow is smaller."""
 _LEAST = 1e-300
 """Smallest constant, of classes that the network does not tell apart, so that radii stay numbers."""
 
@@ -112,7 +114,7 @@ def _differences(classifier: FrozenClassifier, q: float) -> Tensor:
     W = last.weight
     rows = [torch.linalg.vector_norm(W - row, ord=q, dim=1) for row in W]
     # Each difference rounds once, and the sum over a row as many times as it has terms.
-    return torch.stack(rows) * (1 + gamma(W.shape[1] + 8)) + W.shape[1] * UNDERFLOW
+    return torch.stack(rows) * (1 + gamma(W.shape[1] + 8)) + _VANISHED
 
 
 def _scaled(constants: Tensor, factor: float) -> Tensor:
