@@ -16,7 +16,7 @@ from wdist.lipschitz.activations import activation
 from wdist.lipschitz.bjorck import OrthonormalLinear
 from wdist.lipschitz.convolution import ImageShape, Patches
 
-SHAPES = [(8, 8), (28, 28), (3, 10, 9), (12, 12, 3), (40,)]
+SHAPES = [(8, 8), (28, 28), (2, 10, 9), (12, 12, 3), (4, 17, 16), (40,)]
 
 
 def built(event_shape, generator, **settings):
@@ -61,21 +61,27 @@ def test_no_affine_piece_is_steeper_than_the_certificate(event_shape, generator)
 
 def test_groups_of_channels_are_shifted_from_the_second_layer_on(generator):
     critic = built((28, 28), generator)
-    assert [len(patches.shifts) for patches in critic.patches] == [1, 4, 4, 1, 1]
-    assert [patches.grid for patches in critic.patches] == [(14, 14), (7, 7), (4, 4), (1, 1), (1, 1)]
+    assert [len(patches.shifts) for patches in critic.patches] == [1, 4, 1, 1, 1]
+    assert [patches.grid for patches in critic.patches] == [(14, 14), (7, 7), (1, 1), (1, 1), (1, 1)]
 
 
 def test_receptive_fields_overlap(generator):
     """An output behind two convolutions depends on more pixels than its patch of four times four, with one certificate for all."""
-    critic = built((16, 16), generator)
-    x = torch.randn(1, 256, generator=generator, requires_grad=True)
+    critic = built((20, 20), generator)
+    x = torch.randn(1, 400, generator=generator, requires_grad=True)
     h = x
     for layer, patches, between in zip(critic.linear[:2], critic.patches[:2], critic.between[:2], strict=True):
         h = between(layer(patches.cut(h))).reshape(1, -1)
-    middle = h.reshape(4, 4, -1)[1, 1].sum()
+    middle = h.reshape(5, 5, -1)[2, 2].sum()
     (gradient,) = torch.autograd.grad(middle, x)
-    rows, columns = torch.nonzero(gradient.reshape(16, 16), as_tuple=True)
+    rows, columns = torch.nonzero(gradient.reshape(20, 20), as_tuple=True)
     assert (int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1) == (6, 6)
+
+
+def test_sizes_of_infogan(generator):
+    """The critic of appendix H.3: 64 and 128 channels, 1024 units."""
+    critic = built((18, 18), generator, width=1024, depth=4, group_size=2)
+    assert [layer.outputs for layer in critic.linear] == [64, 128, 1024, 1]
 
 
 @pytest.mark.parametrize("depth", [2, 3, 6])

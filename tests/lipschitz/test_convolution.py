@@ -175,6 +175,8 @@ def test_text_that_does_not_describe_patches_is_refused(text):
         ((3, 32, 32), image(3, 32, 32)),
         ((32, 32, 3), image(3, 32, 32, "hwc")),
         ((1, 8, 8), image(1, 8, 8)),
+        ((2, 8, 8), image(2, 8, 8)),
+        ((8, 9, 2), image(2, 8, 9, "hwc")),
         ((5,), image(1, 1, 5)),
         ((7, 32, 32), image(1, 1, 7168)),
         ((), image(1, 1, 1)),

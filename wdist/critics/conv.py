@@ -26,8 +26,8 @@ from wdist.lipschitz.linear import LipschitzLinear
 _PATCH = 2
 _CHANNEL_SHARE = 16
 """Units of a fully connected layer for each channel of the first convolution."""
-_SMALLEST_GRID = 4
-"""Convolutions stop at this many rows and columns; fully connected layers take the rest."""
+_SMALLEST_GRID = 8
+"""Convolutions but the first stop at this many rows and columns; fully connected layers take the rest."""
 
 
 class ConvCritic(StackedCritic):
@@ -88,7 +88,7 @@ def convolutional(plan: NetworkPlan, generator: torch.Generator) -> ConvCritic:
     group = plan.activation.group
     channels = -(-max(1, plan.width // _CHANNEL_SHARE) // group) * group
     for position in range(plan.depth - 2):
-        if max(image.height, image.width) <= _SMALLEST_GRID:
+        if position and max(image.height, image.width) <= _SMALLEST_GRID:
             break
         image = add(Patches.apart(image, _PATCH, staggered=position > 0), channels << position)
     for units in (*[plan.width] * (plan.depth - 1 - len(layers)), plan.outputs):

@@ -40,7 +40,7 @@ from wdist.lipschitz.linalg.transfer import convolution_norm_bound
 LAYOUTS = ("chw", "hwc")
 """Orders of the coordinates of a flattened image: channel by channel, or pixel by pixel."""
 CHANNELS = (1, 3, 4)
-"""Numbers of channels that mark an axis of a stored image as its channels."""
+"""Numbers of channels that mark an axis of a stored image as its channels; 2 does so where no other axis is marked."""
 _SIZE = r"(\d{1,6})"
 _PAIR = rf"{_SIZE}x{_SIZE}"
 _WRITTEN = re.compile(rf"{_SIZE}x{_PAIR}:(chw|hwc):{_PAIR}:{_PAIR}:{_PAIR}((?::{_PAIR})*)")
@@ -71,7 +71,7 @@ class ImageShape:
 
     @classmethod
     def of_event(cls, event_shape: Sequence[int]) -> "ImageShape":
-        """The image of a sample of shape (h, w), (c, h, w) or (h, w, c), with 1, 3 or 4 channels; else a single row of pixels."""
+        """The image of a sample of shape (h, w), (c, h, w) or (h, w, c), with 1 to 4 channels; else a single row of pixels."""
         match tuple(event_shape):
             case (height, width):
                 return cls(channels=1, height=height, width=width, layout="chw")
@@ -79,6 +79,10 @@ class ImageShape:
                 return cls(channels=channels, height=height, width=width, layout="chw")
             case (height, width, channels) if channels in CHANNELS:
                 return cls(channels=channels, height=height, width=width, layout="hwc")
+            case (2, height, width):
+                return cls(channels=2, height=height, width=width, layout="chw")
+            case (height, width, 2):
+                return cls(channels=2, height=height, width=width, layout="hwc")
             case other:
                 return cls(channels=1, height=1, width=int(torch.Size(other).numel()), layout="chw")
 

@@ -71,7 +71,14 @@ _KINDS: tuple[CriticKind, ...] = (
     ),
     _network("groupsort-cayley", "GroupSort, Cayley transform", "cayley", "group-sort", _CAYLEY),
     _network(
-        "groupsort-conv", "GroupSort, orthonormal convolutions", "bjorck", "group-sort", _CONV, architecture=convolutional, depth=5
+        "groupsort-conv",
+        "GroupSort, orthonormal convolutions",
+        "bjorck",
+        "group-sort",
+        _CONV,
+        architecture=convolutional,
+        depth=5,
+        learning_rate=0.1,
     ),
     _network("parseval", "GroupSort, Parseval weights", "parseval", "group-sort", _PARSEVAL),
     # The first layer maps the metric of the samples to the maximum norm, in which the others have norm 1.
