@@ -18,11 +18,9 @@ from wdist.studies.bench.ladder import (
     RungRow,
     TwinRow,
     conclude,
-    digit_generator,
-    normal_ladders,
     rows_of,
-    wide_ladders,
 )
+from wdist.studies.bench.ladder_sources import digit_generator, normal_ladders, wide_ladders
 from wdist.studies.bench.relative_mmd import relative_mmd
 from wdist.studies.study import Conditions, Skipped, most_by_chance
 
