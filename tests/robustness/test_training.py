@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from tests.robustness.conftest import CLASSES, DIM, NETWORKS
+from wdist.checkpoints.checkpoint import kept
 from wdist.errors import TrainingDiverged, UsageError
 from wdist.ground_metric import L2, LINF
+from wdist.robustness import training
 from wdist.robustness.attacks import Ball, projected_gradient, refuted
 from wdist.robustness.certification import certify_classifier, margin_constants
 from wdist.robustness.training import Adversary, ClassifierNetwork, LossSettings, NetworkSettings, train_classifier
@@ -111,3 +113,15 @@ def test_what_cannot_be_trained_is_said_in_a_sentence(clouds):
         train_classifier(clouds, dataclasses.replace(PLAIN, activation="group-sort:3"), SHORT)
     with pytest.raises(TrainingDiverged, match="lower learning rate"):
         train_classifier(clouds, PLAIN, dataclasses.replace(SHORT, learning_rate=1e30, bias_learning_rate=1e30))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_resumed_run_has_the_classifiers_that_were_finished(name, clouds, tmp_path, monkeypatch):
+    def logits():
+        return train_classifier(clouds, NETWORKS[name], LossSettings(steps=5)).evaluate(clouds.x).logits
+
+    with kept(tmp_path / "run", command="test", settings={}):
+        first = logits()
+    monkeypatch.setattr(training, "minimise_", None)
+    with kept(tmp_path / "run", resume=True, command="test", settings={}):
+        assert torch.equal(first, logits())

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from wdist.checkpoints.checkpoint import Part, current
 from wdist.critics.networks import DenseCritic
 from wdist.errors import TrainingDiverged, UsageError
 from wdist.lipschitz.activations import activation
@@ -180,6 +181,12 @@ def fit_(
     Raises:
         TrainingDiverged: the loss is not finite.
     """
+    # Whoever watches the steps needs all of them.
+    part = current().part(f"training of a classifier, seed {seed}") if after_step is None else Part()
+    if part.result is not None:
+        network.load_state_dict(part.result)
+        network.eval()
+        return
     device = next(network.parameters()).device
     x, labels = data.x.to(device, torch.float32), data.labels.to(device)
     minibatches = _minibatches(len(x), settings.batch_size, torch.Generator().manual_seed(seed))
@@ -205,6 +212,7 @@ def fit_(
     network.eval()
     if not bool(torch.isfinite(last)):
         raise TrainingDiverged("the loss of the classifier is not finite; try a lower learning rate")
+    part.finish(dict(network.state_dict()))
 
 
 class _Objective:
