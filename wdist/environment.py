@@ -57,6 +57,13 @@ def package_version() -> str:
         return "unknown"
 
 
+def versions() -> str:
+    """Versions of wdist and of torch, in words."""
+    import torch
+
+    return f"wdist {package_version()}, torch {torch.__version__}"
+
+
 def choose_device(name: str = "auto") -> torch.device:
     """Returns the device called ``name``; ``auto`` is the GPU where there is one.
 

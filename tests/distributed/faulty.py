@@ -26,7 +26,7 @@ def hangs(pair):
 
 def inject(fault):
     if fault == "versions":
-        main.package_version = lambda: "0.0.9"
+        main.versions = lambda: "wdist 0.0.9"
     elif fault == "data":
         estimate.open_pair = lambda a, b, opened=estimate.open_pair, **how: opened(b, a, **how)
     elif fault == "killed once" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":

@@ -142,7 +142,7 @@ KEYS = {
     },
     "compare": {
         "": "schema_version command reference ranking noise_floor orders separations slope confidence "
-        "results bounds metric features seed left_out interrupted seconds environment warnings",
+        "results bounds metric features seed left_out interrupted shard seconds environment warnings",
         "reference": SOURCE,
         "ranking": f"{ENTRY} first_place last_place",
         "ranking.source": SOURCE,

@@ -1,5 +1,6 @@
 """Values as JSON and tensors: numbers, texts, tensors, arrays, containers of them, and dataclasses of wdist. Nothing runs code."""
 
+import json
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from typing import Any
@@ -55,6 +56,31 @@ def unpacked(tree: Any, tensors: list[Tensor]) -> Any:
     if "dict" in tree:
         return {unpacked(key, tensors): unpacked(each, tensors) for key, each in tree["dict"]}
     return _class(tree["class"])(**{name: unpacked(each, tensors) for name, each in tree["fields"].items()})
+
+
+def as_text(value: Any) -> str:
+    """A value with its tensors as one text of JSON.
+
+    Raises:
+        TypeError: it holds something else than :func:`packed` writes.
+    """
+    tensors: list[Tensor] = []
+    tree = packed(value, tensors)
+    numbers = [
+        {"dtype": str(each.dtype).removeprefix("torch."), "shape": list(each.shape), "data": each.tolist()} for each in tensors
+    ]
+    return json.dumps({"value": tree, "tensors": numbers})
+
+
+def from_text(text: str) -> Any:
+    """Reads what :func:`as_text` wrote.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError, ImportError: it is no such text.
+    """
+    found = json.loads(text)
+    tensors = [torch.tensor(each["data"], dtype=getattr(torch, each["dtype"])) for each in found["tensors"]]
+    return unpacked(found["value"], tensors)
 
 
 def _class(path: str) -> Any:

@@ -27,6 +27,7 @@ def command(
     names: Annotated[
         str | None, typer.Option(metavar="N1,N2,...", help="Names of the sources. Default: the ends of their addresses.")
     ] = None,
+    shard: opt.Shard = None,
 ) -> int:
     """Rank sources by their distance from one reference, and say which order is proved.
 
@@ -38,12 +39,13 @@ def command(
         raise UsageError(
             f"--names has {len(named)} names for {len(ranked)} sources; give each source one name, separated by commas"
         )
+    part = opt.read_shard(shard)
     outputs.check(inputs=[reference, *ranked, *flags.inputs])
     witnesses = _WITNESSES if any(each.name == "witness" for each in outputs.files) else 0
-    with checkpoint.kept("compare", options, sources=len(ranked)), outputs.observer() as observer:
+    with checkpoint.kept("compare", options, sources=len(ranked), shard=shard), outputs.observer() as observer:
         from wdist.comparison.compare import run_comparison
 
-        comparison = run_comparison(reference, ranked, options, names=named, witnesses=witnesses, observer=observer)
+        comparison = run_comparison(reference, ranked, options, names=named, witnesses=witnesses, shard=part, observer=observer)
     notes = ["interrupted; what is shown is proved all the same"] if comparison.interrupted else []
     outputs.deliver(comparison, warnings=comparison.warnings, notes=notes)
     if comparison.interrupted:

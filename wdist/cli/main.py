@@ -25,6 +25,7 @@ from wdist.cli import (
     guide,
     inspect,
     lipschitz,
+    merge,
     robust,
     schema,
     studies,
@@ -33,7 +34,7 @@ from wdist.cli import (
 )
 from wdist.distributed.job import Job, JobEnded, is_first, launched, rank
 from wdist.distributed.processes import ProcessesError
-from wdist.environment import package_version
+from wdist.environment import package_version, versions
 from wdist.errors import ExitStatus, WdistError, out_of_memory
 from wdist.interruption import Terminated
 
@@ -55,6 +56,7 @@ app = typer.Typer(
 app.command("estimate")(estimate.command)
 app.command("synthetic")(synthetic.command)
 app.command("compare")(compare.command)
+app.command("merge")(merge.command)
 app.command("gate")(gate.command)
 app.command("drift")(drift.command)
 app.command("dependence")(dependence.command)
@@ -169,9 +171,7 @@ def _shared(job: Job, arguments: list[str]) -> contextlib.AbstractContextManager
     """The work of the command, shared by the processes that torchrun started, if it did."""
     if not launched() or not _is_shared(arguments):
         return contextlib.nullcontext()
-    import torch
-
-    return job.joined(versions=f"wdist {package_version()}, torch {torch.__version__}", command=arguments)
+    return job.joined(versions=versions(), command=arguments)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -122,6 +123,26 @@ Trust: TypeAlias = Annotated[
     bool,
     option(_SOURCES, "", "Run code that comes with a source: factories, functions, TorchScript, torch.export, ONNX.", "--trust"),
 ]
+
+
+Shard: TypeAlias = Annotated[
+    str | None,
+    option(None, "I/N", "Do part I of N only, each perhaps on its own machine; wdist merge joins their documents.", "--shard"),
+]
+
+
+def read_shard(words: str | None) -> tuple[int, int]:
+    """Number of a shard, from 0 on, and how many there are.
+
+    Raises:
+        UsageError: the words are no such pair, or torchrun divides the work already.
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", words or "1/1")
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"--shard {words} is no part of a whole; write --shard 1/3, 2/3 and 3/3")
+    if int(match[2]) > 1 and launched():
+        raise UsageError("--shard is for machines without torchrun, which divides the work itself; leave it out")
+    return int(match[1]) - 1, int(match[2])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,6 +77,8 @@ FORMATS = (
     Format("text", "gan", "terminal.facts:rendered_gan"),
     Format("text", "inspect", "terminal.facts:rendered_facts"),
     Format("text", "doctor", "terminal.facts:rendered_checks"),
+    Format("text", "merge", "merging:rendered_merged"),
+    Format("json", "merge", "merging:merged_text", **_JSON),
     Format("text", "bench reproduce", "terminal.study:rendered_study"),
     Format(
         "json",

@@ -38,6 +38,7 @@ class BenchRequest:
     data: Path | None = opt.flag(
         None, "DIR", "Folder of data sets, such as torchvision's MNIST; without it, rows that need it are skipped."
     )
+    shard: opt.Shard = None
     seed: opt.Seed = 0
     device: opt.Device = "auto"
 
@@ -52,7 +53,7 @@ class BenchRequest:
 
     def conditions(self, study: Study, **shared: Any) -> Conditions:
         """Conditions of a suite, with its own seeds and budget unless the user gives others."""
-        from wdist.studies.study import Conditions
+        from wdist.studies.study import Conditions, Share
 
         if self.budget is not None and study.budget is None:
             raise UsageError(f"--budget has no effect on {study.name}; leave it out")
@@ -60,6 +61,9 @@ class BenchRequest:
             raise UsageError(f"--data has no effect on {study.name}; leave it out")
         if self.trials is not None and study.trials is None:
             raise UsageError(f"--trials has no effect on {study.name}; leave it out")
+        number, of = opt.read_shard(self.shard)
+        if of > 1 and not study.divisible:
+            raise UsageError(f"the rows of {study.name} are measured on one machine, one after the other; leave out --shard")
         count = self.seeds or (study.quick_seeds if self.quick else study.seeds)
         return Conditions(
             quick=self.quick,
@@ -69,6 +73,7 @@ class BenchRequest:
             only=tuple(part.strip() for part in (self.only or "").split(",") if part.strip()),
             data=self.data,
             device=self.device,
+            share=None if of == 1 else Share(number, of),
             **shared,
         )
 

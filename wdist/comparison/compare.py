@@ -1,16 +1,17 @@
 """``compare``: several sources ranked by their distance from one reference."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeAlias, Unpack
 
+from wdist.checkpoints.checkpoint import settings_of
 from wdist.checkpoints.clock import now
 from wdist.comparison.entry import Entry
 from wdist.comparison.noise_floor import LEAST_ROWS, halves, measured_slope
-from wdist.comparison.ranking import NOISE_FLOOR, Comparison, short_names
+from wdist.comparison.ranking import NOISE_FLOOR, Comparison, ComparisonShard, short_names
 from wdist.comparison.witnesses import Side, check_images, find_witnesses
 from wdist.critics.settings import CriticSettings
 from wdist.data.features.opening import open_features
@@ -20,7 +21,7 @@ from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource, Source
 from wdist.data.tables.joint import is_encoded, jointly_encoded
 from wdist.distributed.processes import check_same, processes
-from wdist.environment import choose_device
+from wdist.environment import choose_device, versions
 from wdist.errors import CertificateError, SourceError, TrainingDiverged, UsageError, WdistError
 from wdist.estimation.blocks import block_plan, block_seconds
 from wdist.estimation.estimate import run_estimate
@@ -52,9 +53,13 @@ def run_comparison(
     *,
     names: Sequence[str] | None = None,
     witnesses: int = 0,
+    shard: tuple[int, int] = (0, 1),
     observer: Observer | None = None,
 ) -> Comparison:
-    """Compares with validated options; arguments, result and errors as for :func:`compare`."""
+    """Compares with validated options; arguments, result and errors as for :func:`compare`.
+
+    Of several shards, ``shard`` tells the number, from 0 on, and how many there are; bounds are those of all results together.
+    """
     began = now()
     observer = observer or Silent()
     _check_options(options)
@@ -63,7 +68,9 @@ def run_comparison(
     listed = [sources] if isinstance(sources, str | Path) else list(sources)
     if not listed:
         raise UsageError("there is nothing to compare with the reference; name at least one source after it")
-    (given, side), field, warnings = _open(reference, listed, names, options, images=witnesses > 0)
+    (given, side), field, digests, warnings = _open(reference, listed, names, options, images=witnesses > 0)
+    if shard[1] > len(field):
+        raise UsageError(f"--shard divides {len(field)} sources among {shard[1]} runs, and each needs one; make fewer shards")
     two_halves = halves(side.source, seed=options.seed)
     if two_halves is None:
         warnings += (f"the reference has too few samples for a noise floor, which needs at least {LEAST_ROWS}",)
@@ -83,30 +90,68 @@ def run_comparison(
         rounds.judge(NOISE_FLOOR, "noise floor, the reference against itself", *halves, _without_training(one))
         return rounds.outcome(NOISE_FLOOR)
 
-    tasks = [partial(judged, position, name) for position, name in enumerate(field, start=1)]
-    outcomes = processes().spread("sources", [*tasks, *([] if two_halves is None else [partial(floor_judged, two_halves)])])
-    ranking, slope = rounds.taken(dict(zip(field, outcomes, strict=False))), None
-    floor = None if two_halves is None else rounds.take(NOISE_FLOOR, outcomes[-1])
+    tasks = {name: partial(judged, position, name) for position, name in enumerate(field, start=1)}
     if two_halves is not None:
+        tasks[NOISE_FLOOR] = partial(floor_judged, two_halves)
+    own = [name for place, name in enumerate(tasks) if place % shard[1] == shard[0]]
+    outcomes = dict(zip(own, processes().spread("sources", [tasks[name] for name in own]), strict=True))
+    slope = None
+    if two_halves is not None and NOISE_FLOOR in own:
         measure = partial(measured_slope, *two_halves, metric=ground_metric(options.metric), seed=options.seed)
         slope = rounds.interruption.attempt(partial(processes().from_first, "slope", measure))
+    part = ComparisonShard(
+        number=shard[0],
+        of=shard[1],
+        settings={**settings_of(options), "samples": digests, "versions": versions()},
+        names=tuple(field),
+        outcomes={**outcomes},
+        confidence=options.confidence,
+        results=results,
+        slope=slope,
+        metric=options.metric,
+        seed=options.seed,
+        seconds=now() - began,
+        warnings=warnings,
+        interrupted=rounds.interruption.requested,
+    )
+    return replace(comparison_of([part]), shard=part if part.of > 1 else None)
+
+
+def comparison_of(shards: Sequence[ComparisonShard]) -> Comparison:
+    """The comparison of all sources of these shards, which have the same settings.
+
+    Raises:
+        WdistError: the first failure, if nothing succeeded; KeyboardInterrupt: the user interrupted before that.
+    """
+    one, outcomes = shards[0], {name: found for shard in shards for name, found in shard.outcomes.items()}
+    order = [name for name in (*one.names, NOISE_FLOOR) if name in outcomes]
+    entries = {name: found for name in order if isinstance(found := outcomes[name], Entry)}
+    failures = {name: found for name in order if isinstance(found := outcomes[name], WdistError | str)}
+    ranking = [entry for name, entry in entries.items() if name != NOISE_FLOOR]
+    if not ranking:
+        failure = next((found for name, found in failures.items() if name != NOISE_FLOOR), None)
+        raise SourceError(failure) if isinstance(failure, str) else failure or KeyboardInterrupt()
     first = ranking[0].estimate
     return Comparison(
         reference=first.a,
         digest=first.digest_a,
         ranking=tuple(sorted(ranking, key=lambda entry: entry.population.estimate)),
-        noise_floor=floor,
-        confidence=options.confidence,
-        results=results,
-        slope=slope,
-        metric=options.metric,
+        noise_floor=entries.get(NOISE_FLOOR),
+        confidence=one.confidence,
+        results=one.results,
+        slope=next((shard.slope for shard in shards if shard.slope is not None), None),
+        metric=one.metric,
         features=first.features,
-        seed=options.seed,
-        seconds=now() - began,
+        seed=one.seed,
+        seconds=sum(shard.seconds for shard in shards),
         environment=first.environment,
-        warnings=(*rounds.warnings(), *warnings),
-        left_out=tuple(name for name in field if name not in {entry.name for entry in ranking}),
-        interrupted=rounds.interruption.requested,
+        warnings=(
+            *(f"{name}: {warning}" for name, entry in entries.items() for warning in entry.estimate.warnings),
+            *(f"{name} is left out: {failure}" for name, failure in failures.items()),
+            *one.warnings,
+        ),
+        left_out=tuple(name for name in one.names if name in outcomes and name not in entries),
+        interrupted=any(shard.interrupted for shard in shards),
     )
 
 
@@ -160,11 +205,11 @@ _Opened: TypeAlias = tuple[Source, Side]
 
 def _open(
     reference: Any, sources: Sequence[Any], names: Sequence[str] | None, options: EstimateOptions, *, images: bool
-) -> tuple[_Opened, dict[str, _Opened], tuple[str, ...]]:
+) -> tuple[_Opened, dict[str, _Opened], list[str | None], tuple[str, ...]]:
     """Opens and checks everything, so that bad input is found before the first training.
 
     Returns:
-        The reference, the sources by name in the order given, and the warnings that no estimate repeats.
+        The reference, the sources by name in the order given, the digests of all, and the warnings that no estimate repeats.
 
     Raises:
         WdistError: a source cannot be read or compared with the reference, the names do not fit, or witnesses are not images.
@@ -194,7 +239,7 @@ def _open(
     else:
         given = judged = [options.features.of(rows, values) for rows, values in zip(usable, ranges, strict=True)]
     sides = [(a, Side(images=b, source=c)) for a, b, c in zip(given, usable, judged, strict=True)]
-    return sides[0], dict(zip(chosen, sides[1:], strict=True)), warnings
+    return sides[0], dict(zip(chosen, sides[1:], strict=True)), digests, warnings
 
 
 def _names(names: Sequence[str] | None, addresses: Sequence[str]) -> tuple[str, ...]:
@@ -247,34 +292,6 @@ class _Rounds:
     def outcome(self, name: str) -> _Outcome:
         """What this process has found for a name."""
         return self._done.get(name) or self._failures.get(name)
-
-    def taken(self, outcomes: Mapping[str, _Outcome]) -> tuple[Entry, ...]:
-        """Results for the sources, from whichever process has found them.
-
-        Raises:
-            WdistError: the first failure, if nothing succeeded; KeyboardInterrupt: the user interrupted before that.
-        """
-        self._done, self._failures = {}, {}
-        for name, outcome in outcomes.items():
-            self.take(name, outcome)
-        if not self._done:
-            raise next(iter(self._failures.values()), KeyboardInterrupt())
-        return tuple(self._done.values())
-
-    def take(self, name: str, outcome: _Outcome) -> Entry | None:
-        """Records the outcome for one name, and returns its result if there is one."""
-        if isinstance(outcome, Entry):
-            self._done[name] = outcome
-            return outcome
-        if outcome is not None:
-            self._failures[name] = outcome
-        return None
-
-    def warnings(self) -> Iterator[str]:
-        """Warnings of all results, with the names of their sources, and the reasons for missing ones."""
-        for entry in self._done.values():
-            yield from (f"{entry.name}: {warning}" for warning in entry.estimate.warnings)
-        yield from (f"{name} is left out: {failure}" for name, failure in self._failures.items())
 
     def _expected_later(self) -> float | None:
         """Seconds that the sources after this one are expected to take; None before the first is done."""

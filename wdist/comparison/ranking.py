@@ -8,11 +8,12 @@ the latter at the joint confidence of all bounds (Bonferroni: results share the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wdist.comparison.orders import Orders, block_order, detected_order, interval_order, reference_order
+from wdist.errors import WdistError
 from wdist.presentable import Tabular
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from wdist.data.features.space import Features
     from wdist.data.sources.source import SourceInfo
     from wdist.environment import Environment
-    from wdist.estimation.result import PopulationBound
+    from wdist.estimation.result import CriticResult, PopulationBound
 
 
 NOISE_FLOOR = "noise floor"
@@ -45,6 +46,48 @@ class Separation:
     """That factor times the samples of the largest finite side."""
     reason: str | None
     """Reason why it cannot be estimated, as a clause."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ComparisonShard:
+    """Results for some of the sources, and all that follows from the others being compared elsewhere."""
+
+    number: int
+    """From 0 on."""
+    of: int
+    settings: dict[str, Any]
+    """Whatever the digits depend on, which is the same for all shards."""
+    names: tuple[str, ...]
+    """Names of all sources."""
+    outcomes: dict[str, Entry | WdistError | str | None]
+    """By name, for the sources of this shard and perhaps the noise floor: a result, or why there is none."""
+    confidence: float
+    results: int
+    """Number of results of all shards."""
+    slope: float | None
+    metric: str
+    seed: int
+    seconds: float
+    warnings: tuple[str, ...]
+    """Those about the sources, of which all shards give the same."""
+    interrupted: bool
+
+    def kept(self) -> ComparisonShard:
+        """What the document keeps: numbers, without critics and plans."""
+        return replace(self, outcomes={name: _kept(outcome) for name, outcome in self.outcomes.items()})
+
+
+def _kept(outcome: Entry | WdistError | str | None) -> Entry | str | None:
+    if outcome is None or isinstance(outcome, str | WdistError):
+        return None if outcome is None else str(outcome)
+    estimate = outcome.estimate
+    critic = _without_function(estimate.critic)
+    return replace(outcome, witnesses=None, estimate=replace(estimate, critic=critic, baselines=(), transport=None, preview=None))
+
+
+def _without_function(critic: CriticResult) -> CriticResult:
+    nothing: Any = None
+    return replace(critic, frozen=nothing, potential=nothing, folds=tuple(_without_function(each) for each in critic.folds))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -74,6 +117,8 @@ class Comparison(Tabular):
     left_out: tuple[str, ...] = ()
     """Names of the sources without a result, because they failed or the user interrupted."""
     interrupted: bool = False
+    shard: ComparisonShard | None = None
+    """Which part of the sources was compared; None for all of them."""
 
     @property
     def entries(self) -> tuple[Entry, ...]:

@@ -19,7 +19,7 @@ from scipy import stats
 from wdist.checkpoints.checkpoint import current
 from wdist.checkpoints.clock import now
 from wdist.distributed.processes import processes
-from wdist.environment import Environment, choose_device, environment
+from wdist.environment import Environment, choose_device, environment, versions
 from wdist.errors import UsageError
 from wdist.interruption import Interruption
 from wdist.studies.machine import Machine, commit, machine_rate, this_machine
@@ -205,6 +205,33 @@ class StudyRows:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudyShard:
+    """Some rows of a study, which others complete."""
+
+    number: int
+    """From 0 on."""
+    of: int
+    settings: dict[str, Any]
+    """Whatever the numbers depend on, which is the same for all shards."""
+    name: str
+    quick: bool
+    seeds: tuple[int, ...]
+    budget: str | None
+    trials: int | None
+    found: tuple[tuple[int, Any], ...]
+    """Rows, each with its position among all rows."""
+    seconds: float
+    interrupted: bool
+    machine: Machine
+    environment: Environment
+    commit: str | None
+
+    def kept(self) -> "StudyShard":
+        """What the document keeps."""
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyResult:
     """Rows of a study and what follows from them."""
 
@@ -220,6 +247,8 @@ class StudyResult:
     machine: Machine
     environment: Environment
     commit: str | None
+    shard: "StudyShard | None" = None
+    """Which part of the rows was measured; None for all of them."""
 
     @property
     def reduced(self) -> tuple[str, ...]:
@@ -300,34 +329,55 @@ class Study:
         began, state = now(), commit()  # the code that runs, whatever is checked out meanwhile
         full_seconds = self.forecast(quick=False, device=conditions.device)
         found = self._found(conditions)
-        skipped = tuple(part for part in found if isinstance(part, Skipped))
-        concluded = [part for part in found if isinstance(part, Conclusion)]
-        rows = tuple(part for part in found if not isinstance(part, Skipped | Conclusion))
-        if conditions.interruption.requested and not rows:
+        if conditions.interruption.requested and not found:
             raise KeyboardInterrupt
-        if not found and conditions.only:
+        if not found and conditions.only and conditions.share is None:
             raise UsageError(f"--only {','.join(conditions.only)} matches no row of {self.name}; leave it out to see all names")
-        return StudyResult(
-            study=self,
-            conditions=conditions,
-            rows=rows,
-            skipped=skipped,
-            conclusion=concluded[0] if concluded else self.conclude(rows),
+        share = conditions.share or Share(0, 1)
+        shard = StudyShard(
+            number=share.number,
+            of=share.of,
+            settings={"versions": versions(), "rows": list(conditions.only)},
+            name=self.name,
+            quick=conditions.quick,
+            seeds=conditions.seeds,
+            budget=conditions.budget,
+            trials=conditions.trials,
+            found=tuple(found),
             seconds=now() - began,
-            full_seconds=full_seconds,
             interrupted=conditions.interruption.requested,
             machine=this_machine(),
             environment=environment(choose_device(conditions.device)),
             commit=state,
         )
+        result = self.result_of([shard], conditions)
+        return replace(result, full_seconds=full_seconds, shard=shard if share.of > 1 else None)
 
-    def _found(self, conditions: Conditions) -> list[Any]:
-        """All rows, in their order; what cannot be divided is measured by the first process."""
+    def result_of(self, shards: Sequence[StudyShard], conditions: Conditions) -> StudyResult:
+        """The result of all rows of these shards, which have the same settings."""
+        found = [part for _, part in sorted((each for shard in shards for each in shard.found), key=itemgetter(0))]
+        rows = tuple(part for part in found if not isinstance(part, Skipped | Conclusion))
+        concluded = [part for part in found if isinstance(part, Conclusion)]
+        return StudyResult(
+            study=self,
+            conditions=conditions,
+            rows=rows,
+            skipped=tuple(dict.fromkeys(part for part in found if isinstance(part, Skipped))),
+            conclusion=concluded[0] if concluded else self.conclude(rows),
+            seconds=sum(shard.seconds for shard in shards),
+            interrupted=any(shard.interrupted for shard in shards),
+            machine=shards[0].machine,
+            environment=shards[0].environment,
+            commit=shards[0].commit,
+        )
+
+    def _found(self, conditions: Conditions) -> list[tuple[int, Any]]:
+        """The rows to be measured, each with its position; what cannot be divided is measured by the first process."""
+        if conditions.share is not None:
+            return _measured(self, conditions, conditions.share.number, conditions.share.of)
         shares = processes().size if self.divisible else 1
         tasks = [partial(_measured, self, conditions, number, shares) for number in range(shares)]
-        parts = processes().spread("rows", tasks)
-        found = [part for _, part in sorted((each for some in parts for each in some), key=itemgetter(0))]
-        return [part for number, part in enumerate(found) if not (isinstance(part, Skipped) and part in found[:number])]
+        return [each for part in processes().spread("rows", tasks) for each in part]
 
 
 def _measured(study: Study, conditions: Conditions, number: int, of: int) -> list[tuple[int, Any]]:

@@ -48,6 +48,16 @@ def _of_surface(name: str) -> Callable[[Any], Any]:
     return lambda panel: getattr(panel, name).tolist() if hasattr(panel, "z") else None
 
 
+def _shard(result: Any) -> dict[str, Any] | None:
+    """What `wdist merge` reads of a part of a result."""
+    if result.shard is None:
+        return None
+    from wdist.checkpoints.values import as_text
+
+    return {"number": result.shard.number + 1, "of": result.shard.of, "kept": as_text(result.shard.kept())}
+
+
+_SHARD = Key("dict[str, Any] | None", "With --shard, which part this is, and what `wdist merge` reads; null for the whole.", _shard)
 _STUDY_KEYS = {
     "what": Key("str", "Name of the study.", "study.name"),
     "title": Key("str", value="study.title"),
@@ -200,9 +210,10 @@ FORMS = Forms(
         "ComparisonDocument",
         f"{_RANKING}:Comparison",
         "schema_version command reference ranking noise_floor orders separations slope "
-        "confidence results bounds metric features seed left_out interrupted seconds environment warnings",
+        "confidence results bounds metric features seed left_out interrupted shard seconds environment warnings",
         title="The result of `wdist compare`.",
         special={
+            "shard": _SHARD,
             "command": _command("compare"),
             "noise_floor": Key(description="The reference against itself; null where it was not found."),
         },
@@ -409,9 +420,10 @@ FORMS = Forms(
         "BenchDocument",
         f"{_STUDY}:StudyResult",
         "schema_version command what title quick reduced seeds budget tables skipped findings remarks interrupted "
-        "seconds machine environment commit",
+        "shard seconds machine environment commit",
         title="The result of `wdist bench`.",
         special={
+            "shard": _SHARD,
             **_STUDY_KEYS,
             "command": _command("bench"),
             "seeds": Key("list[int]", value="conditions.seeds"),

@@ -1,0 +1,99 @@
+"""``wdist merge``: shards of a run make its document, and nothing else is taken for a shard."""
+
+import json
+
+import numpy as np
+import pytest
+
+from wdist.cli.main import main
+from wdist.errors import ExitStatus
+
+COMPARED = ("--steps", "2", "--critic", "groupsort-bjorck", "--folds", "2")
+BENCH = ("bench", "coverage", "--quick", "--trials", "3", "--only", "plane,line")
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    random, folder = np.random.default_rng(0), tmp_path_factory.mktemp("sets")
+    for number in range(4):
+        np.save(folder / f"{number}.npy", random.normal(size=(150, 2)) + 0.3 * number)
+    return [str(folder / f"{number}.npy") for number in range(4)]
+
+
+@pytest.fixture(scope="module")
+def documents(sets, tmp_path_factory):
+    """Documents of one run, and of its shards, by command."""
+    folder = tmp_path_factory.mktemp("documents")
+
+    def run(name, *words):
+        main([*words, "-o", str(folder / name), "--quiet"])
+        return str(folder / name)
+
+    compare = ("compare", *sets, *COMPARED)
+    return {
+        "compare": (run("whole.json", *compare), [run(f"{k}.json", *compare, "--shard", f"{k}/3") for k in (1, 2, 3)]),
+        "bench": (run("suite.json", *BENCH), [run(f"suite-{k}.json", *BENCH, "--shard", f"{k}/2") for k in (1, 2)]),
+        "other": run("other.json", *compare, "--seed", "1", "--shard", "2/3"),
+        "samples": run("samples.json", "compare", *sets[:3], sets[1], *COMPARED, "--shard", "2/3"),
+    }
+
+
+def numbers(value):
+    if isinstance(value, dict):
+        return {name: numbers(each) for name, each in value.items() if name != "seconds"}
+    return [numbers(each) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("command", ["compare", "bench"])
+def test_shards_make_the_document_of_one_run(command, documents, tmp_path, capsys):
+    whole, shards = documents[command]
+    capsys.readouterr()
+    assert main(["merge", *reversed(shards), "-o", str(tmp_path / "merged.json"), "--json"]) == ExitStatus.DONE
+    merged = json.loads((tmp_path / "merged.json").read_text())
+    assert json.loads(capsys.readouterr().out) == merged
+    with open(whole) as file:
+        assert numbers(merged) == numbers(json.load(file))
+    assert merged["shard"] is None
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (lambda d: d["compare"][1][:2], "shard 3/3 is missing; give the documents of all 3"),
+        (lambda d: [d["compare"][1][0], *d["compare"][1]], "shard 1/3 is there twice; give each once"),
+        (lambda d: [d["compare"][0]], "is the document of a whole run, not of a shard"),
+        (lambda d: [d["compare"][1][0], d["other"]], "are shards of different runs (seed: 1 and 0)"),
+        (lambda d: [d["compare"][1][0], d["samples"]], "are shards of different runs"),
+        (lambda d: [d["compare"][1][0], d["bench"][1][0]], "are shards of different runs"),
+        (lambda d: ["nowhere.json"], "nowhere.json is no document of a shard"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_in_one_sentence(given, sentence, documents, capsys):
+    assert main(["merge", *given(documents)]) == ExitStatus.BAD_INPUT
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
+
+
+def test_a_damaged_shard_is_refused(documents, tmp_path, capsys):
+    with open(documents["compare"][1][0]) as file:
+        document = json.load(file)
+    kept = document["shard"]["kept"]
+    for damaged in ("{", kept.replace("wdist.comparison.ranking:ComparisonShard", "os:path"), kept.replace('"of"', '"off"')):
+        path = tmp_path / "damaged.json"
+        path.write_text(json.dumps({**document, "shard": {**document["shard"], "kept": damaged}}))
+        assert main(["merge", str(path)]) == ExitStatus.BAD_INPUT
+        assert "damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["0/2", "3/2", "1", "a/b"])
+def test_a_part_that_is_none_is_refused(words, sets, capsys):
+    assert main(["compare", *sets, "--shard", words]) == ExitStatus.BAD_INPUT
+    assert "--shard" in capsys.readouterr().err
+
+
+def test_what_cannot_be_divided_is_refused(sets, capsys):
+    assert main(["compare", *sets[:2], "--shard", "1/2"]) == ExitStatus.BAD_INPUT
+    assert "each needs one; make fewer shards" in capsys.readouterr().err
+    assert main(["bench", "speed", "--quick", "--shard", "1/2"]) == ExitStatus.BAD_INPUT
+    assert "measured on one machine" in capsys.readouterr().err

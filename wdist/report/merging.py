@@ -1,0 +1,96 @@
+"""Shards of a comparison or a suite, read from their documents and put together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from wdist.comparison.ranking import Comparison, ComparisonShard
+from wdist.errors import SourceError, UsageError
+from wdist.studies.study import Conditions, StudyResult, StudyShard, find_study
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_Shard: TypeAlias = ComparisonShard | StudyShard
+
+
+def merged(paths: Sequence[str | Path]) -> Comparison | StudyResult:
+    """The result of all shards, as one run would have found it, but for times and machines.
+
+    Raises:
+        SourceError: a file holds no shard.
+        UsageError: they are shards of different runs, one is missing, or there twice.
+    """
+    shards = [_read(Path(path)) for path in paths]
+    first = shards[0]
+    for path, shard in zip(paths, shards, strict=True):
+        if _identity(shard) != _identity(first):
+            raise UsageError(f"{path} and {paths[0]} are shards of different runs ({_difference(first, shard)}); give those of one")
+    numbers = [shard.number for shard in shards]
+    twice = next((number for number in numbers if numbers.count(number) > 1), None)
+    if twice is not None:
+        raise UsageError(f"shard {twice + 1}/{first.of} is there twice; give each once")
+    missing = sorted(set(range(first.of)) - set(numbers))
+    if missing:
+        raise UsageError(f"shard {missing[0] + 1}/{first.of} is missing; give the documents of all {first.of}")
+    return _put_together(sorted(shards, key=lambda shard: shard.number))
+
+
+def _put_together(shards: Sequence[Any]) -> Comparison | StudyResult:
+    first = shards[0]
+    if isinstance(first, ComparisonShard):
+        from wdist.comparison.compare import comparison_of
+
+        return comparison_of(shards)
+    conditions = Conditions(quick=first.quick, seeds=first.seeds, budget=first.budget, trials=first.trials)
+    return find_study("bench", first.name).result_of(shards, conditions)
+
+
+def _read(path: Path) -> _Shard:
+    from wdist.checkpoints.values import from_text
+
+    try:
+        shard = json.loads(path.read_text(encoding="utf-8"))["shard"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{path} is no document of a shard; write one with --shard I/N -o FILE") from error
+    if shard is None:
+        raise SourceError(f"{path} is the document of a whole run, not of a shard; write one with --shard I/N -o FILE")
+    try:
+        found = from_text(shard["kept"])
+    except (KeyError, TypeError, ValueError, AttributeError, ImportError, UsageError) as error:
+        raise SourceError(f"the shard in {path} is damaged ({error}); write it again") from error
+    if not isinstance(found, ComparisonShard | StudyShard):
+        raise SourceError(f"the shard in {path} is of no comparison or suite; write it again")
+    return found
+
+
+def _identity(shard: _Shard) -> dict[str, Any]:
+    """What all shards of a run have in common."""
+    names = ("of", "names", "confidence", "results", "metric", "seed", "name", "quick", "seeds", "budget", "trials")
+    own = {name: getattr(shard, name) for name in names if hasattr(shard, name)}
+    return {"kind": type(shard).__name__, **own, **shard.settings}
+
+
+def _difference(one: _Shard, other: _Shard) -> str:
+    """The first setting in which two shards differ, in words."""
+    left, right = _identity(one), _identity(other)
+    name = next(name for name in {**left, **right} if left.get(name) != right.get(name))
+    return "other samples" if name == "samples" else f"{name}: {right.get(name)} and {left.get(name)}"
+
+
+def merged_text(result: Comparison | StudyResult) -> str:
+    """The document of the whole, as indented JSON."""
+    from wdist.report.documents.forms import document_text
+
+    return document_text(result, command="compare" if isinstance(result, Comparison) else "bench")
+
+
+def rendered_merged(result: Comparison | StudyResult) -> RenderableType:
+    """The whole as its command shows it."""
+    from wdist.report.terminal.comparison import rendered_comparison
+    from wdist.report.terminal.study import rendered_study
+
+    return rendered_comparison(result) if isinstance(result, Comparison) else rendered_study(result)
