@@ -284,3 +284,12 @@ def test_the_upper_bound_of_samples_a_few_subnormal_numbers_apart_is_rounded_up(
         below = [[Fraction(int((side <= k).sum()), len(side)) for k in range(12)] for side in (a, b)]
         exact = sum(abs(f - g) for f, g in zip(*below, strict=True)) * Fraction(5e-324)
         assert found.lower <= exact <= Fraction(found.coupling.cost)
+
+
+def test_a_plan_that_would_not_fit_into_memory_is_not_made_and_the_result_says_so(monkeypatch):
+    a, b = two_moons(400, 300, 2)
+    monkeypatch.setattr(ends, "_PLAN_BYTES", 1 << 40)
+    found = estimate(torch.tensor(a), torch.tensor(b), critic="mean-difference", baselines="none")
+    assert found.samples.upper is None
+    assert found.population.upper is None
+    assert any("400 and 300 samples takes more memory than is planned for it" in warning for warning in found.warnings)

@@ -31,6 +31,7 @@ from wdist.estimation.run import Run
 from wdist.estimation.semi_discrete import GROUPS, SemiDiscrete, SemiDiscretePlan, semi_discrete_bounds, semi_discrete_plan
 from wdist.estimation.transport_bounds import (
     memory_warnings,
+    plan_fits,
     population_upper,
     population_upper_is_planned,
     transport_bounds,
@@ -356,6 +357,12 @@ def _same_samples(pair: Pair) -> bool:
 def _no_upper_bound(pair: Pair, bounds: TransportBounds, run: Run) -> Iterator[str]:
     if run.options.couplings and bounds.coupling is None and (pair.a.digest is not None or pair.b.digest is not None):
         n, m = pair.a.everything.count, pair.b.everything.count
+        if not plan_fits(pair):
+            yield (
+                f"a coupling of {n:,} and {m:,} samples takes more memory than is planned for it, so there is no upper bound; "
+                f"choose fewer samples with ?limit="
+            )
+            return
         yield (
             f"coupling {n:,} and {m:,} samples would take far longer than the {run.transport_seconds:.3g} seconds planned for it, "
             f"so there is no upper bound; give a longer --budget, or fewer samples"

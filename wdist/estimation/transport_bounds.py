@@ -40,6 +40,8 @@ _COPIES = 3
 """Copies of all samples in float64: gathered, standardised, and as centres."""
 _BESIDE_STREAMS = 1 << 29
 """Bytes that a coupling of streams may use: much less than they have."""
+_PLAN_BYTES, _LEAST_PLAN = 32, 1 << 26
+"""Bytes of a plan for each sample, with what joins its parts; and of plans that always fit."""
 _LARGE, _BESIDE = 1 << 30, 24
 """From so many bytes of samples in memory on, block couplings may hold one 24th of that in addition; below, a quarter of the
 memory."""
@@ -198,14 +200,23 @@ def _coupling_of_all(bounds: TransportBounds, spread: float) -> Coupling | None:
 
 def _effort(seconds: float, pair: Pair, tolerance: float | None = None) -> Effort:
     sides = (pair.a.everything, pair.b.everything)
-    resident = [side for side in sides if isinstance(side, ResidentRows)]
-    held = sum(side.values.nbytes for side in resident)
+    held = sum(side.values.nbytes for side in sides if isinstance(side, ResidentRows))
     return Effort(
-        seconds=seconds,
-        nbytes=planned_memory() if len(sides) == len(resident) else min(planned_memory() // 2, _BESIDE_STREAMS),
+        seconds=seconds if plan_fits(pair) else 0.0,
+        nbytes=_nbytes(pair),
         blocks_nbytes=held // _BESIDE if held >= _LARGE else None,
         tolerance=_DEFAULT_GAP if tolerance is None else _ROUNDED * tolerance,
     )
+
+
+def plan_fits(pair: Pair) -> bool:
+    """Whether the plan of a coupling of all samples fits into the memory that is meant for it."""
+    return _PLAN_BYTES * (pair.a.everything.count + pair.b.everything.count) <= max(_nbytes(pair), _LEAST_PLAN)
+
+
+def _nbytes(pair: Pair) -> int:
+    streamed = any(not isinstance(side.everything, ResidentRows) for side in (pair.a, pair.b))
+    return min(planned_memory() // 2, _BESIDE_STREAMS) if streamed else planned_memory()
 
 
 def memory_warnings(pair: Pair) -> Iterator[str]:

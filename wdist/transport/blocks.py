@@ -110,7 +110,7 @@ def block_coupling(
         torch.from_numpy(random.permutation(side.count)) if work.parts > 1 and isinstance(side, ResidentRows) else None
         for side in (a, b)
     ]
-    cost, plans = 0.0, []
+    cost, entries = 0.0, {"rows": [], "columns": [], "mass": []}  # type: ignore[var-annotated]
     for part in range(work.parts):
 
         def in_part(fraction: float, part: int = part) -> None:
@@ -132,10 +132,14 @@ def block_coupling(
         )
         cost += cost_above(x, y, units_x / units_x.sum(), units_y / units_y.sum(), plan, metric) / work.parts
         rows, columns = (_positions(*span, order) for span, order in zip(members, orders, strict=True))
-        plans.append(Plan(rows=rows[plan.rows], columns=columns[plan.columns], mass=plan.mass / work.parts))
+        entries["rows"].append(rows[plan.rows])
+        entries["columns"].append(columns[plan.columns])
+        entries["mass"].append(plan.mass / work.parts)
     rounds = "1 round" if work.rounds == 1 else f"{work.rounds} rounds"
     method = "a tree of halves" + (f", improved in {rounds} by blocks of {work.size}" if work.rounds else "")
-    return Coupling(cost=cost * (1 + 1e-12), exact=False, method=method, plan=_joined(plans))
+    # One after another, so that not all entries are in memory twice.
+    whole = Plan(**{name: np.concatenate(entries.pop(name)) for name in list(entries)})
+    return Coupling(cost=cost * (1 + 1e-12), exact=False, method=method, plan=whole)
 
 
 def _members(n: int, k: int, parts: int) -> tuple[int, int]:
