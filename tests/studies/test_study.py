@@ -26,7 +26,10 @@ from wdist.studies.study import (
 )
 from wdist.training.observer import CriticFinished, CriticStarted, Progress, Stage
 
-SUITES = ("tightness", "learning", "transport", "soundness", "coverage", "ladder", "gates", "sequential", "drift", "speed")
+SUITES = (
+    *("tightness", "learning", "transport", "soundness", "coverage"),
+    *("ladder", "gates", "sequential", "drift", "lipschitz", "speed"),
+)
 TABLES_AND_FIGURES = (
     *("table1", "table2", "table3", "table4", "table5", "table7"),
     *(f"figure{number}" for number in range(4, 15)),

@@ -1,11 +1,12 @@
 r"""Certificates: proved upper bounds for the Lipschitz constant of a frozen critic.
 
 Composition multiplies Lipschitz bounds, so a certificate is the product of the bounds of the layers, each proved in float64 with
-its rounding counted (:mod:`wdist.lipschitz.linalg.norms`). Estimates from below never enter. The smaller of two products counts:
+its rounding counted (:mod:`wdist.lipschitz.linalg.norms`). Estimates from below never enter. The smallest of these counts:
 
 - Euclidean norms throughout, with :math:`\|x\|_2 \le \|x\|_1` and :math:`\|x\|_2 \le \sqrt d\, \|x\|_\infty` for the other
   metrics;
-- from the metric's norm to the maximum norm in the first layer, then maximum norms, as in theorem 3 of the paper.
+- from the metric's norm to the maximum norm in the first layer, then maximum norms, as in theorem 3 of the paper;
+- where the critic has multipliers that prove it, one semidefinite bound for all layers (:mod:`wdist.bounds.lipschitz.critics`).
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, sections 2.1 and 6.
@@ -14,6 +15,7 @@ References:
 import math
 from dataclasses import dataclass
 
+from wdist.bounds.lipschitz.critics import semidefinite_constant
 from wdist.critics.frozen import FrozenCritic
 from wdist.errors import CertificateError
 from wdist.ground_metric import L2, LINF, GroundMetric
@@ -27,7 +29,7 @@ class Certificate:
 
     lipschitz_bound: float
     layers: tuple[LayerBound, ...]
-    """The factors of the smaller product."""
+    """The factors of the smallest product."""
     metric: GroundMetric = L2
 
 
@@ -37,7 +39,10 @@ _SMALLEST = 1e-100
 
 def certify(critic: FrozenCritic, metric: GroundMetric = L2) -> Certificate:
     """A proved bound for the Lipschitz constant of a frozen critic; CertificateError if a layer has no finite bound."""
-    chains = (_euclidean(critic, metric), _maximum(critic, metric))  # min prefers the first if both products are equal
+    chains = [_euclidean(critic, metric), _maximum(critic, metric)]  # min prefers the first of equal products
+    if (network := semidefinite_constant(critic)) is not None:
+        whole = LayerBound(layer=f"network of {len(critic.layers)} layers", bound=network, method="semidefinite, float64")
+        chains.append((*_from_metric(critic, metric), whole, critic.bounds[-1]))
     bound, layers = min(((_product(chain), chain) for chain in chains), key=lambda proof: proof[0])
     if not math.isfinite(bound):
         raise CertificateError(f"the critic's Lipschitz bound is {bound}; train again with a lower --learning-rate")
@@ -49,10 +54,15 @@ def _product(layers: tuple[LayerBound, ...]) -> float:
 
 
 def _euclidean(critic: FrozenCritic, metric: GroundMetric) -> tuple[LayerBound, ...]:
+    return (*_from_metric(critic, metric), *critic.bounds)
+
+
+def _from_metric(critic: FrozenCritic, metric: GroundMetric) -> tuple[LayerBound, ...]:
+    """What the Euclidean norm costs in the metric."""
     if metric != LINF:
-        return critic.bounds
-    from_metric = math.nextafter(math.sqrt(critic.dim), math.inf)
-    return (LayerBound(layer="metric", bound=from_metric, method="square root of the dimension"), *critic.bounds)
+        return ()
+    root = math.nextafter(math.sqrt(critic.dim), math.inf)
+    return (LayerBound(layer="metric", bound=root, method="square root of the dimension"),)
 
 
 def _maximum(critic: FrozenCritic, metric: GroundMetric) -> tuple[LayerBound, ...]:

@@ -39,15 +39,25 @@ class FrozenCritic:
         layers: of the network, the last with one output.
         standardisation: the shift and the spread, which are part of the function.
         lipschitz: K, the Lipschitz constant that the critic was asked to have; potentials are in K times the units of the data.
+        multipliers: what may prove a smaller Lipschitz bound than the layers (:mod:`wdist.bounds.lipschitz.critics`), float64; they
+            change no value, and need not be right.
 
     References:
         Higham (2002), Accuracy and stability of numerical algorithms, chapter 3 (the rounding analysis).
     """
 
-    def __init__(self, layers: Sequence[FrozenLayer], standardisation: Standardisation, *, lipschitz: float = 1.0) -> None:
+    def __init__(
+        self,
+        layers: Sequence[FrozenLayer],
+        standardisation: Standardisation,
+        *,
+        lipschitz: float = 1.0,
+        multipliers: Tensor | None = None,
+    ) -> None:
         self.layers = tuple(layers)
         self.standardisation = replace(standardisation, shift=owned(standardisation.shift))
         self.lipschitz = lipschitz
+        self.multipliers = None if multipliers is None else _normal(owned(multipliers))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FrozenCritic.restored, (self.description(), self.tensors())  # as proofs store it
@@ -90,7 +100,8 @@ class FrozenCritic:
 
     def tensors(self) -> dict[str, Tensor]:
         """All numbers by name, as they are stored."""
-        return {"shift": self.standardisation.shift, **stored_layers(self.layers)}
+        more = {} if self.multipliers is None else {_MULTIPLIERS: self.multipliers}
+        return {"shift": self.standardisation.shift, **stored_layers(self.layers), **more}
 
     def description(self) -> str:
         """Everything but the tensors, as JSON."""
@@ -117,10 +128,19 @@ class FrozenCritic:
         if not LEAST_LIPSCHITZ <= lipschitz <= LARGEST_LIPSCHITZ:
             raise ValueError(f"its Lipschitz constant is said to be {lipschitz}")
         _check_shapes(layers, standardisation)
-        critic = cls(layers, standardisation, lipschitz=lipschitz)
+        critic = cls(layers, standardisation, lipschitz=lipschitz, multipliers=tensors.get(_MULTIPLIERS))
         if idle := sorted(tensors.keys() - critic.tensors().keys()):
             raise ValueError(f"nothing uses its tensor {idle[0]}")
         return critic
+
+
+_MULTIPLIERS = "multipliers"
+"""Name of their tensor."""
+
+
+def _normal(x: Tensor) -> Tensor:
+    """Numbers that some processors take for 0 become 0."""
+    return x.masked_fill_(subnormal(x), 0.0)
 
 
 def through(layers: Sequence[FrozenLayer], bounds: Sequence[LayerBound], h: Tensor, error: float) -> tuple[Tensor, float]:

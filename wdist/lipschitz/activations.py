@@ -64,6 +64,8 @@ class Activation:
     """Largest error of an output in units of its last place; 0 if evaluation only compares and moves."""
     at_zero: float = 0.0
     """Magnitude of an output where all inputs are 0."""
+    slopes: tuple[float, float] | None = None
+    """The least and the largest slope of a function of each unit; None for other functions."""
     trained: "Callable[[int], ActivationModule] | None" = None
     """Makes the module for a number of units if the activation has parameters of its own."""
 
@@ -137,10 +139,25 @@ def group_sort_activation(group_size: int | None, name: str | None = None) -> Ac
 
 
 def _elementwise(
-    name: str, function: Callable[[Tensor], Tensor], slope: float = 1.0, *, ulps: float = 0.0, at_zero: float = 0.0
+    name: str,
+    function: Callable[[Tensor], Tensor],
+    slope: float = 1.0,
+    *,
+    least: float = 0.0,
+    ulps: float = 0.0,
+    at_zero: float = 0.0,
 ) -> Activation:
-    reason = f"slope at most {slope:g}"
-    return Activation(name=name, train=function, evaluate=function, l2=slope, linf=slope, reason=reason, ulps=ulps, at_zero=at_zero)
+    return Activation(
+        name=name,
+        train=function,
+        evaluate=function,
+        l2=slope,
+        linf=slope,
+        reason=f"slope at most {slope:g}",
+        ulps=ulps,
+        at_zero=at_zero,
+        slopes=(least, slope),
+    )
 
 
 def _leaky_relu(parameter: str) -> Activation:
@@ -149,7 +166,7 @@ def _leaky_relu(parameter: str) -> Activation:
     if not 0 <= slope <= 1:
         raise ValueError(f"slope {slope} is outside [0, 1]")
     function = partial(torch.nn.functional.leaky_relu, negative_slope=slope)
-    return _elementwise(f"leaky-relu:{parameter}", function, ulps=1.0)
+    return _elementwise(f"leaky-relu:{parameter}", function, least=slope, ulps=1.0)
 
 
 def _maxout(group_size: int) -> Activation:
@@ -264,13 +281,13 @@ ACTIVATIONS: dict[str, Callable[[str], Activation]] = {
     "full-sort": lambda _: group_sort_activation(None, name="full-sort"),
     "relu": lambda _: _elementwise("relu", torch.relu),
     "leaky-relu:0.1": _leaky_relu,
-    "abs": lambda _: _elementwise("abs", torch.abs),
+    "abs": lambda _: _elementwise("abs", torch.abs, least=-1.0),
     "maxout:K": lambda size: _maxout(_group_size(size)),
     "householder": lambda _: householder(),
     "tanh": lambda _: _elementwise("tanh", torch.tanh, ulps=_TRANSCENDENTAL_ULPS),
     # A slope of 1/4: every layer costs a factor of 4.
     "sigmoid": lambda _: _elementwise("sigmoid", torch.sigmoid, 0.25, ulps=_TRANSCENDENTAL_ULPS, at_zero=0.5),
-    "identity": lambda _: _elementwise("identity", lambda z: z),
+    "identity": lambda _: _elementwise("identity", lambda z: z, least=1.0),
 }
 """Makers of activations from a parameter, by name as help texts show it; K is a number of units."""
 

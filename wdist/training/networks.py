@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from wdist.bounds.lipschitz.critics import with_multipliers
 from wdist.critics.critic import Critic
 from wdist.critics.networks import Architecture, NetworkPlan, StackedCritic, dense, fits_side_by_side, side_by_side
 from wdist.critics.settings import CriticSettings
@@ -280,11 +281,12 @@ class _NetworkFit:
         return TrainingRun(self.critic, validate=validate, unit=spread, observer=observer, name=self.kind.name, averaged=True)
 
     def trained(self, outcome: TrainingOutcome) -> TrainedCritic:
-        """The critic after its training, frozen."""
+        """The critic after its training, frozen; without a constraint, with what proves more than the norms of its layers."""
+        critic = self.critic.freeze(self.job.pair.standardisation, lipschitz=self.spec.settings.lipschitz or 1.0)
         return TrainedCritic(
             name=self.kind.name,
             title=self.kind.title,
-            critic=self.critic.freeze(self.job.pair.standardisation, lipschitz=self.spec.settings.lipschitz or 1.0),
+            critic=critic if self.kind.bound_by_construction else with_multipliers(critic),
             outcome=outcome,
             settings=self.kind.shown(self.spec.settings),
             bound_by_construction=self.kind.bound_by_construction,

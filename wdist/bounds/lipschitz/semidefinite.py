@@ -36,8 +36,9 @@ from wdist.lipschitz.linalg.semidefinite import is_positive_semidefinite
 LARGEST_PROOF = 4000
 """Units, inputs included, up to which the inequality is proved."""
 _ITERATIONS = 100
-"""Steps of L-BFGS, unless :data:`_MOST_WORK` ends the search earlier."""
-_MOST_WORK = 2e11
+"""Steps of L-BFGS, unless :data:`MOST_WORK` ends the search earlier."""
+MOST_WORK = 2e11
+"""Floating-point operations of a search, roughly."""
 _LEAST_RANGE = 1e-3
 """Units whose slopes hardly vary would have boundless multipliers; their range counts as at least this."""
 _SLACKS = (1e-9, 1e-7, 1e-5, 1e-3, 1e-1)
@@ -94,13 +95,14 @@ class Multipliers:
     """Powers of two that the matrices are divided by first; slopes have no scale, so each multiplies the bound."""
 
 
-def semidefinite_bound(layers: Layers) -> tuple[float, Multipliers] | None:
+def semidefinite_bound(layers: Layers, *, work: float = MOST_WORK) -> tuple[float, Multipliers] | None:
     """A proved bound for the Euclidean Lipschitz constant, and its multipliers; None if none was found or proved.
 
     Arguments:
         layers: at least two matrices, of moderate size (:data:`LARGEST_PROOF`).
+        work: floating-point operations of the search, roughly.
     """
-    if not layers.slopes or layers.units > LARGEST_PROOF or (found := _search(layers)) is None:
+    if not layers.slopes or layers.units > LARGEST_PROOF or (found := _search(layers, work)) is None:
         return None
     for slack in _SLACKS:
         # All of them, so that every block of the matrix grows but the last product.
@@ -118,6 +120,11 @@ def proved(layers: Layers, multipliers: Multipliers) -> bool:
     if not 0 <= multipliers.rho < math.inf or not bool((t >= 0).all()) or t.shape != (sum(map(_width, layers.slopes)),):
         return False
     return is_positive_semidefinite(*_inequality(_scaled(layers, scales), multipliers))
+
+
+def proved_bound(layers: Layers, multipliers: Multipliers) -> float | None:
+    """The bound that multipliers prove, whoever made them; None if they prove none."""
+    return _bound(multipliers) if proved(layers, multipliers) else None
 
 
 def _bound(multipliers: Multipliers) -> float:
@@ -194,11 +201,13 @@ def _product_error(magnitude: Tensor, error: Tensor, weights: Tensor) -> Tensor:
     return (total + gamma(8) * product) * (1 + 1e-9)
 
 
-def _search(layers: Layers) -> Multipliers | None:
+def _search(layers: Layers, work: float) -> Multipliers | None:
     """Multipliers that nearly minimise rho; nothing about them is proved."""
+    if not all(bool(torch.isfinite(matrix.value).all()) for matrix in layers.matrices):
+        return None
     scales = [_power_of_two(float(torch.linalg.matrix_norm(matrix.value))) for matrix in layers.matrices]
     recursion = _Recursion(_compressed(_scaled(layers, scales)))
-    found = recursion.optimised()
+    found = recursion.optimised(work)
     if found is None:
         return None
     rho, t = found
@@ -235,10 +244,10 @@ class _Recursion:
         self.curved = [slopes.low * slopes.high for slopes in layers.slopes]
         self.sizes = [len(weight) for weight in self.weights[:-1]]
 
-    def optimised(self) -> tuple[float, list[Tensor]] | None:
+    def optimised(self, work: float) -> tuple[float, list[Tensor]] | None:
         """rho, and the multipliers of each activation; None where rounding leaves no positive matrix."""
-        work = 40.0 * sum(max(weight.shape) ** 3 for weight in self.weights)
-        steps = min(_ITERATIONS, int(_MOST_WORK / work))
+        one = 40.0 * sum(max(weight.shape) ** 3 for weight in self.weights)
+        steps = min(_ITERATIONS, int(work / one))
         z = np.zeros(sum(self.sizes) + len(self.sizes))
         if steps > 0:
             # A p of -14 leaves each matrix a millionth away from being singular, so that the proof succeeds.

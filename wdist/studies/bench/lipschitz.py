@@ -1,0 +1,192 @@
+"""Lipschitz bounds of random networks: what each method leaves of the product of norms, by depth and width.
+
+Networks of one hidden layer with no more units than inputs have an exact constant: every pattern of slopes occurs, so it is the
+largest norm over all patterns. The sizes of the others follow the random networks of ECLipsE.
+
+References:
+    Fazlyab, Robey, Hassani, Morari & Pappas (2019), Efficient and accurate estimation of Lipschitz constants for deep neural
+        networks, arXiv:1906.04893.
+    Xu & Sivaranjani (2024), ECLipsE: efficient compositional Lipschitz constant estimation for deep neural networks,
+        arXiv:2404.04375.
+"""
+
+import itertools
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+
+from wdist.bounds.lipschitz.reading import read_network
+from wdist.bounds.lipschitz.search import network_slope
+from wdist.bounds.lipschitz.upper import AVERAGED, PRODUCT, SEMIDEFINITE, lipschitz_upper
+from wdist.ground_metric import L2
+from wdist.studies.panels import Panel, series_of
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable
+
+_INPUTS, _OUTPUTS = 8, 3
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
+DEPTHS, WIDTHS = (2, 5, 10, 20, 50), (20, 40, 80)
+QUICK_DEPTHS, QUICK_WIDTHS = (2, 5, 10), (10, 20)
+EXACT_UNITS = (4, 6, 8)
+"""Hidden units of the networks whose constant is enumerated."""
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class LipschitzRow:
+    """One random network."""
+
+    name: str
+    activation: str
+    depth: int
+    """Number of linear layers."""
+    width: int
+    seed: int
+    product: float
+    averaged: float
+    semidefinite: float
+    found: float
+    """Largest slope that a search found."""
+    exact: float | None
+    """The constant, where it is known."""
+    seconds: float
+    """Of all bounds from above."""
+
+    @property
+    def units(self) -> str:
+        """The width in words."""
+        return f"width {self.width}"
+
+    @property
+    def averaged_share(self) -> float:
+        return self.averaged / self.product
+
+    @property
+    def semidefinite_share(self) -> float:
+        return self.semidefinite / self.product
+
+    @property
+    def gap(self) -> float:
+        """Best proved bound over the largest slope that is known."""
+        return min(self.product, self.averaged, self.semidefinite) / (self.exact or self.found)
+
+
+def random_network(widths: Sequence[int], activation: str, seed: int) -> nn.Sequential:
+    """A network with weights of variance 1 / fan-in, as torch initialises them up to a factor."""
+    generator = torch.Generator().manual_seed(seed)
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        linear = nn.Linear(before, after, dtype=torch.float64)
+        with torch.no_grad():
+            linear.weight.copy_(torch.randn(after, before, generator=generator) / math.sqrt(before))
+            linear.bias.copy_(torch.randn(after, generator=generator))
+        layers += [linear, _ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers[:-1])
+
+
+@torch.no_grad()
+def exact_constant(network: nn.Sequential) -> float:
+    """The constant of one hidden layer of ReLU whose rows are independent: the largest norm over all patterns of slopes."""
+    first, last = (layer.weight for layer in network if isinstance(layer, nn.Linear))
+    patterns = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * len(first))
+    return float(torch.linalg.matrix_norm(last[None] * patterns[:, None] @ first, 2).max())
+
+
+def _measure(conditions: Conditions) -> Iterator[LipschitzRow]:
+    depths, widths = (QUICK_DEPTHS, QUICK_WIDTHS) if conditions.quick else (DEPTHS, WIDTHS)
+    cases = [("exact", "relu", 2, units) for units in EXACT_UNITS]
+    cases += [(kind, kind, depth, width) for kind in _ACTIVATIONS for width in widths for depth in depths]
+    for kind, activation, depth, width in cases:
+        name = f"{kind} {depth}x{width}"
+        if not conditions.wanted(name):
+            continue
+        for seed in conditions.seeds:
+            conditions.announce(f"{name}, seed {seed}")
+            yield conditions.row(f"{name} {seed}", partial(_row, name, activation, depth, width, seed))
+
+
+def _row(name: str, activation: str, depth: int, width: int, seed: int) -> LipschitzRow:
+    module = random_network([_INPUTS, *[width] * (depth - 1), _OUTPUTS], activation, seed)
+    began = time.perf_counter()
+    network = read_network(module)
+    bounds = lipschitz_upper(network).bounds
+    seconds = time.perf_counter() - began
+    return LipschitzRow(
+        name=name,
+        activation=activation,
+        depth=depth,
+        width=width,
+        seed=seed,
+        product=bounds[PRODUCT],
+        averaged=bounds[AVERAGED],
+        semidefinite=bounds[SEMIDEFINITE],
+        found=network_slope(module, (_INPUTS,), L2, seed=seed),
+        exact=exact_constant(module) if name.startswith("exact") else None,
+        seconds=seconds,
+    )
+
+
+def conclude(rows: Sequence[LipschitzRow]) -> Conclusion:
+    """Checks that bounds lie on their sides, and draws what they leave of the product by depth."""
+    ends = [(min(row.product, row.averaged, row.semidefinite), max(row.found, row.exact or 0.0)) for row in rows]
+    wrong = sum(upper < lower * (1 - _ROUNDING) for upper, lower in ends)
+    known = [(row, row.exact) for row in rows if row.exact is not None]
+    missed = sum(row.found > exact * (1 + _ROUNDING) for row, exact in known)
+    checks = [
+        ClaimCheck(claim="No bound lies below a slope or a known constant.", holds=wrong == 0, detail=f"{wrong} of {len(rows)} do"),
+    ]
+    if known:
+        worst = max(row.gap for row, _ in known)
+        detail = f"{missed} of {len(known)} searches exceed it; the largest bound is {worst:.3f} times it"
+        checks.append(ClaimCheck(claim="No search exceeds a known constant.", holds=missed == 0, detail=detail))
+    deep = [row for row in rows if row.exact is None]
+    return Conclusion(
+        checks=tuple(checks) if rows else (),
+        panels=tuple(_panel(kind, part) for kind in _ACTIVATIONS if (part := [row for row in deep if row.activation == kind])),
+        remarks=("Shares are of the product of norms; the gap is the best bound over the largest slope that is known.",),
+    )
+
+
+def _panel(kind: str, rows: Sequence[LipschitzRow]) -> Panel:
+    return Panel(
+        title=f"random networks, {kind}",
+        x_label="linear layers",
+        y_label="semidefinite bound over the product",
+        series=series_of(rows, name="units", x="depth", y="semidefinite_share", marks=len({row.seed for row in rows}) > 1),
+        log_y=True,
+    )
+
+
+STUDIES = (
+    Study(
+        name="lipschitz",
+        title="Lipschitz bounds of random networks",
+        measure=_measure,
+        divisible=True,
+        conclude=conclude,
+        tables=(
+            StudyTable(
+                title="bounds from above",
+                of=LipschitzRow,
+                columns=(
+                    Column("network", "name", "text"),
+                    Column("product", "product"),
+                    Column("averaged", "averaged_share", "share"),
+                    Column("semidefinite", "semidefinite_share", "share"),
+                    Column("bound", "semidefinite"),
+                    Column("found", "found"),
+                    Column("exact", "exact"),
+                    Column("gap", "gap"),
+                    Column("time", "seconds", "seconds"),
+                ),
+            ),
+        ),
+        seeds=3,
+        quick_seeds=1,
+        reduced=("depths up to 10 instead of 50 and widths up to 20 instead of 80", "one seed instead of three"),
+    ),
+)
