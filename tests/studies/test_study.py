@@ -31,7 +31,7 @@ SUITES = (
     *("ladder", "gates", "sequential", "drift", "lipschitz", "speed"),
 )
 TABLES_AND_FIGURES = (
-    *("table1", "table2", "table3", "table4", "table5", "table7"),
+    *("table1", "table2", "table3", "table4", "table5", "table6", "table7"),
     *(f"figure{number}" for number in range(4, 15)),
     *("figure16", "isometry", "moons"),
 )

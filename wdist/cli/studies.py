@@ -87,7 +87,9 @@ class ReproduceRequest:
         None, "DIR", "Folder of torchvision's data sets, for table2 and all classifiers of digits.", "--root", default=Path("data")
     )
     data: list[str] | None = opt.flag(
-        None, "NAME=ADDRESS", "Data for a column of table2 (mnist=..., cifar10=...) instead of torchvision's."
+        None,
+        "NAME=ADDRESS",
+        "Data for a column of table2 (mnist=..., cifar10=...) or for table6 (cifar10=...), not torchvision's.",
     )
     generator: list[str] | None = opt.flag(
         None, "NAME=ADDRESS", "Its generator, instead of one that is trained first (see wdist gan train)."

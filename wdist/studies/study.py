@@ -419,6 +419,7 @@ MODULES: dict[Group, dict[str, str]] = {
         "table3": "bjorck",
         "table4": "classification",
         "table5": "little_data",
+        "table6": "wide_resnet",
         "table7": "robustness",
         "figure4": "approximation",
         "figure5": "approximation",
