@@ -127,6 +127,14 @@ def test_the_same_seed_gives_the_same_numbers():
     assert (one.population, one.detected) == (two.population, two.detected)
 
 
+def test_a_run_that_is_resumed_gives_the_same_numbers(tmp_path):
+    frame = pd.DataFrame(circle(np.random.default_rng(0), 150))
+    run = {"steps": 20, "width": 16, "group_size": 4, "depth": 3, "checkpoint": tmp_path / "run", "progress": False}
+    first = wdist.dependence(frame, columns="x", **run)
+    again = wdist.dependence(frame, columns="x", resume=True, **run)
+    assert (first.population, first.detected) == (again.population, again.detected)
+
+
 def test_a_network_is_trained_unless_another_critic_is_named():
     frame = pd.DataFrame(circle(np.random.default_rng(0), 400))
     found = wdist.dependence(frame, columns="x", with_="y", steps=60, width=32, group_size=4, depth=3, progress=False)

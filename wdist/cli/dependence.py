@@ -43,10 +43,11 @@ def command(
     """
     options = flags.validated(sources.access(), baselines="none")
     outputs.check(inputs=[table, *flags.inputs])
-    with checkpoint.kept("dependence", options, columns=columns, with_=with_), outputs.observer() as observer:
+    x, y = _names(columns) or [], _names(with_)
+    with checkpoint.kept("dependence", options, columns=x, with_=y), outputs.observer() as observer:
         from wdist.dependences.dependence import run_dependence
 
-        found = run_dependence(table, _names(columns) or [], _names(with_), options, observer=observer)
+        found = run_dependence(table, x, y, options, observer=observer)
     notes = ["interrupted; the test is complete, and the bounds are proved all the same"] if found.interrupted else []
     outputs.deliver(found, warnings=found.warnings, notes=notes)
     return ExitStatus.INTERRUPTED if found.interrupted else ExitStatus.DONE

@@ -250,6 +250,8 @@ def dependence(
     with_: str | Sequence[str] | None = None,
     progress: bool | None = None,
     observer: Listener | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
     **arguments: Any,
 ) -> Dependence:
     """Measures how far some columns of a table are from being independent of others, and tests whether they are.
@@ -263,6 +265,8 @@ def dependence(
         with_: names of the columns on the other side; None for all others.
         progress: shows the progress; None for in terminals and notebooks only.
         observer: is told about progress: a function of an event, or an object with ``notify(event)``.
+        checkpoint: folder in which the state of the run is kept every minute.
+        resume: goes on with the run in that folder, with the same data and options.
         arguments: options of :class:`~wdist.estimation.options.EstimateOptions`. Columns are divided by their standard deviations
             in training rows unless ``scale=`` says otherwise. There are no baselines.
 
@@ -282,7 +286,8 @@ def dependence(
             arguments = {"scale": "std", **arguments}
         options = EstimateOptions.validated(**arguments)
         x, y = ([each] if isinstance(each, str) else each for each in (columns, with_))
-        with listening(progress, observer) as told:
+        kept = {"columns": _listed(x), "with_": _listed(y)}
+        with keeping(checkpoint, resume, "dependence", options, **kept), listening(progress, observer) as told:
             rows = named(table, "table", options.access, options.seed, strict=False)
             return with_warnings_in_python(run_dependence(rows, _listed(x) or [], _listed(y), options, observer=told))
 
