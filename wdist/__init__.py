@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         estimate,
         gate,
         lipschitz_constant,
+        merge,
         open_source,
         robust,
         save_proof,
@@ -59,6 +60,7 @@ __all__ = [
     "estimate",
     "gate",
     "lipschitz_constant",
+    "merge",
     "open_source",
     "robust",
     "save_proof",
@@ -84,7 +86,7 @@ _HOME = {
     **dict.fromkeys(
         (
             *("compare", "dependence", "drift", "estimate", "gate", "lipschitz_constant"),
-            *("open_source", "robust", "save_proof", "transport", "verify"),
+            *("merge", "open_source", "robust", "save_proof", "transport", "verify"),
         ),
         "wdist.python.functions",
     ),

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import wdist
 from wdist.cli.main import main
 from wdist.errors import ExitStatus
 
@@ -73,6 +74,14 @@ def test_what_does_not_fit_together_is_refused_in_one_sentence(given, sentence, 
     said = capsys.readouterr().err
     assert sentence in said
     assert said.count("\n") == 1
+
+
+def test_python_merges_shards(documents):
+    found = wdist.merge(documents["compare"][1])
+    assert [entry.name for entry in found.ranking] == ["1.npy", "2.npy", "3.npy"]
+    assert found.noise_floor is not None
+    with pytest.raises(wdist.WdistError, match="nothing to merge"):
+        wdist.merge([])
 
 
 def test_a_damaged_shard_is_refused(documents, tmp_path, capsys):

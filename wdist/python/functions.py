@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from wdist.gates.limits import On
     from wdist.gates.sequential import UntilDecided
     from wdist.robustness.robust import Robustness
+    from wdist.studies.study import StudyResult
     from wdist.transport.solution import Transport
 
 
@@ -403,6 +404,21 @@ def gate(
             if stops:
                 return with_warnings_in_python(run_until_decided(first, second, options, limits, *stops, observer=told))
             return with_warnings_in_python(run_gate(first, second, options, limits, proof=proof, observer=told))
+
+
+def merge(documents: Sequence[str | Path]) -> Comparison | StudyResult:
+    """Joins the shards of one comparison or suite, as ``wdist merge`` does.
+
+    Arguments:
+        documents: files that ``wdist compare`` or ``wdist bench`` wrote with ``--shard I/N -o FILE``, one for each shard.
+
+    Raises:
+        WdistError: a file holds no shard, or they are not all shards of one run.
+    """
+    with python_manners():
+        from wdist.report.merging import merged
+
+        return merged(documents)
 
 
 def verify(

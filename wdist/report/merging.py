@@ -25,6 +25,8 @@ def merged(paths: Sequence[str | Path]) -> Comparison | StudyResult:
         UsageError: they are shards of different runs, one is missing, or there twice.
     """
     shards = [_read(Path(path)) for path in paths]
+    if not shards:
+        raise UsageError("there is nothing to merge; give the documents of all shards of a run")
     first = shards[0]
     for path, shard in zip(paths, shards, strict=True):
         if _identity(shard) != _identity(first):
