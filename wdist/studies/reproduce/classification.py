@@ -139,7 +139,9 @@ def _panel(errors: Errors) -> Panel:
     ]
     papers = tuple(min(VALUES[name]) for name in errors)
     series.append(Series(name="smallest of the paper", x=x, y=papers, reference=True))
-    return Panel(title="test error on MNIST", x_label="", ticks=tuple(errors), y_label="error in %", series=tuple(series), bottom=0)
+    return Panel(
+        title="test error on MNIST", x_label="", ticks=tuple(errors), y_label="error in %", series=tuple(series), log_y=True
+    )
 
 
 def _operations(quick: bool) -> float:
