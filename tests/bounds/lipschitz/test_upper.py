@@ -112,3 +112,18 @@ def test_zero_networks_are_constant():
 def test_fifty_layers():
     upper = lipschitz_upper(read_network(mlp(*[8] * 50, 1)))
     assert 0 < upper.bounds[SEMIDEFINITE] < 1e-3 * upper.bounds[PRODUCT]
+
+
+def test_wide_networks_need_no_matrices_of_their_width_squared():
+    """Flattening after an activation, two activations in a row, and a narrow layer between two wide ones."""
+    layers = (nn.Linear(2, 20_000), nn.ReLU(), nn.Unflatten(1, (2, 10_000)), nn.Flatten(), nn.Linear(20_000, 2), nn.Tanh())
+    module = nn.Sequential(*layers, nn.Linear(2, 20_000), nn.ReLU(), nn.Sigmoid(), nn.Linear(20_000, 1))
+    upper = lipschitz_upper(read_network(module))
+    assert largest_jacobian(module.double(), torch.randn(3, 2), L2) <= upper.bound <= upper.bounds[PRODUCT]
+
+
+def test_moves_between_layers_do_not_change_the_bounds():
+    module = mlp(4, 12, 12, 2)
+    moved = nn.Sequential(module[0], module[1], nn.Unflatten(1, (3, 4)), nn.Flatten(), *module[2:])
+    plain, other = (lipschitz_upper(read_network(each)) for each in (module, moved))
+    assert other.bounds == pytest.approx(plain.bounds, rel=1e-6)

@@ -192,14 +192,32 @@ def _with_runs(chain: list[Step]) -> list[Step]:
     found: list[Step] = []
     run: list[LinearMap | Elementwise] = []
     for step in [*chain, None]:
-        if isinstance(step, Elementwise) or (isinstance(step, LinearMap) and (step.moves or step.entries <= MOST_ENTRIES)):
+        if isinstance(step, Elementwise | LinearMap) and _matrix_entries(run, step) <= MOST_ENTRIES:
             run.append(step)
             continue
         found += _gathered(run)
         run = []
-        if step is not None:
+        if isinstance(step, Elementwise | LinearMap) and _matrix_entries([], step) <= MOST_ENTRIES:
+            run.append(step)
+        elif step is not None:
             found.append(step)
     return found
+
+
+def _matrix_entries(run: Sequence[LinearMap | Elementwise], step: LinearMap | Elementwise) -> int:
+    """Entries of the matrix that a step adds to a run: that of all linear maps since the last activation, or an identity."""
+    linear = []
+    for each in reversed(run):
+        if isinstance(each, Elementwise):
+            break
+        linear.append(each)
+    weighty = any(not each.moves for each in linear)
+    if isinstance(step, Elementwise):
+        return 0 if weighty or not run else math.prod(step.shape) ** 2
+    if step.moves and not weighty:
+        return 0
+    inputs = math.prod(linear[-1].inputs) if linear else math.prod(step.inputs)
+    return max(0 if step.moves else step.entries, inputs * math.prod(step.outputs))
 
 
 def _gathered(run: list[LinearMap | Elementwise]) -> list[Step]:
@@ -219,7 +237,10 @@ def _layers(run: Sequence[LinearMap | Elementwise]) -> Layers:
     product: Matrix | None = None
     for step in run:
         if isinstance(step, LinearMap):
-            product = step.matrix if product is None else _composed(step, product)
+            if product is None and step.moves and matrices:  # moving entries before or after an activation is the same
+                matrices[-1], slopes[-1] = _composed(step, matrices[-1]), _moved_slopes(step, slopes[-1])
+            else:
+                product = step.matrix if product is None else _composed(step, product)
         else:
             matrices.append(Matrix(value=torch.eye(math.prod(step.shape), dtype=torch.float64)) if product is None else product)
             low, high = step.ranges()
@@ -227,6 +248,11 @@ def _layers(run: Sequence[LinearMap | Elementwise]) -> Layers:
             product = None
     assert product is not None
     return Layers(matrices=(*matrices, product), slopes=tuple(slopes))
+
+
+def _moved_slopes(step: LinearMap, slopes: SlopeRange) -> SlopeRange:
+    low, high = (step.columns(each.reshape(1, *step.inputs)).flatten() for each in (slopes.low, slopes.high))
+    return SlopeRange(low=low, high=high)
 
 
 def _composed(step: LinearMap, product: Matrix) -> Matrix:

@@ -18,6 +18,7 @@ References:
 import torch
 
 from wdist.bounds.lipschitz.matrix import Matrix
+from wdist.bounds.lipschitz.operators import MOST_ENTRIES
 from wdist.bounds.lipschitz.semidefinite import Layers, SlopeRange
 from wdist.ground_metric import L2, GroundMetric
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, product_above, sum_above
@@ -48,10 +49,14 @@ def averaged_bound(layers: Layers, norms: list[float], metric: GroundMetric = L2
             # The best of a product of norms, with every split, and the norm of the product.
             splits = [product_above(norm[first, k], middles[k], norm[k + 1, last]) for k in range(first, last)]
             candidates = [norms[first]] if first == last else splits
-            if last - first < longest:
-                product = layers.matrices[last] if product is None else _next(layers, product, last)
-                if first < last:
-                    candidates.append(product.norm(metric))
+            entries = len(layers.matrices[last].value) * layers.matrices[first].value.shape[1]
+            if first == last:
+                product = layers.matrices[first]
+            elif product is not None and last - first < longest and entries <= MOST_ENTRIES:
+                product = _next(layers, product, last)
+                candidates.append(product.norm(metric))
+            else:
+                product = None  # longer ones begin with it
             norm[first, last] = min(candidates)
     theta: list[float] = []
     for k in range(count):
