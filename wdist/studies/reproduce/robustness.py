@@ -276,7 +276,10 @@ def _figure8(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
                 title="accuracy on PGD adversarial examples",
                 x_label="size of the perturbation, maximum norm",
                 y_label="accuracy in %",
-                series=tuple(Series(name=name, x=_GRID, y=tuple(100 * a for a in curve)) for name, curve in curves.items()),
+                series=tuple(
+                    Series(name=name, x=_GRID, y=tuple(100 * a for a in curve), reference=name.startswith("Standard"))
+                    for name, curve in curves.items()
+                ),
                 bottom=-3,
                 top=103,
             ),
