@@ -27,7 +27,7 @@ class Access:
     """Drops rows with NaN or infinity, which are an error otherwise."""
     cache: bool = True
     """Recalls digest and range of a large file that has not changed since an earlier run (:mod:`wdist.data.survey_cache`)."""
-    feature_cache: Path | None = None
+    feature_cache: str | Path | None = None
     """Folder that keeps features of networks between runs (:mod:`wdist.data.features.cache`)."""
     missing: str = REFUSE
     """What to do with missing values: ``refuse``, ``drop`` their rows, or ``level``, which sets them apart from all others."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 from wdist.arguments import accepted, check_fields, shown
@@ -57,6 +58,8 @@ class EstimateArguments(TypedDict, total=False):
     trust: bool
     download: bool
     drop_nonfinite: bool
+    cache: bool
+    feature_cache: str | Path | None
     missing: str
     scale: str | Mapping[str, float]
     width: int | None

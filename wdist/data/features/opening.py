@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from wdist.data.access import Access
 from wdist.data.features.cache import FeatureCache
 from wdist.data.features.space import Ends, Features, FeatureSpace, FunctionSpace, digest_of_file
-from wdist.data.sources.address import Address, literal, near_miss, parse_address, suggestion
+from wdist.data.sources.address import Address, expanded, literal, near_miss, parse_address, suggestion
 from wdist.data.sources.images import ImageFormat
 from wdist.data.sources.network_file import fill, imported, load_weights
 from wdist.data.sources.source import SourceInfo, shape_text
@@ -43,7 +43,7 @@ def open_features(features: Any, access: Access = Access(), device: torch.device
                 f"--feature-cache keeps features of torchvision networks only, because {space.name} may depend on more than its "
                 f"file; leave it out"
             )
-        space.cache = FeatureCache(access.feature_cache)
+        space.cache = FeatureCache(expanded(str(access.feature_cache)))
     return space
 
 
