@@ -259,17 +259,19 @@ def _measure_blocks(pair: Pair, plan: BlockPlan, errors: ErrorBudget, run: Run) 
 
     def measured() -> Blocks | None:
         run.agenda.stage(f"transport between blocks of {plan.size} samples", plan.seconds)
-        return block_distances(
-            pair,
-            run.metric,
-            plan,
-            confidence=errors.confidence,
-            diameter=None if errors.method == "welch" else union_diameter(pair, run.metric),
-            seed=run.options.seed,
-            progress=run.agenda.progress,
-        )
+        return block_distances(pair, run.metric, plan, **_how(pair, errors, run))
 
     return run.interruption.attempt(measured)
+
+
+def _how(pair: Pair, errors: ErrorBudget, run: Run) -> dict[str, Any]:
+    """How a mean of distances is bounded: by a method of the kind that bounds the populations."""
+    return {
+        "confidence": errors.confidence,
+        "diameter": None if errors.method == "welch" else union_diameter(pair, run.metric),
+        "seed": run.options.seed,
+        "progress": run.agenda.progress,
+    }
 
 
 def _plan_draws(pair: Pair, run: Run, *, wanted: bool) -> SemiDiscretePlan | None:
@@ -288,15 +290,7 @@ def _bound_to_distribution(pair: Pair, plan: SemiDiscretePlan, errors: ErrorBudg
 
     def bounded() -> SemiDiscrete | None:
         run.agenda.stage(f"transport from the samples of A to {GROUPS * plan.size:,} draws of B", plan.seconds)
-        return semi_discrete_bounds(
-            pair,
-            run.metric,
-            plan,
-            confidence=errors.confidence,
-            diameter=None if errors.method == "welch" else union_diameter(pair, run.metric),
-            seed=run.options.seed,
-            progress=run.agenda.progress,
-        )
+        return semi_discrete_bounds(pair, run.metric, plan, **_how(pair, errors, run))
 
     return run.interruption.attempt(bounded)
 

@@ -213,46 +213,27 @@ def _recorded(document: dict[str, Any], text: str, *, reference: dict[str, Any],
         ),
         samples=Interval(on="samples", lower=_number(samples["lower"]), upper=_number_or_none(samples["upper"])),
         detected=None if result.get("detected") is None else _detected(result["detected"]),
-        to_distribution=None if result.get("semi_discrete") is None else _to_distribution(result["semi_discrete"]),
+        to_distribution=None
+        if (found := result.get("semi_discrete")) is None
+        else _interval(found, "reference", asymptotic=found["method"] == "student"),
         blocks=None if result.get("block") is None else _blocks(result["block"]),
     )
 
 
+def _interval(found: dict[str, Any], on: On, **facts: Any) -> Interval:
+    lower, upper, estimate, confidence = (_number(found[name]) for name in ("lower", "upper", "estimate", "confidence"))
+    return Interval(on=on, lower=lower, upper=upper, estimate=estimate, confidence=confidence, **facts)
+
+
 def _detected(found: dict[str, Any]) -> Interval:
-    return Interval(
-        on="detected",
-        lower=_number(found["lower"]),
-        upper=_number(found["upper"]),
-        estimate=_number(found["estimate"]),
-        confidence=_number(found["confidence"]),
-        errors=(_number(found["error_a"]), _number(found["error_b"])),
-        counts=(int(_number(found["n_a"])), int(_number(found["n_b"]))),
-        asymptotic=is_asymptotic(str(found["method"]), None),
-    )
-
-
-def _to_distribution(found: dict[str, Any]) -> Interval:
-    return Interval(
-        on="reference",
-        lower=_number(found["lower"]),
-        upper=_number(found["upper"]),
-        estimate=_number(found["estimate"]),
-        confidence=_number(found["confidence"]),
-        asymptotic=found["method"] == "student",
-    )
+    errors = _number(found["error_a"]), _number(found["error_b"])
+    counts = int(_number(found["n_a"])), int(_number(found["n_b"]))
+    return _interval(found, "detected", errors=errors, counts=counts, asymptotic=is_asymptotic(str(found["method"]), None))
 
 
 def _blocks(found: dict[str, Any]) -> RecordedBlocks:
     size = int(_number(found["size"]))
-    interval = Interval(
-        on="block",
-        lower=_number(found["lower"]),
-        upper=_number(found["upper"]),
-        estimate=_number(found["estimate"]),
-        confidence=_number(found["confidence"]),
-        size=size,
-        asymptotic=found["method"] == "student",
-    )
+    interval = _interval(found, "block", size=size, asymptotic=found["method"] == "student")
     values = tuple(_number(each) for each in found["between_values"])
     return RecordedBlocks(interval=interval, size=size, seed=int(_number(found["seed"])), values=values)
 
