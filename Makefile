@@ -46,6 +46,7 @@ reformat: $(VENV)/.installed-lint  ## let ruff rewrite the code
 readme: $(VENV)/.installed-test  ## regenerate the output that the README and the guide quote
 	$(BIN)/python tests/quotations.py
 	$(BIN)/python -m tests.notebooks
+	$(BIN)/python -m tests.reproductions
 
 clean:  ## remove the environment, caches and what the demo wrote
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
