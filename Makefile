@@ -26,9 +26,10 @@ demo: $(VENV)/.installed  ## make the environment and bound the distance between
 test: $(VENV)/.installed-test  ## make the environment and run the tests
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(PYTEST_FLAGS)
 
-test-portable: $(VENV)/.installed-test  ## run the laws and the critics' tests once more, as on a processor without vector extensions
+test-portable: $(VENV)/.installed-test  ## run the tests of laws, critics and bounds once more, as on a processor without vector extensions
 	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE $(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal \
-		tests/laws tests/critics tests/estimation/test_model_selection.py
+		tests/laws tests/critics tests/bounds tests/robustness tests/estimation/test_model_selection.py \
+		tests/estimation/test_semi_discrete.py
 
 faults: $(VENV)/.installed-test  ## break the system in a hundred ways of each kind: signals, full disks, little memory (half an hour)
 	WDIST_TRIALS=$(TRIALS) $(TEST_ENVIRONMENT) $(BIN)/python -m pytest -m faults tests/faults
