@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from wdist.report.numbers import at_least, at_most, counted, duration, level, lower_bound, nearest, p_value
+from wdist.report.numbers import at_least, at_most, counted, duration, level, nearest, p_value
 from wdist.report.sentences import DIGITS, METHODS, METRICS, dependence_headline, dependence_sentences
-from wdist.report.terminal.estimate import source_line
+from wdist.report.terminal.estimate import bracket, source_line
 from wdist.report.terminal.tables import ACCENT, facts_grid
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def _intervals(found: Dependence) -> RenderableType:
     if found.samples is not None:
         samples = found.samples
         of_all = f"  between {counted(found.rows)} rows and {counted(samples.combinations)} combinations"
-        rows.add_row("rows", _interval(samples.lower, samples.upper, exact=samples.exact).append(of_all, style="dim"))
+        rows.add_row("rows", bracket(samples.lower, samples.upper, exact=samples.exact).append(of_all, style="dim"))
     stated = f"  at {level(population.confidence)}; held-out estimate {nearest(population.estimate, DIGITS)}"
-    rows.add_row("populations", _interval(population.lower, population.upper).append(stated, style="dim"))
+    rows.add_row("populations", bracket(population.lower, population.upper).append(stated, style="dim"))
     ends = f"{at_least(detected.lower, DIGITS)} to {at_most(detected.upper, DIGITS)}"
     told = f"  at {level(detected.confidence)}; by the critic, on {counted(detected.rows)} held-out rows"
     rows.add_row("detected", Text.assemble((ends, ACCENT), (told, "dim")))
@@ -49,10 +49,3 @@ def _intervals(found: Dependence) -> RenderableType:
     if population.upper_method is not None:
         rows.add_row("upper bound", Text(population.upper_method, style="dim"))
     return rows
-
-
-def _interval(lower: float, upper: float | None, *, exact: bool = False) -> Text:
-    line = Text.assemble((lower_bound(lower, DIGITS), ACCENT), " <= W1")
-    if upper is not None:
-        line.append(" = " if exact else " <= ").append((nearest if exact else at_most)(upper, DIGITS), style=ACCENT)
-    return line

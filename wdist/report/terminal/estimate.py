@@ -109,7 +109,7 @@ def source_line(info: SourceInfo) -> Text:
 
 def _samples_line(estimate: Estimate) -> Text:
     samples, drawn = estimate.samples, estimate.a.count is None and estimate.b.count is None
-    line = _interval(samples.lower, samples.upper, exact=samples.exact)
+    line = bracket(samples.lower, samples.upper, exact=samples.exact)
     if samples.upper is None:
         elsewhere = drawn and estimate.population.upper is not None
         words = "between draws; upper end: see populations" if elsewhere else "no upper bound was computed"
@@ -122,7 +122,7 @@ def _population_line(population: PopulationBound) -> Text:
     stated = f"  at {level(population.confidence)}; held-out estimate {nearest(population.estimate, DIGITS)}"
     if population.contradictory:
         stated = f"  contradictory{stated}"
-    return _interval(population.lower, population.upper).append(stated, style="dim")
+    return bracket(population.lower, population.upper).append(stated, style="dim")
 
 
 def _detected_line(detected: Detected) -> Text:
@@ -142,22 +142,25 @@ def _block_line(block: Blocks) -> Text:
 def _reference_line(found: SemiDiscrete) -> Text:
     asymptotic = ", asymptotic" if found.method == "student" else ""
     told = f"  at {level(found.confidence)}{asymptotic}; from the samples of A to the distribution of B"
-    return _interval(found.lower, found.upper).append(told, style="dim")
+    return bracket(found.lower, found.upper).append(told, style="dim")
 
 
 def _divergence_of_samples(divergence: Divergence) -> Text:
     samples = divergence.samples
     methods = dict.fromkeys(filter(None, (samples.lower_method, samples.upper_method)))
-    return _interval(samples.lower, samples.upper, of="D").append(f" nats  by {' and '.join(methods)}", style="dim")
+    return bracket(samples.lower, samples.upper, of="D").append(f" nats  by {' and '.join(methods)}", style="dim")
 
 
 def _divergence_of_populations(divergence: Divergence) -> Text:
     population = divergence.population
     stated = f" nats  at {level(population.confidence)}; held-out estimate {nearest(population.estimate, DIGITS)}"
-    return _interval(population.lower, population.upper, of="D").append(stated, style="dim")
+    return bracket(population.lower, population.upper, of="D").append(stated, style="dim")
 
 
-def _interval(lower: float, upper: float | None, *, exact: bool = False, of: str = "W1") -> Text:
+def bracket(lower: float, upper: float | None, *, exact: bool = False, of: str = "W1") -> Text:
+    """``1.0 <= W1 <= 1.2``; ``W1 = 1.2`` where the upper bound is exact and no digit shown tells the lower one from it."""
+    if exact and upper is not None and upper - lower <= 10**-DIGITS * upper:
+        return Text.assemble(f"{of} = ", (nearest(upper, DIGITS), ACCENT))
     line = Text.assemble((lower_bound(lower, DIGITS), ACCENT), f" <= {of}")
     if upper is not None:
         line.append(" = " if exact else " <= ").append((nearest if exact else at_most)(upper, DIGITS), style=ACCENT)
