@@ -16,6 +16,7 @@ from wdist.errors import ContradictionError, UsageError
 from wdist.estimation.divergence import DivergenceOfSamples
 from wdist.estimation.estimate import estimate
 from wdist.report.documents.forms import document, model
+from wdist.report.sentences import divergence_verdict
 from wdist.training.kind import TrainingJob
 from wdist.training.observer import CriticStarted, Stage
 
@@ -148,10 +149,18 @@ def test_the_document_has_its_own_keys(found):
 
 def test_the_report_says_what_is_bounded(found):
     text = " ".join(str(found).split())
-    assert "The KL divergence of A from B at lambda 2 is at least 0." in text
+    assert "D, the Lipschitz-regularised KL divergence of A from B at lambda 2, is at least 0." in text
+    assert "so is the KL divergence itself, which is never smaller." in text
     assert "KL samples" in text
     assert "D is the Kullback-Leibler divergence of A from B, in nats" in text
-    assert "The KL divergence" in found.summary()
+    assert "D, the Lipschitz-regularised KL divergence" in found.summary()
+
+
+def test_an_upper_bound_is_not_passed_off_as_one_of_the_divergence_itself(found):
+    unproved = replace(found.divergence, population=replace(found.divergence.population, lower=0.0))
+    assert "and the KL divergence itself may be larger" in divergence_verdict(unproved)
+    open_ended = replace(unproved, population=replace(unproved.population, upper=None))
+    assert divergence_verdict(open_ended).endswith("at lambda 2, is not proved to exceed 0 at this sample size")
 
 
 def test_no_proof_holds_it(found, tmp_path):

@@ -173,12 +173,14 @@ def dependence_sentences(found: Dependence) -> Iterator[str]:
 def divergence_verdict(divergence: Divergence) -> str:
     """What is proved about a divergence of the populations, in plain words."""
     population = divergence.population
-    told = f"The KL divergence of A from B at lambda {exactly(divergence.lambda_)}"
+    told = f"D, the Lipschitz-regularised KL divergence of A from B at lambda {exactly(divergence.lambda_)},"
     sure = f"with {level(population.confidence)} confidence"
     if population.lower > 0:
-        return f"{told} is at least {lower_bound(population.lower, DIGITS)} nats, {sure}"
+        least = f"at least {lower_bound(population.lower, DIGITS)} nats, {sure}"
+        return f"{told} is {least}; so is the KL divergence itself, which is never smaller"
     if population.upper is not None:
-        return f"{told} is at most {at_most(population.upper, DIGITS)} nats, {sure}; no lower bound above 0 is proved"
+        most = f"at most {at_most(population.upper, DIGITS)} nats, {sure}"
+        return f"{told} is {most}; no lower bound above 0 is proved, and the KL divergence itself may be larger"
     return f"{told} is not proved to exceed 0 at this sample size"
 
 
@@ -187,8 +189,9 @@ def about_divergence(divergence: Divergence) -> str:
     critic, population = divergence.critic, divergence.population
     return (
         f"D is the Kullback-Leibler divergence of A from B, in nats, with potentials of slope at most lambda = "
-        f"{exactly(divergence.lambda_)} nats per unit of distance; it is at most the divergence itself, and at most lambda W1. Its "
-        f"lower bound for the populations is by {critic.name}, trained for {critic.trained_for.upper()} and clipped to "
+        f"{exactly(divergence.lambda_)} nats per unit of distance. It is at most the divergence itself, so its lower bounds hold "
+        f"for both and its upper bounds for D only, and at most lambda W1. Its lower bound for the populations is by "
+        f"{critic.name}, trained for {critic.trained_for.upper()} and clipped to "
         f"{nearest(critic.low, 3)} to {nearest(critic.high, 3)} nats ({METHODS[population.method]}), "
         f"{held_out(population)}, and shares the error with those for W1."
     )
