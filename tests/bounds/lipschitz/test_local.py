@@ -1,5 +1,7 @@
 """Bounds within balls: exact where nothing bends, global where the ball is large, never below a slope in the ball."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -40,3 +42,20 @@ def test_bounds_grow_with_the_ball():
     network, x = read_network(mlp(3, 8, 8, 1)), torch.randn(3)
     bounds = [local_upper(network, x, radius) for radius in (0.0, 0.01, 0.1, 1.0)]
     assert bounds == sorted(bounds)
+
+
+def test_a_normalisation_that_cancels_may_have_either_sign():
+    """In exact arithmetic the input of the ReLU is positive, so its slope is that of the normalisation; float64 makes it 0."""
+    for seed in range(1000):
+        mean, variance = torch.rand(2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + 1
+        bias = mean / (variance + 1e-5).sqrt()
+        exact = Fraction(float(bias)) ** 2 * Fraction(float(variance + 1e-5)) - Fraction(float(mean)) ** 2
+        if bias - mean * (1 / (variance + 1e-5).sqrt()) < 0 < exact:
+            break
+    normalisation = nn.BatchNorm1d(1).double()
+    normalisation.running_mean.fill_(mean)
+    normalisation.running_var.fill_(variance)
+    normalisation.bias.data.fill_(bias)
+    slope = float((variance + 1e-5) ** -0.5)
+    bound = local_upper(read_network(nn.Sequential(normalisation, nn.ReLU()), (1,)), torch.zeros(1), 0.0)
+    assert bound == pytest.approx(slope, rel=1e-6)

@@ -80,6 +80,11 @@ KNOWN = {
         (3,),
     ),
     "one dimension": (chain(nn.Conv1d(2, 3, 3, stride=2), nn.LeakyReLU(0.2), nn.MaxPool1d(2), nn.ZeroPad1d(1)), (2, 12)),
+    "dilated generator": (nn.ConvTranspose2d(2, 3, 3, stride=2, dilation=2), (2, 4, 4)),
+    "one size for both axes": (chain(nn.MaxPool2d([3], [1]), nn.AvgPool2d([2], [1])), (1, 6, 6)),
+    "windows that overlap": (nn.MaxPool2d(3, 1), (1, 6, 6)),
+    "images without channels": (nn.AdaptiveMaxPool2d((3, 2)), (6, 6)),
+    "one number": (chain(nn.Linear(4, 6), nn.Softplus(3.0), nn.Linear(6, 1), nn.Flatten(0)), (4,)),
     "not contiguous": (chain(nn.Linear(6, 4)), (6,)),
 }
 
@@ -104,11 +109,13 @@ def test_no_slope_exceeds_the_bounds(name, metric):
     try:
         bounds = [local_upper(network, each, 0.05, metric) for each in x]
     except NoEnclosure:
-        assert name in ("branches", "group sort", "softmax", "convolutions", "one dimension")
+        assert name in ("branches", "group sort", "softmax", "convolutions", "one dimension", *POOLED)
         return
     found = slopes_in_balls(network.module, shape, x, Ball(radius=0.05, metric=metric))
     assert all(found <= torch.tensor(bounds, dtype=torch.float64))
 
+
+POOLED = ("one size for both axes", "windows that overlap", "images without channels")
 
 REFUSED = {
     "native_layer_norm": nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8)),
@@ -117,6 +124,8 @@ REFUSED = {
     "which draws": Function(lambda x: x + torch.randn(4)),
     "round": Function(torch.round),
     "with a jump": nn.Threshold(0.5, 0.0),
+    "softplus with a jump": nn.Softplus(3.0, threshold=2.0),
+    "view.dtype": Function(lambda x: x.view(torch.float32)),
 }
 
 
@@ -164,3 +173,8 @@ def test_orthogonium_layers_have_the_bound_that_they_promise():
     torch.manual_seed(0)
     module = nn.Sequential(layers.OrthoLinear(8, 8), layers.MaxMin(), layers.OrthoLinear(8, 8))
     assert lipschitz_upper(read_network(module)).bound == pytest.approx(1, abs=1e-3)
+
+
+def test_windows_that_do_not_divide_images_without_channels_are_refused():
+    with pytest.raises(UnknownOperator, match="windows of several sizes"):
+        read_network(nn.AdaptiveMaxPool2d((3, 1)), (7, 6))

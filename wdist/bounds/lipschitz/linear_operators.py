@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import torch
@@ -39,7 +41,7 @@ aten = torch.ops.aten
 )
 def _moves(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
     x, *rest = args
-    if not isinstance(x, Signal):
+    if not isinstance(x, Signal) or any(isinstance(each, torch.dtype) for each in rest):  # view of another type
         raise reading.refused(str(target))
     name = target._schema.name.removeprefix("aten::").removesuffix("_copy").strip("_")
     return reading.apply(moved(name, x.shape, lambda h: target(h, *rest, **kwargs), shapes), x, shapes)
@@ -65,13 +67,7 @@ def _padded(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) 
     if not value or value[0] == 0:
         return reading.apply(moving, x, shapes)
     frame = aten.constant_pad_nd(torch.zeros(x.shape, dtype=torch.float64), widths, float(value[0]))
-    return reading.apply(_with_bias(moving, frame), x, shapes)
-
-
-def _with_bias(map_: LinearMap, bias: Tensor) -> LinearMap:
-    from dataclasses import replace
-
-    return replace(map_, bias=bias.double())
+    return reading.apply(replace(moving, bias=frame), x, shapes)
 
 
 @handles("split", "split_with_sizes", "unbind", "chunk", "unsafe_split", "unsafe_chunk")
@@ -109,9 +105,7 @@ def _convolved(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: An
     if not isinstance(x, Signal) or isinstance(weight, Signal):
         raise reading.refused("convolution", " with a kernel that depends on the input")
     axes = weight.ndim - 2
-    stride, padding, dilation, more = (
-        list(each) * axes if len(each) == 1 else list(each) for each in (stride, padding, dilation, more)
-    )
+    stride, padding, dilation, more = (per_axis(each, axes) for each in (stride, padding, dilation, more))
     weight = weight.double()
 
     def applied(kernel: Tensor) -> Callable[[Tensor], Tensor]:
@@ -119,17 +113,14 @@ def _convolved(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: An
 
     # A transposed convolution is the adjoint of one whose kernel has its axes of channels exchanged.
     spread = _dilated(weight, dilation)
-    rows = weight.abs().flatten(1).sum(1) if not transposed else None
 
     def norms(metric: GroundMetric) -> tuple[float, str]:
         if metric == L2:
             return convolution_norm_bound(spread, stride=stride, groups=groups), "transfer function, float64"
-        if rows is not None:
-            return to_maximum_norm_bound(weight.flatten(1), math.inf), "rows, float64"
-        return _transposed_rows(weight, stride, groups), "rows, float64"
+        rows = _transposed_rows(spread, stride, groups) if transposed else to_maximum_norm_bound(weight.flatten(1), math.inf)
+        return rows, "rows, float64"
 
     sizes = "x".join(map(str, weight.shape[2:]))
-    shape = None if bias is None else bias.double().reshape(1, -1, *[1] * axes)
     operation = LinearMap(
         name=f"convolution {weight.shape[0]}x{weight.shape[1]}, {sizes}",
         inputs=x.shape,
@@ -137,10 +128,15 @@ def _convolved(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: An
         function=applied(weight),
         absolute=applied(weight.abs()),
         norms=norms,
-        bias=shape,
+        bias=None if bias is None else bias.double().reshape(1, -1, *[1] * axes),
         terms=weight[0].numel() * (weight.shape[0] if transposed else 1) + 1,
     )
     return reading.apply(operation, x, shapes)
+
+
+def per_axis(sizes: Sequence[int], axes: int) -> list[int]:
+    """A size for each axis, where one may stand for all."""
+    return list(sizes) * axes if len(sizes) == 1 else list(sizes)
 
 
 def _dilated(kernel: Tensor, dilation: Sequence[int]) -> Tensor:
@@ -153,24 +149,18 @@ def _dilated(kernel: Tensor, dilation: Sequence[int]) -> Tensor:
     return spread
 
 
-def _transposed_rows(weight: Tensor, stride: Sequence[int], groups: int) -> float:
-    """The largest sum of magnitudes that one output of a transposed convolution receives: taps of one phase from all inputs."""
-    largest = 0.0
-    for part in weight.abs().chunk(groups, 0):
-        rows = part.transpose(0, 1).flatten(1)  # an upper bound for every phase where strides exceed 1
-        if any(step > 1 for step in stride):
-            phases = [part[(slice(None), slice(None), *offset)] for offset in _phase_slices(stride)]
-            largest = max(largest, *(to_maximum_norm_bound(p.transpose(0, 1).flatten(1), math.inf) for p in phases if p.numel()))
-        else:
-            largest = max(largest, to_maximum_norm_bound(rows, math.inf))
-    return largest
+def _transposed_rows(kernel: Tensor, stride: Sequence[int], groups: int) -> float:
+    """The largest sum of magnitudes that one output of a transposed convolution receives: taps of one phase from all inputs.
 
-
-def _phase_slices(stride: Sequence[int]) -> list[tuple[slice, ...]]:
-    slices: list[tuple[slice, ...]] = [()]
-    for step in stride:
-        slices = [(*each, slice(first, None, step)) for each in slices for first in range(step)]
-    return slices
+    The kernel has its dilation written out, as taps of different phases may meet in one output otherwise.
+    """
+    offsets = product(*(range(step) for step in stride))
+    phases = [
+        part[(slice(None), slice(None), *(slice(first, None, step) for first, step in zip(offset, stride, strict=True)))]
+        for offset in offsets
+        for part in kernel.chunk(groups, 0)
+    ]
+    return max(to_maximum_norm_bound(each.transpose(0, 1).flatten(1), math.inf) for each in phases if each.numel())
 
 
 @handles("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "_batch_norm_no_update")
@@ -182,11 +172,14 @@ def _normalised(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: A
         raise reading.refused("batch_norm", " without running statistics, which mixes the samples of a batch")
     epsilon = args[7] if name in ("aten::native_batch_norm", "aten::cudnn_batch_norm") else args[6]
     scale = (1.0 if weight is None else weight.double()) / (variance.double() + epsilon).sqrt()
-    shift = (0.0 if bias is None else bias.double()) - mean.double() * scale
-    ones = [1] * (len(x.shape) - 2)
-    shape = (1, -1, *ones)
-    operation = _scaled(f"batch norm {len(mean)}", x.shape, scale.reshape(shape), relative=8 * UNIT_ROUNDOFF)
-    return [reading.apply(_with_bias(operation, shift.reshape(shape)), x, x.shape), UNUSED, UNUSED]
+    at_zero, added = -mean.double() * scale, torch.zeros_like(scale) if bias is None else bias.double()
+    shape, relative = (1, -1, *[1] * (len(x.shape) - 2)), 8 * UNIT_ROUNDOFF
+    operation = replace(
+        _scaled(f"batch norm {len(mean)}", x.shape, scale.reshape(shape), relative=relative),
+        bias=(at_zero + added).reshape(shape),
+        bias_error=relative * (at_zero.abs() + added.abs()).reshape(shape),  # they may cancel
+    )
+    return [reading.apply(operation, x, x.shape), UNUSED, UNUSED]
 
 
 def _scaled(name: str, shape: Shape, factors: Tensor, *, relative: float = 0.0) -> LinearMap:
@@ -221,10 +214,10 @@ def _added(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -
     if isinstance(a, Signal):
         whole = broadcast(reading, a, shapes)
         constant = sign * torch.as_tensor(b, dtype=torch.float64)
-        return reading.apply(_with_bias(moved("shift", shapes), constant), whole, shapes)
+        return reading.apply(replace(moved("shift", shapes), bias=constant), whole, shapes)
     scaled = b if sign == 1 else reading.apply(_scaled("factor", b.shape, torch.tensor(sign)), b, b.shape)
     whole = broadcast(reading, scaled, shapes)
-    return reading.apply(_with_bias(moved("shift", shapes), torch.as_tensor(a, dtype=torch.float64)), whole, shapes)
+    return reading.apply(replace(moved("shift", shapes), bias=torch.as_tensor(a, dtype=torch.float64)), whole, shapes)
 
 
 def broadcast(reading: Reading, x: Signal, shape: Shape) -> Signal:
@@ -305,15 +298,20 @@ def _reduced(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any)
 
 @handles("avg_pool1d", "avg_pool2d", "avg_pool3d")
 def _average_pooled(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    x, kernel = args[0], list(args[1])
-    axes = len(kernel)
-    stride = list(option(args, kwargs, 2, "stride") or kernel)
-    padding = list(option(args, kwargs, 3, "padding", [0] * axes))
+    x, axes = args[0], spatial_axes(target)
+    kernel = per_axis(args[1], axes)
+    stride = per_axis(option(args, kwargs, 2, "stride") or kernel, axes)
+    padding = option(args, kwargs, 3, "padding", [0])
     ceil, padded = option(args, kwargs, 4, "ceil_mode", False), option(args, kwargs, 5, "count_include_pad", True)
     divisor = option(args, kwargs, 6, "divisor_override")
-    if ceil or divisor is not None or (any(padding) and not padded) or len(stride) != axes:
+    if ceil or divisor is not None or (any(padding) and not padded):
         raise reading.refused("avg_pool", " with windows of several sizes")
     return _averages(reading, x, shapes, kernel, stride, lambda h: target(h, *args[1:], **kwargs))
+
+
+def spatial_axes(target: Any) -> int:
+    """Axes that an operator such as ``aten.max_pool2d`` pools over, the last ones of its input."""
+    return int(target._schema.name.partition("pool")[2][0])
 
 
 def _averages(
@@ -341,11 +339,16 @@ def _averages(
 @handles("_adaptive_avg_pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool1d", "_adaptive_avg_pool3d")
 def _adaptively_pooled(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
     x = args[0]
-    pairs = list(zip(x.shape[2:], shapes[2:], strict=True))
-    if any(size % outputs for size, outputs in pairs):
-        raise reading.refused("adaptive_avg_pool", " with windows of several sizes")
-    kernel = [size // outputs for size, outputs in pairs]
+    kernel = windows(reading, x, shapes, target)
     return _averages(reading, x, shapes, kernel, kernel, lambda h: target(h, *args[1:]))
+
+
+def windows(reading: Reading, x: Signal, outputs: Shape, target: Any) -> list[int]:
+    """Sizes of the windows of adaptive pooling, which divide the input."""
+    pairs = [(x.shape[axis], outputs[axis]) for axis in range(-spatial_axes(target), 0)]
+    if any(size % count for size, count in pairs):
+        raise reading.refused(target._schema.name.removeprefix("aten::").strip("_"), " with windows of several sizes")
+    return [size // count for size, count in pairs]
 
 
 @handles("cat", "stack")

@@ -13,7 +13,9 @@ References:
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -25,7 +27,7 @@ from wdist.bounds.lipschitz.upper import AVERAGED, lipschitz_upper
 from wdist.errors import CertificateError
 from wdist.ground_metric import L2, GroundMetric
 from wdist.lipschitz.linalg.norms import spectral_norm_bound
-from wdist.lipschitz.linalg.rounding import UNDERFLOW, UNIT_ROUNDOFF
+from wdist.lipschitz.linalg.rounding import UNDERFLOW, UNIT_ROUNDOFF, gamma
 
 _ABOVE = 1 + 1e-9  # far more than the rounding of a radius
 _FUNCTION_ERROR = 64 * UNIT_ROUNDOFF
@@ -103,12 +105,7 @@ def _of_node(node: Node, parts: list[_Enclosure]) -> _Enclosure:
     if isinstance(node.operation, Bounded):
         raise NoEnclosure(f"slopes within a ball are not bounded for the operation {node.operation.name}; leave out the radius")
     if node.joined == "sum":
-        return _Enclosure(
-            **{
-                name: sum(getattr(part, name) for part in parts) * (_ABOVE if name in ("error", "reach", "radius") else 1)
-                for name in ("centre", "error", "reach", "middle", "radius")
-            }
-        )
+        return _summed(parts)
     if node.joined == "stack" and node.join is not None:
         join, joined = node.join, torch.vmap(lambda *each: node.join(list(each)))  # type: ignore[misc]
         values = {name: join([getattr(part, name) for part in parts]) for name in ("centre", "error", "reach")}
@@ -116,12 +113,27 @@ def _of_node(node: Node, parts: list[_Enclosure]) -> _Enclosure:
     raise NoEnclosure("slopes within a ball are not bounded for maxima of two values; leave out the radius")
 
 
+def _summed(parts: list[_Enclosure]) -> _Enclosure:
+    share = gamma(len(parts))  # of the terms, which may cancel
+    return _Enclosure(
+        centre=_total(part.centre for part in parts),
+        error=_total(part.error + share * part.centre.abs() for part in parts) * _ABOVE,
+        reach=_total(part.reach for part in parts) * _ABOVE,
+        middle=_total(part.middle for part in parts),
+        radius=_total(part.radius + share * part.middle.abs() for part in parts) * _ABOVE,
+    )
+
+
+def _total(terms: Iterable[Tensor]) -> Tensor:
+    return reduce(torch.add, terms)
+
+
 def _linear(operation: LinearMap, part: _Enclosure) -> _Enclosure:
     centre = operation.function(part.centre)
     error = operation.absolute(part.error) + operation.rounding(part.centre[None])[0]
     if operation.bias is not None:
         centre = centre + operation.bias
-        error = error + UNIT_ROUNDOFF * (centre.abs() + operation.bias.abs())
+        error = error + UNIT_ROUNDOFF * (centre.abs() + operation.bias.abs()) + operation.bias_error
     return _Enclosure(
         centre=centre,
         error=error * _ABOVE + UNDERFLOW,

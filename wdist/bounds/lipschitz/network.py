@@ -64,7 +64,7 @@ class _Followed(nn.Module):
         self.module, self.rows = module, nn.Buffer(rows.double())
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.module(x).flatten(1) @ self.rows.T
+        return self.module(x).reshape(len(x), -1) @ self.rows.T
 
 
 def dense(weight: Tensor, bias: Tensor | None, inputs: Shape, *, name: str = "linear") -> LinearMap:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from wdist.bounds.lipschitz.activations import GELU, GELU_TANH, GELU_WITHIN, SMOOTH, Within, plateaus, rising, two_pieces
 from wdist.bounds.lipschitz.graph_reading import UNUSED, Reading, Signal, handles, option
-from wdist.bounds.lipschitz.linear_operators import broadcast
+from wdist.bounds.lipschitz.linear_operators import broadcast, per_axis, spatial_axes, windows
 from wdist.bounds.lipschitz.network import Node
 from wdist.bounds.lipschitz.operators import Bounded, Elementwise
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF
@@ -66,13 +66,6 @@ def _prelu(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -
     return elementwise(reading, x, "prelu", function, low, high, two_pieces(slope, 1.0))
 
 
-@handles("rrelu_with_noise", "rrelu")
-def _rrelu(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    numbers = [each for each in args[1:] if isinstance(each, float)]
-    slope = sum(numbers[:2]) / 2 if len(numbers) >= 2 else (1 / 8 + 1 / 3) / 2
-    return elementwise(reading, args[0], "rrelu", lambda h: nn.functional.leaky_relu(h, slope), slope, 1.0, two_pieces(slope, 1.0))
-
-
 @handles("elu")
 def _elu(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
     alpha, scale, inner = (float(option(args, kwargs, i, name, 1.0)) for i, name in enumerate(("alpha", "scale", "input_scale"), 1))
@@ -95,9 +88,12 @@ def _gelu(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) ->
 
 @handles("softplus")
 def _softplus(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    beta = float(option(args, kwargs, 1, "beta", 1.0))
-    function = lambda h: nn.functional.softplus(h, beta)  # noqa: E731
-    return elementwise(reading, args[0], "softplus", function, 0.0, 1.0, rising(lambda h: torch.sigmoid(beta * h)))
+    beta, threshold = (float(option(args, kwargs, i, name, usual)) for i, name, usual in ((1, "beta", 1.0), (2, "threshold", 20.0)))
+    if threshold < 20:  # from there on torch returns its input, 2e-9 below the exact value
+        raise reading.refused("softplus", " with a jump")
+    function = lambda h: nn.functional.softplus(h, beta, threshold)  # noqa: E731
+    within = rising(lambda h: torch.where(beta * h > threshold, 1.0, torch.sigmoid(beta * h)))
+    return elementwise(reading, args[0], "softplus", function, 0.0, 1.0, within)
 
 
 @handles("hardtanh", "relu6", "clamp", "clamp_min", "clamp_max")
@@ -183,20 +179,16 @@ def _extremum(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any
 
 @handles("max_pool2d_with_indices", "max_pool3d_with_indices", "max_pool1d_with_indices", "max_pool2d", "adaptive_max_pool2d")
 def _max_pooled(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    x, kernel = args[0], list(args[1])
-    shape = shapes[0] if isinstance(shapes, list) else shapes
-    name = target._schema.name
-    if "adaptive" in name:
-        if any(size % outputs for size, outputs in zip(x.shape[2:], shape[2:], strict=True)):
-            raise reading.refused("adaptive_max_pool", " with windows of several sizes")
+    x, pair = args[0], isinstance(shapes, list)
+    shape = shapes[0] if pair else shapes
+    if "adaptive" in target._schema.name:
+        windows(reading, x, shape, target)
         overlap = 1
     else:
-        stride = list(option(args, kwargs, 2, "stride") or kernel)
-        dilation = list(option(args, kwargs, 4, "dilation", [1]))
-        stride, dilation = (each * len(kernel) if len(each) == 1 else each for each in (stride, dilation))
+        sizes = (args[1], option(args, kwargs, 2, "stride") or args[1], option(args, kwargs, 4, "dilation", [1]))
+        kernel, stride, dilation = (per_axis(each, spatial_axes(target)) for each in sizes)
         # An entry lies in at most this many windows.
         overlap = math.prod(min(k, -(-(1 + (k - 1) * d) // s)) for k, s, d in zip(kernel, stride, dilation, strict=True))
-    pair = isinstance(shapes, list)
     function = (lambda h: target(h, *args[1:], **kwargs)[0]) if pair else (lambda h: target(h, *args[1:], **kwargs))
     euclidean = 1.0 if overlap == 1 else math.nextafter(math.sqrt(overlap), math.inf)
     reason = "largest of a window" if overlap == 1 else f"{overlap} windows share an entry"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -33,6 +33,8 @@ class LinearMap:
     """Its operator norm from above, in l2 or linf, and the method of proof."""
     bias: Tensor | None = None
     """Broadcasts to the outputs."""
+    bias_error: Tensor | float = 0.0
+    """Largest error of the bias, entry by entry."""
     terms: int = 1
     """Products that are summed for one output."""
     relative: float = 0.0
@@ -102,8 +104,6 @@ class Bounded:
     euclidean: float
     maximum: float
     reason: str
-    permutes: int = field(default=0)
-    """For a sort along the last axis, its length; otherwise 0."""
 
     def bound(self, metric: GroundMetric) -> LayerBound:
         return LayerBound(layer=self.name, bound=self.euclidean if metric == L2 else self.maximum, method=self.reason)

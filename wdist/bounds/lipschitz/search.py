@@ -162,7 +162,7 @@ def _norms(module: nn.Module, x: Tensor, metric: GroundMetric, outputs: int) -> 
     if outputs > _FEW_OUTPUTS:
         return _power_norms(module, x, metric, outputs)
     x = x.detach().requires_grad_()
-    y = module(x).flatten(1)
+    y = module(x).reshape(len(x), -1)
     if not y.requires_grad:
         return x.new_zeros(len(x)).detach()
     rows = [torch.autograd.grad(y[:, k].sum(), x, retain_graph=k + 1 < outputs)[0].flatten(1) for k in range(outputs)]
@@ -177,7 +177,7 @@ def _power_norms(module: nn.Module, x: Tensor, metric: GroundMetric, outputs: in
     best = x.new_zeros(len(x))
     for _ in range(_POWER_STEPS):
         z = x.detach().requires_grad_()
-        y = module(z).flatten(1)
+        y = module(z).reshape(len(z), -1)
         if not y.requires_grad:
             return best
         (g,) = torch.autograd.grad((u.detach() * y).sum(), z)
@@ -186,7 +186,7 @@ def _power_norms(module: nn.Module, x: Tensor, metric: GroundMetric, outputs: in
             direction = g.sign() if metric != L2 else torch.nn.functional.normalize(g, dim=1)
             norms = torch.linalg.vector_norm(g, ord=metric.dual, dim=1)
             step = _SECANT * (1 + x.flatten(1).abs().amax(1, keepdim=True)) * direction
-            moved = module((x.flatten(1) + step).reshape(x.shape)).flatten(1) - y.detach()
+            moved = module((x.flatten(1) + step).reshape(x.shape)).reshape(y.shape) - y.detach()
             if metric == L2:
                 best = torch.maximum(best, norms / torch.linalg.vector_norm(u, dim=1).clamp(min=1e-300))
                 u = torch.nn.functional.normalize(moved, dim=1)
@@ -239,7 +239,7 @@ def _ascended(
 
 def _quotients(module: nn.Module, shape: tuple[int, ...], metric: GroundMetric, pairs: Tensor) -> Tensor:
     """Difference quotients of pairs, shape (n,); 0 for pairs too near to each other to say anything."""
-    first, second = (module(each.reshape(-1, *shape)).flatten(1) for each in pairs.unbind(1))
+    first, second = (module(each.reshape(-1, *shape)).reshape(len(each), -1) for each in pairs.unbind(1))
     difference = pairs[:, 0] - pairs[:, 1]
     distance = torch.linalg.vector_norm(difference, ord=metric.p, dim=1)
     rise = torch.linalg.vector_norm(first - second, ord=metric.p, dim=1)
