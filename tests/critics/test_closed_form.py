@@ -13,6 +13,7 @@ from wdist.ground_metric import L2, METRICS
 from wdist.training.catalogue import CATALOGUE
 
 AS_IT_IS = Standardisation(shift=torch.zeros(3, dtype=torch.float64), spread=1.0)
+IN_64 = Standardisation(shift=torch.zeros(64, dtype=torch.float64), spread=1.0)
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=str)
@@ -51,6 +52,35 @@ def test_the_best_line_is_at_least_any_random_one_and_the_means(metric, generato
     w = w / torch.linalg.vector_norm(w, ord=metric.dual, dim=1, keepdim=True)
     sliced = max(float(((a @ v).sort().values - (b @ v).sort().values).abs().mean()) for v in w)
     assert max(value["mean-difference"], sliced * 0.99) <= value["max-sliced"] <= exact_w1(a.numpy(), b.numpy(), metric.p)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=str)
+def test_a_shift_of_one_column_among_many_is_found_among_the_noise_of_the_others(metric):
+    random = torch.Generator().manual_seed(0)
+    a, b, fresh = torch.randn(3, 400, 64, generator=random, dtype=torch.float64)
+    a[:, 5] += 0.5
+    found = {name: CATALOGUE[name].critic(a, b, IN_64, metric) for name in ("mean-difference", "sparse-mean-difference")}
+    shift = torch.eye(64, dtype=torch.float64)[5] * 0.5
+    value = {name: float((f.potentials(fresh + shift) - f.potentials(fresh)).mean()) for name, f in found.items()}
+    assert value["sparse-mean-difference"] > 0.45
+    assert value["sparse-mean-difference"] >= value["mean-difference"]
+
+
+def test_a_shift_of_all_columns_keeps_them_all():
+    random = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 400, 64, generator=random, dtype=torch.float64)
+    w, plain = (CATALOGUE[name].critic(a + 0.2, b, IN_64, METRICS["l2"]) for name in ("sparse-mean-difference", "mean-difference"))
+    shift = torch.full((1, 64), 0.2, dtype=torch.float64)
+    value, least = (float(f.potentials(shift) - f.potentials(0 * shift)) for f in (w, plain))
+    assert value > 0.95 * least
+
+
+def test_equal_samples_and_very_few_have_a_sparse_difference_too():
+    x = torch.zeros(4, 3, dtype=torch.float64)
+    for y in (x, x + torch.eye(3, dtype=torch.float64)[0]):
+        critic = CATALOGUE["sparse-mean-difference"].critic(y, x, AS_IT_IS, METRICS["l2"])
+        assert certify(critic).lipschitz_bound == pytest.approx(1)
+        assert float((critic.potentials(y) - critic.potentials(x)).mean()) == pytest.approx(float((y - x).sum(1).mean()))
 
 
 def test_on_the_line_nothing_is_missing():

@@ -10,6 +10,7 @@ import torch
 
 import wdist
 from tests.trials import SMALL, digest, exact_w1, two_moons
+from wdist.data.measure import ENOUGH_HELD_OUT, fold_rows, held_out_rows
 from wdist.errors import DeviceError, SourceError, TrainingDiverged, UsageError
 from wdist.estimation import run, transport_bounds
 from wdist.estimation.estimate import estimate
@@ -449,3 +450,20 @@ def test_folds_that_cannot_be_made_are_refused(arguments, sentence):
 def test_draws_have_no_folds():
     with pytest.raises(UsageError, match="drawn or streamed"):
         estimate("synthetic:gaussian?dim=2", two_moons(60, 45, 2)[0], steps=5, folds=2)
+
+
+def test_a_formula_that_has_no_rivals_learns_from_all_samples_that_are_not_held_out(sets):
+    a, b = (np.asarray(side, dtype=np.float64) for side in sets)
+    for folds in (None, 3):
+        found = estimate(a, b, critic="mean-difference", baselines="none", folds=folds, couplings=False, seed=1)
+        for number, critic in enumerate(found.critic.folds or (found.critic,)):
+            held = [held_out(len(side), number, folds) for side in (a, b)]
+            w = np.delete(a, held[0], axis=0).mean(0) - np.delete(b, held[1], axis=0).mean(0)
+            values = a[held[0]] @ w / np.linalg.norm(w)
+            assert critic.held_out.a - critic.held_out.a[0] == pytest.approx(values - values[0], rel=1e-6, abs=1e-9)
+
+
+def held_out(count, number, folds):
+    if folds is None:
+        return held_out_rows(count, min(ENOUGH_HELD_OUT, count // 3), seed=1)
+    return fold_rows(count, folds, number, seed=1)

@@ -130,6 +130,14 @@ class Measure:
         return ResidentRows(values=values.cpu(), info=_in_units_already(self.info))
 
     @property
+    def without_validation(self) -> "Measure":
+        """The same with the validation split among the training samples, where these are a set in memory."""
+        train, other = self.training_rows, self.validation
+        if train is None or train.index is None or other.index is None or train.values is not other.values:
+            return self
+        return replace(self, training_rows=replace(train, index=torch.cat([train.index, other.index]).sort().values))
+
+    @property
     def untrained_on(self) -> ResidentRows:
         """The samples outside the training split, in the order of their numbers where they are in memory."""
         parts = (self.validation, self.held_out)

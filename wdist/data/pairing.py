@@ -63,6 +63,11 @@ class Pair:
         fitted = Standardisation.fit(*(side.training_sample(_FIT_ROWS) for side in (a, b)))
         return replace(self, a=a, b=b, standardisation=fitted)
 
+    @property
+    def without_validation(self) -> "Pair":
+        """The same for critics that need no validation split, and learn from it instead."""
+        return replace(self, a=self.a.without_validation, b=self.b.without_validation)
+
     def close(self) -> None:
         self.a.close()
         self.b.close()

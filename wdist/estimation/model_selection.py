@@ -76,6 +76,8 @@ def select_critics(
     """
     if len(requested.specs) == 1:
         (spec,) = requested.specs
+        if not spec.kind.trained:  # there is no choice, and no training to stop
+            jobs = [replace(job, pair=job.pair.without_validation) for job in jobs]
         fitted = fit(spec, jobs, budget, agenda)
         return [Selection(critic=each, fitted=(each,)) if isinstance(each, TrainedCritic) else each for each in fitted]
     searches = [_Trial(job, requested.specs[0].metric, agenda) for job in jobs]

@@ -7,6 +7,7 @@ from wdist.critics import c_transform, radial
 from wdist.critics.conv import convolutional
 from wdist.critics.max_sliced import max_sliced
 from wdist.critics.mean_difference import mean_difference
+from wdist.critics.sparse_mean_difference import sparse_mean_difference
 from wdist.errors import UsageError
 from wdist.ground_metric import L2, GroundMetric
 from wdist.training.closed_forms import ClosedFormKind
@@ -32,6 +33,7 @@ _EXTENSION = "McShane 1934, Extension of range of functions"
 _CONES = f"{_EXTENSION}; Korotin, Kolesov & Burnaev 2022, Kantorovich strikes back!, arXiv:2206.07767"
 _MEANS = "Villani 2009, Optimal transport: old and new, chapter 6"
 _MAX_SLICED = "Deshpande et al. 2019, Max-sliced Wasserstein distance and its use for GANs, arXiv:1904.05877"
+_SHRUNKEN = "Tibshirani et al. 2002, Diagnosis of multiple cancer types by shrunken centroids of gene expression"
 _LINE = "Villani 2003, Topics in optimal transportation, section 2.2"
 _SINKHORN = "Cuturi 2013, Sinkhorn distances: lightspeed computation of optimal transport, arXiv:1306.0895"
 
@@ -94,6 +96,9 @@ _KINDS: tuple[CriticKind, ...] = (
     EllipticConeKind(name="elliptic-cones", title="envelope of elliptic cones", source=_EXTENSION),
     # Closed forms: what every trained critic must beat.
     ClosedFormKind(name="mean-difference", title="difference of the means", source=_MEANS, formula=mean_difference),
+    ClosedFormKind(
+        name="sparse-mean-difference", title="difference of few means", source=_SHRUNKEN, formula=sparse_mean_difference
+    ),
     ClosedFormKind(name="max-sliced", title="best projection on a line", source=_MAX_SLICED, formula=max_sliced, seconds=0.3),
     ClosedFormKind(name="single-cone", title="one cone", source=f"{_PAPER}, section 7.1", formula=radial.single_cone),
     ClosedFormKind(name="radial", title="best function of the distance from a point", source=_LINE, formula=radial.radial),

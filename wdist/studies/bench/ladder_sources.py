@@ -50,29 +50,30 @@ def normal_ladders() -> tuple[Ladder, ...]:
 
 
 def wide_ladders() -> tuple[Ladder, ...]:
-    """Distributions in 64 dimensions, shifted along the first axis: normal, and with the heavy tails of 3 degrees of freedom."""
+    """Distributions in 64 dimensions, shifted along the first axis or along the diagonal: normal, and with the heavy tails of 3
+    degrees of freedom."""
 
-    def drawn(by: float, *, heavy: bool = False) -> Draw:
+    def drawn(by: float, *, heavy: bool = False, diagonal: bool = False) -> Draw:
         def draw(n: int, random: torch.Generator) -> Tensor:
             x = torch.randn(n, 64, generator=random, dtype=torch.float64)
             if heavy:
                 x = x / (torch.randn(n, 3, generator=random, dtype=torch.float64).square().sum(1, keepdim=True) / 3).sqrt()
-            x[:, 0] += by
+            x[:, : 64 if diagonal else 1] += by / 8 if diagonal else by
             return x
 
         return draw
 
     shifts = (0.0, 0.25, 0.5, 1.0)
-    make = partial(Ladder, critic="mean-difference", tests_only=True)
+    make = partial(Ladder, critic="sparse-mean-difference", tests_only=True)
     ladders = [
         make(
-            name=f"{name} of 64 dimensions",
+            name=f"{name} of 64 dimensions{', diagonal' if diagonal else ''}",
             reference=drawn(0.0, heavy=heavy),
-            rungs=tuple(drawn(by, heavy=heavy) for by in shifts),
+            rungs=tuple(drawn(by, heavy=heavy, diagonal=diagonal) for by in shifts),
             labels=tuple(f"{by:g}" for by in shifts),
             truths=shifts,
         )
-        for name, heavy in (("normals", False), ("heavy tails", True))
+        for name, heavy, diagonal in (("normals", False, False), ("normals", False, True), ("heavy tails", True, False))
     ]
     for name, by, heavy in (
         ("reference twice", 0.0, False),

@@ -1,0 +1,55 @@
+r"""The difference between the means of few coordinates: the linear critic for shifts that concern some columns among many.
+
+.. math:: w \propto \operatorname{sign}(\delta_j) \, (|\delta_j| - t \, s_j)_+, \qquad \delta = \bar x - \bar y
+
+with the standard errors s. Means of d coordinates from n samples carry noise of length about :math:`\sqrt{2 d / n}`, which turns
+the plain difference away from a shift that is shorter. Cross-validation within the training samples chooses t, 0 included.
+
+References:
+    Tibshirani, Hastie, Narasimhan & Chu (2002), Diagnosis of multiple cancer types by shrunken centroids of gene expression.
+    Fan & Fan (2008), High-dimensional classification using features annealed independence rules.
+"""
+
+import torch
+from torch import Tensor
+
+from wdist.critics.mean_difference import steepest_direction
+from wdist.ground_metric import GroundMetric
+from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
+
+_THRESHOLDS = tuple(number / 2 for number in range(9))
+"""In standard errors."""
+_PARTS = 5
+
+
+def sparse_mean_difference(a: Tensor, b: Tensor, metric: GroundMetric) -> list[FrozenLayer]:
+    """Layers of the linear critic along a difference of the means that keeps what exceeds its noise; arguments as for
+    ``mean_difference``."""
+    errors = (a.var(0, correction=0) / len(a) + b.var(0, correction=0) / len(b)).sqrt()
+    threshold = _best_threshold(a, b, errors, metric) if min(len(a), len(b)) >= 2 * _PARTS else 0.0
+    direction = steepest_direction(_shrunken(a.mean(0) - b.mean(0), threshold, errors), metric)
+    return [Affine(weight=direction.unsqueeze(0), bias=direction.new_zeros(1))]
+
+
+def _best_threshold(a: Tensor, b: Tensor, errors: Tensor, metric: GroundMetric) -> float:
+    """The threshold whose critics reach the largest value on the parts that they did not see; among equal ones, the smallest."""
+    sums_a, sums_b = (torch.stack([side[part::_PARTS].sum(0) for part in range(_PARTS)]) for side in (a, b))
+    counts_a, counts_b = (side.new_tensor([[len(side[part::_PARTS])] for part in range(_PARTS)]) for side in (a, b))
+    fresh = sums_a / counts_a - sums_b / counts_b
+    seen = (sums_a.sum(0) - sums_a) / (len(a) - counts_a) - (sums_b.sum(0) - sums_b) / (len(b) - counts_b)
+
+    def value(threshold: float) -> float:
+        directions = torch.stack([steepest_direction(_shrunken(each, threshold, errors), metric) for each in seen])
+        return float((directions * fresh).sum())
+
+    return max(_THRESHOLDS, key=value)
+
+
+def _shrunken(difference: Tensor, threshold: float, errors: Tensor) -> Tensor:
+    """The difference with each coordinate drawn towards 0 by so many standard errors; where nothing remains, that of the clearest
+    coordinate."""
+    shrunken = difference.sign() * (difference.abs() - threshold * errors).clamp(min=0.0)
+    if bool(shrunken.any()):
+        return shrunken
+    clearest = (difference.abs() / errors).nan_to_num(nan=0.0).argmax()
+    return torch.zeros_like(difference).index_fill(0, clearest.reshape(1), float(difference[clearest]))
