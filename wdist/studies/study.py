@@ -410,7 +410,7 @@ MODULES: dict[Group, dict[str, str]] = {
         name: name
         for name in (
             *("tightness", "learning", "transport", "soundness", "coverage"),
-            *("ladder", "gates", "sequential", "drift", "lipschitz", "speed"),
+            *("ladder", "gates", "sequential", "drift", "lipschitz", "distributed", "speed"),
         )
     },
     "reproduce": {
