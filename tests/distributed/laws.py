@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load
 
 from wdist.comparison.compare import compare
 from wdist.critics.settings import CriticSettings
@@ -24,12 +25,14 @@ from wdist.environment import environment
 from wdist.errors import SourceError
 from wdist.estimation.estimate import estimate
 from wdist.estimation.evaluation import evaluate_rows
+from wdist.estimation.proof import proof_of_estimate
 from wdist.ground_metric import ground_metric
 from wdist.report.documents.forms import document
 from wdist.studies.study import Conditions, Study
 from wdist.training import shared_batches
 from wdist.training.catalogue import CATALOGUE
 from wdist.training.kind import DataShape
+from wdist.training.observer import CriticStarted
 from wdist.training.optimizers import make_optimizers
 from wdist.training.shared_batches import SharedBatches
 from wdist.training.step import TrainingStep
@@ -147,12 +150,43 @@ def _numbers(result, command):
     return without_times(document(result, command))
 
 
+class Trained:
+    """Keeps the names of the critics that this process trains."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def notify(self, event):
+        if isinstance(event, CriticStarted):
+            self.names.append(event.critic)
+
+
 def an_estimate_is_the_same_document():
     same(lambda: _numbers(estimate(X[:300], FAR[:250], steps=10), "estimate"))
 
 
-def an_estimate_with_folds_is_the_same_document():
-    same(lambda: _numbers(estimate(X[:300], FAR[:250], steps=5, folds=2, critic="groupsort-bjorck", baselines="none"), "estimate"))
+def folds_are_divided_and_make_the_same_document_and_proof():
+    trained = []
+
+    def work():
+        trained.clear()
+        how = {"critic": "groupsort-bjorck", "baselines": "relu-bjorck", "width": 32, "observer": Trained(trained)}
+        found = estimate(X[:300], FAR[:250], steps=5, folds=3, **how)
+        return _numbers(found, "estimate"), {name: each.tolist() for name, each in load(proof_of_estimate(found)).items()}
+
+    same(work)
+    own = processes()
+    assert trained == ["groupsort-bjorck", "relu-bjorck"] * len(range(own.rank, 3, own.size))
+
+
+def folds_that_are_fewer_than_processes_divide_their_minibatches():
+    how = {"critic": "groupsort-bjorck", "baselines": "none", "width": 32, "batch_size": 64, "couplings": False, "folds": 2}
+    trained, size = [], processes().size
+    with every_step_shared():
+        found = estimate(X, FAR, steps=10, observer=Trained(trained), **how)
+    assert len(trained) == (2 if size > 2 else len(range(processes().rank, 2, size)))
+    documents = processes().gathered("documents", _numbers(found, "estimate"))
+    assert all(document == documents[0] for document in documents)
 
 
 def a_comparison_is_the_same_document():
@@ -263,7 +297,8 @@ LAWS = (
     blocks_find_the_same_coupling,
     potentials_of_shards_are_those_of_one_process,
     an_estimate_is_the_same_document,
-    an_estimate_with_folds_is_the_same_document,
+    folds_are_divided_and_make_the_same_document_and_proof,
+    folds_that_are_fewer_than_processes_divide_their_minibatches,
     a_comparison_is_the_same_document,
     a_study_yields_its_rows_in_order,
     steps_on_slices_are_steps_on_the_whole_minibatch,

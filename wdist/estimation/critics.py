@@ -33,23 +33,29 @@ class FoundCritics:
 def find_over_folds(
     requested: Sequence[RequestedCritic], pair: Pair, errors: ErrorBudget, run: Run, *, reserved: float
 ) -> FoundCritics:
-    """Finds critics as :func:`find_critics`, for each fold of the samples in turn where there are several.
+    """Finds critics as :func:`find_critics`, for each fold of the samples where there are several, which processes divide.
 
     Each fold's bounds hold, because its critics were fixed before its samples were looked at, and all share the error: the best
     may be stated.
     """
-    folds, found = run.options.folds, []
+    folds = run.options.folds
     if folds is None:
         return find_critics(requested, pair, errors, run, reserved=reserved)
-    for number in range(folds):
-        fold = pair.fold(folds, number, seed=run.options.seed)
-        one = run.interruption.attempt(
-            partial(find_critics, requested, fold, errors, run, reserved=reserved, share=1 / (folds - number))
-        )
-        if one is not None:
-            found.append(one)
-        if run.interruption.requested:
-            break
+    # Folds exchange nothing until they are done; where they are too few for all processes, steps that can be divided are.
+    size = processes().size
+    at_once = 1 if folds < size and _shares_batches(requested, pair, run) else size
+
+    def find(number: int) -> FoundCritics | None:
+        def found() -> FoundCritics:
+            fold = pair.fold(folds, number, seed=run.options.seed)
+            share = 1 / len(range(number, folds, at_once))
+            return find_critics(requested, fold, errors, run, reserved=reserved, share=share)
+
+        return run.interruption.attempt(found)
+
+    tasks = [partial(find, number) for number in range(folds)]
+    results = [task() for task in tasks] if at_once == 1 else processes().spread("folds", tasks)
+    found = [one for one in results if one is not None]
     if not found:
         raise KeyboardInterrupt
     names = [result.name for result in found[0].results[1:]]
@@ -123,14 +129,18 @@ def find_critics(
     return FoundCritics(results=tuple(results.values()), left_out=tuple(filter(None, failures)))
 
 
+def _shares_batches(requested: Sequence[RequestedCritic], pair: Pair, run: Run) -> bool:
+    """Whether processes divide the minibatches of some training."""
+    return any(spec.kind.shares_batches(spec, pair, run.device) for each in requested for spec in each.specs)
+
+
 class _Search:
     """The search for all critics of one pair."""
 
     def __init__(self, requested: Sequence[RequestedCritic], pair: Pair, errors: ErrorBudget, run: Run) -> None:
         self._requested, self._pair, self._errors, self._run = requested, pair, errors, run
-        specs = [spec for each in requested for spec in each.specs]
         # Trainings take their minibatches from one sequence: one process does them all, or all do each.
-        self._together = any(spec.kind.shares_batches(spec, pair, run.device) for spec in specs)
+        self._together = _shares_batches(requested, pair, run)
 
     def with_seeds(self, seeds: Sequence[int], shares: Sequence[Budget | None]) -> list[Row]:
         """Results of each requested critic with some seeds; shorter after an interruption."""
