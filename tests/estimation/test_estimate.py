@@ -7,6 +7,7 @@ import numpy as np
 import ot
 import pytest
 import torch
+from scipy import stats
 
 import wdist
 from tests.trials import SMALL, digest, exact_w1, two_moons
@@ -416,9 +417,29 @@ def test_every_sample_is_held_out_from_the_training_of_one_fold():
     rows = estimate(a, b, folds=3, steps=15, baselines="none", settings=SMALL)
     assert [each.population.n_a for each in rows.critic.folds] == [20, 20, 20]
     assert (rows.population.n_a, rows.population.n_b) == (60, 45)
-    assert rows.population.lower == max(each.population.lower for each in rows.critic.folds)
     assert rows.critic.samples.lower == max(each.samples.lower for each in rows.critic.folds)
-    assert rows.population.jointly_with == 4, "each fold has its share of the error, and so has the upper bound"
+    assert rows.population.jointly_with == 2, "one lower bound rests on all folds"
+
+
+def test_the_bound_over_folds_is_that_of_their_mean_with_twice_its_variance():
+    a, b = two_moons(60, 45, 2)
+    found = estimate(a, b + 3, folds=3, critic="mean-difference", baselines="none", couplings=False)
+    sides = [(each.held_out.a, each.held_out.b) for each in found.critic.folds]
+    mean = np.mean([a.mean() - b.mean() for a, b in sides])
+    parts = np.array([[a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)] for a, b in sides])
+    freedom = parts.sum() ** 2 / (parts**2 / [[len(a) - 1, len(b) - 1] for a, b in sides]).sum()
+    assert found.population.method == "cross-fitted"
+    assert found.population.estimate == pytest.approx(mean)
+    assert found.population.lower == pytest.approx(mean - stats.t.ppf(0.95, freedom) * np.sqrt(2 * parts.sum()) / 3)
+
+
+def test_folds_of_values_in_a_known_range_share_the_error():
+    """Betting needs values that are independent of each other, and those of different folds are not."""
+    random = np.random.default_rng(0)
+    images = (random.integers(low, 250, size=(60, 4)).astype(np.uint8) for low in (0, 150))
+    found = estimate(*images, folds=3, critic="mean-difference", baselines="none", couplings=False)
+    assert (found.population.method, found.population.jointly_with) == ("betting", 3)
+    assert found.population.lower == max(each.population.lower for each in found.critic.folds) > 0
 
 
 def test_no_critic_depends_on_the_fold_that_it_is_judged_on():

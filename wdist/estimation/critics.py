@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
 
+from wdist.bounds.dual import CLAIM, Margin
 from wdist.data.pairing import Pair
 from wdist.distributed.processes import processes
 from wdist.errors import CertificateError, TrainingDiverged, WdistError
-from wdist.estimation.evaluation import ErrorBudget, evaluate_critic
+from wdist.estimation.evaluation import ErrorBudget, averages_folds, evaluate_critic, lower_over_folds
 from wdist.estimation.model_selection import Selection, expected_seconds, improved, select_critics
 from wdist.estimation.requested import RequestedCritic, budgets
-from wdist.estimation.result import CriticResult, Repeats
+from wdist.estimation.result import CROSS_FITTED, CriticResult, Repeats
 from wdist.estimation.run import Run
 from wdist.training.budget import Budget
 from wdist.training.kind import TrainingJob
@@ -35,8 +36,7 @@ def find_over_folds(
 ) -> FoundCritics:
     """Finds critics as :func:`find_critics`, for each fold of the samples where there are several, which processes divide.
 
-    Each fold's bounds hold, because its critics were fixed before its samples were looked at, and all share the error: the best
-    may be stated.
+    Each fold's critics were fixed before its samples were looked at.
     """
     folds = run.options.folds
     if folds is None:
@@ -59,15 +59,19 @@ def find_over_folds(
     if not found:
         raise KeyboardInterrupt
     names = [result.name for result in found[0].results[1:]]
-    others = [of_folds([each for one in found for each in one.results[1:] if each.name == name]) for name in names]
-    main = of_folds([one.results[0] for one in found])
+    others = [of_folds([each for one in found for each in one.results[1:] if each.name == name], errors) for name in names]
+    main = of_folds([one.results[0] for one in found], errors)
     complete = [each for each in others if len(each.folds) == len(found) and each.name != main.name]
     left_out = dict.fromkeys(sentence for one in found for sentence in one.left_out)
     return FoundCritics(results=(main, *complete), left_out=tuple(left_out))
 
 
-def of_folds(results: list[CriticResult]) -> CriticResult:
-    """The result of the fold that proves most, with the best lower bounds and the mean estimate of all."""
+def of_folds(results: list[CriticResult], errors: ErrorBudget, *, margin: Margin = CLAIM) -> CriticResult:
+    """The result of the fold that proves most, with what all of them prove.
+
+    Of the lower bounds for the samples the best holds; that for the populations is over all held-out values by Welch's t, and by
+    other methods the best of the folds, which then share the error.
+    """
     best = max(results, key=lambda each: (each.population.lower, each.samples.lower))
     samples = max((each.samples for each in results), key=lambda each: each.lower)
     populations = [each.population for each in results]
@@ -77,6 +81,9 @@ def of_folds(results: list[CriticResult]) -> CriticResult:
         n_a=sum(each.n_a for each in populations),
         n_b=sum(each.n_b for each in populations),
     )
+    held_out = [each.held_out for each in results if each.held_out is not None]
+    if averages_folds(errors.method) and len(held_out) == len(results) > 1:
+        population = replace(population, lower=lower_over_folds(held_out, errors, margin=margin), method=CROSS_FITTED)
     steps, seconds = sum(each.steps for each in results), sum(each.seconds for each in results)
     return replace(best, samples=samples, population=population, steps=steps, seconds=seconds, folds=tuple(results))
 

@@ -4,9 +4,7 @@ from wdist.bounds.confidence import confidence_interval
 from wdist.bounds.dual import CLAIM
 from wdist.bounds.mean_difference import MOST_PERMUTED, MeanDifference, mean_difference, normal_quantile, permutation_p_value
 from wdist.estimation.evaluation import ErrorBudget
-from wdist.estimation.result import POWER, CriticResult, Detected, HeldOut
-
-CROSS_FITTED = "cross-fitted"
+from wdist.estimation.result import CROSS_FITTED, POWER, CriticResult, Detected, HeldOut
 
 
 def detect(critic: CriticResult, errors: ErrorBudget, *, seed: int) -> Detected | None:

@@ -22,7 +22,7 @@ from wdist.estimation.blocks import LEAST_GROUPS, BlockPlan, Blocks, block_dista
 from wdist.estimation.critics import FoundCritics, find_over_folds
 from wdist.estimation.detection import detect
 from wdist.estimation.divergence_search import find_divergence
-from wdist.estimation.evaluation import ErrorBudget, diameters, union_diameter
+from wdist.estimation.evaluation import ErrorBudget, averages_folds, diameters, union_diameter
 from wdist.estimation.options import EstimateArguments, EstimateOptions
 from wdist.estimation.population_upper import PopulationUpper
 from wdist.estimation.requested import RequestedCritic, mean_difference, requested_critics, without_training
@@ -157,7 +157,8 @@ def _divide_errors(
     )
     method = resolve(options.ci, diameters(pair, run.metric))
     critics = {each.name for each in (*requested, *(untrained if options.tolerance is not None else ()))}
-    lower_bounds = len(critics) * (options.folds or 1) + (options.divergence is not None)
+    each = 1 if averages_folds(method) else options.folds or 1
+    lower_bounds = len(critics) * each + (options.divergence is not None)
     compared = 1 if options.critics is None else len(critics)
     return ErrorBudget(
         confidence=options.confidence, method=method, lower_bounds=lower_bounds, upper_bound=upper, compared=compared
@@ -326,7 +327,7 @@ def _concluded(
         preview=_preview(pair),
         warnings=(
             *pair.warnings,
-            *_few_held_out(pair, errors),
+            *_few_held_out(main, errors),
             *_no_upper_bound(pair, bounds, run),
             *memory_warnings(pair),
             *_contradictions(results),
@@ -363,11 +364,11 @@ def _no_upper_bound(pair: Pair, bounds: TransportBounds, run: Run) -> Iterator[s
         )
 
 
-def _few_held_out(pair: Pair, errors: ErrorBudget) -> Iterator[str]:
-    for name, measure in (("A", pair.a), ("B", pair.b)):
-        if errors.method == "welch" and measure.held_out.count < ENOUGH_HELD_OUT:
+def _few_held_out(main: CriticResult, errors: ErrorBudget) -> Iterator[str]:
+    for name, count in (("A", main.population.n_a), ("B", main.population.n_b)):
+        if errors.method == "welch" and count < ENOUGH_HELD_OUT:
             yield (
-                f"only {measure.held_out.count} samples of {name} were held out; the bound for the populations relies on the "
+                f"only {count} samples of {name} were held out; the bound for the populations relies on the "
                 f"normal approximation of their mean and may be wrong more often than stated; give more samples"
             )
 

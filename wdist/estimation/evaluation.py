@@ -1,6 +1,6 @@
 """Evaluation: what a frozen critic proves about the samples, and about the populations from samples that no choice depended on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +12,7 @@ from wdist.bounds.certificate import Certificate, certify
 from wdist.bounds.confidence import lower_confidence_bound
 from wdist.bounds.dual import CLAIM, Margin, PotentialSummary, dual_value, evaluate, lower_bound, summarise, summarised_together
 from wdist.bounds.lipschitz.search import largest_slope
+from wdist.bounds.mean_difference import mean_difference
 from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.data.measure import Measure
 from wdist.data.pairing import Pair
@@ -36,7 +37,7 @@ class ErrorBudget:
     method: str
     """Name of the lower confidence bound: a key of :data:`wdist.bounds.confidence.METHODS`."""
     lower_bounds: int = 1
-    """Number of critics whose lower bounds are stated; of folds, each has its own."""
+    """Number of lower bounds that are stated: one for each critic, or for each of its folds where those are not averaged."""
     upper_bound: bool = False
     """Whether an upper bound is stated, too."""
     compared: int = 1
@@ -186,7 +187,7 @@ def judge(
         ),
         population=PopulationBound(
             estimate=held_out_value / K,
-            lower=max(0.0, (lower - margin.roundings * rounding) * (1 - margin.share)),
+            lower=_claimed(lower, rounding, margin),
             confidence=errors.confidence,
             jointly_with=errors.bounds,
             method=errors.method,
@@ -198,6 +199,28 @@ def judge(
         held_out=held_out,
         potential=_potential(frozen, K, pair, (all_a, all_b), certificate.metric),
     )
+
+
+def _claimed(lower: float, rounding: float, margin: Margin) -> float:
+    return max(0.0, (lower - margin.roundings * rounding) * (1 - margin.share))
+
+
+def averages_folds(method: str) -> bool:
+    """Whether one bound follows from the held-out values of all folds; otherwise each fold has its own."""
+    return method == "welch"
+
+
+def lower_over_folds(folds: Sequence[HeldOut], errors: ErrorBudget, *, margin: Margin = CLAIM) -> float:
+    r"""A lower bound for the populations from the values of every sample, by critics of folds that did not see it.
+
+    .. math:: \frac1K \sum_k D_k - t_{1 - \alpha, \nu}\, s, \qquad
+              D_k = \bar f_k(A_k) - \bar f_k(B_k), \quad E(D_k \mid f_k) \le W_1
+
+    Asymptotic; the standard error s is that of :func:`wdist.bounds.mean_difference.mean_difference`.
+    """
+    found = mean_difference([(each.a, each.b) for each in folds])
+    lower = found.estimate - found.quantile(1 - errors.alpha) * found.standard_error
+    return _claimed(lower, max(each.rounding for each in folds), margin)
 
 
 def _potential(

@@ -25,7 +25,7 @@ from wdist.data.tables.joint import Encoding
 from wdist.errors import SourceError, UsageError
 from wdist.estimation.options import MOST_DRAWS, MOST_FOLDS
 from wdist.estimation.population_upper import BOUNDS
-from wdist.estimation.result import CriticResult, Estimate
+from wdist.estimation.result import CROSS_FITTED, CriticResult, Estimate
 from wdist.files import PROOF_SUFFIX, atomic_write
 from wdist.ground_metric import METRICS
 from wdist.transport.coupling import Plan
@@ -93,12 +93,11 @@ class ProvedFeatures(_Part):
 
 
 class ProvedFold(_Part):
-    """A critic with the two lower ends that are claimed to follow from it."""
+    """A critic with the lower end for the samples that is claimed to follow from it."""
 
     critic: str
     """As :meth:`FrozenCritic.description` wrote it."""
     samples_lower: float
-    population_lower: float
 
 
 class ProvedCritic(_Part):
@@ -106,6 +105,7 @@ class ProvedCritic(_Part):
 
     name: str
     title: str
+    population_lower: float
     folds: Annotated[tuple[ProvedFold, ...], Field(min_length=1)]
 
 
@@ -226,7 +226,7 @@ def _statement(estimate: Estimate) -> Statement:
         seed=estimate.seed,
         confidence=population.confidence,
         jointly_with=population.jointly_with,
-        method=population.method,
+        method="welch" if population.method == CROSS_FITTED else population.method,
         a=ProvedSource(address=estimate.a.address, digest=estimate.digest_a, dropped=estimate.a.dropped),
         b=ProvedSource(address=estimate.b.address, digest=estimate.digest_b, dropped=estimate.b.dropped),
         features=None if features is None else ProvedFeatures(spec=features.spec, digest=features.digest),
@@ -249,10 +249,9 @@ def _columns(info: SourceInfo) -> tuple[ProvedColumn, ...] | None:
 
 def _of_critic(result: CriticResult) -> ProvedCritic:
     folds = tuple(
-        ProvedFold(critic=each.frozen.description(), samples_lower=each.samples.lower, population_lower=each.population.lower)
-        for each in result.folds or (result,)
+        ProvedFold(critic=each.frozen.description(), samples_lower=each.samples.lower) for each in result.folds or (result,)
     )
-    return ProvedCritic(name=result.name, title=result.title, folds=folds)
+    return ProvedCritic(name=result.name, title=result.title, population_lower=result.population.lower, folds=folds)
 
 
 def _tensors(estimate: Estimate) -> Iterator[tuple[str, Tensor]]:

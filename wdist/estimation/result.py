@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from wdist.transport.coupling import Coupling
 
 CLOSING = "c-transform of the optimal potentials"
+CROSS_FITTED = "cross-fitted"
+"""Method of bounds from the held-out values of all folds."""
 POWER = 0.9
 """Probability with which a test finds a detectable value."""
 
@@ -88,7 +90,7 @@ class PopulationBound:
     jointly_with: int
     """Number of bounds that share the error equally."""
     method: str
-    """Method of the lower bound: one of :data:`wdist.bounds.confidence.METHODS`."""
+    """Method of the lower bound: one of :data:`wdist.bounds.confidence.METHODS`, or ``cross-fitted``: Welch's t over folds."""
     n_a: int
     n_b: int
     upper_method: str | None = None

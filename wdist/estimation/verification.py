@@ -29,7 +29,7 @@ from wdist.data.tables.scales import NONE as NO_SCALE
 from wdist.environment import choose_device, environment
 from wdist.errors import SourceError, TrustRequired, UsageError
 from wdist.estimation.critics import of_folds
-from wdist.estimation.evaluation import ErrorBudget, diameters, evaluate_critic, union_diameter
+from wdist.estimation.evaluation import ErrorBudget, averages_folds, diameters, evaluate_critic, union_diameter
 from wdist.estimation.population_upper import (
     DUAL,
     MCDIARMID,
@@ -260,7 +260,7 @@ class _Checked:
             outcome = TrainingOutcome(steps=0, seconds=0.0, history=(), interrupted=False)
             trained = TrainedCritic(name=claimed.name, title=claimed.title, critic=critic, outcome=outcome, settings={})
             results.append(evaluate_critic(trained, split, self._errors, metric=self._metric, seed=self.stated.seed, margin=PROOF))
-        return results[0] if self.stated.folds is None else of_folds(results)
+        return results[0] if self.stated.folds is None else of_folds(results, self._errors, margin=PROOF)
 
     def _prepare(self, x: Tensor) -> Tensor:
         return self._pair.standardisation.apply(x.cpu())
@@ -403,19 +403,15 @@ def _features(space: FeatureSpace | None, stated: Statement) -> Iterator[Check]:
 
 def _critics(estimate: Estimate, stated: Statement) -> Iterator[Check]:
     for result, claimed in zip(estimate.critics, stated.critics, strict=True):
-        fell_short = [
-            f"{what} >= {claim!r} is claimed, {proved!r} proved"
-            for found, fold in zip(result.folds or (result,), claimed.folds, strict=True)
-            for what, claim, proved in (
-                ("samples", fold.samples_lower, found.samples.lower),
-                ("populations", fold.population_lower, found.population.lower),
-            )
-            if not claim <= proved
-        ]
+        folds = zip(claimed.folds, result.folds or (result,), strict=True)
+        ends = [("samples", fold.samples_lower, found.samples.lower) for fold, found in folds]
+        ends.append(("populations", claimed.population_lower, result.population.lower))
+        fell_short = [f"{what} >= {claim!r} is claimed, {proved!r} proved" for what, claim, proved in ends if not claim <= proved]
         largest = max(found.lipschitz_bound for found in result.folds or (result,))
         detail = "; ".join(fell_short) or f"K <= {largest:.9g}, {'both' if stated.folds is None else 'all'} of its bounds follow"
         yield Check(what=f"critic {claimed.name}", ok=not fell_short, detail=detail)
-    stating = sum(len(each.folds) for each in stated.critics) + (stated.upper is not None)
+    lower_bounds = sum(1 if averages_folds(stated.method) else len(each.folds) for each in stated.critics)
+    stating = lower_bounds + (stated.upper is not None)
     enough = stated.jointly_with >= stating
     detail = f"{100 * stated.confidence:.4g} %, shared by {stated.jointly_with} bounds"
     yield Check(what="confidence", ok=enough, detail=detail + ("" if enough else f", but {stating} are stated"))

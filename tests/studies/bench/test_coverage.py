@@ -9,7 +9,7 @@ from scipy import stats
 
 from tests.trials import exact_w1
 from wdist.bounds.certificate import certify
-from wdist.studies.bench.coverage import LEVEL, PAIRS, STUDIES, CoverageRow, _row, conclude, rows_of
+from wdist.studies.bench.coverage import LEVEL, PAIRS, STUDIES, CoverageRow, _over_folds, _row, conclude, rows_of
 from wdist.studies.study import Conditions
 
 
@@ -50,6 +50,20 @@ def test_welch_is_caught_where_a_rare_value_was_not_seen():
     checks = conclude([welch]).checks
     assert len(checks) == 1
     assert "1 of 1 cases exceed the level" in checks[0].detail
+
+
+def test_critics_that_other_folds_chose_keep_the_level_without_a_difference():
+    """Where the distributions are equal, the samples decide which critic each fold has."""
+    equal = next(pair for pair in PAIRS if pair.w1 == 0)
+    sides = (draw(np.random.default_rng(seed), (300, 60)) for seed, draw in enumerate((equal.a, equal.b)))
+    found = _row(equal, (60, 60), "lower", "cross-fitted", np.array([_over_folds(a, b) for a, b in zip(*sides, strict=True)]))
+    assert found.asymptotic
+    assert found.holds
+
+
+def test_folds_have_ten_samples_or_more():
+    methods = [{row.method for row in rows_of(PAIRS[0], sizes, runs=2)} for sizes in ((49, 60), (50, 60))]
+    assert methods[1] - methods[0] == {"cross-fitted"}
 
 
 def test_ends_are_wrong_on_their_own_side():

@@ -96,9 +96,12 @@ FORMS = Forms(
         title="Bounds for W1 between the distributions that the samples were drawn from.",
         nullable="estimate lower",
         special={
-            "method": Key(description="Method of the lower confidence bound: betting, empirical-bernstein or welch."),
-            "n_a": Key(description="Held-out samples of A."),
-            "n_b": Key(description="Held-out samples of B."),
+            "method": Key(
+                description="Method of the lower confidence bound: betting, empirical-bernstein, welch, or cross-fitted, which is "
+                "Welch's t over folds."
+            ),
+            "n_a": Key(description="Held-out samples of A; with folds, all of them."),
+            "n_b": Key(description="Held-out samples of B; with folds, all of them."),
         },
     ),
     Form(

@@ -277,7 +277,8 @@ def _reading(estimate: Estimate) -> str:
     population = estimate.population
     reading = "K is the certificate, an upper bound of the critic's Lipschitz constant; every bound is divided by it."
     # After an interruption fewer bounds are stated than share the error.
-    stated = len(estimate.critics) * (estimate.folds or 1) + (population.upper is not None)
+    averaged = population.method == "cross-fitted"
+    stated = len(estimate.critics) * (1 if averaged else estimate.folds or 1) + (population.upper is not None)
     shown = min(stated, population.jointly_with - (estimate.divergence is not None))
     bounds = "lower bounds" if population.upper is None else "bounds"
     holding = (
@@ -285,7 +286,10 @@ def _reading(estimate: Estimate) -> str:
     )
     reading += f" {holding} at {level(population.confidence)} confidence, {held_out(population)}."
     if estimate.folds is not None:
-        reading += f" Each of {estimate.folds} folds was held out from one training; each lower bound is that of the best fold."
+        bound = (
+            "the lower bounds for the populations rest on all of them" if averaged else "each lower bound is that of the best fold"
+        )
+        reading += f" Each of {estimate.folds} folds was held out from one training; {bound}."
     if estimate.detected is not None:
         reading += f" {about_detected(estimate.detected)}"
     if estimate.divergence is not None:

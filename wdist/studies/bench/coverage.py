@@ -1,7 +1,8 @@
 """Coverage: how often each population bound is wrong, against its stated confidence.
 
 Sample sets are drawn again and again from pairs of known W1. A lower bound follows from the values of a critic that does not depend
-on them, an upper bound from transport between blocks of them, each by every method that applies, alone and at the whole error. A
+on them, or over folds from critics that other folds chose, an upper bound from transport between blocks of them, each by every
+method that applies, alone and at the whole error. A
 bound that holds at every sample size may be wrong as often as it states, up to counting noise; an asymptotic one may exceed that
 where samples are few or tails heavy, and the study shows by how much.
 
@@ -22,10 +23,13 @@ import torch
 from wdist.bounds.certificate import certify
 from wdist.bounds.confidence import METHODS, lower_confidence_bound
 from wdist.critics.frozen import FrozenCritic
+from wdist.data.measure import LEAST_IN_FOLD, fold_rows
 from wdist.data.rows import ResidentRows
 from wdist.data.sources.arrays import open_values
 from wdist.data.standardisation import Standardisation
+from wdist.estimation.evaluation import ErrorBudget, lower_over_folds
 from wdist.estimation.population_upper import population_upper_bound
+from wdist.estimation.result import CROSS_FITTED, HeldOut
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
 from wdist.studies.panels import Panel, series_of
@@ -157,7 +161,8 @@ _QUICK_SIZES = ((10, 10), (10, 300), (100, 100))
 _MANY = 300
 """Samples of either side from which asymptotic bounds of light tails should keep their level."""
 _BLOCKS, _DUAL = "Student's t over blocks", "spread of dual variables"
-_ASYMPTOTIC = ("welch", _BLOCKS, _DUAL)
+_ASYMPTOTIC = ("welch", CROSS_FITTED, _BLOCKS, _DUAL)
+_FOLDS = 5
 _BOUNDED_UPPER = "McDiarmid or betting"
 _EFFORT = Effort(seconds=60.0, nbytes=1 << 30)
 
@@ -223,6 +228,8 @@ def rows_of(pair: CoveragePair, sizes: tuple[int, int], *, runs: int, seeds: Seq
         potentials = [_potentials(pair, side) for side in sides]
         bounds = [max(0.0, bound(a, b)) for a, b in zip(*potentials, strict=True)]
         yield _row(pair, sizes, "lower", method, np.array(bounds))
+    if min(sizes) >= _FOLDS * LEAST_IN_FOLD:
+        yield _row(pair, sizes, "lower", CROSS_FITTED, np.array([_over_folds(a, b) for a, b in zip(*sides, strict=True)]))
     for method in _upper_methods(pair):
         found = [_upper(a, b, pair, method, seed=run) for run, (a, b) in enumerate(zip(*sides, strict=True))]
         if all(each is not None for each in found):
@@ -261,6 +268,31 @@ def _potentials(pair: CoveragePair, samples: np.ndarray) -> np.ndarray:
     runs, n, dim = samples.shape
     values = pair.critic.evaluate(torch.from_numpy(samples.reshape(runs * n, dim))).values
     return values.reshape(runs, n) / certify(pair.critic).lipschitz_bound
+
+
+def _over_folds(a: np.ndarray, b: np.ndarray) -> float:
+    """The lower bound over folds, shapes (n, dim) and (m, dim), where each fold's critic is chosen on the others."""
+    folds = []
+    for number in range(_FOLDS):
+        held_out = [fold_rows(len(side), _FOLDS, number, seed=0) for side in (a, b)]
+        others = [np.delete(side, rows, axis=0) for side, rows in zip((a, b), held_out, strict=True)]
+        critic = _chosen(*others)
+        values = [critic(side[rows]) for side, rows in zip((a, b), held_out, strict=True)]
+        folds.append(HeldOut(a=values[0], b=values[1], rounding=0.0, ranges=(None, None), apart=None))
+    return lower_over_folds(folds, ErrorBudget(confidence=LEVEL, method="welch"))
+
+
+def _chosen(a: np.ndarray, b: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """That of some 1-Lipschitz functions which tells these samples apart best: the choice jumps where all are nearly as good."""
+    step, centre = a.mean(axis=0) - b.mean(axis=0), np.concatenate([a, b]).mean(axis=0)
+    directions = [*np.eye(a.shape[1]), step / (np.linalg.norm(step) or 1.0)]
+    functions: list[Callable[[np.ndarray], np.ndarray]] = [
+        *(partial(np.dot, b=each) for each in directions),
+        lambda x: np.linalg.norm(x - centre, axis=1),
+    ]
+    gains = [float(each(a).mean() - each(b).mean()) for each in functions]
+    best = int(np.argmax(np.abs(gains)))
+    return lambda x: math.copysign(1.0, gains[best]) * functions[best](x)
 
 
 def _upper_methods(pair: CoveragePair) -> Iterator[str]:
