@@ -10,7 +10,7 @@ import torch
 from wdist.checkpoints import checkpoint as module
 from wdist.checkpoints.checkpoint import MANIFEST, current, kept, settings_of
 from wdist.checkpoints.clock import now
-from wdist.checkpoints.values import packed, unpacked
+from wdist.checkpoints.values import as_text, from_text, packed, unpacked
 from wdist.errors import OutputError, SourceError, UsageError, WdistError
 from wdist.interruption import Terminated
 from wdist.studies.study import ReproducedNumber
@@ -257,6 +257,13 @@ def test_tensors_and_arrays_come_back_bit_by_bit():
     assert torch.equal(again["x"], value["x"])
     np.testing.assert_array_equal(again["y"][0], value["y"][0])
     assert (again["y"][1].shape, again["n"]) == ((0,), 0.1)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (0, 2), (2, 0, 3), (2, 2)], ids=str)
+def test_arrays_come_back_from_text_in_their_shape(shape):
+    value = np.arange(float(np.prod(shape))).reshape(shape)
+    np.testing.assert_array_equal(from_text(as_text(value)), value)
+    assert from_text(as_text(value)).shape == shape
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def from_text(text: str) -> Any:
         KeyError, TypeError, ValueError, AttributeError, ImportError: it is no such text.
     """
     found = json.loads(text)
-    tensors = [torch.tensor(each["data"], dtype=getattr(torch, each["dtype"])) for each in found["tensors"]]
+    tensors = [torch.tensor(each["data"], dtype=getattr(torch, each["dtype"])).reshape(each["shape"]) for each in found["tensors"]]
     return unpacked(found["value"], tensors)
 
 

@@ -197,7 +197,7 @@ def _closed_kind(address: Address, contents: tuple[str, ...]) -> str:
 
 def _contents(address: Address) -> tuple[str, ...]:
     """A line for each item in a file or folder that can hold several."""
-    if address.scheme != "file":
+    if address.scheme != "file" or address.is_remote:
         return ()
     if is_pattern(address) or (address.path.is_dir() and holds_parts(address.path)):
         return _parts(address)

@@ -151,7 +151,7 @@ def open_pair(
         _check_resumable(pair)
     if pair.identical:
         same = "A and B hold the same rows, so W1 between the two sample sets is exactly 0"
-        return replace(pair, warnings=(*warnings, same))
+        return replace(pair, warnings=(*pair.warnings, same))
     return pair
 
 

@@ -31,6 +31,11 @@ def test_paths_are_taken_apart(text, location, key, options):
     assert (address.scheme, address.location, address.key, dict(address.options)) == ("file", location, key, options)
 
 
+def test_suffixes_of_packed_files_may_be_in_capitals():
+    address = parse_address("A.CSV.GZ")
+    assert (address.suffix, address.compression) == (".csv", ".gz")
+
+
 @pytest.mark.parametrize("scheme", ["torchvision", "synthetic"])
 def test_named_sources_are_taken_apart(scheme):
     address = parse_address(f"{scheme}:name?a=1&b=x:y")

@@ -1,16 +1,20 @@
 """Parquet, Feather, packed and remote tables, and data frames: the same rows and types as the text table that they come from."""
 
 import datetime
+import gc
 import gzip
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tests.data.sources.conftest import refused
+from tests.data.sources.conftest import ARRAYS, refused
 from wdist.data.access import Access
+from wdist.data.inspection import inspect_source
 from wdist.data.pairing import open_pair
 from wdist.data.sources import columnar, fetching, tables
 from wdist.data.sources.opening import open_source
@@ -222,7 +226,30 @@ def test_remote_files_are_copied_only_if_the_user_allows_it(tmp_path):
     assert torch.equal(remote.read(slice(4, N)), here.read(slice(4, N)))
     assert remote.info.address == "memory://bucket/x.csv?columns=age,count"
     refused("memory://bucket/y.csv", "memory://bucket/y.csv cannot be fetched", Access(download=True))
-    np.save(tmp_path / "x.npy", np.arange(40.0))
-    with fsspec.open("memory://bucket/x.npy", "wb") as file:
-        file.write((tmp_path / "x.npy").read_bytes())
-    assert open_source("memory://bucket/x.npy", Access(download=True)).read(slice(30, 32)).flatten().tolist() == [30, 31]
+
+
+@pytest.mark.parametrize("name", [*ARRAYS, "parquet"])
+def test_copies_of_remote_files_last_as_long_as_their_sources(name, tmp_path, monkeypatch):
+    fsspec = pytest.importorskip("fsspec")
+    monkeypatch.setattr(columnar, "fits", lambda nbytes: False)
+    written = (parquet if name == "parquet" else ARRAYS[name])(tmp_path).removeprefix(f"{tmp_path}/")
+    path, colon, key = written.partition(":")
+    with fsspec.open(f"memory://bucket/{path}", "wb") as file:
+        file.write((tmp_path / path).read_bytes())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "copies"))
+    (tmp_path / "copies").mkdir()
+    source = open_source(f"memory://bucket/{path}{colon}{key}?rows=5:30", Access(download=True))
+    assert source.read(slice(3, 6)).shape == (3, source.info.dim)
+    assert inspect_source(f"memory://bucket/{path}{colon}{key}", Access(download=True)).samples >= source.count
+    del source
+    gc.collect()
+    assert not list((tmp_path / "copies").iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files by /proc")
+def test_copies_leave_no_file_open(tmp_path):
+    path = packed(tmp_path)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    open_source(path)
+    gc.collect()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before

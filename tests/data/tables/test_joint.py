@@ -240,6 +240,13 @@ def test_the_same_rows_are_recognised_in_another_order_of_columns(tmp_path):
     assert not opened(a, write(tmp_path / "c.csv", renamed)).identical
 
 
+def test_tables_that_are_the_same_are_warned_about_like_others(tmp_path):
+    (tmp_path / "a.csv").write_text("\n".join(["id,x", *(f"{k},{k % 7}" for k in range(60))]) + "\n")
+    identifier, same = opened(tmp_path / "a.csv", tmp_path / "a.csv").warnings
+    assert "looks like an identifier" in identifier
+    assert "the same rows" in same
+
+
 def test_a_digest_does_not_depend_on_the_other_table_or_the_scale(tmp_path):
     a, b = write(tmp_path / "a.csv", rows_of(0)), write(tmp_path / "b.csv", rows_of(1, cities=CITIES))
     digests = {opened(a, other, **more).a.digest for other in (a, b) for more in ({}, {"scale": "iqr"})}

@@ -51,7 +51,7 @@ class Address:
     @property
     def suffix(self) -> str:
         """The suffix of the format, without that of a compression."""
-        return Path(self.location.removesuffix(self.compression)).suffix.lower()
+        return Path(self.location[: len(self.location) - len(self.compression)]).suffix.lower()
 
     @property
     def compression(self) -> str:

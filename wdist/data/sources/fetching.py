@@ -60,11 +60,11 @@ def unpacked(address: Address) -> Address:
 
 
 def _copied(address: Address, file: IO[bytes], *, most: int, way_out: str) -> Address:
-    copy = Path(tempfile.mkstemp(prefix="wdist-", suffix=address.suffix)[1])
-    held = replace(address, copy=copy)
-    weakref.finalize(held, copy.unlink, missing_ok=True)
     size = 0
-    with copy.open("wb") as written:
+    with tempfile.NamedTemporaryFile(prefix="wdist-", suffix=address.suffix, delete=False) as written:
+        copy = Path(written.name)
+        held = replace(address, copy=copy)
+        weakref.finalize(held, copy.unlink, missing_ok=True)
         while piece := file.read(_PIECE):
             size += len(piece)
             if size > most:

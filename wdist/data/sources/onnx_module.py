@@ -4,7 +4,9 @@ References:
     The ONNX operator schemas, https://onnx.ai/onnx/operators/.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,14 @@ from wdist.errors import SourceError
 
 Attributes = Mapping[str, Any]
 
+_ALONG_AN_AXIS = 13
+"""Version of the operators from which on a softmax runs along one axis, and not along that and all behind it."""
+
 
 class OnnxModule(nn.Module):
     """Runs the nodes of an ONNX graph of one input and one output; weights are parameters, so that types can change."""
 
-    def __init__(self, graph: Any, name: str) -> None:
+    def __init__(self, graph: Any, name: str, version: int) -> None:
         super().__init__()
         from onnx import numpy_helper
 
@@ -37,6 +42,10 @@ class OnnxModule(nn.Module):
         self._nodes = []
         for node in graph.node:
             values = {each.name: _attribute(each, numpy_helper) for each in node.attribute}
+            if node.op_type == "Split":
+                values.setdefault("num_outputs", len(node.output))
+            elif node.op_type in ("Softmax", "LogSoftmax") and version < _ALONG_AN_AXIS:
+                values = {"axis": 1, **values, "flat": True}
             if node.op_type == "Constant":
                 self._keep(node.output[0], torch.as_tensor(next(iter(values.values()))))
             elif node.op_type not in OPERATORS or node.domain not in ("", "ai.onnx"):
@@ -67,7 +76,8 @@ def load_onnx(path: Path, name: str) -> tuple[OnnxModule, tuple[int, ...] | None
     import onnx
 
     model = onnx.load(str(path))
-    module = OnnxModule(model.graph, name)
+    versions = [each.version for each in model.opset_import if each.domain in ("", "ai.onnx")]
+    module = OnnxModule(model.graph, name, min(versions, default=_ALONG_AN_AXIS))
     (given,) = (each for each in model.graph.input if each.name == module._input)
     sizes = [dim.dim_value for dim in given.type.tensor_type.shape.dim][1:]
     return module, tuple(sizes) if sizes and min(sizes) > 0 else None
@@ -177,16 +187,18 @@ def _squeeze(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
 
 
 def _unsqueeze(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
-    x = inputs[0]
-    for axis in sorted(_axes(inputs, attributes) or []):
+    x, axes = inputs[0], _axes(inputs, attributes) or []
+    for axis in sorted(axis % (inputs[0].ndim + len(axes)) for axis in axes):
         x = x.unsqueeze(axis)
     return x
 
 
-def _reduced(reduce: Callable[..., Tensor]) -> Callable[[Sequence[Any], Attributes], Tensor]:
+def _reduced(function: Callable[..., Tensor]) -> Callable[[Sequence[Any], Attributes], Tensor]:
     def run(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
-        axes = _axes(inputs, attributes) or list(range(inputs[0].ndim))
-        return reduce(inputs[0], axes, bool(attributes.get("keepdims", 1)))
+        axes = _axes(inputs, attributes)
+        if not axes and attributes.get("noop_with_empty_axes"):
+            return inputs[0]
+        return function(inputs[0], axes or list(range(inputs[0].ndim)), bool(attributes.get("keepdims", 1)))
 
     return run
 
@@ -196,17 +208,29 @@ def _leaky(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
 
 
 def _prelu(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
-    return F.prelu(inputs[0], inputs[1].flatten())
+    x, slope = inputs
+    if slope.numel() > 1 and (1,) * (x.ndim - slope.ndim) + slope.shape != (1, slope.numel(), *(1,) * (x.ndim - 2)):
+        raise SourceError("an ONNX PRelu has slopes along another axis than its channels, which wdist lipschitz does not read")
+    return F.prelu(x, slope.flatten())
 
 
-def _flatten(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
-    return inputs[0].flatten(attributes.get("axis", 1))
+def _matrix(x: Tensor, axis: int) -> Tensor:
+    """All axes before one as rows, the others as columns."""
+    return x.reshape(math.prod(x.shape[:axis]), -1)
+
+
+def _softmax(function: Callable[[Tensor, int], Tensor]) -> Callable[[Sequence[Any], Attributes], Tensor]:
+    def run(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+        x, axis = inputs[0], attributes.get("axis", -1)
+        return function(_matrix(x, axis), 1).reshape(x.shape) if attributes.get("flat") else function(x, axis)
+
+    return run
 
 
 def _split(inputs: Sequence[Any], attributes: Attributes) -> Sequence[Tensor]:
     axis = attributes.get("axis", 0)
     sizes = _whole(inputs[1]) if len(inputs) > 1 else attributes.get("split")
-    return inputs[0].split(inputs[0].shape[axis] // attributes["num_outputs"] if sizes is None else list(sizes), axis)
+    return inputs[0].split(-(-inputs[0].shape[axis] // attributes["num_outputs"]) if sizes is None else list(sizes), axis)
 
 
 def _one(function: Callable[..., Tensor], inputs: int = 1) -> Callable[[Sequence[Any], Attributes], Tensor]:
@@ -237,17 +261,17 @@ OPERATORS: dict[str, Callable[[Sequence[Any], Attributes], Any]] = {
     "HardSwish": _one(F.hardswish),
     "Clip": _clip,
     "Abs": _one(torch.abs),
-    "Max": lambda values, attributes: values[0] if len(values) == 1 else torch.maximum(*values),
-    "Min": lambda values, attributes: values[0] if len(values) == 1 else torch.minimum(*values),
+    "Max": lambda values, attributes: reduce(torch.maximum, values),
+    "Min": lambda values, attributes: reduce(torch.minimum, values),
     "MaxPool": _pool((F.max_pool1d, F.max_pool2d, F.max_pool3d), -np.inf),
     "AveragePool": _pool((F.avg_pool1d, F.avg_pool2d, F.avg_pool3d), 0.0),
     "GlobalAveragePool": lambda values, attributes: values[0].mean(tuple(range(2, values[0].ndim)), keepdim=True),
     "GlobalMaxPool": lambda values, attributes: values[0].amax(tuple(range(2, values[0].ndim)), keepdim=True),
-    "Softmax": lambda values, attributes: torch.softmax(values[0], attributes.get("axis", -1)),
-    "LogSoftmax": lambda values, attributes: torch.log_softmax(values[0], attributes.get("axis", -1)),
-    "Flatten": _flatten,
+    "Softmax": _softmax(torch.softmax),
+    "LogSoftmax": _softmax(torch.log_softmax),
+    "Flatten": lambda values, attributes: _matrix(values[0], attributes.get("axis", 1)),
     "Reshape": _reshape,
-    "Transpose": lambda values, attributes: values[0].permute(attributes["perm"]),
+    "Transpose": lambda values, attributes: values[0].permute(attributes.get("perm", tuple(reversed(range(values[0].ndim))))),
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
     "Concat": lambda values, attributes: torch.cat(list(values), attributes["axis"]),

@@ -112,7 +112,9 @@ def _open_part(address: Address, *, strict: bool) -> FiniteSource:
     if address.suffix == ".tar":
         from wdist.data.sources.tar_archives import open_tar
 
-        return open_tar(address)
+        source = open_tar(address)
+        source.file = address
+        return source
     return _open_array(address, strict=strict)
 
 
@@ -125,7 +127,9 @@ def _open_array(address: Address, *, strict: bool) -> FiniteSource:
         check_columns(array.columns)
     units = units_of(array.dtype, address)
     described = describe(array.shape, array.dtype, address.text, "array", units, array.notes)
-    return ArraySource(array, replace(described, columns=array.columns))
+    source = ArraySource(array, replace(described, columns=array.columns))
+    source.file = address
+    return source
 
 
 def holds_model(address: Address) -> bool:

@@ -77,6 +77,8 @@ class FiniteSource(ABC):
     """Bytes of one value in memory."""
     rows_together: int = 1
     """Rows that are stored in one piece, so that reading one of them costs as much as reading all."""
+    file: Address | None = None
+    """The file that rows are read from; a temporary copy of a remote one is removed when nothing holds its address."""
 
     @property
     def count(self) -> int:

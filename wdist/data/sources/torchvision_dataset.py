@@ -217,7 +217,7 @@ def _chosen_classes(dataset: Any, address: Address) -> np.ndarray | None:
 
 
 def _class_number(word: str, names: list[str], address: Address) -> int:
-    if word.lstrip("-").isdigit():
+    if re.fullmatch(r"-?\d{1,18}", word):
         return int(word)
     if word in names:
         return names.index(word)
