@@ -62,7 +62,7 @@ class ContradictionError(Exception):
 
 @contextmanager
 def explained(explain: Callable[[Exception], WdistError]) -> Iterator[None]:
-    """Turns whatever a library raises over a file or an option into a sentence; lack of memory is no fault of either."""
+    """Turns whatever a library raises over a file or an option into a sentence; lack of memory is the fault of neither."""
     try:
         yield
     except WdistError:

@@ -115,7 +115,7 @@ def test_an_end_from_outside_keeps_the_rows_that_are_done(wdist, suite, tmp_path
         (("nothing", "--plot", "x.txt"), "must end in"),
         (("nothing", "-o", "no/such/x.json"), "there is no directory"),
         (("nothing", "--budget", "soon"), "45s, 2m or 1h"),
-        (("nothing", "--data", "nowhere"), "is no folder"),
+        (("nothing", "--data", "nowhere"), "is not a folder"),
         (("nothing", "--data", "."), "--data has no effect on nothing"),
         (("nothing", "--trials", 5), "--trials has no effect on nothing"),
         (("nothing", "--only", "zebras"), "matches no row of nothing"),

@@ -62,7 +62,7 @@ def test_what_the_group_refuses_never_reaches_the_command(run):
 
 
 class Halves:
-    """A group that is no dataclass: one option, and the object that it makes."""
+    """A group that is not a dataclass: one option, and the object that it makes."""
 
     def parameters(self):
         option = Annotated[int, typer.Option(help="Twice the object.")]

@@ -161,7 +161,7 @@ def test_what_makes_no_sense_is_refused(given, error, words):
 
 
 def test_what_is_no_table_is_refused():
-    with pytest.raises(SourceError, match="no table"):
+    with pytest.raises(SourceError, match="not a table"):
         wdist.dependence("synthetic:gaussian?dim=2", columns="x", progress=False)
     with pytest.raises(SourceError, match="give at least 60"):
         wdist.dependence(np.random.default_rng(0).normal(size=(40, 2)), columns="column 1", progress=False)

@@ -105,7 +105,7 @@ def test_a_limit_is_judged_as_by_a_gate(maximum, status, march, tmp_path, capsys
 
 def test_a_limit_that_is_none_is_refused(march, capsys):
     assert main(["drift", march, march, "--max", "much"]) == 2
-    assert "--max 'much' is no limit" in capsys.readouterr().err
+    assert "--max 'much' is not a limit" in capsys.readouterr().err
 
 
 def test_what_is_no_table_is_refused(march, capsys):

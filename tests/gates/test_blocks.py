@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from wdist import gate
 from wdist.errors import SourceError, UsageError
 from wdist.estimation.blocks import above_reference, growth, summary
-from wdist.gates.gate import gate
 from wdist.gates.limits import AboveReference, GateLimits, read_maximum
 from wdist.report.documents.forms import document_text
 
@@ -110,7 +110,7 @@ def test_a_baseline_is_compared_on_the_same_blocks_of_the_reference(sides, tmp_p
     assert again.answer == "pass"
     assert "between the same blocks of A, so it grew by at most 5 %" in again.verdict.reason
     assert judged((a, b + 1), baseline=path).answer == "fail"
-    with pytest.raises(UsageError, match="give --blocks 10 --seed 0"):
+    with pytest.raises(UsageError, match="give blocks=10 and seed=0"):
         judged(sides, baseline=path, seed=1)
     without = tmp_path / "old.json"
     without.write_text(document_text(replace(again, estimate=replace(again.estimate, block=None)), command="gate"))
@@ -119,7 +119,7 @@ def test_a_baseline_is_compared_on_the_same_blocks_of_the_reference(sides, tmp_p
 
 
 def test_too_few_samples_and_proofs_are_refused(sides):
-    with pytest.raises(UsageError, match="--on block needs independent samples"):
+    with pytest.raises(UsageError, match='on="block" needs independent samples'):
         judged((sides[0], sides[0]), 1.0)
-    with pytest.raises(UsageError, match="not what --on block judges"):
+    with pytest.raises(UsageError, match='not what on="block" judges'):
         judged(sides, 1.0, proof="p.safetensors")

@@ -11,12 +11,13 @@ import pytest
 
 import wdist
 from tests.trials import exact_w1
+from wdist import gate
 from wdist.critics.settings import CriticSettings
 from wdist.errors import CertificateError, SourceError, UsageError
 from wdist.estimation.estimate import estimate
 from wdist.estimation.options import EstimateOptions
 from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
-from wdist.gates.gate import GateResult, gate, judged, proof_of_gate, run_gate
+from wdist.gates.gate import GateResult, judged, proof_of_gate, run_gate
 from wdist.gates.limits import GateLimits
 from wdist.gates.rules import Answer, Maximum, NoWorse
 from wdist.report.documents.forms import document_text, model
@@ -104,7 +105,7 @@ def test_growth_of_what_critics_find_is_judged_against_a_document(sets, tmp_path
 def test_detection_needs_independent_samples_and_no_proof(sets, tmp_path):
     with pytest.raises(UsageError, match="both sides hold the same ones"):
         gate(sets[0], sets[0], maximum=1.0, on="detected", **FORMULA)
-    with pytest.raises(UsageError, match="not what --on detected judges"):
+    with pytest.raises(UsageError, match='not what on="detected" judges'):
         gate(*sets, maximum=1.0, on="detected", proof=tmp_path / "proof.safetensors")
 
 
@@ -183,7 +184,7 @@ def test_a_regression_is_judged_against_a_document_of_the_same_reference(sets, t
     assert population.answer is Answer.INCONCLUSIVE
     with pytest.raises(SourceError, match="held other samples"):
         gate(b, a, baseline=last, on="samples", **FORMULA)
-    with pytest.raises(UsageError, match="--metric l2, not l1"):
+    with pytest.raises(UsageError, match='metric="l2", not l1'):
         gate(a, b, baseline=last, metric="l1", **FORMULA)
 
 
@@ -210,7 +211,7 @@ def test_another_reference_is_refused_before_anything_is_trained(sets, tmp_path,
         gate(a[:-1], b, baseline=last)
     with pytest.raises(UsageError, match="both sides are drawn without end"):
         gate(DRAWS, f"{DRAWS}&shift=1", maximum=1.0, on="samples")
-    with pytest.raises(UsageError, match="--on sample is unknown"):
+    with pytest.raises(UsageError, match="on sample is unknown"):
         gate(a, b, maximum=1.0, on="sample")
     with pytest.raises(UsageError, match="there is no limit to check"):
         gate(a, b)

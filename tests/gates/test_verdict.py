@@ -258,7 +258,7 @@ def test_a_detected_value_is_never_called_a_bound_of_w1_from_above():
     passed, failed = (judge(Maximum(value=value), detected(1.0)) for value in (1.5, 0.5))
     assert passed.reason == (
         "What this critic finds between A and B on fresh samples is at most 1.196, within the maximum of 1.5, with 95 % confidence "
-        "(asymptotic). This is no bound of W1: another critic may find more."
+        "(asymptotic). This does not bound W1: another critic may find more."
     )
     assert failed.reason.endswith("(asymptotic). W1 between their distributions is no less.")
     for verdict in (passed, failed, judge(Maximum(value=1.1), detected(1.0))):

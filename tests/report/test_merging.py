@@ -66,7 +66,7 @@ def test_shards_make_the_document_of_one_run(command, documents, tmp_path, capsy
         (lambda d: [d["compare"][1][0], d["other"]], "are shards of different runs (seed: 1 and 0)"),
         (lambda d: [d["compare"][1][0], d["samples"]], "are shards of different runs"),
         (lambda d: [d["compare"][1][0], d["bench"][1][0]], "are shards of different runs"),
-        (lambda d: ["nowhere.json"], "nowhere.json is no document of a shard"),
+        (lambda d: ["nowhere.json"], "there is no file nowhere.json"),
     ],
 )
 def test_what_does_not_fit_together_is_refused_in_one_sentence(given, sentence, documents, capsys):

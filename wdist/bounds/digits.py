@@ -21,7 +21,7 @@ def at_most(value: float, digits: int = 4, *, within: float | None = None) -> st
 
 
 def nearest(value: float, digits: int = 4) -> str:
-    """A value that is no bound, rounded to the nearest with ``digits`` significant digits."""
+    """A value that is not a bound, rounded to the nearest with ``digits`` significant digits."""
     return rounded(value, digits, ROUND_HALF_EVEN)
 
 

@@ -57,7 +57,7 @@ def restored(item: Any, state: Any) -> Any:
 
 
 def _restore_dict_(item: dict[Any, Any], state: dict[str, Any] | list[Any]) -> None:
-    """Keys that are no texts, such as parameters, are told by their order."""
+    """Keys that are not texts, such as parameters, are told by their order."""
     values = state if isinstance(state, dict) else dict(zip(item, state, strict=True))
     for key in [key for key in item if key not in values]:
         del item[key]

@@ -41,7 +41,7 @@ def unpacked(tree: Any, tensors: list[Tensor]) -> Any:
     """Reads what :func:`packed` wrote; classes are dataclasses of wdist, which check their own fields.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError, ImportError: it is no such value.
+        KeyError, TypeError, ValueError, AttributeError, ImportError: it is not such a value.
     """
     if not isinstance(tree, dict):
         return tree
@@ -76,7 +76,7 @@ def from_text(text: str) -> Any:
     """Reads what :func:`as_text` wrote.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError, ImportError: it is no such text.
+        KeyError, TypeError, ValueError, AttributeError, ImportError: it is not such a text.
     """
     found = json.loads(text)
     tensors = [torch.tensor(each["data"], dtype=getattr(torch, each["dtype"])).reshape(each["shape"]) for each in found["tensors"]]
@@ -86,8 +86,8 @@ def from_text(text: str) -> Any:
 def _class(path: str) -> Any:
     module, _, name = path.partition(":")
     if not module.startswith(_PACKAGE):
-        raise ValueError(f"{path} is no class of wdist")
+        raise ValueError(f"{path} is not a class of wdist")
     found = getattr(import_module(module), name)
     if not (isinstance(found, type) and is_dataclass(found)):
-        raise ValueError(f"{path} is no dataclass")
+        raise ValueError(f"{path} is not a dataclass")
     return found

@@ -1,6 +1,5 @@
 """``wdist dependence TABLE --columns a,b --with c,d``."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -10,24 +9,12 @@ from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus
 
 
-@dataclass(frozen=True, kw_only=True)
-class DependenceTable(opt.TableOptions):
-    """How the table is read; its columns are brought to one scale by default."""
-
-    scale: str = opt.flag(
-        "Sources",
-        "HOW",
-        "Unit of length of each column: none, std, iqr, mad or range (over training rows), or a file of lengths.",
-        default="std",
-    )
-
-
 @opt.expanded
 def command(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="Table of independent rows: patients.csv, ...")],
     columns: Annotated[str, typer.Option("--columns", metavar="NAMES", help="Columns on the one side, with commas.")],
     flags: opt.EstimateFlags,
-    sources: DependenceTable,
+    sources: opt.ScaledTableOptions,
     checkpoint: opt.CheckpointOptions,
     outputs: Annotated[Outputs, OutputOptions("dependence")],
     with_: Annotated[

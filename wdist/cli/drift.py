@@ -1,6 +1,5 @@
 """``wdist drift REFERENCE CURRENT``."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -10,24 +9,12 @@ from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus
 
 
-@dataclass(frozen=True, kw_only=True)
-class DriftTables(opt.TableOptions):
-    """How tables are read; their columns are brought to one scale by default."""
-
-    scale: str = opt.flag(
-        "Sources",
-        "HOW",
-        "Unit of length of each column: none, std, iqr, mad or range (over training rows of REFERENCE), or a file of lengths.",
-        default="std",
-    )
-
-
 @opt.expanded
 def command(
     reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="Table that the other is compared with: march.csv, ...")],
     current: Annotated[str, typer.Argument(metavar="CURRENT", help="Table to judge, with the same columns: april.csv, ...")],
     flags: opt.EstimateFlags,
-    sources: DriftTables,
+    sources: opt.ScaledTableOptions,
     checkpoint: opt.CheckpointOptions,
     outputs: Annotated[Outputs, OutputOptions("drift")],
     max: Annotated[

@@ -45,7 +45,7 @@ class RuleOptions:
         _RULES,
         "WHICH",
         "Judge the distributions behind the samples (population, at --confidence), the two sets (samples, for certain), or what "
-        "the critic finds on fresh samples (detected, at --confidence; no bound of W1 from above), or the mean W1 between "
+        "the critic finds on fresh samples (detected, at --confidence; not an upper bound of W1), or the mean W1 between "
         "blocks of few samples (block, at --confidence; larger than W1), or W1 from the samples of A to what a generator B draws "
         "(reference, at --confidence). Default: population.",
     )

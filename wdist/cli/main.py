@@ -211,8 +211,7 @@ def _explain(error: Exception, arguments: list[str]) -> int:
         _complain(str(error), of_the_job=isinstance(error, ProcessesError))
         return error.exit_status
     if isinstance(error, _TyperUsageError):
-        if not arguments:
-            print(error.format_message())
+        if not error.format_message():  # no arguments at all: Typer has shown the help
             return ExitStatus.BAD_INPUT
         _complain(_usage_sentence(error, arguments))
         return ExitStatus.BAD_INPUT
@@ -241,7 +240,7 @@ def _usage_sentence(error: Any, arguments: list[str]) -> str:
     if message.startswith("No such command") and os.path.exists(arguments[0].partition("?")[0]):
         return f"{arguments[0]} is a file, not a command; to compare two files, write wdist estimate A B"
     message = message.replace("\n", " ").strip().rstrip(".")
-    message = message.replace(": Input should be", ": it should be")
+    message = message.replace(": Input should be", ": it should be").partition(", unable to parse")[0]
     return message[:1].lower() + message[1:] + (f"; {help_hint}" if not message.endswith("?") else "")
 
 

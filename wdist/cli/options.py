@@ -72,6 +72,8 @@ def expanded(command: Callable[..., int]) -> Callable[..., int]:
         made = {name: make(**{each.name: values.pop(each.name) for each in options}) for name, (options, make) in groups.items()}
         return command(**values, **made)
 
+    # The help keeps the lines of all paragraphs but the first.
+    with_options.__doc__ = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command) or "")
     with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return with_options
 
@@ -135,11 +137,11 @@ def read_shard(words: str | None) -> tuple[int, int]:
     """Number of a shard, from 0 on, and how many there are.
 
     Raises:
-        UsageError: the words are no such pair, or torchrun divides the work already.
+        UsageError: the words are not such a pair, or torchrun divides the work already.
     """
     match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", words or "1/1")
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise UsageError(f"--shard {words} is no part of a whole; write --shard 1/3, 2/3 and 3/3")
+        raise UsageError(f"--shard {words} does not name a part of a whole; write --shard 1/3, 2/3 and 3/3")
     if int(match[2]) > 1 and launched():
         raise UsageError("--shard is for machines without torchrun, which divides the work itself; leave it out")
     return int(match[1]) - 1, int(match[2])
@@ -241,6 +243,18 @@ class TableOptions(SourceOptions):
         return replace(
             super().access(), missing=self.missing, scale=self.scale, cache=not self.no_cache, feature_cache=self.feature_cache
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledTableOptions(TableOptions):
+    """The same for commands that measure each column in its own unit unless told otherwise."""
+
+    scale: str = flag(
+        _SOURCES,
+        "HOW",
+        "Unit of length of each column: none, std, iqr, mad, range (over training rows of the first table), or a file of lengths.",
+        default="std",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,7 @@ from wdist.errors import ExitStatus, UsageError
 
 def command(
     of: Annotated[
-        str,
-        typer.Argument(
-            metavar="COMMAND",
-            help="One of estimate, synthetic (the same document), compare, gate, gan, verify, reproduce, bench.",
-        ),
+        str, typer.Argument(metavar="COMMAND", help="A command that writes a document, such as compare, gate or drift.")
     ] = "estimate",
     debug: opt.Debug = False,
 ) -> int:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from wdist.studies.study import Conditions, Study
 
 LIST = "list"
+"""The name that lists all studies of a command."""
 _QUICK = "tightness"
 """The suite of ``wdist bench --quick``."""
-"""The name that lists all studies of a command."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class BenchRequest:
     seeds: int | None = opt.flag(None, "N", "Number of seeds, starting with --seed. Default: the suite's own.", min=1)
     trials: int | None = opt.flag(None, "N", "Number of random trials of each seed. Default: the suite's own.", min=1)
     budget: str | None = opt.flag(None, "TIME", "Training time of each pair: 45s, 2m, 1h. Default: the suite's own.")
-    only: str | None = opt.flag(
+    only: list[str] | None = opt.flag(
         None, "NAMES", "Only rows whose names contain one of these, separated by commas; * matches anything: funnels*endless."
     )
     data: Path | None = opt.flag(
@@ -49,7 +49,7 @@ class BenchRequest:
         if self.budget is not None:
             Budget.parse(self.budget)
         if self.data is not None and not self.data.is_dir():
-            raise UsageError(f"--data {self.data} is no folder; name the one that holds the data sets, or leave it out")
+            raise UsageError(f"--data {self.data} is not a folder; name the one that holds the data sets, or leave it out")
 
     def conditions(self, study: Study, **shared: Any) -> Conditions:
         """Conditions of a suite, with its own seeds and budget unless the user gives others."""
@@ -70,7 +70,7 @@ class BenchRequest:
             seeds=tuple(range(self.seed, self.seed + count)),
             budget=self.budget or (study.quick_budget if self.quick else study.budget),
             trials=self.trials or (study.quick_trials if self.quick else study.trials),
-            only=tuple(part.strip() for part in (self.only or "").split(",") if part.strip()),
+            only=tuple(part.strip() for part in ",".join(self.only or []).split(",") if part.strip()),
             data=self.data,
             device=self.device,
             share=None if of == 1 else Share(number, of),
@@ -141,8 +141,7 @@ def bench(
         str | None,
         typer.Argument(
             metavar="NAME",
-            help="A suite: tightness, transport, soundness, coverage, ladder, gates or speed; or list, which shows them. "
-            "Default: list, or tightness with --quick.",
+            help="A suite, such as tightness or speed; or list, which shows them all. Default: list, or tightness with --quick.",
         ),
     ] = None,
     *,
@@ -175,7 +174,7 @@ def bench(
 def reproduce(
     what: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="A table or figure: table1, table2, figure4, ..., or list, which shows all of them."),
+        typer.Argument(metavar="NAME", help="A table or figure, such as table1 or figure4; or list, which shows them all."),
     ],
     request: ReproduceRequest,
     checkpoint: opt.CheckpointOptions,

@@ -81,7 +81,7 @@ def inspect_source(address: str, access: Access = Access(), *, other: str | None
         other: a table with the same columns, for the share of each in the distance between both.
 
     Raises:
-        SourceError: nothing of it can be read, or the other is no table with the same columns.
+        SourceError: nothing of it can be read, or the other is not a table with the same columns.
     """
     parsed = parse_address(address)
     contents = _contents(parsed)
@@ -97,7 +97,7 @@ def inspect_source(address: str, access: Access = Access(), *, other: str | None
     if isinstance(source, FiniteSource) and source.info.columns is not None:
         facts = _of_table(facts, source, None if other is None else open_source(other, access, strict=False), access)
     elif other is not None:
-        raise SourceError(f"{address} is no table, so its columns have no shares of a distance; leave out {other}")
+        raise SourceError(f"{address} is not a table, so its columns have no shares of a distance; leave out {other}")
     return facts
 
 
@@ -108,7 +108,7 @@ def _of_table(facts: Inspection, table: FiniteSource, other: Source | None, acce
     problems = tuple(column.problem for column in own if column.problem)
     if other is not None:
         if not isinstance(other, FiniteSource) or other.info.columns is None:
-            raise SourceError(f"{other.info.address} is no table, so it has no columns to compare; give one")
+            raise SourceError(f"{other.info.address} is not a table, so it has no columns to compare; give one")
         tables = [_without_problems(each) for each in (table, matched(table, other))]
         addresses = [each.info.address for each in tables]
         columns = joint_columns([each.info.columns or () for each in tables], addresses, indicators=False)

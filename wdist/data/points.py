@@ -26,15 +26,25 @@ class TablePoints:
     """SHA-256 of the stored values."""
 
 
+def checked_table(source: Source) -> FiniteSource:
+    """The source if it is a table.
+
+    Raises:
+        SourceError: it is drawn without end, or has no rows and columns.
+    """
+    if not isinstance(source, FiniteSource) or len(source.info.event_shape) > 1:
+        raise SourceError(f"{source.info.address} is not a table of rows and columns; compare it with `wdist estimate`")
+    return source
+
+
 def table_points(source: Source, access: Access, *, seed: int) -> TablePoints:
     """Reads all usable rows of an open table, encoded beforehand where it needs to be.
 
     Raises:
-        SourceError: it is drawn without end, or no table.
+        SourceError: it is drawn without end, or not a table.
     """
-    rows, found = surveyed(source, access, seed=seed)
-    if not isinstance(rows, FiniteSource) or len(rows.info.event_shape) > 1:
-        raise SourceError(f"{rows.info.address} is no table of rows and columns; compare it with `wdist estimate`")
+    usable, found = surveyed(source, access, seed=seed)
+    rows = checked_table(usable)
     return TablePoints(
         info=rows.info,
         columns=source.info.columns or plain_columns([None] * rows.info.dim),

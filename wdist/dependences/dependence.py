@@ -174,7 +174,7 @@ def _check_options(options: EstimateOptions) -> None:
 def _opened(table: Any, options: EstimateOptions) -> FiniteSource:
     source = open_source(table, options.access, seed=options.seed, strict=False)
     if not isinstance(source, FiniteSource) or len(source.info.event_shape) != 1:
-        raise SourceError(f"{source.info.address} is no table of rows and columns; give a table with two columns or more")
+        raise SourceError(f"{source.info.address} is not a table of rows and columns; give a table with two columns or more")
     return source
 
 

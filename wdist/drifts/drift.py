@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wdist.checkpoints.clock import now
-from wdist.data.points import table_points
+from wdist.data.points import checked_table, table_points
 from wdist.data.sources.column import CATEGORY, Column
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import Source, SourceInfo
@@ -126,7 +126,7 @@ def run_drift(
     observer = observer or Silent()
     limits = None if maximum is None else GateLimits(maximum=maximum, on="block" if isinstance(maximum, str) else "population")
     observer.notify(Stage(what="reading both tables"))
-    opened = [open_source(side, options.access, seed=options.seed) for side in (reference, current)]
+    opened = [checked_table(open_source(side, options.access, seed=options.seed)) for side in (reference, current)]
     joint = jointly_encoded(opened, options.access, seed=options.seed, metric=ground_metric(options.metric))
     tables = _tables(joint.sources, options)
     observer.notify(Stage(what=f"{len(tables.columns)} columns, each alone and in pairs"))

@@ -345,7 +345,7 @@ def _concluded(
 
 
 def _same_samples(pair: Pair) -> bool:
-    """Whether both sides hold the same rows, which are no independent draws from two distributions."""
+    """Whether both sides hold the same rows, which are not independent draws from two distributions."""
     return pair.a.digest is not None and pair.a.digest == pair.b.digest
 
 

@@ -95,7 +95,7 @@ class Potential:
                 side is stored in (images of bytes) are converted as that side was.
 
         Raises:
-            WdistError: these are no samples of that shape.
+            WdistError: these are not samples of that shape.
         """
         values = self._samples(x)
         if isinstance(x, Tensor):

@@ -152,7 +152,7 @@ class _Training:
         self._clock, self._began_at = limit.start(), game.steps
         self._due = self._checkpoints_passed() + 1
         self._stepping = False
-        """A step is under way, so that the state is no state between steps."""
+        """A step is under way, so that the state is not one between steps."""
         self._reached = None if saved is None else saved.steps
         """Step of the last checkpoint."""
         self._resumed_at = None if saved is None else saved.steps

@@ -46,7 +46,7 @@ class RecordedBlocks:
         if (now.size, now.seed) != (self.size, self.seed):
             raise UsageError(
                 f"the baseline holds distances between blocks of {self.size} samples with --seed {self.seed}, and this run between "
-                f"blocks of {now.size} with --seed {now.seed}; give --blocks {self.size} --seed {self.seed}"
+                f"blocks of {now.size} with --seed {now.seed}; give --blocks {self.size} and --seed {self.seed}"
             )
 
 

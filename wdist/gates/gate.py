@@ -90,26 +90,6 @@ class GateResult(Plottable):
         return None if self.interval.trained else note
 
 
-def gate(
-    a: Any,
-    b: Any,
-    *,
-    maximum: float | str | None = None,
-    max_lower: float | None = None,
-    baseline: str | Path | None = None,
-    tolerance: float | None = None,
-    on: On = "population",
-    proof: str | Path | None = None,
-    observer: Observer | None = None,
-    **arguments: Any,
-) -> GateResult:
-    """Judges two sources as :func:`wdist.gate` does, which documents arguments, result and errors."""
-    limits = GateLimits(maximum=maximum, max_lower=max_lower, baseline=baseline, tolerance=tolerance, on=on)
-    if arguments.get("critics") is None:
-        arguments = {"baselines": NONE, **arguments}
-    return run_gate(a, b, EstimateOptions.validated(**arguments), limits, proof=proof, observer=observer)
-
-
 def run_gate(
     a: Any,
     b: Any,
@@ -119,7 +99,7 @@ def run_gate(
     proof: str | Path | None = None,
     observer: Observer | None = None,
 ) -> GateResult:
-    """Judges with validated options and limits; arguments, result and errors as for :func:`gate`.
+    """Judges with validated options and limits; arguments, result and errors as for :func:`wdist.gate`.
 
     Sample sets are judged without training, unless the options name or describe a critic: transport proves both bounds. A gate with
     ``max_lower`` computes no transport and always trains.
@@ -223,7 +203,7 @@ def _judge(rule: Rule, interval: Interval, found: Estimate) -> Verdict:
     if answer is Answer.INCONCLUSIVE:
         return verdict
     about = (
-        f"--on detected would {answer} now: it asks what this critic finds on fresh samples, which is no bound of W1 from above."
+        f"--on detected would {answer} now: it asks what this critic finds on fresh samples, which does not bound W1 from above."
     )
     return replace(verdict, suggestions=(*verdict.suggestions, about))
 
@@ -272,12 +252,9 @@ def _detected(found: Estimate) -> Interval:
     detected = found.detected
     if detected is None:
         raise UsageError("--on detected needs independent samples, and both sides hold the same ones; give others, or --on samples")
-    return Interval(
+    return _two_sided(
+        detected,
         on="detected",
-        lower=detected.lower,
-        upper=detected.upper,
-        confidence=detected.confidence,
-        estimate=detected.estimate,
         errors=(detected.error_a, detected.error_b),
         counts=(detected.n_a, detected.n_b),
         folds=found.folds is not None,
@@ -292,16 +269,8 @@ def _between_blocks(found: Estimate) -> Interval:
         raise UsageError(
             "--on block needs independent samples, at least 20 of each side and enough for --blocks; give more, or use --on samples"
         )
-    return Interval(
-        on="block",
-        lower=block.lower,
-        upper=block.upper,
-        confidence=block.confidence,
-        estimate=block.estimate,
-        counts=(2 * block.size * block.count,) * 2,
-        size=block.size,
-        asymptotic=block.method == "student",
-    )
+    counts = (2 * block.size * block.count,) * 2
+    return _two_sided(block, on="block", counts=counts, size=block.size, asymptotic=block.method == "student")
 
 
 def _to_distribution(found: Estimate) -> Interval:
@@ -310,15 +279,13 @@ def _to_distribution(found: Estimate) -> Interval:
         raise UsageError(
             "--on reference found no time for transport from all samples of A; give fewer, ?limit=5000, or a longer --budget"
         )
-    return Interval(
-        on="reference",
-        lower=reference.lower,
-        upper=reference.upper,
-        confidence=reference.confidence,
-        estimate=reference.estimate,
-        counts=(reference.n, reference.draws),
-        asymptotic=reference.method == "student",
-    )
+    counts = (reference.n, reference.draws)
+    return _two_sided(reference, on="reference", counts=counts, asymptotic=reference.method == "student")
+
+
+def _two_sided(mean: Any, **facts: Any) -> Interval:
+    """The interval of a mean that is estimated with both ends."""
+    return Interval(lower=mean.lower, upper=mean.upper, confidence=mean.confidence, estimate=mean.estimate, **facts)
 
 
 def rules_of(limits: GateLimits, recorded: Recorded | None, found: Estimate) -> tuple[Rule, ...]:

@@ -50,7 +50,8 @@ def read_maximum(words: str) -> float | AboveReference:
         return float(words)
     except ValueError:
         raise UsageError(
-            f"--max {words!r} is no limit; write a distance, such as --max 1.5, or with --on block --max reference+10% or --max 3sd"
+            f"--max {words!r} is not a limit; write a distance, such as --max 1.5, or, for distances between blocks, "
+            f"--max reference+10% or --max 3sd"
         ) from None
 
 

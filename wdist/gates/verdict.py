@@ -22,7 +22,7 @@ _ABOUT_FAIL: dict[On, str] = {
     "block": " W1 between their distributions may be less: few samples are some distance apart in any case.",
 }
 _ABOUT_PASS: dict[On, str] = {
-    "detected": " This is no bound of W1: another critic may find more.",
+    "detected": " This does not bound W1: another critic may find more.",
     "block": " W1 between their distributions is no more.",
 }
 

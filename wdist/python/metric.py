@@ -121,7 +121,7 @@ class W1(nn.Module):
             real, fake: batches of any sizes, floating point, on one device; the first axis counts the samples.
 
         Raises:
-            WdistError: the batches are no samples of one shape.
+            WdistError: the batches are not samples of one shape.
         """
         a, b = self._batch(real, "real"), self._batch(fake, "fake")
         if self._critic is None:
@@ -144,7 +144,7 @@ class W1(nn.Module):
         """Keeps samples of both sides for :meth:`compute`, at most ``most`` of each.
 
         Raises:
-            WdistError: the batches are no samples of one shape.
+            WdistError: the batches are not samples of one shape.
         """
         for kept, batch, name in zip(self._kept, (real, fake), ("real", "fake"), strict=True):
             kept.add(self._batch(torch.as_tensor(batch), name).detach().cpu())

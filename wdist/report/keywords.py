@@ -17,7 +17,9 @@ RENAMED = {
     "witness": "witnesses",
 }
 """Options whose keyword is not their name with underscores."""
-_OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?: (\d[\w.]*|samples|population|cpu|NAME)(?!\w))?")
+_WORDS = "samples|population|detected|block|reference|cpu|l1|l2|linf|NAME"
+"""Values that messages show behind an option, besides numbers."""
+_OPTION = re.compile(rf"(?<![\w-])--([a-z][a-z-]*[a-z])(?: (\d[\w.]*|{_WORDS})(?!\w))?")
 
 
 def in_python(text: str) -> str:

@@ -54,10 +54,12 @@ def _put_together(shards: Sequence[Any]) -> Comparison | StudyResult:
 def _read(path: Path) -> _Shard:
     from wdist.checkpoints.values import from_text
 
+    if not path.is_file():
+        raise SourceError(f"there is no file {path}; write it with --shard I/N -o FILE")
     try:
         shard = json.loads(path.read_text(encoding="utf-8"))["shard"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SourceError(f"{path} is no document of a shard; write one with --shard I/N -o FILE") from error
+        raise SourceError(f"{path} is not the document of a shard; write one with --shard I/N -o FILE") from error
     if shard is None:
         raise SourceError(f"{path} is the document of a whole run, not of a shard; write one with --shard I/N -o FILE")
     try:

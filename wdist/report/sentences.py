@@ -217,7 +217,7 @@ def intervals(estimate: Estimate) -> str:
 
 
 def found_by_critic(detected: Detected) -> str:
-    """The interval for what the critic finds, which is no bound of W1 from above."""
+    """The interval for what the critic finds, which does not bound W1 from above."""
     ends = f"{at_least(detected.lower, DIGITS)} to {at_most(detected.upper, DIGITS)}"
     return f"the critic finds {ends} on fresh samples, at {level(detected.confidence)}"
 

@@ -106,7 +106,7 @@ def load_classifier(path: Path) -> FrozenClassifier:
     """Reads a classifier that :meth:`FrozenClassifier.save` wrote; nothing is executed.
 
     Raises:
-        SourceError: the file is no such classifier, or is damaged.
+        SourceError: the file is not such a classifier, or is damaged.
     """
     try:
         with FileVersion.of(path).reading(), safe_open(path, framework="pt") as file:

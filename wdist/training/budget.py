@@ -39,7 +39,7 @@ class Budget:
         """A budget as users write it: seconds, ``"2m"``, a ``timedelta``, or one that is already a budget.
 
         Raises:
-            UsageError: it is no positive length of time.
+            UsageError: it is not a positive length of time.
         """
         if isinstance(budget, Budget):
             return budget

@@ -259,7 +259,7 @@ class _Rounds:
         """Computes both bounds of what an earlier run found once more, since a file says nothing about these samples.
 
         Raises:
-            SourceError: it is no plan of this problem.
+            SourceError: it is not a plan of this problem.
         """
         problem, found = self._problem, self.found
         assert found is not None, "a round comes first"

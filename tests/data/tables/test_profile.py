@@ -127,5 +127,5 @@ def test_a_table_that_an_estimate_refuses_is_described_with_the_way_out(tmp_path
 
 def test_only_tables_have_shares(tmp_path):
     np.save(tmp_path / "a.npy", noise())
-    with pytest.raises(SourceError, match=r"a.npy is no table, so its columns have no shares"):
+    with pytest.raises(SourceError, match=r"a.npy is not a table, so its columns have no shares"):
         inspect_source(f"{tmp_path}/a.npy", other=f"{tmp_path}/a.npy")

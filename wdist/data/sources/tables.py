@@ -74,7 +74,7 @@ class Coder:
         many = len(levels) > MOST_LEVELS
         if many or len(levels) == present > _FEW:
             what = f"more than {MOST_LEVELS:,} different texts" if many else "another text in every row"
-            problem = f"{address}: the column {column.name!r} holds {what}, so it is no category; {LEAVE_OUT}"
+            problem = f"{address}: the column {column.name!r} holds {what}, so it is not a category; {LEAVE_OUT}"
             return replace(column, type=TEXT, problem=problem)
         return replace(column, levels=tuple(levels))
 

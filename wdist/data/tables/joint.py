@@ -50,7 +50,7 @@ def jointly_encoded(sources: Sequence[Source], access: Access, *, seed: int, met
     """Matches the columns of tables by name, and encodes them if they are more than numbers or have units of length.
 
     Units of length and the numbers that stand for missing ones are fitted to training rows of the first table only: no held-out row
-    has a part in them. Sources that are no tables, and tables that are encoded already, stay as they are.
+    has a part in them. Sources that are not tables, and tables that are encoded already, stay as they are.
 
     Raises:
         SourceError: the columns do not match, or a table needs to be encoded beside a source that is none.
@@ -87,7 +87,7 @@ def encoded_as(sources: Sequence[Source], encoding: Encoding, *, metric: GroundM
     """Encodes tables as an encoding says.
 
     Raises:
-        SourceError: one of them is no table, or has other columns.
+        SourceError: one of them is not a table, or has other columns.
     """
     encoded = []
     for source in sources:
@@ -134,11 +134,11 @@ def _check_none_needed(sources: Sequence[Source], tables: Sequence[FiniteSource]
     """Makes sure that no table needs to be encoded beside sources that are none."""
     other = next(source for source in sources if source not in tables)
     if wanted:
-        raise SourceError(f"{other.info.address} is no table, and --scale gives units to the columns of tables; leave it out")
+        raise SourceError(f"{other.info.address} is not a table, and --scale gives units to the columns of tables; leave it out")
     typed = next((table for table in tables if not is_plain(table.info.columns or ())), None)
     if typed is not None:
         raise SourceError(
-            f"{typed.info.address} has categories, and {other.info.address} is no table; give two tables, or choose columns of "
+            f"{typed.info.address} has categories, and {other.info.address} is not a table; give two tables, or choose columns of "
             f"numbers with ?columns="
         )
 

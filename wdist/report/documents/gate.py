@@ -29,7 +29,7 @@ def gate_markdown(result: GateResult) -> str:
     if result.looks:
         surely = f"at {level(result.confidence or 0.0)}, {counted(result.looks[-1].samples)} samples a side"
         ends = f"{at_least(result.interval.lower)} to {at_most(result.interval.upper or 0.0)}"
-        lines.append(f"| what critics find on later samples (judged) | {ends}, {surely}; no bound of W1 from above |")
+        lines.append(f"| what critics find on later samples (judged) | {ends}, {surely}; not an upper bound of W1 |")
     for on in ESTIMANDS:
         judged = " (judged)" if result.on == on else ""
         if getattr(estimate, "semi_discrete" if on == "reference" else on) is not None:
@@ -54,9 +54,7 @@ def gate_markdown(result: GateResult) -> str:
 def _interval(result: GateResult, on: str) -> str:
     detected = result.estimate.detected
     if on == "detected" and detected is not None:
-        return (
-            f"{at_least(detected.lower)} to {at_most(detected.upper)}, at {level(detected.confidence)}; no bound of W1 from above"
-        )
+        return f"{at_least(detected.lower)} to {at_most(detected.upper)}, at {level(detected.confidence)}; not an upper bound of W1"
     block = result.estimate.block
     if on == "block" and block is not None:
         ends = f"{at_least(block.lower)} to {at_most(block.upper)}, at {level(block.confidence)}"

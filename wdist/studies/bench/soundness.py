@@ -45,7 +45,7 @@ class SoundnessRow:
     upper: int
     """Bounds that were computed."""
     wrong: int
-    """Trials with a bound on the wrong side of W1, or an error that is no sentence."""
+    """Trials with a bound on the wrong side of W1, or an error that is not a sentence."""
     closest_lower: float | None
     closest_upper: float | None
     """Smallest distance of a bound from W1 as a share of it; None where no bound came near a positive W1."""

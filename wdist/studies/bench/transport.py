@@ -138,7 +138,7 @@ def _measured(solver: str, task: Task, n: int, tolerance: float | None, seed: in
         DENSE: _by_dense_pot,
         LAZY: _by_lazy_pot,
     }
-    solvers[solver](x[:50], y[:50])  # imports are no part of the time
+    solvers[solver](x[:50], y[:50])  # imports are not part of the time
     before, began, clock = _peak(), time.process_time(), time.perf_counter()
     lower, upper = solvers[solver](x, y)
     return TransportRow(
