@@ -58,6 +58,7 @@ class FrozenCritic:
         self.standardisation = replace(standardisation, shift=owned(standardisation.shift))
         self.lipschitz = lipschitz
         self.multipliers = None if multipliers is None else _normal(owned(multipliers))
+        self._copies: dict[torch.device, tuple[FrozenLayer, ...]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FrozenCritic.restored, (self.description(), self.tensors())  # as proofs store it
@@ -86,17 +87,28 @@ class FrozenCritic:
         """Values at x with a bound for their rounding.
 
         Arguments:
-            x: shape (n, dim), on any device, in the units of the data; taken as exact.
+            x: shape (n, dim), in the units of the data; taken as exact. A GPU that holds it evaluates it: the bound allows any
+                order of summation, and its float64 is that of IEEE.
         """
-        h = self.standardisation.apply(x.cpu().double().contiguous())
+        if x.device.type != "cuda" or not 1 / _LARGEST_SPREAD <= self.standardisation.spread <= _LARGEST_SPREAD:
+            x = x.cpu()
+        h = self.standardisation.apply(x.double().contiguous())
         error = sum_above(product_above(gamma(3), norm_above(h)), self.dim * UNDERFLOW)
-        h, error = through(self.layers, self.bounds, h, error)
+        h, error = through(self.layers, self.bounds, h, error, on_device=self._on(x.device))
         norm = norm_above(h)
         factor = self.standardisation.spread * self.lipschitz
         error = sum_above(error, product_above(gamma(3), norm))
         rounding = sum_above(product_above(error, math.nextafter(factor, math.inf)), product_above(_SMALLEST, norm + 1))
-        values = (h.squeeze(-1) * factor).numpy()
+        values = (h.squeeze(-1) * factor).cpu().numpy()
         return Potentials(values=values, rounding=rounding if np.isfinite(values).all() else math.inf)
+
+    def _on(self, device: torch.device) -> tuple[FrozenLayer, ...]:
+        """The layers on a device, where their numbers are copied once."""
+        if device.type == "cpu":
+            return self.layers
+        if device not in self._copies:
+            self._copies[device] = tuple(layer.on(device) for layer in self.layers)
+        return self._copies[device]
 
     def tensors(self) -> dict[str, Tensor]:
         """All numbers by name, as they are stored."""
@@ -143,7 +155,14 @@ def _normal(x: Tensor) -> Tensor:
     return x.masked_fill_(subnormal(x), 0.0)
 
 
-def through(layers: Sequence[FrozenLayer], bounds: Sequence[LayerBound], h: Tensor, error: float) -> tuple[Tensor, float]:
+def through(
+    layers: Sequence[FrozenLayer],
+    bounds: Sequence[LayerBound],
+    h: Tensor,
+    error: float,
+    *,
+    on_device: Sequence[FrozenLayer] | None = None,
+) -> tuple[Tensor, float]:
     """Outputs of a chain of layers for h, float64, shape (n, dim), and a bound for their rounding.
 
     Arguments:
@@ -151,10 +170,11 @@ def through(layers: Sequence[FrozenLayer], bounds: Sequence[LayerBound], h: Tens
         bounds: their Euclidean Lipschitz bounds, at least as many.
         h: no row is farther than ``error`` from the exact input.
         error: a Euclidean distance, as is the returned bound.
+        on_device: the layers on the device of h, if that is not the CPU.
     """
-    for layer, bound in zip(layers, bounds, strict=False):
+    for layer, placed, bound in zip(layers, on_device or layers, bounds, strict=False):
         error = sum_above(product_above(bound.bound, error), layer.rounding(norm_above(h), h.shape[1]))
-        h = layer(h)
+        h = placed(h)
     return h, error
 
 
@@ -181,6 +201,8 @@ def _of_layer(tensors: Mapping[str, Tensor], position: int) -> dict[str, Tensor]
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+_LARGEST_SPREAD = 1e300
+"""Spread up to which, and from whose reciprocal on, a GPU divides with three roundings at most: it multiplies by the reciprocal."""
 _SMALLEST = 2.0**-1074
 """Largest rounding error of a product that underflows."""
 

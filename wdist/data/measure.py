@@ -190,8 +190,7 @@ def _resident(
     source: FiniteSource, *, side: int, seed: int, device: torch.device, digest: str | None, most_held: int | None
 ) -> Measure:
     values = read_again(source, slice(0, source.count))
-    if device.type == "cuda" and values.nbytes <= torch.cuda.mem_get_info(device)[0] // 2:
-        values = values.to(device)
+    values = _placed(values, device)
     parts = split(source.count, seed=seed, most_held=most_held)
 
     def part(numbers: np.ndarray) -> ResidentRows:
@@ -207,6 +206,12 @@ def _resident(
         everything=ResidentRows(values=values, info=source.info),
         digest=digest,
     )
+
+
+def _placed(values: Tensor, device: torch.device) -> Tensor:
+    """The values on a GPU if they take no more than half of its free memory; else where they are."""
+    fitting = device.type == "cuda" and values.nbytes <= torch.cuda.mem_get_info(device)[0] // 2
+    return values.to(device) if fitting else values
 
 
 def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None, most_held: int | None) -> Measure:
@@ -251,13 +256,14 @@ def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device,
     drawn = _in_units_already(source.info)
     affordable = max(_LEAST_DRAWN, DRAWN_COORDINATES // source.info.dim)
     validation = source.draw(min(DRAWN_VALIDATION, affordable), random_stream(seed, side, 1))
-    held_out = ResidentRows(values=source.draw(draws or min(DRAWN_HELD_OUT, affordable), random_stream(seed, side, 2)), info=drawn)
+    held_out = source.draw(draws or min(DRAWN_HELD_OUT, affordable), random_stream(seed, side, 2))
+    held = ResidentRows(values=_placed(held_out, device), info=drawn)
     return Measure(
         info=source.info,
         train=DrawnMinibatches(source, random_stream(seed, side, 0, device)),
         validation=ResidentRows(values=validation, info=drawn),
-        held_out=held_out,
-        everything=held_out,
+        held_out=held,
+        everything=held,
         endless=source,
     )
 

@@ -127,13 +127,15 @@ class ShuffledMinibatches:
 
     def __init__(self, rows: ResidentRows, generator: torch.Generator, dtype: torch.dtype) -> None:
         self._rows, self._generator, self._dtype = rows, generator, dtype
-        self._order = torch.empty(0, dtype=torch.int64)
+        self._order = torch.empty(0, dtype=torch.int64, device=rows.values.device)
 
     def next(self, n: int) -> Tensor:
         while len(self._order) < n:
-            self._order = torch.cat([self._order, torch.randperm(self._rows.count, generator=self._generator)])
+            drawn = torch.randperm(self._rows.count, generator=self._generator)
+            # Of a whole pass, and without waiting: a GPU would have to catch up for each minibatch.
+            self._order = torch.cat([self._order, drawn.to(self._order.device, non_blocking=True)])
         chosen, self._order = self._order[:n], self._order[n:]
-        return self._rows.take(chosen.to(self._rows.values.device), self._dtype)
+        return self._rows.take(chosen, self._dtype)
 
 
 class StreamedMinibatches:

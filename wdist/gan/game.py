@@ -11,6 +11,7 @@ from wdist.gan.critics import make_critic
 from wdist.gan.generators import image_generator, initialise_
 from wdist.gan.images import Images
 from wdist.gan.settings import CRITICS, GanSettings
+from wdist.lipschitz.linalg.rounding import products_on
 from wdist.training.optimizers import Adam, Optimizer
 from wdist.training.penalties import penalty
 
@@ -46,9 +47,10 @@ class Game:
         """Trains the critic for its steps, then the generator for one."""
         stream = random_stream(self.settings.seed, _LATENT_SIDE, self.steps)
         self.generator.train()
-        for _ in range(self.critic.steps):
-            self._critic_step(stream)
-        self._generator_step(stream)
+        with products_on(self._device):
+            for _ in range(self.critic.steps):
+                self._critic_step(stream)
+            self._generator_step(stream)
         self.steps += 1
 
     def _critic_step(self, stream: torch.Generator) -> None:

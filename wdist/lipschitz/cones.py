@@ -69,7 +69,7 @@ class Cones(FrozenLayer):
         below = squares.sub_(error).clamp_(min=0).sqrt_().add_(self.offsets)
         margin = 8 * UNIT_ROUNDOFF * (least.abs() + self.offsets.abs().max())
         candidates = below <= least + margin
-        lowest = torch.full((len(h),), math.inf, dtype=h.dtype)
+        lowest = h.new_full((len(h),), math.inf)
         # If all tips are one point, or a sample is equally far from all, selecting pairs costs more than computing all of them.
         (crowded,) = torch.nonzero(candidates.sum(1) > _CROWD, as_tuple=True)
         if len(crowded):

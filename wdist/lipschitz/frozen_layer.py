@@ -88,8 +88,12 @@ class FrozenLayer(ABC):
         """Its numbers by name."""
         return {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)}
 
+    def on(self, device: torch.device, dtype: torch.dtype = torch.float64) -> Self:
+        """The layer on a device, and in a precision."""
+        return self.with_tensors({name: tensor.to(device, dtype) for name, tensor in self.tensors().items()})
+
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
-        """The layer with other tensors under the names of :meth:`tensors`, neither copied nor checked, for :meth:`forward`."""
+        """The layer with other tensors under the names of :meth:`tensors`, neither copied nor checked."""
         other = object.__new__(type(self))
         for field in fields(self):
             object.__setattr__(other, field.name, tensors.get(field.name, getattr(self, field.name)))

@@ -73,10 +73,7 @@ class FrozenClassifier:
 
     def layers_on(self, device: torch.device, dtype: torch.dtype = torch.float32) -> list[FrozenLayer]:
         """The layers on a device and in a precision, for their :meth:`FrozenLayer.forward`."""
-        return [
-            layer.with_tensors({name: tensor.to(device, dtype) for name, tensor in layer.tensors().items()})
-            for layer in self.layers
-        ]
+        return [layer.on(device, dtype) for layer in self.layers]
 
     def function(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Logits:
         """The same function for gradients, on a device and in a precision."""

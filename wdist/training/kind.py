@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -15,6 +16,7 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.critics.settings import CriticSettings
 from wdist.data.pairing import Pair
 from wdist.data.rows import Rows
+from wdist.data.standardisation import Standardisation
 from wdist.errors import CertificateError, TrainingDiverged
 from wdist.ground_metric import L2, GroundMetric
 from wdist.interruption import Interruption
@@ -70,8 +72,7 @@ class TrainingJob:
 
     def standardised(self, x: Tensor) -> Tensor:
         """Samples, shape (n, dim), as critics in training see them: standardised, float32, on the device."""
-        standardisation = self.pair.standardisation.to(self.device)
-        return standardisation.apply(x.to(self.device, non_blocking=True)).float()
+        return self._standardisation.apply(x.to(self.device, non_blocking=True)).float()
 
     def training(self, limit: int) -> tuple[Tensor, Tensor]:
         """At most ``limit`` standardised samples of the training split of each side; of draws, the next ones."""
@@ -82,9 +83,13 @@ class TrainingJob:
         return self._standardised_rows(side.validation.some(limit) for side in (self.pair.a, self.pair.b))
 
     def _standardised_rows(self, rows: Iterable[Rows]) -> tuple[Tensor, Tensor]:
-        standardisation = self.pair.standardisation.to(self.device)
-        a, b = (standardisation.of(each, torch.float32) for each in rows)
+        a, b = (self._standardisation.of(each, torch.float32) for each in rows)
         return a, b
+
+    @cached_property
+    def _standardisation(self) -> Standardisation:
+        """On the device, where it is copied once."""
+        return self.pair.standardisation.to(self.device)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from wdist.lipschitz.linalg.rounding import products_on
 from wdist.training.optimizers import Optimizer, schedule
 
 
@@ -29,7 +30,7 @@ def minimise_(
     decay: str = "linear",
     after_step: Callable[[int], None] | None = None,
 ) -> Tensor:
-    """Minimises a loss, and then constrains the network tightly.
+    """Minimises a loss, and then constrains the network tightly. On a GPU the products of the steps are those of TF32.
 
     Arguments:
         network: whose parameters ``optimizers`` hold.
@@ -44,17 +45,19 @@ def minimise_(
     """
     rates = [(group, group["lr"]) for each in optimizers for group in each.param_groups]
     factor, value = schedule(decay), torch.zeros(())
+    device = optimizers[0].param_groups[0]["params"][0].device
     for step in range(steps):
         for group, rate in rates:
             group["lr"] = rate * factor(step / steps)
         for each in optimizers:
             each.zero_grad()
-        value = loss()
-        value.backward()
-        for each in optimizers:
-            each.step()
-        if (step + 1) % network.constrain_every == 0:
-            network.constrain_()
+        with products_on(device):
+            value = loss()
+            value.backward()
+            for each in optimizers:
+                each.step()
+            if (step + 1) % network.constrain_every == 0:
+                network.constrain_()
         if after_step is not None:
             after_step(step + 1)
     network.constrain_(tightly=True)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from wdist.critics.critic import Critic
+from wdist.lipschitz.linalg.rounding import products_on
 from wdist.training.objective import Objective, mean_difference
 from wdist.training.optimizers import Optimizing
 from wdist.training.penalties import Penalty
@@ -81,6 +82,8 @@ class Cadence:
 class TrainingStep:
     """Raises an objective: by default the mean potential on A minus the mean potential on B.
 
+    On a GPU its products are those of TF32, whose errors the returns to the constraint correct; the certificate is of float64.
+
     Arguments:
         critic: in training; or several of them as one, see :mod:`wdist.critics.networks`.
         optimizers: of all its parameters; their learning rates are the initial ones, which ``factor`` multiplies.
@@ -122,14 +125,15 @@ class TrainingStep:
             group["lr"] = rate * factor
         for optimizer in self._optimizers:
             optimizer.zero_grad(set_to_none=True)
-        value = self._value(a, b)
-        total = value.sum()  # critics side by side share no weight, so each has the gradient of its own
-        (-total if self._penalty is None else self._penalty(self._critic, a, b) - total).backward()
-        for optimizer in self._optimizers:
-            optimizer.step()
-        self._since_constrained += 1
-        if self._since_constrained >= self._cadence.steps:
-            self._constrain()
+        with products_on(a.device):
+            value = self._value(a, b)
+            total = value.sum()  # critics side by side share no weight, so each has the gradient of its own
+            (-total if self._penalty is None else self._penalty(self._critic, a, b) - total).backward()
+            for optimizer in self._optimizers:
+                optimizer.step()
+            self._since_constrained += 1
+            if self._since_constrained >= self._cadence.steps:
+                self._constrain()
         return value.detach()
 
     @property

@@ -18,23 +18,39 @@ from wdist.lipschitz.linalg.rounding import (
 )
 
 
-@pytest.mark.parametrize(("setting", "inside"), [(tf32_products, "high"), (float32_products, "highest")])
+def precisions():
+    return torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision
+
+
+@pytest.mark.parametrize(("setting", "inside"), [(tf32_products, "tf32"), (float32_products, "ieee")])
 def test_a_precision_holds_inside_and_not_after(setting, inside):
-    before = torch.get_float32_matmul_precision()
+    before = precisions(), torch.get_float32_matmul_precision()
 
     def fail_inside():
         with setting():
-            assert torch.get_float32_matmul_precision() == inside
+            assert set(precisions()) == {inside}
             raise ValueError("inside")
 
     with pytest.raises(ValueError, match="inside"):
         fail_inside()
-    assert torch.get_float32_matmul_precision() == before
+    assert (precisions(), torch.get_float32_matmul_precision()) == before
 
 
 def test_the_inner_precision_counts():
     with tf32_products(), float32_products():
-        assert torch.get_float32_matmul_precision() == "highest"
+        assert set(precisions()) == {"ieee"}
+
+
+def test_what_the_caller_chose_for_one_backend_is_no_obstacle():
+    """With such a choice, torch refuses to tell the precision of all backends."""
+    before = torch.backends.cuda.matmul.fp32_precision
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    try:
+        with float32_products():
+            assert set(precisions()) == {"ieee"}
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
 
 
 def test_gamma_agrees_with_the_literature():

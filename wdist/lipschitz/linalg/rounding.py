@@ -73,12 +73,12 @@ def best_up_to_rounding(candidates: Sequence[T], value: Callable[[T], float]) ->
 
 def tf32_products() -> AbstractContextManager[None]:
     """Multiplies by TF32, with ten bits of mantissa, where a GPU has it: for results that a later step corrects."""
-    return _products("high")
+    return _products("tf32")
 
 
 def float32_products() -> AbstractContextManager[None]:
     """Multiplies in full float32."""
-    return _products("highest")
+    return _products("ieee")
 
 
 def products_on(device: torch.device) -> AbstractContextManager[None]:
@@ -88,9 +88,13 @@ def products_on(device: torch.device) -> AbstractContextManager[None]:
 
 @contextmanager
 def _products(precision: str) -> Iterator[None]:
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
+    # By backend: torch refuses to tell the precision of all of them once a caller has set that of one.
+    backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
+    before = [backend.fp32_precision for backend in backends]
+    for backend in backends:
+        backend.fp32_precision = precision
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        for backend, own in zip(backends, before, strict=True):
+            backend.fp32_precision = own

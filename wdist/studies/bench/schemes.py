@@ -27,7 +27,6 @@ from wdist.critics.networks import DenseCritic
 from wdist.lipschitz.activations import group_sort_activation
 from wdist.lipschitz.bjorck import OrthonormalLinear, UnrolledBjorckLinear
 from wdist.lipschitz.constraints import CayleyLinear
-from wdist.lipschitz.linalg.rounding import products_on
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear, UnconstrainedLinear
 from wdist.training.optimizers import BIAS_LEARNING_RATE, Adam, Optimizing, SeparateOptimizer, make_optimizers, schedule
 from wdist.training.step import TrainingStep
@@ -77,16 +76,15 @@ def stack(
 
 
 class DualTraining:
-    """A critic that learns to separate two sides, step by step. On a GPU its matrix products are those of TF32."""
+    """A critic that learns to separate two sides, step by step."""
 
     def __init__(self, critic: Critic, optimizers: Sequence[Optimizing], *, apart: bool = False) -> None:
-        self.critic, self._device = critic, next(critic.parameters()).device
+        self.critic = critic
         self._step, self._factor = TrainingStep(critic, optimizers, apart=apart), schedule("cosine")
 
     def step(self, a: Tensor, b: Tensor, spent: float = 0.0) -> None:
         """Takes one step on a minibatch of each side, when the share ``spent`` of the budget is spent."""
-        with products_on(self._device):
-            self._step(a, b, factor=self._factor(spent))
+        self._step(a, b, factor=self._factor(spent))
 
 
 @dataclass(frozen=True, kw_only=True)
