@@ -1,6 +1,7 @@
 """Arguments as users write them: checked against their annotations, with a sentence that names the argument."""
 
 import math
+import re
 from dataclasses import fields
 from functools import cache
 from numbers import Integral, Real
@@ -8,6 +9,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from wdist.distributed.job import launched
 from wdist.errors import UsageError
 
 _WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text", Path: "a path"}
@@ -45,6 +47,20 @@ def accepted(name: str, value: Any, *kinds: Any) -> Any:
         return value
     words = " or ".join([_words(kind) for kind in kinds if kind is not None])
     raise UsageError(f"{name} must be {words}, not {shown(value)}")
+
+
+def read_shard(words: str | None) -> tuple[int, int]:
+    """Number of a shard, from 0 on, and how many there are.
+
+    Raises:
+        UsageError: the words are not such a pair, or torchrun divides the work already.
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", words or "1/1")
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"--shard {words} does not name a part of a whole; write --shard 1/3, 2/3 and 3/3")
+    if int(match[2]) > 1 and launched():
+        raise UsageError("--shard is for machines without torchrun, which divides the work itself; leave it out")
+    return int(match[1]) - 1, int(match[2])
 
 
 def kind_of(kinds: tuple[Any, ...]) -> tuple[type, ...]:

@@ -84,6 +84,21 @@ def test_python_merges_shards(documents):
         wdist.merge([])
 
 
+def test_a_shard_from_python_is_one_of_the_command_line(sets, documents, tmp_path):
+    whole, (first, _, third) = documents["compare"]
+    part = wdist.compare(sets[0], sets[1:], steps=2, critic="groupsort-bjorck", folds=2, shard="2/3")
+    assert part.shard.number == 1
+    second = tmp_path / "second.json"
+    second.write_text(part.to_json())
+    merged = wdist.merge([first, second, third])
+    with open(whole) as file:
+        assert numbers(merged.to_dict()) == numbers(json.load(file))
+    with pytest.raises(wdist.WdistError, match='shard="3/2" does not name a part of a whole; write shard="1/3"'):
+        wdist.compare(sets[0], sets[1:], shard="3/2")
+    with pytest.raises(wdist.WdistError, match="shard must be text, not 2"):
+        wdist.compare(sets[0], sets[1:], shard=2)
+
+
 def test_a_damaged_shard_is_refused(documents, tmp_path, capsys):
     with open(documents["compare"][1][0]) as file:
         document = json.load(file)

@@ -165,6 +165,7 @@ def test_a_comparison_becomes_a_data_frame(results, monkeypatch):
         ("a smaller --learning-rate", "a smaller learning_rate"),
         ("--folds 5 needs at least 50", "folds=5 needs at least 50"),
         ("--max and --tol", "maximum and tolerance"),
+        ("--shard 3/2 is no part", 'shard="3/2" is no part'),
         ("a file a--b.h5 stays", "a file a--b.h5 stays"),
     ],
 )

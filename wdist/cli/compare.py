@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from wdist.arguments import read_shard
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus, UsageError
@@ -39,7 +40,7 @@ def command(
         raise UsageError(
             f"--names has {len(named)} names for {len(ranked)} sources; give each source one name, separated by commas"
         )
-    part = opt.read_shard(shard)
+    part = read_shard(shard)
     outputs.check(inputs=[reference, *ranked, *flags.inputs])
     witnesses = _WITNESSES if any(each.name == "witness" for each in outputs.files) else 0
     with checkpoint.kept("compare", options, sources=len(ranked), shard=shard), outputs.observer() as observer:

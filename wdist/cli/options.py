@@ -133,20 +133,6 @@ Shard: TypeAlias = Annotated[
 ]
 
 
-def read_shard(words: str | None) -> tuple[int, int]:
-    """Number of a shard, from 0 on, and how many there are.
-
-    Raises:
-        UsageError: the words are not such a pair, or torchrun divides the work already.
-    """
-    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", words or "1/1")
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise UsageError(f"--shard {words} does not name a part of a whole; write --shard 1/3, 2/3 and 3/3")
-    if int(match[2]) > 1 and launched():
-        raise UsageError("--shard is for machines without torchrun, which divides the work itself; leave it out")
-    return int(match[1]) - 1, int(match[2])
-
-
 @dataclass(frozen=True, kw_only=True)
 class CheckpointOptions:
     """Where the state of a long run is kept."""

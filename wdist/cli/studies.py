@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wdist.arguments import read_shard
 from wdist.cli import options as opt
 from wdist.cli.outputs import OutputOptions, Outputs
 from wdist.errors import ExitStatus, UsageError
@@ -61,7 +62,7 @@ class BenchRequest:
             raise UsageError(f"--data has no effect on {study.name}; leave it out")
         if self.trials is not None and study.trials is None:
             raise UsageError(f"--trials has no effect on {study.name}; leave it out")
-        number, of = opt.read_shard(self.shard)
+        number, of = read_shard(self.shard)
         if of > 1 and not study.divisible:
             raise UsageError(f"the rows of {study.name} are measured on one machine, one after the other; leave out --shard")
         count = self.seeds or (study.quick_seeds if self.quick else study.seeds)

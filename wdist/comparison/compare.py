@@ -64,7 +64,8 @@ def run_comparison(
     observer = observer or Silent()
     _check_options(options)
     observer.notify(Stage(what="reading and checking the sources"))
-    options = replace(options, features=open_features(options.features, options.access, choose_device(options.device)))
+    features = open_features(options.features, options.access, choose_device(options.device))
+    options = replace(options, features=features, baselines=NONE)
     listed = [sources] if isinstance(sources, str | Path) else list(sources)
     if not listed:
         raise UsageError("there is nothing to compare with the reference; name at least one source after it")
@@ -173,7 +174,7 @@ def _options_of_one(options: EstimateOptions, *, sources: int, results: int) -> 
     if budget is not None:
         # The noise floor takes time, but no steps; processes work at the same time.
         budget = budget.part(1 / (-(-results // processes().size) if budget.steps is None else sources))
-    return replace(options, budget=budget, confidence=1 - (1 - options.confidence) / results, baselines=NONE)
+    return replace(options, budget=budget, confidence=1 - (1 - options.confidence) / results)
 
 
 def _without_training(options: EstimateOptions) -> EstimateOptions:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from wdist.arguments import accepted
+from wdist.arguments import accepted, read_shard
 from wdist.data.access import Access
 from wdist.errors import UsageError
 from wdist.estimation.options import EstimateArguments, EstimateOptions
@@ -85,6 +85,7 @@ def compare(
     *,
     names: Sequence[str] | None = None,
     witnesses: int = 0,
+    shard: str | None = None,
     progress: bool | None = None,
     observer: Listener | None = None,
     checkpoint: str | Path | None = None,
@@ -107,6 +108,7 @@ def compare(
         sources: the sources to rank, in the same forms; at least one.
         names: names of the sources in the result; by default the shortest parts of their addresses that differ.
         witnesses: number of samples kept of each side to which a source's critic gives the most extreme potentials; images only.
+        shard: ``"I/N"`` for part I of N only, whose document (``to_json()``) :func:`wdist.merge` joins with the others.
         progress: shows the progress; None for in terminals and notebooks only.
         observer: is told about progress: a function of an event, or an object with ``notify(event)``.
         checkpoint: folder in which the state of the run is kept every minute.
@@ -130,9 +132,11 @@ def compare(
         witnesses = accepted("witnesses", witnesses, int)
         if witnesses < 0:
             raise UsageError(f"witnesses must not be negative, but is {witnesses}")
-        with keeping(checkpoint, resume, "compare", options, sources=len(sources)), listening(progress, observer) as told:
+        part = read_shard(accepted("shard", shard, str, None))
+        kept = keeping(checkpoint, resume, "compare", options, sources=len(sources), shard=shard)
+        with kept, listening(progress, observer) as told:
             first, *others = _sides(options, reference=reference, **_numbered(sources))
-            found = run_comparison(first, others, options, names=_listed(names), witnesses=witnesses, observer=told)
+            found = run_comparison(first, others, options, names=_listed(names), witnesses=witnesses, shard=part, observer=told)
             return with_warnings_in_python(found)
 
 

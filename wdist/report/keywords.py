@@ -19,7 +19,7 @@ RENAMED = {
 """Options whose keyword is not their name with underscores."""
 _WORDS = "samples|population|detected|block|reference|cpu|l1|l2|linf|NAME"
 """Values that messages show behind an option, besides numbers."""
-_OPTION = re.compile(rf"(?<![\w-])--([a-z][a-z-]*[a-z])(?: (\d[\w.]*|{_WORDS})(?!\w))?")
+_OPTION = re.compile(rf"(?<![\w-])--([a-z][a-z-]*[a-z])(?: (\d[\w./]*|{_WORDS})(?!\w))?")
 
 
 def in_python(text: str) -> str:
