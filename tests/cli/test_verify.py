@@ -34,16 +34,26 @@ def test_an_honest_proof_is_confirmed_and_has_the_keys_of_an_estimate(wdist, sav
             assert document[estimand][end] == pytest.approx(claimed[estimand][end], rel=1e-8)
 
 
-def test_a_proof_of_a_divergence_is_refused_before_the_work(wdist, saved):
-    """Otherwise what is proved again would look like the whole result."""
+def test_a_divergence_is_proved_again_and_a_forged_one_is_not(wdist, saved):
     given = ("a.npy", "b.npy", "--divergence", "kl", "--lambda", "1", *TRAINING)
-    answer = wdist("estimate", *given, "--save-proof", "kl.safetensors")
-    assert (answer.status, answer.out) == (2, "")
-    assert answer.error == "a proof holds bounds for W1 only, and none of --divergence; leave out either that or --save-proof"
-    assert not (saved / "kl.safetensors").exists()
-    answer = wdist("estimate", *given, "--json")
+    answer = wdist("estimate", *given, "--save-proof", "kl.safetensors", "--json")
     assert answer.status == 0, answer.err
-    assert 0 < json.loads(answer.out)["divergence"]["population"]["upper"]
+    claimed = json.loads(answer.out)["divergence"]
+    answer = wdist("verify", "kl.safetensors", "--quiet")
+    assert answer.status == 0, answer
+    assert "samples: D >=" in answer.out
+    document = json.loads(wdist("verify", "kl.safetensors", "--quiet", "--json").out)
+    assert document["claims"]["divergence"]["population"]["lower"] == claimed["population"]["lower"]
+    assert document["divergence"]["lambda"] == 1.0
+    tensors = load_file("kl.safetensors")
+    with safe_open("kl.safetensors", "pt") as file:
+        metadata = file.metadata()
+    statements = json.loads(metadata["statements"])
+    statements[""]["divergence"]["population"]["lower"] += 1e-6
+    save_file(tensors, "forged.safetensors", metadata | {"statements": json.dumps(statements)})
+    answer = wdist("verify", "forged.safetensors", "--quiet")
+    assert answer.status == 4
+    assert "lower end of D, populations" in " ".join(answer.out.split())
 
 
 def test_the_verdict_is_readable(wdist, saved):

@@ -163,12 +163,6 @@ def test_an_upper_bound_is_not_passed_off_as_one_of_the_divergence_itself(found)
     assert divergence_verdict(open_ended).endswith("at lambda 2, is not proved to exceed 0 at this sample size")
 
 
-def test_no_proof_holds_it(found, tmp_path):
-    with pytest.raises(UsageError, match="a proof holds bounds for W1 only"):
-        wdist.save_proof(found, tmp_path / "proof.safetensors")
-    assert not list(tmp_path.iterdir())
-
-
 def test_after_an_interruption_the_critics_of_w1_bound_it():
     stop = Listener(lambda event: isinstance(event, CriticStarted) and event.position == 2)
     found = estimate(*gaussians(80), divergence="kl", lambda_=1.0, observer=stop, **FAST)

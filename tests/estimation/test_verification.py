@@ -1,14 +1,12 @@
 """Verification: yes to what was proved; a forged proof is refused, denied, or claims what is true all the same."""
 
-import json
-
 import numpy as np
 import ot
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 
+from tests.forgeries import changed_at, forged, wrong
 from tests.trials import SMALL, two_moons
 from wdist.data.access import Access
 from wdist.errors import SourceError, TrustRequired, UsageError, WdistError
@@ -41,34 +39,6 @@ def made_evidence(folder):
     save_proof(found, folder / "proof.safetensors")
     exact = ot.emd2([], [], ot.dist(*(side.reshape(len(side), -1).astype(float) for side in (a, b)), metric="euclidean"))
     return folder, found, exact
-
-
-def forged(evidence, tmp_path, *, tensors=None, statement=None):
-    """A copy of the proof, changed by a function of its tensors and by one of its statement."""
-    with safe_open(evidence[0] / "proof.safetensors", framework="pt") as file:
-        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        metadata = dict(file.metadata())
-    if tensors:
-        tensors(stored)
-    if statement:
-        statements = json.loads(metadata["statements"])
-        statement(statements[""])
-        metadata["statements"] = json.dumps(statements)
-    path = tmp_path / "proof.safetensors"
-    save_file(stored, path, metadata)
-    return path
-
-
-def wrong(verification):
-    return {finding.what for finding in verification.findings if not finding.ok}
-
-
-def changed_at(statement, path, value):
-    """Replaces one value of a nested statement; a number is multiplied where ``value`` is a function."""
-    *outer, last = path.split(".")
-    for key in outer:
-        statement = statement[int(key) if key.isdigit() else key]
-    statement[last] = value(statement[last]) if callable(value) else value
 
 
 @pytest.mark.parametrize("upper", ["evidence", "evidence_of_blocks"])

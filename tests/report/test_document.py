@@ -171,7 +171,7 @@ KEYS = {
     },
     "verify": {
         "": f"{ESTIMATE} proof ok claims findings",
-        "claims": "samples population",
+        "claims": "samples population divergence",
         "claims.samples": "lower upper",
         "findings": "what ok detail",
     },

@@ -11,7 +11,8 @@ from wdist.bounds.divergence import best_factor, largest_factor, samples_lower
 from wdist.critics.frozen import FrozenCritic
 from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import L1, L2, LINF
-from wdist.transport.relaxed import relaxed_transport
+from wdist.transport.coupling import Plan
+from wdist.transport.relaxed import extensions, relaxed_cost_above, relaxed_transport
 
 NAMES = {L1: "cityblock", L2: "euclidean", LINF: "chebyshev"}
 
@@ -20,11 +21,11 @@ def bounds(a, b, scale, metric=L2):
     x, y = (torch.from_numpy(np.asarray(side, dtype=np.float64)) for side in (a, b))
     found = relaxed_transport(x, y, metric, scale=scale, seed=0)
     unit, lowers = Standardisation(shift=torch.zeros(x.shape[1], dtype=torch.float64), spread=1.0), []
-    for critic in (FrozenCritic(layers, unit) for layers in found.critics):
+    for critic in (FrozenCritic(layers, unit) for layers in extensions(x, y, found.potentials, metric)):
         of_a, of_b = critic.evaluate(x), critic.evaluate(y)
         largest = largest_factor(scale, certify(critic, metric).lipschitz_bound)
         lowers.append(samples_lower(of_a, of_b, best_factor(of_a.values, of_b.values, largest)))
-    return max(lowers), found.upper
+    return max(lowers), relaxed_cost_above(x, y, found.plan, metric, scale=scale)
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 5.0, 50.0])
@@ -75,3 +76,20 @@ def test_repeated_and_coinciding_points_are_fine():
     assert truth <= upper * (1 + 1e-5)
     assert bounds(a, a, 2.0)[0] == 0.0
     assert bounds(a, a, 2.0)[1] == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("change", ["lighter", "one arc less", "to one point", "no mass", "too much"])
+def test_any_plan_proves_an_upper_bound(change):
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(4, 2)) + 1, random.normal(size=(5, 2))
+    x, y = torch.from_numpy(a), torch.from_numpy(b)
+    plan = relaxed_transport(x, y, L2, scale=2.0, seed=0).plan
+    rows, columns, mass = plan.rows, plan.columns, plan.mass
+    if change == "one arc less":
+        rows, columns, mass = rows[1:], columns[1:], mass[1:]
+    elif change == "to one point":
+        columns = np.zeros_like(columns)
+    else:
+        mass = mass * {"lighter": 0.9, "no mass": 1e-300, "too much": 1e308}[change]
+    upper = relaxed_cost_above(x, y, Plan(rows=rows, columns=columns, mass=mass), L2, scale=2.0)
+    assert upper >= exact_divergence(a, b, 2.0) * (1 - 1e-5)

@@ -195,6 +195,7 @@ def held_out_divergence(
     f, e = potential(a.values), np.exp(potential(b.values))
     low, high = potential.ends
     least, most = math.exp(low), math.exp(high)
+    estimate = 1 + exact_mean(f) - exact_mean(e)
     # With both intervals around one centre, the bound on the distance between values of both sides is sharp.
     centre = (least + most - low - high) / 2
     extents = _widened(high - low), _widened(most - least + 4 * UNIT_ROUNDOFF * most)
@@ -202,9 +203,10 @@ def held_out_divergence(
     values = potential.factor * max(a.rounding, b.rounding) + 8 * UNIT_ROUNDOFF * (
         abs(potential.low) + abs(potential.high) + abs(potential.shift) + abs(centre) + 1
     )
+    if not values < 1:
+        return HeldOutDivergence(estimate=estimate, lower=0.0)
     rounding = values + most * (math.expm1(values) + 16 * UNIT_ROUNDOFF)
     lower = 1 + bound - centre - margin.roundings * rounding
-    estimate = 1 + exact_mean(f) - exact_mean(e)
     return HeldOutDivergence(estimate=estimate, lower=max(0.0, lower * (1 - margin.share)))
 
 

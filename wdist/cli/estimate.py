@@ -22,7 +22,6 @@ def command(
     """
     options = flags.validated(sources.access())
     outputs.check(inputs=(a, b, *flags.inputs))
-    outputs.check_provable(options)
     with checkpoint.kept("estimate", options), outputs.observer() as observer:
         from wdist.estimation.estimate import run_estimate
 

@@ -227,13 +227,6 @@ class Outputs:
             self._check_files()
         self._check_apart(list(inputs))
 
-    def check_provable(self, options: Any) -> None:
-        """Refuses, before the work, a proof of what no proof holds."""
-        if options.divergence is not None and any(each.name == "proof" for each in self.files):
-            from wdist.estimation.proof import NO_PROOF_OF_DIVERGENCE
-
-            raise UsageError(NO_PROOF_OF_DIVERGENCE)
-
     def _check_files(self) -> None:
         named = [each for each in FORMATS if self.command in each.commands.split()]
         for each, path in self.files.items():

@@ -100,7 +100,6 @@ def command(
         raise UsageError("W1 of a built-in pair is not known between features; leave --features out, or use wdist estimate")
     options = flags.validated()
     outputs.check()
-    outputs.check_provable(options)
     with checkpoint.kept("synthetic", options, pair), outputs.observer() as observer:
         from wdist.estimation.estimate import run_estimate
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from wdist.bounds.divergence import ClippedPotential
     from wdist.critics.frozen import FrozenCritic
+    from wdist.transport.coupling import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +100,16 @@ class DivergenceCritic:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DivergenceEvidence:
+    """What proves the bounds for the samples, besides the critic and the bounds for W1."""
+
+    potentials: tuple[Tensor, Tensor] | None = None
+    """Values of a potential over lambda at the samples of A and of B, shapes (n,) and (m,), in the units of the data."""
+    plan: Plan | None = None
+    """From all samples of A to weights on those of B."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Divergence:
     """The Kullback-Leibler divergence of A from B with a Lipschitz critic, in nats."""
 
@@ -109,3 +120,4 @@ class Divergence:
     samples: DivergenceOfSamples
     population: DivergenceOfPopulations
     critic: DivergenceCritic
+    evidence: DivergenceEvidence = field(default=DivergenceEvidence(), compare=False, repr=False)

@@ -1,31 +1,31 @@
 """Finds what is known about a divergence: a network trained for it, the critics of W1 scaled, and semi-relaxed transport."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import torch
+from dataclasses import dataclass, replace
 
 from wdist.bounds.certificate import certify
 from wdist.bounds.confidence import AUTO
-from wdist.bounds.divergence import (
-    FittedPotential,
-    best_factor,
-    fitted_potential,
-    held_out_divergence,
-    largest_factor,
-    samples_lower,
-)
+from wdist.bounds.divergence import FittedPotential, fitted_potential, largest_factor
 from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.data.pairing import Pair
-from wdist.data.rows import gather
 from wdist.estimation.divergence import (
     Divergence,
     DivergenceAttempt,
     DivergenceCritic,
+    DivergenceEvidence,
     DivergenceOfPopulations,
     DivergenceOfSamples,
 )
-from wdist.estimation.evaluation import ErrorBudget, evaluate_rows, part_of
+from wdist.estimation.divergence_evidence import (
+    RELAXED,
+    evaluated,
+    for_populations,
+    lower_by_critic,
+    lower_by_potentials,
+    standardised,
+    upper_for_samples,
+)
+from wdist.estimation.evaluation import ErrorBudget, evaluate_rows
 from wdist.estimation.model_selection import fit
 from wdist.estimation.options import KL
 from wdist.estimation.requested import budget_of_divergence, network_of_divergence
@@ -35,7 +35,6 @@ from wdist.lipschitz.linalg.rounding import best_up_to_rounding, product_above
 from wdist.training.kind import TrainedCritic, TrainingJob
 from wdist.transport.relaxed import relaxed_is_affordable, relaxed_transport
 
-RELAXED, BY_W1 = "semi-relaxed transport", "lambda W1"
 BETTING, W1 = "betting", "w1"
 
 
@@ -57,10 +56,6 @@ class _Candidate:
     offer: _Offer
     lipschitz_bound: float
     fitted: FittedPotential
-
-    def lower(self, a: Potentials, b: Potentials, scale: float) -> float:
-        """The certain lower bound that its best multiple proves from its values on all samples."""
-        return _samples_lower(a, b, self.lipschitz_bound, scale)
 
 
 def find_divergence(
@@ -86,13 +81,14 @@ def find_divergence(
     trained = run.interruption.attempt(search.train)
     candidates = [search.candidate(offer) for offer in (*filter(None, [trained]), *offers)]
     best = best_up_to_rounding(candidates, lambda each: each.fitted.expected)
-    a, b = (evaluate_rows(best.offer.critic, side.everything) for side in (pair.a, pair.b))
+    values, evidence = evaluated(best.offer.critic, pair), search.evidence()
     return Divergence(
         name=KL,
         lambda_=search.scale,
-        samples=search.samples(best, a, b),
-        population=search.population(best, a, b),
+        samples=search.samples(best, values, evidence),
+        population=search.population(best, values),
         critic=_described(best, candidates),
+        evidence=evidence,
     )
 
 
@@ -131,59 +127,42 @@ class _Search:
         fitted = fitted_potential(a, b, largest_factor(self.scale, bound), alpha=self._errors.alpha, counts=counts)
         return _Candidate(offer=offer, lipschitz_bound=bound, fitted=fitted)
 
-    def samples(self, best: _Candidate, a: Potentials, b: Potentials) -> DivergenceOfSamples:
-        """Both ends for the samples, the better of two proofs each."""
-        run, coupling = self._run, self._bounds.coupling
-        n, m = len(a.values), len(b.values)
-        lowers = [(best.lower(a, b, self.scale), best.offer.name)]
-        uppers = [] if coupling is None else [(product_above(self.scale, coupling.cost), BY_W1)]
-        affordable = relaxed_is_affordable(n, m, seconds=run.transport_seconds)
-        if affordable and run.options.couplings and not self._pair.identical:
-            relaxed = run.interruption.attempt(self._relaxed)
-            if relaxed is not None:
-                lowers.append((relaxed[0], RELAXED))
-                uppers.append((relaxed[1], RELAXED))
-        lower, lower_method = max(lowers, key=lambda each: each[0])
-        upper, upper_method = min(uppers, key=lambda each: each[0]) if uppers else (None, None)
-        return DivergenceOfSamples(lower=lower, lower_method=lower_method, upper=upper, upper_method=upper_method, n_a=n, n_b=m)
+    def evidence(self) -> DivergenceEvidence:
+        """Dual variables and a plan by semi-relaxed transport between all samples, where that is affordable."""
+        n, m = (side.everything.count for side in (self._pair.a, self._pair.b))
+        affordable = relaxed_is_affordable(n, m, seconds=self._run.transport_seconds)
+        if not affordable or not self._run.options.couplings or self._pair.identical:
+            return DivergenceEvidence()
+        return self._run.interruption.attempt(self._relaxed) or DivergenceEvidence()
 
-    def _relaxed(self) -> tuple[float, float] | None:
-        """Bounds from below and above by semi-relaxed transport between all samples."""
+    def _relaxed(self) -> DivergenceEvidence | None:
         pair, run = self._pair, self._run
         run.agenda.stage("semi-relaxed transport between all samples")
-        standardisation = pair.standardisation.to(torch.device("cpu"))
-        x, y = (standardisation.apply(gather(side.everything).cpu()) for side in (pair.a, pair.b))
-        nats = product_above(self.scale, standardisation.spread)
-        found = relaxed_transport(x, y, run.metric, scale=nats, seed=run.options.seed)
+        spread = pair.standardisation.spread
+        nats = product_above(self.scale, spread)
+        found = relaxed_transport(*standardised(pair), run.metric, scale=nats, seed=run.options.seed)
         if found is None:
             return None
-        lower = 0.0
-        for critic in (FrozenCritic(layers, standardisation) for layers in found.critics):
-            a, b = (evaluate_rows(critic, side.everything) for side in (pair.a, pair.b))
-            lower = max(lower, _samples_lower(a, b, certify(critic, run.metric).lipschitz_bound, self.scale))
-        return lower, found.upper
+        u, v = (side * spread for side in found.potentials)
+        return DivergenceEvidence(potentials=(u, v), plan=found.plan)
 
-    def population(self, best: _Candidate, a: Potentials, b: Potentials) -> DivergenceOfPopulations:
-        """Both ends for the populations: held-out values from below, lambda times that of W1 from above."""
-        run, pair, errors = self._run, self._pair, self._errors
-        held_a, held_b = (part_of(best.offer.critic, side.held_out, side, whole) for side, whole in ((pair.a, a), (pair.b, b)))
-        method = BETTING if run.options.ci == AUTO else run.options.ci  # clipped values are bounded, whatever the support
-        held = held_out_divergence(held_a, held_b, best.fitted.potential, alpha=errors.alpha, method=method)
-        above = self._bounds.population_upper
-        return DivergenceOfPopulations(
-            estimate=held.estimate,
-            lower=held.lower,
-            upper=None if above is None else product_above(self.scale, above.value),
-            confidence=errors.confidence,
-            jointly_with=errors.bounds,
-            method=method,
-            n_a=len(held_a.values),
-            n_b=len(held_b.values),
-        )
+    def samples(self, best: _Candidate, values: tuple[Potentials, Potentials], found: DivergenceEvidence) -> DivergenceOfSamples:
+        """Both ends for the samples, the better of two proofs each."""
+        pair, metric = self._pair, self._run.metric
+        lowers = [(lower_by_critic(*values, best.lipschitz_bound, self.scale), best.offer.name)]
+        if found.potentials is not None:
+            lowers.append((lower_by_potentials(pair, found.potentials, metric, self.scale), RELAXED))
+        lower, lower_method = max(lowers, key=lambda each: each[0])
+        upper, upper_method = upper_for_samples(pair, found.plan, self._bounds, metric, self.scale)
+        n, m = map(len, (side.values for side in values))
+        return DivergenceOfSamples(lower=lower, lower_method=lower_method, upper=upper, upper_method=upper_method, n_a=n, n_b=m)
 
-
-def _samples_lower(a: Potentials, b: Potentials, lipschitz_bound: float, scale: float) -> float:
-    return samples_lower(a, b, best_factor(a.values, b.values, largest_factor(scale, lipschitz_bound)))
+    def population(self, best: _Candidate, values: tuple[Potentials, Potentials]) -> DivergenceOfPopulations:
+        """Both ends for the populations."""
+        chosen = self._run.options.ci
+        method = BETTING if chosen == AUTO else chosen  # clipped values are bounded, whatever the support
+        errors = replace(self._errors, method=method)
+        return for_populations(self._pair, best.offer.critic, values, best.fitted.potential, self.scale, errors, self._bounds)
 
 
 def _described(best: _Candidate, candidates: Sequence[_Candidate]) -> DivergenceCritic:

@@ -15,7 +15,9 @@ from safetensors.numpy import save  # that of torch refuses tensors that share m
 from torch import Tensor
 
 from wdist.bounds.confidence import METHODS
+from wdist.bounds.divergence import ClippedPotential
 from wdist.critics.frozen import FrozenCritic
+from wdist.critics.settings import LARGEST_LIPSCHITZ, LEAST_LIPSCHITZ
 from wdist.data.measure import fold_rows, held_out_rows
 from wdist.data.sources.address import file_and_name
 from wdist.data.sources.column import CATEGORY, Column
@@ -23,6 +25,7 @@ from wdist.data.sources.source import SourceInfo
 from wdist.data.tables.encoding import is_plain, laid_out
 from wdist.data.tables.joint import Encoding
 from wdist.errors import SourceError, UsageError
+from wdist.estimation.divergence import Divergence, DivergenceEvidence
 from wdist.estimation.options import MOST_DRAWS, MOST_FOLDS
 from wdist.estimation.population_upper import BOUNDS
 from wdist.estimation.result import CROSS_FITTED, CriticResult, Estimate
@@ -32,8 +35,7 @@ from wdist.transport.coupling import Plan
 
 FORMAT = "wdist-proof-1"
 _WAY_OUT = "give a file that `wdist estimate A B --save-proof FILE` wrote"
-NO_PROOF_OF_DIVERGENCE = "a proof holds bounds for W1 only, and none of --divergence; leave out either that or --save-proof"
-_PLAN, _DUAL, _HELD_OUT, _BLOCK, _CRITIC = "plan", "dual", "held-out", "block", "critic"
+_PLAN, _DUAL, _HELD_OUT, _BLOCK, _CRITIC, _DIVERGENCE = "plan", "dual", "held-out", "block", "critic", "divergence"
 """First words of the names of tensors."""
 
 
@@ -117,6 +119,47 @@ class ProvedUpper(_Part):
     blocks: Annotated[int, Field(ge=1, le=10_000)]
 
 
+class ProvedDivergence(_Part):
+    """A divergence with a Lipschitz critic; its bound for the distributions shares the error with those for W1."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    name: Annotated[str, Field(pattern="^kl$")]
+    lambda_: Annotated[float, Field(alias="lambda", ge=LEAST_LIPSCHITZ, le=LARGEST_LIPSCHITZ)]
+    critic: str
+    """As :meth:`FrozenCritic.description` wrote it."""
+    title: str
+    trained_for: Annotated[str, Field(pattern="^(kl|w1)$")]
+    factor: Annotated[float, Field(ge=0)]
+    low: float
+    high: float
+    shift: float
+    """The potential is clip(factor critic, low, high) - shift."""
+    method: str
+    samples: Ends
+    population: Ends
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Checks the method, and that the exponential of the potential does not overflow.
+
+        Raises:
+            ValueError: it is unknown, or it does.
+        """
+        if self.method not in METHODS:
+            raise ValueError(f"{self.method!r} is unknown")
+        if not self.low <= self.high <= self.shift + _HIGHEST:
+            raise ValueError("the potential of its divergence has no values, or too large ones")
+
+    @property
+    def clipped(self) -> ClippedPotential:
+        """The function of the values of the critic."""
+        return ClippedPotential(factor=self.factor, low=self.low, high=self.high, shift=self.shift)
+
+
+_HIGHEST = 100.0
+"""Nats that a potential may exceed the logarithm of the mean of its exponential by; what is fitted stays far below."""
+
+
 class Statement(_Part):
     """What a proof claims, and under which conditions."""
 
@@ -138,6 +181,7 @@ class Statement(_Part):
     """By the first critic, and by the couplings of blocks."""
     critics: Annotated[tuple[ProvedCritic, ...], Field(min_length=1)]
     upper: ProvedUpper | None
+    divergence: ProvedDivergence | None = None
     scaling: str = "none"
     """Where the units of length of the columns come from."""
     columns: tuple[ProvedColumn, ...] | None = None
@@ -166,6 +210,8 @@ class Statement(_Part):
             raise ValueError("its columns are scaled, and it says that they are not")
         if self.folds is not None and self.encoding is not None and self.encoding.fitted:
             raise ValueError("its metric is fitted to samples that its folds hold out")
+        if self.folds is not None and self.divergence is not None:
+            raise ValueError("its divergence has no folds")
         if any(len(each.folds) > (self.folds or 1) for each in self.critics):
             raise ValueError("a critic has more folds than the samples")
 
@@ -185,6 +231,15 @@ class Proof:
     """Dual variables of all samples, shapes (n,) and (m,), in the units of the data, for the lower end."""
     blocks: tuple[Plan | None, ...]
     """Plans for the upper end of the populations, between positions in a block; a single block holds all samples in their order."""
+    divergence: tuple[FrozenCritic, DivergenceEvidence] | None
+    """The critic of the divergence, and what else proves its ends for the samples."""
+
+    @property
+    def frozen(self) -> Iterator[FrozenCritic]:
+        """Every critic."""
+        yield from (critic for folds in self.critics for critic in folds)
+        if self.divergence is not None:
+            yield self.divergence[0]
 
 
 def save_proof(estimate: Estimate, path: str | Path) -> None:
@@ -202,14 +257,8 @@ def proof_of_estimate(estimate: Estimate) -> bytes:
 
 
 def serialise_proofs(estimates: Mapping[str, Estimate]) -> bytes:
-    """The proofs of one or several estimates, by name, as the bytes of one safetensors file.
-
-    Raises:
-        UsageError: one of them bounds a divergence, which no proof holds.
-    """
-    if any(estimate.divergence is not None for estimate in estimates.values()):
-        raise UsageError(NO_PROOF_OF_DIVERGENCE)
-    statements = {name: _statement(estimate).model_dump() for name, estimate in estimates.items()}
+    """The proofs of one or several estimates, by name, as the bytes of one safetensors file."""
+    statements = {name: _statement(estimate).model_dump(by_alias=True) for name, estimate in estimates.items()}
     tensors = {
         f"{number}/{name}": np.ascontiguousarray(tensor)
         for number, estimate in enumerate(estimates.values())
@@ -236,6 +285,7 @@ def _statement(estimate: Estimate) -> Statement:
         population=Ends(lower=population.lower, upper=population.upper),
         critics=tuple(_of_critic(each) for each in estimate.critics),
         upper=None if upper is None else ProvedUpper(bound=upper.bound, tried=upper.tried, blocks=len(upper.plans)),
+        divergence=None if estimate.divergence is None else _of_divergence(estimate.divergence),
         scaling=estimate.a.scaling,
         columns=_columns(estimate.a),
     )
@@ -254,6 +304,24 @@ def _of_critic(result: CriticResult) -> ProvedCritic:
     return ProvedCritic(name=result.name, title=result.title, population_lower=result.population.lower, folds=folds)
 
 
+def _of_divergence(found: Divergence) -> ProvedDivergence:
+    critic, clipped = found.critic, found.critic.clipped
+    return ProvedDivergence(
+        name=found.name,
+        lambda_=found.lambda_,
+        critic=critic.frozen.description(),
+        title=critic.name,
+        trained_for=critic.trained_for,
+        factor=clipped.factor,
+        low=clipped.low,
+        high=clipped.high,
+        shift=clipped.shift,
+        method=found.population.method,
+        samples=Ends(lower=found.samples.lower, upper=found.samples.upper),
+        population=Ends(lower=found.population.lower, upper=found.population.upper),
+    )
+
+
 def _tensors(estimate: Estimate) -> Iterator[tuple[str, Tensor]]:
     for number, result in enumerate(estimate.critics):
         for fold, each in enumerate(result.folds or (result,)):
@@ -266,19 +334,33 @@ def _tensors(estimate: Estimate) -> Iterator[tuple[str, Tensor]]:
         for fold in range(estimate.folds or 1):
             rows = rows_held_out(info.count, size, folds=estimate.folds, fold=fold, seed=estimate.seed)
             yield f"{_HELD_OUT}.{fold}.{side}", torch.from_numpy(rows)
+    if estimate.divergence is not None:
+        yield from _tensors_of_divergence(estimate.divergence)
     transport = estimate.transport
     if transport is None:
         return
     coupling, upper = transport.coupling, transport.population_upper
     plan = None if coupling is None else coupling.plan
     if coupling is not None and coupling.potentials is not None:
-        yield from zip((f"{_DUAL}.u", f"{_DUAL}.v"), coupling.potentials, strict=True)
+        yield from _of_potentials(_DUAL, coupling.potentials)
     if upper is not None and len(upper.plans) == 1:
         (plan,) = upper.plans
     elif upper is not None:
         for number, block in enumerate(upper.plans):
             yield from _of_plan(f"{_BLOCK}.{number}", block)
     yield from _of_plan(_PLAN, plan)
+
+
+def _tensors_of_divergence(found: Divergence) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in found.critic.frozen.tensors().items():
+        yield f"{_DIVERGENCE}.{_CRITIC}.{name}", tensor
+    if found.evidence.potentials is not None:
+        yield from _of_potentials(f"{_DIVERGENCE}.{_DUAL}", found.evidence.potentials)
+    yield from _of_plan(f"{_DIVERGENCE}.{_PLAN}", found.evidence.plan)
+
+
+def _of_potentials(name: str, potentials: tuple[Tensor, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    return zip((f"{name}.u", f"{name}.v"), potentials, strict=True)
 
 
 def _of_plan(name: str, plan: Plan | None) -> Iterator[tuple[str, Tensor]]:
@@ -383,11 +465,18 @@ def _read(statement: Statement, tensors: dict[str, Tensor]) -> Proof:
             (parts.numbers(f"{_HELD_OUT}.{fold}.a"), parts.numbers(f"{_HELD_OUT}.{fold}.b")) for fold in range(statement.folds or 1)
         ),
         plan=plan,
-        potentials=parts.potentials(),
+        potentials=parts.potentials(_DUAL),
         blocks=(plan,) if blocks == 1 else tuple(parts.plan(f"{_BLOCK}.{number}") for number in range(blocks)),
+        divergence=None if statement.divergence is None else _read_divergence(statement.divergence, parts),
     )
     parts.check_that_all_are_used()
     return proof
+
+
+def _read_divergence(stated: ProvedDivergence, parts: "_Parts") -> tuple[FrozenCritic, DivergenceEvidence]:
+    critic = FrozenCritic.restored(stated.critic, parts.inside(f"{_DIVERGENCE}.{_CRITIC}"))
+    potentials, plan = parts.potentials(f"{_DIVERGENCE}.{_DUAL}"), parts.plan(f"{_DIVERGENCE}.{_PLAN}")
+    return critic, DivergenceEvidence(potentials=potentials, plan=plan)
 
 
 class _Parts:
@@ -424,14 +513,14 @@ class _Parts:
             raise ValueError(f"{name} holds negative numbers")
         return Plan(rows=rows, columns=columns, mass=mass)
 
-    def potentials(self) -> tuple[Tensor, Tensor] | None:
+    def potentials(self, name: str) -> tuple[Tensor, Tensor] | None:
         """Dual variables of both sides."""
-        parts = self.inside(_DUAL)
+        parts = self.inside(name)
         if not parts:
             return None
         if parts.keys() != {"u", "v"}:
-            raise ValueError("its dual variables are not those of two sides")
-        u, v = (torch.from_numpy(_checked(parts[side], torch.float64, _DUAL)) for side in "uv")
+            raise ValueError(f"{name} does not hold the dual variables of two sides")
+        u, v = (torch.from_numpy(_checked(parts[side], torch.float64, name)) for side in "uv")
         return u, v
 
     def check_that_all_are_used(self) -> None:

@@ -29,6 +29,8 @@ from wdist.data.tables.scales import NONE as NO_SCALE
 from wdist.environment import choose_device, environment
 from wdist.errors import SourceError, TrustRequired, UsageError
 from wdist.estimation.critics import of_folds
+from wdist.estimation.divergence import Divergence, DivergenceEvidence
+from wdist.estimation.divergence_evidence import divergence_proved_again
 from wdist.estimation.evaluation import ErrorBudget, averages_folds, diameters, evaluate_critic, union_diameter
 from wdist.estimation.population_upper import (
     DUAL,
@@ -43,7 +45,7 @@ from wdist.estimation.population_upper import (
     upper_from_costs,
     upper_from_duals,
 )
-from wdist.estimation.proof import Ends, Proof, Statement, read_proof, rows_held_out
+from wdist.estimation.proof import Ends, Proof, ProvedDivergence, Statement, read_proof, rows_held_out
 from wdist.estimation.result import CriticResult, Estimate, TransportBounds
 from wdist.estimation.transport_bounds import closing_lower
 from wdist.ground_metric import METRICS, GroundMetric
@@ -69,11 +71,21 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claims:
-    """The four ends that a proof claims."""
+class DivergenceClaims:
+    """The ends that a proof claims for a divergence, in nats."""
 
     samples: Ends
     population: Ends
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claims:
+    """The ends that a proof claims."""
+
+    samples: Ends
+    population: Ends
+    divergence: DivergenceClaims | None = None
+    """None where it is about W1 alone."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -152,10 +164,16 @@ def verify(
         _check_fit(path, proof, pair)
         checked = _Checked(proof, pair, observer)
         estimate = _estimate(checked, pair, space, chosen_device, seconds=time.perf_counter() - began)
-    claims = Claims(samples=stated.samples, population=stated.population)
+    claims = _claims(stated)
     asked = (*_sources(pair, proof), *_units(sides, stated), *_features(space, stated))
-    findings = (*asked, *_critics(estimate, stated), *_ends(estimate, claims))
+    findings = (*asked, *_critics(estimate, stated), *_all_ends(estimate, claims))
     return Verification(proof=str(path), estimate=estimate, claims=claims, findings=findings)
+
+
+def _claims(stated: Statement) -> Claims:
+    kl = stated.divergence
+    divergence = None if kl is None else DivergenceClaims(samples=kl.samples, population=kl.population)
+    return Claims(samples=stated.samples, population=stated.population, divergence=divergence)
 
 
 def _open_features(stated: Statement, features: Any, access: Access, device: torch.device) -> FeatureSpace | None:
@@ -199,7 +217,7 @@ def _check_fit(path: str | Path, proof: Proof, pair: Pair) -> None:
         raise SourceError(
             f"{path} is about folds of samples in memory, and a side is not held there; give the sources of the proof"
         )
-    for critic in (critic for folds in proof.critics for critic in folds):
+    for critic in proof.frozen:
         if critic.dim != info.dim:
             raise SourceError(
                 f"{path} is about samples of {critic.dim} coordinates, but those of {info.address} have {info.dim}; "
@@ -212,10 +230,11 @@ def _check_fit(path: str | Path, proof: Proof, pair: Pair) -> None:
     plans = [(plan, n // blocks, m // blocks) for plan in proof.blocks]
     n, m = pair.a.everything.count, pair.b.everything.count
     held = f"these sources hold ({n:,} and {m:,}); give the sources of the proof"
-    for plan, rows, columns in ((proof.plan, n, m), *plans):
+    extra = DivergenceEvidence() if proof.divergence is None else proof.divergence[1]
+    for plan, rows, columns in ((proof.plan, n, m), (extra.plan, n, m), *plans):
         if plan is not None and (plan.rows.max() >= rows or plan.columns.max() >= columns):
             raise SourceError(f"{path} has a plan between more samples than {held}")
-    if proof.potentials is not None and tuple(map(len, proof.potentials)) != (n, m):
+    if any(duals is not None and tuple(map(len, duals)) != (n, m) for duals in (proof.potentials, extra.potentials)):
         raise SourceError(f"{path} has dual variables for other numbers of samples than {held}")
     metric = METRICS[proof.statement.metric]
     try:
@@ -243,6 +262,7 @@ class _Checked:
         self.transport = TransportBounds(
             coupling=self._coupling(), lower=self.transport_lower, population_upper=self._population_upper()
         )
+        self.divergence = self._divergence()
 
     @property
     def _errors(self) -> ErrorBudget:
@@ -307,6 +327,12 @@ class _Checked:
             return None
         return PopulationUpper(value=product_above(value, spread), bound=upper.bound, tried=upper.tried, plans=self._proof.blocks)
 
+    def _divergence(self) -> Divergence | None:
+        stated, found = self.stated.divergence, self._proof.divergence
+        if stated is None or found is None:
+            return None
+        return divergence_proved_again(stated, *found, self._pair, self._errors, self.transport, self._metric)
+
     def _upper_from_duals(self, cost: float, alpha: float) -> float | None:
         """The upper end for the populations by dual variables; None unless they are those of an optimal plan, or nearly so."""
         pair, spread = self._pair, self._pair.standardisation.spread
@@ -340,6 +366,7 @@ def _estimate(checked: _Checked, pair: Pair, space: FeatureSpace | None, device:
         folds=checked.stated.folds,
         features=None if space is None else replace(space.facts, dim=pair.a.info.dim),
         transport=checked.transport,
+        divergence=checked.divergence,
     )
 
 
@@ -410,24 +437,40 @@ def _critics(estimate: Estimate, stated: Statement) -> Iterator[Check]:
         largest = max(found.lipschitz_bound for found in result.folds or (result,))
         detail = "; ".join(fell_short) or f"K <= {largest:.9g}, {'both' if stated.folds is None else 'all'} of its bounds follow"
         yield Check(what=f"critic {claimed.name}", ok=not fell_short, detail=detail)
+    if estimate.divergence is not None and stated.divergence is not None:
+        yield _critic_of_divergence(estimate.divergence, stated.divergence)
     lower_bounds = sum(1 if averages_folds(stated.method) else len(each.folds) for each in stated.critics)
-    stating = lower_bounds + (stated.upper is not None)
+    stating = lower_bounds + (stated.upper is not None) + (stated.divergence is not None)
     enough = stated.jointly_with >= stating
     detail = f"{100 * stated.confidence:.4g} %, shared by {stated.jointly_with} bounds"
     yield Check(what="confidence", ok=enough, detail=detail + ("" if enough else f", but {stating} are stated"))
 
 
-def _ends(estimate: Estimate, claims: Claims) -> Iterator[Check]:
-    samples, population = estimate.samples, estimate.population
+def _critic_of_divergence(found: Divergence, stated: ProvedDivergence) -> Check:
+    """Whether the potential has no larger slope than lambda; the bounds rest on it scaled down to that in any case."""
+    steep = stated.factor > found.critic.clipped.factor * (1 + 1e-9)
+    slope, limit = f"{found.critic.lipschitz_bound:.9g}", f"lambda = {stated.lambda_:.9g}"
+    detail = f"its factor makes it steeper than {limit}" if steep else f"slope <= {slope}, with {limit}"
+    return Check(what="critic of the divergence", ok=not steep, detail=detail)
+
+
+def _all_ends(estimate: Estimate, claims: Claims) -> Iterator[Check]:
+    yield from _ends(estimate, claims)
+    if estimate.divergence is not None and claims.divergence is not None:
+        yield from _ends(estimate.divergence, claims.divergence, of=" of D")
+
+
+def _ends(found: Estimate | Divergence, claims: Claims | DivergenceClaims, *, of: str = "") -> Iterator[Check]:
+    samples, population = found.samples, found.population
     ends = (
-        ("lower end, samples", le, claims.samples.lower, samples.lower),
-        ("upper end, samples", ge, claims.samples.upper, samples.upper),
-        ("lower end, populations", le, claims.population.lower, population.lower),
-        ("upper end, populations", ge, claims.population.upper, population.upper),
+        (f"lower end{of}, samples", le, claims.samples.lower, samples.lower),
+        (f"upper end{of}, samples", ge, claims.samples.upper, samples.upper),
+        (f"lower end{of}, populations", le, claims.population.lower, population.lower),
+        (f"upper end{of}, populations", ge, claims.population.upper, population.upper),
     )
-    for what, follows, claim, found in ends:
+    for what, follows, claim, value in ends:
         if claim is None:
             continue
-        ok = found is not None and follows(claim, found)
-        proved = "nothing is" if found is None else f"{found!r} is"
+        ok = value is not None and follows(claim, value)
+        proved = "nothing is" if value is None else f"{value!r} is"
         yield Check(what=what, ok=ok, detail="proved" if ok else f"{claim!r} is claimed, {proved} proved")

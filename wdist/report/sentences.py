@@ -184,6 +184,13 @@ def divergence_verdict(divergence: Divergence) -> str:
     return f"{told} is not proved to exceed 0 at this sample size"
 
 
+def divergence_intervals(divergence: Divergence) -> str:
+    """Both intervals of a divergence, on one line."""
+    of, sure = f"D at lambda {exactly(divergence.lambda_)}", level(divergence.population.confidence)
+    samples, population = (_interval(each.lower, each.upper, of=of) for each in (divergence.samples, divergence.population))
+    return f"{samples} nats between the samples, {population} nats between the populations at {sure}"
+
+
 def about_divergence(divergence: Divergence) -> str:
     """What D stands for, and how its bounds come about."""
     critic, population = divergence.critic, divergence.population
@@ -222,12 +229,12 @@ def found_by_critic(detected: Detected) -> str:
     return f"the critic finds {ends} on fresh samples, at {level(detected.confidence)}"
 
 
-def _interval(lower: float, upper: float | None, *, exact: bool = False) -> str:
+def _interval(lower: float, upper: float | None, *, exact: bool = False, of: str = "W1") -> str:
     if upper is None:
-        return f"{lower_bound(lower, DIGITS)} <= W1"
+        return f"{lower_bound(lower, DIGITS)} <= {of}"
     if exact:
-        return f"W1 = {nearest(upper, DIGITS)}"
-    return f"{lower_bound(lower, DIGITS)} <= W1 <= {at_most(upper, DIGITS)}"
+        return f"{of} = {nearest(upper, DIGITS)}"
+    return f"{lower_bound(lower, DIGITS)} <= {of} <= {at_most(upper, DIGITS)}"
 
 
 def verification_line(verification: Verification) -> str:
@@ -235,7 +242,8 @@ def verification_line(verification: Verification) -> str:
     failed = [finding.what for finding in verification.findings if not finding.ok]
     if failed:
         return f"Not proved: {', '.join(failed)}"
-    return f"Proved again: {intervals(verification.estimate)}"
+    also = verification.estimate.divergence
+    return f"Proved again: {intervals(verification.estimate)}" + ("" if also is None else f"; {divergence_intervals(also)}")
 
 
 def transport_line(found: Transport) -> str:

@@ -4,8 +4,8 @@ r"""Semi-relaxed transport: the second marginal may differ from the samples, at 
           = \max_g\ \mathbb{E}_\mu \min_j \bigl(\lambda d(x, y_j) - g_j\bigr) - \log \mathbb{E}_\nu e^{-g}
 
 between empirical measures, where :math:`\xi` has masses q on the samples of B. The dual is concave in g and is maximised with the
-minimum smoothed, ever less, by L-BFGS. Whatever comes of it proves bounds on both sides: from above exact transport to the masses
-q, from below the c-transform of g.
+minimum smoothed, ever less, by L-BFGS. Whatever comes of it proves bounds on both sides: from above a plan of exact transport to
+the masses q, from below the c-transform of g.
 
 References:
     Terjék (2020), Lipschitz continuity and neural networks, a talk (the Moreau-Yosida regularisation).
@@ -26,7 +26,7 @@ from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, product_above
 from wdist.transport.column_generation import column_generation
-from wdist.transport.coupling import cost_above, distances_between
+from wdist.transport.coupling import SLACK, Plan, cost_above, distances_between
 
 _COPIES = 6
 """Arrays of all pairs of samples that are held at once."""
@@ -42,10 +42,10 @@ _NEGLIGIBLE = 1e-15
 class RelaxedTransport:
     """A feasible point of both problems."""
 
-    upper: float
-    """Proved upper bound for the divergence of the two empirical measures, in nats."""
-    critics: tuple[list[FrozenLayer], list[FrozenLayer]]
-    """Layers of the two extensions of the dual variables; lambda times either proves a lower bound."""
+    plan: Plan
+    """From the samples of A to the masses on those of B; see :func:`relaxed_cost_above`."""
+    potentials: tuple[Tensor, Tensor]
+    """Values at the samples of A and of B, over lambda, shapes (n,) and (m,); see :func:`extensions`."""
 
 
 def relaxed_is_affordable(n: int, m: int, *, seconds: float) -> bool:
@@ -63,7 +63,7 @@ def relaxed_transport(x: Tensor, y: Tensor, metric: GroundMetric, *, scale: floa
         seed: of the transport to the masses that are found.
 
     Returns:
-        Both bounds; None after an interruption.
+        What proves both bounds; None after an interruption.
     """
     costs = scale * distances_between(x, y, metric).numpy()
     g, q = _dual_variables(costs)
@@ -73,21 +73,56 @@ def relaxed_transport(x: Tensor, y: Tensor, metric: GroundMetric, *, scale: floa
     found = column_generation(x, points, equal, masses, metric, tolerance=1e-6, seed=seed)
     if found is None:
         return None
-    distance = cost_above(x, points, equal, masses, found.plan, metric)
-    upper = math.nextafter(product_above(scale, distance) + _price_above(masses, len(y)), math.inf)
     f = (costs - g).min(axis=1)  # the c-transform of g, at the samples of A
     tops, tips = torch.from_numpy(f / scale), torch.from_numpy(-g / scale)
-    middle = tops.mean()
-    from_above: list[FrozenLayer] = [Cones.distinct(y, tips - middle, p=metric.p)]
-    from_below: list[FrozenLayer] = [Cones.distinct(x, middle - tops, p=metric.p), negation()]
-    return RelaxedTransport(upper=upper, critics=(from_above, from_below))
+    plan = Plan(rows=found.plan.rows, columns=heavy[found.plan.columns], mass=found.plan.mass)
+    return RelaxedTransport(plan=plan, potentials=(tops - tops.mean(), tips - tops.mean()))
 
 
-def _price_above(masses: np.ndarray, count: int) -> float:
-    """An upper bound for the divergence of masses, with sum 1 up to rounding, from equal ones, of which there are ``count``."""
-    terms = masses * np.log(masses * count)
-    doubt = UNIT_ROUNDOFF * (16 + len(masses)) * (2 + math.log(count) + float(np.abs(terms).sum()))
-    return max(0.0, math.fsum(terms)) + doubt
+def relaxed_cost_above(x: Tensor, y: Tensor, plan: Plan, metric: GroundMetric, *, scale: float, slack: float = SLACK) -> float:
+    """A proved upper bound for the divergence of two empirical measures, in nats, from any plan.
+
+    The masses that the plan moves to each sample of B, over their sum, are charged their divergence from equal ones, and lambda
+    times the transport to them.
+
+    Arguments:
+        x, y: float64, shapes (n, dim) and (m, dim), on the CPU.
+        plan: between them, of mass about 1; infinity is returned for another mass.
+        metric: between them.
+        scale: lambda, in nats per unit of length of x and y.
+        slack: margin for rounding, as in :func:`wdist.transport.coupling.cost_above`; that of the price shrinks with it.
+    """
+    with np.errstate(over="ignore"):
+        received = np.bincount(plan.columns, plan.mass, len(y))
+        total = float(received.sum())
+    if not 0.5 < total < 2:
+        return math.inf
+    masses, equal = received / total, np.full(len(x), 1 / len(x))
+    price, doubt = _price(masses)
+    distance = cost_above(x, y, equal, masses, plan, metric, slack=slack)
+    return math.nextafter(product_above(scale, distance) + price + 2 * slack / SLACK * doubt, math.inf)
+
+
+def _price(masses: np.ndarray) -> tuple[float, float]:
+    """The divergence of masses, with sum 1 up to rounding, from equal ones, and a bound for its rounding."""
+    positive = masses[masses > 0]
+    terms = positive * np.log(positive * len(masses))
+    doubt = UNIT_ROUNDOFF * (16 + len(positive)) * (2 + math.log(len(masses)) + float(np.abs(terms).sum()))
+    return max(0.0, math.fsum(terms)), doubt
+
+
+def extensions(
+    x: Tensor, y: Tensor, potentials: tuple[Tensor, Tensor], metric: GroundMetric
+) -> tuple[list[FrozenLayer], list[FrozenLayer]]:
+    """Layers of the largest and the smallest 1-Lipschitz function with given values, where there is one; 1-Lipschitz in any case.
+
+    Arguments:
+        x, y: the samples of A and of B, shapes (n, dim) and (m, dim).
+        potentials: values at the samples of A, for the smallest function, and of B, for the largest, shapes (n,) and (m,).
+        metric: between the samples.
+    """
+    u, v = potentials
+    return [Cones.distinct(y, v, p=metric.p)], [Cones.distinct(x, -u, p=metric.p), negation()]
 
 
 def _dual_variables(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

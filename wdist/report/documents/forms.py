@@ -396,7 +396,8 @@ FORMS = Forms(
         },
     ),
     Form("EndsDocument", "wdist.estimation.proof:Ends", "lower upper"),
-    Form("ClaimsDocument", "wdist.estimation.verification:Claims", "samples population"),
+    Form("DivergenceClaimsDocument", "wdist.estimation.verification:DivergenceClaims", "samples population"),
+    Form("ClaimsDocument", "wdist.estimation.verification:Claims", "samples population divergence"),
     Form("FindingDocument", "wdist.estimation.verification:Check", title="One thing that was checked."),
     Form(
         "VerificationDocument",

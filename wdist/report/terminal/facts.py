@@ -105,14 +105,21 @@ def rendered_verification(verification: Verification) -> RenderableType:
     for header in ("", "claimed", "proved"):
         numbers.add_column(header, justify="right" if header else "left", no_wrap=True)
     found, claims = verification.estimate, verification.claims
-    for what, claimed, proved in (
-        ("samples", claims.samples, found.samples),
-        (f"distributions, at {level(found.population.confidence)}", claims.population, found.population),
-    ):
-        numbers.add_row(f"{what}: W1 >=", *(lower_bound(each.lower, _DIGITS) for each in (claimed, proved)))
+    distributions = f"distributions, at {level(found.population.confidence)}"
+    ends: list[tuple[str, str, Any, Any]] = [
+        ("W1", "samples", claims.samples, found.samples),
+        ("W1", distributions, claims.population, found.population),
+    ]
+    if claims.divergence is not None and found.divergence is not None:
+        ends += [
+            ("D", "samples", claims.divergence.samples, found.divergence.samples),
+            ("D", distributions, claims.divergence.population, found.divergence.population),
+        ]
+    for of, what, claimed, proved in ends:
+        numbers.add_row(f"{what}: {of} >=", *(lower_bound(each.lower, _DIGITS) for each in (claimed, proved)))
         uppers = ["" if each.upper is None else at_most(each.upper, _DIGITS) for each in (claimed, proved)]
         if any(uppers):
-            numbers.add_row(f"{what}: W1 <=", *uppers)
+            numbers.add_row(f"{what}: {of} <=", *uppers)
     verdict = (
         Text.assemble(("proved: ", "bold green"), "every claim follows from the evidence and these samples.")
         if verification.ok
