@@ -468,9 +468,17 @@ def test_folds_that_cannot_be_made_are_refused(arguments, sentence):
         estimate(*two_moons(60, 45, 2), steps=5, **arguments)
 
 
-def test_draws_have_no_folds():
-    with pytest.raises(UsageError, match="drawn or streamed"):
-        estimate("synthetic:gaussian?dim=2", two_moons(60, 45, 2)[0], steps=5, folds=2)
+def test_draws_alone_need_no_folds():
+    with pytest.raises(UsageError, match=r"leave it out: --draws"):
+        estimate("synthetic:gaussian?dim=2", "synthetic:gaussian?dim=2&shift=1", steps=5, folds=2)
+
+
+def test_the_folds_of_stored_samples_meet_disjoint_draws():
+    stored = two_moons(60, 45, 2)[0]
+    found = estimate(stored, "synthetic:gaussian?dim=2", critic="mean-difference", baselines="none", folds=3, draws=700)
+    folds = found.critic.folds
+    assert [(len(each.held_out.a), len(each.held_out.b)) for each in folds] == [(20, 234), (20, 233), (20, 233)]
+    assert (found.detected.n_a, found.detected.n_b) == (60, 700)
 
 
 def test_a_formula_that_has_no_rivals_learns_from_all_samples_that_are_not_held_out(sets):

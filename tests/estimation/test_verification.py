@@ -514,3 +514,10 @@ def test_a_fitted_metric_has_no_folds_and_its_upper_bound_rests_on_other_rows(ta
         estimate(folder / "a.csv", folder / "b.csv", settings=SMALL, steps=30, folds=2, access=Access(scale="std", missing="level"))
     upper = found.transport.population_upper
     assert sum(len(np.unique(plan.rows)) for plan in upper.plans) <= 50
+
+
+def test_folds_of_stored_samples_against_draws_are_proved_again(tmp_path):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(60, 2)) + 1)
+    found = estimate(tmp_path / "a.npy", "synthetic:gaussian?dim=2", critic="mean-difference", baselines="none", folds=3, draws=700)
+    save_proof(found, tmp_path / "proof.safetensors")
+    assert verify(tmp_path / "proof.safetensors").ok

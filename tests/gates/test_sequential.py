@@ -186,3 +186,22 @@ def test_batches_are_scaled_once(tmp_path):
     result = decided(*(str(tmp_path / f"{name}.csv") for name in "ab"), 0.1, scale={"x": 100.0})
     assert result.answer is Answer.FAIL
     assert 0.5 < result.interval.estimate < 1.5
+
+
+def test_features_are_judged_and_computed_of_the_samples_that_it_takes():
+    seen = []
+
+    def squares(x):
+        seen.append(len(x))
+        return x.reshape(len(x), -1).square() * 2
+
+    random = np.random.default_rng(0)
+    files = random.normal(size=(5000, 2, 2)), random.normal(size=(5000, 4)) + 2
+    result = decided(*files, 0.5, features=squares)
+    assert result.answer is Answer.FAIL
+    assert result.estimate.features.dim == 4
+    assert result.looks[-1].samples == 100
+    assert sum(seen) < 1000, "of the 10,000 samples, few were needed"
+    drawn = decided(A, B, 0.5, features=squares)
+    assert drawn.answer is Answer.FAIL
+    assert drawn.to_dict()["features"]["spec"] == result.estimate.features.spec

@@ -88,7 +88,10 @@ def run_comparison(
         return rounds.outcome(name)
 
     def floor_judged(halves: tuple[Source, Source]) -> _Outcome:
-        rounds.judge(NOISE_FLOOR, "noise floor, the reference against itself", *halves, _without_training(one))
+        how = _without_training(one)
+        if not isinstance(halves[0], FiniteSource):
+            how = replace(how, folds=None)  # draws have no folds, and need none
+        rounds.judge(NOISE_FLOOR, "noise floor, the reference against itself", *halves, how)
         return rounds.outcome(NOISE_FLOOR)
 
     tasks = {name: partial(judged, position, name) for position, name in enumerate(field, start=1)}

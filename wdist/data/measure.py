@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ ENOUGH_HELD_OUT = 30
 """Fewest held-out samples of a side for a reliable normal approximation of their mean; they are at most a third of all samples."""
 LEAST_IN_FOLD = 10
 """Fewest samples of a side in a fold."""
+_FOLD_STREAM = 100
+"""Purpose of the random stream that the first fold trains on; the next purpose is that of the next fold."""
 DRAWN_VALIDATION = 4096
 DRAWN_HELD_OUT = 20_000
 """Validation and held-out draws of an endless source."""
@@ -269,16 +271,20 @@ def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device,
 
 
 def fold_of(measure: Measure, folds: int, number: int, *, seed: int, side: int) -> Measure:
-    """A measure in memory that holds out one of several folds, and trains and validates on the others."""
+    """A measure in memory that holds out one of several folds, and trains and validates on the others; of an endless source, each
+    fold is a part of the held-out draws, and trains on draws of its own."""
     rows = measure.everything
     assert isinstance(rows, ResidentRows), "folds are of rows in memory"
     held_out = fold_rows(rows.count, folds, number, seed=seed)
-    others = np.setdiff1d(np.arange(rows.count), held_out, assume_unique=True)
-    inner = split(len(others), seed=seed)
 
     def part(numbers: np.ndarray) -> ResidentRows:
         return replace(rows, index=torch.from_numpy(numbers).to(rows.values.device))
 
+    if isinstance(measure.train, DrawnMinibatches):
+        draws = measure.train.from_stream(partial(random_stream, seed, side, _FOLD_STREAM + number))
+        return replace(measure, train=draws, held_out=part(held_out))
+    others = np.setdiff1d(np.arange(rows.count), held_out, assume_unique=True)
+    inner = split(len(others), seed=seed)
     train = part(np.sort(others[np.concatenate([inner.train, inner.held_out])]))
     return replace(
         measure,

@@ -53,9 +53,10 @@ class Pair:
         return (self.a.untrained_on if self.a.info.fitted else self.a.everything), self.b.everything
 
     @property
-    def held_in_memory(self) -> bool:
-        """Whether both sides are sets in memory, which can be divided into folds."""
-        return all(isinstance(side.everything, ResidentRows) and side.digest is not None for side in (self.a, self.b))
+    def divisible(self) -> bool:
+        """Whether the samples can be divided into folds: those of stored sets in memory, and draws beside them."""
+        in_memory = all(isinstance(side.everything, ResidentRows) for side in (self.a, self.b))
+        return in_memory and (self.a.endless is None or self.b.endless is None)
 
     def fold(self, folds: int, number: int, *, seed: int) -> "Pair":
         """The same samples, of which fold ``number`` of ``folds`` is held out."""

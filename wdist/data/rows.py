@@ -1,6 +1,6 @@
 """Samples of one side, in the units of the source: fixed rows for evaluation, float64, and endless minibatches for training."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -271,6 +271,10 @@ class DrawnMinibatches:
         self._ahead: _DrawAhead | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._last = 0
+
+    def from_stream(self, stream: Callable[[torch.device], torch.Generator]) -> "DrawnMinibatches":
+        """Draws of the same source from another stream on the same device."""
+        return DrawnMinibatches(self._source, stream(self._generator.device))
 
     def next(self, n: int) -> Tensor:
         ahead, self._ahead = self._ahead, None

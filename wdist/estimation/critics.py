@@ -1,6 +1,7 @@
 """The critics of a result: fitted with the first seed and then with the others, selected and evaluated."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
@@ -47,9 +48,9 @@ def find_over_folds(
 
     def find(number: int) -> FoundCritics | None:
         def found() -> FoundCritics:
-            fold = pair.fold(folds, number, seed=run.options.seed)
             share = 1 / len(range(number, folds, at_once))
-            return find_critics(requested, fold, errors, run, reserved=reserved, share=share)
+            with closing(pair.fold(folds, number, seed=run.options.seed)) as fold:
+                return find_critics(requested, fold, errors, run, reserved=reserved, share=share)
 
         return run.interruption.attempt(found)
 

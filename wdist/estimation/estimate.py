@@ -169,10 +169,16 @@ def _check_folds(folds: int, pair: Pair) -> None:
     """Makes sure that the samples can be divided into folds.
 
     Raises:
-        UsageError: they are drawn or streamed, or too few.
+        UsageError: both sides are drawn, one is streamed, or samples are too few.
     """
-    if not pair.held_in_memory:
-        raise UsageError("--folds divides sets of samples that fit into memory, and a side is drawn or streamed; leave it out")
+    if pair.a.endless is not None and pair.b.endless is not None:
+        raise UsageError(
+            "--folds makes the most of stored samples, and both sides are drawn without end; leave it out: --draws N holds out more"
+        )
+    if not pair.divisible:
+        raise UsageError(
+            "--folds divides samples that fit into memory, and a side is streamed; leave it out: of so many, a sixth is enough"
+        )
     if pair.a.info.fitted:
         raise UsageError(
             "--folds holds every sample out in turn, and the units of the columns are fitted to training samples; leave it out, or "

@@ -213,7 +213,7 @@ def _check_fit(path: str | Path, proof: Proof, pair: Pair) -> None:
         SourceError: it is not.
     """
     info = pair.a.info
-    if proof.statement.folds is not None and not pair.held_in_memory:
+    if proof.statement.folds is not None and not pair.divisible:
         raise SourceError(
             f"{path} is about folds of samples in memory, and a side is not held there; give the sources of the proof"
         )

@@ -21,14 +21,17 @@ from wdist.bounds.confidence import resolve
 from wdist.bounds.dual import CLAIM, evaluate
 from wdist.bounds.sequences import AsymptoticSequence, BernsteinSequence, ConfidenceSequence
 from wdist.checkpoints.clock import now
+from wdist.data.features.opening import open_features
+from wdist.data.features.space import check_one_space
 from wdist.data.measure import random_stream, split
-from wdist.data.pairing import check_comparable, like, observed_range, surveyed
+from wdist.data.pairing import check_comparable, check_scales, like, observed_range, surveyed
 from wdist.data.rows import in_units, read_again
 from wdist.data.sources.arrays import exact_float
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource, Source, SourceInfo
 from wdist.data.tables.joint import jointly_encoded
 from wdist.distributed.processes import processes
+from wdist.environment import choose_device
 from wdist.errors import UsageError
 from wdist.estimation.estimate import run_estimate
 from wdist.estimation.options import AUTO, EstimateOptions
@@ -92,6 +95,7 @@ def run_until_decided(
     rule = _rule(options, limits)
     observer, began, interruption = observer or Silent(), now(), Interruption()
     observer.notify(Stage(what="opening the sources"))
+    options = replace(options, features=open_features(options.features, options.access, choose_device(options.device)))
     course = _Course(*_opened(a, b, options), options, most=until.max_samples)
     ended: str | None = None
     while ended is None:
@@ -124,7 +128,6 @@ def _rule(options: EstimateOptions, limits: GateLimits) -> Maximum:
         "--folds": options.folds is not None,
         "--repeats": options.repeats > 1,
         "--critics": options.critics is not None,
-        "--features": options.features is not None,
         "--draws": options.draws is not None,
         "--divergence": options.divergence is not None,
         "--budget": options.budget is not None and options.budget.seconds is not None,
@@ -176,10 +179,20 @@ def _opened(a: Any, b: Any, options: EstimateOptions) -> tuple[_Stream, _Stream,
         SourceError: they are not samples of one space.
     """
     opened = [open_source(side, options.access, seed=options.seed) for side in (a, b)]
-    joint = jointly_encoded(opened, options.access, seed=options.seed, metric=ground_metric(options.metric))
-    arranged = joint.sources[0], like(joint.sources[0], joint.sources[1])
+    joint, space = (
+        jointly_encoded(opened, options.access, seed=options.seed, metric=ground_metric(options.metric)),
+        options.features,
+    )
+    arranged = joint.sources if space is not None else (joint.sources[0], like(joint.sources[0], joint.sources[1]))
     (first, found_a), (second, found_b) = (surveyed(side, options.access, seed=options.seed) for side in arranged)
-    warnings = check_comparable(first, second, observed_range(first, found_a), observed_range(second, found_b))
+    ends = observed_range(first, found_a), observed_range(second, found_b)
+    warnings = (check_comparable if space is None else check_scales)(first, second, *ends)
+    if space is not None:  # features are computed batch by batch, unless they are kept on disk
+        first, second = (
+            space.of(source, values, digest=None if found is None else found.digest, ahead=False)
+            for source, found, values in zip((first, second), (found_a, found_b), ends, strict=True)
+        )
+        check_one_space(first, second)
     streams = [
         _Stream(source, None if found is None else found.digest, side=side, seed=options.seed)
         for side, (source, found) in enumerate(((first, found_a), (second, found_b)))
@@ -201,7 +214,7 @@ class _Course:
     """The course of a sequential gate: the samples so far, the critic trained on them, and the interval after each batch."""
 
     def __init__(self, a: _Stream, b: _Stream, warnings: tuple[str, ...], options: EstimateOptions, *, most: int) -> None:
-        self.streams, self.warnings = (a, b), warnings
+        self.streams, self.warnings, self.space = (a, b), warnings, options.features
         self.options = _of_one_round(options)
         self.last: Estimate
         self._past = [stream.next(_FIRST) for stream in self.streams]
@@ -291,7 +304,8 @@ def _of_one_round(options: EstimateOptions) -> EstimateOptions:
     """Options of one training: no transport, few steps unless some are asked for, and samples that are points already."""
     trained = options.critic == AUTO or (options.critic in CATALOGUE and CATALOGUE[options.critic].trained)
     budget = Budget(steps=_STEPS) if options.budget is None and trained else options.budget
-    return replace(options, couplings=False, budget=budget, access=replace(options.access, scale="none"))
+    access = replace(options.access, scale="none", feature_cache=None)
+    return replace(options, couplings=False, budget=budget, access=access, features=None)
 
 
 def _result(rule: Maximum, course: _Course, ended: str, *, timed: bool, seconds: float) -> GateResult:
@@ -304,6 +318,7 @@ def _result(rule: Maximum, course: _Course, ended: str, *, timed: bool, seconds:
         b=b.info,
         digest_a=a.digest,
         digest_b=b.digest,
+        features=None if course.space is None else replace(course.space.facts, dim=a.info.dim),
         warnings=course.warnings,
         detected=None,
         interrupted=course.last.interrupted or ended == _INTERRUPTED,

@@ -82,13 +82,16 @@ class FeatureSpace(ABC):
     def run(self, x: Tensor) -> Any:
         """Features of prepared samples, as the user's function returns them."""
 
-    def of(self, source: Source, ends: Ends | None = None, *, digest: str | None = None) -> "FeatureRows | FeatureDraws":
+    def of(
+        self, source: Source, ends: Ends | None = None, *, digest: str | None = None, ahead: bool = True
+    ) -> "FeatureRows | FeatureDraws":
         """The features of a source; one that is already in this space stays as it is.
 
         Arguments:
             source: of the samples.
             ends: between which its values were observed.
             digest: of all its stored values, to recall features that were kept.
+            ahead: whether features of stored samples that fit into memory are all computed now.
         """
         if isinstance(source, FeatureRows | FeatureDraws):
             if source.space is self:
@@ -96,7 +99,7 @@ class FeatureSpace(ABC):
             raise SourceError(f"{source.info.address} is already in the feature space {source.space.name}; open it again")
         prepare = self.preparation(source.info, ends)
         if isinstance(source, FiniteSource):
-            return FeatureRows(self, source, prepare, digest=digest)
+            return FeatureRows(self, source, prepare, digest=digest, ahead=ahead)
         return FeatureDraws(self, source, prepare)
 
     def features(self, rows: Tensor, info: SourceInfo, prepare: Callable[[Tensor], Tensor]) -> Tensor:
@@ -208,7 +211,13 @@ class FeatureRows(FiniteSource):
     itemsize = 4
 
     def __init__(
-        self, space: FeatureSpace, source: FiniteSource, prepare: Callable[[Tensor], Tensor], *, digest: str | None = None
+        self,
+        space: FeatureSpace,
+        source: FiniteSource,
+        prepare: Callable[[Tensor], Tensor],
+        *,
+        digest: str | None = None,
+        ahead: bool = True,
     ) -> None:
         self.space = space
         self._source, self._prepare, self.rows_together = source, prepare, source.rows_together
@@ -216,7 +225,7 @@ class FeatureRows(FiniteSource):
         self.info = _described(source.info, space, dim)
         self._kept = None if space.cache is None or digest is None else self._on_disk(space.cache, digest)
         # The same rule as for a measure, because a stream leads to other digits.
-        self._held = self._computed() if fits(self.nbytes) and self.nbytes <= planned_memory() else None
+        self._held = self._computed() if ahead and fits(self.nbytes) and self.nbytes <= planned_memory() else None
 
     def read(self, rows: RowIndex) -> Tensor:
         if self._held is not None:
