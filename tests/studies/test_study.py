@@ -236,7 +236,8 @@ def test_an_unknown_name_is_refused_with_the_way_out(group, name, words):
 
 
 def test_a_study_goes_on_after_its_last_finished_row(tmp_path):
-    measured = []
+    measured, announced = [], []
+    observer = SimpleNamespace(notify=lambda stage: announced.append(stage.what))
 
     def made(number):
         measured.append(number)
@@ -246,12 +247,13 @@ def test_a_study_goes_on_after_its_last_finished_row(tmp_path):
         for number in range(4):
             if number == 2 and not current().resumed:
                 raise KeyboardInterrupt
-            yield conditions.row(str(number), partial(made, number))
+            yield conditions.row(str(number), partial(made, number), what=f"row {number}")
 
     def run(**how):
         with kept(tmp_path / "run", command="bench suite", settings={}, **how):
-            return suite(measure).run(Conditions())
+            return suite(measure).run(Conditions(observer=observer))
 
     assert run().interrupted
     assert [row.ours for row in run(resume=True).rows] == [0.0, 0.1, 0.2, 0.1 * 3]
     assert measured == [0, 1, 2, 3]
+    assert announced == ["row 0", "row 1", "row 2", "row 3"], "rows that are only read are not announced"

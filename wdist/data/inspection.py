@@ -119,7 +119,7 @@ def _of_table(facts: Inspection, table: FiniteSource, other: Source | None, acce
         notes += advice([table], own, scaled=False)
     # The numbers that stand for levels have no range of their own.
     facts = facts if is_plain(own) else replace(facts, minimum=None, maximum=None, constant_features=None)
-    return replace(facts, columns=described, missing=problems + facts.missing, notes=notes)
+    return replace(facts, kind="table", columns=described, missing=problems + facts.missing, notes=notes)
 
 
 def _without_problems(table: FiniteSource) -> FiniteSource:

@@ -6,6 +6,7 @@ rows of one distribution, drift is reported with probability at most 1 - ``confi
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -138,8 +139,8 @@ def run_drift(
     plan = None if estimate.transport is None or estimate.transport.coupling is None else estimate.transport.coupling.plan
     shares: Sequence[float | None] = [None] * len(columns) if plan is None else tables.shares(plan)
     return Drift(
-        reference=estimate.a,
-        current=estimate.b,
+        reference=_with_units(estimate.a),
+        current=_with_units(estimate.b),
         columns=tuple(
             replace(column, adjusted=_of_three(column.adjusted), share=share) for column, share in zip(columns, shares, strict=True)
         ),
@@ -153,6 +154,11 @@ def run_drift(
         warnings=(*joint.warnings, *estimate.warnings),
         seconds=now() - began,
     )
+
+
+def _with_units(side: SourceInfo) -> SourceInfo:
+    """A side whose units name the reference as the command does."""
+    return replace(side, units=re.sub(" in A$", " in the reference", side.units))
 
 
 def _for_one_test(options: EstimateOptions) -> EstimateOptions:

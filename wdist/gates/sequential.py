@@ -84,7 +84,7 @@ def run_until_decided(
     """Judges by batches until the gate passes or fails, or a limit of samples or time is reached.
 
     Arguments:
-        a, b: the reference and the source to judge, as for :func:`~wdist.gates.gate.gate`; rows are read in random order.
+        a, b: the reference and the source to judge, as for :func:`wdist.gate`; rows are read in random order.
         options: of the critics; a number of steps is that of each training.
         limits: a maximum for what critics detect.
 

@@ -90,15 +90,6 @@ class FrozenClassifier:
         atomic_write(path, save(self.tensors(), metadata={"format": FORMAT, "classifier": description}))
 
 
-def is_classifier(path: Path) -> bool:
-    """Tells whether a file says that :meth:`FrozenClassifier.save` wrote it."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("format") == FORMAT
-    except (SafetensorError, OSError):
-        return False
-
-
 def load_classifier(path: Path) -> FrozenClassifier:
     """Reads a classifier that :meth:`FrozenClassifier.save` wrote; nothing is executed.
 

@@ -91,16 +91,22 @@ class Conditions:
         """Whether the form includes a row, which is in the quick form if ``quick``, and ``only`` selects its name."""
         return (quick or not self.quick) and (not self.only or any(fnmatchcase(name, f"*{part}*") for part in self.only))
 
-    def rows(self, name: str, work: Callable[[], Iterator[R]]) -> Iterator[R]:
-        """Rows that are measured together: those that a resumed run has already, or else those of ``work``; none where another
-        process measures them."""
+    def rows(self, name: str, work: Callable[[], Iterator[R]], *, what: str = "") -> Iterator[R]:
+        """Rows that are measured together: those that a resumed run has already, or else those of ``work``, which are announced as
+        ``what``; none where another process measures them."""
         if self.share is not None and not self.share.takes_next():
             return iter(())
-        return current().rows(name, work, complete=lambda: not self.interruption.requested)
 
-    def row(self, name: str, work: Callable[[], R]) -> R:
+        def announced() -> Iterator[R]:
+            if what:
+                self.announce(what)
+            yield from work()
+
+        return current().rows(name, announced, complete=lambda: not self.interruption.requested)
+
+    def row(self, name: str, work: Callable[[], R], *, what: str = "") -> R:
         """The same for one row, or for any value that rows are made of; :data:`ELSEWHERE` where another process measures it."""
-        found = list(self.rows(name, lambda: iter([work()])))
+        found = list(self.rows(name, lambda: iter([work()]), what=what))
         return found[0] if found else ELSEWHERE
 
     def announce(self, what: str) -> None:

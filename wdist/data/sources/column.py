@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 NUMBER, BOOLEAN, DATE, CATEGORY, TEXT, EMPTY = "number", "boolean", "date", "category", "text", "empty"
-ENCODED_TYPES = (NUMBER, BOOLEAN, DATE, CATEGORY)
-"""Types that have a distance."""
+"""Types of a column; the last two have no distance."""
 DAYS = "days"
 """Unit of dates: days since 1970."""
 FITTED = ("std", "iqr", "mad", "range")
@@ -60,8 +59,3 @@ def plain_columns(names: Sequence[str | None]) -> tuple[Column, ...]:
 def position_name(position: int) -> str:
     """The name of a column without one."""
     return f"column {position + 1}"
-
-
-def have_names(columns: Sequence[Column] | None) -> bool:
-    """Whether the table names its columns."""
-    return columns is not None and all(column.named for column in columns)

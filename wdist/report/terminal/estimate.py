@@ -98,6 +98,8 @@ def source_line(info: SourceInfo) -> Text:
     """One source: its address, how much it holds, and in which units."""
     amount = "endless draws" if info.count is None else f"{counted(info.count)} samples"
     facts = [f"{amount} of shape {shape(info.event_shape)}", info.dtype]
+    if info.columns is not None and info.count is not None:  # coordinates are more than columns where there are categories
+        facts[0] = f"{counted(info.count)} rows of {counted(len(info.columns))} column{'s' if len(info.columns) > 1 else ''}"
     if info.units.startswith(info.dtype):
         facts[-1] = info.units
     elif info.units not in ("as stored", "of the definition", ""):

@@ -215,9 +215,9 @@ def _measure(conditions: Conditions) -> Iterator[CoverageRow]:
         for sizes in pair.sizes:
             if conditions.quick and sizes not in _QUICK_SIZES:
                 continue
-            conditions.announce(f"{runs * len(conditions.seeds)} times {sizes[0]} and {sizes[1]} samples: {pair.name}")
+            what = f"{runs * len(conditions.seeds)} times {sizes[0]} and {sizes[1]} samples: {pair.name}"
             measured = partial(rows_of, pair, sizes, runs=runs, seeds=conditions.seeds)
-            yield from conditions.rows(f"{pair.name} {sizes[0]} {sizes[1]}", measured)
+            yield from conditions.rows(f"{pair.name} {sizes[0]} {sizes[1]}", measured, what=what)
 
 
 def rows_of(pair: CoveragePair, sizes: tuple[int, int], *, runs: int, seeds: Sequence[int] = (0,)) -> Iterator[CoverageRow]:

@@ -143,8 +143,8 @@ def _measure(conditions: Conditions) -> Iterator[DriftRow]:
         for change in CHANGES:
             name = f"{change.name} {rows}"
             if conditions.wanted(name, quick=rows == ROWS[0]):
-                conditions.announce(f"{runs * len(conditions.seeds)} tables of {rows} rows: {change.name}")
-                yield conditions.row(name, partial(row_of, change, rows, runs=runs, seeds=conditions.seeds))
+                what = f"{runs * len(conditions.seeds)} tables of {rows} rows: {change.name}"
+                yield conditions.row(name, partial(row_of, change, rows, runs=runs, seeds=conditions.seeds), what=what)
 
 
 def row_of(change: Change, rows: int, *, runs: int, seeds: Sequence[int] = (0,)) -> DriftRow:

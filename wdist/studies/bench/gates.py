@@ -193,14 +193,14 @@ def _measure(conditions: Conditions) -> Iterator[GateRow]:
     for case in CASES:
         name = f"{case.name}{_RULES[case.on]}"
         if conditions.wanted(name):
-            conditions.announce(f"{total} times {case.samples} samples per side: {case.name}")
-            yield from conditions.rows(name, partial(rows_of, case, runs=runs, seeds=conditions.seeds))
+            what = f"{total} times {case.samples} samples per side: {case.name}"
+            yield from conditions.rows(name, partial(rows_of, case, runs=runs, seeds=conditions.seeds), what=what)
     for on in ("population", "detected"):
         name = f"{_REGRESSION}{_RULES[on]}"
         if conditions.wanted(name):
-            conditions.announce(f"{total} times a baseline and {len(GROWTH)} later results: {name}")
+            what = f"{total} times a baseline and {len(GROWTH)} later results: {name}"
             measured = partial(regression_rows, runs=max(1, runs // 2), seeds=conditions.seeds, on=on)
-            yield from conditions.rows(name, measured)
+            yield from conditions.rows(name, measured, what=what)
 
 
 def rows_of(case: GateCase, *, runs: int, seeds: Sequence[int] = (0,), limits: Sequence[float] = LIMITS) -> Iterator[GateRow]:

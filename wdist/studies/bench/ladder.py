@@ -135,11 +135,10 @@ def _measure(conditions: Conditions) -> Iterator[Row | Skipped]:
         if isinstance(ladder, Skipped):
             yield from [ladder] if conditions.wanted(ladder.name) else []
         elif conditions.wanted(ladder.name):
-            conditions.announce(f"{runs * len(conditions.seeds)} times: {ladder.name}")
-            yield from conditions.rows(ladder.name, partial(rows_of, ladder, n, runs=runs, seeds=conditions.seeds))
+            measured = partial(rows_of, ladder, n, runs=runs, seeds=conditions.seeds)
+            yield from conditions.rows(ladder.name, measured, what=f"{runs * len(conditions.seeds)} times: {ladder.name}")
     if conditions.wanted("overhead"):
-        conditions.announce("overhead of a comparison")
-        yield conditions.row("overhead", partial(overhead, n, seed=conditions.seed))
+        yield conditions.row("overhead", partial(overhead, n, seed=conditions.seed), what="overhead of a comparison")
 
 
 def rows_of(

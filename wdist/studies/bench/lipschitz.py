@@ -105,8 +105,8 @@ def _measure(conditions: Conditions) -> Iterator[LipschitzRow]:
         if not conditions.wanted(name):
             continue
         for seed in conditions.seeds:
-            conditions.announce(f"{name}, seed {seed}")
-            yield conditions.row(f"{name} {seed}", partial(_row, name, activation, depth, width, seed))
+            measured = partial(_row, name, activation, depth, width, seed)
+            yield conditions.row(f"{name} {seed}", measured, what=f"{name}, seed {seed}")
 
 
 def _row(name: str, activation: str, depth: int, width: int, seed: int) -> LipschitzRow:

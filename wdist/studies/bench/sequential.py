@@ -115,9 +115,9 @@ def _measure(conditions: Conditions) -> Iterator[SequentialRow]:
     for case in CASES:
         if conditions.wanted(case.name):
             for limit in LIMITS if case.w1 else _LIMITS_AT_0:
-                conditions.announce(f"{runs} sequential gates at {limit:g}: {case.name}")
+                what = f"{runs} sequential gates at {limit:g}: {case.name}"
                 measured = partial(row_of, case, limit, runs=runs, fixed_runs=min(runs, _FIXED_RUNS), seed=conditions.seed)
-                yield conditions.row(f"{case.name} {limit:g}", measured)
+                yield conditions.row(f"{case.name} {limit:g}", measured, what=what)
 
 
 def row_of(case: SequentialCase, limit: float, *, runs: int, fixed_runs: int, seed: int = 0) -> SequentialRow:

@@ -133,9 +133,9 @@ def _measure(conditions: Conditions) -> Iterator[StepRow | SideBySideRow | RaceR
         for case in SIDE_BY_SIDE:
             name = f"several {case}"
             if conditions.wanted(name, quick=case.quick):
-                conditions.announce(f"critics side by side, {case}")
                 rounds = _FEW_ROUNDS if conditions.quick else _ROUNDS
-                yield conditions.row(name, partial(time_side_by_side, case, seeds=conditions.seeds, rounds=rounds))
+                timed = partial(time_side_by_side, case, seeds=conditions.seeds, rounds=rounds)
+                yield conditions.row(name, timed, what=f"critics side by side, {case}")
         yield from _races(conditions)
     yield from measure_costs(conditions)
 
@@ -159,10 +159,9 @@ def _steps(conditions: Conditions) -> Iterator[StepRow | Skipped]:
             continue
         schemes, absent = _available(case.schemes)
         missing |= absent
-        conditions.announce(f"steps of {case}")
         rounds = _FEW_ROUNDS if conditions.quick or case.batch > _MANY_SAMPLES else _ROUNDS
         timed = partial(time_steps, case, schemes, seeds=conditions.seeds, rounds=rounds, device=choose_device(conditions.device))
-        yield from conditions.rows(name, timed)
+        yield from conditions.rows(name, timed, what=f"steps of {case}")
     yield from (Skipped(name=name, reason=reason) for name, reason in missing.items())
 
 
@@ -174,10 +173,9 @@ def _races(conditions: Conditions) -> Iterator[RaceRow | Skipped]:
             yield Skipped(name=f"race {race.name}", reason="needs a folder of data sets; name it with --data DIR")
             continue
         names, shorter = (QUICK_CONTENDERS, _QUICK_SHORTER) if conditions.quick else (CONTENDERS, 1)
-        conditions.announce(f"race on {race.name}")
         try:
             run = partial(run_race, race, _available(names)[0], seeds=conditions.seeds, data=conditions.data, shorter=shorter)
-            yield from conditions.rows(f"race {race.name}", run)
+            yield from conditions.rows(f"race {race.name}", run, what=f"race on {race.name}")
         except SourceError as error:
             yield Skipped(name=f"race {race.name}", reason=str(error))
 
