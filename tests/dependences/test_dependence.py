@@ -147,6 +147,7 @@ def test_a_network_is_trained_unless_another_critic_is_named():
     [
         ({"columns": "z"}, SourceError, "no column 'z'; the columns are x, y"),
         ({"columns": []}, UsageError, "columns names no column"),
+        ({"columns": "x", "with_": []}, UsageError, "with_ names no column"),
         ({"columns": "x", "with_": ["y", "x"]}, UsageError, "'x' is in both"),
         ({"columns": ["x", "y"]}, UsageError, "all columns"),
         ({"columns": "x", "folds": 3}, UsageError, "without folds"),

@@ -51,7 +51,8 @@ def test_large_numbers_stay_short(n, shown):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0.04, "0.0 s"), (9.96, "10 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s"), (4200, "1 h 10 min")]
+    ("seconds", "shown"),
+    [(0.04, "0.0 s"), (9.96, "10 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s"), (4200, "1 h 10 min"), (1.08e7, "125 days")],
 )
 def test_lengths_of_time_in_words(seconds, shown):
     assert numbers.duration(seconds) == shown

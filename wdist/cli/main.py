@@ -50,8 +50,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit status: 0 done or gate passed; 1 gate failed; 2 wrong usage or bad input; 3 gate inconclusive; 4 not certified; "
-    "70 internal error; 130 interrupted; 143 terminated, and can be resumed.",
+    epilog="Exit status: 0 done or gate passed; 1 gate failed or drift found; 2 wrong usage or bad input; 3 gate inconclusive; "
+    "4 not certified; 70 internal error; 130 interrupted; 143 terminated, and can be resumed.",
 )
 app.command("estimate")(estimate.command)
 app.command("synthetic")(synthetic.command)

@@ -192,6 +192,8 @@ def _positions(source: Source, columns: Sequence[str], with_: Sequence[str] | No
             raise SourceError(f"{source.info.address} has no column {name!r}; the columns are {shown}")
     if not columns:
         raise UsageError("--columns names no column; name those whose dependence is measured, separated by commas")
+    if with_ is not None and not with_:
+        raise UsageError("--with names no column; name some, separated by commas, or leave it out for all others")
     x = [names.index(name) for name in dict.fromkeys(columns)]
     y = [names.index(name) for name in dict.fromkeys(with_)] if with_ else [k for k in range(len(names)) if k not in x]
     if both := sorted(set(x) & set(y)):

@@ -373,7 +373,7 @@ def gate(
     Arguments:
         a: the reference: an address, a tensor, an array or an open source.
         b: the source to judge, in the same forms.
-        maximum, max_lower, baseline, tolerance, on: limits, as in :class:`~wdist.gates.rules.GateLimits`.
+        maximum, max_lower, baseline, tolerance, on: limits, as in :class:`~wdist.gates.limits.GateLimits`.
         proof: a proof of an earlier estimate of both, which is proved again instead of training anything.
         until_decided: draws batches until ``maximum`` is decided for what critics detect (``on="detected"``); True, or a
             :class:`wdist.UntilDecided` with limits of its own.

@@ -14,6 +14,7 @@ RENAMED = {
     "plot": "plot()",
     "save-proof": "wdist.save_proof",
     "tol": "tolerance",
+    "with": "with_",
     "witness": "witnesses",
 }
 """Options whose keyword is not their name with underscores."""

@@ -51,7 +51,7 @@ def compact(n: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time in words: ``0.8 s``, ``42 s``, ``2 min 05 s``, ``1 h 10 min``."""
+    """A length of time in words: ``0.8 s``, ``42 s``, ``2 min 05 s``, ``1 h 10 min``, ``125 days``."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -59,7 +59,9 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if whole < 4 * 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole / 86400:.0f} days"
 
 
 def short_duration(seconds: float) -> str:
