@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
+from wdist.distributed.processes import processes
+
 T = TypeVar("T")
 
 
@@ -25,14 +27,20 @@ class Interruption:
         self.requested = False
 
     def attempt(self, work: Callable[[], T]) -> T | None:
-        """Runs ``work`` unless a stop was requested before; returns None if it was skipped or cut short."""
+        """Runs ``work`` unless a stop was requested before; returns None if it was skipped or cut short.
+
+        Processes that share the work agree on this before and after it.
+        """
+        self.requested = processes().stops(self.requested)
         if self.requested:
             return None
+        result = None
         try:
-            return work()
+            result = work()
         except KeyboardInterrupt:
             self.requested = True
-            return None
+        self.requested = processes().stops(self.requested)
+        return result
 
 
 @contextmanager

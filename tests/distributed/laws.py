@@ -19,6 +19,7 @@ from wdist.comparison.compare import compare
 from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
 from wdist.data.pairing import open_pair
+from wdist.distributed import processes as shared
 from wdist.distributed.job import Job
 from wdist.distributed.processes import ProcessesError, alone, check_same, processes
 from wdist.environment import environment
@@ -27,6 +28,7 @@ from wdist.estimation.estimate import estimate
 from wdist.estimation.evaluation import evaluate_rows
 from wdist.estimation.proof import proof_of_estimate
 from wdist.ground_metric import ground_metric
+from wdist.interruption import Interruption
 from wdist.report.documents.forms import document
 from wdist.studies.study import Conditions, Study
 from wdist.training import shared_batches
@@ -100,6 +102,44 @@ def a_difference_is_found_everywhere():
 def processes_that_part_ways_are_told_apart():
     with pytest.raises(ProcessesError, match="different stages"):
         processes().gathered(f"stage {processes().rank}", 0)
+
+
+@contextmanager
+def nobody_asked_to_stop():
+    try:
+        yield
+    finally:
+        shared._stop = shared._Stop()
+
+
+def a_request_to_one_process_stops_all_at_one_exchange():
+    own, interruption = processes(), Interruption()
+
+    def work():
+        if own.rank == own.size - 1:
+            assert shared.stop_together()
+        own.gathered("numbers", own.rank)
+        raise AssertionError("nobody stopped")
+
+    with nobody_asked_to_stop():
+        assert interruption.attempt(work) is None
+        assert interruption.requested
+        assert Interruption().attempt(lambda: "it is told once") == "it is told once"
+
+
+def what_a_task_found_before_it_was_stopped_is_kept():
+    interruption = Interruption()
+
+    def task(number):
+        return "a part" if number == 0 and interruption.attempt(shared.stop_together) is None else "the whole"
+
+    with nobody_asked_to_stop():
+        assert processes().spread("tasks", [lambda number=number: task(number) for number in range(3)]) == [
+            "a part",
+            "the whole",
+            "the whole",
+        ]
+        assert interruption.attempt(lambda: "more") is None
 
 
 def pricing_finds_the_same_pairs_and_bounds():
@@ -292,6 +332,8 @@ LAWS = (
     an_error_of_one_task_is_raised_everywhere,
     a_difference_is_found_everywhere,
     processes_that_part_ways_are_told_apart,
+    a_request_to_one_process_stops_all_at_one_exchange,
+    what_a_task_found_before_it_was_stopped_is_kept,
     pricing_finds_the_same_pairs_and_bounds,
     column_generation_finds_the_same_plan,
     blocks_find_the_same_coupling,

@@ -84,6 +84,36 @@ def test_ctrl_c_ends_all_processes_with_one_sentence(sets, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"a.npy", "b.npy", "reached"}
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(("--steps", "1000000", "--width", "32"), id="one process trains"),
+        pytest.param(("--steps", "1000000", "--batch-size", "4096"), id="both train", marks=pytest.mark.slow),
+        pytest.param(("--steps", "1000000", "--width", "32", "--folds", "2"), id="folds", marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_keeps_what_is_proved(how, tmp_path):
+    a, b, result = tmp_path / "a.npy", tmp_path / "b.npy", tmp_path / "result.json"
+    size = (10_000, 2) if "4096" in how else (300, 16)
+    for number, path in enumerate((a, b)):
+        np.save(path, np.random.default_rng(number).normal(size=size) + number)
+    words = ("-m", "wdist", "estimate", a, b, "--critic", "groupsort-bjorck", "--baselines", "none", *how, "-o", result)
+    words += ("--save-proof", tmp_path / "proof.safetensors")
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(jobs.command(*words, processes=2), env=jobs.environment(), **streams) as job:
+        began = next(line for line in job.stderr if "groupsort-bjorck" in line)
+        time.sleep(2)
+        job.send_signal(signal.SIGINT)
+        said = began + job.stderr.read()
+    assert jobs.errors(said) == []
+    assert "interrupted; the bounds are proved all the same" in said
+    found = json.loads(result.read_text())
+    assert 0 < found["critic"]["steps"] < 1_000_000
+    assert found["samples"]["lower"] > 0
+    verify = (os.sys.executable, "-m", "wdist", "verify", tmp_path / "proof.safetensors", a, b)
+    assert subprocess.run(verify, env=jobs.environment(), capture_output=True, check=False).returncode == 0
+
+
 @pytest.mark.slow
 def test_a_restarted_job_goes_on_from_its_checkpoint(sets, tmp_path):
     """torchrun starts all processes again once one fails; what was finished before is read."""

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -20,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from wdist.distributed.processes import ProcessesError, Several, shared_by
+from wdist.distributed.processes import ProcessesError, Several, shared_by, stop_together
 from wdist.errors import ExitStatus, first_line
 
 _JOINING = timedelta(minutes=5)
@@ -32,6 +33,8 @@ _FIRST_SPEAKS = 2.0
 _GRACE = 3.0
 """Seconds after which a signal ends a process that is busy in compiled code."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_CONCLUDING = 25.0
+"""Seconds after Ctrl-C in which processes conclude what they have found; torchrun kills them after 30."""
 _SAVING = 20.0
 """Seconds after which it ends one that is about to end, but saves its state or writes files before."""
 _VARIABLES = ("TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -140,10 +143,13 @@ class Job:
 
     @contextlib.contextmanager
     def _signals_end_it(self) -> Iterator[None]:
-        """Turns signals into :class:`JobEnded`, and ends a process that compiled code keeps busy."""
+        """Stops the work together on Ctrl-C, turns other signals and a second one into :class:`JobEnded`, and ends a process that
+        compiled code keeps busy."""
 
         def end(number: int, frame: FrameType | None) -> None:
             del frame
+            if number == signal.SIGINT and stop_together():
+                return
             _ignore_signals()
             raise JobEnded(number)
 
@@ -163,10 +169,14 @@ class Job:
 
     def _end_in_time(self, reader: int) -> None:
         (number,) = os.read(reader, 1)
-        before = _place_in(threading.main_thread())
-        time.sleep(_GRACE)
-        if _place_in(threading.main_thread()) != before:
-            time.sleep(_SAVING)
+        another = number == signal.SIGINT and select.select([reader], [], [], _CONCLUDING)[0]
+        if another:
+            (number,) = os.read(reader, 1)
+        if another or number != signal.SIGINT:
+            before = _place_in(threading.main_thread())
+            time.sleep(_GRACE)
+            if _place_in(threading.main_thread()) != before:
+                time.sleep(_SAVING)
         if self.speaks():
             os.write(2, f"error: {JobEnded(number)}\n".encode())  # the streams may be in use
         os._exit(ExitStatus.INTERRUPTED)

@@ -62,6 +62,10 @@ class Processes(Protocol):
         """Adds up tensors of one shape in place; all processes get the same bits."""
         ...
 
+    def stops(self, requested: bool) -> bool:
+        """Whether one of the processes was asked to stop; ``requested`` tells whether this one knows so."""
+        ...
+
 
 class Alone:
     """The only process."""
@@ -83,6 +87,50 @@ class Alone:
     def sum_(self, values: Tensor) -> None:
         pass
 
+    def stops(self, requested: bool) -> bool:
+        return requested
+
+
+@dataclass
+class _Stop:
+    """What this process knows of Ctrl-C, which comes to all of them, but not at the same moment."""
+
+    heard: bool = False
+    """Whether its own signal came."""
+    pending: bool = False
+    """Whether that came while processes worked together: all of them stop at an exchange, where they know of each other."""
+    agreed: bool = False
+    """Whether all of them know: a signal that comes later is the same one."""
+
+    def learn(self, heard: bool, pending: bool) -> None:
+        """Takes over what all know after an exchange."""
+        if heard:
+            self.agreed, self.pending = True, pending
+
+    def take(self) -> bool:
+        """Whether it is time to stop; says so once."""
+        pending, self.pending = self.pending, False
+        return pending
+
+
+_stop = _Stop()
+
+
+def stop_together() -> bool:
+    """Asks the work that is under way to stop, on Ctrl-C; False if this process was asked before.
+
+    Raises:
+        KeyboardInterrupt: this process works on its own, and stops at once.
+    """
+    if _stop.heard:
+        return False
+    _stop.heard = True
+    if not _stop.agreed:
+        if processes().size == 1:
+            raise KeyboardInterrupt
+        _stop.pending = True
+    return True
+
 
 @dataclass(frozen=True)
 class _Outcome:
@@ -90,18 +138,25 @@ class _Outcome:
 
     value: Any = None
     error: WdistError | None = None
+    interrupted: bool = False
 
     @classmethod
     def of(cls, task: Callable[[], Any]) -> _Outcome:
-        with alone():
-            try:
+        if _stop.take():
+            return cls(interrupted=True)
+        try:
+            with alone():
                 return cls(value=task())
-            except WdistError as error:
-                return cls(error=error)
+        except WdistError as error:
+            return cls(error=error)
+        except KeyboardInterrupt:
+            return cls(interrupted=True)
 
     def get(self) -> Any:
         if self.error is not None:
             raise self.error
+        if self.interrupted:
+            raise KeyboardInterrupt
         return self.value
 
 
@@ -113,45 +168,61 @@ class Several:
     size: int
 
     def gathered(self, what: str, value: T) -> list[T]:
+        found = self._gathered(what, value)
+        if _stop.take():
+            raise KeyboardInterrupt
+        return found
+
+    def _gathered(self, what: str, value: T) -> list[T]:
         from torch import distributed
 
         found: list[Any] = [None] * self.size
         with _exchange():
-            distributed.all_gather_object(found, (what, _packed(value)))
-        self._check([name for name, _ in found])
-        return [value if rank == self.rank else _unpacked(packed) for rank, (_, packed) in enumerate(found)]
+            distributed.all_gather_object(found, (what, _packed(value), _stop.heard, _stop.pending))
+        self._check([each[0] for each in found])
+        _stop.learn(any(each[2] for each in found), any(each[3] for each in found))
+        return [value if rank == self.rank else _unpacked(each[1]) for rank, each in enumerate(found)]
 
     def from_first(self, what: str, work: Callable[[], T]) -> T:
         from torch import distributed
 
         outcome = _Outcome.of(work) if self.rank == 0 else _Outcome()
-        sent: list[Any] = [(what, _packed(outcome)) if self.rank == 0 else None]
+        sent: list[Any] = [(what, _packed(outcome), _stop.heard, _stop.pending) if self.rank == 0 else None]
         with _exchange():
             distributed.broadcast_object_list(sent, src=0)
-        name, packed = sent[0]
+        name, packed, *signals = sent[0]
         self._check([name, what])
+        _stop.learn(*signals)
         found: T = (outcome if self.rank == 0 else _unpacked(packed)).get()
         return found
 
     def spread(self, what: str, tasks: Sequence[Callable[[], T]]) -> list[T]:
         own = {number: _Outcome.of(task) for number, task in enumerate(tasks) if number % self.size == self.rank}
-        found = {number: outcome for part in self.gathered(what, own) for number, outcome in part.items()}
+        found = {number: outcome for part in self._gathered(what, own) for number, outcome in part.items()}
         return [found[number].get() for number in range(len(tasks))]
 
     def decided(self, value: float) -> float:
         import torch
         from torch import distributed
 
-        sent = torch.tensor(value, dtype=torch.float64)
+        sent = torch.tensor([value, _stop.heard, _stop.pending], dtype=torch.float64)
         with _exchange():
             distributed.broadcast(sent, src=0)
-        return float(sent)
+        decided, *signals = sent.tolist()
+        _stop.learn(*map(bool, signals))
+        if signals[1] and _stop.take():
+            raise KeyboardInterrupt
+        return decided
 
     def sum_(self, values: Tensor) -> None:
         from torch import distributed
 
         with _exchange():
             distributed.all_reduce(values)
+
+    def stops(self, requested: bool) -> bool:
+        requested = any(self._gathered("interruption", requested))
+        return _stop.take() or requested
 
     def _check(self, names: Sequence[str]) -> None:
         if len(set(names)) > 1:

@@ -56,7 +56,11 @@ def find_over_folds(
 
     tasks = [partial(find, number) for number in range(folds)]
     results = [task() for task in tasks] if at_once == 1 else processes().spread("folds", tasks)
-    found = [one for one in results if one is not None]
+    found = []
+    for one in results:
+        if one is None:  # a proof counts folds from the first one on
+            break
+        found.append(one)
     if not found:
         raise KeyboardInterrupt
     names = [result.name for result in found[0].results[1:]]

@@ -89,7 +89,9 @@ class Clock:
         return now() - self._began
 
     def fraction(self, step: int) -> float:
-        """Share of the budget that is spent when ``step`` steps are done, at most 1."""
-        if self.budget.steps is not None:
-            return min(step / self.budget.steps, 1.0)
-        return processes().decided(min(self.seconds / (self.budget.seconds or 1.0), 1.0))
+        """Share of the budget that is spent when ``step`` steps are done, at most 1.
+
+        Processes that share the steps ask the first one, which may have been told to stop.
+        """
+        spent = self.seconds / (self.budget.seconds or 1.0) if self.budget.steps is None else step / self.budget.steps
+        return processes().decided(min(spent, 1.0))
