@@ -43,7 +43,7 @@ def accepted(name: str, value: Any, *kinds: Any) -> Any:
         return int(value) if int in kinds else _as_float(name, value)
     elif isinstance(value, Real) and float in kinds:
         return float(value)
-    elif isinstance(value, kind_of(kinds)):
+    elif isinstance(value, tuple(kind for kind in kinds if isinstance(kind, type) and kind not in (bool, int, float))):
         return value
     words = " or ".join([_words(kind) for kind in kinds if kind is not None])
     raise UsageError(f"{name} must be {words}, not {shown(value)}")
@@ -61,11 +61,6 @@ def read_shard(words: str | None) -> tuple[int, int]:
     if int(match[2]) > 1 and launched():
         raise UsageError("--shard is for machines without torchrun, which divides the work itself; leave it out")
     return int(match[1]) - 1, int(match[2])
-
-
-def kind_of(kinds: tuple[Any, ...]) -> tuple[type, ...]:
-    """Those types that a value is simply an instance of."""
-    return tuple(kind for kind in kinds if isinstance(kind, type) and kind not in (bool, int, float))
 
 
 def shown(value: Any) -> str:

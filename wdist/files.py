@@ -138,9 +138,10 @@ def check_writable(path: Path, *, option: str, suffixes: Collection[str] = ()) -
     if str(path) == "-":
         raise OutputError(f"{option} - would make a file of that name; name another file (--json prints the document)")
     if suffixes and path.suffix.lower() not in suffixes:
-        raise OutputError(f"{option} {path}: the name must end in {_alternatives(suffixes)}")
+        raise OutputError(f"{option} {path}: the name must end in {' or '.join(', '.join(suffixes).rsplit(', ', 1))}")
     if path.is_dir():
-        raise OutputError(f"{option} {path} is a directory; name a file in it, such as {path / ('result' + _example(suffixes))}")
+        example = path / f"result{next(iter(suffixes), '.json')}"
+        raise OutputError(f"{option} {path} is a directory; name a file in it, such as {example}")
     directory = path.resolve().parent
     if not directory.is_dir():
         raise OutputError(f"{option} {path}: there is no directory {directory}; create it with mkdir -p, or name another file")
@@ -202,10 +203,16 @@ def check_folder(folder: Path, *, option: str) -> None:
     Raises:
         OutputError: that is impossible.
     """
+    with _made(folder, option), _temporary(folder):
+        pass
+
+
+@contextlib.contextmanager
+def _made(folder: Path, option: str) -> Iterator[None]:
+    """Creates a folder if there is none, and writes into it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _temporary(folder):
-            pass
+        yield
     except OSError as error:
         reason = _reason(error)
         raise OutputError(f"{option} {folder} cannot be created or written to ({reason}); name another folder") from error
@@ -221,12 +228,8 @@ def locked(folder: Path, *, option: str) -> Iterator[None]:
         OutputError: another process holds the folder, or it cannot be created or written to.
     """
     created = [each for each in (folder, *folder.parents) if not each.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with _made(folder, option):
         file = _locked_file(folder / _LOCK_NAME)
-    except OSError as error:
-        reason = _reason(error)
-        raise OutputError(f"{option} {folder} cannot be created or written to ({reason}); name another folder") from error
     if file is None:
         raise OutputError(f"{option} {folder} is in use by another wdist; wait for it to end, or name another folder")
     try:
@@ -328,12 +331,3 @@ def _mode(target: Path) -> int:
 
 def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
-
-
-def _alternatives(suffixes: Collection[str]) -> str:
-    *others, last = suffixes
-    return f"{', '.join(others)} or {last}" if others else last
-
-
-def _example(suffixes: Collection[str]) -> str:
-    return next(iter(suffixes), ".json")

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from wdist.checkpoints import checkpoint as module
-from wdist.checkpoints.checkpoint import MANIFEST, current, kept, settings_of
-from wdist.checkpoints.clock import now
+from wdist.checkpoints import folder as module
+from wdist.checkpoints.checkpoint import current, now
+from wdist.checkpoints.folder import kept
+from wdist.checkpoints.manifest import MANIFEST, settings_of
 from wdist.checkpoints.values import as_text, from_text, packed, unpacked
 from wdist.errors import OutputError, SourceError, UsageError, WdistError
 from wdist.interruption import Terminated

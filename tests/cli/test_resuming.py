@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.trials import two_moons
-from wdist.checkpoints import checkpoint
+from wdist.checkpoints import folder as checkpoint
 from wdist.interruption import Terminated
 from wdist.training import loop
 
@@ -120,7 +120,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(wdist, tm
 
 ONE_OFTEN_SAVED = """
 import sys
-from wdist.checkpoints import checkpoint
+from wdist.checkpoints import folder as checkpoint
 from wdist.cli.main import main
 checkpoint.SECONDS = 0.1
 sys.exit(main(sys.argv[1:]))

@@ -12,10 +12,11 @@ import torch
 from tests.trials import CPU, SMALL, judged, pair_of, trial, two_moons
 from wdist.checkpoints.state import restored, state_of
 from wdist.data import measure as measures
-from wdist.data.measure import make_measure, random_stream, split
+from wdist.data.measure import make_measure, split
 from wdist.data.rows import StreamedMinibatches, evenly, gather
 from wdist.data.sources.arrays import exact_float
 from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import random_stream
 from wdist.errors import SourceError
 
 
@@ -163,10 +164,10 @@ def test_a_file_that_breaks_while_it_is_streamed_is_an_error_and_leaves_no_threa
     before = len(readers())
     pair = pair_of(path, path)
 
-    def broken(start, stop):
+    def broken(rows):
         raise SourceError("the disk is gone")
 
-    monkeypatch.setattr(pair.a.train, "_read", broken)
+    monkeypatch.setattr(pair.a.everything.source, "read", broken)
     with pytest.raises(SourceError, match="the disk is gone"):
         judged(pair, steps=500, settings=SMALL)
     assert len(readers()) == before

@@ -15,7 +15,7 @@ PATIENCE = 120
 """Seconds after which a run counts as hung."""
 _numbers = itertools.count()
 _IMPORTED = (
-    "wdist.cli.main", "wdist.checkpoints.checkpoint", "wdist.estimation.estimate", "wdist.gan.training",
+    "wdist.cli.main", "wdist.checkpoints.folder", "wdist.estimation.estimate", "wdist.gan.training",
     "wdist.report.plots.estimate", "wdist.report.documents.forms", "wdist.report.terminal.estimate",
     "wdist.report.terminal.facts", "wdist.data.inspection", "ot",
     "h5py", "scipy.stats", "scipy.optimize", "safetensors.torch", "PIL.Image", "tests.faults.trials",
@@ -89,7 +89,7 @@ def _command(words, folder, log, limits, user, saved_every, ready):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["wdist", *words]
-    from wdist.checkpoints import checkpoint
+    from wdist.checkpoints import folder as checkpoint
     from wdist.cli.main import main
 
     checkpoint.SECONDS = saved_every

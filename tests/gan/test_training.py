@@ -13,8 +13,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from wdist.data.access import Access
-from wdist.data.measure import random_stream
 from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import random_stream
 from wdist.errors import OutputError, SourceError, UsageError
 from wdist.gan import training
 from wdist.gan.game import Game

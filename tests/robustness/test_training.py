@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.robustness.conftest import CLASSES, DIM, NETWORKS
-from wdist.checkpoints.checkpoint import kept
+from wdist.checkpoints.folder import kept
 from wdist.errors import TrainingDiverged, UsageError
 from wdist.ground_metric import L2, LINF
 from wdist.robustness import training

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from wdist.checkpoints.checkpoint import current, kept
+from wdist.checkpoints.checkpoint import current
+from wdist.checkpoints.folder import kept
 from wdist.errors import UsageError
 from wdist.studies.machine import commit, this_machine
 from wdist.studies.panels import Series

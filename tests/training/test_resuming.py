@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.trials import CPU, SMALL, digest, pair_of, two_moons
-from wdist.checkpoints import checkpoint
-from wdist.checkpoints.checkpoint import kept
+from wdist.checkpoints import folder as checkpoint
+from wdist.checkpoints.folder import kept
 from wdist.critics.settings import OPTIMIZERS
 from wdist.data import measure
 from wdist.interruption import Interruption

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.transport.rows import rows
-from wdist.checkpoints import checkpoint
-from wdist.checkpoints.checkpoint import kept
+from wdist.checkpoints import folder as checkpoint
+from wdist.checkpoints.folder import kept
 from wdist.errors import SourceError
 from wdist.ground_metric import L2, METRICS
 from wdist.transport import column_generation as module

@@ -45,9 +45,9 @@ class PotentialSummary:
     """Potentials of samples that are too many to be kept: their mean, and the most extreme of them."""
 
     total: "ExactSum"
-    """Of all of them."""
+    """Sum of all potentials."""
     rounding: float
-    """No potential differs from that of the exact function by more than this."""
+    """Largest difference of a potential from that of the exact function."""
     rows: np.ndarray
     """Positions of the most extreme potentials, the most extreme first."""
     values: np.ndarray

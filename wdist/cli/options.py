@@ -148,7 +148,8 @@ class CheckpointOptions:
         if self.checkpoint is None and not self.resume:
             yield
             return
-        from wdist.checkpoints.checkpoint import MANIFEST, kept, settings_of
+        from wdist.checkpoints.folder import kept
+        from wdist.checkpoints.manifest import MANIFEST, settings_of
         from wdist.cli.console import warn
 
         folder, resume = self.checkpoint, self.resume

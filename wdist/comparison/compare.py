@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeAlias, Unpack
 
-from wdist.checkpoints.checkpoint import settings_of
-from wdist.checkpoints.clock import now
+from wdist.checkpoints.checkpoint import now
+from wdist.checkpoints.manifest import settings_of
 from wdist.comparison.entry import Entry
 from wdist.comparison.noise_floor import LEAST_ROWS, halves, measured_slope
 from wdist.comparison.ranking import NOISE_FLOOR, Comparison, ComparisonShard, short_names

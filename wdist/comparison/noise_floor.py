@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wdist.data.measure import random_stream
 from wdist.data.rows import ResidentRows, in_units
 from wdist.data.sources.arrays import open_values
-from wdist.data.sources.source import FiniteSource, SelectedRows, Source
+from wdist.data.sources.source import FiniteSource, SelectedRows, Source, random_stream
 from wdist.data.survey import MINIMUM_ROWS
 from wdist.ground_metric import GroundMetric
 from wdist.transport.coupling import Effort

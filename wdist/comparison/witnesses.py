@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from wdist.critics.frozen import FrozenCritic
-from wdist.data.measure import random_stream
 from wdist.data.rows import in_units
-from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo
+from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo, random_stream
 from wdist.errors import UsageError
 
 _DRAWS = 4096

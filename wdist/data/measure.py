@@ -22,7 +22,7 @@ from wdist.data.rows import (
     read_again,
 )
 from wdist.data.sources.arrays import exact_float
-from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo
+from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo, random_stream
 
 VALIDATION_SHARE = 1 / 6
 HELD_OUT_SHARE = 1 / 6
@@ -158,12 +158,6 @@ def _in_units_already(info: SourceInfo) -> SourceInfo:
     return replace(info, scale=1.0, offset=0.0)
 
 
-def random_stream(seed: int, side: int, purpose: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator for one purpose of one side, independent of all others of the same seed."""
-    state = np.random.SeedSequence([seed, side, purpose]).generate_state(1, np.uint64)[0]
-    return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))
-
-
 def make_measure(
     source: Source,
     *,
@@ -262,7 +256,7 @@ def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device,
     held = ResidentRows(values=_placed(held_out, device), info=drawn)
     return Measure(
         info=source.info,
-        train=DrawnMinibatches(source, random_stream(seed, side, 0, device)),
+        train=DrawnMinibatches(source, random_stream(seed, side, 0, device=device)),
         validation=ResidentRows(values=validation, info=drawn),
         held_out=held,
         everything=held,

@@ -28,13 +28,10 @@ def in_units(rows: Tensor, info: SourceInfo, dtype: torch.dtype = torch.float64)
 
 def read_again(source: FiniteSource, rows: RowIndex) -> Tensor:
     """Rows of a source whose survey found no NaN or infinity; SourceError if some have appeared since."""
-    return still_finite(source.read(rows), source.info)
-
-
-def still_finite(values: Tensor, info: SourceInfo) -> Tensor:
-    """The values, none of which was NaN or infinity before; SourceError if one is now."""
+    values = source.read(rows)
     if values.is_floating_point() and not bool(torch.isfinite(values).all()):
-        raise SourceError(f"{info.address} changed while it was read, to NaN or infinity; start again when nothing writes to it")
+        address = source.info.address
+        raise SourceError(f"{address} changed while it was read, to NaN or infinity; start again when nothing writes to it")
     return values
 
 
@@ -215,7 +212,7 @@ class StreamedMinibatches:
         for start, stop, left_out in spans:
             if self._closed:
                 break
-            rows = self._read(start, stop)
+            rows = read_again(self._source, slice(start, stop))
             if len(left_out):
                 rows = rows[torch.from_numpy(np.delete(np.arange(stop - start), left_out - start))]
             if not filled:
@@ -235,9 +232,6 @@ class StreamedMinibatches:
         stop = min(start + self._run_rows, self._source.count)
         low, high = np.searchsorted(self._excluded, (start, stop))
         return start, stop, self._excluded[low:high]
-
-    def _read(self, start: int, stop: int) -> Tensor:
-        return read_again(self._source, slice(start, stop))
 
 
 def _run_rows(source: FiniteSource, pool_rows: int) -> int:

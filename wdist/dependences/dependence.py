@@ -20,7 +20,7 @@ import torch
 
 from wdist.bounds.confidence import student_upper
 from wdist.bounds.dual import evaluate
-from wdist.checkpoints.clock import now
+from wdist.checkpoints.checkpoint import now
 from wdist.data.access import Access
 from wdist.data.points import TablePoints, table_points
 from wdist.data.sources.arrays import open_values

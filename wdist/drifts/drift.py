@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from wdist.checkpoints.clock import now
+from wdist.checkpoints.checkpoint import now
 from wdist.data.points import checked_table, table_points
 from wdist.data.sources.column import CATEGORY, Column
 from wdist.data.sources.opening import open_source

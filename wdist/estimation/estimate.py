@@ -11,7 +11,7 @@ import torch
 
 from wdist.bounds.confidence import resolve
 from wdist.bounds.digits import per_cent
-from wdist.checkpoints.clock import now
+from wdist.checkpoints.checkpoint import now
 from wdist.data.measure import ENOUGH_HELD_OUT, LEAST_IN_FOLD
 from wdist.data.pairing import Pair, fingerprint, open_pair
 from wdist.data.rows import gather

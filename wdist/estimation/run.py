@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from wdist.checkpoints.clock import now
+from wdist.checkpoints.checkpoint import now
 from wdist.data.features.opening import open_features
 from wdist.data.features.space import FeatureSpace
 from wdist.environment import choose_device

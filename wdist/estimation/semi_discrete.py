@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wdist.data.measure import DRAWN_COORDINATES, random_stream
+from wdist.data.measure import DRAWN_COORDINATES
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows, gather
-from wdist.data.sources.source import EndlessSource
+from wdist.data.sources.source import EndlessSource, random_stream
 from wdist.distributed.processes import processes
 from wdist.estimation.blocks import BOUNDED, ROUNDED, STUDENT, lower_mean
 from wdist.ground_metric import GroundMetric

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from wdist.data.measure import random_stream
+from wdist.data.sources.source import random_stream
 from wdist.gan.critics import make_critic
 from wdist.gan.generators import image_generator, initialise_
 from wdist.gan.images import Images

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from wdist.bounds.certificate import certify
 from wdist.bounds.dual import evaluate, lower_bound
 from wdist.data.access import Access
-from wdist.data.measure import random_stream
 from wdist.data.sources.address import expanded
+from wdist.data.sources.source import random_stream
 from wdist.environment import Environment, choose_device, environment
 from wdist.errors import SourceError, TrainingDiverged, UsageError
 from wdist.gan import files

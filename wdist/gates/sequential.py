@@ -20,15 +20,15 @@ from wdist.arguments import check_fields
 from wdist.bounds.confidence import resolve
 from wdist.bounds.dual import CLAIM, evaluate
 from wdist.bounds.sequences import AsymptoticSequence, BernsteinSequence, ConfidenceSequence
-from wdist.checkpoints.clock import now
+from wdist.checkpoints.checkpoint import now
 from wdist.data.features.opening import open_features
 from wdist.data.features.space import check_one_space
-from wdist.data.measure import random_stream, split
+from wdist.data.measure import split
 from wdist.data.pairing import check_comparable, check_scales, like, observed_range, surveyed
 from wdist.data.rows import in_units, read_again
 from wdist.data.sources.arrays import exact_float
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import FiniteSource, Source, SourceInfo
+from wdist.data.sources.source import FiniteSource, Source, SourceInfo, random_stream
 from wdist.data.tables.joint import jointly_encoded
 from wdist.distributed.processes import processes
 from wdist.environment import choose_device

@@ -40,7 +40,8 @@ def python_manners() -> Iterator[None]:
 @contextmanager
 def keeping(checkpoint: Any, resume: Any, command: str, *options: Any, **others: Any) -> Iterator[None]:
     """Keeps the state of a call in a folder, if one is named; ``options`` and ``others`` decide the digits."""
-    from wdist.checkpoints.checkpoint import kept, settings_of
+    from wdist.checkpoints.folder import kept
+    from wdist.checkpoints.manifest import settings_of
 
     folder = accepted("checkpoint", checkpoint, str, Path, None)
     settings = {name: value for each in options for name, value in settings_of(each).items()} | others

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-from wdist.checkpoints.clock import now
+from wdist.checkpoints.checkpoint import now
 from wdist.estimation.estimate import estimate
 from wdist.estimation.result import Estimate
 from wdist.studies.study import Conditions

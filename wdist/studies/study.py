@@ -16,8 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from scipy import stats
 
-from wdist.checkpoints.checkpoint import current
-from wdist.checkpoints.clock import now
+from wdist.checkpoints.checkpoint import current, now
 from wdist.distributed.processes import processes
 from wdist.environment import Environment, choose_device, environment, versions
 from wdist.errors import UsageError

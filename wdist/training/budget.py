@@ -6,7 +6,7 @@ from datetime import timedelta
 from numbers import Real
 
 from wdist.arguments import accepted, check_fields, shown
-from wdist.checkpoints.clock import now
+from wdist.checkpoints.checkpoint import now
 from wdist.distributed.processes import processes
 from wdist.errors import UsageError
 

@@ -13,12 +13,8 @@ class Cells:
     """Points in cells of nearly equal counts."""
 
     labels: np.ndarray
-    """Cell of each point, shape (n,); the cells of a coarser tree are ``labels >> k``."""
+    """Cell of each point, shape (n,)."""
     count: int
-
-    def coarser(self, levels: int) -> "Cells":
-        """The cells of the tree, that many levels up."""
-        return Cells(labels=self.labels >> levels, count=self.count >> levels)
 
     def means(self, points: np.ndarray, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Centre of mass of each cell, shape (cells, dim), and its mass, shape (cells,)."""

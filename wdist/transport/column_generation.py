@@ -25,8 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wdist.checkpoints.checkpoint import current
-from wdist.checkpoints.clock import now
+from wdist.checkpoints.checkpoint import current, now
 from wdist.data.memory import check_free
 from wdist.distributed.processes import processes
 from wdist.errors import SourceError
@@ -236,8 +235,8 @@ class _Rounds:
         self._pricing: Pricing
         self._priced: Priced
         self._arcs = _Arcs(rows=np.empty(0, np.int64), columns=np.empty(0, np.int64), costs=np.empty(0))
-        self._potentials: tuple[np.ndarray | None, np.ndarray | None] = None, None
         # Dual variables that the simplex starts from; with approximate ones, it ends at worse ones than with none.
+        self._potentials: tuple[np.ndarray | None, np.ndarray | None] = None, None
         self.found: GeneratedPlan | None = None
         self.number, self.ended = 0, False
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.comparisons import made_comparison, made_entry
-from wdist.data.measure import random_stream
+from wdist.data.sources.source import random_stream
 from wdist.studies.bench import ladder as module
 from wdist.studies.bench.ladder import (
     CONFIDENCE,

@@ -13,7 +13,7 @@ from torch import Tensor
 Within = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 GELU = (-0.12890415, 1.12890415)
-"""Of the exact function; the slopes of the approximation by tanh lie within 0.0001 of it."""
+"""Least and largest slope of the exact GELU; those of its approximation by tanh differ by at most 0.0001."""
 GELU_TANH = (-0.129, 1.129)
 SILU = (-0.09983933, 1.09983933)
 MISH = (-0.1126, 1.0885)

@@ -69,7 +69,7 @@ class LocalConstants:
     count: int
     """Number of points, the first of the source."""
     radius: float
-    """Of the balls, in the norm."""
+    """Radius of the balls, in the norm of the result."""
     uppers: tuple[float | None, ...]
     """Proved bound within each ball; null where none is."""
     lowers: tuple[float, ...]
@@ -103,7 +103,7 @@ class LipschitzConstant(Presentable):
     norm: str
     """l2 (Euclidean) or linf (largest coordinate)."""
     shape: tuple[int, ...]
-    """Of one sample."""
+    """Shape of one sample."""
     outputs: int
     """Number of outputs for one sample."""
     parameters: int

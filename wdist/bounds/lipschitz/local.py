@@ -44,9 +44,9 @@ class _Enclosure:
 
     centre: Tensor
     error: Tensor
-    """Of the computed centre, non-negative."""
+    """Largest error of the computed values, non-negative."""
     reach: Tensor
-    """No value is farther from that at the centre."""
+    """Largest distance of a value within the ball from that at the centre."""
     middle: Tensor
     """Columns of the Jacobian, shape (inputs, \\*shape)."""
     radius: Tensor

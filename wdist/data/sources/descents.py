@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from wdist.data.sources.source import random_stream
 
 _STREAM = 0x64657363656E74
 _PIECES_OF_CURVE, _WAVES = 64, 4
@@ -288,8 +289,7 @@ SHAPES: dict[str, Shape] = {
 def descent_field(shape: str, dim: int, *, pieces: int | None = None, seed: int = 0, base: Tensor | None = None) -> DescentField:
     """Draws a potential, for standard normal samples or for rows of ``base``, shape (n, dim), float64, with replacement."""
     # A stream of its own: the first draws of a generator with this very seed would be the pieces themselves.
-    state = np.random.SeedSequence([_STREAM, seed]).generate_state(1, np.uint64)[0]
-    generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
+    generator = random_stream(_STREAM, seed)
     potential = SHAPES[shape].make(dim, SHAPES[shape].pieces if pieces is None else pieces, generator)
     if base is None:
         origin = torch.zeros(dim, dtype=torch.float64)

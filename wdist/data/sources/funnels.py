@@ -12,9 +12,10 @@ References:
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from wdist.data.sources.source import random_stream
 
 BOX = 2.5
 """The domain is [-BOX, BOX]^dim; the centres are uniform in it."""
@@ -38,8 +39,7 @@ class FunnelField:
     def random(cls, dim: int, funnels: int, seed: int) -> "FunnelField":
         """Draws a_k uniformly from the box and b_k from a normal distribution with standard deviation 0.1."""
         # A stream of its own: the first draws of a generator with this very seed would be the centres themselves.
-        state = np.random.SeedSequence([_STREAM, seed]).generate_state(1, np.uint64)[0]
-        generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
+        generator = random_stream(_STREAM, seed)
         centres = _uniform_box(funnels, dim, generator)
         offsets = torch.randn(funnels, generator=generator, dtype=torch.float64) * _OFFSET
         return cls(centres=centres, offsets=offsets)

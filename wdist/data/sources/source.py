@@ -126,6 +126,12 @@ class EndlessSource(ABC):
         """Draws ``n`` independent samples, floating point, shape (n, dim), in the source's units, on the generator's device."""
 
 
+def random_stream(*numbers: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator whose draws are independent of those for other numbers, such as a seed and a purpose."""
+    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))
+
+
 def shape_text(shape: tuple[int, ...]) -> str:
     """A shape as ``(28, 28)``; that of a single number is ``()``."""
     return str(tuple(int(n) for n in shape))

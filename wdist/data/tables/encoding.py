@@ -16,6 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from wdist.data.sources.arrays import shortened
 from wdist.data.sources.column import BOOLEAN, CATEGORY, EMPTY, NUMBER, Column
 from wdist.data.sources.source import FiniteSource, RowIndex, SelectedColumns
 from wdist.errors import SourceError
@@ -126,17 +127,11 @@ def matched(reference: FiniteSource, other: FiniteSource) -> FiniteSource:
     if all(each.named for each in (*wanted, *found)) and names != others:
         if missing := sorted(set(names) - set(others)) or sorted(set(others) - set(names)):
             has, lacks = (reference, other) if set(missing) <= set(names) else (other, reference)
-            one = len(missing) == 1
-            raise SourceError(
-                f"{lacks.info.address} has no column{'' if one else 's'} {_some(missing)}, unlike {has.info.address}; {_BY_NAME}"
-            )
+            them = f"column{'' if len(missing) == 1 else 's'} {shortened([repr(name) for name in missing], 3)}"
+            raise SourceError(f"{lacks.info.address} has no {them}, unlike {has.info.address}; {_BY_NAME}")
         note = f"columns are taken by name, in the order of {reference.info.address}"
         return SelectedColumns(other, [others.index(name) for name in names], notes=(note,))
     return other
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
 
 
 def joint_columns(tables: Sequence[Sequence[Column]], addresses: Sequence[str], *, indicators: bool) -> tuple[Column, ...]:

@@ -11,6 +11,7 @@ from wdist.data.access import LEVEL, Access
 from wdist.data.features.space import FeatureRows
 from wdist.data.measure import split
 from wdist.data.rows import evenly, in_units
+from wdist.data.sources.arrays import shortened
 from wdist.data.sources.column import BOOLEAN, CATEGORY, EMPTY, FITTED, NUMBER, Column, plain_columns
 from wdist.data.sources.source import FiniteSource, SelectedColumns, SelectedRows, Source
 from wdist.data.survey import MINIMUM_ROWS
@@ -99,7 +100,7 @@ def encoded_as(sources: Sequence[Source], encoding: Encoding, *, metric: GroundM
             own = source.info.columns or own
         fits = _may_be_table(source) and len(own) == len(encoding.columns)
         if not (fits and all(_can_be(column, given) for column, given in zip(own, encoding.columns, strict=True))):
-            wanted = _some(encoding.columns)
+            wanted = shortened([column.name for column in encoding.columns], 5)
             raise SourceError(f"{source.info.address} has other columns than {wanted}; give the sources of the proof")
         assert isinstance(source, FiniteSource)
         encoded.append(EncodedRows(source, own, encoding.columns, metric=metric, scaling=encoding.scaling))
@@ -108,10 +109,6 @@ def encoded_as(sources: Sequence[Source], encoding: Encoding, *, metric: GroundM
 
 def _can_be(own: Column, wanted: Column) -> bool:
     return own.type in (wanted.type, EMPTY) or (wanted.type == NUMBER and own.type == BOOLEAN)
-
-
-def _some(columns: Sequence[Column]) -> str:
-    return ", ".join(column.name for column in columns[:5]) + (", ..." if len(columns) > 5 else "")
 
 
 def is_encoded(source: Source) -> bool:
@@ -197,7 +194,7 @@ def _median(values: np.ndarray) -> float:
 
 def _no_spread(names: Sequence[str], scaling: str) -> str:
     one = len(names) == 1
-    shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+    shown = shortened([repr(name) for name in names], 5)
     return (
         f"the column{'' if one else 's'} {shown} {'has' if one else 'have'} no spread ({scaling}) over the training rows of A, and "
         f"{'keeps its' if one else 'keep their'} own units; leave {'it' if one else 'them'} out with ?columns=, or state lengths "

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import wasserstein_distance
 
 from wdist.data.rows import evenly, in_units
+from wdist.data.sources.arrays import shortened
 from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, EMPTY, NUMBER, TEXT, Column
 from wdist.data.sources.source import FiniteSource
 
@@ -125,10 +126,12 @@ def advice(tables: Sequence[FiniteSource], columns: Sequence[Column], *, scaled:
     names = [column.name for k, column in enumerate(columns) if any(_identifies(column, rows[:, k]) for rows in samples)]
     warnings = []
     if names:
-        if len(names) == 1:
-            told = f"the column {names[0]!r} looks like an identifier, which has no meaning as a distance; leave it out"
-        else:
-            told = f"the columns {_quoted(names)} look like identifiers, which have no meaning as distances; leave them out"
+        shown = shortened([repr(name) for name in names], 5)
+        told = (
+            f"the column {shown} looks like an identifier, which has no meaning as a distance; leave it out"
+            if len(names) == 1
+            else f"the columns {shown} look like identifiers, which have no meaning as distances; leave them out"
+        )
         warnings.append(f"{told}: name the others with ?columns=")
     if len(columns) > 1:
         warnings += _outweighing(tables, columns, samples[0], scaled=scaled)
@@ -165,10 +168,6 @@ def _identifies(column: Column, values: np.ndarray) -> bool:
     named = column.name.lower() in _INDEX_NAMES or _ID.fullmatch(column.name) is not None
     rising = len(values) > 1 and bool((np.diff(values) > 0).all())
     return (column.named and named and len(np.unique(values)) > len(values) / 2) or rising
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
 
 
 def _some_rows(table: FiniteSource, most: int) -> np.ndarray:

@@ -15,7 +15,7 @@ UNDERFLOW = 2.0**-1022
 """Largest error of a product or quotient that underflows, even where subnormal results are flushed to zero."""
 LARGEST_SQUARED = 1e150
 """Norm below which no square overflows."""
-_VANISHED = 1e-140  # a norm whose squares all underflow is smaller
+_VANISHED = 1e-138  # a norm whose squares all underflow is smaller, even than the rounding of one of this size
 _TIE = 1e-9  # relative difference of equal values, above that due to rounding and the slack of a certificate
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from wdist.comparison.compare import compare
 from wdist.comparison.ranking import Comparison
-from wdist.data.measure import random_stream
+from wdist.data.sources.source import random_stream
 from wdist.estimation.estimate import estimate
 from wdist.estimation.options import EstimateArguments
 from wdist.studies.bench.ladder_sources import Ladder, digit_ladders, normal_ladders, wide_ladders
