@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from wdist.data.sources.column import DATE
+from wdist.data.sources.column import BOOLEAN, DATE
 from wdist.report.numbers import nearest, p_value
 from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, SIDE_A, SIDE_B, drawable, figure_file, tidy
 
@@ -58,7 +59,8 @@ def _draw_bars(axes: Axes, drift: Drift, shown: tuple[ColumnDrift, ...]) -> None
 
 def _draw_distributions(axes: Axes, column: ColumnDrift, samples: ColumnSamples, *, drifted: bool) -> None:
     """Distribution functions of numbers, or shares of levels."""
-    if samples.levels is None:
+    levels = ("false", "true") if samples.type == BOOLEAN else samples.levels
+    if levels is None:
         for values, colour, name in ((samples.reference, SIDE_A, "reference"), (samples.current, SIDE_B, "current")):
             heights = np.linspace(*_SHOWN, min(len(values), 400))
             points: Any = np.quantile(values, heights, method="inverted_cdf")
@@ -66,13 +68,19 @@ def _draw_distributions(axes: Axes, column: ColumnDrift, samples: ColumnSamples,
                 points = np.round(points * 86_400).astype("datetime64[s]")
             axes.step(points, heights, where="post", color=colour, linewidth=1.4, label=name)
         axes.set_ylim(-0.02, 1.02)
-        axes.locator_params(axis="x", nbins=5) if samples.type != DATE else axes.tick_params(axis="x", labelrotation=15)
+        if samples.type == DATE:
+            ticks = AutoDateLocator(maxticks=5)
+            axes.xaxis.set_major_locator(ticks)
+            axes.xaxis.set_major_formatter(ConciseDateFormatter(ticks))
+        else:
+            axes.locator_params(axis="x", nbins=5)
     else:
-        shares = [np.bincount(side, minlength=len(samples.levels)) / len(side) for side in (samples.reference, samples.current)]
+        sides = (np.rint(side).astype(np.int64) for side in (samples.reference, samples.current))
+        shares = [np.bincount(side, minlength=len(levels)) / len(side) for side in sides]
         chosen = np.argsort(-np.abs(shares[0] - shares[1]), kind="stable")[:_MOST_LEVELS]
         for share, colour, name, offset in ((shares[0], SIDE_A, "reference", -0.2), (shares[1], SIDE_B, "current", 0.2)):
             axes.bar(np.arange(len(chosen)) + offset, share[chosen], width=0.38, color=colour, label=name)
-        axes.set_xticks(range(len(chosen)), [_short(samples.levels[level], 10) for level in chosen])
+        axes.set_xticks(range(len(chosen)), [_short(levels[level], 10) for level in chosen])
     axes.set_title(
         f"{_short(column.name)}\n$W_1$ = {nearest(column.distance, 3)}, {p_value(column.adjusted)}",
         fontweight="bold" if drifted else "normal",
