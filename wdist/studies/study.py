@@ -415,7 +415,7 @@ MODULES: dict[Group, dict[str, str]] = {
         name: name
         for name in (
             *("tightness", "learning", "transport", "soundness", "coverage"),
-            *("ladder", "gates", "sequential", "drift", "lipschitz", "distributed", "speed"),
+            *("ladder", "gates", "sequential", "drift", "lipschitz", "distributed", "speed", "gpu"),
         )
     },
     "reproduce": {

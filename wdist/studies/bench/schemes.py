@@ -79,7 +79,7 @@ class DualTraining:
     """A critic that learns to separate two sides, step by step."""
 
     def __init__(self, critic: Critic, optimizers: Sequence[Optimizing], *, apart: bool = False) -> None:
-        self.critic = critic
+        self.critic, self.optimizers = critic, optimizers
         self._step, self._factor = TrainingStep(critic, optimizers, apart=apart), schedule("cosine")
 
     def step(self, a: Tensor, b: Tensor, spent: float = 0.0) -> None:
