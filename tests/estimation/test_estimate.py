@@ -11,12 +11,14 @@ from scipy import stats
 
 import wdist
 from tests.trials import SMALL, digest, exact_w1, two_moons
+from wdist.critics.settings import CriticSettings
 from wdist.data.measure import ENOUGH_HELD_OUT, fold_rows, held_out_rows
 from wdist.errors import DeviceError, SourceError, TrainingDiverged, UsageError
 from wdist.estimation import run, transport_bounds
 from wdist.estimation.estimate import estimate
 from wdist.training import networks
 from wdist.training.catalogue import CATALOGUE
+from wdist.training.kind import DataShape
 from wdist.training.observer import CriticStarted, Progress, Stage, StageProgress
 
 FAST = {"settings": SMALL, "steps": 12}
@@ -419,6 +421,12 @@ def test_every_sample_is_held_out_from_the_training_of_one_fold():
     assert (rows.population.n_a, rows.population.n_b) == (60, 45)
     assert rows.critic.samples.lower == max(each.samples.lower for each in rows.critic.folds)
     assert rows.population.jointly_with == 2, "one lower bound rests on all folds"
+
+
+def test_folds_share_the_default_budget_of_two_trainings():
+    found = estimate(*two_moons(60, 45, 2), critic="cones", folds=3, baselines="none", couplings=False)
+    whole = CATALOGUE["cones"].resolve(CriticSettings(), DataShape(event_shape=(2,), dim=2, participation=2.0, samples=30))
+    assert [each.settings["budget"] for each in found.critic.folds] == [f"{2 * whole.budget.steps // 3} steps"] * 3
 
 
 def test_the_bound_over_folds_is_that_of_their_mean_with_twice_its_variance():

@@ -274,7 +274,10 @@ class EstimateFlags:
     centres: int | None = flag(_CRITIC, "N", "Number of cones of a cone critic.")
     lipschitz: float | None = flag(_CRITIC, "K", "Lipschitz constant of the critic; bounds are divided by it.")
     folds: int | None = flag(
-        _RESULT, "K", "Divide the samples into K folds, hold each out from one training, and let the best prove the lower bounds."
+        _RESULT,
+        "K",
+        "Divide the samples into K folds and hold each out from one training, so that the lower bound for the populations rests on "
+        "every sample; 5 suits small sets.",
     )
     blocks: int | None = flag(
         _RESULT,

@@ -18,6 +18,9 @@ from wdist.estimation.run import Run
 from wdist.training.budget import Budget
 from wdist.training.kind import TrainingJob
 
+_TRAININGS = 2.0
+"""Default budgets of one training that all folds share: with fewer, critics of five folds are left half trained."""
+
 Row = list[CriticResult | WdistError | None]
 """Results of one requested critic, one for each seed; None where it was left out or interrupted."""
 
@@ -37,11 +40,13 @@ def find_over_folds(
 ) -> FoundCritics:
     """Finds critics as :func:`find_critics`, for each fold of the samples where there are several, which processes divide.
 
-    Each fold's critics were fixed before its samples were looked at.
+    Each fold's critics were fixed before its samples were looked at; its trainings take its share of the budget, or of two
+    defaults.
     """
     folds = run.options.folds
     if folds is None:
         return find_critics(requested, pair, errors, run, reserved=reserved)
+    requested = [each.part(_TRAININGS / folds) for each in requested]
     # Folds exchange nothing until they are done; where they are too few for all processes, steps that can be divided are.
     size = processes().size
     at_once = 1 if folds < size and _shares_batches(requested, pair, run) else size

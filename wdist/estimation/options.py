@@ -97,8 +97,8 @@ class EstimateOptions:
     repeats: int = 1
     """Number of seeds that each critic is trained with, on the one split; the bounds are those of the first."""
     folds: int | None = None
-    """Number of parts that the samples are divided into; each is held out from one training, and the best fold provides the lower
-    bounds. None for one training that a sixth of the samples are held out from."""
+    """Number of parts that the samples are divided into; each is held out from one training, and the lower bound for the
+    populations rests on all samples. None for one training that a sixth of the samples are held out from."""
     confidence: float = 0.95
     """Confidence that all population bounds of the result hold together."""
     ci: str = AUTO

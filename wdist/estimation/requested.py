@@ -36,6 +36,14 @@ class RequestedCritic:
         """Whether seeds and budgets make a difference."""
         return any(spec.budget is not None for spec in self.specs)
 
+    def part(self, share: float) -> "RequestedCritic":
+        """The same critic with a share of its default budgets."""
+        specs = (
+            spec if spec.budget is None else replace(spec, budget=spec.budget.part(share), seconds=share * spec.seconds)
+            for spec in self.specs
+        )
+        return replace(self, specs=tuple(specs))
+
     def covers(self, other: "RequestedCritic") -> bool:
         """Whether fitting this one fits the other, too."""
         return len(self.specs) > 1 and other.name in {spec.kind.name for spec in self.specs}
