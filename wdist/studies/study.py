@@ -440,6 +440,7 @@ MODULES: dict[Group, dict[str, str]] = {
         "figure16": "classifier",
         "isometry": "isometry",
         "moons": "moons",
+        "representation": "representation",
     },
 }
 """Command -> study -> its module, which has a tuple ``STUDIES``; in the order of the lists."""
