@@ -89,11 +89,26 @@ def test_with_json_the_document_stands_alone_on_stdout(wdist, suite):
 def test_both_forms_have_their_own_seeds_and_budget_unless_told_otherwise(wdist, suite, tmp_path):
     wdist("bench", "nothing")
     wdist("bench", "nothing", "--quick")
-    wdist("bench", "nothing", "--seeds", 2, "--seed", 7, "--budget", "9s", "--only", "row-0, row-2", "--device", "cpu")
+    wdist(
+        "bench",
+        "nothing",
+        "--seeds",
+        2,
+        "--seed",
+        7,
+        "--budget",
+        "9s",
+        "--only",
+        "row-0, row-2",
+        "--only",
+        "row-1",
+        "--device",
+        "cpu",
+    )
     full, quick, told = suite
     assert (full.seeds, full.budget, full.quick) == ((0, 1, 2), "2m", False)
     assert (quick.seeds, quick.budget, quick.quick) == ((0,), "5s", True)
-    assert (told.seeds, told.budget, told.only) == ((7, 8), "9s", ("row-0", "row-2"))
+    assert (told.seeds, told.budget, told.only) == ((7, 8), "9s", ("row-0", "row-2", "row-1"))
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"], ids=["Ctrl-C", "terminated"])

@@ -53,8 +53,9 @@ def test_the_version_is_printed(wdist):
     assert (answer.status, answer.out, answer.err) == (0, f"wdist {package.__version__}\n", "")
 
 
-def test_without_a_command_the_help_is_shown_and_the_status_is_2(wdist):
-    answer = wdist()
+@pytest.mark.parametrize("words", [(), ("gan",)], ids=["wdist", "wdist gan"])
+def test_without_a_command_the_help_is_shown_and_the_status_is_2(wdist, words):
+    answer = wdist(*words)
     assert answer.status == 2
     assert "Usage: wdist" in answer.out + answer.err
 

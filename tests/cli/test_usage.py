@@ -8,7 +8,7 @@ WRONG = {
     "unknown option without a likeness": (["estimate", "a", "b", "--zzz"], "wdist estimate --help"),
     "missing argument": (["estimate", "a"], "missing argument 'B'"),
     "too many arguments": (["estimate", "a", "b", "c"], "wdist estimate --help"),
-    "steps that are no number": (["estimate", "a", "b", "--steps", "many"], "--steps"),
+    "steps that are no number": (["estimate", "a", "b", "--steps", "many"], "should be a valid integer; `wdist estimate --help`"),
     "no steps": (["estimate", "a", "b", "--steps", "0"], "--steps"),
     "negative seed": (["estimate", "a", "b", "--seed", "-1"], "--seed"),
     "seed beyond all generators": (["estimate", "a", "b", "--seed", "99999999999999999999"], "at most"),

@@ -110,7 +110,7 @@ def test_a_limit_that_is_none_is_refused(march, capsys):
 
 def test_what_is_no_table_is_refused(march, capsys):
     assert main(["drift", march, "synthetic:gaussian?dim=5"]) == 2
-    assert "synthetic:gaussian" in capsys.readouterr().err
+    assert "synthetic:gaussian?dim=5 is not a table of rows and columns" in capsys.readouterr().err
 
 
 def test_unscaled_and_scaled_distances_agree_column_by_column(march, tmp_path):
