@@ -58,6 +58,7 @@ def test_without_a_command_the_help_is_shown_and_the_status_is_2(wdist, words):
     answer = wdist(*words)
     assert answer.status == 2
     assert "Usage: wdist" in answer.out + answer.err
+    assert "error:" not in answer.err
 
 
 def test_help_and_the_package_import_neither_torch_nor_anything_else_that_is_slow():
