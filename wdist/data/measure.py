@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -275,7 +275,7 @@ def fold_of(measure: Measure, folds: int, number: int, *, seed: int, side: int) 
         return replace(rows, index=torch.from_numpy(numbers).to(rows.values.device))
 
     if isinstance(measure.train, DrawnMinibatches):
-        draws = measure.train.from_stream(partial(random_stream, seed, side, _FOLD_STREAM + number))
+        draws = measure.train.from_stream(lambda device: random_stream(seed, side, _FOLD_STREAM + number, device=device))
         return replace(measure, train=draws, held_out=part(held_out))
     others = np.setdiff1d(np.arange(rows.count), held_out, assume_unique=True)
     inner = split(len(others), seed=seed)
