@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from wdist.estimation.result import CriticResult, Detected, Estimate, PopulationBound
     from wdist.estimation.semi_discrete import SemiDiscrete
 
+_FEW_HELD_OUT = 500
+"""Cross-fitting raises most lower bounds of up to about 3,000 samples, of which a sixth is held out."""
+
 
 def rendered(estimate: Estimate) -> RenderableType:
     """The whole result."""
@@ -292,6 +295,8 @@ def _reading(estimate: Estimate) -> str:
             "the lower bounds for the populations rest on all of them" if averaged else "each lower bound is that of the best fold"
         )
         reading += f" Each of {estimate.folds} folds was held out from one training; {bound}."
+    elif _folds_would_pay(estimate):
+        reading += " With --folds 5 the lower bound would rest on every sample, in about twice the time."
     if estimate.detected is not None:
         reading += f" {about_detected(estimate.detected)}"
     if estimate.divergence is not None:
@@ -315,6 +320,13 @@ def _reading(estimate: Estimate) -> str:
             f"seed {repeats.seeds[0]}."
         )
     return reading
+
+
+def _folds_would_pay(estimate: Estimate) -> bool:
+    """Whether so few samples were held out that cross-fitting, which is allowed here, raises the lower bound for the populations."""
+    population, few = estimate.population, min(estimate.population.n_a, estimate.population.n_b) <= _FEW_HELD_OUT
+    allowed = estimate.divergence is None and not any(critic.repeats for critic in estimate.critics)
+    return few and allowed and population.method == "welch"
 
 
 def _sides(estimate: Estimate) -> tuple[tuple[str, SourceInfo, int], ...]:
