@@ -323,7 +323,7 @@ def _reading(estimate: Estimate) -> str:
 
 
 def _folds_would_pay(estimate: Estimate) -> bool:
-    """Whether so few samples were held out that cross-fitting, which is allowed here, raises the lower bound for the populations."""
+    """Whether cross-fitting, which is allowed here, would raise the lower bound for the populations: few samples were held out."""
     population, few = estimate.population, min(estimate.population.n_a, estimate.population.n_b) <= _FEW_HELD_OUT
     allowed = estimate.divergence is None and not any(critic.repeats for critic in estimate.critics)
     return few and allowed and population.method == "welch"
