@@ -120,7 +120,8 @@ CRITIC = (
     "repeats training_value converged interrupted settings layers history"
 )
 ESTIMATE = (
-    "schema_version command samples population detected block semi_discrete divergence truth tightness tolerance closed folds "
+    "schema_version command samples population detected block noise_floor semi_discrete divergence truth tightness tolerance "
+    "closed folds "
     "critic baselines comparison metric features a b seed converged interrupted seconds environment warnings"
 )
 ENTRY = "name source samples population detected block semi_discrete critic interrupted seconds"

@@ -23,6 +23,7 @@ from wdist.estimation.critics import FoundCritics, find_over_folds
 from wdist.estimation.detection import detect
 from wdist.estimation.divergence_search import find_divergence
 from wdist.estimation.evaluation import ErrorBudget, averages_folds, diameters, union_diameter
+from wdist.estimation.noise_floor import NoiseFloor, noise_floor
 from wdist.estimation.options import EstimateArguments, EstimateOptions
 from wdist.estimation.population_upper import PopulationUpper
 from wdist.estimation.requested import RequestedCritic, mean_difference, requested_critics, without_training
@@ -42,6 +43,8 @@ from wdist.transport.coupling import Execution, predicted_seconds
 from wdist.transport.samples import expected_seconds
 
 _PREVIEW_ROWS = 1000
+_WITH_FLOOR = ("estimate", "synthetic")
+"""Commands that show a noise floor; a comparison has one of its own."""
 _DRAWN_SHARE = 4
 """Time for transport to draws of a generator, over that for blocks."""
 
@@ -93,13 +96,14 @@ def run_estimate(
         plan = _plan_blocks(pair, run)
         block = None if plan is None else _measure_blocks(pair, plan, errors, run)
         semi_discrete = None if drawn is None else _bound_to_distribution(pair, drawn, errors, run)
+        floor = _noise_floor(pair, run) if command in _WITH_FLOOR else None
         found = replace(found, left_out=(*found.left_out, *_no_blocks(pair, plan, run)))
         divergence = None
         if options.divergence is not None:
             search = partial(find_divergence, pair, found.results, bounds, errors, run)
             divergence = processes().from_first("a divergence", search)
         concluded = _concluded(pair, bounds, found, errors, run, truth=truth, command=command)
-        return replace(concluded, block=block, semi_discrete=semi_discrete, divergence=divergence)
+        return replace(concluded, block=block, noise_floor=floor, semi_discrete=semi_discrete, divergence=divergence)
 
 
 def _open(a: Any, b: Any, run: Run) -> Pair:
@@ -269,6 +273,14 @@ def _measure_blocks(pair: Pair, plan: BlockPlan, errors: ErrorBudget, run: Run) 
         return block_distances(pair, run.metric, plan, **_how(pair, errors, run))
 
     return run.interruption.attempt(measured)
+
+
+def _noise_floor(pair: Pair, run: Run) -> NoiseFloor | None:
+    """The reference against itself, where transport is wanted at all."""
+    if pair.identical or not run.options.couplings:
+        return None
+    measured = partial(noise_floor, pair, run.metric, seed=run.options.seed)
+    return run.interruption.attempt(partial(processes().from_first, "the noise floor", measured))
 
 
 def _how(pair: Pair, errors: ErrorBudget, run: Run) -> dict[str, Any]:

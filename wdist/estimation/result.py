@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wdist.environment import Environment
     from wdist.estimation.blocks import Blocks
     from wdist.estimation.divergence import Divergence
+    from wdist.estimation.noise_floor import NoiseFloor
     from wdist.estimation.population_upper import PopulationUpper
     from wdist.estimation.potential import Potential
     from wdist.estimation.semi_discrete import SemiDiscrete
@@ -334,6 +335,8 @@ class Estimate(Plottable):
     """What the main critic finds on fresh samples; None where both sides are the same samples, and for a proof."""
     block: Blocks | None = None
     """Mean distance between few samples of each side; None where it was not measured."""
+    noise_floor: NoiseFloor | None = None
+    """W1 between two parts of A, which have one distribution; None where it was not measured."""
     semi_discrete: SemiDiscrete | None = None
     """W1 from the samples of A to the distribution of B; None unless A is stored and B is drawn without end."""
     divergence: Divergence | None = None

@@ -120,6 +120,7 @@ FORMS = Forms(
         "within_a_values within_b_values",
         special={f"{name}_values": Key("list[float]") for name in ("between", "within_a", "within_b")},
     ),
+    Form("NoiseFloorDocument", "wdist.estimation.noise_floor:NoiseFloor"),
     Form("SemiDiscreteDocument", "wdist.estimation.semi_discrete:SemiDiscrete"),
     Form("DivergenceSamplesDocument", f"{_DIVERGENCE}:DivergenceOfSamples", "lower lower_method upper upper_method n_a n_b"),
     Form(
@@ -168,7 +169,8 @@ FORMS = Forms(
     Form(
         "EstimateDocument",
         f"{_RESULT}:Estimate",
-        "schema_version command samples population detected block semi_discrete divergence truth tightness tolerance closed folds "
+        "schema_version command samples population detected block noise_floor semi_discrete divergence truth tightness tolerance "
+        "closed folds "
         "critic baselines comparison metric features a b seed converged interrupted seconds environment warnings",
         title="The result of `wdist estimate` or `wdist synthetic`.",
         special={

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from wdist.data.sources.source import SourceInfo
     from wdist.estimation.blocks import Blocks
     from wdist.estimation.divergence import Divergence
+    from wdist.estimation.noise_floor import NoiseFloor
     from wdist.estimation.result import CriticResult, Detected, Estimate, PopulationBound
     from wdist.estimation.semi_discrete import SemiDiscrete
 
@@ -78,6 +79,8 @@ def intervals(estimate: Estimate) -> RenderableType:
         rows.add_row("detected", _detected_line(estimate.detected))
     if estimate.block is not None:
         rows.add_row("blocks", _block_line(estimate.block))
+    if estimate.noise_floor is not None:
+        rows.add_row("noise floor", _floor_line(estimate.noise_floor))
     if estimate.semi_discrete is not None:
         rows.add_row("reference", _reference_line(estimate.semi_discrete))
     name, method = estimate.critic.name, METHODS.get(population.method, population.method)
@@ -133,6 +136,11 @@ def _population_line(population: PopulationBound) -> Text:
 def _detected_line(detected: Detected) -> Text:
     ends = f"{at_least(detected.lower, DIGITS)} to {at_most(detected.upper, DIGITS)}"
     return Text.assemble((ends, ACCENT), (f"  at {level(detected.confidence)}; by the critic, on fresh samples", "dim"))
+
+
+def _floor_line(floor: NoiseFloor) -> Text:
+    line = Text(f"W1 = {nearest(floor.value, 4)}")
+    return line.append(f"  between two parts of A, {counted(floor.n)} samples each", style="dim")
 
 
 def _block_line(block: Blocks) -> Text:
