@@ -118,7 +118,7 @@ def test_a_claim_that_goes_further_is_denied(path, finding, share, evidence, tmp
         ("jointly_with", 2, "confidence"),
         ("seed", 1, "held-out samples A"),
     ],
-    ids=str,
+    ids=lambda given: given.__name__ if callable(given) else str(given),
 )
 def test_a_changed_condition_is_denied(path, value, finding, evidence, tmp_path):
     assert finding in wrong(verify(forged(evidence, tmp_path, statement=lambda s: changed_at(s, path, value))))
