@@ -41,7 +41,7 @@ def test_with_json_the_document_stands_alone_on_stdout(wdist):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("figure3",), "there is not a table or figure 'figure3'"),
+        (("figure3",), "there is no table or figure 'figure3'"),
         (("table1", "-o", "x.png"), "--plot FILE"),
         (("figure13", "--plot", "x.txt"), "must end in"),
         (("figure13", "-o", "no/such/x.json"), "there is no directory"),

@@ -79,7 +79,7 @@ def test_a_saved_classifier_gives_the_same_numbers(trained, clouds, tmp_path):
     ("arguments", "words"),
     [
         ({"eps": -1.0}, "eps must be finite"),
-        ({"eps": 0.1, "norm": "l1"}, "norm l1 is unknown"),
+        ({"eps": 0.1, "norm": "l1"}, 'norm="l1" is unknown'),
         ({"eps": 0.1, "minimum": 90.0}, "such as 0.9, not 90"),
         ({"eps": 0.1, "restarts": 0}, "at least 1"),
         ({"eps": "0.1"}, "eps must be a number"),
