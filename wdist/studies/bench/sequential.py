@@ -173,7 +173,8 @@ def conclude(rows: Sequence[SequentialRow]) -> Conclusion:
         checks=tuple(_checks(rows)),
         remarks=(
             f"A test of fixed size decides in {percent(_POWER, 0)} of its runs with the samples in its column, which nobody knows "
-            f"beforehand. At W1 itself a run stops at {_MOST_AT_W1:,} samples a side, elsewhere at {_MOST:,}.",
+            f"beforehand; {_FIRST} are the fewest tried. At W1 itself a run stops at {_MOST_AT_W1:,} samples a side, elsewhere at "
+            f"{_MOST:,}.",
         ),
     )
 
@@ -191,7 +192,8 @@ def _checks(rows: Sequence[SequentialRow]) -> Iterator[ClaimCheck]:
     if beside:
         slowest = max(beside, key=lambda row: row.ratio or 0.0)
         yield ClaimCheck(
-            claim="In the median it takes at most twice the samples of a test of fixed size that decides as often.",
+            claim=f"Where a test of fixed size that decides as often takes more than {_FIRST} samples, "
+            "it takes at most twice as many in the median.",
             holds=(slowest.ratio or math.inf) <= 2,
             detail=f"at worst {slowest.ratio:.2f} times: {slowest.case}, limit {slowest.limit:g}",
         )
