@@ -45,12 +45,12 @@ def test_either_orientation_is_found(name):
         assert found.samples.lower > 0.85 * 2 * np.linalg.norm(z, axis=1).mean()
 
 
-def test_a_mixture_finds_the_places_around_which_samples_lie(generator):
-    """Twelve places in twenty dimensions, fifty samples each: in every one of them lies a mean."""
-    places = torch.nn.functional.normalize(torch.randn(12, 20, generator=generator), dim=1)
-    x = places.repeat_interleave(50, 0) + 0.15 * torch.randn(600, 20, generator=generator)
-    means = mixture_means(x - x.mean(0), 12, torch.Generator().manual_seed(0)) + x.mean(0)
-    assert float(torch.cdist(places, means).amin(1).median()) < 0.2
+def test_a_mixture_finds_all_places_around_which_samples_lie(generator):
+    """Forty places in twenty dimensions, fifty samples each; one round misses some of them."""
+    places = torch.nn.functional.normalize(torch.randn(40, 20, generator=generator), dim=1)
+    x = places.repeat_interleave(50, 0) + 0.15 * torch.randn(2000, 20, generator=generator)
+    means = mixture_means(x - x.mean(0), 40, torch.Generator().manual_seed(0)) + x.mean(0)
+    assert float(torch.cdist(places, means).amin(1).max()) < 0.2
 
 
 def test_a_mixture_of_few_or_equal_samples_is_finite(generator):

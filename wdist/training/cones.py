@@ -14,7 +14,7 @@ from wdist.training.budget import Budget
 from wdist.training.cone_ascent import ConeAscent
 from wdist.training.envelopes import Draws, EnvelopeKind, EnvelopeSearch, Way, first_centres
 from wdist.training.kind import CriticSpec, DataShape, TrainingJob
-from wdist.training.mixture import mixture_means
+from wdist.training.mixture import ROUNDS, mixture_means, operations
 from wdist.training.step import Ascent
 
 _CENTRES, _FEWEST, _SAMPLES_A_CONE = 512, 16, 25
@@ -28,6 +28,8 @@ _MIXTURES = (16, 64, 256)
 _REACHES = (0.5, 1.0, 1.5, 2.0, 2.5)
 """Distances of the tips from the mean, in those of the means of the mixture: mass has moved only a part of its way."""
 _LEAST_MIXED, _MIXED_NUMBERS = 2048, 1 << 30
+_MIXTURE_SHARE, _FEWEST_ROUNDS = 0.1, 2
+"""Share of the budget for each mixture, and the fewest rounds."""
 _MOST_STEPS, _FLOPS_A_SECOND, _SECONDS = 300, 1e11, 15.0
 
 
@@ -76,10 +78,22 @@ class ConeKind(EnvelopeKind):
 
 def _from_mixture(low: Tensor, count: int, search: EnvelopeSearch, sign: int) -> ConeCritic:
     """Cones whose tips are the means of a mixture of the low side, drawn outwards as far as validation gains by it."""
-    rows = low.float()[: max(_LEAST_MIXED, _MIXED_NUMBERS // (2 * count * low.shape[1]))]
-    means = mixture_means(rows, count, torch.Generator().manual_seed(search.job.seed))
+    if (count, sign) not in search.found:
+        rows = low.float()[: max(_LEAST_MIXED, _MIXED_NUMBERS // (2 * count * low.shape[1]))]
+        rounds = round(_MIXTURE_SHARE * _seconds(search) * _FLOPS_A_SECOND / operations(rows, count))
+        generator = torch.Generator().manual_seed(search.job.seed)
+        search.found[count, sign] = mixture_means(rows, count, generator, rounds=max(_FEWEST_ROUNDS, min(ROUNDS, rounds)))
+    means = search.found[count, sign]
     critics = [ConeCritic(reach * means, sign=sign) for reach in _REACHES]
     return max(critics, key=lambda critic: float(search.value(critic)))
+
+
+def _seconds(search: EnvelopeSearch) -> float:
+    """Length of a budget, in expected seconds if it is one of steps, so that the digits do not depend on the machine."""
+    budget = search.budget
+    if budget.seconds is not None:
+        return budget.seconds
+    return (budget.steps or 0) * _seconds_a_step(search.spec.settings, DataShape.of(search.job.pair))
 
 
 def _fed(shape: DataShape) -> int:

@@ -121,6 +121,8 @@ class EnvelopeSearch:
         self._draws = kind.draws(spec, job)
         rows = max(_LEAST_VALIDATION_ROWS, min(kind.validation_rows, _VALIDATION_NUMBERS // job.pair.a.info.dim))
         self.value = value_on(*job.validation(rows))
+        self.found: dict[tuple[int, int], Tensor] = {}
+        """What a kind has found in the samples, by number of pieces and orientation, and starts from again."""
         self._done: list[Trained] = []
 
     @property

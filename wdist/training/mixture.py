@@ -1,7 +1,9 @@
 r"""A mixture of round normal distributions of one width, fitted by expectation and maximisation.
 
 Mass that moves towards a few places is dense around each of them. The means of a mixture find these places from fifty samples each,
-where the gradient of a cone's tip is still noise.
+where the gradient of a cone's tip is still noise. Expectation and maximisation alone ends with two means in one place and none in
+another: in every round fresh components compete for a few iterations, and the heaviest go on. Rounds that are short, with many more
+components than are kept, do better than converged ones: what is not kept takes up the samples between the places.
 
 References:
     Dempster, Laird & Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm.
@@ -10,31 +12,47 @@ References:
 import torch
 from torch import Tensor
 
-_SURPLUS, _EARLY, _LATE = 2, 15, 25
-"""Twice as many components as asked for are fitted first; of these, the heaviest go on. Iterations of each stage."""
+ROUNDS = 12
+_SURPLUS = 3
+"""Components of each round, in those that are kept."""
+_COMPETING, _KEPT = 3, 1
+"""Iterations of each round, with all components and with the heaviest."""
+_PASSES = 300
+"""Operations that one number costs in passes over all distances."""
 _START = 0.3
-"""First means lie at this share of a sample's distance from the mean of all."""
+"""Fresh means lie at this share of a sample's distance from the mean of all."""
 
 
-def mixture_means(x: Tensor, count: int, generator: torch.Generator) -> Tensor:
+def mixture_means(x: Tensor, count: int, generator: torch.Generator, *, rounds: int = ROUNDS) -> Tensor:
     """Means of the components, shape (count, dim).
 
     Arguments:
         x: samples, float32, shape (n, dim), with mean about 0; fewer components come back where n < 2 count.
         count: number of components.
         generator: on the CPU, chooses the samples that means start from.
+        rounds: at least 1.
     """
     count = max(1, min(count, len(x) // 2))
-    chosen = torch.randperm(len(x), generator=generator)[: _SURPLUS * count].to(x.device)
-    means, weights = _fitted(x, _START * x[chosen], _EARLY)
-    heaviest = weights.topk(min(count, len(weights))).indices
-    return _fitted(x, means[heaviest], _LATE)[0]
+    means, weights = x[:0], x.new_empty(0)
+    for _ in range(rounds):
+        chosen = torch.randperm(len(x), generator=generator)[: _SURPLUS * count - len(means)].to(x.device)
+        fresh = x.new_full((len(chosen),), 1 / (len(means) + len(chosen)))
+        means, weights = torch.cat([means, _START * x[chosen]]), torch.cat([weights * (1 - fresh.sum()), fresh])
+        means, weights = _fitted(x, means, weights, _COMPETING)
+        heaviest = weights.topk(min(count, len(weights))).indices
+        means, weights = _fitted(x, means[heaviest], weights[heaviest], _KEPT)
+    return means
 
 
-def _fitted(x: Tensor, means: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
+def operations(x: Tensor, count: int) -> float:
+    """Operations of a round: two products and some passes in each iteration."""
+    components = _SURPLUS * _COMPETING + _KEPT
+    return len(x) * count * components * (4 * x.shape[1] + _PASSES)
+
+
+def _fitted(x: Tensor, means: Tensor, weights: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
     """Means and weights after some iterations; a component without mass keeps a weight, so that all logarithms are finite."""
     n, dim = x.shape
-    weights = x.new_full((len(means),), 1 / len(means))
     variance = x.var(0, correction=0).mean().clamp(min=torch.finfo(x.dtype).tiny)
     squares = x.square().sum(1, keepdim=True)
     for _ in range(iterations):
