@@ -2,9 +2,8 @@
 
 Sample sets are drawn again and again from pairs of known W1. A lower bound follows from the values of a critic that does not depend
 on them, or over folds from critics that other folds chose, an upper bound from transport between blocks of them, each by every
-method that applies, alone and at the whole error. A
-bound that holds at every sample size may be wrong as often as it states, up to counting noise; an asymptotic one may exceed that
-where samples are few or tails heavy, and the study shows by how much.
+method that applies, alone and at the whole error. A bound that holds at every sample size may be wrong as often as it states, up to
+counting noise; an asymptotic one may exceed that where samples are few or tails heavy, and the study shows by how much.
 
 W1 is known in closed form: a translation moves every point by the same vector, and no coupling is cheaper (Jensen's inequality); on
 the line W1 is the difference of the means where one side is never below the other (in the usual stochastic order); a contraction
