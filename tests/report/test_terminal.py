@@ -120,6 +120,23 @@ def test_what_the_critic_finds_stands_beside_the_bounds_and_is_not_called_one_fr
     assert "(Welch's t over folds, asymptotic)" in " ".join(folds.split())
 
 
+def test_folds_are_advised_where_few_samples_were_held_out_and_the_option_is_allowed(estimate_of, critic_of):
+    critic = critic_of()
+    few = replace(critic, population=replace(critic.population, method="welch", n_a=150, n_b=149))
+    stored = replace(estimate_of().a, count=900)
+
+    def advised(critic=few, **changes):
+        facts = {"critic": critic, "a": stored, "detected": made_detected(), **changes}
+        return "With --folds 5" in shown(estimate_of(**facts), 160)
+
+    assert advised()
+    assert not advised(replace(few, population=replace(few.population, n_a=600, n_b=600)))
+    assert not advised(replace(few, population=replace(few.population, method="betting")))
+    assert not advised(a=replace(stored, count=None)), "both sides are drawn without end"
+    assert not advised(detected=None), "both sides are the same samples"
+    assert not advised(folds=5)
+
+
 def test_bounds_for_the_populations_that_exclude_each_other_are_called_so(estimate_of, critic_of):
     critic = critic_of()
     estimate = estimate_of(critic=replace(critic, population=replace(critic.population, lower=0.9, upper=0.7)))

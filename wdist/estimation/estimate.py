@@ -177,11 +177,11 @@ def _check_folds(folds: int, pair: Pair) -> None:
     """
     if pair.a.endless is not None and pair.b.endless is not None:
         raise UsageError(
-            "--folds makes the most of stored samples, and both sides are drawn without end; leave it out: --draws N holds out more"
+            "--folds needs stored samples, and both sides are drawn without end; leave it out, and hold out more with --draws N"
         )
     if not pair.divisible:
         raise UsageError(
-            "--folds divides samples that fit into memory, and a side is streamed; leave it out: of so many, a sixth is enough"
+            "--folds needs samples that fit into memory, and one side is streamed; leave it out: a sixth of so many is enough"
         )
     if pair.a.info.fitted:
         raise UsageError(

@@ -36,7 +36,7 @@ from wdist.report.sentences import (
 from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -57,7 +57,7 @@ def rendered(estimate: Estimate) -> RenderableType:
     if estimate.interrupted:
         heading.append(" (interrupted)", style="yellow")
     also = [] if estimate.divergence is None else [Text(f"{divergence_verdict(estimate.divergence)}.", style="bold")]
-    return Group(heading, *also, Text(""), *body(estimate), *remarks(estimate))
+    return Group(heading, *also, Text(""), *body(estimate), *remarks(estimate), *_advice(estimate))
 
 
 def body(estimate: Estimate) -> list[RenderableType]:
@@ -303,8 +303,6 @@ def _reading(estimate: Estimate) -> str:
             "the lower bounds for the populations rest on all of them" if averaged else "each lower bound is that of the best fold"
         )
         reading += f" Each of {estimate.folds} folds was held out from one training; {bound}."
-    elif _folds_would_pay(estimate):
-        reading += " With --folds 5 the lower bound would rest on every sample, in about twice the time."
     if estimate.detected is not None:
         reading += f" {about_detected(estimate.detected)}"
     if estimate.divergence is not None:
@@ -330,11 +328,15 @@ def _reading(estimate: Estimate) -> str:
     return reading
 
 
-def _folds_would_pay(estimate: Estimate) -> bool:
-    """Whether cross-fitting, which is allowed here, would raise the lower bound for the populations: few samples were held out."""
-    population, few = estimate.population, min(estimate.population.n_a, estimate.population.n_b) <= _FEW_HELD_OUT
-    allowed = estimate.divergence is None and not any(critic.repeats for critic in estimate.critics)
-    return few and allowed and population.method == "welch"
+def _advice(estimate: Estimate) -> Iterator[Text]:
+    """Cross-fitting, where it is allowed and raises most lower bounds for the populations."""
+    population = estimate.population
+    few = min(population.n_a, population.n_b) <= _FEW_HELD_OUT and population.method == "welch"
+    stored = estimate.a.count is not None or estimate.b.count is not None
+    refused = estimate.divergence is not None or any(critic.repeats for critic in estimate.critics)
+    if few and stored and not refused and estimate.folds is None and estimate.detected is not None:
+        advice = "With --folds 5 the lower bound for the populations would rest on every sample, in about twice the time."
+        yield Text(advice, style="dim")
 
 
 def _sides(estimate: Estimate) -> tuple[tuple[str, SourceInfo, int], ...]:

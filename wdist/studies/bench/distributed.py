@@ -362,7 +362,9 @@ def _job(request: str) -> Iterator[Callable[[], str]]:
             complaints.seek(0)
             errors = [each.strip() for each in complaints if "Error: " in each]
             reason = errors[0] if errors else f"exit status {job.returncode}"
-            raise ProcessesError(f"the job of {PROCESSES} processes ended too soon ({reason}); see whether torchrun works here")
+            raise ProcessesError(
+                f"the job of {PROCESSES} processes ended too soon ({reason}); check that torchrun works on this machine"
+            )
 
         try:
             yield line

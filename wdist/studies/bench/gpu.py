@@ -67,7 +67,7 @@ class Sizes:
     images: tuple[int, int]
     """Images whose features are computed, and their sides."""
     steps: int
-    """Of a whole training, on the last network."""
+    """Steps of a whole training, on the last network."""
 
 
 def _shape(inputs: int, width: int, group_size: int) -> Shape:

@@ -54,7 +54,7 @@ class LipschitzRow:
     exact: float | None
     """The constant, where it is known."""
     seconds: float
-    """Of all bounds from above."""
+    """Time of all upper bounds."""
 
     @property
     def units(self) -> str:
