@@ -477,7 +477,7 @@ def test_folds_that_cannot_be_made_are_refused(arguments, sentence):
 
 
 def test_draws_alone_need_no_folds():
-    with pytest.raises(UsageError, match=r"leave it out: --draws"):
+    with pytest.raises(UsageError, match=r"hold out more with --draws N"):
         estimate("synthetic:gaussian?dim=2", "synthetic:gaussian?dim=2&shift=1", steps=5, folds=2)
 
 
