@@ -333,3 +333,9 @@ def test_mosaics_stand_side_by_side_with_zero_in_white(result):
         (image,) = axes.images
         assert image.get_clim() == (-1, 1)
         assert image.cmap(0.5)[:3] == pytest.approx((1, 1, 1), abs=0.01)
+
+
+def test_mosaics_of_colours_keep_them(result):
+    pixels = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    (axes,) = draw_study(with_panels(result, Mosaic(title="page", pixels=pixels))).axes
+    assert np.array_equal(axes.images[0].get_array(), pixels)

@@ -33,8 +33,8 @@ SUITES = (
 )
 TABLES_AND_FIGURES = (
     *("table1", "table2", "table3", "table4", "table5", "table6", "table7"),
-    *(f"figure{number}" for number in range(4, 15)),
-    *("figure16", "isometry", "moons", "representation"),
+    *(f"figure{number}" for number in range(4, 18)),
+    *("isometry", "moons", "representation"),
 )
 
 

@@ -46,8 +46,8 @@ class GanFlags:
         _SIZES,
         "NAME",
         "Critic that the generator plays against: groupsort-conv (the default) or groupsort, which prove a lower "
-        "bound during training, or gradient-penalty, gradient-penalty-one-sided, lipschitz-penalty, adversarial-lipschitz, "
-        "unconstrained or weight-clipping, which prove none.",
+        "bound during training, or gradient-penalty, gradient-penalty-maxmin, gradient-penalty-one-sided, lipschitz-penalty, "
+        "adversarial-lipschitz, unconstrained or weight-clipping, which prove none.",
     )
     latent: int | None = opt.flag(_SIZES, "N", "Size of the latent vector. Default: 64.")
     width: int | None = opt.flag(_SIZES, "N", "Channels of the generator's first convolution. Default: 32; papers: 128.")

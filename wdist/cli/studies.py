@@ -90,7 +90,8 @@ class ReproduceRequest:
     data: list[str] | None = opt.flag(
         None,
         "NAME=ADDRESS",
-        "Data for a column of table2 (mnist=..., cifar10=...) or for table6 (cifar10=...), not torchvision's.",
+        "Data of table2, figure15 and figure17 (mnist=..., cifar10=...), table6 (cifar10=...) or figure15 (celeba=...), not "
+        "torchvision's.",
     )
     generator: list[str] | None = opt.flag(
         None, "NAME=ADDRESS", "Its generator, instead of one that is trained first (see wdist gan train)."

@@ -10,8 +10,10 @@ References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendices H.2 and H.3.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,22 +34,35 @@ _CLIP = 0.01
 """Largest magnitude of a parameter, as in the paper."""
 
 
+class _MaxMin(nn.Module):
+    """The larger and the smaller of each two channels, or units."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = x.chunk(2, dim=1)
+        return torch.cat([torch.maximum(first, second), torch.minimum(first, second)], dim=1)
+
+
 class PlainConvCritic(Critic):
-    """Two convolutions and two fully connected layers with leaky ReLU, for flattened images; its slope is not bounded.
+    """Two convolutions and two fully connected layers, for flattened images; its slope is not bounded.
 
     The first fully connected layer has ``width`` units, and the second convolution an eighth as many channels. No parameter exceeds
-    ``clip`` in magnitude, unless that is None.
+    ``clip`` in magnitude, unless that is None. The activation is ``leaky-relu``, or ``maxmin``, which makes the sizes even.
     """
 
-    def __init__(self, image: ImageShape, *, width: int, generator: torch.Generator, clip: float | None) -> None:
+    def __init__(
+        self, image: ImageShape, *, width: int, generator: torch.Generator, clip: float | None, activation: str = "leaky-relu"
+    ) -> None:
         super().__init__()
         self.image, self.clip = image, clip
         channels = max(2, width // 16)
+        between: Callable[[], nn.Module] = partial(nn.LeakyReLU, 0.1)
+        if activation == "maxmin":
+            channels, width, between = _even(channels), _even(width), _MaxMin
         rows, columns = (n // 2 // 2 for n in (image.height, image.width))
         self.layers = nn.Sequential(
-            nn.Conv2d(image.channels, channels, kernel_size=4, stride=2, padding=1), nn.LeakyReLU(0.1),
-            nn.Conv2d(channels, 2 * channels, kernel_size=4, stride=2, padding=1), nn.LeakyReLU(0.1),
-            nn.Flatten(), nn.Linear(2 * channels * rows * columns, width), nn.LeakyReLU(0.1), nn.Linear(width, 1),
+            nn.Conv2d(image.channels, channels, kernel_size=4, stride=2, padding=1), between(),
+            nn.Conv2d(channels, 2 * channels, kernel_size=4, stride=2, padding=1), between(),
+            nn.Flatten(), nn.Linear(2 * channels * rows * columns, width), between(), nn.Linear(width, 1),
         )  # fmt: skip
         initialise_(self, generator)
         self.constrain_()
@@ -96,7 +111,8 @@ def make_critic(settings: GanSettings, event_shape: tuple[int, ...], device: tor
     else:
         clip = _CLIP if settings.critic == "weight-clipping" else None
         image = ImageShape.of_event(event_shape)
-        network = PlainConvCritic(image, width=settings.critic_width, generator=generator, clip=clip).to(device)
+        how: Any = {"width": settings.critic_width, "generator": generator, "clip": clip, "activation": defaults.activation}
+        network = PlainConvCritic(image, **how).to(device)
         # Without momentum, as in both papers: RMSProp is Adam without it.
         optimizers = [Adam(network.parameters(), lr=rate, betas=(0.0, 0.9))]
     return TrainableCritic(
@@ -111,8 +127,12 @@ def make_critic(settings: GanSettings, event_shape: tuple[int, ...], device: tor
 def _certified(settings: GanSettings, event_shape: tuple[int, ...], generator: torch.Generator) -> Critic:
     """Builds MaxMin activations between orthonormal layers, as in appendix H.3."""
     kind = network("groupsort-conv" if settings.critic == "groupsort-conv" else "groupsort-bjorck")
-    width = -(-settings.critic_width // 2) * 2  # pairs are sorted
     dim = int(torch.Size(event_shape).numel())
     shape = DataShape(event_shape=event_shape, dim=dim, participation=float(dim), samples=None)
-    spec = kind.resolve(CriticSettings(activation="maxmin", width=width), shape)
+    spec = kind.resolve(CriticSettings(activation="maxmin", width=_even(settings.critic_width)), shape)
     return kind.assembled(spec.settings).build(spec, shape, generator)
+
+
+def _even(width: int) -> int:
+    """The next even number of units: MaxMin sorts pairs."""
+    return -(-width // 2) * 2

@@ -79,24 +79,30 @@ def load_images(address: str, access: Access, *, seed: int = 0) -> Images:
     return Images(rows=rows, standardisation=Standardisation.fit(seen, seen), digest=digest)
 
 
-def image_sheet(images: Tensor) -> bytes:
-    """Arranges images row by row on a white page, the content of a PNG file.
+def image_page(images: Tensor, *, columns: int = _COLUMNS) -> np.ndarray:
+    """Arranges images row by row on a white page: uint8, shape (rows, columns, 3) of its pixels.
 
     Arguments:
         images: shape (n, h, w), (n, c, h, w) or (n, h, w, c), in [0, 1]; a fourth channel is left out.
+        columns: images in a row.
     """
     pixels = _as_rgb(images)
     factor = -(-_SHOWN_PIXELS // pixels.shape[1])
     pixels = pixels.repeat(factor, axis=1).repeat(factor, axis=2)
     n, height, width, _ = pixels.shape
-    rows = -(-n // _COLUMNS)
-    page = np.full((rows * (height + _GAP) + _GAP, _COLUMNS * (width + _GAP) + _GAP, 3), 255, dtype=np.uint8)
+    rows = -(-n // columns)
+    page = np.full((rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP, 3), 255, dtype=np.uint8)
     for position, image in enumerate(pixels):
-        row, column = divmod(position, _COLUMNS)
+        row, column = divmod(position, columns)
         top, left = row * (height + _GAP) + _GAP, column * (width + _GAP) + _GAP
         page[top : top + height, left : left + width] = image
+    return page
+
+
+def image_sheet(images: Tensor) -> bytes:
+    """A page of images as the content of a PNG file."""
     file = io.BytesIO()
-    Image.fromarray(page).save(file, format="PNG", optimize=True)
+    Image.fromarray(image_page(images)).save(file, format="PNG", optimize=True)
     return file.getvalue()
 
 

@@ -18,6 +18,8 @@ class CriticDefaults:
     """The critic is 1-Lipschitz, so that it proves a lower bound."""
     penalty: str | None = None
     """Subtracted from its dual value: a name of :data:`wdist.training.penalties.PENALTIES`."""
+    activation: str = "leaky-relu"
+    """Of a critic without a certificate: ``leaky-relu`` or ``maxmin``; the others have MaxMin."""
 
 
 # The sources of those without a certificate take a hundred thousand steps at rates of 1e-4 and 5e-5; at these, a few hundred show
@@ -35,6 +37,14 @@ CRITICS = {
             "unconstrained",
         )
     },
+    "gradient-penalty-maxmin": CriticDefaults(
+        critic_steps=5,
+        critic_learning_rate=5e-4,
+        learning_rate=5e-4,
+        certified=False,
+        penalty="gradient-penalty",
+        activation="maxmin",
+    ),
     "weight-clipping": CriticDefaults(critic_steps=5, critic_learning_rate=5e-4, learning_rate=5e-4, certified=False),
 }
 

@@ -104,8 +104,9 @@ class Surface:
 
 @dataclass(frozen=True, kw_only=True)
 class Mosaic:
-    """A picture made of small ones: negative values blue, 0 white, positive ones red."""
+    """A picture made of small ones."""
 
     title: str
     pixels: NDArray[Any]
-    """Shape (rows, columns), between -1 and 1."""
+    """Shape (rows, columns), between -1 and 1: negative values blue, 0 white, positive ones red; or uint8 colours, shape
+    (rows, columns, 3)."""

@@ -152,7 +152,7 @@ def _marks(marker: str, size: float, colour: str, face: str) -> dict[str, Any]:
 
 def _mosaics(panels: list[Mosaic]) -> Figure:
     """Pictures side by side, in equal units."""
-    rows, columns = panels[0].pixels.shape
+    rows, columns = panels[0].pixels.shape[:2]
     figure = Figure(figsize=(_SMALL_WIDTH * len(panels) + 0.2, _SMALL_WIDTH * rows / columns + 0.8), layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         axes.imshow(panel.pixels, cmap="bwr", vmin=-1, vmax=1, interpolation="nearest")
