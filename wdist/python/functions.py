@@ -11,7 +11,7 @@ from wdist.arguments import accepted, read_shard
 from wdist.data.access import Access
 from wdist.errors import UsageError
 from wdist.estimation.options import EstimateArguments, EstimateOptions
-from wdist.python.manners import Listener, keeping, listening, named, python_manners, with_warnings_in_python
+from wdist.python.calls import Listener, explaining_lack_of_memory, keeping, listening, named, with_warnings_in_python
 
 if TYPE_CHECKING:
     from wdist.bounds.lipschitz.constant import LipschitzConstant
@@ -69,7 +69,7 @@ def estimate(
     References:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 7.2.
     """
-    with python_manners():
+    with explaining_lack_of_memory():
         from wdist.estimation.estimate import run_estimate
 
         options = EstimateOptions.validated(**arguments)
@@ -125,7 +125,7 @@ def compare(
         WdistError: bad input, before anything is trained, or no source gave a result.
         KeyboardInterrupt: the user interrupted before the first result.
     """
-    with python_manners():
+    with explaining_lack_of_memory():
         from wdist.comparison.compare import run_comparison
 
         options = EstimateOptions.validated(**arguments)
@@ -175,7 +175,7 @@ def drift(
     Raises:
         WdistError: bad input, before anything is trained.
     """
-    with python_manners():
+    with explaining_lack_of_memory():
         from wdist.drifts.drift import run_drift
         from wdist.estimation.options import NONE
 
@@ -231,7 +231,7 @@ def robust(
     References:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.3.
     """
-    with python_manners():
+    with explaining_lack_of_memory():
         from wdist.robustness.robust import RobustOptions, run_robust
 
         options = RobustOptions(
@@ -284,7 +284,7 @@ def dependence(
     References:
         Ozair et al. (2019), Wasserstein dependency measure for representation learning, arXiv:1903.11780.
     """
-    with python_manners():
+    with explaining_lack_of_memory():
         from wdist.dependences.dependence import run_dependence
 
         if "access" not in arguments:
@@ -332,7 +332,7 @@ def lipschitz_constant(
     Raises:
         WdistError: the network or the points cannot be read.
     """
-    with python_manners():
+    with explaining_lack_of_memory():
         from wdist.bounds.lipschitz.constant import LipschitzOptions, run_lipschitz
         from wdist.training.observer import Stage
 
@@ -390,7 +390,7 @@ def gate(
     Raises:
         WdistError: bad input, or another reference than that of the baseline, before anything is trained.
     """
-    with python_manners():
+    with explaining_lack_of_memory():
         from wdist.estimation.options import NONE
         from wdist.gates.gate import run_gate
         from wdist.gates.limits import GateLimits
@@ -419,7 +419,7 @@ def merge(documents: Sequence[str | Path]) -> Comparison | StudyResult:
     Raises:
         WdistError: a file holds no shard, or they are not all shards of one run.
     """
-    with python_manners():
+    with explaining_lack_of_memory():
         from wdist.report.merging import merged
 
         return merged(documents)
@@ -454,7 +454,7 @@ def verify(
     Raises:
         WdistError: the proof or a source cannot be read, or they do not fit together.
     """
-    with python_manners():
+    with explaining_lack_of_memory():
         from wdist.estimation.verification import verify as verified
 
         granted = _access(access, trust=trust, download=download, drop_nonfinite=drop_nonfinite)
@@ -500,7 +500,7 @@ def transport(
         WdistError: bad input, or more samples than fit into memory.
         KeyboardInterrupt: Ctrl-C came before anything was proved.
     """
-    with python_manners():
+    with explaining_lack_of_memory():
         from wdist.training.observer import SamplesBounded, Stage
         from wdist.transport.solution import transport as solved
 
@@ -546,7 +546,7 @@ def open_source(
     Raises:
         WdistError: there are no samples to read; TrustRequired if that would run code.
     """
-    with python_manners():
+    with explaining_lack_of_memory():
         from wdist.data.sources.opening import open_source as opened
 
         granted = _access(access, trust=trust, download=download, drop_nonfinite=drop_nonfinite)
@@ -561,7 +561,7 @@ def save_proof(estimate: Estimate, path: str | Path) -> None:
     Raises:
         WdistError: the file cannot be written, or its suffix is not ``.safetensors``.
     """
-    with python_manners():
+    with explaining_lack_of_memory():
         from wdist.estimation.proof import save_proof as saved
         from wdist.estimation.result import Estimate
 

@@ -26,8 +26,8 @@ from wdist.data.standardisation import Standardisation
 from wdist.errors import UsageError
 from wdist.estimation.options import AUTO, NONE, EstimateArguments, EstimateOptions
 from wdist.ground_metric import ground_metric
+from wdist.python.calls import explaining_lack_of_memory
 from wdist.python.functions import estimate
-from wdist.python.manners import python_manners
 from wdist.report.numbers import level, lower_bound, nearest
 from wdist.training.catalogue import CATALOGUE, main_network
 from wdist.training.kind import DataShape
@@ -89,7 +89,7 @@ class W1(nn.Module):
 
     def __init__(self, *, critic_steps: int = CRITIC_STEPS, most: int = MOST, **arguments: Unpack[EstimateArguments]) -> None:
         super().__init__()
-        with python_manners():
+        with explaining_lack_of_memory():
             self._critic_steps = _positive("critic_steps", critic_steps)
             self._most = _positive("most", most, at_least=2 * _FEWEST)
             self._options = EstimateOptions.validated(**arguments)
@@ -193,7 +193,7 @@ class W1(nn.Module):
 
     def _build(self, a: Tensor, b: Tensor) -> None:
         """Makes the critic for samples like these."""
-        with python_manners():
+        with explaining_lack_of_memory():
             spec, kind, shape = self._specified(a.shape[1])
             self._critic = kind.build(spec, shape, torch.Generator().manual_seed(self._options.seed)).to(a.device)
         settings = spec.settings

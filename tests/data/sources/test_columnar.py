@@ -220,7 +220,7 @@ def test_remote_files_are_copied_only_if_the_user_allows_it(tmp_path):
     path = write_csv(tmp_path / "x.csv")
     with fsspec.open("memory://bucket/x.csv", "wb") as file:
         file.write((tmp_path / "x.csv").read_bytes())
-    refused("memory://bucket/x.csv", "is on another machine; copy it to this one with --download")
+    refused("memory://bucket/x.csv", "is on another machine; copy it to this one with download=True")
     remote = open_source("memory://bucket/x.csv?columns=age,count", Access(download=True))
     here = open_source(f"{path}?columns=age,count")
     assert torch.equal(remote.read(slice(4, N)), here.read(slice(4, N)))

@@ -1,4 +1,4 @@
-"""Manners of a call in Python: progress where somebody watches, errors and warnings in Python's words, sides with names."""
+"""What all functions of ``import wdist`` share: progress, checkpoints, named inputs, and messages about keyword arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wdist.data.access import Access
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import EndlessSource, FiniteSource
 from wdist.errors import UsageError, WdistError, out_of_memory
-from wdist.report.keywords import in_python
+from wdist.keywords import in_python
 from wdist.training.observer import Event, Observer, Silent
 
 Listener: TypeAlias = Observer | Callable[[Event], object]
@@ -25,14 +25,12 @@ _Result = TypeVar("_Result")
 
 
 @contextmanager
-def python_manners() -> Iterator[None]:
-    """Says what went wrong in the words of Python; lack of memory becomes a sentence, too."""
+def explaining_lack_of_memory() -> Iterator[None]:
+    """Turns the many errors that report a lack of memory into a sentence."""
     try:
         yield
-    except WdistError as error:
-        raise type(error)(in_python(str(error))).with_traceback(error.__traceback__) from error.__cause__
     except Exception as error:
-        if not out_of_memory(error):
+        if isinstance(error, WdistError) or not out_of_memory(error):
             raise
         raise WdistError("there is not enough memory; give fewer samples, or a smaller batch_size or width") from error
 
