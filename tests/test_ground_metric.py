@@ -24,5 +24,5 @@ def test_the_diameter_is_that_of_the_corners(metric, diameter):
 
 def test_metrics_are_found_by_name():
     assert ground_metric("l1") is L1
-    with pytest.raises(UsageError, match=r"--metric 'l3' is unknown; choose one of l2, l1, linf"):
+    with pytest.raises(UsageError, match=r"metric 'l3' is unknown; choose one of l2, l1, linf"):
         ground_metric("l3")

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
+from wdist.keywords import for_caller
+
 
 class ExitStatus(IntEnum):
     """Exit statuses of the command line, which scripts rely on."""
@@ -19,9 +21,15 @@ class ExitStatus(IntEnum):
 
 
 class WdistError(Exception):
-    """Base of every error that the user can fix: one sentence, ending with the way out."""
+    """Base of every error that the user can fix: one sentence, ending with the way out.
+
+    Raised with options (``--folds``), which its text turns into keyword arguments (``folds``) unless a command runs.
+    """
 
     exit_status: ExitStatus = ExitStatus.BAD_INPUT
+
+    def __str__(self) -> str:
+        return for_caller(super().__str__())
 
 
 class UsageError(WdistError):

@@ -150,7 +150,7 @@ def test_an_unknown_method_is_refused():
 @pytest.mark.parametrize("ranges", [(None, None), (1.0, None), (None, 1.0)], ids=str)
 @pytest.mark.parametrize("method", ["empirical-bernstein", "betting"])
 def test_bounds_for_bounded_values_need_both_ranges(method, ranges):
-    with pytest.raises(UsageError, match="use --ci welch"):
+    with pytest.raises(UsageError, match='use ci="welch"'):
         resolve(method, ranges)
     resolve("welch", ranges)
     resolve("auto", ranges)

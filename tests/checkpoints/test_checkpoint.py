@@ -148,8 +148,8 @@ def test_other_data_are_refused(keep):
 
 
 REFUSED = {
-    "nothing there": ({"resume": True}, None, UsageError, "holds no run to resume; leave out --resume"),
-    "a run there": ({}, {}, OutputError, "already holds a run; go on with --resume"),
+    "nothing there": ({"resume": True}, None, UsageError, "holds no run to resume; leave out resume=True"),
+    "a run there": ({}, {}, OutputError, "already holds a run; go on with resume=True"),
     "other command": ({"resume": True, "command": "compare"}, {}, UsageError, "a run of wdist estimate, not of wdist compare"),
     "other settings": (
         {"resume": True, "settings": {**SETTINGS, "steps": 11}},
@@ -188,7 +188,7 @@ def test_a_folder_in_use_or_a_file_is_refused(keep, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="is a file"), kept(tmp_path / "file", command="estimate", settings={}):
         pass
-    with pytest.raises(UsageError, match="with --checkpoint"), kept(None, resume=True, command="estimate", settings={}):
+    with pytest.raises(UsageError, match="with checkpoint"), kept(None, resume=True, command="estimate", settings={}):
         pass
 
 

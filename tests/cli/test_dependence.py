@@ -40,7 +40,7 @@ def test_independence_is_not_an_error(wdist, table):
 
 def test_mistakes_are_named(wdist, table):
     assert wdist("dependence", "t.csv").status == 2
-    assert wdist("dependence", "t.csv", "--columns", "east").error.endswith("name the others with ?columns=")
+    assert wdist("dependence", "t.csv", "--columns", "east").error.endswith("leave it out with ?without=name")
     assert wdist("dependence", "t.csv?columns=east,north", "--columns", "west").error == (
         "t.csv?columns=east,north has no column 'west'; the columns are east, north"
     )

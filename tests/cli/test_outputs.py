@@ -206,7 +206,7 @@ def test_a_gap_that_was_asked_for_and_not_reached_has_status_4(wdist, calls, mad
 def test_errors_of_the_library_become_sentences_and_statuses(wdist, calls, error, status):
     calls.result = error
     answer = wdist(*estimate_words())
-    assert (answer.status, answer.error, answer.out) == (status, str(error), "")
+    assert (answer.status, answer.error, answer.out) == (status, error.args[0], "")
 
 
 def test_an_internal_error_has_status_70_and_a_traceback_only_when_asked_for(wdist, calls):

@@ -73,7 +73,7 @@ def test_images_are_recognised_by_their_shape(shape, axes):
     assert image_axes(shape) == axes
     info = open_source(torch.zeros(20, *shape)).info
     if axes is None:
-        with pytest.raises(UsageError, match="--witness shows images"):
+        with pytest.raises(UsageError, match="witnesses shows images"):
             check_images(info)
     else:
         check_images(info)

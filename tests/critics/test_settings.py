@@ -29,7 +29,6 @@ from wdist.errors import UsageError
     ],
     ids=str,
 )
-def test_settings_out_of_range_are_refused_by_the_name_of_their_option(wrong):
-    option = next(reversed(wrong)).replace("_", "-")
-    with pytest.raises(UsageError, match=f"--{option}"):
+def test_settings_out_of_range_are_refused_by_name(wrong):
+    with pytest.raises(UsageError, match=next(reversed(wrong))):
         CriticSettings(**wrong)

@@ -18,7 +18,7 @@ def test_inspection_of_an_array(tmp_path):
     found = inspect_source(f"{tmp_path}/x.npy")
     assert (found.kind, found.samples, found.event_shape, found.dtype) == ("array", 40, (3,), "float64")
     assert (found.nonfinite_rows, found.first_nonfinite, found.duplicate_rows, found.constant_features) == (1, (7,), 2, 1)
-    assert "--drop-nonfinite" in found.missing[0]
+    assert "drop_nonfinite=True" in found.missing[0]
 
 
 @pytest.mark.parametrize("name", ["h5", "npz", "safetensors"])
@@ -36,7 +36,7 @@ def test_inspection_of_checkpoints_says_what_is_missing_to_use_them(tmp_path):
     assert bare.kind == "checkpoint"
     assert any(line.startswith("net.0.weight: 8x4") for line in bare.contents)
     assert "factory=" in bare.missing[0]
-    assert "--trust" in inspect_source(address).missing[0]
+    assert "trust=True" in inspect_source(address).missing[0]
     assert "latent" not in inspect_source(address).missing[0]
     opened = inspect_source(address, Access(trust=True))
     assert (opened.kind, opened.missing, opened.event_shape) == ("generator", (), (2, 3))
@@ -44,7 +44,7 @@ def test_inspection_of_checkpoints_says_what_is_missing_to_use_them(tmp_path):
     assert "does not fit" in wrong.missing[0]
     write_convolutional(tmp_path)
     assert "G:net.0.weight: 5x3x6x6 float32" in inspect_source(f"{tmp_path}/conv.pt").contents
-    assert "--trust" in inspect_source(write_torchscript(tmp_path)).missing[0]
+    assert "trust=True" in inspect_source(write_torchscript(tmp_path)).missing[0]
 
 
 def test_inspection_counts_sizes_and_modes_of_images(tmp_path):

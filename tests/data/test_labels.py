@@ -44,7 +44,7 @@ def test_labels_in_the_same_group_are_found(x, tmp_path):
         file["a/images"], file["a/labels"], file["b/images"] = x, x[:, 0, 0].astype(int), x
     found = read_labelled(f"{tmp_path / 'g.h5'}:a/images")
     assert torch.equal(found.x[:, 0].long(), found.labels)
-    with pytest.raises(SourceError, match="--labels FILE"):
+    with pytest.raises(SourceError, match="labels=FILE"):
         read_labelled(f"{tmp_path / 'g.h5'}:b/images")
 
 
@@ -66,7 +66,7 @@ def test_what_are_no_class_numbers_is_refused(x, labels):
 def test_samples_that_are_not_finite_are_dropped_with_their_labels_or_refused(x):
     classes = x[:, 0, 0].astype(int)
     x[3, 1, 1], x[7, 1, 0] = np.nan, np.inf
-    with pytest.raises(SourceError, match="2 samples; --drop-nonfinite"):
+    with pytest.raises(SourceError, match="2 samples; drop_nonfinite=True"):
         read_labelled(x, classes)
     found = read_labelled(x, classes, Access(drop_nonfinite=True))
     assert (len(found.x), found.info.count, found.info.dropped) == (28, 28, 2)

@@ -26,7 +26,7 @@ def test_rows_that_are_not_finite_are_named_or_dropped(kind):
     source = open_source(values)
     found = survey(source)
     assert found.nonfinite.tolist() == [4, 17, 48]
-    with pytest.raises(SourceError, match=r"3 of 50 rows \(4, 17, 48\) hold NaN or infinity; .*--drop-nonfinite"):
+    with pytest.raises(SourceError, match=r"3 of 50 rows \(4, 17, 48\) hold NaN or infinity; .*drop_nonfinite=True"):
         finite_rows(source, found, Access())
     kept = finite_rows(source, found, Access(drop_nonfinite=True))
     assert (kept.count, kept.info.count, kept.info.dropped) == (47, 47, 3)

@@ -214,14 +214,14 @@ def _progress(events, stage):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"confidence": 1.0}, "--confidence"),
-        ({"confidence": 0.4}, "--confidence"),
-        ({"confidence": float("nan")}, "--confidence"),
+        ({"confidence": 1.0}, "confidence"),
+        ({"confidence": 0.4}, "confidence"),
+        ({"confidence": float("nan")}, "confidence"),
         ({"budget": "2m"}, "both limit the run"),
         ({"baselines": "best"}, "is not a critic"),
-        ({"ci": "bootstrap"}, "--ci"),
-        ({"ci": "empirical-bernstein"}, "--ci welch"),
-        ({"steps": 0}, "--steps"),
+        ({"ci": "bootstrap"}, "ci"),
+        ({"ci": "empirical-bernstein"}, 'ci="welch"'),
+        ({"steps": 0}, "steps"),
     ],
     ids=str,
 )
@@ -341,17 +341,17 @@ def test_in_another_metric_the_main_critic_is_one_that_is_built_for_it(sets, met
     ("options", "message"),
     [
         ({"critics": "all", "baselines": "none"}, "give one of them"),
-        ({"critics": ()}, "--critics"),
+        ({"critics": ()}, "critics"),
         ({"critics": "best"}, "is not a critic"),
-        ({"critics": "all", "settings": replace(SMALL, constraint="spectral")}, "--constraint"),
-        ({"repeats": 0}, "--repeats"),
-        ({"metric": "l3"}, "--metric"),
+        ({"critics": "all", "settings": replace(SMALL, constraint="spectral")}, "constraint"),
+        ({"repeats": 0}, "repeats"),
+        ({"metric": "l3"}, "metric"),
         ({"settings": replace(SMALL, activation="swish")}, "activation"),
-        ({"settings": replace(SMALL, activation="relu"), "baselines": "none"}, "--group-size makes no difference"),
-        ({"settings": replace(UNGROUPED, activation="relu"), "critic": "cones"}, "--activation makes no difference"),
+        ({"settings": replace(SMALL, activation="relu"), "baselines": "none"}, "group_size makes no difference"),
+        ({"settings": replace(UNGROUPED, activation="relu"), "critic": "cones"}, "activation makes no difference"),
         ({"critic": "best"}, "is not a critic"),
         ({"critic": "cones", "critics": "all"}, "give one of them"),
-        ({"settings": replace(SMALL, beta=0.3)}, "--beta makes no difference"),
+        ({"settings": replace(SMALL, beta=0.3)}, "beta makes no difference"),
         ({"settings": replace(SMALL, activation="group-sort:3")}, "multiple of 3"),
     ],
     ids=str,
@@ -404,7 +404,7 @@ def test_few_held_out_samples_are_a_warning():
 
 
 def test_a_negative_seed_is_refused(sets):
-    with pytest.raises(UsageError, match="--seed"):
+    with pytest.raises(UsageError, match="seed"):
         estimate(*sets, **{**FAST, "seed": -1})
 
 
@@ -477,7 +477,7 @@ def test_folds_that_cannot_be_made_are_refused(arguments, sentence):
 
 
 def test_draws_alone_need_no_folds():
-    with pytest.raises(UsageError, match=r"hold out more with --draws N"):
+    with pytest.raises(UsageError, match=r"hold out more with draws=N"):
         estimate("synthetic:gaussian?dim=2", "synthetic:gaussian?dim=2&shift=1", steps=5, folds=2)
 
 

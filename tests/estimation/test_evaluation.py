@@ -76,7 +76,7 @@ def test_empirical_bernstein_takes_its_ranges_from_the_type():
     bernstein, student = trial(*images, errors=statement, steps=60), trial(*images, steps=60)
     assert bernstein.population.method == "empirical-bernstein"
     assert bernstein.population.lower < student.population.lower
-    with pytest.raises(UsageError, match="use --ci welch"):
+    with pytest.raises(UsageError, match='use ci="welch"'):
         trial(*two_moons(60, 60, 2), errors=statement)
 
 

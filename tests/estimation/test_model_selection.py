@@ -253,7 +253,7 @@ def test_a_kind_that_diverges_is_left_out(names, diverging):
 
 def test_where_all_diverge_the_reason_is_told(diverging):
     diverging((*FORMULAS, *TRAINED))
-    with pytest.raises(TrainingDiverged, match="try a lower --learning-rate"):
+    with pytest.raises(TrainingDiverged, match="try a lower learning_rate"):
         chosen(*two_moons(60, 60, 2))
 
 

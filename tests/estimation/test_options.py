@@ -33,17 +33,17 @@ def test_words_become_values():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"critic": "cones", "critics": "all"}, "--critic names the main critic .* give one of them"),
-        ({"critics": "cones,radial", "baselines": "none"}, "--critics lists all critics .* give one of them"),
-        ({"critics": ()}, "--critics names no critic"),
-        ({"baselines": " , "}, "--baselines names no critic"),
+        ({"critic": "cones", "critics": "all"}, "critic names the main critic .* give one of them"),
+        ({"critics": "cones,radial", "baselines": "none"}, "critics lists all critics .* give one of them"),
+        ({"critics": ()}, "critics names no critic"),
+        ({"baselines": " , "}, "baselines names no critic"),
         ({"budget": "2m", "steps": 3}, "give one of them"),
-        ({"budget": "two"}, "--budget 'two' is not a length of time"),
-        ({"confidence": 1.0}, "--confidence"),
-        ({"metric": "l3"}, "--metric"),
-        ({"repeats": 0}, "--repeats"),
-        ({"seed": -1}, "--seed"),
-        ({"tolerance": 2.0}, "--tol"),
+        ({"budget": "two"}, "budget 'two' is not a length of time"),
+        ({"confidence": 1.0}, "confidence"),
+        ({"metric": "l3"}, "metric"),
+        ({"repeats": 0}, "repeats"),
+        ({"seed": -1}, "seed"),
+        ({"tolerance": 2.0}, "tolerance"),
         ({"widht": 3}, "no option widht; did you mean width"),
     ],
     ids=str,
@@ -56,7 +56,7 @@ def test_words_that_make_no_sense_are_refused(words, message):
 @pytest.mark.parametrize("part", ["activation", "constraint"])
 def test_a_critic_that_is_put_together_is_not_compared_with_complete_ones(part):
     settings = CriticSettings(**{part: {"activation": "relu", "constraint": "spectral"}[part]})
-    with pytest.raises(UsageError, match=f"--{part} describe one critic.*--baselines"):
+    with pytest.raises(UsageError, match=f"{part} describe one critic.*baselines"):
         EstimateOptions.validated(settings=settings, critics="cones,radial")
 
 

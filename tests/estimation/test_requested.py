@@ -67,7 +67,7 @@ def test_every_critic_may_be_the_main_one_and_is_no_baseline_of_its_own(requeste
     main, *others = requested(critic=name)
     assert (main.name, kinds(main), others) == (name, [name], [])
     assert main.trained == CATALOGUE[name].trained
-    with pytest.raises(UsageError, match=f"--baselines '{name}' is the main critic already"):
+    with pytest.raises(UsageError, match=f"baselines '{name}' is the main critic already"):
         requested(critic=name, baselines=name)
 
 
@@ -98,9 +98,9 @@ def test_settings_reach_the_kinds_that_they_concern(requested):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"critic": "best"}, "--critic 'best' is not a critic; write auto, or one of groupsort-bjorck"),
-        ({"critics": "cones,best"}, "--critics 'best' is not a critic"),
-        ({"baselines": "best"}, "--baselines 'best' is not a critic"),
+        ({"critic": "best"}, "critic 'best' is not a critic; write auto, or one of groupsort-bjorck"),
+        ({"critics": "cones,best"}, "critics 'best' is not a critic"),
+        ({"baselines": "best"}, "baselines 'best' is not a critic"),
     ],
     ids=str,
 )
@@ -112,18 +112,18 @@ def test_names_that_mean_nothing_are_refused(requested, words, message):
 @pytest.mark.parametrize(
     ("critic", "setting", "option"),
     [
-        ("cones", {"width": 32}, "--width"),
-        ("cones", {"depth": 3}, "--depth"),
-        ("cones", {"optimizer": "adam"}, "--optimizer"),
-        ("cones", {"group_size": 2}, "--group-size"),
-        ("cones", {"activation": "relu"}, "--activation"),
-        ("radial", {"constraint": "spectral"}, "--constraint"),
-        ("groupsort-bjorck", {"centres": 10}, "--centres"),
-        ("relu-spectral", {"beta": 0.3}, "--beta"),
-        ("relu-spectral", {"group_size": 2}, "--group-size"),
-        ("radial", {"learning_rate": 0.1}, "--learning-rate"),
-        ("mean-difference", {"batch_size": 8}, "--batch-size"),
-        ("c-transform", {"schedule": "cosine"}, "--schedule"),
+        ("cones", {"width": 32}, "width"),
+        ("cones", {"depth": 3}, "depth"),
+        ("cones", {"optimizer": "adam"}, "optimizer"),
+        ("cones", {"group_size": 2}, "group_size"),
+        ("cones", {"activation": "relu"}, "activation"),
+        ("radial", {"constraint": "spectral"}, "constraint"),
+        ("groupsort-bjorck", {"centres": 10}, "centres"),
+        ("relu-spectral", {"beta": 0.3}, "beta"),
+        ("relu-spectral", {"group_size": 2}, "group_size"),
+        ("radial", {"learning_rate": 0.1}, "learning_rate"),
+        ("mean-difference", {"batch_size": 8}, "batch_size"),
+        ("c-transform", {"schedule": "cosine"}, "schedule"),
     ],
     ids=str,
 )
@@ -140,7 +140,7 @@ def test_a_setting_that_one_of_several_can_use_is_taken(requested):
 
 
 def test_what_cannot_be_combined_is_found_out_before_anything_is_trained(requested):
-    with pytest.raises(UsageError, match="--group-size 3 does not divide --width 128"):
+    with pytest.raises(UsageError, match="group_size=3 does not divide width=128"):
         requested(CriticSettings(group_size=3, width=128))
     with pytest.raises(UsageError, match="activation"):
         requested(CriticSettings(activation="swish"))
@@ -183,10 +183,10 @@ def test_by_default_baselines_take_half_the_steps_of_the_main_critic(requested, 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"steps": 100}, "--steps makes"),
-        ({"repeats": 3}, "--repeats makes"),
-        ({"steps": 100, "repeats": 3}, "--steps and --repeats make"),
-        ({"budget": "5s", "couplings": False}, "--budget makes"),
+        ({"steps": 100}, "steps makes"),
+        ({"repeats": 3}, "repeats makes"),
+        ({"steps": 100, "repeats": 3}, "steps and repeats make"),
+        ({"budget": "5s", "couplings": False}, "budget makes"),
     ],
     ids=str,
 )

@@ -229,14 +229,14 @@ def test_an_interval_that_stays_open_is_told_as_it_is(monkeypatch):
 
 @pytest.mark.parametrize("tolerance", [0.0, 1.0, -0.1, 2, float("nan")])
 def test_a_tolerance_that_is_no_share_is_refused(tolerance):
-    with pytest.raises(UsageError, match=r"--tol must lie between 0 and 1"):
+    with pytest.raises(UsageError, match=r"tolerance must lie between 0 and 1"):
         estimate(*two_moons(60, 60, 2), **FORMULA, tolerance=tolerance)
 
 
 def test_between_two_sides_without_end_there_is_nothing_to_close():
     endless = ("synthetic:gaussian?dim=2", "synthetic:gaussian?dim=2&shift=1")
     listener = Listener()
-    with pytest.raises(UsageError, match=r"--tol closes the interval between two sample sets.*save draws to files"):
+    with pytest.raises(UsageError, match=r"tolerance closes the interval between two sample sets.*save draws to files"):
         estimate(*endless, **FORMULA, tolerance=0.1, observer=listener)
     assert not any(isinstance(event, CriticStarted) for event in listener.events)
 

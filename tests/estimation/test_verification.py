@@ -510,7 +510,7 @@ def test_rows_with_missing_values_are_left_out_again(tables, tmp_path):
 
 def test_a_fitted_metric_has_no_folds_and_its_upper_bound_rests_on_other_rows(tables):
     folder, found, _ = tables
-    with pytest.raises(UsageError, match="--folds holds every sample out in turn, and the units"):
+    with pytest.raises(UsageError, match="folds holds every sample out in turn, and the units"):
         estimate(folder / "a.csv", folder / "b.csv", settings=SMALL, steps=30, folds=2, access=Access(scale="std", missing="level"))
     upper = found.transport.population_upper
     assert sum(len(np.unique(plan.rows)) for plan in upper.plans) <= 50

@@ -57,7 +57,7 @@ def test_the_factory_of_this_package_needs_no_trust(weights, generator):
     ],
 )
 def test_nothing_else_in_this_package_can_be_reached_without_trust(weights, factory):
-    with pytest.raises(TrustRequired, match="--trust"):
+    with pytest.raises(TrustRequired, match="trust=True"):
         open_source(f"{weights}?factory={factory}")
 
 

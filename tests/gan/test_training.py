@@ -215,11 +215,11 @@ def test_a_folder_is_not_overwritten_or_resumed_as_another_training(train, small
     with pytest.raises(UsageError, match="nothing to resume"):
         train(folder, resume=True, steps=1)
     train(folder, small(), steps=2)
-    with pytest.raises(OutputError, match="--resume"):
+    with pytest.raises(OutputError, match="resume=True"):
         train(folder, small(), steps=2)
     with pytest.raises(UsageError, match="already holds 2 steps"):
         train(folder, resume=True, steps=2)
-    with pytest.raises(UsageError, match="--latent 5 differs from the training's 4"):
+    with pytest.raises(UsageError, match="latent=5 differs from the training's 4"):
         train(folder, resume=True, steps=3, changes={"latent": 5})
     state = folder / "state.safetensors"
     state.write_bytes(state.read_bytes()[:-9])
@@ -286,7 +286,7 @@ def test_other_images_are_noticed(train, small, tmp_path):
     "change", [{"critic": "linear"}, {"latent": 0}, {"batch_size": 1}, {"learning_rate": -1.0}, {"critic_steps": 0}, {"seed": -1}]
 )
 def test_settings_outside_their_range_are_refused(change, small):
-    with pytest.raises(UsageError, match=f"--{next(iter(change)).replace('_', '-')}"):
+    with pytest.raises(UsageError, match=next(iter(change))):
         small(**change)
 
 

@@ -43,15 +43,15 @@ def test_limits_are_read(words, read):
 
 @pytest.mark.parametrize("words", ["3s", "reference", "reference+10", "reference-10%", "sd", "10%"])
 def test_other_words_are_refused_with_the_way_out(words):
-    with pytest.raises(UsageError, match=r"write a distance, such as --max 1\.5"):
+    with pytest.raises(UsageError, match=r"write a distance, such as maximum=1\.5"):
         read_maximum(words)
 
 
 @pytest.mark.parametrize("on", ["population", "samples", "detected"])
 def test_relative_limits_are_for_blocks(on):
-    with pytest.raises(UsageError, match="add --on block, or give a distance"):
+    with pytest.raises(UsageError, match='add on="block", or give a distance'):
         GateLimits(maximum="3sd", on=on)
-    with pytest.raises(UsageError, match="give --max instead"):
+    with pytest.raises(UsageError, match="give maximum instead"):
         GateLimits(max_lower=1.0, on="block")
 
 

@@ -128,12 +128,12 @@ def test_draws_are_known_to_be_the_same_only_where_their_address_defines_them(wr
 def test_metric_and_features_must_be_the_same(write):
     recorded = read_recorded(write(ESTIMATE))
     recorded.check_space("l2", None)
-    with pytest.raises(UsageError, match="--metric l2, not l1"):
+    with pytest.raises(UsageError, match='metric="l2", not l1'):
         recorded.check_space("l1", None)
     features = Features(spec="m:f", what="m:f", dim=3, digest="00")
     with pytest.raises(UsageError, match="between the samples themselves, and this run measures them between features by m:f"):
         recorded.check_space("l2", features)
     with_features = read_recorded(write({**ESTIMATE, "features": vars(features)}))
     with_features.check_space("l2", features)
-    with pytest.raises(UsageError, match="with another digest; give the same --features"):
+    with pytest.raises(UsageError, match="with another digest; give the same features"):
         with_features.check_space("l2", replace(features, digest="11"))

@@ -134,9 +134,9 @@ def test_the_result_is_reported_like_every_gate():
     ("limits", "options", "sentence"),
     [
         ({"max_lower": 1.0}, {}, "about no other rule"),
-        ({"maximum": 1.0, "on": "samples"}, {}, "not --on samples"),
-        ({"maximum": 1.0}, {"folds": 3}, "without --folds"),
-        ({"maximum": 1.0}, {"budget": "1m"}, "--max-time limits the time"),
+        ({"maximum": 1.0, "on": "samples"}, {}, 'not on="samples"'),
+        ({"maximum": 1.0}, {"folds": 3}, "without folds"),
+        ({"maximum": 1.0}, {"budget": "1m"}, "max_seconds limits the time"),
     ],
 )
 def test_what_makes_no_difference_is_refused(limits, options, sentence):
@@ -174,7 +174,7 @@ def test_two_equal_sets_and_small_ones_are_refused():
         decided(a, a, 1.0)
     with pytest.raises(UsageError, match="takes at least 100 samples of each side"):
         decided(a, random.normal(size=(50, 2)), 1.0)
-    with pytest.raises(UsageError, match="--max-samples must be at least 100"):
+    with pytest.raises(UsageError, match="max_samples must be at least 100"):
         UntilDecided(max_samples=50)
 
 

@@ -182,11 +182,11 @@ def test_each_answer_has_its_exit_status():
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
 def test_numbers_that_are_no_distance_or_share_are_refused(value):
-    with pytest.raises(UsageError, match="--max is a distance"):
+    with pytest.raises(UsageError, match="maximum is a distance"):
         Maximum(value=value)
-    with pytest.raises(UsageError, match="--max-lower is a distance"):
+    with pytest.raises(UsageError, match="max_lower is a distance"):
         LowerMaximum(value=value)
-    with pytest.raises(UsageError, match="--tolerance is a share"):
+    with pytest.raises(UsageError, match="tolerance is a share"):
         NoWorse(before=samples(1, 2), tolerance=value)
 
 
@@ -194,13 +194,13 @@ def test_numbers_that_are_no_distance_or_share_are_refused(value):
     ("asked", "words"),
     [
         ({}, "there is no limit to check"),
-        ({"tolerance": 0.1, "maximum": 1.0}, "since --baseline"),
-        ({"max_lower": 1.0, "maximum": 1.0}, "which --max needs"),
-        ({"max_lower": 1.0, "baseline": "last.json"}, "which --baseline needs"),
-        ({"maximum": -1.0}, "--max is a distance"),
-        ({"max_lower": math.nan}, "--max-lower is a distance"),
-        ({"baseline": "last.json", "tolerance": -0.1}, "--tolerance is a share"),
-        ({"maximum": 1.0, "on": "both"}, "--on both is unknown"),
+        ({"tolerance": 0.1, "maximum": 1.0}, "since baseline"),
+        ({"max_lower": 1.0, "maximum": 1.0}, "which maximum needs"),
+        ({"max_lower": 1.0, "baseline": "last.json"}, "which baseline needs"),
+        ({"maximum": -1.0}, "maximum is a distance"),
+        ({"max_lower": math.nan}, "max_lower is a distance"),
+        ({"baseline": "last.json", "tolerance": -0.1}, "tolerance is a share"),
+        ({"maximum": 1.0, "on": "both"}, "on both is unknown"),
     ],
 )
 def test_limits_that_make_no_sense_are_refused(asked, words):

@@ -149,6 +149,23 @@ def test_the_other_names_of_the_package_explain_themselves_too(function, argumen
         function(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("settings", "wrong", "sentence"),
+    [
+        (wdist.Budget, {"seconds": -1.0}, "^budget "),
+        (wdist.CriticSettings, {"batch_size": 0}, "^batch_size must be at least"),
+        (wdist.CriticSettings, {"width": 10, "group_size": 4}, "group_size=4 does not divide width=10"),
+        (wdist.UntilDecided, {"max_samples": 5}, "^max_samples must be at least"),
+        (wdist.UntilDecided, {"max_seconds": -1.0}, "^max_seconds "),
+        (wdist.Access, {"missing": "later"}, "^missing "),
+    ],
+)
+def test_settings_made_in_python_name_their_own_arguments(settings, wrong, sentence):
+    with pytest.raises(wdist.WdistError, match=sentence) as raised:
+        settings(**wrong)
+    assert "--" not in str(raised.value)
+
+
 @pytest.mark.parametrize("budget", [1, 1.5, np.float32(2), "2s", "0.05m", datetime.timedelta(seconds=2), wdist.Budget(seconds=2)])
 def test_a_budget_is_seconds_text_or_a_length_of_time(budget):
     assert 1 <= wdist.Budget.of(budget).seconds <= 3

@@ -18,9 +18,9 @@ from wdist.estimation.proof import Ends
 from wdist.estimation.verification import Check, Claims, Verification
 from wdist.gates.gate import judged
 from wdist.gates.rules import Maximum
+from wdist.keywords import in_python
 from wdist.lipschitz.frozen_layer import Affine
 from wdist.report.documents.forms import model
-from wdist.report.keywords import in_python
 from wdist.report.presentation import VIEWS
 from wdist.robustness.classifier import FrozenClassifier
 
@@ -166,6 +166,7 @@ def test_a_comparison_becomes_a_data_frame(results, monkeypatch):
         ("--folds 5 needs at least 50", "folds=5 needs at least 50"),
         ("--max and --tol", "maximum and tolerance"),
         ("--shard 3/2 is no part", 'shard="3/2" is no part'),
+        ("use --ci welch, or --labels FILE", 'use ci="welch", or labels=FILE'),
         ("a file a--b.h5 stays", "a file a--b.h5 stays"),
     ],
 )

@@ -121,7 +121,7 @@ def test_only_chooses_by_parts_of_names_and_stars():
 
 
 def test_a_choice_of_nothing_is_refused():
-    with pytest.raises(UsageError, match="--only zebras matches no row of suite"):
+    with pytest.raises(UsageError, match="only zebras matches no row of suite"):
         suite(lambda conditions: iter(())).run(Conditions(only=("zebras",)))
 
 

@@ -48,7 +48,7 @@ def test_a_width_that_groups_do_not_divide_is_refused_with_the_way_out(activatio
 
 
 def test_beta_and_a_higher_order_exclude_each_other():
-    with pytest.raises(UsageError, match="leave out either --beta or --bjorck-order"):
+    with pytest.raises(UsageError, match="leave out either beta or bjorck_order"):
         resolved("groupsort-bjorck", CriticSettings(constraint="bjorck-unrolled", bjorck_order=2, beta=0.3))
 
 
@@ -83,6 +83,6 @@ def test_kinds_are_found_by_name():
     assert default_critics() == ("groupsort-bjorck", "relu-spectral", "relu-bjorck")
     assert default_critics(LINF)[0] == "linf-groupsort"
     assert [kind.name for kind in named(["max-sliced", "parseval", "max-sliced"], "--critics")] == ["max-sliced", "parseval"]
-    with pytest.raises(UsageError, match="--critics 'x' is not a critic; choose among groupsort-bjorck"):
+    with pytest.raises(UsageError, match="critics 'x' is not a critic; choose among groupsort-bjorck"):
         named(["parseval", "x"], "--critics")
     assert [kind.name for kind in automatic() if isinstance(kind, NetworkKind)] == ["groupsort-bjorck"]

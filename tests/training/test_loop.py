@@ -196,7 +196,7 @@ def test_ctrl_c_loses_nothing_that_was_gained_since_the_last_validation():
 
 
 def test_a_training_that_diverges_at_once_is_an_error():
-    with pytest.raises(TrainingDiverged, match="slope gave no finite value at step 0; try a lower --learning-rate"):
+    with pytest.raises(TrainingDiverged, match="slope gave no finite value at step 0; try a lower learning_rate"):
         run(validate=lambda critic: math.nan)
 
 

@@ -37,6 +37,7 @@ from wdist.distributed.processes import ProcessesError
 from wdist.environment import package_version, versions
 from wdist.errors import ExitStatus, WdistError, out_of_memory
 from wdist.interruption import Terminated
+from wdist.keywords import command_line
 
 # Read when torch is first imported. Threads that spin while they wait slow a step down tenfold once another process wants a core.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -96,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _open_closed_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _sigterm_as_ctrl_c():
+        with _sigterm_as_ctrl_c(), command_line():
             return _main(arguments)
     except (KeyboardInterrupt, Terminated) as stopped:
         if process_is_ours:

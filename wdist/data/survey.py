@@ -140,7 +140,7 @@ def check_missing(source: FiniteSource) -> None:
     holds = "rows misses a value" if rows_missing == 1 else "rows miss values"
     raise SourceError(
         f"{source.info.address}: {rows_missing} of {source.count} {holds} ({shown}{more}); leave such rows out with --missing "
-        f"drop, set missing values apart with --missing level, or choose other columns with ?columns="
+        f"drop, set missing values apart with --missing level, or leave columns out with ?without="
     )
 
 

@@ -11,7 +11,7 @@ from wdist.arguments import accepted, read_shard
 from wdist.data.access import Access
 from wdist.errors import UsageError
 from wdist.estimation.options import EstimateArguments, EstimateOptions
-from wdist.python.manners import Listener, keeping, listening, named, python_manners, with_warnings_in_python
+from wdist.python.calls import Listener, keeping, library_function, listening, named
 
 if TYPE_CHECKING:
     from wdist.bounds.lipschitz.constant import LipschitzConstant
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from wdist.transport.solution import Transport
 
 
+@library_function
 def estimate(
     a: Any,
     b: Any,
@@ -52,16 +53,16 @@ def estimate(
         a, b: two addresses (``a.h5``, ``synthetic:gaussian?dim=10``), tensors, arrays or open sources; the first axis counts
             samples.
         truth: the known W1 between the populations, shown beside the bounds.
-        progress: shows the progress; None for in terminals and notebooks only.
-        observer: is told about progress: a function of an event, or an object with ``notify(event)``.
-        checkpoint: folder in which the state of the run is kept every minute.
-        resume: goes on with the run in that folder, with the same data and options.
+        progress: whether to show progress; by default only in terminals and notebooks.
+        observer: told about progress: a function of an event, or an object with ``notify(event)``.
+        checkpoint: folder where the state of the run is saved every minute.
+        resume: continues the run in that folder, with the same data and options.
         arguments: options by name: the fields of :class:`~wdist.estimation.options.EstimateOptions`,
             :class:`~wdist.data.access.Access` and :class:`~wdist.critics.settings.CriticSettings`. A budget is a number of seconds,
             ``"2m"``, a ``timedelta`` or a :class:`wdist.Budget`; ``steps=`` may stand for it.
 
     Returns:
-        The estimate, in the units of the data. After Ctrl-C: what is proved so far, with ``interrupted`` set.
+        The estimate, in the units of the data. After Ctrl-C: what was proved so far, with ``interrupted`` set.
 
     Raises:
         WdistError: bad input, a missing device, or a training that diverged before anything was proved.
@@ -69,16 +70,16 @@ def estimate(
     References:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 7.2.
     """
-    with python_manners():
-        from wdist.estimation.estimate import run_estimate
+    from wdist.estimation.estimate import run_estimate
 
-        options = EstimateOptions.validated(**arguments)
-        truth = accepted("truth", truth, float, None)
-        with keeping(checkpoint, resume, "estimate", options), listening(progress, observer) as told:
-            first, second = _sides(options, A=a, B=b)
-            return with_warnings_in_python(run_estimate(first, second, options, observer=told, truth=truth))
+    options = EstimateOptions.validated(**arguments)
+    truth = accepted("truth", truth, float, None)
+    with keeping(checkpoint, resume, "estimate", options), listening(progress, observer) as watcher:
+        first, second = _sides(options, A=a, B=b)
+        return run_estimate(first, second, options, observer=watcher, truth=truth)
 
 
+@library_function
 def compare(
     reference: Any,
     sources: Sequence[Any],
@@ -94,52 +95,51 @@ def compare(
 ) -> Comparison:
     r"""Ranks sources by their Wasserstein-1 distance from a reference.
 
-    Every source is judged against the same samples of the reference, with the same seed and an equal part of the budget; its result
-    has the digits of its own :func:`wdist.estimate` at the confidence below. The noise floor shows what the number of samples alone
-    cannot resolve: it is the reference against itself, either two disjoint halves of a finite one or two streams of draws. The
-    distance between the two distributions is 0 there. It needs no training, because its critic is a closed form.
+    Every source is compared with the same samples of the reference, with the same seed and an equal share of the budget; its result
+    is, digit for digit, that of :func:`wdist.estimate` at the confidence below. The noise floor shows which differences the number
+    of samples cannot resolve: it compares the reference with itself, as two disjoint halves of a finite set or two streams of
+    draws, so that the true distance is 0. It needs no training, because its critic is a closed form.
 
-    All bounds for the distributions, over all k results, hold together at ``confidence``: each result is stated at
-    1 - (1 - confidence) / k (Bonferroni). Like those of a single estimate they assume independent samples. A source that shares
-    samples with the reference, or was trained on them, keeps its certain bounds for the sample sets and loses the others.
+    The bounds for the distributions, over all k results, hold together at ``confidence``: each result is stated at
+    1 - (1 - confidence) / k (Bonferroni). Like those of a single estimate, they assume independent samples. For a source that
+    shares samples with the reference, or was trained on them, only the bounds for the sample sets remain valid.
 
     Arguments:
         reference: an address, a tensor, an array or an open source.
         sources: the sources to rank, in the same forms; at least one.
         names: names of the sources in the result; by default the shortest parts of their addresses that differ.
-        witnesses: number of samples kept of each side to which a source's critic gives the most extreme potentials; images only.
-        shard: ``"I/N"`` for part I of N only, whose document (``to_json()``) :func:`wdist.merge` joins with the others.
-        progress: shows the progress; None for in terminals and notebooks only.
-        observer: is told about progress: a function of an event, or an object with ``notify(event)``.
-        checkpoint: folder in which the state of the run is kept every minute.
-        resume: goes on with the run in that folder, with the same data and options.
+        witnesses: number of images of each side to keep: those with the most extreme potentials under the critic of each source.
+        shard: ``"I/N"`` to compute only part I of N; :func:`wdist.merge` joins the documents (``to_json()``) of all parts.
+        progress: whether to show progress; by default only in terminals and notebooks.
+        observer: told about progress: a function of an event, or an object with ``notify(event)``.
+        checkpoint: folder where the state of the run is saved every minute.
+        resume: continues the run in that folder, with the same data and options.
         arguments: options of :class:`~wdist.estimation.options.EstimateOptions`. The budget bounds the whole comparison and
             ``confidence`` belongs to all its population bounds together. Each source is judged by one critic, so ``critics``,
             ``baselines`` and ``repeats`` are refused.
 
     Returns:
-        The comparison, in the units of the data. After Ctrl-C it holds what was proved by then, with ``interrupted`` set. A source
-        whose training diverged is left out, with a warning.
+        The comparison, in the units of the data. After Ctrl-C: what was proved so far, with ``interrupted`` set. A source whose
+        training diverged is left out, with a warning.
 
     Raises:
         WdistError: bad input, before anything is trained, or no source gave a result.
         KeyboardInterrupt: the user interrupted before the first result.
     """
-    with python_manners():
-        from wdist.comparison.compare import run_comparison
+    from wdist.comparison.compare import run_comparison
 
-        options = EstimateOptions.validated(**arguments)
-        witnesses = accepted("witnesses", witnesses, int)
-        if witnesses < 0:
-            raise UsageError(f"witnesses must not be negative, but is {witnesses}")
-        part = read_shard(accepted("shard", shard, str, None))
-        kept = keeping(checkpoint, resume, "compare", options, sources=len(sources), shard=shard)
-        with kept, listening(progress, observer) as told:
-            first, *others = _sides(options, reference=reference, **_numbered(sources))
-            found = run_comparison(first, others, options, names=_listed(names), witnesses=witnesses, shard=part, observer=told)
-            return with_warnings_in_python(found)
+    options = EstimateOptions.validated(**arguments)
+    witnesses = accepted("witnesses", witnesses, int)
+    if witnesses < 0:
+        raise UsageError(f"witnesses must not be negative, but is {witnesses}")
+    part = read_shard(accepted("shard", shard, str, None))
+    kept = keeping(checkpoint, resume, "compare", options, sources=len(sources), shard=shard)
+    with kept, listening(progress, observer) as watcher:
+        first, *others = _sides(options, reference=reference, **_numbered(sources))
+        return run_comparison(first, others, options, names=_listed(names), witnesses=witnesses, shard=part, observer=watcher)
 
 
+@library_function
 def drift(
     reference: Any,
     current: Any,
@@ -151,10 +151,10 @@ def drift(
     resume: bool = False,
     **arguments: Any,
 ) -> Drift:
-    """Finds what changed between two tables: columns, the dependence between them, and the joint distribution.
+    """Finds what changed between two tables: columns, their dependence, and the joint distribution.
 
-    Columns of numbers are compared on the line, categories by the shares of their levels; dependence is compared by correlations of
-    ranks; the joint distance is that of :func:`wdist.estimate`. If both tables are independent rows of one distribution, drift is
+    Numeric columns are compared by one-dimensional W1, categories by the shares of their levels, dependence by rank correlations,
+    and the joint distributions by :func:`wdist.estimate`. If both tables hold independent rows from one distribution, drift is
     reported with probability at most 1 - ``confidence``.
 
     Arguments:
@@ -162,10 +162,10 @@ def drift(
         current: the table to judge, in the same forms, with the same columns.
         maximum: limit of the joint distance, as for :func:`gate`: a number, or ``"reference+10%"`` or ``"3sd"``, relative to the
             reference against itself.
-        progress: shows the progress; None for in terminals and notebooks only.
-        observer: is told about progress: a function of an event, or an object with ``notify(event)``.
-        checkpoint: folder in which the state of the run is kept every minute.
-        resume: goes on with the run in that folder, with the same data and options.
+        progress: whether to show progress; by default only in terminals and notebooks.
+        observer: told about progress: a function of an event, or an object with ``notify(event)``.
+        checkpoint: folder where the state of the run is saved every minute.
+        resume: continues the run in that folder, with the same data and options.
         arguments: options of :class:`~wdist.estimation.options.EstimateOptions`, for the joint distance. Columns are divided by
             their standard deviations in the reference unless ``scale=`` says otherwise. Baselines are trained only if named.
 
@@ -175,18 +175,18 @@ def drift(
     Raises:
         WdistError: bad input, before anything is trained.
     """
-    with python_manners():
-        from wdist.drifts.drift import run_drift
-        from wdist.estimation.options import NONE
+    from wdist.drifts.drift import run_drift
+    from wdist.estimation.options import NONE
 
-        if "access" not in arguments:
-            arguments = {"scale": "std", **arguments}
-        options = EstimateOptions.validated(**{"baselines": NONE, **arguments})
-        with keeping(checkpoint, resume, "drift", options, max=maximum), listening(progress, observer) as told:
-            first, second = _sides(options, reference=reference, current=current)
-            return with_warnings_in_python(run_drift(first, second, options, maximum=maximum, observer=told))
+    if "access" not in arguments:
+        arguments = {"scale": "std", **arguments}
+    options = EstimateOptions.validated(**{"baselines": NONE, **arguments})
+    with keeping(checkpoint, resume, "drift", options, max=maximum), listening(progress, observer) as watcher:
+        first, second = _sides(options, reference=reference, current=current)
+        return run_drift(first, second, options, maximum=maximum, observer=watcher)
 
 
+@library_function
 def robust(
     model: Any,
     data: Any,
@@ -203,27 +203,27 @@ def robust(
     progress: bool | None = None,
     observer: Listener | None = None,
 ) -> Robustness:
-    r"""Certifies how many samples a classifier gets right under every perturbation of a size, and attacks the rest.
+    r"""Certifies how many samples a classifier gets right under every perturbation of a given size, and attacks the others.
 
-    A sample is certified where each margin :math:`y_t - y_i` exceeds ``eps`` times a proved Lipschitz constant of that difference;
-    projected gradient descent looks for perturbations of the others. Of these samples, the error under the worst perturbations
+    A sample is certified if each margin :math:`y_t - y_i` exceeds ``eps`` times a proved Lipschitz constant of that difference;
+    projected gradient descent searches for perturbations of the others. The error on these samples under the worst perturbations
     lies between ``attacked_error`` and ``certified_error``.
 
     Arguments:
         model: a :class:`~wdist.robustness.classifier.FrozenClassifier` that :func:`wdist.robustness.training.train_classifier`
             returned, the address of a saved one, any torch module from samples to logits, or the address of a network.
         data: labelled samples: an address, an array, a tensor or an open source.
-        labels: class numbers, in the same forms; None for those of the dataset, or of the array ``labels`` beside the samples.
+        labels: class numbers, in the same forms; by default those of the dataset, or the array ``labels`` beside the samples.
         eps: largest size of a perturbation, in the units of the data.
-        norm: measures it: ``"l2"`` or ``"linf"``.
-        minimum: accuracy to judge: ``answer`` is pass if it is certified, fail if the attack leaves less, else inconclusive.
+        norm: that measures perturbations: ``"l2"`` or ``"linf"``.
+        minimum: required accuracy: ``answer`` is pass if it is certified, fail if the attack leaves less, else inconclusive.
         iterations: steps of the attack from each start; 0 for none.
         restarts: starts of the attack.
-        seed: of the starts.
-        device: where to attack.
-        access: permissions.
-        progress: shows the progress; None for in terminals and notebooks only.
-        observer: is told about progress: a function of an event, or an object with ``notify(event)``.
+        seed: of the random starts.
+        device: that runs the attack.
+        access: permissions for opening addresses.
+        progress: whether to show progress; by default only in terminals and notebooks.
+        observer: told about progress: a function of an event, or an object with ``notify(event)``.
 
     Raises:
         WdistError: bad input, or a classifier without a finite Lipschitz bound.
@@ -231,23 +231,23 @@ def robust(
     References:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.3.
     """
-    with python_manners():
-        from wdist.robustness.robust import RobustOptions, run_robust
+    from wdist.robustness.robust import RobustOptions, run_robust
 
-        options = RobustOptions(
-            eps=accepted("eps", eps, float),
-            norm=accepted("norm", norm, str),
-            minimum=accepted("minimum", minimum, float, None),
-            iterations=accepted("iterations", iterations, int),
-            restarts=accepted("restarts", restarts, int),
-            seed=_seed(seed),
-            device=accepted("device", device, str),
-            access=accepted("access", access, Access, None) or Access(),
-        )
-        with listening(progress, observer) as told:
-            return with_warnings_in_python(run_robust(model, data, labels, options=options, observer=told))
+    options = RobustOptions(
+        eps=accepted("eps", eps, float),
+        norm=accepted("norm", norm, str),
+        minimum=accepted("minimum", minimum, float, None),
+        iterations=accepted("iterations", iterations, int),
+        restarts=accepted("restarts", restarts, int),
+        seed=_seed(seed),
+        device=accepted("device", device, str),
+        access=accepted("access", access, Access, None) or Access(),
+    )
+    with listening(progress, observer) as watcher:
+        return run_robust(model, data, labels, options=options, observer=watcher)
 
 
+@library_function
 def dependence(
     table: Any,
     *,
@@ -259,24 +259,24 @@ def dependence(
     resume: bool = False,
     **arguments: Any,
 ) -> Dependence:
-    """Measures how far some columns of a table are from being independent of others, and tests whether they are.
+    """Measures how far some columns of a table are from being independent of others, and tests independence.
 
-    Bounds W1 between their joint distribution and the product of their distributions, the Wasserstein dependency measure: 0 for
-    independent columns, and for no others. The p-value of independence is exact at every number of rows.
+    Bounds W1 between their joint distribution and the product of their distributions, the Wasserstein dependency measure, which is
+    0 only for independent columns. The p-value of independence is exact for any number of rows.
 
     Arguments:
         table: independent rows: an address, a data frame, an array or an open source.
-        columns: names of the columns on the one side.
+        columns: names of the columns on one side.
         with_: names of the columns on the other side; None for all others.
-        progress: shows the progress; None for in terminals and notebooks only.
-        observer: is told about progress: a function of an event, or an object with ``notify(event)``.
-        checkpoint: folder in which the state of the run is kept every minute.
-        resume: goes on with the run in that folder, with the same data and options.
+        progress: whether to show progress; by default only in terminals and notebooks.
+        observer: told about progress: a function of an event, or an object with ``notify(event)``.
+        checkpoint: folder where the state of the run is saved every minute.
+        resume: continues the run in that folder, with the same data and options.
         arguments: options of :class:`~wdist.estimation.options.EstimateOptions`. Columns are divided by their standard deviations
-            in training rows unless ``scale=`` says otherwise. There are no baselines.
+            in training rows unless ``scale=`` says otherwise. No baselines are trained.
 
     Returns:
-        The bounds and the test, in the units of the distances. After Ctrl-C they rest on what was found by then.
+        The bounds, in the units of the distances, and the test. After Ctrl-C: those proved so far.
 
     Raises:
         WdistError: bad input, before anything is trained.
@@ -284,19 +284,19 @@ def dependence(
     References:
         Ozair et al. (2019), Wasserstein dependency measure for representation learning, arXiv:1903.11780.
     """
-    with python_manners():
-        from wdist.dependences.dependence import run_dependence
+    from wdist.dependences.dependence import run_dependence
 
-        if "access" not in arguments:
-            arguments = {"scale": "std", **arguments}
-        options = EstimateOptions.validated(**arguments)
-        x, y = ([each] if isinstance(each, str) else each for each in (columns, with_))
-        kept = {"columns": _listed(x), "with_": _listed(y)}
-        with keeping(checkpoint, resume, "dependence", options, **kept), listening(progress, observer) as told:
-            rows = named(table, "table", options.access, options.seed, strict=False)
-            return with_warnings_in_python(run_dependence(rows, _listed(x) or [], _listed(y), options, observer=told))
+    if "access" not in arguments:
+        arguments = {"scale": "std", **arguments}
+    options = EstimateOptions.validated(**arguments)
+    x, y = ([each] if isinstance(each, str) else each for each in (columns, with_))
+    kept = {"columns": _listed(x), "with_": _listed(y)}
+    with keeping(checkpoint, resume, "dependence", options, **kept), listening(progress, observer) as watcher:
+        rows = named(table, "table", options.access, options.seed, strict=False)
+        return run_dependence(rows, _listed(x) or [], _listed(y), options, observer=watcher)
 
 
+@library_function
 def lipschitz_constant(
     network: Any,
     *,
@@ -312,19 +312,19 @@ def lipschitz_constant(
     trust: bool = False,
     download: bool = False,
 ) -> LipschitzConstant:
-    """Bounds the Lipschitz constant of a network, from above by a proof in float64 and from below by a search.
+    """Bounds the Lipschitz constant of a network: from above by a proof in float64, from below by a search.
 
     Arguments:
         network: a torch module, or the address of a network; its weights are taken as exact.
         norm: of inputs and outputs: ``"l2"``, or ``"linf"`` for the largest coordinate.
-        at: points, as an address, a tensor, an array or an open source; slopes are bounded at them, too.
-        radius: of balls round the points, in the norm, within which slopes are bounded; None for the points themselves.
-        shape: of one sample; by default that of the file or the points, or the inputs of a first linear layer.
-        points: number of points, the first of ``at``.
+        at: points where slopes are bounded as well: an address, a tensor, an array or an open source.
+        radius: of the balls around these points, measured in the norm, within which slopes are bounded; None for the points alone.
+        shape: of one sample; by default taken from the file, the points or the first linear layer.
+        points: how many of the first samples of ``at`` to use.
         seed: of the search.
         access: permissions for opening addresses; ``trust`` and ``download`` give them one by one.
-        progress: shows the progress; None for in terminals and notebooks only.
-        observer: is told about progress: a function of an event, or an object with ``notify(event)``.
+        progress: whether to show progress; by default only in terminals and notebooks.
+        observer: told about progress: a function of an event, or an object with ``notify(event)``.
 
     Returns:
         The interval; ``upper`` is None, and ``obstacle`` says why, if the network has an operator without a known bound.
@@ -332,25 +332,24 @@ def lipschitz_constant(
     Raises:
         WdistError: the network or the points cannot be read.
     """
-    with python_manners():
-        from wdist.bounds.lipschitz.constant import LipschitzOptions, run_lipschitz
-        from wdist.training.observer import Stage
+    from wdist.bounds.lipschitz.constant import LipschitzOptions, run_lipschitz
+    from wdist.training.observer import Stage
 
-        granted = _access(access, trust=trust, download=download, drop_nonfinite=False)
-        sizes = None if shape is None else tuple(accepted("shape", each, int) for each in shape)
-        options = LipschitzOptions(
-            norm=accepted("norm", norm, str),
-            shape=sizes,
-            radius=accepted("radius", radius, float, None),
-            points=accepted("points", points, int),
-            seed=_seed(seed),
-        )
-        with listening(progress, observer) as told:
-            side = None if at is None else named(at, "at", granted, seed)
-            found = run_lipschitz(network, options, at=side, access=granted, tell=lambda what: told.notify(Stage(what=what)))
-            return with_warnings_in_python(found)
+    granted = _access(access, trust=trust, download=download, drop_nonfinite=False)
+    sizes = None if shape is None else tuple(accepted("shape", each, int) for each in shape)
+    options = LipschitzOptions(
+        norm=accepted("norm", norm, str),
+        shape=sizes,
+        radius=accepted("radius", radius, float, None),
+        points=accepted("points", points, int),
+        seed=_seed(seed),
+    )
+    with listening(progress, observer) as watcher:
+        side = None if at is None else named(at, "at", granted, seed)
+        return run_lipschitz(network, options, at=side, access=granted, tell=lambda what: watcher.notify(Stage(what=what)))
 
 
+@library_function
 def gate(
     a: Any,
     b: Any,
@@ -368,50 +367,50 @@ def gate(
     resume: bool = False,
     **arguments: Any,
 ) -> GateResult:
-    """Judges whether two sources are near enough: pass, fail, or inconclusive if neither is proved.
+    """Judges whether two sources are close enough: pass, fail, or inconclusive if neither is proved.
 
     Arguments:
         a: the reference: an address, a tensor, an array or an open source.
         b: the source to judge, in the same forms.
         maximum, max_lower, baseline, tolerance, on: limits, as in :class:`~wdist.gates.limits.GateLimits`.
-        proof: a proof of an earlier estimate of both, which is proved again instead of training anything.
-        until_decided: draws batches until ``maximum`` is decided for what critics detect (``on="detected"``); True, or a
-            :class:`wdist.UntilDecided` with limits of its own.
-        progress: shows the progress; None for in terminals and notebooks only.
-        observer: is told about progress: a function of an event, or an object with ``notify(event)``.
-        checkpoint: folder in which the state of the run is kept every minute.
-        resume: goes on with the run in that folder, with the same data and options.
+        proof: proof of an earlier estimate of both sources, which is verified instead of training anything.
+        until_decided: draws batches until ``maximum`` is decided for what critics detect (``on="detected"``); True, or the
+            limits at which to stop, a :class:`wdist.UntilDecided`.
+        progress: whether to show progress; by default only in terminals and notebooks.
+        observer: told about progress: a function of an event, or an object with ``notify(event)``.
+        checkpoint: folder where the state of the run is saved every minute.
+        resume: continues the run in that folder, with the same data and options.
         arguments: options of :class:`~wdist.estimation.options.EstimateOptions`, except for its ``tolerance``. Baselines are not
             trained unless they are named. Without a budget of time, the same inputs, seed and machine give the same digits.
 
     Returns:
-        The verdict, with the estimate that it rests on. After Ctrl-C it rests on what was proved by then.
+        The verdict and the estimate that it rests on. After Ctrl-C it rests on what was proved so far.
 
     Raises:
-        WdistError: bad input, or another reference than that of the baseline, before anything is trained.
+        WdistError: bad input, or a reference that is not that of the baseline; raised before anything is trained.
     """
-    with python_manners():
-        from wdist.estimation.options import NONE
-        from wdist.gates.gate import run_gate
-        from wdist.gates.limits import GateLimits
-        from wdist.gates.sequential import UntilDecided, run_until_decided
+    from wdist.estimation.options import NONE
+    from wdist.gates.gate import run_gate
+    from wdist.gates.limits import GateLimits
+    from wdist.gates.sequential import UntilDecided, run_until_decided
 
-        limits = GateLimits(maximum=maximum, max_lower=max_lower, baseline=baseline, tolerance=tolerance, on=on)
-        if arguments.get("critics") is None:
-            arguments = {"baselines": NONE, **arguments}
-        options = EstimateOptions.validated(**arguments)
-        proof = accepted("proof", proof, str, Path, None)
-        stopping = accepted("until_decided", until_decided, bool, UntilDecided)
-        stops = (UntilDecided(),) if stopping is True else (stopping,) if stopping else ()
-        with keeping(checkpoint, resume, "gate", options, limits, *stops), listening(progress, observer) as told:
-            first, second = _sides(options, A=a, B=b)
-            if stops:
-                return with_warnings_in_python(run_until_decided(first, second, options, limits, *stops, observer=told))
-            return with_warnings_in_python(run_gate(first, second, options, limits, proof=proof, observer=told))
+    limits = GateLimits(maximum=maximum, max_lower=max_lower, baseline=baseline, tolerance=tolerance, on=on)
+    if arguments.get("critics") is None:
+        arguments = {"baselines": NONE, **arguments}
+    options = EstimateOptions.validated(**arguments)
+    proof = accepted("proof", proof, str, Path, None)
+    stopping = accepted("until_decided", until_decided, bool, UntilDecided)
+    stops = (UntilDecided(),) if stopping is True else (stopping,) if stopping else ()
+    with keeping(checkpoint, resume, "gate", options, limits, *stops), listening(progress, observer) as watcher:
+        first, second = _sides(options, A=a, B=b)
+        if stops:
+            return run_until_decided(first, second, options, limits, *stops, observer=watcher)
+        return run_gate(first, second, options, limits, proof=proof, observer=watcher)
 
 
+@library_function
 def merge(documents: Sequence[str | Path]) -> Comparison | StudyResult:
-    """Joins the shards of one comparison or suite, as ``wdist merge`` does.
+    """Joins the shards of one comparison or suite, like ``wdist merge``.
 
     Arguments:
         documents: files that ``wdist compare`` or ``wdist bench`` wrote with ``--shard I/N -o FILE``, one for each shard.
@@ -419,12 +418,12 @@ def merge(documents: Sequence[str | Path]) -> Comparison | StudyResult:
     Raises:
         WdistError: a file holds no shard, or they are not all shards of one run.
     """
-    with python_manners():
-        from wdist.report.merging import merged
+    from wdist.report.merging import merged
 
-        return merged(documents)
+    return merged(documents)
 
 
+@library_function
 def verify(
     path: str | Path,
     a: Any = None,
@@ -439,31 +438,31 @@ def verify(
     download: bool = False,
     drop_nonfinite: bool = False,
 ) -> Verification:
-    """Proves the numbers of a saved proof again, from its evidence and the samples, as ``wdist verify`` does.
+    """Proves the claims of a saved proof again, from its evidence and the samples, like ``wdist verify``.
 
     Arguments:
         path: written by :func:`wdist.save_proof` or ``--save-proof``.
-        a, b: the two sources; by default the addresses of the proof.
-        access: permissions for opening the sources, for what is passed here, never for what the proof names; ``trust``,
+        a, b: the two sources; by default the addresses in the proof.
+        access: permissions for opening sources that are passed here, never for those that the proof names; ``trust``,
             ``download`` and ``drop_nonfinite`` give them one by one.
-        features: feature space, as for :func:`wdist.estimate`; by default as saved.
-        device: that samples are drawn on.
-        progress: shows the progress; None for in terminals and notebooks only.
-        observer: is told about progress: a function of an event, or an object with ``notify(event)``.
+        features: feature space, as for :func:`wdist.estimate`; by default that of the proof.
+        device: that draws samples.
+        progress: whether to show progress; by default only in terminals and notebooks.
+        observer: told about progress: a function of an event, or an object with ``notify(event)``.
 
     Raises:
-        WdistError: the proof or a source cannot be read, or they do not fit together.
+        WdistError: the proof or a source cannot be read, or they do not match.
     """
-    with python_manners():
-        from wdist.estimation.verification import verify as verified
+    from wdist.estimation.verification import verify as verified
 
-        granted = _access(access, trust=trust, download=download, drop_nonfinite=drop_nonfinite)
-        path, device = accepted("path", path, str, Path), accepted("device", device, str)
-        with listening(progress, observer) as told:
-            sides = [None if side is None else named(side, name, granted) for side, name in ((a, "A"), (b, "B"))]
-            return with_warnings_in_python(verified(path, *sides, access=granted, features=features, device=device, observer=told))
+    granted = _access(access, trust=trust, download=download, drop_nonfinite=drop_nonfinite)
+    path, device = accepted("path", path, str, Path), accepted("device", device, str)
+    with listening(progress, observer) as watcher:
+        sides = [None if side is None else named(side, name, granted) for side, name in ((a, "A"), (b, "B"))]
+        return verified(path, *sides, access=granted, features=features, device=device, observer=watcher)
 
 
+@library_function
 def transport(
     x: Any,
     y: Any,
@@ -480,51 +479,51 @@ def transport(
     download: bool = False,
     drop_nonfinite: bool = False,
 ) -> Transport:
-    """Solves optimal transport between two sets of samples until the bounds are within ``tol``, as a share of the upper one.
+    """Solves optimal transport between two sets of samples until the gap between the bounds is at most ``tol`` times the upper one.
 
     Arguments:
         x, y: tensors or arrays whose first axis counts the samples, or addresses.
-        weights: of the samples of each side, not negative, in any unit; None for equal ones.
+        weights: a pair of non-negative weights of the samples, each normalised to sum to 1; None for equal weights.
         metric: ``l2``, ``l1`` or ``linf``.
         tol: 0 for an optimal plan.
-        seed: of the smaller problems that it starts from.
+        seed: of the smaller problems that it solves first.
         device: that prices pairs: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         access: permissions for opening addresses; ``trust``, ``download`` and ``drop_nonfinite`` give them one by one.
-        bounded: is told both bounds whenever they come closer.
-        progress: shows the progress; None for in terminals and notebooks only.
+        bounded: called with both bounds whenever they come closer.
+        progress: whether to show progress; by default only in terminals and notebooks.
 
     Returns:
-        The plan, the bounds that it and the dual variables prove, and these. After Ctrl-C: those of the last round.
+        The plan, the dual variables, and the bounds that they prove. After Ctrl-C: those of the last round.
 
     Raises:
         WdistError: bad input, or more samples than fit into memory.
-        KeyboardInterrupt: Ctrl-C came before anything was proved.
+        KeyboardInterrupt: the user interrupted before anything was proved.
     """
-    with python_manners():
-        from wdist.training.observer import SamplesBounded, Stage
-        from wdist.transport.solution import transport as solved
+    from wdist.training.observer import SamplesBounded, Stage
+    from wdist.transport.solution import transport as solved
 
-        granted = _access(access, trust=trust, download=download, drop_nonfinite=drop_nonfinite)
-        checked = {
-            "metric": accepted("metric", metric, str),
-            "tol": accepted("tol", tol, float),
-            "seed": _seed(seed),
-            "device": accepted("device", device, str),
-        }
-        if bounded is not None and not callable(bounded):
-            raise UsageError("bounded must be a function of a lower and an upper bound")
-        with listening(progress, None) as told:
+    granted = _access(access, trust=trust, download=download, drop_nonfinite=drop_nonfinite)
+    checked = {
+        "metric": accepted("metric", metric, str),
+        "tol": accepted("tol", tol, float),
+        "seed": _seed(seed),
+        "device": accepted("device", device, str),
+    }
+    if bounded is not None and not callable(bounded):
+        raise UsageError("bounded must be a function of a lower and an upper bound")
+    with listening(progress, None) as watcher:
 
-            def tell(lower: float, upper: float) -> None:
-                told.notify(SamplesBounded(lower=lower, upper=upper))
-                if bounded is not None:
-                    bounded(lower, upper)
+        def tell(lower: float, upper: float) -> None:
+            watcher.notify(SamplesBounded(lower=lower, upper=upper))
+            if bounded is not None:
+                bounded(lower, upper)
 
-            told.notify(Stage(what="transport between the samples"))
-            sides = [named(side, name, granted) for side, name in ((x, "x"), (y, "y"))]
-            return solved(*sides, weights=weights, access=granted, bounded=tell, **checked)
+        watcher.notify(Stage(what="transport between the samples"))
+        sides = [named(side, name, granted) for side, name in ((x, "x"), (y, "y"))]
+        return solved(*sides, weights=weights, access=granted, bounded=tell, **checked)
 
 
+@library_function
 def open_source(
     address: Any,
     access: Access | None = None,
@@ -534,38 +533,37 @@ def open_source(
     download: bool = False,
     drop_nonfinite: bool = False,
 ) -> Source:
-    """Opens an address (text or path), a tensor or an array; returns a source that is already open as it is.
+    """Opens an address (text or path), a tensor or an array; an open source is returned unchanged.
 
-    Reads only what determines shape, type and number of samples.
+    Only what determines the shape, type and number of samples is read.
 
     Arguments:
-        address: as the guide lists them, ``a.h5:/group/x?rows=0:5000``.
+        address: for example ``a.h5:/group/x?rows=0:5000``; ``wdist guide addresses`` lists them all.
         access: permissions; ``trust``, ``download`` and ``drop_nonfinite`` give them one by one.
-        seed: of a random choice that the address asks for.
+        seed: of a random choice of rows that the address requests.
 
     Raises:
-        WdistError: there are no samples to read; TrustRequired if that would run code.
+        WdistError: there are no samples to read; TrustRequired if reading would run code.
     """
-    with python_manners():
-        from wdist.data.sources.opening import open_source as opened
+    from wdist.data.sources.opening import open_source as opened
 
-        granted = _access(access, trust=trust, download=download, drop_nonfinite=drop_nonfinite)
-        if address is None:
-            raise UsageError("address is None; give a tensor, an array or an address")
-        return opened(address, granted, seed=_seed(seed))
+    granted = _access(access, trust=trust, download=download, drop_nonfinite=drop_nonfinite)
+    if address is None:
+        raise UsageError("address is None; give a tensor, an array or an address")
+    return opened(address, granted, seed=_seed(seed))
 
 
+@library_function
 def save_proof(estimate: Estimate, path: str | Path) -> None:
-    """Saves everything that lets :func:`wdist.verify` prove the numbers again.
+    """Saves everything that :func:`wdist.verify` needs to prove the bounds again.
 
     Raises:
         WdistError: the file cannot be written, or its suffix is not ``.safetensors``.
     """
-    with python_manners():
-        from wdist.estimation.proof import save_proof as saved
-        from wdist.estimation.result import Estimate
+    from wdist.estimation.proof import save_proof as saved
+    from wdist.estimation.result import Estimate
 
-        saved(accepted("estimate", estimate, Estimate), accepted("path", path, str, Path))
+    saved(accepted("estimate", estimate, Estimate), accepted("path", path, str, Path))
 
 
 def _sides(options: EstimateOptions, **sides: Any) -> list[Any]:

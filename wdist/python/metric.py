@@ -1,7 +1,7 @@
-"""``wdist.W1``: the distance between two distributions that come in batches, as a metric, as a loss, and as a callback.
+"""``wdist.W1``: the distance between two distributions that arrive in batches, as a metric, a loss or a callback.
 
-The loss is that of a Wasserstein GAN whose critic is 1-Lipschitz by construction, so that at any moment it can be frozen, certified
-and evaluated on other batches than those that it was trained on.
+The loss is that of a Wasserstein GAN whose critic is 1-Lipschitz by construction, so it can be frozen and certified at any time,
+and evaluated on batches that it was not trained on.
 
 References:
     Arjovsky, Chintala & Bottou (2017), Wasserstein GAN, arXiv:1701.07875.
@@ -27,7 +27,6 @@ from wdist.errors import UsageError
 from wdist.estimation.options import AUTO, NONE, EstimateArguments, EstimateOptions
 from wdist.ground_metric import ground_metric
 from wdist.python.functions import estimate
-from wdist.python.manners import python_manners
 from wdist.report.numbers import level, lower_bound, nearest
 from wdist.training.catalogue import CATALOGUE, main_network
 from wdist.training.kind import DataShape
@@ -53,9 +52,9 @@ class MetricBound:
     lower: float
     """Lower confidence bound for W1, in the units of the data."""
     estimate: float
-    """Mean difference of the potentials over the certificate, whose expectation is a lower bound."""
+    """Mean difference of the potentials, divided by the certificate; its expectation is a lower bound."""
     confidence: float
-    """Confidence of this bound alone; bounds at many steps do not all hold together at that level."""
+    """Confidence of this bound alone; several bounds do not hold together at that level."""
     lipschitz_bound: float
     """The certificate of the critic."""
     n_a: int
@@ -69,19 +68,19 @@ class MetricBound:
 
 
 class W1(nn.Module):
-    """A certified lower bound for W1 between two distributions that come in batches.
+    """A certified lower bound for W1 between two distributions that arrive in batches.
 
-    - As a metric: :meth:`update` with batches of both sides, :meth:`compute` the bound, :meth:`reset`.
-    - As a loss: ``loss = w1(real, fake)`` trains a critic along and returns the difference of its mean potentials, which a
-      generator makes smaller. :meth:`compute` then judges by this critic, at once; without it, by an estimate of its own.
-    - As a callback: ``report = w1.every(100, real, fake)``, and ``report(step)`` in the training loop.
+    - As a metric: call :meth:`update` with batches of both sides, then :meth:`compute` the bound; :meth:`reset` starts afresh.
+    - As a loss: ``loss = w1(real, fake)`` trains a critic and returns the difference of its mean potentials, which a generator
+      minimises. :meth:`compute` then evaluates this critic, without further training; otherwise it runs an estimate.
+    - As a callback: ``report = w1.every(100, real, fake)``, then ``report(step)`` in the training loop.
 
-    The bound holds at ``confidence`` if the samples given to :meth:`update` are independent, and no loss was computed from them.
+    The bound holds at ``confidence`` if the samples given to :meth:`update` are independent and no loss was computed from them.
 
     Arguments:
-        critic_steps: of the critic for each loss.
-        most: samples of each side that are kept, chosen at random among all since :meth:`reset`.
-        arguments: options as of :func:`wdist.estimate`; without a budget, an estimate of its own takes about ten seconds.
+        critic_steps: steps of the critic for each loss.
+        most: maximal number of samples kept of each side, chosen at random among all since :meth:`reset`.
+        arguments: options of :func:`wdist.estimate`; without a budget, an estimate takes about ten seconds.
 
     Raises:
         WdistError: an option is wrong.
@@ -89,10 +88,9 @@ class W1(nn.Module):
 
     def __init__(self, *, critic_steps: int = CRITIC_STEPS, most: int = MOST, **arguments: Unpack[EstimateArguments]) -> None:
         super().__init__()
-        with python_manners():
-            self._critic_steps = _positive("critic_steps", critic_steps)
-            self._most = _positive("most", most, at_least=2 * _FEWEST)
-            self._options = EstimateOptions.validated(**arguments)
+        self._critic_steps = _positive("critic_steps", critic_steps)
+        self._most = _positive("most", most, at_least=2 * _FEWEST)
+        self._options = EstimateOptions.validated(**arguments)
         if arguments.get("budget") is None and arguments.get("steps") is None:
             arguments["budget"] = SECONDS
         if arguments.get("critics") is None:
@@ -103,7 +101,7 @@ class W1(nn.Module):
         self._standardisation: Standardisation | None = None
         self._event_shape: tuple[int, ...] | None = None
         self.result: Estimate | MetricBound | None = None
-        """What the last :meth:`compute` found: a bound by the critic of the loss, or an estimate."""
+        """Result of the last :meth:`compute`: a bound by the critic of the loss, or an estimate."""
         self.reset()
 
     @property
@@ -150,7 +148,7 @@ class W1(nn.Module):
             kept.add(self._batch(torch.as_tensor(batch), name).detach().cpu())
 
     def compute(self) -> Tensor:
-        """The lower confidence bound for W1 between the two distributions, a float64 scalar; :attr:`result` tells more.
+        """The lower confidence bound for W1 between the two distributions, a float64 scalar; :attr:`result` holds the details.
 
         Raises:
             WdistError: too few samples were given.
@@ -164,17 +162,17 @@ class W1(nn.Module):
         return torch.tensor(lower, dtype=torch.float64)
 
     def reset(self) -> None:
-        """Forgets all samples; the critic of the loss stays, and goes on to learn."""
+        """Forgets all samples; the critic of the loss stays and keeps learning."""
         self._kept = tuple(_Reservoir(self._most, seed=2 * self._options.seed + side) for side in (0, 1))
 
     def every(self, steps: int, real: Callable[[], Any], fake: Callable[[], Any], *, samples: int = 1000) -> Callback:
-        """A callback that computes the bound every so many steps, from fresh samples.
+        """A callback that computes the bound at regular intervals, from fresh samples.
 
         Arguments:
-            steps: between two bounds.
+            steps: number of steps between two bounds.
             real, fake: return a batch that no loss was computed from, such as validation data and new draws of the generator;
                 called until there are enough samples.
-            samples: of each side for one bound.
+            samples: number of samples of each side for one bound.
         """
         return Callback(self, _positive("steps", steps), real, fake, samples=_positive("samples", samples, at_least=_FEWEST))
 
@@ -193,9 +191,8 @@ class W1(nn.Module):
 
     def _build(self, a: Tensor, b: Tensor) -> None:
         """Makes the critic for samples like these."""
-        with python_manners():
-            spec, kind, shape = self._specified(a.shape[1])
-            self._critic = kind.build(spec, shape, torch.Generator().manual_seed(self._options.seed)).to(a.device)
+        spec, kind, shape = self._specified(a.shape[1])
+        self._critic = kind.build(spec, shape, torch.Generator().manual_seed(self._options.seed)).to(a.device)
         settings = spec.settings
         optimizers = make_optimizers(self._critic, name=settings.optimizer or "", learning_rate=settings.learning_rate or 0.0)
         self._ascend = TrainingStep(self._critic, optimizers)
@@ -213,7 +210,7 @@ class W1(nn.Module):
         return kind.resolve(options.settings, shape, metric), kind, shape
 
     def _judged(self, a: Tensor, b: Tensor) -> MetricBound:
-        """The bound that the critic of the loss proves, from samples that it was not trained on."""
+        """The bound that the critic of the loss proves from samples that it was not trained on."""
         assert self._critic is not None
         assert self._standardisation is not None
         self._critic.constrain_(tightly=True)
@@ -234,14 +231,14 @@ class W1(nn.Module):
         )
 
     def _estimated(self, a: Tensor, b: Tensor) -> Estimate:
-        """An estimate with a critic of its own, of which a part of the samples is held out."""
+        """An estimate, which trains a critic on one part of the samples and holds out the rest."""
         shape = self._event_shape or ()
         real, fake = (side.reshape(-1, *shape) for side in (a, b))
         return estimate(real, fake, progress=False, **self._arguments)
 
 
 class Callback:
-    """Computes the bound of a :class:`W1` every so many steps of a training loop, and keeps them all."""
+    """Computes the bound of a :class:`W1` at regular intervals of a training loop, and keeps all bounds."""
 
     def __init__(self, metric: W1, steps: int, real: Callable[[], Any], fake: Callable[[], Any], *, samples: int) -> None:
         self._metric, self._steps, self._sides, self._samples = metric, steps, (real, fake), samples
@@ -273,7 +270,7 @@ def _at_step(result: Estimate | MetricBound | None, step: int) -> MetricBound:
 
 
 class _Reservoir:
-    """At most so many rows, chosen at random among all that were added: every set of that size is equally likely."""
+    """A uniform random sample, of at most a given size, of all rows that were added."""
 
     def __init__(self, most: int, *, seed: int) -> None:
         self._most, self._random = most, np.random.default_rng([seed, most])

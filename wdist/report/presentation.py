@@ -12,10 +12,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from wdist.errors import UsageError
+from wdist.keywords import in_python
 from wdist.report import sentences
 from wdist.report.documents import document as documents
 from wdist.report.documents import forms
-from wdist.report.keywords import in_python
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

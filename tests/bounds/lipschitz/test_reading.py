@@ -150,7 +150,7 @@ def test_weights_that_are_not_finite_are_refused(value):
 
 
 def test_the_shape_of_a_convolution_has_to_be_given():
-    with pytest.raises(SourceError, match="--shape 3x32x32"):
+    with pytest.raises(SourceError, match='shape="3x32x32"'):
         read_network(nn.Sequential(nn.Conv2d(1, 1, 3)))
 
 

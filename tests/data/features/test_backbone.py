@@ -120,7 +120,7 @@ def test_nothing_is_fetched_unless_it_is_asked_for(folder, tmp_path, monkeypatch
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     fetched = []
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path, **how: fetched.append((url, path, how)))
-    with pytest.raises(SourceError, match="--download"):
+    with pytest.raises(SourceError, match="download=True"):
         open_features("resnet18?weights=DEFAULT")
     assert fetched == []
 

@@ -75,7 +75,7 @@ def opened(spec="embed.py:moments"):
 
 
 def test_a_function_is_not_run_before_the_user_trusts_it():
-    with pytest.raises(TrustRequired, match="--trust"):
+    with pytest.raises(TrustRequired, match="trust=True"):
         open_features("embed.py:moments", Access())
 
 

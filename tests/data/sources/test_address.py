@@ -1,6 +1,7 @@
 """The grammar of addresses."""
 
 import contextlib
+import re
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,18 @@ def test_no_intervals(text):
 
 def test_a_home_folder_of_nobody_is_refused():
     refused("~nobody-of-this-name/x.npy", "unknown user; write the folder itself")
+
+
+@pytest.mark.parametrize(
+    ("name", "way_out"),
+    [
+        ("a.xlsx", "save the sheet as .csv"),
+        ("a.TXT", "rename a table to .csv"),
+        ("a.mat", "save the array as .npy or .h5"),
+        ("a.png", "give the folder that holds the images"),
+        ("a.cvs", "did you mean '.csv'?"),
+    ],
+)
+def test_a_file_of_another_format_says_what_to_do(name, way_out, tmp_path):
+    (tmp_path / name).write_text("1")
+    refused(str(tmp_path / name), re.escape(way_out))

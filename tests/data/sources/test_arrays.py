@@ -279,7 +279,7 @@ def test_missing_files_are_refused_with_the_name_that_was_meant(tmp_path):
     refused(f"{tmp_path}/gone.npy", "is a link to moved-away.npy, which does not exist")
     (tmp_path / "round.npy").symlink_to("round.npy")
     refused(f"{tmp_path}/round.npy", "is a link to round.npy")
-    refused("https://example.org/a.npy", "copy it to this one with --download")
+    refused("https://example.org/a.npy", "copy it to this one with download=True")
     refused("torchvison:MNIST", "did you mean 'torchvision:...'")
     (tmp_path / "a.docx").write_text("x")
     refused(f"{tmp_path}/a.docx", "suffix")

@@ -1,11 +1,14 @@
 """Parquet, Feather, packed and remote tables, and data frames: the same rows and types as the text table that they come from."""
 
+import bz2
 import datetime
 import gc
 import gzip
+import lzma
 import os
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -72,10 +75,25 @@ def parts(folder):
     return f"{folder}/parts"
 
 
-def packed(folder):
+def packed(folder, suffix=".gz", pack=gzip.compress):
     write_csv(folder / "p.csv")
-    (folder / "p.csv.gz").write_bytes(gzip.compress((folder / "p.csv").read_bytes()))
-    return f"{folder}/p.csv.gz"
+    (folder / f"p.csv{suffix}").write_bytes(pack((folder / "p.csv").read_bytes()))
+    return f"{folder}/p.csv{suffix}"
+
+
+def bzip2(folder):
+    return packed(folder, ".bz2", bz2.compress)
+
+
+def xz(folder):
+    return packed(folder, ".xz", lzma.compress)
+
+
+def zipped(folder):
+    write_csv(folder / "p.csv")
+    with zipfile.ZipFile(folder / "p.csv.zip", "w") as archive:
+        archive.write(folder / "p.csv", "folder/p.csv")
+    return f"{folder}/p.csv.zip"
 
 
 def zstandard(folder):
@@ -106,7 +124,7 @@ def arrow(folder):
     return arrow_table()
 
 
-@pytest.mark.parametrize("made", [parquet, dictionary, feather, parts, packed, zstandard])
+@pytest.mark.parametrize("made", [parquet, dictionary, feather, parts, packed, bzip2, xz, zipped, zstandard])
 def test_files_hold_the_rows_of_the_text_table(made, tmp_path):
     check_same(made(tmp_path), tmp_path)
 
@@ -135,7 +153,7 @@ def test_columns_of_a_parquet_file_are_chosen_before_they_are_read(tmp_path):
     arrow, write = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet").write_table
     table = arrow.table({"x": [float(k) for k in range(30)], "v": [[k, k] for k in range(30)], "id": [f"t{k}" for k in range(30)]})
     write(table, tmp_path / "x.parquet")
-    refused(f"{tmp_path}/x.parquet", r"the column 'v' is of type list<.*leave it out: name the others with \?columns=")
+    refused(f"{tmp_path}/x.parquet", r"the column 'v' is of type list<.*leave it out with \?without=v")
     refused(f"{tmp_path}/x.parquet?columns=x,id", "'id' holds another text in every row")
     refused(f"{tmp_path}/x.parquet?columns=x,y", "there is no column 'y'")
     source = open_source(f"{tmp_path}/x.parquet?columns=x&rows=3:7")
@@ -211,6 +229,12 @@ def test_what_unpacks_to_far_more_than_a_table_packs_to_is_refused(tmp_path, mon
 def test_damaged_and_other_packed_files_are_refused(tmp_path):
     (tmp_path / "x.csv.gz").write_bytes(gzip.compress(b"1,2\n" * 1000)[:-9])
     refused(f"{tmp_path}/x.csv.gz", "cannot be unpacked")
+    with zipfile.ZipFile(tmp_path / "x.csv.zip", "w") as archive:
+        archive.writestr("a.csv", "1,2")
+        archive.writestr("b.csv", "1,2")
+    refused(f"{tmp_path}/x.csv.zip", "holds 2 files; unpack it, and give one of them")
+    (tmp_path / "x.zip").write_bytes(b"PK")
+    refused(f"{tmp_path}/x.zip", "is packed, which only .csv and .tsv files may be; unpack it first")
     (tmp_path / "x.npy.gz").write_bytes(gzip.compress(b"1,2\n" * 1000))
     refused(f"{tmp_path}/x.npy.gz", "unpack it first")
 
@@ -220,7 +244,7 @@ def test_remote_files_are_copied_only_if_the_user_allows_it(tmp_path):
     path = write_csv(tmp_path / "x.csv")
     with fsspec.open("memory://bucket/x.csv", "wb") as file:
         file.write((tmp_path / "x.csv").read_bytes())
-    refused("memory://bucket/x.csv", "is on another machine; copy it to this one with --download")
+    refused("memory://bucket/x.csv", "is on another machine; copy it to this one with download=True")
     remote = open_source("memory://bucket/x.csv?columns=age,count", Access(download=True))
     here = open_source(f"{path}?columns=age,count")
     assert torch.equal(remote.read(slice(4, N)), here.read(slice(4, N)))

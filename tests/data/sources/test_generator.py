@@ -22,7 +22,7 @@ def seeded(seed):
 def test_nothing_that_could_run_code_is_opened_without_trust(write, tmp_path):
     address = write(tmp_path)
     (tmp_path / "nets.py").write_text("raise SystemExit('this was run')")
-    assert isinstance(refused(address, "--trust"), TrustRequired)
+    assert isinstance(refused(address, "trust=True"), TrustRequired)
 
 
 def test_size_of_the_latent_is_read_off_the_network(tmp_path):

@@ -44,6 +44,10 @@ def values(source):
         ("1.5,u\n2,v\n", ""),
         ("b,c,a\nu,x y,1.5\nv,,2\n", "?columns=a,b"),
         ("a;b\n1.5;u\n2;v\n", "?names=no"),
+        ("id,a,b\n7,1.5,u\n8,2,v\n", "?without=id"),
+        ("a,c,b,d\n1.5,x,u,y\n2,x,v,y\n", "?without=c,d"),
+        ("a,b\n1.5,u\n2,v\n\n", "?encoding=ascii"),
+        ("a,a\n1.5,u\n2,v\n", "?names=no"),
     ],
 )
 def test_typed_tables_as_programs_write_them(text, options, tmp_path):
@@ -81,6 +85,12 @@ def test_numbers_are_read_as_categories_on_request(tmp_path):
         ("a,b\n1,u\n2,v\nx,w\n", "line 4 holds 'x' instead of a number in the column 'a'; correct it, or leave it out"),
         ("a,b\n2024-01-01,u\n2024-01-02,v\nx,w\n", "line 4 holds 'x' instead of a date"),
         ("a,b\n1.2.2024,u\n3.4.2024,v\n", "line 2 holds '1.2.2024' in the column 'a'; write dates as 2024-12-31"),
+        ("a;b\n1.5;u\n2;v\n1,5;v\n", r"line 4 holds '1,5' in the column 'a'; if that is a decimal comma, add \?decimal=,"),
+        ("a;b\n1,234;u\n5;v\n", r"if the comma groups digits, add \?thousands=,; if that is a decimal comma, add \?decimal=,"),
+        ('a,b\n"1,234.5",u\n950.00,v\n', r"if the comma groups digits, add \?thousands=,$"),
+        ("a;b\n1.234,5;u\n950;v\n", r"if . groups digits, add \?thousands=.&decimal=,$"),
+        ("a;b\n1 234;u\n950;v\n", r"if a space groups digits, add \?thousands=space$"),
+        ("a,b,a\n1,u,2\n", r"2 columns named 'a'; rename them, or take all columns by position with \?names=no"),
         ("a;b\n1,2;u\n3,4;v\n", r"line 2 holds '1,2' in the column 'a'; if that is a decimal comma, add \?decimal=,"),
         ("a,b\n1,u\n2\n", "line 3 has 1 columns, the first row 2"),
         ("a,b\n" + "".join(f"{k},t{k}\n" for k in range(30)), "'b' holds another text in every row"),
@@ -91,6 +101,66 @@ def test_numbers_are_read_as_categories_on_request(tmp_path):
 def test_a_typed_table_names_what_is_wrong(text, words, tmp_path):
     (tmp_path / "x.csv").write_text(text)
     refused(f"{tmp_path}/x.csv", words)
+
+
+@pytest.mark.parametrize(
+    ("cells", "options"),
+    [
+        ("1,234.5 950 -2,000,000", "?delimiter=semicolon&thousands=,"),
+        ("1.234,5 950 -2.000.000,0", "?decimal=,&thousands=."),
+        ("1\u202f234,5 950 -2\u00a0000\u00a0000", "?decimal=,&thousands=space"),
+        ("1'234.5 950 -2'000'000", "?thousands='"),
+    ],
+)
+def test_digits_in_groups_are_numbers_on_request(cells, options, tmp_path):
+    lines = "".join(f"{cell};u\n" for cell in cells.split(" "))
+    assert values(opened(tmp_path, "x;k\n" + lines, options)) == [[1234.5, "u"], [950, "u"], [-2e6, "u"]]
+
+
+@pytest.mark.parametrize(
+    ("cell", "options"), [("1.234", "?decimal=,"), ("1,5", "?delimiter=semicolon&thousands=,"), ("12,34", "?thousands=,")]
+)
+def test_a_mark_in_the_wrong_place_is_no_number(cell, options, tmp_path):
+    """1.234 with decimal commas is not 1.234, nor is 1,5 fifteen where commas group digits."""
+    (tmp_path / "x.csv").write_text(f'x;k\n7;u\n8;u\n"{cell}";u\n')
+    refused(f"{tmp_path}/x.csv{options}", f"line 4 holds '{cell}'")
+    (tmp_path / "x.csv").write_text(f'x;y\n7;1\n8;2\n"{cell}";3\n')
+    refused(f"{tmp_path}/x.csv{options}", f"line 4 holds '{cell}'")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "options"),
+    [("utf-8-sig", ""), ("utf-16", ""), ("utf-16-le", "?encoding=utf-16-le"), ("cp1252", "?encoding=cp1252")],
+)
+def test_text_in_another_encoding(encoding, options, tmp_path):
+    (tmp_path / "x.csv").write_text("naïve\tb\n1.5\tGöteborg\n2\tv\n", encoding=encoding)
+    source = open_source(f"{tmp_path}/x.csv{options}")
+    assert values(source) == [[1.5, "Göteborg"], [2, "v"]]
+    assert source.info.columns[0].name == "naïve"
+
+
+def test_an_unknown_encoding_is_refused_with_a_way_out(tmp_path):
+    (tmp_path / "x.csv").write_text("a,b\n1,Göteborg\n", encoding="cp1252")
+    refused(f"{tmp_path}/x.csv", r"is not UTF-8 text; name its encoding, such as \?encoding=cp1252")
+    refused(f"{tmp_path}/x.csv?encoding=utf-16", "is not utf-16 text")
+    for name in ("cp99", "base64"):
+        refused(f"{tmp_path}/x.csv?encoding={name}", f"encoding={name} is unknown")
+
+
+def test_columns_are_left_out_by_name(tmp_path):
+    (tmp_path / "x.csv").write_text("a,b\n1,u\n2,v\n")
+    refused(f"{tmp_path}/x.csv?without=c", "there is no column 'c'")
+    refused(f"{tmp_path}/x.csv?without=a,b", "leaves no columns")
+    refused(f"{tmp_path}/x.csv?without=a&columns=b", "both choose columns")
+
+
+def test_blank_names_are_those_that_pandas_gives(tmp_path):
+    assert [column.name for column in opened(tmp_path, "a,,b,\n1,2,u,\n2,3,v,\n").info.columns] == [
+        "a",
+        "Unnamed: 1",
+        "b",
+        "Unnamed: 3",
+    ]
 
 
 def test_a_column_that_is_left_out_may_hold_anything(tmp_path):

@@ -151,7 +151,7 @@ def test_missing_values_are_refused_dropped_or_set_apart(tmp_path):
     x, y = rows_of(0, holes=0.05), rows_of(1)
     a, b = write(tmp_path / "a.csv", x), write(tmp_path / "b.csv", y)
     incomplete = sum(None in row for row in x)
-    with pytest.raises(SourceError, match=rf"a.csv: {incomplete} of 60 rows miss values \(.* --missing drop, .* --missing level"):
+    with pytest.raises(SourceError, match=rf'a.csv: {incomplete} of 60 rows miss values \(.* missing="drop", .* missing="level"'):
         opened(a, b)
     for access in ({"missing": "drop"}, {"drop_nonfinite": True}):
         pair = opened(a, b, **access)
@@ -223,9 +223,9 @@ def test_lengths_are_read_from_a_file(text, tmp_path):
 
 
 def test_a_scale_needs_a_table_and_a_known_word(tmp_path):
-    with pytest.raises(UsageError, match="--scale sdt is neither a known spread nor a file; did you mean 'std'"):
+    with pytest.raises(UsageError, match="scale sdt is neither a known spread nor a file; did you mean 'std'"):
         opened(np.eye(40, 3), np.eye(40, 3), scale="sdt")
-    with pytest.raises(SourceError, match="is not a table, and --scale"):
+    with pytest.raises(SourceError, match="is not a table, and scale"):
         opened(np.random.default_rng(0).normal(size=(40, 2, 2)), np.eye(40, 4), scale="std")
     with pytest.raises(SourceError, match=r"has categories, and synthetic:gaussian.* is not a table"):
         opened(write(tmp_path / "a.csv", rows_of(0)), "synthetic:gaussian?dim=4")

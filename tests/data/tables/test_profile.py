@@ -47,7 +47,7 @@ def test_columns_that_look_like_identifiers_are_pointed_out(name, values, told, 
     assert bool(found) == told
     if told:
         assert f"{name!r} looks like an identifier" in found[0]
-        assert "?columns=" in found[0]
+        assert "?without=" in found[0]
 
 
 def test_a_first_column_that_pandas_wrote_is_pointed_out_if_it_is_read(tmp_path):

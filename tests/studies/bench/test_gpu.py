@@ -76,7 +76,7 @@ def test_a_difference_beyond_what_is_allowed_is_reported():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_a_sentence_names_the_way_out():
-    with pytest.raises(DeviceError, match="--device cpu compares the CPU with itself"):
+    with pytest.raises(DeviceError, match='device="cpu" compares the CPU with itself'):
         find_study("bench", "gpu").run(Conditions())
 
 

@@ -119,7 +119,7 @@ def test_without_data_the_digits_are_skipped_with_the_reason(monkeypatch):
     monkeypatch.setattr(module, "wide_ladders", lambda: ())
     rows = list(STUDIES[0].measure(Conditions(only=("digit",))))
     assert len(rows) == 2
-    assert all(isinstance(row, Skipped) and "--data" in row.reason for row in rows)
+    assert all(isinstance(row, Skipped) and "data" in row.reason for row in rows)
     assert list(STUDIES[0].measure(Conditions(quick=True, only=("digit",)))) == []
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.divergences import exact_divergence
 from wdist.critics.frozen import FrozenCritic
 from wdist.errors import SourceError
 from wdist.estimation.result import SamplesInterval
@@ -16,6 +17,7 @@ from wdist.estimation.verification import verify
 from wdist.ground_metric import L1, METRICS
 from wdist.studies.bench import soundness, soundness_paths
 from wdist.studies.bench.soundness import STUDIES, SoundnessRow, WrongBound, conclude, is_wrong, outcome, rows_of
+from wdist.studies.bench.soundness_divergence import divergence
 from wdist.studies.bench.soundness_paths import PATHS, Claim
 from wdist.studies.bench.soundness_problems import KINDS, Problem, draw_problem, draw_translation
 from wdist.studies.bench.soundness_truth import Extended, Truth, w1, w1_of_translation, w1_on_the_line
@@ -195,6 +197,24 @@ def test_forged_proofs_are_refused_denied_or_true():
     assert row.lower > 12 * 3
 
 
+def test_forged_proofs_of_divergences_are_refused_denied_or_true():
+    row, *wrong = rows_of(BY_NAME["divergences"], trials=12, seed=1, conditions=Conditions())
+    assert wrong == []
+    assert row.lower > 12 * 3
+
+
+@pytest.mark.parametrize("scale", [0.3, 3.0])
+def test_the_truth_of_a_divergence_is_the_largest_value_of_any_potential(scale):
+    random = np.random.default_rng(5)
+    x, y = random.normal(size=(5, 2)), random.normal(size=(7, 2)) + 1
+    truth = divergence(extended(x), extended(y), 2, scale)
+    assert truth.low <= truth.high
+    assert truth.spread < 1e-4
+    assert float(truth.low) * (1 - 1e-4) <= exact_divergence(x, y, scale) <= float(truth.high) * (1 + 1e-4)
+    assert truth.low <= Extended(scale) * w1(extended(x), extended(y), 2).high
+    assert divergence(extended(x), extended(x[:1]).repeat(3, 0) * Extended(1e9), 2, scale) is None
+
+
 def test_proofs_about_subnormal_samples_are_true():
     """Undoing the standardisation rounds by more than the margin of a cost."""
     x, y = (torch.from_numpy(KINDS["subnormal"](np.random.default_rng(seed), 20, 3)) for seed in (0, 1))
@@ -203,12 +223,14 @@ def test_proofs_about_subnormal_samples_are_true():
         assert outcome(BY_NAME["proofs"], problem) == ""
 
 
-def test_a_forged_claim_that_is_confirmed_is_caught(monkeypatch):
+@pytest.mark.parametrize(("name", "words"), [("proofs", "as claimed"), ("divergences", "of the divergence, as claimed")])
+def test_a_forged_claim_that_is_confirmed_is_caught(monkeypatch, name, words):
     """The suite can tell: a verification that believes what a proof claims confirms forged claims."""
     monkeypatch.setattr(soundness, "_SHRINKING_SECONDS", 0.0)
     monkeypatch.setattr(soundness_paths, "verify", lambda *arguments: believing(verify(*arguments)))
-    row, *_ = rows_of(BY_NAME["proofs"], trials=12, seed=1, conditions=Conditions())
+    row, *wrong = rows_of(BY_NAME[name], trials=20, seed=1, conditions=Conditions())
     assert row.wrong > 0
+    assert any(words in each.what for each in wrong)
 
 
 def believing(verification):

@@ -112,7 +112,7 @@ def test_sets_that_are_missing_are_skipped_with_a_reason(quickly, tmp_path):
     moved = {f"curves-cifar {size}" for size in ("endless", "2k", "20k")}
     assert {each.name for each in result.skipped} == {"mnist-3-8", "mnist-gaussian", "cifar-planes-cars"} | moved
     assert all(str(tmp_path) in each.reason for each in result.skipped)
-    assert "--data" in STUDY.run(Conditions(only=("mnist-3-8",))).skipped[0].reason
+    assert "data" in STUDY.run(Conditions(only=("mnist-3-8",))).skipped[0].reason
 
 
 def test_the_digits_are_judged_on_their_held_out_split(quickly):
@@ -228,7 +228,7 @@ def test_finite_sets_are_there_or_say_what_is_missing(case, repository):
     if case.name == "mnist-gaussian":
         pytest.skip("takes a gigabyte; its parts are those of mnist-3-8")
     if not data.is_dir() and case.name != "digits":
-        with pytest.raises(SourceError, match="--data"):
+        with pytest.raises(SourceError, match="data"):
             case.open(None, 0)
         return
     sets = case.open(data, 0)

@@ -80,7 +80,7 @@ def test_the_figures_say_what_the_paper_says_and_what_was_found(tiny, blobs, con
 
 
 def test_mnist_that_is_missing_is_asked_for_with_its_option(conditions, tmp_path):
-    with pytest.raises(SourceError, match="--root DIR"):
+    with pytest.raises(SourceError, match="root=DIR"):
         digits(dataclasses.replace(conditions, data=tmp_path), train=True)
 
 

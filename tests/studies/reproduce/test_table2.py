@@ -86,10 +86,10 @@ def test_without_a_generator_one_is_trained_and_columns_without_data_are_left_ou
 @pytest.mark.parametrize(
     ("conditions", "error", "words"),
     [
-        ({"data": Path("nowhere")}, SourceError, "--root DIR"),
+        ({"data": Path("nowhere")}, SourceError, "root=DIR"),
         ({"sources": {"svhn": "a.npy"}}, UsageError, "no column 'svhn'"),
         ({"sources": {"mnist": "missing.npy"}}, SourceError, "does not exist"),
-        ({"generators": {"mnist": "{folder}/g.safetensors?factory=os:getcwd"}}, TrustRequired, "--trust"),
+        ({"generators": {"mnist": "{folder}/g.safetensors?factory=os:getcwd"}}, TrustRequired, "trust=True"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(folder, conditions, error, words):

@@ -15,7 +15,7 @@ from wdist.errors import SourceError
 Scheme: TypeAlias = Literal["file", "torchvision", "synthetic"]
 
 NAMED_SCHEMES: tuple[Scheme, ...] = ("torchvision", "synthetic")
-COMPRESSIONS = (".gz", ".zst")
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zip", ".zst")
 # Only these formats hold several arrays; after any other suffix, a colon belongs to the file's name.
 _KEYED_SUFFIXES = ("h5", "hdf5", "npy", "npz", "csv", "tsv", "pt", "pth", "safetensors", "tar")
 _WITH_KEY = re.compile(rf"(?P<path>.+?\.(?:{'|'.join(_KEYED_SUFFIXES)})):(?P<key>.+)", re.IGNORECASE | re.DOTALL)
@@ -55,7 +55,7 @@ class Address:
 
     @property
     def compression(self) -> str:
-        """``.gz``, ``.zst``, or nothing."""
+        """The suffix of a compression, such as ``.gz``, or nothing."""
         return next((end for end in COMPRESSIONS if self.location.lower().endswith(end)), "")
 
     @property

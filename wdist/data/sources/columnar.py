@@ -16,7 +16,7 @@ from wdist.data.memory import fits
 from wdist.data.sources.address import Address
 from wdist.data.sources.arrays import EXACT_INTEGERS, StoredArray, check_no_key, too_large
 from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, DAYS, NUMBER, TEXT, Column
-from wdist.data.sources.tables import LEAVE_OUT, Coder, categories, chosen_columns, held, named_option, stored_table
+from wdist.data.sources.tables import Coder, categories, chosen_columns, held, leave_out, named_option, stored_table
 from wdist.errors import SourceError, explained, first_line
 from wdist.files import FileVersion
 
@@ -158,7 +158,7 @@ def _column(field: Any, position: int, name: str, arrow: Any, *, category: bool,
     kind = CATEGORY if category and kind in (NUMBER, BOOLEAN) else kind
     problem = ""
     if kind == TEXT:
-        problem = f"{name}: the column {field.name!r} is of type {field.type}, which has no distance; {LEAVE_OUT}"
+        problem = f"{name}: the column {field.name!r} is of type {field.type}, which has no distance; {leave_out(field.name)}"
     return Column(name=field.name, type=kind, unit=unit, start=position, stop=position + 1, named=named, problem=problem)
 
 

@@ -1,9 +1,12 @@
 """Files that are copied before they are read: compressed tables, and remote files that the user named."""
 
+import bz2
 import gzip
+import lzma
 import shutil
 import tempfile
 import weakref
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +43,7 @@ def local(address: Address, access: Access) -> Address:
 
 
 def unpacked(address: Address) -> Address:
-    """A table packed by gzip or zstandard, unpacked to a temporary file; any other address stays as it is.
+    """A table that is packed, unpacked to a temporary file; any other address stays as it is.
 
     Raises:
         SourceError: it is damaged, no table, or unpacks to far more than a table packs to.
@@ -49,14 +52,32 @@ def unpacked(address: Address) -> Address:
         return address
     if address.suffix not in _TABLES:
         raise SourceError(f"{address.location} is packed, which only .csv and .tsv files may be; unpack it first")
-    opened: Callable[..., Any] = gzip.open if address.compression == ".gz" else library("zstandard").open
     most = min(max(MOST_CLAIMED, MOST_COMPRESSION * address.path.stat().st_size), _free_disk())
 
     def sentence(error: Exception) -> SourceError:
         return SourceError(f"{address.location} cannot be unpacked ({first_line(error)}); copy it again from its origin")
 
-    with explained(sentence), opened(address.path, "rb") as packed:
+    with explained(sentence), _OPENERS[address.compression](address.path) as packed:
         return _copied(address, packed, most=most, way_out="unpack it yourself")
+
+
+def _only_member(path: Path) -> IO[bytes]:
+    """The one file of a .zip archive."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
+        if len(names) != 1:
+            raise SourceError(f"{path} holds {len(names)} files; unpack it, and give one of them")
+        return archive.open(names[0])
+
+
+_OPENERS: dict[str, Callable[[Path], Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zip": _only_member,
+    ".zst": lambda path: library("zstandard").open(path),
+}
+"""Readers of packed bytes by suffix."""
 
 
 def _copied(address: Address, file: IO[bytes], *, most: int, way_out: str) -> Address:

@@ -50,10 +50,18 @@ ARRAY_FORMATS: dict[str, Callable[[Address], StoredArray]] = {
     ".safetensors": open_safetensors,
 }
 """Readers of array files by suffix."""
-TABLE_OPTIONS = ("columns", "names", "categories")
+TABLE_OPTIONS = ("columns", "without", "names", "categories")
 """The options of an address that every reader of tables takes."""
-TEXT_OPTIONS = ("header", "delimiter", "decimal")
+TEXT_OPTIONS = ("header", "delimiter", "decimal", "thousands", "encoding")
 """Those that the reader of text tables takes besides."""
+_WAYS_OUT = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save the sheet as .csv"),
+    **dict.fromkeys((".txt", ".dat", ".data"), "rename a table to .csv, or to .tsv if tabs separate its columns"),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson", ".sqlite", ".db", ".orc", ".avro"), "save the table as .csv or .parquet"),
+    **dict.fromkeys((".mat", ".pkl", ".pickle", ".joblib", ".rds", ".nc", ".zarr"), "save the array as .npy or .h5"),
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"), "give the folder that holds the images"),
+}
+"""What to do with a file of a well-known format that wdist does not read."""
 MODEL_SUFFIXES = (".ts", ".pt2", ".onnx")
 """Suffixes of files that hold a network's program and its weights."""
 
@@ -99,6 +107,10 @@ def _open(address: Address, access: Access, seed: int, *, strict: bool = True) -
         return select(_open_part(address, strict=strict), address, seed)
     if address.suffix in ARRAY_FORMATS:
         return select(_open_array(address, strict=strict), address, seed)
+    if address.suffix in _WAYS_OUT:
+        raise SourceError(f"{address.location} is a {address.suffix} file, which wdist does not read; {_WAYS_OUT[address.suffix]}")
+    if address.compression:
+        raise SourceError(f"{address.location} is packed, which only .csv and .tsv files may be; unpack it first")
     way_out = suggestion(address.suffix, (*ARRAY_FORMATS, ".tar", *MODEL_SUFFIXES), "known suffixes are")
     raise SourceError(f"{address.location} has an unknown suffix, so its format is unclear; {way_out}")
 

@@ -74,7 +74,7 @@ class Coder:
         many = len(levels) > MOST_LEVELS
         if many or len(levels) == present > _FEW:
             what = f"more than {MOST_LEVELS:,} different texts" if many else "another text in every row"
-            problem = f"{address}: the column {column.name!r} holds {what}, so it is not a category; {LEAVE_OUT}"
+            problem = f"{address}: the column {column.name!r} holds {what}, so it is not a category; {leave_out(column.name)}"
             return replace(column, type=TEXT, problem=problem)
         return replace(column, levels=tuple(levels))
 
@@ -89,7 +89,9 @@ class Coder:
         return rows
 
 
-LEAVE_OUT = "leave it out: name the others with ?columns="
+def leave_out(*names: str) -> str:
+    """The way out for columns that cannot be compared."""
+    return f"leave {'it' if len(names) == 1 else 'them'} out with ?without={','.join(names)}"
 
 
 class TableRows(Protocol):
@@ -154,16 +156,25 @@ def check_columns(columns: Sequence[Column] | None) -> None:
 
 
 def chosen_columns(address: Address, names: Sequence[str] | None) -> list[int] | None:
-    """Positions of the columns that ``?columns=x,y`` names, in that order; None for all.
+    """Positions of the columns that ``?columns=x,y`` names, in that order, or that ``?without=x,y`` leaves; None for all.
 
     Raises:
-        SourceError: there are none of these names.
+        SourceError: there are none of these names, or none is left.
     """
-    if "columns" not in address.options:
+    if "columns" in address.options and "without" in address.options:
+        raise SourceError(f"{address}: columns= and without= both choose columns; give one of them")
+    option = next((each for each in ("columns", "without") if each in address.options), None)
+    if option is None:
         return None
     if names is None or (named_option(address) is False):
-        raise SourceError(f"{address}: columns= chooses columns by their names, and these have none; leave it out")
-    return _positions(address, "columns", names)
+        raise SourceError(f"{address}: {option}= chooses columns by their names, and these have none; leave it out")
+    found = _positions(address, option, names)
+    if option == "columns":
+        return found
+    left = [k for k in range(len(names)) if k not in found]
+    if not left:
+        raise SourceError(f"{address}: without= leaves no columns; name fewer")
+    return left
 
 
 def categories(address: Address, names: Sequence[str] | None, count: int) -> set[int]:

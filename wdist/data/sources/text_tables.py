@@ -4,6 +4,7 @@ A table of numbers alone is parsed by numpy. Any other is read twice: the first 
 reads its values.
 """
 
+import codecs
 import contextlib
 import csv
 import itertools
@@ -23,13 +24,13 @@ from wdist.data.sources.address import Address
 from wdist.data.sources.arrays import EXACT_INTEGERS, StoredArray, check_no_key, shortened, too_large
 from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, DAYS, EMPTY, NUMBER, TEXT, Column, plain_columns, position_name
 from wdist.data.sources.tables import (
-    LEAVE_OUT,
     MISSING,
     Coder,
     categories,
     chosen_columns,
     days,
     held,
+    leave_out,
     named_option,
     stored_table,
 )
@@ -45,6 +46,11 @@ _DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space"
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:?\d\d)?)?")
 _OTHER_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}( .*)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
+_GROUPED = re.compile(r"[+-]?\d{1,3}(?P<mark>[., '\u2019\u00a0\u202f])\d{3}((?P=mark)\d{3})*([.,]\d+)?")
+_SPACES = " \u00a0\u202f"
+_THOUSANDS = {",": ",", ".": ".", "'": "'\u2019", "space": _SPACES}
+"""Marks between groups of three digits, by the word of the option."""
+_SWAPPED = str.maketrans(".,", ",.")
 _COMMA_NUMBER = re.compile(r'\s*"?([+-]?\d*(,\d+)?)"?\s*')
 
 
@@ -55,6 +61,8 @@ class _Layout:
     address: Address
     delimiter: str
     decimal: str
+    thousands: str
+    """Characters that group digits by three; empty if none does."""
     header: bool
     names: tuple[str, ...] | None
     """Names of all columns; None without names that all differ."""
@@ -65,6 +73,14 @@ class _Layout:
     def picked(self, fields: Sequence[str]) -> list[str]:
         """The wanted fields of a row."""
         return list(fields) if self.chosen is None else [fields[k] for k in self.chosen]
+
+    def written(self, text: str) -> str:
+        """A cell with the marks that Python reads, if it is a number."""
+        grouped = _GROUPED.fullmatch(text) if self.thousands else None
+        if grouped and grouped["mark"] in self.thousands:
+            text = text.replace(grouped["mark"], "")
+        # Swapped, not replaced: with decimal commas, 1.234 is no number.
+        return text.translate(_SWAPPED) if self.decimal == "," else text
 
     def labels(self, count: int) -> list[str | None]:
         """Names of the wanted columns, of ``count`` in all; None where they have none."""
@@ -92,15 +108,30 @@ def open_text_table(address: Address) -> StoredArray:
     name = address.location
     version = FileVersion.of(address.path, name)
     try:
-        with version.reading(), address.path.open(encoding="utf-8-sig", newline="") as file:
+        with version.reading(), address.path.open(encoding=_encoding(address), newline="") as file:
             layout = _layout(file, address)
-            plain = "categories" not in address.options
+            plain = "categories" not in address.options and not layout.thousands
             rows = _numbers(file, layout) if plain else None
             return _typed(file, layout) if rows is None else rows
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{name} is not UTF-8 text; save it as a plain table of numbers") from error
+    except UnicodeError as error:
+        encoding = address.options.get("encoding", "UTF-8")
+        way_out = f"name its encoding, such as {address.sign}encoding=cp1252 (Windows), or save it as UTF-8"
+        raise SourceError(f"{name} is not {encoding} text; {way_out}") from error
     except csv.Error as error:
         raise SourceError(f"{name} cannot be read ({error}); give rows of numbers") from error
+
+
+def _encoding(address: Address) -> str:
+    """The encoding that the address names, or that the first bytes show."""
+    named = address.options.get("encoding")
+    if named is None:
+        with address.path.open("rb") as file:
+            return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    try:
+        "".encode(named)  # also refuses codecs from bytes to bytes
+    except LookupError as error:
+        raise SourceError(f"{address}: encoding={named} is unknown; write for example encoding=cp1252 or utf-16") from error
+    return named
 
 
 def _layout(file: TextIO, address: Address) -> _Layout:
@@ -109,16 +140,44 @@ def _layout(file: TextIO, address: Address) -> _Layout:
     if not first:
         raise SourceError(f"{address.location} holds no rows; give a table of numbers")
     decimal = address.choice("decimal", (".", ","), ".")
+    thousands = _thousands(address, decimal)
     delimiter = _delimiter(first, sampled, address, decimal)
     fields, *others = _reader([first, *sampled], delimiter)
     words = [each.strip() for each in fields]
     header, notes = _header(words, others, address, decimal)
-    if header and words.count("") == 1 and not words[0]:
-        words[0] = "Unnamed: 0"  # as pandas calls it
-    named = header and all(words) and len(set(words)) == len(words) and not _counted(words)
-    names = tuple(words) if named else None
-    chosen = chosen_columns(address, names)
-    return _Layout(address=address, delimiter=delimiter, decimal=decimal, header=header, names=names, chosen=chosen, notes=notes)
+    names = _names(words, address) if header and not _counted(words) and named_option(address) is not False else None
+    return _Layout(
+        address=address,
+        delimiter=delimiter,
+        decimal=decimal,
+        thousands=thousands,
+        header=header,
+        names=names,
+        chosen=chosen_columns(address, names),
+        notes=notes,
+    )
+
+
+def _names(words: list[str], address: Address) -> tuple[str, ...]:
+    """The names of a header, each of which must differ."""
+    names = tuple(word or f"Unnamed: {k}" for k, word in enumerate(words))  # as pandas calls them
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise SourceError(
+            f"{address.location} has {names.count(twice)} columns named {twice!r}; rename them, or take all columns by position "
+            f"with {address.sign}names=no ({address.sign}header=no if line 1 is a sample)"
+        )
+    return names
+
+
+def _thousands(address: Address, decimal: str) -> str:
+    """The characters that the address names as marks between groups of digits."""
+    if "thousands" not in address.options:
+        return ""
+    word = address.choice("thousands", tuple(_THOUSANDS))
+    if word == decimal:
+        raise SourceError(f"{address}: {word!r} cannot both group digits and mark decimals; add decimal= with the other mark")
+    return _THOUSANDS[word]
 
 
 def _delimiter(first: str, others: list[str], address: Address, decimal: str) -> str:
@@ -150,10 +209,11 @@ def _header(names: list[str], others: list[list[str]], address: Address, decimal
     if "header" in address.options:
         return address.choice("header", ("yes", "no")) == "yes", ()
     numbers = [bool(_DECIMAL_COMMA.fullmatch(each)) or _kind(each.replace(decimal, ".")) in (NUMBER, DATE) for each in names]
-    if len(names) > 1 and not names[0] and "columns" not in address.options and (_counted(names[1:]) or not any(numbers)):
+    chosen = {"columns", "without"} & set(address.options)
+    if len(names) > 1 and not names[0] and not chosen and (_counted(names[1:]) or not any(numbers)):
         raise SourceError(
             f"{address.location} has a column without a name, as pandas and R write the numbers of rows; save it without them "
-            f"(index=False), choose the others with {address.sign}columns=, or read them as a coordinate with "
+            f"(index=False), leave it out with {address.sign}without=Unnamed: 0, or read them as a coordinate with "
             f"{address.sign}header=yes"
         )
     if _counted(names):
@@ -221,8 +281,8 @@ def _block(lines: Iterator[str], layout: _Layout) -> np.ndarray:
     block = list(itertools.islice(lines, _ROWS_AT_ONCE))
     if not block:
         return np.empty((0, 0))
-    if layout.decimal != ".":
-        block = [line.replace(layout.decimal, ".") for line in block]
+    if layout.decimal == ",":
+        block = [line.translate(_SWAPPED) for line in block]
     delimiter = None if layout.delimiter == " " else layout.delimiter
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -291,16 +351,23 @@ def _kinds(file: TextIO, layout: _Layout) -> tuple[list[Counter[str]], int]:
             for text, count in Counter(texts).items():
                 if text in MISSING:
                     continue
-                counts[kind := _kind(text.replace(layout.decimal, "."))] += count
+                counts[kind := _kind(layout.written(text))] += count
                 if kind == CATEGORY:
-                    counts[_COMMAS] += count * bool(_DECIMAL_COMMA.fullmatch(text))
+                    grouped = _GROUPED.fullmatch(text)
+                    comma = _DECIMAL_COMMA.fullmatch(text) if grouped is None else "," in text and grouped["mark"] != ","
+                    counts[_COMMAS] += count * bool(comma)
+                    counts[_BOTH] += count * ("." in text)
+                    counts[_GROUPS[grouped["mark"]] if grouped else _COMMAS_ALONE] += count * bool(grouped or comma)
                     counts[_DATES] += count * bool(_OTHER_DATE.fullmatch(text))
     if not width:
         raise SourceError(f"{layout.address.location} holds a header but no rows; give a table of numbers")
     return kinds, width
 
 
-_COMMAS, _DATES = "decimal commas", "dates in another order"
+_COMMAS, _COMMAS_ALONE, _BOTH = "decimal commas", "decimal commas without groups", "a point besides"
+_DATES = "dates in another order"
+_GROUPED_BY = {word: f"digits grouped by {word}" for word in _THOUSANDS}
+_GROUPS = {mark: _GROUPED_BY[word] for word, marks in _THOUSANDS.items() for mark in marks}
 
 
 def _kind(text: str) -> str:
@@ -328,25 +395,40 @@ def _decided(counts: Counter[str], name: str, layout: _Layout) -> tuple[str, str
     """The type of a column; what is wrong with cells of other types, and the way out, both empty if nothing is."""
     kinds = {kind: counts[kind] for kind in (NUMBER, BOOLEAN, DATE, CATEGORY) if counts[kind]}
     most = max(kinds, key=lambda kind: kinds[kind], default=NUMBER)
-    commas = f"if that is a decimal comma, add {layout.address.sign}decimal=,"
+    marked, marks = _marked(counts, layout)
+    if kinds.keys() <= {NUMBER, CATEGORY} and 2 * marked > counts[CATEGORY]:
+        return NUMBER, f"in the column {name!r}", marks
     if len(kinds) <= 1:
-        half = counts[CATEGORY] / 2
-        if most == CATEGORY and counts[_COMMAS] > half:
-            return NUMBER, f"in the column {name!r}", commas
-        if most == CATEGORY and counts[_DATES] > half:
-            return DATE, f"in the column {name!r}", f"write dates as 2024-12-31, or {LEAVE_OUT}"
+        if most == CATEGORY and 2 * counts[_DATES] > counts[CATEGORY]:
+            return DATE, f"in the column {name!r}", f"write dates as 2024-12-31, or {leave_out(name)}"
         return most, "", ""
     if most == CATEGORY or 2 * kinds[most] < sum(kinds.values()):
         return CATEGORY, "", ""
-    way_out = commas if counts[_COMMAS] else "give rows of numbers only" if layout.names is None else f"correct it, or {LEAVE_OUT}"
+    way_out = "give rows of numbers only" if layout.names is None else f"correct it, or {leave_out(name)}"
     return most, f"instead of a {most} in the column {name!r}", way_out
+
+
+def _marked(counts: Counter[str], layout: _Layout) -> tuple[int, str]:
+    """How many cells are numbers with other marks than Python's, and the options that may read them, in words."""
+    sign = layout.address.sign
+    word = max(_THOUSANDS, key=lambda each: counts[_GROUPED_BY[each]])
+    grouped = counts[_GROUPED_BY[word]]
+    decimal = f"if that is a decimal comma, add {sign}decimal=,"
+    if not grouped or (word == "," and counts[_COMMAS]):
+        way_out = decimal
+    elif word == ",":
+        way_out = f"if the comma groups digits, add {sign}thousands=,{'' if counts[_BOTH] else f'; {decimal}'}"
+    else:
+        comma = layout.decimal != "," and (word == "." or counts[_COMMAS])
+        way_out = f"if {'a space' if word == 'space' else word} groups digits, add {sign}thousands={word}{'&decimal=,' * comma}"
+    return counts[_COMMAS_ALONE] + sum(counts[_GROUPED_BY[each]] for each in _THOUSANDS), way_out
 
 
 def _contradiction(file: TextIO, layout: _Layout, column: int, kind: str) -> str:
     """The first cell of a column that is not of its type, in words."""
     for line, row in layout.rows(file):
         text = layout.picked(row)[column]
-        if text not in MISSING and _kind(text.replace(layout.decimal, ".")) != kind:
+        if text not in MISSING and _kind(layout.written(text)) != kind:
             return f"{layout.address.location} line {line} holds {text!r}"
     raise AssertionError("some cell has another type")
 
@@ -356,7 +438,7 @@ def _values(texts: Sequence[str], column: Column, layout: _Layout) -> np.ndarray
     if column.type in (CATEGORY, TEXT):
         return np.array([None if text in MISSING else text for text in texts], dtype=object)
     if column.type == NUMBER:
-        written = [text.replace(layout.decimal, ".") if text not in MISSING else "nan" for text in texts]
+        written = [layout.written(text) if text not in MISSING else "nan" for text in texts]
         numbers = np.array(written).astype(np.float64)
         _check_exact([written[k] for k in np.flatnonzero(np.abs(numbers) >= EXACT_INTEGERS)], layout.address.location)
         return numbers

@@ -19,10 +19,11 @@ from torch import Tensor
 from wdist.data.sources.arrays import shortened
 from wdist.data.sources.column import BOOLEAN, CATEGORY, EMPTY, NUMBER, Column
 from wdist.data.sources.source import FiniteSource, RowIndex, SelectedColumns
+from wdist.data.sources.tables import leave_out
 from wdist.errors import SourceError
 from wdist.ground_metric import GroundMetric
 
-_BY_NAME = "choose the same columns of both with ?columns=x,y, or compare them by position with ?names=no"
+_BY_NAME = "leave out what only one has with ?without=, or compare columns by position with ?names=no"
 
 
 class EncodedRows(FiniteSource):
@@ -151,7 +152,7 @@ def joint_columns(tables: Sequence[Sequence[Column]], addresses: Sequence[str], 
             other = next(k for k in known if same[k].type != first.type)
             raise SourceError(
                 f"the column {first.name!r} is a {first.type} in {addresses[known[0]]} and a {same[other].type} in "
-                f"{addresses[other]}; write both alike, or leave it out: name the others with ?columns="
+                f"{addresses[other]}; write both alike, or {leave_out(first.name)}"
             )
         levels = sorted({level for column in same for level in column.levels})
         missing = indicators and any(column.missing for column in same)

@@ -197,6 +197,6 @@ def _no_spread(names: Sequence[str], scaling: str) -> str:
     shown = shortened([repr(name) for name in names], 5)
     return (
         f"the column{'' if one else 's'} {shown} {'has' if one else 'have'} no spread ({scaling}) over the training rows of A, and "
-        f"{'keeps its' if one else 'keep their'} own units; leave {'it' if one else 'them'} out with ?columns=, or state lengths "
+        f"{'keeps its' if one else 'keep their'} own units; leave {'it' if one else 'them'} out with ?without=, or state lengths "
         f"with --scale FILE"
     )

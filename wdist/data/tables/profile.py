@@ -11,6 +11,7 @@ from wdist.data.rows import evenly, in_units
 from wdist.data.sources.arrays import shortened
 from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, EMPTY, NUMBER, TEXT, Column
 from wdist.data.sources.source import FiniteSource
+from wdist.data.sources.tables import leave_out
 
 SAMPLED = 20_000
 """Rows, spread evenly, that shares and warnings rest on."""
@@ -128,11 +129,11 @@ def advice(tables: Sequence[FiniteSource], columns: Sequence[Column], *, scaled:
     if names:
         shown = shortened([repr(name) for name in names], 5)
         told = (
-            f"the column {shown} looks like an identifier, which has no meaning as a distance; leave it out"
+            f"the column {shown} looks like an identifier, which has no meaning as a distance"
             if len(names) == 1
-            else f"the columns {shown} look like identifiers, which have no meaning as distances; leave them out"
+            else f"the columns {shown} look like identifiers, which have no meaning as distances"
         )
-        warnings.append(f"{told}: name the others with ?columns=")
+        warnings.append(f"{told}; {leave_out(*names)}")
     if len(columns) > 1:
         warnings += _outweighing(tables, columns, samples[0], scaled=scaled)
     return tuple(warnings)
@@ -140,9 +141,9 @@ def advice(tables: Sequence[FiniteSource], columns: Sequence[Column], *, scaled:
 
 def _outweighing(tables: Sequence[FiniteSource], columns: Sequence[Column], sample: np.ndarray, *, scaled: bool) -> list[str]:
     way_out = (
-        "leave it out with ?columns=, or give it a length with --scale FILE"
+        "leave it out with ?without=, or give it a length with --scale FILE"
         if scaled
-        else ("weigh the columns with --scale std, or leave it out with ?columns=")
+        else ("weigh the columns with --scale std, or leave it out with ?without=")
     )
     each = [shares(tables[0], other, columns) for other in tables[1:]]
     largest = np.max(each, axis=0) if each else np.zeros(len(columns))

@@ -19,14 +19,15 @@ _FACTORS = (0.0, -1.0, 0.5, 1 - 1e-9, 1 + 1e-12, 1 + 1e-6, 2.0, 1e-160, 1e160, 1
 
 
 def forged(proof: bytes, random: np.random.Generator) -> bytes:
-    """A copy of a proof of one result with one to three forgeries."""
+    """A copy of a proof of one result with one to three forgeries, which may concern its divergence if it has one."""
     tensors = {name: tensor.clone() for name, tensor in load(proof).items()}
     length = int.from_bytes(proof[:8], "little")
     metadata = json.loads(proof[8 : 8 + length])["__metadata__"]
     statements = json.loads(metadata["statements"])
     (statement,) = statements.values()
+    forgeries = FORGERIES if statement["divergence"] is None else FORGERIES + OF_DIVERGENCES
     for _ in range(random.integers(1, 4)):
-        FORGERIES[random.integers(len(FORGERIES))](random, statement, tensors)
+        forgeries[random.integers(len(forgeries))](random, statement, tensors)
     return save(tensors, metadata={**metadata, "statements": json.dumps(statements)})
 
 
@@ -36,7 +37,11 @@ def _factor(random: np.random.Generator) -> float:
 
 def _claim(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
     """Claims more than was proved, or less."""
-    ends = statement[str(random.choice(["samples", "population"]))]
+    _multiply_end(random, statement)
+
+
+def _multiply_end(random: np.random.Generator, claims: dict[str, Any]) -> None:
+    ends = claims[str(random.choice(["samples", "population"]))]
     end = str(random.choice(["lower", "upper"]))
     if ends[end] is not None:
         value = ends[end] * _factor(random)
@@ -52,7 +57,10 @@ def _claims_of_critics(random: np.random.Generator, statement: dict[str, Any], t
 def _critic(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
     """Changes the spread, the constant or a layer of a critic."""
     folds = [fold for critic in statement["critics"] for fold in critic["folds"]]
-    critic = folds[random.integers(len(folds))]
+    _change_description(random, folds[random.integers(len(folds))])
+
+
+def _change_description(random: np.random.Generator, critic: dict[str, Any]) -> None:
     description = json.loads(critic["critic"])
     match random.integers(3):
         case 0:
@@ -130,3 +138,24 @@ def _other_words(random: np.random.Generator, statement: dict[str, Any], tensors
 
 
 FORGERIES: tuple[Forgery, ...] = (_claim, _claims_of_critics, _critic, _numbers, _duals, _plan, _held_out, _other_words)
+
+
+def _claim_of_divergence(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
+    """Claims more of the divergence than was proved, or less."""
+    _multiply_end(random, statement["divergence"])
+
+
+def _critic_of_divergence(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
+    _change_description(random, statement["divergence"])
+
+
+def _potential(random: np.random.Generator, statement: dict[str, Any], tensors: Tensors) -> None:
+    """Scales or clips the critic in another way, or states another lambda."""
+    name = str(random.choice(["factor", "low", "high", "shift", "lambda"]))
+    value = statement["divergence"][name] * _factor(random)
+    if math.isfinite(value):
+        statement["divergence"][name] = value
+
+
+OF_DIVERGENCES: tuple[Forgery, ...] = (_claim_of_divergence, _critic_of_divergence, _potential)
+"""Forgeries of proofs that are about a divergence, too."""

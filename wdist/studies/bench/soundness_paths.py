@@ -18,7 +18,7 @@ from wdist.bounds.digits import at_least, at_most
 from wdist.bounds.dual import PROOF, lower_bound
 from wdist.critics.c_transform import c_transform
 from wdist.critics.frozen import FrozenCritic
-from wdist.critics.settings import CriticSettings
+from wdist.critics.settings import LARGEST_LIPSCHITZ, LEAST_LIPSCHITZ, CriticSettings
 from wdist.data.access import Access
 from wdist.data.pairing import Pair, open_pair
 from wdist.data.rows import gather
@@ -27,10 +27,11 @@ from wdist.data.standardisation import Standardisation
 from wdist.errors import WdistError
 from wdist.estimation.estimate import estimate
 from wdist.estimation.evaluation import ErrorBudget, evaluate_critic
-from wdist.estimation.proof import proof_of_estimate
+from wdist.estimation.options import KL
+from wdist.estimation.proof import Ends, proof_of_estimate
 from wdist.estimation.result import Estimate, SamplesInterval
 from wdist.estimation.transport_bounds import TransportBounds, closing_lower, transport_bounds
-from wdist.estimation.verification import verify
+from wdist.estimation.verification import Verification, verify
 from wdist.files import PROOF_SUFFIX
 from wdist.lipschitz.activations import Mirrored
 from wdist.lipschitz.cones import Cones
@@ -38,6 +39,7 @@ from wdist.lipschitz.convolution import Convolution, Patches, PatchWise
 from wdist.lipschitz.elliptic_cones import EllipticCones
 from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
 from wdist.lipschitz.frozen_layers import Envelope, PiecewiseLinear, activated
+from wdist.studies.bench.soundness_divergence import divergence
 from wdist.studies.bench.soundness_forgeries import forged
 from wdist.studies.bench.soundness_problems import Problem, draw_problem, draw_translation
 from wdist.studies.bench.soundness_truth import Extended, Truth, distances, w1, w1_of_translation, w1_on_the_line
@@ -225,11 +227,14 @@ def _of_estimate(problem: Problem, truth: Truth) -> Iterator[Claim]:
         yield from _of_interval(each.samples, each.name)
 
 
-def _estimated(problem: Problem, random: np.random.Generator) -> Estimate:
+def _estimated(problem: Problem, random: np.random.Generator, *, lambda_: float | None = None) -> Estimate:
+    """An estimate with one critic and a few steps; with a lambda, of the divergence as well."""
     name = "auto" if random.random() < 0.05 else str(random.choice(_QUICK))
     accepts = frozenset(_SMALL) - {"group_size"} if name == "auto" else CATALOGUE[name].accepts
     settings = _settings(accepts, lipschitz=float(10.0 ** random.integers(-6, 7)) if random.random() < 0.3 else None)
-    steps = int(random.integers(1, 6)) if name == "auto" or CATALOGUE[name].trained else None
+    trained = name == "auto" or lambda_ is not None or CATALOGUE[name].trained
+    steps = int(random.integers(1, 6)) if trained else None
+    folds = int(random.integers(2, 4)) if random.random() < _FOLDED else None
     return estimate(
         problem.x,
         problem.y,
@@ -239,7 +244,9 @@ def _estimated(problem: Problem, random: np.random.Generator) -> Estimate:
         steps=steps,
         metric=problem.metric.name,
         seed=problem.seed % 1000,
-        folds=int(random.integers(2, 4)) if random.random() < _FOLDED else None,
+        folds=folds if lambda_ is None else None,
+        divergence=None if lambda_ is None else KL,
+        lambda_=lambda_,
     )
 
 
@@ -250,15 +257,34 @@ def _of_proof(problem: Problem, truth: Truth) -> Iterator[Claim]:
         AssertionError: the proof itself is not confirmed.
     """
     del truth
-    random = np.random.default_rng(problem.seed)
-    proof = proof_of_estimate(_estimated(problem, random))
+    yield from _of_proof_of(problem, np.random.default_rng(problem.seed), lambda_=None)
+
+
+def _of_divergence(problem: Problem, truth: Truth) -> Iterator[Claim]:
+    """The same of a proof about a divergence, whose lambda makes distances worth a tenth of a nat to a hundred.
+
+    Raises:
+        AssertionError: the proof itself is not confirmed.
+    """
+    random, typical = np.random.default_rng(problem.seed), float(truth.high)
+    lambda_ = 10.0 ** random.uniform(-1, 2) / typical if typical > 0 else 0.0
+    if LEAST_LIPSCHITZ <= lambda_ <= LARGEST_LIPSCHITZ and _divergence_of(problem, lambda_) is not None:
+        yield from _of_proof_of(problem, random, lambda_=lambda_)
+
+
+def _divergence_of(problem: Problem, lambda_: float) -> Truth | None:
+    return divergence(*problem.exact, problem.metric.p, lambda_)
+
+
+def _of_proof_of(problem: Problem, random: np.random.Generator, *, lambda_: float | None) -> Iterator[Claim]:
+    proof = proof_of_estimate(_estimated(problem, random, lambda_=lambda_))
     with TemporaryDirectory() as folder:
         path = FilePath(folder) / f"proof{PROOF_SUFFIX}"
         path.write_bytes(proof)
         found = verify(path, problem.x, problem.y)
         wrong = [finding for finding in found.findings if not finding.ok]
         assert not wrong, f"a proof as it was saved is not confirmed: {wrong}"
-        yield from _of_interval(found.estimate.samples, "as verified")
+        yield from _of_verification(problem, found, "as verified")
         for _ in range(_FORGED):
             path.write_bytes(forged(proof, random))
             try:
@@ -267,12 +293,30 @@ def _of_proof(problem: Problem, truth: Truth) -> Iterator[Claim]:
                 continue
             if found.estimate.metric != problem.metric.name:
                 continue
-            yield from _of_interval(found.estimate.samples, "as a forged proof proves")
-            if found.ok:
-                claimed = found.claims.samples
-                yield Claim(end="lower", value=claimed.lower, what="claimed by a forged proof")
-                if claimed.upper is not None:
-                    yield Claim(end="upper", value=claimed.upper, what="claimed by a forged proof")
+            yield from _of_verification(problem, found, "as a forged proof proves")
+
+
+def _of_verification(problem: Problem, found: Verification, what: str) -> Iterator[Claim]:
+    """What a verification proves and, if it confirms all claims, what is claimed."""
+    claims = found.claims
+    yield from _of_interval(found.estimate.samples, what)
+    if found.ok:
+        yield from _of_ends(claims.samples, "as claimed and confirmed")
+    kl = found.estimate.divergence
+    if kl is None or claims.divergence is None:
+        return
+    truth = _divergence_of(problem, kl.lambda_)
+    if truth is None:
+        return
+    yield from _of_ends(Ends(lower=kl.samples.lower, upper=kl.samples.upper), f"of the divergence, {what}", truth)
+    if found.ok:
+        yield from _of_ends(claims.divergence.samples, "of the divergence, as claimed and confirmed", truth)
+
+
+def _of_ends(ends: Ends, what: str, truth: Truth | None = None) -> Iterator[Claim]:
+    yield Claim(end="lower", value=ends.lower, what=what, truth=truth)
+    if ends.upper is not None:
+        yield Claim(end="upper", value=ends.upper, what=what, truth=truth)
 
 
 def _settings(accepts: frozenset[str], *, lipschitz: float | None = None) -> CriticSettings:
@@ -413,7 +457,8 @@ PATHS = (
         truth=_line_truth,
         least=_LEAST,
     ),
-    Path(name="proofs", share=0.015, claims=_of_proof, draw=_split, truth=_small_truth, least=_LEAST),
+    Path(name="proofs", share=0.01, claims=_of_proof, draw=_split, truth=_small_truth, least=_LEAST),
+    Path(name="divergences", share=0.005, claims=_of_divergence, draw=_split, truth=_small_truth, least=_LEAST),
     Path(name="thousands", share=0.0003, claims=_of_many, draw=_draw_many, truth=_translation_truth, least=_MANY),
 )
 """All paths; their shares add up to 1."""

@@ -49,14 +49,15 @@ def check_precision() -> None:
 
 
 def distances(x: np.ndarray, y: np.ndarray, p: float) -> np.ndarray:
-    """Distances of all pairs, shape (n, m), for x and y in extended precision; relative error below :func:`_rounding` of them."""
+    """Distances of all pairs, shape (n, m), for x and y in extended precision, with relative errors below
+    :func:`relative_rounding` of the number of coordinates."""
     differences = np.abs(x[:, None] - y[None])
     if p == math.inf:
         return differences.max(2)
     return differences.sum(2) if p == 1 else np.sqrt((differences * differences).sum(2))
 
 
-def _rounding(terms: int) -> Any:
+def relative_rounding(terms: int) -> Any:
     """A relative error that no sum of so many non-negative terms, each rounded a few times, exceeds."""
     return (terms + 16) * _ROUNDOFF * 2
 
@@ -72,7 +73,7 @@ def w1(x: np.ndarray, y: np.ndarray, p: float, *, by_program: bool = False) -> T
     common = math.gcd(*D.shape)
     in_row, in_column = len(y) // common, len(x) // common
     costs, copies = (D / D.max()).astype(np.float64), len(x) * in_row
-    error = _rounding(x.shape[1] + D.size)
+    error = relative_rounding(x.shape[1] + D.size)
     truth = None
     if by_program or copies > _MOST_COPIES:
         truth = _proved(D, _by_program(costs, in_row, in_column), error)
@@ -138,13 +139,13 @@ def w1_on_the_line(x: np.ndarray, y: np.ndarray) -> Truth:
     steps = np.concatenate([np.full(len(x), len(y)), np.full(len(y), -len(x))])
     height = np.abs(np.cumsum(steps[order]))[:-1]
     area = (height * np.diff(points[order])).sum() / (len(x) * len(y))
-    error = _rounding(len(points))
+    error = relative_rounding(len(points))
     return Truth(low=area * (1 - error), high=area * (1 + error))
 
 
 def w1_of_translation(x: np.ndarray, y: np.ndarray, p: float) -> Truth:
     """W1 where y is x moved by about one vector, row by row: at least the distance of the means, at most the mean distance."""
-    differences, error = x - y, _rounding(x.size)
+    differences, error = x - y, relative_rounding(x.size)
     moved = np.abs(differences)
     if p == math.inf:
         lengths, mean = moved.max(1), np.abs(differences.mean(0)).max()

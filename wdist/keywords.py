@@ -1,8 +1,10 @@
-"""Advice for the command line in the words of Python: ``--drop-nonfinite`` becomes ``drop_nonfinite=True``."""
+"""How messages name options: ``--drop-nonfinite`` while a command runs, ``drop_nonfinite=True`` in Python."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 SWITCHES = frozenset({"trust", "download", "drop-nonfinite", "resume"})
 """Options without a value."""
@@ -18,9 +20,26 @@ RENAMED = {
     "witness": "witnesses",
 }
 """Options whose keyword is not their name with underscores."""
-_WORDS = "samples|population|detected|block|reference|cpu|l1|l2|linf|NAME"
-"""Values that messages show behind an option, besides numbers."""
+_WORDS = "samples|population|detected|block|reference|cpu|l1|l2|linf|welch|drop|level|[A-Z]+"
+"""Values that messages show behind an option, besides numbers; capitals stand for one."""
 _OPTION = re.compile(rf"(?<![\w-])--([a-z][a-z-]*[a-z])(?: (\d[\w./]*|{_WORDS})(?!\w))?")
+_command_runs = False
+
+
+@contextmanager
+def command_line() -> Iterator[None]:
+    """Lets errors name options as the command line does, for as long as a command runs."""
+    global _command_runs
+    before, _command_runs = _command_runs, True
+    try:
+        yield
+    finally:
+        _command_runs = before
+
+
+def for_caller(text: str) -> str:
+    """A message, written with options, in the words of the caller: unchanged for a command, with keywords in Python."""
+    return text if _command_runs else in_python(text)
 
 
 def in_python(text: str) -> str:
@@ -35,4 +54,4 @@ def _keyword(match: re.Match[str]) -> str:
         return f"{keyword}=True" + ("" if value is None else f" {value}")
     if value is None:
         return keyword
-    return f"{keyword}={value}" if value[0].isdigit() and value.replace(".", "").isdigit() else f'{keyword}="{value}"'
+    return f"{keyword}={value}" if value.isupper() or value.replace(".", "").isdigit() else f'{keyword}="{value}"'

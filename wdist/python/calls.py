@@ -1,4 +1,4 @@
-"""Manners of a call in Python: progress where somebody watches, errors and warnings in Python's words, sides with names."""
+"""What all functions of ``import wdist`` share: progress, checkpoints, named inputs, and messages about keyword arguments."""
 
 from __future__ import annotations
 
@@ -7,39 +7,53 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from wdist.arguments import accepted, shown
 from wdist.data.access import Access
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import EndlessSource, FiniteSource
 from wdist.errors import UsageError, WdistError, out_of_memory
-from wdist.report.keywords import in_python
+from wdist.keywords import in_python
 from wdist.training.observer import Event, Observer, Silent
 
 Listener: TypeAlias = Observer | Callable[[Event], object]
-"""Told about progress: an object with ``notify(event)``, or a function of an event."""
-_Result = TypeVar("_Result")
+"""An object with ``notify(event)``, or a function of an event."""
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
-@contextmanager
-def python_manners() -> Iterator[None]:
-    """Says what went wrong in the words of Python; lack of memory becomes a sentence, too."""
-    try:
-        yield
-    except WdistError as error:
-        raise type(error)(in_python(str(error))).with_traceback(error.__traceback__) from error.__cause__
-    except Exception as error:
-        if not out_of_memory(error):
-            raise
-        raise WdistError("there is not enough memory; give fewer samples, or a smaller batch_size or width") from error
+def library_function(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Makes a function say what to do when memory runs out, and word the warnings of its result with keyword arguments."""
+
+    @wraps(function)
+    def called(*arguments: _P.args, **options: _P.kwargs) -> _R:
+        try:
+            return _with_keywords(function(*arguments, **options))
+        except Exception as error:
+            if isinstance(error, WdistError) or not out_of_memory(error):
+                raise
+            raise WdistError("there is not enough memory; give fewer samples, or a smaller batch_size or width") from error
+
+    return called
+
+
+def _with_keywords(result: Any) -> Any:
+    """The result with keyword arguments instead of options in its warnings, and in those of the estimate that it holds."""
+    changes: dict[str, Any] = {}
+    if is_dataclass(result) and hasattr(result, "warnings"):
+        changes["warnings"] = tuple(map(in_python, result.warnings))
+    if is_dataclass(result) and hasattr(result, "estimate"):
+        changes["estimate"] = _with_keywords(result.estimate)
+    return replace(result, **changes) if changes else result
 
 
 @contextmanager
 def keeping(checkpoint: Any, resume: Any, command: str, *options: Any, **others: Any) -> Iterator[None]:
-    """Keeps the state of a call in a folder, if one is named; ``options`` and ``others`` decide the digits."""
+    """Saves the state of a call in a folder, if one is given; a resumed call must have the same ``options`` and ``others``."""
     from wdist.checkpoints.folder import kept
     from wdist.checkpoints.manifest import settings_of
 
@@ -57,16 +71,16 @@ def keeping(checkpoint: Any, resume: Any, command: str, *options: Any, **others:
 
 @contextmanager
 def listening(progress: bool | None, observer: Listener | None) -> Iterator[Observer]:
-    """The observer of a call: the display, if progress is shown, and the caller's own.
+    """The observer of a call: the display, if progress is shown, and the caller's own observer.
 
     Arguments:
-        progress: shows it on stderr, or in the notebook; None for where somebody watches: in terminals and notebooks.
-        observer: of the caller.
+        progress: whether to show progress on stderr or in the notebook; by default only in terminals and notebooks.
+        observer: the caller's.
     """
     own = _observer_of(observer)
     with ExitStack() as stack:
         display = stack.enter_context(_display(accepted("progress", progress, bool, None)))
-        yield own if isinstance(display, Silent) else display if isinstance(own, Silent) else _Both(display, own)
+        yield own if isinstance(display, Silent) else display if isinstance(own, Silent) else _Observers(display, own)
 
 
 def _observer_of(observer: Any) -> Observer:
@@ -76,7 +90,7 @@ def _observer_of(observer: Any) -> Observer:
         return observer
     if not callable(observer):
         raise UsageError(f"observer must be a function of an event, or have a method notify(event), not {shown(observer)}")
-    return _Told(observer)
+    return _FunctionObserver(observer)
 
 
 def _display(progress: bool | None) -> AbstractContextManager[Observer]:
@@ -93,13 +107,13 @@ def _display(progress: bool | None) -> AbstractContextManager[Observer]:
 
 
 def _in_notebook() -> bool:
-    """Whether cells show HTML: IPython runs in a kernel, not in a terminal."""
+    """Whether IPython runs in a kernel, whose cells show HTML, and not in a terminal."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return shell is not None and getattr(shell, "kernel", None) is not None
 
 
-class _Told:
+class _FunctionObserver:
     """A function as an observer."""
 
     def __init__(self, function: Callable[[Event], object]) -> None:
@@ -109,8 +123,8 @@ class _Told:
         self._function(event)
 
 
-class _Both:
-    """Tells two observers."""
+class _Observers:
+    """Several observers as one."""
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
@@ -121,7 +135,7 @@ class _Both:
 
 
 def named(side: Any, name: str, access: Access, seed: int = 0, *, strict: bool = True) -> Any:
-    """A side whose messages name it, if it is not an address that names itself: ``<tensor A>`` instead of ``<tensor>``."""
+    """The source, opened so that messages call it ``<tensor A>`` instead of ``<tensor>``; addresses keep their own name."""
     if side is None:
         raise UsageError(f"{name} is None; give a tensor, an array, an address or an open source")
     if isinstance(side, str | Path | FiniteSource | EndlessSource):
@@ -136,13 +150,3 @@ def named(side: Any, name: str, access: Access, seed: int = 0, *, strict: bool =
 
 def _with_name(text: str, name: str) -> str:
     return re.sub(r"<(tensor|array|frame)>", rf"<\1 {name}>", text)
-
-
-def with_warnings_in_python(result: _Result) -> _Result:
-    """The result with its warnings, and those of the results that it holds, in Python's words."""
-    changes: dict[str, Any] = {}
-    if hasattr(result, "warnings"):
-        changes["warnings"] = tuple(map(in_python, result.warnings))
-    if hasattr(result, "estimate"):
-        changes["estimate"] = with_warnings_in_python(result.estimate)
-    return replace(result, **changes)  # type: ignore[type-var]
