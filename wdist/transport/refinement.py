@@ -15,7 +15,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from wdist.distributed.processes import processes
@@ -151,6 +150,8 @@ class Merged:
 
     def _widened(self, solved: SolvedPlan) -> tuple[np.ndarray, np.ndarray]:
         """Pairs of cells that carry mass, and those with a neighbour of either in its place."""
+        from scipy.spatial import cKDTree  # imported late, because it takes a tenth of a second
+
         x, y = self.problem.x.numpy(), self.problem.y.numpy()
         count = _NEIGHBOURS[x.shape[1]]
         near_x, near_y = (cKDTree(side).query(side, min(count, len(side)))[1].reshape(len(side), -1) for side in (x, y))
