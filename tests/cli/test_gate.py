@@ -81,7 +81,7 @@ def test_options_of_the_estimation_reach_it(wdist, estimated):
         (("--baseline", "absent.json"), "absent.json cannot be read"),
         (("--max", "1", "--on", "both"), "--on both is unknown"),
         (("--max", "1", "--format", "mardown"), "did you mean markdown"),
-        (("--max", "1", "--json", "--format", "junit"), "--json prints JSON and --format junit something else"),
+        (("--max", "1", "--json", "--format", "junit"), "--json and --format junit are two formats for stdout"),
         (("--max", "1", "--junit", "no/such/folder.xml"), "there is no directory"),
         (("--max", "1", "-o", "x", "--markdown", "x"), "-o and --markdown name the same file"),
         (("--max", "1", "-o", "a.npy"), "is one of the inputs"),
