@@ -275,7 +275,7 @@ class EstimateFlags:
         _RESULT,
         "K",
         "Cross-fitting: hold each of K folds out from one training, so that the lower bound for the populations rests on "
-        "every sample; 5 suits small sets.",
+        "every sample; 1 holds out a sixth once. Default: 5 for up to 2,000 samples if no budget is given.",
     )
     blocks: int | None = flag(
         _RESULT,

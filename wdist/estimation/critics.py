@@ -77,16 +77,15 @@ def find_over_folds(
 
 
 def of_folds(results: list[CriticResult], errors: ErrorBudget, *, margin: Margin = CLAIM) -> CriticResult:
-    """The result of the fold that proves most, with what all of them prove.
+    """The critic of the fold that proves most for the samples, with what all folds prove for the populations.
 
-    Of the lower bounds for the samples the best holds; that for the populations is over all held-out values by Welch's t, and by
-    other methods the best of the folds, which then share the error.
+    The lower bound for the populations is over all held-out values by Welch's t, and by other methods the best of the folds, which
+    then share the error.
     """
-    best = max(results, key=lambda each: (each.population.lower, each.samples.lower))
-    samples = max((each.samples for each in results), key=lambda each: each.lower)
+    best = max(results, key=lambda each: each.samples.lower)
     populations = [each.population for each in results]
     population = replace(
-        best.population,
+        max(populations, key=lambda each: each.lower),
         estimate=fmean(each.estimate for each in populations),
         n_a=sum(each.n_a for each in populations),
         n_b=sum(each.n_b for each in populations),
@@ -95,7 +94,7 @@ def of_folds(results: list[CriticResult], errors: ErrorBudget, *, margin: Margin
     if averages_folds(errors.method) and len(held_out) == len(results) > 1:
         population = replace(population, lower=lower_over_folds(held_out, errors, margin=margin), method=CROSS_FITTED)
     steps, seconds = sum(each.steps for each in results), sum(each.seconds for each in results)
-    return replace(best, samples=samples, population=population, steps=steps, seconds=seconds, folds=tuple(results))
+    return replace(best, population=population, steps=steps, seconds=seconds, folds=tuple(results))
 
 
 def find_critics(
