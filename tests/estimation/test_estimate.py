@@ -429,6 +429,13 @@ def test_folds_share_the_default_budget_of_two_trainings():
     assert [each.settings["budget"] for each in found.critic.folds] == [f"{2 * whole.budget.steps // 3} steps"] * 3
 
 
+def test_critics_of_all_folds_are_announced_before_the_first():
+    listener = Listener()
+    estimate(*two_moons(60, 45, 2), critic="mean-difference", baselines="radial", folds=3, couplings=False, observer=listener)
+    started = [(each.position, each.critics) for each in listener.events if isinstance(each, CriticStarted)]
+    assert started == [(position, 6) for position in range(1, 7)]
+
+
 def test_the_bound_over_folds_is_that_of_their_mean_with_twice_its_variance():
     a, b = two_moons(60, 45, 2)
     found = estimate(a, b + 3, folds=3, critic="mean-difference", baselines="none", couplings=False)

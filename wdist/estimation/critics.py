@@ -45,14 +45,17 @@ def find_over_folds(
     """
     folds = run.options.folds
     if folds is None:
+        _plan(requested, run, reserved=reserved)
         return find_critics(requested, pair, errors, run, reserved=reserved)
     requested = [each.part(_TRAININGS / folds) for each in requested]
     # Folds exchange nothing until they are done; where they are too few for all processes, steps that can be divided are.
     size = processes().size
     at_once = 1 if folds < size and _shares_batches(requested, pair, run) else size
+    _plan(requested, run, reserved=reserved, rounds=len(range(0, folds, at_once)))
 
     def find(number: int) -> FoundCritics | None:
         def found() -> FoundCritics:
+            run.agenda.stage(f"critics of fold {number + 1} of {folds}")
             share = 1 / len(range(number, folds, at_once))
             with closing(pair.fold(folds, number, seed=run.options.seed)) as fold:
                 return find_critics(requested, fold, errors, run, reserved=reserved, share=share)
@@ -122,12 +125,7 @@ def find_critics(
         KeyboardInterrupt: before anything was proved.
     """
     options, search = run.options, _Search(requested, pair, errors, run)
-    seconds = run.training_seconds(reserved=reserved)
-    shares = budgets(requested, options, seconds=None if seconds is None else seconds * share)
-    for each, budget in zip(requested, shares, strict=True):
-        if not requested[0].covers(each):
-            times, announced = (options.repeats, min(options.repeats, 2)) if each.trained else (1, 1)
-            run.agenda.plan(times * expected_seconds(each, budget), critics=announced * len(each.specs))
+    shares = _budgets(requested, run, reserved=reserved, share=share)
     rows = search.with_seeds([options.seed], shares)
     found = [row[0] for row in rows]
     failures = [_failure(each, options.seed, result) for each, result in zip(requested, found, strict=False)]
@@ -143,6 +141,20 @@ def find_critics(
             if number in results:
                 results[number] = _repeated(results[number], options.seed, seeds, row)
     return FoundCritics(results=tuple(results.values()), left_out=tuple(filter(None, failures)))
+
+
+def _budgets(requested: Sequence[RequestedCritic], run: Run, *, reserved: float, share: float) -> list[Budget | None]:
+    seconds = run.training_seconds(reserved=reserved)
+    return budgets(requested, run.options, seconds=None if seconds is None else seconds * share)
+
+
+def _plan(requested: Sequence[RequestedCritic], run: Run, *, reserved: float, rounds: int = 1) -> None:
+    """Announces the critics of all searches that follow one after another."""
+    for each, budget in zip(requested, _budgets(requested, run, reserved=reserved, share=1 / rounds), strict=True):
+        if not requested[0].covers(each):
+            seeds = run.options.repeats if each.trained else 1
+            seconds = rounds * seeds * expected_seconds(each, budget)
+            run.agenda.plan(seconds, critics=rounds * min(seeds, 2) * len(each.specs))
 
 
 def _shares_batches(requested: Sequence[RequestedCritic], pair: Pair, run: Run) -> bool:
