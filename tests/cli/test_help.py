@@ -76,6 +76,15 @@ def test_help_and_the_package_import_neither_torch_nor_anything_else_that_is_slo
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, stderr=subprocess.DEVNULL, timeout=60)
 
 
+def test_an_estimate_imports_slow_libraries_only_where_it_uses_them():
+    program = (
+        "import sys, wdist.estimation.estimate\n"
+        "slow = {'scipy', 'torchvision', 'matplotlib', 'ot', 'pandas', 'pyarrow'} & set(sys.modules)\n"
+        "assert not slow, slow\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
 def test_the_public_names_are_those_of_their_modules():
     import wdist as package
     from wdist.errors import WdistError

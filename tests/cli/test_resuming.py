@@ -73,7 +73,7 @@ def test_a_terminated_command_goes_on_to_the_same_document(name, wdist, terminat
         terminated(step)
         answer = wdist(*words, "--checkpoint", "run", *["--resume"] * (number > 0))
         assert (answer.status, answer.out) == (143, "")
-        assert answer.error == "terminated; the same command with --resume goes on where this run stopped"
+        assert answer.error == "terminated; the same command with --resume continues this run"
     terminated(-1)
     resumed = wdist(*words, "--checkpoint", "run", "--resume")
     assert resumed.status == whole.status

@@ -429,6 +429,13 @@ def test_folds_share_the_default_budget_of_two_trainings():
     assert [each.settings["budget"] for each in found.critic.folds] == [f"{2 * whole.budget.steps // 3} steps"] * 3
 
 
+def test_critics_of_all_folds_are_announced_before_the_first():
+    listener = Listener()
+    estimate(*two_moons(60, 45, 2), critic="mean-difference", baselines="radial", folds=3, couplings=False, observer=listener)
+    started = [(each.position, each.critics) for each in listener.events if isinstance(each, CriticStarted)]
+    assert started == [(position, 6) for position in range(1, 7)]
+
+
 def test_the_bound_over_folds_is_that_of_their_mean_with_twice_its_variance():
     a, b = two_moons(60, 45, 2)
     found = estimate(a, b + 3, folds=3, critic="mean-difference", baselines="none", couplings=False)
@@ -466,7 +473,7 @@ def test_no_critic_depends_on_the_fold_that_it_is_judged_on():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"folds": 1}, "between 2 and"),
+        ({"folds": 0}, "between 1 and"),
         ({"folds": 7}, "needs at least 70 samples"),
         ({"folds": 3, "repeats": 2}, "give one of them"),
     ],
@@ -474,6 +481,30 @@ def test_no_critic_depends_on_the_fold_that_it_is_judged_on():
 def test_folds_that_cannot_be_made_are_refused(arguments, sentence):
     with pytest.raises(UsageError, match=sentence):
         estimate(*two_moons(60, 45, 2), steps=5, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "folds"),
+    [
+        ({}, 5),
+        ({"folds": 1}, None),
+        ({"folds": 2}, 2),
+        ({"critic": "cones", "steps": 5}, None),
+        ({"critic": "auto", "critics": "mean-difference", "baselines": "default"}, None),
+        ({"as_type": np.uint8}, None),  # whose folds would share the error
+        ({"count": 49}, None),
+        ({"count": 2_001}, None),
+        ({"b": "synthetic:gaussian?dim=2", "draws": 300}, 5),
+        ({"a": "synthetic:gaussian?dim=2", "b": "synthetic:gaussian?dim=2&shift=1", "draws": 300}, None),
+    ],
+)
+def test_few_samples_are_divided_into_folds_unless_a_split_or_a_budget_is_asked_for(changes, folds):
+    arguments = {"count": 60, "as_type": float, "critic": "mean-difference", "baselines": "none", "couplings": False, **changes}
+    count, as_type = arguments.pop("count"), arguments.pop("as_type")
+    a, b = (np.random.default_rng(seed).uniform(50, 200, (count, 2)).astype(as_type) for seed in range(2))
+    found = estimate(arguments.pop("a", a), arguments.pop("b", b), **arguments)
+    assert found.folds == folds
+    assert len(found.critic.folds) == (folds or 0)
 
 
 def test_draws_alone_need_no_folds():
@@ -491,7 +522,7 @@ def test_the_folds_of_stored_samples_meet_disjoint_draws():
 
 def test_a_formula_that_has_no_rivals_learns_from_all_samples_that_are_not_held_out(sets):
     a, b = (np.asarray(side, dtype=np.float64) for side in sets)
-    for folds in (None, 3):
+    for folds in (1, 3):
         found = estimate(a, b, critic="mean-difference", baselines="none", folds=folds, couplings=False, seed=1)
         for number, critic in enumerate(found.critic.folds or (found.critic,)):
             held = [held_out(len(side), number, folds) for side in (a, b)]
@@ -501,6 +532,6 @@ def test_a_formula_that_has_no_rivals_learns_from_all_samples_that_are_not_held_
 
 
 def held_out(count, number, folds):
-    if folds is None:
+    if folds == 1:
         return held_out_rows(count, min(ENOUGH_HELD_OUT, count // 3), seed=1)
     return fold_rows(count, folds, number, seed=1)

@@ -71,7 +71,8 @@ def test_empirical_bernstein_takes_its_ranges_from_the_type():
     """Potentials of bytes scaled to [0, 1] have a range of at most sqrt d."""
     random = np.random.default_rng(0)
     images = [torch.from_numpy(random.integers(low, low + 100, (600, 3, 3), dtype=np.uint8)) for low in (0, 150)]
-    assert diameters(pair_of(*images)) == (3.0, 3.0)
+    pair = pair_of(*images)
+    assert diameters(pair.a.info, pair.b.info) == (3.0, 3.0)
     statement = ErrorBudget(confidence=0.9, method="empirical-bernstein")
     bernstein, student = trial(*images, errors=statement, steps=60), trial(*images, steps=60)
     assert bernstein.population.method == "empirical-bernstein"
@@ -109,4 +110,4 @@ def test_judging_the_same_critic_again_gives_the_same_numbers():
 def test_a_declared_range_counts_as_bounds_of_the_support(tmp_path):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).random((60, 4)))
     pair = pair_of(f"{tmp_path / 'a.npy'}?stored=0:2", open_values(np.random.default_rng(1).random((60, 4))))
-    assert diameters(pair) == (4.0, None)
+    assert diameters(pair.a.info, pair.b.info) == (4.0, None)

@@ -27,7 +27,7 @@ WRONG_OPTIONS = {
     "baselines": ["groupsort", 3, None, [None]],
     "draws": [10, 0, 1.5, "many", 500, 10**9],
     "repeats": [0, 1.5, "3", None],
-    "folds": [1, 99, 2.5, "5", 40],
+    "folds": [0, 99, 2.5, "5", 40],
     "couplings": ["no", 1, None],
     "access": [True, "trust", {}],
     "trust": [1, "yes", None],

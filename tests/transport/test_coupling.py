@@ -9,7 +9,7 @@ import torch
 
 from tests.trials import exact_w1
 from wdist.ground_metric import L2
-from wdist.transport.coupling import Plan, cost_above, on_the_line
+from wdist.transport.coupling import Plan, ascending, cost_above, on_the_line
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -37,3 +37,8 @@ def test_any_plan_is_charged_for_the_mass_that_it_misplaces():
         assert cost_above(x, y, a, b, plan, L2) >= truth
     half = Plan(rows=np.arange(30), columns=np.arange(30), mass=np.full(30, 1 / 60))
     assert cost_above(x, y, a, b, half, L2) >= truth
+
+
+@pytest.mark.parametrize("numbers", [[], [5], [3, 3, 1, -2, 3], [-(2**63), 2**62, -(2**63)]], ids=str)
+def test_distinct_numbers_ascend(numbers):
+    assert ascending(np.array(numbers, dtype=np.int64)).tolist() == sorted(set(numbers))

@@ -6,7 +6,7 @@ import torch
 
 from tests.trials import exact_w1
 from wdist.ground_metric import METRICS
-from wdist.transport import pricing
+from wdist.transport import pricing, screening
 from wdist.transport.pricing import Pricing
 
 
@@ -30,6 +30,15 @@ def tiny(n, dim, random):
     return 1e-25 * random.normal(size=(n, dim))
 
 
+@pytest.fixture(params=["float32", "bfloat16"])
+def precision(request, monkeypatch):
+    """Type of the products that screen pairs; torch emulates what a processor lacks."""
+    monkeypatch.setattr(screening, "multiplies_bfloat16", lambda: request.param == "bfloat16")
+    monkeypatch.setattr(screening, "_LARGEST_DISPLACEMENT", np.inf)
+    monkeypatch.setattr(screening, "FLAT", 0)
+    return request.param
+
+
 KINDS = (normals, far_from_the_origin, tight_clusters, whole_numbers, tiny)
 
 
@@ -47,7 +56,7 @@ def problem(kind, dim, metric, seed=0):
 @pytest.mark.parametrize("dim", [1, 2, 5, 60])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("crowded", [0, 10**6])
-def test_every_violated_pair_is_found_or_bounded(kind, dim, metric, crowded, monkeypatch):
+def test_every_violated_pair_is_found_or_bounded(kind, dim, metric, crowded, precision, monkeypatch):
     monkeypatch.setattr(pricing, "_CROWDED", crowded)
     x, y, distances, u, v = problem(kind, dim, metric)
     found = Pricing(torch.from_numpy(x), torch.from_numpy(y), metric).below(u, v)
@@ -78,8 +87,8 @@ def test_blocks_that_lie_too_far_apart_are_skipped(monkeypatch):
     """Two distant pairs of clusters: a quarter of the pairs is screened."""
     random = np.random.default_rng(0)
     x, y = (np.repeat([[0.0, 0.0], [90.0, 0.0]], 1024, axis=0) + random.normal(size=(2048, 2)) for _ in range(2))
-    screened, negative = [], pricing._negative
-    monkeypatch.setattr(pricing, "_negative", lambda block: screened.append(block.numel()) or negative(block))
+    screened, negative = [], pricing.negative
+    monkeypatch.setattr(pricing, "negative", lambda block: screened.append(block.numel()) or negative(block))
     u, v = np.full(2048, 0.01), np.zeros(2048)
     found = Pricing(torch.from_numpy(x), torch.from_numpy(y), METRICS["l2"]).below(u, v)
     assert sum(screened) <= 2048**2 / 2
@@ -88,7 +97,7 @@ def test_blocks_that_lie_too_far_apart_are_skipped(monkeypatch):
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=str)
-def test_dual_variables_far_beyond_the_distances_hide_no_violated_pair(metric):
+def test_dual_variables_far_beyond_the_distances_hide_no_violated_pair(metric, precision):
     """A simplex may leave variables of the size of its artificial costs."""
     x, y, distances, u, v = problem(normals, 8, metric)
     u[[3, 200]] = 1e14, -1e14
@@ -100,3 +109,28 @@ def test_dual_variables_far_beyond_the_distances_hide_no_violated_pair(metric):
     assert value <= exact_w1(x, y, metric.p) * (1 + 1e-12)
     with pytest.raises(ValueError, match="too large"):
         Pricing(torch.from_numpy(x), torch.from_numpy(y), metric).below(100 * u, v)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_the_precision_that_screens_pairs_changes_no_result(kind, monkeypatch):
+    x, y, _, u, v = problem(kind, 30, METRICS["l2"])
+    monkeypatch.setattr(screening, "_LARGEST_DISPLACEMENT", np.inf)
+    found = []
+    for half in (False, True):
+        monkeypatch.setattr(screening, "multiplies_bfloat16", lambda half=half: half)
+        found.append(Pricing(torch.from_numpy(x), torch.from_numpy(y), METRICS["l2"]).below(u, v))
+    for name in ("rows", "columns", "costs", "reduced"):
+        assert np.array_equal(*(getattr(each, name) for each in found))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_number_is_never_above_the_sum_that_stands_for_it(dtype, count):
+    random = np.random.default_rng(0)
+    values = random.normal(size=2000) * 10.0 ** random.integers(-60, 30, 2000)
+    values = torch.from_numpy(np.r_[values, 0.0, 1.0, -1.0, 2.0**-126, -(2.0**-127)])
+    parts = screening._sum_above(values, count, dtype).double()
+    sums, least = parts.sum(1), 2.0**-126
+    assert bool((sums >= values * (1 - torch.sign(values) * 1e-15)).all())
+    assert bool((sums - values <= 2 * values.abs() * torch.finfo(dtype).eps ** count + 1.01 * least).all())
+    assert bool(((parts == 0) | (parts.abs() >= least)).all())

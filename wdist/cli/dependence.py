@@ -12,19 +12,19 @@ from wdist.errors import ExitStatus
 @opt.expanded
 def command(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="Table of independent rows: patients.csv, ...")],
-    columns: Annotated[str, typer.Option("--columns", metavar="NAMES", help="Columns on the one side, with commas.")],
+    columns: Annotated[str, typer.Option("--columns", metavar="NAMES", help="Columns on one side, separated by commas.")],
     flags: opt.EstimateFlags,
     sources: opt.ScaledTableOptions,
     checkpoint: opt.CheckpointOptions,
     outputs: Annotated[Outputs, OutputOptions("dependence")],
     with_: Annotated[
-        str | None, typer.Option("--with", metavar="NAMES", help="Columns on the other side. Default: all other columns.")
+        str | None, typer.Option("--with", metavar="NAMES", help="Columns on the other side. Default: all others.")
     ] = None,
 ) -> int:
-    """Measure how far some columns of a table are from being independent of others, and test whether they are.
+    """Measure how far some columns of a table are from being independent of others, and test independence.
 
-    Bounds W1 between their joint distribution and the product of their distributions, which is 0 for independent columns and shows
-    dependence that no correlation shows. The p-value is exact at every number of rows.
+    Bounds W1 between their joint distribution and the product of their distributions, which is 0 only for independent columns and
+    reveals dependence that correlation misses. The p-value is exact for any number of rows.
 
     Example: wdist dependence patients.csv --columns dose,age --with outcome
     """

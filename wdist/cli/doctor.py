@@ -32,12 +32,12 @@ OPTIONAL = (("onnxruntime", "onnxruntime", "ONNX generators", "pip install 'wdis
 
 @dataclass(frozen=True, kw_only=True)
 class MachineCheck:
-    """One line of the report."""
+    """One check of this machine."""
 
     what: str
     ok: bool
     needed: bool = True
-    """wdist cannot work without it."""
+    """Whether wdist cannot work without it."""
     found: str
 
 
@@ -46,13 +46,13 @@ class Diagnosis:
     """State of this machine."""
 
     ok: bool
-    """Nothing that wdist needs is missing or broken."""
+    """Whether nothing that wdist needs is missing or broken."""
     checks: tuple[MachineCheck, ...]
 
 
 @opt.expanded
 def command(outputs: Annotated[Outputs, OutputOptions("doctor")]) -> int:
-    """Report on this machine: Python, torch, device, threads, memory, optional extras.
+    """Check this machine: Python, torch, devices, threads, memory and optional packages.
 
     Exit status 2 if something that wdist needs is missing or broken.
     """

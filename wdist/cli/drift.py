@@ -11,7 +11,7 @@ from wdist.errors import ExitStatus
 
 @opt.expanded
 def command(
-    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="Table that the other is compared with: march.csv, ...")],
+    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="Reference table: march.csv, ...")],
     current: Annotated[str, typer.Argument(metavar="CURRENT", help="Table to judge, with the same columns: april.csv, ...")],
     flags: opt.EstimateFlags,
     sources: opt.ScaledTableOptions,
@@ -26,10 +26,10 @@ def command(
         ),
     ] = None,
 ) -> int:
-    """Find what changed between two tables: columns, the dependence between them, and the joint distribution.
+    """Find what changed between two tables: columns, their dependence, and the joint distribution.
 
     Each column is divided by its standard deviation in the reference unless --scale says otherwise. Where nothing changed, drift is
-    reported with probability at most 1 - --confidence. Exit status: 0 no drift is found, 1 drift; with --max 0 pass, 1 fail, 3
+    reported with probability at most 1 - --confidence. Exit status: 0 no drift found, 1 drift; with --max 0 pass, 1 fail, 3
     inconclusive.
 
     Example: wdist drift march.csv april.csv --html drift.html

@@ -24,12 +24,12 @@ _TRAINING, _SIZES = "Training", "Networks"
 
 @app.callback()
 def gan() -> None:
-    """Train generators of images that the other commands can judge."""
+    """Train generators of images for the other commands to judge."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GanFlags:
-    """Options of a training; the critic, or the resumed state, decides those that are left out."""
+    """Options of a training; the critic or the resumed state decides those that are omitted."""
 
     data: str | None = opt.flag(
         None, "ADDRESS", "Images in [0, 1] to learn from: torchvision:MNIST?split=train, images/, a.h5, ..."
@@ -38,8 +38,8 @@ class GanFlags:
     steps: int | None = opt.flag(_TRAINING, "N", "Steps of the generator in total. Default: 4000.", min=1)
     budget: str | None = opt.flag(_TRAINING, "TIME", "Training time, instead of --steps: 45s, 2m, 1h.")
     batch_size: int | None = opt.flag(_TRAINING, "N", "Images of each side in one step. Default: 64.")
-    learning_rate: float | None = opt.flag(_TRAINING, "X", "Learning rate of the generator. Default: what suits the critic.")
-    critic_learning_rate: float | None = opt.flag(_TRAINING, "X", "Learning rate of the critic. Default: what suits it.")
+    learning_rate: float | None = opt.flag(_TRAINING, "X", "Learning rate of the generator. Default: depends on the critic.")
+    critic_learning_rate: float | None = opt.flag(_TRAINING, "X", "Learning rate of the critic. Default: depends on the critic.")
     seed: int | None = opt.flag(_TRAINING, "N", "Seed of every random choice. Default: 0.", min=0, callback=opt.check_seed)
     device: opt.Device = "auto"
     critic: str | None = opt.flag(
@@ -52,7 +52,7 @@ class GanFlags:
     latent: int | None = opt.flag(_SIZES, "N", "Size of the latent vector. Default: 64.")
     width: int | None = opt.flag(_SIZES, "N", "Channels of the generator's first convolution. Default: 32; papers: 128.")
     critic_width: int | None = opt.flag(_SIZES, "N", "Units of the critic's dense layers. Default: 256; papers: 1024.")
-    critic_steps: int | None = opt.flag(_SIZES, "N", "Steps of the critic for each step of the generator. Default: what suits it.")
+    critic_steps: int | None = opt.flag(_SIZES, "N", "Critic steps for each generator step. Default: depends on the critic.")
     download: opt.Download = False
     trust: opt.Trust = False
 
@@ -87,7 +87,7 @@ def train(
     request: GanFlags,
     outputs: Annotated[Outputs, OutputOptions("gan", files=False)],
 ) -> int:
-    """Train a Wasserstein GAN and leave checkpoints that every command reads as a source.
+    """Train a Wasserstein GAN whose checkpoints every command reads as sources.
 
     Ctrl-C saves the state; --resume continues from it and gives the same digits as an uninterrupted training.
 

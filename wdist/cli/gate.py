@@ -44,30 +44,28 @@ class RuleOptions:
     on: str | None = opt.flag(
         _RULES,
         "WHICH",
-        "Judge the distributions behind the samples (population, at --confidence), the two sets (samples, for certain), or what "
-        "the critic finds on fresh samples (detected, at --confidence; not an upper bound of W1), or the mean W1 between "
-        "blocks of few samples (block, at --confidence; larger than W1), or W1 from the samples of A to what a generator B draws "
-        "(reference, at --confidence). Default: population.",
+        "What to judge, at --confidence: the distributions behind the samples (population), what the critic finds on fresh samples "
+        "(detected; not an upper bound of W1), the mean W1 between blocks of few samples (block; larger than W1), or W1 from the "
+        "samples of A to the draws of a generator B (reference); or, for certain, the two sample sets (samples). "
+        "Default: population.",
     )
     until_decided: bool = opt.flag(
         _RULES,
         "",
-        "Draw batch after batch (or read on in a file) until --max is decided, at any number of looks: critics are trained on "
-        "the past and judged on the next batch. A pass speaks for detected, a fail for W1, too.",
+        "Draw batches (or read on in a file) until --max is decided, looking after each: critics are trained on earlier batches "
+        "and judged on the next one. A pass concerns what critics detect, a fail also W1.",
         "--until-decided",
         default=False,
     )
     max_samples: int | None = opt.flag(_RULES, "N", "With --until-decided: stop after N samples of each side. Default: 100,000.")
     max_time: str | None = opt.flag(_RULES, "TIME", "With --until-decided: stop after this time, such as 90s, 10m or 2h.")
-    proof: str | None = opt.flag(
-        _RULES, "FILE", "Judge what this proof proves about A and B, saved by --save-proof, instead of training anything."
-    )
+    proof: str | None = opt.flag(_RULES, "FILE", "Judge the bounds of a proof saved by --save-proof instead of training anything.")
     accept_inconclusive: bool = opt.flag(
-        _RULES, "", "Exit with 0 instead of 3 if nothing is proved.", "--accept-inconclusive", default=False
+        _RULES, "", "Exit with 0 instead of 3 if the verdict is inconclusive.", "--accept-inconclusive", default=False
     )
 
     def limits(self) -> GateLimits:
-        """The limits of the library, which refuses those that make no sense together."""
+        """The limits as an object of the library, which refuses contradictions."""
         from wdist.gates.limits import GateLimits, read_maximum
 
         limit = None if self.max is None else read_maximum(self.max)
@@ -84,14 +82,14 @@ class RuleOptions:
         """When a sequential gate stops; None for a gate on all samples at once.
 
         Raises:
-            UsageError: a limit without --until-decided, or with what it has no use for.
+            UsageError: a limit without --until-decided, or --until-decided with --proof.
         """
         if not self.until_decided:
             if self.max_samples is not None or self.max_time is not None:
                 raise UsageError("--max-samples and --max-time end a gate that draws until it is decided; add --until-decided")
             return None
         if self.proof is not None:
-            raise UsageError("--until-decided draws samples, and --proof is about those of an earlier run; give one of them")
+            raise UsageError("--until-decided draws new samples, and --proof is about those of an earlier run; give one of them")
         from wdist.gates.sequential import MOST_SAMPLES, UntilDecided
         from wdist.training.budget import Budget
 
@@ -111,11 +109,11 @@ def _share(words: str) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class GateFlags(opt.EstimateFlags):
-    """Options of the estimate behind a gate: one critic, whose bounds then share the error with no others."""
+    """Options of the estimate behind a gate: by default one critic, whose bounds share the error with no others."""
 
     critics: opt.Critics = None
     baselines: str | None = opt.flag(
-        "Result", "WHICH", "Critics trained beside the main one: none, default, all, or names with commas. Default: none."
+        "Result", "WHICH", "Critics trained beside the main one: none, default, all, or comma-separated names. Default: none."
     )
 
     def validated(self, *arguments: Any, **more: Any) -> EstimateOptions:

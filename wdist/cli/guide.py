@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.markdown import Markdown, MarkdownContext
 
 INDEX = "README"
-"""The page that lists all others, named so that a code host shows it with the folder."""
+"""The page that lists all others; code hosts show a page of this name with its folder."""
 _WIDEST = 100
 """Columns of rendered text; longer lines are hard to read."""
 
@@ -39,7 +39,7 @@ _TEX = (
     (r"_1\b", "₁"),
     (r" {2,}", " "),
 )
-"""The TeX that the pages use, in the order in which it becomes plain text."""
+"""Replacements that turn the TeX of the pages into plain text, in order."""
 
 
 def command(
@@ -87,7 +87,7 @@ def summary(topic: str) -> str:
 
 
 def rendered(text: str) -> Markdown:
-    """A page for the terminal: formulas, links and figures in plain words, code in lines that keep their length."""
+    """A page for the terminal: formulas, links and figures as plain text, code unwrapped."""
     from rich.markdown import CodeBlock, Heading, Markdown, TableDataElement
     from rich.text import Text
 
@@ -119,7 +119,7 @@ def rendered(text: str) -> Markdown:
 
 
 def for_terminal(text: str) -> str:
-    """The Markdown of a page with everything that a terminal cannot show put into words."""
+    """The Markdown of a page with words in place of what a terminal cannot show."""
     parts = _CODE.split(_DISPLAYED.sub(lambda match: f"```tex\n{_plain(match[1])}\n```", text))
     parts[::2] = [_LINK.sub(_link_in_words, _INLINE.sub(lambda match: _plain(match[1]), part)) for part in parts[::2]]
     return "".join(parts)

@@ -13,13 +13,13 @@ from wdist.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class LipschitzFlags:
-    """What is bounded, and where."""
+    """The norm, and the points where slopes are bounded."""
 
     norm: str = opt.flag("Bounds", "NAME", "Norm of inputs and outputs: l2 (Euclidean) or linf (largest coordinate).", default="l2")
     shape: str | None = opt.flag("Bounds", "SIZES", "Shape of one sample, as in 3x32x32. Default: from the file or the points.")
     at: str | None = opt.flag("Bounds", "SOURCE", "Also bound the slopes at the samples of a source: points.npy, images/, ...")
-    radius: float | None = opt.flag("Bounds", "R", "Bound them within balls of this radius, in the norm. Default: 0.", min=0)
-    points: int = opt.flag("Bounds", "N", "Number of points, the first of SOURCE.", min=1, default=100)
+    radius: float | None = opt.flag("Bounds", "R", "Bound slopes within balls of this radius, in the norm. Default: 0.", min=0)
+    points: int = opt.flag("Bounds", "N", "Number of points to take from SOURCE.", min=1, default=100)
     seed: opt.Seed = 0
 
     @property
@@ -49,7 +49,7 @@ def command(
 ) -> int:
     """Bound the Lipschitz constant of a network: from above by a proof, from below by a search.
 
-    Exit status 4 if there is no bound from above.
+    Exit status 4 if no bound from above is proved.
 
     Example: wdist lipschitz 'model.safetensors?factory=package.module:Model' --trust
     """

@@ -1,4 +1,4 @@
-"""The ``wdist`` command: its subcommands, and the one place where signals and errors become sentences and exit statuses."""
+"""The ``wdist`` command: its subcommands, and the only place where signals and errors become sentences and exit statuses."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from wdist.keywords import command_line
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _SHARED = ("estimate", "synthetic", "compare", "gate", "drift", "gan", "bench")
-"""Commands whose work processes share; of a job of torchrun, only the first process does the others."""
+"""Commands whose work several processes share; only the first process of a torchrun job runs the others."""
 
 app = typer.Typer(
     name="wdist",
@@ -85,7 +85,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def wdist(
     version: Annotated[
-        bool, typer.Option("--version", metavar="", callback=_print_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", metavar="", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Certified bounds for the Wasserstein-1 distance between two sample sets."""
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not is_first():
             return ExitStatus.INTERRUPTED
         if isinstance(stopped, Terminated):
-            _complain("terminated; the same command with --resume goes on where this run stopped")
+            _complain("terminated; the same command with --resume continues this run")
             return ExitStatus.TERMINATED
         _complain("interrupted before there was a result")
         return ExitStatus.INTERRUPTED
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """Lets a time limit that ends the process keep what is proved, as Ctrl-C does."""
+    """Handles SIGTERM like Ctrl-C, so that a time limit keeps what is proved."""
     try:
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     except ValueError:  # only the main thread receives signals
@@ -128,7 +128,7 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 
 
 def _open_closed_streams() -> None:
-    """Points streams that the caller closed (``2>&-``) nowhere, so that no data file gets their descriptors."""
+    """Points streams that the caller closed (``2>&-``) to the null device, so that no data file gets their descriptors."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
@@ -169,7 +169,7 @@ def _is_shared(arguments: list[str]) -> bool:
 
 
 def _shared(job: Job, arguments: list[str]) -> contextlib.AbstractContextManager[None]:
-    """The work of the command, shared by the processes that torchrun started, if it did."""
+    """Joins the processes that torchrun started, if any, for a command whose work they share."""
     if not launched() or not _is_shared(arguments):
         return contextlib.nullcontext()
     return job.joined(versions=versions(), command=arguments)
@@ -177,7 +177,7 @@ def _shared(job: Job, arguments: list[str]) -> contextlib.AbstractContextManager
 
 @contextlib.contextmanager
 def _silence_unless_first() -> Iterator[None]:
-    """Leaves the streams to the first process of a job."""
+    """Silences all processes of a job but the first."""
     if is_first():
         yield
         return
@@ -187,7 +187,7 @@ def _silence_unless_first() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _speaking(job: Job) -> Iterator[None]:
-    """Lets one process of a job say what went wrong, whichever it is."""
+    """Lets exactly one process of a job report an error."""
     with open(os.devnull, "w") as nowhere:
         heard = sys.stderr if is_first() else sys.__stderr__
         with contextlib.redirect_stderr(heard if job.speaks() else nowhere):
@@ -228,7 +228,7 @@ def _explain(error: Exception, arguments: list[str]) -> int:
 
 
 def _usage_sentence(error: Any, arguments: list[str]) -> str:
-    """Says what is wrong with the command line, and what was probably meant."""
+    """Says what is wrong with the command line, and suggests what was meant."""
     command = error.ctx.command_path if error.ctx is not None else "wdist"
     help_hint = f"`{command} --help` lists all options"
     unknown = getattr(error, "option_name", None)
@@ -254,7 +254,7 @@ def _complain(sentence: str, *, of_the_job: bool = False) -> None:
 
 
 def _discard_stdout() -> None:
-    """Points stdout nowhere, so that what is still buffered fails silently when the interpreter ends."""
+    """Points stdout to the null device, so that flushing its buffer does not fail when the interpreter exits."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -263,7 +263,7 @@ def _discard_stdout() -> None:
 
 @contextlib.contextmanager
 def _warnings_of_libraries(*, shown: bool) -> Iterator[None]:
-    """Keeps warnings meant for programmers off the user's terminal unless they are asked for."""
+    """Hides warnings meant for programmers unless they are requested."""
     with warnings.catch_warnings():
         if not shown and not sys.warnoptions:
             warnings.simplefilter("ignore")

@@ -13,11 +13,11 @@ from wdist.errors import ExitStatus
 @opt.expanded
 def command(
     documents: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Documents that -o wrote for the shards of one run: all of them.")
+        list[Path], typer.Argument(metavar="FILE...", help="The documents of all shards of one run, written by -o.")
     ],
     outputs: Annotated[Outputs, OutputOptions("merge")],
 ) -> int:
-    """Put the shards of a comparison or a suite together, as one run would have found it.
+    """Join the shards of a comparison or a suite into the result of one run.
 
     Example: wdist merge first.json second.json -o whole.json
     """

@@ -1,4 +1,4 @@
-"""Options that several commands share, each declared once, and groups of them that a command takes as one object."""
+"""Options that several commands share, each declared once, and groups of options that a command takes as one object."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ OUTPUT, LONG = "Output", "Long runs"
 
 
 def option(panel: str | None, metavar: str, help: str, *names: str, **more: Any) -> Any:
-    """Declares an option in a panel of the help, or in the first; a switch has no ``metavar``."""
+    """Declares an option in a panel of the help, by default the first; a switch has no ``metavar``."""
     return typer.Option(*names, metavar=metavar, rich_help_panel=panel, help=help, **more)
 
 
 def flag(panel: str | None, metavar: str, help: str, *names: str, default: Any = None, **more: Any) -> Any:
-    """Declares a field of a group of options in the same way."""
+    """Declares an option that is a field of a group."""
     return field(default=default, metadata={"option": option(panel, metavar, help, *names, **more)})
 
 
 def expanded(command: Callable[..., int]) -> Callable[..., int]:
     """Replaces each parameter of a command that stands for a group of options by those options.
 
-    So options that several commands share are declared once, with their defaults, and arrive together; what a group refuses is
-    refused before the command begins.
+    Shared options are thus declared once, with their defaults, and arrive together; a group checks its values before the command
+    begins.
 
     Arguments:
         command: annotated with dataclasses, whose fields are options, or with ``Annotated[Class, group]``, where
@@ -92,7 +92,7 @@ AddressA: TypeAlias = Annotated[
     str,
     typer.Argument(metavar="A", help="First source: a.h5, a.h5:/group/x, x.npz:key, images/, torchvision:MNIST?split=train, ..."),
 ]
-AddressB: TypeAlias = Annotated[str, typer.Argument(metavar="B", help="Second source; it may be of another kind.")]
+AddressB: TypeAlias = Annotated[str, typer.Argument(metavar="B", help="Second source, of the same or another kind.")]
 
 
 def check_seed(seed: int | None) -> int | None:
@@ -117,9 +117,7 @@ Features: TypeAlias = Annotated[
 ]
 Download: TypeAlias = Annotated[
     bool,
-    option(
-        _SOURCES, "", "Download missing data sets and weights of torchvision, and remote files that an address names.", "--download"
-    ),
+    option(_SOURCES, "", "Download missing torchvision data sets and weights, and remote files.", "--download"),
 ]
 Trust: TypeAlias = Annotated[
     bool,
@@ -129,22 +127,22 @@ Trust: TypeAlias = Annotated[
 
 Shard: TypeAlias = Annotated[
     str | None,
-    option(None, "I/N", "Do part I of N only, each perhaps on its own machine; wdist merge joins their documents.", "--shard"),
+    option(None, "I/N", "Compute only part I of N, for example one on each machine; wdist merge joins the documents.", "--shard"),
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointOptions:
-    """Where the state of a long run is kept."""
+    """Where the state of a long run is saved."""
 
     checkpoint: Path | None = flag(
-        LONG, "DIR", "Keep the state of the run in DIR, every minute and at SIGTERM, so that --resume can go on with it."
+        LONG, "DIR", "Save the state of the run in DIR every minute and at SIGTERM, so that --resume can continue it."
     )
-    resume: bool = flag(LONG, "", "Go on with the run in DIR, with the same data and options.", "--resume", default=False)
+    resume: bool = flag(LONG, "", "Continue the run in DIR, with the same data and options.", "--resume", default=False)
 
     @contextmanager
     def kept(self, command: str, *options: Any, **others: Any) -> Iterator[None]:
-        """Keeps what is done within the context; ``options`` are dataclasses that decide the digits, as do ``others``."""
+        """Saves the state of the work in this context; a resumed run must have the same ``options`` and ``others``."""
         if self.checkpoint is None and not self.resume:
             yield
             return
@@ -166,7 +164,7 @@ class CheckpointOptions:
 
 @contextmanager
 def _sigterm_ends_the_run() -> Iterator[None]:
-    """Lets SIGTERM end a run that can be resumed, rather than end its training only, as Ctrl-C does."""
+    """Lets SIGTERM end the run, which can be resumed, and not only its training, as Ctrl-C does."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise Terminated
@@ -197,36 +195,36 @@ class SourceOptions:
     trust: Trust = False
 
     def access(self) -> Access:
-        """The same permissions for the library."""
+        """The permissions as an object of the library."""
         return Access(trust=self.trust, download=self.download, drop_nonfinite=self.drop_nonfinite)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions(SourceOptions):
-    """Permissions for opening two sources, and how tables become samples."""
+    """Permissions for opening two sources, and how table rows become samples."""
 
     missing: str = flag(
         _SOURCES,
         "HOW",
-        "Missing values of tables: refuse, drop (leave their rows out) or level (set them apart from all others).",
+        "Missing values in tables: refuse, drop (omit their rows) or level (treat them as a value of their own).",
         default=REFUSE,
     )
     scale: str = flag(
         _SOURCES,
         "HOW",
-        "Unit of length of each column of a table: none, std, iqr, mad or range (over training rows of A), or a file of lengths.",
+        "Unit of each table column: none, std, iqr, mad or range (over training rows of A), or a file of lengths.",
         default="none",
     )
 
     feature_cache: Path | None = flag(
-        _SOURCES, "DIR", "Keep the features of a torchvision network in this folder, and take those of earlier runs from it."
+        _SOURCES, "DIR", "Cache the features of a torchvision network in this folder, and reuse those of earlier runs."
     )
     no_cache: bool = flag(
-        _SOURCES, "", "Read large files again for their digests, even if they have not changed since.", "--no-cache", default=False
+        _SOURCES, "", "Recompute the digests of large files, even if the files have not changed.", "--no-cache", default=False
     )
 
     def access(self) -> Access:
-        """The same for the library."""
+        """The permissions and table settings as an object of the library."""
         return replace(
             super().access(), missing=self.missing, scale=self.scale, cache=not self.no_cache, feature_cache=self.feature_cache
         )
@@ -234,19 +232,19 @@ class TableOptions(SourceOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ScaledTableOptions(TableOptions):
-    """The same for commands that measure each column in its own unit unless told otherwise."""
+    """The same, for commands that measure each column in its standard deviations by default."""
 
     scale: str = flag(
         _SOURCES,
         "HOW",
-        "Unit of length of each column: none, std, iqr, mad, range (over training rows of the first table), or a file of lengths.",
+        "Unit of each column: none, std, iqr, mad or range (over training rows of the first table), or a file of lengths.",
         default="std",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class EstimateFlags:
-    """Options of every estimate, as the command line shows them; the library validates them."""
+    """Options of every estimate; the library validates them."""
 
     steps: int | None = flag(_TRAINING, "N", "Training steps of the whole command. Default: chosen from the data.", min=1)
     budget: str | None = flag(_TRAINING, "TIME", "Time for the whole command, transport included: 45s, 2m, 1h.")
@@ -269,20 +267,20 @@ class EstimateFlags:
         _CRITIC, "NAME", "Constraint on the weights: bjorck, bjorck-unrolled, spectral, parseval, linf, cayley, clip or none."
     )
     bjorck_order: int | None = flag(_CRITIC, "N", "Order of the Björck iterations, 1 to 4.")
-    bjorck_iterations: int | None = flag(_CRITIC, "N", "Number of Björck iterations, where they are unrolled.")
+    bjorck_iterations: int | None = flag(_CRITIC, "N", "Number of unrolled Björck iterations.")
     beta: float | None = flag(_CRITIC, "X", "Step size of first-order Björck iterations or of Parseval's retraction, up to 1.")
     centres: int | None = flag(_CRITIC, "N", "Number of cones of a cone critic.")
     lipschitz: float | None = flag(_CRITIC, "K", "Lipschitz constant of the critic; bounds are divided by it.")
     folds: int | None = flag(
         _RESULT,
         "K",
-        "Divide the samples into K folds and hold each out from one training, so that the lower bound for the populations rests on "
-        "every sample; 5 suits small sets.",
+        "Cross-fitting: hold each of K folds out from one training, so that the lower bound for the populations rests on "
+        "every sample; 1 holds out a sixth once. Default: 5 for up to 2,000 samples if no budget is given.",
     )
     blocks: int | None = flag(
         _RESULT,
         "M",
-        "Samples of each side between which the mean distance is stated, besides W1; 0 for none. Default: chosen from the data.",
+        "Also bound the mean W1 between M samples of each side; 0 to omit it. Default: chosen from the data.",
         min=0,
     )
     metric: str = flag(_RESULT, "NAME", "Ground metric: l2 (Euclidean), l1 or linf (largest difference).", default="l2")
@@ -302,16 +300,18 @@ class EstimateFlags:
         "--ci",
         default="auto",
     )
-    draws: int | None = flag(_SOURCES, "N", "Draws of a generator or a built-in distribution. Default: 20,000.", min=100)
+    draws: int | None = flag(
+        _SOURCES, "N", "Number of samples to draw from a generator or a built-in distribution. Default: 20,000.", min=100
+    )
     features: Features = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What is read besides the sources."""
+        """Addresses that are read besides the sources."""
         return () if self.features is None else (self.features,)
 
     def validated(self, access: Access = Access(), **more: Any) -> EstimateOptions:
-        """The options of the library, with those that the command decides; raises UsageError."""
+        """The options of the library, with ``more`` that the command decides; raises UsageError."""
         settings = CriticSettings(**{each.name: getattr(self, each.name) for each in fields(CriticSettings)})
         own = {each.name: getattr(self, each.name) for each in fields(self)}
         words = {name: value for name, value in own.items() if not hasattr(settings, name)}
@@ -325,14 +325,14 @@ Critics: TypeAlias = Annotated[
     option(
         _RESULT,
         "WHICH",
-        "Compare these critics on one split; the one that proves most provides the bounds: default, all, or names with commas.",
+        "Compare these critics on one split; the one that proves most provides the bounds: default, all, or comma-separated names.",
     ),
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedCritics(EstimateFlags):
-    """Options of an estimate that shows several critics and seeds."""
+    """Options of an estimate with several critics and seeds."""
 
     steps: int | None = flag(
         _TRAINING,
@@ -342,11 +342,11 @@ class ComparedCritics(EstimateFlags):
     )
     budget: str | None = flag(_TRAINING, "TIME", "Time for the whole command, baselines and transport included: 45s, 2m, 1h.")
     repeats: int = flag(
-        _TRAINING, "R", "Train each critic with R seeds, from --seed on, on one split, and show the spread.", min=1, default=1
+        _TRAINING, "R", "Train each critic with R seeds, starting at --seed, on one split, and show the spread.", min=1, default=1
     )
     critics: Critics = None
     baselines: str = flag(
-        _RESULT, "WHICH", "Critics shown beside the main one: none, default, all, or names with commas.", default="default"
+        _RESULT, "WHICH", "Critics shown beside the main one: none, default, all, or comma-separated names.", default="default"
     )
     divergence: str | None = flag(
         _RESULT, "NAME", "Also bound a divergence with a Lipschitz critic, in nats: kl (Kullback-Leibler, of A from B)."

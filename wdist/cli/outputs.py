@@ -1,4 +1,4 @@
-"""Outputs of a command: a table of formats, each rendered to stdout or to a file that is checked before the work begins."""
+"""Outputs of a command: a table of formats, rendered to stdout or to files that are checked before the work begins."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from wdist.interruption import deferred_interrupts
 
 @dataclass(frozen=True)
 class Format:
-    """A format of the results of some commands, and the function that renders them."""
+    """A format of the results of some commands, and the function that renders it."""
 
     name: str
     commands: str
@@ -36,7 +36,7 @@ class Format:
     help: str = ""
     """Help of the option."""
     what: str = ""
-    """In "... saved as FILE"."""
+    """Noun in the note "... saved as FILE"."""
     variable: str = ""
     """Environment variable that names a file to append to when the result is printed in the format ``github``."""
     suffixes: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ _MARKDOWN: dict[str, Any] = {"option": "--markdown", "what": "Markdown"}
 _PLOT: dict[str, Any] = {"takes": "suffix", "option": "--plot", "what": "figure", "suffixes": PLOT_SUFFIXES}
 _PROOF: dict[str, Any] = {
     "option": "--save-proof",
-    "help": "Save what proves the numbers, for wdist verify: .safetensors.",
+    "help": "Save the proof of the numbers for wdist verify: .safetensors.",
     "what": "proof",
     "suffixes": (PROOF_SUFFIX,),
 }
@@ -170,7 +170,7 @@ FORMATS = (
 
 
 class OutputOptions:
-    """Options for the outputs of a command: ``--format`` for a ``choice`` of what is printed, and those that name ``files``."""
+    """Output options of a command: ``--format`` if it offers a ``choice``, and those that name ``files``."""
 
     def __init__(self, command: str, *, choice: bool = False, files: bool = True) -> None:
         self._command, self._choice = command, choice
@@ -195,14 +195,14 @@ class OutputOptions:
         ]
 
     def made(self, *, json: bool, debug: bool, quiet: bool, format: str = "text", **paths: Path | None) -> Outputs:
-        """The outputs that the user asked for; ``debug`` is read where errors are caught."""
+        """The requested outputs; ``debug`` is read where errors are caught."""
         del debug
         if format not in self._printed:
             near = get_close_matches(format, self._printed, n=1)
             way_out = f"did you mean {near[0]}?" if near else f"write one of {', '.join(self._printed)}"
             raise UsageError(f"--format {format} is unknown; {way_out}")
         if json and format not in ("text", "json"):
-            raise UsageError(f"--json prints JSON and --format {format} something else; give one of them")
+            raise UsageError(f"--json and --format {format} are two formats for stdout; give only one of them")
         files = {self._files[name]: path for name, path in paths.items() if path is not None}
         if format == "github":
             appended = (each for each in self._formats.values() if os.environ.get(each.variable))
@@ -220,7 +220,7 @@ class Outputs:
     quiet: bool = False
 
     def check(self, *, inputs: Iterable[str] = ()) -> None:
-        """Makes sure before the work that every file can be written, that no two are the same, and that no input is overwritten."""
+        """Checks before the work that every file can be written, that no two are the same, and that no input is overwritten."""
         if not is_first():
             return
         with deferred_interrupts():
@@ -254,18 +254,18 @@ class Outputs:
         watch_for_reading(self.files.values())
 
     def observer(self) -> Any:
-        """The display of progress, as a context that yields an observer."""
+        """The progress display, as a context that yields an observer."""
         from wdist.cli.console import notes_console
         from wdist.report.terminal.progress import display_on
 
         return display_on(notes_console(), quiet=self.quiet)
 
     def deliver(self, result: Any, *, warnings: Iterable[str] = (), notes: Iterable[str] = (), **given: Any) -> None:
-        """Prints a result, then writes all files; then shows warnings and, unless the user wants quiet, notes.
+        """Prints a result, writes all files, then shows warnings and, unless quiet, notes.
 
-        Whatever fails, the rest is done first: then OutputError says which file could not be written, and BrokenPipeError that the
-        reader of stdout went away. Ctrl-C comes too late to change anything; a second one stops the delivery. Renderers also take
-        what is ``given``. Of several processes, the first one delivers.
+        A failure does not keep the rest from being delivered; only then is it raised: OutputError for a file that could not be
+        written, BrokenPipeError if the reader of stdout went away. A first Ctrl-C is ignored, a second one stops the delivery.
+        ``given`` holds further arguments of renderers. Of several processes, only the first delivers.
         """
         if not is_first():
             return

@@ -14,7 +14,7 @@ def command(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="Classifier that wdist saved: c.safetensors; or a network: w.pt?factory=module:Class."
+            metavar="MODEL", help="A classifier saved by wdist: c.safetensors; or a network: w.pt?factory=module:Class."
         ),
     ],
     data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled samples: torchvision:MNIST?split=test, images.h5, ...")],
@@ -25,7 +25,7 @@ def command(
         float | None,
         typer.Option(
             metavar="ACCURACY",
-            help="Pass if the certified accuracy is at least this, such as 0.9; fail if the attack leaves less; else inconclusive.",
+            help="Required accuracy, such as 0.9: pass if it is certified, fail if the attack leaves less, else inconclusive.",
         ),
     ] = None,
     labels: Annotated[
@@ -33,15 +33,15 @@ def command(
         opt.option("Sources", "ADDRESS", "Class numbers. Default: those of the dataset, or of the array labels in the same file."),
     ] = None,
     sources: opt.SourceOptions,
-    iterations: Annotated[int, opt.option("Attack", "N", "Steps of the attack from each start; 0 for none.", min=0)] = 200,
-    restarts: Annotated[int, opt.option("Attack", "N", "Random starts of the attack.", min=1)] = 2,
-    seed: Annotated[int, opt.option("Attack", "N", "Seed of the starts.", min=0, callback=opt.check_seed)] = 0,
+    iterations: Annotated[int, opt.option("Attack", "N", "Steps of the attack from each start; 0 for no attack.", min=0)] = 200,
+    restarts: Annotated[int, opt.option("Attack", "N", "Number of random starts of the attack.", min=1)] = 2,
+    seed: Annotated[int, opt.option("Attack", "N", "Seed of the random starts.", min=0, callback=opt.check_seed)] = 0,
     device: Annotated[str, opt.option("Attack", "NAME", "Where to attack: auto, cpu, cuda or cuda:1.")] = "auto",
     outputs: Annotated[Outputs, OutputOptions("robust")],
 ) -> int:
-    """Certify how many samples a classifier gets right under every perturbation of a size, and attack the rest.
+    """Certify how many samples a classifier gets right under every perturbation of a given size, and attack the others.
 
-    The error under the worst perturbations lies between the attacked and the certified one. With --min the exit status is 0
+    The error under the worst perturbations lies between the attacked and the certified error. With --min the exit status is 0
     for pass, 1 for fail and 3 for inconclusive.
 
     Example: wdist robust classifier.safetensors 'torchvision:MNIST?split=test' --eps 0.1 --norm linf --min 0.8
@@ -61,6 +61,6 @@ def command(
     )
     with outputs.observer() as observer:
         found = run_robust(model, data, labels, options=options, observer=observer)
-    notes = ["interrupted; the attack is not complete, and all numbers hold"] if found.interrupted else []
+    notes = ["interrupted; the attack is incomplete, but all numbers hold"] if found.interrupted else []
     outputs.deliver(found, warnings=found.warnings, notes=notes)
     return ExitStatus.INTERRUPTED if found.interrupted else found.exit_status

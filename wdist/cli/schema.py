@@ -14,7 +14,7 @@ def command(
     ] = "estimate",
     debug: opt.Debug = False,
 ) -> int:
-    """Print the JSON schema of the document that a command gives with --json and -o. Default: estimate.
+    """Print the JSON schema of the document that a command writes with --json or -o. Default: estimate.
 
     Example: wdist schema verify
     """

@@ -34,17 +34,17 @@ class BenchRequest:
     trials: int | None = opt.flag(None, "N", "Number of random trials of each seed. Default: the suite's own.", min=1)
     budget: str | None = opt.flag(None, "TIME", "Training time of each pair: 45s, 2m, 1h. Default: the suite's own.")
     only: list[str] | None = opt.flag(
-        None, "NAMES", "Only rows whose names contain one of these, separated by commas; * matches anything: funnels*endless."
+        None, "NAMES", "Only rows whose names contain one of these comma-separated parts; * matches anything: funnels*endless."
     )
     data: Path | None = opt.flag(
-        None, "DIR", "Folder of data sets, such as torchvision's MNIST; without it, rows that need it are skipped."
+        None, "DIR", "Folder of data sets, such as torchvision's MNIST; without it, rows that need one are skipped."
     )
     shard: opt.Shard = None
     seed: opt.Seed = 0
     device: opt.Device = "auto"
 
     def check(self) -> None:
-        """Refuses values that no suite accepts."""
+        """Raises UsageError for values that no suite accepts."""
         from wdist.training.budget import Budget
 
         if self.budget is not None:
@@ -85,16 +85,16 @@ class ReproduceRequest:
 
     quick: bool = opt.flag(None, "", "A few minutes: smaller sizes, fewer steps.", "--quick", default=False)
     root: Path = opt.flag(
-        None, "DIR", "Folder of torchvision's data sets, for table2 and all classifiers of digits.", "--root", default=Path("data")
+        None, "DIR", "Folder of torchvision's data sets, for tables and figures about images.", "--root", default=Path("data")
     )
     data: list[str] | None = opt.flag(
         None,
         "NAME=ADDRESS",
-        "Data of table2, figure15 and figure17 (mnist=..., cifar10=...), table6 (cifar10=...) or figure15 (celeba=...), not "
-        "torchvision's.",
+        "Data of table2, figure15 and figure17 (mnist=..., cifar10=...), of table6 (cifar10=...) or of figure15 (celeba=...) "
+        "instead of torchvision's.",
     )
     generator: list[str] | None = opt.flag(
-        None, "NAME=ADDRESS", "Its generator, instead of one that is trained first (see wdist gan train)."
+        None, "NAME=ADDRESS", "Generator for that data of table2, instead of training one first (see wdist gan train)."
     )
     trust: opt.Trust = False
     download: opt.Download = False
@@ -132,7 +132,7 @@ def _by_column(words: list[str] | None, option: str) -> dict[str, str]:
     for word in words or []:
         name, equals, address = word.partition("=")
         if not (equals and name and address) or "/" in name:
-            raise UsageError(f"{option} {word} names no column; write {option} mnist=ADDRESS")
+            raise UsageError(f"{option} {word} does not name a column; write {option} mnist=ADDRESS")
         named[name] = address
     return named
 
@@ -143,7 +143,7 @@ def bench(
         str | None,
         typer.Argument(
             metavar="NAME",
-            help="A suite, such as tightness or speed; or list, which shows them all. Default: list, or tightness with --quick.",
+            help="A suite, such as tightness or speed, or list to show them all. Default: list, or tightness with --quick.",
         ),
     ] = None,
     *,
@@ -153,7 +153,7 @@ def bench(
 ) -> int:
     """Measure wdist on this machine: how tight intervals are, how often they are right, how fast a step is.
 
-    Ctrl-C, or a time limit, keeps the rows that are done; the exit status is then 130.
+    Ctrl-C or a time limit keeps the completed rows; the exit status is then 130.
 
     Example: wdist bench tightness --quick --plot tightness.png
     """
@@ -176,7 +176,7 @@ def bench(
 def reproduce(
     what: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="A table or figure, such as table1 or figure4; or list, which shows them all."),
+        typer.Argument(metavar="NAME", help="A table or figure, such as table1 or figure4, or list to show them all."),
     ],
     request: ReproduceRequest,
     checkpoint: opt.CheckpointOptions,
@@ -211,7 +211,7 @@ def reproduce(
 
 
 def _show(outputs: Outputs, document: dict[str, Any], rendered: RenderableType) -> None:
-    """Prints a list in the format that the user asked for."""
+    """Prints a list in the requested format."""
     if outputs.printed.name == "json":
         from wdist.report.documents.document import SCHEMA_VERSION, text
 
@@ -235,6 +235,6 @@ def _run(study: Study, request: BenchRequest | ReproduceRequest, checkpoint: opt
         note(f"the full form takes {took} on this machine; --quick takes a few minutes" if full else f"this takes {took}")
     with checkpoint.kept(f"{study.group} {study.name}", request, commit=commit()), outputs.observer() as observer:
         result = study.run(request.conditions(study, observer=observer))
-    interrupted = [f"interrupted after {len(result.rows)} rows, which are kept"] if result.interrupted else []
+    interrupted = [f"interrupted; the {len(result.rows)} completed rows are kept"] if result.interrupted else []
     outputs.deliver(result, notes=interrupted)
     return ExitStatus.INTERRUPTED if result.interrupted else ExitStatus.DONE

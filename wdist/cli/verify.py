@@ -13,7 +13,9 @@ from wdist.files import PROOF_SUFFIX
 
 @opt.expanded
 def command(
-    proof: Annotated[str, typer.Argument(metavar="PROOF", help="File saved by --save-proof; FILE:NAME for a source of compare.")],
+    proof: Annotated[
+        str, typer.Argument(metavar="PROOF", help="File saved by --save-proof; FILE:NAME for a source of wdist compare.")
+    ],
     a: Annotated[str | None, typer.Argument(metavar="A", help="First source. Default: the address that was saved.")] = None,
     b: Annotated[str | None, typer.Argument(metavar="B", help="Second source. Default: the address that was saved.")] = None,
     *,
@@ -22,7 +24,7 @@ def command(
     sources: opt.SourceOptions,
     outputs: Annotated[Outputs, OutputOptions("verify")],
 ) -> int:
-    """Prove all ends of a saved result again, from its evidence and the samples, without training or solving anything.
+    """Prove all bounds of a saved result again, from its evidence and the samples, without training or solving anything.
 
     Exit status 4 if any claim does not follow.
 

@@ -25,6 +25,7 @@ from wdist.environment import choose_device, versions
 from wdist.errors import CertificateError, SourceError, TrainingDiverged, UsageError, WdistError
 from wdist.estimation.blocks import block_plan, block_seconds
 from wdist.estimation.estimate import run_estimate
+from wdist.estimation.folds import folds_pay
 from wdist.estimation.options import DEFAULT, NONE, EstimateArguments, EstimateOptions
 from wdist.estimation.proof import serialise_proofs
 from wdist.ground_metric import ground_metric
@@ -78,6 +79,8 @@ def run_comparison(
     results = len(field) + (two_halves is not None)
     one = _options_of_one(options, sources=len(field), results=results)
     one = replace(one, blocks=_block_size(one, [side.source, *(other.source for _, other in field.values())]))
+    if not all(folds_pay(one, side.source.info, other.source.info) for _, other in field.values()):
+        one = replace(one, folds=one.folds or 1)  # tests of orders need critics of all sources on the same part of the reference
     rounds = _Rounds(observer, sources=len(field), seconds=None if one.budget is None else one.budget.seconds)
 
     def judged(position: int, name: str) -> _Outcome:
@@ -90,7 +93,7 @@ def run_comparison(
     def floor_judged(halves: tuple[Source, Source]) -> _Outcome:
         how = _without_training(one)
         if not isinstance(halves[0], FiniteSource):
-            how = replace(how, folds=None)  # draws have no folds, and need none
+            how = replace(how, folds=1)  # draws have no folds, and need none
         rounds.judge(NOISE_FLOOR, "noise floor, the reference against itself", *halves, how)
         return rounds.outcome(NOISE_FLOOR)
 

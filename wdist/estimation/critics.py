@@ -45,14 +45,17 @@ def find_over_folds(
     """
     folds = run.options.folds
     if folds is None:
+        _plan(requested, run, reserved=reserved)
         return find_critics(requested, pair, errors, run, reserved=reserved)
     requested = [each.part(_TRAININGS / folds) for each in requested]
     # Folds exchange nothing until they are done; where they are too few for all processes, steps that can be divided are.
     size = processes().size
     at_once = 1 if folds < size and _shares_batches(requested, pair, run) else size
+    _plan(requested, run, reserved=reserved, rounds=len(range(0, folds, at_once)))
 
     def find(number: int) -> FoundCritics | None:
         def found() -> FoundCritics:
+            run.agenda.stage(f"critics of fold {number + 1} of {folds}")
             share = 1 / len(range(number, folds, at_once))
             with closing(pair.fold(folds, number, seed=run.options.seed)) as fold:
                 return find_critics(requested, fold, errors, run, reserved=reserved, share=share)
@@ -77,16 +80,15 @@ def find_over_folds(
 
 
 def of_folds(results: list[CriticResult], errors: ErrorBudget, *, margin: Margin = CLAIM) -> CriticResult:
-    """The result of the fold that proves most, with what all of them prove.
+    """The critic of the fold that proves most for the samples, with what all folds prove for the populations.
 
-    Of the lower bounds for the samples the best holds; that for the populations is over all held-out values by Welch's t, and by
-    other methods the best of the folds, which then share the error.
+    The lower bound for the populations is over all held-out values by Welch's t, and by other methods the best of the folds, which
+    then share the error.
     """
-    best = max(results, key=lambda each: (each.population.lower, each.samples.lower))
-    samples = max((each.samples for each in results), key=lambda each: each.lower)
+    best = max(results, key=lambda each: each.samples.lower)
     populations = [each.population for each in results]
     population = replace(
-        best.population,
+        max(populations, key=lambda each: each.lower),
         estimate=fmean(each.estimate for each in populations),
         n_a=sum(each.n_a for each in populations),
         n_b=sum(each.n_b for each in populations),
@@ -95,7 +97,7 @@ def of_folds(results: list[CriticResult], errors: ErrorBudget, *, margin: Margin
     if averages_folds(errors.method) and len(held_out) == len(results) > 1:
         population = replace(population, lower=lower_over_folds(held_out, errors, margin=margin), method=CROSS_FITTED)
     steps, seconds = sum(each.steps for each in results), sum(each.seconds for each in results)
-    return replace(best, samples=samples, population=population, steps=steps, seconds=seconds, folds=tuple(results))
+    return replace(best, population=population, steps=steps, seconds=seconds, folds=tuple(results))
 
 
 def find_critics(
@@ -123,12 +125,7 @@ def find_critics(
         KeyboardInterrupt: before anything was proved.
     """
     options, search = run.options, _Search(requested, pair, errors, run)
-    seconds = run.training_seconds(reserved=reserved)
-    shares = budgets(requested, options, seconds=None if seconds is None else seconds * share)
-    for each, budget in zip(requested, shares, strict=True):
-        if not requested[0].covers(each):
-            times, announced = (options.repeats, min(options.repeats, 2)) if each.trained else (1, 1)
-            run.agenda.plan(times * expected_seconds(each, budget), critics=announced * len(each.specs))
+    shares = _budgets(requested, run, reserved=reserved, share=share)
     rows = search.with_seeds([options.seed], shares)
     found = [row[0] for row in rows]
     failures = [_failure(each, options.seed, result) for each, result in zip(requested, found, strict=False)]
@@ -144,6 +141,20 @@ def find_critics(
             if number in results:
                 results[number] = _repeated(results[number], options.seed, seeds, row)
     return FoundCritics(results=tuple(results.values()), left_out=tuple(filter(None, failures)))
+
+
+def _budgets(requested: Sequence[RequestedCritic], run: Run, *, reserved: float, share: float) -> list[Budget | None]:
+    seconds = run.training_seconds(reserved=reserved)
+    return budgets(requested, run.options, seconds=None if seconds is None else seconds * share)
+
+
+def _plan(requested: Sequence[RequestedCritic], run: Run, *, reserved: float, rounds: int = 1) -> None:
+    """Announces the critics of all searches that follow one after another."""
+    for each, budget in zip(requested, _budgets(requested, run, reserved=reserved, share=1 / rounds), strict=True):
+        if not requested[0].covers(each):
+            seeds = run.options.repeats if each.trained else 1
+            seconds = rounds * seeds * expected_seconds(each, budget)
+            run.agenda.plan(seconds, critics=rounds * min(seeds, 2) * len(each.specs))
 
 
 def _shares_batches(requested: Sequence[RequestedCritic], pair: Pair, run: Run) -> bool:

@@ -12,7 +12,7 @@ import torch
 from wdist.bounds.confidence import resolve
 from wdist.bounds.digits import per_cent
 from wdist.checkpoints.checkpoint import now
-from wdist.data.measure import ENOUGH_HELD_OUT, LEAST_IN_FOLD
+from wdist.data.measure import ENOUGH_HELD_OUT
 from wdist.data.pairing import Pair, fingerprint, open_pair
 from wdist.data.rows import gather
 from wdist.distributed.processes import check_same, processes
@@ -23,6 +23,7 @@ from wdist.estimation.critics import FoundCritics, find_over_folds
 from wdist.estimation.detection import detect
 from wdist.estimation.divergence_search import find_divergence
 from wdist.estimation.evaluation import ErrorBudget, averages_folds, diameters, union_diameter
+from wdist.estimation.folds import number_of_folds
 from wdist.estimation.noise_floor import NoiseFloor, noise_floor
 from wdist.estimation.options import EstimateArguments, EstimateOptions
 from wdist.estimation.population_upper import PopulationUpper
@@ -80,6 +81,8 @@ def run_estimate(
     with closing(_open(a, b, run)) as pair:
         if pair.identical:  # everything is known beforehand: one critic, one step
             run = replace(run, options=replace(run.options, budget=Budget(steps=1), repeats=1, folds=None))
+        else:
+            run = replace(run, options=replace(run.options, folds=number_of_folds(pair, run.options, command)))
         requested = requested_critics(run.options, pair)
         untrained = without_training(requested, run.options, pair)
         errors = _divide_errors(requested, untrained, pair, run)
@@ -154,12 +157,10 @@ def _divide_errors(
             "--tol closes the interval between two sample sets, and both sides are drawn without end; "
             "leave it out, or save draws to files"
         )
-    if options.folds is not None:
-        _check_folds(options.folds, pair)
     upper = options.couplings and population_upper_is_planned(
         pair, union_diameter(pair, run.metric), seconds=run.population_seconds
     )
-    method = resolve(options.ci, diameters(pair, run.metric))
+    method = resolve(options.ci, diameters(pair.a.info, pair.b.info, run.metric))
     critics = {each.name for each in (*requested, *(untrained if options.tolerance is not None else ()))}
     each = 1 if averages_folds(method) else options.folds or 1
     lower_bounds = len(critics) * each + (options.divergence is not None)
@@ -167,31 +168,6 @@ def _divide_errors(
     return ErrorBudget(
         confidence=options.confidence, method=method, lower_bounds=lower_bounds, upper_bound=upper, compared=compared
     )
-
-
-def _check_folds(folds: int, pair: Pair) -> None:
-    """Makes sure that the samples can be divided into folds.
-
-    Raises:
-        UsageError: both sides are drawn, one is streamed, or samples are too few.
-    """
-    if pair.a.endless is not None and pair.b.endless is not None:
-        raise UsageError(
-            "--folds needs stored samples, and both sides are drawn without end; leave it out, and hold out more with --draws N"
-        )
-    if not pair.divisible:
-        raise UsageError(
-            "--folds needs samples that fit into memory, and one side is streamed; leave it out: a sixth of so many is enough"
-        )
-    if pair.a.info.fitted:
-        raise UsageError(
-            "--folds holds every sample out in turn, and the units of the columns are fitted to training samples; leave it out, or "
-            "state lengths with --scale FILE and leave out rows with missing values"
-        )
-    fewest = min(side.everything.count for side in (pair.a, pair.b))
-    if fewest < folds * LEAST_IN_FOLD:
-        needed = folds * LEAST_IN_FOLD
-        raise UsageError(f"--folds {folds} needs at least {needed} samples of each side, not {fewest}; give fewer folds")
 
 
 def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds:

@@ -17,6 +17,7 @@ from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.data.measure import Measure
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows, Rows, gather
+from wdist.data.sources.source import SourceInfo
 from wdist.distributed.processes import processes
 from wdist.estimation.potential import Extremes, Potential, extremes, extremes_at, witnesses_kept
 from wdist.estimation.result import Attempt, CriticResult, HeldOut, PopulationBound, SamplesInterval
@@ -167,7 +168,7 @@ def judge(
     seen_a, seen_b = (part_of(frozen, measure.training_rows or measure.validation, measure, whole) for measure, whole in sides)
     rounding, held_out_value = (held_a.rounding + held_b.rounding) / K, dual_value(held_a, held_b)
     largest = 2 * max(held_a.rounding, held_b.rounding) / K
-    range_a, range_b = (_widened(diameter, largest) for diameter in diameters(pair, certificate.metric))
+    range_a, range_b = (_widened(diameter, largest) for diameter in diameters(pair.a.info, pair.b.info, certificate.metric))
     held_out = HeldOut(
         a=held_a.values / K,
         b=held_b.values / K,
@@ -256,11 +257,10 @@ def part_of(frozen: FrozenCritic, rows: ResidentRows, measure: Measure, whole: P
     return evaluate_rows(frozen, rows)
 
 
-def diameters(pair: Pair, metric: GroundMetric = L2) -> tuple[float | None, float | None]:
+def diameters(a: SourceInfo, b: SourceInfo, metric: GroundMetric = L2) -> tuple[float | None, float | None]:
     """Diameters of the two supports, where the type of the samples bounds them: a 1-Lipschitz function has no larger range."""
-    sides = (pair.a.info, pair.b.info)
-    a, b = (None if side.bounds is None else metric.diameter(*side.bounds, side.dim) for side in sides)
-    return a, b
+    of_a, of_b = (None if side.bounds is None else metric.diameter(*side.bounds, side.dim) for side in (a, b))
+    return of_a, of_b
 
 
 def _widened(diameter: float | None, rounding: float) -> float | None:

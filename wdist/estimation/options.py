@@ -98,7 +98,8 @@ class EstimateOptions:
     """Number of seeds that each critic is trained with, on the one split; the bounds are those of the first."""
     folds: int | None = None
     """Number of parts that the samples are divided into; each is held out from one training, and the lower bound for the
-    populations rests on all samples. None for one training that a sixth of the samples are held out from."""
+    populations rests on all samples. 1 for one training that a sixth of the samples are held out from; None for 5 folds of few
+    samples if no budget is given, else 1."""
     confidence: float = 0.95
     """Confidence that all population bounds of the result hold together."""
     ci: str = AUTO
@@ -146,9 +147,9 @@ class EstimateOptions:
             raise UsageError(f"--draws must be between {FEWEST_DRAWS} and {MOST_DRAWS}, not {self.draws}")
         if self.repeats < 1:
             raise UsageError(f"--repeats must be at least 1, not {self.repeats}")
-        if self.folds is not None and not 2 <= self.folds <= MOST_FOLDS:
-            raise UsageError(f"--folds must be between 2 and {MOST_FOLDS}, not {self.folds}")
-        if self.folds is not None and self.repeats > 1:
+        if self.folds is not None and not 1 <= self.folds <= MOST_FOLDS:
+            raise UsageError(f"--folds must be between 1 and {MOST_FOLDS}, not {self.folds}")
+        if self.divided and self.repeats > 1:
             raise UsageError("--folds trains on several splits and --repeats with several seeds on one; give one of them")
         if self.critics is not None and self.critic != AUTO:
             raise UsageError("--critic names the main critic and --critics lists several to compare; give one of them")
@@ -162,6 +163,11 @@ class EstimateOptions:
                     f"{' and '.join(parts)} describe one critic, and --critics names complete ones; leave either out, "
                     f"or name the others with --baselines"
                 )
+
+    @property
+    def divided(self) -> bool:
+        """Whether several folds were asked for."""
+        return self.folds is not None and self.folds > 1
 
     def _check_divergence(self) -> None:
         if self.divergence is None:
@@ -178,7 +184,7 @@ class EstimateOptions:
         if not LEAST_LIPSCHITZ <= self.lambda_ <= LARGEST_LIPSCHITZ:
             raise UsageError(f"--lambda must lie between {LEAST_LIPSCHITZ:g} and {LARGEST_LIPSCHITZ:g}, not be {self.lambda_:g}")
         refused = {
-            "--folds": (self.folds is not None, "is bounded on one held-out split"),
+            "--folds": (self.divided, "is bounded on one held-out split"),
             "--repeats": (self.repeats > 1, "is bounded by critics of one seed"),
             "--critics": (self.critics is not None, "chooses its own critic, and that option compares what critics prove of W1"),
             "--tol": (self.tolerance is not None, "goes on where the interval for W1 is closed"),

@@ -238,7 +238,7 @@ def _check_fit(path: str | Path, proof: Proof, pair: Pair) -> None:
         raise SourceError(f"{path} has dual variables for other numbers of samples than {held}")
     metric = METRICS[proof.statement.metric]
     try:
-        resolve(proof.statement.method, diameters(pair, metric))
+        resolve(proof.statement.method, diameters(pair.a.info, pair.b.info, metric))
     except UsageError as error:
         raise SourceError(f"{path} rests on a bound for values in a known range, which these samples do not have") from error
     upper = proof.statement.upper

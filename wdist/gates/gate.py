@@ -133,6 +133,8 @@ def run_gate(
         options = replace(options, blocks=recorded.blocks.size)
     if untrained:
         options = replace(options, critic="mean-difference")
+    if limits.on not in ("population", "detected"):
+        options = replace(options, folds=options.folds or 1)  # the verdict rests on transport alone
     options = replace(options, couplings=options.couplings and limits.max_lower is None)
     found = run_estimate(*sides, options, observer=observer, command="gate", to_distribution=limits.on == "reference")
     _check_found(recorded, found)

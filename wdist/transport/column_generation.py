@@ -30,10 +30,11 @@ from wdist.data.memory import check_free
 from wdist.distributed.processes import processes
 from wdist.errors import SourceError
 from wdist.ground_metric import L2, GroundMetric
-from wdist.transport.coupling import BYTES_PER_PAIR, GAP, ROUNDED, SLACK, Execution, SolvedPlan, carried, solve
+from wdist.transport.coupling import BYTES_PER_PAIR, GAP, ROUNDED, SLACK, Execution, SolvedPlan, ascending, carried, solve
 from wdist.transport.distinct import Distinct, distinct
-from wdist.transport.pricing import FLAT, Priced, Pricing
+from wdist.transport.pricing import Priced, Pricing
 from wdist.transport.refinement import Problem, Start, among_smallest, coarser, distances
+from wdist.transport.screening import FLAT
 
 SMALL = 1800
 """Samples of the larger side that the dense solver takes."""
@@ -250,7 +251,7 @@ class _Rounds:
         first = start(self._pricing)
         order_x, order_y = np.argsort(first.u, kind="stable"), np.argsort(-first.v, kind="stable")
         rows, columns = _corner_plan(problem.a, problem.b, order_x, order_y)
-        keys = np.unique(np.r_[first.rows, rows] * len(problem.b) + np.r_[first.columns, columns])
+        keys = ascending(np.r_[first.rows, rows] * len(problem.b) + np.r_[first.columns, columns])
         rows, columns = keys // len(problem.b), keys % len(problem.b)
         self._arcs = _Arcs(rows=rows, columns=columns, costs=distances(problem.x, problem.y, rows, columns, problem.metric))
 

@@ -182,13 +182,19 @@ def distances_between(x: Tensor, y: Tensor, metric: GroundMetric) -> Tensor:
     return distances
 
 
+def ascending(numbers: np.ndarray) -> np.ndarray:
+    """The distinct ones among whole numbers, sorted; :func:`numpy.unique` hashes them, which takes a hundred times as long."""
+    numbers = np.sort(numbers)
+    return numbers[np.flatnonzero(np.diff(numbers, prepend=numbers[:1] - 1))]
+
+
 def in_parallel(order_x: np.ndarray, units_x: np.ndarray, order_y: np.ndarray, units_y: np.ndarray) -> Plan:
     """The plan of mass 1 that goes through both orders in parallel: on the line, with ascending orders, the optimal one.
 
     Masses are positive whole numbers with the same sum on both sides, so the marginals are exact.
     """
     reached_x, reached_y = units_x[order_x].cumsum(), units_y[order_y].cumsum()
-    cuts = np.union1d(reached_x, reached_y)
+    cuts = ascending(np.concatenate([reached_x, reached_y]))
     return Plan(
         rows=order_x[np.searchsorted(reached_x, cuts)],
         columns=order_y[np.searchsorted(reached_y, cuts)],

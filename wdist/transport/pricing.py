@@ -1,19 +1,13 @@
 r"""Pricing: the pairs of samples that violate :math:`u_i + v_j \le d(x_i, y_j)`, and the dual value that this proves.
 
-All pairs are screened in float32. In the Euclidean metric one matrix product does it, of coordinates extended by the variables,
-
-.. math:: |x_i|^2 - u_i^2 + |y_j|^2 - v_j^2 - 2 (x_i \cdot y_j + u_i v_j) < 0 \iff |x_i - y_j| < |u_i + v_j|,
-
-after which an a-priori bound of its rounding is subtracted: every violated pair is found, and some others. Those few are looked at
-again in float64. Blocks of pairs whose bounding boxes lie too far apart are skipped. Lowering each variable of one side by the
-largest violation of its sample makes all of them feasible, so their value, less its rounding, is a proved lower bound for W1.
-
-References:
-    Higham (2002), Accuracy and stability of numerical algorithms, section 3.1 (the rounding of inner products).
+All pairs are screened in low precision (:mod:`wdist.transport.screening`): every violated pair is found, and some others. Those few
+are looked at again in float64. Blocks of pairs whose bounding boxes lie too far apart are skipped. Lowering each variable of one
+side by the largest violation of its sample makes all of them feasible, so their value, less its rounding, is a proved lower bound
+for W1.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,20 +18,16 @@ from wdist.distributed.processes import processes
 from wdist.ground_metric import L2, GroundMetric
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, float32_products
 from wdist.transport.cells import nearby_order
+from wdist.transport.screening import FLAT, TINY, difference_screen, negative, product_screen
 
 LARGEST, LARGEST_VARIABLE = 1e9, 1e15
 """Largest coordinate, and largest dual variable, that float32 screens: their squares are far from overflow."""
 _ROWS, _COLUMNS, _COLUMNS_FLAT = 512, 2048, 512
 """Pairs that are screened at a time, so that they stay in the cache; fewer up to :data:`FLAT` dimensions,
 where most are skipped."""
-FLAT = 3
 _ON_GPU = 8192
 _CROWDED, _FROM_CROWDED = 64, 4
 """Pairs in a row of a block above which only the most violated are taken, and how many."""
-_UNIT = 2.0**-24
-"""Unit roundoff of float32."""
-_TINY = 1e-35
-"""More than the underflow of a product of two numbers in float32."""
 _NUMBERS_AT_ONCE = 1 << 20
 
 
@@ -115,43 +105,18 @@ class Pricing:
             np.array([side[block].max() for block in blocks]) for side, blocks in ((u, self._blocks_x), (v, self._blocks_y))
         )
         near = self._apart <= (high_u[:, None] + high_v) + 1e-12 * (np.abs(high_u)[:, None] + np.abs(high_v))
-        test = self._product_test(u, v) if self._metric == L2 else self._difference_test(u, v)
+        sides = self._x, self._y, u, v
+        if self._metric == L2:
+            screen = product_screen(*sides, centre=self._centre, device=self._device)
+        else:
+            screen = difference_screen(*sides, centre=self._centre, device=self._device, metric=self._metric)
         own = processes()
         for number, some in list(enumerate(self._blocks_x))[own.rank :: own.size]:
             for other in np.flatnonzero(near[number]):
                 others = self._blocks_y[other]
-                rows, columns = _negative(test(some, others))
+                rows, columns = negative(screen(some, others))
                 if len(rows):
                     yield rows + some.start, columns + others.start
-
-    def _product_test(self, u: np.ndarray, v: np.ndarray) -> Callable[[slice, slice], Tensor]:
-        """A function that computes a block of numbers that are negative wherever the cost is below u_i + v_j."""
-        left, right = _extended(self._x - self._centre, u), _extended(self._y - self._centre, v)
-        left, right = left.to(self._device), torch.cat([right[:, :-2] * -2, right[:, -1:], right[:, -2:-1]], 1).to(self._device)
-        room = left.new_empty(self._blocks_x[0].stop * self._blocks_y[0].stop)
-
-        def test(some: slice, others: slice) -> Tensor:
-            x, y = left[some], right[others]
-            return torch.mm(x, y.mT, out=room[: len(x) * len(y)].view(len(x), len(y)))
-
-        return test
-
-    def _difference_test(self, u: np.ndarray, v: np.ndarray) -> Callable[[slice, slice], Tensor]:
-        """As :meth:`_product_test`, in any metric."""
-        unit, dim = _UNIT, self._x.shape[1]
-        sides = []
-        for points, variables in ((self._x, u), (self._y, v)):
-            points = points - self._centre
-            high = torch.from_numpy(variables) + 2 * unit * self._metric.norm(points)
-            sides += [points.float().to(self._device), (high + 6 * unit * high.abs()).float().to(self._device)]
-        x, high_u, y, high_v = sides
-        factor = 1 - 3 * (dim + 4) * unit
-
-        def test(some: slice, others: slice) -> Tensor:
-            distances = self._metric.pairwise(x[some], y[others]).mul_(factor)
-            return distances.sub_(high_u[some, None]).sub_(high_v[others])
-
-        return test
 
     def _most_violated(
         self, rows: np.ndarray, columns: np.ndarray, u: np.ndarray, v: np.ndarray, tally: "_Tally"
@@ -160,7 +125,7 @@ class Pricing:
         some, others = np.unique(rows), np.unique(columns)
         reduced = self._reduced_below(self._x[some], self._y[others], u[some], v[others], tally.roundings)
         if int((reduced < 0).sum()) <= _CROWDED * len(some):
-            rows, columns = _negative(reduced)
+            rows, columns = negative(reduced)
             return some[rows], others[columns]
         in_rows, in_columns = (_lowest(each, _FROM_CROWDED) for each in (reduced, reduced.mT))
         tally.rest(some, in_rows[1], others, in_columns[1])
@@ -178,7 +143,7 @@ class Pricing:
         if self._metric == L2:
             share = 1 - 2 * (dim + 6) * unit
             squares = torch.addmm((norms_y.square() * share)[None], x, y.mT, alpha=-2)
-            distances = squares.add_((norms_x.square() * share - _TINY)[:, None]).clamp_(min=0).sqrt_()
+            distances = squares.add_((norms_x.square() * share - TINY)[:, None]).clamp_(min=0).sqrt_()
         else:
             distances = self._metric.pairwise(x, y)
         high_u, high_v = (torch.from_numpy(each + 8 * unit * np.abs(each)) for each in (u, v))
@@ -203,28 +168,6 @@ def screens(points: tuple[Tensor, Tensor], variables: tuple[np.ndarray, np.ndarr
 
 def _slices(count: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
-
-
-def _extended(points: Tensor, variables: np.ndarray) -> Tensor:
-    """Points in float32 with three more coordinates: the variable, |x|^2 - u^2 less all rounding of products with it, and 1."""
-    unit, terms = _UNIT, points.shape[1] + 4
-    rounded = points.float()
-    # d(x, y) < u + v implies the same for the rounded points, once each variable grows by the displacement of its point.
-    high = torch.from_numpy(variables) + 1.01 * unit * torch.linalg.vector_norm(points, dim=1)
-    high = (high + 2 * unit * high.abs()).float()
-    squares, own = rounded.double().square().sum(1), high.double().square()
-    share = (2 * terms * unit / (1 - terms * unit) + 2 * unit) * 1.01
-    last = squares - own - share * (squares + own) - terms * _TINY
-    return torch.cat([rounded, high[:, None], last.float()[:, None], torch.ones_like(high)[:, None]], 1)
-
-
-def _negative(block: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of negative entries, in the order of the rows."""
-    if block.device.type == "cpu":
-        flat = np.flatnonzero(block.numpy() < 0)  # several times as fast as torch.nonzero
-        return flat // block.shape[1], flat % block.shape[1]
-    rows, columns = torch.nonzero(block < 0, as_tuple=True)
-    return rows.cpu().numpy(), columns.cpu().numpy()
 
 
 def _lowest(reduced: Tensor, count: int) -> tuple[Tensor, np.ndarray]:

@@ -15,14 +15,14 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from wdist.distributed.processes import processes
 from wdist.ground_metric import GroundMetric
 from wdist.transport.cells import Cells, cells_of
-from wdist.transport.coupling import SolvedPlan
-from wdist.transport.pricing import FLAT, Pricing
+from wdist.transport.coupling import SolvedPlan, ascending
+from wdist.transport.pricing import Pricing
+from wdist.transport.screening import FLAT
 
 FINER = 4
 """Growth from a problem to the next larger one."""
@@ -151,12 +151,14 @@ class Merged:
 
     def _widened(self, solved: SolvedPlan) -> tuple[np.ndarray, np.ndarray]:
         """Pairs of cells that carry mass, and those with a neighbour of either in its place."""
+        from scipy.spatial import cKDTree  # imported late, because it takes a tenth of a second
+
         x, y = self.problem.x.numpy(), self.problem.y.numpy()
         count = _NEIGHBOURS[x.shape[1]]
         near_x, near_y = (cKDTree(side).query(side, min(count, len(side)))[1].reshape(len(side), -1) for side in (x, y))
         rows = [np.repeat(solved.rows, near_y.shape[1]), near_x[solved.rows].ravel()]
         columns = [near_y[solved.columns].ravel(), np.repeat(solved.columns, near_x.shape[1])]
-        keys = np.unique(np.concatenate(rows) * len(y) + np.concatenate(columns))
+        keys = ascending(np.concatenate(rows) * len(y) + np.concatenate(columns))
         return keys // len(y), keys % len(y)
 
     def _parts(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -38,15 +38,17 @@ def test_table_5_has_the_cells_of_its_sizes(short, conditions):
     assert found["1000 images", "Dropout, ReLU"] == 3.70
 
 
+@pytest.mark.parametrize("quick", [True, False])
 @pytest.mark.parametrize("name", ["Björck", "Spectral Norm", "L-infinity"])
-def test_constrained_recipes_are_constrained(name, generator):
+def test_constrained_recipes_are_constrained(name, quick, generator, monkeypatch):
+    monkeypatch.setattr(classification, "QUICK_WIDTH" if quick else "WIDTH", 16)
     recipe = classification.RECIPES[name]
-    classifier = ClassifierNetwork(20, 10, recipe.network(16, "maxmin"), generator).frozen()
+    classifier = ClassifierNetwork(20, 10, recipe.network("maxmin", quick=quick), generator).frozen()
     norms = [
         layer.maximum(float("inf")).bound if name == "L-infinity" else layer.lipschitz().bound for layer in classifier.layers[::2]
     ]
     assert max(norms[:-1]) <= 1 + 1e-9
-    assert norms[-1] == pytest.approx(recipe.lipschitz, rel=1e-6)
+    assert norms[-1] == pytest.approx(recipe.constant(quick=quick), rel=1e-6)
 
 
 def test_le_net_is_the_one_of_torch(generator):

@@ -26,7 +26,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
 from wdist.bounds.lipschitz.matrix import Matrix
@@ -246,6 +245,8 @@ class _Recursion:
 
     def optimised(self, work: float) -> tuple[float, list[Tensor]] | None:
         """rho, and the multipliers of each activation; None where rounding leaves no positive matrix."""
+        from scipy.optimize import minimize  # imported late, because it takes a quarter of a second
+
         one = 40.0 * sum(max(weight.shape) ** 3 for weight in self.weights)
         steps = min(_ITERATIONS, int(work / one))
         z = np.zeros(sum(self.sizes) + len(self.sizes))

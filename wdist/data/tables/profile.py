@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import wasserstein_distance
 
 from wdist.data.rows import evenly, in_units
 from wdist.data.sources.arrays import shortened
@@ -112,6 +111,8 @@ def _apart(x: np.ndarray, y: np.ndarray, column: Column, levels: tuple[tuple[str
             there = np.array([place[level] for level in own])[values.astype(np.int64)]
             weights.append(np.bincount(there, minlength=len(place)) / len(values))
         return float(np.abs(weights[0] - weights[1]).sum() / 2) / column.scale
+    from scipy.stats import wasserstein_distance  # imported late, because it takes half a second
+
     return float(wasserstein_distance(known[0] / column.scale, known[1] / column.scale))
 
 

@@ -1,7 +1,8 @@
 """Lipschitz bounds of random networks: what each method leaves of the product of norms, by depth and width.
 
 Networks of one hidden layer with no more units than inputs have an exact constant: every pattern of slopes occurs, so it is the
-largest norm over all patterns. The sizes of the others follow the random networks of ECLipsE.
+largest norm over all patterns. The sizes of the others follow the random networks of ECLipsE; those that are called ``eclipse`` are
+its very networks, drawn again from the seeds that its authors publish with their code (github.com/YuezhuXu/ECLipsE).
 
 References:
     Fazlyab, Robey, Hassani, Morari & Pappas (2019), Efficient and accurate estimation of Lipschitz constants for deep neural
@@ -17,11 +18,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from torch import nn
 
+from wdist.bounds.lipschitz.network import Dense, Network, steps
 from wdist.bounds.lipschitz.reading import read_network
 from wdist.bounds.lipschitz.search import network_slope
+from wdist.bounds.lipschitz.semidefinite import semidefinite_bound
 from wdist.bounds.lipschitz.upper import AVERAGED, PRODUCT, SEMIDEFINITE, lipschitz_upper
 from wdist.ground_metric import L2
 from wdist.studies.panels import Panel, series_of
@@ -31,6 +35,9 @@ _INPUTS, _OUTPUTS = 8, 3
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
 DEPTHS, WIDTHS = (2, 5, 10, 20, 50), (20, 40, 80)
 QUICK_DEPTHS, QUICK_WIDTHS = (2, 5, 10), (10, 20)
+ECLIPSE = "eclipse"
+_ECLIPSE_ENDS, _ECLIPSE_NORMS = (4, 1), (0.4, 1.8)
+"""Inputs and outputs of the networks of ECLipsE, and the range that the norm of each matrix is drawn from."""
 EXACT_UNITS = (4, 6, 8)
 """Hidden units of the networks whose constant is enumerated."""
 _ROUNDING = 1e-9
@@ -48,6 +55,8 @@ class LipschitzRow:
     seed: int
     product: float
     averaged: float
+    fast: float | None
+    """ECLipsE-Fast: the closed form that the search of the semidefinite bound begins at, proved; None where it is not."""
     semidefinite: float
     found: float
     """Largest slope that a search found."""
@@ -64,6 +73,10 @@ class LipschitzRow:
     @property
     def averaged_share(self) -> float:
         return self.averaged / self.product
+
+    @property
+    def fast_share(self) -> float | None:
+        return None if self.fast is None else self.fast / self.product
 
     @property
     def semidefinite_share(self) -> float:
@@ -88,6 +101,25 @@ def random_network(widths: Sequence[int], activation: str, seed: int) -> nn.Sequ
     return nn.Sequential(*layers[:-1])
 
 
+def eclipse_network(depth: int, width: int) -> nn.Sequential:
+    """One of the random networks of ECLipsE: normal matrices, scaled to random norms, from a seed of its sizes."""
+    random, inputs = np.random.RandomState(_eclipse_seed(depth, width)), _ECLIPSE_ENDS[0]
+    layers: list[nn.Module] = []
+    for outputs in (*[width] * (depth - 1), _ECLIPSE_ENDS[1]):
+        norm = random.uniform(*_ECLIPSE_NORMS)
+        W = random.randn(outputs, inputs)
+        linear = nn.Linear(inputs, outputs, dtype=torch.float64)
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(norm * W / np.linalg.norm(W, 2)))
+        layers += [linear, nn.ReLU()]
+        inputs = outputs
+    return nn.Sequential(*layers[:-1])
+
+
+def _eclipse_seed(depth: int, width: int) -> int:
+    return 7 * width + 13 * depth
+
+
 @torch.no_grad()
 def exact_constant(network: nn.Sequential) -> float:
     """The constant of one hidden layer of ReLU whose rows are independent: the largest norm over all patterns of slopes."""
@@ -100,17 +132,20 @@ def _measure(conditions: Conditions) -> Iterator[LipschitzRow]:
     depths, widths = (QUICK_DEPTHS, QUICK_WIDTHS) if conditions.quick else (DEPTHS, WIDTHS)
     cases = [("exact", "relu", 2, units) for units in EXACT_UNITS]
     cases += [(kind, kind, depth, width) for kind in _ACTIVATIONS for width in widths for depth in depths]
+    cases += [(ECLIPSE, "relu", depth, width) for width in widths for depth in depths]
     for kind, activation, depth, width in cases:
         name = f"{kind} {depth}x{width}"
         if not conditions.wanted(name):
             continue
-        for seed in conditions.seeds:
+        for seed in (_eclipse_seed(depth, width),) if kind == ECLIPSE else conditions.seeds:
             measured = partial(_row, name, activation, depth, width, seed)
             yield conditions.row(f"{name} {seed}", measured, what=f"{name}, seed {seed}")
 
 
 def _row(name: str, activation: str, depth: int, width: int, seed: int) -> LipschitzRow:
-    module = random_network([_INPUTS, *[width] * (depth - 1), _OUTPUTS], activation, seed)
+    eclipse = name.startswith(ECLIPSE)
+    sizes = [_INPUTS, *[width] * (depth - 1), _OUTPUTS]
+    module = eclipse_network(depth, width) if eclipse else random_network(sizes, activation, seed)
     began = time.perf_counter()
     network = read_network(module)
     bounds = lipschitz_upper(network).bounds
@@ -123,11 +158,20 @@ def _row(name: str, activation: str, depth: int, width: int, seed: int) -> Lipsc
         seed=seed,
         product=bounds[PRODUCT],
         averaged=bounds[AVERAGED],
+        fast=_closed_form(network),
         semidefinite=bounds[SEMIDEFINITE],
-        found=network_slope(module, (_INPUTS,), L2, seed=seed),
+        found=network_slope(module, (_ECLIPSE_ENDS[0] if eclipse else _INPUTS,), L2, seed=seed),
         exact=exact_constant(module) if name.startswith("exact") else None,
         seconds=seconds,
     )
+
+
+def _closed_form(network: Network) -> float | None:
+    """The semidefinite bound without a search."""
+    (step,) = steps(network)
+    assert isinstance(step, Dense)
+    found = semidefinite_bound(step.layers, work=0.0)
+    return None if found is None else found[0]
 
 
 def conclude(rows: Sequence[LipschitzRow]) -> Conclusion:
@@ -146,8 +190,13 @@ def conclude(rows: Sequence[LipschitzRow]) -> Conclusion:
     deep = [row for row in rows if row.exact is None]
     return Conclusion(
         checks=tuple(checks) if rows else (),
-        panels=tuple(_panel(kind, part) for kind in _ACTIVATIONS if (part := [row for row in deep if row.activation == kind])),
-        remarks=("Shares are of the product of norms; the gap is the best bound over the largest slope that is known.",),
+        panels=tuple(
+            _panel(kind, part) for kind in (*_ACTIVATIONS, ECLIPSE) if (part := [row for row in deep if row.name.startswith(kind)])
+        ),
+        remarks=(
+            "Shares are of the product of norms; the gap is the best bound over the largest slope that is known.",
+            "Semidefinite bounds, with ECLipsE-Fast as a closed form, are for activations of single units, not for GroupSort.",
+        ),
     )
 
 
@@ -176,6 +225,7 @@ STUDIES = (
                     Column("network", "name", "text"),
                     Column("product", "product"),
                     Column("averaged", "averaged_share", "share"),
+                    Column("ECLipsE-\nFast", "fast_share", "share"),
                     Column("LipSDP", "semidefinite_share", "share"),
                     Column("bound", "semidefinite"),
                     Column("found", "found"),
