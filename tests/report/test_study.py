@@ -12,6 +12,7 @@ from rich.console import Console
 
 from wdist.environment import Environment
 from wdist.report.documents.forms import document_text, model
+from wdist.report.plots.figure import DPI
 from wdist.report.plots.study import draw_study, study_bytes
 from wdist.report.terminal.study import rendered_study
 from wdist.studies.machine import Machine
@@ -335,7 +336,10 @@ def test_mosaics_stand_side_by_side_with_zero_in_white(result):
         assert image.cmap(0.5)[:3] == pytest.approx((1, 1, 1), abs=0.01)
 
 
-def test_mosaics_of_colours_keep_them(result):
-    pixels = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
-    (axes,) = draw_study(with_panels(result, Mosaic(title="page", pixels=pixels))).axes
-    assert np.array_equal(axes.images[0].get_array(), pixels)
+def test_pages_of_images_keep_their_colours_in_squares_of_whole_pixels(result):
+    pages = [np.arange(3 * rows * columns, dtype=np.uint8).reshape(rows, columns, 3) for rows, columns in ((4, 5), (6, 9))]
+    figure = draw_study(with_panels(result, *(Mosaic(title="page", pixels=page) for page in pages)))
+    for axes, page in zip(figure.axes, pages, strict=True):
+        assert np.array_equal(axes.images[0].get_array(), page)
+        size = np.array([axes.get_position().height, axes.get_position().width]) * figure.get_size_inches()[::-1] * DPI
+        assert size == pytest.approx(3 * np.array(page.shape[:2]))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SURFACE, figure_file
+from wdist.report.plots.figure import DPI, FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SURFACE, figure_file
 from wdist.studies.panels import Mosaic, Panel, Surface
 
 if TYPE_CHECKING:
@@ -35,14 +35,17 @@ _DASHES: tuple[Dash, ...] = ((0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, 
 _STRAIGHT_NAMES = 8
 """Characters of names, for each of at most a dozen, that fit below a panel without being turned."""
 _ELEVATION, _AZIMUTH = 32, 62
+_ENLARGED, _MARGIN, _TITLES = 3, 24, 100
+"""Pixels of the file for each pixel of a page of images, around such pages, and above them."""
 
 
 def draw_study(result: StudyResult) -> Figure:
-    """Panels, one above the other or in a grid; surfaces above their maps; mosaics side by side."""
+    """Panels, one above the other or in a grid; surfaces above their maps; mosaics and pages of images side by side."""
     mosaics = [panel for panel in result.conclusion.panels if isinstance(panel, Mosaic)]
     surfaces = [panel for panel in result.conclusion.panels if isinstance(panel, Surface)]
     panels = [panel for panel in result.conclusion.panels if isinstance(panel, Panel)]
-    figure = _mosaics(mosaics) if mosaics else _surfaces(surfaces) if surfaces else _panels(panels)
+    draw_mosaics = _pages if mosaics and mosaics[0].pixels.ndim == 3 else _mosaics
+    figure = draw_mosaics(mosaics) if mosaics else _surfaces(surfaces) if surfaces else _panels(panels)
     form = "  (quick form)" if result.reduced else ""
     figure.suptitle(f"{result.study.name}: {result.study.title}{form}", fontsize=12, x=0.02, ha="left")
     return figure
@@ -152,12 +155,28 @@ def _marks(marker: str, size: float, colour: str, face: str) -> dict[str, Any]:
 
 def _mosaics(panels: list[Mosaic]) -> Figure:
     """Pictures side by side, in equal units."""
-    rows, columns = panels[0].pixels.shape[:2]
+    rows, columns = panels[0].pixels.shape
     figure = Figure(figsize=(_SMALL_WIDTH * len(panels) + 0.2, _SMALL_WIDTH * rows / columns + 0.8), layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         axes.imshow(panel.pixels, cmap="bwr", vmin=-1, vmax=1, interpolation="nearest")
         axes.set_title(panel.title)
         axes.set_axis_off()
+    return figure
+
+
+def _pages(panels: list[Mosaic]) -> Figure:
+    """Pages of images side by side; squares of whole pixels show theirs, which keeps them sharp and the file small."""
+    sizes = [(_ENLARGED * panel.pixels.shape[0], _ENLARGED * panel.pixels.shape[1]) for panel in panels]
+    width = sum(columns + _MARGIN for _, columns in sizes) + _MARGIN
+    height = max(rows for rows, _ in sizes) + _MARGIN + _TITLES
+    figure, left = Figure(figsize=(width / DPI, height / DPI)), _MARGIN
+    for panel, (rows, columns) in zip(panels, sizes, strict=True):
+        bottom = height - _TITLES - rows
+        axes = figure.add_axes((left / width, bottom / height, columns / width, rows / height))
+        axes.imshow(panel.pixels, interpolation="nearest", aspect="auto")
+        axes.set_title(panel.title)
+        axes.set_axis_off()
+        left += columns + _MARGIN
     return figure
 
 
