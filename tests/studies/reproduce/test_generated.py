@@ -74,10 +74,10 @@ def test_data_that_are_missing_are_left_out_and_said(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "changes", "error", "words"),
     [
-        ("figure15", {"data": Path("nowhere")}, SourceError, "--root DIR"),
+        ("figure15", {"data": Path("nowhere")}, SourceError, "root=DIR"),
         ("figure15", {"sources": {"svhn": "a.npy"}}, UsageError, "no data 'svhn'"),
         ("figure17", {"sources": {"celeba": "a.npy"}}, UsageError, "no data 'celeba'"),
-        ("figure17", {"generators": {"mnist": "g"}}, UsageError, "--generator"),
+        ("figure17", {"generators": {"mnist": "g"}}, UsageError, "leave out generator"),
         ("figure17", {"sources": {"mnist": "missing.npy"}}, SourceError, "does not exist"),
     ],
 )
