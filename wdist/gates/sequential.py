@@ -309,11 +309,11 @@ def _sequence(a: SourceInfo, b: SourceInfo, options: EstimateOptions) -> Confide
 
 
 def _of_one_round(options: EstimateOptions) -> EstimateOptions:
-    """Options of one training: no transport, few steps unless some are asked for, and samples that are points already."""
+    """Options of one training: no transport, no folds, few steps unless some are asked for, and samples that are points already."""
     trained = options.critic == AUTO or (options.critic in CATALOGUE and CATALOGUE[options.critic].trained)
     budget = Budget(steps=_STEPS) if options.budget is None and trained else options.budget
     access = replace(options.access, scale="none", feature_cache=None)
-    return replace(options, couplings=False, budget=budget, access=access, features=None)
+    return replace(options, couplings=False, folds=1, budget=budget, access=access, features=None)
 
 
 def _result(rule: Maximum, course: _Course, ended: str, *, timed: bool, seconds: float) -> GateResult:

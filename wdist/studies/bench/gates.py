@@ -85,7 +85,7 @@ def _few_against_many(random: np.random.Generator, n: int) -> Sides:
 
 
 _FOLDS = (*_CLOSED_FORM, ("folds", 5), ("couplings", False))
-_ONE_SPLIT = (*_CLOSED_FORM, ("couplings", False))
+_ONE_SPLIT = (*_CLOSED_FORM, ("folds", 1), ("couplings", False))
 _DEPENDENCE = 0.9
 _FREEDOM = 2.5
 """Degrees of freedom of Student's t, whose fourth moments are infinite."""
