@@ -90,7 +90,7 @@ def test_options_of_the_estimation_reach_it(wdist, estimated):
         (("--max", "1", "--until-decided", "--proof", "p.safetensors"), "--until-decided draws new samples, and --proof"),
         (("--max", "1", "--until-decided", "--save-proof", "p.safetensors"), "leave out --save-proof"),
         (("--max", "1", "--until-decided", "--on", "population"), "not --on population; leave out --on"),
-        (("--max", "1", "--until-decided", "--max-samples", "5"), "--max-samples must be at least 100"),
+        (("--max", "1", "--until-decided", "--max-samples", "5"), "--max-samples must be at least 40"),
     ],
     ids=" ".join,
 )

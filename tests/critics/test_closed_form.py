@@ -13,7 +13,7 @@ from wdist.ground_metric import L2, METRICS
 from wdist.training.catalogue import CATALOGUE
 
 AS_IT_IS = Standardisation(shift=torch.zeros(3, dtype=torch.float64), spread=1.0)
-IN_64 = Standardisation(shift=torch.zeros(64, dtype=torch.float64), spread=1.0)
+IN_10, IN_64 = (Standardisation(shift=torch.zeros(dim, dtype=torch.float64), spread=1.0) for dim in (10, 64))
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=str)
@@ -73,6 +73,21 @@ def test_a_shift_of_all_columns_keeps_them_all():
     shift = torch.full((1, 64), 0.2, dtype=torch.float64)
     value, least = (float(f.potentials(shift) - f.potentials(0 * shift)) for f in (w, plain))
     assert value > 0.95 * least
+
+
+def test_heavy_tails_of_the_sparse_difference_are_clipped_and_those_of_normals_are_not():
+    random = np.random.default_rng(0)
+    fresh = random.standard_t(2.5, size=(2, 100_000, 10)) + np.array([[[1.0]], [[0.0]]]) * np.eye(1, 10)
+    heavy = random.standard_t(2.5, size=(2, 300, 10)) + np.array([[[1.0]], [[0.0]]]) * np.eye(1, 10)
+    light = random.normal(size=(2, 300, 10)) + np.array([[[1.0]], [[0.0]]]) * np.eye(1, 10)
+    found, normal = (
+        CATALOGUE["sparse-mean-difference"].critic(*map(torch.from_numpy, each), IN_10, METRICS["l2"]) for each in (heavy, light)
+    )
+    a, b = (found.potentials(torch.from_numpy(side)) for side in fresh)
+    assert len(normal.layers) == 1
+    assert float(a.mean() - b.mean()) > 0.7
+    assert float(a.var() + b.var()) < 0.6 * float(fresh[..., 0].var(1).sum())
+    assert certify(found).lipschitz_bound == pytest.approx(1)
 
 
 def test_equal_samples_and_very_few_have_a_sparse_difference_too():

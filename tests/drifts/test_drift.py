@@ -119,3 +119,18 @@ def test_unscaled_and_scaled_distances_agree_column_by_column(march, tmp_path):
     for one, same in zip(scaled.columns, raw.columns, strict=True):
         assert one.distance == pytest.approx(same.distance, rel=1e-9)
     assert raw.reference.scaling == "none"
+
+
+def test_names_of_levels_do_not_run_into_each_other(tmp_path):
+    """Eight cities of which every share changed: no label of the figure touches another."""
+    random = np.random.default_rng(0)
+    cities = [f"Neustadt {k} an der Weinstraße" for k in range(8)]
+    for name, shares in (("a.csv", np.arange(1, 9)), ("b.csv", np.arange(8, 0, -1))):
+        rows = zip(random.normal(size=120), random.choice(cities, 120, p=shares / shares.sum()), strict=True)
+        (tmp_path / name).write_text("x,city\n" + "".join(f"{x},{city}\n" for x, city in rows), encoding="utf-8")
+    figure = wdist.drift(f"{tmp_path}/a.csv", f"{tmp_path}/b.csv", **CHEAP).plot()
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+            boxes = [label.get_window_extent() for label in labels if label.get_text()]
+            assert not any(one.overlaps(other) for k, one in enumerate(boxes) for other in boxes[:k])

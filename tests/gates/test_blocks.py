@@ -83,7 +83,7 @@ def test_growth_is_a_paired_test():
 def test_verdicts_name_the_reference_and_do_not_claim_more(sides):
     far, near = judged(sides, "reference+5%"), judged(sides, "reference+60%")
     assert (far.answer, near.answer) == ("fail", "pass")
-    assert "more than 5 % above the reference against itself" in far.verdict.reason
+    assert "above the limit, 5 % above the reference against itself" in far.verdict.reason
     assert "W1 between their distributions may be less" in far.verdict.reason
     assert "W1 between their distributions" not in near.verdict.reason, "the test is about a difference"
     assert near.estimate.critic.steps == 0, "no critic is trained"

@@ -9,8 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wdist.errors import ExitStatus, UsageError
-from wdist.gates.limits import GateLimits
-from wdist.gates.rules import Answer, Interval, Limits, LowerMaximum, Maximum, NoMoreDetected, NoWorse, joint_confidence
+from wdist.gates.limits import AboveReference, GateLimits
+from wdist.gates.rules import (
+    Answer,
+    Interval,
+    Limits,
+    LowerMaximum,
+    Maximum,
+    NoMoreDetected,
+    NoWorse,
+    ReferenceMaximum,
+    joint_confidence,
+)
 from wdist.gates.verdict import judge, together
 
 PASS, FAIL, INCONCLUSIVE = Answer.PASS, Answer.FAIL, Answer.INCONCLUSIVE
@@ -297,3 +307,24 @@ def test_growth_since_a_negative_value_is_measured_from_zero():
     assert judge(NoMoreDetected(before=before, now=now, tolerance=0.05), now).answer is FAIL
     now = detected(0.1)
     assert judge(NoMoreDetected(before=before, now=now, tolerance=0.05), now).answer is INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("difference", "answer", "words"),
+    [
+        (
+            (-0.9, -0.25),
+            PASS,
+            "at most 20.50; a paired test on the same blocks puts it at least 0.2500 below the limit, 10 % above",
+        ),
+        ((1.5, 2.0), FAIL, "at least 3.500; a paired test on the same blocks puts it at least 1.500 above the limit, 10 % above"),
+        ((-0.1, 0.1), INCONCLUSIVE, "between 3.500 and 20.50"),
+    ],
+)
+def test_a_paired_test_says_on_which_side_of_the_limit_the_mean_lies(difference, answer, words):
+    """The interval of the mean alone, here 3.6 to 20.7 around a limit of 9.5, decides nothing."""
+    now = Interval(on="block", lower=3.5, upper=20.5, estimate=9.1, confidence=0.95, asymptotic=True, size=4)
+    found = judge(ReferenceMaximum(now=now, difference=difference, above=AboveReference(share=0.1), within=9.548), now)
+    assert found.answer is answer
+    assert words in found.reason
+    assert "estimated as 9.548" in found.reason

@@ -205,7 +205,7 @@ class _Search:
             return
         better = improved(main, [each.critic for each in others if isinstance(each, Selection)], job.pair, self._run.metric)
         for row, each in zip(rows[1:], others, strict=True):
-            if isinstance(each, Selection) and each.critic is better.critic:
+            if better is not main and isinstance(each, Selection) and each.critic is better.fitted[0]:
                 rows[0][position], row[position] = self._evaluated(better, job), None
 
     def _select(

@@ -12,6 +12,7 @@ from torch import Tensor
 from wdist.bounds.certificate import certify
 from wdist.bounds.dual import dual_value
 from wdist.critics.blend import best_blend, blended
+from wdist.critics.clipping import clipped, clipped_share, ends
 from wdist.critics.frozen import FrozenCritic
 from wdist.data.memory import give_back_memory
 from wdist.data.pairing import Pair
@@ -23,6 +24,7 @@ from wdist.estimation.requested import RequestedCritic
 from wdist.estimation.result import Attempt
 from wdist.estimation.run import Agenda
 from wdist.ground_metric import GroundMetric
+from wdist.lipschitz.frozen_layer import Affine
 from wdist.lipschitz.linalg.rounding import best_up_to_rounding
 from wdist.training.budget import Budget
 from wdist.training.closed_forms import FIT_ROWS
@@ -43,12 +45,15 @@ class Selection:
     tried: tuple[Attempt, ...] = ()
     """Empty where the user named the critic."""
     fitted: tuple[TrainedCritic, ...] = ()
-    """All critics that were fitted on the way."""
+    """All critics that were fitted on the way, not clipped; a baseline that was chosen comes first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Candidate:
     critic: TrainedCritic
+    """Clipped where its tails are heavy."""
+    fitted: TrainedCritic
+    """The same as it was fitted."""
     spec: CriticSpec | None
     """None for a combination of two others."""
     validation: float
@@ -63,7 +68,7 @@ def select_critics(
     Steps are divided among the kinds that are trained. Of a length of time, each kind first takes a small part, and the best one
     the rest; nothing is lost, because the first runs stay candidates. What is cheap comes first, and nothing more is tried once a
     candidate surely comes within 0.1 % of an upper bound for the samples. Where samples are few and dimensions many, a closed form
-    beats every network on the validation split, and is then chosen.
+    beats every network on the validation split, and is then chosen. Heavy tails of a candidate are clipped before it is compared.
 
     Arguments:
         requested: one specification, or several to choose from.
@@ -143,8 +148,8 @@ class _Trial:
     def add(self, found: TrainedCritic | WdistError | None, spec: CriticSpec | None) -> None:
         """Records a critic; one that diverged is left out."""
         if isinstance(found, TrainedCritic):
-            value = _validation_value(found, self.job.pair, self._metric)
-            self._candidates.append(_Candidate(critic=found, spec=spec, validation=value.value))
+            value = _validated(found, self.job.pair, self._metric)
+            self._candidates.append(_Candidate(critic=value.critic, fitted=found, spec=spec, validation=value.value))
             self.closed = self.closed or value.value - _SURELY * value.error >= _ENOUGH * self.job.ceiling
         elif found is not None:
             self._failure = found
@@ -160,9 +165,9 @@ class _Trial:
         """The best candidate, the best two combined included."""
         if not self._candidates:
             return self._failure
-        fitted = tuple(each.critic for each in sorted(self._candidates, key=lambda each: each.validation, reverse=True))
+        fitted = tuple(each.fitted for each in sorted(self._candidates, key=lambda each: each.validation, reverse=True))
         first = _best(self._candidates)
-        others = [each for each in self._candidates if each.critic.name != first.critic.name]
+        others = [each for each in self._candidates if each.fitted.name != first.fitted.name and _complete(each, first)]
         if others and not self.closed and not self.job.interruption.requested:
             self.add(_combined(first.critic, _best(others).critic, pair=self.job.pair), None)
         best = _best(self._candidates)
@@ -174,36 +179,45 @@ def improved(main: Selection, baselines: Sequence[TrainedCritic], pair: Pair, me
     """A selection among several kinds, or that baseline in its place whose validation value is larger than that of all tried."""
     if not main.tried or not baselines:
         return main
-    values = [_provable(each, pair, metric) for each in baselines]
-    best, value = best_up_to_rounding(list(zip(baselines, values, strict=True)), lambda each: each[1])
-    if value <= max(attempt.validation for attempt in main.tried):
+    judged = [(each, _provable(each, pair, metric)) for each in baselines]
+    baseline, best = best_up_to_rounding(judged, lambda each: each[1].value)
+    if best.value <= max(attempt.validation for attempt in main.tried):
         return main
-    tried = (*(replace(attempt, chosen=False) for attempt in main.tried), _attempt(best, value, chosen=True))
-    return replace(main, critic=best, tried=tried)
+    tried = (*(replace(attempt, chosen=False) for attempt in main.tried), _attempt(best.critic, best.value, chosen=True))
+    return replace(main, critic=best.critic, tried=tried, fitted=(baseline, *main.fitted))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Validated:
-    """Dual value on the validation split over the certificate, in the units of the data."""
+    """A critic, and its dual value on the validation split over the certificate, in the units of the data."""
 
+    critic: TrainedCritic
     value: float
     error: float
     """Its standard error."""
 
 
-def _validation_value(trained: TrainedCritic, pair: Pair, metric: GroundMetric) -> _Validated:
+def _validated(trained: TrainedCritic, pair: Pair, metric: GroundMetric) -> _Validated:
+    """The validation value of a critic, clipped before if its tails are heavy."""
     a, b = (evaluate_rows(trained.critic, side.validation) for side in (pair.a, pair.b))
+    values = torch.from_numpy(a.values), torch.from_numpy(b.values)
+    # Multipliers prove a bound for the layers as they are.
+    share = clipped_share(*values, errors=_SURELY) if trained.critic.multipliers is None else 0.0
+    if share:
+        head = clipped(trained.critic, *ends(*values, share))
+        trained = replace(trained, name=f"clipped {trained.name}", title=f"{trained.title}, clipped", critic=head)
+        a, b = (evaluate_rows(head, side.validation) for side in (pair.a, pair.b))
     bound = certify(trained.critic, metric).lipschitz_bound
     error = math.sqrt(sum(float(side.values.var()) / len(side.values) for side in (a, b)))
-    return _Validated(value=dual_value(a, b) / bound, error=error / bound)
+    return _Validated(critic=trained, value=dual_value(a, b) / bound, error=error / bound)
 
 
-def _provable(trained: TrainedCritic, pair: Pair, metric: GroundMetric) -> float:
-    """The validation value of a critic, or none where it has no certificate."""
+def _provable(trained: TrainedCritic, pair: Pair, metric: GroundMetric) -> _Validated:
+    """The validation value of a critic, minus infinity where it has no certificate."""
     try:
-        return _validation_value(trained, pair, metric).value
+        return _validated(trained, pair, metric)
     except CertificateError:
-        return -math.inf
+        return _Validated(critic=trained, value=-math.inf, error=math.inf)
 
 
 def _attempt(trained: TrainedCritic, validation: float, *, chosen: bool) -> Attempt:
@@ -214,6 +228,11 @@ def _attempt(trained: TrainedCritic, validation: float, *, chosen: bool) -> Atte
 def _best(candidates: Sequence[_Candidate]) -> _Candidate:
     """The candidate with the largest validation value; among equal ones, the first that was tried."""
     return best_up_to_rounding(candidates, lambda each: each.validation)
+
+
+def _complete(one: _Candidate, other: _Candidate) -> bool:
+    """Whether two critics may complete each other: the best two projections on a line are nearly the same function."""
+    return not all(isinstance(head := each.critic.critic.layers[0], Affine) and len(head.weight) == 1 for each in (one, other))
 
 
 def _combined(first: TrainedCritic, second: TrainedCritic, *, pair: Pair) -> TrainedCritic:

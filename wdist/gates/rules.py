@@ -322,11 +322,11 @@ class ReferenceMaximum(_Paired):
 
     @property
     def when_passed(self) -> str:
-        return f", {self.requirement}; {self._is}"
+        return self._apart(-self.difference[1], "below")
 
     @property
     def when_failed(self) -> str:
-        return f", more than {self.above.words}; {self._is}"
+        return self._apart(self.difference[0], "above")
 
     @property
     def value(self) -> float:
@@ -336,6 +336,11 @@ class ReferenceMaximum(_Paired):
     @property
     def _is(self) -> str:
         return f"that limit is estimated as {nearest(self.within)}"
+
+    def _apart(self, margin: float, side: str) -> str:
+        # The interval of the mean alone may lie on the other side of the limit: only the difference decides.
+        apart = f"a paired test on the same blocks puts it at least {at_least(max(margin, 0.0))} {side} the limit"
+        return f"; {apart}, {self.above.words}, which is estimated as {nearest(self.within)}"
 
 
 @dataclass(frozen=True, kw_only=True)

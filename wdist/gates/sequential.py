@@ -2,7 +2,9 @@
 
 Each critic is trained on all earlier batches, judged on the next one, and the next critic is trained on that batch as well. The
 values of a batch are independent given the past, so a confidence sequence covers the running average of what the critics find. Each
-critic finds at most W1: a lower end above the limit fails the gate for W1 itself, and an upper end speaks for the critics alone.
+critic finds at most W1: a lower end above the limit fails the gate for W1 itself, and an upper end speaks for the critics alone. A
+critic trained on few samples finds little, so the upper end is that of a second sequence, which begins with critics that have seen
+enough; of each sequence one end is used, with half of the error.
 
 References:
     Shekhar & Ramdas (2023), Nonparametric two-sample testing by betting, arXiv:2112.09162: predictable critics.
@@ -48,10 +50,10 @@ from wdist.training.observer import Observer, Silent, Stage
 
 MOST_SAMPLES = 100_000
 """Default for the samples of each side after which a gate stays open."""
-_FIRST, _LEAST_BATCH = 60, 40
+_FIRST, _LEAST_BATCH = 20, 20
 """Samples of each side that the first critic is trained on, and in the smallest batch."""
-_LOOKS_TO_PASS = 3
-"""Batches before a pass counts: a critic trained on few samples finds little, whatever there is."""
+_ENOUGH_TO_PASS = 80
+"""Samples of each side before a critic speaks for a pass: one that has seen fewer finds little, whatever there is."""
 _GROWTH = 0.3
 """Size of a batch as a share of all samples before it, so that the number of trainings grows with the logarithm of the samples."""
 _STEPS = 300
@@ -219,7 +221,8 @@ class _Course:
         self.last: Estimate
         self._past = [stream.next(_FIRST) for stream in self.streams]
         self._most, self._rounding = most, 0.0
-        self._sequence = _sequence(a.info, b.info, options)
+        self._sequence, self._passing = (_sequence(a.info, b.info, options) for _ in range(2))
+        self._trained_on = 0
         self.looks: list[Look] = []
 
     @property
@@ -249,7 +252,7 @@ class _Course:
 
     def decides(self, answer: Answer) -> bool:
         """Whether an answer ends the gate; a pass waits for critics that are trained on enough to find something."""
-        early = len(self.looks) < _LOOKS_TO_PASS and self.exhausted is None
+        early = self._trained_on < _ENOUGH_TO_PASS and self.exhausted is None
         return answer is Answer.FAIL or (answer is Answer.PASS and not early)
 
     def look(self) -> None:
@@ -263,12 +266,17 @@ class _Course:
         a, b = (evaluate(found.critic.frozen, rows.to(torch.float64).split(4096)) for rows in batch)
         K = found.critic.lipschitz_bound
         self._rounding = max(self._rounding, CLAIM.roundings * (a.rounding + b.rounding) / K)
-        self._sequence.update((a.values - b.values) / K)
+        values, self._trained_on = (a.values - b.values) / K, self.count
+        self._sequence.update(values)
+        if self._trained_on >= _ENOUGH_TO_PASS:
+            self._passing.update(values)
         self._past = [torch.cat(parts) for parts in zip(self._past, batch, strict=True)]
         self.last = found
-        lower, upper = self._sequence.interval
+        estimate, (lower, upper) = self._sequence.estimate, self._sequence.interval
+        if self._trained_on >= _ENOUGH_TO_PASS:
+            upper = max(self._passing.interval[1], estimate)
         ends = max(lower - self._rounding, 0.0), max(upper + self._rounding, 0.0)
-        self.looks.append(Look(samples=self.count, estimate=self._sequence.estimate, lower=ends[0], upper=ends[1]))
+        self.looks.append(Look(samples=self.count, estimate=estimate, lower=ends[0], upper=ends[1]))
 
     @property
     def interval(self) -> Interval:
@@ -301,11 +309,11 @@ def _sequence(a: SourceInfo, b: SourceInfo, options: EstimateOptions) -> Confide
 
 
 def _of_one_round(options: EstimateOptions) -> EstimateOptions:
-    """Options of one training: no transport, few steps unless some are asked for, and samples that are points already."""
+    """Options of one training: no transport, no folds, few steps unless some are asked for, and samples that are points already."""
     trained = options.critic == AUTO or (options.critic in CATALOGUE and CATALOGUE[options.critic].trained)
     budget = Budget(steps=_STEPS) if options.budget is None and trained else options.budget
     access = replace(options.access, scale="none", feature_cache=None)
-    return replace(options, couplings=False, budget=budget, access=access, features=None)
+    return replace(options, couplings=False, folds=1, budget=budget, access=access, features=None)
 
 
 def _result(rule: Maximum, course: _Course, ended: str, *, timed: bool, seconds: float) -> GateResult:

@@ -122,7 +122,7 @@ _KINDS: tuple[CriticKind, ...] = (
 CATALOGUE: dict[str, CriticKind] = {kind.name: kind for kind in _KINDS}
 """All critics by name, in the order in which tables list them."""
 DEFAULT_BASELINES = ("relu-spectral", "relu-bjorck")
-_AUTOMATIC = ("mean-difference", "max-sliced", "single-cone", "radial", "cones")
+_AUTOMATIC = ("mean-difference", "sparse-mean-difference", "max-sliced", "single-cone", "radial", "cones")
 
 
 def network(name: str) -> NetworkKind:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wdist.drifts.drift import Drift
 
 _MOST_COLUMNS, _MOST_PANELS, _MOST_LEVELS = 24, 6, 8
-_NAME = 28
+_NAME, _LEVEL = 28, 14
 _SHOWN = (0.005, 0.995)
 """Quantiles between which a distribution function is drawn, so that a few far values do not flatten it."""
 
@@ -79,14 +79,15 @@ def _draw_distributions(axes: Axes, column: ColumnDrift, samples: ColumnSamples,
         shares = [np.bincount(side, minlength=len(levels)) / len(side) for side in sides]
         chosen = np.argsort(-np.abs(shares[0] - shares[1]), kind="stable")[:_MOST_LEVELS]
         for share, colour, name, offset in ((shares[0], SIDE_A, "reference", -0.2), (shares[1], SIDE_B, "current", 0.2)):
-            axes.bar(np.arange(len(chosen)) + offset, share[chosen], width=0.38, color=colour, label=name)
-        axes.set_xticks(range(len(chosen)), [_short(levels[level], 10) for level in chosen])
+            axes.barh(np.arange(len(chosen)) + offset, share[chosen], height=0.38, color=colour, label=name)
+        axes.set_yticks(range(len(chosen)), [_short(levels[level], _LEVEL) for level in chosen])
+        axes.invert_yaxis()
     axes.set_title(
         f"{_short(column.name)}\n$W_1$ = {nearest(column.distance, 3)}, {p_value(column.adjusted)}",
         fontweight="bold" if drifted else "normal",
         fontsize=9,
     )
-    tidy(axes, grid="y")
+    tidy(axes, grid="y" if levels is None else "x")
 
 
 def _short(text: str, most: int = _NAME) -> str:
