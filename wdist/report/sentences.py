@@ -44,7 +44,7 @@ ESTIMANDS = {
     "block": "mean W1 of blocks",
     "reference": "W1 from the samples of A to B",
 }
-"""The estimands, in a table."""
+"""The estimands, as rows of a table."""
 LEVELS = {"samples": "samples", "population": "populations", "reference": "reference", "detected": "detected", "block": "blocks"}
 """The levels of an order, the strongest first."""
 _KINDS_OF_ORDER = {
@@ -101,7 +101,7 @@ def drift_headline(drift: Drift) -> str:
 def _changes(drift: Drift) -> str:
     sure = f"with {level(drift.confidence)} confidence"
     if not drift.found:
-        return f"No drift is found, {sure}: neither in a column, nor in the dependence of two, nor jointly"
+        return f"No drift is found, {sure}: neither in a column, nor in the dependence of two columns, nor jointly"
     parts = []
     if drift.drifted:
         names = [column.name for column in drift.drifted]
@@ -122,14 +122,14 @@ def drift_sentences(drift: Drift) -> Iterator[str]:
     apart = units(drift.reference, drift.current)
     yield f"Jointly: {intervals(drift.estimate)} ({p_value(drift.joint_p_value)}), {apart}."
     yield (
-        f"All p-values are corrected for the number of columns or pairs and for the three tests: up to "
-        f"{level(1 - drift.confidence)} they are drift. The intervals of the {len(drift.columns)} columns hold together at "
+        f"All p-values are corrected for the number of columns or pairs and for the three tests: those up to "
+        f"{level(1 - drift.confidence)} count as drift. The intervals of the {len(drift.columns)} columns hold together at "
         f"{level(drift.confidence)} confidence, asymptotically, in the units of each column."
     )
 
 
 def robust_headline(found: Robustness) -> str:
-    """Both ends of the error of a classifier; the verdict first, where a minimum is given."""
+    """Both bounds for the error of a classifier; the verdict first, where a minimum is given."""
     lower, upper = f"{at_least(100 * found.attacked_error)} %", f"{at_most(100 * found.certified_error)} %"
     between = upper if lower == upper else f"Between {lower} and {upper}"
     worst = f"the worst perturbations up to {exactly(found.eps)} in {NORMS[found.norm]}"
@@ -138,7 +138,7 @@ def robust_headline(found: Robustness) -> str:
 
 
 def dependence_headline(found: Dependence) -> str:
-    """Whether columns depend on each other, and how far they are from independence at least."""
+    """Whether columns depend on each other, and the bound for their distance from independence."""
     population, detected = found.population, found.detected
     pair, test = f"{_some_names(found.columns)} and {_some_names(found.with_)}", p_value(detected.p_value)
     sure = f"with {level(population.confidence)} confidence"
@@ -160,18 +160,18 @@ def dependence_sentences(found: Dependence) -> Iterator[str]:
     """How to read the intervals, and what they rest on."""
     detected, population = found.detected, found.population
     yield (
-        f"W1 is the distance between the joint distribution and the product of both distributions, {units(found.table)}: 0 where "
-        f"they are independent, and nowhere else. Its bounds hold together at {level(population.confidence)} confidence, "
-        f"from {counted(population.n_a)} held-out rows and {counted(population.n_b)} made of others."
+        f"W1 is the distance between the joint distribution and the product of both distributions, {units(found.table)}: 0 only "
+        f"if they are independent. Its bounds hold together at {level(population.confidence)} confidence, "
+        f"from {counted(population.n_a)} held-out rows and {counted(population.n_b)} recombined ones."
     )
     yield (
-        f"The detected interval is about the critic and holds on its own, asymptotically; it combines all held-out rows with each "
-        f"other, {counted(detected.rows)} in number. The p-value is exact at every number of rows."
+        f"The detected interval is about the critic and holds on its own, asymptotically; it combines all "
+        f"{counted(detected.rows)} held-out rows with each other. The p-value is exact for any number of rows."
     )
 
 
 def divergence_verdict(divergence: Divergence) -> str:
-    """What is proved about a divergence of the populations, in plain words."""
+    """The conclusion about a divergence of the populations, in plain words."""
     population = divergence.population
     told = f"D, the Lipschitz-regularised KL divergence of A from B at lambda {exactly(divergence.lambda_)},"
     sure = f"with {level(population.confidence)} confidence"
@@ -192,12 +192,12 @@ def divergence_intervals(divergence: Divergence) -> str:
 
 
 def about_divergence(divergence: Divergence) -> str:
-    """What D stands for, and how its bounds come about."""
+    """The definition of D, and the methods behind its bounds."""
     critic, population = divergence.critic, divergence.population
     return (
         f"D is the Kullback-Leibler divergence of A from B, in nats, with potentials of slope at most lambda = "
-        f"{exactly(divergence.lambda_)} nats per unit of distance. It is at most the divergence itself, so its lower bounds hold "
-        f"for both and its upper bounds for D only, and at most lambda W1. Its lower bound for the populations is by "
+        f"{exactly(divergence.lambda_)} nats per unit of distance. It exceeds neither lambda W1 nor the divergence itself, so its "
+        f"lower bounds hold for both and its upper bounds for D only. Its lower bound for the populations is by "
         f"{critic.name}, trained for {critic.trained_for.upper()} and clipped to "
         f"{nearest(critic.low, 3)} to {nearest(critic.high, 3)} nats ({METHODS[population.method]}), "
         f"{held_out(population)}, and shares the error with those for W1."
@@ -224,7 +224,7 @@ def intervals(estimate: Estimate) -> str:
 
 
 def found_by_critic(detected: Detected) -> str:
-    """The interval for what the critic finds, which does not bound W1 from above."""
+    """The interval of the value that the critic finds, which does not bound W1 from above."""
     ends = f"{at_least(detected.lower, DIGITS)} to {at_most(detected.upper, DIGITS)}"
     return f"the critic finds {ends} on fresh samples, at {level(detected.confidence)}"
 
@@ -284,7 +284,7 @@ def _worded(info: SourceInfo) -> str:
 
 
 def proved_order(comparison: Comparison) -> str:
-    """The order of the distributions that is claimed, at the level that claims the most, in plain words."""
+    """The claimed order of the distributions, at the level that claims the most, in plain words."""
     confidence = f"with {level(comparison.confidence)} confidence"
     if len(comparison.ranking) == 1:
         (entry,) = comparison.ranking
@@ -305,13 +305,13 @@ def proved_order(comparison: Comparison) -> str:
 
 
 def levels_shown(comparison: Comparison) -> dict[str, str]:
-    """The levels in a table; that of generators only where there are some."""
+    """The levels in a table; ``reference`` only if some source is a generator."""
     drawn = any(entry.estimate.semi_discrete is not None for entry in comparison.ranking)
     return {level: title for level, title in LEVELS.items() if drawn or level != "reference"}
 
 
 def deciding(comparison: Comparison, near: Entry, far: Entry) -> dict[str, str]:
-    """What each level says about two sources: ``<`` where the former is claimed to be nearer, ``>`` the latter, and p-values."""
+    """The claim of each level about two sources, ``<`` if the former is nearer, ``>`` if the latter, with p-values."""
     said: dict[str, str] = {}
     for each in comparison.orders.levels:
         claim, test = each.between(near.name, far.name), each.test_of(near.name, far.name)
@@ -331,7 +331,7 @@ def strongest(comparison: Comparison, near: Entry, far: Entry) -> str:
 
 
 def levels_of_order(comparison: Comparison) -> Iterator[str]:
-    """What an order at each level means, in a line each."""
+    """The meaning of an order at each level, in a line each."""
     confidence, orders = level(comparison.confidence), comparison.orders
     yield "samples: of these very sets, certain"
     yield f"populations: of the distributions behind them, proved, {confidence} jointly"
@@ -363,7 +363,7 @@ def comparison_sentences(comparison: Comparison) -> Iterator[str]:
 
 
 def place(comparison: Comparison, entry: Entry) -> str:
-    """The places that a source may have: ``1``, or ``2-3`` where nothing decides; empty for the noise floor."""
+    """The possible places of a source: ``1``, or ``2-3`` if nothing decides; empty for the noise floor."""
     if entry is comparison.noise_floor:
         return ""
     first, last = comparison.places(entry)
@@ -371,7 +371,7 @@ def place(comparison: Comparison, entry: Entry) -> str:
 
 
 def order(groups: Sequence[Sequence[str]]) -> str:
-    """Names in their order, those that are not separable in parentheses: ``late < (middle, early)``."""
+    """Names in order, with inseparable ones in parentheses: ``late < (middle, early)``."""
     return " < ".join(group[0] if len(group) == 1 else f"({', '.join(group)})" for group in groups)
 
 
@@ -402,7 +402,7 @@ def _would_separate(separation: Separation) -> str:
 
 
 def _rounded(count: int) -> int:
-    """Two digits: an estimate is not known better."""
+    """The count to two digits, the precision of an estimate."""
     unit = 10 ** max(0, len(str(count)) - 2)
     return -(-count // unit) * unit
 
@@ -451,7 +451,7 @@ def lipschitz_headline(found: LipschitzConstant) -> str:
 
 
 def lipschitz_sentences(found: LipschitzConstant) -> Iterator[str]:
-    """What the ends rest on, and the slopes at points."""
+    """The evidence for both ends, and the slopes at points."""
     if found.obstacle is not None:
         yield f"No upper end: {found.obstacle}."
     if found.upper is not None:
