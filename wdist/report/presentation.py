@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from wdist.errors import UsageError
 from wdist.keywords import in_python
-from wdist.report import sentences
+from wdist.report import rankings, sentences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,8 +70,8 @@ VIEWS = {
     ),
     "Comparison": View(
         rendered="terminal.comparison:rendered_comparison",
-        line=sentences.proved_order,
-        sentences=lambda comparison: (f"{sentences.proved_order(comparison)}.", *sentences.comparison_sentences(comparison)),
+        line=rankings.proved_order,
+        sentences=lambda comparison: (f"{rankings.proved_order(comparison)}.", *rankings.comparison_sentences(comparison)),
         draw="plots.comparison:draw_comparison",
         command="compare",
         rows="documents.comparison:comma_separated",
