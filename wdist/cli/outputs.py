@@ -66,14 +66,7 @@ _PROOF: dict[str, Any] = {
 _ENDINGS = ".png, .svg or .pdf"
 
 FORMATS = (
-    Format("text", "estimate", "terminal.estimate:rendered"),
-    Format("text", "compare", "terminal.comparison:rendered_comparison"),
-    Format("text", "gate", "terminal.gate:rendered_gate"),
-    Format("text", "drift", "terminal.drift:rendered_drift"),
-    Format("text", "dependence", "terminal.dependence:rendered_dependence"),
-    Format("text", "robust", "terminal.robust:rendered_robust"),
-    Format("text", "lipschitz", "terminal.lipschitz:rendered_lipschitz"),
-    Format("text", "verify", "terminal.facts:rendered_verification"),
+    Format("text", "estimate compare gate drift dependence robust lipschitz verify", "presentation:rendered"),
     Format("text", "gan", "terminal.facts:rendered_gan"),
     Format("text", "inspect", "terminal.facts:rendered_facts"),
     Format("text", "doctor", "terminal.facts:rendered_checks"),

@@ -2,7 +2,7 @@ r"""``dependence``: how far the joint distribution of some columns is from the p
 
 .. math:: D(X, Y) = W_1(P_{XY},\ P_X \otimes P_Y)
 
-is 0 where the columns x and the columns y are independent, and nowhere else; correlation need not show it. Three bounds share the
+is 0 only if the columns x and the columns y are independent; correlation may miss dependence. Three bounds share the
 error equally. From below, an estimate between rows and recombined rows (:mod:`wdist.dependences.recombination`) trains a critic and
 judges it. From above, transport between rows and recombined rows, all independent; and the mean distance between two values of y,
 or of x, because the product is reached by replacing those alone.
@@ -74,11 +74,11 @@ class Dependence(Plottable):
     rows: int
     """Rows of the table that were used."""
     samples: DependenceOfRows | None
-    """W1 between the rows and all combinations of their values; None where there are too many combinations."""
+    """W1 between the rows and all combinations of their values; None if there are too many combinations."""
     population: PopulationBound
     """Bounds for W1 between the joint distribution and the product of its margins."""
     detected: DetectedDependence
-    """What the critic finds on held-out rows, and the test of independence."""
+    """Value that the critic finds on held-out rows, and the test of independence."""
     digest: str | None
     """SHA-256 of the stored values of these columns."""
     estimate: Estimate

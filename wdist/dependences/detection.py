@@ -1,4 +1,4 @@
-r"""What a critic finds of a dependence on rows that it was not trained on, using every pair of them.
+r"""Dependence that a critic finds on rows that it was not trained on, using every pair of them.
 
 With :math:`F_{ij} = f(x_i, y_j)` of held-out rows, in blocks of at most some hundreds,
 
@@ -31,7 +31,7 @@ _CHUNK = 1 << 21
 
 @dataclass(frozen=True, kw_only=True)
 class DetectedDependence:
-    """What the critic finds on held-out rows: a two-sided interval about this critic, and a test of independence."""
+    """Dependence found on held-out rows: a two-sided interval about this critic, and a test of independence."""
 
     estimate: float
     """Mean value of rows minus that of recombined rows, divided by the certificate."""
@@ -43,7 +43,7 @@ class DetectedDependence:
     """Confidence of this interval on its own, asymptotic."""
     standard_error: float
     p_value: float
-    """P-value of independence by permutation, exact at every number of rows."""
+    """P-value of independence by permutation, exact for any number of rows."""
     rows: int
     """Held-out rows, each combined with those of its block."""
     permuted: np.ndarray = field(compare=False, repr=False)

@@ -29,7 +29,7 @@ FEWEST_ROWS = 3 * MINIMUM_ROWS
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Recombination:
-    """Row numbers of both sides of an estimate, in its order of the samples."""
+    """Row numbers of both sides of an estimate, in the order of its samples."""
 
     joint: np.ndarray
     """Rows of the samples of A, shape (n,)."""
@@ -38,7 +38,7 @@ class Recombination:
     y: np.ndarray
     """Rows that give y to them; never the same as for x."""
     held_out: np.ndarray
-    """Rows of no part in training or validation, in random order; the estimate holds out samples made of these."""
+    """Rows used in neither training nor validation, in random order; the estimate holds out samples made of these."""
 
 
 def recombination(count: int, *, seed: int) -> Recombination:

@@ -47,7 +47,7 @@ class ColumnSamples:
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnDrift:
-    """One column: how far it moved, and how surely."""
+    """Distance and test of one column."""
 
     name: str
     type: str
@@ -65,7 +65,7 @@ class ColumnDrift:
     adjusted: float
     """The p-value corrected for the number of columns (Holm)."""
     share: float | None = None
-    """Share of the joint distance: the column's part in what the plan moves; None without a plan."""
+    """Share of the column in the cost of the optimal plan; None without a plan."""
 
 
 Potential = Callable[[np.ndarray], np.ndarray]
@@ -170,7 +170,7 @@ def _p_value(column: ColumnSamples, permutations: int, random: np.random.Generat
 def sequential_p_value(as_large: np.ndarray) -> float:
     """The p-value from random divisions that end with the :data:`ENOUGH`-th whose statistic is at least the observed one.
 
-    Valid at every number of divisions, as with a fixed number; no time is spent on a p-value that is large.
+    Valid, as with a fixed number of divisions, but large p-values take little time.
 
     Arguments:
         as_large: whether the statistic of each division is at least the observed one; those after the end do not count.

@@ -1,4 +1,4 @@
-r"""Drift of the dependence between columns, whatever became of each column alone.
+r"""Drift of the dependence between columns, whether or not the columns themselves drifted.
 
 Each number is replaced by its rank in its own table, and each level of a category by an indicator, so that only the dependence is
 left. The correlations r of two tables are compared by
@@ -25,7 +25,7 @@ import numpy as np
 from wdist.drifts.columns import ENOUGH, ColumnSamples, sequential_p_value
 
 _FEWEST = 10
-"""Rows of each table that a level needs to be correlated with anything."""
+"""Fewest rows of a level in each table for its correlations to be tested."""
 _DIVISIONS, _DIVIDED_ROWS = 499, 2000
 """Random divisions, and the most rows of each table that are divided; with more rows z is nearly normal, and stays as it is."""
 _AS_LARGE = 1 - 1e-9
@@ -33,7 +33,7 @@ _AS_LARGE = 1 - 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class PairDrift:
-    """Two columns, and how their dependence changed."""
+    """Change of the dependence between two columns."""
 
     columns: tuple[str, str]
     levels: tuple[str | None, str | None]

@@ -1,4 +1,4 @@
-r"""``drift``: what changed between two tables, column by column, pair by pair, and jointly.
+r"""``drift``: changes between two tables, column by column, pair by pair, and jointly.
 
 Three tests share the error equally (Bonferroni): of every column alone, of the dependence of every pair of columns, and of the
 joint distribution by a critic. The first two are corrected for the number of columns or pairs. If both tables are independent
@@ -39,7 +39,7 @@ _TESTS = 3
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Drift(Tabular):
-    """What changed from a reference table to a current one. All p-values are corrected, and compare with 1 - ``confidence``."""
+    """Changes from a reference table to a current one. All p-values are corrected, to be compared with 1 - ``confidence``."""
 
     reference: SourceInfo
     current: SourceInfo
@@ -56,7 +56,7 @@ class Drift(Tabular):
     estimate: Estimate
     """Bounds for the joint distance."""
     confidence: float
-    """1 minus the probability that drift is reported where there is none."""
+    """1 minus the probability of reporting drift if there is none."""
     verdict: Verdict | None = None
     """Verdict on the joint distance, where a limit is given."""
     warnings: tuple[str, ...] = ()
@@ -93,7 +93,7 @@ class Drift(Tabular):
 
     @property
     def exit_status(self) -> ExitStatus:
-        """0 without drift, 1 with it; where a limit is given, that of its verdict."""
+        """0 without drift, 1 with drift; with a limit, that of the verdict."""
         if self.verdict is not None:
             return self.verdict.answer.exit_status
         return ExitStatus.GATE_FAILED if self.found else ExitStatus.DONE

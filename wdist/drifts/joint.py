@@ -1,4 +1,4 @@
-"""What moves between two tables: the part of each column in the joint distance, and the rows that moved most."""
+"""Movement between two tables: the share of each column in the joint distance, and the rows that moved most."""
 
 from dataclasses import dataclass
 
@@ -14,18 +14,18 @@ _ROWS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class MovedRow:
-    """A row of the current table that is far from the rows of the reference that the plan takes it from."""
+    """A row of the current table that the plan moves far."""
 
     row: int
     """Its number among the rows of the current table, the first being 1."""
     distance: float
     """How far it moved on average, in the units of the joint distance."""
     column: str
-    """The column with the largest part in it."""
+    """The column with the largest share in that distance."""
     before: str
-    """The value of that column in the row of the reference that most of it comes from."""
+    """Value of that column in the row of the reference that most of its mass comes from."""
     after: str
-    """Its value now."""
+    """Value of that column in this row."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,7 +76,7 @@ class Tables:
 
 
 def _shown(column: Column, point: np.ndarray) -> str:
-    """The value of a column in a point, as a reader knows it."""
+    """The value of a column in a point, decoded for a reader."""
     own = point[column.start : column.stop]
     if column.type == CATEGORY:
         place = int(own.argmax())

@@ -66,14 +66,14 @@ class Recorded:
     population: Interval
     samples: Interval
     detected: Interval | None = None
-    """None where the document does not say what its critic detected."""
+    """None if the document lacks it."""
     to_distribution: Interval | None = None
-    """W1 from the samples of the reference to a distribution; None where the document does not hold it."""
+    """W1 from the samples of the reference to a distribution; None if the document lacks it."""
     blocks: RecordedBlocks | None = None
-    """None where the document holds no distances between blocks."""
+    """None if the document lacks distances between blocks."""
 
     def interval(self, on: On) -> Interval:
-        """Returns the interval of one of the estimands.
+        """The interval of one of the estimands.
 
         Raises:
             SourceError: the document does not hold it.
@@ -95,7 +95,7 @@ class Recorded:
         """Makes sure that the reference is the same; ``digest`` is None for draws.
 
         Raises:
-            SourceError: the reference is another one, or it cannot be checked.
+            SourceError: the reference is different, or it cannot be checked.
         """
         then = self.reference
         if digest is None or then["digest"] is None:

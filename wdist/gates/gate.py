@@ -63,7 +63,7 @@ class GateResult(Plottable):
     recorded: Recorded | None
     """Earlier result, if one of the rules compares with it."""
     timed: bool
-    """The training was limited by time, so that another run gives other digits."""
+    """Whether the training was limited by time, so that another run gives other digits."""
     looks: tuple[Look, ...] = ()
     """The interval after each batch of a sequential gate, whose estimate is that of the samples before the last batch."""
 
@@ -74,18 +74,18 @@ class GateResult(Plottable):
 
     @property
     def repeatable(self) -> bool:
-        """The same inputs and seed give these digits again on this machine; a GPU sums in any order."""
+        """Whether the same inputs and seed give these digits again on this machine; a GPU sums in any order."""
         on_cpu = self.estimate.environment.device.startswith("cpu")
         return not self.timed and on_cpu and SHORT_OF_MEMORY not in self.estimate.warnings
 
     @property
     def passed(self) -> bool:
-        """Everything required is proved."""
+        """Whether everything required is proved."""
         return self.answer is Answer.PASS
 
     @property
     def training_note(self) -> str | None:
-        """Sentence that says why no critic was trained; None if one was."""
+        """Sentence with the reason why no critic was trained; None if one was."""
         note = "No critic was trained, because transport alone decides; --critic NAME trains one."
         return None if self.interval.trained else note
 
@@ -144,7 +144,7 @@ def run_gate(
 
 
 def _proved(proof: str | Path, sides: tuple[Source, Source], options: EstimateOptions, observer: Observer) -> Estimate:
-    """What a proof proves about the samples.
+    """The estimate that a proof proves for the samples.
 
     Raises:
         UsageError: an option is about training.
@@ -197,7 +197,7 @@ def judged(
 
 
 def _judge(rule: Rule, interval: Interval, found: Estimate) -> Verdict:
-    """The verdict, with the hint that another estimand decides where this one does not."""
+    """The verdict; if it is inconclusive and another estimand would decide, a suggestion says so."""
     verdict = judge(rule, interval)
     if verdict.answer is not Answer.INCONCLUSIVE or interval.on != "population" or found.detected is None:
         return verdict
@@ -219,7 +219,7 @@ def _joint(interval: Interval, recorded: Recorded | None, rules: tuple[Rule, ...
 
 
 def interval_of(found: Estimate, on: On) -> Interval:
-    """Returns one of the intervals of an estimate.
+    """One of the intervals of an estimate.
 
     Raises:
         UsageError: both sides hold the same samples, on which nothing can be detected.
@@ -291,7 +291,7 @@ def _two_sided(mean: Any, **facts: Any) -> Interval:
 
 
 def rules_of(limits: GateLimits, recorded: Recorded | None, found: Estimate) -> tuple[Rule, ...]:
-    """The rules that limits and an earlier result come down to."""
+    """The rules that follow from limits and an earlier result."""
     rules: list[Rule] = []
     limit = limits.limit
     if isinstance(limit, AboveReference):

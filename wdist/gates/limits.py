@@ -41,7 +41,7 @@ def read_maximum(words: str) -> float | AboveReference:
     """Reads ``1.5``, ``reference+10%`` or ``3sd``.
 
     Raises:
-        UsageError: it is none of them.
+        UsageError: the text is none of them.
     """
     match = re.fullmatch(r"\s*(?:reference\s*\+\s*(\d+\.?\d*|\.\d+)\s*%|(\d+\.?\d*|\.\d+)\s*sd)\s*", words)
     if match is not None and (float(match[1] or 1) and float(match[2] or 1)):
@@ -57,7 +57,7 @@ def read_maximum(words: str) -> float | AboveReference:
 
 @dataclass(frozen=True, kw_only=True)
 class GateLimits:
-    """Limits that a gate holds W1 against, validated when made."""
+    """Limits that a gate compares W1 with, validated when made."""
 
     maximum: float | str | None = None
     """Passes if the upper bound is at most this, fails if the lower bound exceeds it; for blocks also ``reference+10%`` or ``3sd``,
@@ -100,7 +100,7 @@ class GateLimits:
 
     @property
     def limit(self) -> float | AboveReference | None:
-        """The maximum, read."""
+        """The maximum as a number or as a limit relative to the reference."""
         return read_maximum(self.maximum) if isinstance(self.maximum, str) else self.maximum
 
 

@@ -1,6 +1,6 @@
 """Rules of a gate: W1 within a maximum, its lower bound within a maximum, or no growth since an earlier result.
 
-A rule comes down to two limits: an upper bound within the one passes, a lower bound above the other fails.
+A rule amounts to two limits: an upper bound within the first passes, a lower bound above the second fails.
 """
 
 import math
@@ -30,7 +30,7 @@ class Answer(StrEnum):
 
     @property
     def exit_status(self) -> ExitStatus:
-        """0, 1 and 3."""
+        """0 for pass, 1 for fail, 3 for inconclusive."""
         return {"pass": ExitStatus.DONE, "fail": ExitStatus.GATE_FAILED, "inconclusive": ExitStatus.INCONCLUSIVE}[self]
 
 
@@ -41,13 +41,13 @@ class Interval:
     on: On
     lower: float
     upper: float | None
-    """None if no upper bound was computed."""
+    """Upper bound; None if none was computed."""
     confidence: float | None = None
     """Confidence at which both bounds hold together; None for sample sets, where they are certain."""
     estimate: float | None = None
-    """Held-out estimate, which the lower bound approaches as the number of samples grows; of ``detected``, both bounds do."""
+    """Held-out estimate, which the lower bound approaches as the number of samples grows; for ``detected``, both bounds do."""
     errors: tuple[float, float] | None = None
-    """Standard errors of the means of both sides; None but for ``detected``."""
+    """Standard errors of the means of both sides; only for ``detected``."""
     counts: tuple[int, int] | None = None
     """Samples of both sides that the bounds rest on, for ``detected``."""
     folds: bool = False
@@ -67,7 +67,7 @@ class Interval:
 
     @property
     def subject(self) -> str:
-        """What the bounds are about, as the subject of a sentence."""
+        """The estimand, as the subject of a sentence."""
         if self.anytime:
             return "What critics trained on earlier samples find on later ones, on average,"
         return SUBJECTS[self.on] if self.size is None else SUBJECTS[self.on].replace("few", str(self.size))
@@ -80,7 +80,7 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What a sequential gate knows after one batch."""
+    """State of a sequential gate after one batch."""
 
     samples: int
     """Samples of each side so far, those of the first training included."""
@@ -104,7 +104,7 @@ def is_asymptotic(method: str, upper_method: str | None) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Limits that a rule comes down to."""
+    """The two limits of a rule."""
 
     passes_within: float | None
     """An upper bound of at most this passes; None if the rule can only fail."""
@@ -156,7 +156,7 @@ class Maximum(_Number):
 
 @dataclass(frozen=True, kw_only=True)
 class LowerMaximum(_Number):
-    """The lower bound of W1 is to be at most ``value``: this can fail, and otherwise proves nothing."""
+    """The lower bound of W1 is to be at most ``value``; this rule can only fail or prove nothing."""
 
     asked: ClassVar[Asked] = "max-lower"
 
@@ -229,7 +229,7 @@ class _EstimatedGrowth(_Growth):
     """A rule that compares an estimate with that of an earlier result."""
 
     compared: ClassVar[str] = ""
-    """What both estimates share, as the end of a clause."""
+    """The samples that both estimates share, as the end of a clause."""
 
     @property
     def known_before(self) -> str:
@@ -304,7 +304,7 @@ class _Paired:
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceMaximum(_Paired):
-    """The mean between the sides is to be at most that of the reference against itself and what may be added to it."""
+    """The mean between the sides is to exceed that of the reference against itself by at most an allowance."""
 
     asked: ClassVar[Asked] = "max"
     before: ClassVar[None] = None
@@ -366,7 +366,7 @@ def _upper(interval: Interval) -> float:
 
 
 def _reach(interval: Interval) -> float:
-    """Standard errors from the estimate to an end: a quantile, of its test and its confidence."""
+    """Half the width of the interval in standard errors: the quantile of its test."""
     error = math.hypot(*(interval.errors or (0.0,)))
     return (_upper(interval) - interval.lower) / 2 / error if error > 0 else 0.0
 

@@ -1,4 +1,4 @@
-"""Sequential gates: samples are drawn in batches until the verdict is there, however often one looks.
+"""Sequential gates: samples are drawn in batches until there is a verdict; looking after each batch costs no validity.
 
 Each critic is trained on all earlier batches, judged on the next one, and the next critic is trained on that batch as well. The
 values of a batch are independent given the past, so a confidence sequence covers the running average of what the critics find. Each
@@ -49,7 +49,7 @@ from wdist.training.catalogue import CATALOGUE
 from wdist.training.observer import Observer, Silent, Stage
 
 MOST_SAMPLES = 100_000
-"""Default for the samples of each side after which a gate stays open."""
+"""Default number of samples of each side after which a gate stops without a verdict."""
 _FIRST, _LEAST_BATCH = 20, 20
 """Samples of each side that the first critic is trained on, and in the smallest batch."""
 _ENOUGH_TO_PASS = 80
@@ -65,12 +65,12 @@ _STREAM = 6
 
 @dataclass(frozen=True, kw_only=True)
 class UntilDecided:
-    """When a sequential gate stops without a verdict, validated when made."""
+    """Limits at which a sequential gate stops without a verdict, validated when made."""
 
     max_samples: int = MOST_SAMPLES
     """Samples of each side."""
     max_seconds: float | None = None
-    """Time; the last training may exceed it. None for no limit."""
+    """Time limit, which the last training may exceed; None for no limit."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -83,7 +83,7 @@ class UntilDecided:
 def run_until_decided(
     a: Any, b: Any, options: EstimateOptions, limits: GateLimits, until: UntilDecided, *, observer: Observer | None = None
 ) -> GateResult:
-    """Judges by batches until the gate passes or fails, or a limit of samples or time is reached.
+    """Judges batch by batch until the gate passes or fails, or a limit of samples or time is reached.
 
     Arguments:
         a, b: the reference and the source to judge, as for :func:`wdist.gate`; rows are read in random order.
@@ -91,7 +91,7 @@ def run_until_decided(
         limits: a maximum for what critics detect.
 
     Raises:
-        WdistError: bad input, or options that a sequential gate has no use for.
+        WdistError: bad input, or options that a sequential gate does not take.
         KeyboardInterrupt: Ctrl-C came before the first batch was judged.
     """
     rule = _rule(options, limits)
@@ -232,13 +232,13 @@ class _Course:
 
     @property
     def _next(self) -> int:
-        """Size of the next batch; too small for one where samples run out."""
+        """Size of the next batch; too small if samples run out."""
         left = min(self._most - self.count, *(stream.left for stream in self.streams))
         return int(min(max(_LEAST_BATCH, _GROWTH * self.count), left))
 
     @property
     def exhausted(self) -> str | None:
-        """Sentence that says why there is no further batch; None if there is one."""
+        """Sentence with the reason why there is no further batch; None if there is one."""
         if self._next >= _LEAST_BATCH // 2:
             return None
         empty = next((stream.info.address for stream in self.streams if stream.left < _LEAST_BATCH), None)
@@ -280,7 +280,7 @@ class _Course:
 
     @property
     def interval(self) -> Interval:
-        """What is known now."""
+        """The interval after the last batch."""
         look = self.looks[-1]
         return Interval(
             on="detected",
@@ -296,7 +296,7 @@ class _Course:
 
 
 def _sequence(a: SourceInfo, b: SourceInfo, options: EstimateOptions) -> ConfidenceSequence:
-    """The confidence sequence that the sources allow, and that ``--ci`` asks for."""
+    """The confidence sequence that the sources allow and ``--ci`` requests."""
     alpha, metric = 1 - options.confidence, ground_metric(options.metric)
     if a.bounds is None or b.bounds is None:
         resolve(options.ci, (None, None))
@@ -309,7 +309,7 @@ def _sequence(a: SourceInfo, b: SourceInfo, options: EstimateOptions) -> Confide
 
 
 def _of_one_round(options: EstimateOptions) -> EstimateOptions:
-    """Options of one training: no transport, no folds, few steps unless some are asked for, and samples that are points already."""
+    """Options of one training: no transport, no folds, few steps by default, and samples that are encoded already."""
     trained = options.critic == AUTO or (options.critic in CATALOGUE and CATALOGUE[options.critic].trained)
     budget = Budget(steps=_STEPS) if options.budget is None and trained else options.budget
     access = replace(options.access, scale="none", feature_cache=None)

@@ -1,8 +1,8 @@
 """Verdicts from bounds: pass, fail, or inconclusive, with the reason and with suggestions for an open question.
 
-Everything here is a pure function of numbers. A rule comes down to two limits: it passes if the upper bound lies within the one,
-and fails if the lower bound exceeds the other. A lower bound can fail a gate and never pass it. Whatever the true W1 is, only one
-of the two answers would be wrong, and only if the bound that it rests on is.
+Everything here is a pure function of numbers. A rule amounts to two limits: it passes if the upper bound lies within the first,
+and fails if the lower bound exceeds the second. A lower bound can fail a gate but never pass it. Whatever the true W1, only one of
+the two answers can be wrong, and only if the bound behind it is.
 """
 
 import math
@@ -35,7 +35,7 @@ class Verdict:
     reason: str
     """Sentence that names the estimand, the bound and the limit."""
     suggestions: tuple[str, ...] = ()
-    """Sentences that say what would decide an open question."""
+    """Sentences that say how to decide an open question."""
 
     @property
     def what_would_decide(self) -> str | None:
@@ -109,7 +109,7 @@ def _surely(confidence: float | None, *, asymptotic: bool) -> str:
 
 
 def _suggestions(rule: Rule, interval: Interval) -> Iterator[str]:
-    """Says in a sentence or two what would decide a rule that neither passes nor fails."""
+    """Sentences that say how to decide a rule that neither passes nor fails."""
     limits = rule.limits
     if interval.contradictory:
         yield "More samples, or another --seed for the split, would show which one."
@@ -139,7 +139,7 @@ def _what_would_fail(interval: Interval, limit: float) -> Iterator[str]:
 
 
 def _more_samples(why: str, interval: Interval, ratio: float, answer: Answer) -> str:
-    """How many samples an answer would take where a margin must shrink by this ratio: as n^(-1/2), a rule of thumb."""
+    """The number of samples that shrinks a margin by this ratio, assuming the rate n^(-1/2)."""
     times = ratio**2
     if times > _MOST_TIMES:
         return f"{why}, but so narrowly that a {answer} would take over {_MOST_TIMES} times as many samples."
@@ -152,7 +152,7 @@ def _more_samples(why: str, interval: Interval, ratio: float, answer: Answer) ->
 
 
 def _what_would_detect(rule: Rule, interval: Interval) -> Iterator[str]:
-    """Says how many samples decide about a detected value, whose two bounds close in on the estimate."""
+    """Says how many samples would decide about a detected value, whose two bounds converge to the estimate."""
     assert interval.estimate is not None and interval.upper is not None, "a detected value has them all"  # noqa: PT018
     limits, estimate = rule.limits, interval.estimate
     middle = [limit for limit in (limits.passes_within, limits.fails_above) if limit is not None]

@@ -76,7 +76,7 @@ class FrozenLayer(ABC):
     def rounding(self, norm: float, units: int) -> float:
         """A bound for the Euclidean distance of computed and exact outputs, for rows of ``units`` entries and at most this norm.
 
-        Underflow is counted: a later layer may multiply what it leaves.
+        Underflow is counted, because later layers may amplify it.
         """
 
     @abstractmethod

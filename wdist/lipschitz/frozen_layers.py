@@ -214,6 +214,6 @@ _NESTED: dict[str, Callable[[str, Mapping[str, Tensor], int], FrozenLayer]] = {
     "maximum": partial(_read_envelope, "maximum"),
     "minimum": partial(_read_envelope, "minimum"),
 }
-"""The same for layers made of others, which also take the number of layers around the inner ones."""
+"""Readers of layers made of others, which also take the depth of nesting."""
 _DEEPEST = 8
-"""Most layers inside each other; those that wdist makes are two."""
+"""Deepest nesting of layers; wdist itself nests two."""

@@ -8,6 +8,9 @@ from wdist.bounds.digits import exactly as exactly
 from wdist.bounds.digits import nearest as nearest
 from wdist.bounds.digits import per_cent, rounded
 
+level = per_cent
+"""A confidence as per cent with no more digits than it has: ``95 %``, ``99.9 %``."""
+
 
 def lower_bound(value: float, digits: int = 4) -> str:
     """A lower bound for W1, rounded down; a negative one only says that W1 is at least 0."""
@@ -25,11 +28,6 @@ def certificate(bound: float) -> str:
 def percentage(share: float, *, rounding: str = ROUND_HALF_EVEN) -> str:
     """A share of one as per cent with one decimal, for example ``99.2 %``."""
     return f"{Decimal(100 * share).quantize(Decimal('0.1'), rounding=rounding)} %"
-
-
-def level(confidence: float) -> str:
-    """A confidence as per cent with no more digits than it has: ``95 %``, ``99.9 %``."""
-    return per_cent(confidence)
 
 
 def p_value(probability: float) -> str:

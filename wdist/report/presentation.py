@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from wdist.errors import UsageError
 from wdist.keywords import in_python
-from wdist.report import sentences
-from wdist.report.documents import document as documents
-from wdist.report.documents import forms
+from wdist.report import rankings, sentences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,8 +70,8 @@ VIEWS = {
     ),
     "Comparison": View(
         rendered="terminal.comparison:rendered_comparison",
-        line=sentences.proved_order,
-        sentences=lambda comparison: (f"{sentences.proved_order(comparison)}.", *sentences.comparison_sentences(comparison)),
+        line=rankings.proved_order,
+        sentences=lambda comparison: (f"{rankings.proved_order(comparison)}.", *rankings.comparison_sentences(comparison)),
         draw="plots.comparison:draw_comparison",
         command="compare",
         rows="documents.comparison:comma_separated",
@@ -139,6 +137,11 @@ def summary(result: Any) -> str:
     return in_python("\n".join(_view(result).sentences(result)))
 
 
+def rendered(result: Any) -> Any:
+    """The whole report, for a console."""
+    return _function(_view(result).rendered)(result)
+
+
 def text(result: Any) -> str:
     """The whole report without colours, as wide as the terminal, and the warnings."""
     from wdist.report.terminal.console import SafeConsole
@@ -146,7 +149,7 @@ def text(result: Any) -> str:
     stream = io.StringIO()
     width = shutil.get_terminal_size((80, 24)).columns
     console = SafeConsole(file=stream, width=width, color_system=None, highlight=False, markup=False, emoji=False)
-    console.print(_rendered(result), crop=False)
+    console.print(rendered(result), crop=False)
     lines = [line.rstrip() for line in stream.getvalue().rstrip().splitlines()]
     return in_python("\n".join([*lines, *_warnings(result)]))
 
@@ -158,7 +161,7 @@ def html(result: Any) -> str:
     console = SafeConsole(
         file=io.StringIO(), record=True, width=_HTML_WIDTH, highlight=False, markup=False, emoji=False, force_jupyter=False
     )
-    console.print(_rendered(result), crop=False)
+    console.print(rendered(result), crop=False)
     parts = [console.export_html(inline_styles=True, code_format="{code}").rstrip(), *map(escape, _warnings(result))]
     shown = _PRE.format(in_python("\n".join(parts)))
     if _view(result).draw:
@@ -199,13 +202,17 @@ def figure(result: Any) -> Figure:
 
 def plain_document(result: Any) -> dict[str, Any]:
     """The published document of a result, as plain values."""
+    from wdist.report.documents import forms
+
     command = _view(result).command
     return forms.document(result, command) if command else forms.transport_document(result)
 
 
 def json(result: Any) -> str:
     """The same as indented JSON."""
-    return documents.text(plain_document(result))
+    from wdist.report.documents.document import text
+
+    return text(plain_document(result))
 
 
 def _view(result: Any) -> View:
@@ -215,10 +222,6 @@ def _view(result: Any) -> View:
 def _function(path: str) -> Any:
     module, _, name = path.partition(":")
     return getattr(import_module(f"wdist.report.{module}"), name)
-
-
-def _rendered(result: Any) -> Any:
-    return _function(_view(result).rendered)(result)
 
 
 def _warnings(result: Any) -> Iterator[str]:

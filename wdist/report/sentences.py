@@ -1,4 +1,4 @@
-"""Words for results: metrics, methods and units as a reader knows them, and sentences about estimates, comparisons and limits."""
+"""Words for results: metrics, methods and units as a reader knows them, and sentences about all results but comparisons."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from wdist.bounds.lipschitz.constant import LipschitzConstant
-    from wdist.comparison.entry import Entry
-    from wdist.comparison.orders import OrderClaim
-    from wdist.comparison.ranking import Comparison, Separation
     from wdist.data.sources.source import SourceInfo
     from wdist.dependences.dependence import Dependence
     from wdist.drifts.drift import Drift
@@ -44,16 +41,7 @@ ESTIMANDS = {
     "block": "mean W1 of blocks",
     "reference": "W1 from the samples of A to B",
 }
-"""The estimands, in a table."""
-LEVELS = {"samples": "samples", "population": "populations", "reference": "reference", "detected": "detected", "block": "blocks"}
-"""The levels of an order, the strongest first."""
-_KINDS_OF_ORDER = {
-    "population": ("Proved order", "Proved"),
-    "reference": ("Order of distances from the samples of the reference", "From the samples of the reference"),
-    "detected": ("Order of what the critics detect", "Detected"),
-    "block": ("Order of distances between blocks", "Between blocks"),
-}
-"""Beginnings of sentences about a whole order, and about parts of it."""
+"""The estimands, as rows of a table."""
 
 
 def verdict(estimate: Estimate) -> str:
@@ -101,7 +89,7 @@ def drift_headline(drift: Drift) -> str:
 def _changes(drift: Drift) -> str:
     sure = f"with {level(drift.confidence)} confidence"
     if not drift.found:
-        return f"No drift is found, {sure}: neither in a column, nor in the dependence of two, nor jointly"
+        return f"No drift is found, {sure}: neither in a column, nor in the dependence of two columns, nor jointly"
     parts = []
     if drift.drifted:
         names = [column.name for column in drift.drifted]
@@ -122,14 +110,14 @@ def drift_sentences(drift: Drift) -> Iterator[str]:
     apart = units(drift.reference, drift.current)
     yield f"Jointly: {intervals(drift.estimate)} ({p_value(drift.joint_p_value)}), {apart}."
     yield (
-        f"All p-values are corrected for the number of columns or pairs and for the three tests: up to "
-        f"{level(1 - drift.confidence)} they are drift. The intervals of the {len(drift.columns)} columns hold together at "
+        f"All p-values are corrected for the number of columns or pairs and for the three tests: those up to "
+        f"{level(1 - drift.confidence)} count as drift. The intervals of the {len(drift.columns)} columns hold together at "
         f"{level(drift.confidence)} confidence, asymptotically, in the units of each column."
     )
 
 
 def robust_headline(found: Robustness) -> str:
-    """Both ends of the error of a classifier; the verdict first, where a minimum is given."""
+    """Both bounds for the error of a classifier; the verdict first, where a minimum is given."""
     lower, upper = f"{at_least(100 * found.attacked_error)} %", f"{at_most(100 * found.certified_error)} %"
     between = upper if lower == upper else f"Between {lower} and {upper}"
     worst = f"the worst perturbations up to {exactly(found.eps)} in {NORMS[found.norm]}"
@@ -138,7 +126,7 @@ def robust_headline(found: Robustness) -> str:
 
 
 def dependence_headline(found: Dependence) -> str:
-    """Whether columns depend on each other, and how far they are from independence at least."""
+    """Whether columns depend on each other, and the bound for their distance from independence."""
     population, detected = found.population, found.detected
     pair, test = f"{_some_names(found.columns)} and {_some_names(found.with_)}", p_value(detected.p_value)
     sure = f"with {level(population.confidence)} confidence"
@@ -160,18 +148,18 @@ def dependence_sentences(found: Dependence) -> Iterator[str]:
     """How to read the intervals, and what they rest on."""
     detected, population = found.detected, found.population
     yield (
-        f"W1 is the distance between the joint distribution and the product of both distributions, {units(found.table)}: 0 where "
-        f"they are independent, and nowhere else. Its bounds hold together at {level(population.confidence)} confidence, "
-        f"from {counted(population.n_a)} held-out rows and {counted(population.n_b)} made of others."
+        f"W1 is the distance between the joint distribution and the product of both distributions, {units(found.table)}: 0 only "
+        f"if they are independent. Its bounds hold together at {level(population.confidence)} confidence, "
+        f"from {counted(population.n_a)} held-out rows and {counted(population.n_b)} recombined ones."
     )
     yield (
-        f"The detected interval is about the critic and holds on its own, asymptotically; it combines all held-out rows with each "
-        f"other, {counted(detected.rows)} in number. The p-value is exact at every number of rows."
+        f"The detected interval is about the critic and holds on its own, asymptotically; it combines all "
+        f"{counted(detected.rows)} held-out rows with each other. The p-value is exact for any number of rows."
     )
 
 
 def divergence_verdict(divergence: Divergence) -> str:
-    """What is proved about a divergence of the populations, in plain words."""
+    """The conclusion about a divergence of the populations, in plain words."""
     population = divergence.population
     told = f"D, the Lipschitz-regularised KL divergence of A from B at lambda {exactly(divergence.lambda_)},"
     sure = f"with {level(population.confidence)} confidence"
@@ -192,12 +180,12 @@ def divergence_intervals(divergence: Divergence) -> str:
 
 
 def about_divergence(divergence: Divergence) -> str:
-    """What D stands for, and how its bounds come about."""
+    """The definition of D, and the methods behind its bounds."""
     critic, population = divergence.critic, divergence.population
     return (
         f"D is the Kullback-Leibler divergence of A from B, in nats, with potentials of slope at most lambda = "
-        f"{exactly(divergence.lambda_)} nats per unit of distance. It is at most the divergence itself, so its lower bounds hold "
-        f"for both and its upper bounds for D only, and at most lambda W1. Its lower bound for the populations is by "
+        f"{exactly(divergence.lambda_)} nats per unit of distance. It exceeds neither lambda W1 nor the divergence itself, so its "
+        f"lower bounds hold for both and its upper bounds for D only. Its lower bound for the populations is by "
         f"{critic.name}, trained for {critic.trained_for.upper()} and clipped to "
         f"{nearest(critic.low, 3)} to {nearest(critic.high, 3)} nats ({METHODS[population.method]}), "
         f"{held_out(population)}, and shares the error with those for W1."
@@ -224,7 +212,7 @@ def intervals(estimate: Estimate) -> str:
 
 
 def found_by_critic(detected: Detected) -> str:
-    """The interval for what the critic finds, which does not bound W1 from above."""
+    """The interval of the value that the critic finds, which does not bound W1 from above."""
     ends = f"{at_least(detected.lower, DIGITS)} to {at_most(detected.upper, DIGITS)}"
     return f"the critic finds {ends} on fresh samples, at {level(detected.confidence)}"
 
@@ -283,166 +271,6 @@ def _worded(info: SourceInfo) -> str:
     return f"in the units {info.units}" if info.units.startswith("of ") else f"values {info.units}"
 
 
-def proved_order(comparison: Comparison) -> str:
-    """The order of the distributions that is claimed, at the level that claims the most, in plain words."""
-    confidence = f"with {level(comparison.confidence)} confidence"
-    if len(comparison.ranking) == 1:
-        (entry,) = comparison.ranking
-        if entry.population.lower > 0:
-            apart = lower_bound(entry.population.lower, DIGITS)
-            return f"{entry.name} differs from the reference: W1 is at least {apart}, {confidence}"
-        return f"No difference between {entry.name} and the reference is proved at this sample size"
-    decided = comparison.orders.decided
-    claims, groups = decided.claims, decided.groups
-    if not claims:
-        tested = ", and no test finds a difference" if any(each.tested for each in comparison.orders.levels) else ""
-        return f"No order is proved at this sample size: all intervals overlap{tested}"
-    inside, (whole, parts) = _inside(groups, claims), _KINDS_OF_ORDER[decided.level]
-    if len(groups) == 1:
-        return f"{parts} {confidence}: {inside}; the rest is not separable"
-    told = f"{whole}, nearest first, {confidence}: {order(groups)}" + (f"; and {inside}" if inside else "")
-    return told + ("" if all(len(group) == 1 for group in groups) else "; sources in parentheses are not separable")
-
-
-def levels_shown(comparison: Comparison) -> dict[str, str]:
-    """The levels in a table; that of generators only where there are some."""
-    drawn = any(entry.estimate.semi_discrete is not None for entry in comparison.ranking)
-    return {level: title for level, title in LEVELS.items() if drawn or level != "reference"}
-
-
-def deciding(comparison: Comparison, near: Entry, far: Entry) -> dict[str, str]:
-    """What each level says about two sources: ``<`` where the former is claimed to be nearer, ``>`` the latter, and p-values."""
-    said: dict[str, str] = {}
-    for each in comparison.orders.levels:
-        claim, test = each.between(near.name, far.name), each.test_of(near.name, far.name)
-        sign = "open" if claim is None else "<" if claim.nearer == near.name else ">"
-        said[each.level] = sign if test is None or test.p_value is None else f"{sign}, {p_value(test.p_value)}"
-    return said
-
-
-def strongest(comparison: Comparison, near: Entry, far: Entry) -> str:
-    """The strongest level at which the distributions of two sources are in order; ``open`` if there is none."""
-    said = deciding(comparison, near, far)
-    found = next((each for each in list(LEVELS)[1:] if not said[each].startswith("open")), None)
-    if found is None:
-        return "open"
-    sign, _, tested = said[found].partition(", ")
-    return ", ".join([LEVELS[found], *([tested] if tested else []), *(["reversed"] if sign == ">" else [])])
-
-
-def levels_of_order(comparison: Comparison) -> Iterator[str]:
-    """What an order at each level means, in a line each."""
-    confidence, orders = level(comparison.confidence), comparison.orders
-    yield "samples: of these very sets, certain"
-    yield f"populations: of the distributions behind them, proved, {confidence} jointly"
-    if "reference" in levels_shown(comparison):
-        yield f"reference: of what generators draw, from these samples of the reference, asymptotic, {confidence} jointly"
-    if orders.detected.tested:
-        yield "detected: of what the critics find on fresh samples, tested in pairs, asymptotic"
-    blocks = next((entry.estimate.block for entry in comparison.ranking if entry.estimate.block is not None), None)
-    if orders.block.tested and blocks is not None:
-        yield (
-            f"blocks: of mean distances between {counted(blocks.size)} samples a side, less half of those within each side, "
-            f"tested in pairs, asymptotic"
-        )
-    if orders.detected.tested or orders.block.tested:
-        yield f"p-values are adjusted for all pairs of a level (Holm); each level holds at {confidence} on its own"
-
-
-def comparison_sentences(comparison: Comparison) -> Iterator[str]:
-    """Metric and confidence, pairs that are not separable, the order of the sample sets, and the noise floor."""
-    yield _stated(comparison)
-    yield from (_would_separate(each) for each in comparison.separations if each.times is not None)
-    reasons = dict.fromkeys(each.reason for each in comparison.separations if each.times is None)
-    for reason in reasons:
-        pairs = [f"{each.nearer} and {each.farther}" for each in comparison.separations if each.reason == reason]
-        yield f"No estimate of the sample size needed to separate {'; '.join(pairs)}: {reason}."
-    yield _about_samples(comparison)
-    if comparison.noise_floor is not None:
-        yield _floor(comparison.noise_floor)
-
-
-def place(comparison: Comparison, entry: Entry) -> str:
-    """The places that a source may have: ``1``, or ``2-3`` where nothing decides; empty for the noise floor."""
-    if entry is comparison.noise_floor:
-        return ""
-    first, last = comparison.places(entry)
-    return str(first) if first == last else f"{first}-{last}"
-
-
-def order(groups: Sequence[Sequence[str]]) -> str:
-    """Names in their order, those that are not separable in parentheses: ``late < (middle, early)``."""
-    return " < ".join(group[0] if len(group) == 1 else f"({', '.join(group)})" for group in groups)
-
-
-def _stated(comparison: Comparison) -> str:
-    space = "" if comparison.features is None else f" in the space of the features {comparison.features.spec}"
-    metric = METRICS.get(comparison.metric, comparison.metric)
-    one_set = "samples" if comparison.reference.count is not None else "draws"
-    return (
-        f"W1{space} ({metric}, {units(comparison.reference)}) from {comparison.reference.address}, with the same {one_set} of it "
-        f"for every source. Sources are ranked by held-out estimate, which is not a bound. The {comparison.bounds} bounds for the "
-        f"distributions, over {comparison.results} results, hold together at {level(comparison.confidence)} confidence."
-    )
-
-
-def _inside(groups: Sequence[Sequence[str]], claims: Sequence[OrderClaim]) -> str:
-    """Claims between sources of one group."""
-    home = {name: number for number, group in enumerate(groups) for name in group}
-    return ", ".join(f"{each.nearer} < {each.farther}" for each in claims if home[each.nearer] == home[each.farther])
-
-
-def _would_separate(separation: Separation) -> str:
-    assert separation.times is not None
-    assert separation.samples is not None
-    return (
-        f"About {counted(_rounded(separation.samples))} samples of each side, {nearest(separation.times, 2)} times as many, might "
-        f"separate {separation.nearer} and {separation.farther}: an order of magnitude, not a bound."
-    )
-
-
-def _rounded(count: int) -> int:
-    """Two digits: an estimate is not known better."""
-    unit = 10 ** max(0, len(str(count)) - 2)
-    return -(-count // unit) * unit
-
-
-def _about_samples(comparison: Comparison) -> str:
-    if len(comparison.ranking) == 1:
-        entry = comparison.ranking[0]
-        return f"The sample sets themselves hold {counted(entry.samples.n_a)} and {counted(entry.samples.n_b)} samples."
-    if not comparison.samples_order:
-        told = "No order of the sample sets themselves is certain"
-    else:
-        groups = comparison.samples_groups
-        shown = order(groups) if len(groups) > 1 else ""
-        inside = _inside(groups, comparison.samples_order)
-        told = f"Certain order of the sample sets themselves: {' and '.join(part for part in (shown, inside) if part)}"
-    if comparison.equal_counts:
-        return told + "."
-    counts = sorted({entry.samples.n_b for entry in comparison.ranking})
-    return (
-        f"{told}. They differ in size, from {counted(counts[0])} to {counted(counts[-1])}, and smaller sets lie farther from the "
-        f"reference for that reason alone, so this says nothing about their distributions."
-    )
-
-
-def _floor(floor: Entry) -> str:
-    samples, population = floor.samples, floor.population
-    what = "halves" if floor.source.count is not None else "sets of draws"
-    apart = samples.lower if samples.upper is None else samples.upper
-    shown = f"{nearest(apart)} apart" if samples.exact else f"at least {nearest(apart)} apart"
-    if not samples.exact and samples.upper is not None:
-        shown = f"at most {at_most(apart)} apart"
-    told = f"Noise floor: two {what} of the reference, {counted(samples.n_a)} samples each, are {shown}."
-    if population.upper is not None:
-        told += (
-            f" Their distributions are the same, yet the upper bound for them is {at_most(population.upper)}: upper bounds of that "
-            f"size reflect the number of samples, not a difference."
-        )
-    return told
-
-
 def lipschitz_headline(found: LipschitzConstant) -> str:
     """The interval."""
     if found.upper is None:
@@ -451,7 +279,7 @@ def lipschitz_headline(found: LipschitzConstant) -> str:
 
 
 def lipschitz_sentences(found: LipschitzConstant) -> Iterator[str]:
-    """What the ends rest on, and the slopes at points."""
+    """The evidence for both ends, and the slopes at points."""
     if found.obstacle is not None:
         yield f"No upper end: {found.obstacle}."
     if found.upper is not None:

@@ -47,7 +47,7 @@ _ROOT_2 = math.nextafter(math.sqrt(2), 2)
 _VANISHED = 1e-140
 """A norm whose squares all underflow is smaller."""
 _LEAST = 1e-300
-"""Smallest constant, of classes that the network does not tell apart, so that radii stay numbers."""
+"""Smallest constant, used for classes that the network does not distinguish, so that radii stay finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class MarginConstants:
 
     @property
     def largest(self) -> float:
-        """The largest of them."""
+        """The largest constant."""
         return float(self.pairs.masked_fill(torch.eye(len(self.pairs), dtype=torch.bool), 0.0).max())
 
 
@@ -123,7 +123,7 @@ def _scaled(constants: Tensor, factor: float) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Certified:
-    """What is proved of a classifier at some labelled samples."""
+    """Proved properties of a classifier at some labelled samples."""
 
     correct: Tensor
     """Whether each prediction is right, bool, shape (n,)."""
@@ -137,7 +137,7 @@ class Certified:
 
     @property
     def clean_error(self) -> float:
-        """The share of samples that are misclassified as they are."""
+        """The share of samples that are misclassified without a perturbation."""
         return float((~self.correct).double().mean())
 
 

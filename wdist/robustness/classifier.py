@@ -33,7 +33,7 @@ class Evaluated:
     logits: Tensor
     """float64, shape (n, classes), on the CPU."""
     rounding: float
-    """No difference of two logits of one sample is farther from that of the exact function than this."""
+    """Largest error of a difference of two logits of one sample."""
 
 
 class FrozenClassifier:

@@ -1,4 +1,4 @@
-"""``robust``: how often a classifier is wrong, as it is, under the best attack found, and at most under any attack."""
+"""``robust``: the error of a classifier without perturbations, under the best attack found, and at most under any attack."""
 
 import math
 import time
@@ -34,7 +34,7 @@ NORMS = {"l2": L2, "linf": LINF}
 _SLAB = 500
 """Samples that are attacked at a time."""
 _CURVE, _REACH = 40, 2.0
-"""Points of the curve of certified errors, and its largest eps over that asked for."""
+"""Points of the curve of certified errors, and its largest eps as a multiple of the requested one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class RobustOptions:
     norm: str = "l2"
     """Measures perturbations: ``l2`` or ``linf``."""
     minimum: float | None = None
-    """Accuracy that is asked for under every perturbation; None for no verdict."""
+    """Required accuracy under every perturbation; None for no verdict."""
     iterations: int = ITERATIONS
     """Steps of the attack from each start; 0 for no attack."""
     restarts: int = 2
@@ -90,11 +90,11 @@ class Robustness(Plottable):
     eps: float
     norm: str
     misclassified: int
-    """Samples that are misclassified as they are."""
+    """Samples that are misclassified without a perturbation."""
     misled: int
-    """Those, and samples for which a perturbation of at most ``eps`` is known that is misclassified."""
+    """Those, and samples for which a misclassified perturbation of at most ``eps`` is known."""
     uncertified: int
-    """Samples that are not proved to be classified rightly within ``eps``."""
+    """Samples that are not proved to be classified correctly within ``eps``."""
     lipschitz_bound: float
     """Largest proved Lipschitz constant of a difference of two logits, in ``norm``."""
     proof: str
@@ -106,42 +106,42 @@ class Robustness(Plottable):
     restarts: int
     """Steps and starts of the attack."""
     minimum: float | None = None
-    """Accuracy that was asked for."""
+    """Required accuracy."""
     seed: int
     seconds: float
     interrupted: bool = False
-    """The attack was cut short; all numbers hold."""
+    """The attack was cut short; all numbers hold nevertheless."""
     environment: Environment
     warnings: tuple[str, ...] = ()
 
     @property
     def clean_error(self) -> float:
-        """Share of the samples that are misclassified as they are."""
+        """Share of the samples that are misclassified without a perturbation."""
         return self.misclassified / self.count
 
     @property
     def attacked_error(self) -> float:
-        """Share that is misclassified under the perturbations found: a lower bound for the error under the worst ones."""
+        """Share misclassified under the perturbations found: a lower bound for the error under the worst ones."""
         return self.misled / self.count
 
     @property
     def certified_error(self) -> float:
-        """Share that is not proved to be classified rightly: an upper bound for the error under the worst perturbations."""
+        """Share not proved to be classified correctly: an upper bound for the error under the worst perturbations."""
         return self.uncertified / self.count
 
     @property
     def certified_accuracy(self) -> float:
-        """Share that is proved to be classified rightly within ``eps``."""
+        """Share proved to be classified correctly within ``eps``."""
         return (self.count - self.uncertified) / self.count
 
     @property
     def attacked_accuracy(self) -> float:
-        """Share that is classified rightly under the perturbations found."""
+        """Share classified correctly under the perturbations found."""
         return (self.count - self.misled) / self.count
 
     @property
     def answer(self) -> Answer | None:
-        """Pass where the certified accuracy is at least the minimum, fail where the attacked accuracy is below it; else open."""
+        """Pass if the certified accuracy is at least the minimum, fail if the attacked accuracy is below it, else inconclusive."""
         if self.minimum is None:
             return None
         if self.certified_accuracy >= self.minimum:
@@ -163,14 +163,14 @@ class Robustness(Plottable):
 
     @property
     def exit_status(self) -> ExitStatus:
-        """That of the verdict; 0 without one."""
+        """Exit status of the verdict; 0 without one."""
         return ExitStatus.DONE if self.answer is None else self.answer.exit_status
 
 
 def run_robust(
     model: Any, data: Any, labels: Any = None, *, options: RobustOptions, observer: Observer | None = None
 ) -> Robustness:
-    """Certifies a classifier on labelled samples and attacks what is not certified, with validated options.
+    """Certifies a classifier on labelled samples and attacks the samples that are not certified, with validated options.
 
     Arguments:
         model: the address of a saved classifier or of any network (``weights.pt?factory=module:Class``), a
@@ -269,7 +269,7 @@ def _attacked(
     observer: Observer,
     interruption: Interruption,
 ) -> tuple[Tensor, bool]:
-    """Which samples an attack misleads, shape (n,), and whether it was complete; only those in ``open_`` are attacked."""
+    """Whether an attack misleads each sample, shape (n,), and whether it was complete; only those in ``open_`` are attacked."""
     device = choose_device(options.device)
     function, generator = classifier.function(device), torch.Generator().manual_seed(options.seed)
     ball = Ball(eps=options.eps, metric=options.metric, box=samples.info.bounds)

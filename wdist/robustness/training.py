@@ -62,7 +62,7 @@ class NetworkSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LossSettings:
-    """What is minimised, and how."""
+    """The loss, its regularisers, and the optimisation."""
 
     kappa: float | None = None
     """Margin of the hinge loss; None for the cross-entropy."""
@@ -135,7 +135,7 @@ def start_as_usual(layers: Sequence[LipschitzLinear], generator: torch.Generator
 
 
 def _plain(layer: LipschitzLinear) -> Tensor:
-    """The weight that a frozen classifier has: under a regulariser that of training, so that the function stays the same."""
+    """The weight of the frozen classifier; under a regulariser, that of training, so that the function stays the same."""
     return layer.exact_weight if isinstance(layer, ParsevalLinear) else layer.plain_weight()
 
 

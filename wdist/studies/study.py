@@ -1,7 +1,7 @@
 """Studies: measurements of wdist on this machine, and tables and figures of the paper made again.
 
 A study is a :class:`Study` in a module and one entry in :data:`MODULES`. It yields its rows as soon as they
-are measured, so that a run that is cut short keeps what is done.
+are measured, so that an interrupted run keeps the completed ones.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,9 +30,7 @@ PAPER = "Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximati
 R = TypeVar("R")
 Group = Literal["bench", "reproduce"]
 Kind = Literal["text", "number", "at least", "at most", "share", "seconds", "count", "yes or no"]
-"""How a cell is written: text as it is; a number rounded to the nearest, down or up; a share as a percentage; ..."""
-
-
+"""Format of a cell: text as it is; a number rounded to the nearest, down or up; a share as a percentage; ..."""
 ELSEWHERE: Any = object()
 """Stands for a row that another process measures."""
 
@@ -46,7 +44,7 @@ class Share:
         """Position of the present row, or of those measured together, among all."""
 
     def takes_next(self) -> bool:
-        """Goes on to the next row, and tells whether it belongs to the share."""
+        """Moves on to the next row, and returns whether it belongs to the share."""
         self.position += 1
         return self.position % self.of == self.number
 
@@ -59,9 +57,9 @@ class Conditions:
     """A few minutes instead of the published sizes."""
     seeds: tuple[int, ...] = (0,)
     budget: str | None = None
-    """Training time of one pair, such as ``2m``; None where the study has no use for one."""
+    """Training time of one pair, such as ``2m``; None if the study takes none."""
     trials: int | None = None
-    """Number of random trials of each seed; None where the study has no use for one."""
+    """Number of random trials of each seed; None if the study takes none."""
     only: tuple[str, ...] = ()
     """Parts of row names, with ``*`` as a wildcard; other rows are left out. Empty: all rows."""
     data: Path | None = None
@@ -87,12 +85,14 @@ class Conditions:
         return self.seeds[0]
 
     def wanted(self, name: str, *, quick: bool = True) -> bool:
-        """Whether the form includes a row, which is in the quick form if ``quick``, and ``only`` selects its name."""
+        """Whether ``only`` selects a row and the form includes it; the quick form has only rows with ``quick``."""
         return (quick or not self.quick) and (not self.only or any(fnmatchcase(name, f"*{part}*") for part in self.only))
 
     def rows(self, name: str, work: Callable[[], Iterator[R]], *, what: str = "") -> Iterator[R]:
-        """Rows that are measured together: those that a resumed run has already, or else those of ``work``, which are announced as
-        ``what``; none where another process measures them."""
+        """Rows that are measured together, by ``work`` unless a resumed run has them; none if another process measures them.
+
+        ``what`` describes the work for the progress display.
+        """
         if self.share is not None and not self.share.takes_next():
             return iter(())
 
@@ -104,7 +104,7 @@ class Conditions:
         return current().rows(name, announced, complete=lambda: not self.interruption.requested)
 
     def row(self, name: str, work: Callable[[], R], *, what: str = "") -> R:
-        """The same for one row, or for any value that rows are made of; :data:`ELSEWHERE` where another process measures it."""
+        """Like :meth:`rows`, for one row or any value that rows are made of; :data:`ELSEWHERE` if another process measures it."""
         found = list(self.rows(name, lambda: iter([work()]), what=what))
         return found[0] if found else ELSEWHERE
 
@@ -115,7 +115,7 @@ class Conditions:
 
 @dataclass(frozen=True, kw_only=True)
 class ReproducedNumber:
-    """One number of ours beside the paper's: a row of a reproduction."""
+    """One reproduced number beside the paper's: a row of a reproduction."""
 
     row: str
     """For example ``MaxMin``."""
@@ -123,12 +123,12 @@ class ReproducedNumber:
     """For example ``dimension 128, depth 3``."""
     ours: float
     paper: float | tuple[float, float] | None = None
-    """A number, the two ends of a range, or None where the paper states none."""
+    """A number, the two ends of a range, or None if the paper states none."""
     unit: str = ""
 
     @property
     def difference(self) -> float | None:
-        """Ours minus the paper's; to the nearer end of a range, and 0 inside it. None where the paper states no number."""
+        """Ours minus the paper's; to the nearer end of a range, and 0 inside it. None if the paper states no number."""
         if self.paper is None:
             return None
         low, high = self.paper if isinstance(self.paper, tuple) else (self.paper, self.paper)
@@ -217,7 +217,7 @@ class StudyShard:
     """From 0 on."""
     of: int
     settings: dict[str, Any]
-    """Whatever the numbers depend on, which is the same for all shards."""
+    """Settings that the numbers depend on, the same for all shards."""
     name: str
     quick: bool
     seeds: tuple[int, ...]
@@ -232,7 +232,7 @@ class StudyShard:
     commit: str | None
 
     def kept(self) -> "StudyShard":
-        """What the document keeps."""
+        """The part of the result that the document keeps."""
         return self
 
 
@@ -247,7 +247,7 @@ class StudyResult:
     conclusion: Conclusion = Conclusion()
     seconds: float
     full_seconds: float | None = None
-    """Predicted time of the full form on this machine; None where the study makes no prediction."""
+    """Predicted time of the full form on this machine; None if the study makes no prediction."""
     interrupted: bool = False
     machine: Machine
     environment: Environment
@@ -257,7 +257,7 @@ class StudyResult:
 
     @property
     def reduced(self) -> tuple[str, ...]:
-        """What ``--quick`` made smaller, a clause each; empty in the full form."""
+        """Reductions of ``--quick``, a clause each; empty in the full form."""
         return self.study.reduced if self.conditions.quick else ()
 
     @property
@@ -276,7 +276,7 @@ class StudyResult:
 
     @property
     def largest_difference(self) -> ReproducedNumber | None:
-        """The comparison that is farthest from the paper; None where the paper states no number."""
+        """The number that is farthest from the paper's; None if the paper states no number."""
         compared = [row for row in self.rows if getattr(row, "difference", None) is not None]
         return max(compared, key=lambda row: abs(row.difference), default=None)
 
@@ -290,28 +290,28 @@ class Study:
     source: str = ""
     """Place in the paper, with its appendix; empty for a suite of ``wdist bench``."""
     measure: Callable[[Conditions], Iterator[Any]]
-    """Yields rows of the types of ``tables`` (of :class:`ReproducedNumber` in a reproduction) or :class:`Skipped`, each as soon as
-    it is measured, and a :class:`Conclusion` where it needs more than the rows."""
+    """Yields rows of the types of ``tables`` (:class:`ReproducedNumber` in a reproduction) or :class:`Skipped` as soon as they are
+    measured, and a :class:`Conclusion` if that needs more than the rows."""
     conclude: Callable[[Sequence[Any]], Conclusion] = _no_conclusion
-    """Maps the rows, possibly not all or none, to a conclusion where none is yielded."""
+    """Maps the rows, possibly incomplete, to a conclusion, unless ``measure`` yields one."""
     tables: tuple[StudyTable, ...] = ()
     seeds: int = 1
     """Number of seeds of the full form."""
     quick_seeds: int = 1
     budget: str | None = None
-    """Training time of one pair in the full form; None where the study has no use for one."""
+    """Training time of one pair in the full form; None if the study takes none."""
     quick_budget: str | None = None
     trials: int | None = None
-    """Number of random trials of each seed in the full form; None where the study has no use for one."""
+    """Number of random trials of each seed in the full form; None if the study takes none."""
     quick_trials: int | None = None
     takes_data: bool = False
-    """Whether data that the user names make a difference."""
+    """Whether the study uses data that the user names."""
     operations: Callable[[bool], float] | None = None
     """Floating-point operations that decide the time; of the quick form if True."""
     reduced: tuple[str, ...] = ()
-    """What the quick form makes smaller, a clause each."""
+    """Reductions of the quick form, a clause each."""
     divisible: bool = False
-    """Whether processes may measure rows at the same time: not where times are measured or a row depends on another one."""
+    """Whether processes may measure rows at the same time; False if times are measured or rows depend on each other."""
 
     @property
     def group(self) -> Group:
@@ -325,11 +325,11 @@ class Study:
         return self.operations(quick) / (rate or machine_rate(choose_device(device)))
 
     def run(self, conditions: Conditions) -> StudyResult:
-        """Measures the rows, or as many as are done when the user stops the run; processes divide them.
+        """Measures the rows, divided among processes; if the user interrupts the run, the result holds the completed ones.
 
         Raises:
             WdistError: ``only`` selects nothing, data are missing, or a measurement failed.
-            KeyboardInterrupt: the user stopped it before the first row was done.
+            KeyboardInterrupt: the user interrupted before the first row was done.
         """
         began, state = now(), commit()  # the code that runs, whatever is checked out meanwhile
         full_seconds = self.forecast(quick=False, device=conditions.device)
@@ -377,7 +377,7 @@ class Study:
         )
 
     def _found(self, conditions: Conditions) -> list[tuple[int, Any]]:
-        """The rows to be measured, each with its position; what cannot be divided is measured by the first process."""
+        """The measured rows, each with its position; the first process alone measures studies that cannot be divided."""
         if conditions.share is not None:
             return _measured(self, conditions, conditions.share.number, conditions.share.of)
         shares = processes().size if self.divisible else 1
@@ -454,7 +454,7 @@ def studies(group: Group) -> list[Study]:
 
 
 def find_study(group: Group, name: str) -> Study:
-    """The study of a name, whose module alone is imported.
+    """The study of this name; only its module is imported.
 
     Raises:
         UsageError: no study of that command has this name.

@@ -19,25 +19,25 @@ SILU = (-0.09983933, 1.09983933)
 MISH = (-0.1126, 1.0885)
 _SLACK = 1e-12  # far more than the rounding of a computed slope
 _ENDS = 1e-10
-"""The same for slopes of functions that cancel far from 0."""
+"""Ends of slopes of functions that cancel far from 0."""
 
 
-def two_pieces(left: float | Tensor, right: float | Tensor, knot: float = 0.0) -> Within:
-    """Slopes of a function with one slope below a knot and another above."""
+def two_pieces(left: float | Tensor, right: float | Tensor) -> Within:
+    """Slopes of a function with one slope below 0 and another above."""
 
     def within(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         below, above = torch.as_tensor(left, dtype=low.dtype), torch.as_tensor(right, dtype=low.dtype)
         smaller, larger = torch.minimum(below, above), torch.maximum(below, above)
         return (
-            torch.where(low > knot, above, torch.where(high < knot, below, smaller)),
-            torch.where(low > knot, above, torch.where(high < knot, below, larger)),
+            torch.where(low > 0, above, torch.where(high < 0, below, smaller)),
+            torch.where(low > 0, above, torch.where(high < 0, below, larger)),
         )
 
     return within
 
 
 def plateaus(bottom: float, top: float, slope: float) -> Within:
-    """Slopes of a function that rises between two numbers only."""
+    """Slopes of a function that is constant outside an interval."""
 
     def within(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         rises = torch.full_like(low, slope)

@@ -30,7 +30,7 @@ from wdist.presentable import Presentable
 
 _NORMS = {metric.name: metric for metric in (L2, LINF)}
 POINTS = 100
-"""Points that local bounds are proved for unless the user asks for more."""
+"""Default number of points for local bounds."""
 _ROUNDING = 1e-9
 """Relative excess of a search over a proved bound that rounding explains."""
 
@@ -62,16 +62,16 @@ class LipschitzOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class LocalConstants:
-    """Lipschitz constants within balls round points."""
+    """Lipschitz constants within balls around points."""
 
     points: str
     """Address of the points."""
     count: int
-    """Number of points, the first of the source."""
+    """Number of points, taken from the start of the source."""
     radius: float
     """Radius of the balls, in the norm of the result."""
     uppers: tuple[float | None, ...]
-    """Proved bound within each ball; null where none is."""
+    """Proved bound within each ball; null if there is none."""
     lowers: tuple[float, ...]
     """The largest slope found in each ball."""
 
@@ -110,15 +110,15 @@ class LipschitzConstant(Presentable):
     lower: float
     """The largest slope that a search found; the constant is no smaller, except for rounding."""
     upper: float | None
-    """Proved bound from above; null where none is."""
+    """Proved bound from above; null if there is none."""
     method: str | None
-    """How it is proved: product, averaged or semidefinite."""
+    """Method of the proof: product, averaged or semidefinite."""
     bounds: dict[str, float]
     """The proved bounds of all methods that apply."""
     layers: tuple[LayerBound, ...]
     """The factors of the product of norms."""
     obstacle: str | None = None
-    """Why there is no bound from above."""
+    """Reason why there is no bound from above."""
     local: LocalConstants | None = None
     seed: int
     seconds: float
@@ -144,15 +144,15 @@ def run_lipschitz(
     Arguments:
         model: an address of a network, or a module.
         options: the norm, the shape of a sample, and the balls.
-        at: points, as an address, a tensor, an array or an open source: slopes are bounded within balls round them, too.
+        at: points, as an address, a tensor, an array or an open source: slopes are also bounded within balls around them.
         access: permissions for opening both.
-        tell: is told what is being done.
+        tell: called with a description of each stage.
 
     Raises:
         WdistError: the network or the points cannot be read.
     """
     if options.radius is not None and at is None:
-        raise UsageError("--radius belongs to balls round points; name the points with --at SOURCE")
+        raise UsageError("--radius is that of balls around points; name the points with --at SOURCE")
     began = time.perf_counter()
     tell("reading the network")
     opened = opened_network(model, access)
@@ -199,7 +199,7 @@ def run_lipschitz(
 
 
 def opened_network(model: str | Path | nn.Module, access: Access) -> NetworkModule:
-    """A network from an address, ``model.safetensors?factory=package.module:Class``, or a module as it is."""
+    """Opens the network at an address, such as ``model.safetensors?factory=package.module:Class``; a module is used as it is."""
     if isinstance(model, nn.Module):
         return NetworkModule(what=type(model).__name__, module=model)
     if not isinstance(model, str | Path):
@@ -218,7 +218,7 @@ def opened_network(model: str | Path | nn.Module, access: Access) -> NetworkModu
 def _read(
     module: nn.Module, opened: NetworkModule, options: LipschitzOptions, points: Tensor | None, name: str
 ) -> tuple[Network | None, str | None, tuple[int, ...]]:
-    """The network if all its operations are known, else why not, and the shape of a sample."""
+    """The network, or the reason why its operations are not all known, and the shape of a sample."""
     failure: SourceError | None = None
     for shape in _shapes(module, opened, options, points, name):
         try:
@@ -234,7 +234,7 @@ def _read(
 def _shapes(
     module: nn.Module, opened: NetworkModule, options: LipschitzOptions, points: Tensor | None, name: str
 ) -> list[tuple[int, ...]]:
-    """Shapes of a sample that the network may accept, the most likely first."""
+    """Candidate shapes of a sample, the most likely first."""
     given = options.shape or opened.shape
     if given is not None:
         return [given]
@@ -292,7 +292,7 @@ def _local(
 
 
 def _within(network: Network | None, x: Tensor, radius: float, metric: GroundMetric, everywhere: float | None) -> float | None:
-    """The bound within a ball, or the global one where that is smaller or the only one."""
+    """The bound within a ball, or the global one if that is smaller or the only one."""
     if network is None:
         return None
     try:

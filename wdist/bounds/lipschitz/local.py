@@ -35,7 +35,7 @@ _FUNCTION_ERROR = 64 * UNIT_ROUNDOFF
 
 
 class NoEnclosure(CertificateError):
-    """A network with an operation whose Jacobians are not enclosed."""
+    """The network has an operation whose Jacobians are not enclosed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,7 +53,7 @@ class _Enclosure:
 
 
 def local_upper(network: Network, x: Tensor, radius: float, metric: GroundMetric = L2) -> float:
-    """A number that no slope of the network within the ball of this radius round x exceeds.
+    """An upper bound for all slopes of the network within the ball of this radius around x.
 
     Arguments:
         network: of linear maps and activations; other operations are refused.

@@ -43,11 +43,11 @@ class Matrix:
         return Matrix(value=value, error=None if exact else error * _NORM_ABOVE)
 
     def uncertainty(self) -> float:
-        """A number that the Frobenius norm of the error does not exceed."""
+        """An upper bound for the Frobenius norm of the error."""
         return 0.0 if self.error is None else float(torch.linalg.matrix_norm(self.error)) * _NORM_ABOVE
 
     def norm(self, metric: GroundMetric = L2) -> float:
-        """A number that the operator norm from the metric's norm to itself never exceeds, l2 or linf."""
+        """An upper bound for the operator norm with respect to the metric's norm, l2 or linf."""
         if not self.value.numel():
             return 0.0
         if not bool(torch.isfinite(self.value).all() and (self.error is None or torch.isfinite(self.error).all())):

@@ -123,13 +123,13 @@ class Dense:
 Step = Operation | Block | Dense
 
 
-def graph_bounds(nodes: Sequence[Node], metric: GroundMetric, *, start: int = 0) -> list[float | None]:
-    """A Lipschitz bound of each node as a function of node ``start``; None for nodes that do not depend on it."""
+def graph_bounds(nodes: Sequence[Node], metric: GroundMetric) -> list[float | None]:
+    """A Lipschitz bound of each node as a function of the first one; None for nodes that do not depend on it."""
     found: list[float | None] = []
     for position, node in enumerate(nodes):
         parts = [found[i] for i in node.inputs]
         known = [part for part in parts if part is not None]
-        if position == start:
+        if position == 0:
             found.append(1.0)
         elif not known:
             found.append(None)

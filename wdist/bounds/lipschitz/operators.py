@@ -1,4 +1,4 @@
-"""Operations of networks with what is proved about them: linear maps, activations, and others with a known constant."""
+"""Operations of networks with their proved properties: linear maps, activations, and others with a known constant."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from wdist.lipschitz.linalg.rounding import gamma
 
 Shape = tuple[int, ...]
 MOST_ENTRIES = 2**22
-"""Entries of the largest matrix that a linear map is written out as."""
+"""Most entries of a linear map that is written out as a matrix."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +40,7 @@ class LinearMap:
     relative: float = 0.0
     """Relative error of the entries that ``function`` uses."""
     moves: bool = False
-    """True if it only moves entries, so that the matrix has one 1 in each row and none is used twice."""
+    """Whether it only moves entries: each row of the matrix has a single 1, in a column of its own."""
 
     def bound(self, metric: GroundMetric) -> LayerBound:
         value, method = self.norms(metric)

@@ -28,7 +28,7 @@ _ROWS_AT_ONCE = 1 << 14
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """How the columns of all tables become coordinates, settled beforehand."""
+    """Fixed rules by which the columns of all tables become coordinates."""
 
     columns: tuple[Column, ...]
     scaling: str
@@ -50,8 +50,8 @@ class Joint:
 def jointly_encoded(sources: Sequence[Source], access: Access, *, seed: int, metric: GroundMetric = L2) -> Joint:
     """Matches the columns of tables by name, and encodes them if they are more than numbers or have units of length.
 
-    Units of length and the numbers that stand for missing ones are fitted to training rows of the first table only: no held-out row
-    has a part in them. Sources that are not tables, and tables that are encoded already, stay as they are.
+    Units of length and the substitutes for missing numbers are fitted to training rows of the first table only, and so depend on no
+    held-out row. Sources that are not tables, and tables that are encoded already, stay as they are.
 
     Raises:
         SourceError: the columns do not match, or a table needs to be encoded beside a source that is none.
@@ -128,7 +128,7 @@ def _may_be_table(source: Source) -> TypeGuard[FiniteSource]:
 
 
 def _check_none_needed(sources: Sequence[Source], tables: Sequence[FiniteSource], *, wanted: bool) -> None:
-    """Makes sure that no table needs to be encoded beside sources that are none."""
+    """Raises SourceError if a table needs to be encoded beside a source that is not a table."""
     other = next(source for source in sources if source not in tables)
     if wanted:
         raise SourceError(f"{other.info.address} is not a table, and --scale gives units to the columns of tables; leave it out")

@@ -1,4 +1,4 @@
-"""What the columns of a table hold, which of them look like identifiers, and how much of a distance each makes."""
+"""Contents of the columns of a table, columns that look like identifiers, and the share of each column in a distance."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _ID = re.compile(r".*([_\W](?i:id)|[a-z]I[dD])")
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnProfile:
-    """What one column of a table holds; quantiles and spreads are those of its numbers, in their units."""
+    """Contents of one column of a table; quantiles and spreads are those of its numbers, in their units."""
 
     name: str
     type: str
@@ -33,7 +33,7 @@ class ColumnProfile:
     missing: int
     """Missing values in the whole file."""
     distinct: int | None
-    """Different values; None where they were not counted."""
+    """Number of different values; None if they were not counted."""
     low: float | None = None
     """5 % of the values lie below."""
     median: float | None = None
@@ -48,7 +48,7 @@ class ColumnProfile:
     share: float | None = None
     """Share of the sum of all columns' one-dimensional W1 between two tables; None for a single table."""
     problem: str = ""
-    """Why its values have no distance, and the way out."""
+    """Reason why its values have no distance, and how to fix it."""
 
 
 def profiles(table: FiniteSource) -> tuple[ColumnProfile, ...]:

@@ -32,10 +32,10 @@ def is_fitted(scale: str | Mapping[str, float]) -> bool:
 
 
 def check_scale(scale: str | Mapping[str, float]) -> None:
-    """Makes sure that a scale is a known word, a file, or lengths by name.
+    """Checks that a scale is a known word, a file, or lengths by name.
 
     Raises:
-        UsageError: it is not.
+        UsageError: the scale is none of these.
     """
     if isinstance(scale, str) and scale not in (NONE, *SPREADS) and not expanded(scale).is_file():
         way_out = near_miss(scale, (NONE, *SPREADS)) or f"choose {', '.join(SPREADS)} or none, or name a file of lengths"

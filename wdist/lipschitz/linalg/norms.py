@@ -10,7 +10,7 @@ from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma
 
 
 def spectral_norm_bound(W: Tensor) -> float:
-    r"""A number that the spectral norm never exceeds, floating-point rounding included.
+    r"""An upper bound for the spectral norm, floating-point rounding included.
 
     With :math:`G = W W^\top` on the smaller side, :math:`\|W\|_2^2 = \|G\|_2 \le \min(1 + \|G - I\|_F, \|G\|_\infty)`, which is
     tight when W is nearly orthonormal. Any other W is rotated first: for the computed eigenvectors Q of G, the rows of
@@ -91,7 +91,7 @@ def divided_by_norm(W: Tensor) -> Tensor:
 
 
 def to_maximum_norm_bound(W: Tensor, p: float) -> float:
-    r"""A number that the norm of W from the p-norm to the maximum norm never exceeds, rounding included.
+    r"""An upper bound for the norm of W from the p-norm to the maximum norm, rounding included.
 
     .. math:: \|W\|_{p \to \infty} = \max_i \|w_i\|_q, \qquad \tfrac1p + \tfrac1q = 1, \qquad p \in \{1, 2, \infty\}
 

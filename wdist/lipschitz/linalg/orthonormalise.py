@@ -41,9 +41,9 @@ def add_product(C: Tensor, A: Tensor, B: Tensor, *, beta: float = 1.0, alpha: fl
     return (torch.addmm if C.ndim == 2 else torch.baddbmm)(C, A, B, beta=beta, alpha=alpha)
 
 
-def add_product_(C: Tensor, A: Tensor, B: Tensor, *, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
-    """:func:`add_product` in place."""
-    return (C.addmm_ if C.ndim == 2 else C.baddbmm_)(A, B, beta=beta, alpha=alpha)
+def add_product_(C: Tensor, A: Tensor, B: Tensor, *, alpha: float) -> Tensor:
+    """C + alpha A B in place, as in :func:`add_product`."""
+    return (C.addmm_ if C.ndim == 2 else C.baddbmm_)(A, B, alpha=alpha)
 
 
 def orthonormality_defect(W: Tensor) -> Tensor:

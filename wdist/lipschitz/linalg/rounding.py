@@ -29,7 +29,7 @@ def gamma(k: int) -> float:
 
 
 def sum_above(*terms: float) -> float:
-    """A number that the sum of non-negative numbers does not exceed; infinity where one of them is nan."""
+    """An upper bound for the sum of non-negative numbers; infinity if one of them is nan."""
     total = 0.0
     for term in terms:
         total = _above(total + term) if total and term else total + term
@@ -37,9 +37,9 @@ def sum_above(*terms: float) -> float:
 
 
 def product_above(*factors: float) -> float:
-    """A number that the product of non-negative numbers does not exceed, however small the products in between.
+    """An upper bound for the product of non-negative numbers, however small the intermediate products.
 
-    0 where a factor is 0 and all are finite; infinity where one of them is nan.
+    0 if a factor is 0 and all are finite; infinity if one of them is nan.
     """
     if not all(map(math.isfinite, factors)):
         return math.inf
@@ -54,7 +54,7 @@ def _above(value: float) -> float:
 
 
 def norm_above(x: Tensor) -> float:
-    """A number that no Euclidean norm of the rows of x, or of x itself if it is a vector, exceeds; infinity where one is nan."""
+    """An upper bound for the Euclidean norms of the rows of x, or of x itself if it is a vector; infinity if one is nan."""
     largest = float(torch.linalg.vector_norm(x, dim=-1).max()) * (1 + _TIE + gamma(x.shape[-1])) + _VANISHED
     return largest if math.isfinite(largest) else math.inf
 

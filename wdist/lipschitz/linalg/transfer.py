@@ -28,7 +28,7 @@ _AT_ONCE = 2**22
 
 
 def convolution_norm_bound(kernel: Tensor, *, stride: Sequence[int], groups: int = 1) -> float:
-    r"""A number that the spectral norm of a convolution never exceeds, for images of any size, with zero or circular padding.
+    r"""An upper bound for the spectral norm of a convolution on images of any size, with zero or circular padding.
 
     A stride s is a convolution without stride of the s phases of each axis, taken as channels. The squared norm
     :math:`u^* \hat w^* \hat w u` is a non-negative trigonometric polynomial of degree d = k - 1 along each axis; where it has its
@@ -153,7 +153,7 @@ def _angles(sizes: Sequence[int], sides: Sequence[int]) -> Tensor:
 
 
 def _largest_gram(A: Tensor, floor: float) -> float:
-    """A number, at least ``floor``, that the squared norm of no matrix of A, complex, shape (k, m, n), m <= n, exceeds."""
+    """An upper bound, at least ``floor``, for the squared norms of the matrices A, complex, shape (k, m, n), m <= n."""
     rows, columns = A.shape[1:]
     G = A @ A.mH
     size = torch.linalg.matrix_norm(A).square()

@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING
 
 from wdist.report.numbers import at_most, level, lower_bound, nearest
-from wdist.report.sentences import comparison_sentences, deciding, levels_of_order, levels_shown, place, proved_order
+from wdist.report.rankings import comparison_sentences, deciding, levels_of_order, levels_shown, place, proved_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from wdist.comparison.witnesses import image_axes
 from wdist.report.numbers import level
 from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, drawable, figure_file, tidy
-from wdist.report.sentences import METRICS, place, strongest
+from wdist.report.rankings import place, strongest
+from wdist.report.sentences import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

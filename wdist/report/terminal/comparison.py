@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.text import Text
 
 from wdist.report.numbers import at_most, compact, duration, lower_bound, nearest
-from wdist.report.sentences import LEVELS, comparison_sentences, deciding, levels_of_order, levels_shown, place, proved_order
+from wdist.report.rankings import LEVELS, comparison_sentences, deciding, levels_of_order, levels_shown, place, proved_order
 from wdist.report.terminal.estimate import source_line
 from wdist.report.terminal.tables import ACCENT, FittedTable, TableColumn, facts_grid
 

@@ -101,7 +101,7 @@ def intervals(estimate: Estimate) -> RenderableType:
 
 
 def source_line(info: SourceInfo) -> Text:
-    """One source: its address, how much it holds, and in which units."""
+    """One source: its address, size and units."""
     amount = "endless draws" if info.count is None else f"{counted(info.count)} samples"
     facts = [f"{amount} of shape {shape(info.event_shape)}", info.dtype]
     if info.columns is not None and info.count is not None:  # coordinates are more than columns where there are categories
@@ -268,7 +268,7 @@ def _styled(style: str, accented: Sequence[bool]) -> list[str]:
 
 
 def remarks(estimate: Estimate) -> list[RenderableType]:
-    """The sources, how to read the tables, how the critic was trained, and what the sources noted."""
+    """The sources, how to read the tables, how the critic was trained, and notes about the sources."""
     metric = METRICS.get(estimate.metric, estimate.metric)
     facts = facts_grid()
     facts.add_row("A", source_line(estimate.a))
@@ -329,7 +329,7 @@ def _reading(estimate: Estimate) -> str:
 
 
 def _advice(estimate: Estimate) -> Iterator[Text]:
-    """Cross-fitting, where it is allowed and raises most lower bounds for the populations."""
+    """Advice to cross-fit, where that is possible and usually raises the lower bound for the populations."""
     population = estimate.population
     few = min(population.n_a, population.n_b) <= _FEW_HELD_OUT and population.method == "welch"
     stored = estimate.a.count is not None or estimate.b.count is not None

@@ -226,17 +226,17 @@ def _compared(ladder: Ladder, names: Sequence[str], n: int, *, seed: int) -> Com
     return complete(compare(draws[0], draws[1:], names=names, **how))
 
 
-def overhead(n: int, *, seed: int, steps: int = _OVERHEAD_STEPS) -> OverheadRow:
+def overhead(n: int, *, seed: int) -> OverheadRow:
     """Processor time of one comparison of four sources against four estimates, each with all kinds of critics."""
     draws = _drawn(normal_ladders()[0], n, seed)
     compare(draws[0], draws[1:2], steps=1)  # imports and caches count for neither
 
     began = time.process_time()
     for source in draws[1:]:
-        complete(estimate(draws[0], source, baselines="none", steps=steps))
+        complete(estimate(draws[0], source, baselines="none", steps=_OVERHEAD_STEPS))
     apart = time.process_time() - began
     began = time.process_time()
-    complete(compare(draws[0], draws[1:], steps=steps))
+    complete(compare(draws[0], draws[1:], steps=_OVERHEAD_STEPS))
     return OverheadRow(sources=len(draws) - 1, together=time.process_time() - began, apart=apart)
 
 

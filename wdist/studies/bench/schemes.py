@@ -167,26 +167,26 @@ class _TorchlipLinear(LipschitzLinear):
 class Landing(SeparateOptimizer):
     r"""Descends along the tangent gradient while an attraction pulls the weight to the manifold; never retracts.
 
-    .. math:: W \leftarrow W - \eta \big(\mathrm{skew}(M W^\top) W + \lambda (W W^\top - I) W\big)
+    .. math:: W \leftarrow W - \eta \big(\mathrm{skew}(M W^\top) W + (W W^\top - I) W\big)
 
-    with M the momentum of the gradient, on the smaller side of W.
+    with M the momentum of the gradient, on the smaller side of W, and the attraction weighted by 1.
 
     References:
         Ablin & Peyré (2022), Fast and accurate optimization on the orthogonal manifold without retraction, equation 5.
     """
 
-    def __init__(self, params: Iterable[Tensor], *, lr: float, momentum: float = 0.9, attraction: float = 1.0) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "attraction": attraction})
+    def __init__(self, params: Iterable[Tensor], *, lr: float) -> None:
+        super().__init__(params, {"lr": lr})
 
     def _move(self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
-        momentum = state["momentum"].mul_(group["momentum"]).add_(gradient)
+        momentum = state["momentum"].mul_(0.9).add_(gradient)
         flat = parameter.shape[0] <= parameter.shape[1]
         W, M = (parameter, momentum) if flat else (parameter.mT, momentum.mT)
         S, G = M @ W.mT, W @ W.mT
-        field = (S - S.mT).mul_(0.5).add_(G, alpha=group["attraction"])
-        field.diagonal().sub_(group["attraction"])
+        field = (S - S.mT).mul_(0.5).add_(G)
+        field.diagonal().sub_(1.0)
         W.sub_(field @ W, alpha=group["lr"])
 
 

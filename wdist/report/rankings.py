@@ -1,0 +1,185 @@
+"""Sentences about comparisons: the claimed order, its levels, what would separate sources, and the noise floor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wdist.report.numbers import at_most, counted, level, lower_bound, nearest, p_value
+from wdist.report.sentences import DIGITS, METRICS, units
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from wdist.comparison.entry import Entry
+    from wdist.comparison.orders import OrderClaim
+    from wdist.comparison.ranking import Comparison, Separation
+
+LEVELS = {"samples": "samples", "population": "populations", "reference": "reference", "detected": "detected", "block": "blocks"}
+"""The levels of an order, the strongest first."""
+_KINDS_OF_ORDER = {
+    "population": ("Proved order", "Proved"),
+    "reference": ("Order of distances from the samples of the reference", "From the samples of the reference"),
+    "detected": ("Order of what the critics detect", "Detected"),
+    "block": ("Order of distances between blocks", "Between blocks"),
+}
+"""Beginnings of sentences about a whole order, and about parts of it."""
+
+
+def proved_order(comparison: Comparison) -> str:
+    """The claimed order of the distributions, at the level that claims the most, in plain words."""
+    confidence = f"with {level(comparison.confidence)} confidence"
+    if len(comparison.ranking) == 1:
+        (entry,) = comparison.ranking
+        if entry.population.lower > 0:
+            apart = lower_bound(entry.population.lower, DIGITS)
+            return f"{entry.name} differs from the reference: W1 is at least {apart}, {confidence}"
+        return f"No difference between {entry.name} and the reference is proved at this sample size"
+    decided = comparison.orders.decided
+    claims, groups = decided.claims, decided.groups
+    if not claims:
+        tested = ", and no test finds a difference" if any(each.tested for each in comparison.orders.levels) else ""
+        return f"No order is proved at this sample size: all intervals overlap{tested}"
+    inside, (whole, parts) = _inside(groups, claims), _KINDS_OF_ORDER[decided.level]
+    if len(groups) == 1:
+        return f"{parts} {confidence}: {inside}; the rest is not separable"
+    told = f"{whole}, nearest first, {confidence}: {order(groups)}" + (f"; and {inside}" if inside else "")
+    return told + ("" if all(len(group) == 1 for group in groups) else "; sources in parentheses are not separable")
+
+
+def levels_shown(comparison: Comparison) -> dict[str, str]:
+    """The levels in a table; ``reference`` only if some source is a generator."""
+    drawn = any(entry.estimate.semi_discrete is not None for entry in comparison.ranking)
+    return {level: title for level, title in LEVELS.items() if drawn or level != "reference"}
+
+
+def deciding(comparison: Comparison, near: Entry, far: Entry) -> dict[str, str]:
+    """The claim of each level about two sources, ``<`` if the former is nearer, ``>`` if the latter, with p-values."""
+    said: dict[str, str] = {}
+    for each in comparison.orders.levels:
+        claim, test = each.between(near.name, far.name), each.test_of(near.name, far.name)
+        sign = "open" if claim is None else "<" if claim.nearer == near.name else ">"
+        said[each.level] = sign if test is None or test.p_value is None else f"{sign}, {p_value(test.p_value)}"
+    return said
+
+
+def strongest(comparison: Comparison, near: Entry, far: Entry) -> str:
+    """The strongest level at which the distributions of two sources are in order; ``open`` if there is none."""
+    said = deciding(comparison, near, far)
+    found = next((each for each in list(LEVELS)[1:] if not said[each].startswith("open")), None)
+    if found is None:
+        return "open"
+    sign, _, tested = said[found].partition(", ")
+    return ", ".join([LEVELS[found], *([tested] if tested else []), *(["reversed"] if sign == ">" else [])])
+
+
+def levels_of_order(comparison: Comparison) -> Iterator[str]:
+    """The meaning of an order at each level, in a line each."""
+    confidence, orders = level(comparison.confidence), comparison.orders
+    yield "samples: of these very sets, certain"
+    yield f"populations: of the distributions behind them, proved, {confidence} jointly"
+    if "reference" in levels_shown(comparison):
+        yield f"reference: of what generators draw, from these samples of the reference, asymptotic, {confidence} jointly"
+    if orders.detected.tested:
+        yield "detected: of what the critics find on fresh samples, tested in pairs, asymptotic"
+    blocks = next((entry.estimate.block for entry in comparison.ranking if entry.estimate.block is not None), None)
+    if orders.block.tested and blocks is not None:
+        yield (
+            f"blocks: of mean distances between {counted(blocks.size)} samples a side, less half of those within each side, "
+            f"tested in pairs, asymptotic"
+        )
+    if orders.detected.tested or orders.block.tested:
+        yield f"p-values are adjusted for all pairs of a level (Holm); each level holds at {confidence} on its own"
+
+
+def comparison_sentences(comparison: Comparison) -> Iterator[str]:
+    """Metric and confidence, pairs that are not separable, the order of the sample sets, and the noise floor."""
+    yield _stated(comparison)
+    yield from (_would_separate(each) for each in comparison.separations if each.times is not None)
+    reasons = dict.fromkeys(each.reason for each in comparison.separations if each.times is None)
+    for reason in reasons:
+        pairs = [f"{each.nearer} and {each.farther}" for each in comparison.separations if each.reason == reason]
+        yield f"No estimate of the sample size needed to separate {'; '.join(pairs)}: {reason}."
+    yield _about_samples(comparison)
+    if comparison.noise_floor is not None:
+        yield _floor(comparison.noise_floor)
+
+
+def place(comparison: Comparison, entry: Entry) -> str:
+    """The possible places of a source: ``1``, or ``2-3`` if nothing decides; empty for the noise floor."""
+    if entry is comparison.noise_floor:
+        return ""
+    first, last = comparison.places(entry)
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def order(groups: Sequence[Sequence[str]]) -> str:
+    """Names in order, with inseparable ones in parentheses: ``late < (middle, early)``."""
+    return " < ".join(group[0] if len(group) == 1 else f"({', '.join(group)})" for group in groups)
+
+
+def _stated(comparison: Comparison) -> str:
+    space = "" if comparison.features is None else f" in the space of the features {comparison.features.spec}"
+    metric = METRICS.get(comparison.metric, comparison.metric)
+    one_set = "samples" if comparison.reference.count is not None else "draws"
+    return (
+        f"W1{space} ({metric}, {units(comparison.reference)}) from {comparison.reference.address}, with the same {one_set} of it "
+        f"for every source. Sources are ranked by held-out estimate, which is not a bound. The {comparison.bounds} bounds for the "
+        f"distributions, over {comparison.results} results, hold together at {level(comparison.confidence)} confidence."
+    )
+
+
+def _inside(groups: Sequence[Sequence[str]], claims: Sequence[OrderClaim]) -> str:
+    """Claims between sources of one group."""
+    home = {name: number for number, group in enumerate(groups) for name in group}
+    return ", ".join(f"{each.nearer} < {each.farther}" for each in claims if home[each.nearer] == home[each.farther])
+
+
+def _would_separate(separation: Separation) -> str:
+    assert separation.times is not None
+    assert separation.samples is not None
+    return (
+        f"About {counted(_rounded(separation.samples))} samples of each side, {nearest(separation.times, 2)} times as many, might "
+        f"separate {separation.nearer} and {separation.farther}: an order of magnitude, not a bound."
+    )
+
+
+def _rounded(count: int) -> int:
+    """The count to two digits, the precision of an estimate."""
+    unit = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // unit) * unit
+
+
+def _about_samples(comparison: Comparison) -> str:
+    if len(comparison.ranking) == 1:
+        entry = comparison.ranking[0]
+        return f"The sample sets themselves hold {counted(entry.samples.n_a)} and {counted(entry.samples.n_b)} samples."
+    if not comparison.samples_order:
+        told = "No order of the sample sets themselves is certain"
+    else:
+        groups = comparison.samples_groups
+        shown = order(groups) if len(groups) > 1 else ""
+        inside = _inside(groups, comparison.samples_order)
+        told = f"Certain order of the sample sets themselves: {' and '.join(part for part in (shown, inside) if part)}"
+    if comparison.equal_counts:
+        return told + "."
+    counts = sorted({entry.samples.n_b for entry in comparison.ranking})
+    return (
+        f"{told}. They differ in size, from {counted(counts[0])} to {counted(counts[-1])}, and smaller sets lie farther from the "
+        f"reference for that reason alone, so this says nothing about their distributions."
+    )
+
+
+def _floor(floor: Entry) -> str:
+    samples, population = floor.samples, floor.population
+    what = "halves" if floor.source.count is not None else "sets of draws"
+    apart = samples.lower if samples.upper is None else samples.upper
+    shown = f"{nearest(apart)} apart" if samples.exact else f"at least {nearest(apart)} apart"
+    if not samples.exact and samples.upper is not None:
+        shown = f"at most {at_most(apart)} apart"
+    told = f"Noise floor: two {what} of the reference, {counted(samples.n_a)} samples each, are {shown}."
+    if population.upper is not None:
+        told += (
+            f" Their distributions are the same, yet the upper bound for them is {at_most(population.upper)}: upper bounds of that "
+            f"size reflect the number of samples, not a difference."
+        )
+    return told
