@@ -72,3 +72,9 @@ def test_extreme_values_are_surveyed_exactly(scale):
     values = np.linspace(-1, 1, 30) * scale
     found = survey(open_source(values))
     assert (found.minimum, found.maximum, len(found.nonfinite)) == (-scale, scale, 0)
+
+
+def test_samples_in_columns_are_recognised():
+    source = open_source(np.random.default_rng(0).normal(size=(3, 500)))
+    with pytest.raises(SourceError, match="3 usable samples; give at least 20, or transpose it if its 500 columns are the samples"):
+        finite_rows(source, survey(source), Access())

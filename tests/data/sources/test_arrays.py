@@ -502,3 +502,11 @@ def test_weights_inside_a_checkpoint_are_recognised(tmp_path):
     refused(f"{tmp_path}/checkpoint.pt", r"weights of a network \(under model\); .*checkpoint\.pt\?factory=")
     torch.save({"model": weights, "ema": weights}, tmp_path / "both.pt")
     refused(f"{tmp_path}/both.pt", r"\(under model, ema\); .*both\.pt:model\?factory=")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"), [(lambda n: np.zeros((n, 3)), "function"), ({"x": [1.0]}, "dict"), (iter([1.0]), "list_iterator")]
+)
+def test_an_object_without_samples_is_named_by_its_type(values, kind):
+    with pytest.raises(SourceError, match=f"is of type {kind}, which holds no samples; pass a tensor"):
+        open_source(values)

@@ -201,6 +201,13 @@ def test_integers_that_float64_would_round_are_refused(tmp_path):
     refused(f"{tmp_path}/x.parquet", "integers reach 9007199254740993")
 
 
+def test_a_frame_with_two_columns_of_one_name_is_refused():
+    pytest.importorskip("narwhals")
+    frame = pytest.importorskip("pandas").DataFrame(np.zeros((3, 2)), columns=["x", "x"])
+    with pytest.raises(SourceError, match=r"unique column names.* 'x' 2 times.*; rename such columns"):
+        open_source(frame)
+
+
 def test_a_frame_column_without_a_distance_is_refused():
     frame = pytest.importorskip("pandas").DataFrame({"x": np.arange(30.0), "o": [{"a": k} for k in range(30)]})
     with pytest.raises(SourceError, match="the column 'o' is of type Object, which has no distance; leave it out"):

@@ -136,10 +136,14 @@ def _array(values: Any, name: str) -> np.ndarray:
     if isinstance(values, np.ma.MaskedArray):
         raise SourceError(f"{name} is a masked array; fill or drop the masked values first, for example x.filled(nan)")
     try:
-        return np.asarray(values)
+        array = np.asarray(values)
     except Exception as error:
         reason = first_line(error)
         raise SourceError(f"{name} cannot be read as an array ({reason}); pass a tensor, an array, or an address") from error
+    if array.dtype == object and not array.ndim:
+        kind = type(values).__name__
+        raise SourceError(f"{name} is of type {kind}, which holds no samples; pass a tensor, an array, a data frame or an address")
+    return array
 
 
 def describe(

@@ -29,12 +29,17 @@ def open_frame(values: Any, *, strict: bool = True) -> ArraySource | None:
         import narwhals
     except ImportError:
         return None
-    frame = narwhals.from_native(values, pass_through=True)
-    if isinstance(frame, narwhals.LazyFrame):
-        frame = frame.collect()
-    if not isinstance(frame, narwhals.DataFrame):
-        return None
-    schema = frame.schema
+
+    def unreadable(error: Exception) -> SourceError:
+        return SourceError(f"{_NAME} cannot be read ({' '.join(str(error).split())}); rename such columns, or leave them out")
+
+    with explained(unreadable):
+        frame = narwhals.from_native(values, pass_through=True)
+        if isinstance(frame, narwhals.LazyFrame):
+            frame = frame.collect()
+        if not isinstance(frame, narwhals.DataFrame):
+            return None
+        schema = frame.schema
     plain = all(kind.is_numeric() for kind in schema.values()) and not any(frame[each].is_null().any() for each in schema)
     if plain or not len(frame) or not len(schema):
         return open_values(frame.to_native())
