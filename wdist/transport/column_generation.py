@@ -236,8 +236,7 @@ class _Rounds:
         self._pricing: Pricing
         self._priced: Priced
         self._arcs = _Arcs(rows=np.empty(0, np.int64), columns=np.empty(0, np.int64), costs=np.empty(0))
-        # Dual variables that the simplex starts from; with approximate ones, it ends at worse ones than with none.
-        self._potentials: tuple[np.ndarray | None, np.ndarray | None] = None, None
+        self._potentials = np.zeros(len(problem.a)), np.zeros(len(problem.b))
         self.found: GeneratedPlan | None = None
         self.number, self.ended = 0, False
 
@@ -249,6 +248,8 @@ class _Rounds:
             self.prove_again()
             return
         first = start(self._pricing)
+        # A point whose cell carries too little mass for any pair has no variable.
+        self._potentials = np.nan_to_num(first.u, posinf=0.0), np.nan_to_num(first.v, posinf=0.0)
         order_x, order_y = np.argsort(first.u, kind="stable"), np.argsort(-first.v, kind="stable")
         rows, columns = _corner_plan(problem.a, problem.b, order_x, order_y)
         keys = ascending(np.r_[first.rows, rows] * len(problem.b) + np.r_[first.columns, columns])
@@ -298,16 +299,23 @@ class _Rounds:
         return True
 
     def _restricted(self) -> tuple[SolvedPlan, float]:
-        """An optimal plan on the arcs, and its cost."""
+        """An optimal plan on the arcs, and its cost.
+
+        The simplex sees reduced costs, so that its first pivots take arcs that are likely to carry mass, and not just short ones.
+        """
         from ot.lp.emd_wrap import emd_c_sparse  # imported here because it takes more than a second
 
         a, b, arcs = self._problem.a, self._problem.b, self._arcs
+        before_u, before_v = self._potentials
+        reduced = arcs.costs - before_u[arcs.rows] - before_v[arcs.columns]
+        least = reduced.min()  # POT compares artificial costs with the largest cost, as if none were negative
+        # It starts from dual variables that it found before; from approximate ones, it would end at worse ones than from none.
+        start = (None, None) if self.number == 1 else (np.full(len(a), -least), np.zeros(len(b)))
         places = arcs.rows.astype(np.uint64), arcs.columns.astype(np.uint64)
-        b = b * (a.sum() / b.sum())
         check_free(BYTES_PER_PAIR * len(arcs.costs))
-        rows, columns, mass, cost, u, v, _ = emd_c_sparse(a, b, *places, arcs.costs, _MOST_PIVOTS, *self._potentials)
+        rows, columns, mass, _, u, v, _ = emd_c_sparse(a, b * (a.sum() / b.sum()), *places, reduced - least, _MOST_PIVOTS, *start)
         carries = mass > 0
-        u, v = np.asarray(u), np.asarray(v)
+        u, v = np.asarray(u) + before_u + least, np.asarray(v) + before_v
         middle = (u.mean() - v.mean()) / 2  # small variables are rounded less
         plan = SolvedPlan(
             rows=rows[carries].astype(np.int64),
@@ -315,7 +323,7 @@ class _Rounds:
             mass=mass[carries],
             potentials=(torch.from_numpy(u - middle), torch.from_numpy(v + middle)),
         )
-        return plan, float(cost)
+        return plan, carried(self._problem.x, self._problem.y, plan, self._problem.metric)
 
     def _thinned(self) -> _Arcs:
         """The arcs without those of large reduced cost, where there are too many; those of the plan stay."""
@@ -324,8 +332,6 @@ class _Rounds:
         if len(arcs.rows) <= _MOST_ARCS * largest:
             return arcs
         u, v = self._potentials
-        assert u is not None, "a round comes first"
-        assert v is not None
         reduced = arcs.costs - u[arcs.rows] - v[arcs.columns]
         carrying = np.isin(arcs.rows * width + arcs.columns, plan.rows * width + plan.columns)
         return arcs[carrying | (reduced <= np.partition(reduced, _KEPT_ARCS * largest)[_KEPT_ARCS * largest])]
