@@ -81,6 +81,19 @@ def tasks_are_spread_and_their_results_keep_the_order():
     assert done == list(range(own.rank, 7, own.size))
 
 
+def tasks_with_costs_are_divided_evenly():
+    done = []
+
+    def task(number):
+        done.append(number)
+        return -number
+
+    costs = [1, 1, 1, 5, 1, 1]
+    assert processes().spread("tasks", [lambda n=n: task(n) for n in range(6)], costs=costs) == [-n for n in range(6)]
+    loads = processes().gathered("loads", sum(costs[number] for number in done))
+    assert max(loads) == 5
+
+
 def an_error_of_one_task_is_raised_everywhere():
     def task(number):
         if number == 1:
@@ -229,6 +242,46 @@ def folds_that_are_fewer_than_processes_divide_their_minibatches():
     assert all(document == documents[0] for document in documents)
 
 
+def critics_and_seeds_are_divided_and_make_the_same_document():
+    how = {"critics": "groupsort-bjorck,relu-bjorck,gradient-penalty,mean-difference", "width": 32, "repeats": 4}
+    trained = []
+
+    def work():
+        trained.clear()
+        return _numbers(estimate(X[:300], FAR[:250], steps=5, observer=Trained(trained), **how), "estimate")
+
+    same(work)
+    counts = processes().gathered("critics", len(trained))
+    assert sum(counts) == 3 * 3 + 1  # the first seed, two side by side, the last one; of the closed form, one
+    assert max(counts) - min(counts) <= 2
+
+
+def candidates_and_baselines_are_divided_and_make_the_same_document():
+    """Draws come from one sequence, and one of the baselines is a candidate."""
+    trained, sides = [], ["synthetic:gaussian?dim=3", "synthetic:gaussian?dim=3&shift=1"]
+
+    def work():
+        trained.clear()
+        how = {"baselines": "relu-bjorck,cones,gradient-penalty", "width": 32, "draws": 600}
+        return _numbers(estimate(*sides, steps=40, observer=Trained(trained), couplings=False, **how), "estimate")
+
+    same(work)
+    steps = {"cones", "elliptic-cones", "groupsort-bjorck", "relu-bjorck", "gradient-penalty"}
+    each = [steps.intersection(names) for names in processes().gathered("critics", trained)]
+    assert set.union(*each) == steps
+    assert sum(map(len, each)) == len(steps)
+    assert all(each)
+
+
+def a_length_of_time_is_used_by_all():
+    """Two trainings side by side each have as long as both would have in turn."""
+    how = {"critics": "groupsort-bjorck,relu-bjorck", "width": 32, "couplings": False, "budget": 0.001}
+    with alone():
+        in_turn = estimate(X, FAR, **how)
+    assert in_turn.critic.settings["budget"] == "0.05 s"  # the least
+    assert estimate(X, FAR, **how).critic.settings["budget"] == "0.1 s"
+
+
 def a_comparison_is_the_same_document():
     sources = [Y[:250], FAR[:250], 2 * FAR[:250]]
     same(lambda: _numbers(compare(X[:300], sources, steps=5, critic="groupsort-bjorck"), "compare"))
@@ -329,6 +382,7 @@ def the_environment_counts_the_processes():
 LAWS = (
     values_arrive_in_the_order_of_the_ranks,
     tasks_are_spread_and_their_results_keep_the_order,
+    tasks_with_costs_are_divided_evenly,
     an_error_of_one_task_is_raised_everywhere,
     a_difference_is_found_everywhere,
     processes_that_part_ways_are_told_apart,
@@ -341,6 +395,9 @@ LAWS = (
     an_estimate_is_the_same_document,
     folds_are_divided_and_make_the_same_document_and_proof,
     folds_that_are_fewer_than_processes_divide_their_minibatches,
+    critics_and_seeds_are_divided_and_make_the_same_document,
+    candidates_and_baselines_are_divided_and_make_the_same_document,
+    a_length_of_time_is_used_by_all,
     a_comparison_is_the_same_document,
     a_study_yields_its_rows_in_order,
     steps_on_slices_are_steps_on_the_whole_minibatch,

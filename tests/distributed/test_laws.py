@@ -11,7 +11,7 @@ from tests.distributed import jobs, laws
 def failures(request, tmp_path_factory):
     """What failed in each process, by law."""
     result = tmp_path_factory.mktemp("laws") / "result.json"
-    done = jobs.run(jobs.HERE / "laws.py", result, processes=request.param)
+    done = jobs.run(jobs.HERE / "laws.py", result, processes=request.param, timeout=600)
     assert result.exists(), done.stderr
     return json.loads(result.read_text())
 

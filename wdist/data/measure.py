@@ -289,6 +289,21 @@ def fold_of(measure: Measure, folds: int, number: int, *, seed: int, side: int) 
     )
 
 
+class TrainingStreams:
+    """The training samples of several measures from their present places on, to which each training returns: what it draws does
+    not depend on what others have drawn."""
+
+    def __init__(self, *measures: Measure) -> None:
+        self._streams = [measure.train for measure in measures]
+        self._places = state_of(self._streams)
+
+    def begin(self, sequence: int = 0) -> None:
+        """Returns to these places, or goes to where another sequence begins."""
+        restored(self._streams, self._places)
+        for stream in self._streams if sequence else ():
+            stream.leave_for(sequence)
+
+
 class Pool:
     """All training samples if they fit into a batch of ``size``; otherwise several such batches in turn, the oldest replaced.
 

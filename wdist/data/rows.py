@@ -116,6 +116,14 @@ class Minibatches(Protocol):
     def next(self, n: int) -> Tensor:
         """The next ``n`` samples, shape (n, dim), floating point, in the units of the source."""
 
+    def leave_for(self, number: int) -> None:
+        """Leaves the sequence for another one, which follows from the present place in it and ``number``."""
+
+
+def _reseed_(generator: torch.Generator, number: int) -> None:
+    drawn = int(torch.randint(1 << 62, (), generator=generator, device=generator.device))
+    generator.manual_seed(int(np.random.SeedSequence([drawn, number]).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
 
 class ShuffledMinibatches:
     """Rows in memory, in a new random order for each pass; the generator is on the CPU."""
@@ -133,6 +141,10 @@ class ShuffledMinibatches:
             self._order = torch.cat([self._order, drawn.to(self._order.device, non_blocking=True)])
         chosen, self._order = self._order[:n], self._order[n:]
         return self._rows.take(chosen, self._dtype)
+
+    def leave_for(self, number: int) -> None:
+        _reseed_(self._generator, number)
+        self._order = self._order[:0]
 
 
 class StreamedMinibatches:
@@ -174,16 +186,25 @@ class StreamedMinibatches:
             self._used += len(parts[-1])
         return in_units(parts[0] if len(parts) == 1 else torch.cat(parts), self._source.info, self._dtype)
 
+    def leave_for(self, number: int) -> None:
+        self._ahead.result()  # nothing else draws meanwhile
+        _reseed_(self._generator, number)
+        self._position = 0, 0, self._generator.get_state()
+
     @property
-    def _position(self) -> tuple[int, int]:
-        """Pools that were begun, and samples taken from the last one; what is drawn follows from them."""
-        return self._pools, self._used
+    def _position(self) -> tuple[int, int, Tensor]:
+        """Pools that were begun, samples taken from the last one, and the first state of the generator; what is drawn follows from
+        them."""
+        return self._pools, self._used, self._first
 
     @_position.setter
-    def _position(self, position: tuple[int, int]) -> None:
+    def _position(self, position: tuple[int, int, Tensor]) -> None:
+        pools, used, first = position
+        if (pools, used) == (self._pools, self._used) and torch.equal(first, self._first):
+            return
         self._ahead.result()  # nothing else draws meanwhile
-        self._pools, self._used = position
-        self._generator.set_state(self._first)
+        self._pools, self._used, self._first = position
+        self._generator.set_state(first)
         self._runs = self._drawn_runs(self._in_pool)
         for _ in range(self._pools - 1):
             self._planned()
@@ -283,6 +304,11 @@ class DrawnMinibatches:
             self._ahead = _DrawAhead(n=n, before=before, values=self._thread.submit(self._source.draw, n, self._generator))
         self._last = n
         return values
+
+    def leave_for(self, number: int) -> None:
+        self._undo(self._ahead)
+        self._ahead = None
+        _reseed_(self._generator, number)
 
     def close(self) -> None:
         """Ends the drawing thread."""

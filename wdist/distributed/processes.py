@@ -50,8 +50,11 @@ class Processes(Protocol):
         """What ``work`` returns, or the WdistError that it raises, on the first process, which alone does it."""
         ...
 
-    def spread(self, what: str, tasks: Sequence[Callable[[], T]]) -> list[T]:
-        """What independent tasks return, in their order, each done by one process on its own; the first WdistError is raised."""
+    def spread(self, what: str, tasks: Sequence[Callable[[], T]], *, costs: Sequence[float] | None = None) -> list[T]:
+        """What independent tasks return, in their order, each done by one process on its own; the first WdistError is raised.
+
+        The tasks go round, or as :func:`balanced` divides expected ``costs``, which are the same on all processes.
+        """
         ...
 
     def decided(self, value: float) -> float:
@@ -67,6 +70,22 @@ class Processes(Protocol):
         ...
 
 
+def balanced(costs: Sequence[float], size: int) -> list[list[int]]:
+    """Numbers of the tasks that each of ``size`` processes does, in ascending order: the longest task first goes to whoever is done
+    with the others by then.
+
+    References:
+        Graham (1969), Bounds on multiprocessing timing anomalies (at most 4/3 of the shortest time).
+    """
+    found: list[list[int]] = [[] for _ in range(size)]
+    loads = [0.0] * size
+    for number in sorted(range(len(costs)), key=lambda number: -costs[number]):
+        least = loads.index(min(loads))
+        found[least].append(number)
+        loads[least] += costs[number]
+    return [sorted(each) for each in found]
+
+
 class Alone:
     """The only process."""
 
@@ -78,7 +97,7 @@ class Alone:
     def from_first(self, what: str, work: Callable[[], T]) -> T:
         return work()
 
-    def spread(self, what: str, tasks: Sequence[Callable[[], T]]) -> list[T]:
+    def spread(self, what: str, tasks: Sequence[Callable[[], T]], *, costs: Sequence[float] | None = None) -> list[T]:
         return [task() for task in tasks]
 
     def decided(self, value: float) -> float:
@@ -196,8 +215,9 @@ class Several:
         found: T = (outcome if self.rank == 0 else _unpacked(packed)).get()
         return found
 
-    def spread(self, what: str, tasks: Sequence[Callable[[], T]]) -> list[T]:
-        own = {number: _Outcome.of(task) for number, task in enumerate(tasks) if number % self.size == self.rank}
+    def spread(self, what: str, tasks: Sequence[Callable[[], T]], *, costs: Sequence[float] | None = None) -> list[T]:
+        numbers = range(self.rank, len(tasks), self.size) if costs is None else balanced(costs, self.size)[self.rank]
+        own = {number: _Outcome.of(tasks[number]) for number in numbers}
         found = {number: outcome for part in self._gathered(what, own) for number, outcome in part.items()}
         return [found[number].get() for number in range(len(tasks))]
 

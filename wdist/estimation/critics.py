@@ -1,17 +1,18 @@
 """The critics of a result: fitted with the first seed and then with the others, selected and evaluated."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
 
 from wdist.bounds.dual import CLAIM, Margin
+from wdist.data.measure import TrainingStreams
 from wdist.data.pairing import Pair
-from wdist.distributed.processes import processes
+from wdist.distributed.processes import balanced, processes
 from wdist.errors import CertificateError, TrainingDiverged, WdistError
 from wdist.estimation.evaluation import ErrorBudget, averages_folds, evaluate_critic, lower_over_folds
-from wdist.estimation.model_selection import Selection, expected_seconds, improved, select_critics
+from wdist.estimation.model_selection import Selection, expected_seconds, improved, select_critics, trains_side_by_side
 from wdist.estimation.requested import RequestedCritic, budgets
 from wdist.estimation.result import CROSS_FITTED, CriticResult, Repeats
 from wdist.estimation.run import Run
@@ -21,8 +22,8 @@ from wdist.training.kind import TrainingJob
 _TRAININGS = 2.0
 """Default budgets of one training that all folds share: with fewer, critics of five folds are left half trained."""
 
-Row = list[CriticResult | WdistError | None]
-"""Results of one requested critic, one for each seed; None where it was left out or interrupted."""
+_SEEDS = 2
+"""Seeds that are fitted side by side on the CPU, where more are hardly faster; a GPU takes all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,10 +110,10 @@ def find_critics(
     reserved: float,
     share: float = 1.0,
 ) -> FoundCritics:
-    """Fits, selects and evaluates critics, or as many as there was time for before an interruption.
+    """Fits, selects and evaluates critics, or as many as there was time for before an interruption; processes divide them.
 
-    The first seed runs alone, so that its digits do not depend on the number of repeats; the others run side by side where they
-    can.
+    Each critic draws the same training samples, whatever else is fitted. The first seed runs alone, so that its digits do not
+    depend on the number of repeats; of the others, a few run side by side where they can.
 
     Arguments:
         requested: the main critic first.
@@ -124,22 +125,20 @@ def find_critics(
         WdistError: the only critic that was asked for diverged, or all of them did.
         KeyboardInterrupt: before anything was proved.
     """
-    options, search = run.options, _Search(requested, pair, errors, run)
+    options = run.options
     shares = _budgets(requested, run, reserved=reserved, share=share)
-    rows = search.with_seeds([options.seed], shares)
-    found = [row[0] for row in rows]
-    failures = [_failure(each, options.seed, result) for each, result in zip(requested, found, strict=False)]
-    results = {number: result for number, result in enumerate(found) if isinstance(result, CriticResult)}
-    if isinstance(found[0], WdistError) and (options.critics is None or not results):
-        raise found[0]
+    found = _Search(requested, pair, errors, run, shares).found()
+    first = [found[number, options.seed] for number in range(len(requested))]
+    failures = [_failure(each, options.seed, result) for each, result in zip(requested, first, strict=True)]
+    results = {number: result for number, result in enumerate(first) if isinstance(result, CriticResult)}
+    if isinstance(first[0], WdistError) and (options.critics is None or not results):
+        raise first[0]
     if not results:
         raise KeyboardInterrupt
-    seeds = range(options.seed + 1, options.seed + options.repeats)
-    if seeds and not run.interruption.requested:
-        for number, row in enumerate(search.with_seeds(seeds, shares)):
-            failures += [_failure(requested[number], seed, result) for seed, result in zip(seeds, row, strict=True)]
-            if number in results:
-                results[number] = _repeated(results[number], options.seed, seeds, row)
+    for number, seeds in ((number, range(options.seed + 1, options.seed + options.repeats)) for number in results):
+        others = {seed: found.get((number, seed)) for seed in seeds}
+        failures += [_failure(requested[number], seed, result) for seed, result in others.items()]
+        results[number] = _repeated(results[number], options.seed, others)
     return FoundCritics(results=tuple(results.values()), left_out=tuple(filter(None, failures)))
 
 
@@ -152,9 +151,17 @@ def _plan(requested: Sequence[RequestedCritic], run: Run, *, reserved: float, ro
     """Announces the critics of all searches that follow one after another."""
     for each, budget in zip(requested, _budgets(requested, run, reserved=reserved, share=1 / rounds), strict=True):
         if not requested[0].covers(each):
-            seeds = run.options.repeats if each.trained else 1
-            seconds = rounds * seeds * expected_seconds(each, budget)
-            run.agenda.plan(seconds, critics=rounds * min(seeds, 2) * len(each.specs))
+            groups = _groups(run) if each.trained else [(run.options.seed,)]
+            seconds = rounds * sum(map(len, groups)) * expected_seconds(each, budget)
+            run.agenda.plan(seconds, critics=rounds * len(groups) * len(each.specs))
+
+
+def _groups(run: Run) -> list[tuple[int, ...]]:
+    """Seeds that are fitted side by side: the first one alone."""
+    options = run.options
+    together = _SEEDS if run.device.type == "cpu" else options.repeats
+    later = range(options.seed + 1, options.seed + options.repeats)
+    return [(options.seed,), *(tuple(later[at : at + together]) for at in range(0, len(later), together))]
 
 
 def _shares_batches(requested: Sequence[RequestedCritic], pair: Pair, run: Run) -> bool:
@@ -162,76 +169,159 @@ def _shares_batches(requested: Sequence[RequestedCritic], pair: Pair, run: Run) 
     return any(spec.kind.shares_batches(spec, pair, run.device) for each in requested for spec in each.specs)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """One requested critic, fitted side by side with some seeds."""
+
+    number: int
+    """Place of the critic in the request."""
+    seeds: tuple[int, ...]
+    sequence: int
+    """Number of the sequence of minibatches that it is trained on."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Found:
+    """What was selected for one seed, and what it proves; an error in the place of what failed, None where it was left out."""
+
+    selection: Selection | WdistError | None = None
+    result: CriticResult | WdistError | None = None
+
+
 class _Search:
     """The search for all critics of one pair."""
 
-    def __init__(self, requested: Sequence[RequestedCritic], pair: Pair, errors: ErrorBudget, run: Run) -> None:
+    def __init__(
+        self, requested: Sequence[RequestedCritic], pair: Pair, errors: ErrorBudget, run: Run, shares: Sequence[Budget | None]
+    ) -> None:
         self._requested, self._pair, self._errors, self._run = requested, pair, errors, run
-        # Trainings take their minibatches from one sequence: one process does them all, or all do each.
-        self._together = _shares_batches(requested, pair, run)
+        self._streams = TrainingStreams(pair.a, pair.b)
+        self._found: dict[tuple[int, int], _Found] = {}
+        self._tasks = list(self._divided())
+        self._shares = shares
+        if processes().size > 1 and any(each is not None and each.seconds is not None for each in shares):
+            self._shares = [each and each.part(self._parallel()) for each in shares]
 
-    def with_seeds(self, seeds: Sequence[int], shares: Sequence[Budget | None]) -> list[Row]:
-        """Results of each requested critic with some seeds; shorter after an interruption."""
-        run, observer = self._run, self._run.agenda.observer
+    def found(self) -> dict[tuple[int, int], CriticResult | WdistError | None]:
+        """Results by place in the request and seed; None where there is none."""
+        main = self._requested[0]
+        now = [task for task in self._tasks if not main.covers(self._requested[task.number])]
+        self._leave_to_others(now)
+        self._do(now)
+        self._do([task for task in self._tasks if task not in now])  # fitted already, unless the main critic needed no others
+        self._streams.begin()
+        self._run.interruption.attempt(self._promote)
+        return {place: each.result for place, each in self._found.items()}
+
+    def _divided(self) -> Iterator[_Task]:
+        """The tasks of the first seed, then those of the others."""
+        for sequence, seeds in enumerate(_groups(self._run)):
+            for number, each in enumerate(self._requested):
+                if each.trained or not sequence:  # another seed gives the same
+                    yield _Task(number=number, seeds=seeds, sequence=sequence)
+
+    def _parallel(self) -> float:
+        """How many times as long each may take within a length of time, because processes divide the tasks."""
+        main, costs, alone = self._requested[0], [], 0.0
+        for task in self._tasks:
+            if main.covers(self._requested[task.number]):
+                continue
+            if self._is_shared(task):
+                alone += self._cost(task)
+            else:
+                costs.append(self._cost(task))
+        longest = alone + max(sum(costs[number] for number in each) for each in balanced(costs, processes().size))
+        return (alone + sum(costs)) / longest if longest else 1.0
+
+    def _is_shared(self, task: _Task) -> bool:
+        """Whether all processes work on a task: on each step of its training, or on several trainings."""
+        requested = self._requested[task.number]
+        return processes().size > 1 and (trains_side_by_side(requested) or _shares_batches([requested], self._pair, self._run))
+
+    def _cost(self, task: _Task) -> float:
+        return len(task.seeds) * expected_seconds(self._requested[task.number], self._shares[task.number])
+
+    def _leave_to_others(self, tasks: Sequence[_Task]) -> None:
+        """Takes what other processes do out of the plan."""
+        divided = [task for task in tasks if not self._is_shared(task)]
+        own = balanced([self._cost(task) for task in divided], processes().size)[processes().rank]
+        for task in (task for number, task in enumerate(divided) if number not in own):
+            self._run.agenda.plan(-self._cost(task), critics=-len(self._requested[task.number].specs))
+
+    def _do(self, tasks: Sequence[_Task]) -> None:
+        """Does independent tasks: those that processes share one after another, the others side by side."""
+        shared = [task for task in tasks if self._is_shared(task)]
+        others = [task for task in tasks if task not in shared]
+        found = [self._attempted(task) for task in shared]
+        costs = [self._cost(task) for task in others]
+        found += processes().spread("critics", [partial(self._attempted, task) for task in others], costs=costs)
+        for task, each in zip((*shared, *others), found, strict=True):
+            for seed, one in zip(task.seeds, each or [_Found()] * len(task.seeds), strict=True):
+                self._found[task.number, seed] = one
+
+    def _attempted(self, task: _Task) -> list[_Found] | None:
+        """What a task finds for each seed; None after an interruption."""
+        return self._run.interruption.attempt(partial(self._selected, task))
+
+    def _selected(self, task: _Task) -> list[_Found]:
+        run = self._run
         jobs = [
             TrainingJob(
-                pair=self._pair, seed=seed, device=run.device, observer=observer, interruption=run.interruption, ceiling=run.ceiling
+                pair=self._pair,
+                seed=seed,
+                device=run.device,
+                observer=run.agenda.observer,
+                interruption=run.interruption,
+                ceiling=run.ceiling,
+                begin=partial(self._streams.begin, task.sequence),
             )
-            for seed in seeds
+            for seed in task.seeds
         ]
-        columns: list[list[Selection | WdistError | None]] = []
-        rows: list[Row] = []
-        for each, share in zip(self._requested, shares, strict=True):
-            if not each.trained and run.options.seed not in seeds:
-                columns.append([None] * len(jobs))  # another seed gives the same
-            else:
-                select = partial(self._select, each, jobs, share, columns[0] if columns else [])
-                found = run.interruption.attempt(select if self._together else partial(processes().from_first, "critics", select))
-                if found is None:
-                    break
-                columns.append(found)
-            rows.append([self._evaluated(selection, job) for selection, job in zip(columns[-1], jobs, strict=True)])
-        if not run.interruption.requested:
-            for position, job in enumerate(jobs):
-                self._promote(position, job, columns, rows)
-        return rows or [[None]]
+        selections = self._select(task, jobs)
+        self._streams.begin(task.sequence)
+        return [
+            _Found(selection=selection, result=self._evaluated(selection, seed))
+            for selection, seed in zip(selections, task.seeds, strict=True)
+        ]
 
-    def _promote(
-        self, position: int, job: TrainingJob, columns: Sequence[Sequence[Selection | WdistError | None]], rows: list[Row]
-    ) -> None:
-        """Puts a baseline that beats the main critic of a job on the validation split into its place."""
-        main, *others = (column[position] for column in columns)
-        if not isinstance(main, Selection):
-            return
-        better = improved(main, [each.critic for each in others if isinstance(each, Selection)], job.pair, self._run.metric)
-        for row, each in zip(rows[1:], others, strict=True):
-            if better is not main and isinstance(each, Selection) and each.critic is better.fitted[0]:
-                rows[0][position], row[position] = self._evaluated(better, job), None
-
-    def _select(
-        self,
-        requested: RequestedCritic,
-        jobs: Sequence[TrainingJob],
-        share: Budget | None,
-        main: Sequence[Selection | WdistError | None],
-    ) -> list[Selection | WdistError | None]:
+    def _select(self, task: _Task, jobs: Sequence[TrainingJob]) -> list[Selection | WdistError | None]:
         """Selects one critic for each job; one that was fitted while the main critic was chosen is not fitted again."""
-        selections = [each for each in main if isinstance(each, Selection)]
+        requested = self._requested[task.number]
+        mains = [self._found.get((0, seed), _Found()).selection for seed in task.seeds] if task.number else []
+        selections = [each for each in mains if isinstance(each, Selection)]
         if selections and any(each.critic.name == requested.name for each in selections):
             return [None] * len(jobs)  # the main critic is of this very kind
         ready = [next((critic for critic in each.fitted if critic.name == requested.name), None) for each in selections]
         if ready and all(ready):
             return [Selection(critic=critic) for critic in ready if critic is not None]
-        return select_critics(requested, jobs, share, self._run.agenda)
+        return select_critics(requested, jobs, self._shares[task.number], self._run.agenda)
 
-    def _evaluated(self, selection: Selection | WdistError | None, job: TrainingJob) -> CriticResult | WdistError | None:
+    def _promote(self) -> None:
+        """Puts a baseline that beats the main critic of a seed on the validation split into its place."""
+        options = self._run.options
+        for seed in range(options.seed, options.seed + options.repeats):
+            main = self._found.get((0, seed), _Found()).selection
+            others = {
+                number: each.selection.critic
+                for (number, own), each in self._found.items()
+                if own == seed and number and isinstance(each.selection, Selection)
+            }
+            if not isinstance(main, Selection):
+                continue
+            better = improved(main, list(others.values()), self._pair, self._run.metric)
+            for number, critic in others.items():
+                if better is not main and critic is better.fitted[0]:
+                    self._found[0, seed] = _Found(selection=better, result=self._evaluated(better, seed))
+                    self._found[number, seed] = _Found()
+
+    def _evaluated(self, selection: Selection | WdistError | None, seed: int) -> CriticResult | WdistError | None:
         if not isinstance(selection, Selection):
             return selection
-        if job.interruption.requested and job.seed != self._run.options.seed:
+        if self._run.interruption.requested and seed != self._run.options.seed:
             return None  # a repeat that was cut short says nothing
         try:
             return evaluate_critic(
-                selection.critic, self._pair, self._errors, metric=self._run.metric, seed=job.seed, tried=selection.tried
+                selection.critic, self._pair, self._errors, metric=self._run.metric, seed=seed, tried=selection.tried
             )
         except (TrainingDiverged, CertificateError) as error:
             return error
@@ -241,12 +331,11 @@ def _failure(requested: RequestedCritic, seed: int, result: CriticResult | Wdist
     return f"{requested.name} with seed {seed} is left out: {result}" if isinstance(result, WdistError) else ""
 
 
-def _repeated(result: CriticResult, first: int, seeds: Sequence[int], row: Row) -> CriticResult:
+def _repeated(result: CriticResult, first: int, others: Mapping[int, CriticResult | WdistError | None]) -> CriticResult:
     """The result of the first seed with the spread over all of them."""
-    others = {seed: each for seed, each in zip(seeds, row, strict=True) if isinstance(each, CriticResult)}
-    if not others:
+    done = {first: result, **{seed: each for seed, each in others.items() if isinstance(each, CriticResult)}}
+    if len(done) == 1:
         return result
-    done = {first: result, **others}
     repeats = Repeats(
         seeds=tuple(done),
         estimates=tuple(each.population.estimate for each in done.values()),

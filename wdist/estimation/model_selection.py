@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -69,6 +70,7 @@ def select_critics(
     the rest; nothing is lost, because the first runs stay candidates. What is cheap comes first, and nothing more is tried once a
     candidate surely comes within 0.1 % of an upper bound for the samples. Where samples are few and dimensions many, a closed form
     beats every network on the validation split, and is then chosen. Heavy tails of a candidate are clipped before it is compared.
+    Processes that share the work train candidates side by side, even those that would not have been tried any more.
 
     Arguments:
         requested: one specification, or several to choose from.
@@ -88,9 +90,16 @@ def select_critics(
     searches = [_Trial(job, requested.specs[0].metric, agenda) for job in jobs]
     quick = sum(spec.kind.quick_share for spec in requested.specs)
     timed = budget is not None and budget.seconds is not None
-    for spec in (spec for spec in requested.specs if not spec.kind.slow_to_start):
-        part = None if budget is None or spec.budget is None else budget.part(spec.kind.quick_share / (1.0 if timed else quick))
-        _try(spec, searches, part, agenda)
+    first = [spec for spec in requested.specs if not spec.kind.slow_to_start]
+    parts = [
+        None if budget is None or spec.budget is None else budget.part(spec.kind.quick_share / (1.0 if timed else quick))
+        for spec in first
+    ]
+    ahead: dict[str, dict[_Trial, TrainedCritic | WdistError | None]] = {}
+    for number, (spec, part) in enumerate(zip(first, parts, strict=True)):
+        if not ahead and spec.budget is not None:
+            ahead = _fitted_ahead(list(zip(first, parts, strict=True))[number:], searches, agenda)
+        _try(spec, searches, part, agenda, ahead.get(spec.kind.name))
     if budget is not None and timed:
         for search in searches:
             search.prolong(budget.part(1 - quick))
@@ -99,10 +108,43 @@ def select_critics(
     return [search.choose() for search in searches]
 
 
-def _try(spec: CriticSpec, searches: Sequence["_Trial"], budget: Budget | None, agenda: Agenda) -> None:
-    """Fits a critic for those jobs that can still gain."""
+def trains_side_by_side(requested: RequestedCritic) -> bool:
+    """Whether :func:`select_critics` has several critics that processes can train side by side."""
+    return sum(spec.budget is not None and not spec.kind.slow_to_start for spec in requested.specs) > 1
+
+
+def _fitted_ahead(
+    planned: Sequence[tuple[CriticSpec, Budget | None]], searches: Sequence["_Trial"], agenda: Agenda
+) -> dict[str, dict["_Trial", TrainedCritic | WdistError | None]]:
+    """What several processes train side by side, for each trial that can still gain, by the name of the kind."""
     waiting = [search for search in searches if not search.closed]
-    if waiting:
+    if processes().size == 1 or not waiting:
+        return {}
+    jobs = [search.job for search in waiting]
+    own = [
+        (spec, part)
+        for spec, part in planned
+        if spec.budget is not None and not spec.kind.shares_batches(spec, jobs[0].pair, jobs[0].device)
+    ]
+    tasks = [partial(jobs[0].interruption.attempt, partial(fit, spec, jobs, part, agenda)) for spec, part in own]
+    costs = [spec.expected_seconds(part) for spec, part in own]
+    found = [each or [None] * len(jobs) for each in processes().spread("candidates", tasks, costs=costs)]
+    return {spec.kind.name: dict(zip(waiting, each, strict=True)) for (spec, _), each in zip(own, found, strict=True)}
+
+
+def _try(
+    spec: CriticSpec,
+    searches: Sequence["_Trial"],
+    budget: Budget | None,
+    agenda: Agenda,
+    ahead: Mapping["_Trial", TrainedCritic | WdistError | None] | None = None,
+) -> None:
+    """Fits a critic for those jobs that can still gain, unless it was fitted ahead."""
+    waiting = [search for search in searches if not search.closed]
+    if ahead is not None:
+        for search in waiting:
+            search.add(ahead[search], spec)
+    elif waiting:
         for search, found in zip(waiting, fit(spec, [search.job for search in waiting], budget, agenda), strict=True):
             search.add(found, spec)
 
@@ -123,6 +165,7 @@ def fit(
     def announced() -> list[Any]:
         text = "no training" if own is None else str(own) + (f", {len(jobs)} seeds" if len(jobs) > 1 else "")
         agenda.critic(spec.kind.name, text, spec.expected_seconds(own) * len(jobs))
+        jobs[0].begin()
         return spec.kind.fit_together(spec, jobs, own if own is None or own.seconds is None else own.part(len(jobs)))
 
     found = jobs[0].interruption.attempt(announced) or []
@@ -169,6 +212,7 @@ class _Trial:
         first = _best(self._candidates)
         others = [each for each in self._candidates if each.fitted.name != first.fitted.name and _complete(each, first)]
         if others and not self.closed and not self.job.interruption.requested:
+            self.job.begin()
             self.add(_combined(first.critic, _best(others).critic, pair=self.job.pair), None)
         best = _best(self._candidates)
         tried = tuple(_attempt(each.critic, each.validation, chosen=each is best) for each in self._candidates)

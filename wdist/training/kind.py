@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -64,6 +64,8 @@ class TrainingJob:
     interruption: Interruption = field(default_factory=Interruption)
     ceiling: float = math.inf
     """Upper bound for W1 of the samples, in the units of the data, near which no other critic is worth trying."""
+    begin: Callable[[], None] = lambda: None
+    """Takes the training samples back to where each training begins, whatever others have drawn."""
 
     @property
     def objective(self) -> Objective:
