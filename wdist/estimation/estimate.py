@@ -33,6 +33,7 @@ from wdist.estimation.run import Run
 from wdist.estimation.semi_discrete import GROUPS, SemiDiscrete, SemiDiscretePlan, semi_discrete_bounds, semi_discrete_plan
 from wdist.estimation.transport_bounds import (
     memory_warnings,
+    most_coupled,
     plan_fits,
     population_upper,
     population_upper_is_planned,
@@ -349,7 +350,7 @@ def _no_upper_bound(pair: Pair, bounds: TransportBounds, run: Run) -> Iterator[s
         if not plan_fits(pair):
             yield (
                 f"a coupling of {n:,} and {m:,} samples takes more memory than is planned for it, so there is no upper bound; "
-                f"choose fewer samples with ?limit="
+                f"give at most {most_coupled(pair):,} samples of both sides together, some at random with ?limit="
             )
             return
         yield (

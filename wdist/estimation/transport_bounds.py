@@ -211,7 +211,12 @@ def _effort(seconds: float, pair: Pair, tolerance: float | None = None) -> Effor
 
 def plan_fits(pair: Pair) -> bool:
     """Whether the plan of a coupling of all samples fits into the memory that is meant for it."""
-    return _PLAN_BYTES * (pair.a.everything.count + pair.b.everything.count) <= max(_nbytes(pair), _LEAST_PLAN)
+    return pair.a.everything.count + pair.b.everything.count <= most_coupled(pair)
+
+
+def most_coupled(pair: Pair) -> int:
+    """Samples of both sides together whose plan still fits into the memory that is meant for it."""
+    return max(_nbytes(pair), _LEAST_PLAN) // _PLAN_BYTES
 
 
 def _nbytes(pair: Pair) -> int:
