@@ -1,18 +1,20 @@
 """Training of classifiers: each loss and each regulariser does what it is for."""
 
 import dataclasses
+import random
 
 import pytest
 import torch
 
 from tests.robustness.conftest import CLASSES, DIM, NETWORKS
+from wdist.checkpoints import folder
 from wdist.checkpoints.folder import kept
 from wdist.errors import TrainingDiverged, UsageError
 from wdist.ground_metric import L2, LINF
-from wdist.robustness import training
 from wdist.robustness.attacks import Ball, projected_gradient, refuted
 from wdist.robustness.certification import certify_classifier, margin_constants
 from wdist.robustness.training import Adversary, ClassifierNetwork, LossSettings, NetworkSettings, train_classifier
+from wdist.training import minimisation
 
 PLAIN = NetworkSettings(hidden=(16, 16), constraint="none", activation="relu")
 SHORT = LossSettings(steps=150, batch_size=64, learning_rate=0.01)
@@ -122,6 +124,41 @@ def test_a_resumed_run_has_the_classifiers_that_were_finished(name, clouds, tmp_
 
     with kept(tmp_path / "run", command="test", settings={}):
         first = logits()
-    monkeypatch.setattr(training, "minimise_", None)
+    monkeypatch.setattr(minimisation._Steps, "_next", None)
     with kept(tmp_path / "run", resume=True, command="test", settings={}):
         assert torch.equal(first, logits())
+
+
+HARD = {
+    "dropout": (dataclasses.replace(PLAIN, dropout=0.3), LossSettings(steps=40, batch_size=64, kappa=1.0)),
+    "attacked": (PLAIN, LossSettings(steps=40, batch_size=64, adversary=Adversary(ball=Ball(eps=0.2, metric=L2), iterations=2))),
+    "Jacobian": (NETWORKS["Parseval, Maxout"], LossSettings(steps=40, batch_size=50, jacobian=0.1)),
+}
+"""Trainings that draw from several generators."""
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_a_training_that_is_killed_goes_on_to_the_same_bits(name, clouds, tmp_path, monkeypatch):
+    def logits():
+        return train_classifier(clouds, *HARD[name]).evaluate(clouds.x).logits
+
+    whole, step, chance = logits(), minimisation._Steps._next, random.Random(name)
+    monkeypatch.setattr(folder, "SECONDS", 0.0)
+    for trial in range(3):
+        ends, taken = chance.randrange(1, 12), [0]
+
+        def killed(self, ends=ends, taken=taken):
+            taken[0] += 1
+            if taken[0] > ends:
+                raise SystemError("killed")
+            step(self)
+
+        monkeypatch.setattr(minimisation._Steps, "_next", killed)
+        with pytest.raises(SystemError), kept(tmp_path / "run", resume=trial > 0, command="test", settings={}):
+            logits()
+        assert taken[0] == ends + 1
+    left = []
+    monkeypatch.setattr(minimisation._Steps, "_next", lambda self: (left.append(1), step(self)))
+    with kept(tmp_path / "run", resume=True, command="test", settings={}):
+        assert torch.equal(logits(), whole)
+    assert len(left) < 40

@@ -1,5 +1,6 @@
 """Couplings made of blocks: exact marginals, costs that fall from round to round and never fall below W1."""
 
+import random
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -10,22 +11,25 @@ import torch
 
 from tests.transport.rows import rows
 from tests.trials import exact_w1
+from wdist.checkpoints import folder
+from wdist.checkpoints.folder import kept
 from wdist.ground_metric import L2
-from wdist.transport.blocks import _members, _units, affordable_work, block_coupling, couple
+from wdist.transport import blocks
+from wdist.transport.blocks import Work, _members, _units, affordable_work, block_coupling, couple
 from wdist.transport.coupling import Effort, carried, cost_above
 
 KINDS = ("plane", "many dimensions", "ties", "clusters")
 
 
 def sides(kind, counts, seed=0):
-    random = np.random.default_rng(seed)
+    numbers = np.random.default_rng(seed)
     dim = 12 if kind == "many dimensions" else 2
-    x, y = (random.normal(size=(n, dim)) + shift for n, shift in zip(counts, (0, 1), strict=True))
+    x, y = (numbers.normal(size=(n, dim)) + shift for n, shift in zip(counts, (0, 1), strict=True))
     if kind == "ties":
         x, y = x.round(), y.round()
     if kind == "clusters":
         x, y = (
-            np.array([[0.0, 0.0], [9.0, 9.0]])[random.integers(0, 2, n)] + 1e-6 * side
+            np.array([[0.0, 0.0], [9.0, 9.0]])[numbers.integers(0, 2, n)] + 1e-6 * side
             for n, side in zip(counts, (x, y), strict=True)
         )
     return x, y
@@ -168,3 +172,39 @@ def test_blocks_can_have_a_smaller_memory_limit():
     assert work.parts == 1
     assert less.parts > 1
     assert less == affordable_work(*counts, 2, Effort(seconds=seconds, nbytes=1 << 22))
+
+
+def test_a_coupling_that_is_killed_goes_on_to_the_same_plan(tmp_path, monkeypatch):
+    """State is kept between rounds and within one."""
+    x, y = sides("plane", (700, 600))
+    improved, chance = blocks._improved, random.Random(0)
+    a, b = rows(x), rows(y)
+
+    def coupled():
+        found = block_coupling(a, b, prepare=lambda z: z, effort=Effort(), seed=0, metric=L2, work=Work(parts=2, size=40, rounds=4))
+        return found.cost, *(getattr(found.plan, name).tolist() for name in ("rows", "columns", "mass"))
+
+    whole = coupled()
+    monkeypatch.setattr(folder, "SECONDS", 0.0)
+    monkeypatch.setattr(blocks, "_SAVED_TOGETHER", 3)
+    done = []
+
+    def counted(*arguments):
+        left[0] -= 1
+        if left[0] < 0:
+            raise SystemError("killed")
+        done.append(1)
+        return improved(*arguments)
+
+    monkeypatch.setattr(blocks, "_improved", counted)
+    for trial in range(4):
+        left = [chance.randrange(4, 40)]
+        with pytest.raises(SystemError), kept(tmp_path / "run", resume=trial > 0, command="test", settings={}):
+            coupled()
+    left = [10**6]
+    with kept(tmp_path / "run", resume=True, command="test", settings={}):
+        assert coupled() == whole
+    alone = len(done)
+    with kept(tmp_path / "run", resume=True, command="test", settings={}):
+        assert coupled() == whole
+    assert len(done) == alone  # a finished part is read

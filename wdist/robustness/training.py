@@ -6,14 +6,13 @@ References:
     Madry, Makelov, Schmidt, Tsipras & Vladu (2018), arXiv:1706.06083 (training on attacked samples).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from wdist.checkpoints.checkpoint import Part, current
 from wdist.critics.networks import DenseCritic
 from wdist.errors import TrainingDiverged, UsageError
 from wdist.lipschitz.activations import activation
@@ -181,19 +180,13 @@ def fit_(
     Raises:
         TrainingDiverged: the loss is not finite.
     """
-    # Whoever watches the steps needs all of them.
-    part = current().part(f"training of a classifier, seed {seed}") if after_step is None else Part()
-    if part.result is not None:
-        network.load_state_dict(part.result)
-        network.eval()
-        return
     device = next(network.parameters()).device
     x, labels = data.x.to(device, torch.float32), data.labels.to(device)
-    minibatches = _minibatches(len(x), settings.batch_size, torch.Generator().manual_seed(seed))
+    minibatches = _Minibatches(len(x), settings.batch_size, torch.Generator().manual_seed(seed))
     price = _Objective(network, settings, seed)
 
     def loss() -> Tensor:
-        rows = next(minibatches).to(device)
+        rows = minibatches.next().to(device)
         return price(x[rows], labels[rows])
 
     network.train()
@@ -208,15 +201,18 @@ def fit_(
             optimizers=optimizers,
             steps=settings.steps,
             after_step=after_step,
+            # Whoever watches the steps needs all of them.
+            name=f"training of a classifier, seed {seed}" if after_step is None else None,
         )
     network.eval()
     if not bool(torch.isfinite(last)):
         raise TrainingDiverged("the loss of the classifier is not finite; try a lower learning rate")
-    part.finish(dict(network.state_dict()))
 
 
 class _Objective:
     """The loss of one minibatch, with its regularisers."""
+
+    resumable = ("_generator", "_jacobian")
 
     def __init__(self, network: nn.Module, settings: LossSettings, seed: int) -> None:
         self.network, self.settings = network, settings
@@ -259,7 +255,17 @@ def _rightness(logits: Tensor, labels: Tensor) -> Tensor:
     return -nn.functional.cross_entropy(logits, labels, reduction="none")
 
 
-def _minibatches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+class _Minibatches:
     """Rows of minibatches, epoch after epoch, each in a new order."""
-    while True:
-        yield from torch.randperm(count, generator=generator).split(size)
+
+    resumable = ("_generator", "_left")
+
+    def __init__(self, count: int, size: int, generator: torch.Generator) -> None:
+        self._count, self._size, self._generator = count, size, generator
+        self._left = torch.empty(0, dtype=torch.int64)
+
+    def next(self) -> Tensor:
+        if not len(self._left):
+            self._left = torch.randperm(self._count, generator=self._generator)
+        chosen, self._left = self._left[: self._size], self._left[self._size :]
+        return chosen

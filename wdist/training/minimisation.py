@@ -1,11 +1,12 @@
 """Minimisation of any loss of a network under its constraints: step, schedule, and now and then the constraint."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from wdist.checkpoints.checkpoint import Part, current
 from wdist.lipschitz.linalg.rounding import products_on
 from wdist.training.optimizers import Optimizer, schedule
 
@@ -29,6 +30,8 @@ def minimise_(
     steps: int,
     decay: str = "linear",
     after_step: Callable[[int], None] | None = None,
+    name: str | None = None,
+    drawn: Sequence[Any] = (),
 ) -> Tensor:
     """Minimises a loss, and then constrains the network tightly. On a GPU the products of the steps are those of TF32.
 
@@ -39,26 +42,70 @@ def minimise_(
         steps: number of steps, at least 1.
         decay: schedule of the learning rate: a name of :data:`wdist.critics.settings.SCHEDULES`.
         after_step: is told the number of steps done.
+        name: of the training in a checkpoint, for a module whose ``loss`` is a function that closes over all it draws from; None
+            where the training is not kept.
+        drawn: those of them that later trainings go on with.
 
     Returns:
         The last loss.
     """
-    rates = [(group, group["lr"]) for each in optimizers for group in each.param_groups]
-    factor, value = schedule(decay), torch.zeros(())
-    device = optimizers[0].param_groups[0]["params"][0].device
-    for step in range(steps):
-        for group, rate in rates:
-            group["lr"] = rate * factor(step / steps)
-        for each in optimizers:
-            each.zero_grad()
-        with products_on(device):
-            value = loss()
-            value.backward()
-            for each in optimizers:
-                each.step()
-            if (step + 1) % network.constrain_every == 0:
-                network.constrain_()
-        if after_step is not None:
-            after_step(step + 1)
+    steps_ = _Steps(network, loss, optimizers=optimizers, steps=steps, decay=decay)
+    part = Part() if name is None else current().part(name, [steps_, *drawn], shared=drawn)
+    if part.result is not None:
+        network.load_state_dict(part.result["network"])  # type: ignore[attr-defined]
+        value: Tensor = part.result["loss"]
+        return value
+    part.run(lambda: steps_.take(part, after_step))
     network.constrain_(tightly=True)
-    return value.detach()
+    if name is not None:
+        part.finish({"network": dict(network.state_dict()), "loss": steps_.value})  # type: ignore[attr-defined]
+    return steps_.value
+
+
+class _Steps:
+    """The steps of a minimisation, and all that changes in their course: network, optimisers, what the loss draws from, and torch's
+    own generator, which dropout draws from."""
+
+    resumable = ("_network", "_optimizers", "_loss", "_random", "_step", "value")
+
+    def __init__(
+        self, network: Constrained, loss: Callable[[], Tensor], *, optimizers: Sequence[Optimizer], steps: int, decay: str
+    ) -> None:
+        self._network, self._loss, self._optimizers, self._steps = network, loss, list(optimizers), steps
+        self._rates = [(group, group["lr"]) for each in optimizers for group in each.param_groups]
+        self._factor, self._step, self.value = schedule(decay), 0, torch.zeros(())
+        self._device = optimizers[0].param_groups[0]["params"][0].device
+
+    def take(self, part: Part, after_step: Callable[[int], None] | None) -> None:
+        """Takes the steps that are left."""
+        while self._step < self._steps:
+            with part.step():
+                self._next()
+            if after_step is not None:
+                after_step(self._step)
+
+    def _next(self) -> None:
+        for group, rate in self._rates:
+            group["lr"] = rate * self._factor(self._step / self._steps)
+        for each in self._optimizers:
+            each.zero_grad()
+        with products_on(self._device):
+            value = self._loss()
+            value.backward()
+            for each in self._optimizers:
+                each.step()
+            if (self._step + 1) % self._network.constrain_every == 0:
+                self._network.constrain_()
+        self.value = value.detach()
+        self._step += 1
+
+    @property
+    def _random(self) -> list[Tensor]:
+        """States of torch's generators on the devices in use."""
+        return [torch.get_rng_state(), *([torch.cuda.get_rng_state(self._device)] if self._device.type == "cuda" else [])]
+
+    @_random.setter
+    def _random(self, states: list[Tensor]) -> None:
+        torch.set_rng_state(states[0])
+        if len(states) > 1:
+            torch.cuda.set_rng_state(states[1], self._device)

@@ -156,6 +156,8 @@ class JacobianNorm:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix F, algorithm 2.
     """
 
+    resumable = ("_generator", "_u")
+
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
         self._u: Tensor | None = None

@@ -17,14 +17,16 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from wdist.checkpoints.checkpoint import current
 from wdist.data.rows import ResidentRows, Rows
 from wdist.distributed.processes import processes
+from wdist.errors import SourceError
 from wdist.ground_metric import GroundMetric
 from wdist.transport.coupling import Coupling, Effort, Plan, carried, cost_above, in_parallel, predicted_seconds, solve
 
@@ -38,6 +40,7 @@ _OVERHEAD = 1e-3  # seconds per block besides the simplex
 _SORTED = 4e-7  # seconds per sample and level of the tree
 _COPIES = 4  # copies of the samples, and of their positions along the directions, in memory at a time
 _LEAST_TOGETHER = 2000  # samples of the larger side in one part, however little memory there is
+_SAVED_TOGETHER = 64  # blocks that are solved before the state of a run may be saved
 _NEGLIGIBLE = 1e-13  # share of a sample's mass below which an entry, left by rounding, is dropped; the bound charges the loss
 
 
@@ -174,19 +177,106 @@ def couple(
     Their masses ``units_x`` and ``units_y`` are positive whole numbers with the same sum; ``size`` and ``rounds`` are as in
     :class:`Work`. Of several processes, the first one makes the tree and the groups, and each solves an equal share of them.
     """
-    plan = processes().from_first("a tree of halves", partial(_tree, x, y, units_x, units_y, random))
-    cost, gains = carried(x, y, plan, metric), dict.fromkeys((_neighbours, _scattered), math.inf)
-    for done in range(1, rounds + 1):
-        grouping = max(gains, key=lambda grouping: gains[grouping])
-        groups = processes().from_first("groups of a plan", partial(_groups, x, y, plan, grouping, size, random))
-        shares = [
-            [groups[number] for number in share.tolist()] for share in np.array_split(np.arange(len(groups)), processes().size)
-        ]
-        plan = _joined(processes().spread("blocks", [partial(_all_improved, x, y, plan, share, metric) for share in shares]))
-        before, cost = cost, carried(x, y, plan, metric)
-        gains[grouping] = before - cost
-        progress(done / rounds)
+    coupling = _Coupling(x, y, size, random, metric)
+    part = current().part(f"blocks between {len(x)} and {len(y)} points", [coupling], shared=[coupling.random])
+    if part.result is not None:
+        return _checked(part.result, len(x), len(y))
+
+    def all_rounds() -> None:
+        if coupling.plan is None:
+            with part.step():
+                coupling.begin(units_x, units_y)
+        while coupling.rounds < rounds:
+            with part.step():
+                coupling.improve(together=None if processes().size > 1 or not current().active else _SAVED_TOGETHER)
+            progress(coupling.rounds / rounds)
+
+    part.run(all_rounds)
+    assert coupling.plan is not None, "there is a tree"
+    part.finish(coupling.plan)
+    return coupling.plan
+
+
+def _checked(plan: Plan, n: int, m: int) -> Plan:
+    """A plan from a file.
+
+    Raises:
+        SourceError: it is not between so many points.
+    """
+    if not all(len(side) and 0 <= side.min() and side.max() < count for side, count in ((plan.rows, n), (plan.columns, m))):
+        raise SourceError("the plan in the folder of --checkpoint is none of these samples; start again in another folder")
     return plan
+
+
+class _Random:
+    """A generator of numpy that a resumed run goes on with."""
+
+    resumable = ("state",)
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self.generator = generator
+
+    @property
+    def state(self) -> Any:
+        return self.generator.bit_generator.state
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        self.generator.bit_generator.state = state
+
+
+class _Coupling:
+    """A plan that is improved round by round, and within a round some blocks at a time."""
+
+    resumable = ("random", "plan", "rounds", "_cost", "_gains", "_before", "_improved", "_done")
+
+    def __init__(self, x: Tensor, y: Tensor, size: int, random: np.random.Generator, metric: GroundMetric) -> None:
+        self._x, self._y, self._size, self._metric = x, y, size, metric
+        self.random = _Random(random)
+        self.plan: Plan | None = None
+        self.rounds, self._cost = 0, 0.0
+        self._gains = [math.inf] * len(_GROUPINGS)
+        self._groups: list[np.ndarray] | None = None
+        self._before: Any = None
+        """State of the generator before the groups of the present round; None between rounds."""
+        self._improved: list[Plan] = []
+        self._done = 0
+        """Groups of the present round that are improved."""
+
+    def begin(self, units_x: np.ndarray, units_y: np.ndarray) -> None:
+        """Makes the tree."""
+        tree = partial(_tree, self._x, self._y, units_x, units_y, self.random.generator)
+        self.plan = processes().from_first("a tree of halves", tree)
+        self._cost = carried(self._x, self._y, self.plan, self._metric)
+
+    def improve(self, *, together: int | None) -> None:
+        """Improves the next groups of a round, at most ``together``; the last ones end it."""
+        x, y, plan = self._x, self._y, self.plan
+        assert plan is not None, "a tree comes first"
+        chosen = self._gains.index(max(self._gains))
+        if self._groups is None:
+            self._groups = self._divided(plan, _GROUPINGS[chosen])
+        groups = self._groups
+        stop = len(groups) if together is None else min(self._done + together, len(groups))
+        numbers = np.array_split(np.arange(self._done, stop), processes().size)
+        shares = [[groups[number] for number in share.tolist()] for share in numbers]
+        tasks = [partial(_all_improved, x, y, plan, share, self._metric) for share in shares]
+        self._improved += processes().spread("blocks", tasks)
+        self._done = stop
+        if stop == len(groups):
+            self.plan = _joined(self._improved)
+            before, self._cost = self._cost, carried(x, y, self.plan, self._metric)
+            self._gains[chosen] = before - self._cost
+            self.rounds += 1
+            self._groups, self._before, self._improved, self._done = None, None, [], 0
+
+    def _divided(self, plan: Plan, grouping: Grouping) -> list[np.ndarray]:
+        """Groups of a new round; those of a round that an earlier run began are the same again."""
+        if self._before is not None:
+            self.random.state = self._before
+        self._before = self.random.state
+        find = partial(_groups, self._x, self._y, plan, grouping, self._size, self.random.generator)
+        return processes().from_first("groups of a plan", find)
 
 
 def _tree(x: Tensor, y: Tensor, units_x: np.ndarray, units_y: np.ndarray, random: np.random.Generator) -> Plan:
@@ -244,6 +334,9 @@ def _scattered(middles: np.ndarray, size: int, random: np.random.Generator) -> I
     """Random groups of at most ``size`` entries of a plan."""
     order = random.permutation(middles.shape[1])
     yield from np.array_split(order, -(-len(order) // size))
+
+
+_GROUPINGS: tuple[Grouping, ...] = (_neighbours, _scattered)
 
 
 def _improved(x: Tensor, y: Tensor, plan: Plan, group: np.ndarray, metric: GroundMetric) -> Plan:

@@ -77,6 +77,8 @@ class DigitViews:
         generator: of the draws.
     """
 
+    resumable = ("_generator",)
+
     def __init__(self, data: Labelled, count: int, generator: torch.Generator) -> None:
         pooled = nn.functional.avg_pool2d(data.x.reshape(-1, 1, SIDE, SIDE), POOLED).flatten(1)
         self._of_class = [pooled[data.labels == label] for label in range(CLASSES)]
@@ -158,7 +160,8 @@ def trained(views: DigitViews, count: int, objective: Objective, *, steps: int, 
         return objective.loss(encoders.g(x), encoders.h(y))
 
     optimizers = make_optimizers(encoders, name="adam", learning_rate=LEARNING_RATE, bias_learning_rate=LEARNING_RATE)
-    minimise_(encoders, loss, optimizers=optimizers, steps=steps)
+    name = f"training of encoders on {count} digits, {objective.loss.__name__}"
+    minimise_(encoders, loss, optimizers=optimizers, steps=steps, name=name, drawn=[views])
     return encoders
 
 
