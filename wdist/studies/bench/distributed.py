@@ -86,6 +86,7 @@ def _step(width: int, batch: int, **form: Any) -> Case:
 CASES = (
     *(_step(width, batch) for width in (128, 256, 512) for batch in (4096, LARGE)),
     Case(name="sources of a comparison", work="sources", n=4000, dim=16, steps=150),
+    Case(name="critics of an estimate", work="critics", n=4000, dim=16, steps=150),
     Case(name="blocks", work="blocks", n=12_000, dim=16),
     Case(name="pricing of transport", work="pricing", n=12_000, dim=32),
     Case(name="evaluation", work="evaluation", n=40_000, dim=64, width=256),
@@ -196,6 +197,11 @@ def _sources(case: Case) -> Callable[[], object]:
     return lambda: compare(reference, others, critic=_KIND, width=case.width, steps=case.steps, couplings=False)
 
 
+def _critics(case: Case) -> Callable[[], object]:
+    critics = ("groupsort-bjorck", "groupsort-spectral", "relu-bjorck", "relu-spectral")
+    return lambda: estimate(*_samples(case), critics=critics, width=case.width, steps=case.steps, couplings=False)
+
+
 def _blocks(case: Case) -> Callable[[], object]:
     size = min(256, case.n // 20)
     plan = BlockPlan(size=size, groups=case.n // (2 * size) // PROCESSES * PROCESSES, seconds=0.0)
@@ -217,6 +223,7 @@ def _evaluation(case: Case) -> Callable[[], object]:
 _WORKS: dict[str, Callable[[Case], Callable[[], object]]] = {
     "step": _Steps,
     "sources": _sources,
+    "critics": _critics,
     "blocks": _blocks,
     "pricing": _pricing,
     "evaluation": _evaluation,
@@ -474,7 +481,7 @@ STUDIES = (
                 ),
             ),
         ),
-        reduced=("1 of 6 networks and batches", "2 of 4 kinds of independent work, smaller", "3 rounds instead of 5"),
+        reduced=("1 of 6 networks and batches", "2 of 5 kinds of independent work, smaller", "3 rounds instead of 5"),
     ),
 )
 
