@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,6 +113,24 @@ def test_ctrl_c_keeps_what_is_proved(how, tmp_path):
     assert found["samples"]["lower"] > 0
     verify = (os.sys.executable, "-m", "wdist", "verify", tmp_path / "proof.safetensors", a, b)
     assert subprocess.run(verify, env=jobs.environment(), capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shift", "status"), [(0.0, 0), (9.0, 1), (None, 70)], ids=["pass", "fail", "no document"])
+def test_the_script_of_the_guide_exits_as_the_gate(shift, status, tmp_path):
+    """torchrun itself exits with 1 whatever the verdict is."""
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "a.npy", random.normal(size=(400, 1)))
+    if shift is not None:
+        np.save(tmp_path / "b.npy", random.normal(size=(400, 1)) + shift)
+    (tmp_path / "gate.json").write_text('{"verdict": "fail"}')  # of an earlier run
+    page = (jobs.ROOT / "wdist" / "guide" / "distributed.md").read_text()
+    script = page.partition("```sh\n")[2].partition("```")[0].replace("--max 1.5", "--max 1.5 --critic mean-difference")
+    path = f"{Path(os.sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=tmp_path, env={**jobs.environment(), "PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status, done.stderr
 
 
 @pytest.mark.slow

@@ -203,6 +203,7 @@ class StreamedMinibatches:
         if (pools, used) == (self._pools, self._used) and torch.equal(first, self._first):
             return
         self._ahead.result()  # nothing else draws meanwhile
+        self._pool, self._ahead = torch.empty(0), Future()  # their memory is free before other pools are filled
         self._pools, self._used, self._first = position
         self._generator.set_state(first)
         self._runs = self._drawn_runs(self._in_pool)
