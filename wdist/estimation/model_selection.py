@@ -168,8 +168,14 @@ def fit(
         jobs[0].begin()
         return spec.kind.fit_together(spec, jobs, own if own is None or own.seconds is None else own.part(len(jobs)))
 
-    found = jobs[0].interruption.attempt(announced) or []
-    found = processes().from_first("a critic", lambda: found)  # where all of them trained it, to the last bit
+    def attempted() -> list[Any]:
+        return jobs[0].interruption.attempt(announced) or []
+
+    if spec.kind.shares_batches(spec, jobs[0].pair, jobs[0].device):
+        found = attempted()
+        found = processes().from_first("a critic", lambda: found)  # all of them trained it, to the last bit
+    else:
+        found = processes().from_first("a critic", attempted)
     give_back_memory()
     shown = {} if own is None else {"budget": str(own)}
     fitted = [replace(each, settings={**each.settings, **shown}) if isinstance(each, TrainedCritic) else each for each in found]
