@@ -12,7 +12,7 @@ from wdist.data.measure import Pool
 from wdist.ground_metric import L2, GroundMetric
 from wdist.training.budget import Budget
 from wdist.training.cone_ascent import ConeAscent
-from wdist.training.envelopes import Draws, EnvelopeKind, EnvelopeSearch, Way, first_centres
+from wdist.training.envelopes import EnvelopeKind, EnvelopeSearch, Initialisation, TrainingSamples, first_centres
 from wdist.training.kind import CriticSpec, DataShape, TrainingJob
 from wdist.training.mixture import ROUNDS, mixture_means, operations
 from wdist.training.step import Ascent
@@ -51,39 +51,39 @@ class ConeKind(EnvelopeKind):
         steps = max(60, min(_MOST_STEPS, round(_SECONDS / seconds)))
         return CriticSpec(kind=self, settings=own, metric=metric, budget=Budget(steps=steps), seconds=steps * seconds)
 
-    def draws(self, spec: CriticSpec, job: TrainingJob) -> Draws:
+    def training_samples(self, spec: CriticSpec, job: TrainingJob) -> TrainingSamples:
         a, b = (Pool(side, spec.settings.batch_size or 0, job.standardised) for side in (job.pair.a, job.pair.b))
         streams = (a, b, job.pair.a.train, job.pair.b.train)
-        return Draws(minibatch=lambda: (a.next(), b.next()), samples=(a.sample, b.sample), streams=streams)
+        return TrainingSamples(minibatch=lambda: (a.next(), b.next()), samples=(a.sample, b.sample), streams=streams)
 
-    def other_ways(self, usual: Way, spec: CriticSpec, job: TrainingJob) -> tuple[Way, ...]:
+    def alternatives(self, usual: Initialisation, spec: CriticSpec, job: TrainingJob) -> tuple[Initialisation, ...]:
         """From means of mixtures, in several numbers unless the user has fixed it."""
         if spec.metric != L2:
             return ()
         asked = usual.count != _fed(DataShape.of(job.pair))
         counts = [usual.count] if asked else [count for count in _MIXTURES if count < usual.count]
-        return tuple(Way(count=count, mixture=True) for count in counts)
+        return tuple(Initialisation(count=count, mixture=True) for count in counts)
 
-    def start(self, way: Way, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
+    def start(self, initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
         """In many dimensions the tips of optimal cones lie far from all samples, and no sample is much nearer to a third than any
         other: the first centres are drawn towards the mean where many directions carry the variance."""
         job, spec, low = search.job, search.spec, search.low(sign)
-        if way.mixture:
-            critic = _from_mixture(low, way.count, search, sign)
+        if initialisation.mixture:
+            critic = _from_mixture(low, initialisation.count, search, sign)
         else:
             share = max(_LEAST_REACH, min(1.0, _WHOLE_REACH / job.pair.participation))
-            critic = ConeCritic(first_centres(low, way.count, seed=job.seed, share=share), sign=sign, metric=spec.metric)
+            critic = ConeCritic(first_centres(low, initialisation.count, seed=job.seed, share=share), sign=sign, metric=spec.metric)
         return critic, ConeAscent(critic, rate=spec.settings.learning_rate or 0.0)
 
 
 def _from_mixture(low: Tensor, count: int, search: EnvelopeSearch, sign: int) -> ConeCritic:
     """Cones whose tips are the means of a mixture of the low side, drawn outwards as far as validation gains by it."""
-    if (count, sign) not in search.found:
+    if (count, sign) not in search.means:
         rows = low.float()[: max(_LEAST_MIXED, _MIXED_NUMBERS // (2 * count * low.shape[1]))]
         rounds = round(_MIXTURE_SHARE * _seconds(search) * _FLOPS_A_SECOND / operations(rows, count))
         generator = torch.Generator().manual_seed(search.job.seed)
-        search.found[count, sign] = mixture_means(rows, count, generator, rounds=max(_FEWEST_ROUNDS, min(ROUNDS, rounds)))
-    means = search.found[count, sign]
+        search.means[count, sign] = mixture_means(rows, count, generator, rounds=max(_FEWEST_ROUNDS, min(ROUNDS, rounds)))
+    means = search.means[count, sign]
     critics = [ConeCritic(reach * means, sign=sign) for reach in _REACHES]
     return max(critics, key=lambda critic: float(search.value(critic)))
 

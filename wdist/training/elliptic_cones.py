@@ -11,7 +11,7 @@ from wdist.critics.settings import CriticSettings
 from wdist.data.measure import Measure
 from wdist.ground_metric import L2, GroundMetric
 from wdist.training.budget import Budget
-from wdist.training.envelopes import Draws, EnvelopeKind, EnvelopeSearch, Way, first_centres
+from wdist.training.envelopes import EnvelopeKind, EnvelopeSearch, Initialisation, TrainingSamples, first_centres
 from wdist.training.kind import CriticSpec, DataShape, TrainingJob
 from wdist.training.optimizers import Adam
 from wdist.training.step import Ascent, TrainingStep
@@ -51,7 +51,7 @@ class EllipticConeKind(EnvelopeKind):
         steps = max(60, min(_MOST_STEPS, most, round(_SECONDS / seconds)))
         return CriticSpec(kind=self, settings=own, metric=metric, budget=Budget(steps=steps), seconds=steps * seconds)
 
-    def draws(self, spec: CriticSpec, job: TrainingJob) -> Draws:
+    def training_samples(self, spec: CriticSpec, job: TrainingJob) -> TrainingSamples:
         def size(measure: Measure) -> int:
             wanted, rows = spec.settings.batch_size or 0, measure.training_rows
             return wanted if rows is None else min(wanted, rows.count)
@@ -60,14 +60,14 @@ class EllipticConeKind(EnvelopeKind):
             a, b = (job.standardised(side.train.next(size(side))) for side in (job.pair.a, job.pair.b))
             return a, b
 
-        return Draws(minibatch=minibatch, samples=job.training(_START_ROWS), streams=(job.pair.a.train, job.pair.b.train))
+        return TrainingSamples(minibatch=minibatch, samples=job.training(_START_ROWS), streams=(job.pair.a.train, job.pair.b.train))
 
-    def other_ways(self, usual: Way, spec: CriticSpec, job: TrainingJob) -> tuple[Way, ...]:
+    def alternatives(self, usual: Initialisation, spec: CriticSpec, job: TrainingJob) -> tuple[Initialisation, ...]:
         """Fewer of them, unless the user has fixed the number."""
-        return (Way(count=_FEW),) if usual.count == _usual(job.pair.a.info.dim) > _FEW else ()
+        return (Initialisation(count=_FEW),) if usual.count == _usual(job.pair.a.info.dim) > _FEW else ()
 
-    def start(self, way: Way, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
-        critic = EllipticConeCritic(first_centres(search.low(sign), way.count, seed=search.job.seed), sign=sign)
+    def start(self, initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
+        critic = EllipticConeCritic(first_centres(search.low(sign), initialisation.count, seed=search.job.seed), sign=sign)
         return critic, _Annealed(critic, rate=search.spec.settings.learning_rate or 0.0)
 
 

@@ -19,11 +19,11 @@ from wdist.training.step import Ascent
 _LEAST_VALIDATION_ROWS, _VALIDATION_NUMBERS = 2048, 1 << 23
 """Validation samples of each side: fewer in more dimensions."""
 _TRIAL_SHARE = 0.06
-"""Share of the budget for each orientation, and for each way to start, before the best has the rest."""
+"""Share of the budget for each orientation, and for each initialisation, before the best has the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Draws:
+class TrainingSamples:
     """Standardised training samples for an envelope."""
 
     minibatch: Minibatch
@@ -34,8 +34,8 @@ class Draws:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
-    """A way to start."""
+class Initialisation:
+    """How the first pieces of an envelope are made."""
 
     count: int
     """Number of pieces."""
@@ -58,34 +58,34 @@ class EnvelopeKind(CriticKind):
         return frozenset({"centres", "batch_size", "learning_rate", "schedule", "lipschitz"})
 
     @abstractmethod
-    def draws(self, spec: CriticSpec, job: TrainingJob) -> Draws:
+    def training_samples(self, spec: CriticSpec, job: TrainingJob) -> TrainingSamples:
         """Opens the samples of a job."""
 
-    def ways(self, spec: CriticSpec, job: TrainingJob) -> tuple[Way, ...]:
-        """Ways to start, the usual one first."""
-        usual = Way(count=spec.settings.centres or 0)
+    def initialisations(self, spec: CriticSpec, job: TrainingJob) -> tuple[Initialisation, ...]:
+        """Initialisations to try, the usual one first."""
+        usual = Initialisation(count=spec.settings.centres or 0)
         fixed = job.pair.a.training_rows is not None and job.pair.b.training_rows is not None
-        return (usual, *(self.other_ways(usual, spec, job) if fixed else ()))
+        return (usual, *(self.alternatives(usual, spec, job) if fixed else ()))
 
-    def other_ways(self, usual: Way, spec: CriticSpec, job: TrainingJob) -> tuple[Way, ...]:
-        """Further ways from a fixed set of samples, which many pieces may learn by heart."""
+    def alternatives(self, usual: Initialisation, spec: CriticSpec, job: TrainingJob) -> tuple[Initialisation, ...]:
+        """Further ones for a fixed set of samples, which many pieces overfit."""
         del usual, spec, job
         return ()
 
     @abstractmethod
-    def start(self, way: Way, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
+    def start(self, initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
         """A fresh critic of one orientation, and what raises it: +1 where A lies high, -1 where B does."""
 
     def fit(self, spec: CriticSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
-        """Tries both orientations for a short time, then the ways to start, and spends the rest on the best by validation."""
+        """Tries both orientations for a short time, then the initialisations, and spends the rest on the best by validation."""
         search = EnvelopeSearch(self, spec, job, budget or spec.budget or Budget(steps=1))
-        usual, *others = self.ways(spec, job)
-        for way, sign in ((usual, 1), (usual, -1)):
-            search.run(way, sign, search.budget.part(_TRIAL_SHARE))
-        for way in others:
-            search.run(way, search.best.sign, search.budget.part(_TRIAL_SHARE))
+        usual, *others = self.initialisations(spec, job)
+        for initialisation, sign in ((usual, 1), (usual, -1)):
+            search.run(initialisation, sign, search.budget.part(_TRIAL_SHARE))
+        for initialisation in others:
+            search.run(initialisation, search.best.sign, search.budget.part(_TRIAL_SHARE))
         best = search.best
-        search.run(best.way, best.sign, search.rest())
+        search.run(best.initialisation, best.sign, search.rest())
         best = search.best
         return TrainedCritic(
             name=self.name,
@@ -93,7 +93,7 @@ class EnvelopeKind(CriticKind):
             critic=best.critic.freeze(job.pair.standardisation, lipschitz=spec.settings.lipschitz or 1.0),
             # What was given up is part of the search, and so is its time.
             outcome=replace(best.outcome, seconds=search.seconds, interrupted=job.interruption.requested),
-            settings={**self.shown(spec.settings), "centres": best.way.count},
+            settings={**self.shown(spec.settings), "centres": best.initialisation.count},
         )
 
 
@@ -101,7 +101,7 @@ class EnvelopeKind(CriticKind):
 class Trained:
     """One training of an envelope."""
 
-    way: Way
+    initialisation: Initialisation
     sign: int
     critic: Critic
     outcome: TrainingOutcome
@@ -118,11 +118,11 @@ class EnvelopeSearch:
     def __init__(self, kind: EnvelopeKind, spec: CriticSpec, job: TrainingJob, budget: Budget) -> None:
         self.spec, self.job, self.budget = spec, job, budget
         self._kind, self._clock, self._steps = kind, budget.start(), 0
-        self._draws = kind.draws(spec, job)
+        self._samples = kind.training_samples(spec, job)
         rows = max(_LEAST_VALIDATION_ROWS, min(kind.validation_rows, _VALIDATION_NUMBERS // job.pair.a.info.dim))
         self.value = value_on(*job.validation(rows))
-        self.found: dict[tuple[int, int], Tensor] = {}
-        """What a kind has found in the samples, by number of pieces and orientation, and starts from again."""
+        self.means: dict[tuple[int, int], Tensor] = {}
+        """Means of mixtures that were fitted already, by number of pieces and orientation."""
         self._done: list[Trained] = []
 
     @property
@@ -137,7 +137,7 @@ class EnvelopeSearch:
 
     def low(self, sign: int) -> Tensor:
         """Samples of the side that lies low, standardised, shape (n, dim)."""
-        return self._draws.samples[1 if sign > 0 else 0]
+        return self._samples.samples[1 if sign > 0 else 0]
 
     def rest(self) -> Budget:
         """What is left of the budget, or an eighth of it where that is more."""
@@ -145,25 +145,25 @@ class EnvelopeSearch:
             return Budget(steps=max(1, self.budget.steps - self._steps))
         return Budget(seconds=max((self.budget.seconds or 0.0) - self.seconds, (self.budget.seconds or 0.0) / 8))
 
-    def run(self, way: Way, sign: int, budget: Budget) -> None:
+    def run(self, initialisation: Initialisation, sign: int, budget: Budget) -> None:
         """Trains one orientation from one start, unless the user has stopped the search."""
         job = self.job
         if job.interruption.requested and self._done:
             return
-        critic, ascent = self._kind.start(way, self, sign)
+        critic, ascent = self._kind.start(initialisation, self, sign)
         spread = job.pair.standardisation.spread
         name, averaged = self._kind.name, self._kind.averaged
         outcome = train(
             TrainingRun(critic, validate=self.value, unit=spread, observer=job.observer, name=name, averaged=averaged),
             ascend=ascent,
-            minibatch=self._draws.minibatch,
+            minibatch=self._samples.minibatch,
             budget=budget,
             decay=self.spec.settings.schedule or "",
             interruption=job.interruption,
-            drawn=self._draws.streams,
+            drawn=self._samples.streams,
         )
         self._steps += outcome.steps
-        self._done.append(Trained(way=way, sign=sign, critic=critic, outcome=outcome))
+        self._done.append(Trained(initialisation=initialisation, sign=sign, critic=critic, outcome=outcome))
 
 
 def first_centres(low: Tensor, count: int, *, seed: int, share: float = 1.0) -> Tensor:
