@@ -12,11 +12,7 @@ def test_the_page_says_what_the_documents_say():
     assert PAGE.read_text() == page(), "make readme"
 
 
-AWAITED = ("figure15",)
-"""Not yet computed at any size worth keeping."""
-
-
-@pytest.mark.parametrize("name", [name for name in MODULES["reproduce"] if name not in AWAITED])
+@pytest.mark.parametrize("name", MODULES["reproduce"])
 def test_every_table_and_figure_has_a_complete_document_and_a_figure(name):
     document = json.loads((DOCUMENTS / f"{name}.json").read_text())
     assert (document["what"], document["interrupted"]) == (name, False)
