@@ -42,7 +42,7 @@ def test_a_constant_critic_has_a_certificate_that_values_may_be_divided_by():
 
 @pytest.mark.parametrize("value", [1e200, float("nan"), float("inf")])
 def test_without_a_finite_bound_there_is_no_certificate(value):
-    with pytest.raises(CertificateError, match="learning-rate"):
+    with pytest.raises(CertificateError, match="learning_rate"):
         certify(FrozenCritic([diagonal(value, 1), diagonal(value, 1), LAST], STANDARD))
 
 

@@ -116,7 +116,7 @@ def test_an_end_from_outside_keeps_the_rows_that_are_done(wdist, suite, tmp_path
     answer = wdist("bench", "nothing", "--only", "row-0,row-1", "-o", "result.json", "--device", device)
     assert answer.status == 130
     assert "interrupted" in answer.out
-    assert "2 rows" in answer.err
+    assert "2 completed rows" in answer.err
     document = json.loads((tmp_path / "result.json").read_text())
     assert document["interrupted"] is True
     assert len(document["tables"][0]["rows"]) == 2

@@ -48,7 +48,8 @@ def test_by_default_several_kinds_compete_and_the_networks_of_the_paper_stand_be
     assert names(found) == ["auto", "groupsort-bjorck", "relu-spectral", "relu-bjorck"]
     assert found[0].trained
     assert set(kinds(found[0])) == {
-        "mean-difference", "max-sliced", "single-cone", "radial", "c-transform", "cones", "elliptic-cones", "groupsort-bjorck",
+        "mean-difference", "sparse-mean-difference", "max-sliced", "single-cone", "radial", "c-transform", "cones",
+        "elliptic-cones", "groupsort-bjorck",
     }  # fmt: skip
     assert [found[0].covers(each) for each in found[1:]] == [True, False, False]
 

@@ -24,7 +24,7 @@ def test_torchvision_says_itself_which_datasets_there_are():
 
 @pytest.mark.parametrize("name", ["MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "SVHN", "STL10", "CelebA", "Food101"])
 def test_a_missing_dataset_offers_the_download_and_does_not_start_it(name, tmp_path):
-    refused(f"torchvision:{name}?root={tmp_path}/none", "--download")
+    refused(f"torchvision:{name}?root={tmp_path}/none", "download=True")
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_bound_of_zero_is_zero_and_does_not_depend_on_the_type(generator):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_bound_refuses_what_is_not_finite(value):
-    with pytest.raises(CertificateError, match="learning-rate"):
+    with pytest.raises(CertificateError, match="learning_rate"):
         spectral_norm_bound(torch.tensor([[1.0, value]]))
 
 

@@ -203,7 +203,7 @@ def test_polar_factor_of_a_matrix_without_full_rank_is_some_orthonormal_matrix(v
 
 
 def test_polar_factor_refuses_what_is_not_finite():
-    with pytest.raises(CertificateError, match="learning-rate"):
+    with pytest.raises(CertificateError, match="learning_rate"):
         polar_factor(torch.tensor([[1.0, float("nan")]]))
 
 
