@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -34,6 +35,8 @@ Dash: TypeAlias = tuple[float, tuple[float, ...]]
 _DASHES: tuple[Dash, ...] = ((0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (10, 2)))
 _STRAIGHT_NAMES = 8
 """Characters of names, for each of at most a dozen, that fit below a panel without being turned."""
+_TICK_LINE = 12
+"""Characters of such a name in a line."""
 _ELEVATION, _AZIMUTH = 32, 62
 _ENLARGED, _MARGIN, _TITLES = 3, 24, 100
 """Pixels of the file for each pixel of a page of images, around such pages, and above them."""
@@ -110,7 +113,7 @@ def _draw(axes: Axes, panel: Panel, *, beside: bool) -> None:
 def _name_ticks(axes: Axes, names: tuple[str, ...]) -> None:
     turned = len(names) > 12 or sum(map(len, names)) > _STRAIGHT_NAMES * 12
     turn: Any = {"rotation": 50, "ha": "right", "rotation_mode": "anchor"} if turned else {}
-    axes.set_xticks(range(len(names)), names, **turn)
+    axes.set_xticks(range(len(names)), names if turned else [fill(name, _TICK_LINE) for name in names], **turn)
     axes.set_xlim(-0.6, len(names) - 0.4)
 
 
