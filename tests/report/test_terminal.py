@@ -109,6 +109,8 @@ def test_the_verdict_says_how_sure_a_test_is(estimate_of, critic_of):
     assert first_line(critic=bounded, detected=made_detected(p_value=0.03)) == (
         "A and B differ (p = 0.03), though no lower bound above 0 is proved; W1 is at most 0.30000, with 95 % confidence."
     )
+    few = first_line(critic=bounded, detected=made_detected(detectable=0.31))
+    assert few.startswith("No difference between the distributions is detected (p = 0.31), but the samples are too few: ")
 
 
 def test_what_the_critic_finds_stands_beside_the_bounds_and_is_not_called_one_from_above(estimate_of):

@@ -55,7 +55,7 @@ def verdict(estimate: Estimate) -> str:
         return f"One bound for the populations is wrong: W1 would be at least {lower} and at most {upper}, {confidence}"
     if population.lower > 0:
         return f"A and B differ: W1 is at least {lower_bound(population.lower, DIGITS)}, {confidence}{_tested(estimate.detected)}"
-    told = _not_proved(estimate.detected)
+    told = _not_proved(estimate.detected, population.upper)
     if population.upper is not None:
         return f"{told}; W1 is at most {at_most(population.upper, DIGITS)}, {confidence}"
     if samples.exact and samples.upper is not None:
@@ -67,16 +67,17 @@ def _tested(detected: Detected | None) -> str:
     return "" if detected is None else f" ({p_value(detected.p_value)})"
 
 
-def _not_proved(detected: Detected | None) -> str:
-    """What follows where no bound for the populations is above 0: from the test of the main critic's values."""
+def _not_proved(detected: Detected | None, upper: float | None) -> str:
+    """What follows where no bound for the populations is above 0: from the test of the main critic's values; W1 is at most
+    ``upper``."""
     if detected is None:
         return "No difference is proved at this sample size"
     if detected.significant:
         return f"A and B differ{_tested(detected)}, though no lower bound above 0 is proved"
-    return (
-        f"No difference between the distributions is detected{_tested(detected)}: this critic would have found one above "
-        f"{nearest(detected.detectable, 2)} with {level(POWER)} power"
-    )
+    told, power = f"No difference between the distributions is detected{_tested(detected)}", f"with {level(POWER)} power"
+    if upper is not None and detected.detectable > upper:
+        return f"{told}, but the samples are too few: {power}, this critic finds only differences above the upper bound"
+    return f"{told}: this critic would have found one above {nearest(detected.detectable, 2)} {power}"
 
 
 def drift_headline(drift: Drift) -> str:
