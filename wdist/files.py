@@ -8,7 +8,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -179,8 +179,12 @@ def atomic_write(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
+def written_whole(path: Path, *, unless: Callable[[], bool] | None = None) -> Iterator[IO[bytes]]:
     """A new file that takes the name of a regular file at the end of the context, or disappears if the context fails.
+
+    Arguments:
+        path: of the file; it may exist, and will then be replaced.
+        unless: asked at the end if a file has this name; True leaves that file in place, unharmed and with its times.
 
     Raises:
         OutputError: it cannot be written; a file that stood there before is unharmed.
@@ -192,7 +196,8 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
             os.chmod(file.name, _mode(target))
-            os.replace(file.name, target)
+            if unless is None or not (_linked(file.name, target) or unless()):
+                os.replace(file.name, target)
     except OSError as error:
         raise _cannot_write(path, error) from error
 
@@ -257,6 +262,15 @@ def _temporary(directory: Path) -> Iterator[IO[bytes]]:
             finally:
                 Path(file.name).unlink(missing_ok=True)
             return
+
+
+def _linked(name: str, target: Path) -> bool:
+    """Gives a file a second name in one step; False if something has that name, or the file system knows no second names."""
+    try:
+        os.link(name, target)
+    except OSError:
+        return False
+    return True
 
 
 def _remove_abandoned(directory: Path) -> None:

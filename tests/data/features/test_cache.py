@@ -124,6 +124,21 @@ def test_two_runs_at_once_leave_one_whole_file(folder):
     assert caches.FeatureCache(folder / "kept").holds(file, tuple(found[0].shape))
 
 
+def test_features_that_one_run_reads_are_not_replaced_by_another_that_ends_later(folder):
+    expected = values(features(folder="elsewhere"))
+    (file,) = (folder / "elsewhere").iterdir()
+    cache, kept, readers = caches.FeatureCache(folder / "kept"), folder / "kept" / file.name, []
+
+    def parts():
+        yield expected[:10]
+        readers.append(features())  # from here to the end, as another process would
+        yield expected[10:]
+
+    assert cache.keep(kept, tuple(expected.shape), parts()) is None
+    assert [each.name for each in (folder / "kept").iterdir()] == [file.name]
+    assert torch.equal(readers[0]._kept.read(slice(0, 40)), expected)
+
+
 def test_what_cannot_be_kept_is_refused_in_a_sentence(folder):
     (folder / "file").write_text("")
     with pytest.raises(OutputError, match=r"feature_cache file/x cannot be created or written to .*; name another folder"):

@@ -56,10 +56,13 @@ class FeatureCache:
             return False
 
     def keep(self, file: Path, shape: tuple[int, int], parts: Iterable[Tensor]) -> str | None:
-        """Writes features, float32, part by part, whole or not at all; why they were not kept, in a sentence, or None."""
+        """Writes features, float32, part by part, whole or not at all; why they were not kept, in a sentence, or None.
+
+        Features that another run has kept meanwhile stay, because that run may be reading them.
+        """
         digest = hashlib.sha256()
         try:
-            with written_whole(file) as written:
+            with written_whole(file, unless=lambda: self.holds(file, shape)) as written:
                 npy_format.write_array_header_1_0(written, {"shape": shape, "fortran_order": False, "descr": "<f4"})
                 written.flush()
                 with open(written.name, "rb") as header:
