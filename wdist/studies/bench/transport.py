@@ -83,7 +83,7 @@ class Task:
 TASKS = (
     Task(name="plane", dim=2, sizes=(2000, 5000, 10_000, 20_000, 100_000), by_pot=(2000, 5000, 10_000)),
     Task(name="16 dimensions", dim=16, sizes=(2000, 5000, 10_000, 20_000), by_pot=(2000, 5000, 10_000)),
-    Task(name="64 dimensions", dim=64, sizes=(2000, 5000, 10_000, 20_000, 100_000), by_pot=(2000, 5000, 10_000)),
+    Task(name="64 dimensions", dim=64, sizes=(2000, 5000, 10_000, 20_000, 100_000, 300_000), by_pot=(2000, 5000, 10_000)),
     Task(name="digits", dim=784, sizes=(2000, 5000, 10_000, 24_000), by_pot=(2000, 5000), digits=True),
 )
 QUICK_TASKS = tuple(Task(name=task.name, dim=task.dim, sizes=(500, 2000), by_pot=(500,), digits=task.digits) for task in TASKS)
