@@ -111,7 +111,7 @@ class SequentialRow:
 
 
 def _measure(conditions: Conditions) -> Iterator[SequentialRow]:
-    runs = (_QUICK_RUNS if conditions.quick else _RUNS) * len(conditions.seeds)
+    runs = (conditions.trials or _RUNS) * len(conditions.seeds)
     for case in CASES:
         if conditions.wanted(case.name):
             for limit in LIMITS if case.w1 else _LIMITS_AT_0:
@@ -231,6 +231,8 @@ STUDIES = (
                 ),
             ),
         ),
+        trials=_RUNS,
+        quick_trials=_QUICK_RUNS,
         reduced=(f"{_QUICK_RUNS} runs instead of {_RUNS}",),
     ),
 )
