@@ -203,7 +203,8 @@ def _contents(address: Address) -> tuple[str, ...]:
         return _parts(address)
     check_there(address)
     if address.path.is_dir():
-        counts = Counter(f"{height}x{width} {mode}" for (height, width), mode in image_headers(image_paths(address.path)))
+        headers = image_headers(image_paths(address.path))
+        counts = Counter(f"{header.size[0]}x{header.size[1]} {header.mode}" for header in headers)
         return tuple(f"{what}: {count} images" for what, count in counts.most_common())
     readers = {
         ".h5": _datasets,

@@ -35,7 +35,7 @@ def key_of(source: FiniteSource) -> str | None:
     if source.nbytes < _LEAST_BYTES or source.stored is not source or (identity := source.identity()) is None:
         return None
     info = source.info
-    described = (info.address, info.count, info.event_shape, info.dtype, info.scale, info.offset)
+    described = (info.address, info.count, info.event_shape, info.dtype, info.scale, info.offset, info.notes)
     return f"{package_version()} {described} {identity}"
 
 

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from tests.data.sources.conftest import refused, write_images
 from wdist.data.sources.opening import open_source
@@ -89,6 +89,40 @@ def test_modes_become_arrays_of_intensities(mode, shape, tmp_path):
     source = open_source(f"{tmp_path}/m")
     assert source.info.event_shape == shape
     assert everything(source).shape == (2, np.prod(shape))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_upright(orientation, suffix, tmp_path):
+    """As PIL turns them; the header tells the upright size, so that a folder of portraits has one shape."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    (tmp_path / "m").mkdir()
+    Image.fromarray(grey(6, 10)).convert("RGB").save(tmp_path / "m" / f"0.{suffix}", exif=exif, lossless=True)
+    with Image.open(tmp_path / "m" / f"0.{suffix}") as stored:
+        upright = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
+    source = open_source(f"{tmp_path}/m")
+    assert source.info.event_shape == ((6, 10, 3) if orientation < 5 else (10, 6, 3))
+    assert np.array_equal(everything(source)[0].numpy(), upright.ravel())
+    told = [note for note in source.info.notes if "upright" in note]
+    assert told == (["EXIF orientation turned 1 of 1 images upright"] if orientation > 1 and suffix != "tif" else [])
+
+
+def test_damaged_exif_leaves_the_pixels_as_they_are(tmp_path):
+    (tmp_path / "m").mkdir()
+    Image.fromarray(grey(6, 10)).save(tmp_path / "m" / "0.jpg", exif=b"Exif\0\0no TIFF header")
+    source = open_source(f"{tmp_path}/m")
+    assert source.info.event_shape == (6, 10)
+    assert everything(source).shape == (1, 60)
+
+
+@pytest.mark.parametrize(("mode", "told"), [("CMYK", ("CMYK images are converted to mode RGB",)), ("RGB", ())])
+def test_a_conversion_of_colours_is_told(mode, told, tmp_path):
+    (tmp_path / "m").mkdir()
+    Image.fromarray(grey(6, 10)).convert(mode).save(tmp_path / "m" / "0.jpg")
+    source = open_source(f"{tmp_path}/m")
+    assert source.info.event_shape == (6, 10, 3)
+    assert source.info.notes[1:] == told, "the first is about units"
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", None])

@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal, Protocol
+from typing import IO, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from wdist.data.sources.address import Address
@@ -41,6 +41,18 @@ _opening = threading.RLock()
 _MODES = ("L", "LA", "RGB", "RGBA", "I", "F")
 _PLAIN = {"1": "L", "P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "La": "LA", "RGBa": "RGBA"}
 """Modes whose stored values are not intensities, and the mode that shows the same image in intensities."""
+_LOSSY = frozenset({"CMYK", "YCbCr", "LAB", "HSV"})
+"""Those whose conversion rounds the colours."""
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns an image upright, for each orientation in EXIF; the last four exchange height and width."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +77,9 @@ class ImageFormat:
         return cls(size=(int(match[1]), int(match[2] or match[1])), mode=mode)
 
     def pixels(self, image: Image.Image) -> np.ndarray:
-        """Values of an image, of shape (h, w) or (h, w, channels)."""
-        mode = self.mode or effective_mode(image)
+        """Values of an image, upright, of shape (h, w) or (h, w, channels)."""
+        mode, turn = self.mode or effective_mode(image), _TURNS.get(_orientation(image))
+        image = image if turn is None else image.transpose(turn)
         image = image if image.mode == mode else image.convert(mode)
         if self.size is not None and image.size != self.size[::-1]:
             # PIL widens the filter when it shrinks an image, which avoids aliasing.
@@ -147,16 +160,11 @@ def open_image_files(
     """As :func:`open_images`, of files whose versions are known by their positions."""
     wanted = ImageFormat.of(address)
     headers = image_headers(paths)
-    size, mode = _uniform(address.bare, (size for size, _ in headers), (mode for _, mode in headers), wanted)
+    size, mode = _uniform(address.bare, headers, wanted)
     with _bombs_are_errors():
         first = _pixels(paths[0], wanted)
     units = units_of(first.dtype.name, address)
-    notes: tuple[str, ...] = ()
-    if wanted.size is not None:
-        notes += (f"images are resized to {size[0]}x{size[1]} by bicubic filtering with antialiasing",)
-    if any(mode != header_mode for _, header_mode in headers):
-        notes += (f"images are converted to mode {mode}",)
-    info = describe((len(paths), *first.shape), first.dtype.name, address.text, kind, units, notes)
+    info = describe((len(paths), *first.shape), first.dtype.name, address.text, kind, units, tuple(_notes(headers, wanted, size, mode)))
 
     def load(position: int) -> np.ndarray:
         path = paths[position]
@@ -181,14 +189,51 @@ def image_paths(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def image_headers(paths: Iterable[ImageFile]) -> list[tuple[tuple[int, int], str]]:
-    """((height, width), mode) of each image, read without decoding pixels."""
+class ImageHeader(NamedTuple):
+    """The header of an image file."""
+
+    size: tuple[int, int]
+    """Height and width of the upright image."""
+    mode: str
+    """The mode in which it is compared if the address names none."""
+    stored: str
+    """The mode of the file."""
+    turned: bool
+    """Whether EXIF says that the stored pixels are not upright."""
+
+
+def image_headers(paths: Iterable[ImageFile]) -> list[ImageHeader]:
+    """The header of each image, read without decoding pixels."""
     headers = []
     with _bombs_are_errors():
         for path in paths:
             with _reading(path), path.open("rb") as file, Image.open(file, formats=_formats()) as image:
-                headers.append(((image.height, image.width), effective_mode(image)))
+                orientation = _orientation(image)
+                size = (image.width, image.height) if orientation > 4 else (image.height, image.width)
+                headers.append(ImageHeader(size, effective_mode(image), image.mode, orientation in _TURNS))
     return headers
+
+
+def _orientation(image: Image.Image) -> int:
+    """The orientation in EXIF, from 1 (upright) to 8; PIL turns TIFF files by itself."""
+    if "exif" not in image.info:  # without it, PIL would decode a PNG in search of it
+        return 1
+    with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):  # the pixels behind damaged EXIF are intact
+        found = image.getexif().get(ExifTags.Base.Orientation)
+        return found if found in _TURNS else 1
+    return 1
+
+
+def _notes(headers: Sequence[ImageHeader], wanted: ImageFormat, size: tuple[int, int], mode: str) -> Iterator[str]:
+    """Sentences on how images are changed before they are compared."""
+    if turned := sum(header.turned for header in headers):
+        yield f"EXIF orientation turned {turned:,} of {len(headers):,} images upright"
+    if wanted.size is not None:
+        yield f"images are resized to {size[0]}x{size[1]} by bicubic filtering with antialiasing"
+    if any(mode != header.mode for header in headers):
+        yield f"images are converted to mode {mode}"
+    elif stored := sorted({header.stored for header in headers} & _LOSSY):
+        yield f"{' and '.join(stored)} images are converted to mode {mode}"
 
 
 @functools.cache
@@ -225,9 +270,9 @@ def check_shape(
     return array
 
 
-def _uniform(name: str, sizes: Iterable[tuple[int, int]], modes: Iterable[str], wanted: ImageFormat) -> tuple[tuple[int, int], str]:
+def _uniform(name: str, headers: Sequence[ImageHeader], wanted: ImageFormat) -> tuple[tuple[int, int], str]:
     """The common size (height, width) and mode of all images, unless ``wanted`` chooses them."""
-    size_counts, mode_counts = Counter(sizes), Counter(modes)
+    size_counts, mode_counts = Counter(header.size for header in headers), Counter(header.mode for header in headers)
     complaints, ways_out = [], []
     if wanted.size is None and len(size_counts) > 1:
         listed = shortened([f"{h}x{w}: {n}" for (h, w), n in size_counts.most_common()], 5)
