@@ -164,7 +164,8 @@ def open_image_files(
     with _bombs_are_errors():
         first = _pixels(paths[0], wanted)
     units = units_of(first.dtype.name, address)
-    info = describe((len(paths), *first.shape), first.dtype.name, address.text, kind, units, tuple(_notes(headers, wanted, size, mode)))
+    notes = tuple(_notes(headers, wanted, size, mode))
+    info = describe((len(paths), *first.shape), first.dtype.name, address.text, kind, units, notes)
 
     def load(position: int) -> np.ndarray:
         path = paths[position]
