@@ -116,8 +116,8 @@ SAMPLES = "lower lower_method upper exact upper_method gap relative_gap n_a n_b"
 POPULATION = "estimate lower upper upper_method confidence jointly_with method n_a n_b"
 ENVIRONMENT = "wdist python torch platform device threads precision world_size"
 CRITIC = (
-    "name title lipschitz_bound certified steps seconds parameters samples tried bound_by_construction raw_value largest_slope "
-    "repeats training_value converged interrupted settings layers history"
+    "name fold_names title lipschitz_bound certified steps seconds parameters samples tried bound_by_construction raw_value "
+    "largest_slope repeats training_value converged interrupted settings layers history"
 )
 ESTIMATE = (
     "schema_version command samples population detected block noise_floor semi_discrete divergence truth tightness tolerance "

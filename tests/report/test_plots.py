@@ -92,6 +92,17 @@ def test_what_was_tried_stands_below_the_picture(auto_of, dim):
     assert figure_bytes(auto, suffix=".png").startswith(MAGIC[".png"])
 
 
+def test_a_picture_says_which_critics_the_folds_chose(auto_of):
+    from dataclasses import replace
+
+    auto = auto_of(2)
+    folds = tuple(replace(auto.critic, name=name) for name in ("cones", "groupsort-bjorck", "groupsort-bjorck"))
+    words = texts(draw(replace(auto, critic=replace(auto.critic, folds=folds))))
+    assert "in the best fold\nthe folds chose 2 groupsort-bjorck, 1 cones" in words
+    assert "best of 3 folds" in words
+    assert "fold" not in texts(draw(replace(auto, critic=replace(auto.critic, folds=folds[1:]))))
+
+
 def test_the_headline_of_a_known_pair_has_both_ends(auto):
     from dataclasses import replace
 

@@ -122,6 +122,20 @@ def test_what_the_critic_finds_stands_beside_the_bounds_and_is_not_called_one_fr
     assert "(Welch's t over folds, asymptotic)" in " ".join(folds.split())
 
 
+def test_folds_that_chose_different_critics_are_told(estimate_of, critic_of):
+    def text(*names):
+        critic = critic_of(name=names[0])
+        critic = replace(critic, folds=tuple(replace(critic, name=name) for name in names))
+        return " ".join(shown(estimate_of(critic=critic, folds=len(names)), 300).split())
+
+    mixed = text("cones", "groupsort-bjorck", "groupsort-bjorck")
+    assert "2 kinds of critics" in mixed
+    assert "The folds chose different critics (2 groupsort-bjorck, 1 cones); the tables name that of the best fold." in mixed
+    same = text("cones", "cones")
+    assert "chose" not in same
+    assert "kinds of critics" not in same
+
+
 def test_folds_are_advised_where_few_samples_were_held_out_and_the_option_is_allowed(estimate_of, critic_of):
     critic = critic_of()
     few = replace(critic, population=replace(critic.population, method="welch", n_a=150, n_b=149))

@@ -255,6 +255,11 @@ class CriticResult:
     """Its values on the held-out samples; with folds, those of each fold stand in ``folds``."""
 
     @property
+    def fold_names(self) -> tuple[str, ...]:
+        """Name of the critic of each fold, which validation may choose differently; empty without folds."""
+        return tuple(fold.name for fold in self.folds)
+
+    @property
     def certified(self) -> bool:
         """Whether its Lipschitz constant is bounded; a critic without a finite certificate is an error before there is a result."""
         return math.isfinite(self.lipschitz_bound)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from wdist.estimation.result import POWER
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from wdist.dependences.dependence import Dependence
     from wdist.drifts.drift import Drift
     from wdist.estimation.divergence import Divergence, DivergenceOfPopulations
-    from wdist.estimation.result import Detected, Estimate, PopulationBound
+    from wdist.estimation.result import CriticResult, Detected, Estimate, PopulationBound
     from wdist.estimation.verification import Verification
     from wdist.gates.gate import GateResult
     from wdist.robustness.robust import Robustness
@@ -78,6 +79,12 @@ def _not_proved(detected: Detected | None, upper: float | None) -> str:
     if upper is not None and detected.detectable > upper:
         return f"{told}, but the samples are too few: {power}, this critic finds only differences above the upper bound"
     return f"{told}: this critic would have found one above {nearest(detected.detectable, 2)} {power}"
+
+
+def chosen_by_folds(critic: CriticResult) -> str:
+    """The kinds of critics that the folds chose, with their numbers: ``3 groupsort-bjorck, 2 cones``; empty if all are one kind."""
+    kinds = Counter(critic.fold_names)
+    return ", ".join(f"{number} {name}" for name, number in kinds.most_common()) if len(kinds) > 1 else ""
 
 
 def drift_headline(drift: Drift) -> str:

@@ -151,7 +151,7 @@ FORMS = Forms(
     Form(
         "CriticDocument",
         f"{_RESULT}:CriticResult",
-        "name title lipschitz_bound certified steps seconds parameters samples tried bound_by_construction "
+        "name fold_names title lipschitz_bound certified steps seconds parameters samples tried bound_by_construction "
         "raw_value largest_slope repeats training_value converged interrupted settings layers history",
         nullable="lipschitz_bound training_value",
         special={

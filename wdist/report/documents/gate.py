@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from wdist.report.numbers import at_least, at_most, certificate, counted, duration, level, lower_bound, nearest
-from wdist.report.sentences import ESTIMANDS, METRICS, marks
+from wdist.report.sentences import ESTIMANDS, METRICS, chosen_by_folds, marks
 
 if TYPE_CHECKING:
     from wdist.data.sources.source import SourceInfo
@@ -44,7 +44,7 @@ def gate_markdown(result: GateResult) -> str:
         metric += f", between features {_code(estimate.features.spec)}"
     lines += [
         f"| metric | {metric} |",
-        f"| critic | {critic.name}, K ≤ {certificate(critic.lipschitz_bound)}, {critic.steps} steps |",
+        f"| critic | {chosen_by_folds(critic) or critic.name}, K ≤ {certificate(critic.lipschitz_bound)}, {critic.steps} steps |",
         f"| run | seed {estimate.seed}, {_plain(environment.device)}, wdist {environment.wdist}, {duration(estimate.seconds)} |",
     ]
     lines += [f"\n> {_plain(warning)}" for warning in estimate.warnings]

@@ -24,14 +24,14 @@ from wdist.report.plots.figure import (
     tidy,
 )
 from wdist.report.plots.potentials import Functions, Surfaces
-from wdist.report.sentences import METRICS
+from wdist.report.sentences import METRICS, chosen_by_folds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
 
-    from wdist.estimation.result import Attempt, CriticResult, Estimate
+    from wdist.estimation.result import CriticResult, Estimate
     from wdist.estimation.verification import Verification
     from wdist.report.plots.figure import Area, Part
 
@@ -48,7 +48,7 @@ def draw(estimate: Estimate) -> Figure:
         parts += [CriticBars(estimate), LearningCurves(estimate)] if estimate.detailed else [LearningCurves(estimate)]
     if picture is not None:
         parts.append(picture(estimate))
-    parts += [TriedCritics(critic.tried) for critic in estimate.critics if critic.tried]
+    parts += [TriedCritics(critic) for critic in estimate.critics if critic.tried]
     widths, heights = [part.size[0] for part in parts], [part.size[1] for part in parts]
     figure = Figure(figsize=(max(widths), sum(heights) + 0.4 * (len(parts) > 1)), layout="constrained")
     figure.suptitle(_headline(estimate), fontsize=12, **({"x": 0.02, "ha": "left"} if len(parts) > 1 or picture is None else {}))
@@ -141,9 +141,10 @@ def _draw_raw_value(axes: Axes, value: float, place: int, *, reach: float) -> No
 class TriedCritics:
     """One bar for each critic that was tried: its validation value, the highest on top."""
 
-    def __init__(self, tried: Sequence[Attempt]) -> None:
-        self._tried = sorted(tried, key=lambda attempt: attempt.validation)
-        self.size = (7.6, 0.27 * len(tried) + 1.0)
+    def __init__(self, critic: CriticResult) -> None:
+        self._tried = sorted(critic.tried, key=lambda attempt: attempt.validation)
+        self._kinds = chosen_by_folds(critic)
+        self.size = (7.6, 0.27 * len(critic.tried) + (1.2 if self._kinds else 1.0))
 
     def draw_in(self, area: Area) -> None:
         axes = area.add_subplot()
@@ -158,7 +159,10 @@ class TriedCritics:
                 label.set(fontweight="bold", color=MAIN)
         axes.set_xlim(0, 1.16 * max(0.0, self._tried[-1].validation) or 1.0)
         axes.set_ylim(-0.6, len(self._tried) - 0.4)
-        axes.set_xlabel("validation value and training time of each critic that was tried", loc="left", fontsize=8.5)
+        words = "validation value and training time of each critic that was tried"
+        if self._kinds:
+            words += f" in the best fold\nthe folds chose {self._kinds}"
+        axes.set_xlabel(words, loc="left", fontsize=8.5)
         tidy(axes)
 
 

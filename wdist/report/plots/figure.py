@@ -12,6 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from wdist.report.numbers import at_most, nearest
+from wdist.report.sentences import chosen_by_folds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,6 +90,8 @@ def dashes(estimate: Estimate) -> dict[str, Any]:
 def add_title(axes: Axes, critic: CriticResult, *, main: bool) -> None:
     """Names the critic of a panel, with its held-out estimate."""
     told = f"held-out {nearest(critic.population.estimate)}"
+    if chosen_by_folds(critic):
+        told = f"best of {len(critic.folds)} folds; {told} over all"
     axes.set_title(f"{critic.name}\n{told}", fontweight="bold" if main else "normal", color=MAIN if main else INK)
 
 

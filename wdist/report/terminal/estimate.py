@@ -28,6 +28,7 @@ from wdist.report.sentences import (
     METRICS,
     about_detected,
     about_divergence,
+    chosen_by_folds,
     divergence_verdict,
     held_out,
     units,
@@ -84,7 +85,9 @@ def intervals(estimate: Estimate) -> RenderableType:
     if estimate.semi_discrete is not None:
         rows.add_row("reference", _reference_line(estimate.semi_discrete))
     name, method = estimate.critic.name, METHODS.get(population.method, population.method)
-    lower = f"{name}; {method}" if samples.lower_method == name else f"{samples.lower_method}; {name}, {method}"
+    kinds = len(set(estimate.critic.fold_names))
+    over = f"{kinds} kinds of critics" if kinds > 1 else name
+    lower = f"{name}; {method}" if samples.lower_method == over else f"{samples.lower_method}; {over}, {method}"
     rows.add_row("lower bounds", Text(lower, style="dim"))
     upper = "; ".join(each for each in (samples.upper_method, population.upper_method) if each)
     if upper:
@@ -303,6 +306,8 @@ def _reading(estimate: Estimate) -> str:
             "the lower bounds for the populations rest on all of them" if averaged else "each lower bound is that of the best fold"
         )
         reading += f" Each of {estimate.folds} folds was held out from one training; {bound}."
+        if kinds := chosen_by_folds(estimate.critic):
+            reading += f" The folds chose different critics ({kinds}); the tables name that of the best fold."
     if estimate.detected is not None:
         reading += f" {about_detected(estimate.detected)}"
     if estimate.divergence is not None:
