@@ -344,10 +344,20 @@ def test_changed_samples_are_noticed(side, change, evidence):
     assert noticed
 
 
-def test_swapped_sides_prove_nothing(evidence):
+@pytest.mark.parametrize("sizes", [(120, 90), (90, 90)])
+def test_swapped_sides_are_told(sizes, tmp_path):
+    for name, side in zip("ab", two_moons(*sizes, 3), strict=True):
+        np.save(tmp_path / f"{name}.npy", side)
+    found = estimate(tmp_path / "a.npy", tmp_path / "b.npy", critic="mean-difference", baselines="none")
+    save_proof(found, tmp_path / "proof.safetensors")
+    with pytest.raises(SourceError, match=r"A and B are swapped: .* is .*a\.npy, and B is .*b\.npy; exchange them"):
+        verify(tmp_path / "proof.safetensors", tmp_path / "b.npy", tmp_path / "a.npy")
+
+
+def test_other_numbers_of_samples_are_told(evidence):
     folder, *_ = evidence
-    with pytest.raises(SourceError, match="give the sources of the proof"):
-        verify(folder / "proof.safetensors", folder / "b.npy", folder / "a.npy")
+    with pytest.raises(SourceError, match=r"is about .* samples than these sources hold \(120 and 50\)"):
+        verify(folder / "proof.safetensors", folder / "a.npy", np.load(folder / "b.npy")[:50])
 
 
 def test_samples_of_another_dimension_are_refused(evidence):

@@ -207,12 +207,15 @@ def _sizes(proof: Proof) -> tuple[int | None, int | None]:
 
 
 def _check_fit(path: str | Path, proof: Proof, pair: Pair) -> None:
-    """Makes sure that the evidence is about samples of this shape and number.
+    """Makes sure that the evidence is about samples of this shape and number, and that the sides are not swapped.
 
     Raises:
-        SourceError: it is not.
+        SourceError: it is not, or they are.
     """
-    info = pair.a.info
+    info, stated = pair.a.info, proof.statement
+    found, claimed = (pair.a.digest, pair.b.digest), (stated.a.digest, stated.b.digest)
+    if found != claimed and found == claimed[::-1]:
+        raise SourceError(f"A and B are swapped: A of {path} is {stated.a.address}, and B is {stated.b.address}; exchange them")
     if proof.statement.folds is not None and not pair.divisible:
         raise SourceError(
             f"{path} is about folds of samples in memory, and a side is not held there; give the sources of the proof"
@@ -229,13 +232,13 @@ def _check_fit(path: str | Path, proof: Proof, pair: Pair) -> None:
         raise SourceError(f"{path} has {blocks} blocks of at most {min(n, m)} samples; give the sources of the proof")
     plans = [(plan, n // blocks, m // blocks) for plan in proof.blocks]
     n, m = pair.a.everything.count, pair.b.everything.count
-    held = f"these sources hold ({n:,} and {m:,}); give the sources of the proof"
+    held = f"these sources hold ({n:,} and {m:,}); give the sources of the proof, A first"
     extra = DivergenceEvidence() if proof.divergence is None else proof.divergence[1]
     for plan, rows, columns in ((proof.plan, n, m), (extra.plan, n, m), *plans):
         if plan is not None and (plan.rows.max() >= rows or plan.columns.max() >= columns):
-            raise SourceError(f"{path} has a plan between more samples than {held}")
+            raise SourceError(f"{path} is about more samples than {held}")
     if any(duals is not None and tuple(map(len, duals)) != (n, m) for duals in (proof.potentials, extra.potentials)):
-        raise SourceError(f"{path} has dual variables for other numbers of samples than {held}")
+        raise SourceError(f"{path} is about other numbers of samples than {held}")
     metric = METRICS[proof.statement.metric]
     try:
         resolve(proof.statement.method, diameters(pair.a.info, pair.b.info, metric))
