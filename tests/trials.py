@@ -1,6 +1,7 @@
 """Small trials for tests: a pair of sample sets, a few steps of training, and what came of it."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from wdist.critics.networks import StackedCritic
 from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
 from wdist.data.pairing import Pair, open_pair
+from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import FiniteSource, RowIndex
 from wdist.estimation.evaluation import ErrorBudget, evaluate_critic
 from wdist.estimation.result import CriticResult
 from wdist.ground_metric import L2, GroundMetric
@@ -29,6 +32,20 @@ ERRORS = ErrorBudget(confidence=0.95, method="welch")
 TRAINED = [name for name, kind in CATALOGUE.items() if isinstance(kind, NetworkKind)]
 """Networks, which gradients train."""
 SMALL = CriticSettings(width=16, depth=3, group_size=4, batch_size=32)
+
+
+class CountedRows(FiniteSource):
+    """Rows of another source, each of which counts how often it is read."""
+
+    def __init__(self, values: Any, address: str = "<counted>") -> None:
+        self.source = open_source(values)
+        self.info, self.itemsize, self.rows_together = self.source.info, self.source.itemsize, self.source.rows_together
+        self.info = replace(self.info, address=address)
+        self.times = np.zeros(self.count, dtype=np.int64)
+
+    def read(self, rows: RowIndex) -> torch.Tensor:
+        self.times[rows] += 1
+        return self.source.read(rows)
 
 
 def digest(critic: FrozenCritic) -> str:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trials import CPU, SMALL, judged, pair_of, trial, two_moons
+from tests.trials import CPU, SMALL, CountedRows, judged, pair_of, trial, two_moons
 from wdist.checkpoints.state import restored, state_of
 from wdist.data import measure as measures
-from wdist.data.measure import make_measure, split
+from wdist.data.measure import TrainingStreams, make_measure, split
 from wdist.data.rows import StreamedMinibatches, evenly, gather
 from wdist.data.sources.arrays import exact_float
 from wdist.data.sources.opening import open_source
@@ -128,6 +128,37 @@ def test_an_epoch_in_memory_sees_every_training_row_once(stored):
     for _ in range(3):
         assert sorted(held.train.next(count)[:, 0].long().tolist()) == sorted(identities(held.training_rows))
     assert held.train.next(3 * count).shape == (3 * count, 3)
+
+
+@pytest.mark.usefixtures("streaming")
+def test_a_stream_reads_what_it_holds_out_and_its_first_pool_and_goes_back_without_reading():
+    """Each training begins at the same place; most of them end in the pool that they began in."""
+    source = CountedRows(np.arange(1000.0).reshape(-1, 1))
+    stream = make_measure(source, side=0, seed=0, device=CPU, digest=None, most_held=100)
+    with contextlib.closing(stream):
+        streams, held = TrainingStreams(stream), [*identities(stream.held_out), *identities(stream.validation)]
+        first = stream.train.next(40)
+        stream.train._ahead.result()
+        assert (source.times[held] <= 3).all(), "once for good, and where one lies in a run of a pool"
+        before = source.times.copy()
+        for _ in range(3):
+            streams.begin()
+            assert torch.equal(stream.train.next(40), first)
+        assert (source.times == before).all()
+
+
+@pytest.mark.usefixtures("streaming")
+@pytest.mark.parametrize("used", [0, 10, 150])
+def test_another_sequence_of_a_stream_is_the_same_from_wherever_it_is_left_for(used):
+    def drawn(used):
+        source = open_source(np.arange(1000.0).reshape(-1, 1))
+        with contextlib.closing(make_measure(source, side=0, seed=0, device=CPU, digest=None)) as stream:
+            streams = TrainingStreams(stream)
+            stream.train.next(used) if used else None
+            streams.begin(2)
+            return stream.train.next(200).flatten().tolist()
+
+    assert drawn(used) == drawn(70)
 
 
 @pytest.mark.usefixtures("streaming")

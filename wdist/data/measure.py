@@ -81,10 +81,11 @@ def split(count: int, *, seed: int, most_held: int | None = None) -> Split:
     limit = count if most_held is None else most_held
     validation = min(max(1, round(count * VALIDATION_SHARE)), limit)
     held_out = min(max(round(count * HELD_OUT_SHARE), min(ENOUGH_HELD_OUT, count // 3), 1), limit)
-    held = held_out_rows(count, held_out, seed=seed)
     if count <= _MOST_LISTED:
-        chosen = np.sort(_order(count, seed)[held_out : held_out + validation])
+        order = _order(count, seed)
+        held, chosen = np.sort(order[:held_out]), np.sort(order[held_out : held_out + validation])
     else:
+        held = held_out_rows(count, held_out, seed=seed)
         others = np.random.default_rng([seed, count, 1]).choice(count - held_out, validation, replace=False, shuffle=False)
         # The k-th of the rows that are not held out.
         chosen = np.sort(others + np.searchsorted(held - np.arange(held_out), others, side="right"))
@@ -215,14 +216,17 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None,
     if most_held is None:
         most_held = min(max(64, free // _HELD_SHARE // row_bytes), DRAWN_HELD_OUT)
     parts = split(source.count, seed=seed, most_held=most_held)
+    excluded = parts.excluded
+    kept = _read_apart(source, excluded)  # together, because files of some formats are read whole for it
     validation, held_out = (
-        ResidentRows(values=_read_apart(source, each), info=source.info) for each in (parts.validation, parts.held_out)
+        ResidentRows(values=kept, info=source.info, index=torch.from_numpy(np.searchsorted(excluded, each)))
+        for each in (parts.validation, parts.held_out)
     )
     train = StreamedMinibatches(
         source,
-        parts.excluded,
+        excluded,
         random_stream(seed, side, 0),
-        exact_float(held_out.values.dtype),
+        exact_float(kept.dtype),
         pool_rows=max(_LEAST_POOL, min(_POOL_BYTES, free // _POOL_SHARE) // row_bytes),
     )
     note = "training samples come from shuffled runs of neighbouring rows"

@@ -1,5 +1,6 @@
 """Samples of one side, in the units of the source: fixed rows for evaluation, float64, and endless minibatches for training."""
 
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -29,7 +30,8 @@ def in_units(rows: Tensor, info: SourceInfo, dtype: torch.dtype = torch.float64)
 def read_again(source: FiniteSource, rows: RowIndex) -> Tensor:
     """Rows of a source whose survey found no NaN or infinity; SourceError if some have appeared since."""
     values = source.read(rows)
-    if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+    # The extremes of values with NaN are NaN; they take one pass and no memory.
+    if values.is_floating_point() and len(values) and not all(math.isfinite(each) for each in values.aminmax()):
         address = source.info.address
         raise SourceError(f"{address} changed while it was read, to NaN or infinity; start again when nothing writes to it")
     return values
@@ -188,6 +190,7 @@ class StreamedMinibatches:
 
     def leave_for(self, number: int) -> None:
         self._ahead.result()  # nothing else draws meanwhile
+        self._generator.set_state(self._first)
         _reseed_(self._generator, number)
         self._position = 0, 0, self._generator.get_state()
 
@@ -200,7 +203,9 @@ class StreamedMinibatches:
     @_position.setter
     def _position(self, position: tuple[int, int, Tensor]) -> None:
         pools, used, first = position
-        if (pools, used) == (self._pools, self._used) and torch.equal(first, self._first):
+        # Most trainings end in the pool that they began in, which is still here.
+        if self._pools in (pools, max(pools, 1)) and torch.equal(first, self._first):
+            self._used = used
             return
         self._ahead.result()  # nothing else draws meanwhile
         self._pool, self._ahead = torch.empty(0), Future()  # their memory is free before other pools are filled

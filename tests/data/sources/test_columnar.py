@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -199,6 +200,23 @@ def test_integers_that_float64_would_round_are_refused(tmp_path):
     arrow, write = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet").write_table
     write(arrow.table({"x": [2**53 + 1, *range(30)]}), tmp_path / "x.parquet")
     refused(f"{tmp_path}/x.parquet", "integers reach 9007199254740993")
+
+
+def test_threads_that_read_a_row_group_in_turn_each_decode_it_once(tmp_path, monkeypatch):
+    arrow = pytest.importorskip("pyarrow")
+    monkeypatch.setattr(columnar, "fits", lambda nbytes: False)
+    monkeypatch.setattr(columnar, "_ROWS_AT_ONCE", 10)
+    pytest.importorskip("pyarrow.parquet").write_table(arrow.table({"x": np.arange(200.0)}), tmp_path / "x.parquet")
+    decoded = []
+    values_of = columnar._values
+    monkeypatch.setattr(columnar, "_values", lambda part, *rest: decoded.append(part) or values_of(part, *rest))
+    source = open_source(tmp_path / "x.parquet")
+    batches = len(decoded)
+    with ThreadPoolExecutor(max_workers=1) as other:
+        for start in range(0, 200, 5):
+            here, there = source.read(slice(start, start + 5)), other.submit(source.read, slice(start, start + 5)).result()
+            assert here.flatten().tolist() == there.flatten().tolist() == list(range(start, start + 5))
+    assert len(decoded) == 3 * batches, "once when it was opened"
 
 
 def test_a_frame_with_two_columns_of_one_name_is_refused():

@@ -5,9 +5,11 @@ The formats are numpy's ``.npy`` and ``.npz:key``, HDF5, ``.pt`` and ``.safetens
 
 import contextlib
 import math
+import os
 import pickle
 import re
 import zipfile
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -61,7 +63,25 @@ def open_npy(address: Address) -> StoredArray:
             values = np.fromfile(address.path, dtype, count=math.prod(part), offset=begin + start * row_bytes)
             return tensor_of(values.reshape(part), name)
 
-    return StoredArray(shape=shape, dtype=dtype.name, itemsize=native.itemsize, read_rows=read_rows, version=version)
+    def read_spans(spans: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
+        with _numpy(name), address.path.open("rb", buffering=0) as file:
+            places = [(begin + start * row_bytes, (stop - start) * row_bytes) for start, stop in spans]
+            for place, size in places if hasattr(os, "posix_fadvise") else ():
+                os.posix_fadvise(file.fileno(), place, size, os.POSIX_FADV_WILLNEED)  # a disk answers many requests at once faster
+            for (place, size), (start, stop) in zip(places, spans, strict=True):
+                file.seek(place)
+                if len(stored := file.read(size)) < size:
+                    raise SourceError(f"{name} was cut short while it was read; start again when nothing writes to it")
+                yield tensor_of(np.frombuffer(stored, dtype).reshape(stop - start, *shape[1:]), name)
+
+    return StoredArray(
+        shape=shape,
+        dtype=dtype.name,
+        itemsize=native.itemsize,
+        read_rows=read_rows,
+        read_spans=None if fortran else read_spans,
+        version=version,
+    )
 
 
 def open_npz(address: Address) -> StoredArray:
@@ -130,8 +150,18 @@ def open_h5(address: Address) -> StoredArray:
         with _h5(address), _opened_h5(address) as file:
             return tensor_of(file[name][start:stop], full_name)
 
+    def read_spans(spans: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
+        with _h5(address), _opened_h5(address) as file:
+            yield from (tensor_of(file[name][start:stop], full_name) for start, stop in spans)
+
     return StoredArray(
-        shape=shape, dtype=dtype.name, itemsize=native.itemsize, read_rows=read_rows, rows_together=together, version=version
+        shape=shape,
+        dtype=dtype.name,
+        itemsize=native.itemsize,
+        read_rows=read_rows,
+        read_spans=read_spans,
+        rows_together=together,
+        version=version,
     )
 
 

@@ -4,8 +4,8 @@ Values that are not real numbers, and arrays without samples, raise :class:`Sour
 """
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,6 +51,8 @@ class StoredArray:
     """Bytes of one value once it is read."""
     read_rows: Callable[[int, int], Tensor]
     """Maps (start, stop) to the rows between them, at least one, of shape (stop - start, \\*event_shape)."""
+    read_spans: Callable[[Sequence[tuple[int, int]]], Iterator[Tensor]] | None = None
+    """The same for several such pairs, where the file need not be opened for each."""
     rows_together: int = 1
     """Rows that are stored in one piece, so that reading one of them costs as much as reading all."""
     version: FileVersion | None = None
@@ -84,8 +86,11 @@ class ArraySource(FiniteSource):
             start, stop, step = rows.indices(self.count)
             assert step == 1, "rows are read in order"
             return self._block(start, max(start, stop))
-        pieces = [self._block(int(run[0]), int(run[-1]) + 1)[torch.from_numpy(run - run[0])] for run in self._runs(rows)]
-        return torch.cat(pieces) if pieces else self._block(0, 0)
+        runs = list(self._runs(rows))
+        with self._reading():
+            blocks = self._blocks([(int(run[0]), int(run[-1]) + 1) for run in runs])
+            pieces = [block[torch.from_numpy(run - run[0])] for block, run in zip(blocks, runs, strict=True)]
+        return torch.cat(pieces).reshape(len(rows), self.info.dim) if pieces else self._block(0, 0)
 
     def identity(self) -> str | None:
         return None if self._array.version is None else self._array.version.identity()
@@ -93,8 +98,16 @@ class ArraySource(FiniteSource):
     def _block(self, start: int, stop: int) -> Tensor:
         if stop <= start:
             return self._block(0, 1)[:0]
-        with self._array.version.reading() if self._array.version else nullcontext():
+        with self._reading():
             return self._array.read_rows(start, stop).reshape(stop - start, self.info.dim)
+
+    def _reading(self) -> AbstractContextManager[None]:
+        return self._array.version.reading() if self._array.version else nullcontext()
+
+    def _blocks(self, spans: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
+        if self._array.read_spans is not None:
+            return self._array.read_spans(spans)
+        return (self._array.read_rows(*span) for span in spans)
 
     def _runs(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Splits sorted row numbers where a gap is too wide to read across, or a piece would become too large."""

@@ -7,6 +7,7 @@ import importlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +92,20 @@ def open_columnar(address: Address) -> StoredArray:
     return stored_table(groups, coder, coder.columns(name), name, rows_together=groups.largest)
 
 
+@dataclass(kw_only=True)
+class _Place:
+    """Where a thread reads: the rows decoded last, the number of the first of them, and those that follow."""
+
+    blocks: Iterator[np.ndarray]
+    begin: int
+    block: np.ndarray
+
+
 class RowGroups:
     """Rows of Parquet files that do not fit into memory: read by row groups, batch by batch, and in order where possible.
 
-    A row group can only be read from its beginning, so the next rows are taken from where the last reading ended.
+    A row group can only be read from its beginning, so the next rows are taken from where the last reading of the thread ended: one
+    that fills pools does not send another back to the beginning.
 
     Arguments:
         dataset: of pyarrow.
@@ -119,28 +130,32 @@ class RowGroups:
         self._ends = np.cumsum(counts)
         self._versions = {fragment.path: FileVersion.of(Path(fragment.path)) for fragment, _, _ in self._groups}
         self.shape, self.largest = (int(self._ends[-1]), len(names)), max(counts)
-        self._lock = threading.Lock()
-        self._blocks = self._decoded_from(0)
-        self._begin, self._block = 0, np.empty((0, len(names)))
+        self._places = threading.local()
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Some rows, float64."""
         start, stop, _ = rows.indices(self.shape[0])
-        with self._lock, explained(self._explained_by):
-            group = int(np.searchsorted(self._ends, start, side="right"))
-            first = int(self._ends[group - 1]) if group else 0
-            end = self._begin + len(self._block)
-            if start < self._begin or (start >= end and end < first):
-                self._blocks, self._begin, self._block = self._decoded_from(group), first, self._block[:0]
+        with explained(self._explained_by):
+            place = self._place_at(start)
             parts = []
             while start < stop:
-                end = self._begin + len(self._block)
+                end = place.begin + len(place.block)
                 if start < end:
-                    parts.append(self._block[start - self._begin : stop - self._begin])
+                    parts.append(place.block[start - place.begin : stop - place.begin])
                     start += len(parts[-1])
                 else:
-                    self._begin, self._block = end, next(self._blocks)
+                    place.begin, place.block = end, next(place.blocks)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _place_at(self, start: int) -> "_Place":
+        """Where this thread last read, or else the beginning of the row group with this row."""
+        place: _Place | None = getattr(self._places, "last", None)
+        group = int(np.searchsorted(self._ends, start, side="right"))
+        first = int(self._ends[group - 1]) if group else 0
+        end = 0 if place is None else place.begin + len(place.block)
+        if place is None or start < place.begin or (start >= end and end < first):
+            place = self._places.last = _Place(blocks=self._decoded_from(group), begin=first, block=np.empty((0, len(self._names))))
+        return place
 
     def _decoded_from(self, group: int) -> Iterator[np.ndarray]:
         for fragment, number, _ in self._groups[group:]:
