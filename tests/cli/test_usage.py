@@ -1,5 +1,7 @@
 """Wrong words on the command line: one sentence with the way out, status 2, before anything slow begins."""
 
+from pathlib import Path
+
 import pytest
 
 WRONG = {
@@ -141,3 +143,11 @@ def test_synthetic_pairs_come_with_their_truth(wdist, calls, words, name, truth)
 def test_files_without_a_command_are_told_the_command(wdist, tmp_path):
     (tmp_path / "a.csv").write_text("1\n")
     assert "write wdist estimate A B" in wdist("a.csv", "b.csv").error
+
+
+@pytest.mark.parametrize("address", ["-scores.npy", "--scores.npy?limit=50", "-scores.h5:/x"])
+def test_a_file_that_looks_like_an_option_is_told_its_address(wdist, address):
+    for name in ("-scores.npy", "--scores.npy", "-scores.h5"):
+        Path(name).touch()
+    result = wdist("estimate", address, "b.npy")
+    assert result.error == f"{address} looks like an option; to name the file, write ./{address}"

@@ -49,7 +49,9 @@ def numbers(value):
 def test_shards_make_the_document_of_one_run(command, documents, tmp_path, capsys):
     whole, shards = documents[command]
     capsys.readouterr()
-    assert main(["merge", *reversed(shards), "-o", str(tmp_path / "merged.json"), "--json"]) == ExitStatus.DONE
+    files = ["-o", str(tmp_path / "merged.json"), "--plot", str(tmp_path / "merged.png")]
+    assert main(["merge", *reversed(shards), *files, "--json"]) == ExitStatus.DONE
+    assert (tmp_path / "merged.png").read_bytes().startswith(b"\x89PNG")
     merged = json.loads((tmp_path / "merged.json").read_text())
     assert json.loads(capsys.readouterr().out) == merged
     with open(whole) as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 import warnings
@@ -233,6 +234,9 @@ def _usage_sentence(error: Any, arguments: list[str]) -> str:
     help_hint = f"`{command} --help` lists all options"
     unknown = getattr(error, "option_name", None)
     if unknown is not None and hasattr(error, "possibilities"):
+        named = next((each for each in arguments if each.startswith(unknown) and os.path.exists(re.split("[?:]", each)[0])), None)
+        if named is not None:
+            return f"{named} looks like an option; to name the file, write ./{named}"
         parameters = error.ctx.command.params if error.ctx is not None else []
         known = [name for parameter in parameters for name in parameter.opts if name.startswith("--")]
         meant = get_close_matches(str(unknown), known, n=1, cutoff=0.55)

@@ -147,6 +147,7 @@ FORMATS = (
     ),
     Format("plot", "drift", "plots.drift:drift_bytes", help=f"Draw how far columns moved, and how: {_ENDINGS}.", **_PLOT),
     Format("plot", "robust", "plots.robust:robust_bytes", help=f"Draw the certified error by size: {_ENDINGS}.", **_PLOT),
+    Format("plot", "merge", "merging:merged_bytes", help=f"Draw the result as its command does: {_ENDINGS}.", **_PLOT),
     Format("plot", "bench reproduce", "plots.study:study_bytes", help=f"Draw the results: {_ENDINGS}.", **_PLOT),
     Format(
         "witness",

@@ -92,6 +92,14 @@ def merged_text(result: Comparison | StudyResult) -> str:
     return document_text(result, command="compare" if isinstance(result, Comparison) else "bench")
 
 
+def merged_bytes(result: Comparison | StudyResult, *, suffix: str) -> bytes | None:
+    """The figure of the whole."""
+    from wdist.report.plots.comparison import comparison_bytes
+    from wdist.report.plots.study import study_bytes
+
+    return (comparison_bytes if isinstance(result, Comparison) else study_bytes)(result, suffix=suffix)
+
+
 def rendered_merged(result: Comparison | StudyResult) -> RenderableType:
     """The whole as its command shows it."""
     from wdist.report.terminal.comparison import rendered_comparison
