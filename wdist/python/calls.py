@@ -149,4 +149,4 @@ def named(side: Any, name: str, access: Access, seed: int = 0, *, strict: bool =
 
 
 def _with_name(text: str, name: str) -> str:
-    return re.sub(r"<(tensor|array|frame)>", rf"<\1 {name}>", text)
+    return re.sub(r"<(tensor|array|frame|dataset)>", rf"<\1 {name}>", text)

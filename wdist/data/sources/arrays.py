@@ -151,11 +151,13 @@ def _array(values: Any, name: str) -> np.ndarray:
     try:
         array = np.asarray(values)
     except Exception as error:
-        reason = first_line(error)
+        reason = "its samples differ in shape" if "inhomogeneous" in str(error) else first_line(error)
         raise SourceError(f"{name} cannot be read as an array ({reason}); pass a tensor, an array, or an address") from error
     if array.dtype == object and not array.ndim:
         kind = type(values).__name__
-        raise SourceError(f"{name} is of type {kind}, which holds no samples; pass a tensor, an array, a data frame or an address")
+        raise SourceError(
+            f"{name} is of type {kind}, which holds no samples; pass a tensor, an array, a data frame, a dataset or an address"
+        )
     return array
 
 

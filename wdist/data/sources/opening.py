@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torch.utils.data import Dataset
+
 from wdist.data.access import Access
 from wdist.data.sources.address import NAMED_SCHEMES, Address, near_miss, parse_address, suggestion
 from wdist.data.sources.array_files import (
@@ -67,7 +69,7 @@ MODEL_SUFFIXES = (".ts", ".pt2", ".onnx")
 
 
 def open_source(address: Any, access: Access = Access(), *, seed: int = 0, strict: bool = True) -> Source:
-    """Opens an address (text or path), a tensor or an array; returns a source that is already open as it is.
+    """Opens an address (text or path), a tensor, an array, a frame or a dataset; returns a source that is already open as it is.
 
     Reads only what determines shape, type and number of samples; TrustRequired if that would run code. With ``strict`` false, a
     table is opened even with columns that have no distance.
@@ -75,6 +77,10 @@ def open_source(address: Any, access: Access = Access(), *, seed: int = 0, stric
     if isinstance(address, FiniteSource | EndlessSource):
         return address
     if not isinstance(address, str | Path):
+        if isinstance(address, Dataset):
+            from wdist.data.sources.torch_dataset import open_dataset
+
+            return open_dataset(address)
         frame = open_frame(address, strict=strict) if hasattr(type(address), "columns") else None
         return open_values(address) if frame is None else frame
     return _open(parse_address(address), access, seed, strict=strict)

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from wdist.data.access import Access
@@ -25,6 +24,7 @@ from wdist.data.sources.address import Address, expanded, literal, near_miss, su
 from wdist.data.sources.arrays import describe, open_values, shortened, type_name
 from wdist.data.sources.images import IMAGE_OPTIONS, DecodedImages, ImageFormat, check_shape, only_known_formats, open_images
 from wdist.data.sources.source import SELECTION_OPTIONS, UNIT_OPTIONS, FiniteSource, SelectedRows, units_of
+from wdist.data.sources.torch_dataset import sample_of
 from wdist.errors import SourceError, explained, first_line
 
 DEFAULT_ROOT = "data"
@@ -182,15 +182,7 @@ def _items(dataset: Any, count: int, address: Address) -> FiniteSource:
 
     def values(position: int) -> np.ndarray:
         with _running(address):
-            item = dataset[position]
-        value = item[0] if isinstance(item, tuple | list) else item
-        if isinstance(value, Image.Image):
-            return wanted.pixels(value)
-        if isinstance(value, Tensor):
-            return value.numpy()
-        if isinstance(value, np.ndarray):
-            return value
-        raise SourceError(f"{address}: its samples are of type {type(value).__name__}, not images; choose a dataset of images")
+            return sample_of(dataset[position], wanted, str(address), "choose a dataset of images")
 
     first = values(0)
     info = describe((count, *first.shape), first.dtype.name, address.text, "torchvision", units_of(first.dtype.name, address))
