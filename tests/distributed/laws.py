@@ -19,6 +19,7 @@ from wdist.comparison.compare import compare
 from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
 from wdist.data.pairing import open_pair
+from wdist.data.sources.pairs import funnels
 from wdist.distributed import processes as shared
 from wdist.distributed.job import Job
 from wdist.distributed.processes import ProcessesError, alone, check_same, processes
@@ -34,7 +35,7 @@ from wdist.studies.study import Conditions, Study
 from wdist.training import shared_batches
 from wdist.training.catalogue import CATALOGUE
 from wdist.training.kind import DataShape
-from wdist.training.observer import CriticStarted
+from wdist.training.observer import CriticStarted, Stage
 from wdist.training.optimizers import make_optimizers
 from wdist.training.shared_batches import SharedBatches
 from wdist.training.step import TrainingStep
@@ -214,6 +215,17 @@ class Trained:
             self.names.append(event.critic)
 
 
+class Stages:
+    """Keeps what this process announces."""
+
+    def __init__(self, stages):
+        self.stages = stages
+
+    def notify(self, event):
+        if isinstance(event, Stage):
+            self.stages.append(event.what)
+
+
 def an_estimate_is_the_same_document():
     same(lambda: _numbers(estimate(X[:300], FAR[:250], steps=10), "estimate"))
 
@@ -230,6 +242,21 @@ def folds_are_divided_and_make_the_same_document_and_proof():
     same(work)
     own = processes()
     assert trained == ["groupsort-bjorck", "relu-bjorck"] * len(range(own.rank, 3, own.size))
+
+
+def a_critic_is_fitted_again_by_one_process_and_makes_the_same_document_and_proof():
+    pair = funnels(8, 4)
+    a, b = (side.draw(600, torch.Generator().manual_seed(seed)) for seed, side in enumerate((pair.a, pair.b)))
+    stages = []
+
+    def work(**how):
+        stages.clear()
+        found = estimate(a, b, steps=60, width=16, baselines="none", couplings=False, observer=Stages(stages), **how)
+        return _numbers(found, "estimate"), {name: each.tolist() for name, each in load(proof_of_estimate(found)).items()}
+
+    same(work)
+    assert [any("once more" in stage for stage in each) for each in processes().gathered("stages", stages)].count(True) == 1
+    same(lambda: work(folds=2))
 
 
 def folds_that_are_fewer_than_processes_divide_their_minibatches():
@@ -394,6 +421,7 @@ LAWS = (
     potentials_of_shards_are_those_of_one_process,
     an_estimate_is_the_same_document,
     folds_are_divided_and_make_the_same_document_and_proof,
+    a_critic_is_fitted_again_by_one_process_and_makes_the_same_document_and_proof,
     folds_that_are_fewer_than_processes_divide_their_minibatches,
     critics_and_seeds_are_divided_and_make_the_same_document,
     candidates_and_baselines_are_divided_and_make_the_same_document,

@@ -11,6 +11,7 @@ from tests.trials import CPU, digest, pair_of, two_moons
 from wdist.bounds.certificate import certify
 from wdist.bounds.dual import dual_value
 from wdist.critics.settings import CriticSettings
+from wdist.data.measure import fold_rows, split
 from wdist.data.sources.pairs import cones, sphere
 from wdist.errors import TrainingDiverged
 from wdist.estimation.estimate import estimate
@@ -31,6 +32,7 @@ AT_ONCE = tuple(kind.name for kind in automatic() if not kind.trained and not ki
 LATE = tuple(kind.name for kind in automatic() if kind.slow_to_start)
 FORMULAS = (*AT_ONCE, *LATE)
 TRAINED = tuple(kind.name for kind in automatic() if kind.trained)
+FOLDS = 3
 
 
 class Impatient:
@@ -46,9 +48,12 @@ class Impatient:
             raise KeyboardInterrupt
 
 
-def chosen(a, b, *, steps=24, seconds=None, seed=0, settings=SMALL, observer=None, metric=L2, only=None, ceiling=math.inf):
+def chosen(
+    a, b, *, steps=24, seconds=None, seed=0, settings=SMALL, observer=None, metric=L2, only=None, ceiling=math.inf, fold=None
+):
     """The selection among several kinds; KeyboardInterrupt where nothing was found before Ctrl-C."""
     pair = pair_of(a, b, seed=seed)
+    pair = pair if fold is None else pair.fold(FOLDS, fold, seed=seed)
     try:
         (requested,) = requested_critics(EstimateOptions(settings=settings, metric=str(metric), baselines="none"), pair)
         if only is not None:
@@ -82,7 +87,8 @@ def test_the_choice_is_the_best_of_all_that_was_tried(metric):
     assert told.validation == pytest.approx(best.validation, rel=1e-9)
     assert told.name == found.critic.name
     pair = pair_of(a, b)
-    assert validation_value(found.critic.critic, pair, metric) == told.validation
+    noted = {attempt.name: attempt.validation for attempt in found.tried}
+    assert all(validation_value(each.critic, pair, metric) == noted[each.name] for each in found.fitted)
     for kind in automatic(metric):
         if isinstance(kind, ClosedFormKind):
             spec = kind.resolve(CriticSettings(), DataShape.of(pair), metric)
@@ -132,7 +138,8 @@ def test_of_a_length_of_time_each_kind_has_a_part_and_the_best_of_them_the_rest(
     first = [attempt for attempt in found.tried if attempt.name in TRAINED][: len(TRAINED)]
     assert started[-1].critic == max(first, key=lambda attempt: attempt.validation).name
     parts = [float(event.budget.removesuffix(" s")) for event in started]
-    assert sum(parts) == pytest.approx(0.4)
+    refits = next(kind.refits for kind in automatic() if kind.name == started[-1].critic)
+    assert sum(parts) == pytest.approx(0.4 * (0.85 if refits else 1.0)), "what is left is for the refit"
     assert parts[-1] > 2 * max(parts[:-1])
 
 
@@ -279,7 +286,6 @@ def test_formulas_alone_are_a_choice():
 
 def test_no_choice_depends_on_held_out_samples():
     """Other held-out samples, the same story to the last digit."""
-    from wdist.data.measure import split
 
     a, b = two_moons(150, 120, 3)
     plain = chosen(a, b)
@@ -288,6 +294,61 @@ def test_no_choice_depends_on_held_out_samples():
     again = chosen(changed, b)
     assert digest(again.critic.critic) == digest(plain.critic.critic)
     assert [t.validation for t in again.tried] == [t.validation for t in plain.tried]
+
+
+@pytest.mark.parametrize("fold", [None, 1])
+@pytest.mark.parametrize(
+    "only", [("cones",), ("elliptic-cones",), ("cones", "single-cone"), ("mean-difference", "radial")], ids=str
+)
+def test_what_is_chosen_is_fitted_once_more_with_the_validation_samples_and_never_with_held_out_ones(only, fold):
+    """The choice is the one without them: no critic is judged by samples that it has learnt."""
+    a, b = two_moons(150, 120, 3)
+    plain = chosen(a, b, only=only, fold=fold)
+    assert digest(plain.critic.critic) not in {digest(each.critic) for each in plain.fitted}
+    other = a.copy()
+    other[split(150, seed=0).held_out if fold is None else fold_rows(150, FOLDS, fold, seed=0)] *= 5
+    again = chosen(other, b, only=only, fold=fold)
+    assert digest(again.critic.critic) == digest(plain.critic.critic)
+    assert [digest(each.critic) for each in again.fitted] == [digest(each.critic) for each in plain.fitted]
+
+
+def test_a_refit_that_is_worse_even_on_the_samples_that_it_has_learnt_is_left(monkeypatch):
+    a, b = two_moons(150, 120, 3)
+    cones = next(kind for kind in automatic() if kind.name == "cones")
+    found = chosen(a, b, only=("cones",))
+    assert found.critic is not found.fitted[0]
+
+    def swapped(self, spec, job, trained):
+        return self.fit(spec, replace(job, pair=replace(job.pair, a=job.pair.b, b=job.pair.a)), Budget(steps=5))
+
+    monkeypatch.setattr(type(cones), "refit", swapped)
+    found = chosen(a, b, only=("cones",))
+    assert found.critic is found.fitted[0]
+
+
+def test_a_formula_that_is_chosen_is_the_one_of_training_and_validation_samples():
+    a, b = two_moons(150, 120, 3)
+    found = chosen(a, b, only=("mean-difference", "single-cone"))
+    kind = next(kind for kind in automatic() if kind.name == found.critic.name)
+    pair = pair_of(a, b).without_validation
+    spec = kind.resolve(CriticSettings(), DataShape.of(pair))
+    assert digest(found.critic.critic) == digest(kind.fit(spec, TrainingJob(pair=pair, seed=0, device=CPU), None).critic)
+
+
+def test_draws_have_no_end_so_nothing_is_fitted_twice():
+    pair = sphere(4)
+    found = chosen(pair.a, pair.b, only=("cones",))
+    assert found.critic is found.fitted[0]
+
+
+def test_a_network_or_what_would_take_too_long_is_not_fitted_twice(monkeypatch):
+    a, b = two_moons(150, 120, 3)
+    found = chosen(a, b, only=("groupsort-bjorck",))
+    assert found.critic is found.fitted[0]
+    cones = next(kind for kind in automatic() if kind.name == "cones")
+    monkeypatch.setattr(type(cones), "refit_seconds", lambda self, trained: 0.1)
+    found = chosen(a, b, only=("cones",), seconds=0.4)
+    assert found.critic is found.fitted[0]
 
 
 def test_a_baseline_that_validates_better_takes_the_place_of_the_choice():
@@ -313,7 +374,8 @@ def test_candidates_with_heavy_tails_are_clipped_before_they_are_compared():
     values = {attempt.name: attempt.validation for attempt in found.tried}
     assert "clipped mean-difference" in values
     assert "mean-difference" in {each.name for each in found.fitted}
-    assert validation_value(found.critic.critic, pair_of(*heavy_tailed())) == values[found.critic.name]
+    (fitted,) = [each for each in found.fitted if each.name == found.critic.name]
+    assert validation_value(fitted.critic, pair_of(*heavy_tailed())) == values[found.critic.name]
     assert not any("clipped" in attempt.name for attempt in chosen(*two_moons(150, 120, 3), only=AT_ONCE).tried)
 
 

@@ -7,6 +7,7 @@ import torch
 from tests.trials import shape_of, trial, two_moons
 from wdist.critics.settings import CriticSettings
 from wdist.data.sources.pairs import funnels
+from wdist.studies.bench.tightness import fall
 from wdist.training.catalogue import CATALOGUE
 from wdist.training.envelopes import first_centres
 from wdist.training.mixture import mixture_means
@@ -45,12 +46,14 @@ def test_either_orientation_is_found(name):
         assert found.samples.lower > 0.85 * 2 * np.linalg.norm(z, axis=1).mean()
 
 
-def test_a_mixture_finds_all_places_around_which_samples_lie(generator):
-    """Forty places in twenty dimensions, fifty samples each; one round misses some of them."""
+@pytest.mark.parametrize("samples", [(50, 50), (15, 150)], ids="{0[0]} to {0[1]} samples".format)
+def test_a_mixture_finds_all_places_around_which_samples_lie(samples, generator):
+    """Forty places in twenty dimensions; one round misses some of them, and so do many in which heavy places keep two means."""
     places = torch.nn.functional.normalize(torch.randn(40, 20, generator=generator), dim=1)
-    x = places.repeat_interleave(50, 0) + 0.15 * torch.randn(2000, 20, generator=generator)
+    x = places.repeat_interleave(torch.linspace(*samples, 40).long(), 0)
+    x += 0.15 * torch.randn(x.shape, generator=generator)
     means = mixture_means(x - x.mean(0), 40, torch.Generator().manual_seed(0)) + x.mean(0)
-    assert float(torch.cdist(places, means).amin(1).max()) < 0.2
+    assert float(torch.cdist(places, means).amin(1).max()) < 0.25
 
 
 def test_a_mixture_of_few_or_equal_samples_is_finite(generator):
@@ -64,7 +67,7 @@ def test_few_cones_are_tried_where_samples_are_few_and_generalise():
     a, b = (side.draw(2000, torch.Generator().manual_seed(seed)).numpy() for seed, side in enumerate((pair.a, pair.b)))
     found = trial(a, b, name="cones", steps=100, settings=CriticSettings())
     assert found.settings["centres"] == 16
-    assert found.population.estimate > 0.85 * pair.w1
+    assert fall(found, *pair.coupled(4000, torch.Generator().manual_seed(2))) > 0.88
 
 
 def test_few_elliptic_cones_are_tried_where_samples_are_few_unless_their_number_is_given():

@@ -117,6 +117,29 @@ def test_critics_side_by_side_go_on_together(name, killed, tmp_path):
     assert resumed_often(name, MOONS, SMALL, killed, tmp_path / "run", kills=2, seeds=(0, 1, 2)) == whole
 
 
+@pytest.mark.parametrize("name", ["cones", "elliptic-cones"])
+def test_a_refit_goes_on_to_the_same_bits(name, killed, tmp_path):
+    def refitted():
+        pair = pair_of(*MOONS)
+        spec = CATALOGUE[name].resolve(SMALL, DataShape.of(pair))
+        job = TrainingJob(pair=pair, seed=0, device=CPU)
+        found = spec.kind.fit(spec, job, Budget(steps=STEPS))
+        return digest(found.critic), digest(spec.kind.refit(spec, replace(job, pair=pair.without_validation), found).critic)
+
+    killed(None)
+    whole, found, number = refitted(), None, 0
+    assert whole[0] != whole[1]
+    while found is None:
+        killed(9)
+        try:
+            with kept(tmp_path / "run", resume=number > 0, command="test", settings={}):
+                found = refitted()
+        except Killed:
+            number += 1
+    assert found == whole
+    assert number > 2
+
+
 def test_a_finished_training_takes_no_step(killed, tmp_path):
     killed(None)
     with kept(tmp_path / "run", command="test", settings={}):

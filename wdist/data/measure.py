@@ -138,7 +138,9 @@ class Measure:
         train, other = self.training_rows, self.validation
         if train is None or train.index is None or other.index is None or train.values is not other.values:
             return self
-        return replace(self, training_rows=replace(train, index=torch.cat([train.index, other.index]).sort().values))
+        rows = replace(train, index=torch.cat([train.index, other.index]).sort().values)
+        minibatches = self.train.over(rows) if isinstance(self.train, ShuffledMinibatches) else self.train
+        return replace(self, train=minibatches, training_rows=rows)
 
     @property
     def untrained_on(self) -> ResidentRows:

@@ -136,6 +136,10 @@ class ShuffledMinibatches:
         self._rows, self._generator, self._dtype = rows, generator, dtype
         self._order = torch.empty(0, dtype=torch.int64, device=rows.values.device)
 
+    def over(self, rows: ResidentRows) -> "ShuffledMinibatches":
+        """Minibatches of other rows, from a stream that begins anew."""
+        return ShuffledMinibatches(rows, torch.Generator().manual_seed(self._generator.initial_seed()), self._dtype)
+
     def next(self, n: int) -> Tensor:
         while len(self._order) < n:
             drawn = torch.randperm(self._rows.count, generator=self._generator)

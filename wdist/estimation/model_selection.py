@@ -12,6 +12,7 @@ from torch import Tensor
 
 from wdist.bounds.certificate import certify
 from wdist.bounds.dual import dual_value
+from wdist.checkpoints.checkpoint import now
 from wdist.critics.blend import best_blend, blended
 from wdist.critics.clipping import clipped, clipped_share, ends
 from wdist.critics.frozen import FrozenCritic
@@ -19,7 +20,7 @@ from wdist.data.memory import give_back_memory
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows
 from wdist.distributed.processes import processes
-from wdist.errors import CertificateError, WdistError
+from wdist.errors import CertificateError, TrainingDiverged, WdistError
 from wdist.estimation.evaluation import evaluate_rows
 from wdist.estimation.requested import RequestedCritic
 from wdist.estimation.result import Attempt
@@ -31,9 +32,12 @@ from wdist.training.budget import Budget
 from wdist.training.closed_forms import FIT_ROWS
 from wdist.training.kind import CriticSpec, TrainedCritic, TrainingJob
 from wdist.training.loop import TrainingOutcome
+from wdist.training.observer import Silent
 
 _ENOUGH, _SURELY = 0.999, 2.0
 """Nothing more is tried once a validation value, less so many standard errors, is so much of an upper bound."""
+_REFIT_SHARE = 0.15
+"""Share of a length of time for fitting what was chosen once more."""
 _BLEND_NUMBERS = 1 << 23
 """Coordinates of the training samples that decide how two critics are combined."""
 
@@ -59,6 +63,8 @@ class _Candidate:
     """None for a combination of two others."""
     validation: float
     """Dual value on the validation split divided by the certificate, in the units of the data."""
+    parts: tuple["_Candidate", ...] = ()
+    """The two others that a combination is made of."""
 
 
 def select_critics(
@@ -72,6 +78,9 @@ def select_critics(
     beats every network on the validation split, and is then chosen. Heavy tails of a candidate are clipped before it is compared.
     Processes that share the work train candidates side by side, even those that would not have been tried any more.
 
+    What is chosen, or named, is fitted once more where its kind can be, with the same settings and the validation samples, too. No
+    choice follows, and no held-out sample has a part in it.
+
     Arguments:
         requested: one specification, or several to choose from.
         jobs: one for each seed.
@@ -82,11 +91,7 @@ def select_critics(
         For each job its selection, the error if nothing finite came of it, or None if it was interrupted before.
     """
     if len(requested.specs) == 1:
-        (spec,) = requested.specs
-        if not spec.kind.trained:  # there is no choice, and no training to stop
-            jobs = [replace(job, pair=job.pair.without_validation) for job in jobs]
-        fitted = fit(spec, jobs, budget, agenda)
-        return [Selection(critic=each, fitted=(each,)) if isinstance(each, TrainedCritic) else each for each in fitted]
+        return _named(requested.specs[0], jobs, budget, agenda)
     searches = [_Trial(job, requested.specs[0].metric, agenda) for job in jobs]
     quick = sum(spec.kind.quick_share for spec in requested.specs)
     timed = budget is not None and budget.seconds is not None
@@ -102,10 +107,26 @@ def select_critics(
         _try(spec, searches, part, agenda, ahead.get(spec.kind.name))
     if budget is not None and timed:
         for search in searches:
-            search.prolong(budget.part(1 - quick))
+            search.prolong(budget, 1 - quick)
     for spec in (spec for spec in requested.specs if spec.kind.slow_to_start):
         _try(spec, searches, None, agenda)
-    return [search.choose() for search in searches]
+    return [search.choose(budget) for search in searches]
+
+
+def _named(
+    spec: CriticSpec, jobs: Sequence[TrainingJob], budget: Budget | None, agenda: Agenda
+) -> list[Selection | WdistError | None]:
+    """Fits a critic that the user named."""
+    trained = spec.kind.trained
+    if not trained:  # there is no choice, and no training to stop
+        jobs = [replace(job, pair=job.pair.without_validation) for job in jobs]
+    own = budget if budget is None or budget.seconds is None else budget.part(1 - _kept_aside(spec, jobs[0].pair))
+    return [
+        Selection(critic=_refitted(each, spec, job, budget, agenda) if trained else each, fitted=(each,))
+        if isinstance(each, TrainedCritic)
+        else each
+        for each, job in zip(fit(spec, jobs, own, agenda), jobs, strict=True)
+    ]
 
 
 def trains_side_by_side(requested: RequestedCritic) -> bool:
@@ -194,24 +215,24 @@ class _Trial:
         self.closed = False
         """No other critic could gain anything worth its time."""
 
-    def add(self, found: TrainedCritic | WdistError | None, spec: CriticSpec | None) -> None:
+    def add(self, found: TrainedCritic | WdistError | None, spec: CriticSpec | None, *, parts: tuple[_Candidate, ...] = ()) -> None:
         """Records a critic; one that diverged is left out."""
         if isinstance(found, TrainedCritic):
             value = _validated(found, self.job.pair, self._metric)
-            self._candidates.append(_Candidate(critic=value.critic, fitted=found, spec=spec, validation=value.value))
+            self._candidates.append(_Candidate(critic=value.critic, fitted=found, spec=spec, validation=value.value, parts=parts))
             self.closed = self.closed or value.value - _SURELY * value.error >= _ENOUGH * self.job.ceiling
         elif found is not None:
             self._failure = found
 
-    def prolong(self, budget: Budget) -> None:
-        """Trains the kind of the best trained candidate once more, with the rest of the budget."""
+    def prolong(self, budget: Budget, share: float) -> None:
+        """Trains the kind of the best trained candidate once more, with a share of the budget, less what a refit takes."""
         trained = [each for each in self._candidates if each.spec is not None and each.spec.budget is not None]
         if not self.closed and trained and (leader := _best(trained).spec) is not None:
-            (found,) = fit(leader, [self.job], budget, self._agenda)
+            (found,) = fit(leader, [self.job], budget.part(share - _kept_aside(leader, self.job.pair)), self._agenda)
             self.add(found, leader)
 
-    def choose(self) -> Selection | WdistError | None:
-        """The best candidate, the best two combined included."""
+    def choose(self, budget: Budget | None) -> Selection | WdistError | None:
+        """The best candidate, the best two combined included, fitted with the validation samples, too."""
         if not self._candidates:
             return self._failure
         fitted = tuple(each.fitted for each in sorted(self._candidates, key=lambda each: each.validation, reverse=True))
@@ -219,10 +240,58 @@ class _Trial:
         others = [each for each in self._candidates if each.fitted.name != first.fitted.name and _complete(each, first)]
         if others and not self.closed and not self.job.interruption.requested:
             self.job.begin()
-            self.add(_combined(first.critic, _best(others).critic, pair=self.job.pair), None)
+            second = _best(others)
+            self.add(_combined(first.critic, second.critic, pair=self.job.pair), None, parts=(first, second))
         best = _best(self._candidates)
         tried = tuple(_attempt(each.critic, each.validation, chosen=each is best) for each in self._candidates)
-        return Selection(critic=best.critic, tried=tried, fitted=fitted)
+        return Selection(critic=best.critic if self.closed else self._refitted(best, budget), tried=tried, fitted=fitted)
+
+    def _refitted(self, candidate: _Candidate, budget: Budget | None) -> TrainedCritic:
+        """A candidate, or its parts combined again, fitted with the validation samples, too; its history stays as it was."""
+        if candidate.critic is not candidate.fitted:
+            return candidate.critic  # it is clipped at values of samples that it did not learn
+        if candidate.spec is not None:
+            return _refitted(candidate.critic, candidate.spec, self.job, budget, self._agenda)
+        parts = [self._refitted(each, budget) for each in candidate.parts]
+        if all(new is old.critic for new, old in zip(parts, candidate.parts, strict=True)):
+            return candidate.critic
+        combined = _combined(parts[0], parts[1], pair=self.job.pair.without_validation)
+        return replace(combined, outcome=candidate.critic.outcome)
+
+
+def _may_refit(spec: CriticSpec, pair: Pair) -> bool:
+    """Whether a critic can be fitted with validation samples: those of sets in memory, since draws and streams have enough."""
+    wider = pair.without_validation
+    return spec.kind.refits and pair.a is not wider.a and pair.b is not wider.b
+
+
+def _kept_aside(spec: CriticSpec, pair: Pair) -> float:
+    """Share of a length of time that a refit may take."""
+    return _REFIT_SHARE if _may_refit(spec, pair) else 0.0
+
+
+def _refitted(trained: TrainedCritic, spec: CriticSpec, job: TrainingJob, budget: Budget | None, agenda: Agenda) -> TrainedCritic:
+    """The critic fitted with the validation samples, too; as it was where that takes too long, is interrupted, or makes it worse
+    even on the samples that it has then learnt."""
+    longest = math.inf if budget is None or budget.seconds is None else _REFIT_SHARE * budget.seconds
+    if not _may_refit(spec, job.pair) or spec.kind.refit_seconds(trained) > longest:
+        return trained
+
+    def again() -> TrainedCritic | None:
+        if spec.kind.trained:
+            agenda.stage(f"training {trained.name} once more, with the validation samples")
+        began = now()
+        found = spec.kind.refit(spec, replace(job, pair=job.pair.without_validation, observer=Silent()), trained)
+        worse = _provable(found, job.pair, spec.metric).value < _validated(trained, job.pair, spec.metric).value
+        if worse or job.interruption.requested:
+            return None
+        outcome = replace(trained.outcome, seconds=trained.outcome.seconds + now() - began)
+        return replace(found, outcome=outcome, settings=trained.settings)
+
+    try:
+        return processes().from_first("a refit", partial(job.interruption.attempt, again)) or trained
+    except (TrainingDiverged, CertificateError):
+        return trained
 
 
 def improved(main: Selection, baselines: Sequence[TrainedCritic], pair: Pair, metric: GroundMetric) -> Selection:

@@ -32,6 +32,7 @@ class ClosedFormKind(CriticKind):
     """A critic that a formula gives."""
 
     trained: ClassVar[bool] = False
+    refits: ClassVar[bool] = True
     formula: Formula
     most_samples: Callable[[int], int] | None = None
     """From the dimension, the number of training samples of each side to use; None for as many as fit."""
@@ -61,6 +62,12 @@ class ClosedFormKind(CriticKind):
         critic = self.critic(a, b, standardisation, spec.metric, lipschitz=spec.settings.lipschitz or 1.0)
         outcome = TrainingOutcome(steps=0, seconds=time.perf_counter() - began, history=(), interrupted=False)
         return TrainedCritic(name=self.name, title=self.title, critic=critic, outcome=outcome, settings=self.shown(spec.settings))
+
+    def refit_seconds(self, trained: TrainedCritic) -> float:
+        return self.seconds
+
+    def refit(self, spec: CriticSpec, job: TrainingJob, trained: TrainedCritic) -> TrainedCritic:
+        return self.fit(spec, job, None)
 
     def critic(
         self, a: Tensor | Rows, b: Tensor | Rows, standardisation: Standardisation, metric: GroundMetric, *, lipschitz: float = 1.0

@@ -1,6 +1,6 @@
 """Cone critics as a kind: settings, starting points, and the fit by assignment steps in either orientation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -64,28 +64,42 @@ class ConeKind(EnvelopeKind):
         counts = [usual.count] if asked else [count for count in _MIXTURES if count < usual.count]
         return tuple(Initialisation(count=count, mixture=True) for count in counts)
 
+    def settled(self, initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> Initialisation:
+        """Of a mixture, as many rounds as there is time for, and the tips drawn outwards as far as validation gains by it."""
+        if not initialisation.mixture or initialisation.rounds:
+            return initialisation
+        count = initialisation.count
+        expected = operations(_mixed(search.low(sign), count), count) / _FLOPS_A_SECOND
+        rounds = max(_FEWEST_ROUNDS, min(ROUNDS, round(_MIXTURE_SHARE * _seconds(search) / expected)))
+        means = _means(replace(initialisation, rounds=rounds), search, sign)
+        reach = max(_REACHES, key=lambda reach: float(search.value(ConeCritic(reach * means, sign=sign))))
+        return replace(initialisation, rounds=rounds, reach=reach)
+
     def start(self, initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
         """In many dimensions the tips of optimal cones lie far from all samples, and no sample is much nearer to a third than any
         other: the first centres are drawn towards the mean where many directions carry the variance."""
         job, spec, low = search.job, search.spec, search.low(sign)
         if initialisation.mixture:
-            critic = _from_mixture(low, initialisation.count, search, sign)
+            centres = initialisation.reach * _means(initialisation, search, sign)
         else:
             share = max(_LEAST_REACH, min(1.0, _WHOLE_REACH / job.pair.participation))
-            critic = ConeCritic(first_centres(low, initialisation.count, seed=job.seed, share=share), sign=sign, metric=spec.metric)
+            centres = first_centres(low, initialisation.count, seed=job.seed, share=share)
+        critic = ConeCritic(centres, sign=sign, metric=spec.metric)
         return critic, ConeAscent(critic, rate=spec.settings.learning_rate or 0.0)
 
 
-def _from_mixture(low: Tensor, count: int, search: EnvelopeSearch, sign: int) -> ConeCritic:
-    """Cones whose tips are the means of a mixture of the low side, drawn outwards as far as validation gains by it."""
+def _means(initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> Tensor:
+    """Means of a mixture of the low side, which is fitted once, shape (count, dim)."""
+    count = initialisation.count
     if (count, sign) not in search.means:
-        rows = low.float()[: max(_LEAST_MIXED, _MIXED_NUMBERS // (2 * count * low.shape[1]))]
-        rounds = round(_MIXTURE_SHARE * _seconds(search) * _FLOPS_A_SECOND / operations(rows, count))
-        generator = torch.Generator().manual_seed(search.job.seed)
-        search.means[count, sign] = mixture_means(rows, count, generator, rounds=max(_FEWEST_ROUNDS, min(ROUNDS, rounds)))
-    means = search.means[count, sign]
-    critics = [ConeCritic(reach * means, sign=sign) for reach in _REACHES]
-    return max(critics, key=lambda critic: float(search.value(critic)))
+        rows, generator = _mixed(search.low(sign), count), torch.Generator().manual_seed(search.job.seed)
+        search.means[count, sign] = mixture_means(rows, count, generator, rounds=initialisation.rounds)
+    return search.means[count, sign]
+
+
+def _mixed(low: Tensor, count: int) -> Tensor:
+    """As many samples as a mixture of so many components has time for."""
+    return low.float()[: max(_LEAST_MIXED, _MIXED_NUMBERS // (2 * count * low.shape[1]))]
 
 
 def _seconds(search: EnvelopeSearch) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from wdist.critics.critic import Critic
 from wdist.training.budget import Budget
 from wdist.training.kind import CriticKind, CriticSpec, TrainedCritic, TrainingJob
 from wdist.training.loop import Minibatch, TrainingOutcome, TrainingRun, train, value_on
+from wdist.training.observer import Observer, Silent
 from wdist.training.step import Ascent
 
 _LEAST_VALIDATION_ROWS, _VALIDATION_NUMBERS = 2048, 1 << 23
@@ -41,12 +43,32 @@ class Initialisation:
     """Number of pieces."""
     mixture: bool = False
     """Whether pieces start from the means of a mixture, and not from samples."""
+    rounds: int = 0
+    """Rounds in which the mixture is fitted."""
+    reach: float = 1.0
+    """Factor on the means, chosen by validation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefitPlan:
+    """A training that was chosen by validation, for its repetition with more samples."""
+
+    initialisation: Initialisation
+    sign: int
+    """+1 where A lies high, -1 where B does."""
+    steps: int
+    """Length of the training, which its learning rates follow from."""
+    best_step: int
+    """Step with the best validation value."""
+    seconds: float
+    """Time until that step, roughly."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnvelopeKind(CriticKind):
     """A minimum or maximum of functions that learn."""
 
+    refits: ClassVar[bool] = True
     quick_share: ClassVar[float] = 0.1
     validation_rows: ClassVar[int] = 16_384
     """Validation samples of each side, at most."""
@@ -72,6 +94,11 @@ class EnvelopeKind(CriticKind):
         del usual, spec, job
         return ()
 
+    def settled(self, initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> Initialisation:
+        """The initialisation with everything chosen that it leaves open."""
+        del search, sign
+        return initialisation
+
     @abstractmethod
     def start(self, initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
         """A fresh critic of one orientation, and what raises it: +1 where A lies high, -1 where B does."""
@@ -94,7 +121,17 @@ class EnvelopeKind(CriticKind):
             # What was given up is part of the search, and so is its time.
             outcome=replace(best.outcome, seconds=search.seconds, interrupted=job.interruption.requested),
             settings={**self.shown(spec.settings), "centres": best.initialisation.count},
+            plan=best.plan,
         )
+
+    def refit_seconds(self, trained: TrainedCritic) -> float:
+        return trained.plan.seconds
+
+    def refit(self, spec: CriticSpec, job: TrainingJob, trained: TrainedCritic) -> TrainedCritic:
+        """Repeats the best training up to the step with the best validation value."""
+        plan: RefitPlan = trained.plan
+        critic = EnvelopeSearch(self, spec, job, Budget(steps=plan.steps)).repeated(plan)
+        return replace(trained, critic=critic.freeze(job.pair.standardisation, lipschitz=spec.settings.lipschitz or 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +147,18 @@ class Trained:
     def value(self) -> float:
         """Best validation value."""
         return -math.inf if self.outcome.best is None else self.outcome.best
+
+    @property
+    def plan(self) -> RefitPlan:
+        """What leads to the same critic."""
+        best = max(self.outcome.history, key=lambda point: point.validation)
+        return RefitPlan(
+            initialisation=self.initialisation,
+            sign=self.sign,
+            steps=max(1, self.outcome.steps),
+            best_step=best.step,
+            seconds=best.seconds,
+        )
 
 
 class EnvelopeSearch:
@@ -147,23 +196,43 @@ class EnvelopeSearch:
 
     def run(self, initialisation: Initialisation, sign: int, budget: Budget) -> None:
         """Trains one orientation from one start, unless the user has stopped the search."""
-        job = self.job
-        if job.interruption.requested and self._done:
+        if self.job.interruption.requested and self._done:
             return
-        critic, ascent = self._kind.start(initialisation, self, sign)
+        settled = self._kind.settled(initialisation, self, sign)
+        critic, outcome = self._trained(settled, sign, budget, validate=self.value, observer=self.job.observer)
+        self._steps += outcome.steps
+        self._done.append(Trained(initialisation=settled, sign=sign, critic=critic, outcome=outcome))
+
+    def repeated(self, plan: RefitPlan) -> Critic:
+        """The critic of a training that is known already; no sample is left to validate it."""
+        value, budget = value_on(*self._samples.samples), Budget(steps=plan.steps)
+        critic, _ = self._trained(plan.initialisation, plan.sign, budget, validate=value, observer=Silent(), last=plan.best_step)
+        return critic
+
+    def _trained(
+        self,
+        initialisation: Initialisation,
+        sign: int,
+        budget: Budget,
+        *,
+        validate: Callable[[Critic], Tensor],
+        observer: Observer,
+        last: int | None = None,
+    ) -> tuple[Critic, TrainingOutcome]:
+        job, kind = self.job, self._kind
+        critic, ascent = kind.start(initialisation, self, sign)
         spread = job.pair.standardisation.spread
-        name, averaged = self._kind.name, self._kind.averaged
         outcome = train(
-            TrainingRun(critic, validate=self.value, unit=spread, observer=job.observer, name=name, averaged=averaged),
+            TrainingRun(critic, validate=validate, unit=spread, observer=observer, name=kind.name, averaged=kind.averaged),
             ascend=ascent,
             minibatch=self._samples.minibatch,
             budget=budget,
             decay=self.spec.settings.schedule or "",
             interruption=job.interruption,
             drawn=self._samples.streams,
+            last=last,
         )
-        self._steps += outcome.steps
-        self._done.append(Trained(initialisation=initialisation, sign=sign, critic=critic, outcome=outcome))
+        return critic, outcome
 
 
 def first_centres(low: Tensor, count: int, *, seed: int, share: float = 1.0) -> Tensor:

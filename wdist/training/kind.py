@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -125,6 +125,8 @@ class TrainedCritic:
     """Settings as shown to the user."""
     bound_by_construction: bool = True
     """Whether its constraint alone bounds the Lipschitz constant."""
+    plan: Any = None
+    """What :meth:`CriticKind.refit` of its kind repeats; None where there is nothing to know."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +141,8 @@ class CriticKind(ABC):
     """Citation."""
     trained: ClassVar[bool] = True
     """Whether it takes steps, so that seeds and budgets make a difference."""
+    refits: ClassVar[bool] = False
+    """Whether :meth:`refit` fits a critic again that was chosen."""
     quick_share: ClassVar[float] = 0.0
     """Share of a length of time for its first run, where several kinds are tried."""
 
@@ -183,6 +187,18 @@ class CriticKind(ABC):
         Raises:
             TrainingDiverged: its first validation value was not finite.
         """
+
+    def refit_seconds(self, trained: TrainedCritic) -> float:
+        """Time that :meth:`refit` takes, roughly."""
+        return trained.outcome.seconds
+
+    def refit(self, spec: CriticSpec, job: TrainingJob, trained: TrainedCritic) -> TrainedCritic:
+        """Fits a critic that was chosen once more, with the same choices, on the training samples of a job that may hold more.
+
+        Raises:
+            TrainingDiverged: it has no finite value.
+        """
+        raise NotImplementedError(f"{self.name} is not fitted again")
 
     def fit_together(
         self, spec: CriticSpec, jobs: Sequence[TrainingJob], budget: Budget | None

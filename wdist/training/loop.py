@@ -230,6 +230,7 @@ class _How(TypedDict):
     decay: str
     interruption: Interruption
     drawn: NotRequired[Sequence[Any]]
+    last: NotRequired[int | None]
 
 
 def train_together(
@@ -241,6 +242,7 @@ def train_together(
     decay: str,
     interruption: Interruption,
     drawn: Sequence[Any] = (),
+    last: int | None = None,
 ) -> list[TrainingOutcome]:
     """Trains several critics that every step changes at once; one that diverges does not hold up the others.
 
@@ -252,11 +254,12 @@ def train_together(
         decay: of the learning rate.
         interruption: is told of Ctrl-C.
         drawn: what minibatches are drawn from, and other objects with a state, for a run that can be resumed.
+        last: step of the budget at which to end, and whose weights are kept; None to keep those with the best validation value.
 
     Returns:
         The outcome of each; without a history if already its first validation value was not finite.
     """
-    loop = _Loop(runs, ascend=ascend, minibatch=minibatch, clock=budget.start(), decay=decay)
+    loop = _Loop(runs, ascend=ascend, minibatch=minibatch, clock=budget.start(), decay=decay, last=last)
     sizes = sum(parameter.numel() for run in runs for parameter in run.critic.parameters())
     part = current().part(f"training of {', '.join(run.name for run in runs)}, {sizes}", [loop, *drawn], shared=drawn)
     if part.result is None:
@@ -281,8 +284,17 @@ class _Loop:
 
     resumable = ("_runs", "_places", "_ascend", "_validations", "_ended", "clock", "step")
 
-    def __init__(self, runs: Sequence[TrainingRun], *, ascend: Ascent, minibatch: Minibatch, clock: Clock, decay: str) -> None:
-        self._runs, self._running = list(runs), list(runs)
+    def __init__(
+        self,
+        runs: Sequence[TrainingRun],
+        *,
+        ascend: Ascent,
+        minibatch: Minibatch,
+        clock: Clock,
+        decay: str,
+        last: int | None = None,
+    ) -> None:
+        self._runs, self._running, self._last = list(runs), list(runs), last
         self._ascend, self._minibatch = ascend, minibatch
         self._factor, self._pace = schedule(decay), 1 / VALIDATIONS  # share of the budget between two validations
         if clock.budget.seconds is not None:
@@ -300,12 +312,13 @@ class _Loop:
         """One step, with a validation before it where one is due; whether that was the end."""
         spent = self.clock.fraction(self.step)
         ended = False
-        if spent >= self._validations * self._pace or spent >= 1:
+        over = spent >= 1 if self._last is None else self.step >= self._last
+        if over or (self._last is None and spent >= self._validations * self._pace):
             self._validations += 1
             for run in self._running:
                 run.validate(self.step, self.clock)
             # Of earlier validations only: when this one arrives depends on the device.
-            ended = bool(processes().decided(spent >= 1 or all(run.settled for run in self._running)))
+            ended = bool(processes().decided(over or all(run.settled for run in self._running)))
         wait = ended or processes().size > 1  # when numbers arrive differs from process to process
         self._running = [run for run in self._running if run.settle(wait=wait)]
         if not self._running or ended:

@@ -3,9 +3,12 @@ r"""A mixture of round normal distributions of one width, fitted by expectation 
 Mass that moves towards a few places is dense around each of them. The means of a mixture find these places from fifty samples each,
 where the gradient of a cone's tip is still noise. Expectation and maximisation alone ends with two means in one place and none in
 another: in every round fresh components compete for a few iterations, and the heaviest go on. Rounds that are short, with many more
-components than are kept, do better than converged ones: what is not kept takes up the samples between the places.
+components than are kept, do better than converged ones: what is not kept takes up the samples between the places. Two components
+that share a place may both be heavy, though: in the first half of the rounds more of them go on, and those merge whose union adds
+the least to the sum of squares.
 
 References:
+    Ward (1963), Hierarchical grouping to optimize an objective function.
     Dempster, Laird & Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm.
 """
 
@@ -19,6 +22,8 @@ _COMPETING, _KEPT = 3, 1
 """Iterations of each round, with all components and with the heaviest."""
 _PASSES = 300
 """Operations that one number costs in passes over all distances."""
+_MERGED = 1.5
+"""Components that go on to be merged, in those that are kept."""
 _START = 0.3
 """Fresh means lie at this share of a sample's distance from the mean of all."""
 
@@ -34,13 +39,15 @@ def mixture_means(x: Tensor, count: int, generator: torch.Generator, *, rounds: 
     """
     count = max(1, min(count, len(x) // 2))
     means, weights = x[:0], x.new_empty(0)
-    for _ in range(rounds):
+    for number in range(rounds):
         chosen = torch.randperm(len(x), generator=generator)[: _SURPLUS * count - len(means)].to(x.device)
         fresh = x.new_full((len(chosen),), 1 / (len(means) + len(chosen)))
         means, weights = torch.cat([means, _START * x[chosen]]), torch.cat([weights * (1 - fresh.sum()), fresh])
         means, weights = _fitted(x, means, weights, _COMPETING)
-        heaviest = weights.topk(min(count, len(weights))).indices
-        means, weights = _fitted(x, means[heaviest], weights[heaviest], _KEPT)
+        merges = 2 * number < rounds
+        heaviest = weights.topk(min(round(_MERGED * count) if merges else count, len(weights))).indices
+        means, weights = _merged(means[heaviest], weights[heaviest], count)
+        means, weights = _fitted(x, means, weights, _KEPT)
     return means
 
 
@@ -48,6 +55,24 @@ def operations(x: Tensor, count: int) -> float:
     """Operations of a round: two products and some passes in each iteration."""
     components = _SURPLUS * _COMPETING + _KEPT
     return len(x) * count * components * (4 * x.shape[1] + _PASSES)
+
+
+def _merged(means: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """At most ``count`` components, after merging two by two those whose union adds the least to the sum of squares."""
+    means, weights = means.clone(), weights.clone()
+    costs = torch.cdist(means, means).square() * weights * weights.unsqueeze(1) / (weights + weights.unsqueeze(1))
+    costs.fill_diagonal_(torch.inf)
+    for _ in range(len(means) - count):
+        one, other = divmod(int(costs.argmin()), len(means))
+        both = weights[one] + weights[other]
+        means[one] = (weights[one] * means[one] + weights[other] * means[other]) / both
+        weights[one], weights[other] = both, 0
+        added = (means - means[one]).square().sum(1) * weights * both / (weights + both)
+        added[(weights == 0) | (torch.arange(len(means), device=means.device) == one)] = torch.inf
+        costs[one], costs[:, one] = added, added
+        costs[other], costs[:, other] = torch.inf, torch.inf
+    left = weights > 0
+    return means[left], weights[left]
 
 
 def _fitted(x: Tensor, means: Tensor, weights: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
