@@ -55,6 +55,13 @@ def test_ranges_that_look_like_two_scalings_are_refused_unless_one_is_chosen(tmp
     assert check_comparable(wide, narrow, (0, 255), None) == ()
 
 
+def test_values_without_addresses_may_differ_in_scale():
+    """Nobody could confirm the difference of a waiting time up to 40 and a share."""
+    wide, narrow = open_source(np.linspace(0, 40, 20)), open_source(np.linspace(0, 1, 20))
+    (told,) = check_comparable(narrow, wide, (0, 1), (0, 40))
+    assert told.endswith("looks like two scalings of the same data; if so, rescale the first")
+
+
 def test_images_in_two_conventions_are_compared_with_a_word():
     images = of_shape(8, 8)
     assert len(check_comparable(images, images, (-1, 1), (0, 1))) == 1

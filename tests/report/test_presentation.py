@@ -167,7 +167,18 @@ def test_a_comparison_becomes_a_data_frame(results, monkeypatch):
         ("--max and --tol", "maximum and tolerance"),
         ("--shard 3/2 is no part", 'shard="3/2" is no part'),
         ("use --ci welch, or --labels FILE", 'use ci="welch", or labels=FILE'),
+        ("weigh the columns with --scale std", 'weigh the columns with scale="std"'),
         ("a file a--b.h5 stays", "a file a--b.h5 stays"),
+        ("a.csv: leave it out with ?without=id", "a.csv: leave it out with ?without=id"),
+        ("<frame A>: leave it out with ?without=my id", "<frame A>: leave it out"),
+        (
+            "<array>: leave it out with ?without=, or state lengths with --scale FILE",
+            "<array>: leave it out, or state lengths with scale=FILE",
+        ),
+        (
+            "<frame B> has no 'z'; leave it out with ?without=z, or by position with ?names=no",
+            "<frame B> has no 'z'; leave it out, or by position as arrays",
+        ),
     ],
 )
 def test_options_become_keyword_arguments(said, meant):

@@ -276,18 +276,18 @@ def check_scales(source_a: Source, source_b: Source, range_a: Ends | None, range
     for wide, wide_range, narrow, narrow_range in ((a, range_a, b, range_b), (b, range_b, a, range_a)):
         if _looks_like_bytes(wide_range) and _looks_like_unit(narrow_range):
             ranges = f"{wide.address} is in {_interval(wide_range)} and {narrow.address} in {_interval(narrow_range)}"
+            told = f"{ranges}, which looks like two scalings of the same data"
+            if not (a.addressed or b.addressed):
+                return (f"{told}; if so, rescale the first",)
             raise SourceError(
-                f"{ranges}, which looks like two scalings of the same data; "
-                f"rescale the first with ?stored=0:255&range=unit, or confirm the difference with ?range=raw"
+                f"{told}; rescale the first with ?stored=0:255&range=unit, or confirm the difference with ?range=raw in an address"
             )
     images = min(len(a.event_shape), len(b.event_shape)) >= 2
     units = _looks_like_unit(range_a) and _looks_like_unit(range_b)
     if images and units and _looks_symmetric(range_a) != _looks_symmetric(range_b):
         former, latter = (a, b) if _looks_symmetric(range_a) else (b, a)
-        return (
-            f"{former.address} looks like images in -1..1, {latter.address} like images in 0..1; "
-            f"if this is not intended, add ?stored=-1:1&range=unit to the former",
-        )
+        way_out = "add ?stored=-1:1&range=unit to the former" if former.addressed else "rescale the former"
+        return (f"{former.address} looks like images in -1..1, {latter.address} like images in 0..1; if unintended, {way_out}",)
     return ()
 
 

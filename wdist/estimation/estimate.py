@@ -360,12 +360,13 @@ def _no_upper_bound(pair: Pair, bounds: TransportBounds, run: Run) -> Iterator[s
 
 
 def _few_held_out(main: CriticResult, errors: ErrorBudget) -> Iterator[str]:
-    for name, count in (("A", main.population.n_a), ("B", main.population.n_b)):
-        if errors.method == "welch" and count < ENOUGH_HELD_OUT:
-            yield (
-                f"only {count} samples of {name} were held out; the bound for the populations relies on the "
-                f"normal approximation of their mean and may be wrong more often than stated; give more samples"
-            )
+    counts = {"A": main.population.n_a, "B": main.population.n_b}
+    few = [f"{count} samples of {name}" for name, count in counts.items() if count < ENOUGH_HELD_OUT]
+    if errors.method == "welch" and few:
+        yield (
+            f"only {' and '.join(few)} were held out; the bound for the populations relies on the normal approximation of their "
+            f"means and may be wrong more often than stated; give more samples"
+        )
 
 
 def _contradictions(results: Sequence[CriticResult]) -> Iterator[str]:

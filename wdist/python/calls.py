@@ -45,7 +45,9 @@ def _with_keywords(result: Any) -> Any:
     """The result with keyword arguments instead of options in its warnings, and in those of the estimate that it holds."""
     changes: dict[str, Any] = {}
     if is_dataclass(result) and hasattr(result, "warnings"):
-        changes["warnings"] = tuple(map(in_python, result.warnings))
+        side = getattr(getattr(result, "estimate", result), "a", None)
+        of_values = side is not None and not side.addressed
+        changes["warnings"] = tuple(in_python(warning, of_values=of_values) for warning in result.warnings)
     if is_dataclass(result) and hasattr(result, "estimate"):
         changes["estimate"] = _with_keywords(result.estimate)
     return replace(result, **changes) if changes else result

@@ -155,7 +155,7 @@ def test_columns_of_a_parquet_file_are_chosen_before_they_are_read(tmp_path):
     table = arrow.table({"x": [float(k) for k in range(30)], "v": [[k, k] for k in range(30)], "id": [f"t{k}" for k in range(30)]})
     write(table, tmp_path / "x.parquet")
     refused(f"{tmp_path}/x.parquet", r"the column 'v' is of type list<.*leave it out with \?without=v")
-    refused(f"{tmp_path}/x.parquet?columns=x,id", "'id' holds another text in every row")
+    refused(f"{tmp_path}/x.parquet?columns=x,id", "'id' holds a different text in every row")
     refused(f"{tmp_path}/x.parquet?columns=x,y", "there is no column 'y'")
     source = open_source(f"{tmp_path}/x.parquet?columns=x&rows=3:7")
     assert source.read(slice(0, 4)).flatten().tolist() == [3, 4, 5, 6]

@@ -115,7 +115,7 @@ def test_a_table_that_an_estimate_refuses_is_described_with_the_way_out(tmp_path
     assert [column.type for column in found.columns] == ["number", "text", "text"]
     assert len(found.missing) == 3
     assert "line 81 holds 'oops'" in found.missing[0]
-    assert "another text in every row" in found.missing[1]
+    assert "a different text in every row" in found.missing[1]
     assert "1 of 80 rows misses a value (x 1)" in found.missing[2]
     with pytest.raises(SourceError, match="holds 'oops'"):
         open_source(a)

@@ -42,7 +42,7 @@ def open_frame(values: Any, *, strict: bool = True) -> ArraySource | None:
         schema = frame.schema
     plain = all(kind.is_numeric() for kind in schema.values()) and not any(frame[each].is_null().any() for each in schema)
     if plain or not len(frame) or not len(schema):
-        return open_values(frame.to_native())
+        return open_values(frame.to_native(), address=_NAME)
     with explained(lambda error: SourceError(f"{_NAME} cannot be read ({first_line(error)}); leave such columns out")):
         read = [_of_series(frame[label], kind, k, str(label)) for k, (label, kind) in enumerate(schema.items())]
     columns, parts = zip(*read, strict=True)

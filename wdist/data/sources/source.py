@@ -59,6 +59,11 @@ class SourceInfo:
     """Where the units of length of the columns come from: ``none``, ``std``, ``iqr``, ``mad``, ``range`` or a file."""
 
     @property
+    def addressed(self) -> bool:
+        """Whether it has an address, which takes options; values passed in Python have none."""
+        return not self.address.startswith("<")
+
+    @property
     def fitted(self) -> bool:
         """Whether the ground metric depends on training samples of A, by units of length or by numbers for missing ones."""
         return self.scaling in FITTED or any(column.fill is not None for column in self.columns or ())
@@ -163,7 +168,8 @@ def units_of(dtype: str, address: Address | None = None) -> Units:
     stored = declared or _RANGE_OF_TYPE.get(dtype)
     notes: tuple[str, ...] = ()
     if wanted is None and dtype == "uint8":
-        wanted, notes = "unit", ("uint8 values are scaled from 0..255 to [0, 1]; ?range=raw keeps them",)
+        kept = "floats keep their values" if address is None else "?range=raw keeps them"
+        wanted, notes = "unit", (f"uint8 values are scaled from 0..255 to [0, 1]; {kept}",)
     if wanted is None or wanted == "raw":
         return Units(bounds=stored)
     if stored is None:

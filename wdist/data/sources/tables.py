@@ -73,7 +73,7 @@ class Coder:
         levels, present = sorted(self._levels[k]), self._count - column.missing
         many = len(levels) > MOST_LEVELS
         if many or len(levels) == present > _FEW:
-            what = f"more than {MOST_LEVELS:,} different texts" if many else "another text in every row"
+            what = f"more than {MOST_LEVELS:,} different texts" if many else "a different text in every row"
             problem = f"{address}: the column {column.name!r} holds {what}, so it is not a category; {leave_out(column.name)}"
             return replace(column, type=TEXT, problem=problem)
         return replace(column, levels=tuple(levels))
