@@ -40,7 +40,7 @@ class FileVersion:
 
     path: Path
     name: str
-    """For messages."""
+    """Name in messages."""
     mark: int
 
     @classmethod

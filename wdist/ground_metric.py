@@ -17,7 +17,7 @@ class GroundMetric:
     """d(x, y) = ||x - y||_p."""
 
     name: str
-    """As users write it: ``l1``, ``l2`` or ``linf``."""
+    """Name for users: ``l1``, ``l2`` or ``linf``."""
     p: float
     """1, 2 or infinity."""
 

@@ -58,7 +58,7 @@ def _euclidean(critic: FrozenCritic, metric: GroundMetric) -> tuple[LayerBound, 
 
 
 def _from_metric(critic: FrozenCritic, metric: GroundMetric) -> tuple[LayerBound, ...]:
-    """What the Euclidean norm costs in the metric."""
+    """Factor between the Euclidean norm and the metric."""
     if metric != LINF:
         return ()
     root = math.nextafter(math.sqrt(critic.dim), math.inf)

@@ -77,7 +77,7 @@ class FittedPotential:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutDivergence:
-    """What held-out values say about the divergence of the populations."""
+    """Bounds for the divergence of the populations from held-out values."""
 
     estimate: float
     """1 plus the mean of f - c on A minus the mean of its exponential on B; its expectation is a lower bound."""

@@ -17,7 +17,7 @@ from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF
 
 @dataclass(frozen=True, kw_only=True)
 class Margin:
-    """What a lower bound leaves for rounding."""
+    """Allowance of a lower bound for rounding."""
 
     roundings: float
     """Multiple of the proved rounding of the potentials; 1 makes the bound true."""

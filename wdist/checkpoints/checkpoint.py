@@ -21,7 +21,7 @@ class Part:
     """One part of a run that is kept nowhere."""
 
     result: Any = None
-    """What :meth:`finish` was given in an earlier run; None if it was not finished."""
+    """Result that :meth:`finish` saved in an earlier run; None if the part was not finished."""
 
     def step(self) -> AbstractContextManager[None]:
         """Surrounds a step that must be done as a whole; between steps, the state may be saved."""

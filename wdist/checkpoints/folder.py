@@ -37,7 +37,7 @@ class _Record:
 
     name: str
     seconds: float
-    """On the clock of the run, when this was recorded."""
+    """Time of the record on the clock of the run."""
     tree: Any
     path: Path
     count: int
@@ -154,7 +154,7 @@ class FolderCheckpoint(Checkpoint):
         return time.perf_counter() - self._saved >= SECONDS
 
     def found(self, key: Key, name: str) -> _Record | None:
-        """What an earlier run finished under a name at this place; forgets all that is behind anything else."""
+        """Record of the part that an earlier run finished here under this name; drops later records if it was another."""
         record = self._found.get(key)
         there = record is not None and record.name == name
         # Processes do together what not all of them have.
@@ -165,7 +165,7 @@ class FolderCheckpoint(Checkpoint):
         return None
 
     def begun(self, key: Key, name: str) -> _Record | None:
-        """What an earlier run was doing under a name at this place."""
+        """Record of the part that an earlier run had begun here under this name."""
         record = self._live.pop(key, None)
         if record is None or record.name != name or processes().size > 1:  # they did not save it after the same step
             return None

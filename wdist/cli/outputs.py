@@ -28,7 +28,7 @@ class Format:
     commands: str
     """Separated by spaces."""
     function: str
-    """As ``module:function`` in ``wdist.report`` or a full path; returns a renderable, text, bytes, or None for no file."""
+    """Renderer, as ``module:function`` in ``wdist.report`` or a full path; gives a renderable, text, bytes, or None for no file."""
     takes: str = ""
     """Its keyword arguments, separated by spaces: ``suffix`` and ``command``, and those given to :meth:`Outputs.deliver`."""
     option: str = ""

@@ -297,7 +297,7 @@ class _Rounds:
         self._done[entry.name] = replace(entry, witnesses=found)
 
     def outcome(self, name: str) -> _Outcome:
-        """What this process has found for a name."""
+        """Outcome of this process for a name."""
         return self._done.get(name) or self._failures.get(name)
 
     def _expected_later(self) -> float | None:

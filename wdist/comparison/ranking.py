@@ -43,7 +43,7 @@ class Separation:
     times: float | None
     """Factor by which the number of samples would have to grow; None if it cannot be estimated."""
     samples: int | None
-    """That factor times the samples of the largest finite side."""
+    """``times`` the samples of the largest finite side."""
     reason: str | None
     """Reason why it cannot be estimated, as a clause."""
 
@@ -53,14 +53,14 @@ class ComparisonShard:
     """Results for some of the sources, and all that follows from the others being compared elsewhere."""
 
     number: int
-    """From 0 on."""
+    """Number of the shard, counted from 0."""
     of: int
     settings: dict[str, Any]
     """Whatever the digits depend on, which is the same for all shards."""
     names: tuple[str, ...]
     """Names of all sources."""
     outcomes: dict[str, Entry | WdistError | str | None]
-    """By name, for the sources of this shard and perhaps the noise floor: a result, or why there is none."""
+    """Outcomes by name, for the sources of this shard and perhaps the noise floor: a result, or why there is none."""
     confidence: float
     results: int
     """Number of results of all shards."""
@@ -69,11 +69,11 @@ class ComparisonShard:
     seed: int
     seconds: float
     warnings: tuple[str, ...]
-    """Those about the sources, of which all shards give the same."""
+    """Warnings about the sources, the same in all shards."""
     interrupted: bool
 
     def kept(self) -> ComparisonShard:
-        """What the document keeps: numbers, without critics and plans."""
+        """The part that the document keeps: numbers, without critics and plans."""
         return replace(self, outcomes={name: _kept(outcome) for name, outcome in self.outcomes.items()})
 
 
@@ -118,7 +118,7 @@ class Comparison(Tabular):
     """Names of the sources without a result, because they failed or the user interrupted."""
     interrupted: bool = False
     shard: ComparisonShard | None = None
-    """Which part of the sources was compared; None for all of them."""
+    """Part of the sources that was compared; None for all of them."""
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -132,7 +132,7 @@ class Comparison(Tabular):
 
     @cached_property
     def orders(self) -> Orders:
-        """What is claimed at each level."""
+        """Claimed order at each level."""
         alpha = 1 - self.confidence
         return Orders(
             samples=interval_order(

@@ -30,7 +30,7 @@ class Access:
     feature_cache: str | Path | None = None
     """Folder that keeps features of networks between runs (:mod:`wdist.data.features.cache`)."""
     missing: str = REFUSE
-    """What to do with missing values: ``refuse``, ``drop`` their rows, or ``level``, which sets them apart from all others."""
+    """Handling of missing values: ``refuse`` them, ``drop`` their rows, or ``level``, which sets them apart from all others."""
     scale: str | Mapping[str, float] = "none"
     """Unit of length of each column: ``none`` for its own, ``std``, ``iqr``, ``mad`` or ``range`` over training rows of A, the name
     of a file, or lengths by column."""

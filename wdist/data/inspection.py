@@ -69,7 +69,7 @@ class Inspection:
     missing: tuple[str, ...] = ()
     """Steps that remain before the source can be used, in sentences."""
     columns: tuple[ColumnProfile, ...] = ()
-    """What each column of a table holds."""
+    """Profile of each column of a table."""
 
 
 def inspect_source(address: str, access: Access = Access(), *, other: str | None = None) -> Inspection:

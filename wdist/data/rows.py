@@ -253,7 +253,7 @@ class StreamedMinibatches:
         return pool
 
     def _planned(self) -> tuple[list[tuple[int, int, np.ndarray]], Tensor]:
-        """What the next pool is read from, and the place of each of its rows."""
+        """Runs that the next pool is read from, and the position of each of its rows."""
         spans = [self._span(run) for run in next(self._runs)]
         return spans, torch.randperm(sum(stop - start - len(out) for start, stop, out in spans), generator=self._generator)
 

@@ -19,7 +19,7 @@ class CriticDefaults:
     penalty: str | None = None
     """Subtracted from its dual value: a name of :data:`wdist.training.penalties.PENALTIES`."""
     activation: str = "leaky-relu"
-    """Of a critic without a certificate: ``leaky-relu`` or ``maxmin``; the others have MaxMin."""
+    """Activation of a critic without a certificate: ``leaky-relu`` or ``maxmin``; certified critics use MaxMin."""
 
 
 # The sources of those without a certificate take a hundred thousand steps at rates of 1e-4 and 5e-5; at these, a few hundred show

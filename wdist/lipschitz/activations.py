@@ -50,7 +50,7 @@ class Activation:
     """Name with parameter, for example ``group-sort:16``; it suffices to build the activation again."""
     train: Callable[[Tensor], Tensor]
     evaluate: Callable[[Tensor], Tensor]
-    """For training, differentiable and fast, and for evaluation, exact within ``ulps`` in floating point."""
+    """The function for training, differentiable and fast, and for evaluation, exact within ``ulps`` in floating point."""
     l2: float
     linf: float
     """Lipschitz bounds in the Euclidean and in the maximum norm."""

@@ -18,7 +18,7 @@ class LayerBound:
     """One factor of a certificate."""
 
     layer: str
-    """For example ``affine 256x784`` or ``group-sort 16``."""
+    """Name of the layer, for example ``affine 256x784`` or ``group-sort 16``."""
     bound: float
     method: str
     """The proof of the bound, for example ``gram`` or ``permutation``."""

@@ -1,4 +1,4 @@
-"""What all functions of ``import wdist`` share: progress, checkpoints, named inputs, and messages about keyword arguments."""
+"""Shared by all functions of ``import wdist``: progress, checkpoints, named inputs, and messages about keyword arguments."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def _read(path: Path) -> _Shard:
 
 
 def _identity(shard: _Shard) -> dict[str, Any]:
-    """What all shards of a run have in common."""
+    """Settings that all shards of a run share."""
     names = ("of", "names", "confidence", "results", "metric", "seed", "name", "quick", "seeds", "budget", "trials")
     own = {name: getattr(shard, name) for name in names if hasattr(shard, name)}
     return {"kind": type(shard).__name__, **own, **shard.settings}

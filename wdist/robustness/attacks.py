@@ -33,7 +33,7 @@ _TRAVEL = 2.5
 _SHORT = 1 - 1e-12
 """Share of eps that a candidate is held within, so that rounding does not carry it outside."""
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""From logits and labels to a value for each sample, shape (n,), that the attack lowers."""
+"""Maps logits and labels to a value for each sample, shape (n,), that the attack minimises."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ FORMAT = "wdist-classifier-1"
 _SLAB = 1000
 """Samples that are evaluated at a time."""
 Logits: TypeAlias = Callable[[Tensor], Tensor]
-"""From samples, shape (n, dim), to logits, shape (n, classes), differentiable."""
+"""Maps samples, shape (n, dim), to logits, shape (n, classes), differentiably."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ _PROOFS = {
     AVERAGED: "products of its matrices, averaged over the activations",
     SEMIDEFINITE: "a semidefinite bound",
 }
-"""What proves the constants, by the method of the bound of the whole network."""
+"""Proof of the constants, by the method of the bound of the whole network."""
 
 
 class ModuleClassifier:

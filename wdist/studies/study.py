@@ -118,9 +118,9 @@ class ReproducedNumber:
     """One reproduced number beside the paper's: a row of a reproduction."""
 
     row: str
-    """For example ``MaxMin``."""
+    """Name of the row, for example ``MaxMin``."""
     column: str = ""
-    """For example ``dimension 128, depth 3``."""
+    """Name of the column, for example ``dimension 128, depth 3``."""
     ours: float
     paper: float | tuple[float, float] | None = None
     """A number, the two ends of a range, or None if the paper states none."""
@@ -214,7 +214,7 @@ class StudyShard:
     """Some rows of a study, which others complete."""
 
     number: int
-    """From 0 on."""
+    """Number of the shard, counted from 0."""
     of: int
     settings: dict[str, Any]
     """Settings that the numbers depend on, the same for all shards."""
@@ -253,7 +253,7 @@ class StudyResult:
     environment: Environment
     commit: str | None
     shard: "StudyShard | None" = None
-    """Which part of the rows was measured; None for all of them."""
+    """Part of the rows that was measured; None for all of them."""
 
     @property
     def reduced(self) -> tuple[str, ...]:

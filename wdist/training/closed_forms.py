@@ -24,7 +24,7 @@ _FIT_NUMBERS = 1 << 23
 """Coordinates that the samples of each side may have together, 64 MB."""
 
 Formula = Callable[[Tensor, Tensor, GroundMetric], list[FrozenLayer]]
-"""From standardised training samples of A and B, float64, shapes (n, dim) and (m, dim), and the metric to the layers."""
+"""Maps standardised training samples of A and B, float64, shapes (n, dim) and (m, dim), and the metric to the layers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class ClosedFormKind(CriticKind):
     refits: ClassVar[bool] = True
     formula: Formula
     most_samples: Callable[[int], int] | None = None
-    """From the dimension, the number of training samples of each side to use; None for as many as fit."""
+    """Maps the dimension to the number of training samples of each side to use; None for as many as fit."""
     seconds: float = 0.0
     """Time that it takes, roughly."""
 

@@ -57,7 +57,7 @@ class ConeKind(EnvelopeKind):
         return TrainingSamples(minibatch=lambda: (a.next(), b.next()), samples=(a.sample, b.sample), streams=streams)
 
     def alternatives(self, usual: Initialisation, spec: CriticSpec, job: TrainingJob) -> tuple[Initialisation, ...]:
-        """From means of mixtures, in several numbers unless the user has fixed it."""
+        """Starts from means of mixtures, of several sizes unless the user has fixed the number of cones."""
         if spec.metric != L2:
             return ()
         asked = usual.count != _fed(DataShape.of(job.pair))
@@ -65,7 +65,7 @@ class ConeKind(EnvelopeKind):
         return tuple(Initialisation(count=count, mixture=True) for count in counts)
 
     def settled(self, initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> Initialisation:
-        """Of a mixture, as many rounds as there is time for, and the tips drawn outwards as far as validation gains by it."""
+        """For a mixture: as many rounds as there is time for, and the reach of the tips with the best validation value."""
         if not initialisation.mixture or initialisation.rounds:
             return initialisation
         count = initialisation.count
@@ -98,7 +98,7 @@ def _means(initialisation: Initialisation, search: EnvelopeSearch, sign: int) ->
 
 
 def _mixed(low: Tensor, count: int) -> Tensor:
-    """As many samples as a mixture of so many components has time for."""
+    """The first samples, as many as there is time to fit a mixture of ``count`` components to."""
     return low.float()[: max(_LEAST_MIXED, _MIXED_NUMBERS // (2 * count * low.shape[1]))]
 
 

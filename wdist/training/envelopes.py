@@ -32,7 +32,7 @@ class TrainingSamples:
     samples: tuple[Tensor, Tensor]
     """Some of A and of B, from which first pieces are made; shapes (n, dim) and (m, dim)."""
     streams: tuple[Any, ...]
-    """What minibatches are drawn from: objects whose state a resumed run restores, in this order."""
+    """Sources of the minibatches: objects whose state a resumed run restores, in this order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +150,7 @@ class Trained:
 
     @property
     def plan(self) -> RefitPlan:
-        """What leads to the same critic."""
+        """Plan that leads to the same critic again."""
         best = max(self.outcome.history, key=lambda point: point.validation)
         return RefitPlan(
             initialisation=self.initialisation,
@@ -189,7 +189,7 @@ class EnvelopeSearch:
         return self._samples.samples[1 if sign > 0 else 0]
 
     def rest(self) -> Budget:
-        """What is left of the budget, or an eighth of it where that is more."""
+        """The rest of the budget, but at least an eighth of it in seconds."""
         if self.budget.steps is not None:
             return Budget(steps=max(1, self.budget.steps - self._steps))
         return Budget(seconds=max((self.budget.seconds or 0.0) - self.seconds, (self.budget.seconds or 0.0) / 8))

@@ -69,7 +69,7 @@ class TrainingJob:
 
     @property
     def objective(self) -> Objective:
-        """What networks in training maximise, for potentials in standardised units."""
+        """Objective that networks maximise in training, for potentials in standardised units."""
         return mean_difference if self.scale is None else donsker_varadhan(self.scale * self.pair.standardisation.spread)
 
     def standardised(self, x: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class TrainingJob:
 
     @cached_property
     def _standardisation(self) -> Standardisation:
-        """On the device, where it is copied once."""
+        """Standardisation on the device, copied once."""
         return self.pair.standardisation.to(self.device)
 
 
@@ -126,7 +126,7 @@ class TrainedCritic:
     bound_by_construction: bool = True
     """Whether its constraint alone bounds the Lipschitz constant."""
     plan: Any = None
-    """What :meth:`CriticKind.refit` of its kind repeats; None where there is nothing to know."""
+    """Plan that :meth:`CriticKind.refit` of its kind repeats; None if it needs none."""
 
 
 @dataclass(frozen=True, kw_only=True)

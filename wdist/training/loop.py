@@ -196,7 +196,7 @@ class TrainingRun:
 
     @property
     def found(self) -> dict[str, Any]:
-        """What the training found, for a checkpoint."""
+        """Results of the training so far, for a checkpoint."""
         return {"history": self.history, "best": self._best_state}
 
     @found.setter
@@ -331,7 +331,7 @@ class _Loop:
 
     @property
     def _places(self) -> list[int]:
-        """Which of the trainings go on."""
+        """Positions of the trainings that continue."""
         return [place for place, run in enumerate(self._runs) if run in self._running]
 
     @_places.setter

@@ -245,7 +245,7 @@ class _NetworkFit:
 
     @property
     def streams(self) -> tuple[Minibatches, Minibatches]:
-        """What minibatches are drawn from."""
+        """Sources of the minibatches, A and B."""
         return self.job.pair.a.train, self.job.pair.b.train
 
     def minibatch(self) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,7 @@ class CriticStarted:
     critics: int
     """How many critics this command trains."""
     budget: str
-    """In words: ``1200 steps`` or ``30 s``."""
+    """The budget in words: ``1200 steps`` or ``30 s``."""
     expected: float | None = None
     """Seconds that its training is expected to take."""
     after: float | None = None

@@ -34,7 +34,7 @@ class Network:
     """A function of one sample, as a graph that is known to the last operation."""
 
     nodes: tuple[Node, ...]
-    """In an order in which inputs come first; the first is the input, the last the output."""
+    """Nodes in topological order, from the input to the output."""
     module: nn.Module = field(repr=False)
     """The same function, float64, in evaluation mode, for a search from below."""
     what: str = "network"
@@ -106,7 +106,7 @@ class Block:
     """A part with branches, as one step with the bound of its graph."""
 
     bounds: dict[str, LayerBound]
-    """By the name of the norm."""
+    """Bounds by the name of the norm."""
 
     def bound(self, metric: GroundMetric) -> LayerBound:
         return self.bounds[metric.name]

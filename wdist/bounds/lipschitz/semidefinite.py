@@ -85,7 +85,7 @@ class Layers:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Multipliers:
-    """What proves a semidefinite bound."""
+    """Proof of a semidefinite bound."""
 
     rho: float
     t: Tensor
@@ -298,7 +298,7 @@ class _Recursion:
 
 
 def _largest_eigenvalue(half: Tensor) -> Tensor:
-    """That of A A^T, differentiable; tiny but positive for 0."""
+    """Largest eigenvalue of A A^T, differentiable; tiny but positive for 0."""
     gram = half @ half.T if half.shape[0] <= half.shape[1] else half.T @ half
     return torch.linalg.eigvalsh(gram)[-1].clamp(min=1e-200)
 

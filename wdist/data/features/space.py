@@ -46,7 +46,7 @@ class Features:
     """The feature space of a result."""
 
     spec: str
-    """As the user wrote it."""
+    """Specification as the user wrote it."""
     what: str
     """The function in words."""
     dim: int

@@ -42,7 +42,7 @@ _MODES = ("L", "LA", "RGB", "RGBA", "I", "F")
 _PLAIN = {"1": "L", "P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "La": "LA", "RGBa": "RGBA"}
 """Modes whose stored values are not intensities, and the mode that shows the same image in intensities."""
 _LOSSY = frozenset({"CMYK", "YCbCr", "LAB", "HSV"})
-"""Those whose conversion rounds the colours."""
+"""Modes whose conversion rounds the colours."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -52,7 +52,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns an image upright, for each orientation in EXIF; the last four exchange height and width."""
+"""Transposition that turns an image upright, by its EXIF orientation; the last four exchange height and width."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +239,7 @@ def _notes(headers: Sequence[ImageHeader], wanted: ImageFormat, size: tuple[int,
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Those of :data:`_FORMATS` that this PIL was built with."""
+    """Formats in :data:`_FORMATS` that this PIL was built with."""
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 

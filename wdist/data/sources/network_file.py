@@ -58,7 +58,7 @@ class NetworkModule:
     what: str
     """Its kind in words, for example ``TorchScript``."""
     module: nn.Module
-    """In evaluation mode, where it has modes; on the CPU."""
+    """The network on the CPU, in evaluation mode if it has modes."""
     shape: tuple[int, ...] | None = None
     """Shape of one input, without the batch axis; None if the file does not say."""
 
@@ -97,7 +97,7 @@ def _is_onnx(address: Address, access: Access, arguments: Mapping[str, str]) -> 
 
 
 def _loaded(address: Address, access: Access, arguments: Mapping[str, str]) -> NetworkModule | torch.export.ExportedProgram:
-    """What the file of a network holds, except for ONNX."""
+    """Content of a network's file, except for ONNX."""
     if "factory" in address.options:
         factory = address.options["factory"]
         if factory not in OWN_FACTORIES:

@@ -55,7 +55,7 @@ ARRAY_FORMATS: dict[str, Callable[[Address], StoredArray]] = {
 TABLE_OPTIONS = ("columns", "without", "names", "categories")
 """The options of an address that every reader of tables takes."""
 TEXT_OPTIONS = ("header", "delimiter", "decimal", "thousands", "encoding")
-"""Those that the reader of text tables takes besides."""
+"""Further options of the reader of text tables."""
 _WAYS_OUT = {
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "save the sheet as .csv"),
     **dict.fromkeys((".txt", ".dat", ".data"), "rename a table to .csv, or to .tsv if tabs separate its columns"),
@@ -63,7 +63,7 @@ _WAYS_OUT = {
     **dict.fromkeys((".mat", ".pkl", ".pickle", ".joblib", ".rds", ".nc", ".zarr"), "save the array as .npy or .h5"),
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"), "give the folder that holds the images"),
 }
-"""What to do with a file of a well-known format that wdist does not read."""
+"""Advice for files of well-known formats that wdist does not read."""
 MODEL_SUFFIXES = (".ts", ".pt2", ".onnx")
 """Suffixes of files that hold a network's program and its weights."""
 

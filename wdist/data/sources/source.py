@@ -33,7 +33,7 @@ class SourceInfo:
     """Description of an open source."""
 
     address: str
-    """As the user wrote it, or ``<tensor>`` / ``<array>`` for values passed in Python."""
+    """Address as the user wrote it; ``<tensor>``, ``<array>``, ``<frame>`` or ``<dataset>`` for values passed in Python."""
     kind: str
     """``array``, ``image-folder``, ``tar-archive``, ``torchvision``, ``generator`` or ``synthetic``."""
     event_shape: tuple[int, ...]

@@ -133,7 +133,7 @@ class PlainDisplay:
 
 
 class Board:
-    """What is done, what is under way, and what is left: one block of lines."""
+    """Finished, current and remaining stages, as one block of lines."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -27,7 +27,7 @@ def plain_table(padding: int = 1) -> Table:
 
 
 def checks_table(headers: tuple[str, str, str], checks: Iterable[tuple[str, bool, str]]) -> Table:
-    """What was checked, a yes or a NO, and what was found."""
+    """Table of checks: subject, yes or NO, and finding."""
     table = plain_table()
     for header, folds in zip(headers, (True, False, True), strict=True):
         table.add_column(header, no_wrap=not folds, overflow="fold" if folds else "ellipsis")

@@ -282,7 +282,7 @@ def _over_folds(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _chosen(a: np.ndarray, b: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """That of some 1-Lipschitz functions which tells these samples apart best: the choice jumps where all are nearly as good."""
+    """The one of several 1-Lipschitz functions that separates these samples best; the choice jumps where all are nearly as good."""
     step, centre = a.mean(axis=0) - b.mean(axis=0), np.concatenate([a, b]).mean(axis=0)
     directions = [*np.eye(a.shape[1]), step / (np.linalg.norm(step) or 1.0)]
     functions: list[Callable[[np.ndarray], np.ndarray]] = [

@@ -65,7 +65,7 @@ class Case:
 
     name: str
     work: str
-    """What is done: a key of :data:`_WORKS`."""
+    """Kind of work: a key of :data:`_WORKS`."""
     n: int
     """Samples of each side; of a step, those in its minibatch."""
     dim: int

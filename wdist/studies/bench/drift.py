@@ -92,7 +92,7 @@ def _sign(random: np.random.Generator, n: int) -> Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What happens to the table."""
+    """A planted change of the table."""
 
     name: str
     draw: Callable[[np.random.Generator, int], Table]

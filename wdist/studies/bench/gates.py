@@ -56,7 +56,7 @@ class GateCase:
     fresh: Sides | None = None
     """Points, and the same moved as B is, that show what critics find in expectation; None for other estimands."""
     unit: float | None = None
-    """What limits are multiples of; None for W1."""
+    """Value that limits are multiples of; None for W1."""
 
 
 def _normal(dim: int, n: int, shift: float = 1.0) -> Callable[[np.random.Generator], Sides]:
@@ -187,7 +187,7 @@ class GateRow:
 
 
 _RULES: dict[On, str] = {"population": "", "samples": ", sets", "detected": ", detected"}
-"""What is added to the names of rules and cases."""
+"""Suffix of the names of rules and cases."""
 LIMITS = (0.5, 0.8, 0.95, 1.0, 1.05, 1.25, 2.0)
 """Over the truth."""
 CONFIDENCE = 0.95
@@ -245,7 +245,7 @@ def rows_of(case: GateCase, *, runs: int, seeds: Sequence[int] = (0,), limits: S
 
 
 def _finds(found: Estimate, fresh: Sides) -> float:
-    """What the critics of a run find in expectation."""
+    """Expected detected distance of the critics of a run."""
     a, b = (torch.from_numpy(side) for side in fresh)
     critics = found.critic.folds or (found.critic,)
     return fmean(float((each.frozen.potentials(a) - each.frozen.potentials(b)).mean()) / each.lipschitz_bound for each in critics)

@@ -123,7 +123,7 @@ class GpuStepRow:
     lipschitz_bound: float
     """Certificate after these steps."""
     bound: float
-    """What the critic then proves for fresh samples."""
+    """Lower bound that the critic then proves on fresh samples."""
     memory: float | None
     """Peak on the device in MB; None on the CPU."""
 

@@ -58,7 +58,7 @@ class LearningRow:
 
     @property
     def excess(self) -> float:
-        """What the critic reached on its training samples beyond fresh ones."""
+        """Dual value on the training samples minus that on fresh ones."""
         return self.training - self.fresh
 
 

@@ -62,9 +62,9 @@ class Rates:
     """Learning rates at the start of a training."""
 
     weights: float
-    """In the units of the scheme's own optimiser."""
+    """Learning rate of the weights, in the units of the scheme's own optimiser."""
     biases: float = BIAS_LEARNING_RATE
-    """For Adam, in every scheme."""
+    """Learning rate of the biases, for Adam, in every scheme."""
 
 
 def stack(
@@ -94,7 +94,7 @@ class Scheme:
     name: str
     title: str
     learning_rate: float
-    """For the weights: the one with the largest bounds among those tried."""
+    """Learning rate of the weights: the one with the largest bounds among those tried."""
     layer: type[LipschitzLinear]
     optimizer: str | Callable[[Sequence[Tensor], float], Sequence[Optimizing]] = "adam"
     """Name of an optimiser of wdist, or maps weights and a learning rate to others."""

@@ -148,7 +148,7 @@ def _trial(path: Path, seed: int, number: int, count: _Count) -> tuple[Problem, 
 
 
 def outcome(path: Path, problem: Problem, count: _Count | None = None) -> str:
-    """What is wrong with the bounds of a problem; an empty string if nothing is."""
+    """Fault in the bounds of a problem; empty if there is none."""
     count = count or _Count()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

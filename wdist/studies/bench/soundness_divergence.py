@@ -18,7 +18,7 @@ import numpy as np
 from wdist.studies.bench.soundness_truth import Extended, Truth, distances, relative_rounding
 
 _SMOOTHINGS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-"""As shares of the mean cost."""
+"""Widths of the smoothing, as shares of the mean cost."""
 _ITERATIONS = 300
 _MOST_NATS = 1e6
 """Largest cost of a pair that the solver takes."""
@@ -44,14 +44,14 @@ def divergence(x: np.ndarray, y: np.ndarray, p: float, scale: float) -> Truth | 
 
 
 def _dual_value(costs: np.ndarray, g: np.ndarray, error: Any) -> Any:
-    """What potentials prove from below."""
+    """Lower bound that potentials prove."""
     top = (-g).max()
     value = (costs - g).min(1).mean() - top - np.log(np.exp(-g - top).mean())
     return value - error * (costs.max() + 4 * np.abs(g).max() + 8)
 
 
 def _price(costs: np.ndarray, plan: np.ndarray, error: Any) -> Any:
-    """What a plan proves from above, once its rows have the masses of A."""
+    """Upper bound that a plan proves once its rows have the masses of A."""
     n, m = costs.shape
     plan = plan / plan.sum(1, keepdims=True) / n
     masses = plan.sum(0)

@@ -297,7 +297,7 @@ def _of_proof_of(problem: Problem, random: np.random.Generator, *, lambda_: floa
 
 
 def _of_verification(problem: Problem, found: Verification, what: str) -> Iterator[Claim]:
-    """What a verification proves and, if it confirms all claims, what is claimed."""
+    """Bounds that a verification proves and, if it confirms all claims, the claims."""
     claims = found.claims
     yield from _of_interval(found.estimate.samples, what)
     if found.ok:

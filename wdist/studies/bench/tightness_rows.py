@@ -62,7 +62,7 @@ class KnownCase:
     family: str
     dim: int
     make: Callable[[Path | None], KnownPair]
-    """From the folder of data sets; SourceError if the samples that it needs are missing."""
+    """The pair, from the folder of data sets; SourceError if the samples that it needs are missing."""
     published: float | None = None
     """Share of the truth that a published certified critic reached."""
     quick: bool = False

@@ -82,7 +82,7 @@ class BothSizes:
 
     @property
     def reduced(self) -> tuple[str, ...]:
-        """What the quick form makes smaller, a clause each."""
+        """Reductions of the quick form, a clause each."""
         quick, full = self.quick, self.full
         by, instead = (" of Muon", " of AggMo") if quick.optimizer != full.optimizer else ("", "")
         clauses = {

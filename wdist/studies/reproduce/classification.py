@@ -41,7 +41,7 @@ class Recipe:
     constraint: str = "none"
     lipschitz: float = 1.0
     quick_lipschitz: float | None = None
-    """That of the quick form, where it is another."""
+    """Value of the quick form, if it differs."""
     dropout: float = 0.0
     beta: float | None = None
     jacobian: float = 0.0

@@ -138,7 +138,7 @@ def wasserstein(u: Tensor, v: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """What encoders are trained for."""
+    """Training objective of an encoder."""
 
     loss: Callable[[Tensor, Tensor], Tensor]
     constraint: str

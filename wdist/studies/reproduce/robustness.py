@@ -101,7 +101,7 @@ class _Judged:
     seed: int
 
     def misled(self, eps: float, *, iterations: int | None) -> Tensor:
-        """Which images an attack of a size misleads: PGD, or FGS where there are no iterations."""
+        """Mask of the images that an attack of a given size misleads: PGD, or FGS with no iterations."""
         ball = Ball(eps=eps, metric=LINF, box=_PIXELS_RANGE)
         function, generator = self.classifier.function(self.device), torch.Generator().manual_seed(self.seed)
         found = []
