@@ -5,6 +5,7 @@ import io
 import json
 import re
 from dataclasses import replace
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -18,10 +19,10 @@ from wdist.estimation.proof import Ends
 from wdist.estimation.verification import Check, Claims, Verification
 from wdist.gates.gate import judged
 from wdist.gates.rules import Maximum
-from wdist.keywords import in_python
+from wdist.keywords import command_line, in_python
 from wdist.lipschitz.frozen_layer import Affine
 from wdist.report.documents.forms import model
-from wdist.report.presentation import VIEWS
+from wdist.report.presentation import VIEWS, page
 from wdist.robustness.classifier import FrozenClassifier
 
 
@@ -116,6 +117,42 @@ def test_a_notebook_gets_the_report_and_the_figure_without_scripts(results, kind
     assert len(pictures) == (kind not in WITHOUT_FIGURE)
     for picture in pictures:
         assert min(Image.open(io.BytesIO(base64.b64decode(picture))).size) > 100
+
+
+class Elements(HTMLParser):
+    """The elements of a page, each closed in order."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found, self._open = [], []
+        self.feed(page)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+
+def test_a_page_is_whole_needs_nothing_else_and_speaks_the_words_of_its_command(results):
+    drift = replace(results["Drift"], warnings=("'<b>' has no spread; state lengths with --scale FILE",))
+    with command_line():
+        written = page(drift)
+    elements = Elements(written).found
+    tags = [tag for tag, _ in elements]
+    assert [tags.count(each) for each in ("html", "head", "title", "body", "h1", "pre", "img")] == [1] * 7
+    assert ("html", {"lang": "en"}) in elements
+    assert all(not {"href", "srcset"} & set(attributes) for _, attributes in elements)
+    (image,) = (attributes for tag, attributes in elements if tag == "img")
+    assert image["src"].startswith("data:image/png;base64,")
+    assert image["alt"].startswith("Figure: ")
+    assert "--scale FILE" in written
+    assert "<b>" not in written
+    assert "scale=FILE" in page(drift), "from Python"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in VIEWS if kind not in WITHOUT_FIGURE])

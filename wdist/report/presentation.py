@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from wdist.errors import UsageError
-from wdist.keywords import in_python
+from wdist.keywords import for_caller, in_python
 from wdist.report import rankings, sentences
 
 if TYPE_CHECKING:
@@ -163,9 +163,10 @@ def html(result: Any) -> str:
     )
     console.print(rendered(result), crop=False)
     parts = [console.export_html(inline_styles=True, code_format="{code}").rstrip(), *map(escape, _warnings(result))]
-    shown = _PRE.format(in_python("\n".join(parts)))
+    shown = _PRE.format(for_caller("\n".join(parts)))
     if _view(result).draw:
-        shown += f'<img alt="{escape(line(result), quote=True)}" src="data:image/png;base64,{_picture(result)}">'
+        figure_of = escape(f"Figure: {for_caller(_view(result).line(result))}", quote=True)
+        shown += f'<img alt="{figure_of}" src="data:image/png;base64,{_picture(result)}">'
     return f"<div>{shown}</div>"
 
 
