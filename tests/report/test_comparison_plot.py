@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from tests.comparisons import made_comparison, made_entry
-from wdist.report.plots.comparison import comparison_bytes, contact_sheet_bytes, draw_comparison, draw_contact_sheet, mosaic
+from wdist.report.plots.comparison import contact_sheet_bytes, draw_comparison, draw_contact_sheet, mosaic
+from wdist.report.presentation import figure_bytes
 
 NEAR = made_entry("near", (0.1, 0.2, 1.0), (0.5, 0.6))
 OPEN = made_entry("a name of more than thirty-four letters, $dollars$ included", (1.1, 1.2, None), (1.5, None))
@@ -17,9 +18,9 @@ OPEN = made_entry("a name of more than thirty-four letters, $dollars$ included",
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_the_picture_is_of_the_kind_that_its_name_says_and_always_the_same(suffix):
-    content = comparison_bytes(made_comparison(NEAR, OPEN), suffix=suffix)
+    content = figure_bytes(made_comparison(NEAR, OPEN), suffix=suffix)
     assert content.lstrip().startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix])
-    assert content == comparison_bytes(made_comparison(NEAR, OPEN), suffix=suffix)
+    assert content == figure_bytes(made_comparison(NEAR, OPEN), suffix=suffix)
 
 
 def test_every_source_has_a_row_with_the_nearest_on_top_and_its_interval():
@@ -36,7 +37,7 @@ def test_every_source_has_a_row_with_the_nearest_on_top_and_its_interval():
 
 def test_no_interval_at_all_makes_a_picture_too():
     zero = made_entry("same", (0.0, 0.0, None), (0.0, 0.0))
-    assert comparison_bytes(made_comparison(zero, floor=None), suffix=".png").startswith(b"\x89PNG")
+    assert figure_bytes(made_comparison(zero, floor=None), suffix=".png").startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (1, 8, 8), (3, 8, 8), (8, 8, 1), (8, 8, 3)])
@@ -66,5 +67,5 @@ def test_a_contact_sheet_has_two_strips_for_each_source():
 @pytest.mark.parametrize("name", ["a$\\nosuch{$", "n\udcff.h5", "red\x1b[31m\n"], ids=["formula", "no UTF-8", "control characters"])
 def test_no_name_keeps_a_picture_from_being_drawn(name):
     entry = made_entry(name, (0.1, 0.2, 1.0), images=torch.rand(5, 8, 8))
-    assert comparison_bytes(made_comparison(entry), suffix=".svg")
+    assert figure_bytes(made_comparison(entry), suffix=".svg")
     assert contact_sheet_bytes(made_comparison(entry), suffix=".svg")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wdist.report.plots.estimate import draw, figure_bytes
+from wdist.report.plots.estimate import draw
+from wdist.report.presentation import figure_bytes
 
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 

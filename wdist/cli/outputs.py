@@ -56,7 +56,9 @@ class Format:
 
 _JSON: dict[str, Any] = {"option": "--output", "help": "Also write the JSON document to FILE.", "what": "result"}
 _MARKDOWN: dict[str, Any] = {"option": "--markdown", "what": "Markdown"}
+_CSV: dict[str, Any] = {"function": "presentation:rows", "option": "--csv", "what": "table"}
 _PLOT: dict[str, Any] = {"takes": "suffix", "option": "--plot", "what": "figure", "suffixes": PLOT_SUFFIXES}
+_FIGURE: dict[str, Any] = {"function": "presentation:figure_bytes", **_PLOT}
 _PROOF: dict[str, Any] = {
     "option": "--save-proof",
     "help": "Save the proof of the numbers for wdist verify: .safetensors.",
@@ -98,22 +100,8 @@ FORMATS = (
         suffixes=(".html", ".htm"),
     ),
     Format("markdown", "gate", "documents.gate:gate_markdown", help="Also write a summary in Markdown to FILE.", **_MARKDOWN),
-    Format(
-        "csv",
-        "compare",
-        "documents.comparison:comma_separated",
-        option="--csv",
-        help="Also write one CSV row for each source to FILE.",
-        what="table",
-    ),
-    Format(
-        "csv",
-        "drift",
-        "documents.drift:drift_csv",
-        option="--csv",
-        help="Also write one CSV row for each column to FILE.",
-        what="table",
-    ),
+    Format("csv", "compare", help="Also write one CSV row for each source to FILE.", **_CSV),
+    Format("csv", "drift", help="Also write one CSV row for each column to FILE.", **_CSV),
     Format(
         "junit",
         "gate",
@@ -132,21 +120,14 @@ FORMATS = (
     Format(
         "plot",
         "estimate",
-        "plots.estimate:figure_bytes",
         help=f"Draw the critics (in one or two dimensions) or learning curves, and compared critics as bars: {_ENDINGS}.",
-        **_PLOT,
+        **_FIGURE,
     ),
-    Format("plot", "compare", "plots.comparison:comparison_bytes", help=f"Draw all intervals on one scale: {_ENDINGS}.", **_PLOT),
-    Format("plot", "gate", "plots.gate:gate_bytes", help=f"Draw what is known and the limits on one scale: {_ENDINGS}.", **_PLOT),
-    Format(
-        "plot",
-        "dependence",
-        "plots.dependence:dependence_bytes",
-        help=f"Draw the rows, and what the critic finds beside random orders: {_ENDINGS}.",
-        **_PLOT,
-    ),
-    Format("plot", "drift", "plots.drift:drift_bytes", help=f"Draw how far columns moved, and how: {_ENDINGS}.", **_PLOT),
-    Format("plot", "robust", "plots.robust:robust_bytes", help=f"Draw the certified error by size: {_ENDINGS}.", **_PLOT),
+    Format("plot", "compare", help=f"Draw all intervals on one scale: {_ENDINGS}.", **_FIGURE),
+    Format("plot", "gate", help=f"Draw what is known and the limits on one scale: {_ENDINGS}.", **_FIGURE),
+    Format("plot", "dependence", help=f"Draw the rows, and what the critic finds beside random orders: {_ENDINGS}.", **_FIGURE),
+    Format("plot", "drift", help=f"Draw how far columns moved, and how: {_ENDINGS}.", **_FIGURE),
+    Format("plot", "robust", help=f"Draw the certified error by size: {_ENDINGS}.", **_FIGURE),
     Format("plot", "merge", "merging:merged_bytes", help=f"Draw the result as its command does: {_ENDINGS}.", **_PLOT),
     Format("plot", "bench reproduce", "plots.study:study_bytes", help=f"Draw the results: {_ENDINGS}.", **_PLOT),
     Format(

@@ -94,10 +94,10 @@ def merged_text(result: Comparison | StudyResult) -> str:
 
 def merged_bytes(result: Comparison | StudyResult, *, suffix: str) -> bytes | None:
     """The figure of the whole."""
-    from wdist.report.plots.comparison import comparison_bytes
     from wdist.report.plots.study import study_bytes
+    from wdist.report.presentation import figure_bytes
 
-    return (comparison_bytes if isinstance(result, Comparison) else study_bytes)(result, suffix=suffix)
+    return (figure_bytes if isinstance(result, Comparison) else study_bytes)(result, suffix=suffix)
 
 
 def rendered_merged(result: Comparison | StudyResult) -> RenderableType:

@@ -185,7 +185,13 @@ def frame(result: Any) -> Any:
         from pandas import read_csv
     except ImportError as error:
         raise UsageError("to_frame needs pandas; install it, or take the rows from to_dict()") from error
-    return read_csv(io.StringIO(_function(_view(result).rows)(result)))
+    return read_csv(io.StringIO(rows(result)))
+
+
+def rows(result: Any) -> str:
+    """The rows of a result as comma-separated values."""
+    found: str = _function(_view(result).rows)(result)
+    return found
 
 
 def figure(result: Any) -> Figure:
@@ -199,6 +205,13 @@ def figure(result: Any) -> Figure:
         drawn: Figure = _function(_view(result).draw)(result)
     FigureCanvasAgg(drawn)
     return drawn
+
+
+def figure_bytes(result: Any, *, suffix: str) -> bytes | None:
+    """The figure of a result as a file of the kind that the suffix names."""
+    from wdist.report.plots.figure import figure_file
+
+    return figure_file(_function(_view(result).draw))(result, suffix=suffix)
 
 
 def plain_document(result: Any) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
     floor = comparison.noise_floor
     if floor is not None and floor.population.upper is not None:
         axes.axvspan(0, floor.population.upper, color=FAINT, alpha=0.35, linewidth=0, zorder=0)
-    labels = [f"{place(comparison, entry)}  {_short(entry.name)}".strip() for entry in entries]
+    labels = [f"{place(comparison, entry)}  {drawable(entry.name, _NAME)}".strip() for entry in entries]
     axes.set_yticks(range(len(entries)), labels)
     for label, entry in zip(axes.get_yticklabels(), entries, strict=True):
         label.set(color=MUTED if entry is comparison.noise_floor else INK)
@@ -60,13 +60,10 @@ def draw_comparison(comparison: Comparison) -> Figure:
     axes.set_ylim(-0.6, len(entries) - 0.4)
     space = "" if comparison.features is None else f", features {drawable(comparison.features.spec)}"
     metric = METRICS.get(comparison.metric, comparison.metric)
-    axes.set_xlabel(f"$W_1$ from {_short(comparison.reference.address, 60)} ({metric}{space})", loc="left")
+    axes.set_xlabel(f"$W_1$ from {drawable(comparison.reference.address, 60)} ({metric}{space})", loc="left")
     tidy(axes, grid="x")
     _explain(figure, comparison)
     return figure
-
-
-comparison_bytes = figure_file(draw_comparison)
 
 
 def _draw_entry(axes: Axes, entry: Entry, height: int, *, reach: float, ranked: bool) -> None:
@@ -103,10 +100,6 @@ def _explain(figure: Figure, comparison: Comparison) -> None:
     if comparison.noise_floor is not None and comparison.noise_floor.population.upper is not None:
         handles.append(Line2D([], [], color=FAINT, linewidth=8, label="noise floor"))
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), frameon=False, fontsize=8.5, handlelength=1.8)
-
-
-def _short(text: str, most: int = _NAME) -> str:
-    return drawable(text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[-(most // 2) :]}")
 
 
 def draw_contact_sheet(comparison: Comparison) -> Figure | None:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from wdist.report.numbers import nearest, p_value
-from wdist.report.plots.figure import FAINT, MAIN, SIDE_A, drawable, figure_file, tidy
+from wdist.report.plots.figure import FAINT, MAIN, SIDE_A, drawable, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,9 +27,6 @@ def draw_dependence(found: Dependence) -> Figure:
         _draw_rows(axes[0], found, *found.shown)
     _draw_test(axes[-1], found)
     return figure
-
-
-dependence_bytes = figure_file(draw_dependence)
 
 
 def _draw_rows(axes: Axes, found: Dependence, x: np.ndarray, y: np.ndarray) -> None:

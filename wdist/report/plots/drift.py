@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from wdist.data.sources.column import BOOLEAN, DATE
 from wdist.report.numbers import nearest, p_value
-from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, SIDE_A, SIDE_B, drawable, figure_file, tidy
+from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, SIDE_A, SIDE_B, drawable, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,14 +43,11 @@ def draw_drift(drift: Drift) -> Figure:
     return figure
 
 
-drift_bytes = figure_file(draw_drift)
-
-
 def _draw_bars(axes: Axes, drift: Drift, shown: tuple[ColumnDrift, ...]) -> None:
     heights = range(len(shown))[::-1]
     colours = [MAIN if column in drift.drifted else FAINT for column in shown]
     axes.barh(heights, [column.scaled for column in shown], color=colours, height=0.7)
-    axes.set_yticks(heights, [_short(column.name) for column in shown])
+    axes.set_yticks(heights, [drawable(column.name, _NAME) for column in shown])
     for label, column in zip(axes.get_yticklabels(), shown, strict=True):
         label.set(color=INK if column in drift.drifted else MUTED)
     axes.set_xlabel("$W_1$ over the standard deviation of the reference;\nin colour: drift", loc="left")
@@ -80,15 +77,11 @@ def _draw_distributions(axes: Axes, column: ColumnDrift, samples: ColumnSamples,
         chosen = np.argsort(-np.abs(shares[0] - shares[1]), kind="stable")[:_MOST_LEVELS]
         for share, colour, name, offset in ((shares[0], SIDE_A, "reference", -0.2), (shares[1], SIDE_B, "current", 0.2)):
             axes.barh(np.arange(len(chosen)) + offset, share[chosen], height=0.38, color=colour, label=name)
-        axes.set_yticks(range(len(chosen)), [_short(levels[level], _LEVEL) for level in chosen])
+        axes.set_yticks(range(len(chosen)), [drawable(levels[level], _LEVEL) for level in chosen])
         axes.invert_yaxis()
     axes.set_title(
-        f"{_short(column.name)}\n$W_1$ = {nearest(column.distance, 3)}, {p_value(column.adjusted)}",
+        f"{drawable(column.name, _NAME)}\n$W_1$ = {nearest(column.distance, 3)}, {p_value(column.adjusted)}",
         fontweight="bold" if drifted else "normal",
         fontsize=9,
     )
     tidy(axes, grid="y" if levels is None else "x")
-
-
-def _short(text: str, most: int = _NAME) -> str:
-    return drawable(text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[-(most // 2) :]}")

@@ -19,7 +19,6 @@ from wdist.report.plots.figure import (
     colours,
     critics_in_order,
     dashes,
-    figure_file,
     reference,
     tidy,
 )
@@ -61,9 +60,6 @@ def draw(estimate: Estimate) -> Figure:
 def draw_verified(verification: Verification) -> Figure:
     """The estimate that was proved again."""
     return draw(verification.estimate)
-
-
-figure_bytes = figure_file(draw)
 
 
 def _headline(estimate: Estimate) -> str:

@@ -65,8 +65,13 @@ class Part(Protocol):
         ...
 
 
-def drawable(name: str) -> str:
-    """A name in which nothing is read as a formula, and characters without a glyph are question marks."""
+def drawable(name: str, most: int | None = None) -> str:
+    """A name in which nothing is read as a formula, and characters without a glyph are question marks.
+
+    The middle of a name with more than ``most`` characters is left out.
+    """
+    if most is not None and len(name) > most:
+        name = f"{name[: most // 2 - 1]}…{name[-(most // 2) :]}"
     visible = "".join(character if character.isprintable() else "?" for character in name)
     return visible.replace("$", r"\$")
 

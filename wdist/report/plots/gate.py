@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from wdist.report.numbers import at_most, lower_bound, nearest
-from wdist.report.plots.figure import INK, LIMIT, MAIN, figure_file, tidy
+from wdist.report.plots.figure import INK, LIMIT, MAIN, tidy
 from wdist.report.sentences import ESTIMANDS, METRICS, marks
 
 if TYPE_CHECKING:
@@ -50,9 +50,6 @@ def draw_gate(result: GateResult) -> Figure:
     answer = result.answer.value
     figure.suptitle(answer.upper(), x=0.02, ha="left", fontsize=12, fontweight="bold", color=_COLOURS[answer])
     return figure
-
-
-gate_bytes = figure_file(draw_gate)
 
 
 def _between(lower: float, upper: float) -> str:

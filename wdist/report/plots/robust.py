@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from wdist.report.numbers import percentage
-from wdist.report.plots.figure import FAINT, INK, LIMIT, MAIN, SIDE_A, figure_file, tidy
+from wdist.report.plots.figure import FAINT, INK, LIMIT, MAIN, SIDE_A, tidy
 from wdist.report.sentences import NORMS
 
 if TYPE_CHECKING:
@@ -35,6 +35,3 @@ def draw_robust(found: Robustness) -> Figure:
     axes.legend(frameon=False, fontsize=8.5, loc="best")
     tidy(axes, grid="y")
     return figure
-
-
-robust_bytes = figure_file(draw_robust)
