@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from tests.trials import SMALL
+from wdist import compare, estimate
 from wdist.comparison import compare as module
-from wdist.comparison.compare import compare
 from wdist.comparison.ranking import NOISE_FLOOR, Comparison
 from wdist.data.access import Access
 from wdist.errors import SourceError, TrainingDiverged, UsageError
-from wdist.estimation.estimate import estimate
 from wdist.training.observer import Stage
 
 QUICK = {"critic": "mean-difference"}
@@ -119,7 +118,7 @@ def test_the_noise_floor_is_the_reference_against_itself(sets, found):
 def test_the_reference_itself_and_one_source_twice_are_not_separable(sets):
     reference, (near, *_) = sets
     found = compare(reference, [near, reference, near], **QUICK)
-    assert [entry.name for entry in found.ranking] == ["<array> (2)", "<array>", "<array> (3)"]
+    assert [entry.name for entry in found.ranking] == ["<array 2>", "<array 1>", "<array 3>"]
     itself, first, second = found.ranking
     assert (itself.samples.lower, itself.samples.upper, itself.samples.exact) == (0, 0, True)
     assert (first.samples, first.population) == (second.samples, second.population)

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from tests.comparisons import made_comparison, made_entry
-from wdist.comparison.compare import compare
+from wdist import compare
 from wdist.comparison.orders import undivided
 from wdist.estimation.blocks import summary
 from wdist.estimation.result import HeldOut

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
+from wdist import estimate
 from wdist.critics.settings import CriticSettings
-from wdist.estimation.estimate import estimate
 
 ROWS, DIM, BLOCK = 100_000, 1024, 4000
 SETTINGS = {"width": 16, "depth": 2, "group_size": 2, "batch_size": 64}
@@ -20,7 +20,7 @@ SCRIPT = """
 import json, resource, sys
 import psutil, torch, ot, h5py, scipy.stats, safetensors.torch
 from wdist.estimation import run
-from wdist.estimation.estimate import estimate
+from wdist import estimate
 from wdist.critics.settings import CriticSettings
 from wdist.data import measure
 from wdist.data.memory import free_memory

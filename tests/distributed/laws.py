@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from wdist.comparison.compare import compare
+from wdist import compare, estimate
 from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
 from wdist.data.pairing import open_pair
@@ -25,7 +25,6 @@ from wdist.distributed.job import Job
 from wdist.distributed.processes import ProcessesError, alone, check_same, processes
 from wdist.environment import environment
 from wdist.errors import SourceError
-from wdist.estimation.estimate import estimate
 from wdist.estimation.evaluation import evaluate_rows
 from wdist.estimation.proof import proof_of_estimate
 from wdist.ground_metric import ground_metric

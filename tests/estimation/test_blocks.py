@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 
 from tests.trials import exact_w1, pair_of
+from wdist import estimate
 from wdist.errors import UsageError
 from wdist.estimation.blocks import BlockPlan, block_distances, block_plan, lower_mean, summary
-from wdist.estimation.estimate import estimate
 from wdist.estimation.options import EstimateOptions
 from wdist.ground_metric import L2, LINF
 
@@ -149,7 +149,7 @@ def test_a_given_size_is_kept_or_refused():
     assert estimate(*sides, **FAST, blocks=7).block.size == 7
     few = estimate(*sides, **FAST, blocks=11)
     assert few.block is None
-    assert any("--blocks 11 needs at least 88 samples of each side, not 80" in warning for warning in few.warnings)
+    assert any("blocks=11 needs at least 88 samples of each side, not 80" in warning for warning in few.warnings)
     assert estimate(*sides, **FAST, blocks=0).block is None
     with pytest.raises(UsageError, match="up to 4096"):
         EstimateOptions.validated(blocks=5000)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.trials import two_moons
+from wdist import estimate
 from wdist.bounds.confidence import welch
-from wdist.estimation.estimate import estimate
 
 RUNS = 80
 

@@ -11,10 +11,10 @@ import torch
 import wdist
 from tests.divergences import exact_divergence, shifted_gaussians
 from tests.trials import SMALL, pair_of
+from wdist import estimate
 from wdist.bounds.divergence import divergence_value
 from wdist.errors import ContradictionError, UsageError
 from wdist.estimation.divergence import DivergenceOfSamples
-from wdist.estimation.estimate import estimate
 from wdist.report.documents.forms import document, model
 from wdist.report.sentences import divergence_verdict
 from wdist.training.kind import TrainingJob

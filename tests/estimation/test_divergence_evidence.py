@@ -9,8 +9,8 @@ import torch
 from tests.divergences import exact_divergence
 from tests.forgeries import changed_at, forged, wrong
 from tests.trials import SMALL
+from wdist import estimate
 from wdist.errors import SourceError
-from wdist.estimation.estimate import estimate
 from wdist.estimation.proof import save_proof
 from wdist.estimation.verification import verify
 

@@ -11,11 +11,11 @@ from scipy import stats
 
 import wdist
 from tests.trials import SMALL, digest, exact_w1, two_moons
+from wdist import estimate
 from wdist.critics.settings import CriticSettings
 from wdist.data.measure import ENOUGH_HELD_OUT, fold_rows, held_out_rows
 from wdist.errors import DeviceError, SourceError, TrainingDiverged, UsageError
 from wdist.estimation import run, transport_bounds
-from wdist.estimation.estimate import estimate
 from wdist.training import networks
 from wdist.training.catalogue import CATALOGUE
 from wdist.training.kind import DataShape

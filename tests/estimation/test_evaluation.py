@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.trials import SMALL, digest, judged, pair_of, trial, two_moons
+from wdist import estimate
 from wdist.bounds.certificate import certify
 from wdist.bounds.confidence import welch
 from wdist.bounds.dual import dual_value, evaluate, lower_bound
@@ -12,7 +13,6 @@ from wdist.data.measure import split
 from wdist.data.rows import gather
 from wdist.data.sources.arrays import open_values
 from wdist.errors import UsageError
-from wdist.estimation.estimate import estimate
 from wdist.estimation.evaluation import ErrorBudget, diameters, judge
 
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from tests.trials import CPU, digest, pair_of, two_moons
+from wdist import estimate
 from wdist.bounds.certificate import certify
 from wdist.bounds.dual import dual_value
 from wdist.critics.settings import CriticSettings
 from wdist.data.measure import fold_rows, split
 from wdist.data.sources.pairs import cones, sphere
 from wdist.errors import TrainingDiverged
-from wdist.estimation.estimate import estimate
 from wdist.estimation.evaluation import evaluate_rows
 from wdist.estimation.model_selection import improved, select_critics
 from wdist.estimation.options import EstimateOptions

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.trials import exact_w1
-from wdist.estimation.estimate import estimate
+from wdist import estimate
 
 
 def floor_of(a, **options):

@@ -6,12 +6,11 @@ import pytest
 import torch
 from scipy import stats
 
-from wdist import gate
+from wdist import estimate, gate
 from wdist.data.access import Access
 from wdist.data.pairing import open_pair
 from wdist.data.sources.source import EndlessSource, SourceInfo
 from wdist.errors import SourceError, UsageError
-from wdist.estimation.estimate import estimate
 from wdist.estimation.semi_discrete import GROUPS, SemiDiscretePlan, bounds_of, semi_discrete_bounds, semi_discrete_plan
 from wdist.ground_metric import L1, L2
 from wdist.report.documents.forms import document_text

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from tests.trials import exact_w1, pair_of, trial, two_moons
+from wdist import estimate
 from wdist.critics.settings import CriticSettings
 from wdist.data.rows import gather
 from wdist.errors import ContradictionError, UsageError
 from wdist.estimation import transport_bounds as ends
-from wdist.estimation.estimate import estimate
 from wdist.estimation.result import CLOSING, TransportBounds
 from wdist.estimation.transport_bounds import (
     population_upper,

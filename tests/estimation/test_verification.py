@@ -8,10 +8,10 @@ from safetensors.torch import save_file
 
 from tests.forgeries import changed_at, forged, wrong
 from tests.trials import SMALL, two_moons
+from wdist import estimate
 from wdist.data.access import Access
 from wdist.errors import SourceError, TrustRequired, UsageError, WdistError
 from wdist.estimation import transport_bounds
-from wdist.estimation.estimate import estimate
 from wdist.estimation.proof import save_proof, serialise_proofs
 from wdist.estimation.verification import verify
 

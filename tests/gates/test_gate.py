@@ -11,10 +11,9 @@ import pytest
 
 import wdist
 from tests.trials import exact_w1
-from wdist import gate
+from wdist import estimate, gate
 from wdist.critics.settings import CriticSettings
 from wdist.errors import CertificateError, SourceError, UsageError
-from wdist.estimation.estimate import estimate
 from wdist.estimation.options import EstimateOptions
 from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
 from wdist.gates.gate import GateResult, judged, proof_of_gate, run_gate
@@ -189,7 +188,7 @@ def test_a_regression_is_judged_against_a_document_of_the_same_reference(sets, t
 
 
 def test_what_compare_records_is_a_baseline(sets, tmp_path):
-    from wdist.comparison.compare import compare
+    from wdist import compare
 
     a, b = sets
     path = tmp_path / "ranked.json"

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from wdist import estimate
 from wdist.critics.settings import CriticSettings
 from wdist.data.sources.pairs import absolute_value, cones, funnels, gaussian_scale, gaussian_shift, sphere
-from wdist.estimation.estimate import estimate
 
 # name: pair, steps, share of the truth that these steps reach (with a margin of a few percent), batch size
 PAIRS = {

@@ -7,9 +7,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 
 from tests.trials import TRAINED, exact_w1
+from wdist import estimate
 from wdist.critics.settings import CriticSettings
 from wdist.data.sources import pairs
-from wdist.estimation.estimate import estimate
 from wdist.estimation.result import Estimate
 from wdist.training.catalogue import CATALOGUE
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.trials import SMALL, trial, two_moons
-from wdist.estimation.estimate import estimate
+from wdist import estimate
 from wdist.training.catalogue import CATALOGUE
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from tests.trials import SMALL, exact_w1, judged, pair_of, trial
+from wdist import estimate
 from wdist.critics.settings import CriticSettings
 from wdist.data.rows import gather
-from wdist.estimation.estimate import estimate
 from wdist.training.catalogue import CATALOGUE
 
 KINDS = [

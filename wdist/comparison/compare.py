@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any, TypeAlias, Unpack
+from typing import Any, TypeAlias
 
 from wdist.checkpoints.checkpoint import now
 from wdist.checkpoints.manifest import settings_of
@@ -26,25 +26,11 @@ from wdist.errors import CertificateError, SourceError, TrainingDiverged, UsageE
 from wdist.estimation.blocks import block_plan, block_seconds
 from wdist.estimation.estimate import run_estimate
 from wdist.estimation.folds import folds_pay
-from wdist.estimation.options import DEFAULT, NONE, EstimateArguments, EstimateOptions
+from wdist.estimation.options import DEFAULT, NONE, EstimateOptions
 from wdist.estimation.proof import serialise_proofs
 from wdist.ground_metric import ground_metric
 from wdist.interruption import Interruption
 from wdist.training.observer import CriticStarted, Event, Observer, Silent, Stage
-
-
-def compare(
-    reference: Any,
-    sources: Sequence[Any],
-    *,
-    names: Sequence[str] | None = None,
-    witnesses: int = 0,
-    observer: Observer | None = None,
-    **arguments: Unpack[EstimateArguments],
-) -> Comparison:
-    """Ranks sources as :func:`wdist.compare` does, which documents arguments, result and errors."""
-    options = EstimateOptions.validated(**arguments)
-    return run_comparison(reference, sources, options, names=names, witnesses=witnesses, observer=observer)
 
 
 def run_comparison(
@@ -57,7 +43,7 @@ def run_comparison(
     shard: tuple[int, int] = (0, 1),
     observer: Observer | None = None,
 ) -> Comparison:
-    """Compares with validated options; arguments, result and errors as for :func:`compare`.
+    """Compares with validated options; arguments, result and errors as for :func:`wdist.compare`.
 
     Of several shards, ``shard`` tells the number, from 0 on, and how many there are; bounds are those of all results together.
     """

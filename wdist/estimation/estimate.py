@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 
@@ -25,7 +25,7 @@ from wdist.estimation.divergence_search import find_divergence
 from wdist.estimation.evaluation import ErrorBudget, averages_folds, diameters, union_diameter
 from wdist.estimation.folds import number_of_folds
 from wdist.estimation.noise_floor import NoiseFloor, noise_floor
-from wdist.estimation.options import EstimateArguments, EstimateOptions
+from wdist.estimation.options import EstimateOptions
 from wdist.estimation.population_upper import PopulationUpper
 from wdist.estimation.requested import RequestedCritic, mean_difference, requested_critics, without_training
 from wdist.estimation.result import CriticResult, Estimate, TransportBounds
@@ -51,13 +51,6 @@ _DRAWN_SHARE = 4
 """Time for transport to draws of a generator, over that for blocks."""
 
 
-def estimate(
-    a: Any, b: Any, *, observer: Observer | None = None, truth: float | None = None, **arguments: Unpack[EstimateArguments]
-) -> Estimate:
-    """Bounds W1 as :func:`wdist.estimate` does, which documents arguments, result and errors."""
-    return run_estimate(a, b, EstimateOptions.validated(**arguments), observer=observer, truth=truth)
-
-
 def run_estimate(
     a: Any,
     b: Any,
@@ -68,12 +61,12 @@ def run_estimate(
     command: str = "estimate",
     to_distribution: bool = False,
 ) -> Estimate:
-    """Does the work of :func:`estimate`, with options that are validated already; the document names ``command``.
+    """Does the work of :func:`wdist.estimate`, with options that are validated already; the document names ``command``.
 
     With ``to_distribution``, W1 from the samples of A to the distribution of B may take as long as transport between samples.
 
     Raises:
-        WdistError: as :func:`estimate`.
+        WdistError: as :func:`wdist.estimate`.
         KeyboardInterrupt: Ctrl-C came before anything was proved.
     """
     if options.divergence is not None and command not in ("estimate", "synthetic"):

@@ -131,7 +131,7 @@ def verify(
         a, b: the two sources; by default the addresses of the proof.
         access: permissions for opening the sources; code and downloads are allowed only for what is passed here, never for what
             the proof names.
-        features: feature space, as for :func:`wdist.estimation.estimate.estimate`; by default as saved.
+        features: feature space, as for :func:`wdist.estimate`; by default as saved.
         device: that samples are drawn on.
         observer: is told about progress.
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from wdist.checkpoints.checkpoint import now
-from wdist.estimation.estimate import estimate
+from wdist.estimation.estimate import run_estimate
+from wdist.estimation.options import EstimateOptions
 from wdist.estimation.result import Estimate
 from wdist.studies.study import Conditions
 from wdist.training.budget import Budget
-from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress, SamplesBounded
+from wdist.training.observer import CriticFinished, CriticStarted, Event, Observer, Progress, SamplesBounded
 
 
 class SuiteProgress:
@@ -50,8 +51,7 @@ class SuiteProgress:
         """
         with self.run(label, steps=steps) as observer:
             how: Any = {"budget": self._budget, "steps": steps, "device": self._device, "observer": observer, **arguments}
-            result = estimate(a, b, baselines="none", **how)
-        return complete(result)
+            return estimated(a, b, baselines="none", **how)
 
     def notify(self, event: Event) -> None:
         match event:
@@ -67,6 +67,15 @@ class SuiteProgress:
 def seconds_of(budget: str | None) -> float | None:
     """Length of a budget in seconds; None where there is none."""
     return None if budget is None else Budget.parse(budget).seconds
+
+
+def estimated(a: Any, b: Any, *, observer: Observer | None = None, truth: float | None = None, **arguments: Any) -> Estimate:
+    """A complete estimate; the arguments are those of :func:`wdist.estimate`.
+
+    Raises:
+        KeyboardInterrupt: it was cut short.
+    """
+    return complete(run_estimate(a, b, EstimateOptions.validated(**arguments), observer=observer, truth=truth))
 
 
 class _Interruptible(Protocol):

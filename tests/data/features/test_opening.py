@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.stats import wasserstein_distance
 
+from wdist import estimate
 from wdist.data.access import Access
 from wdist.data.features import space as features_module
 from wdist.data.features.opening import open_features
@@ -12,7 +13,6 @@ from wdist.data.pairing import open_pair
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource
 from wdist.errors import SourceError, TrustRequired
-from wdist.estimation.estimate import estimate
 from wdist.estimation.proof import save_proof
 from wdist.estimation.verification import verify
 

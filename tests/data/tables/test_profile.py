@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from wdist.comparison.compare import compare
+from wdist import compare
 from wdist.data.access import Access
 from wdist.data.inspection import inspect_source
 from wdist.data.sources.opening import open_source

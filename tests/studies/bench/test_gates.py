@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.trials import exact_w1
-from wdist.estimation.estimate import estimate
+from wdist import estimate
+from wdist.studies import progress
 from wdist.studies.bench import gates
 from wdist.studies.bench.gates import CASES, GROWTH, STUDIES, GateRow, conclude, regression_rows, rows_of
 from wdist.studies.study import Conditions
@@ -112,7 +113,7 @@ def test_as_often_as_stated_is_allowed_with_the_noise_of_counting_and_on_samples
 
 def test_ctrl_c_ends_the_suite_and_not_one_estimation_only(monkeypatch):
     found = estimate(*CASES[0].draw(np.random.default_rng(0)), critic="mean-difference", baselines="none", couplings=False)
-    monkeypatch.setattr(gates, "estimate", lambda *sides, **options: replace(found, interrupted=True))
+    monkeypatch.setattr(progress, "run_estimate", lambda *sides, **options: replace(found, interrupted=True))
     with pytest.raises(KeyboardInterrupt):
         list(rows_of(CASES[0], runs=2))
 

@@ -62,7 +62,7 @@ def quickly(monkeypatch):
         critic = trial(a, b, steps=8, seed=options["seed"], settings=SMALL)
         return SimpleNamespace(critic=critic, samples=critic.samples, population=critic.population, seconds=1.0, interrupted=False)
 
-    monkeypatch.setattr(progress, "estimate", estimate)
+    monkeypatch.setattr(progress, "estimated", estimate)
     return asked
 
 
@@ -136,14 +136,14 @@ def test_fresh_samples_judge_where_there_are_some(quickly, monkeypatch):
 
 
 def test_ctrl_c_between_two_seeds_keeps_the_first(quickly, monkeypatch):
-    inner = progress.estimate
+    inner = progress.estimated
 
     def estimate(*sides, seed, **options):
         if seed == 1:
             raise KeyboardInterrupt
         return inner(*sides, seed=seed, **options)
 
-    monkeypatch.setattr(progress, "estimate", estimate)
+    monkeypatch.setattr(progress, "estimated", estimate)
     result = STUDY.run(Conditions(only=("cones-3",), seeds=(0, 1, 2)))
     assert result.interrupted
     assert [len(row.runs) for row in result.rows] == [1]

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from wdist.bounds.certificate import certify
-from wdist.comparison.compare import compare
+from wdist.comparison.compare import run_comparison
 from wdist.critics.networks import StackedCritic
 from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
@@ -32,10 +32,11 @@ from wdist.distributed.job import Job
 from wdist.distributed.processes import ProcessesError, alone, processes
 from wdist.environment import versions
 from wdist.estimation.blocks import BlockPlan, block_distances
-from wdist.estimation.estimate import estimate
 from wdist.estimation.evaluation import ErrorBudget, evaluate_rows, judge
+from wdist.estimation.options import EstimateOptions
 from wdist.ground_metric import L2
 from wdist.studies.panels import Panel, series_of
+from wdist.studies.progress import estimated
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable, half_range
 from wdist.training.catalogue import CATALOGUE
 from wdist.training.kind import DataShape, TrainingJob
@@ -194,12 +195,13 @@ class _Steps:
 
 def _sources(case: Case) -> Callable[[], object]:
     reference, *others = _samples(case, sides=5)
-    return lambda: compare(reference, others, critic=_KIND, width=case.width, steps=case.steps, couplings=False)
+    options = EstimateOptions.validated(critic=_KIND, width=case.width, steps=case.steps, couplings=False)
+    return lambda: run_comparison(reference, others, options)
 
 
 def _critics(case: Case) -> Callable[[], object]:
     critics = ("groupsort-bjorck", "groupsort-spectral", "relu-bjorck", "relu-spectral")
-    return lambda: estimate(*_samples(case), critics=critics, width=case.width, steps=case.steps, couplings=False)
+    return lambda: estimated(*_samples(case), critics=critics, width=case.width, steps=case.steps, couplings=False)
 
 
 def _blocks(case: Case) -> Callable[[], object]:
@@ -277,7 +279,7 @@ def agreement(case: Case) -> Iterator[AgreementRow]:
     how: dict[str, Any] = {"critic": _KIND, "baselines": "none", "width": case.width, "steps": case.steps}
 
     def numbers() -> list[tuple[str, float, float]]:
-        found = estimate(x[:1000], y[:1000], **how)
+        found = estimated(x[:1000], y[:1000], **how)
         rounding = 0.0 if found.critic.held_out is None else found.critic.held_out.rounding
         return [
             ("Lipschitz constant", found.critic.lipschitz_bound, 0.0),
@@ -288,9 +290,9 @@ def agreement(case: Case) -> Iterator[AgreementRow]:
         ]
 
     yield from _compared("estimate", numbers)
-    divided = estimate(x, y, batch_size=case.n // 2, couplings=False, **how)
+    divided = estimated(x, y, batch_size=case.n // 2, couplings=False, **how)
     with alone():
-        whole = estimate(x, y, batch_size=case.n // 2, couplings=False, **how)
+        whole = estimated(x, y, batch_size=case.n // 2, couplings=False, **how)
     pair, critic = _pair(case), divided.critic.frozen
 
     def judged() -> list[tuple[str, float, float]]:

@@ -26,14 +26,13 @@ import numpy as np
 import torch
 
 from wdist.critics.settings import CriticSettings
-from wdist.estimation.estimate import estimate
 from wdist.estimation.result import Estimate
 from wdist.gates.gate import interval_of
 from wdist.gates.limits import On
 from wdist.gates.rules import Answer, Interval, Maximum, NoMoreDetected, NoWorse, Rule
 from wdist.gates.verdict import judge
 from wdist.studies.panels import Panel, series_of
-from wdist.studies.progress import complete
+from wdist.studies.progress import estimated
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, most_by_chance, percent
 
 _CLOSED_FORM = (("critic", "mean-difference"),)
@@ -296,7 +295,7 @@ def _known(reference: np.ndarray, shift: float, random: np.random.Generator, see
 
 
 def _estimate(a: np.ndarray, b: np.ndarray, *, seed: int, options: dict[str, Any]) -> Estimate:
-    return complete(estimate(a, b, seed=seed, baselines="none", confidence=CONFIDENCE, device="cpu", **options))
+    return estimated(a, b, seed=seed, baselines="none", confidence=CONFIDENCE, device="cpu", **options)
 
 
 def _row(answers: Counter[Answer], wrong: int, **facts: Any) -> GateRow:

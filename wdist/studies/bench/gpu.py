@@ -31,12 +31,11 @@ from wdist.data.sources.torchvision_dataset import import_torchvision
 from wdist.data.standardisation import Standardisation
 from wdist.environment import choose_device
 from wdist.errors import DeviceError, first_line
-from wdist.estimation.estimate import estimate
 from wdist.ground_metric import L2
 from wdist.lipschitz.bjorck import OrthonormalLinear
 from wdist.lipschitz.linalg.rounding import float32_products, tf32_products
 from wdist.studies.bench.schemes import CPU, DualTraining, Shape, stack
-from wdist.studies.progress import complete
+from wdist.studies.progress import estimated
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable, percent
 from wdist.training.optimizers import Optimizing, make_optimizers
 from wdist.transport.pricing import Priced, Pricing
@@ -310,7 +309,7 @@ def trainings(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
     found = []
     for place in (CPU, device):
         for count in (_CYCLE, sizes.steps):  # the first warms up
-            result = estimate(
+            result = estimated(
                 a.numpy(),
                 b.numpy(),
                 critic="groupsort-bjorck",
@@ -320,7 +319,7 @@ def trainings(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
                 device=str(place),
                 **how,
             )
-        found.append(complete(result).critic)
+        found.append(result.critic)
     mine, its = (each.population.estimate for each in found)
     yield _agreement(f"held-out estimate after {sizes.steps} steps", mine, its, allowed=_BOUNDS_APART * abs(mine))
     speeds = [1 / max(each.seconds, 1e-9) for each in found]

@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import combinations, pairwise
 from statistics import fmean, stdev
+from typing import Any
 
 from torch import Tensor
 
-from wdist.comparison.compare import compare
+from wdist.comparison.compare import run_comparison
 from wdist.comparison.ranking import Comparison
 from wdist.data.sources.source import random_stream
-from wdist.estimation.estimate import estimate
-from wdist.estimation.options import EstimateArguments
+from wdist.estimation.options import EstimateOptions
 from wdist.studies.bench.ladder_sources import Ladder, digit_ladders, normal_ladders, wide_ladders
 from wdist.studies.bench.relative_mmd import relative_mmd
 from wdist.studies.panels import Panel, series_of
-from wdist.studies.progress import complete
+from wdist.studies.progress import complete, estimated
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable, most_by_chance, percent
 
 
@@ -220,23 +220,22 @@ def _drawn(ladder: Ladder, n: int, seed: int) -> list[Tensor]:
 
 def _compared(ladder: Ladder, names: Sequence[str], n: int, *, seed: int) -> Comparison:
     draws = _drawn(ladder, n, seed)
-    how: EstimateArguments = {"critic": ladder.critic, "confidence": CONFIDENCE, "seed": seed}
-    if ladder.tests_only:
-        how |= {"folds": _FOLDS, "couplings": False, "blocks": _BLOCK}
-    return complete(compare(draws[0], draws[1:], names=names, **how))
+    tests: dict[str, Any] = {"folds": _FOLDS, "couplings": False, "blocks": _BLOCK} if ladder.tests_only else {}
+    options = EstimateOptions.validated(critic=ladder.critic, confidence=CONFIDENCE, seed=seed, **tests)
+    return complete(run_comparison(draws[0], draws[1:], options, names=names))
 
 
 def overhead(n: int, *, seed: int) -> OverheadRow:
     """Processor time of one comparison of four sources against four estimates, each with all kinds of critics."""
     draws = _drawn(normal_ladders()[0], n, seed)
-    compare(draws[0], draws[1:2], steps=1)  # imports and caches count for neither
+    run_comparison(draws[0], draws[1:2], EstimateOptions.validated(steps=1))  # imports and caches count for neither
 
     began = time.process_time()
     for source in draws[1:]:
-        complete(estimate(draws[0], source, baselines="none", steps=_OVERHEAD_STEPS))
+        estimated(draws[0], source, baselines="none", steps=_OVERHEAD_STEPS)
     apart = time.process_time() - began
     began = time.process_time()
-    complete(compare(draws[0], draws[1:], steps=_OVERHEAD_STEPS))
+    complete(run_comparison(draws[0], draws[1:], EstimateOptions.validated(steps=_OVERHEAD_STEPS)))
     return OverheadRow(sources=len(draws) - 1, together=time.process_time() - began, apart=apart)
 
 

@@ -18,14 +18,13 @@ import torch
 from torch import Tensor
 
 from wdist.data.sources.source import EndlessSource, SourceInfo
-from wdist.estimation.estimate import estimate
 from wdist.estimation.options import EstimateOptions
 from wdist.gates.gate import interval_of
 from wdist.gates.limits import GateLimits
 from wdist.gates.rules import Answer, Maximum
 from wdist.gates.sequential import UntilDecided, run_until_decided
 from wdist.gates.verdict import judge
-from wdist.studies.progress import complete
+from wdist.studies.progress import complete, estimated
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Study, StudyTable, most_by_chance, percent
 
 CONFIDENCE = 0.95
@@ -163,7 +162,7 @@ def fixed_size(case: SequentialCase, maximum: float, *, runs: int) -> int | None
 def _fixed(case: SequentialCase, n: int, maximum: float, run: int) -> Answer:
     generator = torch.Generator().manual_seed(run)
     a, b = (_Draws(case.law, case.dim, shift).draw(n, generator) for shift in (0.0, case.w1))
-    found = complete(estimate(a, b, **_OPTIONS, seed=run, folds=5, couplings=False))
+    found = estimated(a, b, **_OPTIONS, seed=run, folds=5, couplings=False)
     return judge(Maximum(value=maximum), interval_of(found, "detected")).answer
 
 

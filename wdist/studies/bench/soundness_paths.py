@@ -25,9 +25,9 @@ from wdist.data.rows import gather
 from wdist.data.sources.arrays import open_values
 from wdist.data.standardisation import Standardisation
 from wdist.errors import WdistError
-from wdist.estimation.estimate import estimate
+from wdist.estimation.estimate import run_estimate
 from wdist.estimation.evaluation import ErrorBudget, evaluate_critic
-from wdist.estimation.options import KL
+from wdist.estimation.options import KL, EstimateOptions
 from wdist.estimation.proof import Ends, proof_of_estimate
 from wdist.estimation.result import Estimate, SamplesInterval
 from wdist.estimation.transport_bounds import TransportBounds, closing_lower, transport_bounds
@@ -235,9 +235,7 @@ def _estimated(problem: Problem, random: np.random.Generator, *, lambda_: float 
     trained = name == "auto" or lambda_ is not None or CATALOGUE[name].trained
     steps = int(random.integers(1, 6)) if trained else None
     folds = int(random.integers(2, 4)) if random.random() < _FOLDED else None
-    return estimate(
-        problem.x,
-        problem.y,
+    options = EstimateOptions.validated(
         critic=name,
         baselines="none",
         settings=settings,
@@ -248,6 +246,7 @@ def _estimated(problem: Problem, random: np.random.Generator, *, lambda_: float 
         divergence=None if lambda_ is None else KL,
         lambda_=lambda_,
     )
+    return run_estimate(problem.x, problem.y, options)
 
 
 def _of_proof(problem: Problem, truth: Truth) -> Iterator[Claim]:

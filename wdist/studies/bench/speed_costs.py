@@ -26,9 +26,8 @@ import torch
 
 from wdist.data.sources.pairs import gaussian_shift
 from wdist.errors import WdistError
-from wdist.estimation.estimate import estimate
 from wdist.studies.bench.schemes import SCHEMES, Shape
-from wdist.studies.progress import complete
+from wdist.studies.progress import estimated
 from wdist.studies.study import Conditions, Skipped, half_range
 from wdist.training.observer import CriticFinished, CriticStarted, Event, Stage
 
@@ -133,7 +132,7 @@ def _array_memory(folder: str) -> float:
     """Peak memory of a process that estimates from two stored arrays by the default critic, over their total size."""
     torch.set_num_threads(1)
     a, b = (Path(folder) / name for name in ("a.npy", "b.npy"))
-    estimate(a, b, steps=_ARRAY_STEPS, baselines="none", couplings=False)
+    estimated(a, b, steps=_ARRAY_STEPS, baselines="none", couplings=False)
     return _peak_bytes() / (a.stat().st_size + b.stat().st_size)
 
 
@@ -171,7 +170,7 @@ def _evaluation_shares(sides: Callable[[int], tuple[Any, Any]], seeds: Sequence[
     found = []
     for seed in seeds:
         watch = _Stopwatch()
-        complete(estimate(*sides(seed), baselines="none", seed=seed, observer=watch))
+        estimated(*sides(seed), baselines="none", seed=seed, observer=watch)
         assert watch.began is not None, "a default run has a critic"
         seconds = (watch.ended or time.perf_counter()) - watch.began
         found.append((seconds - watch.training) / seconds)
