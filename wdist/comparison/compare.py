@@ -1,11 +1,10 @@
 """``compare``: several sources ranked by their distance from one reference."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from statistics import fmean
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from wdist.checkpoints.checkpoint import now
 from wdist.checkpoints.manifest import settings_of
@@ -47,67 +46,36 @@ def run_comparison(
 
     Of several shards, ``shard`` tells the number, from 0 on, and how many there are; bounds are those of all results together.
     """
-    began = now()
-    observer = observer or Silent()
+    began, observer, (number, of) = now(), observer or Silent(), shard
     _check_options(options)
     observer.notify(Stage(what="reading and checking the sources"))
     features = open_features(options.features, options.access, choose_device(options.device))
     options = replace(options, features=features, baselines=NONE)
-    listed = [sources] if isinstance(sources, str | Path) else list(sources)
-    if not listed:
-        raise UsageError("there is nothing to compare with the reference; name at least one source after it")
-    (given, side), field, digests, warnings = _open(reference, listed, names, options, images=witnesses > 0)
-    if shard[1] > len(field):
-        raise UsageError(f"--shard divides {len(field)} sources among {shard[1]} runs, and each needs one; make fewer shards")
-    two_halves = halves(side.source, seed=options.seed)
-    if two_halves is None:
-        warnings += (f"the reference has too few samples for a noise floor, which needs at least {LEAST_ROWS}",)
-    results = len(field) + (two_halves is not None)
-    one = _options_of_one(options, sources=len(field), results=results)
-    one = replace(one, blocks=_block_size(one, [side.source, *(other.source for _, other in field.values())]))
-    if not all(folds_pay(one, side.source.info, other.source.info) for _, other in field.values()):
-        one = replace(one, folds=one.folds or 1)  # tests of orders need critics of all sources on the same part of the reference
-    rounds = _Rounds(observer, sources=len(field), seconds=None if one.budget is None else one.budget.seconds)
-
-    def judged(position: int, name: str) -> _Outcome:
-        source, other_side = field[name]
-        entry = rounds.judge(name, f"{name}, {position} of {len(field)}", given, source, one)
-        if entry is not None and witnesses:
-            rounds.add_witnesses(entry, side, other_side, count=witnesses, seed=options.seed)
-        return rounds.outcome(name)
-
-    def floor_judged(halves: tuple[Source, Source]) -> _Outcome:
-        how = _without_training(one)
-        if not isinstance(halves[0], FiniteSource):
-            how = replace(how, folds=1)  # draws have no folds, and need none
-        rounds.judge(NOISE_FLOOR, "noise floor, the reference against itself", *halves, how)
-        return rounds.outcome(NOISE_FLOOR)
-
-    tasks = {name: partial(judged, position, name) for position, name in enumerate(field, start=1)}
-    if two_halves is not None:
-        tasks[NOISE_FLOOR] = partial(floor_judged, two_halves)
-    own = [name for place, name in enumerate(tasks) if place % shard[1] == shard[0]]
-    outcomes = dict(zip(own, processes().spread("sources", [tasks[name] for name in own]), strict=True))
-    slope = None
-    if two_halves is not None and NOISE_FLOOR in own:
-        measure = partial(measured_slope, *two_halves, metric=ground_metric(options.metric), seed=options.seed)
-        slope = rounds.interruption.attempt(partial(processes().from_first, "slope", measure))
+    field = _open(reference, sources, names, options, images=witnesses > 0)
+    if of > len(field.others):
+        raise UsageError(f"--shard divides {len(field.others)} sources among {of} runs, and each needs one; make fewer shards")
+    rounds = _Rounds(field, options, observer, witnesses=witnesses)
+    tasks: dict[str, Callable[[], _Outcome]] = {name: partial(rounds.judge, name) for name in field.others}
+    if rounds.halves is not None:
+        tasks[NOISE_FLOOR] = rounds.judge_noise_floor
+    own = list(tasks)[number::of]
+    outcomes = processes().spread("sources", [tasks[name] for name in own])
     part = ComparisonShard(
-        number=shard[0],
-        of=shard[1],
-        settings={**settings_of(options), "samples": digests, "versions": versions()},
-        names=tuple(field),
-        outcomes={**outcomes},
+        number=number,
+        of=of,
+        settings={**settings_of(options), "samples": field.digests, "versions": versions()},
+        names=tuple(field.others),
+        outcomes=dict(zip(own, outcomes, strict=True)),
         confidence=options.confidence,
-        results=results,
-        slope=slope,
+        results=rounds.results,
+        slope=rounds.slope() if NOISE_FLOOR in own else None,
         metric=options.metric,
         seed=options.seed,
         seconds=now() - began,
-        warnings=warnings,
+        warnings=field.warnings if rounds.halves is not None else (*field.warnings, _NO_NOISE_FLOOR),
         interrupted=rounds.interruption.requested,
     )
-    return replace(comparison_of([part]), shard=part if part.of > 1 else None)
+    return replace(comparison_of([part]), shard=part if of > 1 else None)
 
 
 def comparison_of(shards: Sequence[ComparisonShard]) -> Comparison:
@@ -160,13 +128,18 @@ def _check_options(options: EstimateOptions) -> None:
             raise UsageError(f"a comparison judges each source by one critic, so it takes no --{name}; leave it out")
 
 
-def _options_of_one(options: EstimateOptions, *, sources: int, results: int) -> EstimateOptions:
-    """Options of one result: equal parts of the error and of the budget."""
-    budget = options.budget
+def _options_of_one(options: EstimateOptions, field: "_Field", *, results: int) -> EstimateOptions:
+    """Options of one result: equal parts of the error and of the budget, and blocks and folds that suit all sources."""
+    budget, reference = options.budget, field.reference.side.source
+    others = [each.side.source for each in field.others.values()]
     if budget is not None:
         # The noise floor takes time, but no steps; processes work at the same time.
-        budget = budget.part(1 / (-(-results // processes().size) if budget.steps is None else sources))
-    return replace(options, budget=budget, confidence=1 - (1 - options.confidence) / results)
+        budget = budget.part(1 / (-(-results // processes().size) if budget.steps is None else len(others)))
+    one = replace(options, budget=budget, confidence=1 - (1 - options.confidence) / results)
+    one = replace(one, blocks=_block_size(one, [reference, *others]))
+    if all(folds_pay(one, reference.info, each.info) for each in others):
+        return one
+    return replace(one, folds=one.folds or 1)  # tests of orders need critics of all sources on the same part of the reference
 
 
 def _without_training(options: EstimateOptions) -> EstimateOptions:
@@ -192,21 +165,37 @@ def _block_size(options: EstimateOptions, sources: Sequence[Source]) -> int:
 
 _Outcome: TypeAlias = Entry | WdistError | None
 """A result, why there is none, or None where the user asked to stop before."""
-_Opened: TypeAlias = tuple[Source, Side]
-"""Source for the estimate, which surveys it again so that digests are those of a single estimate; and its samples, checked."""
+_NO_NOISE_FLOOR = f"the reference has too few samples for a noise floor, which needs at least {LEAST_ROWS}"
 
 
-def _open(
-    reference: Any, sources: Sequence[Any], names: Sequence[str] | None, options: EstimateOptions, *, images: bool
-) -> tuple[_Opened, dict[str, _Opened], list[str | None], tuple[str, ...]]:
+class _Opened(NamedTuple):
+    """One source, checked."""
+
+    given: Source
+    """For the estimate, which surveys it again so that digests are those of a single estimate."""
+    side: Side
+
+
+class _Field(NamedTuple):
+    """Everything that is compared."""
+
+    reference: _Opened
+    others: dict[str, _Opened]
+    """By name, in the order given."""
+    digests: list[str | None]
+    """Those of the reference and the others."""
+    warnings: tuple[str, ...]
+    """Those that no estimate repeats."""
+
+
+def _open(reference: Any, sources: Sequence[Any], names: Sequence[str] | None, options: EstimateOptions, *, images: bool) -> _Field:
     """Opens and checks everything, so that bad input is found before the first training.
 
-    Returns:
-        The reference, the sources by name in the order given, the digests of all, and the warnings that no estimate repeats.
-
     Raises:
-        WdistError: a source cannot be read or compared with the reference, the names do not fit, or witnesses are not images.
+        WdistError: a source is missing, or cannot be read or compared; the names do not fit, or witnesses are not images.
     """
+    if not sources:
+        raise UsageError("there is nothing to compare with the reference; name at least one source after it")
     opened = [open_source(address, options.access, seed=options.seed) for address in (reference, *sources)]
     joint = jointly_encoded(opened, options.access, seed=options.seed, metric=ground_metric(options.metric))
     given: list[Source] = list(joint.sources)
@@ -231,8 +220,8 @@ def _open(
         judged = usable
     else:
         given = judged = [options.features.of(rows, values) for rows, values in zip(usable, ranges, strict=True)]
-    sides = [(a, Side(images=b, source=c)) for a, b, c in zip(given, usable, judged, strict=True)]
-    return sides[0], dict(zip(chosen, sides[1:], strict=True)), digests, warnings
+    reference, *others = (_Opened(a, Side(images=b, source=c)) for a, b, c in zip(given, usable, judged, strict=True))
+    return _Field(reference, dict(zip(chosen, others, strict=True)), digests, warnings)
 
 
 def _names(names: Sequence[str] | None, addresses: Sequence[str]) -> tuple[str, ...]:
@@ -245,19 +234,43 @@ def _names(names: Sequence[str] | None, addresses: Sequence[str]) -> tuple[str, 
 
 
 class _Rounds:
-    """One result after another until the user asks to stop; a source that fails is left out with its reason.
+    """One result after another until the user asks to stop; a source that fails is left out with its reason."""
 
-    The ``sources`` are expected to take about the same time: ``seconds`` each, where the user limited it.
-    """
-
-    def __init__(self, observer: Observer, *, sources: int, seconds: float | None) -> None:
-        self._observer, self._left, self._seconds = observer, sources, seconds
+    def __init__(self, field: _Field, options: EstimateOptions, observer: Observer, *, witnesses: int) -> None:
+        self._field, self._observer, self._witnesses = field, observer, witnesses
+        self.halves = halves(field.reference.side.source, seed=options.seed)
+        """Two independent parts of the reference; None if it has too few samples."""
+        self.results = len(field.others) + (self.halves is not None)
+        self._options = _options_of_one(options, field, results=self.results)
+        self._left, self._taken = len(field.others), list[float]()
         self.interruption = Interruption()
-        self._done: dict[str, Entry] = {}
-        self._failures: dict[str, WdistError] = {}
 
-    def judge(self, name: str, what: str, a: Source, b: Source, options: EstimateOptions) -> Entry | None:
-        """Estimates one result; None if it fails or the user asked to stop."""
+    def judge(self, name: str) -> _Outcome:
+        """The result of one source, with the samples that its critic tells apart most clearly."""
+        reference, source = self._field.reference, self._field.others[name]
+        what = f"{name}, {list(self._field.others).index(name) + 1} of {len(self._field.others)}"
+        found = self._estimate(name, what, reference.given, source.given, self._options)
+        if self._witnesses and isinstance(found, Entry):
+            how: Any = {"count": self._witnesses, "seed": self._options.seed}
+            search = partial(find_witnesses, found.estimate.critic.frozen, reference.side, source.side, **how)
+            return replace(found, witnesses=self.interruption.attempt(search))
+        return found
+
+    def judge_noise_floor(self) -> _Outcome:
+        """The result of the reference against itself, without training."""
+        assert self.halves is not None
+        options = _without_training(self._options)
+        if not isinstance(self.halves[0], FiniteSource):
+            options = replace(options, folds=1)  # draws have no folds, and need none
+        return self._estimate(NOISE_FLOOR, "noise floor, the reference against itself", *self.halves, options)
+
+    def slope(self) -> float | None:
+        """The rate at which W1 between two halves of the reference falls."""
+        assert self.halves is not None
+        measure = partial(measured_slope, *self.halves, metric=ground_metric(self._options.metric), seed=self._options.seed)
+        return self.interruption.attempt(partial(processes().from_first, "slope", measure))
+
+    def _estimate(self, name: str, what: str, a: Source, b: Source, options: EstimateOptions) -> _Outcome:
         if self.interruption.requested:
             return None
         self._observer.notify(Stage(what=what))
@@ -268,29 +281,20 @@ class _Rounds:
         try:
             estimate = self.interruption.attempt(partial(run_estimate, a, b, options, observer=observer, command="compare"))
         except (TrainingDiverged, CertificateError, SourceError) as failure:
-            self._failures[name] = failure
-            return None
+            return failure
         if estimate is None:
             return None
         self.interruption.requested = estimate.interrupted
-        entry = self._done[name] = Entry(name=name, estimate=estimate)
-        return entry
-
-    def add_witnesses(self, entry: Entry, reference: Side, source: Side, *, count: int, seed: int) -> None:
-        """Keeps the samples that the critic of a result tells apart most clearly."""
-        critic = entry.estimate.critic.frozen
-        found = self.interruption.attempt(partial(find_witnesses, critic, reference, source, count=count, seed=seed))
-        self._done[entry.name] = replace(entry, witnesses=found)
-
-    def outcome(self, name: str) -> _Outcome:
-        """Outcome of this process for a name."""
-        return self._done.get(name) or self._failures.get(name)
+        self._taken.append(estimate.seconds)
+        return Entry(name=name, estimate=estimate)
 
     def _expected_later(self) -> float | None:
-        """Seconds that the sources after this one are expected to take; None before the first is done."""
-        seconds = [entry.estimate.seconds for entry in self._done.values()] if self._seconds is None else [self._seconds]
+        """Seconds that the sources after this one are expected to take: equal parts of a limit, or as long as those before; None
+        before the first is done."""
         if self._left == 0:
             return 0.0
+        limit = None if self._options.budget is None else self._options.budget.seconds
+        seconds = self._taken if limit is None else [limit]
         return self._left * fmean(seconds) if seconds else None
 
 
