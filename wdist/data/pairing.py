@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from wdist.checkpoints.checkpoint import current
 from wdist.data.access import Access
@@ -51,6 +52,11 @@ class Pair:
     def independent(self) -> tuple[Rows, Rows]:
         """Samples of both sides that are independent of the ground metric: of A only those that it was not fitted to."""
         return (self.a.untrained_on if self.a.info.fitted else self.a.everything), self.b.everything
+
+    @property
+    def standardised(self) -> tuple[Tensor, Tensor]:
+        """All samples of both sides, standardised, float64, on the CPU; shapes (n, dim) and (m, dim)."""
+        return self.standardisation.on_cpu(gather(self.a.everything)), self.standardisation.on_cpu(gather(self.b.everything))
 
     @property
     def divisible(self) -> bool:

@@ -41,6 +41,10 @@ class Standardisation:
         """Standardises x, shape (n, dim), in its own precision."""
         return (x - self.shift.to(x)).div_(self.spread)
 
+    def on_cpu(self, x: Tensor) -> Tensor:
+        """The same on the CPU."""
+        return self.apply(x.cpu())
+
     def of(self, rows: Tensor | Rows, dtype: torch.dtype = torch.float64) -> Tensor:
         """Standardises all rows piece by piece, without a second copy; shape (n, dim), on the device of the shift."""
         standardised = self.shift.new_empty((_count(rows), len(self.shift)), dtype=dtype)

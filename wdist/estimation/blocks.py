@@ -28,7 +28,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from wdist.bounds.confidence import student_upper
 from wdist.data.pairing import Pair
@@ -293,9 +292,5 @@ def _in_random_order(rows: ResidentRows, side: int, seed: int) -> ResidentRows:
 
 def _w1(x: ResidentRows, y: ResidentRows, pair: Pair, metric: GroundMetric) -> float | None:
     """W1 of two blocks, in standardised units; None if it is only bounded from above."""
-
-    def prepare(values: Tensor) -> Tensor:
-        return pair.standardisation.apply(values.cpu())
-
-    coupling = upper_bound(x, y, prepare=prepare, effort=_EFFORT, seed=0, metric=metric)
+    coupling = upper_bound(x, y, prepare=pair.standardisation.on_cpu, effort=_EFFORT, seed=0, metric=metric)
     return coupling.cost if coupling is not None and coupling.exact else None

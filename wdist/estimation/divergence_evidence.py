@@ -12,7 +12,6 @@ from wdist.bounds.divergence import ClippedPotential, best_factor, held_out_dive
 from wdist.bounds.dual import CLAIM, PROOF, Margin
 from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.data.pairing import Pair
-from wdist.data.rows import gather
 from wdist.errors import SourceError
 from wdist.estimation.divergence import (
     Divergence,
@@ -32,13 +31,6 @@ from wdist.transport.relaxed import extensions, relaxed_cost_above
 RELAXED, BY_W1 = "semi-relaxed transport", "lambda W1"
 _LARGEST_POTENTIAL = 1e100
 """Beyond it products overflow."""
-
-
-def standardised(pair: Pair) -> tuple[Tensor, Tensor]:
-    """All samples of A and of B, standardised, on the CPU."""
-    standardisation = pair.standardisation.to(torch.device("cpu"))
-    x, y = (standardisation.apply(gather(side.everything).cpu()) for side in (pair.a, pair.b))
-    return x, y
 
 
 def evaluated(critic: FrozenCritic, pair: Pair) -> tuple[Potentials, Potentials]:
@@ -61,7 +53,7 @@ def lower_by_potentials(
         return 0.0
     standardisation, lower = pair.standardisation.to(torch.device("cpu")), 0.0
     u, v = (side / standardisation.spread for side in potentials)
-    for layers in extensions(*standardised(pair), (u, v), metric):
+    for layers in extensions(*pair.standardised, (u, v), metric):
         critic = FrozenCritic(layers, standardisation)
         bound = certify(critic, metric).lipschitz_bound
         lower = max(lower, lower_by_critic(*evaluated(critic, pair), bound, scale, margin=margin))
@@ -71,7 +63,7 @@ def lower_by_potentials(
 def upper_by_plan(pair: Pair, plan: Plan, metric: GroundMetric, scale: float, *, slack: float = SLACK) -> float:
     """The upper bound for the samples that a plan to weights on the samples of B proves; infinity if it proves none."""
     nats = product_above(scale, pair.standardisation.spread)
-    return relaxed_cost_above(*standardised(pair), plan, metric, scale=nats, slack=slack)
+    return relaxed_cost_above(*pair.standardised, plan, metric, scale=nats, slack=slack)
 
 
 def upper_for_samples(

@@ -22,7 +22,6 @@ from wdist.estimation.divergence_evidence import (
     for_populations,
     lower_by_critic,
     lower_by_potentials,
-    standardised,
     upper_for_samples,
 )
 from wdist.estimation.evaluation import ErrorBudget, evaluate_rows
@@ -140,7 +139,7 @@ class _Search:
         run.agenda.stage("semi-relaxed transport between all samples")
         spread = pair.standardisation.spread
         nats = product_above(self.scale, spread)
-        found = relaxed_transport(*standardised(pair), run.metric, scale=nats, seed=run.options.seed)
+        found = relaxed_transport(*pair.standardised, run.metric, scale=nats, seed=run.options.seed)
         if found is None:
             return None
         u, v = (side * spread for side in found.potentials)

@@ -38,7 +38,7 @@ def noise_floor(pair: Pair, metric: GroundMetric, *, seed: int) -> NoiseFloor | 
     found = upper_bound(
         rows.at(order[:n]),
         rows.at(order[n:]),
-        prepare=lambda x: pair.standardisation.apply(x.cpu()),
+        prepare=pair.standardisation.on_cpu,
         effort=_EFFORT,
         seed=seed,
         metric=metric,

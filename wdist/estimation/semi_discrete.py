@@ -124,7 +124,7 @@ def semi_discrete_bounds(
         progress: is told the fraction that is done.
     """
     stream, spread = random_stream(seed, 1, _PURPOSE), pair.standardisation.spread
-    x = pair.standardisation.apply(gather(pair.a.everything).cpu())
+    x = pair.standardisation.on_cpu(gather(pair.a.everything))
     masses = np.full(len(x), 1 / len(x)), np.full(plan.size, 1 / plan.size)
     costs, potentials, unseen = [], [], []
     for group in range(GROUPS):

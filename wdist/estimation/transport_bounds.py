@@ -82,7 +82,7 @@ def transport_bounds(
     coupling = upper_bound(
         pair.a.everything,
         pair.b.everything,
-        prepare=lambda x: pair.standardisation.apply(x.cpu()),
+        prepare=pair.standardisation.on_cpu,
         # Two sets of draws are nobody's samples: an upper bound for them is worth stating only if it costs nothing.
         effort=_effort(0.0 if drawn else seconds, pair, tolerance),
         seed=seed,
@@ -116,7 +116,7 @@ def closing_lower(
     """
     spread = pair.standardisation.spread
     if potentials is not None and _fit_into_memory(pair):
-        x, y = (pair.standardisation.apply(gather(side.everything).cpu()) for side in (pair.a, pair.b))
+        x, y = pair.standardised
         u, v = ((side / spread).numpy() for side in potentials)
         if screens((x, y), (u, v)):
             priced = Pricing(x, y, metric, device=device).below(u, v, roundings=margin.roundings)
@@ -140,7 +140,7 @@ def _closing_critic(
         u, v = (side / standardisation.spread for side in potentials)
         return c_transform((x, y), (u, v), standardisation, metric)
     if on_a_line:
-        x, y = (standardisation.apply(gather(side.everything).cpu())[:, 0] for side in (pair.a, pair.b))
+        x, y = (side[:, 0] for side in pair.standardised)
         return FrozenCritic([potential_on_the_line(x, y)], standardisation)
     return None
 
@@ -177,7 +177,7 @@ def population_upper(
     spread = pair.standardisation.spread
     upper = population_upper_bound(
         *pair.independent,
-        prepare=lambda x: pair.standardisation.apply(x.cpu()),
+        prepare=pair.standardisation.on_cpu,
         alpha=alpha,
         diameter=None if diameter is None else diameter / spread,
         effort=_effort(seconds, pair),

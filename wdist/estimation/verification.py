@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from wdist.bounds.confidence import resolve
 from wdist.bounds.dual import PROOF
@@ -20,7 +19,6 @@ from wdist.data.features.opening import open_features
 from wdist.data.features.space import FeatureSpace
 from wdist.data.measure import Measure
 from wdist.data.pairing import Pair, open_pair
-from wdist.data.rows import gather
 from wdist.data.sources.column import FITTED
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import Source
@@ -285,9 +283,6 @@ class _Checked:
             results.append(evaluate_critic(trained, split, self._errors, metric=self._metric, seed=self.stated.seed, margin=PROOF))
         return results[0] if self.stated.folds is None else of_folds(results, self._errors, margin=PROOF)
 
-    def _prepare(self, x: Tensor) -> Tensor:
-        return self._pair.standardisation.apply(x.cpu())
-
     def _coupling(self) -> Coupling | None:
         pair = self._pair
         if pair.identical:
@@ -295,7 +290,7 @@ class _Checked:
         if self.stated.samples.upper is None:
             return None
         sides = pair.a.everything, pair.b.everything
-        cost = proved_again(*sides, self._proof.plan, prepare=self._prepare, metric=self._metric)
+        cost = proved_again(*sides, self._proof.plan, prepare=pair.standardisation.on_cpu, metric=self._metric)
         method = "the plan of the proof"
         return None if cost is None else Coupling(cost=product_above(cost, pair.standardisation.spread), exact=False, method=method)
 
@@ -313,7 +308,7 @@ class _Checked:
         sides = pair.independent
         blocks = independent_blocks(*sides, upper.blocks, seed=self.stated.seed)
         costs = [
-            proved_again(*block, plan, prepare=self._prepare, metric=self._metric)
+            proved_again(*block, plan, prepare=pair.standardisation.on_cpu, metric=self._metric)
             for block, plan in zip(blocks, self._proof.blocks, strict=True)
         ]
         n, m, diameter = sides[0].count, sides[1].count, union_diameter(pair, self._metric)
@@ -342,9 +337,8 @@ class _Checked:
         optimal = self.transport_lower >= NEARLY_OPTIMAL * cost * spread
         if self._proof.potentials is None or pair.a.info.fitted or not optimal:
             return None
-        x, y = (self._prepare(gather(side)) for side in (pair.a.everything, pair.b.everything))
         u, v = (side / spread for side in self._proof.potentials)
-        return upper_from_duals(cost, x, y, (u, v), alpha, metric=self._metric, slack=_HALF_DUAL_ROUNDED)
+        return upper_from_duals(cost, *pair.standardised, (u, v), alpha, metric=self._metric, slack=_HALF_DUAL_ROUNDED)
 
 
 def _estimate(checked: _Checked, pair: Pair, space: FeatureSpace | None, device: torch.device, *, seconds: float) -> Estimate:

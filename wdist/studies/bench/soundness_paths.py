@@ -21,7 +21,6 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.critics.settings import LARGEST_LIPSCHITZ, LEAST_LIPSCHITZ, CriticSettings
 from wdist.data.access import Access
 from wdist.data.pairing import Pair, open_pair
-from wdist.data.rows import gather
 from wdist.data.sources.arrays import open_values
 from wdist.data.standardisation import Standardisation
 from wdist.errors import WdistError
@@ -362,7 +361,7 @@ def _of_columns(problem: Problem, truth: Truth) -> Iterator[Claim]:
     del truth
     random = np.random.default_rng(problem.seed)
     with closing(_opened(problem)) as pair:
-        x, y = (pair.standardisation.apply(gather(side.everything)) for side in (pair.a, pair.b))
+        x, y = pair.standardised
         if max(float(side.abs().max()) for side in (x, y)) > LARGEST:
             return
         masses = np.full(len(x), 1 / len(x)), np.full(len(y), 1 / len(y))
