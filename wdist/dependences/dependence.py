@@ -104,7 +104,7 @@ def run_dependence(
     with_: Sequence[str] | None,
     options: EstimateOptions,
     *,
-    observer: Observer | None = None,
+    observer: Observer | None,
 ) -> Dependence:
     """Measures the dependence between columns of a table, with validated options.
 

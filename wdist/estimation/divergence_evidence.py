@@ -60,7 +60,7 @@ def lower_by_potentials(
     return lower
 
 
-def upper_by_plan(pair: Pair, plan: Plan, metric: GroundMetric, scale: float, *, slack: float = SLACK) -> float:
+def upper_by_plan(pair: Pair, plan: Plan, metric: GroundMetric, scale: float, *, slack: float) -> float:
     """The upper bound for the samples that a plan to weights on the samples of B proves; infinity if it proves none."""
     nats = product_above(scale, pair.standardisation.spread)
     return relaxed_cost_above(*pair.standardised, plan, metric, scale=nats, slack=slack)

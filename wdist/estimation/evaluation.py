@@ -268,7 +268,7 @@ def _widened(diameter: float | None, rounding: float) -> float | None:
     return None if diameter is None else diameter * (1 + 1e-12) + rounding
 
 
-def union_diameter(pair: Pair, metric: GroundMetric = L2) -> float | None:
+def union_diameter(pair: Pair, metric: GroundMetric) -> float | None:
     """Diameter of the union of the two supports, where the type of the samples bounds both."""
     if pair.a.info.bounds is None or pair.b.info.bounds is None:
         return None

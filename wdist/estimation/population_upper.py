@@ -106,7 +106,7 @@ def upper_from_duals(
     potentials: tuple[Tensor, Tensor],
     alpha: float,
     *,
-    metric: GroundMetric = L2,
+    metric: GroundMetric,
     slack: float = _DUAL_ROUNDED,
 ) -> float:
     """A number that W1 between the populations exceeds with probability at most about alpha.

@@ -17,7 +17,7 @@ from wdist.data.sources.source import FiniteSource, SourceInfo, shape_text
 from wdist.data.tables.encoding import is_plain
 from wdist.data.tables.joint import Encoding, encoded_as
 from wdist.errors import SourceError, UsageError, first_line
-from wdist.ground_metric import L2, GroundMetric
+from wdist.ground_metric import GroundMetric
 
 if TYPE_CHECKING:
     from wdist.critics.frozen import FrozenCritic
@@ -76,7 +76,7 @@ class Potential:
         sides: tuple[SourceInfo, SourceInfo],
         mean_b: float,
         extremes: tuple[Extremes, Extremes],
-        metric: GroundMetric = L2,
+        metric: GroundMetric,
     ) -> None:
         self._metric = metric
         self._frozen, self._sides, self._extremes = frozen, sides, extremes

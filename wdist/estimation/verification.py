@@ -118,23 +118,11 @@ def verify(
     device: str = "cpu",
     observer: Observer | None = None,
 ) -> Verification:
-    """Proves the numbers of a saved proof again, from its evidence and the samples.
+    """Proves the numbers of a saved proof again; arguments, result and errors as for :func:`wdist.verify`.
 
     Certificates follow from the weights, dual values from the samples, costs from the marginals and the masses of the plans, and
     confidence bounds from the held-out values. The time is linear in the samples and the plans, except for dual variables, which
     take one pass over all pairs.
-
-    Arguments:
-        path: written by ``--save-proof``.
-        a, b: the two sources; by default the addresses of the proof.
-        access: permissions for opening the sources; code and downloads are allowed only for what is passed here, never for what
-            the proof names.
-        features: feature space, as for :func:`wdist.estimate`; by default as saved.
-        device: that samples are drawn on.
-        observer: is told about progress.
-
-    Raises:
-        SourceError: the proof or a source cannot be read, or they do not fit together.
     """
     began, observer = time.perf_counter(), observer or Silent()
     proof, access, chosen_device = read_proof(path), access or Access(), choose_device(device)

@@ -49,9 +49,7 @@ class PlainConvCritic(Critic):
     ``clip`` in magnitude, unless that is None. The activation is ``leaky-relu``, or ``maxmin``, which makes the sizes even.
     """
 
-    def __init__(
-        self, image: ImageShape, *, width: int, generator: torch.Generator, clip: float | None, activation: str = "leaky-relu"
-    ) -> None:
+    def __init__(self, image: ImageShape, *, width: int, generator: torch.Generator, clip: float | None, activation: str) -> None:
         super().__init__()
         self.image, self.clip = image, clip
         channels = max(2, width // 16)

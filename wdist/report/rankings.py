@@ -119,7 +119,7 @@ def order(groups: Sequence[Sequence[str]]) -> str:
 
 def _stated(comparison: Comparison) -> str:
     space = "" if comparison.features is None else f" in the space of the features {comparison.features.spec}"
-    metric = METRICS.get(comparison.metric, comparison.metric)
+    metric = METRICS[comparison.metric]
     one_set = "samples" if comparison.reference.count is not None else "draws"
     return (
         f"W1{space} ({metric}, {units(comparison.reference)}) from {comparison.reference.address}, with the same {one_set} of it "

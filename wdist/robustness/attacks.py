@@ -93,7 +93,7 @@ def projected_gradient(
     ball: Ball,
     *,
     generator: torch.Generator,
-    iterations: int = ITERATIONS,
+    iterations: int,
     restarts: int = 1,
 ) -> Tensor:
     """Steps down the gradient of the margin, each projected back to the ball, from random starts near x.

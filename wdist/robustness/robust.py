@@ -167,9 +167,7 @@ class Robustness(Plottable):
         return ExitStatus.DONE if self.answer is None else self.answer.exit_status
 
 
-def run_robust(
-    model: Any, data: Any, labels: Any = None, *, options: RobustOptions, observer: Observer | None = None
-) -> Robustness:
+def run_robust(model: Any, data: Any, labels: Any, *, options: RobustOptions, observer: Observer | None) -> Robustness:
     """Certifies a classifier on labelled samples and attacks the samples that are not certified, with validated options.
 
     Arguments:

@@ -140,8 +140,8 @@ def _plain(layer: LipschitzLinear) -> Tensor:
 
 def train_classifier(
     data: Labelled,
-    network: NetworkSettings = NetworkSettings(),
-    loss: LossSettings = LossSettings(),
+    network: NetworkSettings,
+    loss: LossSettings,
     *,
     seed: int = 0,
     device: torch.device | None = None,

@@ -157,7 +157,7 @@ class TrainingRun:
         torch._foreach_copy_(parameters, list(values))
         return before
 
-    def settle(self, *, wait: bool = False) -> bool:
+    def settle(self, *, wait: bool) -> bool:
         """Records a validation that has arrived, and keeps its weights if they are the best; False once a value was not finite.
 
         Arguments:

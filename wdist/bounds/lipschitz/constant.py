@@ -135,9 +135,9 @@ def run_lipschitz(
     model: str | Path | nn.Module,
     options: LipschitzOptions,
     *,
-    at: Any = None,
-    access: Access = Access(),
-    tell: Callable[[str], None] = lambda _: None,
+    at: Any,
+    access: Access,
+    tell: Callable[[str], None],
 ) -> LipschitzConstant:
     """Bounds the Lipschitz constant of a network from both sides.
 

@@ -20,14 +20,14 @@ import torch
 from wdist.bounds.lipschitz.matrix import Matrix
 from wdist.bounds.lipschitz.operators import MOST_ENTRIES
 from wdist.bounds.lipschitz.semidefinite import Layers, SlopeRange
-from wdist.ground_metric import L2, GroundMetric
+from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, product_above, sum_above
 
 _MOST_WORK = 4e10
 """Multiplications for the norms of products; longer ones are replaced by products of norms."""
 
 
-def layer_norms(layers: Layers, metric: GroundMetric = L2) -> list[float]:
+def layer_norms(layers: Layers, metric: GroundMetric) -> list[float]:
     """The norm of each matrix, proved; the steepest slope of each activation multiplies them."""
     return [matrix.norm(metric) for matrix in layers.matrices]
 
@@ -37,7 +37,7 @@ def product_bound(layers: Layers, norms: list[float]) -> float:
     return product_above(*norms, *(slopes.steepest for slopes in layers.slopes))
 
 
-def averaged_bound(layers: Layers, norms: list[float], metric: GroundMetric = L2) -> float:
+def averaged_bound(layers: Layers, norms: list[float], metric: GroundMetric) -> float:
     """The bound of the module, for layers whose single norms are known."""
     count, longest = len(layers.matrices), _longest(layers)
     middles = [float(slopes.middle.abs().max()) for slopes in layers.slopes]

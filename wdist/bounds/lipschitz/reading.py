@@ -48,7 +48,7 @@ def read_network(module: nn.Module, shape: Sequence[int] | None = None, *, what:
         return Reading(module, what).of(traced)
 
 
-def in_float64(module: nn.Module, what: str = "network") -> nn.Module:
+def in_float64(module: nn.Module, what: str) -> nn.Module:
     """A copy of a module in float64, on the CPU, in evaluation mode.
 
     Raises:
@@ -107,7 +107,7 @@ def _with_plain_activations(module: nn.Module) -> nn.Module:
     return module
 
 
-def input_shape(module: nn.Module, what: str = "network") -> Shape:
+def input_shape(module: nn.Module, what: str) -> Shape:
     """The shape of a sample, from a first linear layer.
 
     Raises:

@@ -216,8 +216,8 @@ class FeatureRows(FiniteSource):
         source: FiniteSource,
         prepare: Callable[[Tensor], Tensor],
         *,
-        digest: str | None = None,
-        ahead: bool = True,
+        digest: str | None,
+        ahead: bool,
     ) -> None:
         self.space = space
         self._source, self._prepare, self.rows_together = source, prepare, source.rows_together

@@ -286,7 +286,7 @@ SHAPES: dict[str, Shape] = {
 """Families of potentials by name: distances from sets, and networks."""
 
 
-def descent_field(shape: str, dim: int, *, pieces: int | None = None, seed: int = 0, base: Tensor | None = None) -> DescentField:
+def descent_field(shape: str, dim: int, *, pieces: int | None, seed: int, base: Tensor | None) -> DescentField:
     """Draws a potential, for standard normal samples or for rows of ``base``, shape (n, dim), float64, with replacement."""
     # A stream of its own: the first draws of a generator with this very seed would be the pieces themselves.
     generator = random_stream(_STREAM, seed)

@@ -19,7 +19,7 @@ _MICROSECONDS = 86_400 * 10**6
 _NAME = "<frame>"
 
 
-def open_frame(values: Any, *, strict: bool = True) -> ArraySource | None:
+def open_frame(values: Any, *, strict: bool) -> ArraySource | None:
     """The rows of a data frame, one of numbers alone in their own type; None for anything else.
 
     Raises:

@@ -188,7 +188,7 @@ def units_of(dtype: str, address: Address | None = None) -> Units:
 class SelectedRows(FiniteSource):
     """Rows of another source at sorted distinct positions; ``dropped`` counts rows left out because they were not finite."""
 
-    def __init__(self, source: FiniteSource, index: np.ndarray, *, notes: tuple[str, ...] = (), dropped: int = 0) -> None:
+    def __init__(self, source: FiniteSource, index: np.ndarray, *, notes: tuple[str, ...], dropped: int = 0) -> None:
         self.info = replace(source.info, count=len(index), notes=source.info.notes + notes, dropped=source.info.dropped + dropped)
         self.source, self.itemsize, self.rows_together = source, source.itemsize, source.rows_together
         self.index = index

@@ -39,7 +39,7 @@ def gate_markdown(result: GateResult) -> str:
     if result.recorded is not None:
         lines.append(f"| baseline | {_code(result.recorded.document)}: {_code(result.recorded.source)} |")
     critic, environment = estimate.critic, estimate.environment
-    metric = METRICS.get(estimate.metric, estimate.metric)
+    metric = METRICS[estimate.metric]
     if estimate.features is not None:
         metric += f", between features {_code(estimate.features.spec)}"
     lines += [

@@ -59,7 +59,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
     axes.set_xlim(0, reach)
     axes.set_ylim(-0.6, len(entries) - 0.4)
     space = "" if comparison.features is None else f", features {drawable(comparison.features.spec)}"
-    metric = METRICS.get(comparison.metric, comparison.metric)
+    metric = METRICS[comparison.metric]
     axes.set_xlabel(f"$W_1$ from {drawable(comparison.reference.address, 60)} ({metric}{space})", loc="left")
     tidy(axes, grid="x")
     _explain(figure, comparison)

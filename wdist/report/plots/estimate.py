@@ -193,7 +193,7 @@ class LearningCurves:
         axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 2.5, 5, 10], integer=not self._by_time))
         name_curves(axes, ends, x=last, apart=0.062 * 4.3 / self.size[1])
         axes.set_xlabel("seconds of training" if self._by_time else "step")
-        axes.set_ylabel(f"validation value ({METRICS.get(estimate.metric, estimate.metric)})")
+        axes.set_ylabel(f"validation value ({METRICS[estimate.metric]})")
         tidy(axes, grid="y")
 
     def _draw_curves(self, axes: Axes) -> list[CurveEnd]:

@@ -43,9 +43,7 @@ def draw_gate(result: GateResult) -> Figure:
     axes.set_xlim(0, reach)
     axes.set_ylim(-1, 1)
     axes.set_yticks([])
-    axes.set_xlabel(
-        f"{ESTIMANDS[result.on].replace('W1', '$W_1$')} ({METRICS.get(result.estimate.metric, result.estimate.metric)})", loc="left"
-    )
+    axes.set_xlabel(f"{ESTIMANDS[result.on].replace('W1', '$W_1$')} ({METRICS[result.estimate.metric]})", loc="left")
     tidy(axes, grid="x")
     answer = result.answer.value
     figure.suptitle(answer.upper(), x=0.02, ha="left", fontsize=12, fontweight="bold", color=_COLOURS[answer])

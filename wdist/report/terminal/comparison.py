@@ -10,7 +10,7 @@ from rich.text import Text
 from wdist.report.numbers import at_most, compact, duration, lower_bound, nearest
 from wdist.report.rankings import LEVELS, comparison_sentences, deciding, levels_of_order, levels_shown, place, proved_order
 from wdist.report.terminal.estimate import source_line
-from wdist.report.terminal.tables import ACCENT, FittedTable, TableColumn, facts_grid
+from wdist.report.terminal.tables import ACCENT, FittedTable, TableColumn, facts_grid, heading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,16 +24,14 @@ _NAME_WIDTH = 26
 
 def rendered_comparison(comparison: Comparison) -> RenderableType:
     """The whole result."""
-    heading = Text(f"{proved_order(comparison)}.", style="bold")
-    if comparison.interrupted:
-        heading.append(" (interrupted)", style="yellow")
+    first = heading(proved_order(comparison), interrupted=comparison.interrupted)
     sources = facts_grid(most=_NAME_WIDTH)
     sources.add_row("reference", source_line(comparison.reference))
     if comparison.features is not None:
         sources.add_row("features", Text(comparison.features.what))
     for entry in comparison.ranking:
         sources.add_row(Text(entry.name), source_line(entry.source))
-    parts: list[RenderableType] = [heading, Text(""), _intervals(comparison), Text("")]
+    parts: list[RenderableType] = [first, Text(""), _intervals(comparison), Text("")]
     if len(comparison.ranking) > 1:
         parts += [_neighbours(comparison), *(Text(f"{line}.", style="dim") for line in levels_of_order(comparison)), Text("")]
     parts += [Text(sentence) for sentence in comparison_sentences(comparison)]
@@ -88,7 +86,7 @@ class _IntervalBars:
         ]
 
 
-def interval_bar(lower: float, estimate: float, upper: float | None, *, reach: float, width: int, ascii_only: bool = False) -> str:
+def interval_bar(lower: float, estimate: float, upper: float | None, *, reach: float, width: int, ascii_only: bool) -> str:
     """An interval as characters with its estimate marked, on a scale up to ``reach``, to which it runs without an upper end."""
     line, dot, arrow = ("=", "o", ">") if ascii_only else ("━", "●", "▶")
 

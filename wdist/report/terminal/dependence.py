@@ -10,7 +10,7 @@ from rich.text import Text
 from wdist.report.numbers import at_least, at_most, counted, duration, level, nearest, p_value
 from wdist.report.sentences import DIGITS, METHODS, METRICS, dependence_headline, dependence_sentences
 from wdist.report.terminal.estimate import bracket, source_line
-from wdist.report.terminal.tables import ACCENT, facts_grid
+from wdist.report.terminal.tables import ACCENT, facts_grid, heading
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 def rendered_dependence(found: Dependence) -> RenderableType:
     """The whole result."""
-    heading = Text(f"{dependence_headline(found)}.", style="bold")
-    if found.interrupted:
-        heading.append(" (interrupted)", style="yellow")
+    first = heading(dependence_headline(found), interrupted=found.interrupted)
     facts = facts_grid()
     facts.add_row("table", source_line(found.table))
     facts.add_row("columns", Text(", ".join(found.columns)))
@@ -30,7 +28,7 @@ def rendered_dependence(found: Dependence) -> RenderableType:
     facts.add_row("metric", Text(METRICS[found.estimate.metric].removesuffix(" metric")))
     last = f"seed {found.estimate.seed}, {found.estimate.environment.device}, {duration(found.seconds)} in total."
     sentences = [Text(line, style="dim") for line in (*dependence_sentences(found), last)]
-    return Group(heading, Text(""), _intervals(found), Text(""), facts, Text(""), *sentences)
+    return Group(first, Text(""), _intervals(found), Text(""), facts, Text(""), *sentences)
 
 
 def _intervals(found: Dependence) -> RenderableType:

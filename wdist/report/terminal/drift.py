@@ -10,7 +10,7 @@ from rich.text import Text
 from wdist.report.numbers import at_most, counted, duration, lower_bound, nearest, p_value, percentage
 from wdist.report.sentences import drift_headline, drift_sentences
 from wdist.report.terminal.estimate import source_line
-from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid
+from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid, heading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,10 +25,8 @@ _MOST_PAIRS = 5
 
 def rendered_drift(drift: Drift) -> RenderableType:
     """The whole result."""
-    heading = Text(f"{drift_headline(drift)}.", style="bold red" if drift.exit_status else "bold")
-    if drift.interrupted:
-        heading.append(" (interrupted)", style="yellow")
-    parts: list[RenderableType] = [heading, Text(""), _columns(drift), Text("")]
+    first = heading(drift_headline(drift), interrupted=drift.interrupted, alarming=bool(drift.exit_status))
+    parts: list[RenderableType] = [first, Text(""), _columns(drift), Text("")]
     if drift.changed:
         parts += [_pairs(drift), Text("")]
     if drift.rows:

@@ -34,7 +34,7 @@ from wdist.report.sentences import (
     units,
     verdict,
 )
-from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid
+from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid, heading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,11 +54,10 @@ _FEW_HELD_OUT = 500
 
 def rendered(estimate: Estimate) -> RenderableType:
     """The whole result."""
-    heading = Text(f"{verdict(estimate)}.", style="bold")
-    if estimate.interrupted:
-        heading.append(" (interrupted)", style="yellow")
-    also = [] if estimate.divergence is None else [Text(f"{divergence_verdict(estimate.divergence)}.", style="bold")]
-    return Group(heading, *also, Text(""), *body(estimate), *remarks(estimate), *_advice(estimate))
+    lines = [heading(verdict(estimate), interrupted=estimate.interrupted)]
+    if estimate.divergence is not None:
+        lines.append(Text(f"{divergence_verdict(estimate.divergence)}.", style="bold"))
+    return Group(*lines, Text(""), *body(estimate), *remarks(estimate), *_advice(estimate))
 
 
 def body(estimate: Estimate) -> list[RenderableType]:
@@ -84,7 +83,7 @@ def intervals(estimate: Estimate) -> RenderableType:
         rows.add_row("noise floor", _floor_line(estimate.noise_floor))
     if estimate.semi_discrete is not None:
         rows.add_row("reference", _reference_line(estimate.semi_discrete))
-    name, method = estimate.critic.name, METHODS.get(population.method, population.method)
+    name, method = estimate.critic.name, METHODS[population.method]
     kinds = len(set(estimate.critic.fold_names))
     over = f"{kinds} kinds of critics" if kinds > 1 else name
     lower = f"{name}; {method}" if samples.lower_method == over else f"{samples.lower_method}; {over}, {method}"
@@ -272,7 +271,7 @@ def _styled(style: str, accented: Sequence[bool]) -> list[str]:
 
 def remarks(estimate: Estimate) -> list[RenderableType]:
     """The sources, how to read the tables, how the critic was trained, and notes about the sources."""
-    metric = METRICS.get(estimate.metric, estimate.metric)
+    metric = METRICS[estimate.metric]
     facts = facts_grid()
     facts.add_row("A", source_line(estimate.a))
     facts.add_row("B", source_line(estimate.b))

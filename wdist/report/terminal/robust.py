@@ -10,7 +10,7 @@ from rich.text import Text
 from wdist.report.numbers import at_least, at_most, duration, percentage
 from wdist.report.sentences import robust_headline
 from wdist.report.terminal.estimate import source_line
-from wdist.report.terminal.tables import FittedTable, TableColumn, facts_grid
+from wdist.report.terminal.tables import FittedTable, TableColumn, facts_grid, heading
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,16 +20,14 @@ if TYPE_CHECKING:
 
 def rendered_robust(found: Robustness) -> RenderableType:
     """The whole result."""
-    heading = Text(f"{robust_headline(found)}.", style="bold red" if found.exit_status else "bold")
-    if found.interrupted:
-        heading.append(" (interrupted)", style="yellow")
+    first = heading(robust_headline(found), interrupted=found.interrupted, alarming=bool(found.exit_status))
     facts = facts_grid()
     facts.add_row("model", Text(f"{found.model}, {found.classes} classes"))
     facts.add_row("data", source_line(found.data))
     facts.add_row("proof", Text(f"differences of two logits are {at_most(found.lipschitz_bound)}-Lipschitz: {found.proof}"))
     facts.add_row("radius", Text(f"the median certified radius is {at_least(found.median_radius)}"))
     circumstances = f"seed {found.seed}, {found.environment.device}, {duration(found.seconds)} in total."
-    return Group(heading, Text(""), _errors(found), Text(""), facts, Text(""), Text(circumstances, style="dim"))
+    return Group(first, Text(""), _errors(found), Text(""), facts, Text(""), Text(circumstances, style="dim"))
 
 
 def _errors(found: Robustness) -> RenderableType:

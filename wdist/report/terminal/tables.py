@@ -21,6 +21,12 @@ _NARROWED = (24, 18)
 """Largest widths of columns that fold, before the last columns go."""
 
 
+def heading(words: str, *, interrupted: bool, alarming: bool = False) -> Text:
+    """The first line of a result."""
+    line = Text(f"{words}.", style="bold red" if alarming else "bold")
+    return line.append(" (interrupted)", style="yellow") if interrupted else line
+
+
 def plain_table(padding: int = 1) -> Table:
     """An empty table with a rule under its headers and ``padding`` columns between its cells."""
     return Table(box=box.SIMPLE_HEAD, padding=(0, padding, 0, 0), pad_edge=False, show_edge=False, header_style="dim")

@@ -250,9 +250,7 @@ def _finds(found: Estimate, fresh: Sides) -> float:
     return fmean(float((each.frozen.potentials(a) - each.frozen.potentials(b)).mean()) / each.lipschitz_bound for each in critics)
 
 
-def regression_rows(
-    *, runs: int, seeds: Sequence[int] = (0,), growth: Sequence[float] = GROWTH, on: On = "population"
-) -> Iterator[GateRow]:
+def regression_rows(*, runs: int, seeds: Sequence[int] = (0,), growth: Sequence[float], on: On = "population") -> Iterator[GateRow]:
     """Gates against an earlier result of the same reference, whose W1 was 1; ``growth`` is W1 now."""
     answers: dict[float, Counter[Answer]] = {each: Counter() for each in growth}
     wrong: Counter[float] = Counter()
