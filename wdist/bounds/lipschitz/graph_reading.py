@@ -1,7 +1,7 @@
 """Turns a traced ATen graph into nodes, by a table of operators that other modules fill."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -94,7 +94,7 @@ class Reading:
         name = name.removesuffix("_copy").rstrip("_") if name not in HANDLERS else name
         if name not in HANDLERS:
             raise self.refused(name)
-        return HANDLERS[name](self, args, kwargs, shapes, node.target)
+        return HANDLERS[name](Call(reading=self, target=node.target, args=args, kwargs=kwargs, shape=shapes))
 
     def refused(self, name: str, why: str = "") -> UnknownOperator:
         return UnknownOperator(
@@ -126,7 +126,39 @@ def _number(output: Any) -> str:
 
 UNUSED = object()
 """Stands for a value that no output depends on, such as the positions of maxima."""
-Handler = Callable[[Reading, Any, Any, Any, Any], Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Call:
+    """A call of an ATen operator, some of whose arguments are :class:`Signal`."""
+
+    reading: Reading
+    target: Any
+    """The operator."""
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    shape: Any
+    """Shape of the result, or a list of those of several."""
+
+    @property
+    def name(self) -> str:
+        """The operator without its overload, such as ``max_pool2d``."""
+        return str(self.target._schema.name).removeprefix("aten::")
+
+    def option(self, position: int, name: str, default: Any = None) -> Any:
+        """An argument, by position or by name."""
+        return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
+
+    def of(self, h: Tensor) -> Any:
+        """The result for a tensor in the place of the first argument."""
+        return self.target(h, *self.args[1:], **self.kwargs)
+
+    def apply(self, operation: Operation, x: Signal | None = None) -> Signal:
+        """Adds the result as a node, by default as an operation on the first argument."""
+        return self.reading.apply(operation, self.args[0] if x is None else x, self.shape)
+
+
+Handler = Callable[[Call], Any]
 HANDLERS: dict[str, Handler] = {}
 
 
@@ -139,11 +171,6 @@ def handles(*names: str) -> Callable[[Handler], Handler]:
         return handler
 
     return register
-
-
-def option(args: Sequence[Any], kwargs: Any, position: int, name: str, default: Any = None) -> Any:
-    """An argument of a call, by position or by name."""
-    return args[position] if len(args) > position else kwargs.get(name, default)
 
 
 def moved(name: str, shape: Shape, function: Callable[[Tensor], Tensor] | None = None, outputs: Shape | None = None) -> LinearMap:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wdist.bounds.lipschitz.graph_reading import UNUSED, Reading, Signal, handles, moved, option
+from wdist.bounds.lipschitz.graph_reading import UNUSED, Call, Reading, Signal, handles, moved
 from wdist.bounds.lipschitz.network import Node, dense
 from wdist.bounds.lipschitz.operators import Bounded, LinearMap, Shape
 from wdist.errors import SourceError
@@ -39,71 +39,69 @@ aten = torch.ops.aten
     "pixel_unshuffle",
     "channel_shuffle",
 )
-def _moves(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    x, *rest = args
+def _moves(call: Call) -> Any:
+    x, *rest = call.args
     if not isinstance(x, Signal) or any(isinstance(each, torch.dtype) for each in rest):  # view of another type
-        raise reading.refused(str(target))
-    name = target._schema.name.removeprefix("aten::").removesuffix("_copy").strip("_")
-    return reading.apply(moved(name, x.shape, lambda h: target(h, *rest, **kwargs), shapes), x, shapes)
+        raise call.reading.refused(str(call.target))
+    return call.apply(moved(call.name.removesuffix("_copy").strip("_"), x.shape, call.of, call.shape))
 
 
 @handles("clone", "alias", "detach", "contiguous", "lift_fresh", "lift", "positive", "_to_copy")
-def _same(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    dtype = kwargs.get("dtype")
+def _same(call: Call) -> Any:
+    dtype = call.kwargs.get("dtype")
     if dtype is not None and not dtype.is_floating_point:
-        raise reading.refused("to", " whole numbers")
-    return args[0]
+        raise call.reading.refused("to", " whole numbers")
+    return call.args[0]
 
 
 @handles("_assert_tensor_metadata")
-def _asserted(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
+def _asserted(call: Call) -> Any:
     return None
 
 
 @handles("constant_pad_nd")
-def _padded(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    x, widths, *value = args
-    moving = moved("pad", x.shape, lambda h: aten.constant_pad_nd(h, widths, 0.0), shapes)
+def _padded(call: Call) -> Any:
+    x, widths, *value = call.args
+    moving = moved("pad", x.shape, lambda h: aten.constant_pad_nd(h, widths, 0.0), call.shape)
     if not value or value[0] == 0:
-        return reading.apply(moving, x, shapes)
+        return call.apply(moving)
     frame = aten.constant_pad_nd(torch.zeros(x.shape, dtype=torch.float64), widths, float(value[0]))
-    return reading.apply(replace(moving, bias=frame), x, shapes)
+    return call.apply(replace(moving, bias=frame))
 
 
 @handles("split", "split_with_sizes", "unbind", "chunk", "unsafe_split", "unsafe_chunk")
-def _split(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    x, *rest = args
+def _split(call: Call) -> Any:
+    x = call.args[0]
 
     def part(i: int) -> Callable[[Tensor], Tensor]:
-        return lambda h: target(h, *rest, **kwargs)[i]
+        return lambda h: call.of(h)[i]
 
-    parts = [reading.apply(moved("split", x.shape, part(i), shape), x, shape) for i, shape in enumerate(shapes)]
-    reading.splits.append([each.position for each in parts])
+    parts = [call.reading.apply(moved("split", x.shape, part(i), shape), x, shape) for i, shape in enumerate(call.shape)]
+    call.reading.splits.append([each.position for each in parts])
     return parts
 
 
 @handles("mm", "matmul", "addmm", "linear")
-def _matrix_product(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    name = target._schema.name.removeprefix("aten::")
-    if name == "addmm":
-        bias, x, weight = args[:3]
-        beta, alpha = kwargs.get("beta", 1), kwargs.get("alpha", 1)
+def _matrix_product(call: Call) -> Any:
+    if call.name == "addmm":
+        bias, x, weight = call.args[:3]
+        beta, alpha = call.kwargs.get("beta", 1), call.kwargs.get("alpha", 1)
         if (beta, alpha) != (1, 1) or isinstance(bias, Signal):
-            raise reading.refused(name)
-    elif name == "linear":
-        x, weight, bias = args[0], args[1].T, option(args, kwargs, 2, "bias")
+            raise call.reading.refused(call.name)
+    elif call.name == "linear":
+        x, weight, bias = call.args[0], call.args[1].T, call.option(2, "bias")
     else:
-        (x, weight), bias = args[:2], None
+        (x, weight), bias = call.args[:2], None
     if not isinstance(x, Signal) or isinstance(weight, Signal) or weight.ndim != 2:
-        raise reading.refused(name, " of two values that depend on the input" if isinstance(weight, Signal) else "")
-    return reading.apply(dense(weight.T, bias, x.shape), x, shapes)
+        raise call.reading.refused(call.name, " of two values that depend on the input" if isinstance(weight, Signal) else "")
+    return call.apply(dense(weight.T, bias, x.shape), x)
 
 
 @handles("convolution", "_convolution")
-def _convolved(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    x, weight, bias, stride, padding, dilation, transposed, more, groups = args[:9]
+def _convolved(call: Call) -> Any:
+    x, weight, bias, stride, padding, dilation, transposed, more, groups = call.args[:9]
     if not isinstance(x, Signal) or isinstance(weight, Signal):
-        raise reading.refused("convolution", " with a kernel that depends on the input")
+        raise call.reading.refused("convolution", " with a kernel that depends on the input")
     axes = weight.ndim - 2
     stride, padding, dilation, more = (per_axis(each, axes) for each in (stride, padding, dilation, more))
     weight = weight.double()
@@ -124,14 +122,14 @@ def _convolved(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: An
     operation = LinearMap(
         name=f"convolution {weight.shape[0]}x{weight.shape[1]}, {sizes}",
         inputs=x.shape,
-        outputs=shapes,
+        outputs=call.shape,
         function=applied(weight),
         absolute=applied(weight.abs()),
         norms=norms,
         bias=None if bias is None else bias.double().reshape(1, -1, *[1] * axes),
         terms=weight[0].numel() * (weight.shape[0] if transposed else 1) + 1,
     )
-    return reading.apply(operation, x, shapes)
+    return call.apply(operation)
 
 
 def per_axis(sizes: Sequence[int], axes: int) -> list[int]:
@@ -164,13 +162,12 @@ def _transposed_rows(kernel: Tensor, stride: Sequence[int], groups: int) -> floa
 
 
 @handles("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "_batch_norm_no_update")
-def _normalised(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    x, weight, bias, mean, variance = args[:5]
-    name = target._schema.name
-    training = args[5] if name == "aten::native_batch_norm" else False
+def _normalised(call: Call) -> Any:
+    x, weight, bias, mean, variance = call.args[:5]
+    training = call.args[5] if call.name == "native_batch_norm" else False
     if training or mean is None or variance is None:
-        raise reading.refused("batch_norm", " without running statistics, which mixes the samples of a batch")
-    epsilon = args[7] if name in ("aten::native_batch_norm", "aten::cudnn_batch_norm") else args[6]
+        raise call.reading.refused("batch_norm", " without running statistics, which mixes the samples of a batch")
+    epsilon = call.args[7 if call.name in ("native_batch_norm", "cudnn_batch_norm") else 6]
     scale = (1.0 if weight is None else weight.double()) / (variance.double() + epsilon).sqrt()
     at_zero, added = -mean.double() * scale, torch.zeros_like(scale) if bias is None else bias.double()
     shape, relative = (1, -1, *[1] * (len(x.shape) - 2)), 8 * UNIT_ROUNDOFF
@@ -179,7 +176,7 @@ def _normalised(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: A
         bias=(at_zero + added).reshape(shape),
         bias_error=relative * (at_zero.abs() + added.abs()).reshape(shape),  # they may cancel
     )
-    return [reading.apply(operation, x, x.shape), UNUSED, UNUSED]
+    return [call.reading.apply(operation, x, x.shape), UNUSED, UNUSED]
 
 
 def _scaled(name: str, shape: Shape, factors: Tensor, *, relative: float = 0.0) -> LinearMap:
@@ -200,31 +197,26 @@ def _scaled(name: str, shape: Shape, factors: Tensor, *, relative: float = 0.0) 
 
 
 @handles("add", "sub", "rsub")
-def _added(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    a, b = args[:2]
-    alpha = float(option(args, kwargs, 2, "alpha", 1))
-    name = target._schema.name.removeprefix("aten::")
-    if name == "rsub":
+def _added(call: Call) -> Any:
+    a, b = call.args[:2]
+    if call.name == "rsub":
         a, b = b, a
-    sign = alpha if name == "add" else -alpha
+    sign = float(call.option(2, "alpha", 1)) * (1 if call.name == "add" else -1)
+    if isinstance(b, Signal) and sign != 1:
+        b = call.reading.apply(_scaled("factor", b.shape, torch.tensor(sign)), b, b.shape)
     if isinstance(a, Signal) and isinstance(b, Signal):
-        second = b if sign == 1 else reading.apply(_scaled("factor", b.shape, torch.tensor(sign)), b, b.shape)
-        parts = [broadcast(reading, each, shapes) for each in (a, second)]
-        return reading.add(Node(shape=shapes, inputs=tuple(each.position for each in parts), joined="sum"))
-    if isinstance(a, Signal):
-        whole = broadcast(reading, a, shapes)
-        constant = sign * torch.as_tensor(b, dtype=torch.float64)
-        return reading.apply(replace(moved("shift", shapes), bias=constant), whole, shapes)
-    scaled = b if sign == 1 else reading.apply(_scaled("factor", b.shape, torch.tensor(sign)), b, b.shape)
-    whole = broadcast(reading, scaled, shapes)
-    return reading.apply(replace(moved("shift", shapes), bias=torch.as_tensor(a, dtype=torch.float64)), whole, shapes)
+        inputs = tuple(broadcast(call, each).position for each in (a, b))
+        return call.reading.add(Node(shape=call.shape, inputs=inputs, joined="sum"))
+    x, constant = (a, sign * torch.as_tensor(b, dtype=torch.float64)) if isinstance(a, Signal) else (b, a)
+    shift = replace(moved("shift", call.shape), bias=torch.as_tensor(constant, dtype=torch.float64))
+    return call.apply(shift, broadcast(call, x))
 
 
-def broadcast(reading: Reading, x: Signal, shape: Shape) -> Signal:
-    """A value repeated to a shape."""
-    if x.shape == shape:
+def broadcast(call: Call, x: Signal) -> Signal:
+    """A value repeated to the shape of the result."""
+    if x.shape == call.shape:
         return x
-    return reading.apply(_repeated("expand", x.shape, shape, lambda h: h.expand(shape).clone()), x, shape)
+    return call.apply(_repeated("expand", x.shape, call.shape, lambda h: h.expand(call.shape).clone()), x)
 
 
 def _repeated(name: str, shape: Shape, outputs: Shape, function: Callable[[Tensor], Tensor]) -> LinearMap:
@@ -240,91 +232,78 @@ def _repeated(name: str, shape: Shape, outputs: Shape, function: Callable[[Tenso
 
 
 @handles("expand")
-def _expanded(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    return broadcast(reading, args[0], shapes)
+def _expanded(call: Call) -> Any:
+    return broadcast(call, call.args[0])
 
 
 @handles("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")
-def _upsampled(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    x, rest = args[0], args[1:]
-    if any(n % m for n, m in zip(shapes[2:], x.shape[2:], strict=True)):
-        raise reading.refused("upsample", " by a factor that is not whole")
-    return reading.apply(_repeated("upsample", x.shape, shapes, lambda h: target(h, *rest, **kwargs)), x, shapes)
+def _upsampled(call: Call) -> Any:
+    shape = call.args[0].shape
+    if any(n % m for n, m in zip(call.shape[2:], shape[2:], strict=True)):
+        raise call.reading.refused("upsample", " by a factor that is not whole")
+    return call.apply(_repeated("upsample", shape, call.shape, call.of))
 
 
 @handles("mul", "div", "neg")
-def _multiplied(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    name = target._schema.name.removeprefix("aten::")
-    x, factor = (args[0], -1.0) if name == "neg" else args[:2]
-    if name == "mul" and not isinstance(x, Signal):
+def _multiplied(call: Call) -> Any:
+    x, factor = (call.args[0], -1.0) if call.name == "neg" else call.args[:2]
+    if call.name == "mul" and not isinstance(x, Signal):
         x, factor = factor, x
-    if isinstance(factor, Signal) or not isinstance(x, Signal) or kwargs.get("rounding_mode") is not None:
-        raise reading.refused(name, " of two values that depend on the input")
+    if isinstance(factor, Signal) or not isinstance(x, Signal) or call.kwargs.get("rounding_mode") is not None:
+        raise call.reading.refused(call.name, " of two values that depend on the input")
     factors = torch.as_tensor(factor, dtype=torch.float64)
     relative = 0.0
-    if name == "div":
+    if call.name == "div":
         factors, relative = 1 / factors, 2 * UNIT_ROUNDOFF
-    x = broadcast(reading, x, shapes)
-    return reading.apply(_scaled("factor", x.shape, factors, relative=relative), x, shapes)
+    return call.apply(_scaled("factor", call.shape, factors, relative=relative), broadcast(call, x))
 
 
 @handles("mean", "sum")
-def _reduced(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    x, rest = args[0], args[1:]
-    kept = {key: value for key, value in kwargs.items() if key != "dtype"}
-    count = math.prod(x.shape) // math.prod(shapes) if math.prod(shapes) else 1
-    name = target._schema.name.removeprefix("aten::")
-    if len(shapes) == 0 or shapes[0] != 1:
-        raise reading.refused(name, " over the samples of a batch")
-    share = 1.0 if name == "sum" else 1 / count
-    return reading.apply(
-        LinearMap(
-            name=f"{name} of {count}",
-            inputs=x.shape,
-            outputs=shapes,
-            function=lambda h: target(h, *rest, **kept),
-            absolute=lambda h: target(h, *rest, **kept),
-            norms=lambda metric: (
-                math.sqrt(count) * share * (1 + 1e-15) if metric == L2 else count * share * (1 + 1e-15),
-                "equal weights",
-            ),
-            terms=count,
-            relative=2 * UNIT_ROUNDOFF,
-        ),
-        x,
-        shapes,
+def _reduced(call: Call) -> Any:
+    call = replace(call, kwargs={key: value for key, value in call.kwargs.items() if key != "dtype"})
+    inputs = call.args[0].shape
+    count = math.prod(inputs) // math.prod(call.shape) if math.prod(call.shape) else 1
+    if len(call.shape) == 0 or call.shape[0] != 1:
+        raise call.reading.refused(call.name, " over the samples of a batch")
+    share = 1.0 if call.name == "sum" else 1 / count
+    operation = LinearMap(
+        name=f"{call.name} of {count}",
+        inputs=inputs,
+        outputs=call.shape,
+        function=call.of,
+        absolute=call.of,
+        norms=lambda metric: ((math.sqrt(count) if metric == L2 else count) * share * (1 + 1e-15), "equal weights"),
+        terms=count,
+        relative=2 * UNIT_ROUNDOFF,
     )
+    return call.apply(operation)
 
 
 @handles("avg_pool1d", "avg_pool2d", "avg_pool3d")
-def _average_pooled(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    x, axes = args[0], spatial_axes(target)
-    kernel = per_axis(args[1], axes)
-    stride = per_axis(option(args, kwargs, 2, "stride") or kernel, axes)
-    padding = option(args, kwargs, 3, "padding", [0])
-    ceil, padded = option(args, kwargs, 4, "ceil_mode", False), option(args, kwargs, 5, "count_include_pad", True)
-    divisor = option(args, kwargs, 6, "divisor_override")
-    if ceil or divisor is not None or (any(padding) and not padded):
-        raise reading.refused("avg_pool", " with windows of several sizes")
-    return _averages(reading, x, shapes, kernel, stride, lambda h: target(h, *args[1:], **kwargs))
+def _average_pooled(call: Call) -> Any:
+    kernel = per_axis(call.args[1], spatial_axes(call))
+    stride = per_axis(call.option(2, "stride") or kernel, len(kernel))
+    padding = call.option(3, "padding", [0])
+    ceil, padded = call.option(4, "ceil_mode", False), call.option(5, "count_include_pad", True)
+    if ceil or call.option(6, "divisor_override") is not None or (any(padding) and not padded):
+        raise call.reading.refused("avg_pool", " with windows of several sizes")
+    return _averages(call, kernel, stride)
 
 
-def spatial_axes(target: Any) -> int:
-    """Axes that an operator such as ``aten.max_pool2d`` pools over, the last ones of its input."""
-    return int(target._schema.name.partition("pool")[2][0])
+def spatial_axes(call: Call) -> int:
+    """Axes that an operator such as ``max_pool2d`` pools over, the last ones of its input."""
+    return int(call.name.partition("pool")[2][0])
 
 
-def _averages(
-    reading: Reading, x: Signal, shapes: Any, kernel: list[int], stride: list[int], function: Callable[[Tensor], Tensor]
-) -> Any:
+def _averages(call: Call, kernel: list[int], stride: list[int]) -> Signal:
     count = math.prod(kernel)
     window = torch.full((1, 1, *kernel), 1 / count, dtype=torch.float64)
     operation = LinearMap(
         name=f"average pool {'x'.join(map(str, kernel))}",
-        inputs=x.shape,
-        outputs=shapes,
-        function=function,
-        absolute=function,
+        inputs=call.args[0].shape,
+        outputs=call.shape,
+        function=call.of,
+        absolute=call.of,
         norms=lambda metric: (
             (convolution_norm_bound(window, stride=stride) * (1 + 1e-15), "transfer function, float64")
             if metric == L2
@@ -333,36 +312,35 @@ def _averages(
         terms=count,
         relative=2 * UNIT_ROUNDOFF,
     )
-    return reading.apply(operation, x, shapes)
+    return call.apply(operation)
 
 
 @handles("_adaptive_avg_pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool1d", "_adaptive_avg_pool3d")
-def _adaptively_pooled(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    x = args[0]
-    kernel = windows(reading, x, shapes, target)
-    return _averages(reading, x, shapes, kernel, kernel, lambda h: target(h, *args[1:]))
+def _adaptively_pooled(call: Call) -> Any:
+    kernel = windows(call, call.shape)
+    return _averages(call, kernel, kernel)
 
 
-def windows(reading: Reading, x: Signal, outputs: Shape, target: Any) -> list[int]:
+def windows(call: Call, outputs: Shape) -> list[int]:
     """Sizes of the windows of adaptive pooling, which divide the input."""
-    pairs = [(x.shape[axis], outputs[axis]) for axis in range(-spatial_axes(target), 0)]
+    pairs = [(call.args[0].shape[axis], outputs[axis]) for axis in range(-spatial_axes(call), 0)]
     if any(size % count for size, count in pairs):
-        raise reading.refused(target._schema.name.removeprefix("aten::").strip("_"), " with windows of several sizes")
+        raise call.reading.refused(call.name.strip("_"), " with windows of several sizes")
     return [size // count for size, count in pairs]
 
 
 @handles("cat", "stack")
-def _stacked(reading: Reading, args: Any, kwargs: Any, shapes: Any, target: Any) -> Any:
-    parts = list(args[0])
+def _stacked(call: Call) -> Any:
+    parts, reading = list(call.args[0]), call.reading
     signals = [part for part in parts if isinstance(part, Signal)]
     if len(signals) < len(parts):
         raise reading.refused("cat", " with a constant")
     if (whole := _permuted(reading, signals)) is not None:
         bounded = Bounded(name=f"sort of {len(signals)}", function=lambda h: h, euclidean=1.0, maximum=1.0, reason="permutation")
-        return reading.apply(bounded, whole, shapes)
-    axis = option(args, kwargs, 1, "dim", 0)
-    join = (lambda h: torch.cat(h, axis)) if len(shapes) == len(signals[0].shape) else (lambda h: torch.stack(h, axis))
-    return reading.add(Node(shape=shapes, inputs=tuple(each.position for each in signals), joined="stack", join=join))
+        return call.apply(bounded, whole)
+    axis = call.option(1, "dim", 0)
+    join = (lambda h: torch.cat(h, axis)) if len(call.shape) == len(signals[0].shape) else (lambda h: torch.stack(h, axis))
+    return reading.add(Node(shape=call.shape, inputs=tuple(each.position for each in signals), joined="stack", join=join))
 
 
 def _permuted(reading: Reading, parts: list[Signal]) -> Signal | None:
