@@ -1,14 +1,10 @@
 """One source of a comparison."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from wdist.comparison.witnesses import Witnesses
-    from wdist.data.sources.source import SourceInfo
-    from wdist.estimation.result import Detected, Estimate, PopulationBound, SamplesInterval
+from wdist.comparison.witnesses import Witnesses
+from wdist.data.sources.source import SourceInfo
+from wdist.estimation.result import Detected, Estimate, PopulationBound, SamplesInterval
 
 
 @dataclass(frozen=True, kw_only=True)

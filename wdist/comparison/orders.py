@@ -20,23 +20,18 @@ References:
     Finner (1999), Stepwise multiple test procedures and control of directional errors (signs of the rejected differences).
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from wdist.bounds.confidence import holm
 from wdist.bounds.mean_difference import MeanDifference, mean_contrast
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from wdist.comparison.entry import Entry
-    from wdist.estimation.result import HeldOut
+from wdist.comparison.entry import Entry
+from wdist.estimation.result import HeldOut
 
 Level: TypeAlias = Literal["samples", "population", "reference", "detected", "block"]
 """Levels of an order, the strongest first."""

@@ -5,27 +5,20 @@ The ranking is sorted by held-out estimates, which are not bounds. An order of t
 the latter at the joint confidence of all bounds (Bonferroni: results share the error equally, and so do the bounds of each result).
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from wdist.comparison.orders import Orders, block_order, detected_order, interval_order, reference_order
+from wdist.comparison.entry import Entry
+from wdist.comparison.orders import OrderClaim, Orders, block_order, detected_order, interval_order, reference_order
+from wdist.data.features.space import Features
+from wdist.data.sources.source import SourceInfo
+from wdist.environment import Environment
 from wdist.errors import WdistError
+from wdist.estimation.result import CriticResult, PopulationBound
 from wdist.presentable import Tabular
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from wdist.comparison.entry import Entry
-    from wdist.comparison.orders import OrderClaim
-    from wdist.data.features.space import Features
-    from wdist.data.sources.source import SourceInfo
-    from wdist.environment import Environment
-    from wdist.estimation.result import CriticResult, PopulationBound
-
 
 NOISE_FLOOR = "noise floor"
 """Name of the reference against itself."""
@@ -72,7 +65,7 @@ class ComparisonShard:
     """Warnings about the sources, the same in all shards."""
     interrupted: bool
 
-    def kept(self) -> ComparisonShard:
+    def kept(self) -> "ComparisonShard":
         """The part that the document keeps: numbers, without critics and plans."""
         return replace(self, outcomes={name: _kept(outcome) for name, outcome in self.outcomes.items()})
 

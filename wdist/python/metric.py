@@ -8,11 +8,9 @@ References:
     Vitter (1985), Random sampling with a reservoir (algorithm R).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -22,9 +20,11 @@ from wdist.arguments import accepted
 from wdist.bounds.certificate import certify
 from wdist.bounds.confidence import lower_confidence_bound
 from wdist.bounds.dual import CLAIM, evaluate
+from wdist.critics.critic import Critic
 from wdist.data.standardisation import Standardisation
 from wdist.errors import UsageError
 from wdist.estimation.options import AUTO, NONE, EstimateArguments, EstimateOptions
+from wdist.estimation.result import Estimate
 from wdist.ground_metric import ground_metric
 from wdist.python.functions import estimate
 from wdist.report.numbers import level, lower_bound, nearest
@@ -33,10 +33,6 @@ from wdist.training.kind import DataShape
 from wdist.training.networks import NetworkKind
 from wdist.training.optimizers import make_optimizers
 from wdist.training.step import TrainingStep
-
-if TYPE_CHECKING:
-    from wdist.critics.critic import Critic
-    from wdist.estimation.result import Estimate
 
 MOST, CRITIC_STEPS, SECONDS = 10_000, 2, 10.0
 _FEWEST = 30
@@ -165,7 +161,7 @@ class W1(nn.Module):
         """Forgets all samples; the critic of the loss stays and keeps learning."""
         self._kept = tuple(_Reservoir(self._most, seed=2 * self._options.seed + side) for side in (0, 1))
 
-    def every(self, steps: int, real: Callable[[], Any], fake: Callable[[], Any], *, samples: int = 1000) -> Callback:
+    def every(self, steps: int, real: Callable[[], Any], fake: Callable[[], Any], *, samples: int = 1000) -> "Callback":
         """A callback that computes the bound at regular intervals, from fresh samples.
 
         Arguments:

@@ -1,18 +1,12 @@
 """Sentences about comparisons: the claimed order, its levels, what would separate sources, and the noise floor."""
 
-from __future__ import annotations
+from collections.abc import Iterator, Sequence
 
-from typing import TYPE_CHECKING
-
+from wdist.comparison.entry import Entry
+from wdist.comparison.orders import OrderClaim
+from wdist.comparison.ranking import Comparison, Separation
 from wdist.report.numbers import at_most, counted, level, lower_bound, nearest, p_value
 from wdist.report.sentences import DIGITS, METRICS, units
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from wdist.comparison.entry import Entry
-    from wdist.comparison.orders import OrderClaim
-    from wdist.comparison.ranking import Comparison, Separation
 
 LEVELS = {"samples": "samples", "population": "populations", "reference": "reference", "detected": "detected", "block": "blocks"}
 """The levels of an order, the strongest first."""

@@ -1,19 +1,13 @@
 """Comparisons as files: Markdown with a table and the sentences, and comma-separated values."""
 
-from __future__ import annotations
-
 import csv
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
+from wdist.comparison.entry import Entry
+from wdist.comparison.ranking import Comparison
 from wdist.report.numbers import at_most, level, lower_bound, nearest
 from wdist.report.rankings import comparison_sentences, deciding, levels_of_order, levels_shown, place, proved_order
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from wdist.comparison.entry import Entry
-    from wdist.comparison.ranking import Comparison
 
 
 def comma_separated(comparison: Comparison) -> str:

@@ -1,17 +1,12 @@
 """Drifts as files: Markdown, and comma-separated values."""
 
-from __future__ import annotations
-
 import csv
 import io
-from typing import TYPE_CHECKING
 
+from wdist.drifts.drift import Drift
 from wdist.report.documents.comparison import escaped, row
 from wdist.report.numbers import at_most, lower_bound, nearest, p_value, percentage
 from wdist.report.sentences import drift_headline, drift_sentences
-
-if TYPE_CHECKING:
-    from wdist.drifts.drift import Drift
 
 
 def drift_csv(drift: Drift) -> str:

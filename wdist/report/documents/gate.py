@@ -1,17 +1,12 @@
 """Verdicts as files: Markdown for the summary of a job, GitHub annotations and outputs, and a JUnit test report."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from wdist.data.sources.source import SourceInfo
+from wdist.gates.gate import GateResult
+from wdist.gates.verdict import Verdict
 from wdist.report.numbers import at_least, at_most, certificate, counted, duration, level, lower_bound, nearest
 from wdist.report.sentences import ESTIMANDS, METRICS, chosen_by_folds, marks
-
-if TYPE_CHECKING:
-    from wdist.data.sources.source import SourceInfo
-    from wdist.gates.gate import GateResult
-    from wdist.gates.verdict import Verdict
 
 _LEVELS = {"pass": "notice", "fail": "error", "inconclusive": "warning"}
 _DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})

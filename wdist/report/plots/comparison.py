@@ -1,29 +1,22 @@
 """Comparisons as figures: intervals on one scale over the noise floor, and the images that each critic separates most clearly."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+from torch import Tensor
 
+from wdist.comparison.entry import Entry
+from wdist.comparison.ranking import Comparison
 from wdist.comparison.witnesses import image_axes
 from wdist.report.numbers import level
 from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, drawable, figure_file, tidy
 from wdist.report.rankings import place, strongest
 from wdist.report.sentences import METRICS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from matplotlib.axes import Axes
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from wdist.comparison.entry import Entry
-    from wdist.comparison.ranking import Comparison
-
 
 _NAME = 34
 """Most characters of a name; the middle of a longer one is left out."""

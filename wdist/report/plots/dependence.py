@@ -1,19 +1,12 @@
 """Dependences as figures: the rows, and what the critic finds beside what it finds in random orders."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from wdist.dependences.dependence import Dependence
 from wdist.report.numbers import nearest, p_value
 from wdist.report.plots.figure import FAINT, MAIN, SIDE_A, drawable, tidy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from wdist.dependences.dependence import Dependence
 
 _BINS = 40
 

@@ -1,22 +1,17 @@
 """Drifts as figures: how far each column moved, and the distributions of those that moved most surely."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from wdist.data.sources.column import BOOLEAN, DATE
+from wdist.drifts.columns import ColumnDrift, ColumnSamples
+from wdist.drifts.drift import Drift
 from wdist.report.numbers import nearest, p_value
 from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, SIDE_A, SIDE_B, drawable, tidy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from wdist.drifts.columns import ColumnDrift, ColumnSamples
-    from wdist.drifts.drift import Drift
 
 _MOST_COLUMNS, _MOST_PANELS, _MOST_LEVELS = 24, 6, 8
 _NAME, _LEVEL = 28, 14

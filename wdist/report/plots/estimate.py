@@ -1,14 +1,16 @@
 """An estimate as a figure: its critics as functions or surfaces, or their learning curves; compared critics also as bars."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from wdist.estimation.result import CriticResult, Estimate
+from wdist.estimation.verification import Verification
 from wdist.report.numbers import at_most, level, lower_bound, nearest
 from wdist.report.plots.figure import (
     FAINT,
@@ -16,6 +18,8 @@ from wdist.report.plots.figure import (
     LIMIT,
     MAIN,
     MUTED,
+    Area,
+    Part,
     colours,
     critics_in_order,
     dashes,
@@ -24,15 +28,6 @@ from wdist.report.plots.figure import (
 )
 from wdist.report.plots.potentials import Functions, Surfaces
 from wdist.report.sentences import METRICS, chosen_by_folds
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from matplotlib.axes import Axes
-
-    from wdist.estimation.result import CriticResult, Estimate
-    from wdist.estimation.verification import Verification
-    from wdist.report.plots.figure import Area, Part
 
 
 def draw(estimate: Estimate) -> Figure:
@@ -196,7 +191,7 @@ class LearningCurves:
         axes.set_ylabel(f"validation value ({METRICS[estimate.metric]})")
         tidy(axes, grid="y")
 
-    def _draw_curves(self, axes: Axes) -> list[CurveEnd]:
+    def _draw_curves(self, axes: Axes) -> "list[CurveEnd]":
         colour, dash = colours(self._estimate), dashes(self._estimate)
         ends = []
         for critic in self._critics:

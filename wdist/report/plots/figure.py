@@ -1,26 +1,20 @@
 """Figures as files: their look, the parts they are made of, and how critics are told apart in them."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
+from wdist.estimation.result import CriticResult, Estimate
 from wdist.report.numbers import at_most, nearest
 from wdist.report.sentences import chosen_by_folds
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import SubFigure
-
-    from wdist.estimation.result import CriticResult, Estimate
-
-    Area: TypeAlias = Figure | SubFigure
+Area: TypeAlias = Figure | SubFigure
 
 INK, MUTED, FAINT = "#22313f", "#7a8793", "#d9dee3"
 MAIN = "#0b6e8e"

@@ -1,17 +1,11 @@
 """A verdict as a figure: the interval that was judged, and the limits, on one scale."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from matplotlib.figure import Figure
 
+from wdist.gates.gate import GateResult
 from wdist.report.numbers import at_most, lower_bound, nearest
 from wdist.report.plots.figure import INK, LIMIT, MAIN, tidy
 from wdist.report.sentences import ESTIMANDS, METRICS, marks
-
-if TYPE_CHECKING:
-    from wdist.gates.gate import GateResult
 
 _COLOURS = {"pass": "#3d7d4f", "fail": "#b03a2e", "inconclusive": "#b8860b"}
 _BEYOND = 1.12

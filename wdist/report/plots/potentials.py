@@ -1,34 +1,29 @@
 """Potentials of critics: functions of the line, or surfaces and maps of the plane, with the samples of both sides."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.contour import QuadContourSet
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
+from wdist.estimation.result import CriticResult, Estimate
 from wdist.report.plots.figure import (
     FAINT,
     MAIN,
     SIDE_A,
     SIDE_B,
     SURFACE,
+    Area,
     add_title,
     colours,
     critics_in_order,
     panel_grid,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.contour import QuadContourSet
-    from numpy.typing import NDArray
-
-    from wdist.estimation.result import CriticResult, Estimate
-    from wdist.report.plots.figure import Area
-
-    Grid: TypeAlias = NDArray[np.float64]
+Grid: TypeAlias = NDArray[np.float64]
 
 _COLUMNS = 4
 _LINE_POINTS, _PLANE_POINTS = 644, 161

@@ -1,17 +1,11 @@
 """The robustness of a classifier as a figure: the certified error by the size of perturbations, and what the attack found."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from matplotlib.figure import Figure
 
 from wdist.report.numbers import percentage
 from wdist.report.plots.figure import FAINT, INK, LIMIT, MAIN, SIDE_A, tidy
 from wdist.report.sentences import NORMS
-
-if TYPE_CHECKING:
-    from wdist.robustness.robust import Robustness
+from wdist.robustness.robust import Robustness
 
 
 def draw_robust(found: Robustness) -> Figure:

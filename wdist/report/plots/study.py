@@ -1,25 +1,18 @@
 """A study as a picture: panels of points, curves and histograms, or surfaces above their maps."""
 
-from __future__ import annotations
-
 from collections import Counter
 from textwrap import fill
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from wdist.report.plots.figure import DPI, FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SURFACE, figure_file
-from wdist.studies.panels import Mosaic, Panel, Surface
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from wdist.studies.panels import Series
-    from wdist.studies.study import StudyResult
-
+from wdist.studies.panels import Mosaic, Panel, Series, Surface
+from wdist.studies.study import StudyResult
 
 _WIDTH, _WIDEST, _HEIGHT = 7.6, 13.0, 3.6
 """Inches of panels above each other, which named abscissae may widen."""

@@ -1,23 +1,15 @@
 """A comparison as text: the verdict, the intervals as bars on one scale, what is left open, and how each result came about."""
 
-from __future__ import annotations
+from collections.abc import Iterator, Sequence
 
-from typing import TYPE_CHECKING
-
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from wdist.comparison.ranking import Comparison
 from wdist.report.numbers import at_most, compact, duration, lower_bound, nearest
 from wdist.report.rankings import LEVELS, comparison_sentences, deciding, levels_of_order, levels_shown, place, proved_order
 from wdist.report.terminal.estimate import source_line
 from wdist.report.terminal.tables import ACCENT, FittedTable, TableColumn, facts_grid, heading
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import RenderableType
-
-    from wdist.comparison.ranking import Comparison
 
 _NAME_WIDTH = 26
 

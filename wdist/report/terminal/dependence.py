@@ -1,21 +1,13 @@
 """A dependence as text: the answer, the intervals with what proves them, and how to read them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from wdist.dependences.dependence import Dependence
 from wdist.report.numbers import at_least, at_most, counted, duration, level, nearest, p_value
 from wdist.report.sentences import DIGITS, METHODS, METRICS, dependence_headline, dependence_sentences
 from wdist.report.terminal.estimate import bracket, source_line
 from wdist.report.terminal.tables import ACCENT, facts_grid, heading
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from wdist.dependences.dependence import Dependence
 
 
 def rendered_dependence(found: Dependence) -> RenderableType:

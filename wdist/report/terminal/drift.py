@@ -1,23 +1,15 @@
 """A drift as text: the answer, each column, the dependence of pairs, the rows that moved most, and the joint distance."""
 
-from __future__ import annotations
+from collections.abc import Iterator
 
-from typing import TYPE_CHECKING
-
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from wdist.drifts.drift import Drift
 from wdist.report.numbers import at_most, counted, duration, lower_bound, nearest, p_value, percentage
 from wdist.report.sentences import drift_headline, drift_sentences
 from wdist.report.terminal.estimate import source_line
 from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid, heading
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import RenderableType
-
-    from wdist.drifts.drift import Drift
 
 _NAME_WIDTH, _MOST = 30, 20
 _MOST_PAIRS = 5

@@ -1,13 +1,17 @@
 """An estimate as text: the verdict, the intervals with what proves them, the critics side by side, and dim remarks."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Sequence
 from decimal import ROUND_FLOOR
-from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from wdist.data.sources.source import SourceInfo
+from wdist.estimation.blocks import Blocks
+from wdist.estimation.divergence import Divergence
+from wdist.estimation.noise_floor import NoiseFloor
+from wdist.estimation.result import CriticResult, Detected, Estimate, PopulationBound
+from wdist.estimation.semi_discrete import SemiDiscrete
 from wdist.report.numbers import (
     at_least,
     at_most,
@@ -35,18 +39,6 @@ from wdist.report.sentences import (
     verdict,
 )
 from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid, heading
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import RenderableType
-
-    from wdist.data.sources.source import SourceInfo
-    from wdist.estimation.blocks import Blocks
-    from wdist.estimation.divergence import Divergence
-    from wdist.estimation.noise_floor import NoiseFloor
-    from wdist.estimation.result import CriticResult, Detected, Estimate, PopulationBound
-    from wdist.estimation.semi_discrete import SemiDiscrete
 
 _FEW_HELD_OUT = 500
 """Cross-fitting raises most lower bounds of up to about 3,000 samples, of which a sixth is held out."""

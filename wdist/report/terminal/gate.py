@@ -1,26 +1,18 @@
 """Verdicts as text: the answer first, then what it rests on."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from rich.bar import Bar
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
+from wdist.gates.gate import GateResult
+from wdist.gates.rules import Interval
 from wdist.report.numbers import at_most, level, lower_bound
 from wdist.report.sentences import ESTIMANDS, marks
 from wdist.report.terminal import estimate
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-
-    from wdist.gates.gate import GateResult
-    from wdist.gates.rules import Interval
 
 _COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 _BEYOND = 1.08

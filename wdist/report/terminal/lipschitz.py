@@ -1,22 +1,14 @@
 """A Lipschitz constant as text: the interval, the bounds of each method, the layers, and the slopes at points."""
 
-from __future__ import annotations
+from collections.abc import Iterator
 
-from typing import TYPE_CHECKING
-
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from wdist.bounds.lipschitz.constant import LipschitzConstant
 from wdist.report.numbers import at_least, at_most, counted, duration, shape
 from wdist.report.sentences import lipschitz_headline, lipschitz_sentences
 from wdist.report.terminal.tables import ACCENT, FittedTable, TableColumn, facts_grid
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import RenderableType
-
-    from wdist.bounds.lipschitz.constant import LipschitzConstant
 
 _MOST_LAYERS = 20
 _LAYER_WIDTH = 44

@@ -1,27 +1,30 @@
 """Progress of a command: a live display on a terminal, a few plain lines elsewhere; never on stdout."""
 
-from __future__ import annotations
-
 import io
 import math
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from wdist.report.numbers import at_most, counted, duration, lower_bound, nearest
-from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress, SamplesBounded, Silent, Stage, StageProgress
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from wdist.training.observer import Observer
+from wdist.training.observer import (
+    CriticFinished,
+    CriticStarted,
+    Event,
+    Observer,
+    Progress,
+    SamplesBounded,
+    Silent,
+    Stage,
+    StageProgress,
+)
 
 _REFRESHES_PER_SECOND = 4
 _BLOCKS = "▁▂▃▄▅▆▇█"

@@ -1,21 +1,13 @@
 """The robustness of a classifier as text: the answer, three errors, and what proves them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from wdist.report.numbers import at_least, at_most, duration, percentage
 from wdist.report.sentences import robust_headline
 from wdist.report.terminal.estimate import source_line
 from wdist.report.terminal.tables import FittedTable, TableColumn, facts_grid, heading
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from wdist.robustness.robust import Robustness
+from wdist.robustness.robust import Robustness
 
 
 def rendered_robust(found: Robustness) -> RenderableType:

@@ -1,26 +1,18 @@
 """A study as text: its tables, the claims that were checked, and the machine that it ran on."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Iterable, Sequence
 from decimal import ROUND_FLOOR
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from wdist.report.numbers import at_least, at_most, counted, duration, nearest, percentage, short_duration
 from wdist.report.terminal.tables import checks_table, plain_table
 from wdist.studies.panels import getter
-from wdist.studies.study import PAPER, Column, ReproducedNumber, StudyTable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from rich.console import RenderableType
-    from rich.table import Table
-
-    from wdist.studies.study import Study, StudyResult
+from wdist.studies.study import PAPER, Column, ReproducedNumber, Study, StudyResult, StudyTable
 
 _DIGITS = 4
 

@@ -1,19 +1,14 @@
 """Tables that fit their terminal: bars take the spare columns, and the last columns go where there is no room for them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from rich import box
 from rich.bar import Bar
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 ACCENT = "bold cyan"
 """Style of the numbers to look at first."""
