@@ -19,7 +19,7 @@ def mlp(*widths: int, seed: int = 0, activation: type[nn.Module] = nn.ReLU, scal
         linear = nn.Linear(before, after).double()
         with torch.no_grad():
             linear.weight.normal_().mul_(scale / math.sqrt(before))
-        layers += [linear, activation()]
+        layers += [linear, activation().double()]
     return nn.Sequential(*layers[:-1])
 
 
