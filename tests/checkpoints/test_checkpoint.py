@@ -226,16 +226,6 @@ def test_a_full_disk_is_told_once_and_the_last_good_state_stays(keep, monkeypatc
         assert all(current().part(name).result is not None for name in "abc"), "they are saved once there is room"
 
 
-def test_a_reader_shares_the_folder_and_writes_nothing(keep, tmp_path):
-    with keep():
-        current().confirm("a", {})
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir()}
-    with keep(resume=True, writes=False):
-        assert current().part("a").result == {}
-        current().confirm("b", {})
-    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir()}
-
-
 VALUES = [
     None,
     1.0 / 3,

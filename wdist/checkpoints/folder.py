@@ -4,7 +4,6 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,14 +65,13 @@ class FolderCheckpoint(Checkpoint):
         folder: holds the files.
         manifest: says what run this is, for the first of them.
         resumed: whether what it holds is used.
-        writes: whether this process writes into it; others only read.
         warn: is told a sentence if the state cannot be saved; the run goes on.
     """
 
     active = True
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], *, resumed: bool, writes: bool, warn: Callable[[str], None]) -> None:
-        self._folder, self.resumed, self._writes, self._warn = folder, resumed, writes, warn
+    def __init__(self, folder: Path, manifest: dict[str, Any], *, resumed: bool, warn: Callable[[str], None]) -> None:
+        self._folder, self.resumed, self._warn = folder, resumed, warn
         self._manifest = None if resumed else manifest
         self._origin = self._saved = time.perf_counter()
         self._scopes: list[int] = [0]
@@ -131,7 +129,7 @@ class FolderCheckpoint(Checkpoint):
             empty: whether to make a run that has finished nothing one that can be resumed.
         """
         self._saved = time.perf_counter()
-        if not self._writes or not (self._pending or (empty and self._manifest is not None)):
+        if not (self._pending or (empty and self._manifest is not None)):
             return
         path = self._folder / _FINISHED.format(self._number)
         if self._written(path, self._pending):
@@ -145,7 +143,7 @@ class FolderCheckpoint(Checkpoint):
     def save_live(self, key: Key, part: _Finished) -> None:
         """Saves the state of the part under way, behind all that was finished before it."""
         self.save()
-        if self._writes and not self._pending:
+        if not self._pending:
             self._written(self._folder / _LIVE, {key: part})
 
     @property
@@ -276,7 +274,6 @@ def kept(
     resume: bool = False,
     command: str,
     settings: Mapping[str, Any],
-    writes: bool = True,
     warn: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[Checkpoint]:
     """Keeps the state of what is done within the context in a folder, or goes on with what that holds.
@@ -286,7 +283,6 @@ def kept(
         resume: whether it holds an earlier run of the same command and settings, which is continued.
         command: name of the command.
         settings: whatever the digits depend on besides the data, as :func:`~wdist.checkpoints.manifest.settings_of` writes it.
-        writes: whether this process writes; of several that work on one run, one does, and the others only read.
         warn: is told a sentence if the state cannot be saved.
 
     Raises:
@@ -303,13 +299,13 @@ def kept(
         raise OutputError(f"--checkpoint {folder} is a file; name a folder")
     if resume and not (folder / MANIFEST).is_file():
         raise UsageError(f"--checkpoint {folder} holds no run to resume; leave out --resume, or name another folder")
-    with locked(folder, option="--checkpoint") if writes else nullcontext():
+    with locked(folder, option="--checkpoint"):
         manifest = manifest_of(command, settings)
         if resume:
             check_same_run(folder, manifest)
-        elif writes and (folder / MANIFEST).exists():
+        elif (folder / MANIFEST).exists():
             raise OutputError(f"--checkpoint {folder} already holds a run; go on with --resume, or name another folder")
-        checkpoint = FolderCheckpoint(folder, manifest, resumed=resume, writes=writes, warn=warn)
+        checkpoint = FolderCheckpoint(folder, manifest, resumed=resume, warn=warn)
         empty = True
         try:
             with under_way(checkpoint):

@@ -46,12 +46,7 @@ _EPSILON_SHARE = 0.02
 
 
 def c_transform(
-    points: tuple[Tensor, Tensor],
-    potentials: tuple[Tensor, Tensor],
-    standardisation: Standardisation,
-    metric: GroundMetric,
-    *,
-    lipschitz: float = 1.0,
+    points: tuple[Tensor, Tensor], potentials: tuple[Tensor, Tensor], standardisation: Standardisation, metric: GroundMetric
 ) -> FrozenCritic:
     """Extends dual variables to a critic, in the form with the larger dual value on their own points.
 
@@ -60,12 +55,11 @@ def c_transform(
         potentials: u, shape (n,), and v, shape (m,), float64, in standardised units.
         standardisation: becomes a part of the critic.
         metric: in which its Lipschitz constant is 1.
-        lipschitz: K of the frozen function.
     """
     x, y = (standardisation.apply(side) for side in points)
     judged_on = tuple(side[evenly(len(side), _JUDGED)] for side in (x, y))
     layers = better_extension((x, y), potentials, metric, judged_on=(judged_on[0], judged_on[1]))
-    return FrozenCritic(layers, standardisation, lipschitz=lipschitz)
+    return FrozenCritic(layers, standardisation)
 
 
 def better_extension(

@@ -91,6 +91,6 @@ def convolutional(plan: NetworkPlan, generator: torch.Generator) -> ConvCritic:
         if position and max(image.height, image.width) <= _SMALLEST_GRID:
             break
         image = add(Patches.apart(image, _PATCH, staggered=position > 0), channels << position)
-    for units in (*[plan.width] * (plan.depth - 1 - len(layers)), plan.outputs):
+    for units in (*[plan.width] * (plan.depth - 1 - len(layers)), 1):
         image = add(Patches.apart(image, max(image.height, image.width)), units)
     return ConvCritic(layers, stack, plan.activation)

@@ -88,8 +88,6 @@ class NetworkPlan:
     """Linear layer that keeps the constraint."""
     options: ConstraintOptions
     activation: Activation
-    outputs: int = 1
-    """1 for a critic; one for each class of a classifier."""
 
     def linear(self, inputs: int, outputs: int, generator: torch.Generator, *, first: bool) -> LipschitzLinear:
         """Makes one linear layer; the first one is built for the metric of the samples."""
@@ -107,7 +105,7 @@ class Architecture(Protocol):
 def dense(plan: NetworkPlan, generator: torch.Generator) -> DenseCritic:
     """Builds a fully connected critic."""
     width, hidden = plan.width, plan.activation.outputs(plan.width)
-    sizes = [(plan.dim, width), *[(hidden, width)] * (plan.depth - 2), (hidden, plan.outputs)]
+    sizes = [(plan.dim, width), *[(hidden, width)] * (plan.depth - 2), (hidden, 1)]
     layers = [plan.linear(inputs, units, generator, first=position == 0) for position, (inputs, units) in enumerate(sizes)]
     return DenseCritic(layers, plan.activation)
 

@@ -28,7 +28,6 @@ def minimise_(
     *,
     optimizers: Sequence[Optimizer],
     steps: int,
-    decay: str = "linear",
     after_step: Callable[[int], None] | None = None,
     name: str | None = None,
     drawn: Sequence[Any] = (),
@@ -38,9 +37,8 @@ def minimise_(
     Arguments:
         network: whose parameters ``optimizers`` hold.
         loss: on a fresh minibatch, a scalar tensor.
-        optimizers: with their learning rates at the start.
+        optimizers: with their learning rates at the start, which the second half of the steps lets fall to 0.
         steps: number of steps, at least 1.
-        decay: schedule of the learning rate: a name of :data:`wdist.critics.settings.SCHEDULES`.
         after_step: is told the number of steps done.
         name: of the training in a checkpoint, for a module whose ``loss`` is a function that closes over all it draws from; None
             where the training is not kept.
@@ -49,7 +47,7 @@ def minimise_(
     Returns:
         The last loss.
     """
-    steps_ = _Steps(network, loss, optimizers=optimizers, steps=steps, decay=decay)
+    steps_ = _Steps(network, loss, optimizers=optimizers, steps=steps)
     part = Part() if name is None else current().part(name, [steps_, *drawn], shared=drawn)
     if part.result is not None:
         network.load_state_dict(part.result["network"])  # type: ignore[attr-defined]
@@ -68,12 +66,10 @@ class _Steps:
 
     resumable = ("_network", "_optimizers", "_loss", "_random", "_step", "value")
 
-    def __init__(
-        self, network: Constrained, loss: Callable[[], Tensor], *, optimizers: Sequence[Optimizer], steps: int, decay: str
-    ) -> None:
+    def __init__(self, network: Constrained, loss: Callable[[], Tensor], *, optimizers: Sequence[Optimizer], steps: int) -> None:
         self._network, self._loss, self._optimizers, self._steps = network, loss, list(optimizers), steps
         self._rates = [(group, group["lr"]) for each in optimizers for group in each.param_groups]
-        self._factor, self._step, self.value = schedule(decay), 0, torch.zeros(())
+        self._factor, self._step, self.value = schedule("linear"), 0, torch.zeros(())
         self._device = optimizers[0].param_groups[0]["params"][0].device
 
     def take(self, part: Part, after_step: Callable[[int], None] | None) -> None:

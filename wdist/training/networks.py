@@ -135,7 +135,7 @@ class NetworkKind(CriticKind):
             lipschitz=settings.lipschitz or 1.0,
         )
 
-    def plan(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2, *, outputs: int = 1) -> NetworkPlan:
+    def plan(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> NetworkPlan:
         """Plans the network of final settings.
 
         Raises:
@@ -162,7 +162,6 @@ class NetworkKind(CriticKind):
             layer=layer,
             options=ConstraintOptions(order=order, iterations=settings.bjorck_iterations, beta=settings.beta, p=metric.p),
             activation=function,
-            outputs=outputs,
         )
 
     def check(self, spec: CriticSpec, shape: DataShape) -> None:
