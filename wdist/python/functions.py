@@ -110,10 +110,7 @@ def compare(
         names: names of the sources in the result; by default the shortest parts of their addresses that differ.
         witnesses: number of images of each side to keep: those with the most extreme potentials under the critic of each source.
         shard: ``"I/N"`` to compute only part I of N; :func:`wdist.merge` joins the documents (``to_json()``) of all parts.
-        progress: whether to show progress; by default only in terminals and notebooks.
-        observer: told about progress: a function of an event, or an object with ``notify(event)``.
-        checkpoint: folder where the state of the run is saved every minute.
-        resume: continues the run in that folder, with the same data and options.
+        progress, observer, checkpoint, resume: as for :func:`estimate`.
         arguments: options of :class:`~wdist.estimation.options.EstimateOptions`. The budget bounds the whole comparison and
             ``confidence`` belongs to all its population bounds together. Each source is judged by one critic, so ``critics``,
             ``baselines`` and ``repeats`` are refused.
@@ -162,10 +159,7 @@ def drift(
         current: the table to judge, in the same forms, with the same columns.
         maximum: limit of the joint distance, as for :func:`gate`: a number, or ``"reference+10%"`` or ``"3sd"``, relative to the
             reference against itself.
-        progress: whether to show progress; by default only in terminals and notebooks.
-        observer: told about progress: a function of an event, or an object with ``notify(event)``.
-        checkpoint: folder where the state of the run is saved every minute.
-        resume: continues the run in that folder, with the same data and options.
+        progress, observer, checkpoint, resume: as for :func:`estimate`.
         arguments: options of :class:`~wdist.estimation.options.EstimateOptions`, for the joint distance. Columns are divided by
             their standard deviations in the reference unless ``scale=`` says otherwise. Baselines are trained only if named.
 
@@ -222,8 +216,7 @@ def robust(
         seed: of the random starts.
         device: that runs the attack.
         access: permissions for opening addresses.
-        progress: whether to show progress; by default only in terminals and notebooks.
-        observer: told about progress: a function of an event, or an object with ``notify(event)``.
+        progress, observer: as for :func:`estimate`.
 
     Raises:
         WdistError: bad input, or a classifier without a finite Lipschitz bound.
@@ -268,10 +261,7 @@ def dependence(
         table: independent rows: an address, a data frame, an array or an open source.
         columns: names of the columns on one side.
         with_: names of the columns on the other side; None for all others.
-        progress: whether to show progress; by default only in terminals and notebooks.
-        observer: told about progress: a function of an event, or an object with ``notify(event)``.
-        checkpoint: folder where the state of the run is saved every minute.
-        resume: continues the run in that folder, with the same data and options.
+        progress, observer, checkpoint, resume: as for :func:`estimate`.
         arguments: options of :class:`~wdist.estimation.options.EstimateOptions`. Columns are divided by their standard deviations
             in training rows unless ``scale=`` says otherwise. No baselines are trained.
 
@@ -323,8 +313,7 @@ def lipschitz_constant(
         points: how many of the first samples of ``at`` to use.
         seed: of the search.
         access: permissions for opening addresses; ``trust`` and ``download`` give them one by one.
-        progress: whether to show progress; by default only in terminals and notebooks.
-        observer: told about progress: a function of an event, or an object with ``notify(event)``.
+        progress, observer: as for :func:`estimate`.
 
     Returns:
         The interval; ``upper`` is None, and ``obstacle`` says why, if the network has an operator without a known bound.
@@ -376,10 +365,7 @@ def gate(
         proof: proof of an earlier estimate of both sources, which is verified instead of training anything.
         until_decided: draws batches until ``maximum`` is decided for what critics detect (``on="detected"``); True, or the
             limits at which to stop, a :class:`wdist.UntilDecided`.
-        progress: whether to show progress; by default only in terminals and notebooks.
-        observer: told about progress: a function of an event, or an object with ``notify(event)``.
-        checkpoint: folder where the state of the run is saved every minute.
-        resume: continues the run in that folder, with the same data and options.
+        progress, observer, checkpoint, resume: as for :func:`estimate`.
         arguments: options of :class:`~wdist.estimation.options.EstimateOptions`, except for its ``tolerance``. Baselines are not
             trained unless they are named. Without a budget of time, the same inputs, seed and machine give the same digits.
 
@@ -447,8 +433,7 @@ def verify(
             ``download`` and ``drop_nonfinite`` give them one by one.
         features: feature space, as for :func:`wdist.estimate`; by default that of the proof.
         device: that draws samples.
-        progress: whether to show progress; by default only in terminals and notebooks.
-        observer: told about progress: a function of an event, or an object with ``notify(event)``.
+        progress, observer: as for :func:`estimate`.
 
     Raises:
         WdistError: the proof or a source cannot be read, or they do not match.
