@@ -32,10 +32,6 @@ def blocks(values, *, size=5, seed=0):
     return summary(np.asarray(values, dtype=float), size, confidence=0.95, diameter=None, seed=seed)
 
 
-def by_pair(order):
-    return {(each.nearer, each.farther): each.p_value for each in order.tested}
-
-
 def test_detected_pairs_the_values_of_the_reference():
     """Sources without spread leave a t-test of the paired differences of the reference."""
     random = np.random.default_rng(1)

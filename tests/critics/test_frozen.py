@@ -423,7 +423,6 @@ def test_what_is_no_function_of_a_sample_is_refused(forgery, tmp_path):
 
 ODD = [None, True, -1, 0, 1e400, 10**400, "", "affine", "patchwise:2:relu", [], [[]], {}, "\ud800", "9" * 5000]
 KINDS = ["affine", "relu", "cones:l2", "piecewise-linear", "householder", "maxout:4", "patchwise:2:affine", "minimum:[[]]"]
-NUMBERS = ["centres", "offsets", "knots", "slopes", "constants"]
 
 
 def mutated(random):
