@@ -9,12 +9,12 @@ from wdist.errors import UsageError
 class CriticDefaults:
     """Training that suits a critic where the settings leave it open."""
 
-    critic_steps: int
+    critic_steps: int = 5
     """Steps of the critic for each step of the generator."""
-    critic_learning_rate: float
-    learning_rate: float
+    critic_learning_rate: float = 5e-4
+    learning_rate: float = 5e-4
     """Learning rate of the generator."""
-    certified: bool
+    certified: bool = False
     """The critic is 1-Lipschitz, so that it proves a lower bound."""
     penalty: str | None = None
     """Subtracted from its dual value: a name of :data:`wdist.training.penalties.PENALTIES`."""
@@ -24,28 +24,14 @@ class CriticDefaults:
 
 # The sources of those without a certificate take a hundred thousand steps at rates of 1e-4 and 5e-5; at these, a few hundred show
 # digits.
+_CERTIFIED = CriticDefaults(critic_steps=2, critic_learning_rate=0.02, certified=True)
+_PENALTIES = ("gradient-penalty", "gradient-penalty-one-sided", "lipschitz-penalty", "adversarial-lipschitz", "unconstrained")
 CRITICS = {
-    "groupsort-conv": CriticDefaults(critic_steps=2, critic_learning_rate=0.02, learning_rate=5e-4, certified=True),
-    "groupsort": CriticDefaults(critic_steps=2, critic_learning_rate=0.02, learning_rate=5e-4, certified=True),
-    **{
-        name: CriticDefaults(critic_steps=5, critic_learning_rate=5e-4, learning_rate=5e-4, certified=False, penalty=name)
-        for name in (
-            "gradient-penalty",
-            "gradient-penalty-one-sided",
-            "lipschitz-penalty",
-            "adversarial-lipschitz",
-            "unconstrained",
-        )
-    },
-    "gradient-penalty-maxmin": CriticDefaults(
-        critic_steps=5,
-        critic_learning_rate=5e-4,
-        learning_rate=5e-4,
-        certified=False,
-        penalty="gradient-penalty",
-        activation="maxmin",
-    ),
-    "weight-clipping": CriticDefaults(critic_steps=5, critic_learning_rate=5e-4, learning_rate=5e-4, certified=False),
+    "groupsort-conv": _CERTIFIED,
+    "groupsort": _CERTIFIED,
+    **{name: CriticDefaults(penalty=name) for name in _PENALTIES},
+    "gradient-penalty-maxmin": CriticDefaults(penalty="gradient-penalty", activation="maxmin"),
+    "weight-clipping": CriticDefaults(),
 }
 
 
