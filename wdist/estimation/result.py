@@ -52,7 +52,9 @@ class SamplesInterval:
     upper_method: str | None = None
     """Method of the upper bound in words, for example ``exact transport`` or ``blocks of exact transport``."""
     n_a: int
+    """Samples of A that were evaluated."""
     n_b: int
+    """Samples of B that were evaluated."""
     lower_method: str = ""
     """Proof of the lower bound: the name of a critic, or ``c-transform of the optimal potentials``."""
 
@@ -93,7 +95,9 @@ class PopulationBound:
     method: str
     """Method of the lower bound: one of :data:`wdist.bounds.confidence.METHODS`, or ``cross-fitted``: Welch's t over folds."""
     n_a: int
+    """Held-out samples of A; with folds, all of them."""
     n_b: int
+    """Held-out samples of B; with folds, all of them."""
     upper_method: str | None = None
     """Method of the upper bound in words."""
 
@@ -122,7 +126,9 @@ class Detected:
     method: str
     """``welch``, ``betting``, ``empirical-bernstein``, or ``cross-fitted``: Welch's t over folds, asymptotic."""
     n_a: int
+    """Held-out samples of A; with folds, all of them."""
     n_b: int
+    """Held-out samples of B; with folds, all of them."""
     p_value: float
     """One-sided p-value of "the populations are equal"."""
     p_value_method: str
@@ -220,6 +226,7 @@ class CriticResult:
     title: str = ""
     """The name in a few words."""
     samples: SamplesInterval
+    """The interval with this critic's own lower bound; that of the result may be tighter."""
     population: PopulationBound
     training_value: float
     """Dual value on the training split, in the units of the data; not a bound for the populations."""
@@ -309,6 +316,7 @@ class Estimate(Plottable):
     """Tightest interval for W1 between the two sample sets, proved by any critic and any coupling."""
     critic: CriticResult
     baselines: tuple[CriticResult, ...]
+    """The other critics."""
     a: SourceInfo
     b: SourceInfo
     digest_a: str | None
@@ -324,6 +332,7 @@ class Estimate(Plottable):
     """At most 1000 held-out samples of each side, shape (n, dim), for plots; None above two dimensions."""
     warnings: tuple[str, ...] = field(default=())
     interrupted: bool = False
+    """The run was cut short; the bounds are valid all the same."""
     comparison: bool = False
     """Whether critics were named to be compared; then ``critic`` is the one that proves most."""
     tolerance: float | None = None

@@ -28,7 +28,7 @@ class Measured:
 
     step: int
     lower: float | None
-    """Certain lower bound of W1 between some of the images and equally many generated ones; None without a certificate."""
+    """Certain lower bound for W1 between ``compared`` images and as many generated ones; None if none."""
 
 
 @dataclass(frozen=True, kw_only=True)

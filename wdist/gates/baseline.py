@@ -55,7 +55,7 @@ class Recorded:
     """Earlier result for one source against the reference."""
 
     document: str
-    """Address that it was read from, as the user wrote it."""
+    """The file, as the user wrote it."""
     command: str
     source: str
     """Address of the source."""

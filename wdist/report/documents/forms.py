@@ -84,10 +84,6 @@ FORMS = Forms(
         f"{_RESULT}:SamplesInterval",
         "lower lower_method upper exact upper_method gap relative_gap n_a n_b",
         title="Bounds for W1 between the two sets of samples themselves.",
-        special={
-            "n_a": Key(description="Samples of A that were evaluated."),
-            "n_b": Key(description="Samples of B that were evaluated."),
-        },
     ),
     Form(
         "PopulationDocument",
@@ -100,19 +96,9 @@ FORMS = Forms(
                 description="Method of the lower confidence bound: betting, empirical-bernstein, welch, or cross-fitted, which is "
                 "Welch's t over folds."
             ),
-            "n_a": Key(description="Held-out samples of A; with folds, all of them."),
-            "n_b": Key(description="Held-out samples of B; with folds, all of them."),
         },
     ),
-    Form(
-        "DetectedDocument",
-        f"{_RESULT}:Detected",
-        nullable="freedom",
-        special={
-            "n_a": Key(description="Held-out samples of A; with folds, all of them."),
-            "n_b": Key(description="Held-out samples of B; with folds, all of them."),
-        },
-    ),
+    Form("DetectedDocument", f"{_RESULT}:Detected", nullable="freedom"),
     Form(
         "BlockDocument",
         "wdist.estimation.blocks:Blocks",
@@ -156,7 +142,6 @@ FORMS = Forms(
         nullable="lipschitz_bound training_value",
         special={
             "certified": Key("bool", "The certificate is finite, so the bounds are proved; always true."),
-            "samples": Key(description="The interval with this critic's own lower bound; that of the result may be tighter."),
         },
     ),
     Form(
@@ -173,10 +158,6 @@ FORMS = Forms(
         "closed folds "
         "critic baselines comparison metric features a b seed converged interrupted seconds environment warnings",
         title="The result of `wdist estimate` or `wdist synthetic`.",
-        special={
-            "baselines": Key(description="The other critics."),
-            "interrupted": Key(description="The run was cut short; the bounds are valid all the same."),
-        },
         forms={"baselines": "BaselineDocument"},
         given={"a": lambda estimate, _: {"digest": estimate.digest_a}, "b": lambda estimate, _: {"digest": estimate.digest_b}},
     ),
@@ -257,7 +238,6 @@ FORMS = Forms(
         f"{_GATE}.baseline:Recorded",
         "document command source population samples detected",
         title="The earlier result that --baseline named.",
-        special={"document": Key(description="The file, as the user wrote it.")},
     ),
     Form(
         "GateDocument",
@@ -380,11 +360,6 @@ FORMS = Forms(
         "MeasuredDocument",
         "wdist.gan.files:Measured",
         title="A checkpoint.",
-        special={
-            "lower": Key(
-                description="Certain lower bound for W1 between `compared` images and as many generated ones; null if none."
-            )
-        },
     ),
     Form(
         "GanDocument",
