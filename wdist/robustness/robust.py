@@ -240,8 +240,7 @@ def open_classifier(model: Any, event_shape: tuple[int, ...], access: Access) ->
         raise SourceError(
             f"{model} is not a saved classifier; give a .safetensors file, with ?factory=module:Class if not of wdist"
         )
-    arguments = {name: value for name, value in address.options.items() if name != "factory"}
-    found = open_module(address, access, arguments)
+    found = open_module(address, access)
     return module_classifier(found.module, found.shape or event_shape, what=address.bare), str(model)
 
 

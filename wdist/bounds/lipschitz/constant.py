@@ -211,8 +211,7 @@ def opened_network(model: str | Path | nn.Module, access: Access) -> NetworkModu
             f"{address.location} holds no network that can be run; name a .pt2, .onnx or TorchScript file, or weights with "
             f"{address.sign}factory=package.module:Class"
         )
-    arguments = {name: value for name, value in address.options.items() if name != "factory"}
-    return open_module(address, access, arguments)
+    return open_module(address, access)
 
 
 def _read(

@@ -74,8 +74,9 @@ def open_network(address: Address, access: Access, arguments: Mapping[str, str])
     return _of_module(loaded.module, loaded.what)
 
 
-def open_module(address: Address, access: Access, arguments: Mapping[str, str]) -> NetworkModule:
-    """Opens the same files as a torch module that can be traced; both kinds need ``access.trust``."""
+def open_module(address: Address, access: Access) -> NetworkModule:
+    """Opens the same files as a torch module that can be traced; a factory is called with all other options of the address."""
+    arguments = {name: value for name, value in address.options.items() if name != "factory"}
     if _is_onnx(address, access, arguments):
         return _onnx_module(address)
     loaded = _loaded(address, access, arguments)
