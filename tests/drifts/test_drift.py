@@ -113,6 +113,15 @@ def test_what_is_no_table_is_refused(march, capsys):
     assert "synthetic:gaussian?dim=5 is not a table of rows and columns" in capsys.readouterr().err
 
 
+def test_different_numbers_of_columns_are_refused_before_any_is_compared(tmp_path, capsys):
+    for dim in (2, 3):
+        np.save(tmp_path / f"{dim}.npy", np.random.default_rng(0).normal(size=(60, dim)))
+    assert main(["drift", str(tmp_path / "2.npy"), str(tmp_path / "3.npy")]) == 2
+    said = capsys.readouterr().err
+    assert "give two sources whose samples have the same shape" in said
+    assert "2 columns" not in said
+
+
 def test_unscaled_and_scaled_distances_agree_column_by_column(march, tmp_path):
     other = write_table(tmp_path / "april.csv", 5)
     scaled, raw = (wdist.drift(march, other, scale=scale, **CHEAP) for scale in ("std", "none"))

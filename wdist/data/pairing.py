@@ -251,7 +251,7 @@ def check_comparable(a: Source, b: Source, range_a: Ends | None = None, range_b:
     """Refuses two sources whose samples are not points of one space, or clearly have different units; returns warnings.
 
     A range is the observed one of a source, or None if nothing was observed. Event shapes may differ by flattening; one side in
-    0..255 and the other in 0..1 or -1..1 is refused unless an address has ``range=``.
+    0..255 and the other in 0..1 or -1..1 is refused unless an address has ``range=``, or neither side has an address.
     """
     return (*_check_shapes(a.info, b.info), *check_scales(a, b, range_a, range_b))
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from wdist.checkpoints.checkpoint import now
+from wdist.data.pairing import check_comparable
 from wdist.data.points import checked_table, table_points
 from wdist.data.sources.column import CATEGORY, Column
 from wdist.data.sources.opening import open_source
@@ -129,12 +130,13 @@ def run_drift(
     observer.notify(Stage(what="reading both tables"))
     opened = [checked_table(open_source(side, options.access, seed=options.seed)) for side in (reference, current)]
     joint = jointly_encoded(opened, options.access, seed=options.seed, metric=ground_metric(options.metric))
+    first, second = joint.sources
+    check_comparable(first, second)
     tables = _tables(joint.sources, options)
     observer.notify(Stage(what=f"{len(tables.columns)} columns, each alone and in pairs"))
     samples = columns_of(tables)
     columns = column_drifts(samples, confidence=options.confidence, seed=options.seed)
     pairs = pair_drifts(samples, seed=options.seed)
-    first, second = joint.sources
     estimate = run_estimate(first, second, _for_one_test(options), observer=observer, command="drift")
     plan = None if estimate.transport is None or estimate.transport.coupling is None else estimate.transport.coupling.plan
     shares: Sequence[float | None] = [None] * len(columns) if plan is None else tables.shares(plan)

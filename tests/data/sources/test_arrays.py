@@ -328,6 +328,12 @@ def test_a_whole_pickled_network_is_refused(tmp_path):
     refused(f"{tmp_path}/net.pt", r"code \(torch\.nn\.modules\.linear\.Linear\)")
 
 
+def test_a_shortened_file_of_torch_is_refused_in_one_sentence(tmp_path):
+    torch.save({"x": torch.zeros(100, 4)}, tmp_path / "a.pt")
+    (tmp_path / "a.pt").write_bytes((tmp_path / "a.pt").read_bytes()[:900])
+    refused(f"{tmp_path}/a.pt", r"a\.pt is damaged, cut short, or not a file of torch\.save \([^.]+\); save it again$")
+
+
 def write_npz_claiming(path, shape, values):
     np.save(path.with_suffix(".npy"), values)
     raw = path.with_suffix(".npy").read_bytes()

@@ -290,7 +290,7 @@ def load_data(path: Path, name: str, *, mapped: bool = True) -> Any:
                 f"network, save its weights, torch.save(network.state_dict(), path), and name its class with ?factory=; "
                 f"otherwise save the tensors alone"
             ) from None
-        reason = first_line(error)[:200]
+        reason = first_line(error).partition(". ")[0][:200]  # torch speculates in further sentences
         raise SourceError(f"{name} is damaged, cut short, or not a file of torch.save ({reason}); save it again") from error
 
 
