@@ -87,13 +87,13 @@ def test_a_mean_in_pieces_survives_a_sum_that_overflows():
 def test_a_summary_knows_the_mean_and_the_most_extreme_potentials_of_all(sign, size):
     frozen = trial(*two_moons(60, 50, 2), steps=5).frozen
     x = torch.randn(500, 2, generator=torch.Generator().manual_seed(0)).double().round(decimals=1)
-    found, expected = summarise(frozen, x.split(size), sign=sign, most=20), evaluate(frozen, x.split(size))
+    found, expected = summarise([frozen], x.split(size), sign=sign, most=20)[0], evaluate(frozen, x.split(size))
     assert found.count == 500
     assert found.mean == exact_mean(expected.values)
     assert found.rounding == expected.rounding
     assert np.array_equal(found.values, expected.values[found.rows])
     assert np.array_equal(sign * found.values, np.sort(sign * expected.values)[::-1][:20])
-    parts = [summarise(frozen, part.split(size), sign=sign, most=20) for part in x.split(-(-200 // size) * size)]
+    parts = [summarise([frozen], part.split(size), sign=sign, most=20)[0] for part in x.split(-(-200 // size) * size)]
     together = summarised_together(parts, sign=sign, most=20)
     assert (together.mean, together.rounding) == (found.mean, found.rounding)
     assert together.rows.tolist() == found.rows.tolist()

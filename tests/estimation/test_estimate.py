@@ -10,13 +10,14 @@ import torch
 from scipy import stats
 
 import wdist
-from tests.trials import SMALL, digest, exact_w1, two_moons
+from tests.trials import SMALL, CountedRows, digest, exact_w1, two_moons
 from wdist import estimate
 from wdist.critics.settings import CriticSettings
-from wdist.data.measure import ENOUGH_HELD_OUT, fold_rows, held_out_rows
+from wdist.data import measure, pairing
+from wdist.data.measure import ENOUGH_HELD_OUT, fold_rows, held_out_rows, split
 from wdist.errors import DeviceError, SourceError, TrainingDiverged, UsageError
-from wdist.estimation import run, transport_bounds
-from wdist.training import networks
+from wdist.estimation import critics, evaluation, run, transport_bounds
+from wdist.training import closed_forms, networks
 from wdist.training.catalogue import CATALOGUE
 from wdist.training.kind import DataShape
 from wdist.training.observer import CriticStarted, Progress, Stage, StageProgress
@@ -535,3 +536,55 @@ def held_out(count, number, folds):
     if folds == 1:
         return held_out_rows(count, min(ENOUGH_HELD_OUT, count // 3), seed=1)
     return fold_rows(count, folds, number, seed=1)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Streams that count how often each of their rows is read; critics learn from few of them, which are in the first pool."""
+    monkeypatch.setattr(measure, "fits", lambda nbytes: False)
+    monkeypatch.setattr(pairing, "_FIT_DRAWN", 300)
+    monkeypatch.setattr(closed_forms, "FIT_ROWS", 300)
+    monkeypatch.setattr(evaluation, "_TIMED_ROWS", 1)
+    x, y = (np.random.default_rng(seed).normal(seed, 1, size=(3000, 2)) for seed in range(2))
+    return CountedRows(x, "x"), CountedRows(y, "y")
+
+
+@pytest.mark.parametrize("names", ["relu-spectral", "mean-difference,radial,max-sliced,relu-spectral"])
+def test_rows_of_a_stream_are_read_for_their_digest_for_two_pools_and_once_for_all_critics(names, counted):
+    """The second pool is read ahead. Rows that are held out are read once more, and so are witnesses."""
+    found = estimate(*counted, critics=names, couplings=False, blocks=0, settings=CriticSettings(lipschitz=1.0), steps=2)
+    assert [len(found.critics), found.samples.lower > 0] == [names.count(",") + 1, True]
+    for source in counted:
+        held = split(source.count, seed=0).excluded
+        for times, expected in ((source.times[held], 5), (np.delete(source.times, held), 4)):
+            assert times.min() == np.quantile(times, 0.8) == expected
+
+
+def test_candidates_that_lose_are_not_evaluated_on_all_rows_of_a_stream(counted, monkeypatch):
+    passes = []
+    evaluate_all = critics.evaluate_all
+    monkeypatch.setattr(
+        critics, "evaluate_all", lambda found, *rest, **how: passes.append(found) or evaluate_all(found, *rest, **how)
+    )
+    found = estimate(*counted, couplings=False, blocks=0, steps=12, baselines=("relu-spectral",))
+    assert len(found.critic.tried) > 3
+    assert passes == [[found.critic.frozen, found.baselines[0].frozen]]
+
+
+def test_a_stream_that_there_is_no_time_for_is_not_evaluated_and_its_lower_end_is_zero(counted, monkeypatch, tmp_path):
+    """The populations are bounded by the held-out samples all the same, and the proof of it asks for no pass either."""
+    monkeypatch.setattr(critics, "seconds_of_pass", lambda found, pair: (3000.0, [500.0] * len(found)))
+    found = estimate(*counted, critic="mean-difference", baselines="none", blocks=0, budget="2s")
+    assert (found.samples.lower, found.samples.n_a, found.samples.n_b) == (0.0, 3000, 3000)
+    assert 0.5 < found.population.lower <= 2**0.5
+    assert any("a pass over all 6,000 samples" in each and "(3,500 s with mean-difference)" in each for each in found.warnings)
+    for source, side in zip(counted, (found.critic.potential.witnesses(5).a, found.critic.potential.witnesses(5).b), strict=True):
+        assert torch.equal(side.samples, source.source.read(np.sort(side.rows))[np.argsort(np.argsort(side.rows))])
+        assert set(side.rows) <= set(held_out_rows(3000, found.population.n_a, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "chosen", "expected"), [(2, [], 1), (3.5, [2], 3), (5, [0], 4), (7, [0, 2], 6), (9, [0, 1], 8), (10, [0, 1, 2], 10)]
+)
+def test_a_pass_takes_the_first_critics_that_it_has_time_for(allowed, chosen, expected):
+    assert critics.affordable(1, [3, 4, 2], allowed) == (chosen, expected)

@@ -64,20 +64,35 @@ class PotentialSummary:
         return self.total.mean
 
 
-def summarise(critic: FrozenCritic, batches: Iterable[Tensor], *, sign: int, most: int) -> PotentialSummary:
-    """Evaluates all samples, batch by batch, and keeps the ``most`` highest values of ``sign`` times their potential."""
-    total, rounding = ExactSum(), 0.0
-    rows, values = np.empty(0, dtype=np.int64), np.empty(0)
+def summarise(critics: Sequence[FrozenCritic], batches: Iterable[Tensor], *, sign: int, most: int) -> list[PotentialSummary]:
+    """Evaluates all samples with each critic, batch by batch; keeps the ``most`` highest values of ``sign`` times its potential."""
+    found = [_Summary(critic, sign=sign, most=most) for critic in critics]
     for batch in batches:
-        part = critic.evaluate(batch)
-        rounding = max(rounding, part.rounding)
-        if len(values) < most or (sign * part.values).max() > sign * values[-1]:
-            rows = np.concatenate([rows, np.arange(total.count, total.count + len(part.values))])
-            values = np.concatenate([values, part.values])
-            chosen = np.argsort(-sign * values, kind="stable")[:most]
-            rows, values = rows[chosen], values[chosen]
-        total.add(part.values)
-    return PotentialSummary(total=total, rounding=rounding, rows=rows, values=values)
+        for each in found:
+            each.add(batch)
+    return [each.summary() for each in found]
+
+
+class _Summary:
+    """The summary of one critic so far."""
+
+    def __init__(self, critic: FrozenCritic, *, sign: int, most: int) -> None:
+        self._critic, self._sign, self._most = critic, sign, most
+        self._total, self._rounding = ExactSum(), 0.0
+        self._rows, self._values = np.empty(0, dtype=np.int64), np.empty(0)
+
+    def add(self, batch: Tensor) -> None:
+        part, first = self._critic.evaluate(batch), self._total.count
+        self._rounding = max(self._rounding, part.rounding)
+        if len(self._values) < self._most or (self._sign * part.values).max() > self._sign * self._values[-1]:
+            rows = np.concatenate([self._rows, np.arange(first, first + len(part.values))])
+            values = np.concatenate([self._values, part.values])
+            chosen = np.argsort(-self._sign * values, kind="stable")[: self._most]
+            self._rows, self._values = rows[chosen], values[chosen]
+        self._total.add(part.values)
+
+    def summary(self) -> PotentialSummary:
+        return PotentialSummary(total=self._total, rounding=self._rounding, rows=self._rows, values=self._values)
 
 
 def summarised_together(parts: Sequence[PotentialSummary], *, sign: int, most: int) -> PotentialSummary:

@@ -42,7 +42,7 @@ _MOST_LISTED = 1 << 24
 """Most rows whose order is drawn whole; of more rows, only those that are held out are drawn."""
 _SLAB_BYTES = 1 << 25
 """Largest piece read from a file at a time."""
-_POOL_BYTES, _POOL_SHARE, _LEAST_POOL = 1 << 27, 32, 64
+_POOL_BYTES, _POOL_SHARE, _LEAST_POOL = 1 << 26, 32, 64
 """Size of a stream's pool, its largest share of the free memory, and its fewest rows."""
 _HELD_SHARE = 32
 """A stream's held-out and validation rows each take at most 1/32 of the free memory."""
@@ -118,6 +118,8 @@ class Measure:
     """The training split as a fixed set; None if it is streamed or drawn."""
     validation: ResidentRows
     held_out: ResidentRows
+    held_out_numbers: np.ndarray | None = None
+    """Numbers of the held-out rows, in their order; None of an endless source."""
     everything: Rows
     """All samples of a finite source; the held-out draws of an endless one."""
     digest: str | None = None
@@ -131,6 +133,11 @@ class Measure:
             return self.training_rows.some(limit)
         values = self.train.next(limit if drawn is None else min(limit, drawn))
         return ResidentRows(values=values.cpu(), info=_in_units_already(self.info))
+
+    @property
+    def streamed(self) -> bool:
+        """Whether all samples do not fit into memory."""
+        return not isinstance(self.everything, ResidentRows)
 
     @property
     def without_validation(self) -> "Measure":
@@ -202,6 +209,7 @@ def _resident(
         training_rows=train,
         validation=part(parts.validation),
         held_out=part(parts.held_out),
+        held_out_numbers=parts.held_out,
         everything=ResidentRows(values=values, info=source.info),
         digest=digest,
     )
@@ -237,6 +245,7 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None,
         train=train,
         validation=validation,
         held_out=held_out,
+        held_out_numbers=parts.held_out,
         everything=StreamedRows(source=source),
         digest=digest,
     )
@@ -282,7 +291,7 @@ def fold_of(measure: Measure, folds: int, number: int, *, seed: int, side: int) 
 
     if isinstance(measure.train, DrawnMinibatches):
         draws = measure.train.from_stream(lambda device: random_stream(seed, side, _FOLD_STREAM + number, device=device))
-        return replace(measure, train=draws, held_out=part(held_out))
+        return replace(measure, train=draws, held_out=part(held_out), held_out_numbers=held_out)
     others = np.setdiff1d(np.arange(rows.count), held_out, assume_unique=True)
     inner = split(len(others), seed=seed)
     train = part(np.sort(others[np.concatenate([inner.train, inner.held_out])]))
@@ -292,6 +301,7 @@ def fold_of(measure: Measure, folds: int, number: int, *, seed: int, side: int) 
         training_rows=train,
         validation=part(others[inner.validation]),
         held_out=part(held_out),
+        held_out_numbers=held_out,
     )
 
 

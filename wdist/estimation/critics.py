@@ -11,13 +11,21 @@ from wdist.data.measure import TrainingStreams
 from wdist.data.pairing import Pair
 from wdist.distributed.processes import balanced, processes
 from wdist.errors import CertificateError, TrainingDiverged, WdistError
-from wdist.estimation.evaluation import ErrorBudget, averages_folds, evaluate_critic, lower_over_folds
+from wdist.estimation.evaluation import (
+    ErrorBudget,
+    Whole,
+    averages_folds,
+    evaluate_all,
+    evaluate_critic,
+    lower_over_folds,
+    seconds_of_pass,
+)
 from wdist.estimation.model_selection import Selection, expected_seconds, improved, select_critics, trains_side_by_side
 from wdist.estimation.requested import RequestedCritic, budgets
 from wdist.estimation.result import CROSS_FITTED, CriticResult, Repeats
 from wdist.estimation.run import Run
 from wdist.training.budget import Budget
-from wdist.training.kind import TrainingJob
+from wdist.training.kind import TrainedCritic, TrainingJob
 
 _TRAININGS = 2.0
 """Default budgets of one training that all folds share: with fewer, critics of five folds are left half trained."""
@@ -33,7 +41,7 @@ class FoundCritics:
     results: tuple[CriticResult, ...]
     """With the first seed, in the order of the request; a baseline of the kind that the main critic chose is left out."""
     left_out: tuple[str, ...]
-    """Sentences about critics that diverged."""
+    """Sentences about critics that diverged, or were not evaluated on all samples."""
 
 
 def find_over_folds(
@@ -46,7 +54,7 @@ def find_over_folds(
     """
     folds = run.options.folds
     if folds is None:
-        _plan(requested, run, reserved=reserved)
+        _plan(requested, run, reserved=reserved + _kept_for_passes(pair, run))
         return find_critics(requested, pair, errors, run, reserved=reserved)
     requested = [each.part(_TRAININGS / folds) for each in requested]
     # Folds exchange nothing until they are done; where they are too few for all processes, steps that can be divided are.
@@ -126,8 +134,9 @@ def find_critics(
         KeyboardInterrupt: before anything was proved.
     """
     options = run.options
-    shares = _budgets(requested, run, reserved=reserved, share=share)
-    found = _Search(requested, pair, errors, run, shares).found()
+    shares = _budgets(requested, run, reserved=reserved + _kept_for_passes(pair, run), share=share)
+    search = _Search(requested, pair, errors, run, shares)
+    found = search.found(reserved=reserved)
     first = [found[number, options.seed] for number in range(len(requested))]
     failures = [_failure(each, options.seed, result) for each, result in zip(requested, first, strict=True)]
     results = {number: result for number, result in enumerate(first) if isinstance(result, CriticResult)}
@@ -139,7 +148,12 @@ def find_critics(
         others = {seed: found.get((number, seed)) for seed in seeds}
         failures += [_failure(requested[number], seed, result) for seed, result in others.items()]
         results[number] = _repeated(results[number], options.seed, others)
-    return FoundCritics(results=tuple(results.values()), left_out=tuple(filter(None, failures)))
+    return FoundCritics(results=tuple(results.values()), left_out=(*filter(None, failures), *search.notes))
+
+
+def _kept_for_passes(pair: Pair, run: Run) -> float:
+    """Seconds to keep for passes over all samples that are not in memory."""
+    return run.evaluation_reserved if pair.a.streamed or pair.b.streamed else 0.0
 
 
 def _budgets(requested: Sequence[RequestedCritic], run: Run, *, reserved: float, share: float) -> list[Budget | None]:
@@ -180,14 +194,6 @@ class _Task:
     """Number of the sequence of minibatches that it is trained on."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Found:
-    """What was selected for one seed, and what it proves; an error in the place of what failed, None where it was left out."""
-
-    selection: Selection | WdistError | None = None
-    result: CriticResult | WdistError | None = None
-
-
 class _Search:
     """The search for all critics of one pair."""
 
@@ -196,14 +202,20 @@ class _Search:
     ) -> None:
         self._requested, self._pair, self._errors, self._run = requested, pair, errors, run
         self._streams = TrainingStreams(pair.a, pair.b)
-        self._found: dict[tuple[int, int], _Found] = {}
+        self._found: dict[tuple[int, int], Selection | WdistError | None] = {}
+        """By place in the request and seed: what was selected, or why it failed; None where it was left out."""
+        self.notes: list[str] = []
+        """Sentences about critics that were not evaluated on all samples."""
         self._tasks = list(self._divided())
         self._shares = shares
         if processes().size > 1 and any(each is not None and each.seconds is not None for each in shares):
             self._shares = [each and each.part(self._parallel()) for each in shares]
 
-    def found(self) -> dict[tuple[int, int], CriticResult | WdistError | None]:
-        """Results by place in the request and seed; None where there is none."""
+    def found(self, *, reserved: float) -> dict[tuple[int, int], CriticResult | WdistError | None]:
+        """Results by place in the request and seed; None where there is none.
+
+        Critics are evaluated on all samples when all are chosen, together. ``reserved`` seconds are kept for what follows.
+        """
         main = self._requested[0]
         now = [task for task in self._tasks if not main.covers(self._requested[task.number])]
         self._leave_to_others(now)
@@ -211,7 +223,8 @@ class _Search:
         self._do([task for task in self._tasks if task not in now])  # fitted already, unless the main critic needed no others
         self._streams.begin()
         self._run.interruption.attempt(self._promote)
-        return {place: each.result for place, each in self._found.items()}
+        found = {place: each for place, each in self._found.items() if not isinstance(each, Selection)}
+        return {**found, **self._evaluated(reserved)}
 
     def _divided(self) -> Iterator[_Task]:
         """The tasks of the first seed, then those of the others."""
@@ -256,14 +269,14 @@ class _Search:
         costs = [self._cost(task) for task in others]
         found += processes().spread("critics", [partial(self._attempted, task) for task in others], costs=costs)
         for task, each in zip((*shared, *others), found, strict=True):
-            for seed, one in zip(task.seeds, each or [_Found()] * len(task.seeds), strict=True):
+            for seed, one in zip(task.seeds, each or [None] * len(task.seeds), strict=True):
                 self._found[task.number, seed] = one
 
-    def _attempted(self, task: _Task) -> list[_Found] | None:
-        """What a task finds for each seed; None after an interruption."""
+    def _attempted(self, task: _Task) -> list[Selection | WdistError | None] | None:
+        """What is selected for each seed; None after an interruption."""
         return self._run.interruption.attempt(partial(self._selected, task))
 
-    def _selected(self, task: _Task) -> list[_Found]:
+    def _selected(self, task: _Task) -> list[Selection | WdistError | None]:
         run = self._run
         jobs = [
             TrainingJob(
@@ -277,17 +290,15 @@ class _Search:
             )
             for seed in task.seeds
         ]
-        selections = self._select(task, jobs)
-        self._streams.begin(task.sequence)
-        return [
-            _Found(selection=selection, result=self._evaluated(selection, seed))
-            for selection, seed in zip(selections, task.seeds, strict=True)
-        ]
+        found = self._select(task, jobs)
+        if run.interruption.requested:  # a repeat that was cut short says nothing
+            return [each if seed == run.options.seed else None for each, seed in zip(found, task.seeds, strict=True)]
+        return found
 
     def _select(self, task: _Task, jobs: Sequence[TrainingJob]) -> list[Selection | WdistError | None]:
         """Selects one critic for each job; one that was fitted while the main critic was chosen is not fitted again."""
         requested = self._requested[task.number]
-        mains = [self._found.get((0, seed), _Found()).selection for seed in task.seeds] if task.number else []
+        mains = [self._found.get((0, seed)) for seed in task.seeds] if task.number else []
         selections = [each for each in mains if isinstance(each, Selection)]
         if selections and any(each.critic.name == requested.name for each in selections):
             return [None] * len(jobs)  # the main critic is of this very kind
@@ -300,31 +311,98 @@ class _Search:
         """Puts a baseline that beats the main critic of a seed on the validation split into its place."""
         options = self._run.options
         for seed in range(options.seed, options.seed + options.repeats):
-            main = self._found.get((0, seed), _Found()).selection
+            main = self._found.get((0, seed))
             others = {
-                number: each.selection.critic
+                number: each.critic
                 for (number, own), each in self._found.items()
-                if own == seed and number and isinstance(each.selection, Selection)
+                if own == seed and number and isinstance(each, Selection)
             }
             if not isinstance(main, Selection):
                 continue
             better = improved(main, list(others.values()), self._pair, self._run.metric)
             for number, critic in others.items():
                 if better is not main and critic is better.fitted[0]:
-                    self._found[0, seed] = _Found(selection=better, result=self._evaluated(better, seed))
-                    self._found[number, seed] = _Found()
+                    self._found[0, seed], self._found[number, seed] = better, None
 
-    def _evaluated(self, selection: Selection | WdistError | None, seed: int) -> CriticResult | WdistError | None:
-        if not isinstance(selection, Selection):
-            return selection
-        if self._run.interruption.requested and seed != self._run.options.seed:
-            return None  # a repeat that was cut short says nothing
+    def _evaluated(self, reserved: float) -> dict[tuple[int, int], CriticResult | WdistError | None]:
+        """What each selected critic proves: about sets in memory one after another, about streams all in one pass."""
+        in_order = sorted(self._found.items(), key=lambda item: (item[0][1], item[0][0]))
+        selected = {place: each for place, each in in_order if isinstance(each, Selection)}
+        if self._pair.a.streamed or self._pair.b.streamed:
+            wholes = self._of_all([each.critic for each in selected.values()], reserved)
+            tasks = [
+                partial(self._result, each, seed, whole=whole, held_out_only=whole is None)
+                for ((_, seed), each), whole in zip(selected.items(), wholes, strict=True)
+            ]
+            results = processes().spread("bounds of critics", tasks)
+        else:
+            results = [self._unless_interrupted(each, seed) for (_, seed), each in selected.items()]
+        self._streams.begin()
+        return dict(zip(selected, results, strict=True))
+
+    def _unless_interrupted(self, selection: Selection, seed: int) -> CriticResult | WdistError:
+        interruption, work = self._run.interruption, partial(self._result, selection, seed)
+        found = work() if interruption.requested else interruption.attempt(work)
+        return self._result(selection, seed, held_out_only=True) if found is None else found
+
+    def _result(
+        self, selection: Selection, seed: int, *, whole: Whole | None = None, held_out_only: bool = False
+    ) -> CriticResult | WdistError:
+        self._streams.begin()
         try:
             return evaluate_critic(
-                selection.critic, self._pair, self._errors, metric=self._run.metric, seed=seed, tried=selection.tried
+                selection.critic,
+                self._pair,
+                self._errors,
+                metric=self._run.metric,
+                seed=seed,
+                tried=selection.tried,
+                whole=whole,
+                held_out_only=held_out_only,
             )
         except (TrainingDiverged, CertificateError) as error:
             return error
+
+    def _of_all(self, trained: Sequence[TrainedCritic], reserved: float) -> list[Whole | None]:
+        """Potentials of all samples by each critic, in one pass; None where there is no time for them."""
+        run, pair, critics = self._run, self._pair, [each.critic for each in trained]
+        n = pair.a.everything.count + pair.b.everything.count
+        reading, added = processes().from_first("time of a pass", partial(seconds_of_pass, critics, pair))
+        allowed = processes().decided(run.evaluation_seconds(reserved=reserved))
+        chosen, expected = affordable(reading, added, allowed)
+        late = [number for number in range(len(critics)) if number not in chosen]
+        if late:
+            told = ", ".join(f"{reading + added[number]:,.0f} s with {trained[number].name}" for number in late)
+            self.notes.append(
+                f"a pass over all {n:,} samples takes longer than the {allowed:,.0f} s left for it ({told}), so there is no "
+                f"lower end for the samples by {'it' if len(late) == 1 else 'these'}; give a longer --budget"
+            )
+        if not chosen:
+            return [None] * len(critics)
+        names = ", ".join(trained[number].name for number in chosen)
+        run.agenda.stage(f"evaluating {names} on all {n:,} samples", expected)
+        work = partial(evaluate_all, [critics[number] for number in chosen], pair, progress=run.agenda.progress)
+        found = work() if run.interruption.requested else run.interruption.attempt(work)
+        if found is None:
+            ends = "the lower ends for them are 0"
+            self.notes.append(f"the run was interrupted before the critics were evaluated on all samples, so {ends}")
+        known = dict(zip(chosen, found or [], strict=False))
+        return [known.get(number) for number in range(len(critics))]
+
+
+def affordable(reading: float, added: Sequence[float], allowed: float) -> tuple[list[int], float]:
+    """Numbers of the critics that one pass over all samples has time for, the first of them first, and the time it then takes.
+
+    Arguments:
+        reading: seconds of the pass alone.
+        added: seconds that each critic adds.
+        allowed: seconds that it may take.
+    """
+    chosen: list[int] = []
+    for number, seconds in enumerate(added):
+        if reading + seconds <= allowed:
+            chosen, reading = [*chosen, number], reading + seconds
+    return chosen, reading
 
 
 def _failure(requested: RequestedCritic, seed: int, result: CriticResult | WdistError | None) -> str:

@@ -41,6 +41,7 @@ from wdist.estimation.transport_bounds import (
 )
 from wdist.training.budget import Budget
 from wdist.training.observer import Observer, SamplesBounded
+from wdist.transport.blocks import tree_seconds
 from wdist.transport.coupling import Execution, predicted_seconds
 from wdist.transport.samples import expected_seconds
 
@@ -105,7 +106,7 @@ def run_estimate(
 
 def _open(a: Any, b: Any, run: Run) -> Pair:
     features = "" if run.space is None else ", and computing features"
-    run.agenda.stage(f"reading and checking the samples{features}")
+    run.agenda.begin(f"reading and checking the samples{features}", run.limit)
     options = run.options
     pair = open_pair(
         a,
@@ -152,7 +153,7 @@ def _divide_errors(
             "leave it out, or save draws to files"
         )
     upper = options.couplings and population_upper_is_planned(
-        pair, union_diameter(pair, run.metric), seconds=run.population_seconds
+        pair, union_diameter(pair, run.metric), seconds=run.population_seconds, most_seconds=run.most_population_seconds
     )
     method = resolve(options.ci, diameters(pair.a.info, pair.b.info, run.metric))
     critics = {each.name for each in (*requested, *(untrained if options.tolerance is not None else ()))}
@@ -169,7 +170,7 @@ def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds
     if not run.options.couplings:
         return TransportBounds()
     n, m = pair.a.everything.count, pair.b.everything.count
-    expected = min(expected_seconds(n, m, pair.a.info.dim), run.transport_seconds)
+    expected = _expected_transport(pair, run)
     later = _plan_blocks(pair, run)
     expected_later = 0.0 if later is None else later.seconds
     run.agenda.plan(expected + expected_later + (_expected_between_blocks(pair, run) if errors.upper_bound else 0.0))
@@ -179,6 +180,7 @@ def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds
         run.metric,
         seed=run.options.seed,
         seconds=run.transport_seconds,
+        most_seconds=run.most_transport_seconds,
         tolerance=run.options.tolerance,
         execution=Execution(
             device=run.device,
@@ -193,6 +195,15 @@ def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds
     if bounds.coupling is not None:
         run.agenda.observer.notify(SamplesBounded(lower=bounds.lower, upper=bounds.coupling.cost))
     return bounds
+
+
+def _expected_transport(pair: Pair, run: Run) -> float:
+    """Seconds that transport between the samples is expected to take: those of the cheapest coupling where it has to do."""
+    n, m, dim = pair.a.everything.count, pair.b.everything.count, pair.a.info.dim
+    expected, cheapest = min(expected_seconds(n, m, dim), run.transport_seconds), tree_seconds(n, m, dim)
+    if cheapest <= expected:
+        return expected
+    return cheapest if plan_fits(pair) and cheapest <= run.most_transport_seconds else 0.0
 
 
 def _deadline(run: Run) -> float:
@@ -216,6 +227,7 @@ def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget,
             seed=run.options.seed,
             whole=bounds,
             seconds=run.population_seconds,
+            most_seconds=run.most_population_seconds,
             progress=run.agenda.progress,
         )
 
@@ -346,8 +358,9 @@ def _no_upper_bound(pair: Pair, bounds: TransportBounds, run: Run) -> Iterator[s
                 f"give at most {most_coupled(pair):,} samples of both sides together, some at random with ?limit="
             )
             return
+        planned = run.transport_seconds if math.isinf(run.most_transport_seconds) else run.most_transport_seconds
         yield (
-            f"coupling {n:,} and {m:,} samples would take far longer than the {run.transport_seconds:.3g} seconds planned for it, "
+            f"coupling {n:,} and {m:,} samples would take far longer than the {planned:.3g} seconds planned for it, "
             f"so there is no upper bound; give a longer --budget, or fewer samples"
         )
 

@@ -1,8 +1,10 @@
 """Evaluation: what a frozen critic proves about the samples, and about the populations from samples that no choice depended on."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -26,6 +28,10 @@ from wdist.training.kind import TrainedCritic
 
 _SEARCHED_ROWS = 512
 """Samples of each side from which the search for the largest slope starts."""
+_TIMED_ROWS = 4096
+"""Samples of each side by which a pass over all of them is timed."""
+Whole: TypeAlias = tuple[Potentials | PotentialSummary, Potentials | PotentialSummary]
+"""Potentials of all samples of A and of B."""
 _BATCH_NUMBERS = 1 << 18
 """Coordinates evaluated at a time: 2 MB in float64, which stays in the cache of one core."""
 
@@ -64,8 +70,10 @@ def evaluate_critic(
     seed: int,
     tried: tuple[Attempt, ...] = (),
     margin: Margin = CLAIM,
+    whole: Whole | None = None,
+    held_out_only: bool = False,
 ) -> CriticResult:
-    """Certifies a trained critic and evaluates it on all samples and on the held-out ones.
+    """Certifies a trained critic, and evaluates it on the held-out samples and, unless that is done, on all of them.
 
     Arguments:
         trained: the critic, fixed before the held-out samples are looked at.
@@ -73,17 +81,23 @@ def evaluate_critic(
         seed: of the search for the largest slope, which is made for critics that nothing constrains.
         tried: what the critic was chosen from.
         margin: left for rounding.
+        whole: its potentials of all samples, as for :func:`judge`.
+        held_out_only: leaves out what takes a pass over all samples: the lower end for them is then 0.
 
     Raises:
         CertificateError: its Lipschitz constant cannot be bounded.
     """
     certificate = certify(trained.critic, metric)
-    judged = judge(trained.critic, certificate, pair, errors, name=trained.name, margin=margin)
+    part = _held_out_of(pair) if held_out_only else pair
+    judged = judge(trained.critic, certificate, part, errors, name=trained.name, margin=margin, whole=whole)
+    samples = judged.samples
+    if held_out_only:
+        samples = replace(samples, lower=0.0, n_a=pair.a.everything.count, n_b=pair.b.everything.count)
     outcome, unbounded = trained.outcome, not trained.bound_by_construction
     return CriticResult(
         name=trained.name,
         title=trained.title,
-        samples=judged.samples,
+        samples=samples,
         population=judged.population,
         training_value=judged.training_value,
         lipschitz_bound=certificate.lipschitz_bound,
@@ -105,31 +119,78 @@ def evaluate_critic(
     )
 
 
+def _held_out_of(pair: Pair) -> Pair:
+    """The pair of the held-out samples alone."""
+    a, b = (replace(side, everything=side.held_out) for side in (pair.a, pair.b))
+    return replace(pair, a=a, b=b)
+
+
 def evaluate_rows(critic: FrozenCritic, rows: Rows) -> Potentials:
     """Potentials of all of ``rows``, in batches that suit the critic; processes take equal shares of these, with the same bits."""
-    tasks = [partial(evaluate, critic, batches) for batches in _shares(critic, rows)]
+    tasks = [partial(evaluate, critic, batches) for batches in _shares(critic.dim, rows)]
     found = processes().spread("potentials", tasks)
     if len(found) == 1:
         return found[0]
     return Potentials(values=np.concatenate([each.values for each in found]), rounding=max(each.rounding for each in found))
 
 
-def _shares(critic: FrozenCritic, rows: Rows) -> list[Iterator[Tensor]]:
-    """Batches that suit the critic, one share for each process; they are read when they are taken."""
-    size = max(1, _BATCH_NUMBERS // max(critic.dim, 256))
+def _shares(dim: int, rows: Rows) -> list[Iterator[Tensor]]:
+    """Batches that suit a critic, one share for each process; they are read when they are taken."""
+    size = max(1, _BATCH_NUMBERS // max(dim, 256))
     if processes().size == 1:
         return [rows.batches(size)]
     shares = np.array_split(np.arange(0, rows.count, size), processes().size)
     return [(rows.span(start, min(start + size, rows.count), None) for start in share.tolist()) for share in shares]
 
 
-def _of_all(critic: FrozenCritic, measure: Measure, *, sign: int) -> Potentials | PotentialSummary:
+def evaluate_all(
+    critics: Sequence[FrozenCritic], pair: Pair, *, progress: Callable[[float], None] = lambda fraction: None
+) -> list[Whole]:
+    """Potentials of all samples of A and of B by each critic, in one pass over each side; of a stream, summaries of them.
+
+    ``progress`` is told the fraction of the samples that is done.
+    """
+    n, m = pair.a.everything.count, pair.b.everything.count
+    a = _of_all(critics, pair.a, sign=1, progress=lambda share: progress(share * n / (n + m)))
+    b = _of_all(critics, pair.b, sign=-1, progress=lambda share: progress((n + share * m) / (n + m)))
+    return list(zip(a, b, strict=True))
+
+
+def _of_all(
+    critics: Sequence[FrozenCritic], measure: Measure, *, sign: int, progress: Callable[[float], None]
+) -> list[Potentials] | list[PotentialSummary]:
     """Potentials of all samples; of a stream, their mean and the highest of ``sign`` times them."""
-    if isinstance(measure.everything, ResidentRows):
-        return evaluate_rows(critic, measure.everything)
+    rows = measure.everything
+    if isinstance(rows, ResidentRows):
+        return [evaluate_rows(critic, rows) for critic in critics]
     most = witnesses_kept(measure.info)
-    tasks = [partial(summarise, critic, batches, sign=sign, most=most) for batches in _shares(critic, measure.everything)]
-    return summarised_together(processes().spread("potentials of a stream", tasks), sign=sign, most=most)
+    shares = [_told(share, rows.count / processes().size, progress) for share in _shares(measure.info.dim, rows)]
+    tasks = [partial(summarise, critics, share, sign=sign, most=most) for share in shares]
+    found = processes().spread("potentials of a stream", tasks)
+    return [summarised_together(parts, sign=sign, most=most) for parts in zip(*found, strict=True)]
+
+
+def seconds_of_pass(critics: Sequence[FrozenCritic], pair: Pair) -> tuple[float, list[float]]:
+    """Time that a pass over all samples takes, measured on a few: that of reading them, and what each critic adds."""
+    sides, reading, added = (pair.a, pair.b), 0.0, [0.0] * len(critics)
+    for side in sides:
+        rows, some = side.everything, gather(side.held_out, _TIMED_ROWS)
+        begun, first = time.perf_counter(), rows.count // 2
+        read = len(rows.span(first, min(first + _TIMED_ROWS, rows.count), None))
+        reading += (time.perf_counter() - begun) * rows.count / read
+        for number, critic in enumerate(critics):
+            begun = time.perf_counter()
+            evaluate(critic, some.split(max(1, _BATCH_NUMBERS // max(critic.dim, 256))))
+            added[number] += (time.perf_counter() - begun) * rows.count / len(some) / processes().size
+    return reading / processes().size, added
+
+
+def _told(batches: Iterator[Tensor], count: float, progress: Callable[[float], None]) -> Iterator[Tensor]:
+    done = 0
+    for batch in batches:
+        yield batch
+        done += len(batch)
+        progress(done / count)
 
 
 def _largest_slope(critic: FrozenCritic, pair: Pair, metric: GroundMetric, seed: int) -> float:
@@ -151,21 +212,29 @@ class Judgement:
 
 
 def judge(
-    frozen: FrozenCritic, certificate: Certificate, pair: Pair, errors: ErrorBudget, *, name: str = "", margin: Margin = CLAIM
+    frozen: FrozenCritic,
+    certificate: Certificate,
+    pair: Pair,
+    errors: ErrorBudget,
+    *,
+    name: str = "",
+    margin: Margin = CLAIM,
+    whole: Whole | None = None,
 ) -> Judgement:
-    """Evaluates a frozen critic on all samples, and on the held-out ones that no choice depended on.
+    """Evaluates a frozen critic on the held-out samples, which no choice depended on, and on all of them.
 
     Arguments:
         frozen: the critic, fixed before the held-out samples are looked at.
         certificate: of the same object, in the metric of the bounds.
         name: of the critic, which proves the lower bound.
         margin: left for rounding.
+        whole: its potentials of all samples, if they are known already (:func:`evaluate_all`).
     """
     K = certificate.lipschitz_bound
-    all_a, all_b = (_of_all(frozen, measure, sign=sign) for measure, sign in ((pair.a, 1), (pair.b, -1)))
+    all_a, all_b = whole or evaluate_all([frozen], pair)[0]
     sides = ((pair.a, all_a), (pair.b, all_b))
-    held_a, held_b = (part_of(frozen, measure.held_out, measure, whole) for measure, whole in sides)
-    seen_a, seen_b = (part_of(frozen, measure.training_rows or measure.validation, measure, whole) for measure, whole in sides)
+    held_a, held_b = (part_of(frozen, measure.held_out, measure, found) for measure, found in sides)
+    seen_a, seen_b = (part_of(frozen, measure.training_rows or measure.validation, measure, found) for measure, found in sides)
     rounding, held_out_value = (held_a.rounding + held_b.rounding) / K, dual_value(held_a, held_b)
     largest = 2 * max(held_a.rounding, held_b.rounding) / K
     range_a, range_b = (_widened(diameter, largest) for diameter in diameters(pair.a.info, pair.b.info, certificate.metric))
@@ -239,7 +308,9 @@ def _potential(
         scores = (found.values - mean_b) / K
         if isinstance(found, PotentialSummary):
             return extremes_at(measure.everything, measure.info, found.rows, scores)
-        return extremes(measure.everything, measure.info, scores, sign=sign)
+        clearest = extremes(measure.everything, measure.info, scores, sign=sign)
+        part = measure.held_out_numbers if measure.everything is measure.held_out else None
+        return clearest if part is None else replace(clearest, rows=part[clearest.rows])
 
     sides = pair.a.info, pair.b.info
     clearest = kept(pair.a, potentials[0], 1), kept(pair.b, potentials[1], -1)
@@ -252,7 +323,9 @@ def part_of(frozen: FrozenCritic, rows: ResidentRows, measure: Measure, whole: P
         return evaluate_rows(frozen, rows)
     if rows is measure.everything:
         return whole
-    if isinstance(measure.everything, ResidentRows) and rows.values is measure.everything.values and rows.index is not None:
+    all_rows = measure.everything
+    known = isinstance(all_rows, ResidentRows) and all_rows.index is None and rows.values is all_rows.values
+    if known and rows.index is not None:
         return Potentials(values=whole.values[rows.index.cpu().numpy()], rounding=whole.rounding)
     return evaluate_rows(frozen, rows)
 

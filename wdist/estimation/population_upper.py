@@ -240,7 +240,7 @@ def independent_blocks(a: Rows, b: Rows, blocks: int, *, seed: int) -> Iterator[
 
 
 def _part(effort: Effort, parts: int) -> Effort:
-    return replace(effort, seconds=effort.seconds / parts)
+    return replace(effort, seconds=effort.seconds / parts, most_seconds=effort.most_seconds / parts)
 
 
 def unbounded_blocks(n: int, m: int, dim: int) -> int:

@@ -20,9 +20,8 @@ from wdist.training.observer import CriticFinished, CriticStarted, Observer, Sil
 _TRANSPORT_SHARE, _CLOSING_SHARE, _POPULATION_SHARE = 1 / 4, 1 / 2, 1 / 6
 """Shares of a length of time for transport between the samples (the second if a gap is to be closed), and between blocks of
 them."""
-_LEAST_TRAINING_SHARE = 1 / 4
-
-
+_LEAST_TRAINING_SHARE = _EVALUATION_SHARE = 1 / 4
+"""Shares of a length of time that training takes at least, and the evaluation of critics on all samples of streams."""
 _POPULATION_ASIDE = 1.0
 
 
@@ -37,6 +36,10 @@ class Agenda:
         """Adds work that is to come."""
         self._pending += seconds
         self._critics += critics
+
+    def begin(self, what: str, limit: float | None) -> None:
+        """Announces the first stage, of unknown length, and the time that all may take."""
+        self.observer.notify(Stage(what=what, expected=None if limit is None else 0.0, after=limit))
 
     def stage(self, what: str, expected: float | None = None) -> None:
         """Announces a stage; ``expected`` seconds of it were planned."""
@@ -109,37 +112,62 @@ class Run:
         return now() - self.began
 
     @property
+    def limit(self) -> float | None:
+        """Length of time that is meant for the whole run; None if there is no such limit."""
+        return None if self.options.budget is None else self.options.budget.seconds
+
+    @property
     def transport_seconds(self) -> float:
         """Predicted time that transport between the samples may take."""
-        if self._limit is None:
+        if self.limit is None:
             return TRANSPORT_SECONDS if self.options.tolerance is None else CLOSING_SECONDS
         if self.options.tolerance is not None:
-            return max(TRANSPORT_SECONDS, _CLOSING_SHARE * self._limit)
-        return min(TRANSPORT_SECONDS, _TRANSPORT_SHARE * self._limit)
+            return max(TRANSPORT_SECONDS, _CLOSING_SHARE * self.limit)
+        return min(TRANSPORT_SECONDS, _TRANSPORT_SHARE * self.limit)
+
+    @property
+    def most_transport_seconds(self) -> float:
+        """Time that transport may take with millions of samples, of which it is far from optimal: a share of the budget."""
+        if self.limit is None:
+            return math.inf
+        return max(self.transport_seconds, (_TRANSPORT_SHARE if self.options.tolerance is None else _CLOSING_SHARE) * self.limit)
+
+    @property
+    def most_population_seconds(self) -> float:
+        """The same for the upper bound for the populations."""
+        return math.inf if self.limit is None else max(self.population_seconds, _POPULATION_SHARE * self.limit)
 
     @property
     def population_seconds(self) -> float:
         """Predicted time that the upper bound for the populations may take; little of it where only a gap is to be closed."""
         if self.options.tolerance is not None:
             return _POPULATION_ASIDE
-        if self._limit is None:
+        if self.limit is None:
             return POPULATION_SECONDS
-        return min(POPULATION_SECONDS, max(1.0, _POPULATION_SHARE * self._limit))
+        return min(POPULATION_SECONDS, max(1.0, _POPULATION_SHARE * self.limit))
 
     @property
     def block_seconds(self) -> float:
         """Predicted time that distances between blocks may take."""
-        return block_seconds(self._limit)
+        return block_seconds(self.limit)
 
     def training_seconds(self, *, reserved: float) -> float | None:
         """Time left for training if the budget is a length of time; ``reserved`` seconds are kept for what follows.
 
         A quarter of the budget at least: on a busy machine transport may take longer than predicted.
         """
-        if self._limit is None:
+        if self.limit is None:
             return None
-        return max(self._limit - self.seconds - reserved, _LEAST_TRAINING_SHARE * self._limit)
+        return max(self.limit - self.seconds - reserved, _LEAST_TRAINING_SHARE * self.limit)
+
+    def evaluation_seconds(self, *, reserved: float) -> float:
+        """Time left for evaluating critics on all samples of streams, at least what :attr:`evaluation_reserved` says.
+
+        ``reserved`` seconds are kept for what follows; infinite without a budget of time.
+        """
+        return math.inf if self.limit is None else max(self.limit - self.seconds - reserved, self.evaluation_reserved)
 
     @property
-    def _limit(self) -> float | None:
-        return None if self.options.budget is None else self.options.budget.seconds
+    def evaluation_reserved(self) -> float:
+        """Time to keep for evaluating critics on all samples of streams."""
+        return 0.0 if self.limit is None else _EVALUATION_SHARE * self.limit

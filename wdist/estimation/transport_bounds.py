@@ -61,6 +61,7 @@ def transport_bounds(
     *,
     seed: int,
     seconds: float,
+    most_seconds: float = math.inf,
     tolerance: float | None = None,
     execution: Execution | None = None,
 ) -> TransportBounds:
@@ -69,6 +70,7 @@ def transport_bounds(
     Arguments:
         seed: of whatever is random.
         seconds: predicted time that it may take.
+        most_seconds: the same with millions of samples, whose coupling takes far longer.
         tolerance: relative gap that it need not fall below.
         execution: what prices pairs, ends the work and is told about it, in the units of the data.
     """
@@ -84,7 +86,7 @@ def transport_bounds(
         pair.b.everything,
         prepare=pair.standardisation.on_cpu,
         # Two sets of draws are nobody's samples: an upper bound for them is worth stating only if it costs nothing.
-        effort=_effort(0.0 if drawn else seconds, pair, tolerance),
+        effort=_effort(0.0 if drawn else seconds, pair, tolerance, most_seconds=most_seconds),
         seed=seed,
         metric=metric,
         execution=replace(execution, bounded=lambda lower, upper: told(lower * spread, upper * spread)),
@@ -150,11 +152,13 @@ def _fit_into_memory(pair: Pair) -> bool:
     return _COPIES * 8 * numbers <= planned_memory()
 
 
-def population_upper_is_planned(pair: Pair, diameter: float | None, *, seconds: float = POPULATION_SECONDS) -> bool:
+def population_upper_is_planned(
+    pair: Pair, diameter: float | None, *, seconds: float = POPULATION_SECONDS, most_seconds: float = math.inf
+) -> bool:
     """Whether :func:`population_upper` will state a bound, so that a share of the error can be reserved for it."""
     n, m = (side.count for side in pair.independent)
     return not pair.identical and population_upper_planned(
-        n, m, pair.a.info.dim, effort=_effort(seconds, pair), bounded=diameter is not None
+        n, m, pair.a.info.dim, effort=_effort(seconds, pair, most_seconds=most_seconds), bounded=diameter is not None
     )
 
 
@@ -167,6 +171,7 @@ def population_upper(
     seed: int,
     whole: TransportBounds,
     seconds: float = POPULATION_SECONDS,
+    most_seconds: float = math.inf,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> PopulationUpper | None:
     """Computes an upper confidence bound for W1 between the populations, within a predicted time.
@@ -180,7 +185,7 @@ def population_upper(
         prepare=pair.standardisation.on_cpu,
         alpha=alpha,
         diameter=None if diameter is None else diameter / spread,
-        effort=_effort(seconds, pair),
+        effort=_effort(seconds, pair, most_seconds=most_seconds),
         seed=seed,
         metric=metric,
         whole=None if pair.a.info.fitted else _coupling_of_all(whole, spread),
@@ -198,11 +203,12 @@ def _coupling_of_all(bounds: TransportBounds, spread: float) -> Coupling | None:
     return coupling if nearly_optimal else replace(coupling, potentials=None)
 
 
-def _effort(seconds: float, pair: Pair, tolerance: float | None = None) -> Effort:
+def _effort(seconds: float, pair: Pair, tolerance: float | None = None, *, most_seconds: float = math.inf) -> Effort:
     sides = (pair.a.everything, pair.b.everything)
     held = sum(side.values.nbytes for side in sides if isinstance(side, ResidentRows))
     return Effort(
         seconds=seconds if plan_fits(pair) else 0.0,
+        most_seconds=most_seconds,
         nbytes=_nbytes(pair),
         blocks_nbytes=held // _BESIDE if held >= _LARGE else None,
         tolerance=_DEFAULT_GAP if tolerance is None else _ROUNDED * tolerance,

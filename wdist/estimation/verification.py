@@ -29,7 +29,7 @@ from wdist.errors import SourceError, TrustRequired, UsageError
 from wdist.estimation.critics import of_folds
 from wdist.estimation.divergence import Divergence, DivergenceEvidence
 from wdist.estimation.divergence_evidence import divergence_proved_again
-from wdist.estimation.evaluation import ErrorBudget, averages_folds, diameters, evaluate_critic, union_diameter
+from wdist.estimation.evaluation import ErrorBudget, Whole, averages_folds, diameters, evaluate_all, evaluate_critic, union_diameter
 from wdist.estimation.population_upper import (
     DUAL,
     MCDIARMID,
@@ -245,7 +245,8 @@ class _Checked:
         folds = stated.folds
         splits = [pair] if folds is None else [pair.fold(folds, number, seed=stated.seed) for number in range(folds)]
         self.held_out = [(split.a.held_out.count, split.b.held_out.count) for split in splits]
-        self.critics = [self._critic(number, splits) for number in range(len(proof.critics))]
+        wholes = self._of_all_samples()
+        self.critics = [self._critic(number, splits, wholes[number]) for number in range(len(proof.critics))]
         observer.notify(Stage(what="adding up the plans"))
         self.transport_lower = self._dual_lower()
         self.transport = TransportBounds(
@@ -263,12 +264,34 @@ class _Checked:
             upper_bound=upper,
         )
 
-    def _critic(self, number: int, splits: list[Pair]) -> CriticResult:
+    def _of_all_samples(self) -> list[Whole | None]:
+        """Potentials of all samples by each critic, in one pass over streams; None where nothing is claimed, and in memory."""
+        claimed = self.stated.critics
+        numbers = [number for number, each in enumerate(claimed) if self._streamed and each.folds[0].samples_lower > 0]
+        found = evaluate_all([self._proof.critics[number][0] for number in numbers], self._pair) if numbers else []
+        known = dict(zip(numbers, found, strict=True))
+        return [known.get(number) for number in range(len(claimed))]
+
+    @property
+    def _streamed(self) -> bool:
+        return self._pair.a.streamed or self._pair.b.streamed
+
+    def _critic(self, number: int, splits: list[Pair], whole: Whole | None) -> CriticResult:
         claimed, results = self.stated.critics[number], []
         for critic, split in zip(self._proof.critics[number], splits, strict=False):
             outcome = TrainingOutcome(steps=0, seconds=0.0, history=(), interrupted=False)
             trained = TrainedCritic(name=claimed.name, title=claimed.title, critic=critic, outcome=outcome, settings={})
-            results.append(evaluate_critic(trained, split, self._errors, metric=self._metric, seed=self.stated.seed, margin=PROOF))
+            result = evaluate_critic(
+                trained,
+                split,
+                self._errors,
+                metric=self._metric,
+                seed=self.stated.seed,
+                margin=PROOF,
+                whole=whole,
+                held_out_only=whole is None and self._streamed,
+            )
+            results.append(result)
         return results[0] if self.stated.folds is None else of_folds(results, self._errors, margin=PROOF)
 
     def _coupling(self) -> Coupling | None:

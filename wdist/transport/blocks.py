@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wdist.checkpoints.checkpoint import current
+from wdist.checkpoints.checkpoint import current, now
 from wdist.data.rows import ResidentRows, Rows
 from wdist.distributed.processes import processes
 from wdist.errors import SourceError
@@ -70,17 +70,22 @@ def affordable_work(n: int, m: int, dim: int, effort: Effort) -> Work | None:
     held = (n + m) * 8 * _COPIES * (dim + _DIRECTIONS)
     nbytes = effort.nbytes if effort.blocks_nbytes is None else min(effort.nbytes, effort.blocks_nbytes)
     parts = max(1, min(-(-held // max(nbytes, 1)), max(n, m) // _LEAST_TOGETHER))
-    tree = (n + m) * (_SORTED * _levels(n, m) + 2 * dim * _DIRECTIONS / _FLOPS)
-    if tree > _PATIENCE_FOR_TREE * effort.seconds:
+    tree = tree_seconds(n, m, dim)
+    if tree > min(_PATIENCE_FOR_TREE * effort.seconds, effort.most_seconds):
         return None
     for size in _SIZES:
         round_seconds = _round_seconds(max(n, m), dim, size)
         rounds = max(0, int((effort.seconds - tree) / round_seconds))
         if rounds >= _ENOUGH_ROUNDS:
             break
-    if rounds == 0 and tree + round_seconds <= _PATIENCE * effort.seconds:
+    if rounds == 0 and tree + round_seconds <= min(_PATIENCE * effort.seconds, effort.most_seconds):
         rounds = 1
     return Work(parts=parts, size=size, rounds=min(rounds, _MOST_ROUNDS))
+
+
+def tree_seconds(n: int, m: int, dim: int) -> float:
+    """Predicted time of the cheapest coupling."""
+    return (n + m) * (_SORTED * _levels(n, m) + 2 * dim * _DIRECTIONS / _FLOPS)
 
 
 def _levels(n: int, m: int) -> int:
@@ -101,9 +106,13 @@ def block_coupling(
     seed: int,
     metric: GroundMetric,
     work: Work | None = None,
+    most_seconds: float = math.inf,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Coupling | None:
-    """As :func:`wdist.transport.samples.upper_bound`, but never compares all pairs; ``work`` replaces what the effort affords."""
+    """As :func:`wdist.transport.samples.upper_bound`, but never compares all pairs; ``work`` replaces what the effort affords.
+
+    None, too, if the parts that are done show that all of them take longer than ``most_seconds``.
+    """
     work = work or affordable_work(a.count, b.count, a.span(0, 1, None).shape[1], effort)
     if work is None:
         return None
@@ -113,8 +122,10 @@ def block_coupling(
         torch.from_numpy(random.permutation(side.count)) if work.parts > 1 and isinstance(side, ResidentRows) else None
         for side in (a, b)
     ]
-    cost, entries = 0.0, {"rows": [], "columns": [], "mass": []}  # type: ignore[var-annotated]
+    cost, entries, began = 0.0, {"rows": [], "columns": [], "mass": []}, now()  # type: ignore[var-annotated]
     for part in range(work.parts):
+        if math.isfinite(most_seconds) and part and processes().decided(now() - began) * work.parts / part > most_seconds:
+            return None
 
         def in_part(fraction: float, part: int = part) -> None:
             progress((part + fraction) / work.parts)

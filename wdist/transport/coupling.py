@@ -30,6 +30,8 @@ class Effort:
     """Time and memory for an upper bound."""
 
     seconds: float = 30.0
+    most_seconds: float = math.inf
+    """Limit of the patience with millions of samples, whose coupling may take many times as long."""
     tolerance: float = 1e-3
     """Relative gap at which column generation may stop."""
     nbytes: int = 2 << 30

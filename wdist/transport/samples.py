@@ -1,5 +1,6 @@
 """Upper bounds for W1 between two sample sets: the cost of an explicit coupling, optimal if affordable."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -35,6 +36,8 @@ from wdist.transport.coupling import (
 )
 from wdist.transport.pricing import LARGEST
 
+_OVERRUN = 2.0
+"""Times the predicted time of a coupling of blocks before it is given up."""
 _EXACT = 1e-9
 """Relative gap of a plan that is to be optimal."""
 
@@ -66,7 +69,11 @@ def upper_bound(
     found = _solved(a, b, prepare, effort, seed, metric, execution)
     if found is not None or execution.interruption.requested:
         return found
-    return block_coupling(a, b, prepare=prepare, effort=effort, seed=seed, metric=metric, progress=execution.progress)
+    # Under a budget of time, a slow machine gives up where the prediction of its time fails.
+    most_seconds = _OVERRUN * effort.most_seconds if math.isfinite(execution.deadline) else math.inf
+    return block_coupling(
+        a, b, prepare=prepare, effort=effort, seed=seed, metric=metric, most_seconds=most_seconds, progress=execution.progress
+    )
 
 
 def _solved(
