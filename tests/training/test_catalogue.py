@@ -23,7 +23,15 @@ def test_everything_left_open_is_settled(name, dim):
     spec = resolved(name, dim=dim)
     assert [option for option, value in vars(spec.settings).items() if value is None] == ["centres"], "networks have none"
     assert spec.settings.width % spec.settings.group_size == 0
-    assert spec.budget.steps >= resolved(name, dim=dim, samples=100).budget.steps >= 1
+    few = resolved(name, dim=dim, samples=100)
+    assert spec.budget.steps * spec.settings.batch_size >= few.budget.steps * few.settings.batch_size >= 1
+
+
+def test_batches_follow_the_number_of_samples():
+    counts = (100, 1000, 3000, 10**6, None)
+    sizes = [MAIN.resolve(CriticSettings(), shape_of(16, samples=count)).settings.batch_size for count in counts]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[2] < sizes[3] == sizes[4], "steadily, up to a largest batch"
 
 
 def test_width_follows_the_directions_that_carry_the_variance():
