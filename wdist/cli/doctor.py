@@ -91,7 +91,7 @@ def _checked(what: str, find: Callable[[], str], problem: str, *, needed: bool =
         return MachineCheck(what=what, ok=False, found=problem.format(error=said), needed=needed)
 
 
-def _import(module: str, package: str, remark: str) -> str:
+def _import(module: str, package: str, remark: str = "") -> str:
     import_module(module)
     return _version(package) + remark
 
