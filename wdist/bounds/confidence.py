@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from wdist.bounds.betting import betting, power_of_two
+from wdist.bounds.mean_difference import mean_contrast, mean_difference
 from wdist.errors import UsageError
 
 Ranges = tuple[float | None, float | None]
@@ -24,18 +25,7 @@ def welch(a: np.ndarray, b: np.ndarray, alpha: float) -> float:
     References:
         Welch (1947), The generalization of Student's problem when several different population variances are involved.
     """
-    from scipy.special import stdtrit  # imported late, because it takes a quarter of a second
-
-    unit = power_of_two(a, b)
-    a, b = a / unit, b / unit
-    variances = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
-    total = variances.sum()
-    difference = float(a.mean() - b.mean())
-    if total == 0:
-        return difference * unit
-    shares = variances / total  # before squaring, which could underflow
-    freedom = 1 / float((shares**2 / np.array([len(a) - 1, len(b) - 1])).sum())
-    return (difference - float(stdtrit(freedom, 1 - alpha)) * math.sqrt(total)) * unit
+    return mean_difference([(a, b)]).lower(alpha)
 
 
 def student_upper(values: np.ndarray, alpha: float) -> float:
@@ -48,11 +38,7 @@ def student_upper(values: np.ndarray, alpha: float) -> float:
     References:
         Student (1908), The probable error of a mean.
     """
-    from scipy.special import stdtrit  # imported late, because it takes a quarter of a second
-
-    unit = power_of_two(values)
-    z = values / unit
-    return (float(z.mean()) + float(stdtrit(len(z) - 1, 1 - alpha)) * float(z.std(ddof=1)) / math.sqrt(len(z))) * unit
+    return mean_contrast([[values]], [1]).upper(alpha)
 
 
 def empirical_bernstein(a: np.ndarray, b: np.ndarray, alpha: float, ranges: tuple[float, float]) -> float:

@@ -44,11 +44,18 @@ class MeanDifference:
     def standard_error(self) -> float:
         return math.hypot(self.error_a, self.error_b)
 
-    def quantile(self, probability: float) -> float:
-        """The quantile of Student's t with these degrees of freedom."""
+    def lower(self, alpha: float) -> float:
+        """A lower confidence bound by Welch's t, asymptotic."""
+        return self.estimate - self._reach(alpha)
+
+    def upper(self, alpha: float) -> float:
+        """An upper confidence bound by Welch's t, asymptotic."""
+        return self.estimate + self._reach(alpha)
+
+    def _reach(self, alpha: float) -> float:
         from scipy.special import stdtrit  # imported late, because it takes a quarter of a second
 
-        return float(stdtrit(self.freedom, probability)) if math.isfinite(self.freedom) else normal_quantile(probability)
+        return float(stdtrit(self.freedom, 1 - alpha)) * self.standard_error if self.standard_error else 0.0
 
     @property
     def p_value(self) -> float:

@@ -48,8 +48,7 @@ def detect(critic: CriticResult, errors: ErrorBudget, *, seed: int) -> Detected 
 
 def _interval(folds: list[HeldOut], found: MeanDifference, method: str, alpha: float) -> tuple[float, float]:
     if method == CROSS_FITTED:
-        reach = found.quantile(1 - alpha / 2) * found.standard_error
-        return found.estimate - reach, found.estimate + reach
+        return found.lower(alpha / 2), found.upper(alpha / 2)
     (held_out,) = folds
     return confidence_interval(held_out.a, held_out.b, alpha=alpha, method=method, ranges=held_out.ranges, apart=held_out.apart)
 

@@ -290,8 +290,7 @@ def lower_over_folds(folds: Sequence[HeldOut], errors: ErrorBudget, *, margin: M
 
     Asymptotic; the standard error s is that of :func:`wdist.bounds.mean_difference.mean_difference`.
     """
-    found = mean_difference([(each.a, each.b) for each in folds])
-    lower = found.estimate - found.quantile(1 - errors.alpha) * found.standard_error
+    lower = mean_difference([(each.a, each.b) for each in folds]).lower(errors.alpha)
     return _claimed(lower, max(each.rounding for each in folds), margin)
 
 
