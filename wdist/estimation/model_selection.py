@@ -30,7 +30,7 @@ from wdist.lipschitz.frozen_layer import Affine
 from wdist.lipschitz.linalg.rounding import best_up_to_rounding
 from wdist.training.budget import Budget
 from wdist.training.closed_forms import FIT_ROWS
-from wdist.training.kind import CriticSpec, TrainedCritic, TrainingJob
+from wdist.training.kind import CriticSpec, RefittableKind, TrainedCritic, TrainingJob
 from wdist.training.loop import TrainingOutcome
 from wdist.training.observer import Silent
 
@@ -259,29 +259,31 @@ class _Trial:
         return replace(combined, outcome=candidate.critic.outcome)
 
 
-def _may_refit(spec: CriticSpec, pair: Pair) -> bool:
-    """Whether a critic can be fitted with validation samples: those of sets in memory, since draws and streams have enough."""
+def _refittable(spec: CriticSpec, pair: Pair) -> RefittableKind | None:
+    """The kind of a critic that can be fitted with validation samples: those of sets in memory, since draws and streams have
+    enough."""
     wider = pair.without_validation
-    return spec.kind.refits and pair.a is not wider.a and pair.b is not wider.b
+    return spec.kind if isinstance(spec.kind, RefittableKind) and pair.a is not wider.a and pair.b is not wider.b else None
 
 
 def _kept_aside(spec: CriticSpec, pair: Pair) -> float:
     """Share of a length of time that a refit may take."""
-    return _REFIT_SHARE if _may_refit(spec, pair) else 0.0
+    return _REFIT_SHARE if _refittable(spec, pair) else 0.0
 
 
 def _refitted(trained: TrainedCritic, spec: CriticSpec, job: TrainingJob, budget: Budget | None, agenda: Agenda) -> TrainedCritic:
     """The critic fitted with the validation samples, too; as it was where that takes too long, is interrupted, or makes it worse
     even on the samples that it has then learnt."""
     longest = math.inf if budget is None or budget.seconds is None else _REFIT_SHARE * budget.seconds
-    if not _may_refit(spec, job.pair) or spec.kind.refit_seconds(trained) > longest:
+    kind = _refittable(spec, job.pair)
+    if kind is None or kind.refit_seconds(trained) > longest:
         return trained
 
     def again() -> TrainedCritic | None:
-        if spec.kind.trained:
+        if kind.trained:
             agenda.stage(f"training {trained.name} once more, with the validation samples")
         began = now()
-        found = spec.kind.refit(spec, replace(job, pair=job.pair.without_validation, observer=Silent()), trained)
+        found = kind.refit(spec, replace(job, pair=job.pair.without_validation, observer=Silent()), trained)
         worse = _provable(found, job.pair, spec.metric).value < _validated(trained, job.pair, spec.metric).value
         if worse or job.interruption.requested:
             return None

@@ -124,11 +124,10 @@ def make_critic(settings: GanSettings, event_shape: tuple[int, ...], device: tor
 
 def _certified(settings: GanSettings, event_shape: tuple[int, ...], generator: torch.Generator) -> Critic:
     """Builds MaxMin activations between orthonormal layers, as in appendix H.3."""
-    kind = network("groupsort-conv" if settings.critic == "groupsort-conv" else "groupsort-bjorck")
-    dim = int(torch.Size(event_shape).numel())
-    shape = DataShape(event_shape=event_shape, dim=dim, participation=float(dim), samples=None)
-    spec = kind.resolve(CriticSettings(activation="maxmin", width=_even(settings.critic_width)), shape)
-    return kind.assembled(spec.settings).build(spec, shape, generator)
+    how = CriticSettings(activation="maxmin", width=_even(settings.critic_width))
+    kind = network("groupsort-conv" if settings.critic == "groupsort-conv" else "groupsort-bjorck").assembled(how)
+    shape = DataShape.unseen(event_shape)
+    return kind.build(kind.resolve(how, shape), shape, generator)
 
 
 def _even(width: int) -> int:

@@ -187,23 +187,22 @@ class W1(nn.Module):
 
     def _build(self, a: Tensor, b: Tensor) -> None:
         """Makes the critic for samples like these."""
-        spec, kind, shape = self._specified(a.shape[1])
+        assert self._event_shape is not None
+        shape = DataShape.unseen(self._event_shape)
+        kind = self._network_kind()
+        spec = kind.resolve(self._options.settings, shape, ground_metric(self._options.metric))
         self._critic = kind.build(spec, shape, torch.Generator().manual_seed(self._options.seed)).to(a.device)
-        settings = spec.settings
-        optimizers = make_optimizers(self._critic, name=settings.optimizer or "", learning_rate=settings.learning_rate or 0.0)
+        optimizers = make_optimizers(self._critic, name=spec.settings.optimizer, learning_rate=spec.settings.learning_rate)
         self._ascend = TrainingStep(self._critic, optimizers)
         self._standardisation = Standardisation.fit(a.double().cpu(), b.double().cpu()).to(a.device)
 
-    def _specified(self, dim: int) -> tuple[Any, NetworkKind, DataShape]:
-        options, metric = self._options, ground_metric(self._options.metric)
-        kind = main_network(metric) if options.critic == AUTO else CATALOGUE.get(options.critic)
+    def _network_kind(self) -> NetworkKind:
+        options = self._options
+        kind = main_network(ground_metric(options.metric)) if options.critic == AUTO else CATALOGUE.get(options.critic)
         if not isinstance(kind, NetworkKind) or not kind.bound_by_construction:
             networks = [name for name, each in CATALOGUE.items() if isinstance(each, NetworkKind) and each.bound_by_construction]
             raise UsageError(f"critic {options.critic!r} cannot be a loss; choose one of {', '.join(networks)}")
-        assert self._event_shape is not None
-        shape = DataShape(event_shape=self._event_shape, dim=dim, participation=float(dim), samples=None)
-        kind = kind.assembled(options.settings)
-        return kind.resolve(options.settings, shape, metric), kind, shape
+        return kind.assembled(options.settings)
 
     def _judged(self, a: Tensor, b: Tensor) -> MetricBound:
         """The bound that the critic of the loss proves from samples that it was not trained on."""

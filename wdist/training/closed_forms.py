@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from wdist.data.standardisation import Standardisation
 from wdist.ground_metric import L2, GroundMetric
 from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.training.budget import Budget
-from wdist.training.kind import CriticKind, CriticSpec, DataShape, TrainedCritic, TrainingJob
+from wdist.training.kind import CriticSpec, DataShape, RefittableKind, TrainedCritic, TrainingJob
 from wdist.training.loop import TrainingOutcome
 
 FIT_ROWS = 20_000
@@ -28,11 +28,20 @@ Formula = Callable[[Tensor, Tensor, GroundMetric], list[FrozenLayer]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClosedFormKind(CriticKind):
+class ResolvedClosedForm:
+    """Settings of a closed form."""
+
+    lipschitz: float
+
+
+ClosedFormSpec: TypeAlias = CriticSpec[ResolvedClosedForm]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClosedFormKind(RefittableKind[ResolvedClosedForm]):
     """A critic that a formula gives."""
 
     trained: ClassVar[bool] = False
-    refits: ClassVar[bool] = True
     formula: Formula
     most_samples: Callable[[int], int] | None = None
     """Maps the dimension to the number of training samples of each side to use; None for as many as fit."""
@@ -47,26 +56,26 @@ class ClosedFormKind(CriticKind):
     def slow_to_start(self) -> bool:
         return self.seconds > 1
 
-    def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> CriticSpec:
+    def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> ClosedFormSpec:
         del shape
-        own = CriticSettings(lipschitz=settings.lipschitz or 1.0)
+        own = ResolvedClosedForm(lipschitz=settings.lipschitz or 1.0)
         return CriticSpec(kind=self, settings=own, metric=metric, budget=None, seconds=self.seconds)
 
-    def fit(self, spec: CriticSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
+    def fit(self, spec: ClosedFormSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
         del budget
         began, dim = time.perf_counter(), job.pair.a.info.dim
         wanted = FIT_ROWS if self.most_samples is None else self.most_samples(dim)
         limit = max(1, min(wanted, _FIT_NUMBERS // dim))
         a, b = (side.training_sample(limit, drawn=FIT_ROWS) for side in (job.pair.a, job.pair.b))
         standardisation = job.pair.standardisation.to(torch.device("cpu"))
-        critic = self.critic(a, b, standardisation, spec.metric, lipschitz=spec.settings.lipschitz or 1.0)
+        critic = self.critic(a, b, standardisation, spec.metric, lipschitz=spec.settings.lipschitz)
         outcome = TrainingOutcome(steps=0, seconds=time.perf_counter() - began, history=(), interrupted=False)
         return TrainedCritic(name=self.name, title=self.title, critic=critic, outcome=outcome, settings=self.shown(spec.settings))
 
     def refit_seconds(self, trained: TrainedCritic) -> float:
         return self.seconds
 
-    def refit(self, spec: CriticSpec, job: TrainingJob, trained: TrainedCritic) -> TrainedCritic:
+    def refit(self, spec: ClosedFormSpec, job: TrainingJob, trained: TrainedCritic) -> TrainedCritic:
         return self.fit(spec, job, None)
 
     def critic(

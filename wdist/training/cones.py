@@ -12,7 +12,15 @@ from wdist.data.measure import Pool
 from wdist.ground_metric import L2, GroundMetric
 from wdist.training.budget import Budget
 from wdist.training.cone_ascent import ConeAscent
-from wdist.training.envelopes import EnvelopeKind, EnvelopeSearch, Initialisation, TrainingSamples, first_centres
+from wdist.training.envelopes import (
+    EnvelopeKind,
+    EnvelopeSearch,
+    EnvelopeSpec,
+    Initialisation,
+    ResolvedEnvelope,
+    TrainingSamples,
+    first_centres,
+)
 from wdist.training.kind import CriticSpec, DataShape, TrainingJob
 from wdist.training.mixture import ROUNDS, mixture_means, operations
 from wdist.training.step import Ascent
@@ -37,10 +45,10 @@ _MOST_STEPS, _FLOPS_A_SECOND, _SECONDS = 300, 1e11, 15.0
 class ConeKind(EnvelopeKind):
     """An envelope of cones."""
 
-    def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> CriticSpec:
+    def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> EnvelopeSpec:
         # In more dimensions the signal of a cell lies farther below the noise of its samples.
         batch = max(512, min(_LARGEST_BATCH, max(_SMALLEST_BATCH, 4096 * shape.dim), _BATCH_NUMBERS // shape.dim))
-        own = CriticSettings(
+        own = ResolvedEnvelope(
             centres=settings.centres or _fed(shape),
             batch_size=settings.batch_size or batch,
             learning_rate=settings.learning_rate or _RATE,
@@ -51,12 +59,12 @@ class ConeKind(EnvelopeKind):
         steps = max(60, min(_MOST_STEPS, round(_SECONDS / seconds)))
         return CriticSpec(kind=self, settings=own, metric=metric, budget=Budget(steps=steps), seconds=steps * seconds)
 
-    def training_samples(self, spec: CriticSpec, job: TrainingJob) -> TrainingSamples:
-        a, b = (Pool(side, spec.settings.batch_size or 0, job.standardised) for side in (job.pair.a, job.pair.b))
+    def training_samples(self, spec: EnvelopeSpec, job: TrainingJob) -> TrainingSamples:
+        a, b = (Pool(side, spec.settings.batch_size, job.standardised) for side in (job.pair.a, job.pair.b))
         streams = (a, b, job.pair.a.train, job.pair.b.train)
         return TrainingSamples(minibatch=lambda: (a.next(), b.next()), samples=(a.sample, b.sample), streams=streams)
 
-    def alternatives(self, usual: Initialisation, spec: CriticSpec, job: TrainingJob) -> tuple[Initialisation, ...]:
+    def alternatives(self, usual: Initialisation, spec: EnvelopeSpec, job: TrainingJob) -> tuple[Initialisation, ...]:
         """Starts from means of mixtures, of several sizes unless the user has fixed the number of cones."""
         if spec.metric != L2:
             return ()
@@ -85,7 +93,7 @@ class ConeKind(EnvelopeKind):
             share = max(_LEAST_REACH, min(1.0, _WHOLE_REACH / job.pair.participation))
             centres = first_centres(low, initialisation.count, seed=job.seed, share=share)
         critic = ConeCritic(centres, sign=sign, metric=spec.metric)
-        return critic, ConeAscent(critic, rate=spec.settings.learning_rate or 0.0)
+        return critic, ConeAscent(critic, rate=spec.settings.learning_rate)
 
 
 def _means(initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> Tensor:
@@ -115,7 +123,7 @@ def _fed(shape: DataShape) -> int:
     return _CENTRES if shape.samples is None else max(_FEWEST, min(_CENTRES, shape.samples // _SAMPLES_A_CONE))
 
 
-def _seconds_a_step(settings: CriticSettings, shape: DataShape) -> float:
-    batch = min(settings.batch_size or 0, shape.samples or settings.batch_size or 0)
+def _seconds_a_step(settings: ResolvedEnvelope, shape: DataShape) -> float:
+    batch = min(settings.batch_size, shape.samples or settings.batch_size)
     # For both sides: a matrix product, some passes over all distances, and some over all samples.
-    return 2 * batch * ((settings.centres or 0) * (2 * shape.dim + 300) + 20 * shape.dim) / _FLOPS_A_SECOND
+    return 2 * batch * (settings.centres * (2 * shape.dim + 300) + 20 * shape.dim) / _FLOPS_A_SECOND

@@ -8,11 +8,18 @@ from torch import Tensor
 from wdist.critics.critic import Critic
 from wdist.critics.elliptic_cones import EllipticConeCritic
 from wdist.critics.settings import CriticSettings
-from wdist.data.measure import Measure
 from wdist.ground_metric import L2, GroundMetric
 from wdist.training.budget import Budget
-from wdist.training.envelopes import EnvelopeKind, EnvelopeSearch, Initialisation, TrainingSamples, first_centres
-from wdist.training.kind import CriticSpec, DataShape, TrainingJob
+from wdist.training.envelopes import (
+    EnvelopeKind,
+    EnvelopeSearch,
+    EnvelopeSpec,
+    Initialisation,
+    ResolvedEnvelope,
+    TrainingSamples,
+    first_centres,
+)
+from wdist.training.kind import CriticSpec, DataShape, TrainingJob, minibatch_sizes
 from wdist.training.optimizers import Adam
 from wdist.training.step import Ascent, TrainingStep
 
@@ -38,8 +45,8 @@ class EllipticConeKind(EnvelopeKind):
     validation_rows: ClassVar[int] = 4096  # an evaluation costs as much as that of a network
     averaged: ClassVar[bool] = True
 
-    def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> CriticSpec:
-        own = CriticSettings(
+    def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> EnvelopeSpec:
+        own = ResolvedEnvelope(
             centres=settings.centres or _usual(shape.dim),
             batch_size=settings.batch_size or _BATCH_SIZE,
             learning_rate=settings.learning_rate or _RATE,
@@ -47,28 +54,26 @@ class EllipticConeKind(EnvelopeKind):
             lipschitz=settings.lipschitz or 1.0,
         )
         seconds = _seconds_a_step(own, shape.dim)
-        most = _MOST_STEPS if shape.samples is None else max(300, _ROUNDS * shape.samples // (own.batch_size or 1))
+        most = _MOST_STEPS if shape.samples is None else max(300, _ROUNDS * shape.samples // own.batch_size)
         steps = max(60, min(_MOST_STEPS, most, round(_SECONDS / seconds)))
         return CriticSpec(kind=self, settings=own, metric=metric, budget=Budget(steps=steps), seconds=steps * seconds)
 
-    def training_samples(self, spec: CriticSpec, job: TrainingJob) -> TrainingSamples:
-        def size(measure: Measure) -> int:
-            wanted, rows = spec.settings.batch_size or 0, measure.training_rows
-            return wanted if rows is None else min(wanted, rows.count)
+    def training_samples(self, spec: EnvelopeSpec, job: TrainingJob) -> TrainingSamples:
+        streams, sizes = (job.pair.a.train, job.pair.b.train), minibatch_sizes(spec.settings.batch_size, job.pair)
 
         def minibatch() -> tuple[Tensor, Tensor]:
-            a, b = (job.standardised(side.train.next(size(side))) for side in (job.pair.a, job.pair.b))
+            a, b = (job.standardised(stream.next(size)) for stream, size in zip(streams, sizes, strict=True))
             return a, b
 
-        return TrainingSamples(minibatch=minibatch, samples=job.training(_START_ROWS), streams=(job.pair.a.train, job.pair.b.train))
+        return TrainingSamples(minibatch=minibatch, samples=job.training(_START_ROWS), streams=streams)
 
-    def alternatives(self, usual: Initialisation, spec: CriticSpec, job: TrainingJob) -> tuple[Initialisation, ...]:
+    def alternatives(self, usual: Initialisation, spec: EnvelopeSpec, job: TrainingJob) -> tuple[Initialisation, ...]:
         """Fewer of them, unless the user has fixed the number."""
         return (Initialisation(count=_FEW),) if usual.count == _usual(job.pair.a.info.dim) > _FEW else ()
 
     def start(self, initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
         critic = EllipticConeCritic(first_centres(search.low(sign), initialisation.count, seed=search.job.seed), sign=sign)
-        return critic, _Annealed(critic, rate=search.spec.settings.learning_rate or 0.0)
+        return critic, _Annealed(critic, rate=search.spec.settings.learning_rate)
 
 
 class _Annealed:
@@ -90,7 +95,7 @@ def _usual(dim: int) -> int:
     return max(1, min(_CONES, _NUMBERS // dim**2))
 
 
-def _seconds_a_step(settings: CriticSettings, dim: int) -> float:
+def _seconds_a_step(settings: ResolvedEnvelope, dim: int) -> float:
     """Time of a step on two cores, roughly: three products of both sides, and an eighth of as many eigenvalue problems."""
-    numbers = (settings.centres or 0) * dim * dim
-    return (12 * (settings.batch_size or 0) * numbers + 4 * numbers * dim) / _FLOPS_A_SECOND + 5e-4
+    numbers = settings.centres * dim * dim
+    return (12 * settings.batch_size * numbers + 4 * numbers * dim) / _FLOPS_A_SECOND + 5e-4

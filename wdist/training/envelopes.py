@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 
 from wdist.critics.critic import Critic
 from wdist.training.budget import Budget
-from wdist.training.kind import CriticKind, CriticSpec, TrainedCritic, TrainingJob
+from wdist.training.kind import CriticSpec, RefittableKind, TrainedCritic, TrainingJob
 from wdist.training.loop import Minibatch, TrainingOutcome, TrainingRun, train, value_on
 from wdist.training.observer import Observer, Silent
 from wdist.training.step import Ascent
@@ -22,6 +22,20 @@ _LEAST_VALIDATION_ROWS, _VALIDATION_NUMBERS = 2048, 1 << 23
 """Validation samples of each side: fewer in more dimensions."""
 _TRIAL_SHARE = 0.06
 """Share of the budget for each orientation, and for each initialisation, before the best has the rest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedEnvelope:
+    """Settings of an envelope."""
+
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    centres: int
+    lipschitz: float
+
+
+EnvelopeSpec: TypeAlias = CriticSpec[ResolvedEnvelope]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +79,9 @@ class RefitPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnvelopeKind(CriticKind):
+class EnvelopeKind(RefittableKind[ResolvedEnvelope]):
     """A minimum or maximum of functions that learn."""
 
-    refits: ClassVar[bool] = True
     quick_share: ClassVar[float] = 0.1
     validation_rows: ClassVar[int] = 16_384
     """Validation samples of each side, at most."""
@@ -77,19 +90,19 @@ class EnvelopeKind(CriticKind):
 
     @property
     def accepts(self) -> frozenset[str]:
-        return frozenset({"centres", "batch_size", "learning_rate", "schedule", "lipschitz"})
+        return frozenset(each.name for each in fields(ResolvedEnvelope))
 
     @abstractmethod
-    def training_samples(self, spec: CriticSpec, job: TrainingJob) -> TrainingSamples:
+    def training_samples(self, spec: EnvelopeSpec, job: TrainingJob) -> TrainingSamples:
         """Opens the samples of a job."""
 
-    def initialisations(self, spec: CriticSpec, job: TrainingJob) -> tuple[Initialisation, ...]:
+    def initialisations(self, spec: EnvelopeSpec, job: TrainingJob) -> tuple[Initialisation, ...]:
         """Initialisations to try, the usual one first."""
-        usual = Initialisation(count=spec.settings.centres or 0)
+        usual = Initialisation(count=spec.settings.centres)
         fixed = job.pair.a.training_rows is not None and job.pair.b.training_rows is not None
         return (usual, *(self.alternatives(usual, spec, job) if fixed else ()))
 
-    def alternatives(self, usual: Initialisation, spec: CriticSpec, job: TrainingJob) -> tuple[Initialisation, ...]:
+    def alternatives(self, usual: Initialisation, spec: EnvelopeSpec, job: TrainingJob) -> tuple[Initialisation, ...]:
         """Further ones for a fixed set of samples, which many pieces overfit."""
         del usual, spec, job
         return ()
@@ -103,9 +116,9 @@ class EnvelopeKind(CriticKind):
     def start(self, initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
         """A fresh critic of one orientation, and what raises it: +1 where A lies high, -1 where B does."""
 
-    def fit(self, spec: CriticSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
+    def fit(self, spec: EnvelopeSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
         """Tries both orientations for a short time, then the initialisations, and spends the rest on the best by validation."""
-        search = EnvelopeSearch(self, spec, job, budget or spec.budget or Budget(steps=1))
+        search = EnvelopeSearch(self, spec, job, spec.limit(budget))
         usual, *others = self.initialisations(spec, job)
         for initialisation, sign in ((usual, 1), (usual, -1)):
             search.run(initialisation, sign, search.budget.part(_TRIAL_SHARE))
@@ -117,7 +130,7 @@ class EnvelopeKind(CriticKind):
         return TrainedCritic(
             name=self.name,
             title=self.title,
-            critic=best.critic.freeze(job.pair.standardisation, lipschitz=spec.settings.lipschitz or 1.0),
+            critic=best.critic.freeze(job.pair.standardisation, lipschitz=spec.settings.lipschitz),
             # What was given up is part of the search, and so is its time.
             outcome=replace(best.outcome, seconds=search.seconds, interrupted=job.interruption.requested),
             settings={**self.shown(spec.settings), "centres": best.initialisation.count},
@@ -127,11 +140,11 @@ class EnvelopeKind(CriticKind):
     def refit_seconds(self, trained: TrainedCritic) -> float:
         return trained.plan.seconds
 
-    def refit(self, spec: CriticSpec, job: TrainingJob, trained: TrainedCritic) -> TrainedCritic:
+    def refit(self, spec: EnvelopeSpec, job: TrainingJob, trained: TrainedCritic) -> TrainedCritic:
         """Repeats the best training up to the step with the best validation value."""
         plan: RefitPlan = trained.plan
         critic = EnvelopeSearch(self, spec, job, Budget(steps=plan.steps)).repeated(plan)
-        return replace(trained, critic=critic.freeze(job.pair.standardisation, lipschitz=spec.settings.lipschitz or 1.0))
+        return replace(trained, critic=critic.freeze(job.pair.standardisation, lipschitz=spec.settings.lipschitz))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +177,7 @@ class Trained:
 class EnvelopeSearch:
     """Trainings of one envelope, from the same samples and the same seed."""
 
-    def __init__(self, kind: EnvelopeKind, spec: CriticSpec, job: TrainingJob, budget: Budget) -> None:
+    def __init__(self, kind: EnvelopeKind, spec: EnvelopeSpec, job: TrainingJob, budget: Budget) -> None:
         self.spec, self.job, self.budget = spec, job, budget
         self._kind, self._clock, self._steps = kind, budget.start(), 0
         self._samples = kind.training_samples(spec, job)
@@ -227,7 +240,7 @@ class EnvelopeSearch:
             ascend=ascent,
             minibatch=self._samples.minibatch,
             budget=budget,
-            decay=self.spec.settings.schedule or "",
+            decay=self.spec.settings.schedule,
             interruption=job.interruption,
             drawn=self._samples.streams,
             last=last,

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,9 @@ from wdist.training.budget import Budget
 from wdist.training.loop import TrainingOutcome
 from wdist.training.objective import Objective, donsker_varadhan, mean_difference
 from wdist.training.observer import Observer, Silent
+
+Settings = TypeVar("Settings")
+"""Resolved settings of a kind: what :class:`~wdist.critics.settings.CriticSettings` become once the data is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,12 @@ class DataShape:
             participation=pair.participation,
             samples=min((side.training_rows.count for side in sides if side.training_rows is not None), default=None),
         )
+
+    @classmethod
+    def unseen(cls, event_shape: tuple[int, ...]) -> DataShape:
+        """Facts about samples of which only the shape is known."""
+        dim = math.prod(event_shape)
+        return cls(event_shape=event_shape, dim=dim, participation=float(dim), samples=None)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,16 +104,22 @@ class TrainingJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CriticSpec:
-    """A kind of critic with all its settings final."""
+class CriticSpec(Generic[Settings]):
+    """A kind of critic with all its settings resolved."""
 
-    kind: CriticKind
-    settings: CriticSettings
+    kind: CriticKind[Settings]
+    settings: Settings
     metric: GroundMetric
     budget: Budget | None
     """Default budget; None for a closed form, which takes no steps."""
     seconds: float = 0.0
     """Time that the default budget takes on two cores, roughly."""
+
+    def limit(self, budget: Budget | None) -> Budget:
+        """The given budget of a training, or the default one."""
+        limit = budget or self.budget
+        assert limit is not None
+        return limit
 
     def expected_seconds(self, budget: Budget | None) -> float:
         """Time that fitting within a budget is expected to take on two cores, roughly."""
@@ -126,11 +141,11 @@ class TrainedCritic:
     bound_by_construction: bool = True
     """Whether its constraint alone bounds the Lipschitz constant."""
     plan: Any = None
-    """Plan that :meth:`CriticKind.refit` of its kind repeats; None if it needs none."""
+    """Plan that :meth:`RefittableKind.refit` repeats; None if it needs none."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class CriticKind(ABC):
+class CriticKind(ABC, Generic[Settings]):
     """One kind of critic: a row of the catalogue."""
 
     name: str
@@ -141,8 +156,6 @@ class CriticKind(ABC):
     """Citation."""
     trained: ClassVar[bool] = True
     """Whether it takes steps, so that seeds and budgets make a difference."""
-    refits: ClassVar[bool] = False
-    """Whether :meth:`refit` fits a critic again that was chosen."""
     quick_share: ClassVar[float] = 0.0
     """Share of a length of time for its first run, where several kinds are tried."""
 
@@ -162,46 +175,34 @@ class CriticKind(ABC):
         return True
 
     @abstractmethod
-    def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> CriticSpec:
+    def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> CriticSpec[Settings]:
         """Chooses whatever the user left open.
 
         Raises:
             UsageError: the settings do not fit each other or the data.
         """
 
-    def check(self, spec: CriticSpec, shape: DataShape) -> None:  # noqa: B027 (most kinds have nothing to check)
+    def check(self, spec: CriticSpec[Settings], shape: DataShape) -> None:
         """Makes sure, before anything is trained, that a specification can be built.
 
         Raises:
             UsageError: it cannot.
         """
 
-    def shares_batches(self, spec: CriticSpec, pair: Pair, device: torch.device) -> bool:
+    def shares_batches(self, spec: CriticSpec[Settings], pair: Pair, device: torch.device) -> bool:
         """Whether processes take each step of a training together; otherwise one trains for all."""
         return False
 
     @abstractmethod
-    def fit(self, spec: CriticSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
+    def fit(self, spec: CriticSpec[Settings], job: TrainingJob, budget: Budget | None) -> TrainedCritic:
         """Fits one critic on the training split, and keeps the weights with the best validation value.
 
         Raises:
             TrainingDiverged: its first validation value was not finite.
         """
 
-    def refit_seconds(self, trained: TrainedCritic) -> float:
-        """Time that :meth:`refit` takes, roughly."""
-        return trained.outcome.seconds
-
-    def refit(self, spec: CriticSpec, job: TrainingJob, trained: TrainedCritic) -> TrainedCritic:
-        """Fits a critic that was chosen once more, with the same choices, on the training samples of a job that may hold more.
-
-        Raises:
-            TrainingDiverged: it has no finite value.
-        """
-        raise NotImplementedError(f"{self.name} is not fitted again")
-
     def fit_together(
-        self, spec: CriticSpec, jobs: Sequence[TrainingJob], budget: Budget | None
+        self, spec: CriticSpec[Settings], jobs: Sequence[TrainingJob], budget: Budget | None
     ) -> list[TrainedCritic | TrainingDiverged | CertificateError]:
         """Fits one critic for each job, side by side where the kind can; the error stands in the place of one that diverged.
 
@@ -218,6 +219,29 @@ class CriticKind(ABC):
                 fitted.append(error)
         return fitted
 
-    def shown(self, settings: CriticSettings) -> dict[str, str | int | float | None]:
+    def shown(self, settings: Settings) -> dict[str, str | int | float | None]:
         """The settings that concern it, for the user."""
-        return {name: value for name, value in vars(settings).items() if name in self.accepts or name == "lipschitz"}
+        return {name: value for name, value in vars(settings).items() if name in self.accepts}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefittableKind(CriticKind[Settings]):
+    """A kind whose chosen critics can be fitted once more, with the samples that chose them."""
+
+    @abstractmethod
+    def refit_seconds(self, trained: TrainedCritic) -> float:
+        """Time that :meth:`refit` takes, roughly."""
+
+    @abstractmethod
+    def refit(self, spec: CriticSpec[Settings], job: TrainingJob, trained: TrainedCritic) -> TrainedCritic:
+        """Fits a critic again, with the choices made for ``trained``, on the training samples of a job that may hold more.
+
+        Raises:
+            TrainingDiverged: it has no finite value.
+        """
+
+
+def minibatch_sizes(wanted: int, pair: Pair) -> tuple[int, int]:
+    """Samples of A and B in a minibatch: no more than there are."""
+    a, b = (wanted if side.training_rows is None else min(wanted, side.training_rows.count) for side in (pair.a, pair.b))
+    return a, b

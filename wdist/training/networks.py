@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -11,7 +11,6 @@ from wdist.bounds.lipschitz.critics import with_multipliers
 from wdist.critics.critic import Critic
 from wdist.critics.networks import Architecture, NetworkPlan, StackedCritic, dense, fits_side_by_side, side_by_side
 from wdist.critics.settings import CriticSettings
-from wdist.data.measure import Measure
 from wdist.data.pairing import Pair
 from wdist.data.rows import Minibatches
 from wdist.distributed.processes import processes
@@ -21,7 +20,7 @@ from wdist.lipschitz.activations import activation
 from wdist.lipschitz.constraints import constraint
 from wdist.lipschitz.linear import ConstraintOptions
 from wdist.training.budget import Budget
-from wdist.training.kind import CriticKind, CriticSpec, DataShape, TrainedCritic, TrainingJob
+from wdist.training.kind import CriticKind, CriticSpec, DataShape, TrainedCritic, TrainingJob, minibatch_sizes
 from wdist.training.loop import TrainingOutcome, TrainingRun, train, train_together, value_on
 from wdist.training.objective import mean_difference
 from wdist.training.observer import Observer, Silent
@@ -51,7 +50,29 @@ _SETTINGS = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkKind(CriticKind):
+class ResolvedNetwork:
+    """Settings of a network; those of Björck iterations may be without meaning for its constraint."""
+
+    width: int
+    depth: int
+    group_size: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    schedule: str
+    activation: str
+    constraint: str
+    bjorck_order: int
+    bjorck_iterations: int
+    beta: float
+    lipschitz: float
+
+
+NetworkSpec: TypeAlias = CriticSpec[ResolvedNetwork]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkKind(CriticKind[ResolvedNetwork]):
     """A network that gradients train."""
 
     quick_share: ClassVar[float] = 0.15  # a network is slower to show what it can do than cones
@@ -100,16 +121,16 @@ class NetworkKind(CriticKind):
             learning_rate=self.learning_rate if own else None,
         )
 
-    def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> CriticSpec:
+    def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> NetworkSpec:
         kind = self.assembled(settings)
-        final = kind._final(settings, shape)
+        final = kind._resolved(settings, shape)
         kind.plan(final, shape, metric)  # refuses what cannot be combined
         seconds = _seconds_a_step(final, shape.dim)
-        most = 2500 if shape.samples is None else min(2500, max(300, _ROUNDS * shape.samples // (final.batch_size or 1)))
+        most = 2500 if shape.samples is None else min(2500, max(300, _ROUNDS * shape.samples // final.batch_size))
         steps = max(60, min(most, round(_SECONDS / seconds)))
         return CriticSpec(kind=kind, settings=final, metric=metric, budget=Budget(steps=steps), seconds=steps * seconds)
 
-    def _final(self, settings: CriticSettings, shape: DataShape) -> CriticSettings:
+    def _resolved(self, settings: CriticSettings, shape: DataShape) -> ResolvedNetwork:
         """Fills in whatever the user left open.
 
         A first layer narrower than the data caps the bound (a cone over a sphere in n dimensions loses a factor sqrt(width / n)),
@@ -127,7 +148,7 @@ class NetworkKind(CriticKind):
         if self.group_size:
             # The width of a comparison follows a kind whose group size is fixed, rather than fail.
             width = -(-width // self.group_size) * self.group_size
-        return CriticSettings(
+        return ResolvedNetwork(
             width=width,
             depth=settings.depth or self.depth,
             group_size=group_size or max(k for k in range(1, min(width, GROUP_SIZE) + 1) if width % k == 0),
@@ -143,55 +164,55 @@ class NetworkKind(CriticKind):
             lipschitz=settings.lipschitz or 1.0,
         )
 
-    def plan(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> NetworkPlan:
-        """Plans the network of final settings.
+    def plan(self, settings: ResolvedNetwork, shape: DataShape, metric: GroundMetric) -> NetworkPlan:
+        """Plans the network of resolved settings.
 
         Raises:
             UsageError: the units of a group do not divide the width, or two options exclude each other.
         """
-        suffix = f":{settings.group_size or GROUP_SIZE}" if self.activation in _GROUPED else ""
+        suffix = f":{settings.group_size}" if self.activation in _GROUPED else ""
         function, layer = activation(self.activation + suffix), constraint(self.constraint)
-        width = settings.width or 0
-        if width % function.group:
+        if settings.width % function.group:
             raise UsageError(
-                f"--group-size {function.group} does not divide --width {width}; choose a divisor"
+                f"--group-size {function.group} does not divide --width {settings.width}; choose a divisor"
                 if function.name == f"group-sort:{settings.group_size}"
-                else f"--activation {function.name} takes groups of {function.group} units, which do not divide --width {width}; "
-                f"choose a multiple of {function.group}, or another --group-size"
+                else f"--activation {function.name} takes groups of {function.group} units, which do not divide --width "
+                f"{settings.width}; choose a multiple of {function.group}, or another --group-size"
             )
-        order = settings.bjorck_order or 1
-        if "beta" in layer.takes and order > 1 and settings.beta not in (None, layer.beta):
+        if "beta" in layer.takes and settings.bjorck_order > 1 and settings.beta not in (None, layer.beta):
             raise UsageError("--beta belongs to Björck iterations of order 1; leave out either --beta or --bjorck-order")
         return NetworkPlan(
             event_shape=shape.event_shape,
             dim=shape.dim,
-            width=width,
-            depth=settings.depth or self.depth,
+            width=settings.width,
+            depth=settings.depth,
             layer=layer,
-            options=ConstraintOptions(order=order, iterations=settings.bjorck_iterations, beta=settings.beta, p=metric.p),
+            options=ConstraintOptions(
+                order=settings.bjorck_order, iterations=settings.bjorck_iterations, beta=settings.beta, p=metric.p
+            ),
             activation=function,
         )
 
-    def check(self, spec: CriticSpec, shape: DataShape) -> None:
+    def check(self, spec: NetworkSpec, shape: DataShape) -> None:
         self.build(spec, shape, torch.Generator().manual_seed(0))
 
-    def build(self, spec: CriticSpec, shape: DataShape, generator: torch.Generator) -> StackedCritic:
+    def build(self, spec: NetworkSpec, shape: DataShape, generator: torch.Generator) -> StackedCritic:
         """Builds the network of a specification with fresh weights; ``generator`` is on the CPU."""
         return self.architecture(self.plan(spec.settings, shape, spec.metric), generator)
 
-    def shares_batches(self, spec: CriticSpec, pair: Pair, device: torch.device) -> bool:
+    def shares_batches(self, spec: NetworkSpec, pair: Pair, device: torch.device) -> bool:
         if self.penalty is not None or processes().size == 1:
             return False
         shape = DataShape.of(pair)
         critic = self.build(spec, shape, torch.Generator().manual_seed(0))
         return worth_sharing(
-            _batch_sizes(spec, pair),
+            minibatch_sizes(spec.settings.batch_size, pair),
             operations=_FLOPS_A_SECOND * _seconds_a_step(spec.settings, shape.dim),
             weights=sum(each.numel() for each in critic.parameters()),
             device=device,
         )
 
-    def fit(self, spec: CriticSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
+    def fit(self, spec: NetworkSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
         mean = job.objective is mean_difference  # what others are of a whole minibatch, its slices do not tell
         fit = _NetworkFit(self, spec, job, shared=mean and self.shares_batches(spec, job.pair, job.device))
         step = TrainingStep(fit.critic, fit.optimizers(fit.critic), objective=job.objective, penalty=fit.penalty())
@@ -199,15 +220,15 @@ class NetworkKind(CriticKind):
             fit.run(job.observer),
             ascend=step if fit.shared is None else fit.shared.ascent(step),
             minibatch=fit.minibatch,
-            budget=budget or spec.budget or Budget(steps=1),
-            decay=spec.settings.schedule or "",
+            budget=spec.limit(budget),
+            decay=spec.settings.schedule,
             interruption=job.interruption,
             drawn=fit.streams,
         )
         return fit.trained(outcome)
 
     def fit_together(
-        self, spec: CriticSpec, jobs: Sequence[TrainingJob], budget: Budget | None
+        self, spec: NetworkSpec, jobs: Sequence[TrainingJob], budget: Budget | None
     ) -> list[TrainedCritic | TrainingDiverged | CertificateError]:
         """Trains all critics as one network whose tensors have a leading axis, if this architecture allows it.
 
@@ -223,8 +244,8 @@ class NetworkKind(CriticKind):
             [fit.run(fit.job.observer if fit is first else Silent()) for fit in fits],
             ascend=TrainingStep(together, first.optimizers(together, side_by_side=True), objective=first.job.objective),
             minibatch=lambda: _stacked([fit.minibatch() for fit in fits]),
-            budget=budget or spec.budget or Budget(steps=1),
-            decay=spec.settings.schedule or "",
+            budget=spec.limit(budget),
+            decay=spec.settings.schedule,
             interruption=first.job.interruption,
             drawn=[together, *(stream for fit in fits for stream in fit.streams)],
         )
@@ -239,7 +260,7 @@ class NetworkKind(CriticKind):
 class _NetworkFit:
     """One network in training, with its samples, its optimisers and its validation."""
 
-    def __init__(self, kind: NetworkKind, spec: CriticSpec, job: TrainingJob, *, shared: bool = False) -> None:
+    def __init__(self, kind: NetworkKind, spec: NetworkSpec, job: TrainingJob, *, shared: bool = False) -> None:
         self.kind, self.spec, self.job = kind, spec, job
         generator = torch.Generator().manual_seed(job.seed)
         self.critic = kind.build(spec, DataShape.of(job.pair), generator).to(job.device)
@@ -248,7 +269,7 @@ class _NetworkFit:
     @property
     def batch_sizes(self) -> tuple[int, int]:
         """Samples of each side in a minibatch: no more than there are."""
-        return _batch_sizes(self.spec, self.job.pair)
+        return minibatch_sizes(self.spec.settings.batch_size, self.job.pair)
 
     @property
     def streams(self) -> tuple[Minibatches, Minibatches]:
@@ -270,8 +291,8 @@ class _NetworkFit:
 
     def optimizers(self, critic: Critic, *, side_by_side: bool = False) -> list[Optimizing]:
         """Optimisers of all parameters of ``critic``."""
-        name, rate = self.spec.settings.optimizer or "", self.spec.settings.learning_rate or 0.0
-        made = make_optimizers(critic, name=name, learning_rate=rate, side_by_side=side_by_side)
+        settings = self.spec.settings
+        made = make_optimizers(critic, name=settings.optimizer, learning_rate=settings.learning_rate, side_by_side=side_by_side)
         return [*made] if self.shared is None else [self.shared, *made]  # gradients are added up before anything uses them
 
     def run(self, observer: Observer) -> TrainingRun:
@@ -289,7 +310,7 @@ class _NetworkFit:
 
     def trained(self, outcome: TrainingOutcome) -> TrainedCritic:
         """The critic after its training, frozen; without a constraint, with what proves more than the norms of its layers."""
-        critic = self.critic.freeze(self.job.pair.standardisation, lipschitz=self.spec.settings.lipschitz or 1.0)
+        critic = self.critic.freeze(self.job.pair.standardisation, lipschitz=self.spec.settings.lipschitz)
         return TrainedCritic(
             name=self.kind.name,
             title=self.kind.title,
@@ -298,14 +319,6 @@ class _NetworkFit:
             settings=self.kind.shown(self.spec.settings),
             bound_by_construction=self.kind.bound_by_construction,
         )
-
-
-def _batch_sizes(spec: CriticSpec, pair: Pair) -> tuple[int, int]:
-    def size(measure: Measure) -> int:
-        wanted, rows = spec.settings.batch_size or 0, measure.training_rows
-        return wanted if rows is None else min(wanted, rows.count)
-
-    return size(pair.a), size(pair.b)
 
 
 def _stacked(minibatches: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -323,9 +336,9 @@ def _width(shape: DataShape, multiple: int) -> int:
     return -(-wanted // multiple) * multiple
 
 
-def _seconds_a_step(settings: CriticSettings, dim: int) -> float:
+def _seconds_a_step(settings: ResolvedNetwork, dim: int) -> float:
     """Time of a step on two cores, roughly."""
-    width, depth, batch = settings.width or 0, settings.depth or 0, settings.batch_size or 0
+    width, depth, batch = settings.width, settings.depth, settings.batch_size
     weights = dim * width + (depth - 2) * width * width + width
     # Forward and backward passes of both sides, the orthogonalised update (nine products on the smaller side), a quarter
     # retraction.

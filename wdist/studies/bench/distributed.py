@@ -38,9 +38,9 @@ from wdist.ground_metric import L2
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.progress import estimated
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable, half_range
-from wdist.training.catalogue import CATALOGUE
+from wdist.training.catalogue import network
 from wdist.training.kind import DataShape, TrainingJob
-from wdist.training.networks import NetworkKind
+from wdist.training.networks import ResolvedNetwork
 from wdist.training.optimizers import make_optimizers
 from wdist.training.shared_batches import SharedBatches
 from wdist.training.step import TrainingStep
@@ -164,10 +164,9 @@ def _pair(case: Case) -> Pair:
     return open_pair(*_samples(case), access=Access(), seed=0, device=_CPU)
 
 
-def _network(width: int, pair: Pair) -> tuple[StackedCritic, CriticSettings]:
+def _network(width: int, pair: Pair) -> tuple[StackedCritic, ResolvedNetwork]:
     """The default network with fresh weights, and how it is trained."""
-    kind, shape = CATALOGUE[_KIND], DataShape.of(pair)
-    assert isinstance(kind, NetworkKind)
+    kind, shape = network(_KIND), DataShape.of(pair)
     spec = kind.resolve(CriticSettings(width=width), shape)
     return kind.build(spec, shape, torch.Generator().manual_seed(0)), spec.settings
 
@@ -180,7 +179,7 @@ class _Steps:
         self._job = TrainingJob(pair=_pair(large), seed=0, device=_CPU)
         self._batch = case.n
         critic, settings = _network(case.width, self._job.pair)
-        made = make_optimizers(critic, name=settings.optimizer or "", learning_rate=settings.learning_rate or 0.0)
+        made = make_optimizers(critic, name=settings.optimizer, learning_rate=settings.learning_rate)
         self._shared = None if processes().size == 1 else SharedBatches(critic, case.n)
         step = TrainingStep(critic, made if self._shared is None else [self._shared, *made])
         self._ascend = step if self._shared is None else self._shared.ascent(step)
