@@ -24,6 +24,8 @@ from wdist.lipschitz.frozen_layer import Affine
 from wdist.report.documents.forms import model
 from wdist.report.presentation import VIEWS, page
 from wdist.robustness.classifier import FrozenClassifier
+from wdist.studies.panels import Panel, Series
+from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, ReproducedNumber, Study, StudyTable
 
 
 def comparison_of(estimate):
@@ -48,6 +50,18 @@ def points_of_the_line():
     return np.array([[2.0, 0.0], [0.2, 1.0], [-3.0, 0.0]]), np.array([0, 0, 1])
 
 
+def a_study():
+    curve = Panel(title="curve", x_label="x", y_label="W1", series=(Series(name="ours", x=(0.0, 1.0), y=(0.0, 1.0)),))
+    conclusion = Conclusion(checks=(ClaimCheck(claim="W1 is met.", holds=True, detail="0.91 of 0.95"),), panels=(curve,))
+    return Study(
+        name="suite",
+        title="W1 and 1.0",
+        measure=lambda conditions: iter([ReproducedNumber(row="MaxMin", ours=0.91)]),
+        conclude=lambda rows: conclusion,
+        tables=(StudyTable(title="all", of=ReproducedNumber, columns=Column.named("text", "row", "ours")),),
+    )
+
+
 @pytest.fixture
 def results(estimate_of):
     """One result of each kind."""
@@ -68,6 +82,7 @@ def results(estimate_of):
         "Drift": wdist.drift(*random_tables(), critic="mean-difference", seed=0, device="cpu", progress=False),
         "Robustness": wdist.robust(a_line(), *points_of_the_line(), eps=0.5, minimum=0.9, restarts=1, device="cpu", progress=False),
         "LipschitzConstant": wdist.lipschitz_constant(torch.nn.Linear(3, 2), progress=False),
+        "StudyResult": a_study().run(Conditions()),
         "Transport": wdist.transport(np.zeros((3, 2)), np.ones((4, 2))),
     }
 
@@ -103,7 +118,7 @@ def test_the_document_is_the_published_one(results, kind):
     assert json.loads(results[kind].to_json()) == document
     command = VIEWS[kind].command
     if command:
-        model(command).model_validate(document)
+        model(command(results[kind]) if callable(command) else command).model_validate(document)
     else:
         assert np.isclose(sum(document["plan"]["mass"]), 1)
 

@@ -11,9 +11,10 @@ from PIL import Image
 from rich.console import Console
 
 from wdist.environment import Environment
-from wdist.report.documents.forms import document_text, model
+from wdist.report.documents.forms import model
 from wdist.report.plots.figure import DPI
-from wdist.report.plots.study import draw_study, study_bytes
+from wdist.report.plots.study import draw_study
+from wdist.report.presentation import figure_bytes
 from wdist.report.terminal.study import rendered_study
 from wdist.studies.machine import Machine
 from wdist.studies.panels import Mosaic, Panel, Series, Surface
@@ -200,7 +201,7 @@ def test_cells_are_written_as_their_kind_asks(result):
 
 def test_what_is_no_number_is_none_and_null(result):
     assert "none" in shown(result)
-    document = document_text(result, command="bench")
+    document = result.to_json()
     assert json.loads(document)["tables"][0]["rows"][2]["share"] is None
     assert "NaN" not in document
 
@@ -220,7 +221,7 @@ def test_an_interrupted_run_says_so(result):
 
 
 def test_the_document_holds_every_row_with_its_kind(result):
-    document = json.loads(document_text(result, command="bench"))
+    document = json.loads(result.to_json())
     model("bench").model_validate(document)
     assert (document["command"], document["what"], document["commit"]) == ("bench", "suite", "0123456789ab+")
     (table,) = document["tables"]
@@ -231,13 +232,13 @@ def test_the_document_holds_every_row_with_its_kind(result):
 
 def test_two_tables_of_one_kind_give_their_rows_once(result):
     twice = replace(SUITE, tables=(TABLE, replace(TABLE, title="again")))
-    document = json.loads(document_text(replace(result, study=twice), command="bench"))
+    document = json.loads(replace(result, study=twice).to_json())
     assert [table["title"] for table in document["tables"]] == ["everything at once"]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_a_figure_is_drawn_and_the_same_result_gives_the_same_file(result, suffix):
-    assert study_bytes(result, suffix=suffix) == study_bytes(result, suffix=suffix)
+    assert figure_bytes(result, suffix=suffix) == figure_bytes(result, suffix=suffix)
 
 
 def test_panels_stand_above_each_other_and_series_of_one_name_share_colour_and_legend(result):
@@ -250,7 +251,7 @@ def test_panels_stand_above_each_other_and_series_of_one_name_share_colour_and_l
 
 
 def test_a_result_without_panels_gives_an_empty_figure(result):
-    content = study_bytes(replace(result, conclusion=Conclusion()), suffix=".png")
+    content = figure_bytes(replace(result, conclusion=Conclusion()), suffix=".png")
     assert np.asarray(Image.open(io.BytesIO(content)).convert("L"))[0, 0] == 255
 
 
@@ -298,7 +299,7 @@ def test_the_full_form_says_nothing_of_reductions(reproduction):
 
 
 def test_the_document_of_a_reproduction_holds_both_numbers_and_their_difference(reproduction, surface):
-    document = json.loads(document_text(with_panels(reproduction, *reproduction.conclusion.panels, surface), command="reproduce"))
+    document = json.loads(with_panels(reproduction, *reproduction.conclusion.panels, surface).to_json())
     model("reproduce").model_validate(document)
     assert document["schema_version"] == "1"
     assert (document["command"], document["what"], document["quick"]) == ("reproduce", "figure99", True)
@@ -311,7 +312,7 @@ def test_the_document_of_a_reproduction_holds_both_numbers_and_their_difference(
 
 
 def test_documents_keep_the_keys_that_scripts_rely_on(result, reproduction):
-    suite, figure = json.loads(document_text(result, command="bench")), json.loads(document_text(reproduction, command="reproduce"))
+    suite, figure = json.loads(result.to_json()), json.loads(reproduction.to_json())
     both = {"schema_version", "command", "what", "title", "quick", "reduced", "remarks", "findings", "seconds", "environment"}
     assert both | {"seeds", "budget", "tables", "skipped", "interrupted", "machine", "commit"} <= suite.keys()
     assert both | {"source", "paper", "seed", "settings", "comparisons", "panels", "full_seconds"} <= figure.keys()
@@ -323,7 +324,7 @@ def test_every_kind_of_panel_is_drawn_to_every_kind_of_file(reproduction, surfac
     bins = (Series(name="a", x=(0.0, 1.0, 2.0), y=(0.4, 0.6, 0.0)),)
     histogram = Panel(title="histogram", x_label="x", y_label="share", series=bins, bins=True)
     for panels in ((*reproduction.conclusion.panels, histogram), (surface, surface)):
-        assert study_bytes(with_panels(reproduction, *panels), suffix=suffix).startswith(start)
+        assert figure_bytes(with_panels(reproduction, *panels), suffix=suffix).startswith(start)
 
 
 def test_mosaics_stand_side_by_side_with_zero_in_white(result):

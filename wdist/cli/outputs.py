@@ -57,8 +57,13 @@ class Format:
 _JSON: dict[str, Any] = {"option": "--output", "help": "Also write the JSON document to FILE.", "what": "result"}
 _MARKDOWN: dict[str, Any] = {"option": "--markdown", "what": "Markdown"}
 _CSV: dict[str, Any] = {"function": "presentation:rows", "option": "--csv", "what": "table"}
-_PLOT: dict[str, Any] = {"takes": "suffix", "option": "--plot", "what": "figure", "suffixes": PLOT_SUFFIXES}
-_FIGURE: dict[str, Any] = {"function": "presentation:figure_bytes", **_PLOT}
+_FIGURE: dict[str, Any] = {
+    "function": "presentation:figure_bytes",
+    "takes": "suffix",
+    "option": "--plot",
+    "what": "figure",
+    "suffixes": PLOT_SUFFIXES,
+}
 _PROOF: dict[str, Any] = {
     "option": "--save-proof",
     "help": "Save the proof of the numbers for wdist verify: .safetensors.",
@@ -67,21 +72,16 @@ _PROOF: dict[str, Any] = {
 }
 _ENDINGS = ".png, .svg or .pdf"
 
+_VIEWED = "estimate compare gate drift dependence robust lipschitz verify merge bench reproduce"
+"""Commands whose results have a view."""
+
 FORMATS = (
-    Format("text", "estimate compare gate drift dependence robust lipschitz verify", "presentation:rendered"),
+    Format("text", _VIEWED, "presentation:rendered"),
     Format("text", "gan", "terminal.facts:rendered_gan"),
     Format("text", "inspect", "terminal.facts:rendered_facts"),
     Format("text", "doctor", "terminal.facts:rendered_checks"),
-    Format("text", "merge", "merging:rendered_merged"),
-    Format("json", "merge", "merging:merged_text", **_JSON),
-    Format("text", "bench reproduce", "terminal.study:rendered_study"),
-    Format(
-        "json",
-        "estimate compare gate drift dependence robust lipschitz verify inspect doctor gan bench reproduce",
-        "documents.forms:document_text",
-        "command",
-        **_JSON,
-    ),
+    Format("json", _VIEWED, "presentation:json", **_JSON),
+    Format("json", "gan inspect doctor", "documents.forms:document_text", "command", **_JSON),
     Format(
         "markdown",
         "compare",
@@ -128,8 +128,8 @@ FORMATS = (
     Format("plot", "dependence", help=f"Draw the rows, and what the critic finds beside random orders: {_ENDINGS}.", **_FIGURE),
     Format("plot", "drift", help=f"Draw how far columns moved, and how: {_ENDINGS}.", **_FIGURE),
     Format("plot", "robust", help=f"Draw the certified error by size: {_ENDINGS}.", **_FIGURE),
-    Format("plot", "merge", "merging:merged_bytes", help=f"Draw the result as its command does: {_ENDINGS}.", **_PLOT),
-    Format("plot", "bench reproduce", "plots.study:study_bytes", help=f"Draw the results: {_ENDINGS}.", **_PLOT),
+    Format("plot", "merge", help=f"Draw the result as its command does: {_ENDINGS}.", **_FIGURE),
+    Format("plot", "bench reproduce", help=f"Draw the results: {_ENDINGS}.", **_FIGURE),
     Format(
         "witness",
         "compare",

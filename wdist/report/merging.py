@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from wdist.comparison.ranking import Comparison, ComparisonShard
 from wdist.errors import SourceError, UsageError
 from wdist.studies.study import Conditions, StudyResult, StudyShard, find_study
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 _Shard: TypeAlias = ComparisonShard | StudyShard
 
@@ -83,26 +80,3 @@ def _difference(one: _Shard, other: _Shard) -> str:
     left, right = _identity(one), _identity(other)
     name = next(name for name in {**left, **right} if left.get(name) != right.get(name))
     return "other samples" if name == "samples" else f"{name}: {right.get(name)} and {left.get(name)}"
-
-
-def merged_text(result: Comparison | StudyResult) -> str:
-    """The document of the whole, as indented JSON."""
-    from wdist.report.documents.forms import document_text
-
-    return document_text(result, command="compare" if isinstance(result, Comparison) else "bench")
-
-
-def merged_bytes(result: Comparison | StudyResult, *, suffix: str) -> bytes | None:
-    """The figure of the whole."""
-    from wdist.report.plots.study import study_bytes
-    from wdist.report.presentation import figure_bytes
-
-    return (figure_bytes if isinstance(result, Comparison) else study_bytes)(result, suffix=suffix)
-
-
-def rendered_merged(result: Comparison | StudyResult) -> RenderableType:
-    """The whole as its command shows it."""
-    from wdist.report.terminal.comparison import rendered_comparison
-    from wdist.report.terminal.study import rendered_study
-
-    return rendered_comparison(result) if isinstance(result, Comparison) else rendered_study(result)

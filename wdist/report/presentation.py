@@ -54,8 +54,8 @@ class View:
     """The conclusion."""
     draw: str = ""
     """The figure, as ``module:function`` in ``wdist.report``."""
-    command: str = ""
-    """The command whose published document it is."""
+    command: str | Callable[[Any], str] = ""
+    """The command whose published document it is, or a function of the result that names it."""
     rows: str = ""
     """The rows as comma-separated values, as ``module:function`` in ``wdist.report``."""
 
@@ -117,6 +117,13 @@ VIEWS = {
         sentences=lambda verification: (f"{sentences.verification_line(verification)}.",),
         draw="plots.estimate:draw_verified",
         command="verify",
+    ),
+    "StudyResult": View(
+        rendered="terminal.study:rendered_study",
+        line=sentences.study_headline,
+        sentences=lambda found: (f"{sentences.study_headline(found)}.", *sentences.study_sentences(found)),
+        draw="plots.study:draw_study",
+        command=lambda found: found.study.group,
     ),
     "Transport": View(
         rendered="terminal.facts:rendered_transport",
@@ -211,7 +218,7 @@ def figure_bytes(result: Any, *, suffix: str) -> bytes | None:
     """The figure of a result as a file of the kind that the suffix names."""
     from wdist.report.plots.figure import figure_file
 
-    return figure_file(_function(_view(result).draw))(result, suffix=suffix)
+    return figure_file(_function(_view(result).draw), result, suffix=suffix)
 
 
 def plain_document(result: Any) -> dict[str, Any]:
@@ -219,7 +226,8 @@ def plain_document(result: Any) -> dict[str, Any]:
     from wdist.report.documents import forms
 
     command = _view(result).command
-    return forms.document(result, command) if command else forms.transport_document(result)
+    name = command(result) if callable(command) else command
+    return forms.document(result, name) if name else forms.transport_document(result)
 
 
 def json(result: Any) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wdist.estimation.verification import Verification
     from wdist.gates.gate import GateResult
     from wdist.robustness.robust import Robustness
+    from wdist.studies.study import StudyResult
     from wdist.transport.solution import Transport
 
 METRICS = {"l2": "Euclidean metric", "l1": "L1 metric", "linf": "L-infinity metric"}
@@ -321,3 +322,16 @@ def marks(result: GateResult) -> Iterator[tuple[str, float, str]]:
             yield "baseline, passes within", limits.passes_within, at_least(limits.passes_within)
         if limits.fails_above is not None:
             yield "baseline, fails above", limits.fails_above, at_most(limits.fails_above)
+
+
+def study_headline(result: StudyResult) -> str:
+    """What a study measured, and how many of its claims hold."""
+    checks = result.conclusion.checks
+    held = f"; {sum(check.holds for check in checks)} of {len(checks)} claims hold" if checks else ""
+    return f"{result.study.name}: {result.study.title}, {counted(len(result.rows))} rows{held}"
+
+
+def study_sentences(result: StudyResult) -> Iterator[str]:
+    """The claims that were checked, each with what was measured."""
+    for check in result.conclusion.checks:
+        yield f"{check.claim.rstrip('.')}: {'holds' if check.holds else 'does not hold'} ({check.detail})."

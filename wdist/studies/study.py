@@ -21,6 +21,7 @@ from wdist.distributed.processes import processes
 from wdist.environment import Environment, choose_device, environment, versions
 from wdist.errors import UsageError
 from wdist.interruption import Interruption
+from wdist.presentable import Plottable
 from wdist.studies.machine import Machine, commit, machine_rate, this_machine
 from wdist.studies.panels import Getter, Mosaic, Panel, Surface
 from wdist.training.observer import Observer, Silent, Stage
@@ -236,8 +237,8 @@ class StudyShard:
         return self
 
 
-@dataclass(frozen=True, kw_only=True)
-class StudyResult:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class StudyResult(Plottable):
     """Rows of a study and what follows from them."""
 
     study: "Study"

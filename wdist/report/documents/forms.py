@@ -482,11 +482,11 @@ COMMANDS = tuple(PUBLISHED)
 """Commands with a published schema."""
 
 
-def document(result: Any, command: str, **given: Any) -> dict[str, Any]:
+def document(result: Any, command: str) -> dict[str, Any]:
     """The document of a result, as plain values; with all fields of the result where the command has no published form."""
     if command not in PUBLISHED:
         return {"schema_version": SCHEMA_VERSION, "command": command, **plain(result)}
-    return FORMS.document(result, PUBLISHED[command], **given)
+    return FORMS.document(result, PUBLISHED[command])
 
 
 def transport_document(found: Transport) -> dict[str, Any]:
@@ -497,9 +497,9 @@ def transport_document(found: Transport) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, "command": "transport", **bounds, "plan": plan, "potentials": potentials}
 
 
-def document_text(result: Any, *, command: str, **given: Any) -> str:
+def document_text(result: Any, *, command: str) -> str:
     """The same as indented JSON."""
-    return text(document(result, command, **given))
+    return text(document(result, command))
 
 
 def model(command: str) -> type[BaseModel]:

@@ -118,7 +118,9 @@ def draw_contact_sheet(comparison: Comparison) -> Figure | None:
     return figure
 
 
-contact_sheet_bytes = figure_file(draw_contact_sheet)
+def contact_sheet_bytes(comparison: Comparison, *, suffix: str) -> bytes | None:
+    """The contact sheet as a file of the kind that the suffix names; None where no source is of images."""
+    return figure_file(draw_contact_sheet, comparison, suffix=suffix)
 
 
 def _strips(comparison: Comparison) -> Iterator[tuple[str, NDArray[np.float64], str]]:

@@ -124,17 +124,13 @@ _UNDATED: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"Creati
 """No date, so that the same result gives the same file."""
 
 
-def figure_file(draw: Callable[[Any], Figure | None]) -> Callable[..., bytes | None]:
-    """Makes a function of a result and a file's suffix that returns the file in the common style; None if nothing is drawn."""
-
-    def content(result: Any, *, suffix: str) -> bytes | None:
-        with matplotlib.rc_context(STYLE):
-            figure = draw(result)
-            if figure is None:
-                return None
-            FigureCanvasAgg(figure)
-            file, kind = io.BytesIO(), suffix.removeprefix(".")
-            figure.savefig(file, format=kind, dpi=DPI, facecolor="white", metadata=_UNDATED.get(suffix, {}))
-        return file.getvalue()
-
-    return content
+def figure_file(draw: Callable[[Any], Figure | None], result: Any, *, suffix: str) -> bytes | None:
+    """Draws a result in the common style, as a file of the kind that the suffix names; None if nothing is drawn."""
+    with matplotlib.rc_context(STYLE):
+        figure = draw(result)
+        if figure is None:
+            return None
+        FigureCanvasAgg(figure)
+        file, kind = io.BytesIO(), suffix.removeprefix(".")
+        figure.savefig(file, format=kind, dpi=DPI, facecolor="white", metadata=_UNDATED.get(suffix, {}))
+    return file.getvalue()

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from wdist.report.plots.figure import DPI, FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SURFACE, figure_file
+from wdist.report.plots.figure import DPI, FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SURFACE
 from wdist.studies.panels import Mosaic, Panel, Series, Surface
 from wdist.studies.study import StudyResult
 
@@ -45,9 +45,6 @@ def draw_study(result: StudyResult) -> Figure:
     form = "  (quick form)" if result.reduced else ""
     figure.suptitle(f"{result.study.name}: {result.study.title}{form}", fontsize=12, x=0.02, ha="left")
     return figure
-
-
-study_bytes = figure_file(draw_study)
 
 
 def _panels(panels: list[Panel]) -> Figure:
