@@ -42,6 +42,7 @@ def folder(tmp_path, monkeypatch):
         torch.onnx.export(network, (sample,), "net.onnx", dynamo=False)
     torch.save(nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4)).state_dict(), "normalised.pt")
     torch.save(nn.Sequential(nn.Conv2d(1, 2, 3)).state_dict(), "convolution.pt")
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "convolution.pt").read_bytes()[:600])
     np.save("points.npy", np.random.default_rng(0).normal(size=(7, 3)))
     return tmp_path
 
@@ -103,6 +104,7 @@ def test_the_text_names_the_interval_the_methods_and_the_layers(folder, capsys):
         (["net.ts", "--trust", "--shape", "3x"], "--shape 3x is not a shape"),
         (["net.ts", "--trust", "--shape", "5"], "correct the shape of a sample"),
         (["points.npy", "--trust"], "holds no network that can be run"),
+        (["cut.pt"], "cut.pt is damaged, cut short"),
         (["convolution.pt?factory=lip_models:convolution", "--trust"], "give it, as in --shape 3x32x32"),
         (["net.ts", "--trust", "--at", "synthetic:gaussian?dim=4"], "correct the shape of a sample"),
     ],

@@ -7,6 +7,7 @@ import pytest
 WRONG = {
     "unknown command": (["estmate", "a", "b"], "estimate"),
     "unknown option": (["estimate", "a", "b", "--stps", "3"], "did you mean --steps?"),
+    "unknown option of other tools": (["estimate", "a", "b", "--max-time", "5"], "did you mean --budget?"),
     "unknown option without a likeness": (["estimate", "a", "b", "--zzz"], "wdist estimate --help"),
     "missing argument": (["estimate", "a"], "missing argument 'B'"),
     "too many arguments": (["estimate", "a", "b", "c"], "wdist estimate --help"),

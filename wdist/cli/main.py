@@ -45,6 +45,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _SHARED = ("estimate", "synthetic", "compare", "gate", "drift", "gan", "bench")
 """Commands whose work several processes share; only the first process of a torchrun job runs the others."""
+_OTHER_NAMES = {
+    **dict.fromkeys(("--max-time", "--time", "--time-limit", "--timeout"), "--budget"),
+    **dict.fromkeys(("--epochs", "--iterations", "--max-steps"), "--steps"),
+    "--lr": "--learning-rate",
+}
+"""Options by the names that other tools give them."""
 
 app = typer.Typer(
     name="wdist",
@@ -239,7 +245,8 @@ def _usage_sentence(error: Any, arguments: list[str]) -> str:
             return f"{named} looks like an option; to name the file, write ./{named}"
         parameters = error.ctx.command.params if error.ctx is not None else []
         known = [name for parameter in parameters for name in parameter.opts if name.startswith("--")]
-        meant = get_close_matches(str(unknown), known, n=1, cutoff=0.55)
+        other = _OTHER_NAMES.get(unknown)
+        meant = [other] if other in known else get_close_matches(unknown, known, n=1, cutoff=0.65)
         return f"there is no option {unknown}; " + (f"did you mean {meant[0]}?" if meant else help_hint)
     message = str(error.format_message())
     if message.startswith("No such command") and os.path.exists(arguments[0].partition("?")[0]):

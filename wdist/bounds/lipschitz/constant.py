@@ -19,7 +19,7 @@ from wdist.bounds.lipschitz.upper import LipschitzUpper, lipschitz_upper
 from wdist.data.access import Access
 from wdist.data.rows import in_units
 from wdist.data.sources.address import parse_address
-from wdist.data.sources.network_file import NetworkModule, open_module
+from wdist.data.sources.network_file import NetworkModule, load_weights, open_module
 from wdist.data.sources.opening import check_there, holds_model, open_source
 from wdist.data.sources.source import FiniteSource
 from wdist.environment import Environment, environment
@@ -207,6 +207,8 @@ def opened_network(model: str | Path | nn.Module, access: Access) -> NetworkModu
     address = parse_address(str(model))
     check_there(address)
     if not holds_model(address):
+        if address.suffix in (".safetensors", ".pt", ".pth"):
+            load_weights(address)  # if the file is damaged, this says so
         raise SourceError(
             f"{address.location} holds no network that can be run; name a .pt2, .onnx or TorchScript file, or weights with "
             f"{address.sign}factory=package.module:Class"
