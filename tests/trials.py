@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import ot
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from wdist.critics.frozen import FrozenCritic
@@ -20,6 +20,7 @@ from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource, RowIndex
 from wdist.estimation.evaluation import ErrorBudget, evaluate_critic
 from wdist.estimation.result import CriticResult
+from wdist.files import read_safetensors
 from wdist.ground_metric import L2, GroundMetric
 from wdist.training.budget import Budget
 from wdist.training.catalogue import CATALOGUE
@@ -65,9 +66,8 @@ def write_critic(path: Path, critic: FrozenCritic) -> None:
 def read_critic(path: Path) -> FrozenCritic:
     """Reads it again; ValueError if it is damaged."""
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return FrozenCritic.restored((file.metadata() or {}).get("critic", ""), tensors)
+        metadata, tensors = read_safetensors(path)
+        return FrozenCritic.restored(metadata.get("critic", ""), tensors)
     except SafetensorError as error:
         raise ValueError(str(error)) from error
 

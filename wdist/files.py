@@ -1,5 +1,7 @@
 """Files: inputs, which must not change while they are read, and outputs, checked beforehand and written whole or not at all."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import functools
@@ -11,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if sys.platform == "win32":
     import msvcrt
@@ -19,6 +21,9 @@ else:
     import fcntl
 
 from wdist.errors import OutputError, SourceError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 PROOF_SUFFIX = ".safetensors"
@@ -44,7 +49,7 @@ class FileVersion:
     mark: int
 
     @classmethod
-    def of(cls, path: Path, name: str | None = None) -> "FileVersion":
+    def of(cls, path: Path, name: str | None = None) -> FileVersion:
         """The present version of a file."""
         return cls(path=path, name=name or str(path), mark=_mark(path))
 
@@ -122,6 +127,19 @@ def _note_opening(event: str, arguments: tuple[Any, ...]) -> None:
 def _identity(path: Any) -> tuple[int, int]:
     found = os.stat(path)
     return found.st_dev, found.st_ino
+
+
+def read_safetensors(path: Path, *, whole: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a ``.safetensors`` file; no tensors unless ``whole``.
+
+    Raises:
+        SafetensorError, OSError: it cannot be read.
+    """
+    from safetensors import safe_open  # imported late, because it imports torch
+
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()} if whole else {}  # noqa: SIM118 (not a dict)
+        return file.metadata() or {}, tensors
 
 
 def check_writable(path: Path, *, option: str, suffixes: Collection[str] = ()) -> None:

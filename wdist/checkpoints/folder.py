@@ -18,7 +18,7 @@ from wdist.checkpoints.state import restored, state_of
 from wdist.checkpoints.values import packed, unpacked
 from wdist.distributed.processes import processes
 from wdist.errors import OutputError, SourceError, UsageError
-from wdist.files import atomic_write, locked
+from wdist.files import atomic_write, locked, read_safetensors
 from wdist.interruption import Terminated, deferred_interrupts
 
 T = TypeVar("T")
@@ -187,8 +187,7 @@ class FolderCheckpoint(Checkpoint):
 
     def _read(self, path: Path, records: dict[Key, _Record]) -> None:
         with readable(path):
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
+            metadata, _ = read_safetensors(path, whole=False)
             if metadata.get("format") != FORMAT:
                 raise ValueError("it has another format")
             for number, each in enumerate(json.loads(metadata["parts"])):

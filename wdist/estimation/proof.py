@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import save  # that of torch refuses tensors that share memory
 from torch import Tensor
 
@@ -29,7 +29,7 @@ from wdist.estimation.divergence import Divergence, DivergenceEvidence
 from wdist.estimation.options import MOST_DRAWS, MOST_FOLDS
 from wdist.estimation.population_upper import BOUNDS
 from wdist.estimation.result import CROSS_FITTED, CriticResult, Estimate
-from wdist.files import PROOF_SUFFIX, atomic_write
+from wdist.files import PROOF_SUFFIX, atomic_write, read_safetensors
 from wdist.ground_metric import METRICS
 from wdist.transport.coupling import Plan
 
@@ -405,9 +405,7 @@ def _contents(address: str | Path, *, whole: bool) -> tuple[Path, dict[str, str]
     if not path.is_file():
         raise SourceError(f"there is no file {path}; {_WAY_OUT}")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {each: file.get_tensor(each) for each in file.keys()} if whole else {}  # noqa: SIM118 (not a dict)
+        metadata, tensors = read_safetensors(path, whole=whole)
     except (SafetensorError, OSError) as error:
         raise SourceError(f"{path} cannot be read as a safetensors file ({error}); {_WAY_OUT}") from error
     if metadata.get("format") != FORMAT:

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from wdist.data.inputs import reads
 from wdist.errors import OutputError, SourceError, UsageError
-from wdist.files import atomic_write, locked
+from wdist.files import atomic_write, locked, read_safetensors
 from wdist.gan.game import Game
 from wdist.gan.settings import GanSettings
 
@@ -110,9 +110,7 @@ def load_state(folder: Path) -> SavedState:
     """Reads the state of a training; SourceError if the file is damaged or of another kind."""
     path = folder / STATE
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        metadata, tensors = read_safetensors(path)
         if metadata.get("format") != FORMAT:
             raise ValueError("it has another format")
         training = json.loads(metadata["training"])

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
 from wdist.critics.frozen import restored_layers, stored_layers, through
 from wdist.errors import SourceError, UsageError
-from wdist.files import FileVersion, atomic_write
+from wdist.files import FileVersion, atomic_write, read_safetensors
 from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
 from wdist.lipschitz.linalg.rounding import product_above
 
@@ -97,9 +97,8 @@ def load_classifier(path: Path) -> FrozenClassifier:
         SourceError: the file is not such a classifier, or is damaged.
     """
     try:
-        with FileVersion.of(path).reading(), safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        with FileVersion.of(path).reading():
+            metadata, tensors = read_safetensors(path)
         if metadata.get("format") != FORMAT:
             raise SourceError(f"{path} is not a classifier that wdist saved; give its network with ?factory=module:Class")
         return _restored(json.loads(metadata["classifier"]), tensors)

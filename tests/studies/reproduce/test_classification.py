@@ -6,7 +6,8 @@ from torch import nn
 
 from wdist.robustness.training import ClassifierNetwork, Labelled, LossSettings, fit_
 from wdist.studies.reproduce import classification, little_data
-from wdist.studies.reproduce.little_data import REGULARISERS, LeNet, error_of_module
+from wdist.studies.reproduce.little_data import REGULARISERS, LeNet
+from wdist.studies.reproduce.mnist import error_of
 from wdist.studies.study import find_study
 
 CPU = torch.device("cpu")
@@ -69,7 +70,7 @@ def test_le_net_learns_under_every_regulariser(row, blobs):
     network = LeNet("maxmin", REGULARISERS[row], torch.Generator().manual_seed(0))
     few = Labelled(blobs.x[:200], blobs.labels[:200])
     fit_(network, few, LossSettings(steps=40, batch_size=50, learning_rate=0.005, weight_decay=REGULARISERS[row].weight_decay))
-    assert error_of_module(network, blobs, CPU) < 0.5
+    assert error_of(network, blobs, CPU) < 0.5
     if row == "Björck":
         norms = [torch.linalg.matrix_norm(layer.weight.detach(), 2) for layer in network.linear]
         assert float(max(norms)) <= 1 + 1e-4

@@ -59,7 +59,7 @@ def test_active_shares_count_positive_activations():
 def test_a_classifier_learns_and_keeps_its_constraint(tiny, blobs, conditions, lipschitz):
     found = trained_on(blobs, blobs, activation="maxmin", lipschitz=lipschitz, conditions=conditions, label="test")
     assert found.accuracy > 0.5
-    assert found.accuracy == pytest.approx(1 - error_of(found.classifier, blobs, CPU))
+    assert found.accuracy == pytest.approx(1 - error_of(found.classifier.function(CPU), blobs, CPU))
     if lipschitz is not None:
         values = jacobian_singular_values(found.classifier.function(CPU), blobs.x[:20], CPU)
         assert float(values.max()) <= lipschitz * (1 + 1e-4)

@@ -5,16 +5,22 @@ from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypeAlias
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure, SubFigure
+from numpy.typing import NDArray
 
 from wdist.estimation.result import CriticResult, Estimate
 from wdist.report.numbers import at_most, nearest
 from wdist.report.sentences import chosen_by_folds
 
 Area: TypeAlias = Figure | SubFigure
+Grid: TypeAlias = NDArray[np.float64]
+Box: TypeAlias = tuple[float, float, float]
+"""Width, depth and height."""
 
 INK, MUTED, FAINT = "#22313f", "#7a8793", "#d9dee3"
 MAIN = "#0b6e8e"
@@ -41,6 +47,8 @@ STYLE: Any = {
     "svg.hashsalt": "wdist",
 }
 DPI = 160
+ELEVATION, AZIMUTH = 32, 62
+"""Direction from which surfaces are seen, in degrees."""
 
 _DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
 """Used once there are more critics than colours."""
@@ -112,6 +120,27 @@ def tidy(axes: Axes, *, grid: Literal["x", "y"] | None = None) -> None:
         axes.set_axisbelow(True)
     axes.tick_params(length=0)
     axes.spines["left"].set_visible(False)
+
+
+def draw_surface(solid: Any, *xyz: Grid, ends: tuple[float, float], box: Box, zoom: float, mesh: tuple[int, int]) -> None:
+    """A function of the plane as a surface, seen from the side; in a ``box`` of its own units, a slope of 1 is 45 degrees."""
+    lines = {"rcount": mesh[0], "ccount": mesh[1], "linewidth": 0.12, "edgecolor": (1, 1, 1, 0.25), "antialiased": True}
+    solid.plot_surface(*xyz, cmap=SURFACE, vmin=ends[0], vmax=ends[1], clip_on=False, **lines)
+    solid.set_zlim(ends)
+    solid.set_box_aspect(box, zoom=zoom)
+    solid.view_init(elev=ELEVATION, azim=-AZIMUTH)
+    solid.set_axis_off()
+
+
+def draw_map(plane: Axes, *xyz: Grid, levels: Any) -> QuadContourSet:
+    """The same from above, with lines between the levels."""
+    filled = plane.contourf(*xyz, levels=levels, cmap=SURFACE)
+    plane.contour(*xyz, levels=levels, colors="white", linestyles="solid", linewidths=0.35, alpha=0.6)
+    plane.set_aspect("equal")
+    plane.tick_params(length=0)
+    for spine in plane.spines.values():
+        spine.set_visible(False)
+    return filled
 
 
 def panel_grid(panels: int, *, columns: int) -> tuple[int, int]:

@@ -1,35 +1,34 @@
 """Potentials of critics: functions of the line, or surfaces and maps of the plane, with the samples of both sides."""
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.contour import QuadContourSet
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from wdist.estimation.result import CriticResult, Estimate
 from wdist.report.plots.figure import (
+    AZIMUTH,
+    ELEVATION,
     FAINT,
     MAIN,
     SIDE_A,
     SIDE_B,
-    SURFACE,
     Area,
+    Grid,
     add_title,
     colours,
     critics_in_order,
+    draw_map,
+    draw_surface,
     panel_grid,
 )
-
-Grid: TypeAlias = NDArray[np.float64]
 
 _COLUMNS = 4
 _LINE_POINTS, _PLANE_POINTS = 644, 161
 _PANEL = 3.3
 """Width of a panel of the plane in inches."""
-_ELEVATION, _AZIMUTH = 32, 62
 _DOTS = 300
 """Samples of a side that are drawn; more would hide one another."""
 
@@ -116,11 +115,15 @@ class Surfaces:
         maps: list[Axes] = []
         for i, (critic, height) in enumerate(zip(self._critics, heights, strict=True)):
             solid: Any = area.add_subplot(layout[divmod(i, self._columns)], projection="3d")
-            self._draw_surface(solid, x, y, height, bottom=bottom, top=top)
+            # Equal units along all three axes.
+            box = (self._wide, self._deep, max(float(top - bottom), 0.25 * self._wide))
+            zoom = _zoom(*box, self._surface_height)
+            draw_surface(solid, x, y, height, ends=(bottom, top), box=box, zoom=zoom, mesh=(81, 81))
             add_title(solid, critic, main=critic is self._estimate.critic)
             if i in self._maps:
                 plane = area.add_subplot(layout[self._maps[i]])
-                filled = self._draw_map(plane, x, y, height, levels=levels)
+                filled = draw_map(plane, x, y, height, levels=levels)
+                self._mark_samples(plane)
                 if maps:
                     plane.set_yticklabels([])
                 maps.append(plane)
@@ -130,51 +133,34 @@ class Surfaces:
         bar.ax.tick_params(length=0)
         maps[0].set_xlabel("samples of A (orange) and of B (dark)", loc="left", fontsize=8.5)
 
-    def _draw_surface(self, solid: Any, x: Grid, y: Grid, height: Grid, *, bottom: float, top: float) -> None:
-        mesh = {"rcount": 81, "ccount": 81, "linewidth": 0.12, "edgecolor": (1, 1, 1, 0.25), "antialiased": True}
-        solid.plot_surface(x, y, height, cmap=SURFACE, vmin=bottom, vmax=top, clip_on=False, **mesh)
-        solid.set_zlim(bottom, top)
-        # Equal units along all three axes: a slope of 1 is seen as 45 degrees.
-        box = (self._wide, self._deep, max(float(top - bottom), 0.25 * self._wide))
-        solid.set_box_aspect(box, zoom=_zoom(*box, self._surface_height))
-        solid.view_init(elev=_ELEVATION, azim=-_AZIMUTH)
-        solid.set_axis_off()
-
-    def _draw_map(self, plane: Axes, x: Grid, y: Grid, height: Grid, *, levels: Any) -> QuadContourSet:
-        filled = plane.contourf(x, y, height, levels=levels, cmap=SURFACE)
-        plane.contour(x, y, height, levels=levels, colors="white", linestyles="solid", linewidths=0.35, alpha=0.6)
+    def _mark_samples(self, plane: Axes) -> None:
         for side, colour in zip(self._dots, (SIDE_A, SIDE_B), strict=True):
             # A few points, each drawn many times, are worth a larger mark.
             few = len(np.unique(side, axis=0)) <= 20
             marks: Any = {"markersize": 4.5 if few else 2.2, "markeredgewidth": 0.7 if few else 0, "markeredgecolor": "white"}
             plane.plot(*side.T, "o", color=colour, **marks)
-        plane.set_aspect("equal")
-        plane.tick_params(length=0)
-        for spine in plane.spines.values():
-            spine.set_visible(False)
-        return filled
 
 
 def _zoom(wide: float, deep: float, tall: float, panel_height: float) -> float:
     """Zoom at which the outline of a box, seen from our angle, fills a panel; calibrated by eye."""
-    up, round_ = np.radians(_ELEVATION), np.radians(_AZIMUTH)
+    up, round_ = np.radians(ELEVATION), np.radians(AZIMUTH)
     across = wide * np.sin(round_) + deep * np.cos(round_)
     high = tall * np.cos(up) + np.sin(up) * (wide * np.cos(round_) + deep * np.sin(round_))
     fits = min(0.92 * _PANEL / across, 0.93 * panel_height / high)
     return float(fits * np.sqrt(wide**2 + deep**2 + tall**2) / (0.885 * min(_PANEL, panel_height)))
 
 
-def dots(side: torch.Tensor) -> NDArray[np.float64]:
+def dots(side: torch.Tensor) -> Grid:
     """The first samples of one side, shape (at most 300, dim)."""
-    array: NDArray[np.float64] = side.detach().cpu().to(torch.float64).numpy()
+    array: Grid = side.detach().cpu().to(torch.float64).numpy()
     return array[:_DOTS]
 
 
-def potentials(critic: CriticResult, points: NDArray[np.float64], *, anchor: NDArray[np.float64]) -> NDArray[np.float64]:
+def potentials(critic: CriticResult, points: Grid, *, anchor: Grid) -> Grid:
     """Potentials of points (n, dim), shifted so that their mean over the samples of B is 0; the shift changes no dual value."""
 
-    def evaluated(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        values: NDArray[np.float64] = critic.frozen.potentials(torch.from_numpy(np.ascontiguousarray(x))).detach().cpu().numpy()
+    def evaluated(x: Grid) -> Grid:
+        values: Grid = critic.frozen.potentials(torch.from_numpy(np.ascontiguousarray(x))).detach().cpu().numpy()
         return values / critic.lipschitz_bound
 
     return evaluated(points) - evaluated(anchor).mean()

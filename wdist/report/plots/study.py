@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from wdist.report.plots.figure import DPI, FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, SURFACE
+from wdist.report.plots.figure import DPI, FAINT, INK, MAIN, MUTED, OTHERS, SIDE_A, draw_map, draw_surface
 from wdist.studies.panels import Mosaic, Panel, Series, Surface
 from wdist.studies.study import StudyResult
 
@@ -30,7 +30,6 @@ _STRAIGHT_NAMES = 8
 """Characters of names, for each of at most a dozen, that fit below a panel without being turned."""
 _TICK_LINE = 12
 """Characters of such a name in a line."""
-_ELEVATION, _AZIMUTH = 32, 62
 _ENLARGED, _MARGIN, _TITLES = 3, 24, 100
 """Pixels of the file for each pixel of a page of images, around such pages, and above them."""
 
@@ -185,23 +184,12 @@ def _surfaces(panels: list[Surface]) -> Figure:
     for i, panel in enumerate(panels):
         x, y = np.meshgrid(panel.x, panel.y)
         solid: Any = figure.add_subplot(layout[0, i], projection="3d")
-        mesh = {"rcount": 61, "ccount": 121, "linewidth": 0.12, "edgecolor": (1, 1, 1, 0.25), "antialiased": True}
-        solid.plot_surface(x, y, panel.z, cmap=SURFACE, vmin=0.0, vmax=top, clip_on=False, **mesh)
-        solid.set_zlim(0.0, top)
-        # Equal units along all three axes: a slope of 1 is seen as 45 degrees.
-        solid.set_box_aspect((wide, deep, top), zoom=1.75)
-        solid.view_init(elev=_ELEVATION, azim=-_AZIMUTH)
-        solid.set_axis_off()
+        draw_surface(solid, x, y, panel.z, ends=(0.0, top), box=(wide, deep, top), zoom=1.75, mesh=(61, 121))
         solid.set_title(panel.title, fontweight="bold" if panel.main else "normal", color=MAIN if panel.main else INK)
         plane = figure.add_subplot(layout[1, i])
-        filled = plane.contourf(x, y, panel.z, levels=levels, cmap=SURFACE)
-        plane.contour(x, y, panel.z, levels=levels, colors="white", linestyles="solid", linewidths=0.35, alpha=0.6)
+        filled = draw_map(plane, x, y, panel.z, levels=levels)
         for peak in panel.peaks:
             plane.plot(*peak, "o", color=SIDE_A, markersize=4.5, markeredgewidth=0.7, markeredgecolor="white")
-        plane.set_aspect("equal")
-        plane.tick_params(length=0)
-        for spine in plane.spines.values():
-            spine.set_visible(False)
         if i:
             plane.set_yticklabels([])
         maps.append(plane)

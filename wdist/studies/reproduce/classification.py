@@ -92,7 +92,7 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
             conditions.announce(f"training {activation}, {name}, {steps} steps")
             network = recipe.network(ours, quick=conditions.quick)
             classifier = train_classifier(data, network, loss, seed=conditions.seed, device=device)
-            errors[name][activation] = 100 * error_of(classifier, test, device)
+            errors[name][activation] = 100 * error_of(classifier.function(device), test, device)
             yield ReproducedNumber(row=name, column=activation, ours=errors[name][activation], paper=paper, unit="%")
     yield Conclusion(
         settings=_facts(conditions.quick),

@@ -61,7 +61,7 @@ def trained_on(
         seed=conditions.seed,
         device=device,
     )
-    return Trained(classifier=classifier, accuracy=1 - error_of(classifier, test, device))
+    return Trained(classifier=classifier, accuracy=1 - error_of(classifier.function(device), test, device))
 
 
 def jacobian_singular_values(function: Logits, images: Tensor, device: torch.device) -> Tensor:

@@ -69,7 +69,8 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
         settings = NetworkSettings(**{**vars(network), "hidden": (width,) * HIDDEN})
         loss = LossSettings(steps=steps, batch_size=BATCH, learning_rate=rate)
         classifier = train_classifier(data, settings, loss, seed=conditions.seed, device=device)
-        errors[name], function = error_of(classifier, test, device), classifier.function(device)
+        function = classifier.function(device)
+        errors[name] = error_of(function, test, device)
         x = test.x[:_MEASURED]
         gradients = targeted_gradients(function, x.to(device)).cpu()
         others = torch.arange(CLASSES) != test.labels[:_MEASURED, None]

@@ -17,7 +17,7 @@ from wdist.lipschitz.constraints import constraint
 from wdist.lipschitz.linear import LipschitzLinear
 from wdist.robustness.training import Labelled, LossSettings, fit_, start_as_usual
 from wdist.studies.panels import Panel, Series
-from wdist.studies.reproduce.mnist import CLASSES, digits
+from wdist.studies.reproduce.mnist import CLASSES, digits, error_of
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 VALUES = {
@@ -32,7 +32,6 @@ ACTIVATIONS = {"ReLU": "relu", "MaxMin": "maxmin"}
 QUICK_SIZES = (300, 1000)
 STEPS, QUICK_STEPS, BATCH = 4000, 400, 64
 _KERNEL, _SIDE = 5, 28
-_SLAB = 500  # images that are classified at a time
 _OPERATIONS = 1.3e6 * 6 * BATCH  # of a step
 
 
@@ -97,13 +96,6 @@ class LeNet(nn.Module):
             layer.constrain_(tightly=tightly)
 
 
-@torch.no_grad()
-def error_of_module(network: nn.Module, test: Labelled, device: torch.device) -> float:
-    """The share of samples that a network in evaluation mode gets wrong."""
-    predicted = torch.cat([network(part.to(device)).argmax(1).cpu() for part in test.x.split(_SLAB)])
-    return float((predicted != test.labels).double().mean())
-
-
 def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
     steps, sizes = (QUICK_STEPS, QUICK_SIZES) if conditions.quick else (STEPS, tuple(VALUES))
     data, test, device = digits(conditions, train=True), digits(conditions, train=False), choose_device(conditions.device)
@@ -120,7 +112,7 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
                 steps=steps, batch_size=BATCH, learning_rate=regulariser.learning_rate, weight_decay=regulariser.weight_decay
             )
             fit_(network, few, loss, seed=conditions.seed)
-            error = errors[count][f"{row}, {name}"] = 100 * error_of_module(network, test, device)
+            error = errors[count][f"{row}, {name}"] = 100 * error_of(network, test, device)
             yield ReproducedNumber(row=f"{count} images", column=f"{row}, {name}", ours=error, paper=paper, unit="%")
     yield Conclusion(
         settings={

@@ -1,10 +1,12 @@
 """MNIST for the classifiers of the paper."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 from wdist.data.sources.torchvision_dataset import import_torchvision
 from wdist.errors import SourceError
-from wdist.robustness.classifier import FrozenClassifier
 from wdist.robustness.training import Labelled
 from wdist.studies.study import Conditions
 
@@ -30,8 +32,7 @@ def some(data: Labelled, count: int) -> Labelled:
 
 
 @torch.no_grad()
-def error_of(classifier: FrozenClassifier, data: Labelled, device: torch.device) -> float:
-    """The share of samples that a classifier gets wrong, in float32."""
-    function = classifier.function(device)
+def error_of(function: Callable[[Tensor], Tensor], data: Labelled, device: torch.device) -> float:
+    """The share of samples that a function to logits gets wrong, in float32 on its device."""
     predicted = torch.cat([function(part.to(device)).argmax(1).cpu() for part in data.x.split(_SLAB)])
     return float((predicted != data.labels).double().mean())

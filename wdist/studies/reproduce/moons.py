@@ -87,12 +87,8 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
 
 def _panel(name: str, accuracy: float, classifier: FrozenClassifier, test: Labelled) -> Panel:
     """Test samples of both classes, and the points of a grid where the prediction changes."""
-    series = []
-    for label in (0, 1):
-        chosen = test.x[test.labels == label][:_SHOWN]
-        series.append(Series(name=f"class {label}", x=tuple(chosen[:, 0].tolist()), y=tuple(chosen[:, 1].tolist()), marks=True))
-    boundary = _boundary(classifier)
-    series.append(Series(name="boundary", x=tuple(boundary[:, 0].tolist()), y=tuple(boundary[:, 1].tolist()), marks=True))
+    points = {f"class {label}": test.x[test.labels == label][:_SHOWN] for label in (0, 1)} | {"boundary": _boundary(classifier)}
+    series = (Series(name=each, x=tuple(xy[:, 0].tolist()), y=tuple(xy[:, 1].tolist()), marks=True) for each, xy in points.items())
     return Panel(title=f"{name}: {percent(accuracy)} right", x_label="x1", y_label="x2", series=tuple(series))
 
 

@@ -21,7 +21,7 @@ from wdist.lipschitz.convolution import ImageShape
 from wdist.lipschitz.linalg.orthonormalise import bjorck
 from wdist.robustness.training import Labelled, LossSettings, fit_
 from wdist.studies.panels import Panel, Series
-from wdist.studies.reproduce.little_data import error_of_module
+from wdist.studies.reproduce.mnist import error_of
 from wdist.studies.study import ClaimCheck, Conclusion, Conditions, ReproducedNumber, Study
 
 VALUES = {"Standard": (95.29, 94.57), "Parseval": (95.45, 94.83), "Spec Jac": (95.44, 94.62)}
@@ -193,7 +193,7 @@ def _measure(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
                 steps=sizes.steps, batch_size=sizes.batch_size, jacobian=regulariser.jacobian, weight_decay=0.0, learning_rate=0.002
             )
             fit_(network, train, loss, seed=conditions.seed)
-            found[row][name] = 100 * (1 - error_of_module(network, test, device))
+            found[row][name] = 100 * (1 - error_of(network, test, device))
             yield ReproducedNumber(row=row, column=name, ours=found[row][name], paper=paper, unit="%")
     gap = max(abs(each["ReLU"] - each["MaxMin"]) for each in found.values())
     x = tuple(map(float, range(len(found))))
