@@ -41,7 +41,7 @@ _LOCK_NAME = ".wdist-lock"
 
 @dataclass(frozen=True, kw_only=True)
 class FileVersion:
-    """A file as it was at one moment, told from later versions by its identity, size and time of modification."""
+    """A file as it was at one moment, distinguished from later versions by its identity, size and time of modification."""
 
     path: Path
     name: str

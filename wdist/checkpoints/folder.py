@@ -65,7 +65,7 @@ class FolderCheckpoint(Checkpoint):
         folder: holds the files.
         manifest: says what run this is, for the first of them.
         resumed: whether what it holds is used.
-        warn: is told a sentence if the state cannot be saved; the run goes on.
+        warn: called with a sentence if the state cannot be saved; the run goes on.
     """
 
     active = True
@@ -123,7 +123,7 @@ class FolderCheckpoint(Checkpoint):
                 )
 
     def save(self, *, empty: bool = False) -> None:
-        """Saves all finished parts that are not in a file yet; a failure is told once, and tried again later.
+        """Saves all finished parts that are not in a file yet; a failure is reported once, and saving is tried again later.
 
         Arguments:
             empty: whether to make a run that has finished nothing one that can be resumed.
@@ -282,7 +282,7 @@ def kept(
         resume: whether it holds an earlier run of the same command and settings, which is continued.
         command: name of the command.
         settings: whatever the digits depend on besides the data, as :func:`~wdist.checkpoints.manifest.settings_of` writes it.
-        warn: is told a sentence if the state cannot be saved.
+        warn: called with a sentence if the state cannot be saved.
 
     Raises:
         UsageError: there is nothing to resume, or it is a run of another command, version or settings.

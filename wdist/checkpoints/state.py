@@ -1,4 +1,4 @@
-"""State of objects at work: what an object that was made anew needs to go on where another one stopped.
+"""State of objects at work: everything that a new object needs to go on where another one stopped.
 
 A class lists the attributes that change in ``resumable``; modules of torch have their ``state_dict``, generators of random numbers
 their state, and functions that of what they close over.
@@ -57,7 +57,7 @@ def restored(item: Any, state: Any) -> Any:
 
 
 def _restore_dict_(item: dict[Any, Any], state: dict[str, Any] | list[Any]) -> None:
-    """Keys that are not texts, such as parameters, are told by their order."""
+    """Keys that are not texts, such as parameters, are identified by their order."""
     values = state if isinstance(state, dict) else dict(zip(item, state, strict=True))
     for key in [key for key in item if key not in values]:
         del item[key]

@@ -133,7 +133,7 @@ Shard: TypeAlias = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointOptions:
-    """Where the state of a long run is saved."""
+    """Options for saving the state of a long run."""
 
     checkpoint: Path | None = flag(
         LONG, "DIR", "Save the state of the run in DIR every minute and at SIGTERM, so that --resume can continue it."

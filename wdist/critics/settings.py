@@ -32,7 +32,7 @@ class CriticSettings:
     activation: str | None = None
     """Name of an activation (``maxmin``, ``relu``, ``leaky-relu:0.1``), for a network that is not in the catalogue."""
     constraint: str | None = None
-    """Name of the constraint on the linear layers (``bjorck``, ``spectral``, ``none``), likewise."""
+    """Name of the constraint on the linear layers (``bjorck``, ``spectral``, ``none``), also for such a network."""
     bjorck_order: int | None = None
     """Order of the Björck iterations, 1 to 4."""
     bjorck_iterations: int | None = None

@@ -109,7 +109,7 @@ def open_pair(
     Tables are encoded together for the ground ``metric`` (:mod:`wdist.data.tables.joint`), or as ``encoding`` says.
 
     At most ``most_held`` rows of each side are held out, as in :func:`~wdist.data.measure.make_measure`, and ``draws`` of an
-    endless one. With ``in_memory`` false, stored sets are streamed, however small. ``progress`` is told the fraction of the passes
+    endless one. With ``in_memory`` false, stored sets are streamed, however small. ``progress`` receives the fraction of the passes
     over both sides that is done.
     """
     passes = 2 if features is None else 4

@@ -47,7 +47,7 @@ def survey(source: FiniteSource, progress: Callable[[float], None] = lambda frac
 
     Arguments:
         source: of the rows.
-        progress: is told which fraction has been read.
+        progress: called with the fraction that has been read.
         cache: whether to recall and to keep surveys.
     """
     key = key_of(source) if cache else None
@@ -80,7 +80,7 @@ def _read(source: FiniteSource, progress: Callable[[float], None]) -> Survey:
 
 
 class _Seen:
-    """What has been seen of a source so far."""
+    """Facts about the rows of a source that were read so far."""
 
     def __init__(self) -> None:
         self._nonfinite: list[np.ndarray] = []

@@ -26,7 +26,7 @@ _MOST_NONFINITE = 10_000
 
 
 def key_of(source: FiniteSource) -> str | None:
-    """What a survey depends on, as text: this version of wdist, the address with its options, and what was opened.
+    """Everything that a survey depends on, as text: this version of wdist, the address with its options, and what was opened.
 
     The latter are the path, device, inode, size and times of modification and of change of each file. None if one of them has
     changed since it was opened or within the last two seconds, when a further change could leave the same times; or if there is

@@ -64,7 +64,7 @@ class DependenceOfRows:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Dependence(Plottable):
-    """How far some columns of a table are from being independent of others, in the units of their distances."""
+    """Dependence between columns of a table: a test, and bounds in the units of the distances."""
 
     table: SourceInfo
     columns: tuple[str, ...]
@@ -113,7 +113,7 @@ def run_dependence(
         columns: names of the columns x.
         with_: names of the columns y; None for all others.
         options: of the critic; ``confidence`` is that of both bounds for the populations together, and of the test by itself.
-        observer: is told about progress.
+        observer: receives progress events.
 
     Raises:
         WdistError: bad input, before anything is trained.

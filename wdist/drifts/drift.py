@@ -118,7 +118,7 @@ def run_drift(
         options: of the joint distance; ``confidence`` belongs to the whole result, and ``seed`` also to the tests.
         maximum: limit of the joint distance, as for a gate: a number for W1 of the distributions; ``reference+10%`` or ``3sd`` for
             distances between blocks, relative to the reference against itself.
-        observer: is told about progress.
+        observer: receives progress events.
 
     Raises:
         WdistError: bad input, before anything is trained.

@@ -171,7 +171,7 @@ def block_distances(
         diameter: largest distance between two points of the union of both supports, for bounded differences, which hold at any
             number of samples; None for Student's t, which is asymptotic.
         seed: that divides the samples; the division of one side does not depend on the other.
-        progress: is told the fraction that is done.
+        progress: called with the fraction that is done.
     """
     a, b = (_in_random_order(rows, which, seed) for which, rows in enumerate(rows_for_blocks(pair)))
 

@@ -1,4 +1,4 @@
-"""What a critic detects: the held-out value that it reaches on fresh samples, with a two-sided interval and a p-value."""
+"""Detected distances: held-out values of critics on fresh samples, with a two-sided interval and a p-value."""
 
 from wdist.bounds.confidence import confidence_interval
 from wdist.bounds.dual import CLAIM

@@ -101,7 +101,7 @@ class DivergenceCritic:
 
 @dataclass(frozen=True, kw_only=True)
 class DivergenceEvidence:
-    """What proves the bounds for the samples, besides the critic and the bounds for W1."""
+    """Evidence for the bounds for the samples, besides the critic and the bounds for W1."""
 
     potentials: tuple[Tensor, Tensor] | None = None
     """Values of a potential over lambda at the samples of A and of B, shapes (n,) and (m,), in the units of the data."""

@@ -1,4 +1,4 @@
-"""What a critic, dual variables, a plan and held-out samples prove about a divergence: for a search, and for proofs."""
+"""Bounds for a divergence from a critic, dual variables, a plan and held-out samples: for a search, and for proofs."""
 
 import math
 from dataclasses import replace
@@ -120,7 +120,7 @@ def divergence_proved_again(
     bounds: TransportBounds,
     metric: GroundMetric,
 ) -> Divergence:
-    """What a proof proves about a divergence, whatever it claims.
+    """The bounds for a divergence that a proof proves, whatever it claims.
 
     Arguments:
         stated: lambda, and how the critic is scaled and clipped; a factor that is too large is lowered.

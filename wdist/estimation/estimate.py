@@ -266,7 +266,7 @@ def _noise_floor(pair: Pair, run: Run) -> NoiseFloor | None:
 
 
 def _how(pair: Pair, errors: ErrorBudget, run: Run) -> dict[str, Any]:
-    """How a mean of distances is bounded: by a method of the kind that bounds the populations."""
+    """Method that bounds a mean of distances, of the kind that bounds the populations."""
     return {
         "confidence": errors.confidence,
         "diameter": None if errors.method == "welch" else union_diameter(pair, run.metric),

@@ -148,7 +148,7 @@ def evaluate_all(
 ) -> list[Whole]:
     """Potentials of all samples of A and of B by each critic, in one pass over each side; of a stream, summaries of them.
 
-    ``progress`` is told the fraction of the samples that is done.
+    ``progress`` receives the fraction of the samples that is done.
     """
     n, m = pair.a.everything.count, pair.b.everything.count
     a = _of_all(critics, pair.a, sign=1, progress=lambda share: progress(share * n / (n + m)))

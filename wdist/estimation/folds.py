@@ -1,4 +1,4 @@
-"""How many folds the samples are divided into."""
+"""Number of folds that the samples are divided into."""
 
 from wdist.bounds.confidence import resolve
 from wdist.data.measure import LEAST_IN_FOLD
@@ -11,7 +11,7 @@ from wdist.ground_metric import ground_metric
 
 DEFAULT_FOLDS = 5
 _BY_DEFAULT = ("estimate", "gate", "compare")
-"""Commands that divide few samples into folds unless told otherwise."""
+"""Commands that divide few samples into folds by default."""
 _MOST_DIVIDED = 2_000
 """Most samples of a side for which folds are worth twice the time: of more, a sixth says enough."""
 

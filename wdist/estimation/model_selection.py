@@ -137,7 +137,7 @@ def trains_side_by_side(requested: RequestedCritic) -> bool:
 def _fitted_ahead(
     planned: Sequence[tuple[CriticSpec, Budget | None]], searches: Sequence["_Trial"], agenda: Agenda
 ) -> dict[str, dict["_Trial", TrainedCritic | WdistError | None]]:
-    """What several processes train side by side, for each trial that can still gain, by the name of the kind."""
+    """Trains kinds in several processes side by side; gives the critics of each trial that can still gain, by kind."""
     waiting = [search for search in searches if not search.closed]
     if processes().size == 1 or not waiting:
         return {}

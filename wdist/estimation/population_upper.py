@@ -186,7 +186,7 @@ def population_upper_bound(
         metric: between samples.
         whole: a coupling of all these samples in the same units, if one is known already; its dual variables, if it has any, prove
             at least :data:`NEARLY_OPTIMAL` of its cost.
-        progress: is told the fraction of the blocks that is done.
+        progress: called with the fraction of the blocks that is done.
 
     Returns:
         The bound, or None where :func:`population_upper_planned` says so.

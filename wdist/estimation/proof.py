@@ -161,7 +161,7 @@ _HIGHEST = 100.0
 
 
 class Statement(_Part):
-    """What a proof claims, and under which conditions."""
+    """Claims of a proof, with their conditions."""
 
     metric: str
     seed: Annotated[int, Field(ge=0)]
@@ -183,13 +183,13 @@ class Statement(_Part):
     upper: ProvedUpper | None
     divergence: ProvedDivergence | None = None
     scaling: str = "none"
-    """Where the units of length of the columns come from."""
+    """Origin of the units of length of the columns."""
     columns: tuple[ProvedColumn, ...] | None = None
     """Columns of both sides, where their values are not the coordinates themselves."""
 
     @property
     def encoding(self) -> Encoding | None:
-        """How rows of tables become samples; None where they are samples."""
+        """Encoding of the rows of tables as samples; None where rows are samples."""
         if self.columns is None:
             return None
         columns = laid_out([Column(start=0, stop=1, **column.model_dump()) for column in self.columns])
@@ -222,7 +222,7 @@ class Proof:
 
     statement: Statement
     critics: tuple[tuple[FrozenCritic, ...], ...]
-    """Those of each fold, in the order of the statement."""
+    """Critics of each fold, in the order of the statement."""
     held_out: tuple[tuple[np.ndarray | None, np.ndarray | None], ...]
     """Rows of each side that the lower ends for the populations rest on, ascending, for each fold; None for an endless source."""
     plan: Plan | None

@@ -74,7 +74,7 @@ def requested_critics(options: EstimateOptions, pair: Pair) -> tuple[RequestedCr
 
 
 def without_training(requested: tuple[RequestedCritic, ...], options: EstimateOptions, pair: Pair) -> tuple[RequestedCritic, ...]:
-    """What remains of a request once the gap is closed: the critics that the user named, or the difference of the means."""
+    """The critics that remain once the gap is closed: those that the user named, or the difference of the means."""
     if options.critics is not None:
         return requested
     main = requested[0] if options.critic != AUTO or options.settings != CriticSettings() else mean_difference(options, pair)

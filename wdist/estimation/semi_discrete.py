@@ -121,7 +121,7 @@ def semi_discrete_bounds(
         diameter: largest distance between two points of the union of both supports, for bounded differences, which hold at any
             number of draws; None for Student's t, which is asymptotic.
         seed: of the draws.
-        progress: is told the fraction that is done.
+        progress: called with the fraction that is done.
     """
     stream, spread = random_stream(seed, 1, _PURPOSE), pair.standardisation.spread
     x = pair.standardisation.on_cpu(gather(pair.a.everything))

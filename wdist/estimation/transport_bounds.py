@@ -72,7 +72,7 @@ def transport_bounds(
         seconds: predicted time that it may take.
         most_seconds: the same with millions of samples, whose coupling takes far longer.
         tolerance: relative gap that it need not fall below.
-        execution: what prices pairs, ends the work and is told about it, in the units of the data.
+        execution: device, limits and listeners, in the units of the data.
     """
     if pair.identical:
         order = np.arange(pair.a.everything.count)

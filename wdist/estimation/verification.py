@@ -93,7 +93,7 @@ class Verification(Plottable):
     proof: str
     """The file that was checked."""
     estimate: Estimate
-    """What was proved, for the samples that were read."""
+    """The bounds that were proved, for the samples that were read."""
     claims: Claims
     findings: tuple[Check, ...]
 
@@ -353,7 +353,7 @@ class _Checked:
 
 
 def _estimate(checked: _Checked, pair: Pair, space: FeatureSpace | None, device: torch.device, *, seconds: float) -> Estimate:
-    """What was proved, as an estimate."""
+    """The proved bounds as an estimate."""
     results = [checked.transport.on(result) for result in checked.critics]
     return Estimate(
         command="verify",
@@ -407,7 +407,7 @@ def _units(sides: list[Source], stated: Statement) -> Iterator[Check]:
     told = ", ".join(f"{column.name} / {column.scale:.6g}" for column in encoding.columns if column.scale != 1)
     ok, detail = True, f"{encoding.scaling}, as the proof states: {told}" if told else "those of the data"
     if encoding.fitted:
-        # A file that the proof names is not read: its lengths are only told.
+        # A file that the proof names is not read: its lengths are only reported.
         missing = LEVEL if any(column.indicator for column in encoding.columns) else REFUSE
         access = Access(scale=encoding.scaling if spreads else NO_SCALE, missing=missing)
         again = jointly_encoded(sides, access, seed=stated.seed, metric=METRICS[stated.metric]).sources[0].info.columns or ()

@@ -85,7 +85,7 @@ class Game:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), share)
 
     def averaged(self) -> nn.Module:
-        """Returns the generator with averaged weights, its batch statistics measured anew, in evaluation mode on the CPU."""
+        """Returns the generator with averaged weights, its batch statistics measured again, in evaluation mode on the CPU."""
         network = copy.deepcopy(self.average)
         layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
         for layer in layers:

@@ -44,7 +44,7 @@ img{{max-width:100%}}</style>
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """How one class of results is shown."""
+    """Presentation of one class of results."""
 
     rendered: str
     """The whole report: ``module:function`` in ``wdist.report``."""
@@ -249,8 +249,8 @@ def _function(path: str) -> Any:
 def _warnings(result: Any) -> Iterator[str]:
     from wdist.report.terminal.console import printable
 
-    told = result if hasattr(result, "warnings") else getattr(result, "estimate", None)
-    yield from (f"warning: {printable(warning)}" for warning in getattr(told, "warnings", ()))
+    holder = result if hasattr(result, "warnings") else getattr(result, "estimate", None)
+    yield from (f"warning: {printable(warning)}" for warning in getattr(holder, "warnings", ()))
 
 
 def _picture(result: Any) -> str:

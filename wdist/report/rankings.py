@@ -36,8 +36,8 @@ def proved_order(comparison: Comparison) -> str:
     inside, (whole, parts) = _inside(groups, claims), _KINDS_OF_ORDER[decided.level]
     if len(groups) == 1:
         return f"{parts} {confidence}: {inside}; the rest is not separable"
-    told = f"{whole}, nearest first, {confidence}: {order(groups)}" + (f"; and {inside}" if inside else "")
-    return told + ("" if all(len(group) == 1 for group in groups) else "; sources in parentheses are not separable")
+    sentence = f"{whole}, nearest first, {confidence}: {order(groups)}" + (f"; and {inside}" if inside else "")
+    return sentence + ("" if all(len(group) == 1 for group in groups) else "; sources in parentheses are not separable")
 
 
 def levels_shown(comparison: Comparison) -> dict[str, str]:
@@ -148,18 +148,18 @@ def _about_samples(comparison: Comparison) -> str:
         entry = comparison.ranking[0]
         return f"The sample sets themselves hold {counted(entry.samples.n_a)} and {counted(entry.samples.n_b)} samples."
     if not comparison.samples_order:
-        told = "No order of the sample sets themselves is certain"
+        sentence = "No order of the sample sets themselves is certain"
     else:
         groups = comparison.samples_groups
         shown = order(groups) if len(groups) > 1 else ""
         inside = _inside(groups, comparison.samples_order)
-        told = f"Certain order of the sample sets themselves: {' and '.join(part for part in (shown, inside) if part)}"
+        sentence = f"Certain order of the sample sets themselves: {' and '.join(part for part in (shown, inside) if part)}"
     if comparison.equal_counts:
-        return told + "."
+        return sentence + "."
     counts = sorted({entry.samples.n_b for entry in comparison.ranking})
     return (
-        f"{told}. They differ in size, from {counted(counts[0])} to {counted(counts[-1])}, and smaller sets lie farther from the "
-        f"reference for that reason alone, so this says nothing about their distributions."
+        f"{sentence}. They differ in size, from {counted(counts[0])} to {counted(counts[-1])}, and smaller sets lie farther from "
+        f"the reference for that reason alone, so this says nothing about their distributions."
     )
 
 
@@ -170,10 +170,10 @@ def _floor(floor: Entry) -> str:
     shown = f"{nearest(apart)} apart" if samples.exact else f"at least {nearest(apart)} apart"
     if not samples.exact and samples.upper is not None:
         shown = f"at most {at_most(apart)} apart"
-    told = f"Noise floor: two {what} of the reference, {counted(samples.n_a)} samples each, are {shown}."
+    sentence = f"Noise floor: two {what} of the reference, {counted(samples.n_a)} samples each, are {shown}."
     if population.upper is not None:
-        told += (
+        sentence += (
             f" Their distributions are the same, yet the upper bound for them is {at_most(population.upper)}: upper bounds of that "
             f"size reflect the number of samples, not a difference."
         )
-    return told
+    return sentence

@@ -57,12 +57,12 @@ def verdict(estimate: Estimate) -> str:
         return f"One bound for the populations is wrong: W1 would be at least {lower} and at most {upper}, {confidence}"
     if population.lower > 0:
         return f"A and B differ: W1 is at least {lower_bound(population.lower, DIGITS)}, {confidence}{_tested(estimate.detected)}"
-    told = _not_proved(estimate.detected, population.upper)
+    sentence = _not_proved(estimate.detected, population.upper)
     if population.upper is not None:
-        return f"{told}; W1 is at most {at_most(population.upper, DIGITS)}, {confidence}"
+        return f"{sentence}; W1 is at most {at_most(population.upper, DIGITS)}, {confidence}"
     if samples.exact and samples.upper is not None:
-        return f"{told}; the two sample sets are {nearest(samples.upper, DIGITS)} apart"
-    return told
+        return f"{sentence}; the two sample sets are {nearest(samples.upper, DIGITS)} apart"
+    return sentence
 
 
 def _tested(detected: Detected | None) -> str:
@@ -70,16 +70,16 @@ def _tested(detected: Detected | None) -> str:
 
 
 def _not_proved(detected: Detected | None, upper: float | None) -> str:
-    """What follows where no bound for the populations is above 0: from the test of the main critic's values; W1 is at most
+    """The conclusion where no bound for the populations is above 0, from the test of the main critic's values; W1 is at most
     ``upper``."""
     if detected is None:
         return "No difference is proved at this sample size"
     if detected.significant:
         return f"A and B differ{_tested(detected)}, though no lower bound above 0 is proved"
-    told, power = f"No difference between the distributions is detected{_tested(detected)}", f"with {level(POWER)} power"
+    sentence, power = f"No difference between the distributions is detected{_tested(detected)}", f"with {level(POWER)} power"
     if upper is not None and detected.detectable > upper:
-        return f"{told}, but the samples are too few: {power}, this critic finds only differences above the upper bound"
-    return f"{told}: this critic would have found one above {nearest(detected.detectable, 2)} {power}"
+        return f"{sentence}, but the samples are too few: {power}, this critic finds only differences above the upper bound"
+    return f"{sentence}: this critic would have found one above {nearest(detected.detectable, 2)} {power}"
 
 
 def chosen_by_folds(critic: CriticResult) -> str:
@@ -110,8 +110,8 @@ def _changes(drift: Drift) -> str:
         parts.append(f"the dependence of {first}{more}")
     if drift.jointly:
         parts.append("the joint distribution")
-    told = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return f"Drift, {sure}: {told}"
+    sentence = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"Drift, {sure}: {sentence}"
 
 
 def drift_sentences(drift: Drift) -> Iterator[str]:
@@ -130,8 +130,8 @@ def robust_headline(found: Robustness) -> str:
     lower, upper = f"{at_least(100 * found.attacked_error)} %", f"{at_most(100 * found.certified_error)} %"
     between = upper if lower == upper else f"Between {lower} and {upper}"
     worst = f"the worst perturbations up to {exactly(found.eps)} in {NORMS[found.norm]}"
-    told = f"{between} of {counted(found.count)} samples are misclassified under {worst}"
-    return told if found.answer is None else f"{found.answer.value.upper()}: {found.reason}. {told}"
+    sentence = f"{between} of {counted(found.count)} samples are misclassified under {worst}"
+    return sentence if found.answer is None else f"{found.answer.value.upper()}: {found.reason}. {sentence}"
 
 
 def dependence_headline(found: Dependence) -> str:
@@ -154,7 +154,7 @@ def _some_names(names: Sequence[str]) -> str:
 
 
 def dependence_sentences(found: Dependence) -> Iterator[str]:
-    """How to read the intervals, and what they rest on."""
+    """Sentences on how to read the intervals, and what they rest on."""
     detected, population = found.detected, found.population
     yield (
         f"W1 is the distance between the joint distribution and the product of both distributions, {units(found.table)}: 0 only "
@@ -170,15 +170,15 @@ def dependence_sentences(found: Dependence) -> Iterator[str]:
 def divergence_verdict(divergence: Divergence) -> str:
     """The conclusion about a divergence of the populations, in plain words."""
     population = divergence.population
-    told = f"D, the Lipschitz-regularised KL divergence of A from B at lambda {exactly(divergence.lambda_)},"
+    sentence = f"D, the Lipschitz-regularised KL divergence of A from B at lambda {exactly(divergence.lambda_)},"
     sure = f"with {level(population.confidence)} confidence"
     if population.lower > 0:
         least = f"at least {lower_bound(population.lower, DIGITS)} nats, {sure}"
-        return f"{told} is {least}; so is the KL divergence itself, which is never smaller"
+        return f"{sentence} is {least}; so is the KL divergence itself, which is never smaller"
     if population.upper is not None:
         most = f"at most {at_most(population.upper, DIGITS)} nats, {sure}"
-        return f"{told} is {most}; no lower bound above 0 is proved, and the KL divergence itself may be larger"
-    return f"{told} is not proved to exceed 0 at this sample size"
+        return f"{sentence} is {most}; no lower bound above 0 is proved, and the KL divergence itself may be larger"
+    return f"{sentence} is not proved to exceed 0 at this sample size"
 
 
 def divergence_intervals(divergence: Divergence) -> str:
@@ -251,7 +251,7 @@ def transport_line(found: Transport) -> str:
 
 
 def about_detected(detected: Detected) -> str:
-    """Which end of the detected interval is a bound of W1, and the methods behind the interval and its p-value."""
+    """Says which end of the detected interval bounds W1, and names the methods behind the interval and its p-value."""
     methods = METHODS[detected.method]
     if detected.p_value_method != detected.method and detected.method != "cross-fitted":
         methods += f"; p by {METHODS[detected.p_value_method]}"
@@ -325,7 +325,7 @@ def marks(result: GateResult) -> Iterator[tuple[str, float, str]]:
 
 
 def study_headline(result: StudyResult) -> str:
-    """What a study measured, and how many of its claims hold."""
+    """The study, the number of its rows, and how many of its claims hold."""
     checks = result.conclusion.checks
     held = f"; {sum(check.holds for check in checks)} of {len(checks)} claims hold" if checks else ""
     return f"{result.study.name}: {result.study.title}, {counted(len(result.rows))} rows{held}"

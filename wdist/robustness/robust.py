@@ -175,7 +175,7 @@ def run_robust(model: Any, data: Any, labels: Any, *, options: RobustOptions, ob
             :class:`FrozenClassifier`, one in training, which is frozen, or any torch module from samples to logits.
         data, labels: as :func:`wdist.data.labels.read_labelled` takes them.
         options: of the run.
-        observer: is told about progress.
+        observer: receives progress events.
 
     Raises:
         WdistError: bad input, or a classifier without a finite Lipschitz bound.

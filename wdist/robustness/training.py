@@ -154,7 +154,7 @@ def train_classifier(
         network, loss: settings.
         seed: of the weights, minibatches and attacks.
         device: to train on; None for the CPU.
-        after_step: is told the number of steps done, and the network.
+        after_step: called with the number of steps done, and the network.
 
     Raises:
         UsageError: the settings contradict each other.
@@ -175,7 +175,7 @@ def fit_(
         network: a module that is :class:`wdist.training.minimisation.Constrained`, from samples to logits.
         data, settings: as in :func:`train_classifier`.
         seed: of the minibatches, dropout and attacks.
-        after_step: is told the number of steps done.
+        after_step: called with the number of steps done.
 
     Raises:
         TrainingDiverged: the loss is not finite.

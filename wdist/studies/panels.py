@@ -16,7 +16,7 @@ class Series:
     x: tuple[float, ...]
     y: tuple[float, ...]
     errors: tuple[float, ...] = ()
-    """Half widths of the spread in y; empty where there is none."""
+    """Half widths of the spread in y; empty without a spread."""
     marks: bool = False
     """Points stand alone; otherwise a line joins them in their order."""
     reference: bool = False

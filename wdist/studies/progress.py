@@ -65,7 +65,7 @@ class SuiteProgress:
 
 
 def seconds_of(budget: str | None) -> float | None:
-    """Length of a budget in seconds; None where there is none."""
+    """Length of a budget in seconds; None without a budget."""
     return None if budget is None else Budget.parse(budget).seconds
 
 

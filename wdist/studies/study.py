@@ -72,7 +72,7 @@ class Conditions:
     sources: Mapping[str, str] = field(default_factory=dict)
     """Addresses of the user's own data, by the column of the table that they replace."""
     generators: Mapping[str, str] = field(default_factory=dict)
-    """Addresses of the user's own generators, likewise."""
+    """Addresses of the user's own generators, by the same columns."""
     device: str = "auto"
     observer: Observer = field(default_factory=Silent)
     interruption: Interruption = field(default_factory=Interruption)
@@ -190,7 +190,7 @@ class Conclusion:
     checks: tuple[ClaimCheck, ...] = ()
     panels: tuple[Panel | Surface | Mosaic, ...] = ()
     remarks: tuple[str, ...] = ()
-    """How to read the tables, and where we depart from the paper; a sentence each."""
+    """Sentences on how to read the tables, and on departures from the paper."""
     settings: Mapping[str, str | int | float] = field(default_factory=dict)
     """Sizes and settings of a reproduction."""
 

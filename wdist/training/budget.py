@@ -91,7 +91,7 @@ class Clock:
     def fraction(self, step: int) -> float:
         """Share of the budget that is spent when ``step`` steps are done, at most 1.
 
-        Processes that share the steps ask the first one, which may have been told to stop.
+        Processes that share the steps ask the first one, which may have been stopped.
         """
         spent = self.seconds / (self.budget.seconds or 1.0) if self.budget.steps is None else step / self.budget.steps
         return processes().decided(min(spent, 1.0))

@@ -51,7 +51,7 @@ class TrainingSamples:
 
 @dataclass(frozen=True, kw_only=True)
 class Initialisation:
-    """How the first pieces of an envelope are made."""
+    """A way to make the first pieces of an envelope."""
 
     count: int
     """Number of pieces."""

@@ -77,13 +77,13 @@ class _Validation:
 class TrainingRun:
     """One critic in training: its validations so far, and the weights of the best.
 
-    Only :meth:`settle` waits for the device, where it is told to: validations are started, and recorded once they have arrived.
+    Only :meth:`settle` waits for the device, and only on request: validations are started, and recorded once they have arrived.
 
     Arguments:
         critic: in its initial state.
         validate: the dual value of the critic on the validation split, in units of the standardised data.
         unit: of the standardised data, in units of the data.
-        observer: is told of each validation.
+        observer: receives an event at each validation.
         name: of the critic, for the observer.
         averaged: whether to validate and keep the mean of the weights over about the last tenth of the path, which follows the
             noise of the training samples less than the weights themselves.
@@ -252,7 +252,7 @@ def train_together(
         minibatch: draws the samples of one step.
         budget: of all of them together.
         decay: of the learning rate.
-        interruption: is told of Ctrl-C.
+        interruption: ends the training at Ctrl-C.
         drawn: what minibatches are drawn from, and other objects with a state, for a run that can be resumed.
         last: step of the budget at which to end, and whose weights are kept; None to keep those with the best validation value.
 

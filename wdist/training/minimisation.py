@@ -39,7 +39,7 @@ def minimise_(
         loss: on a fresh minibatch, a scalar tensor.
         optimizers: with their learning rates at the start, which the second half of the steps lets fall to 0.
         steps: number of steps, at least 1.
-        after_step: is told the number of steps done.
+        after_step: called with the number of steps done.
         name: of the training in a checkpoint, for a module whose ``loss`` is a function that closes over all it draws from; None
             where the training is not kept.
         drawn: those of them that later trainings go on with.

@@ -303,7 +303,7 @@ class _NetworkFit:
         def validate(critic: Critic) -> Tensor:
             if self.shared is not None:
                 self.shared.check()
-            price = self.penalty()  # made anew, so that all validations look at the same points
+            price = self.penalty()  # a fresh one, so that all validations look at the same points
             return value(critic) if price is None else value(critic) - price(critic, *samples).detach()
 
         return TrainingRun(self.critic, validate=validate, unit=spread, observer=observer, name=self.kind.name, averaged=True)

@@ -31,7 +31,7 @@ class CriticStarted:
     position: int
     """1 for the first critic of this command."""
     critics: int
-    """How many critics this command trains."""
+    """Number of critics that this command trains."""
     budget: str
     """The budget in words: ``1200 steps`` or ``30 s``."""
     expected: float | None = None

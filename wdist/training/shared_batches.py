@@ -4,8 +4,8 @@ The dual value is a mean, so its gradient is that of the slices, weighted by the
 
 .. math:: \nabla \tfrac1n \sum_i f(x_i) = \sum_r w_r \nabla \tfrac1{n_r} \sum_{i \in r} f(x_i)
 
-All processes draw the same minibatch, add up the same gradients, and return to the constraint alike, so that their weights stay the
-same; a digest of them is compared at each validation.
+All processes draw the same minibatch, add up the same gradients, and return to the constraint in the same way, so that their
+weights stay equal; a digest of them is compared at each validation.
 
 References:
     Goyal et al. (2017), Accurate, large minibatch SGD, arXiv:1706.02677 (synchronous data parallelism).

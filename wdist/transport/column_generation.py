@@ -116,7 +116,7 @@ def column_generation(
         rounds: most rounds on all samples, and on each smaller problem.
         seed: of the smaller problems.
         small: points of the larger side that the dense solver takes; by default, those of a second.
-        execution: what prices pairs, ends the rounds, and is told both bounds after each one.
+        execution: device, limits and listeners, which receive both bounds after each round.
 
     Returns:
         What the last round found; None if an interruption came before the first one on all samples.

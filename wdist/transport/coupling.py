@@ -41,18 +41,18 @@ class Effort:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Execution:
-    """Where transport is computed, what ends it, and who is told about it."""
+    """Device, limits and listeners of a transport computation."""
 
     device: torch.device = _CPU
     """Device that prices pairs."""
     interruption: Interruption = field(default_factory=Interruption)
     """Ends the work; what is proved by then is kept."""
     progress: Callable[[float], None] = lambda fraction: None
-    """Is told the fraction that is done."""
+    """Called with the fraction that is done."""
     deadline: float = math.inf
     """Time on the clock of the run after which no round of column generation begins."""
     bounded: Callable[[float, float], None] = lambda lower, upper: None
-    """Is told both bounds whenever they come closer."""
+    """Called with both bounds whenever they come closer."""
 
 
 def predicted_seconds(n: int, m: int) -> float:

@@ -181,7 +181,7 @@ def _lowest(reduced: Tensor, count: int) -> tuple[Tensor, np.ndarray]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Tally:
-    """What the blocks add up to, in the order of the blocks."""
+    """Sums over blocks, in their order."""
 
     pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
     """Rows, columns, costs, and reduced costs where they are negative."""
@@ -211,7 +211,7 @@ class _Tally:
         self.lowest_columns[columns] = np.minimum(self.lowest_columns[columns], lowest_columns - self.rounding)
 
     def of_all_processes(self, height: int) -> "_Tally":
-        """What the blocks of all processes add up to, in the order of the blocks, which have ``height`` rows."""
+        """Sums over the blocks of all processes, in the order of the blocks, which have ``height`` rows."""
         if processes().size == 1:
             return self
         own = [np.concatenate(parts) for parts in zip(*self.pairs, strict=True)]

@@ -71,7 +71,7 @@ class Coarser(Protocol):
         """The smaller problem."""
 
     def start(self, solved: SolvedPlan, pricing: Pricing) -> Start:
-        """Where to start in the larger problem, whose pairs ``pricing`` prices."""
+        """Starting point for the larger problem, whose pairs ``pricing`` prices."""
 
 
 def coarser(problem: Problem, random: np.random.Generator) -> Coarser:

@@ -60,7 +60,7 @@ def upper_bound(
         effort: limit of predicted time and memory.
         seed: of whatever is random.
         metric: between samples.
-        execution: what prices pairs, ends the work and is told about it; once it is interrupted, None if nothing is proved yet.
+        execution: device, limits and listeners; once it is interrupted, None if nothing is proved yet.
     """
     execution = execution or Execution()
     found = in_closed_form(a, b, prepare=prepare, metric=metric, nbytes=effort.nbytes)

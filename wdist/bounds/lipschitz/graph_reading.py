@@ -24,7 +24,7 @@ class Reading:
         self.nodes: list[Node] = []
         self.values: dict[torch.fx.Node, Any] = {}
         self.extremes: dict[int, str] = {}
-        """Which of two values, or of the two entries along an axis, a node takes: the larger or the smaller."""
+        """Whether a node takes the larger or the smaller of two values, or of the two entries along an axis."""
         self.splits: list[list[int]] = []
         """Nodes that together hold each entry of another once."""
 

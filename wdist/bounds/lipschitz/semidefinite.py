@@ -147,7 +147,7 @@ def _width(slopes: SlopeRange) -> int:
 
 
 def _offsets(layers: Layers) -> list[int]:
-    """Where the block of each input or activation begins."""
+    """First index of the block of each input or activation."""
     offsets = [0]
     for matrix in layers.matrices:
         offsets.append(offsets[-1] + matrix.value.shape[1])

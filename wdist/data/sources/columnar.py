@@ -25,7 +25,7 @@ _ROWS_AT_ONCE = 1 << 16
 _READAHEAD = {"batch_readahead": 1, "fragment_readahead": 1}
 """By default pyarrow holds 16 batches and 4 files ahead."""
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather"}
-"""What pyarrow calls the format of each suffix."""
+"""pyarrow's name for the format of each suffix."""
 
 
 def library(name: str) -> Any:
@@ -94,7 +94,7 @@ def open_columnar(address: Address) -> StoredArray:
 
 @dataclass(kw_only=True)
 class _Place:
-    """Where a thread reads: the rows decoded last, the number of the first of them, and those that follow."""
+    """Position of a thread in the rows."""
 
     blocks: Iterator[np.ndarray]
     begin: int
@@ -148,7 +148,7 @@ class RowGroups:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _place_at(self, start: int) -> "_Place":
-        """Where this thread last read, or else the beginning of the row group with this row."""
+        """The position where this thread last read, or else the start of the row group with this row."""
         place: _Place | None = getattr(self._places, "last", None)
         group = int(np.searchsorted(self._ends, start, side="right"))
         first = int(self._ends[group - 1]) if group else 0

@@ -103,7 +103,7 @@ class FiniteSource(ABC):
         """
 
     def identity(self) -> str | None:
-        """The files behind all rows in their present version; None if there are none, or if it cannot be told apart from others."""
+        """The files behind all rows in their present version; None without files, or if a later change might go unnoticed."""
         return None
 
     @property

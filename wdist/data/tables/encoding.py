@@ -138,7 +138,7 @@ def matched(reference: FiniteSource, other: FiniteSource) -> FiniteSource:
 def joint_columns(tables: Sequence[Sequence[Column]], addresses: Sequence[str], *, indicators: bool) -> tuple[Column, ...]:
     """Columns for all tables, given those of each in the same order: the union of their levels, and one type.
 
-    With ``indicators``, missing values of a column that has any are told from others by a coordinate.
+    With ``indicators``, a coordinate marks the missing values of each column that has any.
 
     Raises:
         SourceError: a column has different types.

@@ -49,7 +49,7 @@ def _of_surface(name: str) -> Callable[[Any], Any]:
 
 
 def _shard(result: Any) -> dict[str, Any] | None:
-    """What `wdist merge` reads of a part of a result."""
+    """Number and content of a part of a result, as `wdist merge` reads them."""
     if result.shard is None:
         return None
     from wdist.checkpoints.values import as_text

@@ -1,4 +1,4 @@
-"""Figures as files: their look, the parts they are made of, and how critics are told apart in them."""
+"""Figures as files: their style, the parts they are made of, and the colours of critics."""
 
 import io
 from collections.abc import Callable
@@ -96,10 +96,10 @@ def dashes(estimate: Estimate) -> dict[str, Any]:
 
 def add_title(axes: Axes, critic: CriticResult, *, main: bool) -> None:
     """Names the critic of a panel, with its held-out estimate."""
-    told = f"held-out {nearest(critic.population.estimate)}"
+    value = f"held-out {nearest(critic.population.estimate)}"
     if chosen_by_folds(critic):
-        told = f"best of {len(critic.folds)} folds; {told} over all"
-    axes.set_title(f"{critic.name}\n{told}", fontweight="bold" if main else "normal", color=MAIN if main else INK)
+        value = f"best of {len(critic.folds)} folds; {value} over all"
+    axes.set_title(f"{critic.name}\n{value}", fontweight="bold" if main else "normal", color=MAIN if main else INK)
 
 
 def reference(estimate: Estimate) -> tuple[float, str] | None:

@@ -32,8 +32,8 @@ def _intervals(found: Dependence) -> RenderableType:
     stated = f"  at {level(population.confidence)}; held-out estimate {nearest(population.estimate, DIGITS)}"
     rows.add_row("populations", bracket(population.lower, population.upper).append(stated, style="dim"))
     ends = f"{at_least(detected.lower, DIGITS)} to {at_most(detected.upper, DIGITS)}"
-    told = f"  at {level(detected.confidence)}; by the critic, on {counted(detected.rows)} held-out rows"
-    rows.add_row("detected", Text.assemble((ends, ACCENT), (told, "dim")))
+    note = f"  at {level(detected.confidence)}; by the critic, on {counted(detected.rows)} held-out rows"
+    rows.add_row("detected", Text.assemble((ends, ACCENT), (note, "dim")))
     rows.add_row("independence", Text.assemble((p_value(detected.p_value), ACCENT), ("  by permutation of these rows", "dim")))
     rows.add_row("lower bound", Text(f"{found.estimate.critic.name}, {METHODS[population.method]}", style="dim"))
     if population.upper_method is not None:

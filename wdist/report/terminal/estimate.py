@@ -148,8 +148,8 @@ def _block_line(block: Blocks) -> Text:
 
 def _reference_line(found: SemiDiscrete) -> Text:
     asymptotic = ", asymptotic" if found.method == "student" else ""
-    told = f"  at {level(found.confidence)}{asymptotic}; from the samples of A to the distribution of B"
-    return bracket(found.lower, found.upper).append(told, style="dim")
+    note = f"  at {level(found.confidence)}{asymptotic}; from the samples of A to the distribution of B"
+    return bracket(found.lower, found.upper).append(note, style="dim")
 
 
 def _divergence_of_samples(divergence: Divergence) -> Text:

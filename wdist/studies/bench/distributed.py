@@ -48,7 +48,7 @@ from wdist.transport.pricing import Pricing
 
 PROCESSES = 2
 STEPS, WORK = 1.6, 1.8
-"""How many times as fast two processes should be as one."""
+"""Speed-ups that two processes should reach over one."""
 LARGE = 16_384
 """Samples of each side in a minibatch that the claim about steps is about."""
 _KIND = "groupsort-bjorck"
@@ -111,7 +111,7 @@ class ScalingRow:
     two: float
     """Seconds that two take together."""
     speed_up: float
-    """How many times as fast two are: median over rounds."""
+    """Time of one over that of two: median over rounds."""
     speed_ups: tuple[float, ...]
     """The same in each round."""
 

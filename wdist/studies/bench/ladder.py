@@ -1,7 +1,7 @@
 """Ladders: how often ``compare`` ranks sources of known order correctly, and how often it claims an order, rightly or wrongly.
 
 A ladder is a reference and sources at growing distances from it: shifted normal distributions, whose distances are known, and a
-trained generator with growing noise on its images. All samples are drawn anew for each run. The estimates give an order in every
+trained generator with growing noise on its images. Each run draws new samples. The estimates give an order in every
 run; an order is claimed at one of several levels, and for two seeds of one source it may be claimed no more often than the
 confidence allows. In 64 dimensions, where intervals for the populations overlap, only the tests are run, with five folds, beside
 the relative MMD test.

@@ -148,7 +148,7 @@ def _trial(path: Path, seed: int, number: int, count: _Count) -> tuple[Problem, 
 
 
 def outcome(path: Path, problem: Problem, count: _Count | None = None) -> str:
-    """Fault in the bounds of a problem; empty if there is none."""
+    """Fault in the bounds of a problem; empty if they hold."""
     count = count or _Count()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -217,7 +217,7 @@ def _help_seconds() -> list[float]:
 
 
 def _first_gradient_seconds() -> list[float]:
-    """Processor seconds from the start of a default estimate to its first gradient, likewise."""
+    """Processor seconds from the start of a default estimate to its first gradient, measured in the same way."""
     with tempfile.TemporaryDirectory() as folder:
         for name, side in zip(("a.h5", "b.h5"), _small_sides(), strict=True):
             with h5py.File(Path(folder) / name, "w") as file:

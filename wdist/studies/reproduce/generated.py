@@ -232,7 +232,7 @@ def _figure17(conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]
 
 
 def _floor(column: _Column, data: Tensor) -> ReproducedNumber:
-    """How far apart two parts of the data are."""
+    """Distance between two parts of the data."""
     half = len(data) // 2
     return ReproducedNumber(
         row="other images of the data", column=f"{column.title}, W1 to the data", ours=distance(data[:half], data[half : 2 * half])
