@@ -8,7 +8,8 @@ import torch
 
 from tests.data.sources.conftest import write_convolutional
 from wdist.data.access import Access
-from wdist.data.pairing import check_comparable, observed_range, open_pair
+from wdist.data.comparable import check_comparable, observed_range
+from wdist.data.pairing import open_pair
 from wdist.data.rows import gather
 from wdist.data.sources.opening import open_source
 from wdist.errors import SourceError

@@ -13,9 +13,9 @@ from wdist.comparison.noise_floor import LEAST_ROWS, halves, measured_slope
 from wdist.comparison.ranking import NOISE_FLOOR, Comparison, ComparisonShard, short_names
 from wdist.comparison.witnesses import Side, check_images, find_witnesses
 from wdist.critics.settings import CriticSettings
+from wdist.data.comparable import comparable
 from wdist.data.features.opening import open_features
 from wdist.data.measure import DRAWN_HELD_OUT
-from wdist.data.pairing import check_comparable, check_scales, like, observed_range, surveyed
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource, Source
 from wdist.data.tables.joint import is_encoded, jointly_encoded
@@ -198,29 +198,20 @@ def _open(reference: Any, sources: Sequence[Any], names: Sequence[str] | None, o
         raise UsageError("there is nothing to compare with the reference; name at least one source after it")
     opened = [open_source(address, options.access, seed=options.seed) for address in (reference, *sources)]
     joint = jointly_encoded(opened, options.access, seed=options.seed, metric=ground_metric(options.metric))
-    given: list[Source] = list(joint.sources)
-    if options.features is None:
-        given = [like(given[0], source) for source in given]
-    usable, ranges, digests = [], [], []
-    warnings = joint.warnings if is_encoded(given[0]) else ()  # each estimate repeats those about tables of numbers
-    for source in given:
-        rows, found = surveyed(source, options.access, seed=options.seed)
-        usable.append(rows)
-        digests.append(None if found is None else found.digest)
-        ranges.append(observed_range(rows, found))
-        if images:
-            check_images(rows.info)
-        if options.features is None:
-            check_comparable(usable[0], rows, ranges[0], ranges[-1])
-        else:
-            warnings += check_scales(usable[0], rows, ranges[0], ranges[-1])
+    found = comparable(joint.sources, options.access, seed=options.seed, mapped=options.features is not None)
+    if images:
+        for each in found:
+            check_images(each.source.info)
+    digests = [each.digest for each in found]
     check_same("sources", digests)
-    chosen = _names(names, [source.info.address for source in given[1:]])
-    if options.features is None:
-        judged = usable
-    else:
-        given = judged = [options.features.of(rows, values) for rows, values in zip(usable, ranges, strict=True)]
-    reference, *others = (_Opened(a, Side(images=b, source=c)) for a, b, c in zip(given, usable, judged, strict=True))
+    chosen = _names(names, [each.given.info.address for each in found[1:]])
+    # Each estimate repeats what is said about tables of numbers, and about sources that are not mapped to features.
+    warnings = joint.warnings if is_encoded(found[0].given) else ()
+    judged, given = [each.source for each in found], [each.given for each in found]
+    if options.features is not None:
+        warnings += tuple(warning for each in found for warning in each.warnings)
+        given = judged = [options.features.of(each.source, each.ends) for each in found]
+    reference, *others = (_Opened(a, Side(images=b.source, source=c)) for a, b, c in zip(given, found, judged, strict=True))
     return _Field(reference, dict(zip(chosen, others, strict=True)), digests, warnings)
 
 

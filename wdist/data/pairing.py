@@ -1,8 +1,9 @@
-"""Pairs of comparable sources: opened, surveyed, checked, split and standardised."""
+"""Pairs of comparable sources: opened, split and standardised."""
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,25 +11,22 @@ from torch import Tensor
 
 from wdist.checkpoints.checkpoint import current
 from wdist.data.access import Access
-from wdist.data.features.space import Ends, FeatureDraws, FeatureRows, FeatureSpace, check_one_space
+from wdist.data.comparable import ComparableSource, comparable, surveyed
+from wdist.data.features.space import FeatureSpace, check_one_space
 from wdist.data.measure import Measure, fold_of, make_measure
 from wdist.data.rows import ResidentRows, Rows, evenly, gather
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import EndlessSource, FiniteSource, ReorderedRows, Source, SourceInfo, shape_text
+from wdist.data.sources.source import EndlessSource, Source
 from wdist.data.standardisation import Standardisation
-from wdist.data.survey import Survey, finite_rows, survey
+from wdist.data.survey import Survey
 from wdist.data.tables.joint import Encoding, encoded_as, jointly_encoded
-from wdist.errors import SourceError, UsageError
+from wdist.errors import UsageError
 from wdist.ground_metric import L2, GroundMetric
 
 _FIT_ROWS, _FIT_DRAWN = 20_000, 4096
 """Training samples of each side for fitting the standardisation; the latter from a stream or draws."""
 _COMPARED_ROWS = 1024
 """Samples of each side and split by which processes compare theirs."""
-_CHANNELS, _FIRST, _LAST = (3, 4), (2, 0, 1), (1, 2, 0)
-"""Channels of images in colour, and the orders of axes that move them."""
-_LARGEST = 1e300
-"""Largest magnitude that leaves room in float64 for distances between samples."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,25 +112,20 @@ def open_pair(
     """
     passes = 2 if features is None else 4
 
-    def part(number: int) -> Callable[[float], None]:
-        return lambda fraction: progress((number + fraction) / passes)
+    def read(number: int, fraction: float) -> None:
+        progress((number + fraction) / passes)
 
     opened = [open_source(side, access, seed=seed) for side in (a, b)]
     if encoding is None:
         joint = jointly_encoded(opened, access, seed=seed, metric=metric)
     else:
         joint = encoded_as(opened, encoding, metric=metric)
-    arranged = joint.sources if features is not None else (joint.sources[0], like(joint.sources[0], joint.sources[1]))
+    sides = comparable(joint.sources, access, seed=seed, mapped=features is not None, progress=read)
     (source_a, found_a), (source_b, found_b) = (
-        surveyed(side, access, seed=seed, progress=part(number)) for number, side in enumerate(arranged)
+        (side.source, side.survey) if features is None else _mapped(side, features, access, partial(read, 2 + number))
+        for number, side in enumerate(sides)
     )
-    range_a, range_b = observed_range(source_a, found_a), observed_range(source_b, found_b)
-    if features is None:
-        warnings = check_comparable(source_a, source_b, range_a, range_b)
-    else:
-        warnings = check_scales(source_a, source_b, range_a, range_b)
-        source_a, found_a = _mapped(source_a, found_a, range_a, features, access, part(2))
-        source_b, found_b = _mapped(source_b, found_b, range_b, features, access, part(3))
+    if features is not None:
         check_one_space(source_a, source_b)
 
     def measured(side: int, source: Source, found: Survey | None) -> Measure:
@@ -152,7 +145,7 @@ def open_pair(
         b=measure_b,
         standardisation=Standardisation.fit(fit_a, fit_b),
         participation=_participation(_some_of_both(fit_a, fit_b)),
-        warnings=(*joint.warnings, *warnings),
+        warnings=(*joint.warnings, *sides[1].warnings),
     )
     if current().active:
         _check_resumable(pair)
@@ -181,142 +174,11 @@ def _digest(rows: ResidentRows) -> str:
     return hashlib.sha256(gather(rows).cpu().numpy().tobytes()).hexdigest()
 
 
-def like(reference: Source, other: Source) -> Source:
-    """The other source with its channels where those of the reference are, if both are plainly images in colour."""
-    wanted, found = reference.info.event_shape, other.info.event_shape
-    if wanted == found or len(wanted) != 3 or len(found) != 3 or not isinstance(other, FiniteSource):
-        return other
-    first, last = tuple(found[axis] for axis in _FIRST), tuple(found[axis] for axis in _LAST)
-    # Fewer channels than rows and columns, on the outside: neither side could be an image in another order.
-    if wanted == first and found[2] in _CHANNELS and min(found[:2]) > max(_CHANNELS):
-        order, words = _FIRST, "first"
-    elif wanted == last and found[0] in _CHANNELS and min(found[1:]) > max(_CHANNELS):
-        order, words = _LAST, "last"
-    else:
-        return other
-    moved = ReorderedRows(other, order)
-    said = f"channels are moved {words}, where {reference.info.address} has them"
-    moved.info = replace(moved.info, notes=(*moved.info.notes, said))
-    return moved
-
-
-def surveyed(
-    address: Any, access: Access, *, seed: int = 0, progress: Callable[[float], None] = lambda fraction: None
-) -> tuple[Source, Survey | None]:
-    """An open source of rows from which a distance can be computed, and the survey of its rows; no survey if they are drawn."""
-    (source,) = jointly_encoded([open_source(address, access, seed=seed)], access, seed=seed).sources
-    if not isinstance(source, FiniteSource):
-        return source, None
-    found = survey(source, progress, cache=access.cache)
-    if found.minimum is not None and found.maximum is not None and max(-found.minimum, found.maximum) > _LARGEST:
-        raise SourceError(
-            f"{source.info.address} ranges from {found.minimum:g} to {found.maximum:g}, too far for differences in float64; "
-            f"divide both sides by the same number and save them again"
-        )
-    kept = finite_rows(source, found, access)
-    if found.constant:
-        what = "samples" if not isinstance(source, FeatureRows) else "rows of features"
-        raise SourceError(
-            f"all {kept.count} {what} of {source.info.address} are equal, which looks like a failed export; give others, "
-            f"or synthetic:dirac?dim={source.info.dim} for a single point"
-        )
-    return kept, found
-
-
 def _mapped(
-    source: Source,
-    found: Survey | None,
-    ends: Ends | None,
-    features: FeatureSpace,
-    access: Access,
-    progress: Callable[[float], None],
+    side: ComparableSource, features: FeatureSpace, access: Access, progress: Callable[[float], None]
 ) -> tuple[Source, Survey | None]:
-    mapped = features.of(source, ends, digest=None if found is None else found.digest)
-    return (source, found) if mapped is source else surveyed(mapped, access, progress=progress)
-
-
-def observed_range(source: Source, found: Survey | None) -> Ends | None:
-    """Smallest and largest observed value, in the units of the source; None for features and synthetic sources."""
-    if isinstance(source, FeatureRows | FeatureDraws):
-        return None  # features of any range may be compared
-    if isinstance(source, EndlessSource):
-        if source.info.kind == "synthetic":
-            return None  # its definition fixes its scale
-        rows = source.draw(256, torch.Generator().manual_seed(0))
-        return float(rows.min()), float(rows.max())
-    return None if found is None or found.minimum is None or found.maximum is None else (found.minimum, found.maximum)
-
-
-def check_comparable(a: Source, b: Source, range_a: Ends | None = None, range_b: Ends | None = None) -> tuple[str, ...]:
-    """Refuses two sources whose samples are not points of one space, or clearly have different units; returns warnings.
-
-    A range is the observed one of a source, or None if nothing was observed. Event shapes may differ by flattening; one side in
-    0..255 and the other in 0..1 or -1..1 is refused unless an address has ``range=``, or neither side has an address.
-    """
-    return (*_check_shapes(a.info, b.info), *check_scales(a, b, range_a, range_b))
-
-
-def _check_shapes(a: SourceInfo, b: SourceInfo) -> tuple[str, ...]:
-    if a.event_shape == b.event_shape:
-        return ()
-    shapes = f"{a.address} has samples of shape {shape_text(a.event_shape)}, {b.address} of shape {shape_text(b.event_shape)}"
-    if a.dim != b.dim:
-        raise SourceError(f"{shapes}; give two sources whose samples have the same shape")
-    # An axis of length 1 does not change the order: (1, 28, 28), (28, 28) and (28, 28, 1) are the same images.
-    kept_a, kept_b = (tuple(n for n in info.event_shape if n != 1) for info in (a, b))
-    if kept_a == kept_b:
-        return ()
-    if min(len(kept_a), len(kept_b)) == 1:
-        return (f"{shapes}; they are compared flattened, row by row",)
-    colours = sorted(kept_a) == sorted(kept_b) and len(kept_a) == 3
-    colour_way = "move the channels with ?channels=last or ?channels=first, or x.permute(0, 3, 1, 2) of a tensor"
-    way_out = colour_way if colours else "bring the axes into the same order"
-    raise SourceError(f"{shapes}, the same number of coordinates in another order; {way_out}")
-
-
-def check_scales(source_a: Source, source_b: Source, range_a: Ends | None, range_b: Ends | None) -> tuple[str, ...]:
-    """Checks the ranges of two sources of any shape, as :func:`check_comparable` does."""
-    a, b = source_a.info, source_b.info
-    if range_a is None or range_b is None or _range_chosen(a) or _range_chosen(b):
-        return ()
-    for wide, wide_range, narrow, narrow_range in ((a, range_a, b, range_b), (b, range_b, a, range_a)):
-        if _looks_like_bytes(wide_range) and _looks_like_unit(narrow_range):
-            ranges = f"{wide.address} is in {_interval(wide_range)} and {narrow.address} in {_interval(narrow_range)}"
-            told = f"{ranges}, which looks like two scalings of the same data"
-            if not (a.addressed or b.addressed):
-                return (f"{told}; if so, rescale the first",)
-            raise SourceError(
-                f"{told}; rescale the first with ?stored=0:255&range=unit, or confirm the difference with ?range=raw in an address"
-            )
-    images = min(len(a.event_shape), len(b.event_shape)) >= 2
-    units = _looks_like_unit(range_a) and _looks_like_unit(range_b)
-    if images and units and _looks_symmetric(range_a) != _looks_symmetric(range_b):
-        former, latter = (a, b) if _looks_symmetric(range_a) else (b, a)
-        way_out = "add ?stored=-1:1&range=unit to the former" if former.addressed else "rescale the former"
-        return (f"{former.address} looks like images in -1..1, {latter.address} like images in 0..1; if unintended, {way_out}",)
-    return ()
-
-
-def _interval(ends: Ends) -> str:
-    return f"{ends[0]:g}..{ends[1]:g}"
-
-
-def _range_chosen(info: SourceInfo) -> bool:
-    _, _, query = info.address.partition("?")
-    return any(part.startswith("range=") for part in query.split("&"))
-
-
-def _looks_like_bytes(ends: Ends) -> bool:
-    """True within 0..255 and far above any overshoot of an image in [0, 1]."""
-    return ends[0] >= -0.5 and 20 < ends[1] <= 255.5
-
-
-def _looks_like_unit(ends: Ends) -> bool:
-    return ends[0] >= -1.1 and ends[0] < ends[1] <= 1.1
-
-
-def _looks_symmetric(ends: Ends) -> bool:
-    return ends[0] < -0.2
+    mapped = features.of(side.source, side.ends, digest=side.digest)
+    return (side.source, side.survey) if mapped is side.source else surveyed(mapped, access, progress=progress)
 
 
 def _some_of_both(a: ResidentRows, b: ResidentRows) -> torch.Tensor:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wdist.data.access import Access
-from wdist.data.pairing import surveyed
+from wdist.data.comparable import surveyed
 from wdist.data.rows import in_units
 from wdist.data.sources.column import Column, plain_columns
 from wdist.data.sources.source import FiniteSource, SelectedRows, Source, SourceInfo

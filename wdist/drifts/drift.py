@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from wdist.checkpoints.checkpoint import now
-from wdist.data.pairing import check_comparable
+from wdist.data.comparable import check_comparable
 from wdist.data.points import checked_table, table_points
 from wdist.data.sources.column import CATEGORY, Column
 from wdist.data.sources.opening import open_source

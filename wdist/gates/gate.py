@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from wdist.critics.settings import CriticSettings
-from wdist.data.pairing import surveyed
+from wdist.data.comparable import surveyed
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import EndlessSource, Source
 from wdist.errors import CertificateError, UsageError

@@ -23,10 +23,10 @@ from wdist.bounds.confidence import resolve
 from wdist.bounds.dual import CLAIM, evaluate
 from wdist.bounds.sequences import AsymptoticSequence, BernsteinSequence, ConfidenceSequence
 from wdist.checkpoints.checkpoint import now
+from wdist.data.comparable import comparable
 from wdist.data.features.opening import open_features
 from wdist.data.features.space import check_one_space
 from wdist.data.measure import split
-from wdist.data.pairing import check_comparable, check_scales, like, observed_range, surveyed
 from wdist.data.rows import in_units, read_again
 from wdist.data.sources.arrays import exact_float
 from wdist.data.sources.opening import open_source
@@ -181,23 +181,16 @@ def _opened(a: Any, b: Any, options: EstimateOptions) -> tuple[_Stream, _Stream,
         SourceError: they are not samples of one space.
     """
     opened = [open_source(side, options.access, seed=options.seed) for side in (a, b)]
-    joint, space = (
-        jointly_encoded(opened, options.access, seed=options.seed, metric=ground_metric(options.metric)),
-        options.features,
-    )
-    arranged = joint.sources if space is not None else (joint.sources[0], like(joint.sources[0], joint.sources[1]))
-    (first, found_a), (second, found_b) = (surveyed(side, options.access, seed=options.seed) for side in arranged)
-    ends = observed_range(first, found_a), observed_range(second, found_b)
-    warnings = (check_comparable if space is None else check_scales)(first, second, *ends)
+    joint = jointly_encoded(opened, options.access, seed=options.seed, metric=ground_metric(options.metric))
+    space = options.features
+    sides = comparable(joint.sources, options.access, seed=options.seed, mapped=space is not None)
+    first, second = (side.source for side in sides)
     if space is not None:  # features are computed batch by batch, unless they are kept on disk
-        first, second = (
-            space.of(source, values, digest=None if found is None else found.digest, ahead=False)
-            for source, found, values in zip((first, second), (found_a, found_b), ends, strict=True)
-        )
+        first, second = (space.of(side.source, side.ends, digest=side.digest, ahead=False) for side in sides)
         check_one_space(first, second)
     streams = [
-        _Stream(source, None if found is None else found.digest, side=side, seed=options.seed)
-        for side, (source, found) in enumerate(((first, found_a), (second, found_b)))
+        _Stream(source, side.digest, side=number, seed=options.seed)
+        for number, (source, side) in enumerate(zip((first, second), sides, strict=True))
     ]
     if streams[0].digest is not None and streams[0].digest == streams[1].digest:
         raise UsageError(
@@ -209,7 +202,7 @@ def _opened(a: Any, b: Any, options: EstimateOptions) -> tuple[_Stream, _Stream,
                 f"--until-decided takes at least {_FIRST + _LEAST_BATCH} samples of each side, and {stream.info.address} has "
                 f"{stream.left}; leave it out"
             )
-    return streams[0], streams[1], (*joint.warnings, *warnings)
+    return streams[0], streams[1], (*joint.warnings, *sides[1].warnings)
 
 
 class _Course:

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from wdist.data.access import Access
+from wdist.data.comparable import surveyed
 from wdist.data.features import cache as caches
 from wdist.data.features import space as spaces
 from wdist.data.features.opening import BackboneSpace, open_features
-from wdist.data.pairing import surveyed
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.torchvision_dataset import import_torchvision
 from wdist.errors import OutputError, UsageError
