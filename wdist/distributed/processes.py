@@ -152,7 +152,7 @@ def stop_together() -> bool:
 
 
 @dataclass(frozen=True)
-class _Outcome:
+class Outcome:
     """What a task returned, or the error that every process raises in its place."""
 
     value: Any = None
@@ -160,7 +160,7 @@ class _Outcome:
     interrupted: bool = False
 
     @classmethod
-    def of(cls, task: Callable[[], Any]) -> _Outcome:
+    def of(cls, task: Callable[[], Any]) -> Outcome:
         if _stop.take():
             return cls(interrupted=True)
         try:
@@ -197,27 +197,27 @@ class Several:
 
         found: list[Any] = [None] * self.size
         with _exchange():
-            distributed.all_gather_object(found, (what, _packed(value), _stop.heard, _stop.pending))
+            distributed.all_gather_object(found, (what, packed(value), _stop.heard, _stop.pending))
         self._check([each[0] for each in found])
         _stop.learn(any(each[2] for each in found), any(each[3] for each in found))
-        return [value if rank == self.rank else _unpacked(each[1]) for rank, each in enumerate(found)]
+        return [value if rank == self.rank else unpacked(each[1]) for rank, each in enumerate(found)]
 
     def from_first(self, what: str, work: Callable[[], T]) -> T:
         from torch import distributed
 
-        outcome = _Outcome.of(work) if self.rank == 0 else _Outcome()
-        sent: list[Any] = [(what, _packed(outcome), _stop.heard, _stop.pending) if self.rank == 0 else None]
+        outcome = Outcome.of(work) if self.rank == 0 else Outcome()
+        sent: list[Any] = [(what, packed(outcome), _stop.heard, _stop.pending) if self.rank == 0 else None]
         with _exchange():
             distributed.broadcast_object_list(sent, src=0)
-        name, packed, *signals = sent[0]
+        name, result, *signals = sent[0]
         self._check([name, what])
         _stop.learn(*signals)
-        found: T = (outcome if self.rank == 0 else _unpacked(packed)).get()
+        found: T = (outcome if self.rank == 0 else unpacked(result)).get()
         return found
 
     def spread(self, what: str, tasks: Sequence[Callable[[], T]], *, costs: Sequence[float] | None = None) -> list[T]:
         numbers = range(self.rank, len(tasks), self.size) if costs is None else balanced(costs, self.size)[self.rank]
-        own = {number: _Outcome.of(tasks[number]) for number in numbers}
+        own = {number: Outcome.of(tasks[number]) for number in numbers}
         found = {number: outcome for part in self._gathered(what, own) for number, outcome in part.items()}
         return [found[number].get() for number in range(len(tasks))]
 
@@ -264,7 +264,8 @@ def _exchange() -> Iterator[None]:
         ) from error
 
 
-def _packed(value: object) -> bytes:
+def packed(value: object) -> bytes:
+    """A value with its tensors as bytes, for another process of this job."""
     import torch
 
     file = io.BytesIO()
@@ -272,7 +273,8 @@ def _packed(value: object) -> bytes:
     return file.getvalue()
 
 
-def _unpacked(packed: bytes) -> Any:
+def unpacked(packed: bytes) -> Any:
+    """The value that :func:`packed` made bytes of, with its tensors on the CPU or the GPU of this process."""
     import torch
 
     def to_own_device(storage: Any, location: str) -> Any:

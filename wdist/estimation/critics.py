@@ -1,10 +1,11 @@
 """The critics of a result: fitted with the first seed and then with the others, selected and evaluated."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
+from typing import Any
 
 from wdist.bounds.dual import CLAIM, Margin
 from wdist.data.measure import TrainingStreams
@@ -24,6 +25,7 @@ from wdist.estimation.model_selection import Selection, expected_seconds, improv
 from wdist.estimation.requested import RequestedCritic, budgets
 from wdist.estimation.result import CROSS_FITTED, CriticResult, Repeats
 from wdist.estimation.run import Run
+from wdist.estimation.side_by_side import lanes, pays, side_by_side
 from wdist.training.budget import Budget
 from wdist.training.kind import TrainedCritic, TrainingJob
 
@@ -57,22 +59,24 @@ def find_over_folds(
         _plan(requested, run, reserved=reserved + _kept_for_passes(pair, run))
         return find_critics(requested, pair, errors, run, reserved=reserved)
     requested = [each.part(_TRAININGS / folds) for each in requested]
-    # Folds exchange nothing until they are done; where they are too few for all processes, steps that can be divided are.
-    size = processes().size
-    at_once = 1 if folds < size and _shares_batches(requested, pair, run) else size
-    _plan(requested, run, reserved=reserved, rounds=len(range(0, folds, at_once)))
+    count, forked = _folds_at_once(requested, pair, run, folds, reserved=reserved)
 
     def find(number: int) -> FoundCritics | None:
         def found() -> FoundCritics:
             run.agenda.stage(f"critics of fold {number + 1} of {folds}")
-            share = 1 / len(range(number, folds, at_once))
+            share = 1 / len(range(number, folds, count))
             with closing(pair.fold(folds, number, seed=run.options.seed)) as fold:
                 return find_critics(requested, fold, errors, run, reserved=reserved, share=share)
 
         return run.interruption.attempt(found)
 
     tasks = [partial(find, number) for number in range(folds)]
-    results = [task() for task in tasks] if at_once == 1 else processes().spread("folds", tasks)
+    if forked:
+        what = f"critics of {len(forked)} of {folds} folds, {count} at a time"
+        results = side_by_side(tasks[: len(forked)], run, what=what, count=count, costs=forked)
+        results += [task() for task in tasks[len(forked) :]]
+    else:
+        results = [task() for task in tasks] if count == 1 else processes().spread("folds", tasks)
     found = []
     for one in results:
         if one is None:  # a proof counts folds from the first one on
@@ -161,13 +165,46 @@ def _budgets(requested: Sequence[RequestedCritic], run: Run, *, reserved: float,
     return budgets(requested, run.options, seconds=None if seconds is None else seconds * share)
 
 
-def _plan(requested: Sequence[RequestedCritic], run: Run, *, reserved: float, rounds: int = 1) -> None:
-    """Announces the critics of all searches that follow one after another."""
-    for each, budget in zip(requested, _budgets(requested, run, reserved=reserved, share=1 / rounds), strict=True):
+def _plan(requested: Sequence[RequestedCritic], run: Run, *, reserved: float) -> None:
+    """Announces the critics of one search."""
+    seconds, critics = _expected(requested, run, reserved=reserved)
+    run.agenda.plan(seconds, critics=critics)
+
+
+def _expected(requested: Sequence[RequestedCritic], run: Run, *, reserved: float, share: float = 1.0) -> tuple[float, int]:
+    """Time that one search is expected to take, and how many critics it fits."""
+    seconds, critics = 0.0, 0
+    for each, budget in zip(requested, _budgets(requested, run, reserved=reserved, share=share), strict=True):
         if not requested[0].covers(each):
             groups = _groups(run) if each.trained else [(run.options.seed,)]
-            seconds = rounds * sum(map(len, groups)) * expected_seconds(each, budget)
-            run.agenda.plan(seconds, critics=rounds * len(groups) * len(each.specs))
+            seconds += sum(map(len, groups)) * expected_seconds(each, budget)
+            critics += len(groups) * len(each.specs)
+    return seconds, critics
+
+
+def _folds_at_once(
+    requested: Sequence[RequestedCritic], pair: Pair, run: Run, folds: int, *, reserved: float
+) -> tuple[int, list[float]]:
+    """How many folds are done at once, and the expected times of the first ones, which are done in forks; plans all of them.
+
+    A fold that would come last and alone is no fork: its critics share the cores.
+    """
+    size, forked = processes().size, 0
+    # Folds exchange nothing until they are done; where they are too few for all processes, steps that can be divided are.
+    count = 1 if folds < size and _shares_batches(requested, pair, run) else size
+    if size == 1:
+        count = min(lanes(pair, run), folds)
+        forked = folds - (folds % count == 1)
+        if not pays([1.0] * forked, count, threaded=_has_long_steps(requested)):
+            count, forked = 1, 0
+    rounds = len(range(0, folds, count))
+    seconds, critics = _expected(requested, run, reserved=reserved, share=1 / rounds)
+    run.agenda.plan(rounds * seconds, critics=(folds - forked if forked else rounds) * critics)
+    return count, [seconds] * forked
+
+
+def _has_long_steps(requested: Sequence[RequestedCritic]) -> bool:
+    return any(spec.has_long_steps for each in requested for spec in each.specs)
 
 
 def _groups(run: Run) -> list[tuple[int, ...]]:
@@ -208,7 +245,8 @@ class _Search:
         """Sentences about critics that were not evaluated on all samples."""
         self._tasks = list(self._divided())
         self._shares = shares
-        if processes().size > 1 and any(each is not None and each.seconds is not None for each in shares):
+        self._count = self._trained_at_once()
+        if self._count > 1 and any(each is not None and each.seconds is not None for each in shares):
             self._shares = [each and each.part(self._parallel()) for each in shares]
 
     def found(self, *, reserved: float) -> dict[tuple[int, int], CriticResult | WdistError | None]:
@@ -219,7 +257,7 @@ class _Search:
         main = self._requested[0]
         now = [task for task in self._tasks if not main.covers(self._requested[task.number])]
         self._leave_to_others(now)
-        self._do(now)
+        self._do(now, forks=processes().size == 1 and self._count > 1)
         self._do([task for task in self._tasks if task not in now])  # fitted already, unless the main critic needed no others
         self._streams.begin()
         self._run.interruption.attempt(self._promote)
@@ -233,8 +271,15 @@ class _Search:
                 if each.trained or not sequence:  # another seed gives the same
                     yield _Task(number=number, seeds=seeds, sequence=sequence)
 
+    def _trained_at_once(self) -> int:
+        """How many tasks are done at once, by processes of a job or in forks."""
+        costs = [self._cost(task) for task in self._tasks if not self._requested[0].covers(self._requested[task.number])]
+        count = min(lanes(self._pair, self._run), len(costs))
+        forks = pays(costs, count, threaded=_has_long_steps(self._requested))
+        return count if forks else processes().size
+
     def _parallel(self) -> float:
-        """How many times as long each may take within a length of time, because processes divide the tasks."""
+        """How many times as long each may take within a length of time, because several are done at once."""
         main, costs, alone = self._requested[0], [], 0.0
         for task in self._tasks:
             if main.covers(self._requested[task.number]):
@@ -243,7 +288,7 @@ class _Search:
                 alone += self._cost(task)
             else:
                 costs.append(self._cost(task))
-        longest = alone + max(sum(costs[number] for number in each) for each in balanced(costs, processes().size))
+        longest = alone + max(sum(costs[number] for number in each) for each in balanced(costs, self._count))
         return (alone + sum(costs)) / longest if longest else 1.0
 
     def _is_shared(self, task: _Task) -> bool:
@@ -261,16 +306,29 @@ class _Search:
         for task in (task for number, task in enumerate(divided) if number not in own):
             self._run.agenda.plan(-self._cost(task), critics=-len(self._requested[task.number].specs))
 
-    def _do(self, tasks: Sequence[_Task]) -> None:
+    def _do(self, tasks: Sequence[_Task], *, forks: bool = False) -> None:
         """Does independent tasks: those that processes share one after another, the others side by side."""
         shared = [task for task in tasks if self._is_shared(task)]
         others = [task for task in tasks if task not in shared]
         found = [self._attempted(task) for task in shared]
-        costs = [self._cost(task) for task in others]
-        found += processes().spread("critics", [partial(self._attempted, task) for task in others], costs=costs)
+        costs, work = [self._cost(task) for task in others], [partial(self._attempted, task) for task in others]
+        if forks and len(others) > 1:
+            found += self._in_forks(others, work, costs)
+        else:
+            found += processes().spread("critics", work, costs=costs)
         for task, each in zip((*shared, *others), found, strict=True):
             for seed, one in zip(task.seeds, each or [None] * len(task.seeds), strict=True):
                 self._found[task.number, seed] = one
+
+    def _in_forks(
+        self, tasks: Sequence[_Task], work: Sequence[Callable[[], Any]], costs: Sequence[float]
+    ) -> list[list[Selection | WdistError | None] | None]:
+        requested, count = [self._requested[task.number] for task in tasks], min(self._count, len(tasks))
+        self._run.agenda.plan(sum(costs) * (1 / count - 1), critics=-sum(len(each.specs) for each in requested))
+        for side in (self._pair.a, self._pair.b):
+            side.close()  # a thread that draws ahead would be missing in a fork
+        what = f"{', '.join(dict.fromkeys(each.name for each in requested))}: {len(tasks)} trainings, {count} at a time"
+        return side_by_side(work, self._run, what=what, count=count, costs=costs)
 
     def _attempted(self, task: _Task) -> list[Selection | WdistError | None] | None:
         """What is selected for each seed; None after an interruption."""

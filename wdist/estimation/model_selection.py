@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -187,7 +188,8 @@ def fit(
         text = "no training" if own is None else str(own) + (f", {len(jobs)} seeds" if len(jobs) > 1 else "")
         agenda.critic(spec.kind.name, text, spec.expected_seconds(own) * len(jobs))
         jobs[0].begin()
-        return spec.kind.fit_together(spec, jobs, own if own is None or own.seconds is None else own.part(len(jobs)))
+        with _threads_for(spec, jobs[0].device):
+            return spec.kind.fit_together(spec, jobs, own if own is None or own.seconds is None else own.part(len(jobs)))
 
     def attempted() -> list[Any]:
         return jobs[0].interruption.attempt(announced) or []
@@ -203,6 +205,18 @@ def fit(
     if first := next((each for each in fitted if isinstance(each, TrainedCritic)), None):
         agenda.found(first.name, first.outcome)
     return [*fitted, *[None] * (len(jobs) - len(fitted))]
+
+
+@contextmanager
+def _threads_for(spec: CriticSpec, device: torch.device) -> Iterator[None]:
+    """One thread for short steps on the CPU, which several only slow down."""
+    threads = torch.get_num_threads()
+    if spec.budget is not None and device.type == "cpu" and not spec.has_long_steps:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Trial:

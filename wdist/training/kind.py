@@ -27,6 +27,9 @@ from wdist.training.observer import Observer, Silent
 
 Settings = TypeVar("Settings")
 """Resolved settings of a kind: what :class:`~wdist.critics.settings.CriticSettings` become once the data is known."""
+_LONG_STEP = 0.1
+"""Seconds of a step from which on two threads were faster than one; shorter steps lost up to half their speed on idle cores, and
+more where other work shared them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +123,11 @@ class CriticSpec(Generic[Settings]):
         limit = budget or self.budget
         assert limit is not None
         return limit
+
+    @property
+    def has_long_steps(self) -> bool:
+        """Whether its steps are so long that several threads make them faster."""
+        return self.budget is not None and self.seconds > _LONG_STEP * (self.budget.steps or 1)
 
     def expected_seconds(self, budget: Budget | None) -> float:
         """Time that fitting within a budget is expected to take on two cores, roughly."""

@@ -1,0 +1,208 @@
+"""Independent trainings side by side on the cores of this machine, each in a fork of this process.
+
+Steps of small networks are no faster on two threads than on one, and far slower where other work shares the cores, so each fork
+has one thread. It shares the samples with this process, tells it of its progress, and sends back what it found.
+"""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections import deque
+from collections.abc import Callable, Sequence
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import NoReturn, TypeVar
+
+import torch
+
+from wdist.checkpoints.checkpoint import current
+from wdist.data.pairing import Pair
+from wdist.distributed.processes import Outcome, ProcessesError, balanced, packed, processes, unpacked
+from wdist.estimation.run import Agenda, Run
+from wdist.interruption import deferred_interrupts
+from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress
+
+T = TypeVar("T")
+_THREADED = 0.8
+"""How many times as fast each further thread makes long steps."""
+
+
+def lanes(pair: Pair, run: Run) -> int:
+    """How many trainings can be done at once: as many as torch may use threads, where this process can be forked; otherwise 1.
+
+    Forks share no open file, GPU or thread, and a generator may hold any of them. A checkpoint follows one training at a time, and
+    processes of a job divide trainings themselves.
+    """
+    forkable = sys.platform == "linux" and threading.current_thread() is threading.main_thread() and not torch.cuda.is_initialized()
+    in_memory = run.device.type == "cpu" and all(
+        side.info.kind == "synthetic" if side.endless is not None else not side.streamed for side in (pair.a, pair.b)
+    )
+    alone = processes().size == 1 and not current().active
+    return torch.get_num_threads() if forkable and in_memory and alone else 1
+
+
+def pays(costs: Sequence[float], count: int, *, threaded: bool) -> bool:
+    """Whether trainings of expected ``costs`` end sooner in ``count`` lanes of one thread than one after another.
+
+    Arguments:
+        costs: of the trainings.
+        count: of the lanes, and of the threads that each training has if they follow one another.
+        threaded: whether their steps are so long that threads make them faster.
+    """
+    if count < 2 or len(costs) < 2:
+        return False
+    longest = max(sum(costs[number] for number in lane) for lane in balanced(costs, count))
+    return longest < sum(costs) / (1 + _THREADED * (count - 1) if threaded else 1)
+
+
+def side_by_side(tasks: Sequence[Callable[[], T]], run: Run, *, what: str, count: int, costs: Sequence[float]) -> list[T | None]:
+    """What tasks return, ``count`` of which are done at once; None for one that an interruption came before.
+
+    Ctrl-C interrupts those under way, which return what they have, and the run; a second one ends them.
+
+    Arguments:
+        tasks: use nothing but one thread and what is in memory, and return what can be pickled.
+        run: is under way; its observer is told of the progress.
+        what: names the tasks.
+        count: of lanes.
+        costs: expected seconds of each task.
+
+    Raises:
+        WdistError: the first one that a task raised.
+    """
+    run.agenda.stage(what, sum(costs) / count)
+    relay = _Relay(run.agenda, costs)
+    waiting = deque(enumerate(tasks))
+    running: dict[Connection, tuple[int, BaseProcess]] = {}
+    found: dict[int, Outcome] = {}
+    try:
+        while waiting or running:
+            try:
+                while waiting and len(running) < count:
+                    with deferred_interrupts():
+                        number, task = waiting.popleft()
+                        connection, process = _forked(task, run, list(running))
+                        running[connection] = number, process
+                ready = wait(list(running))
+                for connection in [each for each in running if each in ready]:
+                    with deferred_interrupts():  # half a message could not be read on
+                        number, process = running[connection]
+                        message = _received(connection, process, run)
+                        if isinstance(message, Outcome):
+                            found[number] = message
+                            del running[connection]
+                            process.join()
+                            relay.ended(number)
+                        else:
+                            relay.told(number, message)
+            except KeyboardInterrupt:
+                if run.interruption.requested:
+                    raise
+                run.interruption.requested = True
+                waiting.clear()
+                for _, process in running.values():
+                    os.kill(process.pid or 0, signal.SIGINT)
+    finally:
+        for _, process in running.values():
+            process.kill()
+    return [found[number].get() if number in found and not found[number].interrupted else None for number in range(len(tasks))]
+
+
+def _forked(task: Callable[[], object], run: Run, others: list[Connection]) -> tuple[Connection, BaseProcess]:
+    """A process that does a task, and the connection from it; ``others`` are connections from earlier ones."""
+    context = get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_do, args=(task, run, sender, [receiver, *others]), daemon=True)
+    with warnings.catch_warnings():  # of the threads that draw the display: a fork uses neither it nor them
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    sender.close()
+    return receiver, process
+
+
+def _do(task: Callable[[], object], run: Run, sender: Connection, receivers: list[Connection]) -> NoReturn:
+    """The work of a fork, which ends without what a process does at its end: all of that belongs to the one it was forked from."""
+    try:
+        for each in receivers:  # once the first process is gone, nobody can read what is sent
+            each.close()
+        os.setpgrp()  # Ctrl-C reaches the first process alone, which passes it on once
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the handler in place was the one that defers it
+        torch.set_num_threads(1)
+        run.agenda.observer = _Sender(sender)
+        try:
+            message: object = Outcome.of(task)
+        except BaseException as error:
+            error.add_note("".join(traceback.format_exception(error)))
+            message = error
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        sender.send_bytes(packed(message))
+    finally:
+        os._exit(0)
+
+
+class _Sender:
+    """Tells the first process of events."""
+
+    def __init__(self, sender: Connection) -> None:
+        self._sender = sender
+
+    def notify(self, event: Event) -> None:
+        try:
+            with deferred_interrupts():
+                self._sender.send_bytes(packed(event))
+        except BrokenPipeError:
+            os._exit(1)  # the first process was killed: nobody wants the result
+
+
+def _received(connection: Connection, process: BaseProcess, run: Run) -> object:
+    try:
+        message = unpacked(connection.recv_bytes())
+    except EOFError as error:
+        process.join()
+        if run.interruption.requested:
+            return Outcome(interrupted=True)
+        raise ProcessesError(
+            f"a process that trained a critic was ended from outside (exit status {process.exitcode}), perhaps because memory ran "
+            "short; OMP_NUM_THREADS=1 trains critics one after another"
+        ) from error
+    if isinstance(message, BaseException):
+        raise message
+    return message
+
+
+class _Relay:
+    """Tells an observer of critics that are found, and of the share that is done."""
+
+    def __init__(self, agenda: Agenda, costs: Sequence[float]) -> None:
+        self._agenda, self._costs = agenda, costs
+        self._found = [0.0] * len(costs)
+        """Expected seconds of the critics that a task has found."""
+        self._critic: dict[int, float] = {}
+        """Expected seconds of the critic under way."""
+        self._share: dict[int, float] = {}
+
+    def told(self, number: int, event: object) -> None:
+        match event:
+            case CriticStarted():
+                self._found[number] += self._critic.get(number, 0.0)
+                self._critic[number], self._share[number] = event.expected or 0.0, 0.0
+            case Progress():
+                self._share[number] = event.fraction
+                self._advance()
+            case CriticFinished() if event.steps:
+                self._agenda.observer.notify(event)
+
+    def ended(self, number: int) -> None:
+        self._found[number], self._critic[number] = self._costs[number], 0.0
+        self._advance()
+
+    def _advance(self) -> None:
+        done = (
+            min(cost, self._found[number] + self._critic.get(number, 0.0) * self._share.get(number, 0.0))
+            for number, cost in enumerate(self._costs)
+        )
+        self._agenda.progress(sum(done) / max(sum(self._costs), 1e-9))
