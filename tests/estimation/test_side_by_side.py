@@ -15,6 +15,7 @@ from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
 from wdist.data.pairing import open_pair
 from wdist.data.sources.pairs import cones
+from wdist.data.sources.source import EndlessSource, SourceInfo
 from wdist.distributed.processes import ProcessesError
 from wdist.errors import TrainingDiverged
 from wdist.estimation.estimate import run_estimate
@@ -25,6 +26,15 @@ from wdist.training.budget import Budget
 from wdist.training.observer import CriticFinished, CriticStarted, StageProgress
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="trainings are forked on Linux only")
+
+
+class Elsewhere(EndlessSource):
+    """A generator that wdist did not build in."""
+
+    info = SourceInfo(address="elsewhere", kind="generator", event_shape=(2,), dtype="float32")
+
+    def draw(self, n, generator):
+        return torch.randn(n, 2, generator=generator)
 
 
 class Recorder:
@@ -200,5 +210,5 @@ def test_nothing_is_forked_where_a_checkpoint_follows_or_a_generator_may_hold_a_
         assert lanes(pair, run) == 2
         with kept(tmp_path / "state", command="estimate", settings={}):
             assert lanes(pair, run) == 1
-    with closing(open_pair(lambda n: torch.randn(n, 2), b, access=Access(), seed=0, device=run.device)) as pair:
+    with closing(open_pair(Elsewhere(), b, access=Access(), seed=0, device=run.device)) as pair:
         assert lanes(pair, run) == 1

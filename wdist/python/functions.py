@@ -54,8 +54,8 @@ def estimate(
             samples.
         truth: the known W1 between the populations, shown beside the bounds.
         progress: whether to show progress; by default only in terminals and notebooks.
-        observer: receives progress events: a function of an event, or an object with ``notify(event)``. Of critics that are trained side by
-            side on several cores, it receives the share that is done and each one that is found.
+        observer: receives progress events: a function of an event, or an object with ``notify(event)``. Of critics that are trained
+            side by side on several cores, it receives the share that is done and each one that is found.
         checkpoint: folder where the state of the run is saved every minute.
         resume: continues the run in that folder, with the same data and options.
         arguments: options by name: the fields of :class:`~wdist.estimation.options.EstimateOptions`,
