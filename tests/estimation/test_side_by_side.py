@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="trainings are f
 class Elsewhere(EndlessSource):
     """A generator that wdist did not build in."""
 
-    info = SourceInfo(address="elsewhere", kind="generator", event_shape=(2,), dtype="float32")
+    info = SourceInfo(address="elsewhere", kind="generator", event_shape=(2,), count=None, dtype="float32")
 
     def draw(self, n, generator):
         return torch.randn(n, 2, generator=generator)
