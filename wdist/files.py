@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import hashlib
 import os
 import stat
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -56,13 +57,13 @@ class FileVersion:
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """Reads some or all of the file; SourceError if it has changed before or changes meanwhile."""
-        self._check()  # first, because reading past the new end of a mapped file would end the process
+        self.check()  # first, because reading past the new end of a mapped file would end the process
         try:
             yield
         except Exception:
-            self._check()
+            self.check()
             raise
-        self._check()
+        self.check()
 
     def identity(self) -> str | None:
         """The file and its version as text; None if it has changed since, or so lately that another change may leave its times."""
@@ -75,7 +76,8 @@ class FileVersion:
             return None
         return f"{self.path.resolve()} {found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """SourceError if the file has changed."""
         if _mark(self.path) != self.mark:
             raise SourceError(f"{self.name} changed while it was read; start again when nothing writes to it")
 
@@ -87,6 +89,16 @@ def _mark(path: Path) -> int:
     except OSError:
         return 0
     return hash((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+
+
+def identity_of(versions: Iterable[FileVersion]) -> str | None:
+    """A digest of all files and their versions; None if one of them has none."""
+    digest = hashlib.sha256()
+    for version in versions:
+        if (found := version.identity()) is None:
+            return None
+        digest.update(f"{found}\n".encode())
+    return digest.hexdigest()
 
 
 _watched: dict[tuple[int, int], bool] = {}

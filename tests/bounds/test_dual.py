@@ -92,11 +92,13 @@ def test_a_summary_knows_the_mean_and_the_most_extreme_potentials_of_all(sign, s
     assert found.mean == exact_mean(expected.values)
     assert found.rounding == expected.rounding
     assert np.array_equal(found.values, expected.values[found.rows])
+    assert torch.equal(found.samples, x[found.rows])
     assert np.array_equal(sign * found.values, np.sort(sign * expected.values)[::-1][:20])
     parts = [summarise([frozen], part.split(size), sign=sign, most=20)[0] for part in x.split(-(-200 // size) * size)]
     together = summarised_together(parts, sign=sign, most=20)
     assert (together.mean, together.rounding) == (found.mean, found.rounding)
     assert together.rows.tolist() == found.rows.tolist()
+    assert torch.equal(together.samples, found.samples)
 
 
 def test_the_dual_value_is_the_difference_of_means():

@@ -148,6 +148,35 @@ def test_a_stream_reads_what_it_holds_out_and_its_first_pool_and_goes_back_witho
 
 
 @pytest.mark.usefixtures("streaming")
+@pytest.mark.parametrize("most", [1 << 30, 24 * 200], ids=["all of them", "some of them"])
+def test_a_stream_that_is_stored_in_large_pieces_is_read_once_for_all_trainings(most, monkeypatch):
+    """What is held out is that of other streams; training rows are all of the others, or some at random, each once in a pass."""
+    monkeypatch.setattr(measures, "_SPOOL_BYTES", most)
+    values = np.random.default_rng(0).normal(size=(1000, 3))
+    values[:, 0] = np.arange(1000)
+    source = CountedRows(values)
+    source.rows_together = 400
+    with contextlib.closing(make_measure(source, side=0, seed=0, device=CPU, digest=None)) as stream:
+        parts = split(1000, seed=0)
+        assert identities(stream.held_out) == parts.held_out.tolist()
+        assert identities(stream.validation) == parts.validation.tolist()
+        streams, size = TrainingStreams(stream), min(len(parts.train), most // 24)
+        passes = []
+        for sequence in (0, 0, 1):
+            streams.begin(sequence)
+            drawn = stream.train.next(size)
+            assert torch.equal(drawn, torch.from_numpy(values)[drawn[:, 0].long()])
+            passes.append(drawn[:, 0].long().tolist())
+        chosen = sorted(passes[0])
+        assert len(set(chosen)) == size
+        assert set(chosen) <= set(parts.train.tolist())
+        assert chosen[0] < 50 < 950 < chosen[-1], "from all parts of the file"
+        assert passes[1] == passes[0] != passes[2]
+        assert sorted(passes[2]) == chosen
+        assert (source.times == 1).all()
+
+
+@pytest.mark.usefixtures("streaming")
 @pytest.mark.parametrize("used", [0, 10, 150])
 def test_another_sequence_of_a_stream_is_the_same_from_wherever_it_is_left_for(used):
     def drawn(used):

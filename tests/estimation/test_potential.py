@@ -8,9 +8,7 @@ import wdist
 from wdist.critics.blend import best_blend, blended
 from wdist.critics.frozen import FrozenCritic
 from wdist.critics.potential import PotentialModule
-from wdist.data.rows import StreamedRows
 from wdist.data.standardisation import Standardisation
-from wdist.estimation.potential import extremes
 from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.frozen_layer import Affine
 
@@ -136,14 +134,6 @@ def test_witnesses_are_the_most_extreme_samples_of_each_side(results, sets, crit
         expected = scores.sort(descending=True).values[:5]
         torch.testing.assert_close(torch.from_numpy(sign * clearest.scores), expected)
         torch.testing.assert_close(clearest.samples.float(), side[clearest.rows])
-
-
-def test_samples_of_streams_are_read_again_in_the_order_of_their_scores(sets):
-    source = wdist.open_source(sets[0])
-    scores = np.random.default_rng(0).normal(size=N)
-    found = extremes(StreamedRows(source=source), source.info, scores, sign=-1)
-    assert np.all(np.diff(found.scores) >= 0)
-    torch.testing.assert_close(found.samples.float(), sets[0][found.rows])
 
 
 def test_bytes_and_units_of_images_are_one_function():

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from wdist.critics.frozen import FrozenCritic, Potentials
@@ -52,6 +53,8 @@ class PotentialSummary:
     """Positions of the most extreme potentials, the most extreme first."""
     values: np.ndarray
     """The potentials there, float64."""
+    samples: Tensor
+    """The samples there, float64, shape (k, dim); to read them again might take as long as to read all."""
 
     @property
     def count(self) -> int:
@@ -79,7 +82,7 @@ class _Summary:
     def __init__(self, critic: FrozenCritic, *, sign: int, most: int) -> None:
         self._critic, self._sign, self._most = critic, sign, most
         self._total, self._rounding = ExactSum(), 0.0
-        self._rows, self._values = np.empty(0, dtype=np.int64), np.empty(0)
+        self._rows, self._values, self._samples = np.empty(0, dtype=np.int64), np.empty(0), torch.empty(0, critic.dim).double()
 
     def add(self, batch: Tensor) -> None:
         part, first = self._critic.evaluate(batch), self._total.count
@@ -87,12 +90,15 @@ class _Summary:
         if len(self._values) < self._most or (self._sign * part.values).max() > self._sign * self._values[-1]:
             rows = np.concatenate([self._rows, np.arange(first, first + len(part.values))])
             values = np.concatenate([self._values, part.values])
+            samples = torch.cat([self._samples, batch.cpu()])
             chosen = np.argsort(-self._sign * values, kind="stable")[: self._most]
-            self._rows, self._values = rows[chosen], values[chosen]
+            self._rows, self._values, self._samples = rows[chosen], values[chosen], samples[torch.from_numpy(chosen)]
         self._total.add(part.values)
 
     def summary(self) -> PotentialSummary:
-        return PotentialSummary(total=self._total, rounding=self._rounding, rows=self._rows, values=self._values)
+        return PotentialSummary(
+            total=self._total, rounding=self._rounding, rows=self._rows, values=self._values, samples=self._samples
+        )
 
 
 def summarised_together(parts: Sequence[PotentialSummary], *, sign: int, most: int) -> PotentialSummary:
@@ -104,8 +110,9 @@ def summarised_together(parts: Sequence[PotentialSummary], *, sign: int, most: i
     rows = np.concatenate([part.rows + start for part, start in zip(parts, starts, strict=True)])
     values = np.concatenate([part.values for part in parts])
     chosen = np.argsort(-sign * values, kind="stable")[:most]
+    samples = torch.cat([part.samples for part in parts])[torch.from_numpy(chosen)]
     rounding = max(part.rounding for part in parts)
-    return PotentialSummary(total=total, rounding=rounding, rows=rows[chosen], values=values[chosen])
+    return PotentialSummary(total=total, rounding=rounding, rows=rows[chosen], values=values[chosen], samples=samples)
 
 
 class ExactSum:

@@ -26,7 +26,7 @@ class Access:
     drop_nonfinite: bool = False
     """Drops rows with NaN or infinity, which are an error otherwise."""
     cache: bool = True
-    """Recalls digest and range of a large file that has not changed since an earlier run (:mod:`wdist.data.survey_cache`)."""
+    """Recalls digest, range and levels of a large file unchanged since an earlier run (:mod:`wdist.data.survey_cache`)."""
     feature_cache: str | Path | None = None
     """Folder that keeps features of networks between runs (:mod:`wdist.data.features.cache`)."""
     missing: str = REFUSE

@@ -25,7 +25,7 @@ from wdist.data.sources.source import EndlessSource, FiniteSource, SelectedColum
 from wdist.data.sources.tar_archives import index
 from wdist.data.survey import finite_rows, survey
 from wdist.data.tables.encoding import is_plain, joint_columns, matched
-from wdist.data.tables.profile import ColumnProfile, advice, profiles, shares
+from wdist.data.tables.profile import ColumnProfile, SampledTable, advice, profiles, shares
 from wdist.errors import SourceError, TrustRequired
 
 DRAWS = 1000
@@ -112,11 +112,12 @@ def _of_table(facts: Inspection, table: FiniteSource, other: Source | None, acce
         tables = [_without_problems(each) for each in (table, matched(table, other))]
         addresses = [each.info.address for each in tables]
         columns = joint_columns([each.info.columns or () for each in tables], addresses, indicators=False)
-        found = dict(zip((column.name for column in columns), shares(tables[0], tables[1], columns), strict=True))
+        samples = [SampledTable.of(each) for each in tables]
+        found = dict(zip((column.name for column in columns), shares(samples[0], samples[1], columns), strict=True))
         described = tuple(replace(each, share=found.get(each.name)) for each in described)
-        notes += advice(tables, columns, scaled=False)
+        notes += advice(samples, columns, scaled=False)
     else:
-        notes += advice([table], own, scaled=False)
+        notes += advice([SampledTable.of(table)], own, scaled=False)
     # The numbers that stand for levels have no range of their own.
     facts = facts if is_plain(own) else replace(facts, minimum=None, maximum=None, constant_features=None)
     return replace(facts, kind="table", columns=described, missing=problems + facts.missing, notes=notes)

@@ -1,6 +1,6 @@
 """Measures: the samples of one source, split before anything is fitted, with their origin."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -19,10 +19,12 @@ from wdist.data.rows import (
     ShuffledMinibatches,
     StreamedMinibatches,
     StreamedRows,
+    costly_in_runs,
     read_again,
 )
-from wdist.data.sources.arrays import exact_float
+from wdist.data.sources.arrays import ArraySource, StoredArray, exact_float
 from wdist.data.sources.source import EndlessSource, FiniteSource, Source, SourceInfo, random_stream
+from wdist.data.sources.spool import Spool, free_disk
 
 VALIDATION_SHARE = 1 / 6
 HELD_OUT_SHARE = 1 / 6
@@ -40,10 +42,12 @@ DRAWN_COORDINATES = 1 << 27
 _LEAST_DRAWN = 600
 _MOST_LISTED = 1 << 24
 """Most rows whose order is drawn whole; of more rows, only those that are held out are drawn."""
-_SLAB_BYTES = 1 << 25
+_SLAB_BYTES = 1 << 24
 """Largest piece read from a file at a time."""
 _POOL_BYTES, _POOL_SHARE, _LEAST_POOL = 1 << 26, 32, 64
 """Size of a stream's pool, its largest share of the free memory, and its fewest rows."""
+_SPOOL_BYTES = 1 << 30
+"""Most bytes of a stream's training samples that are kept in a temporary file, where reading them in runs costs more."""
 _HELD_SHARE = 32
 """A stream's held-out and validation rows each take at most 1/32 of the free memory."""
 _MOST_KEPT, _LEAST_KEPT = 6, 2
@@ -87,9 +91,13 @@ def split(count: int, *, seed: int, most_held: int | None = None) -> Split:
     else:
         held = held_out_rows(count, held_out, seed=seed)
         others = np.random.default_rng([seed, count, 1]).choice(count - held_out, validation, replace=False, shuffle=False)
-        # The k-th of the rows that are not held out.
-        chosen = np.sort(others + np.searchsorted(held - np.arange(held_out), others, side="right"))
+        chosen = np.sort(_outside(held, others))
     return Split(count=count, validation=chosen, held_out=held)
+
+
+def _outside(excluded: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """The numbers of the rows at these positions among those that are not excluded, which are sorted."""
+    return positions + np.searchsorted(excluded - np.arange(len(excluded)), positions, side="right")
 
 
 def held_out_rows(count: int, size: int, *, seed: int) -> np.ndarray:
@@ -227,19 +235,20 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None,
         most_held = min(max(64, free // _HELD_SHARE // row_bytes), DRAWN_HELD_OUT)
     parts = split(source.count, seed=seed, most_held=most_held)
     excluded = parts.excluded
-    kept = _read_apart(source, excluded)  # together, because files of some formats are read whole for it
+    pool_rows = max(_LEAST_POOL, min(_POOL_BYTES, free // _POOL_SHARE) // row_bytes)
+    rows, apart = source, excluded
+    note = "training samples come from shuffled runs of neighbouring rows"
+    drawn = min(source.count - len(excluded), min(_SPOOL_BYTES, free_disk()) // row_bytes)
+    if costly_in_runs(source, pool_rows, drawn):
+        numbers = np.sort(np.concatenate([excluded, _spread(excluded, source.count, drawn, seed=seed)]))
+        rows, apart = _spooled(source, numbers), np.searchsorted(numbers, excluded)
+        note = f"training samples are {drawn:,} rows chosen at random, in a temporary file"
+    kept = _read_apart(rows, apart)  # together, because files of some formats are read whole for it
     validation, held_out = (
         ResidentRows(values=kept, info=source.info, index=torch.from_numpy(np.searchsorted(excluded, each)))
         for each in (parts.validation, parts.held_out)
     )
-    train = StreamedMinibatches(
-        source,
-        excluded,
-        random_stream(seed, side, 0),
-        exact_float(kept.dtype),
-        pool_rows=max(_LEAST_POOL, min(_POOL_BYTES, free // _POOL_SHARE) // row_bytes),
-    )
-    note = "training samples come from shuffled runs of neighbouring rows"
+    train = StreamedMinibatches(rows, apart, random_stream(seed, side, 0), exact_float(kept.dtype), pool_rows=pool_rows)
     return Measure(
         info=replace(source.info, notes=(*source.info.notes, note)),
         train=train,
@@ -249,6 +258,34 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None,
         everything=StreamedRows(source=source),
         digest=digest,
     )
+
+
+def _spread(excluded: np.ndarray, count: int, size: int, *, seed: int) -> np.ndarray:
+    """Sorted numbers of ``size`` rows that are not excluded, one at random from each of as many equal parts of them."""
+    ends = np.arange(size + 1) * (count - len(excluded)) // size
+    within = np.random.default_rng([seed, count, 2]).random(size)
+    return _outside(excluded, ends[:-1] + (within * np.diff(ends)).astype(np.int64))
+
+
+def _spooled(source: FiniteSource, numbers: np.ndarray) -> FiniteSource:
+    """Some rows of a source in a temporary file, written in one pass over all of them."""
+    slab, types = max(1, _SLAB_BYTES // max(1, source.nbytes // source.count)), []
+
+    def blocks() -> Iterator[np.ndarray]:
+        for start in range(0, source.count, slab):
+            low, high = np.searchsorted(numbers, (start, start + slab))
+            rows = read_again(source, slice(start, start + slab))[torch.from_numpy(numbers[low:high] - start)]
+            types.append(rows.dtype)
+            yield rows.view(torch.uint8).numpy()
+
+    spool = Spool(blocks())
+
+    def read_rows(start: int, stop: int) -> Tensor:
+        return torch.from_numpy(spool[start:stop]).view(types[0])
+
+    info = replace(source.info, count=len(numbers))
+    shape = (len(numbers), *info.event_shape)
+    return ArraySource(StoredArray(shape=shape, dtype=info.dtype, itemsize=source.itemsize, read_rows=read_rows), info)
 
 
 def _read_apart(source: FiniteSource, numbers: np.ndarray) -> Tensor:

@@ -271,6 +271,12 @@ def _run_rows(source: FiniteSource, pool_rows: int) -> int:
     return max(1, min(max(worth_a_seek, source.rows_together), pool_rows // _LEAST_RUNS))
 
 
+def costly_in_runs(source: FiniteSource, pool_rows: int, count: int) -> bool:
+    """Whether reading ``count`` rows for pools would decode more than all rows, because far more than a run is stored together."""
+    run = _run_rows(source, pool_rows)
+    return source.rows_together > run and count // run * source.rows_together > source.count
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _DrawAhead:
     """A draw that a thread makes for the next call, which is expected to ask for as many samples as the last one."""

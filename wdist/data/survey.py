@@ -12,13 +12,15 @@ from torch import Tensor
 from wdist.data.access import DROP, REFUSE, Access
 from wdist.data.sources.arrays import EXACT_INTEGERS, little_endian_bytes, too_large, type_name
 from wdist.data.sources.source import FiniteSource, SelectedRows
-from wdist.data.survey_cache import keep, key_of, recall
+from wdist.data.survey_cache import keep, key, recall
 from wdist.errors import SourceError
 
 MINIMUM_ROWS = 20
 """Fewest samples that can be split into training, validation and held-out parts."""
 _WORST = 3
 """Columns whose missing values are counted in a sentence."""
+_MOST_NONFINITE = 10_000
+"""Rows with NaN or infinity of a survey that is kept."""
 _BYTES_AT_ONCE = 1 << 23
 """Size of a slab in float64; the process would keep the memory of much larger slabs."""
 
@@ -50,15 +52,22 @@ def survey(source: FiniteSource, progress: Callable[[float], None] = lambda frac
         progress: called with the fraction that has been read.
         cache: whether to recall and to keep surveys.
     """
-    key = key_of(source) if cache else None
-    recalled = None if key is None else recall(key)
+    known = key_of(source) if cache else None
+    recalled = None if known is None else recall(known)
     if recalled is not None:
         progress(1.0)
-        return Survey(**recalled)
+        return Survey(**{**recalled, "nonfinite": np.array(recalled["nonfinite"], dtype=np.int64)})
     found = _read(source, progress)
-    if key is not None:
-        keep(key, vars(found))
+    if known is not None and len(found.nonfinite) <= _MOST_NONFINITE:
+        keep(known, {**vars(found), "nonfinite": found.nonfinite.tolist()})
     return found
+
+
+def key_of(source: FiniteSource) -> str | None:
+    """What the survey of a source depends on, as text; None if it has no file, or its rows are not those of the file."""
+    info = source.info
+    described = (info.address, info.count, info.event_shape, info.dtype, info.scale, info.offset, info.notes)
+    return key(described, source.identity(), source.nbytes) if source.stored is source else None
 
 
 def _read(source: FiniteSource, progress: Callable[[float], None]) -> Survey:

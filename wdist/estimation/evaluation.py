@@ -21,7 +21,7 @@ from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows, Rows, gather
 from wdist.data.sources.source import SourceInfo
 from wdist.distributed.processes import processes
-from wdist.estimation.potential import Extremes, Potential, extremes, extremes_at, witnesses_kept
+from wdist.estimation.potential import Extremes, Potential, extremes, witnesses_kept
 from wdist.estimation.result import Attempt, CriticResult, HeldOut, PopulationBound, SamplesInterval
 from wdist.ground_metric import L2, GroundMetric
 from wdist.training.kind import TrainedCritic
@@ -308,7 +308,9 @@ def _potential(
     def kept(measure: Measure, found: Potentials | PotentialSummary, sign: int) -> Extremes:
         scores = (found.values - mean_b) / K
         if isinstance(found, PotentialSummary):
-            return extremes_at(measure.everything, measure.info, found.rows, scores)
+            samples = found.samples.reshape(-1, *measure.info.event_shape)
+            return Extremes(samples=samples, rows=found.rows, scores=scores)
+        assert isinstance(measure.everything, ResidentRows), "of a stream there is a summary"
         clearest = extremes(measure.everything, measure.info, scores, sign=sign)
         part = measure.held_out_numbers if measure.everything is measure.held_out else None
         return clearest if part is None else replace(clearest, rows=part[clearest.rows])

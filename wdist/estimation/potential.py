@@ -11,7 +11,7 @@ from torch import Tensor
 
 from wdist.arguments import accepted, shown
 from wdist.critics.potential import PotentialModule
-from wdist.data.rows import ResidentRows, Rows, StreamedRows, in_units, read_again
+from wdist.data.rows import ResidentRows, in_units
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource, SourceInfo, shape_text
 from wdist.data.tables.encoding import is_plain
@@ -178,23 +178,8 @@ def witnesses_kept(info: SourceInfo) -> int:
     return max(1, min(MOST_WITNESSES, _WITNESS_NUMBERS // info.dim))
 
 
-def extremes(rows: Rows, info: SourceInfo, scores: np.ndarray, *, sign: int) -> Extremes:
+def extremes(rows: ResidentRows, info: SourceInfo, scores: np.ndarray, *, sign: int) -> Extremes:
     """The samples with the highest values of ``sign`` times their score."""
     chosen = np.argsort(-sign * scores, kind="stable")[: witnesses_kept(info)]
-    return extremes_at(rows, info, chosen, scores[chosen])
-
-
-def extremes_at(rows: Rows, info: SourceInfo, chosen: np.ndarray, scores: np.ndarray) -> Extremes:
-    """The samples at the chosen positions, with their scores."""
-    samples = _rows_at(rows, chosen)
-    return Extremes(samples=samples.reshape(len(samples), *info.event_shape), rows=chosen, scores=scores)
-
-
-def _rows_at(rows: Rows, chosen: np.ndarray) -> Tensor:
-    """Some rows, float64, on the CPU."""
-    if isinstance(rows, ResidentRows):
-        return rows.take(torch.from_numpy(chosen).to(rows.values.device)).cpu()
-    assert isinstance(rows, StreamedRows), "rows are in memory or streamed"
-    order = np.argsort(chosen)
-    back = torch.from_numpy(np.argsort(order))
-    return in_units(read_again(rows.source, chosen[order]), rows.source.info)[back]
+    samples = rows.take(torch.from_numpy(chosen).to(rows.values.device)).cpu()
+    return Extremes(samples=samples.reshape(len(samples), *info.event_shape), rows=chosen, scores=scores[chosen])

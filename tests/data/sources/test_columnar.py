@@ -22,6 +22,7 @@ from wdist.data.inspection import inspect_source
 from wdist.data.pairing import open_pair
 from wdist.data.sources import columnar, fetching, tables
 from wdist.data.sources.opening import open_source
+from wdist.data.survey import survey
 from wdist.errors import SourceError
 
 N = 60
@@ -167,12 +168,44 @@ def test_a_feather_file_too_large_for_memory_is_read_from_a_temporary_file(tmp_p
     assert torch.allclose(open_source(f"{tmp_path}/x.feather").read(slice(0, N)), whole, equal_nan=True)
 
 
-@pytest.mark.parametrize("made", [parquet, dictionary, parts])
+def test_a_folder_that_cannot_hold_a_temporary_file_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "fits", lambda nbytes: False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    refused(feather(tmp_path), "temporary files cannot be written .*; free some space, or name another folder in TMPDIR")
+
+
+def partitions(folder):
+    """Files whose folders give a column, and which differ in their other columns."""
+    table, write = arrow_table(), pytest.importorskip("pyarrow.parquet").write_table
+    for number, (city, start, stop) in enumerate((("a", 0, 20), ("b", 20, 45), ("__HIVE_DEFAULT_PARTITION__", 45, N))):
+        (folder / "parts" / f"place={city}").mkdir(parents=True)
+        part = table.slice(start, stop - start)
+        part = part.drop_columns("member") if number == 1 else part
+        if number == 2:
+            count = part.schema.get_field_index("count")
+            part = part.set_column(count, "count", part["count"].cast("int32"))
+        write(part, folder / "parts" / f"place={city}" / "x.parquet", row_group_size=9)
+    return f"{folder}/parts"
+
+
+def test_what_files_of_a_folder_lack_is_missing_and_folders_give_columns(tmp_path):
+    source = open_source(partitions(tmp_path), Access(missing="level"))
+    names = [column.name for column in source.info.columns]
+    assert names == [*CONTENT, "place"]
+    # Folders are read in the order of their names, where "__" comes before letters.
+    rows, place = source.read(slice(0, N)), source.info.columns[-1]
+    assert place.levels == ("a", "b")
+    assert rows[:, -1].nan_to_num(-1).tolist() == [-1.0] * 15 + [0.0] * 20 + [1.0] * 25
+    assert rows[:, names.index("count")].tolist() == [k % 5 for k in (*range(45, N), *range(45))]
+    assert torch.isnan(rows[35:, names.index("member")]).all()
+
+
+@pytest.mark.parametrize("made", [parquet, dictionary, parts, partitions])
 def test_row_groups_of_parquet_too_large_for_memory_are_read_where_they_are(made, tmp_path, monkeypatch):
     whole = open_source(address := made(tmp_path)).read(slice(0, N))
     monkeypatch.setattr(columnar, "fits", lambda nbytes: False)
     monkeypatch.setattr(columnar, "_ROWS_AT_ONCE", 5)
-    monkeypatch.setattr(tables, "_spooled", None)
+    monkeypatch.setattr(tables, "Spool", None)
     source = open_source(address)
     for start, stop in ((0, N), (3, 9), (9, 20), (16, 18), (50, 60), (50, 60), (0, 1), (40, 41)):
         assert torch.equal(source.read(slice(start, stop)).nan_to_num(-1), whole[start:stop].nan_to_num(-1))
@@ -181,7 +214,30 @@ def test_row_groups_of_parquet_too_large_for_memory_are_read_where_they_are(made
     assert source.rows_together <= N
 
 
+def test_levels_of_parquet_are_counted_once_while_its_files_stay_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(columnar, "fits", lambda nbytes: False)
+    monkeypatch.setattr("wdist.data.survey_cache._LEAST_BYTES", 0)
+    monkeypatch.setattr("wdist.files._RACY_SECONDS", -1.0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    counted, blocks = [], columnar.RowGroups.blocks
+    monkeypatch.setattr(columnar.RowGroups, "blocks", lambda groups, group=0: counted.append(group) or blocks(groups, group))
+    address = parts(tmp_path)
+    first, again = open_source(address), open_source(address)
+    assert counted == [0]
+    assert again.info == first.info
+    assert torch.equal(again.read(slice(0, N)).nan_to_num(-1), first.read(slice(0, N)).nan_to_num(-1))
+    found, counted[:] = survey(first, cache=True), []
+    assert vars(survey(again, cache=True)) | {"nonfinite": None} == vars(found) | {"nonfinite": None}
+    assert not counted
+    open_source(address, Access(cache=False))
+    open_source(f"{address}?without=city")
+    os.utime(tmp_path / "parts" / "part-1.parquet", (0, 0))
+    open_source(address)
+    assert counted == [0, 0, 0], "each is read anew"
+
+
 def test_parquet_that_changes_while_row_groups_are_read_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(columnar, "_ROWS_AT_ONCE", 5)
     monkeypatch.setattr(columnar, "fits", lambda nbytes: False)
     source = open_source(parquet(tmp_path))
     assert len(source.read(slice(0, 3))) == 3
@@ -210,7 +266,7 @@ def test_threads_that_read_a_row_group_in_turn_each_decode_it_once(tmp_path, mon
     decoded = []
     values_of = columnar._values
     monkeypatch.setattr(columnar, "_values", lambda part, *rest: decoded.append(part) or values_of(part, *rest))
-    source = open_source(tmp_path / "x.parquet")
+    source = open_source(tmp_path / "x.parquet", Access(cache=False))
     batches = len(decoded)
     with ThreadPoolExecutor(max_workers=1) as other:
         for start in range(0, 200, 5):

@@ -24,6 +24,7 @@ from wdist.data import survey_cache
 from wdist.data.inputs import reads
 from wdist.data.inspection import inspect_source
 from wdist.data.sources.opening import open_source
+from wdist.data.survey import key_of
 from wdist.errors import SourceError
 
 IMAGE = np.zeros((4, 4), dtype=np.uint8)
@@ -194,9 +195,9 @@ def test_the_versions_of_all_parts_identify_a_set(tmp_path, monkeypatch):
         folder = tmp_path / write.__name__
         folder.mkdir()
         address = write(folder)
-        before = survey_cache.key_of(open_source(address))
+        before = key_of(open_source(address))
         assert before is not None
-        assert before == survey_cache.key_of(open_source(address))
+        assert before == key_of(open_source(address))
         last = sorted(path for path in folder.rglob("*") if path.is_file())[-1]
         os.utime(last, (0, 0))
-        assert before != survey_cache.key_of(open_source(address))
+        assert before != key_of(open_source(address))

@@ -22,7 +22,7 @@ from wdist.files import FileVersion
 
 _BYTES_BRIDGED = 1 << 16
 """Rows closer together than this are read in one piece: skipping the bytes between them costs more than reading them."""
-_BYTES_AT_ONCE = 1 << 26
+_BYTES_AT_ONCE = 1 << 24
 MOST_CLAIMED, MOST_COMPRESSION = 1 << 30, 10_000
 """An array may unpack to 1 GB whatever it stores, and to more if its compression is at most this; that of gzip is up to 1000."""
 _TENSOR_TYPES = frozenset(
@@ -56,7 +56,9 @@ class StoredArray:
     rows_together: int = 1
     """Rows that are stored in one piece, so that reading one of them costs as much as reading all."""
     version: FileVersion | None = None
-    """The file that rows are read from on demand; None if all are in memory."""
+    """The file that rows are read from on demand; None if all are in memory, or in several files."""
+    identity: Callable[[], str | None] = lambda: None
+    """The files in their present versions, where these are several."""
     notes: tuple[str, ...] = ()
     """Sentences for the user on how the array was read."""
     columns: tuple[Column, ...] | None = None
@@ -93,7 +95,7 @@ class ArraySource(FiniteSource):
         return torch.cat(pieces).reshape(len(rows), self.info.dim) if pieces else self._block(0, 0)
 
     def identity(self) -> str | None:
-        return None if self._array.version is None else self._array.version.identity()
+        return self._array.identity() if self._array.version is None else self._array.version.identity()
 
     def _block(self, start: int, stop: int) -> Tensor:
         if stop <= start:

@@ -4,10 +4,13 @@ Columns of numbers, booleans, dates, times and texts are read, batch by batch; c
 """
 
 import importlib
+import itertools
+import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,14 @@ from wdist.data.sources.address import Address
 from wdist.data.sources.arrays import EXACT_INTEGERS, StoredArray, check_no_key, too_large
 from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, DAYS, NUMBER, TEXT, Column
 from wdist.data.sources.tables import Coder, categories, chosen_columns, held, leave_out, named_option, stored_table
+from wdist.data.survey_cache import keep, key, recall
 from wdist.errors import SourceError, explained, first_line
-from wdist.files import FileVersion
+from wdist.files import FileVersion, identity_of
 
-_ROWS_AT_ONCE = 1 << 16
+_ROWS_AT_ONCE, _BYTES_AT_ONCE = 1 << 16, 1 << 23
+"""Most rows decoded at a time, and their bytes as float64: blocks beyond the cache of a core take longer."""
+_BUFFER = 1 << 16
+"""Bytes of each column that are read at a time."""
 _READAHEAD = {"batch_readahead": 1, "fragment_readahead": 1}
 """By default pyarrow holds 16 batches and 4 files ahead."""
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather"}
@@ -48,8 +55,11 @@ def is_parquet_folder(address: Address) -> bool:
     return next(address.path.rglob("*.parquet"), None) is not None
 
 
-def open_columnar(address: Address) -> StoredArray:
-    """All rows of a Parquet, Feather or Arrow file, or of the Parquet files of a folder, in the order of their names."""
+def open_columnar(address: Address, *, cache: bool = False) -> StoredArray:
+    """All rows of a Parquet, Feather or Arrow file, or of the Parquet files of a folder, in the order of their names.
+
+    With ``cache``, levels and missing values of a large Parquet table are recalled if it has not changed since an earlier run.
+    """
     check_no_key(address)
     name, folder = address.location, address.path.is_dir()
     datasets, arrow = library("pyarrow.dataset"), library("pyarrow")
@@ -71,25 +81,42 @@ def open_columnar(address: Address) -> StoredArray:
         columns = [_column(field, k, name, arrow, category=k in forced, named=named) for k, field in enumerate(fields)]
         coder = Coder(columns)
 
-        def values_of(batch: Any) -> list[np.ndarray]:
-            return [_values(part, column, arrow, name) for part, column in zip(batch.columns, columns, strict=True)]
-
-        def blocks() -> Iterator[np.ndarray]:
-            for batch in dataset.to_batches(columns=[field.name for field in fields], batch_size=_ROWS_AT_ONCE, **_READAHEAD):
-                if batch.num_rows:
-                    yield coder.block(values_of(batch))
+        def decoded(parts: Sequence[Any]) -> np.ndarray:
+            return coder.block([_values(part, column, arrow, name) for part, column in zip(parts, columns, strict=True)])
 
         count = dataset.count_rows()
         if not count or not fields:
             raise SourceError(f"{name} holds no rows; give a table with samples")
         nbytes = 8 * count * len(fields)
-        if kind != "parquet" or fits(2 * nbytes):
-            return stored_table(held(blocks(), nbytes), coder, coder.columns(name), name)
-        for _ in blocks():  # counts levels and missing values
-            pass
-        names = [field.name for field in fields]
-        groups = RowGroups(dataset, names, lambda batch: coder.block(values_of(batch)), explained_by=sentence)
-    return stored_table(groups, coder, coder.columns(name), name, rows_together=groups.largest)
+        if kind != "parquet":
+            batches = dataset.to_batches(columns=[field.name for field in fields], batch_size=_ROWS_AT_ONCE, **_READAHEAD)
+            rows = held((decoded(batch.columns) for batch in batches if batch.num_rows), nbytes)
+            return stored_table(rows, coder, coder.columns(name), name)
+        groups = RowGroups(dataset, fields, decoded, explained_by=sentence)
+        if fits(2 * nbytes):
+            return stored_table(held(groups.blocks(), nbytes), coder, coder.columns(name), name)
+        _count(coder, groups, address.text if cache else None)
+    return stored_table(groups, coder, coder.columns(name), name, rows_together=groups.largest, identity=groups.identity)
+
+
+def _count(coder: Coder, groups: "RowGroups", address: str | None) -> None:
+    """Counts levels and missing values, or recalls them for an address whose files have not changed."""
+    known = None if address is None else key(f"levels of {address}", groups.identity(), 8 * math.prod(groups.shape))
+    if known is not None and (counts := recall(known)) is not None:
+        coder.counts = counts
+        return
+    for _ in groups.blocks():
+        pass
+    if known is not None:
+        keep(known, coder.counts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """A Parquet file, and the values of columns that the names of its folders give."""
+
+    version: FileVersion
+    keys: Mapping[str, Any]
 
 
 @dataclass(kw_only=True)
@@ -104,33 +131,39 @@ class _Place:
 class RowGroups:
     """Rows of Parquet files that do not fit into memory: read by row groups, batch by batch, and in order where possible.
 
-    A row group can only be read from its beginning, so the next rows are taken from where the last reading of the thread ended: one
-    that fills pools does not send another back to the beginning.
+    A row group can only be read from its beginning, so the next rows are taken from where the last reading of the thread ended.
+    Only few pages of each column are in memory at a time, however large row groups are.
 
     Arguments:
         dataset: of pyarrow.
-        names: of the columns to read.
-        decoded: turns a batch into rows, float64, shape (n, columns).
+        fields: the columns to read; null in files that lack them.
+        decoded: turns arrays of Arrow, one for each field, into rows, float64, shape (n, columns).
         explained_by: the error for a file that is damaged.
     """
 
     def __init__(
         self,
         dataset: Any,
-        names: Sequence[str],
-        decoded: Callable[[Any], np.ndarray],
+        fields: Sequence[Any],
+        decoded: Callable[[Sequence[Any]], np.ndarray],
         *,
         explained_by: Callable[[Exception], SourceError],
     ) -> None:
-        self._dataset, self._names, self._decoded, self._explained_by = dataset, list(names), decoded, explained_by
-        self._groups = [
-            (fragment, group.id, group.num_rows) for fragment in dataset.get_fragments() for group in fragment.row_groups
-        ]
-        counts = [count for _, _, count in self._groups]
+        self._fields, self._decoded, self._explained_by = fields, decoded, explained_by
+        self._groups: list[tuple[_File, int]] = []
+        counts: list[int] = []
+        keys_of = library("pyarrow.dataset").get_partition_keys
+        for fragment in dataset.get_fragments():
+            file = _File(version=FileVersion.of(Path(fragment.path)), keys=keys_of(fragment.partition_expression))
+            self._groups += [(file, group.id) for group in fragment.row_groups]
+            counts += [group.num_rows for group in fragment.row_groups]
         self._ends = np.cumsum(counts)
-        self._versions = {fragment.path: FileVersion.of(Path(fragment.path)) for fragment, _, _ in self._groups}
-        self.shape, self.largest = (int(self._ends[-1]), len(names)), max(counts)
+        self.shape, self.largest = (int(self._ends[-1]), len(fields)), max(counts)
         self._places = threading.local()
+
+    def identity(self) -> str | None:
+        """The files in their present versions, as :func:`~wdist.files.identity_of`."""
+        return identity_of(dict.fromkeys(file.version for file, _ in self._groups))
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Some rows, float64."""
@@ -145,6 +178,8 @@ class RowGroups:
                     start += len(parts[-1])
                 else:
                     place.begin, place.block = end, next(place.blocks)
+        if stop == self.shape[0]:
+            self._places.last = None  # nothing follows, and its pages take memory
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _place_at(self, start: int) -> "_Place":
@@ -154,17 +189,29 @@ class RowGroups:
         first = int(self._ends[group - 1]) if group else 0
         end = 0 if place is None else place.begin + len(place.block)
         if place is None or start < place.begin or (start >= end and end < first):
-            place = self._places.last = _Place(blocks=self._decoded_from(group), begin=first, block=np.empty((0, len(self._names))))
+            place = self._places.last = _Place(blocks=self.blocks(group), begin=first, block=np.empty((0, len(self._fields))))
         return place
 
-    def _decoded_from(self, group: int) -> Iterator[np.ndarray]:
-        for fragment, number, _ in self._groups[group:]:
-            part = fragment.subset(row_group_ids=[number])
-            with self._versions[fragment.path].reading():
-                only = type(self._dataset)([part], self._dataset.schema, self._dataset.format, self._dataset.filesystem)
-                for batch in only.to_batches(columns=self._names, batch_size=_ROWS_AT_ONCE, **_READAHEAD):
+    def blocks(self, group: int = 0) -> Iterator[np.ndarray]:
+        """The rows from a row group on, batch by batch, float64."""
+        parquet = library("pyarrow.parquet")
+        size = max(1, min(_ROWS_AT_ONCE, _BYTES_AT_ONCE // (8 * len(self._fields))))
+        for file, places in itertools.groupby(self._groups[group:], key=itemgetter(0)):
+            with file.version.reading(), parquet.ParquetFile(file.version.path, buffer_size=_BUFFER, pre_buffer=False) as opened:
+                there = [field.name for field in self._fields if field.name in opened.schema_arrow.names]
+                for batch in opened.iter_batches(size, row_groups=[number for _, number in places], columns=there):
+                    file.version.check()
                     if batch.num_rows:
-                        yield self._decoded(batch)
+                        yield self._decoded([_part(batch, field, file.keys) for field in self._fields])
+
+
+def _part(batch: Any, field: Any, keys: Mapping[str, Any]) -> Any:
+    """The values of a column, of the type that it has in other files, too."""
+    if field.name in keys or field.name not in batch.schema.names:
+        arrow = library("pyarrow")
+        return arrow.repeat(arrow.scalar(keys.get(field.name), field.type), batch.num_rows)
+    part = batch.column(field.name)
+    return part if part.type == field.type else part.cast(field.type)
 
 
 def _column(field: Any, position: int, name: str, arrow: Any, *, category: bool, named: bool) -> Column:

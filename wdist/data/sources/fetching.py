@@ -3,7 +3,6 @@
 import bz2
 import gzip
 import lzma
-import shutil
 import tempfile
 import weakref
 import zipfile
@@ -17,6 +16,7 @@ from wdist.data.memory import size_text
 from wdist.data.sources.address import Address
 from wdist.data.sources.arrays import MOST_CLAIMED, MOST_COMPRESSION
 from wdist.data.sources.columnar import library
+from wdist.data.sources.spool import free_disk
 from wdist.errors import SourceError, explained, first_line
 
 _PIECE = 1 << 20
@@ -39,7 +39,7 @@ def local(address: Address, access: Access) -> Address:
         return SourceError(f"{address.location} cannot be fetched ({first_line(error)}); check its name and your access to it")
 
     with explained(sentence), filesystem.open(address.location, "rb") as remote:
-        return _copied(address, remote, most=_free_disk(), way_out="copy it to this machine, and give that file")
+        return _copied(address, remote, most=free_disk(), way_out="copy it to this machine, and give that file")
 
 
 def unpacked(address: Address) -> Address:
@@ -52,7 +52,7 @@ def unpacked(address: Address) -> Address:
         return address
     if address.suffix not in _TABLES:
         raise SourceError(f"{address.location} is packed, which only .csv and .tsv files may be; unpack it first")
-    most = min(max(MOST_CLAIMED, MOST_COMPRESSION * address.path.stat().st_size), _free_disk())
+    most = min(max(MOST_CLAIMED, MOST_COMPRESSION * address.path.stat().st_size), free_disk())
 
     def sentence(error: Exception) -> SourceError:
         return SourceError(f"{address.location} cannot be unpacked ({first_line(error)}); copy it again from its origin")
@@ -92,8 +92,3 @@ def _copied(address: Address, file: IO[bytes], *, most: int, way_out: str) -> Ad
                 raise SourceError(f"{address.location} holds more than {size_text(most)}; {way_out}")
             written.write(piece)
     return held
-
-
-def _free_disk() -> int:
-    """Bytes that a temporary file may take."""
-    return shutil.disk_usage(tempfile.gettempdir()).free // 2

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import hashlib
 import os
 import re
 import threading
@@ -22,7 +21,7 @@ from wdist.data.sources.address import Address
 from wdist.data.sources.arrays import describe, shortened, tensor_of
 from wdist.data.sources.source import SELECTION_OPTIONS, UNIT_OPTIONS, FiniteSource, RowIndex, SourceInfo, shape_text, units_of
 from wdist.errors import SourceError, explained, first_line
-from wdist.files import FileVersion
+from wdist.files import FileVersion, identity_of
 
 IMAGE_OPTIONS = ("size", "mode")
 """The options of an address that :class:`ImageFormat` reads."""
@@ -129,12 +128,7 @@ def open_images(paths: list[Path], address: Address, *, kind: str) -> FiniteSour
         return FileVersion(path=paths[position], name=str(paths[position]), mark=int(marks[position]))
 
     def identity() -> str | None:
-        digest = hashlib.sha256()
-        for position in range(len(paths)):
-            if (found := version(position).identity()) is None:
-                return None
-            digest.update(f"{found}\n".encode())
-        return digest.hexdigest()
+        return identity_of(map(version, range(len(paths))))
 
     return open_image_files(paths, address, kind=kind, version=version, identity=identity)
 

@@ -95,12 +95,12 @@ def _open(address: Address, access: Access, seed: int, *, strict: bool = True) -
         return select(open_torchvision(address, access), address, seed)
     address = local(address, access)
     if is_pattern(address):
-        return select(_open_parts(address, strict=strict), address, seed)
+        return select(_open_parts(address, access, strict=strict), address, seed)
     check_there(address)
     if address.path.is_dir() and is_parquet_folder(address):
-        return select(_open_array(address, strict=strict), address, seed)
+        return select(_open_array(address, access, strict=strict), address, seed)
     if address.path.is_dir() and holds_parts(address.path):
-        return select(_open_parts(address, strict=strict), address, seed)
+        return select(_open_parts(address, access, strict=strict), address, seed)
     if address.path.is_dir():
         from wdist.data.sources.images import open_image_folder
 
@@ -110,9 +110,9 @@ def _open(address: Address, access: Access, seed: int, *, strict: bool = True) -
 
         return open_generator(address, access)
     if address.suffix == ".tar":
-        return select(_open_part(address, strict=strict), address, seed)
+        return select(_open_part(address, access, strict=strict), address, seed)
     if address.suffix in ARRAY_FORMATS:
-        return select(_open_array(address, strict=strict), address, seed)
+        return select(_open_array(address, access, strict=strict), address, seed)
     if address.suffix in _WAYS_OUT:
         raise SourceError(f"{address.location} is a {address.suffix} file, which wdist does not read; {_WAYS_OUT[address.suffix]}")
     if address.compression:
@@ -121,11 +121,11 @@ def _open(address: Address, access: Access, seed: int, *, strict: bool = True) -
     raise SourceError(f"{address.location} has an unknown suffix, so its format is unclear; {way_out}")
 
 
-def _open_parts(address: Address, *, strict: bool) -> FiniteSource:
-    return joined([_open_part(part, strict=strict) for part in part_addresses(address)], address)
+def _open_parts(address: Address, access: Access, *, strict: bool) -> FiniteSource:
+    return joined([_open_part(part, access, strict=strict) for part in part_addresses(address)], address)
 
 
-def _open_part(address: Address, *, strict: bool) -> FiniteSource:
+def _open_part(address: Address, access: Access, *, strict: bool) -> FiniteSource:
     check_there(address)
     if address.suffix == ".tar":
         from wdist.data.sources.tar_archives import open_tar
@@ -133,14 +133,15 @@ def _open_part(address: Address, *, strict: bool) -> FiniteSource:
         source = open_tar(address)
         source.file = address
         return source
-    return _open_array(address, strict=strict)
+    return _open_array(address, access, strict=strict)
 
 
-def _open_array(address: Address, *, strict: bool) -> FiniteSource:
+def _open_array(address: Address, access: Access, *, strict: bool) -> FiniteSource:
     read = open_columnar if address.path.is_dir() else ARRAY_FORMATS[address.suffix]
     own: dict[Any, tuple[str, ...]] = {open_text_table: TABLE_OPTIONS + TEXT_OPTIONS, open_columnar: TABLE_OPTIONS}
     address.only(*SELECTION_OPTIONS, *UNIT_OPTIONS, *own.get(read, ()))
-    array = read(unpacked(address))
+    there = unpacked(address)
+    array = open_columnar(there, cache=access.cache) if read is open_columnar else read(there)
     if strict:
         check_columns(array.columns)
     units = units_of(array.dtype, address)

@@ -4,11 +4,10 @@ Booleans are 0 and 1, dates count days since 1970, categories count their sorted
 """
 
 import csv
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -17,6 +16,7 @@ from wdist.data.memory import fits
 from wdist.data.sources.address import Address, suggestion
 from wdist.data.sources.arrays import StoredArray, tensor_of
 from wdist.data.sources.column import CATEGORY, EMPTY, MOST_LEVELS, TEXT, Column, position_name
+from wdist.data.sources.spool import Spool
 from wdist.errors import SourceError
 
 MISSING = frozenset(("", "NA", "NaN", "nan", "null", "NULL", "None", "N/A"))
@@ -59,6 +59,16 @@ class Coder:
             # Enough to say that there are too many: only missing values still count.
             return np.array([np.nan if text is None else 0.0 for text in texts])
         return np.array([np.nan if text is None else levels.setdefault(text, len(levels)) for text in texts], dtype=np.float64)
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """What was counted, as plain values; another coder of the same columns can take it over."""
+        return {"levels": [list(each) for each in self._levels], "missing": self._missing.tolist(), "count": self._count}
+
+    @counts.setter
+    def counts(self, known: Mapping[str, Any]) -> None:
+        self._levels = [{text: k for k, text in enumerate(each)} for each in known["levels"]]
+        self._missing, self._count = np.array(known["missing"], dtype=np.int64), int(known["count"])
 
     def columns(self, address: str) -> tuple[Column, ...]:
         """The columns with their levels, sorted, and their missing values."""
@@ -113,6 +123,7 @@ def stored_table(
     notes: tuple[str, ...] = (),
     *,
     rows_together: int = 1,
+    identity: Callable[[], str | None] = lambda: None,
 ) -> StoredArray:
     """A table as an array of float64."""
 
@@ -126,26 +137,15 @@ def stored_table(
         itemsize=8,
         read_rows=read_rows,
         rows_together=rows_together,
+        identity=identity,
         notes=notes,
         columns=columns,
     )
 
 
-def held(blocks: Iterable[np.ndarray], nbytes: int) -> np.ndarray:
+def held(blocks: Iterable[np.ndarray], nbytes: int) -> TableRows:
     """All rows, in memory if ``nbytes`` fit twice, or else in a temporary file."""
-    return np.concatenate(list(blocks)) if fits(2 * nbytes) else _spooled(blocks)
-
-
-def _spooled(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    spool = tempfile.TemporaryFile()  # noqa: SIM115 - the mapping below keeps it open; it is unnamed and disappears with the process
-    count, columns = 0, 0
-    for block in blocks:
-        count, columns = count + len(block), block.shape[1]
-        spool.write(block.tobytes())
-    spool.flush()
-    mapped = np.memmap(spool, dtype=np.float64, mode="r", shape=(count, columns))
-    spool.close()
-    return mapped
+    return np.concatenate(list(blocks)) if fits(2 * nbytes) else Spool(blocks)
 
 
 def check_columns(columns: Sequence[Column] | None) -> None:

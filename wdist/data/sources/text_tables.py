@@ -26,6 +26,7 @@ from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, DAYS, EMPTY, NUMB
 from wdist.data.sources.tables import (
     MISSING,
     Coder,
+    TableRows,
     categories,
     chosen_columns,
     days,
@@ -270,7 +271,7 @@ def _numbers(file: TextIO, layout: _Layout) -> StoredArray | None:
     columns = plain_columns(layout.labels(width))
     counts = sum(missing, np.zeros(len(columns), dtype=np.int64))
     counted = tuple(
-        replace(column, missing=int(count), type=EMPTY if count == len(rows) else NUMBER)
+        replace(column, missing=int(count), type=EMPTY if count == rows.shape[0] else NUMBER)
         for column, count in zip(columns, counts, strict=True)
     )
     return stored_table(rows, None, counted, layout.address.location, layout.notes)
@@ -293,7 +294,7 @@ def _block(lines: Iterator[str], layout: _Layout) -> np.ndarray:
     return rows
 
 
-def _held(blocks: Iterator[np.ndarray], layout: _Layout) -> np.ndarray:
+def _held(blocks: Iterator[np.ndarray], layout: _Layout) -> TableRows:
     first = next(blocks, None)
     if first is None:
         raise SourceError(f"{layout.address.location} holds a header but no rows; give a table of numbers")

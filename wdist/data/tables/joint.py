@@ -16,7 +16,7 @@ from wdist.data.sources.column import BOOLEAN, CATEGORY, EMPTY, FITTED, NUMBER, 
 from wdist.data.sources.source import FiniteSource, SelectedColumns, SelectedRows, Source
 from wdist.data.survey import MINIMUM_ROWS
 from wdist.data.tables.encoding import EncodedRows, is_plain, joint_columns, matched
-from wdist.data.tables.profile import advice
+from wdist.data.tables.profile import SampledTable, advice
 from wdist.data.tables.scales import NONE, check_scale, fitted_length, is_fitted, stated_lengths
 from wdist.errors import SourceError
 from wdist.ground_metric import L2, GroundMetric
@@ -76,7 +76,7 @@ def jointly_encoded(sources: Sequence[Source], access: Access, *, seed: int, met
         columns, warnings = _fitted(ordered[0], own[0], columns, access, seed=seed, metric=metric)
     halves = len({id(_origin(table)) for table in ordered}) < len(ordered)  # of one table, about which all was said
     if len(ordered) > 1 and not halves and all(table.info.columns is not None for table in ordered):
-        warnings += advice(ordered, columns, scaled=wanted)
+        warnings += advice([SampledTable.of(table) for table in ordered], columns, scaled=wanted)
     if plain:
         return Joint(sources=tuple(ordered), warnings=warnings)
     scaling = access.scale if isinstance(access.scale, str) else "the lengths given"

@@ -85,16 +85,31 @@ def _deviation(values: np.ndarray) -> float:
     return float(np.std(known / largest)) * largest if largest > 0 else 0.0
 
 
-def shares(a: FiniteSource, b: FiniteSource, columns: Sequence[Column]) -> list[float]:
-    """Each column's share of the sum of their one-dimensional W1, in their units of length, over at most 20,000 rows of each side.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SampledTable:
+    """At most 20,000 rows of a table, spread evenly, which are read once for whatever is said about its columns."""
+
+    columns: tuple[Column, ...]
+    """Not encoded."""
+    rows: np.ndarray
+    """In the units of the table, float64, shape (n, columns)."""
+
+    @classmethod
+    def of(cls, table: FiniteSource) -> "SampledTable":
+        """A table that is not encoded."""
+        return cls(columns=table.info.columns or (), rows=_some_rows(table, SAMPLED))
+
+
+def shares(a: SampledTable, b: SampledTable, columns: Sequence[Column]) -> list[float]:
+    """Each column's share of the sum of their one-dimensional W1, in their units of length.
 
     Arguments:
-        a, b: tables with the same columns in the same order, not encoded.
+        a, b: tables with the same columns in the same order.
         columns: as they are encoded.
     """
-    x, y = (_some_rows(table, SAMPLED) for table in (a, b))
-    levels_a, levels_b = ([column.levels for column in table.info.columns or ()] for table in (a, b))
-    parts = [_apart(x[:, k], y[:, k], column, (levels_a[k], levels_b[k])) for k, column in enumerate(columns)]
+    parts = [
+        _apart(a.rows[:, k], b.rows[:, k], column, (a.columns[k].levels, b.columns[k].levels)) for k, column in enumerate(columns)
+    ]
     whole = sum(parts)
     return [part / whole if whole > 0 else 0.0 for part in parts]
 
@@ -116,16 +131,15 @@ def _apart(x: np.ndarray, y: np.ndarray, column: Column, levels: tuple[tuple[str
     return float(wasserstein_distance(known[0] / column.scale, known[1] / column.scale))
 
 
-def advice(tables: Sequence[FiniteSource], columns: Sequence[Column], *, scaled: bool) -> tuple[str, ...]:
+def advice(tables: Sequence[SampledTable], columns: Sequence[Column], *, scaled: bool) -> tuple[str, ...]:
     """Warnings about columns that look like identifiers, and about one that outweighs all others.
 
     Arguments:
-        tables: the reference and others, with the same columns in the same order, not encoded.
+        tables: the reference and others, with the same columns in the same order.
         columns: as they are encoded.
         scaled: whether they have units of length.
     """
-    samples = [_some_rows(table, SAMPLED) for table in tables]
-    names = [column.name for k, column in enumerate(columns) if any(_identifies(column, rows[:, k]) for rows in samples)]
+    names = [column.name for k, column in enumerate(columns) if any(_identifies(column, table.rows[:, k]) for table in tables)]
     warnings = []
     if names:
         shown = shortened([repr(name) for name in names], 5)
@@ -136,11 +150,11 @@ def advice(tables: Sequence[FiniteSource], columns: Sequence[Column], *, scaled:
         )
         warnings.append(f"{told}; {leave_out(*names)}")
     if len(columns) > 1:
-        warnings += _outweighing(tables, columns, samples[0], scaled=scaled)
+        warnings += _outweighing(tables, columns, scaled=scaled)
     return tuple(warnings)
 
 
-def _outweighing(tables: Sequence[FiniteSource], columns: Sequence[Column], sample: np.ndarray, *, scaled: bool) -> list[str]:
+def _outweighing(tables: Sequence[SampledTable], columns: Sequence[Column], *, scaled: bool) -> list[str]:
     way_out = (
         "leave it out with ?without=, or give it a length with --scale FILE"
         if scaled
@@ -152,7 +166,7 @@ def _outweighing(tables: Sequence[FiniteSource], columns: Sequence[Column], samp
     if largest[k] > _MOSTLY:
         told = f"the column {columns[k].name!r} makes {100 * largest[k]:.3g} % of the distance (of the sum over columns)"
         return [f"{told}, so the others hardly count; {way_out}"]
-    numbers = {k: _deviation(sample[:, k]) for k, column in enumerate(columns) if column.type in (NUMBER, DATE)}
+    numbers = {k: _deviation(tables[0].rows[:, k]) for k, column in enumerate(columns) if column.type in (NUMBER, DATE)}
     spreads = {k: spread for k, spread in numbers.items() if 0 < spread < np.inf}
     if not scaled and spreads and max(spreads.values()) > _SPREADS_APART * min(spreads.values()):
         wide, narrow = max(spreads, key=lambda k: spreads[k]), min(spreads, key=lambda k: spreads[k])
