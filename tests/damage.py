@@ -1,6 +1,8 @@
-"""Damaged copies of files: cut short, with flipped bits, absurd numbers, and missing or inserted bytes."""
+"""Damaged copies of files: cut short, with flipped bits, absurd numbers, and missing or inserted bytes; and a full disk."""
 
 import random
+import resource
+from contextlib import contextmanager
 
 
 def damaged(content, seed):
@@ -29,3 +31,14 @@ def damaged(content, seed):
         for digit in [place for place in range(head) if raw[place] in b"0123456789"][:: chance.choice([1, 7, 50])]:
             raw[digit] = chance.choice(b"0123456789")
     return bytes(raw)
+
+
+@contextmanager
+def full_disk(free_bytes):
+    """Lets no file of this process grow beyond a size, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (free_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -1,29 +1,17 @@
 """Files are checked before the work and written whole or not at all."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.damage import full_disk
 from wdist import files
 from wdist.errors import OutputError
 from wdist.files import atomic_write, check_writable, locked
-
-
-@contextmanager
-def full_disk(free_bytes):
-    """Lets no file of this process grow beyond a size, as a full disk would."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (free_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_file_is_written_with_the_usual_permissions(tmp_path):

@@ -1,6 +1,7 @@
 """Small trials for tests: a pair of sample sets, a few steps of training, and what came of it."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from wdist.training.budget import Budget
 from wdist.training.catalogue import CATALOGUE
 from wdist.training.kind import DataShape, TrainingJob
 from wdist.training.networks import NetworkKind
-from wdist.training.observer import Silent
+from wdist.training.observer import Event, Silent
 
 CPU = torch.device("cpu")
 ERRORS = ErrorBudget(confidence=0.95, method="welch")
@@ -47,6 +48,31 @@ class CountedRows(FiniteSource):
     def read(self, rows: RowIndex) -> torch.Tensor:
         self.times[rows] += 1
         return self.source.read(rows)
+
+
+class Listener:
+    """Keeps every event, and may press Ctrl-C once: at the first one that ``stop`` accepts."""
+
+    def __init__(self, stop: Callable[[Event], bool] | None = None) -> None:
+        self.events: list[Event] = []
+        self.stop = stop
+
+    def notify(self, event: Event) -> None:
+        self.events.append(event)
+        if self.stop is not None and self.stop(event):
+            self.stop = None
+            raise KeyboardInterrupt
+
+    def of(self, kind: type) -> list[Any]:
+        """The events of a kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def untimed(document: Any) -> Any:
+    """A document without times, and without the environment, which names the processes."""
+    if isinstance(document, dict):
+        return {name: untimed(part) for name, part in document.items() if "seconds" not in name and name != "environment"}
+    return [untimed(part) for part in document] if isinstance(document, list) else document
 
 
 def digest(critic: FrozenCritic) -> str:

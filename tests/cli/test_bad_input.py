@@ -3,16 +3,16 @@
 import os
 import pickle
 import re
-import resource
 import sys
 import zipfile
-from contextlib import contextmanager
 
 import h5py
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+
+from tests.damage import full_disk
 
 TINY = ("--steps", "20", "--baselines", "none", "--device", "cpu")
 
@@ -242,17 +242,6 @@ def test_tiny_and_huge_values_still_give_a_bound(wdist, here, size):
     samples = json.loads(answer.out)["samples"]
     assert 0 < samples["lower"] <= samples["upper"]
     assert 0.1 < samples["upper"] / size < 100
-
-
-@contextmanager
-def full_disk(free_bytes):
-    """Lets no file of this process grow beyond a size, as a full disk would."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (free_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_while_saving_costs_no_result_and_leaves_no_half_written_file(wdist, here):

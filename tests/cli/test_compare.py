@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.comparisons import made_comparison, made_entry
+from tests.trials import untimed
 
 QUICK = ("--critic", "mean-difference", "--quiet")
 
@@ -50,11 +51,6 @@ def test_with_json_the_document_stands_alone_on_stdout_and_follows_its_schema(wd
 
 
 def test_the_same_command_gives_the_same_digits(wdist, files):
-    def untimed(document):
-        if isinstance(document, dict):
-            return {key: untimed(value) for key, value in document.items() if key not in ("seconds", "environment")}
-        return [untimed(value) for value in document] if isinstance(document, list) else document
-
     first, second = (json.loads(wdist("compare", *files, *QUICK, "--json").out) for _ in range(2))
     assert untimed(first) == untimed(second)
 

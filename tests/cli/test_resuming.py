@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.trials import two_moons
+from tests.trials import two_moons, untimed
 from wdist.checkpoints import folder as checkpoint
 from wdist.interruption import Terminated
 from wdist.training import loop
@@ -54,13 +54,6 @@ def terminated(monkeypatch):
         monkeypatch.setattr(loop._Loop, "_next", counted)
 
     return at
-
-
-def untimed(document):
-    """A document without times."""
-    if isinstance(document, dict):
-        return {name: untimed(each) for name, each in document.items() if "seconds" not in name}
-    return [untimed(each) for each in document] if isinstance(document, list) else document
 
 
 @pytest.mark.usefixtures("sets")

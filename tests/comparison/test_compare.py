@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trials import SMALL
+from tests.trials import SMALL, Listener
 from wdist import compare, estimate
 from wdist.comparison import compare as module
 from wdist.comparison.ranking import NOISE_FLOOR, Comparison
@@ -15,16 +15,6 @@ from wdist.errors import SourceError, TrainingDiverged, UsageError
 from wdist.training.observer import Stage
 
 QUICK = {"critic": "mean-difference"}
-
-
-class Listener:
-    """Keeps every event."""
-
-    def __init__(self):
-        self.events = []
-
-    def notify(self, event):
-        self.events.append(event)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from tests.trials import untimed
 from wdist import compare, estimate
 from wdist.critics.settings import CriticSettings
 from wdist.data.access import Access
@@ -29,7 +30,6 @@ from wdist.estimation.evaluation import evaluate_rows
 from wdist.estimation.proof import proof_of_estimate
 from wdist.ground_metric import ground_metric
 from wdist.interruption import Interruption
-from wdist.report.documents.forms import document
 from wdist.studies.study import Conditions, Study
 from wdist.training import shared_batches
 from wdist.training.catalogue import CATALOGUE
@@ -194,13 +194,8 @@ def potentials_of_shards_are_those_of_one_process():
     same(work)
 
 
-def _numbers(result, command):
-    def without_times(value):
-        if isinstance(value, dict):
-            return {name: without_times(each) for name, each in value.items() if name not in ("seconds", "world_size")}
-        return [without_times(each) for each in value] if isinstance(value, list) else value
-
-    return without_times(document(result, command))
+def _numbers(result):
+    return untimed(result.to_dict())
 
 
 class Trained:
@@ -226,7 +221,7 @@ class Stages:
 
 
 def an_estimate_is_the_same_document():
-    same(lambda: _numbers(estimate(X[:300], FAR[:250], steps=10), "estimate"))
+    same(lambda: _numbers(estimate(X[:300], FAR[:250], steps=10)))
 
 
 def folds_are_divided_and_make_the_same_document_and_proof():
@@ -236,7 +231,7 @@ def folds_are_divided_and_make_the_same_document_and_proof():
         trained.clear()
         how = {"critic": "groupsort-bjorck", "baselines": "relu-bjorck", "width": 32, "observer": Trained(trained)}
         found = estimate(X[:300], FAR[:250], steps=5, folds=3, **how)
-        return _numbers(found, "estimate"), {name: each.tolist() for name, each in load(proof_of_estimate(found)).items()}
+        return _numbers(found), {name: each.tolist() for name, each in load(proof_of_estimate(found)).items()}
 
     same(work)
     own = processes()
@@ -251,7 +246,7 @@ def a_critic_is_fitted_again_by_one_process_and_makes_the_same_document_and_proo
     def work(**how):
         stages.clear()
         found = estimate(a, b, steps=60, width=16, baselines="none", couplings=False, observer=Stages(stages), **how)
-        return _numbers(found, "estimate"), {name: each.tolist() for name, each in load(proof_of_estimate(found)).items()}
+        return _numbers(found), {name: each.tolist() for name, each in load(proof_of_estimate(found)).items()}
 
     same(work)
     assert [any("once more" in stage for stage in each) for each in processes().gathered("stages", stages)].count(True) == 1
@@ -264,7 +259,7 @@ def folds_that_are_fewer_than_processes_divide_their_minibatches():
     with every_step_shared():
         found = estimate(X, FAR, steps=10, observer=Trained(trained), **how)
     assert len(trained) == (2 if size > 2 else len(range(processes().rank, 2, size)))
-    documents = processes().gathered("documents", _numbers(found, "estimate"))
+    documents = processes().gathered("documents", _numbers(found))
     assert all(document == documents[0] for document in documents)
 
 
@@ -274,7 +269,7 @@ def critics_and_seeds_are_divided_and_make_the_same_document():
 
     def work():
         trained.clear()
-        return _numbers(estimate(X[:300], FAR[:250], steps=5, observer=Trained(trained), **how), "estimate")
+        return _numbers(estimate(X[:300], FAR[:250], steps=5, observer=Trained(trained), **how))
 
     same(work)
     counts = processes().gathered("critics", len(trained))
@@ -289,7 +284,7 @@ def candidates_and_baselines_are_divided_and_make_the_same_document():
     def work():
         trained.clear()
         how = {"baselines": "relu-bjorck,cones,gradient-penalty", "width": 32, "draws": 600}
-        return _numbers(estimate(*sides, steps=40, observer=Trained(trained), couplings=False, **how), "estimate")
+        return _numbers(estimate(*sides, steps=40, observer=Trained(trained), couplings=False, **how))
 
     same(work)
     steps = {"cones", "elliptic-cones", "groupsort-bjorck", "relu-bjorck", "gradient-penalty"}
@@ -310,7 +305,7 @@ def a_length_of_time_is_used_by_all():
 
 def a_comparison_is_the_same_document():
     sources = [Y[:250], FAR[:250], 2 * FAR[:250]]
-    same(lambda: _numbers(compare(X[:300], sources, steps=5, critic="groupsort-bjorck"), "compare"))
+    same(lambda: _numbers(compare(X[:300], sources, steps=5, critic="groupsort-bjorck")))
 
 
 def a_study_yields_its_rows_in_order():
@@ -396,7 +391,7 @@ def a_training_on_slices_is_one_training():
         timed = estimate(X, FAR, budget=0.5, **how)
     assert abs(found.samples.lower - alone_found.samples.lower) < 0.02 * alone_found.samples.lower
     for each in (found, timed):
-        documents = processes().gathered("documents", _numbers(each, "estimate"))
+        documents = processes().gathered("documents", _numbers(each))
         assert all(document == documents[0] for document in documents)
 
 

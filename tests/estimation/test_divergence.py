@@ -10,7 +10,7 @@ import torch
 
 import wdist
 from tests.divergences import exact_divergence, shifted_gaussians
-from tests.trials import SMALL, pair_of
+from tests.trials import SMALL, Listener, pair_of
 from wdist import estimate
 from wdist.bounds.divergence import divergence_value
 from wdist.errors import ContradictionError, UsageError
@@ -21,19 +21,6 @@ from wdist.training.kind import TrainingJob
 from wdist.training.observer import CriticStarted, Stage
 
 FAST = {"settings": SMALL, "steps": 60, "blocks": 0}
-
-
-class Listener:
-    """Keeps what is announced, and presses Ctrl-C at one event."""
-
-    def __init__(self, stop=lambda event: False):
-        self.events, self.stop = [], stop
-
-    def notify(self, event):
-        self.events.append(event)
-        if self.stop(event):
-            self.stop = lambda event: False
-            raise KeyboardInterrupt
 
 
 def gaussians(n, *, shift=1.0, dim=2, seed=0):

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 import wdist
-from tests.trials import SMALL, CountedRows, digest, exact_w1, two_moons
+from tests.trials import SMALL, CountedRows, Listener, digest, exact_w1, two_moons
 from wdist import estimate
 from wdist.critics.settings import CriticSettings
 from wdist.data import measure, pairing
@@ -23,19 +23,6 @@ from wdist.training.kind import DataShape
 from wdist.training.observer import CriticStarted, Progress, Stage, StageProgress
 
 FAST = {"settings": SMALL, "steps": 12}
-
-
-class Listener:
-    """Keeps every event, and may press Ctrl-C at one of them."""
-
-    def __init__(self, stop=None):
-        self.events, self.stop = [], stop
-
-    def notify(self, event):
-        self.events.append(event)
-        if self.stop and self.stop(event):
-            self.stop = None  # pressed once
-            raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +156,7 @@ def test_steps_bound_the_whole_command(sets, baselines):
 def test_a_length_of_time_bounds_the_whole_command(sets):
     listener = Listener()
     found = estimate(*sets, settings=SMALL, budget="3s", observer=listener)
-    expected = [event.expected or 0.0 for event in listener.events if isinstance(event, Stage | CriticStarted)]
+    expected = [event.expected or 0.0 for event in listener.of(Stage | CriticStarted)]
     assert 1 < sum(expected) <= 3
     assert len(found.critics) >= 3
 
@@ -177,7 +164,7 @@ def test_a_length_of_time_bounds_the_whole_command(sets):
 def test_the_time_left_is_told_once_it_is_known(sets):
     listener = Listener()
     estimate(*sets, **FAST, observer=listener)
-    reading, *told = [event for event in listener.events if isinstance(event, Stage | CriticStarted)]
+    reading, *told = listener.of(Stage | CriticStarted)
     assert reading.after is None, "what follows depends on the samples"
     assert all(event.after is not None for event in told)
     started = [event for event in told if isinstance(event, CriticStarted)]
@@ -230,7 +217,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_trained(options, mess
     listener = Listener()
     with pytest.raises(UsageError, match=message):
         estimate(*sets, **{**FAST, "observer": listener, **options})
-    assert not any(isinstance(event, CriticStarted) for event in listener.events)
+    assert not listener.of(CriticStarted)
 
 
 UNGROUPED = replace(SMALL, group_size=None)
@@ -267,7 +254,7 @@ def test_repeats_give_the_spread_and_nothing_else(sets, comparison):
 def test_repeats_are_counted_for_whoever_waits(sets):
     listener = Listener()
     estimate(*sets, **FAST, critics=NAMED, repeats=2, observer=listener)
-    started = [event for event in listener.events if isinstance(event, CriticStarted)]
+    started = listener.of(CriticStarted)
     assert [event.position for event in started] == [1, 2, 3, 4, 5]
     assert {event.critics for event in started} == {5}
 
@@ -361,7 +348,7 @@ def test_what_cannot_be_compared_or_combined_is_refused_before_anything_is_train
     listener = Listener()
     with pytest.raises(UsageError, match=message):
         estimate(*sets, **{**FAST, "observer": listener, **options})
-    assert not any(isinstance(event, CriticStarted) for event in listener.events)
+    assert not listener.of(CriticStarted)
 
 
 @pytest.mark.parametrize("device", ["tpu9", "mps", "meta"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trials import CPU, digest, pair_of, two_moons
+from tests.trials import CPU, Listener, digest, pair_of, two_moons
 from wdist import estimate
 from wdist.bounds.certificate import certify
 from wdist.bounds.dual import dual_value
@@ -33,19 +33,6 @@ LATE = tuple(kind.name for kind in automatic() if kind.slow_to_start)
 FORMULAS = (*AT_ONCE, *LATE)
 TRAINED = tuple(kind.name for kind in automatic() if kind.trained)
 FOLDS = 3
-
-
-class Impatient:
-    """Presses Ctrl-C once, at the first event of a kind."""
-
-    def __init__(self, stop):
-        self.stop, self.events = stop, []
-
-    def notify(self, event):
-        self.events.append(event)
-        if self.stop is not None and self.stop(event):
-            self.stop = None
-            raise KeyboardInterrupt
 
 
 def chosen(
@@ -98,9 +85,9 @@ def test_the_choice_is_the_best_of_all_that_was_tried(metric):
 
 
 def test_a_number_of_steps_is_divided_among_the_kinds_that_train():
-    listener = Impatient(None)
+    listener = Listener()
     found = chosen(*two_moons(150, 120, 3), steps=40, observer=listener)
-    told = {event.critic: event.budget for event in listener.events if isinstance(event, CriticStarted)}
+    told = {event.critic: event.budget for event in listener.of(CriticStarted)}
     assert told == {
         **dict.fromkeys(FORMULAS, "no training"),
         **dict(zip(TRAINED, ("11 steps", "11 steps", "17 steps"), strict=True)),
@@ -123,17 +110,17 @@ def test_nothing_more_is_tried_once_a_candidate_surely_reaches_the_upper_bound()
 
 def test_training_begins_before_the_formulas_that_take_long():
     """Nobody waits for transport between samples before the first step."""
-    listener = Impatient(None)
+    listener = Listener()
     chosen(*two_moons(150, 120, 3), observer=listener)
-    started = [event.critic for event in listener.events if isinstance(event, CriticStarted)]
+    started = [event.critic for event in listener.of(CriticStarted)]
     assert started == [*AT_ONCE, *TRAINED, *LATE]
     assert "c-transform" in LATE
 
 
 def test_of_a_length_of_time_each_kind_has_a_part_and_the_best_of_them_the_rest():
-    listener = Impatient(None)
+    listener = Listener()
     found = chosen(*two_moons(150, 120, 3), seconds=0.4, observer=listener)
-    started = [event for event in listener.events if isinstance(event, CriticStarted) and event.budget != "no training"]
+    started = [event for event in listener.of(CriticStarted) if event.budget != "no training"]
     assert [event.critic for event in started[:-1]] == list(TRAINED)
     first = [attempt for attempt in found.tried if attempt.name in TRAINED][: len(TRAINED)]
     assert started[-1].critic == max(first, key=lambda attempt: attempt.validation).name
@@ -207,7 +194,7 @@ def test_ctrl_c_in_a_training_keeps_what_is_proved_and_tries_nothing_more(which)
             return False
         return len(started) == len(TRAINED) + 1 if which == "the longer run" else event.critic == which
 
-    observer = Impatient(stop)
+    observer = Listener(stop)
     found = chosen(a, b, observer=observer, seconds=0.4)
     tried = [attempt.name for attempt in found.tried]
     assert tried[: len(AT_ONCE)] == list(AT_ONCE)
@@ -217,14 +204,14 @@ def test_ctrl_c_in_a_training_keeps_what_is_proved_and_tries_nothing_more(which)
 
 
 def test_ctrl_c_between_two_kinds_keeps_what_is_proved_too():
-    stop = Impatient(lambda event: isinstance(event, CriticStarted) and event.critic == TRAINED[0])
+    stop = Listener(lambda event: isinstance(event, CriticStarted) and event.critic == TRAINED[0])
     found = chosen(*two_moons(150, 120, 3), observer=stop)
     assert [attempt.name for attempt in found.tried] == list(AT_ONCE)
 
 
 def test_ctrl_c_before_anything_is_proved_ends_the_call():
     with pytest.raises(KeyboardInterrupt):
-        chosen(*two_moons(60, 60, 2), observer=Impatient(lambda event: isinstance(event, CriticStarted)))
+        chosen(*two_moons(60, 60, 2), observer=Listener(lambda event: isinstance(event, CriticStarted)))
 
 
 def single(names):

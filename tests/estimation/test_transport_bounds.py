@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trials import exact_w1, pair_of, trial, two_moons
+from tests.trials import Listener, exact_w1, pair_of, trial, two_moons
 from wdist import estimate
 from wdist.critics.settings import CriticSettings
 from wdist.data.rows import gather
@@ -26,14 +26,6 @@ from wdist.transport.coupling import Coupling
 
 FORMULA = {"critic": "mean-difference", "baselines": "none"}
 SMALL = CriticSettings(width=8, depth=2, batch_size=16)
-
-
-class Listener:
-    def __init__(self):
-        self.events = []
-
-    def notify(self, event):
-        self.events.append(event)
 
 
 def found_between(a, b, *, metric=L2, seconds=20.0, seed=0):
@@ -172,9 +164,9 @@ def test_the_interval_that_was_asked_for_is_reached_whatever_the_critic(critic):
     assert found.critic.samples.lower <= found.samples.lower
     kinds = [type(event) for event in listener.events]
     assert kinds.index(SamplesBounded) < kinds.index(CriticStarted), "transport comes first, and tells what it proves"
-    (told,) = [event for event in listener.events if isinstance(event, SamplesBounded)]
+    (told,) = listener.of(SamplesBounded)
     assert (told.lower, told.upper) == (found.samples.lower, found.samples.upper)
-    assert sum("transport between" in event.what for event in listener.events if isinstance(event, Stage)) >= 1
+    assert sum("transport between" in event.what for event in listener.of(Stage)) >= 1
 
 
 def test_a_closed_gap_ends_the_run_without_training():
@@ -199,14 +191,8 @@ def test_ctrl_c_during_transport_keeps_its_bounds(monkeypatch):
     monkeypatch.setattr("wdist.transport.column_generation.SMALL", 60)
     monkeypatch.setattr("wdist.transport.samples._solvable", lambda *arguments: False)
 
-    class Stopping(Listener):
-        def notify(self, event):
-            super().notify(event)
-            if isinstance(event, SamplesBounded) and sum(isinstance(each, SamplesBounded) for each in self.events) == 1:
-                raise KeyboardInterrupt
-
     a, b = two_moons(500, 350, 4)
-    found = estimate(a, b, tolerance=1e-12, observer=Stopping())
+    found = estimate(a, b, tolerance=1e-12, observer=Listener(stop=lambda event: isinstance(event, SamplesBounded)))
     assert found.interrupted
     assert found.samples.lower <= exact_w1(a, b) <= found.samples.upper * (1 + 1e-9)
     assert found.samples.relative_gap < 0.05
@@ -238,7 +224,7 @@ def test_between_two_sides_without_end_there_is_nothing_to_close():
     listener = Listener()
     with pytest.raises(UsageError, match=r"tolerance closes the interval between two sample sets.*save draws to files"):
         estimate(*endless, **FORMULA, tolerance=0.1, observer=listener)
-    assert not any(isinstance(event, CriticStarted) for event in listener.events)
+    assert not listener.of(CriticStarted)
 
 
 def test_equal_sets_are_closed_at_once():

@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from tests.damage import damaged
 from tests.data.sources.conftest import ARRAYS
 from tests.faults.trials import TRIALS, Run, run
+from tests.trials import untimed
 
 pytestmark = [
     pytest.mark.faults,
@@ -178,12 +179,6 @@ def test_a_training_ends_at_a_random_time_and_is_resumed_to_the_same_bits(number
 
 
 RESUMED = ("estimate", "a.npy", "b.npy", "--steps", 300, "--width", 16, "--checkpoint", "run", "-o", "result.json", "--quiet")
-
-
-def untimed(document):
-    if isinstance(document, dict):
-        return {name: untimed(each) for name, each in document.items() if "seconds" not in name}
-    return [untimed(each) for each in document] if isinstance(document, list) else document
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import wdist
-from tests.trials import exact_w1
+from tests.trials import exact_w1, untimed
 from wdist import estimate, gate
 from wdist.critics.settings import CriticSettings
 from wdist.errors import CertificateError, SourceError, UsageError
@@ -266,12 +266,6 @@ def digits_again(a, b):
     sys.stdout.write(document_text(result, command="gate"))
 
 
-def without_times(document):
-    if isinstance(document, dict):
-        return {name: without_times(part) for name, part in document.items() if name not in ("seconds", "environment")}
-    return [without_times(part) for part in document] if isinstance(document, list) else document
-
-
 def test_the_same_inputs_and_seed_give_the_same_document_whatever_else_runs(sets, tmp_path, repository, capsys):
     """Once in this process; once in another that orders its hashes otherwise, while a third takes the processor."""
     paths = []
@@ -297,7 +291,7 @@ def test_the_same_inputs_and_seed_give_the_same_document_whatever_else_runs(sets
         busy.wait()
     assert {attempt["name"] for attempt in here["critic"]["tried"]} >= {"groupsort-bjorck", "cones"}
     assert here["repeatable"]
-    assert without_times(here) == without_times(json.loads(there.stdout))
+    assert untimed(here) == untimed(json.loads(there.stdout))
 
 
 def test_a_proof_made_elsewhere_is_judged_without_training(sets, tmp_path):

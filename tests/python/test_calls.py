@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import wdist
+from tests.trials import Listener
 from wdist.report.terminal.progress import NotebookDisplay
 from wdist.training.observer import CriticFinished, Stage
 
@@ -82,16 +83,8 @@ def test_progress_false_keeps_a_notebook_clean(notebook):
     assert notebook == []
 
 
-class Notified:
-    def __init__(self):
-        self.events = []
-
-    def notify(self, event):
-        self.events.append(event)
-
-
 def test_an_observer_is_a_function_or_has_notify(capsys):
-    events, observer = [], Notified()
+    events, observer = [], Listener()
     wdist.estimate(X, X + 1, **FAST, observer=events.append)
     wdist.estimate(X, X + 1, **FAST, observer=observer, progress=True)
     for told in (events, observer.events):

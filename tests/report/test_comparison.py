@@ -5,13 +5,13 @@ import io
 import json
 
 import pytest
-from rich.console import Console
 
 from tests.comparisons import made_comparison, made_entry
+from tests.report.consoles import shown
 from wdist.report.documents.comparison import comma_separated, markdown
 from wdist.report.documents.forms import document_text
 from wdist.report.numbers import nearest
-from wdist.report.terminal.comparison import interval_bar, rendered_comparison
+from wdist.report.terminal.comparison import interval_bar
 
 COLUMNS = (
     "name kind address first_place last_place population_estimate population_lower population_upper confidence held_out_reference "
@@ -24,12 +24,6 @@ FOUR = (
     made_entry("early.h5", (1.31, 1.41, 2.2), (2.1, 2.1)),
     made_entry("broken.h5", (4.5, 4.6, None), (5.1, None), counts=(500, 90)),
 )
-
-
-def shown(comparison, width=80, **options):
-    stream = io.StringIO()
-    Console(file=stream, width=width, highlight=False, markup=False, **options).print(rendered_comparison(comparison))
-    return stream.getvalue()
 
 
 @pytest.mark.parametrize("width", [45, 72, 80, 100, 120, 200])
@@ -114,10 +108,7 @@ def test_an_interval_bar_covers_its_ends_and_marks_its_estimate(ends, ascii_only
 
 
 def test_without_unicode_everything_is_still_there():
-    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="replace")
-    Console(file=stream, width=100, highlight=False, markup=False).print(rendered_comparison(made_comparison(*FOUR)))
-    stream.seek(0)
-    text = stream.read()
+    text = shown(made_comparison(*FOUR), 100, ascii_only=True)
     assert "=" in text
     assert "●" not in text
 

@@ -1,20 +1,18 @@
 """A verdict as text, Markdown, annotations, outputs and a test report; none of them lets an address break out of its place."""
 
-import io
 import json
 from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from rich.console import Console
 
+from tests.report.consoles import shown
 from wdist.gates.baseline import Recorded
 from wdist.gates.gate import judged
 from wdist.gates.rules import Interval, LowerMaximum, Maximum, NoWorse
 from wdist.report.documents.forms import document as document_of
 from wdist.report.documents.forms import model
 from wdist.report.documents.gate import gate_markdown, github_annotations, github_outputs, junit
-from wdist.report.terminal.gate import rendered_gate
 
 EVIL = "a|`<b>`%\r\n::error::x&\x1b[31m\x00.h5"
 
@@ -48,15 +46,9 @@ def recorded():
     )
 
 
-def printed(result, width=80, **console):
-    out = io.StringIO()
-    Console(file=out, width=width, highlight=False, markup=False, **console).print(rendered_gate(result))
-    return out.getvalue()
-
-
 @pytest.mark.parametrize(("maximum", "word"), [(2.0, "PASS"), (0.5, "FAIL"), (1.2, "INCONCLUSIVE")])
 def test_the_verdict_comes_first_and_the_scale_shows_it(result_of, maximum, word):
-    lines = printed(result_of(Maximum(value=maximum))).splitlines()
+    lines = shown(result_of(Maximum(value=maximum))).splitlines()
     assert lines[0].startswith(f"{word} W1 between the distributions behind A and B is ")
     (proved,) = (line for line in lines if line.startswith("W1 of the populations"))
     (limit,) = (line for line in lines if line.startswith("maximum "))
@@ -69,8 +61,8 @@ def test_the_verdict_comes_first_and_the_scale_shows_it(result_of, maximum, word
 @pytest.mark.parametrize("width", [45, 72, 80, 120])
 def test_text_fits_its_width_with_and_without_unicode(result_of, recorded, width):
     result = result_of(Maximum(value=1.2), NoWorse(before=recorded.population, tolerance=0.05), recorded=recorded)
-    shown = printed(result, width)
-    assert max(map(len, shown.splitlines())) <= width
+    text = shown(result, width)
+    assert max(map(len, text.splitlines())) <= width
     for part in (
         "FAIL on 2 rules together:",
         "inconclusive W1 between",
@@ -82,20 +74,17 @@ def test_text_fits_its_width_with_and_without_unicode(result_of, recorded, width
         "--on population",
         "at 90 %",
     ):
-        assert part in " ".join(shown.split())
-    plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="replace")
-    Console(file=plain, width=width, highlight=False, markup=False).print(rendered_gate(result))
-    plain.seek(0)
-    assert ("#####" in plain.read()) == (width > 45), "narrow terminals show numbers without a scale"
+        assert part in " ".join(text.split())
+    assert ("#####" in shown(result, width, ascii_only=True)) == (width > 45), "narrow terminals show numbers without a scale"
 
 
 def test_open_ends_and_samples_are_told_as_they_are(result_of):
-    shown = printed(result_of(LowerMaximum(value=3.0), upper=None))
-    assert "0.9776 or more" in shown
-    assert "nothing is proved" in shown
-    assert "both bounds are certain" in printed(result_of(on="samples"))
-    assert "The time was limited" in printed(result_of(timed=True))
-    assert "give the same digits" in printed(result_of())
+    text = shown(result_of(LowerMaximum(value=3.0), upper=None))
+    assert "0.9776 or more" in text
+    assert "nothing is proved" in text
+    assert "both bounds are certain" in shown(result_of(on="samples"))
+    assert "The time was limited" in shown(result_of(timed=True))
+    assert "give the same digits" in shown(result_of())
 
 
 def test_the_document_is_that_of_the_estimate_with_the_verdict(result_of, recorded):
@@ -184,7 +173,7 @@ def test_the_test_report_counts_what_did_not_pass(result_of, maximum, accept, co
 
 def test_a_maximum_of_the_lower_end_is_called_a_maximum_and_shown_as_it_was_written(result_of):
     result = result_of(LowerMaximum(value=0.1))
-    for shown in (printed(result), gate_markdown(result)):
-        assert "baseline" not in shown
-        assert "0.1001" not in shown
-        assert "maximum" in shown
+    for text in (shown(result), gate_markdown(result)):
+        assert "baseline" not in text
+        assert "0.1001" not in text
+        assert "maximum" in text

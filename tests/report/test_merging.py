@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import wdist
+from tests.trials import untimed
 from wdist.cli.main import main
 from wdist.errors import ExitStatus
 
@@ -39,12 +40,6 @@ def documents(sets, tmp_path_factory):
     }
 
 
-def numbers(value):
-    if isinstance(value, dict):
-        return {name: numbers(each) for name, each in value.items() if name != "seconds"}
-    return [numbers(each) for each in value] if isinstance(value, list) else value
-
-
 @pytest.mark.parametrize("command", ["compare", "bench"])
 def test_shards_make_the_document_of_one_run(command, documents, tmp_path, capsys):
     whole, shards = documents[command]
@@ -55,7 +50,7 @@ def test_shards_make_the_document_of_one_run(command, documents, tmp_path, capsy
     merged = json.loads((tmp_path / "merged.json").read_text())
     assert json.loads(capsys.readouterr().out) == merged
     with open(whole) as file:
-        assert numbers(merged) == numbers(json.load(file))
+        assert untimed(merged) == untimed(json.load(file))
     assert merged["shard"] is None
 
 
@@ -94,7 +89,7 @@ def test_a_shard_from_python_is_one_of_the_command_line(sets, documents, tmp_pat
     second.write_text(part.to_json())
     merged = wdist.merge([first, second, third])
     with open(whole) as file:
-        assert numbers(merged.to_dict()) == numbers(json.load(file))
+        assert untimed(merged.to_dict()) == untimed(json.load(file))
     with pytest.raises(wdist.WdistError, match='shard="3/2" does not name a part of a whole; write shard="1/3"'):
         wdist.compare(sets[0], sets[1:], shard="3/2")
     with pytest.raises(wdist.WdistError, match="shard must be text, not 2"):

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 
+from tests.report.consoles import shown
 from wdist.environment import Environment
 from wdist.report.documents.forms import model
 from wdist.report.plots.figure import DPI
 from wdist.report.plots.study import draw_study
 from wdist.report.presentation import figure_bytes
-from wdist.report.terminal.study import rendered_study
 from wdist.studies.machine import Machine
 from wdist.studies.panels import Mosaic, Panel, Series, Surface
 from wdist.studies.study import (
@@ -175,12 +174,6 @@ def surface():
 
 def with_panels(result, *panels):
     return replace(result, conclusion=replace(result.conclusion, panels=panels))
-
-
-def shown(result, width=80):
-    stream = io.StringIO()
-    Console(file=stream, width=width, highlight=False, markup=False).print(rendered_study(result))
-    return stream.getvalue()
 
 
 @pytest.mark.parametrize("width", [72, 80, 120])

@@ -1,20 +1,12 @@
 """The result as a reader sees it."""
 
-import io
 import re
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
+from tests.report.consoles import shown
 from wdist.estimation.result import Detected
-from wdist.report.terminal.estimate import rendered
-
-
-def shown(estimate, width=80):
-    stream = io.StringIO()
-    Console(file=stream, width=width, highlight=False, markup=False).print(rendered(estimate))
-    return stream.getvalue()
 
 
 @pytest.mark.parametrize("width", [45, 72, 80, 100, 120, 200])
@@ -231,12 +223,7 @@ def test_values_without_a_constraint_are_called_no_bound_and_shown_with_their_sl
 
 
 def test_a_terminal_without_unicode_has_another_sign_for_plus_or_minus(comparison):
-    class Latin(io.StringIO):
-        encoding = "ascii"
-
-    stream = Latin()
-    Console(file=stream, width=80, highlight=False, markup=False).print(rendered(comparison))
-    table = stream.getvalue().partition("what it proves")[2].partition("K is the certificate")[0]
+    table = shown(comparison, ascii_only=True).partition("what it proves")[2].partition("K is the certificate")[0]
     assert "+-0.012" in table
     assert "±" not in table
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.trials import SMALL, digest, network, trial, two_moons
+from tests.trials import SMALL, Listener, digest, network, trial, two_moons
 from wdist.errors import TrainingDiverged
 from wdist.interruption import Interruption
 from wdist.lipschitz.linalg.orthonormalise import orthonormality_defect
@@ -19,19 +19,6 @@ from wdist.training.loop import VALIDATIONS, TrainingOutcome, TrainingRun, train
 from wdist.training.observer import Progress, Silent
 from wdist.training.optimizers import make_optimizers
 from wdist.training.step import Readback, TrainingStep
-
-
-class Recorder:
-    """Keeps every event."""
-
-    def __init__(self):
-        self.events = []
-
-    def notify(self, event):
-        self.events.append(event)
-
-    def of(self, kind):
-        return [event for event in self.events if isinstance(event, kind)]
 
 
 class Slope(nn.Module):
@@ -120,7 +107,7 @@ def test_validations_that_arrive_late_are_noted_as_if_they_had_come_at_once(poll
 
     at_once, trained = run(validate=middle, learning_rate=0.02)
     monkeypatch.setattr(loop, "Readback", Late)
-    observer = Recorder()
+    observer = Listener()
     late, found = run(validate=middle, learning_rate=0.02, observer=observer)
     assert [(p.step, p.validation, p.training) for p in found.history] == [
         (p.step, p.validation, p.training) for p in trained.history
@@ -136,7 +123,7 @@ def test_the_constraint_is_met_before_every_validation_and_in_between():
 
 
 def test_values_are_told_in_the_units_of_the_data():
-    observer = Recorder()
+    observer = Listener()
     _, trained = run(unit=1e6, observer=observer)
     progress = observer.of(Progress)
     assert [event.validation for event in progress] == [point.validation for point in trained.history]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trials import CPU, SMALL, digest, pair_of, two_moons
+from tests.trials import CPU, SMALL, Listener, digest, pair_of, two_moons
 from wdist.bounds.certificate import certify
 from wdist.bounds.dual import dual_value
 from wdist.errors import TrainingDiverged
@@ -18,19 +18,6 @@ from wdist.training.kind import DataShape, TrainingJob
 from wdist.training.observer import Progress, Silent
 
 NAME = "groupsort-bjorck"
-
-
-class Listener:
-    """Keeps every event, and may press Ctrl-C once."""
-
-    def __init__(self, stop=None):
-        self.events, self.stop = [], stop
-
-    def notify(self, event):
-        self.events.append(event)
-        if self.stop is not None and self.stop(event):
-            self.stop = None
-            raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -121,7 +108,7 @@ def test_a_length_of_time_is_shared(pair):
 def test_one_of_them_tells_the_progress_of_all(pair):
     listener = Listener()
     fitted(jobs_of(pair, observer=listener), steps=8)
-    assert [event.step for event in listener.events if isinstance(event, Progress)] == list(range(9))
+    assert [event.step for event in listener.of(Progress)] == list(range(9))
 
 
 def test_ctrl_c_keeps_what_all_of_them_have(pair):
