@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wdist.bounds.mean_difference import mean_difference, permutation_p_value, shared_training
+from wdist.bounds.mean_difference import mean_contrast, mean_difference, permutation_p_value, shared_training
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
@@ -36,6 +36,14 @@ def test_folds_are_averaged_and_share_their_training():
     assert found.estimate == pytest.approx(np.mean([each.estimate for each in one]))
     within = sum(each.standard_error**2 for each in one) / 16
     assert found.standard_error**2 == pytest.approx(shared_training(4) * within)
+
+
+def test_samples_that_trained_no_critic_share_nothing_between_folds():
+    folds = [np.random.default_rng(1).normal(size=(3, 20)) for _ in range(5)]
+    within = np.var(folds, axis=2, ddof=1) / 20 / 25
+    found = mean_contrast(folds, (1, -1, 1), trained=[(False, True, False)] * 5)
+    assert found.error_a**2 == pytest.approx(within[:, 0].sum())
+    assert found.error_b**2 == pytest.approx(shared_training(5) * within[:, 1].sum() + within[:, 2].sum())
 
 
 @pytest.mark.parametrize("folds", [2, 5, 10])

@@ -7,6 +7,7 @@ With K folds each value comes from the critic that did not see its sample. Given
 but each fold's samples also trained the critics of the others. Where both distributions are nearly equal, that decides what the
 critics are, and their values on two folds are correlated. For critics that are linear in the means of the folds the correlation is
 1 / (K - 1), which doubles the variance; a critic that jumps, as the choice of the best of many does, brings it to about sqrt K.
+Values of samples that trained none of the critics have the within-fold variance alone.
 
 References:
     Nadeau & Bengio (2003), Inference for the generalization error: the correction of a cross-validated variance, here about 2.
@@ -81,21 +82,25 @@ def mean_difference(folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> MeanDiffe
     return mean_contrast(folds, (1, -1))
 
 
-def mean_contrast(folds: Sequence[Sequence[np.ndarray]], signs: Sequence[int]) -> MeanDifference:
+def mean_contrast(
+    folds: Sequence[Sequence[np.ndarray]], signs: Sequence[int], *, trained: Sequence[Sequence[bool]] | None = None
+) -> MeanDifference:
     """The mean over folds of a sum of means with signs, of which the first belongs to A and the others to B.
 
     Arguments:
         folds: values of each independent group for each fold, at least two each.
         signs: of the groups.
+        trained: whether other samples of each group trained the critics of each fold; None if all did.
     """
     unit = power_of_two(*(side for fold in folds for side in fold))
     means = [math.fsum(sign * float((side / unit).mean()) for sign, side in zip(signs, fold, strict=True)) for fold in folds]
-    variances = np.array([[(side / unit).var(ddof=1) / len(side) for side in fold] for fold in folds])
+    factors = np.where(True if trained is None else trained, shared_training(len(folds)), 1.0)
+    variances = factors * np.array([[(side / unit).var(ddof=1) / len(side) for side in fold] for fold in folds])
     total = float(variances.sum())
     freedoms = np.array([[len(side) - 1 for side in fold] for fold in folds])
     freedom = 1 / float(((variances / total) ** 2 / freedoms).sum()) if total > 0 else math.inf
     parts = variances[:, 0].sum(), variances[:, 1:].sum()
-    error_a, error_b = (math.sqrt(shared_training(len(folds)) * float(part)) / len(folds) * unit for part in parts)
+    error_a, error_b = (math.sqrt(float(part)) / len(folds) * unit for part in parts)
     return MeanDifference(estimate=math.fsum(means) / len(folds) * unit, error_a=error_a, error_b=error_b, freedom=freedom)
 
 

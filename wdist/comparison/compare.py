@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from statistics import fmean
 from typing import Any, NamedTuple, TypeAlias
 
@@ -10,12 +10,15 @@ from wdist.checkpoints.checkpoint import now
 from wdist.checkpoints.manifest import settings_of
 from wdist.comparison.entry import Entry
 from wdist.comparison.noise_floor import LEAST_ROWS, halves, measured_slope
+from wdist.comparison.pool import values_on
 from wdist.comparison.ranking import NOISE_FLOOR, Comparison, ComparisonShard, short_names
 from wdist.comparison.witnesses import Side, check_images, find_witnesses
+from wdist.critics.frozen import Potentials
 from wdist.critics.settings import CriticSettings
 from wdist.data.comparable import comparable
 from wdist.data.features.opening import open_features
 from wdist.data.measure import DRAWN_HELD_OUT
+from wdist.data.rows import ResidentRows, read_again
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource, Source
 from wdist.data.tables.joint import is_encoded, jointly_encoded
@@ -165,6 +168,8 @@ def _block_size(options: EstimateOptions, sources: Sequence[Source]) -> int:
 
 _Outcome: TypeAlias = Entry | WdistError | None
 """A result, why there is none, or None where the user asked to stop before."""
+_MOST_HELD = 1 << 30
+"""Most bytes of all sources together on which each critic is evaluated."""
 _NO_NOISE_FLOOR = f"the reference has too few samples for a noise floor, which needs at least {LEAST_ROWS}"
 
 
@@ -241,11 +246,26 @@ class _Rounds:
         reference, source = self._field.reference, self._field.others[name]
         what = f"{name}, {list(self._field.others).index(name) + 1} of {len(self._field.others)}"
         found = self._estimate(name, what, reference.given, source.given, self._options)
+        if isinstance(found, Entry):
+            found = replace(found, on_others=self.interruption.attempt(partial(self._on_others, found)) or {})
         if self._witnesses and isinstance(found, Entry):
             how: Any = {"count": self._witnesses, "seed": self._options.seed}
             search = partial(find_witnesses, found.estimate.critic.frozen, reference.side, source.side, **how)
             return replace(found, witnesses=self.interruption.attempt(search))
         return found
+
+    def _on_others(self, entry: Entry) -> dict[str, tuple[Potentials, ...]]:
+        others = {name: self._rows[name] for name in self._rows if name != entry.name}
+        return {name: values_on(entry.estimate, rows) for name, rows in others.items()} if entry.estimate.critic.folds else {}
+
+    @cached_property
+    def _rows(self) -> dict[str, ResidentRows]:
+        """The samples of all sources that are stored; none where they are too many to be held together."""
+        found = {name: each.side.source for name, each in self._field.others.items()}
+        stored = {name: each for name, each in found.items() if isinstance(each, FiniteSource)}
+        if sum(each.nbytes for each in stored.values()) > _MOST_HELD:
+            return {}
+        return {name: ResidentRows(values=read_again(each, slice(0, each.count)), info=each.info) for name, each in stored.items()}
 
     def judge_noise_floor(self) -> _Outcome:
         """The result of the reference against itself, without training."""

@@ -1,8 +1,10 @@
 """One source of a comparison."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from wdist.comparison.witnesses import Witnesses
+from wdist.critics.frozen import Potentials
 from wdist.data.sources.source import SourceInfo
 from wdist.estimation.result import Detected, Estimate, PopulationBound, SamplesInterval
 
@@ -15,6 +17,9 @@ class Entry:
     estimate: Estimate
     """Estimate with the reference as A and the source as B."""
     witnesses: Witnesses | None = None
+    on_others: Mapping[str, tuple[Potentials, ...]] = field(default_factory=dict, compare=False, repr=False)
+    """Values of this source's critics on other sources, by their names: those of each fold on the samples of that fold, divided by
+    its certificate."""
 
     @property
     def source(self) -> SourceInfo:

@@ -8,8 +8,9 @@ pair of sources, on the same samples of the reference, whose share in both dista
 
   .. math:: \frac1n \sum_i (f - g)(r_i) - \frac1{m} \sum_j f(x_j) + \frac1{k} \sum_l g(y_l);
 
-  the three means are independent given the critics, which gives Welch's t. With folds it is the mean over folds, with the variance
-  of :mod:`wdist.bounds.mean_difference`.
+  the three means are independent given the critics, which gives Welch's t. With folds it is the mean over folds, with the critics
+  of :mod:`wdist.comparison.pool` and the variance of :mod:`wdist.bounds.mean_difference`. Where both sources are judged by one
+  critic, the reference drops out, and samples that neither trained nor chose it share nothing between folds.
 - block: the differences, group by group, of the centred distances between blocks; Student's t.
 
 Both are asymptotic. Each difference is tested two-sided, so that its sign may be claimed, and the p-values of a level are adjusted
@@ -21,9 +22,10 @@ References:
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from statistics import fmean
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -31,7 +33,7 @@ import numpy as np
 from wdist.bounds.confidence import holm
 from wdist.bounds.mean_difference import MeanDifference, mean_contrast
 from wdist.comparison.entry import Entry
-from wdist.estimation.result import HeldOut
+from wdist.comparison.pool import Found, best_found
 
 Level: TypeAlias = Literal["samples", "population", "reference", "detected", "block"]
 """Levels of an order, the strongest first."""
@@ -127,7 +129,15 @@ def reference_order(entries: Sequence[Entry]) -> Order:
 
 def detected_order(entries: Sequence[Entry], *, alpha: float) -> Order:
     """The order of what critics find on fresh samples; without folds, of one part of the samples."""
-    return _tested("detected", entries, _detected_difference, lambda entry: entry.population.estimate, alpha)
+    found = best_found(entries)
+
+    def difference(one: Entry, other: Entry) -> MeanDifference | None:
+        return _detected_difference(one.name, other.name, found)
+
+    def value(entry: Entry) -> float:
+        return fmean(each.value for each in found[entry.name]) if entry.name in found else entry.population.estimate
+
+    return _tested("detected", entries, difference, value, alpha)
 
 
 def block_order(entries: Sequence[Entry], *, alpha: float) -> Order:
@@ -162,24 +172,20 @@ def _tested(
     return Order(level=level, claims=claims, groups=undivided(_names(entries, sorted_by), claims), tested=tested)
 
 
-def _detected_difference(one: Entry, other: Entry) -> MeanDifference | None:
+def _detected_difference(one: str, other: str, found: Mapping[str, tuple[Found, ...]]) -> MeanDifference | None:
     """Distance of one source minus that of the other; None if they were not judged on the same samples of the reference."""
-    folds, rounding = [], 0.0
-    for first, second in _common_folds(one, other):
-        if first is None or second is None or len(first.a) != len(second.a):
-            return None
-        folds.append((first.a - second.a, first.b, second.b))
-        rounding = max(rounding, first.rounding + second.rounding)
-    if not folds:
+    pairs = list(zip(found.get(one, ()), found.get(other, ()), strict=False))
+    if not pairs or len(found[one]) != len(found[other]) or any(len(first.a) != len(second.a) for first, second in pairs):
         return None
-    found = mean_contrast(folds, (1, -1, 1))
-    return replace(found, estimate=math.copysign(max(0.0, abs(found.estimate) - rounding), found.estimate))
-
-
-def _common_folds(one: Entry, other: Entry) -> Iterator[tuple[HeldOut | None, HeldOut | None]]:
-    critics = [entry.estimate.critic.folds or (entry.estimate.critic,) for entry in (one, other)]
-    if len(critics[0]) == len(critics[1]):
-        yield from ((first.held_out, second.held_out) for first, second in zip(*critics, strict=True))
+    values, trained = [], []
+    varied = {name: len({each.critic for each in found[name]}) > 1 for name in (one, other)}  # a choice is a training, too
+    for first, second in pairs:
+        critics = {first.critic, second.critic}
+        values.append((first.a - second.a, first.b, second.b))
+        trained.append((len(critics) == 2, *(name in critics or varied[name] for name in (one, other))))
+    apart = mean_contrast(values, (1, -1, 1), trained=trained)
+    rounding = max(first.rounding + second.rounding for first, second in pairs)
+    return replace(apart, estimate=math.copysign(max(0.0, abs(apart.estimate) - rounding), apart.estimate))
 
 
 def _block_difference(one: Entry, other: Entry) -> MeanDifference | None:

@@ -1,0 +1,96 @@
+r"""The pool of a comparison: the critics of all its sources, of which each source is judged by the one that finds most.
+
+A critic that was trained for a source at some distance often finds more of a small difference in the same direction than the
+critic of the near source itself, whose training saw mostly noise. For each fold, the critic of a source is the one with the largest
+value on its other folds,
+
+.. math:: l_k = \arg\max_l \sum_{m \ne k} \bigl(\bar f_{l,m}(R_m) - \bar f_{l,m}(X_m)\bigr),
+
+where R and X are the samples of the reference and of the source, and f with the index m is a critic that saw none of fold m. So
+the samples of a fold choose none of the critics that they judge. Without folds each source is judged by its own critic.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean
+
+import numpy as np
+import torch
+
+from wdist.comparison.entry import Entry
+from wdist.critics.frozen import Potentials
+from wdist.data.measure import fold_rows
+from wdist.data.rows import ResidentRows
+from wdist.estimation.evaluation import evaluate_rows
+from wdist.estimation.result import Estimate
+from wdist.lipschitz.linalg.rounding import best_up_to_rounding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a critic finds of a source on the samples of one fold."""
+
+    critic: str
+    """Name of the source that it was trained for."""
+    a: np.ndarray
+    """Its values on the samples of the reference, divided by its certificate."""
+    b: np.ndarray
+    """Its values on those of the source."""
+    rounding: float
+    """Bound for the rounding of the difference of both means."""
+
+    @property
+    def value(self) -> float:
+        return float(self.a.mean() - self.b.mean())
+
+
+def values_on(estimate: Estimate, rows: ResidentRows) -> tuple[Potentials, ...]:
+    """Values of the critics of all folds on samples that trained none of them, each on those of its own fold."""
+    found = []
+    for number, critic in enumerate(estimate.critic.folds):
+        numbers = fold_rows(rows.count, estimate.folds or 1, number, seed=estimate.seed)
+        values = evaluate_rows(critic.frozen, rows.at(torch.from_numpy(numbers)))
+        found.append(Potentials(values=values.values / critic.lipschitz_bound, rounding=values.rounding / critic.lipschitz_bound))
+    return tuple(found)
+
+
+def best_found(entries: Sequence[Entry]) -> dict[str, tuple[Found, ...]]:
+    """What the chosen critics find of each source, fold by fold; sources without held-out values are left out."""
+    own = {entry.name: found for entry in entries if (found := _own(entry))}
+    pool = {entry.name: entry.on_others for entry in entries if entry.name in own}
+    return {name: _chosen([own[name], *_of_others(name, own, pool)]) for name in own}
+
+
+def _own(entry: Entry) -> tuple[Found, ...]:
+    """What the source's own critics find; empty without held-out values."""
+    folds = [each.held_out for each in entry.estimate.critic.folds or (entry.estimate.critic,)]
+    kept = [each for each in folds if each is not None]
+    if len(kept) < len(folds):
+        return ()
+    return tuple(Found(critic=entry.name, a=each.a, b=each.b, rounding=each.rounding) for each in kept)
+
+
+def _of_others(
+    name: str, own: Mapping[str, tuple[Found, ...]], pool: Mapping[str, Mapping[str, tuple[Potentials, ...]]]
+) -> list[tuple[Found, ...]]:
+    """What the critics of other sources find of a source, where they have as many folds of as many samples of the reference."""
+    found = []
+    for other, values in pool.items():
+        on_this = values.get(name, ())
+        if [len(each.a) for each in own[other][: len(on_this)]] == [len(each.a) for each in own[name]]:
+            folds = zip(own[other], on_this, strict=True)
+            found.append(
+                tuple(Found(critic=other, a=one.a, b=each.values, rounding=one.rounding + each.rounding) for one, each in folds)
+            )
+    return found
+
+
+def _chosen(candidates: Sequence[tuple[Found, ...]]) -> tuple[Found, ...]:
+    """For each fold, the candidate that finds most on the others; the first where there are no others."""
+
+    def elsewhere(folds: tuple[Found, ...], *, but: int) -> float:
+        return fmean(each.value for number, each in enumerate(folds) if number != but) if len(folds) > 1 else 0.0
+
+    count = len(candidates[0])
+    return tuple(best_up_to_rounding(candidates, partial(elsewhere, but=number))[number] for number in range(count))
