@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from contextlib import closing
+from functools import partial
 
 import pytest
 import torch
@@ -107,20 +108,23 @@ def test_a_process_that_is_killed_is_told_in_a_sentence(run):
         found([lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: time.sleep(60)], run)
 
 
-def test_ctrl_c_reaches_tasks_under_way_once_and_no_other_task_begins(run):
+def test_ctrl_c_reaches_tasks_under_way_once_and_no_other_task_begins(run, tmp_path):
     parent = os.getpid()
 
-    def interrupts():
-        os.kill(parent, signal.SIGINT)
-        return waits()
-
-    def waits():
+    def interrupted(work):
         try:
+            work()
             time.sleep(60)
         except KeyboardInterrupt:
             time.sleep(0.2)  # another one would end this
             return "what there was by then"
 
+    def press():
+        while not (tmp_path / "under way").exists():
+            time.sleep(0.01)
+        os.kill(parent, signal.SIGINT)
+
+    interrupts, waits = partial(interrupted, press), partial(interrupted, (tmp_path / "under way").touch)
     assert found([interrupts, waits, lambda: "begun"], run) == ["what there was by then", "what there was by then", None]
     assert run.interruption.requested
 
@@ -173,7 +177,8 @@ def _counted_forks(monkeypatch):
         forks.append(len(tasks))
         return side_by_side(tasks, *arguments, **how)
 
-    monkeypatch.setattr("wdist.estimation.critics.side_by_side", counting)
+    for room in ("critics", "folds"):
+        monkeypatch.setattr(f"wdist.estimation.{room}.side_by_side", counting)
     return forks
 
 

@@ -1,13 +1,10 @@
 """The critics of a result: fitted with the first seed and then with the others, selected and evaluated."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from statistics import fmean
 from typing import Any
 
-from wdist.bounds.dual import CLAIM, Margin
 from wdist.data.measure import TrainingStreams
 from wdist.data.pairing import Pair
 from wdist.distributed.processes import balanced, processes
@@ -15,22 +12,17 @@ from wdist.errors import CertificateError, TrainingDiverged, WdistError
 from wdist.estimation.evaluation import (
     ErrorBudget,
     Whole,
-    averages_folds,
     evaluate_all,
     evaluate_critic,
-    lower_over_folds,
     seconds_of_pass,
 )
 from wdist.estimation.model_selection import Selection, expected_seconds, improved, select_critics, trains_side_by_side
 from wdist.estimation.requested import RequestedCritic, budgets
-from wdist.estimation.result import CROSS_FITTED, CriticResult, Repeats
+from wdist.estimation.result import CriticResult, Repeats
 from wdist.estimation.run import Run
 from wdist.estimation.side_by_side import lanes, pays, side_by_side
 from wdist.training.budget import Budget
 from wdist.training.kind import TrainedCritic, TrainingJob
-
-_TRAININGS = 2.0
-"""Default budgets of one training that all folds share: with fewer, critics of five folds are left half trained."""
 
 _SEEDS = 2
 """Seeds that are fitted side by side on the CPU, where more are hardly faster; a GPU takes all of them."""
@@ -44,73 +36,6 @@ class FoundCritics:
     """With the first seed, in the order of the request; a baseline of the kind that the main critic chose is left out."""
     left_out: tuple[str, ...]
     """Sentences about critics that diverged, or were not evaluated on all samples."""
-
-
-def find_over_folds(
-    requested: Sequence[RequestedCritic], pair: Pair, errors: ErrorBudget, run: Run, *, reserved: float
-) -> FoundCritics:
-    """Finds critics as :func:`find_critics`, for each fold of the samples where there are several, which processes divide.
-
-    Each fold's critics were fixed before its samples were looked at; its trainings take its share of the budget, or of two
-    defaults.
-    """
-    folds = run.options.folds
-    if folds is None:
-        _plan(requested, run, reserved=reserved + _kept_for_passes(pair, run))
-        return find_critics(requested, pair, errors, run, reserved=reserved)
-    requested = [each.part(_TRAININGS / folds) for each in requested]
-    count, forked = _folds_at_once(requested, pair, run, folds, reserved=reserved)
-
-    def find(number: int) -> FoundCritics | None:
-        def found() -> FoundCritics:
-            run.agenda.stage(f"critics of fold {number + 1} of {folds}")
-            share = 1 / len(range(number, folds, count))
-            with closing(pair.fold(folds, number, seed=run.options.seed)) as fold:
-                return find_critics(requested, fold, errors, run, reserved=reserved, share=share)
-
-        return run.interruption.attempt(found)
-
-    tasks = [partial(find, number) for number in range(folds)]
-    if forked:
-        what = f"critics of {len(forked)} of {folds} folds, {count} at a time"
-        results = side_by_side(tasks[: len(forked)], run, what=what, count=count, costs=forked)
-        results += [task() for task in tasks[len(forked) :]]
-    else:
-        results = [task() for task in tasks] if count == 1 else processes().spread("folds", tasks)
-    found = []
-    for one in results:
-        if one is None:  # a proof counts folds from the first one on
-            break
-        found.append(one)
-    if not found:
-        raise KeyboardInterrupt
-    names = [result.name for result in found[0].results[1:]]
-    others = [of_folds([each for one in found for each in one.results[1:] if each.name == name], errors) for name in names]
-    main = of_folds([one.results[0] for one in found], errors)
-    complete = [each for each in others if len(each.folds) == len(found) and each.name != main.name]
-    left_out = dict.fromkeys(sentence for one in found for sentence in one.left_out)
-    return FoundCritics(results=(main, *complete), left_out=tuple(left_out))
-
-
-def of_folds(results: list[CriticResult], errors: ErrorBudget, *, margin: Margin = CLAIM) -> CriticResult:
-    """The critic of the fold that proves most for the samples, with what all folds prove for the populations.
-
-    The lower bound for the populations is over all held-out values by Welch's t, and by other methods the best of the folds, which
-    then share the error.
-    """
-    best = max(results, key=lambda each: each.samples.lower)
-    populations = [each.population for each in results]
-    population = replace(
-        max(populations, key=lambda each: each.lower),
-        estimate=fmean(each.estimate for each in populations),
-        n_a=sum(each.n_a for each in populations),
-        n_b=sum(each.n_b for each in populations),
-    )
-    held_out = [each.held_out for each in results if each.held_out is not None]
-    if averages_folds(errors.method) and len(held_out) == len(results) > 1:
-        population = replace(population, lower=lower_over_folds(held_out, errors, margin=margin), method=CROSS_FITTED)
-    steps, seconds = sum(each.steps for each in results), sum(each.seconds for each in results)
-    return replace(best, population=population, steps=steps, seconds=seconds, folds=tuple(results))
 
 
 def find_critics(
@@ -165,14 +90,11 @@ def _budgets(requested: Sequence[RequestedCritic], run: Run, *, reserved: float,
     return budgets(requested, run.options, seconds=None if seconds is None else seconds * share)
 
 
-def _plan(requested: Sequence[RequestedCritic], run: Run, *, reserved: float) -> None:
-    """Announces the critics of one search."""
-    seconds, critics = _expected(requested, run, reserved=reserved)
-    run.agenda.plan(seconds, critics=critics)
-
-
-def _expected(requested: Sequence[RequestedCritic], run: Run, *, reserved: float, share: float = 1.0) -> tuple[float, int]:
-    """Time that one search is expected to take, and how many critics it fits."""
+def expected(
+    requested: Sequence[RequestedCritic], pair: Pair, run: Run, *, reserved: float, share: float = 1.0
+) -> tuple[float, int]:
+    """Seconds that :func:`find_critics` is expected to take for these arguments, and how many critics it fits."""
+    reserved += _kept_for_passes(pair, run)
     seconds, critics = 0.0, 0
     for each, budget in zip(requested, _budgets(requested, run, reserved=reserved, share=share), strict=True):
         if not requested[0].covers(each):
@@ -182,28 +104,8 @@ def _expected(requested: Sequence[RequestedCritic], run: Run, *, reserved: float
     return seconds, critics
 
 
-def _folds_at_once(
-    requested: Sequence[RequestedCritic], pair: Pair, run: Run, folds: int, *, reserved: float
-) -> tuple[int, list[float]]:
-    """How many folds are done at once, and the expected times of the first ones, which are done in forks; plans all of them.
-
-    A fold that would come last and alone is no fork: its critics share the cores.
-    """
-    size, forked = processes().size, 0
-    # Folds exchange nothing until they are done; where they are too few for all processes, steps that can be divided are.
-    count = 1 if folds < size and _shares_batches(requested, pair, run) else size
-    if size == 1:
-        count = min(lanes(pair, run), folds)
-        forked = folds - (folds % count == 1)
-        if not pays([1.0] * forked, count, threaded=_has_long_steps(requested)):
-            count, forked = 1, 0
-    rounds = len(range(0, folds, count))
-    seconds, critics = _expected(requested, run, reserved=reserved, share=1 / rounds)
-    run.agenda.plan(rounds * seconds, critics=(folds - forked if forked else rounds) * critics)
-    return count, [seconds] * forked
-
-
-def _has_long_steps(requested: Sequence[RequestedCritic]) -> bool:
+def has_long_steps(requested: Sequence[RequestedCritic]) -> bool:
+    """Whether threads make steps of some training faster."""
     return any(spec.has_long_steps for each in requested for spec in each.specs)
 
 
@@ -215,7 +117,7 @@ def _groups(run: Run) -> list[tuple[int, ...]]:
     return [(options.seed,), *(tuple(later[at : at + together]) for at in range(0, len(later), together))]
 
 
-def _shares_batches(requested: Sequence[RequestedCritic], pair: Pair, run: Run) -> bool:
+def shares_batches(requested: Sequence[RequestedCritic], pair: Pair, run: Run) -> bool:
     """Whether processes divide the minibatches of some training."""
     return any(spec.kind.shares_batches(spec, pair, run.device) for each in requested for spec in each.specs)
 
@@ -275,7 +177,7 @@ class _Search:
         """How many tasks are done at once, by processes of a job or in forks."""
         costs = [self._cost(task) for task in self._tasks if not self._requested[0].covers(self._requested[task.number])]
         count = min(lanes(self._pair, self._run), len(costs))
-        forks = pays(costs, count, threaded=_has_long_steps(self._requested))
+        forks = pays(costs, count, threaded=has_long_steps(self._requested))
         return count if forks else processes().size
 
     def _parallel(self) -> float:
@@ -294,7 +196,7 @@ class _Search:
     def _is_shared(self, task: _Task) -> bool:
         """Whether all processes work on a task: on each step of its training, or on several trainings."""
         requested = self._requested[task.number]
-        return processes().size > 1 and (trains_side_by_side(requested) or _shares_batches([requested], self._pair, self._run))
+        return processes().size > 1 and (trains_side_by_side(requested) or shares_batches([requested], self._pair, self._run))
 
     def _cost(self, task: _Task) -> float:
         return len(task.seeds) * expected_seconds(self._requested[task.number], self._shares[task.number])

@@ -19,11 +19,11 @@ from wdist.distributed.processes import check_same, processes
 from wdist.environment import environment
 from wdist.errors import UsageError
 from wdist.estimation.blocks import LEAST_GROUPS, BlockPlan, Blocks, block_distances, block_plan, rows_for_blocks
-from wdist.estimation.critics import FoundCritics, find_over_folds
+from wdist.estimation.critics import FoundCritics
 from wdist.estimation.detection import detect
 from wdist.estimation.divergence_search import find_divergence
 from wdist.estimation.evaluation import ErrorBudget, averages_folds, diameters, union_diameter
-from wdist.estimation.folds import number_of_folds
+from wdist.estimation.folds import find_over_folds, number_of_folds
 from wdist.estimation.noise_floor import NoiseFloor, noise_floor
 from wdist.estimation.options import EstimateOptions
 from wdist.estimation.population_upper import PopulationUpper

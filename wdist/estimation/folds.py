@@ -1,12 +1,25 @@
-"""Number of folds that the samples are divided into."""
+"""Cross-fitting: the folds of the samples, each held out from one search for critics, and what they prove together."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from statistics import fmean
 
 from wdist.bounds.confidence import resolve
+from wdist.bounds.dual import CLAIM, Margin
 from wdist.data.measure import LEAST_IN_FOLD
 from wdist.data.pairing import Pair
 from wdist.data.sources.source import SourceInfo
+from wdist.distributed.processes import processes
 from wdist.errors import UsageError
-from wdist.estimation.evaluation import averages_folds, diameters
+from wdist.estimation.critics import FoundCritics, expected, find_critics, has_long_steps, shares_batches
+from wdist.estimation.evaluation import ErrorBudget, averages_folds, diameters, lower_over_folds
 from wdist.estimation.options import EstimateOptions
+from wdist.estimation.requested import RequestedCritic
+from wdist.estimation.result import CROSS_FITTED, CriticResult
+from wdist.estimation.run import Run
+from wdist.estimation.side_by_side import lanes, pays, side_by_side
 from wdist.ground_metric import ground_metric
 
 DEFAULT_FOLDS = 5
@@ -14,6 +27,9 @@ _BY_DEFAULT = ("estimate", "gate", "compare")
 """Commands that divide few samples into folds by default."""
 _MOST_DIVIDED = 2_000
 """Most samples of a side for which folds are worth twice the time: of more, a sixth says enough."""
+
+_TRAININGS = 2.0
+"""Default budgets of one training that all folds share: with fewer, critics of five folds are left half trained."""
 
 
 def number_of_folds(pair: Pair, options: EstimateOptions, command: str) -> int | None:
@@ -53,3 +69,97 @@ def _indivisible(folds: int, pair: Pair) -> str | None:
     if fewest < needed:
         return f"--folds {folds} needs at least {needed} samples of each side, not {fewest}; give fewer folds"
     return None
+
+
+def find_over_folds(
+    requested: Sequence[RequestedCritic], pair: Pair, errors: ErrorBudget, run: Run, *, reserved: float
+) -> FoundCritics:
+    """Finds critics as :func:`find_critics`, for each fold of the samples where there are several.
+
+    Each fold's critics were fixed before its samples were looked at; its trainings take its share of the budget, or of two
+    defaults. Processes divide the folds, or forks do.
+    """
+    if run.options.folds is None:
+        seconds, critics = expected(requested, pair, run, reserved=reserved)
+        run.agenda.plan(seconds, critics=critics)
+        return find_critics(requested, pair, errors, run, reserved=reserved)
+    found = list(_found(requested, pair, errors, run, run.options.folds, reserved))
+    if not found:
+        raise KeyboardInterrupt
+    names = [result.name for result in found[0].results[1:]]
+    others = [of_folds([each for one in found for each in one.results[1:] if each.name == name], errors) for name in names]
+    main = of_folds([one.results[0] for one in found], errors)
+    complete = [each for each in others if len(each.folds) == len(found) and each.name != main.name]
+    left_out = dict.fromkeys(sentence for one in found for sentence in one.left_out)
+    return FoundCritics(results=(main, *complete), left_out=tuple(left_out))
+
+
+def _found(
+    requested: Sequence[RequestedCritic], pair: Pair, errors: ErrorBudget, run: Run, folds: int, reserved: float
+) -> Iterator[FoundCritics]:
+    """What is found in each fold, up to the first that an interruption came before: a proof counts them without a gap."""
+    requested = [each.part(_TRAININGS / folds) for each in requested]
+    count, forked = _folds_at_once(requested, pair, run, folds, reserved=reserved)
+
+    def find(number: int) -> FoundCritics | None:
+        def found() -> FoundCritics:
+            run.agenda.stage(f"critics of fold {number + 1} of {folds}")
+            share = 1 / len(range(number, folds, count))
+            with closing(pair.fold(folds, number, seed=run.options.seed)) as fold:
+                return find_critics(requested, fold, errors, run, reserved=reserved, share=share)
+
+        return run.interruption.attempt(found)
+
+    tasks = [partial(find, number) for number in range(folds)]
+    if forked:
+        what = f"critics of {len(forked)} of {folds} folds, {count} at a time"
+        results = side_by_side(tasks[: len(forked)], run, what=what, count=count, costs=forked)
+        results += [task() for task in tasks[len(forked) :]]
+    else:
+        results = [task() for task in tasks] if count == 1 else processes().spread("folds", tasks)
+    for one in results:
+        if one is None:
+            return
+        yield one
+
+
+def of_folds(results: list[CriticResult], errors: ErrorBudget, *, margin: Margin = CLAIM) -> CriticResult:
+    """The critic of the fold that proves most for the samples, with what all folds prove for the populations.
+
+    The lower bound for the populations is over all held-out values by Welch's t, and by other methods the best of the folds, which
+    then share the error.
+    """
+    best = max(results, key=lambda each: each.samples.lower)
+    populations = [each.population for each in results]
+    population = replace(
+        max(populations, key=lambda each: each.lower),
+        estimate=fmean(each.estimate for each in populations),
+        n_a=sum(each.n_a for each in populations),
+        n_b=sum(each.n_b for each in populations),
+    )
+    held_out = [each.held_out for each in results if each.held_out is not None]
+    if averages_folds(errors.method) and len(held_out) == len(results) > 1:
+        population = replace(population, lower=lower_over_folds(held_out, errors, margin=margin), method=CROSS_FITTED)
+    steps, seconds = sum(each.steps for each in results), sum(each.seconds for each in results)
+    return replace(best, population=population, steps=steps, seconds=seconds, folds=tuple(results))
+
+
+def _folds_at_once(
+    requested: Sequence[RequestedCritic], pair: Pair, run: Run, folds: int, *, reserved: float
+) -> tuple[int, list[float]]:
+    """How many folds are done at once, and the expected times of the first ones, which are done in forks; plans all of them.
+
+    A fold that would come last and alone is no fork: its critics share the cores.
+    """
+    size, forked = processes().size, 0
+    # Folds exchange nothing until they are done; where they are too few for all processes, steps that can be divided are.
+    count = 1 if folds < size and shares_batches(requested, pair, run) else size
+    if size == 1:
+        count = min(lanes(pair, run), folds)
+        forked = folds - (folds % count == 1)
+        if not pays([1.0] * forked, count, threaded=has_long_steps(requested)):
+            count, forked = 1, 0
+    rounds = len(range(0, folds, count))
+    seconds, critics = expected(requested, pair, run, reserved=reserved, share=1 / rounds)
+    run.agenda.plan(rounds * seconds, critics=(folds - forked if forked else rounds) * critics)
+    return count, [seconds] * forked

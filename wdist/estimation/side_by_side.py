@@ -12,6 +12,7 @@ import traceback
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -27,6 +28,7 @@ from wdist.interruption import deferred_interrupts
 from wdist.training.observer import CriticFinished, CriticStarted, Event, Progress
 
 T = TypeVar("T")
+_CTRL_C = {signal.SIGINT}
 _THREADED = 0.8
 """How many times as fast each further thread makes long steps."""
 
@@ -117,9 +119,13 @@ def _forked(task: Callable[[], object], run: Run, others: list[Connection]) -> t
     context = get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_do, args=(task, run, sender, [receiver, *others]), daemon=True)
-    with warnings.catch_warnings():  # of the threads that draw the display: a fork uses neither it nor them
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process.start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _CTRL_C)  # in the fork, until its own handler is in place
+    try:
+        with warnings.catch_warnings():  # of the threads that draw the display: a fork uses neither it nor them
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _CTRL_C)
     sender.close()
     return receiver, process
 
@@ -130,11 +136,11 @@ def _do(task: Callable[[], object], run: Run, sender: Connection, receivers: lis
         for each in receivers:  # once the first process is gone, nobody can read what is sent
             each.close()
         os.setpgrp()  # Ctrl-C reaches the first process alone, which passes it on once
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # the handler in place was the one that defers it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         torch.set_num_threads(1)
         run.agenda.observer = _Sender(sender)
         try:
-            message: object = Outcome.of(task)
+            message: object = Outcome.of(partial(_interruptible, task))
         except BaseException as error:
             error.add_note("".join(traceback.format_exception(error)))
             message = error
@@ -142,6 +148,11 @@ def _do(task: Callable[[], object], run: Run, sender: Connection, receivers: lis
         sender.send_bytes(packed(message))
     finally:
         os._exit(0)
+
+
+def _interruptible(task: Callable[[], T]) -> T:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _CTRL_C)
+    return task()
 
 
 class _Sender:

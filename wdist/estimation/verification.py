@@ -26,10 +26,10 @@ from wdist.data.tables.joint import jointly_encoded
 from wdist.data.tables.scales import NONE as NO_SCALE
 from wdist.environment import choose_device, environment
 from wdist.errors import SourceError, TrustRequired, UsageError
-from wdist.estimation.critics import of_folds
 from wdist.estimation.divergence import Divergence, DivergenceEvidence
 from wdist.estimation.divergence_evidence import divergence_proved_again
 from wdist.estimation.evaluation import ErrorBudget, Whole, averages_folds, diameters, evaluate_all, evaluate_critic, union_diameter
+from wdist.estimation.folds import of_folds
 from wdist.estimation.population_upper import (
     DUAL,
     MCDIARMID,
