@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.comparisons import made_comparison, made_entry
-from wdist.estimation.proof import Ends
+from wdist.estimation.statement import Ends
 from wdist.estimation.verification import Check, Claims, Verification
 from wdist.gan.files import Measured
 from wdist.gan.settings import GanSettings

@@ -15,7 +15,7 @@ from PIL import Image
 import wdist
 from wdist.comparison.entry import Entry
 from wdist.comparison.ranking import Comparison
-from wdist.estimation.proof import Ends
+from wdist.estimation.statement import Ends
 from wdist.estimation.verification import Check, Claims, Verification
 from wdist.gates.gate import judged
 from wdist.gates.rules import Maximum

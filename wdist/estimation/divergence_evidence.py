@@ -21,8 +21,8 @@ from wdist.estimation.divergence import (
     DivergenceOfSamples,
 )
 from wdist.estimation.evaluation import ErrorBudget, evaluate_rows, part_of
-from wdist.estimation.proof import ProvedDivergence
 from wdist.estimation.result import TransportBounds
+from wdist.estimation.statement import ProvedDivergence
 from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.linalg.rounding import product_above
 from wdist.transport.coupling import SLACK, Plan

@@ -43,8 +43,9 @@ from wdist.estimation.population_upper import (
     upper_from_costs,
     upper_from_duals,
 )
-from wdist.estimation.proof import Ends, Proof, ProvedDivergence, Statement, read_proof, rows_held_out
+from wdist.estimation.proof import Proof, read_proof, rows_held_out
 from wdist.estimation.result import CriticResult, Estimate, TransportBounds
+from wdist.estimation.statement import Ends, ProvedDivergence, Statement
 from wdist.estimation.transport_bounds import closing_lower
 from wdist.ground_metric import METRICS, GroundMetric
 from wdist.lipschitz.linalg.rounding import product_above

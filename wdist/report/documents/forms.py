@@ -372,7 +372,7 @@ FORMS = Forms(
             "settings": Key("dict[str, Any]", "Settings of the training; null where the critic decides."),
         },
     ),
-    Form("EndsDocument", "wdist.estimation.proof:Ends", "lower upper"),
+    Form("EndsDocument", "wdist.estimation.statement:Ends", "lower upper"),
     Form("DivergenceClaimsDocument", "wdist.estimation.verification:DivergenceClaims", "samples population"),
     Form("ClaimsDocument", "wdist.estimation.verification:Claims", "samples population divergence"),
     Form("FindingDocument", "wdist.estimation.verification:Check", title="One thing that was checked."),

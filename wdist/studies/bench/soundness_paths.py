@@ -27,8 +27,9 @@ from wdist.errors import WdistError
 from wdist.estimation.estimate import run_estimate
 from wdist.estimation.evaluation import ErrorBudget, evaluate_critic
 from wdist.estimation.options import KL, EstimateOptions
-from wdist.estimation.proof import Ends, proof_of_estimate
+from wdist.estimation.proof import proof_of_estimate
 from wdist.estimation.result import Estimate, SamplesInterval
+from wdist.estimation.statement import Ends
 from wdist.estimation.transport_bounds import TransportBounds, closing_lower, transport_bounds
 from wdist.estimation.verification import Verification, verify
 from wdist.files import PROOF_SUFFIX
