@@ -33,14 +33,11 @@ from wdist.estimation.statement import Ends
 from wdist.estimation.transport_bounds import TransportBounds, closing_lower, transport_bounds
 from wdist.estimation.verification import Verification, verify
 from wdist.files import PROOF_SUFFIX
-from wdist.lipschitz.activations import Mirrored
-from wdist.lipschitz.cones import Cones
-from wdist.lipschitz.convolution import Convolution, Patches, PatchWise
-from wdist.lipschitz.elliptic_cones import EllipticCones
 from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
-from wdist.lipschitz.frozen_layers import Envelope, PiecewiseLinear, activated
+from wdist.lipschitz.frozen_layers import Envelope
 from wdist.studies.bench.soundness_divergence import divergence
 from wdist.studies.bench.soundness_forgeries import forged
+from wdist.studies.bench.soundness_layers import random_layers
 from wdist.studies.bench.soundness_problems import Problem, draw_problem, draw_translation
 from wdist.studies.bench.soundness_truth import Extended, Truth, distances, w1, w1_of_translation, w1_on_the_line
 from wdist.training.budget import Budget
@@ -122,7 +119,7 @@ def _of_random_critic(problem: Problem, truth: Truth) -> Iterator[Claim]:
     if random.random() < 0.2:
         standardisation = Standardisation(shift=standardisation.shift, spread=float(10.0 ** random.uniform(-320, 300)))
     lipschitz = float(10.0 ** random.integers(-6, 7))
-    critic = FrozenCritic(_random_layers(random, x.shape[1]), standardisation, lipschitz=lipschitz)
+    critic = FrozenCritic(random_layers(random, x.shape[1]), standardisation, lipschitz=lipschitz)
     yield from _of_critic(critic, problem, x, y)
 
 
@@ -136,67 +133,6 @@ def _of_critic(critic: FrozenCritic, problem: Problem, x: Tensor, y: Tensor) -> 
     steepest = np.unravel_index(np.argmax(apart - K * D), D.shape)
     slope = float(np.nextafter(float(apart[steepest] / K), -math.inf))
     yield Claim(end="lower", value=slope, what="difference of two potentials", truth=Truth(low=D[steepest], high=D[steepest]))
-
-
-def _random_layers(random: np.random.Generator, dim: int, *, nested: bool = False) -> list[FrozenLayer]:
-    """Layers of every kind with one output."""
-    layers: list[FrozenLayer]
-    match random.integers(5 if nested else 7):
-        case 0:
-            layers, width = [_random_cones(random, dim)], 1
-        case 2:
-            count, rows = (int(each) for each in random.integers(1, 4, 2))
-            matrices, points = _numbers(random, count, rows, dim), _numbers(random, count, rows)
-            layers, width = [EllipticCones(matrices=matrices, points=points, offsets=_numbers(random, count))], 1
-        case 1:
-            layers, width = _random_convolution(random, dim)
-        case 5:
-            chains = [_random_layers(random, dim, nested=True) for _ in range(random.integers(1, 4))]
-            how = str(random.choice(["maximum", "minimum"]))
-            layers, width = [Envelope(how=how, branches=chains, constants=_numbers(random, len(chains)))], 1
-        case _:
-            layers, width = [], dim
-    for _ in range(random.integers(3)):
-        layers += [Affine(weight=_numbers(random, 4, width), bias=_numbers(random, 4)), activation := _activation(random, 4)]
-        width = 2 if activation.kind == "maxout:2" else 4
-    if width != 1 or not layers or random.random() < 0.5:
-        layers.append(Affine(weight=_numbers(random, 1, width), bias=_numbers(random, 1)))
-    if random.random() < 0.2:
-        knots = torch.from_numpy(np.sort(random.normal(size=random.integers(1, 6))))
-        layers.append(PiecewiseLinear(knots=knots, slopes=_numbers(random, len(knots) + 1)))
-    return layers
-
-
-def _numbers(random: np.random.Generator, *shape: int) -> Tensor:
-    """Numbers of one random magnitude, mostly about 1."""
-    exponent = random.choice([0, 0, 0, -1, 1, -8, 8, -160, 160, -200, 200, -300, 300])
-    return torch.from_numpy(random.normal(size=shape) * 10.0**exponent)
-
-
-def _random_cones(random: np.random.Generator, dim: int) -> Cones:
-    count = int(random.integers(1, 6))
-    centres = torch.from_numpy(random.normal(size=(count, dim)))
-    return Cones(centres=centres, offsets=_numbers(random, count), p=float(random.choice([1.0, 2.0, math.inf])))
-
-
-def _random_convolution(random: np.random.Generator, dim: int) -> tuple[list[FrozenLayer], int]:
-    """A convolution with four channels and an activation, and the number of its outputs."""
-    kernel = int(random.integers(1, dim + 1))
-    stride, border = int(random.integers(1, kernel + 1)), int(random.integers(kernel))
-    patches = Patches.parse(f"1x{dim}x1:chw:1x{kernel}:1x{stride}:0x{border}")
-    convolution = Convolution(patches=patches, weight=_numbers(random, 4, kernel), bias=_numbers(random, 4))
-    activation = _activation(random, 4)
-    outputs = (2 if activation.kind == "maxout:2" else 4) * patches.count
-    return [convolution, PatchWise(count=patches.count, layer=activation)], outputs
-
-
-def _activation(random: np.random.Generator, units: int) -> FrozenLayer:
-    names = ("relu", "abs", "leaky-relu:0.1", "tanh", "sigmoid", "maxmin", "group-sort:4", "full-sort", "maxout:2", "identity")
-    chosen = random.integers(len(names) + 1)
-    if chosen < len(names):
-        return activated(names[chosen])
-    angles = torch.from_numpy(random.uniform(0, 2 * math.pi, units // 2))
-    return Mirrored(normal=torch.stack([angles.cos(), angles.sin()], 1) * float(random.uniform(0.6, 1.9)))
 
 
 def _of_optimal_critic(problem: Problem, truth: Truth) -> Iterator[Claim]:
@@ -214,7 +150,7 @@ def _of_optimal_critic(problem: Problem, truth: Truth) -> Iterator[Claim]:
     layers: list[FrozenLayer] = [*critic.layers, *undoing]
     if random.random() < 0.3:
         constants = torch.tensor([0.0, -1e3], dtype=torch.float64)
-        layers = [Envelope(how="maximum", branches=[layers, _random_layers(random, x.shape[1], nested=True)], constants=constants)]
+        layers = [Envelope(how="maximum", branches=[layers, random_layers(random, x.shape[1], nested=True)], constants=constants)]
     yield from _of_critic(FrozenCritic(layers, standardisation), problem, x, y)
 
 
