@@ -296,7 +296,13 @@ def _reading(estimate: Estimate) -> str:
         bound = (
             "the lower bounds for the populations rest on all of them" if averaged else "each lower bound is that of the best fold"
         )
-        reading += f" Each of {estimate.folds} folds was held out from one training; {bound}."
+        folds, done = estimate.folds, len(estimate.critic.folds)
+        each = (
+            f"Each of {folds} folds was"
+            if done == folds
+            else f"{done} of {folds} folds {'was' if done == 1 else 'were'} done, each"
+        )
+        reading += f" {each} held out from one training; {bound}."
         if kinds := chosen_by_folds(estimate.critic):
             reading += f" The folds chose different critics ({kinds}); the tables name that of the best fold."
     if estimate.detected is not None:
