@@ -128,6 +128,20 @@ def test_folds_that_chose_different_critics_are_told(estimate_of, critic_of):
     assert "kinds of critics" not in same
 
 
+@pytest.mark.parametrize(
+    ("done", "told"),
+    [
+        (3, "Each of 3 folds was held out from one training;"),
+        (2, "2 of 3 folds were done, each held out from one training;"),
+        (1, "1 of 3 folds was done, each held out from one training;"),
+    ],
+)
+def test_an_interrupted_run_says_how_many_folds_were_done(estimate_of, critic_of, done, told):
+    main = critic_of("cones", 1.0)
+    result = replace(estimate_of(2), folds=3, critic=replace(main, folds=(main,) * done))
+    assert told in " ".join(shown(result, 120).split())
+
+
 def test_folds_are_advised_where_few_samples_were_held_out_and_the_option_is_allowed(estimate_of, critic_of):
     critic = critic_of()
     few = replace(critic, population=replace(critic.population, method="welch", n_a=150, n_b=149))

@@ -296,13 +296,7 @@ def _reading(estimate: Estimate) -> str:
         bound = (
             "the lower bounds for the populations rest on all of them" if averaged else "each lower bound is that of the best fold"
         )
-        folds, done = estimate.folds, len(estimate.critic.folds)
-        each = (
-            f"Each of {folds} folds was"
-            if done == folds
-            else f"{done} of {folds} folds {'was' if done == 1 else 'were'} done, each"
-        )
-        reading += f" {each} held out from one training; {bound}."
+        reading += f" {_held_out_folds(len(estimate.critic.folds), estimate.folds)} held out from one training; {bound}."
         if kinds := chosen_by_folds(estimate.critic):
             reading += f" The folds chose different critics ({kinds}); the tables name that of the best fold."
     if estimate.detected is not None:
@@ -328,6 +322,13 @@ def _reading(estimate: Estimate) -> str:
             f"seed {repeats.seeds[0]}."
         )
     return reading
+
+
+def _held_out_folds(done: int, folds: int) -> str:
+    """``Each of 5 folds was``, or ``2 of 5 folds were done, each`` after an interruption."""
+    if done == folds:
+        return f"Each of {folds} folds was"
+    return f"{done} of {folds} folds {'was' if done == 1 else 'were'} done, each"
 
 
 def _advice(estimate: Estimate) -> Iterator[Text]:
