@@ -137,7 +137,7 @@ def _options_of_one(options: EstimateOptions, field: "_Field", *, results: int) 
     others = [each.side.source for each in field.others.values()]
     if budget is not None:
         # The noise floor takes time, but no steps; processes work at the same time.
-        budget = budget.part(1 / (-(-results // processes().size) if budget.steps is None else len(others)))
+        budget = budget.part(1 / (-(-results // processes().size) if budget.timed else len(others)))
     one = replace(options, budget=budget, confidence=1 - (1 - options.confidence) / results)
     one = replace(one, blocks=_block_size(one, [reference, *others]))
     if all(folds_pay(one, reference.info, each.info) for each in others):
@@ -147,7 +147,7 @@ def _options_of_one(options: EstimateOptions, field: "_Field", *, results: int) 
 
 def _without_training(options: EstimateOptions) -> EstimateOptions:
     """Options of the noise floor."""
-    time_alone = None if options.budget is None or options.budget.seconds is None else options.budget
+    time_alone = options.budget if options.timed else None
     return replace(
         options, critic="mean-difference", settings=CriticSettings(), budget=time_alone, tolerance=None, features=None, blocks=0
     )

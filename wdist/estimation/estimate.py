@@ -208,8 +208,7 @@ def _expected_transport(pair: Pair, run: Run) -> float:
 
 def _deadline(run: Run) -> float:
     """When transport between the samples begins no further round: none where only steps limit the run, which then repeats."""
-    timed = run.options.budget is not None and run.options.budget.seconds is not None
-    return now() + run.transport_seconds if timed else math.inf
+    return now() + run.transport_seconds if run.options.timed else math.inf
 
 
 def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget, run: Run) -> TransportBounds:

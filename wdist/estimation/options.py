@@ -193,6 +193,11 @@ class EstimateOptions:
             if given:
                 raise UsageError(f"--divergence {reason}; leave {name} out")
 
+    @property
+    def timed(self) -> bool:
+        """Whether the budget is a length of time."""
+        return self.budget is not None and self.budget.timed
+
     @classmethod
     def validated(
         cls,

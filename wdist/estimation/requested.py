@@ -153,10 +153,9 @@ def _check_settings(settings: CriticSettings, requested: Sequence[RequestedCriti
 
 def _check_untrained(options: EstimateOptions, requested: Sequence[RequestedCritic]) -> None:
     """Refuses options of training where no critic is trained; a budget of time also limits transport."""
-    timed = options.budget is not None and options.budget.seconds is not None
     idle = {
-        "--steps": options.budget is not None and not timed,
-        "--budget": timed and not options.couplings,
+        "--steps": options.budget is not None and not options.timed,
+        "--budget": options.timed and not options.couplings,
         "--repeats": options.repeats > 1,
     }
     if given := [name for name, value in idle.items() if value]:

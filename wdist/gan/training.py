@@ -206,7 +206,7 @@ class _Training:
     def _progress(self, lower: float | None) -> Checkpoint:
         game, seconds, budget = self._game, self._clock.seconds, self._clock.budget
         rate = (game.steps - self._began_at) / max(seconds, 1e-9)
-        left = (budget.seconds or 0.0) - seconds if budget.steps is None else (budget.steps - game.steps) / max(rate, 1e-9)
+        left = budget.amount - seconds if budget.timed else (budget.amount - game.steps) / max(rate, 1e-9)
         return Checkpoint(
             step=game.steps,
             fraction=self._clock.fraction(game.steps),

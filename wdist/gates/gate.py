@@ -138,9 +138,8 @@ def run_gate(
     options = replace(options, couplings=options.couplings and limits.max_lower is None)
     found = run_estimate(*sides, options, observer=observer, command="gate", to_distribution=limits.on == "reference")
     _check_found(recorded, found)
-    timed = options.budget is not None and options.budget.seconds is not None
     rules = rules_of(limits, recorded, found)
-    return judged(found, rules, on=limits.on, recorded=recorded, timed=timed, trained=not untrained)
+    return judged(found, rules, on=limits.on, recorded=recorded, timed=options.timed, trained=not untrained)
 
 
 def _proved(proof: str | Path, sides: tuple[Source, Source], options: EstimateOptions, observer: Observer) -> Estimate:

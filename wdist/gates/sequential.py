@@ -132,7 +132,7 @@ def _rule(options: EstimateOptions, limits: GateLimits) -> Maximum:
         "--critics": options.critics is not None,
         "--draws": options.draws is not None,
         "--divergence": options.divergence is not None,
-        "--budget": options.budget is not None and options.budget.seconds is not None,
+        "--budget": options.timed,
     }
     if given := [name for name, value in idle.items() if value]:
         raise UsageError(

@@ -63,11 +63,22 @@ class Budget:
             raise UsageError(f"--budget {text!r} is not a length of time; write it as 45s, 2m or 1h")
         return cls(seconds=float(match[1]) * _UNITS[match[2]])
 
+    @property
+    def timed(self) -> bool:
+        """Whether it is a length of time, and not a number of steps."""
+        return self.steps is None
+
+    @property
+    def amount(self) -> float:
+        """Number of steps, or of seconds."""
+        amount = self.seconds if self.steps is None else self.steps
+        assert amount is not None
+        return amount
+
     def part(self, share: float) -> "Budget":
         """A share of it, at least one step."""
-        if self.steps is not None:
-            return Budget(steps=max(1, round(self.steps * share)))
-        return Budget(seconds=(self.seconds or 0.0) * share)
+        amount = self.amount * share
+        return Budget(seconds=amount) if self.timed else Budget(steps=max(1, round(amount)))
 
     def start(self) -> "Clock":
         """Starts a clock."""
@@ -93,5 +104,5 @@ class Clock:
 
         Processes that share the steps ask the first one, which may have been stopped.
         """
-        spent = self.seconds / (self.budget.seconds or 1.0) if self.budget.steps is None else step / self.budget.steps
-        return processes().decided(min(spent, 1.0))
+        spent = self.seconds if self.budget.timed else step
+        return processes().decided(min(spent / self.budget.amount, 1.0))

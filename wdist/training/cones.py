@@ -113,9 +113,8 @@ def _mixed(low: Tensor, count: int) -> Tensor:
 def _seconds(search: EnvelopeSearch) -> float:
     """Length of a budget, in expected seconds if it is one of steps, so that the digits do not depend on the machine."""
     budget = search.budget
-    if budget.seconds is not None:
-        return budget.seconds
-    return (budget.steps or 0) * _seconds_a_step(search.spec.settings, DataShape.of(search.job.pair))
+    unit = 1.0 if budget.timed else _seconds_a_step(search.spec.settings, DataShape.of(search.job.pair))
+    return unit * budget.amount
 
 
 def _fed(shape: DataShape) -> int:

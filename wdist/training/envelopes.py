@@ -203,9 +203,10 @@ class EnvelopeSearch:
 
     def rest(self) -> Budget:
         """The rest of the budget, but at least an eighth of it in seconds."""
-        if self.budget.steps is not None:
-            return Budget(steps=max(1, self.budget.steps - self._steps))
-        return Budget(seconds=max((self.budget.seconds or 0.0) - self.seconds, (self.budget.seconds or 0.0) / 8))
+        whole = self.budget.amount
+        if self.budget.timed:
+            return Budget(seconds=max(whole - self.seconds, whole / 8))
+        return Budget(steps=max(1, round(whole) - self._steps))
 
     def run(self, initialisation: Initialisation, sign: int, budget: Budget) -> None:
         """Trains one orientation from one start, unless the user has stopped the search."""

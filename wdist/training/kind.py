@@ -114,7 +114,7 @@ class CriticSpec(Generic[Settings]):
     settings: Settings
     metric: GroundMetric
     budget: Budget | None
-    """Default budget; None for a closed form, which takes no steps."""
+    """Default budget, in steps; None for a closed form, which takes none."""
     seconds: float = 0.0
     """Time that the default budget takes on two cores, roughly."""
 
@@ -127,13 +127,13 @@ class CriticSpec(Generic[Settings]):
     @property
     def has_long_steps(self) -> bool:
         """Whether its steps are so long that several threads make them faster."""
-        return self.budget is not None and self.seconds > _LONG_STEP * (self.budget.steps or 1)
+        return self.budget is not None and self.seconds > _LONG_STEP * self.budget.amount
 
     def expected_seconds(self, budget: Budget | None) -> float:
         """Time that fitting within a budget is expected to take on two cores, roughly."""
-        if self.budget is None or self.budget.steps is None or budget is None:
+        if self.budget is None or budget is None:
             return self.seconds
-        return budget.seconds if budget.steps is None else self.seconds * budget.steps / self.budget.steps  # type: ignore[return-value]
+        return budget.amount if budget.timed else self.seconds * budget.amount / self.budget.amount
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
