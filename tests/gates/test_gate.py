@@ -12,6 +12,7 @@ import pytest
 import wdist
 from tests.trials import exact_w1, untimed
 from wdist import estimate, gate
+from wdist.bounds.mean_difference import mean_difference
 from wdist.critics.settings import CriticSettings
 from wdist.errors import CertificateError, SourceError, UsageError
 from wdist.estimation.options import EstimateOptions
@@ -70,11 +71,16 @@ def test_both_bounds_for_the_distributions_are_judged_at_the_confidence(sets):
 
 def test_what_the_critic_finds_is_judged_with_both_ends(sets):
     result = gate(*sets, maximum=9.0, on="detected", folds=3, **FORMULA)
-    found = result.estimate.detected
-    assert (result.interval.lower, result.interval.upper) == (found.lower, found.upper)
+    found, interval = result.estimate.detected, result.interval
+    means = mean_difference([(each.held_out.a, each.held_out.b) for each in result.estimate.critic.folds])
+    assert (interval.lower, interval.upper) == pytest.approx((means.lower(0.05), means.upper(0.05)), rel=1e-9)
+    assert found.lower < interval.lower < found.estimate < interval.upper < found.upper
     assert result.answer is Answer.PASS
     assert result.confidence == 0.95
-    assert gate(*sets, maximum=0.5 * found.lower, on="detected", folds=3, **FORMULA).answer is Answer.FAIL
+    limit = (found.lower + interval.lower) / 2  # only one of the two verdicts can be wrong, so it takes the whole error
+    assert gate(*sets, maximum=limit, on="detected", folds=3, **FORMULA).answer is Answer.FAIL
+    open_one = gate(*sets, maximum=found.estimate, on="detected", folds=3, **FORMULA)
+    assert "each with 95 % confidence" in open_one.verdict.reason
     model("gate").model_validate(result.to_dict())
     assert "| what the critic finds (judged) |" in gate_markdown(result)
 

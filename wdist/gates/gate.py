@@ -253,9 +253,14 @@ def _detected(found: Estimate) -> Interval:
     detected = found.detected
     if detected is None:
         raise UsageError("--on detected needs independent samples, and both sides hold the same ones; give others, or --on samples")
-    return _two_sided(
-        detected,
+    lower, upper = detected.one_sided
+    return Interval(
         on="detected",
+        lower=lower,
+        upper=upper,
+        one_sided=lower > detected.lower,
+        confidence=detected.confidence,
+        estimate=detected.estimate,
         errors=(detected.error_a, detected.error_b),
         counts=(detected.n_a, detected.n_b),
         folds=found.folds is not None,

@@ -44,6 +44,8 @@ class Interval:
     """Upper bound; None if none was computed."""
     confidence: float | None = None
     """Confidence at which both bounds hold together; None for sample sets, where they are certain."""
+    one_sided: bool = False
+    """Each bound holds at the confidence, but not both together: for a given truth only one verdict can be wrong."""
     estimate: float | None = None
     """Held-out estimate, which the lower bound approaches as the number of samples grows; for ``detected``, both bounds do."""
     errors: tuple[float, float] | None = None

@@ -2,7 +2,7 @@
 
 Everything here is a pure function of numbers. A rule amounts to two limits: it passes if the upper bound lies within the first,
 and fails if the lower bound exceeds the second. A lower bound can fail a gate but never pass it. Whatever the true W1, only one of
-the two answers can be wrong, and only if the bound behind it is.
+the two answers can be wrong, and only if the bound behind it is; bounds of what critics find take the whole error each.
 """
 
 import math
@@ -98,7 +98,8 @@ def _reason(rule: Rule, interval: Interval, answer: Answer) -> str:
     if interval.upper is None:
         known += ", and no upper bound was computed"
     else:
-        known = f"between {at_least(interval.lower)} and {at_most(interval.upper)}, {surely}"
+        each = "each " if interval.one_sided else ""
+        known = f"between {at_least(interval.lower)} and {at_most(interval.upper)}, {each}{surely}"
     return f"{subject} is {known}{rule.known_before}. This leaves open whether it is {rule.requirement}."
 
 

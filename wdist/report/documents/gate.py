@@ -49,7 +49,9 @@ def gate_markdown(result: GateResult) -> str:
 def _interval(result: GateResult, on: str) -> str:
     detected = result.estimate.detected
     if on == "detected" and detected is not None:
-        return f"{at_least(detected.lower)} to {at_most(detected.upper)}, at {level(detected.confidence)}; not an upper bound of W1"
+        low, high = detected.one_sided if result.on == on else (detected.lower, detected.upper)
+        each = "each " if result.on == on and result.interval.one_sided else ""
+        return f"{at_least(low)} to {at_most(high)}, {each}at {level(detected.confidence)}; not an upper bound of W1"
     block = result.estimate.block
     if on == "block" and block is not None:
         ends = f"{at_least(block.lower)} to {at_most(block.upper)}, at {level(block.confidence)}"

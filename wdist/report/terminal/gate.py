@@ -102,7 +102,8 @@ def _judgement(result: GateResult) -> Iterator[str]:
             f"{level(result.confidence)}. The bounds above are from the samples before the last batch."
         )
     elif result.on == "detected":
-        tests = "both rules hold" if len(result.judged) > 1 else "the interval holds"
+        one = "each bound holds on its own" if result.interval.one_sided else "the interval holds"
+        tests = "both rules hold" if len(result.judged) > 1 else one
         judged = f"What the critic finds was judged (--on detected), not W1; {tests} at {level(result.confidence)}."
     elif result.on == "block":
         tests = "both rules hold" if len(result.judged) > 1 else "the interval holds"

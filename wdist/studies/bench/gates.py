@@ -6,9 +6,9 @@ populations may be wrong with the error that its confidence leaves, up to counti
 given truth only one of the two verdicts can be wrong, and the error is shared between both bounds, so at most about half of the
 stated error should be seen.
 
-On ``detected`` the truth is what the critics of a run find in expectation: a pass is wrong where it is above the limit, and a fail
-where it is not. For linear critics it is known from one point and the same moved as B is; for clipped ones 20,000 such pairs leave
-next to no noise. Where W1 is 0, limits are multiples of another unit.
+On ``detected`` each bound takes the whole error. The truth is what the critics of a run find in expectation: a pass is wrong where
+it is above the limit, and a fail where it is not. For linear critics it is known from one point and the same moved as B is; for
+clipped ones 20,000 such pairs leave next to no noise. Where W1 is 0, limits are multiples of another unit.
 
 All critics but one are closed forms, which makes hundreds of gates affordable; the validity of a bound does not depend on how its
 critic was found.
