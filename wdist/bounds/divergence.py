@@ -69,7 +69,7 @@ class ClippedPotential:
 
 @dataclass(frozen=True, kw_only=True)
 class FittedPotential:
-    """A potential for held-out samples, and what they may be expected to prove."""
+    """A potential for held-out samples, with the bound that they are expected to prove."""
 
     potential: ClippedPotential
     expected: float

@@ -1,4 +1,4 @@
-"""Checkpoints: what a long run has done so far, in a folder, from which it goes on after it was stopped or killed.
+"""Checkpoints: the finished parts of a long run, in a folder, from which it continues after it was stopped or killed.
 
 A run is a sequence of parts: trainings, transport problems, rows of a study. Finished parts leave their results; of the part under
 way, its state is saved every minute and when a signal ends the run. A resumed run goes through the same sequence: what is finished

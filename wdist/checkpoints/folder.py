@@ -226,7 +226,7 @@ class _FolderPart(Part):
         self._whole = True
 
     def restore_(self) -> None:
-        """Takes up what an earlier run left; what does not fit is not used."""
+        """Takes up the parts that an earlier run left, as far as they fit."""
         record = self._checkpoint.found(self._key, self._name)
         if record is not None:
             value = record.value()
@@ -275,7 +275,7 @@ def kept(
     settings: Mapping[str, Any],
     warn: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[Checkpoint]:
-    """Keeps the state of what is done within the context in a folder, or goes on with what that holds.
+    """Keeps the state of the work within the context in a folder, or continues the work that the folder holds.
 
     Arguments:
         folder: of this run alone; None for no checkpoint.

@@ -1,4 +1,4 @@
-"""State of objects at work: everything that a new object needs to go on where another one stopped.
+"""State of objects at work: everything that a new object needs to continue where another one stopped.
 
 A class lists the attributes that change in ``resumable``; modules of torch have their ``state_dict``, generators of random numbers
 their state, and functions that of what they close over.

@@ -79,7 +79,7 @@ class RuleOptions:
         )
 
     def until(self) -> UntilDecided | None:
-        """When a sequential gate stops; None for a gate on all samples at once.
+        """The limits at which a sequential gate stops; None for a gate on all samples at once.
 
         Raises:
             UsageError: a limit without --until-decided, or --until-decided with --proof.

@@ -42,7 +42,7 @@ def _distance_from(centre: Tensor, metric: GroundMetric) -> Cones:
 
 
 def best_centre(a: Tensor, b: Tensor, metric: GroundMetric) -> tuple[Tensor, float]:
-    """The middle whose mean distance from A and from B differs most, shape (dim,), and by how much A lies farther away."""
+    """The middle whose mean distances from A and from B differ most, shape (dim,), and the excess of that from A."""
     middles = torch.stack([(a.mean(0) + b.mean(0)) / 2, a.mean(0), b.mean(0), _median(a), _median(b)])
     gains = _mean_distances(a, middles, metric) - _mean_distances(b, middles, metric)
     best = int(gains.abs().argmax())

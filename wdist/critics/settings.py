@@ -13,7 +13,7 @@ LEAST_LIPSCHITZ, LARGEST_LIPSCHITZ = 1e-6, 1e6
 
 @dataclass(frozen=True, kw_only=True)
 class CriticSettings:
-    """Size of a critic, and how it is trained."""
+    """Size and training of a critic, as far as the user decides them."""
 
     width: int | None = None
     """Units of each hidden layer."""

@@ -1,4 +1,4 @@
-"""Permissions that the user grants for opening a source, and how tables are read."""
+"""Permissions for opening a source, and the reading of tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ MISSING = (REFUSE, DROP, LEVEL)
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """Permissions that the user grants for opening a source, and how tables are read.
+    """Permissions for opening a source, and the reading of tables.
 
     Raises:
         UsageError: one of the words is unknown.

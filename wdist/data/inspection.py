@@ -1,4 +1,4 @@
-"""Inspection of a source: its content, and what it still needs to be used."""
+"""Inspection of a source: its content, and everything that its use still needs."""
 
 import zipfile
 from collections import Counter

@@ -240,7 +240,7 @@ def mean_interval(values: np.ndarray, alpha: float) -> tuple[float, float]:
 
 
 def above_reference(found: Blocks, *, share: float, deviations: float) -> tuple[float, tuple[float, float]]:
-    r"""The reference against itself and what may be added to it, and by how much the mean between the sides exceeds that.
+    r"""The distance of the reference from itself plus an allowance, and the excess of the mean between the sides over both.
 
     .. math:: \mathbb{E}\, W_1(A_m, B_m) - (1 + s)\, \mathbb{E}\, W_1(A_m, A'_m) - z\, \sigma(W_1(A_m, A'_m))
 

@@ -8,7 +8,7 @@ from wdist.estimation.result import CROSS_FITTED, POWER, CriticResult, Detected,
 
 
 def detect(critic: CriticResult, errors: ErrorBudget, *, seed: int) -> Detected | None:
-    r"""What a critic finds on fresh samples.
+    r"""The held-out value of a critic, with an interval and a p-value.
 
     .. math:: \theta = (E_P f - E_Q f) / K
 

@@ -1,4 +1,4 @@
-"""Finds what is known about a divergence: a network trained for it, the critics of W1 scaled, and semi-relaxed transport."""
+"""Search for bounds of a divergence: a network trained for it, the critics of W1 scaled, and semi-relaxed transport."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ BETTING, W1 = "betting", "w1"
 
 @dataclass(frozen=True, kw_only=True)
 class _Offer:
-    """A frozen critic, and how it came about."""
+    """A frozen critic with its origin."""
 
     name: str
     trained_for: str

@@ -198,7 +198,7 @@ def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds
 
 
 def _expected_transport(pair: Pair, run: Run) -> float:
-    """Seconds that transport between the samples is expected to take: those of the cheapest coupling where it has to do."""
+    """Expected seconds of transport between the samples; those of the cheapest coupling if others take too long."""
     n, m, dim = pair.a.everything.count, pair.b.everything.count, pair.a.info.dim
     expected, cheapest = min(expected_seconds(n, m, dim), run.transport_seconds), tree_seconds(n, m, dim)
     if cheapest <= expected:
@@ -207,7 +207,7 @@ def _expected_transport(pair: Pair, run: Run) -> float:
 
 
 def _deadline(run: Run) -> float:
-    """When transport between the samples begins no further round: none where only steps limit the run, which then repeats."""
+    """Time after which transport begins no further round; infinite if only steps limit the run, so that it can be repeated."""
     return now() + run.transport_seconds if run.options.timed else math.inf
 
 
@@ -257,7 +257,7 @@ def _measure_blocks(pair: Pair, plan: BlockPlan, errors: ErrorBudget, run: Run) 
 
 
 def _noise_floor(pair: Pair, run: Run) -> NoiseFloor | None:
-    """The reference against itself, where transport is wanted at all."""
+    """The noise floor; None without transport, and for identical sides."""
     if pair.identical or not run.options.couplings:
         return None
     measured = partial(noise_floor, pair, run.metric, seed=run.options.seed)
@@ -275,7 +275,7 @@ def _how(pair: Pair, errors: ErrorBudget, run: Run) -> dict[str, Any]:
 
 
 def _plan_draws(pair: Pair, run: Run, *, wanted: bool) -> SemiDiscretePlan | None:
-    """Draws of B for W1 from the samples of A to its distribution; None where B is stored, or nobody wants to wait for it."""
+    """Draws of B for W1 from the samples of A to its distribution; None if B is stored, or this bound is not wanted."""
     if not (wanted or run.options.couplings):
         return None
     seconds = run.transport_seconds if wanted else _DRAWN_SHARE * run.block_seconds

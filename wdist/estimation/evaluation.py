@@ -1,4 +1,4 @@
-"""Evaluation: what a frozen critic proves about the samples, and about the populations from samples that no choice depended on."""
+"""Evaluation of frozen critics: bounds for the samples, and for the populations from samples that no choice depended on."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

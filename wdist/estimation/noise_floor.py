@@ -1,4 +1,4 @@
-"""The noise floor of one estimate: how far apart two parts of A are, which have one distribution."""
+"""The noise floor of one estimate: the distance between two parts of A, which have one distribution."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The functions of ``import wdist``: what the commands do, with tensors, arrays or addresses, and with keyword arguments."""
+"""The functions of ``import wdist``: the commands with tensors, arrays or addresses, and with keyword arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Margins: how far the logit of the true class lies above the others, and the hinge loss that asks for a margin.
+r"""Margins of the logit of the true class over the others, and the hinge loss that asks for one.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, equations 3 and 4.

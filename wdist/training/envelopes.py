@@ -114,7 +114,7 @@ class EnvelopeKind(RefittableKind[ResolvedEnvelope]):
 
     @abstractmethod
     def start(self, initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
-        """A fresh critic of one orientation, and what raises it: +1 where A lies high, -1 where B does."""
+        """A fresh critic of one orientation, +1 where A lies high and -1 where B does, and the steps that raise it."""
 
     def fit(self, spec: EnvelopeSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
         """Tries both orientations for a short time, then the initialisations, and spends the rest on the best by validation."""

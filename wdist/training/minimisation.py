@@ -61,8 +61,8 @@ def minimise_(
 
 
 class _Steps:
-    """The steps of a minimisation, and all that changes in their course: network, optimisers, what the loss draws from, and torch's
-    own generator, which dropout draws from."""
+    """The steps of a minimisation with everything that they change: network, optimisers, sources of randomness, and torch's own
+    generator, which dropout draws from."""
 
     resumable = ("_network", "_optimizers", "_loss", "_random", "_step", "value")
 

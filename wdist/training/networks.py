@@ -51,7 +51,7 @@ _SETTINGS = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedNetwork:
-    """Settings of a network; those of Björck iterations may be without meaning for its constraint."""
+    """Settings of a network; those of Björck iterations mean nothing to some constraints."""
 
     width: int
     depth: int

@@ -1,4 +1,4 @@
-r"""Objectives of a training: what the potentials of both sides of a minibatch are worth.
+r"""Objectives of a training, as functions of the potentials of both sides of a minibatch.
 
 All are in the units of the potentials, so that the value of a 1-Lipschitz critic is at most W1 and gradients have about one size.
 """

@@ -1,4 +1,4 @@
-r"""Penalties: the price of slopes, above 1 or at all, at the points where they are looked for, which bounds the slope nowhere."""
+r"""Penalties on slopes, above 1 or any, at chosen points; they bound the slope nowhere."""
 
 import math
 from collections.abc import Callable

@@ -19,7 +19,7 @@ _LONGEST = 32
 
 
 class Readback:
-    """A scalar tensor that is copied to the host while the device goes on.
+    """A scalar tensor that is copied to the host while the device continues.
 
     Reading waits for the device's work up to the copy, but for nothing queued since; on a CPU the number is there at once.
     """

@@ -220,7 +220,7 @@ def _checked(plan: Plan, n: int, m: int) -> Plan:
 
 
 class _Random:
-    """A generator of numpy that a resumed run goes on with."""
+    """A generator of numpy that a resumed run continues."""
 
     resumable = ("state",)
 

@@ -241,7 +241,7 @@ class _Rounds:
         self.number, self.ended = 0, False
 
     def begin(self, start: Callable[[Pricing], Start]) -> None:
-        """Takes the first arcs, and those of a feasible plan, or goes on with those of an earlier run."""
+        """Takes the first arcs and those of a feasible plan, or those of an earlier run."""
         problem = self._problem
         self._pricing = Pricing(problem.x, problem.y, problem.metric, device=self._device)
         if self.number:

@@ -64,7 +64,7 @@ class Start:
 
 
 class Coarser(Protocol):
-    """A smaller problem, and what its solution says about the larger one."""
+    """A smaller problem, and the start that its solution gives the larger one."""
 
     @property
     def problem(self) -> Problem:

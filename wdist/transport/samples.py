@@ -170,7 +170,7 @@ def _rounds(n: int, m: int, dim: int, effort: Effort) -> int:
 
 
 def _solvable(n: int, m: int, effort: Effort) -> bool:
-    """Whether the dense solver could do it; column generation then goes on until its plan is optimal, and is faster."""
+    """Whether the dense solver could do it; column generation then continues until its plan is optimal, and is faster."""
     return predicted_seconds(n, m) <= effort.seconds and n * m * BYTES_PER_PAIR <= effort.nbytes
 
 

@@ -45,7 +45,7 @@ Screen: TypeAlias = Callable[[slice, slice], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class _Precision:
-    """A type of numbers, and how many of them make a variable and a difference of squares."""
+    """A type of numbers, with the numbers that make up a variable and a difference of squares."""
 
     dtype: torch.dtype
     variable: int
@@ -129,7 +129,7 @@ def multiplies_bfloat16() -> bool:
 
 
 def _rounded(points: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Points in another type, and by how much each of them has moved at most, shape (n,)."""
+    """Points in another type, and bounds for their moves, shape (n,)."""
     rounded = points.to(dtype)
     rounded = rounded.masked_fill_(rounded.abs() < _LEAST, 0)
     return rounded, 1.01 * torch.linalg.vector_norm(points - rounded.double(), dim=1)

@@ -40,7 +40,7 @@ class NoEnclosure(CertificateError):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Enclosure:
-    """Values at the centre, how far they move within the ball, and all Jacobians there, as midpoints and radii."""
+    """Values at the centre, their largest changes within the ball, and all Jacobians there, as midpoints and radii."""
 
     centre: Tensor
     error: Tensor
@@ -92,7 +92,7 @@ def _enclosures(network: Network, x: Tensor, radius: float, metric: GroundMetric
 
 
 def _rows(enclosed: _Enclosure, metric: GroundMetric) -> Tensor:
-    """The largest dual norm of each row of the Jacobian: by how much a value moves for a step of length 1."""
+    """The largest dual norm of each row of the Jacobian: the change of a value in a step of length 1."""
     magnitude = enclosed.middle.abs() + enclosed.radius
     return (torch.linalg.vector_norm(magnitude, dim=0) if metric == L2 else magnitude.sum(0)) * _ABOVE
 

@@ -56,7 +56,7 @@ class FeatureCache:
             return False
 
     def keep(self, file: Path, shape: tuple[int, int], parts: Iterable[Tensor]) -> str | None:
-        """Writes features, float32, part by part, whole or not at all; why they were not kept, in a sentence, or None.
+        """Writes features, float32, part by part, whole or not at all; gives the reason in a sentence if they were not kept.
 
         Features that another run has kept meanwhile stay, because that run may be reading them.
         """

@@ -265,7 +265,7 @@ def _values(part: Any, column: Column, arrow: Any, name: str) -> np.ndarray:
 
 
 def _integers(part: Any, arrow: Any, kind: Any) -> tuple[Any, float]:
-    """Counts of a unit of time, and how many of them make a day."""
+    """Counts of a unit of time, and the number of units in a day."""
     part = part if kind is None else part.cast(kind)
     per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[part.type.unit]
     narrow = arrow.types.is_time32(part.type)

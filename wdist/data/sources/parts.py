@@ -49,7 +49,7 @@ class JoinedRows(FiniteSource):
         return None if None in found else " ".join(map(str, found))
 
     def _spans(self) -> list[tuple[int, int]]:
-        """The number of the first row of each part, and how many it has."""
+        """First row and length of each part."""
         return [(int(end) - part.count, part.count) for end, part in zip(self._ends, self._parts, strict=True)]
 
 

@@ -156,7 +156,7 @@ def _typed(file: TextIO, layout: TextLayout) -> StoredArray:
 
 
 def _kinds(file: TextIO, layout: TextLayout) -> tuple[list[Counter[str]], int]:
-    """How many present cells of each wanted column are of each kind, and the number of all columns.
+    """Counts the present cells of each wanted column by kind, and all columns.
 
     Raises:
         SourceError: rows have different lengths.
@@ -194,7 +194,7 @@ _GROUPS = {mark: _GROUPED_BY[word] for word, marks in THOUSANDS.items() for mark
 
 
 def _decided(counts: Counter[str], name: str, layout: TextLayout) -> tuple[str, str, str]:
-    """The type of a column; what is wrong with cells of other types, and the way out, both empty if nothing is."""
+    """The type of a column; the fault of cells of other types, and the way out, both empty without a fault."""
     kinds = {kind: counts[kind] for kind in (NUMBER, BOOLEAN, DATE, CATEGORY) if counts[kind]}
     most = max(kinds, key=lambda kind: kinds[kind], default=NUMBER)
     marked, marks = _marked(counts, layout)
@@ -211,7 +211,7 @@ def _decided(counts: Counter[str], name: str, layout: TextLayout) -> tuple[str, 
 
 
 def _marked(counts: Counter[str], layout: TextLayout) -> tuple[int, str]:
-    """How many cells are numbers with other marks than Python's, and the options that may read them, in words."""
+    """Counts cells that are numbers with other marks than Python's, and names the options that may read them."""
     sign = layout.address.sign
     word = max(THOUSANDS, key=lambda each: counts[_GROUPED_BY[each]])
     grouped = counts[_GROUPED_BY[word]]

@@ -78,7 +78,7 @@ def markdown(comparison: Comparison) -> str:
 
 
 def _neighbours(comparison: Comparison) -> Iterator[str]:
-    """A table of neighbours and the levels at which their order is claimed, and what the levels mean."""
+    """A table of neighbours and the levels at which their order is claimed, with the meaning of the levels."""
     shown = levels_shown(comparison)
     yield row(("nearer", "farther", *shown.values()))
     yield row((":--",) * (2 + len(shown)))

@@ -1,4 +1,4 @@
-"""Dependences as figures: the rows, and what the critic finds beside what it finds in random orders."""
+"""Dependences as figures: the rows, and the finding of the critic beside those in random orders."""
 
 import numpy as np
 from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""Drifts as figures: how far each column moved, and the distributions of those that moved most surely."""
+"""Drifts as figures: the distance of each column, and the distributions of those that moved most surely."""
 
 from typing import Any
 

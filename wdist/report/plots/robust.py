@@ -1,4 +1,4 @@
-"""The robustness of a classifier as a figure: the certified error by the size of perturbations, and what the attack found."""
+"""The robustness of a classifier as a figure: the certified error by the size of perturbations, and the error under the attack."""
 
 from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""A comparison as text: the verdict, the intervals as bars on one scale, what is left open, and how each result came about."""
+"""A comparison as text: the verdict, the intervals as bars on one scale, open questions, and the origin of each result."""
 
 from collections.abc import Iterator, Sequence
 
@@ -113,7 +113,7 @@ def _neighbours(comparison: Comparison) -> RenderableType:
 
 
 def _origins(comparison: Comparison) -> RenderableType:
-    """The sample sets themselves, and how each result came about."""
+    """The sample sets themselves, and the origin of each result."""
     entries = comparison.entries
     samples = [entry.samples for entry in entries]
     critics = [entry.estimate.critic for entry in entries]

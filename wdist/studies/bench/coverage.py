@@ -327,7 +327,7 @@ def _rows(samples: np.ndarray) -> ResidentRows:
 
 
 def conclude(rows: Sequence[CoverageRow]) -> Conclusion:
-    """Checks whether every bound keeps its level, and shows by how much the asymptotic ones do not."""
+    """Checks whether every bound keeps its level, and shows the excess of asymptotic ones."""
     noise = max((row.noise for row in rows), default=0.0)
     return Conclusion(
         checks=tuple(_checks(rows)),

@@ -1,4 +1,4 @@
-"""Several processes: how much sooner two are done than one, and that both find the same.
+"""Several processes: the speed-up of two over one, and the agreement of their results.
 
 torchrun starts one job of two processes with a thread each. The first one works alone while the other waits in an exchange, then
 both share the same work; blocks of the two take turns, and each ratio is that of neighbouring blocks. Times are those of the clock,
@@ -165,7 +165,7 @@ def _pair(case: Case) -> Pair:
 
 
 def _network(width: int, pair: Pair) -> tuple[StackedCritic, ResolvedNetwork]:
-    """The default network with fresh weights, and how it is trained."""
+    """The default network with fresh weights, and its settings."""
     kind, shape = network(_KIND), DataShape.of(pair)
     spec = kind.resolve(CriticSettings(width=width), shape)
     return kind.build(spec, shape, torch.Generator().manual_seed(0)), spec.settings

@@ -41,7 +41,7 @@ Sides: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class GateCase:
-    """Sample sets of known W1, and how they are estimated."""
+    """Sample sets of known W1, with the options of their estimates."""
 
     name: str
     draw: Callable[[np.random.Generator], Sides]
@@ -285,7 +285,7 @@ def _no_worse(before: Interval, now: Interval) -> Rule:
 
 
 def _known(reference: np.ndarray, shift: float, random: np.random.Generator, seed: int, on: On) -> tuple[Interval, float]:
-    """The interval of one later result, and what it is about in truth."""
+    """The interval of one later result, and the true value."""
     b = random.standard_normal((_REGRESSION_SAMPLES, 2)) + shift * np.eye(1, 2)[0]
     found = _estimate(reference, b, seed=seed, options=dict(_FOLDS if on == "detected" else _CLOSED_FORM))
     truth = _finds(found, (np.zeros((1, 2)), shift * np.eye(1, 2))) if on == "detected" else shift

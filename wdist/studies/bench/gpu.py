@@ -1,4 +1,4 @@
-"""A GPU beside the CPU of its machine: whether their results agree, and how fast training, pricing, evaluation and features are.
+"""A GPU beside the CPU of its machine: agreement of results, and the speed of training, pricing, evaluation and features.
 
 Both sides get the same numbers: critics with the same weights, the same potentials, trainings of as many steps from the same start.
 Steps are compared with the rate of the device at the product of the first layer, in the same precision. Certificates are of float64
@@ -252,7 +252,7 @@ def _agreement(name: str, on_cpu: float, on_device: float, *, allowed: float) ->
 
 
 def pricings(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
-    """Reduced costs of all pairs with the same potentials, of a function that is a little too steep: what they prove, pairs a
+    """Reduced costs of all pairs with the same potentials, of a function that is a little too steep: the bounds, and pairs a
     second."""
     count, dim = sizes.priced
     x, y = _normals(count, dim, seed)

@@ -1,4 +1,4 @@
-"""Learning curves: what critics reach on fresh samples of a pair of known W1, by the number of samples that they learnt from.
+"""Learning curves: values of critics on fresh samples of a pair of known W1, by the number of training samples.
 
 Where a curve still rises with the samples, samples are missing; where it is flat below the truth, and the value on the training
 samples is as low, capacity or training is.

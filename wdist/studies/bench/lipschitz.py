@@ -1,4 +1,4 @@
-"""Lipschitz bounds of random networks: what each method leaves of the product of norms, by depth and width.
+"""Lipschitz bounds of random networks: the share of the product of norms that each method leaves, by depth and width.
 
 Networks of one hidden layer with no more units than inputs have an exact constant: every pattern of slopes occurs, so it is the
 largest norm over all patterns. The sizes of the others follow the random networks of ECLipsE; those that are called ``eclipse`` are

@@ -142,7 +142,7 @@ def rows_of(path: Path, *, trials: int, seed: int, conditions: Conditions) -> It
 
 
 def _trial(path: Path, seed: int, number: int, count: _Count) -> tuple[Problem, str]:
-    """The problem of one trial, and what is wrong with its bounds; an empty string if nothing is."""
+    """The problem of one trial, and the fault in its bounds; an empty string without one."""
     problem = path.draw(np.random.default_rng([seed, number, *path.name.encode()]))
     return problem, outcome(path, problem, count)
 
@@ -170,7 +170,7 @@ def outcome(path: Path, problem: Problem, count: _Count | None = None) -> str:
 
 
 def shrunk(path: Path, problem: Problem, reason: str) -> tuple[Problem, str]:
-    """A smaller problem that is wrong, too, and what is wrong with it; errors are not exchanged for wrong bounds."""
+    """A smaller problem with a fault, and that fault; errors are not exchanged for wrong bounds."""
     deadline, kind = time.perf_counter() + _SHRINKING_SECONDS, reason.split()[0]
     while time.perf_counter() < deadline:
         for smaller in problem.smaller(path.least):

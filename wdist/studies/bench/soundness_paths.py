@@ -186,7 +186,7 @@ def _estimated(problem: Problem, random: np.random.Generator, *, lambda_: float 
 
 
 def _of_proof(problem: Problem, truth: Truth) -> Iterator[Claim]:
-    """A proof, which must be confirmed, and forged copies of it: what they prove, and what they claim if they are confirmed.
+    """A proof, which must be confirmed, and forged copies of it: their proved bounds, and their claims if they are confirmed.
 
     Raises:
         AssertionError: the proof itself is not confirmed.

@@ -75,7 +75,7 @@ _CAST_KINDS = ("normal", "ties", "lattice", "duplicates", "one-hot", "rare atoms
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Problem:
-    """Two sample sets as they are stored, and how to hold bounds against them."""
+    """Two sample sets as they are stored, and in extended precision."""
 
     kind: str
     x: Tensor

@@ -238,7 +238,7 @@ def _small_sides(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measure_costs(conditions: Conditions) -> Iterator[CostRow | Skipped]:
-    """Measures the selected costs, the cheap ones first; one that fails is left out, and the rest goes on."""
+    """Measures the selected costs, the cheap ones first; one that fails is left out."""
     seeds = conditions.seeds[:1] if conditions.quick else conditions.seeds
     for name, what, unit, measure in _costs(quick=conditions.quick, seeds=seeds):
         if conditions.wanted(name):

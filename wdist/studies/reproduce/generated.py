@@ -107,7 +107,7 @@ def _columns(conditions: Conditions, default: tuple[str, ...], known: tuple[str,
 
 
 def _generated(column: _Column, critic: str, conditions: Conditions) -> dict[str, Tensor]:
-    """Images of a generator that is trained now, of one at the start, and what its critic proves at the end (nan for nothing)."""
+    """Images of a generator that is trained now and of one at the start, and the final bound of its critic (nan for none)."""
     sizes, label = _sizes(conditions), f"{column.title}, {WORDS[critic]}"
     part = current().part(f"generator on {label}, seed {conditions.seed}")
     if part.result is not None:

@@ -1,4 +1,4 @@
-"""Table 7, figures 8 and 9: classifiers of MNIST under attacks in the maximum norm, and what is proved of them.
+"""Table 7, figures 8 and 9: classifiers of MNIST under attacks in the maximum norm, with certified errors.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 7.3, table 7, figures 8 and 9, appendix H.5.

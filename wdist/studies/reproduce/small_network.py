@@ -103,7 +103,7 @@ def traced(network: DenseCritic, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, 
 
 
 def look(problem: SmallFit, conditions: Conditions) -> Iterator[ReproducedNumber | Conclusion]:
-    """The network's units as functions of its input, and how well the whole follows the target."""
+    """The network's units as functions of its input, and the whole beside the target."""
     network, _ = fit(problem, conditions)
     x = torch.linspace(-_REACH, _REACH, _POINTS, dtype=torch.float64)
     output, trace = traced(network, x[:, None])
