@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -10,6 +11,8 @@ from typing import Any, TypeVar
 from wdist.distributed.processes import processes
 
 T = TypeVar("T")
+_ECHO = 0.1
+"""Seconds in which a signal that comes again is the same one: ``timeout`` sends it to a process, and then to its group."""
 
 
 class Terminated(BaseException):
@@ -42,6 +45,45 @@ class Interruption:
         self.requested = processes().stops(self.requested)
         return result
 
+    def completed(self, work: Callable[[], T]) -> T:
+        """Runs short work to its end, from its start once more if a stop is requested meanwhile: what was found rests on it."""
+        result = self.attempt(work)
+        return work() if result is None else result
+
+
+class Echoes:
+    """Tells a signal that comes again at once from one that comes a second time."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, float] = {}
+
+    def __contains__(self, number: int) -> bool:
+        """Whether the signal that has just come is an echo."""
+        now = time.monotonic()
+        if now - self._last.get(number, -_ECHO) < _ECHO:
+            return True
+        self._last[number] = now
+        return False
+
+
+@contextmanager
+def signals_as_ctrl_c() -> Iterator[None]:
+    """Handles SIGTERM like Ctrl-C, so that a time limit keeps what is proved, and a signal that is sent twice at once as one."""
+    echoes = Echoes()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if number not in echoes:
+            raise KeyboardInterrupt
+
+    ours = (signal.SIGTERM, *([signal.SIGINT] if signal.getsignal(signal.SIGINT) is signal.default_int_handler else []))
+    in_main_thread = threading.current_thread() is threading.main_thread()  # which alone receives signals
+    before = {number: signal.signal(number, interrupt) for number in ours if in_main_thread}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
 
 @contextmanager
 def deferred_interrupts() -> Iterator[None]:
@@ -56,8 +98,11 @@ def deferred_interrupts() -> Iterator[None]:
     """
     received: list[int] = []
     previous: dict[int, Any] = {}
+    echoes = Echoes()
 
     def defer(number: int, frame: FrameType | None) -> None:
+        if number in echoes:
+            return
         received.append(number)
         if len(received) > 1:
             previous[number](number, frame)

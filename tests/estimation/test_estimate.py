@@ -133,10 +133,20 @@ def test_ctrl_c_between_two_critics_or_in_the_last_transport_keeps_what_is_done(
     assert found.population.upper is None
 
 
-@pytest.mark.parametrize("kind", [CriticStarted, Stage])
-def test_ctrl_c_before_any_critic_is_found_ends_the_call(sets, kind):
+def test_ctrl_c_before_anything_is_proved_ends_the_call(sets):
     with pytest.raises(KeyboardInterrupt):
-        estimate(*sets, **FAST, observer=Listener(stop=lambda event: isinstance(event, kind)))
+        estimate(*sets, **FAST, observer=Listener(stop=lambda event: isinstance(event, Stage)))
+    with pytest.raises(KeyboardInterrupt):
+        estimate(*sets, **FAST, couplings=False, observer=Listener(stop=lambda event: isinstance(event, CriticStarted)))
+
+
+def test_ctrl_c_before_any_critic_is_found_keeps_what_transport_proved(sets):
+    found = estimate(*sets, **FAST, observer=Listener(stop=lambda event: isinstance(event, CriticStarted)))
+    assert found.interrupted
+    assert [critic.name for critic in found.critics] == ["mean-difference"]
+    assert found.samples.lower == pytest.approx(exact_w1(*sets), rel=1e-8)
+    assert found.samples.upper == pytest.approx(exact_w1(*sets), rel=1e-8)
+    assert found.population.upper is None
 
 
 @pytest.mark.parametrize("baselines", ["default", "none"])

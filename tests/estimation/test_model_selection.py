@@ -209,6 +209,31 @@ def test_ctrl_c_between_two_kinds_keeps_what_is_proved_too():
     assert [attempt.name for attempt in found.tried] == list(AT_ONCE)
 
 
+@pytest.mark.parametrize("nth", [1, 2 * len(AT_ONCE) + 1])
+def test_ctrl_c_in_a_validation_keeps_the_critic_that_is_validated(monkeypatch, nth):
+    """Each validation evaluates two sides."""
+    left = [nth]
+
+    def evaluated(*arguments):
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+        return evaluate_rows(*arguments)
+
+    monkeypatch.setattr("wdist.estimation.model_selection.evaluate_rows", evaluated)
+    found = chosen(*two_moons(150, 120, 3))
+    assert [attempt.name for attempt in found.tried] == [*AT_ONCE, TRAINED[0]][: nth // 2 + 1]
+
+
+def test_ctrl_c_while_two_critics_are_combined_keeps_both(monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wdist.estimation.model_selection.best_blend", interrupted)
+    found = chosen(*two_moons(150, 120, 3))
+    assert {attempt.name for attempt in found.tried} == {*FORMULAS, *TRAINED}
+
+
 def test_ctrl_c_before_anything_is_proved_ends_the_call():
     with pytest.raises(KeyboardInterrupt):
         chosen(*two_moons(60, 60, 2), observer=Listener(lambda event: isinstance(event, CriticStarted)))

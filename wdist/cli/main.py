@@ -37,7 +37,7 @@ from wdist.distributed.job import Job, JobEnded, is_first, launched, rank
 from wdist.distributed.processes import ProcessesError
 from wdist.environment import package_version, versions
 from wdist.errors import ExitStatus, WdistError, out_of_memory
-from wdist.interruption import Terminated
+from wdist.interruption import Terminated, signals_as_ctrl_c
 from wdist.keywords import command_line
 
 # Read when torch is first imported. Threads that spin while they wait slow a step down tenfold once another process wants a core.
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _open_closed_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _sigterm_as_ctrl_c(), command_line():
+        with signals_as_ctrl_c(), command_line():
             return _main(arguments)
     except (KeyboardInterrupt, Terminated) as stopped:
         if process_is_ours:
@@ -118,20 +118,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return ExitStatus.TERMINATED
         _complain("interrupted before there was a result")
         return ExitStatus.INTERRUPTED
-
-
-@contextlib.contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """Handles SIGTERM like Ctrl-C, so that a time limit keeps what is proved."""
-    try:
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    except ValueError:  # only the main thread receives signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _open_closed_streams() -> None:

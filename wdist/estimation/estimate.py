@@ -83,13 +83,11 @@ def run_estimate(
         errors = _divide_errors(requested, untrained, pair, run)
         bounds = _bound_samples(pair, errors, run)
         searching = run if bounds.coupling is None else replace(run, ceiling=bounds.coupling.cost)
-        if run.interruption.requested:
-            requested, searching = (mean_difference(run.options, pair),), run.uninterrupted
-        elif run.options.tolerance is not None and bounds.closed(run.options.tolerance):
+        if run.options.tolerance is not None and bounds.closed(run.options.tolerance):
             requested = untrained
         drawn = _plan_draws(pair, run, wanted=to_distribution)
         reserved = run.population_seconds + run.block_seconds + (0.0 if drawn is None else drawn.seconds)
-        found = find_over_folds(requested, pair, errors, searching, reserved=reserved)
+        found = _find_critics(requested, pair, errors, searching, proved=bounds.coupling is not None, reserved=reserved)
         bounds = _bound_populations(pair, bounds, errors, run)
         plan = _plan_blocks(pair, run)
         block = None if plan is None else _measure_blocks(pair, plan, errors, run)
@@ -209,6 +207,21 @@ def _expected_transport(pair: Pair, run: Run) -> float:
 def _deadline(run: Run) -> float:
     """Time after which transport begins no further round; infinite if only steps limit the run, so that it can be repeated."""
     return now() + run.transport_seconds if run.options.timed else math.inf
+
+
+def _find_critics(
+    requested: tuple[RequestedCritic, ...], pair: Pair, errors: ErrorBudget, run: Run, *, proved: bool, reserved: float
+) -> FoundCritics:
+    """The critics; where an interruption came before any was found, and transport ``proved`` something that would be lost, the
+    difference of the means."""
+    try:
+        if not run.interruption.requested:
+            return find_over_folds(requested, pair, errors, run, reserved=reserved)
+    except KeyboardInterrupt:
+        if not proved:
+            raise
+        run.interruption.requested = True
+    return find_over_folds((mean_difference(run.options, pair),), pair, errors, run.uninterrupted, reserved=reserved)
 
 
 def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget, run: Run) -> TransportBounds:

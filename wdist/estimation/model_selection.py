@@ -232,7 +232,7 @@ class _Trial:
     def add(self, found: TrainedCritic | WdistError | None, spec: CriticSpec | None, *, parts: tuple[_Candidate, ...] = ()) -> None:
         """Records a critic; one that diverged is left out."""
         if isinstance(found, TrainedCritic):
-            value = _validated(found, self.job.pair, self._metric)
+            value = self.job.interruption.completed(partial(_validated, found, self.job.pair, self._metric))
             self._candidates.append(_Candidate(critic=value.critic, fitted=found, spec=spec, validation=value.value, parts=parts))
             self.closed = self.closed or value.value - _SURELY * value.error >= _ENOUGH * self.job.ceiling
         elif found is not None:
@@ -252,10 +252,14 @@ class _Trial:
         fitted = tuple(each.fitted for each in sorted(self._candidates, key=lambda each: each.validation, reverse=True))
         first = _best(self._candidates)
         others = [each for each in self._candidates if each.fitted.name != first.fitted.name and _complete(each, first)]
-        if others and not self.closed and not self.job.interruption.requested:
-            self.job.begin()
+        if others and not self.closed:
             second = _best(others)
-            self.add(_combined(first.critic, second.critic, pair=self.job.pair), None, parts=(first, second))
+
+            def combined() -> TrainedCritic:
+                self.job.begin()
+                return _combined(first.critic, second.critic, pair=self.job.pair)
+
+            self.add(self.job.interruption.attempt(combined), None, parts=(first, second))
         best = _best(self._candidates)
         tried = tuple(_attempt(each.critic, each.validation, chosen=each is best) for each in self._candidates)
         return Selection(critic=best.critic if self.closed else self._refitted(best, budget), tried=tried, fitted=fitted)
@@ -269,8 +273,9 @@ class _Trial:
         parts = [self._refitted(each, budget) for each in candidate.parts]
         if all(new is old.critic for new, old in zip(parts, candidate.parts, strict=True)):
             return candidate.critic
-        combined = _combined(parts[0], parts[1], pair=self.job.pair.without_validation)
-        return replace(combined, outcome=candidate.critic.outcome)
+        combine = partial(_combined, parts[0], parts[1], pair=self.job.pair.without_validation)
+        combined = self.job.interruption.attempt(combine)
+        return candidate.critic if combined is None else replace(combined, outcome=candidate.critic.outcome)
 
 
 def _refittable(spec: CriticSpec, pair: Pair) -> RefittableKind | None:
