@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 from tests.trials import two_moons, untimed
+from wdist.bounds import dual
 from wdist.checkpoints import folder as checkpoint
+from wdist.data import measure, pairing
+from wdist.data.sources import columnar
+from wdist.estimation import evaluation
 from wdist.interruption import Terminated
 from wdist.training import loop
 
@@ -75,6 +79,57 @@ def test_a_terminated_command_goes_on_to_the_same_document(name, wdist, terminat
     assert untimed(json.loads(wdist(*words, "--checkpoint", "run", "--resume").out)) == untimed(json.loads(whole.out))
 
 
+@pytest.fixture
+def streaming(monkeypatch):
+    """Nothing fits into memory, and a pool is 64 samples."""
+    for module in (measure, columnar):
+        monkeypatch.setattr(module, "fits", lambda nbytes: False)
+    monkeypatch.setattr(measure, "_POOL_BYTES", 1)
+    monkeypatch.setattr(pairing, "_FIT_DRAWN", 64)
+    monkeypatch.setattr(evaluation, "_BATCH_NUMBERS", 1 << 12)
+
+
+@pytest.mark.usefixtures("sets", "streaming")
+@pytest.mark.parametrize("suffix", ["npy", "parquet"])
+def test_a_stream_is_taken_up_before_in_and_after_the_pass_that_evaluates_all_samples(suffix, wdist, monkeypatch):
+    if suffix == "parquet":
+        arrow, write = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet").write_table
+        for name in "ab":
+            write(arrow.table(dict(zip("xyz", np.load(f"{name}.npy").T, strict=True))), f"{name}.parquet")
+    words = ("estimate", f"a.{suffix}", f"b.{suffix}", "--critic", "groupsort-bjorck", "--steps", 40, *SMALL, "--json", "--quiet")
+    whole, begun = wdist(*words), []
+    assert whole.status == 0, whole.err
+    assert len(json.loads(whole.out)["baselines"]) > 0
+
+    def terminated_at(place, name, call):
+        usual, left = getattr(place, name), [call]
+
+        def counted(*arguments, **options):
+            left[0] -= 1
+            if not left[0]:
+                signal.raise_signal(signal.SIGTERM)
+            return usual(*arguments, **options)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(place, name, counted)
+            answer = wdist(*words, "--checkpoint", "run", *["--resume"] * len(begun))
+        begun.append(answer)
+        assert (answer.status, answer.out) == (143, "")
+
+    terminated_at(loop._Loop, "_next", 17)
+    terminated_at(dual._Summary, "add", 1)
+    terminated_at(dual._Summary, "add", 25)
+    terminated_at(evaluation, "judge", 1)
+    steps = []
+    with monkeypatch.context() as patched:
+        usual = loop._Loop._next
+        patched.setattr(loop._Loop, "_next", lambda self: steps.append(1) or usual(self))
+        resumed = wdist(*words, "--checkpoint", "run", "--resume")
+    assert resumed.status == 0, resumed.err
+    assert not steps, "all trainings were finished"
+    assert untimed(json.loads(resumed.out)) == untimed(json.loads(whole.out))
+
+
 @pytest.mark.usefixtures("sets")
 def test_ctrl_c_prints_what_is_proved_and_the_run_can_be_resumed(wdist, monkeypatch):
     words, step = (*COMMANDS["estimate"], *SMALL, "--json", "--quiet"), loop._Loop._next
@@ -113,7 +168,11 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(wdist, tm
 
 ONE_OFTEN_SAVED = """
 import sys
+from wdist.bounds import dual
 from wdist.checkpoints import folder as checkpoint
+from wdist.data import measure, pairing
+from wdist.data.sources import columnar
+from wdist.estimation import evaluation
 from wdist.cli.main import main
 checkpoint.SECONDS = 0.1
 sys.exit(main(sys.argv[1:]))
