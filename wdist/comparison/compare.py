@@ -255,8 +255,9 @@ class _Rounds:
         return found
 
     def _on_others(self, entry: Entry) -> dict[str, tuple[Potentials, ...]]:
-        others = {name: self._rows[name] for name in self._rows if name != entry.name}
-        return {name: values_on(entry.estimate, rows) for name, rows in others.items()} if entry.estimate.critic.folds else {}
+        if not entry.estimate.critic.folds:
+            return {}
+        return {name: values_on(entry.estimate, rows) for name, rows in self._rows.items() if name != entry.name}
 
     @cached_property
     def _rows(self) -> dict[str, ResidentRows]:
