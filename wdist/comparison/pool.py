@@ -7,7 +7,8 @@ value on its other folds,
 .. math:: l_k = \arg\max_l \sum_{m \ne k} \bigl(\bar f_{l,m}(R_m) - \bar f_{l,m}(X_m)\bigr),
 
 where R and X are the samples of the reference and of the source, and f with the index m is a critic that saw none of fold m. So
-the samples of a fold choose none of the critics that they judge, provided that sources share no samples. Without folds each source is judged by its own critic.
+no value on a fold chooses the critics that are judged there. Sources are taken to share no samples: else a critic has seen what it
+judges. Without folds each source is judged by its own critic.
 """
 
 from collections.abc import Mapping, Sequence
