@@ -61,17 +61,21 @@ def test_the_parts_of_the_table_fit_80_columns_without_a_cut(wdist):
     assert answer.err == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
-def test_ctrl_c_and_a_time_limit_end_the_training_print_and_save_what_is_proved(tmp_path, number):
-    command = [sys.executable, "-m", "wdist", "synthetic", "--cones", "3", "--budget", "16s", "--baselines", "none"]
-    process = subprocess.Popen(
-        [*command, "--device", "cpu", "-o", "result.json"],
-        cwd=tmp_path,
+def started(folder, *words):
+    """``wdist synthetic`` under way in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "wdist", "synthetic", *words, "--device", "cpu"],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_ctrl_c_and_a_time_limit_end_the_training_print_and_save_what_is_proved(tmp_path, number):
+    process = started(tmp_path, "--cones", "3", "--budget", "16s", "--baselines", "none", "-o", "result.json")
     for line in process.stderr:
         if "%, step " in line:
             break
@@ -87,14 +91,7 @@ def test_ctrl_c_and_a_time_limit_end_the_training_print_and_save_what_is_proved(
 
 
 def test_a_second_ctrl_c_leaves_without_a_traceback(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "wdist", "synthetic", "--absolute-value", "--budget", "60s", "--device", "cpu"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = started(tmp_path, "--absolute-value", "--budget", "60s")
     assert process.stderr.readline()
     while process.poll() is None:
         process.send_signal(signal.SIGINT)
