@@ -43,10 +43,11 @@ class CountedRows(FiniteSource):
         self.source = open_source(values)
         self.info, self.itemsize, self.rows_together = self.source.info, self.source.itemsize, self.source.rows_together
         self.info = replace(self.info, address=address)
-        self.times = np.zeros(self.count, dtype=np.int64)
+        self.times, self.readings = np.zeros(self.count, dtype=np.int64), 0
 
     def read(self, rows: RowIndex) -> torch.Tensor:
         self.times[rows] += 1
+        self.readings += 1
         return self.source.read(rows)
 
 

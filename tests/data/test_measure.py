@@ -13,7 +13,7 @@ from tests.trials import CPU, SMALL, CountedRows, judged, pair_of, trial, two_mo
 from wdist.checkpoints.state import restored, state_of
 from wdist.data import measure as measures
 from wdist.data.measure import TrainingStreams, make_measure, split
-from wdist.data.rows import StreamedMinibatches, evenly, gather
+from wdist.data.rows import StreamedMinibatches, StreamedRows, evenly, gather
 from wdist.data.sources.arrays import exact_float
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import random_stream
@@ -119,6 +119,18 @@ def test_a_pool_takes_runs_from_all_parts_of_a_file_and_each_run_once_in_a_pass(
         tenths = np.histogram(pool.numpy(), bins=10, range=(0, count))[0]
         assert tenths.min() > 60
         assert len(set(pool.tolist())) == 960
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 5000])
+def test_a_pass_over_a_stream_reads_each_row_once_and_more_than_a_batch_at_a_time(size, monkeypatch):
+    monkeypatch.setattr("wdist.data.rows._SLAB_BYTES", 8 * 3 * 50)
+    values = np.random.default_rng(0).normal(size=(1000, 3))
+    source = CountedRows(values)
+    batches = list(StreamedRows(source=source).batches(size))
+    assert [len(batch) for batch in batches] == [len(part) for part in torch.from_numpy(values).split(size)]
+    assert torch.equal(torch.cat(batches), torch.from_numpy(values))
+    assert (source.times == 1).all()
+    assert source.readings == -(-1000 // {1: 50, 7: 49}.get(size, size))
 
 
 def test_an_epoch_in_memory_sees_every_training_row_once(stored):

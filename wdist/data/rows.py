@@ -15,6 +15,8 @@ from wdist.errors import SourceError
 
 _RUN_BYTES = 1 << 18
 """Bytes read at a time for a pool: disks read them in random order nearly as fast as in order."""
+_SLAB_BYTES = 1 << 25
+"""Bytes of a stream that are read at a time in a pass over it."""
 _LEAST_RUNS = 64
 """Runs of a pool, at least, where samples are stored in large pieces."""
 
@@ -95,6 +97,17 @@ class StreamedRows(Rows):
     @property
     def count(self) -> int:
         return self.source.count
+
+    @property
+    def at_once(self) -> int:
+        """Rows that are read at a time: a batch alone might be a small part of a chunk, which is then decoded for each batch."""
+        return max(1, _SLAB_BYTES * self.count // max(1, self.source.nbytes))
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        slab = max(1, self.at_once // size) * size
+        for start in range(0, self.count, slab):
+            rows = read_again(self.source, slice(start, min(start + slab, self.count)))
+            yield from (in_units(part, self.source.info) for part in rows.split(size))
 
     def span(self, start: int, stop: int, order: Tensor | None) -> Tensor:
         # Rows of a file are read in stored order.

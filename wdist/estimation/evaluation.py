@@ -18,7 +18,7 @@ from wdist.bounds.mean_difference import mean_difference
 from wdist.critics.frozen import FrozenCritic, Potentials
 from wdist.data.measure import Measure
 from wdist.data.pairing import Pair
-from wdist.data.rows import ResidentRows, Rows, gather
+from wdist.data.rows import ResidentRows, Rows, StreamedRows, gather
 from wdist.data.sources.source import SourceInfo
 from wdist.distributed.processes import processes
 from wdist.estimation.potential import Extremes, Potential, extremes, witnesses_kept
@@ -175,10 +175,11 @@ def seconds_of_pass(critics: Sequence[FrozenCritic], pair: Pair) -> tuple[float,
     sides, reading, added = (pair.a, pair.b), 0.0, [0.0] * len(critics)
     for side in sides:
         rows, some = side.everything, gather(side.held_out, _TIMED_ROWS)
-        first = min(_TIMED_ROWS, rows.count // 2)
+        at_once = rows.at_once if isinstance(rows, StreamedRows) else _TIMED_ROWS
+        first = min(at_once, rows.count // 2)
         rows.span(0, first, None)  # opens the file; from here on it is read in order, as a pass does
         begun = time.perf_counter()
-        read = len(rows.span(first, min(first + _TIMED_ROWS, rows.count), None))
+        read = len(rows.span(first, min(first + at_once, rows.count), None))
         reading += (time.perf_counter() - begun) * rows.count / read
         for number, critic in enumerate(critics):
             begun = time.perf_counter()

@@ -40,6 +40,8 @@ _OVERRUN = 2.0
 """Times the predicted time of a coupling of blocks before it is given up."""
 _EXACT = 1e-9
 """Relative gap of a plan that is to be optimal."""
+_NUMBERS_AT_ONCE = 1 << 22
+"""Coordinates that are read at a time: 32 MB in float64."""
 
 
 def upper_bound(
@@ -125,7 +127,7 @@ def in_closed_form(
     for points, others in ((a, b), (b, a)):
         if (point := _single_point(points)) is not None:
             there, total = prepare(point), 0.0
-            for batch in map(prepare, others.batches(4096)):
+            for batch in map(prepare, others.batches(_at_once(there))):
                 distance = float(metric.norm(batch - there).mean())
                 total += len(batch) * (distance * (1 + slack) + displaced(batch, metric) + displaced(there, metric))
             plan = in_parallel(np.arange(a.count), units_a, np.arange(b.count), units_b)
@@ -177,4 +179,9 @@ def _solvable(n: int, m: int, effort: Effort) -> bool:
 def _single_point(rows: Rows) -> Tensor | None:
     """The point, shape (1, dim), that all samples equal, or None."""
     point = rows.span(0, 1, None)
-    return point if all(bool((batch == point).all()) for batch in rows.batches(4096)) else None
+    return point if all(bool((batch == point).all()) for batch in rows.batches(_at_once(point))) else None
+
+
+def _at_once(point: Tensor) -> int:
+    """Samples of the dimension of a point that are read at a time."""
+    return max(1, min(4096, _NUMBERS_AT_ONCE // point.shape[1]))
