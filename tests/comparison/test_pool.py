@@ -114,3 +114,13 @@ def test_a_comparison_applies_all_critics_to_all_sources():
         assert set(one.on_others) == set(sources) - {one.name}
         assert [len(each.values) for values in one.on_others.values() for each in values] == [20] * 6
     assert "2: 3.0" in {each.critic for each in best_found(found.ranking)["1: 0.6"]}
+
+
+def test_critics_of_a_source_that_shares_samples_are_left_out():
+    reference, sources = shifted(np.random.default_rng(5), [0.0, 0.6, 3.0], n=60)
+    first, second, third = sources.values()
+    overlapping = np.concatenate([second[:6], first[:54]])
+    found = compare(
+        reference, [first, overlapping, third], names=["a", "b", "c"], critic="mean-difference", couplings=False, folds=3
+    )
+    assert {one.name: set(one.on_others) for one in found.ranking} == {"a": {"c"}, "b": {"c"}, "c": {"a", "b"}}

@@ -10,7 +10,7 @@ from wdist.checkpoints.checkpoint import now
 from wdist.checkpoints.manifest import settings_of
 from wdist.comparison.entry import Entry
 from wdist.comparison.noise_floor import LEAST_ROWS, halves, measured_slope
-from wdist.comparison.pool import values_on
+from wdist.comparison.pool import independent, values_on
 from wdist.comparison.ranking import NOISE_FLOOR, Comparison, ComparisonShard, short_names
 from wdist.comparison.witnesses import Side, check_images, find_witnesses
 from wdist.critics.frozen import Potentials
@@ -257,7 +257,11 @@ class _Rounds:
     def _on_others(self, entry: Entry) -> dict[str, tuple[Potentials, ...]]:
         if not entry.estimate.critic.folds:
             return {}
-        return {name: values_on(entry.estimate, rows) for name, rows in self._rows.items() if name != entry.name}
+        return {name: values_on(entry.estimate, self._rows[name]) for name in self._independent.get(entry.name, ())}
+
+    @cached_property
+    def _independent(self) -> dict[str, set[str]]:
+        return independent(self._rows)
 
     @cached_property
     def _rows(self) -> dict[str, ResidentRows]:

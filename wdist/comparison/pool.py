@@ -7,13 +7,14 @@ value on its other folds,
 .. math:: l_k = \arg\max_l \sum_{m \ne k} \bigl(\bar f_{l,m}(R_m) - \bar f_{l,m}(X_m)\bigr),
 
 where R and X are the samples of the reference and of the source, and f with the index m is a critic that saw none of fold m. So
-no value on a fold chooses the critics that are judged there. Sources are taken to share no samples: else a critic has seen what it
-judges. Without folds each source is judged by its own critic.
+no value on a fold chooses the critics that are judged there. Critics of a source that shares samples with this one have seen what
+they would judge, and are left out. Without folds each source is judged by its own critic.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from statistics import fmean
 
 import numpy as np
@@ -26,6 +27,9 @@ from wdist.data.rows import ResidentRows
 from wdist.estimation.evaluation import evaluate_rows
 from wdist.estimation.result import Estimate
 from wdist.lipschitz.linalg.rounding import best_up_to_rounding
+
+_MOST_SHARED = 0.01
+"""Largest share of equal samples with which sources still count as independent draws."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,22 @@ def values_on(estimate: Estimate, rows: ResidentRows) -> tuple[Potentials, ...]:
         values = evaluate_rows(critic.frozen, rows.at(torch.from_numpy(numbers)))
         found.append(Potentials(values=values.values / critic.lipschitz_bound, rounding=values.rounding / critic.lipschitz_bound))
     return tuple(found)
+
+
+def independent(sources: Mapping[str, ResidentRows]) -> dict[str, set[str]]:
+    """For each source, those others that share at most 1 % of the samples of either with it: critics of others have seen some of
+    its samples."""
+    digests = {
+        name: [hash(row.tobytes()) for batch in rows.batches(4096) for row in batch.numpy()] for name, rows in sources.items()
+    }
+    found: dict[str, set[str]] = {name: set() for name in sources}
+    for (one, own), (other, theirs) in combinations(digests.items(), 2):
+        known, also_known = set(own), set(theirs)
+        shared = max(fmean(each in also_known for each in own), fmean(each in known for each in theirs))
+        if shared <= _MOST_SHARED:
+            found[one].add(other)
+            found[other].add(one)
+    return found
 
 
 def best_found(entries: Sequence[Entry]) -> dict[str, tuple[Found, ...]]:
