@@ -312,8 +312,7 @@ def _looks_like_weights(tensors: dict[str, Any]) -> bool:
 def open_safetensors(address: Address) -> StoredArray:
     """One tensor of a ``.safetensors`` file; only the requested rows are read."""
     version = _version(address)
-    try:
-        file = safe_open(address.path, framework="pt", device="cpu")
+    with _opened_safetensors(address) as file:
         names = list(file.keys())
         if address.key is None and len(names) > 1:
             raise SourceError(
@@ -326,18 +325,27 @@ def open_safetensors(address: Address) -> StoredArray:
         rows = file.get_slice(key)
         shape = tuple(rows.get_shape())
         example = file.get_tensor(key) if not shape or 0 in shape else rows[0:1]
-    except (SafetensorError, OSError) as error:
-        if "Cannot allocate memory" in str(error):
-            raise SourceError(f"{address.location} exceeds the limit on memory when mapped; save it as .npy or .h5") from error
-        raise damaged_safetensors(address, error) from error
     readable = accepted(example, name)
 
     def read_rows(start: int, stop: int) -> Tensor:
-        return accepted(rows[start:stop], name).clone()  # a part of the mapped file
+        # Mapped anew for each piece: pages of a map that stays count as memory of the process, in the end the whole file.
+        with _opened_safetensors(address) as file:
+            return accepted(file.get_slice(key)[start:stop], name).clone()
 
     return StoredArray(
         shape=shape, dtype=type_name(example.dtype), itemsize=readable.element_size(), read_rows=read_rows, version=version
     )
+
+
+@contextlib.contextmanager
+def _opened_safetensors(address: Address) -> Iterator[Any]:
+    try:
+        with safe_open(address.path, framework="pt", device="cpu") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        if "Cannot allocate memory" in str(error):
+            raise SourceError(f"{address.location} exceeds the limit on memory when mapped; save it as .npy or .h5") from error
+        raise damaged_safetensors(address, error) from error
 
 
 def damaged_safetensors(address: Address, error: Exception) -> SourceError:
