@@ -51,14 +51,14 @@ class Interruption:
         return work() if result is None else result
 
 
-class Echoes:
-    """Tells a signal that comes again at once from one that comes a second time."""
+class _Signals:
+    """Tells a signal that comes a second time from one that is sent twice at once."""
 
     def __init__(self) -> None:
         self._last: dict[int, float] = {}
 
-    def __contains__(self, number: int) -> bool:
-        """Whether the signal that has just come is an echo."""
+    def heard_before(self, number: int) -> bool:
+        """Whether the signal that has just come is the last one again."""
         now = time.monotonic()
         if now - self._last.get(number, -_ECHO) < _ECHO:
             return True
@@ -69,10 +69,10 @@ class Echoes:
 @contextmanager
 def signals_as_ctrl_c() -> Iterator[None]:
     """Handles SIGTERM like Ctrl-C, so that a time limit keeps what is proved, and a signal that is sent twice at once as one."""
-    echoes = Echoes()
+    signals = _Signals()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        if number not in echoes:
+        if not signals.heard_before(number):
             raise KeyboardInterrupt
 
     ours = (signal.SIGTERM, *([signal.SIGINT] if signal.getsignal(signal.SIGINT) is signal.default_int_handler else []))
@@ -98,10 +98,10 @@ def deferred_interrupts() -> Iterator[None]:
     """
     received: list[int] = []
     previous: dict[int, Any] = {}
-    echoes = Echoes()
+    signals = _Signals()
 
     def defer(number: int, frame: FrameType | None) -> None:
-        if number in echoes:
+        if signals.heard_before(number):
             return
         received.append(number)
         if len(received) > 1:

@@ -118,6 +118,12 @@ def test_ctrl_c_ends_the_suite_and_not_one_estimation_only(monkeypatch):
         list(rows_of(CASES[0], runs=2))
 
 
+def test_the_suite_judges_growth_at_both_levels(monkeypatch):
+    monkeypatch.setattr(gates, "_QUICK_RUNS", 2)
+    rows = list(STUDIES[0].measure(Conditions(quick=True, only=("that grew",))))
+    assert {(row.on, row.limit) for row in rows} == {(on, growth) for on in ("population", "detected") for growth in GROWTH}
+
+
 def test_names_choose_cases(monkeypatch):
     monkeypatch.setattr(gates, "_QUICK_RUNS", 2)
     rows = list(STUDIES[0].measure(Conditions(quick=True, only=("doubled",), seeds=(3,))))

@@ -212,7 +212,7 @@ def _measure(conditions: Conditions) -> Iterator[GateRow]:
         name = f"{_REGRESSION}{_RULES[on]}"
         if conditions.wanted(name):
             what = f"{total} times a baseline and {len(GROWTH)} later results: {name}"
-            measured = partial(regression_rows, runs=max(1, runs // 2), seeds=conditions.seeds, on=on)
+            measured = partial(regression_rows, runs=max(1, runs // 2), seeds=conditions.seeds, growth=GROWTH, on=on)
             yield from conditions.rows(name, measured, what=what)
 
 
