@@ -121,7 +121,7 @@ def test_ctrl_c_ends_the_suite_and_not_one_estimation_only(monkeypatch):
 def test_the_suite_judges_growth_at_both_levels(monkeypatch):
     monkeypatch.setattr(gates, "_QUICK_RUNS", 2)
     rows = list(STUDIES[0].measure(Conditions(quick=True, only=("that grew",))))
-    assert {(row.on, row.limit) for row in rows} == {(on, growth) for on in ("population", "detected") for growth in GROWTH}
+    assert [row.on for row in rows] == [on for on in ("population", "detected") for _ in GROWTH]
 
 
 def test_names_choose_cases(monkeypatch):
