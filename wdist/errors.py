@@ -82,9 +82,9 @@ def explained(explain: Callable[[Exception], WdistError]) -> Iterator[None]:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """True if an error says that memory could not be allocated, on the CPU or on a GPU."""
+    """True if an error says that memory could not be allocated, on the CPU, on a GPU or for a thread."""
     words = str(error).lower()
-    phrases = ("out of memory", "allocate memory", "memory allocation")
+    phrases = ("out of memory", "allocate memory", "memory allocation", "can't start new thread")
     return isinstance(error, MemoryError) or any(phrase in words for phrase in phrases)
 
 

@@ -114,9 +114,12 @@ def test_warnings_speak_python(monkeypatch):
     assert not any("--" in warning for warning in found.warnings)
 
 
-def test_lack_of_memory_is_a_sentence(monkeypatch):
+@pytest.mark.parametrize(
+    "told", ["DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes", "can't start new thread"]
+)
+def test_lack_of_memory_is_a_sentence(monkeypatch, told):
     def hungry(*_, **__):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 999 bytes")
+        raise RuntimeError(told)
 
     monkeypatch.setattr("wdist.estimation.estimate.run_estimate", hungry)
     with pytest.raises(wdist.WdistError, match="not enough memory"):
