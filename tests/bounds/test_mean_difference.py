@@ -22,6 +22,14 @@ def test_one_difference_agrees_with_scipy(scale):
     assert found.p_value == pytest.approx(reference.pvalue, rel=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_infinite_values_bound_nothing():
+    infinite = np.array([np.inf, 0.0])
+    found = mean_difference([(infinite, infinite), (infinite, -infinite)])
+    assert math.isnan(found.estimate)
+    assert not found.lower(0.05) <= 0
+
+
 def test_without_variance_a_difference_is_certain():
     assert mean_difference([(np.ones(5), np.zeros(4))]).p_value == 0.0
     assert mean_difference([(np.ones(5), np.ones(4))]).p_value == 1.0

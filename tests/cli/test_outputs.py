@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -181,7 +182,8 @@ def test_ctrl_c_while_the_result_is_written_comes_too_late_and_a_second_one_does
 
     def press(descriptor):
         flush(descriptor)
-        for _ in range(next(presses)):
+        for number in range(next(presses)):
+            time.sleep(0.15 * number)  # one that comes sooner is the same
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(os, "fsync", press)

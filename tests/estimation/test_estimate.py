@@ -13,7 +13,7 @@ import wdist
 from tests.trials import SMALL, CountedRows, Listener, digest, exact_w1, two_moons
 from wdist import estimate
 from wdist.critics.settings import CriticSettings
-from wdist.data import measure, pairing
+from wdist.data import measure, pairing, rows
 from wdist.data.measure import ENOUGH_HELD_OUT, fold_rows, held_out_rows, split
 from wdist.errors import DeviceError, SourceError, TrainingDiverged, UsageError
 from wdist.estimation import critics, evaluation, run, transport_bounds
@@ -529,6 +529,7 @@ def counted(monkeypatch):
     monkeypatch.setattr(pairing, "_FIT_DRAWN", 300)
     monkeypatch.setattr(closed_forms, "FIT_ROWS", 300)
     monkeypatch.setattr(evaluation, "_TIMED_ROWS", 1)
+    monkeypatch.setattr(rows.StreamedRows, "at_once", 1)
     x, y = (np.random.default_rng(seed).normal(seed, 1, size=(3000, 2)) for seed in range(2))
     return CountedRows(x, "x"), CountedRows(y, "y")
 

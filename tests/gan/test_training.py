@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -62,7 +63,8 @@ def presses(monkeypatch):
     def send(*numbers):
         def interrupted(game, stream):
             if game.steps == 2:
-                for number in numbers:
+                for place, number in enumerate(numbers):
+                    time.sleep(0.15 * place)  # one that comes sooner is the same
                     signal.raise_signal(number)
             step(game, stream)
 

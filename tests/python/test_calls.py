@@ -114,9 +114,7 @@ def test_warnings_speak_python(monkeypatch):
     assert not any("--" in warning for warning in found.warnings)
 
 
-@pytest.mark.parametrize(
-    "told", ["DefaultCPUAllocator: can't allocate memory: you tried 9 bytes", "can't start new thread"]
-)
+@pytest.mark.parametrize("told", ["DefaultCPUAllocator: can't allocate memory: you tried 9 bytes", "can't start new thread"])
 def test_lack_of_memory_is_a_sentence(monkeypatch, told):
     def hungry(*_, **__):
         raise RuntimeError(told)

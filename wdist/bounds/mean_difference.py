@@ -93,7 +93,7 @@ def mean_contrast(
         trained: whether other samples of each group trained the critics of each fold; None if all did.
     """
     unit = power_of_two(*(side for fold in folds for side in fold))
-    means = [math.fsum(sign * float((side / unit).mean()) for sign, side in zip(signs, fold, strict=True)) for fold in folds]
+    means = [sum(sign * float((side / unit).mean()) for sign, side in zip(signs, fold, strict=True)) for fold in folds]
     factors = np.where(True if trained is None else trained, shared_training(len(folds)), 1.0)
     variances = factors * np.array([[(side / unit).var(ddof=1) / len(side) for side in fold] for fold in folds])
     total = float(variances.sum())
@@ -101,7 +101,7 @@ def mean_contrast(
     freedom = 1 / float(((variances / total) ** 2 / freedoms).sum()) if total > 0 else math.inf
     parts = variances[:, 0].sum(), variances[:, 1:].sum()
     error_a, error_b = (math.sqrt(float(part)) / len(folds) * unit for part in parts)
-    return MeanDifference(estimate=math.fsum(means) / len(folds) * unit, error_a=error_a, error_b=error_b, freedom=freedom)
+    return MeanDifference(estimate=sum(means) / len(folds) * unit, error_a=error_a, error_b=error_b, freedom=freedom)
 
 
 def permutation_p_value(a: np.ndarray, b: np.ndarray, *, seed: int) -> float:

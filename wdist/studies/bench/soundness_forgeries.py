@@ -20,7 +20,7 @@ _FACTORS = (0.0, -1.0, 0.5, 1 - 1e-9, 1 + 1e-12, 1 + 1e-6, 2.0, 1e-160, 1e160, 1
 
 def forged(proof: bytes, random: np.random.Generator) -> bytes:
     """A copy of a proof of one result with one to three forgeries, which may concern its divergence if it has one."""
-    tensors = {name: tensor.clone() for name, tensor in load(proof).items()}
+    tensors = {name: tensor.clone() for name, tensor in sorted(load(proof).items())}
     length = int.from_bytes(proof[:8], "little")
     metadata = json.loads(proof[8 : 8 + length])["__metadata__"]
     statements = json.loads(metadata["statements"])
