@@ -103,6 +103,11 @@ def test_another_exception_shows_where_it_was_raised(run):
     assert "in fails" in "".join(raised.value.__notes__)
 
 
+def test_what_cannot_be_sent_is_told_apart_from_a_process_that_was_ended(run):
+    with pytest.raises(RuntimeError, match="Outcome cannot be sent from a fork"):
+        found([lambda: lambda: None, lambda: time.sleep(60)], run)
+
+
 def test_a_process_that_is_killed_is_told_in_a_sentence(run):
     with pytest.raises(ProcessesError, match=r"ended from outside \(exit status -9\).*OMP_NUM_THREADS=1"):
         found([lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: time.sleep(60)], run)

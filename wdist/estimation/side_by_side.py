@@ -30,7 +30,7 @@ from wdist.training.observer import CriticFinished, CriticStarted, Event, Progre
 T = TypeVar("T")
 _CTRL_C = {signal.SIGINT}
 _THREADED = 0.8
-"""How many times as fast each further thread makes long steps."""
+"""What each further thread adds to the speed of long steps, as a share of the first one's."""
 
 
 def lanes(pair: Pair, run: Run) -> int:
@@ -111,6 +111,7 @@ def side_by_side(tasks: Sequence[Callable[[], T]], run: Run, *, what: str, count
     finally:
         for _, process in running.values():
             process.kill()
+            process.join()
     return [found[number].get() if number in found and not found[number].interrupted else None for number in range(len(tasks))]
 
 
@@ -145,7 +146,11 @@ def _do(task: Callable[[], object], run: Run, sender: Connection, receivers: lis
             error.add_note("".join(traceback.format_exception(error)))
             message = error
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        sender.send_bytes(packed(message))
+        try:
+            result = packed(message)
+        except Exception as error:
+            result = packed(RuntimeError(f"{type(message).__name__} cannot be sent from a fork: {error}"))
+        sender.send_bytes(result)
     finally:
         os._exit(0)
 

@@ -28,8 +28,8 @@ from wdist.training.observer import Observer, Silent
 Settings = TypeVar("Settings")
 """Resolved settings of a kind: what :class:`~wdist.critics.settings.CriticSettings` become once the data is known."""
 _LONG_STEP = 0.1
-"""Seconds of a step from which on two threads were faster than one; shorter steps lost up to half their speed on idle cores, and
-more where other work shared them."""
+"""Seconds of a step above which two threads beat one. Shorter steps are slower on two, and several times slower where other work
+shares the cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
