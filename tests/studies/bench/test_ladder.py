@@ -20,7 +20,7 @@ from wdist.studies.bench.ladder import (
     conclude,
     rows_of,
 )
-from wdist.studies.bench.ladder_sources import digit_generator, normal_ladders, wide_ladders
+from wdist.studies.bench.ladder_sources import digit_generator, digit_ladders, normal_ladders, wide_ladders
 from wdist.studies.bench.relative_mmd import relative_mmd
 from wdist.studies.study import Conditions, Skipped, most_by_chance
 
@@ -118,9 +118,24 @@ def test_without_data_the_digits_are_skipped_with_the_reason(monkeypatch):
     monkeypatch.setattr(module, "normal_ladders", lambda: ())
     monkeypatch.setattr(module, "wide_ladders", lambda: ())
     rows = list(STUDIES[0].measure(Conditions(only=("digit",))))
-    assert len(rows) == 2
+    assert len(rows) == 4
     assert all(isinstance(row, Skipped) and "data" in row.reason for row in rows)
     assert list(STUDIES[0].measure(Conditions(quick=True, only=("digit",)))) == []
+
+
+def test_the_digit_ladders_are_climbed_by_c_transforms_and_by_networks(samples):
+    ladders = list(digit_ladders(samples))
+    assert [(ladder.critic, ladder.twins) for ladder in ladders] == [
+        *(("c-transform", False), ("c-transform", True)),
+        *(("groupsort-bjorck", False), ("groupsort-bjorck", True)),
+    ]
+    images = [draw(200, torch.Generator().manual_seed(0)) for draw in ladders[0].rungs]
+    distances = [float((each - images[0]).flatten(1).norm(dim=1).mean()) for each in images]
+    assert distances == sorted(distances)
+    assert distances[0] == 0 < distances[1]
+    networks = replace(ladders[2], rungs=ladders[2].rungs[::4], labels=("0", "0.4"), steps=20)
+    levels = [row for row in rows_of(networks, 200, runs=1) if isinstance(row, LevelRow)]
+    assert [row.wrong for row in levels] == [0, 0, 0]
 
 
 def test_names_choose_ladders(monkeypatch):

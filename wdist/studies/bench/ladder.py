@@ -221,7 +221,7 @@ def _drawn(ladder: Ladder, n: int, seed: int) -> list[Tensor]:
 def _compared(ladder: Ladder, names: Sequence[str], n: int, *, seed: int) -> Comparison:
     draws = _drawn(ladder, n, seed)
     tests: dict[str, Any] = {"folds": _FOLDS, "couplings": False, "blocks": _BLOCK} if ladder.tests_only else {}
-    options = EstimateOptions.validated(critic=ladder.critic, confidence=CONFIDENCE, seed=seed, **tests)
+    options = EstimateOptions.validated(critic=ladder.critic, steps=ladder.steps, confidence=CONFIDENCE, seed=seed, **tests)
     return complete(run_comparison(draws[0], draws[1:], options, names=names))
 
 

@@ -14,6 +14,9 @@ from wdist.data.sources.source import FiniteSource
 from wdist.studies.study import Skipped
 
 _GENERATOR, _DIGITS = "digit_generator.safetensors", "digits.h5"
+_WITH_NOISE, _TWO_SEEDS = "digit generator with noise", "two seeds of the digit generator"
+_DIGIT_CRITICS = {"": ("c-transform", None), ", networks": ("groupsort-bjorck", 1000)}
+"""The critic that compares the digits, and its training steps, by what the name of a ladder adds."""
 
 Draw = Callable[[int, torch.Generator], Tensor]
 """Maps a number and a generator to that many samples, shape (n, \\*event shape)."""
@@ -28,6 +31,8 @@ class Ladder:
     rungs: tuple[Draw, ...]
     labels: tuple[str, ...]
     critic: str
+    steps: int | None = None
+    """Training steps of each critic; None for the default, and for critics that are not trained."""
     truths: tuple[float, ...] | None = None
     """The distances, where they are known."""
     twins: bool = False
@@ -87,10 +92,11 @@ def wide_ladders() -> tuple[Ladder, ...]:
 
 
 def digit_ladders(folder: Path | None) -> Iterator[Ladder | Skipped]:
-    """The generator of ``samples/`` against its training digits, with growing noise, and with two seeds; skipped without files."""
-    names = ("digit generator with noise", "two seeds of the digit generator")
+    """The generator of ``samples/`` against its training digits, with growing noise, and with two seeds; each by c-transforms and
+    by networks. Skipped without files."""
     if folder is None or not all((folder / file).is_file() for file in (_GENERATOR, _DIGITS)):
-        yield from (Skipped(name=name, reason=f"needs {_GENERATOR} and {_DIGITS}; name their folder with --data") for name in names)
+        missing = f"needs {_GENERATOR} and {_DIGITS}; name their folder with --data"
+        yield from (Skipped(name=name + by, reason=missing) for by in _DIGIT_CRITICS for name in (_WITH_NOISE, _TWO_SEEDS))
         return
     drawn, source = digit_generator(folder / _GENERATOR), open_source(folder / _DIGITS)
     assert isinstance(source, FiniteSource), "a file of samples"
@@ -102,9 +108,10 @@ def digit_ladders(folder: Path | None) -> Iterator[Ladder | Skipped]:
 
     noises = (0.0, 0.1, 0.15, 0.25, 0.4)
     labels, rungs = tuple(f"{each:g}" for each in noises), tuple(partial(noisy, deviation=each) for each in noises)
-    make = partial(Ladder, reference=lambda n, random: digits, critic="c-transform")
-    yield make(name=names[0], rungs=rungs, labels=labels)
-    yield make(name=names[1], rungs=(drawn, drawn), labels=("one seed", "another"), twins=True)
+    for by, (critic, steps) in _DIGIT_CRITICS.items():
+        make = partial(Ladder, reference=lambda n, random: digits, critic=critic, steps=steps)
+        yield make(name=_WITH_NOISE + by, rungs=rungs, labels=labels)
+        yield make(name=_TWO_SEEDS + by, rungs=(drawn, drawn), labels=("one seed", "another"), twins=True)
 
 
 def digit_generator(path: Path) -> Draw:
