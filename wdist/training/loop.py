@@ -23,6 +23,8 @@ VALIDATIONS = 40
 """Validations in one training, evenly spread over its budget."""
 SECONDS_BETWEEN_VALIDATIONS = 2.0
 """Longest pause between two validations, where the budget is a length of time."""
+STEPS_BETWEEN_VALIDATIONS = 5
+"""Fewest steps between two validations, each of which takes as long as some steps."""
 _NEWEST = 9
 """An average after s steps has a share of 9 / (s + 9) of the newest weights."""
 _FLAT_POINTS, _FLAT = 10, 2e-4
@@ -282,7 +284,7 @@ def train_together(
 class _Loop:
     """Steps and validations until the budget is spent; it can be left at any point."""
 
-    resumable = ("_runs", "_places", "_ascend", "_validations", "_ended", "clock", "step")
+    resumable = ("_runs", "_places", "_ascend", "_validations", "_next_validation", "_ended", "clock", "step")
 
     def __init__(
         self,
@@ -300,6 +302,7 @@ class _Loop:
         if clock.budget.seconds is not None:
             self._pace = min(self._pace, SECONDS_BETWEEN_VALIDATIONS / clock.budget.seconds)
         self.clock, self.step, self._validations, self._ended = clock, 0, 0, False
+        self._next_validation = 0  # step before which there is none
 
     def run(self, part: Part) -> None:
         for run in self._runs:
@@ -313,8 +316,9 @@ class _Loop:
         spent = self.clock.fraction(self.step)
         ended = False
         over = spent >= 1 if self._last is None else self.step >= self._last
-        if over or (self._last is None and spent >= self._validations * self._pace):
-            self._validations += 1
+        due = self.step >= self._next_validation and spent >= self._validations * self._pace
+        if over or (self._last is None and due):
+            self._validations, self._next_validation = self._validations + 1, self.step + STEPS_BETWEEN_VALIDATIONS
             for run in self._running:
                 run.validate(self.step, self.clock)
             # Of earlier validations only: when this one arrives depends on the device.

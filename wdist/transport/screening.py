@@ -16,7 +16,6 @@ References:
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor
 
 from wdist.ground_metric import GroundMetric
+from wdist.lipschitz.linalg.rounding import multiplies_bfloat16
 
 FLAT = 3
 """Dimensions up to which blocks of pairs are skipped more often than they are screened."""
@@ -112,20 +112,6 @@ def negative(block: Tensor) -> tuple[np.ndarray, np.ndarray]:
         return flat // block.shape[1], flat % block.shape[1]
     rows, columns = torch.nonzero(block < 0, as_tuple=True)
     return rows.cpu().numpy(), columns.cpu().numpy()
-
-
-@cache
-def multiplies_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 and adds up in float32, as it says and as a sum that nearly vanishes confirms."""
-    known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    if not (known.get("avx512_bf16") or known.get("amx_bf16")) or not torch.backends.mkldnn.is_available():
-        return False
-    random = torch.Generator().manual_seed(0)
-    p, q, small = (torch.randn(256, 512, generator=random).bfloat16() for _ in range(3))
-    left, right = torch.cat([p, small, p], 1), torch.cat([q, q / 256, -q], 1)
-    exact, terms = left.double() @ right.double().mT, left.double().abs() @ right.double().abs().mT
-    error = ((left @ right.mT).double() - exact).abs() - exact.abs() * 2.0**-8
-    return bool((error <= 2 * left.shape[1] * _UNIT * terms).all())
 
 
 def _rounded(points: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from wdist.errors import CertificateError
+from wdist.lipschitz.linalg import orthonormalise
 from wdist.lipschitz.linalg.orthonormalise import (
     bjorck,
     bjorck_product,
@@ -218,6 +219,22 @@ def test_polar_express_leaves_singular_values_near_1(shape, scale, generator):
     assert 0.85 < after_5.min()
     assert after_5.max() < 1.15
     assert np.abs(after_7 - 1).max() < 1e-8
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (300, 270), (256, 700), (2, 600, 256)], ids=str)
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
+def test_wide_updates_may_be_multiplied_in_low_precision(half, shape, generator, monkeypatch):
+    monkeypatch.setattr(orthonormalise, "multiplies_bfloat16", lambda: half)
+    *count, m, n = shape
+    matrices = [with_singular_values(m, n, np.geomspace(0.1, 1, min(m, n)), generator) for _ in range(*count or (1,))]
+    W = torch.stack(matrices).float() if count else matrices[0].float()
+    found = polar_express(W)
+    assert found.dtype == torch.float32
+    values = torch.linalg.svdvals(found.double())
+    assert 0.09 < float(values.min())
+    assert float(values.max()) < 1.95
+    exact = polar_express(W.double())
+    assert float((found.double() - exact).norm() / exact.norm()) < (0.05 if half else 0.01)
 
 
 def test_polar_express_of_zero_is_zero():

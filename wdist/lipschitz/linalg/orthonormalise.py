@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from wdist.errors import CertificateError
+from wdist.lipschitz.linalg.rounding import multiplies_bfloat16
 
 POLAR_EXPRESS = (
     (8.28721201814563, -23.595886519098837, 17.300387312530933),
@@ -27,6 +28,8 @@ _SAFE_RADIUS, _SAFE_RADIUS_OF_HIGHER_ORDERS = 1.5, 1.4
 _PROBES = 16  # random vectors: they estimate the square of a norm within about a third, and the guard takes its fourth root
 _FEW_STEPS, _LONG = 3, 2
 """Most quintics and least ratio of the sides for which iterating on the Gram matrix is cheaper and accurate enough in float32."""
+_WIDE = 256
+"""Smaller side from which products of bfloat16 are worth the conversion: 1.4 to 7 times as fast where a processor has them."""
 _DEFECT_TOLERANCE = 1e-12  # defect at which a polar factor is accepted; float64 reaches about 1e-13 at width 1000
 _MOST_ITERATIONS = 200  # Newton-Schulz iterations after which an SVD takes over
 
@@ -225,13 +228,21 @@ def polar_express(W: Tensor, *, steps: int = 3) -> Tensor:
 
     Singular values of at least a thousandth of the Frobenius norm end in [0.1, 1.9] after three steps, within 0.15 of 1 after five
     and within 1e-8 of 1 after seven; smaller ones end smaller. Three steps suffice for the direction of an update; weights need
-    :func:`polar_factor`. A step costs three products on the smaller side.
+    :func:`polar_factor`. A step costs three products on the smaller side. Up to three steps on wide float32 matrices multiply them
+    as bfloat16 where the processor does that several times as fast; singular values move by about a hundredth.
 
     References:
         Amsel, Persson, Musco & Gower (2025), The Polar Express, arXiv:2505.16932.
         Jordan et al. (2024), Muon: an optimizer for hidden layers in neural networks.
     """
     W = W / (torch.linalg.matrix_norm(W, keepdim=True).clamp(min=torch.finfo(W.dtype).tiny) * 1.01)
+    if steps <= _FEW_STEPS and W.dtype == torch.float32 and W.device.type == "cpu" and min(W.shape[-2:]) >= _WIDE:
+        return _composed_quintics(W.bfloat16() if multiplies_bfloat16() else W, steps).float()
+    return _composed_quintics(W, steps)
+
+
+def _composed_quintics(W: Tensor, steps: int) -> Tensor:
+    """The first steps of Polar Express for matrices of Frobenius norm below 1."""
     flat = W.shape[-2] <= W.shape[-1]
     if 1 < steps <= _FEW_STEPS and max(W.shape[-2:]) >= _LONG * min(W.shape[-2:]):
         Q = _polar_polynomial(gram(W), steps)

@@ -1,8 +1,9 @@
-"""Rounding: bounds for float64 sums and products, choices that it must not decide, and the precision of float32 products."""
+"""Rounding: bounds for float64 sums and products, choices that it must not decide, and the precision of faster products."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -98,3 +99,17 @@ def _products(precision: str) -> Iterator[None]:
     finally:
         for backend, own in zip(backends, before, strict=True):
             backend.fp32_precision = own
+
+
+@cache
+def multiplies_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 and adds up in float32, as it says and as a sum that nearly vanishes confirms."""
+    known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    if not (known.get("avx512_bf16") or known.get("amx_bf16")) or not torch.backends.mkldnn.is_available():
+        return False
+    random = torch.Generator().manual_seed(0)
+    p, q, small = (torch.randn(256, 512, generator=random).bfloat16() for _ in range(3))
+    left, right = torch.cat([p, small, p], 1), torch.cat([q, q / 256, -q], 1)
+    exact, terms = left.double() @ right.double().mT, left.double().abs() @ right.double().abs().mT
+    error = ((left @ right.mT).double() - exact).abs() - exact.abs() * 2.0**-8
+    return bool((error <= 2 * left.shape[1] * 2.0**-24 * terms).all())
