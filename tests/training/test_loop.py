@@ -15,7 +15,7 @@ from wdist.lipschitz.linalg.orthonormalise import orthonormality_defect
 from wdist.training import loop
 from wdist.training.budget import Budget
 from wdist.training.catalogue import CATALOGUE
-from wdist.training.loop import STEPS_BETWEEN_VALIDATIONS, VALIDATIONS, TrainingOutcome, TrainingRun, train
+from wdist.training.loop import VALIDATIONS, TrainingOutcome, TrainingRun, train
 from wdist.training.observer import Progress, Silent
 from wdist.training.optimizers import make_optimizers
 from wdist.training.step import Readback, TrainingStep
@@ -49,6 +49,7 @@ def run(
     penalty=None,
     learning_rate=0.01,
     decay="constant",
+    between=1,
     **options,
 ):
     critic = critic or Slope()
@@ -59,6 +60,7 @@ def run(
         minibatch=minibatch or (lambda: (torch.ones(4, 1), torch.zeros(4, 1))),
         budget=budget or Budget(steps=100),
         decay=decay,
+        between=between,
         interruption=Interruption(),
     )
 
@@ -73,19 +75,19 @@ def test_it_maximises_the_dual_value():
     assert trained.history[-1].step == 100
 
 
+@pytest.mark.parametrize("between", [1, 5])
 @pytest.mark.parametrize("steps", [1, 3, 40, 41, 100, 1000])
-def test_validations_are_spread_evenly_whatever_the_budget(steps):
-    _, trained = run(budget=Budget(steps=steps))
-    most = min(VALIDATIONS, -(-steps // STEPS_BETWEEN_VALIDATIONS))
-    assert abs(len(trained.history) - most - 1) <= 1
+def test_validations_are_spread_evenly_whatever_the_budget(steps, between):
+    _, trained = run(budget=Budget(steps=steps), between=between)
+    assert abs(len(trained.history) - min(-(-steps // between), VALIDATIONS) - 1) <= 1
     *gaps, last = np.diff([point.step for point in trained.history])
     assert last >= 1
-    assert all(STEPS_BETWEEN_VALIDATIONS <= gap <= max(STEPS_BETWEEN_VALIDATIONS, steps / VALIDATIONS + 2) for gap in gaps)
+    assert all(between <= gap <= max(between, steps / VALIDATIONS + 2) for gap in gaps)
 
 
-def test_a_short_length_of_time_is_not_spent_on_validations():
-    _critic, trained = run(budget=Budget(seconds=0.2))
-    assert len(trained.history) <= trained.steps / STEPS_BETWEEN_VALIDATIONS + 2
+def test_a_length_of_time_is_not_spent_on_validations_alone():
+    _, trained = run(budget=Budget(seconds=0.2), between=10)
+    assert len(trained.history) <= trained.steps / 10 + 2
 
 
 def test_what_was_best_by_validation_is_kept():

@@ -244,6 +244,7 @@ class EnvelopeSearch:
             decay=self.spec.settings.schedule,
             interruption=job.interruption,
             drawn=self._samples.streams,
+            between=self.spec.steps_between_validations,
             last=last,
         )
         return critic, outcome

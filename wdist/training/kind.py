@@ -129,6 +129,11 @@ class CriticSpec(Generic[Settings]):
         """Whether its steps are so long that several threads make them faster."""
         return self.budget is not None and self.seconds > _LONG_STEP * self.budget.amount
 
+    @property
+    def steps_between_validations(self) -> int:
+        """Fewest steps from one validation to the next, which takes about as long as five long ones."""
+        return 5 if self.has_long_steps else 1
+
     def expected_seconds(self, budget: Budget | None) -> float:
         """Time that fitting within a budget is expected to take on two cores, roughly."""
         if self.budget is None or budget is None:

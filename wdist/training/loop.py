@@ -23,8 +23,6 @@ VALIDATIONS = 40
 """Validations in one training, evenly spread over its budget."""
 SECONDS_BETWEEN_VALIDATIONS = 2.0
 """Longest pause between two validations, where the budget is a length of time."""
-STEPS_BETWEEN_VALIDATIONS = 5
-"""Fewest steps between two validations, each of which takes as long as some steps."""
 _NEWEST = 9
 """An average after s steps has a share of 9 / (s + 9) of the newest weights."""
 _FLAT_POINTS, _FLAT = 10, 2e-4
@@ -233,6 +231,7 @@ class _How(TypedDict):
     interruption: Interruption
     drawn: NotRequired[Sequence[Any]]
     last: NotRequired[int | None]
+    between: NotRequired[int]
 
 
 def train_together(
@@ -245,6 +244,7 @@ def train_together(
     interruption: Interruption,
     drawn: Sequence[Any] = (),
     last: int | None = None,
+    between: int = 1,
 ) -> list[TrainingOutcome]:
     """Trains several critics that every step changes at once; one that diverges does not hold up the others.
 
@@ -257,11 +257,12 @@ def train_together(
         interruption: ends the training at Ctrl-C.
         drawn: what minibatches are drawn from, and other objects with a state, for a run that can be resumed.
         last: step of the budget at which to end, and whose weights are kept; None to keep those with the best validation value.
+        between: fewest steps from one validation to the next.
 
     Returns:
         The outcome of each; without a history if already its first validation value was not finite.
     """
-    loop = _Loop(runs, ascend=ascend, minibatch=minibatch, clock=budget.start(), decay=decay, last=last)
+    loop = _Loop(runs, ascend=ascend, minibatch=minibatch, clock=budget.start(), decay=decay, last=last, between=between)
     sizes = sum(parameter.numel() for run in runs for parameter in run.critic.parameters())
     part = current().part(f"training of {', '.join(run.name for run in runs)}, {sizes}", [loop, *drawn], shared=drawn)
     if part.result is None:
@@ -294,9 +295,10 @@ class _Loop:
         minibatch: Minibatch,
         clock: Clock,
         decay: str,
-        last: int | None = None,
+        last: int | None,
+        between: int,
     ) -> None:
-        self._runs, self._running, self._last = list(runs), list(runs), last
+        self._runs, self._running, self._last, self._between = list(runs), list(runs), last, between
         self._ascend, self._minibatch = ascend, minibatch
         self._factor, self._pace = schedule(decay), 1 / VALIDATIONS  # share of the budget between two validations
         if clock.budget.seconds is not None:
@@ -318,7 +320,7 @@ class _Loop:
         over = spent >= 1 if self._last is None else self.step >= self._last
         due = self.step >= self._next_validation and spent >= self._validations * self._pace
         if over or (self._last is None and due):
-            self._validations, self._next_validation = self._validations + 1, self.step + STEPS_BETWEEN_VALIDATIONS
+            self._validations, self._next_validation = self._validations + 1, self.step + self._between
             for run in self._running:
                 run.validate(self.step, self.clock)
             # Of earlier validations only: when this one arrives depends on the device.

@@ -224,6 +224,7 @@ class NetworkKind(CriticKind[ResolvedNetwork]):
             decay=spec.settings.schedule,
             interruption=job.interruption,
             drawn=fit.streams,
+            between=spec.steps_between_validations,
         )
         return fit.trained(outcome)
 
@@ -248,6 +249,7 @@ class NetworkKind(CriticKind[ResolvedNetwork]):
             decay=spec.settings.schedule,
             interruption=first.job.interruption,
             drawn=[together, *(stream for fit in fits for stream in fit.streams)],
+            between=spec.steps_between_validations,
         )
         return [
             fit.trained(outcome)
