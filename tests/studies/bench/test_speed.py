@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -203,3 +204,27 @@ def test_the_start_is_timed_up_to_the_first_gradient_of_the_default_critic(monke
 def test_the_display_is_timed_on_a_terminal(monkeypatch):
     monkeypatch.setattr(speed_costs, "_DISPLAYED", "0.5s")
     assert 0 < speed_costs._display_share(0) < 1
+
+
+def test_default_runs_are_timed_by_the_clock(monkeypatch):
+    """As a user has them: whole commands, with all threads, and nothing but the seed set."""
+    commands = []
+
+    def recorded(arguments, *, env, **options):
+        commands.append((arguments[3:], "OMP_NUM_THREADS" in env, [Path(each).exists() for each in arguments if "npy" in each]))
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(speed_costs, "_LARGE", (300, 4))
+    monkeypatch.setattr(subprocess, "run", recorded)
+    rows = list(measure_costs(Conditions(seeds=(0, 7), only=("run --sphere", "run large"))))
+    assert [(row.unit, len(row.values)) for row in rows] == [("s", 2), ("s", 2)]
+    assert [command[:1] + command[-3:] for command, *_ in commands] == [
+        [name, "--seed", seed, "--quiet"] for name in ("synthetic", "estimate") for seed in ("0", "7")
+    ]
+    assert not any(limited for _, limited, _ in commands)
+    assert commands[-1][2] == [True, True]
+
+
+def test_a_timed_command_runs(monkeypatch):
+    command = ["synthetic", "--gaussians", "--steps", "1", "--baselines", "none"]
+    assert speed_costs._run_seconds(command, (0,))[0] > 0

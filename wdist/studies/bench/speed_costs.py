@@ -1,8 +1,10 @@
-"""Costs of a whole estimate beside the products of its training: start, certificate and evaluation, display, memory.
+"""Costs of a whole estimate beside the products of its training: start, certificate and evaluation, display, memory; and the time
+that default runs take.
 
 Memory is the peak that the operating system reports for a separate process.
 """
 
+import math
 import os
 import resource
 import subprocess
@@ -33,7 +35,11 @@ from wdist.training.observer import CriticFinished, CriticStarted, Event, Stage
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _KILOBYTE = 1 if sys.platform == "darwin" else 1024
-_ARRAY_BYTES, _ARRAY_DIM, _ARRAY_STEPS = 2 << 30, 1024, 24
+_ARRAYS, _ARRAY_STEPS = (1 << 18, 1024), 24
+_LARGE = (50_000, 2048)
+"""Samples and dimensions of each side of a long default run."""
+_SYNTHETIC = ("--cones 3", "--absolute-value", "--sphere 128")
+"""Pairs of short default runs."""
 _DISPLAYED, _REPETITIONS = "10s", 3
 _SMALL = (900, 8, 8)  # each side of small data: as many images of 8 x 8 pixels as in ``samples/``
 _FIRST_GRADIENT = """
@@ -136,14 +142,14 @@ def _array_memory(folder: str) -> float:
     return _peak_bytes() / (a.stat().st_size + b.stat().st_size)
 
 
-def _write_arrays(folder: str, nbytes: int) -> None:
-    """Writes two arrays of float32 of ``nbytes`` in total, slab by slab."""
-    rows, generator = nbytes // 2 // (4 * _ARRAY_DIM), np.random.default_rng(0)
+def _write_arrays(folder: str, rows: int, dim: int) -> None:
+    """Writes two arrays of float32, shape (rows, dim), slab by slab: normals, and normals shifted by 1."""
+    generator = np.random.default_rng(0)
     for shift, name in enumerate(("a.npy", "b.npy")):
-        array = np.lib.format.open_memmap(Path(folder) / name, mode="w+", dtype=np.float32, shape=(rows, _ARRAY_DIM))
+        array = np.lib.format.open_memmap(Path(folder) / name, mode="w+", dtype=np.float32, shape=(rows, dim))
         for start in range(0, rows, 8192):
             part = array[start : start + 8192]
-            part[:] = generator.standard_normal(part.shape, dtype=np.float32) + shift / _ARRAY_DIM**0.5
+            part[:] = generator.standard_normal(part.shape, dtype=np.float32) + shift / dim**0.5
         del array
 
 
@@ -264,12 +270,37 @@ def _costs(*, quick: bool, seeds: Sequence[int]) -> Iterator[tuple[str, str, str
         if SCHEMES[name].missing is None:
             what = f"memory of a step at {_MEMORY_SHAPE}, batch {_MEMORY_BATCH}: {SCHEMES[name].title}"
             yield f"memory {name}", what, "MB", partial(_in_a_child, _step_memory, name)
-    if not quick:
-        what = f"peak memory of an estimate from {_ARRAY_BYTES / 2**30:g} GB of samples: {_ARRAY_STEPS} steps, no transport"
-        yield "memory array", what, "times the samples", _array_peak
+    if quick:
+        return
+    what = f"peak memory of an estimate from {8 * math.prod(_ARRAYS) / 2**30:g} GB of samples: {_ARRAY_STEPS} steps, no transport"
+    yield "memory array", what, "times the samples", _array_peak
+    for pair in _SYNTHETIC:
+        command = ["synthetic", *pair.split()]
+        yield f"run {pair}", f"wdist synthetic {pair}", "s", partial(_run_seconds, command, seeds)
+    what = f"wdist estimate of two sets of {_LARGE[0]:,} normals in {_LARGE[1]:,} dimensions"
+    yield "run large", what, "s", partial(_large_run_seconds, seeds)
 
 
 def _array_peak() -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
-        _write_arrays(folder, _ARRAY_BYTES)
+        _write_arrays(folder, *_ARRAYS)
         return _in_a_child(_array_memory, folder)
+
+
+def _large_run_seconds(seeds: Sequence[int]) -> list[float]:
+    with tempfile.TemporaryDirectory() as folder:
+        _write_arrays(folder, *_LARGE)
+        return _run_seconds(["estimate", *(str(Path(folder) / name) for name in ("a.npy", "b.npy"))], seeds)
+
+
+def _run_seconds(command: Sequence[str], seeds: Sequence[int]) -> list[float]:
+    """Seconds by the clock of a whole command for each seed, with all threads of the machine."""
+    limited = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    environment = {name: value for name, value in _same_path().items() if name not in limited}
+    found = []
+    for seed in seeds:
+        began = time.perf_counter()
+        arguments = [sys.executable, "-m", "wdist", *command, "--seed", str(seed), "--quiet"]
+        subprocess.run(arguments, capture_output=True, check=True, env=environment)
+        found.append(time.perf_counter() - began)
+    return found
