@@ -14,9 +14,16 @@ from wdist.ground_metric import L2, LINF
 FAST = {"critic": "mean-difference", "baselines": "none"}
 
 
-def blocks(x, y, size, groups, *, confidence=0.95, diameter=None, seed=0, metric=L2):
+def blocks(x, y, size, groups, *, confidence=0.95, diameter=None, seed=0, metric=L2, deadline=np.inf):
     plan = BlockPlan(size=size, groups=groups, seconds=0.0)
-    return block_distances(pair_of(x, y), metric, plan, confidence=confidence, diameter=diameter, seed=seed)
+    how = {"confidence": confidence, "diameter": diameter, "seed": seed, "deadline": deadline}
+    return block_distances(pair_of(x, y), metric, plan, **how)
+
+
+def test_there_is_no_mean_of_some_groups_where_time_ends_before_the_others():
+    x, y = np.random.default_rng(0).normal(size=(2, 45, 2))
+    assert blocks(x, y, 5, 4, deadline=-np.inf) is None
+    assert blocks(x, y, 5, 4) is not None
 
 
 def allowed(runs, alpha):

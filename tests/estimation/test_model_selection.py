@@ -15,6 +15,7 @@ from wdist.critics.settings import CriticSettings
 from wdist.data.measure import fold_rows, split
 from wdist.data.sources.pairs import cones, sphere
 from wdist.errors import TrainingDiverged
+from wdist.estimation import model_selection
 from wdist.estimation.evaluation import evaluate_rows
 from wdist.estimation.model_selection import improved, select_critics
 from wdist.estimation.options import EstimateOptions
@@ -117,7 +118,8 @@ def test_training_begins_before_the_formulas_that_take_long():
     assert "c-transform" in LATE
 
 
-def test_of_a_length_of_time_each_kind_has_a_part_and_the_best_of_them_the_rest():
+def test_of_a_length_of_time_each_kind_has_a_part_and_the_best_of_them_the_rest(monkeypatch):
+    monkeypatch.setattr(model_selection, "_GRACE", math.inf)  # however slow the machine is
     listener = Listener()
     found = chosen(*two_moons(150, 120, 3), seconds=0.4, observer=listener)
     started = [event for event in listener.of(CriticStarted) if event.budget != "no training"]
@@ -128,6 +130,12 @@ def test_of_a_length_of_time_each_kind_has_a_part_and_the_best_of_them_the_rest(
     refits = isinstance(CATALOGUE[started[-1].critic], RefittableKind)
     assert sum(parts) == pytest.approx(0.4 * (0.85 if refits else 1.0)), "what is left is for the refit"
     assert parts[-1] > 2 * max(parts[:-1])
+
+
+def test_nothing_more_is_tried_once_a_length_of_time_is_exceeded(monkeypatch):
+    monkeypatch.setattr(model_selection, "_GRACE", -0.4)
+    found = chosen(*two_moons(150, 120, 3), seconds=0.4)
+    assert [attempt.name for attempt in found.tried] == [automatic()[0].name]
 
 
 def test_two_put_together_come_last_and_are_a_choice_like_any_other():

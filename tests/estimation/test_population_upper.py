@@ -16,7 +16,7 @@ from wdist.transport.samples import upper_bound
 PLENTY = Effort(seconds=60, nbytes=1 << 30)
 
 
-def upper(x, y, *, alpha=0.05, diameter=None, effort=PLENTY, seed=0, metric=L2, whole=None):
+def upper(x, y, *, alpha=0.05, diameter=None, effort=PLENTY, seed=0, metric=L2, whole=None, deadline=math.inf):
     return population_upper_bound(
         rows(x),
         rows(y),
@@ -27,7 +27,15 @@ def upper(x, y, *, alpha=0.05, diameter=None, effort=PLENTY, seed=0, metric=L2, 
         seed=seed,
         metric=metric,
         whole=whole,
+        deadline=deadline,
     )
+
+
+@pytest.mark.parametrize("diameter", [None, 20.0])
+def test_there_is_none_once_the_deadline_has_passed(diameter):
+    x, y = np.random.default_rng(0).normal(size=(2, 40, 2))
+    assert upper(x, y, diameter=diameter, deadline=-math.inf) is None
+    assert upper(x, y, diameter=diameter, deadline=1e300).value == upper(x, y, diameter=diameter).value
 
 
 def allowed(runs, alpha):

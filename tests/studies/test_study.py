@@ -29,7 +29,7 @@ from wdist.training.observer import CriticFinished, CriticStarted, Progress, Sta
 
 SUITES = (
     *("tightness", "learning", "transport", "soundness", "coverage"),
-    *("ladder", "gates", "sequential", "drift", "lipschitz", "distributed", "speed", "gpu"),
+    *("ladder", "gates", "sequential", "drift", "lipschitz", "distributed", "streams", "speed", "gpu"),
 )
 TABLES_AND_FIGURES = (
     *("table1", "table2", "table3", "table4", "table5", "table6", "table7"),

@@ -174,6 +174,13 @@ def test_blocks_can_have_a_smaller_memory_limit():
     assert less == affordable_work(*counts, 2, Effort(seconds=seconds, nbytes=1 << 22))
 
 
+def test_parts_of_wide_samples_keep_to_the_memory():
+    n, dim, nbytes = 32_000, 12_288, 1 << 29
+    parts = affordable_work(n, n, dim, Effort(seconds=100.0, nbytes=nbytes)).parts
+    assert 2 * 8 * (n / parts) * dim * 4 < nbytes, "two sides of a part in float64, and the copies that it takes"
+    assert parts == affordable_work(n, n, dim, Effort(seconds=100.0, nbytes=nbytes, blocks_nbytes=nbytes)).parts
+
+
 def test_a_coupling_that_is_killed_goes_on_to_the_same_plan(tmp_path, monkeypatch):
     """State is kept between rounds and within one."""
     x, y = sides("plane", (700, 600))

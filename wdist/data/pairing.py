@@ -23,8 +23,8 @@ from wdist.data.tables.joint import Encoding, encoded_as, jointly_encoded
 from wdist.errors import UsageError
 from wdist.ground_metric import L2, GroundMetric
 
-_FIT_ROWS, _FIT_DRAWN = 20_000, 4096
-"""Training samples of each side for fitting the standardisation; the latter from a stream or draws."""
+_FIT_ROWS, _FIT_DRAWN, _FIT_NUMBERS = 20_000, 4096, 1 << 24
+"""Training samples of each side for fitting the standardisation; the latter two from a stream or draws, the last in coordinates."""
 _COMPARED_ROWS = 1024
 """Samples of each side and split by which processes compare theirs."""
 
@@ -139,7 +139,8 @@ def open_pair(
     except BaseException:
         measure_a.close()
         raise
-    fit_a, fit_b = (measure.training_sample(_FIT_ROWS, drawn=_FIT_DRAWN) for measure in (measure_a, measure_b))
+    drawn = max(1, min(_FIT_DRAWN, _FIT_NUMBERS // measure_a.info.dim))
+    fit_a, fit_b = (measure.training_sample(_FIT_ROWS, drawn=drawn) for measure in (measure_a, measure_b))
     pair = Pair(
         a=measure_a,
         b=measure_b,
@@ -190,10 +191,11 @@ def _some_of_both(a: ResidentRows, b: ResidentRows) -> torch.Tensor:
 def _participation(x: torch.Tensor) -> float:
     """(tr C)^2 / tr C^2 of the covariance C, by the Gram matrix without its diagonal, which would inflate it for few samples."""
     x = x - x.mean(0)
-    largest = float(x.abs().max())
+    largest = max(map(abs, map(float, x.aminmax())))
     if largest == 0:
         return 1.0
-    G = (x / largest) @ (x / largest).mT
+    x /= largest
+    G = x @ x.mT
     own = G.diagonal()
     others = float(G.square().sum() - own.square().sum()) / (len(x) * (len(x) - 1))
     return min(float(own.mean()) ** 2 / others, float(x.shape[1])) if others > 0 else float(x.shape[1])

@@ -196,14 +196,25 @@ class StreamedMinibatches:
         self._ahead: Future[Tensor] = self._reader.submit(self._filled)
 
     def next(self, n: int) -> Tensor:
-        parts: list[Tensor] = []
-        while (missing := n - sum(map(len, parts))) or not parts:
-            if self._used == len(self._pool):
-                self._pool, self._used, self._pools = self._ahead.result(), 0, self._pools + 1
-                self._ahead = self._reader.submit(self._filled)
-            parts.append(self._pool[self._used : self._used + missing])
-            self._used += len(parts[-1])
-        return in_units(parts[0] if len(parts) == 1 else torch.cat(parts), self._source.info, self._dtype)
+        drawn = self._some(n)
+        if len(drawn) < n:
+            first, drawn, filled = drawn, drawn.new_empty(n, drawn.shape[1]), len(drawn)
+            drawn[:filled] = first
+            del first  # the pool that it is a part of
+            while filled < n:
+                part = self._some(n - filled)
+                drawn[filled : filled + len(part)] = part
+                filled += len(part)
+        return in_units(drawn, self._source.info, self._dtype)
+
+    def _some(self, n: int) -> Tensor:
+        """The next samples of one pool, at most ``n``."""
+        if self._used == len(self._pool):
+            self._pool, self._used, self._pools = self._ahead.result(), 0, self._pools + 1
+            self._ahead = self._reader.submit(self._filled)
+        some = self._pool[self._used : self._used + n]
+        self._used += len(some)
+        return some
 
     def leave_for(self, number: int) -> None:
         self._ahead.result()  # nothing else draws meanwhile

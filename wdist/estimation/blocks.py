@@ -30,6 +30,7 @@ import numpy as np
 import torch
 
 from wdist.bounds.confidence import student_upper
+from wdist.checkpoints.checkpoint import now
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows
 from wdist.distributed.processes import processes
@@ -162,20 +163,25 @@ def block_distances(
     confidence: float,
     diameter: float | None,
     seed: int,
+    deadline: float = math.inf,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Blocks | None:
-    """Measures W1 between and within blocks of both sides; None if transport between some of them could not be solved.
+    """Measures W1 between and within blocks of both sides; None if transport between some of them could not be solved in time.
 
     Arguments:
         confidence: of the interval, and of the lower bound for the populations.
         diameter: largest distance between two points of the union of both supports, for bounded differences, which hold at any
             number of samples; None for Student's t, which is asymptotic.
         seed: that divides the samples; the division of one side does not depend on the other.
+        deadline: time on the clock of the run; if it comes before all groups are done, there is no result, because a number of
+            groups that depended on their times would depend on their values.
         progress: called with the fraction that is done.
     """
     a, b = (_in_random_order(rows, which, seed) for which, rows in enumerate(rows_for_blocks(pair)))
 
     def of_group(number: int) -> np.ndarray | None:
+        if now() > deadline:
+            return None
         first, second = (slice(plan.size * k, plan.size * (k + 1)) for k in (2 * number, 2 * number + 1))
         x, x2, y, y2 = a.at(first), a.at(second), b.at(first), b.at(second)
         found = [_w1(*blocks, pair, metric) for blocks in ((x, y), (x2, y2), (x, x2), (y, y2))]

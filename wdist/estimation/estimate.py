@@ -22,7 +22,7 @@ from wdist.estimation.blocks import LEAST_GROUPS, BlockPlan, Blocks, block_dista
 from wdist.estimation.critics import FoundCritics
 from wdist.estimation.detection import detect
 from wdist.estimation.divergence_search import find_divergence
-from wdist.estimation.evaluation import ErrorBudget, averages_folds, diameters, union_diameter
+from wdist.estimation.evaluation import ErrorBudget, averages_folds, diameters, reading_seconds, union_diameter
 from wdist.estimation.folds import find_over_folds, number_of_folds
 from wdist.estimation.noise_floor import NoiseFloor, noise_floor
 from wdist.estimation.options import EstimateOptions
@@ -48,6 +48,10 @@ from wdist.transport.samples import expected_seconds
 _PREVIEW_ROWS = 1000
 _WITH_FLOOR = ("estimate", "synthetic")
 """Commands that show a noise floor; a comparison has one of its own."""
+_READING_SHARE = 1 / 2
+"""Share of the time for an upper bound for the populations that reading the samples may take."""
+_GRACE = 3.0
+"""Seconds that a stage may take in addition to what was planned for it."""
 _DRAWN_SHARE = 4
 """Time for transport to draws of a generator, over that for blocks."""
 
@@ -80,7 +84,8 @@ def run_estimate(
             run = replace(run, options=replace(run.options, folds=number_of_folds(pair, run.options, command)))
         requested = requested_critics(run.options, pair)
         untrained = without_training(requested, run.options, pair)
-        errors = _divide_errors(requested, untrained, pair, run)
+        late = list(_late_reading(pair, run))
+        errors = _divide_errors(requested, untrained, pair, run, transport_of_all=not late)
         bounds = _bound_samples(pair, errors, run)
         searching = run if bounds.coupling is None else replace(run, ceiling=bounds.coupling.cost)
         if run.options.tolerance is not None and bounds.closed(run.options.tolerance):
@@ -93,7 +98,8 @@ def run_estimate(
         block = None if plan is None else _measure_blocks(pair, plan, errors, run)
         semi_discrete = None if drawn is None else _bound_to_distribution(pair, drawn, errors, run)
         floor = _noise_floor(pair, run) if command in _WITH_FLOOR else None
-        found = replace(found, left_out=(*found.left_out, *_no_blocks(pair, plan, run)))
+        missing = (*late, *_no_population_upper(bounds, errors, run), *_no_blocks(pair, plan, block, run))
+        found = replace(found, left_out=(*found.left_out, *missing))
         divergence = None
         if options.divergence is not None:
             search = partial(find_divergence, pair, found.results, bounds, errors, run)
@@ -135,11 +141,29 @@ def _the_same_everywhere(pair: Pair) -> Pair:
     return replace(pair, standardisation=shared[0], participation=shared[1])
 
 
+def _late_reading(pair: Pair, run: Run) -> Iterator[str]:
+    """Says so if reading all samples of streams takes too long for an upper bound for the populations."""
+    if math.isinf(run.most_population_seconds) or not run.options.couplings or not plan_fits(pair):
+        return
+    if pair.a.streamed or pair.b.streamed:
+        reading = processes().from_first("time of reading", partial(reading_seconds, pair))
+        if reading > _READING_SHARE * run.most_population_seconds:
+            yield (
+                f"reading all samples takes about {reading:,.2g} s, too long for the {run.most_population_seconds:,.3g} s planned "
+                "for an upper bound for the populations, so there is none; give a longer --budget"
+            )
+
+
 def _divide_errors(
-    requested: tuple[RequestedCritic, ...], untrained: tuple[RequestedCritic, ...], pair: Pair, run: Run
+    requested: tuple[RequestedCritic, ...],
+    untrained: tuple[RequestedCritic, ...],
+    pair: Pair,
+    run: Run,
+    *,
+    transport_of_all: bool,
 ) -> ErrorBudget:
     """Divides the error among all population bounds that may be stated: those of the untrained critics, too, where a closed gap
-    may leave it at them.
+    may leave it at them. ``transport_of_all`` tells whether there is time for independent blocks of all samples.
 
     Raises:
         UsageError: the confidence bound needs a bounded support, or a gap is to be closed between endless draws.
@@ -150,8 +174,12 @@ def _divide_errors(
             "--tol closes the interval between two sample sets, and both sides are drawn without end; "
             "leave it out, or save draws to files"
         )
-    upper = options.couplings and population_upper_is_planned(
-        pair, union_diameter(pair, run.metric), seconds=run.population_seconds, most_seconds=run.most_population_seconds
+    upper = (
+        options.couplings
+        and transport_of_all
+        and population_upper_is_planned(
+            pair, union_diameter(pair, run.metric), seconds=run.population_seconds, most_seconds=run.most_population_seconds
+        )
     )
     method = resolve(options.ci, diameters(pair.a.info, pair.b.info, run.metric))
     critics = {each.name for each in (*requested, *(untrained if options.tolerance is not None else ()))}
@@ -204,6 +232,11 @@ def _expected_transport(pair: Pair, run: Run) -> float:
     return cheapest if plan_fits(pair) and cheapest <= run.most_transport_seconds else 0.0
 
 
+def _patience(run: Run, planned: float) -> float:
+    """Time after which a stage that was planned to take ``planned`` seconds is given up; infinite if only steps limit the run."""
+    return math.inf if run.limit is None else now() + max(run.limit - run.seconds, planned + _GRACE)
+
+
 def _deadline(run: Run) -> float:
     """Time after which transport begins no further round; infinite if only steps limit the run, so that it can be repeated."""
     return now() + run.transport_seconds if run.options.timed else math.inf
@@ -240,6 +273,7 @@ def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget,
             whole=bounds,
             seconds=run.population_seconds,
             most_seconds=run.most_population_seconds,
+            deadline=_patience(run, run.most_population_seconds),
             progress=run.agenda.progress,
         )
 
@@ -264,7 +298,7 @@ def _measure_blocks(pair: Pair, plan: BlockPlan, errors: ErrorBudget, run: Run) 
 
     def measured() -> Blocks | None:
         run.agenda.stage(f"transport between blocks of {plan.size} samples", plan.seconds)
-        return block_distances(pair, run.metric, plan, **_how(pair, errors, run))
+        return block_distances(pair, run.metric, plan, deadline=_patience(run, plan.seconds), **_how(pair, errors, run))
 
     return run.interruption.attempt(measured)
 
@@ -308,7 +342,20 @@ def _bound_to_distribution(pair: Pair, plan: SemiDiscretePlan, errors: ErrorBudg
     return run.interruption.attempt(bounded)
 
 
-def _no_blocks(pair: Pair, plan: BlockPlan | None, run: Run) -> Iterator[str]:
+def _no_population_upper(bounds: TransportBounds, errors: ErrorBudget, run: Run) -> Iterator[str]:
+    if errors.upper_bound and bounds.population_upper is None and run.limit is not None and not run.interruption.requested:
+        yield (
+            f"transport between independent blocks took longer than the {run.most_population_seconds:,.3g} s planned for it, so "
+            "there is no upper bound for the populations; give a longer --budget"
+        )
+
+
+def _no_blocks(pair: Pair, plan: BlockPlan | None, block: Blocks | None, run: Run) -> Iterator[str]:
+    if plan is not None and block is None and run.limit is not None and not run.interruption.requested:
+        yield (
+            f"transport between blocks of {plan.size} samples took longer than planned, so their distance is left out; "
+            "give a longer --budget"
+        )
     if plan is None and run.options.blocks and not pair.identical:
         needed, fewest = 2 * LEAST_GROUPS * run.options.blocks, min(rows.count for rows in rows_for_blocks(pair))
         yield f"--blocks {run.options.blocks} needs at least {needed:,} samples of each side, not {fewest:,}; give smaller blocks"

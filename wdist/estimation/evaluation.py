@@ -28,8 +28,8 @@ from wdist.training.kind import TrainedCritic
 
 _SEARCHED_ROWS = 512
 """Samples of each side from which the search for the largest slope starts."""
-_TIMED_ROWS = 4096
-"""Samples of each side by which a pass over all of them is timed."""
+_TIMED_ROWS, _TIMED_NUMBERS = 4096, 1 << 22
+"""Samples of each side by which a pass over all of them is timed, and their coordinates, at most."""
 Whole: TypeAlias = tuple[Potentials | PotentialSummary, Potentials | PotentialSummary]
 """Potentials of all samples of A and of B."""
 _BATCH_NUMBERS = 1 << 18
@@ -172,20 +172,27 @@ def _of_all(
 
 def seconds_of_pass(critics: Sequence[FrozenCritic], pair: Pair) -> tuple[float, list[float]]:
     """Time that a pass over all samples takes, measured on a few: that of reading them, and what each critic adds."""
-    sides, reading, added = (pair.a, pair.b), 0.0, [0.0] * len(critics)
-    for side in sides:
-        rows, some = side.everything, gather(side.held_out, _TIMED_ROWS)
+    added = [0.0] * len(critics)
+    for side in (pair.a, pair.b):
+        some = gather(side.held_out, max(1, min(_TIMED_ROWS, _TIMED_NUMBERS // side.info.dim)))
+        for number, critic in enumerate(critics):
+            begun = time.perf_counter()
+            evaluate(critic, some.split(max(1, _BATCH_NUMBERS // max(critic.dim, 256))))
+            added[number] += (time.perf_counter() - begun) * side.everything.count / len(some) / processes().size
+    return reading_seconds(pair) / processes().size, added
+
+
+def reading_seconds(pair: Pair) -> float:
+    """Time in which this process reads all samples of both sides, measured on a few."""
+    seconds = 0.0
+    for rows in (pair.a.everything, pair.b.everything):
         at_once = rows.at_once if isinstance(rows, StreamedRows) else _TIMED_ROWS
         first = min(at_once, rows.count // 2)
         rows.span(0, first, None)  # opens the file; from here on it is read in order, as a pass does
         begun = time.perf_counter()
         read = len(rows.span(first, min(first + at_once, rows.count), None))
-        reading += (time.perf_counter() - begun) * rows.count / read
-        for number, critic in enumerate(critics):
-            begun = time.perf_counter()
-            evaluate(critic, some.split(max(1, _BATCH_NUMBERS // max(critic.dim, 256))))
-            added[number] += (time.perf_counter() - begun) * rows.count / len(some) / processes().size
-    return reading / processes().size, added
+        seconds += (time.perf_counter() - begun) * rows.count / read
+    return seconds
 
 
 def _told(batches: Iterator[Tensor], count: float, progress: Callable[[float], None]) -> Iterator[Tensor]:

@@ -39,6 +39,8 @@ _ENOUGH, _SURELY = 0.999, 2.0
 """Nothing more is tried once a validation value, less so many standard errors, is so much of an upper bound."""
 _REFIT_SHARE = 0.15
 """Share of a length of time for fitting what was chosen once more."""
+_GRACE = 5.0
+"""Seconds by which a length of time may be exceeded before candidates are left out."""
 _BLEND_NUMBERS = 1 << 23
 """Coordinates of the training samples that decide how two critics are combined."""
 
@@ -76,7 +78,8 @@ def select_critics(
     Steps are divided among the kinds that are trained. Of a length of time, each kind first takes a small part, and the best one
     the rest; nothing is lost, because the first runs stay candidates. What is cheap comes first, and nothing more is tried once a
     candidate surely comes within 0.1 % of an upper bound for the samples. Where samples are few and dimensions many, a closed form
-    beats every network on the validation split, and is then chosen. Heavy tails of a candidate are clipped before it is compared.
+    beats every network on the validation split, and is then chosen. Once a length of time is exceeded by the clock, what was not
+    tried yet is left out. Heavy tails of a candidate are clipped before it is compared.
     Processes that share the work train candidates side by side, even those that would not have been tried any more.
 
     What is chosen, or named, is fitted once more where its kind can be, with the same settings and the validation samples, too. No
@@ -102,16 +105,38 @@ def select_critics(
         for spec in first
     ]
     ahead: dict[str, dict[_Trial, TrainedCritic | WdistError | None]] = {}
+    time_left = _TimeLeft(budget, len(jobs))
     for number, (spec, part) in enumerate(zip(first, parts, strict=True)):
+        if number and time_left.none():
+            break
         if not ahead and spec.budget is not None:
             ahead = _fitted_ahead(list(zip(first, parts, strict=True))[number:], searches, agenda)
         _try(spec, searches, part, agenda, ahead.get(spec.kind.name))
     if budget is not None and timed:
         for search in searches:
-            search.prolong(budget, 1 - quick)
+            search.prolong(budget, min(1 - quick, time_left.share()))
     for spec in (spec for spec in requested.specs if spec.kind.slow_to_start):
-        _try(spec, searches, None, agenda)
+        if not time_left.none():
+            _try(spec, searches, None, agenda)
     return [search.choose(budget) for search in searches]
+
+
+class _TimeLeft:
+    """Time left of a budget, by the clock, for all jobs together: formulas and validation take some of it, too."""
+
+    def __init__(self, budget: Budget | None, jobs: int) -> None:
+        self._seconds = math.inf if budget is None or budget.seconds is None else budget.seconds * jobs
+        self._began = now()
+
+    def share(self) -> float:
+        """What is left as a share of the budget, :data:`_GRACE` included; the first process decides."""
+        if math.isinf(self._seconds):
+            return math.inf
+        return 1 + (_GRACE - processes().decided(now() - self._began)) / self._seconds
+
+    def none(self) -> bool:
+        """Whether nothing more should be tried."""
+        return self.share() <= 0
 
 
 def _named(
@@ -242,8 +267,10 @@ class _Trial:
         """Trains the kind of the best trained candidate once more, with a share of the budget, less what a refit takes."""
         trained = [each for each in self._candidates if each.spec is not None and each.spec.budget is not None]
         if not self.closed and trained and (leader := _best(trained).spec) is not None:
-            (found,) = fit(leader, [self.job], budget.part(share - _kept_aside(leader, self.job.pair)), self._agenda)
-            self.add(found, leader)
+            share -= _kept_aside(leader, self.job.pair)
+            if share > 0:
+                (found,) = fit(leader, [self.job], budget.part(share), self._agenda)
+                self.add(found, leader)
 
     def choose(self, budget: Budget | None) -> Selection | WdistError | None:
         """The best candidate, the best two combined included, fitted with the validation samples, too."""

@@ -38,11 +38,12 @@ from torch import Tensor
 
 from wdist.bounds.betting import lower_mean
 from wdist.bounds.confidence import bounded_differences, student_upper
+from wdist.checkpoints.checkpoint import now
 from wdist.critics.mean_difference import steepest_direction
 from wdist.data.rows import Rows, gather
 from wdist.distributed.processes import processes
 from wdist.ground_metric import L2, GroundMetric
-from wdist.transport.coupling import Coupling, Effort, Plan
+from wdist.transport.coupling import Coupling, Effort, Execution, Plan
 from wdist.transport.samples import affordable, upper_bound
 
 _FLAT, _BLOCKS_FLAT, _BLOCKS = 3, 8, 4
@@ -172,6 +173,7 @@ def population_upper_bound(
     seed: int,
     metric: GroundMetric = L2,
     whole: Coupling | None = None,
+    deadline: float = math.inf,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> PopulationUpper | None:
     """Computes a number that W1 between the populations exceeds with probability at most alpha.
@@ -186,30 +188,38 @@ def population_upper_bound(
         metric: between samples.
         whole: a coupling of all these samples in the same units, if one is known already; its dual variables, if it has any, prove
             at least :data:`NEARLY_OPTIMAL` of its cost.
+        deadline: time on the clock of the run after which no further block is coupled.
         progress: called with the fraction of the blocks that is done.
 
     Returns:
-        The bound, or None where :func:`population_upper_planned` says so.
+        The bound; None where :func:`population_upper_planned` says so, and where the deadline came before all blocks were coupled.
     """
     n, m, dim = a.count, b.count, a.span(0, 1, None).shape[1]
     if not population_upper_planned(n, m, dim, effort=effort, bounded=diameter is not None):
         return None
     support = Support(n=n, m=m, diameter=diameter)
 
-    def coupled(blocks: int, effort: Effort) -> list[Coupling]:
-        """Couplings of disjoint blocks of equal size."""
+    def coupled(blocks: int, effort: Effort) -> list[Coupling] | None:
+        """Couplings of disjoint blocks of equal size; None if there is no time for all of them."""
+        execution = Execution(deadline=deadline)
 
-        def of_block(number: int, x: Rows, y: Rows) -> Coupling:
-            coupling = upper_bound(x, y, prepare=prepare, effort=_part(effort, blocks), seed=seed + number, metric=metric)
-            assert coupling is not None, "a plan says that it is affordable"
+        def of_block(number: int, x: Rows, y: Rows) -> Coupling | None:
+            if processes().decided(now()) > deadline:
+                return None
+            own = _part(effort, blocks)
+            coupling = upper_bound(x, y, prepare=prepare, effort=own, seed=seed + number, metric=metric, execution=execution)
+            assert coupling is not None or math.isfinite(deadline), "a plan says that it is affordable"
             progress((number + 1) / blocks)
             return coupling
 
         parts = enumerate(independent_blocks(a, b, blocks, seed=seed))
         tasks = [partial(of_block, number, x, y) for number, (x, y) in parts]
-        return processes().spread("independent blocks", tasks) if blocks > 1 else [task() for task in tasks]
+        found = processes().spread("independent blocks", tasks) if blocks > 1 else [task() for task in tasks]
+        return None if None in found else [each for each in found if each is not None]
 
-    def bounded(bound: str, couplings: list[Coupling], tried: int) -> PopulationUpper:
+    def bounded(bound: str, couplings: list[Coupling] | None, tried: int) -> PopulationUpper | None:
+        if couplings is None:
+            return None
         value = upper_from_costs(np.array([each.cost for each in couplings]), bound, alpha / tried, support)
         return PopulationUpper(value=value, bound=bound, tried=tried, plans=tuple(each.plan for each in couplings))
 
@@ -224,7 +234,8 @@ def population_upper_bound(
     one = bounded(MCDIARMID, [whole] if whole is not None else coupled(1, effort), 2 if blocks else 1)
     if not blocks:
         return one
-    return min(one, bounded(BETTING, coupled(blocks, effort), 2), key=lambda upper: upper.value)
+    both = (one, bounded(BETTING, coupled(blocks, effort), 2))
+    return min((each for each in both if each is not None), key=lambda upper: upper.value, default=None)
 
 
 def independent_blocks(a: Rows, b: Rows, blocks: int, *, seed: int) -> Iterator[tuple[Rows, Rows]]:

@@ -172,6 +172,7 @@ def population_upper(
     whole: TransportBounds,
     seconds: float = POPULATION_SECONDS,
     most_seconds: float = math.inf,
+    deadline: float = math.inf,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> PopulationUpper | None:
     """Computes an upper confidence bound for W1 between the populations, within a predicted time.
@@ -189,6 +190,7 @@ def population_upper(
         seed=seed,
         metric=metric,
         whole=None if pair.a.info.fitted else _coupling_of_all(whole, spread),
+        deadline=deadline,
         progress=progress,
     )
     return upper and replace(upper, value=product_above(upper.value, spread))

@@ -416,7 +416,7 @@ MODULES: dict[Group, dict[str, str]] = {
         name: name
         for name in (
             *("tightness", "learning", "transport", "soundness", "coverage"),
-            *("ladder", "gates", "sequential", "drift", "lipschitz", "distributed", "speed", "gpu"),
+            *("ladder", "gates", "sequential", "drift", "lipschitz", "distributed", "streams", "speed", "gpu"),
         )
     },
     "reproduce": {

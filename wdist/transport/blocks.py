@@ -39,7 +39,10 @@ _FLOPS = 5e9  # floating-point operations per second of matrix products on one c
 _OVERHEAD = 1e-3  # seconds per block besides the simplex
 _SORTED = 4e-7  # seconds per sample and level of the tree
 _COPIES = 4  # copies of the samples, and of their positions along the directions, in memory at a time
-_LEAST_TOGETHER = 2000  # samples of the larger side in one part, however little memory there is
+_LEAST_TOGETHER, _LEAST_BYTES = (
+    2000,
+    1 << 28,
+)  # samples and bytes of a part that there is always memory for; the fewer count
 _SAVED_TOGETHER = 64  # blocks that are solved before the state of a run may be saved
 _NEGLIGIBLE = 1e-13  # share of a sample's mass below which an entry, left by rounding, is dropped; the bound charges the loss
 
@@ -69,7 +72,8 @@ def affordable_work(n: int, m: int, dim: int, effort: Effort) -> Work | None:
         return None
     held = (n + m) * 8 * _COPIES * (dim + _DIRECTIONS)
     nbytes = effort.nbytes if effort.blocks_nbytes is None else min(effort.nbytes, effort.blocks_nbytes)
-    parts = max(1, min(-(-held // max(nbytes, 1)), max(n, m) // _LEAST_TOGETHER))
+    together = max(1, min(_LEAST_TOGETHER, _LEAST_BYTES // (2 * 8 * _COPIES * (dim + _DIRECTIONS))))
+    parts = max(1, min(-(-held // max(nbytes, 1)), max(n, m) // together))
     tree = tree_seconds(n, m, dim)
     if tree > min(_PATIENCE_FOR_TREE * effort.seconds, effort.most_seconds):
         return None
@@ -149,6 +153,7 @@ def block_coupling(
         entries["rows"].append(rows[plan.rows])
         entries["columns"].append(columns[plan.columns])
         entries["mass"].append(plan.mass / work.parts)
+        del x, y  # before the next ones are read
     rounds = "1 round" if work.rounds == 1 else f"{work.rounds} rounds"
     method = "a tree of halves" + (f", improved in {rounds} by blocks of {work.size}" if work.rounds else "")
     # One after another, so that not all entries are in memory twice.

@@ -201,3 +201,17 @@ def test_the_versions_of_all_parts_identify_a_set(tmp_path, monkeypatch):
         last = sorted(path for path in folder.rglob("*") if path.is_file())[-1]
         os.utime(last, (0, 0))
         assert before != key_of(open_source(address))
+
+
+def test_members_are_read_alike_whatever_their_header_and_order_in_memory(tmp_path):
+    """Those whose header differs from that of the first are parsed by numpy, the others are not."""
+    rows = np.arange(24.0, dtype=np.float32).reshape(4, 2, 3)
+    version_2 = io.BytesIO()
+    np.lib.format.write_array(version_2, rows[2], version=(2, 0))
+    rest = {"1.npy": npy_bytes(np.asfortranarray(rows[1])), "2.npy": version_2.getvalue(), "3.npy": npy_bytes(rows[3])}
+    for first in (rows[0], np.asfortranarray(rows[0])):
+        source = open_source(write_tar(tmp_path / "x.tar", {"0.npy": npy_bytes(first), **rest}))
+        assert np.array_equal(source.read(slice(0, 4)).numpy(), rows.reshape(4, 6))
+        assert np.array_equal(source.read(np.array([1, 3])).numpy(), rows[[1, 3]].reshape(2, 6))
+    numbers = open_source(write_tar(tmp_path / "y.tar", {f"{k}.npy": npy_bytes(np.array(k, dtype=">f8")) for k in range(3)}))
+    assert numbers.read(slice(0, 3)).flatten().tolist() == [0, 1, 2]

@@ -104,11 +104,15 @@ class DecodedImages(FiniteSource):
 
     def read(self, rows: RowIndex) -> Tensor:
         positions = range(*rows.indices(self.count)) if isinstance(rows, slice) else [int(row) for row in rows]
-        with _bombs_are_errors():
-            arrays = [self._load(position) for position in positions]
-        if not arrays:
+        if not positions:
             return self.read(slice(0, 1))[:0]
-        return torch.stack([tensor_of(array, self.info.address) for array in arrays]).reshape(len(arrays), self.info.dim)
+        values = torch.empty(0)
+        with _bombs_are_errors():
+            for place, position in enumerate(positions):
+                pixels = tensor_of(self._load(position), self.info.address).flatten()
+                values = values if place else pixels.new_empty(len(positions), self.info.dim)
+                values[place] = pixels
+        return values
 
 
 def open_image_folder(address: Address) -> FiniteSource:

@@ -4,21 +4,24 @@ Members are read in place, at random, and nothing is unpacked, so their names ar
 """
 
 import io
+import math
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal, overload
 
 import numpy as np
 from numpy.lib import format as npy_format
+from torch import Tensor
 
 from wdist.data.sources.address import Address
 from wdist.data.sources.array_files import read_header
-from wdist.data.sources.arrays import describe, shortened, tensor_type
-from wdist.data.sources.images import IMAGE_OPTIONS, SUFFIXES, DecodedImages, check_shape, open_image_files
+from wdist.data.sources.arrays import ArraySource, StoredArray, describe, shortened, tensor_of, tensor_type
+from wdist.data.sources.images import IMAGE_OPTIONS, SUFFIXES, check_shape, open_image_files
 from wdist.data.sources.source import SELECTION_OPTIONS, UNIT_OPTIONS, FiniteSource, units_of
 from wdist.errors import SourceError, explained, first_line
 from wdist.files import FileVersion
@@ -162,31 +165,74 @@ def _chosen(found: dict[str, list[tuple[str, int, int]]], address: Address) -> t
 def _arrays(members: Members, address: Address, version: FileVersion) -> FiniteSource:
     """Members that are arrays, each of which is one sample."""
     address.only(*SELECTION_OPTIONS, *UNIT_OPTIONS)
-    first = _array(members[0])
+    first = _ArrayMember.of(members[0])
     native = tensor_type(first.dtype, str(members[0]))
-    info = describe(
-        (len(members), *first.shape), first.dtype.name, address.text, "tar-archive", units_of(first.dtype.name, address)
+    units = units_of(first.dtype.name, address)
+    info = describe((len(members), *first.shape), first.dtype.name, address.text, "tar-archive", units)
+
+    def read_spans(spans: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
+        with address.path.open("rb", buffering=0) as file:
+            for start, stop in spans:
+                values = np.empty((stop - start, *first.shape), first.dtype)
+                for place, member in enumerate(members[start:stop]):
+                    row = values[place : place + 1]  # not values[place], which is a copy where samples are numbers
+                    if not first.is_like(member, file, row):
+                        row[...] = _array_like(first, member)
+                yield tensor_of(values, address.text)
+
+    array = StoredArray(
+        shape=(len(members), *first.shape),
+        dtype=first.dtype.name,
+        itemsize=native.itemsize,
+        read_rows=lambda start, stop: next(read_spans([(start, stop)])),
+        read_spans=read_spans,
+        version=version,
     )
-
-    def load(position: int) -> np.ndarray:
-        member = members[position]
-        with version.reading():
-            values = check_shape(_array(member), first.shape, str(member), way_out="save all samples in one shape")
-        if values.dtype != first.dtype:
-            raise SourceError(f"{member} has the type {values.dtype}, the first one {first.dtype}; save all samples in one type")
-        return values
-
-    return DecodedImages(load, info, native.itemsize, version.identity)
+    return ArraySource(array, info)
 
 
-def _array(member: Member) -> np.ndarray:
+@dataclass(frozen=True, kw_only=True)
+class _ArrayMember:
+    """Type and layout of an array that is a member; most members are like the first one, and numpy parses only its header."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    fortran: bool
+    header: bytes
+    """Bytes before its values."""
+
+    @classmethod
+    def of(cls, member: Member) -> "_ArrayMember":
+        with _damaged_unless_array(member), member.open("rb") as file:
+            shape, fortran, dtype = read_header(file)
+            end = file.tell()
+            tensor_type(dtype, str(member))
+            if end + math.prod(shape) * dtype.itemsize > member.size:
+                raise ValueError(f"its header promises the shape {shape}")
+            file.seek(0)
+            return cls(shape=shape, dtype=dtype, fortran=fortran, header=file.read(end))
+
+    def is_like(self, member: Member, file: IO[bytes], row: np.ndarray) -> bool:
+        """Reads the values of a member of an open archive into a row, where its header is the same, byte for byte."""
+        if self.fortran or member.size < len(self.header) + row.nbytes:
+            return False
+        file.seek(member.offset)
+        return file.read(len(self.header)) == self.header and file.readinto(row) == row.nbytes  # type: ignore[attr-defined]
+
+
+def _array_like(first: _ArrayMember, member: Member) -> np.ndarray:
+    """The array of a member, of the shape and the type of the first one."""
+    own = _ArrayMember.of(member)
+    with _damaged_unless_array(member), member.open("rb") as file:
+        values = np.asarray(npy_format.read_array(file, allow_pickle=False))
+    check_shape(values, first.shape, str(member), way_out="save all samples in one shape")
+    if own.dtype != first.dtype:
+        raise SourceError(f"{member} has the type {own.dtype}, the first one {first.dtype}; save all samples in one type")
+    return values
+
+
+def _damaged_unless_array(member: Member) -> AbstractContextManager[None]:
     def sentence(error: Exception) -> SourceError:
         return SourceError(f"{member} is damaged, cut short, or not a .npy array ({first_line(error)}); save it again with numpy")
 
-    with explained(sentence), member.open("rb") as file:
-        shape, _, dtype = read_header(file)
-        tensor_type(dtype, str(member))
-        if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize > member.size:
-            raise ValueError(f"its header promises the shape {shape}")
-        file.seek(0)
-        return np.asarray(npy_format.read_array(file, allow_pickle=False))
+    return explained(sentence)
