@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+import wdist
 from tests.data.sources.conftest import ARRAYS, refused
 from wdist.data.access import Access
 from wdist.data.inspection import inspect_source
@@ -291,6 +292,24 @@ def test_a_frame_column_without_a_distance_is_refused():
 def test_a_frame_of_numbers_keeps_its_type():
     frame = pytest.importorskip("pandas").DataFrame(np.ones((30, 2), dtype=np.float32), columns=["x", "y"])
     assert open_source(frame).read(slice(0, 1)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [2.5, "x"], [("x", "mean"), ("x", "std")]], ids=["integers", "mixed", "levels"])
+@pytest.mark.parametrize("missing", [False, True])
+def test_labels_of_a_frame_need_not_be_texts(labels, missing):
+    pandas = pytest.importorskip("pandas")
+    columns = pandas.MultiIndex.from_tuples(labels) if isinstance(labels[0], tuple) else labels
+    values = np.arange(60.0).reshape(30, 2)
+    values[0, 1] = np.nan if missing else 1.0
+    source = open_source(pandas.DataFrame(values, columns=columns))
+    np.testing.assert_array_equal(source.read(slice(0, 30)), values)
+    assert not missing or [column.name for column in source.info.columns] == [str(label) for label in labels]
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_series_of_texts_are_compared_whatever_their_names(library):
+    frame = pytest.importorskip(library).DataFrame({"before": ["a"] * 30, "after": ["a", "b"] * 15})
+    assert wdist.transport(frame["before"], frame["after"]).upper == pytest.approx(0.5)
 
 
 def test_a_missing_library_is_named_with_the_way_to_get_it(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ _NAME = "<frame>"
 
 
 def open_frame(values: Any, *, strict: bool) -> ArraySource | None:
-    """The rows of a data frame, one of numbers alone in their own type; None for anything else.
+    """The rows of a data frame, those of numbers alone in their own type, or of a series of other values; None for anything else.
 
     Raises:
         SourceError: a column has no distance, unless ``strict`` is false.
@@ -34,18 +34,23 @@ def open_frame(values: Any, *, strict: bool) -> ArraySource | None:
         return SourceError(f"{_NAME} cannot be read ({' '.join(str(error).split())}); rename such columns, or leave them out")
 
     with explained(unreadable):
-        frame = narwhals.from_native(values, pass_through=True)
+        frame = narwhals.from_native(values, pass_through=True, allow_series=True)
         if isinstance(frame, narwhals.LazyFrame):
             frame = frame.collect()
+        alone = isinstance(frame, narwhals.Series)
+        if isinstance(frame, narwhals.Series) and not frame.dtype.is_numeric():
+            frame = frame.to_frame()
         if not isinstance(frame, narwhals.DataFrame):
             return None
-        schema = frame.schema
-    plain = all(kind.is_numeric() for kind in schema.values()) and not any(frame[each].is_null().any() for each in schema)
-    if plain or not len(frame) or not len(schema):
+        series = list(frame.iter_columns())  # not by label: frame[0] is a row, and a label of several levels is a tuple
+    plain = all(each.dtype.is_numeric() and not each.is_null().any() for each in series)
+    if plain or not len(frame):
         return open_values(frame.to_native(), address=_NAME)
     with explained(lambda error: SourceError(f"{_NAME} cannot be read ({first_line(error)}); leave such columns out")):
-        read = [_of_series(frame[label], kind, k, str(label)) for k, (label, kind) in enumerate(schema.items())]
+        read = [_of_series(each, k) for k, each in enumerate(series)]
     columns, parts = zip(*read, strict=True)
+    if alone:
+        columns = (replace(columns[0], named=False),)  # df["before"] may be compared with df["after"]
     coder = Coder(columns)
     rows = coder.block(parts)
     stored = stored_table(rows, coder, coder.columns(_NAME), _NAME)
@@ -55,10 +60,11 @@ def open_frame(values: Any, *, strict: bool) -> ArraySource | None:
     return ArraySource(stored, replace(info, columns=stored.columns))
 
 
-def _of_series(series: Any, kind: Any, position: int, label: str) -> tuple[Column, np.ndarray]:
+def _of_series(series: Any, position: int) -> tuple[Column, np.ndarray]:
     """The type and the values of a column of a frame of narwhals."""
     import narwhals as nw
 
+    kind, label = series.dtype, str(series.name)
     missing = series.is_null().to_numpy()
     unit = ""
     if kind == nw.Duration:

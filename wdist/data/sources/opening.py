@@ -81,7 +81,7 @@ def open_source(address: Any, access: Access = Access(), *, seed: int = 0, stric
             from wdist.data.sources.torch_dataset import open_dataset
 
             return open_dataset(address)
-        frame = open_frame(address, strict=strict) if hasattr(type(address), "columns") else None
+        frame = open_frame(address, strict=strict) if hasattr(type(address), "columns") or hasattr(address, "to_frame") else None
         return open_values(address) if frame is None else frame
     return _open(parse_address(address), access, seed, strict=strict)
 
