@@ -108,7 +108,7 @@ def test_the_noise_floor_is_the_reference_against_itself(sets, found):
 def test_the_reference_itself_and_one_source_twice_are_not_separable(sets):
     reference, (near, *_) = sets
     found = compare(reference, [near, reference, near], **QUICK)
-    assert [entry.name for entry in found.ranking] == ["<array 2>", "<array 1>", "<array 3>"]
+    assert [entry.name for entry in found.ranking] == ["array 2", "array 1", "array 3"]
     itself, first, second = found.ranking
     assert (itself.samples.lower, itself.samples.upper, itself.samples.exact) == (0, 0, True)
     assert (first.samples, first.population) == (second.samples, second.population)

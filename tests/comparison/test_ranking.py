@@ -116,7 +116,7 @@ def test_only_neighbours_that_are_not_separable_are_asked_about_and_samples_are_
         (("g.safetensors?factory=m:G&latent=normal:4", "h.pt2"), ("g.safetensors", "h.pt2")),
         (("synthetic:gaussian?dim=3", "synthetic:gaussian?dim=3&shift=1"), None),
         (("x.h5", "x.h5", "x.h5"), ("x.h5", "x.h5 (2)", "x.h5 (3)")),
-        (("<tensor>", "<tensor>"), ("<tensor>", "<tensor> (2)")),
+        (("<tensor>", "<tensor>"), ("tensor", "tensor (2)")),
     ],
 )
 def test_names_are_the_shortest_that_differ(addresses, names):

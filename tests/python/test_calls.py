@@ -104,7 +104,7 @@ def test_sides_are_called_a_and_b_and_sources_by_their_numbers():
     assert [found.a.address, found.b.address] == ["<array A>", "<tensor B>"]
     ranked = wdist.compare(X, [X + 1, X + 2], critic="mean-difference")
     assert ranked.reference.address == "<tensor reference>"
-    assert [entry.name for entry in ranked.ranking] == ["<tensor 1>", "<tensor 2>"]
+    assert [entry.name for entry in ranked.ranking] == ["tensor 1", "tensor 2"]
     assert "A:" in found.warnings[0] or "of A" in found.warnings[0]
 
 

@@ -99,7 +99,8 @@ def test_the_verdict_says_how_sure_a_test_is(estimate_of, critic_of):
     )
     bounded = replace(open_question, population=replace(open_question.population, upper=0.3))
     assert first_line(critic=bounded, detected=made_detected(p_value=0.03)) == (
-        "A and B differ (p = 0.03), though no lower bound above 0 is proved; W1 is at most 0.30000, with 95 % confidence."
+        "A and B differ (p = 0.03), though the interval for the populations includes 0; "
+        "W1 is at most 0.30000, with 95 % confidence."
     )
     few = first_line(critic=bounded, detected=made_detected(detectable=0.31))
     assert few.startswith("No difference between the distributions is detected (p = 0.31), but the samples are too few: ")

@@ -95,7 +95,7 @@ def test_bad_options_are_refused(options, message):
 
 def test_bad_samples_are_refused(monkeypatch):
     for x, message in (
-        (np.zeros((5, 3)), "one shape"),
+        (np.zeros((5, 3)), "the same shape"),
         (np.full((5, 2), np.nan), "nan"),
         ("synthetic:gaussian?dim=2", "without end"),
     ):
@@ -104,3 +104,28 @@ def test_bad_samples_are_refused(monkeypatch):
     monkeypatch.setattr(wdist.transport.solution, "planned_memory", lambda: 0)
     with pytest.raises(wdist.WdistError, match="memory"):
         wdist.transport(np.zeros((5, 2)), np.ones((4, 2)))
+
+
+def test_a_result_names_the_units_of_its_distance():
+    """uint8 is scaled to [0, 1], here as everywhere; a side that is not looks like another scaling of the same data."""
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 4), dtype=np.uint8)
+    same = wdist.transport(pixels, pixels / 255)
+    assert same.upper == pytest.approx(0, abs=1e-6)
+    assert not same.warnings
+    assert "uint8 scaled to [0, 1]" in str(same)
+    found = wdist.transport(pixels, pixels.astype(np.float64))
+    assert "two scalings of the same data" in found.warnings[0]
+    assert "two scalings" in found.to_dict()["warnings"][0]
+
+
+def test_samples_that_are_dropped_have_no_weight():
+    """Rows of the plan count all samples, so those with NaN keep their numbers."""
+    found = wdist.transport([0.0, np.nan, 3.0], [5.0, np.inf, 6.0, 8.0], drop_nonfinite=True)
+    assert found.upper == pytest.approx((5 + 6 + 8) / 3 - 3 / 2)
+    assert sorted(set(found.plan.rows)) == [0, 2]
+    assert sorted(set(found.plan.columns)) == [0, 2, 3]
+    assert torch.isnan(found.potentials[0]).tolist() == [False, True, False]
+    weighted = wdist.transport([0.0, np.nan, 3.0], [5.0], weights=([1.0, 2.0, 3.0], None), drop_nonfinite=True)
+    assert weighted.upper == pytest.approx((5 + 3 * 2) / 4)
+    with pytest.raises(wdist.WdistError, match="no finite sample of x has weight"):
+        wdist.transport([np.nan, 1.0], [5.0], weights=([1.0, 0.0], None), drop_nonfinite=True)

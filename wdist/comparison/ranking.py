@@ -238,7 +238,7 @@ def times_to_separate(near: PopulationBound, far: PopulationBound, *, slope: flo
 
 
 def short_names(addresses: Sequence[str]) -> tuple[str, ...]:
-    """Returns the shortest distinct name for each address; repeated addresses are numbered."""
+    """Returns the shortest distinct name for each address, ``tensor 1`` for ``<tensor 1>``; repeated addresses are numbered."""
     distinct = len(set(addresses))
     candidates = ([_file(address) for address in addresses], [address.partition("?")[0] for address in addresses])
     chosen = next((names for names in candidates if len(set(names)) == distinct), list(addresses))
@@ -253,4 +253,6 @@ def short_names(addresses: Sequence[str]) -> tuple[str, ...]:
 def _file(address: str) -> str:
     """Returns the last part of a path without its options, or the whole address if it has no path."""
     location = address.partition("?")[0].rstrip("/")
+    if location.startswith("<"):
+        return location.strip("<>")  # in an order, "<tensor 2> < <tensor 1>" is hard to read
     return location.rpartition("/")[2] or location

@@ -12,6 +12,7 @@ from torch import Tensor
 from wdist.data.access import DROP, REFUSE, Access
 from wdist.data.sources.arrays import EXACT_INTEGERS, little_endian_bytes, too_large, type_name
 from wdist.data.sources.source import FiniteSource, SelectedRows
+from wdist.data.sources.tables import leave_out
 from wdist.data.survey_cache import keep, key, recall
 from wdist.errors import SourceError
 
@@ -143,6 +144,10 @@ def check_missing(source: FiniteSource) -> None:
         counts, rows_missing = counts + missing.sum(dim=0), rows_missing + int(missing.any(dim=1).sum())
     if not rows_missing:
         return
+    empty = [column.name for column, count in zip(columns, counts.tolist(), strict=True) if count == source.count]
+    if empty:
+        which = f"the column {empty[0]!r} misses" if len(empty) == 1 else f"{len(empty)} columns miss"
+        raise SourceError(f"{source.info.address}: {which} every value; {leave_out(*empty)}")
     worst = sorted(range(len(columns)), key=lambda k: -int(counts[k]))
     shown = ", ".join(f"{columns[k].name} {int(counts[k])}" for k in worst[:_WORST] if counts[k])
     more = ", ..." if int((counts > 0).sum()) > _WORST else ""

@@ -468,7 +468,7 @@ def transport(
     """Solves optimal transport between two sets of samples until the gap between the bounds is at most ``tol`` times the upper one.
 
     Arguments:
-        x, y: tensors or arrays whose first axis counts the samples, or addresses.
+        x, y: tensors, arrays or data frames whose first axis counts the samples, or addresses; uint8 is scaled to [0, 1].
         weights: a pair of non-negative weights of the samples, each normalised to sum to 1; None for equal weights.
         metric: ``l2``, ``l1`` or ``linf``.
         tol: 0 for an optimal plan.

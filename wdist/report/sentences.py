@@ -75,7 +75,7 @@ def _not_proved(detected: Detected | None, upper: float | None) -> str:
     if detected is None:
         return "No difference is proved at this sample size"
     if detected.significant:
-        return f"A and B differ{_tested(detected)}, though no lower bound above 0 is proved"
+        return f"A and B differ{_tested(detected)}, though the interval for the populations includes 0"
     sentence, power = f"No difference between the distributions is detected{_tested(detected)}", f"with {level(POWER)} power"
     if upper is not None and detected.detectable > upper:
         return f"{sentence}, but the samples are too few: {power}, this critic finds only differences above the upper bound"
@@ -144,7 +144,8 @@ def dependence_headline(found: Dependence) -> str:
         return f"{pair} depend on each other: W1 {between} is at least {lower_bound(population.lower, DIGITS)}, {sure} ({test})"
     upper = "" if population.upper is None else f"W1 is at most {at_most(population.upper, DIGITS)}, {sure}"
     if detected.significant:
-        return f"{pair} depend on each other ({test}), though no lower bound above 0 is proved" + (upper and f"; {upper}")
+        found_alone = f"{pair} depend on each other ({test}), though the interval for the populations includes 0"
+        return found_alone + (upper and f"; {upper}")
     return f"No dependence between {pair} is detected ({test})" + (upper and f"; {upper}")
 
 
@@ -246,8 +247,9 @@ def verification_line(verification: Verification) -> str:
 def transport_line(found: Transport) -> str:
     """Both bounds, and the size of the plan."""
     plan = "an optimal plan" if found.exact else "a plan"
+    moves = "1 move" if len(found.plan.mass) == 1 else f"{counted(len(found.plan.mass))} moves"
     ended = ", interrupted" if found.interrupted else ""
-    return f"{_interval(found.lower, found.upper, exact=found.exact)}, by {plan} of {counted(len(found.plan.mass))} moves{ended}"
+    return f"{_interval(found.lower, found.upper, exact=found.exact)}, by {plan} of {moves}{ended}"
 
 
 def about_detected(detected: Detected) -> str:

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from wdist.arguments import shown
 from wdist.data.access import Access
+from wdist.data.comparable import check_comparable
 from wdist.data.memory import planned_memory, size_text
 from wdist.data.rows import in_units
 from wdist.data.sources.opening import open_source
-from wdist.data.sources.source import FiniteSource, Source
+from wdist.data.sources.source import FiniteSource, Source, SourceInfo
 from wdist.data.standardisation import Standardisation
 from wdist.data.tables.joint import jointly_encoded
 from wdist.environment import choose_device
@@ -43,7 +44,12 @@ class Transport(Presentable):
     potentials: tuple[Tensor, Tensor]
     """Dual variables u, shape (n,), and v, shape (m,), float64, with u_i + v_j <= d(x_i, y_j), but for the gap; nan for samples
     without weight."""
+    metric: str
+    a: SourceInfo
+    b: SourceInfo
+    """Both sides, with the units of their values."""
     interrupted: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def cost(self) -> float:
@@ -73,13 +79,15 @@ def transport(
         raise UsageError(f"tol must be at least 0 and below 1, not {tol:g}; 2 % of the distance is written 0.02")
     access = access or Access()
     joint = jointly_encoded([open_source(side, access) for side in (x, y)], access, seed=seed, metric=ground_metric(metric))
-    points = [_points(source, name) for source, name in zip(joint.sources, ("x", "y"), strict=True)]
-    if points[0].shape[1] != points[1].shape[1]:
-        raise SourceError(f"samples of x have {points[0].shape[1]} coordinates and those of y {points[1].shape[1]}; give one shape")
+    points = [_points(source, name, access) for source, name in zip(joint.sources, ("x", "y"), strict=True)]
+    usable = [torch.isfinite(side).all(dim=1) for side in points]
+    first, second = (_ends(side[kept]) for side, kept in zip(points, usable, strict=True))
+    warnings = check_comparable(joint.sources[0], joint.sources[1], first, second)
     given = (None, None) if weights is None else weights
     if not isinstance(given, Sequence) or len(given) != 2:
         raise UsageError(f"weights must be a pair, (of x, of y), either of which may be None, not {shown(weights)}")
-    masses = [_masses(own, len(side), name) for own, side, name in zip(given, points, ("x", "y"), strict=True)]
+    masses = [_masses(own, kept, name) for own, kept, name in zip(given, usable, ("x", "y"), strict=True)]
+    points = [torch.where(kept[:, None], side, 0.0) for side, kept in zip(points, usable, strict=True)]
     needed = bytes_held(len(points[0]), len(points[1]), points[0].shape[1])
     if needed > planned_memory():
         raise SourceError(
@@ -87,25 +95,32 @@ def transport(
             f"or use wdist.estimate, which couples samples in blocks"
         )
     execution = Execution(device=choose_device(device), bounded=bounded)
-    return _solved(points, masses, ground_metric(metric), tol, seed, execution)
+    infos = [source.info for source in joint.sources]
+    return replace(_solved(infos, points, masses, ground_metric(metric), tol, seed, execution), warnings=warnings)
 
 
-def _points(source: Source, name: str) -> Tensor:
-    """All samples of a side, float64, shape (n, dim), on the CPU."""
+def _points(source: Source, name: str, access: Access) -> Tensor:
+    """All samples of a side, float64, shape (n, dim), on the CPU; some of them finite, and all unless others may be dropped."""
     if not isinstance(source, FiniteSource):
         raise SourceError(f"{name} is drawn without end; save draws to a file and give that")
     points = in_units(source.read(slice(0, source.count)), source.info).cpu()
-    if not bool(torch.isfinite(points).all()):
-        raise SourceError(f"{name} holds nan or infinite values; leave those samples out")
-    if float(points.abs().max()) > LARGEST_SQUARED:
+    finite = torch.isfinite(points).all(dim=1)
+    if not bool(finite.any()) or not (access.drop_nonfinite or bool(finite.all())):
+        raise SourceError(f"{name} holds nan or infinite values; drop those samples with --drop-nonfinite")
+    if float(points[finite].abs().max()) > LARGEST_SQUARED:
         raise SourceError(f"{name} holds values beyond {LARGEST_SQUARED:g}; divide both sides by the same number")
     return points
 
 
-def _masses(weights: Any, count: int, name: str) -> np.ndarray:
-    """Weights that add up to 1, shape (count,)."""
+def _ends(points: Tensor) -> tuple[float, float]:
+    return float(points.min()), float(points.max())
+
+
+def _masses(weights: Any, usable: Tensor, name: str) -> np.ndarray:
+    """Weights that add up to 1, shape (n,), 0 for samples that are not usable, as ``usable``, shape (n,), says."""
+    count, kept = len(usable), usable.numpy()
     if weights is None:
-        return np.full(count, 1 / count)
+        return kept / kept.sum()
     try:
         masses = np.asarray(weights, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -114,11 +129,20 @@ def _masses(weights: Any, count: int, name: str) -> np.ndarray:
         raise UsageError(f"{name} has {count} samples and weights of shape {masses.shape}; give one weight for each sample")
     if not (np.isfinite(masses).all() and (masses >= 0).all() and masses.sum() > 0):
         raise UsageError(f"weights of {name} must be finite and not negative, and not all of them 0")
+    masses = np.where(kept, masses, 0.0)
+    if not masses.sum() > 0:
+        raise UsageError(f"no finite sample of {name} has weight; give others")
     return masses / masses.sum()
 
 
 def _solved(
-    points: list[Tensor], masses: list[np.ndarray], metric: GroundMetric, tol: float, seed: int, execution: Execution
+    infos: Sequence[SourceInfo],
+    points: list[Tensor],
+    masses: list[np.ndarray],
+    metric: GroundMetric,
+    tol: float,
+    seed: int,
+    execution: Execution,
 ) -> Transport:
     """Transport between samples of positive mass, in standardised units; other samples have no dual variables."""
     standardisation, told = Standardisation.fit(points[0], points[1]), execution.bounded
@@ -144,5 +168,8 @@ def _solved(
         exact=found.plan.optimal,
         plan=Plan(rows=heavy[0][found.plan.rows], columns=heavy[1][found.plan.columns], mass=found.plan.mass),
         potentials=(potentials[0], potentials[1]),
+        metric=metric.name,
+        a=infos[0],
+        b=infos[1],
         interrupted=execution.interruption.requested,
     )

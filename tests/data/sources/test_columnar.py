@@ -156,7 +156,7 @@ def test_columns_of_a_parquet_file_are_chosen_before_they_are_read(tmp_path):
     arrow, write = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet").write_table
     table = arrow.table({"x": [float(k) for k in range(30)], "v": [[k, k] for k in range(30)], "id": [f"t{k}" for k in range(30)]})
     write(table, tmp_path / "x.parquet")
-    refused(f"{tmp_path}/x.parquet", r"the column 'v' is of type list<.*leave it out with \?without=v")
+    refused(f"{tmp_path}/x.parquet", r"the column 'v' is of type list<.*leave them out with \?without=v,id")
     refused(f"{tmp_path}/x.parquet?columns=x,id", "'id' holds a different text in every row")
     refused(f"{tmp_path}/x.parquet?columns=x,y", "there is no column 'y'")
     source = open_source(f"{tmp_path}/x.parquet?columns=x&rows=3:7")
@@ -287,6 +287,20 @@ def test_a_frame_column_without_a_distance_is_refused():
     frame = pytest.importorskip("pandas").DataFrame({"x": np.arange(30.0), "o": [{"a": k} for k in range(30)]})
     with pytest.raises(SourceError, match="the column 'o' is of type Object, which has no distance; leave it out"):
         open_source(frame)
+
+
+def test_all_columns_without_a_distance_are_named_at_once(tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    lists = arrow.array([[1.0, 2.0]] * 30)
+    parquet.write_table(arrow.table({"x": list(range(30)), "tags": lists, "embedding": lists}), tmp_path / "x.parquet")
+    refused(f"{tmp_path}/x.parquet", r"'tags' is of type list.* nor can embedding be compared; .*\?without=tags,embedding$")
+
+
+def test_a_column_without_values_is_named_and_not_said_to_miss_some():
+    frame = pytest.importorskip("pandas").DataFrame({"x": np.arange(30.0), "note": np.full(30, np.nan)})
+    for missing in ("refuse", "drop"):
+        with pytest.raises(wdist.WdistError, match=r"the column 'note' misses every value; leave it out$"):
+            wdist.estimate(frame, frame + 1, missing=missing)
 
 
 def test_a_frame_of_numbers_keeps_its_type():

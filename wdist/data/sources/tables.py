@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wdist.data.memory import fits
 from wdist.data.sources.address import Address, suggestion
-from wdist.data.sources.arrays import StoredArray, tensor_of
+from wdist.data.sources.arrays import StoredArray, shortened, tensor_of
 from wdist.data.sources.column import CATEGORY, EMPTY, MOST_LEVELS, TEXT, Column, position_name
 from wdist.data.sources.spool import Spool
 from wdist.errors import SourceError
@@ -149,10 +149,14 @@ def held(blocks: Iterable[np.ndarray], nbytes: int) -> TableRows:
 
 
 def check_columns(columns: Sequence[Column] | None) -> None:
-    """Refuses a table with a column whose values have no distance."""
-    for column in columns or ():
-        if column.problem:
-            raise SourceError(column.problem)
+    """Refuses a table with columns whose values have no distance: says why of the first, and names all."""
+    names = [column.name for column in columns or () if column.problem]
+    problem = next((column.problem for column in columns or () if column.problem), "")
+    if len(names) > 1:
+        why = problem.removesuffix(f"; {leave_out(names[0])}")
+        raise SourceError(f"{why}; nor can {shortened(names[1:])} be compared; {leave_out(*names)}")
+    if problem:
+        raise SourceError(problem)
 
 
 def chosen_columns(address: Address, names: Sequence[str] | None) -> list[int] | None:

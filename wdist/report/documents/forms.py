@@ -493,8 +493,9 @@ def transport_document(found: Transport) -> dict[str, Any]:
     """Both bounds, the plan and the dual variables, as plain values; no command publishes it."""
     plan = {name: getattr(found.plan, name).tolist() for name in ("rows", "columns", "mass")}
     potentials = [[None if math.isnan(value) else value for value in side.tolist()] for side in found.potentials]
-    bounds = {name: getattr(found, name) for name in ("lower", "upper", "exact", "relative_gap", "interrupted")}
-    return {"schema_version": SCHEMA_VERSION, "command": "transport", **bounds, "plan": plan, "potentials": potentials}
+    bounds = {name: getattr(found, name) for name in ("lower", "upper", "exact", "relative_gap", "metric", "interrupted")}
+    whole = {"schema_version": SCHEMA_VERSION, "command": "transport", **bounds, "warnings": list(found.warnings)}
+    return {**whole, "plan": plan, "potentials": potentials}
 
 
 def document_text(result: Any, *, command: str) -> str:

@@ -45,7 +45,7 @@ def _draw_bars(axes: Axes, drift: Drift, shown: tuple[ColumnDrift, ...]) -> None
     axes.set_yticks(heights, [drawable(column.name, _NAME) for column in shown])
     for label, column in zip(axes.get_yticklabels(), shown, strict=True):
         label.set(color=INK if column in drift.drifted else MUTED)
-    axes.set_xlabel("$W_1$ over the standard deviation of the reference;\nin colour: drift", loc="left")
+    axes.set_xlabel("$W_1$ over the standard deviation\nof the reference; in colour: drift", loc="left")
     tidy(axes, grid="x")
 
 

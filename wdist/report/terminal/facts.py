@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wdist.report.numbers import at_least, at_most, counted, duration, level, lower_bound, nearest, percentage, shape
-from wdist.report.sentences import transport_line
+from wdist.report.sentences import METRICS, transport_line, units
 from wdist.report.terminal.tables import FittedTable, TableColumn, checks_table, facts_grid, plain_table
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def rendered_transport(found: Transport) -> RenderableType:
     n, m = (len(side) for side in found.potentials)
     rows.add_row("plan", Text(f".plan.rows, .plan.columns and .plan.mass, between {counted(n)} and {counted(m)} samples"))
     rows.add_row("dual variables", Text(".potentials, with u_i + v_j at most the distance, up to the gap"))
+    rows.add_row("metric", Text(f"{METRICS[found.metric].removesuffix(' metric')}, {units(found.a, found.b)}"))
     return rows
 
 
