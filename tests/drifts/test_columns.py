@@ -58,6 +58,26 @@ def test_intervals_hold(name, monkeypatch):
     assert sum(each.upper < truth for each in found) <= 12
 
 
+def test_the_upper_end_allows_for_chance_where_shares_agree():
+    """One in twenty pairs of 100 tosses of a fair coin and one with 55 % agree; they prove no equality."""
+    same, three = category([0, 1] * 50, [0, 1] * 50), category([0, 1, 2, 2] * 25, [0, 1, 2, 2] * 25)
+    margin = stats.norm.ppf(0.975) * np.sqrt(2 * 0.25 / 99)
+    for column in (same, three):
+        assert column_drifts([column], confidence=0.95, seed=0)[0].upper == pytest.approx(margin)
+
+
+@pytest.mark.parametrize("probabilities", [(0.4, 0.3, 0.2, 0.1), (0.9, 0.04, 0.03, 0.03)])
+def test_intervals_of_categories_hold(probabilities, monkeypatch):
+    """As for numbers; the second distribution moves a tenth of the most frequent level to the least."""
+    monkeypatch.setattr(columns, "_PERMUTATIONS", 1)
+    moved = np.array(probabilities) + [-0.1, 0, 0, 0.1]
+    random = np.random.default_rng(5)
+    draws = [(random.choice(4, 200, p=probabilities), random.choice(4, 150, p=moved)) for _ in range(150)]
+    found = [column_drifts([category(*draw)], confidence=0.95, seed=run)[0] for run, draw in enumerate(draws)]
+    assert sum(each.lower > 0.1 for each in found) <= 12
+    assert sum(each.upper < 0.1 for each in found) <= 12
+
+
 @pytest.mark.parametrize("kind", ["numbers", "few values", "levels"])
 def test_p_values_are_uniform_where_nothing_differs(kind, monkeypatch):
     monkeypatch.setattr(columns, "_PERMUTATIONS", 499)
