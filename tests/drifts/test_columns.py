@@ -70,7 +70,7 @@ def test_the_upper_end_allows_for_chance_where_shares_agree():
 def test_intervals_of_categories_hold(probabilities, monkeypatch):
     """As for numbers; the second distribution moves a tenth of the most frequent level to the least."""
     monkeypatch.setattr(columns, "_PERMUTATIONS", 1)
-    moved = np.array(probabilities) + [-0.1, 0, 0, 0.1]
+    moved = np.add(probabilities, (-0.1, 0, 0, 0.1))
     random = np.random.default_rng(5)
     draws = [(random.choice(4, 200, p=probabilities), random.choice(4, 150, p=moved)) for _ in range(150)]
     found = [column_drifts([category(*draw)], confidence=0.95, seed=run)[0] for run, draw in enumerate(draws)]

@@ -150,10 +150,8 @@ def _standard_error(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _largest_error(places: np.ndarray, levels: int) -> float:
-    """Largest standard error of a mean that a potential of levels 1 apart can have: that of a set of levels nearest to half of the rows.
-
-    If one level has more than half of them, it is the nearest; else half of them bounds all sets.
-    """
+    """Largest standard error of the mean of a potential of levels that are 1 apart: that of the set of levels nearest to half of
+    the rows, which is the most frequent level if it has more than half of them; else half of the rows is a bound."""
     share = max(0.5, float(np.bincount(places, minlength=levels).max()) / len(places))
     return math.sqrt(share * (1 - share) / (len(places) - 1))
 
