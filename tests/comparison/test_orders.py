@@ -151,3 +151,28 @@ def test_generators_are_ordered_by_their_distance_from_the_samples_of_the_refere
     found = made_comparison(drawn("a", 1.0, 1.2), drawn("b", 1.1, 1.3), drawn("c", 1.25, 1.4), entry("a file")).orders.reference
     assert [(claim.nearer, claim.farther) for claim in found.claims] == [("a", "c")]
     assert not found.claims[0].certain
+
+
+def improving(made):
+    """The same source with critics that had not stopped improving."""
+    critic = replace(made.estimate.critic, converged=False)
+    return replace(made, estimate=replace(made.estimate, critic=critic))
+
+
+def test_no_source_is_called_nearer_while_its_critics_improve():
+    """Longer training finds more of the nearer source, which can reverse the order; more of the farther one cannot."""
+    random = np.random.default_rng(9)
+    noise = random.normal(size=60)
+    near, far = entry("near", held_out=[(noise, noise)]), entry("far", held_out=[(noise, random.normal(size=60) - 5)])
+    (claim,) = made_comparison(near, improving(far)).orders.detected.claims
+    assert (claim.nearer, claim.farther) == ("near", "far")
+    open_ = made_comparison(improving(near), far).orders.detected
+    assert (open_.claims, open_.withheld) == ((), (claim,))
+    assert open_.tested == (claim,)
+    assert open_.groups == (("near", "far"),)
+
+
+def test_an_order_that_no_test_finds_is_not_withheld():
+    values = np.random.default_rng(10).normal(size=60)
+    one, other = (improving(entry(name, held_out=[(values, values)])) for name in ("one", "other"))
+    assert made_comparison(one, other).orders.detected.withheld == ()

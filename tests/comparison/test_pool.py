@@ -124,3 +124,32 @@ def test_critics_of_a_source_that_shares_samples_are_left_out():
         reference, [first, overlapping, third], names=["a", "b", "c"], critic="mean-difference", couplings=False, folds=3
     )
     assert {one.name: set(one.on_others) for one in found.ranking} == {"a": {"c"}, "b": {"c"}, "c": {"a", "b"}}
+
+
+def test_a_source_is_not_called_nearer_while_the_critics_that_judge_it_improve():
+    random = np.random.default_rng(6)
+    near, reference = random.normal(size=(4, 30)), random.normal(size=(4, 30))
+    useless = [(np.zeros(30), np.zeros(30))] * 4
+    far = entry("far", [(9 + each, np.zeros(30) - 9) for each in reference], {"near": list(near)})
+    found = made_comparison(entry("near", useless), far)
+    assert {each.critic for each in found.found["near"]} == {"far"}
+    assert len(found.orders.detected.claims) == 1
+    rising = replace(far, estimate=replace(far.estimate, critic=replace(far.estimate.critic, converged=False)))
+    orders = made_comparison(entry("near", useless), rising).orders.detected
+    assert orders.claims == ()
+    assert [claim.nearer for claim in orders.withheld] == ["near"]
+
+
+def test_the_ranking_is_sorted_by_the_very_values_that_are_compared():
+    """The critic of a far source finds most of b, although its own critic finds least."""
+    shift = np.zeros(16)
+    shift[0] = 1.0
+    random = np.random.default_rng(7)
+    reference = random.normal(size=(100, 16))
+    sources = [random.normal(size=(100, 16)) + move * shift for move in (0.5, 0.7, 3.0)]
+    found = compare(reference, sources, names=["a", "b", "c"], critic="mean-difference", couplings=False, folds=5)
+    values = [found.detected(entry) for entry in found.ranking]
+    assert values == sorted(values)
+    for claim in found.orders.detected.tested:
+        order = [entry.name for entry in found.ranking]
+        assert order.index(claim.nearer) < order.index(claim.farther)

@@ -3,11 +3,14 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
+import torch
 
 from tests.comparisons import made_comparison, made_entry
 from tests.report.consoles import shown
+from wdist.estimation.result import HeldOut
 from wdist.report.documents.comparison import comma_separated, markdown
 from wdist.report.documents.forms import document_text
 from wdist.report.numbers import nearest
@@ -15,7 +18,7 @@ from wdist.report.terminal.comparison import interval_bar
 
 COLUMNS = (
     "name kind address first_place last_place population_estimate population_lower population_upper confidence held_out_reference "
-    "held_out_source samples_lower samples_upper samples_exact n_reference n_source critic lipschitz_bound steps seconds"
+    "held_out_source samples_lower samples_upper samples_exact n_reference n_source critic lipschitz_bound steps seconds found"
 )
 """Columns of the comma-separated values, in their order: what scripts rely on."""
 FOUR = (
@@ -82,6 +85,39 @@ def test_one_source_and_no_noise_floor_leave_whole_sentences():
     words = " ".join(shown(made_comparison(FOUR[0], floor=None), 200).split())
     assert words.startswith("late.h5 differs from the reference: W1 is at least 0.31250, with 95 % confidence.")
     assert "Noise floor" not in words
+
+
+def rising():
+    """Two sources that a test tells apart, but the critics of the one that seems nearer had not stopped improving."""
+    noise = torch.linspace(-1, 1, 50).numpy()
+    far = [made_entry("late.h5", (0.3, 0.4, 3.0)), made_entry("early.h5", (1.3, 1.4, 4.0))]
+    return made_comparison(*(detected(each, noise, noise - shift, shift > 1) for each, shift in zip(far, (1, 2), strict=True)))
+
+
+def detected(made, a, b, converged):
+    held_out = HeldOut(a=a, b=b, rounding=0.0, ranges=(None, None), apart=None)
+    return replace(
+        made, estimate=replace(made.estimate, critic=replace(made.estimate.critic, held_out=held_out, converged=converged))
+    )
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_comparison_says_which_critics_were_trained_too_shortly_to_call_a_source_nearer(width):
+    words = " ".join(shown(rising(), width).split())
+    assert words.startswith(
+        "No order is claimed: the critics had not stopped improving when training ended; give more --steps or a"
+    )
+    assert "Critics that judge late.h5 had not stopped improving when training ended, and longer training may find more" in words
+    assert "open, rising" in words
+    assert "tested in pairs, asymptotic; rising: longer training may find more of the nearer source." in words
+
+
+def test_files_say_so_too():
+    assert "open, rising" in markdown(rising())
+    document = json.loads(document_text(rising(), command="compare"))
+    (withheld,) = document["orders"]["detected"]["withheld"]
+    assert (withheld["nearer"], document["orders"]["detected"]["claims"]) == ("late.h5", [])
+    assert [(each["found"], each["found_by"]) for each in document["ranking"]] == [(1.0, ["late.h5"]), (2.0, ["early.h5"])]
 
 
 def test_what_is_missing_is_named():

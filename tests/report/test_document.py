@@ -145,15 +145,15 @@ KEYS = {
         "": "schema_version command reference ranking noise_floor orders separations slope confidence "
         "results bounds metric features seed left_out interrupted shard seconds environment warnings",
         "reference": SOURCE,
-        "ranking": f"{ENTRY} first_place last_place",
+        "ranking": f"{ENTRY} first_place last_place found found_by",
         "ranking.source": SOURCE,
         "ranking.critic": CRITIC,
         "ranking.population": POPULATION,
         "noise_floor": ENTRY,
         "orders": "samples population reference detected block",
-        "orders.population": "claims groups",
+        "orders.population": "claims groups withheld",
         "orders.population.claims": "nearer farther p_value certain",
-        "orders.samples": "claims groups",
+        "orders.samples": "claims groups withheld",
         "separations": "nearer farther times samples reason",
     },
     "gate": {

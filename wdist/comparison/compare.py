@@ -10,7 +10,7 @@ from wdist.checkpoints.checkpoint import now
 from wdist.checkpoints.manifest import settings_of
 from wdist.comparison.entry import Entry
 from wdist.comparison.noise_floor import LEAST_ROWS, halves, measured_slope
-from wdist.comparison.pool import independent, values_on
+from wdist.comparison.pool import best_found, independent, value_found, values_on
 from wdist.comparison.ranking import NOISE_FLOOR, Comparison, ComparisonShard, short_names
 from wdist.comparison.witnesses import Side, check_images, find_witnesses
 from wdist.critics.frozen import Potentials
@@ -99,7 +99,7 @@ def comparison_of(shards: Sequence[ComparisonShard]) -> Comparison:
     return Comparison(
         reference=first.a,
         digest=first.digest_a,
-        ranking=tuple(sorted(ranking, key=lambda entry: entry.population.estimate)),
+        ranking=tuple(sorted(ranking, key=partial(value_found, found=best_found(ranking)))),
         noise_floor=entries.get(NOISE_FLOOR),
         confidence=one.confidence,
         results=one.results,

@@ -16,6 +16,9 @@ pair of sources, on the same samples of the reference, whose share in both dista
 Both are asymptotic. Each difference is tested two-sided, so that its sign may be claimed, and the p-values of a level are adjusted
 for all its pairs by Holm's method: a level claims a wrong order with probability at most 1 - confidence.
 
+Longer training finds more of a source, so it can reverse an order only by what it adds to the nearer one: at the level detected,
+no source is called nearer if a critic that judges it had not stopped improving when its training ended.
+
 References:
     Holm (1979), A simple sequentially rejective multiple test procedure.
     Finner (1999), Stepwise multiple test procedures and control of directional errors (signs of the rejected differences).
@@ -24,8 +27,8 @@ References:
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
-from statistics import fmean
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -33,7 +36,7 @@ import numpy as np
 from wdist.bounds.confidence import holm
 from wdist.bounds.mean_difference import MeanDifference, mean_contrast
 from wdist.comparison.entry import Entry
-from wdist.comparison.pool import Found, best_found
+from wdist.comparison.pool import Found, value_found
 
 Level: TypeAlias = Literal["samples", "population", "reference", "detected", "block"]
 """Levels of an order, the strongest first."""
@@ -62,6 +65,8 @@ class Order:
     """Every source of a group is nearer than every source of the next group."""
     tested: tuple[OrderClaim, ...] = ()
     """All pairs that were tested, claimed or not, with their adjusted p-values."""
+    withheld: tuple[OrderClaim, ...] = ()
+    """Pairs that the test decides, but not claimed because critics that judge the nearer source had not stopped improving."""
 
     def between(self, one: str, other: str) -> OrderClaim | None:
         """The claim about two sources, if there is one."""
@@ -127,17 +132,21 @@ def reference_order(entries: Sequence[Entry]) -> Order:
     )
 
 
-def detected_order(entries: Sequence[Entry], *, alpha: float) -> Order:
-    """The order of what critics find on fresh samples; without folds, of one part of the samples."""
-    found = best_found(entries)
+def detected_order(entries: Sequence[Entry], found: Mapping[str, tuple[Found, ...]], *, alpha: float) -> Order:
+    """The order of what critics find on fresh samples; without folds, of one part of the samples.
+
+    Arguments:
+        found: what the critics that judge a source find of it, fold by fold, by its name.
+    """
+    improving = {entry.name for entry in entries if not entry.estimate.converged}
 
     def difference(one: Entry, other: Entry) -> MeanDifference | None:
         return _detected_difference(one.name, other.name, found)
 
-    def value(entry: Entry) -> float:
-        return fmean(each.value for each in found[entry.name]) if entry.name in found else entry.population.estimate
+    def may_rise(name: str) -> bool:
+        return not improving.isdisjoint({name, *(each.critic for each in found[name])})
 
-    return _tested("detected", entries, difference, value, alpha)
+    return _tested("detected", entries, difference, partial(value_found, found=found), alpha, may_rise=may_rise)
 
 
 def block_order(entries: Sequence[Entry], *, alpha: float) -> Order:
@@ -155,7 +164,10 @@ def _tested(
     difference: Callable[[Entry, Entry], MeanDifference | None],
     sorted_by: Callable[[Entry], float],
     alpha: float,
+    *,
+    may_rise: Callable[[str], bool] = lambda _: False,
 ) -> Order:
+    """The order that tests of all pairs decide, but for claims whose nearer source may turn out farther."""
     found = [
         OrderClaim(
             nearer=(one if apart.estimate < 0 else other).name,
@@ -168,8 +180,11 @@ def _tested(
     tested = tuple(
         replace(each, p_value=adjusted) for each, adjusted in zip(found, holm([each.p_value or 0.0 for each in found]), strict=True)
     )
-    claims = tuple(each for each in tested if each.p_value is not None and each.p_value <= alpha)
-    return Order(level=level, claims=claims, groups=undivided(_names(entries, sorted_by), claims), tested=tested)
+    decided = [each for each in tested if each.p_value is not None and each.p_value <= alpha]
+    withheld = tuple(each for each in decided if may_rise(each.nearer))
+    claims = tuple(each for each in decided if each not in withheld)
+    groups = undivided(_names(entries, sorted_by), claims)
+    return Order(level=level, claims=claims, groups=groups, tested=tested, withheld=withheld)
 
 
 def _detected_difference(one: str, other: str, found: Mapping[str, tuple[Found, ...]]) -> MeanDifference | None:

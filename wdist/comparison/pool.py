@@ -83,6 +83,11 @@ def best_found(entries: Sequence[Entry]) -> dict[str, tuple[Found, ...]]:
     return {name: _chosen([own[name], *_of_others(name, own, pool)]) for name in own}
 
 
+def value_found(entry: Entry, found: Mapping[str, tuple[Found, ...]]) -> float:
+    """What the chosen critics find of a source, on average over folds; the held-out estimate of its own without held-out values."""
+    return fmean(each.value for each in found[entry.name]) if entry.name in found else entry.population.estimate
+
+
 def _own(entry: Entry) -> tuple[Found, ...]:
     """What the source's own critics find; empty without held-out values."""
     folds = [each.held_out for each in entry.estimate.critic.folds or (entry.estimate.critic,)]

@@ -1,8 +1,9 @@
 r"""Result of a comparison of several sources with one reference, and the order that follows from it.
 
-The ranking is sorted by held-out estimates, which are not bounds. An order of two sources is *claimed* at one of five levels, see
-:mod:`wdist.comparison.orders`. For sample sets and distributions intervals must be disjoint: for the former with certainty, for
-the latter at the joint confidence of all bounds (Bonferroni: results share the error equally, and so do the bounds of each result).
+The ranking is sorted by what critics find on fresh samples, which is not a bound. An order of two sources is *claimed* at one of
+five levels, see :mod:`wdist.comparison.orders`. For sample sets and distributions intervals must be disjoint: for the former with
+certainty, for the latter at the joint confidence of all bounds (Bonferroni: results share the error equally, and so do the bounds
+of each result).
 """
 
 import math
@@ -13,6 +14,7 @@ from typing import Any
 
 from wdist.comparison.entry import Entry
 from wdist.comparison.orders import OrderClaim, Orders, block_order, detected_order, interval_order, reference_order
+from wdist.comparison.pool import Found, best_found, value_found
 from wdist.data.features.space import Features
 from wdist.data.sources.source import SourceInfo
 from wdist.environment import Environment
@@ -91,7 +93,7 @@ class Comparison(Tabular):
     digest: str | None
     """SHA-256 of the stored samples of the reference; None for draws."""
     ranking: tuple[Entry, ...]
-    """Sources sorted by held-out estimate, nearest first."""
+    """Sources sorted by what the critics find of them, nearest first."""
     noise_floor: Entry | None
     """Result for two disjoint halves of the reference, or two streams of draws, which have the same distribution."""
     confidence: float
@@ -124,6 +126,15 @@ class Comparison(Tabular):
         return sum(entry.population.jointly_with for entry in self.entries)
 
     @cached_property
+    def found(self) -> dict[str, tuple[Found, ...]]:
+        """What the critics that judge a source find of it, fold by fold, by its name."""
+        return best_found(self.ranking)
+
+    def detected(self, entry: Entry) -> float:
+        """What the critics find of a source on fresh samples, by which the ranking is sorted; not a bound."""
+        return value_found(entry, self.found)
+
+    @cached_property
     def orders(self) -> Orders:
         """Claimed order at each level."""
         alpha = 1 - self.confidence
@@ -143,7 +154,7 @@ class Comparison(Tabular):
                 sorted_by=lambda entry: entry.population.estimate,
             ),
             reference=reference_order(self.ranking),
-            detected=detected_order(self.ranking, alpha=alpha),
+            detected=detected_order(self.ranking, self.found, alpha=alpha),
             block=block_order(self.ranking, alpha=alpha),
         )
 

@@ -252,7 +252,7 @@ class CriticResult:
     """Settings as shown to the user: width, depth, group size, batch size, ..."""
     history: tuple[HistoryPoint, ...]
     converged: bool
-    """Whether the validation value rose by less than 1 % over the last quarter of the training."""
+    """Whether the validation value rose by less than 1 % over the last quarter of the training, in every fold."""
     frozen: FrozenCritic
     """The one object that was certified and evaluated, and is saved."""
     potential: Potential = field(default=None, compare=False, repr=False)  # type: ignore[assignment]  # results made by hand

@@ -17,6 +17,7 @@ _KINDS_OF_ORDER = {
     "block": ("Order of distances between blocks", "Between blocks"),
 }
 """Beginnings of sentences about a whole order, and about parts of it."""
+_TRAIN_LONGER = "give more --steps or a longer --budget"
 
 
 def proved_order(comparison: Comparison) -> str:
@@ -30,6 +31,8 @@ def proved_order(comparison: Comparison) -> str:
         return f"No difference between {entry.name} and the reference is proved at this sample size"
     decided = comparison.orders.decided
     claims, groups = decided.claims, decided.groups
+    if not claims and comparison.orders.detected.withheld:
+        return f"No order is claimed: the critics had not stopped improving when training ended; {_TRAIN_LONGER}"
     if not claims:
         tested = ", and no test finds a difference" if any(each.tested for each in comparison.orders.levels) else ""
         return f"No order is proved at this sample size: all intervals overlap{tested}"
@@ -47,9 +50,15 @@ def levels_shown(comparison: Comparison) -> dict[str, str]:
 
 
 def deciding(comparison: Comparison, near: Entry, far: Entry) -> dict[str, str]:
-    """The claim of each level about two sources, ``<`` if the former is nearer, ``>`` if the latter, with p-values."""
+    """The claim of each level about two sources, ``<`` if the former is nearer, ``>`` if the latter, with p-values.
+
+    ``open, rising`` stands where only the training of the nearer source's critics keeps a test from deciding.
+    """
     said: dict[str, str] = {}
     for each in comparison.orders.levels:
+        if any({one.nearer, one.farther} == {near.name, far.name} for one in each.withheld):
+            said[each.level] = "open, rising"
+            continue
         claim, test = each.between(near.name, far.name), each.test_of(near.name, far.name)
         sign = "open" if claim is None else "<" if claim.nearer == near.name else ">"
         said[each.level] = sign if test is None or test.p_value is None else f"{sign}, {p_value(test.p_value)}"
@@ -74,7 +83,8 @@ def levels_of_order(comparison: Comparison) -> Iterator[str]:
     if "reference" in levels_shown(comparison):
         yield f"reference: of what generators draw, from these samples of the reference, asymptotic, {confidence} jointly"
     if orders.detected.tested:
-        yield "detected: of what the critics find on fresh samples, tested in pairs, asymptotic"
+        rising = "; rising: longer training may find more of the nearer source" if orders.detected.withheld else ""
+        yield f"detected: of what the critics find on fresh samples, tested in pairs, asymptotic{rising}"
     blocks = next((entry.estimate.block for entry in comparison.ranking if entry.estimate.block is not None), None)
     if orders.block.tested and blocks is not None:
         yield (
@@ -86,7 +96,9 @@ def levels_of_order(comparison: Comparison) -> Iterator[str]:
 
 
 def comparison_sentences(comparison: Comparison) -> Iterator[str]:
-    """Metric and confidence, pairs that are not separable, the order of the sample sets, and the noise floor."""
+    """Sources whose critics were trained too briefly, metric, confidence, inseparable pairs, the sample sets, the noise floor."""
+    if comparison.orders.detected.withheld:
+        yield _withheld(comparison)
     yield _stated(comparison)
     yield from (_would_separate(each) for each in comparison.separations if each.times is not None)
     reasons = dict.fromkeys(each.reason for each in comparison.separations if each.times is None)
@@ -117,8 +129,8 @@ def _stated(comparison: Comparison) -> str:
     one_set = "samples" if comparison.reference.count is not None else "draws"
     return (
         f"W1{space} ({metric}, {units(comparison.reference)}) from {comparison.reference.address}, with the same {one_set} of it "
-        f"for every source. Sources are ranked by held-out estimate, which is not a bound. The {comparison.bounds} bounds for the "
-        f"distributions, over {comparison.results} results, hold together at {level(comparison.confidence)} confidence."
+        f"for every source. Sources are ranked by what critics detect, which is not a bound. The {comparison.bounds} bounds for "
+        f"the distributions, over {comparison.results} results, hold together at {level(comparison.confidence)} confidence."
     )
 
 
@@ -126,6 +138,16 @@ def _inside(groups: Sequence[Sequence[str]], claims: Sequence[OrderClaim]) -> st
     """Claims between sources of one group."""
     home = {name: number for number, group in enumerate(groups) for name in group}
     return ", ".join(f"{each.nearer} < {each.farther}" for each in claims if home[each.nearer] == home[each.farther])
+
+
+def _withheld(comparison: Comparison) -> str:
+    nearer = {claim.nearer for claim in comparison.orders.detected.withheld}
+    names = [entry.name for entry in comparison.ranking if entry.name in nearer]
+    which = "it is not called nearer than others" if len(names) == 1 else "none of them is called nearer than others"
+    return (
+        f"Critics that judge {', '.join(names)} had not stopped improving when training ended, and longer training may find more: "
+        f"at the level detected, {which}. To decide, {_TRAIN_LONGER}."
+    )
 
 
 def _would_separate(separation: Separation) -> str:

@@ -119,6 +119,22 @@ def test_what_does_not_fit_is_refused(change, words, tmp_path):
     refused(write_dense(tmp_path).replace(*change), words, TRUST)
 
 
+class Both(torch.nn.Module):
+    def forward(self, z, labels):
+        return z + labels
+
+
+def test_a_conditional_network_is_told_from_a_wrong_latent(tmp_path):
+    address = write_dense(tmp_path)
+    text = (tmp_path / "nets.py").read_text()
+    (tmp_path / "nets.py").write_text(text + "\n\nclass Conditional(Dense):\n    def forward(self, z, labels):\n        return z\n")
+    words = r"takes 2 inputs \(z, labels\), not one batch of latents; give one that sets or draws the others itself"
+    refused(address.replace("Dense", "Conditional"), words, TRUST)
+    scripted = torch.jit.trace(Both(), (torch.zeros(1, 4), torch.zeros(1, 4)))
+    scripted.save(tmp_path / "both.ts")
+    refused(f"{tmp_path}/both.ts", r"TorchScript: the network takes 2 inputs \(z, labels\)", TRUST)
+
+
 def test_missing_keys_are_named(tmp_path):
     write_dense(tmp_path)
     save_file({"net.0.weight": torch.zeros(8, 4), "extra": torch.zeros(1)}, tmp_path / "few.safetensors")

@@ -128,8 +128,22 @@ def _no_arguments(address: Address, arguments: Mapping[str, str]) -> None:
 
 
 def _of_module(module: nn.Module, what: str) -> GeneratorNetwork:
+    needed = _required_inputs(module)
+    if len(needed) > 1:
+        inputs = f"{len(needed)} inputs ({', '.join(needed)}), not one batch of latents"
+        raise SourceError(f"{what}: the network takes {inputs}; give one that sets or draws the others itself")
     module.eval()
     return GeneratorNetwork(what=what, latent_shapes=_latent_shapes(module), run=lambda z: module.to(z.device)(z))
+
+
+def _required_inputs(module: nn.Module) -> list[str]:
+    """Names of the inputs without a default value."""
+    if isinstance(module, torch.jit.ScriptModule):
+        method: Any = module.forward
+        return [each.name for each in method.schema.arguments[1:] if not each.has_default_value()]
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(module.forward).parameters.values()
+    return [each.name for each in parameters if each.default is inspect.Parameter.empty and each.kind not in variadic]
 
 
 def _of_export(program: torch.export.ExportedProgram, name: str) -> GeneratorNetwork:

@@ -46,6 +46,7 @@ def _record(comparison: Comparison, entry: Entry) -> dict[str, str | float | Non
         "lipschitz_bound": critic.lipschitz_bound,
         "steps": critic.steps,
         "seconds": entry.estimate.seconds,
+        "found": comparison.detected(entry),
     }
 
 
@@ -54,7 +55,7 @@ def markdown(comparison: Comparison) -> str:
     headers = (
         "place",
         "source",
-        "held-out estimate",
+        "detected",
         f"W1 of the distributions, {level(comparison.confidence)}",
         "W1 of the samples",
     )
@@ -97,7 +98,13 @@ def _cells(comparison: Comparison, entry: Entry) -> tuple[str, ...]:
     else:
         between = _interval(samples.lower, samples.upper)
     name = f"_{escaped(entry.name)}_" if entry is comparison.noise_floor else escaped(entry.name)
-    return place(comparison, entry), name, nearest(population.estimate), _interval(population.lower, population.upper), between
+    return (
+        place(comparison, entry),
+        name,
+        nearest(comparison.detected(entry)),
+        _interval(population.lower, population.upper),
+        between,
+    )
 
 
 def _interval(lower: float, upper: float | None) -> str:

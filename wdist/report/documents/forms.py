@@ -36,8 +36,10 @@ def _of_rule(name: str) -> Callable[[Any], Any]:
     return lambda judged: getattr(judged.rule, name, None)
 
 
-def _places(comparison: Comparison, entry: Entry) -> dict[str, int]:
-    return dict(zip(("first_place", "last_place"), comparison.places(entry), strict=True))
+def _ranked(comparison: Comparison, entry: Entry) -> dict[str, Any]:
+    first, last = comparison.places(entry)
+    judges = [found.critic for found in comparison.found.get(entry.name, ())]
+    return {"first_place": first, "last_place": last, "found": comparison.detected(entry), "found_by": judges}
 
 
 def _of_verdict(drift: Drift, name: str) -> Any:
@@ -180,16 +182,20 @@ FORMS = Forms(
     Form(
         "RankedDocument",
         "wdist.comparison.entry:Entry",
-        "first_place last_place",
+        "first_place last_place found found_by",
         title="A source with the places that it may have.",
         base="EntryDocument",
         special={
             "first_place": Key("int", "The best place that the claims leave it, from 1 on."),
             "last_place": Key("int", "The worst one; the same where its place is decided."),
+            "found": Key(
+                "Number", "What the critics that judge it find on fresh samples: the ranking is sorted by it. Not a bound."
+            ),
+            "found_by": Key("list[str]", "For each fold, the source whose critic judges it: the one that finds most elsewhere."),
         },
     ),
     Form("ClaimDocument", f"{_ORDERS}:OrderClaim"),
-    Form("OrderDocument", f"{_ORDERS}:Order", "claims groups", title="The order that is claimed at one level."),
+    Form("OrderDocument", f"{_ORDERS}:Order", "claims groups withheld", title="The order that is claimed at one level."),
     Form("OrdersDocument", f"{_ORDERS}:Orders"),
     Form("SeparationDocument", f"{_RANKING}:Separation"),
     Form(
@@ -204,7 +210,7 @@ FORMS = Forms(
             "noise_floor": Key(description="The reference against itself; null where it was not found."),
         },
         forms={"ranking": "RankedDocument"},
-        given={"reference": lambda comparison, _: {"digest": comparison.digest}, "ranking": _places},
+        given={"reference": lambda comparison, _: {"digest": comparison.digest}, "ranking": _ranked},
     ),
     Form(
         "RuleDocument",

@@ -35,7 +35,9 @@ def draw_comparison(comparison: Comparison) -> Figure:
     axes = figure.subplots()
     reach = 1.06 * _largest(comparison) or 1.0
     for height, entry in enumerate(entries):
-        _draw_entry(axes, entry, height, reach=reach, ranked=entry is not comparison.noise_floor)
+        _draw_entry(
+            axes, entry, height, detected=comparison.detected(entry), reach=reach, ranked=entry is not comparison.noise_floor
+        )
     floor = comparison.noise_floor
     if floor is not None and floor.population.upper is not None:
         axes.axvspan(0, floor.population.upper, color=FAINT, alpha=0.35, linewidth=0, zorder=0)
@@ -59,14 +61,14 @@ def draw_comparison(comparison: Comparison) -> Figure:
     return figure
 
 
-def _draw_entry(axes: Axes, entry: Entry, height: int, *, reach: float, ranked: bool) -> None:
+def _draw_entry(axes: Axes, entry: Entry, height: int, *, detected: float, reach: float, ranked: bool) -> None:
     population, samples = entry.population, entry.samples
     colour = MAIN if ranked else MUTED
     upper = reach if population.upper is None else population.upper
     axes.plot((max(population.lower, 0.0), upper), (height, height), color=colour, linewidth=5, solid_capstyle="butt", zorder=3)
     if population.upper is None:
         axes.plot(0.985 * reach, height, ">", color=colour, markersize=8, zorder=3)
-    axes.plot(max(population.estimate, 0.0), height, "o", color="white", markeredgecolor=colour, markersize=6, zorder=4)
+    axes.plot(max(detected, 0.0), height, "o", color="white", markeredgecolor=colour, markersize=6, zorder=4)
     below = height - 0.26
     end = reach if samples.upper is None else samples.upper
     axes.plot((samples.lower, end), (below, below), color=_SAMPLES, linewidth=1.6, zorder=3)
@@ -78,7 +80,13 @@ def _draw_entry(axes: Axes, entry: Entry, height: int, *, reach: float, ranked: 
 def _largest(comparison: Comparison) -> float:
     values = [0.0]
     for entry in comparison.entries:
-        ends = (entry.population.lower, entry.population.estimate, entry.population.upper, entry.samples.lower, entry.samples.upper)
+        ends = (
+            entry.population.lower,
+            comparison.detected(entry),
+            entry.population.upper,
+            entry.samples.lower,
+            entry.samples.upper,
+        )
         values += [end for end in ends if end is not None]
     return max(values)
 
@@ -87,7 +95,7 @@ def _explain(figure: Figure, comparison: Comparison) -> None:
     confidence = level(comparison.confidence)
     handles: list[Any] = [
         Line2D([], [], color=MAIN, linewidth=5, label=f"distributions, {confidence} jointly"),
-        Line2D([], [], color="white", marker="o", markeredgecolor=MAIN, label="held-out estimate"),
+        Line2D([], [], color="white", marker="o", markeredgecolor=MAIN, label="detected"),
         Line2D([], [], color=_SAMPLES, linewidth=1.6, marker="|", markersize=6, markeredgewidth=1.6, label="sample sets, certain"),
     ]
     if comparison.noise_floor is not None and comparison.noise_floor.population.upper is not None:

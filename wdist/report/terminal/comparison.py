@@ -45,12 +45,12 @@ def _intervals(comparison: Comparison) -> RenderableType:
     uppers = [entry.population.upper for entry in entries]
     return FittedTable(
         TableColumn("\nsource", names, most=_NAME_WIDTH),
-        TableColumn("held-out\nestimate", [nearest(entry.population.estimate) for entry in entries]),
+        TableColumn("\ndetected", [nearest(comparison.detected(entry)) for entry in entries]),
         TableColumn("distrib.\nW1 >=", [lower_bound(entry.population.lower) for entry in entries], accents),
         TableColumn("\nW1 <=", ["none" if upper is None else at_most(upper) for upper in uppers], accents),
         TableColumn("\nplace", [place(comparison, entry) for entry in entries]),
         bars=_IntervalBars(
-            [(entry.population.lower, entry.population.estimate, entry.population.upper) for entry in entries], ranked
+            [(entry.population.lower, comparison.detected(entry), entry.population.upper) for entry in entries], ranked
         ),
         padding=2,
     )
@@ -134,6 +134,6 @@ def _circumstances(comparison: Comparison) -> Iterator[str]:
     if comparison.left_out:
         yield f"No result for {', '.join(comparison.left_out)}."
     unsettled = [entry.name for entry in comparison.ranking if not entry.estimate.converged]
-    if unsettled:
+    if unsettled and not comparison.orders.detected.withheld:
         yield f"Still rising when the budget ended, so a longer --budget may tighten the lower bounds: {', '.join(unsettled)}."
     yield f"seed {comparison.seed}, {comparison.environment.device}, {duration(comparison.seconds)} in total."
