@@ -52,7 +52,7 @@ _HELD_SHARE = 32
 """A stream's held-out and validation rows each take at most 1/32 of the free memory."""
 _MOST_KEPT, _LEAST_KEPT = 6, 2
 _KEPT_NUMBERS = 1 << 24
-"""Coordinates of the batches kept of a set in memory (64 MB), unless :data:`_LEAST_KEPT` batches exceed it."""
+"""Coordinates of the batches kept of a stored set (64 MB), unless :data:`_LEAST_KEPT` batches exceed it."""
 _FRESH_EVERY = 3
 """Steps between two draws, because a draw may cost as much as a step."""
 
@@ -370,7 +370,8 @@ class Pool:
         self._measure, self._prepare = measure, prepare
         self._whole = rows is not None and rows.count <= size
         self._size = size if rows is None else min(size, rows.count)
-        room = _MOST_KEPT if rows is None else _KEPT_NUMBERS // (self._size * measure.info.dim)
+        drawn = measure.endless is not None
+        room = _MOST_KEPT if drawn else _KEPT_NUMBERS // (self._size * measure.info.dim)
         self._most = max(_LEAST_KEPT, min(_MOST_KEPT, room))
         self._positions: list[Any] = []
         # A whole set is taken in stored order: the next minibatch would begin where an earlier training stopped.

@@ -13,6 +13,7 @@ from wdist.bounds.confidence import resolve
 from wdist.bounds.digits import per_cent
 from wdist.checkpoints.checkpoint import now
 from wdist.data.measure import ENOUGH_HELD_OUT
+from wdist.data.memory import give_back_memory
 from wdist.data.pairing import Pair, fingerprint, open_pair
 from wdist.data.rows import gather
 from wdist.distributed.processes import check_same, processes
@@ -93,6 +94,7 @@ def run_estimate(
         drawn = _plan_draws(pair, run, wanted=to_distribution)
         reserved = run.population_seconds + run.block_seconds + (0.0 if drawn is None else drawn.seconds)
         found = _find_critics(requested, pair, errors, searching, proved=bounds.coupling is not None, reserved=reserved)
+        give_back_memory()
         bounds = _bound_populations(pair, bounds, errors, run)
         plan = _plan_blocks(pair, run)
         block = None if plan is None else _measure_blocks(pair, plan, errors, run)
@@ -124,6 +126,7 @@ def _open(a: Any, b: Any, run: Run) -> Pair:
         progress=run.agenda.progress,
     )
     pair = _the_same_everywhere(pair)
+    give_back_memory()
     if run.options.draws is not None and pair.a.info.count is not None and pair.b.info.count is not None:
         pair.close()
         raise UsageError("--draws is for generators and built-in distributions, and both sides are stored; leave it out")
@@ -136,6 +139,8 @@ def _the_same_everywhere(pair: Pair) -> Pair:
     Raises:
         ProcessesError: another process has other samples.
     """
+    if processes().size == 1:
+        return pair
     check_same("samples", fingerprint(pair))
     shared = processes().from_first("units", lambda: (pair.standardisation, pair.participation))
     return replace(pair, standardisation=shared[0], participation=shared[1])

@@ -57,7 +57,7 @@ _SPARE = 1.2
 """Free space on the disk, in sizes of the files."""
 _ENDED = "the process ended"
 REMARKS = (
-    "Peak memory: resident pages of the process, mapped files included, over everything that it does.",
+    "Peak memory: resident pages of the process, mapped files included, over the digest and the estimate.",
     "Disk: the files read byte by byte; digest: read for digest, range, levels and missing values. Both of files not yet cached.",
     "Waiting: share of training steps on the default network, with minibatches of the default size, until samples are there.",
     "Over budget: seconds of a whole estimate, which recalls the digest, minus those of its budget.",
@@ -283,13 +283,13 @@ def measured(case: Case, addresses: Sequence[str], folder: Path) -> StreamRow:
     digest, processor = size / (time.perf_counter() - began), time.process_time() - processor
     began = time.perf_counter()
     estimated(*addresses, budget=f"{case.seconds}s", baselines="none")
-    seconds = time.perf_counter() - began
+    seconds, peak = time.perf_counter() - began, _peak()
     streamed, steps, waiting = _training(case, addresses)
     return StreamRow(
         name=case.name,
         nbytes=case.nbytes,
         streamed=streamed,
-        peak=_peak(),
+        peak=peak,
         disk=disk,
         digest=digest,
         digest_processor=processor,
