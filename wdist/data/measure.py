@@ -189,8 +189,7 @@ def make_measure(
     """Splits a source, endless or of finite values, and decides to hold, stream or draw its samples; side 0 is A, 1 is B.
 
     At most ``most_held`` rows of a finite source are held out, by default a sixth, or fewer where memory is short; of an endless
-    one, so many draws are. With
-    ``in_memory`` false, nothing is held that could be streamed.
+    one, so many draws are. With ``in_memory`` false, nothing is held that could be streamed.
     """
     if isinstance(source, EndlessSource):
         return _drawn(source, side=side, seed=seed, device=device, draws=most_held)

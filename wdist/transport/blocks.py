@@ -39,10 +39,8 @@ _FLOPS = 5e9  # floating-point operations per second of matrix products on one c
 _OVERHEAD = 1e-3  # seconds per block besides the simplex
 _SORTED = 4e-7  # seconds per sample and level of the tree
 _COPIES = 4  # copies of the samples, and of their positions along the directions, in memory at a time
-_LEAST_TOGETHER, _LEAST_BYTES = (
-    2000,
-    1 << 28,
-)  # samples and bytes of a part that there is always memory for; the fewer count
+_LEAST_TOGETHER = 2000  # samples of the larger side in one part, however little memory there is,
+_LEAST_BYTES = 1 << 28  # unless they take more than this
 _SAVED_TOGETHER = 64  # blocks that are solved before the state of a run may be saved
 _NEGLIGIBLE = 1e-13  # share of a sample's mass below which an entry, left by rounding, is dropped; the bound charges the loss
 
