@@ -5,6 +5,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.data.sources.conftest import write_convolutional
 from wdist.data.access import Access
@@ -42,6 +43,18 @@ def test_different_shapes_are_refused_and_both_named(a, b):
     assert str(a) in str(caught.value)
     assert str(b) in str(caught.value)
     assert ("?channels=last" in str(caught.value)) == (len(a) == 3)
+
+
+def test_folders_of_images_in_other_modes_are_refused_with_the_option_that_converts_them(tmp_path):
+    for mode in ("L", "RGB", "RGBA"):
+        (tmp_path / mode).mkdir()
+        for number in range(20):
+            Image.new(mode, (8, 6), number).save(tmp_path / mode / f"{number}.png")
+    for mode in ("L", "RGBA"):
+        with pytest.raises(SourceError, match=r"read both alike, with \?mode=RGB"):
+            check_comparable(open_source(tmp_path / "RGB"), open_source(tmp_path / mode))
+        converted = open_source(f"{tmp_path / mode}?mode=RGB")
+        assert check_comparable(open_source(tmp_path / "RGB"), converted) == ()
 
 
 def test_ranges_that_look_like_two_scalings_are_refused_unless_one_is_chosen(tmp_path):

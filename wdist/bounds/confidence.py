@@ -133,6 +133,6 @@ def resolve(method: str, ranges: Ranges) -> str:
     if method in _BOUNDED and None in ranges:
         raise UsageError(
             f"--ci {method} needs values that their type bounds, such as uint8 images; "
-            "use --ci welch, or state the range of stored values in the address"
+            "use --ci welch, or state the range of stored values in the addresses, such as ?stored=0:1"
         )
     return method

@@ -27,7 +27,14 @@ REQUIRED = (
     ("matplotlib", "matplotlib"),
     ("pydantic", "pydantic"),
 )
-OPTIONAL = (("onnxruntime", "onnxruntime", "ONNX generators", "pip install 'wdist[onnx]'"),)
+_TABLES = "pip install 'wdist[tables]'"
+OPTIONAL = (
+    ("onnxruntime", "onnxruntime", "ONNX generators", "pip install 'wdist[onnx]'"),
+    ("pyarrow", "pyarrow", "Parquet, Feather and Arrow tables", _TABLES),
+    ("narwhals", "narwhals", "data frames", _TABLES),
+    ("fsspec", "fsspec", "remote files", _TABLES),
+    ("zstandard", "zstandard", ".zst files", _TABLES),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
