@@ -134,7 +134,7 @@ def test_a_source_is_not_called_nearer_while_the_critics_that_judge_it_improve()
     found = made_comparison(entry("near", useless), far)
     assert {each.critic for each in found.found["near"]} == {"far"}
     assert len(found.orders.detected.claims) == 1
-    rising = replace(far, estimate=replace(far.estimate, critic=replace(far.estimate.critic, converged=False)))
+    rising = replace(far, estimate=replace(far.estimate, critic=replace(far.estimate.critic, rise=0.5)))
     orders = made_comparison(entry("near", useless), rising).orders.detected
     assert orders.claims == ()
     assert [claim.nearer for claim in orders.withheld] == ["near"]

@@ -148,6 +148,18 @@ def test_numbers_in_a_reason_show_what_they_prove(bound, limit):
         assert limit < shown <= bound
 
 
+def test_a_critic_that_still_improves_passes_nothing_but_fails_what_it_finds():
+    """Otherwise a gate on what a critic finds would pass after a few steps, whatever the samples."""
+    found = judge(Maximum(value=2.0), detected(1.0, rise=0.03))
+    assert found.answer is INCONCLUSIVE
+    assert "the critic had not stopped improving when its training ended, so this does not pass" in found.reason
+    assert found.what_would_decide == "More --steps or a longer --budget show whether longer training finds more."
+    assert judge(Maximum(value=2.0), detected(1.0, rise=0.01)).answer is PASS
+    assert judge(Maximum(value=0.5), detected(1.0, rise=math.inf)).answer is FAIL
+    growth = NoMoreDetected(now=detected(0.5, rise=0.1), before=detected(1.0), tolerance=0.05)
+    assert judge(growth, growth.now).answer is INCONCLUSIVE
+
+
 def test_only_open_questions_have_suggestions():
     assert judge(Maximum(value=3.0), population(1.0, 2.0)).what_would_decide is None
     assert judge(Maximum(value=0.5), population(1.0, 2.0)).what_would_decide is None

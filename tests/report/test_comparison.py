@@ -91,14 +91,12 @@ def rising():
     """Two sources that a test tells apart, but the critics of the one that seems nearer had not stopped improving."""
     noise = torch.linspace(-1, 1, 50).numpy()
     far = [made_entry("late.h5", (0.3, 0.4, 3.0)), made_entry("early.h5", (1.3, 1.4, 4.0))]
-    return made_comparison(*(detected(each, noise, noise - shift, shift > 1) for each, shift in zip(far, (1, 2), strict=True)))
+    return made_comparison(*(detected(each, noise, noise - shift, 0.1 / shift**5) for each, shift in zip(far, (1, 2), strict=True)))
 
 
-def detected(made, a, b, converged):
+def detected(made, a, b, rise):
     held_out = HeldOut(a=a, b=b, rounding=0.0, ranges=(None, None), apart=None)
-    return replace(
-        made, estimate=replace(made.estimate, critic=replace(made.estimate.critic, held_out=held_out, converged=converged))
-    )
+    return replace(made, estimate=replace(made.estimate, critic=replace(made.estimate.critic, held_out=held_out, rise=rise)))
 
 
 @pytest.mark.parametrize("width", [80, 120])

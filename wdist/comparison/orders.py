@@ -17,7 +17,8 @@ Both are asymptotic. Each difference is tested two-sided, so that its sign may b
 for all its pairs by Holm's method: a level claims a wrong order with probability at most 1 - confidence.
 
 Longer training finds more of a source, so it can reverse an order only by what it adds to the nearer one: at the level detected,
-no source is called nearer if a critic that judges it had not stopped improving when its training ended.
+no source is called nearer while the critics that judge it improve: if their validation value still rose in the last quarter of
+training by more than 1 % of what is found of the farther source.
 
 References:
     Holm (1979), A simple sequentially rejective multiple test procedure.
@@ -29,6 +30,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
+from statistics import fmean
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -37,6 +39,7 @@ from wdist.bounds.confidence import holm
 from wdist.bounds.mean_difference import MeanDifference, mean_contrast
 from wdist.comparison.entry import Entry
 from wdist.comparison.pool import Found, value_found
+from wdist.training.loop import IMPROVING
 
 Level: TypeAlias = Literal["samples", "population", "reference", "detected", "block"]
 """Levels of an order, the strongest first."""
@@ -138,15 +141,16 @@ def detected_order(entries: Sequence[Entry], found: Mapping[str, tuple[Found, ..
     Arguments:
         found: what the critics that judge a source find of it, fold by fold, by its name.
     """
-    improving = {entry.name for entry in entries if not entry.estimate.converged}
+    rises = {entry.name: entry.estimate.critic.rise for entry in entries}
 
     def difference(one: Entry, other: Entry) -> MeanDifference | None:
         return _detected_difference(one.name, other.name, found)
 
-    def may_rise(name: str) -> bool:
-        return not improving.isdisjoint({name, *(each.critic for each in found[name])})
+    def improving(claim: OrderClaim) -> bool:
+        rise = max(rises[each] for each in (claim.nearer, *(each.critic for each in found[claim.nearer])))
+        return rise > IMPROVING * max(0.0, fmean(each.value for each in found[claim.farther]))
 
-    return _tested("detected", entries, difference, partial(value_found, found=found), alpha, may_rise=may_rise)
+    return _tested("detected", entries, difference, partial(value_found, found=found), alpha, improving=improving)
 
 
 def block_order(entries: Sequence[Entry], *, alpha: float) -> Order:
@@ -165,9 +169,9 @@ def _tested(
     sorted_by: Callable[[Entry], float],
     alpha: float,
     *,
-    may_rise: Callable[[str], bool] = lambda _: False,
+    improving: Callable[[OrderClaim], bool] = lambda _: False,
 ) -> Order:
-    """The order that tests of all pairs decide, but for claims whose nearer source may turn out farther."""
+    """The order that tests of all pairs decide, but for claims that longer training may reverse."""
     found = [
         OrderClaim(
             nearer=(one if apart.estimate < 0 else other).name,
@@ -181,7 +185,7 @@ def _tested(
         replace(each, p_value=adjusted) for each, adjusted in zip(found, holm([each.p_value or 0.0 for each in found]), strict=True)
     )
     decided = [each for each in tested if each.p_value is not None and each.p_value <= alpha]
-    withheld = tuple(each for each in decided if may_rise(each.nearer))
+    withheld = tuple(each for each in decided if improving(each))
     claims = tuple(each for each in decided if each not in withheld)
     groups = undivided(_names(entries, sorted_by), claims)
     return Order(level=level, claims=claims, groups=groups, tested=tested, withheld=withheld)

@@ -108,6 +108,7 @@ def evaluate_critic(
         settings=trained.settings,
         history=outcome.history,
         converged=outcome.converged,
+        rise=outcome.rise / certificate.lipschitz_bound,
         frozen=trained.critic,
         interrupted=outcome.interrupted,
         bound_by_construction=trained.bound_by_construction,

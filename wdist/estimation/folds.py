@@ -141,8 +141,8 @@ def of_folds(results: list[CriticResult], errors: ErrorBudget, *, margin: Margin
     if averages_folds(errors.method) and len(held_out) == len(results) > 1:
         population = replace(population, lower=lower_over_folds(held_out, errors, margin=margin), method=CROSS_FITTED)
     steps, seconds = sum(each.steps for each in results), sum(each.seconds for each in results)
-    converged = all(each.converged for each in results)
-    return replace(best, population=population, steps=steps, seconds=seconds, converged=converged, folds=tuple(results))
+    converged, rise = all(each.converged for each in results), fmean(each.rise for each in results)
+    return replace(best, population=population, steps=steps, seconds=seconds, converged=converged, rise=rise, folds=tuple(results))
 
 
 def _folds_at_once(

@@ -253,6 +253,8 @@ class CriticResult:
     history: tuple[HistoryPoint, ...]
     converged: bool
     """Whether the validation value rose by less than 1 % over the last quarter of the training, in every fold."""
+    rise: float = 0.0
+    """Rise of the best validation value in that quarter, divided by the certificate; on average over folds."""
     frozen: FrozenCritic
     """The one object that was certified and evaluated, and is saved."""
     potential: Potential = field(default=None, compare=False, repr=False)  # type: ignore[assignment]  # results made by hand

@@ -265,6 +265,7 @@ def _detected(found: Estimate) -> Interval:
         counts=(detected.n_a, detected.n_b),
         folds=found.folds is not None,
         asymptotic=is_asymptotic(detected.method, None),
+        rise=found.critic.rise,
         converged=found.converged,
     )
 

@@ -64,6 +64,8 @@ class Interval:
     """Reason for a missing upper bound and what to do about it, as a clause."""
     trained: bool = True
     """A critic was trained for the lower bound."""
+    rise: float = 0.0
+    """Rise of the validation value in the last quarter of the training, for ``detected``."""
     converged: bool = True
     """The training had converged, so that a longer one would hardly raise the lower bound."""
 

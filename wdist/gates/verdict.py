@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from wdist.bounds.digits import at_least, at_most, nearest, per_cent
 from wdist.gates.limits import On
 from wdist.gates.rules import Answer, Interval, Limits, Maximum, Rule
+from wdist.training.loop import IMPROVING
 
 _MOST_TIMES = 1000
 """Largest factor for the number of samples that is worth suggesting."""
@@ -70,9 +71,18 @@ def _answer(limits: Limits, interval: Interval) -> Answer:
         return Answer.INCONCLUSIVE
     if limits.fails_above is not None and interval.lower > limits.fails_above:
         return Answer.FAIL
-    if limits.passes_within is not None and interval.upper is not None and interval.upper <= limits.passes_within:
+    if _is_within(limits, interval) and not _improving(limits, interval):
         return Answer.PASS
     return Answer.INCONCLUSIVE
+
+
+def _is_within(limits: Limits, interval: Interval) -> bool:
+    return limits.passes_within is not None and interval.upper is not None and interval.upper <= limits.passes_within
+
+
+def _improving(limits: Limits, interval: Interval) -> bool:
+    """Whether the training ended too early for a small value to mean that critics find no more."""
+    return interval.rise > IMPROVING * max(limits.passes_within or 0.0, 0.0)
 
 
 def _reason(rule: Rule, interval: Interval, answer: Answer) -> str:
@@ -92,6 +102,10 @@ def _reason(rule: Rule, interval: Interval, answer: Answer) -> str:
             f"{subject} would be at least {at_least(interval.lower)} and at most {at_most(interval.upper)}: one of the two bounds "
             f"is wrong, which may happen because they hold {_surely(interval.confidence, asymptotic=interval.asymptotic)}."
         )
+    if _is_within(rule.limits, interval):
+        assert interval.upper is not None, "it is within the limit"
+        told = f"{subject} is at most {at_most(interval.upper, within=rule.limits.passes_within)}{rule.when_passed}, {surely}."
+        return f"{told} But the critic had not stopped improving when its training ended, so this does not pass."
     known = f"at least {at_least(interval.lower)}, {surely}"
     if rule.limits.passes_within is None:
         return f"{subject} is {known}: nothing is proved, because a lower bound {rule.requirement} does not limit W1 from above."
@@ -117,6 +131,9 @@ def _suggestions(rule: Rule, interval: Interval) -> Iterator[str]:
         return
     if limits.passes_within is None:
         yield "To prove that W1 is within the limit, give --max instead, which also computes an upper bound."
+        return
+    if _is_within(limits, interval):
+        yield "More --steps or a longer --budget show whether longer training finds more."
         return
     if interval.on in ("detected", "block"):
         yield from _what_would_detect(rule, interval)

@@ -23,6 +23,8 @@ VALIDATIONS = 40
 """Validations in one training, evenly spread over its budget."""
 SECONDS_BETWEEN_VALIDATIONS = 2.0
 """Longest pause between two validations, where the budget is a length of time."""
+IMPROVING = 0.01
+"""Share of a value by which the best validation value may rise in the last quarter of a training that is long enough."""
 _NEWEST = 9
 """An average after s steps has a share of 9 / (s + 9) of the newest weights."""
 _FLAT_POINTS, _FLAT = 10, 2e-4
@@ -49,14 +51,16 @@ class TrainingOutcome:
     @property
     def converged(self) -> bool:
         """Whether the best validation value rose by less than 1 % in the last quarter of the training."""
-        if self.interrupted:
-            return False
-        if self.steps == 0:
-            return True
-        if self.best is None or len(self.history) < 4:
-            return False
-        early = max(point.validation for point in self.history[: math.ceil(len(self.history) * 3 / 4)])
-        return self.best - early <= 0.01 * abs(self.best)
+        return self.rise <= IMPROVING * abs(self.best or 0.0)
+
+    @property
+    def rise(self) -> float:
+        """Rise of the best validation value in the last quarter of the training; infinite if that was interrupted or too short."""
+        if self.steps == 0 and not self.interrupted:
+            return 0.0
+        if self.interrupted or self.best is None or len(self.history) < 4:
+            return math.inf
+        return self.best - max(point.validation for point in self.history[: math.ceil(len(self.history) * 3 / 4)])
 
 
 @dataclass(frozen=True, kw_only=True)
