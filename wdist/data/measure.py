@@ -44,7 +44,7 @@ _MOST_LISTED = 1 << 24
 """Most rows whose order is drawn whole; of more rows, only those that are held out are drawn."""
 _SLAB_BYTES = 1 << 24
 """Largest piece read from a file at a time."""
-_POOL_BYTES, _POOL_SHARE, _LEAST_POOL = 1 << 26, 32, 64
+_POOL_BYTES, _POOL_SHARE, _LEAST_POOL = 1 << 26, 64, 64
 """Size of a stream's pool, its largest share of the free memory, and its fewest rows."""
 _SPOOL_BYTES = 1 << 30
 """Most bytes of a stream's training samples that are kept in a temporary file, where reading them in runs costs more."""
