@@ -39,6 +39,8 @@ def noise(n=80, scale=1.0):
         ("count", RANDOM.integers(0, 9, 80), False),
         ("height", np.sort(RANDOM.normal(size=80)), False),
         ("shop_id", RANDOM.integers(0, 9, 80), False),
+        ("customer", [f"C{k}" for k in (*range(78), 0, 1)], True),
+        ("city", [f"city {k % 40}" for k in range(80)], False),
     ],
 )
 def test_columns_that_look_like_identifiers_are_pointed_out(name, values, told, tmp_path):

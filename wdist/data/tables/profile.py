@@ -21,6 +21,8 @@ _SPREADS_APART = 20
 _INDEX_NAMES = ("unnamed: 0", "index", "level_0", "rowid", "row_id", "id", "uuid", "guid")
 _ID = re.compile(r".*([_\W](?i:id)|[a-z]I[dD])")
 """``customer_id``, ``user id`` and ``orderId``, but not ``paid``."""
+_FEW_TEXTS, _HARDLY_REPEATED = 20, 0.8
+"""Different texts, and their share of the rows, up to which a category does not look like an identifier."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +180,10 @@ def _outweighing(tables: Sequence[SampledTable], columns: Sequence[Column], *, s
 
 
 def _identifies(column: Column, values: np.ndarray) -> bool:
-    """Whether a column of numbers looks as if it named rows."""
+    """Whether a column looks as if it named rows: texts that hardly repeat, and numbers that count rows or are called so."""
+    if column.type == CATEGORY:
+        known = values[np.isfinite(values)]
+        return len(np.unique(known)) > max(_FEW_TEXTS, _HARDLY_REPEATED * len(known))
     if column.type != NUMBER or column.unit or not np.isfinite(values).all() or (values != np.floor(values)).any():
         return False
     named = column.name.lower() in _INDEX_NAMES or _ID.fullmatch(column.name) is not None
