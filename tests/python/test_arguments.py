@@ -122,7 +122,7 @@ OTHER_CALLS = {
     "weights in words": (wdist.transport, (X, Y), {"weights": (["a"] * 40, None)}, "weights of x"),
     "a metric that is none": (wdist.transport, (X, Y), {"metric": "l7"}, "metric 'l7' is unknown"),
     "a listener that is none": (wdist.transport, (X, Y), {"bounded": 3}, "bounded must be a function"),
-    "sides of two dimensions": (wdist.transport, (X, Y[:, :2]), {}, "give one shape"),
+    "sides of two dimensions": (wdist.transport, (X, Y[:, :2]), {}, "the same shape"),
     "nan in transport": (wdist.transport, (X * NAN, Y), {}, "x holds nan"),
 }
 
