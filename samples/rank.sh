@@ -5,7 +5,7 @@
 #     samples/rank.sh data.h5 reference+10% runs/early.h5 runs/late.h5 -- --on block
 #
 # Writes ranking.json, ranking.md and gate.json. RANK holds options of `wdist compare` (an environment variable, `--folds 5` by
-# default). The summary of a GitHub job starts with the best checkpoint, the order that is claimed, and the ranking.
+# default). The summary of a GitHub job starts with the checkpoint that is nearest by estimate, the order that is claimed, and the ranking.
 #
 # Exit status of wdist gate: 0 passed, 1 failed, 3 neither is proved, 2 or another if something went wrong.
 set -eu
@@ -33,7 +33,7 @@ format=text
 if [ -n "${GITHUB_ACTIONS:-}" ]; then
     format=github  # annotations and a summary on the page of the job
     {
-        printf '## Best checkpoint: %s\n\n' "$best"
+        printf '## Nearest by estimate: %s\n\n' "$best"
         awk '/^\| nearer/ { exit } NR > 2' ranking.md
         printf '<details><summary>What the ranking says</summary>\n\n'
         awk '/^\| nearer/ { rest = 1 } rest' ranking.md

@@ -110,6 +110,17 @@ def test_a_comparison_says_which_critics_were_trained_too_shortly_to_call_a_sour
     assert "tested in pairs, asymptotic; rising: longer training may find more of the nearer source." in words
 
 
+def test_long_names_leave_room_for_every_level():
+    """The last level may be the one that decides."""
+    late, early = ({"name": f"runs/2026-11/{name}-of-the-second-training.safetensors"} for name in ("late", "early"))
+    made = rising()
+    ranking = tuple(replace(entry, **name) for entry, name in zip(made.ranking, (late, early), strict=True))
+    lines = shown(replace(made, ranking=ranking), 80).splitlines()
+    (headers,) = (line for line in lines if line.startswith("nearer"))
+    assert headers.split() == ["nearer", "farther", "samples", "populations", "detected", "blocks"]
+    assert max(map(len, lines)) <= 80
+
+
 def test_files_say_so_too():
     assert "open, rising" in markdown(rising())
     document = json.loads(document_text(rising(), command="compare"))

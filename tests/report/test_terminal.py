@@ -206,7 +206,7 @@ def test_a_comparison_fits_and_cuts_no_number(comparison, width):
     assert max(len(line) for line in text.splitlines()) <= width
     assert "…" not in text
     for critic in comparison.critics:
-        start = critic.name if width >= 72 else critic.name[:15]  # narrow columns fold long names
+        start = critic.name if width >= 80 else critic.name[:13]  # narrow columns fold long names
         assert text.count(f"\n{start}") >= 2
 
 

@@ -116,7 +116,7 @@ def test_the_workflow_that_ranks_gates_the_best_and_says_so_first(repository, en
     assert json.loads((tmp_path / "gate.json").read_text())["on"] == "block"
     summary = (tmp_path / "summary.md").read_text()
     first, order, *_ = (line for line in summary.splitlines() if line)
-    assert first == "## Best checkpoint: samples/digits.h5"
+    assert first == "## Nearest by estimate: samples/digits.h5"
     assert order.startswith("**")
     assert "digits.h5 \\< digits-high.h5" in order
     assert summary.index("| 1 | digits.h5") < summary.index("<details>") < summary.index("### wdist gate: pass")

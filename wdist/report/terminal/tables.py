@@ -12,7 +12,7 @@ from rich.text import Text
 
 ACCENT = "bold cyan"
 """Style of the numbers to look at first."""
-_NARROWED = (24, 18)
+_NARROWED = (24, 18, 13)
 """Largest widths of columns that fold, before the last columns go."""
 
 
@@ -130,14 +130,10 @@ class FittedTable:
                 if width >= self._bars.narrowest:
                     yield self._table(padding=padding, columns=every, ascii_only=ascii_only, bar_width=width)
                     return
-        narrow, narrower = _NARROWED
-        attempts = [
-            *((padding, every, None) for padding in paddings),
-            (1, every, narrow),
-            (1, every, narrower),
-            (0, every, narrower),
-        ]
-        attempts += [(1, columns, narrower) for columns in range(every - 1, 1, -1)]
+        narrowest = _NARROWED[-1]
+        attempts: list[tuple[int, int, int | None]] = [(padding, every, None) for padding in paddings]
+        attempts += [*((1, every, width) for width in _NARROWED), (0, every, narrowest)]
+        attempts += [(1, columns, narrowest) for columns in range(every - 1, 1, -1)]
         padding, columns, widest = next((each for each in attempts if left_by(*each) >= 0), attempts[-1])
         yield self._table(padding=padding, columns=columns, ascii_only=ascii_only, widest=widest)
 
