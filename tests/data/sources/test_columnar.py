@@ -70,6 +70,14 @@ def feather(folder):
     return f"{folder}/x.feather"
 
 
+def stream(folder):
+    """As Hugging Face's datasets keep their tables."""
+    table, ipc = arrow_table(), pytest.importorskip("pyarrow.ipc")
+    with ipc.new_stream(f"{folder}/x.arrow", table.schema) as writer:
+        writer.write_table(table, max_chunksize=17)
+    return f"{folder}/x.arrow"
+
+
 def parts(folder):
     table, write = arrow_table(), pytest.importorskip("pyarrow.parquet").write_table
     (folder / "parts").mkdir()
@@ -127,7 +135,7 @@ def arrow(folder):
     return arrow_table()
 
 
-@pytest.mark.parametrize("made", [parquet, dictionary, feather, parts, packed, bzip2, xz, zipped, zstandard])
+@pytest.mark.parametrize("made", [parquet, dictionary, feather, stream, parts, packed, bzip2, xz, zipped, zstandard])
 def test_files_hold_the_rows_of_the_text_table(made, tmp_path):
     check_same(made(tmp_path), tmp_path)
 
@@ -161,6 +169,12 @@ def test_columns_of_a_parquet_file_are_chosen_before_they_are_read(tmp_path):
     refused(f"{tmp_path}/x.parquet?columns=x,y", "there is no column 'y'")
     source = open_source(f"{tmp_path}/x.parquet?columns=x&rows=3:7")
     assert source.read(slice(0, 4)).flatten().tolist() == [3, 4, 5, 6]
+
+
+def test_a_stream_that_is_cut_short_is_refused(tmp_path):
+    path = Path(stream(tmp_path))
+    path.write_bytes(path.read_bytes()[:-200])
+    refused(path, "x.arrow is damaged, cut short, or not a feather file .*; save it again")
 
 
 def test_a_feather_file_too_large_for_memory_is_read_from_a_temporary_file(tmp_path, monkeypatch):

@@ -33,6 +33,8 @@ _READAHEAD = {"batch_readahead": 1, "fragment_readahead": 1}
 """By default pyarrow holds 16 batches and 4 files ahead."""
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather"}
 """pyarrow's name for the format of each suffix."""
+_CONTINUATION = b"\xff\xff\xff\xff"
+"""What each message of an Arrow stream begins with; files begin with ARROW1, FEA1 or PAR1."""
 
 
 def library(name: str) -> Any:
@@ -71,7 +73,10 @@ def open_columnar(address: Address, *, cache: bool = False) -> StoredArray:
 
     version: AbstractContextManager[None] = nullcontext() if folder else FileVersion.of(address.path, name).reading()
     with explained(sentence), version:
-        dataset = datasets.dataset(address.path, format=kind, partitioning="hive" if folder else None)
+        if _is_arrow_stream(address.path):
+            dataset = datasets.dataset(library("pyarrow.ipc").open_stream(arrow.memory_map(str(address.path))).read_all())
+        else:
+            dataset = datasets.dataset(address.path, format=kind, partitioning="hive" if folder else None)
         chosen = chosen_columns(
             address, dataset.schema.names if len(set(dataset.schema.names)) == len(dataset.schema.names) else None
         )
@@ -97,6 +102,15 @@ def open_columnar(address: Address, *, cache: bool = False) -> StoredArray:
             return stored_table(held(groups.blocks(), nbytes), coder, coder.columns(name), name)
         _count(coder, groups, address.text if cache else None)
     return stored_table(groups, coder, coder.columns(name), name, rows_together=groups.largest, identity=groups.identity)
+
+
+def _is_arrow_stream(path: Path) -> bool:
+    """Whether a file holds a stream of record batches, without the table of contents that ends an Arrow file, as Hugging Face's
+    datasets keep them."""
+    if path.is_dir():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_CONTINUATION)) == _CONTINUATION
 
 
 def _count(coder: Coder, groups: "RowGroups", address: str | None) -> None:
