@@ -182,8 +182,8 @@ def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSo
     if source.count < MINIMUM_ROWS:
         samples = "sample" if source.count == 1 else "samples"
         wide = len(info.event_shape) == 1 and info.dim >= MINIMUM_ROWS and info.columns is None
-        turned = f", or transpose it if its {info.dim} columns are the samples" if wide else ""
-        raise SourceError(f"{info.address} holds {source.count} usable {samples}; give at least {MINIMUM_ROWS}{turned}")
+        other = f"transpose it if its {info.dim} columns are the samples" if wide else "use wdist.transport in Python for fewer"
+        raise SourceError(f"{info.address} holds {source.count} usable {samples}; give at least {MINIMUM_ROWS}, or {other}")
     if info.dtype in ("int64", "uint64") and found.magnitude >= EXACT_INTEGERS:
         raise too_large(info.address, f"{found.magnitude:g}")
     if info.bounds is not None and found.minimum is not None and found.maximum is not None:
