@@ -185,11 +185,11 @@ def test_a_peak_that_is_forgotten_is_that_of_what_follows():
     held = np.ones(1 << 25)
     speed_costs._forget_peak()
     del held
-    before = speed_costs._peak_bytes()
+    before = speed_costs.peak_bytes()
     speed_costs._forget_peak()
-    assert speed_costs._peak_bytes() < before - (1 << 27)
+    assert speed_costs.peak_bytes() < before - (1 << 27)
     more = np.ones(1 << 24)
-    assert speed_costs._peak_bytes() > before - (1 << 28) + more.nbytes // 2
+    assert speed_costs.peak_bytes() > before - (1 << 28) + more.nbytes // 2
 
 
 def test_the_start_is_timed_up_to_the_first_gradient_of_the_default_critic(monkeypatch):

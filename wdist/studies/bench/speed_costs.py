@@ -99,8 +99,11 @@ class CostRow:
         return half_range(self.values)
 
 
-def _peak_bytes() -> int:
-    """Peak memory of this process so far, or since :func:`_forget_peak`."""
+def peak_bytes() -> int:
+    """Peak resident memory of this process so far, or since :func:`_forget_peak`.
+
+    On Linux not that of ``getrusage``, which includes the peak of the process that started this one.
+    """
     try:
         return next(int(line.split()[1]) * 1024 for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     except (OSError, StopIteration):
@@ -127,11 +130,11 @@ def _step_memory(name: str) -> float:
     torch.mm(a.mT, b)  # the product library takes its own buffers
     assert SCHEMES[name].missing is None  # imports what it needs
     _forget_peak()
-    before = _peak_bytes()
+    before = peak_bytes()
     training = SCHEMES[name].start(_MEMORY_SHAPE, seed=0)
     for _ in range(_MEMORY_STEPS):
         training.step(a, b)
-    return (_peak_bytes() - before) / 2**20
+    return (peak_bytes() - before) / 2**20
 
 
 def _array_memory(folder: str) -> float:
@@ -139,7 +142,7 @@ def _array_memory(folder: str) -> float:
     torch.set_num_threads(1)
     a, b = (Path(folder) / name for name in ("a.npy", "b.npy"))
     estimated(a, b, steps=_ARRAY_STEPS, baselines="none", couplings=False)
-    return _peak_bytes() / (a.stat().st_size + b.stat().st_size)
+    return peak_bytes() / (a.stat().st_size + b.stat().st_size)
 
 
 def _write_arrays(folder: str, rows: int, dim: int) -> None:

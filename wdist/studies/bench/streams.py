@@ -35,6 +35,7 @@ from wdist.data.sources.opening import open_source
 from wdist.data.tables.joint import jointly_encoded
 from wdist.errors import SourceError
 from wdist.ground_metric import L2
+from wdist.studies.bench.speed_costs import peak_bytes
 from wdist.studies.progress import estimated
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable, percent
 from wdist.training.catalogue import network
@@ -283,7 +284,7 @@ def measured(case: Case, addresses: Sequence[str], folder: Path) -> StreamRow:
     digest, processor = size / (time.perf_counter() - began), time.process_time() - processor
     began = time.perf_counter()
     estimated(*addresses, budget=f"{case.seconds}s", baselines="none")
-    seconds, peak = time.perf_counter() - began, _peak()
+    seconds, peak = time.perf_counter() - began, peak_bytes()
     streamed, steps, waiting = _training(case, addresses)
     return StreamRow(
         name=case.name,
@@ -321,14 +322,6 @@ def _training(case: Case, addresses: Sequence[str]) -> tuple[bool, int, float]:
         return pair.a.streamed and pair.b.streamed, steps, waited / (time.perf_counter() - began)
     finally:
         pair.close()
-
-
-def _peak() -> int:
-    """Largest resident size of this process, or of one that it started."""
-    import resource  # missing on Windows
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def _measure(conditions: Conditions) -> Iterator[StreamRow | Skipped]:
