@@ -10,7 +10,6 @@ References:
 
 import math
 import multiprocessing
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +21,7 @@ import numpy as np
 from wdist.data.access import Access
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource
+from wdist.studies.bench.speed_costs import peak_bytes
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable
 
@@ -122,14 +122,6 @@ def _by_lazy_pot(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return cost, cost
 
 
-def _peak() -> float:
-    """Peak memory of this process so far, GB."""
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e9 if sys.platform == "darwin" else 1e6)
-
-
 def _measured(solver: str, task: Task, n: int, tolerance: float | None, seed: int, data: Path | None) -> TransportRow:
     """One measurement, in the process that runs it."""
     x, y = samples_of(task, n, seed, data)
@@ -139,7 +131,7 @@ def _measured(solver: str, task: Task, n: int, tolerance: float | None, seed: in
         LAZY: _by_lazy_pot,
     }
     solvers[solver](x[:50], y[:50])  # imports are not part of the time
-    before, began, clock = _peak(), time.process_time(), time.perf_counter()
+    before, began, clock = peak_bytes(), time.process_time(), time.perf_counter()
     lower, upper = solvers[solver](x, y)
     return TransportRow(
         name=task.name,
@@ -149,7 +141,7 @@ def _measured(solver: str, task: Task, n: int, tolerance: float | None, seed: in
         tolerance=tolerance,
         seconds=time.process_time() - began,
         elapsed=time.perf_counter() - clock,
-        memory=max(0.0, _peak() - before),
+        memory=max(0.0, (peak_bytes() - before) / 1e9),
         lower=lower,
         upper=upper,
     )
