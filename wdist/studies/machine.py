@@ -1,8 +1,9 @@
-"""The machine that a study runs on, the state of the code, and the speed of training that can be expected."""
+"""The machine that a study runs on, the state of the code, the memory of a process, and the speed of training to expect."""
 
 import os
 import platform
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import psutil
 import torch
 
-_CPU_INFO = Path("/proc/cpuinfo")
+_CPU_INFO, _STATUS = Path("/proc/cpuinfo"), Path("/proc/self/status")
 _SIZE = 512
 _MEASURED_SECONDS = 0.15
 _REACHED = 0.5  # share of the speed of large matrix products that training reaches; fitted to trainings on two cores
@@ -35,6 +36,19 @@ def this_machine() -> Machine:
     """The machine that this process runs on."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Machine(processor=_processor(), cores=cores, memory=psutil.virtual_memory().total)
+
+
+def peak_bytes() -> int:
+    """Peak resident memory of this process.
+
+    On Linux not that of ``getrusage``, which includes the peak of the process that started this one.
+    """
+    try:
+        return next(int(line.split()[1]) * 1024 for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        import resource  # missing on Windows
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def machine_rate(device: torch.device) -> float:

@@ -27,6 +27,7 @@ from wdist.studies.bench.speed import (
 )
 from wdist.studies.bench.speed_costs import CostRow, measure_costs
 from wdist.studies.bench.speed_races import RACES, Race, RaceRow, Samples, run_race
+from wdist.studies.machine import peak_bytes
 from wdist.studies.study import Conditions, Skipped
 
 SHAPE = Shape(inputs=6, width=8, depth=3, group_size=4)
@@ -185,11 +186,11 @@ def test_a_peak_that_is_forgotten_is_that_of_what_follows():
     held = np.ones(1 << 25)
     speed_costs._forget_peak()
     del held
-    before = speed_costs.peak_bytes()
+    before = peak_bytes()
     speed_costs._forget_peak()
-    assert speed_costs.peak_bytes() < before - (1 << 27)
+    assert peak_bytes() < before - (1 << 27)
     more = np.ones(1 << 24)
-    assert speed_costs.peak_bytes() > before - (1 << 28) + more.nbytes // 2
+    assert peak_bytes() > before - (1 << 28) + more.nbytes // 2
 
 
 def test_the_start_is_timed_up_to_the_first_gradient_of_the_default_critic(monkeypatch):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from textwrap import fill, wrap
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ from wdist.report.plots.figure import (
 )
 from wdist.report.plots.potentials import Functions, Surfaces
 from wdist.report.sentences import METRICS, chosen_by_folds
+
+_NAME, _LINE = 30, 80
+"""Characters of a line of a critic's name beside its bar, and of a line below the bars."""
 
 
 def draw(estimate: Estimate) -> Figure:
@@ -95,7 +99,7 @@ class CriticBars:
         if limit is not None:
             axes.axvline(limit[0], **LIMIT)
             axes.text(limit[0], len(critics) - 0.4, limit[1], fontsize=8.5, ha="center", va="bottom")
-        axes.set_yticks(range(len(critics)), [critic.name for critic in critics])
+        axes.set_yticks(range(len(critics)), [fill(critic.name, _NAME) for critic in critics])
         axes.get_yticklabels()[critics.index(estimate.critic)].set(fontweight="bold", color=MAIN)
         axes.set_xlim(0, reach)
         axes.set_ylim(-0.6, len(critics) - 0.4)
@@ -134,8 +138,12 @@ class TriedCritics:
 
     def __init__(self, critic: CriticResult) -> None:
         self._tried = sorted(critic.tried, key=lambda attempt: attempt.validation)
-        self._kinds = chosen_by_folds(critic)
-        self.size = (7.6, 0.27 * len(critic.tried) + (1.2 if self._kinds else 1.0))
+        kinds = chosen_by_folds(critic)
+        self._reading = ["validation value and training time of each critic that was tried"]
+        if kinds:
+            self._reading[0] += " in the best fold"
+            self._reading += wrap(f"the folds chose {kinds}", _LINE)
+        self.size = (7.6, 0.27 * len(critic.tried) + 0.8 + 0.2 * len(self._reading))
 
     def draw_in(self, area: Area) -> None:
         axes = area.add_subplot()
@@ -144,16 +152,13 @@ class TriedCritics:
             axes.barh(place, max(attempt.validation, 0.0), height=0.62, color=colour, alpha=0.9 if attempt.chosen else 0.4)
             words = f" {nearest(attempt.validation)}, {attempt.seconds:.1f} s"
             axes.text(max(attempt.validation, 0.0), place, words, color=colour, fontsize=8.5, va="center")
-        axes.set_yticks(range(len(self._tried)), [attempt.name for attempt in self._tried])
+        axes.set_yticks(range(len(self._tried)), [fill(attempt.name, _NAME) for attempt in self._tried])
         for label, attempt in zip(axes.get_yticklabels(), self._tried, strict=True):
             if attempt.chosen:
                 label.set(fontweight="bold", color=MAIN)
         axes.set_xlim(0, 1.16 * max(0.0, self._tried[-1].validation) or 1.0)
         axes.set_ylim(-0.6, len(self._tried) - 0.4)
-        words = "validation value and training time of each critic that was tried"
-        if self._kinds:
-            words += f" in the best fold\nthe folds chose {self._kinds}"
-        axes.set_xlabel(words, loc="left", fontsize=8.5)
+        axes.set_xlabel("\n".join(self._reading), loc="left", fontsize=8.5)
         tidy(axes)
 
 

@@ -29,12 +29,12 @@ import torch
 from wdist.data.sources.pairs import gaussian_shift
 from wdist.errors import WdistError
 from wdist.studies.bench.schemes import SCHEMES, Shape
+from wdist.studies.machine import peak_bytes
 from wdist.studies.progress import estimated
 from wdist.studies.study import Conditions, Skipped, half_range
 from wdist.training.observer import CriticFinished, CriticStarted, Event, Stage
 
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_KILOBYTE = 1 if sys.platform == "darwin" else 1024
+_CLEAR = Path("/proc/self/clear_refs")
 _ARRAYS, _ARRAY_STEPS = (1 << 18, 1024), 24
 _LARGE = (50_000, 2048)
 """Samples and dimensions of each side of a long default run."""
@@ -97,17 +97,6 @@ class CostRow:
     @property
     def spread(self) -> float | None:
         return half_range(self.values)
-
-
-def peak_bytes() -> int:
-    """Peak resident memory of this process so far, or since :func:`_forget_peak`.
-
-    On Linux not that of ``getrusage``, which includes the peak of the process that started this one.
-    """
-    try:
-        return next(int(line.split()[1]) * 1024 for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KILOBYTE
 
 
 def _forget_peak() -> None:

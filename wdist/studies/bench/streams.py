@@ -35,7 +35,7 @@ from wdist.data.sources.opening import open_source
 from wdist.data.tables.joint import jointly_encoded
 from wdist.errors import SourceError
 from wdist.ground_metric import L2
-from wdist.studies.bench.speed_costs import peak_bytes
+from wdist.studies.machine import peak_bytes
 from wdist.studies.progress import estimated
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable, percent
 from wdist.training.catalogue import network

@@ -21,7 +21,7 @@ import numpy as np
 from wdist.data.access import Access
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource
-from wdist.studies.bench.speed_costs import peak_bytes
+from wdist.studies.machine import peak_bytes
 from wdist.studies.panels import Panel, series_of
 from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skipped, Study, StudyTable
 
