@@ -1,14 +1,21 @@
 """What a table is said to hold, and the warnings that save people: identifiers, and columns that outweigh all others."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from scipy.stats import wasserstein_distance
 
 from wdist import compare
 from wdist.data.access import Access
 from wdist.data.inspection import inspect_source
+from wdist.data.sources.arrays import ArraySource, StoredArray, describe
+from wdist.data.sources.column import NUMBER, Column
 from wdist.data.sources.opening import open_source
+from wdist.data.sources.source import Units
 from wdist.data.tables.joint import jointly_encoded
+from wdist.data.tables.profile import SAMPLED, SampledTable
 from wdist.errors import SourceError
 
 RANDOM = np.random.default_rng(0)
@@ -131,3 +138,22 @@ def test_only_tables_have_shares(tmp_path):
     np.save(tmp_path / "a.npy", noise())
     with pytest.raises(SourceError, match=r"a.npy is not a table, so its columns have no shares"):
         inspect_source(f"{tmp_path}/a.npy", other=f"{tmp_path}/a.npy")
+
+
+@pytest.mark.parametrize("groups", [10, 100])
+def test_rows_of_a_table_in_many_groups_are_read_from_few_of_them(groups):
+    group_rows, parts = 3000, []
+
+    def read_rows(start, stop):
+        parts.append((start // group_rows, (stop - 1) // group_rows))
+        return torch.arange(start, stop, dtype=torch.float64).unsqueeze(1)
+
+    count = groups * group_rows
+    array = StoredArray(shape=(count, 1), dtype="float64", itemsize=8, read_rows=read_rows, rows_together=group_rows)
+    info = describe((count, 1), "float64", "sorted", "table", Units())
+    sampled = SampledTable.of(ArraySource(array, replace(info, columns=(Column(name="x", type=NUMBER, start=0, stop=1),))))
+    values = sampled.rows[:, 0]
+    assert len({group for first, last in parts for group in range(first, last + 1)}) == min(groups, 16)
+    assert 15_000 < len(np.unique(values)) <= SAMPLED
+    assert np.quantile(values, [0.1, 0.5, 0.9]) / count == pytest.approx([0.1, 0.5, 0.9], abs=0.05)
+    assert np.quantile(values % group_rows, [0.1, 0.5, 0.9]) / group_rows == pytest.approx([0.1, 0.5, 0.9], abs=0.05)

@@ -8,6 +8,7 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from operator import itemgetter
@@ -213,10 +214,20 @@ class RowGroups:
         for file, places in itertools.groupby(self._groups[group:], key=itemgetter(0)):
             with file.version.reading(), parquet.ParquetFile(file.version.path, buffer_size=_BUFFER, pre_buffer=False) as opened:
                 there = [field.name for field in self._fields if field.name in opened.schema_arrow.names]
-                for batch in opened.iter_batches(size, row_groups=[number for _, number in places], columns=there):
+                numbers = [number for _, number in places]
+                for batch in _ahead(opened.iter_batches(size, row_groups=numbers, columns=there, use_threads=False)):
                     file.version.check()
                     if batch.num_rows:
                         yield self._decoded([_part(batch, field, file.keys) for field in self._fields])
+
+
+def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """The same batches, each of which a thread decodes while the one before it is used: threads for columns gain nothing here."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="wdist-decoder") as decoder:
+        following = decoder.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = decoder.submit(next, batches, None)
+            yield batch
 
 
 def _part(batch: Any, field: Any, keys: Mapping[str, Any]) -> Any:
@@ -273,9 +284,9 @@ def _values(part: Any, column: Column, arrow: Any, name: str) -> np.ndarray:
             _check_exact(part, arrow, name)
         if types.is_boolean(part.type):
             part = part.cast(arrow.uint8())
-        return np.array(part.cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
+        return np.asarray(part.cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
     values, per_day = part
-    return np.array(values.cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64) / per_day
+    return np.asarray(values.cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64) / per_day
 
 
 def _integers(part: Any, arrow: Any, kind: Any) -> tuple[Any, float]:

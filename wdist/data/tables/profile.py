@@ -16,6 +16,8 @@ SAMPLED = 20_000
 """Rows, spread evenly, that shares and warnings rest on."""
 _PROFILED = 200_000
 """Rows, spread evenly, that quantiles and counts of a table rest on."""
+_PLACES = 16
+"""Parts of a table that they are read from, where many rows are stored together."""
 _MOSTLY = 0.9
 _SPREADS_APART = 20
 _INDEX_NAMES = ("unnamed: 0", "index", "level_0", "rowid", "row_id", "id", "uuid", "guid")
@@ -192,7 +194,13 @@ def _identifies(column: Column, values: np.ndarray) -> bool:
 
 
 def _some_rows(table: FiniteSource, most: int) -> np.ndarray:
-    rows = table.read(evenly(table.count, most).numpy())
+    numbers, together = evenly(table.count, most), table.rows_together
+    places = max(_PLACES, most // together)
+    if table.count > places * together:
+        # A row group is read from its beginning: rows from all of them would take as long as the whole table.
+        starts = together * evenly(table.count // together, places)
+        numbers = (starts.unsqueeze(1) + evenly(together, most // places)).flatten()
+    rows = table.read(numbers.numpy())
     columns = table.info.columns or ()
     plain = all(column.type in (NUMBER, BOOLEAN, DATE, EMPTY) for column in columns)
     return in_units(rows, table.info).numpy() if plain else rows.double().numpy()
