@@ -23,7 +23,7 @@ def forged(evidence, tmp_path, *, tensors=None, statement=None):
 
 
 def wrong(verification):
-    """What does not follow."""
+    """Statements that the verification found not to follow."""
     return {finding.what for finding in verification.findings if not finding.ok}
 
 

@@ -30,7 +30,7 @@ def executed(notebook: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _outputs(source: str, names: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """What one cell prints, and what its last expression shows."""
+    """Output of one cell, and the value of its last expression."""
     tree, printed, value = ast.parse(source), io.StringIO(), None
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     with contextlib.redirect_stdout(printed):

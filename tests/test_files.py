@@ -78,7 +78,7 @@ def test_the_check_leaves_nothing_behind(tmp_path):
 
 
 def left_behind(folder):
-    """What a process killed with SIGKILL in the middle of writing a file leaves in a folder."""
+    """Files that a process leaves in a folder when SIGKILL ends it in the middle of writing."""
     script = "import os, signal, sys; from pathlib import Path; from wdist import files\n"
     script += "files.os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
     script += "files.atomic_write(Path(sys.argv[1]), b'half')"

@@ -33,7 +33,7 @@ def without_code(text):
 
 
 def code_spans(text):
-    """What stands between backticks in running text."""
+    """Text between backticks, outside blocks of code."""
     return re.findall(r"`([^`\n]+)`", without_code(text))
 
 

@@ -143,7 +143,7 @@ def judged(
 def shape_of(
     dim: int, *, event_shape: tuple[int, ...] | None = None, samples: int | None = None, directions: float = 3
 ) -> DataShape:
-    """What settings follow from, made up."""
+    """A made-up description of data, from which settings follow."""
     return DataShape(event_shape=event_shape or (dim,), dim=dim, participation=min(directions, dim), samples=samples)
 
 

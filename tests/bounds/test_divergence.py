@@ -129,7 +129,7 @@ def test_rare_large_values_that_held_out_samples_miss_are_counted(n):
 
 
 def test_far_apart_sides_prove_about_the_logarithm_of_the_number_of_samples():
-    """What no method exceeds by much (McAllester & Stratos), and what a cap on the potential attains."""
+    """A limit that no method exceeds by much (McAllester & Stratos), and that a cap on the potential attains."""
     for n in (100, 10_000):
         a, b = normal(n, shift=1000.0, seed=0)
         fitted = fitted_potential(a, b, 1000.0, alpha=0.05, counts=(n, n))

@@ -16,7 +16,7 @@ _SPEC.loader.exec_module(results_made_by_hand)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command left behind."""
+    """Exit status and output of a command."""
 
     status: int
     out: str

@@ -12,7 +12,7 @@ def dual(values):
 
 @pytest.fixture
 def values(generator):
-    """Of two functions on 40 samples of A and 30 of B."""
+    """Values of two functions on 40 samples of A and 30 of B."""
     return [tuple(torch.randn(n, generator=generator, dtype=torch.float64) + shift for n in (40, 30)) for shift in (0.0, 0.3)]
 
 

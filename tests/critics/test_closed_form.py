@@ -113,7 +113,7 @@ def sides_of(pair, count=1500):
 
 
 def worth(critic, sides):
-    """Of a critic on other samples than it was fitted to, over its certificate."""
+    """Dual value of a critic on other samples than it was fitted to, over its certificate."""
     a, b = (critic.potentials(side) for side in sides)
     return float(a.mean() - b.mean()) / certify(critic).lipschitz_bound
 

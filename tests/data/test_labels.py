@@ -79,7 +79,7 @@ def test_samples_without_end_have_no_labels():
 
 
 def test_datasets_bring_their_labels(data):
-    """Of the chosen classes, in the order of the file."""
+    """Images and labels are those of the chosen classes, in the order of the file."""
     found = read_labelled(f"torchvision:MNIST?split=test&root={data}&classes=3,8&rows=0:40")
     whole = read_labelled(f"torchvision:MNIST?split=test&root={data}")
     chosen = (whole.labels == 3) | (whole.labels == 8)

@@ -162,7 +162,7 @@ def test_a_stream_reads_what_it_holds_out_and_its_first_pool_and_goes_back_witho
 @pytest.mark.usefixtures("streaming")
 @pytest.mark.parametrize("most", [1 << 30, 24 * 200], ids=["all of them", "some of them"])
 def test_a_stream_that_is_stored_in_large_pieces_is_read_once_for_all_trainings(most, monkeypatch):
-    """What is held out is that of other streams; training rows are all of the others, or some at random, each once in a pass."""
+    """Held-out rows are those of other streams; training rows are all of the others, or some at random, each once in a pass."""
     monkeypatch.setattr(measures, "_SPOOL_BYTES", most)
     values = np.random.default_rng(0).normal(size=(1000, 3))
     values[:, 0] = np.arange(1000)

@@ -90,7 +90,7 @@ def test_the_range_of_a_generator_is_looked_at_and_that_of_a_distribution_is_not
 
 
 class Frame:
-    """What data frames of several libraries have in common."""
+    """Interface that data frames of several libraries have in common."""
 
     def __init__(self, columns, rows):
         self.columns, self._rows = columns, np.asarray(rows)

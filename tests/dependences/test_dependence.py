@@ -49,7 +49,7 @@ def test_dependence_that_no_correlation_shows_is_found(planted):
 
 
 def test_the_level_for_independent_columns():
-    """Of numbers and a category; bounds for the populations are 0 in as many runs."""
+    """The test of numbers and a category keeps its level; bounds for the populations are 0 in as many runs."""
     runs, wrong, above = 25, 0, 0
     for seed in range(runs):
         random = np.random.default_rng(seed)

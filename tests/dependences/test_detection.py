@@ -1,4 +1,4 @@
-"""What a fixed function finds of a dependence: its interval, and the level of the test."""
+"""Dependence that a fixed function detects: its interval, and the level of the test."""
 
 import math
 

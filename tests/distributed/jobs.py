@@ -40,5 +40,5 @@ def run(*words, processes=2, restarts=0, timeout=120):
 
 
 def errors(text):
-    """What the processes complained about; torchrun's own report is not among it."""
+    """Errors that the processes printed; torchrun's own report is not among it."""
     return [line.removeprefix("error: ") for line in text.splitlines() if line.startswith("error: ")]

@@ -9,7 +9,7 @@ from tests.distributed import jobs, laws
 
 @pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.slow)], ids="{} processes".format)
 def failures(request, tmp_path_factory):
-    """What failed in each process, by law."""
+    """Failures in each process, by law."""
     result = tmp_path_factory.mktemp("laws") / "result.json"
     done = jobs.run(jobs.HERE / "laws.py", result, processes=request.param, timeout=600)
     assert result.exists(), done.stderr

@@ -90,7 +90,7 @@ def test_the_bound_comes_near_w1_where_blocks_are_large():
 
 
 def test_bounded_differences_hold_with_rare_values_where_student_does_not():
-    """Of ones with probability 0.01 against zeros, most samples hold none, and Student's t sees no spread at all."""
+    """Ones with probability 0.01 against zeros: most samples hold none, and Student's t sees no spread at all."""
     random, runs, alpha, wrong, student = np.random.default_rng(5), 200, 0.1, 0, 0
     for _ in range(runs):
         values = np.zeros((10, 3))

@@ -191,7 +191,7 @@ def test_the_same_seed_gives_the_same_digits_and_the_same_story():
 
 @pytest.mark.parametrize("which", [*TRAINED, "the longer run"])
 def test_ctrl_c_in_a_training_keeps_what_is_proved_and_tries_nothing_more(which):
-    """What has been tried stays a candidate, and so does the one that was cut short, with what it had."""
+    """Critics that were tried stay candidates, and so does the one that was cut short, as far as it had come."""
     a, b = two_moons(150, 120, 3)
     started = []
 

@@ -1,4 +1,4 @@
-"""What happens when the system fails: signals, full disks, closed folders, little memory, inputs that change, two writers at once.
+"""Failures of the system: signals, full disks, closed folders, little memory, inputs that change, two writers at once.
 
 Many random trials of each kind, so that this takes minutes: ``make faults``. Files must be whole or absent, nothing may be left
 behind, every failure must be one sentence, and nothing may hang.

@@ -144,7 +144,7 @@ def test_both_forms_of_a_checkpoint_draw_the_same_images(small, tmp_path):
 
 
 def test_the_lower_bound_is_below_the_exact_distance(train, small, tmp_path):
-    """Of the same images, by assignment; and the critic does prove something."""
+    """The certified value stays below W1 of the same images, by assignment; and the critic does prove something."""
     settings = small(critic_width=32)
     result = train(tmp_path / "run", settings, steps=12)
     images = load_images(settings.data, Access()).spread_out(2048).numpy()

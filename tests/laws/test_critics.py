@@ -1,4 +1,4 @@
-"""What every critic of the catalogue owes: a certificate that no pair of points contradicts."""
+"""Every critic of the catalogue has a certificate that no pair of points contradicts."""
 
 import math
 from dataclasses import replace
@@ -16,7 +16,7 @@ DIM = 5
 
 @pytest.fixture(scope="module", params=CATALOGUE, ids=str)
 def result(request):
-    """Of each critic after a few steps of training."""
+    """Each critic, frozen after a few steps of training."""
     a, b = two_moons(200, 160, DIM)
     return trial(a, b, name=request.param, steps=40)
 
@@ -38,7 +38,7 @@ def pairs(critic):
 
 
 def largest_excess(critic, x, y, bound):
-    """Of |f(x) - f(y)| over K |x - y|, less the rounding that evaluation states."""
+    """Largest |f(x) - f(y)| over K |x - y|, less the rounding that evaluation states."""
     of_x, of_y = critic.evaluate(x), critic.evaluate(y)
     difference = abs(of_x.values - of_y.values) - of_x.rounding - of_y.rounding
     return float((difference - bound * torch.linalg.vector_norm(x - y, dim=1).numpy() * (1 + 1e-15)).max())

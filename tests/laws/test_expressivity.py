@@ -1,4 +1,4 @@
-"""What norm-constrained networks can express: the identities of appendix A of the paper, by construction, and theorems 1 and 2.
+"""Expressivity of norm-constrained networks: the identities of appendix A of the paper, by construction, and theorems 1 and 2.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 3, appendices A.2, A.3 and D.

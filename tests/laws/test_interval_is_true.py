@@ -24,7 +24,7 @@ PAIRS = {
     "scale": lambda dim: pairs.gaussian_scale(dim, 2.0),
 }
 ROUNDING = 1e-12
-"""Of the exact value itself, which POT computes in float64."""
+"""Relative rounding of the exact value itself, which POT computes in float64."""
 
 
 @st.composite
@@ -75,7 +75,7 @@ def test_the_interval_is_true_of_each_kind(name, sides, steps, seed):
 
 @pytest.mark.parametrize("pair", ["funnels", "scale"])
 def test_a_chosen_critic_is_no_worse_than_the_line_and_its_interval_is_worth_something(pair):
-    """Of bounds of 0 and infinity the law would hold as well."""
+    """Bounds of 0 and infinity would keep the law as well, so these have to be tight."""
     known = PAIRS[pair](3)
     generator = torch.Generator().manual_seed(0)
     a, b = (side.draw(150, generator).numpy() for side in (known.a, known.b))

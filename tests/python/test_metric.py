@@ -111,7 +111,7 @@ def test_in_evaluation_mode_the_critic_stays_as_it_is():
 
 
 class Collection:
-    """What collections of metrics do with their members, torchmetrics' among them."""
+    """A collection of metrics, which calls its members as that of torchmetrics does."""
 
     def __init__(self, metrics):
         self.metrics = metrics

@@ -1,4 +1,4 @@
-"""What is printed is still proved."""
+"""Rounded for printing, a bound is still proved."""
 
 from decimal import Decimal
 

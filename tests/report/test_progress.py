@@ -1,4 +1,4 @@
-"""What is seen while critics train."""
+"""Progress on the terminal while critics train."""
 
 import io
 from types import SimpleNamespace

@@ -50,7 +50,7 @@ def test_freezing_keeps_the_function(name, clouds, generator):
 
 
 def test_a_larger_hinge_gives_larger_radii(clouds):
-    """What the margin loss is for."""
+    """The margin loss widens margins."""
     medians = []
     for kappa in (5.0, 400.0):
         classifier = train_classifier(clouds, NETWORKS["maximum norms"], dataclasses.replace(SHORT, kappa=kappa))

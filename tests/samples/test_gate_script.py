@@ -71,7 +71,7 @@ def test_too_few_arguments_are_answered_with_the_usage(gate):
 
 
 def run_lines(workflow):
-    """What stands behind ``run:``, in order."""
+    """Commands behind ``run:``, in order."""
     for match in re.finditer(r"^( *)run: (?:\|\n((?:\1 +.*\n|\n)+)|(.*)\n)", workflow, re.MULTILINE):
         yield textwrap.dedent(match[2]) if match[2] else match[3]
 

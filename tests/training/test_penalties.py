@@ -69,7 +69,7 @@ def test_its_points_follow_from_the_generator(name, sides, generator):
 
 
 def test_power_iteration_on_the_jacobian_finds_its_largest_singular_value(sides, generator):
-    """Of a map with three outputs, as for a classifier."""
+    """Penalty of a map with three outputs, as for a classifier."""
     layer = nn.Linear(DIM, 3).double()
     with torch.no_grad():
         layer.weight.copy_(torch.randn(3, DIM, generator=generator, dtype=torch.float64) * 2)

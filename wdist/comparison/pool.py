@@ -34,7 +34,7 @@ _MOST_SHARED = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a critic finds of a source on the samples of one fold."""
+    """Held-out values of a critic on the samples of a source and of the reference in one fold."""
 
     critic: str
     """Name of the source that it was trained for."""
@@ -77,19 +77,19 @@ def independent(sources: Mapping[str, ResidentRows]) -> dict[str, set[str]]:
 
 
 def best_found(entries: Sequence[Entry]) -> dict[str, tuple[Found, ...]]:
-    """What the chosen critics find of each source, fold by fold; sources without held-out values are left out."""
+    """Held-out values of the chosen critics on each source, fold by fold; sources without held-out values are left out."""
     own = {entry.name: found for entry in entries if (found := _own(entry))}
     pool = {entry.name: entry.on_others for entry in entries if entry.name in own}
     return {name: _chosen([own[name], *_of_others(name, own, pool)]) for name in own}
 
 
 def value_found(entry: Entry, found: Mapping[str, tuple[Found, ...]]) -> float:
-    """What the chosen critics find of a source, on average over folds; the held-out estimate of its own without held-out values."""
+    """Distance that the chosen critics detect, on average over folds; the source's own held-out estimate if no values are there."""
     return fmean(each.value for each in found[entry.name]) if entry.name in found else entry.population.estimate
 
 
 def _own(entry: Entry) -> tuple[Found, ...]:
-    """What the source's own critics find; empty without held-out values."""
+    """Held-out values of the source's own critics; empty if none are there."""
     folds = [each.held_out for each in entry.estimate.critic.folds or (entry.estimate.critic,)]
     kept = [each for each in folds if each is not None]
     if len(kept) < len(folds):
@@ -100,7 +100,7 @@ def _own(entry: Entry) -> tuple[Found, ...]:
 def _of_others(
     name: str, own: Mapping[str, tuple[Found, ...]], pool: Mapping[str, Mapping[str, tuple[Potentials, ...]]]
 ) -> list[tuple[Found, ...]]:
-    """What the critics of other sources find of a source, where they have as many folds of as many samples of the reference."""
+    """Held-out values of other sources' critics on a source, where they have as many folds of as many samples of the reference."""
     found = []
     for other, values in pool.items():
         on_this = values.get(name, ())

@@ -127,11 +127,11 @@ class Comparison(Tabular):
 
     @cached_property
     def found(self) -> dict[str, tuple[Found, ...]]:
-        """What the critics that judge a source find of it, fold by fold, by its name."""
+        """Held-out values of the critics that judge each source, fold by fold, by the name of the source."""
         return best_found(self.ranking)
 
     def detected(self, entry: Entry) -> float:
-        """What the critics find of a source on fresh samples, by which the ranking is sorted; not a bound."""
+        """Distance that the critics detect on fresh samples, by which the ranking is sorted; not a bound."""
         return value_found(entry, self.found)
 
     @cached_property

@@ -136,8 +136,9 @@ def _check_shapes(a: SourceInfo, b: SourceInfo) -> tuple[str, ...]:
     shapes = f"{a.address} has samples of shape {shape_text(a.event_shape)}, {b.address} of shape {shape_text(b.event_shape)}"
     if a.dim != b.dim:
         # Images of one size whose channels differ in number: grey, RGB, or RGB with transparency.
-        folders = {"image-folder"} <= {a.kind, b.kind} <= {"image-folder", "tar-archive"}
-        modes = folders and a.event_shape[:2] == b.event_shape[:2]
+        kinds = {a.kind, b.kind}
+        images = "image-folder" in kinds and kinds <= {"image-folder", "tar-archive"}
+        modes = images and a.event_shape[:2] == b.event_shape[:2]
         way_out = "read both alike, with ?mode=RGB or ?mode=L" if modes else "give two sources whose samples have the same shape"
         raise SourceError(f"{shapes}; {way_out}")
     # An axis of length 1 does not change the order: (1, 28, 28), (28, 28) and (28, 28, 1) are the same images.

@@ -65,7 +65,7 @@ def survey(source: FiniteSource, progress: Callable[[float], None] = lambda frac
 
 
 def key_of(source: FiniteSource) -> str | None:
-    """What the survey of a source depends on, as text; None if it has no file, or its rows are not those of the file."""
+    """Everything that the survey of a source depends on, as text; None if it has no file, or its rows are not those of the file."""
     info = source.info
     described = (info.address, info.count, info.event_shape, info.dtype, info.scale, info.offset, info.notes)
     return key(described, source.identity(), source.nbytes) if source.stored is source else None

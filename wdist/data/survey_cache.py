@@ -31,7 +31,7 @@ def key(described: Any, identity: str | None, nbytes: int) -> str | None:
 
 
 def recall(key: str) -> dict[str, Any] | None:
-    """What was kept under this very key; None without it, or if its file is damaged."""
+    """The value kept under this very key; None if there is none, or its file is damaged."""
     try:
         kept = json.loads(_file(key).read_text("utf-8"))
         return dict(kept["found"]) if kept["key"] == key else None

@@ -47,11 +47,11 @@ class Processes(Protocol):
         ...
 
     def from_first(self, what: str, work: Callable[[], T]) -> T:
-        """What ``work`` returns, or the WdistError that it raises, on the first process, which alone does it."""
+        """Does ``work`` on the first process alone; every process returns its result or raises its WdistError."""
         ...
 
     def spread(self, what: str, tasks: Sequence[Callable[[], T]], *, costs: Sequence[float] | None = None) -> list[T]:
-        """What independent tasks return, in their order, each done by one process on its own; the first WdistError is raised.
+        """Results of independent tasks, in their order, each done by one process on its own; the first WdistError is raised.
 
         The tasks go round, or as :func:`balanced` divides expected ``costs``, which are the same on all processes.
         """
@@ -112,7 +112,7 @@ class Alone:
 
 @dataclass
 class _Stop:
-    """What this process knows of Ctrl-C, which comes to all of them, but not at the same moment."""
+    """This process's knowledge of Ctrl-C, which comes to all of them, but not at the same moment."""
 
     heard: bool = False
     """Whether its own signal came."""
@@ -153,7 +153,7 @@ def stop_together() -> bool:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task returned, or the error that every process raises in its place."""
+    """Result of a task, or the error that every process raises in its place."""
 
     value: Any = None
     error: WdistError | None = None

@@ -233,7 +233,7 @@ class _Search:
         return side_by_side(work, self._run, what=what, count=count, costs=costs)
 
     def _attempted(self, task: _Task) -> list[Selection | WdistError | None] | None:
-        """What is selected for each seed; None after an interruption."""
+        """The critic selected for each seed; None after an interruption."""
         return self._run.interruption.attempt(partial(self._selected, task))
 
     def _selected(self, task: _Task) -> list[Selection | WdistError | None]:
@@ -285,7 +285,7 @@ class _Search:
                     self._found[0, seed], self._found[number, seed] = better, None
 
     def _evaluated(self, reserved: float) -> dict[tuple[int, int], CriticResult | WdistError | None]:
-        """What each selected critic proves: about sets in memory one after another, about streams all in one pass."""
+        """Results of the selected critics: on sets in memory one after another, on streams all in one pass."""
         in_order = sorted(self._found.items(), key=lambda item: (item[0][1], item[0][0]))
         selected = {place: each for place, each in in_order if isinstance(each, Selection)}
         if self._pair.a.streamed or self._pair.b.streamed:

@@ -70,7 +70,7 @@ class DivergenceAttempt:
     trained_for: str
     """``kl`` or ``w1``."""
     expected: float
-    """What held-out samples were expected to prove, from the validation split, in nats: the criterion of the choice."""
+    """Lower bound expected of held-out samples, from the validation split, in nats: the criterion of the choice."""
     steps: int
     seconds: float
     chosen: bool

@@ -97,7 +97,7 @@ def find_over_folds(
 def _found(
     requested: Sequence[RequestedCritic], pair: Pair, errors: ErrorBudget, run: Run, folds: int, reserved: float
 ) -> Iterator[FoundCritics]:
-    """What is found in each fold, up to the first that an interruption came before: a proof counts them without a gap."""
+    """Critics of each fold, up to the first that an interruption came before: a proof counts folds without a gap."""
     requested = [each.part(_TRAININGS / folds) for each in requested]
     count, forked = _folds_at_once(requested, pair, run, folds, reserved=reserved)
 

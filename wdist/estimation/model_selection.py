@@ -129,7 +129,7 @@ class _TimeLeft:
         self._began = now()
 
     def share(self) -> float:
-        """What is left as a share of the budget, :data:`_GRACE` included; the first process decides."""
+        """Share of the budget that is left, :data:`_GRACE` included; the first process decides."""
         if math.isinf(self._seconds):
             return math.inf
         return 1 + (_GRACE - processes().decided(now() - self._began)) / self._seconds

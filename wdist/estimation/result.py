@@ -109,7 +109,7 @@ class PopulationBound:
 
 @dataclass(frozen=True, kw_only=True)
 class Detected:
-    """What the main critic finds on fresh samples: mean held-out value on A minus that on B, divided by the certificate.
+    """Distance that the main critic detects on fresh samples: mean held-out value on A minus that on B, divided by the certificate.
 
     The interval is about this critic, two-sided, and holds at ``confidence`` on its own. Its lower end is at most W1 between the
     populations; its upper end says that this critic finds no more, and W1 may be larger.
@@ -360,7 +360,7 @@ class Estimate(Plottable):
     transport: TransportBounds | None = None
     """The couplings and dual variables behind the bounds from transport."""
     detected: Detected | None = None
-    """What the main critic finds on fresh samples; None where both sides are the same samples, and for a proof."""
+    """Distance that the main critic detects on fresh samples; None where both sides are the same samples, and for a proof."""
     block: Blocks | None = None
     """Mean distance between few samples of each side; None where it was not measured."""
     noise_floor: NoiseFloor | None = None

@@ -30,7 +30,7 @@ from wdist.training.observer import CriticFinished, CriticStarted, Event, Progre
 T = TypeVar("T")
 _CTRL_C = {signal.SIGINT}
 _THREADED = 0.8
-"""What each further thread adds to the speed of long steps, as a share of the first one's."""
+"""Speed of long steps that each further thread adds, as a share of the first one's."""
 
 
 def lanes(pair: Pair, run: Run) -> int:
@@ -62,7 +62,7 @@ def pays(costs: Sequence[float], count: int, *, threaded: bool) -> bool:
 
 
 def side_by_side(tasks: Sequence[Callable[[], T]], run: Run, *, what: str, count: int, costs: Sequence[float]) -> list[T | None]:
-    """What tasks return, ``count`` of which are done at once; None for one that an interruption came before.
+    """Results of tasks, ``count`` of which are done at once; None for a task that an interruption came before.
 
     Ctrl-C interrupts those under way, which return what they have, and the run; a second one ends them.
 

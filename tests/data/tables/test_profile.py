@@ -1,4 +1,4 @@
-"""What a table is said to hold, and the warnings that save people: identifiers, and columns that outweigh all others."""
+"""Descriptions of tables, and the warnings that save people: identifiers, and columns that outweigh all others."""
 
 from dataclasses import replace
 

@@ -35,7 +35,7 @@ _READAHEAD = {"batch_readahead": 1, "fragment_readahead": 1}
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather"}
 """pyarrow's name for the format of each suffix."""
 _CONTINUATION = b"\xff\xff\xff\xff"
-"""What each message of an Arrow stream begins with; files begin with ARROW1, FEA1 or PAR1."""
+"""First bytes of each message of an Arrow stream; files begin with ARROW1, FEA1 or PAR1."""
 
 
 def library(name: str) -> Any:

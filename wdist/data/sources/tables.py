@@ -63,7 +63,7 @@ class Coder:
 
     @property
     def counts(self) -> dict[str, Any]:
-        """What was counted, as plain values; another coder of the same columns can take it over."""
+        """Counts so far, as plain values; another coder of the same columns can take it over."""
         return {"levels": [list(each) for each in self._levels], "missing": self._missing.tolist(), "count": self._count}
 
     @counts.setter

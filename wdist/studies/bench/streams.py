@@ -104,7 +104,7 @@ QUICK_CASES = (
 
 @dataclass(frozen=True, kw_only=True)
 class StreamRow:
-    """What reading, an estimate and training take for the files of one case."""
+    """Memory, speed of reading, duration of an estimate and waiting of training for the files of one case."""
 
     name: str
     nbytes: int
