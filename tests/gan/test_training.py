@@ -109,6 +109,19 @@ def test_a_second_ctrl_c_does_not_wait_and_keeps_the_last_checkpoint(train, smal
     assert same(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_an_interruption_after_the_last_step_keeps_the_result(train, small, tmp_path, monkeypatch):
+    """The program is then missing, and a resumption writes it."""
+
+    def interrupted(path, generator, latent):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training.files, "export_generator", interrupted)
+        result = train(tmp_path / "run", small(), steps=2)
+    assert (result.interrupted, result.steps, result.exported) == (True, 2, None)
+    assert train(tmp_path / "run", resume=True, steps=2).exported is not None
+
+
 def test_an_interruption_in_the_first_step_leaves_nothing(train, small, tmp_path, monkeypatch):
     def interrupted(game):
         raise KeyboardInterrupt

@@ -168,7 +168,8 @@ class _Training:
             self._checkpoint()
         if self._reached is None:
             raise KeyboardInterrupt
-        return self._result(interrupted=interruption.requested)
+        exported = interruption.attempt(self._export)
+        return self._result(exported, interrupted=interruption.requested)
 
     def _train(self) -> None:
         """Takes steps and writes the checkpoints that are due; an interruption waits for the end of both."""
@@ -233,11 +234,14 @@ class _Training:
         settings = self._game.settings
         return torch.randn(n, settings.latent, generator=random_stream(settings.seed, side, 0))
 
-    def _result(self, *, interrupted: bool) -> GanResult:
+    def _export(self) -> str:
+        """Writes the generator as a program, which takes seconds, and returns its path."""
+        path = self._folder / files.EXPORTED
+        files.export_generator(path, self._game.averaged(), self._game.settings.latent)
+        return str(path)
+
+    def _result(self, exported: str | None, *, interrupted: bool) -> GanResult:
         game, folder, seconds = self._game, self._folder, self._clock.seconds
-        exported = None if interrupted else folder / files.EXPORTED
-        if exported is not None:
-            files.export_generator(exported, game.averaged(), game.settings.latent)
         return GanResult(
             settings=game.settings,
             folder=folder,
@@ -247,7 +251,7 @@ class _Training:
             interrupted=interrupted,
             resumed_at=self._resumed_at,
             generator=files.address(folder / files.FINAL, game.settings, self._images.event_shape),
-            exported=None if exported is None else str(exported),
+            exported=exported,
             sheet=folder / files.SHEET,
             compared=self._compared,
             measured=self._measured,
