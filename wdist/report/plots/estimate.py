@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from textwrap import fill, wrap
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,10 @@ from wdist.report.sentences import METRICS, chosen_by_folds
 
 _NAME, _LINE = 30, 80
 """Characters of a line of a critic's name beside its bar, and of a line below the bars."""
+
+
+def _on_lines(name: str) -> str:
+    return "\n".join(wrap(name, _NAME, break_on_hyphens=False))
 
 
 def draw(estimate: Estimate) -> Figure:
@@ -99,7 +103,7 @@ class CriticBars:
         if limit is not None:
             axes.axvline(limit[0], **LIMIT)
             axes.text(limit[0], len(critics) - 0.4, limit[1], fontsize=8.5, ha="center", va="bottom")
-        axes.set_yticks(range(len(critics)), [fill(critic.name, _NAME) for critic in critics])
+        axes.set_yticks(range(len(critics)), [_on_lines(critic.name) for critic in critics])
         axes.get_yticklabels()[critics.index(estimate.critic)].set(fontweight="bold", color=MAIN)
         axes.set_xlim(0, reach)
         axes.set_ylim(-0.6, len(critics) - 0.4)
@@ -142,7 +146,7 @@ class TriedCritics:
         self._reading = ["validation value and training time of each critic that was tried"]
         if kinds:
             self._reading[0] += " in the best fold"
-            self._reading += wrap(f"the folds chose {kinds}", _LINE)
+            self._reading += wrap(f"the folds chose {kinds}", _LINE, break_on_hyphens=False)
         self.size = (7.6, 0.27 * len(critic.tried) + 0.8 + 0.2 * len(self._reading))
 
     def draw_in(self, area: Area) -> None:
@@ -152,7 +156,7 @@ class TriedCritics:
             axes.barh(place, max(attempt.validation, 0.0), height=0.62, color=colour, alpha=0.9 if attempt.chosen else 0.4)
             words = f" {nearest(attempt.validation)}, {attempt.seconds:.1f} s"
             axes.text(max(attempt.validation, 0.0), place, words, color=colour, fontsize=8.5, va="center")
-        axes.set_yticks(range(len(self._tried)), [fill(attempt.name, _NAME) for attempt in self._tried])
+        axes.set_yticks(range(len(self._tried)), [_on_lines(attempt.name) for attempt in self._tried])
         for label, attempt in zip(axes.get_yticklabels(), self._tried, strict=True):
             if attempt.chosen:
                 label.set(fontweight="bold", color=MAIN)
