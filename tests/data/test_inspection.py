@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.data.sources.conftest import ARRAYS, write_convolutional, write_dense, write_images, write_torchscript
 from wdist.data.access import Access
@@ -50,6 +51,14 @@ def test_inspection_of_checkpoints_says_what_is_missing_to_use_them(tmp_path):
 def test_inspection_counts_sizes_and_modes_of_images(tmp_path):
     found = inspect_source(write_images(tmp_path))
     assert (found.kind, found.samples, found.contents) == ("image-folder", 24, ("6x5 RGB: 24 images",))
+
+
+def test_inspection_of_images_of_many_sizes_lists_the_most_frequent(tmp_path):
+    for number in range(15):
+        Image.new("L", (4 + number % 14, 4)).save(tmp_path / f"{number}.png")
+    found = inspect_source(str(tmp_path))
+    assert (found.contents[0], found.contents[-1]) == ("4x4 L: 2 images", "2 more sizes or modes")
+    assert len(found.contents) == 13
 
 
 def test_inspection_of_an_endless_source_looks_at_draws():

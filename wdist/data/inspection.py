@@ -32,6 +32,7 @@ DRAWS = 1000
 """Samples of an endless source that are inspected."""
 _BYTES_AT_ONCE = 1 << 25
 _MOST_PARTS = 12
+"""Parts of a set, or kinds of images in a folder, that are listed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +207,8 @@ def _contents(address: Address) -> tuple[str, ...]:
     if address.path.is_dir():
         headers = image_headers(image_paths(address.path))
         counts = Counter(f"{header.size[0]}x{header.size[1]} {header.mode}" for header in headers)
-        return tuple(f"{what}: {count} images" for what, count in counts.most_common())
+        shown = [f"{what}: {count} image{'s' if count > 1 else ''}" for what, count in counts.most_common(_MOST_PARTS)]
+        return (*shown, f"{len(counts) - len(shown)} more sizes or modes") if len(counts) > len(shown) else tuple(shown)
     readers = {
         ".h5": _datasets,
         ".hdf5": _datasets,

@@ -69,6 +69,25 @@ def test_mixed_modes_are_counted_and_brought_together_on_request(tmp_path):
     assert everything(grey_source).unique(dim=0).shape[0] == 1, "the same picture in both modes"
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_images_of_16_bits_keep_their_picture_in_8_bits(mode, tmp_path):
+    """PIL would turn all their values above 255 to white."""
+    save(tmp_path / "m", "0.png", grey(8, 8))
+    save(tmp_path / "m", "1.png", grey(8, 8).astype(np.uint16) * 257)
+    refused(f"{tmp_path}/m", r"2 modes \(L: 1, I;16: 1\); make them alike with \?mode=L")
+    source = open_source(f"{tmp_path}/m?mode={mode}")
+    assert everything(source).unique(dim=0).shape[0] == 1
+    assert "16-bit images are scaled to 8 bits" in source.info.notes
+
+
+@pytest.mark.parametrize(("names", "option"), [(["0.png", "1.tif"], ""), (["1.tif"], "?mode=L")])
+def test_values_of_32_bits_are_never_cut_off(names, option, tmp_path):
+    for name in names:
+        save(tmp_path / "m", name, grey(8, 8) if name == "0.png" else grey(8, 8).astype(np.float32) * 9)
+    refused(f"{tmp_path}/m{option}", r"mode F, whose values have no fixed range")
+    assert everything(open_source(f"{tmp_path}/m?mode=F")).max() == 9 * int(grey(8, 8).max())
+
+
 def test_resizing_is_antialiased(tmp_path):
     """Stripes of one pixel become even grey; taking single pixels would keep black or white."""
     stripes = np.tile(np.array([0, 255], dtype=np.uint8), (64, 32))

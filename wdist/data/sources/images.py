@@ -37,7 +37,8 @@ _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000
 _opening = threading.RLock()
 """Two threads read at once when both sides are streamed."""
 
-_MODES = ("L", "LA", "RGB", "RGBA", "I", "F")
+_8_BIT, _32_BIT = ("L", "LA", "RGB", "RGBA"), ("I", "F")
+"""Modes that images can be converted to; those of 32 bits have no fixed range."""
 _PLAIN = {"1": "L", "P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "La": "LA", "RGBa": "RGBA"}
 """Modes whose stored values are not intensities, and the mode that shows the same image in intensities."""
 _LOSSY = frozenset({"CMYK", "YCbCr", "LAB", "HSV"})
@@ -66,7 +67,7 @@ class ImageFormat:
     @classmethod
     def of(cls, address: Address) -> "ImageFormat":
         """Reads the options ``size=32``, ``size=32x48`` (height x width) and ``mode=RGB``."""
-        mode = address.choice("mode", _MODES) if "mode" in address.options else None
+        mode = address.choice("mode", (*_8_BIT, *_32_BIT)) if "mode" in address.options else None
         text = address.options.get("size")
         if text is None:
             return cls(mode=mode)
@@ -79,11 +80,23 @@ class ImageFormat:
         """Values of an image, upright, of shape (h, w) or (h, w, channels)."""
         mode, turn = self.mode or effective_mode(image), _TURNS.get(_orientation(image))
         image = image if turn is None else image.transpose(turn)
-        image = image if image.mode == mode else image.convert(mode)
+        image = image if image.mode == mode else _converted(image, mode)
         if self.size is not None and image.size != self.size[::-1]:
             # PIL widens the filter when it shrinks an image, which avoids aliasing.
             image = image.resize(self.size[::-1], Image.Resampling.BICUBIC)
         return np.asarray(image)
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """An image in another mode."""
+    if _scaled(image.mode, mode):  # PIL would cut them off at 255
+        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+    return image.convert(mode)
+
+
+def _scaled(stored: str, mode: str) -> bool:
+    """Whether 16 bits become 8, so that 65535 becomes 255."""
+    return stored.startswith("I;16") and mode in _8_BIT
 
 
 class DecodedImages(FiniteSource):
@@ -233,6 +246,8 @@ def _notes(headers: Sequence[ImageHeader], wanted: ImageFormat, size: tuple[int,
         yield f"images are converted to mode {mode}"
     elif stored := sorted({header.stored for header in headers} & _LOSSY):
         yield f"{' and '.join(stored)} images are converted to mode {mode}"
+    if any(_scaled(header.mode, mode) for header in headers):
+        yield "16-bit images are scaled to 8 bits"
 
 
 @functools.cache
@@ -272,6 +287,12 @@ def check_shape(
 def _uniform(name: str, headers: Sequence[ImageHeader], wanted: ImageFormat) -> tuple[tuple[int, int], str]:
     """The common size (height, width) and mode of all images, unless ``wanted`` chooses them."""
     size_counts, mode_counts = Counter(header.size for header in headers), Counter(header.mode for header in headers)
+    wide = [mode for mode in _32_BIT if mode in mode_counts]
+    if wide and (wanted.mode in _8_BIT or (wanted.mode is None and len(mode_counts) > 1)):
+        raise SourceError(
+            f"{name} holds images of mode {' and '.join(wide)}, whose values have no fixed range to scale from; "
+            f"convert these images beforehand, or keep all values as stored with ?mode=F"
+        )
     complaints, ways_out = [], []
     if wanted.size is None and len(size_counts) > 1:
         listed = shortened([f"{h}x{w}: {n}" for (h, w), n in size_counts.most_common()], 5)
