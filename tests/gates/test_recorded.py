@@ -59,9 +59,11 @@ def test_both_intervals_are_read(write):
 
 def test_what_was_detected_is_read_where_it_is_recorded(write):
     facts = {"estimate": 1.2, "lower": 1.1, "upper": 1.3, "confidence": 0.95, "method": "cross-fitted", "n_a": 100, "n_b": 90}
-    found = read_recorded(write({**ESTIMATE, "detected": {**facts, "error_a": 0.03, "error_b": 0.04}})).interval("detected")
+    document = {**ESTIMATE, "detected": {**facts, "error_a": 0.03, "error_b": 0.04}, "critic": {"converged": False}}
+    found = read_recorded(write(document)).interval("detected")
     assert (found.lower, found.estimate, found.upper, found.errors) == (1.1, 1.2, 1.3, (0.03, 0.04))
     assert found.asymptotic
+    assert not found.converged
     with pytest.raises(SourceError, match="does not say what its critic detected, because an older wdist or a sequential gate"):
         read_recorded(write(ESTIMATE)).interval("detected")
 

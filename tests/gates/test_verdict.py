@@ -160,6 +160,19 @@ def test_a_critic_that_still_improves_passes_nothing_but_fails_what_it_finds():
     assert judge(growth, growth.now).answer is INCONCLUSIVE
 
 
+def test_growth_since_a_baseline_whose_critic_still_improved_does_not_fail():
+    """Trained longer, the critic of the baseline might have found as much."""
+    now = detected(2.0)
+    known, rising = (NoMoreDetected(now=now, before=detected(1.0, converged=each), tolerance=0.05) for each in (True, False))
+    assert judge(known, now).answer is FAIL
+    found = judge(rising, now)
+    assert found.answer is INCONCLUSIVE
+    assert "grew by more than 5 %" in found.reason
+    assert "the critic of the baseline had not stopped improving" in found.reason
+    assert "so this does not fail" in found.reason
+    assert "Record the baseline again" in found.what_would_decide
+
+
 def test_only_open_questions_have_suggestions():
     assert judge(Maximum(value=3.0), population(1.0, 2.0)).what_would_decide is None
     assert judge(Maximum(value=0.5), population(1.0, 2.0)).what_would_decide is None

@@ -212,7 +212,7 @@ def _recorded(document: dict[str, Any], text: str, *, reference: dict[str, Any],
             asymptotic=is_asymptotic(str(population["method"]), population["upper_method"]),
         ),
         samples=Interval(on="samples", lower=_number(samples["lower"]), upper=_number_or_none(samples["upper"])),
-        detected=None if result.get("detected") is None else _detected(result["detected"]),
+        detected=None if result.get("detected") is None else _detected(result["detected"], result["critic"]),
         to_distribution=None
         if (found := result.get("semi_discrete")) is None
         else _interval(found, "reference", asymptotic=found["method"] == "student"),
@@ -225,10 +225,11 @@ def _interval(found: dict[str, Any], on: On, **facts: Any) -> Interval:
     return Interval(on=on, lower=lower, upper=upper, estimate=estimate, confidence=confidence, **facts)
 
 
-def _detected(found: dict[str, Any]) -> Interval:
+def _detected(found: dict[str, Any], critic: dict[str, Any]) -> Interval:
     errors = _number(found["error_a"]), _number(found["error_b"])
     counts = int(_number(found["n_a"])), int(_number(found["n_b"]))
-    return _interval(found, "detected", errors=errors, counts=counts, asymptotic=is_asymptotic(str(found["method"]), None))
+    facts = {"asymptotic": is_asymptotic(str(found["method"]), None), "converged": bool(critic["converged"])}
+    return _interval(found, "detected", errors=errors, counts=counts, **facts)
 
 
 def _blocks(found: dict[str, Any]) -> RecordedBlocks:

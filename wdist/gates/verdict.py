@@ -46,7 +46,7 @@ class Verdict:
 
 def judge(rule: Rule, interval: Interval) -> Verdict:
     """Applies a rule to the proved bounds of the W1 that is judged."""
-    answer = _answer(rule.limits, interval)
+    answer = _answer(rule, interval)
     return Verdict(
         answer=answer,
         reason=_reason(rule, interval, answer),
@@ -66,14 +66,18 @@ def together(verdicts: tuple[Verdict, ...]) -> Verdict:
     )
 
 
-def _answer(limits: Limits, interval: Interval) -> Answer:
+def _answer(rule: Rule, interval: Interval) -> Answer:
     if interval.contradictory:
         return Answer.INCONCLUSIVE
-    if limits.fails_above is not None and interval.lower > limits.fails_above:
+    if _is_above(rule.limits, interval) and not _was_improving(rule):
         return Answer.FAIL
-    if _is_within(limits, interval) and not _improving(limits, interval):
+    if _is_within(rule.limits, interval) and not _improving(rule.limits, interval):
         return Answer.PASS
     return Answer.INCONCLUSIVE
+
+
+def _is_above(limits: Limits, interval: Interval) -> bool:
+    return limits.fails_above is not None and interval.lower > limits.fails_above
 
 
 def _is_within(limits: Limits, interval: Interval) -> bool:
@@ -83,6 +87,11 @@ def _is_within(limits: Limits, interval: Interval) -> bool:
 def _improving(limits: Limits, interval: Interval) -> bool:
     """Whether the training ended too early for a small value to mean that critics find no more."""
     return interval.rise > IMPROVING * max(limits.passes_within or 0.0, 0.0)
+
+
+def _was_improving(rule: Rule) -> bool:
+    """Whether the training of the baseline ended too early for a larger value now to mean that the distance grew."""
+    return rule.before is not None and rule.before.on == "detected" and not rule.before.converged
 
 
 def _reason(rule: Rule, interval: Interval, answer: Answer) -> str:
@@ -102,6 +111,9 @@ def _reason(rule: Rule, interval: Interval, answer: Answer) -> str:
             f"{subject} would be at least {at_least(interval.lower)} and at most {at_most(interval.upper)}: one of the two bounds "
             f"is wrong, which may happen because they hold {_surely(interval.confidence, asymptotic=interval.asymptotic)}."
         )
+    if _is_above(rule.limits, interval):
+        told = f"{subject} is at least {at_least(interval.lower, above=rule.limits.fails_above)}{rule.when_failed}, {surely}."
+        return f"{told} But the critic of the baseline had not stopped improving when its training ended, so this does not fail."
     if _is_within(rule.limits, interval):
         assert interval.upper is not None, "it is within the limit"
         told = f"{subject} is at most {at_most(interval.upper, within=rule.limits.passes_within)}{rule.when_passed}, {surely}."
@@ -131,6 +143,9 @@ def _suggestions(rule: Rule, interval: Interval) -> Iterator[str]:
         return
     if limits.passes_within is None:
         yield "To prove that W1 is within the limit, give --max instead, which also computes an upper bound."
+        return
+    if _is_above(limits, interval):
+        yield "Record the baseline again with more --steps or a longer --budget, and give this run as many."
         return
     if _is_within(limits, interval):
         yield "More --steps or a longer --budget show whether longer training finds more."
