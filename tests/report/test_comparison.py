@@ -60,7 +60,10 @@ def test_the_order_that_is_claimed_is_said_and_what_is_left_open():
     )
     assert words.startswith(f"{proved} not separable.")
     assert "itself" not in words
-    assert "No estimate of the sample size needed to separate middle.h5 and early.h5: the estimates differ by less" in words
+    assert (
+        "No estimate of the sample size needed to separate the populations of middle.h5 and early.h5: the estimates differ by less"
+        in words
+    )
     assert "themselves: late.h5 < middle.h5 < early.h5 < broken.h5. They differ in size, from 90 to 400" in words
     assert "which is not a bound. The 10 bounds for the distributions, over 5 results" in words
     assert "Noise floor: two halves of the reference, 250 samples each, are 0.5000 apart" in words
@@ -72,13 +75,25 @@ def test_how_many_samples_would_decide_is_said_with_two_digits():
     words = " ".join(shown(comparison, 200).split())
     (separation,) = comparison.separations
     assert words.startswith("No order is proved at this sample size: all intervals overlap.")
-    assert f"{nearest(separation.times, 2)} times as many, might separate a and b: an order" in words
+    assert f"{nearest(separation.times, 2)} times as many, might separate the populations of a and b: an order" in words
     assert "of magnitude, not a bound" in words
 
 
 def test_a_claim_inside_a_group_is_not_lost():
     chain = (made_entry("a", (0.0, 0.1, 0.5)), made_entry("b", (0.4, 0.5, 0.9)), made_entry("c", (0.6, 0.8, 1.2)))
     assert "Proved with 95 % confidence: a < c; the rest is not separable" in " ".join(shown(made_comparison(*chain), 200).split())
+
+
+def test_many_pairs_are_counted_and_not_listed():
+    """Fifteen sources have 105 pairs; each is proved nearer than those at least four places behind it."""
+    chain = [made_entry(f"run {k}", (0.3 * k, 0.3 * k + 0.5, 0.3 * k + 1)) for k in range(15)]
+    words = " ".join(shown(made_comparison(*chain), 200).split())
+    assert words.startswith("Proved with 95 % confidence: the order of 66 of 105 pairs; the rest is not separable.")
+    assert "No estimate of the sample size needed to separate the populations of 14 pairs of neighbours: the estimates" in words
+    enough = [made_entry(f"run {k}", (1.3 * k + 0.2, 1.3 * k + 0.3, 1.3 * k + 1.7)) for k in range(15)]
+    assert "might separate the populations of 14 pairs of neighbours: orders of magnitude, not bounds." in " ".join(
+        shown(made_comparison(*enough), 200).split()
+    )
 
 
 def test_one_source_and_no_noise_floor_leave_whole_sentences():

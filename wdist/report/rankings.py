@@ -1,6 +1,7 @@
 """Sentences about comparisons: the claimed order, its levels, what would separate sources, and the noise floor."""
 
 from collections.abc import Iterator, Sequence
+from math import comb
 
 from wdist.comparison.entry import Entry
 from wdist.comparison.orders import OrderClaim
@@ -17,6 +18,8 @@ _KINDS_OF_ORDER = {
     "block": ("Order of distances between blocks", "Between blocks"),
 }
 """Beginnings of sentences about a whole order, and about parts of it."""
+_LISTED = 6
+"""Most pairs that a sentence lists; otherwise it says how many there are."""
 _TRAIN_LONGER = "give more --steps or a longer --budget"
 
 
@@ -39,7 +42,9 @@ def proved_order(comparison: Comparison) -> str:
     inside, (whole, parts) = _inside(groups, claims), _KINDS_OF_ORDER[decided.level]
     if len(groups) == 1:
         return f"{parts} {confidence}: {inside}; the rest is not separable"
-    sentence = f"{whole}, nearest first, {confidence}: {order(groups)}" + (f"; and {inside}" if inside else "")
+    sentence = f"{whole}, nearest first, {confidence}: {order(groups)}"
+    if inside:
+        return f"{sentence}; and {inside}; the rest is not separable"
     return sentence + ("" if all(len(group) == 1 for group in groups) else "; sources in parentheses are not separable")
 
 
@@ -100,11 +105,7 @@ def comparison_sentences(comparison: Comparison) -> Iterator[str]:
     if comparison.orders.detected.withheld:
         yield _withheld(comparison)
     yield _stated(comparison)
-    yield from (_would_separate(each) for each in comparison.separations if each.times is not None)
-    reasons = dict.fromkeys(each.reason for each in comparison.separations if each.times is None)
-    for reason in reasons:
-        pairs = [f"{each.nearer} and {each.farther}" for each in comparison.separations if each.reason == reason]
-        yield f"No estimate of the sample size needed to separate {'; '.join(pairs)}: {reason}."
+    yield from _samples_needed(comparison.separations)
     yield _about_samples(comparison)
     if comparison.noise_floor is not None:
         yield _floor(comparison.noise_floor)
@@ -137,7 +138,11 @@ def _stated(comparison: Comparison) -> str:
 def _inside(groups: Sequence[Sequence[str]], claims: Sequence[OrderClaim]) -> str:
     """Claims between sources of one group."""
     home = {name: number for number, group in enumerate(groups) for name in group}
-    return ", ".join(f"{each.nearer} < {each.farther}" for each in claims if home[each.nearer] == home[each.farther])
+    inside = [f"{each.nearer} < {each.farther}" for each in claims if home[each.nearer] == home[each.farther]]
+    if len(inside) <= _LISTED:
+        return ", ".join(inside)
+    pairs = sum(comb(len(group), 2) for group in groups)
+    return f"the order of {counted(len(inside))} of {counted(pairs)} pairs" + (" in parentheses" if len(groups) > 1 else "")
 
 
 def _withheld(comparison: Comparison) -> str:
@@ -150,12 +155,29 @@ def _withheld(comparison: Comparison) -> str:
     )
 
 
+def _samples_needed(separations: Sequence[Separation]) -> Iterator[str]:
+    """The sample sizes that might separate neighbours, or the reason why they cannot be estimated."""
+    sizes = {each: each.samples for each in separations if each.samples is not None}
+    if len(sizes) > _LISTED:
+        fewest, most = (counted(_rounded(end(sizes.values()))) for end in (min, max))
+        yield (
+            f"About {fewest} to {most} samples of each side might separate the populations of {counted(len(sizes))} pairs of "
+            f"neighbours: orders of magnitude, not bounds."
+        )
+    else:
+        yield from map(_would_separate, sizes)
+    for reason in dict.fromkeys(each.reason for each in separations if each not in sizes):
+        pairs = [f"{each.nearer} and {each.farther}" for each in separations if each.reason == reason]
+        shown = "; ".join(pairs) if len(pairs) <= _LISTED else f"{counted(len(pairs))} pairs of neighbours"
+        yield f"No estimate of the sample size needed to separate the populations of {shown}: {reason}."
+
+
 def _would_separate(separation: Separation) -> str:
     assert separation.times is not None
     assert separation.samples is not None
     return (
         f"About {counted(_rounded(separation.samples))} samples of each side, {nearest(separation.times, 2)} times as many, might "
-        f"separate {separation.nearer} and {separation.farther}: an order of magnitude, not a bound."
+        f"separate the populations of {separation.nearer} and {separation.farther}: an order of magnitude, not a bound."
     )
 
 
