@@ -35,6 +35,18 @@ def test_every_source_has_a_row_with_the_nearest_on_top_and_its_interval():
     assert axes.get_xlim()[1] >= 1.5
 
 
+def test_no_words_leave_the_figure():
+    made = made_comparison(NEAR, OPEN)
+    address = "torchvision:MNIST?split=test&root=/data/of/the/whole/group/MNIST&limit=2000&classes=3,8"
+    figure = draw_comparison(replace(made, reference=replace(made.reference, address=address)))
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    for words in (axes.xaxis.label, *axes.get_yticklabels(), *axes.texts, *figure.legends):
+        box = words.get_window_extent()
+        assert figure.bbox.x0 <= box.x0
+        assert box.x1 <= figure.bbox.x1
+
+
 def test_no_interval_at_all_makes_a_picture_too():
     zero = made_entry("same", (0.0, 0.0, None), (0.0, 0.0))
     assert figure_bytes(made_comparison(zero, floor=None), suffix=".png").startswith(b"\x89PNG")

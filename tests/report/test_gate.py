@@ -13,6 +13,7 @@ from wdist.gates.rules import Interval, LowerMaximum, Maximum, NoWorse
 from wdist.report.documents.forms import document as document_of
 from wdist.report.documents.forms import model
 from wdist.report.documents.gate import gate_markdown, github_annotations, github_outputs, junit
+from wdist.report.plots.gate import draw_gate
 
 EVIL = "a|`<b>`%\r\n::error::x&\x1b[31m\x00.h5"
 
@@ -56,6 +57,13 @@ def test_the_verdict_comes_first_and_the_scale_shows_it(result_of, maximum, word
     assert limit.rstrip().endswith(f"{maximum:g}")
     bar, mark = [i for i, sign in enumerate(proved) if "\u2580" <= sign <= "\u259f"], limit.index("│")
     assert {"PASS": mark > bar[-1], "FAIL": mark < bar[0], "INCONCLUSIVE": bar[0] < mark < bar[-1]}[word]
+
+
+def test_the_figure_shows_the_estimate_of_any_level(result_of):
+    """The mean between blocks is not held out."""
+    interval = Interval(on="block", lower=2.4, estimate=2.42, upper=2.45, confidence=0.95)
+    (axes,) = draw_gate(replace(result_of(), on="block", interval=interval)).axes
+    assert axes.texts[1].get_text() == "estimate 2.420"
 
 
 @pytest.mark.parametrize("width", [45, 72, 80, 120])

@@ -18,8 +18,8 @@ from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, OTHERS, drawable,
 from wdist.report.rankings import place, strongest
 from wdist.report.sentences import METRICS
 
-_NAME = 34
-"""Most characters of a name; the middle of a longer one is left out."""
+_NAME, _REFERENCE = 34, 50
+"""Most characters of a name and of the line below the bars; the middle of a longer one is left out."""
 _SAMPLES = OTHERS[0]
 PER_STRIP = 16
 """Images in one strip."""
@@ -53,9 +53,10 @@ def draw_comparison(comparison: Comparison) -> Figure:
         )
     axes.set_xlim(0, reach)
     axes.set_ylim(-0.6, len(entries) - 0.4)
-    space = "" if comparison.features is None else f", features {drawable(comparison.features.spec)}"
-    metric = METRICS[comparison.metric]
-    axes.set_xlabel(f"$W_1$ from {drawable(comparison.reference.address, 60)} ({metric}{space})", loc="left")
+    measured = METRICS[comparison.metric]
+    if comparison.features is not None:
+        measured += f", features {drawable(comparison.features.spec, _NAME)}"
+    axes.set_xlabel(f"$W_1$ from {drawable(comparison.reference.address, _REFERENCE)}\n({measured})", loc="left")
     tidy(axes, grid="x")
     _explain(figure, comparison)
     return figure

@@ -29,7 +29,7 @@ def draw_gate(result: GateResult) -> Figure:
     axes.annotate(shown, (interval.lower, 0), xytext=(0, -16), textcoords="offset points", color=MAIN, fontsize=9)
     if interval.estimate is not None:
         axes.plot(max(interval.estimate, 0.0), 0, "o", color="white", markeredgecolor=MAIN, markersize=6, zorder=4)
-        words = f"held-out estimate {nearest(interval.estimate)}"
+        words = f"estimate {nearest(interval.estimate)}"
         axes.annotate(words, (max(interval.estimate, 0.0), 0), xytext=(6, 8), textcoords="offset points", fontsize=8.5)
     for number, (label, value, words) in enumerate(limits):
         axes.axvline(value, **LIMIT)
