@@ -85,6 +85,7 @@ def test_a_shard_from_python_is_one_of_the_command_line(sets, documents, tmp_pat
     whole, (first, _, third) = documents["compare"]
     part = wdist.compare(sets[0], sets[1:], steps=2, critic="groupsort-bjorck", folds=2, shard="2/3")
     assert part.shard.number == 1
+    assert "This is shard 2 of 3, with 1 of 3 sources" in " ".join(str(part).split())
     second = tmp_path / "second.json"
     second.write_text(part.to_json())
     merged = wdist.merge([first, second, third])

@@ -5,7 +5,7 @@ from math import comb
 
 from wdist.comparison.entry import Entry
 from wdist.comparison.orders import OrderClaim
-from wdist.comparison.ranking import Comparison, Separation
+from wdist.comparison.ranking import Comparison, ComparisonShard, Separation
 from wdist.report.numbers import at_most, counted, level, lower_bound, nearest, p_value
 from wdist.report.sentences import DIGITS, METRICS, units
 
@@ -101,7 +101,9 @@ def levels_of_order(comparison: Comparison) -> Iterator[str]:
 
 
 def comparison_sentences(comparison: Comparison) -> Iterator[str]:
-    """Sources whose critics were trained too briefly, metric, confidence, inseparable pairs, the sample sets, the noise floor."""
+    """The shard, briefly trained critics, metric, confidence, inseparable pairs, the sample sets, the noise floor."""
+    if comparison.shard is not None:
+        yield _part(comparison.shard, len(comparison.ranking))
     if comparison.orders.detected.withheld:
         yield _withheld(comparison)
     yield _stated(comparison)
@@ -122,6 +124,13 @@ def place(comparison: Comparison, entry: Entry) -> str:
 def order(groups: Sequence[Sequence[str]]) -> str:
     """Names in order, with inseparable ones in parentheses: ``late < (middle, early)``."""
     return " < ".join(group[0] if len(group) == 1 else f"({', '.join(group)})" for group in groups)
+
+
+def _part(shard: ComparisonShard, sources: int) -> str:
+    return (
+        f"This is shard {shard.number + 1} of {shard.of}, with {sources} of {len(shard.names)} sources: order and places are among "
+        f"these alone. wdist merge joins the documents of all shards."
+    )
 
 
 def _stated(comparison: Comparison) -> str:
