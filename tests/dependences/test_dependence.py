@@ -161,6 +161,16 @@ def test_what_makes_no_sense_is_refused(given, error, words):
         wdist.dependence(frame, progress=False, **given)
 
 
+@pytest.mark.parametrize("constant", [3.0, "always"])
+def test_a_constant_column_is_refused(constant):
+    """Its bounds would have no width, however few rows there are."""
+    frame = pd.DataFrame(circle(np.random.default_rng(0), 100)).assign(c=constant)
+    for given in ({"columns": "c", "with_": "x"}, {"columns": "x", "with_": "c"}):
+        with pytest.raises(SourceError, match="single value of c"):
+            wdist.dependence(frame, progress=False, **given)
+    assert wdist.dependence(frame, columns="x", critic="mean-difference", progress=False).with_ == ("y", "c")
+
+
 def test_what_is_no_table_is_refused():
     with pytest.raises(SourceError, match="not a table"):
         wdist.dependence("synthetic:gaussian?dim=2", columns="x", progress=False)

@@ -44,6 +44,15 @@ def test_the_interval_holds_the_value_of_the_function_as_often_as_it_says(n, few
     assert np.mean([each.estimate for each in found]) == pytest.approx(truth, abs=4 * found[0].standard_error / math.sqrt(runs))
 
 
+def test_the_interval_allows_for_pairs_where_all_influences_agree(few_orders):
+    """Two equally frequent levels, the same on both sides: every row has the same influence, and the value varies nevertheless."""
+    runs, n, truth = 150, 80, 0.5
+    levels = np.random.default_rng(0).integers(2, size=(runs, n))
+    found = [detected(x, x, lambda x, y: np.where(x == y, 0.5, -0.5), seed=seed) for seed, x in enumerate(levels)]
+    assert sum(each.lower > truth for each in found) <= stats.binom.ppf(0.999, runs, 0.05)
+    assert sum(not each.lower <= truth <= each.upper for each in found) <= stats.binom.ppf(0.999, runs, 0.12), "asymptotic"
+
+
 def test_functions_of_one_side_alone_find_nothing():
     x, y = normal(50, 0.9, 0)
     found = detected(x, y, lambda x, y: 100 * x - 7 * y**2)

@@ -127,6 +127,12 @@ def run_dependence(
     read, warnings = _read(opened, (x, y), options)
     columns_x, columns_y = read.columns[: len(x)], read.columns[len(x) :]
     sides = [np.hstack([read.points[:, each.start : each.stop] for each in own]) for own in (columns_x, columns_y)]
+    for side, own in zip(sides, (columns_x, columns_y), strict=True):
+        if bool((side == side[0]).all()):
+            raise SourceError(
+                f"{read.info.address} holds a single value of {', '.join(column.name for column in own)}, "
+                "and nothing depends on a constant; name columns that vary"
+            )
     made = recombination(len(read.points), seed=options.seed)
     estimate = _estimated(read.info, sides, made, options, observer)
     observer.notify(Stage(what="upper bounds, and the test of independence"))

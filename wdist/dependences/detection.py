@@ -5,7 +5,11 @@ With :math:`F_{ij} = f(x_i, y_j)` of held-out rows, in blocks of at most some hu
 .. math:: \hat\theta = \operatorname{mean}_i F_{ii} - \operatorname{mean}_{i \ne j} F_{ij}
 
 has the expectation :math:`\mathbb{E} f(X, Y) - \mathbb{E} f(X, Y')`, which is at most W1 for a 1-Lipschitz f. Its standard error
-follows from the influence of each row, :math:`F_{ii} - F_{i \cdot} - F_{\cdot i}`.
+follows from the influence of each row, :math:`F_{ii} - F_{i \cdot} - F_{\cdot i}`, and from what is left of each pair,
+:math:`R_{ij} = F_{ij} - F_{i \cdot} - F_{\cdot j} + F_{\cdot \cdot}`. The latter counts where all influences are nearly equal, as
+where y is a function of x whose values are equally frequent:
+
+.. math:: \mathrm{Var}\, \hat\theta \approx \frac{s^2}{n} + \frac{\operatorname{mean}_{i \ne j} (R_{ij} + R_{ji})^2}{2 n (n - 1)}
 
 If x and y are independent, every order of the y within a block is equally likely, so the share of random orders with a trace as
 large as the observed one is a p-value at every number of rows.
@@ -75,11 +79,12 @@ def detect_dependence(
     from scipy.special import stdtrit  # imported late, because it takes a quarter of a second
 
     tables = [values(np.repeat(block, len(block)), np.tile(block, len(block))).reshape(len(block), -1) for block in blocks_of(rows)]
-    influences, differences = zip(*map(_influences, tables), strict=True)
+    influences, differences, remainders = zip(*map(_decomposed, tables), strict=True)
     influence = np.concatenate(influences)
     n = len(influence)
     estimate = math.fsum(len(table) * each for table, each in zip(tables, differences, strict=True)) / n
-    error = float(influence.std(ddof=1)) / math.sqrt(n)
+    of_pairs = math.fsum((len(table) / n) ** 2 * each for table, each in zip(tables, remainders, strict=True))
+    error = math.sqrt(float(influence.var(ddof=1)) / n + of_pairs)
     margin = float(stdtrit(n - 1, (1 + confidence) / 2)) * error
     permuted = _permuted(tables, np.random.default_rng([seed, n, 7]))
     # Equal sums in another order differ by rounding, and count as equal.
@@ -98,12 +103,16 @@ def detect_dependence(
     )
 
 
-def _influences(table: np.ndarray) -> tuple[np.ndarray, float]:
-    """The influence of each row of a block, shape (n,), but for a constant, and the difference of both means."""
+def _decomposed(table: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """The influence of each row of a block, shape (n,), but for a constant; the difference of both means; and the part of its
+    variance that is due to pairs."""
     n, own = len(table), np.diag(table)
     others = [(table.sum(axis) - own) / (n - 1) for axis in (0, 1)]
     centre = float(others[0].mean())
-    return own - others[0] - others[1] + centre, float(own.mean()) - centre
+    rest = table - others[1][:, None] - others[0] + centre
+    np.fill_diagonal(rest, 0.0)
+    of_pairs = float(np.square(rest + rest.T).sum()) / (2 * (n * (n - 1)) ** 2)
+    return own - others[0] - others[1] + centre, float(own.mean()) - centre, of_pairs
 
 
 def _permuted(tables: Sequence[np.ndarray], random: np.random.Generator) -> np.ndarray:
