@@ -97,6 +97,11 @@ def test_a_shard_from_python_is_one_of_the_command_line(sets, documents, tmp_pat
         wdist.compare(sets[0], sets[1:], shard=2)
 
 
+def test_a_shard_of_a_suite_says_so(capsys):
+    assert main([*BENCH, "--shard", "2/2", "--quiet"]) == ExitStatus.DONE
+    assert "shard 2 of 2: only its rows are shown and judged" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_damaged_shard_is_refused(documents, tmp_path, capsys):
     with open(documents["compare"][1][0]) as file:
         document = json.load(file)

@@ -22,6 +22,9 @@ def rendered_study(result: StudyResult) -> RenderableType:
     study, form = result.study, "quick form" if result.conditions.quick else "full form"
     heading = Text.assemble((f"{study.name}: {study.title}", "bold"), (f"  {', '.join(filter(None, (study.source, form)))}", "dim"))
     parts: list[RenderableType] = [heading]
+    if result.shard is not None:
+        part = f"shard {result.shard.number + 1} of {result.shard.of}"
+        parts.append(Text(f"{part}: only its rows are shown and judged; wdist merge joins all shards", style="yellow"))
     if study.source:
         parts.append(Text(PAPER, style="dim"))
     if result.interrupted:
