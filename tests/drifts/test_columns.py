@@ -1,5 +1,7 @@
 """Drift of single columns: exact distances, true intervals, and p-values that keep their level."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -64,6 +66,16 @@ def test_the_upper_end_allows_for_chance_where_shares_agree():
     margin = stats.norm.ppf(0.975) * np.sqrt(2 * 0.25 / 99)
     for column in (same, three):
         assert column_drifts([column], confidence=0.95, seed=0)[0].upper == pytest.approx(margin)
+
+
+@pytest.mark.parametrize("kind", ["boolean", "category"])
+def test_intervals_allow_for_rare_levels_that_neither_table_holds(kind):
+    """Three in ten pairs of 300 rows, of which none and one in 250 are true, show no true one at all."""
+    none = np.zeros(300)
+    column = category(none.astype(int), none.astype(int)) if kind == "category" else replace(numbers(none, none), type=kind)
+    found = column_drifts([column], confidence=0.95, seed=0)[0]
+    assert found.distance == found.lower == 0
+    assert 1 - 0.025 ** (1 / 300) <= found.upper <= 0.03, "the exact bound of one side"
 
 
 @pytest.mark.parametrize("probabilities", [(0.4, 0.3, 0.2, 0.1), (0.9, 0.04, 0.03, 0.03)])

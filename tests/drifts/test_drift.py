@@ -54,6 +54,33 @@ def test_columns_that_moved_are_named_with_their_distance(march, tmp_path):
     assert found.jointly
 
 
+def test_a_column_that_misses_more_values_than_before_is_named(tmp_path):
+    """Its present values are as before, and the median, which stands for missing ones, is the most frequent value."""
+    random = np.random.default_rng(0)
+
+    def table(share):
+        amounts = np.where(random.random(300) < 0.8, 0.0, random.exponential(size=300))
+        return np.column_stack([np.where(random.random(300) < share, np.nan, amounts), random.normal(size=300)])
+
+    for path, share in ((tmp_path / "march.csv", 0.02), (tmp_path / "april.csv", 0.2)):
+        np.savetxt(path, table(share), delimiter=",", header="amount,visits", comments="")
+    found = wdist.drift(tmp_path / "march.csv", tmp_path / "april.csv", missing="level", **CHEAP)
+    assert [column.name for column in found.drifted] == ["amount missing"]
+    assert found.drifted[0].lower <= 0.18 <= found.drifted[0].upper
+    assert [column.name for column in found.columns] == ["amount", "visits", "amount missing"]
+    assert {name for pair in found.pairs for name in pair.columns} == {"amount", "visits"}
+    assert found.plot() is not None
+
+
+def test_booleans_are_written_in_words(tmp_path):
+    for path, share in ((tmp_path / "a.csv", 0.2), (tmp_path / "b.csv", 0.9)):
+        active = np.random.default_rng(1).random(100) < share
+        path.write_text("active\n" + "".join(f"{bool(each)}\n" for each in active))
+    found = wdist.drift(tmp_path / "a.csv", tmp_path / "b.csv", **CHEAP)
+    assert {(row.before, row.after) for row in found.rows} == {("false", "true")}
+    assert "The interval of the column holds at 95 %" in " ".join(str(found).split())
+
+
 def test_changed_dependence_between_unchanged_columns_is_found(march, tmp_path):
     found = wdist.drift(march, write_table(tmp_path / "april.csv", 3, correlation=0.8), **CHEAP)
     assert found.drifted == ()

@@ -12,6 +12,7 @@ difference of the means, because no 1-Lipschitz function of a number varies more
 References:
     Vallender (1974), Calculation of the Wasserstein distance between probability distributions on the line.
     Pitman (1937), Significance tests which may be applied to samples from any populations.
+    Agresti & Coull (1998), Approximate is better than "exact" for interval estimation of binomial proportions.
 """
 
 import math
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from wdist.bounds.confidence import holm
-from wdist.data.sources.column import NUMBER
+from wdist.data.sources.column import BOOLEAN, NUMBER
 
 _BINS = 256
 """Most bins of a column in its test."""
@@ -140,8 +141,7 @@ def _interval(column: ColumnSamples, distance: float, alpha: float, random: np.r
         error += _standard_error(*values) / 2  # as if both halves went wrong together, which they do where nothing differs
     lower = max(0.0, float(value) - quantile * error)
     # The samples are at least as far apart as the optimal potential of the distributions finds, which varies no more than any can.
-    error = _standard_error(a, b) if levels is None else math.hypot(_largest_error(a, levels), _largest_error(b, levels))
-    return lower, distance + quantile * error
+    return lower, distance + quantile * _largest_error(column, quantile)
 
 
 def _standard_error(a: np.ndarray, b: np.ndarray) -> float:
@@ -149,11 +149,25 @@ def _standard_error(a: np.ndarray, b: np.ndarray) -> float:
     return math.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
 
 
-def _largest_error(places: np.ndarray, levels: int) -> float:
+def _largest_error(column: ColumnSamples, quantile: float) -> float:
+    """Largest standard error of the difference of the means of any potential."""
+    a, b, levels, apart = column.reference, column.current, column.levels, 1.0
+    if levels is None:
+        values = np.unique(np.concatenate([a, b]))
+        if len(values) > 2:
+            return _standard_error(a, b)
+        a, b = a == values[0], b == values[0]
+        apart = 1.0 if column.type == BOOLEAN else float(values[-1] - values[0])
+    return apart * math.hypot(_error_of_shares(a, quantile), _error_of_shares(b, quantile))
+
+
+def _error_of_shares(places: np.ndarray, quantile: float) -> float:
     """Largest standard error of the mean of a potential of levels that are 1 apart: that of the set of levels nearest to half of
-    the rows, which is the most frequent level if it has more than half of them; else half of the rows is a bound."""
-    share = max(0.5, float(np.bincount(places, minlength=levels).max()) / len(places))
-    return math.sqrt(share * (1 - share) / (len(places) - 1))
+    the rows, which is all but the most frequent level if that has more than half of them; else half of the rows is a bound. Rows
+    are added to both as in the interval of Agresti and Coull, since rare levels may have been missed altogether."""
+    n, added = len(places), quantile**2 / 2
+    share = min(0.5, (n - int(np.bincount(places).max()) + added) / (n + 2 * added))
+    return math.sqrt(share * (1 - share) / (n - 1))
 
 
 def _p_value(column: ColumnSamples, permutations: int, random: np.random.Generator) -> float:

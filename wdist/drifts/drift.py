@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from wdist.checkpoints.checkpoint import now
 from wdist.data.comparable import check_comparable
 from wdist.data.points import checked_table, table_points
-from wdist.data.sources.column import CATEGORY, Column
+from wdist.data.sources.column import BOOLEAN, CATEGORY, Column
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import Source, SourceInfo
 from wdist.data.tables.joint import jointly_encoded
@@ -45,13 +46,14 @@ class Drift(Tabular):
     reference: SourceInfo
     current: SourceInfo
     columns: tuple[ColumnDrift, ...]
-    """Each column alone, in the order of the tables."""
+    """Each column alone, in the order of the tables; then whether the value of a column is missing, where missing ones are set
+    apart."""
     pairs: tuple[PairDrift, ...]
     """Pairs of columns by the change of their dependence, the surest first."""
     rows: tuple[MovedRow, ...]
     """Rows of the current table that moved most; none without a plan."""
     samples: tuple[ColumnSamples, ...]
-    """The columns of both tables, for figures."""
+    """What was tested of each of ``columns``, for figures."""
     joint_p_value: float
     """P-value of equal joint distributions, from what the critic finds on held-out rows."""
     estimate: Estimate
@@ -134,21 +136,22 @@ def run_drift(
     check_comparable(first, second)
     tables = _tables(joint.sources, options)
     observer.notify(Stage(what=f"{len(tables.columns)} columns, each alone and in pairs"))
-    samples = columns_of(tables)
+    values = columns_of(tables)
+    samples = (*values, *missing_of(tables))
     columns = column_drifts(samples, confidence=options.confidence, seed=options.seed)
-    pairs = pair_drifts(samples, seed=options.seed)
+    pairs = pair_drifts(values, seed=options.seed)
     estimate = run_estimate(first, second, _for_one_test(options), observer=observer, command="drift")
     plan = None if estimate.transport is None or estimate.transport.coupling is None else estimate.transport.coupling.plan
-    shares: Sequence[float | None] = [None] * len(columns) if plan is None else tables.shares(plan)
+    shares: Sequence[float | None] = () if plan is None else tables.shares(plan)
     return Drift(
         reference=_with_units(estimate.a),
         current=_with_units(estimate.b),
         columns=tuple(
-            replace(column, adjusted=_of_three(column.adjusted), share=share) for column, share in zip(columns, shares, strict=True)
+            replace(column, adjusted=_of_three(column.adjusted), share=share) for column, share in zip_longest(columns, shares)
         ),
         pairs=tuple(replace(pair, adjusted=_of_three(pair.adjusted)) for pair in pairs),
         rows=() if plan is None else tables.moved_rows(plan),
-        samples=tuple(samples),
+        samples=samples,
         joint_p_value=1.0 if estimate.detected is None else _of_three(estimate.detected.p_value),
         estimate=estimate,
         confidence=options.confidence,
@@ -176,6 +179,20 @@ def _of_three(p_value: float) -> float:
 def columns_of(tables: Tables) -> list[ColumnSamples]:
     """Each column by itself: numbers in its own units, or positions among its levels."""
     return [_column_samples(column, tables.reference, tables.current) for column in tables.columns]
+
+
+def missing_of(tables: Tables) -> list[ColumnSamples]:
+    """Whether the value of a column is missing, for each column in which some are; a category has a level for it instead."""
+    return [
+        ColumnSamples(
+            name=f"{column.name} missing",
+            type=BOOLEAN,
+            reference=(tables.reference[:, column.stop - 1] > 0).astype(float),
+            current=(tables.current[:, column.stop - 1] > 0).astype(float),
+        )
+        for column in tables.columns
+        if column.indicator and column.type != CATEGORY
+    ]
 
 
 def _column_samples(column: Column, reference: np.ndarray, current: np.ndarray) -> ColumnSamples:

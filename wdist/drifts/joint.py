@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wdist.data.sources.column import CATEGORY, DATE, Column
+from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, Column
 from wdist.ground_metric import GroundMetric
 from wdist.transport.coupling import Plan
 
@@ -84,6 +84,8 @@ def _shown(column: Column, point: np.ndarray) -> str:
     if column.indicator and own[-1] > 0:
         return "missing"
     value = float(own[0] * column.scale)
+    if column.type == BOOLEAN:
+        return "true" if value > 0.5 else "false"
     return date_of(value) if column.type == DATE else f"{value:.6g}"
 
 

@@ -118,10 +118,12 @@ def drift_sentences(drift: Drift) -> Iterator[str]:
     """The joint distance, and how to read the tables."""
     apart = units(drift.reference, drift.current)
     yield f"Jointly: {intervals(drift.estimate)} ({p_value(drift.joint_p_value)}), {apart}."
+    count = len(drift.columns)
+    hold = "The interval of the column holds" if count == 1 else f"The intervals of the {count} columns hold together"
     yield (
         f"All p-values are corrected for the number of columns or pairs and for the three tests: those up to "
-        f"{level(1 - drift.confidence)} count as drift. The intervals of the {len(drift.columns)} columns hold together at "
-        f"{level(drift.confidence)} confidence, asymptotically, in the units of each column."
+        f"{level(1 - drift.confidence)} count as drift. {hold} at {level(drift.confidence)} confidence, asymptotically, in the "
+        "units of each column."
     )
 
 
