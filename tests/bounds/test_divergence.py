@@ -130,11 +130,11 @@ def test_rare_large_values_that_held_out_samples_miss_are_counted(n):
 
 def test_far_apart_sides_prove_about_the_logarithm_of_the_number_of_samples():
     """A limit that no method exceeds by much (McAllester & Stratos), and that a cap on the potential attains."""
-    for n in (100, 10_000):
+    for n in (50, 100, 10_000):
         a, b = normal(n, shift=1000.0, seed=0)
         fitted = fitted_potential(a, b, 1000.0, alpha=0.05, counts=(n, n))
         found = held_out_divergence(potentials(a), potentials(b), fitted.potential, alpha=0.05, method="betting")
-        assert math.log(n) - 3.5 < found.lower < math.log(n)
+        assert math.log(n) - 2.5 < found.lower < math.log(n)
 
 
 def test_equal_sides_prove_nothing():

@@ -131,6 +131,8 @@ def test_several_results_are_proved_by_name(evidence, tmp_path):
     with pytest.raises(UsageError, match="nothing about 'middle'"):
         verify(f"{tmp_path}/proofs.safetensors:middle")
     assert verify(f"{folder}/proof.safetensors").ok
+    with pytest.raises(UsageError, match="nothing about 'late'; leave out :late"):
+        verify(f"{folder}/proof.safetensors:late")
 
 
 RAISED = [

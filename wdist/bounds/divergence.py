@@ -144,7 +144,7 @@ def fitted_potential(a: np.ndarray, b: np.ndarray, largest: float, *, alpha: flo
 
     The criterion is an approximate bound from the given values,
 
-    .. math:: \bar f - \sqrt{2 \ell s_f^2 / n} - \log\Bigl(\overline{e^f} + \sqrt{2 \ell s_{e^f}^2 / m} + \ell R / (3 m)\Bigr),
+    .. math:: \bar f - \sqrt{2 \ell s_f^2 / n} - \log\Bigl(\overline{e^f} + \sqrt{2 \ell s_{e^f}^2 / m} + 2 \ell R / (3 m)\Bigr),
               \qquad \ell = \log(1 / \alpha).
 
     Arguments:
@@ -175,9 +175,11 @@ def _shifted(potential: ClippedPotential, a: np.ndarray, b: np.ndarray, alpha: f
     """The criterion, and the potential with the constant that it leads to."""
     (n, m), log = counts, math.log(1 / alpha)
     f, g = potential(a), np.exp(potential(b) - potential.high)
-    mean = float(g.mean()) + math.sqrt(2 * log * float(g.var()) / m) + log * -math.expm1(potential.low - potential.high) / (3 * m)
+    # Twice the term of Bernstein's inequality for the range, because a bet also pays for not knowing the variance.
+    extents = potential.high - potential.low, -math.expm1(potential.low - potential.high)
+    mean = float(g.mean()) + math.sqrt(2 * log * float(g.var()) / m) + 2 * log * extents[1] / (3 * m)
     shift = potential.high + math.log(mean)
-    expected = float(f.mean()) - math.sqrt(2 * log * float(f.var()) / n) - log * (potential.high - potential.low) / (3 * n) - shift
+    expected = float(f.mean()) - math.sqrt(2 * log * float(f.var()) / n) - 2 * log * extents[0] / (3 * n) - shift
     return FittedPotential(potential=replace(potential, shift=shift), expected=expected)
 
 

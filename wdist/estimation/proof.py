@@ -200,7 +200,8 @@ def _chosen(address: str | Path, metadata: dict[str, str]) -> tuple[int, Stateme
         raise UsageError(f"{path} proves {len(names)} results; name one of {', '.join(names)}: {path}:{names[0]}")
     chosen = names[0] if name is None else name
     if chosen not in names:
-        raise UsageError(f"{path} proves nothing about {chosen!r}; name one of {', '.join(names)}")
+        way_out = f"leave out :{chosen}" if names == [""] else f"name one of {', '.join(names)}"
+        raise UsageError(f"{path} proves nothing about {chosen!r}; {way_out}")
     statement = Statement.model_validate_json(json.dumps(statements[chosen]))
     return names.index(chosen), statement, {str(each) for each in range(len(names))}
 
