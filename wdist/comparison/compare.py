@@ -53,7 +53,8 @@ def run_comparison(
     _check_options(options)
     observer.notify(Stage(what="reading and checking the sources"))
     features = open_features(options.features, options.access, choose_device(options.device))
-    options = replace(options, features=features, baselines=NONE)
+    access = replace(options.access, feature_cache=None)  # the features have it, and the noise floor maps nothing
+    options = replace(options, features=features, baselines=NONE, access=access)
     field = _open(reference, sources, names, options, images=witnesses > 0)
     if of > len(field.others):
         raise UsageError(f"--shard divides {len(field.others)} sources among {of} runs, and each needs one; make fewer shards")
@@ -215,7 +216,7 @@ def _open(reference: Any, sources: Sequence[Any], names: Sequence[str] | None, o
     judged, given = [each.source for each in found], [each.given for each in found]
     if options.features is not None:
         warnings += tuple(warning for each in found for warning in each.warnings)
-        given = judged = [options.features.of(each.source, each.ends) for each in found]
+        given = judged = [options.features.of(each.source, each.ends, digest=each.digest) for each in found]
     reference, *others = (_Opened(a, Side(images=b.source, source=c)) for a, b, c in zip(given, found, judged, strict=True))
     return _Field(reference, dict(zip(chosen, others, strict=True)), digests, warnings)
 

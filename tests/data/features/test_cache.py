@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from wdist import compare
 from wdist.data.access import Access
 from wdist.data.comparable import surveyed
 from wdist.data.features import cache as caches
@@ -57,6 +58,18 @@ def test_the_network_sees_each_sample_once_in_all_runs(seen, folder):
     assert sum(seen) == 2 * 16, "only the few that show whether samples are independent"
     assert torch.equal(again.read(torch.tensor([3, 39]).numpy()), first[[3, 39]])
     assert len(list((folder / "kept").iterdir())) == 1
+
+
+def test_a_comparison_computes_the_features_of_each_source_once(seen, folder):
+    """Its noise floor is between features that are mapped already."""
+    kept = {"features": SPEC, "access": Access(feature_cache=Path("kept")), "critic": "mean-difference"}
+    first = compare(GREY, [1 - GREY, GREY**2], **kept)
+    assert first.noise_floor is not None
+    assert len(list((folder / "kept").iterdir())) == 3
+    seen.clear()
+    again = compare(GREY, [1 - GREY, GREY**2], **kept)
+    assert [entry.samples for entry in again.entries] == [entry.samples for entry in first.entries]
+    assert sum(seen) == 3 * 2 * 16, "only the few that show whether samples are independent"
 
 
 def test_a_stream_of_features_is_read_from_the_file(seen, monkeypatch):
