@@ -97,6 +97,19 @@ def test_a_shard_from_python_is_one_of_the_command_line(sets, documents, tmp_pat
         wdist.compare(sets[0], sets[1:], shard=2)
 
 
+def test_shards_in_a_feature_space_are_joined_if_it_is_the_same(sets, tmp_path, monkeypatch, capsys):
+    """Each shard comes from a process of its own, and opens the function again."""
+    monkeypatch.chdir(tmp_path)
+    for name, factor in (("twice", 2), ("thrice", 3)):
+        (tmp_path / f"{name}.py").write_text(f"def f(x):\n    return {factor} * x\n")
+    for number, name in ((1, "twice"), (2, "twice"), (2, "thrice")):
+        words = ("--features", f"{name}.py:f", "--trust", "--shard", f"{number}/2", "--critic", "mean-difference", "--quiet")
+        assert main(["compare", *sets[:3], *words, "-o", f"{name}-{number}.json"]) == ExitStatus.DONE
+    assert main(["merge", "twice-1.json", "twice-2.json"]) == ExitStatus.DONE
+    assert main(["merge", "twice-1.json", "thrice-2.json"]) == ExitStatus.BAD_INPUT
+    assert "are shards of different runs (features: thrice.py:f" in capsys.readouterr().err
+
+
 def test_a_shard_of_a_suite_says_so(capsys):
     assert main([*BENCH, "--shard", "2/2", "--quiet"]) == ExitStatus.DONE
     assert "shard 2 of 2: only its rows are shown and judged" in " ".join(capsys.readouterr().out.split())

@@ -70,6 +70,10 @@ class FeatureSpace(ABC):
     def name(self) -> str:
         return self.facts.spec
 
+    def __str__(self) -> str:
+        """The same in every process, so that shards of one run tell that they share the space."""
+        return f"{self.name}, with digest {self.facts.digest}"
+
     @abstractmethod
     def preparation(self, info: SourceInfo, ends: Ends | None) -> Callable[[Tensor], Tensor]:
         """A function that turns samples of one source into input of :meth:`run`.
