@@ -124,9 +124,10 @@ def _torchvision() -> str:
 
 
 def _memory() -> str:
-    from wdist.data.memory import free_memory, size_text
+    from wdist.data.memory import free_memory, planned_memory, size_text
 
-    return f"{size_text(free_memory())} free; files larger than half of that are streamed"
+    free = free_memory()
+    return f"{size_text(free)} free; files above {size_text(min(free // 2, planned_memory()))} are streamed"
 
 
 def _version(package: str) -> str:
