@@ -162,8 +162,8 @@ def _proved(proof: str | Path, sides: tuple[Source, Source], options: EstimateOp
 
 def _check_found(recorded: Recorded | None, found: Estimate) -> None:
     if recorded is not None:
+        recorded.check_space(found.metric, found.features)  # first: other features have other digests
         recorded.check_reference(found.a, found.digest_a)
-        recorded.check_space(found.metric, found.features)
 
 
 def proof_of_gate(result: GateResult) -> bytes:
