@@ -55,10 +55,32 @@ def test_images_are_given_to_a_module_in_the_shape_that_it_takes(network, genera
     assert found.clean_error == expected
 
 
+class OfOneSample(nn.Module):
+    """As programs of ``torch.export`` are; it casts its input, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x):
+        assert len(x) == 1, "a program for a batch of one sample"
+        return self.layer(x.float() / 2)
+
+
+def test_a_module_that_takes_one_sample_at_a_time_is_a_classifier(generator):
+    x, labels = torch.rand(9, 6, generator=generator), torch.arange(9) % 3
+    module = OfOneSample()
+    plain = nn.Sequential(nn.Linear(6, 3))
+    plain.load_state_dict({"0.weight": module.layer.weight / 2, "0.bias": module.layer.bias})
+    found, expected = (wdist.robust(each, x, labels, eps=0.05) for each in (module, plain))
+    assert (found.misled, found.uncertified) == (expected.misled, expected.uncertified)
+    assert found.lipschitz_bound == pytest.approx(expected.lipschitz_bound)
+
+
 def test_what_has_no_bound_or_one_output_is_refused(generator):
     x, labels = torch.rand(4, 6, generator=generator), torch.zeros(4)
     with pytest.raises(SourceError, match="one output"):
         wdist.robust(nn.Linear(6, 1), x, labels, eps=0.1)
     attention = nn.Sequential(nn.Unflatten(1, (2, 3)), nn.TransformerEncoderLayer(3, 1, 4, batch_first=True), nn.Flatten())
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceError, match="a classifier without it can be certified"):
         wdist.robust(attention, x, labels, eps=0.1)

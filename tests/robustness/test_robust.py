@@ -52,6 +52,18 @@ def test_verdicts_lie_on_either_side_of_what_is_known(line):
     assert "between 50.00 % and 75.00 %" in unattacked.reason
 
 
+def test_shares_are_written_without_the_rounding_of_floats():
+    """100 * (84 / 300) is above 28, and a third of the samples is one number, not two."""
+    classifier = FrozenClassifier([Affine(weight=torch.tensor([[1.0], [-1.0]]), bias=torch.zeros(2))], dim=1)
+    x = np.ones((300, 1))
+    x[:42], x[42:84] = -1, 0.3
+    found = wdist.robust(classifier, x, np.zeros(300), eps=0.4, iterations=0, minimum=0.9)
+    assert "Between 14.00 % and 28.00 % of 300 samples" in found.summary()
+    assert "at most 86.00 % without any perturbation" in found.summary()
+    attacked = wdist.robust(classifier, x[:63], np.zeros(63), eps=0.1)
+    assert attacked.summary().startswith("66.67 % of 63 samples are misclassified")
+
+
 def test_an_accuracy_of_exactly_the_minimum_passes():
     """93 of 100, which 1 - 0.07 would miss by rounding."""
     classifier = FrozenClassifier([Affine(weight=torch.tensor([[1.0], [-1.0]]), bias=torch.zeros(2))], dim=1)

@@ -129,8 +129,8 @@ def drift_sentences(drift: Drift) -> Iterator[str]:
 
 def robust_headline(found: Robustness) -> str:
     """Both bounds for the error of a classifier; the verdict first, where a minimum is given."""
-    lower, upper = f"{at_least(100 * found.attacked_error)} %", f"{at_most(100 * found.certified_error)} %"
-    between = upper if lower == upper else f"Between {lower} and {upper}"
+    lower, upper = (100 * count / found.count for count in (found.misled, found.uncertified))  # rounded once
+    between = f"{nearest(lower)} %" if lower == upper else f"Between {at_least(lower)} % and {at_most(upper)} %"
     worst = f"the worst perturbations up to {exactly(found.eps)} in {NORMS[found.norm]}"
     sentence = f"{between} of {counted(found.count)} samples are misclassified under {worst}"
     return sentence if found.answer is None else f"{found.answer.value.upper()}: {found.reason}. {sentence}"
@@ -300,7 +300,7 @@ def lipschitz_sentences(found: LipschitzConstant) -> Iterator[str]:
     local = found.local
     if local is None:
         return
-    where = f"within {nearest(local.radius)} of" if local.radius else "at"
+    where = f"within {exactly(local.radius)} of" if local.radius else "at"
     points = f"{counted(local.count)} points of {local.points}" if local.count > 1 else f"the point of {local.points}"
     if local.upper is None or local.median is None:
         yield f"The steepest slope found {where} {points} is {at_least(local.lower)}."

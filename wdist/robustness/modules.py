@@ -8,6 +8,7 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
+from wdist.bounds.lipschitz.evaluation import in_batches
 from wdist.bounds.lipschitz.graph_reading import UnknownOperator
 from wdist.bounds.lipschitz.reading import read_network
 from wdist.bounds.lipschitz.upper import AVERAGED, PRODUCT, SEMIDEFINITE, lipschitz_upper
@@ -47,6 +48,7 @@ class ModuleClassifier:
 
     def __init__(self, module: nn.Module, shape: Sequence[int], *, what: str = "network") -> None:
         self.network = read_network(module, shape, what=what)
+        self._module = in_batches(self.network.module, shape)
         self.shape, self.dim, self.classes = tuple(shape), math.prod(shape), self.network.outputs
         if self.classes < 2:
             raise SourceError(f"{what} has one output; a classifier has one for each class")
@@ -60,7 +62,7 @@ class ModuleClassifier:
 
     def function(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Logits:
         """The same function for gradients, on a device and in a precision."""
-        module = copy.deepcopy(self.network.module).to(device, dtype)
+        module = copy.deepcopy(self._module).to(device, dtype)
         return lambda x: module(x.reshape(-1, *self.shape)).flatten(1)
 
     def pair_constants(self, metric: GroundMetric) -> tuple[Tensor, str]:
@@ -90,8 +92,8 @@ def module_classifier(module: nn.Module, event_shape: Sequence[int], *, what: st
     for shape in dict.fromkeys(shapes):
         try:
             return ModuleClassifier(module, shape, what=what)
-        except UnknownOperator:
-            raise
+        except UnknownOperator as error:
+            raise SourceError(f"{error}; a classifier without it can be certified") from error
         except SourceError as error:
             refused = error
     raise refused

@@ -153,12 +153,13 @@ class Robustness(Plottable):
         """The verdict in a sentence; None without a minimum."""
         if self.minimum is None or self.answer is None:
             return None
-        asked, certified = f"{exactly(100 * self.minimum)} %", f"{at_least(100 * self.certified_accuracy)} %"
-        attacked = f"{at_most(100 * self.attacked_accuracy)} %"
+        asked, certified = f"{exactly(100 * self.minimum)} %", f"{at_least(100 * (self.count - self.uncertified) / self.count)} %"
+        attacked = f"{at_most(100 * (self.count - self.misled) / self.count)} %"
         if self.answer is Answer.PASS:
             return f"the accuracy is at least {certified} under every perturbation of that size; {asked} is asked for"
         if self.answer is Answer.FAIL:
-            return f"the accuracy is at most {attacked} under the perturbations that the attack found; {asked} is asked for"
+            under = "under the perturbations that the attack found" if self.iterations else "without any perturbation"
+            return f"the accuracy is at most {attacked} {under}; {asked} is asked for"
         return f"the accuracy under the worst perturbations lies between {certified} and {attacked}; {asked} is asked for"
 
     @property

@@ -39,6 +39,7 @@ CASES = {
     "axes reversed": (("Transpose", ["x"], ["y"], {}), (3, 4), {}, 18),
     "several values": (("Max", ["x", "low", "high"], ["y"], {}), (3,), {"low": np.float32(-1), "high": np.float32(0.1)}, 18),
     "slopes of channels": (("PRelu", ["x", "slope"], ["y"], {}), (2, 3, 3), {"slope": np.array([[[0.1]], [[0.5]]], "f")}, 18),
+    "a cast": (("Cast", ["x"], ["y"], {"to": 1}), (3,), {}, 18),
     "padding on one side": (("MaxPool", ["x"], ["y"], {"kernel_shape": [3, 3], "pads": [0, 0, 1, 1]}), (2, 5, 5), {}, 18),
 }
 

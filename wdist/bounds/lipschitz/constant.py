@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wdist.bounds.lipschitz.evaluation import in_batches
 from wdist.bounds.lipschitz.graph_reading import UnknownOperator
 from wdist.bounds.lipschitz.local import NoEnclosure, local_upper
 from wdist.bounds.lipschitz.network import Network
 from wdist.bounds.lipschitz.reading import in_float64, input_shape, read_network
-from wdist.bounds.lipschitz.search import Ball, in_batches, network_slope, slopes_in_balls
+from wdist.bounds.lipschitz.search import Ball, network_slope, slopes_in_balls
 from wdist.bounds.lipschitz.upper import LipschitzUpper, lipschitz_upper
 from wdist.data.access import Access
 from wdist.data.rows import in_units
@@ -225,7 +226,7 @@ def _read(
         try:
             return replace(read_network(module, shape, what=name), module=module), None, shape
         except UnknownOperator as error:
-            return None, str(error), shape
+            return None, f"{error}; only the search from below applies", shape
         except SourceError as error:
             failure = failure or error
     assert failure is not None

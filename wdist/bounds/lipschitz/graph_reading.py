@@ -97,10 +97,7 @@ class Reading:
         return HANDLERS[name](Call(reading=self, target=node.target, args=args, kwargs=kwargs, shape=shapes))
 
     def refused(self, name: str, why: str = "") -> UnknownOperator:
-        return UnknownOperator(
-            f"{self.what} contains the operator {name}{why}, for which no Lipschitz constant is proved; "
-            "only the search from below applies"
-        )
+        return UnknownOperator(f"{self.what} contains the operator {name}{why}, for which no Lipschitz constant is proved")
 
 
 class Signal:

@@ -78,6 +78,15 @@ def _elu(call: Call) -> Any:
     return elementwise(call, "elu", lambda h: aten.elu(h, alpha, scale, inner), 0.0, steepest, within)
 
 
+@handles("celu")
+def _celu(call: Call) -> Any:
+    alpha = float(call.option(1, "alpha", 1.0))
+    if alpha <= 0:
+        raise call.reading.refused("celu", " with a constant that is not positive")
+    # Without slopes within intervals, as torch's gradient has 1 / alpha in float32.
+    return elementwise(call, "celu", lambda h: nn.functional.celu(h, alpha), 0.0, 1.0)
+
+
 @handles("gelu")
 def _gelu(call: Call) -> Any:
     approximate = call.option(1, "approximate", "none")
@@ -123,7 +132,7 @@ def _threshold(call: Call) -> Any:
 
 @handles("hardsigmoid")
 def _hardsigmoid(call: Call) -> Any:
-    sixth = math.nextafter(1 / 6, 1)
+    sixth = float(torch.tensor(1 / 6)) * (1 + 2 * UNIT_ROUNDOFF)  # torch's gradient has the sixth in float32, which is larger
     return elementwise(call, "hardsigmoid", nn.functional.hardsigmoid, 0.0, sixth)
 
 

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from wdist.bounds.lipschitz import linear_operators, nonlinear_operators  # noqa: F401  (they fill the table)
-from wdist.bounds.lipschitz.graph_reading import Reading
+from wdist.bounds.lipschitz.evaluation import OneType
+from wdist.bounds.lipschitz.graph_reading import Reading, UnknownOperator
 from wdist.bounds.lipschitz.network import Network
 from wdist.bounds.lipschitz.operators import Shape
 from wdist.errors import SourceError, WdistError, explained, first_line
@@ -35,7 +36,7 @@ def read_network(module: nn.Module, shape: Sequence[int] | None = None, *, what:
         what: names the network in errors.
 
     Raises:
-        UnknownOperator: it contains an operation without a known bound.
+        UnknownOperator: it contains an operation without a known bound, or looks at the values of its input.
         SourceError: its weights are not finite, its input's shape is unknown, or it cannot be traced.
     """
     module = in_float64(module, what)
@@ -57,8 +58,10 @@ def in_float64(module: nn.Module, what: str) -> nn.Module:
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if not bool(torch.isfinite(tensor).all()):
             raise SourceError(f"{what} holds NaN or infinity in {name}, so it has no Lipschitz constant; check its training")
+    # What a module computed from its weights, as torch.nn.utils.weight_norm does, is copied as a plain value.
+    computed = [each for part in module.modules() for each in vars(part).values() if isinstance(each, Tensor) and not each.is_leaf]
     try:
-        module = copy.deepcopy(module)
+        module = copy.deepcopy(module, {id(each): each.detach().clone() for each in computed})
     except Exception as error:  # the user's module
         raise SourceError(f"{what} cannot be copied ({first_line(error)}); save its weights and name a factory") from error
     module = _with_plain_activations(_with_plain_weights(module)).cpu().double()
@@ -129,7 +132,11 @@ def _traced(module: nn.Module, shape: Shape, what: str) -> torch.fx.GraphModule:
     sample = torch.zeros(1, *shape, dtype=torch.float64)
 
     def traced(function: Callable[[Tensor], Any]) -> torch.fx.GraphModule:
-        return make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(sample)
+        def in_one_type(x: Tensor) -> Any:
+            with OneType(x.dtype):
+                return function(x)
+
+        return make_fx(in_one_type, tracing_mode="fake", _allow_non_fake_inputs=True)(sample)
 
     try:
         with torch.no_grad(), warnings.catch_warnings(), _quiet():
@@ -141,10 +148,12 @@ def _traced(module: nn.Module, shape: Shape, what: str) -> torch.fx.GraphModule:
     except WdistError:
         raise
     except Exception as error:  # the user's module
+        if "DataDependent" in f"{type(error).__name__} {error}":
+            raise UnknownOperator(f"{what} looks at the values of its input, so no Lipschitz constant is proved") from error
         by = "x".join(map(str, shape))
         raise SourceError(
             f"{what} cannot be read for samples of shape {by} ({first_line(error)}); "
-            f"correct the shape of a sample, or remove what depends on the values of the input"
+            "correct the shape of a sample, or remove what depends on it"
         ) from error
 
 

@@ -15,7 +15,10 @@ from wdist.ground_metric import L2, GroundMetric
 _ROUNDS = 20
 _FEW_OUTPUTS = 16
 """Outputs up to which Jacobians are computed row by row; more take power iteration."""
-_POWER_STEPS = 6
+_POWER_STEPS, _LONG = 6, 60
+"""Steps of power iteration at every point, and at the steepest ones in the end."""
+_POLISHED = 8
+"""Points from which long power iterations begin."""
 _AT_ONCE = 256
 _WORK = 2e11
 """Floating-point operations of a search, roughly; larger networks are searched with fewer points."""
@@ -33,10 +36,10 @@ Slopes = Callable[[Tensor], Tensor]
 class Effort:
     """Sizes of a search."""
 
-    starts: int = 256
-    kept: int = 32
+    starts: int = 2048
+    kept: int = 128
     """Points kept for the next round."""
-    tries: int = 8
+    tries: int = 4
     """Steps tried from each of them."""
     pair_steps: int = 60
 
@@ -52,6 +55,10 @@ class Effort:
             tries=max(2, int(usual.tries * share**0.5)),
             pair_steps=max(5, int(usual.pair_steps * share**0.5)),
         )
+
+
+_OF_CRITICS = Effort(kept=32, tries=8)
+"""Effort for a critic, whose climb begins at samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +86,8 @@ def largest_slope(critic: FrozenCritic, a: Tensor, b: Tensor, *, generator: torc
         (gradient,) = torch.autograd.grad(z.sum(), h)
         return torch.linalg.vector_norm(gradient, ord=metric.dual, dim=1) * critic.lipschitz
 
-    return float(_climbed(slopes, x, spread=critic.standardisation.spread / critic.dim**0.5, generator=generator).max())
+    spread = critic.standardisation.spread / critic.dim**0.5
+    return float(_climbed(slopes, x, spread=spread, generator=generator, effort=_OF_CRITICS)[1].max())
 
 
 def network_slope(
@@ -103,10 +111,12 @@ def network_slope(
     x = torch.cat([*starts, *([] if points is None else [points.double().reshape(-1, dim)[: effort.starts]])])
     pairs = _ascended(module, shape, metric, x, generator, effort)
     with_pairs = torch.cat([x, pairs.reshape(-1, dim)])
-    found = _climbed(slopes, with_pairs, spread=float(x.std()) / dim**0.5, generator=generator, effort=effort)
+    x, found = _climbed(slopes, with_pairs, spread=float(x.std()) / dim**0.5, generator=generator, effort=effort)
+    best = found.topk(min(_POLISHED, len(found))).indices
+    polished = jacobian_slopes(module, shape, metric, steps=_LONG)(x[best])
     with torch.no_grad():
         quotients = _quotients(module, shape, metric, pairs)
-    largest = max(float(found.max()), float(quotients.max()))
+    largest = max(float(each.max()) for each in (found, polished, quotients))
     return largest * (1 - _ROUNDING)
 
 
@@ -124,43 +134,21 @@ def slopes_in_balls(module: nn.Module, shape: tuple[int, ...], x: Tensor, ball: 
     return found * (1 - _ROUNDING)
 
 
-class _OneByOne(nn.Module):
-    """A network that takes one sample only."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.module(each) for each in x.split(1)])
-
-
-def in_batches(module: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    """The module, or one that gives it sample after sample if it refuses the batches of a search, as exported programs do."""
-    rows = Effort.affordable(_operations(module, shape)).starts
-    try:
-        with torch.no_grad():
-            taken = len(module(torch.zeros(rows, *shape, dtype=torch.float64))) == rows
-    except Exception:  # the user's network
-        taken = False
-    return module if taken else _OneByOne(module)
-
-
-def jacobian_slopes(module: nn.Module, shape: tuple[int, ...], metric: GroundMetric) -> Slopes:
-    """Norms of a network's Jacobians; for many outputs, estimates of them from below."""
+def jacobian_slopes(module: nn.Module, shape: tuple[int, ...], metric: GroundMetric, *, steps: int = _POWER_STEPS) -> Slopes:
+    """Norms of a network's Jacobians; for many outputs, estimates of them from below by so many steps of power iteration."""
     with torch.no_grad():
         outputs = module(torch.zeros(1, *shape, dtype=torch.float64)).numel()
 
     def slopes(x: Tensor) -> Tensor:
-        parts = [_norms(module, part.reshape(-1, *shape), metric, outputs) for part in x.split(_AT_ONCE)]
+        parts = [_norms(module, part.reshape(-1, *shape), metric, outputs, steps) for part in x.split(_AT_ONCE)]
         return torch.cat(parts).nan_to_num(nan=0.0, posinf=0.0)
 
     return slopes
 
 
-def _norms(module: nn.Module, x: Tensor, metric: GroundMetric, outputs: int) -> Tensor:
+def _norms(module: nn.Module, x: Tensor, metric: GroundMetric, outputs: int, steps: int) -> Tensor:
     if outputs > _FEW_OUTPUTS:
-        return _power_norms(module, x, metric, outputs)
+        return _power_norms(module, x, metric, outputs, steps)
     x = x.detach().requires_grad_()
     y = module(x).reshape(len(x), -1)
     if not y.requires_grad:
@@ -170,12 +158,13 @@ def _norms(module: nn.Module, x: Tensor, metric: GroundMetric, outputs: int) -> 
     return torch.linalg.matrix_norm(J, 2) if metric == L2 else J.abs().sum(2).amax(1)
 
 
-def _power_norms(module: nn.Module, x: Tensor, metric: GroundMetric, outputs: int) -> Tensor:
-    """Power iteration from a fixed start: a row combination by reverse mode, then a step along it as a difference quotient."""
-    start = torch.randn(1, outputs, generator=torch.Generator().manual_seed(0)).double()
-    u = torch.nn.functional.normalize(start, dim=1).expand(len(x), -1)
+def _power_norms(module: nn.Module, x: Tensor, metric: GroundMetric, outputs: int, steps: int) -> Tensor:
+    """Power iteration from a start for each point: a row combination by reverse mode, then a step along it as a difference
+    quotient."""
+    starts = torch.randn(len(x), outputs, generator=torch.Generator().manual_seed(0)).double()
+    u = torch.nn.functional.normalize(starts, dim=1)
     best = x.new_zeros(len(x))
-    for _ in range(_POWER_STEPS):
+    for _ in range(steps):
         z = x.detach().requires_grad_()
         y = module(z).reshape(len(z), -1)
         if not y.requires_grad:
@@ -205,8 +194,8 @@ def _operations(module: nn.Module, shape: tuple[int, ...]) -> float:
     return 3.0 * counter.get_total_flops() * min(outputs, _FEW_OUTPUTS)
 
 
-def _climbed(slopes: Slopes, x: Tensor, *, spread: float, generator: torch.Generator, effort: Effort = Effort()) -> Tensor:
-    """Slopes after rounds of random steps from the steepest points, shorter in every round."""
+def _climbed(slopes: Slopes, x: Tensor, *, spread: float, generator: torch.Generator, effort: Effort) -> tuple[Tensor, Tensor]:
+    """Points and their slopes after rounds of random steps from the steepest points, shorter in every round."""
     found = slopes(x)
     for round_ in range(_ROUNDS):
         best = found.topk(min(effort.kept, len(found))).indices
@@ -214,7 +203,7 @@ def _climbed(slopes: Slopes, x: Tensor, *, spread: float, generator: torch.Gener
         steps = torch.randn(effort.tries, *x.shape, generator=generator, dtype=torch.float64) * (spread * 0.75**round_)
         tried = (x + steps).flatten(0, 1)
         x, found = torch.cat([x, tried]), torch.cat([found, slopes(tried)])
-    return found
+    return x, found
 
 
 def _ascended(

@@ -49,7 +49,10 @@ class OnnxModule(nn.Module):
             if node.op_type == "Constant":
                 self._keep(node.output[0], torch.as_tensor(next(iter(values.values()))))
             elif node.op_type not in OPERATORS or node.domain not in ("", "ai.onnx"):
-                raise SourceError(f"{name} contains the ONNX operator {node.op_type}, which wdist lipschitz does not read")
+                raise SourceError(
+                    f"{name} contains the ONNX operator {node.op_type}, which wdist lipschitz does not read; "
+                    "give the network as a .pt2 file of torch.export"
+                )
             else:
                 self._nodes.append((node.op_type, list(node.input), list(node.output), values))
 
@@ -233,6 +236,15 @@ def _split(inputs: Sequence[Any], attributes: Attributes) -> Sequence[Tensor]:
     return inputs[0].split(-(-inputs[0].shape[axis] // attributes["num_outputs"]) if sizes is None else list(sizes), axis)
 
 
+def _cast(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    from onnx import TensorProto
+
+    if attributes["to"] not in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16):
+        raise SourceError("an ONNX operator casts to whole numbers, which wdist lipschitz does not read; leave it out")
+    x = inputs[0]
+    return x if x.is_floating_point() else x.double()  # the network is a function of exact numbers
+
+
 def _one(function: Callable[..., Tensor], inputs: int = 1) -> Callable[[Sequence[Any], Attributes], Tensor]:
     return lambda values, attributes: function(*values[:inputs])
 
@@ -279,6 +291,7 @@ OPERATORS: dict[str, Callable[[Sequence[Any], Attributes], Any]] = {
     "ReduceMean": _reduced(torch.mean),
     "ReduceSum": _reduced(torch.sum),
     "ReduceMax": _reduced(torch.amax),
+    "Cast": _cast,
     "Identity": _one(lambda x: x),
     "Dropout": _one(lambda x: x),
 }

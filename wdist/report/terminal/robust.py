@@ -25,9 +25,13 @@ def rendered_robust(found: Robustness) -> RenderableType:
 def _errors(found: Robustness) -> RenderableType:
     """The three errors, in ascending order."""
     starts = "one start" if found.restarts == 1 else f"{found.restarts} starts"
-    attack = f"by {starts} of {found.iterations} steps each" if found.iterations else "without an attack"
+    found_by = f"the worst perturbations found by {starts} of {found.iterations} steps each"
     errors = (found.clean_error, found.attacked_error, found.certified_error)
-    under = ["no perturbation", f"the worst perturbations found {attack}", "every perturbation, at most"]
+    under = [
+        "no perturbation",
+        found_by if found.iterations else "no perturbation, as there was no attack",
+        "every perturbation, at most",
+    ]
     return FittedTable(
         TableColumn("", ["clean", "attacked", "certified"]),
         TableColumn("error", [percentage(error) for error in errors]),
