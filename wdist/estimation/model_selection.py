@@ -37,6 +37,8 @@ from wdist.training.observer import Silent
 
 _ENOUGH, _SURELY = 0.999, 2.0
 """Nothing more is tried once a validation value, less so many standard errors, is so much of an upper bound."""
+_CLOSE = 0.05
+"""Share of the best validation value by which a kind may fall short after its first training to be trained once more."""
 _REFIT_SHARE = 0.15
 """Share of a length of time for fitting what was chosen once more."""
 _GRACE = 5.0
@@ -76,10 +78,11 @@ def select_critics(
     """Fits a requested critic for each job, and chooses where there is a choice.
 
     Steps are divided among the kinds that are trained. Of a length of time, each kind first takes a small part, and the best one
-    the rest; nothing is lost, because the first runs stay candidates. What is cheap comes first, and nothing more is tried once a
-    candidate surely comes within 0.1 % of an upper bound for the samples. Where samples are few and dimensions many, a closed form
-    beats every network on the validation split, and is then chosen. Once a length of time is exceeded by the clock, what was not
-    tried yet is left out. Heavy tails of a candidate are clipped before it is compared.
+    the rest, which it shares with kinds that come within 5 % of it; nothing is lost, because the first runs stay candidates. What
+    is cheap comes first, and nothing more is tried once a candidate surely comes within 0.1 % of an upper bound for the samples.
+    Where samples are few and dimensions many, a closed form beats every network on the validation split, and is then chosen. Once a
+    length of time is exceeded by the clock, what was not tried yet is left out. Heavy tails of a candidate are clipped before it is
+    compared.
     Processes that share the work train candidates side by side, even those that would not have been tried any more.
 
     What is chosen, or named, is fitted once more where its kind can be, with the same settings and the validation samples, too. No
@@ -264,13 +267,17 @@ class _Trial:
             self._failure = found
 
     def prolong(self, budget: Budget, share: float) -> None:
-        """Trains the kind of the best trained candidate once more, with a share of the budget, less what a refit takes."""
-        trained = [each for each in self._candidates if each.spec is not None and each.spec.budget is not None]
-        if not self.closed and trained and (leader := _best(trained).spec) is not None:
-            share -= _kept_aside(leader, self.job.pair)
-            if share > 0:
-                (found,) = fit(leader, [self.job], budget.part(share), self._agenda)
-                self.add(found, leader)
+        """Trains the best kind once more, with a share of the budget, less what a refit takes; kinds that come close divide it,
+        because the slower to start may go further."""
+        specs = [(each.spec, each.validation) for each in self._candidates]
+        trained = [(spec, value) for spec, value in specs if spec is not None and spec.budget is not None]
+        highest = max((value for _, value in trained), default=0.0)
+        close = [spec for spec, value in trained if value >= highest - _CLOSE * abs(highest)]
+        share -= max((_kept_aside(spec, self.job.pair) for spec in close), default=0.0)
+        for spec in close:
+            if share > 0 and not self.closed:
+                (found,) = fit(spec, [self.job], budget.part(share / len(close)), self._agenda)
+                self.add(found, spec)
 
     def choose(self, budget: Budget | None) -> Selection | WdistError | None:
         """The best candidate, the best two combined included, fitted with the validation samples, too."""
