@@ -88,7 +88,9 @@ def test_many_pairs_are_counted_and_not_listed():
     """Fifteen sources have 105 pairs; each is proved nearer than those at least four places behind it."""
     chain = [made_entry(f"run {k}", (0.3 * k, 0.3 * k + 0.5, 0.3 * k + 1)) for k in range(15)]
     words = " ".join(shown(made_comparison(*chain), 200).split())
-    assert words.startswith("Proved with 95 % confidence: the order of 66 of 105 pairs; the rest is not separable.")
+    assert words.startswith(
+        "Proved with 95 % confidence: the order of 66 of 105 pairs, which the JSON document lists; the rest is not separable."
+    )
     assert "No estimate of the sample size needed to separate the populations of 14 pairs of neighbours: the estimates" in words
     enough = [made_entry(f"run {k}", (1.3 * k + 0.2, 1.3 * k + 0.3, 1.3 * k + 1.7)) for k in range(15)]
     assert "might separate the populations of 14 pairs of neighbours: orders of magnitude, not bounds." in " ".join(

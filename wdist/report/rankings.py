@@ -18,7 +18,7 @@ _KINDS_OF_ORDER = {
     "block": ("Order of distances between blocks", "Between blocks"),
 }
 """Beginnings of sentences about a whole order, and about parts of it."""
-_LISTED = 6
+_LISTED = 8
 """Most pairs that a sentence lists; otherwise it says how many there are."""
 _TRAIN_LONGER = "give more --steps or a longer --budget"
 
@@ -151,7 +151,8 @@ def _inside(groups: Sequence[Sequence[str]], claims: Sequence[OrderClaim]) -> st
     if len(inside) <= _LISTED:
         return ", ".join(inside)
     pairs = sum(comb(len(group), 2) for group in groups)
-    return f"the order of {counted(len(inside))} of {counted(pairs)} pairs" + (" in parentheses" if len(groups) > 1 else "")
+    where = " in parentheses" if len(groups) > 1 else ""
+    return f"the order of {counted(len(inside))} of {counted(pairs)} pairs{where}, which the JSON document lists"
 
 
 def _withheld(comparison: Comparison) -> str:
