@@ -101,6 +101,9 @@ def test_a_gate_judges_it_and_compares_it_with_an_earlier_one(tmp_path):
     assert gate(SAMPLES, Atoms(), baseline=path, tolerance=0.5, **options).answer == "pass"
     with pytest.raises(UsageError, match="give a file as A and a generator as B"):
         gate(SAMPLES, SAMPLES + 1, maximum=1.0, **options)
+    with pytest.raises(UsageError, match="needs draws of at least 300, not 299"):
+        gate(SAMPLES, Atoms(), maximum=1.0, draws=299, **options)
+    assert gate(SAMPLES, Atoms(), maximum=9 * exact(), draws=300, **options).answer == "pass"
     path.write_text(document_text(gate(SAMPLES, SAMPLES + 1, maximum=9.0, on="samples"), command="gate"))
     with pytest.raises(SourceError, match="does not say how far the reference is from a distribution"):
         gate(SAMPLES, Atoms(), baseline=path, **options)

@@ -42,6 +42,8 @@ _MOST = 8
 """Most draws of a group for each sample of A, where their number is not given."""
 _FEWEST = 50
 """Fewest draws of a group."""
+LEAST_DRAWS = GROUPS * _FEWEST
+"""Fewest draws that bound the distance."""
 _PURPOSE = 3
 """Sets these draws apart from those for training, validation and evaluation."""
 _TOLERANCE = 1e-3

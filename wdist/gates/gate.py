@@ -16,6 +16,7 @@ from wdist.estimation.estimate import run_estimate
 from wdist.estimation.options import AUTO, DEFAULT, NONE, EstimateOptions
 from wdist.estimation.proof import proof_of_estimate
 from wdist.estimation.result import Estimate
+from wdist.estimation.semi_discrete import LEAST_DRAWS
 from wdist.estimation.transport_bounds import SHORT_OF_MEMORY
 from wdist.estimation.verification import verify
 from wdist.gates.baseline import Recorded, read_recorded
@@ -121,6 +122,8 @@ def run_gate(
             "--on reference judges W1 from stored samples of A to what B draws without end; give a file as A and a generator as B, "
             "or leave it out"
         )
+    if limits.on == "reference" and options.draws is not None and options.draws < LEAST_DRAWS:
+        raise UsageError(f"--on reference needs --draws of at least {LEAST_DRAWS}, not {options.draws}")
     if recorded is not None:
         _check_recorded(recorded, sides[0], options)
     if proof is not None:
