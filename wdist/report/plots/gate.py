@@ -1,5 +1,7 @@
 """A verdict as a figure: the interval that was judged, and the limits, on one scale."""
 
+from typing import Any
+
 from matplotlib.figure import Figure
 
 from wdist.gates.gate import GateResult
@@ -9,6 +11,8 @@ from wdist.report.sentences import ESTIMANDS, METRICS, marks
 
 _COLOURS = {"pass": "#3d7d4f", "fail": "#b03a2e", "inconclusive": "#b8860b"}
 _BEYOND = 1.12
+_BESIDE: Any = {"textcoords": "offset points", "zorder": 2, "bbox": {"facecolor": "white", "linewidth": 0, "pad": 1}}
+"""Words beside the interval, over the lines of limits."""
 
 
 def draw_gate(result: GateResult) -> Figure:
@@ -26,11 +30,11 @@ def draw_gate(result: GateResult) -> Figure:
     else:
         axes.plot(interval.upper, 0, "|", color=MAIN, markersize=14, markeredgewidth=2, zorder=3)
     shown = f"{lower_bound(interval.lower)} or more" if interval.upper is None else _between(interval.lower, interval.upper)
-    axes.annotate(shown, (interval.lower, 0), xytext=(0, -16), textcoords="offset points", color=MAIN, fontsize=9)
+    axes.annotate(shown, (interval.lower, 0), xytext=(0, -18), color=MAIN, fontsize=9, **_BESIDE)
     if interval.estimate is not None:
         axes.plot(max(interval.estimate, 0.0), 0, "o", color="white", markeredgecolor=MAIN, markersize=6, zorder=4)
         words = f"estimate {nearest(interval.estimate)}"
-        axes.annotate(words, (max(interval.estimate, 0.0), 0), xytext=(6, 8), textcoords="offset points", fontsize=8.5)
+        axes.annotate(words, (max(interval.estimate, 0.0), 0), xytext=(6, 9), fontsize=8.5, **_BESIDE)
     for number, (label, value, words) in enumerate(limits):
         axes.axvline(value, **LIMIT)
         axes.text(value, 1.02 + 0.16 * number, f"{label} {words}", ha="center", va="bottom", fontsize=9, color=INK)
