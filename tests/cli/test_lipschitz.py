@@ -1,6 +1,7 @@
 """``wdist lipschitz``: every format gives the same interval, and what cannot be proved is said."""
 
 import json
+import signal
 import warnings
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 
 import wdist
 from tests.bounds.lipschitz.networks import mlp
+from wdist.bounds.lipschitz import constant
 from wdist.cli.main import main
 from wdist.report.documents.forms import model
 
@@ -133,6 +135,25 @@ class Function(nn.Module):
 
     def forward(self, x):
         return self.layers(self.function(x))
+
+
+@pytest.mark.parametrize("stage", ["network_slope", "_local"])
+def test_an_interrupted_search_keeps_what_is_proved(stage, folder, capsys, monkeypatch):
+    def interrupted(*given, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(constant, stage, interrupted)
+    status, found = document(capsys, "net.ts", "--at", "points.npy")
+    assert (status, found["interrupted"], found["local"]) == (130, True, None)
+    assert 0 <= found["lower"] <= found["upper"] < 10
+    assert main(["lipschitz", "net.ts", "--trust", "--at", "points.npy"]) == 130
+    assert "(interrupted)" in capsys.readouterr().out
+
+
+def test_an_interrupted_search_without_an_upper_end_has_no_result(folder, capsys, monkeypatch):
+    monkeypatch.setattr(constant, "network_slope", lambda *given, **options: signal.raise_signal(signal.SIGINT))
+    assert main(["lipschitz", "normalised.pt?factory=lip_models:normalised", "--trust"]) == 130
+    assert capsys.readouterr().out == ""
 
 
 def test_casts_are_taken_as_exact():

@@ -24,7 +24,7 @@ from wdist.files import PROOF_SUFFIX, atomic_write, read_safetensors
 from wdist.transport.coupling import Plan
 
 FORMAT = "wdist-proof-1"
-_WAY_OUT = "give a file that `wdist estimate A B --save-proof FILE` wrote"
+_WAY_OUT = "give a file that --save-proof wrote"
 _PLAN, _DUAL, _HELD_OUT, _BLOCK, _CRITIC, _DIVERGENCE = "plan", "dual", "held-out", "block", "critic", "divergence"
 """First words of the names of tensors."""
 

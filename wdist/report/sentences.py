@@ -296,7 +296,8 @@ def lipschitz_sentences(found: LipschitzConstant) -> Iterator[str]:
     if found.obstacle is not None:
         yield f"No upper end: {found.obstacle}."
     if found.upper is not None:
-        yield "The upper end is proved for all inputs; the lower end is the steepest slope that a search found."
+        search = "a search found" + (", which was cut short" if found.interrupted else "")
+        yield f"The upper end is proved for all inputs; the lower end is the steepest slope that {search}."
     local = found.local
     if local is None:
         return

@@ -26,6 +26,7 @@ from wdist.data.sources.source import FiniteSource
 from wdist.environment import Environment, environment
 from wdist.errors import CertificateError, ContradictionError, ExitStatus, SourceError, UsageError, explained, first_line
 from wdist.ground_metric import L2, LINF, GroundMetric
+from wdist.interruption import Interruption
 from wdist.lipschitz.frozen_layer import LayerBound
 from wdist.presentable import Presentable
 
@@ -121,6 +122,8 @@ class LipschitzConstant(Presentable):
     obstacle: str | None = None
     """Reason why there is no bound from above."""
     local: LocalConstants | None = None
+    interrupted: bool = False
+    """The search was cut short, or the bounds at points; all numbers hold nevertheless."""
     seed: int
     seconds: float
     environment: Environment
@@ -128,7 +131,9 @@ class LipschitzConstant(Presentable):
 
     @property
     def exit_status(self) -> ExitStatus:
-        """4 without a bound from above."""
+        """4 without a bound from above, 130 after an interruption."""
+        if self.interrupted:
+            return ExitStatus.INTERRUPTED
         return ExitStatus.DONE if self.upper is not None else ExitStatus.NOT_CERTIFIED
 
 
@@ -151,10 +156,11 @@ def run_lipschitz(
 
     Raises:
         WdistError: the network or the points cannot be read.
+        KeyboardInterrupt: Ctrl-C came before there was a bound.
     """
     if options.radius is not None and at is None:
         raise UsageError("--radius is that of balls around points; name the points with --at SOURCE")
-    began = time.perf_counter()
+    began, interruption = time.perf_counter(), Interruption()
     tell("reading the network")
     opened = opened_network(model, access)
     name = opened.what if isinstance(model, nn.Module) else str(model)
@@ -172,11 +178,12 @@ def run_lipschitz(
     with explained(lambda error: SourceError(f"{name} cannot be evaluated ({first_line(error)}); correct the shape of a sample")):
         tell("searching for steep places")
         module = in_batches(module, shape)
-        lower = network_slope(module, shape, options.metric, seed=options.seed, points=x)
         outputs = _outputs(module, shape)
-        local = None if x is None else _local(network, module, x, address, upper, options, tell)
-    if local is not None:
-        lower = max(lower, local.lower)
+        slope = interruption.attempt(lambda: network_slope(module, shape, options.metric, seed=options.seed, points=x))
+        if slope is None and upper is None:
+            raise KeyboardInterrupt
+        local = None if x is None else interruption.attempt(lambda: _local(network, module, x, address, upper, options, tell))
+    lower = max(0.0 if slope is None else slope, 0.0 if local is None else local.lower)
     if upper is not None and lower > upper.bound * (1 + _ROUNDING):
         raise ContradictionError(f"a slope of {lower} lies above the proved bound {upper.bound} of {name}")
     return LipschitzConstant(
@@ -193,6 +200,7 @@ def run_lipschitz(
         layers=() if upper is None else upper.layers,
         obstacle=obstacle,
         local=local,
+        interrupted=interruption.requested,
         seed=options.seed,
         seconds=time.perf_counter() - began,
         environment=environment(torch.device("cpu")),

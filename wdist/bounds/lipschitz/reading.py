@@ -153,7 +153,7 @@ def _traced(module: nn.Module, shape: Shape, what: str) -> torch.fx.GraphModule:
         by = "x".join(map(str, shape))
         raise SourceError(
             f"{what} cannot be read for samples of shape {by} ({first_line(error)}); "
-            "correct the shape of a sample, or remove what depends on it"
+            "correct the shape of a sample, or simplify its forward"
         ) from error
 
 

@@ -357,8 +357,8 @@ FORMS = Forms(
     Form(
         "LipschitzDocument",
         f"{_LIPSCHITZ}:LipschitzConstant",
-        "schema_version command model what norm shape outputs parameters lower upper method bounds layers obstacle local seed "
-        "seconds environment warnings",
+        "schema_version command model what norm shape outputs parameters lower upper method bounds layers obstacle local "
+        "interrupted seed seconds environment warnings",
         title="The result of `wdist lipschitz`.",
         special={"command": _command("lipschitz")},
     ),

@@ -8,7 +8,7 @@ from rich.text import Text
 from wdist.bounds.lipschitz.constant import LipschitzConstant
 from wdist.report.numbers import at_least, at_most, counted, duration, shape
 from wdist.report.sentences import lipschitz_headline, lipschitz_sentences
-from wdist.report.terminal.tables import ACCENT, FittedTable, TableColumn, facts_grid
+from wdist.report.terminal.tables import ACCENT, FittedTable, TableColumn, facts_grid, heading
 
 _MOST_LAYERS = 20
 _LAYER_WIDTH = 44
@@ -16,7 +16,8 @@ _LAYER_WIDTH = 44
 
 def rendered_lipschitz(found: LipschitzConstant) -> RenderableType:
     """The whole result."""
-    parts: list[RenderableType] = [Text(f"{lipschitz_headline(found)}.", style="bold"), Text("")]
+    first = heading(lipschitz_headline(found), interrupted=found.interrupted)
+    parts: list[RenderableType] = [first, Text("")]
     if found.bounds:
         parts += [_methods(found), Text("")]
     if found.layers:
