@@ -232,7 +232,7 @@ def test_a_folder_is_not_overwritten_or_resumed_as_another_training(train, small
     train(folder, small(), steps=2)
     with pytest.raises(OutputError, match="resume=True"):
         train(folder, small(), steps=2)
-    with pytest.raises(UsageError, match="already holds 2 steps"):
+    with pytest.raises(UsageError, match="has already reached step 2"):
         train(folder, resume=True, steps=2)
     with pytest.raises(UsageError, match="latent=5 differs from the training's 4"):
         train(folder, resume=True, steps=3, changes={"latent": 5})
@@ -261,7 +261,7 @@ def test_a_training_killed_before_its_last_file_is_completed(train, small, tmp_p
     assert [each.step for each in result.measured] == [1, 2]
     assert sorted(os.listdir(folder)) == sorted(os.listdir(tmp_path / "whole"))
     assert same(tmp_path / "whole", folder)
-    with pytest.raises(UsageError, match="already holds 2 steps"):
+    with pytest.raises(UsageError, match="has already reached step 2"):
         train(folder, resume=True, steps=2)
 
 

@@ -278,7 +278,7 @@ def _check_resumable(saved: files.SavedState, folder: Path, limit: Budget, chang
     # Without the exported program, a training of these steps was killed before its end.
     complete = saved.steps + (folder / files.EXPORTED).exists()
     if limit.steps is not None and limit.steps < complete:
-        raise UsageError(f"-o {folder} already holds {saved.steps:,} steps; ask for more with --steps {2 * saved.steps}")
+        raise UsageError(f"-o {folder} has already reached step {saved.steps:,}; ask for more with --steps {2 * saved.steps}")
 
 
 def _restore(game: Game, saved: files.SavedState, images: Images, folder: Path) -> None:

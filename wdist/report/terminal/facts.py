@@ -182,7 +182,7 @@ def _training(result: GanResult) -> Text:
         values = "  ".join(f"{counted(step)}: {at_least(lower, 3)}" for step, lower in proved)
         text.append(f"\nstep by step  {values}", style="dim")
     if result.interrupted:
-        text.append("\ninterrupted; --resume continues from here", style="yellow")
+        text.append("\ninterrupted; --resume --steps N continues from here to step N", style="yellow")
     return text
 
 
