@@ -127,6 +127,15 @@ def test_images_are_turned_upright(orientation, suffix, tmp_path):
     assert told == (["EXIF orientation turned 1 of 1 images upright"] if orientation > 1 and suffix != "tif" else [])
 
 
+@pytest.mark.parametrize("suffix", ["gif", "tif", "png", "webp"])
+def test_frames_after_the_first_are_told(suffix, tmp_path):
+    first, *others = (Image.fromarray(grey(6, 10, seed)) for seed in range(3))
+    first.save(tmp_path / f"0.{suffix}", save_all=True, append_images=others)
+    first.convert("RGB").save(tmp_path / f"1.{suffix}")
+    told = [note for note in open_source(f"{tmp_path}?mode=RGB").info.notes if "frames" in note]
+    assert told == ["1 of 2 images have several frames or pages, of which only the first is read"]
+
+
 def test_damaged_exif_leaves_the_pixels_as_they_are(tmp_path):
     (tmp_path / "m").mkdir()
     Image.fromarray(grey(6, 10)).save(tmp_path / "m" / "0.jpg", exif=b"Exif\0\0no TIFF header")

@@ -212,6 +212,8 @@ class ImageHeader(NamedTuple):
     """The mode of the file."""
     turned: bool
     """Whether EXIF says that the stored pixels are not upright."""
+    animated: bool = False
+    """Whether other frames or pages follow the first, which alone is read."""
 
 
 def image_headers(paths: Iterable[ImageFile]) -> list[ImageHeader]:
@@ -222,8 +224,16 @@ def image_headers(paths: Iterable[ImageFile]) -> list[ImageHeader]:
             with _reading(path), path.open("rb") as file, Image.open(file, formats=_formats()) as image:
                 orientation = _orientation(image)
                 size = (image.width, image.height) if orientation > 4 else (image.height, image.width)
-                headers.append(ImageHeader(size, effective_mode(image), image.mode, orientation in _TURNS))
+                mode = effective_mode(image), image.mode
+                headers.append(ImageHeader(size, *mode, turned=orientation in _TURNS, animated=_is_animated(image)))
     return headers
+
+
+def _is_animated(image: Image.Image) -> bool:
+    """Whether frames follow the first; previews that cameras append to a JPEG are none."""
+    with contextlib.suppress(Exception):  # the first frame may be intact
+        return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    return False
 
 
 def _orientation(image: Image.Image) -> int:
@@ -240,6 +250,8 @@ def _notes(headers: Sequence[ImageHeader], wanted: ImageFormat, size: tuple[int,
     """Sentences on how images are changed before they are compared."""
     if turned := sum(header.turned for header in headers):
         yield f"EXIF orientation turned {turned:,} of {len(headers):,} images upright"
+    if animated := sum(header.animated for header in headers):
+        yield f"{animated:,} of {len(headers):,} images have several frames or pages, of which only the first is read"
     if wanted.size is not None:
         yield f"images are resized to {size[0]}x{size[1]} by bicubic filtering with antialiasing"
     if any(mode != header.mode for header in headers):
