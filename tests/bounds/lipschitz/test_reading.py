@@ -53,6 +53,19 @@ def chain(*layers: nn.Module) -> nn.Sequential:
 
 KNOWN = {
     "celu": (chain(nn.Linear(3, 5), nn.CELU(0.3), nn.Linear(5, 5), nn.CELU()), (3,)),
+    "copies": (
+        chain(
+            *(
+                nn.ReflectionPad2d(2),
+                nn.Conv2d(2, 3, 3),
+                nn.ReLU(),
+                nn.ReplicationPad2d((0, 1, 2, 0)),
+                nn.Upsample(scale_factor=1.5),
+            ),
+            *(Function(lambda x: x[:, [2, 0, 0]].repeat(1, 2, 1, 1)), nn.Conv2d(6, 1, 2)),
+        ),
+        (2, 4, 4),
+    ),
     "hard sigmoid": (chain(nn.Linear(3, 1), nn.Hardsigmoid(), nn.Linear(1, 1), nn.Hardsigmoid()), (3,)),
     "residual": (chain(nn.Linear(4, 6), Residual(), nn.SELU(), Residual()), (4,)),
     "branches": (chain(nn.Linear(4, 6), Branches()), (4,)),
@@ -140,6 +153,22 @@ def test_operators_without_a_bound_are_refused_by_name(name):
 def test_networks_that_look_at_their_input_are_refused():
     with pytest.raises(UnknownOperator, match=r"looks at the values of its input"):
         read_network(Function(lambda x: x if x.sum() > 0 else -x), (4,))
+
+
+@pytest.mark.parametrize(
+    "module", [nn.ReflectionPad1d(3), nn.ReplicationPad1d(2), Function(lambda x: x[:, :, [0, 3, 3, 3]])], ids=str
+)
+def test_copied_entries_have_exact_norms(module):
+    """The root of the largest number of copies of an input."""
+    network = read_network(module, (2, 5))
+    J = torch.autograd.functional.jacobian(lambda x: module(x).flatten(), torch.zeros(1, 2, 5).double()).flatten(1)
+    assert lipschitz_upper(network, L2).bound == pytest.approx(float(torch.linalg.matrix_norm(J, 2)))
+    assert lipschitz_upper(network, LINF).bound == pytest.approx(1)
+
+
+def test_samples_of_a_batch_are_not_copied():
+    with pytest.raises(UnknownOperator, match="of the samples of a batch"):
+        read_network(Function(lambda x: x.repeat(2, 1)), (4,))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -236,12 +236,30 @@ def _expanded(call: Call) -> Any:
     return broadcast(call, call.args[0])
 
 
-@handles("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")
-def _upsampled(call: Call) -> Any:
-    shape = call.args[0].shape
-    if any(n % m for n, m in zip(call.shape[2:], shape[2:], strict=True)):
-        raise call.reading.refused("upsample", " by a factor that is not whole")
-    return call.apply(_repeated("upsample", shape, call.shape, call.of))
+@handles(
+    *(f"{kind}_pad{axes}d" for kind in ("reflection", "replication") for axes in (1, 2, 3)),
+    *(f"upsample_nearest{axes}d" for axes in (1, 2, 3)),
+    "index",
+    "index_select",
+    "repeat",
+)
+def _copied(call: Call) -> Any:
+    """Each output is a copy of an input, so A^T A is diagonal and counts the copies of each input."""
+    if any(isinstance(each, Signal) for each in torch.utils._pytree.tree_leaves(call.args[1:])) or call.shape[0] != 1:
+        raise call.reading.refused(call.name, " by what depends on the input, or of the samples of a batch")
+    with torch.enable_grad():
+        x = torch.zeros(call.args[0].shape, dtype=torch.float64, requires_grad=True)
+        (copies,) = torch.autograd.grad(call.of(x).sum(), x)
+    root = math.nextafter(math.sqrt(float(copies.max())), math.inf)
+    operation = LinearMap(
+        name=call.name.replace("_", " "),
+        inputs=call.args[0].shape,
+        outputs=call.shape,
+        function=call.of,
+        absolute=call.of,
+        norms=lambda metric: (root if metric == L2 else 1.0, "copies entries"),
+    )
+    return call.apply(operation)
 
 
 @handles("mul", "div", "neg")
