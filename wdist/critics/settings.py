@@ -53,7 +53,7 @@ class CriticSettings:
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise UsageError(f"--learning-rate must be positive and finite, not {self.learning_rate}")
         if self.lipschitz is not None and not LEAST_LIPSCHITZ <= self.lipschitz <= LARGEST_LIPSCHITZ:
-            raise UsageError(f"--lipschitz must lie between {LEAST_LIPSCHITZ:g} and {LARGEST_LIPSCHITZ:g}, not be {self.lipschitz}")
+            raise UsageError(f"--lipschitz must lie between {LEAST_LIPSCHITZ:g} and {LARGEST_LIPSCHITZ:g}, but is {self.lipschitz}")
         if self.depth is not None and self.depth < 2:
             raise UsageError(f"--depth counts the linear layers and must be at least 2, not {self.depth}")
         if self.bjorck_order is not None and self.bjorck_order > 4:

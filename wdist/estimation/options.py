@@ -133,7 +133,7 @@ class EstimateOptions:
         if not 0.5 <= self.confidence < 1:
             raise UsageError(f"--confidence must be at least 0.5 and below 1, not {self.confidence:g}; 95 % is written 0.95")
         if self.tolerance is not None and not 0 < self.tolerance < 1:
-            raise UsageError(f"--tol must lie between 0 and 1, not be {self.tolerance:g}; 2 % of the distance is written 0.02")
+            raise UsageError(f"--tol must lie between 0 and 1, but is {self.tolerance:g}; 2 % of the distance is written 0.02")
         if self.tolerance is not None and not self.couplings:
             raise UsageError("a tolerance closes the gap to an upper bound, which needs couplings; leave one of the two out")
         if self.blocks is not None and not 0 <= self.blocks <= LARGEST_BLOCK:
@@ -182,7 +182,7 @@ class EstimateOptions:
                 f"give for example --lambda 1"
             )
         if not LEAST_LIPSCHITZ <= self.lambda_ <= LARGEST_LIPSCHITZ:
-            raise UsageError(f"--lambda must lie between {LEAST_LIPSCHITZ:g} and {LARGEST_LIPSCHITZ:g}, not be {self.lambda_:g}")
+            raise UsageError(f"--lambda must lie between {LEAST_LIPSCHITZ:g} and {LARGEST_LIPSCHITZ:g}, but is {self.lambda_:g}")
         refused = {
             "--folds": (self.divided, "is bounded on one held-out split"),
             "--repeats": (self.repeats > 1, "is bounded by critics of one seed"),
