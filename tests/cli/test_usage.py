@@ -38,7 +38,7 @@ WRONG = {
     "shift of another pair": (["synthetic", "--cones", "3", "--shift", "4"], "--shift belongs to --gaussians"),
     "shift and scale": (["synthetic", "--gaussians", "--shift", "1", "--scale", "2"], "either --shift or --scale"),
     "the name of a stream": (["estimate", "a", "b", "-o", "-"], "--json"),
-    "critic that is not there": (["verify", "missing.safetensors", "a", "b"], "--save-proof FILE"),
+    "critic that is not there": (["verify", "missing.safetensors", "a", "b"], "that --save-proof wrote"),
 }
 
 
