@@ -183,3 +183,25 @@ def test_so_many_draws_are_held_out_as_are_asked_for(draws):
     source = "synthetic:gaussian?dim=2"
     with closing(open_pair(source, source, access=Access(), seed=0, device=torch.device("cpu"), draws=draws)) as pair:
         assert pair.a.held_out.count == pair.b.everything.count == (draws or 20_000)
+
+
+def warnings_of(a, b):
+    with closing(open_pair(a, b, access=Access(), seed=0, device=torch.device("cpu"))) as pair:
+        return pair.warnings
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_samples_on_both_sides_are_told_of_because_the_sides_are_not_independent(dtype):
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(2, 200, 3)).astype(dtype)
+    (warning,) = warnings_of(x, np.concatenate([y, x[50:130]])[random.permutation(280)])
+    assert warning.startswith("80 samples of A occur in B, too")
+    assert "leave these samples out of one side" in warning
+    assert warnings_of(x, y) == ()
+    assert warnings_of(x, np.concatenate([y, x[:2]])) == (), "one in a hundred may be chance"
+
+
+def test_samples_that_repeat_within_a_side_may_repeat_on_the_other():
+    random = np.random.default_rng(0)
+    x, y = random.integers(0, 9, size=(2, 200, 2)).astype(float)
+    assert warnings_of(x, y) == ()

@@ -23,7 +23,7 @@ import torch
 from wdist.comparison.entry import Entry
 from wdist.critics.frozen import Potentials
 from wdist.data.measure import fold_rows
-from wdist.data.rows import ResidentRows
+from wdist.data.rows import ResidentRows, row_hashes
 from wdist.estimation.evaluation import evaluate_rows
 from wdist.estimation.result import Estimate
 from wdist.lipschitz.linalg.rounding import best_up_to_rounding
@@ -63,13 +63,10 @@ def values_on(estimate: Estimate, rows: ResidentRows) -> tuple[Potentials, ...]:
 def independent(sources: Mapping[str, ResidentRows]) -> dict[str, set[str]]:
     """For each source, those others that share at most 1 % of the samples of either with it: critics of others have seen some of
     its samples."""
-    digests = {
-        name: [hash(row.tobytes()) for batch in rows.batches(4096) for row in batch.numpy()] for name, rows in sources.items()
-    }
+    hashes = {name: row_hashes(rows) for name, rows in sources.items()}
     found: dict[str, set[str]] = {name: set() for name in sources}
-    for (one, own), (other, theirs) in combinations(digests.items(), 2):
-        known, also_known = set(own), set(theirs)
-        shared = max(fmean(each in also_known for each in own), fmean(each in known for each in theirs))
+    for (one, own), (other, theirs) in combinations(hashes.items(), 2):
+        shared = max(np.isin(own, theirs).mean(), np.isin(theirs, own).mean())
         if shared <= _MOST_SHARED:
             found[one].add(other)
             found[other].add(one)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from wdist.data.access import Access
 from wdist.data.comparable import ComparableSource, comparable, surveyed
 from wdist.data.features.space import FeatureSpace, check_one_space
 from wdist.data.measure import Measure, fold_of, make_measure
-from wdist.data.rows import ResidentRows, Rows, evenly, gather
+from wdist.data.rows import ResidentRows, Rows, evenly, gather, row_hashes
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import EndlessSource, Source
 from wdist.data.standardisation import Standardisation
@@ -25,6 +26,10 @@ from wdist.ground_metric import L2, GroundMetric
 
 _FIT_ROWS, _FIT_DRAWN, _FIT_NUMBERS = 20_000, 4096, 1 << 24
 """Training samples of each side for fitting the standardisation; the latter two from a stream or draws, the last in coordinates."""
+_SHARED, _DISTINCT = 0.01, 0.99
+"""Share of equal samples on both sides that is worth a warning, and of different samples within a side that makes it telling."""
+_HASHED_NUMBERS = 1 << 27
+"""Most coordinates in which equal samples are looked for, which takes a second or two."""
 _COMPARED_ROWS = 1024
 """Samples of each side and split by which processes compare theirs."""
 
@@ -153,7 +158,27 @@ def open_pair(
     if pair.identical:
         same = "A and B hold the same rows, so W1 between the two sample sets is exactly 0"
         return replace(pair, warnings=(*pair.warnings, same))
-    return pair
+    return replace(pair, warnings=(*pair.warnings, *_shared_samples(pair)))
+
+
+def _shared_samples(pair: Pair) -> tuple[str, ...]:
+    """A warning if both sides share samples; none where samples repeat anyway, since equal ones may then be independent draws."""
+    stored = pair.a.endless is None and pair.b.endless is None
+    rows = [side.everything for side in (pair.a, pair.b)]
+    if not stored or not all(isinstance(each, ResidentRows) for each in rows):
+        return ()
+    if sum(each.count for each in rows) * pair.a.info.dim > _HASHED_NUMBERS:
+        return ()
+    a, b = (row_hashes(each) for each in rows)
+    if any(len(np.unique(each)) < _DISTINCT * len(each) for each in (a, b)):
+        return ()
+    shared = int(np.isin(a, b).sum())
+    if shared <= _SHARED * min(len(a), len(b)):
+        return ()
+    return (
+        f"{shared:,} samples of A occur in B, too, but the bounds for the populations assume that both sides are independent; "
+        "leave these samples out of one side",
+    )
 
 
 def _check_resumable(pair: Pair) -> None:

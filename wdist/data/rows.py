@@ -120,6 +120,11 @@ def gather(rows: Rows, limit: int | None = None) -> Tensor:
     return torch.cat([rows.span(start, min(start + 4096, limit), None) for start in range(0, limit, 4096)])
 
 
+def row_hashes(rows: Rows) -> np.ndarray:
+    """One hash for each sample, int64, shape (n,): equal for equal samples, and only in this process."""
+    return np.array([hash(row.tobytes()) for batch in rows.batches(4096) for row in batch.cpu().numpy()], dtype=np.int64)
+
+
 def evenly(count: int, limit: int) -> Tensor:
     """At most ``limit`` positions spread evenly over ``count``."""
     return torch.from_numpy(np.linspace(0, count - 1, min(count, limit)).astype(np.int64))
