@@ -56,11 +56,19 @@ def test_samples_without_weight_take_no_part():
     x, y = sides(30, 20, 2)
     weights = np.ones(30)
     weights[[3, 7]] = 0
+    x[3] = 1e100  # however far it lies
     some = wdist.transport(np.delete(x, [3, 7], axis=0), y)
     found = wdist.transport(x, y, weights=(weights, None))
     assert found.cost == pytest.approx(some.cost, rel=1e-9)
     assert not np.isin([3, 7], found.plan.rows).any()
     assert torch.isnan(found.potentials[0][[3, 7]]).all()
+
+
+@pytest.mark.parametrize("weight", [5e-324, 1.0, 1.7e308])
+def test_weights_of_any_magnitude_are_shares(weight):
+    x, y = sides(30, 20, 2)
+    found = wdist.transport(x, y, weights=(np.full(30, weight), None))
+    assert found.cost == pytest.approx(wdist.transport(x, y).cost, rel=1e-9)
 
 
 def test_addresses_are_opened():
@@ -98,6 +106,7 @@ def test_bad_samples_are_refused(monkeypatch):
         (np.zeros((5, 3)), "the same shape"),
         (np.full((5, 2), np.nan), "nan"),
         ("synthetic:gaussian?dim=2", "without end"),
+        (2**53 + np.arange(10).reshape(5, 2), "float64 cannot distinguish"),
     ):
         with pytest.raises(wdist.WdistError, match=message):
             wdist.transport(x, np.ones((4, 2)))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from wdist.data.access import DROP, REFUSE, Access
 from wdist.data.sources.arrays import EXACT_INTEGERS, little_endian_bytes, too_large, type_name
-from wdist.data.sources.source import FiniteSource, SelectedRows
+from wdist.data.sources.source import FiniteSource, SelectedRows, SourceInfo
 from wdist.data.sources.tables import leave_out
 from wdist.data.survey_cache import keep, key, recall
 from wdist.errors import SourceError
@@ -158,6 +158,12 @@ def check_missing(source: FiniteSource) -> None:
     )
 
 
+def check_exact(info: SourceInfo, magnitude: float) -> None:
+    """Refuses integers of up to this magnitude if float64 rounds some of them."""
+    if info.dtype in ("int64", "uint64") and magnitude >= EXACT_INTEGERS:
+        raise too_large(info.address, f"{magnitude:g}")
+
+
 def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSource:
     """The rows of a source that a distance can be computed from: those without NaN and infinity.
 
@@ -184,8 +190,7 @@ def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSo
         wide = len(info.event_shape) == 1 and info.dim >= MINIMUM_ROWS and info.columns is None
         other = f"transpose it if its {info.dim} columns are the samples" if wide else "use wdist.transport in Python for fewer"
         raise SourceError(f"{info.address} holds {source.count} usable {samples}; give at least {MINIMUM_ROWS}, or {other}")
-    if info.dtype in ("int64", "uint64") and found.magnitude >= EXACT_INTEGERS:
-        raise too_large(info.address, f"{found.magnitude:g}")
+    check_exact(info, found.magnitude)
     if info.bounds is not None and found.minimum is not None and found.maximum is not None:
         low, high = info.bounds
         slack = 1e-9 * (high - low)

@@ -17,6 +17,7 @@ from wdist.data.rows import in_units
 from wdist.data.sources.opening import open_source
 from wdist.data.sources.source import FiniteSource, Source, SourceInfo
 from wdist.data.standardisation import Standardisation
+from wdist.data.survey import check_exact
 from wdist.data.tables.joint import jointly_encoded
 from wdist.environment import choose_device
 from wdist.errors import SourceError, UsageError, first_line
@@ -109,6 +110,7 @@ def _points(source: Source, name: str, access: Access) -> Tensor:
         raise SourceError(f"{name} holds nan or infinite values; drop those samples with --drop-nonfinite")
     if float(points[finite].abs().max()) > LARGEST_SQUARED:
         raise SourceError(f"{name} holds values beyond {LARGEST_SQUARED:g}; divide both sides by the same number")
+    check_exact(source.info, float(points[finite].abs().max()))
     return points
 
 
@@ -127,11 +129,12 @@ def _masses(weights: Any, usable: Tensor, name: str) -> np.ndarray:
         raise UsageError(f"weights of {name} are not numbers ({first_line(error)}); give one weight for each sample") from error
     if masses.shape != (count,):
         raise UsageError(f"{name} has {count} samples and weights of shape {masses.shape}; give one weight for each sample")
-    if not (np.isfinite(masses).all() and (masses >= 0).all() and masses.sum() > 0):
+    if not (np.isfinite(masses).all() and (masses >= 0).all() and (masses > 0).any()):
         raise UsageError(f"weights of {name} must be finite and not negative, and not all of them 0")
     masses = np.where(kept, masses, 0.0)
-    if not masses.sum() > 0:
+    if not (masses > 0).any():
         raise UsageError(f"no finite sample of {name} has weight; give others")
+    masses = masses / masses.max()  # the sum of large ones would overflow
     return masses / masses.sum()
 
 
@@ -145,9 +148,10 @@ def _solved(
     execution: Execution,
 ) -> Transport:
     """Transport between samples of positive mass, in standardised units; other samples have no dual variables."""
-    standardisation, told = Standardisation.fit(points[0], points[1]), execution.bounded
-    heavy, spread = [np.flatnonzero(mass) for mass in masses], standardisation.spread
-    x, y = (standardisation.apply(side[chosen]) for side, chosen in zip(points, heavy, strict=True))
+    heavy = [np.flatnonzero(mass) for mass in masses]
+    x, y = (side[chosen] for side, chosen in zip(points, heavy, strict=True))
+    standardisation, told = Standardisation.fit(x, y), execution.bounded
+    spread, x, y = standardisation.spread, standardisation.apply(x), standardisation.apply(y)
     a, b = (mass[chosen] for mass, chosen in zip(masses, heavy, strict=True))
     rounding = displaced(x, metric, a) + displaced(y, metric, b)
 
