@@ -98,7 +98,7 @@ def test_after_ctrl_c_what_is_done_is_shown_and_saved(wdist, files, comparison, 
     answer = wdist("compare", *files, "-o", "r.json")
     assert answer.status == 130
     assert "No result for c." in answer.out
-    assert "interrupted; everything shown is proved all the same" in answer.err
+    assert "interrupted; everything shown is still proved" in answer.err
     assert json.loads((tmp_path / "r.json").read_text())["interrupted"] is True
 
 

@@ -76,7 +76,7 @@ def test_options_of_the_estimation_reach_it(wdist, estimated):
         (("--max-lower", "1", "--baseline", "x.json"), "which --baseline needs"),
         (("--max", "1", "--tolerance", "5%"), "--tolerance is how much W1 may have grown since --baseline"),
         (("--baseline", "x.json", "--tolerance", "5"), "would be 500 %; write 5%"),
-        (("--baseline", "x.json", "--tolerance", "a bit"), "'a bit' is not a share"),
+        (("--baseline", "x.json", "--tolerance", "a bit"), "'a bit' is not a fraction"),
         (("--baseline", "x.json", "--tolerance=-3%"), "--tolerance is a share of at least 0"),
         (("--baseline", "absent.json"), "absent.json cannot be read"),
         (("--max", "1", "--on", "both"), "--on both is unknown"),
@@ -87,7 +87,7 @@ def test_options_of_the_estimation_reach_it(wdist, estimated):
         (("--max", "1", "-o", "a.npy"), "is one of the inputs"),
         (("--max", "1", "--tol", "0.1"), "there is no option --tol"),
         (("--max", "1", "--max-samples", "500"), "add --until-decided"),
-        (("--max", "1", "--until-decided", "--proof", "p.safetensors"), "--until-decided draws new samples, and --proof"),
+        (("--max", "1", "--until-decided", "--proof", "p.safetensors"), "--until-decided draws new samples, but --proof"),
         (("--max", "1", "--until-decided", "--save-proof", "p.safetensors"), "leave out --save-proof"),
         (("--max", "1", "--until-decided", "--on", "population"), "not --on population; leave out --on"),
         (("--max", "1", "--until-decided", "--max-samples", "5"), "--max-samples must be at least 40"),
@@ -149,7 +149,7 @@ def test_github_gets_a_summary_and_outputs_behind_those_of_other_steps(wdist, es
 def test_a_time_is_told_not_to_repeat(wdist, estimated):
     answer = wdist(*ASKED, "--budget", "1s", "--json")
     assert json.loads(answer.out)["repeatable"] is False
-    assert "another run gives other digits" in answer.err
+    assert "another run gives different digits" in answer.err
     assert json.loads(wdist(*ASKED, "--json").out)["repeatable"] is True
 
 
@@ -180,4 +180,4 @@ def test_a_sequential_gate_draws_until_it_is_decided(wdist):
     assert document["on"] == "detected"
     assert 380 < document["looks"][-1]["samples"] <= 400
     assert document["repeatable"] is False
-    assert "another number of samples" in answer.err
+    assert "a different number of samples" in answer.err

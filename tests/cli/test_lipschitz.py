@@ -87,7 +87,7 @@ def test_an_operator_without_a_bound_leaves_the_lower_end(folder, capsys):
     assert found["lower"] > 0
     assert "contains the operator native_layer_norm" in found["obstacle"]
     main(["lipschitz", "normalised.pt?factory=lip_models:normalised", "--trust", "-q"])
-    assert "no bound from above is proved" in capsys.readouterr().out
+    assert "no upper bound is proved" in capsys.readouterr().out
 
 
 def test_the_text_names_the_interval_the_methods_and_the_layers(folder, capsys):

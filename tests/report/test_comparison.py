@@ -124,7 +124,7 @@ def test_a_comparison_says_which_critics_were_trained_too_shortly_to_call_a_sour
     )
     assert "Critics that judge late.h5 had not stopped improving when training ended, and longer training may find more" in words
     assert "open, rising" in words
-    assert "tested in pairs, asymptotic; rising: longer training may find more of the nearer source." in words
+    assert "tested in pairs, asymptotic; rising: longer training may find more for the nearer source." in words
 
 
 def test_long_names_leave_room_for_every_level():

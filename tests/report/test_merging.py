@@ -58,7 +58,7 @@ def test_shards_make_the_document_of_one_run(command, documents, tmp_path, capsy
     ("given", "sentence"),
     [
         (lambda d: d["compare"][1][:2], "shard 3/3 is missing; give the documents of all 3"),
-        (lambda d: [d["compare"][1][0], *d["compare"][1]], "shard 1/3 is there twice; give each once"),
+        (lambda d: [d["compare"][1][0], *d["compare"][1]], "shard 1/3 is given twice; give each shard once"),
         (lambda d: [d["compare"][0]], "is the document of a whole run, not of a shard"),
         (lambda d: [d["compare"][1][0], d["other"]], "are shards of different runs (seed: 1 and 0)"),
         (lambda d: [d["compare"][1][0], d["samples"]], "are shards of different runs"),

@@ -114,7 +114,7 @@ def test_of_many_critics_that_are_done_only_the_last_few_take_room():
     Console(file=stream, width=80).print(display)
     lines = stream.getvalue().splitlines()
     assert len(lines) == 7 + 2
-    assert "24 before" in lines[0]
+    assert "24 earlier" in lines[0]
     assert "critic-29" in lines[-3]
 
 

@@ -47,7 +47,7 @@ def command(
         from wdist.comparison.compare import run_comparison
 
         comparison = run_comparison(reference, ranked, options, names=named, witnesses=witnesses, shard=part, observer=observer)
-    notes = ["interrupted; everything shown is proved all the same"] if comparison.interrupted else []
+    notes = ["interrupted; everything shown is still proved"] if comparison.interrupted else []
     outputs.deliver(comparison, warnings=comparison.warnings, notes=notes)
     if comparison.interrupted:
         return ExitStatus.INTERRUPTED

@@ -23,8 +23,8 @@ def command(
 ) -> int:
     """Measure how far some columns of a table are from being independent of others, and test independence.
 
-    Bounds W1 between their joint distribution and the product of their distributions, which is 0 only for independent columns and
-    reveals dependence that correlation misses. The p-value is exact for any number of rows.
+    Bounds W1 between their joint distribution and the product of their marginal distributions, which is 0 only for independent
+    columns and reveals dependence that correlation misses. The p-value is exact for any number of rows.
 
     Example: wdist dependence patients.csv --columns dose,age --with outcome
     """
@@ -35,7 +35,7 @@ def command(
         from wdist.dependences.dependence import run_dependence
 
         found = run_dependence(table, x, y, options, observer=observer)
-    notes = ["interrupted; the test is complete, and the bounds are proved all the same"] if found.interrupted else []
+    notes = ["interrupted; the test is complete, and the bounds shown are still proved"] if found.interrupted else []
     outputs.deliver(found, warnings=found.warnings, notes=notes)
     return ExitStatus.INTERRUPTED if found.interrupted else ExitStatus.DONE
 

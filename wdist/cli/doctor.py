@@ -78,7 +78,7 @@ def _checks() -> Iterator[MachineCheck]:
     yield torch
     if torch.ok:
         yield MachineCheck(what="device", ok=True, found=_devices(), needed=False)
-        remedy = f"only torchvision: addresses need it; install the one made for torch {_version('torch')}"
+        remedy = f"only torchvision: addresses need it; install the version made for torch {_version('torch')}"
         yield _checked("torchvision", _torchvision, f"cannot be imported ({{error}}); {remedy}", needed=False)
     yield _checked("memory", _memory, "cannot be measured ({error}); pip install psutil")
     for module, package in REQUIRED:
@@ -90,7 +90,7 @@ def _checks() -> Iterator[MachineCheck]:
 
 
 def _checked(what: str, find: Callable[[], str], problem: str, *, needed: bool = True) -> MachineCheck:
-    """Checks that something can be found; a package built for another machine raises all kinds of errors."""
+    """Checks that something can be found, whatever error that raises, as packages built for another machine do."""
     try:
         return MachineCheck(what=what, ok=True, found=find(), needed=needed)
     except Exception as error:

@@ -43,6 +43,6 @@ def command(
         limit = None if max is None else read_maximum(max)
         maximum = limit if limit is None or isinstance(limit, float) else max
         found = run_drift(reference, current, options, maximum=maximum, observer=observer)
-    notes = ["interrupted; the tests are complete, and the bounds are proved all the same"] if found.interrupted else []
+    notes = ["interrupted; the tests are complete, and the bounds shown are still proved"] if found.interrupted else []
     outputs.deliver(found, warnings=found.warnings, notes=notes)
     return ExitStatus.INTERRUPTED if found.interrupted else found.exit_status

@@ -31,7 +31,7 @@ def command(
 
 def delivered(outputs: Outputs, result: Any) -> ExitStatus:
     """Delivers an estimate and returns the exit status of the command."""
-    notes = ["interrupted; the bounds are proved all the same"] if result.interrupted else []
+    notes = ["interrupted; the bounds shown are still proved"] if result.interrupted else []
     outputs.deliver(result, warnings=result.warnings, notes=notes)
     if result.interrupted:
         return ExitStatus.INTERRUPTED

@@ -34,7 +34,7 @@ class GanFlags:
     data: str | None = opt.flag(
         None, "ADDRESS", "Images in [0, 1] to learn from: torchvision:MNIST?split=train, images/, a.h5, ..."
     )
-    resume: bool = opt.flag(None, "", "Continue the training in DIR, to more steps.", "--resume", default=False)
+    resume: bool = opt.flag(None, "", "Continue the training saved in DIR for more steps.", "--resume", default=False)
     steps: int | None = opt.flag(_TRAINING, "N", "Steps of the generator in total. Default: 4000.", min=1)
     budget: str | None = opt.flag(_TRAINING, "TIME", "Training time, instead of --steps: 45s, 2m, 1h.")
     batch_size: int | None = opt.flag(_TRAINING, "N", "Images of each side in one step. Default: 64.")
@@ -87,7 +87,7 @@ def train(
     request: GanFlags,
     outputs: Annotated[Outputs, OutputOptions("gan", files=False)],
 ) -> int:
-    """Train a Wasserstein GAN whose checkpoints every command reads as sources.
+    """Train a Wasserstein GAN, whose checkpoints are sources for every other command.
 
     Ctrl-C saves the state; --resume continues from it and gives the same digits as an uninterrupted training.
 

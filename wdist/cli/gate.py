@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wdist.gates.limits import GateLimits
     from wdist.gates.sequential import UntilDecided
 
-_TIMED = "--budget limits the time, so another run gives other digits; with --steps they repeat"
+_TIMED = "--budget limits the time, so another run gives different digits; with --steps they are reproducible"
 _RULES = "Rules (--max-lower alone, or one or both of --max and --baseline)"
 
 
@@ -52,8 +52,8 @@ class RuleOptions:
     until_decided: bool = opt.flag(
         _RULES,
         "",
-        "Draw batches (or read on in a file) until --max is decided, looking after each: critics are trained on earlier batches "
-        "and judged on the next one. A pass concerns what critics detect, a fail also W1.",
+        "Draw batches (or read further into a file) until --max is decided, checking after each one: critics are trained on "
+        "earlier batches and judged on the next. A pass is about what critics detect, a fail also about W1.",
         "--until-decided",
         default=False,
     )
@@ -86,10 +86,12 @@ class RuleOptions:
         """
         if not self.until_decided:
             if self.max_samples is not None or self.max_time is not None:
-                raise UsageError("--max-samples and --max-time end a gate that draws until it is decided; add --until-decided")
+                raise UsageError("--max-samples and --max-time limit a gate that draws until it is decided; add --until-decided")
             return None
         if self.proof is not None:
-            raise UsageError("--until-decided draws new samples, and --proof is about those of an earlier run; give one of them")
+            raise UsageError(
+                "--until-decided draws new samples, but --proof is about those of an earlier run; give only one of them"
+            )
         from wdist.gates.sequential import MOST_SAMPLES, UntilDecided
         from wdist.training.budget import Budget
 
@@ -100,7 +102,7 @@ class RuleOptions:
 def _share(words: str) -> float:
     match = re.fullmatch(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(%?)\s*", words)
     if match is None:
-        raise UsageError(f"--tolerance {words!r} is not a share; write --tolerance 5% or --tolerance 0.05")
+        raise UsageError(f"--tolerance {words!r} is not a fraction; write --tolerance 5% or --tolerance 0.05")
     value = float(match[1])
     if not match[2] and value >= 1:
         raise UsageError(f"--tolerance {words} would be {100 * value:g} %; write {value:g}% if you mean per cent")
@@ -141,7 +143,7 @@ def command(
     limits, until, options = rules.limits(), rules.until(), flags.validated(sources.access())
     read = (a, b, *flags.inputs, rules.baseline, rules.proof)
     if until is not None and any(each.name == "proof" for each in outputs.files):
-        raise UsageError("a sequential verdict rests on many critics, which no proof holds; leave out --save-proof")
+        raise UsageError("a sequential verdict rests on many critics, which a proof cannot hold; leave out --save-proof")
     outputs.check(inputs=[each for each in read if each is not None])
     with checkpoint.kept("gate", options, limits, *filter(None, [until])), outputs.observer() as observer:
         if until is None:
@@ -154,10 +156,10 @@ def command(
             result = run_until_decided(a, b, options, limits, until, observer=observer)
     estimate, notes = result.estimate, []
     if result.timed:
-        sequential = "--max-time limits the time, so another run may take another number of samples"
+        sequential = "--max-time limits the time, so another run may draw a different number of samples"
         notes.append(_TIMED if until is None else sequential)
     if estimate.interrupted:
-        notes.append("interrupted; the bounds are proved all the same, and the verdict follows from them")
+        notes.append("interrupted; the bounds shown are still proved, and the verdict follows from them")
     outputs.deliver(result, warnings=estimate.warnings, notes=notes, accept_inconclusive=rules.accept_inconclusive)
     if estimate.interrupted:
         return ExitStatus.INTERRUPTED

@@ -119,7 +119,7 @@ def rendered(text: str) -> Markdown:
 
 
 def for_terminal(text: str) -> str:
-    """The Markdown of a page with words in place of what a terminal cannot show."""
+    """The Markdown of a page, with plain text for formulas, links and figures, which a terminal cannot show."""
     parts = _CODE.split(_DISPLAYED.sub(lambda match: f"```tex\n{_plain(match[1])}\n```", text))
     parts[::2] = [_LINK.sub(_link_in_words, _INLINE.sub(lambda match: _plain(match[1]), part)) for part in parts[::2]]
     return "".join(parts)

@@ -49,7 +49,7 @@ def command(
 ) -> int:
     """Bound the Lipschitz constant of a network: from above by a proof, from below by a search.
 
-    Exit status 4 if no bound from above is proved.
+    Exit status 4 if no upper bound is proved.
 
     Example: wdist lipschitz 'model.safetensors?factory=package.module:Model' --trust
     """

@@ -50,7 +50,7 @@ _OTHER_NAMES = {
     **dict.fromkeys(("--epochs", "--iterations", "--max-steps"), "--steps"),
     "--lr": "--learning-rate",
 }
-"""Options by the names that other tools give them."""
+"""Our options by the names that other tools give them."""
 
 app = typer.Typer(
     name="wdist",
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _main(arguments)
     except (KeyboardInterrupt, Terminated) as stopped:
         if process_is_ours:
-            # Ctrl-C once more, while the interpreter ends, would show a traceback and change the exit status.
+            # A second Ctrl-C, while the interpreter exits, would show a traceback and change the exit status.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
         if not is_first():
@@ -139,7 +139,7 @@ def _main(arguments: list[str]) -> int:
             _discard_stdout()
             return ExitStatus.DONE
         except SystemExit as leaving:
-            # Typer leaves in this way when the reader of stdout has gone.
+            # Typer exits this way when the reader of stdout has gone.
             if not isinstance(leaving.__context__, BrokenPipeError):
                 raise
             _discard_stdout()
@@ -194,13 +194,13 @@ def _run(arguments: list[str]) -> int:
             stream.reconfigure(errors="replace")
     returned = app(arguments, prog_name="wdist", standalone_mode=False)
     if returned == ExitStatus.INTERRUPTED and not isinstance(returned, ExitStatus):
-        # Typer turns an interrupt into a plain 130; a command that kept its result says so itself and returns our own.
+        # Typer turns an interrupt into a plain 130; a command that kept its result reports that and returns an ExitStatus.
         raise KeyboardInterrupt
     return int(returned or ExitStatus.DONE)
 
 
 def _explain(error: Exception, arguments: list[str]) -> int:
-    """Says on stderr in one sentence what went wrong, and returns its exit status."""
+    """Explains an error on stderr in one sentence, and returns its exit status."""
     if isinstance(error, WdistError):
         _complain(str(error), of_the_job=isinstance(error, ProcessesError))
         return error.exit_status
@@ -245,7 +245,7 @@ def _usage_sentence(error: Any, arguments: list[str]) -> str:
 def _complain(sentence: str, *, of_the_job: bool = False) -> None:
     from wdist.cli.console import complain
 
-    # The reader of stderr may be gone as well; the exit status still tells.
+    # The reader of stderr may be gone as well; the exit status still reports the failure.
     with contextlib.suppress(OSError):
         complain(sentence if is_first() or of_the_job else f"process {rank()} of this job: {sentence}")
 

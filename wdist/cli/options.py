@@ -32,7 +32,7 @@ OUTPUT, LONG = "Output", "Long runs"
 
 
 def option(panel: str | None, metavar: str, help: str, *names: str, **more: Any) -> Any:
-    """Declares an option in a panel of the help, by default the first; a switch has no ``metavar``."""
+    """Declares an option in a panel of the help, ``None`` being the first; a switch has an empty ``metavar``."""
     return typer.Option(*names, metavar=metavar, rich_help_panel=panel, help=help, **more)
 
 
@@ -111,8 +111,8 @@ Features: TypeAlias = Annotated[
     option(
         _SOURCES,
         "SPACE",
-        "Measure distances between features of both sides: a function of a batch, module:function, or a layer of "
-        "a torchvision network, resnet18?weights=FILE&layer=avgpool.",
+        "Measure distances between features of both sides: a function of a batch (module:function) or a layer of "
+        "a torchvision network (resnet18?weights=FILE&layer=avgpool).",
     ),
 ]
 Download: TypeAlias = Annotated[
@@ -164,12 +164,12 @@ class CheckpointOptions:
 
 @contextmanager
 def _sigterm_ends_the_run() -> Iterator[None]:
-    """Lets SIGTERM end the run, which can be resumed, and not only its training, as Ctrl-C does."""
+    """Makes SIGTERM end the whole run, which can be resumed; Ctrl-C ends only its training."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise Terminated
 
-    if threading.current_thread() is not threading.main_thread():  # which alone receives signals
+    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
         yield
         return
     before = signal.signal(signal.SIGTERM, end)
@@ -311,7 +311,7 @@ class EstimateFlags:
         return () if self.features is None else (self.features,)
 
     def validated(self, access: Access = Access(), **more: Any) -> EstimateOptions:
-        """The options of the library, with ``more`` that the command decides; raises UsageError."""
+        """The options as an object of the library, with those that the command decides (``more``); raises UsageError."""
         settings = CriticSettings(**{each.name: getattr(self, each.name) for each in fields(CriticSettings)})
         own = {each.name: getattr(self, each.name) for each in fields(self)}
         words = {name: value for name, value in own.items() if not hasattr(settings, name)}

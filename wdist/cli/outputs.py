@@ -195,7 +195,7 @@ class Outputs:
     quiet: bool = False
 
     def check(self, *, inputs: Iterable[str] = ()) -> None:
-        """Checks before the work that every file can be written, that no two are the same, and that no input is overwritten."""
+        """Checks, before the work begins, that all files can be written, that they differ, and that none overwrites an input."""
         if not is_first():
             return
         with deferred_interrupts():
@@ -209,7 +209,7 @@ class Outputs:
             if each.name == "json" and other is not None:
                 raise OutputError(f"-o {path} would hold the JSON document; name the {other.what} with {other.option} FILE")
             check_writable(path, option=each.named_by, suffixes=each.suffixes)
-        # Others append to the files that variables name.
+        # Files that variables name may be the same, because results are appended to them.
         ours = [(each.named_by, path) for each, path in self.files.items() if not each.variable]
         for i, (option, path) in enumerate(ours):
             for earlier, same in ours[:i]:
@@ -217,7 +217,7 @@ class Outputs:
                     raise OutputError(f"{earlier} and {option} name the same file, {path}; give each its own")
 
     def _check_apart(self, inputs: list[str]) -> None:
-        """Refuses files that the run is known to read, and watches for others."""
+        """Refuses files that the run is known to read, and starts watching for those it reads unexpectedly."""
         from wdist.data.inputs import reads
 
         for path in self.files.values():
@@ -238,9 +238,9 @@ class Outputs:
     def deliver(self, result: Any, *, warnings: Iterable[str] = (), notes: Iterable[str] = (), **given: Any) -> None:
         """Prints a result, writes all files, then shows warnings and, unless quiet, notes.
 
-        A failure does not keep the rest from being delivered; only then is it raised: OutputError for a file that could not be
-        written, BrokenPipeError if the reader of stdout went away. A first Ctrl-C is ignored, a second one stops the delivery.
-        ``given`` holds further arguments of renderers. Of several processes, only the first delivers.
+        If one delivery fails, the others still follow, and the first failure is raised at the end: OutputError for a file that
+        could not be written, BrokenPipeError if the reader of stdout went away. A first Ctrl-C is ignored, a second one stops the
+        delivery. ``given`` holds further arguments of renderers. Of several processes, only the first delivers.
         """
         if not is_first():
             return
@@ -274,7 +274,7 @@ class Outputs:
         if self.printed.name == "text":
             from wdist.cli.console import result_console
 
-            # Names that nothing can break are wrapped by the terminal rather than cut.
+            # A long name without a place to break is wrapped by the terminal instead of being cut.
             result_console().print(made, crop=False)
         else:
             sys.stdout.write(made)

@@ -64,7 +64,7 @@ class BenchRequest:
             raise UsageError(f"--trials has no effect on {study.name}; leave it out")
         number, of = read_shard(self.shard)
         if of > 1 and not study.divisible:
-            raise UsageError(f"the rows of {study.name} are measured on one machine, one after the other; leave out --shard")
+            raise UsageError(f"the rows of {study.name} must be measured on one machine, one after another; leave out --shard")
         count = self.seeds or (study.quick_seeds if self.quick else study.seeds)
         return Conditions(
             quick=self.quick,

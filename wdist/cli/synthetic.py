@@ -32,8 +32,8 @@ class PairOptions:
     shape: str | None = opt.flag(
         _PAIR,
         "NAME",
-        "Normal samples in --dim dimensions against the same moved towards subspaces, shells, segments, curves, polytopes or "
-        "mixed sets, or down a network.",
+        "Normal samples in --dim dimensions against the same samples moved towards subspaces, shells, segments, curves, polytopes "
+        "or mixed sets, or down a network.",
     )
     dim: int | None = opt.flag(_PAIR, "DIM", "Dimensions of --funnels, --gaussians and --shape. Default: 10.", min=1)
     shift: float | None = opt.flag(_PAIR, "X", "Distance between the means of --gaussians. Default: 1.")

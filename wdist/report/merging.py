@@ -15,11 +15,11 @@ _Shard: TypeAlias = ComparisonShard | StudyShard
 
 
 def merged(paths: Sequence[str | Path]) -> Comparison | StudyResult:
-    """The result of all shards, as one run would have found it, but for times and machines.
+    """The joint result of all shards: that of one undivided run, except for times and machines.
 
     Raises:
         SourceError: a file holds no shard.
-        UsageError: they are shards of different runs, one is missing, or there twice.
+        UsageError: the shards belong to different runs, or one is missing or given twice.
     """
     shards = [_read(Path(path)) for path in paths]
     if not shards:
@@ -27,11 +27,12 @@ def merged(paths: Sequence[str | Path]) -> Comparison | StudyResult:
     first = shards[0]
     for path, shard in zip(paths, shards, strict=True):
         if _identity(shard) != _identity(first):
-            raise UsageError(f"{path} and {paths[0]} are shards of different runs ({_difference(first, shard)}); give those of one")
+            problem = f"{path} and {paths[0]} are shards of different runs ({_difference(first, shard)})"
+            raise UsageError(f"{problem}; give the shards of one run")
     numbers = [shard.number for shard in shards]
     twice = next((number for number in numbers if numbers.count(number) > 1), None)
     if twice is not None:
-        raise UsageError(f"shard {twice + 1}/{first.of} is there twice; give each once")
+        raise UsageError(f"shard {twice + 1}/{first.of} is given twice; give each shard once")
     missing = sorted(set(range(first.of)) - set(numbers))
     if missing:
         raise UsageError(f"shard {missing[0] + 1}/{first.of} is missing; give the documents of all {first.of}")
@@ -64,7 +65,7 @@ def _read(path: Path) -> _Shard:
     except (KeyError, TypeError, ValueError, AttributeError, ImportError, UsageError) as error:
         raise SourceError(f"the shard in {path} is damaged ({error}); write it again") from error
     if not isinstance(found, ComparisonShard | StudyShard):
-        raise SourceError(f"the shard in {path} is of no comparison or suite; write it again")
+        raise SourceError(f"the shard in {path} belongs to no comparison or suite; write it again")
     return found
 
 
@@ -79,4 +80,4 @@ def _difference(one: _Shard, other: _Shard) -> str:
     """The first setting in which two shards differ, in words."""
     left, right = _identity(one), _identity(other)
     name = next(name for name in {**left, **right} if left.get(name) != right.get(name))
-    return "other samples" if name == "samples" else f"{name}: {right.get(name)} and {left.get(name)}"
+    return "different samples" if name == "samples" else f"{name}: {right.get(name)} and {left.get(name)}"

@@ -55,7 +55,7 @@ class View:
     draw: str = ""
     """The figure, as ``module:function`` in ``wdist.report``."""
     command: str | Callable[[Any], str] = ""
-    """The command whose published document it is, or a function of the result that names it."""
+    """The command that publishes its document, or a function of the result that names this command."""
     rows: str = ""
     """The rows as comma-separated values, as ``module:function`` in ``wdist.report``."""
 
@@ -178,7 +178,7 @@ def html(result: Any) -> str:
 
 
 def page(result: Any) -> str:
-    """One page of HTML that needs nothing else: the report and its figure."""
+    """A self-contained HTML page with the report and its figure."""
     return _PAGE.format(title=escape(_view(result).line(result)), report=html(result))
 
 
@@ -231,7 +231,7 @@ def plain_document(result: Any) -> dict[str, Any]:
 
 
 def json(result: Any) -> str:
-    """The same as indented JSON."""
+    """The published document of a result, as indented JSON."""
     from wdist.report.documents.document import text
 
     return text(plain_document(result))

@@ -57,7 +57,7 @@ def levels_shown(comparison: Comparison) -> dict[str, str]:
 def deciding(comparison: Comparison, near: Entry, far: Entry) -> dict[str, str]:
     """The claim of each level about two sources, ``<`` if the former is nearer, ``>`` if the latter, with p-values.
 
-    ``open, rising`` stands where only the training of the nearer source's critics keeps a test from deciding.
+    ``open, rising`` means that a test decided, but the claim is withheld because the critics of the nearer source still improved.
     """
     said: dict[str, str] = {}
     for each in comparison.orders.levels:
@@ -81,20 +81,23 @@ def strongest(comparison: Comparison, near: Entry, far: Entry) -> str:
 
 
 def levels_of_order(comparison: Comparison) -> Iterator[str]:
-    """The meaning of an order at each level, in a line each."""
+    """The meaning of an order at each level, one line per level."""
     confidence, orders = level(comparison.confidence), comparison.orders
-    yield "samples: of these very sets, certain"
-    yield f"populations: of the distributions behind them, proved, {confidence} jointly"
+    yield "samples: the order of these sample sets themselves, certain"
+    yield f"populations: the order of the distributions behind them, proved, {confidence} jointly"
     if "reference" in levels_shown(comparison):
-        yield f"reference: of what generators draw, from these samples of the reference, asymptotic, {confidence} jointly"
+        yield (
+            f"reference: the order of W1 from these samples of the reference to what generators draw, asymptotic, "
+            f"{confidence} jointly"
+        )
     if orders.detected.tested:
-        rising = "; rising: longer training may find more of the nearer source" if orders.detected.withheld else ""
-        yield f"detected: of what the critics find on fresh samples, tested in pairs, asymptotic{rising}"
+        rising = "; rising: longer training may find more for the nearer source" if orders.detected.withheld else ""
+        yield f"detected: the order of what the critics find on fresh samples, tested in pairs, asymptotic{rising}"
     blocks = next((entry.estimate.block for entry in comparison.ranking if entry.estimate.block is not None), None)
     if orders.block.tested and blocks is not None:
         yield (
-            f"blocks: of mean distances between {counted(blocks.size)} samples a side, less half of those within each side, "
-            f"tested in pairs, asymptotic"
+            f"blocks: the order of mean distances between {counted(blocks.size)} samples a side, less half of those within each "
+            f"side, tested in pairs, asymptotic"
         )
     if orders.detected.tested or orders.block.tested:
         yield f"p-values are adjusted for all pairs of a level (Holm); each level holds at {confidence} on its own"
@@ -145,7 +148,7 @@ def _stated(comparison: Comparison) -> str:
 
 
 def _inside(groups: Sequence[Sequence[str]], claims: Sequence[OrderClaim]) -> str:
-    """Claims between sources of one group."""
+    """Claims about two sources of the same group."""
     home = {name: number for number, group in enumerate(groups) for name in group}
     inside = [f"{each.nearer} < {each.farther}" for each in claims if home[each.nearer] == home[each.farther]]
     if len(inside) <= _LISTED:

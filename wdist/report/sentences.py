@@ -70,8 +70,12 @@ def _tested(detected: Detected | None) -> str:
 
 
 def _not_proved(detected: Detected | None, upper: float | None) -> str:
-    """The conclusion where no bound for the populations is above 0, from the test of the main critic's values; W1 is at most
-    ``upper``."""
+    """The conclusion if no lower bound for the populations is above 0, from the test of the main critic's values.
+
+    Arguments:
+        detected: the test; None if there was none.
+        upper: upper bound for the populations; None if there is none.
+    """
     if detected is None:
         return "No difference is proved at this sample size"
     if detected.significant:
@@ -83,13 +87,13 @@ def _not_proved(detected: Detected | None, upper: float | None) -> str:
 
 
 def chosen_by_folds(critic: CriticResult) -> str:
-    """The kinds of critics that the folds chose, with their numbers: ``3 groupsort-bjorck, 2 cones``; empty if all are one kind."""
+    """The kinds of critics that the folds chose, counted: ``3 groupsort-bjorck, 2 cones``; empty if all chose the same."""
     kinds = Counter(critic.fold_names)
     return ", ".join(f"{number} {name}" for name, number in kinds.most_common()) if len(kinds) > 1 else ""
 
 
 def drift_headline(drift: Drift) -> str:
-    """Whether two tables drifted, and in what, in plain words; the verdict first, where a limit is given."""
+    """Whether two tables drifted, and in what, in plain words; after the verdict, if a limit is given."""
     if drift.verdict is not None:
         return f"{drift.verdict.answer.value.upper()}: {drift.verdict.reason.rstrip('.')}. {_changes(drift)}"
     return _changes(drift)
@@ -128,7 +132,7 @@ def drift_sentences(drift: Drift) -> Iterator[str]:
 
 
 def robust_headline(found: Robustness) -> str:
-    """Both bounds for the error of a classifier; the verdict first, where a minimum is given."""
+    """Both bounds for the error of a classifier; after the verdict, if a minimum is given."""
     lower, upper = (100 * count / found.count for count in (found.misled, found.uncertified))  # rounded once
     between = f"{nearest(lower)} %" if lower == upper else f"Between {at_least(lower)} % and {at_most(upper)} %"
     worst = f"the worst perturbations up to {exactly(found.eps)} in {NORMS[found.norm]}"
@@ -142,7 +146,7 @@ def dependence_headline(found: Dependence) -> str:
     pair, test = f"{_some_names(found.columns)} and {_some_names(found.with_)}", p_value(detected.p_value)
     sure = f"with {level(population.confidence)} confidence"
     if population.lower > 0:
-        between = "between their joint distribution and the product of their distributions"
+        between = "between their joint distribution and the product of their marginal distributions"
         return f"{pair} depend on each other: W1 {between} is at least {lower_bound(population.lower, DIGITS)}, {sure} ({test})"
     upper = "" if population.upper is None else f"W1 is at most {at_most(population.upper, DIGITS)}, {sure}"
     if detected.significant:
@@ -160,13 +164,13 @@ def dependence_sentences(found: Dependence) -> Iterator[str]:
     """Sentences on how to read the intervals, and what they rest on."""
     detected, population = found.detected, found.population
     yield (
-        f"W1 is the distance between the joint distribution and the product of both distributions, {units(found.table)}: 0 only "
-        f"if they are independent. Its bounds hold together at {level(population.confidence)} confidence, "
+        f"W1 is the distance between the joint distribution and the product of the marginal distributions, {units(found.table)}: "
+        f"0 only if the columns are independent. Its bounds hold together at {level(population.confidence)} confidence, "
         f"from {counted(population.n_a)} held-out rows and {counted(population.n_b)} recombined ones."
     )
     yield (
-        f"The detected interval is about the critic and holds on its own, asymptotically; it combines all "
-        f"{counted(detected.rows)} held-out rows with each other. The p-value is exact for any number of rows."
+        f"The detected interval is about the critic and holds on its own, asymptotically; it recombines all "
+        f"{counted(detected.rows)} held-out rows. The p-value is exact for any number of rows."
     )
 
 
@@ -197,10 +201,10 @@ def about_divergence(divergence: Divergence) -> str:
     return (
         f"D is the Kullback-Leibler divergence of A from B, in nats, with potentials of slope at most lambda = "
         f"{exactly(divergence.lambda_)} nats per unit of distance. It exceeds neither lambda W1 nor the divergence itself, so its "
-        f"lower bounds hold for both and its upper bounds for D only. Its lower bound for the populations is by "
+        f"lower bounds hold for both and its upper bounds for D only. Its lower bound for the populations comes from "
         f"{critic.name}, trained for {critic.trained_for.upper()} and clipped to "
         f"{nearest(critic.low, 3)} to {nearest(critic.high, 3)} nats ({METHODS[population.method]}), "
-        f"{held_out(population)}, and shares the error with those for W1."
+        f"{held_out(population)}, and shares the error probability with the bounds for W1."
     )
 
 
@@ -224,7 +228,7 @@ def intervals(estimate: Estimate) -> str:
 
 
 def found_by_critic(detected: Detected) -> str:
-    """The interval of the value that the critic finds, which does not bound W1 from above."""
+    """The interval of the value that the critic finds, whose upper end is no bound for W1."""
     ends = f"{at_least(detected.lower, DIGITS)} to {at_most(detected.upper, DIGITS)}"
     return f"the critic finds {ends} on fresh samples, at {level(detected.confidence)}"
 
@@ -260,8 +264,8 @@ def about_detected(detected: Detected) -> str:
     if detected.p_value_method != detected.method and detected.method != "cross-fitted":
         methods += f"; p by {METHODS[detected.p_value_method]}"
     return (
-        f"The detected interval is about the critic and holds on its own ({methods}): its lower end is also one for W1 of the "
-        f"populations, its upper end is not a bound of W1."
+        f"The detected interval is about the critic and holds on its own ({methods}): its lower end also bounds W1 of the "
+        f"populations from below, its upper end is not a bound of W1."
     )
 
 
@@ -271,7 +275,7 @@ def held_out(population: PopulationBound | DivergenceOfPopulations) -> str:
 
 
 def units(*sources: SourceInfo) -> str:
-    """The units that distances between some sources are stated in."""
+    """Units of the distances between some sources."""
     words = list(dict.fromkeys(_worded(info) for info in sources))
     if len(words) == 1:
         return words[0]
@@ -287,17 +291,17 @@ def _worded(info: SourceInfo) -> str:
 def lipschitz_headline(found: LipschitzConstant) -> str:
     """The interval."""
     if found.upper is None:
-        return f"The Lipschitz constant is at least {at_least(found.lower)} ({found.norm}); no bound from above is proved"
+        return f"The Lipschitz constant is at least {at_least(found.lower)} ({found.norm}); no upper bound is proved"
     return f"The Lipschitz constant lies between {at_least(found.lower)} and {at_most(found.upper)} ({found.norm})"
 
 
 def lipschitz_sentences(found: LipschitzConstant) -> Iterator[str]:
     """The evidence for both ends, and the slopes at points."""
     if found.obstacle is not None:
-        yield f"No upper end: {found.obstacle}."
+        yield f"No upper bound: {found.obstacle}."
     if found.upper is not None:
-        search = "a search found" + (", which was cut short" if found.interrupted else "")
-        yield f"The upper end is proved for all inputs; the lower end is the steepest slope that {search}."
+        search = "found by a search" + (" that was cut short" if found.interrupted else "")
+        yield f"The upper bound is proved for all inputs; the lower bound is the steepest slope {search}."
     local = found.local
     if local is None:
         return
@@ -307,7 +311,7 @@ def lipschitz_sentences(found: LipschitzConstant) -> Iterator[str]:
         yield f"The steepest slope found {where} {points} is {at_least(local.lower)}."
         return
     yield (
-        f"Slopes {where} {points} are at most {at_most(local.upper)}, in the median {at_most(local.median)}; "
+        f"Slopes {where} {points} are at most {at_most(local.upper)}, with a median bound of {at_most(local.median)}; "
         f"the steepest found is {at_least(local.lower)}."
     )
 
@@ -330,7 +334,7 @@ def marks(result: GateResult) -> Iterator[tuple[str, float, str]]:
 
 
 def study_headline(result: StudyResult) -> str:
-    """The study, the number of its rows, and how many of its claims hold."""
+    """The study, its number of rows, and how many of its claims hold."""
     checks = result.conclusion.checks
     held = f"; {sum(check.holds for check in checks)} of {len(checks)} claims hold" if checks else ""
     return f"{result.study.name}: {result.study.title}, {counted(len(result.rows))} rows{held}"

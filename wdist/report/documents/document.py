@@ -1,6 +1,6 @@
-"""JSON documents of results: written from their attributes, with a published schema; null where a number is not finite.
+"""JSON documents of results: written from their attributes, with a published schema; null for a number that is not finite.
 
-Annotations and docstrings of results are read from their source, so that a schema imports nothing slow.
+Annotations and docstrings of results are read from their source files, so that printing a schema imports nothing slow.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Key:
     """A key that is not an attribute of the result, or whose attribute needs another type or description."""
 
     type: str = ""
-    """Annotation; by default that of the attribute."""
+    """Annotation of the type; by default that of the attribute."""
     description: str = ""
     """By default the docstring of the attribute."""
     value: str | Callable[[Any], Any] | None = None
-    """Path of attributes, or a function of the result; by default the attribute itself, or what the enclosing form gives."""
+    """Path of attributes, or a function of the result; by default the attribute itself, or a value given by the enclosing form."""
 
     def of(self, result: Any, name: str) -> Any:
         """The value of a result."""
@@ -55,15 +55,15 @@ class Form:
     base: str | None = None
     """Form whose keys come first."""
     base_of: Callable[[Any], Any] = lambda result: result
-    """Finds the result that the base form is for."""
+    """The result that the base form describes, as a function of this one."""
     nullable: str = ""
-    """Keys whose numbers may be none."""
+    """Keys whose numbers may be null."""
     special: Mapping[str, Key] = field(default_factory=dict)
     """Keys that are not simply attributes."""
     forms: Mapping[str, str] = field(default_factory=dict)
-    """Keys whose values take another form than the usual one of their class."""
+    """Keys whose values do not take the usual form of their class, with the form that they take."""
     given: Mapping[str, Callable[[Any, Any], Mapping[str, Any]]] = field(default_factory=dict)
-    """For a key: computes keys of each value that only this result knows, from the result and the value."""
+    """By key, a function of the result and of each value under that key: it gives keys of the value that only the result knows."""
 
     @property
     def names(self) -> list[str]:
@@ -73,7 +73,7 @@ class Form:
 
 
 class Forms:
-    """Forms that refer to each other; the first of a class is its usual one, and some keys are the same ``everywhere``."""
+    """Forms that refer to each other; the first form of a class is its usual one, and some keys are the same ``everywhere``."""
 
     def __init__(self, *forms: Form, everywhere: Mapping[str, Key]) -> None:
         self._named = {form.name: form for form in forms}
@@ -82,7 +82,7 @@ class Forms:
         self._models: dict[str, type[BaseModel]] = {}
 
     def document(self, result: Any, name: str, **given: Any) -> dict[str, Any]:
-        """Writes a result in the form of that name as plain values; ``given`` are values that it does not know."""
+        """Writes a result in the form of that name, as plain values; ``given`` holds values that the result does not know."""
         form = self._named[name]
         document = {} if form.base is None else self.document(form.base_of(result), form.base)
         for key in form.names:
@@ -91,7 +91,7 @@ class Forms:
         return document
 
     def _part(self, result: Any, form: Form, key: str, part: Any) -> dict[str, Any]:
-        """A dataclass below a key, in its form; with all its fields where it has none."""
+        """A dataclass below a key, in its form; with all its fields if it has none."""
         name = form.forms.get(key) or self._usual.get(f"{type(part).__module__}:{type(part).__qualname__}")
         more = form.given[key](result, part) if key in form.given else {}
         return _all_fields(part) if name is None else self.document(part, name, **more)
@@ -175,7 +175,7 @@ def _as_json_says(description: str) -> str:
 def text(document: Mapping[str, Any]) -> str:
     """A document as indented JSON that ends with a line feed; numbers at full precision."""
     shown = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    # A file name that is no UTF-8 reaches Python with lone surrogates, which JSON can only hold as escapes.
+    # A file name that is not UTF-8 reaches Python with lone surrogates, which JSON can hold only as escapes.
     return shown.encode(errors="backslashreplace").decode()
 
 
@@ -184,7 +184,7 @@ def _all_fields(value: Any) -> dict[str, Any]:
 
 
 def plain(value: Any, written: Callable[[Any], dict[str, Any]] = _all_fields) -> Any:
-    """Dictionaries, lists, texts and finite numbers, null in the place of others; ``written`` writes dataclasses."""
+    """The value as dictionaries, lists, texts and finite numbers, with null for other numbers; ``written`` writes dataclasses."""
     match value:
         case dict():
             return {key: plain(part, written) for key, part in value.items()}
@@ -203,7 +203,7 @@ def _null_unless_finite(value: Any) -> Any:
 
 
 Number: TypeAlias = Annotated[float | None, BeforeValidator(_null_unless_finite)]
-"""A number, or null where there is none; never NaN or infinity, which JSON does not have."""
+"""A number or null; never NaN or infinity, which JSON does not have."""
 _NAMES = {"Number": Number, "Literal": Literal, "Any": Any, "Path": str}
 
 

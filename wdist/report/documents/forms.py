@@ -23,7 +23,7 @@ _LIPSCHITZ = "wdist.bounds.lipschitz.constant"
 _EVERYWHERE = {
     "schema_version": Key("Literal['1']", "Changes when a key is removed or changes its meaning.", lambda _: SCHEMA_VERSION),
     "metric": Key(description="Ground metric: l2, l1 or linf."),
-    "features": Key(description="The space that all distances are measured in; null for that of the samples."),
+    "features": Key(description="The feature space in which all distances are measured; null for that of the samples."),
 }
 _WORD = "Literal['pass', 'fail', 'inconclusive']"
 
@@ -59,15 +59,15 @@ def _shard(result: Any) -> dict[str, Any] | None:
     return {"number": result.shard.number + 1, "of": result.shard.of, "kept": as_text(result.shard.kept())}
 
 
-_SHARD = Key("dict[str, Any] | None", "With --shard, which part this is, and what `wdist merge` reads; null for the whole.", _shard)
+_SHARD = Key("dict[str, Any] | None", "With --shard, the number and content of this part, for `wdist merge`; else null.", _shard)
 _STUDY_KEYS = {
     "what": Key("str", "Name of the study.", "study.name"),
     "title": Key("str", value="study.title"),
     "quick": Key("bool", value="conditions.quick"),
-    "reduced": Key("list[str]", "What --quick made smaller."),
+    "reduced": Key("list[str]", "Settings that --quick made smaller."),
     "remarks": Key("list[str]", value="conclusion.remarks"),
     "interrupted": Key("bool", "Whether rows are missing because the run was cut short."),
-    "commit": Key("str | None", "Commit of the checkout, with + where files differed from it; null outside one."),
+    "commit": Key("str | None", "Commit of the checkout, with + if files differed from it; null outside a checkout."),
 }
 
 FORMS = Forms(
@@ -76,7 +76,7 @@ FORMS = Forms(
         "wdist.data.sources.source:SourceInfo",
         "* digest",
         title="Where the samples of one side came from.",
-        special={"digest": Key("str | None", "SHA-256 of the stored samples; null where they are drawn.")},
+        special={"digest": Key("str | None", "SHA-256 of the stored samples; null if they are drawn.")},
     ),
     Form("ColumnDocument", "wdist.data.sources.column:Column"),
     Form("FeaturesDocument", "wdist.data.features.space:Features"),
@@ -143,7 +143,7 @@ FORMS = Forms(
         "raw_value largest_slope repeats training_value converged interrupted settings layers history",
         nullable="lipschitz_bound training_value",
         special={
-            "certified": Key("bool", "The certificate is finite, so the bounds are proved; always true."),
+            "certified": Key("bool", "Whether the certificate is finite and the bounds are thus proved; always true."),
         },
     ),
     Form(
@@ -183,13 +183,13 @@ FORMS = Forms(
         "RankedDocument",
         "wdist.comparison.entry:Entry",
         "first_place last_place found found_by",
-        title="A source with the places that it may have.",
+        title="A source with its possible places in the ranking.",
         base="EntryDocument",
         special={
-            "first_place": Key("int", "The best place that the claims leave it, from 1 on."),
-            "last_place": Key("int", "The worst one; the same where its place is decided."),
+            "first_place": Key("int", "The best place that the claims allow, from 1 on."),
+            "last_place": Key("int", "The worst place that the claims allow; equal to `first_place` if the place is decided."),
             "found": Key(
-                "Number", "What the critics that judge it find on fresh samples: the ranking is sorted by it. Not a bound."
+                "Number", "What the critics that judge the source find on fresh samples; the ranking is sorted by it. Not a bound."
             ),
             "found_by": Key("list[str]", "For each fold, the source whose critic judges it: the one that finds most elsewhere."),
         },
@@ -207,7 +207,7 @@ FORMS = Forms(
         special={
             "shard": _SHARD,
             "command": _command("compare"),
-            "noise_floor": Key(description="The reference against itself; null where it was not found."),
+            "noise_floor": Key(description="The reference against itself; null if it was not computed."),
         },
         forms={"ranking": "RankedDocument"},
         given={"reference": lambda comparison, _: {"digest": comparison.digest}, "ranking": _ranked},
@@ -221,12 +221,12 @@ FORMS = Forms(
             "asked": Key("Literal['max', 'max-lower', 'baseline']", "The option that states the rule.", "rule.asked"),
             "limit": Key("Number", "The number behind --max or --max-lower; null for --baseline.", _of_rule("value")),
             "tolerance": Key(
-                "Number", "The share by which W1 may have grown since the baseline; null elsewhere.", _of_rule("tolerance")
+                "Number", "Fraction by which W1 may have grown since the baseline; null for other rules.", _of_rule("tolerance")
             ),
             "passes_within": Key(
-                "Number", "An upper bound up to this passes; null where nothing passes.", "rule.limits.passes_within"
+                "Number", "An upper bound of at most this passes; null if nothing passes.", "rule.limits.passes_within"
             ),
-            "fails_above": Key("Number", "A lower bound above this fails; null where nothing fails.", "rule.limits.fails_above"),
+            "fails_above": Key("Number", "A lower bound above this fails; null if nothing fails.", "rule.limits.fails_above"),
             "verdict": Key(_WORD, value="verdict.answer"),
             "reason": Key("str", value="verdict.reason"),
             "what_would_decide": Key("str | None", value="verdict.what_would_decide"),
@@ -252,19 +252,21 @@ FORMS = Forms(
         title="The result of `wdist gate`: an estimate, and what follows from it for the rules. The same inputs, seed "
         "and machine give the same document except for the times, unless `repeatable` is false. On another "
         "machine, bounds proved by transport agree to about nine digits and those of a trained critic to a few; "
-        "they are as valid. A verdict differs only where a limit lies between two such bounds, and then one of "
+        "they are equally valid. A verdict differs only if a limit lies between two such bounds, and then one of "
         "the two verdicts is inconclusive.",
         base="EstimateDocument",
         base_of=lambda result: result.estimate,
         special={
             "verdict": Key(_WORD, "The verdict on all rules together: fail if one fails, pass if all pass.", "answer"),
             "reason": Key("str", "A sentence for each rule; it names what was judged.", "verdict.reason"),
-            "what_would_decide": Key("str | None", "What would decide it; null where it is decided.", "verdict.what_would_decide"),
+            "what_would_decide": Key(
+                "str | None", "What would decide the verdict; null if it is decided.", "verdict.what_would_decide"
+            ),
             "on": Key(
                 "Literal['population', 'samples', 'detected', 'block', 'reference']", "Which interval of this document was judged."
             ),
             "verdict_confidence": Key(
-                "Number", "Confidence of the verdict; the error of a baseline adds to it. Null if certain.", "confidence"
+                "Number", "Confidence of the verdict, reduced by the error of a baseline; null if certain.", "confidence"
             ),
             "rules": Key("list[RuleDocument]", "Each rule with its verdict.", "judged"),
             "recorded": Key(description="The result that W1 was compared with; null without --baseline."),
@@ -282,13 +284,13 @@ FORMS = Forms(
         f"{_DEPENDENCES}.dependence:Dependence",
         "schema_version command found columns with rows samples population detected critic table metric seed interrupted seconds "
         "environment warnings",
-        title="The result of `wdist dependence`: W1 between the joint distribution of columns and the product of their margins.",
+        title="The result of `wdist dependence`: W1 between the joint distribution of columns and the product of its marginals.",
         special={
             "command": _command("dependence"),
             "with": Key("list[str]", "Columns y.", "with_"),
             "samples": Key("DependenceOfRows | None"),
             "population": Key(
-                "PopulationBound", "Bounds for W1 between the joint distribution and the product of its margins.", "population"
+                "PopulationBound", "Bounds for W1 between the joint distribution and the product of its marginals.", "population"
             ),
             "critic": Key("CriticResult", value="estimate.critic"),
             "metric": Key("str", "Ground metric: l2, l1 or linf.", "estimate.metric"),
@@ -305,14 +307,14 @@ FORMS = Forms(
         f"{_DRIFTS}.drift:Drift",
         "schema_version command verdict reason found drifted changed jointly joint_p_value columns pairs rows confidence "
         "reference current samples population detected critic metric seed interrupted seconds environment warnings",
-        title="The result of `wdist drift`. All p-values but `p_value` of a column are corrected; those up to 1 - `confidence` are "
-        "drift.",
+        title="The result of `wdist drift`. All p-values are corrected, except `p_value` of a column; corrected values up to "
+        "1 - `confidence` count as drift.",
         special={
             "command": _command("drift"),
             "verdict": Key(
                 f"{_WORD} | None", "Verdict on the joint distance; null without --max.", lambda drift: _of_verdict(drift, "answer")
             ),
-            "reason": Key("str | None", "It in a sentence.", lambda drift: _of_verdict(drift, "reason")),
+            "reason": Key("str | None", "The verdict in a sentence.", lambda drift: _of_verdict(drift, "reason")),
             "drifted": Key("list[str]", "Names of the columns that drifted.", lambda drift: [each.name for each in drift.drifted]),
             "changed": Key(
                 "list[list[str]]",
@@ -340,12 +342,12 @@ FORMS = Forms(
         "schema_version command verdict reason model data count classes eps norm clean_error attacked_error certified_error "
         "misclassified misled uncertified lipschitz_bound proof median_radius curve iterations restarts minimum seed interrupted "
         "seconds environment warnings",
-        title="The result of `wdist robust`: the error under the worst perturbations lies between `attacked_error` and "
-        "`certified_error`, of these samples.",
+        title="The result of `wdist robust`: on these samples, the error under the worst perturbations lies between "
+        "`attacked_error` and `certified_error`.",
         special={
             "command": _command("robust"),
             "verdict": Key(f"{_WORD} | None", "Verdict on the accuracy; null without --min.", "answer"),
-            "reason": Key("str | None", "It in a sentence."),
+            "reason": Key("str | None", "The verdict in a sentence."),
         },
         given={"data": lambda robustness, _: {"digest": None}},
     ),
@@ -375,7 +377,7 @@ FORMS = Forms(
         title="The result of `wdist gan train`.",
         special={
             "command": _command("gan train"),
-            "settings": Key("dict[str, Any]", "Settings of the training; null where the critic decides."),
+            "settings": Key("dict[str, Any]", "Settings of the training; null for those that the critic decides."),
         },
     ),
     Form("EndsDocument", "wdist.estimation.statement:Ends", "lower upper"),
@@ -386,11 +388,11 @@ FORMS = Forms(
         "VerificationDocument",
         "wdist.estimation.verification:Verification",
         "proof ok claims findings",
-        title="The result of `wdist verify`: an estimate that holds what was proved again, and what the proof claims.",
+        title="The result of `wdist verify`: an estimate with the bounds that were proved again, and the claims of the proof.",
         base="EstimateDocument",
         base_of=lambda verification: verification.estimate,
         special={
-            "claims": Key("ClaimsDocument", "The ends that the proof claims."),
+            "claims": Key("ClaimsDocument", "The bounds that the proof claims."),
         },
     ),
     Form("MachineDocument", "wdist.studies.machine:Machine"),
@@ -414,7 +416,7 @@ FORMS = Forms(
             **_STUDY_KEYS,
             "command": _command("bench"),
             "seeds": Key("list[int]", value="conditions.seeds"),
-            "budget": Key("str | None", "Training time of one pair; null where the suite has no use for one.", "conditions.budget"),
+            "budget": Key("str | None", "Training time of one pair; null if the suite has no budget.", "conditions.budget"),
             "findings": Key("list[CheckDocument]", "Claims that were checked.", "conclusion.checks"),
         },
         forms={"findings": "CheckDocument"},
@@ -489,7 +491,7 @@ COMMANDS = tuple(PUBLISHED)
 
 
 def document(result: Any, command: str) -> dict[str, Any]:
-    """The document of a result, as plain values; with all fields of the result where the command has no published form."""
+    """The document of a result, as plain values; with all fields of the result if the command has no published form."""
     if command not in PUBLISHED:
         return {"schema_version": SCHEMA_VERSION, "command": command, **plain(result)}
     return FORMS.document(result, PUBLISHED[command])
@@ -505,7 +507,7 @@ def transport_document(found: Transport) -> dict[str, Any]:
 
 
 def document_text(result: Any, *, command: str) -> str:
-    """The same as indented JSON."""
+    """The document of a result, as indented JSON."""
     return text(document(result, command))
 
 

@@ -15,7 +15,7 @@ _PROPERTY = _DATA | str.maketrans({":": "%3A", ",": "%2C"})
 
 
 def gate_markdown(result: GateResult) -> str:
-    """A heading, the reason, what would decide, and a table, for the summary of a job; ends with a line feed."""
+    """A heading, the reason, suggestions and a table, for the summary of a job; ends with a line feed."""
     verdict, estimate = result.verdict, result.estimate
     lines = [f"### wdist gate: {result.answer.value}", "", _plain(verdict.reason), ""]
     if verdict.what_would_decide is not None:
@@ -79,7 +79,7 @@ def _code(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """One line without characters that would end a cell or hide from the eye."""
+    """One line without characters that would end a cell or are invisible."""
     return _one_line(text).replace("|", "\\|").replace("<", "&lt;")
 
 
@@ -93,7 +93,7 @@ def _message(verdict: Verdict) -> str:
 
 
 def github_annotations(result: GateResult) -> str:
-    """One annotation for each rule, which the page of a job shows: ``::error title=...::...``.
+    """One annotation for each rule, shown on the page of a job: ``::error title=...::...``.
 
     References:
         GitHub Docs, Workflow commands for GitHub Actions.
@@ -121,7 +121,7 @@ def github_outputs(result: GateResult) -> str:
 
 
 def junit(result: GateResult, *, accept_inconclusive: bool = False) -> str:
-    """A test report with one case for each rule; an undecided rule is an error, or skipped where that is accepted."""
+    """A test report with one case for each rule; an undecided rule is an error, or is skipped if ``accept_inconclusive``."""
     estimate, answers = result.estimate, [judged.verdict.answer.value for judged in result.judged]
     counts = {
         "tests": len(answers),

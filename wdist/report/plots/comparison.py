@@ -19,13 +19,13 @@ from wdist.report.rankings import place, strongest
 from wdist.report.sentences import METRICS
 
 _NAME, _REFERENCE = 34, 50
-"""Most characters of a name and of the line below the bars; the middle of a longer one is left out."""
+"""Most characters of a name, and of the address below the bars; the middle of longer ones is left out."""
 _SAMPLES = OTHERS[0]
 PER_STRIP = 16
 """Images in one strip."""
 _SHEET_WIDTH = 8.4
 _GUTTER = 0.08
-"""Between two images, as a share of their width."""
+"""Gap between two images, as a fraction of their width."""
 
 
 def draw_comparison(comparison: Comparison) -> Figure:
@@ -116,7 +116,7 @@ def draw_contact_sheet(comparison: Comparison) -> Figure | None:
     inches = (_SHEET_WIDTH - 0.2) * height / width
     figure = Figure(figsize=(_SHEET_WIDTH, len(strips) * (inches + 0.3) + 0.75), layout="constrained")
     figure.suptitle(
-        "What tells them apart: the images that each critic is surest about, the surest first", fontsize=11, x=0.02, ha="left"
+        "What tells them apart: the images that each critic separates most clearly, clearest first", fontsize=11, x=0.02, ha="left"
     )
     low, high = _brightness(comparison)
     for axes, (title, images, colour) in zip(figure.subplots(len(strips), 1, squeeze=False).flat, strips, strict=True):
@@ -128,7 +128,7 @@ def draw_contact_sheet(comparison: Comparison) -> Figure | None:
 
 
 def contact_sheet_bytes(comparison: Comparison, *, suffix: str) -> bytes | None:
-    """The contact sheet as a file of the kind that the suffix names; None where no source is of images."""
+    """The contact sheet as a file of the kind that the suffix names; None if no source holds images."""
     return figure_file(draw_contact_sheet, comparison, suffix=suffix)
 
 
@@ -143,9 +143,9 @@ def _strips(comparison: Comparison) -> Iterator[tuple[str, NDArray[np.float64], 
 
 
 def mosaic(images: Tensor, columns: int) -> NDArray[np.float64]:
-    """At most ``columns`` gray or RGB images, shape (k, \\*event shape), in a row of shape (h, w, 3), NaN where there are none."""
+    """At most ``columns`` grey or RGB images, shape (k, \\*event shape), side by side in one of shape (h, w, 3), NaN in gaps."""
     order = image_axes(tuple(images.shape[1:]))
-    assert order is not None, "only images are asked for"
+    assert order is not None, "only images have a mosaic"
     arrays = images.permute(0, *(axis + 1 for axis in order)).numpy()
     if arrays.ndim == 3:
         arrays = arrays[..., None]
@@ -160,7 +160,7 @@ def mosaic(images: Tensor, columns: int) -> NDArray[np.float64]:
 
 
 def _brightness(comparison: Comparison) -> tuple[float, float]:
-    """Black and white, for the whole sheet: the bounds of the reference where they are known, else its range as shown."""
+    """Values shown as black and as white on the whole sheet: the bounds of the reference if known, else the range of its images."""
     if comparison.reference.bounds is not None:
         return comparison.reference.bounds
     shown = [entry.witnesses.reference for entry in comparison.ranking if entry.witnesses]

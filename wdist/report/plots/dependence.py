@@ -1,4 +1,4 @@
-"""Dependences as figures: the rows, and the finding of the critic beside those in random orders."""
+"""Dependences as figures: the rows, and what the critic finds in them beside what it finds in random orders."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +12,7 @@ _BINS = 40
 
 
 def draw_dependence(found: Dependence) -> Figure:
-    """Rows on the left, where both sides are one column of numbers; the test on the right."""
+    """Rows on the left, if both sides are single columns of numbers; the test on the right."""
     panels = 1 if found.shown is None else 2
     figure = Figure(figsize=(4.6 * panels + 0.4, 3.8), layout="constrained")
     axes = figure.subplots(1, panels, squeeze=False)[0]

@@ -1,4 +1,4 @@
-"""Drifts as figures: the distance of each column, and the distributions of those that moved most surely."""
+"""Drifts as figures: the distance of each column, and the distributions of those with the most evidence of drift."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from wdist.report.plots.figure import FAINT, INK, MAIN, MUTED, SIDE_A, SIDE_B, d
 _MOST_COLUMNS, _MOST_PANELS, _MOST_LEVELS = 24, 6, 8
 _NAME, _LEVEL = 28, 14
 _SHOWN = (0.005, 0.995)
-"""Quantiles between which a distribution function is drawn, so that a few far values do not flatten it."""
+"""Quantiles between which a distribution function is drawn, so that a few outliers do not squeeze it."""
 
 
 def draw_drift(drift: Drift) -> Figure:
@@ -50,7 +50,7 @@ def _draw_bars(axes: Axes, drift: Drift, shown: tuple[ColumnDrift, ...]) -> None
 
 
 def _draw_distributions(axes: Axes, column: ColumnDrift, samples: ColumnSamples, *, drifted: bool) -> None:
-    """Distribution functions of numbers, or shares of levels."""
+    """Draws distribution functions of numbers, or frequencies of levels."""
     levels = ("false", "true") if samples.type == BOOLEAN else samples.levels
     if levels is None:
         for values, colour, name in ((samples.reference, SIDE_A, "reference"), (samples.current, SIDE_B, "current")):

@@ -39,9 +39,9 @@ def _on_lines(name: str) -> str:
 
 
 def draw(estimate: Estimate) -> Figure:
-    """Functions in one dimension, surfaces in two, learning curves otherwise, and bars where critics are compared.
+    """Functions in one dimension, surfaces in two, learning curves otherwise, and bars if critics are compared.
 
-    Below them, what a critic was chosen from.
+    Below them, the candidates that a critic was chosen from.
     """
     pictures: dict[int, Callable[[Estimate], Part]] = {1: Functions, 2: Surfaces} if estimate.preview is not None else {}
     picture = pictures.get(estimate.critic.frozen.dim)
@@ -126,7 +126,7 @@ class CriticBars:
 
 
 def _draw_raw_value(axes: Axes, value: float, place: int, *, reach: float) -> None:
-    """Marks a value that could be taken for a bound; an arrow where it lies outside the picture."""
+    """Marks a value that could be mistaken for a bound; with an arrow if it lies outside the picture."""
     inside = value <= reach
     shown = max(value, 0.0) if inside else reach
     axes.plot(shown, place, "D" if inside else ">", color="white", markeredgecolor=MUTED, markersize=4.5, zorder=5)
@@ -173,7 +173,7 @@ class LearningCurves:
         self._estimate = estimate
         self._critics = [critic for critic in critics_in_order(estimate) if critic.history and critic.steps]
         self.size = (7.6, 4.3 + 0.22 * max(0, len(self._critics) - 8))
-        # Steps of different kinds of critics cannot be compared; a critic chosen from several is shown over time.
+        # Steps of different kinds of critics cannot be compared, so a critic chosen from several is shown over time.
         self._by_time = any(critic.tried for critic in estimate.critics)
 
     def draw_in(self, area: Area) -> None:
@@ -214,18 +214,18 @@ class LearningCurves:
         return ends
 
     def _set_height(self, axes: Axes, limits: list[float]) -> None:
-        """Values that are not bounds may rise far above the others, and then leave the picture."""
+        """Sets the vertical range by values that are bounds; others may rise far above them, out of the picture."""
         bounding = [critic for critic in (*self._critics, self._estimate.critic) if critic.bound_by_construction] or self._critics
         values = [value for critic in bounding for value in (point.validation for point in critic.history)]
         values += [level for level in [_level(self._estimate.critic)] if level is not None]
         if values:
-            # An early dive below zero would only squeeze what matters.
+            # An early dive below zero would squeeze the rest of the curves.
             lowest, highest = min(0.0, float(np.quantile(values, 0.02))), max([*values, *limits])
             axes.set_ylim(lowest - 0.03 * (highest - lowest), highest + 0.08 * (highest - lowest) or 1.0)
 
 
 def _level(critic: CriticResult) -> float | None:
-    """Validation value of a critic that follows from a formula, and so has no curve."""
+    """Validation value of a critic that is given by a formula and thus has no curve; None for a trained critic."""
     if critic.steps:
         return None
     values = [attempt.validation for attempt in critic.tried if attempt.chosen]
@@ -243,7 +243,7 @@ class CurveEnd:
 
 
 def name_curves(axes: Axes, ends: Sequence[CurveEnd], *, x: float, apart: float) -> None:
-    """Names each curve to the right of ``x``, moved apart (as a share of the height) where ends lie close together."""
+    """Names each curve to the right of ``x``; names are at least ``apart`` (a fraction of the height) from each other."""
     bottom, top = axes.get_ylim()
     apart *= top - bottom
     heights = [min(max(end.y, bottom), top) for end in ends]

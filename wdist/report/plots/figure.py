@@ -57,7 +57,7 @@ LIMIT: Any = {"color": INK, "linewidth": 1.0, "linestyle": (0, (4, 3)), "zorder"
 
 
 class Part(Protocol):
-    """One part of a figure: knows the size that suits it, and fills the area that it is given."""
+    """One part of a figure, which knows its preferred size and draws itself in an area."""
 
     size: tuple[float, float]
     """Width and height in inches."""
@@ -68,7 +68,7 @@ class Part(Protocol):
 
 
 def drawable(name: str, most: int | None = None) -> str:
-    """A name in which nothing is read as a formula, and characters without a glyph are question marks.
+    """A name for matplotlib, with dollar signs escaped and question marks for characters that cannot be printed.
 
     The middle of a name with more than ``most`` characters is left out.
     """
@@ -114,7 +114,7 @@ def reference(estimate: Estimate) -> tuple[float, str] | None:
 
 
 def tidy(axes: Axes, *, grid: Literal["x", "y"] | None = None) -> None:
-    """Draws faint lines behind everything, and neither marks at the ticks nor a line on the left."""
+    """Draws faint grid lines behind everything, and removes tick marks and the left spine."""
     if grid is not None:
         axes.grid(axis=grid, color=FAINT, linewidth=0.6)
         axes.set_axisbelow(True)
@@ -123,7 +123,7 @@ def tidy(axes: Axes, *, grid: Literal["x", "y"] | None = None) -> None:
 
 
 def draw_surface(solid: Any, *xyz: Grid, ends: tuple[float, float], box: Box, zoom: float, mesh: tuple[int, int]) -> None:
-    """A function of the plane as a surface, seen from the side; in a ``box`` of its own units, a slope of 1 is 45 degrees."""
+    """Draws a function of the plane as a surface, seen from the side; in a ``box`` in its own units, a slope of 1 is 45 degrees."""
     lines = {"rcount": mesh[0], "ccount": mesh[1], "linewidth": 0.12, "edgecolor": (1, 1, 1, 0.25), "antialiased": True}
     solid.plot_surface(*xyz, cmap=SURFACE, vmin=ends[0], vmax=ends[1], clip_on=False, **lines)
     solid.set_zlim(ends)
@@ -133,7 +133,7 @@ def draw_surface(solid: Any, *xyz: Grid, ends: tuple[float, float], box: Box, zo
 
 
 def draw_map(plane: Axes, *xyz: Grid, levels: Any) -> QuadContourSet:
-    """The same from above, with lines between the levels."""
+    """Draws a function of the plane from above, with lines between its levels."""
     filled = plane.contourf(*xyz, levels=levels, cmap=SURFACE)
     plane.contour(*xyz, levels=levels, colors="white", linestyles="solid", linewidths=0.35, alpha=0.6)
     plane.set_aspect("equal")

@@ -15,11 +15,11 @@ from wdist.studies.panels import Mosaic, Panel, Series, Surface
 from wdist.studies.study import StudyResult
 
 _WIDTH, _WIDEST, _HEIGHT = 7.6, 13.0, 3.6
-"""Inches of panels above each other, which named abscissae may widen."""
+"""Width, largest width and height in inches of panels that stand above each other; named abscissae widen them."""
 _TICK = 0.3
-"""Inches of a named abscissa."""
+"""Width of a named abscissa in inches."""
 _COLUMNS, _SMALL_WIDTH, _SMALL_HEIGHT = 3, 3.5, 2.9
-"""Grid of more than two panels, in inches of each."""
+"""Columns of a grid of more than two panels, and the width and height of each panel in inches."""
 _MANY_LINES = 12
 """Number of lines above which they are thin."""
 _FEW_POINTS = 8
@@ -27,9 +27,9 @@ _FEW_POINTS = 8
 Dash: TypeAlias = tuple[float, tuple[float, ...]]
 _DASHES: tuple[Dash, ...] = ((0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (10, 2)))
 _STRAIGHT_NAMES = 8
-"""Characters of names, for each of at most a dozen, that fit below a panel without being turned."""
+"""Average length of at most a dozen names that fit below a panel without being rotated."""
 _TICK_LINE = 12
-"""Characters of such a name in a line."""
+"""Characters of such a name on one line."""
 _ENLARGED, _MARGIN, _TITLES = 3, 24, 100
 """Pixels of the file for each pixel of a page of images, around such pages, and above them."""
 
@@ -64,7 +64,7 @@ def _panels(panels: list[Panel]) -> Figure:
 
 
 def _draw(axes: Axes, panel: Panel, *, beside: bool) -> None:
-    """Draws one panel, with its legend inside it or beside it, where it hides nothing."""
+    """Draws one panel, with its legend inside it, or beside it, where the legend hides nothing."""
     styles = {series.name: style for series, style in zip(_first_of_each_name(panel), _styles(panel), strict=True)}
     if panel.level is not None:
         axes.axhline(panel.level, color=INK, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
@@ -113,7 +113,7 @@ def _first_of_each_name(panel: Panel) -> list[Series]:
 def _styles(panel: Panel) -> list[dict[str, Any]]:
     """Style of each name. The last result has the main colour.
 
-    A reference line has the colour of the result whose name begins like its own, up to a comma; reference points are muted.
+    A reference line has the colour of the result whose name agrees with its own up to a comma; reference points are muted.
     """
     first = _first_of_each_name(panel)
     results = [series.name for series in first if not series.reference]
@@ -157,7 +157,7 @@ def _mosaics(panels: list[Mosaic]) -> Figure:
 
 
 def _pages(panels: list[Mosaic]) -> Figure:
-    """Pages of images side by side; squares of whole pixels show theirs, which keeps them sharp and the file small."""
+    """Pages of images side by side; each pixel is a square of whole pixels of the file, which keeps it sharp and the file small."""
     sizes = [(_ENLARGED * panel.pixels.shape[0], _ENLARGED * panel.pixels.shape[1]) for panel in panels]
     width = sum(columns + _MARGIN for _, columns in sizes) + _MARGIN
     height = max(rows for rows, _ in sizes) + _MARGIN + _TITLES

@@ -57,7 +57,7 @@ def _intervals(comparison: Comparison) -> RenderableType:
 
 
 class _IntervalBars:
-    """Intervals (lower end, estimate and upper end) on one scale from 0; muted where they are not ranked."""
+    """Intervals (lower end, estimate and upper end) on one scale from 0; muted if they are not ranked."""
 
     after, narrowest, widest = 4, 12, 60
 
@@ -79,7 +79,7 @@ class _IntervalBars:
 
 
 def interval_bar(lower: float, estimate: float, upper: float | None, *, reach: float, width: int, ascii_only: bool) -> str:
-    """An interval as characters with its estimate marked, on a scale up to ``reach``, to which it runs without an upper end."""
+    """An interval as characters, with its estimate marked; the scale ends at ``reach``, as does an interval without upper end."""
     line, dot, arrow = ("=", "o", ">") if ascii_only else ("━", "●", "▶")
 
     def at(value: float) -> int:
@@ -96,7 +96,7 @@ def interval_bar(lower: float, estimate: float, upper: float | None, *, reach: f
 
 
 def _neighbours(comparison: Comparison) -> RenderableType:
-    """Neighbours of the ranking, and at which levels their order is claimed; the strongest stands out."""
+    """Neighbours of the ranking, and the levels at which their order is claimed; the strongest level stands out."""
     pairs = list(zip(comparison.ranking, comparison.ranking[1:], strict=False))
     said = [deciding(comparison, near, far) for near, far in pairs]
     first = [next((each for each in list(LEVELS)[1:] if not row[each].startswith("open")), None) for row in said]

@@ -31,7 +31,7 @@ def rendered_drift(drift: Drift) -> RenderableType:
 
 
 def _columns(drift: Drift) -> RenderableType:
-    """Columns by the evidence for their drift; bars show their distances in standard deviations."""
+    """Columns sorted by the evidence for their drift; bars show their distances in standard deviations."""
     columns = drift.ranked[:_MOST]
     found = [column in drift.drifted for column in columns]
     accents = [ACCENT if each else "" for each in found]

@@ -41,7 +41,7 @@ from wdist.report.sentences import (
 from wdist.report.terminal.tables import ACCENT, FittedTable, LengthBars, TableColumn, facts_grid, heading
 
 _FEW_HELD_OUT = 500
-"""Cross-fitting raises most lower bounds of up to about 3,000 samples, of which a sixth is held out."""
+"""Cross-fitting raises most lower bounds for up to about 3,000 samples, of which a sixth is held out."""
 
 
 def rendered(estimate: Estimate) -> RenderableType:
@@ -98,7 +98,7 @@ def source_line(info: SourceInfo) -> Text:
     """One source: its address, size and units."""
     amount = "endless draws" if info.count is None else f"{counted(info.count)} samples"
     facts = [f"{amount} of shape {shape(info.event_shape)}", info.dtype]
-    if info.columns is not None and info.count is not None:  # coordinates are more than columns where there are categories
+    if info.columns is not None and info.count is not None:  # a column of categories has several coordinates
         facts[0] = f"{counted(info.count)} rows of {counted(len(info.columns))} column{'s' if len(info.columns) > 1 else ''}"
     if info.units.startswith(info.dtype):
         facts[-1] = info.units
@@ -165,7 +165,7 @@ def _divergence_of_populations(divergence: Divergence) -> Text:
 
 
 def bracket(lower: float, upper: float | None, *, exact: bool = False, of: str = "W1") -> Text:
-    """``1.0 <= W1 <= 1.2``; ``W1 = 1.2`` where the upper bound is exact and no digit shown tells the lower one from it."""
+    """``1.0 <= W1 <= 1.2``; ``W1 = 1.2`` if the upper bound is exact and the lower one agrees with it to the digits shown."""
     if exact and upper is not None and upper - lower <= 10**-DIGITS * upper:
         return Text.assemble(f"{of} = ", (nearest(upper, DIGITS), ACCENT))
     line = Text.assemble((lower_bound(lower, DIGITS), ACCENT), f" <= {of}")
@@ -187,7 +187,7 @@ def _truth_line(estimate: Estimate) -> Text:
 
 
 def critics_table(estimate: Estimate) -> RenderableType:
-    """The critics, best first: in one table, or in two where there is more to say of each."""
+    """The critics, best first: in one table, or in two if the estimate is detailed."""
     critics = sorted(estimate.critics, key=lambda critic: critic.samples.lower, reverse=True)
     main = [critic is estimate.critic for critic in critics]
     reach = max([*(critic.samples.lower for critic in critics), 0.0, estimate.samples.upper or 0.0])
@@ -243,7 +243,7 @@ def tried_table(critic: CriticResult) -> RenderableType:
 
 
 def _free_critics_table(critics: list[CriticResult]) -> RenderableType:
-    """Critics without a constraint: a raw value that is not a bound, and what is left of it after division by the certificate."""
+    """Critics without a constraint: a raw value that is not a bound, and the bound left after division by the certificate."""
     return FittedTable(
         TableColumn("\nno constraint", [critic.name for critic in critics]),
         TableColumn("raw value\nnot a bound", ["-" if each.raw_value is None else nearest(each.raw_value) for each in critics]),
@@ -283,7 +283,7 @@ def remarks(estimate: Estimate) -> list[RenderableType]:
 def _reading(estimate: Estimate) -> str:
     population = estimate.population
     reading = "K is the certificate, an upper bound of the critic's Lipschitz constant; every bound is divided by it."
-    # After an interruption fewer bounds are stated than share the error.
+    # The error was divided among all planned bounds; after an interruption, fewer are stated.
     averaged = population.method == "cross-fitted"
     stated = len(estimate.critics) * (1 if averaged else estimate.folds or 1) + (population.upper is not None)
     shown = min(stated, population.jointly_with - (estimate.divergence is not None))
@@ -362,7 +362,7 @@ def _ending(critic: CriticResult) -> str:
     if critic.interrupted:
         return "interrupted"
     if critic.steps == 0:
-        return "follows from a formula"
+        return "given by a formula"
     if critic.samples.gap == 0:
-        return "nothing is left to gain"
+        return "the gap is closed"
     return "converged" if critic.converged else "still rising when the budget ended: a longer --budget may tighten the bound"

@@ -42,7 +42,7 @@ def rendered_transport(found: Transport) -> RenderableType:
 
 
 def rendered_facts(facts: Any) -> RenderableType:
-    """The fields of a dataclass, a line each, in their order; fields without a value are left out."""
+    """The fields of a dataclass in order, one line each; fields without a value are left out."""
     table = facts_grid()
     columns = getattr(facts, "columns", ())
     for fact in fields(facts):
@@ -83,7 +83,7 @@ def _value(column: ColumnProfile, value: float | None, *, date: bool = True) -> 
         return ""
     if date and column.type == "date":
         return (datetime(1970, 1, 1) + timedelta(days=value)).strftime("%Y-%m-%d")
-    # Without an exponent as far as that is no longer.
+    # No exponent where plain digits take no more room.
     return f"{value:.4g}" if not 1e4 <= abs(value) < 1e7 else f"{value:,.0f}"
 
 

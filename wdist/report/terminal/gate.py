@@ -82,7 +82,7 @@ class _Scale:
         if ascii_only:
             first = min(width - 1, round(begin * width))
             return Text(" " * first + "#" * max(1, round(end * width) - first), style=self._colour)
-        # An exact value is a point, and would leave no trace.
+        # An exact value is a point, which would be invisible.
         end = min(1.0, max(end, begin + 0.5 / width))
         return Bar(size=1.0, begin=min(begin, end - 0.25 / width), end=end, width=width, color=self._colour)
 
@@ -125,10 +125,10 @@ def _judgement(result: GateResult) -> Iterator[str]:
     if result.training_note is not None:
         yield result.training_note
     if result.timed:
-        yield "The time was limited: another run gives other digits. Without --budget and --max-time they repeat."
+        yield "The time was limited: another run gives different digits. Without --budget and --max-time they are reproducible."
     elif SHORT_OF_MEMORY in result.estimate.warnings:
-        yield "Memory was short: a run with more free memory may give other digits."
+        yield "Memory was short: a run with more free memory may give different digits."
     elif not result.repeatable:
-        yield "A GPU sums in any order: another run may give other digits. With --device cpu they repeat."
+        yield "A GPU sums in any order: another run may give different digits. With --device cpu they are reproducible."
     else:
         yield "The same inputs, seed and machine give the same digits."

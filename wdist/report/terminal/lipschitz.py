@@ -34,7 +34,7 @@ def _methods(found: LipschitzConstant) -> RenderableType:
     names, values = list(found.bounds), list(found.bounds.values())
     styles = [ACCENT if name == found.method else "" for name in names]
     return FittedTable(
-        TableColumn("bound from above", [Text(_METHODS[name], style=style) for name, style in zip(names, styles, strict=True)]),
+        TableColumn("upper bound", [Text(_METHODS[name], style=style) for name, style in zip(names, styles, strict=True)]),
         TableColumn("K <=", [at_most(value) for value in values], styles),
         TableColumn("of the product", [f"{100 * value / max(values[0], 1e-300):.1f} %" for value in values]),
     )
@@ -63,4 +63,4 @@ def _circumstances(found: LipschitzConstant) -> Iterator[str]:
     if found.local is not None and found.local.uppers:
         yield f"slopes at each of the {counted(found.local.count)} points are in the JSON document."
     least = at_least(found.lower)
-    yield f"lower end {least} by search, seed {found.seed}, {duration(found.seconds)} in total."
+    yield f"lower bound {least} by search, seed {found.seed}, {duration(found.seconds)} in total."

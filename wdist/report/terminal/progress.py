@@ -33,23 +33,23 @@ _NOTEBOOK_WIDTH = 100
 _DONE_LINES = 6
 """Most lines for finished critics: a block taller than the terminal would hide what is being trained."""
 _MOST_DIGITS = 10
-"""Most digits of bounds that come closer and closer."""
+"""Most digits shown of converging bounds."""
 _SPOKEN_QUARTERS = (0.25, 0.5, 0.75)
 _SPOKEN_SECONDS = 1.0
-"""Seconds of training between two plain lines, since many short runs would fill a log."""
+"""Least seconds of training between two plain lines, because many short runs would fill a log."""
 
 
 def display_on(console: Console, *, quiet: bool = False) -> AbstractContextManager[Observer]:
-    """The display that suits a console, none, live or plain lines, for as long as the work lasts."""
+    """The display that suits a console: none if ``quiet``, live on a terminal, plain lines elsewhere."""
     if quiet:
         return nullcontext(Silent())
-    # Asked of the stream itself: FORCE_COLOR makes rich see a terminal where there is only a log.
+    # The stream itself is asked, because FORCE_COLOR makes rich take a log for a terminal.
     lives = console.file.isatty() and console.is_terminal and not console.is_dumb_terminal
     return LiveDisplay(console) if lives else nullcontext(PlainDisplay(console))
 
 
 class TotalTime:
-    """Time that the whole command has taken and, where it is known, still needs."""
+    """Time that the command has taken so far and, if known, still needs."""
 
     def __init__(self) -> None:
         self._began = self._part_began = self._since = time.perf_counter()
@@ -57,7 +57,7 @@ class TotalTime:
         self._after: float | None = None
 
     def notify(self, event: Event) -> None:
-        """Takes note of a forecast or of progress."""
+        """Records a forecast or some progress."""
         now = time.perf_counter()
         match event:
             case Stage(expected=expected, after=after) | CriticStarted(expected=expected, after=after):
@@ -75,7 +75,7 @@ class TotalTime:
 
     @property
     def left(self) -> float | None:
-        """Seconds until the command ends; None where nobody can say."""
+        """Seconds until the command ends; None if unknown."""
         if self._left is None or self._after is None:
             return None
         return max(0.0, self._left - (time.perf_counter() - self._since)) + self._after
@@ -127,7 +127,7 @@ class PlainDisplay:
                 self._say(self._bounds)
 
     def _is_due(self, event: Progress) -> bool:
-        """Tells if a quarter of the budget has passed, and some time since the last line."""
+        """True if another quarter of the budget, and some time since the last line, have passed."""
         passed = bool(self._quarters) and self._quarters[0] <= event.fraction < 1
         return passed and event.seconds - self._spoken_at >= _SPOKEN_SECONDS
 
@@ -175,7 +175,7 @@ class Board:
             _line(("done  ", "green"), event.critic, (f"  {_finished(event)}", "dim")) for event in self._done[-_DONE_LINES:]
         ]
         if len(self._done) > _DONE_LINES:
-            lines.insert(0, Text(f"done  {len(self._done) - _DONE_LINES} before", style="dim"))
+            lines.insert(0, Text(f"done  {len(self._done) - _DONE_LINES} earlier", style="dim"))
         if self._bounds is not None:
             lines.append(_line(_bounds(self._bounds)))
         started, progress = self._started, self._progress
@@ -271,7 +271,8 @@ def _line(*parts: str | tuple[str, str]) -> Text:
 
 
 def curve(values: Sequence[float], width: int) -> str:
-    """A small curve of block characters from the smallest value to the largest; longer series show the last of equal stretches."""
+    """A small curve of block characters from the smallest value to the largest; a longer series shows the last value of each of
+    ``width`` equal stretches."""
     if not values:
         return ""
     shown = values if len(values) <= width else [values[(i + 1) * len(values) // width - 1] for i in range(width)]

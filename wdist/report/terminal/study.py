@@ -18,7 +18,7 @@ _DIGITS = 4
 
 
 def rendered_study(result: StudyResult) -> RenderableType:
-    """The whole result, for 72 columns and more."""
+    """The whole result, for terminals of at least 72 columns."""
     study, form = result.study, "quick form" if result.conditions.quick else "full form"
     heading = Text.assemble((f"{study.name}: {study.title}", "bold"), (f"  {', '.join(filter(None, (study.source, form)))}", "dim"))
     parts: list[RenderableType] = [heading]
@@ -71,7 +71,7 @@ def rendered_reproductions(forecasts: Iterable[tuple[Study, float, float]]) -> R
     table.add_column("full", justify="right", no_wrap=True)
     for study, quick, full in forecasts:
         table.add_row(study.name, study.title, study.source, duration(quick), duration(full))
-    return Group(table, Text(""), Text("Times are predicted for this machine, to a factor of about two.", style="dim"))
+    return Group(table, Text(""), Text("Times are predictions for this machine, within a factor of about two.", style="dim"))
 
 
 def _table(table: StudyTable, rows: Sequence[Any]) -> Table:
@@ -80,7 +80,7 @@ def _table(table: StudyTable, rows: Sequence[Any]) -> Table:
     lines = max(column.header.count("\n") for column in columns)
     for column in columns:
         text = column.kind == "text"
-        # Headers stand on their rule, whatever their height.
+        # Headers of different heights are aligned at the bottom.
         header = "\n" * (lines - column.header.count("\n")) + column.header
         shown.add_column(header, justify="left" if text else "right", no_wrap=not text, overflow="fold")
     previous = None

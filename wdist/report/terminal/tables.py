@@ -1,4 +1,4 @@
-"""Tables that fit their terminal: bars take the spare columns, and the last columns go where there is no room for them."""
+"""Tables that fit their terminal: bars take spare room, and the last columns are left out if there is no room for them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -13,7 +13,7 @@ from rich.text import Text
 ACCENT = "bold cyan"
 """Style of the numbers to look at first."""
 _NARROWED = (24, 18, 13)
-"""Largest widths of columns that fold, before the last columns go."""
+"""Largest widths of columns that fold, tried in turn before the last columns are left out."""
 
 
 def heading(words: str, *, interrupted: bool, alarming: bool = False) -> Text:
@@ -38,7 +38,7 @@ def checks_table(headers: tuple[str, str, str], checks: Iterable[tuple[str, bool
 
 
 def facts_grid(*, most: int | None = None) -> Table:
-    """An empty table of named facts, the names folded at a width of ``most``."""
+    """An empty table of named facts; names wider than ``most`` are folded."""
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=most is None, overflow="fold", max_width=most)
     rows.add_column(overflow="fold")
@@ -107,9 +107,10 @@ class LengthBars:
 
 
 class FittedTable:
-    """A table that fits its terminal: without room for bars, padding goes, then folding columns narrow, then the last columns go.
+    """A table that fits its terminal.
 
-    The first column is folded where even two are too wide.
+    Without room for bars, first the padding shrinks, then columns that fold become narrower, then the last columns are left out. If
+    even two columns are too wide, the first is folded.
     """
 
     def __init__(self, *columns: TableColumn, bars: Bars | None = None, padding: int = 1) -> None:
