@@ -109,7 +109,7 @@ def test_what_cannot_be_sent_is_told_apart_from_a_process_that_was_ended(run):
 
 
 def test_a_process_that_is_killed_is_told_in_a_sentence(run):
-    with pytest.raises(ProcessesError, match=r"ended from outside \(exit status -9\).*OMP_NUM_THREADS=1"):
+    with pytest.raises(ProcessesError, match=r"was killed \(exit status -9\).*OMP_NUM_THREADS=1"):
         found([lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: time.sleep(60)], run)
 
 

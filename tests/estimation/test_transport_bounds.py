@@ -278,4 +278,4 @@ def test_a_plan_that_would_not_fit_into_memory_is_not_made_and_the_result_says_s
     found = estimate(torch.tensor(a), torch.tensor(b), critic="mean-difference", baselines="none")
     assert found.samples.upper is None
     assert found.population.upper is None
-    assert any("400 and 300 samples takes more memory than is planned for it" in warning for warning in found.warnings)
+    assert any("400 and 300 samples would take more memory than is planned for it" in warning for warning in found.warnings)

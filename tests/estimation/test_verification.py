@@ -400,7 +400,7 @@ def test_what_is_no_proof_is_refused(evidence, tmp_path):
     with pytest.raises(SourceError, match=r"there is no file .*; give a file that wdist\.save_proof wrote"):
         verify(folder / "missing.safetensors")
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(SourceError, match="no proof that this wdist reads"):
+    with pytest.raises(SourceError, match="not a proof that this version of wdist reads"):
         verify(tmp_path / "other.safetensors")
 
 
@@ -522,7 +522,7 @@ def test_rows_with_missing_values_are_left_out_again(tables, tmp_path):
 
 def test_a_fitted_metric_has_no_folds_and_its_upper_bound_rests_on_other_rows(tables):
     folder, found, _ = tables
-    with pytest.raises(UsageError, match="folds holds every sample out in turn, and the units"):
+    with pytest.raises(UsageError, match="folds holds every sample out in turn, but the units"):
         estimate(folder / "a.csv", folder / "b.csv", settings=SMALL, steps=30, folds=2, access=Access(scale="std", missing="level"))
     upper = found.transport.population_upper
     assert sum(len(np.unique(plan.rows)) for plan in upper.plans) <= 50

@@ -1,20 +1,20 @@
 r"""The level "block": the mean of W1 between m fresh samples of each side, and what it proves about the populations.
 
-An ordinary mean has an ordinary confidence interval in every dimension, but it is not W1 of the populations: by convexity it is
-larger, since few samples of one and the same distribution are already some distance apart. Beside it stand therefore the mean
-distances within each side, and the difference is a lower bound. With P_m and P'_m two sets of m independent samples of P,
+This mean has an ordinary confidence interval in every dimension, but it is not W1 of the populations: by convexity it is larger,
+because small sets of samples from the same distribution are already some distance apart. The mean distances within each side are
+therefore measured as well, and the difference is a lower bound. With P_m and P'_m two sets of m independent samples of P,
 
 .. math:: W_1(P, Q) \ge \mathbb{E}\, W_1(P_m, Q_m) - \min(\mathbb{E}\, W_1(P_m, P'_m), \mathbb{E}\, W_1(Q_m, Q'_m)).
 
 Proof. Draw m independent pairs (x_i, y_i) from an optimal coupling of P and Q, and P_m independently of them. Then
 W1(P_m, Q_m) <= W1(P_m, P'_m) + W1(P'_m, Q_m), where P'_m holds the x_i and Q_m the y_i, and the last term is at most the mean of
-the |x_i - y_i|, whose expectation is W1(P, Q). So it is for Q. Hence the difference of the mean between the sides and *any* fixed
-mixture of the two means within them is a lower bound, too. Three mixtures are tried: all of A, all of B, and half of each, which
-has the least spread where the sides are alike. Each takes a third of the error (Bonferroni), so the largest bound may be stated.
+the |x_i - y_i|, whose expectation is W1(P, Q). The same holds for Q. Hence the mean between the sides minus *any* fixed mixture of
+the two means within them is also a lower bound. Three mixtures are tried: all of A, all of B, and half of each, which has the
+smallest spread if the sides are alike. Each takes a third of the error (Bonferroni), so the largest bound may be stated.
 
-The samples are divided at random into groups, each with two blocks of A, (A, A'), and two of B. Its value between the sides is the
-mean of W1(A, B) and W1(A', B'), and those within them are W1(A, A') and W1(B, B'). Groups are independent of each other, so the
-differences are paired.
+The samples are divided at random into groups, each with two blocks of A, (A, A'), and two of B, (B, B'). The value of a group
+between the sides is the mean of W1(A, B) and W1(A', B'); those within them are W1(A, A') and W1(B, B'). Groups are independent of
+each other, so the differences are paired.
 
 References:
     Villani (2009), Optimal transport: old and new, theorem 4.8 (convexity) and chapter 6 (triangle inequality).
@@ -39,26 +39,26 @@ from wdist.transport.coupling import Effort, predicted_seconds
 from wdist.transport.samples import upper_bound
 
 _SECONDS, _SHARE = 2.0, 1 / 30
-"""Predicted time that the level may take, and its share of a budget."""
+"""Predicted seconds that this level may take, and the largest fraction of a time budget."""
 _GROUPS = 10
-"""Fewest groups where the size is not given."""
+"""Fewest groups if the block size is not given."""
 LEAST_GROUPS = 4
-"""Fewest groups where it is: Student's t needs several."""
+"""Fewest groups if the block size is given: Student's t needs several."""
 _LARGEST = 512
-"""Largest size that is chosen, of common minibatches; larger ones take longer than they are worth."""
+"""Largest block size chosen automatically, that of a common minibatch; larger blocks are not worth their time."""
 _PURPOSE = 7
-"""Sets the order of the samples apart from other random choices of the same seed."""
+"""Makes the order of the samples independent of other random choices with the same seed."""
 _FLOPS, _OVERHEAD = 5e9, 2e-3
 """Floating-point operations per second for distances, and seconds per transport problem."""
 ROUNDED = 1e-6
-"""Covers the relative rounding of costs, which is far smaller."""
+"""Relative margin for the rounding of costs, which is far smaller."""
 STUDENT, BOUNDED = "student", "bounded-differences"
 _OF_GROUP = np.array([[0.5, 0, 0], [0.5, 0, 0], [0, 1, 0], [0, 0, 1]])
-"""Four distances, two of them between the sides, to the three values of a group."""
+"""Maps the four distances of a group, the first two between the sides, to its three values."""
 _EFFORT = Effort(seconds=1e6)
-"""Blocks are small, so time is limited by their number."""
+"""Blocks are small, so their number limits the time."""
 _MIXTURES = (1.0, 0.0, 0.5)
-"""Shares of the distance within A that is subtracted, beside that within B; each takes an equal part of the error."""
+"""Weights of the distance within A in the mixture that is subtracted; the rest is that within B. They share the error equally."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Blocks:
     size: int
     """Number m of samples in a block."""
     count: int
-    """Number of groups of blocks, which are independent: two blocks of each side."""
+    """Number of independent groups, each with two blocks of each side."""
     estimate: float
     """Mean of W1 between a block of A and a block of B."""
     lower: float
@@ -76,17 +76,17 @@ class Blocks:
     upper: float
     """Upper end."""
     within_a: float
-    """Mean of W1 between two blocks of A: what `estimate` would be about if B were A."""
+    """Mean of W1 between two blocks of A: about what ``estimate`` would be if B had the distribution of A."""
     within_b: float
     """Mean of W1 between two blocks of B."""
     population_lower: float
     """Lower confidence bound for W1 of the populations, at least 0."""
     confidence: float
-    """Confidence of the interval, and of the lower bound; other levels have errors of their own."""
+    """Confidence of the interval, and of the lower bound; the error is not shared with other levels."""
     method: str
     """``student`` (asymptotic) or ``bounded-differences``."""
     seed: int
-    """Seed that divided the samples: with the same reference, size and seed, the blocks of the reference are the same."""
+    """Seed that divided the samples: the same reference, size and seed give the same blocks of the reference."""
     between_values: tuple[float, ...]
     """Mean distance between the sides in each group."""
     within_a_values: tuple[float, ...]
@@ -108,7 +108,7 @@ class Blocks:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockPlan:
-    """Sizes of blocks."""
+    """Size and number of blocks."""
 
     size: int
     groups: int
@@ -117,18 +117,18 @@ class BlockPlan:
 
 
 def block_seconds(limit: float | None) -> float:
-    """Predicted time that distances between blocks may take: a small share of the limit of the whole run, if there is one."""
+    """Predicted seconds that distances between blocks may take: a small fraction of the time limit of the run, if any."""
     return _SECONDS if limit is None else min(_SECONDS, _SHARE * limit)
 
 
 def block_plan(n: int, m: int, dim: int, *, seconds: float, size: int | None = None) -> BlockPlan | None:
-    """Size and number of blocks that samples and time allow, from counts alone; None if the samples are too few.
+    """Chooses the size and number of blocks from counts alone; None if the samples are too few.
 
     Arguments:
-        n, m: samples of each side.
-        dim: their coordinates.
-        seconds: predicted time that it may take; a given size may take longer, for as many groups as are needed.
-        size: samples in a block; None to choose at most 512 and at least 10 groups.
+        n, m: number of samples of each side.
+        dim: number of coordinates.
+        seconds: predicted time to stay within; a given size may exceed it to reach the fewest groups.
+        size: samples per block; None to choose at most 512, for at least 10 groups.
     """
     fewest, least = min(n, m), _GROUPS if size is None else LEAST_GROUPS
     if size is None:
@@ -146,8 +146,8 @@ def _group_seconds(size: int, dim: int) -> float:
 
 
 def rows_for_blocks(pair: Pair) -> tuple[ResidentRows, ResidentRows]:
-    """The samples of A and B that blocks are drawn from: all that the metric was not fitted to, or those held out of a stream,
-    which are a random part of it."""
+    """The samples of A and B that blocks are drawn from: all that the metric was not fitted to, or for a stream the held-out
+    samples, a random part of it."""
     a, b = (
         rows if isinstance(rows, ResidentRows) else side.held_out
         for rows, side in zip(pair.independent, (pair.a, pair.b), strict=True)
@@ -166,16 +166,16 @@ def block_distances(
     deadline: float = math.inf,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Blocks | None:
-    """Measures W1 between and within blocks of both sides; None if transport between some of them could not be solved in time.
+    """Measures W1 between and within blocks of both sides; None if a transport problem was not solved exactly, or not in time.
 
     Arguments:
         confidence: of the interval, and of the lower bound for the populations.
-        diameter: largest distance between two points of the union of both supports, for bounded differences, which hold at any
+        diameter: largest distance between two points of the union of both supports, for bounded differences, which hold for any
             number of samples; None for Student's t, which is asymptotic.
-        seed: that divides the samples; the division of one side does not depend on the other.
-        deadline: time on the clock of the run; if it comes before all groups are done, there is no result, because a number of
-            groups that depended on their times would depend on their values.
-        progress: called with the fraction that is done.
+        seed: divides the samples; the division of one side does not depend on the other.
+        deadline: clock time of the run by which all groups must be done. Otherwise there is no result: the number of groups must
+            not depend on how long they take, because that depends on their values.
+        progress: called with the fraction done so far.
     """
     a, b = (_in_random_order(rows, which, seed) for which, rows in enumerate(rows_for_blocks(pair)))
 
@@ -196,7 +196,7 @@ def block_distances(
 
 
 def summary(values: np.ndarray, size: int, *, confidence: float, diameter: float | None, seed: int) -> Blocks:
-    """Interval and lower bound from the distances of each group: between the sides, within A and within B, shape (groups, 3)."""
+    """Interval and lower bound from each group's distances between the sides, within A and within B, shape (groups, 3)."""
     alpha, count = 1 - confidence, len(values)
     estimate, within_a, within_b = (float(mean) for mean in values.mean(0))
     low = lower_mean(values[:, 0], alpha / 2, _sensitivity(2.0, diameter, size, count))
@@ -232,8 +232,8 @@ def lower_mean(values: np.ndarray, alpha: float, squares: float | None = None) -
     """A lower confidence bound for the mean of values, shape (groups,), at error alpha.
 
     Arguments:
-        squares: sum over all samples of the squares of the largest change of the mean that another sample in its place can make,
-            for McDiarmid's inequality; None for Student's t.
+        squares: sum over all samples of the squared largest change of the mean when that one sample is replaced, for McDiarmid's
+            inequality; None for Student's t.
     """
     if squares is None:
         return -student_upper(-values, alpha)
@@ -246,7 +246,7 @@ def mean_interval(values: np.ndarray, alpha: float) -> tuple[float, float]:
 
 
 def above_reference(found: Blocks, *, share: float, deviations: float) -> tuple[float, tuple[float, float]]:
-    r"""The distance of the reference from itself plus an allowance, and the excess of the mean between the sides over both.
+    r"""Limit given by the reference's distance from itself plus an allowance, and the excess of the distance between the sides.
 
     .. math:: \mathbb{E}\, W_1(A_m, B_m) - (1 + s)\, \mathbb{E}\, W_1(A_m, A'_m) - z\, \sigma(W_1(A_m, A'_m))
 
@@ -256,8 +256,8 @@ def above_reference(found: Blocks, *, share: float, deviations: float) -> tuple[
         deviations: z.
 
     Returns:
-        The estimate of the limit, and a confidence interval for the excess, by Student's t on the values left by the jackknife,
-        which are the paired differences where no deviation is added; asymptotic.
+        The estimate of the limit, and an asymptotic confidence interval for the excess by Student's t on jackknife pseudo-values,
+        which are the paired differences if ``deviations`` is 0.
 
     References:
         Tukey (1958), Bias and confidence in not quite large samples (pseudo-values of the jackknife).
@@ -274,7 +274,7 @@ def above_reference(found: Blocks, *, share: float, deviations: float) -> tuple[
 
 
 def growth(found: Blocks, before: np.ndarray, *, tolerance: float) -> tuple[float, float]:
-    """A confidence interval for the mean between the sides minus ``1 + tolerance`` times its earlier value, in paired groups.
+    """Confidence interval for the mean between the sides minus ``1 + tolerance`` times its earlier value, from paired groups.
 
     Arguments:
         before: earlier values between the same blocks of the reference and blocks of the other side.
@@ -286,8 +286,9 @@ def growth(found: Blocks, before: np.ndarray, *, tolerance: float) -> tuple[floa
 def _sensitivity(factor: float, diameter: float | None, size: int, count: int) -> float | None:
     r"""The sum of squares for :func:`lower_mean` over N = 2 * size * count samples of each side.
 
-    Another sample of A changes the mean between the sides by at most D / N, and the mean within A by 2 D / N. Where share p of the
-    latter is subtracted, and 1 - p of that within B, squares add up to ((1 + 2p)^2 + (1 + 2(1 - p))^2) D^2 / N.
+    Replacing one sample of A changes the mean between the sides by at most D / N, and the mean within A by at most 2 D / N. If
+    p times the latter and 1 - p times the mean within B are subtracted, the squares add up to
+    ((1 + 2p)^2 + (1 + 2(1 - p))^2) D^2 / N.
     """
     return None if diameter is None else factor * diameter**2 / (2 * size * count)
 

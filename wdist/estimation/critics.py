@@ -1,4 +1,4 @@
-"""The critics of a result: fitted with the first seed and then with the others, selected and evaluated."""
+"""Search for the critics of a result: fits them with every seed, selects and evaluates them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from wdist.training.budget import Budget
 from wdist.training.kind import TrainedCritic, TrainingJob
 
 _SEEDS = 2
-"""Seeds that are fitted side by side on the CPU, where more are hardly faster; a GPU takes all of them."""
+"""Number of seeds fitted side by side on the CPU, where more gain hardly any speed; a GPU takes all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class FoundCritics:
     """Results of the requested critics."""
 
     results: tuple[CriticResult, ...]
-    """With the first seed, in the order of the request; a baseline of the kind that the main critic chose is left out."""
+    """Results with the first seed, in the order of the request; a baseline is left out if the main critic chose its kind."""
     left_out: tuple[str, ...]
     """Sentences about critics that diverged, or were not evaluated on all samples."""
 
@@ -47,20 +47,20 @@ def find_critics(
     reserved: float,
     share: float = 1.0,
 ) -> FoundCritics:
-    """Fits, selects and evaluates critics, or as many as there was time for before an interruption; processes divide them.
+    """Fits, selects and evaluates critics, or those finished before an interruption; processes divide the work.
 
     Each critic draws the same training samples, whatever else is fitted. The first seed runs alone, so that its digits do not
-    depend on the number of repeats; of the others, a few run side by side where they can.
+    depend on the number of repeats; the other seeds run a few at a time where possible.
 
     Arguments:
         requested: the main critic first.
         pair, errors, run: of the estimate under way.
-        reserved: seconds to keep for what follows.
-        share: of the time left that may be taken.
+        reserved: seconds to keep for later stages.
+        share: fraction of the remaining time to use.
 
     Raises:
-        WdistError: the only critic that was asked for diverged, or all of them did.
-        KeyboardInterrupt: before anything was proved.
+        WdistError: the only requested critic diverged, or all of them did.
+        KeyboardInterrupt: the run was interrupted before anything was proved.
     """
     options = run.options
     shares = _budgets(requested, run, reserved=reserved + _kept_for_passes(pair, run), share=share)
@@ -93,7 +93,7 @@ def _budgets(requested: Sequence[RequestedCritic], run: Run, *, reserved: float,
 def expected(
     requested: Sequence[RequestedCritic], pair: Pair, run: Run, *, reserved: float, share: float = 1.0
 ) -> tuple[float, int]:
-    """Seconds that :func:`find_critics` is expected to take for these arguments, and how many critics it fits."""
+    """Expected seconds of :func:`find_critics` for these arguments, and the number of critics that it fits."""
     reserved += _kept_for_passes(pair, run)
     seconds, critics = 0.0, 0
     for each, budget in zip(requested, _budgets(requested, run, reserved=reserved, share=share), strict=True):
@@ -105,12 +105,12 @@ def expected(
 
 
 def has_long_steps(requested: Sequence[RequestedCritic]) -> bool:
-    """Whether threads make steps of some training faster."""
+    """Whether several threads speed up the steps of some training."""
     return any(spec.has_long_steps for each in requested for spec in each.specs)
 
 
 def _groups(run: Run) -> list[tuple[int, ...]]:
-    """Seeds that are fitted side by side: the first one alone."""
+    """Groups of seeds that are fitted side by side; the first seed is a group of its own."""
     options = run.options
     together = _SEEDS if run.device.type == "cpu" else options.repeats
     later = range(options.seed + 1, options.seed + options.repeats)
@@ -124,7 +124,7 @@ def shares_batches(requested: Sequence[RequestedCritic], pair: Pair, run: Run) -
 
 @dataclass(frozen=True, kw_only=True)
 class _Task:
-    """One requested critic, fitted side by side with some seeds."""
+    """One requested critic to be fitted with several seeds side by side."""
 
     number: int
     """Place of the critic in the request."""
@@ -142,9 +142,9 @@ class _Search:
         self._requested, self._pair, self._errors, self._run = requested, pair, errors, run
         self._streams = TrainingStreams(pair.a, pair.b)
         self._found: dict[tuple[int, int], Selection | WdistError | None] = {}
-        """By place in the request and seed: what was selected, or why it failed; None where it was left out."""
+        """By place in the request and seed: the selection, or why it failed; None if it was left out."""
         self.notes: list[str] = []
-        """Sentences about critics that were not evaluated on all samples."""
+        """Notes on critics that were not evaluated on all samples."""
         self._tasks = list(self._divided())
         self._shares = shares
         self._count = self._trained_at_once()
@@ -152,15 +152,15 @@ class _Search:
             self._shares = [each and each.part(self._parallel()) for each in shares]
 
     def found(self, *, reserved: float) -> dict[tuple[int, int], CriticResult | WdistError | None]:
-        """Results by place in the request and seed; None where there is none.
+        """Results by place in the request and seed; None for a critic without one.
 
-        Critics are evaluated on all samples when all are chosen, together. ``reserved`` seconds are kept for what follows.
+        The critics are evaluated on all samples together, once all are chosen. ``reserved`` seconds are kept for later stages.
         """
         main = self._requested[0]
         now = [task for task in self._tasks if not main.covers(self._requested[task.number])]
         self._leave_to_others(now)
         self._do(now, forks=processes().size == 1 and self._count > 1)
-        self._do([task for task in self._tasks if task not in now])  # fitted already, unless the main critic needed no others
+        self._do([task for task in self._tasks if task not in now])  # fitted with the main one, unless its choice ended early
         self._streams.begin()
         self._run.interruption.attempt(self._promote)
         found = {place: each for place, each in self._found.items() if not isinstance(each, Selection)}
@@ -170,18 +170,18 @@ class _Search:
         """The tasks of the first seed, then those of the others."""
         for sequence, seeds in enumerate(_groups(self._run)):
             for number, each in enumerate(self._requested):
-                if each.trained or not sequence:  # another seed gives the same
+                if each.trained or not sequence:  # without training, another seed would give the same critic
                     yield _Task(number=number, seeds=seeds, sequence=sequence)
 
     def _trained_at_once(self) -> int:
-        """How many tasks are done at once, by processes of a job or in forks."""
+        """Number of tasks that run at once, in the processes of a job or in forks."""
         costs = [self._cost(task) for task in self._tasks if not self._requested[0].covers(self._requested[task.number])]
         count = min(lanes(self._pair, self._run), len(costs))
         forks = pays(costs, count, threaded=has_long_steps(self._requested))
         return count if forks else processes().size
 
     def _parallel(self) -> float:
-        """How many times as long each may take within a length of time, because several are done at once."""
+        """Factor by which each time budget grows because several tasks run at once."""
         main, costs, alone = self._requested[0], [], 0.0
         for task in self._tasks:
             if main.covers(self._requested[task.number]):
@@ -194,7 +194,7 @@ class _Search:
         return (alone + sum(costs)) / longest if longest else 1.0
 
     def _is_shared(self, task: _Task) -> bool:
-        """Whether all processes work on a task: on each step of its training, or on several trainings."""
+        """Whether all processes work on this task, sharing either each training step or several trainings."""
         requested = self._requested[task.number]
         return processes().size > 1 and (trains_side_by_side(requested) or shares_batches([requested], self._pair, self._run))
 
@@ -202,14 +202,14 @@ class _Search:
         return len(task.seeds) * expected_seconds(self._requested[task.number], self._shares[task.number])
 
     def _leave_to_others(self, tasks: Sequence[_Task]) -> None:
-        """Takes what other processes do out of the plan."""
+        """Removes the work of other processes from the plan."""
         divided = [task for task in tasks if not self._is_shared(task)]
         own = balanced([self._cost(task) for task in divided], processes().size)[processes().rank]
         for task in (task for number, task in enumerate(divided) if number not in own):
             self._run.agenda.plan(-self._cost(task), critics=-len(self._requested[task.number].specs))
 
     def _do(self, tasks: Sequence[_Task], *, forks: bool = False) -> None:
-        """Does independent tasks: those that processes share one after another, the others side by side."""
+        """Runs independent tasks: those that processes share one after another, the others side by side."""
         shared = [task for task in tasks if self._is_shared(task)]
         others = [task for task in tasks if task not in shared]
         found = [self._attempted(task) for task in shared]
@@ -228,7 +228,7 @@ class _Search:
         requested, count = [self._requested[task.number] for task in tasks], min(self._count, len(tasks))
         self._run.agenda.plan(sum(costs) * (1 / count - 1), critics=-sum(len(each.specs) for each in requested))
         for side in (self._pair.a, self._pair.b):
-            side.close()  # a thread that draws ahead would be missing in a fork
+            side.close()  # the thread that draws ahead would not exist in a fork
         what = f"{', '.join(dict.fromkeys(each.name for each in requested))}: {len(tasks)} trainings, {count} at a time"
         return side_by_side(work, self._run, what=what, count=count, costs=costs)
 
@@ -251,12 +251,12 @@ class _Search:
             for seed in task.seeds
         ]
         found = self._select(task, jobs)
-        if run.interruption.requested:  # a repeat that was cut short says nothing
+        if run.interruption.requested:  # a repeat that was cut short is no evidence of the spread
             return [each if seed == run.options.seed else None for each, seed in zip(found, task.seeds, strict=True)]
         return found
 
     def _select(self, task: _Task, jobs: Sequence[TrainingJob]) -> list[Selection | WdistError | None]:
-        """Selects one critic for each job; one that was fitted while the main critic was chosen is not fitted again."""
+        """Selects one critic for each job; a critic fitted while the main one was being chosen is not fitted again."""
         requested = self._requested[task.number]
         mains = [self._found.get((0, seed)) for seed in task.seeds] if task.number else []
         selections = [each for each in mains if isinstance(each, Selection)]
@@ -268,7 +268,7 @@ class _Search:
         return select_critics(requested, jobs, self._shares[task.number], self._run.agenda)
 
     def _promote(self) -> None:
-        """Puts a baseline that beats the main critic of a seed on the validation split into its place."""
+        """Replaces the main critic of a seed by a baseline that beats it on the validation split."""
         options = self._run.options
         for seed in range(options.seed, options.seed + options.repeats):
             main = self._found.get((0, seed))
@@ -285,7 +285,7 @@ class _Search:
                     self._found[0, seed], self._found[number, seed] = better, None
 
     def _evaluated(self, reserved: float) -> dict[tuple[int, int], CriticResult | WdistError | None]:
-        """Results of the selected critics: on sets in memory one after another, on streams all in one pass."""
+        """Results of the selected critics: one after another for samples in memory, all in one pass for streams."""
         in_order = sorted(self._found.items(), key=lambda item: (item[0][1], item[0][0]))
         selected = {place: each for place, each in in_order if isinstance(each, Selection)}
         if self._pair.a.streamed or self._pair.b.streamed:
@@ -324,7 +324,7 @@ class _Search:
             return error
 
     def _of_all(self, trained: Sequence[TrainedCritic], reserved: float) -> list[Whole | None]:
-        """Potentials of all samples by each critic, in one pass; None where there is no time for them."""
+        """Potentials of all samples by each critic, in one pass; None for a critic that there is no time for."""
         run, pair, critics = self._run, self._pair, [each.critic for each in trained]
         n = pair.a.everything.count + pair.b.everything.count
         reading, added = processes().from_first("time of a pass", partial(seconds_of_pass, critics, pair))
@@ -332,10 +332,11 @@ class _Search:
         chosen, expected = affordable(reading, added, allowed)
         late = [number for number in range(len(critics)) if number not in chosen]
         if late:
-            told = ", ".join(f"{reading + added[number]:,.0f} s with {trained[number].name}" for number in late)
+            predicted = ", ".join(f"{reading + added[number]:,.0f} s with {trained[number].name}" for number in late)
             self.notes.append(
-                f"a pass over all {n:,} samples takes longer than the {allowed:,.0f} s left for it ({told}), so there is no "
-                f"lower end for the samples by {'it' if len(late) == 1 else 'these'}; give a longer --budget"
+                f"a pass over all {n:,} samples takes longer than the {allowed:,.0f} s left for it ({predicted}), so "
+                f"{'this critic gives' if len(late) == 1 else 'these critics give'} no lower bound for the samples; "
+                f"give a longer --budget"
             )
         if not chosen:
             return [None] * len(critics)
@@ -344,19 +345,19 @@ class _Search:
         work = partial(evaluate_all, [critics[number] for number in chosen], pair, progress=run.agenda.progress)
         found = work() if run.interruption.requested else run.interruption.attempt(work)
         if found is None:
-            ends = "the lower ends for them are 0"
-            self.notes.append(f"the run was interrupted before the critics were evaluated on all samples, so {ends}")
+            zero = "their lower bounds for the samples are 0"
+            self.notes.append(f"the run was interrupted before the critics were evaluated on all samples, so {zero}")
         known = dict(zip(chosen, found or [], strict=False))
         return [known.get(number) for number in range(len(critics))]
 
 
 def affordable(reading: float, added: Sequence[float], allowed: float) -> tuple[list[int], float]:
-    """Numbers of the critics that one pass over all samples has time for, the first of them first, and the time it then takes.
+    """Indices of the critics that one pass over all samples has time for, in order of priority, and the duration of that pass.
 
     Arguments:
-        reading: seconds of the pass alone.
+        reading: seconds for reading alone.
         added: seconds that each critic adds.
-        allowed: seconds that it may take.
+        allowed: seconds that the pass may take.
     """
     chosen: list[int] = []
     for number, seconds in enumerate(added):

@@ -12,9 +12,9 @@ def detect(critic: CriticResult, errors: ErrorBudget, *, seed: int) -> Detected 
 
     .. math:: \theta = (E_P f - E_Q f) / K
 
-    With folds, the mean of this over the critics of all folds, each evaluated on the samples that it did not see. A p-value without
-    folds is exact: if the distributions are equal, the held-out values of both sides are exchangeable. Where the held-out samples
-    chose the critic among several, all of them share the error.
+    With folds, this is averaged over the critics of all folds, each evaluated on the samples that it did not see. Without folds,
+    the p-value by permutations is exact: if the distributions are equal, the held-out values of both sides are exchangeable. If the
+    held-out samples chose the critic among several, all of these share the error.
 
     Returns:
         None if the critic's held-out values were not kept.
@@ -54,7 +54,7 @@ def _interval(folds: list[HeldOut], found: MeanDifference, method: str, alpha: f
 
 
 def _p_value(folds: list[HeldOut], found: MeanDifference, seed: int) -> tuple[float, str]:
-    """The p-value and its method: values on different folds are not exchangeable, because each fold trains the others' critics."""
+    """The p-value and its method. Values on different folds are not exchangeable, because each fold trains the others' critics."""
     if len(folds) == 1 and len(folds[0].a) + len(folds[0].b) <= MOST_PERMUTED:
         return permutation_p_value(folds[0].a, folds[0].b, seed=seed), "permutations"
     return found.p_value, "welch"

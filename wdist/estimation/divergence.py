@@ -1,4 +1,4 @@
-"""Results about a divergence with a Lipschitz critic: plain values, beside those about W1."""
+"""Results of an estimate on a divergence with a Lipschitz critic, as plain values."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class DivergenceOfSamples:
     lower_method: str
     """Name of the critic, or ``semi-relaxed transport``."""
     upper: float | None
-    """Price of weights on the samples of B plus lambda times the cost of transport to them, or lambda times the upper bound for W1;
-    None where no transport was solved."""
+    """Divergence of weights on the samples of B plus lambda times the cost of transport to them, or lambda times the upper bound
+    for W1; None if no transport was solved."""
     upper_method: str | None
     """``semi-relaxed transport``, or ``lambda W1``."""
     n_a: int
@@ -44,7 +44,7 @@ class DivergenceOfSamples:
 
 @dataclass(frozen=True, kw_only=True)
 class DivergenceOfPopulations:
-    """Bounds for the divergence of the populations that the samples were drawn from, in nats, from held-out samples."""
+    """Bounds in nats for the divergence of the populations that the samples were drawn from, based on held-out samples."""
 
     estimate: float
     """Held-out value of the critic; its expectation is a lower bound."""
@@ -53,7 +53,7 @@ class DivergenceOfPopulations:
     upper: float | None
     """Lambda times the upper confidence bound for W1; None if there is none."""
     confidence: float
-    """Confidence that all bounds of the result hold together, those for W1 included."""
+    """Joint confidence of all bounds of the result, those for W1 included."""
     jointly_with: int
     """Number of bounds that share the error equally."""
     method: str
@@ -64,13 +64,13 @@ class DivergenceOfPopulations:
 
 @dataclass(frozen=True, kw_only=True)
 class DivergenceAttempt:
-    """A critic that was tried."""
+    """One candidate of the selection."""
 
     name: str
     trained_for: str
     """``kl`` or ``w1``."""
     expected: float
-    """Lower bound expected of held-out samples, from the validation split, in nats: the criterion of the choice."""
+    """Lower bound expected from held-out samples, predicted on the validation split, in nats: the selection criterion."""
     steps: int
     seconds: float
     chosen: bool
@@ -94,8 +94,10 @@ class DivergenceCritic:
     clipped: ClippedPotential = field(compare=False, repr=False)
 
     def potential(self, x: Tensor) -> np.ndarray:
-        """Values in nats, shape (n,), at samples of shape (n, dim) in the units of the data; their exponential is about the density
-        of A relative to B, as far as that slope allows."""
+        """Values in nats, shape (n,), at samples of shape (n, dim) in the units of the data.
+
+        Their exponential approximates the density of A relative to B, as far as the limit on the slope allows.
+        """
         return self.clipped(self.frozen.evaluate(x).values)
 
 
@@ -104,9 +106,9 @@ class DivergenceEvidence:
     """Evidence for the bounds for the samples, besides the critic and the bounds for W1."""
 
     potentials: tuple[Tensor, Tensor] | None = None
-    """Values of a potential over lambda at the samples of A and of B, shapes (n,) and (m,), in the units of the data."""
+    """A potential divided by lambda at the samples of A and of B, shapes (n,) and (m,), in the units of the data."""
     plan: Plan | None = None
-    """From all samples of A to weights on those of B."""
+    """Plan from all samples of A to weights on those of B."""
 
 
 @dataclass(frozen=True, kw_only=True)

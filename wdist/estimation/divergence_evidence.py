@@ -1,4 +1,4 @@
-"""Bounds for a divergence from a critic, dual variables, a plan and held-out samples: for a search, and for proofs."""
+"""Bounds for a divergence from a critic, dual variables, a plan and held-out samples; used by the search and by proofs."""
 
 import math
 from dataclasses import replace
@@ -30,7 +30,7 @@ from wdist.transport.relaxed import extensions, relaxed_cost_above
 
 RELAXED, BY_W1 = "semi-relaxed transport", "lambda W1"
 _LARGEST_POTENTIAL = 1e100
-"""Beyond it products overflow."""
+"""Largest absolute value of a potential; products of larger ones overflow."""
 
 
 def evaluated(critic: FrozenCritic, pair: Pair) -> tuple[Potentials, Potentials]:
@@ -40,7 +40,7 @@ def evaluated(critic: FrozenCritic, pair: Pair) -> tuple[Potentials, Potentials]
 
 
 def lower_by_critic(a: Potentials, b: Potentials, lipschitz_bound: float, scale: float, *, margin: Margin = CLAIM) -> float:
-    """The certain lower bound for the samples that the best multiple of a critic proves from its values on all of them."""
+    """Lower bound for the samples, rounding included, from the best multiple of a critic, given its values on all of them."""
     factor = best_factor(a.values, b.values, largest_factor(scale, lipschitz_bound))
     return samples_lower(a, b, factor, margin=margin)
 
@@ -48,7 +48,7 @@ def lower_by_critic(a: Potentials, b: Potentials, lipschitz_bound: float, scale:
 def lower_by_potentials(
     pair: Pair, potentials: tuple[Tensor, Tensor], metric: GroundMetric, scale: float, *, margin: Margin = CLAIM
 ) -> float:
-    """The better lower bound for the samples by the two extensions of any values at the samples, in the units of the data."""
+    """The better of the lower bounds for the samples from the two extensions of any values at them, in the units of the data."""
     if not all(float(side.abs().max()) <= _LARGEST_POTENTIAL for side in potentials):
         return 0.0
     standardisation, lower = pair.standardisation.to(torch.device("cpu")), 0.0
@@ -61,7 +61,7 @@ def lower_by_potentials(
 
 
 def upper_by_plan(pair: Pair, plan: Plan, metric: GroundMetric, scale: float, *, slack: float) -> float:
-    """The upper bound for the samples that a plan to weights on the samples of B proves; infinity if it proves none."""
+    """Upper bound for the samples from a plan to weights on the samples of B; infinity if the plan proves none."""
     nats = product_above(scale, pair.standardisation.spread)
     return relaxed_cost_above(*pair.standardised, plan, metric, scale=nats, slack=slack)
 
@@ -69,7 +69,7 @@ def upper_by_plan(pair: Pair, plan: Plan, metric: GroundMetric, scale: float, *,
 def upper_for_samples(
     pair: Pair, plan: Plan | None, bounds: TransportBounds, metric: GroundMetric, scale: float, *, slack: float = SLACK
 ) -> tuple[float | None, str | None]:
-    """The smaller upper bound for the samples, and its method; None where no transport was solved."""
+    """The smaller of the upper bounds for the samples, and its method; None if no transport was solved."""
     uppers = [] if bounds.coupling is None else [(product_above(scale, bounds.coupling.cost), BY_W1)]
     if plan is not None:
         uppers.append((upper_by_plan(pair, plan, metric, scale, slack=slack), RELAXED))
@@ -88,10 +88,10 @@ def for_populations(
     *,
     margin: Margin = CLAIM,
 ) -> DivergenceOfPopulations:
-    """Both ends for the populations: held-out values from below, lambda times that of W1 from above.
+    """Both bounds for the populations: the lower from held-out values, the upper as lambda times that for W1.
 
     Arguments:
-        critic: fixed, as its scaling and clipping, before the held-out samples are looked at.
+        critic: fixed, like its scaling and clipping, before the held-out samples are looked at.
         values: of the critic on all samples of A and of B.
         errors: the method is that of the divergence.
     """
@@ -120,12 +120,12 @@ def divergence_proved_again(
     bounds: TransportBounds,
     metric: GroundMetric,
 ) -> Divergence:
-    """The bounds for a divergence that a proof proves, whatever it claims.
+    """Bounds for a divergence that follow from the evidence of a proof, whatever the proof claims.
 
     Arguments:
         stated: lambda, and how the critic is scaled and clipped; a factor that is too large is lowered.
-        critic: as the proof holds it.
-        evidence: any dual variables, and any plan.
+        critic: the critic stored in the proof.
+        evidence: dual variables and a plan, if any.
         errors: of the bounds for W1.
         bounds: for W1, proved again.
 

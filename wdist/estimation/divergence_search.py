@@ -1,4 +1,4 @@
-"""Search for bounds of a divergence: a network trained for it, the critics of W1 scaled, and semi-relaxed transport."""
+"""Search for bounds on a divergence: a network trained for it, scaled critics of W1, and semi-relaxed transport."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -50,7 +50,7 @@ class _Offer:
 
 @dataclass(frozen=True, kw_only=True)
 class _Candidate:
-    """A critic that is certified, scaled and clipped."""
+    """A certified critic, scaled and clipped."""
 
     offer: _Offer
     lipschitz_bound: float
@@ -60,16 +60,16 @@ class _Candidate:
 def find_divergence(
     pair: Pair, results: Sequence[CriticResult], bounds: TransportBounds, errors: ErrorBudget, run: Run
 ) -> Divergence:
-    """Bounds the divergence that the options ask for.
+    """Bounds the divergence that the options request.
 
-    The critic is chosen, scaled and clipped by the validation split, so no choice depends on the held-out samples. After an
-    interruption the critics of W1 are all there is, which takes no time.
+    The critic is chosen, scaled and clipped on the validation split, so no choice depends on the held-out samples. After an
+    interruption, only the critics of W1 are used, which takes no time.
 
     Arguments:
         pair: of the estimate under way.
         results: the critics found for W1.
-        bounds: those from transport, for W1.
-        errors: among whose bounds one is for the divergence.
+        bounds: for W1, from transport.
+        errors: the error budget, which includes one bound for the divergence.
         run: of the estimate under way.
     """
     assert run.options.lambda_ is not None, "options of a divergence have a lambda"
@@ -99,7 +99,7 @@ class _Search:
         self.scale = scale
 
     def train(self) -> _Offer | None:
-        """A network trained for the divergence; None if it diverged or was interrupted, and for identical sides."""
+        """Trains a network for the divergence; None if it diverges or is interrupted, and for identical sides."""
         pair, run = self._pair, self._run
         if pair.identical:
             return None
@@ -119,7 +119,7 @@ class _Search:
         return _Offer(name=found.name, trained_for=KL, critic=found.critic, steps=outcome.steps, seconds=outcome.seconds)
 
     def candidate(self, offer: _Offer) -> _Candidate:
-        """Scales and clips a critic by the validation split."""
+        """Scales and clips a critic on the validation split."""
         pair, bound = self._pair, certify(offer.critic, self._run.metric).lipschitz_bound
         a, b = (evaluate_rows(offer.critic, side.validation).values for side in (pair.a, pair.b))
         counts = pair.a.held_out.count, pair.b.held_out.count
@@ -127,7 +127,7 @@ class _Search:
         return _Candidate(offer=offer, lipschitz_bound=bound, fitted=fitted)
 
     def evidence(self) -> DivergenceEvidence:
-        """Dual variables and a plan by semi-relaxed transport between all samples, where that is affordable."""
+        """Dual variables and a plan from semi-relaxed transport between all samples, if affordable."""
         n, m = (side.everything.count for side in (self._pair.a, self._pair.b))
         affordable = relaxed_is_affordable(n, m, seconds=self._run.transport_seconds)
         if not affordable or not self._run.options.couplings or self._pair.identical:
@@ -146,7 +146,7 @@ class _Search:
         return DivergenceEvidence(potentials=(u, v), plan=found.plan)
 
     def samples(self, best: _Candidate, values: tuple[Potentials, Potentials], found: DivergenceEvidence) -> DivergenceOfSamples:
-        """Both ends for the samples, the better of two proofs each."""
+        """Both bounds for the samples, each the better of two proofs."""
         pair, metric = self._pair, self._run.metric
         lowers = [(lower_by_critic(*values, best.lipschitz_bound, self.scale), best.offer.name)]
         if found.potentials is not None:
@@ -157,7 +157,7 @@ class _Search:
         return DivergenceOfSamples(lower=lower, lower_method=lower_method, upper=upper, upper_method=upper_method, n_a=n, n_b=m)
 
     def population(self, best: _Candidate, values: tuple[Potentials, Potentials]) -> DivergenceOfPopulations:
-        """Both ends for the populations."""
+        """Both bounds for the populations."""
         chosen = self._run.options.ci
         method = BETTING if chosen == AUTO else chosen  # clipped values are bounded, whatever the support
         errors = replace(self._errors, method=method)

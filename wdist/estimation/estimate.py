@@ -48,13 +48,13 @@ from wdist.transport.samples import expected_seconds
 
 _PREVIEW_ROWS = 1000
 _WITH_FLOOR = ("estimate", "synthetic")
-"""Commands that show a noise floor; a comparison has one of its own."""
+"""Commands that show a noise floor; a comparison computes its own."""
 _READING_SHARE = 1 / 2
-"""Share of the time for an upper bound for the populations that reading the samples may take."""
+"""Fraction of the time planned for the upper bound for the populations that reading the samples may take."""
 _GRACE = 3.0
-"""Seconds that a stage may take in addition to what was planned for it."""
+"""Seconds by which a stage may exceed its planned time."""
 _DRAWN_SHARE = 4
-"""Time for transport to draws of a generator, over that for blocks."""
+"""Ratio of the time for transport to draws of a generator to the time for blocks."""
 
 
 def run_estimate(
@@ -67,9 +67,10 @@ def run_estimate(
     command: str = "estimate",
     to_distribution: bool = False,
 ) -> Estimate:
-    """Does the work of :func:`wdist.estimate`, with options that are validated already; the document names ``command``.
+    """Implements :func:`wdist.estimate` for validated options; ``command`` is the command that the result names.
 
-    With ``to_distribution``, W1 from the samples of A to the distribution of B may take as long as transport between samples.
+    With ``to_distribution``, bounding W1 from the samples of A to the distribution of B may take as long as transport between
+    the samples.
 
     Raises:
         WdistError: as :func:`wdist.estimate`.
@@ -79,14 +80,14 @@ def run_estimate(
         raise UsageError(f"--divergence belongs to wdist estimate, and wdist {command} is about W1; leave it out")
     run = Run.start(options, observer)
     with closing(_open(a, b, run)) as pair:
-        if pair.identical:  # everything is known beforehand: one critic, one step
+        if pair.identical:  # the answer is known in advance, so one critic and one step are enough
             run = replace(run, options=replace(run.options, budget=Budget(steps=1), repeats=1, folds=None))
         else:
             run = replace(run, options=replace(run.options, folds=number_of_folds(pair, run.options, command)))
         requested = requested_critics(run.options, pair)
         untrained = without_training(requested, run.options, pair)
-        late = list(_late_reading(pair, run))
-        errors = _divide_errors(requested, untrained, pair, run, transport_of_all=not late)
+        slow = list(_slow_reading(pair, run))
+        errors = _divide_errors(requested, untrained, pair, run, transport_of_all=not slow)
         bounds = _bound_samples(pair, errors, run)
         searching = run if bounds.coupling is None else replace(run, ceiling=bounds.coupling.cost)
         if run.options.tolerance is not None and bounds.closed(run.options.tolerance):
@@ -100,7 +101,7 @@ def run_estimate(
         block = None if plan is None else _measure_blocks(pair, plan, errors, run)
         semi_discrete = None if drawn is None else _bound_to_distribution(pair, drawn, errors, run)
         floor = _noise_floor(pair, run) if command in _WITH_FLOOR else None
-        missing = (*late, *_no_population_upper(bounds, errors, run), *_no_blocks(pair, plan, block, run))
+        missing = (*slow, *_no_population_upper(bounds, errors, run), *_no_blocks(pair, plan, block, run))
         found = replace(found, left_out=(*found.left_out, *missing))
         divergence = None
         if options.divergence is not None:
@@ -125,7 +126,7 @@ def _open(a: Any, b: Any, run: Run) -> Pair:
         draws=run.options.draws,
         progress=run.agenda.progress,
     )
-    pair = _the_same_everywhere(pair)
+    pair = _in_shared_units(pair)
     give_back_memory()
     if run.options.draws is not None and pair.a.info.count is not None and pair.b.info.count is not None:
         pair.close()
@@ -133,11 +134,11 @@ def _open(a: Any, b: Any, run: Run) -> Pair:
     return pair
 
 
-def _the_same_everywhere(pair: Pair) -> Pair:
+def _in_shared_units(pair: Pair) -> Pair:
     """The pair in the units of the first process.
 
     Raises:
-        ProcessesError: another process has other samples.
+        ProcessesError: another process has read different samples.
     """
     if processes().size == 1:
         return pair
@@ -146,8 +147,8 @@ def _the_same_everywhere(pair: Pair) -> Pair:
     return replace(pair, standardisation=shared[0], participation=shared[1])
 
 
-def _late_reading(pair: Pair, run: Run) -> Iterator[str]:
-    """Says so if reading all samples of streams takes too long for an upper bound for the populations."""
+def _slow_reading(pair: Pair, run: Run) -> Iterator[str]:
+    """Warns if reading all samples of a stream takes too long for an upper bound for the populations."""
     if math.isinf(run.most_population_seconds) or not run.options.couplings or not plan_fits(pair):
         return
     if pair.a.streamed or pair.b.streamed:
@@ -155,7 +156,7 @@ def _late_reading(pair: Pair, run: Run) -> Iterator[str]:
         if reading > _READING_SHARE * run.most_population_seconds:
             yield (
                 f"reading all samples takes about {reading:,.2g} s, too long for the {run.most_population_seconds:,.3g} s planned "
-                "for an upper bound for the populations, so there is none; give a longer --budget"
+                "for an upper bound for the populations, so none is computed; give a longer --budget"
             )
 
 
@@ -167,16 +168,18 @@ def _divide_errors(
     *,
     transport_of_all: bool,
 ) -> ErrorBudget:
-    """Divides the error among all population bounds that may be stated: those of the untrained critics, too, where a closed gap
-    may leave it at them. ``transport_of_all`` tells whether there is time for independent blocks of all samples.
+    """Divides the error among all population bounds that the result may state.
+
+    These include the bounds of the untrained critics if closing the gap may make training unnecessary. ``transport_of_all`` tells
+    whether there is time for transport between independent blocks of all samples.
 
     Raises:
-        UsageError: the confidence bound needs a bounded support, or a gap is to be closed between endless draws.
+        UsageError: the confidence bound needs a bounded support, or a tolerance is requested although both sides are endless.
     """
     options = run.options
     if options.tolerance is not None and pair.a.digest is None and pair.b.digest is None:
         raise UsageError(
-            "--tol closes the interval between two sample sets, and both sides are drawn without end; "
+            "--tol closes the interval between two sample sets, but both sides are drawn without end; "
             "leave it out, or save draws to files"
         )
     upper = (
@@ -229,7 +232,7 @@ def _bound_samples(pair: Pair, errors: ErrorBudget, run: Run) -> TransportBounds
 
 
 def _expected_transport(pair: Pair, run: Run) -> float:
-    """Expected seconds of transport between the samples; those of the cheapest coupling if others take too long."""
+    """Expected seconds of transport between the samples; those of the cheapest coupling if the others take too long."""
     n, m, dim = pair.a.everything.count, pair.b.everything.count, pair.a.info.dim
     expected, cheapest = min(expected_seconds(n, m, dim), run.transport_seconds), tree_seconds(n, m, dim)
     if cheapest <= expected:
@@ -238,20 +241,23 @@ def _expected_transport(pair: Pair, run: Run) -> float:
 
 
 def _patience(run: Run, planned: float) -> float:
-    """Time after which a stage that was planned to take ``planned`` seconds is given up; infinite if only steps limit the run."""
+    """Clock time at which a stage planned for ``planned`` seconds is given up; infinite without a time budget."""
     return math.inf if run.limit is None else now() + max(run.limit - run.seconds, planned + _GRACE)
 
 
 def _deadline(run: Run) -> float:
-    """Time after which transport begins no further round; infinite if only steps limit the run, so that it can be repeated."""
+    """Clock time after which transport begins no further round; infinite without a time budget, so that the run is reproducible."""
     return now() + run.transport_seconds if run.options.timed else math.inf
 
 
 def _find_critics(
     requested: tuple[RequestedCritic, ...], pair: Pair, errors: ErrorBudget, run: Run, *, proved: bool, reserved: float
 ) -> FoundCritics:
-    """The critics; where an interruption came before any was found, and transport ``proved`` something that would be lost, the
-    difference of the means."""
+    """Finds the critics.
+
+    If the run is interrupted before any is found, but transport has already ``proved`` something, the difference of the means is
+    evaluated instead, so that this proof is not lost.
+    """
     try:
         if not run.interruption.requested:
             return find_over_folds(requested, pair, errors, run, reserved=reserved)
@@ -263,7 +269,7 @@ def _find_critics(
 
 
 def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget, run: Run) -> TransportBounds:
-    """Adds the upper bound for the populations, if one was planned and there was no interruption."""
+    """Adds the upper bound for the populations if one was planned and the run is not interrupted."""
     if not errors.upper_bound:
         return bounds
 
@@ -286,12 +292,12 @@ def _bound_populations(pair: Pair, bounds: TransportBounds, errors: ErrorBudget,
 
 
 def _expected_between_blocks(pair: Pair, run: Run) -> float:
-    """Seconds that transport between blocks is expected to take, at most what it takes between all samples."""
+    """Expected seconds of transport between blocks, at most those of transport between all samples."""
     return min(predicted_seconds(pair.a.everything.count, pair.b.everything.count), run.population_seconds / 2)
 
 
 def _plan_blocks(pair: Pair, run: Run) -> BlockPlan | None:
-    """Size and number of blocks; None where they are not wanted, or samples are too few."""
+    """Size and number of blocks; None if blocks are not wanted or the samples are too few."""
     if pair.identical or run.options.blocks == 0 or not (run.options.couplings or run.options.blocks):
         return None
     n, m = (rows.count for rows in rows_for_blocks(pair))
@@ -299,11 +305,11 @@ def _plan_blocks(pair: Pair, run: Run) -> BlockPlan | None:
 
 
 def _measure_blocks(pair: Pair, plan: BlockPlan, errors: ErrorBudget, run: Run) -> Blocks | None:
-    """The mean distance between blocks, unless there was an interruption."""
+    """The mean distance between blocks; None if the run is interrupted."""
 
     def measured() -> Blocks | None:
         run.agenda.stage(f"transport between blocks of {plan.size} samples", plan.seconds)
-        return block_distances(pair, run.metric, plan, deadline=_patience(run, plan.seconds), **_how(pair, errors, run))
+        return block_distances(pair, run.metric, plan, deadline=_patience(run, plan.seconds), **_mean_options(pair, errors, run))
 
     return run.interruption.attempt(measured)
 
@@ -316,8 +322,8 @@ def _noise_floor(pair: Pair, run: Run) -> NoiseFloor | None:
     return run.interruption.attempt(partial(processes().from_first, "the noise floor", measured))
 
 
-def _how(pair: Pair, errors: ErrorBudget, run: Run) -> dict[str, Any]:
-    """Method that bounds a mean of distances, of the kind that bounds the populations."""
+def _mean_options(pair: Pair, errors: ErrorBudget, run: Run) -> dict[str, Any]:
+    """Keyword arguments for bounding a mean of distances; asymptotic if the bounds for the populations are."""
     return {
         "confidence": errors.confidence,
         "diameter": None if errors.method == "welch" else union_diameter(pair, run.metric),
@@ -327,7 +333,7 @@ def _how(pair: Pair, errors: ErrorBudget, run: Run) -> dict[str, Any]:
 
 
 def _plan_draws(pair: Pair, run: Run, *, wanted: bool) -> SemiDiscretePlan | None:
-    """Draws of B for W1 from the samples of A to its distribution; None if B is stored, or this bound is not wanted."""
+    """Plans the draws of B for W1 from the samples of A to its distribution; None if B is stored or this bound is not wanted."""
     if not (wanted or run.options.couplings):
         return None
     seconds = run.transport_seconds if wanted else _DRAWN_SHARE * run.block_seconds
@@ -338,11 +344,11 @@ def _plan_draws(pair: Pair, run: Run, *, wanted: bool) -> SemiDiscretePlan | Non
 
 
 def _bound_to_distribution(pair: Pair, plan: SemiDiscretePlan, errors: ErrorBudget, run: Run) -> SemiDiscrete | None:
-    """Bounds W1 from the samples of A to the distribution of B, unless there was an interruption."""
+    """Bounds W1 from the samples of A to the distribution of B; None if the run is interrupted."""
 
     def bounded() -> SemiDiscrete | None:
         run.agenda.stage(f"transport from the samples of A to {GROUPS * plan.size:,} draws of B", plan.seconds)
-        return semi_discrete_bounds(pair, run.metric, plan, **_how(pair, errors, run))
+        return semi_discrete_bounds(pair, run.metric, plan, **_mean_options(pair, errors, run))
 
     return run.interruption.attempt(bounded)
 
@@ -373,7 +379,7 @@ def _concluded(
     results = [bounds.on(result) for result in found.results]
     main = results[0]
     if options.critics is not None:
-        main = max(results, key=lambda result: (result.samples.lower, result.population.lower))  # the one that proves most
+        main = max(results, key=lambda result: (result.samples.lower, result.population.lower))  # the highest lower bound
     return Estimate(
         command=command,
         samples=bounds.tightest(results),
@@ -409,7 +415,7 @@ def _concluded(
 
 
 def _same_samples(pair: Pair) -> bool:
-    """Whether both sides hold the same rows, which are not independent draws from two distributions."""
+    """Whether both sides hold the same rows; such rows are not independent draws from two distributions."""
     return pair.a.digest is not None and pair.a.digest == pair.b.digest
 
 
@@ -418,8 +424,8 @@ def _no_upper_bound(pair: Pair, bounds: TransportBounds, run: Run) -> Iterator[s
         n, m = pair.a.everything.count, pair.b.everything.count
         if not plan_fits(pair):
             yield (
-                f"a coupling of {n:,} and {m:,} samples takes more memory than is planned for it, so there is no upper bound; "
-                f"give at most {most_coupled(pair):,} samples of both sides together, some at random with ?limit="
+                f"coupling {n:,} and {m:,} samples would take more memory than is planned for it, so there is no upper bound; "
+                f"give at most {most_coupled(pair):,} samples in total, for example a random subset with ?limit="
             )
             return
         planned = run.transport_seconds if math.isinf(run.most_transport_seconds) else run.most_transport_seconds

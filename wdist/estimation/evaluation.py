@@ -1,4 +1,4 @@
-"""Evaluation of frozen critics: bounds for the samples, and for the populations from samples that no choice depended on."""
+"""Evaluation of frozen critics: bounds for the samples, and bounds for the populations from held-out samples."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,11 +29,11 @@ from wdist.training.kind import TrainedCritic
 _SEARCHED_ROWS = 512
 """Samples of each side from which the search for the largest slope starts."""
 _TIMED_ROWS, _TIMED_NUMBERS = 4096, 1 << 22
-"""Samples of each side by which a pass over all of them is timed, and their coordinates, at most."""
+"""Largest number of samples of each side, and of their coordinates, on which a pass over all samples is timed."""
 Whole: TypeAlias = tuple[Potentials | PotentialSummary, Potentials | PotentialSummary]
 """Potentials of all samples of A and of B."""
 _BATCH_NUMBERS = 1 << 18
-"""Coordinates evaluated at a time: 2 MB in float64, which stays in the cache of one core."""
+"""Coordinates evaluated at a time: 2 MB in float64, which fits into the cache of one core."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +44,11 @@ class ErrorBudget:
     method: str
     """Name of the lower confidence bound: a key of :data:`wdist.bounds.confidence.METHODS`."""
     lower_bounds: int = 1
-    """Number of lower bounds that are stated: one for each critic, or for each of its folds where those are not averaged."""
+    """Number of lower bounds stated: one per critic, or one per fold of each critic if the folds are not averaged."""
     upper_bound: bool = False
-    """Whether an upper bound is stated, too."""
+    """Whether an upper bound is stated as well."""
     compared: int = 1
-    """Number of critics among which held-out samples decide which is the main one."""
+    """Number of critics among which the held-out samples choose the main one."""
 
     @property
     def bounds(self) -> int:
@@ -73,16 +73,16 @@ def evaluate_critic(
     whole: Whole | None = None,
     held_out_only: bool = False,
 ) -> CriticResult:
-    """Certifies a trained critic, and evaluates it on the held-out samples and, unless that is done, on all of them.
+    """Certifies a trained critic, and evaluates it on the held-out samples and, unless ``whole`` is given, on all samples.
 
     Arguments:
         trained: the critic, fixed before the held-out samples are looked at.
         metric: of the bounds.
-        seed: of the search for the largest slope, which is made for critics that nothing constrains.
-        tried: what the critic was chosen from.
+        seed: of the search for the largest slope, which is run for critics without a constraint.
+        tried: candidates that the critic was chosen from.
         margin: left for rounding.
         whole: its potentials of all samples, as for :func:`judge`.
-        held_out_only: leaves out what takes a pass over all samples: the lower end for them is then 0.
+        held_out_only: skips the pass over all samples; the lower bound for them is then 0.
 
     Raises:
         CertificateError: its Lipschitz constant cannot be bounded.
@@ -127,7 +127,7 @@ def _held_out_of(pair: Pair) -> Pair:
 
 
 def evaluate_rows(critic: FrozenCritic, rows: Rows) -> Potentials:
-    """Potentials of all of ``rows``, in batches that suit the critic; processes take equal shares of these, with the same bits."""
+    """Potentials of all ``rows``, in batches that suit the critic; processes divide the batches, with bitwise identical results."""
     tasks = [partial(evaluate, critic, batches) for batches in _shares(critic.dim, rows)]
     found = processes().spread("potentials", tasks)
     if len(found) == 1:
@@ -136,7 +136,7 @@ def evaluate_rows(critic: FrozenCritic, rows: Rows) -> Potentials:
 
 
 def _shares(dim: int, rows: Rows) -> list[Iterator[Tensor]]:
-    """Batches that suit a critic, one share for each process; they are read when they are taken."""
+    """Batches that suit a critic, one share for each process; they are read lazily."""
     size = max(1, _BATCH_NUMBERS // max(dim, 256))
     if processes().size == 1:
         return [rows.batches(size)]
@@ -147,9 +147,9 @@ def _shares(dim: int, rows: Rows) -> list[Iterator[Tensor]]:
 def evaluate_all(
     critics: Sequence[FrozenCritic], pair: Pair, *, progress: Callable[[float], None] = lambda fraction: None
 ) -> list[Whole]:
-    """Potentials of all samples of A and of B by each critic, in one pass over each side; of a stream, summaries of them.
+    """Potentials of all samples of A and of B by each critic, in one pass over each side; for a stream, summaries of them.
 
-    ``progress`` receives the fraction of the samples that is done.
+    ``progress`` receives the fraction of the samples done so far.
     """
     n, m = pair.a.everything.count, pair.b.everything.count
     a = _of_all(critics, pair.a, sign=1, progress=lambda share: progress(share * n / (n + m)))
@@ -160,19 +160,19 @@ def evaluate_all(
 def _of_all(
     critics: Sequence[FrozenCritic], measure: Measure, *, sign: int, progress: Callable[[float], None]
 ) -> list[Potentials] | list[PotentialSummary]:
-    """Potentials of all samples; of a stream, their mean and the highest of ``sign`` times them."""
+    """Potentials of all samples; for a stream, their mean and the samples with the highest ``sign`` times the potential."""
     rows = measure.everything
     if isinstance(rows, ResidentRows):
         return [evaluate_rows(critic, rows) for critic in critics]
     most = witnesses_kept(measure.info)
-    shares = [_told(share, rows.count / processes().size, progress) for share in _shares(measure.info.dim, rows)]
+    shares = [_with_progress(share, rows.count / processes().size, progress) for share in _shares(measure.info.dim, rows)]
     tasks = [partial(summarise, critics, share, sign=sign, most=most) for share in shares]
     found = processes().spread("potentials of a stream", tasks)
     return [summarised_together(parts, sign=sign, most=most) for parts in zip(*found, strict=True)]
 
 
 def seconds_of_pass(critics: Sequence[FrozenCritic], pair: Pair) -> tuple[float, list[float]]:
-    """Time that a pass over all samples takes, measured on a few: that of reading them, and what each critic adds."""
+    """Predicts the time of a pass over all samples from a few of them: seconds for reading, and seconds that each critic adds."""
     added = [0.0] * len(critics)
     for side in (pair.a, pair.b):
         some = gather(side.held_out, max(1, min(_TIMED_ROWS, _TIMED_NUMBERS // side.info.dim)))
@@ -184,19 +184,19 @@ def seconds_of_pass(critics: Sequence[FrozenCritic], pair: Pair) -> tuple[float,
 
 
 def reading_seconds(pair: Pair) -> float:
-    """Time in which this process reads all samples of both sides, measured on a few."""
+    """Predicts from a few samples how long this process takes to read all samples of both sides."""
     seconds = 0.0
     for rows in (pair.a.everything, pair.b.everything):
         at_once = rows.at_once if isinstance(rows, StreamedRows) else _TIMED_ROWS
         first = min(at_once, rows.count // 2)
-        rows.span(0, first, None)  # opens the file; from here on it is read in order, as a pass does
+        rows.span(0, first, None)  # opens the file; after this it is read in order, as a pass does
         begun = time.perf_counter()
         read = len(rows.span(first, min(first + at_once, rows.count), None))
         seconds += (time.perf_counter() - begun) * rows.count / read
     return seconds
 
 
-def _told(batches: Iterator[Tensor], count: float, progress: Callable[[float], None]) -> Iterator[Tensor]:
+def _with_progress(batches: Iterator[Tensor], count: float, progress: Callable[[float], None]) -> Iterator[Tensor]:
     done = 0
     for batch in batches:
         yield batch
@@ -232,14 +232,14 @@ def judge(
     margin: Margin = CLAIM,
     whole: Whole | None = None,
 ) -> Judgement:
-    """Evaluates a frozen critic on the held-out samples, which no choice depended on, and on all of them.
+    """Evaluates a frozen critic on the held-out samples, which no choice depended on, and on all samples.
 
     Arguments:
         frozen: the critic, fixed before the held-out samples are looked at.
         certificate: of the same object, in the metric of the bounds.
-        name: of the critic, which proves the lower bound.
+        name: of the critic, as the method of the lower bound.
         margin: left for rounding.
-        whole: its potentials of all samples, if they are known already (:func:`evaluate_all`).
+        whole: its potentials of all samples, if already known (:func:`evaluate_all`).
     """
     K = certificate.lipschitz_bound
     all_a, all_b = whole or evaluate_all([frozen], pair)[0]
@@ -287,12 +287,12 @@ def _claimed(lower: float, rounding: float, margin: Margin) -> float:
 
 
 def averages_folds(method: str) -> bool:
-    """Whether one bound follows from the held-out values of all folds; otherwise each fold has its own."""
+    """Whether a single bound uses the held-out values of all folds; otherwise each fold has its own bound."""
     return method == "welch"
 
 
 def lower_over_folds(folds: Sequence[HeldOut], errors: ErrorBudget, *, margin: Margin = CLAIM) -> float:
-    r"""A lower bound for the populations from the values of every sample, by critics of folds that did not see it.
+    r"""Lower bound for the populations from the values of all samples, each evaluated by the critic of the fold that held it out.
 
     .. math:: \frac1K \sum_k D_k - t_{1 - \alpha, \nu}\, s, \qquad
               D_k = \bar f_k(A_k) - \bar f_k(B_k), \quad E(D_k \mid f_k) \le W_1
@@ -319,7 +319,7 @@ def _potential(
         if isinstance(found, PotentialSummary):
             samples = found.samples.reshape(-1, *measure.info.event_shape)
             return Extremes(samples=samples, rows=found.rows, scores=scores)
-        assert isinstance(measure.everything, ResidentRows), "of a stream there is a summary"
+        assert isinstance(measure.everything, ResidentRows), "streams have summaries"
         clearest = extremes(measure.everything, measure.info, scores, sign=sign)
         part = measure.held_out_numbers if measure.everything is measure.held_out else None
         return clearest if part is None else replace(clearest, rows=part[clearest.rows])
@@ -330,7 +330,7 @@ def _potential(
 
 
 def part_of(frozen: FrozenCritic, rows: ResidentRows, measure: Measure, whole: Potentials | PotentialSummary) -> Potentials:
-    """Potentials of a part of the samples: looked up if all of them are in memory, otherwise evaluated."""
+    """Potentials of a part of the samples: looked up if all samples are in memory, otherwise evaluated."""
     if isinstance(whole, PotentialSummary):
         return evaluate_rows(frozen, rows)
     if rows is measure.everything:
@@ -343,7 +343,7 @@ def part_of(frozen: FrozenCritic, rows: ResidentRows, measure: Measure, whole: P
 
 
 def diameters(a: SourceInfo, b: SourceInfo, metric: GroundMetric = L2) -> tuple[float | None, float | None]:
-    """Diameters of the two supports, where the type of the samples bounds them: a 1-Lipschitz function has no larger range."""
+    """Diameters of the two supports if the type of the samples bounds them: no 1-Lipschitz function has a larger range."""
     of_a, of_b = (None if side.bounds is None else metric.diameter(*side.bounds, side.dim) for side in (a, b))
     return of_a, of_b
 
@@ -354,7 +354,7 @@ def _widened(diameter: float | None, rounding: float) -> float | None:
 
 
 def union_diameter(pair: Pair, metric: GroundMetric) -> float | None:
-    """Diameter of the union of the two supports, where the type of the samples bounds both."""
+    """Diameter of the union of the two supports if the type of the samples bounds both, otherwise None."""
     if pair.a.info.bounds is None or pair.b.info.bounds is None:
         return None
     (low_a, high_a), (low_b, high_b) = pair.a.info.bounds, pair.b.info.bounds

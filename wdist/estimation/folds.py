@@ -1,4 +1,4 @@
-"""Cross-fitting: the folds of the samples, each held out from one search for critics, and what they prove together."""
+"""Cross-fitting: the samples are divided into folds, and each is held out from one search for critics; the bounds combine them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -26,17 +26,16 @@ DEFAULT_FOLDS = 5
 _BY_DEFAULT = ("estimate", "gate", "compare")
 """Commands that divide few samples into folds by default."""
 _MOST_DIVIDED = 2_000
-"""Most samples of a side for which folds are worth twice the time: of more, a sixth says enough."""
-
+"""Largest sample size for which folds are worth twice the time; of larger sets, a sixth held out is enough."""
 _TRAININGS = 2.0
-"""Default budgets of one training that all folds share: with fewer, critics of five folds are left half trained."""
+"""Time that all folds share, in default training budgets; with less, the critics of five folds would be left half trained."""
 
 
 def number_of_folds(pair: Pair, options: EstimateOptions, command: str) -> int | None:
-    """The number of folds, of which each is held out once; None where one part of the samples is.
+    """The number of folds; None if a single part of the samples is held out instead.
 
     Raises:
-        UsageError: several folds were asked for, and the samples cannot be divided.
+        UsageError: several folds were requested, but the samples cannot be divided.
     """
     if options.folds is not None:
         if options.divided and (reason := _indivisible(options.folds, pair)):
@@ -47,7 +46,7 @@ def number_of_folds(pair: Pair, options: EstimateOptions, command: str) -> int |
 
 
 def folds_pay(options: EstimateOptions, a: SourceInfo, b: SourceInfo) -> bool:
-    """Whether folds are worth their time where the options leave them open: few samples, and one bound from all folds."""
+    """Whether folds are worth their time if the options leave them open: few samples, and one bound that averages all folds."""
     counts = [side.count for side in (a, b) if side.count is not None]
     left_open = options.budget is None and options.critics is None and options.repeats == 1 and options.divergence is None
     few = bool(counts) and DEFAULT_FOLDS * LEAST_IN_FOLD <= min(counts) <= _MOST_DIVIDED
@@ -55,14 +54,14 @@ def folds_pay(options: EstimateOptions, a: SourceInfo, b: SourceInfo) -> bool:
 
 
 def _indivisible(folds: int, pair: Pair) -> str | None:
-    """Why the samples cannot be divided into folds, and what to do; None where they can."""
+    """Why the samples cannot be divided into folds, and what to do; None if they can."""
     if pair.a.endless is not None and pair.b.endless is not None:
-        return "--folds needs stored samples, and both sides are drawn without end; leave it out, and hold out more with --draws N"
+        return "--folds needs stored samples, but both sides are drawn without end; leave it out, and hold out more with --draws N"
     if not pair.divisible:
-        return "--folds needs samples that fit into memory, and one side is streamed; leave it out: a sixth of so many is enough"
+        return "--folds needs samples that fit into memory, but one side is streamed; leave it out: a sixth of so many is enough"
     if pair.a.info.fitted:
         return (
-            "--folds holds every sample out in turn, and the units of the columns are fitted to training samples; leave it out, or "
+            "--folds holds every sample out in turn, but the units of the columns are fitted to training samples; leave it out, or "
             "state lengths with --scale FILE and leave out rows with missing values"
         )
     fewest, needed = min(side.everything.count for side in (pair.a, pair.b)), folds * LEAST_IN_FOLD
@@ -74,10 +73,10 @@ def _indivisible(folds: int, pair: Pair) -> str | None:
 def find_over_folds(
     requested: Sequence[RequestedCritic], pair: Pair, errors: ErrorBudget, run: Run, *, reserved: float
 ) -> FoundCritics:
-    """Finds critics as :func:`find_critics`, for each fold of the samples where there are several.
+    """Finds critics as :func:`find_critics` does, once for each fold if there are several.
 
-    Each fold's critics were fixed before its samples were looked at; its trainings take its share of the budget, or of two
-    defaults. Processes divide the folds, or forks do.
+    The critics of a fold are fixed before its samples are looked at. Each fold's training takes an equal share of the budget, or of
+    two default budgets. The folds are divided among processes or forks.
     """
     if run.options.folds is None:
         seconds, critics = expected(requested, pair, run, reserved=reserved)
@@ -97,7 +96,7 @@ def find_over_folds(
 def _found(
     requested: Sequence[RequestedCritic], pair: Pair, errors: ErrorBudget, run: Run, folds: int, reserved: float
 ) -> Iterator[FoundCritics]:
-    """Critics of each fold, up to the first that an interruption came before: a proof counts folds without a gap."""
+    """The critics of each fold, up to the first fold lost to an interruption, because a proof numbers its folds without gaps."""
     requested = [each.part(_TRAININGS / folds) for each in requested]
     count, forked = _folds_at_once(requested, pair, run, folds, reserved=reserved)
 
@@ -124,10 +123,10 @@ def _found(
 
 
 def of_folds(results: list[CriticResult], errors: ErrorBudget, *, margin: Margin = CLAIM) -> CriticResult:
-    """The critic of the fold that proves most for the samples, with what all folds prove for the populations.
+    """The fold with the highest lower bound for the samples, with the bound for the populations that all folds prove together.
 
-    The lower bound for the populations is over all held-out values by Welch's t, and by other methods the best of the folds, which
-    then share the error.
+    By Welch's t, the lower bound for the populations uses all held-out values. By the other methods, it is the best of the folds'
+    bounds, which then share the error.
     """
     best = max(results, key=lambda each: each.samples.lower)
     populations = [each.population for each in results]
@@ -148,12 +147,12 @@ def of_folds(results: list[CriticResult], errors: ErrorBudget, *, margin: Margin
 def _folds_at_once(
     requested: Sequence[RequestedCritic], pair: Pair, run: Run, folds: int, *, reserved: float
 ) -> tuple[int, list[float]]:
-    """How many folds are done at once, and the expected times of the first ones, which are done in forks; plans all of them.
+    """Plans all folds; returns how many run at once, and the expected times of the first ones, which run in forks.
 
-    A fold that would come last and alone is no fork: its critics share the cores.
+    A fold that would run last and alone is not forked: its critics share the cores instead.
     """
     size, forked = processes().size, 0
-    # Folds exchange nothing until they are done; where they are too few for all processes, steps that can be divided are.
+    # Folds exchange nothing until they are done. If there are fewer folds than processes, divide the steps where possible.
     count = 1 if folds < size and shares_batches(requested, pair, run) else size
     if size == 1:
         count = min(lanes(pair, run), folds)

@@ -1,4 +1,4 @@
-"""The noise floor of one estimate: the distance between two parts of A, which have one distribution."""
+"""The noise floor of one estimate: the distance between two parts of A, which have the same distribution."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from wdist.transport.coupling import Effort
 from wdist.transport.samples import upper_bound
 
 _LARGEST, _LEAST = 500, 10
-"""Samples of each part: transport between the largest takes less than a tenth of a second."""
+"""Largest and smallest size of each part; transport between the largest takes less than a tenth of a second."""
 _PURPOSE = 9
 _EFFORT = Effort(seconds=1.0)
 
@@ -29,7 +29,7 @@ class NoiseFloor:
 
 
 def noise_floor(pair: Pair, metric: GroundMetric, *, seed: int) -> NoiseFloor | None:
-    """Measures the reference against itself; None if there are fewer than 20 samples, or transport is not solved."""
+    """Measures the reference against itself; None with fewer than 20 samples, or if transport is not solved exactly."""
     rows, _ = rows_for_blocks(pair)
     n = min(rows.count // 2, _LARGEST)
     if n < _LEAST:

@@ -23,9 +23,9 @@ DIVERGENCES = (KL,)
 MOST_FOLDS = 20
 FEWEST_DRAWS, MOST_DRAWS = 100, 10_000_000
 LARGEST_BLOCK = 4096
-"""Samples between which transport is still solved exactly within seconds."""
+"""Largest block between which exact transport still takes only seconds."""
 LARGEST_SEED = 2**53 - 1
-"""Whole numbers up to here survive any reader of the JSON document, and leave room for the seeds that are derived from one."""
+"""Every JSON reader represents integers up to this one exactly, and it leaves room for the seeds derived from a given one."""
 
 _Group = TypeVar("_Group", Access, CriticSettings)
 
@@ -83,34 +83,34 @@ class EstimateOptions:
     """Validated options of one estimate."""
 
     settings: CriticSettings = CriticSettings()
-    """Size and training of critics; whatever is left open follows from the shape of the data."""
+    """Size and training of the critics; settings left open are chosen by the shape of the data."""
     budget: Budget | None = None
     """Limit of the whole command, baselines and transport included; None for about a minute on two cores."""
     critic: str = AUTO
     """The critic that provides the population bounds: ``auto`` chooses among several kinds by their validation values."""
     critics: str | tuple[str, ...] | None = None
-    """Critics to compare instead: ``default``, ``all`` or names; the one that proves most comes first."""
+    """Critics to compare instead: ``default``, ``all`` or names; the one with the highest lower bound comes first."""
     baselines: str | tuple[str, ...] = DEFAULT
     """Critics shown beside the main one: ``none``, ``default``, ``all`` or names."""
     metric: str = "l2"
     """Ground metric: ``l2``, ``l1`` or ``linf``."""
     repeats: int = 1
-    """Number of seeds that each critic is trained with, on the one split; the bounds are those of the first."""
+    """Number of seeds to train each critic with, all on the same split; the bounds are those of the first seed."""
     folds: int | None = None
-    """Number of parts that the samples are divided into; each is held out from one training, and the lower bound for the
-    populations rests on all samples. 1 for one training that a sixth of the samples are held out from; None for 5 folds of few
-    samples if no budget is given, else 1."""
+    """Number of parts to divide the samples into. Each part is held out from one training, so the lower bound for the populations
+    uses every sample. 1 for a single training with a sixth of the samples held out; None for 5 folds if the samples are few and no
+    budget is given, otherwise 1."""
     confidence: float = 0.95
-    """Confidence that all population bounds of the result hold together."""
+    """Joint confidence of all population bounds of the result."""
     ci: str = AUTO
     """Confidence bound: ``auto``, ``welch``, ``empirical-bernstein`` or ``betting``."""
     tolerance: float | None = None
-    """Gap between the bounds for the samples, as a share of the upper one, at which the run may stop."""
+    """Gap between the bounds for the samples, relative to the upper bound, at which the run may stop."""
     couplings: bool = True
-    """Compute upper bounds; without them, more of the error is left for the lower bounds."""
+    """Whether to compute upper bounds; without them, the lower bounds get a larger share of the error."""
     blocks: int | None = None
-    """Samples in a block for the mean distance between blocks; None to choose from the counts, 0 to leave it out.
-    Without couplings, only a given size is measured."""
+    """Samples per block for the mean distance between blocks; None to choose a size, 0 to leave this distance out. Without
+    couplings, it is measured only if a size is given."""
     divergence: str | None = None
     """Divergence to bound besides W1: ``kl``, the Kullback-Leibler divergence with a Lipschitz critic; None for none."""
     lambda_: float | None = None
@@ -120,12 +120,12 @@ class EstimateOptions:
     device: str = AUTO
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
     draws: int | None = None
-    """Number of draws of an endless source that all bounds are stated from; None for 20,000, or fewer of large samples."""
+    """Number of draws from an endless source that all bounds are based on; None for 20,000, or fewer if samples are large."""
     access: Access = Access()
     """Permissions for opening the sources."""
     features: Any = None
     """Space that distances are measured in: a function of a batch, ``module:function``, or
-    ``resnet18?weights=FILE&layer=avgpool``; None for that of the samples."""
+    ``resnet18?weights=FILE&layer=avgpool``; None for the samples' own space."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -186,8 +186,8 @@ class EstimateOptions:
         refused = {
             "--folds": (self.divided, "is bounded on one held-out split"),
             "--repeats": (self.repeats > 1, "is bounded by critics of one seed"),
-            "--critics": (self.critics is not None, "chooses its own critic, and that option compares what critics prove of W1"),
-            "--tol": (self.tolerance is not None, "goes on where the interval for W1 is closed"),
+            "--critics": (self.critics is not None, "chooses its own critic, and that option compares bounds for W1"),
+            "--tol": (self.tolerance is not None, "continues after the interval for W1 is closed"),
         }
         for name, (given, reason) in refused.items():
             if given:
@@ -210,7 +210,7 @@ class EstimateOptions:
         access: Access | None = None,
         **others: Any,
     ) -> EstimateOptions:
-        """Makes options from keyword arguments as users write them: names with commas, ``"2m"``, ``steps`` instead of a budget.
+        """Makes options from keyword arguments as users write them: comma-separated names, ``"2m"``, ``steps`` for a budget.
 
         Raises:
             UsageError: a value lies outside its range, or two options exclude each other.
@@ -257,5 +257,5 @@ def _names(words: str | Sequence[str], option: str, keywords: tuple[str, ...]) -
     if not names and option == "--baselines" and not isinstance(words, str):
         return NONE
     if not names:
-        raise UsageError(f"{option} names no critic; write {', '.join(keywords)}, or names with commas")
+        raise UsageError(f"{option} names no critic; write {', '.join(keywords)}, or names separated by commas")
     return names

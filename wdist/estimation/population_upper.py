@@ -4,21 +4,22 @@ W1 is a supremum of linear functionals, hence jointly convex, hence
 
 .. math:: \mathbb{E}\, W_1(P_n, Q_m) \ge W_1(P, Q):
 
-W1 between blocks of samples is biased upward, so an upper confidence bound for its mean is one for W1 between the populations. The
-same holds for the cost of any coupling of each block. No critic is involved, so all samples may be used, training samples included.
+W1 between blocks of samples is biased upward, so an upper confidence bound for its mean is also one for W1 between the populations.
+The same holds for the cost of any coupling of each block. No critic is involved, so all samples may be used, training samples
+included.
 
 If nothing is known about the support, one optimal coupling of all samples gives an asymptotic bound: W1 between samples varies
 about its mean as the mean of the dual variables u and v does,
 
 .. math:: W_1(P_n, Q_m) + t_{1 - \alpha} \sqrt{\operatorname{var} u / n + \operatorname{var} v / m}.
 
-Variables that follow few samples too closely vary too little, so the variance is at least that of the linear function along the
-difference of the means. Where such a coupling is too costly, k blocks give a confidence bound for a mean: Student's t (asymptotic),
-or betting if the diameter of the support is known. The spread of the mean hardly depends on k, and the bias falls with the size of
-the blocks: few, large blocks are best. If the diameter is known, McDiarmid's inequality also bounds the mean from a single block of
+Dual variables that overfit few samples vary too little, so the variance used is at least that of the linear function along the
+difference of the means. If such a coupling is too costly, k blocks give a confidence bound for a mean: Student's t (asymptotic),
+or betting if the diameter of the support is known. The spread of the mean hardly depends on k, but the bias shrinks as the blocks
+grow, so few large blocks are best. If the diameter is known, McDiarmid's inequality also bounds the mean from a single block of
 all samples, and the smaller of the two bounds holds at the sum of their errors.
 
-The number of blocks follows from counts alone, never from values.
+The number of blocks depends on counts alone, never on values.
 
 References:
     Villani (2009), Optimal transport: old and new, theorem 4.8 (convexity).
@@ -47,20 +48,20 @@ from wdist.transport.coupling import Coupling, Effort, Execution, Plan
 from wdist.transport.samples import affordable, upper_bound
 
 _FLAT, _BLOCKS_FLAT, _BLOCKS = 3, 8, 4
-"""For Student's t: 8 blocks up to 3 dimensions, 4 beyond. More blocks have a smaller quantile but a larger bias, the more so in
-many dimensions."""
+"""For Student's t: 8 blocks up to 3 dimensions, 4 beyond. More blocks have a smaller quantile but a larger bias, especially in many
+dimensions."""
 _LEAST_SAMPLES = 2
 """Samples of each side in a block."""
 _MOST_BOUNDED_BLOCKS = 400
-"""For betting, which pays for the diameter once a block, so that more blocks are better in few dimensions."""
+"""For betting, which pays for the diameter once per block, so that in few dimensions more blocks are better."""
 _ROUNDED = 1e-6
-"""Covers the rounding of a diameter in prepared units and of a coupling's cost, which is far smaller; half of it is enough."""
+"""Relative margin for the rounding of a diameter in prepared units and of a coupling's cost, both far smaller; half is enough."""
 _DUAL_ROUNDED = 1e-9
-"""Covers the rounding of a cost with a multiple of a standard error; half of it is enough."""
+"""Relative margin for the rounding of a cost plus a multiple of a standard error; half is enough."""
 STUDENT, BETTING, MCDIARMID, DUAL = "student", "betting", "mcdiarmid", "dual"
 BOUNDS = (STUDENT, BETTING, MCDIARMID, DUAL)
 NEARLY_OPTIMAL = 0.99
-"""Share of the cost of a coupling that dual variables must prove for their spread to be that of W1 between samples."""
+"""Fraction of a coupling's cost that its dual variables must prove before their spread stands for that of W1 between samples."""
 RANGED = (BETTING, MCDIARMID)
 """Bounds that need a diameter."""
 
@@ -74,13 +75,13 @@ class PopulationUpper:
     bound: str
     """One of :data:`BOUNDS`."""
     tried: int
-    """Number of bounds that it is the smallest of, and that share its error."""
+    """Number of bounds tried, which share the error; this is the smallest."""
     plans: tuple[Plan | None, ...]
-    """Plan of each block, between positions in the block; that of all samples where there is one block."""
+    """Plan of each block, between positions in the block; a single block holds all samples."""
 
     @property
     def method(self) -> str:
-        """In words: number of blocks, confidence bound, and what that assumes."""
+        """Number of blocks and confidence bound in words, with its assumption."""
         blocks = f"W1 of {len(self.plans)} independent blocks"
         return {
             STUDENT: f"{blocks}, Student's t, asymptotic",
@@ -92,7 +93,7 @@ class PopulationUpper:
 
 @dataclass(frozen=True, kw_only=True)
 class Support:
-    """Counts of samples, and the extent of what they are drawn from."""
+    """Sample counts, and the diameter of the support that the samples are drawn from."""
 
     n: int
     m: int
@@ -110,7 +111,7 @@ def upper_from_duals(
     metric: GroundMetric,
     slack: float = _DUAL_ROUNDED,
 ) -> float:
-    """A number that W1 between the populations exceeds with probability at most about alpha.
+    """Upper confidence bound: W1 between the populations exceeds it with probability at most alpha, asymptotically.
 
     Arguments:
         cost: of a coupling of all samples.
@@ -120,7 +121,7 @@ def upper_from_duals(
         metric: between samples.
         slack: relative margin for rounding.
     """
-    from scipy.special import stdtrit  # imported late, because it takes a quarter of a second
+    from scipy.special import stdtrit  # imported late: the import takes a quarter of a second
 
     along = steepest_direction(x.mean(0) - y.mean(0), metric)
     functions = (potentials, (x @ along, y @ along))
@@ -129,11 +130,11 @@ def upper_from_duals(
 
 
 def upper_from_costs(costs: np.ndarray, bound: str, alpha: float, support: Support, *, slack: float = _ROUNDED) -> float:
-    """A number that W1 between the populations exceeds with probability at most alpha.
+    """Upper confidence bound: W1 between the populations exceeds it with probability at most alpha.
 
     Arguments:
-        costs: shape (blocks,), of couplings of independent blocks of equal size; of all samples for McDiarmid's inequality.
-        bound: one of :data:`BOUNDS` for independent blocks; all but Student's t need a diameter.
+        costs: shape (blocks,), of couplings of independent blocks of equal size; for McDiarmid's inequality, of all samples.
+        bound: one of :data:`BOUNDS` except ``dual``; all but Student's t need a diameter.
         alpha: probability that the bound may be wrong.
         support: of the samples, in the units of the costs.
         slack: relative margin for rounding.
@@ -148,11 +149,11 @@ def upper_from_costs(costs: np.ndarray, bound: str, alpha: float, support: Suppo
 
 
 def population_upper_planned(n: int, m: int, dim: int, *, effort: Effort, bounded: bool) -> bool:
-    """Whether :func:`population_upper_bound` will state a bound; known in advance, so that errors can be shared.
+    """Whether :func:`population_upper_bound` will state a bound; known in advance, so that the error can be divided.
 
     Arguments:
-        n, m: samples of each side.
-        dim: their coordinates.
+        n, m: number of samples of each side.
+        dim: number of coordinates.
         effort: limit of the computation.
         bounded: whether the diameter of the support is known.
     """
@@ -176,23 +177,23 @@ def population_upper_bound(
     deadline: float = math.inf,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> PopulationUpper | None:
-    """Computes a number that W1 between the populations exceeds with probability at most alpha.
+    """Computes an upper confidence bound: W1 between the populations exceeds it with probability at most alpha.
 
     Arguments:
         a, b: all samples of each side, independent.
-        prepare: a shift and a scale; the bound is in its units.
+        prepare: shifts and scales samples; the bound is in its units.
         alpha: probability that the bound may be wrong.
         diameter: largest distance between two points of the union of both supports, in the units of ``prepare``; None if unknown.
         effort: limit of the computation, as predicted.
         seed: of the blocks.
         metric: between samples.
-        whole: a coupling of all these samples in the same units, if one is known already; its dual variables, if it has any, prove
-            at least :data:`NEARLY_OPTIMAL` of its cost.
-        deadline: time on the clock of the run after which no further block is coupled.
-        progress: called with the fraction of the blocks that is done.
+        whole: a coupling of all these samples in the same units, if already known; its dual variables, if any, must prove at least
+            :data:`NEARLY_OPTIMAL` of its cost.
+        deadline: clock time of the run after which no further block is coupled.
+        progress: called with the fraction of the blocks done so far.
 
     Returns:
-        The bound; None where :func:`population_upper_planned` says so, and where the deadline came before all blocks were coupled.
+        The bound; None if :func:`population_upper_planned` is false, or if the deadline passed before all blocks were coupled.
     """
     n, m, dim = a.count, b.count, a.span(0, 1, None).shape[1]
     if not population_upper_planned(n, m, dim, effort=effort, bounded=diameter is not None):
@@ -208,7 +209,7 @@ def population_upper_bound(
                 return None
             own = _part(effort, blocks)
             coupling = upper_bound(x, y, prepare=prepare, effort=own, seed=seed + number, metric=metric, execution=execution)
-            assert coupling is not None or math.isfinite(deadline), "a plan says that it is affordable"
+            assert coupling is not None or math.isfinite(deadline), "the plan checked that this is affordable"
             progress((number + 1) / blocks)
             return coupling
 
@@ -239,8 +240,8 @@ def population_upper_bound(
 
 
 def independent_blocks(a: Rows, b: Rows, blocks: int, *, seed: int) -> Iterator[tuple[Rows, Rows]]:
-    """Disjoint blocks of equal size of both sides, in an order of the samples that only their numbers and the seed decide; a single
-    block holds the samples in their own order."""
+    """Disjoint blocks of equal size of both sides, in an order of the samples that depends only on their counts and the seed; a
+    single block keeps the original order."""
     if blocks == 1:
         yield a, b
         return
@@ -262,7 +263,7 @@ def unbounded_blocks(n: int, m: int, dim: int) -> int:
 def _bounded_blocks(n: int, m: int, dim: int, alpha: float, effort: Effort) -> int:
     """Number of blocks for betting; 0 for none.
 
-    With fewer than about sqrt(n log(1 / alpha)) blocks it cannot be sharper than McDiarmid's inequality, whatever the values.
+    With fewer than about sqrt(n log(1 / alpha)) blocks, betting cannot be sharper than McDiarmid's inequality, whatever the values.
     """
     blocks = 2 * math.isqrt(math.ceil(min(n, m) * math.log(1 / alpha)))
     blocks = min(blocks, _MOST_BOUNDED_BLOCKS, n // _LEAST_SAMPLES, m // _LEAST_SAMPLES)
@@ -273,7 +274,7 @@ def _bounded_blocks(n: int, m: int, dim: int, alpha: float, effort: Effort) -> i
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Block:
-    """One of several disjoint blocks of equal size, chosen by an order of the rows."""
+    """One of several disjoint blocks of equal size, consecutive in an order of the rows."""
 
     rows: Rows
     order: Tensor

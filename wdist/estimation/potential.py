@@ -1,4 +1,4 @@
-"""The critic of a result as a function of samples: potentials, scores, gradients, and the samples that make the difference."""
+"""The critic of a result as a function of samples: potentials, scores, gradients, and the samples that differ most."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 MOST_WITNESSES = 64
 _WITNESS_NUMBERS = 1 << 20
-"""Coordinates of the witnesses kept of one side, 8 MB, unless that is less than one sample."""
+"""Coordinates of the witnesses kept for one side, 8 MB; at least one sample is kept."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Extremes:
-    """The samples of one side that a critic tells apart most clearly, the clearest first."""
+    """The samples of one side that a critic tells most clearly from the other side, the clearest first."""
 
     samples: Tensor
     """float64, shape (k, \\*event shape), in the units of the source."""
@@ -39,13 +39,13 @@ class Extremes:
     """float64, shape (k,)."""
 
     def first(self, k: int) -> Extremes:
-        """The k clearest."""
+        """Returns the k clearest."""
         return Extremes(samples=self.samples[:k], rows=self.rows[:k], scores=self.scores[:k])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CriticWitnesses:
-    """The samples that make the difference: those of A that B lacks most, and those of B that A lacks most."""
+    """The samples that show the difference best: those of A that B lacks most, and those of B that A lacks most."""
 
     a: Extremes
     """Samples of A with the highest scores."""
@@ -65,7 +65,7 @@ class Potential:
         sides: the sources of A and B.
         mean_b: mean potential of the samples of B.
         extremes: the most extreme samples of A and of B.
-        metric: that tables are encoded for.
+        metric: ground metric, which the encoding of tables depends on.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class Potential:
         """f at samples of shape (n, \\*event shape): float64, shape (n,).
 
         Arguments:
-            x: a tensor, an array, or a data frame with the columns of the source, in its units. Values of an integer type that a
-                side is stored in (images of bytes) are converted as that side was.
+            x: a tensor, an array, or a data frame with the columns of the source, in its units. Integers of the type that a side is
+                stored in (such as image bytes) are converted as that side was.
 
         Raises:
-            WdistError: these are not samples of that shape.
+            WdistError: ``x`` does not hold samples of that shape.
         """
         values = self._samples(x)
         if isinstance(x, Tensor):
@@ -103,21 +103,21 @@ class Potential:
         return self._frozen.evaluate(values).values
 
     def score(self, x: Any) -> Any:
-        """f less its mean over B, divided by K: 0 on average over B, and the lower bound for the samples on average over A.
+        """f minus its mean over B, divided by K: its average is 0 over B, and the lower bound for the samples over A.
 
-        Arguments and errors as for calling it.
+        Takes the same argument as a call, and raises the same errors.
         """
         return (self(x) - self._mean_b) / self._lipschitz_bound
 
     def module(self) -> PotentialModule:
-        """f as a torch module of float64 buffers, to be moved, exported, or used in a loss; see :class:`PotentialModule`."""
+        """f as a torch module with float64 buffers, to be moved, exported or used in a loss; see :class:`PotentialModule`."""
         return PotentialModule(self._frozen, self.event_shape)
 
     def witnesses(self, k: int = 16) -> CriticWitnesses:
-        """The samples of each side that make the difference, at most ``k``.
+        """The ``k`` samples of each side that show the difference best, or fewer if fewer are kept.
 
         Raises:
-            UsageError: more are asked for than are kept.
+            UsageError: ``k`` is not between 1 and the largest number kept.
         """
         k, most = accepted("k", k, int), MOST_WITNESSES
         if not 1 <= k <= most:
@@ -144,7 +144,7 @@ class Potential:
         return self._in_units(values.reshape(len(values), -1))
 
     def _columns(self, x: Any) -> Any:
-        """The columns of the source in its order, if x is a data frame and the source has names."""
+        """Selects the columns of the source in its order if x is a data frame and the columns have names."""
         columns = self._sides[0].columns
         if columns is None or not hasattr(x, "columns"):
             return x
@@ -174,12 +174,12 @@ def _tensor(x: Any) -> Tensor:
 
 
 def witnesses_kept(info: SourceInfo) -> int:
-    """Number of extreme samples of one side that are kept."""
+    """Number of extreme samples kept for one side."""
     return max(1, min(MOST_WITNESSES, _WITNESS_NUMBERS // info.dim))
 
 
 def extremes(rows: ResidentRows, info: SourceInfo, scores: np.ndarray, *, sign: int) -> Extremes:
-    """The samples with the highest values of ``sign`` times their score."""
+    """The samples with the highest ``sign`` times the score."""
     chosen = np.argsort(-sign * scores, kind="stable")[: witnesses_kept(info)]
     samples = rows.take(torch.from_numpy(chosen).to(rows.values.device)).cpu()
     return Extremes(samples=samples.reshape(len(samples), *info.event_shape), rows=chosen, scores=scores[chosen])

@@ -1,4 +1,4 @@
-"""Proofs: all that the numbers of an estimate follow from, in one safetensors file (the page ``proofs`` of the guide)."""
+"""Proofs: everything needed to recompute the bounds of an estimate, in one safetensors file (guide page ``proofs``)."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ from wdist.transport.coupling import Plan
 FORMAT = "wdist-proof-1"
 _WAY_OUT = "give a file that --save-proof wrote"
 _PLAN, _DUAL, _HELD_OUT, _BLOCK, _CRITIC, _DIVERGENCE = "plan", "dual", "held-out", "block", "critic", "divergence"
-"""First words of the names of tensors."""
+"""Prefixes of tensor names."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,15 +37,15 @@ class Proof:
     critics: tuple[tuple[FrozenCritic, ...], ...]
     """Critics of each fold, in the order of the statement."""
     held_out: tuple[tuple[np.ndarray | None, np.ndarray | None], ...]
-    """Rows of each side that the lower ends for the populations rest on, ascending, for each fold; None for an endless source."""
+    """Rows of each side behind the lower bounds for the populations, ascending, for each fold; None for an endless source."""
     plan: Plan | None
-    """Between all samples, for the upper end."""
+    """Plan between all samples, for the upper bound."""
     potentials: tuple[Tensor, Tensor] | None
-    """Dual variables of all samples, shapes (n,) and (m,), in the units of the data, for the lower end."""
+    """Dual variables of all samples, shapes (n,) and (m,), in the units of the data, for the lower bound."""
     blocks: tuple[Plan | None, ...]
-    """Plans for the upper end of the populations, between positions in a block; a single block holds all samples in their order."""
+    """Plans for the upper bound for the populations, between positions in a block; a single block holds all samples in order."""
     divergence: tuple[FrozenCritic, DivergenceEvidence] | None
-    """The critic of the divergence, and what else proves its ends for the samples."""
+    """Critic of the divergence, with the other evidence for its bounds for the samples."""
 
     @property
     def frozen(self) -> Iterator[FrozenCritic]:
@@ -56,7 +56,7 @@ class Proof:
 
 
 def save_proof(estimate: Estimate, path: str | Path) -> None:
-    """Saves what proves the numbers of an estimate, atomically.
+    """Saves the proof of an estimate atomically.
 
     Raises:
         OutputError: the file cannot be written.
@@ -70,7 +70,7 @@ def proof_of_estimate(estimate: Estimate) -> bytes:
 
 
 def serialise_proofs(estimates: Mapping[str, Estimate]) -> bytes:
-    """The proofs of one or several estimates, by name, as the bytes of one safetensors file."""
+    """The proofs of one or more estimates, by name, as the bytes of one safetensors file."""
     statements = {name: statement_of(estimate).model_dump(by_alias=True) for name, estimate in estimates.items()}
     tensors = {
         f"{number}/{name}": np.ascontiguousarray(tensor)
@@ -128,18 +128,18 @@ def _of_plan(name: str, plan: Plan | None) -> Iterator[tuple[str, Tensor]]:
 
 
 def rows_held_out(count: int, size: int, *, folds: int | None, fold: int, seed: int) -> np.ndarray:
-    """The rows that the seed holds out, ascending: those of a fold, or the only part, of the given size."""
+    """The rows that the seed holds out, ascending: those of a fold, or without folds a single part of the given size."""
     return held_out_rows(count, size, seed=seed) if folds is None else fold_rows(count, folds, fold, seed=seed)
 
 
 def read_proof(address: str | Path) -> Proof:
-    """Reads a proof; whether it proves anything is for :func:`wdist.estimation.verification.verify` to say.
+    """Reads a proof without checking its claims, which :func:`wdist.estimation.verification.verify` does.
 
     Arguments:
-        address: a file; for one source of a comparison ``FILE:NAME``.
+        address: a file, or ``FILE:NAME`` for one source of a comparison.
 
     Raises:
-        SourceError: the file is not a proof of wdist, or not whole.
+        SourceError: the file is not a proof of wdist, or it is damaged.
         UsageError: the name is missing or unknown.
     """
     path, metadata, tensors = _contents(address, whole=True)
@@ -152,7 +152,7 @@ def read_proof(address: str | Path) -> Proof:
 
 
 def read_statement(address: str | Path) -> Statement:
-    """Reads what a proof claims, without its evidence; arguments and errors as for :func:`read_proof`."""
+    """Reads the claims of a proof without its evidence; arguments and errors as for :func:`read_proof`."""
     path, metadata, _ = _contents(address, whole=False)
     with _damages(path):
         return _chosen(address, metadata)[1]
@@ -167,13 +167,13 @@ def _contents(address: str | Path, *, whole: bool) -> tuple[Path, dict[str, str]
     except (SafetensorError, OSError) as error:
         raise SourceError(f"{path} cannot be read as a safetensors file ({error}); {_WAY_OUT}") from error
     if metadata.get("format") != FORMAT:
-        raise SourceError(f"{path} is a safetensors file, but no proof that this wdist reads; {_WAY_OUT}")
+        raise SourceError(f"{path} is a safetensors file, but not a proof that this version of wdist reads; {_WAY_OUT}")
     return path, metadata, tensors
 
 
 @contextmanager
 def _damages(path: Path) -> Iterator[None]:
-    """Turns errors on reading what a file holds into a sentence."""
+    """Turns errors while reading the contents of a file into a SourceError."""
     try:
         yield
     except ValidationError as error:
@@ -185,11 +185,11 @@ def _damages(path: Path) -> Iterator[None]:
 
 
 def _chosen(address: str | Path, metadata: dict[str, str]) -> tuple[int, Statement, set[str]]:
-    """The statement that an address names, its number, and the numbers of all as text.
+    """The number and the statement that an address names, and the numbers of all statements as text.
 
     Raises:
         UsageError: the name is missing or unknown.
-        ValueError: there is no statement, or it makes no sense.
+        ValueError: there is no statement, or it is invalid.
     """
     path, name = file_and_name(address, PROOF_SUFFIX)
     statements = json.loads(metadata["statements"])
@@ -237,26 +237,26 @@ def _read_divergence(stated: ProvedDivergence, parts: "_Parts") -> tuple[FrozenC
 
 
 class _Parts:
-    """Tensors of a proof by name, each taken once.
+    """Tensors of a proof by name, each of which can be taken once.
 
-    Every method raises ValueError where a tensor is not what its name promises.
+    Every method raises ValueError if a tensor does not have the form that its name implies.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self._left = dict(tensors)
 
     def inside(self, name: str) -> dict[str, Tensor]:
-        """All tensors whose names begin with ``name`` and a full stop, without that."""
+        """Takes all tensors whose names begin with ``name`` and a full stop, which are removed from the names."""
         found = [each for each in self._left if each.startswith(f"{name}.")]
         return {each.removeprefix(f"{name}."): self._left.pop(each) for each in found}
 
     def numbers(self, name: str) -> np.ndarray | None:
-        """Numbers of rows, int64, shape (k,)."""
+        """Takes row numbers, int64, shape (k,)."""
         found = self._left.pop(name, None)
         return None if found is None else _checked(found, torch.int64, name)
 
     def plan(self, name: str) -> Plan | None:
-        """A plan whose rows and columns are not negative, and whose masses are positive."""
+        """Takes a plan, and checks that its rows and columns are not negative and its masses are positive."""
         parts = self.inside(name)
         if not parts:
             return None
@@ -271,7 +271,7 @@ class _Parts:
         return Plan(rows=rows, columns=columns, mass=mass)
 
     def potentials(self, name: str) -> tuple[Tensor, Tensor] | None:
-        """Dual variables of both sides."""
+        """Takes the dual variables of both sides."""
         parts = self.inside(name)
         if not parts:
             return None
@@ -281,7 +281,7 @@ class _Parts:
         return u, v
 
     def check_that_all_are_used(self) -> None:
-        """Makes sure that nothing is left."""
+        """Checks that no tensor is left."""
         if self._left:
             raise ValueError(f"nothing uses its tensor {min(self._left)}")
 

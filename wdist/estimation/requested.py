@@ -1,4 +1,4 @@
-"""Critics that a result is to hold: the options resolved for one pair of sources."""
+"""Requested critics: the critics that the options ask for, resolved for one pair of sources."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,13 +14,13 @@ from wdist.training.kind import CriticKind, CriticSpec, DataShape
 from wdist.training.networks import NetworkKind
 
 _ASSEMBLING = ("activation", "constraint", "group_size", "bjorck_order", "bjorck_iterations", "beta")
-"""Settings that describe a network: whoever gives one wants that network."""
+"""Settings that describe a network; giving one of them requests that network."""
 _BASELINE_SHARE = 1 / 3
-"""Share of the budget for all baselines together."""
+"""Fraction of the budget for all baselines together."""
 _DIVERGENCE_SHARE = 1 / 3
-"""Share of the budget for the critic of a divergence."""
+"""Fraction of the budget for the critic of a divergence."""
 _DEFAULT_BASELINE_SHARE = 0.5
-"""Share of its default budget that a baseline takes, so that the usual ones take a third of the time."""
+"""Fraction of its default budget that a baseline gets, so that the usual baselines take a third of the time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +33,11 @@ class RequestedCritic:
 
     @property
     def trained(self) -> bool:
-        """Whether seeds and budgets make a difference."""
+        """Whether a candidate is trained, so that seeds and budgets make a difference."""
         return any(spec.budget is not None for spec in self.specs)
 
     def part(self, share: float) -> "RequestedCritic":
-        """The same critic with a share of its default budgets."""
+        """Returns the same critic with its default budgets multiplied by ``share``."""
         specs = (
             spec if spec.budget is None else replace(spec, budget=spec.budget.part(share), seconds=share * spec.seconds)
             for spec in self.specs
@@ -45,7 +45,7 @@ class RequestedCritic:
         return replace(self, specs=tuple(specs))
 
     def covers(self, other: "RequestedCritic") -> bool:
-        """Whether fitting this one fits the other, too."""
+        """Whether fitting this one also fits the other."""
         return len(self.specs) > 1 and other.name in {spec.kind.name for spec in self.specs}
 
 
@@ -62,7 +62,7 @@ def requested_critics(options: EstimateOptions, pair: Pair) -> tuple[RequestedCr
         requested = tuple(_resolved((kind,), plain, shape, metric) for kind in kinds)
     else:
         main = _resolved(_main_kinds(options, metric, shape.dim), options.settings, shape, metric)
-        # A divergence takes the time of the usual baselines.
+        # A divergence uses the time of the usual baselines.
         baselines = NONE if options.divergence is not None and options.baselines == DEFAULT else options.baselines
         others = _named_baselines(baselines, main, metric)
         requested = (main, *(_resolved((kind,), plain, shape, metric) for kind in others))
@@ -74,7 +74,7 @@ def requested_critics(options: EstimateOptions, pair: Pair) -> tuple[RequestedCr
 
 
 def without_training(requested: tuple[RequestedCritic, ...], options: EstimateOptions, pair: Pair) -> tuple[RequestedCritic, ...]:
-    """The critics that remain once the gap is closed: those that the user named, or the difference of the means."""
+    """The critics to evaluate once the gap is closed: those that the user named, otherwise the difference of the means."""
     if options.critics is not None:
         return requested
     main = requested[0] if options.critic != AUTO or options.settings != CriticSettings() else mean_difference(options, pair)
@@ -83,7 +83,7 @@ def without_training(requested: tuple[RequestedCritic, ...], options: EstimateOp
 
 
 def network_of_divergence(options: EstimateOptions, pair: Pair) -> CriticSpec:
-    """The network that is trained for a divergence: the user's if its constraint bounds its constant, otherwise the paper's."""
+    """The network to train for a divergence: the user's if a constraint bounds its Lipschitz constant, otherwise the paper's."""
     metric, shape = ground_metric(options.metric), DataShape.of(pair)
     kind, settings = CATALOGUE.get(options.critic), replace(options.settings, centres=None)
     if isinstance(kind, NetworkKind) or (kind is None and settings != CriticSettings()):
@@ -94,14 +94,17 @@ def network_of_divergence(options: EstimateOptions, pair: Pair) -> CriticSpec:
 
 
 def budget_of_divergence(options: EstimateOptions, *, seconds: float | None) -> Budget | None:
-    """The budget of its training, of ``seconds`` left where the budget of the command is a length of time; None for the default."""
+    """The budget for training the critic of a divergence; None for the default.
+
+    ``seconds`` is the time left if the budget of the command is a length of time, otherwise None.
+    """
     if seconds is not None:
         return Budget(seconds=max(seconds, 0.1))
     return None if options.budget is None else options.budget.part(_DIVERGENCE_SHARE)
 
 
 def mean_difference(options: EstimateOptions, pair: Pair) -> RequestedCritic:
-    """The critic that takes no time."""
+    """The difference of the means, a critic that takes no time."""
     return _resolved((CATALOGUE["mean-difference"],), CriticSettings(), DataShape.of(pair), ground_metric(options.metric))
 
 
@@ -115,7 +118,7 @@ def _main_kinds(options: EstimateOptions, metric: GroundMetric, dim: int) -> tup
 
 
 def _expanded(names: str | tuple[str, ...], metric: GroundMetric) -> tuple[str, ...]:
-    """Names, or those that a keyword stands for."""
+    """Replaces a keyword by the names that it stands for."""
     keywords = {NONE: (), DEFAULT: default_critics(metric), ALL: tuple(CATALOGUE)}
     return keywords[names] if isinstance(names, str) else names
 
@@ -133,7 +136,7 @@ def _resolved(kinds: Sequence[CriticKind], settings: CriticSettings, shape: Data
 
 
 def _settings_of(kind: CriticKind, kinds: Sequence[CriticKind], settings: CriticSettings) -> CriticSettings:
-    """The settings that concern one of several kinds: sizes and rates of training describe the network among them."""
+    """The settings that apply to one of several kinds: sizes and training settings apply only to networks."""
     if len(kinds) == 1 or "width" in kind.accepts:
         return settings
     return CriticSettings(centres=settings.centres, lipschitz=settings.lipschitz)
@@ -142,7 +145,7 @@ def _settings_of(kind: CriticKind, kinds: Sequence[CriticKind], settings: Critic
 def _check_settings(settings: CriticSettings, requested: Sequence[RequestedCritic]) -> None:
     accepted: set[str] = set().union(*(spec.kind.accepts for each in requested for spec in each.specs))
     main: set[str] = set().union(*(spec.kind.accepts for spec in requested[0].specs))
-    accepted -= {"activation", "constraint"} - main  # baselines are what their names say
+    accepted -= {"activation", "constraint"} - main  # the name of a baseline fixes these
     for name in (each.name for each in fields(settings)):
         if getattr(settings, name) is not None and name not in accepted | {"lipschitz"}:
             named_critics = ", ".join(each.name for each in requested)
@@ -152,7 +155,7 @@ def _check_settings(settings: CriticSettings, requested: Sequence[RequestedCriti
 
 
 def _check_untrained(options: EstimateOptions, requested: Sequence[RequestedCritic]) -> None:
-    """Refuses options of training where no critic is trained; a budget of time also limits transport."""
+    """Refuses training options if no critic is trained; a time budget also limits transport, so it is accepted with couplings."""
     idle = {
         "--steps": options.budget is not None and not options.timed,
         "--budget": options.timed and not options.couplings,
@@ -167,7 +170,7 @@ def _check_untrained(options: EstimateOptions, requested: Sequence[RequestedCrit
 
 
 def _check_buildable(settings: CriticSettings, requested: Sequence[RequestedCritic], shape: DataShape) -> None:
-    """Builds each network once before any is trained: a layer that cannot be built should not surface after an hour."""
+    """Builds each network once before any is trained, so that a layer that cannot be built is reported now, not after an hour."""
     if settings == CriticSettings():
         return  # settings that follow from the data fit
     for spec in (spec for each in requested for spec in each.specs):
@@ -177,13 +180,13 @@ def _check_buildable(settings: CriticSettings, requested: Sequence[RequestedCrit
 def budgets(requested: Sequence[RequestedCritic], options: EstimateOptions, *, seconds: float | None) -> list[Budget | None]:
     """Divides the budget of the command among its critics, for one seed each.
 
-    The main critic takes two thirds of it and the baselines that still have to be trained share the rest; critics to compare have
-    equal parts.
+    The main critic gets two thirds, and the baselines that still have to be trained share the rest. Critics to compare get equal
+    parts.
 
     Arguments:
         requested: the main critic first.
         options: of the command.
-        seconds: left for training, if the budget is a length of time.
+        seconds: time left for training if the budget is a length of time, otherwise None.
 
     Returns:
         A budget for each critic; None for its own default.

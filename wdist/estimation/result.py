@@ -52,9 +52,9 @@ class SamplesInterval:
     upper_method: str | None = None
     """Method of the upper bound in words, for example ``exact transport`` or ``blocks of exact transport``."""
     n_a: int
-    """Samples of A that were evaluated."""
+    """Number of samples of A that were evaluated."""
     n_b: int
-    """Samples of B that were evaluated."""
+    """Number of samples of B that were evaluated."""
     lower_method: str = ""
     """Proof of the lower bound: the name of a critic, or ``c-transform of the optimal potentials``."""
 
@@ -80,7 +80,7 @@ class SamplesInterval:
 
 @dataclass(frozen=True, kw_only=True)
 class PopulationBound:
-    """Bounds for W1 between the populations that the samples were drawn from, from held-out samples."""
+    """Bounds for W1 between the populations that the samples were drawn from, based on held-out samples."""
 
     estimate: float
     """Held-out dual value divided by the certificate; its expectation is a lower bound."""
@@ -89,7 +89,7 @@ class PopulationBound:
     upper: float | None = None
     """One-sided upper confidence bound; None if none was computed."""
     confidence: float
-    """Confidence that all bounds of the result hold together."""
+    """Joint confidence of all bounds of the result."""
     jointly_with: int
     """Number of bounds that share the error equally."""
     method: str
@@ -150,7 +150,7 @@ class Detected:
     @property
     def one_sided(self) -> tuple[float, float]:
         """Lower and upper bound that each hold at ``confidence`` alone by Welch's t; by other methods, the ends of the interval."""
-        from scipy.special import stdtr, stdtrit  # imported late, because it takes a quarter of a second
+        from scipy.special import stdtr, stdtrit  # imported late: the import takes a quarter of a second
 
         error = self.standard_error
         if self.method not in ("welch", CROSS_FITTED) or not error:
@@ -174,9 +174,9 @@ class HeldOut:
     b: np.ndarray
     """float64, shape (m,)."""
     rounding: float
-    """Bound for the rounding of the difference of both means."""
+    """Bound on the rounding error of the difference of the two means."""
     ranges: tuple[float | None, float | None]
-    """Known ranges of the values of each side, their rounding included."""
+    """Known range of each side's values, rounding included."""
     apart: float | None
     """Largest distance between values of different sides, if known."""
 
@@ -185,7 +185,7 @@ class HeldOut:
 class Repeats:
     """Outcomes of one kind of critic, trained with several seeds on one split.
 
-    They show the spread only: the bounds of a result are those of the first seed, which no outcome chose.
+    They only show the spread: the bounds of a result are those of the first seed, whatever the outcomes.
     """
 
     seeds: tuple[int, ...]
@@ -219,11 +219,11 @@ class Repeats:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One critic that was tried before one was chosen."""
+    """One candidate of the model selection."""
 
     name: str
     validation: float
-    """Dual value on the validation split divided by the certificate, in the units of the data: the criterion of the choice."""
+    """Dual value on the validation split divided by the certificate, in the units of the data: the selection criterion."""
     seconds: float
     steps: int
     chosen: bool
@@ -236,14 +236,14 @@ class CriticResult:
     name: str
     """``groupsort-bjorck``, ``relu-spectral``, ``relu-bjorck``, ..."""
     title: str = ""
-    """The name in a few words."""
+    """Short description of the critic."""
     samples: SamplesInterval
     """The interval with this critic's own lower bound; that of the result may be tighter."""
     population: PopulationBound
     training_value: float
     """Dual value on the training split, in the units of the data; not a bound for the populations."""
     lipschitz_bound: float
-    """The certificate: K from above for the frozen critic."""
+    """The certificate: an upper bound K on the Lipschitz constant of the frozen critic."""
     layers: tuple[LayerBound, ...]
     steps: int
     seconds: float
@@ -254,54 +254,54 @@ class CriticResult:
     converged: bool
     """Whether the validation value rose by less than 1 % over the last quarter of the training, in every fold."""
     rise: float = 0.0
-    """Rise of the best validation value in that quarter, divided by the certificate; on average over folds."""
+    """Rise of the best validation value in that quarter, divided by the certificate and averaged over folds."""
     frozen: FrozenCritic
     """The one object that was certified and evaluated, and is saved."""
     potential: Potential = field(default=None, compare=False, repr=False)  # type: ignore[assignment]  # results made by hand
     """The critic as a function of samples, in the shape and the units of the source, with scores, gradients and witnesses."""
     bound_by_construction: bool = True
-    """Whether a constraint kept the layers from stretching; otherwise only division by the certificate makes a bound."""
+    """Whether a constraint bounded the layers during training; otherwise only division by the certificate yields a bound."""
     raw_value: float | None = None
     """Held-out dual value, not divided by anything, of a critic without a constraint: NOT A BOUND."""
     largest_slope: float | None = None
-    """Largest slope that a search found: an estimate of the Lipschitz constant from below."""
+    """Largest slope that a search found: a lower estimate of the Lipschitz constant."""
     repeats: Repeats | None = None
     """The same kind with further seeds; None unless requested."""
     tried: tuple[Attempt, ...] = ()
-    """Candidates of the choice by the validation split; empty if the user named the critic."""
+    """Candidates compared on the validation split; empty if the user named the critic."""
     interrupted: bool = False
     folds: tuple[CriticResult, ...] = ()
-    """The result of each fold, of which this is the best; empty without folds."""
+    """The result of each fold; this result is the best of them. Empty without folds."""
     held_out: HeldOut | None = field(default=None, compare=False, repr=False)
-    """Its values on the held-out samples; with folds, those of each fold stand in ``folds``."""
+    """Its values on the held-out samples; with folds, each result in ``folds`` has its own."""
 
     @property
     def fold_names(self) -> tuple[str, ...]:
-        """Name of the critic of each fold, which validation may choose differently; empty without folds."""
+        """Name of the critic of each fold; validation may choose a different kind in each. Empty without folds."""
         return tuple(fold.name for fold in self.folds)
 
     @property
     def certified(self) -> bool:
-        """Whether its Lipschitz constant is bounded; a critic without a finite certificate is an error before there is a result."""
+        """Whether its Lipschitz constant is bounded; a critic without a finite certificate fails before it becomes a result."""
         return math.isfinite(self.lipschitz_bound)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransportBounds:
-    """Bounds that couplings prove for one pair, in the units of the data."""
+    """Bounds for one pair that transport proves, in the units of the data."""
 
     coupling: Coupling | None = None
-    """Coupling of all samples; None where none was computed."""
+    """Coupling of all samples; None if none was computed."""
     lower: float = 0.0
-    """Lower bound by the optimal dual variables, or the critic that they extend to; 0 where they are not known."""
+    """Lower bound from optimal dual variables, or from the critic that extends them; 0 if they are not known."""
     population_upper: PopulationUpper | None = None
 
     def closed(self, tolerance: float) -> bool:
-        """Whether the gap between both bounds is at most that share of the upper one."""
+        """Whether the gap between the two bounds is at most ``tolerance`` times the upper one."""
         return self.coupling is not None and self.coupling.cost - self.lower <= tolerance * self.coupling.cost
 
     def on(self, result: CriticResult) -> CriticResult:
-        """One critic's result with the upper bounds."""
+        """Returns one critic's result with the upper bounds added."""
         population = result.population
         if self.population_upper is not None:
             population = replace(population, upper=self.population_upper.value, upper_method=self.population_upper.method)
@@ -348,27 +348,27 @@ class Estimate(Plottable):
     interrupted: bool = False
     """The run was cut short; the bounds are valid all the same."""
     comparison: bool = False
-    """Whether critics were named to be compared; then ``critic`` is the one that proves most."""
+    """Whether critics were named to be compared; then ``critic`` is the one with the highest lower bound."""
     tolerance: float | None = None
     """Requested relative gap."""
     draws: int | None = None
-    """Number of draws of an endless source that was asked for."""
+    """Requested number of draws from an endless source."""
     folds: int | None = None
-    """Number of folds that were held out in turn; None where one part of the samples was."""
+    """Number of folds held out in turn; None if a single part of the samples was held out."""
     features: Features | None = None
-    """Feature space that all numbers are measured in; None for that of the samples."""
+    """Feature space that all numbers are measured in; None for the samples' own space."""
     transport: TransportBounds | None = None
     """The couplings and dual variables behind the bounds from transport."""
     detected: Detected | None = None
-    """Distance that the main critic detects on fresh samples; None where both sides are the same samples, and for a proof."""
+    """Distance that the main critic detects on fresh samples; None if both sides are the same samples, and for a proof."""
     block: Blocks | None = None
-    """Mean distance between few samples of each side; None where it was not measured."""
+    """Mean distance between small blocks of samples; None if it was not measured."""
     noise_floor: NoiseFloor | None = None
-    """W1 between two parts of A, which have one distribution; None where it was not measured."""
+    """W1 between two parts of A, drawn from the same distribution; None if it was not measured."""
     semi_discrete: SemiDiscrete | None = None
     """W1 from the samples of A to the distribution of B; None unless A is stored and B is drawn without end."""
     divergence: Divergence | None = None
-    """Bounds for a divergence with a Lipschitz critic, in nats; None where none was asked for."""
+    """Bounds for a divergence with a Lipschitz critic, in nats; None if none was requested."""
 
     @property
     def population(self) -> PopulationBound:
@@ -383,7 +383,7 @@ class Estimate(Plottable):
 
     @property
     def tightness(self) -> float | None:
-        """Held-out estimate as a share of the truth; None if that is not known."""
+        """Held-out estimate divided by the truth; None if the truth is 0 or not known."""
         return None if not self.truth else self.population.estimate / self.truth
 
     @property
@@ -398,7 +398,7 @@ class Estimate(Plottable):
 
     @property
     def detailed(self) -> bool:
-        """Whether each critic needs more than one row: compared, repeated, or without a constraint."""
+        """Whether the critics need a detailed table: they are compared, repeated, or one has no constraint."""
         return self.comparison or any(each.repeats or not each.bound_by_construction for each in self.critics)
 
     @property

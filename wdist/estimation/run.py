@@ -1,4 +1,4 @@
-"""One estimate under way: its options resolved for this machine, its agenda, and its interruption."""
+"""One estimate under way: options resolved for this machine, the agenda, and the interruption."""
 
 import math
 from dataclasses import dataclass, replace
@@ -18,36 +18,36 @@ from wdist.training.loop import TrainingOutcome
 from wdist.training.observer import CriticFinished, CriticStarted, Observer, Silent, Stage, StageProgress
 
 _TRANSPORT_SHARE, _CLOSING_SHARE, _POPULATION_SHARE = 1 / 4, 1 / 2, 1 / 6
-"""Shares of a length of time for transport between the samples (the second if a gap is to be closed), and between blocks of
-them."""
+"""Fractions of a time budget for transport between the samples (the second if a gap is to be closed) and between blocks."""
 _LEAST_TRAINING_SHARE = _EVALUATION_SHARE = 1 / 4
-"""Shares of a length of time that training takes at least, and the evaluation of critics on all samples of streams."""
+"""Smallest fractions of a time budget kept for training, and for evaluating critics on all samples of streams."""
 _POPULATION_ASIDE = 1.0
+"""Predicted seconds that the upper bound for the populations may take if a gap is to be closed."""
 
 
 class Agenda:
-    """Announces stages and critics to an observer, with the time left."""
+    """Announces stages and critics to an observer, with the time remaining."""
 
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
         self._pending, self._critics, self._position = 0.0, 0, 0
 
     def plan(self, seconds: float, *, critics: int = 0) -> None:
-        """Adds work that is to come."""
+        """Adds future work to the plan."""
         self._pending += seconds
         self._critics += critics
 
     def begin(self, what: str, limit: float | None) -> None:
-        """Announces the first stage, of unknown length, and the time that all may take."""
+        """Announces the first stage, of unknown length, and the time limit of the run."""
         self.observer.notify(Stage(what=what, expected=None if limit is None else 0.0, after=limit))
 
     def stage(self, what: str, expected: float | None = None) -> None:
-        """Announces a stage; ``expected`` seconds of it were planned."""
+        """Announces a stage, for which ``expected`` seconds were planned."""
         self._pending = max(0.0, self._pending - (expected or 0.0))
         self.observer.notify(Stage(what=what, expected=expected, after=None if expected is None else self._pending))
 
     def progress(self, fraction: float) -> None:
-        """Announces the share of the current stage that is done."""
+        """Announces the fraction of the current stage that is done."""
         self.observer.notify(StageProgress(fraction=fraction))
 
     def critic(self, name: str, budget: str, expected: float) -> None:
@@ -75,13 +75,13 @@ class Run:
     metric: GroundMetric
     device: torch.device
     space: FeatureSpace | None
-    """Feature space that distances are measured in; None for that of the samples."""
+    """Feature space that distances are measured in; None for the samples' own space."""
     agenda: Agenda
     interruption: Interruption
     ceiling: float = math.inf
-    """Upper bound for W1 of the samples, once it is known, in the units of the data."""
+    """Upper bound for W1 of the samples, in the units of the data; infinite until known."""
     began: float
-    """Time of the start, on the clock of the run."""
+    """Clock time at which the run started."""
 
     @classmethod
     def start(cls, options: EstimateOptions, observer: Observer | None) -> "Run":
@@ -103,22 +103,22 @@ class Run:
 
     @property
     def uninterrupted(self) -> "Run":
-        """The same run for what takes no time after an interruption."""
+        """The same run with a fresh interruption, for work after an interruption that takes no time."""
         return replace(self, interruption=Interruption())
 
     @property
     def seconds(self) -> float:
-        """Time since the start."""
+        """Seconds since the start."""
         return now() - self.began
 
     @property
     def limit(self) -> float | None:
-        """Length of time that is meant for the whole run; None if there is no such limit."""
+        """Time budget of the whole run in seconds; None if it has none."""
         return None if self.options.budget is None else self.options.budget.seconds
 
     @property
     def transport_seconds(self) -> float:
-        """Predicted time that transport between the samples may take."""
+        """Predicted seconds that transport between the samples may take."""
         if self.limit is None:
             return TRANSPORT_SECONDS if self.options.tolerance is None else CLOSING_SECONDS
         if self.options.tolerance is not None:
@@ -127,7 +127,7 @@ class Run:
 
     @property
     def most_transport_seconds(self) -> float:
-        """Time that transport may take with millions of samples, of which it is far from optimal: a share of the budget."""
+        """Seconds that transport between millions of samples may take, which is far from optimal: a fraction of the budget."""
         if self.limit is None:
             return math.inf
         return max(self.transport_seconds, (_TRANSPORT_SHARE if self.options.tolerance is None else _CLOSING_SHARE) * self.limit)
@@ -139,7 +139,7 @@ class Run:
 
     @property
     def population_seconds(self) -> float:
-        """Predicted time that the upper bound for the populations may take; little of it where only a gap is to be closed."""
+        """Predicted seconds that the upper bound for the populations may take; few if a gap is to be closed."""
         if self.options.tolerance is not None:
             return _POPULATION_ASIDE
         if self.limit is None:
@@ -148,26 +148,26 @@ class Run:
 
     @property
     def block_seconds(self) -> float:
-        """Predicted time that distances between blocks may take."""
+        """Predicted seconds that distances between blocks may take."""
         return block_seconds(self.limit)
 
     def training_seconds(self, *, reserved: float) -> float | None:
-        """Time left for training if the budget is a length of time; ``reserved`` seconds are kept for what follows.
+        """Seconds left for training; None without a time budget. ``reserved`` seconds are kept for later stages.
 
-        A quarter of the budget at least: on a busy machine transport may take longer than predicted.
+        At least a quarter of the budget, because on a busy machine transport may take longer than predicted.
         """
         if self.limit is None:
             return None
         return max(self.limit - self.seconds - reserved, _LEAST_TRAINING_SHARE * self.limit)
 
     def evaluation_seconds(self, *, reserved: float) -> float:
-        """Time left for evaluating critics on all samples of streams, at least what :attr:`evaluation_reserved` says.
+        """Seconds left for evaluating critics on all samples of streams, at least :attr:`evaluation_reserved`.
 
-        ``reserved`` seconds are kept for what follows; infinite without a budget of time.
+        Infinite without a time budget. ``reserved`` seconds are kept for later stages.
         """
         return math.inf if self.limit is None else max(self.limit - self.seconds - reserved, self.evaluation_reserved)
 
     @property
     def evaluation_reserved(self) -> float:
-        """Time to keep for evaluating critics on all samples of streams."""
+        """Seconds to keep for evaluating critics on all samples of streams."""
         return 0.0 if self.limit is None else _EVALUATION_SHARE * self.limit

@@ -1,16 +1,16 @@
-r"""The level "reference": W1 from the samples of A, as they are, to the distribution of B, which is drawn without end.
+r"""The level "reference": W1 from the fixed samples of A to the distribution of B, which can be drawn from without end.
 
-With the samples x_1, ..., x_n fixed, only B has to be known better, so both ends close in on this W1 as more of it is drawn, in
-any number of dimensions. For any vector u, Kantorovich duality bounds it from below, and as W1 is convex, few draws bound it from
-above on average:
+The samples x_1, ..., x_n are fixed and B can be drawn from at will, so both bounds converge to this W1 as the number of draws
+grows, in any dimension. For any vector u, Kantorovich duality gives a lower bound, and because W1 is convex, the expected W1 to
+finitely many draws is an upper bound:
 
 .. math::
     \frac1n \sum_i u_i + \mathbb{E}_{y \sim Q} \min_i \bigl( d(x_i, y) - u_i \bigr)
     \le W_1(\hat P_n, Q) \le \mathbb{E}\, W_1(\hat P_n, Q_m).
 
-The draws are divided into groups of m. Transport between the samples and each group gives its cost and dual variables; u is the
-mean of these over the first half of the groups, and the draws of the other half estimate the expectation. Each end takes half of
-the error.
+The draws are divided into groups of m. Transport between the samples and each group yields a cost and dual variables; u is the mean
+of the dual variables over the first half of the groups, and the draws of the other half estimate the expectation. Each bound takes
+half of the error.
 
 References:
     Villani (2009), Optimal transport: old and new, theorems 4.8 (convexity) and 5.10 (duality).
@@ -37,19 +37,19 @@ from wdist.transport.pricing import LARGEST
 from wdist.transport.samples import expected_seconds
 
 GROUPS = 6
-"""Groups of draws: larger ones lower the upper end more than a smaller quantile of Student's t would."""
+"""Number of groups: few, because larger groups lower the upper bound more than a smaller quantile of Student's t would."""
 _MOST = 8
-"""Most draws of a group for each sample of A, where their number is not given."""
+"""Most draws per group and sample of A, if the number of draws is not given."""
 _FEWEST = 50
-"""Fewest draws of a group."""
+"""Fewest draws per group."""
 LEAST_DRAWS = GROUPS * _FEWEST
-"""Fewest draws that bound the distance."""
+"""Fewest draws that give bounds."""
 _PURPOSE = 3
-"""Sets these draws apart from those for training, validation and evaluation."""
+"""Makes these draws independent of those for training, validation and evaluation."""
 _TOLERANCE = 1e-3
 """Relative gap at which transport to a group may stop."""
 _DISTANCES = 1 << 22
-"""Distances held at a time."""
+"""Number of distances held at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,18 +57,18 @@ class SemiDiscrete:
     """Bounds for W1 from the samples of A to the distribution of B, in the units of the data."""
 
     estimate: float
-    """Dual value of potentials on draws that they were not solved for, which is below this W1 in expectation."""
+    """Dual value on draws that the potentials were not computed from; its expectation is at most this W1."""
     lower: float
     """At least 0."""
     upper: float
     confidence: float
-    """Confidence at which both bounds hold together; other levels have errors of their own."""
+    """Joint confidence of both bounds; the error is not shared with other levels."""
     method: str
     """``student`` (asymptotic) or ``bounded-differences``."""
     n: int
     """Samples of A."""
     draws: int
-    """Draws of B, in equal groups."""
+    """Number of draws of B, in equal groups."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,17 +77,17 @@ class SemiDiscretePlan:
 
     source: EndlessSource
     size: int
-    """Draws of a group."""
+    """Draws per group."""
     seconds: float
     """Predicted time."""
 
 
 def semi_discrete_plan(pair: Pair, *, seconds: float, draws: int | None = None) -> SemiDiscretePlan | None:
-    """The draws that time and memory allow; None unless A is a set in memory and B is drawn without end.
+    """Plans the draws that time and memory allow; None if these are too few, or unless A is a set in memory and B is endless.
 
     Arguments:
-        seconds: predicted time that it may take.
-        draws: number of draws; None to choose it by time.
+        seconds: predicted time to stay within.
+        draws: most draws in total; None to choose by time.
     """
     source, a = pair.b.endless, pair.a.everything
     if source is None or not isinstance(a, ResidentRows) or pair.a.digest is None:
@@ -116,21 +116,21 @@ def semi_discrete_bounds(
     seed: int,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> SemiDiscrete | None:
-    """Bounds W1 from the samples of A to the distribution of B; None if values are too large for transport.
+    """Bounds W1 from the samples of A to the distribution of B; None if transport fails, for example on values that are too large.
 
     Arguments:
         confidence: of both bounds together.
-        diameter: largest distance between two points of the union of both supports, for bounded differences, which hold at any
+        diameter: largest distance between two points of the union of both supports, for bounded differences, which hold for any
             number of draws; None for Student's t, which is asymptotic.
         seed: of the draws.
-        progress: called with the fraction that is done.
+        progress: called with the fraction done so far.
     """
     stream, spread = random_stream(seed, 1, _PURPOSE), pair.standardisation.spread
     x = pair.standardisation.on_cpu(gather(pair.a.everything))
     masses = np.full(len(x), 1 / len(x)), np.full(plan.size, 1 / plan.size)
     costs, potentials, unseen = [], [], []
     for group in range(GROUPS):
-        # The same on all processes: those of a generator may differ from one GPU to another.
+        # All processes use the draws of the first: a generator's output may differ from one GPU to another.
         drawn = processes().from_first("draws", lambda: plan.source.draw(plan.size, stream).flatten(1).cpu().double())
         y = pair.standardisation.apply(drawn)
         if max(float(side.abs().max()) for side in (x, y)) > LARGEST:
@@ -159,9 +159,9 @@ def semi_discrete_bounds(
 def bounds_of(
     costs: np.ndarray, duals: np.ndarray, *, n: int, draws: int, confidence: float, diameter: float | None
 ) -> SemiDiscrete:
-    """Both bounds from the costs of all groups, shape (groups,), and the dual values of further draws, shape (k,).
+    """Both bounds from the costs of all groups, shape (groups,), and the dual values of the unseen draws, shape (k,).
 
-    A draw in the place of another changes the mean cost by at most D / ``draws``, and the mean dual value by at most D / k.
+    Replacing one draw changes the mean cost by at most D / ``draws``, and the mean dual value by at most D / k.
     """
     alpha = (1 - confidence) / 2
     squares = (None, None) if diameter is None else (diameter**2 / len(duals), diameter**2 / draws)

@@ -1,7 +1,7 @@
 """Independent trainings side by side on the cores of this machine, each in a fork of this process.
 
-Steps of small networks are no faster on two threads than on one, and far slower where other work shares the cores, so each fork
-has one thread. It shares the samples with this process, tells it of its progress, and sends back what it found.
+Steps of small networks are no faster on two threads than on one, and far slower if other work shares the cores, so each fork has
+one thread. A fork shares the samples with this process, reports its progress, and sends back its result.
 """
 
 import os
@@ -30,14 +30,14 @@ from wdist.training.observer import CriticFinished, CriticStarted, Event, Progre
 T = TypeVar("T")
 _CTRL_C = {signal.SIGINT}
 _THREADED = 0.8
-"""Speed of long steps that each further thread adds, as a share of the first one's."""
+"""Speed-up of long steps from each further thread, as a fraction of the first thread's speed."""
 
 
 def lanes(pair: Pair, run: Run) -> int:
-    """How many trainings can be done at once: as many as torch may use threads, where this process can be forked; otherwise 1.
+    """Number of trainings that can run at once: the number of torch's threads if this process can be forked, otherwise 1.
 
-    Forks share no open file, GPU or thread, and a generator may hold any of them. A checkpoint follows one training at a time, and
-    processes of a job divide trainings themselves.
+    Forks share no open file, GPU or thread, and a generator may hold any of these. A checkpoint follows one training at a time, and
+    the processes of a job divide trainings themselves.
     """
     forkable = sys.platform == "linux" and threading.current_thread() is threading.main_thread() and not torch.cuda.is_initialized()
     in_memory = run.device.type == "cpu" and all(
@@ -48,12 +48,12 @@ def lanes(pair: Pair, run: Run) -> int:
 
 
 def pays(costs: Sequence[float], count: int, *, threaded: bool) -> bool:
-    """Whether trainings of expected ``costs`` end sooner in ``count`` lanes of one thread than one after another.
+    """Whether trainings finish sooner in ``count`` lanes of one thread each than one after another.
 
     Arguments:
-        costs: of the trainings.
-        count: of the lanes, and of the threads that each training has if they follow one another.
-        threaded: whether their steps are so long that threads make them faster.
+        costs: expected seconds of each training.
+        count: number of lanes, and of threads per training if the trainings run one after another.
+        threaded: whether their steps are long enough for several threads to speed them up.
     """
     if count < 2 or len(costs) < 2:
         return False
@@ -62,19 +62,19 @@ def pays(costs: Sequence[float], count: int, *, threaded: bool) -> bool:
 
 
 def side_by_side(tasks: Sequence[Callable[[], T]], run: Run, *, what: str, count: int, costs: Sequence[float]) -> list[T | None]:
-    """Results of tasks, ``count`` of which are done at once; None for a task that an interruption came before.
+    """Runs tasks in forks, ``count`` at once, and returns their results; None for a task that was interrupted without a result.
 
-    Ctrl-C interrupts those under way, which return what they have, and the run; a second one ends them.
+    Ctrl-C interrupts the run and the tasks under way, which return what they have; a second Ctrl-C kills them.
 
     Arguments:
-        tasks: use nothing but one thread and what is in memory, and return what can be pickled.
-        run: is under way; its observer is told of the progress.
-        what: names the tasks.
-        count: of lanes.
+        tasks: use only one thread and data in memory, and return objects that can be pickled.
+        run: the run under way; its observer receives the progress.
+        what: description of the tasks.
+        count: number of lanes.
         costs: expected seconds of each task.
 
     Raises:
-        WdistError: the first one that a task raised.
+        WdistError: the first error that a task raised.
     """
     run.agenda.stage(what, sum(costs) / count)
     relay = _Relay(run.agenda, costs)
@@ -91,7 +91,7 @@ def side_by_side(tasks: Sequence[Callable[[], T]], run: Run, *, what: str, count
                         running[connection] = number, process
                 ready = wait(list(running))
                 for connection in [each for each in running if each in ready]:
-                    with deferred_interrupts():  # half a message could not be read on
+                    with deferred_interrupts():  # a message read halfway could not be resumed
                         number, process = running[connection]
                         message = _received(connection, process, run)
                         if isinstance(message, Outcome):
@@ -116,13 +116,13 @@ def side_by_side(tasks: Sequence[Callable[[], T]], run: Run, *, what: str, count
 
 
 def _forked(task: Callable[[], object], run: Run, others: list[Connection]) -> tuple[Connection, BaseProcess]:
-    """A process that does a task, and the connection from it; ``others`` are connections from earlier ones."""
+    """Starts a process for a task, and returns the connection from it; ``others`` are the connections from earlier processes."""
     context = get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_do, args=(task, run, sender, [receiver, *others]), daemon=True)
     signal.pthread_sigmask(signal.SIG_BLOCK, _CTRL_C)  # in the fork, until its own handler is in place
     try:
-        with warnings.catch_warnings():  # of the threads that draw the display: a fork uses neither it nor them
+        with warnings.catch_warnings():  # about the display's threads, which a fork does not use
             warnings.simplefilter("ignore", DeprecationWarning)
             process.start()
     finally:
@@ -132,9 +132,9 @@ def _forked(task: Callable[[], object], run: Run, others: list[Connection]) -> t
 
 
 def _do(task: Callable[[], object], run: Run, sender: Connection, receivers: list[Connection]) -> NoReturn:
-    """The work of a fork, which ends without what a process does at its end: all of that belongs to the one it was forked from."""
+    """Does the work of a fork, and exits without the usual clean-up, which belongs to the process that was forked."""
     try:
-        for each in receivers:  # once the first process is gone, nobody can read what is sent
+        for each in receivers:  # so that sending fails once the first process is gone
             each.close()
         os.setpgrp()  # Ctrl-C reaches the first process alone, which passes it on once
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -161,7 +161,7 @@ def _interruptible(task: Callable[[], T]) -> T:
 
 
 class _Sender:
-    """Tells the first process of events."""
+    """Sends events to the first process."""
 
     def __init__(self, sender: Connection) -> None:
         self._sender = sender
@@ -171,7 +171,7 @@ class _Sender:
             with deferred_interrupts():
                 self._sender.send_bytes(packed(event))
         except BrokenPipeError:
-            os._exit(1)  # the first process was killed: nobody wants the result
+            os._exit(1)  # the first process was killed, so nobody needs the result
 
 
 def _received(connection: Connection, process: BaseProcess, run: Run) -> object:
@@ -182,8 +182,8 @@ def _received(connection: Connection, process: BaseProcess, run: Run) -> object:
         if run.interruption.requested:
             return Outcome(interrupted=True)
         raise ProcessesError(
-            f"a process that trained a critic was ended from outside (exit status {process.exitcode}), perhaps because memory ran "
-            "short; OMP_NUM_THREADS=1 trains critics one after another"
+            f"a process that trained a critic was killed (exit status {process.exitcode}), perhaps because memory ran out; "
+            "OMP_NUM_THREADS=1 trains critics one after another"
         ) from error
     if isinstance(message, BaseException):
         raise message
@@ -191,15 +191,16 @@ def _received(connection: Connection, process: BaseProcess, run: Run) -> object:
 
 
 class _Relay:
-    """Tells an observer of critics that are found, and of the share that is done."""
+    """Passes on to an observer the critics found by the tasks, and the fraction of all work done."""
 
     def __init__(self, agenda: Agenda, costs: Sequence[float]) -> None:
         self._agenda, self._costs = agenda, costs
         self._found = [0.0] * len(costs)
-        """Expected seconds of the critics that a task has found."""
+        """Expected seconds of the critics that each task has found."""
         self._critic: dict[int, float] = {}
-        """Expected seconds of the critic under way."""
+        """Expected seconds of the critic that each task is training."""
         self._share: dict[int, float] = {}
+        """Fraction of that training done so far."""
 
     def told(self, number: int, event: object) -> None:
         match event:

@@ -1,4 +1,4 @@
-"""Statements of proofs: the claims of an estimate and their conditions, checked when they are read."""
+"""Statements of proofs: the claims of an estimate with their conditions, validated on reading."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -19,7 +19,7 @@ from wdist.estimation.result import CROSS_FITTED, CriticResult, Estimate
 from wdist.ground_metric import METRICS
 
 _HIGHEST = 100.0
-"""Nats that a potential may exceed the logarithm of the mean of its exponential by; what is fitted stays far below."""
+"""Most nats by which a potential may exceed the logarithm of the mean of its exponential; fitted potentials stay far below."""
 
 
 class _Part(BaseModel):
@@ -28,7 +28,7 @@ class _Part(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Ends:
-    """The two ends of an interval, as they were claimed."""
+    """Claimed bounds of an interval."""
 
     lower: float
     upper: float | None
@@ -41,11 +41,11 @@ class ProvedSource(_Part):
     digest: str | None
     """SHA-256 of the stored samples; None for an endless source."""
     dropped: Annotated[int, Field(ge=0)] = 0
-    """Number of rows that were left out."""
+    """Number of rows left out."""
 
 
 class ProvedColumn(_Part):
-    """One column of both sides, as it became coordinates."""
+    """One column of both sides, with its encoding as coordinates."""
 
     name: str
     named: bool
@@ -57,17 +57,17 @@ class ProvedColumn(_Part):
     indicator: bool
 
     def model_post_init(self, context: Any, /) -> None:
-        """Checks what belongs together.
+        """Checks that the fields agree.
 
         Raises:
-            ValueError: it does not.
+            ValueError: they do not.
         """
         category = self.type == CATEGORY
         fills = self.fill is not None
         if category != bool(self.levels or (category and self.indicator)) or len(set(self.levels)) < len(self.levels):
             raise ValueError(f"the levels of {self.name!r} are not those of a category")
         if fills != (self.indicator and not category):
-            raise ValueError(f"{self.name!r} has no number for missing ones, or needs none")
+            raise ValueError(f"{self.name!r} lacks a fill value for missing numbers, or has one that it does not need")
 
 
 class ProvedFeatures(_Part):
@@ -78,15 +78,15 @@ class ProvedFeatures(_Part):
 
 
 class ProvedFold(_Part):
-    """A critic with the lower end for the samples that is claimed to follow from it."""
+    """A critic with the lower bound for the samples that it is claimed to prove."""
 
     critic: str
-    """As :meth:`FrozenCritic.description` wrote it."""
+    """Output of :meth:`FrozenCritic.description`."""
     samples_lower: float
 
 
 class ProvedCritic(_Part):
-    """A kind of critic, trained once, or once for each fold of the samples."""
+    """A critic, trained once or once for each fold of the samples."""
 
     name: str
     title: str
@@ -95,7 +95,7 @@ class ProvedCritic(_Part):
 
 
 class ProvedUpper(_Part):
-    """The upper end for the populations, from couplings of independent blocks."""
+    """The upper bound for the populations, from couplings of independent blocks."""
 
     bound: str
     tried: Annotated[int, Field(ge=1, le=len(BOUNDS))]
@@ -103,14 +103,14 @@ class ProvedUpper(_Part):
 
 
 class ProvedDivergence(_Part):
-    """A divergence with a Lipschitz critic; its bound for the distributions shares the error with those for W1."""
+    """A divergence with a Lipschitz critic; its lower bound for the populations shares the error with the bounds for W1."""
 
     model_config = ConfigDict(populate_by_name=True)
 
     name: Annotated[str, Field(pattern="^kl$")]
     lambda_: Annotated[float, Field(alias="lambda", ge=LEAST_LIPSCHITZ, le=LARGEST_LIPSCHITZ)]
     critic: str
-    """As :meth:`FrozenCritic.description` wrote it."""
+    """Output of :meth:`FrozenCritic.description`."""
     title: str
     trained_for: Annotated[str, Field(pattern="^(kl|w1)$")]
     factor: Annotated[float, Field(ge=0)]
@@ -126,16 +126,16 @@ class ProvedDivergence(_Part):
         """Checks the method, and that the exponential of the potential does not overflow.
 
         Raises:
-            ValueError: it is unknown, or it does.
+            ValueError: the method is unknown, or the exponential may overflow.
         """
         if self.method not in METHODS:
             raise ValueError(f"{self.method!r} is unknown")
         if not self.low <= self.high <= self.shift + _HIGHEST:
-            raise ValueError("the potential of its divergence has no values, or too large ones")
+            raise ValueError("the potential of its divergence has an empty range, or values that are too large")
 
     @property
     def clipped(self) -> ClippedPotential:
-        """The function of the values of the critic."""
+        """The potential as a function of the critic's values."""
         return ClippedPotential(factor=self.factor, low=self.low, high=self.high, shift=self.shift)
 
 
@@ -152,33 +152,33 @@ class Statement(_Part):
     b: ProvedSource
     features: ProvedFeatures | None
     draws: Annotated[int, Field(ge=1, le=MOST_DRAWS)] | None = None
-    """Number of draws of an endless source; None for those that wdist chooses."""
+    """Number of draws from an endless source; None for the default."""
     folds: Annotated[int, Field(ge=2, le=MOST_FOLDS)] | None
-    """Number of folds that were held out in turn; None where one part of the samples was."""
+    """Number of folds held out in turn; None if a single part of the samples was held out."""
     samples: Ends
     population: Ends
-    """By the first critic, and by the couplings of blocks."""
+    """Lower bound by the first critic, upper bound by couplings of blocks."""
     critics: Annotated[tuple[ProvedCritic, ...], Field(min_length=1)]
     upper: ProvedUpper | None
     divergence: ProvedDivergence | None = None
     scaling: str = "none"
     """Origin of the units of length of the columns."""
     columns: tuple[ProvedColumn, ...] | None = None
-    """Columns of both sides, where their values are not the coordinates themselves."""
+    """Columns of both sides; None if their values are the coordinates themselves."""
 
     @property
     def encoding(self) -> Encoding | None:
-        """Encoding of the rows of tables as samples; None where rows are samples."""
+        """Encoding of table rows as samples; None if the rows are samples already."""
         if self.columns is None:
             return None
         columns = laid_out([Column(start=0, stop=1, **column.model_dump()) for column in self.columns])
         return Encoding(columns=columns, scaling=self.scaling)
 
     def model_post_init(self, context: Any, /) -> None:
-        """Checks the names.
+        """Checks the names, and that the fields agree.
 
         Raises:
-            ValueError: one of them is unknown.
+            ValueError: a name is unknown, or two fields contradict each other.
         """
         for name, known in ((self.metric, METRICS), (self.method, METHODS)):
             if name not in known:
@@ -186,7 +186,7 @@ class Statement(_Part):
         if self.upper is not None and self.upper.bound not in BOUNDS:
             raise ValueError(f"{self.upper.bound!r} is unknown")
         if self.scaling == "none" and any(column.scale != 1 for column in self.columns or ()):
-            raise ValueError("its columns are scaled, and it says that they are not")
+            raise ValueError("its columns are scaled, but its scaling is none")
         if self.folds is not None and self.encoding is not None and self.encoding.fitted:
             raise ValueError("its metric is fitted to samples that its folds hold out")
         if self.folds is not None and self.divergence is not None:

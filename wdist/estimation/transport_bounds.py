@@ -1,4 +1,4 @@
-"""Bounds from transport: couplings from above, and from below the critic that optimal dual variables extend to."""
+"""Bounds from transport: upper bounds from couplings, lower bounds from the critic that extends optimal dual variables."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -33,26 +33,26 @@ from wdist.transport.samples import upper_bound
 TRANSPORT_SECONDS = 20.0
 """Predicted time that the upper bound for the samples may take."""
 CLOSING_SECONDS = 1800.0
-"""The same where a gap is to be closed and no budget is given."""
+"""The same if a gap is to be closed and no budget is given."""
 POPULATION_SECONDS = 10.0
 """Predicted time that the upper bound for the populations may take."""
 _COPIES = 3
-"""Copies of all samples in float64: gathered, standardised, and as centres."""
+"""Copies of all samples held in float64: gathered, standardised, and as centres."""
 _BESIDE_STREAMS = 1 << 29
-"""Bytes that a coupling of streams may use: much less than they have."""
+"""Bytes that a coupling of streams may use, much less than the streams themselves hold."""
 _PLAN_BYTES, _LEAST_PLAN = 32, 1 << 26
-"""Bytes of a plan for each sample, with what joins its parts; and of plans that always fit."""
+"""Bytes per sample of a plan, including what joins its parts; and the size in bytes up to which a plan always fits."""
 _LARGE, _BESIDE = 1 << 30, 24
-"""From so many bytes of samples in memory on, block couplings may hold one 24th of that in addition; below, a quarter of the
-memory."""
+"""If the samples in memory take at least this many bytes, block couplings may hold one 24th of that in addition; otherwise a
+quarter of the memory."""
 SHORT_OF_MEMORY = (
     "other processes hold most of the memory, so the run planned with less of it than usual; all bounds hold, but their digits may "
     "differ from those of a run with more free memory"
 )
 _ROUNDED = 0.999
-"""Share of a requested gap that is aimed at; rounding takes the rest."""
+"""Fraction of a requested gap that transport aims at; the rest is left for rounding."""
 _DEFAULT_GAP = 1e-3
-"""Relative gap that transport aims at unless one is requested."""
+"""Relative gap that transport aims at if none is requested."""
 
 
 def transport_bounds(
@@ -68,10 +68,10 @@ def transport_bounds(
     """Couples all samples, in standardised units so that nothing overflows, and evaluates the dual variables.
 
     Arguments:
-        seed: of whatever is random.
+        seed: for all random choices.
         seconds: predicted time that it may take.
-        most_seconds: the same with millions of samples, whose coupling takes far longer.
-        tolerance: relative gap that it need not fall below.
+        most_seconds: the same for millions of samples, whose coupling takes far longer.
+        tolerance: relative gap at which it may stop.
         execution: device, limits and listeners, in the units of the data.
     """
     if pair.identical:
@@ -108,13 +108,13 @@ def closing_lower(
     margin: Margin = CLAIM,
     device: torch.device | None = None,
 ) -> float:
-    """The lower bound for the samples by dual variables, lowered until they are feasible, or, on a line, by the optimal critic.
+    """Lower bound for the samples from dual variables, lowered until they are feasible, or on a line from the optimal critic.
 
     Arguments:
-        potentials: dual variables of all samples, shapes (n,) and (m,), in the units of the data; any are valid.
-        on_a_line: whether the samples are numbers, and so few that they can be sorted.
+        potentials: dual variables of all samples, shapes (n,) and (m,), in the units of the data; any values are valid.
+        on_a_line: whether the samples are numbers, and few enough to be sorted.
         margin: left for rounding.
-        device: that compares pairs; the CPU by default.
+        device: compares the pairs; the CPU by default.
     """
     spread = pair.standardisation.spread
     if potentials is not None and _fit_into_memory(pair):
@@ -135,7 +135,7 @@ def closing_lower(
 def _closing_critic(
     pair: Pair, potentials: tuple[Tensor, Tensor] | None, metric: GroundMetric, *, on_a_line: bool
 ) -> FrozenCritic | None:
-    """The critic that dual variables extend to, for samples too far apart for :class:`Pricing`, or the optimal one on a line."""
+    """The critic that extends the dual variables, for samples too far apart for :class:`Pricing`, or the optimal one on a line."""
     standardisation = pair.standardisation.to(torch.device("cpu"))
     if potentials is not None and _fit_into_memory(pair):
         x, y = (gather(side.everything).cpu() for side in (pair.a, pair.b))
@@ -177,8 +177,8 @@ def population_upper(
 ) -> PopulationUpper | None:
     """Computes an upper confidence bound for W1 between the populations, within a predicted time.
 
-    Arguments are those of :func:`population_upper_bound`, but for the units, which are those of the data; ``whole`` are the bounds
-    for all samples.
+    The arguments are those of :func:`population_upper_bound`, except that they are in the units of the data and ``whole`` holds the
+    bounds for all samples.
     """
     spread = pair.standardisation.spread
     upper = population_upper_bound(
@@ -197,7 +197,7 @@ def population_upper(
 
 
 def _coupling_of_all(bounds: TransportBounds, spread: float) -> Coupling | None:
-    """The coupling of all samples in prepared units, with dual variables only where they are nearly optimal."""
+    """The coupling of all samples in prepared units, with its dual variables only if they are nearly optimal."""
     if bounds.coupling is None:
         return None
     coupling = bounds.coupling.scaled(1 / spread)
@@ -218,12 +218,12 @@ def _effort(seconds: float, pair: Pair, tolerance: float | None = None, *, most_
 
 
 def plan_fits(pair: Pair) -> bool:
-    """Whether the plan of a coupling of all samples fits into the memory that is meant for it."""
+    """Whether the plan of a coupling of all samples fits into the memory reserved for it."""
     return pair.a.everything.count + pair.b.everything.count <= most_coupled(pair)
 
 
 def most_coupled(pair: Pair) -> int:
-    """Samples of both sides together whose plan still fits into the memory that is meant for it."""
+    """Largest number of samples, both sides together, whose plan fits into the memory reserved for it."""
     return max(_nbytes(pair), _LEAST_PLAN) // _PLAN_BYTES
 
 
@@ -233,7 +233,7 @@ def _nbytes(pair: Pair) -> int:
 
 
 def memory_warnings(pair: Pair) -> Iterator[str]:
-    """Warns where a run with more free memory may come to other digits."""
+    """Warns if the digits may differ from those of a run with more free memory."""
     n, m = pair.a.everything.count, pair.b.everything.count
     wanted = [_COPIES * 8 * (n + m) * pair.a.info.dim]
     if predicted_seconds(n, m) <= TRANSPORT_SECONDS:

@@ -1,4 +1,4 @@
-"""Verification: a proof checked against the samples, without training and without solving a transport problem."""
+"""Verification: checks a proof against the samples, without training and without solving a transport problem."""
 
 import math
 import time
@@ -57,7 +57,7 @@ from wdist.transport.coupling import Coupling
 from wdist.transport.samples import proved_again
 
 _HALF_ROUNDED, _HALF_DUAL_ROUNDED = 0.5e-6, 0.5e-9
-"""Half the margin of a claim, so that what another machine rounds differently does not matter."""
+"""Half the margin of a claim, so that rounding differences between machines do not matter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class DivergenceClaims:
-    """The ends that a proof claims for a divergence, in nats."""
+    """Bounds that a proof claims for a divergence, in nats."""
 
     samples: Ends
     population: Ends
@@ -79,12 +79,12 @@ class DivergenceClaims:
 
 @dataclass(frozen=True, kw_only=True)
 class Claims:
-    """The ends that a proof claims."""
+    """Bounds that a proof claims."""
 
     samples: Ends
     population: Ends
     divergence: DivergenceClaims | None = None
-    """None where it is about W1 alone."""
+    """None if the proof is about W1 alone."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -94,18 +94,18 @@ class Verification(Plottable):
     proof: str
     """The file that was checked."""
     estimate: Estimate
-    """The bounds that were proved, for the samples that were read."""
+    """The bounds proved for the samples that were read."""
     claims: Claims
     findings: tuple[Check, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether every claim follows, for the samples that it is about."""
+        """Whether every claim follows, and the samples are those of the proof."""
         return all(finding.ok for finding in self.findings)
 
     @property
     def endless(self) -> bool:
-        """Whether a side is drawn, so that its samples come from the seed and not from a file."""
+        """Whether a side is endless, so that its samples are drawn again from the seed instead of read."""
         return self.estimate.digest_a is None or self.estimate.digest_b is None
 
 
@@ -121,17 +121,17 @@ def verify(
 ) -> Verification:
     """Proves the numbers of a saved proof again; arguments, result and errors as for :func:`wdist.verify`.
 
-    Certificates follow from the weights, dual values from the samples, costs from the marginals and the masses of the plans, and
-    confidence bounds from the held-out values. The time is linear in the samples and the plans, except for dual variables, which
-    take one pass over all pairs.
+    Certificates are recomputed from the weights, dual values from the samples, costs from the masses of the plans and their
+    marginals, and confidence bounds from the held-out values. The time is linear in the samples and the plans, except for dual
+    variables, which take one pass over all pairs.
     """
     began, observer = time.perf_counter(), observer or Silent()
     proof, access, chosen_device = read_proof(path), access or Access(), choose_device(device)
     if access.scale != NO_SCALE:
-        raise UsageError("a proof states the units of its columns, and they are checked as stated; leave out the scale")
+        raise UsageError("a proof states the units of its columns, and these are what is checked; leave out the scale")
     observer.notify(Stage(what="reading and checking the samples"))
     stated = proof.statement
-    # What is proved again is read again.
+    # No cache: the samples themselves are read again.
     access = replace(access, drop_nonfinite=access.drop_nonfinite or stated.a.dropped + stated.b.dropped > 0, cache=False)
     space = _open_features(stated, features, access, chosen_device)
     sides = [_open(each, side.address, access, stated.seed) for each, side in ((a, stated.a), (b, stated.b))]
@@ -169,7 +169,7 @@ def _open_features(stated: Statement, features: Any, access: Access, device: tor
     try:
         return open_features(stated.features.spec, Access(), device)
     except TrustRequired as error:
-        raise _typed_only(f"the features {stated.features.spec}", "--features") from error
+        raise _untrusted(f"the features {stated.features.spec}", "--features") from error
 
 
 def _open(given: Any, stated: str, access: Access, seed: int) -> Any:
@@ -178,15 +178,15 @@ def _open(given: Any, stated: str, access: Access, seed: int) -> Any:
     try:
         return open_source(stated, Access(drop_nonfinite=access.drop_nonfinite), seed=seed)
     except TrustRequired as error:
-        raise _typed_only(f"the source {stated}", "A or B") from error
+        raise _untrusted(f"the source {stated}", "A or B") from error
 
 
-def _typed_only(what: str, where: str) -> TrustRequired:
+def _untrusted(what: str, where: str) -> TrustRequired:
     return TrustRequired(f"{what} is code that the proof names; --trust covers only what you type, so name it yourself as {where}")
 
 
 def _sizes(proof: Proof) -> tuple[int | None, int | None]:
-    """Numbers of rows that were held out, where there are no folds."""
+    """Number of rows held out on each side; None with folds, and for endless sources."""
     if proof.statement.folds is not None:
         return None, None
     a, b = (None if each is None else max(1, len(each)) for each in proof.held_out[0])
@@ -194,10 +194,10 @@ def _sizes(proof: Proof) -> tuple[int | None, int | None]:
 
 
 def _check_fit(path: str | Path, proof: Proof, pair: Pair) -> None:
-    """Makes sure that the evidence is about samples of this shape and number, and that the sides are not swapped.
+    """Checks that the evidence fits the shape and number of these samples, and that the sides are not swapped.
 
     Raises:
-        SourceError: it is not, or they are.
+        SourceError: the evidence does not fit, or the sides are swapped.
     """
     info, stated = pair.a.info, proof.statement
     found, claimed = (pair.a.digest, pair.b.digest), (stated.a.digest, stated.b.digest)
@@ -205,7 +205,7 @@ def _check_fit(path: str | Path, proof: Proof, pair: Pair) -> None:
         raise SourceError(f"A and B are swapped: A of {path} is {stated.a.address}, and B is {stated.b.address}; exchange them")
     if proof.statement.folds is not None and not pair.divisible:
         raise SourceError(
-            f"{path} is about folds of samples in memory, and a side is not held there; give the sources of the proof"
+            f"{path} is about folds of samples in memory, but a side does not fit there; give the sources of the proof"
         )
     for critic in proof.frozen:
         if critic.dim != info.dim:
@@ -230,14 +230,14 @@ def _check_fit(path: str | Path, proof: Proof, pair: Pair) -> None:
     try:
         resolve(proof.statement.method, diameters(pair.a.info, pair.b.info, metric))
     except UsageError as error:
-        raise SourceError(f"{path} rests on a bound for values in a known range, which these samples do not have") from error
+        raise SourceError(f"{path} uses a bound for values in a known range, which these samples do not have") from error
     upper = proof.statement.upper
     if upper is not None and upper.bound in RANGED and union_diameter(pair, metric) is None:
-        raise SourceError(f"{path} rests on a bound for samples in a known range, which these do not have")
+        raise SourceError(f"{path} uses a bound for samples in a known range, which these do not have")
 
 
 class _Checked:
-    """The numbers that the evidence proves for one pair."""
+    """The bounds that the evidence proves for one pair."""
 
     def __init__(self, proof: Proof, pair: Pair, observer: Observer) -> None:
         self._proof, self._pair, self.stated = proof, pair, (stated := proof.statement)
@@ -266,7 +266,7 @@ class _Checked:
         )
 
     def _of_all_samples(self) -> list[Whole | None]:
-        """Potentials of all samples by each critic, in one pass over streams; None where nothing is claimed, and in memory."""
+        """Potentials of all samples by each critic, in one pass over streams; None in memory, and for critics without a claim."""
         claimed = self.stated.critics
         numbers = [number for number, each in enumerate(claimed) if self._streamed and each.folds[0].samples_lower > 0]
         found = evaluate_all([self._proof.critics[number][0] for number in numbers], self._pair) if numbers else []
@@ -326,7 +326,7 @@ class _Checked:
         n, m, diameter = sides[0].count, sides[1].count, union_diameter(pair, self._metric)
         rule = {STUDENT: unbounded_blocks(n, m, pair.a.info.dim), MCDIARMID: 1, DUAL: 1}.get(upper.bound, max(2, upper.blocks))
         if None in costs or len(costs) != rule:
-            return None  # the number of blocks must not depend on what they cost
+            return None  # the bound holds only if the number of blocks does not depend on their costs
         support = Support(n=n, m=m, diameter=None if diameter is None else diameter / spread)
         found, alpha = np.array(costs, dtype=float), self._errors.alpha / upper.tried
         if upper.bound == DUAL:
@@ -344,7 +344,7 @@ class _Checked:
         return divergence_proved_again(stated, *found, self._pair, self._errors, self.transport, self._metric)
 
     def _upper_from_duals(self, cost: float, alpha: float) -> float | None:
-        """The upper end for the populations by dual variables; None unless they are those of an optimal plan, or nearly so."""
+        """The upper bound for the populations from dual variables; None unless they are nearly optimal."""
         pair, spread = self._pair, self._pair.standardisation.spread
         optimal = self.transport_lower >= NEARLY_OPTIMAL * cost * spread
         if self._proof.potentials is None or pair.a.info.fitted or not optimal:
@@ -354,7 +354,7 @@ class _Checked:
 
 
 def _estimate(checked: _Checked, pair: Pair, space: FeatureSpace | None, device: torch.device, *, seconds: float) -> Estimate:
-    """The proved bounds as an estimate."""
+    """Returns the proved bounds as an estimate."""
     results = [checked.transport.on(result) for result in checked.critics]
     return Estimate(
         command="verify",
@@ -392,7 +392,7 @@ def _sources(pair: Pair, proof: Proof) -> Iterator[Check]:
 
 
 def _is_drawn(measure: Measure, held_out: np.ndarray | None, stated: Statement, fold: int) -> bool:
-    """Whether the held-out rows are those that the seed alone decides."""
+    """Whether the held-out rows are those that the seed chooses."""
     if measure.digest is None or held_out is None:
         return measure.digest is None and held_out is None
     count, size = measure.everything.count, measure.held_out.count
@@ -400,15 +400,15 @@ def _is_drawn(measure: Measure, held_out: np.ndarray | None, stated: Statement, 
 
 
 def _units(sides: list[Source], stated: Statement) -> Iterator[Check]:
-    """Whether the units of columns are those that the samples give, where they were fitted, or else what they are."""
+    """Checks units of columns that were fitted to samples; reports the others."""
     encoding = stated.encoding
     if encoding is None:
         return
     spreads = encoding.scaling in FITTED
-    told = ", ".join(f"{column.name} / {column.scale:.6g}" for column in encoding.columns if column.scale != 1)
-    ok, detail = True, f"{encoding.scaling}, as the proof states: {told}" if told else "those of the data"
+    scaled = ", ".join(f"{column.name} / {column.scale:.6g}" for column in encoding.columns if column.scale != 1)
+    ok, detail = True, f"{encoding.scaling}, as the proof states: {scaled}" if scaled else "those of the data"
     if encoding.fitted:
-        # A file that the proof names is not read: its lengths are only reported.
+        # A scale file that the proof names is not read: its units are only reported.
         missing = LEVEL if any(column.indicator for column in encoding.columns) else REFUSE
         access = Access(scale=encoding.scaling if spreads else NO_SCALE, missing=missing)
         again = jointly_encoded(sides, access, seed=stated.seed, metric=METRICS[stated.metric]).sources[0].info.columns or ()
@@ -456,7 +456,7 @@ def _critics(estimate: Estimate, stated: Statement) -> Iterator[Check]:
 
 
 def _critic_of_divergence(found: Divergence, stated: ProvedDivergence) -> Check:
-    """Whether the potential has no larger slope than lambda; the bounds rest on it scaled down to that in any case."""
+    """Checks that the slope of the potential is at most lambda; the bounds hold anyway, because it is scaled down to that."""
     steep = stated.factor > found.critic.clipped.factor * (1 + 1e-9)
     slope, limit = f"{found.critic.lipschitz_bound:.9g}", f"lambda = {stated.lambda_:.9g}"
     detail = f"its factor makes it steeper than {limit}" if steep else f"slope <= {slope}, with {limit}"

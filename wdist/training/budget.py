@@ -15,7 +15,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """A limit on work: exactly one of the two fields is given."""
+    """A limit on work; exactly one of the two fields is given."""
 
     steps: int | None = None
     """Optimiser steps; the same seed then gives the same digits on the same machine."""
@@ -36,7 +36,7 @@ class Budget:
 
     @classmethod
     def of(cls, budget: object) -> "Budget":
-        """A budget as users write it: seconds, ``"2m"``, a ``timedelta``, or one that is already a budget.
+        """Makes a budget from what users write: seconds, ``"2m"``, a ``timedelta`` or a budget.
 
         Raises:
             UsageError: it is not a positive length of time.
@@ -65,18 +65,18 @@ class Budget:
 
     @property
     def timed(self) -> bool:
-        """Whether it is a length of time, and not a number of steps."""
+        """Whether it is a length of time rather than a number of steps."""
         return self.steps is None
 
     @property
     def amount(self) -> float:
-        """Number of steps, or of seconds."""
+        """Number of steps or seconds."""
         amount = self.seconds if self.steps is None else self.steps
         assert amount is not None
         return amount
 
     def part(self, share: float) -> "Budget":
-        """A share of it, at least one step."""
+        """Returns ``share`` times this budget, at least one step."""
         amount = self.amount * share
         return Budget(seconds=amount) if self.timed else Budget(steps=max(1, round(amount)))
 
@@ -100,9 +100,9 @@ class Clock:
         return now() - self._began
 
     def fraction(self, step: int) -> float:
-        """Share of the budget that is spent when ``step`` steps are done, at most 1.
+        """Fraction of the budget that is spent after ``step`` steps, at most 1.
 
-        Processes that share the steps ask the first one, which may have been stopped.
+        Processes that share the steps use the value of the first one, which may have been stopped.
         """
         spent = self.seconds if self.budget.timed else step
         return processes().decided(min(spent / self.budget.amount, 1.0))

@@ -1,4 +1,4 @@
-"""The catalogue of critics: a row for each, with its citation. A setting is a row; an idea is a file of its own and a row."""
+"""The catalogue of critics, one row each with its citation. A new setting is a row; a new idea is a file and a row."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -43,14 +43,14 @@ def _network(name: str, title: str, constraint: str, activation: str, source: st
 
 
 def _penalised(name: str, title: str, source: str) -> NetworkKind:
-    """A ReLU network whose slope nothing bounds but a penalty, which bears its name."""
+    """A ReLU network whose slope is limited only by the penalty of this name."""
     return _network(name, f"ReLU, {title}", "none", "relu", source, penalty=name)
 
 
 _KINDS: tuple[CriticKind, ...] = (
     # The network of the paper: every layer preserves the norm of the gradient.
     _network("groupsort-bjorck", "GroupSort, orthonormal weights", "bjorck", "group-sort", f"{_PAPER}, section 4"),
-    # ReLU: a unit that is off loses the gradient. With spectral normalisation, the critic of most Wasserstein GANs.
+    # ReLU: inactive units lose the gradient. With spectral normalisation, the critic of most Wasserstein GANs.
     _network("relu-spectral", "ReLU, spectral normalisation", "spectral", "relu", _SPECTRAL),
     _network("relu-bjorck", "ReLU, orthonormal weights", "bjorck", "relu", f"{_PAPER}, section 3 and table 2"),
     # Other activations of table 2. Maxout passes the gradient to one unit of each pair.
@@ -65,7 +65,7 @@ _KINDS: tuple[CriticKind, ...] = (
     _network("groupsort-spectral", "GroupSort, spectral normalisation", "spectral", "group-sort", f"{_PAPER}, appendix B.2"),
     _network("fullsort-bjorck", "FullSort, orthonormal weights", "bjorck", "full-sort", f"{_PAPER}, section 4.1 and table 1"),
     _network("abs-bjorck", "absolute value, orthonormal weights", "bjorck", "abs", f"{_PAPER}, section 4.1 and appendix A.3"),
-    # MaxMin whose mirrors are learnt.
+    # MaxMin with learnt reflections.
     _network("householder-bjorck", "Householder, orthonormal weights", "bjorck", "householder", _HOUSEHOLDER, group_size=2),
     # Other ways to orthonormal weights: differentiated iterations as in the paper, torch's parametrisation, a retraction step.
     _network(
@@ -83,9 +83,9 @@ _KINDS: tuple[CriticKind, ...] = (
         learning_rate=0.1,
     ),
     _network("parseval", "GroupSort, Parseval weights", "parseval", "group-sort", _PARSEVAL),
-    # The first layer maps the metric of the samples to the maximum norm, in which the others have norm 1.
+    # The first layer maps the metric of the samples to the maximum norm, in which all other layers have norm 1.
     _network("linf-groupsort", "GroupSort, maximum norms", "linf", "group-sort", f"{_PAPER}, theorem 3 and section 4.2.2"),
-    # No constraint that bounds the constant: clipped or penalised.
+    # Without a constraint that bounds the Lipschitz constant: clipped or penalised.
     _network("weight-clipping", "ReLU, weight clipping", "clip", "relu", _CLIPPING),
     _penalised("gradient-penalty", "gradient penalty", _GRADIENT_PENALTY),
     _penalised("gradient-penalty-one-sided", "one-sided gradient penalty", _ONE_SIDED),
@@ -120,20 +120,20 @@ _KINDS: tuple[CriticKind, ...] = (
 )
 
 CATALOGUE: dict[str, CriticKind] = {kind.name: kind for kind in _KINDS}
-"""All critics by name, in the order in which tables list them."""
+"""All critics by name, in the order of tables."""
 DEFAULT_BASELINES = ("relu-spectral", "relu-bjorck")
 _AUTOMATIC = ("mean-difference", "sparse-mean-difference", "max-sliced", "single-cone", "radial", "cones")
 
 
 def network(name: str) -> NetworkKind:
-    """The network of a name."""
+    """The network with this name."""
     kind = CATALOGUE[name]
     assert isinstance(kind, NetworkKind)
     return kind
 
 
 def main_network(metric: GroundMetric = L2) -> NetworkKind:
-    """The network of the paper; for other metrics, the one that is built for them."""
+    """The network of the paper; for metrics other than l2, the one built for them."""
     return network("groupsort-bjorck" if metric == L2 else "linf-groupsort")
 
 
@@ -149,7 +149,7 @@ def default_critics(metric: GroundMetric = L2) -> tuple[str, ...]:
 
 
 def named(names: Sequence[str], option: str) -> tuple[CriticKind, ...]:
-    """The kinds of some names, each once; messages say that ``option`` listed them.
+    """The kinds with these names, without repetitions; errors name ``option`` as their origin.
 
     Raises:
         UsageError: a name is unknown.

@@ -1,4 +1,4 @@
-"""Critics that follow from a formula, without training."""
+"""Critics given by a formula, without training."""
 
 import time
 from collections.abc import Callable
@@ -19,9 +19,9 @@ from wdist.training.kind import CriticSpec, DataShape, RefittableKind, TrainedCr
 from wdist.training.loop import TrainingOutcome
 
 FIT_ROWS = 20_000
-"""Training samples of each side that a closed form uses, at most."""
+"""Most training samples of each side that a closed form uses."""
 _FIT_NUMBERS = 1 << 23
-"""Coordinates that the samples of each side may have together, 64 MB."""
+"""Most coordinates of these samples, 64 MB per side."""
 
 Formula = Callable[[Tensor, Tensor, GroundMetric], list[FrozenLayer]]
 """Maps standardised training samples of A and B, float64, shapes (n, dim) and (m, dim), and the metric to the layers."""
@@ -39,14 +39,14 @@ ClosedFormSpec: TypeAlias = CriticSpec[ResolvedClosedForm]
 
 @dataclass(frozen=True, kw_only=True)
 class ClosedFormKind(RefittableKind[ResolvedClosedForm]):
-    """A critic that a formula gives."""
+    """A critic given by a formula."""
 
     trained: ClassVar[bool] = False
     formula: Formula
     most_samples: Callable[[int], int] | None = None
     """Maps the dimension to the number of training samples of each side to use; None for as many as fit."""
     seconds: float = 0.0
-    """Time that it takes, roughly."""
+    """Approximate seconds that it takes."""
 
     @property
     def accepts(self) -> frozenset[str]:
@@ -81,6 +81,6 @@ class ClosedFormKind(RefittableKind[ResolvedClosedForm]):
     def critic(
         self, a: Tensor | Rows, b: Tensor | Rows, standardisation: Standardisation, metric: GroundMetric, *, lipschitz: float = 1.0
     ) -> FrozenCritic:
-        """Evaluates the formula on training samples in the units of the data; as tensors of shapes (n, dim) and (m, dim)."""
+        """Evaluates the formula on training samples in the units of the data; tensors have shapes (n, dim) and (m, dim)."""
         layers = self.formula(standardisation.of(a), standardisation.of(b), metric)
         return FrozenCritic(layers, standardisation, lipschitz=lipschitz)

@@ -1,16 +1,16 @@
-r"""Training of cone critics: assignment steps over large batches, as in Lloyd's algorithm.
+r"""Training of cone critics by assignment steps over large batches, as in Lloyd's algorithm.
 
-Each sample belongs to its lowest cone. With u the slope of that cone at the sample, the gradient of the dual value in a centre is
-the mean of u over the samples of the low side minus that over the high side. It is normalised by the mass of the cell, so that
-light cells learn as fast as heavy ones, and uses hard assignment, because a soft minimum blurs cells that many cones share. In many
-dimensions the signal of a cell is far below the noise of a small batch.
+Each sample belongs to the cell of its lowest cone. With u the slope of that cone at the sample, the gradient of the dual value with
+respect to a centre is the mean of u over the samples of the low side minus the mean over the high side. It is normalised by the
+mass of the cell, so that light cells learn as fast as heavy ones. The assignment is hard, because a soft minimum blurs the cells
+that many cones share. Batches are large, because in many dimensions the signal of a cell is far below the noise of a small batch.
 
-Steps are in units of the radius of a cell, the mean distance of its samples from the centre, so that one rate suits 2 and 128
+Steps are in units of the radius of a cell, the mean distance of its samples from the centre, so that one rate suits both 2 and 128
 dimensions. Three corrections keep cones from dying, which would end the ascent early:
 
 - as a centre moves, its offset compensates for the mean change of its values, so that its cell stays in place;
-- at first, offsets also rise where a cell is too heavy and fall where it is too light;
-- a cone without a cell is moved onto a sample, at the present value there, which changes nothing else.
+- at first, the offset of a cell also rises if the cell is too heavy and falls if it is too light;
+- a cone without a cell is moved onto a sample, just below the current value there, which changes hardly anything else.
 
 References:
     Lloyd (1982), Least squares quantization in PCM (assignment and update).
@@ -28,20 +28,20 @@ _MOMENTUM = 0.9
 _OFFSET_RATE = 0.1
 """Learning rate of an offset, in radii of its cell."""
 _BALANCE = 0.003
-"""Rate at which offsets balance the masses of cells, in radii a step."""
+"""Rate at which offsets balance the masses of cells, in radii per step."""
 _LEAST_MASS = 0.2
-"""Smallest mass to normalise by, as a part of an even share."""
+"""Smallest mass to normalise by, as a fraction of the average mass of a cell."""
 _RESEED_EVERY, _LAST_RESEED = 5, 0.3
-"""Steps between two rounds, and the factor on the rate below which there are no more, so that the last ones can settle."""
+"""Steps between two rounds of moving dead cones, and the factor on the rate below which none are moved, so that all can settle."""
 _DEPTH = 0.005
-"""Depth of a new cone below the present value at its tip, in radii."""
+"""Depth of a moved cone below the current value at its tip, in radii."""
 
 
 class ConeAscent:
-    """One step after another for the centres and offsets of a cone critic.
+    """Steps for the centres and offsets of a cone critic.
 
     Arguments:
-        critic: is changed.
+        critic: updated in place.
         rate: of the centres, in radii of their cells.
     """
 
@@ -58,7 +58,7 @@ class ConeAscent:
     def __call__(self, a: Tensor, b: Tensor, *, factor: float) -> Tensor:
         """Takes one step on standardised samples, shapes (n, dim) and (m, dim), and returns the dual value before it, a scalar.
 
-        As ``factor`` on the rate falls, the balancing ends, too.
+        ``factor`` multiplies the rate; the balancing ends once it falls to 1/2.
         """
         critic = self._critic
         high, low = (a, b) if critic.sign > 0 else (b, a)
@@ -68,7 +68,7 @@ class ConeAscent:
         mass = (mass_high + mass_low) / 2
         count = len(mass)
         weight = mass.clamp(min=_LEAST_MASS / count)
-        # Each cone would be lowered on the low side and raised on the high one.
+        # Cones should be lower at samples of the low side and higher at samples of the high side.
         self._drift.lerp_((slopes_low - slopes_high) / weight.unsqueeze(1), 1 - _MOMENTUM)
         self._lift.lerp_((mass_high - mass_low) / weight, 1 - _MOMENTUM)
         radius = (reach_high + reach_low).sum() / 2
@@ -85,7 +85,7 @@ class ConeAscent:
         return dual
 
     def _reseed(self, mass: Tensor, x: Tensor, values: Tensor, radius: Tensor) -> None:
-        """Sets each cone without a cell upon a sample, hardly below the value there: deeper it would take over what lies around."""
+        """Moves each cone without a cell onto a sample, just below the value there; deeper, it would capture nearby samples."""
         (dead,) = torch.nonzero(mass == 0, as_tuple=True)
         chosen = torch.randint(len(x), (len(dead),), generator=self._generator).to(x.device)
         self._critic.centres[dead] = x[chosen]
@@ -94,11 +94,11 @@ class ConeAscent:
         self._lift[dead] = 0
 
     def _cells(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Values at x; and for each cone, as shares of all of x, the sums over its cell of slopes, of distances and of mass."""
+        """Values at x, and the sums over each cone's cell of slopes, distances and mass, each divided by the number of samples."""
         critic = self._critic
         values, own = critic.lowest(x)
         differences = x - critic.centres[own]
-        distances = critic.metric.norm(differences)  # of near samples, the values have lost it
+        distances = critic.metric.norm(differences)  # the values have lost those of near samples to rounding
         slopes = _slopes(differences, distances, critic.metric)
         total = torch.zeros_like(critic.centres).index_add_(0, own, slopes)
         mass = torch.bincount(own, minlength=len(critic.offsets)).to(values)

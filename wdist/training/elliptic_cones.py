@@ -1,4 +1,4 @@
-"""Elliptic cones as a kind: a few of them, trained by gradients of a soft minimum that hardens."""
+"""Elliptic cones as a kind of critic: a few cones, trained by gradients of a soft minimum that hardens over time."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -25,16 +25,16 @@ from wdist.training.step import Ascent, TrainingStep
 
 _CONES, _FEW, _BATCH_SIZE = 16, 4, 256
 _NUMBERS = 1 << 22
-"""Entries that all matrices have together, at most."""
+"""Most entries of all matrices together."""
 MOST_ELLIPTIC_DIM = 256
-"""Beyond this dimension whole matrices take too long."""
+"""Largest dimension; beyond it, full matrices take too long."""
 _RATE, _MATRIX_SHARE = 1e-2, 0.3
-"""Adam's rate of the tips, and the rate of the matrices as a share of it."""
+"""Adam's rate for the tips, and the rate for the matrices as a fraction of it."""
 _WARM, _COLD = 0.05, 0.002
-"""First and last width of the soft minimum, as shares of the spread of the samples."""
+"""First and last width of the soft minimum, as fractions of the spread of the samples."""
 _START_ROWS = 4096
 _ROUNDS = 400
-"""Passes over few samples, at most."""
+"""Most passes over the samples if these are few."""
 _FLOPS_A_SECOND, _SECONDS, _MOST_STEPS = 1.0e11, 15.0, 4000
 
 
@@ -68,7 +68,7 @@ class EllipticConeKind(EnvelopeKind):
         return TrainingSamples(minibatch=minibatch, samples=job.training(_START_ROWS), streams=streams)
 
     def alternatives(self, usual: Initialisation, spec: EnvelopeSpec, job: TrainingJob) -> tuple[Initialisation, ...]:
-        """Fewer of them, unless the user has fixed the number."""
+        """Fewer cones, unless the user has fixed the number."""
         return (Initialisation(count=_FEW),) if usual.count == _usual(job.pair.a.info.dim) > _FEW else ()
 
     def start(self, initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
@@ -77,7 +77,7 @@ class EllipticConeKind(EnvelopeKind):
 
 
 class _Annealed:
-    """Steps whose soft minimum hardens as the learning rate falls."""
+    """Training steps on a soft minimum that hardens as the learning rate falls."""
 
     resumable = ("_step",)
 
@@ -91,11 +91,11 @@ class _Annealed:
 
 
 def _usual(dim: int) -> int:
-    """Number of cones that the dimension leaves time for."""
+    """Number of cones that are affordable in this dimension."""
     return max(1, min(_CONES, _NUMBERS // dim**2))
 
 
 def _seconds_a_step(settings: ResolvedEnvelope, dim: int) -> float:
-    """Time of a step on two cores, roughly: three products of both sides, and an eighth of as many eigenvalue problems."""
+    """Approximate duration of a step on two cores: three products of both sides, and eigenvalue problems in one step of eight."""
     numbers = settings.centres * dim * dim
     return (12 * settings.batch_size * numbers + 4 * numbers * dim) / _FLOPS_A_SECOND + 5e-4

@@ -1,4 +1,4 @@
-"""Envelopes as kinds: minima of simple functions or maxima of their negatives; both orientations are tried."""
+"""Envelopes as kinds of critics: minima of simple functions, or maxima of their negatives. Both orientations are tried."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from wdist.training.observer import Observer, Silent
 from wdist.training.step import Ascent
 
 _LEAST_VALIDATION_ROWS, _VALIDATION_NUMBERS = 2048, 1 << 23
-"""Validation samples of each side: fewer in more dimensions."""
+"""Fewest validation samples of each side, and the most coordinates otherwise."""
 _TRIAL_SHARE = 0.06
-"""Share of the budget for each orientation, and for each initialisation, before the best has the rest."""
+"""Fraction of the budget for trying each orientation and each initialisation; the best gets the remainder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +44,9 @@ class TrainingSamples:
 
     minibatch: Minibatch
     samples: tuple[Tensor, Tensor]
-    """Some of A and of B, from which first pieces are made; shapes (n, dim) and (m, dim)."""
+    """Some samples of A and of B, from which the first pieces are made; shapes (n, dim) and (m, dim)."""
     streams: tuple[Any, ...]
-    """Sources of the minibatches: objects whose state a resumed run restores, in this order."""
+    """Sources of the minibatches, whose state a resumed run restores in this order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,37 +56,37 @@ class Initialisation:
     count: int
     """Number of pieces."""
     mixture: bool = False
-    """Whether pieces start from the means of a mixture, and not from samples."""
+    """Whether pieces start from the means of a mixture instead of samples."""
     rounds: int = 0
-    """Rounds in which the mixture is fitted."""
+    """Rounds of fitting the mixture."""
     reach: float = 1.0
     """Factor on the means, chosen by validation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefitPlan:
-    """A training that was chosen by validation, for its repetition with more samples."""
+    """Plan for repeating a training that validation has chosen, with more samples."""
 
     initialisation: Initialisation
     sign: int
-    """+1 where A lies high, -1 where B does."""
+    """+1 if the critic is high on A, -1 if it is high on B."""
     steps: int
-    """Length of the training, which its learning rates follow from."""
+    """Length of the training, which determines its learning rates."""
     best_step: int
     """Step with the best validation value."""
     seconds: float
-    """Time until that step, roughly."""
+    """Approximate seconds until that step."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnvelopeKind(RefittableKind[ResolvedEnvelope]):
-    """A minimum or maximum of functions that learn."""
+    """A minimum or maximum of trained functions."""
 
     quick_share: ClassVar[float] = 0.1
     validation_rows: ClassVar[int] = 16_384
-    """Validation samples of each side, at most."""
+    """Most validation samples of each side."""
     averaged: ClassVar[bool] = False
-    """Whether the mean over the path is kept, as :class:`~wdist.training.loop.TrainingRun` says."""
+    """Whether weights are averaged; see :class:`~wdist.training.loop.TrainingRun`."""
 
     @property
     def accepts(self) -> frozenset[str]:
@@ -103,21 +103,21 @@ class EnvelopeKind(RefittableKind[ResolvedEnvelope]):
         return (usual, *(self.alternatives(usual, spec, job) if fixed else ()))
 
     def alternatives(self, usual: Initialisation, spec: EnvelopeSpec, job: TrainingJob) -> tuple[Initialisation, ...]:
-        """Further ones for a fixed set of samples, which many pieces overfit."""
+        """Further initialisations for a fixed set of samples, which many pieces would overfit."""
         del usual, spec, job
         return ()
 
     def settled(self, initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> Initialisation:
-        """The initialisation with everything chosen that it leaves open."""
+        """Returns the initialisation with its open settings chosen."""
         del search, sign
         return initialisation
 
     @abstractmethod
     def start(self, initialisation: Initialisation, search: EnvelopeSearch, sign: int) -> tuple[Critic, Ascent]:
-        """A fresh critic of one orientation, +1 where A lies high and -1 where B does, and the steps that raise it."""
+        """Makes a fresh critic of one orientation, +1 if high on A and -1 if high on B, and the steps that train it."""
 
     def fit(self, spec: EnvelopeSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
-        """Tries both orientations for a short time, then the initialisations, and spends the rest on the best by validation."""
+        """Tries both orientations briefly, then the other initialisations, and spends the rest on the best by validation."""
         search = EnvelopeSearch(self, spec, job, spec.limit(budget))
         usual, *others = self.initialisations(spec, job)
         for initialisation, sign in ((usual, 1), (usual, -1)):
@@ -131,7 +131,7 @@ class EnvelopeKind(RefittableKind[ResolvedEnvelope]):
             name=self.name,
             title=self.title,
             critic=best.critic.freeze(job.pair.standardisation, lipschitz=spec.settings.lipschitz),
-            # What was given up is part of the search, and so is its time.
+            # The time of the whole search counts, abandoned trainings included.
             outcome=replace(best.outcome, seconds=search.seconds, interrupted=job.interruption.requested),
             settings={**self.shown(spec.settings), "centres": best.initialisation.count},
             plan=best.plan,
@@ -163,7 +163,7 @@ class Trained:
 
     @property
     def plan(self) -> RefitPlan:
-        """Plan that leads to the same critic again."""
+        """Plan that leads to the same critic on the same samples."""
         best = max(self.outcome.history, key=lambda point: point.validation)
         return RefitPlan(
             initialisation=self.initialisation,
@@ -175,7 +175,7 @@ class Trained:
 
 
 class EnvelopeSearch:
-    """Trainings of one envelope, from the same samples and the same seed."""
+    """Trainings of one envelope with the same samples and the same seed."""
 
     def __init__(self, kind: EnvelopeKind, spec: EnvelopeSpec, job: TrainingJob, budget: Budget) -> None:
         self.spec, self.job, self.budget = spec, job, budget
@@ -184,7 +184,7 @@ class EnvelopeSearch:
         rows = max(_LEAST_VALIDATION_ROWS, min(kind.validation_rows, _VALIDATION_NUMBERS // job.pair.a.info.dim))
         self.value = value_on(*job.validation(rows))
         self.means: dict[tuple[int, int], Tensor] = {}
-        """Means of mixtures that were fitted already, by number of pieces and orientation."""
+        """Means of mixtures fitted so far, by number of pieces and orientation."""
         self._done: list[Trained] = []
 
     @property
@@ -194,22 +194,22 @@ class EnvelopeSearch:
 
     @property
     def best(self) -> Trained:
-        """The training with the best validation value so far; among equal ones, the last, which is the longest."""
+        """The training with the best validation value so far; in a tie, the last and longest one."""
         return max(reversed(self._done), key=lambda each: each.value)
 
     def low(self, sign: int) -> Tensor:
-        """Samples of the side that lies low, standardised, shape (n, dim)."""
+        """Standardised samples of the side on which the critic is low, shape (n, dim)."""
         return self._samples.samples[1 if sign > 0 else 0]
 
     def rest(self) -> Budget:
-        """The rest of the budget, but at least an eighth of it in seconds."""
+        """The rest of the budget: at least an eighth of a time budget, and at least one step."""
         whole = self.budget.amount
         if self.budget.timed:
             return Budget(seconds=max(whole - self.seconds, whole / 8))
         return Budget(steps=max(1, round(whole) - self._steps))
 
     def run(self, initialisation: Initialisation, sign: int, budget: Budget) -> None:
-        """Trains one orientation from one start, unless the user has stopped the search."""
+        """Trains one orientation from one initialisation, unless the user has stopped the search."""
         if self.job.interruption.requested and self._done:
             return
         settled = self._kind.settled(initialisation, self, sign)
@@ -218,7 +218,7 @@ class EnvelopeSearch:
         self._done.append(Trained(initialisation=settled, sign=sign, critic=critic, outcome=outcome))
 
     def repeated(self, plan: RefitPlan) -> Critic:
-        """The critic of a training that is known already; no sample is left to validate it."""
+        """Repeats a training up to its best step; no samples are left to validate it."""
         value, budget = value_on(*self._samples.samples), Budget(steps=plan.steps)
         critic, _ = self._trained(plan.initialisation, plan.sign, budget, validate=value, observer=Silent(), last=plan.best_step)
         return critic
@@ -251,6 +251,6 @@ class EnvelopeSearch:
 
 
 def first_centres(low: Tensor, count: int, *, seed: int, share: float = 1.0) -> Tensor:
-    """``count`` of the samples that lie low, shape (n, dim), at ``share`` of their distance from the mean."""
+    """``count`` random samples of the low side, shape (n, dim), scaled by ``share``."""
     chosen = torch.randint(len(low), (count,), generator=torch.Generator().manual_seed(seed)).to(low.device)
     return share * low.float()[chosen]

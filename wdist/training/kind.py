@@ -1,4 +1,4 @@
-"""Kinds of critics: what each accepts, how its settings follow from the data, and how it is fitted."""
+"""Kinds of critics: which settings each accepts, how settings left open are chosen, and how the critic is fitted."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from wdist.training.objective import Objective, donsker_varadhan, mean_differenc
 from wdist.training.observer import Observer, Silent
 
 Settings = TypeVar("Settings")
-"""Resolved settings of a kind: what :class:`~wdist.critics.settings.CriticSettings` become once the data is known."""
+"""Settings of a kind, resolved from :class:`~wdist.critics.settings.CriticSettings` once the data is known."""
 _LONG_STEP = 0.1
-"""Seconds of a step above which two threads beat one. Shorter steps are slower on two, and several times slower where other work
-shares the cores."""
+"""Seconds per step above which two threads beat one. Shorter steps are slower on two threads, and several times slower if other
+work shares the cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataShape:
-    """Facts about a pair that settings follow from."""
+    """Facts about a pair that determine default settings."""
 
     event_shape: tuple[int, ...]
     """Shape of one sample."""
     dim: int
     """Coordinates of a sample."""
     participation: float
-    """About how many directions carry the variance of the training samples."""
+    """Approximate number of directions that carry the variance of the training samples."""
     samples: int | None
-    """Training samples on the smaller side; None where both are streamed or drawn."""
+    """Training samples on the smaller side; None if both sides are streamed or drawn."""
 
     @classmethod
     def of(cls, pair: Pair) -> DataShape:
@@ -58,7 +58,7 @@ class DataShape:
 
     @classmethod
     def unseen(cls, event_shape: tuple[int, ...]) -> DataShape:
-        """Facts about samples of which only the shape is known."""
+        """Facts assumed for samples of which only the shape is known."""
         dim = math.prod(event_shape)
         return cls(event_shape=event_shape, dim=dim, participation=float(dim), samples=None)
 
@@ -71,13 +71,13 @@ class TrainingJob:
     seed: int
     device: torch.device
     scale: float | None = None
-    """Lambda of the divergence that networks are trained for, in nats per unit of distance; None for W1."""
+    """Lambda of the divergence to train for, in nats per unit of distance; None for W1."""
     observer: Observer = field(default_factory=Silent)
     interruption: Interruption = field(default_factory=Interruption)
     ceiling: float = math.inf
-    """Upper bound for W1 of the samples, in the units of the data, near which no other critic is worth trying."""
+    """Upper bound for W1 of the samples, in the units of the data; once a critic comes close to it, no other is worth trying."""
     begin: Callable[[], None] = lambda: None
-    """Takes the training samples back to where each training begins, whatever others have drawn."""
+    """Rewinds the training samples to where every training begins, whatever other trainings have drawn."""
 
     @property
     def objective(self) -> Objective:
@@ -85,11 +85,11 @@ class TrainingJob:
         return mean_difference if self.scale is None else donsker_varadhan(self.scale * self.pair.standardisation.spread)
 
     def standardised(self, x: Tensor) -> Tensor:
-        """Samples, shape (n, dim), as critics in training see them: standardised, float32, on the device."""
+        """Samples as critics in training see them: standardised, float32, on the device; shape (n, dim)."""
         return self._standardisation.apply(x.to(self.device, non_blocking=True)).float()
 
     def training(self, limit: int) -> tuple[Tensor, Tensor]:
-        """At most ``limit`` standardised samples of the training split of each side; of draws, the next ones."""
+        """At most ``limit`` standardised samples of the training split of each side; for an endless side, the next draws."""
         return self._standardised_rows(side.training_sample(limit) for side in (self.pair.a, self.pair.b))
 
     def validation(self, limit: int) -> tuple[Tensor, Tensor]:
@@ -102,7 +102,7 @@ class TrainingJob:
 
     @cached_property
     def _standardisation(self) -> Standardisation:
-        """Standardisation on the device, copied once."""
+        """Standardisation, copied to the device once."""
         return self.pair.standardisation.to(self.device)
 
 
@@ -114,28 +114,28 @@ class CriticSpec(Generic[Settings]):
     settings: Settings
     metric: GroundMetric
     budget: Budget | None
-    """Default budget, in steps; None for a closed form, which takes none."""
+    """Default budget, in steps; None for a closed form, which needs none."""
     seconds: float = 0.0
-    """Time that the default budget takes on two cores, roughly."""
+    """Approximate duration of the default budget on two cores."""
 
     def limit(self, budget: Budget | None) -> Budget:
-        """The given budget of a training, or the default one."""
+        """The given budget, or else the default one."""
         limit = budget or self.budget
         assert limit is not None
         return limit
 
     @property
     def has_long_steps(self) -> bool:
-        """Whether its steps are so long that several threads make them faster."""
+        """Whether its steps are long enough for several threads to speed them up."""
         return self.budget is not None and self.seconds > _LONG_STEP * self.budget.amount
 
     @property
     def steps_between_validations(self) -> int:
-        """Fewest steps from one validation to the next, which takes about as long as five long ones."""
+        """Fewest steps from one validation to the next; a validation takes about as long as five long steps."""
         return 5 if self.has_long_steps else 1
 
     def expected_seconds(self, budget: Budget | None) -> float:
-        """Time that fitting within a budget is expected to take on two cores, roughly."""
+        """Rough expectation of the seconds that fitting within a budget takes on two cores."""
         if self.budget is None or budget is None:
             return self.seconds
         return budget.amount if budget.timed else self.seconds * budget.amount / self.budget.amount
@@ -143,7 +143,7 @@ class CriticSpec(Generic[Settings]):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainedCritic:
-    """A frozen critic with the story of its training."""
+    """A frozen critic with a record of its training."""
 
     name: str
     title: str
@@ -154,7 +154,7 @@ class TrainedCritic:
     bound_by_construction: bool = True
     """Whether its constraint alone bounds the Lipschitz constant."""
     plan: Any = None
-    """Plan that :meth:`RefittableKind.refit` repeats; None if it needs none."""
+    """Plan for :meth:`RefittableKind.refit` to repeat; None if it needs none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,15 +162,15 @@ class CriticKind(ABC, Generic[Settings]):
     """One kind of critic: a row of the catalogue."""
 
     name: str
-    """Name, as users write it and results show it."""
+    """Name that users write and results show."""
     title: str
-    """The same in a few words, for tables and help."""
+    """Short description for tables and help."""
     source: str
     """Citation."""
     trained: ClassVar[bool] = True
-    """Whether it takes steps, so that seeds and budgets make a difference."""
+    """Whether it is trained in steps, so that seeds and budgets make a difference."""
     quick_share: ClassVar[float] = 0.0
-    """Share of a length of time for its first run, where several kinds are tried."""
+    """Fraction of a time budget for its first run when several kinds are tried."""
 
     @property
     @abstractmethod
@@ -179,31 +179,31 @@ class CriticKind(ABC, Generic[Settings]):
 
     @property
     def slow_to_start(self) -> bool:
-        """Whether it comes after the trainings, where several kinds are tried."""
+        """Whether it is fitted after all trainings when several kinds are tried."""
         return False
 
     @property
     def bound_by_construction(self) -> bool:
-        """Whether its constraint alone bounds the Lipschitz constant; otherwise only division by the certificate makes a bound."""
+        """Whether its constraint alone bounds the Lipschitz constant; otherwise only division by the certificate yields a bound."""
         return True
 
     @abstractmethod
     def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> CriticSpec[Settings]:
-        """Chooses whatever the user left open.
+        """Chooses the settings that the user left open.
 
         Raises:
             UsageError: the settings do not fit each other or the data.
         """
 
     def check(self, spec: CriticSpec[Settings], shape: DataShape) -> None:
-        """Makes sure, before anything is trained, that a specification can be built.
+        """Checks, before anything is trained, that a specification can be built.
 
         Raises:
-            UsageError: it cannot.
+            UsageError: it cannot be built.
         """
 
     def shares_batches(self, spec: CriticSpec[Settings], pair: Pair, device: torch.device) -> bool:
-        """Whether processes take each step of a training together; otherwise one trains for all."""
+        """Whether processes take each training step together; otherwise one process trains for all."""
         return False
 
     @abstractmethod
@@ -217,9 +217,9 @@ class CriticKind(ABC, Generic[Settings]):
     def fit_together(
         self, spec: CriticSpec[Settings], jobs: Sequence[TrainingJob], budget: Budget | None
     ) -> list[TrainedCritic | TrainingDiverged | CertificateError]:
-        """Fits one critic for each job, side by side where the kind can; the error stands in the place of one that diverged.
+        """Fits one critic for each job, side by side if the kind can; a critic that diverged is replaced by its error.
 
-        A budget in steps is that of each; a length of time is shared.
+        A budget of steps applies to each job; a time budget is shared.
         """
         each = budget if budget is None or budget.seconds is None else budget.part(1 / len(jobs))
         fitted: list[TrainedCritic | TrainingDiverged | CertificateError] = []
@@ -233,28 +233,28 @@ class CriticKind(ABC, Generic[Settings]):
         return fitted
 
     def shown(self, settings: Settings) -> dict[str, str | int | float | None]:
-        """The settings that concern it, for the user."""
+        """The settings that apply to it, as shown to the user."""
         return {name: value for name, value in vars(settings).items() if name in self.accepts}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefittableKind(CriticKind[Settings]):
-    """A kind whose chosen critics can be fitted once more, with the samples that chose them."""
+    """A kind whose chosen critic can be fitted again with the validation samples added to the training samples."""
 
     @abstractmethod
     def refit_seconds(self, trained: TrainedCritic) -> float:
-        """Time that :meth:`refit` takes, roughly."""
+        """Approximate seconds that :meth:`refit` takes."""
 
     @abstractmethod
     def refit(self, spec: CriticSpec[Settings], job: TrainingJob, trained: TrainedCritic) -> TrainedCritic:
-        """Fits a critic again, with the choices made for ``trained``, on the training samples of a job that may hold more.
+        """Fits a critic again, with the choices made for ``trained``, on the training samples of ``job``, which may be more.
 
         Raises:
-            TrainingDiverged: it has no finite value.
+            TrainingDiverged: the critic has no finite value.
         """
 
 
 def minibatch_sizes(wanted: int, pair: Pair) -> tuple[int, int]:
-    """Samples of A and B in a minibatch: no more than there are."""
+    """Numbers of samples of A and B in a minibatch: ``wanted``, or all of them if there are fewer."""
     a, b = (wanted if side.training_rows is None else min(wanted, side.training_rows.count) for side in (pair.a, pair.b))
     return a, b

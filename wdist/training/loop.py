@@ -1,4 +1,4 @@
-"""The training loop: minibatch, step, constraint; the weights with the best validation value are kept."""
+"""The training loop: minibatch, step, constraint, validation. The weights with the best validation value are kept."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,18 +20,18 @@ from wdist.training.optimizers import schedule
 from wdist.training.step import Ascent, Readback
 
 VALIDATIONS = 40
-"""Validations in one training, evenly spread over its budget."""
+"""Number of validations in one training, evenly spread over its budget."""
 SECONDS_BETWEEN_VALIDATIONS = 2.0
-"""Longest pause between two validations, where the budget is a length of time."""
+"""Longest time between two validations under a time budget."""
 IMPROVING = 0.01
-"""Share of a value by which the best validation value may rise in the last quarter of a training that is long enough."""
+"""Largest relative rise of the best validation value over the last quarter of a training that counts as converged."""
 _NEWEST = 9
-"""An average after s steps has a share of 9 / (s + 9) of the newest weights."""
+"""After s steps, the average gives the newest weights a weight of 9 / (s + 9)."""
 _FLAT_POINTS, _FLAT = 10, 2e-4
-"""A training ends early once so many validation values lie within this share of the largest."""
+"""A training ends early once this many validation values in a row differ by at most this fraction of the largest."""
 
 Minibatch = Callable[[], tuple[Tensor, Tensor]]
-"""Gives standardised samples of A and B."""
+"""Returns standardised samples of A and B."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class TrainingOutcome:
 
     @property
     def rise(self) -> float:
-        """Rise of the best validation value in the last quarter of the training; infinite if that was interrupted or too short."""
+        """Rise of the best validation value in the last quarter of the training; infinite if interrupted or too short."""
         if self.steps == 0 and not self.interrupted:
             return 0.0
         if self.interrupted or self.best is None or len(self.history) < 4:
@@ -65,11 +65,11 @@ class TrainingOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class _Validation:
-    """A validation whose numbers have not arrived from the device yet."""
+    """A validation whose values have not arrived from the device yet."""
 
     value: Readback
     training: Readback
-    """Sum of the dual values of the minibatches since the previous one."""
+    """Sum of the dual values of the minibatches since the previous validation."""
     minibatches: int
     state: dict[str, Tensor]
     """State of the critic that was validated."""
@@ -79,9 +79,9 @@ class _Validation:
 
 
 class TrainingRun:
-    """One critic in training: its validations so far, and the weights of the best.
+    """One critic in training: its validations so far, and the weights of the best one.
 
-    Only :meth:`settle` waits for the device, and only on request: validations are started, and recorded once they have arrived.
+    Validations are started, and recorded once their values have arrived. Only :meth:`settle` waits for the device, on request.
 
     Arguments:
         critic: in its initial state.
@@ -89,8 +89,8 @@ class TrainingRun:
         unit: of the standardised data, in units of the data.
         observer: receives an event at each validation.
         name: of the critic, for the observer.
-        averaged: whether to validate and keep the mean of the weights over about the last tenth of the path, which follows the
-            noise of the training samples less than the weights themselves.
+        averaged: whether to validate and keep an average of the weights over about the last tenth of the steps, which is less
+            sensitive to the noise of the training samples than the weights themselves.
 
     References:
         Polyak & Juditsky (1992), Acceleration of stochastic approximation by averaging.
@@ -132,7 +132,7 @@ class TrainingRun:
             torch._foreach_lerp_(self._average, list(self.critic.parameters()), _NEWEST / (_NEWEST + self._steps))
 
     def validate(self, step: int, clock: Clock) -> None:
-        """Starts to validate the critic as it is now."""
+        """Starts a validation of the critic in its current state."""
         self.settle(wait=True)
         present = None if self._average is None else self._exchanged(self._average)
         self.critic.constrain_(tightly=True)
@@ -155,14 +155,14 @@ class TrainingRun:
 
     @torch.no_grad()
     def _exchanged(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Puts values into the parameters, and returns those that were there."""
+        """Replaces the values of the parameters, and returns the previous ones."""
         parameters: list[Tensor] = list(self.critic.parameters())
         before = [parameter.clone() for parameter in parameters]
         torch._foreach_copy_(parameters, list(values))
         return before
 
     def settle(self, *, wait: bool) -> bool:
-        """Records a validation that has arrived, and keeps its weights if they are the best; False once a value was not finite.
+        """Records a validation that has arrived, and keeps its weights if they are the best; False once a value is not finite.
 
         Arguments:
             wait: whether to wait for a validation that has not arrived yet.
@@ -184,13 +184,13 @@ class TrainingRun:
 
     @property
     def settled(self) -> bool:
-        """Whether the last validation values agree so closely that a longer training would change nothing."""
+        """Whether the last validation values agree so closely that longer training would change nothing."""
         last = [point.validation for point in self.history[-_FLAT_POINTS:]]
         return len(last) == _FLAT_POINTS and max(last) - min(last) <= _FLAT * abs(max(last))
 
     @property
     def _arrived(self) -> list[HistoryPoint]:
-        """The history, with whatever has not arrived yet."""
+        """The history, after waiting for a pending validation."""
         self.settle(wait=True)
         return self.history
 
@@ -216,7 +216,7 @@ class TrainingRun:
 def train(run: TrainingRun, **how: Unpack["_How"]) -> TrainingOutcome:
     """Maximises the dual value, and leaves the weights with the best validation value in the critic.
 
-    Ctrl-C ends the training, not the program: the best weights so far stand. Arguments are those of :func:`train_together`.
+    Ctrl-C ends the training, not the program, and keeps the best weights so far. The arguments are those of :func:`train_together`.
 
     Raises:
         TrainingDiverged: the first validation value was not finite.
@@ -250,21 +250,21 @@ def train_together(
     last: int | None = None,
     between: int = 1,
 ) -> list[TrainingOutcome]:
-    """Trains several critics that every step changes at once; one that diverges does not hold up the others.
+    """Trains several critics together, each step updating all of them; one that diverges does not stop the others.
 
     Arguments:
-        runs: of the critics.
-        ascend: makes one step with a minibatch and changes all critics; gives the dual value of each, shape (k,).
+        runs: training runs of the critics.
+        ascend: takes one step with a minibatch, which updates all critics, and returns the dual value of each, shape (k,).
         minibatch: draws the samples of one step.
-        budget: of all of them together.
-        decay: of the learning rate.
+        budget: of all critics together.
+        decay: schedule of the learning rate.
         interruption: ends the training at Ctrl-C.
-        drawn: what minibatches are drawn from, and other objects with a state, for a run that can be resumed.
-        last: step of the budget at which to end, and whose weights are kept; None to keep those with the best validation value.
+        drawn: sources of the minibatches and other objects with a state, which a resumed run restores.
+        last: step at which to end early and whose weights to keep; None to keep those with the best validation value.
         between: fewest steps from one validation to the next.
 
     Returns:
-        The outcome of each; without a history if already its first validation value was not finite.
+        The outcome of each critic; its history is empty if its first validation value was not finite.
     """
     loop = _Loop(runs, ascend=ascend, minibatch=minibatch, clock=budget.start(), decay=decay, last=last, between=between)
     sizes = sum(parameter.numel() for run in runs for parameter in run.critic.parameters())
@@ -287,7 +287,7 @@ def train_together(
 
 
 class _Loop:
-    """Steps and validations until the budget is spent; it can be left at any point."""
+    """Steps and validations until the budget is spent; can be interrupted at any point."""
 
     resumable = ("_runs", "_places", "_ascend", "_validations", "_next_validation", "_ended", "clock", "step")
 
@@ -304,11 +304,11 @@ class _Loop:
     ) -> None:
         self._runs, self._running, self._last, self._between = list(runs), list(runs), last, between
         self._ascend, self._minibatch = ascend, minibatch
-        self._factor, self._pace = schedule(decay), 1 / VALIDATIONS  # share of the budget between two validations
+        self._factor, self._pace = schedule(decay), 1 / VALIDATIONS  # fraction of the budget between two validations
         if clock.budget.seconds is not None:
             self._pace = min(self._pace, SECONDS_BETWEEN_VALIDATIONS / clock.budget.seconds)
         self.clock, self.step, self._validations, self._ended = clock, 0, 0, False
-        self._next_validation = 0  # step before which there is none
+        self._next_validation = 0  # no validation before this step
 
     def run(self, part: Part) -> None:
         for run in self._runs:
@@ -318,7 +318,7 @@ class _Loop:
                 self._ended = self._next()
 
     def _next(self) -> bool:
-        """One step, with a validation before it where one is due; whether that was the end."""
+        """Takes one step, after a validation if one is due; returns whether the training has ended."""
         spent = self.clock.fraction(self.step)
         ended = False
         over = spent >= 1 if self._last is None else self.step >= self._last
@@ -327,9 +327,9 @@ class _Loop:
             self._validations, self._next_validation = self._validations + 1, self.step + self._between
             for run in self._running:
                 run.validate(self.step, self.clock)
-            # Of earlier validations only: when this one arrives depends on the device.
+            # By earlier validations only: when this one arrives depends on the device.
             ended = bool(processes().decided(over or all(run.settled for run in self._running)))
-        wait = ended or processes().size > 1  # when numbers arrive differs from process to process
+        wait = ended or processes().size > 1  # values arrive at different times in different processes
         self._running = [run for run in self._running if run.settle(wait=wait)]
         if not self._running or ended:
             return True
@@ -341,7 +341,7 @@ class _Loop:
 
     @property
     def _places(self) -> list[int]:
-        """Positions of the trainings that continue."""
+        """Positions of the runs that are still training."""
         return [place for place, run in enumerate(self._runs) if run in self._running]
 
     @_places.setter
@@ -349,7 +349,7 @@ class _Loop:
         self._running = [self._runs[place] for place in places]
 
     def validate_last(self) -> None:
-        """Validates the present weights once more, after an interruption."""
+        """Validates the current weights after an interruption, unless they have been validated."""
         for run in self._running:
             run.settle(wait=True)
             if not run.history or run.history[-1].step < self.step:
@@ -358,7 +358,7 @@ class _Loop:
 
 
 def value_on(a: Tensor, b: Tensor, objective: Objective = mean_difference) -> Callable[[Critic], Tensor]:
-    """Returns a function that gives the objective of a critic on these standardised samples, a scalar on their device."""
+    """Returns a function that evaluates the objective of a critic on these standardised samples, a scalar on their device."""
 
     @torch.no_grad()
     def value(critic: Critic) -> Tensor:

@@ -1,4 +1,4 @@
-"""Minimisation of any loss of a network under its constraints: step, schedule, and now and then the constraint."""
+"""Minimisation of any loss of a network under its constraint: step, schedule, and at intervals the constraint."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from wdist.training.optimizers import Optimizer, schedule
 
 
 class Constrained(Protocol):
-    """A network whose weights obey a constraint, or none."""
+    """A network whose weights may obey a constraint."""
 
     constrain_every: int
     """Steps between two calls of :meth:`constrain_`."""
@@ -32,17 +32,17 @@ def minimise_(
     name: str | None = None,
     drawn: Sequence[Any] = (),
 ) -> Tensor:
-    """Minimises a loss, and then constrains the network tightly. On a GPU the products of the steps are those of TF32.
+    """Minimises a loss, and then constrains the network tightly. On a GPU, the steps compute products in TF32.
 
     Arguments:
-        network: whose parameters ``optimizers`` hold.
-        loss: on a fresh minibatch, a scalar tensor.
-        optimizers: with their learning rates at the start, which the second half of the steps lets fall to 0.
+        network: the network, whose parameters ``optimizers`` hold.
+        loss: returns the loss on a fresh minibatch, a scalar tensor.
+        optimizers: with their initial learning rates, which fall to 0 over the second half of the steps.
         steps: number of steps, at least 1.
         after_step: called with the number of steps done.
-        name: of the training in a checkpoint, for a module whose ``loss`` is a function that closes over all it draws from; None
-            where the training is not kept.
-        drawn: those of them that later trainings go on with.
+        name: of the training in a checkpoint; the network must be a module, and ``loss`` a function that closes over everything it
+            draws from. None if the training is not kept.
+        drawn: those of these sources that later trainings continue to use.
 
     Returns:
         The last loss.
@@ -61,7 +61,7 @@ def minimise_(
 
 
 class _Steps:
-    """The steps of a minimisation with everything that they change: network, optimisers, sources of randomness, and torch's own
+    """The steps of a minimisation and all state that they change: network, optimisers, sources of randomness, and torch's own
     generator, which dropout draws from."""
 
     resumable = ("_network", "_optimizers", "_loss", "_random", "_step", "value")
@@ -73,7 +73,7 @@ class _Steps:
         self._device = optimizers[0].param_groups[0]["params"][0].device
 
     def take(self, part: Part, after_step: Callable[[int], None] | None) -> None:
-        """Takes the steps that are left."""
+        """Takes the remaining steps."""
         while self._step < self._steps:
             with part.step():
                 self._next()

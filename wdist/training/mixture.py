@@ -1,11 +1,11 @@
-r"""A mixture of round normal distributions of one width, fitted by expectation and maximisation.
+r"""A mixture of isotropic normal distributions of equal width, fitted by expectation-maximisation (EM).
 
-Mass that moves towards a few places is dense around each of them. The means of a mixture find these places from fifty samples each,
-where the gradient of a cone's tip is still noise. Expectation and maximisation alone ends with two means in one place and none in
-another: in every round fresh components compete for a few iterations, and the heaviest go on. Rounds that are short, with many more
-components than are kept, do better than converged ones: what is not kept takes up the samples between the places. Two components
-that share a place may both be heavy, though: in the first half of the rounds more of them go on, and those merge whose union adds
-the least to the sum of squares.
+If mass moves towards a few places, it is dense around each of them. The means of a mixture find these places from about fifty
+samples each, when the gradient for a cone's tip is still noise. EM alone tends to end with two means in one place and none in
+another. So in every round, fresh components compete for a few iterations, and the heaviest survive. Short rounds with many more
+components than survive do better than converged ones, because the discarded components absorb the samples between the places. Two
+components in the same place may both be heavy, though. In the first half of the rounds more components therefore survive, and
+those whose union adds the least to the sum of squares are merged.
 
 References:
     Ward (1963), Hierarchical grouping to optimize an objective function.
@@ -17,24 +17,24 @@ from torch import Tensor
 
 ROUNDS = 12
 _SURPLUS = 3
-"""Components of each round, in those that are kept."""
+"""Components of each round, as a multiple of those kept."""
 _COMPETING, _KEPT = 3, 1
 """Iterations of each round, with all components and with the heaviest."""
 _PASSES = 300
-"""Operations that one number costs in passes over all distances."""
+"""Cost of the passes over all distances, in operations per distance."""
 _MERGED = 1.5
-"""Components that go on to be merged, in those that are kept."""
+"""Components that survive to be merged, as a multiple of those kept."""
 _START = 0.3
-"""Fresh means lie at this share of a sample's distance from the mean of all."""
+"""Fresh means start at this fraction of the way from the mean of all samples to one of them."""
 
 
 def mixture_means(x: Tensor, count: int, generator: torch.Generator, *, rounds: int = ROUNDS) -> Tensor:
     """Means of the components, shape (count, dim).
 
     Arguments:
-        x: samples, float32, shape (n, dim), with mean about 0; fewer components come back where n < 2 count.
+        x: samples, float32, shape (n, dim), with mean about 0; fewer components are returned if n < 2 count.
         count: number of components.
-        generator: on the CPU, chooses the samples that means start from.
+        generator: on the CPU, chooses the samples that fresh means start from.
         rounds: at least 1.
     """
     count = max(1, min(count, len(x) // 2))
@@ -52,13 +52,13 @@ def mixture_means(x: Tensor, count: int, generator: torch.Generator, *, rounds: 
 
 
 def operations(x: Tensor, count: int) -> float:
-    """Operations of a round: two products and some passes in each iteration."""
+    """Operations of one round: two products and some passes in each iteration."""
     components = _SURPLUS * _COMPETING + _KEPT
     return len(x) * count * components * (4 * x.shape[1] + _PASSES)
 
 
 def _merged(means: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """At most ``count`` components, after merging two by two those whose union adds the least to the sum of squares."""
+    """Merges pairs of components whose union adds the least to the sum of squares until at most ``count`` are left."""
     means, weights = means.clone(), weights.clone()
     costs = torch.cdist(means, means).square() * weights * weights.unsqueeze(1) / (weights + weights.unsqueeze(1))
     costs.fill_diagonal_(torch.inf)
@@ -76,7 +76,7 @@ def _merged(means: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor]
 
 
 def _fitted(x: Tensor, means: Tensor, weights: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
-    """Means and weights after some iterations; a component without mass keeps a weight, so that all logarithms are finite."""
+    """Means and weights after some iterations of EM; a component without mass keeps a weight, so that all logarithms are finite."""
     n, dim = x.shape
     variance = x.var(0, correction=0).mean().clamp(min=torch.finfo(x.dtype).tiny)
     squares = x.square().sum(1, keepdim=True)

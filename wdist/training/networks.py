@@ -1,4 +1,4 @@
-"""Networks as kinds of critics: settings that follow from the data, and the fit by gradients, alone or side by side."""
+"""Networks as kinds of critics: their default settings, and training by gradients, alone or side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,18 +31,18 @@ from wdist.training.step import TrainingStep
 
 GROUP_SIZE = 16
 _BATCH_SIZES, _BATCHES = (128, 512), 8
-"""Smallest and largest default batch, and the batches that a set holds at least: the noise of small ones helps where samples are
-few (2,000 of a random network in 32 dimensions: .41 of W1 with batches of 128, .35 with 512), and hurts where they are many."""
+"""Smallest and largest default batch size, and the fewest batches that a set should fill. The noise of small batches helps with few
+samples (2,000 of a random network in 32 dimensions: .41 of W1 with batches of 128, .35 with 512) and hurts with many."""
 _RATES_OF_SMALL_BATCHES = {"muon": 0.1}
-"""Learning rates of the smallest batches, by races on six pairs of files: few samples allow few steps, which have to be longer."""
+"""Learning rates for the smallest batches, tuned on six pairs of files: few samples allow few steps, which have to be longer."""
 _MAXOUT_GROUP_SIZE = 2
-"""Larger groups leave few units."""
+"""Larger groups would leave few units."""
 _VALIDATION_ROWS = 4096
-"""Samples of each side in every validation."""
+"""Most samples of each side in a validation."""
 _ROUNDS = 300
-"""Passes over few samples, at most."""
+"""Most passes over the samples if these are few."""
 _FLOPS_A_SECOND, _SECONDS = 2.0e11, 30.0
-"""Speed of two cores, fitted to measured steps; and the time of a default training."""
+"""Speed of two cores, fitted to measured steps, and the duration of a default training."""
 _GROUPED = ("group-sort", "maxout")
 _SETTINGS = frozenset(
     {"width", "depth", "batch_size", "optimizer", "learning_rate", "schedule", "activation", "constraint", "lipschitz"}
@@ -51,7 +51,7 @@ _SETTINGS = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedNetwork:
-    """Settings of a network; those of Björck iterations mean nothing to some constraints."""
+    """Settings of a network; some constraints ignore those of Björck iterations."""
 
     width: int
     depth: int
@@ -73,17 +73,17 @@ NetworkSpec: TypeAlias = CriticSpec[ResolvedNetwork]
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkKind(CriticKind[ResolvedNetwork]):
-    """A network that gradients train."""
+    """A network trained by gradients."""
 
-    quick_share: ClassVar[float] = 0.15  # a network is slower to show what it can do than cones
+    quick_share: ClassVar[float] = 0.15  # a network takes longer than cones to show its potential
     constraint: str
     """Constraint on the weights: a name of :data:`wdist.lipschitz.constraints.CONSTRAINTS`."""
     activation: str
-    """Name of the activation; ``group-sort`` and ``maxout`` are completed by the group size."""
+    """Name of the activation; the group size is appended to ``group-sort`` and ``maxout``."""
     group_size: int | None = None
-    """Fixed by the kind, whatever the settings say; the width is rounded up to a multiple of it."""
+    """Group size fixed by the kind, whatever the settings say; the width is rounded up to a multiple of it."""
     optimizer: str | None = None
-    """Optimiser if the user names none; None for what suits the constraint."""
+    """Default optimiser; None for the one that suits the constraint."""
     learning_rate: float | None = None
     penalty: str | None = None
     """Penalty on the training objective: a name of :data:`wdist.training.penalties.PENALTIES`."""
@@ -101,7 +101,7 @@ class NetworkKind(CriticKind[ResolvedNetwork]):
         return _SETTINGS | constraint(self.constraint).takes | ({"group_size"} if grouped else set())
 
     def assembled(self, settings: CriticSettings) -> "NetworkKind":
-        """The kind with the activation and the constraint that the user chose in place of its own.
+        """Returns this kind with the activation and the constraint replaced by the user's choice.
 
         Raises:
             UsageError: the activation or the constraint is unknown.
@@ -124,17 +124,17 @@ class NetworkKind(CriticKind[ResolvedNetwork]):
     def resolve(self, settings: CriticSettings, shape: DataShape, metric: GroundMetric = L2) -> NetworkSpec:
         kind = self.assembled(settings)
         final = kind._resolved(settings, shape)
-        kind.plan(final, shape, metric)  # refuses what cannot be combined
+        kind.plan(final, shape, metric)  # refuses settings that cannot be combined
         seconds = _seconds_a_step(final, shape.dim)
         most = 2500 if shape.samples is None else min(2500, max(300, _ROUNDS * shape.samples // final.batch_size))
         steps = max(60, min(most, round(_SECONDS / seconds)))
         return CriticSpec(kind=kind, settings=final, metric=metric, budget=Budget(steps=steps), seconds=steps * seconds)
 
     def _resolved(self, settings: CriticSettings, shape: DataShape) -> ResolvedNetwork:
-        """Fills in whatever the user left open.
+        """Fills in the settings that the user left open.
 
-        A first layer narrower than the data caps the bound (a cone over a sphere in n dimensions loses a factor sqrt(width / n)),
-        so the width follows the number of directions that carry the variance.
+        A first layer narrower than the data limits the bound (to sqrt(width / n) of its value for a cone over a sphere in n
+        dimensions), so the width grows with the number of directions that carry the variance.
         """
         weights = constraint(self.constraint)
         preferred = self.optimizer or weights.optimizer
@@ -146,7 +146,7 @@ class NetworkKind(CriticKind[ResolvedNetwork]):
         group_size = self.group_size or settings.group_size or (_MAXOUT_GROUP_SIZE if self.activation == "maxout" else None)
         width = settings.width or _width(shape, group_size or GROUP_SIZE)
         if self.group_size:
-            # The width of a comparison follows a kind whose group size is fixed, rather than fail.
+            # In a comparison, round the common width instead of failing because one kind has a fixed group size.
             width = -(-width // self.group_size) * self.group_size
         return ResolvedNetwork(
             width=width,
@@ -213,7 +213,7 @@ class NetworkKind(CriticKind[ResolvedNetwork]):
         )
 
     def fit(self, spec: NetworkSpec, job: TrainingJob, budget: Budget | None) -> TrainedCritic:
-        mean = job.objective is mean_difference  # what others are of a whole minibatch, its slices do not tell
+        mean = job.objective is mean_difference  # other objectives of a minibatch are not means of those of its slices
         fit = _NetworkFit(self, spec, job, shared=mean and self.shares_batches(spec, job.pair, job.device))
         step = TrainingStep(fit.critic, fit.optimizers(fit.critic), objective=job.objective, penalty=fit.penalty())
         outcome = train(
@@ -231,10 +231,10 @@ class NetworkKind(CriticKind[ResolvedNetwork]):
     def fit_together(
         self, spec: NetworkSpec, jobs: Sequence[TrainingJob], budget: Budget | None
     ) -> list[TrainedCritic | TrainingDiverged | CertificateError]:
-        """Trains all critics as one network whose tensors have a leading axis, if this architecture allows it.
+        """Trains all critics as one network whose tensors have a leading axis, if the architecture allows it.
 
-        Each takes the steps that it would take alone, but for rounding and for the times of its retractions, which follow the
-        critic that strays farthest from its constraint.
+        Each critic takes the same steps as it would alone, except for rounding and for the timing of its retractions, which depends
+        on the critic farthest from its constraint.
         """
         fits = [_NetworkFit(self, spec, job) for job in jobs]
         stackable = self.penalty is None and all(fits_side_by_side(fit.critic) for fit in fits)
@@ -260,7 +260,7 @@ class NetworkKind(CriticKind[ResolvedNetwork]):
 
 
 class _NetworkFit:
-    """One network in training, with its samples, its optimisers and its validation."""
+    """One network in training, with its samples, optimisers and validation."""
 
     def __init__(self, kind: NetworkKind, spec: NetworkSpec, job: TrainingJob, *, shared: bool = False) -> None:
         self.kind, self.spec, self.job = kind, spec, job
@@ -270,7 +270,7 @@ class _NetworkFit:
 
     @property
     def batch_sizes(self) -> tuple[int, int]:
-        """Samples of each side in a minibatch: no more than there are."""
+        """Number of samples of each side in a minibatch."""
         return minibatch_sizes(self.spec.settings.batch_size, self.job.pair)
 
     @property
@@ -279,14 +279,14 @@ class _NetworkFit:
         return self.job.pair.a.train, self.job.pair.b.train
 
     def minibatch(self) -> tuple[Tensor, Tensor]:
-        """Standardised training samples of each side; where processes share them, those of this one."""
+        """Standardised training samples of each side; if processes share minibatches, the slice of this process."""
         sides = zip((self.job.pair.a, self.job.pair.b), self.batch_sizes, strict=True)
         drawn = (measure.train.next(n) for measure, n in sides)
         a, b = (self.job.standardised(x if self.shared is None else self.shared.own(x)) for x in drawn)
         return a, b
 
     def penalty(self) -> Penalty | None:
-        """A fresh penalty, which draws the same points as any other of this network."""
+        """Returns a fresh penalty, which draws the same points each time."""
         if self.kind.penalty is None:
             return None
         return penalty(self.kind.penalty, torch.Generator(self.job.device).manual_seed(self.job.seed))
@@ -295,23 +295,23 @@ class _NetworkFit:
         """Optimisers of all parameters of ``critic``."""
         settings = self.spec.settings
         made = make_optimizers(critic, name=settings.optimizer, learning_rate=settings.learning_rate, side_by_side=side_by_side)
-        return [*made] if self.shared is None else [self.shared, *made]  # gradients are added up before anything uses them
+        return [*made] if self.shared is None else [self.shared, *made]  # gradients are summed before any optimiser uses them
 
     def run(self, observer: Observer) -> TrainingRun:
-        """The training run of this critic."""
+        """Makes the training run of this critic."""
         spread, samples = self.job.pair.standardisation.spread, self.job.validation(_VALIDATION_ROWS)
         value = value_on(*samples, self.job.objective)
 
         def validate(critic: Critic) -> Tensor:
             if self.shared is not None:
                 self.shared.check()
-            price = self.penalty()  # a fresh one, so that all validations look at the same points
+            price = self.penalty()  # a fresh one, so that all validations use the same points
             return value(critic) if price is None else value(critic) - price(critic, *samples).detach()
 
         return TrainingRun(self.critic, validate=validate, unit=spread, observer=observer, name=self.kind.name, averaged=True)
 
     def trained(self, outcome: TrainingOutcome) -> TrainedCritic:
-        """The critic after its training, frozen; without a constraint, with what proves more than the norms of its layers."""
+        """Freezes the critic after its training; without a constraint, adds multipliers that prove more than the layers' norms."""
         critic = self.critic.freeze(self.job.pair.standardisation, lipschitz=self.spec.settings.lipschitz)
         return TrainedCritic(
             name=self.kind.name,
@@ -339,10 +339,10 @@ def _width(shape: DataShape, multiple: int) -> int:
 
 
 def _seconds_a_step(settings: ResolvedNetwork, dim: int) -> float:
-    """Time of a step on two cores, roughly."""
+    """Approximate duration of a step on two cores."""
     width, depth, batch = settings.width, settings.depth, settings.batch_size
     weights = dim * width + (depth - 2) * width * width + width
-    # Forward and backward passes of both sides, the orthogonalised update (nine products on the smaller side), a quarter
+    # Forward and backward passes of both sides, the orthogonalised update (nine products on the smaller side), and a quarter of a
     # retraction.
     products = 12 * batch * weights + 20 * min(dim, width) * dim * width + 20 * (depth - 2) * width**3
     sorting = 2 * batch * width * depth * 4000

@@ -1,6 +1,6 @@
-r"""Objectives of a training, as functions of the potentials of both sides of a minibatch.
+r"""Training objectives: functions of the potentials of both sides of a minibatch.
 
-All are in the units of the potentials, so that the value of a 1-Lipschitz critic is at most W1 and gradients have about one size.
+All are in the units of the potentials, so that a 1-Lipschitz critic's value is at most W1 and all gradients have a similar size.
 """
 
 import math
@@ -9,10 +9,11 @@ from collections.abc import Callable
 from torch import Tensor
 
 _SMALL, _LARGEST_EXPONENT = 0.01, 80.0
-"""Scale below which the logarithm of the mean of exponentials near 1 would lose the digits that it is divided by."""
+"""Scale below which the logarithm of a mean of exponentials near 1 would lose too many digits, and the largest exponent there."""
 
 Objective = Callable[[Tensor, Tensor], Tensor]
-"""Value, shape (...), of potentials on A, shape (..., n), and on B, shape (..., m); it is raised, and compared in validations."""
+"""Maps potentials on A, shape (..., n), and on B, shape (..., m), to the value, shape (...), that training raises and validation
+compares."""
 
 
 def mean_difference(of_a: Tensor, of_b: Tensor) -> Tensor:
@@ -21,12 +22,12 @@ def mean_difference(of_a: Tensor, of_b: Tensor) -> Tensor:
 
 
 def donsker_varadhan(scale: float) -> Objective:
-    r"""The Kullback-Leibler divergence that potentials prove once they are multiplied by ``scale``, over ``scale``.
+    r"""Returns the lower bound for the Kullback-Leibler divergence by potentials times ``scale``, divided by ``scale``.
 
     .. math:: \mathbb{E}_A f - \tfrac{1}{s} \log \mathbb{E}_B e^{s f}
 
-    On a minibatch the logarithm is too small on average, the less so in larger ones; bounds are evaluated on all samples.
-    For small scales it is the mean difference.
+    On a minibatch the logarithm is too small on average, the less so the larger the minibatch; bounds are evaluated on all samples.
+    For small scales this approaches the mean difference.
 
     References:
         Donsker & Varadhan (1983), Asymptotic evaluation of certain Markov process expectations for large time, IV.
@@ -34,7 +35,7 @@ def donsker_varadhan(scale: float) -> Objective:
     """
 
     def value(of_a: Tensor, of_b: Tensor) -> Tensor:
-        middle = of_b.mean(-1, keepdim=True)  # leaves the value as it is, and its digits where the potentials are large
+        middle = of_b.mean(-1, keepdim=True)  # does not change the value, but keeps its digits if the potentials are large
         nats = scale * (of_b - middle)
         if scale < _SMALL:
             tilted = nats.clamp(max=_LARGEST_EXPONENT).expm1().mean(-1).log1p()

@@ -1,4 +1,4 @@
-"""Events that report the progress of a command, and the observer that says nothing."""
+"""Events that report the progress of a command, and a silent observer."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,9 +10,9 @@ class Stage:
 
     what: str
     expected: float | None = None
-    """Seconds that it is expected to take; None where nothing can be said."""
+    """Expected seconds; None if unknown."""
     after: float | None = None
-    """Seconds that everything after it is expected to take."""
+    """Expected seconds of everything after it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class StageProgress:
     """Progress of the current stage."""
 
     fraction: float
-    """Share of the stage that is done, in [0, 1]."""
+    """Fraction of the stage that is done, in [0, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,9 @@ class CriticStarted:
     budget: str
     """The budget in words: ``1200 steps`` or ``30 s``."""
     expected: float | None = None
-    """Seconds that its training is expected to take."""
+    """Expected seconds of its training."""
     after: float | None = None
-    """Seconds that everything after it is expected to take."""
+    """Expected seconds of everything after it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,33 +47,33 @@ class Progress:
     critic: str
     step: int
     fraction: float
-    """Share of its budget that is spent, in [0, 1]."""
+    """Fraction of its budget that is spent, in [0, 1]."""
     seconds: float
     """Seconds since its training began."""
     training: float
     """Dual value on the last minibatches, in the units of the data; not a bound."""
     validation: float
-    """Dual value on the validation split, less a penalty where there is one, in the units of the data.
+    """Dual value on the validation split minus the penalty, if any, in the units of the data.
 
-    A bound, up to the rounding of training, where the critic's constraint bounds its constant, and none elsewhere.
+    It is a bound, up to the rounding of training, only if a constraint bounds the critic's Lipschitz constant.
     """
     best: float
     """Largest validation value so far."""
 
     @property
     def rate(self) -> float:
-        """Steps a second."""
+        """Steps per second."""
         return self.step / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until its budget ends, at the pace so far; None before anything can be said."""
+        """Seconds until its budget is spent, at the pace so far; None at the start."""
         return self.seconds * (1 - self.fraction) / self.fraction if self.fraction > 0 else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CriticFinished:
-    """A critic is found."""
+    """A critic is finished."""
 
     critic: str
     steps: int
@@ -92,7 +92,7 @@ class SamplesBounded:
 
     @property
     def relative_gap(self) -> float | None:
-        """Gap as a share of the upper bound; None where that is 0."""
+        """Gap as a fraction of the upper bound; None if that is 0."""
         return (self.upper - self.lower) / self.upper if self.upper else None
 
 
@@ -110,13 +110,13 @@ Event = Stage | StageProgress | CriticStarted | Progress | CriticFinished | Samp
 
 
 class Observer(Protocol):
-    """Listens to an estimation; must not change it."""
+    """Listens to an estimate; must not change it."""
 
     def notify(self, event: Event) -> None: ...
 
 
 class Silent:
-    """Listens and says nothing."""
+    """Ignores all events."""
 
     def notify(self, event: Event) -> None:
         pass

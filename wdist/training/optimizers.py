@@ -1,7 +1,7 @@
-"""Optimisers for critics: Muon on tangent gradients, means of orthogonalised gradients, Adam, aggregated momentum; schedules.
+"""Optimisers for critics: Muon, means of orthogonalised gradients, Adam and aggregated momentum; and learning-rate schedules.
 
-They have the interface of torch.optim but do not derive from it: its base class imports torch's compiler, which takes as long as
-importing torch itself.
+They have the interface of torch.optim but do not derive from it, because its base class imports torch's compiler, which takes as
+long as importing torch itself.
 """
 
 import math
@@ -17,10 +17,10 @@ from wdist.lipschitz.linalg.orthonormalise import polar_express
 
 
 class Optimizing(Protocol):
-    """The interface of an optimiser in training; those of torch.optim have it, too."""
+    """The interface of an optimiser; those of torch.optim have it, too."""
 
     param_groups: list[dict[str, Any]]
-    """Each with its ``params`` and its ``lr``, which may be changed between steps."""
+    """Groups, each with its ``params`` and its ``lr``, which may be changed between steps."""
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clears the gradients."""
@@ -32,10 +32,10 @@ class Optimizing(Protocol):
 
 
 class Optimizer(ABC):
-    """Groups of parameters, with the state of each.
+    """Groups of parameters, with a state for each parameter.
 
     Arguments:
-        params: parameters, or groups of them with settings of their own.
+        params: parameters, or groups of them with their own settings.
         defaults: settings of all groups.
     """
 
@@ -75,7 +75,7 @@ class SeparateOptimizer(Optimizer):
 
 
 class Adam(Optimizer):
-    r"""Adam with bias correction, all parameters of a group in one call.
+    r"""Adam with bias correction, with one fused call per group.
 
     .. math::
         m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
@@ -114,12 +114,12 @@ class Adam(Optimizer):
 
 
 class Muon(SeparateOptimizer):
-    """Momentum whose updates are replaced by their approximate polar factors, which have equal length in all directions.
+    """Momentum with each update replaced by its approximate polar factor, which has equal length in all directions.
 
-    The update has spectral norm about ``lr`` whatever the width.
+    The update has spectral norm about ``lr``, whatever the width.
 
     Arguments:
-        params: matrices, or as many of one shape along a leading axis.
+        params: matrices, or stacks of matrices along a leading axis.
         lr: spectral norm of one update.
         momentum: of the running sum of gradients; Nesterov's form.
 
@@ -132,19 +132,20 @@ class Muon(SeparateOptimizer):
 
     def _move(self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         update = _nesterov(state, gradient, group["momentum"])
-        parameter.sub_(polar_express(update) * group["lr"])  # a rate may be a tensor, which alpha= may not
+        parameter.sub_(polar_express(update) * group["lr"])  # the rate may be a tensor, which alpha= does not accept
 
 
 class OrthogonalSGD(SeparateOptimizer):
-    """Stochastic gradient descent with Nesterov's momentum on approximate polar factors of the gradients.
+    """Stochastic gradient descent with Nesterov momentum on approximate polar factors of the gradients.
 
-    Muon orthogonalises the running mean, which has full rank, by nine products of the size of W in each step. The gradient of one
-    minibatch is a product of two matrices with few rows, so layers of orthonormal weights compute its polar factor cheaply; the
-    running mean comes afterwards. Polar factors that disagree have a small mean, so rates are about four times those of Muon.
+    Muon orthogonalises the running mean, which has full rank and takes nine products of the size of W in each step. The gradient of
+    one minibatch is a product of two matrices with few rows, so layers with orthonormal weights compute its polar factor cheaply;
+    the running mean is taken afterwards. Polar factors that disagree have a small mean, so rates are about four times those of
+    Muon.
 
     Arguments:
-        params: matrices, or groups of them; in a group with ``polar`` true the gradients are polar factors already.
-        lr: spectral norm of an update if all gradients agreed.
+        params: matrices, or groups of them; in a group with ``polar`` true, the gradients are polar factors already.
+        lr: spectral norm of an update if all gradients agree.
         momentum: of the running mean.
 
     References:
@@ -157,7 +158,7 @@ class OrthogonalSGD(SeparateOptimizer):
 
     @classmethod
     def of(cls, critic: nn.Module, matrices: Iterable[Tensor], *, lr: float) -> "OrthogonalSGD":
-        """Makes one for the ``matrices`` of a critic; its orthonormal layers then deliver polar factors."""
+        """Makes an optimiser for the ``matrices`` of a critic, whose orthonormal layers then deliver polar factors as gradients."""
         layers = [module for module in critic.modules() if isinstance(module, OrthonormalLinear)]
         for layer in layers:
             layer.polar_gradient = True
@@ -171,7 +172,7 @@ class OrthogonalSGD(SeparateOptimizer):
 
 
 def _nesterov(state: dict[str, Any], gradient: Tensor, momentum: float) -> Tensor:
-    """Updates the running mean of the gradients, which starts at zero, and returns Nesterov's mean of both."""
+    """Updates the running mean of the gradients, which starts at zero, and returns Nesterov's combination of mean and gradient."""
     if not state:
         state["momentum"] = torch.zeros_like(gradient)
     return gradient.lerp(state["momentum"].lerp_(gradient, 1 - momentum), momentum)
@@ -205,7 +206,7 @@ class AggMo(SeparateOptimizer):
 LEARNING_RATES = {"muon": 0.05, "orthogonal-sgd": 0.4, "adam": 0.003, "aggmo": 0.03}
 """Default learning rates of weight matrices."""
 BIAS_LEARNING_RATE = 0.003
-"""Learning rate of biases by Adam, for standardised data, whose root mean square radius is 1."""
+"""Learning rate of Adam for biases, for standardised data with root mean square radius 1."""
 
 
 def make_optimizers(
@@ -216,14 +217,14 @@ def make_optimizers(
     bias_learning_rate: float = BIAS_LEARNING_RATE,
     side_by_side: bool = False,
 ) -> list[Optimizer]:
-    """Makes optimisers for all parameters of a critic: ``name`` for weight matrices, Adam for vectors (AggMo takes both).
+    """Makes optimisers for all parameters of a critic: ``name`` for weight matrices, Adam for vectors (AggMo handles both).
 
     Arguments:
         critic: in training.
         name: ``muon``, ``orthogonal-sgd``, ``adam`` or ``aggmo``.
         learning_rate: of the weight matrices.
-        bias_learning_rate: of the parameters that Adam takes.
-        side_by_side: whether the parameters have a leading axis of several critics.
+        bias_learning_rate: of the vectors, for Adam.
+        side_by_side: whether the parameters have a leading axis for several critics.
     """
     axes = 3 if side_by_side else 2
     matrices = [parameter for parameter in critic.parameters() if parameter.ndim == axes]
@@ -237,10 +238,10 @@ def make_optimizers(
 
 
 def schedule(name: str) -> Callable[[float], float]:
-    """Returns the factor on the learning rate as a function of the spent share of the budget, both in [0, 1].
+    """Returns the factor on the learning rate as a function of the spent fraction of the budget, both in [0, 1].
 
-    ``linear`` and ``step`` are constant for half of the budget; then the former falls linearly to 0, the latter tenfold at 1/2 and
-    3/4.
+    ``linear`` and ``step`` are constant for the first half of the budget. Then ``linear`` falls linearly to 0, and ``step`` falls
+    tenfold at 1/2 and again at 3/4.
     """
     return {
         "constant": lambda spent: 1.0,

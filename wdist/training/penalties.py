@@ -1,4 +1,4 @@
-r"""Penalties on slopes, above 1 or any, at chosen points; they bound the slope nowhere."""
+r"""Penalties on slopes at sampled points; they bound the slope nowhere."""
 
 import math
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from torch import Tensor, nn
 _WEIGHT = 10.0
 """Weight of every penalty, as in the sources."""
 _SHORTEST, _LONGEST = 0.01, 1.0
-"""Lengths of the perturbations, drawn evenly on a logarithmic scale."""
+"""Range of the lengths of perturbations, which are drawn uniformly on a logarithmic scale."""
 _ALPHA = 2.0
 _STEP = 0.1
 """xi, the step of the finite difference."""
 
 
 class Penalty(Protocol):
-    """A price that is subtracted from the dual value of one minibatch."""
+    """A penalty that is subtracted from the dual value of a minibatch."""
 
     def __call__(self, critic: nn.Module, a: Tensor, b: Tensor) -> Tensor:
-        """The price, a differentiable scalar, at standardised samples of A and B, shapes (n, dim) and (m, dim)."""
+        """The penalty, a differentiable scalar, at standardised samples of A and B, shapes (n, dim) and (m, dim)."""
         ...
 
 
@@ -31,7 +31,7 @@ PenaltyFactory = Callable[[torch.Generator], Penalty]
 def gradient_penalty(generator: torch.Generator) -> Penalty:
     r"""Two-sided gradient penalty on points between the samples of A and B, :math:`\mathbb{E} (\|\nabla f\| - 1)^2`.
 
-    It also punishes slopes below 1, which an optimal critic has nowhere along transport but may have elsewhere.
+    It also penalises slopes below 1. An optimal critic has slope 1 along transport, but may have smaller slopes elsewhere.
 
     References:
         Gulrajani, Ahmed, Arjovsky, Dumoulin & Courville (2017), Improved training of Wasserstein GANs, arXiv:1704.00028.
@@ -57,10 +57,10 @@ def one_sided_gradient_penalty(generator: torch.Generator) -> Penalty:
 
 
 def lipschitz_penalty(generator: torch.Generator) -> Penalty:
-    r"""Slope between a sample of A and one of B, :math:`\mathbb{E} \max(|f(x) - f(y)| / \|x - y\| - 1, 0)^2`.
+    r"""Penalty on the slope between samples of A and B, :math:`\mathbb{E} \max(|f(x) - f(y)| / \|x - y\| - 1, 0)^2`.
 
-    It needs no second derivatives, but distant pairs say little about the slope between them. It uses as many pairs as the smaller
-    side has samples.
+    It needs no second derivatives, but distant pairs reveal little about the slope between them. It uses as many pairs as the
+    smaller side has samples.
 
     References:
         Petzka, Fischer & Lukovnikov (2018), On the regularization of Wasserstein GANs, arXiv:1709.08894.
@@ -77,7 +77,7 @@ def lipschitz_penalty(generator: torch.Generator) -> Penalty:
 
 
 def adversarial_lipschitz_penalty(generator: torch.Generator) -> Penalty:
-    r"""Slope at the samples in the direction in which the critic changes most.
+    r"""Penalty on the slope at the samples in the direction in which the critic changes most.
 
     .. math:: \mathbb{E} \max\Big(\frac{|f(x) - f(x + r)|}{\|r\|} - 1, 0\Big), \qquad r = \epsilon \frac{d}{\|d\|}
 
@@ -97,16 +97,16 @@ def adversarial_lipschitz_penalty(generator: torch.Generator) -> Penalty:
 
 
 def unconstrained(generator: torch.Generator) -> Penalty:
-    r"""Price of the Lipschitz constant itself, a quarter of its square: the critic that gains most pays for a slope of 2 W1.
+    r"""Price of the Lipschitz constant itself, a quarter of its square; the optimal critic then has Lipschitz constant 2 W1.
 
     For every :math:`\alpha > 1`, without any constraint on f,
 
     .. math:: W_1^\alpha = \sup_f\ \mathbb{E}_A f - \mathbb{E}_B f - (\alpha - 1)\, \alpha^{\alpha / (1 - \alpha)}\,
               \|f\|_L^{\alpha / (\alpha - 1)},
 
-    attained by :math:`\alpha W_1^{\alpha - 1}` times an optimal potential (:func:`power_price`). Here alpha is 2. The largest slope
-    found at the samples, in the direction in which the critic changes most, stands for the Lipschitz constant, from below. The
-    value is the square of a distance, so it trains generators, and no critic of an estimate.
+    attained by :math:`\alpha W_1^{\alpha - 1}` times an optimal potential (:func:`power_price`). Here alpha is 2. A lower estimate
+    replaces the Lipschitz constant: the largest slope found at the samples in the direction in which the critic changes most. The
+    value is the square of a distance, so this penalty is used for training generators, not for the critics of an estimate.
 
     References:
         Terjék (2020), Lipschitz continuity and neural networks, a talk (the unconstrained Wasserstein GAN).
@@ -119,16 +119,16 @@ def unconstrained(generator: torch.Generator) -> Penalty:
 
 
 def power_price(lipschitz: Tensor, alpha: float) -> Tensor:
-    """The price of a Lipschitz constant without which the dual value is unbounded, and with which its largest value is W1 to the
-    power of ``alpha``, above 1."""
+    """Price of a Lipschitz constant for ``alpha`` > 1: the supremum of the dual value minus this price is W1 to the power of
+    ``alpha``."""
     return (alpha - 1) * alpha ** (alpha / (1 - alpha)) * lipschitz ** (alpha / (alpha - 1))
 
 
 def spectral_jacobian_penalty(generator: torch.Generator) -> Penalty:
-    r"""Largest singular value of the critic's Jacobian at the samples (:class:`JacobianNorm`), where it exceeds 1.
+    r"""Penalty on the largest singular value of the critic's Jacobian at the samples (:class:`JacobianNorm`) if it exceeds 1.
 
-    The source adds a multiple of the norm to the loss of a classifier. A dual value is homogeneous, as that term is, so their
-    difference would have its maximum at 0 or at infinity: here only the excess over 1 is penalised, squared.
+    The source adds a multiple of the norm to the loss of a classifier. The dual value and that term are both homogeneous, so their
+    difference would have its maximum at 0 or at infinity. Here the squared excess over 1 is penalised instead.
 
     References:
         Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix F.
@@ -143,11 +143,11 @@ def spectral_jacobian_penalty(generator: torch.Generator) -> Penalty:
 
 
 class JacobianNorm:
-    r"""Largest singular value of a network's Jacobian at each sample, by power iteration from batch to batch.
+    r"""Largest singular value of a network's Jacobian at each sample, by power iteration that continues from batch to batch.
 
-    Algorithm 2 of the source: with u from the batch before, :math:`g = u^\top J`, :math:`v = g / \|g\|`, and :math:`h = J v` as the
-    derivative of :math:`v^\top g` by u, so that reverse mode does both products; :math:`u^\top h` approaches the largest singular
-    value from below.
+    Algorithm 2 of the source: with u from the previous batch, :math:`g = u^\top J`, :math:`v = g / \|g\|`, and :math:`h = J v` as
+    the derivative of :math:`v^\top g` with respect to u, so that reverse mode computes both products. :math:`u^\top h` approaches
+    the largest singular value from below.
 
     Arguments:
         generator: of the first u, on the device of the samples.
@@ -181,10 +181,10 @@ class JacobianNorm:
 
 
 def _adversarial_slopes(critic: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
-    """Slope from each x in the direction in which the critic changes most, shape (n,), differentiable in its parameters."""
+    """Slope from each x in the direction in which the critic changes most, shape (n,), differentiable in the parameters."""
     start = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
     r = (_STEP * nn.functional.normalize(start, dim=1)).requires_grad_()
-    # Its own graph: the direction is a constant of the penalty.
+    # In a graph of its own, so that the penalty treats the direction as a constant.
     (direction,) = torch.autograd.grad((critic(x) - critic(x + r)).abs().sum(), r)
     share = torch.rand(len(x), 1, generator=generator, device=x.device, dtype=x.dtype)
     length = _SHORTEST * torch.exp(share * math.log(_LONGEST / _SHORTEST))
@@ -196,7 +196,7 @@ def _slopes(critic: nn.Module, x: Tensor) -> Tensor:
     """Euclidean norm of the critic's gradient at each x, shape (n,), differentiable in the critic's parameters."""
     x = x.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
-    # The square root has no slope at 0, where a critic is flat.
+    # The square root is not differentiable at 0, where a critic is flat.
     return (gradient.square().sum(1) + 1e-12).sqrt()
 
 
@@ -220,9 +220,9 @@ PENALTIES: dict[str, PenaltyFactory] = {
     "spectral-jacobian": spectral_jacobian_penalty,
     "unconstrained": unconstrained,
 }
-"""All penalties by name; a new one is a function and a row."""
+"""All penalties by name; to add one, add a function and a row."""
 
 
 def penalty(name: str, generator: torch.Generator) -> Penalty:
-    """Makes the penalty of a name, which draws from ``generator``, on the device of the samples."""
+    """Makes the penalty with this name; ``generator`` is on the device of the samples."""
     return PENALTIES[name](generator)

@@ -1,6 +1,6 @@
 r"""Data-parallel training: each process takes its slice of every minibatch, and all take the same step.
 
-The dual value is a mean, so its gradient is that of the slices, weighted by their shares :math:`w_r = n_r / n`:
+The dual value is a mean, so its gradient is the mean of the slices' gradients, weighted by their shares :math:`w_r = n_r / n`:
 
 .. math:: \nabla \tfrac1n \sum_i f(x_i) = \sum_r w_r \nabla \tfrac1{n_r} \sum_{i \in r} f(x_i)
 
@@ -23,15 +23,15 @@ from wdist.distributed.processes import ProcessesError, processes
 from wdist.training.step import Ascent
 
 LEAST_SLICE = 2048
-"""Fewest samples of each side in a slice: with fewer, a process has too little to do between two exchanges."""
+"""Fewest samples of each side in a slice; with fewer, a process has too little work between two exchanges."""
 _WORTH = 3.0
-"""A step is shared if that saves so many times what the exchange costs."""
+"""A step is shared if this saves at least this many times the cost of the exchange."""
 _CPU, _GPU = (5e10, 1e9), (2e13, 2e10)
-"""Floating-point operations a second of a process, and bytes a second between two of them; the orders of magnitude."""
+"""Orders of magnitude of a process's floating-point operations per second, and of the bytes per second between two processes."""
 _LATENCY = 3e-4
-"""Seconds of an exchange of nothing."""
+"""Seconds that an empty exchange takes."""
 _ROUNDING = 1e-3
-"""Largest difference of weights between processes, as a share of the largest weight, that rounding can explain."""
+"""Largest difference of weights between processes, relative to the largest weight, that rounding can explain."""
 
 
 def worth_sharing(batch_sizes: tuple[int, int], *, operations: float, weights: int, device: torch.device) -> bool:
@@ -52,7 +52,7 @@ def worth_sharing(batch_sizes: tuple[int, int], *, operations: float, weights: i
 
 
 class SharedBatches:
-    """The part of one training that processes exchange; to a :class:`~wdist.training.step.TrainingStep` the first optimiser.
+    """Exchanges gradients and dual values between processes; the first optimiser of a :class:`~wdist.training.step.TrainingStep`.
 
     Arguments:
         critic: in training, with the same weights on all processes.
@@ -73,7 +73,7 @@ class SharedBatches:
         return x[self._slice]
 
     def ascent(self, step: Ascent) -> Ascent:
-        """A step that returns the dual value of the whole minibatch."""
+        """Wraps a step so that it returns the dual value of the whole minibatch."""
 
         def shared(a: Tensor, b: Tensor, *, factor: float) -> Tensor:
             dual = step(a, b, factor=factor) * self._share
@@ -87,7 +87,7 @@ class SharedBatches:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Makes the gradients those of the whole minibatch."""
+        """Replaces the gradients by those of the whole minibatch."""
         if self._differs:
             self._take_weights_of_first()
         gradients = [parameter.grad for parameter in self._critic.parameters() if parameter.grad is not None]
@@ -97,10 +97,10 @@ class SharedBatches:
         torch._foreach_copy_(gradients, [part.view_as(each) for part, each in zip(parts, gradients, strict=True)])
 
     def check(self) -> None:
-        """Compares the present weights of all processes; small differences, by rounding, end with the next step.
+        """Compares the current weights of all processes; the next step removes differences due to rounding.
 
         Raises:
-            ProcessesError: they differ by more.
+            ProcessesError: the weights differ by more than rounding explains.
         """
         weights = np.concatenate([each.detach().reshape(-1).cpu().double().numpy() for each in self._critic.parameters()])
         digest = hashlib.sha256(weights.tobytes()).hexdigest()
@@ -111,8 +111,8 @@ class SharedBatches:
         largest = max(processes().gathered("differences of the weights", difference))
         if not largest <= _ROUNDING:
             raise ProcessesError(
-                f"the weights of the processes differ by {largest:.1g} of the largest, which rounding does not explain; give them "
-                "the same versions, and machines of one kind"
+                f"the weights of the processes differ by {largest:.1g} of the largest, which rounding does not explain; use the "
+                "same versions everywhere, on machines of one kind"
             )
         self._differs = True
 

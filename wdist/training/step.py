@@ -1,4 +1,4 @@
-"""One step of training: both sides in one forward pass, the gradient, the update, and now and then the constraint."""
+"""One training step: a forward pass of both sides, the gradient, the update, and at intervals the constraint."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,15 +13,16 @@ from wdist.training.optimizers import Optimizing
 from wdist.training.penalties import Penalty
 
 _SMALL_DEFECT, _LARGE_DEFECT = 0.01, 1.0
-"""Defects between which the cadence stays. A small defect of 0.1 instead of 0.01 cost 2 % of the bound on three cones, and saved
-hardly any time."""
+"""Defects between which the interval stays as it is. A small defect of 0.1 instead of 0.01 cost 2 % of the bound on three cones
+and saved hardly any time."""
 _LONGEST = 32
+"""Most steps between two returns to the constraint."""
 
 
 class Readback:
     """A scalar tensor that is copied to the host while the device continues.
 
-    Reading waits for the device's work up to the copy, but for nothing queued since; on a CPU the number is there at once.
+    Reading waits for the device's work up to the copy, but not for work queued later; on a CPU the value is available at once.
     """
 
     def __init__(self, value: Tensor) -> None:
@@ -36,11 +37,11 @@ class Readback:
 
     @property
     def arrived(self) -> bool:
-        """Whether reading would not wait."""
+        """Whether the value can be read without waiting."""
         return self._copied is None or self._copied.query()
 
     def read(self) -> float:
-        """Returns the number."""
+        """Returns the value."""
         if self._copied is not None:
             self._copied.synchronize()
         return float(self._value)
@@ -50,19 +51,19 @@ class Ascent(Protocol):
     """Raises the objective of a critic, step by step."""
 
     def __call__(self, a: Tensor, b: Tensor, *, factor: float) -> Tensor:
-        """Makes a step with standardised samples of A and B at ``factor`` times the learning rate; returns the objective before
-        it."""
+        """Takes a step on standardised samples of A and B at ``factor`` times the learning rate; returns the objective before the
+        step."""
         ...
 
 
 class Cadence:
-    """Number of steps between two returns to the constraint, adapted to the defect that each return meets.
+    """Number of steps between two returns to the constraint, adapted to the defect found at each return.
 
-    Steps become short as the learning rate falls, and weights then stay near the constraint by themselves; at large rates they may
+    As the learning rate falls, steps become short and the weights stay near the constraint by themselves; at large rates they may
     leave it sooner than expected.
 
     Arguments:
-        first: steps until the first return. If it is 1, every step returns, whatever it meets.
+        first: steps until the first return. If it is 1, every step returns, whatever the defect.
     """
 
     resumable = ("steps",)
@@ -72,7 +73,7 @@ class Cadence:
         self._longest = 1 if first == 1 else _LONGEST
 
     def met(self, defect: float) -> None:
-        """Records the defect that a return met, as :func:`wdist.lipschitz.linalg.orthonormalise.retract_` measures it."""
+        """Records the defect found at a return, as :func:`wdist.lipschitz.linalg.orthonormalise.retract_` measures it."""
         if defect > _LARGE_DEFECT:
             self.steps = max(1, self.steps // 2)
         elif defect < _SMALL_DEFECT:
@@ -80,16 +81,16 @@ class Cadence:
 
 
 class TrainingStep:
-    """Raises an objective: by default the mean potential on A minus the mean potential on B.
+    """Raises an objective, by default the mean potential on A minus the mean potential on B.
 
-    On a GPU its products are those of TF32, whose errors the returns to the constraint correct; the certificate is of float64.
+    On a GPU, matrix products use TF32. Returning to the constraint corrects its errors, and the certificate is computed in float64.
 
     Arguments:
-        critic: in training; or several of them as one, see :mod:`wdist.critics.networks`.
+        critic: in training, or several critics as one; see :mod:`wdist.critics.networks`.
         optimizers: of all its parameters; their learning rates are the initial ones, which ``factor`` multiplies.
-        objective: of the potentials of both sides.
+        objective: function of the potentials of both sides.
         penalty: subtracted from the objective before the step.
-        apart: one forward pass for each side instead of one for both; slower, for comparison with code that does so.
+        apart: whether each side has a forward pass of its own; slower, for comparison with code that does so.
     """
 
     resumable = ("_optimizers", "_penalty", "_since_constrained", "_cadence", "_met")
@@ -111,15 +112,15 @@ class TrainingStep:
         self._defect: Readback | None = None
 
     def __call__(self, a: Tensor, b: Tensor, *, factor: float) -> Tensor:
-        """Makes one step.
+        """Takes one step.
 
         Arguments:
-            a, b: standardised samples of each side, shapes (n, dim) and (m, dim); of k critics as one (k, n, dim) and (k, m, dim).
+            a, b: standardised samples of each side, shapes (n, dim) and (m, dim); for k critics (k, n, dim) and (k, m, dim).
             factor: multiplies the learning rates.
 
         Returns:
-            The objective of the minibatch before the step, a scalar on the device (for several critics one each, shape (k,)),
-            without waiting for it.
+            The objective of the minibatch before the step, a scalar on the device (for k critics one each, shape (k,)). It may
+            still be pending on the device.
         """
         for group, rate in self._rates:
             group["lr"] = rate * factor
@@ -127,7 +128,7 @@ class TrainingStep:
             optimizer.zero_grad(set_to_none=True)
         with products_on(a.device):
             value = self._value(a, b)
-            total = value.sum()  # critics side by side share no weight, so each has the gradient of its own
+            total = value.sum()  # critics side by side share no weights, so each gets its own gradient
             (-total if self._penalty is None else self._penalty(self._critic, a, b) - total).backward()
             for optimizer in self._optimizers:
                 optimizer.step()
@@ -138,7 +139,7 @@ class TrainingStep:
 
     @property
     def _met(self) -> float | None:
-        """The defect that the cadence has not seen yet."""
+        """The last defect, which the cadence has not used yet."""
         return None if self._defect is None else self._defect.read()
 
     @_met.setter
@@ -146,7 +147,7 @@ class TrainingStep:
         self._defect = None if defect is None else Readback(torch.tensor(defect))
 
     def _constrain(self) -> None:
-        """Returns to the constraint. The defect of the previous return is read only now, when it has long arrived."""
+        """Returns to the constraint. Only now is the defect of the previous return read, which has long arrived."""
         if self._defect is not None:
             self._cadence.met(self._defect.read())
         defect = self._critic.constrain_()
