@@ -38,6 +38,9 @@ def values(source):
         ("a\tb\n1.5\tu\n2\tv\n", ""),
         ("a|b\n1.5|u\n2|v\n", ""),
         ("a b\n1.5  u\n2 v \n", ""),
+        ('a b c\n1.5 u "x y"\n2 v x\n', "?columns=a,b"),
+        ("9,1.5,u\n9,2,v\n", "?without=column 1"),
+        ("b,c,a\nu,,1.5\nv,,2\n", "?names=no&columns=column 3,column 1"),
         ('"a","b"\n"1.5","u"\n\n2,"v"', ""),
         ("a:b\n1.5;u\n2;v\n".replace(":", ";"), "?delimiter=semicolon"),
         ("1.5,u\n2,v\n", "?header=no"),
@@ -96,6 +99,8 @@ def test_numbers_are_read_as_categories_on_request(tmp_path):
         ("a,b\n" + "".join(f"{k},t{k}\n" for k in range(30)), "'b' holds a different text in every row"),
         ("a,b\n" + "".join(f"{k},t{k % 1500}\n" for k in range(2000)), "'b' holds more than 1,000 different texts"),
         ("a,b\n1,u\n\n2,v,w\n", "line 4 has 3 columns"),
+        ('"a","b"\n"1",5,6\n"2",7,8\n', r"line 1 names 2 columns above rows of 3; name every column, or take them by position"),
+        ("1,u\nx,v\n3,w\n", r"line 2 holds 'x' instead of a number in the column 'column 1'; .* with \?without=column 1"),
     ],
 )
 def test_a_typed_table_names_what_is_wrong(text, words, tmp_path):

@@ -59,6 +59,14 @@ def test_columns_that_look_like_identifiers_are_pointed_out(name, values, told, 
         assert "?without=" in found[0]
 
 
+@pytest.mark.parametrize(
+    ("unit", "told"), [("${}", True), ("{} %", True), ("{}kg", True), ("zip {}", False), ("{}-9", False), ("2024Q{}", False)]
+)
+def test_numbers_with_a_unit_are_pointed_out(unit, told, tmp_path):
+    a = table(tmp_path / "a.csv", price=[unit.format(k % 9) for k in range(80)], x=noise())
+    assert any("'price' holds numbers with a unit" in each for each in warnings(a, a)) == told
+
+
 def test_a_first_column_that_pandas_wrote_is_pointed_out_if_it_is_read(tmp_path):
     (tmp_path / "a.csv").write_text(",x,y\n" + "".join(f"{k},{k % 7},{k % 5}\n" for k in range(60)))
     (warning,) = (each for each in warnings(*2 * [f"{tmp_path}/a.csv?header=yes"]) if "identifier" in each)

@@ -78,11 +78,10 @@ def open_columnar(address: Address, *, cache: bool = False) -> StoredArray:
             dataset = datasets.dataset(library("pyarrow.ipc").open_stream(arrow.memory_map(str(address.path))).read_all())
         else:
             dataset = datasets.dataset(address.path, format=kind, partitioning="hive" if folder else None)
-        chosen = chosen_columns(
-            address, dataset.schema.names if len(set(dataset.schema.names)) == len(dataset.schema.names) else None
-        )
+        names = dataset.schema.names
+        chosen = chosen_columns(address, names if len(set(names)) == len(names) else None, len(names))
         fields = [dataset.schema.field(k) for k in (range(len(dataset.schema)) if chosen is None else chosen)]
-        forced = categories(address, [field.name for field in fields], len(fields))
+        forced = categories(address, [field.name for field in fields])
         named = named_option(address) is not False
         columns = [_column(field, k, name, arrow, category=k in forced, named=named) for k, field in enumerate(fields)]
         coder = Coder(columns)

@@ -160,8 +160,10 @@ def check_columns(columns: Sequence[Column] | None) -> None:
         raise SourceError(problem)
 
 
-def chosen_columns(address: Address, names: Sequence[str] | None) -> list[int] | None:
+def chosen_columns(address: Address, names: Sequence[str] | None, count: int) -> list[int] | None:
     """Positions of the columns that ``?columns=x,y`` names, in that order, or that ``?without=x,y`` leaves; None for all.
+
+    Columns without names are called by their positions, as messages call them: ``?without=column 1``.
 
     Raises:
         SourceError: there are none of these names, or none is left.
@@ -171,22 +173,18 @@ def chosen_columns(address: Address, names: Sequence[str] | None) -> list[int] |
     option = next((each for each in ("columns", "without") if each in address.options), None)
     if option is None:
         return None
-    if names is None or (named_option(address) is False):
-        raise SourceError(f"{address}: {option}= chooses columns by their names, and these have none; leave it out")
-    found = _positions(address, option, names)
+    found = _positions(address, option, names or [position_name(k) for k in range(count)])
     if option == "columns":
         return found
-    left = [k for k in range(len(names)) if k not in found]
+    left = [k for k in range(count) if k not in found]
     if not left:
         raise SourceError(f"{address}: without= leaves no columns; name fewer")
     return left
 
 
-def categories(address: Address, names: Sequence[str] | None, count: int) -> set[int]:
+def categories(address: Address, names: Sequence[str]) -> set[int]:
     """Positions of the columns that ``?categories=x,y`` names."""
-    if "categories" not in address.options:
-        return set()
-    return set(_positions(address, "categories", names or [position_name(k) for k in range(count)]))
+    return set(_positions(address, "categories", names)) if "categories" in address.options else set()
 
 
 def named_option(address: Address) -> bool | None:

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from wdist.data.sources.address import Address
 from wdist.data.sources.arrays import shortened
-from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, NUMBER
+from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, NUMBER, Column, position_name
 from wdist.data.sources.tables import chosen_columns, days, named_option
 from wdist.errors import SourceError
 
@@ -59,11 +59,13 @@ class TextLayout:
         # Swapped, not replaced: with decimal commas, 1.234 is no number.
         return text.translate(SWAPPED) if self.decimal == "," else text
 
-    def labels(self, count: int) -> list[str | None]:
-        """Names of the wanted columns, of ``count`` in all; None where they have none."""
-        named = self.names is not None and len(self.names) == count and named_option(self.address) is not False
-        names: tuple[str | None, ...] = self.names if named and self.names is not None else (None,) * count
-        return list(names) if self.chosen is None else [names[k] for k in self.chosen]
+    def columns(self, count: int) -> tuple[Column, ...]:
+        """The wanted columns, of ``count`` in all: of numbers, and called by their positions where they have no names."""
+        names = self.names or [position_name(k) for k in range(count)]
+        wanted = range(count) if self.chosen is None else self.chosen
+        return tuple(
+            Column(name=names[k], named=self.names is not None, start=place, stop=place + 1) for place, k in enumerate(wanted)
+        )
 
     def lines(self, file: TextIO) -> Iterator[str]:
         """The lines below the header that are not blank."""
@@ -108,6 +110,10 @@ def layout_of(file: TextIO, address: Address) -> TextLayout:
     fields, *others = reader_of([first, *sampled], delimiter)
     words = [each.strip() for each in fields]
     header, notes = _header(words, others, address, decimal)
+    width = len(others[0]) if others else len(words)
+    if header and width != len(words) and named_option(address) is not False:
+        differs = f"{address.location} line 1 names {len(words)} column{'s' * (len(words) > 1)} above rows of {width}"
+        raise SourceError(f"{differs}; name every column, or take them by position with {address.sign}names=no")
     names = _names(words, address) if header and not _counted(words) and named_option(address) is not False else None
     return TextLayout(
         address=address,
@@ -116,7 +122,7 @@ def layout_of(file: TextIO, address: Address) -> TextLayout:
         thousands=thousands,
         header=header,
         names=names,
-        chosen=chosen_columns(address, names),
+        chosen=chosen_columns(address, names, width),
         notes=notes,
     )
 
@@ -153,9 +159,9 @@ def _delimiter(first: str, others: list[str], address: Address, decimal: str) ->
     else:
         order = ";,\t|" if all(map(_COMMA_NUMBER.fullmatch, first.strip().split(";"))) else ",;\t|"
         found = next((each for each in order if each in first and each != decimal), ",;"[decimal == ","])
-        widths = {len(line.split()) for line in others}
-        if found not in first and widths == {len(first.split())} and min(widths) > 1:
-            found = " "
+        if found not in first:
+            widths = {len(fields) for fields in reader_of([first, *others], " ")}
+            found = " " if others and len(widths) == 1 and widths != {1} else found
     if found == decimal:
         raise SourceError(f"{address}: a comma cannot separate both columns and decimals; leave out decimal=, or name delimiter=")
     return found

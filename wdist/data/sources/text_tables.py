@@ -18,7 +18,7 @@ import numpy as np
 
 from wdist.data.sources.address import Address
 from wdist.data.sources.arrays import EXACT_INTEGERS, StoredArray, check_no_key, too_large
-from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, DAYS, EMPTY, NUMBER, TEXT, Column, plain_columns, position_name
+from wdist.data.sources.column import BOOLEAN, CATEGORY, DATE, DAYS, EMPTY, NUMBER, TEXT, Column
 from wdist.data.sources.tables import (
     MISSING,
     Coder,
@@ -90,7 +90,7 @@ def _numbers(file: TextIO, layout: TextLayout) -> StoredArray | None:
         raise
     except (ValueError, OverflowError, IndexError):
         return None
-    columns = plain_columns(layout.labels(width))
+    columns = layout.columns(width)
     counts = sum(missing, np.zeros(len(columns), dtype=np.int64))
     counted = tuple(
         replace(column, missing=int(count), type=EMPTY if count == rows.shape[0] else NUMBER)
@@ -136,10 +136,10 @@ def _typed(file: TextIO, layout: TextLayout) -> StoredArray:
     """A table whose columns have types of their own."""
     address = layout.address
     kinds, width = _kinds(file, layout)
-    labels = layout.labels(width)
-    forced = categories(address, [each or position_name(k) for k, each in enumerate(labels)], len(labels))
+    plain = layout.columns(width)
+    forced = categories(address, [column.name for column in plain])
     columns = []
-    for k, (column, found) in enumerate(zip(plain_columns(labels), kinds, strict=True)):
+    for k, (column, found) in enumerate(zip(plain, kinds, strict=True)):
         kind, wrong, way_out = (CATEGORY, "", "") if k in forced else _decided(found, column.name, layout)
         problem = f"{_contradiction(file, layout, k, kind)} {wrong}; {way_out}" if wrong else ""
         columns.append(replace(column, type=TEXT if wrong else kind, unit=DAYS if kind == DATE else "", problem=problem))
@@ -206,8 +206,7 @@ def _decided(counts: Counter[str], name: str, layout: TextLayout) -> tuple[str, 
         return most, "", ""
     if most == CATEGORY or 2 * kinds[most] < sum(kinds.values()):
         return CATEGORY, "", ""
-    way_out = "give rows of numbers only" if layout.names is None else f"correct it, or {leave_out(name)}"
-    return most, f"instead of a {most} in the column {name!r}", way_out
+    return most, f"instead of a {most} in the column {name!r}", f"correct it, or {leave_out(name)}"
 
 
 def _marked(counts: Counter[str], layout: TextLayout) -> tuple[int, str]:

@@ -25,6 +25,8 @@ _ID = re.compile(r".*([_\W](?i:id)|[a-z]I[dD])")
 """``customer_id``, ``user id`` and ``orderId``, but not ``paid``."""
 _FEW_TEXTS, _HARDLY_REPEATED = 20, 0.8
 """Different texts, and their share of the rows, up to which a category does not look like an identifier."""
+_MEASURED = re.compile(r"[$€£¥] ?[+-]?\d[\d.,]*|[+-]?\d[\d.,]* ?(%|[$€£¥]|[a-z]{1,3})", re.IGNORECASE)
+"""Numbers with a unit: ``$25``, ``12 %`` and ``5 kg``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +138,7 @@ def _apart(x: np.ndarray, y: np.ndarray, column: Column, levels: tuple[tuple[str
 
 
 def advice(tables: Sequence[SampledTable], columns: Sequence[Column], *, scaled: bool) -> tuple[str, ...]:
-    """Warnings about columns that look like identifiers, and about one that outweighs all others.
+    """Warnings about columns that look like identifiers or hold numbers with a unit, and about one that outweighs all others.
 
     Arguments:
         tables: the reference and others, with the same columns in the same order.
@@ -153,6 +155,7 @@ def advice(tables: Sequence[SampledTable], columns: Sequence[Column], *, scaled:
             else f"the columns {shown} look like identifiers, which have no meaning as distances"
         )
         warnings.append(f"{told}; {leave_out(*names)}")
+    warnings += [_measured_as_levels(column) for column in columns if _measures(column)]
     if len(columns) > 1:
         warnings += _outweighing(tables, columns, scaled=scaled)
     return tuple(warnings)
@@ -179,6 +182,19 @@ def _outweighing(tables: Sequence[SampledTable], columns: Sequence[Column], *, s
             f"{columns[wide].name!r} ({spreads[wide]:.3g}), and the widest count most; weigh them with --scale std"
         ]
     return []
+
+
+def _measures(column: Column) -> bool:
+    """Whether most levels of a category are numbers with a unit."""
+    return len(column.levels) > 2 and 2 * sum(map(bool, map(_MEASURED.fullmatch, column.levels))) > len(column.levels)
+
+
+def _measured_as_levels(column: Column) -> str:
+    example = next(level for level in column.levels if _MEASURED.fullmatch(level))
+    return (
+        f"the column {column.name!r} holds numbers with a unit ({example!r}), which are read as a category, so that any two are 1 "
+        "apart; write the numbers alone"
+    )
 
 
 def _identifies(column: Column, values: np.ndarray) -> bool:
