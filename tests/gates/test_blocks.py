@@ -8,7 +8,7 @@ from scipy import stats
 
 from wdist import gate
 from wdist.errors import SourceError, UsageError
-from wdist.estimation.blocks import above_reference, growth, summary
+from wdist.estimation.blocks import above_reference, deviation_interval, growth, summary
 from wdist.gates.limits import AboveReference, GateLimits, read_maximum
 from wdist.report.documents.forms import document_text
 
@@ -63,14 +63,23 @@ def test_a_share_above_the_reference_is_a_paired_test():
     assert (low, high) == pytest.approx((expected.low, expected.high))
 
 
-def test_deviations_above_the_reference_are_covered():
-    """The excess over three standard deviations of a known distribution, by the jackknife of few groups."""
-    random, runs, alpha, missed = np.random.default_rng(2), 300, 0.1, 0
-    for _ in range(runs):
-        values = random.normal(5, 1, size=(40, 3))
-        _, (low, high) = above_reference(blocks(values, 1 - alpha), share=0.0, deviations=3.0)
-        missed += not low <= -3 <= high
-    assert missed <= stats.binom.ppf(0.999, runs, alpha + 0.05), "the jackknife is asymptotic, and 40 groups are few"
+@pytest.mark.parametrize("groups", [10, 40])
+def test_deviations_above_the_reference_are_covered(groups):
+    """Each end of the excess over three standard deviations, also where the distances and their spread move together."""
+    random, runs, alpha = np.random.default_rng(2), 300, 0.1
+    drawn = random.gamma(3, size=(runs, groups, 3))  # mean 3, variance 3
+    found = [above_reference(blocks(values, 1 - alpha), share=0.0, deviations=3.0)[1] for values in drawn]
+    truth, allowed = -3 * 3**0.5, stats.binom.ppf(0.999, runs, alpha / 2)
+    assert sum(low > truth for low, _ in found) <= allowed
+    assert sum(high < truth for _, high in found) <= allowed
+
+
+def test_a_deviation_of_few_groups_has_no_upper_end_at_high_confidence(sides):
+    assert deviation_interval(np.arange(4.0), 1e-6) == (0.0, np.inf)
+    assert deviation_interval(np.ones(4), 1e-6) == (0.0, 0.0)
+    open_question = judged(sides, "0.1sd", blocks=50, confidence=0.99999)
+    assert open_question.answer == "inconclusive"
+    assert "inf" not in open_question.verdict.what_would_decide
 
 
 def test_growth_is_a_paired_test():

@@ -30,6 +30,7 @@ import numpy as np
 import torch
 
 from wdist.bounds.confidence import student_upper
+from wdist.bounds.mean_difference import normal_quantile
 from wdist.checkpoints.checkpoint import now
 from wdist.data.pairing import Pair
 from wdist.data.rows import ResidentRows
@@ -256,21 +257,39 @@ def above_reference(found: Blocks, *, share: float, deviations: float) -> tuple[
         deviations: z.
 
     Returns:
-        The estimate of the limit, and an asymptotic confidence interval for the excess by Student's t on jackknife pseudo-values,
-        which are the paired differences if ``deviations`` is 0.
-
-    References:
-        Tukey (1958), Bias and confidence in not quite large samples (pseudo-values of the jackknife).
+        The estimate of the limit, and a confidence interval for the excess: Student's t for the paired differences of the means,
+        whose ends are moved by those of the deviations; asymptotic, however both depend on each other.
     """
     between, within = np.array(found.between_values), np.array(found.within_a_values)
-    count = len(within)
+    alpha, means = 1 - found.confidence, (1 + share) * within
+    low, high = mean_interval(between - means, alpha)
+    least, most = deviation_interval(within, alpha) if deviations else (0.0, 0.0)
+    limit = float(means.mean() + deviations * within.std(ddof=1))
+    return limit, (low - deviations * most, high - deviations * least)
 
-    def limit(values: np.ndarray) -> float:
-        return float((1 + share) * values.mean() + deviations * values.std(ddof=1))
 
-    whole = between.mean() - limit(within)
-    left_out = [float(np.delete(between, k).mean()) - limit(np.delete(within, k)) for k in range(count)]
-    return limit(within), mean_interval(count * whole - (count - 1) * np.array(left_out), 1 - found.confidence)
+def deviation_interval(values: np.ndarray, alpha: float) -> tuple[float, float]:
+    r"""A two-sided confidence interval for the standard deviation of values, shape (groups,), asymptotic.
+
+    .. math:: \log c s^2 \pm z_{\alpha / 2}\, c \sqrt{\frac{\hat\gamma - (n - 3) / n}{n - 1}}, \qquad
+              c = \frac{n}{n - z_{\alpha / 2}}, \quad
+              \hat\gamma = \frac{n \sum_i (x_i - m)^4}{\bigl(\sum_i (x_i - \bar x)^2\bigr)^2}
+
+    The centre m is the median, where the source takes a trimmed mean, which needs more than four values.
+
+    References:
+        Bonett (2006), Approximate confidence interval for standard deviation of nonnormal distributions.
+    """
+    n, z = len(values), normal_quantile(1 - alpha / 2)
+    deviation = float(values.std(ddof=1))
+    if deviation == 0 or n <= z:
+        return 0.0, math.inf if deviation else 0.0
+    x = (values - values.mean()) / deviation
+    kurtosis = n * float(((x - np.median(x)) ** 4).sum()) / (n - 1) ** 2
+    c = n / (n - z)
+    reach = z * c * math.sqrt(max(0.0, kurtosis - (n - 3) / n) / (n - 1))
+    middle = deviation * math.sqrt(c)
+    return middle * math.exp(-reach / 2), middle * math.exp(reach / 2)
 
 
 def growth(found: Blocks, before: np.ndarray, *, tolerance: float) -> tuple[float, float]:

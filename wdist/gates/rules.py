@@ -296,7 +296,7 @@ class _Paired:
         low, high = self.difference
         return Limits(
             passes_within=math.nextafter(_upper(self.now) - high, -math.inf),
-            fails_above=math.nextafter(self.now.lower - low, math.inf),
+            fails_above=math.nextafter(self.now.lower - low, math.inf) if math.isfinite(low) else None,
         )
 
     def confidence(self, interval: Interval) -> float | None:
