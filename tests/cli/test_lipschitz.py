@@ -101,7 +101,7 @@ def test_the_text_names_the_interval_the_methods_and_the_layers(folder, capsys):
     ("arguments", "message"),
     [
         (["net.ts"], "add --trust"),
-        (["net.ts", "--trust", "--radius", "1"], "--radius is that of balls around points"),
+        (["net.ts", "--trust", "--radius", "1"], "--radius is the radius of balls around points"),
         (["net.ts", "--trust", "--norm", "l1"], "--norm 'l1' is unknown"),
         (["net.ts", "--trust", "--shape", "3x"], "--shape 3x is not a shape"),
         (["net.ts", "--trust", "--shape", "5"], "correct the shape of a sample"),

@@ -1,12 +1,12 @@
 r"""Certificates: proved upper bounds for the Lipschitz constant of a frozen critic.
 
-Composition multiplies Lipschitz bounds, so a certificate is the product of the bounds of the layers, each proved in float64 with
-its rounding counted (:mod:`wdist.lipschitz.linalg.norms`). Estimates from below never enter. The smallest of these counts:
+Composition multiplies Lipschitz bounds, so a certificate is a product of bounds of the layers, each proved in float64 with its
+rounding accounted for (:mod:`wdist.lipschitz.linalg.norms`). Lower estimates never enter. A certificate is the smallest of:
 
 - Euclidean norms throughout, with :math:`\|x\|_2 \le \|x\|_1` and :math:`\|x\|_2 \le \sqrt d\, \|x\|_\infty` for the other
   metrics;
 - from the metric's norm to the maximum norm in the first layer, then maximum norms, as in theorem 3 of the paper;
-- where the critic has multipliers that prove it, one semidefinite bound for all layers (:mod:`wdist.bounds.lipschitz.critics`).
+- if the critic has multipliers that prove it, one semidefinite bound for all layers (:mod:`wdist.bounds.lipschitz.critics`).
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, sections 2.1 and 6.
@@ -38,7 +38,11 @@ _SMALLEST = 1e-100
 
 
 def certify(critic: FrozenCritic, metric: GroundMetric = L2) -> Certificate:
-    """A proved bound for the Lipschitz constant of a frozen critic; CertificateError if a layer has no finite bound."""
+    """Proves an upper bound for the Lipschitz constant of a frozen critic.
+
+    Raises:
+        CertificateError: no finite bound is proved.
+    """
     chains = [_euclidean(critic, metric), _maximum(critic, metric)]  # min prefers the first of equal products
     if (network := semidefinite_constant(critic)) is not None:
         whole = LayerBound(layer=f"network of {len(critic.layers)} layers", bound=network, method="semidefinite, float64")

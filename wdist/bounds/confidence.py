@@ -1,7 +1,7 @@
-r"""Confidence bounds for means, and lower bounds for the difference of two means by the name of their method.
+r"""Confidence bounds for means, and lower confidence bounds for the difference of two means, by the name of the method.
 
-All are one-sided: with independent a_1..a_n and b_1..b_m, a lower bound exceeds E a - E b with probability at most alpha. Welch's
-and Student's t are asymptotic; the others are valid at every sample size, for values in intervals of known length.
+All are one-sided: for independent a_1..a_n and b_1..b_m, a lower bound exceeds E a - E b with probability at most alpha. Welch's
+and Student's t are asymptotic; the others hold for every sample size, for values in intervals of known length.
 """
 
 import math
@@ -14,7 +14,7 @@ from wdist.bounds.mean_difference import mean_contrast, mean_difference
 from wdist.errors import UsageError
 
 Ranges = tuple[float | None, float | None]
-"""Length of an interval that holds all values of each side; None where it is unknown."""
+"""Length of an interval that contains all values of each side; None if unknown."""
 
 
 def welch(a: np.ndarray, b: np.ndarray, alpha: float) -> float:
@@ -33,7 +33,7 @@ def student_upper(values: np.ndarray, alpha: float) -> float:
 
     .. math:: \bar z + t_{1 - \alpha, n - 1}\, s / \sqrt n
 
-    Assumes at least two independent values, numerous enough or near enough to normal for their mean to be about normal.
+    Assumes at least two independent values, numerous enough or close enough to normal that their mean is approximately normal.
 
     References:
         Student (1908), The probable error of a mean.
@@ -42,9 +42,9 @@ def student_upper(values: np.ndarray, alpha: float) -> float:
 
 
 def empirical_bernstein(a: np.ndarray, b: np.ndarray, alpha: float, ranges: tuple[float, float]) -> float:
-    r"""Empirical Bernstein: valid at every sample size, for at least two values of each side in intervals of known length.
+    r"""Empirical Bernstein: valid for every sample size, for at least two values of each side in intervals of known length.
 
-    For each side, with half of the error probability, the mean is within
+    Each side takes half of the error probability, and its mean is bounded to within
 
     .. math:: \sqrt{2 s^2 \log(2 / \delta) / n} + 7 R \log(2 / \delta) / (3 (n - 1))
 
@@ -62,7 +62,7 @@ def empirical_bernstein(a: np.ndarray, b: np.ndarray, alpha: float, ranges: tupl
 
 
 def bounded_differences(n: int, m: int, diameter: float, alpha: float) -> float:
-    r"""McDiarmid's inequality: W1 of two empirical measures falls further below its mean with probability at most alpha.
+    r"""McDiarmid's inequality: W1 of two empirical measures is below its mean by more than this with probability at most alpha.
 
     .. math:: D \sqrt{\tfrac12 \log(1 / \alpha)\, (1 / n + 1 / m)}
 
@@ -76,7 +76,7 @@ def bounded_differences(n: int, m: int, diameter: float, alpha: float) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted for each other, in the given order: if all hypotheses hold, one is at most alpha with at most that chance.
+    """Adjusts p-values for multiple testing, in the given order: the probability of rejecting any true hypothesis is at most alpha.
 
     References:
         Holm (1979), A simple sequentially rejective multiple test procedure.
@@ -105,8 +105,8 @@ def lower_confidence_bound(
     Arguments:
         a, b: values of each side, shapes (n,) and (m,), at least two each, in an order that does not depend on them.
         method: one of :data:`METHODS`, or ``auto``.
-        ranges: known ranges of the values of each side, their rounding included.
-        apart: the largest distance between values of different sides, if known; it sharpens betting.
+        ranges: known range of the values of each side, rounding included.
+        apart: largest distance between values of different sides, if known; it sharpens betting.
     """
     method = resolve(method, ranges)
     if ranges[0] is None or ranges[1] is None or method in _ASYMPTOTIC:
@@ -117,15 +117,21 @@ def lower_confidence_bound(
 def confidence_interval(
     a: np.ndarray, b: np.ndarray, *, alpha: float, method: str, ranges: Ranges, apart: float | None = None
 ) -> tuple[float, float]:
-    """A two-sided confidence interval for E a - E b, each end wrong with probability at most alpha / 2; arguments as for
-    :func:`lower_confidence_bound`."""
+    """A two-sided confidence interval for E a - E b, each end wrong with probability at most alpha / 2.
+
+    The arguments are those of :func:`lower_confidence_bound`.
+    """
     lower = lower_confidence_bound(a, b, alpha=alpha / 2, method=method, ranges=ranges, apart=apart)
     upper = -lower_confidence_bound(b, a, alpha=alpha / 2, method=method, ranges=(ranges[1], ranges[0]), apart=apart)
     return lower, upper
 
 
 def resolve(method: str, ranges: Ranges) -> str:
-    """The method that applies: ``auto`` is betting if both ranges are known, else Welch's t."""
+    """Resolves the name of a method: ``auto`` is betting if both ranges are known, otherwise Welch's t.
+
+    Raises:
+        UsageError: the method is unknown, or needs ranges that are unknown.
+    """
     if method == AUTO:
         return "welch" if None in ranges else "betting"
     if method not in METHODS:

@@ -1,27 +1,27 @@
-"""Decimal digits of bounds: lower bounds rounded down, upper bounds rounded up, so that what is shown is still proved."""
+"""Decimal digits of bounds: lower bounds are rounded down and upper bounds up, so that the numbers shown are proved as well."""
 
 import math
 from collections.abc import Callable
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
 _ENOUGH = 18
-"""Significant digits beyond which every float64 differs from its neighbours."""
+"""Significant digits that distinguish every float64 from its neighbours."""
 _FIXED_FROM, _FIXED_TO = -4, 7
-"""Decimal exponents between which numbers are written without a power of ten."""
+"""Range of decimal exponents of numbers written without a power of ten; the upper end is excluded."""
 
 
 def at_least(value: float, digits: int = 4, *, above: float | None = None) -> str:
-    """A lower bound rounded down to ``digits`` significant digits, or to more where it would no longer exceed ``above``."""
+    """A lower bound rounded down to ``digits`` significant digits, or more if it would no longer exceed ``above``."""
     return _shown(value, digits, ROUND_FLOOR, lambda shown: above is None or not value > above or shown > above)
 
 
 def at_most(value: float, digits: int = 4, *, within: float | None = None) -> str:
-    """An upper bound rounded up to ``digits`` significant digits, or to more where it would no longer lie within ``within``."""
+    """An upper bound rounded up to ``digits`` significant digits, or more if it would exceed ``within``."""
     return _shown(value, digits, ROUND_CEILING, lambda shown: within is None or not value <= within or shown <= within)
 
 
 def nearest(value: float, digits: int = 4) -> str:
-    """A value that is not a bound, rounded to the nearest with ``digits`` significant digits."""
+    """A value that is not a bound, rounded to the nearest number with ``digits`` significant digits."""
     return rounded(value, digits, ROUND_HALF_EVEN)
 
 

@@ -1,21 +1,21 @@
-r"""Lower bounds for the Kullback-Leibler divergence regularised by a Lipschitz constant, from the values of one critic.
+r"""Lower bounds for the Kullback-Leibler divergence with a Lipschitz critic, from the values of one critic.
 
 .. math:: D_\lambda(\mu \,\|\, \nu) = \sup_{\|f\|_L \le \lambda} \mathbb{E}_\mu f - \log \mathbb{E}_\nu e^f
           = \inf_\xi \mathrm{KL}(\xi \,\|\, \nu) + \lambda\, W_1(\mu, \xi)
 
 in nats, with lambda in nats per unit of distance. It is at most :math:`\lambda W_1(\mu, \nu)`, which it approaches for small
-lambda, and at most :math:`\mathrm{KL}(\mu \,\|\, \nu)`, which it approaches for large lambda. Any f with that Lipschitz constant
-proves a lower bound.
+lambda, and at most :math:`\mathrm{KL}(\mu \,\|\, \nu)`, which it approaches for large lambda. Any f with Lipschitz constant at most
+lambda proves a lower bound.
 
 For two sample sets both means are known, and the bound is certain. For the populations, the logarithm of a mean of held-out values
-would be too small on average (Jensen), so its tangent takes its place: for every constant c,
+would be too small on average (Jensen), so its tangent replaces it: for every constant c,
 
 .. math:: -\log \mathbb{E} e^f \ge 1 - c - \mathbb{E} e^{f - c},
 
-and all that is needed is a lower confidence bound for a difference of two means, :math:`\mathbb{E}_\mu (f - c)` and
-:math:`\mathbb{E}_\nu e^{f - c}`. The best c is :math:`\log \mathbb{E}_\nu e^f`; a small error of c costs its square. Clipping f
-keeps its Lipschitz constant and bounds both kinds of values, whatever the support, so the bounds hold at every sample size. No
-method bounds the divergence of populations from below by much more than the logarithm of the number of samples.
+so a lower confidence bound for the difference of two means is enough, :math:`\mathbb{E}_\mu (f - c)` and
+:math:`\mathbb{E}_\nu e^{f - c}`. The best c is :math:`\log \mathbb{E}_\nu e^f`; a small error in c costs its square. Clipping f
+preserves its Lipschitz constant and bounds both kinds of values, whatever the support, so the bounds hold for every sample size. No
+method proves a lower bound for the divergence of populations much above the logarithm of the number of samples.
 
 References:
     Donsker & Varadhan (1983), Asymptotic evaluation of certain Markov process expectations for large time, IV.
@@ -39,26 +39,26 @@ from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF
 
 _HALVINGS = 60
 _SHARES = (1.0, 0.8, 0.6, 0.4, 0.25, 0.12)
-"""Smaller multiples of the best factor that are tried: with few samples a flatter potential proves more."""
+"""Multiples of the best factor to try; with few samples, a flatter potential proves more."""
 _HIGH, _LOW = (1.0, 0.995, 0.98, 0.95, 0.9, 0.75), (0.0, 0.01, 0.05, 0.2)
-"""Quantiles of the values on A between which they may be clipped."""
+"""Quantiles of the values on A to try as clipping limits."""
 _CAPS = (0.01, 0.03, 0.1, 0.3, 1.0)
-"""Largest values of exp(f - c) that are tried, as shares of the number of samples of B."""
+"""Largest values of exp(f - c) to try, as fractions of the number of samples of B."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClippedPotential:
-    """v -> clip(factor v, low, high) - shift, of the values v of a critic; fixed before the held-out samples are looked at."""
+    """The map v -> clip(factor v, low, high) - shift of a critic's values, fixed before the held-out samples are looked at."""
 
     factor: float
-    """Product with the certificate of the critic is at most lambda."""
+    """Multiple of the critic; its product with the certificate is at most lambda."""
     low: float
     high: float
     shift: float
     """The constant c of the tangent."""
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """The values in nats, shape (n,)."""
+        """The potential in nats at values of the critic, shape (n,)."""
         return np.clip(self.factor * values, self.low, self.high) - self.shift
 
     @property
@@ -69,7 +69,7 @@ class ClippedPotential:
 
 @dataclass(frozen=True, kw_only=True)
 class FittedPotential:
-    """A potential for held-out samples, with the bound that they are expected to prove."""
+    """A potential for held-out samples, with the bound that it is expected to prove."""
 
     potential: ClippedPotential
     expected: float
@@ -91,19 +91,19 @@ def largest_factor(scale: float, lipschitz_bound: float) -> float:
 
 
 def log_mean_exp(values: np.ndarray) -> float:
-    """The logarithm of the mean of exp(values), without overflow."""
+    """The logarithm of the mean of exp(values), computed without overflow."""
     top = float(values.max())
     return top + math.log(math.fsum(np.exp(values - top)) / len(values))
 
 
 def divergence_value(a: np.ndarray, b: np.ndarray) -> float:
-    """E f on A minus log E exp f on B (Donsker-Varadhan), of values in nats; the difference keeps its digits for large values."""
+    """E f on A minus log E exp f on B (Donsker-Varadhan) for values in nats; large values do not cost digits."""
     middle = float(b.mean())
     return exact_mean(a - middle) - log_mean_exp(b - middle)
 
 
 def best_factor(a: np.ndarray, b: np.ndarray, largest: float) -> float:
-    """The factor up to ``largest`` that maximises the divergence value of its multiple of the values, a concave function of it."""
+    """The factor up to ``largest`` that maximises the divergence value of the scaled values, which is concave in the factor."""
     low, high = 0.0, largest
     if _slope(a, b, largest) >= 0:
         return largest
@@ -114,7 +114,7 @@ def best_factor(a: np.ndarray, b: np.ndarray, largest: float) -> float:
 
 
 def _slope(a: np.ndarray, b: np.ndarray, factor: float) -> float:
-    """Derivative of the divergence value by the factor: the mean on A minus the mean on B tilted by exp(f)."""
+    """Derivative of the divergence value with respect to the factor: the mean on A minus the mean on B tilted by exp(f)."""
     tilted = np.exp(factor * (b - b.max()))
     return float(a.mean() - tilted @ b / tilted.sum())
 
@@ -132,15 +132,15 @@ def samples_lower(a: Potentials, b: Potentials, factor: float, *, margin: Margin
         return 0.0
     value = divergence_value(f, g)
     largest = float(max(np.abs(f).max(), np.abs(g).max()))
-    # Each value: that of the critic, its product, and its difference from the middle; the exponentials and their logarithm lose a
-    # few units of the last place of 1 and of the exponents.
+    # Each value rounds in the critic, the product, and the difference from the middle; the exponentials and their logarithm lose a
+    # few units in the last place of 1 and of the exponents.
     values = factor * (a.rounding + b.rounding) + UNIT_ROUNDOFF * (16 * largest + 8 * abs(value) + 64) + 2.0**-1000
     certain = value - margin.roundings * values * (1 + 1e-9)
     return math.nextafter(certain * (1 - margin.share), 0.0) if certain > 0 else 0.0
 
 
 def fitted_potential(a: np.ndarray, b: np.ndarray, largest: float, *, alpha: float, counts: tuple[int, int]) -> FittedPotential:
-    r"""Chooses factor, clipping and constant so that held-out samples may be expected to prove most.
+    r"""Chooses factor, clipping and constant so that the bound expected from held-out samples is largest.
 
     The criterion is an approximate bound from the given values,
 
@@ -150,8 +150,8 @@ def fitted_potential(a: np.ndarray, b: np.ndarray, largest: float, *, alpha: flo
     Arguments:
         a, b: values of the critic on validation samples of each side.
         largest: factor that the certificate allows.
-        alpha: error of the bound that is to be proved.
-        counts: held-out samples of each side.
+        alpha: error of the bound to be proved.
+        counts: number of held-out samples of each side.
     """
     best = best_factor(a, b, largest)
     candidates = (each for share in _SHARES for each in _clippings(share * best, a, b, counts[1]))
@@ -172,10 +172,10 @@ def _clippings(factor: float, a: np.ndarray, b: np.ndarray, count: int) -> list[
 
 
 def _shifted(potential: ClippedPotential, a: np.ndarray, b: np.ndarray, alpha: float, counts: tuple[int, int]) -> FittedPotential:
-    """The criterion, and the potential with the constant that it leads to."""
+    """Evaluates the criterion, and shifts the potential by the constant that follows from it."""
     (n, m), log = counts, math.log(1 / alpha)
     f, g = potential(a), np.exp(potential(b) - potential.high)
-    # Twice the term of Bernstein's inequality for the range, because a bet also pays for not knowing the variance.
+    # Twice the range term of Bernstein's inequality, because betting also pays for not knowing the variance.
     extents = potential.high - potential.low, -math.expm1(potential.low - potential.high)
     mean = float(g.mean()) + math.sqrt(2 * log * float(g.var()) / m) + 2 * log * extents[1] / (3 * m)
     shift = potential.high + math.log(mean)
@@ -191,14 +191,14 @@ def held_out_divergence(
     Arguments:
         a, b: values of the critic on held-out samples of each side, at least two each, in an order that does not depend on them.
         potential: fixed before these were looked at.
-        method: one of :data:`wdist.bounds.confidence.METHODS`; all but Welch's t are valid at every number of samples.
+        method: one of :data:`wdist.bounds.confidence.METHODS`; all but Welch's t hold for every number of samples.
         margin: left for rounding.
     """
     f, e = potential(a.values), np.exp(potential(b.values))
     low, high = potential.ends
     least, most = math.exp(low), math.exp(high)
     estimate = 1 + exact_mean(f) - exact_mean(e)
-    # With both intervals around one centre, the bound on the distance between values of both sides is sharp.
+    # With both intervals around the same centre, the bound on the distance between values of different sides is sharp.
     centre = (least + most - low - high) / 2
     extents = _widened(high - low), _widened(most - least + 4 * UNIT_ROUNDOFF * most)
     bound = lower_confidence_bound(f + centre, e, alpha=alpha, method=method, ranges=extents, apart=sum(extents) / 2)

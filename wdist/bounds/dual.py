@@ -1,4 +1,4 @@
-"""Dual values of a frozen critic, and the lower bound for W1 that they and its certificate prove.
+"""Dual values of a frozen critic, and the lower bound for W1 that they prove together with its certificate.
 
 By Kantorovich-Rubinstein duality, W1(P, Q) >= (E_P f - E_Q f) / K for every f with Lip(f) <= K, however f was trained.
 """
@@ -21,19 +21,20 @@ class Margin:
     """Allowance of a lower bound for rounding."""
 
     roundings: float
-    """Multiple of the proved rounding of the potentials; 1 makes the bound true."""
+    """Multiple of the proved rounding of the potentials to subtract; 1 is enough for a valid bound."""
     share: float
-    """Share of the bound, for whatever else another machine rounds differently."""
+    """Fraction of the bound to subtract, for other rounding differences between machines."""
 
 
 CLAIM, PROOF = Margin(roundings=4, share=1e-10), Margin(roundings=1, share=0)
-"""A bound with the first is printed; that with the second, computed on any machine, is no smaller, and proves it."""
+"""Margins of the bound that is printed, and of its verification: on any machine, the latter bound is at least as large."""
 _SMALLER = 2.0**-64
+"""Factor that keeps sums from overflowing, without rounding."""
 
 
 def evaluate(critic: FrozenCritic, batches: Iterable[Tensor]) -> Potentials:
     """Potentials of all samples, batch by batch, with the rounding of the worst batch."""
-    values, rounding = array("d"), 0.0  # one growing block: thousands of small arrays would fragment the heap
+    values, rounding = array("d"), 0.0  # one growing buffer: thousands of small arrays would fragment the heap
     for batch in batches:
         part = critic.evaluate(batch)
         values.frombytes(part.values.tobytes())
@@ -43,18 +44,18 @@ def evaluate(critic: FrozenCritic, batches: Iterable[Tensor]) -> Potentials:
 
 @dataclass(frozen=True, kw_only=True)
 class PotentialSummary:
-    """Potentials of samples that are too many to be kept: their mean, and the most extreme of them."""
+    """Summary of the potentials of more samples than can be kept: their mean and the most extreme ones."""
 
     total: "ExactSum"
     """Sum of all potentials."""
     rounding: float
-    """Largest difference of a potential from that of the exact function."""
+    """Largest difference between a potential and the value of the exact function."""
     rows: np.ndarray
     """Positions of the most extreme potentials, the most extreme first."""
     values: np.ndarray
     """The potentials there, float64."""
     samples: Tensor
-    """The samples there, float64, shape (k, dim); to read them again might take as long as to read all."""
+    """The samples there, float64, shape (k, dim); reading them again might take as long as reading all."""
 
     @property
     def count(self) -> int:
@@ -63,12 +64,12 @@ class PotentialSummary:
 
     @property
     def mean(self) -> float:
-        """As :func:`exact_mean` of all."""
+        """Mean of all potentials, as :func:`exact_mean` computes it."""
         return self.total.mean
 
 
 def summarise(critics: Sequence[FrozenCritic], batches: Iterable[Tensor], *, sign: int, most: int) -> list[PotentialSummary]:
-    """Evaluates all samples with each critic, batch by batch; keeps the ``most`` highest values of ``sign`` times its potential."""
+    """Evaluates each critic on all samples, batch by batch; keeps the ``most`` highest values of ``sign`` times the potential."""
     found = [_Summary(critic, sign=sign, most=most) for critic in critics]
     for batch in batches:
         for each in found:
@@ -77,7 +78,7 @@ def summarise(critics: Sequence[FrozenCritic], batches: Iterable[Tensor], *, sig
 
 
 class _Summary:
-    """The summary of one critic so far."""
+    """The running summary of one critic."""
 
     def __init__(self, critic: FrozenCritic, *, sign: int, most: int) -> None:
         self._critic, self._sign, self._most = critic, sign, most
@@ -102,7 +103,7 @@ class _Summary:
 
 
 def summarised_together(parts: Sequence[PotentialSummary], *, sign: int, most: int) -> PotentialSummary:
-    """The summary of all samples from those of consecutive parts of them, with the same bits."""
+    """Joins the summaries of consecutive parts of the samples; bitwise equal to the summary of all."""
     total, starts = ExactSum(), []
     for part in parts:
         starts.append(total.count)
@@ -116,7 +117,7 @@ def summarised_together(parts: Sequence[PotentialSummary], *, sign: int, most: i
 
 
 class ExactSum:
-    """The exact sum of float64 numbers that come in pieces, kept as an expansion: few numbers whose exact sum it is.
+    """The exact sum of float64 numbers that arrive in pieces, stored as an expansion: a few numbers with the same exact sum.
 
     References:
         Shewchuk (1997), Adaptive precision floating-point arithmetic and fast robust geometric predicates.
@@ -153,7 +154,7 @@ class ExactSum:
 
     @property
     def mean(self) -> float:
-        """The sum, rounded once, divided by the number of values; nan where a value is not finite."""
+        """The sum, rounded once, divided by the number of values; nan if a value is not finite."""
         return math.fsum(self._expansion) / self.count / self._scale if self._finite else math.nan
 
 
@@ -165,7 +166,7 @@ def _expansion(values: list[float]) -> list[float]:
 
 
 def exact_mean(values: np.ndarray) -> float:
-    """The exact sum (Shewchuk's algorithm, :func:`math.fsum`), rounded once and divided; nan where a value is not finite."""
+    """The exact sum (Shewchuk's algorithm, :func:`math.fsum`), rounded once, divided by the count; nan if a value is not finite."""
     if not np.isfinite(values).all():
         return math.nan
     try:
@@ -186,10 +187,10 @@ def dual_value(a: Potentials, b: Potentials) -> float:
 def lower_bound(
     a: Potentials | PotentialSummary, b: Potentials | PotentialSummary, lipschitz_bound: float, *, margin: Margin = CLAIM
 ) -> float:
-    """A proved lower bound for W1 between two empirical measures from the potentials of all samples and the certificate, K > 0.
+    """A proved lower bound for W1 between two empirical measures, from the potentials of all samples and the certificate K > 0.
 
-    The dual value minus all rounding (of the potentials, the two means and this computation), divided by the certificate, and at
-    least 0. Every rounding is taken at its worst, so that comparisons need no tolerance.
+    This is the dual value minus all rounding (of the potentials, the two means and this computation), divided by the certificate,
+    and at least 0. Rounding is always assumed to be at its worst, so comparisons need no tolerance.
     """
     mean_a, mean_b = _mean(a), _mean(b)
     # Each mean rounds twice, their difference once.

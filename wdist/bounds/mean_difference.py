@@ -1,18 +1,18 @@
-r"""Differences of two means from held-out values: their standard error, also over folds, and the p-value of "no difference".
+r"""Differences of two means from held-out values: standard errors, with or without folds, and the p-value of "no difference".
 
-With K folds each value comes from the critic that did not see its sample. Given the critics, the within-fold variances add up to
+With K folds, each value comes from the critic that did not see its sample. Given the critics, the within-fold variances add up to
 
 .. math:: \frac{1}{K^2} \sum_k \left(\frac{s_{a,k}^2}{n_k} + \frac{s_{b,k}^2}{m_k}\right),
 
-but each fold's samples also trained the critics of the others. Where both distributions are nearly equal, that decides what the
-critics are, and their values on two folds are correlated. For critics that are linear in the means of the folds the correlation is
-1 / (K - 1), which doubles the variance; a critic that jumps, as the choice of the best of many does, brings it to about sqrt K.
-Values of samples that trained none of the critics have the within-fold variance alone.
+but each fold's samples also trained the critics of the others. If both distributions are nearly equal, these samples determine the
+critics, and the values on two folds are correlated. For critics that are linear in the means of the folds the correlation is
+1 / (K - 1), which doubles the variance. For a critic that jumps, such as the best of many, the factor is about sqrt K. Values of
+samples that trained none of the critics have only the within-fold variance.
 
 References:
     Nadeau & Bengio (2003), Inference for the generalization error: the correction of a cross-validated variance, here about 2.
     Bayle, Bayle, Janson & Mackey (2020), Cross-validation confidence intervals for test error, arXiv:2007.12671: the within-fold
-        variance is enough for critics that a few samples do not change, which excludes equal distributions.
+        variance suffices if a few samples do not change the critics, which excludes equal distributions.
 """
 
 import math
@@ -26,7 +26,7 @@ from wdist.bounds.betting import power_of_two
 
 PERMUTATIONS = 9_999
 MOST_PERMUTED = 4_000
-"""Most values of both sides together that are permuted; above it the normal approximation is as good."""
+"""Most values, both sides together, to permute; above this, the normal approximation is as good."""
 _CHUNK = 1 << 21
 
 
@@ -39,7 +39,7 @@ class MeanDifference:
     """Standard error of the mean of A."""
     error_b: float
     freedom: float
-    """Welch's degrees of freedom; infinite where no value varies."""
+    """Welch's degrees of freedom; infinite if no value varies."""
 
     @property
     def standard_error(self) -> float:
@@ -54,7 +54,7 @@ class MeanDifference:
         return self.estimate + self._reach(alpha)
 
     def _reach(self, alpha: float) -> float:
-        from scipy.special import stdtrit  # imported late, because it takes a quarter of a second
+        from scipy.special import stdtrit  # imported late: the import takes a quarter of a second
 
         return float(stdtrit(self.freedom, 1 - alpha)) * self.standard_error if self.standard_error else 0.0
 
@@ -69,7 +69,7 @@ class MeanDifference:
 
 
 def shared_training(folds: int) -> float:
-    """Factor of the within-fold variance for what folds share through the critics that they train; 1 without folds."""
+    """Factor on the within-fold variance, because the folds trained each other's critics; 1 without folds."""
     return 1.0 if folds == 1 else max(2.0, math.sqrt(folds))
 
 
@@ -77,7 +77,7 @@ def mean_difference(folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> MeanDiffe
     """The mean over folds of the difference of two means.
 
     Arguments:
-        folds: values of A and B for each fold, at least two each; a single pair where there are no folds.
+        folds: values of A and B for each fold, at least two each; a single pair without folds.
     """
     return mean_contrast(folds, (1, -1))
 
@@ -85,7 +85,7 @@ def mean_difference(folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> MeanDiffe
 def mean_contrast(
     folds: Sequence[Sequence[np.ndarray]], signs: Sequence[int], *, trained: Sequence[Sequence[bool]] | None = None
 ) -> MeanDifference:
-    """The mean over folds of a sum of means with signs, of which the first belongs to A and the others to B.
+    """The mean over folds of a signed sum of group means; the first group belongs to A and the others to B.
 
     Arguments:
         folds: values of each independent group for each fold, at least two each.
@@ -105,11 +105,11 @@ def mean_contrast(
 
 
 def permutation_p_value(a: np.ndarray, b: np.ndarray, *, seed: int) -> float:
-    r"""One-sided p-value of "both sides have one distribution" by random permutations of the difference of means.
+    r"""One-sided p-value of "both sides have the same distribution" by random permutations of the difference of means.
 
     .. math:: p = \frac{1 + \#\{\text{permuted difference} \ge \text{observed difference}\}}{1 + 9999}
 
-    Valid at every sample size, for values that are exchangeable if the distributions are equal.
+    Valid for every sample size, for values that are exchangeable if the distributions are equal.
 
     References:
         Phipson & Smyth (2010), Permutation p-values should never be zero, arXiv:1603.05766.
@@ -118,7 +118,7 @@ def permutation_p_value(a: np.ndarray, b: np.ndarray, *, seed: int) -> float:
     values = values / power_of_two(values)
     values = values - values.mean()
     random, n = np.random.default_rng(seed), len(a)
-    # Equal sums in another order differ by rounding, and count as equal.
+    # Sums of the same values in another order may differ by rounding, but count as equal.
     observed = float(values[:n].sum()) - 1e-12 * float(np.abs(values).sum())
     reached, rows = 0, max(1, _CHUNK // len(values))
     for start in range(0, PERMUTATIONS, rows):

@@ -1,8 +1,8 @@
-r"""Confidence sequences: intervals for a running mean that hold at all sample sizes together, however often one looks.
+r"""Confidence sequences: intervals for a running mean that hold simultaneously at all sample sizes, however often one looks.
 
-The values arrive in batches. Given all earlier batches, those of batch t are independent with a mean :math:`\theta_t`, which may
-depend on the earlier ones: a critic trained on the past is judged on the next batch. Covered is the running average of the
-:math:`\theta_t`, each weighted by the size of its batch.
+The values arrive in batches. Given all earlier batches, the values of batch t are independent with a mean :math:`\theta_t`, which
+may depend on the earlier batches: a critic trained on the past is evaluated on the next batch. The intervals cover the running
+average of the :math:`\theta_t`, each weighted by the size of its batch.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy as np
 from wdist.bounds.betting import power_of_two
 
 _TUNED_FOR = 4.0
-"""The asymptotic sequence is sharpest at this multiple of the first batch's variance."""
+"""The asymptotic sequence is sharpest once the variance reaches this multiple of the first batch's."""
 _RATES = 0.9 * 2.0 ** (-0.5 * np.arange(24))
 """Rates of the mixture; the largest must be below 1."""
 _HALVINGS = 60
@@ -28,11 +28,11 @@ class ConfidenceSequence(Protocol):
 
     @property
     def estimate(self) -> float:
-        """Mean of all values; nan before the first."""
+        """Mean of all values so far; nan before the first."""
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Both ends; infinite while nothing is known."""
+        """Lower and upper end; infinite while nothing is known."""
 
 
 @dataclass(kw_only=True)
@@ -55,8 +55,8 @@ class AsymptoticSequence(_Sums):
 
     .. math:: \hat\mu_n \pm \frac1n \sqrt{\frac{V_n \rho^2 + 1}{\rho^2} \log\frac{V_n \rho^2 + 1}{\alpha^2}}
 
-    where :math:`V_n` adds up the variances within the batches. The free parameter :math:`\rho` makes it sharpest at four times the
-    first batch's variance.
+    where :math:`V_n` sums the variances within the batches. The free parameter :math:`\rho` is chosen to make the interval sharpest
+    at four times the first batch's variance.
 
     References:
         Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (2021), Time-uniform central limit theory and asymptotic confidence sequences,
@@ -87,7 +87,7 @@ class AsymptoticSequence(_Sums):
 
 @dataclass(kw_only=True)
 class BernsteinSequence(_Sums):
-    r"""Empirical Bernstein by a mixture of exponentials: valid at every sample size, for values in [-reach, reach].
+    r"""Empirical Bernstein by a mixture of exponentials: valid for every sample size, for values in [-reach, reach].
 
     With a prediction :math:`\hat z_i` of each value from those before it, and :math:`c` = 2 reach,
 
@@ -95,8 +95,8 @@ class BernsteinSequence(_Sums):
               \qquad \psi(\lambda) = -\log(1 - \lambda) - \lambda,
 
     is a nonnegative supermartingale for every rate :math:`0 < \lambda < 1`, and so is an average over rates. It ever reaches
-    :math:`2 / \alpha` with probability at most :math:`\alpha / 2` (Ville), which bounds the sum from above; that of the negative
-    values from below.
+    :math:`2 / \alpha` with probability at most :math:`\alpha / 2` (Ville), which bounds the sum from above; the same for the
+    negative values bounds it from below.
 
     References:
         Howard, Ramdas, McAuliffe & Sekhon (2021), Time-uniform, nonparametric, nonasymptotic confidence sequences, theorem 4,
@@ -104,7 +104,7 @@ class BernsteinSequence(_Sums):
     """
 
     reach: float
-    """Largest magnitude of a value, its rounding included."""
+    """Largest magnitude of a value, rounding included."""
 
     def update(self, values: np.ndarray) -> None:
         sums = self.total + np.concatenate([[0.0], np.cumsum(values)[:-1]])
@@ -124,7 +124,7 @@ class BernsteinSequence(_Sums):
     def _margin(self) -> float:
         """The smallest deviation of the sum at which the mixture reaches 2 / alpha."""
         c = 2 * self.reach
-        # Rounded towards a wider interval.
+        # All rounding widens the interval.
         spread = self.spread / c**2 * (1 + 1e-9)
         costs = (-np.log1p(-_RATES) - _RATES) * spread
         threshold = math.log(2 / self.alpha) + math.log(len(_RATES)) + 1e-9

@@ -1,7 +1,7 @@
-r"""Slopes of the activations of networks, over all numbers and within intervals.
+r"""Slopes of activations, over all inputs and within intervals.
 
-The extreme slopes of the smooth ones are rounded outwards: GELU has :math:`\Phi(x) + x \varphi(x)`, which is extreme at
-:math:`\pm\sqrt 2`; SiLU and Mish have extremes where their second derivative vanishes.
+The extreme slopes of smooth activations are rounded outwards. The slope of GELU is :math:`\Phi(x) + x \varphi(x)`, with extremes at
+:math:`\pm\sqrt 2`; those of SiLU and Mish have extremes where the second derivative vanishes.
 """
 
 import math
@@ -11,19 +11,20 @@ import torch
 from torch import Tensor
 
 Within = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Maps the ends of intervals, entry by entry, to bounds for the smallest and the largest slope within them."""
 
 GELU = (-0.12890415, 1.12890415)
-"""Least and largest slope of the exact GELU; those of its approximation by tanh differ by at most 0.0001."""
+"""Smallest and largest slope of the exact GELU; those of its approximation by tanh differ by at most 0.0001."""
 GELU_TANH = (-0.129, 1.129)
 SILU = (-0.09983933, 1.09983933)
 MISH = (-0.1126, 1.0885)
 _SLACK = 1e-12  # far more than the rounding of a computed slope
 _ENDS = 1e-10
-"""Ends of slopes of functions that cancel far from 0."""
+"""Margin for slopes computed by formulas that cancel far from 0."""
 
 
 def two_pieces(left: float | Tensor, right: float | Tensor) -> Within:
-    """Slopes of a function with one slope below 0 and another above."""
+    """Slopes of a function with one slope on the left of 0 and another on the right."""
 
     def within(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         below, above = torch.as_tensor(left, dtype=low.dtype), torch.as_tensor(right, dtype=low.dtype)
@@ -49,7 +50,7 @@ def plateaus(bottom: float, top: float, slope: float) -> Within:
 
 
 def bell(slope: Callable[[Tensor], Tensor]) -> Within:
-    """Slopes that fall with the distance from 0."""
+    """Slopes that decrease with the distance from 0."""
 
     def within(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         near = torch.where((low <= 0) & (high >= 0), torch.zeros_like(low), torch.minimum(low.abs(), high.abs()))
@@ -60,7 +61,7 @@ def bell(slope: Callable[[Tensor], Tensor]) -> Within:
 
 
 def rising(slope: Callable[[Tensor], Tensor]) -> Within:
-    """Slopes that rise with the input, as of a convex function."""
+    """Slopes that increase with the input, as those of a convex function."""
 
     def within(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         return (slope(low) - _SLACK).clamp(min=0), slope(high) + _SLACK
@@ -74,7 +75,7 @@ def humps(slope: Callable[[Tensor], Tensor], at: float, extremes: tuple[float, f
     def within(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         ends = slope(low), slope(high)
         least, most = torch.minimum(*ends) - _ENDS, torch.maximum(*ends) + _ENDS
-        margin = 1e-6  # the place of an extreme is known to fewer digits than its value
+        margin = 1e-6  # the position of an extreme is known to fewer digits than its value
         falls = (low <= margin - at) & (high >= -at - margin)
         peaks = (low <= at + margin) & (high >= at - margin)
         return (
@@ -113,4 +114,4 @@ SMOOTH: Mapping[str, tuple[float, float, Within | None]] = {
     "softshrink": (0.0, 1.0, None),
     "log_sigmoid_forward": (0.0, 1.0, None),
 }
-"""Least slope, largest slope, and slopes within intervals, of activations without a parameter that matters."""
+"""Smallest slope, largest slope, and slopes within intervals, of activations without a parameter that affects these."""

@@ -53,7 +53,7 @@ class LipschitzOptions:
         if self.radius is not None and not 0 <= self.radius < math.inf:
             raise UsageError(f"--radius {self.radius} is not a length; give a number of at least 0")
         if self.points < 1:
-            raise UsageError(f"--points {self.points} leaves none; give a positive number")
+            raise UsageError(f"--points must be at least 1, not {self.points}")
         if self.shape is not None and (not self.shape or min(self.shape) < 1):
             raise UsageError(f"--shape {'x'.join(map(str, self.shape))} is not a shape; write for example --shape 3x32x32")
 
@@ -73,13 +73,13 @@ class LocalConstants:
     radius: float
     """Radius of the balls, in the norm of the result."""
     uppers: tuple[float | None, ...]
-    """Proved bound within each ball; null if there is none."""
+    """Proved upper bound within each ball; null if there is none."""
     lowers: tuple[float, ...]
     """The largest slope found in each ball."""
 
     @property
     def upper(self) -> float | None:
-        """The largest of the bounds."""
+        """The largest of the upper bounds; None if a ball has none."""
         return None if any(each is None for each in self.uppers) else max(each for each in self.uppers if each is not None)
 
     @property
@@ -89,7 +89,7 @@ class LocalConstants:
 
     @property
     def median(self) -> float | None:
-        """Median of the bounds."""
+        """Median of the upper bounds; None if a ball has none."""
         known = [each for each in self.uppers if each is not None]
         return sorted(known)[len(known) // 2] if len(known) == self.count else None
 
@@ -112,18 +112,18 @@ class LipschitzConstant(Presentable):
     lower: float
     """The largest slope that a search found; the constant is no smaller, except for rounding."""
     upper: float | None
-    """Proved bound from above; null if there is none."""
+    """Proved upper bound; null if there is none."""
     method: str | None
     """Method of the proof: product, averaged or semidefinite."""
     bounds: dict[str, float]
-    """The proved bounds of all methods that apply."""
+    """The proved upper bounds of all methods that apply."""
     layers: tuple[LayerBound, ...]
     """The factors of the product of norms."""
     obstacle: str | None = None
-    """Reason why there is no bound from above."""
+    """Reason why there is no upper bound."""
     local: LocalConstants | None = None
     interrupted: bool = False
-    """The search was cut short, or the bounds at points; all numbers hold nevertheless."""
+    """The search, or the bounds at points, were cut short; all numbers hold nevertheless."""
     seed: int
     seconds: float
     environment: Environment
@@ -131,7 +131,7 @@ class LipschitzConstant(Presentable):
 
     @property
     def exit_status(self) -> ExitStatus:
-        """4 without a bound from above, 130 after an interruption."""
+        """4 without an upper bound, 130 after an interruption."""
         if self.interrupted:
             return ExitStatus.INTERRUPTED
         return ExitStatus.DONE if self.upper is not None else ExitStatus.NOT_CERTIFIED
@@ -150,16 +150,16 @@ def run_lipschitz(
     Arguments:
         model: an address of a network, or a module.
         options: the norm, the shape of a sample, and the balls.
-        at: points, as an address, a tensor, an array or an open source: slopes are also bounded within balls around them.
-        access: permissions for opening both.
+        at: points, as an address, a tensor, an array or an open source; slopes are also bounded within balls around them.
+        access: permissions for opening the network and the points.
         tell: called with a description of each stage.
 
     Raises:
         WdistError: the network or the points cannot be read.
-        KeyboardInterrupt: Ctrl-C came before there was a bound.
+        KeyboardInterrupt: the run was interrupted before there was a bound.
     """
     if options.radius is not None and at is None:
-        raise UsageError("--radius is that of balls around points; name the points with --at SOURCE")
+        raise UsageError("--radius is the radius of balls around points; name the points with --at SOURCE")
     began, interruption = time.perf_counter(), Interruption()
     tell("reading the network")
     opened = opened_network(model, access)
@@ -170,7 +170,7 @@ def run_lipschitz(
     x = None if points is None else _reshaped(points, shape, address)
     upper: LipschitzUpper | None = None
     if network is not None:
-        tell("proving bounds from above")
+        tell("proving upper bounds")
         try:
             upper = lipschitz_upper(network, options.metric)
         except CertificateError as error:
@@ -217,7 +217,7 @@ def opened_network(model: str | Path | nn.Module, access: Access) -> NetworkModu
     check_there(address)
     if not holds_model(address):
         if address.suffix in (".safetensors", ".pt", ".pth"):
-            load_weights(address)  # if the file is damaged, this says so
+            load_weights(address)  # reports a damaged file
         raise SourceError(
             f"{address.location} holds no network that can be run; name a .pt2, .onnx or TorchScript file, or weights with "
             f"{address.sign}factory=package.module:Class"
@@ -228,13 +228,13 @@ def opened_network(model: str | Path | nn.Module, access: Access) -> NetworkModu
 def _read(
     module: nn.Module, opened: NetworkModule, options: LipschitzOptions, points: Tensor | None, name: str
 ) -> tuple[Network | None, str | None, tuple[int, ...]]:
-    """The network, or the reason why its operations are not all known, and the shape of a sample."""
+    """Reads the network, or else the reason why it cannot be bounded, and the shape of a sample."""
     failure: SourceError | None = None
     for shape in _shapes(module, opened, options, points, name):
         try:
             return replace(read_network(module, shape, what=name), module=module), None, shape
         except UnknownOperator as error:
-            return None, f"{error}; only the search from below applies", shape
+            return None, f"{error}; only the search for a lower bound applies", shape
         except SourceError as error:
             failure = failure or error
     assert failure is not None
@@ -263,7 +263,7 @@ def _outputs(module: nn.Module, shape: Sequence[int]) -> int:
 
 
 def _points(at: Any, options: LipschitzOptions, access: Access) -> tuple[Tensor, str]:
-    """The first points of a source in its units, shape (n, \\*event shape), and their address."""
+    """The first points of a source in its units, shape (n, \\*event shape), and the address of the source."""
     source = open_source(at, access, seed=options.seed)
     if isinstance(source, FiniteSource):
         rows = source.read(slice(0, min(source.count, options.points)))
@@ -302,7 +302,7 @@ def _local(
 
 
 def _within(network: Network | None, x: Tensor, radius: float, metric: GroundMetric, everywhere: float | None) -> float | None:
-    """The bound within a ball, or the global one if that is smaller or the only one."""
+    """The upper bound within a ball, or the global one if it is smaller or the only one."""
     if network is None:
         return None
     try:

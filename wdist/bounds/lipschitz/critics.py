@@ -1,4 +1,4 @@
-"""Semidefinite bounds of critics: multipliers are found once, stored with the critic, and proved wherever it is certified."""
+"""Semidefinite bounds of critics: multipliers are found once, stored with the critic, and checked whenever it is certified."""
 
 from weakref import WeakKeyDictionary
 
@@ -12,16 +12,16 @@ from wdist.lipschitz.activations import Activated
 from wdist.lipschitz.frozen_layer import Affine
 
 _MOST_UNITS = 2000
-"""Largest inequality that is worth its time for a critic."""
+"""Size of the largest matrix inequality worth its time for a critic."""
 _WORK = 2e10
-"""Floating-point operations of the search, about those of a few hundred training steps."""
+"""Floating-point operations of the search, about as many as a few hundred training steps take."""
 _known: WeakKeyDictionary[FrozenCritic, float | None] = WeakKeyDictionary()
 
 
 def with_multipliers(critic: FrozenCritic) -> FrozenCritic:
-    """The critic with multipliers that prove a semidefinite bound; the same critic if there are none.
+    """Returns the critic with multipliers that prove a semidefinite bound, or the same critic if none are found.
 
-    It needs matrices with activations between them that act on each unit.
+    The critic must consist of matrices and elementwise activations in turn.
     """
     layers = _layers(critic)
     if layers is None or layers.units > _MOST_UNITS or (found := semidefinite_bound(layers, work=_WORK)) is None:
@@ -32,7 +32,7 @@ def with_multipliers(critic: FrozenCritic) -> FrozenCritic:
 
 
 def semidefinite_constant(critic: FrozenCritic) -> float | None:
-    """The bound for the network of a critic, in the Euclidean norm, that its stored multipliers prove; None if they prove none."""
+    """The Euclidean Lipschitz bound that a critic's stored multipliers prove for its network; None if they prove none."""
     if critic.multipliers is None:
         return None
     if critic not in _known:
@@ -50,7 +50,7 @@ def _proved(critic: FrozenCritic, packed: Tensor) -> float | None:
 
 
 def _layers(critic: FrozenCritic) -> Layers | None:
-    """The critic as matrices and activations in turn; None if it has other layers."""
+    """The critic as alternating matrices and activations; None if it has other layers."""
     matrices, slopes = [], []
     for position, layer in enumerate(critic.layers):
         if type(layer) is Affine and position % 2 == 0:

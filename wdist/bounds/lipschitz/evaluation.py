@@ -1,4 +1,4 @@
-"""Modules as functions of a batch of samples in one floating-point type, whatever their code assumes."""
+"""Turns modules into functions of a batch of samples in one floating-point type, whatever their code assumes."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -10,17 +10,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
 _ROWS, _COMPARED = 256, 8
-"""Samples of a batch that is tried, and how many of them are also evaluated one by one."""
+"""Samples of a trial batch, and how many of them are also evaluated one by one."""
 
 
 class OneType(TorchDispatchMode):
-    """Casts between floating-point types, such as ``x.float()``, lead to this one."""
+    """Redirects casts between floating-point types, such as ``x.float()``, to a single type."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
         self.dtype = dtype
         self.changed = False
-        """Whether there was another cast, or an assertion about types."""
+        """Whether a cast to another type, or an assertion about types, was met."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -34,7 +34,7 @@ class OneType(TorchDispatchMode):
 
 
 class _InOneType(nn.Module):
-    """A network that casts its values."""
+    """Evaluates a network that casts its values in the type of its input."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class _InOneType(nn.Module):
 
 
 class _OneByOne(nn.Module):
-    """A network that takes one sample only, or mixes those of a batch."""
+    """Evaluates a network that takes single samples only, or mixes the samples of a batch, one by one."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -57,9 +57,9 @@ class _OneByOne(nn.Module):
 
 
 def in_batches(module: nn.Module, shape: Sequence[int]) -> nn.Module:
-    """A float64 module as a function of single samples that takes batches of any size, in the type of its input.
+    """Wraps a float64 module so that it takes batches of any size as independent samples, in the type of its input.
 
-    Programs of ``torch.export`` may refuse batches, and networks may mix their samples, or look at all of them.
+    Programs of ``torch.export`` may refuse batches, and networks may mix the samples of a batch.
     """
     x = torch.randn(_ROWS, *shape, generator=torch.Generator().manual_seed(0)).double()
     with contextlib.suppress(Exception), torch.no_grad(), OneType(torch.float64) as casts:  # the user's network

@@ -1,4 +1,4 @@
-"""Turns a traced ATen graph into nodes, by a table of operators that other modules fill."""
+"""Turns a traced ATen graph into nodes, with a table of operators that other modules fill."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,16 +17,16 @@ class UnknownOperator(SourceError):
 
 
 class Reading:
-    """Turns a traced graph into nodes; whatever does not depend on the input is computed."""
+    """Turns a traced graph into nodes; values that do not depend on the input are computed."""
 
     def __init__(self, module: nn.Module, what: str) -> None:
         self.module, self.what = module, what
         self.nodes: list[Node] = []
         self.values: dict[torch.fx.Node, Any] = {}
         self.extremes: dict[int, str] = {}
-        """Whether a node takes the larger or the smaller of two values, or of the two entries along an axis."""
+        """By position of a node: whether it takes the larger or the smaller of two values, or of the two entries along an axis."""
         self.splits: list[list[int]] = []
-        """Nodes that together hold each entry of another once."""
+        """Groups of nodes that together contain each entry of another node once."""
 
     def of(self, traced: torch.fx.GraphModule) -> Network:
         output: Any = None
@@ -50,7 +50,7 @@ class Reading:
         return Network(nodes=tuple(self._needed()), module=self.module, what=self.what)
 
     def _needed(self) -> list[Node]:
-        """The nodes that the output depends on, the input in any case."""
+        """The nodes that the output depends on, and always the input."""
         needed, last = {0, len(self.nodes) - 1}, len(self.nodes) - 1
         for position in range(last, -1, -1):
             if position in needed:
@@ -59,7 +59,7 @@ class Reading:
         return [replace(node, inputs=tuple(order[i] for i in node.inputs)) for old, node in enumerate(self.nodes) if old in order]
 
     def exchanged(self, i: int, j: int) -> bool:
-        """True if two nodes are the smaller and the larger of the same two values."""
+        """Whether two nodes are the smaller and the larger of the same two values."""
         kinds = self.extremes.get(i), self.extremes.get(j)
         if None in kinds or self.nodes[i].inputs != self.nodes[j].inputs:
             return False
@@ -122,7 +122,7 @@ def _number(output: Any) -> str:
 
 
 UNUSED = object()
-"""Stands for a value that no output depends on, such as the positions of maxima."""
+"""Placeholder for a value that no output depends on, such as the positions of maxima."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,7 +135,7 @@ class Call:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     shape: Any
-    """Shape of the result, or a list of those of several."""
+    """Shape of the result, or a list of shapes for several results."""
 
     @property
     def name(self) -> str:
@@ -147,7 +147,7 @@ class Call:
         return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
 
     def of(self, h: Tensor) -> Any:
-        """The result for a tensor in the place of the first argument."""
+        """The result with a tensor in place of the first argument."""
         return self.target(h, *self.args[1:], **self.kwargs)
 
     def apply(self, operation: Operation, x: Signal | None = None) -> Signal:
@@ -160,7 +160,7 @@ HANDLERS: dict[str, Handler] = {}
 
 
 def handles(*names: str) -> Callable[[Handler], Handler]:
-    """Registers a function as the reader of ATen operators of these names, without overloads and trailing underscores."""
+    """Registers a function as the reader of the ATen operators with these names, without overloads and trailing underscores."""
 
     def register(handler: Handler) -> Handler:
         for name in names:
@@ -171,7 +171,7 @@ def handles(*names: str) -> Callable[[Handler], Handler]:
 
 
 def moved(name: str, shape: Shape, function: Callable[[Tensor], Tensor] | None = None, outputs: Shape | None = None) -> LinearMap:
-    """A map that moves entries, leaves some out or puts zeros around them."""
+    """A map that moves entries, leaves some out, or pads with zeros."""
     keep = function or (lambda x: x)
     return LinearMap(
         name=name,

@@ -1,4 +1,4 @@
-"""ATen operators that are linear maps, or join several values."""
+"""Readers of ATen operators that are linear maps or join several values."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -109,7 +109,7 @@ def _convolved(call: Call) -> Any:
     def applied(kernel: Tensor) -> Callable[[Tensor], Tensor]:
         return lambda h: aten.convolution(h, kernel, None, stride, padding, dilation, transposed, more, groups)
 
-    # A transposed convolution is the adjoint of one whose kernel has its axes of channels exchanged.
+    # A transposed convolution is the adjoint of a convolution whose kernel has its channel axes exchanged.
     spread = _dilated(weight, dilation)
 
     def norms(metric: GroundMetric) -> tuple[float, str]:
@@ -133,12 +133,12 @@ def _convolved(call: Call) -> Any:
 
 
 def per_axis(sizes: Sequence[int], axes: int) -> list[int]:
-    """A size for each axis, where one may stand for all."""
+    """A size for each axis; a single one is repeated for all axes."""
     return list(sizes) * axes if len(sizes) == 1 else list(sizes)
 
 
 def _dilated(kernel: Tensor, dilation: Sequence[int]) -> Tensor:
-    """The kernel with its taps apart and zeros between them."""
+    """The kernel with zeros between its taps, as the dilation implies."""
     if all(step == 1 for step in dilation):
         return kernel
     sizes = [1 + step * (size - 1) for size, step in zip(kernel.shape[2:], dilation, strict=True)]
@@ -148,9 +148,9 @@ def _dilated(kernel: Tensor, dilation: Sequence[int]) -> Tensor:
 
 
 def _transposed_rows(kernel: Tensor, stride: Sequence[int], groups: int) -> float:
-    """The largest sum of magnitudes that one output of a transposed convolution receives: taps of one phase from all inputs.
+    """The largest sum of magnitudes that one output of a transposed convolution receives: the taps of one phase from all inputs.
 
-    The kernel has its dilation written out, as taps of different phases may meet in one output otherwise.
+    The kernel must have its dilation written out, because otherwise taps of different phases may meet in one output.
     """
     offsets = product(*(range(step) for step in stride))
     phases = [
@@ -180,7 +180,7 @@ def _normalised(call: Call) -> Any:
 
 
 def _scaled(name: str, shape: Shape, factors: Tensor, *, relative: float = 0.0) -> LinearMap:
-    """Entries multiplied by constants that broadcast to the shape."""
+    """A map that multiplies entries by constants, which broadcast to the shape."""
     factors = factors.double()
     if not bool(torch.isfinite(factors).all()):
         raise SourceError(f"a {name} has factors that are not finite; check the network")
@@ -213,7 +213,7 @@ def _added(call: Call) -> Any:
 
 
 def broadcast(call: Call, x: Signal) -> Signal:
-    """A value repeated to the shape of the result."""
+    """Repeats a value to the shape of the result."""
     if x.shape == call.shape:
         return x
     return call.apply(_repeated("expand", x.shape, call.shape, lambda h: h.expand(call.shape).clone()), x)
@@ -309,7 +309,7 @@ def _average_pooled(call: Call) -> Any:
 
 
 def spatial_axes(call: Call) -> int:
-    """Axes that an operator such as ``max_pool2d`` pools over, the last ones of its input."""
+    """Number of axes, the last ones of its input, that an operator such as ``max_pool2d`` pools over."""
     return int(call.name.partition("pool")[2][0])
 
 
@@ -340,7 +340,7 @@ def _adaptively_pooled(call: Call) -> Any:
 
 
 def windows(call: Call, outputs: Shape) -> list[int]:
-    """Sizes of the windows of adaptive pooling, which divide the input."""
+    """Sizes of the windows of adaptive pooling, which must divide the input."""
     pairs = [(call.args[0].shape[axis], outputs[axis]) for axis in range(-spatial_axes(call), 0)]
     if any(size % count for size, count in pairs):
         raise call.reading.refused(call.name.strip("_"), " with windows of several sizes")
@@ -362,7 +362,7 @@ def _stacked(call: Call) -> Any:
 
 
 def _permuted(reading: Reading, parts: list[Signal]) -> Signal | None:
-    """The value that stacked parts are a permutation of: the slices of one value after exchanges of smaller and larger ones."""
+    """The value that stacked parts permute: its slices, up to replacing pairs by their minima and maxima; None if there is none."""
     left = [part.position for part in parts]
     while True:
         pair = next(((i, j) for i in left for j in left if i < j and reading.exchanged(i, j)), None)
@@ -377,7 +377,7 @@ def _permuted(reading: Reading, parts: list[Signal]) -> Signal | None:
 
 
 def _split_origin(reading: Reading, positions: list[int]) -> Signal | None:
-    """The value that was split into exactly these parts, in any order."""
+    """The value that was split into exactly these parts, in any order; None if there is none."""
     origins = {reading.nodes[position].inputs for position in positions}
     if len(origins) != 1 or len(set(positions)) < len(positions) or len(positions) == 1:
         return None

@@ -1,9 +1,9 @@
 r"""Lipschitz bounds within a ball, from an enclosure of all Jacobians there.
 
-Within a ball round x, every value of a network moves by at most the radius times the dual norm of its row of the Jacobian, so the
-inputs of the next activation lie in intervals, in which its slopes are known: an activation that does not bend there is linear. The
-Jacobians of the next values then lie in a matrix interval again, layer by layer. The ball is convex, so the difference of two
-outputs is a mean of Jacobians times the difference of the inputs.
+Within a ball around x, every value of a network changes by at most the radius times the largest dual norm of its row of the
+Jacobian. So the inputs of the next activation lie in intervals, within which its slopes are bounded; an activation without a kink
+there is linear. The Jacobians of the next values then lie in a matrix interval again, and so on, layer by layer. The ball is
+convex, so the difference of two outputs is a mean of Jacobians times the difference of the inputs.
 
 References:
     Weng et al. (2018), Towards fast computation of certified robustness for ReLU networks, arXiv:1804.09699 (Fast-Lip).
@@ -31,33 +31,34 @@ from wdist.lipschitz.linalg.rounding import UNDERFLOW, UNIT_ROUNDOFF, gamma
 
 _ABOVE = 1 + 1e-9  # far more than the rounding of a radius
 _FUNCTION_ERROR = 64 * UNIT_ROUNDOFF
-"""Relative rounding of a computed activation, and of its argument, far above what torch's functions have."""
+"""Relative rounding allowed for a computed activation and its argument, far above that of torch's functions."""
 
 
 class NoEnclosure(CertificateError):
-    """The network has an operation whose Jacobians are not enclosed."""
+    """The network has an operation whose Jacobians cannot be enclosed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Enclosure:
-    """Values at the centre, their largest changes within the ball, and all Jacobians there, as midpoints and radii."""
+    """Values at the centre, their largest changes within the ball, and an enclosure of all Jacobians there."""
 
     centre: Tensor
     error: Tensor
     """Largest error of the computed values, non-negative."""
     reach: Tensor
-    """Largest distance of a value within the ball from that at the centre."""
+    """Largest change of a value within the ball from the centre."""
     middle: Tensor
-    """Columns of the Jacobian, shape (inputs, \\*shape)."""
+    """Midpoints of the Jacobians, column by column, shape (inputs, \\*shape)."""
     radius: Tensor
+    """Radii of the Jacobians around the midpoints, the same shape."""
 
 
 def local_upper(network: Network, x: Tensor, radius: float, metric: GroundMetric = L2) -> float:
     """An upper bound for all slopes of the network within the ball of this radius around x.
 
     Arguments:
-        network: of linear maps and activations; other operations are refused.
-        x: one sample, any type, shape of the network's inputs.
+        network: consists of linear maps and activations; other operations are refused.
+        x: one sample, any type, in the shape of the network's inputs.
         radius: in the metric's norm, which also measures outputs; 0 for the slope at x itself.
         metric: l2 or linf.
 
@@ -74,7 +75,7 @@ def _enclosures(network: Network, x: Tensor, radius: float, metric: GroundMetric
     size = math.prod(network.inputs)
     x = x.detach().double().cpu().reshape(network.nodes[0].shape)
     eye = torch.eye(size, dtype=torch.float64).reshape(size, *x.shape)
-    # A ball of either norm lies in the box of this radius.
+    # The ball lies in the box of this radius, whatever the norm.
     found = [
         _Enclosure(
             centre=x,
@@ -92,7 +93,7 @@ def _enclosures(network: Network, x: Tensor, radius: float, metric: GroundMetric
 
 
 def _rows(enclosed: _Enclosure, metric: GroundMetric) -> Tensor:
-    """The largest dual norm of each row of the Jacobian: the change of a value in a step of length 1."""
+    """The largest dual norm of each row of the Jacobian, which bounds the change of a value in a step of length 1."""
     magnitude = enclosed.middle.abs() + enclosed.radius
     return (torch.linalg.vector_norm(magnitude, dim=0) if metric == L2 else magnitude.sum(0)) * _ABOVE
 
@@ -156,7 +157,7 @@ def _activated(operation: Elementwise, part: _Enclosure) -> _Enclosure:
         error=error * _ABOVE + UNDERFLOW,
         reach=steepest * part.reach * _ABOVE,
         middle=part.middle * middle,
-        # The midpoint of the slopes rounds, too; its error is that of a sum and a product.
+        # The midpoint of the slopes rounds as well, by the error of a sum and a product.
         radius=(steepest * part.radius + (half + 4 * UNIT_ROUNDOFF * steepest) * magnitude) * _ABOVE,
     )
 
@@ -178,12 +179,12 @@ def _norm(enclosed: _Enclosure, metric: GroundMetric) -> float:
     matrix = Matrix(value=middle, error=radius)
     if metric != L2:
         return matrix.norm(metric)
-    # No matrix whose entries are at most those of the radius has a larger norm than the radius itself.
+    # No matrix whose entries are bounded in magnitude by those of the radius has a larger norm than the radius itself.
     return (spectral_norm_bound(middle) + spectral_norm_bound(radius)) * (1 + 2 * UNIT_ROUNDOFF)
 
 
 def _localised(network: Network, enclosed: list[_Enclosure]) -> Network:
-    """The network with each activation's slopes as they are within the ball."""
+    """Returns the network with each activation's slopes restricted to the ball."""
     nodes = []
     for node in network.nodes:
         operation = node.operation

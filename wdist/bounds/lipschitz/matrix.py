@@ -1,4 +1,4 @@
-"""Matrices known up to rounding, and their norms from above."""
+"""Matrices known up to rounding, with upper bounds for their norms."""
 
 import math
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ _NORM_ABOVE = 1 + 1e-9  # far more than the rounding of a computed norm
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Matrix:
-    """A matrix that differs from its computed value by at most ``error``, entry by entry."""
+    """A matrix that differs from its computed value by at most ``error`` in each entry."""
 
     value: Tensor
     """float64, shape (outputs, inputs)."""
     error: Tensor | None = None
-    """Non-negative, the same shape; None if the value is exact."""
+    """Non-negative, of the same shape; None if the value is exact."""
 
     def __matmul__(self, other: "Matrix") -> "Matrix":
         inner = self.value.shape[1]
@@ -30,11 +30,11 @@ class Matrix:
             error = error + self.error @ (magnitudes[1] if other.error is None else magnitudes[1] + other.error)
         if other.error is not None:
             error = error + magnitudes[0] @ other.error
-        # The errors are products themselves; they round far less than this.
+        # The errors are computed as products, too; their rounding is far smaller than this.
         return Matrix(value=self.value @ other.value, error=error * _NORM_ABOVE)
 
     def scaled(self, factors: Tensor) -> "Matrix":
-        """The matrix with its columns multiplied by exact factors, shape (inputs,)."""
+        """Returns the matrix with its columns multiplied by exact factors, shape (inputs,)."""
         value = self.value * factors
         error = value.abs() * gamma(1) + UNDERFLOW
         if self.error is not None:
@@ -51,7 +51,7 @@ class Matrix:
         if not self.value.numel():
             return 0.0
         if not bool(torch.isfinite(self.value).all() and (self.error is None or torch.isfinite(self.error).all())):
-            return math.inf  # a product of weights that are too large
+            return math.inf  # a product of weights has overflowed
         if metric == L2:
             return sum_above(spectral_norm_bound(self.value), self.uncertainty())
         magnitude = self.value if self.error is None else self.value.abs() + self.error

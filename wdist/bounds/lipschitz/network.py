@@ -1,4 +1,4 @@
-"""Networks as graphs of operations, and the chains of matrices and activations in them."""
+"""Networks as graphs of operations, and the chains of matrices and activations within them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, product_above, sum_ab
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Node:
-    """One value of a network: the input, an operation on another, or several of them added, stacked or compared."""
+    """One value of a network: the input, an operation on another value, or several values added, stacked or compared."""
 
     shape: Shape
     inputs: tuple[int, ...] = ()
@@ -31,12 +31,12 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Network:
-    """A function of one sample, as a graph that is known to the last operation."""
+    """A function of one sample, as a graph of known operations."""
 
     nodes: tuple[Node, ...]
     """Nodes in topological order, from the input to the output."""
     module: nn.Module = field(repr=False)
-    """The same function, float64, in evaluation mode, for a search from below."""
+    """The same function, float64, in evaluation mode, for a search for large slopes."""
     what: str = "network"
 
     @property
@@ -49,9 +49,9 @@ class Network:
         return math.prod(self.nodes[-1].shape)
 
     def followed_by(self, rows: Tensor) -> "Network":
-        """The network with a matrix, shape (k, outputs), applied to its outputs, such as differences of two logits.
+        """Returns the network followed by a matrix, shape (k, outputs), for example one that takes the difference of two logits.
 
-        A linear last layer is merged with it: the bounds are those of the product.
+        The matrix is merged with a linear last layer, so that bounds apply to their product.
         """
         shape = self.nodes[-1].shape
         last = Node(shape=(1, len(rows)), inputs=(len(self.nodes) - 1,), operation=dense(rows, None, shape, name="output"))
@@ -68,7 +68,10 @@ class _Followed(nn.Module):
 
 
 def dense(weight: Tensor, bias: Tensor | None, inputs: Shape, *, name: str = "linear") -> LinearMap:
-    """A matrix, shape (rows, columns), for the flattened input if that has as many entries as columns, else along its last axis."""
+    """A linear map with a matrix, shape (rows, columns).
+
+    It acts on the flattened input if that has as many entries as columns, otherwise along the last axis.
+    """
     weight = weight.detach().double().cpu()
     rows, columns = weight.shape
     flat = math.prod(inputs) == columns
@@ -103,7 +106,7 @@ class _Applied:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Block:
-    """A part with branches, as one step with the bound of its graph."""
+    """A part with branches as a single step, with a bound from its graph."""
 
     bounds: dict[str, LayerBound]
     """Bounds by the name of the norm."""
@@ -114,7 +117,7 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dense:
-    """A run of consecutive operations as matrices with activations between them, and the norms of the operations."""
+    """A run of consecutive operations, also as matrices with activations between them."""
 
     layers: Layers
     operations: tuple[LinearMap | Elementwise, ...]
@@ -124,7 +127,7 @@ Step = Operation | Block | Dense
 
 
 def graph_bounds(nodes: Sequence[Node], metric: GroundMetric) -> list[float | None]:
-    """A Lipschitz bound of each node as a function of the first one; None for nodes that do not depend on it."""
+    """A Lipschitz bound of each node as a function of the first one; None for a node that does not depend on it."""
     found: list[float | None] = []
     for position, node in enumerate(nodes):
         parts = [found[i] for i in node.inputs]
@@ -137,7 +140,7 @@ def graph_bounds(nodes: Sequence[Node], metric: GroundMetric) -> list[float | No
             found.append(product_above(known[0], node.operation.bound(metric).bound))
         elif node.joined == "sum":
             found.append(sum_above(*known))
-        elif metric == L2:  # stacked values and the larger of two: squares add up
+        elif metric == L2:  # stacked values, or the larger of two: squares add up
             found.append(_root_of_squares(known))
         else:
             found.append(max(known))
@@ -149,7 +152,7 @@ def _root_of_squares(values: Sequence[float]) -> float:
 
 
 def steps(network: Network) -> list[Step]:
-    """The network as a chain: its operations where there is one path, branches between two such places as blocks."""
+    """The network as a chain: operations that every path passes through, and blocks that combine the branches between them."""
     chain: list[Step] = []
     cuts = _cuts(network.nodes)
     for first, last in pairwise(cuts):
@@ -162,7 +165,7 @@ def steps(network: Network) -> list[Step]:
 
 
 def _cuts(nodes: Sequence[Node]) -> list[int]:
-    """Positions through which every path from the input to the output goes."""
+    """Positions that every path from the input to the output passes through."""
     last_use = {i: position for position, node in enumerate(nodes) for i in node.inputs}
     cuts, reach = [], 0
     for position in range(len(nodes)):
@@ -188,7 +191,7 @@ def _block(nodes: Sequence[Node], first: int) -> Block:
 
 
 def _with_runs(chain: list[Step]) -> list[Step]:
-    """The chain with each run of small linear maps and activations between them gathered."""
+    """Gathers each run of small linear maps and activations into one step."""
     found: list[Step] = []
     run: list[LinearMap | Elementwise] = []
     for step in [*chain, None]:
@@ -205,7 +208,7 @@ def _with_runs(chain: list[Step]) -> list[Step]:
 
 
 def _matrix_entries(run: Sequence[LinearMap | Elementwise], step: LinearMap | Elementwise) -> int:
-    """Entries of the matrix that a step adds to a run: that of all linear maps since the last activation, or an identity."""
+    """Entries of the matrix that a step adds to a run: the product of the linear maps since the last activation, or an identity."""
     linear = []
     for each in reversed(run):
         if isinstance(each, Elementwise):
@@ -221,7 +224,7 @@ def _matrix_entries(run: Sequence[LinearMap | Elementwise], step: LinearMap | El
 
 
 def _gathered(run: list[LinearMap | Elementwise]) -> list[Step]:
-    """Whatever comes before the first matrix and after the last stays on its own."""
+    """Gathers a run from its first matrix to its last; steps before and after stay separate."""
     weighty = [i for i, step in enumerate(run) if isinstance(step, LinearMap) and not step.moves]
     if len(weighty) < 2:
         return list(run)
@@ -231,13 +234,14 @@ def _gathered(run: list[LinearMap | Elementwise]) -> list[Step]:
 
 
 def _layers(run: Sequence[LinearMap | Elementwise]) -> Layers:
-    """Matrices and activations in turn; consecutive linear maps become one matrix, an identity stands between two activations."""
+    """Alternating matrices and activations; consecutive linear maps are multiplied, and consecutive activations get an identity
+    between them."""
     matrices: list[Matrix] = []
     slopes: list[SlopeRange] = []
     product: Matrix | None = None
     for step in run:
         if isinstance(step, LinearMap):
-            if product is None and step.moves and matrices:  # moving entries before or after an activation is the same
+            if product is None and step.moves and matrices:  # entries may just as well move before the activation
                 matrices[-1], slopes[-1] = _composed(step, matrices[-1]), _moved_slopes(step, slopes[-1])
             else:
                 product = step.matrix if product is None else _composed(step, product)

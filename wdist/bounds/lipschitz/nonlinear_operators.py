@@ -1,4 +1,4 @@
-"""ATen operators that act on each entry, or have a known Lipschitz constant."""
+"""Readers of ATen operators that act on each entry or have a known Lipschitz constant."""
 
 import math
 from collections.abc import Callable
@@ -27,8 +27,8 @@ def elementwise(
     *,
     x: Signal | None = None,
 ) -> Signal:
-    """Adds a function of each entry of ``x``, by default the first argument, with slopes between two numbers, or tensors that
-    broadcast to its shape."""
+    """Adds a function of each entry of ``x``, by default the first argument; its slopes lie between ``low`` and ``high``, numbers
+    or tensors that broadcast to the shape."""
     x = call.args[0] if x is None else x
     slopes = [torch.as_tensor(slope, dtype=torch.float64) for slope in (low, high)]
     operation = Elementwise(name=name, shape=x.shape, function=function, low=slopes[0], high=slopes[1], within=within)
@@ -72,7 +72,7 @@ def _elu(call: Call) -> Any:
     if min(alpha, scale, inner) < 0:
         raise call.reading.refused("elu", " with negative constants")
     steepest = max(scale, alpha * scale * inner * (1.0 if scale == inner == 1 else 1 + 4 * UNIT_ROUNDOFF))
-    # The slopes rise, if that on the left of 0 is no larger than that on the right.
+    # Slopes increase if the one just left of 0 is no larger than the one on the right.
     left = scale * alpha * inner
     within = rising(lambda h: torch.where(h < 0, left * torch.exp(inner * h.clamp(max=0)), scale)) if left <= scale else None
     return elementwise(call, "elu", lambda h: aten.elu(h, alpha, scale, inner), 0.0, steepest, within)
@@ -83,7 +83,7 @@ def _celu(call: Call) -> Any:
     alpha = float(call.option(1, "alpha", 1.0))
     if alpha <= 0:
         raise call.reading.refused("celu", " with a constant that is not positive")
-    # Without slopes within intervals, as torch's gradient has 1 / alpha in float32.
+    # No slopes within intervals, because torch's gradient computes 1 / alpha in float32.
     return elementwise(call, "celu", lambda h: nn.functional.celu(h, alpha), 0.0, 1.0)
 
 
@@ -98,7 +98,7 @@ def _gelu(call: Call) -> Any:
 @handles("softplus")
 def _softplus(call: Call) -> Any:
     beta, threshold = (float(call.option(i, name, usual)) for i, name, usual in ((1, "beta", 1.0), (2, "threshold", 20.0)))
-    if threshold < 20:  # from there on torch returns its input, 2e-9 below the exact value
+    if threshold < 20:  # above the threshold torch returns the input, at 20 already 2e-9 below the exact value
         raise call.reading.refused("softplus", " with a jump")
     function = lambda h: nn.functional.softplus(h, beta, threshold)  # noqa: E731
     within = rising(lambda h: torch.where(beta * h > threshold, 1.0, torch.sigmoid(beta * h)))
@@ -132,7 +132,7 @@ def _threshold(call: Call) -> Any:
 
 @handles("hardsigmoid")
 def _hardsigmoid(call: Call) -> Any:
-    sixth = float(torch.tensor(1 / 6)) * (1 + 2 * UNIT_ROUNDOFF)  # torch's gradient has the sixth in float32, which is larger
+    sixth = float(torch.tensor(1 / 6)) * (1 + 2 * UNIT_ROUNDOFF)  # torch's gradient uses 1/6 in float32, which is larger
     return elementwise(call, "hardsigmoid", nn.functional.hardsigmoid, 0.0, sixth)
 
 
@@ -203,14 +203,14 @@ def _max_pooled(call: Call) -> Any:
 
 @handles("_softmax", "softmax")
 def _softmax(call: Call) -> Any:
-    """Its Jacobian diag(p) - p p^T has row sums 2 p (1 - p) <= 1/2, and no larger norm."""
+    """The Jacobian diag(p) - p p^T has absolute row sums 2 p (1 - p) <= 1/2; it is symmetric, so its l2 norm is no larger."""
     function, reason = lambda h: torch.softmax(h, call.args[1]), "rows sum to at most 1/2"
     return call.apply(Bounded(name="softmax", function=function, euclidean=0.5, maximum=0.5, reason=reason))
 
 
 @handles("_log_softmax", "log_softmax")
 def _log_softmax(call: Call) -> Any:
-    """Its Jacobian I - 1 p^T is a projection, of norm sqrt(n) ||p|| <= sqrt(n); its rows have sums of at most 2."""
+    """The Jacobian I - 1 p^T is a projection of norm sqrt(n) ||p|| <= sqrt(n); its absolute row sums are at most 2."""
     x, axis = call.args[:2]
     root = 1.0 if x.shape[axis] == 1 else math.nextafter(math.sqrt(x.shape[axis]), math.inf)
     function = lambda h: torch.log_softmax(h, axis)  # noqa: E731

@@ -1,4 +1,4 @@
-"""Operations of networks with their proved properties: linear maps, activations, and others with a known constant."""
+"""Operations of networks and their proved properties: linear maps, activations, and functions with a known Lipschitz constant."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from wdist.lipschitz.linalg.rounding import gamma
 
 Shape = tuple[int, ...]
 MOST_ENTRIES = 2**22
-"""Most entries of a linear map that is written out as a matrix."""
+"""Most entries of a linear map to write out as a matrix."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,19 +28,19 @@ class LinearMap:
     function: Callable[[Tensor], Tensor]
     """x -> A x, float64."""
     absolute: Callable[[Tensor], Tensor]
-    """x -> \\|A\\| x, with the magnitudes of the entries."""
+    """x -> \\|A\\| x, with the absolute values of the entries."""
     norms: Callable[[GroundMetric], tuple[float, str]]
-    """Its operator norm from above, in l2 or linf, and the method of proof."""
+    """Returns an upper bound for the operator norm, in l2 or linf, and the method of proof."""
     bias: Tensor | None = None
     """Broadcasts to the outputs."""
     bias_error: Tensor | float = 0.0
     """Largest error of the bias, entry by entry."""
     terms: int = 1
-    """Products that are summed for one output."""
+    """Number of products summed for one output."""
     relative: float = 0.0
     """Relative error of the entries that ``function`` uses."""
     moves: bool = False
-    """Whether it only moves entries: each row of the matrix has a single 1, in a column of its own."""
+    """Whether it only moves entries, leaves some out or pads with zeros: rows and columns of the matrix have at most a single 1."""
 
     def bound(self, metric: GroundMetric) -> LayerBound:
         value, method = self.norms(metric)
@@ -55,12 +55,12 @@ class LinearMap:
         return torch.vmap(self.function)(x)
 
     def magnitudes(self, x: Tensor) -> Tensor:
-        """The same for the magnitudes of the entries of A."""
+        """The same with the absolute values of the entries of A."""
         return torch.vmap(self.absolute)(x)
 
     @cached_property
     def matrix(self) -> Matrix:
-        """A, row-major; each of its entries is a product of one weight with 1, so nothing rounds."""
+        """A, row-major; each entry is the product of one weight with 1, so nothing rounds."""
         size = math.prod(self.inputs)
         columns = self.columns(torch.eye(size, dtype=torch.float64).reshape(size, *self.inputs))
         value = columns.reshape(size, -1).T.contiguous()
@@ -82,7 +82,7 @@ class Elementwise:
     high: Tensor
     """float64; they broadcast to the shape."""
     within: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
-    """Bounds for the slopes between two inputs, entry by entry; None where only the global ones are known."""
+    """Bounds for the slopes between two inputs, entry by entry; None if only the global bounds are known."""
 
     def bound(self, metric: GroundMetric) -> LayerBound:
         del metric  # the same in every norm

@@ -1,11 +1,11 @@
-r"""Bounds from norms of matrices: of each, and of products of consecutive ones.
+r"""Bounds from the norms of matrices and of products of consecutive matrices.
 
 The slopes of an activation between two inputs form a diagonal matrix :math:`D = \mathrm{diag}(m) + \mathrm{diag}(r) S` with the
 middle m and half the range r of the slopes, and :math:`|S| \le 1`. Expanding :math:`W_l D_l \cdots D_1 W_0` and taking norms gives
 
 .. math:: \theta_k = \|W_k m_k \cdots m_1 W_0\| + \sum_{i=1}^{k} \theta_{i-1} \max r_i\, \|W_k m_k \cdots m_{i+1} W_i\| ,
 
-which holds in every norm in which a diagonal matrix is no longer than its largest entry, and never exceeds the product of norms for
+which holds in every norm in which a diagonal matrix has the norm of its largest entry, and never exceeds the product of norms for
 slopes in [0, 1]. For two matrices and ReLU it is the mean of :math:`\|W_1\| \|W_0\|` and :math:`\|W_1 W_0\|`.
 
 References:
@@ -24,29 +24,29 @@ from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, product_above, sum_above
 
 _MOST_WORK = 4e10
-"""Multiplications for the norms of products; longer ones are replaced by products of norms."""
+"""Most multiplications for the norms of products; longer products are bounded by products of norms."""
 
 
 def layer_norms(layers: Layers, metric: GroundMetric) -> list[float]:
-    """The norm of each matrix, proved; the steepest slope of each activation multiplies them."""
+    """A proved upper bound for the norm of each matrix."""
     return [matrix.norm(metric) for matrix in layers.matrices]
 
 
 def product_bound(layers: Layers, norms: list[float]) -> float:
-    """The product of the norms of the matrices and the steepest slopes."""
+    """The product of the norms of the matrices and the steepest slopes of the activations."""
     return product_above(*norms, *(slopes.steepest for slopes in layers.slopes))
 
 
 def averaged_bound(layers: Layers, norms: list[float], metric: GroundMetric) -> float:
-    """The bound of the module, for layers whose single norms are known."""
+    """The bound in the module's docstring, for layers whose individual norms are known."""
     count, longest = len(layers.matrices), _longest(layers)
     middles = [float(slopes.middle.abs().max()) for slopes in layers.slopes]
     ranges = [_range(slopes) for slopes in layers.slopes]
     norm: dict[tuple[int, int], float] = {}
-    for first in reversed(range(count)):  # so that what follows a split is known
+    for first in reversed(range(count)):  # so that the part after a split is known
         product: Matrix | None = None
         for last in range(first, count):
-            # The best of a product of norms, with every split, and the norm of the product.
+            # The best of the products of norms, over all splits, and the norm of the product.
             splits = [product_above(norm[first, k], middles[k], norm[k + 1, last]) for k in range(first, last)]
             candidates = [norms[first]] if first == last else splits
             entries = len(layers.matrices[last].value) * layers.matrices[first].value.shape[1]
@@ -56,7 +56,7 @@ def averaged_bound(layers: Layers, norms: list[float], metric: GroundMetric) -> 
                 product = _next(layers, product, last)
                 candidates.append(product.norm(metric))
             else:
-                product = None  # longer ones begin with it
+                product = None  # longer products, which begin with this one, are skipped as well
             norm[first, last] = min(candidates)
     theta: list[float] = []
     for k in range(count):
@@ -66,7 +66,7 @@ def averaged_bound(layers: Layers, norms: list[float], metric: GroundMetric) -> 
 
 
 def _range(slopes: SlopeRange) -> float:
-    """The largest distance of a slope from the middle, as computed."""
+    """The largest distance of a slope from the middle as it was computed."""
     distances = torch.maximum(slopes.high - slopes.middle, slopes.middle - slopes.low)
     return float(distances.max()) * (1 + 4 * UNIT_ROUNDOFF)
 
@@ -76,7 +76,7 @@ def _next(layers: Layers, product: Matrix, last: int) -> Matrix:
 
 
 def _longest(layers: Layers) -> int:
-    """The largest number of matrices whose product is taken."""
+    """The largest number of consecutive matrices to multiply."""
     largest = max(max(matrix.value.shape) for matrix in layers.matrices)
     pairs = _MOST_WORK / (30.0 * largest**3 * len(layers.matrices))
     return max(2, min(len(layers.matrices), int(pairs)))

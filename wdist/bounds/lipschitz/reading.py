@@ -1,8 +1,8 @@
-"""Reads the operations of any torch module: its ATen graph for one sample, traced without numbers.
+"""Reads the operations of any torch module: its ATen graph for one sample, traced without values.
 
-Tracing runs the module on a tensor that has a shape but no values, so a module that looks at the values of its input, or takes
-branches by them, is refused. Weights that a module computes from others (weight normalisation, orthogonal parametrisations) are
-taken as computed in float64.
+Tracing runs the module on a tensor that has a shape but no values, so a module that looks at the values of its input, or branches
+on them, is refused. If a module computes weights from others (weight normalisation, orthogonal parametrisations), the computed
+weights are taken.
 """
 
 import contextlib
@@ -28,16 +28,16 @@ aten = torch.ops.aten
 
 
 def read_network(module: nn.Module, shape: Sequence[int] | None = None, *, what: str = "network") -> Network:
-    """Reads a module as a graph of operations; the module itself stays as it is.
+    """Reads a module as a graph of operations; the module itself is not changed.
 
     Arguments:
-        module: any, in whatever type; it is copied to float64 and evaluation mode.
-        shape: of one sample; None for the inputs of a first linear layer.
-        what: names the network in errors.
+        module: any module, of any type; it is copied to float64 and evaluation mode.
+        shape: of one sample; None to infer it from a first linear layer.
+        what: name of the network in errors.
 
     Raises:
         UnknownOperator: it contains an operation without a known bound, or looks at the values of its input.
-        SourceError: its weights are not finite, its input's shape is unknown, or it cannot be traced.
+        SourceError: its weights are not finite, the shape of its input is unknown, or it cannot be traced.
     """
     module = in_float64(module, what)
     shape = tuple(shape) if shape is not None else input_shape(module, what)
@@ -58,7 +58,7 @@ def in_float64(module: nn.Module, what: str) -> nn.Module:
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if not bool(torch.isfinite(tensor).all()):
             raise SourceError(f"{what} holds NaN or infinity in {name}, so it has no Lipschitz constant; check its training")
-    # What a module computed from its weights, as torch.nn.utils.weight_norm does, is copied as a plain value.
+    # Values that a module computed from its weights, as torch.nn.utils.weight_norm does, are copied as plain tensors.
     computed = [each for part in module.modules() for each in vars(part).values() if isinstance(each, Tensor) and not each.is_leaf]
     try:
         module = copy.deepcopy(module, {id(each): each.detach().clone() for each in computed})
@@ -67,12 +67,12 @@ def in_float64(module: nn.Module, what: str) -> nn.Module:
     module = _with_plain_activations(_with_plain_weights(module)).cpu().double()
     try:
         return module.eval()
-    except NotImplementedError:  # a program of torch.export has no modes
+    except NotImplementedError:  # programs of torch.export have no modes
         return module
 
 
 class _Evaluated(nn.Module):
-    """An activation of wdist as it is evaluated, not as it is trained."""
+    """An activation of wdist in its evaluated form instead of its training form."""
 
     def __init__(self, activation: ActivationModule) -> None:
         super().__init__()
@@ -83,14 +83,14 @@ class _Evaluated(nn.Module):
 
 
 def _with_plain_weights(module: nn.Module) -> nn.Module:
-    """Parametrised weights as they are computed in the module's own type; a copy is changed in place."""
+    """Replaces parametrised weights by their values, computed in the module's own type; changes the module in place."""
     with torch.no_grad(), contextlib.suppress(NotImplementedError):
         module.eval()
         for each in list(module.modules()):
             if parametrize.is_parametrized(each):
                 names = list(each.parametrizations)  # type: ignore[arg-type]
                 weights = {name: getattr(each, name).detach().clone() for name in names}
-                # A class of its own, because the property that computes a weight belongs to the class, which the original shares.
+                # A new class, because the property that computes a weight belongs to the class, which the original shares.
                 each.__class__ = type(type(each).__name__, (type(each),), {name: _stored(name) for name in names})
                 for name, weight in weights.items():
                     each.register_buffer(f"plain_{name}", weight)
@@ -111,10 +111,10 @@ def _with_plain_activations(module: nn.Module) -> nn.Module:
 
 
 def input_shape(module: nn.Module, what: str) -> Shape:
-    """The shape of a sample, from a first linear layer.
+    """The shape of a sample, inferred from a first linear layer.
 
     Raises:
-        SourceError: the first layer with weights is of another kind.
+        SourceError: the first layer with weights is not linear.
     """
     for each in module.modules():
         name, weight = str(getattr(each, "original_name", type(each).__name__)), getattr(each, "weight", None)
@@ -159,7 +159,7 @@ def _traced(module: nn.Module, shape: Shape, what: str) -> torch.fx.GraphModule:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps what torch logs about failed tracing from the terminal; the error says it."""
+    """Suppresses torch's log messages about failed tracing, which the error reports as well."""
     logger = logging.getLogger("torch._subclasses.fake_tensor")
     before, logger.disabled = logger.disabled, True
     try:
@@ -169,6 +169,6 @@ def _quiet() -> Iterator[None]:
 
 
 def _changes_values(node: torch.fx.Node) -> bool:
-    """True for an operation that writes into its inputs."""
+    """Whether an operation writes into its inputs."""
     schema = getattr(node.target, "_schema", None)
     return schema is not None and schema.is_mutable

@@ -1,6 +1,6 @@
-"""Searches for large slopes: Lipschitz constants **from below**, never part of a certificate.
+"""Searches for large slopes: lower estimates of Lipschitz constants, **never** part of a certificate.
 
-Every slope found is the norm of a Jacobian, or a difference quotient, so no Lipschitz constant is smaller, except for rounding.
+Every slope found is the norm of a Jacobian or a difference quotient, so the Lipschitz constant is no smaller, up to rounding.
 """
 
 from collections.abc import Callable
@@ -14,22 +14,22 @@ from wdist.ground_metric import L2, GroundMetric
 
 _ROUNDS = 20
 _FEW_OUTPUTS = 16
-"""Outputs up to which Jacobians are computed row by row; more take power iteration."""
+"""Most outputs for which Jacobians are computed row by row; more take power iteration."""
 _POWER_STEPS, _LONG = 6, 60
-"""Steps of power iteration at every point, and at the steepest ones in the end."""
+"""Steps of power iteration at every point, and finally at the steepest ones."""
 _POLISHED = 8
-"""Points from which long power iterations begin."""
+"""Number of steepest points that get long power iterations."""
 _AT_ONCE = 256
 _WORK = 2e11
-"""Floating-point operations of a search, roughly; larger networks are searched with fewer points."""
+"""Approximate floating-point operations of a search; larger networks are searched with fewer points."""
 _SPREADS = (0.1, 1.0, 10.0)
 _ROUNDING = 1e-9
-"""Share that is taken off a slope for its rounding."""
+"""Fraction subtracted from a slope for rounding."""
 _SECANT = 1e-6
 """Relative length of the steps of difference quotients."""
 
 Slopes = Callable[[Tensor], Tensor]
-"""Slopes at points, shape (n, dim) -> (n,)."""
+"""Maps points, shape (n, dim), to slopes there, shape (n,)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Effort:
 
     @classmethod
     def affordable(cls, operations: float) -> "Effort":
-        """The usual effort, or less where one slope takes this many operations."""
+        """The usual effort, or less if one slope takes so many operations that the search would exceed its limit."""
         usual = cls()
         evaluations = usual.starts + _ROUNDS * usual.kept * usual.tries + usual.kept * usual.pair_steps
         share = min(1.0, _WORK / max(1.0, operations * evaluations))
@@ -58,19 +58,19 @@ class Effort:
 
 
 _OF_CRITICS = Effort(kept=32, tries=8)
-"""Effort for a critic, whose climb begins at samples."""
+"""Effort for a critic, whose search starts from samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ball:
-    """Balls round starting points that a search must not leave."""
+    """Balls around starting points, which a search must not leave."""
 
     radius: float
     metric: GroundMetric
 
 
 def largest_slope(critic: FrozenCritic, a: Tensor, b: Tensor, *, generator: torch.Generator, metric: GroundMetric = L2) -> float:
-    """The largest dual norm of the gradient at samples a and b, float64, at points between them, and along a hill climb from there.
+    """The largest dual norm of the gradient at samples a and b, float64, at points between them, and on hill climbs from these.
 
     The generator is on the CPU.
     """
@@ -93,15 +93,15 @@ def largest_slope(critic: FrozenCritic, a: Tensor, b: Tensor, *, generator: torc
 def network_slope(
     module: nn.Module, shape: tuple[int, ...], metric: GroundMetric, *, seed: int = 0, points: Tensor | None = None
 ) -> float:
-    """The largest slope of a network that a search finds, over all inputs; l2 or linf measures inputs and outputs.
+    """The largest slope of a network that a search over all inputs finds; l2 or linf measures inputs and outputs.
 
-    It climbs by random steps from ``points``, or from random ones of several lengths, as gradients of a piecewise linear network do
-    not point to steeper pieces, and lets pairs of points ascend by the gradient of their difference quotient.
+    The search climbs by random steps from random points of several lengths and from ``points``, because gradients of a piecewise
+    linear network do not point to steeper pieces. It also moves pairs of points along the gradient of their difference quotient.
 
     Arguments:
         module: float64, in evaluation mode; takes a batch.
         shape: of one sample.
-        points: where to begin, shape (n, \\*shape).
+        points: further starting points, shape (n, \\*shape).
     """
     generator = torch.Generator().manual_seed(seed)
     slopes = jacobian_slopes(module, shape, metric)
@@ -121,7 +121,7 @@ def network_slope(
 
 
 def slopes_in_balls(module: nn.Module, shape: tuple[int, ...], x: Tensor, ball: Ball, *, seed: int = 0, tries: int = 16) -> Tensor:
-    """The largest slope found within the ball round each of x, shape (n, \\*shape); shape (n,)."""
+    """The largest slope found within the ball around each of x, shape (n, \\*shape); returns shape (n,)."""
     generator = torch.Generator().manual_seed(seed)
     slopes = jacobian_slopes(module, shape, ball.metric)
     x = x.double().reshape(len(x), -1)
@@ -135,7 +135,7 @@ def slopes_in_balls(module: nn.Module, shape: tuple[int, ...], x: Tensor, ball: 
 
 
 def jacobian_slopes(module: nn.Module, shape: tuple[int, ...], metric: GroundMetric, *, steps: int = _POWER_STEPS) -> Slopes:
-    """Norms of a network's Jacobians; for many outputs, estimates of them from below by so many steps of power iteration."""
+    """Norms of a network's Jacobians; with many outputs, lower estimates of them by ``steps`` steps of power iteration."""
     with torch.no_grad():
         outputs = module(torch.zeros(1, *shape, dtype=torch.float64)).numel()
 
@@ -159,8 +159,8 @@ def _norms(module: nn.Module, x: Tensor, metric: GroundMetric, outputs: int, ste
 
 
 def _power_norms(module: nn.Module, x: Tensor, metric: GroundMetric, outputs: int, steps: int) -> Tensor:
-    """Power iteration from a start for each point: a row combination by reverse mode, then a step along it as a difference
-    quotient."""
+    """Power iteration at each point: products with the transposed Jacobian by reverse mode, those with the Jacobian by difference
+    quotients."""
     starts = torch.randn(len(x), outputs, generator=torch.Generator().manual_seed(0)).double()
     u = torch.nn.functional.normalize(starts, dim=1)
     best = x.new_zeros(len(x))
@@ -186,7 +186,7 @@ def _power_norms(module: nn.Module, x: Tensor, metric: GroundMetric, outputs: in
 
 
 def _operations(module: nn.Module, shape: tuple[int, ...]) -> float:
-    """Floating-point operations of one slope: forward, and back for each output or step of a power iteration."""
+    """Floating-point operations of one slope: a forward pass, and a backward pass for each output or step of power iteration."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -195,7 +195,7 @@ def _operations(module: nn.Module, shape: tuple[int, ...]) -> float:
 
 
 def _climbed(slopes: Slopes, x: Tensor, *, spread: float, generator: torch.Generator, effort: Effort) -> tuple[Tensor, Tensor]:
-    """Points and their slopes after rounds of random steps from the steepest points, shorter in every round."""
+    """Points and their slopes after rounds of random steps from the steepest points, with shorter steps in each round."""
     found = slopes(x)
     for round_ in range(_ROUNDS):
         best = found.topk(min(effort.kept, len(found))).indices
@@ -227,7 +227,7 @@ def _ascended(
 
 
 def _quotients(module: nn.Module, shape: tuple[int, ...], metric: GroundMetric, pairs: Tensor) -> Tensor:
-    """Difference quotients of pairs, shape (n,); 0 for pairs too near to each other to say anything."""
+    """Difference quotients of pairs, shape (n,); 0 for pairs too close for a reliable quotient."""
     first, second = (module(each.reshape(-1, *shape)).reshape(len(each), -1) for each in pairs.unbind(1))
     difference = pairs[:, 0] - pairs[:, 1]
     distance = torch.linalg.vector_norm(difference, ord=metric.p, dim=1)

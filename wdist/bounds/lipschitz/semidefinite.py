@@ -8,16 +8,16 @@ Let :math:`x_i = \phi_i(W_{i-1} x_{i-1} + b_{i-1})` elementwise, with slopes in 
 .. math:: \rho \|\Delta x_0\|^2 - \|W_l \Delta x_l\|^2
     + \sum_j t_j (\Delta x_j - \alpha_j \Delta v_j)(\Delta x_j - \beta_j \Delta v_j)
 
-positive semidefinite, then :math:`\|\Delta y\| \le \sqrt\rho\, \|\Delta x_0\|`. One multiplier for each unit: the multipliers that
-couple units are wrong (Pauli et al.). However the multipliers were found, :func:`proved` shows the inequality in float64.
+positive semidefinite, then :math:`\|\Delta y\| \le \sqrt\rho\, \|\Delta x_0\|`. Each unit has one multiplier, because multipliers
+that couple units are invalid (Pauli et al.). However the multipliers were found, :func:`proved` proves the inequality in float64.
 
 References:
     Fazlyab, Robey, Hassani, Morari & Pappas (2019), Efficient and accurate estimation of Lipschitz constants for deep neural
         networks, arXiv:1906.04893 (LipSDP).
     Xu & Sivaranjani (2024), ECLipsE: efficient compositional Lipschitz constant estimation for deep neural networks,
-        arXiv:2404.04375 (the recursion; its closed form is where the search begins).
+        arXiv:2404.04375 (the recursion; the search starts from its closed form).
     Pauli, Koch, Berberich, Kohler & Allgöwer (2022), Training robust neural networks using Lipschitz bounds, IEEE Control Systems
-        Letters 6 (multipliers that couple units).
+        Letters 6 (the error of multipliers that couple units).
 """
 
 import math
@@ -33,15 +33,15 @@ from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma, product_above
 from wdist.lipschitz.linalg.semidefinite import is_positive_semidefinite
 
 LARGEST_PROOF = 4000
-"""Units, inputs included, up to which the inequality is proved."""
+"""Most units, inputs included, for which the inequality is proved."""
 _ITERATIONS = 100
 """Steps of L-BFGS, unless :data:`MOST_WORK` ends the search earlier."""
 MOST_WORK = 2e11
-"""Floating-point operations of a search, roughly."""
+"""Approximate floating-point operations of a search."""
 _LEAST_RANGE = 1e-3
-"""Units whose slopes hardly vary would have boundless multipliers; their range counts as at least this."""
+"""Smallest half range of slopes in the search; otherwise units whose slopes hardly vary would have unbounded multipliers."""
 _SLACKS = (1e-9, 1e-7, 1e-5, 1e-3, 1e-1)
-"""Shares by which the multipliers grow until the proof succeeds."""
+"""Relative increases of the multipliers to try until the proof succeeds."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,26 +85,26 @@ class Layers:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Multipliers:
-    """Proof of a semidefinite bound."""
+    """Evidence for a semidefinite bound."""
 
     rho: float
     t: Tensor
     """float64, shape (units of all activations,), non-negative."""
     scales: tuple[float, ...]
-    """Powers of two that the matrices are divided by first; slopes have no scale, so each multiplies the bound."""
+    """Powers of two that divide the matrices before the inequality is formed; each multiplies the bound."""
 
 
 def semidefinite_bound(layers: Layers, *, work: float = MOST_WORK) -> tuple[float, Multipliers] | None:
-    """A proved bound for the Euclidean Lipschitz constant, and its multipliers; None if none was found or proved.
+    """A proved bound for the Euclidean Lipschitz constant, with its multipliers; None if none was found or proved.
 
     Arguments:
-        layers: at least two matrices, of moderate size (:data:`LARGEST_PROOF`).
-        work: floating-point operations of the search, roughly.
+        layers: at least two matrices, with at most :data:`LARGEST_PROOF` units.
+        work: approximate floating-point operations of the search.
     """
     if not layers.slopes or layers.units > LARGEST_PROOF or (found := _search(layers, work)) is None:
         return None
     for slack in _SLACKS:
-        # All of them, so that every block of the matrix grows but the last product.
+        # Increase all of them, so that every term of the matrix grows except the last product.
         tried = replace(found, rho=found.rho * (1 + slack), t=found.t * (1 + slack))
         if proved(layers, tried):
             return _bound(tried), tried
@@ -112,7 +112,7 @@ def semidefinite_bound(layers: Layers, *, work: float = MOST_WORK) -> tuple[floa
 
 
 def proved(layers: Layers, multipliers: Multipliers) -> bool:
-    """True only if the bound that multipliers state is proved for the layers, whoever made them."""
+    """Whether the multipliers, whatever their origin, prove their bound for the layers, rounding included."""
     t, scales = multipliers.t, multipliers.scales
     if len(scales) != len(layers.matrices) or any(not 0 < scale < math.inf or math.frexp(scale)[0] != 0.5 for scale in scales):
         return False
@@ -122,7 +122,7 @@ def proved(layers: Layers, multipliers: Multipliers) -> bool:
 
 
 def proved_bound(layers: Layers, multipliers: Multipliers) -> float | None:
-    """The bound that multipliers prove, whoever made them; None if they prove none."""
+    """The bound that multipliers prove, whatever their origin; None if they prove none."""
     return _bound(multipliers) if proved(layers, multipliers) else None
 
 
@@ -131,7 +131,7 @@ def _bound(multipliers: Multipliers) -> float:
 
 
 def _scaled(layers: Layers, scales: Sequence[float]) -> Layers:
-    """The layers with matrices divided by powers of two, which does not round; what underflows is counted."""
+    """Divides the matrices by powers of two, which does not round; underflow is added to the errors."""
     matrices = []
     for matrix, scale in zip(layers.matrices, scales, strict=True):
         value, error = matrix.value / scale, matrix.error
@@ -155,7 +155,7 @@ def _offsets(layers: Layers) -> list[int]:
 
 
 def _inequality(layers: Layers, multipliers: Multipliers) -> tuple[Tensor, Tensor]:
-    """The matrix of the quadratic form, and a bound for what it lacks from the exact one, entry by entry."""
+    """The matrix of the quadratic form, and a bound for its error, entry by entry."""
     offsets = _offsets(layers)
     M = torch.zeros(layers.units, layers.units, dtype=torch.float64)
     E = torch.zeros_like(M)
@@ -176,7 +176,7 @@ def _inequality(layers: Layers, multipliers: Multipliers) -> tuple[Tensor, Tenso
     last, matrix = slice(offsets[-2], offsets[-1]), layers.matrices[-1]
     M[last, last] -= matrix.value.T @ matrix.value
     E[last, last] += _product_error(matrix.value.abs(), _error(matrix), torch.ones(len(matrix.value), dtype=torch.float64))
-    # Sums of the terms of a block round once each; what underflows is far below.
+    # Each sum of terms in a block rounds once; underflow is far smaller.
     E += gamma(8) * M.abs() + gamma(8) * torch.diag(M.new_tensor(_diagonal_terms(layers, multipliers))) + 2.0**-1000
     return (M + M.T) / 2, (E + E.T) * 0.5 * (1 + 1e-9)
 
@@ -201,7 +201,7 @@ def _product_error(magnitude: Tensor, error: Tensor, weights: Tensor) -> Tensor:
 
 
 def _search(layers: Layers, work: float) -> Multipliers | None:
-    """Multipliers that nearly minimise rho; nothing about them is proved."""
+    """Multipliers that nearly minimise rho, without proof."""
     if not all(bool(torch.isfinite(matrix.value).all()) for matrix in layers.matrices):
         return None
     scales = [_power_of_two(float(torch.linalg.matrix_norm(matrix.value))) for matrix in layers.matrices]
@@ -210,7 +210,7 @@ def _search(layers: Layers, work: float) -> Multipliers | None:
     if found is None:
         return None
     rho, t = found
-    # All numbers near 1: each activation, and the input, in units in which its multipliers are.
+    # Choose units for each activation and the input in which all numbers are near 1.
     means = [float(part.mean()) for part in t]
     units = [_power_of_two(1 / math.sqrt(each)) for each in (rho, *means)] + [1.0]
     scales = [scale * after / before for scale, before, after in zip(scales, units, units[1:], strict=False)]
@@ -219,21 +219,21 @@ def _search(layers: Layers, work: float) -> Multipliers | None:
 
 
 def _power_of_two(number: float) -> float:
-    """A power of two near a positive number; 1 for others."""
+    """A power of two near a positive finite number; 1 for any other."""
     return 2.0 ** math.frexp(number)[1] if 0 < number < math.inf else 1.0
 
 
 class _Recursion:
-    r"""rho as a smooth function of numbers without constraints.
+    r"""rho as a smooth function of unconstrained variables.
 
-    With the middle m and half the range r of the slopes, eliminating block after block leaves
+    With m the middle and r half the range of the slopes, eliminating one block after another leaves
 
     .. math:: M_i = T_i - T_i m W K^{-1} W^\top m T_i, \qquad K = M_{i-1} + W^\top T_i (m^2 - r^2) W, \qquad M_0 = I,
 
-    which stays positive if and only if :math:`1 / (T_i r^2) \succ W M_{i-1}^{-1} W^\top`. So with
+    which stays positive definite if and only if :math:`1 / (T_i r^2) \succ W M_{i-1}^{-1} W^\top`. So with
     :math:`1 / (T_i r^2) = D (1 + e^{p_i})\, \lambda_{\max}(D^{-1/2} W M_{i-1}^{-1} W^\top D^{-1/2})` and
     :math:`D = \mathrm{diag}(e^{q_i})`, every p and q is feasible, and every feasible T has such p and q; p = q = 0 is ECLipsE-Fast.
-    In the end :math:`\rho = \lambda_{\max}(W_l M_l^{-1} W_l^\top)`.
+    Finally, :math:`\rho = \lambda_{\max}(W_l M_l^{-1} W_l^\top)`.
     """
 
     def __init__(self, layers: Layers) -> None:
@@ -244,14 +244,14 @@ class _Recursion:
         self.sizes = [len(weight) for weight in self.weights[:-1]]
 
     def optimised(self, work: float) -> tuple[float, list[Tensor]] | None:
-        """rho, and the multipliers of each activation; None where rounding leaves no positive matrix."""
-        from scipy.optimize import minimize  # imported late, because it takes a quarter of a second
+        """rho and the multipliers of each activation; None if rounding makes a matrix indefinite."""
+        from scipy.optimize import minimize  # imported late: the import takes a quarter of a second
 
         one = 40.0 * sum(max(weight.shape) ** 3 for weight in self.weights)
         steps = min(_ITERATIONS, int(work / one))
         z = np.zeros(sum(self.sizes) + len(self.sizes))
         if steps > 0:
-            # A p of -14 leaves each matrix a millionth away from being singular, so that the proof succeeds.
+            # p >= -14 keeps each matrix a millionth away from singular, so that the proof succeeds.
             limits = [(-40.0, 40.0)] * sum(self.sizes) + [(-14.0, 40.0)] * len(self.sizes)
             options = {"maxiter": steps, "maxfun": 2 * steps, "maxcor": 20}
             z = minimize(self._value, z, jac=True, method="L-BFGS-B", bounds=limits, options=options).x
@@ -273,7 +273,7 @@ class _Recursion:
         return float(value.detach()), gradient.nan_to_num(0.0, 0.0, 0.0).numpy()
 
     def _multipliers(self, z: Tensor) -> tuple[Tensor, list[Tensor]] | None:
-        """rho, and the multipliers in units in which M_0 = I."""
+        """rho and the multipliers, in units in which M_0 = I; None if rounding makes a matrix indefinite."""
         count = sum(self.sizes)
         multipliers = []
         M = torch.eye(self.weights[0].shape[1], dtype=torch.float64)
@@ -298,7 +298,7 @@ class _Recursion:
 
 
 def _largest_eigenvalue(half: Tensor) -> Tensor:
-    """Largest eigenvalue of A A^T, differentiable; tiny but positive for 0."""
+    """Largest eigenvalue of A A^T, differentiable; tiny but positive for A = 0."""
     gram = half @ half.T if half.shape[0] <= half.shape[1] else half.T @ half
     return torch.linalg.eigvalsh(gram)[-1].clamp(min=1e-200)
 
@@ -309,7 +309,7 @@ def _factor(M: Tensor) -> Tensor | None:
 
 
 def _compressed(layers: Layers) -> Layers:
-    """Equivalent layers for the search: inputs and outputs rotated away where there are more of them than units."""
+    """Equivalent layers for the search, with inputs and outputs beyond the number of units removed by rotations."""
     first, last = layers.matrices[0].value, layers.matrices[-1].value
     if first.shape[1] > first.shape[0]:
         first = torch.linalg.qr(first.T, mode="r").R.T

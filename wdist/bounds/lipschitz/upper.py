@@ -1,4 +1,4 @@
-"""Bounds of a network's Lipschitz constant from above, the smallest of several, each proved in float64."""
+"""Upper bounds for a network's Lipschitz constant: the smallest of several, each proved in float64."""
 
 import math
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ METHODS = (PRODUCT, AVERAGED, SEMIDEFINITE)
 
 @dataclass(frozen=True, kw_only=True)
 class LipschitzUpper:
-    """A number that the Lipschitz constant of a network does not exceed."""
+    """An upper bound for the Lipschitz constant of a network."""
 
     bound: float
     """The smallest of ``bounds``."""
     metric: GroundMetric
-    """Measures inputs and outputs."""
+    """Metric of inputs and outputs."""
     method: str
     """The method of the smallest bound."""
     bounds: dict[str, float]
@@ -37,17 +37,17 @@ def lipschitz_upper(network: Network, metric: GroundMetric = L2, *, methods: tup
     """Bounds the Lipschitz constant of a network from above, over all inputs.
 
     Arguments:
-        network: from :func:`wdist.bounds.lipschitz.reading.read_network`; for the difference of two outputs, first
-            :meth:`~wdist.bounds.lipschitz.network.Network.followed_by`.
+        network: from :func:`wdist.bounds.lipschitz.reading.read_network`; apply
+            :meth:`~wdist.bounds.lipschitz.network.Network.followed_by` first for the difference of two outputs.
         metric: l2 or linf, of inputs and outputs.
-        methods: to try, besides the product of norms; the semidefinite bound takes seconds and applies to l2 only.
+        methods: to try besides the product of norms; the semidefinite bound takes seconds and applies to l2 only.
 
     Raises:
         CertificateError: no bound is finite.
     """
     chain = steps(network)
     factors = [_factors(step, metric, methods) for step in chain]
-    # A method that does not apply to a step is replaced there by the best of the cheaper ones.
+    # If a method does not apply to a step, the best of the cheaper ones replaces it there.
     totals = {PRODUCT: product_above(*(each[PRODUCT] for each in factors), 1.0)}
     for position, method in enumerate(METHODS[1:], start=1):
         if any(method in each for each in factors):
@@ -81,9 +81,9 @@ def _layer_bounds(step: Step, metric: GroundMetric) -> list[LayerBound]:
 
 
 def windowed_bound(layers: Layers, norms: list[float]) -> float | None:
-    """The semidefinite bound of all layers, or the product of those of consecutive parts small enough for a proof.
+    """The semidefinite bound of all layers, or the product of the bounds of consecutive parts small enough for a proof.
 
-    Parts meet at an activation, whose steepest slope is a factor. None if no part has a bound.
+    Parts meet at an activation, whose steepest slope is a factor. None if no part has a semidefinite bound.
     """
     if not layers.slopes:
         return None
