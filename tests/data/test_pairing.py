@@ -51,7 +51,7 @@ def test_folders_of_images_in_other_modes_are_refused_with_the_option_that_conve
         for number in range(20):
             Image.new(mode, (8, 6), number).save(tmp_path / mode / f"{number}.png")
     for mode in ("L", "RGBA"):
-        with pytest.raises(SourceError, match=r"read both alike, with \?mode=RGB"):
+        with pytest.raises(SourceError, match=r"read both in one mode, \?mode=RGB"):
             check_comparable(open_source(tmp_path / "RGB"), open_source(tmp_path / mode))
         converted = open_source(f"{tmp_path / mode}?mode=RGB")
         assert check_comparable(open_source(tmp_path / "RGB"), converted) == ()
@@ -132,7 +132,9 @@ def test_columns_are_matched_by_name(made, tmp_path):
 def test_other_columns_are_refused_chosen_or_taken_by_position(tmp_path):
     a = table(tmp_path / "a.csv", ["x", "y", "z"], ROWS)
     b = table(tmp_path / "b.csv", ["x", "y", "w"], ROWS)
-    with pytest.raises(SourceError, match=r"b.csv has no column 'z', unlike .*a.csv; leave out what only one has with \?without="):
+    with pytest.raises(
+        SourceError, match=r"b.csv has no column 'z', unlike .*a.csv; leave out columns that only one has with \?without="
+    ):
         opened_pair(a, b)
     assert opened_pair(f"{a}?columns=y,x", f"{b}?columns=x,y").a.info.event_shape == (2,)
     assert opened_pair(a, f"{b}?names=no").identical
@@ -195,7 +197,7 @@ def test_samples_on_both_sides_are_told_of_because_the_sides_are_not_independent
     random = np.random.default_rng(0)
     x, y = random.normal(size=(2, 200, 3)).astype(dtype)
     (warning,) = warnings_of(x, np.concatenate([y, x[50:130]])[random.permutation(280)])
-    assert warning.startswith("80 samples of A occur in B, too")
+    assert warning.startswith("80 samples of A also occur in B")
     assert "leave these samples out of one side" in warning
     assert warnings_of(x, y) == ()
     assert warnings_of(x, np.concatenate([y, x[:2]])) == (), "one in a hundred may be chance"

@@ -1,4 +1,4 @@
-"""Permissions for opening a source, and the reading of tables."""
+"""Permissions for opening a source, and settings for reading tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ MISSING = (REFUSE, DROP, LEVEL)
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """Permissions for opening a source, and the reading of tables.
+    """Permissions for opening a source, and settings for reading tables.
 
     Raises:
-        UsageError: one of the words is unknown.
+        UsageError: a field has the wrong type, or ``missing`` is an unknown word.
     """
 
     trust: bool = False
@@ -30,10 +30,10 @@ class Access:
     feature_cache: str | Path | None = None
     """Folder that keeps features of networks between runs (:mod:`wdist.data.features.cache`)."""
     missing: str = REFUSE
-    """Handling of missing values: ``refuse`` them, ``drop`` their rows, or ``level``, which sets them apart from all others."""
+    """Handling of missing values: ``refuse`` them, ``drop`` their rows, or treat them as a ``level``, a value of their own."""
     scale: str | Mapping[str, float] = "none"
-    """Unit of length of each column: ``none`` for its own, ``std``, ``iqr``, ``mad`` or ``range`` over training rows of A, the name
-    of a file, or lengths by column."""
+    """Unit of length of each column: ``none`` to keep its own, ``std``, ``iqr``, ``mad`` or ``range`` over training rows of A, the
+    name of a file, or lengths by column."""
 
     def __post_init__(self) -> None:
         check_fields(self)

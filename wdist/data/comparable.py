@@ -16,17 +16,17 @@ from wdist.data.tables.joint import jointly_encoded
 from wdist.errors import SourceError
 
 _CHANNELS, _FIRST, _LAST = (3, 4), (2, 0, 1), (1, 2, 0)
-"""Channels of images in colour, and the orders of axes that move them."""
+"""Numbers of channels of colour images, and the orders of axes that move the channels to the front and to the back."""
 _LARGEST = 1e300
 """Largest magnitude that leaves room in float64 for distances between samples."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ComparableSource:
-    """A source that was surveyed, and checked against the first of several."""
+    """A source that was surveyed and checked against the first of several."""
 
     given: Source
-    """As it was opened, with its channels where the first source has them."""
+    """The source as it was opened, with its channels where the first source has them."""
     source: Source
     """Its usable rows."""
     survey: Survey | None
@@ -49,7 +49,7 @@ def comparable(
     mapped: bool,
     progress: Callable[[int, float], None] = lambda number, fraction: None,
 ) -> list[ComparableSource]:
-    """Surveys open sources, and checks all against the first; sources to be ``mapped`` to features may differ in shape.
+    """Surveys open sources and checks all against the first; sources that will be ``mapped`` to features may differ in shape.
 
     ``progress`` receives the number of a source and the fraction of it that was read.
 
@@ -68,12 +68,12 @@ def comparable(
 
 
 def _like(reference: Source, other: Source) -> Source:
-    """The other source with its channels where those of the reference are, if both are plainly images in colour."""
+    """The other source with its channels where those of the reference are, if both are clearly colour images."""
     wanted, found = reference.info.event_shape, other.info.event_shape
     if wanted == found or len(wanted) != 3 or len(found) != 3 or not isinstance(other, FiniteSource):
         return other
     first, last = tuple(found[axis] for axis in _FIRST), tuple(found[axis] for axis in _LAST)
-    # Fewer channels than rows and columns, on the outside: neither side could be an image in another order.
+    # With fewer channels than rows and columns, neither side can be an image in another order.
     if wanted == first and found[2] in _CHANNELS and min(found[:2]) > max(_CHANNELS):
         order, words = _FIRST, "first"
     elif wanted == last and found[0] in _CHANNELS and min(found[1:]) > max(_CHANNELS):
@@ -81,7 +81,7 @@ def _like(reference: Source, other: Source) -> Source:
     else:
         return other
     moved = ReorderedRows(other, order)
-    said = f"channels are moved {words}, where {reference.info.address} has them"
+    said = f"channels are moved {words}, as in {reference.info.address}"
     moved.info = replace(moved.info, notes=(*moved.info.notes, said))
     return moved
 
@@ -89,14 +89,14 @@ def _like(reference: Source, other: Source) -> Source:
 def surveyed(
     address: Any, access: Access, *, seed: int = 0, progress: Callable[[float], None] = lambda fraction: None
 ) -> tuple[Source, Survey | None]:
-    """An open source of rows from which a distance can be computed, and the survey of its rows; no survey if they are drawn."""
+    """Opens a source of rows from which a distance can be computed, and surveys them; no survey if they are drawn."""
     (source,) = jointly_encoded([open_source(address, access, seed=seed)], access, seed=seed).sources
     if not isinstance(source, FiniteSource):
         return source, None
     found = survey(source, progress, cache=access.cache)
     if found.minimum is not None and found.maximum is not None and max(-found.minimum, found.maximum) > _LARGEST:
         raise SourceError(
-            f"{source.info.address} ranges from {found.minimum:g} to {found.maximum:g}, too far for differences in float64; "
+            f"{source.info.address} ranges from {found.minimum:g} to {found.maximum:g}, too wide for distances in float64; "
             f"divide both sides by the same number and save them again"
         )
     kept = finite_rows(source, found, access)
@@ -112,10 +112,10 @@ def surveyed(
 def observed_range(source: Source, found: Survey | None) -> Ends | None:
     """Smallest and largest observed value, in the units of the source; None for features and synthetic sources."""
     if isinstance(source, FeatureRows | FeatureDraws):
-        return None  # features of any range may be compared
+        return None  # features may have any range
     if isinstance(source, EndlessSource):
         if source.info.kind == "synthetic":
-            return None  # its definition fixes its scale
+            return None  # its scale is known by definition
         rows = source.draw(256, torch.Generator().manual_seed(0))
         return float(rows.min()), float(rows.max())
     return None if found is None or found.minimum is None or found.maximum is None else (found.minimum, found.maximum)
@@ -139,7 +139,7 @@ def _check_shapes(a: SourceInfo, b: SourceInfo) -> tuple[str, ...]:
         kinds = {a.kind, b.kind}
         images = "image-folder" in kinds and kinds <= {"image-folder", "tar-archive"}
         modes = images and a.event_shape[:2] == b.event_shape[:2]
-        way_out = "read both alike, with ?mode=RGB or ?mode=L" if modes else "give two sources whose samples have the same shape"
+        way_out = "read both in one mode, ?mode=RGB or ?mode=L" if modes else "give two sources whose samples have the same shape"
         raise SourceError(f"{shapes}; {way_out}")
     # An axis of length 1 does not change the order: (1, 28, 28), (28, 28) and (28, 28, 1) are the same images.
     kept_a, kept_b = (tuple(n for n in info.event_shape if n != 1) for info in (a, b))
@@ -186,7 +186,7 @@ def _range_chosen(info: SourceInfo) -> bool:
 
 
 def _looks_like_bytes(ends: Ends) -> bool:
-    """True within 0..255 and far above any overshoot of an image in [0, 1]."""
+    """True for values within 0..255 that go far beyond any overshoot of an image in [0, 1]."""
     return ends[0] >= -0.5 and 20 < ends[1] <= 255.5
 
 

@@ -12,9 +12,9 @@ from wdist.errors import SourceError
 
 
 def reads(address: str, file: Path) -> bool:
-    """True if an address, a feature space or ``FILE:NAME`` reads a file, under whatever name, or would if it existed.
+    """True if an address, a feature space or ``FILE:NAME`` reads a file, even under another name, or would if the file existed.
 
-    It reads the file that it names, weights and code that its options name, and every image below a folder of images.
+    An address reads the file that it names, weights and code that its options name, and every image below a folder of images.
     """
     return any(_is(path, file) or _holds(path, file) for path in _paths(address))
 
@@ -26,7 +26,7 @@ def _paths(address: str) -> Iterator[Path]:
     except SourceError:  # opening it explains the error
         return
     names = [] if parsed.scheme != "file" else [parsed.location]
-    # Folders of other data sets also hold files that nobody reads.
+    # Folders of other data sets also hold files that are never read.
     names += [value for option, value in parsed.options.items() if option != "root" or parsed.location == "ImageFolder"]
     for name in names:
         for end in (position for position, letter in enumerate(f"{name}:") if letter == ":"):
@@ -54,7 +54,7 @@ def _is(path: Path, file: Path) -> bool:
 
 
 def _holds(folder: Path, file: Path) -> bool:
-    """True if a file is among the images below a folder, among the parts in it or among those of a pattern, or would be."""
+    """True if a file is, or would be, among the images below a folder, the parts in it, or the files that a pattern matches."""
     if glob.has_magic(str(folder)) and not folder.exists():
         return file.resolve().match(str(folder.absolute()))
     try:

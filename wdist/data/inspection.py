@@ -1,4 +1,4 @@
-"""Inspection of a source: its content, and everything that its use still needs."""
+"""Inspection of a source: its content, and the steps that remain before it can be used."""
 
 import zipfile
 from collections import Counter
@@ -37,7 +37,7 @@ _MOST_PARTS = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """Facts about one source after reading all of it; None for unknown ones."""
+    """Facts about one source after reading all of it; unknown ones are None."""
 
     address: str
     kind: str
@@ -50,12 +50,12 @@ class Inspection:
     """Stored type."""
     units: str | None = None
     minimum: float | None = None
-    """Smallest value of the finite rows, or of some draws of an endless source, in these units."""
+    """Smallest value of the finite rows, or of some draws of an endless source, in ``units``."""
     maximum: float | None = None
     nonfinite_rows: int | None = None
     """Number of rows with NaN or infinity."""
     first_nonfinite: tuple[int, ...] = ()
-    """Numbers of the first such rows."""
+    """Numbers of the first rows with NaN or infinity."""
     duplicate_rows: int | None = None
     """Number of rows that equal an earlier one."""
     constant_features: int | None = None
@@ -68,7 +68,7 @@ class Inspection:
     """Arrays of a file, weights of a checkpoint, sizes and modes of images."""
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    """Steps that remain before the source can be used, in sentences."""
+    """Steps that remain before the source can be used, as sentences."""
     columns: tuple[ColumnProfile, ...] = ()
     """Profile of each column of a table."""
 
@@ -79,10 +79,10 @@ def inspect_source(address: str, access: Access = Access(), *, other: str | None
     Arguments:
         address: the source.
         access: permissions.
-        other: a table with the same columns, for the share of each in the distance between both.
+        other: a table with the same columns, for the share of each column in the distance between the tables.
 
     Raises:
-        SourceError: nothing of it can be read, or the other is not a table with the same columns.
+        SourceError: nothing of the source can be read, or ``other`` is not a table with the same columns.
     """
     parsed = parse_address(address)
     contents = _contents(parsed)
@@ -109,7 +109,7 @@ def _of_table(facts: Inspection, table: FiniteSource, other: Source | None, acce
     problems = tuple(column.problem for column in own if column.problem)
     if other is not None:
         if not isinstance(other, FiniteSource) or other.info.columns is None:
-            raise SourceError(f"{other.info.address} is not a table, so it has no columns to compare; give one")
+            raise SourceError(f"{other.info.address} is not a table, so it has no columns to compare; give a table")
         tables = [_without_problems(each) for each in (table, matched(table, other))]
         addresses = [each.info.address for each in tables]
         columns = joint_columns([each.info.columns or () for each in tables], addresses, indicators=False)
@@ -119,7 +119,7 @@ def _of_table(facts: Inspection, table: FiniteSource, other: Source | None, acce
         notes += advice(samples, columns, scaled=False)
     else:
         notes += advice([SampledTable.of(table)], own, scaled=False)
-    # The numbers that stand for levels have no range of their own.
+    # The numbers that stand for levels have no meaningful range.
     facts = facts if is_plain(own) else replace(facts, minimum=None, maximum=None, constant_features=None)
     return replace(facts, kind="table", columns=described, missing=problems + facts.missing, notes=notes)
 
@@ -150,7 +150,7 @@ def _inspected(source: Source, access: Access, contents: tuple[str, ...]) -> Ins
             minimum=float(rows.min()),
             maximum=float(rows.max()),
             constant_features=int((rows == rows[0]).all(dim=0).sum()),
-            notes=(*info.notes, f"drawn without end; range and constant features come from {DRAWS} draws"),
+            notes=(*info.notes, f"drawn without end; range and constant features are those of {DRAWS} draws"),
         )
     found = survey(source)
     try:
@@ -221,7 +221,7 @@ def _contents(address: Address) -> tuple[str, ...]:
     try:
         return tuple(readers[address.suffix](address)) if address.suffix in readers else ()
     except Exception:
-        return ()  # opening the source explains the error, whatever a library raises over a damaged file
+        return ()  # opening the source explains the error, whatever a library raises for a damaged file
 
 
 def _parts(address: Address) -> tuple[str, ...]:

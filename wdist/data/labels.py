@@ -42,7 +42,8 @@ def read_labelled(data: Any, labels: Any = None, access: Access = Access(), *, s
         seed: of ``?limit=``.
 
     Raises:
-        SourceError: the samples have no labels, or not as many; they are drawn without end, or not finite and not dropped.
+        SourceError: the labels are missing or not as many as the samples, or the samples are drawn without end, or some are not
+            finite and ``access`` does not drop them.
     """
     address = parse_address(data) if isinstance(data, str | Path) else None
     beside = None
@@ -50,7 +51,9 @@ def read_labelled(data: Any, labels: Any = None, access: Access = Access(), *, s
         address, beside = _with_labels(address)
     source = open_source(data if address is None else address.text, access, seed=seed)
     if not isinstance(source, FiniteSource):
-        raise SourceError(f"{source.info.address} draws samples without end or labels; give a file or a torchvision dataset")
+        raise SourceError(
+            f"{source.info.address} draws samples without end, which have no labels; give a file or a torchvision dataset"
+        )
     if labels is not None or beside is not None:
         classes = _read(beside if labels is None else labels, access)
     elif address is not None and address.scheme == "torchvision":
@@ -63,7 +66,7 @@ def read_labelled(data: Any, labels: Any = None, access: Access = Access(), *, s
 
 
 def _finite(samples: LabelledSamples, access: Access) -> LabelledSamples:
-    """The samples without NaN and infinity, if ``access`` drops the others."""
+    """The samples without NaN and infinity; SourceError if there are others and ``access`` does not drop them."""
     whole = torch.isfinite(samples.x).all(1)
     dropped = int((~whole).sum())
     if not dropped:
@@ -75,7 +78,7 @@ def _finite(samples: LabelledSamples, access: Access) -> LabelledSamples:
 
 
 def _with_labels(address: Address) -> tuple[Address, str | None]:
-    """The address of the samples, and that of the labels beside them; the former is completed where one other array is there."""
+    """The addresses of the samples and of the labels beside them; if one other array is there, the former names it."""
     if address.is_remote or address.compression or address.path.is_dir() or not address.path.exists():
         return address, None
     names = array_names(address)
@@ -95,15 +98,15 @@ def _read(labels: Any, access: Access) -> np.ndarray:
     source = open_source(labels, access)
     name = source.info.address
     if not isinstance(source, FiniteSource) or source.info.dim != 1:
-        raise SourceError(f"{name} does not hold one class number for each sample; give one column of whole numbers")
+        raise SourceError(f"{name} does not hold one class number per sample; give a single column of whole numbers")
     values = source.read(slice(0, source.count)).flatten().double().numpy()
     if not (np.isfinite(values).all() and (values == np.floor(values)).all() and (values >= 0).all()):
-        raise SourceError(f"{name} does not hold class numbers 0, 1, 2, ...; number the classes")
+        raise SourceError(f"{name} does not hold class numbers; number the classes 0, 1, 2, ...")
     return values.astype(np.int64)
 
 
 def _matched(classes: np.ndarray, source: FiniteSource) -> np.ndarray:
-    """The labels of the rows that a source chooses, from those of all stored rows or of just these."""
+    """The labels of the rows that a source chooses; ``classes`` holds those of all stored rows, or of the chosen ones only."""
     positions, stored = _positions(source)
     if len(classes) == stored:
         return np.ascontiguousarray(classes[positions], dtype=np.int64)

@@ -29,32 +29,32 @@ from wdist.data.sources.spool import Spool, free_disk
 VALIDATION_SHARE = 1 / 6
 HELD_OUT_SHARE = 1 / 6
 ENOUGH_HELD_OUT = 30
-"""Fewest held-out samples of a side for a reliable normal approximation of their mean; they are at most a third of all samples."""
+"""Fewest held-out samples of a side for a reliable normal approximation of their mean, but no more than a third of all samples."""
 LEAST_IN_FOLD = 10
 """Fewest samples of a side in a fold."""
 _FOLD_STREAM = 100
-"""Purpose of the random stream that the first fold trains on; the next purpose is that of the next fold."""
+"""Purpose of the random stream that the first fold trains on; those of the next folds follow."""
 DRAWN_VALIDATION = 4096
 DRAWN_HELD_OUT = 20_000
 """Validation and held-out draws of an endless source."""
 DRAWN_COORDINATES = 1 << 27
-"""Most coordinates of either, 1 GB in float64: above 6700 coordinates a sample, fewer are drawn, equally many on every machine."""
+"""Most coordinates of either, 1 GB in float64: of samples with over 6700 coordinates, fewer are drawn, alike on all machines."""
 _LEAST_DRAWN = 600
 _MOST_LISTED = 1 << 24
-"""Most rows whose order is drawn whole; of more rows, only those that are held out are drawn."""
+"""Most rows for which a whole permutation is drawn; for more rows, only the held-out and validation rows are drawn."""
 _SLAB_BYTES = 1 << 24
 """Largest piece read from a file at a time."""
 _POOL_BYTES, _POOL_SHARE, _LEAST_POOL = 1 << 26, 64, 64
-"""Size of a stream's pool, its largest share of the free memory, and its fewest rows."""
+"""Bytes of a stream's pool, which takes at most 1/64 of the free memory, and its fewest rows."""
 _SPOOL_BYTES = 1 << 30
-"""Most bytes of a stream's training samples that are kept in a temporary file, where reading them in runs costs more."""
+"""Most bytes of a stream's training samples that are kept in a temporary file if reading them in runs would cost more."""
 _HELD_SHARE = 32
 """A stream's held-out and validation rows each take at most 1/32 of the free memory."""
 _MOST_KEPT, _LEAST_KEPT = 6, 2
 _KEPT_NUMBERS = 1 << 24
-"""Coordinates of the batches kept of a stored set (64 MB), unless :data:`_LEAST_KEPT` batches exceed it."""
+"""Coordinates (64 MB) of the batches kept from a stored set, unless :data:`_LEAST_KEPT` batches take more."""
 _FRESH_EVERY = 3
-"""Steps between two draws, because a draw may cost as much as a step."""
+"""Steps between two fresh batches, because drawing one may cost as much as a step."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,7 +73,7 @@ class Split:
 
     @cached_property
     def train(self) -> np.ndarray:
-        """The rows for training; 8 bytes for each."""
+        """The rows for training, at 8 bytes each."""
         return np.delete(np.arange(self.count), self.excluded)
 
 
@@ -96,7 +96,7 @@ def split(count: int, *, seed: int, most_held: int | None = None) -> Split:
 
 
 def _outside(excluded: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """The numbers of the rows at these positions among those that are not excluded, which are sorted."""
+    """The numbers of the rows at these positions among all that are not excluded; ``excluded`` is sorted."""
     return positions + np.searchsorted(excluded - np.arange(len(excluded)), positions, side="right")
 
 
@@ -127,7 +127,7 @@ class Measure:
     validation: ResidentRows
     held_out: ResidentRows
     held_out_numbers: np.ndarray | None = None
-    """Numbers of the held-out rows, in their order; None of an endless source."""
+    """Numbers of the held-out rows, in their order; None for an endless source."""
     everything: Rows
     """All samples of a finite source; the held-out draws of an endless one."""
     digest: str | None = None
@@ -136,7 +136,7 @@ class Measure:
     """The source, from which more can be drawn; None for a finite one."""
 
     def training_sample(self, limit: int, *, drawn: int | None = None) -> ResidentRows:
-        """At most ``limit`` samples of the training split; of a stream or of draws, the next ones and at most ``drawn``."""
+        """At most ``limit`` samples of the training split; if it is streamed or drawn, the next ones, and at most ``drawn``."""
         if self.training_rows is not None:
             return self.training_rows.some(limit)
         values = self.train.next(limit if drawn is None else min(limit, drawn))
@@ -149,7 +149,7 @@ class Measure:
 
     @property
     def without_validation(self) -> "Measure":
-        """The same with the validation split among the training samples, where these are a set in memory."""
+        """The measure with its validation split added to the training samples, if these are a set in memory."""
         train, other = self.training_rows, self.validation
         if train is None or train.index is None or other.index is None or train.values is not other.values:
             return self
@@ -159,7 +159,7 @@ class Measure:
 
     @property
     def untrained_on(self) -> ResidentRows:
-        """The samples outside the training split, in the order of their numbers where they are in memory."""
+        """The samples outside the training split, in the order of their numbers if they are in memory."""
         parts = (self.validation, self.held_out)
         if all(part.index is not None and part.values is parts[0].values for part in parts):
             index = torch.cat([part.index for part in parts if part.index is not None])
@@ -186,14 +186,14 @@ def make_measure(
     most_held: int | None = None,
     in_memory: bool = True,
 ) -> Measure:
-    """Splits a source, endless or of finite values, and decides to hold, stream or draw its samples; side 0 is A, 1 is B.
+    """Splits a source, endless or of finite values, and decides whether to hold, stream or draw its samples; side 0 is A, 1 is B.
 
-    At most ``most_held`` rows of a finite source are held out, by default a sixth, or fewer where memory is short; of an endless
-    one, so many draws are. With ``in_memory`` false, nothing is held that could be streamed.
+    A finite source holds out at most ``most_held`` rows, by default a sixth, or fewer if memory is short; an endless one holds out
+    that many draws. With ``in_memory`` false, every stored set is streamed.
     """
     if isinstance(source, EndlessSource):
         return _drawn(source, side=side, seed=seed, device=device, draws=most_held)
-    # The free memory varies from run to run, the planned memory rarely; a stream leads to other digits than a set in memory.
+    # A stream leads to other digits than a set in memory, and planned memory varies from run to run less than free memory.
     if in_memory and fits(source.nbytes) and source.nbytes <= planned_memory():
         return _resident(source, side=side, seed=seed, device=device, digest=digest, most_held=most_held)
     return _streamed(source, side=side, seed=seed, digest=digest, most_held=most_held)
@@ -223,7 +223,7 @@ def _resident(
 
 
 def _placed(values: Tensor, device: torch.device) -> Tensor:
-    """The values on a GPU if they take no more than half of its free memory; else where they are."""
+    """The values, moved to a GPU if they take at most half of its free memory."""
     fitting = device.type == "cuda" and values.nbytes <= torch.cuda.mem_get_info(device)[0] // 2
     return values.to(device) if fitting else values
 
@@ -242,7 +242,7 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None,
         numbers = np.sort(np.concatenate([excluded, _spread(excluded, source.count, drawn, seed=seed)]))
         rows, apart = _spooled(source, numbers), np.searchsorted(numbers, excluded)
         note = f"training samples are {drawn:,} rows chosen at random, in a temporary file"
-    kept = _read_apart(rows, apart)  # together, because files of some formats are read whole for it
+    kept = _read_apart(rows, apart)  # in one call, because files of some formats are read whole each time
     validation, held_out = (
         ResidentRows(values=kept, info=source.info, index=torch.from_numpy(np.searchsorted(excluded, each)))
         for each in (parts.validation, parts.held_out)
@@ -260,14 +260,14 @@ def _streamed(source: FiniteSource, *, side: int, seed: int, digest: str | None,
 
 
 def _spread(excluded: np.ndarray, count: int, size: int, *, seed: int) -> np.ndarray:
-    """Sorted numbers of ``size`` rows that are not excluded, one at random from each of as many equal parts of them."""
+    """Sorted numbers of ``size`` rows that are not excluded: one at random from each of ``size`` equal parts of these rows."""
     ends = np.arange(size + 1) * (count - len(excluded)) // size
     within = np.random.default_rng([seed, count, 2]).random(size)
     return _outside(excluded, ends[:-1] + (within * np.diff(ends)).astype(np.int64))
 
 
 def _spooled(source: FiniteSource, numbers: np.ndarray) -> FiniteSource:
-    """Some rows of a source in a temporary file, written in one pass over all of them."""
+    """Some rows of a source in a temporary file, written in one pass over all rows."""
     slab, types = max(1, _SLAB_BYTES // max(1, source.nbytes // source.count)), []
 
     def blocks() -> Iterator[np.ndarray]:
@@ -288,7 +288,8 @@ def _spooled(source: FiniteSource, numbers: np.ndarray) -> FiniteSource:
 
 
 def _read_apart(source: FiniteSource, numbers: np.ndarray) -> Tensor:
-    """Rows that lie far apart, into one piece of memory: small ones between large ones would keep the memory of the latter."""
+    """Reads rows that lie far apart into one block of memory; small blocks among large ones would keep the large ones from being
+    freed."""
     size = max(1, _SLAB_BYTES // max(1, source.nbytes // source.count))
     values = torch.empty(0)
     for start in range(0, len(numbers), size):
@@ -316,8 +317,10 @@ def _drawn(source: EndlessSource, *, side: int, seed: int, device: torch.device,
 
 
 def fold_of(measure: Measure, folds: int, number: int, *, seed: int, side: int) -> Measure:
-    """A measure in memory that holds out one of several folds, and trains and validates on the others; of an endless source, each
-    fold is a part of the held-out draws, and trains on draws of its own."""
+    """A measure in memory that holds out one of several folds, and trains and validates on the others.
+
+    For an endless source, each fold is a part of the held-out draws and trains on draws of its own.
+    """
     rows = measure.everything
     assert isinstance(rows, ResidentRows), "folds are of rows in memory"
     held_out = fold_rows(rows.count, folds, number, seed=seed)
@@ -342,24 +345,26 @@ def fold_of(measure: Measure, folds: int, number: int, *, seed: int, side: int) 
 
 
 class TrainingStreams:
-    """The training samples of several measures from their present places on, to which each training returns: what it draws does
-    not depend on what others have drawn."""
+    """The training samples of several measures from their present places on.
+
+    Each training returns to these places, so that what it draws does not depend on what others have drawn.
+    """
 
     def __init__(self, *measures: Measure) -> None:
         self._streams = [measure.train for measure in measures]
         self._places = state_of(self._streams)
 
     def begin(self, sequence: int = 0) -> None:
-        """Returns to these places, or goes to where another sequence begins."""
+        """Returns to these places, or goes to the beginning of another sequence."""
         restored(self._streams, self._places)
         for stream in self._streams if sequence else ():
             stream.leave_for(sequence)
 
 
 class Pool:
-    """All training samples if they fit into a batch of ``size``; otherwise several such batches in turn, the oldest replaced.
+    """All training samples if they fit into one batch of ``size``; otherwise several such batches in turn, the oldest replaced.
 
-    Its state is where the kept batches were drawn; the stream that they were drawn from has to be restored after it.
+    Its state records where the kept batches were drawn; the stream that they were drawn from has to be restored after it.
     """
 
     resumable = ("_drawn_at", "_turn")
@@ -373,7 +378,7 @@ class Pool:
         room = _MOST_KEPT if drawn else _KEPT_NUMBERS // (self._size * measure.info.dim)
         self._most = max(_LEAST_KEPT, min(_MOST_KEPT, room))
         self._positions: list[Any] = []
-        # A whole set is taken in stored order: the next minibatch would begin where an earlier training stopped.
+        # A whole set is taken in stored order, because the next minibatch would begin where an earlier training stopped.
         self._batches = [prepare(rows.take(torch.arange(rows.count))) if rows is not None and self._whole else self._draw()]
         self._turn = 0
 

@@ -25,7 +25,7 @@ def free_memory() -> int:
 
 
 def fits(nbytes: int) -> bool:
-    """True if ``nbytes`` are at most half of the free memory; larger sources are streamed. Processes share a machine's memory."""
+    """True if ``nbytes`` are at most half of the free memory, which processes of a machine share; larger sources are streamed."""
     return bool(processes().decided(nbytes <= free_memory() // 2 // processes_here()))
 
 
@@ -36,16 +36,16 @@ def all_memory() -> int:
 
 
 def planned_memory() -> int:
-    """Bytes that a plan may use: a quarter of all memory, but at most half of the free memory.
+    """Bytes that a plan may use: a quarter of all memory, but at most half of the free memory; the processes of a job divide it.
 
-    Every choice of an algorithm that changes digits depends on it, because it is the same in every run while half of the memory is
-    free. Processes of one job divide it.
+    Every choice of an algorithm that changes digits depends on this number, because it is the same in every run as long as half of
+    the memory is free.
     """
     return int(processes().decided(min(all_memory() // 4, free_memory() // 2) // processes_here()))
 
 
 def check_free(nbytes: int) -> None:
-    """Raises MemoryError where C++ code that would end the process cannot allocate ``nbytes`` and some more."""
+    """Raises MemoryError if ``nbytes`` and some more are not free: C++ code that allocates them would end the process."""
     if free_memory() < nbytes + _SPARE:
         raise MemoryError(f"{size_text(nbytes)} of memory are needed, and {size_text(free_memory())} are free")
 
@@ -101,7 +101,7 @@ def _groups(root: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
 
 
 def _upwards(root: Path, name: str) -> list[Path]:
-    """A control group and its ancestors; inside a container its name may not exist, and the root is its own."""
+    """A control group and its ancestors; inside a container, its name may not exist, and the root is the group of the container."""
     group = root / name.lstrip("/")
     return [path for path in (group, *group.parents) if path.is_relative_to(root)]
 

@@ -21,17 +21,16 @@ from wdist.data.sources.source import EndlessSource, Source
 from wdist.data.standardisation import Standardisation
 from wdist.data.survey import Survey
 from wdist.data.tables.joint import Encoding, encoded_as, jointly_encoded
-from wdist.errors import UsageError
 from wdist.ground_metric import L2, GroundMetric
 
 _FIT_ROWS, _FIT_DRAWN, _FIT_NUMBERS = 20_000, 4096, 1 << 24
-"""Training samples of each side for fitting the standardisation; the latter two from a stream or draws, the last in coordinates."""
+"""Training samples of each side for fitting the standardisation: rows of a set in memory, rows and coordinates of others."""
 _SHARED, _DISTINCT = 0.01, 0.99
-"""Share of equal samples on both sides that is worth a warning, and of different samples within a side that makes it telling."""
+"""Fraction of samples shared by both sides that is worth a warning, and of distinct samples within a side that makes it telling."""
 _HASHED_NUMBERS = 1 << 27
-"""Most coordinates in which equal samples are looked for, which takes a second or two."""
+"""Most coordinates in which shared samples are looked for, which takes a second or two."""
 _COMPARED_ROWS = 1024
-"""Samples of each side and split by which processes compare theirs."""
+"""Samples of each side and split by which processes check that they hold the same ones."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,7 +52,7 @@ class Pair:
 
     @property
     def independent(self) -> tuple[Rows, Rows]:
-        """Samples of both sides that are independent of the ground metric: of A only those that it was not fitted to."""
+        """Samples of both sides that are independent of the ground metric: of A, not the training split that it was fitted to."""
         return (self.a.untrained_on if self.a.info.fitted else self.a.everything), self.b.everything
 
     @property
@@ -63,7 +62,7 @@ class Pair:
 
     @property
     def divisible(self) -> bool:
-        """Whether the samples can be divided into folds: those of stored sets in memory, and draws beside them."""
+        """Whether the samples can be divided into folds: all in memory, and those of at least one side stored."""
         in_memory = all(isinstance(side.everything, ResidentRows) for side in (self.a, self.b))
         return in_memory and (self.a.endless is None or self.b.endless is None)
 
@@ -75,7 +74,7 @@ class Pair:
 
     @property
     def without_validation(self) -> "Pair":
-        """The same for critics that need no validation split, and learn from it instead."""
+        """The pair for critics that need no validation split and are trained on it instead."""
         return replace(self, a=self.a.without_validation, b=self.b.without_validation)
 
     def close(self) -> None:
@@ -84,7 +83,7 @@ class Pair:
 
 
 def fingerprint(pair: Pair) -> str:
-    """A digest by which two processes tell whether they have the same samples, drawn ones included."""
+    """A digest by which two processes check that they have the same samples, drawn ones included."""
     digest = hashlib.sha256(f"{pair.a.digest} {pair.b.digest}".encode())
     for side in (pair.a, pair.b):
         for rows in (side.validation, side.held_out):
@@ -107,13 +106,13 @@ def open_pair(
     in_memory: bool = True,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Pair:
-    """Opens and prepares both sides, each an address, a tensor, an array or an open source, mapped to ``features``, if any.
+    """Opens and prepares both sides, each an address, a tensor, an array or an open source, mapped to ``features`` if given.
 
     Tables are encoded together for the ground ``metric`` (:mod:`wdist.data.tables.joint`), or as ``encoding`` says.
 
     At most ``most_held`` rows of each side are held out, as in :func:`~wdist.data.measure.make_measure`, and ``draws`` of an
-    endless one. With ``in_memory`` false, stored sets are streamed, however small. ``progress`` receives the fraction of the passes
-    over both sides that is done.
+    endless one. With ``in_memory`` false, even small stored sets are streamed. ``progress`` receives the completed fraction of the
+    passes over both sides.
     """
     passes = 2 if features is None else 4
 
@@ -154,7 +153,7 @@ def open_pair(
         warnings=(*joint.warnings, *sides[1].warnings),
     )
     if current().active:
-        _check_resumable(pair)
+        _confirm_samples(pair)
     if pair.identical:
         same = "A and B hold the same rows, so W1 between the two sample sets is exactly 0"
         return replace(pair, warnings=(*pair.warnings, same))
@@ -162,7 +161,7 @@ def open_pair(
 
 
 def _shared_samples(pair: Pair) -> tuple[str, ...]:
-    """A warning if both sides share samples; none where samples repeat anyway, since equal ones may then be independent draws."""
+    """A warning if both sides share samples; none if samples repeat within a side, because shared ones may then be independent."""
     stored = pair.a.endless is None and pair.b.endless is None
     rows = [side.everything for side in (pair.a, pair.b)]
     if not stored or not all(isinstance(each, ResidentRows) for each in rows):
@@ -176,22 +175,14 @@ def _shared_samples(pair: Pair) -> tuple[str, ...]:
     if shared <= _SHARED * min(len(a), len(b)):
         return ()
     return (
-        f"{shared:,} samples of A occur in B, too, but the bounds for the populations assume that both sides are independent; "
+        f"{shared:,} samples of A also occur in B, but the bounds for the populations assume that both sides are independent; "
         "leave these samples out of one side",
     )
 
 
-def _check_resumable(pair: Pair) -> None:
-    """Makes sure that the samples can be taken up again, and are those of the run that is resumed.
-
-    Raises:
-        UsageError: minibatches of a side cannot be taken up where they were.
-        SourceError: a side holds other samples.
-    """
+def _confirm_samples(pair: Pair) -> None:
+    """Makes sure that a resumed run has the samples of the interrupted one; SourceError if a side holds others."""
     sides = {"A": pair.a, "B": pair.b}
-    for name, side in sides.items():
-        if not hasattr(side.train, "resumable"):
-            raise UsageError(f"{name} is streamed, and cannot be read again from where it was; leave out --checkpoint")
     current().confirm("samples", {name: side.digest or _digest(side.validation) for name, side in sides.items()})
 
 

@@ -27,10 +27,10 @@ class TablePoints:
 
 
 def checked_table(source: Source) -> FiniteSource:
-    """The source if it is a table.
+    """Returns the source if it is a table.
 
     Raises:
-        SourceError: it is drawn without end, or has no rows and columns.
+        SourceError: the source is drawn without end, or its samples are not rows.
     """
     if not isinstance(source, FiniteSource) or len(source.info.event_shape) > 1:
         raise SourceError(f"{source.info.address} is not a table of rows and columns; compare it with `wdist estimate`")
@@ -38,10 +38,10 @@ def checked_table(source: Source) -> FiniteSource:
 
 
 def table_points(source: Source, access: Access, *, seed: int) -> TablePoints:
-    """Reads all usable rows of an open table, encoded beforehand where it needs to be.
+    """Reads all usable rows of an open table, which the caller has encoded if necessary.
 
     Raises:
-        SourceError: it is drawn without end, or not a table.
+        SourceError: the source is drawn without end, or is not a table.
     """
     usable, found = surveyed(source, access, seed=seed)
     rows = checked_table(usable)

@@ -14,11 +14,11 @@ from wdist.data.sources.source import EndlessSource, FiniteSource, RowIndex, Sou
 from wdist.errors import SourceError
 
 _RUN_BYTES = 1 << 18
-"""Bytes read at a time for a pool: disks read them in random order nearly as fast as in order."""
+"""Bytes read at a time for a pool, enough for disks to read them in random order nearly as fast as in sequence."""
 _SLAB_BYTES = 1 << 25
-"""Bytes of a stream that are read at a time in a pass over it."""
+"""Bytes read at a time in a pass over a stream."""
 _LEAST_RUNS = 64
-"""Runs of a pool, at least, where samples are stored in large pieces."""
+"""Fewest runs of a pool if samples are stored in large pieces."""
 
 
 def in_units(rows: Tensor, info: SourceInfo, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -32,7 +32,7 @@ def in_units(rows: Tensor, info: SourceInfo, dtype: torch.dtype = torch.float64)
 def read_again(source: FiniteSource, rows: RowIndex) -> Tensor:
     """Rows of a source whose survey found no NaN or infinity; SourceError if some have appeared since."""
     values = source.read(rows)
-    # The extremes of values with NaN are NaN; they take one pass and no memory.
+    # One pass without extra memory: the extremes of values with NaN are NaN.
     if values.is_floating_point() and len(values) and not all(math.isfinite(each) for each in values.aminmax()):
         address = source.info.address
         raise SourceError(f"{address} changed while it was read, to NaN or infinity; start again when nothing writes to it")
@@ -52,7 +52,7 @@ class Rows(Protocol):
             yield self.span(start, min(start + size, self.count), None)
 
     def span(self, start: int, stop: int, order: Tensor | None) -> Tensor:
-        """Samples ``start`` to ``stop`` of an order, float64; in stored order if it is None or they are streamed."""
+        """Samples ``start`` to ``stop`` of an order, float64; in stored order if ``order`` is None or they are streamed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,7 +100,7 @@ class StreamedRows(Rows):
 
     @property
     def at_once(self) -> int:
-        """Rows that are read at a time: a batch alone might be a small part of a chunk, which is then decoded for each batch."""
+        """Rows read at a time: several batches, because a chunk of the file would otherwise be decoded again for each of them."""
         return max(1, _SLAB_BYTES * self.count // max(1, self.source.nbytes))
 
     def batches(self, size: int) -> Iterator[Tensor]:
@@ -121,7 +121,7 @@ def gather(rows: Rows, limit: int | None = None) -> Tensor:
 
 
 def row_hashes(rows: Rows) -> np.ndarray:
-    """One hash for each sample, int64, shape (n,): equal for equal samples, and only in this process."""
+    """One hash for each sample, int64, shape (n,), equal for equal samples; hashes are comparable within this process only."""
     return np.array([hash(row.tobytes()) for batch in rows.batches(4096) for row in batch.cpu().numpy()], dtype=np.int64)
 
 
@@ -137,7 +137,7 @@ class Minibatches(Protocol):
         """The next ``n`` samples, shape (n, dim), floating point, in the units of the source."""
 
     def leave_for(self, number: int) -> None:
-        """Leaves the sequence for another one, which follows from the present place in it and ``number``."""
+        """Leaves the sequence for another one, determined by the present place in it and ``number``."""
 
 
 def _reseed_(generator: torch.Generator, number: int) -> None:
@@ -155,13 +155,13 @@ class ShuffledMinibatches:
         self._order = torch.empty(0, dtype=torch.int64, device=rows.values.device)
 
     def over(self, rows: ResidentRows) -> "ShuffledMinibatches":
-        """Minibatches of other rows, from a stream that begins anew."""
+        """Minibatches of other rows, from a restarted random stream."""
         return ShuffledMinibatches(rows, torch.Generator().manual_seed(self._generator.initial_seed()), self._dtype)
 
     def next(self, n: int) -> Tensor:
         while len(self._order) < n:
             drawn = torch.randperm(self._rows.count, generator=self._generator)
-            # Of a whole pass, and without waiting: a GPU would have to catch up for each minibatch.
+            # The order of a whole pass is copied without waiting; a copy for each minibatch would synchronise the GPU each time.
             self._order = torch.cat([self._order, drawn.to(self._order.device, non_blocking=True)])
         chosen, self._order = self._order[:n], self._order[n:]
         return self._rows.take(chosen, self._dtype)
@@ -172,18 +172,18 @@ class ShuffledMinibatches:
 
 
 class StreamedMinibatches:
-    """Rows of a file: runs of neighbours from everywhere in it fill a pool, and minibatches are taken from the shuffled pool.
+    """Rows of a file: runs of neighbouring rows from all over the file fill a pool, which is shuffled and cut into minibatches.
 
-    The runs are divided into as many strata of neighbours as a pool takes runs, and a pool takes one run of each at random. Even of
-    a sorted file, a pool is therefore nearly a random sample of the whole; minibatches within it are drawn without replacement, and
-    each training row comes once in a pass. While a pool is used, a thread fills the next one, so two are in memory.
+    The runs are divided into strata of neighbours, as many as a pool has runs, and a pool takes one random run of each. Even if the
+    file is sorted, a pool is therefore nearly a random sample of it; minibatches are drawn from the pool without replacement, and
+    each training row comes once in a pass. While one pool is used, a thread fills the next, so two are in memory.
 
     Arguments:
-        source: of the rows.
+        source: holds the rows.
         excluded: sorted numbers of the rows that are not for training.
         generator: on the CPU.
-        dtype: of the minibatches.
-        pool_rows: samples in a pool, about.
+        dtype: type of the minibatches.
+        pool_rows: approximate number of samples in a pool.
     """
 
     resumable = ("_position",)
@@ -205,7 +205,7 @@ class StreamedMinibatches:
         if len(drawn) < n:
             first, drawn, filled = drawn, drawn.new_empty(n, drawn.shape[1]), len(drawn)
             drawn[:filled] = first
-            del first  # the pool that it is a part of
+            del first  # it would keep its pool in memory
             while filled < n:
                 part = self._some(n - filled)
                 drawn[filled : filled + len(part)] = part
@@ -229,8 +229,8 @@ class StreamedMinibatches:
 
     @property
     def _position(self) -> tuple[int, int, Tensor]:
-        """Pools that were begun, samples taken from the last one, and the first state of the generator; what is drawn follows from
-        them."""
+        """Number of pools begun, samples taken from the last one, and the first state of the generator, which determine what is
+        drawn next."""
         return self._pools, self._used, self._first
 
     @_position.setter
@@ -241,7 +241,7 @@ class StreamedMinibatches:
             self._used = used
             return
         self._ahead.result()  # nothing else draws meanwhile
-        self._pool, self._ahead = torch.empty(0), Future()  # their memory is free before other pools are filled
+        self._pool, self._ahead = torch.empty(0), Future()  # frees their memory before other pools are filled
         self._pools, self._used, self._first = position
         self._generator.set_state(first)
         self._runs = self._drawn_runs(self._in_pool)
@@ -256,7 +256,7 @@ class StreamedMinibatches:
         self._reader.shutdown(cancel_futures=True)
 
     def _drawn_runs(self, in_pool: int) -> Iterator[list[int]]:
-        """The runs of one pool after another, without end, each in the order of the file."""
+        """The runs of one pool after another, without end; those of a pool in the order of the file."""
         count = -(-self._source.count // self._run_rows)
         pools = -(-count // in_pool)
         first = pools * torch.arange(-(-count // pools))
@@ -266,7 +266,7 @@ class StreamedMinibatches:
                 yield column[column < count].tolist()
 
     def _filled(self) -> Tensor:
-        """The next pool, each of whose rows is written where the shuffle puts it."""
+        """Reads the next pool, writing each row where the shuffle puts it."""
         spans, order = self._planned()
         pool, filled = torch.empty(0), 0
         for start, stop, left_out in spans:
@@ -282,7 +282,7 @@ class StreamedMinibatches:
         return pool
 
     def _planned(self) -> tuple[list[tuple[int, int, np.ndarray]], Tensor]:
-        """Runs that the next pool is read from, and the position of each of its rows."""
+        """Spans of the runs of the next pool, and the position of each of its rows."""
         spans = [self._span(run) for run in next(self._runs)]
         return spans, torch.randperm(sum(stop - start - len(out) for start, stop, out in spans), generator=self._generator)
 
@@ -295,32 +295,32 @@ class StreamedMinibatches:
 
 
 def _run_rows(source: FiniteSource, pool_rows: int) -> int:
-    """Rows that are read at a time for a pool: enough to be worth a seek, but few enough that a pool has many runs."""
+    """Rows read at a time for a pool: enough to be worth a seek, but few enough that a pool has many runs."""
     worth_a_seek = _RUN_BYTES * source.count // max(1, source.nbytes)
     return max(1, min(max(worth_a_seek, source.rows_together), pool_rows // _LEAST_RUNS))
 
 
 def costly_in_runs(source: FiniteSource, pool_rows: int, count: int) -> bool:
-    """Whether reading ``count`` rows for pools would decode more than all rows, because far more than a run is stored together."""
+    """Whether reading ``count`` rows in runs would decode more than all rows, because more than a run is stored together."""
     run = _run_rows(source, pool_rows)
     return source.rows_together > run and count // run * source.rows_together > source.count
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _DrawAhead:
-    """A draw that a thread makes for the next call, which is expected to ask for as many samples as the last one."""
+    """A draw that a thread makes for the next call, which is expected to request as many samples as the last one."""
 
     n: int
     before: Tensor
-    """State of the generator before it."""
+    """State of the generator before the draw."""
     values: Future[Tensor]
 
 
 class DrawnMinibatches:
     """Fresh draws of an endless source, on the generator's device.
 
-    Once two calls in a row have asked for as many samples, a thread draws those of the next call meanwhile, where the source draws
-    from nothing but the generator on the CPU. The samples are the same as without it.
+    Once two calls in a row have requested the same number of samples, a thread draws those of the next call in the meantime, if the
+    source draws from nothing but a generator on the CPU. The samples are the same as without the thread.
     """
 
     resumable = ("_state",)

@@ -1,4 +1,4 @@
-"""Standardisation by one shift and one positive spread for both sides; every bound undoes it exactly."""
+"""Standardisation by one shift and one positive spread for both sides, which every bound undoes exactly."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch import Tensor
 from wdist.data.rows import Rows
 
 _NUMBERS_AT_ONCE = 1 << 19
-"""Coordinates per piece of a large set, 4 MB in float64; the allocator would keep some larger pieces for good."""
+"""Coordinates per piece of a large set, 4 MB in float64; the allocator would never return some larger pieces."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,7 +42,7 @@ class Standardisation:
         return (x - self.shift.to(x)).div_(self.spread)
 
     def on_cpu(self, x: Tensor) -> Tensor:
-        """The same on the CPU."""
+        """Standardises x, shape (n, dim), on the CPU."""
         return self.apply(x.cpu())
 
     def of(self, rows: Tensor | Rows, dtype: torch.dtype = torch.float64) -> Tensor:

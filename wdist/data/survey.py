@@ -1,4 +1,4 @@
-"""Survey of all rows in one pass: rows that are not finite, the range of values, and a digest that identifies the data."""
+"""Survey of all rows in one pass: which rows are not finite, the range of values, and a digest that identifies the data."""
 
 import hashlib
 from collections.abc import Callable
@@ -19,9 +19,9 @@ from wdist.errors import SourceError
 MINIMUM_ROWS = 20
 """Fewest samples that can be split into training, validation and held-out parts."""
 _WORST = 3
-"""Columns whose missing values are counted in a sentence."""
+"""Columns whose missing values an error counts."""
 _MOST_NONFINITE = 10_000
-"""Rows with NaN or infinity of a survey that is kept."""
+"""Most rows with NaN or infinity of a survey that is kept."""
 _BYTES_AT_ONCE = 1 << 23
 """Size of a slab in float64; the process would keep the memory of much larger slabs."""
 
@@ -33,7 +33,7 @@ class Survey:
     nonfinite: np.ndarray
     """Sorted numbers of the rows with NaN or infinity."""
     infinite: bool
-    """Whether one of them holds infinity."""
+    """Whether a row holds infinity."""
     minimum: float | None
     """Smallest value of the finite rows, in the units of the source; None if no row is finite."""
     maximum: float | None
@@ -49,8 +49,8 @@ def survey(source: FiniteSource, progress: Callable[[float], None] = lambda frac
     """Reads a source once, in slabs, or recalls the survey of a file that has not changed (:mod:`wdist.data.survey_cache`).
 
     Arguments:
-        source: of the rows.
-        progress: called with the fraction that has been read.
+        source: holds the rows.
+        progress: receives the fraction that has been read.
         cache: whether to recall and to keep surveys.
     """
     known = key_of(source) if cache else None
@@ -65,7 +65,7 @@ def survey(source: FiniteSource, progress: Callable[[float], None] = lambda frac
 
 
 def key_of(source: FiniteSource) -> str | None:
-    """Everything that the survey of a source depends on, as text; None if it has no file, or its rows are not those of the file."""
+    """Everything that the survey of a source depends on, as text; None if it has no file, or reads its rows from another source."""
     info = source.info
     described = (info.address, info.count, info.event_shape, info.dtype, info.scale, info.offset, info.notes)
     return key(described, source.identity(), source.nbytes) if source.stored is source else None
@@ -74,7 +74,7 @@ def key_of(source: FiniteSource) -> str | None:
 def _read(source: FiniteSource, progress: Callable[[float], None]) -> Survey:
     seen, shape = _Seen(), tuple(source.stored.info.event_shape)
     digest: hashlib._Hash | None = None
-    # Hashing takes about as long as everything else, so a thread does it.
+    # Hashing takes about as long as everything else, so it runs in a thread.
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="wdist-digest") as hashing:
         hashed: Future[None] | None = None
         for start, stored in source.stored.slabs(max(1, _BYTES_AT_ONCE // (8 * source.info.dim))):
@@ -128,13 +128,13 @@ class _Seen:
 
 
 def _levels(source: FiniteSource) -> str:
-    """The levels of the categories of a table, which give a meaning to the numbers that stand for them."""
+    """The levels of the categories of a table, without which the numbers that stand for them mean nothing."""
     levels = [column.levels for column in source.stored.info.columns or ()]
     return f" {levels}" if any(levels) else ""
 
 
 def check_missing(source: FiniteSource) -> None:
-    """Refuses a table with missing values, with their number in the columns that have most."""
+    """Refuses a table with missing values, in an error that counts those of the columns with the most."""
     columns = source.info.columns
     if columns is None:
         return
@@ -165,10 +165,11 @@ def check_exact(info: SourceInfo, magnitude: float) -> None:
 
 
 def finite_rows(source: FiniteSource, found: Survey, access: Access) -> FiniteSource:
-    """The rows of a source that a distance can be computed from: those without NaN and infinity.
+    """The rows of a source from which a distance can be computed: those without NaN and infinity.
 
-    Refused: nonfinite rows without ``drop_nonfinite``, fewer than :data:`MINIMUM_ROWS`, integers too large to be exact, and values
-    outside the interval that the user declared.
+    Raises:
+        SourceError: rows are not finite and ``access`` does not drop them, fewer than :data:`MINIMUM_ROWS` are left, integers are
+            too large to be exact, or values lie outside the interval that the user declared.
     """
     info, bad = source.info, found.nonfinite
     if len(bad) == source.count or (len(bad) and access.missing == REFUSE and not access.drop_nonfinite):

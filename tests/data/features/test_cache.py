@@ -156,7 +156,7 @@ def test_what_cannot_be_kept_is_refused_in_a_sentence(folder):
     (folder / "file").write_text("")
     with pytest.raises(OutputError, match=r"feature_cache file/x cannot be created or written to .*; name another folder"):
         open_features(SPEC, Access(feature_cache=Path("file/x")))
-    with pytest.raises(UsageError, match="feature_cache keeps features, and there are none"):
+    with pytest.raises(UsageError, match="feature_cache has no effect without features"):
         open_features(None, Access(feature_cache=Path("kept")))
-    with pytest.raises(UsageError, match="feature_cache keeps features of torchvision networks only"):
+    with pytest.raises(UsageError, match="feature_cache works for torchvision networks only"):
         open_features(torch.nn.Flatten(), Access(feature_cache=Path("kept")))

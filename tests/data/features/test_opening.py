@@ -142,7 +142,7 @@ def test_a_module_is_put_into_evaluation_mode_and_alone_decides_its_features():
         ("embed.py:as_list", "return a tensor"),
         ("embed.py:undefined", "NaN or infinity"),
         ("embed.py:complexes", "return real ones"),
-        ("embed.py:centred", "depend on the other samples of its batch"),
+        ("embed.py:centred", "depend on the other samples in its batch"),
         ("embed.py:failing", r"fail on samples of shape \(4, 5\) from <tensor> \(RuntimeError"),
         ("embed.py:momments", "did you mean 'moments'"),
         ("embed.py:Kind", "is a class"),

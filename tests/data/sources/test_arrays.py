@@ -208,7 +208,7 @@ def test_files_of_a_few_bytes_that_claim_terabytes_are_refused(tmp_path):
         file.create_dataset("sparse", (10_000, 3), "f8", chunks=(1000, 3), fillvalue=0.5)
     torch.save({"wide": torch.ones(1).expand(2**40, 3), "narrow": torch.arange(3.0).expand(10_000, 3)}, tmp_path / "bomb.pt")
     for name in ("bomb.h5:x", "bomb.h5:late", "bomb.h5:chunk", "bomb.pt:wide"):
-        refused(f"{tmp_path}/{name}", r"claims .* of values but stores \d+ bytes; write all values")
+        refused(f"{tmp_path}/{name}", r"claims .* of values but stores only \d+ bytes; write all values")
     assert everything(open_source(f"{tmp_path}/bomb.h5:sparse")).unique().tolist() == [0.5]
     assert everything(open_source(f"{tmp_path}/bomb.pt:narrow"))[-1].tolist() == [0, 1, 2]
 
@@ -279,7 +279,7 @@ def test_missing_files_are_refused_with_the_name_that_was_meant(tmp_path):
     refused(f"{tmp_path}/gone.npy", "is a link to moved-away.npy, which does not exist")
     (tmp_path / "round.npy").symlink_to("round.npy")
     refused(f"{tmp_path}/round.npy", "is a link to round.npy")
-    refused("https://example.org/a.npy", "copy it to this one with download=True")
+    refused("https://example.org/a.npy", "add download=True to copy it to this one")
     refused("torchvison:MNIST", "did you mean 'torchvision:...'")
     (tmp_path / "a.docx").write_text("x")
     refused(f"{tmp_path}/a.docx", "suffix")

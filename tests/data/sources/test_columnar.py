@@ -360,9 +360,9 @@ def test_damaged_and_other_packed_files_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.csv.zip", "w") as archive:
         archive.writestr("a.csv", "1,2")
         archive.writestr("b.csv", "1,2")
-    refused(f"{tmp_path}/x.csv.zip", "holds 2 files; unpack it, and give one of them")
+    refused(f"{tmp_path}/x.csv.zip", "holds 2 files; unpack it and give one of them")
     (tmp_path / "x.zip").write_bytes(b"PK")
-    refused(f"{tmp_path}/x.zip", "is packed, which only .csv and .tsv files may be; unpack it first")
+    refused(f"{tmp_path}/x.zip", "is compressed, which only .csv and .tsv files may be; unpack it first")
     (tmp_path / "x.npy.gz").write_bytes(gzip.compress(b"1,2\n" * 1000))
     refused(f"{tmp_path}/x.npy.gz", "unpack it first")
 
@@ -372,7 +372,7 @@ def test_remote_files_are_copied_only_if_the_user_allows_it(tmp_path):
     path = write_csv(tmp_path / "x.csv")
     with fsspec.open("memory://bucket/x.csv", "wb") as file:
         file.write((tmp_path / "x.csv").read_bytes())
-    refused("memory://bucket/x.csv", "is on another machine; copy it to this one with download=True")
+    refused("memory://bucket/x.csv", "is on another machine; add download=True to copy it to this one")
     remote = open_source("memory://bucket/x.csv?columns=age,count", Access(download=True))
     here = open_source(f"{path}?columns=age,count")
     assert torch.equal(remote.read(slice(4, N)), here.read(slice(4, N)))

@@ -48,12 +48,12 @@ def test_a_missing_shard_is_named(tmp_path):
 def test_parts_that_differ_are_refused(tmp_path):
     address = write_npy_parts(tmp_path)
     np.save(tmp_path / "parts" / "y.npy", ROWS.reshape(60, 6))
-    refused(address, r"y\.npy has samples of shape \(6,\), .*x-0\.npy of \(2, 3\); name parts that are alike")
+    refused(address, r"y\.npy has samples of shape \(6,\), .*x-0\.npy has \(2, 3\); choose parts that agree")
     np.save(tmp_path / "parts" / "y.npy", ROWS.astype(np.float64))
-    refused(address, r"y\.npy has values of type float64, .*x-0\.npy of float32")
+    refused(address, r"y\.npy has values of type float64, .*x-0\.npy has float32")
     (tmp_path / "parts" / "y.npy").unlink()
     save_file({"x": torch.ones(3)}, tmp_path / "parts" / "z.safetensors")
-    refused(address, r"holds files of several kinds \(\.npy, \.safetensors\); name those of one: '.*parts/\*\.npy'")
+    refused(address, r"holds files of several kinds \(\.npy, \.safetensors\); name those of one kind: '.*parts/\*\.npy'")
     refused(f"{tmp_path}/parts/*.csv", "matches no file; correct the pattern")
     refused(f"{tmp_path}/parts/*", "holds files of several kinds")
 
@@ -88,7 +88,7 @@ def test_members_of_one_kind_are_chosen_by_the_key(tmp_path):
     members = {f"{k}.npy": npy_bytes(arrays[k]) for k in range(5)} | {f"{k}.seg.PNG": image_bytes(images[k]) for k in range(5)}
     address = write_tar(tmp_path / "x.tar", members | {"0.txt": b"text", ".hidden.npy": b"", "folder/.x.png": b""})
     refused(address, r"holds members of 2 kinds \(npy: 5, seg\.png: 5\); name one: .*x\.tar:npy")
-    refused(f"{address}:jpg", r"no members of the kind 'jpg'; name another \(npy: 5, seg\.png: 5\)")
+    refused(f"{address}:jpg", r"no members of the kind 'jpg'; name another kind \(npy: 5, seg\.png: 5\)")
     assert np.array_equal(open_source(f"{address}:npy").read(slice(0, 5)).numpy(), arrays)
     pixels = open_source(f"{address}:seg.png")
     assert pixels.info.event_shape == (4, 6)
@@ -115,7 +115,7 @@ def test_files_that_are_no_plain_archives_are_refused(tmp_path):
     refused(f"{tmp_path}/x.tar", r"x\.tar is damaged, cut short, or no tar archive")
     with tarfile.open(tmp_path / "y.tar", "w:gz") as archive:
         archive.addfile(tarfile.TarInfo("a.npy"), io.BytesIO())
-    refused(f"{tmp_path}/y.tar", r"y\.tar is packed, so its members cannot be read in place; unpack it")
+    refused(f"{tmp_path}/y.tar", r"y\.tar is compressed, so its members cannot be read in place; unpack it")
 
 
 def test_links_and_folders_in_an_archive_lead_nowhere(tmp_path):
@@ -145,8 +145,8 @@ def test_members_that_differ_from_the_first_or_are_damaged_are_named(tmp_path):
         source.read(slice(0, 2))
 
     for second, words in (
-        (npy_bytes(np.ones(4)), r"1\.npy has the shape \(4,\), the first sample \(3,\); save all samples in one shape"),
-        (npy_bytes(np.ones(3, dtype=np.float32)), r"1\.npy has the type float32, the first one float64"),
+        (npy_bytes(np.ones(4)), r"1\.npy has the shape \(4,\), but the first sample \(3,\); save all samples in one shape"),
+        (npy_bytes(np.ones(3, dtype=np.float32)), r"1\.npy has the type float32, but the first one float64"),
         (npy_bytes(np.ones(3))[:-4], r"1\.npy is damaged, cut short, or not a \.npy array"),
         (npy_bytes(np.array([{}] * 3, dtype=object)), r"1\.npy holds Python objects|1\.npy is damaged"),
         (b"", r"1\.npy is damaged"),

@@ -73,7 +73,7 @@ class Broken(Items):
     ("dataset", "words"),
     [
         (Items([]), "<dataset> is empty"),
-        (Items([X[0], X[0, :1]]), r"<dataset> sample 1 has the shape \(1, 3\), the first sample \(2, 3\)"),
+        (Items([X[0], X[0, :1]]), r"<dataset> sample 1 has the shape \(1, 3\), but the first sample \(2, 3\)"),
         (Items([{"image": X[0]}] * 3), "its samples are of type dict; return tensors"),
         (Endless(), "has no numbered samples"),
         (Broken([1, 2]), r"failed to return a sample \(OSError: the disk is gone\)"),

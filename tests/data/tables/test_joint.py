@@ -174,9 +174,9 @@ def test_infinite_values_are_not_missing(tmp_path):
 @pytest.mark.parametrize(
     ("a", "b", "words"),
     [
-        ("x,y\n1,u\n2,v\n", "x,y\n1,2\n2,3\n", "'y' is a category in .*a.csv and a number in .*b.csv"),
+        ("x,y\n1,u\n2,v\n", "x,y\n1,2\n2,3\n", "'y' is a category in .*a.csv but a number in .*b.csv"),
         ("x,y\n1,u\n2,v\n", "x,z\n1,u\n2,v\n", "b.csv has no column 'y'"),
-        ("x,y\n1,2024-01-01\n2,2024-01-02\n", "x,y\n1,2\n2,3\n", "'y' is a date in .* and a number in"),
+        ("x,y\n1,2024-01-01\n2,2024-01-02\n", "x,y\n1,2\n2,3\n", "'y' is a date in .* but a number in"),
     ],
 )
 def test_columns_of_different_types_are_refused(a, b, words, tmp_path):
@@ -199,7 +199,7 @@ def test_a_column_without_any_value_is_of_any_type(tmp_path):
     ("text", "name", "words"),
     [
         ('{"age": 0}', "s.json", "'age' the length 0; give a positive number"),
-        ('{"agge": 1}', "s.json", "names the column 'agge', which is not there; did you mean 'age'"),
+        ('{"agge": 1}', "s.json", "names the column 'agge', which does not exist; did you mean 'age'"),
         ("[1]", "s.json", "cannot be read"),
         ("age,1,2\n", "s.csv", "cannot be read"),
         ("column,length\nage,x\n", "s.csv", "'age' the length None"),
@@ -225,9 +225,9 @@ def test_lengths_are_read_from_a_file(text, tmp_path):
 def test_a_scale_needs_a_table_and_a_known_word(tmp_path):
     with pytest.raises(UsageError, match="scale sdt is neither a known spread nor a file; did you mean 'std'"):
         opened(np.eye(40, 3), np.eye(40, 3), scale="sdt")
-    with pytest.raises(SourceError, match="is not a table, and scale"):
+    with pytest.raises(SourceError, match="is not a table, but scale"):
         opened(np.random.default_rng(0).normal(size=(40, 2, 2)), np.eye(40, 4), scale="std")
-    with pytest.raises(SourceError, match=r"has categories, and synthetic:gaussian.* is not a table"):
+    with pytest.raises(SourceError, match=r"has categories, but synthetic:gaussian.* is not a table"):
         opened(write(tmp_path / "a.csv", rows_of(0)), "synthetic:gaussian?dim=4")
 
 

@@ -89,7 +89,7 @@ def test_shares_are_those_of_one_dimensional_distances(tmp_path):
 def test_a_column_that_outweighs_the_others_is_named_until_it_is_weighed(tmp_path):
     a, b = (table(tmp_path / f"{name}.csv", age=noise(), income=noise(scale=1e4)) for name in "ab")
     (warning,) = warnings(a, b)
-    assert "'income' makes 100 % of the distance" in warning or "'income' makes 99" in warning
+    assert "'income' makes up 100 % of the distance" in warning or "'income' makes 99" in warning
     assert "--scale std" in warning
     assert warnings(a, b, scale="std") == ()
 

@@ -1,6 +1,6 @@
-"""Features kept on disk, so that a network sees each sample once and not once in every run.
+"""Features kept on disk, so that a network sees each sample once instead of once per run.
 
-A file holds the features of one set in the format of ``.npy``, followed by their SHA-256. Its name is the digest of all that they
+A file holds the features of one set in the format of ``.npy``, followed by their SHA-256. Its name is the digest of everything they
 depend on: the samples, the weights and the options of the network, and the versions of the libraries that computed them.
 """
 
@@ -27,10 +27,10 @@ class FeatureCache:
     """A folder of features; several processes may use it at once.
 
     Arguments:
-        folder: created if there is none.
+        folder: created if it does not exist.
 
     Raises:
-        OutputError: it cannot be created or written to.
+        OutputError: the folder cannot be created or written to.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,13 +38,13 @@ class FeatureCache:
         self._folder = folder
 
     def file(self, facts: Mapping[str, Any]) -> Path:
-        """The file for features that depend on these facts, which may not exist yet."""
+        """The file, which may not exist yet, for features that depend on these facts."""
         versions = {name: importlib.metadata.version(name) for name in ("torch", "torchvision")} | {"wdist": package_version()}
         text = json.dumps({**facts, **versions}, sort_keys=True)
         return self._folder / f"features-{hashlib.sha256(text.encode()).hexdigest()}.npy"
 
     def holds(self, file: Path, shape: tuple[int, int]) -> bool:
-        """Whether a file holds features of this shape, all as they were written."""
+        """Whether a file holds features of this shape, undamaged."""
         try:
             with file.open("rb") as stored:
                 content, digest = file.stat().st_size - hashlib.sha256().digest_size, hashlib.sha256()
@@ -56,9 +56,9 @@ class FeatureCache:
             return False
 
     def keep(self, file: Path, shape: tuple[int, int], parts: Iterable[Tensor]) -> str | None:
-        """Writes features, float32, part by part, whole or not at all; gives the reason in a sentence if they were not kept.
+        """Writes features, float32, part by part, all or none; returns a sentence with the reason if they were not kept.
 
-        Features that another run has kept meanwhile stay, because that run may be reading them.
+        Features that another run has kept in the meantime stay, because that run may be reading them.
         """
         digest = hashlib.sha256()
         try:

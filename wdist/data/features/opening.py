@@ -1,7 +1,7 @@
 """Opens feature spaces: the user's function (``module:function``, ``file.py:function``, a callable) or a torchvision network.
 
 Images for ``resnet18?weights=FILE&layer=avgpool`` are converted to the input of networks trained on ImageNet: three channels (grey
-images are repeated), values in [0, 1] in the units of their source, the size in ``size=``, ImageNet's mean and deviation.
+ones are repeated), values in [0, 1], the size in ``size=``, and normalisation by ImageNet's mean and standard deviation.
 """
 
 import inspect
@@ -31,17 +31,17 @@ _OVERSHOOT = 0.1
 
 
 def open_features(features: Any, access: Access = Access(), device: torch.device | str = "cpu") -> FeatureSpace | None:
-    """Opens the feature space of both sides: TrustRequired if that runs code; an open space, or None, is returned as it is."""
+    """Opens the feature space of both sides; an open space or None is returned as it is. TrustRequired if opening runs code."""
     if features is None and access.feature_cache is not None:
-        raise UsageError("--feature-cache keeps features, and there are none; name a network with --features, or leave it out")
+        raise UsageError("--feature-cache has no effect without --features; name a network with --features, or leave it out")
     if features is None or isinstance(features, FeatureSpace):
         return features
     space = _opened(features, access, device)
     if access.feature_cache is not None:
         if not isinstance(space, BackboneSpace):
             raise UsageError(
-                f"--feature-cache keeps features of torchvision networks only, because {space.name} may depend on more than its "
-                f"file; leave it out"
+                f"--feature-cache works for torchvision networks only, because {space.name} may depend on more than its file; "
+                f"leave it out"
             )
         space.cache = FeatureCache(expanded(str(access.feature_cache)))
     return space
@@ -52,7 +52,9 @@ def _opened(features: Any, access: Access, device: torch.device | str) -> Featur
     if not isinstance(features, str):
         if not callable(features) or isinstance(features, type):
             kind = type(features).__name__
-            raise SourceError(f"features must be a function of a batch of samples or its name, not of type {kind}; pass a function")
+            raise SourceError(
+                f"features must be a function of a batch of samples, or its name, not of type {kind}; pass a function"
+            )
         name = getattr(features, "__qualname__", type(features).__name__)
         return FunctionSpace(features, name=f"<{name.strip('<>')}>", device=device)
     if not features.strip():
@@ -98,15 +100,15 @@ class BackboneSpace(FeatureSpace):
             x = x.unsqueeze(1) if channels is None else x.movedim(channels + 1, 1)
             x = (x if (low, high) == (0.0, 1.0) else (x - low) / (high - low)).expand(-1, 3, -1, -1)
             if self._size is not None and self._size != tuple(x.shape[2:]):
-                # antialias: without it, shrinking an image would skip pixels.
+                # Without antialias, shrinking an image would skip pixels.
                 x = nn.functional.interpolate(x, self._size, mode="bilinear", antialias=True, align_corners=False)
             return (x - self._shift) / self._deviation if self._normalised else x.contiguous()
 
         return prepared
 
     def run(self, x: Tensor) -> Any:
-        # torchvision's create_feature_extractor does not look inside torchvision's own blocks (those of MobileNet, for example),
-        # and confuses layers whose names end in numbers (ln_1 and ln_2 of vision transformers).
+        # torchvision's create_feature_extractor does not look inside torchvision's own blocks (such as those of MobileNet), and
+        # confuses layers whose names end in numbers (such as ln_1 and ln_2 of vision transformers).
         found: list[Any] = []
 
         def keep(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -120,7 +122,7 @@ class BackboneSpace(FeatureSpace):
             return found[0]
         finally:
             handle.remove()
-        raise SourceError(f"--features {self.name}: the network does not use this layer in evaluation; name another layer=")
+        raise SourceError(f"--features {self.name}: the network does not use this layer in evaluation mode; name another layer=")
 
     def _unit(self, info: SourceInfo, ends: Ends | None) -> Ends:
         """The interval in the units of the source that is mapped to [0, 1]."""
@@ -142,11 +144,11 @@ class _LayerReached(Exception):
 def open_backbone(address: Address, access: Access, device: torch.device) -> BackboneSpace:
     """Opens a network of torchvision by name, with weights from a file or from torchvision.
 
-    ``weights=FILE`` is read as data; ``weights=DEFAULT``, or the name of other weights that torchvision has for this network, takes
+    ``weights=FILE`` is read as data; ``weights=DEFAULT``, or another name that torchvision has for weights of this network, takes
     them from torchvision's folder and downloads them only with ``access.download``. ``layer=`` names a module of the network.
-    ``size=224`` or ``size=224x256`` resizes images; by default they get the size that torchvision's own weights were trained for,
-    and keep theirs with weights from a file. ``normalise=none`` leaves values in [0, 1]. Every other option is an argument of
-    torchvision's function.
+    ``size=224`` or ``size=224x256`` resizes images; by default, they are resized to what torchvision's own weights were trained
+    for, and keep their size with weights from a file. ``normalise=none`` leaves values in [0, 1]. Every other option is an argument
+    of torchvision's function.
     """
     models = import_torchvision("torchvision.models")
     name = address.location
@@ -226,12 +228,12 @@ def _with_weights(address: Address, network: nn.Module, file: Address, arguments
 
 
 def _made(address: Address, arguments: Mapping[str, Any], models: Any) -> nn.Module:
-    """The network with weights that are replaced at once."""
+    """The network with initial weights, which the caller replaces."""
     try:
         try:
             with torch.device("meta"):
                 return models.get_model(address.location, weights=None, **arguments)
-        except NotImplementedError:  # some networks compute with their first weights
+        except NotImplementedError:  # some networks compute with their initial weights
             return models.get_model(address.location, weights=None, **arguments)
     except TypeError as error:
         known = [*_OWN_OPTIONS, *inspect.signature(models.get_model_builder(address.location)).parameters]

@@ -1,7 +1,7 @@
-"""Feature spaces: one function maps the samples of both sides, and distances are taken between their features.
+"""Feature spaces: one function maps the samples of both sides, and distances are measured between their features.
 
-The function is fixed beforehand and sees one sample at a time. Features of independent samples are therefore independent, and every
-bound holds in the feature space as it would between samples. It bounds nothing in the space of the samples themselves.
+The function is fixed beforehand and maps each sample on its own. Features of independent samples are therefore independent, and all
+bounds are valid in the feature space. They bound nothing in the space of the samples themselves.
 
 References:
     Heusel et al. (2017), GANs trained by a two time-scale update rule converge to a local Nash equilibrium, arXiv:1706.08500,
@@ -38,7 +38,7 @@ _NUMBERS_AT_ONCE = 1 << 22
 _BYTES_AT_ONCE = 1 << 25
 _LEAST_AT_ONCE, _MOST_AT_ONCE = 16, 512
 _AGREEMENT = 1e-3
-"""Tolerance for features of the same sample in two batches, relative to the largest: rounding depends on the batch, but less."""
+"""Tolerance for features of the same sample in two batches, relative to the largest feature; rounding makes smaller differences."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,18 +48,18 @@ class Features:
     spec: str
     """Specification as the user wrote it."""
     what: str
-    """The function in words."""
+    """Description of the function."""
     dim: int
-    """Features per sample."""
+    """Number of features per sample."""
     digest: str | None
     """SHA-256 of the file of weights, or of the file that defines the function; None without such a file."""
 
 
 class FeatureSpace(ABC):
-    """A function from samples to features, opened once and applied to both sides; its ``facts`` lack the number of features."""
+    """A function from samples to features, opened once and applied to both sides; ``facts`` do not state the number of features."""
 
     way_out = "fix the function, which takes a float32 tensor of shape (n, *event_shape)"
-    """End of the error if the function fails."""
+    """Advice at the end of the error if the function fails."""
 
     def __init__(self, facts: Features, device: torch.device) -> None:
         self.facts = facts
@@ -71,15 +71,17 @@ class FeatureSpace(ABC):
         return self.facts.spec
 
     def __str__(self) -> str:
-        """The same in every process, so that shards of one run tell that they share the space."""
+        """A text that is the same in every process, so that shards of one run can check that they share the space."""
         return f"{self.name}, with digest {self.facts.digest}"
 
     @abstractmethod
     def preparation(self, info: SourceInfo, ends: Ends | None) -> Callable[[Tensor], Tensor]:
-        """A function that turns samples of one source into input of :meth:`run`.
+        """A function that turns samples of one source into input for :meth:`run`.
 
-        It takes float32 of shape (n, \\*event_shape), in the units of the source. ``ends`` is the observed range of its values. A
-        space that does not accept samples of this shape or range raises a SourceError.
+        It takes float32 of shape (n, \\*event_shape), in the units of the source. ``ends`` is the observed range of its values.
+
+        Raises:
+            SourceError: the space does not accept samples of this shape or range.
         """
 
     @abstractmethod
@@ -89,13 +91,13 @@ class FeatureSpace(ABC):
     def of(
         self, source: Source, ends: Ends | None = None, *, digest: str | None = None, ahead: bool = True
     ) -> "FeatureRows | FeatureDraws":
-        """The features of a source; one that is already in this space stays as it is.
+        """The features of a source; a source that is already in this space is returned as it is.
 
         Arguments:
-            source: of the samples.
-            ends: between which its values were observed.
-            digest: of all its stored values, to recall features that were kept.
-            ahead: whether features of stored samples that fit into memory are all computed now.
+            source: holds the samples.
+            ends: smallest and largest observed value.
+            digest: digest of all stored values, by which kept features are found.
+            ahead: whether to compute the features of all stored samples at once, if they fit into memory.
         """
         if isinstance(source, FeatureRows | FeatureDraws):
             if source.space is self:
@@ -122,7 +124,7 @@ class FeatureSpace(ABC):
         apart = torch.cat([self.features(part, info, prepare) for part in rows.split(half)])
         if float((together - apart).abs().max()) > _AGREEMENT * max(float(together.abs().max()), 1e-30):
             raise SourceError(
-                f"the features {self.name} of one sample depend on the other samples of its batch, or on chance; "
+                f"the features {self.name} of a sample depend on the other samples in its batch, or on chance; "
                 f"put the network into evaluation mode with .eval()"
             )
         return together.shape[1]
@@ -210,7 +212,7 @@ def _described(info: SourceInfo, space: FeatureSpace, dim: int) -> SourceInfo:
 
 
 class FeatureRows(FiniteSource):
-    """Features of a finite source; computed once if they fit into memory or are kept on disk, else whenever rows are read."""
+    """Features of a finite source, computed once if they fit into memory or are kept on disk, else whenever rows are read."""
 
     itemsize = 4
 
@@ -228,7 +230,7 @@ class FeatureRows(FiniteSource):
         dim = space.check_alone(self._samples(slice(0, min(_PROBE, source.count))), source.info, prepare)
         self.info = _described(source.info, space, dim)
         self._kept = None if space.cache is None or digest is None else self._on_disk(space.cache, digest)
-        # The same rule as for a measure, because a stream leads to other digits.
+        # The same rule as for a measure, because a stream gives other digits than a set in memory.
         self._held = self._computed() if ahead and fits(self.nbytes) and self.nbytes <= planned_memory() else None
 
     def read(self, rows: RowIndex) -> Tensor:
@@ -245,7 +247,7 @@ class FeatureRows(FiniteSource):
 
     @property
     def _at_once(self) -> int:
-        """Samples that are read at a time, because they may be much larger than their features."""
+        """Number of samples read at a time, because samples may be much larger than their features."""
         return max(_MOST_AT_ONCE, _BYTES_AT_ONCE // (8 * self._source.info.dim))
 
     def _computed(self) -> Tensor:
@@ -262,7 +264,7 @@ class FeatureRows(FiniteSource):
             yield self._mapped(self._in_units(rows))
 
     def _on_disk(self, cache: FeatureCache, digest: str) -> ArraySource | None:
-        """The features in a file of the cache, computed first if they are not there; None, with a note, if it cannot hold them."""
+        """The features in a file of the cache, computed if they are not there; None, with a note, if they cannot be kept."""
         info, facts = self._source.info, self.space.facts
         samples = (digest, info.count, info.dropped, info.event_shape, info.dtype, info.scale, info.offset, info.notes)
         network = (facts.spec, facts.what, facts.digest, self.space.device.type)
@@ -278,7 +280,7 @@ class FeatureRows(FiniteSource):
         return self._in_units(self._source.read(rows))
 
     def _in_units(self, rows: Tensor) -> Tensor:
-        # Integers in [0, 255] are exact in float32; float64 is rounded only after it is scaled.
+        # Integers in [0, 255] are exact in float32; other values are scaled in float64 and rounded afterwards.
         return in_units(rows, self._source.info, torch.float64 if rows.dtype == torch.float64 else torch.float32)
 
     def _mapped(self, samples: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class Address:
     """The name after the colon: a dataset of an HDF5 file, an array of an archive."""
     options: Mapping[str, str]
     copy: Path | None = None
-    """The temporary file that is read in the place of a remote or compressed one; it lasts as long as this object."""
+    """The temporary file that is read instead of a remote or compressed one; it lasts as long as this object."""
 
     def __str__(self) -> str:
         return self.text
@@ -50,12 +50,12 @@ class Address:
 
     @property
     def suffix(self) -> str:
-        """The suffix of the format, without that of a compression."""
+        """The suffix of the format, without a compression suffix such as ``.gz``."""
         return Path(self.location[: len(self.location) - len(self.compression)]).suffix.lower()
 
     @property
     def compression(self) -> str:
-        """The suffix of a compression, such as ``.gz``, or nothing."""
+        """The compression suffix, such as ``.gz``; empty without compression."""
         return next((end for end in COMPRESSIONS if self.location.lower().endswith(end)), "")
 
     @property
@@ -145,7 +145,7 @@ def near_miss(word: str, known: Iterable[str]) -> str | None:
 
 
 def literal(text: str) -> Any:
-    """The Python literal that a text spells, including ``true``, ``false`` and ``none``; any other text stays a string."""
+    """The value of a Python literal, with ``true``, ``false`` and ``none`` in any case; any other text stays a string."""
     if text.lower() in ("true", "false", "none"):
         return {"true": True, "false": False, "none": None}[text.lower()]
     try:
@@ -157,7 +157,7 @@ def literal(text: str) -> Any:
 def parse_address(text: str | Path) -> Address:
     """Parses an address without opening anything; option values may be percent-encoded.
 
-    If a file of the whole name exists, the address means that file, even with ``?`` or ``:`` in its name.
+    If a file with the whole text as its name exists, the address means that file, even with ``?`` or ``:`` in it.
     """
     text = str(text)
     if not text.strip():

@@ -58,7 +58,7 @@ def open_npy(address: Address) -> StoredArray:
         with _numpy(name):
             if fortran:  # the values of a row are far apart
                 return tensor_of(np.array(np.load(address.path, mmap_mode="r", allow_pickle=False)[start:stop]), name)
-            # Read, not mapped: a map of the whole file counts against a limit on address space, and its pages as resident memory.
+            # Read, not mapped: a mapping of the file counts against a limit on address space, and its pages as resident memory.
             part = (stop - start, *shape[1:])
             values = np.fromfile(address.path, dtype, count=math.prod(part), offset=begin + start * row_bytes)
             return tensor_of(values.reshape(part), name)
@@ -67,7 +67,7 @@ def open_npy(address: Address) -> StoredArray:
         with _numpy(name), address.path.open("rb", buffering=0) as file:
             places = [(begin + start * row_bytes, (stop - start) * row_bytes) for start, stop in spans]
             for place, size in places if hasattr(os, "posix_fadvise") else ():
-                os.posix_fadvise(file.fileno(), place, size, os.POSIX_FADV_WILLNEED)  # a disk answers many requests at once faster
+                os.posix_fadvise(file.fileno(), place, size, os.POSIX_FADV_WILLNEED)  # a disk is faster with many requests at once
             for (place, size), (start, stop) in zip(places, spans, strict=True):
                 file.seek(place)
                 if len(stored := file.read(size)) < size:
@@ -85,7 +85,7 @@ def open_npy(address: Address) -> StoredArray:
 
 
 def open_npz(address: Address) -> StoredArray:
-    """One array of an ``.npz`` archive, whose declared size is compared with the free memory before anything is unpacked."""
+    """One array of an ``.npz`` archive; its declared size is compared with the free memory before anything is unpacked."""
     with _numpy(address.location), _version(address).reading(), zipfile.ZipFile(address.path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")}
         key = choose(list(members), address, "array")
@@ -121,13 +121,13 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def _numpy(name: str) -> contextlib.AbstractContextManager[None]:
-    """Reads a file of numpy, whose parsers raise errors of many kinds."""
+    """A context that explains the many kinds of errors that numpy's parsers raise for the file ``name``."""
     damaged = f"{name} is damaged, cut short, or not a numpy file"
     return explained(lambda error: SourceError(f"{damaged} ({first_line(error)}); save it again with numpy"))
 
 
 def open_h5(address: Address) -> StoredArray:
-    """One dataset of an HDF5 file; the file is opened anew for each piece, so it is never locked against a writer."""
+    """One dataset of an HDF5 file, which is opened for each read, so that it is never locked against a writer."""
     version = _version(address)
     with _h5(address), _opened_h5(address) as file:
         name = _dataset_name(file, address)
@@ -171,7 +171,7 @@ def _h5(address: Address) -> contextlib.AbstractContextManager[None]:
 
 
 def kept_elsewhere(dataset: h5py.Dataset) -> bool:
-    """True for a virtual dataset or external storage: even asking for its shape may open other files, or wait for a pipe."""
+    """True for a virtual dataset or external storage: even reading its shape may open other files, or wait for a pipe."""
     return bool(dataset.is_virtual or dataset.external)
 
 
@@ -223,7 +223,7 @@ def _dataset_name(file: h5py.File, address: Address) -> str:
 
 
 def _found(file: h5py.File, key: str, address: Address) -> Any:
-    """The object that a name leads to through groups and soft links; None if it leads nowhere, SourceError if to another file."""
+    """The object that a name leads to through groups and soft links; None if there is none, SourceError if in another file."""
     parts, place, links = key.split("/"), file, 0
     while parts:
         part = parts.pop(0)
@@ -237,7 +237,7 @@ def _found(file: h5py.File, key: str, address: Address) -> Any:
                 parts = link.path.split("/") + parts
             elif part:
                 place = place[part]
-        except (OSError, KeyError, AttributeError, TypeError):  # a dataset has no parts, and some links are of no known kind
+        except (OSError, KeyError, AttributeError, TypeError):  # a dataset has no members, and some links are of unknown kinds
             return None
         if links > _MOST_LINKS:
             return None
@@ -277,7 +277,7 @@ def open_torch_file(address: Address) -> StoredArray:
 def load_data(path: Path, name: str, *, mapped: bool = True) -> Any:
     """Loads tensors and plain containers from a ``.pt`` file with ``torch.load(weights_only=True)``; nothing is executed.
 
-    They are mapped into memory where the format allows, unless ``mapped`` is false.
+    Tensors are mapped into memory where the format allows, unless ``mapped`` is false.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(path))
@@ -287,10 +287,10 @@ def load_data(path: Path, name: str, *, mapped: bool = True) -> Any:
             what = f"code ({found[1]})" if found else "more than tensors"
             raise SourceError(
                 f"{name} is a pickle with {what}, which could run anything when opened, so it was refused; if it is a whole "
-                f"network, save its weights, torch.save(network.state_dict(), path), and name its class with ?factory=; "
+                f"network, save its weights with torch.save(network.state_dict(), path) and name its class with ?factory=; "
                 f"otherwise save the tensors alone"
             ) from None
-        reason = first_line(error).partition(". ")[0][:200]  # torch speculates in further sentences
+        reason = first_line(error).partition(". ")[0][:200]  # torch's further sentences are guesses
         raise SourceError(f"{name} is damaged, cut short, or not a file of torch.save ({reason}); save it again") from error
 
 
@@ -299,7 +299,7 @@ def is_torchscript(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
-    except Exception:  # no archive, or a damaged one
+    except Exception:  # not an archive, or a damaged one
         return False
     return any(name.endswith("/constants.pkl") for name in members) and any("/code/" in name for name in members)
 
@@ -328,7 +328,7 @@ def open_safetensors(address: Address) -> StoredArray:
     readable = accepted(example, name)
 
     def read_rows(start: int, stop: int) -> Tensor:
-        # Mapped anew for each piece: pages of a map that stays count as memory of the process, in the end the whole file.
+        # Mapped again for each piece: the pages of a lasting mapping count as memory of the process, in the end the whole file.
         with _opened_safetensors(address) as file:
             return accepted(file.get_slice(key)[start:stop], name).clone()
 

@@ -24,7 +24,7 @@ _BYTES_BRIDGED = 1 << 16
 """Rows closer together than this are read in one piece: skipping the bytes between them costs more than reading them."""
 _BYTES_AT_ONCE = 1 << 24
 MOST_CLAIMED, MOST_COMPRESSION = 1 << 30, 10_000
-"""An array may unpack to 1 GB whatever it stores, and to more if its compression is at most this; that of gzip is up to 1000."""
+"""An array may unpack to 1 GB in any case, and to more if that is at most 10,000 times what it stores; gzip reaches about 1000."""
 _TENSOR_TYPES = frozenset(
     {
         torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
@@ -50,19 +50,19 @@ class StoredArray:
     itemsize: int
     """Bytes of one value once it is read."""
     read_rows: Callable[[int, int], Tensor]
-    """Maps (start, stop) to the rows between them, at least one, of shape (stop - start, \\*event_shape)."""
+    """Maps (start, stop) with start < stop to the rows between them, of shape (stop - start, \\*event_shape)."""
     read_spans: Callable[[Sequence[tuple[int, int]]], Iterator[Tensor]] | None = None
-    """The same for several such pairs, where the file need not be opened for each."""
+    """The same for several such pairs, if that saves opening the file for each."""
     rows_together: int = 1
     """Rows that are stored in one piece, so that reading one of them costs as much as reading all."""
     version: FileVersion | None = None
-    """The file that rows are read from on demand; None if all are in memory, or in several files."""
+    """The file from which rows are read on demand; None if all are in memory, or if there are several files."""
     identity: Callable[[], str | None] = lambda: None
-    """The files in their present versions, where these are several."""
+    """Identifies the present versions of the files, if there are several."""
     notes: tuple[str, ...] = ()
-    """Sentences for the user on how the array was read."""
+    """Sentences that tell the user how the array was read."""
     columns: tuple[Column, ...] | None = None
-    """Columns of a table; None for anything else."""
+    """Columns of a table; None for other arrays."""
 
     @classmethod
     def of(cls, tensor: Tensor, dtype: str, version: FileVersion | None = None) -> "StoredArray":
@@ -112,7 +112,7 @@ class ArraySource(FiniteSource):
         return (self._array.read_rows(*span) for span in spans)
 
     def _runs(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Splits sorted row numbers where a gap is too wide to read across, or a piece would become too large."""
+        """Splits sorted row numbers at gaps too wide to read across, and where a piece would become too large."""
         rows = np.asarray(rows, dtype=np.int64)
         if not len(rows):
             return
@@ -189,7 +189,7 @@ def check_unpacked(name: str, claimed: int, stored: int) -> None:
     """Refuses an array that claims far more bytes than its file stores, which no compression explains."""
     if claimed > max(MOST_CLAIMED, MOST_COMPRESSION * stored):
         raise SourceError(
-            f"{name} claims {size_text(claimed)} of values but stores {size_text(stored)}; write all values and save it again"
+            f"{name} claims {size_text(claimed)} of values but stores only {size_text(stored)}; write all values and save it again"
         )
 
 
@@ -220,7 +220,7 @@ def shortened(names: list[str], most: int = 12) -> str:
 
 
 def tensor_type(dtype: np.dtype, name: str) -> np.dtype:
-    """The native numpy type in which values of a stored type reach a tensor: the narrowest that torch computes with."""
+    """The numpy type, in native byte order, in which stored values become a tensor: the narrowest that torch computes with."""
     if dtype.kind == "c":
         raise SourceError(f"{name} holds complex numbers ({dtype}); {_COMPLEX}")
     if dtype.kind in _NOT_NUMBERS:

@@ -17,12 +17,12 @@ MOST_LEVELS = 1000
 class Column:
     """One column of a table, and the coordinates that stand for it.
 
-    In a table by itself, a category is one coordinate that counts its levels, and a missing value is NaN. Between two tables, each
-    level has a coordinate of its own (:mod:`wdist.data.tables.encoding`).
+    In a single table, a category is one coordinate that numbers its levels, and a missing value is NaN. When tables are compared,
+    each level has a coordinate of its own (:mod:`wdist.data.tables.encoding`).
     """
 
     name: str
-    """Its name, or its position in words where the table gives none."""
+    """Its name, or its position in words if the table gives none."""
     type: str = NUMBER
     """``number``, ``boolean`` (0 or 1), ``date``, ``category``, ``text`` if its values have no distance, or ``empty`` if all of
     them are missing."""
@@ -35,17 +35,17 @@ class Column:
     levels: tuple[str, ...] = ()
     """Texts of a category, sorted; each has a coordinate, in this order."""
     scale: float = 1.0
-    """Its unit of length: values were divided by it."""
+    """Its unit of length, by which values were divided."""
     fill: float | None = None
-    """The number that stands for a missing one, before it is divided; None without missing values, or where they are refused."""
+    """The number that replaces a missing one, before division; None if there are no missing values, or if they are refused."""
     indicator: bool = False
-    """Whether its last coordinate tells missing values from others."""
+    """Whether its last coordinate marks missing values."""
     missing: int = 0
     """Missing values of this column in its file or frame."""
     named: bool = True
     """Whether the table gives the name; columns without names are matched by position."""
     problem: str = ""
-    """Why its values have no distance, and the way out, in a sentence; empty if they have one."""
+    """Why its values have no distance, and what to do, in a sentence; empty if they have one."""
 
 
 def plain_columns(names: Sequence[str | None]) -> tuple[Column, ...]:

@@ -1,6 +1,6 @@
-"""Parquet, Feather and Arrow files and folders of Parquet files, read by pyarrow.
+"""Parquet, Feather and Arrow files and folders of Parquet files, read by pyarrow, batch by batch.
 
-Columns of numbers, booleans, dates, times and texts are read, batch by batch; columns of other types can only be left out.
+Columns may hold numbers, booleans, dates, times or texts; columns of other types can only be left out.
 """
 
 import importlib
@@ -27,11 +27,11 @@ from wdist.errors import SourceError, explained, first_line
 from wdist.files import FileVersion, identity_of
 
 _ROWS_AT_ONCE, _BYTES_AT_ONCE = 1 << 16, 1 << 23
-"""Most rows decoded at a time, and their bytes as float64: blocks beyond the cache of a core take longer."""
+"""Most rows decoded at a time, and their bytes as float64; blocks that exceed the cache of a core are slower."""
 _BUFFER = 1 << 16
 """Bytes of each column that are read at a time."""
 _READAHEAD = {"batch_readahead": 1, "fragment_readahead": 1}
-"""By default pyarrow holds 16 batches and 4 files ahead."""
+"""Batches and files that pyarrow reads ahead; by default 16 and 4."""
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather"}
 """pyarrow's name for the format of each suffix."""
 _CONTINUATION = b"\xff\xff\xff\xff"
@@ -39,10 +39,10 @@ _CONTINUATION = b"\xff\xff\xff\xff"
 
 
 def library(name: str) -> Any:
-    """A module of a library of ``wdist[tables]``.
+    """Imports a module that ``wdist[tables]`` installs.
 
     Raises:
-        SourceError: it is not installed.
+        SourceError: the module is not installed.
     """
     try:
         return importlib.import_module(name)
@@ -61,7 +61,7 @@ def is_parquet_folder(address: Address) -> bool:
 def open_columnar(address: Address, *, cache: bool = False) -> StoredArray:
     """All rows of a Parquet, Feather or Arrow file, or of the Parquet files of a folder, in the order of their names.
 
-    With ``cache``, levels and missing values of a large Parquet table are recalled if it has not changed since an earlier run.
+    With ``cache``, the levels and missing values of a large Parquet table are recalled if it is unchanged since an earlier run.
     """
     check_no_key(address)
     name, folder = address.location, address.path.is_dir()
@@ -105,8 +105,7 @@ def open_columnar(address: Address, *, cache: bool = False) -> StoredArray:
 
 
 def _is_arrow_stream(path: Path) -> bool:
-    """Whether a file holds a stream of record batches, without the table of contents that ends an Arrow file, as Hugging Face's
-    datasets keep them."""
+    """Whether a file holds a stream of record batches without the footer of an Arrow file, as Hugging Face's datasets save them."""
     if path.is_dir():
         return False
     with path.open("rb") as file:
@@ -127,7 +126,7 @@ def _count(coder: Coder, groups: "RowGroups", address: str | None) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _File:
-    """A Parquet file, and the values of columns that the names of its folders give."""
+    """A Parquet file, with the values of columns given by the names of its folders."""
 
     version: FileVersion
     keys: Mapping[str, Any]
@@ -135,7 +134,7 @@ class _File:
 
 @dataclass(kw_only=True)
 class _Place:
-    """Position of a thread in the rows."""
+    """Position up to which a thread has read the rows."""
 
     blocks: Iterator[np.ndarray]
     begin: int
@@ -145,14 +144,14 @@ class _Place:
 class RowGroups:
     """Rows of Parquet files that do not fit into memory: read by row groups, batch by batch, and in order where possible.
 
-    A row group can only be read from its beginning, so the next rows are taken from where the last reading of the thread ended.
-    Only few pages of each column are in memory at a time, however large row groups are.
+    A row group can only be read from its beginning, so each thread continues where its last read ended. However large the row
+    groups are, only a few pages of each column are in memory at a time.
 
     Arguments:
-        dataset: of pyarrow.
+        dataset: a dataset of pyarrow.
         fields: the columns to read; null in files that lack them.
-        decoded: turns arrays of Arrow, one for each field, into rows, float64, shape (n, columns).
-        explained_by: the error for a file that is damaged.
+        decoded: turns Arrow arrays, one for each field, into rows, float64, shape (n, columns).
+        explained_by: makes the error for a damaged file.
     """
 
     def __init__(
@@ -193,11 +192,11 @@ class RowGroups:
                 else:
                     place.begin, place.block = end, next(place.blocks)
         if stop == self.shape[0]:
-            self._places.last = None  # nothing follows, and its pages take memory
+            self._places.last = None  # no rows follow; this frees the pages
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _place_at(self, start: int) -> "_Place":
-        """The position where this thread last read, or else the start of the row group with this row."""
+        """Where to read on from for row ``start``: where this thread last read, or at the start of the row group with that row."""
         place: _Place | None = getattr(self._places, "last", None)
         group = int(np.searchsorted(self._ends, start, side="right"))
         first = int(self._ends[group - 1]) if group else 0
@@ -221,7 +220,7 @@ class RowGroups:
 
 
 def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
-    """The same batches, each of which a thread decodes while the one before it is used: threads for columns gain nothing here."""
+    """The same batches; a thread decodes each while the one before it is used. (Threads for columns would gain nothing here.)"""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="wdist-decoder") as decoder:
         following = decoder.submit(next, batches, None)
         while (batch := following.result()) is not None:
@@ -230,7 +229,7 @@ def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
 
 
 def _part(batch: Any, field: Any, keys: Mapping[str, Any]) -> Any:
-    """The values of a column, of the type that it has in other files, too."""
+    """The values of a column in the type that it has in all files."""
     if field.name in keys or field.name not in batch.schema.names:
         arrow = library("pyarrow")
         return arrow.repeat(arrow.scalar(keys.get(field.name), field.type), batch.num_rows)
@@ -289,7 +288,7 @@ def _values(part: Any, column: Column, arrow: Any, name: str) -> np.ndarray:
 
 
 def _integers(part: Any, arrow: Any, kind: Any) -> tuple[Any, float]:
-    """Counts of a unit of time, and the number of units in a day."""
+    """Dates or times as whole numbers of a unit, and the number of such units in a day."""
     part = part if kind is None else part.cast(kind)
     per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[part.type.unit]
     narrow = arrow.types.is_time32(part.type)

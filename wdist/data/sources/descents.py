@@ -1,10 +1,10 @@
 r"""Pairs from any potential of unit slope: samples, and the same samples moved down the potential.
 
 Let f be 1-Lipschitz and fall with slope 1 from x to x - d(x). For any distribution of x and any share s in [0, 1] of the way, the
-coupling (x, x - s d(x)) costs E s ||d(x)||, and so much does f fall in the mean: no coupling is cheaper, so that is W1.
+coupling (x, x - s d(x)) costs E s ||d(x)||. The mean of f falls by the same amount, so no coupling is cheaper, and this is W1.
 
-Distances from closed sets fall so towards the nearest point, and networks of orthonormal weights and MaxMin within one of their
-linear regions. Neither is an envelope of a few cones.
+The distance from a closed set falls with slope 1 towards the nearest point, and a network with orthonormal weights and MaxMin does
+so within each of its linear regions. Neither is an envelope of a few cones.
 
 References:
     Villani (2009), Optimal transport: old and new, theorem 5.10 (the potential proves the coupling optimal, and conversely).
@@ -24,16 +24,16 @@ from wdist.data.sources.source import random_stream
 
 _STREAM = 0x64657363656E74
 _PIECES_OF_CURVE, _WAVES = 64, 4
-"""Segments of a closed curve, and the waves that it is a sum of."""
+"""Segments of a closed curve, and the number of waves that add up to it."""
 _MOST_NORMALS, _MOST_EDGES = 64, 64
 _MOST_UNITS, _LAYERS = 128, 3
 _FARTHEST = 1.0
-"""Longest way down a network, in standard deviations of a coordinate."""
+"""Longest descent of a network, in standard deviations of a coordinate."""
 _NUMBERS_AT_ONCE = 1 << 22
 
 
 class Potential(ABC):
-    """A 1-Lipschitz function, and from each point a way on which it falls with slope 1."""
+    """A 1-Lipschitz function, and from each point a path along which it falls with slope 1."""
 
     @abstractmethod
     def value(self, x: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class Potential(ABC):
 
     @abstractmethod
     def descent(self, x: Tensor) -> Tensor:
-        """The way d of each x, shape (n, dim): f(x - s d) = f(x) - s ||d|| for all s in [0, 1]."""
+        """The descent d of each x, shape (n, dim): f(x - s d) = f(x) - s ||d|| for all s in [0, 1]."""
 
 
 class DistanceFrom(Potential):
@@ -82,7 +82,7 @@ class Spheres(DistanceFrom):
 
 @dataclass(frozen=True, kw_only=True)
 class Boxes(DistanceFrom):
-    """Boxes of any orientation: centre + sum of z_i e_i with ``|z_i| <= h_i``; of one edge, segments."""
+    """Boxes of any orientation: centre + sum of z_i e_i with ``|z_i| <= h_i``; with a single edge, segments."""
 
     centres: Tensor
     """Shape (pieces, dim)."""
@@ -94,7 +94,7 @@ class Boxes(DistanceFrom):
     def descent(self, x: Tensor) -> Tensor:
         along = torch.einsum("nd,ked->nke", x, self.edges) - torch.einsum("kd,ked->ke", self.centres, self.edges)
         within = along.clamp(-self.halves, self.halves)
-        # Pythagoras; its rounding matters only where two pieces are equally near.
+        # By Pythagoras; rounding matters only if two pieces are equally near.
         squares = torch.cdist(x, self.centres).square() - along.square().sum(2) + (along - within).square().sum(2)
         return _nearest(x, squares, lambda j, some: x[some] - self.centres[j] - within[some, j] @ self.edges[j])
 
@@ -111,7 +111,13 @@ class Union(DistanceFrom):
 
 
 def _nearest(x: Tensor, nearness: Tensor, way: Callable[[int, Tensor], Tensor]) -> Tensor:
-    """Ways to the nearest of several pieces, from their nearness, shape (n, pieces), and the ways of some rows to one piece."""
+    """Descents to the nearest of several pieces.
+
+    Arguments:
+        x: shape (n, dim).
+        nearness: shape (n, pieces); smallest for the nearest piece.
+        way: from (number of a piece, some rows) to the descents of these rows to that piece.
+    """
     ways, own = torch.zeros_like(x), nearness.argmin(1)
     for j in own.unique().tolist():
         (some,) = torch.nonzero(own == j, as_tuple=True)
@@ -131,7 +137,7 @@ class MaxMinNetwork(Potential):
         return self._forward(x)[0]
 
     def descent(self, x: Tensor) -> Tensor:
-        """The way against the gradient, up to the border of the linear region."""
+        """The descent against the gradient, up to the border of the linear region."""
         _, gaps = self._forward(x)
         slope = self.weights[-1].expand(len(x), -1)
         for weight, gap in zip(reversed(self.weights[:-1]), reversed(gaps), strict=True):
@@ -140,7 +146,7 @@ class MaxMinNetwork(Potential):
         for weight, gap in zip(self.weights[:-1], gaps, strict=True):
             rate = rate @ weight.mT
             first, second = rate.chunk(2, 1)
-            border = gap / (first - second)  # the gap closes after so long a way down
+            border = gap / (first - second)  # length of the descent at which the gap closes
             reach = torch.minimum(reach, torch.where(border > 0, border, torch.inf).amin(1))
             rate = _exchanged(rate, gap)
         return slope * reach.unsqueeze(1)
@@ -181,7 +187,7 @@ class DescentField:
         return self._in_parts(lambda part: self.unscaled.value(part) * self.spread, x)
 
     def coupled(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Rows of an optimal coupling: x and the same point moved down a uniform share of its way."""
+        """Rows of an optimal coupling: x and the same point moved down a uniform share of its descent."""
         x = self.base(n, generator)
         share = torch.rand(n, 1, generator=generator, device=generator.device, dtype=torch.float64)
         return x, x - share * self._descent(x)
@@ -288,7 +294,7 @@ SHAPES: dict[str, Shape] = {
 
 def descent_field(shape: str, dim: int, *, pieces: int | None, seed: int, base: Tensor | None) -> DescentField:
     """Draws a potential, for standard normal samples or for rows of ``base``, shape (n, dim), float64, with replacement."""
-    # A stream of its own: the first draws of a generator with this very seed would be the pieces themselves.
+    # A separate stream, because a generator with this seed, as samples use, would draw the pieces themselves first.
     generator = random_stream(_STREAM, seed)
     potential = SHAPES[shape].make(dim, SHAPES[shape].pieces if pieces is None else pieces, generator)
     if base is None:

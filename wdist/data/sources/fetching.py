@@ -24,15 +24,15 @@ _TABLES = (".csv", ".tsv")
 
 
 def local(address: Address, access: Access) -> Address:
-    """A remote file, copied to a temporary one with ``access.download``; any other address stays as it is.
+    """Copies a remote file to a temporary one, which needs ``access.download``; any other address is returned as it is.
 
     Raises:
-        SourceError: downloads are not allowed, or this one failed.
+        SourceError: downloads are not allowed, or the download failed.
     """
     if not address.is_remote:
         return address
     if not access.download:
-        raise SourceError(f"{address.location} is on another machine; copy it to this one with --download, or do so yourself")
+        raise SourceError(f"{address.location} is on another machine; add --download to copy it to this one, or copy it yourself")
     filesystem = library("fsspec")
 
     def sentence(error: Exception) -> SourceError:
@@ -43,15 +43,15 @@ def local(address: Address, access: Access) -> Address:
 
 
 def unpacked(address: Address) -> Address:
-    """A table that is packed, unpacked to a temporary file; any other address stays as it is.
+    """Unpacks a compressed table to a temporary file; any other address is returned as it is.
 
     Raises:
-        SourceError: it is damaged, no table, or unpacks to far more than a table packs to.
+        SourceError: the file is damaged, is not a table, or unpacks to far more than a compressed table would.
     """
     if not address.compression:
         return address
     if address.suffix not in _TABLES:
-        raise SourceError(f"{address.location} is packed, which only .csv and .tsv files may be; unpack it first")
+        raise SourceError(f"{address.location} is compressed, which only .csv and .tsv files may be; unpack it first")
     most = min(max(MOST_CLAIMED, MOST_COMPRESSION * address.path.stat().st_size), free_disk())
 
     def sentence(error: Exception) -> SourceError:
@@ -66,7 +66,7 @@ def _only_member(path: Path) -> IO[bytes]:
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
         if len(names) != 1:
-            raise SourceError(f"{path} holds {len(names)} files; unpack it, and give one of them")
+            raise SourceError(f"{path} holds {len(names)} files; unpack it and give one of them")
         return archive.open(names[0])
 
 
@@ -77,7 +77,7 @@ _OPENERS: dict[str, Callable[[Path], Any]] = {
     ".zip": _only_member,
     ".zst": lambda path: library("zstandard").open(path),
 }
-"""Readers of packed bytes by suffix."""
+"""Readers of compressed files by suffix."""
 
 
 def _copied(address: Address, file: IO[bytes], *, most: int, way_out: str) -> Address:

@@ -1,4 +1,4 @@
-"""Data frames of pandas, polars, and every other library that narwhals knows."""
+"""Data frames of pandas, polars, and all other libraries that narwhals supports."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,12 +15,12 @@ from wdist.data.sources.tables import Coder, check_columns, days, stored_table
 from wdist.errors import SourceError, explained, first_line
 
 _MICROSECONDS = 86_400 * 10**6
-"""In a day."""
+"""Microseconds in a day."""
 _NAME = "<frame>"
 
 
 def open_frame(values: Any, *, strict: bool) -> ArraySource | None:
-    """The rows of a data frame, those of numbers alone in their own type, or of a series of other values; None for anything else.
+    """Opens a data frame, whose values keep their type if all are numbers, or a series of other values; None for anything else.
 
     Raises:
         SourceError: a column has no distance, unless ``strict`` is false.
@@ -42,7 +42,7 @@ def open_frame(values: Any, *, strict: bool) -> ArraySource | None:
             frame = frame.to_frame()
         if not isinstance(frame, narwhals.DataFrame):
             return None
-        series = list(frame.iter_columns())  # not by label: frame[0] is a row, and a label of several levels is a tuple
+        series = list(frame.iter_columns())  # not by label: frame[0] is a row, and a label with several levels is a tuple
     plain = all(each.dtype.is_numeric() and not each.is_null().any() for each in series)
     if plain or not len(frame):
         return open_values(frame.to_native(), address=_NAME)

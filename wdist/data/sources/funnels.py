@@ -1,8 +1,8 @@
-r"""Min-funnels: a potential whose transport, and so whose W1, is known in every dimension.
+r"""Min-funnels: a potential whose transport, and thus whose W1, is known in every dimension.
 
 .. math:: u(x) = \min_k \left( \|x - a_k\| + b_k \right)
 
-Mass moves towards the centre of its own funnel along rays that do not cross, along which u falls with slope 1; so
+Mass moves towards the centre of its own funnel along rays that do not cross and along which u falls with slope 1, so
 :math:`W_1 = \mathbb E \|x - y\| = \mathbb E u(y) - \mathbb E u(x)`.
 
 References:
@@ -38,7 +38,7 @@ class FunnelField:
     @classmethod
     def random(cls, dim: int, funnels: int, seed: int) -> "FunnelField":
         """Draws a_k uniformly from the box and b_k from a normal distribution with standard deviation 0.1."""
-        # A stream of its own: the first draws of a generator with this very seed would be the centres themselves.
+        # A separate stream, because a generator with this seed, as samples use, would draw the centres themselves first.
         generator = random_stream(_STREAM, seed)
         centres = _uniform_box(funnels, dim, generator)
         offsets = torch.randn(funnels, generator=generator, dtype=torch.float64) * _OFFSET
@@ -107,7 +107,7 @@ class FunnelField:
         e = (y - a) / distance.unsqueeze(1)
         e[:, 0] = torch.where((e == 0).all(dim=1), 1.0, e[:, 0])  # a point on its centre lies on any ray
         # Funnel j takes over at |a + s e - a_j| + b_j = s + b; squared, with v = a - a_j and c = b - b_j, that is linear in s:
-        # s = (v^2 - c^2) / (2 slope), or never where the slope is not positive. The first takeover has the largest reciprocal.
+        # s = (v^2 - c^2) / (2 slope), or never if the slope is not positive. The first takeover has the largest reciprocal.
         slope = torch.addmm(-self.offsets, e, self.centres.T).add_((b - (e * a).sum(dim=1)).unsqueeze(1))
         soonest = slope.mul_(nearness[own]).amax(dim=1)
         takeover = torch.where(soonest > 0, soonest.reciprocal(), torch.inf)
@@ -115,7 +115,7 @@ class FunnelField:
         return a, distance, torch.maximum(torch.minimum(takeover, wall), distance)
 
     def _nearness(self) -> Tensor:
-        """2 / (v^2 - c^2) of all pairs of funnels, shape (funnels, funnels); 0 on the diagonal and for funnels that never show."""
+        """2 / (v^2 - c^2) for all pairs of funnels, shape (funnels, funnels); 0 on the diagonal and for hidden funnels."""
         c = self.offsets.unsqueeze(1) - self.offsets
         squares = self._distances(self.centres).square() - c.square()
         return torch.where(squares > 0, 2 / squares, 0.0).fill_diagonal_(0.0)

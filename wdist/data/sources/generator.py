@@ -68,7 +68,7 @@ def parse_latent(text: str, address: str) -> Latent:
 
 
 class GeneratorSource(EndlessSource):
-    """A network in evaluation mode fed with random latents; ``order`` permutes the axes of one output into the event shape."""
+    """A network in evaluation mode with random latents as input; ``order`` permutes the axes of an output to the event shape."""
 
     def __init__(
         self, network: GeneratorNetwork, latent: Latent, info: SourceInfo, units: Units, order: tuple[int, ...] | None
@@ -114,7 +114,7 @@ def open_generator(address: Address, access: Access) -> GeneratorSource:
         count=None,
         dtype=stored,
         units=units.words,
-        # Nothing enforces a declared interval, and only some draws are checked.
+        # A declared interval is no guarantee, because only some draws are checked.
         bounds=units.bounds if stored in ("uint8", "bool") else None,
         notes=units.notes + notes,
     )

@@ -35,14 +35,14 @@ SUFFIXES = frozenset(
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "ICO", "AVIF", "TGA")
 """Formats of these files. PIL knows others, and some of them run programs: EPS runs Ghostscript."""
 _opening = threading.RLock()
-"""Two threads read at once when both sides are streamed."""
+"""Held while PIL opens a file: two threads read at once when both sides are streamed."""
 
 _8_BIT, _32_BIT = ("L", "LA", "RGB", "RGBA"), ("I", "F")
-"""Modes that images can be converted to; those of 32 bits have no fixed range."""
+"""Modes to which images can be converted; those of 32 bits have no fixed range."""
 _PLAIN = {"1": "L", "P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "La": "LA", "RGBa": "RGBA"}
 """Modes whose stored values are not intensities, and the mode that shows the same image in intensities."""
 _LOSSY = frozenset({"CMYK", "YCbCr", "LAB", "HSV"})
-"""Modes whose conversion rounds the colours."""
+"""Modes whose conversion rounds colours."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -52,7 +52,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""Transposition that turns an image upright, by its EXIF orientation; the last four exchange height and width."""
+"""Transposition that turns an image upright, by EXIF orientation; the last four exchange height and width."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ def open_image_folder(address: Address) -> FiniteSource:
 
 def open_images(paths: list[Path], address: Address, *, kind: str) -> FiniteSource:
     """A source of image files; their headers are read at once, their pixels on demand."""
-    marks = np.array([FileVersion.of(path).mark for path in paths])  # a million versions would fill the memory
+    marks = np.array([FileVersion.of(path).mark for path in paths])  # a million FileVersion objects would fill the memory
 
     def version(position: int) -> FileVersion:
         return FileVersion(path=paths[position], name=str(paths[position]), mark=int(marks[position]))
@@ -151,13 +151,13 @@ def open_images(paths: list[Path], address: Address, *, kind: str) -> FiniteSour
 
 
 class ImageFile(Protocol):
-    """A path, or a part of a file that is read like one; its text is its name."""
+    """A path, or a part of a file that is read like one; ``str`` gives its name."""
 
     def is_file(self) -> bool:
         """Whether it is a regular file."""
 
     def open(self, mode: Literal["rb"]) -> IO[bytes]:
-        """Opens it for reading."""
+        """Opens the file for reading."""
 
 
 def open_image_files(
@@ -168,7 +168,7 @@ def open_image_files(
     version: Callable[[int], FileVersion],
     identity: Callable[[], str | None],
 ) -> FiniteSource:
-    """As :func:`open_images`, of files whose versions are known by their positions."""
+    """Like :func:`open_images`, for files whose versions are looked up by position."""
     wanted = ImageFormat.of(address)
     headers = image_headers(paths)
     size, mode = _uniform(address.bare, headers, wanted)
@@ -207,13 +207,13 @@ class ImageHeader(NamedTuple):
     size: tuple[int, int]
     """Height and width of the upright image."""
     mode: str
-    """The mode in which it is compared if the address names none."""
+    """The mode in which the image is compared if the address names none."""
     stored: str
-    """The mode of the file."""
+    """The stored mode."""
     turned: bool
     """Whether EXIF says that the stored pixels are not upright."""
     animated: bool = False
-    """Whether other frames or pages follow the first, which alone is read."""
+    """Whether other frames or pages follow the first; only the first is read."""
 
 
 def image_headers(paths: Iterable[ImageFile]) -> list[ImageHeader]:
@@ -230,7 +230,7 @@ def image_headers(paths: Iterable[ImageFile]) -> list[ImageHeader]:
 
 
 def _is_animated(image: Image.Image) -> bool:
-    """Whether frames follow the first; previews that cameras append to a JPEG are none."""
+    """Whether frames follow the first; previews that cameras append to a JPEG do not count."""
     with contextlib.suppress(Exception):  # the first frame may be intact
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
     return False
@@ -238,7 +238,7 @@ def _is_animated(image: Image.Image) -> bool:
 
 def _orientation(image: Image.Image) -> int:
     """The orientation in EXIF, from 1 (upright) to 8; PIL turns TIFF files by itself."""
-    if "exif" not in image.info:  # without it, PIL would decode a PNG in search of it
+    if "exif" not in image.info:  # getexif would decode a whole PNG in search of EXIF data
         return 1
     with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):  # the pixels behind damaged EXIF are intact
         found = image.getexif().get(ExifTags.Base.Orientation)
@@ -271,7 +271,7 @@ def _formats() -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def only_known_formats() -> Iterator[None]:
-    """Holds code of others that opens images, such as torchvision's, to the same formats."""
+    """Restricts other code that opens images, such as torchvision's, to the same formats."""
     with _opening:
         ours, Image.open = Image.open, functools.partial(Image.open, formats=_formats())
         try:
@@ -292,7 +292,7 @@ def check_shape(
 ) -> np.ndarray:
     """Returns the array if it has the shape of the first sample, and refuses it otherwise."""
     if array.shape != shape:
-        raise SourceError(f"{name} has the shape {shape_text(array.shape)}, the first sample {shape_text(shape)}; {way_out}")
+        raise SourceError(f"{name} has the shape {shape_text(array.shape)}, but the first sample {shape_text(shape)}; {way_out}")
     return array
 
 
@@ -319,7 +319,7 @@ def _uniform(name: str, headers: Sequence[ImageHeader], wanted: ImageFormat) -> 
 
 
 def _bombs_are_errors() -> warnings.catch_warnings:
-    """A context in which an image of absurd unpacked size is an error, not a warning."""
+    """A context in which PIL's warning of a decompression bomb is an error."""
     return warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning)
 
 

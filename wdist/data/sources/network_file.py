@@ -28,7 +28,7 @@ from wdist.errors import SourceError, TrustRequired, explained, first_line
 from wdist.files import FileVersion
 
 # Factories of this package are installed code, so they need no ``--trust``. Only these exact names qualify, because
-# ``wdist.some.module:anything`` could reach whatever that module imports. Nothing can shadow them: the package is imported by now,
+# ``wdist.some.module:anything`` could reach whatever that module imports. They cannot be shadowed: the package is already imported,
 # and its modules are found in its own folder.
 OWN_FACTORIES = frozenset({"wdist.gan.generators:image_generator"})
 
@@ -42,13 +42,13 @@ class GeneratorNetwork:
     """A function from latents to samples, independent of how it was stored."""
 
     what: str
-    """Its kind in words, for example ``TorchScript``."""
+    """The kind of network in words, for example ``TorchScript``."""
     latent_shapes: tuple[tuple[int, ...], ...]
-    """Possible shapes of one latent, the most likely first; empty if the file does not say."""
+    """Possible shapes of one latent, the most likely first; empty if the file does not tell."""
     run: Callable[[Tensor], Any]
-    """The output for latents of shape (n, \\*latent shape), on their device."""
+    """Maps latents of shape (n, \\*latent shape) to the output, on their device."""
     batch: int | None = None
-    """The only batch size that it accepts; None if it accepts any."""
+    """The only batch size that the network accepts; None if it accepts any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class NetworkModule:
     """A network from a file as a torch module."""
 
     what: str
-    """Its kind in words, for example ``TorchScript``."""
+    """The kind of network in words, for example ``TorchScript``."""
     module: nn.Module
     """The network on the CPU, in evaluation mode if it has modes."""
     shape: tuple[int, ...] | None = None
@@ -75,7 +75,7 @@ def open_network(address: Address, access: Access, arguments: Mapping[str, str])
 
 
 def open_module(address: Address, access: Access) -> NetworkModule:
-    """Opens the same files as a torch module that can be traced; a factory is called with all other options of the address."""
+    """Opens a network's file as a torch module that can be traced; a factory is called with all other options of the address."""
     arguments = {name: value for name, value in address.options.items() if name != "factory"}
     if _is_onnx(address, access, arguments):
         return _onnx_module(address)
@@ -98,7 +98,7 @@ def _is_onnx(address: Address, access: Access, arguments: Mapping[str, str]) -> 
 
 
 def _loaded(address: Address, access: Access, arguments: Mapping[str, str]) -> NetworkModule | torch.export.ExportedProgram:
-    """Content of a network's file, except for ONNX."""
+    """The network in a file of any format except ONNX."""
     if "factory" in address.options:
         factory = address.options["factory"]
         if factory not in OWN_FACTORIES:
@@ -147,7 +147,7 @@ def _required_inputs(module: nn.Module) -> list[str]:
 
 
 def _of_export(program: torch.export.ExportedProgram, name: str) -> GeneratorNetwork:
-    """A program of ``torch.export``, which fixes mode, device and perhaps batch size."""
+    """Wraps a program of ``torch.export``, which fixes the mode, the device and perhaps the batch size."""
     from torch.export.passes import move_to_device_pass
 
     shapes = _export_shapes(program)
@@ -168,7 +168,7 @@ def _export_shapes(program: torch.export.ExportedProgram) -> list[tuple[Any, ...
 
 
 def _of_onnx(address: Address) -> GeneratorNetwork:
-    """An ONNX graph, run by onnxruntime on the CPU."""
+    """Opens an ONNX graph to be run by onnxruntime on the CPU."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -218,8 +218,8 @@ def _reading(address: Address, kind: str) -> contextlib.AbstractContextManager[N
 def load_weights(address: Address) -> dict[str, Tensor]:
     """Loads the tensors of a ``.safetensors`` or ``.pt`` file by name; nothing is executed.
 
-    A checkpoint may hold the weights beside other entries (optimiser, epoch): its only state dict is used, or the one that the
-    address names by its key. The prefix ``module.`` of data-parallel training is removed.
+    A checkpoint may hold the weights beside other entries (optimiser, epoch): its only state dict is used, or the one named by the
+    key of the address. The prefix ``module.`` of data-parallel training is removed.
     """
     if address.suffix == ".safetensors":
         try:
@@ -263,7 +263,7 @@ def fill(module: nn.Module, weights: dict[str, Tensor], misfit: str, way_out: st
 
 
 def imported(text: str, *, said: str, form: str, example: str) -> Any:
-    """Imports the class or function of ``module:name`` or ``file.py:name``, also from the current folder, which runs its code.
+    """Imports the class or function in ``module:name`` or ``file.py:name``, also from the current folder; this runs its code.
 
     Errors begin with ``said`` and quote ``form`` and ``example``.
     """
@@ -344,7 +344,7 @@ def _built(address: Address, arguments: Mapping[str, str]) -> nn.Module:
         module = make(**{name: literal(value) for name, value in arguments.items()})
     except TypeError as error:
         known: list[str] = []
-        with contextlib.suppress(TypeError, ValueError):  # some callables do not say what they take
+        with contextlib.suppress(TypeError, ValueError):  # some callables have no signature
             known = list(inspect.signature(make).parameters)
         unknown = [name for name in arguments if known and name not in known]
         way_out = suggestion(unknown[0], known, "it takes") if unknown else "give its arguments in the address, as in &hidden=128"
@@ -367,14 +367,14 @@ def _some(names: list[str]) -> str:
 
 
 def _latent_shapes(network: nn.Module) -> tuple[tuple[int, ...], ...]:
-    """Possible shapes of a network's latent, the most likely first, by an attribute such as ``latent_dim`` or its first layer."""
+    """Possible shapes of a network's latent, the most likely first, from an attribute such as ``latent_dim`` or the first layer."""
     named = (_sizes(getattr(network, name, None)) for name in (*_SHAPE_NAMES, *_SIZE_NAMES))
     size = next((shape for shape in named if shape), None) or _first_layer(network)
     return () if size is None else alternatives(size)
 
 
 def alternatives(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """A latent's shape and, for a vector, the same as channels of one pixel, as transposed convolutions expect it."""
+    """The shape of a latent and, for a vector, that of channels of one pixel, as transposed convolutions expect it."""
     if len(shape) == 1:
         return shape, (*shape, 1, 1)
     if len(shape) == 3 and shape[1:] == (1, 1):

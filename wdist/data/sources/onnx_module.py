@@ -1,4 +1,4 @@
-"""ONNX graphs as torch modules, for analyses that need the operations and not only the outputs.
+"""ONNX graphs as torch modules, for analyses that need the operations and not just the outputs.
 
 References:
     The ONNX operator schemas, https://onnx.ai/onnx/operators/.
@@ -20,11 +20,11 @@ from wdist.errors import SourceError
 Attributes = Mapping[str, Any]
 
 _ALONG_AN_AXIS = 13
-"""Version of the operators from which on a softmax runs along one axis, and not along that and all behind it."""
+"""First operator version in which a softmax runs along one axis only; earlier ones include all axes behind it."""
 
 
 class OnnxModule(nn.Module):
-    """Runs the nodes of an ONNX graph of one input and one output; weights are parameters, so that types can change."""
+    """Runs the nodes of an ONNX graph with one input and one output; weights are parameters, so that types can change."""
 
     def __init__(self, graph: Any, name: str, version: int) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class OnnxModule(nn.Module):
 
 
 def load_onnx(path: Path, name: str) -> tuple[OnnxModule, tuple[int, ...] | None]:
-    """The graph of an ONNX file as a module, and the shape of one sample, if the file says."""
+    """The graph of an ONNX file as a module, and the shape of one sample if the file tells."""
     import onnx
 
     model = onnx.load(str(path))
@@ -100,7 +100,7 @@ def _whole(value: Any) -> list[int]:
 
 
 def _axes(inputs: Sequence[Any], attributes: Attributes) -> list[int] | None:
-    """Axes, an attribute of older operators and an input of newer ones."""
+    """The axes, which are an attribute of older operators and an input of newer ones."""
     if "axes" in attributes:
         return list(attributes["axes"])
     return _whole(inputs[1]) if len(inputs) > 1 and inputs[1] is not None else None
@@ -125,7 +125,7 @@ def _pads(attributes: Attributes, axes: int) -> tuple[list[int], list[int]]:
 
 
 def _padded(x: Tensor, attributes: Attributes, axes: int, value: float = 0.0) -> tuple[Tensor, list[int]]:
-    """The input with padding that differs from side to side, and the padding that is left to the operator."""
+    """The input, padded here if the padding differs from side to side, and the padding that is left to the operator."""
     before, after = _pads(attributes, axes)
     if before == after:
         return x, before

@@ -1,6 +1,6 @@
-"""Opens sources: dispatch from an address, a tensor or an array.
+"""Opens sources: dispatches an address, a tensor or an array to the function that reads it.
 
-Every opener in this package raises :class:`SourceError` with a way out if there is nothing to read, or if it is not samples.
+Every opener in this package raises :class:`SourceError`, with a way out, if there is nothing to read or the content is not samples.
 """
 
 from collections.abc import Callable
@@ -69,10 +69,10 @@ MODEL_SUFFIXES = (".ts", ".pt2", ".onnx")
 
 
 def open_source(address: Any, access: Access = Access(), *, seed: int = 0, strict: bool = True) -> Source:
-    """Opens an address (text or path), a tensor, an array, a frame or a dataset; returns a source that is already open as it is.
+    """Opens an address (text or path), a tensor, an array, a frame or a dataset; an open source is returned as it is.
 
-    Reads only what determines shape, type and number of samples; TrustRequired if that would run code. With ``strict`` false, a
-    table is opened even with columns that have no distance.
+    Reads only what determines the shape, type and number of samples; raises TrustRequired if that would run code. With ``strict``
+    false, a table may have columns without a distance.
     """
     if isinstance(address, FiniteSource | EndlessSource):
         return address
@@ -116,7 +116,7 @@ def _open(address: Address, access: Access, seed: int, *, strict: bool = True) -
     if address.suffix in _WAYS_OUT:
         raise SourceError(f"{address.location} is a {address.suffix} file, which wdist does not read; {_WAYS_OUT[address.suffix]}")
     if address.compression:
-        raise SourceError(f"{address.location} is packed, which only .csv and .tsv files may be; unpack it first")
+        raise SourceError(f"{address.location} is compressed, which only .csv and .tsv files may be; unpack it first")
     way_out = suggestion(address.suffix, (*ARRAY_FORMATS, ".tar", *MODEL_SUFFIXES), "known suffixes are")
     raise SourceError(f"{address.location} has an unknown suffix, so its format is unclear; {way_out}")
 

@@ -24,13 +24,13 @@ from wdist.data.sources.source import EndlessSource, FiniteSource, Source, Sourc
 from wdist.errors import SourceError
 
 _RAYS_COST = 1 << 25
-"""Rays * (funnels + dimension) spent on the true W1 of a funnel pair: less than a second."""
+"""Rays * (funnels + dimension) spent on the true W1 of a funnel pair; this takes less than a second."""
 _DESCENTS_COST = 1 << 27
 """Coordinates of the samples that the true W1 of a descent is averaged over."""
 
 
 class Distribution(EndlessSource):
-    """Independent draws in float64, so that known facts hold up to its rounding and not that of float32."""
+    """Independent draws in float64, so that known facts hold to its precision and not to that of float32."""
 
     def __init__(
         self, draw: Callable[[int, torch.Generator], Tensor], address: str, dim: int, bounds: tuple[float, float] | None = None
@@ -171,7 +171,7 @@ def funnels(dim: int, funnels: int, seed: int = 0) -> KnownPair:
 
 
 def descent(shape: str, dim: int, *, pieces: int | None = None, seed: int = 0, base: FiniteSource | None = None) -> KnownPair:
-    """Samples (a), normal or rows of ``base``, against the same moved down a potential (b), one of :data:`SHAPES`."""
+    """Samples (a), normal or rows of ``base``, against the same samples moved down a potential (b), one of :data:`SHAPES`."""
     field = _descent_field(shape, dim, pieces, seed, base)
     rays = min(_DESCENTS_COST // (8 * dim), 1 << 17)
     w1, w1_error = field.transport_cost(rays, torch.Generator().manual_seed(seed + 1))
@@ -206,7 +206,7 @@ def gaussian_shift(dim: int, shift: float) -> KnownPair:
 
 def gaussian_scale(dim: int, scale: float) -> KnownPair:
     r"""N(0, scale^2 I) against N(0, I): :math:`W_1 = |scale - 1| \, \mathbb E \|z\|` with
-    :math:`\mathbb E \|z\| = \sqrt 2 \, \Gamma((d+1)/2) / \Gamma(d/2)`; one cone, its sign that of scale - 1."""
+    :math:`\mathbb E \|z\| = \sqrt 2 \, \Gamma((d+1)/2) / \Gamma(d/2)`; one cone with the sign of scale - 1."""
     _check("gaussians", "dim", dim)
     if not (scale > 0 and math.isfinite(scale)):
         raise SourceError(f"the scale of a Gaussian pair must be positive and finite, not {scale}; choose for example 2")
@@ -282,7 +282,7 @@ FAMILIES: Mapping[str, tuple[tuple[str, ...], Callable[[Address], EndlessSource]
     "cones": (("n", "side"), lambda address: _cone_side(address.integer("n", 3), _side(address), address.text)),
     "funnels": (("dim", "funnels", "seed", "side"), _open_funnels),
 }
-"""Every name after ``synthetic:`` but those of ``SHAPES``, with its options."""
+"""Names after ``synthetic:``, except those in ``SHAPES``, with their options."""
 
 
 def _dimension(address: Address) -> int:

@@ -1,4 +1,4 @@
-"""Samples in several files of one format: a folder of parts, or those that a pattern such as ``data-*.npy`` names."""
+"""Samples in several files of one format: a folder of parts, or the files that a pattern such as ``data-*.npy`` matches."""
 
 import glob
 import re
@@ -58,12 +58,12 @@ def _chooses(rows: RowIndex) -> bool:
 
 
 def is_pattern(address: Address) -> bool:
-    """Whether an address names files by a pattern."""
+    """Whether the location of an address is a pattern."""
     return address.scheme == "file" and glob.has_magic(address.location) and not expanded(address.location).exists()
 
 
 def holds_parts(folder: Path) -> bool:
-    """Whether a folder directly holds files of a format of parts, and no images at all."""
+    """Whether a folder directly holds files with a suffix in :data:`PART_SUFFIXES`, and no images at any level."""
     if not _inside(folder):
         return False
     from wdist.data.sources.images import image_paths
@@ -75,7 +75,7 @@ def part_addresses(address: Address) -> list[Address]:
     """An address for each part, in the order of their names.
 
     Raises:
-        SourceError: there are none, they have several formats, or one of a numbered series is missing.
+        SourceError: there are no parts, they have several formats, or one of a numbered series is missing.
     """
     pattern = is_pattern(address)
     paths = [Path(each) for each in sorted(glob.glob(str(expanded(address.location))))] if pattern else _inside(address.path)
@@ -86,7 +86,7 @@ def part_addresses(address: Address) -> list[Address]:
         folder = Path(address.location).parent if pattern else Path(address.location)
         example = folder / f"*{next((each for each in suffixes if each in PART_SUFFIXES), '.npy')}"
         listed = shortened(suffixes)
-        raise SourceError(f"{address.location} holds files of several kinds ({listed}); name those of one: '{example}'")
+        raise SourceError(f"{address.location} holds files of several kinds ({listed}); name those of one kind: '{example}'")
     _check_complete(paths, address)
     key = "" if address.key is None else f":{address.key}"
     return [replace(address, text=f"{path}{key}", location=str(path)) for path in paths]
@@ -106,8 +106,8 @@ def joined(parts: Sequence[FiniteSource], address: Address) -> FiniteSource:
         ):
             if found != wanted:
                 raise SourceError(
-                    f"{part.info.address} has {what} {found}, {first.address} of {wanted}; "
-                    f"name parts that are alike by a pattern, or save them alike"
+                    f"{part.info.address} has {what} {found}, but {first.address} has {wanted}; "
+                    f"choose parts that agree with a pattern, or save them alike"
                 )
     count = sum(part.count for part in parts)
     note = f"{len(parts)} parts, in the order of their names"
@@ -120,7 +120,7 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _check_complete(paths: Sequence[Path], address: Address) -> None:
-    """Refuses a series such as ``x-00001-of-00004`` that lacks a number; it may begin with 0 or 1."""
+    """Refuses a series such as ``x-00001-of-00004`` in which a number is missing; it may begin with 0 or 1."""
     series: dict[tuple[str, str], set[int]] = {}
     for path in paths:
         if match := _NUMBERED.fullmatch(path.stem):
@@ -131,4 +131,4 @@ def _check_complete(paths: Sequence[Path], address: Address) -> None:
         if missing:
             name = f"{Path(stem).name}{missing[0]:0{len(digits)}}-of-{digits}{paths[0].suffix}"
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise SourceError(f"{address.location} lacks {name}{more}; copy the missing parts, or name those to be read")
+            raise SourceError(f"{address.location} lacks {name}{more}; copy the missing parts, or name the parts to be read")

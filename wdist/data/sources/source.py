@@ -1,4 +1,4 @@
-"""Sources: a description, units, and rows to read, choose (``?rows=0:5000``, ``?limit=10000``) and reorder, or samples to draw."""
+"""Sources: a description with units, and rows to read, select (``?rows=0:5000``, ``?limit=10000``) and reorder, or draws."""
 
 import re
 import zlib
@@ -52,20 +52,20 @@ class SourceInfo:
     dropped: int = 0
     """Number of rows left out because they were not finite."""
     notes: tuple[str, ...] = ()
-    """Sentences for the user on how the source was read."""
+    """Sentences that tell the user how the source was read."""
     columns: tuple[Column, ...] | None = None
-    """Columns of a table, with the coordinates that stand for each; None for anything else."""
+    """Columns of a table, with the coordinates that stand for each; None for other sources."""
     scaling: str = "none"
     """Where the units of length of the columns come from: ``none``, ``std``, ``iqr``, ``mad``, ``range`` or a file."""
 
     @property
     def addressed(self) -> bool:
-        """Whether it has an address, which takes options; values passed in Python have none."""
+        """Whether it has an address, which takes options; False for values passed in Python."""
         return not self.address.startswith("<")
 
     @property
     def fitted(self) -> bool:
-        """Whether the ground metric depends on training samples of A, by units of length or by numbers for missing ones."""
+        """Whether the ground metric depends on training samples of A, by units of length or by substitutes for missing numbers."""
         return self.scaling in FITTED or any(column.fill is not None for column in self.columns or ())
 
     @property
@@ -83,7 +83,7 @@ class FiniteSource(ABC):
     rows_together: int = 1
     """Rows that are stored in one piece, so that reading one of them costs as much as reading all."""
     file: Address | None = None
-    """The file that rows are read from; a temporary copy of a remote one is removed when nothing holds its address."""
+    """The file from which rows are read; a temporary copy is removed when nothing holds this address any longer."""
 
     @property
     def count(self) -> int:
@@ -99,20 +99,20 @@ class FiniteSource(ABC):
     def read(self, rows: RowIndex) -> Tensor:
         """Reads rows in their stored type, flattened, as a tensor of shape (number of rows, :attr:`SourceInfo.dim`) on the CPU.
 
-        Read-only: it may share memory with the source.
+        The tensor must not be changed, because it may share memory with the source.
         """
 
     def identity(self) -> str | None:
-        """The files behind all rows in their present version; None without files, or if a later change might go unnoticed."""
+        """Identifies the present versions of the files behind all rows; None without files, or if a change might go unnoticed."""
         return None
 
     @property
     def stored(self) -> "FiniteSource":
-        """The rows that identify the data; those of a table are not encoded."""
+        """The rows that identify the data: those of a table before it is encoded."""
         return self
 
     def coordinates(self, stored: Tensor) -> Tensor:
-        """Rows of this source, from the same rows of :attr:`stored`."""
+        """Converts rows of :attr:`stored` to the same rows of this source."""
         return stored
 
     def slabs(self, rows_per_slab: int) -> Iterator[tuple[int, Tensor]]:
@@ -132,7 +132,7 @@ class EndlessSource(ABC):
 
 
 def random_stream(*numbers: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator whose draws are independent of those for other numbers, such as a seed and a purpose."""
+    """A generator for some numbers, such as a seed and a purpose; its draws are independent of those for other numbers."""
     state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))
 
@@ -160,8 +160,8 @@ class Units:
 def units_of(dtype: str, address: Address | None = None) -> Units:
     """Units of values stored as ``dtype``, with the options ``range`` and ``stored`` of an address.
 
-    uint8 is scaled from 0..255 to [0, 1] unless ``range=raw`` or ``range=symmetric`` says otherwise. Other types keep their values.
-    To scale them, the user states their interval as ``stored=low:high``, because neither the type nor a few samples reveal it.
+    uint8 is scaled from 0..255 to [0, 1] unless ``range=raw`` or ``range=symmetric`` says otherwise. Other types keep their values;
+    to scale them, the user has to state their interval as ``stored=low:high``, which neither the type nor a few samples reveal.
     """
     wanted = None if address is None or "range" not in address.options else address.choice("range", ("raw", *_TARGETS))
     declared = None if address is None else address.interval("stored")
@@ -175,7 +175,7 @@ def units_of(dtype: str, address: Address | None = None) -> Units:
     if stored is None:
         raise SourceError(
             f"{address}: range={wanted} cannot scale {dtype} values, because their type does not fix their range; "
-            f"add &stored=0:255 (or the range that they have), or leave out range="
+            f"add &stored=0:255 (or their actual range), or leave out range="
         )
     low, high = _TARGETS[wanted]
     scale = (high - low) / (stored[1] - stored[0])
@@ -216,7 +216,7 @@ class ReorderedRows(FiniteSource):
 
 
 class SelectedColumns(FiniteSource):
-    """Rows of a table with its columns in another order; none of them is encoded yet."""
+    """Rows of a table that is not encoded, with only some of its columns or in another order."""
 
     def __init__(self, source: FiniteSource, order: Sequence[int], *, notes: tuple[str, ...] = ()) -> None:
         known = source.info.columns
@@ -231,9 +231,9 @@ class SelectedColumns(FiniteSource):
 
 
 def select(source: FiniteSource, address: Address, seed: int) -> FiniteSource:
-    """Applies the options ``channels=first|last``, ``rows=start:stop`` and ``limit=n``, a random choice without replacement.
+    """Applies the options ``channels=first|last``, ``rows=start:stop`` and ``limit=n``, which chooses rows without replacement.
 
-    The choice depends on ``seed`` and the address: the same address gives the same rows, and two files do not share row numbers.
+    The random choice depends on ``seed`` and the address: the same address gives the same rows, other files other row numbers.
     """
     order = channel_order(source.info.event_shape, address)
     if order is not None:
@@ -263,7 +263,7 @@ def _interval(address: Address, count: int) -> tuple[int, int]:
 
 
 def channel_order(event_shape: tuple[int, ...], address: Address) -> tuple[int, ...] | None:
-    """The permutation of axes for ``channels=first|last``, or None; the channels are the outer axis with at most 4 entries."""
+    """The permutation of axes for ``channels=first|last``, or None; channels are the first or last axis with at most 4 entries."""
     if "channels" not in address.options:
         return None
     wanted = address.choice("channels", tuple(_ORDERS))

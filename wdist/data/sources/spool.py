@@ -20,13 +20,13 @@ def free_disk() -> int:
 class Spool:
     """Rows in an unnamed temporary file, which disappears with the object or the process.
 
-    They are read, not mapped: pages of a mapped file count as memory of the process. Threads may read at once.
+    The file is read, not mapped, because pages of a mapped file count as memory of the process. Threads may read at the same time.
 
     Arguments:
-        blocks: of rows of one type, at least one block.
+        blocks: blocks of rows of one type; at least one.
 
     Raises:
-        SourceError: the folder of temporary files cannot hold them.
+        SourceError: the folder for temporary files cannot hold them.
     """
 
     def __init__(self, blocks: Iterable[np.ndarray]) -> None:

@@ -1,6 +1,6 @@
-"""Tables as numbers: typed columns are read in blocks and held, or kept in a temporary file, as float64.
+"""Tables as numbers: typed columns, read in blocks and kept as float64 in memory or in a temporary file.
 
-Booleans are 0 and 1, dates count days since 1970, categories count their sorted levels, and NaN stands for a missing value.
+Booleans are 0 and 1, dates are days since 1970, categories are the positions of their sorted levels, and NaN is a missing value.
 """
 
 import csv
@@ -20,10 +20,10 @@ from wdist.data.sources.spool import Spool
 from wdist.errors import SourceError
 
 MISSING = frozenset(("", "NA", "NaN", "nan", "null", "NULL", "None", "N/A"))
-"""Cells of a text table that miss a value."""
+"""Cells of a text table that stand for a missing value."""
 _EPOCH, _DAY = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1)
 _FEW = 20
-"""Texts that may all differ in a category."""
+"""Number of texts up to which all may differ in a category."""
 
 
 def days(time: date) -> float:
@@ -45,25 +45,25 @@ class Coder:
         """Rows, float64, shape (n, columns).
 
         Arguments:
-            values: of each column, shape (n,): float64 with NaN for missing values, or texts with None for them.
+            values: the values of each column, shape (n,): float64 with NaN for missing values, or texts with None for them.
         """
         codes = [self._counted(k, each) if self._columns[k].type in (CATEGORY, TEXT) else each for k, each in enumerate(values)]
         columns = np.stack(codes).astype(np.float64, copy=False)
         self._missing += np.isnan(columns).sum(axis=1)
         self._count += columns.shape[1]
-        # To stack along the last axis, value by value, would take three times as long.
+        # Stacking along the last axis, value by value, would take three times as long.
         return np.ascontiguousarray(columns.T)
 
     def _counted(self, column: int, texts: np.ndarray) -> np.ndarray:
         levels = self._levels[column]
         if self._columns[column].problem or len(levels) > MOST_LEVELS:
-            # Enough to say that there are too many: only missing values still count.
+            # There are too many levels already; from now on, only missing values are counted.
             return np.array([np.nan if text is None else 0.0 for text in texts])
         return np.array([np.nan if text is None else levels.setdefault(text, len(levels)) for text in texts], dtype=np.float64)
 
     @property
     def counts(self) -> dict[str, Any]:
-        """Counts so far, as plain values; another coder of the same columns can take it over."""
+        """Counts so far, as plain values, from which another coder of the same columns can continue."""
         return {"levels": [list(each) for each in self._levels], "missing": self._missing.tolist(), "count": self._count}
 
     @counts.setter
@@ -90,7 +90,7 @@ class Coder:
         return replace(column, levels=tuple(levels))
 
     def ranked(self, rows: np.ndarray) -> np.ndarray:
-        """Rows in which the levels of each category are counted in sorted order; changes them in place."""
+        """Renumbers the levels of each category in sorted order, in place."""
         for k, levels in enumerate(self._levels):
             if levels and len(levels) <= MOST_LEVELS:
                 rank = np.empty(len(levels))
@@ -101,12 +101,12 @@ class Coder:
 
 
 def leave_out(*names: str) -> str:
-    """The way out for columns that cannot be compared."""
+    """Advice for columns that cannot be compared."""
     return f"leave {'it' if len(names) == 1 else 'them'} out with ?without={','.join(names)}"
 
 
 class TableRows(Protocol):
-    """Rows of float64, shape (n, columns): in memory, or read when they are asked for."""
+    """Rows of float64, shape (n, columns): in memory, or read on demand."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -145,12 +145,12 @@ def stored_table(
 
 
 def held(blocks: Iterable[np.ndarray], nbytes: int) -> TableRows:
-    """All rows, in memory if ``nbytes`` fit twice, or else in a temporary file."""
+    """All rows, in memory if ``nbytes`` fit twice, else in a temporary file."""
     return np.concatenate(list(blocks)) if fits(2 * nbytes) else Spool(blocks)
 
 
 def check_columns(columns: Sequence[Column] | None) -> None:
-    """Refuses a table with columns whose values have no distance: says why of the first, and names all."""
+    """Refuses a table with columns whose values have no distance, in an error that explains the first and names all."""
     names = [column.name for column in columns or () if column.problem]
     problem = next((column.problem for column in columns or () if column.problem), "")
     if len(names) > 1:
@@ -166,10 +166,10 @@ def chosen_columns(address: Address, names: Sequence[str] | None, count: int) ->
     Columns without names are called by their positions, as messages call them: ``?without=column 1``.
 
     Raises:
-        SourceError: there are none of these names, or none is left.
+        SourceError: a name is unknown or given twice, the columns have no names, or no column is left.
     """
     if "columns" in address.options and "without" in address.options:
-        raise SourceError(f"{address}: columns= and without= both choose columns; give one of them")
+        raise SourceError(f"{address}: columns= and without= both choose columns; give only one of them")
     option = next((each for each in ("columns", "without") if each in address.options), None)
     if option is None:
         return None
@@ -188,7 +188,7 @@ def categories(address: Address, names: Sequence[str]) -> set[int]:
 
 
 def named_option(address: Address) -> bool | None:
-    """Whether ``?names=no`` takes columns by position; None if the address does not say."""
+    """Whether columns are taken by name: False for ``?names=no``, None if the address does not say."""
     return address.choice("names", ("yes", "no")) == "yes" if "names" in address.options else None
 
 

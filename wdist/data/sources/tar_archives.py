@@ -28,12 +28,12 @@ from wdist.files import FileVersion
 
 _ARRAY = ".npy"
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
-"""Beginnings of files packed by gzip, bzip2, xz and zstandard."""
+"""First bytes of files compressed by gzip, bzip2, xz and zstandard."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A file inside of an archive, read like a path."""
+    """A file inside an archive, read like a path."""
 
     archive: Path
     name: str
@@ -48,7 +48,7 @@ class Member:
         return True
 
     def open(self, mode: Literal["rb"]) -> IO[bytes]:
-        """Opens it for reading."""
+        """Opens the member for reading."""
         return io.BufferedReader(_Part(self))
 
 
@@ -80,7 +80,7 @@ class _Part(io.RawIOBase):
 
 
 class Members(Sequence[Member]):
-    """The members of one kind, in the order of the archive; a million of them take little memory."""
+    """The members of one kind, in the order of the archive; even a million of them take little memory."""
 
     def __init__(self, archive: Path, found: Sequence[tuple[str, int, int]]) -> None:
         self._archive, self._names = archive, [name for name, _, _ in found]
@@ -114,15 +114,15 @@ def open_tar(address: Address) -> FiniteSource:
 def index(address: Address) -> dict[str, list[tuple[str, int, int]]]:
     """Name, offset and size of all usable members by suffix, in the order of the archive.
 
-    The suffix of a member, such as ``.seg.png``, begins at the first dot of its name, as WebDataset has it. Folders, links, sparse
-    and hidden files are left out.
+    As in WebDataset, the suffix of a member, such as ``.seg.png``, begins at the first dot of its name. Folders, links, sparse and
+    hidden files are left out.
     """
 
     def sentence(error: Exception) -> SourceError:
         with address.path.open("rb") as file:
             if file.read(6).startswith(_PACKED):
                 return SourceError(
-                    f"{address.location} is packed, so its members cannot be read in place; unpack it to a plain .tar"
+                    f"{address.location} is compressed, so its members cannot be read in place; unpack it to a plain .tar"
                 )
         reason = f"damaged, cut short, or no tar archive ({first_line(error)})"
         return SourceError(f"{address.location} is {reason}; copy it again from its origin")
@@ -130,7 +130,7 @@ def index(address: Address) -> dict[str, list[tuple[str, int, int]]]:
     found: dict[str, list[tuple[str, int, int]]] = {}
     with explained(sentence), tarfile.open(address.path, "r:") as archive, address.path.open("rb") as file:
         while (member := archive.next()) is not None:
-            # A million would fill the memory.
+            # A million members would fill the memory.
             archive.members = []  # type: ignore[attr-defined]
             name = PurePosixPath(member.name).name
             if member.isreg() and not member.issparse() and not name.startswith(".") and "." in name:
@@ -158,7 +158,7 @@ def _chosen(found: dict[str, list[tuple[str, int, int]]], address: Address) -> t
         raise SourceError(f"{address.location} holds members of {len(kinds)} kinds ({listed}); name one: {example}")
     suffix = next(iter(kinds)) if address.key is None else f".{address.key.lower().lstrip('.')}"
     if suffix not in kinds:
-        raise SourceError(f"{address.location} has no members of the kind {address.key!r}; name another ({listed})")
+        raise SourceError(f"{address.location} has no members of the kind {address.key!r}; name another kind ({listed})")
     return f".{suffix.rpartition('.')[2]}", Members(address.path, found[suffix])
 
 
@@ -193,7 +193,7 @@ def _arrays(members: Members, address: Address, version: FileVersion) -> FiniteS
 
 @dataclass(frozen=True, kw_only=True)
 class _ArrayMember:
-    """Type and layout of an array that is a member; most members are like the first one, and numpy parses only its header."""
+    """Type and layout of an array that is a member; numpy parses only the first header, because most others are the same."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -213,7 +213,7 @@ class _ArrayMember:
             return cls(shape=shape, dtype=dtype, fortran=fortran, header=file.read(end))
 
     def is_like(self, member: Member, file: IO[bytes], row: np.ndarray) -> bool:
-        """Reads the values of a member of an open archive into a row, where its header is the same, byte for byte."""
+        """Reads the values of a member of an open archive into a row if its header is the same, byte for byte."""
         if self.fortran or member.size < len(self.header) + row.nbytes:
             return False
         file.seek(member.offset)
@@ -227,7 +227,7 @@ def _array_like(first: _ArrayMember, member: Member) -> np.ndarray:
         values = np.asarray(npy_format.read_array(file, allow_pickle=False))
     check_shape(values, first.shape, str(member), way_out="save all samples in one shape")
     if own.dtype != first.dtype:
-        raise SourceError(f"{member} has the type {own.dtype}, the first one {first.dtype}; save all samples in one type")
+        raise SourceError(f"{member} has the type {own.dtype}, but the first one {first.dtype}; save all samples in one type")
     return values
 
 

@@ -1,4 +1,4 @@
-"""Layouts of text tables: encoding, separators, marks of numbers and header, as an address names them or the first lines show."""
+"""Layouts of text tables: encoding, separators, number format and header, as stated in the address or seen in the first lines."""
 
 import codecs
 import contextlib
@@ -19,21 +19,21 @@ from wdist.data.sources.tables import chosen_columns, days, named_option
 from wdist.errors import SourceError
 
 _ROWS_EXAMINED = 100
-"""Rows by which a header of numbers and a separator of spaces are recognised."""
+"""Rows examined to recognise a header of numbers and a separator of spaces."""
 _DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " "}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:?\d\d)?)?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 GROUPED = re.compile(r"[+-]?\d{1,3}(?P<mark>[., '\u2019\u00a0\u202f])\d{3}((?P=mark)\d{3})*([.,]\d+)?")
 _SPACES = " \u00a0\u202f"
 THOUSANDS = {",": ",", ".": ".", "'": "'\u2019", "space": _SPACES}
-"""Marks between groups of three digits, by the word of the option."""
+"""Characters that group digits by three, by the word in ``thousands=``."""
 SWAPPED = str.maketrans(".,", ",.")
 _COMMA_NUMBER = re.compile(r'\s*"?([+-]?\d*(,\d+)?)"?\s*')
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextLayout:
-    """Encoding of rows in a text table, and the columns that are wanted."""
+    """Format of the rows of a text table, and the wanted columns."""
 
     address: Address
     delimiter: str
@@ -42,9 +42,9 @@ class TextLayout:
     """Characters that group digits by three; empty if none does."""
     header: bool
     names: tuple[str, ...] | None
-    """Names of all columns; None without names that all differ."""
+    """Names of all columns; None if there are no names."""
     chosen: list[int] | None
-    """Positions of the wanted columns, in their order; None for all."""
+    """Positions of the wanted columns, in the requested order; None for all."""
     notes: tuple[str, ...]
 
     def picked(self, fields: Sequence[str]) -> list[str]:
@@ -52,15 +52,15 @@ class TextLayout:
         return list(fields) if self.chosen is None else [fields[k] for k in self.chosen]
 
     def written(self, text: str) -> str:
-        """A cell with the marks that Python reads, if it is a number."""
+        """A cell in Python's number format, if it is a number."""
         grouped = GROUPED.fullmatch(text) if self.thousands else None
         if grouped and grouped["mark"] in self.thousands:
             text = text.replace(grouped["mark"], "")
-        # Swapped, not replaced: with decimal commas, 1.234 is no number.
+        # Swapped, not replaced: with decimal commas, 1.234 is not a number.
         return text.translate(SWAPPED) if self.decimal == "," else text
 
     def columns(self, count: int) -> tuple[Column, ...]:
-        """The wanted columns, of ``count`` in all: of numbers, and called by their positions where they have no names."""
+        """The wanted columns among ``count`` in all, as numbers; columns without names are called by their positions."""
         names = self.names or [position_name(k) for k in range(count)]
         wanted = range(count) if self.chosen is None else self.chosen
         return tuple(
@@ -82,7 +82,7 @@ class TextLayout:
 
 
 def encoding_of(address: Address) -> str:
-    """The encoding that the address names, or that the first bytes show."""
+    """The encoding that the address names, or that the first bytes reveal."""
     named = address.options.get("encoding")
     if named is None:
         with address.path.open("rb") as file:
@@ -95,10 +95,10 @@ def encoding_of(address: Address) -> str:
 
 
 def layout_of(file: TextIO, address: Address) -> TextLayout:
-    """The layout that the address names, or that the first lines show.
+    """The layout that the address states, or that the first lines reveal.
 
     Raises:
-        SourceError: there are no rows, or they may be read in two ways.
+        SourceError: there are no rows, or they can be read in two ways.
     """
     lines = (line for line in file if line.strip())
     first, *sampled = list(itertools.islice(lines, 1 + _ROWS_EXAMINED)) or [""]
@@ -128,7 +128,7 @@ def layout_of(file: TextIO, address: Address) -> TextLayout:
 
 
 def _names(words: list[str], address: Address) -> tuple[str, ...]:
-    """The names of a header, each of which must differ."""
+    """The names of a header, which must all differ."""
     names = tuple(word or f"Unnamed: {k}" for k, word in enumerate(words))  # as pandas calls them
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
@@ -140,7 +140,7 @@ def _names(words: list[str], address: Address) -> tuple[str, ...]:
 
 
 def _thousands(address: Address, decimal: str) -> str:
-    """The characters that the address names as marks between groups of digits."""
+    """The characters that group digits, as stated in the address."""
     if "thousands" not in address.options:
         return ""
     word = address.choice("thousands", tuple(THOUSANDS))
@@ -150,7 +150,7 @@ def _thousands(address: Address, decimal: str) -> str:
 
 
 def _delimiter(first: str, others: list[str], address: Address, decimal: str) -> str:
-    """The separator that the address names, or that the first line shows."""
+    """The separator that the address names, or that the first line reveals."""
     if "delimiter" in address.options:
         wanted = address.options["delimiter"]
         found = wanted if wanted in _DELIMITERS.values() else _DELIMITERS[address.choice("delimiter", tuple(_DELIMITERS))]
@@ -168,7 +168,7 @@ def _delimiter(first: str, others: list[str], address: Address, decimal: str) ->
 
 
 def reader_of(lines: TextIO | list[str], delimiter: str) -> Any:
-    """The fields of each row; neighbouring spaces separate once."""
+    """The fields of each row; several spaces in a row count as one separator."""
     if delimiter != " ":
         return csv.reader(lines, delimiter=delimiter)
     return csv.reader((line.strip() for line in lines), delimiter=" ", skipinitialspace=True)
@@ -200,9 +200,9 @@ def _counted(names: list[str]) -> bool:
 
 
 def _names_columns(names: list[str], others: list[list[str]], address: Address) -> bool:
-    """Tells if a first line 0, 1, 2, ... stands above rows of other numbers; refuses to guess if it may be a sample.
+    """True if a first line 0, 1, 2, ... names columns of other numbers; raises SourceError if it may be a sample.
 
-    A sample of whole numbers may begin so, as may the point (0, 1) of a curve, or a single column of times.
+    A sample of whole numbers may look like this, as may the point (0, 1) of a curve, or a single column of times.
     """
     whole = all(re.fullmatch(r"\s*[+-]?\d+\s*", field) for fields in others for field in fields)
     if len(names) > 2 and not whole:

@@ -1,7 +1,7 @@
 """Text tables, ``.csv`` and ``.tsv``: rows of numbers, booleans, dates and categories.
 
-A table of numbers alone is parsed by numpy. Any other is read twice: the first pass decides the type of each column, the second
-reads its values.
+Numpy parses tables of numbers. Any other table is read twice: the first pass decides the type of each column, the second reads its
+values.
 """
 
 import csv
@@ -45,7 +45,7 @@ from wdist.files import FileVersion
 
 _ROWS_AT_ONCE = 1 << 16
 _BYTES_A_VALUE = 2
-"""Fewest bytes of one value and its separator, which bounds the size of the parsed table."""
+"""Fewest bytes of one value with its separator, which bounds the size of the parsed table."""
 _OTHER_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}( .*)?")
 
 
@@ -124,7 +124,7 @@ def _held(blocks: Iterator[np.ndarray], layout: TextLayout) -> TableRows:
 
 
 def _check_exact(fields: Sequence[str], name: str) -> None:
-    """Refuses numbers that are written digit by digit and that float64 would round to another integer."""
+    """Refuses whole numbers, written without an exponent, that float64 would round to other integers."""
     for each in map(str.strip, fields):
         if not re.fullmatch(r"[+-]?\d+(\.\d*)?", each) or abs(value := float(each)) < EXACT_INTEGERS:
             continue
@@ -133,7 +133,7 @@ def _check_exact(fields: Sequence[str], name: str) -> None:
 
 
 def _typed(file: TextIO, layout: TextLayout) -> StoredArray:
-    """A table whose columns have types of their own."""
+    """A table whose columns have different types."""
     address = layout.address
     kinds, width = _kinds(file, layout)
     plain = layout.columns(width)
@@ -156,7 +156,7 @@ def _typed(file: TextIO, layout: TextLayout) -> StoredArray:
 
 
 def _kinds(file: TextIO, layout: TextLayout) -> tuple[list[Counter[str]], int]:
-    """Counts the present cells of each wanted column by kind, and all columns.
+    """Counts the cells of each wanted column by kind, missing ones aside, and returns the number of all columns as well.
 
     Raises:
         SourceError: rows have different lengths.
@@ -194,7 +194,7 @@ _GROUPS = {mark: _GROUPED_BY[word] for word, marks in THOUSANDS.items() for mark
 
 
 def _decided(counts: Counter[str], name: str, layout: TextLayout) -> tuple[str, str, str]:
-    """The type of a column; the fault of cells of other types, and the way out, both empty without a fault."""
+    """The type of a column, what is wrong with cells of other types, and the way out; both empty if nothing is wrong."""
     kinds = {kind: counts[kind] for kind in (NUMBER, BOOLEAN, DATE, CATEGORY) if counts[kind]}
     most = max(kinds, key=lambda kind: kinds[kind], default=NUMBER)
     marked, marks = _marked(counts, layout)
@@ -210,7 +210,7 @@ def _decided(counts: Counter[str], name: str, layout: TextLayout) -> tuple[str, 
 
 
 def _marked(counts: Counter[str], layout: TextLayout) -> tuple[int, str]:
-    """Counts cells that are numbers with other marks than Python's, and names the options that may read them."""
+    """Counts cells that are numbers in another format than Python's, and names the options that may read them."""
     sign = layout.address.sign
     word = max(THOUSANDS, key=lambda each: counts[_GROUPED_BY[each]])
     grouped = counts[_GROUPED_BY[word]]
@@ -226,7 +226,7 @@ def _marked(counts: Counter[str], layout: TextLayout) -> tuple[int, str]:
 
 
 def _contradiction(file: TextIO, layout: TextLayout, column: int, kind: str) -> str:
-    """The first cell of a column that is not of its type, in words."""
+    """The first cell of a column that does not have its type, in words."""
     for line, row in layout.rows(file):
         text = layout.picked(row)[column]
         if text not in MISSING and kind_of(layout.written(text)) != kind:

@@ -1,4 +1,4 @@
-"""Map-style datasets of torch: samples by number, alone or in front of a label."""
+"""Map-style datasets of torch: numbered samples, alone or followed by a label."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def open_dataset(dataset: Any) -> ArraySource:
     """All samples of a dataset; each is read once, because a random transform would return another one later.
 
     Raises:
-        SourceError: it has no length, or its samples are not tensors, arrays, numbers or images of one shape.
+        SourceError: the dataset has no length, or its samples are not tensors, arrays, numbers or images of one shape.
     """
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
         raise SourceError(f"{_NAME} has no numbered samples; pass some of them as a tensor")
@@ -42,7 +42,7 @@ def open_dataset(dataset: Any) -> ArraySource:
 
 
 def sample_of(item: Any, wanted: ImageFormat, name: str, way_out: str = "return tensors, arrays, numbers or images") -> np.ndarray:
-    """The sample in an item of a dataset: the item itself, or the first element of a tuple or list such as (sample, label)."""
+    """The sample in an item of a dataset: the item itself, or the first element of a tuple or list like (sample, label)."""
     value = item[0] if isinstance(item, tuple | list) and item else item
     if isinstance(value, Image.Image):
         return wanted.pixels(value)

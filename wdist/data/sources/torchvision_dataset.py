@@ -35,7 +35,7 @@ _SCHEMAS = {
 }
 _MISSING = re.compile(r"operator torchvision::(\w+) does not exist")
 _declared: list[torch.library.Library] = []
-"""A declaration lasts as long as its object."""
+"""Keeps declarations, which last as long as these objects."""
 
 
 def open_torchvision(address: Address, access: Access) -> FiniteSource:
@@ -60,7 +60,7 @@ def open_torchvision(address: Address, access: Access) -> FiniteSource:
 
 
 def dataset_labels(address: Address, access: Access) -> np.ndarray:
-    """The class numbers of all samples of a dataset, in its own order, whatever samples the address chooses."""
+    """The class numbers of all samples of a dataset, in its own order, whichever samples the address chooses."""
     kind = _dataset_class(address)
     with _running(address):
         dataset = _made(kind, _arguments(kind, address, access), address, access)
@@ -137,7 +137,7 @@ def _made(kind: Any, arguments: dict[str, Any], address: Address, access: Access
 
 
 def _whole(dataset: Any, address: Address) -> FiniteSource:
-    """All samples: from one array if the dataset holds them so, else decoded on demand."""
+    """All samples: from one array if the dataset has one, else decoded on demand."""
     with _running(address):
         count = len(dataset)
     if count < 1:
@@ -160,7 +160,7 @@ def _whole(dataset: Any, address: Address) -> FiniteSource:
 
 @contextlib.contextmanager
 def _running(address: Address) -> Iterator[None]:
-    """Runs code of torchvision, which reads files of its own and checks few of its arguments."""
+    """A context that explains errors of torchvision, which reads its own files and checks few of its arguments."""
 
     def failed(error: Exception) -> SourceError:
         what = f"torchvision's {address.location} failed ({type(error).__name__}: {first_line(error)})"
@@ -240,9 +240,9 @@ def _label(item: Any, address: Address) -> Any:
 def import_torchvision(module: str = "torchvision.datasets") -> ModuleType:
     """Imports a module of torchvision even if its compiled operators do not match torch.
 
-    A torchvision built for another variant of torch (CUDA against CPU, say) fails to load its compiled library, then to register
-    shape rules for its operators: ``operator torchvision::nms does not exist``. Datasets and networks need none of them,
-    so these operators are declared without an implementation and the import is repeated; calling them still fails.
+    A torchvision built for another variant of torch (such as CUDA instead of CPU) cannot load its compiled library, and then fails
+    to register shape rules for its operators: ``operator torchvision::nms does not exist``. Datasets and networks need none of
+    them, so these operators are declared without an implementation and the import is repeated; calling them still fails.
     """
     way_out = f"install the version that matches torch {torch.__version__}"
     for _ in range(len(_SCHEMAS) + 1):

@@ -1,13 +1,13 @@
 r"""Tables as points of one space: each column has coordinates of its own, the same for all tables that are compared.
 
 Numbers, booleans (0 and 1) and dates (in days) are one coordinate, divided by the column's unit of length. Categories have a
-coordinate for each level that occurs in any of the tables, which is
+coordinate for each level that occurs in any of the tables:
 
 .. math:: 2^{-1/p}
 
-where the level is that of the sample and 0 elsewhere, so that two levels are 1 apart in the norm p of the ground metric; they are
-divided by the unit of length, too. A missing category is one more level. A missing number stands where the column's ``fill`` does
-and has one more coordinate, 1 for missing values and 0 for others.
+for the level of the sample and 0 for all others, so that two levels are 1 apart in the norm p of the ground metric; these
+coordinates are divided by the unit of length as well. A missing category is one more level. A missing number is replaced by the
+column's ``fill``, and a further coordinate is 1 for missing values and 0 for others.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from wdist.data.sources.tables import leave_out
 from wdist.errors import SourceError
 from wdist.ground_metric import GroundMetric
 
-_BY_NAME = "leave out what only one has with ?without=, or compare columns by position with ?names=no"
+_BY_NAME = "leave out columns that only one has with ?without=, or compare columns by position with ?names=no"
 
 
 class EncodedRows(FiniteSource):
@@ -85,11 +85,11 @@ class EncodedRows(FiniteSource):
 
 
 def _places(own: Column, column: Column) -> Tensor:
-    """The coordinate, from the first of the column on, of each level of a table."""
+    """The coordinate of each level of a table, counted from the first coordinate of the column."""
     place = {level: k for k, level in enumerate(column.levels)}
     if unknown := [level for level in own.levels if level not in place]:
         raise SourceError(
-            f"the column {column.name!r} has the level {unknown[0]!r}, which its encoding lacks; give the same tables"
+            f"the column {column.name!r} has the level {unknown[0]!r}, which its encoding does not have; give the same tables"
         )
     return torch.tensor([place[level] for level in own.levels], dtype=torch.int64)
 
@@ -101,12 +101,12 @@ def units_in_words(scaling: str) -> str:
 
 
 def is_plain(columns: Sequence[Column]) -> bool:
-    """Whether every coordinate is the value of its column as it is stored."""
+    """Whether every coordinate is the stored value of its column."""
     return all(column.type != CATEGORY and column.scale == 1.0 and not column.indicator for column in columns)
 
 
 def laid_out(columns: Sequence[Column]) -> tuple[Column, ...]:
-    """Columns whose coordinates follow each other."""
+    """The columns, laid out so that their coordinates follow each other."""
     placed, start = [], 0
     for column in columns:
         width = len(column.levels) + column.indicator if column.type == CATEGORY else 1 + column.indicator
@@ -116,10 +116,10 @@ def laid_out(columns: Sequence[Column]) -> tuple[Column, ...]:
 
 
 def matched(reference: FiniteSource, other: FiniteSource) -> FiniteSource:
-    """The other table with its columns in the order of the reference, where both have names for them.
+    """The other table with its columns in the order of the reference, if both tables name their columns.
 
     Raises:
-        SourceError: they do not have the same columns.
+        SourceError: the tables do not have the same columns.
     """
     wanted, found = reference.info.columns, other.info.columns
     if wanted is None or found is None:
@@ -151,7 +151,7 @@ def joint_columns(tables: Sequence[Sequence[Column]], addresses: Sequence[str], 
         if len(types) > 1 and types != {NUMBER, BOOLEAN}:
             other = next(k for k in known if same[k].type != first.type)
             raise SourceError(
-                f"the column {first.name!r} is a {first.type} in {addresses[known[0]]} and a {same[other].type} in "
+                f"the column {first.name!r} is a {first.type} in {addresses[known[0]]} but a {same[other].type} in "
                 f"{addresses[other]}; write both alike, or {leave_out(first.name)}"
             )
         levels = sorted({level for column in same for level in column.levels})

@@ -22,7 +22,7 @@ from wdist.errors import SourceError
 from wdist.ground_metric import L2, GroundMetric
 
 _FIT_ROWS = 100_000
-"""Most training rows that units of length are fitted to."""
+"""Most training rows to which units of length are fitted."""
 _ROWS_AT_ONCE = 1 << 14
 
 
@@ -35,7 +35,7 @@ class Encoding:
 
     @property
     def fitted(self) -> bool:
-        """Whether it depends on samples."""
+        """Whether the encoding depends on samples."""
         return self.scaling in FITTED or any(column.fill is not None for column in self.columns)
 
 
@@ -48,13 +48,13 @@ class Joint:
 
 
 def jointly_encoded(sources: Sequence[Source], access: Access, *, seed: int, metric: GroundMetric = L2) -> Joint:
-    """Matches the columns of tables by name, and encodes them if they are more than numbers or have units of length.
+    """Matches the columns of tables by name, and encodes them unless all are plain numbers without units of length.
 
-    Units of length and the substitutes for missing numbers are fitted to training rows of the first table only, and so depend on no
-    held-out row. Sources that are not tables, and tables that are encoded already, stay as they are.
+    Units of length and substitutes for missing numbers are fitted to training rows of the first table only, so that they depend on
+    no held-out row. Sources that are not tables, and tables that are already encoded, stay as they are.
 
     Raises:
-        SourceError: the columns do not match, or a table needs to be encoded beside a source that is none.
+        SourceError: the columns do not match, or a table has to be encoded but another source is not a table.
         UsageError: the scale is unknown.
     """
     check_scale(access.scale)
@@ -68,7 +68,7 @@ def jointly_encoded(sources: Sequence[Source], access: Access, *, seed: int, met
         return Joint(sources=tuple(sources))
     own = [_own_columns(table, access) for table in ordered]
     if len({len(each) for each in own}) > 1:
-        return Joint(sources=tuple(sources))  # the comparison of shapes refuses them
+        return Joint(sources=tuple(sources))  # the check of shapes refuses them
     columns = joint_columns(own, [table.info.address for table in ordered], indicators=access.missing == LEVEL)
     plain = not wanted and is_plain(columns)
     warnings: tuple[str, ...] = ()
@@ -85,10 +85,10 @@ def jointly_encoded(sources: Sequence[Source], access: Access, *, seed: int, met
 
 
 def encoded_as(sources: Sequence[Source], encoding: Encoding, *, metric: GroundMetric) -> Joint:
-    """Encodes tables as an encoding says.
+    """Encodes tables by a fixed encoding.
 
     Raises:
-        SourceError: one of them is not a table, or has other columns.
+        SourceError: a source is not a table, or has other columns.
     """
     encoded = []
     for source in sources:
@@ -101,7 +101,7 @@ def encoded_as(sources: Sequence[Source], encoding: Encoding, *, metric: GroundM
         fits = _may_be_table(source) and len(own) == len(encoding.columns)
         if not (fits and all(_can_be(column, given) for column, given in zip(own, encoding.columns, strict=True))):
             wanted = shortened([column.name for column in encoding.columns], 5)
-            raise SourceError(f"{source.info.address} has other columns than {wanted}; give the sources of the proof")
+            raise SourceError(f"{source.info.address} does not have the columns {wanted}; give the sources of the proof")
         assert isinstance(source, FiniteSource)
         encoded.append(EncodedRows(source, own, encoding.columns, metric=metric, scaling=encoding.scaling))
     return Joint(sources=tuple(encoded))
@@ -112,12 +112,12 @@ def _can_be(own: Column, wanted: Column) -> bool:
 
 
 def is_encoded(source: Source) -> bool:
-    """Whether the rows of a source are points already: those of an encoded table, or features."""
+    """Whether the rows of a source are already points: those of an encoded table, or features."""
     return isinstance(_origin(source), EncodedRows | FeatureRows)
 
 
 def _origin(source: Source) -> Source:
-    """The source that rows are chosen from."""
+    """The source from which rows are chosen."""
     while isinstance(source, SelectedRows):
         source = source.source
     return source
@@ -128,14 +128,14 @@ def _may_be_table(source: Source) -> TypeGuard[FiniteSource]:
 
 
 def _check_none_needed(sources: Sequence[Source], tables: Sequence[FiniteSource], *, wanted: bool) -> None:
-    """Raises SourceError if a table needs to be encoded beside a source that is not a table."""
+    """Raises SourceError if a table has to be encoded but another source is not a table."""
     other = next(source for source in sources if source not in tables)
     if wanted:
-        raise SourceError(f"{other.info.address} is not a table, and --scale gives units to the columns of tables; leave it out")
+        raise SourceError(f"{other.info.address} is not a table, but --scale sets the units of table columns; leave it out")
     typed = next((table for table in tables if not is_plain(table.info.columns or ())), None)
     if typed is not None:
         raise SourceError(
-            f"{typed.info.address} has categories, and {other.info.address} is not a table; give two tables, or choose columns of "
+            f"{typed.info.address} has categories, but {other.info.address} is not a table; give two tables, or choose columns of "
             f"numbers with ?columns="
         )
 
@@ -154,7 +154,7 @@ def _own_columns(table: FiniteSource, access: Access) -> tuple[Column, ...]:
 def _fitted(
     table: FiniteSource, own: Sequence[Column], columns: tuple[Column, ...], access: Access, *, seed: int, metric: GroundMetric
 ) -> tuple[tuple[Column, ...], tuple[str, ...]]:
-    """The columns with units of length and numbers for missing ones, and warnings about columns without a spread."""
+    """The columns with units of length and substitutes for missing numbers, and warnings about columns without a spread."""
     columns = tuple(replace(column, fill=0.0 if column.indicator and column.type != CATEGORY else None) for column in columns)
     lengths: list[float | None] = [1.0] * len(columns)
     if not is_fitted(access.scale) and access.scale != NONE:
@@ -175,7 +175,7 @@ def _fitted(
 def _training_values(table: FiniteSource, encoded: EncodedRows, columns: Sequence[Column], *, seed: int) -> list[np.ndarray]:
     """Values of each column in training rows of a table, NaN where one is missing; empty for categories.
 
-    The rows are those that :func:`~wdist.data.measure.split` trains on, also where it holds out fewer because they are streamed.
+    They are rows that :func:`~wdist.data.measure.split` trains on, also if it holds out fewer because they are streamed.
     """
     finite = [torch.isfinite(rows).all(dim=1) for _, rows in encoded.slabs(_ROWS_AT_ONCE)]
     kept = np.flatnonzero(torch.cat(finite).numpy())
@@ -196,7 +196,7 @@ def _no_spread(names: Sequence[str], scaling: str) -> str:
     one = len(names) == 1
     shown = shortened([repr(name) for name in names], 5)
     return (
-        f"the column{'' if one else 's'} {shown} {'has' if one else 'have'} no spread ({scaling}) over the training rows of A, and "
+        f"the column{'' if one else 's'} {shown} {'has' if one else 'have'} no spread ({scaling}) over the training rows of A and "
         f"{'keeps its' if one else 'keep their'} own units; leave {'it' if one else 'them'} out with ?without=, or state lengths "
         f"with --scale FILE"
     )

@@ -13,25 +13,25 @@ from wdist.data.sources.source import FiniteSource
 from wdist.data.sources.tables import leave_out
 
 SAMPLED = 20_000
-"""Rows, spread evenly, that shares and warnings rest on."""
+"""Evenly spread rows from which shares and warnings are computed."""
 _PROFILED = 200_000
-"""Rows, spread evenly, that quantiles and counts of a table rest on."""
+"""Evenly spread rows from which quantiles and counts are computed."""
 _PLACES = 16
-"""Parts of a table that they are read from, where many rows are stored together."""
+"""Parts of a table from which these rows are read if many rows are stored together."""
 _MOSTLY = 0.9
 _SPREADS_APART = 20
 _INDEX_NAMES = ("unnamed: 0", "index", "level_0", "rowid", "row_id", "id", "uuid", "guid")
 _ID = re.compile(r".*([_\W](?i:id)|[a-z]I[dD])")
 """``customer_id``, ``user id`` and ``orderId``, but not ``paid``."""
 _FEW_TEXTS, _HARDLY_REPEATED = 20, 0.8
-"""Different texts, and their share of the rows, up to which a category does not look like an identifier."""
+"""Number of different texts, and their fraction of the rows, up to which a category does not look like an identifier."""
 _MEASURED = re.compile(r"[$€£¥] ?[+-]?\d[\d.,]*|[+-]?\d[\d.,]* ?(%|[$€£¥]|[a-z]{1,3})", re.IGNORECASE)
 """Numbers with a unit: ``$25``, ``12 %`` and ``5 kg``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnProfile:
-    """Contents of one column of a table; quantiles and spreads are those of its numbers, in their units."""
+    """Contents of one column of a table; quantiles and spreads describe its numbers, in their units."""
 
     name: str
     type: str
@@ -50,9 +50,9 @@ class ColumnProfile:
     quartiles: float | None = None
     """Distance between the quartiles."""
     levels: tuple[str, ...] = ()
-    """The most frequent levels of a category, with their share."""
+    """The most frequent levels of a category, with their frequencies."""
     share: float | None = None
-    """Share of the sum of all columns' one-dimensional W1 between two tables; None for a single table."""
+    """Share in the sum of all columns' one-dimensional W1 between two tables; None for a single table."""
     problem: str = ""
     """Reason why its values have no distance, and how to fix it."""
 
@@ -93,7 +93,7 @@ def _deviation(values: np.ndarray) -> float:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SampledTable:
-    """At most 20,000 rows of a table, spread evenly, which are read once for whatever is said about its columns."""
+    """At most 20,000 evenly spread rows of a table, read once for all statements about its columns."""
 
     columns: tuple[Column, ...]
     """Not encoded."""
@@ -107,11 +107,11 @@ class SampledTable:
 
 
 def shares(a: SampledTable, b: SampledTable, columns: Sequence[Column]) -> list[float]:
-    """Each column's share of the sum of their one-dimensional W1, in their units of length.
+    """Each column's share in the sum of all columns' one-dimensional W1, in their units of length.
 
     Arguments:
         a, b: tables with the same columns in the same order.
-        columns: as they are encoded.
+        columns: the columns as they are encoded.
     """
     parts = [
         _apart(a.rows[:, k], b.rows[:, k], column, (a.columns[k].levels, b.columns[k].levels)) for k, column in enumerate(columns)
@@ -121,7 +121,7 @@ def shares(a: SampledTable, b: SampledTable, columns: Sequence[Column]) -> list[
 
 
 def _apart(x: np.ndarray, y: np.ndarray, column: Column, levels: tuple[tuple[str, ...], tuple[str, ...]]) -> float:
-    """W1 between the values of a column on both sides, missing ones aside, in its unit of length."""
+    """W1 between the values of a column on both sides, without missing ones, in its unit of length."""
     known = [values[np.isfinite(values)] for values in (x, y)]
     if not all(map(len, known)):
         return 0.0
@@ -138,12 +138,12 @@ def _apart(x: np.ndarray, y: np.ndarray, column: Column, levels: tuple[tuple[str
 
 
 def advice(tables: Sequence[SampledTable], columns: Sequence[Column], *, scaled: bool) -> tuple[str, ...]:
-    """Warnings about columns that look like identifiers or hold numbers with a unit, and about one that outweighs all others.
+    """Warnings about columns that look like identifiers or hold numbers with a unit, and about a column that outweighs all others.
 
     Arguments:
         tables: the reference and others, with the same columns in the same order.
-        columns: as they are encoded.
-        scaled: whether they have units of length.
+        columns: the columns as they are encoded.
+        scaled: whether the columns have units of length.
     """
     names = [column.name for k, column in enumerate(columns) if any(_identifies(column, table.rows[:, k]) for table in tables)]
     warnings = []
@@ -171,15 +171,15 @@ def _outweighing(tables: Sequence[SampledTable], columns: Sequence[Column], *, s
     largest = np.max(each, axis=0) if each else np.zeros(len(columns))
     k = int(np.argmax(largest))
     if largest[k] > _MOSTLY:
-        told = f"the column {columns[k].name!r} makes {100 * largest[k]:.3g} % of the distance (of the sum over columns)"
-        return [f"{told}, so the others hardly count; {way_out}"]
+        share = f"the column {columns[k].name!r} makes up {100 * largest[k]:.3g} % of the distance (of the sum over columns)"
+        return [f"{share}, so the others hardly count; {way_out}"]
     numbers = {k: _deviation(tables[0].rows[:, k]) for k, column in enumerate(columns) if column.type in (NUMBER, DATE)}
     spreads = {k: spread for k, spread in numbers.items() if 0 < spread < np.inf}
     if not scaled and spreads and max(spreads.values()) > _SPREADS_APART * min(spreads.values()):
         wide, narrow = max(spreads, key=lambda k: spreads[k]), min(spreads, key=lambda k: spreads[k])
         return [
             f"the columns have very different spreads, from {columns[narrow].name!r} ({spreads[narrow]:.3g}) to "
-            f"{columns[wide].name!r} ({spreads[wide]:.3g}), and the widest count most; weigh them with --scale std"
+            f"{columns[wide].name!r} ({spreads[wide]:.3g}), and the widest counts most; weigh them with --scale std"
         ]
     return []
 
@@ -198,7 +198,7 @@ def _measured_as_levels(column: Column) -> str:
 
 
 def _identifies(column: Column, values: np.ndarray) -> bool:
-    """Whether a column looks as if it named rows: texts that hardly repeat, and numbers that count rows or are called so."""
+    """Whether a column looks like an identifier: texts that hardly repeat, or whole numbers that count rows or have such a name."""
     if column.type == CATEGORY:
         known = values[np.isfinite(values)]
         return len(np.unique(known)) > max(_FEW_TEXTS, _HARDLY_REPEATED * len(known))
@@ -213,7 +213,7 @@ def _some_rows(table: FiniteSource, most: int) -> np.ndarray:
     numbers, together = evenly(table.count, most), table.rows_together
     places = max(_PLACES, most // together)
     if table.count > places * together:
-        # A row group is read from its beginning: rows from all of them would take as long as the whole table.
+        # A row group is read from its beginning, so reading rows from all of them would take as long as the whole table.
         starts = together * evenly(table.count // together, places)
         numbers = (starts.unsqueeze(1) + evenly(together, most // places)).flatten()
     rows = table.read(numbers.numpy())

@@ -21,9 +21,9 @@ SPREADS: dict[str, Callable[[np.ndarray], Any]] = {
     "range": np.ptp,
 }
 assert tuple(SPREADS) == FITTED
-"""Spreads that a scale is fitted by: standard deviation, interquartile range, median absolute deviation, largest minus smallest."""
+"""Fitted spreads: standard deviation, interquartile range, median absolute deviation, largest minus smallest."""
 SPREAD_TYPES = (NUMBER, DATE)
-"""Types of columns that are divided by a spread; other values are 1 apart."""
+"""Types of columns that are divided by a spread; values of other types are 1 apart."""
 
 
 def is_fitted(scale: str | Mapping[str, float]) -> bool:
@@ -32,10 +32,10 @@ def is_fitted(scale: str | Mapping[str, float]) -> bool:
 
 
 def check_scale(scale: str | Mapping[str, float]) -> None:
-    """Checks that a scale is a known word, a file, or lengths by name.
+    """Checks that a scale is a known word, a file, or a mapping of lengths by name.
 
     Raises:
-        UsageError: the scale is none of these.
+        UsageError: the scale is neither a known word nor a file.
     """
     if isinstance(scale, str) and scale not in (NONE, *SPREADS) and not expanded(scale).is_file():
         way_out = near_miss(scale, (NONE, *SPREADS)) or f"choose {', '.join(SPREADS)} or none, or name a file of lengths"
@@ -53,7 +53,7 @@ def stated_lengths(scale: str | Mapping[str, float], columns: Sequence[Column]) 
     names = [column.name for column in columns]
     if unknown := [name for name in given if name not in names]:
         near = near_miss(str(unknown[0]), names) or f"the columns are {', '.join(names[:12])}"
-        raise SourceError(f"{told} names the column {unknown[0]!r}, which is not there; {near}")
+        raise SourceError(f"{told} names the column {unknown[0]!r}, which does not exist; {near}")
     for name, length in given.items():
         if isinstance(length, bool) or not isinstance(length, int | float) or not 0 < length < math.inf:
             raise SourceError(f"{told} gives {name!r} the length {length!r}; give a positive number")
@@ -73,14 +73,14 @@ def _read(scale: str, told: str) -> dict[str, Any]:
             return found
         rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
         if any(len(row) != 2 for row in rows) or len({row[0] for row in rows}) < len(rows):
-            raise ValueError("no two columns, or a column twice")
+            raise ValueError("it does not have two columns, or names a column twice")
         return {name: _number(length) for number, (name, length) in enumerate(rows) if number or _number(length) is not None}
     except (OSError, ValueError, csv.Error, RecursionError) as error:
         raise SourceError(f"{told} cannot be read ({error}); {form}") from error
 
 
 def _number(text: str) -> float | None:
-    """The number that a text spells; None for a header."""
+    """The number in a cell; None for a header."""
     try:
         return float(text)
     except ValueError:
