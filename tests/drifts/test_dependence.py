@@ -67,6 +67,18 @@ def test_false_alarms_are_rare_and_corrected_for_all_pairs():
     assert sum(p <= 0.1 for p in smallest) <= stats.binom.isf(1e-4, 40, 0.1)
 
 
+@pytest.mark.parametrize("counts", [(60, 60), (300, 60)], ids=str)
+def test_false_alarms_are_as_rare_where_a_part_of_the_rows_is_tested(monkeypatch, counts):
+    """Also in columns that are 0 in nearly all rows."""
+    monkeypatch.setattr("wdist.drifts.dependence._MOST_ROWS", 30)
+    monkeypatch.setattr("wdist.drifts.dependence._MOST_VALUES", 0)
+    random, runs = np.random.default_rng(6), 150
+    mostly_zero = [np.where(random.random((sum(counts), 5)) < 0.04, random.normal(size=(sum(counts), 5)), 0.0) for _ in range(runs)]
+    found = [pair_drifts(samples(rows[: counts[0]], rows[counts[0] :]), seed=run) for run, rows in enumerate(mostly_zero)]
+    alarms = sum(min(pair.adjusted for pair in pairs) <= 0.05 for pairs in found)
+    assert alarms <= stats.binom.isf(1e-3, runs, 0.05)
+
+
 def test_a_single_column_has_no_pairs():
     x = np.random.default_rng(5).normal(size=(50, 1))
     assert pair_drifts(samples(x, x), seed=0) == ()

@@ -7,8 +7,8 @@ left. The correlations r of two tables are compared by
           v = \operatorname{mean}_i \bigl(x_i y_i - \tfrac{r}{2} (x_i^2 + y_i^2)\bigr)^2
 
 with standardised x and y; v is the variance of the influence function of a correlation and needs no normal distribution. The
-p-value of a pair is the share of random divisions of all rows in which any pair changes more surely, so it is corrected for the
-number of pairs, and exact where both tables have the same distribution. Dependence that leaves all correlations of ranks as they
+p-value of a pair is the share of random divisions of the rows in which any pair changes more surely, so it is corrected for the
+number of pairs, and exact where both tables have the same distribution. Of large tables a random part is tested. Dependence that leaves all correlations of ranks as they
 were is left to the joint distance.
 
 References:
@@ -18,7 +18,7 @@ References:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,8 +26,10 @@ from wdist.drifts.columns import ENOUGH, ColumnSamples, sequential_p_value
 
 _FEWEST = 10
 """Fewest rows of a level in each table for its correlations to be tested."""
-_DIVISIONS, _DIVIDED_ROWS = 499, 2000
-"""Random divisions, and the most rows of each table that are divided; with more rows z is nearly normal, and stays as it is."""
+_DIVISIONS = 499
+_MOST_ROWS, _MOST_VALUES = 2000, 100_000
+"""Rows of each table that are tested at most, or as many as hold so many values, for a test within seconds. The statistic is computed
+from the rows that are divided: where few rows of a column are unlike the others, that of more rows has another distribution."""
 _AS_LARGE = 1 - 1e-9
 
 
@@ -54,23 +56,29 @@ class _Coordinates:
     """Position of the column of each coordinate, shape (k,)."""
     levels: tuple[str | None, ...]
     places: np.ndarray
-    """Position of each value among the distinct ones of its coordinate, shape (n + m, k)."""
+    """Position of each value among the distinct ones of its coordinate, shape (k, n + m)."""
 
     @property
     def different(self) -> np.ndarray:
         """Marks pairs of coordinates of different columns, each pair once, shape (k, k)."""
         return self.owners[:, None] < self.owners
 
+    def of(self, rows: np.ndarray) -> "_Coordinates":
+        """The coordinates of some rows alone."""
+        places = [np.unique(places[rows], return_inverse=True)[1] for places in self.places]
+        return replace(self, places=np.stack(places))
+
     def correlations(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rank correlations among some rows, and the variance of each, shape (k, k)."""
-        scores = np.stack([_midranks(places[rows]) for places in self.places.T], axis=1)
-        scores -= scores.mean(0)
-        spread = scores.std(0)
-        x = scores / np.where(spread > 0, spread, 1.0)
-        squares = x**2
-        r, both, skewed = (left.T @ right / len(x) for left, right in ((x, x), (squares, squares), (x**3, x)))
+        n, rows = len(rows), np.sort(rows)  # values are read in the order in which they are held
+        x = np.stack([_midranks(places[rows]) for places in self.places])
+        x -= x.mean(1, keepdims=True)
+        spread = x.std(1, keepdims=True)
+        x /= np.where(spread > 0, spread, 1.0)
+        squares = x * x
+        r, both, skewed = (left @ right.T / n for left, right in ((x, x), (squares, squares), (squares * x, x)))
         own = (both.diagonal()[:, None] + both.diagonal()) / 4 + both / 2
-        return r, np.maximum(both - r * (skewed + skewed.T) + r**2 * own, 0.0) / len(x)
+        return r, np.maximum(both - r * (skewed + skewed.T) + r**2 * own, 0.0) / n
 
 
 def pair_drifts(columns: Sequence[ColumnSamples], *, seed: int) -> tuple[PairDrift, ...]:
@@ -78,11 +86,14 @@ def pair_drifts(columns: Sequence[ColumnSamples], *, seed: int) -> tuple[PairDri
     coordinates = _coordinates(columns)
     if len(set(coordinates.owners)) < 2:
         return ()
-    n, total = len(columns[0].reference), len(coordinates.places)
+    n, total = len(columns[0].reference), coordinates.places.shape[1]
     sides = np.arange(n), np.arange(n, total)
     (r_a, _), (r_b, _) = (coordinates.correlations(side) for side in sides)
-    z = _changes(coordinates, *sides)
-    largest = _largest_by_chance(coordinates, sides, seed, surest=z[coordinates.different].max())
+    random, most = np.random.default_rng([seed, n, 5]), max(_MOST_ROWS, _MOST_VALUES // len(coordinates.places))
+    some = [random.permutation(side)[:most] for side in sides]
+    tested, count = coordinates.of(np.concatenate(some)), len(some[0])
+    z = _changes(tested, np.arange(sum(map(len, some))), count)
+    largest = _largest_by_chance(tested, count, random, surest=z[coordinates.different].max())
     pairs = []
     for i, j in sorted({(i, j) for i in coordinates.owners for j in coordinates.owners if i < j}):
         block = np.where((coordinates.owners[:, None] == i) & (coordinates.owners == j), z, -1.0)
@@ -98,23 +109,21 @@ def pair_drifts(columns: Sequence[ColumnSamples], *, seed: int) -> tuple[PairDri
     return tuple(pair for _, pair in sorted(pairs, key=lambda each: each[0]))
 
 
-def _changes(coordinates: _Coordinates, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """|z| of each pair of coordinates between two sets of rows, shape (k, k); 0 where there is none."""
-    (r_a, variance_a), (r_b, variance_b) = coordinates.correlations(a), coordinates.correlations(b)
+def _changes(coordinates: _Coordinates, rows: np.ndarray, count: int) -> np.ndarray:
+    """|z| of each pair of coordinates between the first ``count`` of some rows and the others, shape (k, k); 0 where there is none."""
+    (r_a, variance_a), (r_b, variance_b) = (coordinates.correlations(side) for side in (rows[:count], rows[count:]))
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.abs(r_a - r_b) / np.sqrt(variance_a + variance_b)
     return np.where(np.isfinite(z), z, 0.0)
 
 
-def _largest_by_chance(coordinates: _Coordinates, sides: tuple[np.ndarray, np.ndarray], seed: int, *, surest: float) -> np.ndarray:
-    """The largest |z| of all pairs in each of some random divisions of the rows, until enough are as large as the surest one."""
-    random = np.random.default_rng([seed, len(sides[0]), 5])
-    some = [random.permutation(side)[:_DIVIDED_ROWS] for side in sides]
-    rows, n = np.concatenate(some), len(some[0])
+def _largest_by_chance(coordinates: _Coordinates, count: int, random: np.random.Generator, *, surest: float) -> np.ndarray:
+    """The largest |z| of all pairs in each of some random divisions of all rows into ``count`` and others, until enough are as large
+    as the surest one."""
     largest: list[float] = []
     while len(largest) < _DIVISIONS and sum(each >= surest * _AS_LARGE for each in largest) < ENOUGH:
-        divided = random.permutation(rows)
-        largest.append(_changes(coordinates, divided[:n], divided[n:])[coordinates.different].max())
+        divided = random.permutation(coordinates.places.shape[1])
+        largest.append(_changes(coordinates, divided, count)[coordinates.different].max())
     return np.array(largest)
 
 
@@ -135,7 +144,7 @@ def _coordinates(columns: Sequence[ColumnSamples]) -> _Coordinates:
         owners += [i] * len(kept)
         levels += [column.levels[level] for level in kept]
         places += [(values == level).astype(np.int64) for level in kept]
-    stacked = np.stack(places, axis=1) if places else np.empty((0, 0), dtype=np.int64)
+    stacked = np.stack(places) if places else np.empty((0, 0), dtype=np.int64)
     return _Coordinates(owners=np.array(owners, dtype=int), levels=tuple(levels), places=stacked)
 
 
