@@ -8,8 +8,8 @@ left. The correlations r of two tables are compared by
 
 with standardised x and y; v is the variance of the influence function of a correlation and needs no normal distribution. The
 p-value of a pair is the share of random divisions of the rows in which any pair changes more surely, so it is corrected for the
-number of pairs, and exact where both tables have the same distribution. Of large tables a random part is tested. Dependence that leaves all correlations of ranks as they
-were is left to the joint distance.
+number of pairs, and exact where both tables have the same distribution. Of large tables a random part is tested. Dependence that
+leaves all correlations of ranks as they were is left to the joint distance.
 
 References:
     Spearman (1904), The proof and measurement of association between two things.
@@ -28,7 +28,7 @@ _FEWEST = 10
 """Fewest rows of a level in each table for its correlations to be tested."""
 _DIVISIONS = 499
 _MOST_ROWS, _MOST_VALUES = 2000, 100_000
-"""Rows of each table that are tested at most, or as many as hold so many values, for a test within seconds. The statistic is computed
+"""Most rows of each table that are tested, or as many more as hold so many values, for a test within seconds. The statistic comes
 from the rows that are divided: where few rows of a column are unlike the others, that of more rows has another distribution."""
 _AS_LARGE = 1 - 1e-9
 
@@ -110,7 +110,7 @@ def pair_drifts(columns: Sequence[ColumnSamples], *, seed: int) -> tuple[PairDri
 
 
 def _changes(coordinates: _Coordinates, rows: np.ndarray, count: int) -> np.ndarray:
-    """|z| of each pair of coordinates between the first ``count`` of some rows and the others, shape (k, k); 0 where there is none."""
+    """|z| of each pair of coordinates between the first ``count`` rows and the others, shape (k, k); 0 where there is none."""
     (r_a, variance_a), (r_b, variance_b) = (coordinates.correlations(side) for side in (rows[:count], rows[count:]))
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.abs(r_a - r_b) / np.sqrt(variance_a + variance_b)
@@ -118,8 +118,7 @@ def _changes(coordinates: _Coordinates, rows: np.ndarray, count: int) -> np.ndar
 
 
 def _largest_by_chance(coordinates: _Coordinates, count: int, random: np.random.Generator, *, surest: float) -> np.ndarray:
-    """The largest |z| of all pairs in each of some random divisions of all rows into ``count`` and others, until enough are as large
-    as the surest one."""
+    """The largest |z| of all pairs in each of some random divisions of the rows, until enough are as large as the surest one."""
     largest: list[float] = []
     while len(largest) < _DIVISIONS and sum(each >= surest * _AS_LARGE for each in largest) < ENOUGH:
         divided = random.permutation(coordinates.places.shape[1])
