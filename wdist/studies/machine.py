@@ -1,4 +1,4 @@
-"""The machine that a study runs on, the state of the code, the memory of a process, and the speed of training to expect."""
+"""The machine that a study runs on, the commit of the code, the memory of a process, and the expected speed of training."""
 
 import os
 import platform
@@ -14,10 +14,10 @@ import torch
 _CPU_INFO, _STATUS = Path("/proc/cpuinfo"), Path("/proc/self/status")
 _SIZE = 512
 _MEASURED_SECONDS = 0.15
-_REACHED = 0.5  # share of the speed of large matrix products that training reaches; fitted to trainings on two cores
+_REACHED = 0.5  # speed of training over that of large matrix products; fitted to trainings on two cores
 
-_SORTED_UNIT = 400.0  # operations that sorting a unit there and back is worth
-_STEP = 2e8  # operations that a step costs whatever its sizes: the calls themselves
+_SORTED_UNIT = 400.0  # sorting one unit, forward and backward, takes as long as this many operations
+_STEP = 2e8  # the calls of one step take as long as this many operations, whatever its sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ def this_machine() -> Machine:
 def peak_bytes() -> int:
     """Peak resident memory of this process.
 
-    On Linux not that of ``getrusage``, which includes the peak of the process that started this one.
+    On Linux ``getrusage`` is not used, because its peak includes that of the process that started this one.
     """
     try:
         return next(int(line.split()[1]) * 1024 for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
@@ -52,7 +52,7 @@ def peak_bytes() -> int:
 
 
 def machine_rate(device: torch.device) -> float:
-    """Operations per second that training reaches on a device, from a fraction of a second of large matrix products."""
+    """Operations per second of training on a device, estimated from a fraction of a second of large matrix products."""
     A = torch.randn(_SIZE, _SIZE, device=device)
     B = A @ A
     steps, began = 0, time.perf_counter()
@@ -65,7 +65,7 @@ def machine_rate(device: torch.device) -> float:
 
 
 def critic_operations(*, dim: int, width: int, depth: int, batch: int, steps: int, muon: bool = True, outputs: int = 1) -> float:
-    """Floating-point operations of one training, with ``batch`` rows in a forward pass; Muon orthogonalises its updates."""
+    """Floating-point operations of one training with ``batch`` rows in a forward pass; Muon adds those of its updates."""
     weights = dim * width + (depth - 2) * width * width + width * outputs
     cubic = min(dim, width) * dim * width + (depth - 2) * width**3
     products = 6 * batch * weights + (22 if muon else 2) * cubic
@@ -73,9 +73,9 @@ def critic_operations(*, dim: int, width: int, depth: int, batch: int, steps: in
 
 
 def commit() -> str | None:
-    """Commit of the checkout that this code lies in, with ``+`` where files differ from it; None outside a checkout."""
+    """Commit of the checkout that holds this code, with ``+`` if tracked files differ from it; None outside a checkout."""
     try:
-        _git("ls-files", "--error-unmatch", Path(__file__).name)  # an environment may lie in the checkout of something else
+        _git("ls-files", "--error-unmatch", Path(__file__).name)  # a virtual environment may lie in another project's checkout
         revision = _git("rev-parse", "--short=12", "HEAD")
         return revision + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):

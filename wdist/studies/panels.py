@@ -18,9 +18,9 @@ class Series:
     errors: tuple[float, ...] = ()
     """Half widths of the spread in y; empty without a spread."""
     marks: bool = False
-    """Points stand alone; otherwise a line joins them in their order."""
+    """Whether points are drawn alone; otherwise a line joins them in their order."""
     reference: bool = False
-    """Something to compare results with: drawn dashed or with open marks."""
+    """Whether the series is for comparison only: it is drawn dashed or with open marks."""
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y) or len(self.errors) not in (0, len(self.x)):
@@ -32,7 +32,7 @@ Getter: TypeAlias = str | Callable[[Any], Any]
 
 
 def getter(cell: Getter) -> Callable[[Any], Any]:
-    """The function that a name stands for."""
+    """The function that reads an attribute, or the function itself."""
     return attrgetter(cell) if isinstance(cell, str) else cell
 
 
@@ -46,7 +46,7 @@ def series_of(
     marks: bool = False,
     reference: Getter = lambda row: False,
 ) -> tuple[Series, ...]:
-    """A series for each name among some rows, with its points in their order; a missing error counts as 0."""
+    """One series for each name, with points in the order of the rows; a missing error counts as 0."""
     label, abscissa, ordinate, error, compares = map(getter, (name, x, y, errors, reference))
     groups: dict[str, list[Any]] = {}
     for row in rows:
@@ -75,14 +75,14 @@ class Panel:
     log_x: bool = False
     log_y: bool = False
     bins: bool = False
-    """The series are histograms: y belongs to the bin that begins at x."""
+    """Whether the series are histograms: y is the height of the bin that begins at x."""
     ticks: tuple[str, ...] = ()
-    """Names of the abscissae 0, 1, 2, ..., where these stand for categories."""
+    """Labels of the abscissae 0, 1, 2, ..., if these are categories."""
     level: float | None = None
-    """Height of a dashed line: the truth, the nominal error, a ratio of one."""
+    """Height of a dashed line, such as the truth, the nominal error or a ratio of 1; None for none."""
     bottom: float | None = None
     top: float | None = None
-    """Limits of the ordinate; None lets them follow from the points."""
+    """Limits of the ordinate; None to choose them from the points."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ class Surface:
 
 @dataclass(frozen=True, kw_only=True)
 class Mosaic:
-    """A picture made of small ones."""
+    """A grid of small images."""
 
     title: str
     pixels: NDArray[Any]

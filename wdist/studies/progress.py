@@ -15,7 +15,7 @@ from wdist.training.observer import CriticFinished, CriticStarted, Event, Observ
 
 
 class SuiteProgress:
-    """Reports each of ``runs`` estimates of a study as the training of one critic, whatever it tries inside."""
+    """Reports each of the ``runs`` estimates of a study as the training of one critic, however many critics it trains."""
 
     def __init__(self, conditions: Conditions, *, runs: int) -> None:
         self._observer, self._runs, self._done, self._spent = conditions.observer, runs, 0, 0.0
@@ -24,7 +24,7 @@ class SuiteProgress:
 
     @contextmanager
     def run(self, label: str, *, steps: int | None = None) -> Iterator["SuiteProgress"]:
-        """One run of ``steps`` steps, where no budget bounds it; the yielded object observes its estimate."""
+        """Announces one run, of ``steps`` steps if there is no budget, and yields the observer of its estimate."""
         expected = self._seconds or (self._spent / self._done if self._done else None)
         self._done += 1
         self._label, self._began, self._best, self._steps = label, now(), 0.0, 0
@@ -44,10 +44,10 @@ class SuiteProgress:
         self._observer.notify(CriticFinished(critic=label, steps=self._steps, seconds=seconds, best=self._best, interrupted=False))
 
     def estimate(self, label: str, a: Any, b: Any, *, steps: int | None = None, **arguments: Any) -> Estimate:
-        """One estimate without baselines, in the study's budget or in a number of steps.
+        """Makes one estimate without baselines, within the study's budget or a number of steps.
 
         Raises:
-            KeyboardInterrupt: it was cut short.
+            KeyboardInterrupt: the user interrupted the estimate.
         """
         with self.run(label, steps=steps) as observer:
             how: Any = {"budget": self._budget, "steps": steps, "device": self._device, "observer": observer, **arguments}
@@ -65,15 +65,15 @@ class SuiteProgress:
 
 
 def seconds_of(budget: str | None) -> float | None:
-    """Length of a budget in seconds; None without a budget."""
+    """Seconds of a budget such as ``2m``; None without a budget."""
     return None if budget is None else Budget.parse(budget).seconds
 
 
 def estimated(a: Any, b: Any, *, observer: Observer | None = None, truth: float | None = None, **arguments: Any) -> Estimate:
-    """A complete estimate; the arguments are those of :func:`wdist.estimate`.
+    """Makes a complete estimate; the arguments are those of :func:`wdist.estimate`.
 
     Raises:
-        KeyboardInterrupt: it was cut short.
+        KeyboardInterrupt: the user interrupted the estimate.
     """
     return complete(run_estimate(a, b, EstimateOptions.validated(**arguments), observer=observer, truth=truth))
 
@@ -87,7 +87,11 @@ R = TypeVar("R", bound=_Interruptible)
 
 
 def complete(result: R) -> R:
-    """Passes on a complete result; stops the study by a KeyboardInterrupt where Ctrl-C cut the result short."""
+    """Returns a complete result.
+
+    Raises:
+        KeyboardInterrupt: the user interrupted the work, so that the result is incomplete.
+    """
     if result.interrupted:
         raise KeyboardInterrupt
     return result

@@ -1,7 +1,7 @@
-"""Studies: measurements of wdist on this machine, and tables and figures of the paper made again.
+"""Studies: measurements of wdist on this machine, and reproductions of the paper's tables and figures.
 
-A study is a :class:`Study` in a module and one entry in :data:`MODULES`. It yields its rows as soon as they
-are measured, so that an interrupted run keeps the completed ones.
+A study is a :class:`Study` in a module, and one entry in :data:`MODULES`. It yields each row as soon as it is measured, so that an
+interrupted run keeps the completed rows.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,18 +31,18 @@ PAPER = "Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximati
 R = TypeVar("R")
 Group = Literal["bench", "reproduce"]
 Kind = Literal["text", "number", "at least", "at most", "share", "seconds", "count", "yes or no"]
-"""Format of a cell: text as it is; a number rounded to the nearest, down or up; a share as a percentage; ..."""
+"""Format of a cell: text as it is; a number rounded to nearest, down ("at least") or up ("at most"); a share in percent; ..."""
 ELSEWHERE: Any = object()
 """Stands for a row that another process measures."""
 
 
 class Share:
-    """Every ``of``-th row of a study, from the ``number``-th on, counted from 0."""
+    """Every ``of``-th row of a study, starting with row ``number``, counted from 0."""
 
     def __init__(self, number: int, of: int) -> None:
         self.number, self.of = number, of
         self.position = -1
-        """Position of the present row, or of those measured together, among all."""
+        """Position of the present row, or of the present group of rows measured together."""
 
     def takes_next(self) -> bool:
         """Moves on to the next row, and returns whether it belongs to the share."""
@@ -55,7 +55,7 @@ class Conditions:
     """Options of one run of a study."""
 
     quick: bool = False
-    """A few minutes instead of the published sizes."""
+    """Whether to run the quick form, which takes a few minutes."""
     seeds: tuple[int, ...] = (0,)
     budget: str | None = None
     """Training time of one pair, such as ``2m``; None if the study takes none."""
@@ -76,7 +76,7 @@ class Conditions:
     device: str = "auto"
     observer: Observer = field(default_factory=Silent)
     interruption: Interruption = field(default_factory=Interruption)
-    """Shared by everything that runs under these conditions and can keep a part of its results."""
+    """Shared by all work of the run that can keep a part of its results."""
     share: "Share | None" = None
     """The part of the rows that is measured here; None for all of them."""
 
@@ -86,13 +86,13 @@ class Conditions:
         return self.seeds[0]
 
     def wanted(self, name: str, *, quick: bool = True) -> bool:
-        """Whether ``only`` selects a row and the form includes it; the quick form has only rows with ``quick``."""
+        """Whether ``only`` selects a row and the form includes it; the quick form includes only rows with ``quick=True``."""
         return (quick or not self.quick) and (not self.only or any(fnmatchcase(name, f"*{part}*") for part in self.only))
 
     def rows(self, name: str, work: Callable[[], Iterator[R]], *, what: str = "") -> Iterator[R]:
-        """Rows that are measured together, by ``work`` unless a resumed run has them; none if another process measures them.
+        """Rows that are measured together: by ``work``, or taken from a resumed run; none if another process measures them.
 
-        ``what`` describes the work for the progress display.
+        ``what`` describes the work in the progress display.
         """
         if self.share is not None and not self.share.takes_next():
             return iter(())
@@ -105,12 +105,12 @@ class Conditions:
         return current().rows(name, announced, complete=lambda: not self.interruption.requested)
 
     def row(self, name: str, work: Callable[[], R], *, what: str = "") -> R:
-        """Like :meth:`rows`, for one row or any value that rows are made of; :data:`ELSEWHERE` if another process measures it."""
+        """Like :meth:`rows`, for one row or a value that rows are made of; :data:`ELSEWHERE` if another process measures it."""
         found = list(self.rows(name, lambda: iter([work()]), what=what))
         return found[0] if found else ELSEWHERE
 
     def announce(self, what: str) -> None:
-        """Tells the observer what is measured next."""
+        """Tells the observer what will be measured next."""
         self.observer.notify(Stage(what=what))
 
 
@@ -129,7 +129,7 @@ class ReproducedNumber:
 
     @property
     def difference(self) -> float | None:
-        """Ours minus the paper's; to the nearer end of a range, and 0 inside it. None if the paper states no number."""
+        """Ours minus the paper's number, or minus the nearer end of its range (0 inside it); None if the paper states no number."""
         if self.paper is None:
             return None
         low, high = self.paper if isinstance(self.paper, tuple) else (self.paper, self.paper)
@@ -163,13 +163,13 @@ class Column:
     """Value of the cell of a row; None for an empty cell."""
     kind: Kind = "number"
     spread: Getter | None = None
-    """Half of the spread over seeds, shown behind the value."""
+    """Half of the spread over seeds, shown after the value."""
     empty: str = ""
     """Text of an empty cell; a column of empty cells is left out."""
 
     @classmethod
     def named(cls, kind: Kind, *attributes: str) -> "tuple[Column, ...]":
-        """Columns of one kind, headed by the names of their attributes."""
+        """Columns of one kind, with the names of their attributes as headers."""
         return tuple(cls(name, name, kind) for name in attributes)
 
 
@@ -180,7 +180,7 @@ class StudyTable:
     title: str
     of: type
     columns: tuple[Column, ...]
-    """The first one names the row."""
+    """The first column names the row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,12 +207,12 @@ class StudyRows:
     """The type of the rows."""
     title: str
     rows: tuple[Any, ...]
-    """Rows with the keys of their type; None where there is no number."""
+    """Rows with the fields of their type; None for a missing number."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyShard:
-    """Some rows of a study, which others complete."""
+    """Some rows of a study; other shards hold the rest."""
 
     number: int
     """Number of the shard, counted from 0."""
@@ -263,7 +263,7 @@ class StudyResult(Plottable):
 
     @property
     def tables(self) -> tuple[StudyRows, ...]:
-        """All rows by type; two tables of one type give them once, under the first title."""
+        """All rows by type; if two tables show the same type, its rows appear once, under the first title."""
         titles = {table.of: table.title for table in reversed(self.study.tables)}
         return tuple(
             StudyRows(kind=kind.__name__, title=title, rows=tuple(row for row in self.rows if type(row) is kind))
@@ -277,7 +277,7 @@ class StudyResult(Plottable):
 
     @property
     def largest_difference(self) -> ReproducedNumber | None:
-        """The number that is farthest from the paper's; None if the paper states no number."""
+        """The reproduced number that is farthest from the paper's; None if the paper states no number."""
         compared = [row for row in self.rows if getattr(row, "difference", None) is not None]
         return max(compared, key=lambda row: abs(row.difference), default=None)
 
@@ -292,9 +292,9 @@ class Study:
     """Place in the paper, with its appendix; empty for a suite of ``wdist bench``."""
     measure: Callable[[Conditions], Iterator[Any]]
     """Yields rows of the types of ``tables`` (:class:`ReproducedNumber` in a reproduction) or :class:`Skipped` as soon as they are
-    measured, and a :class:`Conclusion` if that needs more than the rows."""
+    measured, and a :class:`Conclusion` if it needs more than the rows."""
     conclude: Callable[[Sequence[Any]], Conclusion] = _no_conclusion
-    """Maps the rows, possibly incomplete, to a conclusion, unless ``measure`` yields one."""
+    """Draws the conclusion from the rows, which may be incomplete, unless ``measure`` yields one."""
     tables: tuple[StudyTable, ...] = ()
     seeds: int = 1
     """Number of seeds of the full form."""
@@ -308,7 +308,7 @@ class Study:
     takes_data: bool = False
     """Whether the study uses data that the user names."""
     operations: Callable[[bool], float] | None = None
-    """Floating-point operations that decide the time; of the quick form if True."""
+    """Floating-point operations that dominate the time: of the quick form for True, of the full form for False."""
     reduced: tuple[str, ...] = ()
     """Reductions of the quick form, a clause each."""
     divisible: bool = False
@@ -320,19 +320,22 @@ class Study:
         return "reproduce" if self.source else "bench"
 
     def forecast(self, *, quick: bool, device: str = "auto", rate: float | None = None) -> float | None:
-        """Predicts the seconds of a form on this machine, to a factor of about two; ``rate``: operations per second, if known."""
+        """Predicts the seconds that a form takes on this machine, to a factor of about two.
+
+        ``rate`` is the number of operations per second, if known; otherwise it is measured.
+        """
         if self.operations is None:
             return None
         return self.operations(quick) / (rate or machine_rate(choose_device(device)))
 
     def run(self, conditions: Conditions) -> StudyResult:
-        """Measures the rows, divided among processes; if the user interrupts the run, the result holds the completed ones.
+        """Measures the rows, divided among processes; if the user interrupts the run, the result holds the completed rows.
 
         Raises:
             WdistError: ``only`` selects nothing, data are missing, or a measurement failed.
             KeyboardInterrupt: the user interrupted before the first row was done.
         """
-        began, state = now(), commit()  # the code that runs, whatever is checked out meanwhile
+        began, state = now(), commit()  # asked first: another commit may be checked out during the run
         full_seconds = self.forecast(quick=False, device=conditions.device)
         found = self._found(conditions)
         if conditions.interruption.requested and not found:
@@ -360,7 +363,7 @@ class Study:
         return replace(result, full_seconds=full_seconds, shard=shard if share.of > 1 else None)
 
     def result_of(self, shards: Sequence[StudyShard], conditions: Conditions) -> StudyResult:
-        """The result of all rows of these shards, which have the same settings."""
+        """Joins the rows of shards with the same settings into one result."""
         found = [part for _, part in sorted((each for shard in shards for each in shard.found), key=itemgetter(0))]
         rows = tuple(part for part in found if not isinstance(part, Skipped | Conclusion))
         concluded = [part for part in found if isinstance(part, Conclusion)]
@@ -378,7 +381,7 @@ class Study:
         )
 
     def _found(self, conditions: Conditions) -> list[tuple[int, Any]]:
-        """The measured rows, each with its position; the first process alone measures studies that cannot be divided."""
+        """The measured rows, each with its position; a study that cannot be divided is measured by the first process alone."""
         if conditions.share is not None:
             return _measured(self, conditions, conditions.share.number, conditions.share.of)
         shares = processes().size if self.divisible else 1
@@ -387,7 +390,7 @@ class Study:
 
 
 def _measured(study: Study, conditions: Conditions, number: int, of: int) -> list[tuple[int, Any]]:
-    """Rows of a share of the study, each with its position among all rows."""
+    """Measures the rows of one share, each with its position among all rows."""
     share = Share(number, of)
     waiting, found = study.measure(replace(conditions, share=share)), list[tuple[int, Any]]()
     while (part := conditions.interruption.attempt(lambda: next(waiting, None))) is not None:
@@ -407,7 +410,7 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def most_by_chance(runs: int, error: float) -> int:
-    """Number of wrong runs that chance exceeds in one of a thousand studies, if a run is wrong with probability ``error``."""
+    """Number of wrong runs that is exceeded in one of 1,000 studies by chance, if each run is wrong with probability ``error``."""
     return int(stats.binom.ppf(0.999, runs, error))
 
 
@@ -446,7 +449,7 @@ MODULES: dict[Group, dict[str, str]] = {
         "representation": "representation",
     },
 }
-"""Command -> study -> its module, which has a tuple ``STUDIES``; in the order of the lists."""
+"""Command -> study -> its module, which has a tuple ``STUDIES``; ``list`` shows the studies in this order."""
 
 
 def studies(group: Group) -> list[Study]:

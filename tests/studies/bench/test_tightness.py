@@ -193,7 +193,7 @@ def test_a_bound_above_the_truth_is_found():
     above = known(0.98, runs=(run_of(0.98, samples_lower=1.01),))
     assert held([above])["No lower bound for the samples exceeds their exact W1."] == (False, "1 of 1 do")
     steep = known(1.01)
-    assert held([steep])["No critic falls further than its certificate allows."] == (False, "1 of 1 do")
+    assert held([steep])["No critic's value on fresh samples exceeds the truth."] == (False, "1 of 1 do")
     wrong = known(0.9, runs=(run_of(0.9, population_lower=1.1), run_of(0.9, population_upper=0.7), run_of(0.9)))
     claim = "The population interval misses the truth in at most one of twenty runs."
     assert held([wrong])[claim] == (False, "1 of 3 lower bounds are above it, 1 upper bounds below")

@@ -1,13 +1,14 @@
 """Coverage: how often each population bound is wrong, against its stated confidence.
 
-Sample sets are drawn again and again from pairs of known W1. A lower bound follows from the values of a critic that does not depend
-on them, or over folds from critics that other folds chose, an upper bound from transport between blocks of them, each by every
-method that applies, alone and at the whole error. A bound that holds at every sample size may be wrong as often as it states, up to
-counting noise; an asymptotic one may exceed that where samples are few or tails heavy, and the study shows by how much.
+Sample sets are drawn again and again from pairs of known W1. Lower bounds come from the values of a critic that does not depend on
+the samples or, over folds, from critics chosen on the other folds; upper bounds come from transport between blocks. Each method is
+measured alone, with the whole error, wherever it applies. A bound that holds at every sample size may be wrong as often as it
+states, up to counting noise; an asymptotic one may be wrong more often if samples are few or tails heavy, and the study shows how
+often.
 
-W1 is known in closed form: a translation moves every point by the same vector, and no coupling is cheaper (Jensen's inequality); on
-the line W1 is the difference of the means where one side is never below the other (in the usual stochastic order); a contraction
-towards a point moves along rays, on which the distance from that point is an optimal potential.
+W1 is known in closed form. A translation moves every point by the same vector, and no coupling is cheaper (Jensen's inequality). On
+the line, W1 is the difference of the means if one side is stochastically larger than the other. A contraction towards a point moves
+along rays, on which the distance from that point is an optimal potential.
 """
 
 import math
@@ -52,7 +53,7 @@ class CoveragePair:
     layers: tuple[FrozenLayer, ...]
     """Layers of the critic, on unstandardised samples."""
     diameter: float | None = None
-    """Diameter of the union of both supports, which the critic maps to [0, diameter]; None where it is unbounded."""
+    """Diameter of the union of both supports, which the critic maps to [0, diameter]; None if it is unbounded."""
     sizes: tuple[tuple[int, int], ...]
     """Numbers of samples of A and of B."""
 
@@ -74,7 +75,7 @@ def _rare(share: float, value: float = 1.0) -> Draw:
 
 
 def _rare_in_the_plane(random: np.random.Generator, counts: tuple[int, int]) -> np.ndarray:
-    """Normal in the first coordinate; in the second 0, or 1000 in one of fifty samples."""
+    """Samples that are normal in the first coordinate; in the second 0, or 1000 in one of fifty samples."""
     return np.stack([random.standard_normal(counts), 1000.0 * (random.random(counts) < 0.02)], axis=-1)
 
 
@@ -158,7 +159,7 @@ LEVEL = 0.95
 _RUNS, _QUICK_RUNS = 1000, 200
 _QUICK_SIZES = ((10, 10), (10, 300), (100, 100))
 _MANY = 300
-"""Samples of either side from which asymptotic bounds of light tails should keep their level."""
+"""Samples a side from which on asymptotic bounds should keep their level if tails are light."""
 _BLOCKS, _DUAL = "Student's t over blocks", "spread of dual variables"
 _ASYMPTOTIC = ("welch", CROSS_FITTED, _BLOCKS, _DUAL)
 _FOLDS = 5
@@ -192,17 +193,17 @@ class CoverageRow:
 
     @property
     def noise(self) -> float:
-        """Two standard deviations of the share of wrong runs, if it were as stated."""
+        """Two standard deviations of the share of wrong runs, for a bound that is wrong as often as it states."""
         return 2 * (LEVEL * (1 - LEVEL) / self.runs) ** 0.5
 
     @property
     def holds(self) -> bool:
-        """Whether the wrong runs can be chance, at 1 in 1,000, for a bound that is wrong as often as it states."""
+        """Whether chance explains the wrong runs, at 1 in 1,000, for a bound that is wrong as often as it states."""
         return self.wrong <= most_by_chance(self.runs, 1 - LEVEL)
 
     @property
     def share_of_truth(self) -> float | None:
-        """Mean bound over W1; None where that is 0."""
+        """Mean bound over W1; None if W1 is 0."""
         return self.mean / self.w1 if self.w1 else None
 
 
@@ -214,13 +215,13 @@ def _measure(conditions: Conditions) -> Iterator[CoverageRow]:
         for sizes in pair.sizes:
             if conditions.quick and sizes not in _QUICK_SIZES:
                 continue
-            what = f"{runs * len(conditions.seeds)} times {sizes[0]} and {sizes[1]} samples: {pair.name}"
+            what = f"{runs * len(conditions.seeds)} draws of {sizes[0]} and {sizes[1]} samples: {pair.name}"
             measured = partial(rows_of, pair, sizes, runs=runs, seeds=conditions.seeds)
             yield from conditions.rows(f"{pair.name} {sizes[0]} {sizes[1]}", measured, what=what)
 
 
 def rows_of(pair: CoveragePair, sizes: tuple[int, int], *, runs: int, seeds: Sequence[int] = (0,)) -> Iterator[CoverageRow]:
-    """Both bounds by all methods that apply to a pair, from so many samples of A and of B."""
+    """Both bounds by all methods that apply to a pair, from these numbers of samples of A and of B."""
     draws = [np.random.default_rng([seed, sizes[0]]) for seed in seeds]
     sides = [np.concatenate([draw(random, (runs, n)) for random in draws]) for draw, n in zip((pair.a, pair.b), sizes, strict=True)]
     for method, bound in _lower_methods(pair).items():
@@ -236,7 +237,7 @@ def rows_of(pair: CoveragePair, sizes: tuple[int, int], *, runs: int, seeds: Seq
 
 
 def _row(pair: CoveragePair, sizes: tuple[int, int], end: str, method: str, bounds: np.ndarray) -> CoverageRow:
-    # Bounds that meet the truth exactly are rounded to either side of it.
+    # Bounds that equal the truth are rounded to either side of it.
     excess = (bounds - pair.w1) * (1 if end == "lower" else -1)
     return CoverageRow(
         pair=pair.name,
@@ -270,7 +271,7 @@ def _potentials(pair: CoveragePair, samples: np.ndarray) -> np.ndarray:
 
 
 def _over_folds(a: np.ndarray, b: np.ndarray) -> float:
-    """The lower bound over folds, shapes (n, dim) and (m, dim), where each fold's critic is chosen on the others."""
+    """The lower bound over folds, with each fold's critic chosen on the others, from samples of shapes (n, dim) and (m, dim)."""
     folds = []
     for number in range(_FOLDS):
         held_out = [fold_rows(len(side), _FOLDS, number, seed=0) for side in (a, b)]
@@ -282,7 +283,7 @@ def _over_folds(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _chosen(a: np.ndarray, b: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """The one of several 1-Lipschitz functions that separates these samples best; the choice jumps where all are nearly as good."""
+    """The best of several 1-Lipschitz functions at separating these samples; the choice is unstable if all are nearly as good."""
     step, centre = a.mean(axis=0) - b.mean(axis=0), np.concatenate([a, b]).mean(axis=0)
     directions = [*np.eye(a.shape[1]), step / (np.linalg.norm(step) or 1.0)]
     functions: list[Callable[[np.ndarray], np.ndarray]] = [
@@ -327,13 +328,13 @@ def _rows(samples: np.ndarray) -> ResidentRows:
 
 
 def conclude(rows: Sequence[CoverageRow]) -> Conclusion:
-    """Checks whether every bound keeps its level, and shows the excess of asymptotic ones."""
+    """Checks whether every bound keeps its level, and shows by how much asymptotic bounds miss it."""
     noise = max((row.noise for row in rows), default=0.0)
     return Conclusion(
         checks=tuple(_checks(rows)),
         panels=tuple(_panel(end, rows) for end in ("lower", "upper")) if rows else (),
         remarks=(
-            f"Each bound is stated at {percent(LEVEL, 0)}; two standard deviations of chance are {percent(noise)} of the runs.",
+            f"Each bound is stated at {percent(LEVEL, 0)}; chance makes two standard deviations of {percent(noise)} of the runs.",
         ),
     )
 
@@ -346,7 +347,7 @@ def _checks(rows: Sequence[CoverageRow]) -> Iterator[ClaimCheck]:
         share, case = percent(worst.share_wrong), f"{worst.method}, {worst.samples} and {worst.samples_b} samples, {worst.pair}"
         if asymptotic:
             yield ClaimCheck(
-                claim="Asymptotic bounds are wrong no more often than stated where samples are many and tails light.",
+                claim="Asymptotic bounds are wrong no more often than stated if samples are many and tails light.",
                 holds=not any(min(row.samples, row.samples_b) >= _MANY and "normal" in row.pair for row in above),
                 detail=f"{len(above)} of {len(chosen)} cases exceed the level, at worst {share} of runs: {case}",
             )

@@ -1,8 +1,8 @@
 """Several processes: the speed-up of two over one, and the agreement of their results.
 
-torchrun starts one job of two processes with a thread each. The first one works alone while the other waits in an exchange, then
-both share the same work; blocks of the two take turns, and each ratio is that of neighbouring blocks. Times are those of the clock,
-because waiting counts: other work on the machine shows as spread.
+torchrun starts a job of two processes with one thread each. One process works alone while the other waits in an exchange, then both
+share the same work. Blocks of the two ways alternate, and each ratio compares neighbouring blocks. Times are by the clock,
+because waiting counts; other work on the machine shows as spread.
 """
 
 import json
@@ -48,35 +48,35 @@ from wdist.transport.pricing import Pricing
 
 PROCESSES = 2
 STEPS, WORK = 1.6, 1.8
-"""Speed-ups that two processes should reach over one."""
+"""Speed-ups over one process that two should reach, for steps on large minibatches and for independent work."""
 LARGE = 16_384
-"""Samples of each side in a minibatch that the claim about steps is about."""
+"""Smallest number of samples a side in minibatches that count as large."""
 _KIND = "groupsort-bjorck"
 _CPU = torch.device("cpu")
 REMARKS = (
-    "Training: the whole of it by one process and by two, whose sums are rounded differently and lead to another critic.",
-    "Speed-up: the median over rounds, ± half their range; the first process alone and both together, in turn, on one thread each.",
-    "Other work on the machine counts against two processes more than against one.",
+    "Training: a whole training by one process and by two, whose sums are rounded differently and lead to another critic.",
+    "Speed-up: the median over rounds, ± half their range; one process alone alternates with both, on one thread each.",
+    "Other work on the machine slows two processes more than one.",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One measurement."""
+    """Settings of one measurement."""
 
     name: str
     work: str
-    """Kind of work: a key of :data:`_WORKS`."""
+    """Kind of work: a key of :data:`_WORKS`, or ``agreement``."""
     n: int
-    """Samples of each side; of a step, those in its minibatch."""
+    """Number of samples a side; for a step, in its minibatch."""
     dim: int
     width: int = 128
-    """Width of the network, where there is one."""
+    """Width of the network, if the work has one."""
     steps: int = 20
-    """Steps of a training, where there is one."""
+    """Steps of a training, if the work has one."""
     rounds: int = 5
     seconds: float = 1.0
-    """Shortest block of one process."""
+    """Shortest time of a block of one process."""
     quick: bool = False
 
 
@@ -103,17 +103,17 @@ QUICK_CASES = (
 
 @dataclass(frozen=True, kw_only=True)
 class ScalingRow:
-    """The same work by one process and by two."""
+    """Times of the same work by one process and by two."""
 
     name: str
     one: float
     """Seconds that one process takes: median over rounds."""
     two: float
-    """Seconds that two take together."""
+    """Seconds that two processes take together: median over rounds."""
     speed_up: float
-    """Time of one over that of two: median over rounds."""
+    """Time of one process over that of two: median over rounds."""
     speed_ups: tuple[float, ...]
-    """The same in each round."""
+    """Speed-up in each round."""
 
     @property
     def spread(self) -> float | None:
@@ -122,25 +122,24 @@ class ScalingRow:
 
 @dataclass(frozen=True, kw_only=True)
 class StepScalingRow(ScalingRow):
-    """Training steps on minibatches that processes divide."""
+    """Times of training steps on divided minibatches."""
 
     width: int
     batch: int
-    """Samples of each side."""
+    """Number of samples a side."""
     sent: int
-    """Bytes of the tensors that are added up in a step."""
+    """Bytes of the tensors that the processes sum in a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgreementRow:
-    """One number, found by one process and by two."""
+    """One number, computed by one process and by two."""
 
     name: str
     one: float
     two: float
     rounding: float | None
-    """Difference that the rounding counted in the result explains; None where another rounding of a training led to another
-    critic."""
+    """Difference that the counted rounding explains; None if different rounding in training led to another critic."""
 
     @property
     def difference(self) -> float:
@@ -155,7 +154,7 @@ Row: TypeAlias = ScalingRow | StepScalingRow | AgreementRow
 
 
 def _samples(case: Case, sides: int = 2) -> list[Tensor]:
-    """Normal samples whose means lie apart, each of shape (n, dim), float32."""
+    """Normal samples with different means, each of shape (n, dim), float32."""
     random = torch.Generator().manual_seed(0)
     return [torch.randn(case.n, case.dim, generator=random) + 0.3 * side for side in range(sides)]
 
@@ -172,7 +171,7 @@ def _network(width: int, pair: Pair) -> tuple[StackedCritic, ResolvedNetwork]:
 
 
 class _Steps:
-    """A training of the default network, with the minibatches that it draws."""
+    """Steps of the default network, each on new minibatches."""
 
     def __init__(self, case: Case) -> None:
         large = Case(name=case.name, work=case.work, n=2 * case.n, dim=case.dim)
@@ -232,7 +231,7 @@ _WORKS: dict[str, Callable[[Case], Callable[[], object]]] = {
 
 
 def _seconds(work: Callable[[], object], repetitions: int = 1) -> float:
-    """Seconds until all processes that share the work are done."""
+    """Seconds until all processes have done their share of the work."""
     began = time.perf_counter()
     for _ in range(repetitions):
         work()
@@ -241,7 +240,7 @@ def _seconds(work: Callable[[], object], repetitions: int = 1) -> float:
 
 
 def scaling(case: Case) -> ScalingRow:
-    """Times the work of a case by the first process alone and by all of them, in rounds whose order alternates."""
+    """Times the work of a case by the first process alone and by all processes, in rounds whose order alternates."""
     together = _WORKS[case.work](case)
     with alone():
         by_one = _WORKS[case.work](case)
@@ -250,7 +249,7 @@ def scaling(case: Case) -> ScalingRow:
         return processes().from_first("the work of one", partial(_seconds, by_one, repetitions))
 
     alone_first(1)
-    _seconds(together)  # imports and first touches of memory are no part of the time
+    _seconds(together)  # warm-up: imports and first touches of memory
     repetitions = max(1, round(case.seconds / alone_first(1)))
     taken = []
     for number in range(case.rounds):
@@ -272,8 +271,11 @@ def scaling(case: Case) -> ScalingRow:
 
 
 def agreement(case: Case) -> Iterator[AgreementRow]:
-    """Compares results of the first process alone with those of all: an estimate with small minibatches, a critic that was trained
-    on divided ones and is then judged by both, and that critic with one that the first process trained alone."""
+    """Compares results of the first process alone with those of all processes.
+
+    The results are an estimate with small minibatches; the evaluation of a critic that was trained on divided minibatches; and the
+    lower bounds of this critic and of one that the first process trained alone.
+    """
     x, y = _samples(case)
     how: dict[str, Any] = {"critic": _KIND, "baselines": "none", "width": case.width, "steps": case.steps}
 
@@ -309,7 +311,7 @@ def agreement(case: Case) -> Iterator[AgreementRow]:
 
 
 def _compared(of: str, numbers: Callable[[], list[tuple[str, float, float]]]) -> Iterator[AgreementRow]:
-    """Numbers of the first process alone beside those of all, each with the rounding that it counts."""
+    """Numbers of the first process alone beside those of all processes, each with its counted rounding."""
     together = numbers()
     by_one = processes().from_first("the results of one", numbers)
     for (name, one, rounding), (_, two, _) in zip(by_one, together, strict=True):
@@ -317,7 +319,7 @@ def _compared(of: str, numbers: Callable[[], list[tuple[str, float, float]]]) ->
 
 
 def rows_of(case: Case) -> list[Row]:
-    """The rows of a case, by the present processes."""
+    """Measures the rows of a case with the processes of this job."""
     return list(agreement(case)) if case.work == "agreement" else [scaling(case)]
 
 
@@ -332,10 +334,10 @@ def _measure(conditions: Conditions) -> Iterator[Row | Skipped]:
 
 
 def by_job(cases: Sequence[Case], announce: Callable[[str], None] = lambda what: None) -> Iterator[Row]:
-    """The rows of cases, by a job of two processes of its own.
+    """Measures the rows of cases in a new job of two processes.
 
     Raises:
-        ProcessesError: the job ended before all rows were there.
+        ProcessesError: the job ended before all rows were measured.
     """
     kinds = {kind.__name__: kind for kind in (ScalingRow, StepScalingRow, AgreementRow)}
     with _job(json.dumps([asdict(case) for case in cases])) as said:
@@ -348,7 +350,7 @@ def by_job(cases: Sequence[Case], announce: Callable[[str], None] = lambda what:
 
 @contextmanager
 def _job(request: str) -> Iterator[Callable[[], str]]:
-    """A job of torchrun under way; gives what reads its next line."""
+    """Starts a torchrun job, and yields a function that reads its next line of output."""
     words = ("torch.distributed.run", "--standalone", "--nproc-per-node", str(PROCESSES), "-m", "wdist.studies.bench.distributed")
     own = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -359,7 +361,7 @@ def _job(request: str) -> Iterator[Callable[[], str]]:
             stdout=subprocess.PIPE,
             stderr=complaints,
             text=True,
-            start_new_session=True,  # Ctrl-C is for this process, which then ends the job
+            start_new_session=True,  # Ctrl-C reaches this process only, which then ends the job
         )
 
         def line() -> str:
@@ -382,7 +384,7 @@ def _job(request: str) -> Iterator[Callable[[], str]]:
 
 
 def main() -> None:
-    """Measures the cases of the first argument in a process of the job, whose first one writes a line for each."""
+    """Measures the cases given as the first argument in one process of the job; the first process prints a line for each case."""
     request = sys.argv[1]
     torch.set_num_threads(1)
     with Job().joined(versions=versions(), command=[request]):
@@ -394,7 +396,7 @@ def main() -> None:
 
 
 def conclude(rows: Sequence[Row]) -> Conclusion:
-    """Whether two processes are as fast as they should be and find the same; speed-ups as figures."""
+    """Checks whether two processes are as fast as they should be and find the same numbers, and draws the speed-ups."""
     steps = [row for row in rows if isinstance(row, StepScalingRow)]
     work = [row for row in rows if isinstance(row, ScalingRow) and not isinstance(row, StepScalingRow)]
     same = [row for row in rows if isinstance(row, AgreementRow) and row.rounding is not None]
@@ -407,7 +409,7 @@ def conclude(rows: Sequence[Row]) -> Conclusion:
         apart, largest = [row for row in same if not row.agrees], max(row.difference for row in same)
         checks.append(
             ClaimCheck(
-                claim="Two processes find the certificates, intervals and evaluations of one, up to counted rounding.",
+                claim="Two processes find the same certificates, intervals and evaluations as one, up to counted rounding.",
                 holds=not apart,
                 detail=f"{len(same) - len(apart)} of {len(same)} numbers; largest difference {largest:.2g}",
             )
@@ -416,7 +418,7 @@ def conclude(rows: Sequence[Row]) -> Conclusion:
 
 
 def _fast(what: str, rows: Sequence[ScalingRow], target: float) -> Iterator[ClaimCheck]:
-    """Whether all of some rows are as fast as they should be."""
+    """Checks whether all of these rows are as fast as they should be."""
     if rows:
         slowest = min(rows, key=lambda row: row.speed_up)
         spread = "" if slowest.spread is None else f" ± {slowest.spread:.2f}"

@@ -1,9 +1,9 @@
-"""Drift: how often planted changes of a table are found, and how often drift is reported where there is none.
+"""Drift: how often planted changes of a table are found, and how often drift is reported without any.
 
 Tables of ten columns (numbers that depend on each other, a heavy-tailed one, two categories) are drawn again and again, and one
-thing changes. Beside wdist stand rules of monitoring tools, which look at each column of numbers alone: a fixed threshold for W1
-over the standard deviation (0.1 in evidently, beyond 1,000 rows), a fixed threshold for W1 itself, and, as in NannyML, chunks
-of the table whose W1 from the reference exceeds the mean of the reference's own chunks by three standard deviations.
+thing changes. Rules of monitoring tools, which look at each column of numbers alone, are shown beside wdist: a fixed threshold for
+W1 over the standard deviation (0.1 in evidently, beyond 1,000 rows), a fixed threshold for W1 itself, and, as in NannyML, chunks of
+the table whose W1 from the reference exceeds the mean of the reference's own chunks by more than three standard deviations.
 
 References:
     Evidently AI, documentation of data drift; NannyML, documentation of thresholds.
@@ -74,7 +74,7 @@ def _all_shifted(random: np.random.Generator, n: int) -> Table:
 
 
 def _correlated(random: np.random.Generator, n: int) -> Table:
-    """Two columns depend on each other more strongly, and keep their distributions."""
+    """A table whose first two columns depend on each other more strongly, but keep their distributions."""
     numbers, levels = _table(random, n)
     correlation = 0.6
     one, other = random.standard_normal((2, n))
@@ -84,7 +84,7 @@ def _correlated(random: np.random.Generator, n: int) -> Table:
 
 
 def _sign(random: np.random.Generator, n: int) -> Table:
-    """The sign of one column becomes that of a product of two others: no column and no correlation changes."""
+    """A table in which the sign of one column is that of a product of two others: no column and no correlation changes."""
     numbers, levels = _table(random, n)
     numbers[:, 7] = np.abs(numbers[:, 7]) * np.sign(numbers[:, 0] * numbers[:, 1] - np.median(numbers[:, 0] * numbers[:, 1]))
     return numbers, levels
@@ -92,7 +92,7 @@ def _sign(random: np.random.Generator, n: int) -> Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A planted change of the table."""
+    """A planted change of a table."""
 
     name: str
     draw: Callable[[np.random.Generator, int], Table]
@@ -113,7 +113,7 @@ CHANGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class DriftRow:
-    """All tables with one change and one number of rows."""
+    """Counts over all tables with one change and one number of rows."""
 
     change: str
     none: bool
@@ -130,7 +130,7 @@ class DriftRow:
     fixed: int
     """Runs in which W1 of a column is at least 1."""
     chunks: int
-    """Runs in which a chunk is farther from the reference than its own chunks are."""
+    """Runs in which a chunk is farther from the reference than the reference's own chunks allow."""
 
     @property
     def share(self) -> float:
@@ -143,12 +143,12 @@ def _measure(conditions: Conditions) -> Iterator[DriftRow]:
         for change in CHANGES:
             name = f"{change.name} {rows}"
             if conditions.wanted(name, quick=rows == ROWS[0]):
-                what = f"{runs * len(conditions.seeds)} tables of {rows} rows: {change.name}"
+                what = f"{runs * len(conditions.seeds)} pairs of tables with {rows} rows: {change.name}"
                 yield conditions.row(name, partial(row_of, change, rows, runs=runs, seeds=conditions.seeds), what=what)
 
 
 def row_of(change: Change, rows: int, *, runs: int, seeds: Sequence[int] = (0,)) -> DriftRow:
-    """One change at one number of rows."""
+    """Measures one change at one number of rows."""
     found = []
     for seed in seeds:
         for run in range(runs):
@@ -178,7 +178,7 @@ def _drift(reference: Table, current: Table, seed: int) -> Drift:
 
 
 def _source(table: Table) -> Source:
-    """A table with eight columns of numbers and two categories."""
+    """A source of tables with eight columns of numbers and two categories."""
     numbers, levels = table
     source = open_values(torch.from_numpy(np.concatenate([numbers, levels], axis=1)))
     columns = plain_columns([f"x{k}" for k in range(_NUMBERS)])
@@ -206,13 +206,13 @@ def _chunked(reference: np.ndarray, side: np.ndarray) -> np.ndarray:
 
 
 def conclude(rows: Sequence[DriftRow]) -> Conclusion:
-    """Checks the rate of false alarms, and shows what is found."""
+    """Checks the rate of false alarms, and draws how often each change is found."""
     if not rows:
         return Conclusion()
     none = [row for row in rows if row.none]
     wrong, runs = sum(row.found for row in none), sum(row.runs for row in none)
     checks = ClaimCheck(
-        claim="Drift is reported where there is none no more often than stated.",
+        claim="Without any change, drift is reported no more often than stated.",
         holds=wrong <= most_by_chance(runs, 1 - CONFIDENCE),
         detail=f"{wrong} of {runs} tables against {percent(1 - CONFIDENCE, 0)}",
     )
@@ -225,7 +225,7 @@ def conclude(rows: Sequence[DriftRow]) -> Conclusion:
         bottom=0.0,
         top=1.02,
     )
-    remark = "The rules look at columns of numbers alone; theirs are shares of tables in which any column is beyond the limit."
+    remark = "The last three columns are rules for columns of numbers: shares of tables in which any column exceeds its limit."
     return Conclusion(checks=(checks,) if none else (), panels=(panel,), remarks=(remark,))
 
 
@@ -236,7 +236,7 @@ def _of_runs(count: str) -> Callable[[DriftRow], float]:
 STUDIES = (
     Study(
         name="drift",
-        title="How often planted drift is found, and how often it is reported where there is none",
+        title="How often planted drift is found, and how often drift is reported without any",
         measure=_measure,
         divisible=True,
         conclude=conclude,

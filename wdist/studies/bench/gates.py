@@ -1,14 +1,14 @@
-"""Gates: how often a verdict is wrong and how often it is inconclusive, where W1 is known.
+"""Gates: how often a verdict is wrong and how often it is inconclusive, for pairs of known W1.
 
 Sample sets are drawn again and again from pairs of known W1, estimated once, and judged at limits below, at and above the truth, on
-the populations and on the sample sets. A pass is wrong where W1 is above the limit, a fail where it is not. A verdict on the
-populations may be wrong with the error that its confidence leaves, up to counting noise; one on sample sets is never wrong. For a
-given truth only one of the two verdicts can be wrong, and the error is shared between both bounds, so at most about half of the
-stated error should be seen.
+the populations and on the sample sets. A pass is wrong if W1 is above the limit, a fail if it is not. A verdict on the populations
+may be wrong with the probability that its confidence leaves, up to counting noise; one on sample sets is never wrong. For a given
+truth only one of the two verdicts can be wrong, and both bounds share the error, so only about half of the stated error should be
+seen.
 
-On ``detected`` each bound takes the whole error. The truth is what the critics of a run find in expectation: a pass is wrong where
-it is above the limit, and a fail where it is not. For linear critics it is known from one point and the same moved as B is; for
-clipped ones 20,000 such pairs leave next to no noise. Where W1 is 0, limits are multiples of another unit.
+On ``detected`` each bound gets the whole error. The truth is the expected value of what the critics of a run find: a pass is wrong
+if it is above the limit, and a fail if it is not. For linear critics one point, and the same point shifted like B, gives this value
+exactly; for clipped critics 20,000 such pairs leave almost no noise. If W1 is 0, limits are multiples of another unit.
 
 All critics but one are closed forms, which makes hundreds of gates affordable; the validity of a bound does not depend on how its
 critic was found.
@@ -46,16 +46,17 @@ class GateCase:
     name: str
     draw: Callable[[np.random.Generator], Sides]
     w1: float
-    """W1 of the estimand that is judged."""
+    """True value of the estimand that is judged."""
     samples: int
-    """Per side."""
+    """Number of samples a side."""
     on: On = "population"
     options: tuple[tuple[str, Any], ...] = _CLOSED_FORM
     """Arguments of the estimate."""
     fresh: Sides | None = None
-    """Points, and the same moved as B is, that show what critics find in expectation; None for other estimands."""
+    """Points, and the same points shifted like B, whose mean potentials differ by the expected detected distance; None for other
+    estimands."""
     unit: float | None = None
-    """Value that limits are multiples of; None for W1."""
+    """Unit of the limits; None for W1."""
 
 
 def _normal(dim: int, n: int, shift: float = 1.0) -> Callable[[np.random.Generator], Sides]:
@@ -63,7 +64,7 @@ def _normal(dim: int, n: int, shift: float = 1.0) -> Callable[[np.random.Generat
 
 
 def _greys(random: np.random.Generator, n: int) -> Sides:
-    """Bytes in the plane, so that the range is known; those of B are shifted by 100 in one coordinate."""
+    """Bytes in the plane, whose range is known; those of B are shifted by 100 in one coordinate."""
     a, b = (random.integers(0, 156, (n, 2), dtype=np.uint8) for _ in range(2))
     return a, b + np.array([100, 0], dtype=np.uint8)
 
@@ -80,7 +81,7 @@ def _moved(random: np.random.Generator, n: int) -> Sides:
 
 
 def _few_against_many(random: np.random.Generator, n: int) -> Sides:
-    """A set and the same set shifted, with each point twice: counts differ, W1 does not."""
+    """A set, and the same set shifted with each point twice: the counts differ, W1 does not."""
     a, b = _moved(random, n)
     return a, np.concatenate([b, b])
 
@@ -90,16 +91,16 @@ _CLIPPED = (("critic", "sparse-mean-difference"), *_FOLDS[1:])
 _ONE_SPLIT = (*_CLOSED_FORM, ("folds", 1), ("couplings", False))
 _DEPENDENCE = 0.9
 _FREEDOM = 2.5
-"""Degrees of freedom of Student's t, whose fourth moments are infinite."""
+"""Degrees of freedom of Student's t, at which fourth moments are infinite."""
 
 
 def _student(random: np.random.Generator, dim: int, n: int) -> Sides:
-    """Heavy tails, shifted."""
+    """Samples with heavy tails; those of B are shifted."""
     return random.standard_t(_FREEDOM, (n, dim)), random.standard_t(_FREEDOM, (n, dim)) + np.eye(1, dim)[0]
 
 
 def _dependent(random: np.random.Generator, dim: int, n: int) -> Sides:
-    """Normal columns with a common part, shifted in the first."""
+    """Normal columns with a common part; those of B are shifted in the first column."""
     a, b = (
         math.sqrt(_DEPENDENCE) * random.standard_normal((n, 1)) + math.sqrt(1 - _DEPENDENCE) * random.standard_normal((n, dim))
         for _ in range(2)
@@ -159,7 +160,7 @@ class GateRow:
     on: On
     samples: int
     limit: float
-    """Limit over the truth, or over the unit of the case; for a baseline, the largest allowed value over the truth."""
+    """Limit over the truth or over the unit of the case; for a baseline, the largest allowed value over the truth."""
     runs: int
     passed: int
     failed: int
@@ -181,17 +182,17 @@ class GateRow:
 
     @property
     def holds(self) -> bool:
-        """Whether the wrong verdicts can be chance, at 1 in 1,000, for a gate that is wrong as often as it states."""
+        """Whether chance explains the wrong verdicts, at 1 in 1,000, for a gate that is wrong as often as it states."""
         return self.wrong <= most_by_chance(self.runs, self.stated)
 
 
 _RULES: dict[On, str] = {"population": "", "samples": ", sets", "detected": ", detected"}
 """Suffix of the names of rules and cases."""
 LIMITS = (0.5, 0.8, 0.95, 1.0, 1.05, 1.25, 2.0)
-"""Over the truth."""
+"""Limits over the truth."""
 CONFIDENCE = 0.95
 GROWTH = (0.5, 0.9, 1.0, 1.05, 1.2, 2.0)
-"""W1 over that of the baseline, where a regression is judged with a tolerance of 5 %."""
+"""W1 over that of the baseline, for regressions judged with a tolerance of 5 %."""
 TOLERANCE = 0.05
 _RUNS, _QUICK_RUNS = 100, 10
 _ROUNDED = 1e-12
@@ -206,18 +207,18 @@ def _measure(conditions: Conditions) -> Iterator[GateRow]:
     for case in CASES:
         name = f"{case.name}{_RULES[case.on]}"
         if conditions.wanted(name):
-            what = f"{total} times {case.samples} samples per side: {case.name}"
+            what = f"{total} draws of {case.samples} samples per side: {case.name}"
             yield from conditions.rows(name, partial(rows_of, case, runs=runs, seeds=conditions.seeds), what=what)
     for on in ("population", "detected"):
         name = f"{_REGRESSION}{_RULES[on]}"
         if conditions.wanted(name):
-            what = f"{total} times a baseline and {len(GROWTH)} later results: {name}"
+            what = f"{total} baselines with {len(GROWTH)} later results each: {name}"
             measured = partial(regression_rows, runs=max(1, runs // 2), seeds=conditions.seeds, growth=GROWTH, on=on)
             yield from conditions.rows(name, measured, what=what)
 
 
 def rows_of(case: GateCase, *, runs: int, seeds: Sequence[int] = (0,), limits: Sequence[float] = LIMITS) -> Iterator[GateRow]:
-    """All limits of one case."""
+    """Gates of one case at all limits."""
     runs_of: list[tuple[Interval, float]] = []
     for seed in seeds:
         random = np.random.default_rng([seed, case.samples])
@@ -251,7 +252,7 @@ def _finds(found: Estimate, fresh: Sides) -> float:
 
 
 def regression_rows(*, runs: int, seeds: Sequence[int] = (0,), growth: Sequence[float], on: On = "population") -> Iterator[GateRow]:
-    """Gates against an earlier result of the same reference, whose W1 was 1; ``growth`` is W1 now."""
+    """Gates against an earlier result for the same reference, whose W1 was 1; ``growth`` holds the values of W1 now."""
     answers: dict[float, Counter[Answer]] = {each: Counter() for each in growth}
     wrong: Counter[float] = Counter()
     for seed in seeds:
@@ -285,7 +286,7 @@ def _no_worse(before: Interval, now: Interval) -> Rule:
 
 
 def _known(reference: np.ndarray, shift: float, random: np.random.Generator, seed: int, on: On) -> tuple[Interval, float]:
-    """The interval of one later result, and the true value."""
+    """The interval of one result at a known shift, and the true value."""
     b = random.standard_normal((_REGRESSION_SAMPLES, 2)) + shift * np.eye(1, 2)[0]
     found = _estimate(reference, b, seed=seed, options=dict(_FOLDS if on == "detected" else _CLOSED_FORM))
     truth = _finds(found, (np.zeros((1, 2)), shift * np.eye(1, 2))) if on == "detected" else shift
@@ -301,7 +302,7 @@ def _row(answers: Counter[Answer], wrong: int, **facts: Any) -> GateRow:
 
 
 def conclude(rows: Sequence[GateRow]) -> Conclusion:
-    """Checks whether verdicts keep their level, and shows where the gate is inconclusive."""
+    """Checks whether verdicts keep their level, and shows at which limits gates are inconclusive."""
     if not rows:
         return Conclusion()
     inconclusive = _sum(rows, "inconclusive") / _sum(rows, "runs")
@@ -310,7 +311,7 @@ def conclude(rows: Sequence[GateRow]) -> Conclusion:
         panels=(_panel("inconclusive", rows), _panel("wrong", rows)),
         remarks=(
             f"Inconclusive over all limits: {percent(inconclusive, 0)}. Below the truth a fail is right, otherwise a pass.",
-            f"Stated error: {percent(1 - CONFIDENCE, 0)} for a maximum, that of both results for a baseline, 0 on sample sets.",
+            f"Stated error: {percent(1 - CONFIDENCE, 0)}; twice that for a baseline on the populations, 0 on sample sets.",
         ),
     )
 
@@ -335,7 +336,7 @@ def _checks(rows: Sequence[GateRow]) -> Iterator[ClaimCheck]:
     if sharp:
         worst = max(sharp, key=lambda row: row.share_inconclusive)
         yield ClaimCheck(
-            claim="From 300 samples in 10 dimensions, at most 10 % of gates on what critics find are open at half and twice W1.",
+            claim="With 300 samples in 10 dimensions, at most 10 % of gates on detected are inconclusive at half or twice W1.",
             holds=worst.share_inconclusive <= 0.1,
             detail=f"at worst {percent(worst.share_inconclusive)} of {worst.runs}, at {worst.limit:g} times W1",
         )

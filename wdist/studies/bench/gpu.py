@@ -1,8 +1,8 @@
 """A GPU beside the CPU of its machine: agreement of results, and the speed of training, pricing, evaluation and features.
 
-Both sides get the same numbers: critics with the same weights, the same potentials, trainings of as many steps from the same start.
-Steps are compared with the rate of the device at the product of the first layer, in the same precision. Certificates are of float64
-on the CPU whatever the steps multiply in. With ``--device cpu`` both sides are the CPU.
+Both sides get the same input: critics with the same weights, the same potentials, trainings from the same start with equally many
+steps. The speed of a step is compared with the device's rate for the first layer's product, in the same precision. Certificates are
+computed in float64 on the CPU, whatever the precision of the steps. With ``--device cpu`` both sides are the CPU.
 
 References:
     The PyTorch manual, CUDA semantics: TF32, CUDA graphs, asynchronous execution.
@@ -43,12 +43,12 @@ from wdist.transport.pricing import Priced, Pricing
 FLOAT32, TF32, BFLOAT16 = "float32", "TF32", "bfloat16"
 TRAINING, EAGER, CAPTURED = "training", "eager", "captured"
 _DEVICE_TARGETS = {"share": 0.6, "speedup": 10.0}
-"""Share of the product rate at the largest network, and speed-up of a whole training over the CPU."""
+"""Targets: share of the product rate on the largest network, and speed-up of a whole training over the CPU."""
 _CYCLE = 4
-"""Steps for each return to the constraint."""
+"""Number of steps per return to the constraint."""
 _REPETITIONS = 5
 _POTENTIALS_ROUNDED, _BOUNDS_APART, _FEATURES_APART = 1e-9, 0.02, 0.01
-"""Relative differences that are allowed between ends of transport, bounds of two trainings, and features in TF32."""
+"""Allowed relative differences between bounds from transport, between bounds of two trainings, and between features in TF32."""
 _AT_ONCE, _FEWEST_IMAGES = 4096, 256
 
 
@@ -57,14 +57,14 @@ class Sizes:
     """Sizes of all measurements."""
 
     shapes: tuple[tuple[Shape, int], ...]
-    """Networks with their batches, in samples per side; the last is that of the target."""
+    """Networks with their batches, in samples per side; the targets are about the last one."""
     block_seconds: float
     evaluated: int
-    """Samples whose potentials are computed."""
+    """Number of samples on each side whose potentials are computed."""
     priced: tuple[int, int]
-    """Samples of each side, and their dimension."""
+    """Number of samples on each side in transport, and their dimension."""
     images: tuple[int, int]
-    """Images whose features are computed, and their sides."""
+    """Number of images whose features are computed, and pixels along their sides."""
     steps: int
     """Steps of a whole training, on the last network."""
 
@@ -89,7 +89,7 @@ QUICK = Sizes(
 
 @dataclass(frozen=True, kw_only=True)
 class AgreementRow:
-    """One number on both sides."""
+    """One number, computed on both sides."""
 
     name: str
     on_cpu: float
@@ -101,7 +101,7 @@ class AgreementRow:
 
     @property
     def agrees(self) -> bool:
-        """Whether the difference is allowed; not that of nan."""
+        """Whether the difference is allowed; False for nan."""
         return self.apart <= self.allowed
 
 
@@ -118,24 +118,24 @@ class GpuStepRow:
     rate: float
     """Largest rate of the first layer's product in this precision, in TFLOP/s."""
     share: float
-    """Share of that rate, counting only unavoidable products."""
+    """Rate of the products that every scheme needs, over this largest rate."""
     lipschitz_bound: float
     """Certificate after these steps."""
     bound: float
     """Lower bound that the critic then proves on fresh samples."""
     memory: float | None
-    """Peak on the device in MB; None on the CPU."""
+    """Peak memory on the device in MB; None on the CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkRow:
-    """One piece of work on both sides."""
+    """Speed of one kind of work on both sides."""
 
     name: str
     unit: str
     on_cpu: float
     on_device: float
-    """Pieces a second; of a training, trainings."""
+    """Units of work per second."""
     memory: float | None
 
     @property
@@ -157,7 +157,7 @@ def _measure(conditions: Conditions) -> Iterator[Row | Skipped]:
 
 
 def measured(conditions: Conditions, device: torch.device, sizes: Sizes) -> Iterator[Row | Skipped]:
-    """All selected rows, for a device and sizes; one that torch cannot compute there says why."""
+    """All selected rows for a device and sizes; a row that torch cannot compute there is skipped with the reason."""
     for name, work in _works(device, sizes, conditions.seed):
         if conditions.wanted(name):
             conditions.announce(name)
@@ -184,14 +184,14 @@ def _attempted(name: str, work: Callable[[], Iterator[Row]]) -> Iterator[Row | S
 
 
 def _now(device: torch.device) -> float:
-    """Wall-clock time at which the device is done."""
+    """Wall-clock time, read when the device is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def _seconds(work: Callable[[], object], device: torch.device, *, least: float) -> float:
-    """Median time of one call, after one that warms up, over repetitions that last ``least`` seconds together."""
+    """Median seconds of one call, after a warm-up call, over repetitions that together last about ``least`` seconds."""
     began = _now(device)
     work()
     first = _now(device) - began
@@ -222,7 +222,7 @@ def _normals(count: int, dim: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def evaluations(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
-    """Potentials of one critic in float64: their dual value and bound on both sides, and samples a second."""
+    """Evaluates one critic in float64 on both sides: dual value, bound, and samples per second."""
     shape, _ = sizes.shapes[-1]
     critic = _frozen(stack(OrthonormalLinear, shape, torch.Generator().manual_seed(seed)), shape)
     sides, K = _normals(sizes.evaluated, shape.inputs, seed), certify(critic).lipschitz_bound
@@ -231,7 +231,7 @@ def evaluations(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
     speeds = []
     for place in (CPU, device):
         a, b = (side.to(place) for side in sides)
-        evaluate(critic, a[:1].split(1))  # copies the weights
+        evaluate(critic, a[:1].split(1))  # warm-up: copies the weights
         began = _now(place)
         found.append((evaluate(critic, a.split(_AT_ONCE)), evaluate(critic, b.split(_AT_ONCE))))
         speeds.append(2 * sizes.evaluated / (_now(place) - began))
@@ -252,8 +252,7 @@ def _agreement(name: str, on_cpu: float, on_device: float, *, allowed: float) ->
 
 
 def pricings(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
-    """Reduced costs of all pairs with the same potentials, of a function that is a little too steep: the bounds, and pairs a
-    second."""
+    """Prices all pairs on both sides with the same slightly too steep potentials: lower bounds, and pairs per second."""
     count, dim = sizes.priced
     x, y = _normals(count, dim, seed)
     u, v = (1.01 * sign * torch.linalg.vector_norm(side, dim=1).numpy() for sign, side in ((1, x), (-1, y)))
@@ -273,7 +272,7 @@ def pricings(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
 
 
 def features(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
-    """Features of images by a residual network with random weights; the CPU computes a part of them."""
+    """Computes features of images by a residual network with random weights; the CPU computes only some of them."""
     count, side = sizes.images
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -284,7 +283,7 @@ def features(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
     found, speeds = [], []
     for place, some in ((CPU, images[:part]), (device, images)):
         space, source = FunctionSpace(network, name="resnet18", device=place), open_source(some)
-        space.of(open_source(some[:1]))  # warms up
+        space.of(open_source(some[:1]))  # warm-up
         began = _now(place)
         mapped = space.of(source)
         assert isinstance(mapped, FeatureRows), "arrays are finite"
@@ -300,7 +299,7 @@ def features(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
 
 
 def trainings(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
-    """The same number of steps on both sides: the bounds, and the time until then."""
+    """Trains for the same number of steps on both sides: held-out estimates, and trainings per second."""
     shape, batch = sizes.shapes[-1]
     pair = gaussian_shift(shape.inputs, 1.0)
     a, b = (side.draw(2 * batch, torch.Generator().manual_seed(seed + n)).float() for n, side in enumerate((pair.a, pair.b)))
@@ -308,7 +307,7 @@ def trainings(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
     how: Any = {"width": shape.width, "depth": shape.depth, "group_size": shape.group_size, "batch_size": batch, "seed": seed}
     found = []
     for place in (CPU, device):
-        for count in (_CYCLE, sizes.steps):  # the first warms up
+        for count in (_CYCLE, sizes.steps):  # the first is a warm-up
             result = estimated(
                 a.numpy(),
                 b.numpy(),
@@ -330,7 +329,7 @@ def trainings(device: torch.device, sizes: Sizes, seed: int) -> Iterator[Row]:
 def steps(
     shape: Shape, batch: int, precision: str, how: str, device: torch.device, sizes: Sizes, seed: int
 ) -> Iterator[GpuStepRow]:
-    """Steps of one network in one precision: as wdist trains, or the same calls one after another or captured."""
+    """Times steps of one network in one precision: wdist's own steps, or the bare calls, eager or captured as a CUDA graph."""
     dtype = torch.bfloat16 if precision == BFLOAT16 else torch.float32
     critic = stack(OrthonormalLinear, shape, torch.Generator().manual_seed(seed)).to(device, dtype)
     training = DualTraining(critic, make_optimizers(critic, name="muon", learning_rate=0.02))
@@ -370,7 +369,7 @@ def _cycle(training: DualTraining, a: Tensor, b: Tensor) -> None:
 
 
 def _plain_cycle(critic: Critic, optimizers: Sequence[Optimizing], a: Tensor, b: Tensor) -> None:
-    """The calls of a training step, without anything that reads from the device or adapts."""
+    """The calls of one cycle of training steps, without reads from the device and without adaptation."""
     for _ in range(_CYCLE):
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
@@ -382,7 +381,7 @@ def _plain_cycle(critic: Critic, optimizers: Sequence[Optimizing], a: Tensor, b:
 
 
 def captured(work: Callable[[], None]) -> Callable[[], None]:
-    """The same work as one CUDA graph, captured after a few runs on a stream of their own."""
+    """The same work as one CUDA graph, captured after three runs on a separate stream."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -396,7 +395,7 @@ def captured(work: Callable[[], None]) -> Callable[[], None]:
 
 
 def product_rate(rows: int, shape: Shape, device: torch.device, dtype: torch.dtype, least: float) -> float:
-    """Operations a second of one product of the size of the first layer's, of random numbers."""
+    """Operations per second of a matrix product of the first layer's size, with random numbers."""
     h, W = (torch.randn(count, shape.inputs, device=device).to(dtype) for count in (rows, shape.width))
     return 2.0 * rows * shape.inputs * shape.width / _seconds(lambda: torch.mm(h, W.mT), device, least=least / 4)
 
@@ -408,7 +407,7 @@ def _frozen(critic: Critic, shape: Shape) -> FrozenCritic:
 
 
 def conclude(rows: Sequence[Row]) -> Conclusion:
-    """Whether both sides agree, and, on a GPU, whether it is as fast as it should be."""
+    """Checks whether both sides agree and, on a GPU, whether it is as fast as it should be."""
     agreements = [row for row in rows if isinstance(row, AgreementRow)]
     timed = [row for row in rows if isinstance(row, GpuStepRow)]
     checks = []
@@ -418,7 +417,7 @@ def conclude(rows: Sequence[Row]) -> Conclusion:
         checks.append(ClaimCheck(claim="Both sides agree.", holds=not wrong, detail=detail))
     if timed:
         loose = max(row.lipschitz_bound for row in timed) - 1
-        claim = "Whatever steps multiply in, the certificate is 1 but for rounding."
+        claim = "In every precision, the certificate is 1 up to rounding."
         checks.append(ClaimCheck(claim=claim, holds=loose < 1e-9, detail=f"at most 1 + {max(loose, 0.0):.1e}"))
     on_gpu = any(row.memory is not None for row in rows if not isinstance(row, AgreementRow))
     if on_gpu and timed:

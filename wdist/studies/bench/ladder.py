@@ -1,10 +1,10 @@
 """Ladders: how often ``compare`` ranks sources of known order correctly, and how often it claims an order, rightly or wrongly.
 
 A ladder is a reference and sources at growing distances from it: shifted normal distributions, whose distances are known, and a
-trained generator with growing noise on its images. Each run draws new samples. The estimates give an order in every
-run; an order is claimed at one of several levels, and for two seeds of one source it may be claimed no more often than the
-confidence allows. In 64 dimensions, where intervals for the populations overlap, only the tests are run, with five folds, beside
-the relative MMD test.
+trained generator with growing noise on its images. Each run draws new samples. The estimates give an order in every run; claims of
+an order, at several levels, may be wrong only as often as the confidence allows, and so may any claim about two seeds of one
+source. In 64 dimensions, where intervals for the populations overlap, only the tests are run, with five folds, beside the relative
+MMD test.
 """
 
 import time
@@ -30,17 +30,17 @@ from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skip
 
 @dataclass(frozen=True, kw_only=True)
 class LadderRow:
-    """All comparisons of one ladder."""
+    """Counts over all comparisons of one ladder."""
 
     ladder: str
     samples: int
-    """Per source."""
+    """Number of samples of each source."""
     rungs: int
     runs: int
     right: int
     """Runs in which the estimates are in the right order."""
     samples_right: int
-    """Runs in which the distances of the sample sets are."""
+    """Runs in which the distances of the sample sets are in the right order."""
     claimed: int
     """Pairs, over all runs, whose order is claimed."""
     wrong: int
@@ -53,7 +53,7 @@ class LadderRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TwinRow:
-    """All comparisons of two seeds of one source."""
+    """Counts over all comparisons of two seeds of one source."""
 
     ladder: str
     samples: int
@@ -68,7 +68,7 @@ class TwinRow:
 
 @dataclass(frozen=True, kw_only=True)
 class LevelRow:
-    """All claims of one ladder at one level."""
+    """Counts over all claims about one ladder at one level."""
 
     ladder: str
     level: str
@@ -78,7 +78,7 @@ class LevelRow:
     neighbours: int | None
     """Pairs of neighbours, over all runs, whose right order is claimed; None for two seeds of one source."""
     pairs: int
-    """Pairs of neighbours over all runs."""
+    """Pairs of neighbours, over all runs."""
     wrong: int
     """Runs with a wrong claim."""
 
@@ -89,7 +89,7 @@ class LevelRow:
 
 @dataclass(frozen=True, kw_only=True)
 class RungRow:
-    """One source of a ladder, over all runs."""
+    """Estimate and bounds of one source of a ladder, over all runs."""
 
     ladder: str
     rung: str
@@ -101,17 +101,18 @@ class RungRow:
     lower: float
     """Mean lower bound."""
     upper: float | None
-    """Mean upper bound; None where some run had none."""
+    """Mean upper bound; None if a run had none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OverheadRow:
-    """One comparison against an estimate of each of its sources."""
+    """Processor time of one comparison, and of separate estimates of its sources."""
 
     sources: int
     together: float
-    """Processor seconds, all threads together."""
+    """Processor seconds of the comparison, over all threads."""
     apart: float
+    """Processor seconds of the separate estimates, over all threads."""
 
     @property
     def overhead(self) -> float:
@@ -136,7 +137,7 @@ def _measure(conditions: Conditions) -> Iterator[Row | Skipped]:
             yield from [ladder] if conditions.wanted(ladder.name) else []
         elif conditions.wanted(ladder.name):
             measured = partial(rows_of, ladder, n, runs=runs, seeds=conditions.seeds)
-            yield from conditions.rows(ladder.name, measured, what=f"{runs * len(conditions.seeds)} times: {ladder.name}")
+            yield from conditions.rows(ladder.name, measured, what=f"{runs * len(conditions.seeds)} comparisons: {ladder.name}")
     if conditions.wanted("overhead"):
         yield conditions.row("overhead", partial(overhead, n, seed=conditions.seed), what="overhead of a comparison")
 
@@ -144,7 +145,7 @@ def _measure(conditions: Conditions) -> Iterator[Row | Skipped]:
 def rows_of(
     ladder: Ladder, n: int, *, runs: int, seeds: Sequence[int] = (0,)
 ) -> Iterator[LadderRow | TwinRow | LevelRow | RungRow]:
-    """All comparisons of a ladder."""
+    """Compares all sources of a ladder in many runs."""
     names = [f"{place}: {label}" for place, label in enumerate(ladder.labels, start=1)]
     numbers = [1000 * seed + run for seed in seeds for run in range(runs)]
     found = [_compared(ladder, names, n, seed=number) for number in numbers]
@@ -185,7 +186,7 @@ def rows_of(
 
 
 def _claims(ladder: Ladder, names: Sequence[str], n: int, comparison: Comparison, seed: int) -> dict[str, set[tuple[str, str]]]:
-    """Claimed pairs, nearer and farther, by the level of the claim."""
+    """Level -> claimed pairs of names, the nearer one first."""
     claims: dict[str, set[tuple[str, str]]] = {
         order.level: {(claim.nearer, claim.farther) for claim in order.claims}
         for order in comparison.orders.levels[1:]
@@ -226,9 +227,9 @@ def _compared(ladder: Ladder, names: Sequence[str], n: int, *, seed: int) -> Com
 
 
 def overhead(n: int, *, seed: int) -> OverheadRow:
-    """Processor time of one comparison of four sources against four estimates, each with all kinds of critics."""
+    """Processor time of one comparison of four sources, and of four separate estimates, each with all kinds of critics."""
     draws = _drawn(normal_ladders()[0], n, seed)
-    run_comparison(draws[0], draws[1:2], EstimateOptions.validated(steps=1))  # imports and caches count for neither
+    run_comparison(draws[0], draws[1:2], EstimateOptions.validated(steps=1))  # warm-up: imports and caches
 
     began = time.process_time()
     for source in draws[1:]:
@@ -240,7 +241,7 @@ def overhead(n: int, *, seed: int) -> OverheadRow:
 
 
 def conclude(rows: Sequence[Row]) -> Conclusion:
-    """Checks whether claims of order keep their level."""
+    """Checks whether claimed orders are wrong no more often than stated."""
     ladders = [row for row in rows if isinstance(row, LadderRow)]
     twins = [row for row in rows if isinstance(row, TwinRow)]
     rungs = [row for row in rows if isinstance(row, RungRow)]
@@ -248,7 +249,7 @@ def conclude(rows: Sequence[Row]) -> Conclusion:
         checks=(*_checks(ladders, twins), *_level_checks([row for row in rows if isinstance(row, LevelRow)])),
         panels=tuple(_panel(row.ladder, [rung for rung in rungs if rung.ladder == row.ladder]) for row in ladders),
         remarks=(
-            f"An order is claimed where population intervals are disjoint, all at {percent(CONFIDENCE, 0)} together; the order by "
+            f"An order is claimed if population intervals are disjoint, at {percent(CONFIDENCE, 0)} for all together; the order by "
             "samples is that of the distances between the sample sets.",
         ),
     )

@@ -16,7 +16,7 @@ from wdist.studies.study import Skipped
 _GENERATOR, _DIGITS = "digit_generator.safetensors", "digits.h5"
 _WITH_NOISE, _TWO_SEEDS = "digit generator with noise", "two seeds of the digit generator"
 _DIGIT_CRITICS = {"": ("c-transform", None), ", networks": ("groupsort-bjorck", 1000)}
-"""The critic that compares the digits, and its training steps, by what the name of a ladder adds."""
+"""Suffix of a ladder's name -> the critic that compares the digits, and its training steps."""
 
 Draw = Callable[[int, torch.Generator], Tensor]
 """Maps a number and a generator to that many samples, shape (n, \\*event shape)."""
@@ -34,15 +34,15 @@ class Ladder:
     steps: int | None = None
     """Training steps of each critic; None for the default, and for critics that are not trained."""
     truths: tuple[float, ...] | None = None
-    """The distances, where they are known."""
+    """The distances; None if they are not known."""
     twins: bool = False
-    """Whether the sources are draws of one distribution, so that no order is right."""
+    """Whether all sources draw from one distribution, so that no order is right."""
     tests_only: bool = False
-    """Whether only critics and blocks are tested, over folds, beside the relative MMD test; without upper bounds."""
+    """Whether only the levels ``detected`` and ``blocks`` are tested, over folds, beside the relative MMD test."""
 
 
 def normal_ladders() -> tuple[Ladder, ...]:
-    """Normal distributions of the plane, shifted: W1 is the length of the shift."""
+    """Shifted normal distributions in the plane, where W1 is the length of the shift."""
 
     def shifted(by: float) -> Draw:
         return lambda n, random: torch.randn(n, 2, generator=random, dtype=torch.float64) + torch.tensor([by, 0.0])
@@ -55,8 +55,7 @@ def normal_ladders() -> tuple[Ladder, ...]:
 
 
 def wide_ladders() -> tuple[Ladder, ...]:
-    """Distributions in 64 dimensions, shifted along the first axis or along the diagonal: normal, and with the heavy tails of 3
-    degrees of freedom."""
+    """Distributions in 64 dimensions, shifted along the first axis or the diagonal: normal, or Student's t with 3 degrees."""
 
     def drawn(by: float, *, heavy: bool = False, diagonal: bool = False) -> Draw:
         def draw(n: int, random: torch.Generator) -> Tensor:
@@ -92,8 +91,8 @@ def wide_ladders() -> tuple[Ladder, ...]:
 
 
 def digit_ladders(folder: Path | None) -> Iterator[Ladder | Skipped]:
-    """The generator of ``samples/`` against its training digits, with growing noise, and with two seeds; each by c-transforms and
-    by networks. Skipped without files."""
+    """The generator of ``samples/`` against its training digits, with growing noise and with two seeds, compared by c-transforms
+    and by networks; skipped if the files are missing."""
     if folder is None or not all((folder / file).is_file() for file in (_GENERATOR, _DIGITS)):
         missing = f"needs {_GENERATOR} and {_DIGITS}; name their folder with --data"
         yield from (Skipped(name=name + by, reason=missing) for by in _DIGIT_CRITICS for name in (_WITH_NOISE, _TWO_SEEDS))
@@ -115,9 +114,9 @@ def digit_ladders(folder: Path | None) -> Iterator[Ladder | Skipped]:
 
 
 def digit_generator(path: Path) -> Draw:
-    """The generator of ``samples/``, from its weights alone: no code of that folder runs.
+    """The generator of ``samples/``, rebuilt from its weights: no code of that folder runs.
 
-    Three linear layers with SiLU between and a sigmoid behind, from standard normal latents to images of 8 by 8 pixels.
+    Three linear layers, with SiLU between them and a sigmoid at the end, map standard normal latents to images of 8 by 8 pixels.
     """
     weights = load_file(path)
     layers = sorted({name.rpartition(".")[0] for name in weights})

@@ -1,7 +1,7 @@
 """Learning curves: values of critics on fresh samples of a pair of known W1, by the number of training samples.
 
-Where a curve still rises with the samples, samples are missing; where it is flat below the truth, and the value on the training
-samples is as low, capacity or training is.
+If a curve still rises with the number of samples, more samples would help. If it is flat below the truth, and the value on the
+training samples is as low, the critic lacks capacity or training.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ PAIRS = (
     "network-dim-16",
     "network-dim-32",
 )
-"""Pairs of ``bench tightness`` on which critics from files fell short."""
+"""Pairs of ``bench tightness`` on which critics trained on files fell short."""
 CRITICS: dict[str, int | None] = {
     "single-cone": None,
     "cones": 60,
@@ -34,25 +34,25 @@ CRITICS: dict[str, int | None] = {
     "groupsort-bjorck": 400,
     "relu-spectral": 400,
 }
-"""Steps of each critic, so that curves are those of the samples and not of the machine."""
+"""Critic -> training steps (None if it is not trained); a fixed number makes curves independent of the machine's speed."""
 SIZES, QUICK_SIZES = (1_000, 5_000, 20_000, 50_000, 200_000), (1_000, 4_000)
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearningRow:
-    """One critic from one number of samples."""
+    """Values of one critic from one number of samples."""
 
     name: str
     critic: str
     samples: int
-    """Per side; two thirds are trained on."""
+    """Number of samples a side; two thirds are trained on."""
     dim: int
     seed: int
     training: float
     """Dual value on the training split over the certificate and over W1."""
     fresh: float
-    """Mean fall along fresh rows of an optimal coupling, over the certificate and over their mean length."""
+    """Mean decrease of the critic along fresh rows of an optimal coupling, over the certificate and over their mean length."""
     steps: int
     seconds: float
 
@@ -102,7 +102,7 @@ def conclude(rows: Sequence[LearningRow]) -> Conclusion:
     """Checks that no critic exceeds the truth, and draws a panel for each pair."""
     above = sum(row.fresh > 1 + _ROUNDING for row in rows)
     claim = ClaimCheck(
-        claim="No critic falls further than its certificate allows.", holds=above == 0, detail=f"{above} of {len(rows)} do"
+        claim="No critic's value on fresh samples exceeds the truth.", holds=above == 0, detail=f"{above} of {len(rows)} do"
     )
     names = dict.fromkeys(row.name for row in rows)
     return Conclusion(
@@ -128,7 +128,7 @@ def _panel(name: str, rows: Sequence[LearningRow]) -> Panel:
 STUDIES = (
     Study(
         name="learning",
-        title="What critics learn from how many samples",
+        title="How much critics learn from how many samples",
         measure=_measure,
         divisible=True,
         conclude=conclude,

@@ -1,8 +1,8 @@
-"""Lipschitz bounds of random networks: the share of the product of norms that each method leaves, by depth and width.
+"""Lipschitz bounds of random networks, as shares of the product of norms, by depth and width.
 
-Networks of one hidden layer with no more units than inputs have an exact constant: every pattern of slopes occurs, so it is the
-largest norm over all patterns. The sizes of the others follow the random networks of ECLipsE; those that are called ``eclipse`` are
-its very networks, drawn again from the seeds that its authors publish with their code (github.com/YuezhuXu/ECLipsE).
+For networks of one hidden layer with no more units than inputs the constant is known: every pattern of slopes occurs, so it is
+the largest norm over all patterns. The other networks have the sizes of ECLipsE's random networks; those called ``eclipse`` are
+the same networks, drawn again from the seeds that its authors publish with their code (github.com/YuezhuXu/ECLipsE).
 
 References:
     Fazlyab, Robey, Hassani, Morari & Pappas (2019), Efficient and accurate estimation of Lipschitz constants for deep neural
@@ -37,15 +37,15 @@ DEPTHS, WIDTHS = (2, 5, 10, 20, 50), (20, 40, 80)
 QUICK_DEPTHS, QUICK_WIDTHS = (2, 5, 10), (10, 20)
 ECLIPSE = "eclipse"
 _ECLIPSE_ENDS, _ECLIPSE_NORMS = (4, 1), (0.4, 1.8)
-"""Inputs and outputs of the networks of ECLipsE, and the range that the norm of each matrix is drawn from."""
+"""Inputs and outputs of ECLipsE's networks, and the range from which the norm of each matrix is drawn."""
 EXACT_UNITS = (4, 6, 8)
-"""Hidden units of the networks whose constant is enumerated."""
+"""Hidden units of the networks whose constant is found by enumeration."""
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
 class LipschitzRow:
-    """One random network."""
+    """Bounds of one random network."""
 
     name: str
     activation: str
@@ -56,18 +56,18 @@ class LipschitzRow:
     product: float
     averaged: float
     fast: float | None
-    """ECLipsE-Fast: the closed form that the search of the semidefinite bound begins at, proved; None where it is not."""
+    """Proved bound of ECLipsE-Fast, a closed form that starts the search for the semidefinite bound; None if its proof fails."""
     semidefinite: float
     found: float
     """Largest slope that a search found."""
     exact: float | None
-    """The constant, where it is known."""
+    """The constant; None if it is not known."""
     seconds: float
-    """Time of all upper bounds."""
+    """Seconds for all upper bounds."""
 
     @property
     def units(self) -> str:
-        """The width in words."""
+        """Label of the width."""
         return f"width {self.width}"
 
     @property
@@ -84,12 +84,12 @@ class LipschitzRow:
 
     @property
     def gap(self) -> float:
-        """Best proved bound over the largest slope that is known."""
+        """Best proved bound over the constant, or over the largest slope found if the constant is not known."""
         return min(self.product, self.averaged, self.semidefinite) / (self.exact or self.found)
 
 
 def random_network(widths: Sequence[int], activation: str, seed: int) -> nn.Sequential:
-    """A network with weights of variance 1 / fan-in, as torch initialises them up to a factor."""
+    """A network with normal weights of variance 1 / fan-in and standard normal biases."""
     generator = torch.Generator().manual_seed(seed)
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
@@ -102,7 +102,7 @@ def random_network(widths: Sequence[int], activation: str, seed: int) -> nn.Sequ
 
 
 def eclipse_network(depth: int, width: int) -> nn.Sequential:
-    """One of the random networks of ECLipsE: normal matrices, scaled to random norms, from a seed of its sizes."""
+    """One of ECLipsE's random networks: normal matrices, scaled to random norms, from a seed that depends on the sizes."""
     random, inputs = np.random.RandomState(_eclipse_seed(depth, width)), _ECLIPSE_ENDS[0]
     layers: list[nn.Module] = []
     for outputs in (*[width] * (depth - 1), _ECLIPSE_ENDS[1]):
@@ -122,7 +122,7 @@ def _eclipse_seed(depth: int, width: int) -> int:
 
 @torch.no_grad()
 def exact_constant(network: nn.Sequential) -> float:
-    """The constant of one hidden layer of ReLU whose rows are independent: the largest norm over all patterns of slopes."""
+    """Constant of a network with one hidden layer of ReLUs and independent rows: the largest norm over all patterns of slopes."""
     first, last = (layer.weight for layer in network if isinstance(layer, nn.Linear))
     patterns = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * len(first))
     return float(torch.linalg.matrix_norm(last[None] * patterns[:, None] @ first, 2).max())
@@ -175,13 +175,13 @@ def _closed_form(network: Network) -> float | None:
 
 
 def conclude(rows: Sequence[LipschitzRow]) -> Conclusion:
-    """Checks that bounds lie on their sides, and draws what they leave of the product by depth."""
+    """Checks that no bound is on the wrong side, and draws bounds over the product by depth."""
     ends = [(min(row.product, row.averaged, row.semidefinite), max(row.found, row.exact or 0.0)) for row in rows]
     wrong = sum(upper < lower * (1 - _ROUNDING) for upper, lower in ends)
     known = [(row, row.exact) for row in rows if row.exact is not None]
     missed = sum(row.found > exact * (1 + _ROUNDING) for row, exact in known)
     checks = [
-        ClaimCheck(claim="No bound lies below a slope or a known constant.", holds=wrong == 0, detail=f"{wrong} of {len(rows)} do"),
+        ClaimCheck(claim="No bound is below a slope or a known constant.", holds=wrong == 0, detail=f"{wrong} of {len(rows)} are"),
     ]
     if known:
         worst = max(row.gap for row, _ in known)
@@ -194,8 +194,7 @@ def conclude(rows: Sequence[LipschitzRow]) -> Conclusion:
             _panel(kind, part) for kind in (*_ACTIVATIONS, ECLIPSE) if (part := [row for row in deep if row.name.startswith(kind)])
         ),
         remarks=(
-            "Shares are of the product of norms; the gap is the best bound over the largest slope that is known.",
-            "Semidefinite bounds, with ECLipsE-Fast as a closed form, are for activations of single units, not for GroupSort.",
+            "Shares are of the product of norms; the gap is the best bound over the constant or else over the largest slope found.",
         ),
     )
 

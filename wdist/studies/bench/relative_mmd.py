@@ -1,6 +1,6 @@
 r"""The relative MMD test: which of two sources is nearer to a reference in the maximum mean discrepancy of a Gaussian kernel.
 
-It stands beside the tests of ``compare`` as the contrast: it needs no training, and says nothing about W1.
+It is shown beside the tests of ``compare`` for contrast: it needs no training, and says nothing about W1.
 
 References:
     Bounliphone, Belilovsky, Blaschko, Antonoglou & Gretton (2016), A test of relative similarity for model selection in generative
@@ -19,7 +19,7 @@ from torch import Tensor
 from wdist.comparison.orders import OrderClaim, holm
 
 _MEDIAN_ROWS = 500
-"""Samples of the reference among which the median distance, the width of the kernel, is taken."""
+"""Number of reference samples whose median distance is the width of the kernel."""
 
 
 def relative_mmd(reference: Tensor, sources: Mapping[str, Tensor]) -> tuple[OrderClaim, ...]:

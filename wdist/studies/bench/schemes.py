@@ -1,7 +1,7 @@
-"""Schemes that train the same critic: ours, the floor below all of them, the paper's, and those of other packages.
+"""Schemes that train the same critic: ours, one without a constraint (the floor), the paper's, and those of other packages.
 
-Every scheme trains the same layers with the same group sort (ours, so that none is slow because of its activation), Adam for
-biases, and float32. A scheme whose package is missing says so in a sentence, and its rows are left out.
+Every scheme trains layers of the same sizes with the same group sort (ours, so that none is slow because of its activation), uses
+Adam for biases, and computes in float32. If its package is missing, a sentence says so, and its rows are left out.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.2.1: iterations that are differentiated.
@@ -41,7 +41,7 @@ class Shape:
     inputs: int
     width: int
     depth: int
-    """Linear layers, the last included."""
+    """Number of linear layers, including the last."""
     group_size: int
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Shape:
         return tuple(pairwise((self.inputs, *[self.width] * (self.depth - 1), 1)))
 
     def operations(self, rows: int) -> float:
-        """Operations of the unavoidable products: forward, and backward to the weights and to all inputs but the samples."""
+        """Operations of the products that every scheme needs: forward, and backward to weights and all inputs but the samples."""
         (first, *others) = (inputs * outputs for inputs, outputs in self.sizes)
         return 2.0 * rows * (2 * first + 3 * sum(others))
 
@@ -64,13 +64,13 @@ class Rates:
     weights: float
     """Learning rate of the weights, in the units of the scheme's own optimiser."""
     biases: float = BIAS_LEARNING_RATE
-    """Learning rate of the biases, for Adam, in every scheme."""
+    """Learning rate of the biases, which every scheme trains with Adam."""
 
 
 def stack(
     kind: type[LipschitzLinear], shape: Shape, generator: torch.Generator, options: ConstraintOptions | None = None
 ) -> DenseCritic:
-    """A critic with fresh weights of one constraint, on the CPU."""
+    """A critic with fresh weights under one constraint, on the CPU."""
     layers = [kind(inputs, outputs, generator=generator, options=options) for inputs, outputs in shape.sizes]
     return DenseCritic(layers, group_sort_activation(shape.group_size))
 
@@ -83,7 +83,7 @@ class DualTraining:
         self._step, self._factor = TrainingStep(critic, optimizers, apart=apart), schedule("cosine")
 
     def step(self, a: Tensor, b: Tensor, spent: float = 0.0) -> None:
-        """Takes one step on a minibatch of each side, when the share ``spent`` of the budget is spent."""
+        """Takes one step on a minibatch of each side; ``spent`` is the share of the budget that is spent, for the schedule."""
         self._step(a, b, factor=self._factor(spent))
 
 
@@ -97,20 +97,20 @@ class Scheme:
     """Learning rate of the weights: the one with the largest bounds among those tried."""
     layer: type[LipschitzLinear]
     optimizer: str | Callable[[Sequence[Tensor], float], Sequence[Optimizing]] = "adam"
-    """Name of an optimiser of wdist, or maps weights and a learning rate to others."""
+    """Name of one of wdist's optimisers, or a function from weights and a learning rate to other optimisers."""
     options: ConstraintOptions | None = None
     apart: bool = False
-    """One forward pass for each side of a batch."""
+    """Whether each side of a batch has its own forward pass."""
     warm_up: int = 20
-    """Steps before their time is steady."""
+    """Number of steps before the time of a step is steady."""
     needs: str | None = None
-    """Module of another package."""
+    """Module that the scheme imports from another package; None for none."""
     package: str = ""
-    """Name by which that package is installed."""
+    """Name that installs this package."""
 
     @property
     def missing(self) -> str | None:
-        """The reason why the scheme cannot run here, or None."""
+        """The reason why the scheme cannot run here; None if it can."""
         if self.needs is None:
             return None
         try:
@@ -131,14 +131,14 @@ class Scheme:
 
 
 class _PlainlyOrthonormal(UnconstrainedLinear):
-    """A plain weight, orthonormal at the start, that its optimiser keeps near the manifold."""
+    """A plain weight, orthonormal at first, which its optimiser keeps near the manifold."""
 
     def _initial(self, generator: torch.Generator) -> Tensor:
         return LipschitzLinear._initial(self, generator)
 
 
 class _TorchlipLinear(LipschitzLinear):
-    """deel-torchlip's SpectralLinear with its own defaults: power iterations, then Björck iterations, differentiated."""
+    """deel-torchlip's SpectralLinear with its own defaults: power iterations, then differentiated Björck iterations."""
 
     constraint: ClassVar[str] = "torchlip"
     title: ClassVar[str] = "torchlip"
@@ -165,11 +165,11 @@ class _TorchlipLinear(LipschitzLinear):
 
 
 class Landing(SeparateOptimizer):
-    r"""Descends along the tangent gradient while an attraction pulls the weight to the manifold; never retracts.
+    r"""Descends along the tangent gradient, with a term that attracts the weight to the manifold; never retracts.
 
     .. math:: W \leftarrow W - \eta \big(\mathrm{skew}(M W^\top) W + (W W^\top - I) W\big)
 
-    with M the momentum of the gradient, on the smaller side of W, and the attraction weighted by 1.
+    with the momentum M of the gradient and attraction weight 1; W is transposed if it is tall.
 
     References:
         Ablin & Peyré (2022), Fast and accurate optimization on the orthogonal manifold without retraction, equation 5.
@@ -220,7 +220,7 @@ _SCHEMES = (
         layer=UnrolledBjorckLinear,
         options=ConstraintOptions(iterations=27, scaling="norms"),
         apart=True,
-        warm_up=1,  # each takes as long as the first
+        warm_up=1,  # all steps take as long as the first
     ),
     Scheme(
         name="torchlip",

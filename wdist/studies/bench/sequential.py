@@ -1,9 +1,9 @@
 """Sequential gates: how many samples a verdict takes, beside a test of fixed size, and how often it is wrong.
 
-Both sides are drawn without end in 10 dimensions, B is A shifted by W1, and the critics are closed forms. The test of fixed size is
+Both sides are endless sources in 10 dimensions, B is A shifted by W1, and the critics are closed forms. The test of fixed size is
 ``gate --on detected --folds 5`` with the smallest number of samples, on a grid, that decides in 90 % of its runs; nobody knows that
-number beforehand. A fail is wrong where W1 is within the limit, a pass where the limit is below nine tenths of W1: the critics of a
-pass may find less than W1, but not that much less.
+number beforehand. A fail is wrong if W1 is within the limit. A pass is wrong if the limit is below 0.9 W1: its critics may find
+less than W1, but not that much less.
 """
 
 import math
@@ -29,7 +29,7 @@ from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Stud
 
 CONFIDENCE = 0.95
 LIMITS = (0.1, 0.5, 0.8, 0.9, 1.0, 1.25, 2.0)
-"""Over W1."""
+"""Limits over W1."""
 _LIMITS_AT_0 = (0.0, 0.5, 1.0)
 _EASY, _HARD = 0.1, 0.9
 _MOST, _MOST_AT_W1 = 20_000, 2_000
@@ -45,13 +45,13 @@ def _normal(n: int, dim: int, generator: torch.Generator) -> Tensor:
 
 
 def _student(n: int, dim: int, generator: torch.Generator) -> Tensor:
-    """Heavy tails: Student's t with 2.5 degrees of freedom, whose fourth moments are infinite."""
+    """Samples with heavy tails: Student's t with 2.5 degrees of freedom, at which fourth moments are infinite."""
     seed = int(torch.randint(1 << 62, (1,), generator=generator))
     return torch.from_numpy(np.random.default_rng(seed).standard_t(_FREEDOM, (n, dim)))
 
 
 class _Draws(EndlessSource):
-    """Draws of one law, shifted in the first coordinate."""
+    """Draws from one distribution, shifted in the first coordinate."""
 
     def __init__(self, law: Callable[[int, int, torch.Generator], Tensor], dim: int, shift: float) -> None:
         self._law, self._shift = law, shift
@@ -65,7 +65,7 @@ class _Draws(EndlessSource):
 
 @dataclass(frozen=True, kw_only=True)
 class SequentialCase:
-    """Two sources without end, of known W1."""
+    """Two endless sources of known W1."""
 
     name: str
     law: Callable[[int, int, torch.Generator], Tensor]
@@ -82,30 +82,30 @@ CASES = (
 
 @dataclass(frozen=True, kw_only=True)
 class SequentialRow:
-    """All sequential gates of one case at one limit."""
+    """Counts over all sequential gates of one case at one limit."""
 
     case: str
     limit: float
-    """Over W1, or over 1 where W1 is 0."""
+    """Limit over W1, or the limit itself if W1 is 0."""
     runs: int
     passed: int
     failed: int
     wrong: int
     median: int
-    """Samples of each side until the verdict, or until the run stopped without one."""
+    """Median number of samples a side until the verdict, or until the run stopped without one."""
     most: int
-    """Nine runs in ten took at most this many."""
+    """Number of samples a side that 90 % of the runs did not exceed."""
     fixed: int | None
-    """Samples of each side of the test of fixed size; None where no number was tried or none decides."""
+    """Number of samples a side of the test of fixed size; None if none was tried or none decides."""
 
     @property
     def ratio(self) -> float | None:
-        """Median over the samples of the test of fixed size."""
+        """Median over the number of samples of the test of fixed size."""
         return None if self.fixed is None else self.median / self.fixed
 
     @property
     def holds(self) -> bool:
-        """Whether the wrong verdicts can be chance, at 1 in 1,000."""
+        """Whether chance explains the wrong verdicts, at 1 in 1,000."""
         return self.wrong <= most_by_chance(self.runs, 1 - CONFIDENCE)
 
 
@@ -120,7 +120,7 @@ def _measure(conditions: Conditions) -> Iterator[SequentialRow]:
 
 
 def row_of(case: SequentialCase, limit: float, *, runs: int, fixed_runs: int, seed: int = 0) -> SequentialRow:
-    """All runs of one case at one limit, and the test of fixed size beside them."""
+    """Runs all gates of one case at one limit, and the test of fixed size."""
     maximum = limit * (case.w1 or 1.0)
     least = maximum == case.w1
     answers, taken = Counter[Answer](), []
@@ -167,13 +167,13 @@ def _fixed(case: SequentialCase, n: int, maximum: float, run: int) -> Answer:
 
 
 def conclude(rows: Sequence[SequentialRow]) -> Conclusion:
-    """Checks the error, and the samples beside those of a test of fixed size."""
+    """Checks how often verdicts are wrong, and how many samples they take beside a test of fixed size."""
     return Conclusion(
         checks=tuple(_checks(rows)),
         remarks=(
-            f"A test of fixed size decides in {percent(_POWER, 0)} of its runs with the samples in its column, which nobody knows "
-            f"beforehand; {_FIRST} are the fewest tried. At W1 itself a run stops at {_MOST_AT_W1:,} samples a side, elsewhere at "
-            f"{_MOST:,}.",
+            f"With the number of samples in its column, which nobody knows beforehand, a test of fixed size decides in "
+            f"{percent(_POWER, 0)} of its runs; {_FIRST} is the smallest number tried. A run stops at {_MOST_AT_W1:,} samples a "
+            f"side if the limit is W1, and otherwise at {_MOST:,}.",
         ),
     )
 
@@ -191,7 +191,7 @@ def _checks(rows: Sequence[SequentialRow]) -> Iterator[ClaimCheck]:
     if beside:
         slowest = max(beside, key=lambda row: row.ratio or 0.0)
         yield ClaimCheck(
-            claim="In the median it takes at most twice the samples of a test of fixed size that decides as often.",
+            claim="Its median number of samples is at most twice that of a test of fixed size which nearly always decides.",
             holds=(slowest.ratio or math.inf) <= 2,
             detail=f"at worst {slowest.ratio:.2f} times: {slowest.case}, limit {slowest.limit:g}",
         )
@@ -200,7 +200,7 @@ def _checks(rows: Sequence[SequentialRow]) -> Iterator[ClaimCheck]:
         easy, hard = known.get(_EASY), known.get(_HARD)
         if easy is not None and hard is not None and hard.fixed is not None:
             yield ClaimCheck(
-                claim=f"A large difference takes a tenth of the samples planned for a small one ({case.name}).",
+                claim=f"A large difference takes at most a tenth of the samples planned for a small one ({case.name}).",
                 holds=easy.median <= hard.fixed / 10,
                 detail=f"{easy.median:,} samples in the median; a test planned for a limit of {_HARD:g} takes {hard.fixed:,}",
             )

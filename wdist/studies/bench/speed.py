@@ -1,9 +1,9 @@
-"""Speed: a training step against the same network without a constraint and against other schemes, bounds reached, memory, start.
+"""Speed: training steps beside an unconstrained network and other schemes, time to a bound, memory, and start-up time.
 
-Ratios are taken in one run on one thread: blocks of steps take turns, which evens out other work on the machine, and processor time
-rather than wall-clock time leaves it out. On a GPU the clock is read when the device is done; its products are those of TF32. The
-floor is the same network with plain linear layers, the same group sort, one forward pass of both sides together and fused Adam.
-Several critics train side by side as ``--repeats`` trains them.
+Ratios come from one run on one thread. Blocks of steps alternate, so that other work on the machine affects all schemes alike, and
+processor time excludes it. On a GPU, wall-clock time is read when the device is done, and products are in TF32. The floor is the
+same network with plain linear layers, the same group sort, one forward pass of both sides together and fused Adam. Several critics
+train side by side as with ``--repeats``.
 """
 
 import time
@@ -30,7 +30,7 @@ from wdist.training.optimizers import make_optimizers
 
 FLOOR, FULL = "floor", "full"
 _FLOORS = {"muon": "floor-muon"}
-"""Floors of schemes whose optimiser is not Adam."""
+"""The floor of each scheme whose optimiser is not Adam."""
 _POOL_BATCHES = 8
 _BLOCK_SECONDS = 0.05  # shortest block, in whole cycles of the constraint
 _CRITICS = 4
@@ -51,7 +51,7 @@ class StepCase:
     batch: int
     quick: bool = False
     schemes: tuple[str, ...] = ("floor", "adam", "muon", "floor-muon", "paper", "torchlip", "cayley", "pogo", "landing")
-    """Names of the schemes that are timed; the floor comes first."""
+    """Names of the timed schemes; the floor comes first."""
 
     @property
     def group(self) -> str:
@@ -87,7 +87,7 @@ SIDE_BY_SIDE = tuple(
 
 @dataclass(frozen=True, kw_only=True)
 class TimedRow:
-    """Steps on one case, in ratio to others that took turns with them."""
+    """Time of a step on one case, over that of another way to train whose blocks alternated with it."""
 
     case: str
     shape: str
@@ -95,9 +95,9 @@ class TimedRow:
     milliseconds: float
     """Time of a step: median over all blocks."""
     ratio: float
-    """Median over the rounds of a seed, then over seeds."""
+    """Median over the rounds of each seed, then over seeds."""
     ratios: tuple[float, ...]
-    """The ratio of each seed."""
+    """The median ratio of each seed."""
 
     @property
     def spread(self) -> float | None:
@@ -106,23 +106,23 @@ class TimedRow:
 
 @dataclass(frozen=True, kw_only=True)
 class StepRow(TimedRow):
-    """One scheme; the ratio is its time over that of the floor in the same round."""
+    """Steps of one scheme; the ratio is its time over that of the floor in the same round."""
 
     group: str
-    """Number of units that are sorted together, or ``full``."""
+    """Number of units sorted together, or ``full``."""
     scheme: str
     title: str
     own_ratio: float
-    """The same over the floor of the scheme's own optimiser."""
+    """The ratio to the floor with the scheme's own optimiser."""
     rate_share: float
-    """Share of the measured rate of matrix products, counting only unavoidable products."""
+    """Operations per second of the products that every scheme needs, over the measured rate of matrix products."""
     precision: str
     """Precision of the products: ``float32`` or ``TF32``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SideBySideRow(TimedRow):
-    """Several critics: the time of one step one after the other, and the ratio of the time side by side to it."""
+    """Several critics: time of one step of all, one after another; the ratio is the time side by side over it."""
 
     critics: int
 
@@ -142,7 +142,7 @@ def _measure(conditions: Conditions) -> Iterator[StepRow | SideBySideRow | RaceR
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread: ratios on several depend more on other work on the machine than on the schemes."""
+    """Limits torch to one thread: with several, ratios depend more on other work on the machine than on the schemes."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -181,7 +181,7 @@ def _races(conditions: Conditions) -> Iterator[RaceRow | Skipped]:
 
 
 def _available(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The schemes that can run here, and why the others cannot."""
+    """The schemes that can run here, and the reasons why the others cannot."""
     missing = {name: reason for name in names if (reason := SCHEMES[name].missing) is not None}
     return [name for name in names if name not in missing], missing
 
@@ -198,7 +198,7 @@ class _Timed:
 
     def __init__(self, scheme: Scheme, case: StepCase, seed: int, device: torch.device) -> None:
         self._training, self._device = scheme.start(case.shape, seed=seed, device=device), device
-        # Another batch at each step, because some schemes are fast only while nothing moves.
+        # a new batch at each step, because some schemes are fast only while weights stay the same
         self._batches = cycle(zip(*_samples(case, _POOL_BATCHES, seed, device), strict=True))
         self._run(scheme.warm_up)
         period = self._training.critic.constrain_every
@@ -218,7 +218,7 @@ class _Timed:
 
 
 def _seconds(step: Callable[[], object], count: int, device: torch.device = CPU) -> float:
-    """Seconds of that many steps: of this process's processors; on a GPU by the wall clock, once the device is done."""
+    """Seconds that ``count`` steps take: processor time on a CPU, wall-clock time on a GPU, once it is done."""
     began = _now(device)
     for _ in range(count):
         step()
@@ -235,7 +235,7 @@ def _now(device: torch.device) -> float:
 def time_steps(
     case: StepCase, schemes: Sequence[str], *, seeds: Sequence[int], rounds: int, device: torch.device = CPU
 ) -> Iterator[StepRow | Skipped]:
-    """Times the steps of available schemes, the floor among them, in rounds of one block each, for every seed."""
+    """Times steps of available schemes, including the floor, for every seed, in rounds of one block for each scheme."""
     blocks: dict[str, list[list[float]]] = {name: [] for name in schemes}  # seconds of a step, by seed and round
     rates: list[float] = []
     diverged: set[str] = set()
@@ -271,12 +271,12 @@ def time_steps(
 
 
 def _ratios(blocks: Sequence[Sequence[float]], others: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    """Median over the rounds of each seed."""
+    """Median ratio over the rounds of each seed."""
     return tuple(median(mine / its for mine, its in zip(*both, strict=True)) for both in zip(blocks, others, strict=True))
 
 
 def product_rate(rows: int, shape: Shape, device: torch.device = CPU) -> float:
-    """Operations per second of one product of the size of the first layer's: the largest of a few."""
+    """Operations per second of a matrix product of the first layer's size: the best of four."""
     h, W = torch.randn(rows, shape.inputs, device=device), torch.randn(shape.width, shape.inputs, device=device)
     with products_on(device):
         seconds = min(_seconds(lambda: torch.mm(h, W.mT), 1, device) for _ in range(4))
@@ -284,7 +284,7 @@ def product_rate(rows: int, shape: Shape, device: torch.device = CPU) -> float:
 
 
 def time_side_by_side(case: StepCase, *, seeds: Sequence[int], rounds: int) -> SideBySideRow:
-    """Times both ways to train several critics in rounds of one block each, for every seed."""
+    """Times both ways to train several critics, for every seed, in rounds of one block for each way."""
     singles, wholes = [], []
     for seed in seeds:
         alone, together = _ways(case, seed)
@@ -307,7 +307,7 @@ def time_side_by_side(case: StepCase, *, seeds: Sequence[int], rounds: int) -> S
 
 
 def _ways(case: StepCase, seed: int) -> tuple[Callable[[], None], Callable[[], None]]:
-    """One step of all critics, one after the other; and side by side."""
+    """Functions that take one step of all critics: one after another, and side by side."""
     a, b = _samples(case, _CRITICS, seed)
     seeds = range(_CRITICS * seed, _CRITICS * (seed + 1))
     alone, together = (
@@ -325,16 +325,16 @@ def _ways(case: StepCase, seed: int) -> tuple[Callable[[], None], Callable[[], N
 
 
 def conclude(rows: Sequence[StepRow | SideBySideRow | RaceRow | CostRow]) -> Conclusion:
-    """Figure, and how to read the tables."""
+    """Draws the figure, and says how to read the tables."""
     steps = [row for row in rows if isinstance(row, StepRow)]
     races = [row for row in rows if isinstance(row, RaceRow)]
     return Conclusion(
         panels=(*_step_panels(steps), *_race_panels(races)),
         remarks=(
-            "Times the floor: the median over rounds and seeds, ± half the range over seeds; blocks of all schemes are timed in "
-            "turn in one process, on one thread, in float32.",
-            "Share of the product rate: operations of the unavoidable products, over the time and over the rate of the first "
-            "layer's product by itself.",
+            "Times the floor: the median over rounds and seeds, ± half the range over seeds; blocks of all schemes alternate in "
+            "one process, on one thread, in float32.",
+            "Share of the product rate: operations of the products that every scheme needs, over the time of a step and over the "
+            "rate of the first layer's product alone.",
         )
         if steps
         else (),
@@ -342,7 +342,7 @@ def conclude(rows: Sequence[StepRow | SideBySideRow | RaceRow | CostRow]) -> Con
 
 
 def _step_panels(rows: list[StepRow]) -> Iterator[Panel]:
-    """A step of each scheme over the batch size, for each network on which the paper's scheme was timed."""
+    """Time of each scheme's step over the batch size, for each network on which the paper's scheme was timed."""
     for network in dict.fromkeys((row.shape, row.group) for row in rows if row.scheme == PAPER):
         series = series_of(
             sorted((row for row in rows if (row.shape, row.group) == network and row.scheme != FLOOR), key=lambda row: row.batch),
@@ -387,7 +387,7 @@ _TABLES = (
         ),
     ),
     StudyTable(
-        title="critics of one shape side by side, over the time one after the other",
+        title="time of several critics side by side, over their time one after another",
         of=SideBySideRow,
         columns=(
             Column("network", "shape", "text"),
@@ -397,7 +397,7 @@ _TABLES = (
         ),
     ),
     StudyTable(
-        title="time until a training ends at the bound of the paper's scheme",
+        title="time of a training that reaches the bound of the paper's scheme",
         of=RaceRow,
         columns=(
             Column("pair", "pair", "text"),

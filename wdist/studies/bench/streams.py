@@ -1,8 +1,9 @@
-"""Data larger than memory: peak memory, speed of reading, and waiting of training, for each format of file.
+"""Data larger than memory: peak memory, reading speed, and the time that training waits, for each file format.
 
-Each measurement is a process of its own, whose address space is limited, so that a set of gigabytes has to be streamed. It reads
-files that the system has not cached, byte by byte and then for their digest, range and whatever else the format needs. Then it
-makes an estimate under a budget, and takes training steps on minibatches of the same streams. Files lie in a temporary folder.
+Each measurement runs in its own process with a limited address space, so that a set of gigabytes must be streamed. The process
+reads the files, which the system has not cached, once byte by byte and once for their digest, range and whatever else the format
+needs. Then it makes an estimate under a budget, and takes training steps on minibatches of the same streams. The files are in a
+temporary folder.
 """
 
 import io
@@ -45,22 +46,22 @@ from wdist.training.step import TrainingStep
 
 GB = 10**9
 MOST_MEMORY, MOST_WAITING, MOST_OVER = 1.5 * GB, 0.1, 10.0
-"""Peak memory of a process, share of training that may be spent waiting, and seconds beyond a budget: what the claims are about."""
+"""Limits that the claims state: peak memory of a process, share of training time spent waiting, and seconds beyond a budget."""
 MACHINE = 4 << 30
 """Bytes of address space that a process may use."""
 _BLOCK_BYTES = 1 << 26
-"""Samples written at a time; a part of a set has eight times as many."""
+"""Bytes of the samples that are written at a time."""
 _PARTS_BLOCKS = 8
 _KIND = "groupsort-bjorck"
 _WARM_UP = 5
-"""Steps before those that are timed."""
+"""Steps before the timed ones."""
 _SPARE = 1.2
-"""Free space on the disk, in sizes of the files."""
+"""Required free space on the disk, as a multiple of the samples' size."""
 _ENDED = "the process ended"
 REMARKS = (
     "Peak memory: resident pages of the process, mapped files included, over the digest and the estimate.",
-    "Disk: the files read byte by byte; digest: read for digest, range, levels and missing values. Both of files not yet cached.",
-    "Waiting: share of training steps on the default network, with minibatches of the default size, until samples are there.",
+    "Disk: reading byte by byte. Digest: reading for digest, range, levels and missing values. Neither reads cached files.",
+    "Waiting: share of training time, on the default network with minibatches of the default size, spent waiting for samples.",
     "Over budget: seconds of a whole estimate, which recalls the digest, minus those of its budget.",
 )
 
@@ -77,7 +78,7 @@ class Case:
     seconds: float = 60.0
     """Budget of the estimate."""
     training: float = 20.0
-    """Seconds of training steps."""
+    """Seconds of timed training steps."""
 
     @property
     def name(self) -> str:
@@ -104,29 +105,29 @@ QUICK_CASES = (
 
 @dataclass(frozen=True, kw_only=True)
 class StreamRow:
-    """Memory, speed of reading, duration of an estimate and waiting of training for the files of one case."""
+    """Memory, reading speed, time of an estimate and waiting time of training for the files of one case."""
 
     name: str
     nbytes: int
     """Bytes of the samples of both sides, as float32."""
     streamed: bool
-    """Whether neither side was held in memory."""
+    """Whether both sides were streamed."""
     peak: int
     """Largest resident size of the process in bytes."""
     disk: float
-    """Bytes of the files that are read in a second, byte by byte."""
+    """Bytes of the files per second, read byte by byte."""
     digest: float
-    """The same, for the digest."""
+    """Bytes of the files per second, read for the digest."""
     digest_processor: float
     """Seconds of processor time for the digest."""
     budget: float
     """Budget of the estimate in seconds."""
     seconds: float
-    """Seconds that it took."""
+    """Seconds that the estimate took."""
     steps: int
-    """Training steps that were timed."""
+    """Number of timed training steps."""
     waiting: float
-    """Share of their time in which they waited for samples."""
+    """Share of their time spent waiting for samples."""
 
     @property
     def over(self) -> float:
@@ -146,9 +147,9 @@ class StreamRow:
 
 
 def blocks(case: Case, side: int) -> Iterator[np.ndarray]:
-    """The samples of a side, float32, shape (at most some thousand, dim), normal about 0 or 0.1 in each coordinate.
+    """Blocks of the samples of a side, float32, shape (rows, dim), normal with mean 0 or 0.1 in each coordinate.
 
-    Blocks differ by the order of their coordinates and of their rows: drawing each would take longer than writing it.
+    All blocks are one block with its rows and coordinates rolled: drawing each would take longer than writing it.
     """
     random = np.random.default_rng(side)
     size = max(1, min(case.rows, _BLOCK_BYTES // (4 * case.dim)))
@@ -159,7 +160,7 @@ def blocks(case: Case, side: int) -> Iterator[np.ndarray]:
 
 
 def _parts(case: Case, side: int) -> Iterator[np.ndarray]:
-    """The same, several blocks at a time."""
+    """The samples of a side, with several blocks joined at a time."""
     waiting: list[np.ndarray] = []
     for block in blocks(case, side):
         waiting.append(block)
@@ -227,11 +228,11 @@ FORMATS: dict[str, Callable[[Case, int, Path], str]] = {
     "safetensors": _write_safetensors,
     "tar": _write_tar,
 }
-"""Writers of the samples of one side to a folder; each returns their address."""
+"""Format -> function that writes the samples of one side to a folder and returns their address."""
 
 
 def written(case: Case, folder: Path) -> list[str]:
-    """Addresses of both sides, whose files are written and, where the system allows, not cached."""
+    """Writes the files of both sides to the disk, and returns their addresses."""
     addresses = []
     for side, name in enumerate("ab"):
         own = folder / name
@@ -248,7 +249,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _forget(paths: Sequence[Path]) -> None:
-    """Drops files from the cache of the system."""
+    """Drops files from the system's cache, if the system allows it."""
     for path in paths if hasattr(os, "posix_fadvise") else ():
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -266,9 +267,9 @@ def measured(case: Case, addresses: Sequence[str], folder: Path) -> StreamRow:
     """Reads, estimates and trains in this process.
 
     Arguments:
-        case: of the files.
-        addresses: of both sides.
-        folder: of their files alone.
+        case: the case that the files belong to.
+        addresses: addresses of both sides.
+        folder: a folder that holds their files and nothing else.
     """
     files = _files(folder)
     size = sum(path.stat().st_size for path in files)
@@ -302,7 +303,7 @@ def measured(case: Case, addresses: Sequence[str], folder: Path) -> StreamRow:
 
 
 def _training(case: Case, addresses: Sequence[str]) -> tuple[bool, int, float]:
-    """Whether both sides are streams, the number of timed steps, and the share of their time that samples were waited for."""
+    """Whether both sides are streamed, the number of timed steps, and the share of their time spent waiting for samples."""
     pair = open_pair(*addresses, access=Access(), seed=0, device=torch.device("cpu"))
     try:
         job, shape = TrainingJob(pair=pair, seed=0, device=torch.device("cpu")), DataShape.of(pair)
@@ -346,10 +347,10 @@ def _row(case: Case, conditions: Conditions) -> Iterator[StreamRow | Skipped]:
 
 
 def by_process(case: Case, folder: Path) -> StreamRow:
-    """The row of a case, by a process of limited memory.
+    """Measures the row of a case in a process with limited memory.
 
     Raises:
-        SourceError: the process ended before.
+        SourceError: the process failed.
     """
     data, cache = folder / "data", folder / "cache"
     data.mkdir()
@@ -369,7 +370,7 @@ def by_process(case: Case, folder: Path) -> StreamRow:
 
 
 def main() -> None:
-    """Measures the case of the first argument under a limit on memory, and writes its row."""
+    """Measures the case given as the first argument, with limited memory, and prints its row as JSON."""
     import resource  # missing on Windows
 
     request: dict[str, Any] = json.loads(sys.argv[1])
@@ -380,14 +381,14 @@ def main() -> None:
 
 
 def conclude(rows: Sequence[StreamRow]) -> Conclusion:
-    """Whether memory, time and waiting keep to their limits."""
+    """Checks whether memory, time and waiting stay within their limits."""
     if not rows:
         return Conclusion()
     largest, slowest = max(rows, key=lambda row: row.peak), max(rows, key=lambda row: row.over)
     waiting, nearest = max(rows, key=lambda row: row.waiting), min(rows, key=lambda row: row.digest / row.disk)
     checks = (
         ClaimCheck(
-            claim=f"An estimate of samples larger than memory takes at most {size_text(int(MOST_MEMORY))} of it.",
+            claim=f"An estimate from samples larger than memory takes at most {size_text(int(MOST_MEMORY))} of memory.",
             holds=all(row.streamed for row in rows) and largest.peak <= MOST_MEMORY,
             detail=f"most {size_text(largest.peak)}, {largest.name}",
         ),
@@ -397,7 +398,7 @@ def conclude(rows: Sequence[StreamRow]) -> Conclusion:
             detail=f"latest {slowest.over:+.0f} s, {slowest.name}",
         ),
         ClaimCheck(
-            claim=f"Training waits for samples at most {percent(MOST_WAITING, 0)} of its time.",
+            claim=f"Training spends at most {percent(MOST_WAITING, 0)} of its time waiting for samples.",
             holds=waiting.waiting <= MOST_WAITING,
             detail=f"most {percent(waiting.waiting)}, {waiting.name}",
         ),
@@ -413,7 +414,7 @@ def conclude(rows: Sequence[StreamRow]) -> Conclusion:
 STUDIES = (
     Study(
         name="streams",
-        title="Samples larger than memory: peak memory, speed of reading, waiting of training",
+        title="Samples larger than memory: peak memory, reading speed, and how long training waits",
         measure=_measure,
         conclude=conclude,
         tables=(

@@ -1,9 +1,9 @@
-"""Tightness: certified critics and couplings against known truths and other estimates.
+"""Tightness: how close certified bounds come to known truths, beside other estimates.
 
-On a pair with known W1, tightness is measured on fresh rows of an optimal coupling: the mean fall of the critic along them over its
-certificate and over their mean length. No 1-Lipschitz function exceeds 1 there, and the noise of the draws cancels.
-Other estimates from the same samples stand beside it for contrast: none is a bound for the populations, and minibatch W1 is always
-too large.
+On a pair with known W1, tightness is measured on fresh rows of an optimal coupling: the mean decrease of the critic along them,
+over its certificate and over their mean length. No 1-Lipschitz function exceeds 1 there, and the noise of the draws cancels. Other
+estimates from the same samples are shown for contrast: none is a bound for the populations, and the expected W1 of minibatches is
+never below W1.
 
 References:
     Fatras, Zine, Flamary, Gribonval & Courty (2020), Learning with minibatch Wasserstein: asymptotic and gradient properties.
@@ -42,15 +42,15 @@ from wdist.studies.progress import SuiteProgress, seconds_of
 from wdist.studies.study import Column, Conditions, Skipped, Study, StudyTable
 
 _QUICK_SIZES = (None, 2_000)
-_JUDGED_NUMBERS = 1 << 23
-_LEAST_JUDGED, _MOST_JUDGED = 1 << 13, 1 << 17  # number of fresh coupled rows: as many as fit in these coordinates, within limits
+_JUDGED_NUMBERS = 1 << 23  # coordinates of all fresh coupled rows together
+_LEAST_JUDGED, _MOST_JUDGED = 1 << 13, 1 << 17  # limits for the number of fresh coupled rows, whatever their dimension
 _CONTRAST_ROWS = 4_096
 _COURSE_POINTS = 40
 _AT_ONCE = 4_096
 _JUDGE = 7_919_000  # seed of the rows that evaluate critics; no estimate uses it
 _MINIBATCH, _MINIBATCHES = 64, 32
 _SINKHORN_ROWS = 400
-_REGULARISATION = 0.05  # regularisation of the Sinkhorn plans, as a share of the mean distance
+_REGULARISATION = 0.05  # regularisation of the Sinkhorn plans over the mean distance
 
 
 def _measure(conditions: Conditions) -> Iterator[KnownRow | FiniteRow | Skipped]:
@@ -122,7 +122,7 @@ def _finite_row(case: FiniteCase, conditions: Conditions, progress: SuiteProgres
 def _facts(
     found: list[tuple[SeedRun, Estimate]], a: np.ndarray, b: np.ndarray, unit: float, conditions: Conditions
 ) -> dict[str, Any]:
-    """Fields of both kinds of rows; distances over ``unit``."""
+    """Fields of both kinds of rows; distances are divided by ``unit``."""
     return {
         "dim": a.shape[1],
         "budget_seconds": seconds_of(conditions.budget),
@@ -134,7 +134,7 @@ def _facts(
 
 
 def _over_seeds(run: Callable[[int], tuple[Estimate, float]], conditions: Conditions) -> list[tuple[SeedRun, Estimate]]:
-    """The runs of a row and their estimates; those done by then if the user stops the study."""
+    """The runs of a row and their estimates; if the user stops the study, those that are done."""
     done = ((seed, conditions.interruption.attempt(partial(run, seed))) for seed in conditions.seeds)
     return [(_run(found[0], seed, found[1]), found[0]) for seed, found in done if found is not None]
 
@@ -168,7 +168,7 @@ def _sides(pair: KnownPair, size: int | None, seed: int) -> tuple[EndlessSource 
     if size is None:
         return pair.a, pair.b
     a, b = drawn(pair, size, seed)
-    # An estimate refuses many copies of one point as a failed export; a point mass is the same drawn without end.
+    # An estimate refuses many copies of one point as a failed export, so a point mass stays an endless source.
     return pair.a if bool((a == a[0]).all()) else a, pair.b if bool((b == b[0]).all()) else b
 
 
@@ -179,7 +179,7 @@ def drawn(pair: KnownPair, count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def fall(critic: CriticResult, x: Tensor, y: Tensor) -> float:
-    """Mean fall of the potential from x to y over the certificate, as a share of their mean distance."""
+    """Mean decrease of the potential from x to y, over the certificate and over their mean distance."""
     fallen = float((_potentials(critic, x) - _potentials(critic, y)).mean()) / critic.lipschitz_bound
     return fallen / float(torch.linalg.vector_norm(x - y, dim=1).mean())
 
@@ -194,7 +194,7 @@ def _values(side: Any) -> np.ndarray:
 
 
 def _course(critic: CriticResult, unit: float) -> tuple[tuple[float, float], ...]:
-    """Seconds of all trainings so far, unselected ones included, and the best validation value so far."""
+    """Seconds of all trainings so far, including those of unselected critics, and the best validation value so far."""
     points: list[tuple[float, float]] = []
     passed = 0.0
     tried = [(attempt.chosen, attempt.seconds, attempt.validation) for attempt in critic.tried]
@@ -210,20 +210,20 @@ def _course(critic: CriticResult, unit: float) -> tuple[tuple[float, float], ...
 
 
 def minibatch_w1(a: np.ndarray, b: np.ndarray, *, seed: int) -> float:
-    """Mean exact W1 of minibatches of 64 per side: its expectation exceeds W1 of the populations, most in high dimension."""
+    """Mean exact W1 of minibatches of 64 a side; its expectation is at least W1, and far above it in high dimension."""
     random = np.random.default_rng(seed)
     batches = [[_some(side, _MINIBATCH, random) for side in (a, b)] for _ in range(_MINIBATCHES)]
     return float(np.mean([ot.emd2([], [], ot.dist(x, y, metric="euclidean")) for x, y in batches]))
 
 
 def sinkhorn_divergence(a: np.ndarray, b: np.ndarray, *, seed: int) -> float:
-    """Cost of the entropic plan between at most 400 samples per side, minus the mean cost of each side with itself."""
+    """Sinkhorn divergence of at most 400 samples a side: cost of the entropic plan minus the mean cost of each side with itself."""
     random = np.random.default_rng(seed)
     x, y = (_some(side, _SINKHORN_ROWS, random) for side in (a, b))
     regularisation = _REGULARISATION * float(ot.dist(x, y, metric="euclidean").mean())
     if regularisation == 0:
         return 0.0
-    # The log domain takes fifty times as long, and exp(-20) of a mean distance is far above the smallest float64.
+    # not in the log domain, which takes fifty times as long: exp(-20) of a mean distance is far above the smallest float64
     found = ot.bregman.empirical_sinkhorn_divergence(x, y, regularisation, metric="euclidean", numIterMax=500, warn=False)
     return float(found)
 
@@ -234,17 +234,17 @@ def _some(side: np.ndarray, count: int, random: np.random.Generator) -> np.ndarr
 
 
 def linear_share(a: np.ndarray, b: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
-    """Tightness of the linear critic of samples a and b: its mean fall along coupled rows x and y over the mean length."""
+    """Tightness of the linear critic of samples a and b, from its mean decrease along coupled rows x and y."""
     direction = a.mean(0) - b.mean(0)
     length = float(np.linalg.norm(direction))
     return _share((x - y) @ (direction / length), x, y) if length else 0.0
 
 
 def single_cone_share(a: np.ndarray, b: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
-    """Tightness of one cone of either sign around the mean of all samples, likewise."""
+    """Tightness of one cone, of either sign, around the mean of all samples."""
     centre = (a.mean(0) + b.mean(0)) / 2
     fall = np.linalg.norm(x - centre, axis=1) - np.linalg.norm(y - centre, axis=1)
-    # Its sign follows from the samples, not from the rows that evaluate it.
+    # The samples decide its sign, not the rows that evaluate it.
     rises = np.linalg.norm(a - centre, axis=1).mean() >= np.linalg.norm(b - centre, axis=1).mean()
     return _share(fall if rises else -fall, x, y)
 

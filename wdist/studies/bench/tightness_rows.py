@@ -1,4 +1,4 @@
-"""Pairs that tightness is measured on, rows of estimates with several seeds, and the conclusion from them.
+"""Pairs on which tightness is measured, rows of estimates with several seeds, and the conclusions from them.
 
 References:
     Korotin, Kolesov & Burnaev (2022), Kantorovich Strikes Back! Wasserstein GANs are not Optimal Transport?, NeurIPS datasets and
@@ -28,7 +28,7 @@ from wdist.studies.panels import Panel, Series, series_of
 from wdist.studies.study import ClaimCheck, Conclusion, half_range
 
 SIZES = (None, 2_000, 20_000)
-"""Samples per side; None where they are drawn without end."""
+"""Numbers of samples a side; None for endless draws."""
 FUNNEL_DIMENSIONS = (2, 4, 8, 16, 32, 64, 128)
 FUNNEL_COUNTS = (4, 16, 64, 256)
 PUBLISHED = {
@@ -47,8 +47,8 @@ PUBLISHED = {
     (128, 64): 0.66,
     (128, 256): 0.62,
 }
-"""(dimension, funnels) -> share of the truth that GroupSort critics with orthogonal weights reached in 25,000 steps of batch 1024,
-by Korotin et al. (2022), where it is available; 1.01 is noise of their evaluation."""
+"""(dimension, funnels) -> share of the truth that GroupSort critics with orthogonal weights reached in 25,000 steps with batches of
+1024, as far as Korotin et al. (2022) publish it; 1.01 is noise of their evaluation."""
 _NO_SAMPLES = "needs samples/ of a checkout of wdist; run the study from one"
 _SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 _SOME, _MANY = 3_000, 24_000  # samples per side; two thirds are trained on: 2,000 and 16,000
@@ -62,7 +62,7 @@ class KnownCase:
     family: str
     dim: int
     make: Callable[[Path | None], KnownPair]
-    """The pair, from the folder of data sets; SourceError if the samples that it needs are missing."""
+    """Makes the pair, given the folder of data sets; raises a SourceError if samples that it needs are missing."""
     published: float | None = None
     """Share of the truth that a published certified critic reached."""
     quick: bool = False
@@ -70,25 +70,25 @@ class KnownCase:
 
 @dataclass(frozen=True, kw_only=True)
 class FiniteSets:
-    """Two sets for an estimate, and fresh samples of the same origin that evaluate its critic."""
+    """Two sets for an estimate, and fresh samples of the same distributions to evaluate its critic on."""
 
     a: Any
     """An address, or an array of shape (n, ...)."""
     b: Any
     fresh: tuple[np.ndarray, np.ndarray] | None
-    """Shapes (n, d) and (m, d), in the units of the estimate; None where the held-out split takes their place."""
+    """Samples of shapes (n, d) and (m, d), in the units of the estimate; None to use the held-out split instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FiniteCase:
-    """Two finite sets."""
+    """A pair of finite sets."""
 
     name: str
     open: Callable[[Path | None, int], FiniteSets]
     """Maps the folder of data sets and a seed to the sets.
 
     Raises:
-        SourceError: they are missing.
+        SourceError: the sets are missing.
     """
     quick: bool = False
 
@@ -173,13 +173,13 @@ def _digits(data: Path | None, seed: int) -> FiniteSets:
 
 
 def _three_against_eight(data: Path | None, seed: int) -> FiniteSets:
-    """2,000 training samples of each digit; fresh ones from the test split."""
+    """3,000 images of each digit, 2,000 of them for training, and fresh ones from the test split."""
     train_a, train_b = (_random_rows(_mnist(data, "train", digit), _SOME, seed) for digit in (3, 8))
     return FiniteSets(a=train_a, b=train_b, fresh=(_mnist(data, "test", 3), _mnist(data, "test", 8)))
 
 
 def _mnist_against_gaussian(data: Path | None, seed: int) -> FiniteSets:
-    """16,000 training samples of MNIST against as many normal vectors of the same mean and covariance."""
+    """24,000 images of MNIST, 16,000 of them for training, against as many normal vectors with their mean and covariance."""
     images, fresh = _mnist(data, "train"), _mnist(data, "test")
     random = np.random.default_rng([seed, 1])
     values, vectors = np.linalg.eigh(np.cov(images.T))
@@ -239,9 +239,9 @@ class SeedRun:
     critic: str
     """Name of the selected critic."""
     fresh: float
-    """Tightness on a known pair; on finite sets the dual value on fresh samples, or else on the held-out split."""
+    """Tightness on a known pair; on finite sets the dual value on fresh samples or, without them, on the held-out split."""
     held_out: float
-    """The held-out estimate that a user sees."""
+    """The held-out estimate that the user sees."""
     samples_lower: float
     samples_upper: float | None
     exact: bool
@@ -250,30 +250,30 @@ class SeedRun:
     certificate: float
     steps: int
     seconds: float
-    """Total time: sources, training, certificate, evaluation, coupling."""
+    """Total seconds: sources, training, certificate, evaluation, coupling."""
 
     @property
     def gap(self) -> float | None:
-        """Gap of the samples interval, as a share of its upper bound."""
+        """Gap of the interval for the samples, as a share of its upper bound."""
         return None if not self.samples_upper else 1 - self.samples_lower / self.samples_upper
 
 
 @dataclass(frozen=True, kw_only=True)
 class Runs:
-    """One row: the same estimate with several seeds."""
+    """The same estimate with several seeds: one row."""
 
     name: str
     samples: int | None
-    """Per side, of the smaller one; None where they are drawn without end."""
+    """Number of samples on the smaller side; None for endless draws."""
     dim: int
     budget_seconds: float | None
     runs: tuple[SeedRun, ...]
     course: tuple[tuple[float, float], ...]
-    """Seconds of training so far and best validation value so far, over the truth where it is known; of the first seed."""
+    """Seconds of training and best validation value so far, over the truth if it is known, for the first seed."""
     minibatch: float
-    """Mean exact W1 of minibatches, over the truth where it is known; not a bound."""
+    """Mean exact W1 of minibatches, over the truth if it is known; not a bound."""
     sinkhorn: float
-    """Sinkhorn divergence, likewise; not a bound."""
+    """Sinkhorn divergence, over the truth if it is known; not a bound."""
 
     @property
     def fresh(self) -> float:
@@ -301,30 +301,30 @@ class Runs:
 
 @dataclass(frozen=True, kw_only=True)
 class KnownRow(Runs):
-    """A pair whose W1 is known."""
+    """Runs on a pair whose W1 is known."""
 
     family: str
     truth: float
     truth_error: float
-    """Standard error of the truth; 0 where it is a closed form."""
+    """Standard error of the truth; 0 for a closed form."""
     published: float | None
     linear: float
-    """Tightness of the linear critic of the same samples."""
+    """Tightness of the linear critic from the same samples."""
     single_cone: float
-    """Tightness of the best single cone, likewise."""
+    """Tightness of the best single cone from the same samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FiniteRow(Runs):
-    """Two finite sets."""
+    """Runs on a pair of finite sets."""
 
     judged_on: str
     """``fresh samples`` or ``held-out split``."""
 
 
-_HIGHEST_SHOWN = 1.6  # minibatches overshoot without limit as the dimension grows
+_HIGHEST_SHOWN = 1.6  # the mean W1 of minibatches grows without limit with the dimension
 _ROUNDING = 1e-9
-_TRUTH_ERRORS = 4  # standard errors by which a Monte Carlo truth may be wrong
+_TRUTH_ERRORS = 4  # number of standard errors by which a Monte Carlo truth may be wrong
 
 
 def conclude(rows: Sequence[KnownRow | FiniteRow]) -> Conclusion:
@@ -334,8 +334,8 @@ def conclude(rows: Sequence[KnownRow | FiniteRow]) -> Conclusion:
         checks=tuple(_checks(rows, known)),
         panels=(_tightness_panel(known), _course_panel(known)) if known else (),
         remarks=(
-            "Tightness: mean fall of the certified critic along fresh rows of an optimal coupling, over the mean distance of the "
-            "coupled points; the median over seeds, ± half their range.",
+            "Tightness: mean decrease of the certified critic along fresh rows of an optimal coupling, over the mean distance of "
+            "the coupled points; the median over seeds, ± half their range.",
             "Minibatch: mean exact W1 of minibatches of 64; Sinkhorn: the Sinkhorn divergence; both over the truth. Neither is a "
             "bound.",
             "Published: GroupSort critics with orthogonal weights, Korotin, Kolesov & Burnaev (2022).",
@@ -354,7 +354,7 @@ def _checks(rows: Sequence[Runs], known: Sequence[KnownRow]) -> Iterator[ClaimCh
     if not runs:
         return
     above = sum(run.fresh > 1 + _ROUNDING for _, run in runs)
-    claim = "No critic falls further than its certificate allows."
+    claim = "No critic's value on fresh samples exceeds the truth."
     yield ClaimCheck(claim=claim, holds=above == 0, detail=f"{above} of {len(runs)} do")
     high = sum(run.population_lower > row.truth + _TRUTH_ERRORS * row.truth_error for row, run in runs)
     low = sum(

@@ -1,8 +1,8 @@
-"""Transport: how soon and in how much memory both bounds for the samples meet, beside the solvers of POT.
+"""Transport: time and memory until both bounds for the samples meet, beside the solvers of POT.
 
-Each measurement has a process of its own. Times are processor times of all its threads, so that other work on the machine hardly
-counts; memory is what the solver adds to the process at its peak. POT solves between some thousand samples; from there its figures
-are extrapolated by the power of n between its two largest sizes.
+Each measurement runs in its own process. Times are processor times of all its threads, so that other work on the machine hardly
+matters; memory is what the solver adds to the process at its peak. POT solves problems of up to some thousand samples; beyond,
+its figures are extrapolated by a power of n, fitted to its two largest sizes.
 
 References:
     Flamary et al. (2021), POT: Python optimal transport.
@@ -28,14 +28,14 @@ from wdist.studies.study import ClaimCheck, Column, Conclusion, Conditions, Skip
 TOLERANCES = (1e-3, 1e-4)
 WDIST, DENSE, LAZY = "wdist", "POT dense", "POT lazy"
 REMARKS = (
-    "Behind wdist stands the gap that was asked for; POT ends at the optimum.",
-    "Time is processor time of all threads; ratio compares it with that of wdist with the larger gap; GB is what the solver adds.",
-    "* extrapolated by the power of n between the two largest sizes that POT solved.",
+    "The number after wdist is the requested gap; POT ends at the optimum.",
+    "Time is processor time of all threads; ratio compares it with wdist at the larger gap; GB is the memory that the solver adds.",
+    "* extrapolated by a power of n, fitted to the two largest sizes that POT solved.",
 )
 _SHIFT, _SCALE = 0.1, 1.1
 _MOST_PIVOTS = 10**9
 _MOST_LAZY = 100
-"""Most dimensions for the lazy solver of POT, which computes each distance again and again."""
+"""Largest dimension for POT's lazy solver, which computes each distance again and again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,18 +48,18 @@ class TransportRow:
     """Samples of each side."""
     dim: int
     tolerance: float | None
-    """Relative gap that was asked for; None for a solver that ends at the optimum."""
+    """Requested relative gap; None for a solver that ends at the optimum."""
     seconds: float
-    """Processor time of all threads."""
+    """Seconds of processor time of all threads."""
     elapsed: float | None
-    """Time by the clock; None where extrapolated."""
+    """Seconds by the clock; None if extrapolated."""
     memory: float
     """Memory that the solver adds at its peak, GB."""
     lower: float | None
     upper: float | None
     extrapolated: bool = False
     ratio: float | None = None
-    """Processor time as a multiple of that of wdist with the larger gap."""
+    """Processor time over that of wdist at the larger gap."""
 
     @property
     def gap(self) -> float | None:
@@ -75,9 +75,9 @@ class Task:
     dim: int
     sizes: tuple[int, ...]
     by_pot: tuple[int, ...]
-    """Sizes at which POT solves it."""
+    """Sizes that POT solves, too."""
     digits: bool = False
-    """MNIST digits against normal samples of their mean and covariance, instead of two normal distributions."""
+    """Whether the pair is MNIST digits against normal samples of their mean and covariance, instead of two normal distributions."""
 
 
 TASKS = (
@@ -123,14 +123,14 @@ def _by_lazy_pot(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def _measured(solver: str, task: Task, n: int, tolerance: float | None, seed: int, data: Path | None) -> TransportRow:
-    """One measurement, in the process that runs it."""
+    """Measures one solver in this process."""
     x, y = samples_of(task, n, seed, data)
     solvers: dict[str, Callable[[np.ndarray, np.ndarray], tuple[float, float]]] = {
         WDIST: lambda x, y: _by_wdist(x, y, tolerance or 0.0),
         DENSE: _by_dense_pot,
         LAZY: _by_lazy_pot,
     }
-    solvers[solver](x[:50], y[:50])  # imports are not part of the time
+    solvers[solver](x[:50], y[:50])  # so that imports are not timed
     before, began, clock = peak_bytes(), time.process_time(), time.perf_counter()
     lower, upper = solvers[solver](x, y)
     return TransportRow(
@@ -161,7 +161,7 @@ def _measure(conditions: Conditions) -> Iterator[TransportRow | Skipped]:
 def _rows_of(
     task: Task, n: int, by_pot: dict[tuple[str, str], list[TransportRow]], conditions: Conditions
 ) -> Iterator[TransportRow]:
-    """All solvers at one size; the extrapolated figures of POT where it is not run."""
+    """All solvers at one size; extrapolated figures of POT at sizes that it does not solve."""
     conditions.announce(f"{task.name}: {n:,} samples")
     ours = [_apart(WDIST, task, n, tolerance, conditions) for tolerance in TOLERANCES]
     yield from ours
@@ -175,7 +175,7 @@ def _rows_of(
 
 
 def _apart(solver: str, task: Task, n: int, tolerance: float | None, conditions: Conditions) -> TransportRow:
-    """A measurement in a process of its own."""
+    """Measures one solver in a process of its own."""
 
     def measured() -> TransportRow:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -185,7 +185,7 @@ def _apart(solver: str, task: Task, n: int, tolerance: float | None, conditions:
 
 
 def _extrapolated(before: Sequence[TransportRow], n: int) -> TransportRow | None:
-    """The figures of n samples by the power of n between the two largest sizes, which for memory is 2 where pairs are stored."""
+    """Figures for n samples, extrapolated by a power of n that is fitted to the two largest sizes; None if there are fewer."""
     if len(before) < 2:
         return None
     small, large = before[-2:]
@@ -211,7 +211,7 @@ def _extrapolated(before: Sequence[TransportRow], n: int) -> TransportRow | None
 
 
 def conclude(rows: Sequence[TransportRow]) -> Conclusion:
-    """Whether both bounds hold the optimum of POT and are as close as was asked for; times and memory as figures."""
+    """Checks whether POT's optimum lies between both bounds and the gap is the requested one, and draws times and memory."""
     ours = [row for row in rows if row.solver == WDIST]
     if not ours:
         return Conclusion()
@@ -221,12 +221,12 @@ def conclude(rows: Sequence[TransportRow]) -> Conclusion:
     missed = [row for row in held if not _holds(row, optima[row.name, row.n])]
     checks = (
         ClaimCheck(
-            claim="both bounds are as close as was asked for",
+            claim="Both bounds are as close as requested.",
             holds=not open_gaps,
             detail=f"{len(ours) - len(open_gaps)} of {len(ours)} runs",
         ),
         ClaimCheck(
-            claim="the optimum of POT lies between both bounds",
+            claim="POT's optimum lies between both bounds.",
             holds=not missed,
             detail=f"{len(held) - len(missed)} of {len(held)} runs",
         ),
@@ -235,7 +235,7 @@ def conclude(rows: Sequence[TransportRow]) -> Conclusion:
 
 
 def _holds(row: TransportRow, optimum: float) -> bool:
-    slack = 1e-9 * optimum  # POT adds up its cost without a margin
+    slack = 1e-9 * optimum  # POT sums its cost without a margin for rounding
     return row.lower is not None and row.upper is not None and row.lower <= optimum + slack and optimum <= row.upper + slack
 
 
