@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.data.sources.conftest import write_convolutional
 from wdist.data.access import Access
-from wdist.data.comparable import check_comparable, observed_range
+from wdist.data.comparable import check_comparable, comparable, observed_range
 from wdist.data.pairing import open_pair
 from wdist.data.rows import gather
 from wdist.data.sources.opening import open_source
@@ -65,7 +65,8 @@ def test_ranges_that_look_like_two_scalings_are_refused_unless_one_is_chosen(tmp
             check_comparable(*pair[0], *pair[1:])
     chosen = open_source(f"{tmp_path}/wide.npy?range=raw")
     assert check_comparable(chosen, narrow, (0, 255), (0, 1)) == ()
-    assert check_comparable(wide, narrow, (-300, 255), (0, 1)) == ()
+    (told,) = check_comparable(wide, narrow, (-300, 255), (0, 1))
+    assert "b.npy is uint8 scaled to [0, 1], and " in told
     assert check_comparable(wide, narrow, (0, 255), None) == ()
 
 
@@ -74,6 +75,19 @@ def test_values_without_addresses_may_differ_in_scale():
     wide, narrow = open_source(np.linspace(0, 40, 20)), open_source(np.linspace(0, 1, 20))
     (told,) = check_comparable(narrow, wide, (0, 1), (0, 40))
     assert told.endswith("looks like two scalings of the same data; if so, rescale the first")
+
+
+@pytest.mark.parametrize(("high", "kind"), [(9, np.int64), (65535, np.uint16), (3.5, np.float64)])
+def test_scaled_bytes_beside_values_as_they_are_stored_are_pointed_out(high, kind, tmp_path):
+    """Nobody asked for the scaling of uint8, which would make a distance out of equal counts."""
+    paths = [tmp_path / "counts.npy", tmp_path / "others.npy"]
+    np.save(paths[0], np.linspace(0, min(high, 255), 20).astype(np.uint8))
+    np.save(paths[1], np.linspace(0, high, 20).astype(kind))
+    (told,) = comparable([open_source(path) for path in paths], Access(), seed=0, mapped=False)[1].warnings
+    assert "counts.npy is uint8 scaled to [0, 1]" in told
+    assert "add ?range=raw to the former" in told
+    raw = open_source(f"{paths[0]}?range=raw")
+    assert comparable([raw, open_source(paths[1])], Access(), seed=0, mapped=False)[1].warnings == ()
 
 
 def test_images_in_two_conventions_are_compared_with_a_word():
@@ -158,7 +172,7 @@ def test_a_table_without_names_is_taken_by_position(tmp_path):
     np.savetxt(tmp_path / "a.csv", ROWS, delimiter=",")
     b = table(tmp_path / "b.csv", ["z", "y", "x"], ROWS)
     assert opened_pair(tmp_path / "a.csv", b).identical
-    with pytest.raises(SourceError, match="have none"):
+    with pytest.raises(SourceError, match="no column 'x'; the columns are column 1, column 2"):
         open_source(f"{tmp_path}/a.csv?columns=x")
 
 

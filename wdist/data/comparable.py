@@ -17,6 +17,8 @@ from wdist.errors import SourceError
 
 _CHANNELS, _FIRST, _LAST = (3, 4), (2, 0, 1), (1, 2, 0)
 """Numbers of channels of colour images, and the orders of axes that move the channels to the front and to the back."""
+_AROUND_UNIT = 2
+"""Largest magnitude of floating-point images that were saved in [0, 1] or [-1, 1] and overshoot."""
 _LARGEST = 1e300
 """Largest magnitude that leaves room in float64 for distances between samples."""
 
@@ -167,6 +169,14 @@ def _check_scales(source_a: Source, source_b: Source, range_a: Ends | None, rang
             raise SourceError(
                 f"{told}; rescale the first with ?stored=0:255&range=unit, or confirm the difference with ?range=raw in an address"
             )
+    for scaled, other, ends in ((source_a, source_b, range_b), (source_b, source_a, range_a)):
+        if (
+            scaled.info.scale != 1
+            and other.info.scale == 1
+            and isinstance(other, FiniteSource)
+            and max(map(abs, ends)) > _AROUND_UNIT
+        ):
+            return (_one_is_scaled(scaled.info, other.info, ends),)
     images = min(len(a.event_shape), len(b.event_shape)) >= 2
     units = _looks_like_unit(range_a) and _looks_like_unit(range_b)
     if images and units and _looks_symmetric(range_a) != _looks_symmetric(range_b):
@@ -174,6 +184,14 @@ def _check_scales(source_a: Source, source_b: Source, range_a: Ends | None, rang
         way_out = "add ?stored=-1:1&range=unit to the former" if former.addressed else "rescale the former"
         return (f"{former.address} looks like images in -1..1, {latter.address} like images in 0..1; if unintended, {way_out}",)
     return ()
+
+
+def _one_is_scaled(scaled: SourceInfo, other: SourceInfo, ends: Ends) -> str:
+    """A warning, since nobody asked for the scaling."""
+    former = "add ?range=raw to the former" if scaled.addressed else "convert the former to float"
+    latter = "add ?stored=LOW:HIGH&range=unit to the latter" if other.addressed else "divide the latter"
+    told = f"{scaled.address} is {scaled.units}, and {other.address} is in {_interval(ends)} as stored"
+    return f"{told}; if their stored values mean the same, {former}, and if not, {latter}"
 
 
 def _interval(ends: Ends) -> str:

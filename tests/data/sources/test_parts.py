@@ -56,6 +56,11 @@ def test_parts_that_differ_are_refused(tmp_path):
     refused(address, r"holds files of several kinds \(\.npy, \.safetensors\); name those of one kind: '.*parts/\*\.npy'")
     refused(f"{tmp_path}/parts/*.csv", "matches no file; correct the pattern")
     refused(f"{tmp_path}/parts/*", "holds files of several kinds")
+    (tmp_path / "parts" / "a.png").touch()
+    refused(
+        f"{tmp_path}/parts/*.png",
+        r"matches files of other kinds \(\.png\) than .* which a pattern joins; name the folder of images",
+    )
 
 
 def test_a_damaged_part_is_refused_by_its_own_name(tmp_path):

@@ -67,7 +67,7 @@ def open_columnar(address: Address, *, cache: bool = False) -> StoredArray:
     name, folder = address.location, address.path.is_dir()
     datasets, arrow = library("pyarrow.dataset"), library("pyarrow")
     kind = "parquet" if folder else FORMATS[address.suffix]
-    damaged = f"{name} is damaged, cut short, or not a {'folder of parquet' if folder else kind} file"
+    damaged = f"{name} is damaged, cut short, or not a {'folder of parquet files' if folder else f'{kind} file'}"
 
     def sentence(error: Exception) -> SourceError:
         return SourceError(f"{damaged} ({first_line(error)}); save it again")

@@ -14,7 +14,7 @@ from typing import IO, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from wdist.data.sources.address import Address
@@ -339,6 +339,8 @@ def _reading(path: ImageFile) -> Iterator[None]:
     def unreadable(error: Exception) -> SourceError:
         with path.open("rb") as file:
             reason = first_line(error) if file.read(1) else "empty"
+        if isinstance(error, UnidentifiedImageError) and reason != "empty":
+            reason = "of no known format"  # PIL's words name an object in memory
         return SourceError(f"{path} cannot be read as an image ({reason}); repair it or move it out of the folder")
 
     if not path.is_file():  # a pipe might block forever

@@ -83,13 +83,24 @@ def part_addresses(address: Address) -> list[Address]:
         raise SourceError(f"{address.location} matches no file; correct the pattern")
     suffixes = sorted({path.suffix.lower() for path in paths})
     if len(suffixes) > 1 or suffixes[0] not in PART_SUFFIXES:
-        folder = Path(address.location).parent if pattern else Path(address.location)
-        example = folder / f"*{next((each for each in suffixes if each in PART_SUFFIXES), '.npy')}"
-        listed = shortened(suffixes)
-        raise SourceError(f"{address.location} holds files of several kinds ({listed}); name those of one kind: '{example}'")
+        raise _not_parts(address, pattern=pattern, suffixes=suffixes)
     _check_complete(paths, address)
     key = "" if address.key is None else f":{address.key}"
     return [replace(address, text=f"{path}{key}", location=str(path)) for path in paths]
+
+
+def _not_parts(address: Address, *, pattern: bool, suffixes: list[str]) -> SourceError:
+    folder = Path(address.location).parent if pattern else Path(address.location)
+    kinds = [each for each in suffixes if each in PART_SUFFIXES]
+    if not kinds:
+        named = shortened([each or "no suffix" for each in suffixes])
+        return SourceError(
+            f"{address.location} matches files of other kinds ({named}) than {', '.join(PART_SUFFIXES)}, "
+            "which a pattern joins; name the folder of images or Parquet files, or join tables into one file"
+        )
+    return SourceError(
+        f"{address.location} holds files of several kinds ({shortened(suffixes)}); name those of one kind: '{folder / f'*{kinds[0]}'}'"
+    )
 
 
 def joined(parts: Sequence[FiniteSource], address: Address) -> FiniteSource:

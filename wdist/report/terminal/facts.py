@@ -29,6 +29,10 @@ _DIGITS = 10
 """Digits of claimed and recomputed bounds: enough to see where they differ."""
 
 
+_DIGITS_OF_DIGEST = 32
+"""Digits that tell samples apart and stay on one line; the document has all of them."""
+
+
 def rendered_transport(found: Transport) -> RenderableType:
     """The bounds and the plan, a line each."""
     rows = facts_grid()
@@ -138,6 +142,8 @@ def _fact(value: Any, name: str) -> str:
         case float():
             shown = nearest(value, 6)
             return shown.rstrip("0").rstrip(".") if "." in shown and "e" not in shown else shown
+        case str() if name == "digest":
+            return f"{value[:_DIGITS_OF_DIGEST]}..."
         case tuple() | list() if name.endswith("shape"):
             return shape(tuple(value))
         case tuple() | list():
