@@ -2,8 +2,8 @@ r"""Combinations of two critics: their maximum or minimum, one of them shifted b
 
 .. math:: f(x) = \max\bigl(f_1(x),\, f_2(x) + c\bigr)
 
-is 1-Lipschitz if both are, and better than either where each is right in a region of its own. The dual value on n + m samples is a
-piecewise linear function of c, and the best c is one of the differences f_1(x) - f_2(x) of the samples.
+is 1-Lipschitz if both are, and better than either if each is right in a region of its own. The dual value on n + m samples is a
+piecewise linear function of c, and the best c is one of the differences f_1(x) - f_2(x) at the samples.
 
 References:
     McShane (1934), Extension of range of functions (maxima and minima of Lipschitz functions).
@@ -26,14 +26,17 @@ class Blend:
     how: str
     """``maximum`` or ``minimum``."""
     constant: float
-    """Constant added to the second, in standardised units."""
+    """Constant added to the second critic, in standardised units."""
     value: float
-    """Dual value of the combination on the samples that decided, in the same units."""
+    """Dual value of the combination on the samples that it was chosen on, in the same units."""
 
 
 def best_blend(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Blend:
-    """Finds the combination of two critics with the largest dual value, from the values of each on samples of A, shape (n,), and of
-    B, shape (m,), float64."""
+    """Finds the combination of two critics with the largest dual value.
+
+    Arguments:
+        first, second: values of each critic on samples of A, shape (n,), and of B, shape (m,), float64.
+    """
     blends = [_best_minimum(first, second, sign) for sign in (1, -1)]
     return best_up_to_rounding(blends, lambda blend: blend.value)
 
@@ -41,7 +44,7 @@ def best_blend(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> B
 def _best_minimum(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], sign: int) -> Blend:
     """The best minimum for sign +1; for -1 the best maximum, the negative of a minimum of negatives."""
     gaps = [sign * (f - g) for f, g in zip(first, second, strict=True)]
-    # min(f, g + c) = g + min(f - g, c): of the second summand, mean over A less mean over B, for all c at once.
+    # min(f, g + c) = g + min(f - g, c); for the second term, the mean over A minus the mean over B, for all c at once.
     levels = torch.cat(gaps).unique()
     means = [_mean_of_minimum(gap, levels) for gap in gaps]
     gains = sign * (means[0] - means[1])
@@ -51,7 +54,7 @@ def _best_minimum(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], s
 
 
 def _mean_of_minimum(gap: Tensor, levels: Tensor) -> Tensor:
-    """The mean of min(gap, c) for each c of ``levels``, which ascend."""
+    """The mean of min(gap, c) for each c of ``levels``, which are in ascending order."""
     ascending = gap.sort().values
     sums = torch.cat([ascending.new_zeros(1), ascending.cumsum(0)])
     below = torch.searchsorted(ascending, levels, right=True)

@@ -1,12 +1,12 @@
-r"""The c-transform of dual variables: on the samples that they were solved for, it attains W1.
+r"""The c-transform of dual variables, which attains W1 on the samples that they were solved for.
 
 Exact transport between samples x_i and y_j has dual variables with :math:`u_i + v_j \le d(x_i, y_j)` whose means add up to W1.
-Either side extends to all points (McShane),
+The variables of either side extend to all points (McShane),
 
 .. math:: f(x) = \min_j \bigl( d(x, y_j) - v_j \bigr) \qquad \text{or} \qquad f(x) = \max_i \bigl( u_i - d(x, x_i) \bigr),
 
-which is 1-Lipschitz for any variables, with f(x_i) >= u_i and f(y_j) <= -v_j where they are feasible: the dual value on these
-samples is W1. The first form is the largest extension and the second the smallest. On other samples both lose, the more so in more
+which is 1-Lipschitz for any variables. If they are feasible, f(x_i) >= u_i and f(y_j) <= -v_j, so the dual value on these samples
+is W1. The first form is the largest extension and the second the smallest. On other samples both are worse, especially in many
 dimensions.
 
 References:
@@ -32,17 +32,17 @@ from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.linalg.rounding import best_up_to_rounding
 
 _POINTS, _NUMBERS = 2000, 1 << 20
-"""Training samples of each side to solve for, about a second, and how many coordinates they may have together: in hundreds of
-dimensions, potentials of samples are worth little on others."""
+"""Most training samples of each side to solve for, which takes about a second, and most coordinates of these: in hundreds of
+dimensions, potentials of some samples are worth little on others."""
 _BYTES_PER_PAIR = 64
 """Peak memory of POT's solver per pair of samples."""
 _FEWEST = 200
 _JUDGED = 4000
-"""Points of each side that decide between the two forms."""
+"""Most points of each side that decide between the two forms."""
 _ENTROPIC_POINTS, _ITERATIONS = 800, 50
-"""Samples of each side, and iterations of Sinkhorn's algorithm: a few seconds."""
+"""Samples of each side, and iterations of Sinkhorn's algorithm, which take a few seconds."""
 _EPSILON_SHARE = 0.02
-"""epsilon as a share of the mean distance between the sides."""
+"""epsilon as a fraction of the mean distance between the sides."""
 
 
 def c_transform(
@@ -53,8 +53,8 @@ def c_transform(
     Arguments:
         points: x, shape (n, dim), and y, shape (m, dim), float64, on the CPU, in the units of the data.
         potentials: u, shape (n,), and v, shape (m,), float64, in standardised units.
-        standardisation: becomes a part of the critic.
-        metric: in which its Lipschitz constant is 1.
+        standardisation: becomes part of the critic.
+        metric: in which the critic has Lipschitz constant 1.
     """
     x, y = (standardisation.apply(side) for side in points)
     judged_on = tuple(side[evenly(len(side), _JUDGED)] for side in (x, y))
@@ -65,9 +65,9 @@ def c_transform(
 def better_extension(
     points: tuple[Tensor, Tensor], potentials: tuple[Tensor, Tensor], metric: GroundMetric, *, judged_on: tuple[Tensor, Tensor]
 ) -> list[FrozenLayer]:
-    """Layers of the form with the larger dual value on ``judged_on``, all in standardised units."""
+    """Layers of the form with the larger dual value on the samples ``judged_on``, all in standardised units."""
     (x, y), (u, v) = points, potentials
-    # Adding a constant changes no dual value, and small offsets are rounded less.
+    # Adding a constant does not change dual values, and small offsets round less.
     u, v = (side - side.mean() for side in (u, v))
     upper: list[FrozenLayer] = [Cones.distinct(y, -v, p=metric.p)]
     lower: list[FrozenLayer] = [Cones.distinct(x, -u, p=metric.p), negation()]
@@ -94,14 +94,14 @@ def _points(dim: int) -> int:
 
 
 def most_samples(dim: int) -> int:
-    """Number of training samples of each side to use; those that do not become cones decide between the two forms."""
+    """Number of training samples of each side to use; those without a cone decide between the two forms."""
     return 2 * _points(dim)
 
 
 def set_apart(a: Tensor, b: Tensor, limit: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """At most ``limit`` samples of each side, and the others, which can tell the two forms apart.
+    """Splits off at most ``limit`` samples of each side; the others can decide between the two forms.
 
-    A single sample stands in both parts.
+    A single sample belongs to both parts.
     """
     points, others = [], []
     for side in (a, b):
@@ -114,18 +114,18 @@ def set_apart(a: Tensor, b: Tensor, limit: int) -> tuple[tuple[Tensor, Tensor], 
 
 def exact_potentials(x: Tensor, y: Tensor, metric: GroundMetric) -> tuple[Tensor, Tensor]:
     """Dual variables of exact transport between samples of equal mass, shapes (n,) and (m,), by POT's network simplex."""
-    import ot  # imported here because it takes more than a second
+    import ot  # imported late: the import takes more than a second
 
     masses = (np.full(len(side), 1 / len(side)) for side in (x, y))
     check_free(_BYTES_PER_PAIR * len(x) * len(y))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # variables that are not optimal give a looser bound, never a wrong one
+        warnings.simplefilter("ignore")  # variables that are not optimal give a looser but valid bound
         log = ot.emd(*masses, metric.pairwise(x, y).numpy(), numItermax=10_000_000, log=True)[1]
     return torch.from_numpy(np.asarray(log["u"])), torch.from_numpy(np.asarray(log["v"]))
 
 
 def entropic_extension(a: Tensor, b: Tensor, metric: GroundMetric) -> list[FrozenLayer]:
-    r"""Layers that extend entropic dual variables, which average over the samples within about epsilon.
+    r"""Layers that extend entropic dual variables, which average over samples within a distance of about epsilon.
 
     .. math:: \min_\pi\ \langle \pi, d \rangle + \varepsilon\, \mathrm{KL}(\pi \,\|\, a \otimes b)
 

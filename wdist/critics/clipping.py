@@ -1,9 +1,9 @@
-r"""Critics whose values are clipped to an interval where their tails are heavy.
+r"""Critics whose values are clipped to an interval if their tails are heavy.
 
 .. math:: \bar f(x) = \min\bigl(\max(f(x),\, l),\, u\bigr)
 
-is 1-Lipschitz if f is. Clipping gives up what f finds beyond the interval, and with heavy tails far more noise: the bound for the
-populations rises, and tests decide sooner. Values with light tails are left as they are.
+is 1-Lipschitz if f is. Clipping loses what f detects beyond the interval, but with heavy tails it removes far more noise: the bound
+for the populations rises, and tests decide sooner. Values with light tails are not clipped.
 
 References:
     Huber (1964), Robust estimation of a location parameter.
@@ -21,26 +21,26 @@ from wdist.critics.frozen import FrozenCritic
 from wdist.lipschitz.frozen_layers import PiecewiseLinear
 
 _SHARES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.17, 0.25)
-"""Shares of the values beyond each end that are tried."""
+"""Fractions of the values beyond each end to try."""
 _GAIN = 1.1
-"""Tails are heavy if clipping tells a shift of both sides from 0 with so much smaller a relative error."""
+"""Tails are heavy if clipping reduces the relative error of a small shift by at least this factor."""
 _KEPT, _BY_CHANCE = 0.75, 2.0
-"""Share of the dual value that is kept at least, and standard errors by which what is clipped may exceed a shift's part in it: what
-rests on rare values must not be clipped away."""
+"""Smallest fraction of the dual value to keep, and the standard errors by which the clipped part may exceed what a shift would
+contribute to it: a difference due to rare values must not be clipped away."""
 _FEWEST = 60
-"""Values of both sides together that an interval follows from."""
+"""Fewest values, both sides together, from which to choose an interval."""
 
 
 def clipped_share(a: Tensor, b: Tensor, *, errors: float) -> float:
-    """The share of values beyond each end that is best clipped; 0 where the tails are not heavy.
+    """Chooses the fraction of values to clip beyond each end; 0 if the tails are not heavy.
 
-    Clipping a share s beyond each end leaves 1 - 2 s of a small shift. With light tails that loses more of the shift than of the
-    noise, and nothing is clipped. With heavy tails the choice is the share with the largest remaining shift, less some standard
-    errors; the shift follows from the values that know it best, because that of all values is at the mercy of a few.
+    Clipping a fraction s beyond each end leaves 1 - 2 s of a small shift. With light tails this removes more of the shift than of
+    the noise, so nothing is clipped. With heavy tails, the choice maximises the remaining shift minus some standard errors. The
+    shift is estimated at the clipping that measures it best, because a few extreme values can dominate the unclipped estimate.
 
     Arguments:
         a, b: values of a critic on samples that it was not fitted to, float64, shapes (n,) and (m,).
-        errors: number of standard errors that a bound from other samples will take away.
+        errors: number of standard errors that a bound from other samples will subtract.
     """
     if len(a) + len(b) < _FEWEST or min(len(a), len(b)) < 2:
         return 0.0
@@ -64,7 +64,7 @@ def clipped_share(a: Tensor, b: Tensor, *, errors: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class _Difference:
-    """Difference of two means, with its standard error."""
+    """Difference of two means with its standard error."""
 
     value: float
     error: float
@@ -76,7 +76,7 @@ class _Difference:
 
 
 def ends(a: Tensor, b: Tensor, share: float) -> tuple[float, float]:
-    """The interval with a share of all values, float64, shapes (n,) and (m,), beyond each end."""
+    """The interval with a given fraction of all values, float64, shapes (n,) and (m,), beyond each end."""
     return _ends(torch.cat([a, b]).sort().values, share)
 
 
@@ -86,13 +86,13 @@ def _ends(ordered: Tensor, share: float) -> tuple[float, float]:
 
 
 def clip(low: float, high: float) -> PiecewiseLinear:
-    """The layer that clips one number, up to a constant, for low < high."""
+    """The layer that clips one number to low < high, up to an additive constant."""
     knots, slopes = (torch.tensor(values, dtype=torch.float64) for values in ([low, high], [0.0, 1.0, 0.0]))
     return PiecewiseLinear(knots=knots, slopes=slopes)
 
 
 def clipped(critic: FrozenCritic, low: float, high: float) -> FrozenCritic:
-    """A critic with its values clipped, in the units of the data."""
+    """Clips the values of a critic to [low, high], in the units of the data, up to an additive constant."""
     unit = critic.standardisation.spread * critic.lipschitz
     layers = (*critic.layers, clip(low / unit, high / unit))
     return FrozenCritic(layers, replace(critic.standardisation), lipschitz=critic.lipschitz)

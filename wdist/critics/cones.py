@@ -1,9 +1,9 @@
-r"""Cone critics: the lower envelope of many cones, or the upper envelope of as many that point down.
+r"""Cone critics: the lower envelope of many cones, or the upper envelope of many inverted cones.
 
 .. math:: f(x) = \pm \min_j \left( \|x - a_j\| + b_j \right)
 
 They are 1-Lipschitz for any centres and offsets, and have slope 1 almost everywhere. Every 1-Lipschitz function is a limit of such
-minima (McShane), so they are universal; they work best where mass moves towards a few places, or away from them.
+minima (McShane), so they are universal. They work best if mass moves towards a few places or away from them.
 
 References:
     McShane (1934), Extension of range of functions.
@@ -23,7 +23,7 @@ from wdist.lipschitz.cones import Cones
 from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
 
 _VALUES_AT_ONCE = 1 << 17
-"""Distances that stay in the cache of one core."""
+"""Number of distances that fit into the cache of one core."""
 _SMALLEST = 1e-12
 
 
@@ -32,7 +32,7 @@ class ConeCritic(Critic):
 
     Arguments:
         centres: the a_j, shape (cones, dim).
-        sign: +1 where A lies further from the centres, -1 where B does.
+        sign: +1 if A is farther from the centres, -1 if B is.
         metric: of the distance.
     """
 
@@ -49,8 +49,8 @@ class ConeCritic(Critic):
         return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
 
     def _euclidean(self) -> Callable[[Tensor], Tensor]:
-        """Distances by the expanded square, in one product: near a centre they err by 1e-4 of the spread, but only training sees
-        them."""
+        """Distances by the expanded square, in one product; near a centre they are off by 1e-4 of the spread, but only training
+        uses them."""
         squares = self.centres.square().sum(1, keepdim=True)
         weights = torch.cat([-2 * self.centres, squares, torch.ones_like(squares)], 1).mT
 
@@ -75,5 +75,5 @@ class ConeCritic(Critic):
 
 
 def negation() -> Affine:
-    """The layer x -> -x of one number."""
+    """The layer x -> -x for one number."""
     return Affine(weight=-torch.ones(1, 1, dtype=torch.float64), bias=torch.zeros(1, dtype=torch.float64))

@@ -1,8 +1,8 @@
 """Convolutional critics: orthonormal convolutions whose receptive fields overlap, then fully connected layers.
 
 The source orthonormalises the unfolded kernels of overlapping convolutions, whose norm can reach the square root of the number of
-patches that share a pixel. Here the patches of a layer lie apart, and groups of channels are shifted by half a patch before all
-layers but the first, so that the kernels overlap and every layer is orthonormal (:mod:`wdist.lipschitz.convolution`).
+patches that share a pixel. Here, the patches of a layer are disjoint, and before every layer but the first, groups of channels are
+shifted by half a patch, so that kernels overlap and every layer is still orthonormal (:mod:`wdist.lipschitz.convolution`).
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4 and appendix H.3.
@@ -25,18 +25,18 @@ from wdist.lipschitz.linear import LipschitzLinear
 
 _PATCH = 2
 _CHANNEL_SHARE = 16
-"""Units of a fully connected layer for each channel of the first convolution."""
+"""Units of a fully connected layer per channel of the first convolution."""
 _SMALLEST_GRID = 8
-"""Convolutions but the first stop at this many rows and columns; fully connected layers take the rest."""
+"""No convolution after the first acts on a grid of at most this many rows and columns; fully connected layers follow instead."""
 
 
 class ConvCritic(StackedCritic):
     """A stack of convolutions with an activation between them, from standardised flattened images to one potential.
 
-    A fully connected layer is the convolution whose one patch is the whole image.
+    A fully connected layer is a convolution with the whole image as its only patch.
 
     Arguments:
-        layers: each takes a patch, the last gives one output.
+        layers: each takes a patch; the last has one output.
         patches: of each layer.
         activation: between the layers, on the outputs for one patch.
     """
@@ -66,7 +66,7 @@ class ConvCritic(StackedCritic):
 
 
 def _unit(rows: Tensor, patches: Patches) -> Tensor:
-    """Patches as a map of norm at most 1."""
+    """Scales patches so that cutting them has norm at most 1."""
     return rows if patches.overlap == 1 else rows / patches.overlap**0.5
 
 

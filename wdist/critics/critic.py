@@ -9,10 +9,10 @@ from wdist.data.standardisation import Standardisation
 
 
 class Critic(nn.Module, ABC):
-    """A function from standardised samples to potentials, nearly 1-Lipschitz in training and provably so once frozen."""
+    """A function from standardised samples to potentials, nearly 1-Lipschitz in training and provably bounded once frozen."""
 
     constrain_every: int = 1
-    """Steps between two calls of :meth:`constrain_`, at first."""
+    """Initial number of steps between two calls of :meth:`constrain_`."""
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -23,10 +23,14 @@ class Critic(nn.Module, ABC):
         """Returns the weights to their constraint, after a step or, tightly, before an evaluation.
 
         Returns:
-            The defect of the worst layer, a scalar on the device of the weights; None if that does not tell how often to return.
+            The defect of the worst layer, a scalar on the device of the weights; None if it does not determine how often to return.
         """
 
     @abstractmethod
     def freeze(self, standardisation: Standardisation, *, lipschitz: float = 1.0) -> FrozenCritic:
-        """Makes plain float64 weights that meet the constraint to the last digits, for samples as they were standardised in
-        training; ``lipschitz`` is K of the frozen function."""
+        """Returns a frozen critic with plain float64 weights that meet the constraint to the last digits.
+
+        Arguments:
+            standardisation: of the samples in training; becomes part of the critic.
+            lipschitz: K, the Lipschitz constant of the frozen function.
+        """

@@ -1,10 +1,10 @@
-r"""Critics of elliptic cones: distances after linear maps, the lowest of them or the highest of their negatives.
+r"""Critics of elliptic cones: the minimum of distances after linear maps, or the maximum of their negatives.
 
 .. math:: f(x) = \pm \min_j \left( \|Q_j x - c_j\| + b_j \right), \qquad \|Q_j\|_2 \le 1
 
-The distance from an affine subspace is one such cone, whose Q projects onto the normals; the distance from a point has Q = I, and a
-linear function is the limit of a cone far away. A few describe a distance from subspaces, segments or curves that takes hundreds of
-round cones.
+The distance from an affine subspace is such a cone, whose Q projects onto the normals; the distance from a point has Q = I, and a
+linear function is the limit of distant cones. A few of them describe distances from subspaces, segments or curves that take
+hundreds of round cones.
 
 References:
     McShane (1934), Extension of range of functions (minima of Lipschitz functions).
@@ -22,7 +22,7 @@ from wdist.lipschitz.frozen_layer import FrozenLayer
 from wdist.lipschitz.linalg.norms import spectral_norm_bound
 
 _FIRST_SCALE = 0.9
-"""Singular values of the first matrices: below 1, so that each may grow or shrink."""
+"""Singular values of the initial matrices: below 1, so that each can grow or shrink."""
 _LEAST_SQUARE = 1e-12
 _LEAST_NORM = 1e-3
 
@@ -31,8 +31,8 @@ class EllipticConeCritic(Critic):
     """sign * min_j (||Q_j x - c_j|| + b_j) on standardised samples; a soft minimum in training.
 
     Arguments:
-        centres: first tips of the cones, shape (cones, dim).
-        sign: +1 where A lies higher on the cones, -1 where B does.
+        centres: initial tips of the cones, shape (cones, dim).
+        sign: +1 if A is higher on the cones, -1 if B is.
     """
 
     constrain_every = 8
@@ -45,7 +45,7 @@ class EllipticConeCritic(Critic):
         self.offsets = nn.Parameter(centres.new_zeros(cones))
         self.sign = sign
         self.temperature = 0.0
-        """Width of the soft minimum, in standardised units; 0 for the minimum itself, as always outside training."""
+        """Width of the soft minimum, in standardised units; 0 for the minimum itself, which is always used outside training."""
 
     def forward(self, x: Tensor) -> Tensor:
         mapped = torch.addmm(self.points.flatten(), x, self.matrices.flatten(0, 1).mT, beta=-1).unflatten(1, self.points.shape)
@@ -64,8 +64,8 @@ class EllipticConeCritic(Critic):
     def freeze(self, standardisation: Standardisation, *, lipschitz: float = 1.0) -> FrozenCritic:
         matrices, points, offsets = (each.detach().double().cpu() for each in (self.matrices, self.points, self.offsets))
         norms = torch.tensor([spectral_norm_bound(matrix) for matrix in matrices], dtype=torch.float64)
-        # Each divided by its own norm, since one that is slightly too steep should not cost the others; a critic that is too flat
-        # everywhere grows as a whole.
+        # Each matrix is divided by its own norm, so that one that is slightly too steep does not cost the others; a critic that is
+        # too flat everywhere is scaled up as a whole.
         matrices = matrices / norms.clamp(min=1).view(-1, 1, 1)
         factor = 1 / min(1.0, max(float(norms.max()), _LEAST_NORM))
         matrices, points, offsets = factor * matrices, factor * points, factor * offsets

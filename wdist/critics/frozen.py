@@ -1,4 +1,4 @@
-"""Frozen critics: plain float64 numbers, the one object that is certified, evaluated and saved."""
+"""Frozen critics: plain float64 numbers that are certified, evaluated and saved as one object."""
 
 import json
 import math
@@ -26,21 +26,21 @@ class Potentials:
     values: np.ndarray
     """float64, shape (n,)."""
     rounding: float
-    """No value differs from that of the exact function by more than this."""
+    """Largest possible difference between a value and that of the exact function."""
 
 
 class FrozenCritic:
     """x -> K * spread * network((x - shift) / spread), evaluated in float64.
 
-    It owns its numbers, all in one layout (:func:`wdist.lipschitz.frozen_layer.owned`), so that the saved and the loaded critic
-    give the same bits on the same machine with the same number of threads.
+    It owns its numbers, all in one memory layout (:func:`wdist.lipschitz.frozen_layer.owned`), so that a critic gives the same bits
+    before saving and after loading, on the same machine with the same number of threads.
 
     Arguments:
-        layers: of the network, the last with one output.
+        layers: of the network; the last has one output.
         standardisation: the shift and the spread, which are part of the function.
-        lipschitz: K, the Lipschitz constant that the critic was asked to have; potentials are in K times the units of the data.
-        multipliers: what may prove a smaller Lipschitz bound than the layers (:mod:`wdist.bounds.lipschitz.critics`), float64; they
-            change no value, and need not be right.
+        lipschitz: K, the requested Lipschitz constant; potentials are in K times the units of the data.
+        multipliers: may prove a smaller Lipschitz bound than the layers (:mod:`wdist.bounds.lipschitz.critics`), float64; they
+            do not affect values, and need not be valid.
 
     References:
         Higham (2002), Accuracy and stability of numerical algorithms, chapter 3 (the rounding analysis).
@@ -61,7 +61,7 @@ class FrozenCritic:
         self._copies: dict[torch.device, tuple[FrozenLayer, ...]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return FrozenCritic.restored, (self.description(), self.tensors())  # as proofs store it
+        return FrozenCritic.restored, (self.description(), self.tensors())  # the form in which proofs store it
 
     @property
     def dim(self) -> int:
@@ -70,12 +70,12 @@ class FrozenCritic:
 
     @property
     def parameters(self) -> int:
-        """Number of parameters: weights, biases, and those of activations that learn."""
+        """Number of parameters: weights, biases, and those of trained activations."""
         return sum(tensor.numel() for layer in self.layers for tensor in layer.tensors().values())
 
     @cached_property
     def bounds(self) -> tuple[LayerBound, ...]:
-        """Lipschitz bound of each layer, and of the scaling that follows them."""
+        """Lipschitz bound of each layer, followed by that of the final scaling."""
         scaling = LayerBound(layer="scale", bound=self.lipschitz, method="as stated")
         return (*(layer.lipschitz() for layer in self.layers), scaling)
 
@@ -87,8 +87,8 @@ class FrozenCritic:
         """Values at x with a bound for their rounding.
 
         Arguments:
-            x: shape (n, dim), in the units of the data; taken as exact. A GPU that holds it evaluates it: the bound allows any
-                order of summation, and its float64 is that of IEEE.
+            x: shape (n, dim), in the units of the data; taken as exact. If a GPU holds it, the GPU evaluates it: the bound allows
+                any order of summation, and float64 on GPUs follows IEEE.
         """
         if x.device.type != "cuda" or not 1 / _LARGEST_SPREAD <= self.standardisation.spread <= _LARGEST_SPREAD:
             x = x.cpu()
@@ -103,7 +103,7 @@ class FrozenCritic:
         return Potentials(values=values, rounding=rounding if np.isfinite(values).all() else math.inf)
 
     def _on(self, device: torch.device) -> tuple[FrozenLayer, ...]:
-        """The layers on a device, where their numbers are copied once."""
+        """The layers on a device; their numbers are copied there once."""
         if device.type == "cpu":
             return self.layers
         if device not in self._copies:
@@ -111,7 +111,7 @@ class FrozenCritic:
         return self._copies[device]
 
     def tensors(self) -> dict[str, Tensor]:
-        """All numbers by name, as they are stored."""
+        """All numbers by the names under which they are stored."""
         more = {} if self.multipliers is None else {_MULTIPLIERS: self.multipliers}
         return {"shift": self.standardisation.shift, **stored_layers(self.layers), **more}
 
@@ -122,10 +122,10 @@ class FrozenCritic:
 
     @classmethod
     def restored(cls, description: str, tensors: Mapping[str, Tensor]) -> "FrozenCritic":
-        """The critic that :meth:`description` and :meth:`tensors` describe.
+        """Restores the critic that :meth:`description` and :meth:`tensors` describe.
 
         Raises:
-            ValueError: they describe none.
+            ValueError: they do not describe a critic.
         """
         try:
             return cls._restored(json.loads(description), tensors)
@@ -138,7 +138,7 @@ class FrozenCritic:
         standardisation = Standardisation(shift=tensors["shift"], spread=float(facts["spread"]))
         lipschitz = float(facts["lipschitz"])
         if not LEAST_LIPSCHITZ <= lipschitz <= LARGEST_LIPSCHITZ:
-            raise ValueError(f"its Lipschitz constant is said to be {lipschitz}")
+            raise ValueError(f"its stated Lipschitz constant is {lipschitz}")
         _check_shapes(layers, standardisation)
         critic = cls(layers, standardisation, lipschitz=lipschitz, multipliers=tensors.get(_MULTIPLIERS))
         if idle := sorted(tensors.keys() - critic.tensors().keys()):
@@ -147,11 +147,11 @@ class FrozenCritic:
 
 
 _MULTIPLIERS = "multipliers"
-"""Name of their tensor."""
+"""Name of the tensor of multipliers."""
 
 
 def _normal(x: Tensor) -> Tensor:
-    """Numbers that some processors take for 0 become 0."""
+    """Sets numbers to 0 that some processors treat as 0."""
     return x.masked_fill_(subnormal(x), 0.0)
 
 
@@ -163,13 +163,13 @@ def through(
     *,
     on_device: Sequence[FrozenLayer] | None = None,
 ) -> tuple[Tensor, float]:
-    """Outputs of a chain of layers for h, float64, shape (n, dim), and a bound for their rounding.
+    """Outputs of a chain of layers for h, and a bound for their rounding.
 
     Arguments:
         layers: of the chain.
         bounds: their Euclidean Lipschitz bounds, at least as many.
-        h: no row is farther than ``error`` from the exact input.
-        error: a Euclidean distance, as is the returned bound.
+        h: inputs, float64, shape (n, dim); no row is farther than ``error`` from the exact input.
+        error: a Euclidean distance, like the returned bound.
         on_device: the layers on the device of h, if that is not the CPU.
     """
     for layer, placed, bound in zip(layers, on_device or layers, bounds, strict=False):
@@ -184,7 +184,7 @@ def stored_layers(layers: Sequence[FrozenLayer]) -> dict[str, Tensor]:
 
 
 def restored_layers(kinds: Sequence[str], tensors: Mapping[str, Tensor]) -> list[FrozenLayer]:
-    """The layers of these kinds that :func:`stored_layers` wrote.
+    """Restores layers of these kinds from the tensors of :func:`stored_layers`.
 
     Raises:
         ValueError: a tensor is empty or of another type than float64, or holds nan, infinity or, except for the shift of a critic,
@@ -202,13 +202,14 @@ def _of_layer(tensors: Mapping[str, Tensor], position: int) -> dict[str, Tensor]
 
 
 _LARGEST_SPREAD = 1e300
-"""Spread up to which, and from whose reciprocal on, a GPU divides with three roundings at most: it multiplies by the reciprocal."""
+"""Between the reciprocal of this spread and the spread itself, a GPU divides with at most three roundings: it multiplies by the
+reciprocal."""
 _SMALLEST = 2.0**-1074
 """Largest rounding error of a product that underflows."""
 
 
 def _check_numbers(tensors: Mapping[str, Tensor]) -> None:
-    """Checks that all stored numbers are float64 as :class:`FrozenLayer` keeps them.
+    """Checks that all stored numbers are float64 in the form that :class:`FrozenLayer` keeps.
 
     Raises:
         ValueError: a tensor is empty or of another type, or holds nan, infinity or, except for the shift, subnormal numbers.
@@ -219,17 +220,17 @@ def _check_numbers(tensors: Mapping[str, Tensor]) -> None:
         if not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{name} holds values that are not finite")
         if name != "shift" and bool(subnormal(tensor).any()):
-            raise ValueError(f"{name} holds numbers nearer to 0 than float64 represents precisely")
+            raise ValueError(f"{name} holds numbers closer to 0 than float64 represents precisely")
 
 
 def _check_shapes(layers: Sequence[FrozenLayer], standardisation: Standardisation) -> None:
-    """Checks that shapes follow each other: a shift or a bias for each row would broadcast, and depend on a sample's position.
+    """Checks that shapes fit together; otherwise a shift or a bias for each row could broadcast and depend on a sample's position.
 
     Raises:
-        ValueError: shapes do not follow each other, the critic has not one output, or a scale is not positive.
+        ValueError: shapes do not fit together, the critic does not have exactly one output, or the spread is not positive.
     """
     if standardisation.shift.ndim != 1 or not 0 < standardisation.spread < float("inf"):
-        raise ValueError("its standardisation is not one")
+        raise ValueError("its standardisation is invalid")
     size = len(standardisation.shift)
     for layer in layers:
         size = layer.check(size)

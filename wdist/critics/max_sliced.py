@@ -1,9 +1,9 @@
-r"""Max-sliced W1: the direction along which the two sets lie farthest apart, and the exact potential on that line.
+r"""Max-sliced W1: the direction along which the two sets are farthest apart, and the exact potential on that line.
 
 .. math:: W_1(P, Q) \ge \max_{\|w\|_q = 1} W_1(w^\top x, w^\top y)
 
-since a projection of dual norm 1 never stretches a distance. Subgradient ascent on the training samples, from several starts, finds
-the direction. On a line the potential is known: its slope at t is the sign of :math:`F_Q(t) - F_P(t)`.
+because a projection of dual norm 1 never increases a distance. Subgradient ascent on the training samples, from several starts,
+finds the direction. On a line the potential is known: its slope at t is the sign of :math:`F_Q(t) - F_P(t)`.
 
 References:
     Deshpande et al. (2019), Max-sliced Wasserstein distance and its use for GANs, arXiv:1904.05877.
@@ -25,7 +25,7 @@ _STEPS = 80
 _MOMENTS = (0.9, 0.999)
 """Momentum coefficients of Adam."""
 _SAMPLES = 2000
-"""Samples of each side that the ascent sees; the potential follows from all of them."""
+"""Most samples of each side that the ascent uses; the potential uses all of them."""
 
 
 def max_sliced(a: Tensor, b: Tensor, metric: GroundMetric) -> list[FrozenLayer]:
@@ -39,7 +39,7 @@ def _best_direction(a: Tensor, b: Tensor, metric: GroundMetric) -> Tensor:
     a, b = a[evenly(len(a), count)], b[evenly(len(b), count)]
 
     def distances(directions: Tensor) -> Tensor:
-        """W1 along each direction, scaled to dual norm 1; both sides have equally many samples, so sorting couples them."""
+        """W1 along each direction, scaled to dual norm 1; both sides have the same number of samples, so sorting couples them."""
         directions = directions / torch.linalg.vector_norm(directions, ord=metric.dual, dim=1, keepdim=True)
         return ((a @ directions.mT).sort(0).values - (b @ directions.mT).sort(0).values).abs().mean(0)
 
@@ -66,8 +66,10 @@ def _best_direction(a: Tensor, b: Tensor, metric: GroundMetric) -> Tensor:
 
 
 def potential_on_the_line(x: Tensor, y: Tensor) -> PiecewiseLinear:
-    """The optimal potential between two sets of numbers, float64, shapes (n,) and (m,): its slope is +1 where a larger share of x
-    than of y lies above, else -1."""
+    """The optimal potential between two sets of numbers, float64, shapes (n,) and (m,).
+
+    Its slope is -1 where a larger fraction of y than of x lies above, otherwise +1.
+    """
     places = torch.cat([x, y]).unique()
     below_x, below_y = (torch.searchsorted(side.sort().values, places, right=True) for side in (x, y))
     # In integers: (F_Q - F_P) n m, from each place up to the next one.

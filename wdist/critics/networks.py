@@ -1,10 +1,10 @@
-"""Dense critics: linear layers of norm at most 1 with an activation of slope at most 1 between them.
+"""Dense critics: linear layers of norm at most 1 with activations of slope at most 1 between them.
 
-Several of one architecture can be stacked into one network whose tensors have a leading axis, so that one product serves all of
-them.
+Several critics of the same architecture can be stacked into one network whose tensors have a leading axis, so that one product
+serves all of them.
 
 References:
-    The PyTorch manual, torch.func, model ensembling: the same stacking of states, there for networks that are only evaluated.
+    The PyTorch manual, torch.func, model ensembling: the same stacking of states, for networks that are only evaluated.
 """
 
 import copy
@@ -27,7 +27,7 @@ class StackedCritic(Critic):
     """A stack of linear layers, dense or convolutional, with an activation between them.
 
     Arguments:
-        layers: the last gives one output (or one for each class, of a classifier).
+        layers: linear layers; the last has one output (in a classifier, one for each class).
         activation: between the layers.
     """
 
@@ -74,23 +74,23 @@ class DenseCritic(StackedCritic):
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkPlan:
-    """Everything that determines a network but its initial weights."""
+    """Everything that determines a network except its initial weights."""
 
     event_shape: tuple[int, ...]
     """Shape of a sample."""
     dim: int
-    """Coordinates of a sample."""
+    """Number of coordinates of a sample."""
     width: int
     """Units of each hidden layer."""
     depth: int
     """Number of linear layers."""
     layer: type[LipschitzLinear]
-    """Linear layer that keeps the constraint."""
+    """Linear layer with the constraint."""
     options: ConstraintOptions
     activation: Activation
 
     def linear(self, inputs: int, outputs: int, generator: torch.Generator, *, first: bool) -> LipschitzLinear:
-        """Makes one linear layer; the first one is built for the metric of the samples."""
+        """Makes one linear layer; the first is built for the metric of the samples."""
         return self.layer(inputs, outputs, generator=generator, options=replace(self.options, first=first))
 
 
@@ -98,7 +98,7 @@ class Architecture(Protocol):
     """Builds a critic from a plan: :func:`dense` or :func:`wdist.critics.conv.convolutional`."""
 
     def __call__(self, plan: NetworkPlan, generator: torch.Generator) -> StackedCritic:
-        """A critic with fresh weights; ``generator`` is on the CPU."""
+        """Builds a critic with fresh weights; ``generator`` is on the CPU."""
         ...
 
 
@@ -111,7 +111,7 @@ def dense(plan: NetworkPlan, generator: torch.Generator) -> DenseCritic:
 
 
 def fits_side_by_side(critic: Critic) -> bool:
-    """Tells whether all parts of a critic can compute with a leading axis."""
+    """Whether all parts of a critic can compute with a leading axis."""
     return (
         isinstance(critic, DenseCritic)
         and all(layer.side_by_side for layer in critic.linear)
@@ -122,8 +122,8 @@ def fits_side_by_side(critic: Critic) -> bool:
 def side_by_side(members: Sequence[Critic]) -> Critic:
     """Stacks ``members`` into one critic: potentials of shape (k, n) from samples of shape (k, n, dim).
 
-    They are of one architecture, on one device, and each :func:`fits_side_by_side`. Their parameters and buffers become slices of
-    its own: changes in place reach them, so that each can be validated and frozen as if it had been trained alone.
+    The members have the same architecture and device, and each :func:`fits_side_by_side`. Their parameters and buffers become
+    slices of the stacked ones and follow in-place changes, so each member can be validated and frozen as if trained alone.
     """
     together = copy.deepcopy(members[0])
     for path, module in together.named_modules():
@@ -137,7 +137,7 @@ def side_by_side(members: Sequence[Critic]) -> Critic:
 
 @torch.no_grad()
 def _gathered(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Stacks tensors, which become slices of the result."""
+    """Stacks tensors, and makes them slices of the result."""
     whole = torch.stack([tensor.data for tensor in tensors])
     for tensor, part in zip(tensors, whole, strict=True):
         tensor.data = part

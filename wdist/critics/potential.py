@@ -1,4 +1,4 @@
-"""A frozen critic as a torch module: differentiable, movable, and exportable; certificates stay with the frozen one."""
+"""A frozen critic as a torch module: differentiable, movable and exportable. Certificates apply to the frozen critic only."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class PotentialModule(nn.Module):
-    """x -> K * spread * network((x - shift) / spread), in float64 until it is moved to another type.
+    """x -> K * spread * network((x - shift) / spread), in float64 unless converted to another type.
 
-    Its numbers are buffers: ``.to("cuda")`` and ``.float()`` move them, and no optimiser trains them. In float32 it rounds, so that
-    only the frozen critic proves bounds.
+    Its numbers are buffers: ``.to("cuda")`` and ``.float()`` move them, and no optimiser trains them. It rounds without an error
+    bound, so only the frozen critic proves bounds.
     """
 
     shift: Tensor
@@ -38,7 +38,7 @@ class PotentialModule(nn.Module):
         return h.squeeze(-1) * self._factor
 
     def _held(self, position: int, layer: FrozenLayer) -> FrozenLayer:
-        """The layer with the buffers as its tensors, wherever they are now."""
+        """The layer with the module's buffers as its tensors, on their current device and in their current type."""
         names = layer.tensors()
         return layer.with_tensors({name: getattr(self, _buffer(f"layers.{position}.{name}")) for name in names})
 

@@ -1,4 +1,4 @@
-"""Settings of a critic and its training; None leaves a choice to the shape of the data."""
+"""Settings of a critic and its training; None for a choice based on the shape of the data."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,19 @@ from wdist.errors import UsageError
 OPTIMIZERS = ("muon", "orthogonal-sgd", "adam", "aggmo")
 SCHEDULES = ("linear", "cosine", "step", "constant")
 LEAST_LIPSCHITZ, LARGEST_LIPSCHITZ = 1e-6, 1e6
-"""Range of :attr:`CriticSettings.lipschitz`, in which values neither underflow nor overflow."""
+"""Range of :attr:`CriticSettings.lipschitz` in which values neither underflow nor overflow."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CriticSettings:
-    """Size and training of a critic, as far as the user decides them."""
+    """The user's choices about the size and training of a critic."""
 
     width: int | None = None
     """Units of each hidden layer."""
     depth: int | None = None
-    """Number of linear layers, the last (one output) included."""
+    """Number of linear layers, including the last one, which has one output."""
     group_size: int | None = None
-    """Units that are sorted together by GroupSort: 2 is MaxMin, the width FullSort; must divide the width."""
+    """Number of units that GroupSort sorts together; 2 is MaxMin, and the whole width is FullSort. Must divide the width."""
     batch_size: int | None = None
     """Samples of each side in one step."""
     optimizer: str | None = None
@@ -28,17 +28,17 @@ class CriticSettings:
     learning_rate: float | None = None
     """Learning rate of the weight matrices, in the optimiser's own units."""
     schedule: str | None = None
-    """One of :data:`SCHEDULES`: how the learning rate falls."""
+    """Schedule of the learning rate: one of :data:`SCHEDULES`."""
     activation: str | None = None
     """Name of an activation (``maxmin``, ``relu``, ``leaky-relu:0.1``), for a network that is not in the catalogue."""
     constraint: str | None = None
-    """Name of the constraint on the linear layers (``bjorck``, ``spectral``, ``none``), also for such a network."""
+    """Name of the constraint on the linear layers (``bjorck``, ``spectral``, ``none``), for such a network."""
     bjorck_order: int | None = None
     """Order of the Björck iterations, 1 to 4."""
     bjorck_iterations: int | None = None
-    """Number of Björck iterations; None leaves it to the constraint."""
+    """Number of Björck iterations; None for the constraint's default."""
     beta: float | None = None
-    """Step of first-order Björck iterations or of Parseval's retraction, in (0, 1]; None leaves it to the constraint."""
+    """Step size of first-order Björck iterations or of Parseval's retraction, in (0, 1]; None for the constraint's default."""
     centres: int | None = None
     """Number of cones of a cone critic."""
     lipschitz: float | None = None
@@ -53,7 +53,7 @@ class CriticSettings:
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise UsageError(f"--learning-rate must be positive and finite, not {self.learning_rate}")
         if self.lipschitz is not None and not LEAST_LIPSCHITZ <= self.lipschitz <= LARGEST_LIPSCHITZ:
-            raise UsageError(f"--lipschitz must lie between {LEAST_LIPSCHITZ:g} and {LARGEST_LIPSCHITZ:g}, but is {self.lipschitz}")
+            raise UsageError(f"--lipschitz must lie between {LEAST_LIPSCHITZ:g} and {LARGEST_LIPSCHITZ:g}, not {self.lipschitz}")
         if self.depth is not None and self.depth < 2:
             raise UsageError(f"--depth counts the linear layers and must be at least 2, not {self.depth}")
         if self.bjorck_order is not None and self.bjorck_order > 4:

@@ -1,10 +1,10 @@
-r"""The difference between the means of few coordinates: the linear critic for shifts that concern some columns among many.
+r"""The difference between the means of a few coordinates: the linear critic for shifts in a few columns among many.
 
 .. math:: w \propto \operatorname{sign}(\delta_j) \, (|\delta_j| - t \, s_j)_+, \qquad \delta = \bar x - \bar y
 
-with the standard errors s. Means of d coordinates from n samples carry noise of length about :math:`\sqrt{2 d / n}`, which turns
-the plain difference away from a shift that is shorter. Cross-validation within the training samples chooses t, 0 included. Heavy
-tails of the values are clipped (:mod:`wdist.critics.clipping`).
+with standard errors s. The difference of means of d coordinates from n samples has noise of length about :math:`\sqrt{2 d / n}`,
+which hides the direction of a shorter shift. Cross-validation within the training samples chooses t, which may be 0. Heavy tails of
+the values are clipped (:mod:`wdist.critics.clipping`).
 
 References:
     Tibshirani, Hastie, Narasimhan & Chu (2002), Diagnosis of multiple cancer types by shrunken centroids of gene expression.
@@ -20,15 +20,15 @@ from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.frozen_layer import Affine, FrozenLayer
 
 _THRESHOLDS = tuple(number / 2 for number in range(9))
-"""In standard errors."""
+"""Thresholds t to try, in standard errors."""
 _PARTS = 5
 _ERRORS = 3.5
-"""Standard errors of the training samples that a bound takes away: about 1.6 of those of a sixth held out, from two thirds."""
+"""Standard errors of the training samples, two thirds of all, that match the 1.6 or so of the held-out sixth in a bound."""
 
 
 def sparse_mean_difference(a: Tensor, b: Tensor, metric: GroundMetric) -> list[FrozenLayer]:
-    """Layers of the linear critic along a difference of the means that keeps what exceeds its noise, clipped where its tails are
-    heavy; arguments as for ``mean_difference``."""
+    """Layers of the linear critic along the part of the difference of means that exceeds its noise, clipped if its tails are heavy;
+    arguments as for ``mean_difference``."""
     errors = (a.var(0, correction=0) / len(a) + b.var(0, correction=0) / len(b)).sqrt()
     threshold, share = _validated(a, b, errors, metric) if min(len(a), len(b)) >= 2 * _PARTS else (0.0, 0.0)
     w = steepest_direction(_shrunken(a.mean(0) - b.mean(0), threshold, errors), metric)
@@ -37,8 +37,8 @@ def sparse_mean_difference(a: Tensor, b: Tensor, metric: GroundMetric) -> list[F
 
 
 def _validated(a: Tensor, b: Tensor, errors: Tensor, metric: GroundMetric) -> tuple[float, float]:
-    """The threshold whose critics reach the largest value on the parts that they did not see, the smallest of equal ones; and the
-    share of these values to clip."""
+    """The threshold whose critics reach the largest value on the parts that they did not see (the smallest in a tie), and the
+    fraction of these values to clip."""
     sums_a, sums_b = (torch.stack([side[part::_PARTS].sum(0) for part in range(_PARTS)]) for side in (a, b))
     counts_a, counts_b = (side.new_tensor([[len(side[part::_PARTS])] for part in range(_PARTS)]) for side in (a, b))
     fresh = sums_a / counts_a - sums_b / counts_b
@@ -54,8 +54,8 @@ def _validated(a: Tensor, b: Tensor, errors: Tensor, metric: GroundMetric) -> tu
 
 
 def _shrunken(difference: Tensor, threshold: float, errors: Tensor) -> Tensor:
-    """The difference with each coordinate drawn towards 0 by so many standard errors; where nothing remains, that of the clearest
-    coordinate."""
+    """Shrinks each coordinate of the difference towards 0 by ``threshold`` standard errors; if nothing remains, keeps only the
+    coordinate with the most standard errors."""
     shrunken = difference.sign() * (difference.abs() - threshold * errors).clamp(min=0.0)
     if bool(shrunken.any()):
         return shrunken

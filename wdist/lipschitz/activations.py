@@ -1,6 +1,6 @@
-"""Activations by name: their stated properties, and their modules in training and in a frozen critic.
+"""Activations by name: their properties, and their modules in training and in a frozen critic.
 
-The steepest slope of an elementwise function is its Lipschitz constant in every norm.
+The steepest slope of an elementwise function is its Lipschitz constant in every p-norm.
 
 References:
     Nair & Hinton (2010), Rectified linear units improve restricted Boltzmann machines (ReLU).
@@ -25,13 +25,13 @@ from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
 from wdist.lipschitz.group_sort import group_sort, sort_groups
 from wdist.lipschitz.linalg.rounding import UNDERFLOW, UNIT_ROUNDOFF, gamma, product_above, sum_above
 
-_TRANSCENDENTAL_ULPS = 4.0  # for torch's float64 tanh and sigmoid, whose vectorised exponentials are stated to be within 1
+_TRANSCENDENTAL_ULPS = 4.0  # for torch's float64 tanh and sigmoid, whose vectorised exponentials claim an error within 1
 _MAXMIN_ANGLE = 3 * math.pi / 4  # v = (-1, 1) / sqrt 2 exchanges a pair if its first unit is larger
 _MAXIMUM_NORM_BOUND = 1.4142135623730952  # just above sqrt 2, the largest row sum |cos| + |sin| of a mirror
 
 
 class ActivationModule(nn.Module, ABC):
-    """An activation behind one layer of a critic in training."""
+    """An activation after one layer of a critic in training."""
 
     @abstractmethod
     def forward(self, z: Tensor) -> Tensor:
@@ -47,27 +47,27 @@ class Activation:
     """A function of a whole layer with a known Lipschitz constant."""
 
     name: str
-    """Name with parameter, for example ``group-sort:16``; it suffices to build the activation again."""
+    """Name with parameter, for example ``group-sort:16``, from which the activation can be built again."""
     train: Callable[[Tensor], Tensor]
     evaluate: Callable[[Tensor], Tensor]
-    """The function for training, differentiable and fast, and for evaluation, exact within ``ulps`` in floating point."""
+    """The function for training, differentiable and fast, and for evaluation, within ``ulps`` of the exact value."""
     l2: float
     linf: float
     """Lipschitz bounds in the Euclidean and in the maximum norm."""
     reason: str
-    """The proof of the bounds in a word."""
+    """Proof of the bounds in a few words."""
     divisor: int = 1
-    """Inputs for one output."""
+    """Number of inputs per output."""
     group: int = 1
-    """Must divide the units of the layer before."""
+    """Group size, which must divide the units of the previous layer."""
     ulps: float = 0.0
-    """Largest error of an output in units of its last place; 0 if evaluation only compares and moves."""
+    """Largest error of an output in units in the last place; 0 if evaluation only compares and moves."""
     at_zero: float = 0.0
-    """Magnitude of an output where all inputs are 0."""
+    """Magnitude of an output if all inputs are 0."""
     slopes: tuple[float, float] | None = None
-    """The least and the largest slope of a function of each unit; None for other functions."""
+    """Smallest and largest slope of an elementwise function; None for other functions."""
     trained: "Callable[[int], ActivationModule] | None" = None
-    """Makes the module for a number of units if the activation has parameters of its own."""
+    """Makes the module for a number of units if the activation has its own parameters."""
 
     def module(self, units: int) -> ActivationModule:
         return self.trained(units) if self.trained is not None else Stateless(self)
@@ -78,7 +78,7 @@ class Activation:
 
 
 class Stateless(ActivationModule):
-    """An activation without parameters of its own."""
+    """An activation without its own parameters."""
 
     def __init__(self, activation: Activation) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class Activated(FrozenLayer):
         return LayerBound(layer=self.kind, bound=self.activation.linf, method=self.activation.reason)
 
     def rounding(self, norm: float, units: int) -> float:
-        """0 for sorting, maxima and signs; otherwise the last places of the outputs: ||phi(h)|| <= ||phi(0)|| + L ||h||."""
+        """0 for sorting, maxima and signs; otherwise ``ulps`` of the outputs, with ||phi(h)|| <= ||phi(0)|| + L ||h||."""
         if self.activation.ulps == 0:
             return 0.0
         root = math.sqrt(units) * (1 + 1e-9)
@@ -126,7 +126,7 @@ class Activated(FrozenLayer):
 
 
 def group_sort_activation(group_size: int | None, name: str | None = None) -> Activation:
-    """GroupSort with groups of ``group_size`` units, which must divide the units of the layer, or with one group."""
+    """GroupSort with groups of ``group_size`` units, which must divide the units of the layer, or with a single group."""
     return Activation(
         name=name or f"group-sort:{group_size}",
         train=lambda z: group_sort(z, group_size or z.shape[-1]),
@@ -161,7 +161,7 @@ def _elementwise(
 
 
 def _leaky_relu(parameter: str) -> Activation:
-    """z where z > 0, else a slope in [0, 1] times z."""
+    """z if z > 0, otherwise z times a slope in [0, 1]."""
     slope = float(parameter)
     if not 0 <= slope <= 1:
         raise ValueError(f"slope {slope} is outside [0, 1]")
@@ -170,7 +170,7 @@ def _leaky_relu(parameter: str) -> Activation:
 
 
 def _maxout(group_size: int) -> Activation:
-    """The largest unit of each group, as in GroupSort: |max x - max y| <= max |x - y| <= ||x - y||_2 within each group."""
+    """The largest unit of each group, with groups as in GroupSort: |max x - max y| <= max |x - y| <= ||x - y||_2 in each group."""
 
     def largest(z: Tensor) -> Tensor:
         return z.unflatten(-1, (group_size, -1)).amax(-2)
@@ -201,11 +201,11 @@ def mirror(z: Tensor, v: Tensor) -> Tensor:
 
 
 class Householder(ActivationModule):
-    r"""Mirrors each pair of units with a trained angle if it lies on one side of a line through 0; the angles start as MaxMin.
+    r"""Reflects each pair of units that lies on one side of a line through 0, at a trained angle; the angles start as MaxMin.
 
     .. math:: \sigma_v(z) = z - 2 \min(v^\top z, 0)\, v / (v^\top v)
 
-    The function is continuous and an isometry on either side, so it preserves the Euclidean norm of the gradient.
+    The function is continuous and an isometry on either side of the line, so it preserves the Euclidean norm of the gradient.
     """
 
     def __init__(self, units: int) -> None:
@@ -225,7 +225,7 @@ def _normals(angle: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Mirrored(FrozenLayer):
-    """A Householder activation in a frozen critic; a mirror is an isometry for any length of its normal."""
+    """A Householder activation in a frozen critic; a reflection is an isometry for any length of its normal."""
 
     normal: Tensor
     """float64, shape (units / 2, 2)."""
@@ -257,7 +257,7 @@ class Mirrored(FrozenLayer):
 
 
 def householder() -> Activation:
-    """One mirror for each pair of units."""
+    """Householder activation with one reflection for each pair of units."""
 
     def as_maxmin(z: Tensor) -> Tensor:
         return mirror(z, _normals(z.new_full((z.shape[-1] // 2,), _MAXMIN_ANGLE)))
@@ -285,15 +285,15 @@ ACTIVATIONS: dict[str, Callable[[str], Activation]] = {
     "maxout:K": lambda size: _maxout(_group_size(size)),
     "householder": lambda _: householder(),
     "tanh": lambda _: _elementwise("tanh", torch.tanh, ulps=_TRANSCENDENTAL_ULPS),
-    # A slope of 1/4: every layer costs a factor of 4.
+    # The slope is at most 1/4, so every layer costs a factor of 4.
     "sigmoid": lambda _: _elementwise("sigmoid", torch.sigmoid, 0.25, ulps=_TRANSCENDENTAL_ULPS, at_zero=0.5),
     "identity": lambda _: _elementwise("identity", lambda z: z, least=1.0),
 }
-"""Makers of activations from a parameter, by name as help texts show it; K is a number of units."""
+"""Makers of activations from a parameter, by the name that help texts show; K is a number of units."""
 
 
 def activation(name: str) -> Activation:
-    """The activation with a name such as ``group-sort:16``, ``leaky-relu:0.1`` or ``abs``; UsageError if it is unknown."""
+    """The activation with a name such as ``group-sort:16``, ``leaky-relu:0.1`` or ``abs``; UsageError if the name is unknown."""
     kind, colon, parameter = name.partition(":")
     for shown, make in ACTIVATIONS.items():
         if (kind, colon) == shown.partition(":")[:2]:

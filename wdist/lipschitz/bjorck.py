@@ -1,4 +1,4 @@
-"""Orthonormal weights by Björck iterations: a weight kept on the manifold, and the paper's own scheme, unrolled iterations.
+"""Orthonormal weights by Björck iterations: weights kept on the manifold, and the paper's own scheme of unrolled iterations.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.2.1 and appendices B.3 and B.4.
@@ -24,10 +24,10 @@ from wdist.lipschitz.linalg.rounding import float32_products
 from wdist.lipschitz.linear import ConstraintOptions, LipschitzLinear
 
 _TIGHT_RETRACTIONS = 3  # enough for any defect that training leaves
-_SMALL_DEFECT = 3e-4  # a retraction squares the defect, so one that starts below this leaves only float32 rounding
-_TIGHT_UNROLLED = 30  # unrolled iterations before an evaluation; the paper takes 15 or more at the end of training
+_SMALL_DEFECT = 3e-4  # a retraction squares the defect, so one from below this leaves only float32 rounding
+_TIGHT_UNROLLED = 30  # unrolled iterations before an evaluation; the paper uses 15 or more at the end of training
 _FEW_ROWS = 2  # a batch has few rows if twice as many do not exceed the smaller side of W
-_PRODUCT_STEPS = 3  # quintics that float32 tolerates on Gram matrices; five can diverge, since rounding makes eigenvalues negative
+_PRODUCT_STEPS = 3  # quintics that float32 tolerates on Gram matrices; five can diverge, as rounding makes eigenvalues negative
 
 
 class OrthonormalLinear(LipschitzLinear):
@@ -45,14 +45,14 @@ class OrthonormalLinear(LipschitzLinear):
     side_by_side = True
 
     polar_gradient = False
-    """Return gradients as polar factors, see :class:`wdist.training.optimizers.OrthogonalSGD`."""
+    """Whether gradients are returned as polar factors; see :class:`wdist.training.optimizers.OrthogonalSGD`."""
 
     def forward(self, h: Tensor) -> Tensor:
         return (PolarTangentLinear if self.polar_gradient else TangentLinear).apply(h, self.weight, self.bias)
 
     @torch.no_grad()
     def constrain_(self, *, tightly: bool = False) -> Tensor:
-        """Retracts as often as the options say or, before an evaluation, until only float32 rounding is left."""
+        """Retracts as often as the options say or, before an evaluation, until only float32 rounding remains."""
         iterations = self.options.iterations or self.iterations
         if not tightly:
             return self._retract(iterations)
@@ -72,11 +72,11 @@ class OrthonormalLinear(LipschitzLinear):
 
 
 class UnrolledBjorckLinear(LipschitzLinear):
-    """A linear layer with W = Björck iterations of (parameter / scale), differentiated in every forward pass.
+    """A linear layer whose W results from Björck iterations on parameter / scale, differentiated in every forward pass.
 
-    The scale is a power-iteration estimate of the spectral norm, which may be too small, but the iterations converge up to sqrt 3
-    (order 1) or sqrt 2 times it; or it is the smallest of the norms of equations 9 to 11, which is safe but needs about five times
-    as many iterations.
+    The scale is a power-iteration estimate of the spectral norm, which may be too small; the iterations tolerate norms up to sqrt 3
+    (order 1) or sqrt 2 times the estimate. Alternatively, it is the smallest of the norms of equations 9 to 11, which is safe but
+    needs about five times as many iterations.
     """
 
     constraint = "bjorck-unrolled"
@@ -107,13 +107,13 @@ class UnrolledBjorckLinear(LipschitzLinear):
 
     @torch.no_grad()
     def constrain_(self, *, tightly: bool = False) -> None:
-        """Refines the estimate of the spectral norm where it is the scale."""
+        """Refines the estimate of the spectral norm if it is the scale."""
         if tightly and self.options.scaling == "spectral":
             _, self.leading = spectral_norm_estimate(self.weight, self.leading, iterations=20)
 
     @torch.no_grad()
     def plain_weight(self) -> Tensor:
-        """The iterations of an evaluation in float64, divided by a proved bound on the norm of the result."""
+        """The result of an evaluation's iterations in float64, divided by a proved bound on its norm."""
         W = self.exact_weight
         return divided_by_norm(self._iterated(W / safe_scale(W), _TIGHT_UNROLLED))
 
@@ -121,16 +121,16 @@ class UnrolledBjorckLinear(LipschitzLinear):
 class TangentLinear(torch.autograd.Function):
     r"""z = h W^T + b for an orthonormal W, with the tangent projection of the Euclidean gradient for W.
 
-    With :math:`G = \delta^\top h` the Euclidean gradient, its projection to the tangent space is
-    :math:`G - \mathrm{sym}(G W^\top) W` where :math:`W W^\top = I`, and :math:`G - W\, \mathrm{sym}(W^\top G)` where
-    :math:`W^\top W = I`. Written out with :math:`\delta W`, which back-propagation needs anyway, it is, in the two cases,
+    Let :math:`G = \delta^\top h` be the Euclidean gradient. Its projection to the tangent space is
+    :math:`G - \mathrm{sym}(G W^\top) W` if :math:`W W^\top = I`, and :math:`G - W\, \mathrm{sym}(W^\top G)` if
+    :math:`W^\top W = I`. Written with :math:`\delta W`, which back-propagation needs anyway, it is in the two cases
 
     .. math::
         \delta^\top (h - \tfrac12 z W) - \tfrac12 z^\top \delta W, \qquad
         (\delta - \tfrac12 \delta W W^\top)^\top h - \tfrac12 z^\top \delta W,
 
-    two or three products of the size of the layer's own. The dense form is cheaper once the batch has more rows than the smaller
-    side of W.
+    that is, two or three products of the same size as the layer's. The dense form is cheaper once the batch has more rows than the
+    smaller side of W.
 
     References:
         Absil, Mahony & Sepulchre (2008), Optimization algorithms on matrix manifolds, section 3.6.1.
@@ -159,9 +159,9 @@ class TangentLinear(torch.autograd.Function):
 class PolarTangentLinear(torch.autograd.Function):
     r"""z = h W^T + b with the tangent projection of an approximate polar factor of the Euclidean gradient for W.
 
-    The gradient :math:`\delta^\top h` of a batch with few rows has the polar factor :math:`\delta'^\top h`
-    (:func:`product_polar`), whose projection has the cheap form with :math:`\delta'` in place of :math:`\delta`. A single row or
-    column is scaled to norm 1 after the projection.
+    The gradient :math:`\delta^\top h` of a batch with few rows has the approximate polar factor :math:`\delta'^\top h`
+    (:func:`product_polar`), whose projection has the cheap form with :math:`\delta'` in place of :math:`\delta`. A gradient with a
+    single row or column is scaled to norm 1 after the projection.
 
     References:
         Tuddenham, Prügel-Bennett & Hare (2022), Orthogonalising gradients to speed up neural network optimisation,
@@ -216,7 +216,7 @@ def product_polar(D: Tensor, H: Tensor) -> Tensor:
     quintics of Polar Express therefore cost a dozen products of n x n matrices, whatever the size of G. The result agrees with
     :func:`~wdist.lipschitz.linalg.orthonormalise.polar_express` of G.
 
-    D and H have shapes (n, o) and (n, i), n below o and i, and any scale; they may be stacked along a leading axis.
+    D and H have shapes (n, o) and (n, i), with n below o and i, and any scale; they may be stacked along a leading axis.
     """
     tiny = torch.finfo(D.dtype).tiny
     A, B = D @ D.mT, H @ H.mT

@@ -19,7 +19,7 @@ from wdist.lipschitz.frozen_layer import FrozenLayer, LayerBound
 from wdist.lipschitz.linalg.rounding import LARGEST_SQUARED, UNIT_ROUNDOFF, gamma, norm_above, product_above, sum_above
 
 _PAIRS_AT_ONCE = 1 << 19  # distances in memory at a time, 4 MB for each of half a dozen arrays
-_CROWD = 32  # most cones that are compared one by one where a matrix product cannot tell which is lowest at a sample
+_CROWD = 32  # most cones to compare one by one if a matrix product cannot tell which is lowest at a sample
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,16 +49,16 @@ class Cones(FrozenLayer):
         return torch.cat([lowest(part) for part in parts]).unsqueeze(1) if len(h) else h.new_zeros(0, 1)
 
     def forward(self, h: Tensor) -> Tensor:
-        mode = "donot_use_mm_for_euclid_dist"  # the expanded square loses the digits of small distances, and their gradients
+        mode = "donot_use_mm_for_euclid_dist"  # the expanded square loses digits of small distances and their gradients
         return (torch.cdist(h, self.centres, p=self.p, compute_mode=mode) + self.offsets).amin(1, keepdim=True)
 
     def _lowest(self, h: Tensor) -> Tensor:
         return (torch.cdist(h, self.centres, p=self.p) + self.offsets).amin(1)
 
     def _lowest_euclidean(self, h: Tensor) -> Tensor:
-        """The minimum: a matrix product selects the candidates for the lowest cone, differences decide among them.
+        """The minimum: a matrix product selects candidates for the lowest cone, and differences decide among them.
 
-        The expanded square :math:`|x|^2 + |a|^2 - 2 x \\cdot a` is fast but loses the digits of small distances.
+        The expanded square :math:`|x|^2 + |a|^2 - 2 x \\cdot a` is fast but loses digits of small distances.
         """
         norms, tips = torch.linalg.vector_norm(h, dim=1, keepdim=True), torch.linalg.vector_norm(self.centres, dim=1)
         reach = (norms + tips).square_()
@@ -70,10 +70,10 @@ class Cones(FrozenLayer):
         margin = 8 * UNIT_ROUNDOFF * (least.abs() + self.offsets.abs().max())
         candidates = below <= least + margin
         lowest = h.new_full((len(h),), math.inf)
-        # If all tips are one point, or a sample is equally far from all, selecting pairs costs more than computing all of them.
+        # If all tips coincide, or a sample is equally far from all, selecting pairs costs more than computing all of them.
         (crowded,) = torch.nonzero(candidates.sum(1) > _CROWD, as_tuple=True)
         if len(crowded):
-            points, which = torch.unique(h[crowded], dim=0, return_inverse=True)  # a point mass is many samples at one point
+            points, which = torch.unique(h[crowded], dim=0, return_inverse=True)  # a point mass puts many samples at one point
             distances = torch.cdist(points, self.centres, compute_mode="donot_use_mm_for_euclid_dist")
             lowest[crowded] = (distances + self.offsets).amin(1)[which]
             candidates[crowded] = False
@@ -99,9 +99,9 @@ class Cones(FrozenLayer):
         return f"{len(self.centres)} cones in {self.centres.shape[1]} dimensions"
 
     def rounding(self, norm: float, units: int) -> float:
-        """The rounding of differences, of their norm and of one sum, at the farthest cone; infinite where squares may overflow.
+        """Rounding of differences, of their norm and of one sum, at the farthest cone; infinite if squares may overflow.
 
-        Squares that underflow change a norm by less than the rounding at ``norm``, which is above that of any such norm.
+        Squares that underflow change a norm by less than the rounding at ``norm``, which exceeds any such norm.
         """
         farthest = sum_above(norm, norm_above(self.centres))
         if farthest > LARGEST_SQUARED:

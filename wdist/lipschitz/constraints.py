@@ -1,4 +1,4 @@
-"""Constraints on weights by name: the table, and the layers that need no file of their own.
+"""Constraints on weights by name: the table, and the layers without a file of their own.
 
 To add a constraint, write its layer and add it to the table.
 """
@@ -16,7 +16,7 @@ from wdist.lipschitz.linalg.norms import spectral_norm_estimate, to_maximum_norm
 from wdist.lipschitz.linalg.orthonormalise import bjorck, orthonormal_initial, polar_factor
 from wdist.lipschitz.linear import ClippedLinear, ConstraintOptions, LipschitzLinear, UnconstrainedLinear
 
-_ON_ONE_ENTRY = 0.95  # share of a row's initial norm that lies on one entry
+_ON_ONE_ENTRY = 0.95  # fraction of a row's initial norm on a single entry
 
 
 class SpectralNormLinear(LipschitzLinear):
@@ -49,11 +49,11 @@ class SpectralNormLinear(LipschitzLinear):
 
 
 class ParsevalLinear(LipschitzLinear):
-    r"""A linear layer pulled towards the orthonormal matrices without reaching them; when frozen, it is divided by its norm.
+    r"""A linear layer whose weight is pulled towards the orthonormal matrices without reaching them; freezing divides by its norm.
 
     .. math:: W \leftarrow (1 + \beta) W - \beta W W^\top W
 
-    The source takes beta from 0.0001 to 0.003, which cannot keep up with this learning rate; 1/2 would be a full Björck step.
+    The source uses beta from 0.0001 to 0.003, which cannot keep up with this learning rate; 1/2 would be a full Björck step.
 
     References:
         Cisse, Bojanowski, Grave, Dauphin & Usunier (2017), Parseval networks: improving robustness to adversarial examples,
@@ -68,7 +68,7 @@ class ParsevalLinear(LipschitzLinear):
 
     @torch.no_grad()
     def constrain_(self, *, tightly: bool = False) -> None:
-        """Takes one step of equation 8; none before an evaluation, which judges the weights as they are in training."""
+        """Takes one step of equation 8; does nothing before an evaluation, which uses the weights as they are in training."""
         if tightly:
             return
         beta = self.beta if self.options.beta is None else self.options.beta
@@ -88,7 +88,7 @@ class CayleyLinear(LipschitzLinear):
 
     def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator, options: ConstraintOptions | None = None) -> None:
         super().__init__(inputs, outputs, generator=generator, options=options)
-        # Registering and assigning complete a non-square weight with draws from the global generator.
+        # Registering and assigning complete a non-square weight with random numbers from the global generator.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
             orthogonal(self, "weight", orthogonal_map="cayley")
@@ -121,9 +121,9 @@ class MaximumNormLinear(LipschitzLinear):
         return {1.0: math.inf, 2.0: 2.0, math.inf: 1.0}[self._p]
 
     def _initial(self, generator: torch.Generator) -> Tensor:
-        """Random directions of dual norm 1; behind the first layer, most of a row's norm lies on one entry.
+        """Random directions of dual norm 1; after the first layer, most of a row's norm lies on a single entry.
 
-        A row of l1 norm 1 with its norm spread evenly would average its inputs, and a few such layers would flatten them.
+        A row of l1 norm 1 with evenly spread norm would average its inputs, and a few such layers would flatten them.
         """
         W = torch.randn(self.outputs, self.inputs, generator=generator)
         if self._q == 1:
@@ -135,7 +135,7 @@ class MaximumNormLinear(LipschitzLinear):
 
     @torch.no_grad()
     def constrain_(self, *, tightly: bool = False) -> None:
-        """Projects each row onto the ball and scales it to the sphere: a shorter row would only lose slope."""
+        """Projects each row onto the ball and scales it to the sphere, because a shorter row would only lose slope."""
         W = project_to_ball(self.weight, self._q)
         self.weight.copy_(W / torch.linalg.vector_norm(W, ord=self._q, dim=1, keepdim=True).clamp(min=1e-6))
 
@@ -166,12 +166,12 @@ def project_to_simplex(Y: Tensor) -> Tensor:
     u = _descending(Y)
     k = torch.arange(1, Y.shape[-1] + 1, device=Y.device, dtype=Y.dtype)
     taus = (u.cumsum(-1) - 1) / k
-    K = (taus < u).sum(-1, keepdim=True).clamp(min=1)  # u_k - tau_k changes its sign once
+    K = (taus < u).sum(-1, keepdim=True).clamp(min=1)  # u_k - tau_k changes sign once
     return (Y - taus.gather(-1, K - 1)).clamp(min=0)
 
 
 def _descending(Y: Tensor) -> Tensor:
-    """Each row sorted; on a CPU by numpy, whose vector instructions are several times faster than torch."""
+    """Sorts each row in descending order; on a CPU by numpy, whose vector instructions make it several times faster than torch."""
     if Y.device.type != "cpu" or Y.requires_grad:
         return Y.sort(-1, descending=True).values
     return torch.from_numpy(np.sort(Y.numpy(), axis=-1)).flip(-1)

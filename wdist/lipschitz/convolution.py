@@ -1,19 +1,19 @@
 r"""Convolutions: one matrix applied to all patches of an image, with a proved norm.
 
-A convolution applies the same matrix W to every patch of an image, kernel by kernel pixels in size and a stride apart. Let R be the
-map from an image to all its patches. A coordinate lies in at most ``overlap`` patches, so
+A convolution applies the same matrix W to every patch of an image; patches have the size of the kernel and are a stride apart. Let
+R be the map from an image to all its patches. A coordinate lies in at most ``overlap`` patches, so
 :math:`\|R x\|^2 \le \mathrm{overlap}\, \|x\|^2` and
 
 .. math:: \|\text{convolution}\|_2 \le \sqrt{\mathrm{overlap}}\; \|W\|_2, \qquad
     \mathrm{overlap} = \lceil k_h / s_h \rceil \lceil k_w / s_w \rceil .
 
-If the stride equals the kernel, R only moves coordinates (zeros surround an image whose size is not a multiple of it) and the bound
-is the norm itself: the convolution with an orthonormal W is orthonormal.
+If the stride equals the kernel, R only moves coordinates (and pads an image whose size is not a multiple of it with zeros), and the
+bound is the norm itself: the convolution with an orthonormal W is orthonormal.
 
-Patches that lie apart make an overlapping convolution once groups of channels are rolled around the image by different shifts: an
-output then sees other pixels of each group, and neighbouring outputs share pixels. Rolling permutes the coordinates, so the norm is
-still that of W. In terms of transfer functions, a diagonal matrix of delays stands before a constant matrix; products of such pairs
-are paraunitary, as every orthogonal convolution on a torus is.
+Disjoint patches give an overlapping convolution if groups of channels are first rolled around the image by different shifts: an
+output then sees different pixels of each group, and neighbouring outputs share pixels. Rolling permutes the coordinates, so the
+norm is still that of W. In terms of transfer functions, a diagonal matrix of delays precedes a constant matrix; products of such
+pairs are paraunitary, as is every orthogonal convolution on a torus.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, appendix H.3 (the use).
@@ -40,13 +40,13 @@ from wdist.lipschitz.linalg.transfer import convolution_norm_bound
 LAYOUTS = ("chw", "hwc")
 """Orders of the coordinates of a flattened image: channel by channel, or pixel by pixel."""
 CHANNELS = (1, 3, 4)
-"""Numbers of channels that mark an axis of a stored image as its channels; 2 does so where no other axis is marked."""
+"""Sizes that mark an axis of a stored image as its channels; 2 does so only if no other axis is marked."""
 _SIZE = r"(\d{1,6})"
 _PAIR = rf"{_SIZE}x{_SIZE}"
 _WRITTEN = re.compile(rf"{_SIZE}x{_PAIR}:(chw|hwc):{_PAIR}:{_PAIR}:{_PAIR}((?::{_PAIR})*)")
 _AT_REST = ((0, 0),)
 _MOST_ROWS, _MOST_TAPS = 128, 256
-"""Smaller side of the transfer function, and taps of a kernel, up to which its norm is computed; that takes a second or two."""
+"""Largest smaller side of the transfer function, and most taps of a kernel, for which its norm is computed in a second or two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class ImageShape:
 
     @classmethod
     def of_event(cls, event_shape: Sequence[int]) -> "ImageShape":
-        """The image of a sample of shape (h, w), (c, h, w) or (h, w, c), with 1 to 4 channels; else a single row of pixels."""
+        """The image for a sample of shape (h, w), (c, h, w) or (h, w, c) with 1 to 4 channels, otherwise a single row of pixels."""
         match tuple(event_shape):
             case (height, width):
                 return cls(channels=1, height=height, width=width, layout="chw")
@@ -97,7 +97,7 @@ class Patches:
     before: tuple[int, int] = (0, 0)
     """Rows of zeros above and columns of zeros to the left."""
     shifts: tuple[tuple[int, int], ...] = _AT_REST
-    """Rows and columns by which each of several equal groups of channels is first rolled up and to the left, around the image."""
+    """Rows and columns by which each of several equal groups of channels is first rolled up and to the left around the image."""
 
     def __post_init__(self) -> None:
         for k, s, p in zip(self.kernel, self.stride, self.before, strict=True):
@@ -113,9 +113,9 @@ class Patches:
 
     @classmethod
     def apart(cls, image: ImageShape, size: int, *, staggered: bool = False) -> "Patches":
-        """Disjoint patches of ``size`` pixels a side, or a whole shorter axis.
+        """Disjoint patches of ``size`` by ``size`` pixels, or less along a shorter axis.
 
-        If ``staggered``, up to four groups of channels are shifted by half a patch along neither axis, both, or one.
+        If ``staggered``, up to four groups of channels are shifted by half a patch along no axis, both axes, or one of them.
         """
         kernel = (min(size, image.height), min(size, image.width))
         down, right = kernel[0] // 2, kernel[1] // 2
@@ -125,7 +125,7 @@ class Patches:
 
     @property
     def size(self) -> int:
-        """Coordinates of a patch."""
+        """Number of coordinates of a patch."""
         return self.image.channels * self.kernel[0] * self.kernel[1]
 
     @property
@@ -150,7 +150,7 @@ class Patches:
         return ImageShape(channels=channels, height=self.grid[0], width=self.grid[1], layout="hwc")
 
     def cut(self, h: Tensor) -> Tensor:
-        """All patches, shape (n * count, size), row by row and image by image, of flattened images, shape (n, dim)."""
+        """All patches of flattened images, shape (n, dim), image by image and row by row; shape (n * count, size)."""
         image = self.image
         if image.layout == "chw":
             h = h.reshape(-1, image.channels, image.height, image.width).permute(0, 2, 3, 1)
@@ -198,7 +198,7 @@ class Patches:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Convolution(Affine):
-    """x -> W p + b for every patch p of x, no longer than x in any norm; outputs pixel by pixel, channels innermost.
+    """x -> W p + b for every patch p of x, which has no larger p-norm than x; outputs pixel by pixel, channels innermost.
 
     The columns of the weight are ordered by channel, row and column of a patch.
     """
@@ -213,12 +213,12 @@ class Convolution(Affine):
         return super().__call__(self.patches.cut(h)).reshape(len(h), -1)
 
     def lipschitz(self) -> LayerBound:
-        """The norm of the matrix times the square root of the overlap or, if smaller, the largest norm of the transfer function."""
+        """The norm of the matrix times the square root of the overlap or, if smaller, a bound from the transfer function."""
         overlap = self.patches.overlap
         norm = spectral_norm_bound(self.weight)
         if overlap == 1:
             return LayerBound(layer=self._shape, bound=norm, method="gram, float64; patches apart")
-        # Root and product round once each.
+        # The root and the product round once each.
         repeated = math.nextafter(norm * math.sqrt(overlap) * (1 + 4 * UNIT_ROUNDOFF), math.inf)
         transfer = self._transfer_bound()
         if transfer < repeated:
@@ -226,11 +226,11 @@ class Convolution(Affine):
         return LayerBound(layer=self._shape, bound=repeated, method=f"gram, float64; {overlap} patches share a pixel")
 
     def _transfer_bound(self) -> float:
-        """The bound that holds for images of any size; infinite where it would take long."""
+        """The bound from the transfer function, which holds for images of any size; infinite if it would take long."""
         image, kernel, stride = self.patches.image, self.patches.kernel, self.patches.stride
         if min(len(self.weight), image.channels * math.prod(stride)) > _MOST_ROWS or math.prod(kernel) > _MOST_TAPS:
             return math.inf
-        # Rolling permutes what the layer takes, and zeros surround the image.
+        # Rolling permutes the inputs of the layer, and padding is with zeros.
         return convolution_norm_bound(self.weight.unflatten(1, (image.channels, *kernel)), stride=stride)
 
     @property
@@ -239,7 +239,7 @@ class Convolution(Affine):
         return f"convolution {rows}x{columns} on {self.patches.count} patches"
 
     def rounding(self, norm: float, units: int) -> float:
-        # Patch by patch || |W| |p| || <= ||W||_F ||p||; over all patches these add up as squares.
+        # For each patch || |W| |p| || <= ||W||_F ||p||; over all patches the squares add up.
         count, overlap = self.patches.count, math.nextafter(math.sqrt(self.patches.overlap), math.inf)
         bias = product_above(math.nextafter(math.sqrt(count), math.inf), norm_above(self.bias))
         return affine_rounding(self.weight, bias, product_above(overlap, norm), outputs=count * len(self.weight))

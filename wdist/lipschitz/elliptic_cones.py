@@ -1,8 +1,9 @@
-r"""A minimum of elliptic cones, distances after linear maps, as a layer.
+r"""A minimum of elliptic cones (distances after linear maps) as a layer.
 
 .. math:: f(x) = \min_j \left( \|Q_j x - c_j\|_2 + b_j \right)
 
-Its Lipschitz constant is at most :math:`\max_j \|Q_j\|_2`. Distances from points have :math:`Q_j = I`, from subspaces projections.
+Its Lipschitz constant is at most :math:`\max_j \|Q_j\|_2`. A distance from a point has :math:`Q_j = I`; for a distance from a
+subspace, :math:`Q_j` is a projection.
 """
 
 import math
@@ -47,7 +48,7 @@ class EllipticCones(FrozenLayer):
         return LayerBound(layer=self._shape, bound=bound, method="gram, float64, the largest of its cones")
 
     def maximum(self, p: float) -> LayerBound:
-        # There is one output, so all norms of it are equal; ||v||_2 <= ||v||_1 and ||v||_2 <= sqrt(d) ||v||_inf.
+        # All norms of the single output are equal; ||v||_2 <= ||v||_1 and ||v||_2 <= sqrt(d) ||v||_inf.
         euclidean = self.lipschitz()
         stretch = math.nextafter(math.sqrt(self.matrices.shape[2]), math.inf) if math.isinf(p) else 1.0
         return LayerBound(layer=euclidean.layer, bound=math.nextafter(euclidean.bound * stretch, math.inf), method=euclidean.method)
@@ -58,12 +59,12 @@ class EllipticCones(FrozenLayer):
         return f"{cones} elliptic cones, {rows}x{inputs}"
 
     def rounding(self, norm: float, units: int) -> float:
-        """The rounding of the linear map, of the norm and of one sum, at the worst cone; infinite where squares may overflow."""
+        """Rounding of the linear map, of the norm and of one sum, at the worst cone; infinite if squares may overflow."""
         rows = self.points.shape[1]
         farthest = sum_above(product_above(norm_above(self.matrices.flatten(1)), norm), norm_above(self.points))
         if farthest > LARGEST_SQUARED:
             return math.inf
-        # Of each product, and of each square, which is lost below the root of the smallest normal number.
+        # Underflow of each product, and of each square, which is lost below the root of the smallest normal number.
         underflow = product_above(math.sqrt(rows) + 1, sum_above(product_above(units + 2, UNDERFLOW), math.sqrt(UNDERFLOW)))
         of_offsets = product_above(2 * UNIT_ROUNDOFF, float(self.offsets.abs().max()))
         return sum_above(product_above(gamma(units + rows + 10), farthest), underflow, of_offsets)
@@ -72,5 +73,5 @@ class EllipticCones(FrozenLayer):
         if self.matrices.ndim != 3 or self.matrices.shape[2] != units or not len(self.matrices):
             raise ValueError("the matrices of its elliptic cones do not match the dimension of the samples")
         if self.points.shape != self.matrices.shape[:2] or self.offsets.shape != self.matrices.shape[:1]:
-            raise ValueError("its elliptic cones have more or fewer points than matrices, or other offsets")
+            raise ValueError("the points or offsets of its elliptic cones do not match the matrices")
         return 1

@@ -1,4 +1,4 @@
-"""Layers of a frozen critic: plain numbers that can be evaluated in float64, bounded in two norms and stored."""
+"""Layers of a frozen critic: plain numbers that are evaluated in float64, bounded in two norms and stored."""
 
 import math
 from abc import ABC, abstractmethod
@@ -27,22 +27,22 @@ class LayerBound:
 def owned(tensor: Tensor) -> Tensor:
     """A float64 copy on the CPU, in fresh, aligned memory and row-major order.
 
-    The order in which a matrix product sums depends on strides and on the alignment of memory, so a critic gives the same bits
-    before it is saved and after it is loaded only in one layout. The copy also outlives the file or parameter that it comes from.
+    The order of summation in a matrix product depends on strides and on the alignment of memory, so a critic gives the same bits
+    before saving and after loading only if the layout is the same. The copy also outlives the file or parameter that it comes from.
     """
     return torch.empty(tensor.shape, dtype=torch.float64, device="cpu").copy_(tensor.detach())
 
 
 def subnormal(x: Tensor) -> Tensor:
-    """Marks the entries of x, float64, that are smaller than the smallest normal number."""
+    """Marks the nonzero entries of x, float64, that are smaller in magnitude than the smallest normal number."""
     return (x != 0) & (x.abs() < UNDERFLOW)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FrozenLayer(ABC):
-    """One layer of a frozen critic: a dataclass whose tensors are copied by :func:`owned` when it is made.
+    """One layer of a frozen critic: a dataclass that copies its tensors with :func:`owned` when it is made.
 
-    Subnormal numbers, which some processors take for 0, become 0 before anything is proved.
+    Subnormal numbers, which some processors treat as 0, become 0 before anything is proved.
     """
 
     def __post_init__(self) -> None:
@@ -54,14 +54,14 @@ class FrozenLayer(ABC):
     @property
     @abstractmethod
     def kind(self) -> str:
-        """The name under which it is stored: ``affine``, or an activation with its parameter."""
+        """The name under which it is stored, such as ``affine`` or an activation with its parameter."""
 
     @abstractmethod
     def __call__(self, h: Tensor) -> Tensor:
         """Outputs, shape (n, outputs), for h, float64, shape (n, inputs)."""
 
     def forward(self, h: Tensor) -> Tensor:
-        """The same function by operations that autograd and ``torch.export`` follow, in the type and on the device of h."""
+        """The same function with operations that autograd and ``torch.export`` support, in the type and on the device of h."""
         return self(h)
 
     @abstractmethod
@@ -74,26 +74,25 @@ class FrozenLayer(ABC):
 
     @abstractmethod
     def rounding(self, norm: float, units: int) -> float:
-        """A bound for the Euclidean distance of computed and exact outputs, for rows of ``units`` entries and at most this norm.
+        """A bound for the Euclidean distance of computed from exact outputs, for rows of ``units`` entries and at most this norm.
 
-        Underflow is counted, because later layers may amplify it.
+        Underflow is included, because later layers may amplify it.
         """
 
     @abstractmethod
     def check(self, units: int) -> int:
-        """The number of outputs for ``units`` inputs; ValueError if the layer does not fit them or its finite numbers
-        are invalid."""
+        """The number of outputs for ``units`` inputs; ValueError if the layer does not fit them or holds invalid numbers."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Its numbers by name."""
         return {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)}
 
     def on(self, device: torch.device, dtype: torch.dtype = torch.float64) -> Self:
-        """The layer on a device, and in a precision."""
+        """Returns the layer on a device in a given precision."""
         return self.with_tensors({name: tensor.to(device, dtype) for name, tensor in self.tensors().items()})
 
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
-        """The layer with other tensors under the names of :meth:`tensors`, neither copied nor checked."""
+        """Returns the layer with other tensors under the names of :meth:`tensors`, neither copied nor checked."""
         other = object.__new__(type(self))
         for field in fields(self):
             object.__setattr__(other, field.name, tensors.get(field.name, getattr(self, field.name)))
@@ -136,7 +135,7 @@ class Affine(FrozenLayer):
 
 
 def affine_rounding(W: Tensor, bias: float, norm: float, *, outputs: int) -> float:
-    """Rounding of ``outputs`` sums of products with the rows of W, for inputs and biases of these norms."""
+    """Rounding of ``outputs`` sums of products with rows of W, for inputs and biases of at most these norms."""
     # || |W| |h| || <= ||W||_F ||h||
     magnitude = sum_above(product_above(norm_above(W.flatten()), norm), bias)
     terms = W.shape[1] + 2

@@ -1,4 +1,4 @@
-"""Frozen layers: piecewise linear ones, envelopes, and a table that reads every stored layer back."""
+"""Frozen layers: piecewise linear functions, envelopes, and a table that restores every stored layer."""
 
 import json
 import math
@@ -22,7 +22,7 @@ _REDUCTIONS: dict[str, Callable[..., Tensor]] = {"maximum": torch.amax, "minimum
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PiecewiseLinear(FrozenLayer):
-    r"""A piecewise linear function of one number, defined by its knots and slopes alone, and 0 at the first knot.
+    r"""A piecewise linear function of one number, defined by its knots and slopes, and 0 at the first knot.
 
     .. math:: f(t) = \int_{t_0}^t s(u)\, du
 
@@ -54,7 +54,7 @@ class PiecewiseLinear(FrozenLayer):
         return self.lipschitz()  # all norms of one number are equal
 
     def rounding(self, norm: float, units: int) -> float:
-        """A sum over all knots at most, each rise at most slope times length, then one more product and sum."""
+        """Rounding of at most a sum over all knots, each rise at most slope times length, and one more product and sum."""
         terms = len(self.knots) + 8
         reach = sum_above(float(self.knots[-1] - self.knots[0]), 2 * norm, 2 * float(self.knots.abs().max()))
         return sum_above(product_above(gamma(terms), float(self.slopes.abs().max()), reach), terms * UNDERFLOW)
@@ -108,7 +108,7 @@ class Envelope(FrozenLayer):
         return LayerBound(layer=f"{self.how} of {len(chains)}", bound=max(products), method="the largest of its branches")
 
     def rounding(self, norm: float, units: int) -> float:
-        """The largest rounding of a branch, carried through its layers, plus that of adding the constants."""
+        """The largest rounding of a branch, propagated through its layers, plus that of adding the constants."""
         largest = max(self._branch_rounding(chain, norm, units) for chain in self.branches)
         return sum_above(largest, product_above(gamma(len(self.branches) + 2), float(self.constants.abs().max())))
 
@@ -154,12 +154,12 @@ class Envelope(FrozenLayer):
 
 
 def activated(name: str) -> FrozenLayer:
-    """The named activation as a frozen layer, if it has no numbers of its own."""
+    """The named activation, one without its own parameters, as a frozen layer."""
     return Activated(activation=activation(name))
 
 
 def read_layer(kind: str, tensors: Mapping[str, Tensor], *, depth: int = 0) -> FrozenLayer:
-    """The layer that :attr:`FrozenLayer.kind` and :meth:`FrozenLayer.tensors` describe, inside ``depth`` others.
+    """Restores the layer that :attr:`FrozenLayer.kind` and :meth:`FrozenLayer.tensors` describe, nested in ``depth`` others.
 
     Raises:
         KeyError, TypeError, AttributeError: a number is missing, or the kind is not text.
@@ -208,12 +208,12 @@ _READERS: dict[str, Callable[[str, Mapping[str, Tensor]], FrozenLayer]] = {
         patches=Patches.parse(patches), weight=tensors["weight"], bias=tensors["bias"]
     ),
 }
-"""Reads each kind of frozen layer except plain activations, from what follows the colon in its kind and from its numbers."""
+"""Readers of frozen layers except plain activations, from the text after the colon in the kind and from the numbers."""
 _NESTED: dict[str, Callable[[str, Mapping[str, Tensor], int], FrozenLayer]] = {
     "patchwise": _read_patchwise,
     "maximum": partial(_read_envelope, "maximum"),
     "minimum": partial(_read_envelope, "minimum"),
 }
-"""Readers of layers made of others, which also take the depth of nesting."""
+"""Readers of layers made of other layers, which also take the depth of nesting."""
 _DEEPEST = 8
 """Deepest nesting of layers; wdist itself nests two."""

@@ -1,8 +1,8 @@
-"""GroupSort: each group of units sorted in ascending order, a permutation, which preserves every norm of the gradient.
+"""GroupSort: sorts each group of units in ascending order, a permutation, which preserves every norm of the gradient.
 
-Group ``j`` of a layer of C units with group size k holds the units j, j + C/k, j + 2C/k, ...: a group runs across contiguous
-slices, so that comparisons of whole slices sort small groups. The weights around the activation are dense, so it does not matter
-which units share a group.
+Group ``j`` of a layer of C units with group size k consists of the units j, j + C/k, j + 2C/k, ... Groups run across contiguous
+slices, so comparisons of whole slices sort small groups. The weights around the activation are dense, so it does not matter which
+units share a group.
 
 References:
     Anil, Lucas & Grosse (2019), Sorting out Lipschitz function approximation, section 4.1.
@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_EVALUATED_BY_NETWORK = 32  # largest group size for which a sorting network evaluates faster than torch.sort
+_EVALUATED_BY_NETWORK = 32  # largest group size for which a sorting network is faster than torch.sort in evaluation
 
 
 @cache
 def comparators(n: int) -> tuple[tuple[int, int], ...]:
-    """Pairs (i, j), i < j, whose comparison and exchange in this order sorts n values.
+    """Pairs (i, j), i < j; comparing and exchanging them in this order sorts n values.
 
     References:
         Batcher (1968), Sorting networks and their applications; Knuth, The art of computer programming 3, algorithm 5.2.2 M.
@@ -44,16 +44,17 @@ def comparators(n: int) -> tuple[tuple[int, int], ...]:
 
 @dataclass(frozen=True)
 class _Exchange:
-    """Comparators of one step of a sorting network that one pair of strided views covers: equally spaced runs of units."""
+    """One step of a sorting network: comparators of equally spaced runs of units, covered by one pair of strided views."""
 
     low: int
     high: int
     """First units of a group to compare with each other."""
     run: int = 1
-    """Units in a row."""
+    """Consecutive units in a run."""
     runs: int = 1
+    """Number of runs."""
     spacing: int = 1
-    """Units from one run to the next."""
+    """Units from the start of one run to the next."""
 
     def views(self, z: Tensor, group_size: int) -> tuple[Tensor, Tensor]:
         """The two sides of the comparisons: views of contiguous z, shape (n, runs, run * groups)."""
@@ -68,14 +69,14 @@ _TRAINING_NETWORKS = {
     3: (_Exchange(0, 2), _Exchange(0, 1), _Exchange(1, 2)),
     4: (_Exchange(0, 2, run=2), _Exchange(0, 1, runs=2, spacing=2), _Exchange(1, 2)),
 }
-"""Batcher's networks for the group sizes that they train faster than ``torch.sort``."""
+"""Batcher's networks for the group sizes that train faster with them than with ``torch.sort``."""
 
 
 class _SortingNetwork(torch.autograd.Function):
     """Sorts across slices by comparators built from relu: d = relu(a - b), min(a, b) = a - d, max(a, b) = b + d.
 
-    The backward pass needs the differences d anyway, so nothing is stored twice. A comparator rounds by one unit in the last place,
-    which does not matter in training; evaluation sorts exactly.
+    The backward pass needs only the differences d. A comparator rounds by one unit in the last place, which does not matter in
+    training; evaluation sorts exactly.
     """
 
     @staticmethod
@@ -98,7 +99,7 @@ class _SortingNetwork(torch.autograd.Function):
 
 
 class _Exchanged(torch.autograd.Function):
-    """The permutation found by a sorting network, or its inverse, applied to a gradient: linear, and its own derivative."""
+    """Applies the permutation found by a sorting network, or its inverse, to a gradient; linear, so it is its own derivative."""
 
     @staticmethod
     def forward(ctx: Any, g: Tensor, group_size: int, inverse: bool, *differences: Tensor) -> Tensor:
@@ -108,7 +109,7 @@ class _Exchanged(torch.autograd.Function):
         decided = list(zip(_TRAINING_NETWORKS[group_size], differences, strict=True))
         for exchange, difference in reversed(decided) if inverse else decided:
             low, high = exchange.views(g, group_size)
-            # The backward pass of relu: a vectorised multiplication by [d > 0], many times faster than by a boolean mask.
+            # The backward pass of relu: a vectorised multiplication by [d > 0], many times faster than a boolean mask.
             moved = torch.ops.aten.threshold_backward(high - low, difference, 0)
             low.add_(moved)
             high.sub_(moved)
@@ -147,11 +148,11 @@ def sort_groups(z: Tensor, group_size: int) -> Tensor:
 
 
 def group_sort(z: Tensor, group_size: int) -> Tensor:
-    """GroupSort for training, shape (n, C) or (k, n, C): faster, but small groups round by a few units in the last place."""
+    """GroupSort for training, shape (n, C) or (k, n, C); faster than exact sorting, but small groups round in the last places."""
     if group_size == z.shape[-1]:
         if z.device.type != "cpu":
             return z.sort(-1).values
-        # numpy sorts long rows with vector instructions and is faster than torch.
+        # numpy sorts long rows faster than torch, with vector instructions.
         return _Ordered.apply(z, torch.from_numpy(np.argsort(z.detach().numpy(), axis=-1)), False)
     if group_size in _TRAINING_NETWORKS:
         return _SortingNetwork.apply(z.flatten(0, -2), group_size).view_as(z)

@@ -1,4 +1,4 @@
-"""Linear layers with a constraint on the weight: their interface and options, and the layers that leave the norm unbounded."""
+"""Linear layers with a constraint on the weight: interface, options, and the layers that do not usefully bound the norm."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,7 +14,7 @@ _CLIP, _CLIPPED_INPUTS = 0.01, 512  # the clipping constant of the source, and t
 
 @dataclass(frozen=True, kw_only=True)
 class ConstraintOptions:
-    """Options of all constraints; each constraint reads those that concern it."""
+    """Options of all constraints; each constraint reads those that apply to it."""
 
     order: int = 1
     """Order of the Björck iterations, 1 to 4."""
@@ -26,7 +26,7 @@ class ConstraintOptions:
     """Divisor before unrolled iterations: ``norms`` (equations 9-11 of the paper) or ``spectral``, which is faster."""
     first: bool = False
     p: float = 2.0
-    """The layer takes the samples themselves, and therefore their norm: 1, 2 or infinity."""
+    """Whether the layer takes the samples themselves; and p of the samples' p-norm, 1, 2 or infinity, which it then uses."""
 
 
 class LipschitzLinear(nn.Module):
@@ -36,9 +36,9 @@ class LipschitzLinear(nn.Module):
     title: ClassVar[str]
     """Name and short description of the constraint."""
     takes: ClassVar[frozenset[str]] = frozenset()
-    """The settings among ``bjorck_order``, ``bjorck_iterations`` and ``beta`` that the constraint uses."""
+    """Which of the settings ``bjorck_order``, ``bjorck_iterations`` and ``beta`` the constraint uses."""
     bounded: ClassVar[bool] = True
-    """The frozen weight has norm 1 in the norms that the constraint concerns."""
+    """Whether the frozen weight has norm at most 1 in the norms that the constraint applies to."""
     optimizer: ClassVar[str] = "adam"
     learning_rate: ClassVar[float] = 0.003
     """Default optimiser and learning rate."""
@@ -46,9 +46,9 @@ class LipschitzLinear(nn.Module):
     beta: ClassVar[float] = 0.5
     """Defaults of the options of the same names."""
     constrain_every: ClassVar[int] = 1
-    """Steps between two calls of :meth:`constrain_`."""
+    """Initial number of steps between two calls of :meth:`constrain_`."""
     side_by_side: ClassVar[bool] = False
-    """The layer accepts weights and biases of several layers stacked along a leading axis, each with its own samples."""
+    """Whether the layer accepts weights and biases of several layers stacked along a leading axis, each with its own samples."""
 
     def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator, options: ConstraintOptions | None = None) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class LipschitzLinear(nn.Module):
         return orthonormal_initial(self.outputs, self.inputs, generator)
 
     def training_weight(self) -> Tensor:
-        """W as the forward pass uses it, shape (outputs, inputs), differentiable in the parameters."""
+        """The W that the forward pass uses, shape (outputs, inputs), differentiable in the parameters."""
         return self.weight
 
     def forward(self, h: Tensor) -> Tensor:
@@ -73,12 +73,13 @@ class LipschitzLinear(nn.Module):
     def constrain_(self, *, tightly: bool = False) -> Tensor | None:
         """Moves the parameters back to the constraint after a step or, tightly, before an evaluation.
 
-        Returns their defect before the call, a scalar on their device, if a small one allows fewer calls.
+        Returns:
+            The defect of the parameters before the call, a scalar on their device, if a small defect allows fewer calls.
         """
         return None
 
     def plain_weight(self) -> Tensor:
-        """W in float64 on the CPU with the constraint met to the last digits; by default, divided by a proved bound on its norm."""
+        """W in float64 on the CPU, meeting the constraint to the last digits; by default, divided by a proved bound on its norm."""
         return divided_by_norm(self.exact_weight)
 
     @property
@@ -88,7 +89,7 @@ class LipschitzLinear(nn.Module):
 
 
 class UnconstrainedLinear(LipschitzLinear):
-    """A linear layer of any norm, for critics trained with a penalty."""
+    """A linear layer of arbitrary norm, for critics trained with a penalty."""
 
     constraint = "none"
     title = "no constraint"
@@ -103,8 +104,8 @@ class UnconstrainedLinear(LipschitzLinear):
 class ClippedLinear(UnconstrainedLinear):
     """A linear layer whose weights are clipped after each step, which bounds its norm far too loosely to be useful.
 
-    A unit passes on at most the constant times its number of inputs, so the constant is inversely proportional to the inputs of a
-    layer. Biases do not affect the slope and are not clipped.
+    A unit amplifies by at most the clipping constant times its number of inputs, so the constant is inversely proportional to the
+    number of inputs of the layer. Biases do not affect the slope and are not clipped.
 
     References:
         Arjovsky, Chintala & Bottou (2017), Wasserstein GAN, arXiv:1701.07875.

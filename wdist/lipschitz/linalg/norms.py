@@ -1,4 +1,4 @@
-"""Operator norms of matrices: bounds from above that are proved, and an estimate from below that no certificate may use."""
+"""Operator norms of matrices: proved upper bounds, and a lower estimate that no certificate may use."""
 
 import math
 
@@ -34,7 +34,7 @@ def spectral_norm_bound(W: Tensor) -> float:
     largest = float(W.abs().max())
     if largest == 0:
         return 0.0
-    # A power of two, so that neither scaling nor undoing it rounds; entries end within [-2, 2], so that 1e308 has one, too.
+    # A power of two, so that neither scaling nor undoing it rounds; entries end within [-2, 2], so that it exists even for 1e308.
     scale = 2.0 ** (math.frexp(largest)[1] - 1)
     # Entries that underflow when scaled change the norm by less than this.
     underflow = 2.0**-1022 * W.numel()
@@ -54,7 +54,7 @@ def spectral_norm_bound(W: Tensor) -> float:
         departure, _ = _gram_norm_bound(Q.mT.contiguous())
         if departure < 0.5:
             candidates.append((bound(rotated) + product_error) / math.sqrt(1 - departure) * (1 + 4 * UNIT_ROUNDOFF))
-    # The next number, because a subnormal product rounds by more than its relative share.
+    # The next number, because the relative rounding of a subnormal product is larger.
     return math.nextafter((min(candidates) + underflow) * (1 + 4 * UNIT_ROUNDOFF) * scale, math.inf)
 
 
@@ -63,7 +63,7 @@ def _gram_norm_bound(W: Tensor) -> tuple[float, float]:
     rows, columns = W.shape
     G = W @ W.mT
     magnitude = W.abs()
-    # The products are off by at most gamma_n |W||W|^T entry by entry; that product itself is computed, hence the second factor.
+    # The products are off by at most gamma_n |W||W|^T entry by entry; this product rounds as well, hence the second factor.
     # A sum over a row of the Gram matrix adds gamma_m.
     error = gamma(columns) * (1 + gamma(columns)) * (magnitude @ magnitude.mT)
     slack = 1 + gamma(rows * rows + 4)
@@ -106,7 +106,7 @@ def to_maximum_norm_bound(W: Tensor, p: float) -> float:
     scale = 2.0 ** (math.frexp(largest)[1] - 1)
     magnitude = magnitude / scale
     rows = magnitude.sum(1) if p == math.inf else magnitude.square().sum(1).sqrt()
-    # What underflows in a square or in scaling is less than a rounding of the largest entry, which is at least 1 here.
+    # Underflow in a square or in scaling is smaller than a rounding of the largest entry, which is at least 1 here.
     return math.nextafter(float(rows.max()) * (1 + gamma(W.shape[1] + 8)) * scale, math.inf)
 
 
@@ -130,5 +130,5 @@ def spectral_norm_estimate(W: Tensor, v: Tensor, *, iterations: int = 1) -> tupl
 
 
 def _apply(W: Tensor, v: Tensor) -> Tensor:
-    """W v for one matrix or several along a leading axis."""
+    """W v for one matrix, or for several along a leading axis."""
     return W @ v if W.ndim == 2 else (W @ v.unsqueeze(-1)).squeeze(-1)

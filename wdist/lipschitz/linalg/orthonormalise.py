@@ -1,4 +1,4 @@
-r"""Matrices with singular values 1: random ones, iterations that lead to them, and retractions.
+r"""Matrices whose singular values are all 1: random ones, iterations that converge to them, and retractions.
 
 A matrix of shape (m, n) is orthonormal if its rows (m <= n) or its columns (m >= n) are. Every function works on the smaller Gram
 matrix and preserves shape, device and dtype. Docstrings say where matrices may be stacked along leading axes.
@@ -25,13 +25,13 @@ POLAR_EXPRESS = (
 """Coefficients (a, b, c) of the odd quintics a s + b s^3 + c s^5, in the order of composition."""
 # Spectral norms from which a Björck step converges: below sqrt 3 at order 1, below sqrt 2 at higher orders.
 _SAFE_RADIUS, _SAFE_RADIUS_OF_HIGHER_ORDERS = 1.5, 1.4
-_PROBES = 16  # random vectors: they estimate the square of a norm within about a third, and the guard takes its fourth root
+_PROBES = 16  # random vectors, which estimate the square of a norm within about a third; the guard takes its fourth root
 _FEW_STEPS, _LONG = 3, 2
-"""Most quintics and least ratio of the sides for which iterating on the Gram matrix is cheaper and accurate enough in float32."""
+"""Most quintics and smallest ratio of sides for which iterating on the Gram matrix is cheaper and accurate enough in float32."""
 _WIDE = 256
-"""Smaller side from which products of bfloat16 are worth the conversion: 1.4 to 7 times as fast where a processor has them."""
+"""Smaller side from which bfloat16 products are worth the conversion; they are 1.4 to 7 times as fast if the processor has them."""
 _DEFECT_TOLERANCE = 1e-12  # defect at which a polar factor is accepted; float64 reaches about 1e-13 at width 1000
-_MOST_ITERATIONS = 200  # Newton-Schulz iterations after which an SVD takes over
+_MOST_ITERATIONS = 200  # most Newton-Schulz iterations before an SVD takes over
 
 
 def gram(W: Tensor) -> Tensor:
@@ -202,7 +202,7 @@ def polar_factor(W: Tensor) -> Tensor:
     """The orthonormal matrix nearest to W, in float64, by Newton-Schulz iterations until the defect is negligible.
 
     Far from the manifold, the quintics of Polar Express (:func:`polar_express`) come first; a small singular value costs a few more
-    iterations. If W lacks full rank, the result is some orthonormal matrix. CertificateError if W is not finite.
+    iterations. If W does not have full rank, the result is some orthonormal matrix. CertificateError if W is not finite.
     """
     W = W.double()
     if not bool(torch.isfinite(W).all()):
@@ -227,9 +227,9 @@ def polar_express(W: Tensor, *, steps: int = 3) -> Tensor:
     """Approximate polar factors of matrices of any scale, shape (m, n) or (k, m, n), by a few optimal quintic steps.
 
     Singular values of at least a thousandth of the Frobenius norm end in [0.1, 1.9] after three steps, within 0.15 of 1 after five
-    and within 1e-8 of 1 after seven; smaller ones end smaller. Three steps suffice for the direction of an update; weights need
-    :func:`polar_factor`. A step costs three products on the smaller side. Up to three steps on wide float32 matrices multiply them
-    as bfloat16 where the processor does that several times as fast; singular values move by about a hundredth.
+    and within 1e-8 of 1 after seven; smaller ones end lower. Three steps suffice for the direction of an update; weights need
+    :func:`polar_factor`. A step costs three products on the smaller side. Up to three steps on wide float32 matrices multiply in
+    bfloat16 if the processor is several times as fast at it; singular values then change by about a hundredth.
 
     References:
         Amsel, Persson, Musco & Gower (2025), The Polar Express, arXiv:2505.16932.
@@ -255,7 +255,7 @@ def _composed_quintics(W: Tensor, steps: int) -> Tensor:
 
 
 def _polar_polynomial(G: Tensor, steps: int) -> Tensor:
-    """The composed quintics without their last factor W, from its smaller Gram matrix, whose condition suits few steps only."""
+    """The composed quintics without the last factor W, from the smaller Gram matrix, whose conditioning allows only few steps."""
     composed = P = quintic_factor(G, 0)
     for step in range(1, steps):
         G = P @ G @ P

@@ -1,4 +1,4 @@
-"""Rounding: bounds for float64 sums and products, choices that it must not decide, and the precision of faster products."""
+"""Rounding: bounds for float64 sums and products, choices that do not depend on rounding, and the precision of fast products."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +16,8 @@ UNDERFLOW = 2.0**-1022
 """Largest error of a product or quotient that underflows, even where subnormal results are flushed to zero."""
 LARGEST_SQUARED = 1e150
 """Norm below which no square overflows."""
-_VANISHED = 1e-138  # a norm whose squares all underflow is smaller, even than the rounding of one of this size
-_TIE = 1e-9  # relative difference of equal values, above that due to rounding and the slack of a certificate
+_VANISHED = 1e-138  # a norm whose squares all underflow is smaller than this, and even than the rounding of a norm of this size
+_TIE = 1e-9  # relative difference at which values count as equal, above that due to rounding and the slack of a certificate
 
 
 def gamma(k: int) -> float:
@@ -63,7 +63,7 @@ def norm_above(x: Tensor) -> float:
 def best_up_to_rounding(candidates: Sequence[T], value: Callable[[T], float]) -> T:
     """The candidate with the largest value, or the first of several whose values differ by no more than rounding.
 
-    Candidates are often equal in exact arithmetic; rounding depends on the processor, but the choice must not.
+    Candidates are often equal in exact arithmetic. Rounding depends on the processor, but the choice must not.
     """
     best = candidates[0]
     for each in candidates[1:]:
@@ -73,7 +73,7 @@ def best_up_to_rounding(candidates: Sequence[T], value: Callable[[T], float]) ->
 
 
 def tf32_products() -> AbstractContextManager[None]:
-    """Multiplies by TF32, with ten bits of mantissa, where a GPU has it: for results that a later step corrects."""
+    """Multiplies in TF32, with ten bits of mantissa, if the GPU supports it; for results that a later step corrects."""
     return _products("tf32")
 
 
@@ -89,7 +89,7 @@ def products_on(device: torch.device) -> AbstractContextManager[None]:
 
 @contextmanager
 def _products(precision: str) -> Iterator[None]:
-    # By backend: torch refuses to tell the precision of all of them once a caller has set that of one.
+    # One backend at a time: torch refuses to report the precision of all backends once a caller has set that of one.
     backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
     before = [backend.fp32_precision for backend in backends]
     for backend in backends:
@@ -103,7 +103,7 @@ def _products(precision: str) -> Iterator[None]:
 
 @cache
 def multiplies_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 and adds up in float32, as it says and as a sum that nearly vanishes confirms."""
+    """Whether the processor multiplies bfloat16 and accumulates in float32: it claims to, and sums with cancellation confirm it."""
     known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     if not (known.get("avx512_bf16") or known.get("amx_bf16")) or not torch.backends.mkldnn.is_available():
         return False

@@ -2,8 +2,8 @@ r"""Norms of convolutions on images of any size, from their transfer functions.
 
 A convolution on the infinite lattice with kernel w has the norm :math:`\sup_\omega \|\hat w(\omega)\|_2`, where
 :math:`\hat w(\omega) = \sum_k w_k e^{i \omega \cdot k}` is a matrix of outputs by inputs. Zeros around an image embed it into the
-lattice and a crop never lengthens, so the same bound holds for zero padding of any width, and for circular padding, whose norm is
-the largest over fewer frequencies.
+lattice and a crop never increases a norm, so the same bound holds for zero padding of any width, and for circular padding, whose
+norm is the maximum over fewer frequencies.
 """
 
 import math
@@ -19,36 +19,36 @@ from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma
 
 _GRIDS = (64, 32, 16, 8)
 _MOST_WORK = 2e10
-"""Multiplications for the finest grid that is tried."""
+"""Most multiplications for a grid."""
 _SQUARINGS = 12
 _NEGLIGIBLE = 1 + 1e-6
-"""Ratio of a bound to the norm from which on no grid is tried."""
+"""Ratio of a bound to the norm below which no grid is tried."""
 _AT_ONCE = 2**22
-"""Entries of the transfer matrices held at a time."""
+"""Number of entries of transfer matrices held at a time."""
 
 
 def convolution_norm_bound(kernel: Tensor, *, stride: Sequence[int], groups: int = 1) -> float:
     r"""An upper bound for the spectral norm of a convolution on images of any size, with zero or circular padding.
 
-    A stride s is a convolution without stride of the s phases of each axis, taken as channels. The squared norm
-    :math:`u^* \hat w^* \hat w u` is a non-negative trigonometric polynomial of degree d = k - 1 along each axis; where it has its
-    maximum M, it is at least :math:`M \cos^2(d \delta / 2)` within :math:`\delta` (Bernstein and Szegő), so that for a grid of n
-    frequencies a side
+    A convolution with stride s is one without stride on the s phases of each axis, taken as channels. The squared norm
+    :math:`u^* \hat w^* \hat w u` is a non-negative trigonometric polynomial of degree d = k - 1 along each axis. Within
+    :math:`\delta` of its maximum M, it is at least :math:`M \cos^2(d \delta / 2)` (Bernstein and Szegő), so for a grid with n
+    frequencies per axis
 
     .. math:: \sup_\omega \|\hat w(\omega)\| \le \frac{\max_{\text{grid}} \|\hat w(\omega)\|}{\prod_i \cos(\pi d_i / 2 n)} .
 
     On the grid, Gram iteration bounds each norm, :math:`\|A\|^{2^{t+1}} \le \|(A A^*)^{2^t}\|_F`.
 
-    No grid is needed where the convolution is nearly orthogonal up to a factor: the coefficients of
+    No grid is needed if the convolution is nearly orthogonal up to a factor: the coefficients of
     :math:`\hat w \hat w^*` are the correlations :math:`A_l = \sum_k w_{k+l} w_k^\top`, so for every c
 
     .. math:: \sup_\omega \|\hat w(\omega)\|^2 \le c + \|A_0 - c I\|_F + \sum_{l \ne 0} \|A_l\|_F .
 
-    The smaller bound counts; on orthogonal convolutions the excess of the second is rounding.
+    The smaller bound is returned; for orthogonal convolutions, the second exceeds the norm only by rounding.
 
     Arguments:
         kernel: shape (outputs, inputs / groups, \*sizes), with dilation written out as zeros.
-        stride: a number for each axis.
+        stride: along each axis.
         groups: of inputs and outputs that do not mix.
 
     Raises:
@@ -110,7 +110,7 @@ def _norm_of_phases(kernel: Tensor) -> float:
 
 
 def _norm_by_correlations(kernel: Tensor) -> float:
-    """The bound from correlations for a kernel of shape (m, n, \\*sizes), m <= n; infinite where it would take long."""
+    """The bound from correlations for a kernel of shape (m, n, \\*sizes), m <= n; infinite if it would take long."""
     rows, _, *sizes = kernel.shape
     lags = list(product(*(range(1 - size, size) for size in sizes)))
     lags = lags[len(lags) // 2 :]  # from lag 0 on; the others give the transposes
@@ -127,15 +127,15 @@ def _norm_by_correlations(kernel: Tensor) -> float:
             c = float(A.diagonal().mean())
             A.diagonal().sub_(c)
             total += c + float(torch.linalg.matrix_norm(A))
-    # Every correlation is off by at most gamma times the products of magnitudes, whose norm is at most the squared norm of w;
-    # the norms and their sum round less than that.
+    # Every correlation is off by at most gamma times the products of absolute values, whose norm is at most the squared norm of w;
+    # the norms and their sum round by less than that.
     squared_norm = float(torch.linalg.vector_norm(kernel)) ** 2
     rounding = 2 * len(lags) * gamma(kernel[0].numel() + rows * rows + 2 * len(lags) + 8) * squared_norm
     return math.sqrt((total + rounding) * (1 + 1e-14)) * (1 + 4 * UNIT_ROUNDOFF)
 
 
 def _grid(rows: int, columns: int, degrees: Sequence[int]) -> int:
-    """Frequencies along each axis of more than one tap: as many as the work allows, more than the degree in any case."""
+    """Frequencies along each axis with more than one tap: as many as the work allows, and always more than the degree."""
     axes = sum(degree > 0 for degree in degrees)
     fit = (side for side in _GRIDS if side**axes * rows * rows * columns <= _MOST_WORK)
     return max(next(fit, _GRIDS[-1]), 2 * max(degrees))
@@ -172,7 +172,7 @@ def _largest_gram(A: Tensor, floor: float) -> float:
         G, error, logarithm, norm = G[keep], error[keep], logarithm[keep], norm[keep]
         unit = norm.clamp(min=1e-280)
         G = G / unit[:, None, None]
-        # Squaring doubles a relative error; each product of rows adds its own.
+        # Squaring doubles a relative error, and each product of rows adds its own.
         error = (error / unit + 2 * UNIT_ROUNDOFF) * 2.0
         error = error + error.square() + 8 * gamma(2 * rows + 8)
         G = G @ G
