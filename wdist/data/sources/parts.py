@@ -98,9 +98,9 @@ def _not_parts(address: Address, *, pattern: bool, suffixes: list[str]) -> Sourc
             f"{address.location} matches files of other kinds ({named}) than {', '.join(PART_SUFFIXES)}, "
             "which a pattern joins; name the folder of images or Parquet files, or join tables into one file"
         )
-    return SourceError(
-        f"{address.location} holds files of several kinds ({shortened(suffixes)}); name those of one kind: '{folder / f'*{kinds[0]}'}'"
-    )
+    example = folder / f"*{kinds[0]}"
+    listed = shortened(suffixes)
+    return SourceError(f"{address.location} holds files of several kinds ({listed}); name those of one kind: '{example}'")
 
 
 def joined(parts: Sequence[FiniteSource], address: Address) -> FiniteSource:
