@@ -235,7 +235,7 @@ def test_a_plan_of_other_samples_is_refused(tmp_path):
     with kept(tmp_path / "run", command="test", settings={}):
         solved(x, y, a, a)
     with (
-        pytest.raises(SourceError, match="none of these samples"),
+        pytest.raises(SourceError, match="does not fit these samples"),
         kept(tmp_path / "run", resume=True, command="test", settings={}),
     ):
         solved(x, 2 * y, a, a)

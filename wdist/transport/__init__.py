@@ -7,10 +7,10 @@ from typing import Any
 
 
 class _CallablePackage(ModuleType):
-    """The package and its function have one name, and importing a module of the package sets ``wdist.transport`` to the package."""
+    """A package that can be called as its public function: importing a module of it sets ``wdist.transport`` to it."""
 
     def __call__(self, x: Any, y: Any, **options: Any) -> Any:
-        # By name, because the package lies far below the function that has its name.
+        # Imported by name, because this package must not depend on the layer above that defines the function.
         return import_module("wdist.python.functions").transport(x, y, **options)
 
 

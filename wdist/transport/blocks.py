@@ -1,11 +1,11 @@
 """Couplings of many samples: a tree of halves, improved by exact transport in small blocks.
 
 The tree halves both sides by mass along one direction, the difference of two random samples, then each half along another, and so
-on; the leaves of both sides are coupled in order. Then the plan is improved: its entries are grouped, and transport between the two
-ends of each group is solved exactly. Groups are either neighbours, found by bisecting the midpoints of the entries along other
-directions, or random, which in the plane moves mass far at once; the kind that last gained more comes next. The marginals stay the
-same and no step increases the cost, so it falls from round to round. The usual estimate, blocks of independent samples, costs as
-much as W1 of such small samples.
+on; the leaves of both sides are coupled in order. Then the plan is improved in rounds: its entries are grouped, and transport
+between the two ends of each group is solved exactly. Groups are either neighbours, found by bisecting the midpoints of the entries
+along other directions, or random, which in the plane moves mass far at once; each round uses the kind that last gained more. The
+marginals stay the same and no step increases the cost, so it falls from round to round. By contrast, the usual estimate from blocks
+of independent samples is as large as W1 of such small samples.
 
 References:
     Genest, Bonneel, Nivoliers & Coeurjolly (2025), BSP-OT: sparse transport plans between discrete measures in loglinear time (the
@@ -32,21 +32,21 @@ from wdist.transport.coupling import Coupling, Effort, Plan, carried, cost_above
 
 _SIZES = (1000, 500, 250, 100, 50)  # entries in a group, which limits the samples of each side in a block
 _ENOUGH_ROUNDS, _MOST_ROUNDS = 5, 40  # with fewer rounds, smaller blocks gain more in the same time
-_PATIENCE, _PATIENCE_FOR_TREE = 6, 60  # times the seconds of an effort
-_DIRECTIONS = 16  # directions drawn for each round; each bisection takes one of them
+_PATIENCE, _PATIENCE_FOR_TREE = 6, 60  # multiples of an effort's seconds that one round, and the tree alone, may take
+_DIRECTIONS = 16  # directions drawn for each round; each bisection uses one of them
 _LEAF = 4  # approximate number of samples in a leaf
 _FLOPS = 5e9  # floating-point operations per second of matrix products on one core
-_OVERHEAD = 1e-3  # seconds per block besides the simplex
+_OVERHEAD = 1e-3  # seconds per block in addition to the simplex
 _SORTED = 4e-7  # seconds per sample and level of the tree
-_COPIES = 4  # copies of the samples, and of their positions along the directions, in memory at a time
-_LEAST_TOGETHER = 2000  # samples of the larger side in one part, however little memory there is,
+_COPIES = 4  # copies of the samples, and of their positions along the directions, held in memory at a time
+_LEAST_TOGETHER = 2000  # fewest samples of the larger side in one part, however little memory there is,
 _LEAST_BYTES = 1 << 28  # unless they take more than this
-_SAVED_TOGETHER = 64  # blocks that are solved before the state of a run may be saved
-_NEGLIGIBLE = 1e-13  # share of a sample's mass below which an entry, left by rounding, is dropped; the bound charges the loss
+_SAVED_TOGETHER = 64  # blocks to solve before the state of a run may be saved
+_NEGLIGIBLE = 1e-13  # fraction of a sample's mass below which an entry, left by rounding, is dropped; the bound charges the loss
 
 
 Grouping: TypeAlias = Callable[[np.ndarray, int, np.random.Generator], Iterator[np.ndarray]]
-"""Divides entries of a plan, by their midpoints, into groups of at most a size."""
+"""Divides the entries of a plan, by their midpoints, into groups of at most a given size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,17 +54,17 @@ class Work:
     """Sizes of a coupling made of blocks."""
 
     parts: int
-    """Parts of all samples that are coupled separately to fit into memory."""
+    """Number of parts that are coupled separately to fit into memory."""
     size: int
     """Samples of each side in a block."""
     rounds: int
-    """Rounds of improvement; without any, the coupling is the tree."""
+    """Rounds of improvement; with 0, the coupling is the tree."""
 
 
 def affordable_work(n: int, m: int, dim: int, effort: Effort) -> Work | None:
-    """The sizes that time and memory allow, from the counts alone; None if even a tree takes much longer.
+    """The sizes that time and memory allow, from the counts alone; None if even a tree would take too long.
 
-    Millions of samples are worth some patience: a tree alone may take far longer, and one round somewhat longer.
+    With millions of samples, a tree alone may take far longer than the effort's time, and a single round somewhat longer.
     """
     if effort.seconds <= 0:
         return None
@@ -86,7 +86,7 @@ def affordable_work(n: int, m: int, dim: int, effort: Effort) -> Work | None:
 
 
 def tree_seconds(n: int, m: int, dim: int) -> float:
-    """Predicted time of the cheapest coupling."""
+    """Predicted seconds of the cheapest coupling."""
     return (n + m) * (_SORTED * _levels(n, m) + 2 * dim * _DIRECTIONS / _FLOPS)
 
 
@@ -111,15 +111,15 @@ def block_coupling(
     most_seconds: float = math.inf,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Coupling | None:
-    """As :func:`wdist.transport.samples.upper_bound`, but never compares all pairs; ``work`` replaces what the effort affords.
+    """Like :func:`wdist.transport.samples.upper_bound`, but never compares all pairs; ``work`` overrides what the effort affords.
 
-    None, too, if the parts that are done show that all of them take longer than ``most_seconds``.
+    Also None if the finished parts show that all parts will take longer than ``most_seconds``.
     """
     work = work or affordable_work(a.count, b.count, a.span(0, 1, None).shape[1], effort)
     if work is None:
         return None
     random = np.random.default_rng(seed)
-    # Rows of a file are read in stored order, and those of a block are in random order already.
+    # Rows of a file are read in stored order, and rows of a block are already in random order.
     orders = [
         torch.from_numpy(random.permutation(side.count)) if work.parts > 1 and isinstance(side, ResidentRows) else None
         for side in (a, b)
@@ -151,16 +151,16 @@ def block_coupling(
         entries["rows"].append(rows[plan.rows])
         entries["columns"].append(columns[plan.columns])
         entries["mass"].append(plan.mass / work.parts)
-        del x, y  # before the next ones are read
+        del x, y  # free the memory before the next part is read
     rounds = "1 round" if work.rounds == 1 else f"{work.rounds} rounds"
     method = "a tree of halves" + (f", improved in {rounds} by blocks of {work.size}" if work.rounds else "")
-    # One after another, so that not all entries are in memory twice.
+    # One array after another, so that not all entries are in memory twice.
     whole = Plan(**{name: np.concatenate(entries.pop(name)) for name in list(entries)})
     return Coupling(cost=cost * (1 + 1e-12), exact=False, method=method, plan=whole)
 
 
 def _members(n: int, k: int, parts: int) -> tuple[int, int]:
-    """First and end of the samples with at least some mass in the k-th of ``parts`` equal shares."""
+    """Start and end of the samples with some mass in the k-th of ``parts`` equal shares."""
     return k * n // parts, -(-(k + 1) * n // parts)
 
 
@@ -169,7 +169,7 @@ def _positions(start: int, stop: int, order: Tensor | None) -> np.ndarray:
 
 
 def _units(n: int, k: int, parts: int) -> np.ndarray:
-    """Masses of these samples, whole numbers with sum n; a sample between two shares is split, so the marginals are exact."""
+    """Masses of these samples as integers with sum n; a sample between two shares is split, so the marginals are exact."""
     members = np.arange(*_members(n, k, parts))  # sample i covers [i * parts, (i + 1) * parts)
     return np.minimum((members + 1) * parts, (k + 1) * n) - np.maximum(members * parts, k * n)
 
@@ -188,8 +188,8 @@ def couple(
 ) -> Plan:
     """A plan of total mass 1, found block by block, between points x and y, float64, shapes (n, dim) and (m, dim).
 
-    Their masses ``units_x`` and ``units_y`` are positive whole numbers with the same sum; ``size`` and ``rounds`` are as in
-    :class:`Work`. Of several processes, the first one makes the tree and the groups, and each solves an equal share of them.
+    Their masses ``units_x`` and ``units_y`` are positive integers with the same sum; ``size`` and ``rounds`` are as in
+    :class:`Work`. With several processes, the first one makes the tree and the groups, and each solves an equal share of them.
     """
     coupling = _Coupling(x, y, size, random, metric)
     part = current().part(f"blocks between {len(x)} and {len(y)} points", [coupling], shared=[coupling.random])
@@ -212,18 +212,18 @@ def couple(
 
 
 def _checked(plan: Plan, n: int, m: int) -> Plan:
-    """A plan from a file.
+    """Checks a plan from a file.
 
     Raises:
-        SourceError: it is not between so many points.
+        SourceError: the plan is not between this many points.
     """
     if not all(len(side) and 0 <= side.min() and side.max() < count for side, count in ((plan.rows, n), (plan.columns, m))):
-        raise SourceError("the plan in the folder of --checkpoint is none of these samples; start again in another folder")
+        raise SourceError("the plan in the --checkpoint folder does not fit these samples; start again in another folder")
     return plan
 
 
 class _Random:
-    """A generator of numpy that a resumed run continues."""
+    """A numpy generator that a resumed run continues."""
 
     resumable = ("state",)
 
@@ -240,7 +240,7 @@ class _Random:
 
 
 class _Coupling:
-    """A plan that is improved round by round, and within a round some blocks at a time."""
+    """A plan that is improved round by round, and within a round a few blocks at a time."""
 
     resumable = ("random", "plan", "rounds", "_cost", "_gains", "_before", "_improved", "_done")
 
@@ -252,10 +252,10 @@ class _Coupling:
         self._gains = [math.inf] * len(_GROUPINGS)
         self._groups: list[np.ndarray] | None = None
         self._before: Any = None
-        """State of the generator before the groups of the present round; None between rounds."""
+        """State of the generator before the groups of the current round were drawn; None between rounds."""
         self._improved: list[Plan] = []
         self._done = 0
-        """Groups of the present round that are improved."""
+        """Number of groups of the current round that have been improved."""
 
     def begin(self, units_x: np.ndarray, units_y: np.ndarray) -> None:
         """Makes the tree."""
@@ -264,7 +264,7 @@ class _Coupling:
         self._cost = carried(self._x, self._y, self.plan, self._metric)
 
     def improve(self, *, together: int | None) -> None:
-        """Improves the next groups of a round, at most ``together``; the last ones end it."""
+        """Improves the next groups of the round, at most ``together``, and ends the round after the last one."""
         x, y, plan = self._x, self._y, self.plan
         assert plan is not None, "a tree comes first"
         chosen = self._gains.index(max(self._gains))
@@ -285,7 +285,7 @@ class _Coupling:
             self._groups, self._before, self._improved, self._done = None, None, [], 0
 
     def _divided(self, plan: Plan, grouping: Grouping) -> list[np.ndarray]:
-        """Groups of a new round; those of a round that an earlier run began are the same again."""
+        """Groups of a new round; a round begun by an earlier run gets the same groups again."""
         if self._before is not None:
             self.random.state = self._before
         self._before = self.random.state
@@ -294,7 +294,7 @@ class _Coupling:
 
 
 def _tree(x: Tensor, y: Tensor, units_x: np.ndarray, units_y: np.ndarray, random: np.random.Generator) -> Plan:
-    """The leaves of both sides coupled in order."""
+    """Couples the leaves of both sides in order."""
     along_x, along_y = _projections(x, y, random)
     directions = random.integers(_DIRECTIONS, size=_levels(len(x), len(y)))
     order_x, order_y = (
@@ -312,7 +312,7 @@ def _groups(x: Tensor, y: Tensor, plan: Plan, grouping: Grouping, size: int, ran
 
 
 def _projections(x: Tensor, y: Tensor, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Both sides, (directions, n) and (directions, m), projected onto differences of samples, which vary where the samples do."""
+    """Both sides projected onto differences of samples, which vary where the samples do; (directions, n) and (directions, m)."""
     ends = []
     for _ in range(2):
         picks = random.integers(len(x) + len(y), size=_DIRECTIONS)
@@ -322,7 +322,7 @@ def _projections(x: Tensor, y: Tensor, random: np.random.Generator) -> tuple[np.
 
 
 def _tree_order(along: list[np.ndarray], units: np.ndarray) -> np.ndarray:
-    """Points in the order of the leaves of a tree, each of whose levels halves them by mass along one direction."""
+    """Points in the order of the leaves of a tree; each level halves the cells by mass along one direction."""
     order = np.argsort(along[0], kind="stable")
     for level in range(1, len(along)):
         begins = units[order].cumsum() - units[order]
@@ -332,7 +332,7 @@ def _tree_order(along: list[np.ndarray], units: np.ndarray) -> np.ndarray:
 
 
 def _neighbours(middles: np.ndarray, size: int, random: np.random.Generator) -> Iterator[np.ndarray]:
-    """Groups of at most ``size`` entries of a plan, by bisection of their midpoints, shape (directions, entries)."""
+    """Groups of at most ``size`` neighbouring entries of a plan, by bisection of their midpoints, shape (directions, entries)."""
     pending = [np.arange(middles.shape[1])]
     while pending:
         group = pending.pop()
@@ -366,7 +366,7 @@ def _improved(x: Tensor, y: Tensor, plan: Plan, group: np.ndarray, metric: Groun
 
 
 def _all_improved(x: Tensor, y: Tensor, plan: Plan, groups: list[np.ndarray], metric: GroundMetric) -> Plan:
-    """The same for several groups of entries; empty if there are none."""
+    """The same for several groups of entries; an empty plan if there are none."""
     none = np.empty(0, dtype=np.int64)
     empty = Plan(rows=none, columns=none, mass=np.empty(0))
     return _joined([empty, *(_improved(x, y, plan, group, metric) for group in groups)])

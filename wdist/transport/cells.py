@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _COORDINATES = 8
-"""Coordinates that the tree looks at; points with more are projected."""
+"""Most coordinates that the tree uses; points with more are projected."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,7 +24,7 @@ class Cells:
 
 
 def cells_of(points: np.ndarray, levels: int) -> Cells:
-    """Cells after so many halvings of points, shape (n, dim), with at least ``2**levels`` points."""
+    """Cells of points, shape (n, dim), after ``levels`` halvings; there must be at least ``2**levels`` points."""
     labels, everyone = np.zeros(len(points), dtype=np.int64), np.arange(len(points))
     order = everyone
     for level in range(levels):
@@ -39,7 +39,7 @@ def cells_of(points: np.ndarray, levels: int) -> Cells:
 
 
 def nearby_order(points: np.ndarray, together: int) -> np.ndarray:
-    """An order in which about ``together`` points in a row are near each other."""
+    """An order in which runs of about ``together`` consecutive points are near each other."""
     levels = max(0, (len(points) // together).bit_length())
     if levels == 0 or len(points) < 1 << levels:
         return np.arange(len(points))

@@ -7,9 +7,9 @@ The transport problem is solved on a few arcs per sample. Its dual variables pri
 - lowering each :math:`u_i` by the most negative reduced cost of its row makes the dual variables feasible, so their value is a
   lower bound.
 
-The rounds end when the two are close enough. Each round starts from the dual variables of the one before, and arcs of large reduced
-cost are dropped until they are found again, so memory grows with the samples, not with their pairs. The first arcs come from a
-smaller problem (:mod:`wdist.transport.refinement`), solved in the same way.
+The rounds end when the two bounds are close enough. Each round starts from the dual variables of the previous one, and arcs with
+large reduced costs are dropped until they are found again, so memory grows with the samples, not with their pairs. The first arcs
+come from a smaller problem (:mod:`wdist.transport.refinement`), solved in the same way.
 
 References:
     Dantzig & Wolfe (1960), Decomposition principle for linear programs (column generation).
@@ -37,44 +37,44 @@ from wdist.transport.refinement import Problem, Start, among_smallest, coarser, 
 from wdist.transport.screening import FLAT
 
 SMALL = 1800
-"""Samples of the larger side that the dense solver takes."""
+"""Most samples of the larger side for the dense solver."""
 _COARSE_SECONDS = 1.0
-"""Time of the dense solver on them."""
+"""Seconds that the dense solver takes for that many."""
 MOST_ROUNDS, _MOST_PIVOTS = 60, 10**9
 _COARSE_GAP = 3e-3
 """Relative gap at which a smaller problem is solved well enough."""
 _NEW_ARCS, _MOST_ARCS, _KEPT_ARCS = 8, 40, 25
-"""Arcs of a sample: new in a round, before some are dropped, and after."""
+"""Arcs per sample: new ones in a round, the most before some are dropped, and those kept then."""
 _BYTES_PER_SAMPLE = 8000
-"""Peak memory of the arcs of one sample."""
+"""Peak memory for the arcs of one sample."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GeneratedPlan:
-    """A plan, and both bounds for the cost of an optimal one."""
+    """A plan, and bounds for the cost of an optimal plan."""
 
     plan: SolvedPlan
-    """With dual variables that a c-transform makes feasible: those of the round that proved most."""
+    """The last plan, with the dual variables that proved the highest lower bound; a c-transform makes them feasible."""
     lower: float
-    """Proved by these variables."""
+    """Lower bound that these variables prove."""
     upper: float
     """Cost of the plan as computed."""
 
     @property
     def relative_gap(self) -> float:
-        """Gap as a share of the upper bound."""
+        """Gap relative to the upper bound."""
         return (self.upper - self.lower) / self.upper if self.upper > 0 else 0.0
 
     def closed(self, tolerance: float) -> bool:
-        """Whether the relative gap is at most ``tolerance``, but for rounding."""
+        """Whether the relative gap is at most ``tolerance``, up to rounding."""
         largest = sum(float(side.abs().max()) for side in self.plan.potentials)
         return self.upper - self.lower <= tolerance * self.upper + ROUNDED * largest
 
 
 def affordable_rounds(n: int, m: int, dim: int, seconds: float) -> int:
-    """Rounds of :func:`column_generation` that two cores do in that time, roughly; 0 if they are too few for a gap of 0.1 %.
+    """Approximate number of rounds of :func:`column_generation` that two cores do in that time; 0 if too few for a gap of 0.1 %.
 
-    It follows from counts alone, so that a busy machine computes the same digits.
+    It depends on counts alone, so that a busy machine computes the same digits.
     """
     start = generation_seconds(n, m, dim, rounds=0)
     rounds = int((seconds - start) / (generation_seconds(n, m, dim, rounds=1) - start))
@@ -82,12 +82,12 @@ def affordable_rounds(n: int, m: int, dim: int, seconds: float) -> int:
 
 
 def bytes_held(n: int, m: int, dim: int) -> int:
-    """Peak memory of :func:`column_generation`, roughly."""
+    """Approximate peak memory of :func:`column_generation`."""
     return 16 * dim * (n + m) + _BYTES_PER_SAMPLE * max(n, m) + BYTES_PER_PAIR * min(n * m, SMALL**2)
 
 
 def generation_seconds(n: int, m: int, dim: int, *, rounds: int) -> float:
-    """Predicted time of the smaller problems and so many rounds on two cores, fitted for 5,000 to 100,000 samples."""
+    """Predicted seconds of the smaller problems and ``rounds`` rounds on two cores, fitted for 5,000 to 100,000 samples."""
     pricing = n * m * (3e-10 + 1.3e-11 * dim)
     simplex = (1.2 if dim > FLAT else 2.0) * (max(n, m) / 2e4) ** 1.6
     return _COARSE_SECONDS + 3 * pricing + simplex + rounds * (pricing + simplex)
@@ -115,11 +115,11 @@ def column_generation(
         tolerance: relative gap.
         rounds: most rounds on all samples, and on each smaller problem.
         seed: of the smaller problems.
-        small: points of the larger side that the dense solver takes; by default, those of a second.
+        small: most points of the larger side for the dense solver; by default, as many as take a second.
         execution: device, limits and listeners, which receive both bounds after each round.
 
     Returns:
-        What the last round found; None if an interruption came before the first one on all samples.
+        The result of the last round; None if interrupted before the first round on all samples.
     """
     apart_x, apart_y = distinct(x, a), distinct(y, b)
     solver = _Solver(tolerance, rounds, small or SMALL, np.random.default_rng(seed), execution or Execution())
@@ -129,7 +129,7 @@ def column_generation(
 
 
 def _for_all(plan: SolvedPlan, apart_x: Distinct, apart_y: Distinct) -> SolvedPlan:
-    """The plan between all samples, from that between the distinct ones."""
+    """The plan between all samples, from the plan between the distinct ones."""
     (u, v), (rows, columns, mass) = plan.potentials, apart_x.divided(plan.rows, plan.columns, plan.mass)
     columns, rows, mass = apart_y.divided(columns, rows, mass)
     return replace(plan, rows=rows, columns=columns, mass=mass, potentials=(u[apart_x.labels], v[apart_y.labels]))
@@ -137,7 +137,7 @@ def _for_all(plan: SolvedPlan, apart_x: Distinct, apart_y: Distinct) -> SolvedPl
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Arcs:
-    """Some pairs with their costs; no pair twice."""
+    """Some pairs with their costs; no pair occurs twice."""
 
     rows: np.ndarray
     columns: np.ndarray
@@ -147,7 +147,7 @@ class _Arcs:
         return _Arcs(rows=self.rows[kept], columns=self.columns[kept], costs=self.costs[kept])
 
     def joined(self, other: "_Arcs", width: int) -> "_Arcs":
-        """These arcs and others between points of which the second side has ``width``."""
+        """Merges these arcs with others; the second side has ``width`` points."""
         keys = np.concatenate([each.rows * width + each.columns for each in (self, other)])
         _, first = np.unique(keys, return_index=True)
         both = (np.concatenate([getattr(each, name) for each in (self, other)]) for name in ("rows", "columns", "costs"))
@@ -156,14 +156,14 @@ class _Arcs:
 
 
 class _Solver:
-    """Solves problems by way of smaller ones."""
+    """Solves problems with the help of smaller ones."""
 
     def __init__(self, tolerance: float, rounds: int, small: int, random: np.random.Generator, execution: Execution) -> None:
         self._tolerance, self._most, self._small, self._random = tolerance, rounds, small, random
         self._execution = execution
 
     def solved(self, problem: Problem) -> GeneratedPlan | None:
-        """The solution; None if an interruption came before there is one."""
+        """The solution; None if interrupted before there is one."""
         if problem.largest <= self._small:
             return processes().from_first("transport", lambda: self._dense(problem))
         return self._refined(problem, self._tolerance, self._told)
@@ -185,7 +185,7 @@ class _Solver:
         return self._in_rounds(problem, tolerance, told, lambda pricing: smaller.start(plan, pricing))
 
     def _dense(self, problem: Problem) -> GeneratedPlan:
-        """The solution where the dense solver takes all points."""
+        """The solution by the dense solver with all points."""
         plan = solve(problem.x, problem.y, problem.a, problem.b, problem.metric)
         u, v = (side.numpy() for side in plan.potentials)
         lower = Pricing(problem.x, problem.y, problem.metric).below(u, v).dual_value(u, v, problem.a, problem.b)
@@ -194,7 +194,7 @@ class _Solver:
     def _in_rounds(
         self, problem: Problem, tolerance: float, told: Callable[[float, float], None], start: Callable[[Pricing], Start]
     ) -> GeneratedPlan | None:
-        """Rounds of column generation; what they have found by an interruption is kept."""
+        """Does rounds of column generation; an interruption keeps the result so far."""
         rounds, interruption = _Rounds(problem, self._execution.device), self._execution.interruption
         part = current().part(f"transport between {len(problem.a)} and {len(problem.b)} points", [rounds])
         if part.result is not None:
@@ -222,12 +222,12 @@ class _Solver:
 
 
 def _ends(rounds: "_Rounds", ended: bool) -> bool:
-    """Whether no other round follows; otherwise it has more arcs."""
+    """Whether the rounds end; if not, adds arcs for the next one."""
     return ended or not rounds.enlarge()
 
 
 class _Rounds:
-    """One problem, solved on more and more arcs, which only the first of several processes keeps; all of them price."""
+    """One problem, solved on more and more arcs; only the first of several processes keeps the arcs, and all of them price."""
 
     resumable = ("number", "ended", "found", "_arcs", "_potentials")
 
@@ -241,14 +241,14 @@ class _Rounds:
         self.number, self.ended = 0, False
 
     def begin(self, start: Callable[[Pricing], Start]) -> None:
-        """Takes the first arcs and those of a feasible plan, or those of an earlier run."""
+        """Takes the first arcs with those of a feasible plan, or the arcs of an earlier run."""
         problem = self._problem
         self._pricing = Pricing(problem.x, problem.y, problem.metric, device=self._device)
         if self.number:
             self.prove_again()
             return
         first = start(self._pricing)
-        # A point whose cell carries too little mass for any pair has no variable.
+        # A point whose cell has too little mass for any pair has no dual variable.
         self._potentials = np.nan_to_num(first.u, posinf=0.0), np.nan_to_num(first.v, posinf=0.0)
         order_x, order_y = np.argsort(first.u, kind="stable"), np.argsort(-first.v, kind="stable")
         rows, columns = _corner_plan(problem.a, problem.b, order_x, order_y)
@@ -257,17 +257,17 @@ class _Rounds:
         self._arcs = _Arcs(rows=rows, columns=columns, costs=distances(problem.x, problem.y, rows, columns, problem.metric))
 
     def prove_again(self) -> None:
-        """Computes both bounds of what an earlier run found once more, since a file says nothing about these samples.
+        """Computes both bounds of an earlier run's result again, because a file proves nothing about these samples.
 
         Raises:
-            SourceError: it is not a plan of this problem.
+            SourceError: the result is not a plan of this problem.
         """
         problem, found = self._problem, self.found
         assert found is not None, "a round comes first"
         pricing = Pricing(problem.x, problem.y, problem.metric, device=self._device)
         lower = self._lower(pricing.below(*(side.numpy() for side in found.plan.potentials)), found.plan)
         if abs(carried(problem.x, problem.y, found.plan, problem.metric) - found.upper) > GAP * found.upper:
-            raise SourceError("the plan in the folder of --checkpoint is none of these samples; start again in another folder")
+            raise SourceError("the plan in the --checkpoint folder does not fit these samples; start again in another folder")
         self.found = replace(found, lower=lower)
 
     def _lower(self, priced: Priced, plan: SolvedPlan) -> float:
@@ -289,7 +289,7 @@ class _Rounds:
         return self.found
 
     def enlarge(self) -> bool:
-        """Adds violated pairs to the arcs; False if there is none."""
+        """Adds violated pairs to the arcs; False if there are none."""
         found = self._priced
         chosen = among_smallest(found.rows, found.reduced, _NEW_ARCS) | among_smallest(found.columns, found.reduced, _NEW_ARCS)
         if not len(found.rows):
@@ -301,22 +301,22 @@ class _Rounds:
     def _restricted(self) -> tuple[SolvedPlan, float]:
         """An optimal plan on the arcs, and its cost.
 
-        The simplex sees reduced costs, so that its first pivots take arcs that are likely to carry mass, and not just short ones.
+        The simplex gets reduced costs, so that its first pivots choose arcs that are likely to carry mass instead of short ones.
         """
-        from ot.lp.emd_wrap import emd_c_sparse  # imported here because it takes more than a second
+        from ot.lp.emd_wrap import emd_c_sparse  # imported late: the import takes more than a second
 
         a, b, arcs = self._problem.a, self._problem.b, self._arcs
         before_u, before_v = self._potentials
         reduced = arcs.costs - before_u[arcs.rows] - before_v[arcs.columns]
-        least = reduced.min()  # POT compares artificial costs with the largest cost, as if none were negative
-        # It starts from dual variables that it found before; from approximate ones, it would end at worse ones than from none.
+        least = reduced.min()  # POT compares artificial costs with the largest cost, assuming that none is negative
+        # It starts from dual variables that it found itself; approximate ones would lead to a worse result than none.
         start = (None, None) if self.number == 1 else (np.full(len(a), -least), np.zeros(len(b)))
         places = arcs.rows.astype(np.uint64), arcs.columns.astype(np.uint64)
         check_free(BYTES_PER_PAIR * len(arcs.costs))
         rows, columns, mass, _, u, v, _ = emd_c_sparse(a, b * (a.sum() / b.sum()), *places, reduced - least, _MOST_PIVOTS, *start)
         carries = mass > 0
         u, v = np.asarray(u) + before_u + least, np.asarray(v) + before_v
-        middle = (u.mean() - v.mean()) / 2  # small variables are rounded less
+        middle = (u.mean() - v.mean()) / 2  # small variables round less
         plan = SolvedPlan(
             rows=rows[carries].astype(np.int64),
             columns=columns[carries].astype(np.int64),
@@ -326,7 +326,7 @@ class _Rounds:
         return plan, carried(self._problem.x, self._problem.y, plan, self._problem.metric)
 
     def _thinned(self) -> _Arcs:
-        """The arcs without those of large reduced cost, where there are too many; those of the plan stay."""
+        """Drops arcs with large reduced costs if there are too many; arcs of the plan stay."""
         assert self.found is not None
         arcs, plan, width, largest = self._arcs, self.found.plan, len(self._problem.b), self._problem.largest
         if len(arcs.rows) <= _MOST_ARCS * largest:
@@ -338,7 +338,7 @@ class _Rounds:
 
 
 def _corner_plan(a: np.ndarray, b: np.ndarray, order_x: np.ndarray, order_y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of a feasible plan: both sides in an order, each sample filled from where the previous one ended."""
+    """Pairs of a feasible plan by the north-west corner rule: both sides in a given order, filled one sample after another."""
     ends_x, ends_y = np.cumsum(a[order_x]), np.cumsum(b[order_y])
     cuts = np.union1d(ends_x, ends_y)
     middles = (np.r_[0.0, cuts[:-1]] + cuts) / 2

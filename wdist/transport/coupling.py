@@ -1,4 +1,4 @@
-"""Couplings of weighted points: optimal ones, by POT's network simplex or by sorting, and proved upper bounds for their cost."""
+"""Couplings of weighted points: optimal ones by POT's network simplex or by sorting, and proved upper bounds for their cost."""
 
 import math
 import warnings
@@ -15,13 +15,13 @@ from wdist.interruption import Interruption
 from wdist.lipschitz.linalg.rounding import UNIT_ROUNDOFF, gamma, product_above
 
 BYTES_PER_PAIR = 64
-"""Peak memory of POT's dense solver per pair of samples, for costs, plan and arcs."""
+"""Peak memory of POT's dense solver per pair of samples, for costs, plan and arcs, in bytes."""
 SLACK = 1e-9
-"""Relative margin on a cost; half of it covers sums of n products in float64 and masses that POT returns within 1e-12."""
-_PREPARED = gamma(4)  # displacement of a sample by rounding a shift and a scale, as a share of its norm; W1 may be smaller
-GAP, ROUNDED = 1e-7, 1e-12  # duality gap of an optimal plan, as a share of the cost and of the largest distance
+"""Relative margin on a cost; half of it covers sums of n products in float64 and the error of POT's masses, within 1e-12."""
+_PREPARED = gamma(4)  # displacement of a sample by rounding a shift and a scale, relative to its norm; W1 may be smaller than that
+GAP, ROUNDED = 1e-7, 1e-12  # duality gap of an optimal plan, relative to the cost and to the largest distance
 _FEW_NUMBERS = 1 << 21  # most coordinates for which differences are as fast as products
-_NUMBERS_AT_ONCE = 1 << 20  # coordinates in memory at a time where differences are computed, 8 MB
+_NUMBERS_AT_ONCE = 1 << 20  # coordinates in memory at a time when differences are computed, 8 MB
 _CPU = torch.device("cpu")
 
 
@@ -31,12 +31,12 @@ class Effort:
 
     seconds: float = 30.0
     most_seconds: float = math.inf
-    """Limit of the patience with millions of samples, whose coupling may take many times as long."""
+    """Limit for millions of samples, whose coupling may take many times as long."""
     tolerance: float = 1e-3
     """Relative gap at which column generation may stop."""
     nbytes: int = 2 << 30
     blocks_nbytes: int | None = None
-    """Smaller limit for a coupling made of blocks, which loses little if it has more parts."""
+    """Smaller memory limit for a coupling made of blocks, which loses little if it has more parts."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,17 +46,17 @@ class Execution:
     device: torch.device = _CPU
     """Device that prices pairs."""
     interruption: Interruption = field(default_factory=Interruption)
-    """Ends the work; what is proved by then is kept."""
+    """Ends the work; the result so far is kept."""
     progress: Callable[[float], None] = lambda fraction: None
-    """Called with the fraction that is done."""
+    """Called with the fraction done so far."""
     deadline: float = math.inf
-    """Time on the clock of the run after which no round of column generation begins."""
+    """Clock time of the run after which no round of column generation begins."""
     bounded: Callable[[float, float], None] = lambda lower, upper: None
-    """Called with both bounds whenever they come closer."""
+    """Called with both bounds whenever they improve."""
 
 
 def predicted_seconds(n: int, m: int) -> float:
-    """Predicted time of exact transport between n and m samples by POT on one core, fitted for 500 to 5000 samples."""
+    """Predicted seconds of exact transport between n and m samples by POT on one core, fitted for 500 to 5000 samples."""
     return 0.8 * (n * m / 4e6) ** 1.25
 
 
@@ -78,7 +78,7 @@ class SolvedPlan(Plan):
     potentials: tuple[Tensor, Tensor]
     """Dual variables u, shape (n,), and v, shape (m,)."""
     optimal: bool = False
-    """The solver reports it and the dual variables confirm it: shifted until u_i + v_j <= c_ij, their value is the cost."""
+    """Whether the plan is optimal: the solver reports it, and the value of the dual variables, once feasible, confirms it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,16 +87,16 @@ class Coupling:
 
     cost: float
     exact: bool
-    """The plan is optimal, so the cost is W1 up to rounding."""
+    """Whether the plan is optimal, so that the cost is W1 up to rounding."""
     method: str
     plan: Plan | None = None
-    """A few n + m pairs of samples, of total mass 1; None where only the cost is known."""
+    """A small multiple of n + m pairs of samples, of total mass 1; None if only the cost is known."""
     potentials: tuple[Tensor, Tensor] | None = None
     """Dual variables u, shape (n,), and v, shape (m,), of an optimal plan, float64, in the units of the cost:
     u_i + v_j <= d(x_i, y_j), and their means add up to W1, up to rounding. None unless transport was solved as a whole."""
 
     def scaled(self, factor: float) -> "Coupling":
-        """The coupling in other units; its cost is rounded up, since a subnormal one rounds by more than its margin."""
+        """Converts the coupling to other units; the cost is rounded up, because a subnormal one rounds by more than its margin."""
         potentials = None if self.potentials is None else (self.potentials[0] * factor, self.potentials[1] * factor)
         return replace(self, cost=product_above(self.cost, factor), potentials=potentials)
 
@@ -108,16 +108,16 @@ def solve(x: Tensor, y: Tensor, a: np.ndarray, b: np.ndarray, metric: GroundMetr
         Flamary et al. (2021), POT: Python optimal transport.
         Bonneel et al. (2011), Displacement interpolation using Lagrangian mass transport (the network simplex).
     """
-    import ot  # imported late, because it takes more than a second
+    import ot  # imported late: the import takes more than a second
 
     distances = distances_between(x, y, metric).numpy()
     check_free(BYTES_PER_PAIR * distances.size)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the log says the same and is checked below
+        warnings.simplefilter("ignore")  # the log contains the same information and is checked below
         matrix, log = ot.emd(a, b, distances, numItermax=100_000_000, log=True)
     rows, columns = np.nonzero(matrix)
     mass, u, v = matrix[rows, columns], np.asarray(log["u"]), np.asarray(log["v"])
-    # Distances come from differences where points are near, elsewhere from a matrix product, with nine correct digits.
+    # Distances of near points come from differences, the others from a matrix product, with nine correct digits.
     slabs = (slice(start, start + 256) for start in range(0, len(u), 256))
     violation = max(0.0, max(float((u[slab, None] + v - distances[slab]).max()) for slab in slabs))
     gap = float(mass @ distances[rows, columns]) - (float(u @ a + v @ b) - violation * float(a.sum()))
@@ -141,14 +141,14 @@ def cost_above(
     """A proved upper bound for W1 between masses a at x and b at y, each with sum 1, from any plan.
 
     Distances are recomputed from differences. The bound charges the largest distance for mass that the plan misplaces, by rounding
-    or otherwise, and for points the displacement that rounding a shift and a scale may have caused. ``slack`` is the margin for the
-    rounding of distances and of their sum.
+    or otherwise, and adds the displacement of points by rounding a shift and a scale. ``slack`` is the margin for the rounding of
+    distances and of their sum.
     """
     misplaced, most = 0.0, 0
     for places, wanted in ((plan.rows, a), (plan.columns, b)):
         misplaced += float(np.abs(np.bincount(places, plan.mass, len(wanted)) - wanted).sum())
         most = max(most, int(np.bincount(places).max()))
-    misplaced += (64 + most) * UNIT_ROUNDOFF  # the rounding of the masses, since 1 / n is not a binary number, and of these sums
+    misplaced += (64 + most) * UNIT_ROUNDOFF  # rounding of the masses, because 1 / n is not exact, and of these sums
     diameter = 2 * float(max(_farthest(side, x[:1], metric) for side in (x, y)))
     return carried(x, y, plan, metric) * (1 + slack) + misplaced * diameter + displaced(x, metric, a) + displaced(y, metric, b)
 
@@ -165,9 +165,9 @@ def displaced(x: Tensor, metric: GroundMetric, mass: np.ndarray | None = None) -
 
 
 def distances_between(x: Tensor, y: Tensor, metric: GroundMetric) -> Tensor:
-    """Distances of all pairs, shape (n, m), computed from differences for near pairs, or for all pairs if they are few.
+    """Distances of all pairs, shape (n, m), computed from differences for near pairs, or for all pairs if these are few.
 
-    The matrix product of cdist loses the digits in which near points differ: the plan between tight clusters would be arbitrary.
+    The matrix product of cdist loses the digits in which near points differ, so the plan between tight clusters would be arbitrary.
     """
     if metric != L2:
         return metric.pairwise(x, y)
@@ -185,15 +185,15 @@ def distances_between(x: Tensor, y: Tensor, metric: GroundMetric) -> Tensor:
 
 
 def ascending(numbers: np.ndarray) -> np.ndarray:
-    """The distinct ones among whole numbers, sorted; :func:`numpy.unique` hashes them, which takes a hundred times as long."""
+    """The distinct values among integers, sorted; :func:`numpy.unique` hashes them, which takes a hundred times as long."""
     numbers = np.sort(numbers)
     return numbers[np.flatnonzero(np.diff(numbers, prepend=numbers[:1] - 1))]
 
 
 def in_parallel(order_x: np.ndarray, units_x: np.ndarray, order_y: np.ndarray, units_y: np.ndarray) -> Plan:
-    """The plan of mass 1 that goes through both orders in parallel: on the line, with ascending orders, the optimal one.
+    """The plan of mass 1 that moves through both orders in parallel; on the line, with ascending orders, it is optimal.
 
-    Masses are positive whole numbers with the same sum on both sides, so the marginals are exact.
+    Masses are positive integers with the same sum on both sides, so the marginals are exact.
     """
     reached_x, reached_y = units_x[order_x].cumsum(), units_y[order_y].cumsum()
     cuts = ascending(np.concatenate([reached_x, reached_y]))
@@ -205,7 +205,7 @@ def in_parallel(order_x: np.ndarray, units_x: np.ndarray, order_y: np.ndarray, u
 
 
 def equal_units(n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
-    """Equal masses of n and of m samples as whole numbers with the same sum n m: sums of 1 / n would misplace mass."""
+    """Equal masses of n and of m samples as integers with the same sum n m, because sums of 1 / n would misplace mass."""
     return np.full(n, m), np.full(m, n)
 
 

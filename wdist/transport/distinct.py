@@ -1,4 +1,4 @@
-"""Equal points as one point with their mass, and plans between such points divided among the points again."""
+"""Merges equal points into one with their total mass, and divides plans between merged points among the original ones."""
 
 from dataclasses import dataclass
 
@@ -19,12 +19,12 @@ class Distinct:
     masses: np.ndarray
     """Shape (k,)."""
     labels: np.ndarray
-    """For each of the n points, its position among the distinct ones."""
+    """Position of each of the n points among the distinct ones."""
     each: np.ndarray
     """Masses of the n points."""
 
     def divided(self, rows: np.ndarray, columns: np.ndarray, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A plan whose rows are distinct points, divided among the n points."""
+        """Divides a plan whose rows are distinct points among the n points."""
         if len(self.points) == len(self.labels):
             return rows, columns, mass
         entries, members = np.argsort(rows, kind="stable"), np.argsort(self.labels, kind="stable")
@@ -38,19 +38,19 @@ class Distinct:
 
 
 def distinct(points: Tensor, masses: np.ndarray) -> Distinct:
-    """Merges equal points, shape (n, dim), float64; the points stay in order where all are distinct."""
+    """Merges equal points, shape (n, dim), float64; if all are distinct, they keep their order."""
     keys = _keys(points)
     _, first, labels = np.unique(keys, return_index=True, return_inverse=True)
     if len(first) == len(points):
         return Distinct(points=points, masses=masses, labels=np.arange(len(points)), each=masses)
-    if not bool((points[first[labels]] == points).all()):  # two points with one key
+    if not bool((points[first[labels]] == points).all()):  # two points share a key
         _, first, labels = np.unique(points.numpy(), axis=0, return_index=True, return_inverse=True)
     labels = labels.reshape(-1)
     return Distinct(points=points[first], masses=np.bincount(labels, masses), labels=labels, each=masses)
 
 
 def _keys(points: Tensor) -> np.ndarray:
-    """Equal whole numbers for equal points, hardly ever for others; shape (n,)."""
+    """Integer keys, shape (n,), which are equal for equal points and hardly ever for others."""
     factors = torch.from_numpy(np.random.default_rng(0).integers(-(2**63), 2**63 - 1, points.shape[1], dtype=np.int64)) | 1
     keys = []
     for part in points.split(max(1, (1 << 20) // points.shape[1])):

@@ -1,8 +1,8 @@
-r"""Pricing: the pairs of samples that violate :math:`u_i + v_j \le d(x_i, y_j)`, and the dual value that this proves.
+r"""Pricing: finds the pairs of samples that violate :math:`u_i + v_j \le d(x_i, y_j)`, and the dual value proved despite them.
 
-All pairs are screened in low precision (:mod:`wdist.transport.screening`): every violated pair is found, and some others. Those few
-are looked at again in float64. Blocks of pairs whose bounding boxes lie too far apart are skipped. Lowering each variable of one
-side by the largest violation of its sample makes all of them feasible, so their value, less its rounding, is a proved lower bound
+All pairs are screened in low precision (:mod:`wdist.transport.screening`), which finds every violated pair and a few others. These
+are examined again in float64. Blocks of pairs whose bounding boxes are too far apart are skipped. Lowering each variable of one
+side by the largest violation of its sample makes all variables feasible, so their value minus its rounding is a proved lower bound
 for W1.
 """
 
@@ -21,32 +21,31 @@ from wdist.transport.cells import nearby_order
 from wdist.transport.screening import FLAT, TINY, difference_screen, negative, product_screen
 
 LARGEST, LARGEST_VARIABLE = 1e9, 1e15
-"""Largest coordinate, and largest dual variable, that float32 screens: their squares are far from overflow."""
+"""Largest coordinate, and largest dual variable, for screening in float32: their squares are far from overflow."""
 _ROWS, _COLUMNS, _COLUMNS_FLAT = 512, 2048, 512
-"""Pairs that are screened at a time, so that they stay in the cache; fewer up to :data:`FLAT` dimensions,
-where most are skipped."""
+"""Rows and columns of the blocks that are screened at a time, so that they stay in the cache; smaller up to :data:`FLAT`
+dimensions, where most blocks are skipped."""
 _ON_GPU = 8192
 _CROWDED, _FROM_CROWDED = 64, 4
-"""Pairs in a row of a block above which only the most violated are taken, and how many."""
+"""Average number of pairs per row of a block above which only the most violated pairs are taken, and how many of each row."""
 _NUMBERS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Priced:
-    """Pairs with a negative reduced cost c_ij - u_i - v_j; where they crowd, the most violated ones of each row and column."""
+    """Pairs with a negative reduced cost c_ij - u_i - v_j; in crowded blocks, only the lowest of each row and column."""
 
     rows: np.ndarray
     columns: np.ndarray
-    """Positions, int64, shape (k,); no pair twice."""
+    """Positions, int64, shape (k,); no pair occurs twice."""
     costs: np.ndarray
     reduced: np.ndarray
     """Reduced costs, shape (k,)."""
     lowest_rows: np.ndarray
     lowest_columns: np.ndarray
     """Proved lower bounds for the reduced costs of all pairs of a row, shape (n,), and of a column, shape (m,); at most 0."""
-
     roundings: float
-    """Multiple of the proved rounding that these bounds leave; 1 makes them true."""
+    """Multiple of the proved rounding that these bounds subtract; 1 is enough for validity."""
 
     def dual_value(self, u: np.ndarray, v: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
         """A proved lower bound for the cost of all plans between the masses a and b."""
@@ -69,15 +68,15 @@ class Pricing:
         self._apart = self._distances_of_boxes()
 
     def below(self, u: np.ndarray, v: np.ndarray, *, roundings: float = 1.0) -> Priced:
-        """Prices all pairs with dual variables u, shape (n,), and v, shape (m,), and leaves a multiple of the proved rounding.
+        """Prices all pairs with dual variables u, shape (n,), and v, shape (m,), with a margin of ``roundings`` times the rounding.
 
-        Processes take blocks of rows in turn; what they find together has the bits of what one finds.
+        Processes take blocks of rows in turn; their joint result is bitwise that of a single process.
 
         Raises:
-            ValueError: a variable exceeds :data:`LARGEST_VARIABLE`, so that a product would overflow unnoticed.
+            ValueError: a variable exceeds :data:`LARGEST_VARIABLE`, so that a product could overflow unnoticed.
         """
         in_x, in_y = u[self._order_x], v[self._order_y]
-        middle = (in_x.mean() - in_y.mean()) / 2  # changes no sum, and small variables are rounded less
+        middle = (in_x.mean() - in_y.mean()) / 2  # sums u_i + v_j do not change, and small variables round less
         in_x, in_y = in_x - middle, in_y + middle
         if not max(np.abs(in_x).max(), np.abs(in_y).max()) <= LARGEST_VARIABLE:
             raise ValueError("dual variables are too large to be screened in float32")
@@ -86,7 +85,7 @@ class Pricing:
             for rows, columns in self._screened(in_x, in_y):
                 if len(rows) > _CROWDED * (rows[-1] - rows[0] + 1):
                     rows, columns = self._most_violated(rows, columns, in_x, in_y, tally)
-                self._look_at(rows, columns, in_x, in_y, tally)
+                self._examine(rows, columns, in_x, in_y, tally)
         return tally.of_all_processes(self._blocks_x[0].stop).priced(self._order_x, self._order_y)
 
     def _distances_of_boxes(self) -> np.ndarray:
@@ -100,7 +99,7 @@ class Pricing:
         return torch.stack([self._metric.norm(each) for each in between]).numpy() * (1 - 1e-12)
 
     def _screened(self, u: np.ndarray, v: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Positions, block by block, of all pairs whose cost may be below u_i + v_j, in this process's share of the blocks."""
+        """Positions, block by block, of all pairs whose cost may be below u_i + v_j, in this process's share of blocks."""
         high_u, high_v = (
             np.array([side[block].max() for block in blocks]) for side, blocks in ((u, self._blocks_x), (v, self._blocks_y))
         )
@@ -121,7 +120,7 @@ class Pricing:
     def _most_violated(
         self, rows: np.ndarray, columns: np.ndarray, u: np.ndarray, v: np.ndarray, tally: "_Tally"
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Some pairs of a crowded block, screened again in float64; bounds for the others go to the tally."""
+        """The most violated pairs of a crowded block, screened again in float64; the tally gets bounds for the others."""
         some, others = np.unique(rows), np.unique(columns)
         reduced = self._reduced_below(self._x[some], self._y[others], u[some], v[others], tally.roundings)
         if int((reduced < 0).sum()) <= _CROWDED * len(some):
@@ -136,7 +135,7 @@ class Pricing:
         return some[at_row.numpy()], others[at_column.numpy()]
 
     def _reduced_below(self, x: Tensor, y: Tensor, u: np.ndarray, v: np.ndarray, roundings: float) -> Tensor:
-        """Proved lower bounds for the reduced costs of all pairs of some points, computed about their own centre."""
+        """Proved lower bounds for the reduced costs of all pairs of some points, computed relative to their own centre."""
         unit, dim, centre = roundings * UNIT_ROUNDOFF, x.shape[1], x.mean(0)
         x, y = x - centre, y - centre
         norms_x, norms_y = self._metric.norm(x), self._metric.norm(y)
@@ -150,8 +149,8 @@ class Pricing:
         distances = distances.mul_(1 - 2 * (dim + 6) * unit)
         return distances.sub_((high_u + 2 * unit * norms_x)[:, None]).sub_(high_v + 2 * unit * norms_y)
 
-    def _look_at(self, rows: np.ndarray, columns: np.ndarray, u: np.ndarray, v: np.ndarray, tally: "_Tally") -> None:
-        """Computes reduced costs from differences in float64."""
+    def _examine(self, rows: np.ndarray, columns: np.ndarray, u: np.ndarray, v: np.ndarray, tally: "_Tally") -> None:
+        """Computes the reduced costs of pairs from differences in float64."""
         step = max(1, _NUMBERS_AT_ONCE // self._x.shape[1])
         for start in range(0, len(rows), step):
             i, j = rows[start : start + step], columns[start : start + step]
@@ -181,15 +180,14 @@ def _lowest(reduced: Tensor, count: int) -> tuple[Tensor, np.ndarray]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Tally:
-    """Sums over blocks, in their order."""
+    """Results collected over blocks, in their order."""
 
     pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
-    """Rows, columns, costs, and reduced costs where they are negative."""
+    """Rows, columns, costs and reduced costs of pairs with negative reduced costs."""
     lowest_rows: np.ndarray
     lowest_columns: np.ndarray
-
     rounding: float
-    """Rounding of the variables before they came here."""
+    """Rounding of the variables by centring them."""
     roundings: float
 
     @classmethod
@@ -206,12 +204,12 @@ class _Tally:
         self.pairs.append((rows[kept], columns[kept], costs[kept], reduced[kept]))
 
     def rest(self, rows: np.ndarray, lowest_rows: np.ndarray, columns: np.ndarray, lowest_columns: np.ndarray) -> None:
-        """Takes bounds for pairs that are not listed."""
+        """Records bounds for pairs that are not listed."""
         self.lowest_rows[rows] = np.minimum(self.lowest_rows[rows], lowest_rows - self.rounding)
         self.lowest_columns[columns] = np.minimum(self.lowest_columns[columns], lowest_columns - self.rounding)
 
     def of_all_processes(self, height: int) -> "_Tally":
-        """Sums over the blocks of all processes, in the order of the blocks, which have ``height`` rows."""
+        """Merges the results of all processes, in the order of the blocks, which have ``height`` rows."""
         if processes().size == 1:
             return self
         own = [np.concatenate(parts) for parts in zip(*self.pairs, strict=True)]

@@ -1,8 +1,8 @@
-"""From coarse to fine: smaller transport problems whose solutions choose the first arcs of larger ones.
+"""Coarse to fine: the solutions of smaller transport problems choose the first arcs of larger ones.
 
-Up to three dimensions, neighbours become one point, and arcs join the parts of what transport joined, or of its neighbours.
-Beyond, where cells are wide, the smaller problem is between a random subset, and its dual variables, extended by c-transform,
-choose arcs of small reduced cost.
+Up to three dimensions, neighbours are merged into one point, and arcs join the members of merged points that transport joins, or of
+their neighbours. In more dimensions, where cells are wide, the smaller problem is between random subsets, and its dual variables,
+extended by c-transforms, select arcs with small reduced costs.
 
 References:
     Schmitzer (2016), A sparse multiscale algorithm for dense optimal transport.
@@ -25,21 +25,24 @@ from wdist.transport.pricing import Pricing
 from wdist.transport.screening import FLAT
 
 FINER = 4
-"""Growth from a problem to the next larger one."""
+"""Ratio of sizes between a problem and the next smaller one."""
 _NUMBERS_AT_ONCE = 1 << 18
 _FIRST_ARCS, _FIRST_ARCS_FLAT = 28, 12
-"""Arcs of a sample at first, roughly, beyond three dimensions and up to them."""
+"""Approximate number of first arcs per sample, beyond three dimensions and up to three."""
 _NEIGHBOURS = {1: 3, 2: 9, 3: 15}
-"""Neighbouring cells, by dimension, that arcs reach; the cell itself is one."""
+"""Number of neighbouring cells that arcs reach, by dimension, including the cell itself."""
 _GROUPS = 32
-"""Groups whose minima stand for the smallest numbers."""
+"""Number of groups whose minima approximate the smallest values."""
 _TRIED, _NOISE = 64, 0.1
-"""Points that tell how large the rounding of float32 is, and its largest share of the numbers that it must tell apart."""
+"""Points on which the rounding of float32 is measured, and its largest size relative to the differences that it must resolve."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Problem:
-    """Transport between masses a at x and b at y: points float64, shapes (n, dim) and (m, dim), masses positive, of one sum."""
+    """Transport between masses a at x and b at y.
+
+    Points are float64, shapes (n, dim) and (m, dim); masses are positive, with the same sum.
+    """
 
     x: Tensor
     y: Tensor
@@ -49,7 +52,7 @@ class Problem:
 
     @property
     def largest(self) -> int:
-        """Points of the larger side."""
+        """Number of points of the larger side."""
         return max(len(self.a), len(self.b))
 
 
@@ -64,23 +67,23 @@ class Start:
 
 
 class Coarser(Protocol):
-    """A smaller problem, and the start that its solution gives the larger one."""
+    """A smaller problem whose solution gives a start for the larger one."""
 
     @property
     def problem(self) -> Problem:
         """The smaller problem."""
 
     def start(self, solved: SolvedPlan, pricing: Pricing) -> Start:
-        """Starting point for the larger problem, whose pairs ``pricing`` prices."""
+        """Returns a start for the larger problem, whose pairs ``pricing`` prices."""
 
 
 def coarser(problem: Problem, random: np.random.Generator) -> Coarser:
-    """A problem of about a quarter of the size."""
+    """Returns a problem of about a quarter of the size."""
     return Merged(problem) if problem.x.shape[1] <= FLAT else Subset(problem, random)
 
 
 class Subset:
-    """The problem between some of the points."""
+    """The problem between random subsets of the points."""
 
     def __init__(self, problem: Problem, random: np.random.Generator) -> None:
         self._whole, self._random, size = problem, random, problem.largest // FINER
@@ -108,8 +111,11 @@ def _share(masses: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 
 def _extended(x: Tensor, y: Tensor, v: Tensor, metric: GroundMetric) -> tuple[np.ndarray, np.ndarray]:
-    """The c-transform min_j (c(x_i, y_j) - v_j), and about what :data:`_FIRST_ARCS` of all y would not exceed, of which these are a
-    part; computed in float32 where that tells the two apart; shape (n,)."""
+    """The c-transform min_j (c(x_i, y_j) - v_j), shape (n,), and a threshold for each x, shape (n,).
+
+    About :data:`_FIRST_ARCS` of all points that y is a subset of stay below the threshold. The values are computed in float32 if
+    that resolves the difference between the two.
+    """
     smallest, far = _lowest(x[:_TRIED].float(), y.float(), v.float(), metric)
     precise = _lowest(x[:_TRIED], y, v, metric)[0]
     dtype = torch.float32 if float((smallest - precise).abs().mean()) < _NOISE * float((far - smallest).mean()) else torch.float64
@@ -120,7 +126,7 @@ def _extended(x: Tensor, y: Tensor, v: Tensor, metric: GroundMetric) -> tuple[np
 
 
 def _lowest(x: Tensor, y: Tensor, v: Tensor, metric: GroundMetric) -> tuple[Tensor, Tensor]:
-    """The smallest c(x_i, y_j) - v_j of each x, and about the one whose rank is that of its last first arc; shape (n,)."""
+    """The smallest c(x_i, y_j) - v_j for each x, and approximately the one at the rank of the last first arc; shapes (n,)."""
     groups = min(_GROUPS, len(y))
     parts = zip(y.tensor_split(groups), v.tensor_split(groups), strict=True)
     minima = torch.stack([metric.pairwise(x, some).sub_(own).amin(1) for some, own in parts], 1).sort(dim=1).values
@@ -128,7 +134,7 @@ def _lowest(x: Tensor, y: Tensor, v: Tensor, metric: GroundMetric) -> tuple[Tens
 
 
 class Merged:
-    """The problem between cells of neighbours."""
+    """The problem between cells of neighbouring points."""
 
     def __init__(self, problem: Problem) -> None:
         self._whole = problem
@@ -150,8 +156,8 @@ class Merged:
         return Start(rows=rows[kept], columns=columns[kept], u=u, v=v)
 
     def _widened(self, solved: SolvedPlan) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs of cells that carry mass, and those with a neighbour of either in its place."""
-        from scipy.spatial import cKDTree  # imported late, because it takes a tenth of a second
+        """Pairs of cells that the plan joins, and pairs with either cell replaced by a neighbour."""
+        from scipy.spatial import cKDTree  # imported late: the import takes a tenth of a second
 
         x, y = self.problem.x.numpy(), self.problem.y.numpy()
         count = _NEIGHBOURS[x.shape[1]]
@@ -172,21 +178,21 @@ class Merged:
 
 
 def _cells(points: np.ndarray, most: int) -> Cells:
-    """At most so many cells; each point is one where there are no more points."""
+    """At most ``most`` cells; each point is its own cell if there are no more points than that."""
     if len(points) <= most:
         return Cells(labels=np.arange(len(points)), count=len(points))
     return cells_of(points, most.bit_length() - 1)
 
 
 def _members(cells: Cells) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points in the order of their cells, and where each cell begins there, and its size."""
+    """Points in the order of their cells, with the start and the size of each cell in that order."""
     sizes = np.bincount(cells.labels, minlength=cells.count)
     return np.argsort(cells.labels, kind="stable"), sizes.cumsum() - sizes, sizes
 
 
 def distances(x: Tensor, y: Tensor, rows: np.ndarray, columns: np.ndarray, metric: GroundMetric) -> np.ndarray:
-    """Distances of some pairs, from differences, shape (k,)."""
-    found, step = np.empty(len(rows)), max(1, _NUMBERS_AT_ONCE // x.shape[1])  # one array: many small ones would fragment the heap
+    """Distances of some pairs, computed from differences, shape (k,)."""
+    found, step = np.empty(len(rows)), max(1, _NUMBERS_AT_ONCE // x.shape[1])  # one array: small ones would fragment the heap
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
         found[part] = metric.norm(x[rows[part]] - y[columns[part]]).numpy()

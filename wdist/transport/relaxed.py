@@ -1,11 +1,11 @@
-r"""Semi-relaxed transport: the second marginal may differ from the samples, at the price of a Kullback-Leibler divergence.
+r"""Semi-relaxed transport: the second marginal may deviate from the samples at the price of a Kullback-Leibler divergence.
 
 .. math:: D_\lambda(\mu \,\|\, \nu) = \min_\xi\ \lambda\, W_1(\mu, \xi) + \mathrm{KL}(\xi \,\|\, \nu)
           = \max_g\ \mathbb{E}_\mu \min_j \bigl(\lambda d(x, y_j) - g_j\bigr) - \log \mathbb{E}_\nu e^{-g}
 
-between empirical measures, where :math:`\xi` has masses q on the samples of B. The dual is concave in g and is maximised with the
-minimum smoothed, ever less, by L-BFGS. Whatever comes of it proves bounds on both sides: from above a plan of exact transport to
-the masses q, from below the c-transform of g.
+between empirical measures, where :math:`\xi` has masses q on the samples of B. The dual is concave in g. L-BFGS maximises it with
+the minimum smoothed, less and less. Any result proves bounds on both sides: exact transport to the masses q gives an upper bound,
+and the c-transform of g a lower bound.
 
 References:
     Terjék (2020), Lipschitz continuity and neural networks, a talk (the Moreau-Yosida regularisation).
@@ -29,13 +29,13 @@ from wdist.transport.column_generation import column_generation
 from wdist.transport.coupling import SLACK, Plan, cost_above, distances_between
 
 _COPIES = 6
-"""Arrays of all pairs of samples that are held at once."""
+"""Arrays over all pairs of samples that are held at once."""
 _SECONDS_PER_PAIR = 4e-6
 _SMOOTHINGS, _ITERATIONS, _MEMORY, _PRECISION = 6, 40, 20, 1e-8
 _SMOOTHEST, _SHARPEST = 0.3, 1e-3
-"""First smoothing as a share of the mean cost, and the last as a share of that cost or of 1, whichever is less."""
+"""First smoothing relative to the mean cost, and last smoothing relative to the smaller of that cost and 1."""
 _NEGLIGIBLE = 1e-15
-"""Masses below this share are 0."""
+"""Masses up to this count as 0."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,13 +43,13 @@ class RelaxedTransport:
     """A feasible point of both problems."""
 
     plan: Plan
-    """From the samples of A to the masses on those of B; see :func:`relaxed_cost_above`."""
+    """Plan from the samples of A to the masses on those of B; see :func:`relaxed_cost_above`."""
     potentials: tuple[Tensor, Tensor]
-    """Values at the samples of A and of B, over lambda, shapes (n,) and (m,); see :func:`extensions`."""
+    """Values at the samples of A and of B, divided by lambda, shapes (n,) and (m,); see :func:`extensions`."""
 
 
 def relaxed_is_affordable(n: int, m: int, *, seconds: float) -> bool:
-    """Whether all pairs fit into memory, and into a predicted time on two cores; it follows from counts alone."""
+    """Whether all pairs fit into memory and into a predicted time on two cores; depends on counts alone."""
     return n * m * _SECONDS_PER_PAIR <= seconds and _COPIES * 8 * n * m <= planned_memory()
 
 
@@ -60,10 +60,10 @@ def relaxed_transport(x: Tensor, y: Tensor, metric: GroundMetric, *, scale: floa
         x, y: float64, shapes (n, dim) and (m, dim), on the CPU.
         metric: between them.
         scale: lambda, in nats per standardised unit of length.
-        seed: of the transport to the masses that are found.
+        seed: of the transport to the masses found.
 
     Returns:
-        What proves both bounds; None after an interruption.
+        The evidence for both bounds; None after an interruption.
     """
     costs = scale * distances_between(x, y, metric).numpy()
     g, q = _dual_variables(costs)
@@ -82,15 +82,15 @@ def relaxed_transport(x: Tensor, y: Tensor, metric: GroundMetric, *, scale: floa
 def relaxed_cost_above(x: Tensor, y: Tensor, plan: Plan, metric: GroundMetric, *, scale: float, slack: float = SLACK) -> float:
     """A proved upper bound for the divergence of two empirical measures, in nats, from any plan.
 
-    The masses that the plan moves to each sample of B, over their sum, are charged their divergence from equal ones, and lambda
-    times the transport to them.
+    The bound is the divergence from equal masses of the masses that the plan moves to each sample of B, divided by their sum, plus
+    lambda times the cost of transport to them.
 
     Arguments:
         x, y: float64, shapes (n, dim) and (m, dim), on the CPU.
-        plan: between them, of mass about 1; infinity is returned for another mass.
+        plan: between them, of mass about 1; for any other mass, the bound is infinite.
         metric: between them.
         scale: lambda, in nats per unit of length of x and y.
-        slack: margin for rounding, as in :func:`wdist.transport.coupling.cost_above`; that of the price shrinks with it.
+        slack: margin for rounding, as in :func:`wdist.transport.coupling.cost_above`; the margin of the divergence scales with it.
     """
     with np.errstate(over="ignore"):
         received = np.bincount(plan.columns, plan.mass, len(y))
@@ -114,7 +114,7 @@ def _price(masses: np.ndarray) -> tuple[float, float]:
 def extensions(
     x: Tensor, y: Tensor, potentials: tuple[Tensor, Tensor], metric: GroundMetric
 ) -> tuple[list[FrozenLayer], list[FrozenLayer]]:
-    """Layers of the largest and the smallest 1-Lipschitz function with given values, where there is one; 1-Lipschitz in any case.
+    """Layers of the largest and the smallest 1-Lipschitz function with given values; 1-Lipschitz even if no function has these.
 
     Arguments:
         x, y: the samples of A and of B, shapes (n, dim) and (m, dim).
@@ -127,7 +127,7 @@ def extensions(
 
 def _dual_variables(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Nearly optimal g, shape (m,), and the masses q that the samples of A then choose, shape (m,)."""
-    from scipy.optimize import minimize  # imported late, because it takes a quarter of a second
+    from scipy.optimize import minimize  # imported late: the import takes a quarter of a second
 
     mean = float(costs.mean())
     g = np.zeros(costs.shape[1])
@@ -136,14 +136,14 @@ def _dual_variables(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     sharpest = _SHARPEST * min(mean, 1.0)
     for smoothing in np.geomspace(max(_SMOOTHEST * mean, sharpest), sharpest, _SMOOTHINGS):
         options = {"maxiter": _ITERATIONS, "maxcor": _MEMORY, "ftol": _PRECISION, "gtol": _PRECISION}
-        # In units of the mean cost, so that small values are as precise as large ones.
+        # In units of the mean cost, so that precision does not depend on the scale.
         found = minimize(_negated_dual, g / mean, args=(costs, smoothing, mean), jac=True, method="L-BFGS-B", options=options)
         g = mean * found.x
     return g, _choice(g, costs, sharpest)[1]
 
 
 def _negated_dual(h: np.ndarray, costs: np.ndarray, smoothing: float, unit: float) -> tuple[float, np.ndarray]:
-    """Minus the smoothed dual at g = unit * h, over the unit, and its gradient by h."""
+    """Minus the smoothed dual at g = unit * h, divided by the unit, and its gradient with respect to h."""
     g = unit * h
     minima, chosen = _choice(g, costs, smoothing)
     top = float((-g).max())

@@ -37,11 +37,11 @@ from wdist.transport.coupling import (
 from wdist.transport.pricing import LARGEST
 
 _OVERRUN = 2.0
-"""Times the predicted time of a coupling of blocks before it is given up."""
+"""Multiple of the predicted time after which a coupling of blocks is given up."""
 _EXACT = 1e-9
-"""Relative gap of a plan that is to be optimal."""
+"""Relative gap for a plan that should be optimal."""
 _NUMBERS_AT_ONCE = 1 << 22
-"""Coordinates that are read at a time: 32 MB in float64."""
+"""Coordinates read at a time: 32 MB in float64."""
 
 
 def upper_bound(
@@ -54,15 +54,15 @@ def upper_bound(
     metric: GroundMetric = L2,
     execution: Execution | None = None,
 ) -> Coupling | None:
-    """A coupling of all samples, optimal if memory and time allow, otherwise made of optimal blocks; None if neither is affordable.
+    """Couples all samples, optimally if memory and time allow, otherwise in optimal blocks; None if neither is affordable.
 
     Arguments:
         a, b: samples of both sides, of equal mass.
-        prepare: a shift and a scale after which squares do not overflow; cost, bounds and potentials are in its units.
+        prepare: shifts and scales samples so that squares do not overflow; cost, bounds and potentials are in its units.
         effort: limit of predicted time and memory.
-        seed: of whatever is random.
+        seed: for all random choices.
         metric: between samples.
-        execution: device, limits and listeners; once it is interrupted, None if nothing is proved yet.
+        execution: device, limits and listeners; after an interruption, the result is None if nothing is proved yet.
     """
     execution = execution or Execution()
     found = in_closed_form(a, b, prepare=prepare, metric=metric, nbytes=effort.nbytes)
@@ -71,7 +71,7 @@ def upper_bound(
     found = _solved(a, b, prepare, effort, seed, metric, execution)
     if found is not None or execution.interruption.requested:
         return found
-    # Under a budget of time, a slow machine gives up where the prediction of its time fails.
+    # Under a time budget, a machine that is much slower than predicted gives up.
     most_seconds = _OVERRUN * effort.most_seconds if math.isfinite(execution.deadline) else math.inf
     return block_coupling(
         a, b, prepare=prepare, effort=effort, seed=seed, metric=metric, most_seconds=most_seconds, progress=execution.progress
@@ -87,7 +87,7 @@ def _solved(
     metric: GroundMetric,
     execution: Execution,
 ) -> Coupling | None:
-    """As :func:`upper_bound`, by one transport problem between all samples; None if that is not affordable."""
+    """Like :func:`upper_bound`, by a single transport problem between all samples; None if that is not affordable."""
     n, m = a.count, b.count
     dense, rounds = _solvable(n, m, effort), _rounds(n, m, a.span(0, 1, None).shape[1], effort)
     if not dense and not rounds:
@@ -122,7 +122,7 @@ def _solved(
 def in_closed_form(
     a: Rows, b: Rows, *, prepare: Callable[[Tensor], Tensor], metric: GroundMetric, nbytes: int, slack: float = SLACK
 ) -> Coupling | None:
-    """The optimal coupling of numbers, by sorting, or with a single point; None elsewhere. ``slack`` is its margin for rounding."""
+    """The optimal coupling of numbers, by sorting, or with a single point; otherwise None. ``slack`` is the rounding margin."""
     units_a, units_b = equal_units(a.count, b.count)
     for points, others in ((a, b), (b, a)):
         if (point := _single_point(points)) is not None:
@@ -141,9 +141,9 @@ def in_closed_form(
 
 
 def proved_again(a: Rows, b: Rows, plan: Plan | None, *, prepare: Callable[[Tensor], Tensor], metric: GroundMetric) -> float | None:
-    """The cost of a plan as an upper bound for W1, with half the margin for rounding: at most what :func:`upper_bound` found.
+    """The cost of a plan as an upper bound for W1, with half the margin for rounding, so that it is at most :func:`upper_bound`'s.
 
-    Where the optimal coupling has a closed form, no plan is needed; None where one is missing.
+    No plan is needed if the optimal coupling has a closed form; None if a plan is needed but missing.
     """
     memory = 64 * (a.count + b.count)
     closed = in_closed_form(a, b, prepare=prepare, metric=metric, nbytes=memory, slack=SLACK / 2)
@@ -157,31 +157,31 @@ def proved_again(a: Rows, b: Rows, plan: Plan | None, *, prepare: Callable[[Tens
 
 
 def affordable(n: int, m: int, dim: int, effort: Effort) -> bool:
-    """True if :func:`upper_bound` finds a coupling of any n and m samples."""
+    """Whether :func:`upper_bound` finds a coupling of any n and m samples."""
     return _solvable(n, m, effort) or _rounds(n, m, dim, effort) > 0 or affordable_work(n, m, dim, effort) is not None
 
 
 def expected_seconds(n: int, m: int, dim: int) -> float:
-    """Time that transport between n and m samples is expected to take, if none limits it."""
+    """Expected seconds of transport between n and m samples without a time limit."""
     return predicted_seconds(n, m) if max(n, m) <= SMALL else generation_seconds(n, m, dim, rounds=2)
 
 
 def _rounds(n: int, m: int, dim: int, effort: Effort) -> int:
-    """Rounds of column generation; 0 where time or memory do not allow it."""
+    """Rounds of column generation; 0 if time or memory do not allow it."""
     return affordable_rounds(n, m, dim, effort.seconds) if bytes_held(n, m, dim) <= effort.nbytes else 0
 
 
 def _solvable(n: int, m: int, effort: Effort) -> bool:
-    """Whether the dense solver could do it; column generation then continues until its plan is optimal, and is faster."""
+    """Whether the dense solver is affordable; column generation is faster, and then continues until its plan is optimal."""
     return predicted_seconds(n, m) <= effort.seconds and n * m * BYTES_PER_PAIR <= effort.nbytes
 
 
 def _single_point(rows: Rows) -> Tensor | None:
-    """The point, shape (1, dim), that all samples equal, or None."""
+    """The point, shape (1, dim), that all samples are equal to; None if they differ."""
     point = rows.span(0, 1, None)
     return point if all(bool((batch == point).all()) for batch in rows.batches(_at_once(point))) else None
 
 
 def _at_once(point: Tensor) -> int:
-    """Samples of the dimension of a point that are read at a time."""
+    """Number of samples, of the same dimension as a point, to read at a time."""
     return max(1, min(4096, _NUMBERS_AT_ONCE // point.shape[1]))

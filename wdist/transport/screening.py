@@ -1,12 +1,12 @@
 r"""Screening: numbers in low precision that are negative for all pairs of points whose distance may be below u_i + v_j.
 
-In the Euclidean metric one matrix product does it, of coordinates extended by the variables,
+In the Euclidean metric, a single matrix product of coordinates extended by the variables gives these numbers,
 
 .. math:: |x_i|^2 - u_i^2 + |y_j|^2 - v_j^2 - 2 (x_i \cdot y_j + u_i v_j) < 0 \iff |x_i - y_j| < |u_i + v_j|,
 
-less an a-priori bound of its rounding. Points are rounded first, and each variable grows by the displacement of its point, so that
-the products of bfloat16, several times as fast where a processor has them, prove the same as those of float32. What must not be
-rounded as coarsely, the variables and the differences of squares, is the sum of several numbers of low precision.
+minus an a-priori bound for its rounding. Points are rounded first, and each variable is increased by the displacement of its point,
+so that products in bfloat16, several times as fast if the processor has them, prove the same as products in float32. The variables
+and the differences of squares need more precision, so each is the sum of several numbers in low precision.
 
 References:
     Higham (2002), Accuracy and stability of numerical algorithms, section 3.1 (the rounding of inner products).
@@ -26,26 +26,26 @@ from wdist.ground_metric import GroundMetric
 from wdist.lipschitz.linalg.rounding import multiplies_bfloat16
 
 FLAT = 3
-"""Dimensions up to which blocks of pairs are skipped more often than they are screened."""
+"""Most dimensions in which blocks of pairs are more often skipped than screened."""
 TINY = 1e-35
 """More than the underflow of a product of two numbers in float32."""
 _UNIT = 2.0**-24
-"""Unit roundoff of float32, in which products are added up."""
+"""Unit roundoff of float32, in which products are summed."""
 _LEAST = 2.0**-126
-"""Smallest number that no processor takes for 0."""
+"""Smallest number that no processor treats as 0."""
 _LARGEST_DISPLACEMENT = 0.01
-"""Displacement of both points of a pair by rounding, as a share of their distance, from which too many pairs are looked at."""
+"""Largest displacement of a pair's points by rounding, relative to their distance; beyond it, too many pairs are examined again."""
 _TRIED = 1000
-"""Points of each side that decide whether it is."""
+"""Points of each side on which this displacement is measured."""
 _NUMBERS_AT_ONCE = 1 << 20
 
 Screen: TypeAlias = Callable[[slice, slice], Tensor]
-"""From rows and columns to the numbers of their pairs, which hold until the next call."""
+"""Maps ranges of rows and columns to one number for each pair; the result is valid until the next call."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Precision:
-    """A type of numbers, with the numbers that make up a variable and a difference of squares."""
+    """A floating-point type, and how many of its numbers represent a variable and a difference of squares."""
 
     dtype: torch.dtype
     variable: int
@@ -62,8 +62,8 @@ def product_screen(x: Tensor, y: Tensor, u: np.ndarray, v: np.ndarray, *, centre
     Arguments:
         x, y: points, float64, shapes (n, dim) and (m, dim).
         u, v: variables, shapes (n,) and (m,).
-        centre: of the points, shape (dim,), about which coordinates are small.
-        device: of the products.
+        centre: of the points, shape (dim,); subtracted so that coordinates are small.
+        device: computes the products.
     """
     half = device.type == "cpu" and x.shape[1] > FLAT and multiplies_bfloat16()
     if half:
@@ -89,7 +89,7 @@ def product_screen(x: Tensor, y: Tensor, u: np.ndarray, v: np.ndarray, *, centre
 def difference_screen(
     x: Tensor, y: Tensor, u: np.ndarray, v: np.ndarray, *, centre: Tensor, device: torch.device, metric: GroundMetric
 ) -> Screen:
-    """As :func:`product_screen`, in any metric."""
+    """Like :func:`product_screen`, for any metric."""
     sides = []
     for points, variables in ((x - centre, u), (y - centre, v)):
         high = torch.from_numpy(variables) + 2 * _UNIT * metric.norm(points)
@@ -105,9 +105,9 @@ def difference_screen(
 
 
 def negative(block: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of negative entries, in the order of the rows; -0 may be one of them."""
+    """Positions of negative entries, row by row; may include -0."""
     if block.device.type == "cpu":
-        numbers = block.view(torch.int16) if block.dtype == torch.bfloat16 else block  # signs are in the same place
+        numbers = block.view(torch.int16) if block.dtype == torch.bfloat16 else block  # the sign bit is in the same place
         flat = np.flatnonzero(numbers.numpy() < 0)  # several times as fast as torch.nonzero
         return flat // block.shape[1], flat % block.shape[1]
     rows, columns = torch.nonzero(block < 0, as_tuple=True)
@@ -115,23 +115,23 @@ def negative(block: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _rounded(points: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Points in another type, and bounds for their moves, shape (n,)."""
+    """Points in another type, and bounds for their displacement, shape (n,)."""
     rounded = points.to(dtype)
     rounded = rounded.masked_fill_(rounded.abs() < _LEAST, 0)
     return rounded, 1.01 * torch.linalg.vector_norm(points - rounded.double(), dim=1)
 
 
 def _factor(points: Tensor, variables: np.ndarray, centre: Tensor, precision: _Precision, *, first: bool) -> Tensor:
-    """The first or the second factor of the product, a row for each point; made piece by piece, since points may be large."""
+    """The first or the second factor of the product, a row for each point; made piece by piece to save memory."""
     size = max(1, _NUMBERS_AT_ONCE // points.shape[1])
     pieces = zip(points.split(size), torch.from_numpy(variables).split(size), strict=True)
     return torch.cat([_extended(some - centre, own, precision, first=first) for some, own in pieces])
 
 
 def _extended(points: Tensor, variables: Tensor, precision: _Precision, *, first: bool) -> Tensor:
-    """Points with more coordinates: the variable, |x|^2 - u^2 less all rounding of products with it, and ones for other points'."""
+    """Extends points by the variable, by |x|^2 - u^2 minus all rounding of products with it, and by ones for the other side's."""
     rounded, moved = _rounded(points, precision.dtype)
-    # d(x, y) < u + v implies the same for the rounded points, once each variable grows by the displacement of its point.
+    # d(x, y) < u + v implies the same for the rounded points if each variable is increased by the displacement of its point.
     high = _sum_above(variables + moved, precision.variable, precision.dtype)
     squares, own = rounded.double().square().sum(1), high.double().sum(1).square()
     terms = points.shape[1] + precision.variable**2 + 2 * precision.square + 1
@@ -144,7 +144,7 @@ def _extended(points: Tensor, variables: Tensor, precision: _Precision, *, first
 
 
 def _sum_above(values: Tensor, count: int, dtype: torch.dtype) -> Tensor:
-    """Numbers of a type whose sums are no smaller than values, float64, shape (n,), and hardly larger; shape (n, count)."""
+    """Splits values, float64, shape (n,), into numbers of a type, shape (n, count), whose sums are no smaller and hardly larger."""
     unit, rest, parts = torch.finfo(dtype).eps, values, []
     for _ in range(count - 1):
         part = rest.to(dtype)

@@ -1,4 +1,4 @@
-"""``wdist.transport``: optimal transport between weighted samples, as a plan with bounds on both sides and dual variables."""
+"""``wdist.transport``: optimal transport between weighted samples, as a plan with bounds and dual variables."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ from wdist.transport.column_generation import MOST_ROUNDS, bytes_held, column_ge
 from wdist.transport.coupling import Execution, Plan, cost_above, displaced
 
 _AIM = 0.999
-"""Share of a requested gap that is aimed at; rounding takes the rest."""
+"""Fraction of a requested gap that the solver aims at; the rest is left for rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -43,7 +43,7 @@ class Transport(Presentable):
     """Whether the plan is optimal, up to rounding."""
     plan: Plan
     potentials: tuple[Tensor, Tensor]
-    """Dual variables u, shape (n,), and v, shape (m,), float64, with u_i + v_j <= d(x_i, y_j), but for the gap; nan for samples
+    """Dual variables u, shape (n,), and v, shape (m,), float64, with u_i + v_j <= d(x_i, y_j) up to the gap; nan for samples
     without weight."""
     metric: str
     a: SourceInfo
@@ -59,7 +59,7 @@ class Transport(Presentable):
 
     @property
     def relative_gap(self) -> float:
-        """Gap between the bounds as a share of the upper one; 0 if both are 0."""
+        """Gap between the bounds relative to the upper one; 0 if both are 0."""
         return (self.upper - self.lower) / self.upper if self.upper > 0 else 0.0
 
 
@@ -75,7 +75,7 @@ def transport(
     access: Access | None = None,
     bounded: Callable[[float, float], None] = lambda lower, upper: None,
 ) -> Transport:
-    """Solves optimal transport as :func:`wdist.transport` does, which documents arguments, result and errors."""
+    """Implements :func:`wdist.transport`, which documents arguments, result and errors."""
     if not 0 <= tol < 1:
         raise UsageError(f"tol must be at least 0 and below 1, not {tol:g}; 2 % of the distance is written 0.02")
     access = access or Access()
@@ -92,8 +92,8 @@ def transport(
     needed = bytes_held(len(points[0]), len(points[1]), points[0].shape[1])
     if needed > planned_memory():
         raise SourceError(
-            f"transport between {len(points[0]):,} and {len(points[1]):,} samples takes {size_text(needed)} of memory; give fewer, "
-            f"or use wdist.estimate, which couples samples in blocks"
+            f"transport between {len(points[0]):,} and {len(points[1]):,} samples takes {size_text(needed)} of memory; give fewer "
+            f"samples, or use wdist.estimate, which couples them in blocks"
         )
     execution = Execution(device=choose_device(device), bounded=bounded)
     infos = [source.info for source in joint.sources]
@@ -101,7 +101,7 @@ def transport(
 
 
 def _points(source: Source, name: str, access: Access) -> Tensor:
-    """All samples of a side, float64, shape (n, dim), on the CPU; some of them finite, and all unless others may be dropped."""
+    """All samples of a side, float64, shape (n, dim), on the CPU; some are finite, and all of them unless others may be dropped."""
     if not isinstance(source, FiniteSource):
         raise SourceError(f"{name} is drawn without end; save draws to a file and give that")
     points = in_units(source.read(slice(0, source.count)), source.info).cpu()
@@ -119,7 +119,7 @@ def _ends(points: Tensor) -> tuple[float, float]:
 
 
 def _masses(weights: Any, usable: Tensor, name: str) -> np.ndarray:
-    """Weights that add up to 1, shape (n,), 0 for samples that are not usable, as ``usable``, shape (n,), says."""
+    """Weights with sum 1, shape (n,); 0 for samples that ``usable``, shape (n,), excludes."""
     count, kept = len(usable), usable.numpy()
     if weights is None:
         return kept / kept.sum()
@@ -133,8 +133,8 @@ def _masses(weights: Any, usable: Tensor, name: str) -> np.ndarray:
         raise UsageError(f"weights of {name} must be finite and not negative, and not all of them 0")
     masses = np.where(kept, masses, 0.0)
     if not (masses > 0).any():
-        raise UsageError(f"no finite sample of {name} has weight; give others")
-    masses = masses / masses.max()  # the sum of large ones would overflow
+        raise UsageError(f"no finite sample of {name} has weight; give other weights")
+    masses = masses / masses.max()  # the sum of large weights would overflow
     return masses / masses.sum()
 
 
@@ -147,16 +147,16 @@ def _solved(
     seed: int,
     execution: Execution,
 ) -> Transport:
-    """Transport between samples of positive mass, in standardised units; other samples have no dual variables."""
+    """Solves transport between samples of positive mass, in standardised units; other samples have no dual variables."""
     heavy = [np.flatnonzero(mass) for mass in masses]
     x, y = (side[chosen] for side, chosen in zip(points, heavy, strict=True))
-    standardisation, told = Standardisation.fit(x, y), execution.bounded
+    standardisation, outer = Standardisation.fit(x, y), execution.bounded
     spread, x, y = standardisation.spread, standardisation.apply(x), standardisation.apply(y)
     a, b = (mass[chosen] for mass, chosen in zip(masses, heavy, strict=True))
     rounding = displaced(x, metric, a) + displaced(y, metric, b)
 
     def bounded(lower: float, upper: float) -> None:
-        told(max(0.0, lower - rounding) * spread, (upper + rounding) * spread)
+        outer(max(0.0, lower - rounding) * spread, (upper + rounding) * spread)
 
     found = column_generation(
         x, y, a, b, metric, tolerance=_AIM * tol, rounds=MOST_ROUNDS, seed=seed, execution=replace(execution, bounded=bounded)
